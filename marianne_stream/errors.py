@@ -1,0 +1,142 @@
+"""Every error that marianne-stream raises on purpose, on one page.
+
+    MarianneStreamError                 500 internal_error
+    ├── BadRequestError                 400 bad_request
+    │   └── BadParameterError           400 bad_parameter
+    ├── JobNotFoundError                404 job_not_found
+    ├── StateUnavailableError           503 state_unavailable
+    │   ├── ConductorUnavailableError   503 conductor_unavailable
+    │   │   ├── ConductorAwayError      503 conductor_away
+    │   │   ├── ConductorTimeoutError   503 conductor_timeout
+    │   │   ├── ConductorRefusedError   503 conductor_refused
+    │   │   └── ConductorProtocolError  503 conductor_protocol
+    │   │       └── AnswerTooLargeError 503 conductor_protocol
+    │   └── StoreUnreadableError        503 store_unreadable
+    │       └── CorruptStateError       503 state_corrupt
+    └── SettingsError                   (never over HTTP: the command line exits with 2)
+
+`detail` is what a client may read: one sentence, with no path of the host in it. The message of the
+exception is for the log, and may name paths and the operating system's own words.
+"""
+
+from typing import ClassVar
+
+
+class MarianneStreamError(Exception):
+    """The root of the tree.
+
+    Args:
+        message: one sentence for the log: what was got and what was expected.
+        detail: one sentence for the client; the class's own where it is left out.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    public: ClassVar[str] = "The server failed to answer this request."
+
+    def __init__(self, message: str = "", *, detail: str | None = None) -> None:
+        self.detail = detail or self.public
+        super().__init__(message or self.detail)
+
+
+class BadRequestError(MarianneStreamError):
+    """The request cannot be understood."""
+
+    status = 400
+    code = "bad_request"
+    public = "The request cannot be understood."
+
+
+class BadParameterError(BadRequestError):
+    """A parameter is out of its range, not of its type, not finite, or given twice."""
+
+    code = "bad_parameter"
+    public = "A parameter is not valid."
+
+
+class JobNotFoundError(MarianneStreamError):
+    """The source of state was asked, and says that there is no such job."""
+
+    status = 404
+    code = "job_not_found"
+    public = "Score not found."
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        super().__init__(detail=f"Score not found: {job_id}")
+
+
+class StateUnavailableError(MarianneStreamError):
+    """Nobody could be asked, so nothing is known: never the same as not found."""
+
+    status = 503
+    code = "state_unavailable"
+    public = "Neither the conductor nor another source of state can be asked right now."
+
+
+class ConductorUnavailableError(StateUnavailableError):
+    """The conductor could not be asked, or its answer could not be used."""
+
+    code = "conductor_unavailable"
+    public = "The conductor cannot be asked right now."
+
+
+class ConductorAwayError(ConductorUnavailableError):
+    """Nobody listens at the socket, or the connection was lost."""
+
+    code = "conductor_away"
+    public = "The conductor is away."
+
+
+class ConductorTimeoutError(ConductorUnavailableError):
+    """The conductor did not answer within the time limit of a call."""
+
+    code = "conductor_timeout"
+    public = "The conductor did not answer in time."
+
+
+class ConductorRefusedError(ConductorUnavailableError):
+    """The conductor answered with a JSON-RPC error.
+
+    Args:
+        method: the method that was called.
+        number: the error's code (JSON-RPC 2.0 section 5.1).
+        message: the error's message, as the conductor wrote it.
+    """
+
+    code = "conductor_refused"
+    public = "The conductor refused the request."
+
+    def __init__(self, method: str, number: int, message: str) -> None:
+        self.method = method
+        self.number = number
+        super().__init__(f"the conductor refused {method}: {message} ({number})")
+
+
+class ConductorProtocolError(ConductorUnavailableError):
+    """What the conductor sent is not what its protocol says."""
+
+    code = "conductor_protocol"
+    public = "The conductor sent an answer that cannot be read."
+
+
+class AnswerTooLargeError(ConductorProtocolError):
+    """An answer is longer than the protocol's largest message."""
+
+
+class StoreUnreadableError(StateUnavailableError):
+    """The registry or the folder of checkpoints cannot be read."""
+
+    code = "store_unreadable"
+    public = "The state on disk cannot be read."
+
+
+class CorruptStateError(StoreUnreadableError):
+    """What is stored for one job is damaged or half written; other jobs are not concerned."""
+
+    code = "state_corrupt"
+    public = "The stored state of this job cannot be read."
+
+
+class SettingsError(MarianneStreamError):
+    """A setting has a value that cannot be used: named, with what was got and what is allowed."""

@@ -1,0 +1,1 @@
+"""Pure bytes and values: no asyncio, no sockets, no aiohttp."""

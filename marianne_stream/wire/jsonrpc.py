@@ -1,0 +1,53 @@
+"""JSON-RPC 2.0, one message a line: requests made, answers and notifications read.
+
+Pure: it must not know which methods there are, or what carries the lines.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from marianne_stream.wire import json_text
+
+# The largest message of the conductor's protocol, its newline not counted.
+MESSAGE_LIMIT_BYTES = 16 * 1024 * 1024
+
+# The conductor's error codes: JSON-RPC's own are at -32700 and -32600 to -32603.
+JOB_NOT_FOUND = -32000
+RESOURCES_EXHAUSTED = -32001
+SHUTTING_DOWN = -32003
+METHOD_NOT_FOUND = -32601
+
+
+class ErrorObject(msgspec.Struct, frozen=True):
+    """The error of an answer (JSON-RPC 2.0 section 5.1)."""
+
+    code: int
+    message: str = ""
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A line that came in. A result and params stay raw until somebody asks for a type."""
+
+    id: int | str | None = None
+    method: str | None = None
+    params: msgspec.Raw = msgspec.Raw(b"null")
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: ErrorObject | None = None
+
+
+def request(number: int, method: str, params: Mapping[str, Any] | None = None) -> bytes:
+    """A request as a line, its newline included. Params left out are an empty object."""
+    body = {"jsonrpc": "2.0", "method": method, "params": params or {}, "id": number}
+    return json.dumps(body, separators=(",", ":")).encode() + b"\n"
+
+
+def message(line: bytes) -> Message:
+    """A line as a message.
+
+    Raises:
+        ValueError: it is not JSON, or not a JSON-RPC message.
+    """
+    return json_text.decode(line, Message)
