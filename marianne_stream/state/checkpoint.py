@@ -1,0 +1,200 @@
+"""A checkpoint, decoded and made into a JobState.
+
+The conductor's `job.status`, the registry's `checkpoint_json` and the JSON files hold the same
+object. Only the fields that somebody is shown are decoded: msgspec skips the rest without building
+it, so 8 MB cost a few milliseconds where the json module takes 50 and more, all of it holding the
+interpreter. This module must not know where the bytes came from.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import msgspec
+
+from marianne_stream.models import (
+    WORKING_STATUSES,
+    JobState,
+    RosterEntry,
+    Sheet,
+    SourceName,
+    iso_time,
+)
+from marianne_stream.wire import json_text
+
+
+class CheckpointSheet(msgspec.Struct, frozen=True):
+    """A sheet as a checkpoint has it."""
+
+    status: str = "pending"
+    instrument_name: str | None = None
+    movement: int | str | None = None
+    error_message: str | None = None
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """A checkpoint, or the bare metadata of a job that has none yet.
+
+    Times are ISO 8601 text in a checkpoint, and epoch seconds in bare metadata. `sheets` is None in
+    bare metadata.
+    """
+
+    job_id: str
+    status: str
+    job_name: str | None = None
+    sheets: dict[str, CheckpointSheet] | None = None
+    total_sheets: int | None = None
+    current_sheet: int | None = None
+    error_message: str | None = None
+    created_at: str | float | None = None
+    updated_at: str | float | None = None
+    started_at: str | float | None = None
+    completed_at: str | float | None = None
+    submitted_at: str | float | None = None
+    workspace: str | None = None
+    worktree_path: str | None = None
+
+    @property
+    def bare(self) -> bool:
+        """Whether this is bare metadata: the job has no checkpoint."""
+        return self.sheets is None and self.total_sheets is None
+
+
+def decode(data: bytes) -> Checkpoint:
+    """A checkpoint from JSON.
+
+    Raises:
+        ValueError: it is not JSON, or no checkpoint.
+    """
+    return json_text.decode(data, Checkpoint)
+
+
+def time_text(value: str | float | None) -> str | None:
+    """A time in either form as ISO 8601 text."""
+    return iso_time(value) if isinstance(value, int | float) else value
+
+
+def epoch_s(value: str | float | None) -> float | None:
+    """A time in either form as epoch seconds; None where it cannot be read as a time."""
+    if value is None or isinstance(value, int | float):
+        return value
+    try:
+        moment = datetime.fromisoformat(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def sheets_of(checkpoint: Checkpoint) -> tuple[Sheet, ...]:
+    """The sheets in the order of their numbers.
+
+    Raises:
+        ValueError: a key is not a sheet number.
+    """
+    sheets = (checkpoint.sheets or {}).items()
+    numbered = sorted(((int(key), sheet) for key, sheet in sheets), key=lambda pair: pair[0])
+    return tuple(
+        Sheet(number, sheet.status, sheet.instrument_name, sheet.movement, sheet.error_message)
+        for number, sheet in numbered
+    )
+
+
+def outdated(checkpoint: Checkpoint, entry: RosterEntry) -> bool:
+    """Whether a checkpoint is left from before the job was submitted again."""
+    if checkpoint.bare or entry.submitted_at is None:
+        return False
+    written_at = epoch_s(checkpoint.updated_at)
+    return written_at is not None and written_at < entry.submitted_at
+
+
+def state_from_entry(entry: RosterEntry, *, source: SourceName, live: bool) -> JobState:
+    """The state of a job of which only the roster's entry is to be believed."""
+    return JobState(
+        job_id=entry.job_id,
+        status=entry.status,
+        source=source,
+        live=live,
+        checkpoint_status=entry.status,
+        total_sheets=entry.total_sheets or 0,
+        completed_sheets=entry.completed_sheets or 0,
+        submitted_at=iso_time(entry.submitted_at),
+        started_at=iso_time(entry.started_at),
+        workspace=entry.workspace,
+        run=run_mark(entry.submitted_at),
+    )
+
+
+def run_mark(start: str | float | None) -> str:
+    """What tells one run of a job from the next, alike from every source.
+
+    The conductor and its registry give the same start as text, but as a number some microseconds
+    apart: so a number counts to a tenth of a second.
+    """
+    return f"{start:.1f}" if isinstance(start, int | float) else start or ""
+
+
+def state_from(
+    checkpoint: Checkpoint,
+    entry: RosterEntry | None,
+    *,
+    source: SourceName,
+    live: bool,
+    settled: bool = False,
+) -> JobState:
+    """What a checkpoint and a roster's entry say together.
+
+    The entry's status is right where they differ; a checkpoint that is older than the entry's
+    submission says nothing of this run. `current_sheet` and `error_message` are taken from the
+    sheets where the checkpoint leaves them empty.
+
+    Args:
+        checkpoint: the decoded checkpoint or bare metadata.
+        entry: the roster's entry, or None where the roster does not list the job.
+        source: where the two come from.
+        live: whether the conductor itself said it.
+        settled: whether the entry's status is to be believed even where the checkpoint says
+            otherwise.
+
+    Raises:
+        ValueError: a key of the sheets is not a sheet number.
+    """
+    if entry is not None and outdated(checkpoint, entry):
+        return state_from_entry(entry, source=source, live=live)
+    if entry is not None and checkpoint.bare:
+        state = state_from_entry(entry, source=source, live=live)
+        believed = entry.status if settled else checkpoint.status
+        return replace(state, checkpoint_status=believed, error_message=checkpoint.error_message)
+    sheets = sheets_of(checkpoint)
+    status = entry.status if entry is not None else checkpoint.status
+    submitted_at = checkpoint.submitted_at if entry is None else entry.submitted_at
+    start = submitted_at if checkpoint.bare else checkpoint.started_at or checkpoint.created_at
+    return JobState(
+        job_id=checkpoint.job_id,
+        status=status,
+        source=source,
+        live=live,
+        checkpoint_status=status if settled else checkpoint.status,
+        job_name=checkpoint.job_name,
+        sheets=sheets,
+        total_sheets=max(checkpoint.total_sheets or 0, len(sheets)),
+        completed_sheets=sum(sheet.status == "completed" for sheet in sheets),
+        current_sheet=checkpoint.current_sheet or lowest_at_work(sheets),
+        error_message=checkpoint.error_message or first_failure(sheets),
+        submitted_at=time_text(submitted_at),
+        created_at=time_text(checkpoint.created_at),
+        started_at=time_text(checkpoint.started_at),
+        updated_at=time_text(checkpoint.updated_at),
+        completed_at=time_text(checkpoint.completed_at),
+        workspace=checkpoint.workspace or (entry.workspace if entry is not None else None),
+        worktree_path=checkpoint.worktree_path,
+        run=run_mark(start),
+    )
+
+
+def lowest_at_work(sheets: tuple[Sheet, ...]) -> int | None:
+    """The number of the first sheet that is dispatched or in progress."""
+    return next((sheet.number for sheet in sheets if sheet.status in WORKING_STATUSES), None)
+
+
+def first_failure(sheets: tuple[Sheet, ...]) -> str | None:
+    """The error message of the first sheet that failed."""
+    return next((sheet.error_message for sheet in sheets if sheet.status == "failed"), None)

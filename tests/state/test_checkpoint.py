@@ -1,0 +1,157 @@
+"""A checkpoint and a roster's entry make one state, whichever source they are from."""
+
+import msgspec
+import pytest
+
+from marianne_stream.models import JobState, JobStatusData, RosterEntry
+from marianne_stream.state.checkpoint import (
+    Checkpoint,
+    CheckpointSheet,
+    decode,
+    epoch_s,
+    run_mark,
+    state_from,
+    state_from_entry,
+    time_text,
+)
+
+WRITTEN_AT = "2026-11-23T19:24:54.875461Z"
+WRITTEN_S = 1795461894.875461
+
+
+def a_checkpoint(**fields: object) -> Checkpoint:
+    """A checkpoint of three sheets, one of them at work."""
+    sheets = {"3": {}, "1": {"status": "completed"}, "2": {"status": "dispatched"}}
+    shown = {"job_id": "a", "status": "running", "total_sheets": 3, "sheets": sheets}
+    return msgspec.convert({**shown, "updated_at": WRITTEN_AT, **fields}, Checkpoint)
+
+
+def state(checkpoint: Checkpoint, entry: RosterEntry | None = None) -> JobState:
+    """The state that the conductor would be taken to say."""
+    return state_from(checkpoint, entry, source="conductor", live=True)
+
+
+def test_only_what_is_shown_is_decoded() -> None:
+    raw = (
+        b'{"job_id": "a", "status": "new", "config": {"deep": [1, {}]}, "sheets": {"1": {"x": 1}}}'
+    )
+    checkpoint = msgspec.json.decode(raw, type=Checkpoint)
+    assert checkpoint.sheets == {"1": CheckpointSheet()}
+    assert state(checkpoint).status == "new"
+
+
+def test_sheets_are_in_the_order_of_their_numbers() -> None:
+    sheets = {str(number): {"status": "pending"} for number in (10, 2, 1)}
+    assert [each.number for each in state(a_checkpoint(sheets=sheets)).sheets] == [1, 2, 10]
+
+
+def test_a_sheet_without_a_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="one"):
+        state(a_checkpoint(sheets={"one": {}}))
+
+
+def test_progress_counts_the_sheets_that_are_exactly_completed() -> None:
+    statuses = ("completed", "skipped", "cancelled", "completed_with_notes")
+    sheets = {str(number): {"status": each} for number, each in enumerate(statuses, 1)}
+    shown = state(a_checkpoint(sheets=sheets, total_sheets=8))
+    assert (shown.completed_sheets, shown.total_sheets) == (1, 8)
+    assert shown.progress_percent == 12.5
+
+
+def test_the_current_sheet_is_the_lowest_at_work_where_the_checkpoint_leaves_it_empty() -> None:
+    sheets = {"3": {"status": "in_progress"}, "2": {"status": "dispatched"}, "1": {}}
+    assert state(a_checkpoint(sheets=sheets)).current_sheet == 2
+    assert state(a_checkpoint(sheets=sheets, current_sheet=3)).current_sheet == 3
+    assert state(a_checkpoint(sheets={"1": {}})).current_sheet is None
+
+
+def test_the_error_message_is_that_of_the_first_failed_sheet_where_the_job_has_none() -> None:
+    sheets = {
+        "1": {"status": "completed", "error_message": "tried twice"},
+        "3": {"status": "failed", "error_message": "third"},
+        "2": {"status": "failed", "error_message": "second"},
+    }
+    assert state(a_checkpoint(sheets=sheets)).error_message == "second"
+    assert state(a_checkpoint(sheets=sheets, error_message="all")).error_message == "all"
+
+
+def test_the_entrys_status_is_right_and_not_final_while_the_two_disagree() -> None:
+    entry = RosterEntry("a", "cancelled", submitted_at=WRITTEN_S - 8)
+    shown = state(a_checkpoint(), entry)
+    assert (shown.status, shown.terminal, shown.final) == ("cancelled", True, False)
+    assert state(a_checkpoint(status="cancelled"), entry).final
+
+
+def test_a_source_whose_entry_is_the_last_word_can_say_that_it_is_final() -> None:
+    entry = RosterEntry("a", "cancelled", submitted_at=WRITTEN_S - 8)
+    shown = state_from(a_checkpoint(), entry, source="registry", live=False, settled=True)
+    assert shown.final
+
+
+def test_a_checkpoint_from_before_the_submission_says_nothing_of_this_run() -> None:
+    entry = RosterEntry("a", "queued", submitted_at=WRITTEN_S + 1, workspace="/ws")
+    old = a_checkpoint(status="completed")
+    assert state(old, entry) == state_from_entry(entry, source="conductor", live=True)
+    newer = RosterEntry("a", "queued", submitted_at=WRITTEN_S - 1)
+    assert len(state(old, newer).sheets) == 3
+
+
+def test_bare_metadata_is_a_state_without_sheets() -> None:
+    raw = b'{"job_id": "a", "status": "queued", "submitted_at": 1795461886.5, "workspace": "/ws"}'
+    checkpoint = msgspec.json.decode(raw, type=Checkpoint)
+    assert checkpoint.bare
+    shown = state(checkpoint)
+    assert (shown.status, shown.sheets, shown.progress_percent) == ("queued", (), 0.0)
+    assert (shown.submitted_at, shown.workspace) == ("2026-11-23T19:24:46.500Z", "/ws")
+
+
+def test_a_run_has_one_mark_though_two_sources_give_its_start_a_little_apart() -> None:
+    assert run_mark(1795461886.9938812) == run_mark(1795461886.993874)
+    assert run_mark(1795461886.9938812) != run_mark(1795461896.9938812)
+    assert run_mark(None) == ""
+
+
+def test_a_time_is_read_in_either_form() -> None:
+    assert time_text(1795461894.875461) == "2026-11-23T19:24:54.875Z"
+    assert time_text(WRITTEN_AT) == WRITTEN_AT
+    assert epoch_s(WRITTEN_AT) == pytest.approx(WRITTEN_S)
+    assert epoch_s(WRITTEN_S) == WRITTEN_S
+    assert epoch_s("soon") is None
+    assert epoch_s(None) is None
+
+
+@pytest.mark.parametrize("absurd", [1e13, 1e17, 1e300], ids=["year", "second", "number"])
+def test_a_time_that_no_calendar_has_is_no_time(absurd: float) -> None:
+    shown = state(a_checkpoint(started_at=absurd, created_at=absurd))
+    assert (shown.started_at, shown.created_at) == (None, None)
+
+
+def test_two_names_of_one_sheet_are_not_compared() -> None:
+    sheets = {"1": {"status": "completed"}, "01": {"status": "pending"}}
+    assert [sheet.number for sheet in state(a_checkpoint(sheets=sheets)).sheets] == [1, 1]
+
+
+@pytest.mark.parametrize("total", [1, 0, -5])
+def test_there_are_never_more_completed_sheets_than_sheets(total: int) -> None:
+    sheets = {"1": {"status": "completed"}, "2": {"status": "completed"}}
+    shown = state(a_checkpoint(sheets=sheets, total_sheets=total))
+    assert (shown.completed_sheets, shown.total_sheets) == (2, 2)
+    assert JobStatusData.of(shown).progress_percent == 100
+
+
+def test_bare_metadata_takes_its_counts_from_the_entry() -> None:
+    bare = Checkpoint(job_id="a", status="failed", error_message="no such instrument")
+    entry = RosterEntry("a", "failed", completed_sheets=2, total_sheets=4)
+    shown = state(bare, entry)
+    assert (shown.completed_sheets, shown.total_sheets) == (2, 4)
+    assert shown.error_message == "no such instrument"
+    assert shown.final
+
+
+def test_a_time_without_a_zone_is_utc() -> None:
+    assert epoch_s("1970-01-01T00:00:01") == 1.0
+
+
+def test_what_python_writes_and_json_does_not_have_costs_no_job() -> None:
+    raw = rb'{"job_id": "odd\udcff", "status": "failed", "cost": NaN, "tail": "NaN \ud800"}'
+    assert decode(raw).job_id == r"odd\xff"

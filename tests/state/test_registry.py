@@ -1,0 +1,398 @@
+"""The registry is read beside a conductor that writes it, and after one that is gone."""
+
+import asyncio
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from marianne_stream.errors import CorruptStateError, JobNotFoundError, StoreUnreadableError
+from marianne_stream.state import registry as registry_module
+from marianne_stream.state.registry import Question, Registry, Sight
+
+Conductor = sqlite3.Connection
+REPOSITORY = Path(__file__).parents[2]
+RECORDING = REPOSITORY.parent / "shared" / "recordings" / "daemon-state.db"
+
+SCHEMA = """
+CREATE TABLE jobs (
+    job_id TEXT PRIMARY KEY, workspace TEXT, status TEXT, submitted_at REAL, started_at REAL,
+    completed_at REAL, error_message TEXT, total_sheets INT, snapshot_path TEXT, checkpoint_json)
+"""
+
+# A view that SQLite can count rows of until it is interrupted.
+ENDLESS = """
+CREATE VIEW jobs AS SELECT 'a' AS job_id, (
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n
+) AS status
+"""
+
+# Reads each registry that it is told of, without root's permission to do anything.
+UNPRIVILEGED = """
+import asyncio, json, os, sys
+from pathlib import Path
+from marianne_stream.errors import StoreUnreadableError
+from marianne_stream.state.registry import Registry
+
+async def read(path):
+    try:
+        return sorted((await Registry(Path(path)).roster()).entries)
+    except StoreUnreadableError as error:
+        return [str(error), error.detail]
+
+asyncio.run(read(sys.argv[1]))  # imports what is imported late
+if os.geteuid() == 0:
+    os.setgroups([]), os.setgid(65534), os.setuid(65534)
+print(json.dumps({Path(path).parent.name: asyncio.run(read(path)) for path in sys.argv[1:]}))
+"""
+
+
+def conductor_at(path: Path, schema: str = SCHEMA) -> Conductor:
+    """A connection that writes a registry as the conductor does, and stays open."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute(schema)
+    return connection
+
+
+def put(connection: Conductor, job_id: str | None, **columns: Any) -> None:
+    """Write a row, with a status and a submission unless they are given."""
+    row = {"job_id": job_id, "status": "running", "submitted_at": 1000.0, **columns}
+    marks = ", ".join("?" * len(row))
+    connection.execute(
+        f"INSERT OR REPLACE INTO jobs ({', '.join(row)}) VALUES ({marks})", tuple(row.values())
+    )
+
+
+def checkpoint(job_id: str, **fields: Any) -> str:
+    """A checkpoint of two sheets, one of them completed."""
+    sheets = {"2": {"status": "in_progress"}, "1": {"status": "completed"}}
+    shown = {"job_id": job_id, "status": "running", "total_sheets": 2, "sheets": sheets}
+    return json.dumps({**shown, "updated_at": "2026-11-23T19:24:54.875461Z", **fields})
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the registry of a test is, in a folder whose name a URI must quote."""
+    folder = tmp_path / "a folder?with #1 & 100%"
+    folder.mkdir()
+    return folder / "daemon-state.db"
+
+
+@pytest.fixture
+def conductor(path: Path) -> Iterator[Conductor]:
+    """A conductor that runs: its -wal is there, and holds all of its rows."""
+    with closing(conductor_at(path)) as connection:
+        assert path.with_name(f"{path.name}-wal").exists()
+        yield connection
+
+
+@pytest.fixture
+def registry(path: Path) -> Registry:
+    """The registry under test."""
+    return Registry(path, busy_timeout_s=0.05)
+
+
+def nothing_is_held(path: Path) -> bool:
+    """Whether reads have left neither a thread nor a descriptor; a thread takes a moment to end."""
+    for _ in range(1000):
+        threads = [each for each in threading.enumerate() if "connection_worker" in each.name]
+        files = [each.readlink() for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+        if not threads and not any(str(file).startswith(str(path)) for file in files):
+            return True
+        time.sleep(0.002)
+    return False
+
+
+async def refusal(registry: Registry) -> str:
+    """Why a registry cannot be read, for the log. A client reads no path; nothing is created."""
+    before = sorted(registry.path.parent.iterdir())
+    with pytest.raises(StoreUnreadableError) as caught:
+        await registry.roster()
+    assert sorted(registry.path.parent.iterdir()) == before
+    assert "/" not in caught.value.detail
+    return str(caught.value)
+
+
+async def test_the_roster_is_newest_first_and_says_where_it_is_from(
+    registry: Registry, conductor: Conductor
+) -> None:
+    put(conductor, "old", submitted_at=1000.0, started_at=1001.5, workspace="/ws/old")
+    put(conductor, "new", submitted_at=3000.0, status="paused_at_chain", total_sheets=7)
+    put(conductor, "middle", submitted_at=2000.0)
+    roster = await registry.roster()
+    assert list(roster.entries) == ["new", "middle", "old"]
+    assert (roster.source, roster.live) == ("registry", False)
+    assert roster.entries["new"].status == "paused_at_chain"
+    assert roster.entries["new"].total_sheets == 7
+    assert roster.entries["old"].started_at == 1001.5
+    assert roster.entries["old"].workspace == "/ws/old"
+
+
+async def test_a_damaged_checkpoint_concerns_its_own_job_alone(
+    registry: Registry, conductor: Conductor
+) -> None:
+    damages = [
+        "",
+        "null",
+        '{"job_id": "a',
+        b"\xff",
+        "[" * 9999,
+        checkpoint("a", sheets={"one": {}}),
+    ]
+    for damage in damages:
+        put(conductor, "damaged", checkpoint_json=damage)
+        with pytest.raises(CorruptStateError, match="damaged"):
+            await registry.job("damaged", None)
+    put(conductor, "whole", checkpoint_json=checkpoint("whole"))
+    assert (await registry.job("whole", None)).completed_sheets == 1
+    assert len((await registry.roster()).entries) == 2
+
+
+async def test_the_rows_status_is_right_and_final_over_its_checkpoints(
+    registry: Registry, conductor: Conductor
+) -> None:
+    text = checkpoint("a", status="running")
+    put(conductor, "a", status="cancelled", completed_at=1795461896.64, checkpoint_json=text)
+    state = await registry.job("a", None)
+    assert state.status == "cancelled"
+    assert state.final
+    assert state.completed_at == "2026-11-23T19:24:56.640Z"
+    assert (state.source, state.live) == ("registry", False)
+    assert (state.completed_sheets, state.total_sheets, state.current_sheet) == (1, 2, 2)
+
+
+async def test_a_job_without_a_checkpoint_has_the_state_of_its_row(
+    registry: Registry, conductor: Conductor
+) -> None:
+    put(conductor, "a", status="failed", total_sheets=3, workspace="/ws", snapshot_path="/s")
+    state = await registry.job("a", None)
+    assert (state.status, state.total_sheets, state.sheets) == ("failed", 3, ())
+    assert (state.workspace, state.snapshot_path) == ("/ws", "/s")
+    assert state.submitted_at == "1970-01-01T00:16:40.000Z"
+    assert state.final
+
+
+async def test_the_error_message_is_the_checkpoints_else_the_rows_else_the_sheets(
+    registry: Registry, conductor: Conductor
+) -> None:
+    sheets = {"1": {"status": "failed", "error_message": "sheet's"}}
+    orders = [("its", "row's", "its"), (None, "row's", "row's"), (None, None, "sheet's")]
+    for first, second, shown in orders:
+        text = checkpoint("a", error_message=first, sheets=sheets)
+        put(conductor, "a", error_message=second, checkpoint_json=text)
+        assert (await registry.job("a", None)).error_message == shown
+
+
+async def test_a_job_without_a_row_is_not_found(registry: Registry, conductor: Conductor) -> None:
+    put(conductor, "a'b")
+    assert await registry.has("a'b")
+    for job_id in ("a", "", "%", "lone \udcff surrogate", "a\0b"):
+        assert not await registry.has(job_id)
+        with pytest.raises(JobNotFoundError):
+            await registry.job(job_id, None)
+
+
+async def test_a_row_without_a_status_is_a_damaged_job_and_no_entry(
+    registry: Registry, conductor: Conductor
+) -> None:
+    put(conductor, "a", status=None)
+    put(conductor, "b", status=b"\xff")
+    put(conductor, None)
+    put(conductor, "c", submitted_at=1e300, started_at="now", total_sheets="many")
+    conductor.execute("UPDATE jobs SET workspace = CAST(x'2fff' AS TEXT)")
+    assert list((await registry.roster()).entries) == ["c"]
+    assert await registry.has("a")
+    with pytest.raises(CorruptStateError):
+        await registry.job("a", None)
+
+
+async def test_an_older_registry_is_read_as_far_as_it_goes(registry: Registry, path: Path) -> None:
+    with closing(conductor_at(path, "CREATE TABLE jobs (job_id, status)")) as conductor:
+        conductor.execute("INSERT INTO jobs VALUES ('a', 'completed')")
+        assert (await registry.job("a", None)).final
+        assert list((await registry.roster()).entries) == ["a"]
+        conductor.execute("ALTER TABLE jobs RENAME status TO state")
+        assert "has no column named status" in await refusal(registry)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path, "there is no registry at"),
+        (Path.mkdir, "is a folder"),
+        (os.mkfifo, "is no regular file"),
+        (lambda path: path.symlink_to(path), "is out of reach"),
+        (lambda path: path.write_text("no database" * 500), "file is not a database"),
+        (Path.touch, "has no table named jobs"),
+    ],
+)
+async def test_what_is_no_registry_is_named_for_what_it_is_and_never_created(
+    registry: Registry, path: Path, make: Callable[[Path], object], reason: str
+) -> None:
+    make(path)
+    assert reason in await refusal(registry)
+
+
+async def test_reading_keeps_no_write_ahead_log_from_being_checkpointed(
+    registry: Registry, conductor: Conductor, path: Path
+) -> None:
+    put(conductor, "a")
+    await registry.roster()
+    busy, *_ = conductor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    assert busy == 0
+    put(conductor, "b")
+    assert await registry.has("b")
+
+
+async def test_the_write_ahead_log_is_found_through_a_link(
+    conductor: Conductor, path: Path, tmp_path: Path
+) -> None:
+    put(conductor, "a")
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    assert await Registry(link).has("a")
+
+
+async def test_a_registry_that_is_replaced_is_noticed_and_nothing_is_left_beside_it(
+    registry: Registry, path: Path
+) -> None:
+    for job_id in ("first", "second"):
+        new = path.with_name("new.db")
+        with closing(conductor_at(new)) as conductor:
+            put(conductor, job_id)
+        new.replace(path)
+        assert list((await registry.roster()).entries) == [job_id]
+        assert list(path.parent.iterdir()) == [path]
+
+
+def after_each_read(registry: Registry, act: Callable[[Sight], object]) -> None:
+    """Do something between each answer and the look at the file that follows it."""
+    ask = registry._ask
+
+    async def ask_and_act(seen: Sight, question: Question[Any]) -> Any:
+        answer = await ask(seen, question)
+        act(seen)
+        return answer
+
+    registry.__dict__["_ask"] = ask_and_act
+
+
+async def test_a_conductor_that_starts_meanwhile_is_noticed(registry: Registry, path: Path) -> None:
+    conductor_at(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as conductor:
+        after_each_read(registry, lambda seen: put(conductor, seen.uri.partition("?")[2]))
+        assert list((await registry.roster()).entries) == ["mode=ro&immutable=1"]
+
+
+async def test_a_registry_that_never_keeps_still_is_refused(registry: Registry, path: Path) -> None:
+    conductor_at(path).close()
+    after_each_read(registry, lambda seen: os.utime(path, ns=(0, seen.mtime_ns + 1)))
+    assert "changed each of 3 times" in await refusal(registry)
+
+
+async def test_a_registry_that_is_locked_is_given_up_soon(registry: Registry, path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as conductor:
+        conductor.execute(SCHEMA)
+        conductor.execute("BEGIN EXCLUSIVE")
+        put(conductor, "a")
+        assert "database is locked" in await refusal(registry)
+        conductor.execute("COMMIT")
+    assert await registry.has("a")
+
+
+async def test_a_read_that_takes_too_long_is_interrupted(
+    registry: Registry, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conductor_at(path, ENDLESS).close()
+    monkeypatch.setattr(registry_module, "READ_LIMIT_S", 0.1)
+    assert "not read within its time limit" in await refusal(registry)
+    monkeypatch.setattr(registry_module, "READ_LIMIT_S", 2.0)
+    await registry.close()
+    assert nothing_is_held(path)
+
+
+@pytest.mark.parametrize("view", [False, True], ids=["quick", "endless"])
+async def test_a_cancelled_read_leaves_no_thread_and_no_descriptor(
+    registry: Registry, path: Path, *, view: bool
+) -> None:
+    conductor_at(path, ENDLESS if view else SCHEMA).close()
+    for turns in range(30):
+        read = asyncio.create_task(registry.roster())
+        for _ in range(turns):
+            await asyncio.sleep(0.0002 if view else 0)
+        read.cancel()
+        await asyncio.wait((read,))
+        assert read.cancelled() or not view
+    await registry.close()
+    assert nothing_is_held(path)
+
+
+@pytest.fixture(scope="module")
+def unprivileged() -> Iterator[dict[str, list[str]]]:
+    """What a reader that may not write is answered, by the name of the case."""
+    names = ("closed", "running", "killed", "secret", "hidden")
+    # Not below pytest's own folder, which is closed to other users.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        paths = {name: Path(folder, name, "state.db") for name in names}
+        for path in paths.values():
+            path.parent.mkdir()
+        for name in ("closed", "secret", "hidden"):
+            with closing(conductor_at(paths[name])) as conductor:
+                put(conductor, name)
+        with closing(conductor_at(paths["running"])) as conductor:
+            put(conductor, "running")
+            for end in ("", "-wal"):
+                shutil.copy(f"{paths['running']}{end}", f"{paths['killed']}{end}")
+            paths["secret"].chmod(0)
+            for name, path in paths.items():
+                path.parent.chmod(0 if name == "hidden" else 0o555)
+            command = [sys.executable, "-c", UNPRIVILEGED, *map(str, paths.values())]
+            output = subprocess.check_output(command, cwd=REPOSITORY, timeout=20)
+            for path in paths.values():
+                path.parent.chmod(0o755)
+        assert list(paths["closed"].parent.iterdir()) == [paths["closed"]]
+        yield json.loads(output)
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        ("closed", "closed"),
+        ("running", "running"),
+        ("killed", "no permission to write to the folder"),
+        ("secret", "no permission to read"),
+        ("hidden", "no permission to search a folder"),
+    ],
+)
+def test_who_may_not_write_is_answered_or_told_which_permission_is_missing(
+    unprivileged: dict[str, list[str]], case: str, said: str
+) -> None:
+    answer, *detail = unprivileged[case]
+    assert said in answer
+    assert bool(detail) == (said != case)
+    assert "/" not in "".join(detail)
+
+
+@pytest.mark.skipif(not RECORDING.exists(), reason="the recordings are not beside this checkout")
+async def test_a_recorded_registry_is_as_it_was_left(registry: Registry, path: Path) -> None:
+    shutil.copyfile(RECORDING, path)
+    assert list((await registry.roster()).entries) == ["tick", "fan", "failing", "wt"]
+    whole = await registry.job("wt", None)
+    assert (whole.status, whole.progress_percent, whole.final) == ("completed", 100.0, True)
+    assert whole.snapshot_path == "/home/marianne/.marianne/snapshots/wt/1795461867"
+    assert (await registry.job("failing", None)).error_message == "Exit code 1"
+    cancelled = await registry.job("tick", None)
+    assert (cancelled.status, cancelled.completed_sheets, cancelled.final) == ("cancelled", 1, True)
