@@ -1,0 +1,1 @@
+"""A conductor that is not one: jobs that run and log, for the demonstration and for tests."""

@@ -1,0 +1,115 @@
+"""The simulated conductor as a process: `python -m marianne_stream.demo --socket PATH`.
+
+It reads the command line and owns the process's signals. It must not know what a scenario does.
+"""
+
+import argparse
+import asyncio
+import math
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.recording import Recording
+from marianne_stream.demo.replay import Replay
+from marianne_stream.demo.scenario import Scenario, four_jobs
+from marianne_stream.demo.server import ConductorServer
+from marianne_stream.errors import SettingsError
+
+EXIT_SETTINGS = 2
+SCENARIOS: dict[str, Callable[..., Scenario]] = {"pleasant": Scenario, "four-jobs": four_jobs}
+
+
+def arguments() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m marianne_stream.demo",
+        description="A simulated conductor. SIGTERM asks it to stop: it waits for its clients.",
+    )
+    parser.add_argument("--socket", type=Path, required=True, help="where to listen")
+    parser.add_argument("--registry", type=Path, help="the SQLite file to keep the jobs in")
+    parser.add_argument(
+        "--folder", type=Path, help="where to make workspaces; else a temporary one"
+    )
+    parser.add_argument("--scenario", choices=[*SCENARIOS, "none"], default="pleasant")
+    parser.add_argument("--replay", type=Path, help="a recording to repeat, with no scenario")
+    parser.add_argument("--speed", type=positive, default=1.0, help="seconds that pass in one")
+    return parser
+
+
+def positive(text: str) -> float:
+    """Read a number above 0 from the command line."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"got {text}, expected a number above 0")
+    return value
+
+
+async def run(options: argparse.Namespace) -> None:
+    """Run a conductor until SIGTERM, then until all of its connections have gone.
+
+    Raises:
+        SettingsError: the recording cannot be read.
+        OSError: the socket cannot be bound.
+    """
+    asked_to_stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked_to_stop.set)
+    if options.replay is not None:
+        await repeat(options, asked_to_stop)
+    else:
+        await simulate(options, asked_to_stop)
+
+
+async def repeat(options: argparse.Namespace, asked_to_stop: asyncio.Event) -> None:
+    """Repeat a recording until asked to stop."""
+    recording = await asyncio.to_thread(Recording.load, options.replay)
+    replay = Replay(options.socket, recording, speed=options.speed)
+    await listen(replay)
+    await asked_to_stop.wait()
+    await replay.stop()
+
+
+async def simulate(options: argparse.Namespace, asked_to_stop: asyncio.Event) -> None:
+    """Play a scenario until asked to stop; with none, answer that there are no jobs."""
+    conductor = SimulatedConductor(options.socket, registry=options.registry)
+    await listen(conductor)
+    with TemporaryDirectory(prefix="marianne-demo-") as temporary:
+        async with asyncio.TaskGroup() as group:
+            playing = group.create_task(play(conductor, options, Path(temporary)))
+            await asked_to_stop.wait()
+            playing.cancel()
+        await conductor.stop()
+
+
+async def play(conductor: SimulatedConductor, options: argparse.Namespace, temporary: Path) -> None:
+    """Play the chosen scenario to its end, if it has one."""
+    if options.scenario != "none":
+        build = SCENARIOS[options.scenario]
+        await build(conductor, options.folder or temporary, speed=options.speed).run()
+
+
+async def listen(conductor: ConductorServer) -> None:
+    """Start a conductor, and say so in one line."""
+    await conductor.start()
+    sys.stdout.write(f"conductor listening at {conductor.socket_path}\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Run the command line; the exit status is 0 once all connections have gone."""
+    options = arguments().parse_args()
+    try:
+        asyncio.run(run(options))
+    except (SettingsError, OSError) as exc:
+        sys.stderr.write(f"{exc}\n")
+        return EXIT_SETTINGS
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

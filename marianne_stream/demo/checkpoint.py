@@ -1,0 +1,136 @@
+"""The fields of a checkpoint and of a sheet, as a conductor 0.1.0 writes them.
+
+Plain values in the shape of `job.status`. It must not know when or why a job changes.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+Fields = dict[str, Any]
+
+
+def iso(epoch_s: float) -> str:
+    """Give a time in the conductor's form: microseconds, and `Z`."""
+    moment = datetime.fromtimestamp(epoch_s, UTC)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def new_checkpoint(
+    job_id: str,
+    *,
+    sheets: int,
+    now_s: float,
+    instrument: str = "cli",
+    movements: Mapping[int, int] | None = None,
+) -> Fields:
+    """Give the checkpoint of a run that begins now, all of its sheets pending.
+
+    Args:
+        job_id: the job.
+        sheets: how many sheets it has, numbered from 1.
+        now_s: epoch seconds.
+        instrument: what plays the sheets.
+        movements: the movement of each sheet that has one, by sheet number.
+    """
+    of_sheet = movements or {}
+    numbers = range(1, sheets + 1)
+    return {
+        "job_id": job_id,
+        "job_name": job_id,
+        "config_hash": None,
+        "config_snapshot": None,
+        "config_path": None,
+        "created_at": iso(now_s),
+        "updated_at": iso(now_s),
+        "started_at": iso(now_s),
+        "completed_at": None,
+        "total_sheets": sheets,
+        "last_completed_sheet": 0,
+        "current_sheet": None,
+        "status": "running",
+        "sheets": {str(n): new_sheet(n, instrument, of_sheet.get(n)) for n in numbers},
+        "instruments_used": [instrument],
+        "total_movements": len(set(of_sheet.values())) or sheets,
+        **_unused_by_job(),
+    }
+
+
+def new_sheet(number: int, instrument: str = "cli", movement: int | None = None) -> Fields:
+    """Give a sheet that nothing has happened to yet."""
+    return {
+        "sheet_num": number,
+        "status": "pending",
+        "started_at": None,
+        "completed_at": None,
+        "error_message": None,
+        "error_code": None,
+        "instrument_name": instrument,
+        "movement": movement,
+        "normal_attempts": 0,
+        "stdout_tail": None,
+        "total_duration_seconds": 0.0,
+        **_unused_by_sheet(),
+    }
+
+
+def _unused_by_job() -> Fields:
+    return {
+        "pid": None,
+        "error_message": None,
+        "total_retry_count": 0,
+        "rate_limit_waits": 0,
+        "quota_waits": 0,
+        "resume_at": None,
+        "total_input_tokens": 0,
+        "total_output_tokens": 0,
+        "total_estimated_cost": 0.0,
+        "cost_limit_reached": False,
+        "worktree_path": None,
+        "worktree_branch": None,
+        "worktree_locked": False,
+        "worktree_base_commit": None,
+        "isolation_mode": None,
+        "isolation_fallback_used": False,
+        "parallel_enabled": False,
+        "parallel_max_concurrent": 1,
+        "parallel_batches_executed": 0,
+        "sheets_in_progress": [],
+        "synthesis_results": {},
+        "hook_results": [],
+        "spec_corpus_hash": "",
+        "circuit_breaker_history": [],
+    }
+
+
+def _unused_by_sheet() -> Fields:
+    empty = (
+        "exit_code error_category validation_passed validation_details instrument_model voice "
+        "exit_signal exit_reason execution_duration_seconds last_pass_percentage execution_mode "
+        "outcome_data confidence_score outcome_category stderr_tail prompt_metrics "
+        "last_activity_at fire_at rate_limit_expires_at model display_status grounding_passed "
+        "grounding_confidence grounding_guidance input_tokens output_tokens estimated_cost "
+        "agent_feedback"
+    )
+    lists = (
+        "passed_validations failed_validations learned_patterns preflight_warnings "
+        "progress_snapshots error_history instrument_fallback_history fallback_chain "
+        "applied_patterns"
+    )
+    zeros = (
+        "attempt_count completion_attempts similar_outcomes_count healing_attempts "
+        "current_instrument_index"
+    )
+    return {
+        **dict.fromkeys(empty.split()),
+        **{name: [] for name in lists.split()},
+        **dict.fromkeys(zeros.split(), 0),
+        "success_without_retry": False,
+        "output_truncated": False,
+        "max_retries": 3,
+        "max_completion": 5,
+        "total_cost_usd": 0.0,
+        "fallback_attempts": {},
+        "sheet_timeout_seconds": 1800.0,
+        "cost_confidence": 1.0,
+    }

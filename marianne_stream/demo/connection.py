@@ -1,0 +1,178 @@
+"""One connection to a simulated conductor, from its accept until its transport is gone.
+
+It knows bytes, places and the order of answers. It must not know what a job is: the host answers.
+
+Two habits of the real conductor come from asyncio itself and are kept on purpose. A stream
+protocol keeps its transport when the peer has closed (`eof_received`), so the handler of a monitor
+stream, which never reads, learns of it at its next write. When the peer closed with a byte unread,
+the read fails with ECONNRESET, and the transport is lost at once.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, cast
+
+from marianne_stream.demo import jsonrpc
+from marianne_stream.demo.jsonrpc import Refusal, Request
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from marianne_stream.demo.statistics import Statistics
+
+LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
+MONITOR_STREAM = "daemon.monitor.stream"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Faults:
+    """What goes wrong, by method. Tests change it while the conductor runs."""
+
+    # Seconds between taking the answer's content and writing it.
+    delay_s: dict[str, float] = field(default_factory=dict)
+
+    # Methods that are never answered; the connection stays, and keeps its place.
+    hang: set[str] = field(default_factory=set)
+
+    # Methods that an older conductor does not know.
+    unknown_methods: set[str] = field(default_factory=set)
+
+    # Written as they are, with no newline added, in place of the answer's line.
+    raw_answers: dict[str, bytes] = field(default_factory=dict)
+
+    # Methods after whose answer the conductor closes the connection.
+    close_after: set[str] = field(default_factory=set)
+
+
+class Host(Protocol):
+    """What a connection needs of the server that accepted it."""
+
+    faults: Faults
+    statistics: "Statistics"
+    places: asyncio.Semaphore
+
+    def answer(self, method: str, params: dict[str, object]) -> object:
+        """Give a result that can be written as JSON, or a refusal."""
+        ...
+
+    def subscribe(self) -> "AbstractContextManager[asyncio.Queue[bytes]]":
+        """Give a queue that events arrive in for as long as the context lasts."""
+        ...
+
+    def joined(self, connection: "Connection") -> None:
+        """Hear that a connection was accepted."""
+        ...
+
+    def left(self, connection: "Connection") -> None:
+        """Hear that a connection's transport is gone."""
+        ...
+
+
+class Connection(asyncio.StreamReaderProtocol):
+    """Serves the requests of one client in order, once it has one of the host's places.
+
+    Args:
+        host: the server that accepted it.
+    """
+
+    def __init__(self, host: Host) -> None:
+        # The protocol itself holds its reader by a weak reference only.
+        self.reader = asyncio.StreamReader(limit=LARGEST_MESSAGE_BYTES)
+        super().__init__(self.reader)
+        self.host = host
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for a place."""
+        super().connection_made(transport)
+        loop = asyncio.get_running_loop()
+        stream = cast("asyncio.WriteTransport", transport)
+        self.writer = asyncio.StreamWriter(stream, self, self.reader, loop)
+        self.task = loop.create_task(self._serve())
+        self.host.joined(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go: a handler that still works or waits for this client ends."""
+        super().connection_lost(exc)
+        self.task.cancel()
+        self.host.left(self)
+
+    def abort(self) -> None:
+        """Lose the transport at once, with whatever it had still to write."""
+        self.writer.transport.abort()
+
+    async def _serve(self) -> None:
+        try:
+            async with self.host.places:
+                while line := await self._next_line():
+                    await self._take(jsonrpc.parse(line))
+        except ConnectionError as exc:
+            logger.debug("a client is gone: %s", exc)
+        finally:
+            self.writer.close()
+
+    async def _next_line(self) -> bytes:
+        """Read one line; an empty value says that no more will come."""
+        try:
+            return await self.reader.readuntil(b"\n")
+        except asyncio.IncompleteReadError:
+            return b""
+        except asyncio.LimitOverrunError:
+            too_long = Refusal(jsonrpc.PARSE_ERROR, "Parse error: the message is above 16 MiB")
+            await self._write(jsonrpc.answer_line(None, too_long))
+            return b""
+
+    async def _take(self, request: Request | Refusal) -> None:
+        if isinstance(request, Refusal):
+            await self._write(jsonrpc.answer_line(request.id, request))
+            return
+        self.host.statistics.requested(request.method, request.job_id)
+        faults = self.host.faults
+        line = self._line_for(request)
+        if request.method in faults.hang:
+            await asyncio.Event().wait()
+        await asyncio.sleep(faults.delay_s.get(request.method, 0))
+        await self._write(line)
+        if request.method in faults.close_after:
+            self.writer.close()
+        elif request.method == MONITOR_STREAM and request.method not in faults.unknown_methods:
+            await self._stream_events()
+
+    def _line_for(self, request: Request) -> bytes:
+        """Give what the answer is now, before any delay, as a slow conductor would send it."""
+        method = request.method
+        if method in self.host.faults.raw_answers:
+            return self.host.faults.raw_answers[method]
+        if method in self.host.faults.unknown_methods:
+            result: object = unknown_method(method)
+        elif method == MONITOR_STREAM:
+            return b""
+        else:
+            result = self._result_of(request)
+        return jsonrpc.answer_line(request.id, result) if request.answered else b""
+
+    def _result_of(self, request: Request) -> object:
+        try:
+            return self.host.answer(request.method, request.params)
+        except Exception:
+            logger.exception("%s could not be answered", request.method)
+            return Refusal(jsonrpc.INTERNAL_ERROR, "Internal error")
+
+    async def _stream_events(self) -> None:
+        """Write events for as long as the transport lives. Never reads."""
+        with self.host.subscribe() as events:
+            while True:
+                await self._write(await events.get())
+                self.host.statistics.events_sent += 1
+
+    async def _write(self, line: bytes) -> None:
+        self.writer.write(line)
+        await self.writer.drain()
+
+
+def unknown_method(method: str) -> Refusal:
+    """Give the refusal of a method that this conductor does not have."""
+    code = jsonrpc.METHOD_NOT_FOUND
+    return Refusal(code, f"Method not found: {method}", {"method": method})

@@ -1,0 +1,94 @@
+"""What a conductor says of itself: the answers to the `daemon.*` methods.
+
+Plain values. It must not know jobs, but for how many run.
+"""
+
+import os
+import resource
+import time
+from dataclasses import dataclass, field
+
+from marianne_stream.demo.checkpoint import Fields
+
+VERSION = "0.1.0"
+
+
+@dataclass(slots=True)
+class Daemon:
+    """One run of a conductor's process.
+
+    Args:
+        socket_path: where it listens.
+        state_db_path: its registry, as its configuration names it.
+        log_file: its own log, or None.
+        max_job_history: how many jobs its roster holds at most.
+    """
+
+    socket_path: str
+    state_db_path: str
+    log_file: str | None = None
+    max_job_history: int = 1000
+    pid: int = field(default_factory=os.getpid)
+    started_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def uptime_s(self) -> float:
+        """Seconds since the conductor started."""
+        return round(time.monotonic() - self.started_s, 1)
+
+    def health(self, *, shutting_down: bool) -> Fields:
+        """Answer `daemon.health`."""
+        return {
+            "status": "ok",
+            "pid": self.pid,
+            "uptime_seconds": self.uptime_s,
+            "shutting_down": shutting_down,
+        }
+
+    def ready(self, running_jobs: int, *, shutting_down: bool) -> Fields:
+        """Answer `daemon.ready`."""
+        return {
+            "status": "not_ready" if shutting_down else "ready",
+            "running_jobs": running_jobs,
+            "memory_mb": memory_mb(),
+            "child_processes": 0,
+            "accepting_work": not shutting_down,
+            "shutting_down": shutting_down,
+            "failure_rate_elevated": False,
+            "notifications_degraded": False,
+            "uptime_seconds": self.uptime_s,
+        }
+
+    def status(self, running_jobs: int) -> Fields:
+        """Answer `daemon.status`."""
+        return {
+            "pid": self.pid,
+            "uptime_seconds": self.uptime_s,
+            "running_jobs": running_jobs,
+            "total_jobs_active": running_jobs,
+            "memory_usage_mb": memory_mb(),
+            "version": VERSION,
+        }
+
+    def config(self) -> Fields:
+        """Answer `daemon.config`: the parts that a guest may care for, of a far larger answer."""
+        return {
+            "socket": {"path": self.socket_path, "permissions": 0o660, "backlog": 5},
+            "pid_file": None,
+            "max_concurrent_jobs": 15,
+            "max_concurrent_sheets": 25,
+            "state_backend_type": "sqlite",
+            "state_db_path": self.state_db_path,
+            "log_level": "info",
+            "log_file": self.log_file,
+            "job_timeout_seconds": 86400.0,
+            "shutdown_timeout_seconds": 300.0,
+            "monitor_interval_seconds": 15.0,
+            "max_job_history": self.max_job_history,
+            "observer": {"enabled": True, "watch_interval_seconds": 2.0, "max_queue_size": 1000},
+        }
+
+
+def memory_mb() -> float:
+    """Give the largest memory that this process had."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)

@@ -1,0 +1,127 @@
+"""A recording of a conductor's socket: what was sent when, read from a file of JSON lines.
+
+Values only. It must not know sockets or clocks: a replay asks it what held at a time.
+"""
+
+import json
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from marianne_stream.demo.checkpoint import Fields
+from marianne_stream.demo.truth import moment
+from marianne_stream.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line that the conductor sent, `time_s` after the recording began."""
+
+    time_s: float
+    message: Fields
+
+    # Empty for a notification.
+    method: str
+    job_id: str
+
+
+class Recording:
+    """What was recorded, in the order of its times.
+
+    Args:
+        entries: the lines; sorted here by their times.
+    """
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self.entries = sorted(entries, key=lambda entry: entry.time_s)
+        self._answers: dict[tuple[str, str], list[Entry]] = {}
+        for entry in self.entries:
+            if entry.method:
+                self._answers.setdefault((entry.method, entry.job_id), []).append(entry)
+
+    @classmethod
+    def load(cls, path: Path) -> "Recording":
+        """Read a recording. Blocks while it reads.
+
+        Raises:
+            SettingsError: the file cannot be read, or a line is malformed: it names which.
+        """
+        entries: list[Entry] = []
+        try:
+            with path.open("rb") as lines:
+                for number, line in enumerate(lines, 1):
+                    entries.append(read_entry(line, f"{path}, line {number}"))
+        except OSError as exc:
+            raise SettingsError(f"the recording {path} cannot be read: {exc.strerror}") from exc
+        return cls(entries)
+
+    @property
+    def duration_s(self) -> float:
+        """The time of the last line."""
+        return self.entries[-1].time_s if self.entries else 0.0
+
+    def notifications(self) -> Iterator[Entry]:
+        """Yield what was sent without being asked for."""
+        return (entry for entry in self.entries if not entry.method)
+
+    def answer_at(self, time_s: float, method: str, job_id: str = "") -> Entry | None:
+        """Give the last answer to a method (about a job) up to a time, or None before the first."""
+        answers = self._answers.get((method, job_id), [])
+        place = bisect_right(answers, time_s, key=lambda entry: entry.time_s)
+        return answers[place - 1] if place else None
+
+    def first_answer(self, method: str) -> Entry | None:
+        """Give the first answer to a method about no job, whenever it was."""
+        answers = self._answers.get((method, ""))
+        return answers[0] if answers else None
+
+    def truth(self) -> dict[str, list[Fields]]:
+        """Give the states of each job that was ever found, in order, with the recording's times."""
+        return {
+            job_id: [
+                moment(entry.time_s, entry.message["result"]["status"], entry.message["result"])
+                for entry in answers
+                if "result" in entry.message
+            ]
+            for (method, job_id), answers in self._answers.items()
+            if method == "job.status" and any("result" in entry.message for entry in answers)
+        }
+
+
+def read_entry(line: bytes, place: str) -> Entry:
+    """Read one line of a recording; what the conductor sent may be an object or its text.
+
+    Raises:
+        SettingsError: the line is malformed; the message begins with the place.
+    """
+    fields = read_object(line, place)
+    time_s, kind, message = fields.get("t"), fields.get("kind"), fields.get("line")
+    if isinstance(time_s, bool) or not isinstance(time_s, int | float):
+        raise SettingsError(f"{place}: got {time_s!r} as t, expected seconds")
+    if isinstance(message, str):
+        message = read_object(message, place)
+    if not isinstance(message, dict):
+        raise SettingsError(f"{place}: got {message!r:.40} as line, expected an object")
+    if kind == "notify":
+        return Entry(time_s, message, "", "")
+    method, params = fields.get("method"), fields.get("params") or {}
+    if kind != "response" or not isinstance(method, str) or not isinstance(params, dict):
+        raise SettingsError(f"{place}: expected a notify, or a response with method and params")
+    return Entry(time_s, message, method, str(params.get("job_id", "")))
+
+
+def read_object(text: str | bytes, place: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        SettingsError: it is something else.
+    """
+    try:
+        value = json.loads(text)
+    except ValueError as exc:
+        raise SettingsError(f"{place}: expected JSON, but {exc}") from exc
+    if not isinstance(value, dict):
+        raise SettingsError(f"{place}: got {value!r:.40}, expected an object")
+    return value

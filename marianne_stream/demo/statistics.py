@@ -1,0 +1,41 @@
+"""What a simulated conductor has seen of its clients, for tests to look at.
+
+It only counts: it must not know sockets, jobs or JSON.
+"""
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Statistics:
+    """Counters that only the server changes.
+
+    A connection is open from its accept until its transport is lost: served, waiting for a place,
+    and half closed by its peer alike.
+    """
+
+    connections_open: int = 0
+    connections_peak: int = 0
+    monitor_streams_open: int = 0
+    requests: Counter[str] = field(default_factory=Counter)
+
+    # (monotonic time, method, job_id or ""), in the order in which the requests were taken.
+    log: list[tuple[float, str, str]] = field(default_factory=list)
+    events_sent: int = 0
+    events_dropped: int = 0
+
+    def connected(self) -> None:
+        """Count a connection that was accepted."""
+        self.connections_open += 1
+        self.connections_peak = max(self.connections_peak, self.connections_open)
+
+    def disconnected(self) -> None:
+        """Count a connection whose transport is gone."""
+        self.connections_open -= 1
+
+    def requested(self, method: str, job_id: str) -> None:
+        """Count a request that a place was found for."""
+        self.requests[method] += 1
+        self.log.append((time.monotonic(), method, job_id))

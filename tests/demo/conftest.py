@@ -1,0 +1,103 @@
+"""What the tests of the simulated conductor share: one that runs, and plain clients of it."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from marianne_stream.demo.conductor import SimulatedConductor
+
+LIMIT_S = 5.0
+
+
+class Client:
+    """One connection, spoken to in lines. It knows nothing of marianne-stream's own client."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.last_id = 0
+
+    async def send(self, method: str, **params: object) -> int:
+        self.last_id += 1
+        request = {"jsonrpc": "2.0", "method": method, "params": params, "id": self.last_id}
+        self.writer.write(json.dumps(request).encode() + b"\n")
+        await self.writer.drain()
+        return self.last_id
+
+    async def line(self, limit_s: float = LIMIT_S) -> dict[str, Any]:
+        async with asyncio.timeout(limit_s):
+            message: dict[str, Any] = json.loads(await self.reader.readline())
+        return message
+
+    async def call(self, method: str, **params: object) -> Any:
+        asked = await self.send(method, **params)
+        answer = await self.line()
+        assert answer["id"] == asked
+        return answer["result"]
+
+    async def refusal(self, method: str, **params: object) -> dict[str, Any]:
+        await self.send(method, **params)
+        error: dict[str, Any] = (await self.line())["error"]
+        return error
+
+    async def is_silent(self, for_s: float = 0.05) -> bool:
+        """Say whether nothing arrives for a while: the one thing that only time can show."""
+        try:
+            await asyncio.wait_for(self.reader.readexactly(1), for_s)
+        except TimeoutError:
+            return True
+        return False
+
+    async def close(self) -> None:
+        self.writer.close()
+        with suppress(ConnectionError):
+            await self.writer.wait_closed()
+
+
+Connect = Callable[[], Awaitable[Client]]
+Until = Callable[[Callable[[], bool]], Awaitable[None]]
+
+
+@pytest.fixture
+async def conductor(tmp_path: Path) -> AsyncIterator[SimulatedConductor]:
+    """Give a running conductor that stops without a grace period."""
+    conductor = SimulatedConductor(
+        tmp_path / "c.sock", registry=tmp_path / "state.db", shutdown_grace_s=0
+    )
+    await conductor.start()
+    yield conductor
+    await conductor.kill()
+
+
+@pytest.fixture
+async def connect(conductor: SimulatedConductor) -> AsyncIterator[Connect]:
+    """Give a function that connects; what it connected is closed at the end."""
+    clients: list[Client] = []
+
+    async def connect() -> Client:
+        streams = await asyncio.open_unix_connection(conductor.socket_path, limit=2**25)
+        clients.append(Client(*streams))
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        await client.close()
+
+
+@pytest.fixture
+def until() -> Until:
+    """Give a function that waits for a condition, with a limit."""
+
+    async def until(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + LIMIT_S
+        while not condition():
+            assert time.monotonic() < deadline, "the condition never came"
+            await asyncio.sleep(0.002)
+
+    return until

@@ -1,0 +1,120 @@
+"""The scenarios play their scores, and say truly what happened."""
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.recording import Recording
+from marianne_stream.demo.scenario import Scenario, four_jobs
+from marianne_stream.demo.score import PLEASANT_SCORES
+
+RECORDED = Path(__file__).parents[3] / "shared" / "recordings" / "four-jobs.ndjson"
+Until = Callable[[Callable[[], bool]], Awaitable[None]]
+LOG_LINE = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9} \[(debug|info|warning|error)\] sheet "
+)
+
+
+def steps(states: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """Give the states of a job without their times."""
+    return [(state["status"], state["completed"], state["sheets"]) for state in states]
+
+
+@pytest.mark.skipif(not RECORDED.exists(), reason="the recording is not there")
+async def test_the_four_jobs_go_through_the_states_that_were_recorded(
+    conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    scenario = four_jobs(conductor, tmp_path, speed=60)
+    await asyncio.wait_for(scenario.run(), 5)
+    recorded = Recording.load(RECORDED).truth()
+    assert list(scenario.truth) == list(recorded)
+    for job_id, states in scenario.truth.items():
+        # Between the recorder's looks, a moment of the real jobs' could pass unseen.
+        played = iter(step for step in steps(states) if step[0] != "queued")
+        missed = [step for step in steps(recorded[job_id]) if step not in played]
+        # The recorder first looked when the first sheet was dispatched already.
+        assert missed == []
+
+
+async def test_the_demonstration_is_the_same_each_time_and_goes_round(
+    conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    scenario = Scenario(conductor, tmp_path / "a", speed=100, rounds=2)
+    await asyncio.wait_for(scenario.run(), 5)
+    other = SimulatedConductor(tmp_path / "other.sock")
+    again = Scenario(other, tmp_path / "b", speed=100, rounds=2)
+    await asyncio.wait_for(again.run(), 5)
+    ends = {job_id: states[-1]["status"] for job_id, states in scenario.truth.items()}
+    assert ends == {
+        "tide-tables": "completed",
+        "lantern-festival": "failed",
+        "cathedral-of-moss": "completed",
+        "paper-boats": "cancelled",
+    }
+    for job_id, states in scenario.truth.items():
+        assert steps(states) == steps(again.truth[job_id])
+        assert [state["status"] for state in states].count("queued") == 2
+    moss = scenario.truth["cathedral-of-moss"]
+    assert any(list(state["sheets"].values()).count("dispatched") == 4 for state in moss)
+    assert "paused" in {state["status"] for state in moss}
+
+
+async def test_jobs_write_logs_of_all_levels_with_text_beyond_ascii_and_some_json(
+    conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    await asyncio.wait_for(Scenario(conductor, tmp_path, speed=100, rounds=3).run(), 5)
+    lines: list[str] = []
+    for job in conductor.jobs.values():
+        log = Path(job.workspace) / "marianne.log"
+        lines += log.read_text(encoding="utf-8").splitlines()
+    objects = [json.loads(line) for line in lines if line.startswith("{")]
+    others = [line for line in lines if not line.startswith("{")]
+    assert objects
+    assert all(LOG_LINE.match(line) for line in others)
+    levels = {line.split("[")[1].split("]")[0] for line in others}
+    assert levels == {"debug", "info", "warning", "error"}
+    assert any(not line.isascii() for line in others)
+
+
+def test_the_demonstration_moves_within_2_s_and_something_ends_well_within_15_s() -> None:
+    first = PLEASANT_SCORES[0]
+    assert first.begins_s + first.queued_s + first.sheet_s < 2
+    assert first.queued_s + first.sheets * (first.sheet_s + first.gap_s) < 15
+
+
+async def test_a_scenario_that_is_cancelled_leaves_its_jobs_as_they_are(
+    conductor: SimulatedConductor, tmp_path: Path, until: Until
+) -> None:
+    tasks = asyncio.all_tasks()
+    playing = asyncio.create_task(Scenario(conductor, tmp_path, speed=20).run())
+    await until(lambda: len(conductor.jobs) == 4)
+    playing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await playing
+    await conductor.flush()
+    assert asyncio.all_tasks() == tasks
+    assert conductor.jobs["tide-tables"].status == "running"
+
+
+async def test_the_observer_is_heard_every_2_s_of_a_running_job(
+    conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    heard: set[str] = set()
+    with conductor.subscribe() as events:
+        playing = asyncio.create_task(Scenario(conductor, tmp_path, speed=50, rounds=1).run())
+        async with asyncio.timeout(5):
+            while len([name for name in heard if name.startswith("observer.")]) < 4:
+                heard.add(json.loads(await events.get())["params"]["event"])
+        await playing
+    assert heard >= {
+        "observer.process_spawned",
+        "observer.process_exited",
+        "observer.file_created",
+        "observer.file_modified",
+    }

@@ -1,0 +1,248 @@
+"""The socket of the simulated conductor behaves as the real one was seen to."""
+
+import asyncio
+import json
+import socket
+import stat
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from marianne_stream.demo.conductor import SimulatedConductor
+
+Connect = Callable[[], Awaitable[Any]]
+Until = Callable[[Callable[[], bool]], Awaitable[None]]
+
+
+async def open_stream(conductor: SimulatedConductor, connect: Connect, until: Until) -> Any:
+    """Connect, subscribe, and wait until the subscription is there."""
+    wanted = conductor.statistics.monitor_streams_open + 1
+    client = await connect()
+    await client.send("daemon.monitor.stream")
+    await until(lambda: conductor.statistics.monitor_streams_open == wanted)
+    return client
+
+
+async def test_requests_on_one_connection_are_answered_in_order(
+    conductor: SimulatedConductor, connect: Connect
+) -> None:
+    conductor.delay_s["job.list"] = 0.02
+    client = await connect()
+    asked = [await client.send("job.list"), await client.send("daemon.health")]
+    assert [(await client.line())["id"] for _ in asked] == asked
+
+
+async def test_the_sixth_connection_waits_until_one_of_five_closes(
+    conductor: SimulatedConductor, connect: Connect
+) -> None:
+    served = [await connect() for _ in range(5)]
+    for client in served:
+        await client.call("daemon.health")
+    sixth = await connect()
+    await sixth.send("daemon.health")
+    assert await sixth.is_silent()
+    assert conductor.statistics.connections_peak == 6
+    await served[2].close()
+    assert (await sixth.line())["result"]["status"] == "ok"
+
+
+async def test_a_closed_monitor_stream_keeps_its_place_until_the_next_event(
+    conductor: SimulatedConductor, connect: Connect, until: Until
+) -> None:
+    for _ in range(5):
+        await (await open_stream(conductor, connect, until)).close()
+    sixth = await connect()
+    await sixth.send("daemon.health")
+    assert await sixth.is_silent()
+    assert conductor.statistics.connections_open == 6
+    conductor.emit("", "monitor.anomaly")
+    assert (await sixth.line())["result"]["status"] == "ok"
+    assert conductor.statistics.monitor_streams_open == 0
+
+
+async def test_a_monitor_stream_closed_with_a_byte_unread_lets_go_at_once(
+    conductor: SimulatedConductor, until: Until
+) -> None:
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(0)
+        client.connect(str(conductor.socket_path))
+        health = b'{"jsonrpc":"2.0","method":"daemon.health","params":{},"id":1}\n'
+        await loop.sock_sendall(client, health + health.replace(b"health", b"monitor.stream"))
+        await until(lambda: conductor.statistics.monitor_streams_open == 1)
+        assert await loop.sock_recv(client, 1) == b"{"
+    await until(lambda: conductor.statistics.connections_open == 0)
+    await until(lambda: conductor.statistics.monitor_streams_open == 0)
+
+
+async def test_events_above_the_queue_are_dropped_and_the_newest_go(
+    conductor: SimulatedConductor, connect: Connect, until: Until
+) -> None:
+    client = await open_stream(conductor, connect, until)
+    for number in range(130):
+        conductor.emit("fan", "observer.file_created", {"path": f"out-{number}.txt"})
+    await until(lambda: conductor.statistics.events_sent == 100)
+    arrived = [(await client.line())["params"]["data"]["path"] for _ in range(100)]
+    assert arrived == [f"out-{number}.txt" for number in range(100)]
+    assert await client.is_silent()
+    assert conductor.statistics.events_dropped == 30
+
+
+async def test_a_subscription_has_no_history(
+    conductor: SimulatedConductor, connect: Connect, until: Until
+) -> None:
+    conductor.emit("fan", "job.started")
+    client = await open_stream(conductor, connect, until)
+    conductor.emit("fan", "job.completed", None)
+    event = await client.line()
+    assert event["method"] == "monitor.event"
+    assert event["params"] == {
+        "job_id": "fan",
+        "sheet_num": 0,
+        "event": "job.completed",
+        "data": None,
+        "timestamp": event["params"]["timestamp"],
+    }
+
+
+async def test_stopping_refuses_the_new_and_answers_the_old_until_they_go(
+    conductor: SimulatedConductor, connect: Connect, until: Until
+) -> None:
+    client = await connect()
+    assert (await client.call("daemon.health"))["shutting_down"] is False
+    stopping = asyncio.create_task(conductor.stop())
+    await until(lambda: conductor.shutting_down)
+    assert (await client.call("daemon.health"))["shutting_down"] is True
+    with pytest.raises(ConnectionRefusedError):
+        await connect()
+    assert not stopping.done()
+    await client.close()
+    await asyncio.wait_for(stopping, 1)
+    assert not conductor.socket_path.exists()
+
+
+async def test_stopping_waits_for_a_stream_that_its_reader_closed_long_ago(
+    conductor: SimulatedConductor, connect: Connect, until: Until
+) -> None:
+    await (await open_stream(conductor, connect, until)).close()
+    stopping = asyncio.create_task(conductor.stop())
+    assert not (await asyncio.wait([stopping], timeout=0.1))[0]
+    conductor.emit("", "monitor.anomaly")
+    await asyncio.wait_for(stopping, 1)
+
+
+async def test_a_killed_conductor_leaves_its_socket_file_and_starts_again_there(
+    conductor: SimulatedConductor, connect: Connect, until: Until
+) -> None:
+    client = await open_stream(conductor, connect, until)
+    await conductor.kill()
+    assert await client.reader.read() == b""
+    assert conductor.socket_path.is_socket()
+    with pytest.raises(ConnectionRefusedError):
+        await connect()
+    await conductor.start()
+    assert stat.S_IMODE(conductor.socket_path.stat().st_mode) == 0o660
+    assert (await (await connect()).call("daemon.health"))["shutting_down"] is False
+
+
+async def test_a_second_conductor_is_refused_and_a_file_of_another_kind_is_kept(
+    conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    with pytest.raises(OSError, match="another conductor listens there"):
+        await SimulatedConductor(conductor.socket_path).start()
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(OSError, match="in use"):
+        await SimulatedConductor(tmp_path / "notes").start()
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
+async def test_stopping_leaves_the_socket_file_of_a_conductor_that_came_after(
+    conductor: SimulatedConductor, connect: Connect, until: Until
+) -> None:
+    client = await connect()
+    await client.call("daemon.health")
+    stopping = asyncio.create_task(conductor.stop())
+    await until(lambda: conductor.shutting_down)
+    successor = SimulatedConductor(conductor.socket_path)
+    await successor.start()
+    await client.close()
+    await stopping
+    assert conductor.socket_path.is_socket()
+    await successor.kill()
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "answered_id"),
+    [
+        (b"no json", -32700, None),
+        (b"\xff", -32700, None),
+        (b"[]", -32600, None),
+        (b'{"id":7}', -32600, 7),
+        (b'{"id":7,"method":"job.list","params":[]}', -32602, 7),
+        (b'{"id":7,"method":"job.status","params":{}}', -32602, 7),
+        (b'{"id":7,"method":"no.such"}', -32601, 7),
+    ],
+)
+async def test_a_line_that_cannot_be_served_is_refused_by_its_code(
+    connect: Connect, line: bytes, code: int, answered_id: int | None
+) -> None:
+    client = await connect()
+    client.writer.write(line + b"\n")
+    answer = await client.line()
+    assert (answer["error"]["code"], answer["id"]) == (code, answered_id)
+
+
+async def test_a_message_above_16_mib_is_refused_and_the_connection_closed(
+    connect: Connect,
+) -> None:
+    client = await connect()
+    client.writer.write(b" " * (16 * 1024 * 1024 + 1) + b"\n")
+    assert (await client.line())["error"]["code"] == -32700
+    assert await client.reader.read() == b""
+
+
+async def test_faults_are_as_they_were_asked_for(
+    conductor: SimulatedConductor, connect: Connect
+) -> None:
+    conductor.unknown_methods.add("job.list")
+    conductor.raw_answers["job.status"] = b'{"half":'
+    conductor.hang.add("daemon.status")
+    conductor.close_after.add("daemon.config")
+    client = await connect()
+    assert (await client.refusal("job.list"))["code"] == -32601
+    await client.call("daemon.config")
+    assert await client.reader.read() == b""
+    client = await connect()
+    await client.send("job.status", job_id="fan")
+    assert await client.reader.readexactly(8) == b'{"half":'
+    await client.send("daemon.status")
+    await client.send("daemon.health")
+    assert await client.is_silent()
+    methods = [method for _, method, _ in conductor.statistics.log]
+    assert methods == ["job.list", "daemon.config", "job.status", "daemon.status"]
+    assert conductor.statistics.log[2][2] == "fan"
+
+
+async def test_an_answer_says_what_was_true_before_its_delay(
+    conductor: SimulatedConductor, connect: Connect, until: Until
+) -> None:
+    conductor.delay_s["job.list"] = 0.05
+    client = await connect()
+    await client.send("job.list")
+    await until(lambda: conductor.statistics.requests["job.list"] == 1)
+    conductor.submit("late")
+    assert (await client.line())["result"] == []
+
+
+async def test_a_job_id_that_is_not_utf_8_passes_as_a_lone_surrogate(
+    conductor: SimulatedConductor, connect: Connect
+) -> None:
+    job_id = b"caf\xe9 \xc3\xa9".decode("utf-8", "surrogateescape")
+    conductor.launch(job_id, sheets=1)
+    client = await connect()
+    await client.send("job.status", job_id=job_id)
+    line = await client.reader.readline()
+    assert b"caf\\udce9 \\u00e9" in line
+    assert json.loads(line)["result"]["job_id"] == job_id
