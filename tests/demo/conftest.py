@@ -1,11 +1,9 @@
-"""What the tests of the simulated conductor share: one that runs, and plain clients of it."""
+"""What the tests of the simulated conductor share: plain clients of it."""
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,18 +59,6 @@ class Client:
 
 
 Connect = Callable[[], Awaitable[Client]]
-Until = Callable[[Callable[[], bool]], Awaitable[None]]
-
-
-@pytest.fixture
-async def conductor(tmp_path: Path) -> AsyncIterator[SimulatedConductor]:
-    """Give a running conductor that stops without a grace period."""
-    conductor = SimulatedConductor(
-        tmp_path / "c.sock", registry=tmp_path / "state.db", shutdown_grace_s=0
-    )
-    await conductor.start()
-    yield conductor
-    await conductor.kill()
 
 
 @pytest.fixture
@@ -88,16 +74,3 @@ async def connect(conductor: SimulatedConductor) -> AsyncIterator[Connect]:
     yield connect
     for client in clients:
         await client.close()
-
-
-@pytest.fixture
-def until() -> Until:
-    """Give a function that waits for a condition, with a limit."""
-
-    async def until(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + LIMIT_S
-        while not condition():
-            assert time.monotonic() < deadline, "the condition never came"
-            await asyncio.sleep(0.002)
-
-    return until

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.waiting import until
 
 Connect = Callable[[], Awaitable[Any]]
-Until = Callable[[Callable[[], bool]], Awaitable[None]]
 
 
 async def test_a_queued_job_has_bare_metadata_until_its_run_publishes_a_checkpoint(
@@ -80,7 +80,7 @@ async def test_a_job_that_is_submitted_again_keeps_its_old_checkpoint_until_it_p
 
 
 async def test_only_the_start_the_resumption_and_the_end_of_a_job_have_events(
-    conductor: SimulatedConductor, connect: Connect, until: Until
+    conductor: SimulatedConductor, connect: Connect
 ) -> None:
     client = await connect()
     await client.send("daemon.monitor.stream")

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.demo.recording import Recording
 from marianne_stream.demo.scenario import Scenario, four_jobs
 from marianne_stream.demo.score import PLEASANT_SCORES
+from tests.support.waiting import until
 
 RECORDED = Path(__file__).parents[3] / "shared" / "recordings" / "four-jobs.ndjson"
-Until = Callable[[Callable[[], bool]], Awaitable[None]]
 LOG_LINE = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9} \[(debug|info|warning|error)\] sheet "
 )
@@ -89,7 +88,7 @@ def test_the_demonstration_moves_within_2_s_and_something_ends_well_within_15_s(
 
 
 async def test_a_scenario_that_is_cancelled_leaves_its_jobs_as_they_are(
-    conductor: SimulatedConductor, tmp_path: Path, until: Until
+    conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     tasks = asyncio.all_tasks()
     playing = asyncio.create_task(Scenario(conductor, tmp_path, speed=20).run())

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.waiting import until
 
 Connect = Callable[[], Awaitable[Any]]
-Until = Callable[[Callable[[], bool]], Awaitable[None]]
 
 
-async def open_stream(conductor: SimulatedConductor, connect: Connect, until: Until) -> Any:
+async def open_stream(conductor: SimulatedConductor, connect: Connect) -> Any:
     """Connect, subscribe, and wait until the subscription is there."""
     wanted = conductor.statistics.monitor_streams_open + 1
     client = await connect()
@@ -49,10 +49,10 @@ async def test_the_sixth_connection_waits_until_one_of_five_closes(
 
 
 async def test_a_closed_monitor_stream_keeps_its_place_until_the_next_event(
-    conductor: SimulatedConductor, connect: Connect, until: Until
+    conductor: SimulatedConductor, connect: Connect
 ) -> None:
     for _ in range(5):
-        await (await open_stream(conductor, connect, until)).close()
+        await (await open_stream(conductor, connect)).close()
     sixth = await connect()
     await sixth.send("daemon.health")
     assert await sixth.is_silent()
@@ -63,7 +63,7 @@ async def test_a_closed_monitor_stream_keeps_its_place_until_the_next_event(
 
 
 async def test_a_monitor_stream_closed_with_a_byte_unread_lets_go_at_once(
-    conductor: SimulatedConductor, until: Until
+    conductor: SimulatedConductor,
 ) -> None:
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
@@ -78,9 +78,9 @@ async def test_a_monitor_stream_closed_with_a_byte_unread_lets_go_at_once(
 
 
 async def test_events_above_the_queue_are_dropped_and_the_newest_go(
-    conductor: SimulatedConductor, connect: Connect, until: Until
+    conductor: SimulatedConductor, connect: Connect
 ) -> None:
-    client = await open_stream(conductor, connect, until)
+    client = await open_stream(conductor, connect)
     for number in range(130):
         conductor.emit("fan", "observer.file_created", {"path": f"out-{number}.txt"})
     await until(lambda: conductor.statistics.events_sent == 100)
@@ -91,10 +91,10 @@ async def test_events_above_the_queue_are_dropped_and_the_newest_go(
 
 
 async def test_a_subscription_has_no_history(
-    conductor: SimulatedConductor, connect: Connect, until: Until
+    conductor: SimulatedConductor, connect: Connect
 ) -> None:
     conductor.emit("fan", "job.started")
-    client = await open_stream(conductor, connect, until)
+    client = await open_stream(conductor, connect)
     conductor.emit("fan", "job.completed", None)
     event = await client.line()
     assert event["method"] == "monitor.event"
@@ -108,7 +108,7 @@ async def test_a_subscription_has_no_history(
 
 
 async def test_stopping_refuses_the_new_and_answers_the_old_until_they_go(
-    conductor: SimulatedConductor, connect: Connect, until: Until
+    conductor: SimulatedConductor, connect: Connect
 ) -> None:
     client = await connect()
     assert (await client.call("daemon.health"))["shutting_down"] is False
@@ -124,9 +124,9 @@ async def test_stopping_refuses_the_new_and_answers_the_old_until_they_go(
 
 
 async def test_stopping_waits_for_a_stream_that_its_reader_closed_long_ago(
-    conductor: SimulatedConductor, connect: Connect, until: Until
+    conductor: SimulatedConductor, connect: Connect
 ) -> None:
-    await (await open_stream(conductor, connect, until)).close()
+    await (await open_stream(conductor, connect)).close()
     stopping = asyncio.create_task(conductor.stop())
     assert not (await asyncio.wait([stopping], timeout=0.1))[0]
     conductor.emit("", "monitor.anomaly")
@@ -134,9 +134,9 @@ async def test_stopping_waits_for_a_stream_that_its_reader_closed_long_ago(
 
 
 async def test_a_killed_conductor_leaves_its_socket_file_and_starts_again_there(
-    conductor: SimulatedConductor, connect: Connect, until: Until
+    conductor: SimulatedConductor, connect: Connect
 ) -> None:
-    client = await open_stream(conductor, connect, until)
+    client = await open_stream(conductor, connect)
     await conductor.kill()
     assert await client.reader.read() == b""
     assert conductor.socket_path.is_socket()
@@ -159,7 +159,7 @@ async def test_a_second_conductor_is_refused_and_a_file_of_another_kind_is_kept(
 
 
 async def test_stopping_leaves_the_socket_file_of_a_conductor_that_came_after(
-    conductor: SimulatedConductor, connect: Connect, until: Until
+    conductor: SimulatedConductor, connect: Connect
 ) -> None:
     client = await connect()
     await client.call("daemon.health")
@@ -226,7 +226,7 @@ async def test_faults_are_as_they_were_asked_for(
 
 
 async def test_an_answer_says_what_was_true_before_its_delay(
-    conductor: SimulatedConductor, connect: Connect, until: Until
+    conductor: SimulatedConductor, connect: Connect
 ) -> None:
     conductor.delay_s["job.list"] = 0.05
     client = await connect()

@@ -1,0 +1,72 @@
+"""The conductor while it answers, else what is on disk. It must not know who asks."""
+
+import logging
+
+from marianne_stream.errors import JobNotFoundError, StateUnavailableError
+from marianne_stream.models import JobState, Roster, RosterEntry
+from marianne_stream.state.source import StateSource
+
+logger = logging.getLogger(__name__)
+
+
+class AutoSource:
+    """Asks one source, and another while the first cannot be asked.
+
+    Args:
+        first: the conductor.
+        second: the registry.
+    """
+
+    def __init__(self, first: StateSource, second: StateSource) -> None:
+        self._first = first
+        self._second = second
+        # Where state came from when the log was last told.
+        self._reported = "conductor"
+
+    async def roster(self) -> Roster:
+        """The conductor's roster, else the registry's."""
+        try:
+            roster = await self._first.roster()
+        except StateUnavailableError as error:
+            return await self._second_roster(error)
+        self._report("conductor", "the conductor answers again")
+        return roster
+
+    async def job(self, job_id: str, entry: RosterEntry | None) -> JobState:
+        """The conductor's word, else the registry's.
+
+        A job is gone when the conductor says so and the registry, where it can be read, has no row
+        for it; while the conductor cannot be asked, a missing row proves nothing.
+        """
+        try:
+            return await self._first.job(job_id, entry)
+        except StateUnavailableError as error:
+            try:
+                return await self._second.job(job_id, entry)
+            except (StateUnavailableError, JobNotFoundError) as second:
+                raise StateUnavailableError(f"{error}; {second}") from second
+        except JobNotFoundError as gone:
+            try:
+                return await self._second.job(job_id, entry)
+            except StateUnavailableError:
+                raise gone from None
+
+    async def close(self) -> None:
+        """Closes both."""
+        await self._first.close()
+        await self._second.close()
+
+    async def _second_roster(self, error: StateUnavailableError) -> Roster:
+        try:
+            roster = await self._second.roster()
+        except StateUnavailableError as second:
+            self._report("none", f"no state can be read: {error}; {second}")
+            raise StateUnavailableError(f"{error}; {second}") from second
+        self._report("registry", f"reading the registry, the conductor cannot be asked: {error}")
+        return roster
+
+    def _report(self, source: str, message: str) -> None:
+        """Says where state comes from now, once for each change."""
+        if source != self._reported:
+            logger.warning("%s", message)
+        self._reported = source

@@ -1,0 +1,118 @@
+"""The reader that leaves a byte unread gives all bytes, at once, and costs nothing while idle."""
+
+import asyncio
+import select
+import socket
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from marianne_stream.conductor.readers import HeldByteReader, PlainReader, SocketReader
+
+pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="this system has no epoll")
+
+
+@pytest.fixture(params=[HeldByteReader, PlainReader])
+async def pair(request: pytest.FixtureRequest) -> AsyncIterator[tuple[SocketReader, socket.socket]]:
+    """A reader, and the socket that it reads from."""
+    ours, theirs = socket.socketpair()
+    ours.settimeout(0)
+    reader: SocketReader = request.param(ours)
+    yield reader, theirs
+    reader.close()
+    theirs.close()
+
+
+async def read_all(reader: SocketReader) -> bytes:
+    data = b""
+    while chunk := await reader.read():
+        data += chunk
+    return data
+
+
+async def test_bytes_are_given_as_they_arrive(pair: tuple[SocketReader, socket.socket]) -> None:
+    reader, theirs = pair
+    for piece in (b"one\n", b"t", b"wo\n", b"\n"):
+        theirs.send(piece)
+        assert await reader.read() == piece
+
+
+async def test_what_was_sent_before_the_end_is_given_before_the_end(
+    pair: tuple[SocketReader, socket.socket],
+) -> None:
+    reader, theirs = pair
+    theirs.send(b"last words\n")
+    theirs.close()
+    assert await read_all(reader) == b"last words\n"
+
+
+async def test_more_than_one_look_can_take_is_given_whole(
+    pair: tuple[SocketReader, socket.socket],
+) -> None:
+    reader, theirs = pair
+    data = bytes(range(256)) * 8192
+    sending = asyncio.create_task(asyncio.to_thread(theirs.sendall, data))
+    got = b""
+    while len(got) < len(data):
+        got += await reader.read()
+    await sending
+    assert got == data
+
+
+async def test_a_read_in_progress_ends_when_the_reader_is_closed(
+    pair: tuple[SocketReader, socket.socket],
+) -> None:
+    reader, _theirs = pair
+    reading = asyncio.create_task(reader.read())
+    await asyncio.sleep(0)
+    reader.close()
+    assert await asyncio.wait_for(reading, 1) == b""
+
+
+async def test_a_cancelled_read_loses_nothing(pair: tuple[SocketReader, socket.socket]) -> None:
+    reader, theirs = pair
+    reading = asyncio.create_task(reader.read())
+    await asyncio.sleep(0)
+    theirs.send(b"x\n")
+    reading.cancel()
+    await asyncio.wait([reading])
+    assert await reader.read() == b"x\n"
+
+
+async def test_one_byte_stays_in_the_kernel_so_that_the_peer_sees_a_reset() -> None:
+    ours, theirs = socket.socketpair()
+    ours.settimeout(0)
+    reader = HeldByteReader(ours)
+    theirs.send(b"an answer\n")
+    assert await reader.read() == b"an answer\n"
+    reader.close()
+    with pytest.raises(ConnectionResetError), theirs:
+        theirs.recv(1)
+
+
+async def test_a_plain_reader_is_closed_without_a_reset() -> None:
+    ours, theirs = socket.socketpair()
+    ours.settimeout(0)
+    reader = PlainReader(ours)
+    theirs.send(b"an answer\n")
+    assert await reader.read() == b"an answer\n"
+    reader.close()
+    with theirs:
+        assert theirs.recv(1) == b""
+
+
+async def test_the_unread_byte_does_not_keep_the_loop_busy() -> None:
+    ours, theirs = socket.socketpair()
+    ours.settimeout(0)
+    reader = HeldByteReader(ours)
+    theirs.send(b"x\n")
+    assert await reader.read() == b"x\n"
+    reading = asyncio.create_task(reader.read())
+    before = time.process_time()
+    await asyncio.sleep(0.2)
+    assert time.process_time() - before < 0.1
+    theirs.send(b"y\n")
+    assert await reading == b"y\n"
+    reader.close()
+    theirs.close()

@@ -1,0 +1,99 @@
+"""A viewer of a stream: what it is sent, as an EventSource would see it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from marianne_stream.wire.sse import EventParser, ServerSentEvent
+from tests.support.waiting import until
+
+
+class Viewer:
+    """Reads one stream in the background.
+
+    Attributes:
+        response: the answer's head.
+        events: all events so far.
+        ended: whether the server has ended the stream in good order.
+        broken: what cut the stream off, where something did.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse, last_event_id: str = "") -> None:
+        self.response = response
+        self.events: list[ServerSentEvent] = []
+        self.raw = b""
+        self.ended = False
+        self.broken: Exception | None = None
+        self._parser = EventParser(last_event_id=last_event_id)
+
+    @property
+    def last_event_id(self) -> str:
+        """What it would send when it came back."""
+        return self._parser.last_event_id
+
+    @property
+    def retry_ms(self) -> int | None:
+        """The delay that the server asked for."""
+        return self._parser.retry_ms
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the events so far."""
+        return [event.event for event in self.events]
+
+    def data(self, *names: str) -> list[dict[str, Any]]:
+        """The data of the events of these names, in order."""
+        return [json.loads(event.data) for event in self.events if event.event in names]
+
+    async def saw(self, name: str, count: int = 1, *, limit_s: float = 10.0) -> dict[str, Any]:
+        """Waits until so many events of a name have come, and returns the data of the last."""
+        await until(lambda: len(self.data(name)) >= count, limit_s=limit_s)
+        return self.data(name)[count - 1]
+
+    async def saw_status(self, *, limit_s: float = 10.0, **fields: object) -> dict[str, Any]:
+        """Waits until the newest `job_status` has these values."""
+        await until(lambda: self.shows(**fields), limit_s=limit_s)
+        return self.data("job_status")[-1]
+
+    def shows(self, **fields: object) -> bool:
+        """Whether the newest `job_status` has these values."""
+        newest = (self.data("job_status") or [{}])[-1]
+        return all(newest.get(name) == value for name, value in fields.items())
+
+    async def end(self, *, limit_s: float = 10.0) -> None:
+        """Waits until the stream has ended in good order."""
+        await until(lambda: self.ended or self.broken, limit_s=limit_s)
+        assert self.broken is None
+
+    async def read(self) -> None:
+        """Reads to the end."""
+        try:
+            async for chunk in self.response.content.iter_any():
+                self.raw += chunk
+                self.events.extend(self._parser.feed(chunk))
+            self.ended = True
+        except aiohttp.ClientError as error:
+            self.broken = error
+
+
+@asynccontextmanager
+async def watching(
+    session: aiohttp.ClientSession, url: str, *, last_event_id: str = "", **params: str
+) -> AsyncIterator[Viewer]:
+    """A viewer for as long as the context lasts."""
+    headers = {"Accept": "text/event-stream"}
+    if last_event_id:
+        headers["Last-Event-ID"] = last_event_id
+    timeout = aiohttp.ClientTimeout(total=None)
+    async with session.get(url, headers=headers, params=params, timeout=timeout) as response:
+        viewer = Viewer(response, last_event_id)
+        reading = asyncio.create_task(viewer.read())
+        try:
+            yield viewer
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
