@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,6 +19,7 @@ class Viewer:
     Attributes:
         response: the answer's head.
         events: all events so far.
+        counts: how many of them have each name.
         ended: whether the server has ended the stream in good order.
         broken: what cut the stream off, where something did.
     """
@@ -25,6 +27,7 @@ class Viewer:
     def __init__(self, response: aiohttp.ClientResponse, last_event_id: str = "") -> None:
         self.response = response
         self.events: list[ServerSentEvent] = []
+        self.counts: Counter[str] = Counter()
         self.raw = b""
         self.ended = False
         self.broken: Exception | None = None
@@ -51,7 +54,7 @@ class Viewer:
 
     async def saw(self, name: str, count: int = 1, *, limit_s: float = 10.0) -> dict[str, Any]:
         """Waits until so many events of a name have come, and returns the data of the last."""
-        await until(lambda: len(self.data(name)) >= count, limit_s=limit_s)
+        await until(lambda: self.counts[name] >= count, limit_s=limit_s)
         return self.data(name)[count - 1]
 
     async def saw_status(self, *, limit_s: float = 10.0, **fields: object) -> dict[str, Any]:
@@ -74,7 +77,9 @@ class Viewer:
         try:
             async for chunk in self.response.content.iter_any():
                 self.raw += chunk
-                self.events.extend(self._parser.feed(chunk))
+                for event in self._parser.feed(chunk):
+                    self.events.append(event)
+                    self.counts[event.event] += 1
             self.ended = True
         except aiohttp.ClientError as error:
             self.broken = error

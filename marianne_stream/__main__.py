@@ -1,0 +1,8 @@
+"""`python -m marianne_stream`."""
+
+import sys
+
+from marianne_stream.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""The timeline: events, encoded once, offered to all, and kept for those who come later.
+
+It must not know where the events come from, or which of them a viewer wants.
+"""
+
+import re
+import secrets
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from marianne_stream.fanout.topic import Topic
+from marianne_stream.models import GapData, MonitorEvent
+from marianne_stream.wire import sse
+from marianne_stream.wire.cursors import TimelineCursor
+
+# An event's name stands in a field of its own; any other is sent as `message`, its real name in the
+# data.
+SAFE_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
+
+# Names that say something else on our streams, or to a browser.
+OWN_NAMES = frozenset({"gap", "source", "heartbeat", "stream_error", "error", "open", "message"})
+
+REPLAY_EVENTS = 10_000
+REPLAY_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    """One frame of the timeline.
+
+    Attributes:
+        number: counts up from 1; 0 is not kept, and moves no cursor.
+        job_id: the job it is of; None for all viewers alike.
+        event: the conductor's name for it, "" where it is not an event.
+        frame: ready to be sent.
+    """
+
+    number: int
+    job_id: str | None
+    event: str
+    frame: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """What it holds in memory, roughly."""
+        return len(self.frame)
+
+
+Wanted = Callable[[TimelineEntry], bool]
+
+
+class Timeline:
+    """Numbers events, publishes them, and keeps the newest.
+
+    Args:
+        max_events: how many are kept.
+        max_bytes: how much they may hold together.
+
+    Attributes:
+        topic: where entries are published.
+        epoch: tells the numbers of this process from those of another.
+    """
+
+    def __init__(self, *, max_events: int = REPLAY_EVENTS, max_bytes: int = REPLAY_BYTES) -> None:
+        self.topic: Topic[TimelineEntry] = Topic()
+        self.epoch = secrets.token_hex(8)
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._kept: deque[TimelineEntry] = deque()
+        self._size = 0
+        self._last = 0
+
+    def add(self, event: MonitorEvent) -> None:
+        """Takes an event of the conductor in."""
+        safe = SAFE_NAME.fullmatch(event.event) and event.event not in OWN_NAMES
+        self._append(event.job_id, event.event, event.params, name=event.event if safe else "")
+
+    def add_gap(self) -> None:
+        """Says that events were missed before the next one, nobody knows how many."""
+        data = GapData(missed=None, reason="monitor_lost").json_bytes()
+        self._append(None, "", data, name="gap")
+
+    def say(self, frame: bytes) -> None:
+        """Offers a frame to everyone who listens now; it is not kept."""
+        self.topic.publish(TimelineEntry(0, None, "", frame))
+
+    def recent(self, limit: int, wanted: Wanted) -> list[TimelineEntry]:
+        """The newest entries that are wanted, oldest first; `limit` counts events."""
+        found: list[TimelineEntry] = []
+        for entry in reversed(self._kept):
+            if limit <= 0:
+                break
+            if wanted(entry):
+                found.append(entry)
+                limit -= bool(entry.event)
+        return found[::-1]
+
+    def since(self, cursor: TimelineCursor, wanted: Wanted) -> list[TimelineEntry] | None:
+        """What came after a cursor, or None where that cannot be told:
+
+        another process's, or too old.
+        """
+        oldest = self._kept[0].number if self._kept else self._last + 1
+        if cursor.epoch != self.epoch or not oldest - 1 <= cursor.number <= self._last:
+            return None
+        newer = self._last - cursor.number
+        start = len(self._kept) - newer
+        return [entry for index, entry in enumerate(self._kept) if index >= start and wanted(entry)]
+
+    def _append(self, job_id: str | None, event: str, data: bytes, *, name: str) -> None:
+        self._last += 1
+        cursor = str(TimelineCursor(self.epoch, self._last))
+        entry = TimelineEntry(
+            self._last, job_id, event, sse.frame(data, event=name, event_id=cursor)
+        )
+        self._kept.append(entry)
+        self._size += entry.size_bytes
+        while len(self._kept) > self._max_events or self._size > self._max_bytes:
+            self._size -= self._kept.popleft().size_bytes
+        self.topic.publish(entry)

@@ -1,0 +1,1 @@
+"""What one viewer gets, from its cursor through the handover to the live end."""

@@ -1,0 +1,137 @@
+"""The timeline, for one viewer: what it missed or the newest, then what comes.
+
+It must not know where events come from, or how frames are sent.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from marianne_stream.fanout.mailboxes import BoundedMailbox
+from marianne_stream.fanout.timeline import Timeline, TimelineEntry
+from marianne_stream.models import GapData, GapReason
+from marianne_stream.wire import sse
+from marianne_stream.wire.cursors import TimelineCursor
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events a viewer wants.
+
+    Attributes:
+        job_ids: only events of these jobs; all where it is empty.
+        prefixes: only events whose names begin with one of these; all where it is empty.
+    """
+
+    job_ids: frozenset[str] = frozenset()
+    prefixes: tuple[str, ...] = ()
+
+    @property
+    def wants_all(self) -> bool:
+        """Whether nothing is left out."""
+        return not self.job_ids and not self.prefixes
+
+    def __call__(self, entry: TimelineEntry) -> bool:
+        """Whether an entry is wanted; what concerns all viewers always is."""
+        if entry.job_id is None:
+            return True
+        return (not self.job_ids or entry.job_id in self.job_ids) and (
+            not self.prefixes or entry.event.startswith(self.prefixes)
+        )
+
+
+class EventFeed:
+    """The wanted entries of the timeline, and a `gap` wherever some of them are gone.
+
+    Args:
+        past: what comes first.
+        mailbox: where new entries arrive.
+    """
+
+    heartbeats = True
+    nothing_new = False
+
+    def __init__(self, past: list[bytes], mailbox: BoundedMailbox[TimelineEntry]) -> None:
+        self._past = past
+        self._mailbox = mailbox
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        """What is past, then what comes, without an end of its own."""
+        if self._past:
+            yield b"".join(self._past)
+        while await self._mailbox.wait():
+            batch = self._mailbox.take()
+            frames = [entry.frame for entry in batch.items]
+            if batch.missed:
+                frames.insert(0, gap_frame(batch.missed, "slow_reader"))
+            yield b"".join(frames)
+
+    def close(self) -> None:
+        """Lets `frames` end."""
+        self._mailbox.close()
+
+
+class WantedMailbox(BoundedMailbox[TimelineEntry]):
+    """Keeps the entries that a filter wants: the others are not even counted."""
+
+    def __init__(self, wanted: EventFilter) -> None:
+        super().__init__()
+        self._wanted = wanted
+
+    def offer(self, item: TimelineEntry, /) -> None:
+        """Adds an entry that is wanted."""
+        if self._wanted(item):
+            super().offer(item)
+
+
+@contextmanager
+def event_feed(
+    timeline: Timeline, *, wanted: EventFilter, limit: int, cursor: str, source: bytes
+) -> Iterator[EventFeed]:
+    """A feed of the timeline for as long as the context lasts.
+
+    Args:
+        timeline: what is fed from.
+        wanted: which events.
+        limit: how many of the newest come first, for a viewer without a cursor that can be used.
+        cursor: what the viewer has seen, as it says; "" for a new one.
+        source: the frame that says whether events come in at this moment.
+    """
+    mailbox = WantedMailbox(wanted)
+    # The past is taken and the mailbox subscribed in one turn of the loop: nothing falls between.
+    past = list(past_frames(timeline, wanted=wanted, limit=limit, cursor=cursor, source=source))
+    with timeline.topic.subscribed(mailbox):
+        yield EventFeed(past, mailbox)
+
+
+def past_frames(
+    timeline: Timeline, *, wanted: EventFilter, limit: int, cursor: str, source: bytes
+) -> Iterator[bytes]:
+    """What a viewer with a cursor missed, or the newest for one whose cursor cannot be used."""
+    seen = TimelineCursor.parse(cursor)
+    entries = timeline.since(seen, wanted) if seen is not None else None
+    if entries is None:
+        entries = timeline.recent(limit, wanted)
+        if cursor:
+            # Before all else, so that a client can clear what it shows.
+            yield gap_frame(missed_before(timeline, entries, wanted, seen), "cursor_unknown")
+    yield source
+    for entry in entries:
+        yield entry.frame
+
+
+def missed_before(
+    timeline: Timeline,
+    entries: list[TimelineEntry],
+    wanted: EventFilter,
+    seen: TimelineCursor | None,
+) -> int | None:
+    """How many events lie between a cursor and the first entry; None where that is not known."""
+    if seen is None or seen.epoch != timeline.epoch or not entries or not wanted.wants_all:
+        return None
+    return max(entries[0].number - seen.number - 1, 0) or None
+
+
+def gap_frame(missed: int | None, reason: GapReason) -> bytes:
+    """A `gap` event. It bears no id: the events around it do."""
+    return sse.frame(GapData(missed=missed, reason=reason).json_bytes(), event="gap")

@@ -1,0 +1,4 @@
+"""What is watched:
+
+a queue and a task for each watched job, and the timer that asks for the roster.
+"""

@@ -1,0 +1,149 @@
+"""The roster timer: asks once for everybody, at the shortest interval that anybody asked for.
+
+It must not know what the entries mean to those who watch.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from marianne_stream.errors import StateUnavailableError
+from marianne_stream.jobs.pace import Pace
+from marianne_stream.models import Roster, RosterEntry
+from marianne_stream.state.source import StateSource
+
+logger = logging.getLogger(__name__)
+
+# The shortest poll interval there is, and so the least between two rosters that hints bring
+# forward.
+LEAST_INTERVAL_S = 0.1
+
+RosterListener = Callable[[Roster], None]
+
+
+class RosterTimer:
+    """Keeps the newest roster for as long as somebody is interested.
+
+    Args:
+        source: who is asked.
+        on_roster: called with each answer; with the last known entries and source "none" when
+            nobody could be asked.
+
+    Attributes:
+        newest: the last answer, None before the first.
+    """
+
+    def __init__(self, source: StateSource, *, on_roster: RosterListener) -> None:
+        self._source = source
+        self._on_roster = on_roster
+        self._pace = Pace()
+        self._intervals: Counter[float] = Counter()
+        self._waiters: list[asyncio.Future[Roster]] = []
+        self._wake = asyncio.Event()
+        self._asked_at = float("-inf")
+        # When the newest roster was asked for, and since when an older one is not good enough.
+        self._newest_at = float("-inf")
+        self._expired_at = float("-inf")
+        self._forward_at = float("inf")
+        self.newest: Roster | None = None
+
+    @contextmanager
+    def interest(self, interval_s: float) -> Iterator[None]:
+        """Asks for the roster at least so often, for as long as the context lasts."""
+        self._intervals[interval_s] += 1
+        self._wake.set()
+        try:
+            yield
+        finally:
+            self._intervals[interval_s] -= 1
+            self._intervals += Counter()
+
+    def entry(self, job_id: str) -> RosterEntry | None:
+        """What the newest roster says of a job."""
+        return self.newest.entries.get(job_id) if self.newest is not None else None
+
+    def bring_forward(self, delay_s: float = 0.0) -> None:
+        """Asks within a delay, rather than when the interval has passed: once for all who call.
+
+        Nothing happens where nobody is interested in rosters.
+        """
+        now = asyncio.get_running_loop().time()
+        earliest = max(now + delay_s, self._asked_at + LEAST_INTERVAL_S)
+        self._forward_at = min(self._forward_at, earliest)
+        self._wake.set()
+
+    def expire(self) -> None:
+        """What the newest roster says may be true no longer: asks at once."""
+        self._expired_at = asyncio.get_running_loop().time()
+        self.bring_forward()
+
+    async def fresh(self, max_age_s: float = 0.0) -> Roster:
+        """A roster that was asked for no longer ago than an age. Cancelling is safe.
+
+        Raises:
+            StateUnavailableError: nobody could be asked.
+        """
+        loop = asyncio.get_running_loop()
+        oldest = max(loop.time() - max_age_s, self._expired_at)
+        if self.newest is not None and self.newest.source != "none" and self._newest_at >= oldest:
+            return self.newest
+        waiter: asyncio.Future[Roster] = loop.create_future()
+        self._waiters.append(waiter)
+        self._wake.set()
+        try:
+            return await waiter
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    async def run(self) -> None:
+        """Asks when it is time, until cancelled."""
+        while True:
+            await self._until_due()
+            await self._ask()
+
+    async def _until_due(self) -> None:
+        while (delay_s := self._delay_s()) > 0:
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(delay_s if delay_s != float("inf") else None):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    def _delay_s(self) -> float:
+        """How long until the next roster is due; infinite while nobody wants one."""
+        if self._waiters:
+            return self._pace.rest_s
+        if not self._intervals:
+            return float("inf")
+        due_at = min(self._forward_at, self._asked_at + min(self._intervals))
+        now = asyncio.get_running_loop().time()
+        return max(due_at - now, self._pace.rest_s if due_at <= now else 0.0)
+
+    async def _ask(self) -> None:
+        self._forward_at = float("inf")
+        waiters: list[asyncio.Future[Roster]] = []
+        try:
+            async with self._pace.turn():
+                waiters, self._waiters = self._waiters, waiters
+                self._asked_at = asyncio.get_running_loop().time()
+                roster = await self._source.roster()
+        except StateUnavailableError as error:
+            known = self.newest.entries if self.newest is not None else {}
+            self._answer(Roster(known, source="none", live=False))
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_exception(error)
+        else:
+            self._answer(roster)
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(roster)
+
+    def _answer(self, roster: Roster) -> None:
+        self.newest = roster
+        self._newest_at = self._asked_at
+        self._on_roster(roster)

@@ -1,0 +1,193 @@
+"""What viewers see, encoded once for all of them: of one job, and of the roster.
+
+A view is a moment; what changed between two of them is a frame, made when the first viewer needs it
+and kept for the others. It must not know who the viewers are.
+"""
+
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+from marianne_stream.models import (
+    JobDeletedData,
+    JobFinishedData,
+    JobSheetsData,
+    JobState,
+    JobStatusData,
+    JobSummary,
+    Roster,
+    RosterData,
+    RosterEntry,
+    Sheet,
+    SourceData,
+    SourceName,
+    StreamErrorData,
+)
+from marianne_stream.wire import sse
+from marianne_stream.wire.cursors import RosterCursor, StatusCursor, digest
+
+SHEETS = TypeAdapter(tuple[Sheet, ...])
+SUMMARIES = TypeAdapter(tuple[JobSummary, ...])
+
+End = Literal["", "finished", "deleted", "fault"]
+
+
+class JobView:
+    """One job as its viewers see it at one moment.
+
+    Args:
+        state: what is known of the job.
+        source: where state comes from now; "none" while `state` is only the last known.
+        end: why the viewers' streams end with this view, "" while they go on.
+
+    Attributes:
+        visible: the data of its `job_status`.
+        cursor: digest of the run and of all that a viewer sees, `updated_at` aside; the same in
+            every process.
+    """
+
+    def __init__(self, state: JobState, *, source: SourceName, live: bool, end: End = "") -> None:
+        self.state = state
+        self.source = source
+        self.live = live
+        self.end = end
+        self.visible = JobStatusData.of(state)
+        seen = self.visible.model_copy(update={"updated_at": None}).json_bytes()
+        self.cursor = digest(b"\0".join((state.run.encode(), seen, SHEETS.dump_json(state.sheets))))
+        self._changes: dict[str, bytes] = {}
+
+    def same_state(self, other: "JobView") -> bool:
+        """Whether a viewer sees no difference in the job itself."""
+        return self.cursor == other.cursor
+
+    def same(self, other: "JobView") -> bool:
+        """Whether a viewer sees no difference at all."""
+        return self.same_state(other) and (self.source, self.live, self.end) == (
+            other.source,
+            other.live,
+            other.end,
+        )
+
+    def resumed(self) -> bytes:
+        """The frames for a viewer who has seen this state before:
+
+        where it comes from, and the end if it is one.
+        """
+        return source_frame(self.state.job_id, self.source, live=self.live) + self._end_frame()
+
+    def since(self, seen: "JobView | None") -> bytes:
+        """The frames that take a viewer from what was seen, None for nothing yet, to this view."""
+        key = "" if seen is None else f"{seen.cursor} {seen.source} {seen.live} {seen.end}"
+        frames = self._changes.get(key)
+        if frames is None:
+            frames = self._changes[key] = self._encode(seen)
+        return frames
+
+    def _encode(self, seen: "JobView | None") -> bytes:
+        frames = b""
+        if seen is None or (self.source, self.live) != (seen.source, seen.live):
+            frames += source_frame(self.state.job_id, self.source, live=self.live)
+        if seen is None or not self.same_state(seen):
+            frames += self._state_frames(seen)
+        if seen is None or self.end != seen.end:
+            frames += self._end_frame()
+        return frames
+
+    def _state_frames(self, seen: "JobView | None") -> bytes:
+        """`job_status`, `job_sheets` or both; the last of them bears the id."""
+        fresh = seen is None or seen.state.run != self.state.run
+        known = set() if fresh or seen is None else set(seen.state.sheets)
+        sheets = tuple(sheet for sheet in self.state.sheets if sheet not in known)
+        shown = self.visible.model_copy(update={"updated_at": None})
+        status_changed = (
+            fresh or seen is None or (shown != seen.visible.model_copy(update={"updated_at": None}))
+        )
+        cursor = str(StatusCursor("s", self.cursor))
+        frames = b""
+        if status_changed or not sheets:
+            event_id = "" if sheets else cursor
+            frames += sse.frame(self.visible.json_bytes(), event="job_status", event_id=event_id)
+        if sheets:
+            data = JobSheetsData(job_id=self.state.job_id, sheets=sheets)
+            frames += sse.frame(data.json_bytes(), event="job_sheets", event_id=cursor)
+        return frames
+
+    def _end_frame(self) -> bytes:
+        job_id = self.state.job_id
+        if self.end == "finished":
+            finished = JobFinishedData(job_id=job_id, final_status=self.state.status)
+            cursor = str(StatusCursor("f", self.cursor))
+            return sse.frame(finished.json_bytes(), event="job_finished", event_id=cursor)
+        if self.end == "deleted":
+            return sse.frame(JobDeletedData(job_id=job_id).json_bytes(), event="job_deleted")
+        if self.end == "fault":
+            return error_frame("The server failed to read this job.", "internal_error")
+        return b""
+
+
+class RosterView:
+    """All jobs as the viewers of the roster see them at one moment.
+
+    Args:
+        roster: what a source of state said.
+
+    Attributes:
+        jobs: by id, the newest first.
+        cursor: digest of all of them.
+    """
+
+    def __init__(self, roster: Roster) -> None:
+        self.roster = roster
+        self.source = roster.source
+        self.live = roster.live
+        entries = sorted(roster.entries.values(), key=newest_first)
+        self.jobs = {entry.job_id: JobSummary.of(entry) for entry in entries}
+        self.cursor = digest(SUMMARIES.dump_json(tuple(self.jobs.values())))
+        self._changes: dict[str, bytes] = {}
+
+    def same(self, other: "RosterView") -> bool:
+        """Whether a viewer sees no difference."""
+        return (self.cursor, self.source, self.live) == (other.cursor, other.source, other.live)
+
+    def resumed(self) -> bytes:
+        """The frames for a viewer who has seen these entries before: where they come from."""
+        return source_frame(None, self.source, live=self.live)
+
+    def since(self, seen: "RosterView | None") -> bytes:
+        """The frames that take a viewer from what was seen, None for nothing yet, to this view."""
+        key = "" if seen is None else f"{seen.cursor} {seen.source} {seen.live}"
+        frames = self._changes.get(key)
+        if frames is None:
+            frames = self._changes[key] = self._encode(seen)
+        return frames
+
+    def _encode(self, seen: "RosterView | None") -> bytes:
+        frames = b""
+        if seen is None or (self.source, self.live) != (seen.source, seen.live):
+            frames += source_frame(None, self.source, live=self.live)
+        if seen is None or self.cursor != seen.cursor:
+            known = {} if seen is None else seen.jobs
+            data = RosterData(
+                jobs=tuple(job for job in self.jobs.values() if known.get(job.job_id) != job),
+                gone=tuple(job_id for job_id in known if job_id not in self.jobs),
+            )
+            cursor = str(RosterCursor(self.cursor))
+            frames += sse.frame(data.json_bytes(), event="roster", event_id=cursor)
+        return frames
+
+
+def newest_first(entry: RosterEntry) -> tuple[float, str]:
+    """The order of the roster: by submission, the newest first, then by id."""
+    return (-(entry.submitted_at or 0.0), entry.job_id)
+
+
+def source_frame(job_id: str | None, source: SourceName, *, live: bool) -> bytes:
+    """A `source` event. It bears no id: it says nothing of what a viewer has seen."""
+    data = SourceData(job_id=job_id, source=source, live=live)
+    return sse.frame(data.json_bytes(), event="source")
+
+
+def error_frame(error: str, error_type: str) -> bytes:
+    """A `stream_error` event."""
+    data = StreamErrorData(error=error, error_type=error_type)
+    return sse.frame(data.json_bytes(), event="stream_error")

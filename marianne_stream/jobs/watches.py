@@ -1,0 +1,217 @@
+"""All watched jobs and the roster: who watches what, and where an event goes.
+
+The monitor's events come in here and go to the queue of the job that they name, and onto the
+timeline. It must not know how viewers are reached.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from marianne_stream.errors import StateUnavailableError
+from marianne_stream.fanout.mailboxes import LatestMailbox
+from marianne_stream.fanout.timeline import Timeline
+from marianne_stream.fanout.topic import Topic
+from marianne_stream.jobs.pace import Pace
+from marianne_stream.jobs.roster import RosterTimer
+from marianne_stream.jobs.views import JobView, RosterView, source_frame
+from marianne_stream.jobs.watch import JobWatch, RosterMark
+from marianne_stream.models import JobState, MonitorEvent, Roster, SourceName
+from marianne_stream.state.source import StateSource
+
+logger = logging.getLogger(__name__)
+
+# For a request that wants the state once and has no interval of its own.
+ONCE_INTERVAL_S = 30.0
+
+# A roster as young as this answers a request that wants it once.
+ROSTER_AGE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """A viewer's hold on a watched job.
+
+    Attributes:
+        view: the newest view at the moment when the viewer came.
+        mailbox: where later ones arrive.
+    """
+
+    view: JobView
+    mailbox: LatestMailbox[JobView]
+
+
+class Watches:
+    """A watch for each job that somebody watches, the roster timer, and the timeline.
+
+    Args:
+        source: who is asked for state; it is asked only through here.
+        timeline: where the monitor's events go.
+    """
+
+    def __init__(self, source: StateSource, timeline: Timeline) -> None:
+        self.timeline = timeline
+        self._source = source
+        self._pace = Pace()
+        self._roster = RosterTimer(source, on_roster=self._on_roster)
+        self._roster_topic: Topic[RosterView] = Topic()
+        self._roster_view: RosterView | None = None
+        self._last_roster: Roster | None = None
+        self._watches: dict[str, JobWatch] = {}
+        self._tasks: dict[JobWatch, asyncio.Task[None]] = {}
+        self._event_gap = False
+        self._events_live = False
+
+    async def run(self) -> None:
+        """Runs the roster timer until cancelled, and then ends all watches."""
+        try:
+            await self._roster.run()
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks.values())
+
+    @asynccontextmanager
+    async def watching(self, job_id: str, interval_s: float) -> AsyncIterator[Watching]:
+        """Watches a job for as long as the context lasts, from before its state is asked for.
+
+        Args:
+            job_id: the job.
+            interval_s: how old what nothing announces may get, in seconds.
+
+        Raises:
+            JobNotFoundError: there is no such job.
+            StateUnavailableError: nobody could be asked.
+        """
+        watch = self._watches.get(job_id) or self._start(job_id)
+        try:
+            with self._roster.interest(interval_s), watch.joined(interval_s) as mailbox:
+                yield Watching(await watch.opened(), mailbox)
+        finally:
+            if not watch.watched:
+                self._stop(watch)
+
+    @asynccontextmanager
+    async def watching_roster(
+        self, interval_s: float
+    ) -> AsyncIterator[tuple[RosterView, LatestMailbox[RosterView]]]:
+        """Watches the roster for as long as the context lasts.
+
+        Raises:
+            StateUnavailableError: nobody could be asked.
+        """
+        mailbox: LatestMailbox[RosterView] = LatestMailbox()
+        with self._roster.interest(interval_s), self._roster_topic.subscribed(mailbox):
+            await self._roster.fresh(ROSTER_AGE_S)
+            yield self._newest_roster_view(), mailbox
+
+    async def state(self, job_id: str) -> JobState:
+        """One job as it is now, for a request that wants it once.
+
+        Raises:
+            JobNotFoundError: there is no such job.
+            StateUnavailableError: nobody could be asked.
+        """
+        async with self.watching(job_id, ONCE_INTERVAL_S) as watching:
+            if watching.view.source == "none":
+                raise StateUnavailableError
+            return watching.view.state
+
+    async def roster(self) -> Roster:
+        """The roster, at most a second old.
+
+        Raises:
+            StateUnavailableError: nobody could be asked.
+        """
+        return await self._roster.fresh(ROSTER_AGE_S)
+
+    async def require(self, job_id: str) -> None:
+        """Makes sure that a job exists, asking for no more than the roster where that will do.
+
+        Raises:
+            JobNotFoundError: there is no such job.
+            StateUnavailableError: nobody could be asked.
+        """
+        if job_id not in (await self.roster()).entries:
+            await self.state(job_id)
+
+    def on_event(self, event: MonitorEvent) -> None:
+        """Takes one event of the monitor in."""
+        self.timeline.add(event)
+        watch = self._watches.get(event.job_id)
+        if watch is not None:
+            watch.hint(event)
+
+    def on_subscribed(self) -> None:
+        """Events come in from now on; what happened before is not known."""
+        if self._event_gap:
+            self.timeline.add_gap()
+        self._event_gap = True
+        self._say_events(live=True)
+        self._roster.expire()
+
+    def on_lost(self) -> None:
+        """Events no longer come in. The conductor may be gone, which the next roster tells."""
+        self._say_events(live=False)
+        self._roster.expire()
+
+    def events_frame(self) -> bytes:
+        """A `source` frame that says whether events come in."""
+        source: SourceName = "conductor" if self._events_live else "none"
+        return source_frame(None, source, live=self._events_live)
+
+    def _say_events(self, *, live: bool) -> None:
+        self._events_live = live
+        self.timeline.say(self.events_frame())
+
+    def _start(self, job_id: str) -> JobWatch:
+        watch = JobWatch(job_id, source=self._source, roster=self._roster, pace=self._pace)
+        task = asyncio.create_task(watch.run(), name=f"watch {job_id!r}")
+        self._watches[job_id] = watch
+        self._tasks[watch] = task
+        task.add_done_callback(lambda task: self._on_end(watch, task))
+        return watch
+
+    def _stop(self, watch: JobWatch) -> None:
+        """Ends a watch that nobody needs any more."""
+        if self._watches.get(watch.job_id) is watch:
+            del self._watches[watch.job_id]
+        if watch in self._tasks:
+            self._tasks[watch].cancel()
+
+    def _on_end(self, watch: JobWatch, task: asyncio.Task[None]) -> None:
+        """A watch has ended: the next viewer of its job begins a new one."""
+        del self._tasks[watch]
+        if self._watches.get(watch.job_id) is watch:
+            del self._watches[watch.job_id]
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            logger.error("watching %r failed", watch.job_id, exc_info=error)
+            watch.fault(error)
+
+    def _on_roster(self, roster: Roster) -> None:
+        """Tells each watched job what the roster says of it, and the viewers of the roster."""
+        before, self._last_roster = self._last_roster, roster
+        elsewhere = before is None or before.source != roster.source
+        for job_id, watch in self._watches.items():
+            entry = roster.entries.get(job_id)
+            known = before.entries.get(job_id) if before is not None else None
+            if elsewhere or entry != known:
+                watch.hint(RosterMark(entry, source_changed=elsewhere))
+        if len(self._roster_topic):
+            shown, view = self._roster_view, self._newest_roster_view()
+            if shown is None or not view.same(shown):
+                self._roster_topic.publish(view)
+
+    def _newest_roster_view(self) -> RosterView:
+        """The last roster as its viewers see it, made once for all of them."""
+        roster = self._last_roster
+        if roster is None:
+            raise LookupError("there is no roster before the first answer")
+        view = self._roster_view
+        if view is None or view.roster is not roster:
+            self._roster_view = view = RosterView(roster)
+        return view

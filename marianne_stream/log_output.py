@@ -1,0 +1,35 @@
+"""How the log is written: one line an occurrence, as text or as JSON, to standard error."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+from marianne_stream.settings import LogFormat, LogLevel
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as one JSON object:
+
+    time, level, logger, message, and the traceback where there is one.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line."""
+        fields = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields)
+
+
+def configure(level: LogLevel, form: LogFormat) -> None:
+    """Sets up the log of the whole process."""
+    handler = logging.StreamHandler(sys.stderr)
+    text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    handler.setFormatter(JsonFormatter() if form == "json" else text)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -1,0 +1,89 @@
+"""Runs the server in this process: listens, waits for a signal or a fault, and leaves."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+from aiohttp import web
+
+from marianne_stream.app import BACKGROUND, create_app
+from marianne_stream.errors import MarianneStreamError
+from marianne_stream.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# A burst of connections finds room: aiohttp's own 128 makes them wait for a second.
+BACKLOG = 4096
+
+# How long handlers may take to end their streams.
+LEAVE_LIMIT_S = 3.0
+
+
+class ListenError(MarianneStreamError):
+    """The address cannot be listened on."""
+
+
+async def serve(settings: Settings, *, announce: Callable[[str], None]) -> int:
+    """Serves until SIGTERM or SIGINT, or until a part of the server fails.
+
+    Args:
+        settings: what to serve, and where.
+        announce: called with one line once the server listens.
+
+    Returns:
+        The exit code: 0 after a signal, 1 after a fault.
+
+    Raises:
+        ListenError: the address cannot be listened on.
+    """
+    sock = listen(settings.host, settings.port)
+    app = create_app(settings)
+    # A viewer that leaves is noticed at once, and a line of log a stream says nothing.
+    runner = web.AppRunner(
+        app, access_log=None, handler_cancellation=True, shutdown_timeout=LEAVE_LIMIT_S
+    )
+    with sock:
+        await runner.setup()
+        try:
+            await web.SockSite(runner, sock, backlog=BACKLOG).start()
+            announce(f"marianne-stream listening on {address(sock)}")
+            await signal_or_fault(app[BACKGROUND].failed)
+        finally:
+            await runner.cleanup()
+    if (error := app[BACKGROUND].error) is not None:
+        logger.critical("ended by a fault: %r", error)
+        return 1
+    return 0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that is bound to an address.
+
+    Raises:
+        ListenError: that cannot be done; the message says why.
+    """
+    try:
+        family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(where[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ListenError(f"cannot listen on {host} port {port}: {why}") from error
+
+
+def address(sock: socket.socket) -> str:
+    """What to type into a browser."""
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def signal_or_fault(failed: asyncio.Event) -> None:
+    """Waits until the process is asked to end, or a part of it has failed."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Not every loop can: there a KeyboardInterrupt ends the process.
+        with suppress(NotImplementedError):
+            loop.add_signal_handler(number, failed.set)
+    await failed.wait()

@@ -1,0 +1,1 @@
+"""HTTP: routes, parameters, errors, and streams that are kept open."""

@@ -1,0 +1,66 @@
+"""Answers that end: models as JSON, errors in their one form, and what an EventSource is told.
+
+It must not know what was asked.
+"""
+
+import random
+
+from aiohttp import web
+
+from marianne_stream.errors import MarianneStreamError
+from marianne_stream.models import ErrorData, Payload
+from marianne_stream.wire import sse
+
+NO_STORE = {"Cache-Control": "private, no-store"}
+
+RETRY_AFTER_S = 5
+
+# What may pass: a client does well to come back.
+PASSING_STATUSES = frozenset({429, 503})
+
+
+def json_answer(payload: Payload, *, status: int = 200) -> web.Response:
+    """A model as JSON."""
+    return web.Response(
+        body=payload.json_bytes(), status=status, content_type="application/json", headers=NO_STORE
+    )
+
+
+def error_answer(
+    request: web.Request, *, status: int, code: str, detail: str, headers: dict[str, str]
+) -> web.Response:
+    """An error in the one form that all have.
+
+    An EventSource gives up for ever on any answer but 200 (WHATWG HTML section 9.2.3), so what may
+    pass is told to it as a stream that asks it to come back, and ends.
+    """
+    if status in PASSING_STATUSES:
+        if accepts_event_stream(request):
+            return come_back(detail)
+        headers = {**headers, "Retry-After": str(RETRY_AFTER_S)}
+    answer = json_answer(ErrorData(detail=detail, code=code), status=status)
+    answer.headers.update(headers)
+    return answer
+
+
+def answer_of(request: web.Request, error: MarianneStreamError) -> web.Response:
+    """An error of ours as an answer."""
+    return error_answer(
+        request, status=error.status, code=error.code, detail=error.detail, headers={}
+    )
+
+
+def come_back(detail: str) -> web.Response:
+    """A stream that holds nothing but the wish that the client comes back, at its own time."""
+    delay_ms = random.randint(RETRY_AFTER_S * 500, RETRY_AFTER_S * 1500)
+    headers = {
+        "Cache-Control": "private, no-store, no-transform",
+        "X-Accel-Buffering": "no",
+        "Content-Type": "text/event-stream",
+    }
+    return web.Response(body=sse.retry(delay_ms) + sse.comment(detail), headers=headers)
+
+
+def accepts_event_stream(request: web.Request) -> bool:
+    """Whether the client says that it reads event streams; `*/*` does not say so."""
+    return "text/event-stream" in request.headers.get("Accept", "").lower()

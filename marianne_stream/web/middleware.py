@@ -1,0 +1,44 @@
+"""The one place where errors become answers. It must not know which handler raised them."""
+
+import logging
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from marianne_stream.errors import MarianneStreamError
+from marianne_stream.web.answers import answer_of, error_answer
+
+logger = logging.getLogger(__name__)
+
+
+@web.middleware
+async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Gives every error the one form, and logs those that are ours."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return http_error(request, error)
+    except MarianneStreamError as error:
+        if error.status >= 500:
+            logger.info("%s %s answered %d: %s", request.method, request.path, error.status, error)
+        return answer_of(request, error)
+    except ConnectionError:
+        raise
+    except Exception:
+        logger.exception("%s %s failed", request.method, request.path)
+        return answer_of(request, MarianneStreamError())
+
+
+def http_error(request: web.Request, error: web.HTTPException) -> web.Response:
+    """An error that aiohttp raised, in our form."""
+    headers = {}
+    code, detail = "http_error", error.reason
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        headers["Allow"] = error.headers["Allow"]
+        code = "method_not_allowed"
+        detail = f"{request.method} is not allowed here, {headers['Allow']} is."
+    elif error.status == web.HTTPNotFound.status_code:
+        code, detail = "not_found", "There is nothing at this address."
+    return error_answer(request, status=error.status, code=code, detail=detail, headers=headers)

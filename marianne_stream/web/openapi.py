@@ -1,0 +1,114 @@
+"""The API as OpenAPI 3.1, made from the routes and the models.
+
+It must not know how anything is served.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from marianne_stream import __version__
+from marianne_stream.models import ErrorData, Payload, TimelineEventData
+from marianne_stream.web.routes import ROUTES, Route
+
+REF = "#/components/schemas/{model}"
+
+JOB_ID = {
+    "name": "job_id",
+    "in": "path",
+    "required": True,
+    "description": "Percent-encoded; any characters but / and NUL after decoding.",
+    "schema": {"type": "string", "minLength": 1},
+}
+
+
+def description() -> bytes:
+    """The whole document, as JSON in UTF-8."""
+    document = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "marianne-stream",
+            "version": __version__,
+            "description": "The live window onto a Marianne conductor: status and events as "
+            "Server-Sent Events, and the same as JSON.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "paths": {route.path: {"get": operation(route)} for route in ROUTES},
+        "components": {"schemas": schemas(models())},
+    }
+    return json.dumps(document, indent=1).encode()
+
+
+def models() -> Iterable[type[Payload]]:
+    """Every model that an answer or an event holds, once."""
+    found: dict[type[Payload], None] = {ErrorData: None, TimelineEventData: None}
+    for route in ROUTES:
+        if route.model is not None:
+            found[route.model] = None
+        found.update(dict.fromkeys((route.events or {}).values()))
+    return found
+
+
+def schemas(found: Iterable[type[Payload]]) -> Any:
+    """The models as schemas, by name."""
+    _, definitions = models_json_schema(
+        [(model, "serialization") for model in found], ref_template=REF
+    )
+    return definitions["$defs"]
+
+
+def operation(route: Route) -> dict[str, Any]:
+    """One route as an operation object."""
+    parameters = [parameter.described() for parameter in route.parameters]
+    if "{job_id}" in route.path:
+        parameters.insert(0, JOB_ID)
+    name = route.path.strip("/").replace("{job_id}", "job").replace("/", "_").replace(".", "_")
+    return {
+        "operationId": name,
+        "summary": route.summary,
+        "parameters": parameters,
+        "responses": {
+            "200": success(route),
+            **({"204": {"description": "Nothing new will come."}} if ends(route) else {}),
+            **{str(status): failure(why, route) for status, why in route.errors.items()},
+        },
+    }
+
+
+def success(route: Route) -> dict[str, Any]:
+    """What a 200 holds."""
+    if route.events is not None:
+        return {"description": "An event stream.", "content": {"text/event-stream": stream(route)}}
+    schema = reference(route.model) if route.model is not None else {"type": "object"}
+    return {"description": "As asked.", "content": {"application/json": {"schema": schema}}}
+
+
+def stream(route: Route) -> dict[str, Any]:
+    """What an event stream holds: the events by name, each with the schema of its data."""
+    events = {name: reference(model) for name, model in (route.events or {}).items()}
+    if route.timeline:
+        events["*"] = reference(TimelineEventData)
+    names = ", ".join(name for name in events if name != "*")
+    also = ", and the conductor's own events under their own names" if route.timeline else ""
+    return {
+        "schema": {"type": "string", "description": f"Server-Sent Events: {names}{also}."},
+        "x-events": events,
+    }
+
+
+def failure(why: str, route: Route) -> dict[str, Any]:
+    """What an error holds."""
+    model = route.model if route.path == "/ready" and route.model is not None else ErrorData
+    return {"description": why, "content": {"application/json": {"schema": reference(model)}}}
+
+
+def reference(model: type[Payload]) -> dict[str, str]:
+    """A model's schema, by name."""
+    return {"$ref": REF.format(model=model.__name__)}
+
+
+def ends(route: Route) -> bool:
+    """Whether the stream has an end after which there is nothing new."""
+    return "job_finished" in (route.events or {})

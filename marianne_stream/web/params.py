@@ -1,0 +1,165 @@
+"""What a request may say: parameters with their ranges, job ids, and where a viewer stopped.
+
+A parameter is written down once; requests are read by it, and `/openapi.json` describes it. It must
+not know what the values are for.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from marianne_stream.errors import BadParameterError, BadRequestError
+from marianne_stream.wire import job_ids
+
+# Ours are under 60 characters; what is longer is none of ours, and is not looked at.
+CURSOR_LIMIT = 10_000
+
+# Where the job id stands in "/api/jobs/{job_id}/…".
+JOB_ID_SEGMENT = 3
+
+WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
+NUMBER = re.compile(
+    r"[+-]?([0-9]{1,30}\.?[0-9]{0,30}|\.[0-9]{1,30})(e[+-]?[0-9]{1,3})?", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NumberParameter:
+    """A number in a range.
+
+    Attributes:
+        name: as it stands in the URL.
+        default: what it is when it is left out.
+        low: the least that is allowed.
+        high: the most that is allowed.
+        description: what it does, with its unit.
+        label: how an error names it.
+        unit: how an error goes on behind the range.
+        whole: whether it is an integer.
+    """
+
+    name: str
+    default: float
+    low: float
+    high: float
+    description: str
+    label: str = ""
+    unit: str = ""
+    whole: bool = False
+
+    def read(self, request: web.Request) -> float:
+        """The value that a request gives.
+
+        Raises:
+            BadParameterError: it is given twice, is not a number, or is out of its range.
+        """
+        text = single(request, self.name)
+        if text is None:
+            return self.default
+        # Python's own reading takes more than a client could mean: underscores, blanks, other
+        # scripts' digits.
+        if not (WHOLE if self.whole else NUMBER).fullmatch(text):
+            kind = "an integer" if self.whole else "a number"
+            raise BadParameterError(detail=f"{self.name} must be {kind}, got {shown(text)}")
+        value = float(text)
+        if not self.low <= value <= self.high:
+            label = self.label or self.name
+            raise BadParameterError(
+                detail=f"{label} must be between {self.low} and {self.high}{self.unit}"
+            )
+        return value
+
+    def described(self) -> dict[str, Any]:
+        """As a parameter object of OpenAPI 3.1."""
+        schema = {
+            "type": "integer" if self.whole else "number",
+            "minimum": self.low,
+            "maximum": self.high,
+            "default": self.default,
+        }
+        return {"name": self.name, "in": "query", "description": self.description, "schema": schema}
+
+
+@dataclass(frozen=True, slots=True)
+class TextParameter:
+    """A text.
+
+    Attributes:
+        name: as it stands in the URL.
+        description: what it does.
+        repeats: whether it may be given more than once.
+    """
+
+    name: str
+    description: str
+    repeats: bool = False
+
+    def read(self, request: web.Request) -> str | None:
+        """The value that a request gives, or None.
+
+        Raises:
+            BadParameterError: it is given twice.
+        """
+        return single(request, self.name)
+
+    def read_all(self, request: web.Request) -> list[str]:
+        """All values that a request gives."""
+        return request.query.getall(self.name, [])
+
+    def described(self) -> dict[str, Any]:
+        """As a parameter object of OpenAPI 3.1."""
+        schema: dict[str, Any] = {"type": "string"}
+        if self.repeats:
+            schema = {"type": "array", "items": schema}
+        return {"name": self.name, "in": "query", "description": self.description, "schema": schema}
+
+
+Parameter = NumberParameter | TextParameter
+
+LAST_EVENT_ID = TextParameter(
+    "last_event_id",
+    "Where to resume, for clients that cannot send a Last-Event-ID header; the header wins.",
+)
+
+
+def single(request: web.Request, name: str) -> str | None:
+    """The one value of a parameter, or None where it is left out.
+
+    Raises:
+        BadParameterError: it is given more than once.
+    """
+    values = request.query.getall(name, [])
+    if len(values) > 1:
+        raise BadParameterError(detail=f"{name} must be given once, got it {len(values)} times")
+    return values[0] if values else None
+
+
+def shown(text: str) -> str:
+    """What a client sent, short enough to be said back."""
+    return repr(text if len(text) <= 40 else text[:40] + "…")
+
+
+def job_id_of(request: web.Request) -> str:
+    """The job id in the path of a request, in its written form.
+
+    Raises:
+        BadRequestError: it holds what no job id can.
+    """
+    # The router's own decoding would replace bytes that are not UTF-8.
+    segment = request.rel_url.raw_path.split("/")[JOB_ID_SEGMENT]
+    try:
+        return job_ids.from_path(segment)
+    except ValueError as error:
+        raise BadRequestError(detail=f"{error}, got {shown(segment)}") from error
+
+
+def last_event_id(request: web.Request) -> str:
+    """Where a viewer stopped, as it says: the header's value, else the parameter's, else "".
+
+    Raises:
+        BadParameterError: the parameter is given twice.
+    """
+    text = request.headers.get("Last-Event-ID") or LAST_EVENT_ID.read(request) or ""
+    return text[:CURSOR_LIMIT]

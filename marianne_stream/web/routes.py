@@ -1,0 +1,152 @@
+"""Every address that is served, in one table:
+
+the router and `/openapi.json` are both made from it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from marianne_stream.models import (
+    GapData,
+    HealthData,
+    HeartbeatData,
+    JobDeletedData,
+    JobDetail,
+    JobFinishedData,
+    JobPage,
+    JobSheetsData,
+    JobStatusData,
+    Payload,
+    ReadyData,
+    RosterData,
+    SourceData,
+    StreamErrorData,
+)
+from marianne_stream.web import health, jobs, live
+from marianne_stream.web.params import LAST_EVENT_ID, Parameter
+
+Events = Mapping[str, type[Payload]]
+
+# On every stream: where state comes from, signs of life, and a fault.
+COMMON_EVENTS: Events = {
+    "source": SourceData,
+    "heartbeat": HeartbeatData,
+    "stream_error": StreamErrorData,
+}
+STATUS_EVENTS: Events = {
+    "job_status": JobStatusData,
+    "job_sheets": JobSheetsData,
+    "job_finished": JobFinishedData,
+    "job_deleted": JobDeletedData,
+    **COMMON_EVENTS,
+}
+ROSTER_EVENTS: Events = {"roster": RosterData, **COMMON_EVENTS}
+
+# The conductor's own events stand beside these, each under its own name.
+TIMELINE_EVENTS: Events = {"gap": GapData, **COMMON_EVENTS}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One address.
+
+    Attributes:
+        path: with a job id as `{job_id}`.
+        handler: what answers.
+        summary: one sentence of what it gives.
+        model: what a 200 holds, where it is JSON.
+        events: what a stream may hold, where it is one.
+        timeline: whether the stream also holds the conductor's own events.
+        parameters: what may stand behind the question mark.
+        errors: the statuses of errors, and when they are given.
+    """
+
+    path: str
+    handler: Handler
+    summary: str
+    model: type[Payload] | None = None
+    events: Events | None = None
+    timeline: bool = False
+    parameters: tuple[Parameter, ...] = ()
+    errors: Mapping[int, str] = field(default_factory=dict)
+
+
+BAD = {400: "A parameter is not valid."}
+UNKNOWN = {404: "There is no such job."}
+UNAVAILABLE = {503: "Neither the conductor nor another source of state can be asked."}
+ONE_JOB = {400: "A parameter or the job id is not valid.", **UNKNOWN, **UNAVAILABLE}
+
+ROUTES = (
+    Route(
+        "/api/jobs",
+        jobs.list_jobs,
+        "The roster, in pages, newest first.",
+        model=JobPage,
+        parameters=(jobs.STATUS, jobs.NAME, jobs.LIMIT, jobs.AFTER),
+        errors={**BAD, **UNAVAILABLE},
+    ),
+    Route(
+        "/api/roster/stream",
+        live.roster_stream,
+        "The roster as it changes.",
+        events=ROSTER_EVENTS,
+        parameters=(live.POLL_INTERVAL, LAST_EVENT_ID),
+        errors={**BAD, **UNAVAILABLE},
+    ),
+    Route(
+        "/api/jobs/{job_id}", jobs.job, "One job with its sheets.", model=JobDetail, errors=ONE_JOB
+    ),
+    Route(
+        "/api/jobs/{job_id}/status",
+        jobs.job_status,
+        "One job's status, as a job_status event has it.",
+        model=JobStatusData,
+        errors=ONE_JOB,
+    ),
+    Route(
+        "/api/jobs/{job_id}/stream",
+        live.job_stream,
+        "One job's status as it changes, to the job's end.",
+        events=STATUS_EVENTS,
+        parameters=(live.POLL_INTERVAL, LAST_EVENT_ID),
+        errors=ONE_JOB,
+    ),
+    Route(
+        "/api/jobs/{job_id}/events",
+        live.job_events,
+        "One job's timeline.",
+        events=TIMELINE_EVENTS,
+        timeline=True,
+        parameters=(live.LIMIT, LAST_EVENT_ID),
+        errors=ONE_JOB,
+    ),
+    Route(
+        "/api/events/stream",
+        live.events,
+        "Everyone's timeline, or what of it is wanted.",
+        events=TIMELINE_EVENTS,
+        timeline=True,
+        parameters=(live.LIMIT, live.JOB_ID, live.EVENT, LAST_EVENT_ID),
+        errors=BAD,
+    ),
+    Route("/health", health.health, "The process is alive. Nobody is asked.", model=HealthData),
+    Route(
+        "/ready",
+        health.ready,
+        "Whether jobs can be served, and what is missing.",
+        model=ReadyData,
+        errors={503: "Nothing can be served; the body says what is missing."},
+    ),
+    Route("/openapi.json", health.openapi, "This description."),
+)
+
+
+def add_routes(router: web.UrlDispatcher) -> None:
+    """Puts the table into a router. A HEAD is answered where a GET ends by itself."""
+    for route in ROUTES:
+        # A job id may hold what the router's own pattern leaves out: braces.
+        path = route.path.replace("{job_id}", "{job_id:[^/]+}")
+        router.add_get(path, route.handler, allow_head=route.events is None)

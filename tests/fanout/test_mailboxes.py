@@ -1,0 +1,103 @@
+"""Nobody waits for a slow reader: the newest replaces, or the oldest go and are counted."""
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+
+from marianne_stream.fanout.mailboxes import BoundedMailbox, LatestMailbox
+from marianne_stream.fanout.topic import Topic
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something that costs as many bytes as it says."""
+
+    number: int
+    size_bytes: int = 1
+
+
+async def test_the_newest_item_replaces_what_was_not_taken() -> None:
+    mailbox: LatestMailbox[str] = LatestMailbox()
+    mailbox.offer("old")
+    mailbox.offer("new")
+    assert await mailbox.wait()
+    assert mailbox.take() == "new"
+    with pytest.raises(LookupError):
+        mailbox.take()
+
+
+async def test_a_reader_is_woken_by_an_offer() -> None:
+    mailbox: LatestMailbox[str] = LatestMailbox()
+    waiting = asyncio.create_task(mailbox.wait())
+    await asyncio.sleep(0)
+    mailbox.offer("a")
+    assert await waiting
+
+
+async def test_a_closed_mailbox_gives_what_is_left_and_then_the_end() -> None:
+    mailbox: BoundedMailbox[Item] = BoundedMailbox()
+    mailbox.offer(Item(1))
+    waiting_after = mailbox.wait()
+    mailbox.close()
+    assert await waiting_after
+    assert mailbox.take().items == (Item(1),)
+    assert not await mailbox.wait()
+
+
+async def test_a_reader_that_waits_is_told_of_the_end() -> None:
+    mailbox: LatestMailbox[str] = LatestMailbox()
+    waiting = asyncio.create_task(mailbox.wait())
+    await asyncio.sleep(0)
+    mailbox.close()
+    assert not await waiting
+
+
+async def test_a_wait_that_is_cancelled_loses_nothing() -> None:
+    mailbox: LatestMailbox[str] = LatestMailbox()
+    waiting = asyncio.create_task(mailbox.wait())
+    await asyncio.sleep(0)
+    mailbox.offer("a")
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert mailbox.take() == "a"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "kept"), [({"max_items": 3}, [7, 8, 9]), ({"max_bytes": 25}, [8, 9])]
+)
+async def test_beyond_the_bound_the_oldest_go_and_are_counted(
+    bounds: dict[str, int], kept: list[int]
+) -> None:
+    mailbox: BoundedMailbox[Item] = BoundedMailbox(**bounds)
+    for number in range(10):
+        mailbox.offer(Item(number, 10))
+    batch = mailbox.take()
+    assert [item.number for item in batch.items] == kept
+    assert batch.missed == 10 - len(kept)
+    mailbox.offer(Item(10, 10))
+    assert (mailbox.take().missed, await asyncio.wait_for(offered(mailbox), 1)) == (0, True)
+
+
+async def offered(mailbox: BoundedMailbox[Item]) -> bool:
+    mailbox.offer(Item(11))
+    return await mailbox.wait()
+
+
+def test_an_item_larger_than_the_bound_is_counted_too() -> None:
+    mailbox: BoundedMailbox[Item] = BoundedMailbox(max_bytes=5)
+    mailbox.offer(Item(1, 10))
+    batch = mailbox.take()
+    assert (batch.missed, batch.items) == (1, ())
+
+
+def test_a_topic_offers_to_those_who_are_subscribed_at_that_moment() -> None:
+    topic: Topic[str] = Topic()
+    first: LatestMailbox[str] = LatestMailbox()
+    second: LatestMailbox[str] = LatestMailbox()
+    with topic.subscribed(first):
+        with topic.subscribed(second):
+            topic.publish("both")
+            assert len(topic) == 2
+        topic.publish("one")
+    assert (first.take(), second.take(), len(topic)) == ("one", "both", 0)

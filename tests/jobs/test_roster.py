@@ -1,0 +1,114 @@
+"""The roster timer asks once for everybody, and only while somebody is interested."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from marianne_stream.errors import StateUnavailableError
+from marianne_stream.jobs.roster import RosterTimer
+from marianne_stream.models import JobState, Roster, RosterEntry
+from tests.support.waiting import until
+
+
+class Source:
+    """Counts how often it is asked. It has no states, and nothing of it is slow."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.away = False
+
+    async def roster(self) -> Roster:
+        self.asked += 1
+        await asyncio.sleep(0)
+        if self.away:
+            raise StateUnavailableError
+        return Roster({"a": RosterEntry("a", f"{self.asked}")}, source="conductor", live=True)
+
+    async def job(self, job_id: str, entry: RosterEntry | None) -> JobState:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        raise NotImplementedError
+
+
+@asynccontextmanager
+async def ticking(source: Source) -> AsyncIterator[tuple[RosterTimer, list[Roster]]]:
+    """A timer that runs for as long as the context lasts, and what it said."""
+    said: list[Roster] = []
+    timer = RosterTimer(source, on_roster=said.append)
+    task = asyncio.create_task(timer.run())
+    try:
+        yield timer, said
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_nobody_interested_costs_nothing() -> None:
+    source = Source()
+    async with ticking(source) as (timer, _):
+        timer.bring_forward()
+        await asyncio.sleep(0.05)
+        assert source.asked == 0
+
+
+async def test_the_shortest_interval_counts() -> None:
+    source = Source()
+    async with ticking(source) as (timer, _):
+        with timer.interest(30.0), timer.interest(0.01):
+            await until(lambda: source.asked >= 5)
+        await asyncio.sleep(0)
+        before = source.asked
+        with timer.interest(30.0):
+            await asyncio.sleep(0.05)
+            assert source.asked <= before + 1
+
+
+async def test_one_roster_serves_a_whole_burst_of_hints() -> None:
+    source = Source()
+    async with ticking(source) as (timer, _):
+        with timer.interest(30.0):
+            await until(lambda: source.asked == 1)
+            await asyncio.sleep(0.1)
+            for _ in range(100):
+                timer.bring_forward(0.01)
+            await until(lambda: source.asked == 2)
+            await asyncio.sleep(0.05)
+            assert source.asked == 2
+
+
+async def test_all_who_want_a_fresh_one_share_it() -> None:
+    source = Source()
+    async with ticking(source) as (timer, _):
+        rosters = await asyncio.gather(*(timer.fresh() for _ in range(100)))
+        assert source.asked == 1
+        assert all(roster is rosters[0] for roster in rosters)
+        assert await timer.fresh(60.0) is rosters[0]
+        assert await timer.fresh() is not rosters[0]
+
+
+async def test_one_who_gives_up_waiting_leaves_the_others_theirs() -> None:
+    source = Source()
+    async with ticking(source) as (timer, _):
+        first, second = (asyncio.create_task(timer.fresh()) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert (await second).source == "conductor"
+
+
+async def test_when_nobody_can_be_asked_the_last_known_is_kept_and_said_to_be_that() -> None:
+    source = Source()
+    async with ticking(source) as (timer, said):
+        await timer.fresh()
+        source.away = True
+        with pytest.raises(StateUnavailableError):
+            await timer.fresh()
+        assert said[-1].source == "none"
+        assert not said[-1].live
+        assert timer.entry("a") == RosterEntry("a", "1")
+        with pytest.raises(StateUnavailableError):
+            await timer.fresh(60.0)
+        source.away = False
+        assert (await timer.fresh()).live

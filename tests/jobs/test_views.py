@@ -1,0 +1,130 @@
+"""What changed between two views, as the frames that a viewer gets."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from marianne_stream.jobs.views import JobView, RosterView
+from marianne_stream.models import JobState, Roster, RosterEntry, Sheet
+from marianne_stream.wire.sse import EventParser
+
+RUNNING = JobState(
+    job_id="a",
+    status="running",
+    source="conductor",
+    live=True,
+    checkpoint_status="running",
+    sheets=(Sheet(1, "completed"), Sheet(2, "dispatched"), Sheet(3, "pending")),
+    total_sheets=3,
+    completed_sheets=1,
+    current_sheet=2,
+    updated_at="2026-11-23T19:24:13Z",
+    run="first",
+)
+
+
+def view(state: JobState = RUNNING, **options: Any) -> JobView:
+    return JobView(state, **{"source": "conductor", "live": True, **options})
+
+
+def names(frames: bytes) -> list[tuple[str, str]]:
+    """The names and ids of the events, in order."""
+    return [(event.event, event.event_id) for event in EventParser().feed(frames)]
+
+
+def data(frames: bytes, name: str) -> dict[str, Any]:
+    found = [event for event in EventParser().feed(frames) if event.event == name]
+    assert len(found) == 1
+    value: dict[str, Any] = json.loads(found[0].data)
+    return value
+
+
+def test_a_new_viewer_gets_the_source_the_status_and_all_sheets_with_the_id_on_the_last() -> None:
+    first = view()
+    frames = first.since(None)
+    assert names(frames) == [
+        ("source", ""),
+        ("job_status", ""),
+        ("job_sheets", f"s-{first.cursor}"),
+    ]
+    assert len(data(frames, "job_sheets")["sheets"]) == 3
+
+
+def test_only_the_sheets_that_changed_are_sent() -> None:
+    sheets = (RUNNING.sheets[0], Sheet(2, "completed"), RUNNING.sheets[2])
+    after = view(replace(RUNNING, sheets=sheets, completed_sheets=2, current_sheet=None))
+    frames = after.since(view())
+    assert [name for name, _ in names(frames)] == ["job_status", "job_sheets"]
+    assert data(frames, "job_sheets")["sheets"] == [
+        {
+            "number": 2,
+            "status": "completed",
+            "instrument_name": None,
+            "movement": None,
+            "error_message": None,
+        }
+    ]
+
+
+def test_a_status_without_a_changed_sheet_bears_the_id_itself() -> None:
+    after = view(replace(RUNNING, status="paused"))
+    assert names(after.since(view())) == [("job_status", f"s-{after.cursor}")]
+
+
+def test_a_sheet_that_changes_nothing_else_is_sent_alone() -> None:
+    sheets = (*RUNNING.sheets[:2], Sheet(3, "ready"))
+    after = view(replace(RUNNING, sheets=sheets))
+    assert names(after.since(view())) == [("job_sheets", f"s-{after.cursor}")]
+
+
+def test_a_new_time_alone_is_no_change() -> None:
+    after = view(replace(RUNNING, updated_at="2026-11-23T19:25:00Z"))
+    assert after.same(view())
+    assert after.cursor == view().cursor
+    assert after.since(view()) == b""
+
+
+def test_the_same_state_of_another_run_is_a_change() -> None:
+    after = view(replace(RUNNING, run="second"))
+    assert after.cursor != view().cursor
+    assert [name for name, _ in names(after.since(view()))] == ["job_status", "job_sheets"]
+
+
+def test_the_source_alone_moves_no_cursor() -> None:
+    after = view(replace(RUNNING, source="registry", live=False), source="registry", live=False)
+    frames = after.since(view())
+    assert names(frames) == [("source", "")]
+    assert data(frames, "source") == {"job_id": "a", "source": "registry", "live": False}
+    assert after.cursor == view().cursor
+
+
+def test_the_end_has_an_id_of_its_own_kind() -> None:
+    done = replace(RUNNING, status="completed", checkpoint_status="completed")
+    after = view(done, end="finished")
+    assert names(after.since(view())) == [
+        ("job_status", f"s-{after.cursor}"),
+        ("job_finished", f"f-{after.cursor}"),
+    ]
+    assert data(after.since(view()), "job_finished") == {
+        "job_id": "a",
+        "final_status": "completed",
+    }
+    assert names(after.resumed()) == [("source", ""), ("job_finished", f"f-{after.cursor}")]
+
+
+def test_frames_are_made_once_for_all_viewers() -> None:
+    after = view(replace(RUNNING, status="paused"))
+    assert after.since(view()) is after.since(view())
+
+
+def test_the_roster_is_sent_whole_first_and_then_as_changes() -> None:
+    old, new = RosterEntry("old", "running", 1.0), RosterEntry("new", "running", 2.0)
+    first = RosterView(Roster({"old": old, "new": new}, source="conductor", live=True))
+    frames = first.since(None)
+    assert names(frames) == [("source", ""), ("roster", f"r-{first.cursor}")]
+    assert [job["job_id"] for job in data(frames, "roster")["jobs"]] == ["new", "old"]
+    changed = {"new": replace(new, status="paused")}
+    second = RosterView(Roster(changed, source="conductor", live=True))
+    change = data(second.since(first), "roster")
+    assert [job["status"] for job in change["jobs"]] == ["paused"]
+    assert change["gone"] == ["old"]

@@ -1,0 +1,43 @@
+"""A server in this process that asks a simulated conductor, and viewers of it."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+
+from marianne_stream.app import create_app
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.settings import Settings
+from tests.support.viewers import Viewer, watching
+
+Client = TestClient[web.Request, web.Application]
+Watch = Callable[..., AbstractAsyncContextManager[Viewer]]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings that look for the conductor and its registry where the tests have them."""
+    return Settings(socket=tmp_path / "c.sock", registry=tmp_path / "state.db")
+
+
+@pytest.fixture
+async def client(
+    settings: Settings, aiohttp_client: Callable[[web.Application], Awaitable[Client]]
+) -> Client:
+    """A client of a server with these settings; the conductor need not be there."""
+    return await aiohttp_client(create_app(settings))
+
+
+@pytest.fixture
+def watch(conductor: SimulatedConductor, client: Client) -> Watch:
+    """Opens a stream of a path, of a server whose conductor runs."""
+    del conductor
+
+    def watch(path: str, **options: Any) -> AbstractAsyncContextManager[Viewer]:
+        return watching(client.session, str(client.make_url(path)), **options)
+
+    return watch

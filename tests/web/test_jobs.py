@@ -1,0 +1,297 @@
+"""Jobs as JSON: the roster in pages, one job, and clear answers to what cannot be answered."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.settings import Settings
+from tests.web.conftest import Client
+
+ERROR_FIELDS = {"detail", "code"}
+
+
+@asynccontextmanager
+async def asked(
+    client: Client, path: str, status: int = 200, **options: Any
+) -> AsyncIterator[ClientResponse]:
+    """An answer that has this status, and no path of the host in it."""
+    async with client.get(path, **options) as response:
+        assert response.status == status
+        assert "/tmp" not in await response.text()
+        yield response
+
+
+async def json_of(client: Client, path: str, status: int = 200, **options: Any) -> Any:
+    async with asked(client, path, status, **options) as response:
+        assert response.content_type == "application/json"
+        return await response.json()
+
+
+async def error_of(client: Client, path: str, status: int, code: str) -> str:
+    """The sentence of an error in its one form."""
+    error = await json_of(client, path, status)
+    assert set(error) == ERROR_FIELDS
+    assert error["code"] == code
+    detail: str = error["detail"]
+    return detail
+
+
+async def test_the_roster_is_newest_first(conductor: SimulatedConductor, client: Client) -> None:
+    for job_id in ("first", "second", "third"):
+        conductor.launch(job_id, 4)
+    conductor.complete_sheet("second", 1)
+    page = await json_of(client, "/api/jobs")
+    assert [job["job_id"] for job in page["jobs"]] == ["third", "second", "first"]
+    assert (page["total"], page["next"]) == (3, None)
+    second = page["jobs"][1]
+    assert set(second) == {
+        "job_id",
+        "status",
+        "submitted_at",
+        "started_at",
+        "completed_sheets",
+        "total_sheets",
+    }
+    assert (second["completed_sheets"], second["total_sheets"]) == (1, 4)
+    assert second["submitted_at"].endswith("Z")
+
+
+async def test_the_roster_comes_in_pages_that_hold_each_job_once(
+    conductor: SimulatedConductor, client: Client
+) -> None:
+    for number in range(7):
+        conductor.launch(f"job-{number}", 1)
+    found: list[str] = []
+    params = {"limit": "3"}
+    while True:
+        page = await json_of(client, "/api/jobs", params=params)
+        found += [job["job_id"] for job in page["jobs"]]
+        assert page["total"] == 7
+        if page["next"] is None:
+            break
+        params["after"] = page["next"]
+    assert found == [f"job-{number}" for number in reversed(range(7))]
+
+
+async def test_the_roster_is_filtered_by_status_and_by_name(
+    conductor: SimulatedConductor, client: Client
+) -> None:
+    for job_id in ("Nightly-1", "nightly-2", "weekly"):
+        conductor.launch(job_id, 1)
+    conductor.pause("nightly-2")
+    by_name = await json_of(client, "/api/jobs", params={"name": "NIGHT"})
+    assert [job["job_id"] for job in by_name["jobs"]] == ["nightly-2", "Nightly-1"]
+    by_both = await json_of(client, "/api/jobs", params={"name": "night", "status": "paused"})
+    assert ([job["job_id"] for job in by_both["jobs"]], by_both["total"]) == (["nightly-2"], 1)
+
+
+async def test_a_job_has_its_sheets_and_no_paths(
+    conductor: SimulatedConductor, client: Client
+) -> None:
+    conductor.launch("a", 2)
+    conductor.fail_sheet("a", 2, "Exit code 1")
+    job = await json_of(client, "/api/jobs/a")
+    assert job["job_id"] == "a"
+    assert job["source"] == "conductor"
+    assert [sheet["number"] for sheet in job["sheets"]] == [1, 2]
+    assert job["sheets"][1] == {
+        "number": 2,
+        "status": "failed",
+        "instrument_name": "cli",
+        "movement": job["sheets"][1]["movement"],
+        "error_message": "Exit code 1",
+    }
+    assert "workspace" not in job
+
+
+async def test_the_status_of_a_job_is_what_its_stream_says(
+    conductor: SimulatedConductor, client: Client
+) -> None:
+    conductor.launch("a", 3)
+    conductor.complete_sheet("a", 1)
+    conductor.dispatch("a", 2)
+    status = await json_of(client, "/api/jobs/a/status")
+    assert status.pop("updated_at").endswith("Z")
+    assert status == {
+        "job_id": "a",
+        "status": "running",
+        "progress_percent": 33.3,
+        "completed_sheets": 1,
+        "total_sheets": 3,
+        "current_sheet": 2,
+        "error_message": None,
+    }
+
+
+@pytest.mark.parametrize("path", ["", "/status", "/stream", "/events"])
+async def test_a_job_that_is_not_there_is_not_found(
+    conductor: SimulatedConductor, client: Client, path: str
+) -> None:
+    del conductor
+    detail = await error_of(client, f"/api/jobs/no%20such{path}", 404, "job_not_found")
+    assert detail == "Score not found: no such"
+
+
+@pytest.mark.parametrize("segment", ["a%2Fb", "a%00b", "..%2F..%2Fetc%2Fpasswd"])
+async def test_what_no_job_id_holds_is_refused(
+    conductor: SimulatedConductor, client: Client, segment: str
+) -> None:
+    del conductor
+    detail = await error_of(client, f"/api/jobs/{segment}/status", 400, "bad_request")
+    assert "any characters but / and NUL" in detail
+
+
+BAD_PARAMETERS = {
+    "/api/jobs?limit=0": "limit must be between 1 and 1000",
+    "/api/jobs?limit=1001": "limit must be between 1 and 1000",
+    "/api/jobs?limit=x": "limit must be an integer, got 'x'",
+    "/api/jobs?limit=1.5": "limit must be an integer, got '1.5'",
+    "/api/jobs?limit=1_0": "limit must be an integer, got '1_0'",
+    "/api/jobs?limit=1&limit=2": "limit must be given once, got it 2 times",
+    "/api/jobs?after=nonsense": "after must be what `next` of a page gave, and is not",
+    "/api/jobs?after=é": "after must be what `next` of a page gave, and is not",
+    "/api/jobs/a/stream?poll_interval=0.05": ("Poll interval must be between 0.1 and 30.0 seconds"),
+    "/api/jobs/a/stream?poll_interval=31": "Poll interval must be between 0.1 and 30.0 seconds",
+    "/api/jobs/a/stream?poll_interval=nan": "poll_interval must be a number, got 'nan'",
+    "/api/jobs/a/stream?poll_interval=": "poll_interval must be a number, got ''",
+    "/api/jobs/a/stream?poll_interval=1e999": (
+        "Poll interval must be between 0.1 and 30.0 seconds"
+    ),
+    "/api/jobs/a/stream?last_event_id=1&last_event_id=2": (
+        "last_event_id must be given once, got it 2 times"
+    ),
+    "/api/jobs/a/events?limit=201": "limit must be between 0 and 200",
+    "/api/events/stream?limit=-1": "limit must be between 0 and 200",
+    "/api/roster/stream?poll_interval=0": "Poll interval must be between 0.1 and 30.0 seconds",
+}
+
+
+@pytest.mark.parametrize("path", BAD_PARAMETERS)
+async def test_a_bad_parameter_gets_its_range(
+    conductor: SimulatedConductor, client: Client, path: str
+) -> None:
+    conductor.launch("a", 1)
+    assert await error_of(client, path, 400, "bad_parameter") == BAD_PARAMETERS[path]
+    assert conductor.statistics.requests["job.status"] == 0
+
+
+async def test_an_unknown_address_and_a_wrong_method_have_the_one_form(
+    conductor: SimulatedConductor, client: Client
+) -> None:
+    del conductor
+    await error_of(client, "/api/nothing", 404, "not_found")
+    async with client.post("/api/jobs") as response:
+        assert response.status == 405
+        assert (await response.json())["code"] == "method_not_allowed"
+        assert response.headers["Allow"] == "GET,HEAD"
+    async with client.head("/api/jobs") as response:
+        assert response.status == 200
+    async with client.head("/api/events/stream") as response:
+        assert response.status == 405
+
+
+async def test_with_nobody_to_ask_the_answer_is_503_and_never_404(client: Client) -> None:
+    for path in ("/api/jobs", "/api/jobs/a", "/api/jobs/a/status", "/api/jobs/a/stream"):
+        async with asked(client, path, 503) as response:
+            assert response.headers["Retry-After"] == "5"
+            assert response.headers["Cache-Control"] == "private, no-store"
+            assert (await response.json())["code"] == "state_unavailable"
+
+
+async def test_an_event_source_is_told_to_come_back_instead(client: Client) -> None:
+    accept = {"Accept": "text/event-stream"}
+    for path in ("/api/jobs/a/stream", "/api/roster/stream", "/api/jobs/a/events"):
+        async with asked(client, path, 200, headers=accept) as response:
+            assert response.content_type == "text/event-stream"
+            body = await response.text()
+        assert body.startswith("retry: ")
+        assert "data:" not in body
+
+
+async def test_an_event_source_hears_of_what_will_not_pass(
+    conductor: SimulatedConductor, client: Client
+) -> None:
+    del conductor
+    accept = {"Accept": "text/event-stream"}
+    async with asked(client, "/api/jobs/a/stream", 404, headers=accept):
+        pass
+    async with asked(client, "/api/jobs/a/stream?poll_interval=9999", 400, headers=accept):
+        pass
+
+
+async def test_while_the_conductor_is_away_its_registry_answers(
+    conductor: SimulatedConductor, client: Client
+) -> None:
+    conductor.launch("a", 2)
+    await conductor.flush()
+    await conductor.kill()
+    page = await json_of(client, "/api/jobs")
+    assert [job["job_id"] for job in page["jobs"]] == ["a"]
+    job = await json_of(client, "/api/jobs/a")
+    assert (job["source"], job["live"]) == ("registry", False)
+    # The registry cannot know of a job that the conductor has just taken in.
+    await error_of(client, "/api/jobs/b", 503, "state_unavailable")
+
+
+@pytest.mark.parametrize("method", ["job.status", "job.list"])
+async def test_a_conductor_that_talks_nonsense_is_replaced_by_its_registry(
+    conductor: SimulatedConductor, client: Client, method: str
+) -> None:
+    conductor.launch("a", 2)
+    await conductor.flush()
+    for nonsense in (b"nonsense\n", b'{"jsonrpc":"2.0","id":null,"result":7}\n'):
+        conductor.raw_answers[method] = nonsense
+        conductor.close_after.add(method)
+        assert (await json_of(client, "/api/jobs/a"))["job_id"] == "a"
+    del conductor.raw_answers[method]
+    conductor.close_after.clear()
+    assert (await json_of(client, "/api/jobs/a"))["job_id"] == "a"
+
+
+async def test_one_strange_name_does_not_cost_the_list(
+    conductor: SimulatedConductor, client: Client
+) -> None:
+    conductor.launch("caf\udce9", 1)
+    conductor.launch("plain", 1)
+    page = await json_of(client, "/api/jobs")
+    assert {job["job_id"] for job in page["jobs"]} == {"plain", r"caf\xe9"}
+    assert (await json_of(client, "/api/jobs/caf%E9"))["job_id"] == r"caf\xe9"
+
+
+async def test_a_state_of_eight_megabytes_is_served(
+    conductor: SimulatedConductor, client: Client
+) -> None:
+    conductor.launch("a", 10)
+    for kind in ("strings", "values"):
+        conductor.jobs["a"].inflate(8_000_000, of=kind)
+        conductor.touch("a")
+        assert len((await json_of(client, "/api/jobs/a"))["sheets"]) == 10
+
+
+async def test_health_asks_nobody_and_ready_says_what_is_missing(
+    conductor: SimulatedConductor, client: Client, settings: Settings
+) -> None:
+    assert await json_of(client, "/ready") == {
+        "ready": True,
+        "source": "conductor",
+        "live": True,
+        "missing": [],
+    }
+    conductor.launch("a", 1)
+    await conductor.flush()
+    await conductor.kill()
+    ready = await json_of(client, "/ready")
+    assert (ready["ready"], ready["source"], len(ready["missing"])) == (True, "registry", 1)
+    settings.registry.unlink()
+    await json_of(client, "/health")
+
+
+async def test_not_ready_is_503_with_what_is_missing(client: Client) -> None:
+    ready = await json_of(client, "/ready", 503)
+    assert (ready["ready"], ready["source"]) == (False, "none")
+    assert len(ready["missing"]) == 1
+    assert await json_of(client, "/health") == {"status": "ok"}

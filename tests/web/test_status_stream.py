@@ -1,0 +1,391 @@
+"""A job's status, as its viewers see it: every change, in order, once, to the end."""
+
+import asyncio
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.settings import Settings
+from tests.support.viewers import Viewer
+from tests.support.waiting import until
+from tests.web.conftest import Client, Watch
+
+QUICK = "0.1"
+
+
+def progress(viewer: Viewer) -> list[tuple[str, int, int | None]]:
+    """The states that a viewer saw, without the rest."""
+    return [
+        (data["status"], data["completed_sheets"], data["current_sheet"])
+        for data in viewer.data("job_status")
+    ]
+
+
+async def test_a_job_is_watched_from_its_first_state_to_its_end(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.saw("job_sheets")
+        conductor.dispatch("a", 1)
+        await viewer.saw_status(current_sheet=1)
+        conductor.complete_sheet("a", 1)
+        await viewer.saw_status(completed_sheets=1)
+        conductor.dispatch("a", 2)
+        await viewer.saw_status(current_sheet=2)
+        conductor.complete_sheet("a", 2)
+        conductor.finish("a")
+        await viewer.end()
+    assert progress(viewer) == [
+        ("running", 0, None),
+        ("running", 0, 1),
+        ("running", 1, None),
+        ("running", 1, 2),
+        ("completed", 2, None),
+    ]
+    assert viewer.names[0] == "source"
+    assert viewer.data("source") == [{"job_id": "a", "source": "conductor", "live": True}]
+    assert viewer.data("job_finished") == [{"job_id": "a", "final_status": "completed"}]
+    assert viewer.names[-1] == "job_finished"
+    percents = [data["progress_percent"] for data in viewer.data("job_status")]
+    assert percents == [0.0, 0.0, 50.0, 50.0, 100.0]
+
+
+async def test_a_pause_that_nothing_announces_is_seen_within_the_poll_interval(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 3)
+    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.saw_status(status="running")
+        conductor.pause("a")
+        await viewer.saw_status(status="paused")
+        conductor.resume("a")
+        await viewer.saw_status(status="running")
+        conductor.cancel("a")
+        await viewer.end()
+    assert viewer.data("job_finished")[0]["final_status"] == "cancelled"
+
+
+async def test_an_announced_change_does_not_wait_for_the_poll_interval(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 1)
+    async with watch("/api/jobs/a/stream", poll_interval="30.0") as viewer:
+        await viewer.saw_status(status="running")
+        await until(lambda: conductor.statistics.monitor_streams_open)
+        conductor.complete_sheet("a", 1)
+        conductor.finish("a")
+        await viewer.end(limit_s=5)
+    assert progress(viewer)[-1] == ("completed", 1, None)
+
+
+async def test_the_error_of_a_failed_sheet_is_the_jobs(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    conductor.fail_sheet("a", 1, "Exit code 1")
+    conductor.finish("a", "failed")
+    async with watch("/api/jobs/a/stream") as viewer:
+        await viewer.end()
+    assert viewer.data("job_status")[0]["error_message"] == "Exit code 1"
+    assert viewer.names == ["source", "job_status", "job_sheets", "job_finished"]
+
+
+async def test_many_viewers_cost_what_one_does(conductor: SimulatedConductor, watch: Watch) -> None:
+    conductor.launch("a", 2)
+    async with asyncio.TaskGroup() as group:
+
+        async def view() -> None:
+            async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+                await viewer.saw("job_sheets")
+                await viewer.end()
+
+        for _ in range(30):
+            group.create_task(view())
+        await until(lambda: conductor.statistics.requests["job.status"])
+        conductor.complete_sheet("a", 1)
+        await asyncio.sleep(0.3)
+        conductor.complete_sheet("a", 2)
+        conductor.finish("a")
+    assert conductor.statistics.connections_peak == 2
+    # One for the first state, one a change; a quick look between the sheets finds nothing new.
+    assert conductor.statistics.requests["job.status"] <= 3 + 3
+
+
+async def test_watching_ends_with_the_last_viewer(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.saw("job_sheets")
+    await asyncio.sleep(0.15)
+    before = conductor.statistics.requests["job.list"]
+    await asyncio.sleep(0.3)
+    assert conductor.statistics.requests["job.list"] == before
+
+
+async def test_one_who_resumes_at_the_current_state_gets_no_snapshot_again(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    async with watch("/api/jobs/a/stream") as viewer:
+        await viewer.saw("job_sheets")
+    cursor = viewer.last_event_id
+    async with watch("/api/jobs/a/stream", last_event_id=cursor, poll_interval=QUICK) as resumed:
+        await resumed.saw("source")
+        conductor.complete_sheet("a", 1)
+        await resumed.saw("job_status")
+    assert resumed.names == ["source", "job_status", "job_sheets"]
+    assert len(resumed.data("job_sheets")[0]["sheets"]) == 1
+
+
+async def test_one_who_resumes_behind_gets_the_whole_state(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    async with watch("/api/jobs/a/stream") as viewer:
+        await viewer.saw("job_sheets")
+    conductor.complete_sheet("a", 1)
+    async with watch("/api/jobs/a/stream", last_event_id=viewer.last_event_id) as resumed:
+        await resumed.saw("job_sheets")
+    assert len(resumed.data("job_sheets")[0]["sheets"]) == 2
+
+
+async def test_a_cursor_that_cannot_be_used_is_no_error(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    for cursor in ("nonsense", "s-" + "0" * 24, "x" * 6000, "t-0123456789abcdef-1"):
+        async with watch("/api/jobs/a/stream", last_event_id=cursor) as viewer:
+            await viewer.saw("job_sheets")
+        assert viewer.names == ["source", "job_status", "job_sheets"]
+
+
+async def test_the_header_wins_over_the_parameter(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    async with watch("/api/jobs/a/stream") as viewer:
+        await viewer.saw("job_sheets")
+    now, other = viewer.last_event_id, "s-" + "0" * 24
+    resumed = {(now, other): 0, (other, now): 1, ("", now): 0, ("", other): 1}
+    for (header, parameter), snapshots in resumed.items():
+        path = f"/api/jobs/a/stream?last_event_id={parameter}"
+        async with watch(path, last_event_id=header) as viewer:
+            await viewer.saw("source")
+        assert len(viewer.data("job_status")) == snapshots
+
+
+async def test_after_the_end_there_is_nothing_new_until_the_job_runs_again(
+    conductor: SimulatedConductor, watch: Watch, client: Client
+) -> None:
+    conductor.launch("a", 1)
+    conductor.complete_sheet("a", 1)
+    conductor.finish("a")
+    async with watch("/api/jobs/a/stream") as viewer:
+        await viewer.end()
+    assert viewer.last_event_id.startswith("f-")
+    again = {"Last-Event-ID": viewer.last_event_id, "Accept": "text/event-stream"}
+    for _ in range(2):
+        async with client.get("/api/jobs/a/stream", headers=again) as response:
+            assert response.status == 204
+            assert await response.read() == b""
+    conductor.launch("a", 1)
+    async with watch("/api/jobs/a/stream", last_event_id=viewer.last_event_id) as resumed:
+        await resumed.saw_status(status="running")
+
+
+async def test_one_who_was_cut_off_before_the_end_gets_the_end(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 1)
+    conductor.finish("a")
+    async with watch("/api/jobs/a/stream") as viewer:
+        await viewer.end()
+    before_the_end = viewer.last_event_id.replace("f-", "s-")
+    async with watch("/api/jobs/a/stream", last_event_id=before_the_end) as resumed:
+        await resumed.end()
+    assert resumed.names == ["source", "job_finished"]
+
+
+async def test_a_job_that_is_submitted_again_is_not_finished_by_its_old_checkpoint(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    conductor.complete_sheet("a", 1)
+    conductor.complete_sheet("a", 2)
+    conductor.finish("a", event_delay_s=0)
+    await asyncio.sleep(0.01)
+    conductor.submit("a", 2)
+    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.saw_status(status="queued", completed_sheets=0)
+        conductor.publish("a")
+        await viewer.saw_status(status="running", completed_sheets=0)
+        conductor.complete_sheet("a", 1)
+        conductor.complete_sheet("a", 2)
+        conductor.finish("a")
+        await viewer.end()
+    assert [status for status, _, _ in progress(viewer)] == ["queued", "running", "completed"]
+    assert viewer.names.count("job_finished") == 1
+
+
+async def test_a_job_is_finished_only_when_roster_and_checkpoint_agree(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 1)
+    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.saw_status(status="running")
+        conductor.set_status("a", roster="completed", checkpoint="running")
+        await viewer.saw_status(status="completed")
+        await asyncio.sleep(0.3)
+        assert "job_finished" not in viewer.names
+        conductor.set_status("a", checkpoint="completed")
+        await viewer.end()
+    assert viewer.names.count("job_finished") == 1
+
+
+async def test_a_job_without_a_checkpoint_has_a_status_and_no_sheets(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.submit("a", 3)
+    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        first = await viewer.saw("job_status")
+        assert (first["status"], first["completed_sheets"]) == ("queued", 0)
+        assert viewer.names == ["source", "job_status"]
+        conductor.publish("a")
+        await viewer.saw("job_sheets")
+
+
+async def test_an_unknown_status_is_passed_on_and_ends_nothing(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 1)
+    conductor.set_status("a", roster="levitating", checkpoint="levitating")
+    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.saw_status(status="levitating")
+        conductor.set_status("a", roster="paused_at_chain", checkpoint="paused")
+        await viewer.saw_status(status="paused_at_chain")
+        assert not viewer.ended
+
+
+async def test_a_job_that_is_gone_from_conductor_and_registry_is_deleted(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 1)
+    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.saw("job_sheets")
+        conductor.remove("a")
+        await viewer.end()
+    assert viewer.data("job_deleted") == [{"job_id": "a"}]
+    assert viewer.names[-1] == "job_deleted"
+
+
+async def test_a_job_that_the_registry_still_has_is_not_deleted(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 1)
+    await conductor.flush()
+    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.saw("job_sheets")
+        conductor.remove("a", keep_row=True)
+        await viewer.saw("source", 2)
+        await asyncio.sleep(0.3)
+        assert not viewer.ended
+    assert viewer.data("source")[-1] == {"job_id": "a", "source": "registry", "live": False}
+
+
+async def test_while_the_conductor_is_away_the_registry_is_shown_and_nothing_ends(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    conductor.complete_sheet("a", 1)
+    await conductor.flush()
+    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.saw_status(completed_sheets=1)
+        await conductor.kill()
+        await viewer.saw("source", 2)
+        await conductor.start()
+        await viewer.saw("source", 3)
+        conductor.complete_sheet("a", 2)
+        await viewer.saw_status(completed_sheets=2)
+        assert not viewer.ended
+    assert [data["source"] for data in viewer.data("source")] == [
+        "conductor",
+        "registry",
+        "conductor",
+    ]
+    assert "job_deleted" not in viewer.names
+    assert [completed for _, completed, _ in progress(viewer)] == [1, 2]
+
+
+async def test_with_nothing_to_ask_the_last_known_state_stays(
+    conductor: SimulatedConductor, watch: Watch, settings: Settings
+) -> None:
+    conductor.launch("a", 2)
+    await conductor.flush()
+    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.saw("job_sheets")
+        await conductor.kill()
+        settings.registry.unlink()
+        await until(lambda: viewer.data("source")[-1]["source"] == "none")
+        assert not viewer.ended
+        await conductor.start()
+        await until(lambda: viewer.data("source")[-1]["source"] == "conductor")
+    assert len(viewer.data("job_status")) == 1
+
+
+async def test_a_change_between_the_first_look_and_the_first_frame_is_not_lost(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    conductor.delay_s["job.status"] = 0.1
+    async with asyncio.TaskGroup() as group:
+
+        async def change() -> None:
+            await until(lambda: conductor.statistics.requests["job.status"])
+            conductor.complete_sheet("a", 1)
+
+        group.create_task(change())
+        async with watch("/api/jobs/a/stream", poll_interval="0.2") as viewer:
+            await viewer.saw_status(completed_sheets=1)
+
+
+async def test_an_id_that_is_not_utf8_can_be_watched(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("caf\udce9 {1}", 1)
+    for path in ("/api/jobs/caf%E9%20%7B1%7D/stream", r"/api/jobs/caf\xe9%20{1}/stream"):
+        async with watch(path) as viewer:
+            status = await viewer.saw("job_status")
+        assert status["job_id"] == r"caf\xe9 {1}"
+
+
+async def test_the_headers_keep_proxies_from_holding_the_stream_back(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 1)
+    async with watch("/api/jobs/a/stream") as viewer:
+        await viewer.saw("job_sheets")
+    headers = viewer.response.headers
+    assert headers["Content-Type"] == "text/event-stream"
+    assert headers["Cache-Control"] == "private, no-store, no-transform"
+    assert headers["X-Accel-Buffering"] == "no"
+    assert viewer.raw.startswith(b"retry: 2000\n\n")
+
+
+async def test_http_1_0_gets_a_stream_without_chunks_that_ends_with_the_connection(
+    conductor: SimulatedConductor, client: Client
+) -> None:
+    conductor.launch("a", 1)
+    conductor.complete_sheet("a", 1)
+    conductor.finish("a")
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    writer.write(b"GET /api/jobs/a/stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+    async with asyncio.timeout(5):
+        answer = await reader.read()
+    writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.0 200")
+    assert b"chunked" not in head.lower()
+    assert b"connection: close" in head.lower()
+    assert body.startswith(b"retry: 2000\n\n")
+    assert body.endswith(b"\n\n")
+    assert b"event: job_finished\n" in body

@@ -1,0 +1,151 @@
+"""Streams that are kept open: signs of life, faults, leaving viewers, and the end of the server."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiohttp import web
+
+from marianne_stream.app import create_app
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.errors import ConductorAwayError
+from marianne_stream.settings import Settings
+from marianne_stream.web import stream
+from marianne_stream.web.keys import STREAMS
+from marianne_stream.web.middleware import errors_as_json
+from marianne_stream.web.stream import Streams
+from tests.support.viewers import Viewer, watching
+from tests.support.waiting import until
+from tests.web.conftest import Client, Watch
+
+
+async def test_an_idle_stream_gets_comments_and_heartbeats(
+    conductor: SimulatedConductor, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "IDLE_COMMENT_S", 0.9)
+    monkeypatch.setattr(stream, "IDLE_HEARTBEAT_S", 1.9)
+    conductor.launch("a", 1)
+    async with watch("/api/jobs/a/stream") as viewer:
+        heartbeat = await viewer.saw("heartbeat")
+    assert b"\n\n: idle\n\n" in viewer.raw
+    assert abs(heartbeat["timestamp"] - asyncio.get_running_loop().time()) > 1e6
+    assert viewer.events[-1].event_id == viewer.events[-2].event_id
+
+
+async def test_a_viewer_that_leaves_is_forgotten_at_once(
+    conductor: SimulatedConductor, watch: Watch, client: Client
+) -> None:
+    conductor.launch("a", 1)
+    streams = client.app[STREAMS]
+    async with watch("/api/jobs/a/stream") as viewer:
+        await viewer.saw("job_sheets")
+        assert len(streams) == 1
+    await until(lambda: len(streams) == 0, limit_s=1)
+
+
+async def test_the_server_ends_its_streams_in_good_order_and_asks_them_to_come_back_later(
+    conductor: SimulatedConductor,
+    settings: Settings,
+    aiohttp_client: Callable[..., Awaitable[Client]],
+) -> None:
+    conductor.launch("a", 1)
+    client = await aiohttp_client(create_app(settings))
+    paths = ("/api/jobs/a/stream", "/api/roster/stream", "/api/events/stream")
+    viewers: list[Viewer] = []
+    async with asyncio.TaskGroup() as group:
+
+        async def view(path: str) -> None:
+            async with watching(client.session, str(client.make_url(path))) as viewer:
+                viewers.append(viewer)
+                await viewer.end()
+
+        for path in paths:
+            group.create_task(view(path))
+        await until(lambda: len(viewers) == 3 and all(viewer.events for viewer in viewers))
+        await client.server.close()
+    assert all(1000 <= (viewer.retry_ms or 0) <= 5000 for viewer in viewers)
+    assert {name for viewer in viewers for name in viewer.names} <= {
+        "source",
+        "job_status",
+        "job_sheets",
+        "roster",
+        "job.started",
+    }
+    await until(lambda: conductor.statistics.connections_open == 0)
+
+
+class BrokenFeed:
+    """A feed that fails behind its first frame."""
+
+    nothing_new = False
+    heartbeats = True
+
+    def __init__(self, fault: Exception) -> None:
+        self._fault = fault
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        yield b"event: first\ndata: 1\n\n"
+        raise self._fault
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "error_type"),
+    [
+        (ConductorAwayError("at /tmp/secret"), "The conductor is away.", "conductor_away"),
+        (KeyError("/tmp/secret"), "The server failed to answer this request.", "internal_error"),
+    ],
+)
+async def test_a_fault_after_the_headers_is_an_event_and_the_end(
+    fault: Exception,
+    error: str,
+    error_type: str,
+    aiohttp_client: Callable[..., Awaitable[Client]],
+) -> None:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await Streams().serve(request, BrokenFeed(fault))
+
+    app = web.Application(middlewares=[errors_as_json])
+    app.router.add_get("/", handle)
+    client = await aiohttp_client(app)
+    async with watching(client.session, str(client.make_url("/"))) as viewer:
+        await viewer.end()
+    assert viewer.names == ["first", "stream_error"]
+    assert json.loads(viewer.events[-1].data) == {"error": error, "error_type": error_type}
+    assert viewer.retry_ms == 10_000
+
+
+async def test_a_fault_before_the_headers_is_an_answer_that_tells_nothing(
+    aiohttp_client: Callable[..., Awaitable[Client]], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handle(_request: web.Request) -> web.StreamResponse:
+        raise KeyError("/tmp/secret")
+
+    app = web.Application(middlewares=[errors_as_json])
+    app.router.add_get("/", handle)
+    client = await aiohttp_client(app)
+    async with client.get("/") as response:
+        assert response.status == 500
+        assert await response.json() == {
+            "code": "internal_error",
+            "detail": "The server failed to answer this request.",
+        }
+    assert "/tmp/secret" in caplog.text
+
+
+async def test_pipelined_requests_are_answered_one_after_the_other(
+    conductor: SimulatedConductor, client: Client
+) -> None:
+    conductor.launch("a", 1)
+    conductor.finish("a")
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    stream_request = b"GET /api/jobs/a/stream HTTP/1.1\r\nHost: x\r\n\r\n"
+    writer.write(stream_request + b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    async with asyncio.timeout(5):
+        answer = await reader.read()
+    writer.close()
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
+    assert answer.index(b"event: job_finished") < answer.index(b'{"status":"ok"}')
