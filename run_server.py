@@ -1,4 +1,7 @@
-"""The checkout's own door: the same as `python -m marianne_stream`, with nothing installed but the dependencies."""
+"""The checkout's own door: the same as `python -m marianne_stream`.
+
+Only the dependencies need be installed.
+"""
 
 import sys
 

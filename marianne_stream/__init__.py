@@ -1,3 +1,7 @@
 """The live window onto a Marianne conductor, as Server-Sent Events."""
 
-__version__ = "0.1.0"
+from marianne_stream.version import VERSION
+
+__version__ = VERSION
+
+__all__ = ["__version__"]

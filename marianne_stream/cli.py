@@ -2,15 +2,23 @@
 
 import argparse
 import asyncio
+import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from marianne_stream import __version__, log_output
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.recording import Recording
+from marianne_stream.demo.replay import Replay
+from marianne_stream.demo.scenario import Scenario
 from marianne_stream.errors import MarianneStreamError, SettingsError
-from marianne_stream.serve import serve
+from marianne_stream.log_output import configure_log
+from marianne_stream.serve import ListenError, serve
 from marianne_stream.settings import ENVIRONMENT_PREFIX, Settings, allowed, load, option
+from marianne_stream.version import VERSION
 
 PROGRAM = "marianne-stream"
 
@@ -49,7 +57,7 @@ def serve_verb(arguments: Sequence[str]) -> int:
         description="Streams the jobs of a Marianne conductor as Server-Sent Events.",
         epilog=EPILOG,
     )
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {VERSION}")
     add_settings(parser, Settings.model_fields)
     settings = settings_from(vars(parser.parse_args(arguments)))
     return run(settings)
@@ -57,7 +65,7 @@ def serve_verb(arguments: Sequence[str]) -> int:
 
 def run(settings: Settings) -> int:
     """Serves with these settings."""
-    log_output.configure(settings.log_level, settings.log_format)
+    configure_log(settings.log_level, settings.log_format)
     return asyncio.run(serve(settings, announce=announce))
 
 
@@ -89,4 +97,103 @@ def settings_from(arguments: dict[str, Any]) -> Settings:
     return load(arguments, config)
 
 
-VERBS = {"serve": serve_verb}
+def demo_verb(arguments: Sequence[str]) -> int:
+    """`demo`: the server, with a simulated conductor of its own."""
+    parser = argparse.ArgumentParser(
+        prog=f"{PROGRAM} demo",
+        description="Serves a simulated conductor, whose jobs run in a loop; none is needed.",
+    )
+    parser.add_argument("--replay", metavar="FILE", type=Path, help="Plays a recording instead.")
+    parser.add_argument(
+        "--speed",
+        metavar="N",
+        type=speed,
+        default=1.0,
+        help="How many times as fast as life (a number above 0; default: 1.0).",
+    )
+    add_settings(parser, ("host", "port", "log_level", "log_format"))
+    options = vars(parser.parse_args(arguments))
+    replay, times = options.pop("replay"), options.pop("speed")
+    settings = settings_from(options)
+    recording = Recording.load(replay) if replay is not None else None
+    configure_log(settings.log_level, settings.log_format)
+    with TemporaryDirectory(prefix="marianne-demo-") as folder:
+        return asyncio.run(demonstrate(settings, Path(folder), recording, times))
+
+
+async def demonstrate(
+    settings: Settings, folder: Path, recording: Recording | None, times: float
+) -> int:
+    """Serves a simulated conductor that lives in a folder, until the server ends."""
+    place = {"socket": folder / "conductor.sock", "registry": folder / "daemon-state.db"}
+    settings = settings.model_copy(update={**place, "state": "auto"})
+    if recording is not None:
+        conductor = replayed(settings.socket, recording, times)
+    else:
+        conductor = simulated(settings.socket, settings.registry, folder, times)
+    async with conductor:
+        return await serve(settings, announce=announce_demo)
+
+
+@asynccontextmanager
+async def replayed(path: Path, recording: Recording, times: float) -> AsyncIterator[None]:
+    """A conductor that says what one was recorded to say."""
+    conductor = Replay(path, recording, speed=times)
+    await start(conductor, path)
+    try:
+        yield
+    finally:
+        await conductor.kill()
+
+
+@asynccontextmanager
+async def simulated(path: Path, registry: Path, folder: Path, times: float) -> AsyncIterator[None]:
+    """A conductor whose jobs run in a loop."""
+    conductor = SimulatedConductor(path, registry=registry)
+    await start(conductor, path)
+    playing = asyncio.create_task(Scenario(conductor, folder, speed=times).run())
+    try:
+        yield
+    finally:
+        playing.cancel()
+        await asyncio.wait([playing])
+        await conductor.kill()
+
+
+async def start(conductor: Replay | SimulatedConductor, path: Path) -> None:
+    """Starts a conductor of our own.
+
+    Raises:
+        ListenError: it cannot listen at its path.
+    """
+    try:
+        await conductor.start()
+    except OSError as error:
+        raise ListenError(f"the demo cannot listen at {path}: {error}") from error
+
+
+def announce_demo(line: str) -> None:
+    """Prints the address, and what to do with it."""
+    address = line.rpartition(" ")[2]
+    announce(line)
+    announce("Its jobs are invented, and run in a loop. Look at them with, for example:")
+    announce(f"  curl -N {address}/api/roster/stream")
+    announce(f"  curl -N {address}/api/jobs/tide-tables/stream")
+
+
+def speed(text: str) -> float:
+    """A speed from the command line.
+
+    Raises:
+        SettingsError: it is not a number above 0.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise SettingsError(f"--speed must be a number above 0, got {text!r}")
+    return value
+
+
+VERBS = {"serve": serve_verb, "demo": demo_verb}

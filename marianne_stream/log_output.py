@@ -27,7 +27,7 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(fields)
 
 
-def configure(level: LogLevel, form: LogFormat) -> None:
+def configure_log(level: LogLevel, form: LogFormat) -> None:
     """Sets up the log of the whole process."""
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")

@@ -1,7 +1,9 @@
 """Runs the server in this process: listens, waits for a signal or a fault, and leaves."""
 
 import asyncio
+import gc
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -49,6 +51,9 @@ async def serve(settings: Settings, *, announce: Callable[[str], None]) -> int:
         await runner.setup()
         try:
             await web.SockSite(runner, sock, backlog=BACKLOG).start()
+            # What is there now stays: looking through it again and again would stop the loop for
+            # 20 ms each time.
+            gc.freeze()
             announce(f"marianne-stream listening on {address(sock)}")
             await signal_or_fault(app[BACKGROUND].failed)
         finally:
@@ -68,8 +73,10 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(where[:2], family=family, backlog=BACKLOG)
+    except socket.gaierror as error:
+        raise ListenError(f"cannot listen on {host} port {port}: {error.strerror}") from error
     except OSError as error:
-        why = error.strerror or str(error)
+        why = os.strerror(error.errno) if error.errno else str(error)
         raise ListenError(f"cannot listen on {host} port {port}: {why}") from error
 
 

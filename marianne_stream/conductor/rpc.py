@@ -30,6 +30,10 @@ T = TypeVar("T")
 CALL_LIMIT_S = 10.0
 IDLE_LIMIT_S = 30.0
 
+# From here on an answer takes the loop for more than a millisecond.
+LARGE_BYTES = 1024 * 1024
+LARGE_PAUSE_S = 0.001
+
 # A conductor that owes an answer for this long is given a new connection, once the old one is
 # closed.
 OVERDUE_LIMIT_S = 60.0
@@ -101,13 +105,14 @@ class RequestConnection:
             finally:
                 if keeps_open or self._idle_timer is None:
                     self._watch_idleness()
-        # Decoding is a stretch of its own: the link's task has just used the loop for the line.
         try:
-            return json_text.decode(raw, kind)
+            result = json_text.decode(raw, kind)
         except ValueError as error:
             raise ConductorProtocolError(
                 f"the conductor answered {method} in another shape: {error}"
             ) from error
+        await let_others_run(len(memoryview(raw)))
+        return result
 
     async def close(self) -> None:
         """Gives the place back.
@@ -204,6 +209,7 @@ class _Link:
         try:
             while True:
                 line = await self._reader.readuntil(b"\n")
+                await let_others_run(len(line))
                 self._on_line(line)
         except asyncio.IncompleteReadError as error:
             half = " in the middle of an answer" if error.partial else ""
@@ -261,6 +267,13 @@ class _Link:
         """Closes, and returns when the socket is closed."""
         self.abort()
         await asyncio.wait([self._task])
+
+
+async def let_others_run(size_bytes: int) -> None:
+    """Ends a stretch of work on a large answer: reading, decoding and using it are one each."""
+    if size_bytes > LARGE_BYTES:
+        # A sleep of no time would let only those run who are ready already.
+        await asyncio.sleep(LARGE_PAUSE_S)
 
 
 def resolve(method: str, answer: "asyncio.Future[msgspec.Raw]", message: jsonrpc.Message) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from marianne_stream import __version__
 from marianne_stream.models import ErrorData, Payload, TimelineEventData
+from marianne_stream.version import VERSION
 from marianne_stream.web.routes import ROUTES, Route
 
 REF = "#/components/schemas/{model}"
@@ -30,7 +30,7 @@ def description() -> bytes:
         "openapi": "3.1.0",
         "info": {
             "title": "marianne-stream",
-            "version": __version__,
+            "version": VERSION,
             "description": "The live window onto a Marianne conductor: status and events as "
             "Server-Sent Events, and the same as JSON.",
             "license": {"name": "MIT", "identifier": "MIT"},

@@ -1,0 +1,169 @@
+"""`python -m benchmarks`:
+
+every figure of docs/performance.md, measured now, on this machine, in about a minute.
+"""
+
+import asyncio
+import json
+import platform
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import aiohttp
+
+from benchmarks.processes import python, server
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.wire.sse import EventParser
+
+Case = Callable[[Path], Awaitable[dict[str, float]]]
+
+
+async def startup(folder: Path) -> dict[str, float]:
+    """From the start of the process to the line that says where it listens."""
+    times = []
+    for _ in range(7):
+        async with server(folder) as running:
+            times.append(running.began_s)
+    return {"median_s": statistics.median(times), "worst_s": max(times)}
+
+
+async def idle(folder: Path) -> dict[str, float]:
+    """Processor time while subscribed, with nobody watching."""
+    conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
+    await conductor.start()
+    try:
+        async with server(folder) as running:
+            await asyncio.sleep(2)
+            before = running.cpu_s()
+            await asyncio.sleep(15)
+            return {"cpu_percent": 100 * (running.cpu_s() - before) / 15}
+    finally:
+        await conductor.kill()
+
+
+async def departure(folder: Path) -> dict[str, float]:
+    """How long a conductor takes to stop while we are subscribed, and after we were killed."""
+    found = {}
+    for name in ("subscribed_s", "killed_s"):
+        times = []
+        for _ in range(3):
+            place = ("--socket", folder / "c.sock", "--scenario", "none")
+            async with (
+                python("-m", "marianne_stream.demo", *place) as host,
+                server(folder) as running,
+            ):
+                await asyncio.sleep(0.5)
+                if name == "killed_s":
+                    running.process.kill()
+                    await running.process.wait()
+                host.process.send_signal(signal.SIGTERM)
+                began = time.perf_counter()
+                await asyncio.wait_for(host.process.wait(), 20)
+                times.append(time.perf_counter() - began)
+        found[name] = max(times)
+    return found
+
+
+async def freshness(folder: Path) -> dict[str, float]:
+    """From a change that an event announces to its receipt by a viewer."""
+    conductor = SimulatedConductor(
+        folder / "c.sock", registry=folder / "state.db", sheet_events=True
+    )
+    await conductor.start()
+    changes = 300
+    conductor.launch("a", changes + 1)
+    times = []
+    try:
+        async with (
+            server(folder) as running,
+            aiohttp.ClientSession(f"{running.address}/") as session,
+            session.get("api/jobs/a/stream") as response,
+        ):
+            parser = EventParser()
+            await response.content.readuntil(b"event: job_sheets\n")
+            await asyncio.sleep(0.5)
+            for number in range(1, changes + 1):
+                conductor.complete_sheet("a", number)
+                began = time.perf_counter()
+                await seen(response, parser, number)
+                times.append(time.perf_counter() - began)
+                await asyncio.sleep(0.03)
+    finally:
+        await conductor.kill()
+    cuts = statistics.quantiles(times, n=100)
+    return {"p50_ms": 1000 * cuts[49], "p99_ms": 1000 * cuts[98]}
+
+
+async def seen(response: aiohttp.ClientResponse, parser: EventParser, completed: int) -> None:
+    """Reads until a status with so many sheets has come."""
+    async for chunk in response.content.iter_any():
+        for event in parser.feed(chunk):
+            if (
+                event.event == "job_status"
+                and json.loads(event.data)["completed_sheets"] == completed
+            ):
+                return
+
+
+async def heavy_state(folder: Path) -> dict[str, float]:
+    """The longest that /health takes while a state of 8 MB is read, again and again."""
+    found = {}
+    for kind in ("nothing", "values", "strings"):
+        place = folder / kind
+        place.mkdir()
+        script = Path(__file__).with_name("heavy_conductor.py")
+        async with python(script, place / "c.sock", kind), server(place) as running:
+            asking = python("-c", READER, f"{running.address}/api/jobs/a/status")
+            async with asking as reader:
+                reading = asyncio.create_task(reader.process.wait())
+                found[f"{kind}_ms"] = 1000 * await longest_wait(running.address, reading)
+    return found
+
+
+async def longest_wait(address: str, until: "asyncio.Task[int]") -> float:
+    """The longest that a small answer took before a task ended, in seconds."""
+    worst = 0.0
+    async with aiohttp.ClientSession() as session:
+        while not until.done():
+            began = time.perf_counter()
+            async with session.get(f"{address}/health") as response:
+                await response.read()
+            worst = max(worst, time.perf_counter() - began)
+            await asyncio.sleep(0.001)
+    return worst
+
+
+# Asks for the state again and again, from a process of its own.
+READER = """
+import sys, time, urllib.request
+print("ready", flush=True)
+for _ in range(10):
+    urllib.request.urlopen(sys.argv[1]).read()
+    time.sleep(0.1)
+"""
+
+CASES: tuple[Case, ...] = (startup, idle, departure, freshness, heavy_state)
+
+
+async def main() -> None:
+    """Runs every case, or those that are named, and prints a table."""
+    named = set(sys.argv[1:])
+    machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    sys.stdout.write(f"{machine}\n")
+    for case in CASES:
+        name = getattr(case, "__name__", "")
+        if named and name not in named:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            figures = await case(Path(folder))
+        for figure, value in figures.items():
+            sys.stdout.write(f"{name:12} {figure:14} {value:10.2f}\n")
+            sys.stdout.flush()
+
+
+asyncio.run(main())

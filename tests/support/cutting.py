@@ -1,0 +1,63 @@
+"""A wire that can be cut: passes bytes between clients and a server until told otherwise."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+
+class Wire:
+    """Passes connections on to a server.
+
+    Attributes:
+        url: where clients connect.
+        passed: how many connections it has taken.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        self._open: set[asyncio.StreamWriter] = set()
+        self.url = ""
+        self.passed = 0
+
+    def cut(self) -> None:
+        """Cuts all connections off, in the middle of whatever they carry."""
+        for writer in self._open:
+            writer.transport.abort()
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carries one connection to its end."""
+        self.passed += 1
+        away_reader, away = await asyncio.open_connection(self._host, self._port)
+        self._open |= {writer, away}
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(copy(reader, away))
+                group.create_task(copy(away_reader, writer))
+        finally:
+            self._open -= {writer, away}
+
+
+async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Copies until either side ends."""
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except ConnectionError:
+        # Cut off, as was asked.
+        pass
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def wire_to(address: str) -> AsyncIterator[Wire]:
+    """A wire to a server, for as long as the context lasts."""
+    host, port = urlsplit(address).netloc.split(":")
+    wire = Wire(host, int(port))
+    async with await asyncio.start_server(wire.carry, "127.0.0.1", 0) as listening:
+        wire.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        yield wire
+        wire.cut()

@@ -1,0 +1,30 @@
+"""Programs that do not come with Python: a test that needs one skips where it is missing.
+
+Under MARIANNE_STREAM_REQUIRE=all, which `.ci/run` sets, it fails instead.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def missing(what: str) -> None:
+    """Skips the test, or fails it where everything is required."""
+    if os.environ.get("MARIANNE_STREAM_REQUIRE") == "all":
+        pytest.fail(f"{what} is missing, and everything is required")
+    pytest.skip(f"{what} is not installed")
+
+
+def node_with(module: str) -> tuple[str, dict[str, str]]:
+    """Node and an environment in which it finds a module from npm."""
+    node = shutil.which("node")
+    if node is None:
+        missing("node")
+    folder = Path(os.environ.get("NODE_PATH") or CHECKOUT / "node_modules")
+    if not (folder / module).is_dir():
+        missing(f"the npm package {module}")
+    return str(node), {"NODE_PATH": str(folder)}

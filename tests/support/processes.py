@@ -1,0 +1,103 @@
+"""Real processes: the server and the simulated conductor, each on its own, ended with the test."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+LIMIT_S = 20.0
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+class Process:
+    """A process that says in one line that it is there.
+
+    Attributes:
+        first_line: that line.
+        log: what it wrote to standard error so far.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._reading: list[asyncio.Task[None]] = []
+        self.first_line = ""
+        self.log = ""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    @property
+    def address(self) -> str:
+        """Where it listens: the end of its first line."""
+        return self.first_line.split()[-1]
+
+    async def begin(self) -> None:
+        """Waits for the first line, and reads on in the background."""
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._reading = [asyncio.create_task(self._read(self._process.stderr, keep=True))]
+        async with asyncio.timeout(LIMIT_S):
+            self.first_line = (await self._process.stdout.readline()).decode()
+        self._reading.append(asyncio.create_task(self._read(self._process.stdout, keep=False)))
+
+    async def _read(self, stream: asyncio.StreamReader, *, keep: bool) -> None:
+        while line := await stream.readline():
+            if keep:
+                self.log += line.decode()
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+        self._process.send_signal(number)
+
+    async def ended(self, *, limit_s: float = LIMIT_S) -> int:
+        """Waits until it has ended, and returns its exit code."""
+        async with asyncio.timeout(limit_s):
+            code = await self._process.wait()
+            await asyncio.gather(*self._reading)
+        return code
+
+
+@asynccontextmanager
+async def process(*arguments: object, **environment: str) -> AsyncIterator[Process]:
+    """Python with these arguments, for as long as the context lasts."""
+    started = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *map(str, arguments),
+        cwd=CHECKOUT,
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    running = Process(started)
+    try:
+        await running.begin()
+        yield running
+    finally:
+        if started.returncode is None:
+            started.kill()
+        await running.ended()
+
+
+def server(folder: Path, *arguments: object) -> AbstractAsyncContextManager[Process]:
+    """A server that looks for its conductor and registry in a folder."""
+    return process(
+        *("-m", "marianne_stream", "--port", 0),
+        *("--socket", folder / "c.sock", "--registry", folder / "state.db"),
+        *arguments,
+    )
+
+
+def conductor(folder: Path, *arguments: object) -> AbstractAsyncContextManager[Process]:
+    """A simulated conductor as a process of its own, with nothing to do."""
+    return process(
+        *("-m", "marianne_stream.demo"),
+        *("--socket", folder / "c.sock", "--registry", folder / "state.db"),
+        *("--scenario", "none"),
+        *arguments,
+    )

@@ -1,0 +1,116 @@
+"""Clients that others wrote read a job to its end, and resume after a cut."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from httpx_sse import ServerSentEvent, aconnect_sse
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.cutting import Wire, wire_to
+from tests.support.external import node_with
+from tests.support.processes import server
+from tests.support.waiting import until
+
+CLIENT = Path(__file__).with_name("event_source.cjs")
+
+
+@pytest.fixture
+async def wire(conductor: SimulatedConductor, tmp_path: Path) -> AsyncIterator[Wire]:
+    """A wire to a server that asks the conductor, which has one job."""
+    conductor.launch("a", 3)
+    async with server(tmp_path) as running, wire_to(running.address) as wire:
+        yield wire
+
+
+def play(conductor: SimulatedConductor, number: int) -> None:
+    """Completes one sheet, and the job with the last."""
+    conductor.complete_sheet("a", number)
+    if number == 3:
+        conductor.finish("a")
+
+
+async def test_the_event_source_of_npm_reads_to_the_end_and_resumes(
+    conductor: SimulatedConductor, wire: Wire
+) -> None:
+    node, environment = node_with("eventsource")
+    client = await asyncio.create_subprocess_exec(
+        node,
+        str(CLIENT),
+        f"{wire.url}/api/jobs/a/stream?poll_interval=0.1",
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert client.stdout is not None
+    said: list[dict[str, Any]] = []
+
+    async def hear(event: str, **fields: object) -> None:
+        """Reads until the client has said this."""
+        assert client.stdout is not None
+        async with asyncio.timeout(15):
+            while True:
+                said.append(json.loads(await client.stdout.readline()))
+                found = {**said[-1], **said[-1].get("data", {})}
+                if found["event"] == event and fields.items() <= found.items():
+                    return
+
+    await hear("job_sheets")
+    play(conductor, 1)
+    await hear("job_status", completed_sheets=1)
+    wire.cut()
+    await hear("error", closed=False)
+    play(conductor, 2)
+    await hear("job_status", completed_sheets=2)
+    play(conductor, 3)
+    await hear("job_finished", final_status="completed")
+    # It comes back by itself, and is told that nothing new will come.
+    await hear("error", code=204, closed=True)
+    assert await client.wait() == 0
+    completed = [each["data"]["completed_sheets"] for each in said if each["event"] == "job_status"]
+    assert completed == [0, 1, 2, 3]
+    assert wire.passed >= 2
+
+
+async def read_with_httpx(url: str, seen: list[ServerSentEvent], last_event_id: str) -> int:
+    """Reads one connection to its end, writes down what comes, and returns the status."""
+    see = seen.append
+    headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
+    async with (
+        httpx.AsyncClient(timeout=20) as client,
+        aconnect_sse(client, "GET", url, headers=headers) as source,
+    ):
+        if source.response.status_code == 200:
+            async for event in source.aiter_sse():
+                see(event)
+    return source.response.status_code
+
+
+async def test_httpx_sse_reads_to_the_end_and_resumes(
+    conductor: SimulatedConductor, wire: Wire
+) -> None:
+    url = f"{wire.url}/api/jobs/a/stream?poll_interval=0.1"
+    seen: list[ServerSentEvent] = []
+
+    def completed() -> list[int]:
+        return [e.json()["completed_sheets"] for e in seen if e.event == "job_status"]
+
+    reading = asyncio.create_task(read_with_httpx(url, seen, ""))
+    await until(lambda: any(event.event == "job_sheets" for event in seen))
+    play(conductor, 1)
+    await until(lambda: completed() == [0, 1])
+    wire.cut()
+    with pytest.raises(httpx.TransportError):
+        await reading
+    play(conductor, 2)
+    last = next(event.id for event in reversed(seen) if event.id)
+    reading = asyncio.create_task(read_with_httpx(url, seen, last))
+    await until(lambda: completed() == [0, 1, 2])
+    play(conductor, 3)
+    assert await reading == 200
+    assert completed() == [0, 1, 2, 3]
+    assert seen[-1].event == "job_finished"
+    assert await read_with_httpx(url, seen, seen[-1].id) == 204

@@ -1,0 +1,96 @@
+"""Five hundred viewers of one busy job cost the conductor what one does, and see what one sees."""
+
+import asyncio
+import json
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.truth import TruthRecorder
+from marianne_stream.wire.sse import EventParser
+from tests.support.processes import server
+from tests.support.waiting import until
+
+VIEWERS = 500
+CHANGES = 200
+APART_S = 0.05
+
+
+class RawViewer(asyncio.Protocol):
+    """Keeps what it is sent, and reads it later: so many cost next to nothing meanwhile."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.data = bytearray()
+        self.ended = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        # HTTP/1.0: no chunks, and the connection ends with the stream.
+        transport.write(f"GET {self._path} HTTP/1.0\r\n\r\n".encode())
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended = exc is None
+
+    def completed_sheets(self) -> list[int]:
+        """The progress that its `job_status` events showed."""
+        body = bytes(self.data).partition(b"\r\n\r\n")[2]
+        events = EventParser().feed(body)
+        return [
+            json.loads(event.data)["completed_sheets"]
+            for event in events
+            if event.event == "job_status"
+        ]
+
+
+async def crowd(address: str) -> list[RawViewer]:
+    """Viewers that have all begun to watch."""
+    host, port = urlsplit(address).netloc.split(":")
+    loop = asyncio.get_running_loop()
+    viewers = []
+    for _ in range(VIEWERS):
+        _, viewer = await loop.create_connection(
+            lambda: RawViewer("/api/jobs/busy/stream"), host, int(port)
+        )
+        viewers.append(viewer)
+    await until(lambda: all(b"job_sheets" in viewer.data for viewer in viewers), limit_s=30)
+    return viewers
+
+
+async def test_five_hundred_viewers_see_twenty_changes_a_second(tmp_path: Path) -> None:
+    conductor = SimulatedConductor(
+        tmp_path / "c.sock", registry=tmp_path / "state.db", sheet_events=True
+    )
+    await conductor.start()
+    conductor.launch("busy", CHANGES)
+    truth = TruthRecorder(conductor).truth
+    try:
+        async with server(tmp_path) as running:
+            await until(lambda: conductor.statistics.monitor_streams_open)
+            viewers = await crowd(running.address)
+            before = conductor.statistics.requests.copy()
+            for number in range(1, CHANGES + 1):
+                conductor.complete_sheet("busy", number)
+                await asyncio.sleep(APART_S)
+            conductor.finish("busy")
+            await until(lambda: all(viewer.ended for viewer in viewers), limit_s=30)
+        asked = conductor.statistics.requests - before
+        assert conductor.statistics.connections_peak == 2
+        # The end is a change, too; and a burst of its own for the roster.
+        assert asked["job.status"] <= CHANGES + 1
+        seconds = truth["busy"][-1]["t"] - truth["busy"][0]["t"]
+        assert asked["job.list"] <= seconds / 2 + 4
+    finally:
+        await conductor.kill()
+    for viewer in viewers:
+        seen = viewer.completed_sheets()
+        *steps, last = pairwise(seen)
+        # All sheets are done before the job is: the last two states have the same progress.
+        assert all(one < other for one, other in steps)
+        assert last[0] <= last[1] == CHANGES
+        assert len(set(seen)) >= 0.95 * (CHANGES + 1)
+        assert viewer.data.count(b"event: job_finished\n") == 1

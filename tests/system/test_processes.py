@@ -1,0 +1,150 @@
+"""The server as a process: what it prints, how it ends, and that the conductor may end too."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import aiohttp
+import pytest
+
+from tests.support.processes import CHECKOUT, conductor, process, server
+from tests.support.viewers import watching
+from tests.support.waiting import until
+
+
+async def run(*arguments: object, **environment: str) -> tuple[int, str, str]:
+    """Runs Python to its end: exit code, output, errors."""
+    started = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *map(str, arguments),
+        cwd=CHECKOUT,
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(20):
+        out, errors = await started.communicate()
+    assert started.returncode is not None
+    return started.returncode, out.decode(), errors.decode()
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder whose name leaves room for a socket's, which must stay under 108 bytes."""
+    with TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+async def body_of(url: str) -> str:
+    """What is answered at an address."""
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return await response.text()
+
+
+@pytest.mark.parametrize("door", [("-m", "marianne_stream"), ("run_server.py",)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_says_where_it_listens_and_ends_quietly_when_asked(
+    tmp_path: Path, door: tuple[str, ...], number: signal.Signals
+) -> None:
+    async with process(
+        *door, "--port", 0, "--socket", tmp_path / "c.sock", "--log-level", "error"
+    ) as running:
+        assert running.first_line.startswith("marianne-stream listening on http://127.0.0.1:")
+        assert await body_of(f"{running.address}/health") == '{"status":"ok"}'
+        running.send(number)
+        assert await running.ended() == 0
+        assert running.log == ""
+
+
+async def test_a_port_in_use_is_one_sentence_and_exit_1() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, out, errors = await run("-m", "marianne_stream", "--port", port)
+    assert (code, out) == (1, "")
+    sentence = f"marianne-stream: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+    assert errors == sentence
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--port", "abc"), ("demo", "--speed", "0"), ("--state", "json"), ("nonsense",)]
+)
+async def test_what_cannot_be_understood_is_a_sentence_and_exit_2(
+    arguments: tuple[str, ...],
+) -> None:
+    code, out, errors = await run("-m", "marianne_stream", *arguments)
+    assert (code, out) == (2, "")
+    assert "Traceback" not in errors
+    assert errors.splitlines()[-1].startswith("marianne-stream: ")
+
+
+async def test_help_gives_every_setting_with_its_default() -> None:
+    code, out, _ = await run("-m", "marianne_stream", "--help")
+    assert code == 0
+    words = " ".join(out.split())
+    assert "--port PORT The TCP port to listen on; 0 picks a free one." in words
+    assert "default: 8765" in words
+    assert "MARIANNE_STREAM_PORT" in words
+
+
+async def test_the_demo_needs_no_conductor_and_leaves_nothing_behind(short_path: Path) -> None:
+    async with process(
+        *("-m", "marianne_stream", "demo", "--port", 0, "--speed", 20), TMPDIR=str(short_path)
+    ) as running:
+        async with aiohttp.ClientSession() as session:
+            url = f"{running.address}/api/roster/stream"
+            async with watching(session, url, poll_interval="0.1") as viewer:
+                await until(
+                    lambda: (
+                        {"completed", "failed", "paused", "cancelled"}
+                        <= {job["status"] for data in viewer.data("roster") for job in data["jobs"]}
+                    ),
+                    limit_s=20,
+                )
+        running.send(signal.SIGTERM)
+        assert await running.ended() == 0
+        assert running.log.count("\n") == 1, running.log
+    assert not await asyncio.to_thread(lambda: list(short_path.iterdir()))
+
+
+async def test_a_demo_that_cannot_begin_is_a_sentence_and_exit_1(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 100)
+    await asyncio.to_thread(folder.mkdir)
+    code, out, errors = await run("-m", "marianne_stream", "demo", TMPDIR=str(folder))
+    assert (code, out) == (1, "")
+    assert errors.startswith("marianne-stream: the demo cannot listen at ")
+    assert errors.endswith("AF_UNIX path too long\n")
+
+
+async def test_the_log_can_be_json(tmp_path: Path) -> None:
+    async with server(tmp_path, "--log-format", "json") as running:
+        await until(lambda: running.log)
+        entry = json.loads(running.log.splitlines()[0])
+    assert set(entry) == {"time", "level", "logger", "message"}
+    assert entry["level"] == "warning"
+    assert "there is no socket" in entry["message"]
+
+
+async def test_a_conductor_that_is_asked_to_stop_ends_while_we_are_subscribed(
+    tmp_path: Path,
+) -> None:
+    async with conductor(tmp_path) as host, server(tmp_path, "--log-level", "info") as running:
+        await until(lambda: "subscribed" in running.log)
+        assert '"total":0' in await body_of(f"{running.address}/api/jobs")
+        host.send(signal.SIGTERM)
+        assert await host.ended(limit_s=10) == 0
+
+
+async def test_a_conductor_that_is_asked_to_stop_ends_after_we_were_killed(tmp_path: Path) -> None:
+    async with conductor(tmp_path) as host:
+        async with server(tmp_path, "--log-level", "info") as running:
+            await until(lambda: "subscribed" in running.log)
+            running.send(signal.SIGKILL)
+            await running.ended()
+        host.send(signal.SIGTERM)
+        assert await host.ended(limit_s=10) == 0

@@ -1,0 +1,49 @@
+"""The conductor dies and comes back, again and again, under streams that stay open."""
+
+from functools import partial
+from pathlib import Path
+
+import aiohttp
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.processes import server
+from tests.support.viewers import Viewer, watching
+from tests.support.waiting import until
+
+TIMES = 20
+
+
+def comes_from(viewer: Viewer, source: str) -> bool:
+    return bool(viewer.data("source")[-1]["source"] == source)
+
+
+async def test_no_stream_ends_however_often_the_conductor_is_killed(
+    conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    conductor.launch("a", TIMES)
+    await conductor.flush()
+    async with server(tmp_path) as running, aiohttp.ClientSession() as session:
+        url = running.address
+        job = watching(session, f"{url}/api/jobs/a/stream", poll_interval="0.1")
+        roster = watching(session, f"{url}/api/roster/stream", poll_interval="0.1")
+        async with job as viewer, roster as roster_viewer:
+            await viewer.saw("job_sheets")
+            await roster_viewer.saw("roster")
+            for number in range(1, TIMES + 1):
+                await conductor.kill()
+                for one in (viewer, roster_viewer):
+                    await until(partial(comes_from, one, "registry"))
+                await conductor.start()
+                conductor.complete_sheet("a", number)
+                await viewer.saw_status(completed_sheets=number)
+                await until(partial(comes_from, roster_viewer, "conductor"))
+                await until(lambda: conductor.statistics.monitor_streams_open == 1)
+            assert not viewer.ended
+            assert not roster_viewer.ended
+        sources = [data["source"] for data in viewer.data("source")]
+        assert sources == ["conductor", "registry"] * TIMES + ["conductor"]
+        assert "job_deleted" not in viewer.names
+        completed = [data["completed_sheets"] for data in viewer.data("job_status")]
+        assert completed == list(range(TIMES + 1))
+        assert [data["source"] for data in roster_viewer.data("source")] == sources
+    assert conductor.statistics.connections_peak <= 2

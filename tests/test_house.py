@@ -1,0 +1,115 @@
+"""The rooms of the house, and which may import which: the drawing, held against the code."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "marianne_stream"
+
+VALUES = {"errors", "models", "wire", "version"}
+
+# Each room, and the rooms that it may import from, besides itself.
+MAY_IMPORT = {
+    "__init__": {"version"},
+    "version": set(),
+    "errors": set(),
+    "models": {"errors"},
+    "wire": set(),
+    "conductor": VALUES,
+    "fanout": VALUES,
+    "state": VALUES | {"conductor"},
+    "jobs": VALUES | {"state", "fanout"},
+    "feeds": VALUES | {"jobs", "fanout"},
+    "web": VALUES | {"jobs", "fanout", "feeds"},
+    "settings": {"errors"},
+    "log_output": {"settings"},
+    "demo": VALUES,
+    "app": VALUES | {"settings", "conductor", "fanout", "state", "jobs", "feeds", "web"},
+    "serve": {"app", "settings", "errors"},
+    "cli": {"serve", "settings", "errors", "log_output", "demo", "version"},
+    "__main__": {"cli"},
+}
+
+# What is not to be found in a room at all: outside of it, things can be tested without.
+WITHOUT = {
+    "wire": {"asyncio", "socket", "aiohttp", "aiohttp_sse", "aiosqlite", "pydantic"},
+    "models": {"asyncio", "socket", "aiohttp", "msgspec"},
+    "conductor": {"aiohttp", "pydantic", "aiosqlite"},
+    "fanout": {"aiohttp", "socket", "aiosqlite"},
+    "state": {"aiohttp"},
+    "jobs": {"aiohttp", "socket", "aiosqlite"},
+    "feeds": {"aiohttp", "socket", "aiosqlite"},
+    "web": {"aiosqlite", "socket"},
+    "demo": {"aiohttp", "pydantic", "msgspec"},
+}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    """The folder of a module, or its own name where it stands at the top."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Every module that a module imports, by its full name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield node.module or ""
+            # A module taken from its folder: `from marianne_stream.web import jobs`.
+            if node.module and node.module.startswith("marianne_stream"):
+                folder = PACKAGE.joinpath(*node.module.split(".")[1:])
+                for alias in node.names:
+                    if (folder / f"{alias.name}.py").exists() or (folder / alias.name).is_dir():
+                        yield f"{node.module}.{alias.name}"
+
+
+def test_every_room_is_in_the_drawing() -> None:
+    assert {room_of(path) for path in modules()} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_what_its_room_may(path: Path) -> None:
+    room = room_of(path)
+    for name in imports_of(path):
+        top, *rest = name.split(".")
+        if top == "marianne_stream":
+            assert rest, f"{path} imports the package itself"
+            assert rest[0] == room or rest[0] in MAY_IMPORT[room], f"{path} imports {name}"
+        else:
+            assert top not in WITHOUT.get(room, set()), f"{path} imports {name}"
+
+
+def test_no_module_imports_inside_a_function() -> None:
+    for path in modules():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                inner = [
+                    node
+                    for node in ast.walk(function)
+                    if isinstance(node, ast.Import | ast.ImportFrom)
+                ]
+                assert not inner, f"{path}:{function.lineno}"
+
+
+def test_no_module_is_longer_than_a_sitting() -> None:
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
+    assert {path: lines for path, lines in lengths.items() if lines > 400} == {}
+
+
+def test_only_the_command_line_prints() -> None:
+    for path in modules():
+        calls = [
+            node.func.id
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        ]
+        assert "print" not in calls or room_of(path) == "cli", path
