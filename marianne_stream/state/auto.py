@@ -43,7 +43,12 @@ class AutoSource:
         except StateUnavailableError as error:
             try:
                 return await self._second.job(job_id, entry)
-            except (StateUnavailableError, JobNotFoundError) as second:
+            except JobNotFoundError as second:
+                raise StateUnavailableError(
+                    f"{error}; {second}",
+                    detail="The conductor is away, and its registry does not know this job.",
+                ) from second
+            except StateUnavailableError as second:
                 raise StateUnavailableError(f"{error}; {second}") from second
         except JobNotFoundError as gone:
             try:

@@ -21,8 +21,8 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
             raise
         return http_error(request, error)
     except MarianneStreamError as error:
-        if error.status >= 500:
-            logger.info("%s %s answered %d: %s", request.method, request.path, error.status, error)
+        # That nothing can be asked is logged where it was found out, once and not for each request.
+        logger.debug("%s %s answered %d: %s", request.method, request.path, error.status, error)
         return answer_of(request, error)
     except ConnectionError:
         raise

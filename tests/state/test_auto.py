@@ -1,0 +1,117 @@
+"""The conductor while it answers, else its registry; and what is not known is never denied."""
+
+import logging
+
+import pytest
+
+from marianne_stream.errors import ConductorAwayError, JobNotFoundError, StateUnavailableError
+from marianne_stream.models import JobState, Roster, RosterEntry, SourceName
+from marianne_stream.state.auto import AutoSource
+
+AWAY = ConductorAwayError("nobody listens at /tmp/secret.sock")
+
+
+class Source:
+    """A source that knows some jobs, or is away."""
+
+    def __init__(self, name: SourceName, *job_ids: str) -> None:
+        self.name: SourceName = name
+        self.job_ids = job_ids
+        self.away: StateUnavailableError | None = None
+        self.closed = False
+
+    async def roster(self) -> Roster:
+        if self.away is not None:
+            raise self.away
+        entries = {job_id: RosterEntry(job_id, "running") for job_id in self.job_ids}
+        return Roster(entries, source=self.name, live=self.name == "conductor")
+
+    async def job(self, job_id: str, entry: RosterEntry | None) -> JobState:
+        if self.away is not None:
+            raise self.away
+        if job_id not in self.job_ids:
+            raise JobNotFoundError(job_id)
+        return JobState(job_id, "running", self.name, self.name == "conductor", "running")
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def conductor() -> Source:
+    """The first source."""
+    return Source("conductor", "both")
+
+
+@pytest.fixture
+def registry() -> Source:
+    """The second source."""
+    return Source("registry", "both", "old")
+
+
+@pytest.fixture
+def auto(conductor: Source, registry: Source) -> AutoSource:
+    """Both, in that order."""
+    return AutoSource(conductor, registry)
+
+
+async def test_the_conductor_comes_first(auto: AutoSource) -> None:
+    assert (await auto.roster()).source == "conductor"
+    assert (await auto.job("both", None)).source == "conductor"
+
+
+async def test_a_job_that_only_the_registry_knows_is_still_there(auto: AutoSource) -> None:
+    assert (await auto.job("old", None)).source == "registry"
+
+
+async def test_a_job_that_neither_knows_is_gone(auto: AutoSource, registry: Source) -> None:
+    with pytest.raises(JobNotFoundError, match="Score not found: new"):
+        await auto.job("new", None)
+    registry.away = StateUnavailableError("unreadable")
+    with pytest.raises(JobNotFoundError):
+        await auto.job("new", None)
+
+
+async def test_while_the_conductor_is_away_the_registry_is_read(
+    auto: AutoSource, conductor: Source
+) -> None:
+    conductor.away = AWAY
+    assert (await auto.roster()).source == "registry"
+    assert (await auto.job("both", None)).source == "registry"
+
+
+async def test_while_the_conductor_is_away_a_missing_row_proves_nothing(
+    auto: AutoSource, conductor: Source
+) -> None:
+    conductor.away = AWAY
+    with pytest.raises(StateUnavailableError) as caught:
+        await auto.job("new", None)
+    assert caught.value.detail == "The conductor is away, and its registry does not know this job."
+
+
+async def test_with_nobody_to_ask_nothing_is_known_and_no_path_is_told(
+    auto: AutoSource, conductor: Source, registry: Source
+) -> None:
+    conductor.away, registry.away = AWAY, StateUnavailableError("no registry at /tmp/secret.db")
+    for asked in (auto.roster(), auto.job("both", None)):
+        with pytest.raises(StateUnavailableError, match=r"secret\.sock.*secret\.db") as caught:
+            await asked
+        assert "secret" not in caught.value.detail
+
+
+async def test_a_change_of_the_source_is_one_line_of_the_log(
+    auto: AutoSource, conductor: Source, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        for away in (None, AWAY, AWAY, AWAY, None, None):
+            conductor.away = away
+            await auto.roster()
+    assert [record.getMessage().split(",")[0] for record in caplog.records] == [
+        "reading the registry",
+        "the conductor answers again",
+    ]
+
+
+async def test_both_are_closed(auto: AutoSource, conductor: Source, registry: Source) -> None:
+    await auto.close()
+    assert (conductor.closed, registry.closed) == (True, True)
