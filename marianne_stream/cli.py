@@ -114,7 +114,8 @@ def demo_verb(arguments: Sequence[str]) -> int:
     add_settings(parser, ("host", "port", "log_level", "log_format"))
     options = vars(parser.parse_args(arguments))
     replay, times = options.pop("replay"), options.pop("speed")
-    settings = settings_from(options)
+    # Where the environment says that state is to be read is not for the demo.
+    settings = settings_from({**options, "state": "auto"})
     recording = Recording.load(replay) if replay is not None else None
     configure_log(settings.log_level, settings.log_format)
     with TemporaryDirectory(prefix="marianne-demo-") as folder:
@@ -126,7 +127,7 @@ async def demonstrate(
 ) -> int:
     """Serves a simulated conductor that lives in a folder, until the server ends."""
     place = {"socket": folder / "conductor.sock", "registry": folder / "daemon-state.db"}
-    settings = settings.model_copy(update={**place, "state": "auto"})
+    settings = settings.model_copy(update=place)
     if recording is not None:
         conductor = replayed(settings.socket, recording, times)
     else:

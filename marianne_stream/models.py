@@ -226,6 +226,9 @@ class JobSheetsData(Payload):
     """The data of a `job_sheets` event: the sheets that changed, or all of them first."""
 
     job_id: str
+    complete: bool = Field(
+        description="Whether these are all sheets, and others are to be dropped."
+    )
     sheets: tuple[Sheet, ...]
 
 
@@ -279,6 +282,7 @@ class RosterData(Payload):
     the entries that changed (all of them first), the ids that are gone.
     """
 
+    complete: bool = Field(description="Whether these are all jobs: others are to be dropped.")
     jobs: tuple[JobSummary, ...]
     gone: tuple[str, ...]
 

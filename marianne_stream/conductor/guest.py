@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# conductor.md, point 5, asks for every 2 s at least; the conductor needs time of its own to stop
-# within 3 s.
+# How soon we notice that the conductor wants to stop (docs/explanation/conductor.md, point 5): it
+# needs some time of its own, and should be gone within 3 s.
 HEALTH_INTERVAL_S = 1.5
 
 

@@ -1,9 +1,10 @@
 """Two ways to read the monitor's socket: one that lets the conductor stop, and a plain one.
 
-A conductor that is asked to stop waits for a monitor stream even after its reader has closed it
-(conductor.md, point 5). When a Unix socket is closed while a byte that the peer sent lies unread in
-it, the peer's next look fails with ECONNRESET and it lets go at once; so the newest byte is looked
-at, and left where it is, until the next one comes. This module must not know what the bytes mean.
+A conductor that is asked to stop waits for a monitor stream even after its reader has closed it.
+When a Unix socket is closed while a byte that the peer sent lies unread in it, the peer's next look
+fails with ECONNRESET and it lets go at once; so the newest byte is looked at, and left where it is,
+until the next one comes (docs/explanation/conductor.md, point 5). This module must not know what
+the bytes mean.
 """
 
 import asyncio

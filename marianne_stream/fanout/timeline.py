@@ -59,6 +59,7 @@ class Timeline:
 
     Attributes:
         topic: where entries are published.
+        last: the number of the newest entry, 0 before the first.
         epoch: tells the numbers of this process from those of another.
     """
 
@@ -69,7 +70,7 @@ class Timeline:
         self._max_bytes = max_bytes
         self._kept: deque[TimelineEntry] = deque()
         self._size = 0
-        self._last = 0
+        self.last = 0
 
     def add(self, event: MonitorEvent) -> None:
         """Takes an event of the conductor in."""
@@ -101,18 +102,18 @@ class Timeline:
 
         another process's, or too old.
         """
-        oldest = self._kept[0].number if self._kept else self._last + 1
-        if cursor.epoch != self.epoch or not oldest - 1 <= cursor.number <= self._last:
+        oldest = self._kept[0].number if self._kept else self.last + 1
+        if cursor.epoch != self.epoch or not oldest - 1 <= cursor.number <= self.last:
             return None
-        newer = self._last - cursor.number
+        newer = self.last - cursor.number
         start = len(self._kept) - newer
         return [entry for index, entry in enumerate(self._kept) if index >= start and wanted(entry)]
 
     def _append(self, job_id: str | None, event: str, data: bytes, *, name: str) -> None:
-        self._last += 1
-        cursor = str(TimelineCursor(self.epoch, self._last))
+        self.last += 1
+        cursor = str(TimelineCursor(self.epoch, self.last))
         entry = TimelineEntry(
-            self._last, job_id, event, sse.frame(data, event=name, event_id=cursor)
+            self.last, job_id, event, sse.frame(data, event=name, event_id=cursor)
         )
         self._kept.append(entry)
         self._size += entry.size_bytes

@@ -3,7 +3,7 @@
 It must not know where events come from, or how frames are sent.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -86,7 +86,12 @@ class WantedMailbox(BoundedMailbox[TimelineEntry]):
 
 @contextmanager
 def event_feed(
-    timeline: Timeline, *, wanted: EventFilter, limit: int, cursor: str, source: bytes
+    timeline: Timeline,
+    *,
+    wanted: EventFilter,
+    limit: int,
+    cursor: str,
+    source: Callable[[str], bytes],
 ) -> Iterator[EventFeed]:
     """A feed of the timeline for as long as the context lasts.
 
@@ -95,7 +100,7 @@ def event_feed(
         wanted: which events.
         limit: how many of the newest come first, for a viewer without a cursor that can be used.
         cursor: what the viewer has seen, as it says; "" for a new one.
-        source: the frame that says whether events come in at this moment.
+        source: makes the frame that says whether events come in at this moment, with an id.
     """
     mailbox = WantedMailbox(wanted)
     # The past is taken and the mailbox subscribed in one turn of the loop: nothing falls between.
@@ -105,7 +110,12 @@ def event_feed(
 
 
 def past_frames(
-    timeline: Timeline, *, wanted: EventFilter, limit: int, cursor: str, source: bytes
+    timeline: Timeline,
+    *,
+    wanted: EventFilter,
+    limit: int,
+    cursor: str,
+    source: Callable[[str], bytes],
 ) -> Iterator[bytes]:
     """What a viewer with a cursor missed, or the newest for one whose cursor cannot be used."""
     seen = TimelineCursor.parse(cursor)
@@ -115,7 +125,9 @@ def past_frames(
         if cursor:
             # Before all else, so that a client can clear what it shows.
             yield gap_frame(missed_before(timeline, entries, wanted, seen), "cursor_unknown")
-    yield source
+    # A position for one who is cut off before the first event, or wants none of those there are.
+    before = entries[0].number - 1 if entries else timeline.last
+    yield source(str(TimelineCursor(timeline.epoch, before)))
     for entry in entries:
         yield entry.frame
 

@@ -35,6 +35,7 @@ class LookSchedule:
     def __init__(self) -> None:
         self._quiet = 0
         self._failures = 0
+        self._least_s = 0.0
         self.delay_s: float | None = None
 
     def saw(self, state: JobState, *, changed: bool, interval_s: float, took_s: float) -> None:
@@ -51,9 +52,20 @@ class LookSchedule:
         if not state.settled and state.terminal:
             self.delay_s = min(CAP_S, FIRST_RETRY_S * 2 ** min(self._quiet, 10))
         elif state.status == "running" and state.live:
-            self.delay_s = max(self._running_delay_s(state, interval_s), REST_FACTOR * took_s)
+            self._least_s = REST_FACTOR * took_s
+            self.delay_s = max(self._running_delay_s(state, interval_s), self._least_s)
         else:
             self.delay_s = None
+
+    def expect(self, state: JobState, *, within_s: float) -> None:
+        """Something suggests that the next sheet has been dispatched.
+
+        Args:
+            state: what was last seen.
+            within_s: when to look, in seconds after the last look.
+        """
+        if self.delay_s is not None and between_sheets(state):
+            self.delay_s = min(self.delay_s, max(within_s, self._least_s))
 
     def failed(self) -> None:
         """A look has shown nothing: the state cannot be read."""
@@ -65,7 +77,15 @@ class LookSchedule:
         self.delay_s = CONFIRM_S
 
     def _running_delay_s(self, state: JobState, interval_s: float) -> float:
-        between_sheets = not state.at_work and state.completed_sheets < state.total_sheets
-        if between_sheets and self._quiet < EAGER_LOOKS:
+        if between_sheets(state) and self._quiet < EAGER_LOOKS:
             return interval_s
         return min(CAP_S, interval_s * 2.0 ** min(self._quiet, 10))
+
+
+def between_sheets(state: JobState) -> bool:
+    """Whether a job runs, has sheets to do, and none at work: a dispatch is what comes next."""
+    return (
+        state.status == "running"
+        and not state.at_work
+        and state.completed_sheets < state.total_sheets
+    )

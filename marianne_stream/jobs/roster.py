@@ -8,6 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from marianne_stream.errors import StateUnavailableError
 from marianne_stream.jobs.pace import Pace
@@ -138,12 +139,43 @@ class RosterTimer:
                 if not waiter.done():
                     waiter.set_exception(error)
         else:
-            self._answer(roster)
+            newest = self._answer(roster)
             for waiter in waiters:
                 if not waiter.done():
-                    waiter.set_result(roster)
+                    waiter.set_result(newest)
 
-    def _answer(self, roster: Roster) -> None:
+    def _answer(self, roster: Roster) -> Roster:
+        if self.newest is not None:
+            roster = with_known_counts(roster, self.newest)
         self.newest = roster
         self._newest_at = self._asked_at
         self._on_roster(roster)
+        return roster
+
+
+def with_known_counts(roster: Roster, known: Roster) -> Roster:
+    """A roster whose entries keep the sheet counts that an earlier one had.
+
+    The registry has none, and a conductor only has those of jobs that have run since it started:
+    what was told of the same submission with the same status is still true.
+    """
+    entries = {
+        job_id: with_known_count(entry, known.entries.get(job_id))
+        for job_id, entry in roster.entries.items()
+    }
+    return replace(roster, entries=entries)
+
+
+def with_known_count(entry: RosterEntry, known: RosterEntry | None) -> RosterEntry:
+    """An entry, or the known one where it says the same and less."""
+    if known is None or entry.completed_sheets is not None or entry.status != known.status:
+        return entry
+    same = close(entry.submitted_at, known.submitted_at) and close(
+        entry.started_at, known.started_at
+    )
+    return replace(known, workspace=entry.workspace) if same else entry
+
+
+def close(one: float | None, other: float | None) -> bool:
+    """Whether two times are one: conductor and registry write it down some microseconds apart."""
+    return abs((one or 0.0) - (other or 0.0)) < 0.1

@@ -29,6 +29,9 @@ from marianne_stream.wire.cursors import RosterCursor, StatusCursor, digest
 SHEETS = TypeAdapter(tuple[Sheet, ...])
 SUMMARIES = TypeAdapter(tuple[JobSummary, ...])
 
+# What a client waits before it connects again after a fault of ours.
+FAULT_RETRY_MS = 10_000
+
 End = Literal["", "finished", "deleted", "fault"]
 
 
@@ -42,6 +45,7 @@ class JobView:
 
     Attributes:
         visible: the data of its `job_status`.
+        shown: the same as JSON, without the time when it was written.
         cursor: digest of the run and of all that a viewer sees, `updated_at` aside; the same in
             every process.
     """
@@ -52,9 +56,15 @@ class JobView:
         self.live = live
         self.end = end
         self.visible = JobStatusData.of(state)
-        seen = self.visible.model_copy(update={"updated_at": None}).json_bytes()
-        self.cursor = digest(b"\0".join((state.run.encode(), seen, SHEETS.dump_json(state.sheets))))
+        self.shown = self.visible.model_copy(update={"updated_at": None}).json_bytes()
+        content = (state.run.encode(), self.shown, SHEETS.dump_json(state.sheets))
+        self.cursor = digest(b"\0".join(content))
         self._changes: dict[str, bytes] = {}
+
+    @property
+    def sheet_run(self) -> tuple[str, tuple[int, ...]]:
+        """The run, and which sheets it has."""
+        return self.state.run, tuple(sheet.number for sheet in self.state.sheets)
 
     def same_state(self, other: "JobView") -> bool:
         """Whether a viewer sees no difference in the job itself."""
@@ -95,20 +105,18 @@ class JobView:
 
     def _state_frames(self, seen: "JobView | None") -> bytes:
         """`job_status`, `job_sheets` or both; the last of them bears the id."""
-        fresh = seen is None or seen.state.run != self.state.run
-        known = set() if fresh or seen is None else set(seen.state.sheets)
-        sheets = tuple(sheet for sheet in self.state.sheets if sheet not in known)
-        shown = self.visible.model_copy(update={"updated_at": None})
-        status_changed = (
-            fresh or seen is None or (shown != seen.visible.model_copy(update={"updated_at": None}))
-        )
+        # What was seen of another run, or of other sheets, is not to be added to.
+        known = seen if seen is not None and seen.sheet_run == self.sheet_run else None
+        before = set(known.state.sheets) if known is not None else set()
+        sheets = tuple(sheet for sheet in self.state.sheets if sheet not in before)
         cursor = str(StatusCursor("s", self.cursor))
         frames = b""
-        if status_changed or not sheets:
-            event_id = "" if sheets else cursor
+        send_sheets = bool(sheets) or known is None
+        if known is None or self.shown != known.shown or not send_sheets:
+            event_id = "" if send_sheets else cursor
             frames += sse.frame(self.visible.json_bytes(), event="job_status", event_id=event_id)
-        if sheets:
-            data = JobSheetsData(job_id=self.state.job_id, sheets=sheets)
+        if send_sheets:
+            data = JobSheetsData(job_id=self.state.job_id, complete=known is None, sheets=sheets)
             frames += sse.frame(data.json_bytes(), event="job_sheets", event_id=cursor)
         return frames
 
@@ -168,6 +176,7 @@ class RosterView:
         if seen is None or self.cursor != seen.cursor:
             known = {} if seen is None else seen.jobs
             data = RosterData(
+                complete=seen is None,
                 jobs=tuple(job for job in self.jobs.values() if known.get(job.job_id) != job),
                 gone=tuple(job_id for job_id in known if job_id not in self.jobs),
             )
@@ -181,13 +190,15 @@ def newest_first(entry: RosterEntry) -> tuple[float, str]:
     return (-(entry.submitted_at or 0.0), entry.job_id)
 
 
-def source_frame(job_id: str | None, source: SourceName, *, live: bool) -> bytes:
-    """A `source` event. It bears no id: it says nothing of what a viewer has seen."""
+def source_frame(
+    job_id: str | None, source: SourceName, *, live: bool, event_id: str = ""
+) -> bytes:
+    """A `source` event. It bears an id only where it stands for a position that has no other."""
     data = SourceData(job_id=job_id, source=source, live=live)
-    return sse.frame(data.json_bytes(), event="source")
+    return sse.frame(data.json_bytes(), event="source", event_id=event_id)
 
 
 def error_frame(error: str, error_type: str) -> bytes:
-    """A `stream_error` event."""
+    """A `stream_error` event, behind a field that asks the client to take its time."""
     data = StreamErrorData(error=error, error_type=error_type)
-    return sse.frame(data.json_bytes(), event="stream_error")
+    return sse.retry(FAULT_RETRY_MS) + sse.frame(data.json_bytes(), event="stream_error")

@@ -156,7 +156,6 @@ class JobWatch:
 
     async def _reason_to_look(self) -> list[Hint]:
         """Waits until hints call for a look, and returns them; none when the clock does."""
-        loop = asyncio.get_running_loop()
         while True:
             delay_s = self._schedule.delay_s
             try:
@@ -171,7 +170,8 @@ class JobWatch:
             # All of them are asked: one that calls for no look may still bring the roster forward.
             if sum(map(self._calls_for_look, hints)):
                 return hints
-            if delay_s is not None and loop.time() >= self._looked_at + delay_s:
+            # So many hints that call for nothing must not keep the clock from being heard.
+            if delay_s is not None and self._elapsed_s() >= delay_s:
                 return []
 
     def _calls_for_look(self, hint: Hint) -> bool:
@@ -180,7 +180,14 @@ class JobWatch:
             return hint.source_changed or self._is_news(hint.entry)
         if not hint.announces_change:
             self._roster.bring_forward(BURST_S)
+            if hint.event == "observer.process_spawned" and self.view is not None:
+                # Between two sheets, that is what a dispatch looks like; nothing else tells of it.
+                self._schedule.expect(self.view.state, within_s=self._elapsed_s() + BURST_S)
         return hint.announces_change
+
+    def _elapsed_s(self) -> float:
+        """How long ago the last look was."""
+        return asyncio.get_running_loop().time() - self._looked_at
 
     def _is_news(self, entry: RosterEntry | None) -> bool:
         """Whether an entry of the roster says something that the newest view does not show yet."""

@@ -158,10 +158,10 @@ class Watches:
         self._say_events(live=False)
         self._roster.expire()
 
-    def events_frame(self) -> bytes:
+    def events_frame(self, event_id: str = "") -> bytes:
         """A `source` frame that says whether events come in."""
         source: SourceName = "conductor" if self._events_live else "none"
-        return source_frame(None, source, live=self._events_live)
+        return source_frame(None, source, live=self._events_live, event_id=event_id)
 
     def _say_events(self, *, live: bool) -> None:
         self._events_live = live

@@ -2,7 +2,7 @@
 
 import logging
 
-from marianne_stream.errors import JobNotFoundError, StateUnavailableError
+from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnavailableError
 from marianne_stream.models import JobState, Roster, RosterEntry
 from marianne_stream.state.source import StateSource
 
@@ -29,7 +29,7 @@ class AutoSource:
             roster = await self._first.roster()
         except StateUnavailableError as error:
             return await self._second_roster(error)
-        self._report("conductor", "the conductor answers again")
+        self._report("conductor", "the conductor answers again", logging.INFO)
         return roster
 
     async def job(self, job_id: str, entry: RosterEntry | None) -> JobState:
@@ -53,6 +53,9 @@ class AutoSource:
         except JobNotFoundError as gone:
             try:
                 return await self._second.job(job_id, entry)
+            except CorruptStateError:
+                # There is a row, whatever it says.
+                raise
             except StateUnavailableError:
                 raise gone from None
 
@@ -70,8 +73,8 @@ class AutoSource:
         self._report("registry", f"reading the registry, the conductor cannot be asked: {error}")
         return roster
 
-    def _report(self, source: str, message: str) -> None:
+    def _report(self, source: str, message: str, level: int = logging.WARNING) -> None:
         """Says where state comes from now, once for each change."""
         if source != self._reported:
-            logger.warning("%s", message)
+            logger.log(level, "%s", message)
         self._reported = source

@@ -16,7 +16,7 @@ NO_STORE = {"Cache-Control": "private, no-store"}
 RETRY_AFTER_S = 5
 
 # What may pass: a client does well to come back.
-PASSING_STATUSES = frozenset({429, 503})
+PASSING_STATUSES = frozenset({429, 500, 503})
 
 
 def json_answer(payload: Payload, *, status: int = 200) -> web.Response:
@@ -37,7 +37,8 @@ def error_answer(
     if status in PASSING_STATUSES:
         if accepts_event_stream(request):
             return come_back(detail)
-        headers = {**headers, "Retry-After": str(RETRY_AFTER_S)}
+        if status != web.HTTPInternalServerError.status_code:
+            headers = {**headers, "Retry-After": str(RETRY_AFTER_S)}
     answer = json_answer(ErrorData(detail=detail, code=code), status=status)
     answer.headers.update(headers)
     return answer

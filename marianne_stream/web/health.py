@@ -3,9 +3,11 @@
 from aiohttp import web
 
 from marianne_stream.errors import StateUnavailableError
-from marianne_stream.models import HealthData, ReadyData, Roster
-from marianne_stream.web.answers import RETRY_AFTER_S, json_answer
+from marianne_stream.models import HealthData, ReadyData
+from marianne_stream.web.answers import NO_STORE, RETRY_AFTER_S, json_answer
 from marianne_stream.web.keys import OPENAPI, WATCHES
+
+ON_DISK = "State comes from the registry on disk, and not from the conductor."
 
 
 async def health(_request: web.Request) -> web.Response:
@@ -22,16 +24,12 @@ async def ready(request: web.Request) -> web.Response:
         answer = json_answer(data, status=503)
         answer.headers["Retry-After"] = str(RETRY_AFTER_S)
         return answer
-    missing = ("The conductor is away; the state on disk is served.",) if falls_back(roster) else ()
+    missing = (ON_DISK,) if roster.source == "registry" else ()
     data = ReadyData(ready=True, source=roster.source, live=roster.live, missing=missing)
     return json_answer(data)
 
 
-def falls_back(roster: Roster) -> bool:
-    """Whether what is served is only what is left on disk."""
-    return roster.source == "registry"
-
-
 async def openapi(request: web.Request) -> web.Response:
     """`GET /openapi.json`: the API, described."""
-    return web.Response(body=request.app[OPENAPI], content_type="application/json")
+    document = request.app[OPENAPI]
+    return web.Response(body=document, content_type="application/json", headers=NO_STORE)

@@ -74,7 +74,7 @@ async def stream_events(
         wanted=wanted,
         limit=limit,
         cursor=cursor,
-        source=watches.events_frame(),
+        source=watches.events_frame,
     ) as feed:
         return await request.app[STREAMS].serve(request, feed)
 

@@ -38,7 +38,7 @@ def http_error(request: web.Request, error: web.HTTPException) -> web.Response:
     if isinstance(error, web.HTTPMethodNotAllowed):
         headers["Allow"] = error.headers["Allow"]
         code = "method_not_allowed"
-        detail = f"{request.method} is not allowed here, {headers['Allow']} is."
+        detail = f"{request.method} is not allowed here; allowed is: {headers['Allow']}."
     elif error.status == web.HTTPNotFound.status_code:
         code, detail = "not_found", "There is nothing at this address."
     return error_answer(request, status=error.status, code=code, detail=detail, headers=headers)

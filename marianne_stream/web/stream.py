@@ -21,9 +21,8 @@ from marianne_stream.wire import sse
 
 logger = logging.getLogger(__name__)
 
-# What a client waits before it connects again: by itself, after a fault, and while we are leaving.
+# What a client waits before it connects again: by itself, and while we are leaving.
 RETRY_MS = 2_000
-FAULT_RETRY_MS = 10_000
 LEAVING_RETRY_MS = (1_000, 5_000)
 
 IDLE_COMMENT_S = 15.0
@@ -127,15 +126,11 @@ class Streams:
         except ConnectionError:
             raise
         except MarianneStreamError as error:
-            await stream.send_frames(
-                sse.retry(FAULT_RETRY_MS) + error_frame(error.detail, error.code)
-            )
+            await stream.send_frames(error_frame(error.detail, error.code))
         except Exception:
             logger.exception("a stream failed")
             fault = MarianneStreamError()
-            await stream.send_frames(
-                sse.retry(FAULT_RETRY_MS) + error_frame(fault.detail, fault.code)
-            )
+            await stream.send_frames(error_frame(fault.detail, fault.code))
 
     async def _keep_alive(self, now: float) -> None:
         """Writes to what has been idle for long, unless it does not take what it is sent."""

@@ -7,10 +7,13 @@ import pytest
 from marianne_stream.fanout.timeline import Timeline
 from marianne_stream.feeds.events import EventFilter, past_frames
 from marianne_stream.models import MonitorEvent
+from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import TimelineCursor
 from marianne_stream.wire.sse import EventParser
 
-SOURCE = b"event: source\ndata: {}\n\n"
+
+def source(event_id: str) -> bytes:
+    return sse.frame(b"{}", event="source", event_id=event_id)
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def past(timeline: Timeline, cursor: str, *, job_ids: frozenset[str] = frozenset
         wanted=EventFilter(job_ids),
         limit=3,
         cursor=cursor,
-        source=SOURCE,
+        source=source,
     )
     events = EventParser().feed(b"".join(frames))
     return [
@@ -57,3 +60,12 @@ def test_how_much_of_a_part_is_missing_cannot_be_known(timeline: Timeline) -> No
 def test_a_cursor_that_is_kept_gives_all_that_came_since(timeline: Timeline) -> None:
     cursor = str(TimelineCursor(timeline.epoch, 12))
     assert past(timeline, cursor) == ["source", *(f"job.step{n}" for n in range(13, 21))]
+
+
+def test_one_who_was_cut_off_before_its_first_event_has_a_position(timeline: Timeline) -> None:
+    for limit, number in ((3, 17), (0, 20)):
+        first, *_ = past_frames(
+            timeline, wanted=EventFilter(), limit=limit, cursor="", source=source
+        )
+        event = next(iter(EventParser().feed(first)))
+        assert event.event_id == str(TimelineCursor(timeline.epoch, number))

@@ -73,3 +73,23 @@ def test_failed_looks_come_with_a_growing_delay_until_one_succeeds() -> None:
     schedule.saw(a_state("dispatched"), changed=False, interval_s=2.0, took_s=0.0)
     schedule.failed()
     assert schedule.delay_s == 1
+
+
+def test_a_process_that_was_spawned_between_two_sheets_calls_for_a_look() -> None:
+    schedule = LookSchedule()
+    between = a_state("completed", "pending")
+    schedule.saw(between, changed=True, interval_s=2.0, took_s=0.001)
+    schedule.expect(between, within_s=0.5)
+    assert schedule.delay_s == 0.5
+    schedule.expect(between, within_s=0.7)
+    assert schedule.delay_s == 0.5
+    schedule.expect(between, within_s=0.01)
+    assert schedule.delay_s == 0.05
+
+
+@pytest.mark.parametrize("sheets", [("dispatched", "pending"), ("completed",)])
+def test_a_process_that_was_spawned_at_another_time_says_nothing(sheets: tuple[str, ...]) -> None:
+    schedule = LookSchedule()
+    schedule.saw(a_state(*sheets), changed=True, interval_s=2.0, took_s=0.001)
+    schedule.expect(a_state(*sheets), within_s=0.5)
+    assert schedule.delay_s == 2.0

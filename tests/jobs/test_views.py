@@ -75,6 +75,13 @@ def test_a_sheet_that_changes_nothing_else_is_sent_alone() -> None:
     sheets = (*RUNNING.sheets[:2], Sheet(3, "ready"))
     after = view(replace(RUNNING, sheets=sheets))
     assert names(after.since(view())) == [("job_sheets", f"s-{after.cursor}")]
+    assert not data(after.since(view()), "job_sheets")["complete"]
+
+
+def test_other_sheets_than_before_are_sent_whole() -> None:
+    after = view(replace(RUNNING, sheets=RUNNING.sheets[:2], total_sheets=2))
+    sheets = data(after.since(view()), "job_sheets")
+    assert (sheets["complete"], len(sheets["sheets"])) == (True, 2)
 
 
 def test_a_new_time_alone_is_no_change() -> None:
@@ -123,8 +130,10 @@ def test_the_roster_is_sent_whole_first_and_then_as_changes() -> None:
     frames = first.since(None)
     assert names(frames) == [("source", ""), ("roster", f"r-{first.cursor}")]
     assert [job["job_id"] for job in data(frames, "roster")["jobs"]] == ["new", "old"]
+    assert data(frames, "roster")["complete"]
     changed = {"new": replace(new, status="paused")}
     second = RosterView(Roster(changed, source="conductor", live=True))
     change = data(second.since(first), "roster")
     assert [job["status"] for job in change["jobs"]] == ["paused"]
     assert change["gone"] == ["old"]
+    assert not change["complete"]

@@ -4,7 +4,12 @@ import logging
 
 import pytest
 
-from marianne_stream.errors import ConductorAwayError, JobNotFoundError, StateUnavailableError
+from marianne_stream.errors import (
+    ConductorAwayError,
+    CorruptStateError,
+    JobNotFoundError,
+    StateUnavailableError,
+)
 from marianne_stream.models import JobState, Roster, RosterEntry, SourceName
 from marianne_stream.state.auto import AutoSource
 
@@ -69,6 +74,14 @@ async def test_a_job_that_neither_knows_is_gone(auto: AutoSource, registry: Sour
         await auto.job("new", None)
     registry.away = StateUnavailableError("unreadable")
     with pytest.raises(JobNotFoundError):
+        await auto.job("new", None)
+
+
+async def test_a_job_whose_row_is_damaged_is_still_there(
+    auto: AutoSource, registry: Source
+) -> None:
+    registry.away = CorruptStateError("half a checkpoint")
+    with pytest.raises(CorruptStateError):
         await auto.job("new", None)
 
 

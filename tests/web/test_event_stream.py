@@ -95,6 +95,18 @@ async def test_one_who_resumes_misses_nothing_and_gets_nothing_twice(
     assert len({event.event_id for event in resumed.events[1:]}) == 79
 
 
+async def test_one_who_has_seen_no_event_yet_misses_none_while_it_is_cut_off(
+    subscribed: SimulatedConductor, watch: Watch
+) -> None:
+    subscribed.emit("a", "job.before")
+    async with watch("/api/events/stream", limit="0") as viewer:
+        await viewer.saw("source")
+    subscribed.emit("a", "job.meanwhile")
+    async with watch("/api/events/stream", last_event_id=viewer.last_event_id) as resumed:
+        await resumed.saw("job.meanwhile")
+    assert resumed.names == ["source", "job.meanwhile"]
+
+
 @pytest.mark.parametrize("cursor", ["nonsense", "t-0123456789abcdef-7", "s-" + "0" * 24])
 async def test_a_cursor_from_elsewhere_gives_a_gap_first_and_then_a_new_viewers_events(
     subscribed: SimulatedConductor, watch: Watch, cursor: str

@@ -188,6 +188,7 @@ async def test_an_unknown_address_and_a_wrong_method_have_the_one_form(
         assert response.status == 405
         assert (await response.json())["code"] == "method_not_allowed"
         assert response.headers["Allow"] == "GET,HEAD"
+        assert "allowed is: GET,HEAD" in (await response.json())["detail"]
     async with client.head("/api/jobs") as response:
         assert response.status == 200
     async with client.head("/api/events/stream") as response:

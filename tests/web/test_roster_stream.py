@@ -68,4 +68,6 @@ async def test_the_source_is_told_when_it_changes(
         await conductor.start()
         await until(lambda: viewer.data("source")[-1]["source"] == "conductor")
         assert not viewer.ended
+    # The registry knows no counts; that is no reason to take back what was known.
+    assert len(viewer.data("roster")) == 1
     assert viewer.data("source")[0] == {"job_id": None, "source": "conductor", "live": True}

@@ -77,6 +77,18 @@ async def test_an_announced_change_does_not_wait_for_the_poll_interval(
     assert progress(viewer)[-1] == ("completed", 1, None)
 
 
+async def test_a_dispatch_is_seen_when_its_process_is(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    async with watch("/api/jobs/a/stream", poll_interval="30.0") as viewer:
+        await viewer.saw("job_sheets")
+        await until(lambda: conductor.statistics.monitor_streams_open)
+        conductor.dispatch("a", 1)
+        conductor.emit("a", "observer.process_spawned", {"pid": 1, "name": "bash"})
+        await viewer.saw_status(current_sheet=1, limit_s=5)
+
+
 async def test_the_error_of_a_failed_sheet_is_the_jobs(
     conductor: SimulatedConductor, watch: Watch
 ) -> None:
@@ -249,9 +261,12 @@ async def test_a_job_without_a_checkpoint_has_a_status_and_no_sheets(
     async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
         first = await viewer.saw("job_status")
         assert (first["status"], first["completed_sheets"]) == ("queued", 0)
-        assert viewer.names == ["source", "job_status"]
+        assert viewer.names == ["source", "job_status", "job_sheets"]
+        assert viewer.data("job_sheets") == [{"job_id": "a", "complete": True, "sheets": []}]
         conductor.publish("a")
-        await viewer.saw("job_sheets")
+        sheets = await viewer.saw("job_sheets", 2)
+        assert sheets["complete"]
+        assert len(sheets["sheets"]) == 3
 
 
 async def test_an_unknown_status_is_passed_on_and_ends_nothing(
