@@ -1,0 +1,297 @@
+"""The reference says what the code does: all of it, and nothing that the code does not."""
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import fields
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+
+from marianne_stream.app import create_app
+from marianne_stream.cli import VERBS
+from marianne_stream.errors import MarianneStreamError
+from marianne_stream.models import GapReason, JobSummary, Payload, Sheet, TimelineEventData
+from marianne_stream.settings import ENVIRONMENT_PREFIX, Settings, allowed, option
+from marianne_stream.web.params import NumberParameter, Parameter
+from marianne_stream.web.routes import ROUTES, Route
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+REFERENCE = DOCS / "reference"
+PAGES = sorted(DOCS.rglob("*.md"))
+LINKED_PAGES = [*PAGES, ROOT / "README.md"]
+
+# Every event that has a name of its own, and what it holds.
+EVENTS: dict[str, type[Payload]] = {
+    name: model for route in ROUTES for name, model in (route.events or {}).items()
+}
+MODELS: dict[str, type[Payload]] = {**EVENTS, "The conductor's own events": TimelineEventData}
+
+FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
+LINK = re.compile(r"\[[^\]]*\]\(\s*([^)\s]+)\s*\)")
+
+
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def without_code(text: str) -> str:
+    """A page without its blocks of code, in which nothing is a heading or a link."""
+    return FENCE.sub("", text)
+
+
+def section(path: Path, title: str) -> str:
+    """What stands under a heading, down to the next one of its level or above."""
+    text = text_of(path)
+    found = re.search(rf"^(#+) {re.escape(title)}$", text, re.MULTILINE)
+    assert found, f"{path.name} has no heading {title!r}"
+    level = len(found[1])
+    rest = text[found.end() :]
+    end = re.search(rf"^#{{1,{level}}} ", FENCE.sub(blanked, rest), re.MULTILINE)
+    return rest[: end.start()] if end else rest
+
+
+def blanked(match: re.Match[str]) -> str:
+    """Blanks in the place of what matched, so that positions stay as they are."""
+    return " " * len(match[0])
+
+
+def tables(text: str) -> list[list[list[str]]]:
+    """The tables in a text, each as its rows without the head, each of those as its cells."""
+    found = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    return [[cells_of(line) for line in table.splitlines()[2:]] for table in found]
+
+
+def cells_of(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The rows of all tables in a text."""
+    return [cells for table in tables(text) for cells in table]
+
+
+def names_in(table: list[list[str]]) -> list[str]:
+    """What the first cells of a table name."""
+    return [cells[0].strip("`") for cells in table]
+
+
+def row(text: str, first: str) -> list[str]:
+    """The row whose first cell is the given one."""
+    found = [cells for cells in rows(text) if cells[0] == first]
+    assert len(found) == 1, f"{len(found)} rows begin with {first}, expected one"
+    return found[0]
+
+
+def slug(heading: str) -> str:
+    """The anchor that a heading has on GitHub."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def error_classes(root: type[MarianneStreamError]) -> Iterator[type[MarianneStreamError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from error_classes(child)
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_in_the_reference(name: str) -> None:
+    default = Settings.model_fields[name].default
+    written = {None: "none", True: "`true`", False: "`false`"}.get(default, f"`{default}`")
+    cells = row(text_of(REFERENCE / "settings.md"), f"`{name}`")
+    assert cells[1:4] == [f"`{option(name)}`", f"`{ENVIRONMENT_PREFIX}{name.upper()}`", written]
+    assert cells[4] == allowed(name)
+    assert cells[5]
+
+
+def test_the_reference_has_no_setting_that_is_none() -> None:
+    documented = re.findall(rf"`{ENVIRONMENT_PREFIX}(\w+)`", text_of(REFERENCE / "settings.md"))
+    assert {name.lower() for name in documented} == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_is_in_the_reference(verb: str) -> None:
+    verbs = rows(section(REFERENCE / "settings.md", "Verbs"))
+    assert any(cells[0].startswith(f"`{verb}`") for cells in verbs)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
+def test_every_address_is_in_the_route_table(route: Route) -> None:
+    table = text_of(REFERENCE / "http.md")
+    anchor = slug(f"GET {route.path}")
+    cells = row(table, f"[`{route.path}`](#{anchor})")
+    assert cells[2] == ("JSON" if route.events is None else "stream")
+
+
+def test_the_reference_has_no_address_that_is_not_served() -> None:
+    headings = re.findall(r"^## GET (\S+)$", text_of(REFERENCE / "http.md"), re.MULTILINE)
+    assert headings == [route.path for route in ROUTES]
+
+
+@pytest.mark.parametrize(
+    ("route", "parameter"),
+    [(route, parameter) for route in ROUTES for parameter in route.parameters],
+    ids=lambda value: value.path if isinstance(value, Route) else value.name,
+)
+def test_every_parameter_has_its_default_and_range(route: Route, parameter: Parameter) -> None:
+    _, default, range_, meaning = row(
+        section(REFERENCE / "http.md", f"GET {route.path}"), f"`{parameter.name}`"
+    )
+    assert meaning
+    if isinstance(parameter, NumberParameter):
+        kind = ", an integer" if parameter.whole else parameter.unit
+        assert default == str(parameter.default)
+        assert range_ == f"{parameter.low} to {parameter.high}{kind}"
+    else:
+        assert range_ == "text"
+        assert ("May be repeated." in meaning) == parameter.repeats
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
+def test_no_address_has_a_parameter_that_it_does_not_read(route: Route) -> None:
+    documented = rows(section(REFERENCE / "http.md", f"GET {route.path}"))
+    assert names_in(documented) == [parameter.name for parameter in route.parameters]
+
+
+@pytest.mark.parametrize(
+    "route", [route for route in ROUTES if route.errors], ids=lambda route: route.path
+)
+def test_every_address_names_the_errors_that_it_gives(route: Route) -> None:
+    text = section(REFERENCE / "http.md", f"GET {route.path}")
+    assert all(str(status) in text for status in route.errors)
+
+
+@pytest.mark.parametrize(
+    "route", [route for route in ROUTES if route.model], ids=lambda route: route.path
+)
+def test_the_example_of_an_answer_is_one_that_the_server_could_give(route: Route) -> None:
+    text = section(REFERENCE / "http.md", f"GET {route.path}")
+    example = re.search(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert example, "there is no example"
+    assert route.model is not None
+    answer = route.model.model_validate_json(example[1])
+    assert answer.model_dump(mode="json") == json.loads(example[1])
+
+
+@pytest.mark.parametrize(
+    "error",
+    sorted(set(error_classes(MarianneStreamError)), key=attrgetter("__name__")),
+    ids=lambda e: e.__name__,
+)
+def test_every_error_is_in_the_reference_with_its_status(error: type[MarianneStreamError]) -> None:
+    assert [str(error.status), f"`{error.code}`"] in documented_errors()
+
+
+def test_the_reference_has_no_error_that_is_never_given() -> None:
+    ours = [
+        [str(error.status), f"`{error.code}`"]
+        for error in sorted(error_classes(MarianneStreamError), key=attrgetter("__name__"))
+    ]
+    https_own = ["`not_found`", "`method_not_allowed`", "`http_error`"]
+    assert [
+        pair for pair in documented_errors() if pair not in ours and pair[1] not in https_own
+    ] == []
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/nothing"), ("POST", "/health")])
+async def test_the_errors_of_http_itself_are_in_the_reference(
+    method: str,
+    path: str,
+    aiohttp_client: Callable[[web.Application], Awaitable[TestClient[Any, web.Application]]],
+    tmp_path: Path,
+) -> None:
+    settings = Settings(socket=tmp_path / "none.sock", registry=tmp_path / "none.db")
+    client = await aiohttp_client(create_app(settings))
+    async with client.request(method, path) as response:
+        code = (await response.json())["code"]
+    assert [str(response.status), f"`{code}`"] in documented_errors()
+
+
+def documented_errors() -> list[list[str]]:
+    """The status and the code of each row."""
+    table = rows(section(REFERENCE / "http.md", "Errors"))
+    return [cells[:2] for cells in table if cells[1].startswith("`")]
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_every_event_is_in_the_table_with_its_streams(name: str) -> None:
+    cells = row(text_of(REFERENCE / "events.md"), f"[`{name}`](#{name})")
+    streams = ("/api/jobs/{job_id}/stream", "/api/roster/stream", "/api/events/stream")
+    events = {route.path: route.events or {} for route in ROUTES}
+    assert [cell == "yes" for cell in cells[1:4]] == [name in events[path] for path in streams]
+
+
+@pytest.mark.parametrize(
+    "route", [route for route in ROUTES if route.events], ids=lambda route: route.path
+)
+def test_every_stream_names_its_events(route: Route) -> None:
+    text = " ".join(section(REFERENCE / "http.md", f"GET {route.path}").split())
+    sentence = re.search(r"Events: (.*?)\. It ", text)
+    assert sentence, "no sentence names the events"
+    assert set(re.findall(r"`(\w+)`", sentence[1])) == set(route.events or {})
+    assert ("the conductor's own" in sentence[1]) == route.timeline
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_event_has_a_table_of_its_fields(name: str) -> None:
+    table = tables(section(REFERENCE / "events.md", name))[0]
+    assert names_in(table) == list(MODELS[name].model_fields)
+
+
+def test_a_sheet_has_a_table_of_its_fields() -> None:
+    table = tables(section(REFERENCE / "events.md", "job_sheets"))[1]
+    assert names_in(table) == [field.name for field in fields(Sheet)]
+
+
+def test_an_entry_of_the_roster_has_a_table_of_its_fields() -> None:
+    table = tables(section(REFERENCE / "events.md", "roster"))[1]
+    assert names_in(table) == list(JobSummary.model_fields)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_example_of_an_event_is_one_that_the_server_could_send(name: str) -> None:
+    text = section(REFERENCE / "events.md", name)
+    example = re.search(r"^event: (\S+)\ndata: (.+)$", text, re.MULTILINE)
+    assert example, "there is no example"
+    assert example[1] == name or name not in EVENTS
+    data = MODELS[name].model_validate_json(example[2])
+    assert data.model_dump(mode="json") == json.loads(example[2])
+
+
+def test_every_reason_of_a_gap_is_in_the_reference() -> None:
+    table = tables(section(REFERENCE / "events.md", "gap"))[1]
+    assert set(names_in(table)) == set(get_args(GapReason))
+
+
+@pytest.mark.parametrize("page", LINKED_PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_to_something_in_the_repository(page: Path) -> None:
+    for target in LINK.findall(without_code(text_of(page))):
+        if re.match(r"https?:", target) and page not in PAGES:
+            continue
+        name, _, anchor = target.partition("#")
+        path = (page.parent / name).resolve() if name else page
+        assert path.is_relative_to(ROOT), f"{target} leads out of the repository"
+        assert path.is_file(), f"{target} leads nowhere"
+        if anchor:
+            headings = HEADING.findall(without_code(text_of(path)))
+            assert anchor in {slug(heading) for _, heading in headings}, f"{target} has no heading"
+
+
+def test_every_page_can_be_found_from_the_index() -> None:
+    index = DOCS / "index.md"
+    targets = {
+        (DOCS / target.partition("#")[0]).resolve() for target in LINK.findall(text_of(index))
+    }
+    assert set(PAGES) - targets == {index}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
+def test_no_page_names_a_folder_of_the_machine_that_it_was_written_on(page: Path) -> None:
+    folders = re.findall(r"(?<![\w.~}])/(?:work|home|root|opt|srv|tmp)/[\w./-]*", text_of(page))
+    assert set(folders) <= {"/tmp/marianne.sock"}
