@@ -7,6 +7,7 @@
     ├── StateUnavailableError           503 state_unavailable
     │   ├── ConductorUnavailableError   503 conductor_unavailable
     │   │   ├── ConductorAwayError      503 conductor_away
+    │   │   ├── ConductorLostError      503 conductor_lost
     │   │   ├── ConductorTimeoutError   503 conductor_timeout
     │   │   ├── ConductorRefusedError   503 conductor_refused
     │   │   └── ConductorProtocolError  503 conductor_protocol
@@ -82,10 +83,17 @@ class ConductorUnavailableError(StateUnavailableError):
 
 
 class ConductorAwayError(ConductorUnavailableError):
-    """Nobody listens at the socket, or the connection was lost."""
+    """Nobody listens at the socket, or the conductor says that it is about to leave."""
 
     code = "conductor_away"
     public = "The conductor is away."
+
+
+class ConductorLostError(ConductorUnavailableError):
+    """The connection ended before the answer was there."""
+
+    code = "conductor_lost"
+    public = "The connection to the conductor was lost."
 
 
 class ConductorTimeoutError(ConductorUnavailableError):

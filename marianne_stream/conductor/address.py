@@ -4,11 +4,12 @@ It must not know what is said on the connection.
 """
 
 import asyncio
+import errno
 import socket
 import stat
 from pathlib import Path
 
-from marianne_stream.errors import ConductorAwayError
+from marianne_stream.errors import ConductorAwayError, ConductorUnavailableError
 
 # Connecting to a Unix socket takes microseconds, unless nobody accepts and the backlog is full.
 CONNECT_LIMIT_S = 2.0
@@ -18,9 +19,13 @@ async def connect(path: Path) -> socket.socket:
     """A connected, non-blocking socket. Cancelling is safe.
 
     Raises:
-        ConductorAwayError: nobody listens there, or we may not connect.
+        ConductorAwayError: nobody listens there.
+        ConductorUnavailableError: we may not, it is too busy, or we have no descriptor left.
     """
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConductorUnavailableError(f"cannot make a socket: {error.strerror}") from error
     sock.settimeout(0)
     try:
         async with asyncio.timeout(CONNECT_LIMIT_S):
@@ -29,10 +34,15 @@ async def connect(path: Path) -> socket.socket:
         sock.getpeername()
     except TimeoutError as error:
         sock.close()
-        raise ConductorAwayError(f"{path} did not accept within {CONNECT_LIMIT_S:g} s") from error
-    except OSError as error:
+        raise ConductorUnavailableError(
+            f"{path} did not accept within {CONNECT_LIMIT_S:g} s"
+        ) from error
+    except (FileNotFoundError, ConnectionRefusedError) as error:
         sock.close()
         raise ConductorAwayError(reason(path, error)) from error
+    except OSError as error:
+        sock.close()
+        raise ConductorUnavailableError(reason(path, error)) from error
     except BaseException:
         sock.close()
         raise
@@ -43,6 +53,8 @@ def reason(path: Path, error: OSError) -> str:
     """Why a connection could not be made, in one sentence for the log."""
     if isinstance(error, FileNotFoundError):
         return f"there is no socket at {path}"
+    if error.errno == errno.ENOTCONN:
+        return f"{path} has no room for another connection now"
     if isinstance(error, PermissionError):
         return f"no permission to connect to {path}: the conductor's user or group may"
     if isinstance(error, ConnectionRefusedError):

@@ -58,7 +58,6 @@ class ConductorGuest:
         )
         self._monitor = Monitor(path)
         self._health_interval_s = health_interval_s
-        self._left = False
         # Whether the last thing heard of the conductor is that it is not there.
         self._away = False
 
@@ -81,8 +80,7 @@ class ConductorGuest:
                 group.create_task(self._monitor.run(listener), name="conductor-monitor")
                 group.create_task(self._keep_manners(), name="conductor-manners")
         finally:
-            self._left = True
-            await self._requests.close()
+            await self._requests.leave()
 
     async def call(
         self,
@@ -93,16 +91,12 @@ class ConductorGuest:
         keeps_open: bool = True,
     ) -> T:
         """Asks the conductor something; as `RequestConnection.call`."""
-        if self._left:
-            raise ConductorAwayError("this process is leaving")
         try:
             result = await self._requests.call(method, params, kind, keeps_open=keeps_open)
         except ConductorAwayError:
-            if not self._requests.is_open:
-                # Nobody listens. A conductor that stops closes that first, and then waits for us to
-                # leave.
-                self._away = True
-                await self._leave()
+            # Nobody listens. A conductor that stops closes that first, and then waits for us.
+            self._away = True
+            await self._leave()
             raise
         except ConductorRefusedError as error:
             if error.number == jsonrpc.SHUTTING_DOWN:
@@ -125,8 +119,10 @@ class ConductorGuest:
             await asyncio.sleep(self._health_interval_s)
             if not (self._monitor.is_open or self._requests.is_open):
                 continue
+            # A subscription is reason enough to keep the connection that watches over it.
+            subscribed = self._monitor.subscribed
             try:
-                health = await self.call("daemon.health", None, Health, keeps_open=False)
+                health = await self.call("daemon.health", None, Health, keeps_open=subscribed)
             except ConductorUnavailableError as error:
                 logger.debug("daemon.health: %s", error)
                 continue

@@ -16,6 +16,7 @@ from marianne_stream.conductor.address import connect
 from marianne_stream.conductor.readers import socket_reader
 from marianne_stream.errors import (
     ConductorAwayError,
+    ConductorLostError,
     ConductorProtocolError,
     ConductorRefusedError,
     ConductorTimeoutError,
@@ -71,6 +72,7 @@ class Monitor:
         self._path = path
         self._session: _Session | None = None
         self._retry_now = asyncio.Event()
+        self._subscribed_at = float("inf")
         self.subscribed = False
 
     @property
@@ -88,7 +90,7 @@ class Monitor:
         reported = ""
         while True:
             self._retry_now.clear()
-            began = asyncio.get_running_loop().time()
+            self._subscribed_at = float("inf")
             try:
                 await self._subscription(listener)
             except ConductorUnavailableError as error:
@@ -96,8 +98,9 @@ class Monitor:
                 if str(error) != reported:
                     logger.warning("no monitor events: %s", error)
                 reported = str(error)
-            if asyncio.get_running_loop().time() - began > GOOD_SESSION_S:
+            if asyncio.get_running_loop().time() - self._subscribed_at > GOOD_SESSION_S:
                 waits = delays()
+                reported = ""
             if await self._pause(next(waits)):
                 waits = delays()
 
@@ -120,11 +123,12 @@ class Monitor:
 
     async def _subscription(self, listener: MonitorListener) -> None:
         """One subscription, from connecting to its end, which is always an error."""
-        self._session = _Session(await connect(self._path))
+        self._session = await open_session(self._path)
         try:
             await self._session.subscribe()
             logger.info("subscribed to the conductor's monitor")
             self.subscribed = True
+            self._subscribed_at = asyncio.get_running_loop().time()
             listener.on_subscribed()
             async for event in self._session.events():
                 listener.on_event(event)
@@ -184,17 +188,31 @@ class _Session:
             loop = asyncio.get_running_loop()
             await loop.sock_sendall(self._sock, jsonrpc.request(number, method))
         except OSError as error:
-            raise ConductorAwayError(f"the conductor hung up: {error}") from error
+            raise ConductorLostError(f"the conductor hung up: {error}") from error
 
     async def _read(self) -> None:
         """Waits for bytes, and keeps the lines that they complete."""
         data = await self._reader.read()
         if not data:
-            raise ConductorAwayError("the monitor stream has ended")
+            raise ConductorLostError("the monitor stream has ended")
         try:
             self._lines += self._splitter.feed(data)
         except LineTooLongError as error:
             raise ConductorProtocolError(f"on the monitor stream {error}") from error
+
+
+async def open_session(path: Path) -> _Session:
+    """A connection that can carry a subscription.
+
+    Raises:
+        ConductorUnavailableError: none can be made.
+    """
+    sock = await connect(path)
+    try:
+        return _Session(sock)
+    except OSError as error:
+        sock.close()
+        raise ConductorUnavailableError(f"cannot watch a socket: {error.strerror}") from error
 
 
 def event_of(line: bytes) -> MonitorEvent | None:

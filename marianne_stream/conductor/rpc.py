@@ -16,6 +16,7 @@ from marianne_stream.conductor.address import connect
 from marianne_stream.errors import (
     AnswerTooLargeError,
     ConductorAwayError,
+    ConductorLostError,
     ConductorProtocolError,
     ConductorRefusedError,
     ConductorTimeoutError,
@@ -68,12 +69,13 @@ class RequestConnection:
         self._numbers = itertools.count(1)
         self._turn = asyncio.Lock()
         self._link: _Link | None = None
+        self._left = False
         self._idle_timer: asyncio.TimerHandle | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether a place at the conductor is taken."""
-        return self._link is not None
+        return self._link is not None and self._link.lost is None
 
     async def call(
         self,
@@ -92,7 +94,9 @@ class RequestConnection:
             keeps_open: whether the call counts against the idle limit.
 
         Raises:
-            ConductorAwayError: nobody listens, or the connection was lost on the way.
+            ConductorAwayError: nobody listens, or `leave` was called.
+            ConductorLostError: the connection was lost on the way.
+            ConductorUnavailableError: no connection can be made.
             ConductorTimeoutError: no answer within the limit, or an earlier one is still owed.
             ConductorRefusedError: the answer is an error.
             ConductorProtocolError: the answer cannot be read.
@@ -114,11 +118,13 @@ class RequestConnection:
         await let_others_run(len(memoryview(raw)))
         return result
 
-    async def close(self) -> None:
-        """Gives the place back.
+    async def leave(self) -> None:
+        """Gives the place back for good: calls in progress and later ones fail."""
+        self._left = True
+        await self.close()
 
-        A call in progress fails with ConductorAwayError; a later one connects again.
-        """
+    async def close(self) -> None:
+        """Gives the place back. A call in progress fails; a later one connects again."""
         if self._idle_timer is not None:
             self._idle_timer.cancel()
             self._idle_timer = None
@@ -128,6 +134,7 @@ class RequestConnection:
 
     async def _linked(self) -> "_Link":
         """The open link, or a new one where there is none or it was lost."""
+        self._check_left()
         link = self._link
         if link is not None and link.overdue_s > OVERDUE_LIMIT_S:
             await self.close()
@@ -137,9 +144,19 @@ class RequestConnection:
         if self._link is not None:
             await self.close()
         sock = await connect(self._path)
-        reader, writer = await asyncio.open_unix_connection(sock=sock, limit=self._message_limit)
-        self._link = _Link(reader, writer)
+        try:
+            self._check_left()
+            streams = await asyncio.open_unix_connection(sock=sock, limit=self._message_limit)
+        except BaseException:
+            sock.close()
+            raise
+        self._link = _Link(*streams)
         return self._link
+
+    def _check_left(self) -> None:
+        """Raises ConductorAwayError where the place was given back for good."""
+        if self._left:
+            raise ConductorAwayError("this process is leaving")
 
     def _watch_idleness(self) -> None:
         """Closes the connection after the idle limit, counted from now."""
@@ -150,6 +167,10 @@ class RequestConnection:
 
     def _on_idle(self) -> None:
         self._idle_timer = None
+        if self._turn.locked():
+            # Somebody is asking: that is not idle.
+            self._watch_idleness()
+            return
         link, self._link = self._link, None
         if link is not None:
             link.abort()
@@ -200,7 +221,7 @@ class _Link:
                 f"the conductor did not answer {method} within {limit_s:g} s"
             ) from error
         except ConnectionError as error:
-            raise self.lost or ConductorAwayError("the conductor closed the connection") from error
+            raise self.lost or ConductorLostError("the conductor closed the connection") from error
         finally:
             del self._pending[number]
 
@@ -213,14 +234,17 @@ class _Link:
                 self._on_line(line)
         except asyncio.IncompleteReadError as error:
             half = " in the middle of an answer" if error.partial else ""
-            self._lose(ConductorAwayError(f"the conductor closed the connection{half}"))
+            self._lose(ConductorLostError(f"the conductor closed the connection{half}"))
         except asyncio.LimitOverrunError:
             self._lose(
                 AnswerTooLargeError("the conductor's answer is larger than its protocol allows")
             )
         except OSError as error:
-            self._lose(ConductorAwayError(f"the connection to the conductor was lost: {error}"))
+            self._lose(ConductorLostError(f"the connection to the conductor was lost: {error}"))
         finally:
+            # Whatever ended this task: a link that nobody reads must not look alive.
+            if self.lost is None:
+                self._lose(ConductorProtocolError("the conductor's answers cannot be read on"))
             self._writer.close()
 
     def _on_line(self, line: bytes) -> None:
@@ -259,12 +283,12 @@ class _Link:
 
     def abort(self) -> None:
         """Closes at once; the reading task ends by itself."""
-        self._lose(ConductorAwayError("the connection to the conductor was closed"))
+        self._lose(ConductorLostError("the connection to the conductor was closed"))
         self._task.cancel()
         self._writer.close()
 
     async def close(self) -> None:
-        """Closes, and returns when the socket is closed."""
+        """Closes, and returns when nobody reads any more."""
         self.abort()
         await asyncio.wait([self._task])
 

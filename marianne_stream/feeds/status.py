@@ -25,8 +25,9 @@ class StatusFeed:
         seen = StatusCursor.parse(cursor)
         view = watching.view
         self._resumes = seen is not None and seen.state == view.cursor
+        # The same state, of the same run, was the end before: it need not be found out again.
         self.nothing_new = (
-            seen is not None and self._resumes and seen.kind == "f" and view.end == "finished"
+            seen is not None and self._resumes and seen.kind == "f" and view.state.terminal
         )
 
     async def frames(self) -> AsyncIterator[bytes]:

@@ -10,11 +10,10 @@ from marianne_stream.models import JobState
 # The longest delay between two looks that nothing asked for.
 CAP_S = 30.0
 
-# A running job with sheets to do and none at work is looked at on every tick, for so many ticks.
-EAGER_LOOKS = 10
-
-# Nothing asked for such a look, so it may cost the conductor a fiftieth of its time at most.
-REST_FACTOR = 50.0
+# A running job with sheets to do and none at work is looked at on every tick for so long, and so
+# many times: a dispatch was seen to come two seconds after a completion.
+EAGER_S = 5.0
+EAGER_LOOKS = 3
 
 # The first delay while roster and checkpoint disagree, and after a look that failed.
 FIRST_RETRY_S = 0.1
@@ -35,27 +34,27 @@ class LookSchedule:
     def __init__(self) -> None:
         self._quiet = 0
         self._failures = 0
-        self._least_s = 0.0
         self.delay_s: float | None = None
 
-    def saw(self, state: JobState, *, changed: bool, interval_s: float, took_s: float) -> None:
+    def saw(self, state: JobState, *, changed: bool, interval_s: float) -> None:
         """A look has shown a state.
 
         Args:
             state: what was seen.
             changed: whether a viewer sees a difference.
             interval_s: the shortest poll interval that a viewer of the job asked for.
-            took_s: what the look took.
         """
         self._failures = 0
         self._quiet = 0 if changed else self._quiet + 1
         if not state.settled and state.terminal:
-            self.delay_s = min(CAP_S, FIRST_RETRY_S * 2 ** min(self._quiet, 10))
-        elif state.status == "running" and state.live:
-            self._least_s = REST_FACTOR * took_s
-            self.delay_s = max(self._running_delay_s(state, interval_s), self._least_s)
-        else:
+            self.delay_s = growing(FIRST_RETRY_S, self._quiet)
+        elif state.status != "running":
             self.delay_s = None
+        elif not state.live:
+            # On disk nothing tells of a change, and looking disturbs nobody.
+            self.delay_s = interval_s
+        else:
+            self.delay_s = self._running_delay_s(state, interval_s)
 
     def expect(self, state: JobState, *, within_s: float) -> None:
         """Something suggests that the next sheet has been dispatched.
@@ -65,11 +64,11 @@ class LookSchedule:
             within_s: when to look, in seconds after the last look.
         """
         if self.delay_s is not None and between_sheets(state):
-            self.delay_s = min(self.delay_s, max(within_s, self._least_s))
+            self.delay_s = min(self.delay_s, within_s)
 
     def failed(self) -> None:
         """A look has shown nothing: the state cannot be read."""
-        self.delay_s = min(CAP_S, FIRST_FAILURE_S * 2 ** min(self._failures, 10))
+        self.delay_s = growing(FIRST_FAILURE_S, self._failures)
         self._failures += 1
 
     def missed(self) -> None:
@@ -77,9 +76,13 @@ class LookSchedule:
         self.delay_s = CONFIRM_S
 
     def _running_delay_s(self, state: JobState, interval_s: float) -> float:
-        if between_sheets(state) and self._quiet < EAGER_LOOKS:
-            return interval_s
-        return min(CAP_S, interval_s * 2.0 ** min(self._quiet, 10))
+        eager_looks = max(EAGER_LOOKS, EAGER_S / interval_s) if between_sheets(state) else 0
+        return growing(interval_s, max(0, self._quiet - int(eager_looks)))
+
+
+def growing(first_s: float, times: int) -> float:
+    """A delay that has doubled so many times, up to the cap."""
+    return min(CAP_S, first_s * 2.0 ** min(times, 10))
 
 
 def between_sheets(state: JobState) -> bool:

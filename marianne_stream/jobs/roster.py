@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from marianne_stream.errors import StateUnavailableError
-from marianne_stream.jobs.pace import Pace
 from marianne_stream.models import Roster, RosterEntry
 from marianne_stream.state.source import StateSource
 
@@ -39,9 +38,10 @@ class RosterTimer:
     def __init__(self, source: StateSource, *, on_roster: RosterListener) -> None:
         self._source = source
         self._on_roster = on_roster
-        self._pace = Pace()
         self._intervals: Counter[float] = Counter()
         self._waiters: list[asyncio.Future[Roster]] = []
+        # Those who wait for the answer to the question under way; None while there is none.
+        self._asking: list[asyncio.Future[Roster]] | None = None
         self._wake = asyncio.Event()
         self._asked_at = float("-inf")
         # When the newest roster was asked for, and since when an older one is not good enough.
@@ -91,19 +91,31 @@ class RosterTimer:
         if self.newest is not None and self.newest.source != "none" and self._newest_at >= oldest:
             return self.newest
         waiter: asyncio.Future[Roster] = loop.create_future()
-        self._waiters.append(waiter)
-        self._wake.set()
+        if self._asking is not None and self._asked_at >= oldest:
+            self._asking.append(waiter)
+        else:
+            self._waiters.append(waiter)
+            self._wake.set()
         try:
             return await waiter
         finally:
+            # One who gave up wants no roster any more.
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
 
+    @property
+    def newest_at(self) -> float:
+        """When the newest answer was asked for, by the loop's clock."""
+        return self._newest_at
+
     async def run(self) -> None:
-        """Asks when it is time, until cancelled."""
-        while True:
-            await self._until_due()
-            await self._ask()
+        """Asks when it is time, until cancelled; nobody is left waiting then."""
+        try:
+            while True:
+                await self._until_due()
+                await self._ask()
+        finally:
+            fail(self._waiters, StateUnavailableError("the roster is asked for no more"))
 
     async def _until_due(self) -> None:
         while (delay_s := self._delay_s()) > 0:
@@ -117,32 +129,32 @@ class RosterTimer:
     def _delay_s(self) -> float:
         """How long until the next roster is due; infinite while nobody wants one."""
         if self._waiters:
-            return self._pace.rest_s
+            return 0.0
         if not self._intervals:
             return float("inf")
         due_at = min(self._forward_at, self._asked_at + min(self._intervals))
-        now = asyncio.get_running_loop().time()
-        return max(due_at - now, self._pace.rest_s if due_at <= now else 0.0)
+        return due_at - asyncio.get_running_loop().time()
 
     async def _ask(self) -> None:
         self._forward_at = float("inf")
-        waiters: list[asyncio.Future[Roster]] = []
+        self._asked_at = asyncio.get_running_loop().time()
+        asking = self._asking = self._waiters
+        self._waiters = []
         try:
-            async with self._pace.turn():
-                waiters, self._waiters = self._waiters, waiters
-                self._asked_at = asyncio.get_running_loop().time()
-                roster = await self._source.roster()
+            roster = self._answer(await self._source.roster())
         except StateUnavailableError as error:
             known = self.newest.entries if self.newest is not None else {}
             self._answer(Roster(known, source="none", live=False))
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_exception(error)
+            fail(asking, error)
+        except BaseException:
+            fail(asking, StateUnavailableError("the roster is asked for no more"))
+            raise
         else:
-            newest = self._answer(roster)
-            for waiter in waiters:
+            for waiter in asking:
                 if not waiter.done():
-                    waiter.set_result(newest)
+                    waiter.set_result(roster)
+        finally:
+            self._asking = None
 
     def _answer(self, roster: Roster) -> Roster:
         if self.newest is not None:
@@ -151,6 +163,13 @@ class RosterTimer:
         self._newest_at = self._asked_at
         self._on_roster(roster)
         return roster
+
+
+def fail(waiters: list["asyncio.Future[Roster]"], error: StateUnavailableError) -> None:
+    """Tells those who still wait that there is nothing to wait for."""
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_exception(error)
 
 
 def with_known_counts(roster: Roster, known: Roster) -> Roster:

@@ -14,8 +14,8 @@ from marianne_stream.errors import JobNotFoundError, MarianneStreamError, StateU
 from marianne_stream.fanout.mailboxes import LatestMailbox
 from marianne_stream.fanout.topic import Topic
 from marianne_stream.jobs.looks import LookSchedule
-from marianne_stream.jobs.pace import Pace
-from marianne_stream.jobs.roster import RosterTimer
+from marianne_stream.jobs.roster import RosterTimer, close
+from marianne_stream.jobs.turns import Turns
 from marianne_stream.jobs.views import End, JobView
 from marianne_stream.models import JobState, MonitorEvent, RosterEntry
 from marianne_stream.state.checkpoint import epoch_s
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 # The observer's events come in bursts, within some milliseconds: one roster serves the whole burst.
 BURST_S = 0.025
 
-# A hint is as good as the ones before it, so a full queue loses nothing.
+# So many hints of a kind say what one more would say.
 QUEUED_HINTS = 1000
 
 # Roster and checkpoint that disagree for so long, unchanged, will not agree any more: the roster is
@@ -55,7 +55,7 @@ class JobWatch:
         job_id: the job.
         source: who is asked for its state.
         roster: the timer that knows its entry.
-        pace: the turns that all watches share.
+        turns: what all watches share: one looks at a time.
 
     Attributes:
         topic: where views are published.
@@ -63,15 +63,17 @@ class JobWatch:
     """
 
     def __init__(
-        self, job_id: str, *, source: StateSource, roster: RosterTimer, pace: Pace
+        self, job_id: str, *, source: StateSource, roster: RosterTimer, turns: Turns
     ) -> None:
         self.job_id = job_id
         self.topic: Topic[JobView] = Topic()
         self.view: JobView | None = None
         self._source = source
         self._roster = roster
-        self._pace = pace
-        self._hints: asyncio.Queue[Hint] = asyncio.Queue(QUEUED_HINTS)
+        self._turns = turns
+        self._hints: asyncio.Queue[Hint] = asyncio.Queue()
+        # Set when the hints of this moment have been heard, and the look had that they call for.
+        self._heard = asyncio.Event()
         self._schedule = LookSchedule()
         self._intervals: Counter[float] = Counter()
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -110,69 +112,103 @@ class JobWatch:
             raise JobNotFoundError(self.job_id)
         return self.view
 
+    async def current(self) -> JobView:
+        """The newest view, after a look if the roster says that it is out of date.
+
+        Raises: as `opened` does. Cancelling is safe.
+        """
+        await self.opened()
+        await self._roster.fresh(FIRST_ROSTER_AGE_S)
+        entry = self._roster.entry(self.job_id)
+        if self._is_news(entry):
+            heard = self._heard
+            self.hint(RosterMark(entry, source_changed=False))
+            await heard.wait()
+        return await self.opened()
+
     def hint(self, hint: Hint) -> None:
         """Something may have changed."""
-        if not self._hints.full():
+        # A full queue holds reason enough to ask for the roster; a fuller one, to look.
+        calls_for_look = isinstance(hint, RosterMark) or hint.announces_change
+        if self._hints.qsize() < (2 * QUEUED_HINTS if calls_for_look else QUEUED_HINTS):
             self._hints.put_nowait(hint)
 
     async def run(self) -> None:
         """Looks, publishes what is new, and looks again when there is reason to.
 
         Returns when the job is gone, or when the first look failed: `opened` raises what that
-        raised.
+        raised. However it ends, nobody is left waiting.
         """
         try:
-            await self._roster.fresh(FIRST_ROSTER_AGE_S)
-            # What was hinted until now, the first look shows.
-            self._hints = asyncio.Queue(QUEUED_HINTS)
-            await self._look()
+            await self._first_look()
+            while self.view is None or self.view.end != "deleted":
+                await self._look_again(await self._reason_to_look())
         except MarianneStreamError as error:
             self._fail_opening(error)
-            return
-        self._opened.set_result(None)
-        while self.view is None or self.view.end != "deleted":
-            hints = await self._reason_to_look()
-            try:
-                if any(isinstance(hint, MonitorEvent) and hint.of_whole_job for hint in hints):
-                    # The roster is right about the status, so it is asked before the rest.
-                    await self._roster.fresh()
-                await self._look()
-            except JobNotFoundError:
-                self._miss()
-            except StateUnavailableError as error:
-                self._lose_sight(error)
+        except asyncio.CancelledError:
+            self._fail_opening(StateUnavailableError("the job is watched no more"))
+            raise
+        finally:
+            self._heard.set()
 
     def fault(self, error: BaseException) -> None:
         """The task has failed: whoever watches is told, and nobody is left waiting."""
-        if not self._opened.done():
-            self._fail_opening(MarianneStreamError(f"watching {self.job_id!r} failed: {error!r}"))
-        elif self.view is not None:
+        self._fail_opening(MarianneStreamError(f"watching {self.job_id!r} failed: {error!r}"))
+        if self.view is not None:
             self._publish(self.view.state, end="fault")
 
     def _fail_opening(self, error: MarianneStreamError) -> None:
-        self._opened.set_exception(error)
-        # Nobody may be left to hear of it.
-        self._opened.exception()
+        if not self._opened.done():
+            self._opened.set_exception(error)
+            # Nobody may be left to hear of it.
+            self._opened.exception()
+
+    async def _first_look(self) -> None:
+        """Reads the state for those who wait for it; raises what that raises."""
+        began = asyncio.get_running_loop().time()
+        await self._roster.fresh(FIRST_ROSTER_AGE_S)
+        # What was hinted until now, the first look shows.
+        self._hints = asyncio.Queue()
+        await self._look(began, asked=True)
+        self._opened.set_result(None)
+
+    async def _look_again(self, hints: list[Hint]) -> None:
+        """Reads the state because of these hints, or of the clock where there are none."""
+        began = asyncio.get_running_loop().time()
+        heard, self._heard = self._heard, asyncio.Event()
+        try:
+            if any(isinstance(hint, MonitorEvent) and hint.of_whole_job for hint in hints):
+                # The roster is right about the status, so it is asked before the rest.
+                await self._roster.fresh()
+            await self._look(began, asked=bool(hints))
+        except JobNotFoundError:
+            self._miss()
+        except StateUnavailableError as error:
+            self._lose_sight(error)
+        finally:
+            heard.set()
 
     async def _reason_to_look(self) -> list[Hint]:
         """Waits until hints call for a look, and returns them; none when the clock does."""
         while True:
             delay_s = self._schedule.delay_s
+            due_at = None if delay_s is None else self._looked_at + delay_s
             try:
-                async with asyncio.timeout_at(
-                    self._looked_at + delay_s if delay_s is not None else None
-                ):
+                async with asyncio.timeout_at(due_at):
                     hints = [await self._hints.get()]
             except TimeoutError:
-                return []
+                if (wait_s := self._turns.unasked_delay_s) <= 0:
+                    return []
+                # Those whom somebody asked go first.
+                self._schedule.delay_s = self._elapsed_s() + wait_s
+                continue
             while not self._hints.empty():
                 hints.append(self._hints.get_nowait())
             # All of them are asked: one that calls for no look may still bring the roster forward.
             if sum(map(self._calls_for_look, hints)):
                 return hints
-            # So many hints that call for nothing must not keep the clock from being heard.
-            if delay_s is not None and self._elapsed_s() >= delay_s:
-                return []
+            self._heard.set()
+            self._heard = asyncio.Event()
 
     def _calls_for_look(self, hint: Hint) -> bool:
         """Whether a hint calls for a look; one that says less brings the roster forward."""
@@ -199,47 +235,62 @@ class JobWatch:
         seen = (shown.status, self._entry.submitted_at, self._entry.started_at)
         return (entry.status, entry.submitted_at, entry.started_at) != seen
 
-    async def _look(self) -> None:
+    async def _look(self, began: float, *, asked: bool) -> None:
         """Reads the state, and publishes what is new.
+
+        Args:
+            began: since when, by the loop's clock, the roster must have been asked to be believed
+                that the job is over.
+            asked: whether a hint or a viewer asked for the look.
 
         Raises:
             JobNotFoundError: there is no such job.
             StateUnavailableError: nobody could be asked.
         """
-        async with self._pace.turn():
-            self._entry = self._roster.entry(self.job_id)
-            state = await self._source.job(self.job_id, self._entry)
-        took_s = self._pace.last_s
-        if not state.settled:
+        state = await self._read(asked=asked)
+        if not state.settled or (state.final and self._roster.newest_at < began):
             state = await self._with_fresh_entry(state)
         self._missing = False
         self._looked_at = asyncio.get_running_loop().time()
         state = self._believed(self._never_older(state))
         changed = self._publish(state, end="finished" if state.final else "")
         interval_s = min(self._intervals, default=FIRST_ROSTER_AGE_S)
-        self._schedule.saw(state, changed=changed, interval_s=interval_s, took_s=took_s)
+        self._schedule.saw(state, changed=changed, interval_s=interval_s)
+
+    async def _read(self, *, asked: bool) -> JobState:
+        async with self._turns.turn(asked=asked):
+            self._entry = self._roster.entry(self.job_id)
+            return await self._source.job(self.job_id, self._entry)
 
     async def _with_fresh_entry(self, state: JobState) -> JobState:
-        """A state whose checkpoint and entry disagree, with an entry that is no older than it."""
+        """A state with an entry of the roster that is no older than its checkpoint."""
         try:
             roster = await self._roster.fresh()
         except StateUnavailableError:
             return state
-        entry = roster.entries.get(self.job_id)
+        entry, known = roster.entries.get(self.job_id), self._entry
         if entry is None or roster.source != state.source:
             return state
+        if known is None or entry.submitted_at != known.submitted_at:
+            # It was submitted again meanwhile: the checkpoint may say nothing of that run.
+            return await self._read(asked=True)
         self._entry = entry
         return replace(state, status=entry.status)
 
     def _never_older(self, state: JobState) -> JobState:
-        """A state that what is on disk does not take back behind what the conductor has told."""
-        if self.view is None or state.live:
+        """A state that does not take back what was told of the same submission.
+
+        What is on disk may be older than what the conductor has said, and a conductor that refuses
+        to give a checkpoint has not taken it back.
+        """
+        if self.view is None:
             return state
         known = self.view.state
         if known.sheets and not state.sheets and same_submission(known, state):
             older = True
         else:
-            older = known.run == state.run and written_s(state) < written_s(known)
+            same_run = known.run == state.run
+            older = not state.live and same_run and written_s(state) < written_s(known)
         if not older:
             return state
         return replace(
@@ -247,7 +298,7 @@ class JobWatch:
             status=state.status,
             checkpoint_status=state.checkpoint_status,
             source=state.source,
-            live=False,
+            live=state.live,
         )
 
     def _believed(self, state: JobState) -> JobState:
@@ -308,4 +359,4 @@ def same_submission(one: JobState, other: JobState) -> bool:
 
     the conductor and its registry give times a little apart.
     """
-    return abs((epoch_s(one.submitted_at) or 0.0) - (epoch_s(other.submitted_at) or 0.0)) < 0.1
+    return close(epoch_s(one.submitted_at), epoch_s(other.submitted_at))

@@ -14,8 +14,8 @@ from marianne_stream.errors import StateUnavailableError
 from marianne_stream.fanout.mailboxes import LatestMailbox
 from marianne_stream.fanout.timeline import Timeline
 from marianne_stream.fanout.topic import Topic
-from marianne_stream.jobs.pace import Pace
 from marianne_stream.jobs.roster import RosterTimer
+from marianne_stream.jobs.turns import Turns
 from marianne_stream.jobs.views import JobView, RosterView, source_frame
 from marianne_stream.jobs.watch import JobWatch, RosterMark
 from marianne_stream.models import JobState, MonitorEvent, Roster, SourceName
@@ -35,10 +35,12 @@ class Watching:
     """A viewer's hold on a watched job.
 
     Attributes:
+        watch: what is watched.
         view: the newest view at the moment when the viewer came.
         mailbox: where later ones arrive.
     """
 
+    watch: JobWatch
     view: JobView
     mailbox: LatestMailbox[JobView]
 
@@ -54,7 +56,7 @@ class Watches:
     def __init__(self, source: StateSource, timeline: Timeline) -> None:
         self.timeline = timeline
         self._source = source
-        self._pace = Pace()
+        self._turns = Turns()
         self._roster = RosterTimer(source, on_roster=self._on_roster)
         self._roster_topic: Topic[RosterView] = Topic()
         self._roster_view: RosterView | None = None
@@ -89,7 +91,7 @@ class Watches:
         watch = self._watches.get(job_id) or self._start(job_id)
         try:
             with self._roster.interest(interval_s), watch.joined(interval_s) as mailbox:
-                yield Watching(await watch.opened(), mailbox)
+                yield Watching(watch, await watch.opened(), mailbox)
         finally:
             if not watch.watched:
                 self._stop(watch)
@@ -116,9 +118,10 @@ class Watches:
             StateUnavailableError: nobody could be asked.
         """
         async with self.watching(job_id, ONCE_INTERVAL_S) as watching:
-            if watching.view.source == "none":
+            view = await watching.watch.current()
+            if view.source == "none":
                 raise StateUnavailableError
-            return watching.view.state
+            return view.state
 
     async def roster(self) -> Roster:
         """The roster, at most a second old.
@@ -168,7 +171,7 @@ class Watches:
         self.timeline.say(self.events_frame())
 
     def _start(self, job_id: str) -> JobWatch:
-        watch = JobWatch(job_id, source=self._source, roster=self._roster, pace=self._pace)
+        watch = JobWatch(job_id, source=self._source, roster=self._roster, turns=self._turns)
         task = asyncio.create_task(watch.run(), name=f"watch {job_id!r}")
         self._watches[job_id] = watch
         self._tasks[watch] = task

@@ -114,7 +114,8 @@ def state_from_entry(entry: RosterEntry, *, source: SourceName, live: bool) -> J
         source=source,
         live=live,
         checkpoint_status=entry.status,
-        total_sheets=entry.total_sheets or 0,
+        # A count that is told may be larger than a total that is.
+        total_sheets=max(entry.total_sheets or 0, entry.completed_sheets or 0),
         completed_sheets=entry.completed_sheets or 0,
         submitted_at=iso_time(entry.submitted_at),
         started_at=iso_time(entry.started_at),

@@ -3,13 +3,21 @@
 It must not know who else could be asked.
 """
 
+import logging
+from typing import Annotated
+
 import msgspec
 
 from marianne_stream.conductor.guest import ConductorGuest
 from marianne_stream.errors import ConductorProtocolError, ConductorRefusedError, JobNotFoundError
 from marianne_stream.models import JobState, Roster, RosterEntry
 from marianne_stream.state.checkpoint import Checkpoint, state_from, state_from_entry
-from marianne_stream.wire import job_ids, jsonrpc
+from marianne_stream.state.pace import Pace
+from marianne_stream.wire import job_ids, json_text, jsonrpc
+
+logger = logging.getLogger(__name__)
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class ListedJob(msgspec.Struct, frozen=True):
@@ -20,12 +28,12 @@ class ListedJob(msgspec.Struct, frozen=True):
     workspace: str | None = None
     submitted_at: float | None = None
     started_at: float | None = None
-    progress_completed: int | None = None
-    progress_total: int | None = None
+    progress_completed: Count | None = None
+    progress_total: Count | None = None
 
 
 class ConductorSource:
-    """Asks a conductor.
+    """Asks a conductor, which is never asked again before it has had a rest.
 
     Args:
         guest: the connections to ask over; they are not closed with the source.
@@ -33,22 +41,28 @@ class ConductorSource:
 
     def __init__(self, guest: ConductorGuest) -> None:
         self._guest = guest
+        self._list_pace = Pace()
+        self._status_pace = Pace()
+        # What was last said in the log of entries that cannot be read.
+        self._reported = ""
 
     async def roster(self) -> Roster:
-        """`job.list`: at most 1,000 jobs; that one is missing proves nothing."""
-        listed = await self._guest.call("job.list", None, list[ListedJob])
-        entries = {
-            job.job_id: RosterEntry(
-                job_id=job.job_id,
-                status=job.status,
-                submitted_at=job.submitted_at,
-                started_at=job.started_at,
-                completed_sheets=job.progress_completed,
-                total_sheets=job.progress_total,
-                workspace=job.workspace,
-            )
-            for job in listed
-        }
+        """`job.list`: at most 1,000 jobs; that one is missing proves nothing.
+
+        An entry that cannot be read is left out, and costs the others nothing.
+        """
+        async with self._list_pace.turn():
+            listed = await self._guest.call("job.list", None, list[msgspec.Raw])
+        faults: list[str] = []
+        entries = {}
+        for raw in listed:
+            try:
+                entry = entry_of(json_text.decode(raw, ListedJob))
+            except ValueError as error:
+                faults.append(f"{bytes(raw)[:80]!r}: {error}")
+            else:
+                entries[entry.job_id] = entry
+        self._report("; ".join(faults))
         return Roster(entries, source="conductor", live=True)
 
     async def job(self, job_id: str, entry: RosterEntry | None) -> JobState:
@@ -58,7 +72,8 @@ class ConductorSource:
         """
         params = {"job_id": job_ids.raw(job_id), "workspace": ""}
         try:
-            checkpoint = await self._guest.call("job.status", params, Checkpoint)
+            async with self._status_pace.turn():
+                checkpoint = await self._guest.call("job.status", params, Checkpoint)
         except ConductorRefusedError as error:
             if error.number != jsonrpc.JOB_NOT_FOUND:
                 raise
@@ -78,3 +93,22 @@ class ConductorSource:
 
     async def close(self) -> None:
         """Nothing of its own is open."""
+
+    def _report(self, faults: str) -> None:
+        """Says which entries cannot be read, once for as long as they are the same."""
+        if faults and faults != self._reported:
+            logger.warning("left out of the roster, entries that cannot be read: %s", faults)
+        self._reported = faults
+
+
+def entry_of(job: ListedJob) -> RosterEntry:
+    """An entry of `job.list` as everybody else has it."""
+    return RosterEntry(
+        job_id=job.job_id,
+        status=job.status,
+        submitted_at=job.submitted_at,
+        started_at=job.started_at,
+        completed_sheets=job.progress_completed,
+        total_sheets=job.progress_total,
+        workspace=job.workspace,
+    )

@@ -101,14 +101,6 @@ class Registry:
             raise JobNotFoundError(job_id)
         return state_of(job_id, row)
 
-    async def has(self, job_id: str) -> bool:
-        """Whether the registry has a row for a job, readable or not. Cancelling is safe.
-
-        Raises:
-            StoreUnreadableError: the registry is missing, cannot be read, or is not one.
-        """
-        return await self._row(job_id, REQUIRED) is not None
-
     async def close(self) -> None:
         """Wait for the reads whose callers were cancelled.
 

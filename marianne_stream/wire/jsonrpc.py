@@ -14,11 +14,9 @@ from marianne_stream.wire import json_text
 # The largest message of the conductor's protocol, its newline not counted.
 MESSAGE_LIMIT_BYTES = 16 * 1024 * 1024
 
-# The conductor's error codes: JSON-RPC's own are at -32700 and -32600 to -32603.
+# Those of the conductor's error codes that mean something of their own.
 JOB_NOT_FOUND = -32000
-RESOURCES_EXHAUSTED = -32001
 SHUTTING_DOWN = -32003
-METHOD_NOT_FOUND = -32601
 
 
 class ErrorObject(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 LINE_ENDS = (b"\r\n", b"\n", b"\r")
 
 # The longest event that the parser takes before it gives up: the conductor's largest message fits.
-EVENT_LIMIT_BYTES = 32 * 1024 * 1024
+EVENT_LIMIT_CHARS = 32 * 1024 * 1024
 
 
 def frame(data: bytes, *, event: str = "", event_id: str = "") -> bytes:
@@ -76,13 +76,13 @@ class EventParser:
 
     Args:
         last_event_id: the id that the client already has.
-        limit_bytes: the longest line or event that is taken.
+        limit_chars: the longest line or event that is taken, in characters.
     """
 
-    def __init__(self, *, last_event_id: str = "", limit_bytes: int = EVENT_LIMIT_BYTES) -> None:
+    def __init__(self, *, last_event_id: str = "", limit_chars: int = EVENT_LIMIT_CHARS) -> None:
         self.last_event_id = last_event_id
         self.retry_ms: int | None = None
-        self._limit = limit_bytes
+        self._limit = limit_chars
         # "Streams must be decoded using the UTF-8 decode algorithm": one leading BOM is dropped,
         # bad bytes are U+FFFD.
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
@@ -115,7 +115,7 @@ class EventParser:
         lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         self._rest = lines.pop()
         if len(self._rest) > self._limit:
-            raise ValueError(f"a line is longer than {self._limit} bytes")
+            raise ValueError(f"a line is longer than {self._limit} characters")
         yield from lines
 
     def _field(self, line: str) -> None:
@@ -128,7 +128,7 @@ class EventParser:
         if name == "data":
             self._size += len(value) + 1
             if self._size > self._limit:
-                raise ValueError(f"an event is longer than {self._limit} bytes")
+                raise ValueError(f"an event is longer than {self._limit} characters")
             self._data.append(value)
         elif name == "event":
             self._event = value

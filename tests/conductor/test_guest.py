@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from marianne_stream.conductor import monitor
 from marianne_stream.conductor.guest import ConductorGuest
 from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.errors import ConductorAwayError
+from marianne_stream.errors import ConductorAwayError, ConductorUnavailableError
 from marianne_stream.models import MonitorEvent
 from tests.support.waiting import until
 
@@ -122,6 +124,46 @@ async def test_a_conductor_that_comes_back_is_subscribed_to_as_soon_as_it_answer
         assert conductor.statistics.connections_peak <= 2
 
 
+async def test_a_conductor_that_is_only_busy_keeps_its_subscriber(
+    conductor: SimulatedConductor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with visiting(conductor.socket_path, health_interval_s=60) as (guest, listener):
+        await until(lambda: guest.subscribed)
+
+        async def no_room(path: Path) -> socket.socket:
+            raise ConductorUnavailableError(f"{path} has no room")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("marianne_stream.conductor.rpc.connect", no_room)
+            with pytest.raises(ConductorUnavailableError, match="no room"):
+                await ask(guest)
+        await ask(guest)
+        assert listener.said == ["subscribed"]
+
+
+async def test_delays_grow_against_a_conductor_that_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor, "GREETING_LIMIT_S", 0.01)
+    monkeypatch.setattr(monitor, "GOOD_SESSION_S", 0.01)
+    waited: list[float] = []
+
+    async def pause(_self: object, delay_s: float) -> bool:
+        waited.append(delay_s)
+        return False
+
+    monkeypatch.setattr(monitor.Monitor, "_pause", pause)
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    path = tmp_path / "c.sock"
+    async with await asyncio.start_unix_server(say_nothing, path), visiting(path):
+        await until(lambda: len(waited) >= 5)
+    assert waited[4] > 8 * waited[0] > 0
+
+
 async def test_an_older_conductor_without_a_monitor_is_asked_all_the_same(
     conductor: SimulatedConductor, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -141,6 +183,7 @@ async def test_a_line_that_is_no_event_is_logged_and_passed_over(
         b'{"method":"monitor.event","params":{"event":"job.started"}}\n',
         b'{"method":"monitor.event","params":[1]}\n',
         b'{"method":"monitor.event"}\n',
+        b'{"method":"monitor.event","params":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n",
     )
     with caplog.at_level(logging.WARNING):
         async with visiting(conductor.socket_path) as (_, listener):

@@ -1,6 +1,7 @@
 """One connection for all requests: matched by id, bounded in time and size, never dead."""
 
 import asyncio
+import errno
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,9 +17,11 @@ from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.errors import (
     AnswerTooLargeError,
     ConductorAwayError,
+    ConductorLostError,
     ConductorProtocolError,
     ConductorRefusedError,
     ConductorTimeoutError,
+    ConductorUnavailableError,
 )
 from tests.support.waiting import until
 
@@ -110,6 +113,53 @@ async def test_an_idle_connection_is_closed_and_opened_again(
         assert (await requests.call("daemon.health", None, Health)).status == "ok"
 
 
+async def test_a_connection_that_is_waited_on_is_not_idle(conductor: SimulatedConductor) -> None:
+    async with connection(conductor.socket_path, idle_limit_s=0.1) as requests:
+        await requests.call("daemon.health", None, Health)
+        conductor.delay_s["daemon.health"] = 0.3
+        assert (await requests.call("daemon.health", None, Health)).status == "ok"
+        await until(lambda: conductor.statistics.connections_open == 0)
+
+
+async def test_an_answer_that_is_nested_too_deeply_costs_only_its_call(tmp_path: Path) -> None:
+    path = tmp_path / "c.sock"
+    deep = b'{"id":1,"result":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n"
+    good = b'{"id":2,"result":{"status":"ok"}}\n'
+    async with scripted(path, deep, good), connection(path) as requests:
+        with pytest.raises(ConductorProtocolError, match="nested too deeply"):
+            await requests.call("daemon.health", None, Health)
+        assert (await requests.call("daemon.health", None, Health)).status == "ok"
+
+
+async def test_calls_in_a_queue_connect_no_more_once_the_place_was_given_back_for_good(
+    conductor: SimulatedConductor,
+) -> None:
+    conductor.delay_s["daemon.health"] = 0.2
+    requests = RequestConnection(conductor.socket_path)
+    calls = [asyncio.create_task(requests.call("daemon.health", None, Health)) for _ in range(4)]
+    await until(lambda: conductor.statistics.requests["daemon.health"])
+    await requests.leave()
+    found = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(error, ConductorUnavailableError) for error in found)
+    await until(lambda: conductor.statistics.connections_open == 0)
+    with pytest.raises(ConductorAwayError, match="leaving"):
+        await requests.call("daemon.health", None, Health)
+
+
+async def test_without_a_descriptor_left_a_call_fails_and_a_later_one_succeeds(
+    conductor: SimulatedConductor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async with connection(conductor.socket_path) as requests:
+        with monkeypatch.context() as patch:
+            patch.setattr("marianne_stream.conductor.address.socket.socket", none_left)
+            with pytest.raises(ConductorUnavailableError, match="Too many open files"):
+                await requests.call("daemon.health", None, Health)
+        assert (await requests.call("daemon.health", None, Health)).status == "ok"
+
+
 async def test_a_lost_connection_is_opened_again(conductor: SimulatedConductor) -> None:
     async with connection(conductor.socket_path) as requests:
         await requests.call("daemon.health", None, Health)
@@ -127,7 +177,7 @@ async def test_a_conductor_that_dies_fails_the_call_in_progress(
         call = asyncio.create_task(requests.call("daemon.health", None, Health))
         await until(lambda: conductor.statistics.requests["daemon.health"])
         await conductor.kill()
-        with pytest.raises(ConductorAwayError):
+        with pytest.raises(ConductorLostError):
             await call
 
 
@@ -144,10 +194,11 @@ async def test_a_conductor_that_dies_fails_the_call_in_progress(
             ConductorProtocolError,
             "what",
         ),
-        (b'{"id":1,"res', ConductorAwayError, "in the middle of an answer"),
-        (b'{"id":99,"result":{"status":"ok"}}\n', ConductorAwayError, "closed the connection"),
-        (b"", ConductorAwayError, "closed the connection"),
+        (b'{"id":1,"res', ConductorLostError, "in the middle of an answer"),
+        (b'{"id":99,"result":{"status":"ok"}}\n', ConductorLostError, "closed the connection"),
+        (b"", ConductorLostError, "closed the connection"),
         (b"x" * 2000, AnswerTooLargeError, "larger than"),
+        (b'{"id":' + b"[" * 900 + b"\n", ConductorProtocolError, "not JSON-RPC"),
     ],
     ids=lambda value: value[:30] if isinstance(value, bytes) else None,
 )
@@ -187,5 +238,5 @@ async def test_nobody_at_the_socket_is_said_in_words(tmp_path: Path) -> None:
     }
     for name, reason in reasons.items():
         async with connection(tmp_path / name) as requests:
-            with pytest.raises(ConductorAwayError, match=reason):
+            with pytest.raises(ConductorUnavailableError, match=reason):
                 await requests.call("daemon.health", None, Health)

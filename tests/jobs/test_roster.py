@@ -18,10 +18,11 @@ class Source:
     def __init__(self) -> None:
         self.asked = 0
         self.away = False
+        self.slow: asyncio.Event | None = None
 
     async def roster(self) -> Roster:
         self.asked += 1
-        await asyncio.sleep(0)
+        await (self.slow.wait() if self.slow is not None else asyncio.sleep(0))
         if self.away:
             raise StateUnavailableError
         return Roster({"a": RosterEntry("a", f"{self.asked}")}, source="conductor", live=True)
@@ -87,6 +88,34 @@ async def test_all_who_want_a_fresh_one_share_it() -> None:
         assert all(roster is rosters[0] for roster in rosters)
         assert await timer.fresh(60.0) is rosters[0]
         assert await timer.fresh() is not rosters[0]
+
+
+async def test_one_who_comes_while_the_conductor_is_asked_shares_the_answer() -> None:
+    source = Source()
+    async with ticking(source) as (timer, _):
+        source.slow = asyncio.Event()
+        first = asyncio.create_task(timer.fresh())
+        await until(lambda: source.asked)
+        young = asyncio.create_task(timer.fresh(60.0))
+        fresh = asyncio.create_task(timer.fresh())
+        await asyncio.sleep(0)
+        source.slow.set()
+        assert await young is await first
+        assert await fresh is not await first
+        assert source.asked == 2
+
+
+async def test_nobody_is_left_waiting_when_the_timer_ends() -> None:
+    source = Source()
+    source.slow = asyncio.Event()
+    async with ticking(source) as (timer, _):
+        waiting = [asyncio.create_task(timer.fresh()) for _ in range(2)]
+        await until(lambda: source.asked)
+        waiting.append(asyncio.create_task(timer.fresh()))
+        await asyncio.sleep(0)
+    for each in waiting:
+        with pytest.raises(StateUnavailableError, match="no more"):
+            await each
 
 
 async def test_one_who_gives_up_waiting_leaves_the_others_theirs() -> None:

@@ -1,15 +1,20 @@
 """Jobs as JSON: the roster in pages, one job, and clear answers to what cannot be answered."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 from aiohttp import ClientResponse
 
+from marianne_stream.app import create_app
+from marianne_stream.conductor.guest import ConductorGuest
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.settings import Settings
-from tests.web.conftest import Client
+from tests.web.conftest import Client, Watch
 
 ERROR_FIELDS = {"detail", "code"}
 
@@ -251,6 +256,53 @@ async def test_a_conductor_that_talks_nonsense_is_replaced_by_its_registry(
     del conductor.raw_answers[method]
     conductor.close_after.clear()
     assert (await json_of(client, "/api/jobs/a"))["job_id"] == "a"
+
+
+async def test_a_hanging_conductor_holds_nobody_up_for_longer_than_a_call_may_take(
+    conductor: SimulatedConductor,
+    settings: Settings,
+    aiohttp_client: Callable[..., Awaitable[Client]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    impatient = partial(ConductorGuest, call_limit_s=0.3)
+    monkeypatch.setattr("marianne_stream.app.ConductorGuest", impatient)
+    conductor.launch("a", 2)
+    await conductor.flush()
+    client = await aiohttp_client(create_app(settings))
+    for method in ("job.list", "job.status", "daemon.health"):
+        conductor.hang.add(method)
+    async with asyncio.timeout(3):
+        for path in ("/ready", "/api/jobs/a/status", "/ready", "/api/jobs/a"):
+            await json_of(client, path)
+
+
+async def test_a_job_is_given_as_it_is_now_whoever_else_watches_it_seldom(
+    conductor: SimulatedConductor, client: Client, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    async with watch("/api/jobs/a/stream", poll_interval="30.0") as viewer:
+        await viewer.saw("job_sheets")
+        conductor.pause("a")
+        await asyncio.sleep(1.1)
+        assert (await json_of(client, "/api/jobs/a/status"))["status"] == "paused"
+
+
+async def test_an_entry_that_cannot_be_read_costs_no_other(
+    conductor: SimulatedConductor, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    jobs = [
+        {"job_id": "a", "status": "running", "progress_completed": 5, "progress_total": 4},
+        {"job_id": "b", "status": None},
+        {"job_id": "c", "status": "running", "progress_completed": -1},
+        {"job_id": "d", "status": "queued", "submitted_at": 1e300},
+        7,
+    ]
+    answer = {"jsonrpc": "2.0", "result": jobs}
+    lines = [json.dumps({**answer, "id": number}) + "\n" for number in range(100)]
+    conductor.raw_answers["job.list"] = "".join(lines).encode()
+    page = await json_of(client, "/api/jobs")
+    assert {job["job_id"] for job in page["jobs"]} == {"a", "d"}
+    assert caplog.text.count("left out of the roster") == 1
 
 
 async def test_one_strange_name_does_not_cost_the_list(

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.settings import Settings
 from tests.support.viewers import Viewer
@@ -218,6 +220,41 @@ async def test_one_who_was_cut_off_before_the_end_gets_the_end(
     assert resumed.names == ["source", "job_finished"]
 
 
+async def test_an_end_that_is_a_second_old_does_not_end_the_run_that_has_begun_since(
+    conductor: SimulatedConductor, watch: Watch, client: Client
+) -> None:
+    conductor.launch("a", 1)
+    conductor.complete_sheet("a", 1)
+    conductor.finish("a", event_delay_s=0)
+    async with watch("/api/jobs/a/stream") as viewer:
+        await viewer.end()
+    async with client.get("/api/jobs") as response:
+        assert response.status == 200
+    conductor.submit("a", 1)
+    for cursor in ("", viewer.last_event_id):
+        async with watch("/api/jobs/a/stream", last_event_id=cursor) as again:
+            status = await again.saw("job_status")
+            assert (status["status"], status["completed_sheets"]) == ("queued", 0)
+            assert "job_finished" not in again.names
+
+
+async def test_an_end_on_which_roster_and_checkpoint_never_agree_is_still_an_end(
+    conductor: SimulatedConductor,
+    watch: Watch,
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("marianne_stream.jobs.watch.DISAGREEMENT_S", 0.3)
+    conductor.launch("a", 2)
+    conductor.set_status("a", roster="cancelled", checkpoint="running")
+    async with watch("/api/jobs/a/stream") as viewer:
+        await viewer.end()
+    assert viewer.data("job_finished")[0]["final_status"] == "cancelled"
+    again = {"Last-Event-ID": viewer.last_event_id}
+    async with client.get("/api/jobs/a/stream", headers=again) as response:
+        assert response.status == 204
+
+
 async def test_a_job_that_is_submitted_again_is_not_finished_by_its_old_checkpoint(
     conductor: SimulatedConductor, watch: Watch
 ) -> None:
@@ -361,6 +398,24 @@ async def test_a_change_between_the_first_look_and_the_first_frame_is_not_lost(
         group.create_task(change())
         async with watch("/api/jobs/a/stream", poll_interval="0.2") as viewer:
             await viewer.saw_status(completed_sheets=1)
+
+
+async def test_a_refusal_of_a_job_that_is_listed_takes_nothing_back(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    conductor.complete_sheet("a", 1)
+    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.saw_status(completed_sheets=1)
+        refusal = b'{"jsonrpc":"2.0","error":{"code":-32000,"message":"busy"},"id":%d}\n'
+        asked = conductor.statistics.requests["job.status"]
+        # The ids of all calls of one connection count up: some of these are the next calls'.
+        conductor.raw_answers["job.status"] = b"".join(refusal % number for number in range(200))
+        await until(lambda: conductor.statistics.requests["job.status"] >= asked + 2)
+        del conductor.raw_answers["job.status"]
+        conductor.complete_sheet("a", 2)
+        await viewer.saw_status(completed_sheets=2)
+    assert progress(viewer) == [("running", 1, None), ("running", 2, None)]
 
 
 async def test_an_id_that_is_not_utf8_can_be_watched(

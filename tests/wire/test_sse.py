@@ -88,10 +88,10 @@ def test_only_one_blank_behind_the_colon_is_dropped() -> None:
 
 
 def test_an_event_beyond_the_limit_is_refused() -> None:
-    with pytest.raises(ValueError, match="longer than 10 bytes"):
-        list(EventParser(limit_bytes=10).feed(b"data: 12345678901"))
-    parser = EventParser(limit_bytes=10)
-    with pytest.raises(ValueError, match="longer than 10 bytes"):
+    with pytest.raises(ValueError, match="longer than 10 characters"):
+        list(EventParser(limit_chars=10).feed(b"data: 12345678901"))
+    parser = EventParser(limit_chars=10)
+    with pytest.raises(ValueError, match="longer than 10 characters"):
         list(parser.feed(b"data: 1\n" * 20))
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 
-from marianne_stream.jobs.pace import REST_FACTOR, Pace
+import pytest
+
+from marianne_stream.state.pace import REST_FACTOR, Pace
 
 
 async def test_a_turn_waits_five_times_what_the_last_one_took() -> None:
@@ -42,3 +44,19 @@ async def test_one_who_gives_up_waiting_leaves_the_others_their_turns() -> None:
         await asyncio.wait([waiting])
     async with asyncio.timeout(1), pace.turn():
         pass
+
+
+async def test_a_turn_that_fails_is_followed_by_no_rest() -> None:
+    loop = asyncio.get_running_loop()
+    pace = Pace()
+
+    async def fail() -> None:
+        async with pace.turn():
+            await asyncio.sleep(0.1)
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        await fail()
+    failed = loop.time()
+    async with pace.turn():
+        assert loop.time() - failed < 0.1

@@ -15,33 +15,24 @@ REST_CAP_S = 30.0
 
 
 class Pace:
-    """Takes turns, one at a time, with a rest after each that grows with what it took.
-
-    Attributes:
-        last_s: what the last turn took, in seconds.
-    """
+    """Takes turns, one at a time, with a rest after each that grows with what it took."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
         self._not_before = 0.0
-        self.last_s = 0.0
-
-    @property
-    def rest_s(self) -> float:
-        """How long the next turn has to wait, if nobody is having one."""
-        return max(0.0, self._not_before - asyncio.get_running_loop().time())
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Waits for a turn, first come first served, and has it. Cancelling is safe."""
+        """Waits for a turn, first come first served, and has it. Cancelling is safe.
+
+        A turn that fails is followed by no rest: who does not answer has nothing to rest from, and
+        somebody else may be asked instead.
+        """
         loop = asyncio.get_running_loop()
         async with self._lock:
-            if (rest_s := self.rest_s) > 0:
+            if (rest_s := self._not_before - loop.time()) > 0:
                 await asyncio.sleep(rest_s)
             began = loop.time()
-            try:
-                yield
-            finally:
-                now = loop.time()
-                self.last_s = now - began
-                self._not_before = now + min(REST_FACTOR * self.last_s, REST_CAP_S)
+            yield
+            now = loop.time()
+            self._not_before = now + min(REST_FACTOR * (now - began), REST_CAP_S)

@@ -1,0 +1,45 @@
+"""Whose look is next: one at a time for all watched jobs, and those that nothing asked for wait.
+
+It must not know what a look is.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+# Looks that nothing asked for may take a twentieth of the time, all watched jobs together.
+UNASKED_REST_FACTOR = 20.0
+
+# While somebody else is looking, one that can wait asks again so much later.
+BUSY_S = 0.005
+
+
+class Turns:
+    """Lets one look at a time."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._unasked_at = 0.0
+
+    @property
+    def unasked_delay_s(self) -> float:
+        """How long a look that nothing asked for has still to wait; 0 when it may begin."""
+        delay_s = max(0.0, self._unasked_at - asyncio.get_running_loop().time())
+        return max(delay_s, BUSY_S) if self._lock.locked() else delay_s
+
+    @asynccontextmanager
+    async def turn(self, *, asked: bool) -> AsyncIterator[None]:
+        """Waits for a turn, first come first served, and has it. Cancelling is safe.
+
+        Args:
+            asked: whether a hint or a viewer asked for the look.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._lock:
+            began = loop.time()
+            try:
+                yield
+            finally:
+                if not asked:
+                    now = loop.time()
+                    self._unasked_at = now + UNASKED_REST_FACTOR * (now - began)

@@ -1,0 +1,57 @@
+"""Jobs that are only on disk are shown as they change there, with no conductor to say so."""
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from marianne_stream.app import create_app
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.settings import Settings
+from tests.support.viewers import watching
+from tests.web.conftest import Client
+
+MakeClient = Callable[[web.Application], Awaitable[Client]]
+
+
+async def test_the_registry_alone_shows_progress(
+    conductor: SimulatedConductor, settings: Settings, aiohttp_client: MakeClient
+) -> None:
+    conductor.launch("a", 3)
+    await conductor.flush()
+    client = await aiohttp_client(create_app(settings.model_copy(update={"state": "registry"})))
+    url = str(client.make_url("/api/jobs/a/stream"))
+    async with watching(client.session, url, poll_interval="0.1") as viewer:
+        for number in (1, 2, 3):
+            conductor.complete_sheet("a", number)
+            await viewer.saw_status(completed_sheets=number)
+        conductor.finish("a")
+        await viewer.end()
+    assert conductor.statistics.requests.total() == 0
+    assert viewer.data("source") == [{"job_id": "a", "source": "registry", "live": False}]
+
+
+@pytest.mark.parametrize("end", ["completed", "failed"])
+async def test_a_folder_of_checkpoints_shows_progress(
+    tmp_path: Path, settings: Settings, aiohttp_client: MakeClient, end: str
+) -> None:
+    def write(status: str, *sheets: str) -> None:
+        numbered = {str(n): {"status": each} for n, each in enumerate(sheets, 1)}
+        checkpoint: dict[str, Any] = {"job_id": "a", "status": status, "sheets": numbered}
+        (tmp_path / "new").write_text(json.dumps({**checkpoint, "total_sheets": 2}))
+        (tmp_path / "new").replace(tmp_path / "a.json")
+
+    write("running", "pending", "pending")
+    update = {"state": "json", "state_dir": tmp_path}
+    client = await aiohttp_client(create_app(settings.model_copy(update=update)))
+    url = str(client.make_url("/api/jobs/a/stream"))
+    async with watching(client.session, url, poll_interval="0.1") as viewer:
+        await viewer.saw("job_sheets")
+        write("running", "dispatched", "pending")
+        await viewer.saw_status(current_sheet=1)
+        write(end, "completed", end)
+        await viewer.end()
+    assert viewer.data("job_finished") == [{"job_id": "a", "final_status": end}]
