@@ -4,7 +4,8 @@ A view is a moment; what changed between two of them is a frame, made when the f
 and kept for the others. It must not know who the viewers are.
 """
 
-from typing import Literal
+from abc import ABC, abstractmethod
+from typing import Literal, Self
 
 from pydantic import TypeAdapter
 
@@ -35,31 +36,70 @@ FAULT_RETRY_MS = 10_000
 End = Literal["", "finished", "deleted", "fault"]
 
 
-class JobView:
+class View(ABC):
+    """What is seen at one moment; the frames that lead to it are made once, and kept for others.
+
+    Args:
+        source: where state comes from now; "none" while what is shown is only the last known.
+        live: whether the conductor itself said it.
+        cursor: digest of all that is seen, the source and times of writing aside.
+        end: why the viewers' streams end with this view, "" while they go on.
+
+    Attributes:
+        identity: the four together.
+    """
+
+    def __init__(self, *, source: SourceName, live: bool, cursor: str, end: End = "") -> None:
+        self.source = source
+        self.live = live
+        self.cursor = cursor
+        self.end = end
+        self.identity = (cursor, source, live, end)
+        self._changes: dict[object, bytes] = {}
+
+    def same(self, other: Self) -> bool:
+        """Whether a viewer sees no difference at all."""
+        return self.identity == other.identity
+
+    def since(self, seen: Self | None) -> bytes:
+        """The frames that take a viewer from what was seen, None for nothing yet, to this view."""
+        key = None if seen is None else seen.identity
+        frames = self._changes.get(key)
+        if frames is None:
+            frames = self._changes[key] = self._encode(seen)
+        return frames
+
+    def tells_source(self, seen: Self | None) -> bool:
+        """Whether the viewer is to be told where state comes from."""
+        return seen is None or (self.source, self.live) != (seen.source, seen.live)
+
+    @abstractmethod
+    def _encode(self, seen: Self | None) -> bytes:
+        """Makes the frames that `since` gives."""
+
+
+class JobView(View):
     """One job as its viewers see it at one moment.
+
+    Its cursor is the same in every process, and another one for another run.
 
     Args:
         state: what is known of the job.
         source: where state comes from now; "none" while `state` is only the last known.
+        live: whether the conductor itself said it.
         end: why the viewers' streams end with this view, "" while they go on.
 
     Attributes:
         visible: the data of its `job_status`.
         shown: the same as JSON, without the time when it was written.
-        cursor: digest of the run and of all that a viewer sees, `updated_at` aside; the same in
-            every process.
     """
 
     def __init__(self, state: JobState, *, source: SourceName, live: bool, end: End = "") -> None:
         self.state = state
-        self.source = source
-        self.live = live
-        self.end = end
         self.visible = JobStatusData.of(state)
         self.shown = self.visible.model_copy(update={"updated_at": None}).json_bytes()
         content = (state.run.encode(), self.shown, SHEETS.dump_json(state.sheets))
-        self.cursor = digest(b"\0".join(content))
-        self._changes: dict[str, bytes] = {}
+        super().__init__(source=source, live=live, cursor=digest(b"\0".join(content)), end=end)
 
     @property
     def sheet_run(self) -> tuple[str, tuple[int, ...]]:
@@ -70,14 +110,6 @@ class JobView:
         """Whether a viewer sees no difference in the job itself."""
         return self.cursor == other.cursor
 
-    def same(self, other: "JobView") -> bool:
-        """Whether a viewer sees no difference at all."""
-        return self.same_state(other) and (self.source, self.live, self.end) == (
-            other.source,
-            other.live,
-            other.end,
-        )
-
     def resumed(self) -> bytes:
         """The frames for a viewer who has seen this state before:
 
@@ -85,17 +117,9 @@ class JobView:
         """
         return source_frame(self.state.job_id, self.source, live=self.live) + self._end_frame()
 
-    def since(self, seen: "JobView | None") -> bytes:
-        """The frames that take a viewer from what was seen, None for nothing yet, to this view."""
-        key = "" if seen is None else f"{seen.cursor} {seen.source} {seen.live} {seen.end}"
-        frames = self._changes.get(key)
-        if frames is None:
-            frames = self._changes[key] = self._encode(seen)
-        return frames
-
     def _encode(self, seen: "JobView | None") -> bytes:
         frames = b""
-        if seen is None or (self.source, self.live) != (seen.source, seen.live):
+        if self.tells_source(seen):
             frames += source_frame(self.state.job_id, self.source, live=self.live)
         if seen is None or not self.same_state(seen):
             frames += self._state_frames(seen)
@@ -133,7 +157,7 @@ class JobView:
         return b""
 
 
-class RosterView:
+class RosterView(View):
     """All jobs as the viewers of the roster see them at one moment.
 
     Args:
@@ -141,37 +165,22 @@ class RosterView:
 
     Attributes:
         jobs: by id, the newest first.
-        cursor: digest of all of them.
     """
 
     def __init__(self, roster: Roster) -> None:
         self.roster = roster
-        self.source = roster.source
-        self.live = roster.live
         entries = sorted(roster.entries.values(), key=newest_first)
         self.jobs = {entry.job_id: JobSummary.of(entry) for entry in entries}
-        self.cursor = digest(SUMMARIES.dump_json(tuple(self.jobs.values())))
-        self._changes: dict[str, bytes] = {}
-
-    def same(self, other: "RosterView") -> bool:
-        """Whether a viewer sees no difference."""
-        return (self.cursor, self.source, self.live) == (other.cursor, other.source, other.live)
+        cursor = digest(SUMMARIES.dump_json(tuple(self.jobs.values())))
+        super().__init__(source=roster.source, live=roster.live, cursor=cursor)
 
     def resumed(self) -> bytes:
         """The frames for a viewer who has seen these entries before: where they come from."""
         return source_frame(None, self.source, live=self.live)
 
-    def since(self, seen: "RosterView | None") -> bytes:
-        """The frames that take a viewer from what was seen, None for nothing yet, to this view."""
-        key = "" if seen is None else f"{seen.cursor} {seen.source} {seen.live}"
-        frames = self._changes.get(key)
-        if frames is None:
-            frames = self._changes[key] = self._encode(seen)
-        return frames
-
     def _encode(self, seen: "RosterView | None") -> bytes:
         frames = b""
-        if seen is None or (self.source, self.live) != (seen.source, seen.live):
+        if self.tells_source(seen):
             frames += source_frame(None, self.source, live=self.live)
         if seen is None or self.cursor != seen.cursor:
             known = {} if seen is None else seen.jobs

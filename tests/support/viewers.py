@@ -48,6 +48,14 @@ class Viewer:
         """The names of the events so far."""
         return [event.event for event in self.events]
 
+    @property
+    def progress(self) -> list[tuple[str, int, int | None]]:
+        """Of each `job_status` the status, the completed sheets and the current sheet."""
+        return [
+            (data["status"], data["completed_sheets"], data["current_sheet"])
+            for data in self.data("job_status")
+        ]
+
     def data(self, *names: str) -> list[dict[str, Any]]:
         """The data of the events of these names, in order."""
         return [json.loads(event.data) for event in self.events if event.event in names]

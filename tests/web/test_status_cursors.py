@@ -1,0 +1,150 @@
+"""Where a viewer of a job resumes, and when there is nothing new: cursors, ends, new runs."""
+
+import asyncio
+
+import pytest
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.web.conftest import Client, Watch
+
+QUICK = "0.1"
+
+
+async def test_one_who_resumes_at_the_current_state_gets_no_snapshot_again(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    async with watch("/api/jobs/a/stream") as viewer:
+        await viewer.saw("job_sheets")
+    cursor = viewer.last_event_id
+    async with watch("/api/jobs/a/stream", last_event_id=cursor, poll_interval=QUICK) as resumed:
+        await resumed.saw("source")
+        conductor.complete_sheet("a", 1)
+        await resumed.saw("job_status")
+    assert resumed.names == ["source", "job_status", "job_sheets"]
+    assert len(resumed.data("job_sheets")[0]["sheets"]) == 1
+
+
+async def test_one_who_resumes_behind_gets_the_whole_state(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    async with watch("/api/jobs/a/stream") as viewer:
+        await viewer.saw("job_sheets")
+    conductor.complete_sheet("a", 1)
+    async with watch("/api/jobs/a/stream", last_event_id=viewer.last_event_id) as resumed:
+        await resumed.saw("job_sheets")
+    assert len(resumed.data("job_sheets")[0]["sheets"]) == 2
+
+
+async def test_a_cursor_that_cannot_be_used_is_no_error(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    for cursor in ("nonsense", "s-" + "0" * 24, "x" * 6000, "t-0123456789abcdef-1"):
+        async with watch("/api/jobs/a/stream", last_event_id=cursor) as viewer:
+            await viewer.saw("job_sheets")
+        assert viewer.names == ["source", "job_status", "job_sheets"]
+
+
+async def test_the_header_wins_over_the_parameter(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    async with watch("/api/jobs/a/stream") as viewer:
+        await viewer.saw("job_sheets")
+    now, other = viewer.last_event_id, "s-" + "0" * 24
+    resumed = {(now, other): 0, (other, now): 1, ("", now): 0, ("", other): 1}
+    for (header, parameter), snapshots in resumed.items():
+        path = f"/api/jobs/a/stream?last_event_id={parameter}"
+        async with watch(path, last_event_id=header) as viewer:
+            await viewer.saw("source")
+        assert len(viewer.data("job_status")) == snapshots
+
+
+async def test_after_the_end_there_is_nothing_new_until_the_job_runs_again(
+    conductor: SimulatedConductor, watch: Watch, client: Client
+) -> None:
+    conductor.launch("a", 1)
+    conductor.complete_sheet("a", 1)
+    conductor.finish("a")
+    async with watch("/api/jobs/a/stream") as viewer:
+        await viewer.end()
+    assert viewer.last_event_id.startswith("f-")
+    again = {"Last-Event-ID": viewer.last_event_id, "Accept": "text/event-stream"}
+    for _ in range(2):
+        async with client.get("/api/jobs/a/stream", headers=again) as response:
+            assert response.status == 204
+            assert await response.read() == b""
+    conductor.launch("a", 1)
+    async with watch("/api/jobs/a/stream", last_event_id=viewer.last_event_id) as resumed:
+        await resumed.saw_status(status="running")
+
+
+async def test_one_who_was_cut_off_before_the_end_gets_the_end(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 1)
+    conductor.finish("a")
+    async with watch("/api/jobs/a/stream") as viewer:
+        await viewer.end()
+    before_the_end = viewer.last_event_id.replace("f-", "s-")
+    async with watch("/api/jobs/a/stream", last_event_id=before_the_end) as resumed:
+        await resumed.end()
+    assert resumed.names == ["source", "job_finished"]
+
+
+async def test_an_end_that_is_a_second_old_does_not_end_the_run_that_has_begun_since(
+    conductor: SimulatedConductor, watch: Watch, client: Client
+) -> None:
+    conductor.launch("a", 1)
+    conductor.complete_sheet("a", 1)
+    conductor.finish("a", event_delay_s=0)
+    async with watch("/api/jobs/a/stream") as viewer:
+        await viewer.end()
+    async with client.get("/api/jobs") as response:
+        assert response.status == 200
+    conductor.submit("a", 1)
+    for cursor in ("", viewer.last_event_id):
+        async with watch("/api/jobs/a/stream", last_event_id=cursor) as again:
+            status = await again.saw("job_status")
+            assert (status["status"], status["completed_sheets"]) == ("queued", 0)
+            assert "job_finished" not in again.names
+
+
+async def test_an_end_on_which_roster_and_checkpoint_never_agree_is_still_an_end(
+    conductor: SimulatedConductor,
+    watch: Watch,
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("marianne_stream.jobs.watch.DISAGREEMENT_S", 0.3)
+    conductor.launch("a", 2)
+    conductor.set_status("a", roster="cancelled", checkpoint="running")
+    async with watch("/api/jobs/a/stream") as viewer:
+        await viewer.end()
+    assert viewer.data("job_finished")[0]["final_status"] == "cancelled"
+    again = {"Last-Event-ID": viewer.last_event_id}
+    async with client.get("/api/jobs/a/stream", headers=again) as response:
+        assert response.status == 204
+
+
+async def test_a_job_that_is_submitted_again_is_not_finished_by_its_old_checkpoint(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    conductor.complete_sheet("a", 1)
+    conductor.complete_sheet("a", 2)
+    conductor.finish("a", event_delay_s=0)
+    await asyncio.sleep(0.01)
+    conductor.submit("a", 2)
+    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.saw_status(status="queued", completed_sheets=0)
+        conductor.publish("a")
+        await viewer.saw_status(status="running", completed_sheets=0)
+        conductor.complete_sheet("a", 1)
+        conductor.complete_sheet("a", 2)
+        conductor.finish("a")
+        await viewer.end()
+    assert [status for status, _, _ in viewer.progress] == ["queued", "running", "completed"]
+    assert viewer.names.count("job_finished") == 1
