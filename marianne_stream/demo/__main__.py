@@ -9,6 +9,7 @@ import math
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -78,19 +79,24 @@ async def simulate(options: argparse.Namespace, asked_to_stop: asyncio.Event) ->
     """Play a scenario until asked to stop; with none, answer that there are no jobs."""
     conductor = SimulatedConductor(options.socket, registry=options.registry)
     await listen(conductor)
-    with TemporaryDirectory(prefix="marianne-demo-") as temporary:
-        async with asyncio.TaskGroup() as group:
-            playing = group.create_task(play(conductor, options, Path(temporary)))
-            await asked_to_stop.wait()
-            playing.cancel()
-        await conductor.stop()
+    async with asyncio.TaskGroup() as group:
+        playing = group.create_task(play(conductor, options))
+        await asked_to_stop.wait()
+        playing.cancel()
+    await conductor.stop()
 
 
-async def play(conductor: SimulatedConductor, options: argparse.Namespace, temporary: Path) -> None:
-    """Play the chosen scenario to its end, if it has one."""
-    if options.scenario != "none":
-        build = SCENARIOS[options.scenario]
-        await build(conductor, options.folder or temporary, speed=options.speed).run()
+async def play(conductor: SimulatedConductor, options: argparse.Namespace) -> None:
+    """Play the chosen scenario, if there is one, in the chosen folder or one of its own."""
+    if options.scenario == "none":
+        return
+    build = SCENARIOS[options.scenario]
+    with ExitStack() as stack:
+        folder = options.folder
+        if folder is None:
+            made = TemporaryDirectory(prefix="marianne-demo-")
+            folder = Path(stack.enter_context(made))
+        await build(conductor, folder, speed=options.speed).run()
 
 
 async def listen(conductor: ConductorServer) -> None:
