@@ -93,7 +93,7 @@ def create_app(settings: Settings) -> web.Application:
         # The streams end before they could tell their viewers that the conductor is away: it is we
         # who leave.
         streams.close()
-        await background.stop("conductor")
+        await background.stop("conductor", "watches")
 
     app = web.Application(middlewares=[errors_as_json])
     app[WATCHES], app[STREAMS], app[BACKGROUND] = watches, streams, background

@@ -133,7 +133,7 @@ async def demonstrate(
     else:
         conductor = simulated(settings.socket, settings.registry, folder, times)
     async with conductor:
-        return await serve(settings, announce=announce_demo)
+        return await serve(settings, announce=announce_demo if recording is None else announce)
 
 
 @asynccontextmanager
@@ -152,12 +152,14 @@ async def simulated(path: Path, registry: Path, folder: Path, times: float) -> A
     """A conductor whose jobs run in a loop."""
     conductor = SimulatedConductor(path, registry=registry)
     await start(conductor, path)
-    playing = asyncio.create_task(Scenario(conductor, folder, speed=times).run())
     try:
-        yield
+        async with asyncio.TaskGroup() as group:
+            playing = group.create_task(Scenario(conductor, folder, speed=times).run())
+            yield
+            playing.cancel()
+    except* OSError as faults:
+        raise MarianneStreamError(f"the demo's jobs ended: {faults.exceptions[0]}") from faults
     finally:
-        playing.cancel()
-        await asyncio.wait([playing])
         await conductor.kill()
 
 

@@ -41,7 +41,9 @@ class Sheet:
     number: Annotated[int, Field(description="Number of the sheet, from 1.")]
     status: Annotated[str, Field(description="Status of the sheet; unknown ones are passed on.")]
     instrument_name: Annotated[str | None, Field(description="What plays it.")] = None
-    movement: Annotated[int | str | None, Field(description="The part it belongs to.")] = None
+    movement: Annotated[int | float | str | None, Field(description="The part it belongs to.")] = (
+        None
+    )
     error_message: Annotated[str | None, Field(description="Why it failed or was skipped.")] = None
 
 

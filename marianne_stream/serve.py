@@ -6,8 +6,8 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from aiohttp import web
 
@@ -20,8 +20,9 @@ logger = logging.getLogger(__name__)
 # A burst of connections finds room: aiohttp's own 128 makes them wait for a second.
 BACKLOG = 4096
 
-# How long handlers may take to end their streams.
-LEAVE_LIMIT_S = 3.0
+# How long handlers may take to end their streams. A viewer that does not read costs it twice: once
+# to be waited for, once to be cancelled.
+LEAVE_LIMIT_S = 1.5
 
 
 class ListenError(MarianneStreamError):
@@ -47,7 +48,7 @@ async def serve(settings: Settings, *, announce: Callable[[str], None]) -> int:
     runner = web.AppRunner(
         app, access_log=None, handler_cancellation=True, shutdown_timeout=LEAVE_LIMIT_S
     )
-    with sock:
+    with sock, asked_to_end() as asked:
         await runner.setup()
         try:
             await web.SockSite(runner, sock, backlog=BACKLOG).start()
@@ -55,13 +56,38 @@ async def serve(settings: Settings, *, announce: Callable[[str], None]) -> int:
             # 20 ms each time.
             gc.freeze()
             announce(f"marianne-stream listening on {address(sock)}")
-            await signal_or_fault(app[BACKGROUND].failed)
+            await first_of(asked, app[BACKGROUND].failed)
         finally:
             await runner.cleanup()
     if (error := app[BACKGROUND].error) is not None:
         logger.critical("ended by a fault: %r", error)
         return 1
     return 0
+
+
+@contextmanager
+def asked_to_end() -> Iterator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT set, for as long as the context lasts."""
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, asked.set)
+    try:
+        yield asked
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+async def first_of(*events: asyncio.Event) -> None:
+    """Waits until one of some events is set."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -75,6 +101,8 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server(where[:2], family=family, backlog=BACKLOG)
     except socket.gaierror as error:
         raise ListenError(f"cannot listen on {host} port {port}: {error.strerror}") from error
+    except UnicodeError as error:
+        raise ListenError(f"cannot listen on {host} port {port}: no host has that name") from error
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
         raise ListenError(f"cannot listen on {host} port {port}: {why}") from error
@@ -84,13 +112,3 @@ def address(sock: socket.socket) -> str:
     """What to type into a browser."""
     host, port = sock.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-async def signal_or_fault(failed: asyncio.Event) -> None:
-    """Waits until the process is asked to end, or a part of it has failed."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # Not every loop can: there a KeyboardInterrupt ends the process.
-        with suppress(NotImplementedError):
-            loop.add_signal_handler(number, failed.set)
-    await failed.wait()

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
@@ -19,7 +19,24 @@ State = Literal["auto", "conductor", "registry", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 
-UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+
+def at_home(path: Path) -> Path:
+    """A path with a tilde at its beginning as one of a home folder."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError("there is no such user") from error
+
+
+def no_truth(value: object) -> object:
+    """A value that is no truth value: pydantic would count those as 0 and 1."""
+    if isinstance(value, bool):
+        raise ValueError("a truth value is no number")  # noqa: TRY004 - pydantic wants it so
+    return value
+
+
+UserPath = Annotated[Path, AfterValidator(at_home)]
+Port = Annotated[int, BeforeValidator(no_truth)]
 
 
 class Settings(BaseSettings):
@@ -30,7 +47,7 @@ class Settings(BaseSettings):
     )
 
     host: str = Field("127.0.0.1", min_length=1, description="The address to listen on.")
-    port: int = Field(
+    port: Port = Field(
         8765, ge=0, le=65535, description="The TCP port to listen on; 0 picks a free one."
     )
     socket: UserPath = Field(

@@ -62,6 +62,8 @@ def test_a_tilde_is_the_home_folder() -> None:
         ("port", "abc", "--port must be a whole number from 0 to 65535, got 'abc'"),
         ("port", "65536", "--port must be a whole number from 0 to 65535, got '65536'"),
         ("port", "-1", "--port must be a whole number from 0 to 65535, got '-1'"),
+        ("port", True, "--port must be a whole number from 0 to 65535, got True"),
+        ("socket", "~nosuchuser/c", "--socket must be a path, got '~nosuchuser/c'"),
         ("host", "", "--host must be text that is not empty, got ''"),
         ("state", "x", "--state must be one of auto, conductor, registry, json, got 'x'"),
         ("log_format", "x", "--log-format must be one of text, json, got 'x'"),
@@ -69,7 +71,7 @@ def test_a_tilde_is_the_home_folder() -> None:
         ("state", "json", "state json needs state_dir, the folder of the JSON checkpoints"),
     ],
 )
-def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: str, sentence: str) -> None:
+def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: Any, sentence: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load({name: value})
     assert str(caught.value) == sentence

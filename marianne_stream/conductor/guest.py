@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from marianne_stream.conductor.monitor import Monitor, MonitorListener
+from marianne_stream.conductor.pace import Pace
 from marianne_stream.conductor.rpc import CALL_LIMIT_S, IDLE_LIMIT_S, RequestConnection
 from marianne_stream.errors import (
     ConductorAwayError,
@@ -89,10 +90,13 @@ class ConductorGuest:
         kind: type[T],
         *,
         keeps_open: bool = True,
+        pace: Pace | None = None,
     ) -> T:
         """Asks the conductor something; as `RequestConnection.call`."""
         try:
-            result = await self._requests.call(method, params, kind, keeps_open=keeps_open)
+            result = await self._requests.call(
+                method, params, kind, keeps_open=keeps_open, pace=pace
+            )
         except ConductorAwayError:
             # Nobody listens. A conductor that stops closes that first, and then waits for us.
             self._away = True

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from marianne_stream.conductor.address import connect
+from marianne_stream.conductor.pace import Pace
 from marianne_stream.errors import (
     AnswerTooLargeError,
     ConductorAwayError,
@@ -84,6 +85,7 @@ class RequestConnection:
         kind: type[T],
         *,
         keeps_open: bool = True,
+        pace: Pace | None = None,
     ) -> T:
         """Asks the conductor. Cancelling is safe: the answer is dropped when it comes.
 
@@ -92,6 +94,7 @@ class RequestConnection:
             params: its parameters by name.
             kind: what the result is read as; fields that it does not name are skipped.
             keeps_open: whether the call counts against the idle limit.
+            pace: the rests that requests of its kind leave the conductor.
 
         Raises:
             ConductorAwayError: nobody listens, or `leave` was called.
@@ -101,11 +104,12 @@ class RequestConnection:
             ConductorRefusedError: the answer is an error.
             ConductorProtocolError: the answer cannot be read.
         """
+        if pace is not None:
+            await pace.rested()
         async with self._turn:
             link = await self._linked()
-            number = next(self._numbers)
             try:
-                raw = await link.exchange(number, method, params, limit_s=self._call_limit_s)
+                raw = await self._exchange(link, method, params, pace)
             finally:
                 if keeps_open or self._idle_timer is None:
                     self._watch_idleness()
@@ -117,6 +121,22 @@ class RequestConnection:
             ) from error
         await let_others_run(len(memoryview(raw)))
         return result
+
+    async def _exchange(
+        self, link: "_Link", method: str, params: Mapping[str, Any] | None, pace: Pace | None
+    ) -> msgspec.Raw:
+        """Asks, and measures how long that kept the conductor busy, whoever waits for it still."""
+        began = asyncio.get_running_loop().time()
+        answered = True
+        try:
+            number = next(self._numbers)
+            return await link.exchange(number, method, params, limit_s=self._call_limit_s)
+        except (ConductorTimeoutError, ConductorLostError):
+            answered = False
+            raise
+        finally:
+            if answered and pace is not None:
+                pace.took(asyncio.get_running_loop().time() - began)
 
     async def leave(self) -> None:
         """Gives the place back for good: calls in progress and later ones fail."""

@@ -112,10 +112,14 @@ class BoundedMailbox(Mailbox, Generic[S]):
         """Adds an item, and lets the oldest go where the bound is passed."""
         self._items.append(item)
         self._size += item.size_bytes
-        while len(self._items) > self._max_items or self._size > self._max_bytes:
+        # What has just come is kept, however large it is: it is the reason to wake the reader.
+        while len(self._items) > 1 and self._is_over():
             self._size -= self._items.popleft().size_bytes
             self._missed += 1
         self._wake()
+
+    def _is_over(self) -> bool:
+        return len(self._items) > self._max_items or self._size > self._max_bytes
 
     def take(self) -> Batch[S]:
         """All that is there."""

@@ -117,6 +117,8 @@ class Timeline:
         )
         self._kept.append(entry)
         self._size += entry.size_bytes
-        while len(self._kept) > self._max_events or self._size > self._max_bytes:
+        while len(self._kept) > 1 and (
+            len(self._kept) > self._max_events or self._size > self._max_bytes
+        ):
             self._size -= self._kept.popleft().size_bytes
         self.topic.publish(entry)

@@ -13,6 +13,9 @@ from marianne_stream.models import GapData, GapReason
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import TimelineCursor
 
+# How many frames of the past are sent at once.
+PAST_FRAMES = 100
+
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
@@ -57,8 +60,9 @@ class EventFeed:
 
     async def frames(self) -> AsyncIterator[bytes]:
         """What is past, then what comes, without an end of its own."""
-        if self._past:
-            yield b"".join(self._past)
+        # In slices: a viewer that does not read holds one of them, and not all that is past.
+        for start in range(0, len(self._past), PAST_FRAMES):
+            yield b"".join(self._past[start : start + PAST_FRAMES])
         while await self._mailbox.wait():
             batch = self._mailbox.take()
             frames = [entry.frame for entry in batch.items]

@@ -36,22 +36,28 @@ class LookSchedule:
         self._failures = 0
         self.delay_s: float | None = None
 
-    def saw(self, state: JobState, *, changed: bool, interval_s: float) -> None:
+    def saw(
+        self, state: JobState, *, changed: bool, interval_s: float, instead: bool = False
+    ) -> None:
         """A look has shown a state.
 
         Args:
             state: what was seen.
             changed: whether a viewer sees a difference.
             interval_s: the shortest poll interval that a viewer of the job asked for.
+            instead: whether it was read from disk although the conductor is there: what that says
+                of this job cannot be used.
         """
         self._failures = 0
         self._quiet = 0 if changed else self._quiet + 1
         if not state.settled and state.terminal:
             self.delay_s = growing(FIRST_RETRY_S, self._quiet)
+        elif instead:
+            self.delay_s = growing(FIRST_FAILURE_S, self._quiet)
         elif state.status != "running":
             self.delay_s = None
         elif not state.live:
-            # On disk nothing tells of a change, and looking disturbs nobody.
+            # Nothing tells of a change on disk, and there is no conductor to disturb.
             self.delay_s = interval_s
         else:
             self.delay_s = self._running_delay_s(state, interval_s)

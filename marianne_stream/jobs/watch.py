@@ -136,12 +136,13 @@ class JobWatch:
     async def run(self) -> None:
         """Looks, publishes what is new, and looks again when there is reason to.
 
-        Returns when the job is gone, or when the first look failed: `opened` raises what that
-        raised. However it ends, nobody is left waiting.
+        Returns when the job is over or gone, or when the first look failed: `opened` raises what
+        that raised. However it ends, nobody is left waiting.
         """
         try:
             await self._first_look()
-            while self.view is None or self.view.end != "deleted":
+            # An end is the end: the next viewer begins a watch of its own, and is told what is.
+            while self.view is None or not self.view.end:
                 await self._look_again(await self._reason_to_look())
         except MarianneStreamError as error:
             self._fail_opening(error)
@@ -255,7 +256,13 @@ class JobWatch:
         state = self._believed(self._never_older(state))
         changed = self._publish(state, end="finished" if state.final else "")
         interval_s = min(self._intervals, default=FIRST_ROSTER_AGE_S)
-        self._schedule.saw(state, changed=changed, interval_s=interval_s)
+        roster = self._roster.newest
+        self._schedule.saw(
+            state,
+            changed=changed,
+            interval_s=interval_s,
+            instead=not state.live and roster is not None and roster.live,
+        )
 
     async def _read(self, *, asked: bool) -> JobState:
         async with self._turns.turn(asked=asked):

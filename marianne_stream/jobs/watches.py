@@ -204,7 +204,7 @@ class Watches:
             known = before.entries.get(job_id) if before is not None else None
             if elsewhere or entry != known:
                 watch.hint(RosterMark(entry, source_changed=elsewhere))
-        if len(self._roster_topic):
+        if len(self._roster_topic) and roster != before:
             shown, view = self._roster_view, self._newest_roster_view()
             if shown is None or not view.same(shown):
                 self._roster_topic.publish(view)

@@ -2,11 +2,20 @@
 
 import logging
 
-from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnavailableError
+from marianne_stream.errors import (
+    ConductorProtocolError,
+    CorruptStateError,
+    JobNotFoundError,
+    StateUnavailableError,
+)
 from marianne_stream.models import JobState, Roster, RosterEntry
 from marianne_stream.state.source import StateSource
 
 logger = logging.getLogger(__name__)
+
+
+# Of so many jobs the last fault is remembered, so that it is said once.
+REPORTED_JOBS = 1000
 
 
 class AutoSource:
@@ -22,6 +31,7 @@ class AutoSource:
         self._second = second
         # Where state came from when the log was last told.
         self._reported = "conductor"
+        self._reported_jobs: dict[str, str] = {}
 
     async def roster(self) -> Roster:
         """The conductor's roster, else the registry's."""
@@ -41,6 +51,7 @@ class AutoSource:
         try:
             return await self._first.job(job_id, entry)
         except StateUnavailableError as error:
+            self._report_job(job_id, error)
             try:
                 return await self._second.job(job_id, entry)
             except JobNotFoundError as second:
@@ -72,6 +83,16 @@ class AutoSource:
             raise StateUnavailableError(f"{error}; {second}") from second
         self._report("registry", f"reading the registry, the conductor cannot be asked: {error}")
         return roster
+
+    def _report_job(self, job_id: str, error: StateUnavailableError) -> None:
+        """Says why one job cannot be read, once; that nobody is there, the roster has said."""
+        if isinstance(error, ConductorProtocolError) and self._reported_jobs.get(job_id) != str(
+            error
+        ):
+            logger.warning("reading job %r from the registry: %s", job_id, error)
+            if len(self._reported_jobs) >= REPORTED_JOBS:
+                self._reported_jobs.clear()
+            self._reported_jobs[job_id] = str(error)
 
     def _report(self, source: str, message: str, level: int = logging.WARNING) -> None:
         """Says where state comes from now, once for each change."""

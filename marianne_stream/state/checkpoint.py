@@ -27,7 +27,7 @@ class CheckpointSheet(msgspec.Struct, frozen=True):
 
     status: str = "pending"
     instrument_name: str | None = None
-    movement: int | str | None = None
+    movement: int | float | str | None = None
     error_message: str | None = None
 
 

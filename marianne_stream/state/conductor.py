@@ -9,10 +9,10 @@ from typing import Annotated
 import msgspec
 
 from marianne_stream.conductor.guest import ConductorGuest
+from marianne_stream.conductor.pace import Pace
 from marianne_stream.errors import ConductorProtocolError, ConductorRefusedError, JobNotFoundError
 from marianne_stream.models import JobState, Roster, RosterEntry
 from marianne_stream.state.checkpoint import Checkpoint, state_from, state_from_entry
-from marianne_stream.state.pace import Pace
 from marianne_stream.wire import job_ids, json_text, jsonrpc
 
 logger = logging.getLogger(__name__)
@@ -51,8 +51,8 @@ class ConductorSource:
 
         An entry that cannot be read is left out, and costs the others nothing.
         """
-        async with self._list_pace.turn():
-            listed = await self._guest.call("job.list", None, list[msgspec.Raw])
+        raws = list[msgspec.Raw]
+        listed = await self._guest.call("job.list", None, raws, pace=self._list_pace)
         faults: list[str] = []
         entries = {}
         for raw in listed:
@@ -72,8 +72,9 @@ class ConductorSource:
         """
         params = {"job_id": job_ids.raw(job_id), "workspace": ""}
         try:
-            async with self._status_pace.turn():
-                checkpoint = await self._guest.call("job.status", params, Checkpoint)
+            checkpoint = await self._guest.call(
+                "job.status", params, Checkpoint, pace=self._status_pace
+            )
         except ConductorRefusedError as error:
             if error.number != jsonrpc.JOB_NOT_FOUND:
                 raise

@@ -22,12 +22,12 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return http_error(request, error)
     except MarianneStreamError as error:
         # That nothing can be asked is logged where it was found out, once and not for each request.
-        logger.debug("%s %s answered %d: %s", request.method, request.path, error.status, error)
+        logger.debug("%s %r answered %d: %s", request.method, request.path, error.status, error)
         return answer_of(request, error)
     except ConnectionError:
         raise
     except Exception:
-        logger.exception("%s %s failed", request.method, request.path)
+        logger.exception("%s %r failed", request.method, request.path)
         return answer_of(request, MarianneStreamError())
 
 

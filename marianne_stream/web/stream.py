@@ -39,6 +39,8 @@ class EventStream(EventSourceResponse):
     def __init__(self, *, heartbeats: bool) -> None:
         super().__init__()
         self.headers["Cache-Control"] = "private, no-store, no-transform"
+        # Whether the connection is kept is for the request to say.
+        del self.headers["Connection"]
         self.heartbeats = heartbeats
         self.idle_since = self.quiet_since = 0.0
 
@@ -116,7 +118,7 @@ class Streams:
             await stream.write_eof()
         except ConnectionError:
             # The client has gone, which is its right.
-            logger.debug("a client left %s", request.path)
+            logger.debug("a client left %r", request.path)
         return stream
 
     async def _send_all(self, stream: EventStream, frames: AsyncIterator[bytes]) -> None:

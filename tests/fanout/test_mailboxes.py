@@ -84,11 +84,14 @@ async def offered(mailbox: BoundedMailbox[Item]) -> bool:
     return await mailbox.wait()
 
 
-def test_an_item_larger_than_the_bound_is_counted_too() -> None:
+def test_an_item_larger_than_the_bound_is_kept_until_the_next_one() -> None:
     mailbox: BoundedMailbox[Item] = BoundedMailbox(max_bytes=5)
     mailbox.offer(Item(1, 10))
+    assert mailbox.take().items == (Item(1, 10),)
+    mailbox.offer(Item(2, 10))
+    mailbox.offer(Item(3, 1))
     batch = mailbox.take()
-    assert (batch.missed, batch.items) == (1, ())
+    assert (batch.missed, batch.items) == (1, (Item(3, 1),))
 
 
 def test_a_topic_offers_to_those_who_are_subscribed_at_that_moment() -> None:

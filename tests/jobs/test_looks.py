@@ -92,3 +92,12 @@ def test_a_process_that_was_spawned_at_another_time_says_nothing(sheets: tuple[s
     schedule.saw(a_state(*sheets), changed=True, interval_s=2.0)
     schedule.expect(a_state(*sheets), within_s=0.5)
     assert schedule.delay_s == 2.0
+
+
+def test_a_job_of_which_the_conductor_says_nothing_usable_is_asked_for_ever_more_seldom() -> None:
+    schedule = LookSchedule()
+    found = []
+    for _ in range(4):
+        schedule.saw(a_state("pending", live=False), changed=False, interval_s=0.1, instead=True)
+        found.append(schedule.delay_s)
+    assert found == [2.0, 4.0, 8.0, 16.0]

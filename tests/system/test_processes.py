@@ -71,6 +71,33 @@ async def test_a_port_in_use_is_one_sentence_and_exit_1() -> None:
     assert errors == sentence
 
 
+async def test_a_host_that_no_host_can_be_called_is_a_sentence() -> None:
+    code, _, errors = await run("-m", "marianne_stream", "--host", "a..b")
+    assert code == 1
+    assert errors == "marianne-stream: cannot listen on a..b port 8765: no host has that name\n"
+
+
+async def test_a_signal_right_after_the_first_line_is_heard(tmp_path: Path) -> None:
+    for _ in range(3):
+        async with server(tmp_path, "--log-level", "error") as running:
+            running.send(signal.SIGTERM)
+            assert await running.ended() == 0
+
+
+async def test_a_client_that_cannot_speak_http_leaves_no_trace_in_the_log(tmp_path: Path) -> None:
+    async with server(tmp_path, "--log-level", "error") as running:
+        host, port = running.address.removeprefix("http://").split(":")
+        for nonsense in (b"nonsense\r\n\r\n", b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\n\r\n"):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(nonsense)
+            async with asyncio.timeout(5):
+                assert (await reader.read()).startswith(b"HTTP/1.0 400")
+            writer.close()
+        running.send(signal.SIGTERM)
+        assert await running.ended() == 0
+        assert running.log == ""
+
+
 @pytest.mark.parametrize(
     "arguments", [("--port", "abc"), ("demo", "--speed", "0"), ("--state", "json"), ("nonsense",)]
 )
@@ -137,7 +164,7 @@ async def test_a_conductor_that_is_asked_to_stop_ends_while_we_are_subscribed(
         await until(lambda: "subscribed" in running.log)
         assert '"total":0' in await body_of(f"{running.address}/api/jobs")
         host.send(signal.SIGTERM)
-        assert await host.ended(limit_s=10) == 0
+        assert await host.ended(limit_s=5) == 0
 
 
 async def test_a_conductor_that_is_asked_to_stop_ends_after_we_were_killed(tmp_path: Path) -> None:
@@ -147,4 +174,4 @@ async def test_a_conductor_that_is_asked_to_stop_ends_after_we_were_killed(tmp_p
             running.send(signal.SIGKILL)
             await running.ended()
         host.send(signal.SIGTERM)
-        assert await host.ended(limit_s=10) == 0
+        assert await host.ended(limit_s=5) == 0

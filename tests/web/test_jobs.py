@@ -1,6 +1,7 @@
 """Jobs as JSON: the roster in pages, one job, and clear answers to what cannot be answered."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -158,6 +159,15 @@ BAD_PARAMETERS = {
     "/api/jobs?limit=1_0": "limit must be an integer, got '1_0'",
     "/api/jobs?limit=1&limit=2": "limit must be given once, got it 2 times",
     "/api/jobs?after=nonsense": "after must be what `next` of a page gave, and is not",
+    "/api/jobs?after=" + base64.b64encode(b"[" * 900).decode(): (
+        "after must be what `next` of a page gave, and is not"
+    ),
+    "/api/jobs?after=" + base64.b64encode(b"[1" + b"0" * 400 + b',"a"]').decode(): (
+        "after must be what `next` of a page gave, and is not"
+    ),
+    "/api/jobs?after=" + base64.b64encode(b'[NaN,"a"]').decode(): (
+        "after must be what `next` of a page gave, and is not"
+    ),
     "/api/jobs?after=é": "after must be what `next` of a page gave, and is not",
     "/api/jobs/a/stream?poll_interval=0.05": ("Poll interval must be between 0.1 and 30.0 seconds"),
     "/api/jobs/a/stream?poll_interval=31": "Poll interval must be between 0.1 and 30.0 seconds",

@@ -1,10 +1,12 @@
 """Where a viewer of a job resumes, and when there is nothing new: cursors, ends, new runs."""
 
 import asyncio
+import socket
 
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.waiting import until
 from tests.web.conftest import Client, Watch
 
 QUICK = "0.1"
@@ -148,3 +150,22 @@ async def test_a_job_that_is_submitted_again_is_not_finished_by_its_old_checkpoi
         await viewer.end()
     assert [status for status, _, _ in viewer.progress] == ["queued", "running", "completed"]
     assert viewer.names.count("job_finished") == 1
+
+
+async def test_one_who_does_not_read_the_end_keeps_nobody_from_the_next_run(
+    conductor: SimulatedConductor, watch: Watch, client: Client
+) -> None:
+    conductor.launch("a", 1)
+    conductor.jobs["a"].sheet(1)["error_message"] = "x" * 8_000_000
+    stuck = socket.create_connection(("127.0.0.1", client.port))
+    stuck.send(b"GET /api/jobs/a/stream?poll_interval=30 HTTP/1.1\r\nHost: x\r\n\r\n")
+    await until(lambda: conductor.statistics.requests["job.status"])
+    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        conductor.finish("a", "failed")
+        await viewer.end()
+    await asyncio.sleep(0.1)
+    conductor.submit("a", 1)
+    async with watch("/api/jobs/a/stream", last_event_id=viewer.last_event_id) as again:
+        assert (await again.saw("job_status"))["status"] == "queued"
+        assert "job_finished" not in again.names
+    stuck.close()
