@@ -1,7 +1,4 @@
-"""`python -m benchmarks`:
-
-every figure of docs/performance.md, measured now, on this machine, in about a minute.
-"""
+"""`python -m benchmarks`: the figures of docs/performance.md, on this machine, now."""
 
 import asyncio
 import json

@@ -1,7 +1,4 @@
-"""The composition root:
-
-builds every part from the settings, joins them, and starts and stops them.
-"""
+"""The composition root: builds all parts from the settings, joins, starts and stops them."""
 
 import asyncio
 import logging

@@ -22,6 +22,9 @@ from marianne_stream.version import VERSION
 
 PROGRAM = "marianne-stream"
 
+# The tasks that a demo's conductor needs besides itself.
+Playing = tuple[asyncio.Task[None], ...]
+
 
 EPILOG = f"""Settings are also read from the environment ({ENVIRONMENT_PREFIX}PORT and so on)
 and from the file that --config names; the command line wins over both, the environment over the
@@ -132,34 +135,43 @@ async def demonstrate(
         conductor = replayed(settings.socket, recording, times)
     else:
         conductor = simulated(settings.socket, settings.registry, folder, times)
-    async with conductor:
-        return await serve(settings, announce=announce_demo if recording is None else announce)
+    async with conductor as playing:
+        say = announce_demo if recording is None else announce
+        serving = asyncio.create_task(serve(settings, announce=say))
+        await asyncio.wait({serving, *playing}, return_when=asyncio.FIRST_COMPLETED)
+        for task in playing:
+            if task.done():
+                # The jobs run for ever: to end is to fail.
+                serving.cancel()
+                await asyncio.wait([serving])
+                raise MarianneStreamError(f"the demo's jobs ended: {task.exception()}")
+        return await serving
 
 
 @asynccontextmanager
-async def replayed(path: Path, recording: Recording, times: float) -> AsyncIterator[None]:
+async def replayed(path: Path, recording: Recording, times: float) -> AsyncIterator[Playing]:
     """A conductor that says what one was recorded to say."""
     conductor = Replay(path, recording, speed=times)
     await start(conductor, path)
     try:
-        yield
+        yield ()
     finally:
         await conductor.kill()
 
 
 @asynccontextmanager
-async def simulated(path: Path, registry: Path, folder: Path, times: float) -> AsyncIterator[None]:
-    """A conductor whose jobs run in a loop."""
+async def simulated(
+    path: Path, registry: Path, folder: Path, times: float
+) -> AsyncIterator[Playing]:
+    """A conductor whose jobs run in a loop, in a task of their own."""
     conductor = SimulatedConductor(path, registry=registry)
     await start(conductor, path)
+    playing = asyncio.create_task(Scenario(conductor, folder, speed=times).run())
     try:
-        async with asyncio.TaskGroup() as group:
-            playing = group.create_task(Scenario(conductor, folder, speed=times).run())
-            yield
-            playing.cancel()
-    except* OSError as faults:
-        raise MarianneStreamError(f"the demo's jobs ended: {faults.exceptions[0]}") from faults
+        yield (playing,)
     finally:
+        playing.cancel()
+        await asyncio.wait([playing])
         await conductor.kill()
 
 

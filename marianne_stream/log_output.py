@@ -11,10 +11,7 @@ from marianne_stream.settings import LogFormat, LogLevel
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one JSON object:
-
-    time, level, logger, message, and the traceback where there is one.
-    """
+    """A record as one JSON object: time, level, logger, message, and any traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""

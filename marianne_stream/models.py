@@ -279,10 +279,7 @@ class JobPage(Payload):
 
 
 class RosterData(Payload):
-    """The data of a `roster` event:
-
-    the entries that changed (all of them first), the ids that are gone.
-    """
+    """The data of a `roster` event: the jobs that changed, all first, and the ids that went."""
 
     complete: bool = Field(description="Whether these are all jobs: others are to be dropped.")
     jobs: tuple[JobSummary, ...]

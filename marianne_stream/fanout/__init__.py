@@ -1,4 +1,1 @@
-"""One thing said once, heard by all:
-
-topics, the mailboxes of their subscribers, and what is kept for latecomers.
-"""
+"""Said once, heard by all: topics, their subscribers' mailboxes, what is kept for later."""

@@ -98,10 +98,7 @@ class Timeline:
         return found[::-1]
 
     def since(self, cursor: TimelineCursor, wanted: Wanted) -> list[TimelineEntry] | None:
-        """What came after a cursor, or None where that cannot be told:
-
-        another process's, or too old.
-        """
+        """What came after a cursor; None for another process's, or one that is too old."""
         oldest = self._kept[0].number if self._kept else self.last + 1
         if cursor.epoch != self.epoch or not oldest - 1 <= cursor.number <= self.last:
             return None

@@ -1,4 +1,1 @@
-"""What is watched:
-
-a queue and a task for each watched job, and the timer that asks for the roster.
-"""
+"""What is watched: a queue and a task for each job, and the timer that asks for the roster."""

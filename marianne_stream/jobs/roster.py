@@ -4,7 +4,6 @@ It must not know what the entries mean to those who watch.
 """
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,8 +12,6 @@ from dataclasses import replace
 from marianne_stream.errors import StateUnavailableError
 from marianne_stream.models import Roster, RosterEntry
 from marianne_stream.state.source import StateSource
-
-logger = logging.getLogger(__name__)
 
 # The shortest poll interval there is, and so the least between two rosters that hints bring
 # forward.

@@ -111,10 +111,7 @@ class JobView(View):
         return self.cursor == other.cursor
 
     def resumed(self) -> bytes:
-        """The frames for a viewer who has seen this state before:
-
-        where it comes from, and the end if it is one.
-        """
+        """The frames for one who has seen this state: where it comes from, and an end."""
         return source_frame(self.state.job_id, self.source, live=self.live) + self._end_frame()
 
     def _encode(self, seen: "JobView | None") -> bytes:

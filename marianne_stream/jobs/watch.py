@@ -49,7 +49,7 @@ Hint = MonitorEvent | RosterMark
 
 
 class JobWatch:
-    """Watches one job, from `run` until that is cancelled or the job is gone.
+    """Watches one job, from `run` until that is cancelled, or the job is over or gone.
 
     Args:
         job_id: the job.
@@ -309,10 +309,7 @@ class JobWatch:
         )
 
     def _believed(self, state: JobState) -> JobState:
-        """A state that is not settled, as settled once it has been so for long:
-
-        the roster is right.
-        """
+        """A state with the roster's word for it, once the checkpoint has long said otherwise."""
         if state.settled or not state.terminal:
             self._disagreed_at = None
             return state
@@ -345,10 +342,7 @@ class JobWatch:
         self._schedule.missed()
 
     def _lose_sight(self, error: StateUnavailableError) -> None:
-        """Nobody could be asked:
-
-        viewers keep the last known state, and are told that it is no more than that.
-        """
+        """Viewers keep the last known state, and are told that it is no more than that."""
         logger.debug("job %r cannot be read: %s", self.job_id, error)
         self._looked_at = asyncio.get_running_loop().time()
         if self.view is not None:
@@ -362,8 +356,5 @@ def written_s(state: JobState) -> float:
 
 
 def same_submission(one: JobState, other: JobState) -> bool:
-    """Whether two states are of the same submission:
-
-    the conductor and its registry give times a little apart.
-    """
+    """Whether two states are of the same submission, whichever source they come from."""
     return close(epoch_s(one.submitted_at), epoch_s(other.submitted_at))

@@ -1,4 +1,1 @@
-"""Where a job's state is read:
-
-from the conductor, from the registry on disk, from a folder of checkpoints.
-"""
+"""Where state is read: the conductor, the registry on disk, a folder of checkpoints."""

@@ -1,7 +1,4 @@
-"""Every address that is served, in one table:
-
-the router and `/openapi.json` are both made from it.
-"""
+"""Every address, in one table: the router and `/openapi.json` are both made from it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -19,10 +19,7 @@ def written(job_id: str) -> str:
 
 
 def raw(job_id: str) -> str:
-    """A job id as the conductor knows it:
-
-    every written byte as the lone surrogate that stands for it.
-    """
+    """A job id as the conductor knows it: lone surrogates in the place of written bytes."""
     return WRITTEN_BYTE.sub(lambda match: chr(0xDC00 + int(match[1], 16)), job_id)
 
 

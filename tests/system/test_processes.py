@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -62,10 +63,11 @@ async def test_it_says_where_it_listens_and_ends_quietly_when_asked(
         assert running.log == ""
 
 
-async def test_a_port_in_use_is_one_sentence_and_exit_1() -> None:
+@pytest.mark.parametrize("verb", [(), ("demo",)])
+async def test_a_port_in_use_is_one_sentence_and_exit_1(verb: tuple[str, ...]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        code, out, errors = await run("-m", "marianne_stream", "--port", port)
+        code, out, errors = await run("-m", "marianne_stream", *verb, "--port", port)
     assert (code, out) == (1, "")
     sentence = f"marianne-stream: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
     assert errors == sentence
@@ -146,6 +148,24 @@ async def test_a_demo_that_cannot_begin_is_a_sentence_and_exit_1(tmp_path: Path)
     assert (code, out) == (1, "")
     assert errors.startswith("marianne-stream: the demo cannot listen at ")
     assert errors.endswith("AF_UNIX path too long\n")
+
+
+async def test_a_demo_whose_jobs_end_says_so_and_ends(short_path: Path) -> None:
+    async with process(
+        *("-m", "marianne_stream", "demo", "--port", 0, "--speed", 5), TMPDIR=str(short_path)
+    ) as running:
+
+        def a_log() -> Path | None:
+            return next(short_path.rglob("marianne.log"), None)
+
+        await until(a_log)
+        log = a_log()
+        assert log is not None
+        # What a job writes to is gone, and nothing can stand in its place.
+        await asyncio.to_thread(shutil.rmtree, log.parent)
+        await asyncio.to_thread(log.parent.touch)
+        assert await running.ended() == 1
+        assert "marianne-stream: the demo's jobs ended: " in running.log
 
 
 async def test_the_log_can_be_json(tmp_path: Path) -> None:
