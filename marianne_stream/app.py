@@ -10,15 +10,27 @@ from aiohttp import web
 from marianne_stream.conductor.guest import ConductorGuest
 from marianne_stream.errors import SettingsError
 from marianne_stream.fanout.timeline import Timeline
+from marianne_stream.feeds.followed import FollowedLogs
+from marianne_stream.feeds.job_logs import JobLogs
 from marianne_stream.jobs.watches import Watches
+from marianne_stream.logs.alarms import Alarms
+from marianne_stream.logs.threads import LogThreads
 from marianne_stream.settings import Settings
 from marianne_stream.state.auto import AutoSource
 from marianne_stream.state.conductor import ConductorSource
 from marianne_stream.state.json_dir import JsonDir
 from marianne_stream.state.registry import Registry
 from marianne_stream.state.source import StateSource
+from marianne_stream.state.whereabouts import Whereabouts
 from marianne_stream.web import openapi
-from marianne_stream.web.keys import OPENAPI, STREAMS, WATCHES
+from marianne_stream.web.keys import (
+    DOWNLOAD_LIMIT_BYTES,
+    FOLLOWED_LOGS,
+    JOB_LOGS,
+    OPENAPI,
+    STREAMS,
+    WATCHES,
+)
 from marianne_stream.web.middleware import errors_as_json
 from marianne_stream.web.routes import add_routes
 from marianne_stream.web.stream import Streams
@@ -74,16 +86,22 @@ def create_app(settings: Settings) -> web.Application:
     guest = ConductorGuest(settings.socket) if settings.state in ("auto", "conductor") else None
     source = state_source(settings, guest)
     watches = Watches(source, Timeline())
+    alarms = Alarms(mode=settings.log_watch, poll_interval_s=settings.log_poll_interval)
+    followed_logs = FollowedLogs(watches, alarms)
+    threads = LogThreads()
     streams = Streams()
     background = Background()
 
     async def run(_app: web.Application) -> AsyncIterator[None]:
         background.start("streams", streams.run())
         background.start("watches", watches.run())
+        background.start("log alarms", alarms.run())
         if guest is not None:
             background.start("conductor", guest.run(watches))
         yield
+        await followed_logs.close()
         await background.stop()
+        threads.close()
         await source.close()
 
     async def leave(_app: web.Application) -> None:
@@ -94,6 +112,9 @@ def create_app(settings: Settings) -> web.Application:
 
     app = web.Application(middlewares=[errors_as_json])
     app[WATCHES], app[STREAMS], app[BACKGROUND] = watches, streams, background
+    app[JOB_LOGS] = JobLogs(watches, whereabouts(settings, guest), threads)
+    app[FOLLOWED_LOGS] = followed_logs
+    app[DOWNLOAD_LIMIT_BYTES] = settings.download_limit_bytes
     app[OPENAPI] = openapi.description()
     add_routes(app.router)
     app.cleanup_ctx.append(run)
@@ -112,3 +133,9 @@ def state_source(settings: Settings, guest: ConductorGuest | None) -> StateSourc
         return registry
     conductor = ConductorSource(guest)
     return conductor if settings.state == "conductor" else AutoSource(conductor, registry)
+
+
+def whereabouts(settings: Settings, guest: ConductorGuest | None) -> Whereabouts:
+    """Who knows where logs lie, as the settings say."""
+    registry = Registry(settings.registry) if settings.state in ("auto", "registry") else None
+    return Whereabouts(guest, registry, conductor_log=settings.conductor_log)

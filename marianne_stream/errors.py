@@ -4,6 +4,9 @@
     ├── BadRequestError                 400 bad_request
     │   └── BadParameterError           400 bad_parameter
     ├── JobNotFoundError                404 job_not_found
+    ├── LogNotFoundError                404 log_not_found
+    ├── LogForbiddenError               403 log_forbidden
+    ├── LogTooLargeError                413 log_too_large
     ├── StateUnavailableError           503 state_unavailable
     │   ├── ConductorUnavailableError   503 conductor_unavailable
     │   │   ├── ConductorAwayError      503 conductor_away
@@ -65,6 +68,30 @@ class JobNotFoundError(MarianneStreamError):
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
         super().__init__(detail=f"Score not found: {job_id}")
+
+
+class LogNotFoundError(MarianneStreamError):
+    """The job is known, and none of the places where its log may lie has one."""
+
+    status = 404
+    code = "log_not_found"
+    public = "This job has no log yet."
+
+
+class LogForbiddenError(MarianneStreamError):
+    """Something lies where the log should, and it is not to be read."""
+
+    status = 403
+    code = "log_forbidden"
+    public = "The log may not be read: it is no regular file inside the job's folder."
+
+
+class LogTooLargeError(MarianneStreamError):
+    """The log is larger than what is given as one text."""
+
+    status = 413
+    code = "log_too_large"
+    public = "Log file too large for download. Use the streaming endpoint instead."
 
 
 class StateUnavailableError(MarianneStreamError):

@@ -322,6 +322,48 @@ class TimelineEventData(Payload):
     timestamp: float = Field(description="Epoch seconds.")
 
 
+class LogData(Payload):
+    """The data of a `log` event: one line of a log."""
+
+    line: str = Field(description="Without its line end; bytes that are no UTF-8 are U+FFFD.")
+    line_number: int = Field(ge=1, description="Counts every line of the file from 1.")
+    timestamp: str = Field(description="When the line was read, ISO 8601.")
+    initial: bool = Field(description="Whether it was there when the stream began.")
+    truncated: bool = Field(default=False, description="true on a line cut at 64 KiB, else absent.")
+
+
+class LogRotatedData(Payload):
+    """The data of a `log_rotated` event: line_number begins again at 1."""
+
+    log_file: str
+    reason: Literal["renamed", "truncated", "replaced"]
+
+
+class LogGapData(Payload):
+    """The data of a `log_gap` event: what lay between the line before and the next is gone."""
+
+    reason: Literal["cursor_unknown", "truncated", "rotated_away"]
+    lost_bytes: int | None = Field(ge=0, description="null where it is not known.")
+
+
+class LogCompleteData(Payload):
+    """The data of a `log_complete` event; the stream ends behind it."""
+
+    message: str
+
+
+class LogInfo(Payload):
+    """`GET /api/jobs/{job_id}/logs/info`: what a log is, and where a stream would go on."""
+
+    job_id: str
+    source: Literal["job", "conductor"] = Field(description="Whose log it is.")
+    log_file: str = Field(description="Its name, below the folder that it lies in.")
+    size_bytes: int = Field(ge=0, description="Of the conductor's log, the job's lines alone.")
+    lines: int = Field(ge=0, description="How many lines have ended.")
+    last_modified: str | None = Field(description="ISO 8601.")
+    cursor: str = Field(description="The position behind the last line: an id to stream from.")
+
+
 class StreamErrorData(Payload):
     """The data of a `stream_error` event: a fault after the headers; the stream ends behind it."""
 

@@ -22,6 +22,8 @@ BACKLOG = 4096
 
 # How long handlers may take to end their streams. A viewer that does not read costs it twice: once
 # to be waited for, once to be cancelled.
+HEADER_LIMIT_BYTES = 32 * 1024
+
 LEAVE_LIMIT_S = 1.5
 
 
@@ -46,7 +48,13 @@ async def serve(settings: Settings, *, announce: Callable[[str], None]) -> int:
     app = create_app(settings)
     # A viewer that leaves is noticed at once, and a line of log a stream says nothing.
     runner = web.AppRunner(
-        app, access_log=None, handler_cancellation=True, shutdown_timeout=LEAVE_LIMIT_S
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=LEAVE_LIMIT_S,
+        # A Last-Event-ID from elsewhere may be long; it is answered like any that is unknown.
+        max_field_size=HEADER_LIMIT_BYTES,
+        max_line_size=HEADER_LIMIT_BYTES,
     )
     with sock, asked_to_end() as asked:
         await runner.setup()

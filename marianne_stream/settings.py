@@ -18,6 +18,7 @@ ENVIRONMENT_PREFIX = "MARIANNE_STREAM_"
 State = Literal["auto", "conductor", "registry", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
+LogWatch = Literal["auto", "inotify", "poll"]
 
 
 def at_home(path: Path) -> Path:
@@ -65,6 +66,26 @@ class Settings(BaseSettings):
     )
     state_dir: UserPath | None = Field(
         None, description="The folder of JSON checkpoints, for state json."
+    )
+    conductor_log: UserPath | None = Field(
+        None, description="The conductor's own log; left out, the conductor is asked for it."
+    )
+    log_watch: LogWatch = Field(
+        "auto",
+        description="How a log is watched; auto: by inotify, by polling on network folders.",
+    )
+    log_poll_interval: Annotated[float, BeforeValidator(no_truth)] = Field(
+        0.25,
+        ge=0.01,
+        le=60,
+        allow_inf_nan=False,
+        description="How often a log that inotify does not tell of is looked at, in seconds.",
+    )
+    download_limit_bytes: Annotated[int, BeforeValidator(no_truth)] = Field(
+        50 * 1024 * 1024,
+        ge=0,
+        le=2**62,
+        description="The largest log that is given as one text, in bytes.",
     )
     log_level: LogLevel = Field("info", description="The least that is logged.")
     log_format: LogFormat = Field("text", description="How a line of the log is written.")
@@ -146,6 +167,8 @@ def allowed(name: str) -> str:
         return "one of " + ", ".join(schema["enum"])
     if schema.get("type") == "integer":
         return f"a whole number from {schema['minimum']} to {schema['maximum']}"
+    if schema.get("type") == "number":
+        return f"a number from {schema['minimum']} to {schema['maximum']}"
     if schema.get("type") == "boolean":
         return "true or false"
     if "path" in str(schema):

@@ -17,7 +17,7 @@ from marianne_stream.cli import VERBS
 from marianne_stream.errors import MarianneStreamError
 from marianne_stream.models import GapReason, JobSummary, Payload, Sheet, TimelineEventData
 from marianne_stream.settings import ENVIRONMENT_PREFIX, Settings, allowed, option
-from marianne_stream.web.params import NumberParameter, Parameter
+from marianne_stream.web.params import ChoiceParameter, FlagParameter, NumberParameter, Parameter
 from marianne_stream.web.routes import ROUTES, Route
 
 ROOT = Path(__file__).parents[1]
@@ -126,7 +126,8 @@ def test_every_address_is_in_the_route_table(route: Route) -> None:
     table = text_of(REFERENCE / "http.md")
     anchor = slug(f"GET {route.path}")
     cells = row(table, f"[`{route.path}`](#{anchor})")
-    assert cells[2] == ("JSON" if route.events is None else "stream")
+    form = "text" if route.content_type == "text/plain" else "JSON"
+    assert cells[2] == (form if route.events is None else "stream")
 
 
 def test_the_reference_has_no_address_that_is_not_served() -> None:
@@ -148,6 +149,10 @@ def test_every_parameter_has_its_default_and_range(route: Route, parameter: Para
         kind = ", an integer" if parameter.whole else parameter.unit
         assert default == str(parameter.default)
         assert range_ == f"{parameter.low} to {parameter.high}{kind}"
+    elif isinstance(parameter, ChoiceParameter):
+        assert range_ == ", ".join(parameter.choices)
+    elif isinstance(parameter, FlagParameter):
+        assert (default, range_) == (str(parameter.default).lower(), "true or false")
     else:
         assert range_ == "text"
         assert ("May be repeated." in meaning) == parameter.repeats
@@ -222,9 +227,12 @@ def documented_errors() -> list[list[str]]:
 @pytest.mark.parametrize("name", EVENTS)
 def test_every_event_is_in_the_table_with_its_streams(name: str) -> None:
     cells = row(text_of(REFERENCE / "events.md"), f"[`{name}`](#{name})")
-    streams = ("/api/jobs/{job_id}/stream", "/api/roster/stream", "/api/events/stream")
+    streams = (
+        *("/api/jobs/{job_id}/stream", "/api/roster/stream", "/api/events/stream"),
+        "/api/jobs/{job_id}/logs",
+    )
     events = {route.path: route.events or {} for route in ROUTES}
-    assert [cell == "yes" for cell in cells[1:4]] == [name in events[path] for path in streams]
+    assert [cell == "yes" for cell in cells[1:5]] == [name in events[path] for path in streams]
 
 
 @pytest.mark.parametrize(
@@ -261,7 +269,8 @@ def test_the_example_of_an_event_is_one_that_the_server_could_send(name: str) ->
     assert example, "there is no example"
     assert example[1] == name or name not in EVENTS
     data = MODELS[name].model_validate_json(example[2])
-    assert data.model_dump(mode="json") == json.loads(example[2])
+    # What is left out on the wire is left out here.
+    assert data.model_dump(mode="json", exclude_unset=True) == json.loads(example[2])
 
 
 def test_every_reason_of_a_gap_is_in_the_reference() -> None:

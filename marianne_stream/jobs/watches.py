@@ -6,19 +6,19 @@ timeline. It must not know how viewers are reached.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from marianne_stream.errors import StateUnavailableError
 from marianne_stream.fanout.mailboxes import LatestMailbox
 from marianne_stream.fanout.timeline import Timeline
-from marianne_stream.fanout.topic import Topic
+from marianne_stream.fanout.topic import Subscriber, Topic
 from marianne_stream.jobs.roster import RosterTimer
 from marianne_stream.jobs.turns import Turns
 from marianne_stream.jobs.views import JobView, RosterView, source_frame
 from marianne_stream.jobs.watch import JobWatch, RosterMark
-from marianne_stream.models import JobState, MonitorEvent, Roster, SourceName
+from marianne_stream.models import JobState, MonitorEvent, Roster, RosterEntry, SourceName
 from marianne_stream.state.source import StateSource
 
 logger = logging.getLogger(__name__)
@@ -61,6 +61,7 @@ class Watches:
         self._roster_topic: Topic[RosterView] = Topic()
         self._roster_view: RosterView | None = None
         self._last_roster: Roster | None = None
+        self._entries: dict[str, Topic[RosterEntry]] = {}
         self._watches: dict[str, JobWatch] = {}
         self._tasks: dict[JobWatch, asyncio.Task[None]] = {}
         self._event_gap = False
@@ -109,6 +110,22 @@ class Watches:
         with self._roster.interest(interval_s), self._roster_topic.subscribed(mailbox):
             await self._roster.fresh(ROSTER_AGE_S)
             yield self._newest_roster_view(), mailbox
+
+    @contextmanager
+    def watching_entry(
+        self, job_id: str, interval_s: float, subscriber: Subscriber[RosterEntry]
+    ) -> Iterator[None]:
+        """Offers what the roster says of a job, when it changes, for as long as the context lasts.
+
+        Nothing but the roster is asked: it is light, and right about the status.
+        """
+        topic = self._entries.setdefault(job_id, Topic())
+        try:
+            with self._roster.interest(interval_s), topic.subscribed(subscriber):
+                yield
+        finally:
+            if not len(topic):
+                self._entries.pop(job_id, None)
 
     async def state(self, job_id: str) -> JobState:
         """One job as it is now, for a request that wants it once.
@@ -204,6 +221,10 @@ class Watches:
             known = before.entries.get(job_id) if before is not None else None
             if elsewhere or entry != known:
                 watch.hint(RosterMark(entry, source_changed=elsewhere))
+        for job_id, topic in self._entries.items():
+            entry = roster.entries.get(job_id)
+            if entry is not None and (before is None or entry != before.entries.get(job_id)):
+                topic.publish(entry)
         if len(self._roster_topic) and roster != before:
             shown, view = self._roster_view, self._newest_roster_view()
             if shown is None or not view.same(shown):

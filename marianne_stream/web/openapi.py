@@ -82,7 +82,9 @@ def success(route: Route) -> dict[str, Any]:
     if route.events is not None:
         return {"description": "An event stream.", "content": {"text/event-stream": stream(route)}}
     schema = reference(route.model) if route.model is not None else {"type": "object"}
-    return {"description": "As asked.", "content": {"application/json": {"schema": schema}}}
+    if route.content_type != "application/json":
+        schema = {"type": "string"}
+    return {"description": "As asked.", "content": {route.content_type: {"schema": schema}}}
 
 
 def stream(route: Route) -> dict[str, Any]:
@@ -111,4 +113,4 @@ def reference(model: type[Payload]) -> dict[str, str]:
 
 def ends(route: Route) -> bool:
     """Whether the stream has an end after which there is nothing new."""
-    return "job_finished" in (route.events or {})
+    return bool({"job_finished", "log_complete"} & set(route.events or {}))

@@ -116,7 +116,78 @@ class TextParameter:
         return {"name": self.name, "in": "query", "description": self.description, "schema": schema}
 
 
-Parameter = NumberParameter | TextParameter
+@dataclass(frozen=True, slots=True)
+class ChoiceParameter:
+    """One of a few words.
+
+    Attributes:
+        name: as it stands in the URL.
+        choices: what it may be.
+        description: what it does.
+        default: what it is when it is left out.
+    """
+
+    name: str
+    choices: tuple[str, ...]
+    description: str
+    default: str | None = None
+
+    def read(self, request: web.Request) -> str | None:
+        """The word that a request gives.
+
+        Raises:
+            BadParameterError: it is given twice, or is none of the words.
+        """
+        text = single(request, self.name)
+        if text is None:
+            return self.default
+        if text not in self.choices:
+            words = ", ".join(self.choices)
+            raise BadParameterError(detail=f"{self.name} must be one of {words}, got {shown(text)}")
+        return text
+
+    def described(self) -> dict[str, Any]:
+        """As a parameter object of OpenAPI 3.1."""
+        schema: dict[str, Any] = {"type": "string", "enum": list(self.choices)}
+        if self.default is not None:
+            schema["default"] = self.default
+        return {"name": self.name, "in": "query", "description": self.description, "schema": schema}
+
+
+@dataclass(frozen=True, slots=True)
+class FlagParameter:
+    """Yes or no: `true` or `1`, `false` or `0`.
+
+    Attributes:
+        name: as it stands in the URL.
+        default: what it is when it is left out.
+        description: what it does.
+    """
+
+    name: str
+    default: bool
+    description: str
+
+    def read(self, request: web.Request) -> bool:
+        """The value that a request gives.
+
+        Raises:
+            BadParameterError: it is given twice, or is neither.
+        """
+        text = single(request, self.name)
+        if text is None:
+            return self.default
+        if text not in ("true", "false", "1", "0"):
+            raise BadParameterError(detail=f"{self.name} must be true or false, got {shown(text)}")
+        return text in ("true", "1")
+
+    def described(self) -> dict[str, Any]:
+        """As a parameter object of OpenAPI 3.1."""
+        schema = {"type": "boolean", "default": self.default}
+        return {"name": self.name, "in": "query", "description": self.description, "schema": schema}
+
+
+Parameter = NumberParameter | TextParameter | ChoiceParameter | FlagParameter
 
 LAST_EVENT_ID = TextParameter(
     "last_event_id",

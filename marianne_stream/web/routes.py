@@ -16,13 +16,18 @@ from marianne_stream.models import (
     JobPage,
     JobSheetsData,
     JobStatusData,
+    LogCompleteData,
+    LogData,
+    LogGapData,
+    LogInfo,
+    LogRotatedData,
     Payload,
     ReadyData,
     RosterData,
     SourceData,
     StreamErrorData,
 )
-from marianne_stream.web import health, jobs, live
+from marianne_stream.web import health, jobs, live, log_files, log_stream
 from marianne_stream.web.params import LAST_EVENT_ID, Parameter
 
 Events = Mapping[str, type[Payload]]
@@ -42,6 +47,14 @@ STATUS_EVENTS: Events = {
 }
 ROSTER_EVENTS: Events = {"roster": RosterData, **COMMON_EVENTS}
 
+LOG_EVENTS: Events = {
+    "log": LogData,
+    "log_rotated": LogRotatedData,
+    "log_gap": LogGapData,
+    "log_complete": LogCompleteData,
+    "stream_error": StreamErrorData,
+}
+
 # The conductor's own events stand beside these, each under its own name.
 TIMELINE_EVENTS: Events = {"gap": GapData, **COMMON_EVENTS}
 
@@ -57,6 +70,7 @@ class Route:
         model: what a 200 holds, where it is JSON.
         events: what a stream may hold, where it is one.
         timeline: whether the stream also holds the conductor's own events.
+        content_type: what a 200 holds, where it is neither JSON nor a stream.
         parameters: what may stand behind the question mark.
         errors: the statuses of errors, and when they are given.
     """
@@ -67,6 +81,7 @@ class Route:
     model: type[Payload] | None = None
     events: Events | None = None
     timeline: bool = False
+    content_type: str = "application/json"
     parameters: tuple[Parameter, ...] = ()
     errors: Mapping[int, str] = field(default_factory=dict)
 
@@ -74,6 +89,12 @@ class Route:
 BAD = {400: "A parameter is not valid."}
 UNKNOWN = {404: "There is no such job."}
 UNAVAILABLE = {503: "Neither the conductor nor another source of state can be asked."}
+LOG_ERRORS = {
+    400: "A parameter or the job id is not valid.",
+    403: "What lies where the log should may not be read.",
+    404: "There is no such job, or it has no log.",
+    **UNAVAILABLE,
+}
 ONE_JOB = {400: "A parameter or the job id is not valid.", **UNKNOWN, **UNAVAILABLE}
 
 ROUTES = (
@@ -128,6 +149,45 @@ ROUTES = (
         timeline=True,
         parameters=(live.LIMIT, live.JOB_ID, live.EVENT, LAST_EVENT_ID),
         errors=BAD,
+    ),
+    Route(
+        "/api/jobs/{job_id}/logs",
+        log_stream.logs,
+        "One job's log as it is written, to the job's end.",
+        events=LOG_EVENTS,
+        parameters=(
+            log_stream.TAIL_LINES,
+            log_stream.FOLLOW,
+            log_stream.WAIT,
+            log_stream.SOURCE,
+            *log_stream.FILTERS,
+            LAST_EVENT_ID,
+        ),
+        errors=LOG_ERRORS,
+    ),
+    Route(
+        "/api/jobs/{job_id}/logs/static",
+        log_files.static,
+        "One job's log as a text to keep, five lines about it first.",
+        content_type="text/plain",
+        parameters=(log_stream.SOURCE,),
+        errors={**LOG_ERRORS, 413: "The log is larger than download_limit_bytes."},
+    ),
+    Route(
+        "/api/jobs/{job_id}/logs/raw",
+        log_files.raw,
+        "The log file itself, of any size.",
+        content_type="text/plain",
+        parameters=(log_stream.SOURCE,),
+        errors=LOG_ERRORS,
+    ),
+    Route(
+        "/api/jobs/{job_id}/logs/info",
+        log_files.info,
+        "How large one job's log is, and where a stream would go on.",
+        model=LogInfo,
+        parameters=(log_stream.SOURCE,),
+        errors=LOG_ERRORS,
     ),
     Route("/health", health.health, "The process is alive. Nobody is asked.", model=HealthData),
     Route(

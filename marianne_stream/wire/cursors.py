@@ -7,17 +7,30 @@ anywhere.
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Self
+
+import xxhash
 
 STATUS_CURSOR = re.compile(r"([sf])-([0-9a-f]{24})")
 TIMELINE_CURSOR = re.compile(r"t-([0-9a-f]{16})-([0-9]{1,18})")
 ROSTER_CURSOR = re.compile(r"r-([0-9a-f]{24})")
+LOG_CURSOR = re.compile(
+    r"([lcx])-([0-9a-f]{1,16})-([0-9a-f]{16})-([0-9]{1,18})(u?)-([0-9]{1,18})-([0-9a-f]{16})"
+)
+
+# How much of a log before an offset tells it from another file, or from the same one rewritten.
+WINDOW_BYTES = 4096
 
 
 def digest(content: bytes) -> str:
     """What stands for some content in a cursor: 96 bits of BLAKE2b, in hexadecimal."""
     return hashlib.blake2b(content, digest_size=12).hexdigest()
+
+
+def fingerprint(content: bytes | memoryview) -> int:
+    """What stands for some bytes of a log: 64 bits of XXH3, quick enough for each line."""
+    return xxhash.xxh3_64_intdigest(content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +95,59 @@ class TimelineCursor:
         """The cursor that a client sent, or None where it is none of ours."""
         match = TIMELINE_CURSOR.fullmatch(text)
         return cls(match[1], int(match[2])) if match else None
+
+
+LogCursorKind = Literal["l", "c", "x"]
+
+
+@dataclass(frozen=True, slots=True)
+class LogCursor:
+    """A position in a log, behind a line. It fits a file only where the bytes before it agree.
+
+    Attributes:
+        inode: the file's, as a hint: file systems give the same one again.
+        first: the fingerprint of the file's first line; 0 where there was none yet.
+        offset: how many bytes of the file lie before it.
+        number: the number of the line before it, 0 at the beginning.
+        digest: the fingerprint of the bytes before it, `WINDOW_BYTES` at most. At offset 0, where
+            there are none, when the file was last written, in nanoseconds of the epoch.
+        unterminated: whether the line before it had no newline.
+        kind: `l` behind a line, `c` behind log_complete, `x` behind the one of a stream that was
+            not to follow.
+    """
+
+    inode: int
+    first: int
+    offset: int
+    number: int
+    digest: int
+    unterminated: bool = False
+    kind: LogCursorKind = "l"
+
+    def __str__(self) -> str:
+        mark = "u" if self.unterminated else ""
+        return (
+            f"{self.kind}-{self.inode:x}-{self.first:016x}-{self.offset}{mark}"
+            f"-{self.number}-{self.digest:016x}"
+        )
+
+    def ended(self, *, follow: bool) -> "LogCursor":
+        """The same position behind a log_complete."""
+        return replace(self, kind="c" if follow else "x")
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """The cursor that a client sent, or None where it is none of ours."""
+        match = LOG_CURSOR.fullmatch(text)
+        if match is None:
+            return None
+        kind: LogCursorKind = "x" if match[1] == "x" else "c" if match[1] == "c" else "l"
+        return cls(
+            inode=int(match[2], 16),
+            first=int(match[3], 16),
+            offset=int(match[4]),
+            number=int(match[6]),
+            digest=int(match[7], 16),
+            unterminated=bool(match[5]),
+            kind=kind,
+        )

@@ -38,6 +38,11 @@ def frame(data: bytes, *, event: str = "", event_id: str = "") -> bytes:
     return head + b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n"
 
 
+def position(event_id: str) -> bytes:
+    """An id alone: moves a client's last event id, and is shown to nobody (section 9.2.6)."""
+    return b"id: " + field_value("id", event_id, forbidden="\r\n\0") + b"\n\n"
+
+
 def retry(delay_ms: int) -> bytes:
     """A field that tells the client how long to wait before it connects again, in milliseconds."""
     return b"retry: %d\n\n" % delay_ms

@@ -41,3 +41,12 @@ def watch(conductor: SimulatedConductor, client: Client) -> Watch:
         return watching(client.session, str(client.make_url(path)), **options)
 
     return watch
+
+
+@pytest.fixture
+async def log(conductor: SimulatedConductor, tmp_path: Path) -> Path:
+    """The log file of a running job; it is not there yet."""
+    workspace = tmp_path / "ws"
+    workspace.mkdir()
+    conductor.launch("lantern", 2, workspace=str(workspace))
+    return workspace / "marianne.log"

@@ -1,0 +1,323 @@
+"""Logs that are being followed: one follower each, however many watch.
+
+What was appended is read and encoded once, and offered to all who stand at its position. It must
+not know how frames are sent.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from marianne_stream.errors import MarianneStreamError
+from marianne_stream.fanout.mailboxes import Mailbox
+from marianne_stream.feeds.log_frames import change_frames, complete_frame, line_frames, read_now
+from marianne_stream.jobs.watches import Watches
+from marianne_stream.logs.alarms import Alarms, Watched
+from marianne_stream.logs.index import Selection
+from marianne_stream.logs.opened import OpenLog
+from marianne_stream.logs.opening import LogPlace, open_folder
+from marianne_stream.logs.reader import LogReader, Position, Step
+from marianne_stream.models import RosterEntry
+
+logger = logging.getLogger(__name__)
+
+# A job's log is complete when the job is over and nothing was written for so long.
+QUIET_S = 2.0
+
+# How soon after a batch the next one is read: what comes meanwhile is read with it.
+BATCH_S = 0.005
+
+# How old the word of the roster may be.
+ROSTER_INTERVAL_S = 2.0
+
+MAILBOX_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LogBatch:
+    """What was read at once, ready to be sent.
+
+    Attributes:
+        step: what was read.
+        lines: its lines as frames, each.
+        rest: what follows the lines, as frames.
+        frames: all of it.
+        complete: whether the log ends behind it.
+    """
+
+    step: Step
+    lines: tuple[bytes, ...]
+    rest: bytes
+    frames: bytes
+    complete: bool = False
+    _wanted: dict[Selection, bytes] = field(default_factory=dict, compare=False)
+
+    def wanted(self, only: Selection | None) -> bytes:
+        """The frames of the lines that a viewer wants, made once for all who want the same."""
+        if only is None:
+            return self.frames
+        frames = self._wanted.get(only)
+        if frames is None:
+            chosen = zip(self.step.lines, self.lines, strict=True)
+            frames = b"".join(frame for line, frame in chosen if only.selects(line.text))
+            frames = self._wanted[only] = frames + self.rest
+        return frames
+
+
+class LogMailbox(Mailbox):
+    """Keeps batches up to a bound; one who is behind leaves, and reads from the file again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[LogBatch] = []
+        self.behind = False
+        self.error: BaseException | None = None
+        self._size = 0
+
+    def offer(self, batch: LogBatch, /) -> None:
+        """Takes a batch in, unless the reader has fallen behind."""
+        if self.behind:
+            return
+        self._size += len(batch.frames)
+        if self._size > MAILBOX_BYTES and self.batches:
+            self.behind = True
+        else:
+            self.batches.append(batch)
+        self._wake()
+
+    def fail(self, error: BaseException) -> None:
+        """Tells the reader of a fault."""
+        self.error = error
+        self._wake()
+
+    def take(self) -> list[LogBatch]:
+        """All that is there."""
+        batches, self.batches, self._size = self.batches, [], 0
+        return batches
+
+    def _filled(self) -> bool:
+        return bool(self.batches or self.behind or self.error)
+
+
+class FollowedLog:
+    """One log and the one who follows it.
+
+    Args:
+        log: the log.
+        job_id: whose end is the log's end.
+        over: whether the job is over.
+        watches: who tells of the job.
+        alarms: who tells of the file.
+
+    Attributes:
+        position: behind what was offered last.
+        complete: whether the log has ended.
+    """
+
+    def __init__(
+        self, log: OpenLog, job_id: str, *, over: bool, watches: Watches, alarms: Alarms
+    ) -> None:
+        self.log = log
+        self.position: Position | None = None
+        self.complete = False
+        self.readers = 0
+        self._job_id = job_id
+        self._over = over
+        self._watches = watches
+        self._alarms = alarms
+        self._hung: Watched | None = None
+        self._begun = asyncio.Event()
+        self._mailboxes: set[LogMailbox] = set()
+        self.error: BaseException | None = None
+
+    def offer(self, entry: RosterEntry, /) -> None:
+        """Takes in what the roster says of the job."""
+        if entry.terminal != self._over:
+            self._over = entry.terminal
+            self.ring()
+
+    def ring(self) -> None:
+        """Lets the follower look now."""
+        if self._hung is not None:
+            self._hung.alarm.ring()
+
+    def fault(self, error: BaseException) -> None:
+        """Tells all viewers that there is nobody who follows any more."""
+        self.error = error
+        self._begun.set()
+        for mailbox in self._mailboxes:
+            mailbox.fail(error)
+
+    async def begun(self) -> Position:
+        """The position where the follower stands; waits for its first.
+
+        Raises:
+            MarianneStreamError: the log cannot be followed.
+        """
+        await self._begun.wait()
+        if self.error is not None or self.position is None:
+            raise (
+                self.error
+                if isinstance(self.error, MarianneStreamError)
+                else (MarianneStreamError(f"following a log failed: {self.error!r}"))
+            )
+        return self.position
+
+    def join(self) -> LogMailbox:
+        """A mailbox that holds what follows the position of this moment."""
+        mailbox = LogMailbox()
+        self._mailboxes.add(mailbox)
+        if self.error is not None:
+            mailbox.fail(self.error)
+        return mailbox
+
+    def leave(self, mailbox: LogMailbox) -> None:
+        """Nothing more is put into a mailbox."""
+        self._mailboxes.discard(mailbox)
+
+    async def run(self) -> None:
+        """Follows the log until the job and its log have ended, or it is cancelled."""
+        self.position = position = await self.log.end()
+        reader = self.log.reader(position)
+        changed_s = time.time() - position.file.status().st_mtime
+        quiet_since = time.monotonic() - max(0.0, changed_s)
+        with self._watches.watching_entry(self._job_id, ROSTER_INTERVAL_S, self):
+            try:
+                await self._hang(position)
+                self._begun.set()
+                while not self.complete:
+                    batch = await self.log.threads.read(self._read, reader)
+                    if batch is not None:
+                        quiet_since = time.monotonic()
+                        await self._publish(batch)
+                    elif self._over and time.monotonic() - quiet_since >= QUIET_S:
+                        await self._finish(reader)
+                    else:
+                        await self._sleep(reader, quiet_since)
+            finally:
+                if self._hung is not None:
+                    self._alarms.take_down(self._hung)
+
+    def _read(self, reader: LogReader) -> LogBatch | None:
+        step = reader.step()
+        return batch_of(step) if step is not None else None
+
+    async def _publish(self, batch: LogBatch) -> None:
+        self._offer(batch)
+        if batch.step.rotated is not None:
+            await self._hang(batch.step.end)
+        else:
+            await asyncio.sleep(BATCH_S)
+
+    def _offer(self, batch: LogBatch) -> None:
+        """Moves on, and offers what lies between: in one turn of the loop."""
+        self.position = batch.step.end
+        if not batch.frames and not batch.complete:
+            return
+        for mailbox in self._mailboxes:
+            mailbox.offer(batch)
+
+    async def _finish(self, reader: LogReader) -> None:
+        """Gives what has no newline, and says that the log is complete."""
+        step = await self.log.threads.read(reader.finish)
+        if step is not None:
+            self._offer(batch_of(step))
+        ending = await self.log.threads.read(complete_frame, reader.position)
+        self.complete = True
+        empty = Step([], 0, 0, reader.position)
+        self._offer(LogBatch(empty, (), ending, ending, complete=True))
+
+    async def _sleep(self, reader: LogReader, quiet_since: float) -> None:
+        limit_s = None
+        if reader.changing:
+            limit_s = self._alarms.poll_interval_s
+        elif self._over:
+            limit_s = max(0.01, QUIET_S - (time.monotonic() - quiet_since))
+        if self._hung is not None:
+            await self._hung.alarm.wait(limit_s)
+
+    async def _hang(self, position: Position) -> None:
+        if self._hung is not None:
+            self._alarms.take_down(self._hung)
+        try:
+            folder = await self.log.threads.read(open_folder, self.log.place)
+        except MarianneStreamError:
+            # Gone for now: the clock has to do.
+            self._hung = self._alarms.hang(position.file.descriptor)
+            self._hung.alarm.interval_s = self._alarms.poll_interval_s
+            return
+        self._hung = self._alarms.hang(position.file.descriptor, folder)
+
+
+def batch_of(step: Step) -> LogBatch:
+    """A step, encoded once for all. It belongs in a thread."""
+    lines = tuple(line_frames(step, step.lines, timestamp=read_now(), initial=False))
+    rest = b"".join(change_frames(step))
+    return LogBatch(step, lines, rest, b"".join((*lines, rest)))
+
+
+class FollowedLogs:
+    """All logs that are being followed.
+
+    Args:
+        watches: who tells of jobs.
+        alarms: who tells of files.
+    """
+
+    def __init__(self, watches: Watches, alarms: Alarms) -> None:
+        self._watches = watches
+        self._alarms = alarms
+        self._followed: dict[tuple[LogPlace, str], FollowedLog] = {}
+        self._tasks: dict[FollowedLog, asyncio.Task[None]] = {}
+
+    @asynccontextmanager
+    async def following(
+        self, log: OpenLog, job_id: str, *, over: bool
+    ) -> AsyncIterator[FollowedLog]:
+        """Follows a log for as long as the context lasts, together with all others who do."""
+        key = (log.place, job_id)
+        followed = self._followed.get(key)
+        if followed is None or followed.complete or followed.error is not None:
+            followed = self._start(key, log, over=over)
+        followed.readers += 1
+        try:
+            yield followed
+        finally:
+            followed.readers -= 1
+            if not followed.readers:
+                self._stop(key, followed)
+
+    async def close(self) -> None:
+        """Ends all followers."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _start(self, key: tuple[LogPlace, str], log: OpenLog, *, over: bool) -> FollowedLog:
+        followed = FollowedLog(log, key[1], over=over, watches=self._watches, alarms=self._alarms)
+        task = asyncio.create_task(followed.run(), name=f"log of {key[1]!r}")
+        self._followed[key] = followed
+        self._tasks[followed] = task
+        task.add_done_callback(lambda task: self._on_end(key, followed, task))
+        return followed
+
+    def _stop(self, key: tuple[LogPlace, str], followed: FollowedLog) -> None:
+        if self._followed.get(key) is followed:
+            del self._followed[key]
+        if followed in self._tasks:
+            self._tasks[followed].cancel()
+
+    def _on_end(
+        self, key: tuple[LogPlace, str], followed: FollowedLog, task: asyncio.Task[None]
+    ) -> None:
+        del self._tasks[followed]
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            if not isinstance(error, MarianneStreamError):
+                logger.error("following the log of %r failed", key[1], exc_info=error)
+            followed.fault(error)

@@ -1,0 +1,363 @@
+"""A log, for one viewer: what it missed or the newest lines, then what comes.
+
+One that stands behind the follower reads from the file by itself, never past the follower's
+position; one that stands there joins it, in one turn of the loop. It must not know how frames are
+sent.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from marianne_stream.errors import LogNotFoundError
+from marianne_stream.feeds.followed import QUIET_S, FollowedLog, FollowedLogs, LogMailbox
+from marianne_stream.feeds.log_frames import (
+    change_frames,
+    complete_frame,
+    gap_frame,
+    line_frames,
+    no_log_frame,
+    read_now,
+)
+from marianne_stream.logs.index import Selection
+from marianne_stream.logs.opened import OpenLog
+from marianne_stream.logs.reader import LogReader, Position
+from marianne_stream.wire import sse
+from marianne_stream.wire.cursors import LogCursor
+
+# How long one waits for the follower to see what one has seen oneself.
+LOOK_AGAIN_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class LogStart:
+    """Where a viewer begins.
+
+    Attributes:
+        position: behind the last line that it has.
+        resumes: whether that is where its cursor says.
+        at_end: whether it resumes where nothing follows.
+        gap: whether it must be told that its cursor could not be used.
+    """
+
+    position: Position
+    resumes: bool = False
+    at_end: bool = False
+    gap: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogWish:
+    """What a viewer wants.
+
+    Attributes:
+        cursor: what it has seen, as it says; "" for a new one.
+        tail_lines: how many lines a new one is given first.
+        only: which lines it wants; all where it is None.
+        over: whether the job was over when it came.
+    """
+
+    cursor: str
+    tail_lines: int
+    only: Selection | None
+    over: bool
+
+    @property
+    def seen(self) -> LogCursor | None:
+        """The position that it has seen; None where there is none that can be read."""
+        return LogCursor.parse(self.cursor)
+
+
+async def start_of(log: OpenLog, end: Position, wish: LogWish) -> LogStart:
+    """Where a viewer begins in a log that ends at a position at this moment."""
+    seen = wish.seen
+    position = await log.find(seen) if seen is not None else None
+    if position is not None:
+        size = await log.threads.read(position.file.size)
+        at_end = position.file.key == end.file.key and position.offset >= size
+        return LogStart(position, resumes=True, at_end=at_end)
+    return LogStart(await log.before(end, wish.tail_lines), gap=bool(wish.cursor))
+
+
+def same_place(one: Position, other: Position) -> bool:
+    """Whether two positions are the same, in whatever descriptor of the file."""
+    return (
+        one.file.key == other.file.key and one.offset == other.offset and one.window == other.window
+    )
+
+
+class LogFeed:
+    """The lines of a log that is followed.
+
+    Args:
+        followed: the log, and who follows it.
+        start: where the viewer begins.
+        end: where the log ended when it came.
+        wish: what it wants.
+    """
+
+    heartbeats = False
+
+    def __init__(
+        self, followed: FollowedLog, start: LogStart, end: Position, wish: LogWish
+    ) -> None:
+        self._followed = followed
+        self._start = start
+        self._end = end
+        self._only = wish.only
+        self._mailbox: LogMailbox | None = None
+        self._closed = False
+        seen = wish.seen
+        self.nothing_new = wish.over and seen is not None and seen.kind != "l" and start.at_end
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        """From the viewer's position to the end of the log."""
+        position: Position | None = self._start.position
+        if self._start.gap:
+            yield gap_frame(None)
+        if not self._start.resumes and same_place(self._start.position, self._end):
+            # A position for one who is cut off before its first line.
+            yield sse.position(await self._cursor_at(self._start.position))
+        while position is not None and not self._closed:
+            reader = self._followed.log.reader(position)
+            async for chunk in self._by_itself(reader):
+                yield chunk
+            # From here to the subscription, nothing else runs.
+            if self._closed:
+                return
+            if self._followed.complete:
+                yield await self._followed.log.threads.read(complete_frame, reader.position)
+                return
+            live = self._join()
+            async for chunk in live.frames(self._only):
+                yield chunk
+            self._followed.leave(live.mailbox)
+            position = live.behind_at or (None if live.ended else reader.position)
+
+    def _join(self) -> "LivePart":
+        mailbox = self._followed.join()
+        self._mailbox = mailbox
+        return LivePart(mailbox)
+
+    async def _cursor_at(self, position: Position) -> str:
+        return str(await self._followed.log.threads.read(position.cursor))
+
+    async def _by_itself(self, reader: LogReader) -> AsyncIterator[bytes]:
+        """Reads from the file until it stands where the follower does."""
+        followed = self._followed
+        while not self._closed:
+            bound = followed.position
+            if bound is None or same_place(reader.position, bound):
+                return
+            read = await followed.log.threads.read(self._read, reader, bound)
+            if read:
+                yield read
+            elif read is None:
+                # It has seen a change before the follower has.
+                followed.ring()
+                await asyncio.sleep(LOOK_AGAIN_S)
+                if followed.error is not None:
+                    raise followed.error
+
+    def _read(self, reader: LogReader, bound: Position) -> bytes | None:
+        return frames_of(reader, bound, self._end, self._only)
+
+    def close(self) -> None:
+        """Lets `frames` end."""
+        self._closed = True
+        if self._mailbox is not None:
+            self._followed.leave(self._mailbox)
+            self._mailbox.close()
+
+
+class LivePart:
+    """What a viewer gets while it stands where the follower does.
+
+    Attributes:
+        mailbox: where batches arrive.
+        behind_at: where it stands once it has fallen behind; None where it was given nothing.
+        ended: whether nothing more will come.
+    """
+
+    def __init__(self, mailbox: LogMailbox) -> None:
+        self.mailbox = mailbox
+        self.behind_at: Position | None = None
+        self.ended = False
+
+    async def frames(self, only: Selection | None) -> AsyncIterator[bytes]:
+        """What arrives, until the log ends or the viewer falls behind.
+
+        Raises:
+            MarianneStreamError: nobody follows the log any more.
+        """
+        while await self.mailbox.wait():
+            for batch in self.mailbox.take():
+                self.behind_at = batch.step.end
+                if frames := batch.wanted(only):
+                    yield frames
+                self.ended = batch.complete
+            if self.mailbox.error is not None:
+                raise self.mailbox.error
+            if self.ended:
+                self.behind_at = None
+                return
+            if self.mailbox.behind:
+                return
+        self.ended, self.behind_at = True, None
+
+
+class LogPart:
+    """The lines of a log up to its end at one moment, and no more.
+
+    Args:
+        log: the log.
+        start: where the viewer begins.
+        end: where the log ended when it came.
+        wish: what it wants. Where the job is over, a line without a newline will not get one.
+    """
+
+    heartbeats = False
+    nothing_new = False
+
+    def __init__(self, log: OpenLog, start: LogStart, end: Position, wish: LogWish) -> None:
+        self._log = log
+        self._start = start
+        self._end = end
+        self._over = wish.over
+        self._only = wish.only
+        self._closed = False
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        """From the viewer's position to that end."""
+        if self._start.gap:
+            yield gap_frame(None)
+        reader = self._log.reader(self._start.position)
+        threads = self._log.threads
+        while not self._closed:
+            read = await threads.read(frames_of, reader, self._end, self._end, self._only)
+            if read is None:
+                break
+            if read:
+                yield read
+        if self._over:
+            yield await threads.read(self._last, reader)
+        yield await threads.read(partial(complete_frame, reader.position, follow=False))
+
+    def _last(self, reader: LogReader) -> bytes:
+        """What stands behind the last newline, where the job will not write the next one."""
+        frames = frames_of(reader, None, self._end, self._only) or b""
+        step = reader.finish()
+        if step is None:
+            return frames
+        return frames + b"".join(line_frames(step, step.lines, timestamp=read_now(), initial=True))
+
+    def close(self) -> None:
+        """Lets `frames` end."""
+        self._closed = True
+
+
+def frames_of(
+    reader: LogReader, bound: Position | None, end: Position, only: Selection | None
+) -> bytes | None:
+    """What a reader's next step gives, as frames; None where there is nothing more right now."""
+    step = reader.step(bound)
+    if step is None:
+        return None
+    later = step.end.file.key == end.file.key and step.end.offset > end.offset
+    lines = step.lines if only is None else [x for x in step.lines if only.selects(x.text)]
+    frames = line_frames(step, lines, timestamp=read_now(), initial=not later)
+    return b"".join((*frames, *change_frames(step)))
+
+
+@asynccontextmanager
+async def log_feed(
+    logs: FollowedLogs, log: OpenLog, job_id: str, wish: LogWish
+) -> AsyncIterator[LogFeed]:
+    """A feed of a log that is followed, for as long as the context lasts.
+
+    Raises:
+        LogNotFoundError: it is not there any more.
+        LogForbiddenError: it may not be read any more.
+    """
+    async with logs.following(log, job_id, over=wish.over) as followed:
+        end = await followed.begun()
+        feed = LogFeed(followed, await start_of(log, end, wish), end, wish)
+        try:
+            yield feed
+        finally:
+            feed.close()
+
+
+async def log_part(log: OpenLog, wish: LogWish) -> LogPart:
+    """A feed of what a log holds at this moment.
+
+    Raises:
+        LogNotFoundError: it is not there any more.
+        LogForbiddenError: it may not be read any more.
+    """
+    end = await log.end()
+    return LogPart(log, await start_of(log, end, wish), end, wish)
+
+
+class AwaitedLogFeed:
+    """A log that is not there yet: waits for it, and goes on as its feed does.
+
+    Args:
+        open_feed: opens the feed of the log, or raises LogNotFoundError while there is none.
+        is_over: whether the job is over.
+        interval_s: how often is looked.
+    """
+
+    heartbeats = False
+    nothing_new = False
+
+    def __init__(
+        self,
+        open_feed: Callable[[], Awaitable[LogFeed | LogPart]],
+        is_over: Callable[[], Awaitable[bool]],
+        *,
+        interval_s: float,
+    ) -> None:
+        self._open_feed = open_feed
+        self._is_over = is_over
+        self._interval_s = interval_s
+        self._closing = asyncio.Event()
+        self._feed: LogFeed | LogPart | None = None
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        """From the log's beginning to its end; the end at once where the job ends without one."""
+        over_since: float | None = None
+        while self._feed is None:
+            try:
+                self._feed = await self._open_feed()
+                break
+            except LogNotFoundError:
+                over = await self._is_over()
+            now = time.monotonic()
+            over_since = (over_since or now) if over else None
+            if over_since is not None and now - over_since >= QUIET_S:
+                yield no_log_frame()
+                return
+            if await self._closes():
+                return
+        if self._closing.is_set():
+            return
+        async for chunk in self._feed.frames():
+            yield chunk
+
+    async def _closes(self) -> bool:
+        """Waits for the next look; true where there will be none."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._interval_s):
+                await self._closing.wait()
+        return self._closing.is_set()
+
+    def close(self) -> None:
+        """Lets `frames` end."""
+        self._closing.set()
+        if self._feed is not None:
+            self._feed.close()

@@ -1,0 +1,83 @@
+"""What a log's readers give, as frames. It must not know who is sent them."""
+
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import msgspec
+
+from marianne_stream.logs.reader import Gap, Position, Rotated, Step
+from marianne_stream.models import LogCompleteData, LogGapData, LogRotatedData
+from marianne_stream.wire import sse
+from marianne_stream.wire.cursors import LogCursor
+from marianne_stream.wire.log_lines import LogLine
+
+text_json = msgspec.json.Encoder().encode
+
+
+def read_now() -> str:
+    """The moment, as the `timestamp` of lines that are read now."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def line_frames(
+    step: Step, lines: Iterable[LogLine], *, timestamp: str, initial: bool
+) -> Iterable[bytes]:
+    """Each line of a step as a `log` event whose id is the position behind it.
+
+    Args:
+        step: what the lines were read with.
+        lines: those that are wanted.
+        timestamp: when they were read.
+        initial: whether they were there when the stream began.
+    """
+    head = f"id: l-{step.inode:x}-{step.first:016x}-"
+    tail = f'"timestamp":"{timestamp}","initial":{"true" if initial else "false"}'
+    for line in lines:
+        mark = "" if line.terminated else "u"
+        cut = ',"truncated":true' if line.truncated else ""
+        yield (
+            f"{head}{line.end}{mark}-{line.number}-{line.digest:016x}\nevent: log\n"
+            f'data: {{"line":{text_json(line.shown).decode()},"line_number":{line.number},'
+            f"{tail}{cut}}}\n\n"
+        ).encode()
+
+
+def change_frames(step: Step) -> Iterable[bytes]:
+    """What a step holds behind its lines: a gap, a rotation."""
+    if step.gap is not None:
+        yield gap_frame(step.gap)
+    if step.rotated is not None:
+        yield rotated_frame(step.rotated)
+
+
+def gap_frame(gap: Gap | None) -> bytes:
+    """A `log_gap` event; None for a cursor that could not be used. It bears no id."""
+    if gap is None:
+        data = LogGapData(reason="cursor_unknown", lost_bytes=None)
+    else:
+        data = LogGapData(reason=gap.reason, lost_bytes=gap.lost_bytes)
+    return sse.frame(data.json_bytes(), event="log_gap")
+
+
+def rotated_frame(rotated: Rotated) -> bytes:
+    """A `log_rotated` event. It bears no id: the lines around it do."""
+    data = LogRotatedData(log_file=rotated.log_file, reason=rotated.reason)
+    return sse.frame(data.json_bytes(), event="log_rotated")
+
+
+def complete_frame(position: Position, *, follow: bool = True) -> bytes:
+    """The `log_complete` event at a position. Blocks for a moment: it belongs in a thread."""
+    message = "The job has ended, and so has its log." if follow else "This is the end so far."
+    return sse.frame(
+        LogCompleteData(message=message).json_bytes(),
+        event="log_complete",
+        event_id=str(position.cursor().ended(follow=follow)),
+    )
+
+
+def no_log_frame() -> bytes:
+    """The `log_complete` event of a job that has ended without a log."""
+    nowhere = LogCursor(0, 0, 0, 0, time.time_ns(), kind="c")
+    data = LogCompleteData(message="The job has ended, and has written no log.")
+    return sse.frame(data.json_bytes(), event="log_complete", event_id=str(nowhere))

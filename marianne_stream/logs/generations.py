@@ -1,0 +1,260 @@
+"""All files of one log, from the oldest rotated one to the one that is written now.
+
+Rotation renames them while they are read, so they are told apart by content and time and never by
+their numbers. Everything here blocks: it belongs in a thread.
+"""
+
+import contextlib
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from marianne_stream.errors import LogForbiddenError, LogNotFoundError
+from marianne_stream.logs.files import BROKEN, LogFile, opened
+from marianne_stream.logs.opening import Descriptor, LogPlace, open_file, open_folder
+from marianne_stream.wire.cursors import LogCursor, fingerprint
+
+# `.1`, `.2.gz`, and what logrotate's dateext makes: `-20261124.gz`.
+ROTATED = re.compile(r"[.-][0-9][0-9.-]*(?:\.gz)?")
+
+# More are not looked at: the newest are what a viewer may come back to.
+MAX_ROTATED = 200
+
+RotationReason = Literal["renamed", "truncated", "replaced"]
+
+
+# How often a folder is listed again whose files are renamed while it is looked through.
+LISTINGS = 5
+
+
+class MovedError(Exception):
+    """A file is no longer what the folder listed under its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sibling:
+    """A rotated file as the folder lists it."""
+
+    name: str
+    key: tuple[int, int]
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where a cursor fits: a file, and where to read on in it."""
+
+    file: LogFile
+    offset: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Successor:
+    """The generation behind another one, and how the change looks."""
+
+    file: LogFile
+    reason: RotationReason
+
+
+class Generations:
+    """The files of one log.
+
+    Args:
+        place: where the log lies.
+    """
+
+    def __init__(self, place: LogPlace) -> None:
+        self.place = place
+
+    def newest(self) -> LogFile:
+        """The file that is written now.
+
+        Raises:
+            LogNotFoundError: it is not there.
+            LogForbiddenError: it may not be read.
+        """
+        return opened(open_file(open_folder(self.place), self.place.name), self.place.name)
+
+    def newest_or_none(self) -> LogFile | None:
+        """The file that is written now; None while there is none that may be read."""
+        try:
+            return self.newest()
+        except (LogNotFoundError, LogForbiddenError):
+            return None
+
+    def find(self, cursor: LogCursor) -> Found | None:
+        """The file that a cursor is a position in."""
+        if cursor.offset == 0:
+            for _ in range(LISTINGS):
+                with contextlib.suppress(MovedError):
+                    return self._begun_since(cursor, self.newest_or_none())
+            return None
+        newest = self.newest_or_none()
+        if newest is not None and newest.fits(cursor):
+            return found(newest, cursor)
+        for file in self._rotated_files():
+            if file.fits(cursor):
+                return found(file, cursor)
+        return None
+
+    def copy_of(self, cursor: LogCursor, key: tuple[int, int]) -> LogFile | None:
+        """A rotated file in which a cursor fits, other than the one with a key."""
+        for file in self._rotated_files():
+            if file.key != key and file.fits(cursor):
+                return file
+        return None
+
+    def has_shorter_copy(self, window: bytes, offset: int) -> bool:
+        """Whether the newest rotated file ends within the bytes before an offset of a cut file."""
+        for file in self._rotated_files():
+            try:
+                size = file.size()
+                begin = offset - len(window)
+                if not begin < size < offset:
+                    return False
+                return window.startswith(file.window(size)[-(size - begin) :])
+            except BROKEN:
+                return False
+        return False
+
+    def after(self, file: LogFile, end: LogCursor | None) -> Successor | None:
+        """The generation that follows one that has been read to its end.
+
+        Args:
+            file: the one that was read.
+            end: the position at its end; None where nothing stands in it.
+
+        Returns:
+            None while there is none.
+        """
+        for _ in range(LISTINGS):
+            try:
+                return self._after(file, end)
+            except MovedError:
+                continue
+        return None
+
+    def _after(self, file: LogFile, end: LogCursor | None) -> Successor | None:
+        # Opened before the folder is listed: what becomes of it meanwhile is in the list.
+        newest = self.newest_or_none()
+        if newest is not None and newest.key == file.key:
+            return None
+        siblings = self._siblings()
+        place = self._place_of(file, end, siblings)
+        reason: RotationReason = "replaced" if place is None else "renamed"
+        if place is None:
+            # Nothing is left of it: what was written after it comes next.
+            written = file.status().st_mtime_ns
+            newer = [sibling for sibling in siblings if sibling.mtime_ns > written]
+        else:
+            newer = siblings[:place]
+        # The oldest of those that are whole, and that do not repeat the newest.
+        for sibling in reversed(newer):
+            next_file = self._open(sibling)
+            if not is_copy(next_file, newest):
+                return Successor(next_file, reason)
+        return Successor(newest, reason) if newest is not None else None
+
+    def _place_of(
+        self, file: LogFile, end: LogCursor | None, siblings: list[Sibling]
+    ) -> int | None:
+        """Where in a list of siblings a file stands, under whatever name and in whatever form."""
+        for place, sibling in enumerate(siblings):
+            if sibling.key == file.key:
+                return place
+        if end is None or end.offset == 0:
+            return None
+        for place, sibling in enumerate(siblings):
+            if self._open(sibling).fits(end):
+                return place
+        return None
+
+    def _begun_since(self, cursor: LogCursor, newest: LogFile | None) -> Found | None:
+        """Where a log goes on whose newest file held no line: in that file, or what came next.
+
+        No content tells that file, so its time does; where two were written in one tick of the
+        clock, its inode.
+        """
+        for sibling in reversed(self._siblings()):
+            same = sibling.key[1] == cursor.inode and sibling.mtime_ns >= cursor.digest
+            if same or sibling.mtime_ns > cursor.digest:
+                file = self._open(sibling)
+                if not is_copy(file, newest):
+                    return Found(file, 0, 0)
+        return Found(newest, 0, 0) if newest is not None else None
+
+    def _siblings(self) -> list[Sibling]:
+        """The rotated files, newest first."""
+        try:
+            folder = open_folder(self.place)
+            listed = list(self._listed(folder))
+        except (LogNotFoundError, LogForbiddenError):
+            return []
+        listed.sort(key=lambda sibling: (-sibling.mtime_ns, sibling.name))
+        return listed[:MAX_ROTATED]
+
+    def _listed(self, folder: Descriptor) -> Iterator[Sibling]:
+        name = self.place.name
+        with os.scandir(folder.number) as entries:
+            for entry in entries:
+                if not entry.name.startswith(name):
+                    continue
+                if not ROTATED.fullmatch(entry.name[len(name) :]):
+                    continue
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                if stat.S_ISREG(status.st_mode):
+                    key = (status.st_dev, status.st_ino)
+                    yield Sibling(entry.name, key, status.st_mtime_ns)
+
+    def _rotated_files(self) -> Iterator[LogFile]:
+        """The rotated files, newest first; all again where some were renamed meanwhile."""
+        for _ in range(LISTINGS):
+            try:
+                for sibling in self._siblings():
+                    yield self._open(sibling)
+            except MovedError:
+                continue
+            return
+
+    def _open(self, sibling: Sibling) -> LogFile:
+        """Opens a rotated file.
+
+        Raises:
+            MovedError: it is no longer what the folder listed.
+        """
+        try:
+            file = opened(open_file(open_folder(self.place), sibling.name), sibling.name)
+        except (LogNotFoundError, LogForbiddenError) as error:
+            raise MovedError from error
+        if file.key != sibling.key:
+            raise MovedError
+        return file
+
+
+def found(file: LogFile, cursor: LogCursor) -> Found:
+    """Where to read on behind a cursor in a file that it fits."""
+    if not cursor.unterminated:
+        return Found(file, cursor.offset, cursor.number)
+    # The line was given before it had ended: its end says nothing new, and more of it is its rest.
+    if file.read(cursor.offset, 1) == b"\n":
+        return Found(file, cursor.offset + 1, cursor.number)
+    rest = 1 if file.size() > cursor.offset else 0
+    return Found(file, cursor.offset, cursor.number - rest)
+
+
+def is_copy(file: LogFile, newest: LogFile | None) -> bool:
+    """Whether a rotated file is not whole yet, or holds what the newest still holds as well."""
+    try:
+        size, first = file.size(), file.first()
+        if newest is None or not size or newest.size() < size or newest.first() != first:
+            return False
+        return fingerprint(newest.window(size)) == fingerprint(file.window(size))
+    except BROKEN:
+        return True

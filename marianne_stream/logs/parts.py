@@ -1,0 +1,122 @@
+"""A log at one moment, and its text up to there, a block at a time. The texts block."""
+
+from dataclasses import dataclass
+
+from marianne_stream.logs.files import BLOCK_BYTES, LogFile
+from marianne_stream.logs.opened import OpenLog
+from marianne_stream.logs.reader import Position
+
+TEXT_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LogSummary:
+    """What a log is at one moment.
+
+    Attributes:
+        end: the position behind its last whole line.
+        size_bytes: of what is given of it.
+        file_bytes: of the file.
+        lines: how many there are, one without a newline at the end among them.
+        modified_s: when it was written last, in seconds of the epoch.
+        cursor: its end, for a client.
+    """
+
+    end: Position
+    size_bytes: int
+    file_bytes: int
+    lines: int
+    modified_s: float
+    cursor: str
+
+
+async def summary_of(log: OpenLog) -> LogSummary:
+    """What a log is now. Counts what has not been counted.
+
+    Raises:
+        LogNotFoundError: it is not there.
+        LogForbiddenError: it may not be read.
+    """
+    end = await log.end()
+    return await log.threads.index(lambda _stop: summarize(log, end))
+
+
+def summarize(log: OpenLog, end: Position) -> LogSummary:
+    """What a log is whose end is known."""
+    status = end.file.status()
+    file_bytes = max(status.st_size, end.offset)
+    lines = end.number
+    if log.selection is None:
+        size = file_bytes
+        lines += file_bytes > end.offset
+    else:
+        text = SelectedText(log, None, end.file, end.offset)
+        size = 0
+        while block := text.next():
+            size += len(block)
+    cursor = str(end.cursor())
+    return LogSummary(end, size, file_bytes, lines, status.st_mtime, cursor)
+
+
+class WholeText:
+    """All of a file up to what it held at one moment.
+
+    Args:
+        summary: what it held.
+    """
+
+    def __init__(self, summary: LogSummary) -> None:
+        self._file = summary.end.file
+        self._offset = 0
+        self._upto = summary.file_bytes
+
+    def next(self) -> bytes:
+        """The next block; empty at the end, or where the file was cut meanwhile."""
+        block = self._file.read(self._offset, min(TEXT_BYTES, self._upto - self._offset))
+        self._offset += len(block)
+        return block
+
+
+class SelectedText:
+    """The lines of a file that count.
+
+    Args:
+        log: says which lines count.
+        summary: how far the text goes; or, where that is None, the next two say it.
+        file: the file.
+        upto: the offset behind the last line.
+    """
+
+    def __init__(
+        self,
+        log: OpenLog,
+        summary: LogSummary | None,
+        file: LogFile | None = None,
+        upto: int = 0,
+    ) -> None:
+        self._selection = log.selection
+        self._file = summary.end.file if summary is not None else file
+        self._upto = summary.end.offset if summary is not None else upto
+        self._offset = 0
+
+    def next(self) -> bytes:
+        """The lines of the next block that has any; empty at the end."""
+        while self._file is not None and self._offset < self._upto:
+            block = self._file.read(self._offset, min(BLOCK_BYTES, self._upto - self._offset))
+            cut = block.rfind(b"\n") + 1
+            while block and not cut:
+                more = self._file.read(self._offset + len(block), BLOCK_BYTES)
+                cut = len(block) + more.find(b"\n") + 1 if b"\n" in more else 0
+                block += more
+                if not more:
+                    return b""
+            block = block[:cut]
+            if not block:
+                return b""
+            self._offset += len(block)
+            if self._selection is None:
+                return block
+            if chosen := self._selection.in_block(block):
+                lines = block.split(b"\n")
+                return b"".join(lines[ordinal] + b"\n" for ordinal in chosen)
+        return b""

@@ -1,0 +1,280 @@
+"""A job's log as a stream: what a viewer is sent, and where it goes on."""
+
+import gzip
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.viewers import Viewer
+from tests.support.waiting import until
+from tests.web.conftest import Client, Watch
+
+JOB = "lantern"
+LOGS = f"/api/jobs/{JOB}/logs"
+
+
+def append(log: Path, *lines: str) -> None:
+    with log.open("a", encoding="utf-8", newline="") as file:
+        file.writelines(f"{line}\n" for line in lines)
+
+
+def lines_of(viewer: Viewer) -> list[tuple[int, str]]:
+    return [(data["line_number"], data["line"]) for data in viewer.data("log")]
+
+
+async def has(viewer: Viewer, *lines: str) -> None:
+    """Waits until a viewer has seen as many lines, and checks that they are these."""
+    await until(lambda: viewer.counts["log"] >= len(lines))
+    assert [line for _, line in lines_of(viewer)] == list(lines)
+
+
+async def test_a_viewer_gets_the_tail_and_then_what_is_written(log: Path, watch: Watch) -> None:
+    append(log, *(f"line {n}" for n in range(1, 251)))
+    async with watch(LOGS, tail_lines="3") as viewer:
+        await has(viewer, "line 248", "line 249", "line 250")
+        append(log, "line 251")
+        await has(viewer, "line 248", "line 249", "line 250", "line 251")
+        assert lines_of(viewer)[-1] == (251, "line 251")
+        assert [data["initial"] for data in viewer.data("log")] == [True, True, True, False]
+
+
+async def test_a_line_split_across_writes_is_sent_once_and_whole(log: Path, watch: Watch) -> None:
+    log.touch()
+    async with watch(LOGS) as viewer:
+        with log.open("ab", buffering=0) as file:
+            file.write("é✓".encode()[:3])
+            await until(lambda: viewer.retry_ms)
+            file.write("é✓".encode()[3:] + b" rest\r\nnext")
+            await has(viewer, "é✓ rest")
+            file.write(b"\n")
+            await has(viewer, "é✓ rest", "next")
+
+
+async def test_one_who_comes_back_gets_what_it_missed_and_nothing_twice(
+    log: Path, watch: Watch
+) -> None:
+    append(log, "one", "two")
+    async with watch(LOGS) as viewer:
+        await has(viewer, "one", "two")
+        seen = viewer.last_event_id
+    append(log, "three")
+    async with watch(LOGS, last_event_id=seen) as viewer:
+        await has(viewer, "three")
+        assert viewer.names == ["log"]
+
+
+@pytest.mark.parametrize("form", ["plain", "gzip"])
+async def test_one_who_comes_back_after_a_rotation_reads_on_in_the_old_file(
+    log: Path, watch: Watch, form: str
+) -> None:
+    append(log, "same head", "one")
+    async with watch(LOGS) as viewer:
+        await has(viewer, "same head", "one")
+        seen = viewer.last_event_id
+    append(log, "two")
+    old = log.with_name("marianne.log.1")
+    if form == "gzip":
+        with gzip.open(f"{old}.gz", "wb") as packed:
+            packed.write(log.read_bytes())
+        log.unlink()
+    else:
+        log.rename(old)
+    append(log, "same head", "three")
+    async with watch(LOGS, last_event_id=seen) as viewer:
+        await has(viewer, "two", "same head", "three")
+        assert viewer.names == ["log", "log_rotated", "log", "log"]
+        assert viewer.data("log_rotated") == [{"log_file": "marianne.log", "reason": "renamed"}]
+        assert [number for number, _ in lines_of(viewer)] == [3, 1, 2]
+
+
+async def test_a_viewer_goes_on_across_a_rename(log: Path, watch: Watch) -> None:
+    append(log, "one")
+    async with watch(LOGS) as viewer:
+        await has(viewer, "one")
+        with log.open("a") as file:
+            file.write("two\nno end")
+        log.rename(log.with_name("marianne.log.1"))
+        append(log, "three")
+        await has(viewer, "one", "two", "no end", "three")
+        assert viewer.data("log_rotated")[0]["reason"] == "renamed"
+        assert [number for number, _ in lines_of(viewer)] == [1, 2, 3, 1]
+
+
+async def test_what_copytruncate_cuts_off_is_taken_from_its_copy(log: Path, watch: Watch) -> None:
+    append(log, "one")
+    async with watch(LOGS) as viewer:
+        await has(viewer, "one")
+        append(log, "two")
+        shutil.copy(log, log.with_name("marianne.log.1"))
+        os.truncate(log, 0)
+        append(log, "three")
+        await has(viewer, "one", "two", "three")
+        assert viewer.data("log_rotated")[0]["reason"] == "truncated"
+        assert viewer.counts["log_gap"] == 0
+
+
+async def test_a_file_cut_and_grown_past_the_old_end_is_told_apart(log: Path, watch: Watch) -> None:
+    append(log, "one")
+    async with watch(LOGS) as viewer:
+        await has(viewer, "one")
+        log.write_text("ONE\ntwo\n")
+        await has(viewer, "one", "ONE", "two")
+        assert viewer.data("log_rotated")[0]["reason"] == "truncated"
+
+
+async def test_a_file_deleted_and_made_again_is_replaced(log: Path, watch: Watch) -> None:
+    append(log, "one")
+    async with watch(LOGS) as viewer:
+        await has(viewer, "one")
+        append(log, "two")
+        log.unlink()
+        append(log, "three")
+        await has(viewer, "one", "two", "three")
+        assert viewer.data("log_rotated")[0]["reason"] == "replaced"
+
+
+async def test_the_log_is_complete_when_the_job_is_over_and_it_is_quiet(
+    log: Path, watch: Watch, client: Client, conductor: SimulatedConductor
+) -> None:
+    append(log, "one")
+    async with watch(LOGS) as viewer:
+        with log.open("a") as file:
+            file.write("no end")
+        conductor.finish(JOB, "completed")
+        await viewer.end()
+        assert lines_of(viewer) == [(1, "one"), (2, "no end")]
+        assert viewer.names[-1] == "log_complete"
+        seen = viewer.last_event_id
+    answer = await client.get(LOGS, headers={"Last-Event-ID": seen})
+    assert answer.status == 204
+
+
+async def test_a_stream_that_does_not_follow_ends_and_is_not_begun_again(
+    log: Path, watch: Watch, client: Client
+) -> None:
+    append(log, "one", "two")
+    async with watch(LOGS, follow="false", tail_lines="1") as viewer:
+        await viewer.end()
+        assert lines_of(viewer) == [(2, "two")]
+        assert viewer.names == ["log", "log_complete"]
+        seen = viewer.last_event_id
+    append(log, "three")
+    answer = await client.get(LOGS, params={"follow": "false", "last_event_id": seen})
+    assert answer.status == 204
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["nonsense", "x" * 7_999, "s-90c69d2e465e06a7cb839934", f"l-1-{1:016x}-4-1-{1:016x}"],
+)
+async def test_a_cursor_that_does_not_fit_is_said_first(
+    log: Path, watch: Watch, cursor: str
+) -> None:
+    append(log, "one", "two")
+    async with watch(LOGS, last_event_id=cursor) as viewer:
+        await has(viewer, "one", "two")
+        assert viewer.names == ["log_gap", "log", "log"]
+        assert viewer.data("log_gap") == [{"reason": "cursor_unknown", "lost_bytes": None}]
+
+
+async def test_one_who_saw_no_line_yet_loses_none(log: Path, watch: Watch) -> None:
+    log.touch()
+    async with watch(LOGS, tail_lines="0") as viewer:
+        await until(lambda: viewer.last_event_id)
+        seen = viewer.last_event_id
+    append(log, "one")
+    log.rename(log.with_name("marianne.log.1"))
+    append(log, "two")
+    async with watch(LOGS, tail_lines="0", last_event_id=seen) as viewer:
+        await has(viewer, "one", "two")
+
+
+async def test_a_stream_waits_for_a_log_that_is_not_there_yet(
+    log: Path, watch: Watch, client: Client
+) -> None:
+    assert (await client.get(LOGS)).status == 404
+    async with watch(LOGS, wait="true") as viewer:
+        await until(lambda: viewer.retry_ms)
+        append(log, "one")
+        await has(viewer, "one")
+
+
+async def test_a_job_that_ends_without_a_log_ends_the_wait(
+    log: Path, watch: Watch, client: Client, conductor: SimulatedConductor
+) -> None:
+    del log
+    async with watch(LOGS, wait="true") as viewer:
+        conductor.finish(JOB, "completed")
+        await viewer.end()
+        assert viewer.names == ["log_complete"]
+    params = {"wait": "true", "last_event_id": viewer.last_event_id}
+    assert (await client.get(LOGS, params=params)).status == 204
+
+
+async def test_a_long_line_is_cut_and_marked_and_the_next_starts_right(
+    log: Path, watch: Watch
+) -> None:
+    append(log, "é" * 40_000, "next")
+    async with watch(LOGS) as viewer:
+        await until(lambda: viewer.counts["log"] == 2)
+        long, following = viewer.data("log")
+        assert long["line"] == "é" * 32_768
+        assert long["truncated"] is True
+        assert following["line"] == "next"
+        assert "truncated" not in following
+
+
+async def test_odd_bytes_survive(log: Path, watch: Watch) -> None:
+    log.write_bytes(b"nul \0 bell \7 esc \x1b[31m\nbad \xff\xfe end\n\n\r\n")
+    async with watch(LOGS) as viewer:
+        await has(viewer, "nul \0 bell \7 esc \x1b[31m", "bad \ufffd\ufffd end", "", "")
+
+
+@pytest.mark.parametrize(
+    ("params", "detail"),
+    [
+        ({"tail_lines": "1001"}, "tail_lines must be between 0 and 1000"),
+        ({"tail_lines": "-1"}, "tail_lines must be between 0 and 1000"),
+        ({"tail_lines": "ten"}, "tail_lines must be an integer, got 'ten'"),
+        ({"follow": "maybe"}, "follow must be true or false, got 'maybe'"),
+        ({"wait": ""}, "wait must be true or false, got ''"),
+        ({"source": "disk"}, "source must be one of job, conductor, got 'disk'"),
+        ({"level": "loud"}, "level must be one of debug, info, warning, error, got 'loud'"),
+    ],
+)
+async def test_a_parameter_that_cannot_be_used_is_named(
+    log: Path, client: Client, params: dict[str, str], detail: str
+) -> None:
+    append(log, "one")
+    answer = await client.get(LOGS, params=params)
+    assert answer.status == 400
+    assert (await answer.json())["detail"] == detail
+
+
+def put_in_its_place(kind: str, log: Path, secret: Path) -> None:
+    """Puts what is no regular file of the job where its log should be."""
+    if kind == "link":
+        log.symlink_to(secret)
+    elif kind == "fifo":
+        os.mkfifo(log)
+    elif kind == "folder":
+        log.mkdir()
+    else:
+        log.parent.rmdir()
+        log.parent.symlink_to(secret.parent)
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "folder", "linked folder"])
+async def test_what_is_no_regular_file_of_the_job_is_not_read(
+    log: Path, client: Client, tmp_path: Path, kind: str
+) -> None:
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    (secret := elsewhere / "marianne.log").write_text("secret\n")
+    put_in_its_place(kind, log, secret)
+    for path in (LOGS, f"{LOGS}/raw", f"{LOGS}/static", f"{LOGS}/info"):
+        answer = await client.get(path)
+        assert answer.status == 403, path
+        assert (await answer.json())["code"] == "log_forbidden"

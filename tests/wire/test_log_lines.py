@@ -1,0 +1,89 @@
+"""Bytes of a log as lines: cut anywhere, begun anywhere, they are the same."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from marianne_stream.wire.cursors import WINDOW_BYTES, LogCursor, fingerprint
+from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES, LineCutter, LogLine
+
+TEXT = st.lists(
+    st.sampled_from([b"\n", b"\r\n", b"\r", b"a", b"\xff", "é✓".encode(), b"\0", b"x" * 3000]),
+    max_size=40,
+).map(b"".join)
+CUTS = st.lists(st.integers(1, 5000), max_size=30)
+
+
+def pieces(text: bytes, cuts: list[int]) -> list[bytes]:
+    found = []
+    for cut in cuts:
+        found.append(text[:cut])
+        text = text[cut:]
+    return [*found, text]
+
+
+def lines_of(text: bytes, cuts: list[int]) -> list[LogLine]:
+    cutter = LineCutter(offset=0, number=0, window=b"")
+    lines = [line for piece in pieces(text, cuts) for line in cutter.feed(piece)]
+    last = cutter.finish()
+    return lines if last is None else [*lines, last]
+
+
+@given(text=TEXT, cuts=CUTS)
+def test_any_bytes_cut_anywhere_give_the_same_lines(text: bytes, cuts: list[int]) -> None:
+    lines = lines_of(text, cuts)
+    assert lines == lines_of(text, [])
+    whole = text.split(b"\n")
+    expected = [line.removesuffix(b"\r") for line in whole[:-1]] + [x for x in whole[-1:] if x]
+    assert [line.text for line in lines] == expected
+    assert [line.number for line in lines] == list(range(1, len(lines) + 1))
+
+
+@given(text=TEXT, cuts=CUTS, data=st.data())
+def test_any_point_to_resume_gives_the_rest(
+    text: bytes, cuts: list[int], data: st.DataObject
+) -> None:
+    lines = lines_of(text, [])
+    seen = data.draw(st.integers(0, len(lines)))
+    offset = lines[seen - 1].end if seen else 0
+    window = text[max(0, offset - WINDOW_BYTES) : offset]
+    cutter = LineCutter(offset=offset, number=seen, window=window)
+    rest = [line for piece in pieces(text[offset:], cuts) for line in cutter.feed(piece)]
+    last = cutter.finish()
+    assert [*rest, *([last] if last is not None else [])] == lines[seen:]
+
+
+@given(text=TEXT)
+def test_a_line_knows_the_bytes_before_its_end(text: bytes) -> None:
+    for line in lines_of(text, [7]):
+        assert line.digest == fingerprint(text[max(0, line.end - WINDOW_BYTES) : line.end])
+
+
+def test_a_line_above_the_limit_is_cut_between_characters() -> None:
+    text = b"a" + "é".encode() * LINE_LIMIT_BYTES + b"\nnext\n"
+    for cuts in ([], [1000] * 200):
+        long, following = lines_of(text, cuts)
+        assert long.truncated
+        assert long.shown == "a" + "é" * (LINE_LIMIT_BYTES // 2 - 1)
+        assert (following.text, following.number, following.end) == (b"next", 2, len(text))
+
+
+def test_a_line_of_just_the_limit_is_whole() -> None:
+    (line,) = lines_of(b"x" * LINE_LIMIT_BYTES + b"\r\n", [])
+    assert (len(line.text), line.truncated) == (LINE_LIMIT_BYTES, False)
+
+
+@given(
+    st.builds(
+        LogCursor,
+        inode=st.integers(0, 2**64 - 1),
+        first=st.integers(0, 2**64 - 1),
+        offset=st.integers(0, 10**17),
+        number=st.integers(0, 10**17),
+        digest=st.integers(0, 2**64 - 1),
+        unterminated=st.booleans(),
+        kind=st.sampled_from(["l", "c", "x"]),
+    )
+)
+def test_a_log_cursor_is_read_as_it_was_written(cursor: LogCursor) -> None:
+    assert LogCursor.parse(str(cursor)) == cursor
+    assert LogCursor.parse(str(cursor) + "0" * 40) is None
