@@ -1,0 +1,183 @@
+"""Viewers that are cut off, a server that is killed, and a log that rotates meanwhile."""
+
+import asyncio
+import contextlib
+import json
+import random
+import signal
+import socket
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.wire.sse import EventParser, ServerSentEvent
+from tests.support import log_writer
+from tests.support.processes import server
+from tests.support.waiting import until
+
+VIEWERS = 4
+END_LIMIT_S = 120.0
+
+
+class CutOffError(Exception):
+    """A viewer has seen as much as it was to see at one time."""
+
+
+class LogViewer:
+    """Reads a log to its end, and is cut off on the way again and again.
+
+    Attributes:
+        events: all that it was sent, in order.
+        cuts: how often it came back.
+        last_id: what it says when it comes back.
+    """
+
+    def __init__(self, url: str, seed: int) -> None:
+        self.events: list[ServerSentEvent] = []
+        self.cuts = 0
+        self._url = url
+        self._chance = random.Random(seed)
+        self.last_id = ""
+
+    @property
+    def faults(self) -> list[str]:
+        """Each place where a line is missing without a gap, doubled, or out of order."""
+        found = []
+        before, excused = 0, False
+        for event in self.events:
+            if event.event == "log_gap":
+                excused = True
+            if event.event != "log":
+                continue
+            line = json.loads(event.data)["line"]
+            if line + "\n" == log_writer.FIRST_LINE:
+                continue
+            number = int(line.split()[0])
+            if number != before + 1 and not (excused and number > before):
+                found.append(f"{number} came behind {before}")
+            before, excused = number, False
+        return found
+
+    @property
+    def last_number(self) -> int:
+        """The number of the last line."""
+        lines = (json.loads(e.data)["line"] for e in reversed(self.events) if e.event == "log")
+        return int(next(lines).split()[0])
+
+    async def read(self) -> None:
+        """Reads until the log is complete."""
+        timeout = aiohttp.ClientTimeout(total=None)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            while not self.events or self.events[-1].event != "log_complete":
+                with contextlib.suppress(CutOffError, aiohttp.ClientError, OSError):
+                    await self._read_once(session)
+                self.cuts += 1
+                await asyncio.sleep(0.01)
+
+    async def _read_once(self, session: aiohttp.ClientSession) -> None:
+        parser = EventParser(last_event_id=self.last_id)
+        headers = {"Last-Event-ID": self.last_id} if self.last_id else {}
+        enough = len(self.events) + self._chance.randint(50, 6000)
+        params = {"tail_lines": "1000", "wait": "true"}
+        async with session.get(self._url, headers=headers, params=params) as response:
+            assert response.status == 200, await response.text()
+            async for chunk in response.content.iter_any():
+                for event in parser.feed(chunk):
+                    self.events.append(event)
+                    self.last_id = event.event_id
+                    if len(self.events) >= enough:
+                        raise CutOffError
+                # An id may come alone.
+                self.last_id = parser.last_event_id
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What has happened.
+
+    Attributes:
+        viewers: those who read.
+        kills: how often the server was killed.
+        rotations: how often the log was rotated, by kind.
+        logged: what the servers logged.
+    """
+
+    viewers: list[LogViewer]
+    kills: int
+    rotations: dict[str, int]
+    logged: list[str] = field(default_factory=list)
+
+
+async def torture(folder: Path, *, lines: int, seed: int) -> Outcome:
+    """Writes a log while it is read and everything goes wrong."""
+    conductor = SimulatedConductor(
+        folder / "c.sock", registry=folder / "state.db", shutdown_grace_s=0
+    )
+    await conductor.start()
+    (workspace := folder / "ws").mkdir()
+    (log := workspace / "marianne.log").touch()
+    conductor.launch("tortured", 2, workspace=str(workspace))
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/api/jobs/tortured/logs"
+    viewers = [LogViewer(url, seed * VIEWERS + place) for place in range(VIEWERS)]
+    written, done = asyncio.Event(), asyncio.Event()
+    try:
+        async with asyncio.timeout(END_LIMIT_S), asyncio.TaskGroup() as group:
+            serving = group.create_task(serve(folder, port, written, done, random.Random(seed)))
+            reading = [group.create_task(viewer.read()) for viewer in viewers]
+            # A viewer has a position before the first line, and so loses none.
+            await until(lambda: all(viewer.last_id for viewer in viewers))
+            rotations = await write(log, lines, seed)
+            written.set()
+            conductor.finish("tortured", "completed")
+            await asyncio.wait(reading)
+            done.set()
+            logs = await serving
+    finally:
+        await conductor.kill()
+    return Outcome(viewers, len(logs) - 1, rotations, logs)
+
+
+async def serve(
+    folder: Path,
+    port: int,
+    written: asyncio.Event,
+    done: asyncio.Event,
+    chance: random.Random,
+) -> list[str]:
+    """Runs a server, and kills it now and then while the log is written."""
+    logs = []
+    while not done.is_set():
+        # The later option counts.
+        async with server(folder, "--port", port) as running:
+            limit_s = None if written.is_set() else chance.uniform(0.6, 1.5)
+            try:
+                await asyncio.wait_for(done.wait(), limit_s)
+            except TimeoutError:
+                running.send(signal.SIGKILL)
+                await running.ended()
+            logs.append(running.log)
+    return logs
+
+
+async def write(path: Path, lines: int, seed: int) -> dict[str, int]:
+    """Runs the writer to its end."""
+    writer = await asyncio.create_subprocess_exec(
+        *(sys.executable, log_writer.__file__, str(path), str(lines), str(seed)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await writer.communicate()
+    assert writer.returncode == 0
+    rotations: dict[str, int] = json.loads(output)
+    return rotations
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

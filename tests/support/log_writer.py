@@ -1,0 +1,105 @@
+"""Writes a log as a process of its own, and rotates it meanwhile in every way that occurs.
+
+`python log_writer.py FILE LINES SEED` appends LINES numbered lines, some in halves, some in bursts,
+with a first line that is the same in every file. It keeps all old files, and writes nothing between
+a copy and its cut, so that no line is lost by anybody but the reader. At its end it prints how
+often it rotated in each way, as JSON.
+"""
+
+import gzip
+import json
+import os
+import random
+import shutil
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+FIRST_LINE = "the same first line in every file\n"
+BURSTS = (1, 1, 3, 20, 200, 2000)
+
+
+class Writer:
+    """Appends to one log and rotates it.
+
+    Args:
+        path: the log.
+        chance: where all choices come from.
+    """
+
+    def __init__(self, path: Path, chance: random.Random) -> None:
+        self._path = path
+        self._chance = chance
+        self.rotations: Counter[str] = Counter()
+        self._open()
+
+    def append(self, first: int, last: int) -> None:
+        """Appends numbered lines, some of them in pieces."""
+        text = "".join(
+            f"{number} é✓ {'x' * self._chance.randint(0, 120)}\n"
+            for number in range(first, last + 1)
+        )
+        data = text.encode()
+        while data:
+            cut = self._chance.randint(1, len(data)) if self._chance.random() < 0.3 else len(data)
+            os.write(self._file, data[:cut])
+            data = data[cut:]
+            if data:
+                time.sleep(self._chance.random() * 0.003)
+
+    def rotate(self) -> None:
+        """Begins a new file, or the same anew."""
+        kind = self._chance.choice(("gzip", "gzip", "rename", "copytruncate", "copytruncate"))
+        self.rotations[kind] += 1
+        if kind == "gzip":
+            self._make_room(".gz")
+            with self._path.open("rb") as old, gzip.open(self._old(1, ".gz"), "wb", 1) as new:
+                shutil.copyfileobj(old, new)
+            self._path.unlink()
+        else:
+            self._make_room("")
+            if kind == "rename":
+                self._path.rename(self._old(1, ""))
+            else:
+                shutil.copyfile(self._path, self._old(1, ""))
+                os.truncate(self._path, 0)
+        os.close(self._file)
+        self._open()
+
+    def _old(self, number: int, ending: str) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}{ending}")
+
+    def _make_room(self, ending: str) -> None:
+        """Moves older files of one form up by one."""
+        count = 0
+        while self._old(count + 1, ending).exists():
+            count += 1
+        for number in range(count, 0, -1):
+            self._old(number, ending).rename(self._old(number + 1, ending))
+
+    def _open(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._file = os.open(self._path, flags, 0o600)
+        os.write(self._file, FIRST_LINE.encode())
+
+
+def main(path: Path, lines: int, seed: int) -> None:
+    """Writes the whole log."""
+    chance = random.Random(seed)
+    writer = Writer(path, chance)
+    number, rotation = 1, chance.randint(1000, 6000)
+    while number <= lines:
+        if number >= rotation:
+            writer.rotate()
+            rotation = number + chance.randint(1000, 6000)
+        burst = 10_000 if chance.random() < 0.002 else chance.choice(BURSTS)
+        last = min(lines, number + burst - 1)
+        writer.append(number, last)
+        number = last + 1
+        time.sleep(chance.random() * 0.0002 * min(burst, 200))
+    sys.stdout.write(json.dumps(writer.rotations) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
