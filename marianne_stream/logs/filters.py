@@ -129,7 +129,8 @@ class Matches:
                 detail=f"regex must be at most {PATTERN_LIMIT_CHARS} characters long, "
                 f"got {len(self.pattern)}"
             )
-        object.__setattr__(self, "_line", compiled(self.pattern, f"(?:{self.pattern})"))
+        # As it is, and not in brackets of ours: it must be whole by itself.
+        object.__setattr__(self, "_line", compiled(self.pattern, self.pattern))
         object.__setattr__(self, "_block", compiled(self.pattern, f"(?m:{self.pattern})"))
 
     def selects(self, line: bytes) -> bool:

@@ -21,7 +21,7 @@ from marianne_stream.wire.cursors import LogCursor, fingerprint
 ROTATED = re.compile(r"[.-][0-9][0-9.-]*(?:\.gz)?")
 
 # More are not looked at: the newest are what a viewer may come back to.
-MAX_ROTATED = 200
+MAX_ROTATED = 1000
 
 RotationReason = Literal["renamed", "truncated", "replaced"]
 

@@ -66,7 +66,9 @@ class OpenLog:
             return end
         index = self._indexes.of(end.file, self.selection)
         async with index.lock:
-            return await self.threads.read(lines_before, index, end, lines, self.selection)
+            return await self.threads.index(
+                lambda stop: lines_before(index, end, lines, self.selection, stop)
+            )
 
     async def find(self, cursor: LogCursor) -> Position | None:
         """Where a cursor fits; None where nothing fits it."""
@@ -94,27 +96,46 @@ def end_of(file: LogFile, index: LineIndex, stop: threading.Event) -> Position:
 
 
 def lines_before(
-    index: LineIndex, end: Position, lines: int, selection: Selection | None
+    index: LineIndex,
+    end: Position,
+    lines: int,
+    selection: Selection | None,
+    stop: threading.Event,
 ) -> Position:
-    """The position so many lines before another one, found from the back."""
+    """The position so many lines before another one, found from the back.
+
+    Where the file was cut meanwhile, it is the other one itself.
+    """
     file = end.file
     target = max(0, end.number - lines)
     if not target:
         return Position(file, 0, 0, b"")
+    try:
+        # The position may be one to which somebody has read who counts by himself.
+        index.extend(file, end.offset, stop)
+    except StoppedError:
+        return end
     start, number = index.block_before(end.offset)
     while number > target:
         start, number = index.block_before(start)
     upto = min(end.offset, start + index.longest_bytes)
-    block = file.read(start, upto - start)
-    offset = start + offset_of(block, target - number, selection)
-    return Position(file, offset, target, file.window(offset))
+    length = length_of(file.read(start, upto - start), target - number, selection)
+    if length is None:
+        return end
+    return Position(file, start + length, target, file.window(start + length))
 
 
-def offset_of(block: bytes, count: int, selection: Selection | None) -> int:
-    """Where in a block so many lines have passed that count."""
+def length_of(block: bytes, count: int, selection: Selection | None) -> int | None:
+    """How much of a block so many lines take that count; None where it does not hold as many."""
     ordinals = selection.in_block(block) if selection is not None else None
-    passed = count if ordinals is None else (ordinals[count - 1] + 1 if count else 0)
-    offset = 0
+    passed = count
+    if ordinals is not None and count:
+        if len(ordinals) < count:
+            return None
+        passed = ordinals[count - 1] + 1
+    length = 0
     for _ in range(passed):
-        offset = block.index(b"\n", offset) + 1
-    return offset
+        length = block.find(b"\n", length) + 1
+        if not length:
+            return None
+    return length

@@ -75,7 +75,8 @@ def test_the_level_of_a_line_is_told_by_its_form(line: bytes, level: str | None)
 @pytest.mark.parametrize(
     ("pattern", "words"),
     [
-        ("(", "missing )"),
+        ("(", "missing ): (: got '('"),
+        ("a)|(b", "unexpected )"),
         (r"(a)\1", "invalid escape sequence"),
         ("(?=a)", "invalid perl operator"),
         (r"\Aa", "is not taken"),

@@ -278,3 +278,22 @@ async def test_what_is_no_regular_file_of_the_job_is_not_read(
         answer = await client.get(path)
         assert answer.status == 403, path
         assert (await answer.json())["code"] == "log_forbidden"
+
+
+async def test_the_tail_is_right_for_one_who_comes_while_another_follows(
+    log: Path, watch: Watch
+) -> None:
+    append(log, "one")
+    async with watch(LOGS) as first:
+        await has(first, "one")
+        append(log, *(f"line {n}" for n in range(2, 3001)))
+        await until(lambda: first.counts["log"] == 3000)
+        async with watch(LOGS, tail_lines="2") as second:
+            await has(second, "line 2999", "line 3000")
+            assert [number for number, _ in lines_of(second)] == [2999, 3000]
+        log.rename(log.with_name("marianne.log.1"))
+        append(log, *(f"new {n}" for n in range(1, 1501)))
+        await until(lambda: first.counts["log"] == 4500)
+        async with watch(LOGS, tail_lines="1") as third:
+            await has(third, "new 1500")
+            assert lines_of(third) == [(1500, "new 1500")]
