@@ -13,6 +13,7 @@ from pathlib import Path
 
 import aiohttp
 
+from benchmarks.log_cases import big_log, log_latency
 from benchmarks.processes import python, server
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.wire.sse import EventParser
@@ -144,7 +145,7 @@ for _ in range(10):
     time.sleep(0.1)
 """
 
-CASES: tuple[Case, ...] = (startup, idle, departure, freshness, heavy_state)
+CASES: tuple[Case, ...] = (startup, idle, departure, freshness, heavy_state, log_latency, big_log)
 
 
 async def main() -> None:

@@ -83,13 +83,6 @@ async def start_of(log: OpenLog, end: Position, wish: LogWish) -> LogStart:
     return LogStart(await log.before(end, wish.tail_lines), gap=bool(wish.cursor))
 
 
-def same_place(one: Position, other: Position) -> bool:
-    """Whether two positions are the same, in whatever descriptor of the file."""
-    return (
-        one.file.key == other.file.key and one.offset == other.offset and one.window == other.window
-    )
-
-
 class LogFeed:
     """The lines of a log that is followed.
 
@@ -119,7 +112,7 @@ class LogFeed:
         position: Position | None = self._start.position
         if self._start.gap:
             yield gap_frame(None)
-        if not self._start.resumes and same_place(self._start.position, self._end):
+        if not self._start.resumes and self._start.position.same_place(self._end):
             # A position for one who is cut off before its first line.
             yield sse.position(await self._cursor_at(self._start.position))
         while position is not None and not self._closed:
@@ -151,7 +144,7 @@ class LogFeed:
         followed = self._followed
         while not self._closed:
             bound = followed.position
-            if bound is None or same_place(reader.position, bound):
+            if bound is None or reader.position.same_place(bound):
                 return
             read = await followed.log.threads.read(self._read, reader, bound)
             if read:

@@ -4,7 +4,7 @@ It blocks, and belongs in a thread. It must not know who reads, or how lines are
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from marianne_stream.logs.files import BROKEN, LogFile
@@ -33,6 +33,8 @@ class Position:
         number: the number of the line before.
         window: the bytes before the offset that a cursor goes by.
         unterminated: whether the line before had no newline.
+        before: at offset 0, the generation before and its end: no bytes tell there whether the file
+            is still the same.
     """
 
     file: LogFile
@@ -40,6 +42,20 @@ class Position:
     number: int
     window: bytes = field(repr=False)
     unterminated: bool = False
+    before: tuple[LogFile, LogCursor | None] | None = field(default=None, repr=False)
+
+    def same_place(self, other: "Position") -> bool:
+        """Whether two positions are the same, in whatever descriptor of the file."""
+        if self.file.key != other.file.key or self.offset != other.offset:
+            return False
+        if self.offset:
+            return self.window == other.window
+        return self.file is other.file or self.end_before == other.end_before
+
+    @property
+    def end_before(self) -> LogCursor | None:
+        """Where the generation before ended; known at offset 0 only."""
+        return self.before[1] if self.before is not None else None
 
     def cursor(self) -> LogCursor:
         """The same for a client. Blocks, until the first line is known."""
@@ -113,8 +129,8 @@ class LogReader:
         # Whether the file that is read is a copy of one that was cut.
         self._in_copy = False
         self._seen_ns = 0
-        # The generation before, and its end, until something of this one has been read.
-        self._before: tuple[LogFile, LogCursor | None] | None = None
+        # Whether nothing of the file has been read yet.
+        self._untouched = not position.offset
         self._left_since: float | None = None
 
     @property
@@ -143,7 +159,7 @@ class LogReader:
             return self._go_past_cut(bound)
         if chunk:
             self._left_since = None
-            if self._before is not None and self._was_cut_unread():
+            if self._untouched and self._was_cut_unread():
                 return self._given([])
             return self._given(self._cutter.feed(chunk))
         if bound is not None and upto is not None:
@@ -168,7 +184,7 @@ class LogReader:
         """Reads the same file through another's descriptor, so that both stand in the same one."""
         mine = self.position
         if file.key == mine.file.key and mine.file.left_at is None and not mine.file.compressed:
-            self.position = Position(file, mine.offset, mine.number, mine.window, mine.unterminated)
+            self.position = replace(mine, file=file)
 
     def _read_on(self, upto: int | None) -> bytes | None:
         """What follows what has been scanned; None where that is no longer there."""
@@ -190,7 +206,12 @@ class LogReader:
     def _given(self, lines: list[LogLine], *, unterminated: bool = False) -> Step:
         cutter, file = self._cutter, self.position.file
         self.position = Position(
-            file, cutter.position, cutter.number, cutter.line_window, unterminated
+            file,
+            cutter.position,
+            cutter.number,
+            cutter.line_window,
+            unterminated,
+            None if cutter.position else self.position.before,
         )
         return Step(lines, file.key[1], file.first(), self.position)
 
@@ -199,11 +220,12 @@ class LogReader:
 
         Then its copy comes first. Nothing in the file tells, so the folder is asked again.
         """
-        before, self._before = self._before, None
+        self._untouched = False
+        before = self.position.before
         successor = self._generations.after(*before) if before is not None else None
         if successor is None or successor.file.key == self.position.file.key:
             return False
-        self.position = Position(successor.file, 0, 0, b"")
+        self.position = Position(successor.file, 0, 0, b"", before=before)
         self._cutter = self._cutter_at(self.position)
         self._in_copy = True
         return True
@@ -297,11 +319,12 @@ class LogReader:
         if bound is not None and file.key == bound.file.key:
             file = bound.file
         left = self.position.file
-        self._before = (left, self._end_cursor())
+        before = (left, self._end_cursor())
         left.left_at = left.left_at or self._cutter.scanned
         inode, first = left.key[1], left.first()
         line = self._cutter.finish()
-        self.position = Position(file, 0, 0, b"")
+        self.position = Position(file, 0, 0, b"", before=before)
+        self._untouched = True
         self._seen_ns = file.status().st_mtime_ns
         self._cutter = self._cutter_at(self.position)
         self._in_copy = False
