@@ -7,6 +7,8 @@
     ├── LogNotFoundError                404 log_not_found
     ├── LogForbiddenError               403 log_forbidden
     ├── LogTooLargeError                413 log_too_large
+    ├── CursorUnknownError              410 cursor_unknown
+    ├── TooManySearchesError            429 too_many_searches
     ├── StateUnavailableError           503 state_unavailable
     │   ├── ConductorUnavailableError   503 conductor_unavailable
     │   │   ├── ConductorAwayError      503 conductor_away
@@ -92,6 +94,22 @@ class LogTooLargeError(MarianneStreamError):
     status = 413
     code = "log_too_large"
     public = "Log file too large for download. Use the streaming endpoint instead."
+
+
+class CursorUnknownError(MarianneStreamError):
+    """A cursor fits no file of the log that is left."""
+
+    status = 410
+    code = "cursor_unknown"
+    public = "The cursor fits nothing that is left of this log."
+
+
+class TooManySearchesError(MarianneStreamError):
+    """As many logs are being searched as the server searches at once."""
+
+    status = 429
+    code = "too_many_searches"
+    public = "Too many logs are being searched at once. Ask again in a moment."
 
 
 class StateUnavailableError(MarianneStreamError):

@@ -15,7 +15,8 @@ from aiohttp.test_utils import TestClient
 from marianne_stream.app import create_app
 from marianne_stream.cli import VERBS
 from marianne_stream.errors import MarianneStreamError
-from marianne_stream.models import GapReason, JobSummary, Payload, Sheet, TimelineEventData
+from marianne_stream.models import Sheet
+from marianne_stream.payloads import GapReason, JobSummary, Payload, TimelineEventData
 from marianne_stream.settings import ENVIRONMENT_PREFIX, Settings, allowed, option
 from marianne_stream.web.params import ChoiceParameter, FlagParameter, NumberParameter, Parameter
 from marianne_stream.web.routes import ROUTES, Route

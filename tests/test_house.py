@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "marianne_stream"
 
-VALUES = {"errors", "models", "wire", "version"}
+VALUES = {"errors", "models", "payloads", "wire", "version"}
 
 # Each room, and the rooms that it may import from, besides itself.
 MAY_IMPORT = {
@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "version": set(),
     "errors": set(),
     "models": {"errors"},
+    "payloads": {"models"},
     "wire": set(),
     "conductor": VALUES,
     "fanout": VALUES,
@@ -37,6 +38,7 @@ MAY_IMPORT = {
 WITHOUT = {
     "wire": {"asyncio", "socket", "aiohttp", "aiohttp_sse", "aiosqlite", "pydantic"},
     "models": {"asyncio", "socket", "aiohttp", "msgspec"},
+    "payloads": {"asyncio", "socket", "aiohttp", "msgspec"},
     "conductor": {"aiohttp", "pydantic", "aiosqlite"},
     "fanout": {"aiohttp", "socket", "aiosqlite"},
     "logs": {"aiohttp", "socket", "aiosqlite", "pydantic"},

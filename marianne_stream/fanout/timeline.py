@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from marianne_stream.fanout.topic import Topic
-from marianne_stream.models import GapData, MonitorEvent
+from marianne_stream.models import MonitorEvent
+from marianne_stream.payloads import GapData
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import TimelineCursor
 

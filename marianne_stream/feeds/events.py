@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from marianne_stream.fanout.mailboxes import BoundedMailbox
 from marianne_stream.fanout.timeline import Timeline, TimelineEntry
-from marianne_stream.models import GapData, GapReason
+from marianne_stream.payloads import GapData, GapReason
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import TimelineCursor
 

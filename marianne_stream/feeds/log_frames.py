@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from marianne_stream.logs.reader import Gap, Position, Rotated, Step
-from marianne_stream.models import LogCompleteData, LogGapData, LogRotatedData
+from marianne_stream.payloads import LogCompleteData, LogGapData, LogRotatedData
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_lines import LogLine

@@ -9,19 +9,15 @@ from typing import Literal, Self
 
 from pydantic import TypeAdapter
 
-from marianne_stream.models import (
+from marianne_stream.models import JobState, Roster, RosterEntry, Sheet, SourceName
+from marianne_stream.payloads import (
     JobDeletedData,
     JobFinishedData,
     JobSheetsData,
-    JobState,
     JobStatusData,
     JobSummary,
-    Roster,
     RosterData,
-    RosterEntry,
-    Sheet,
     SourceData,
-    SourceName,
     StreamErrorData,
 )
 from marianne_stream.wire import sse

@@ -94,12 +94,15 @@ class Generations:
                     return self._begun_since(cursor, self.newest_or_none())
             return None
         newest = self.newest_or_none()
-        if newest is not None and newest.fits(cursor):
+        if newest is not None and newest.key[1] == cursor.inode and newest.fits(cursor):
             return found(newest, cursor)
-        for file in self._rotated_files():
+        # Where files begin with the same lines, the one that was meant may have its inode still.
+        for file in self._rotated_files(cursor.inode):
+            if file.key[1] != cursor.inode and newest is not None and newest.fits(cursor):
+                return found(newest, cursor)
             if file.fits(cursor):
                 return found(file, cursor)
-        return None
+        return found(newest, cursor) if newest is not None and newest.fits(cursor) else None
 
     def copy_of(self, cursor: LogCursor, key: tuple[int, int]) -> LogFile | None:
         """A rotated file in which a cursor fits, other than the one with a key."""
@@ -136,6 +139,31 @@ class Generations:
                 return self._after(file, end)
             except MovedError:
                 continue
+        return None
+
+    def before(self, file: LogFile) -> LogFile | None:
+        """The generation that came before one; None where it is the oldest that is left.
+
+        Raises:
+            MovedError: the file is no longer where it was.
+        """
+        for _ in range(LISTINGS):
+            with contextlib.suppress(MovedError):
+                return self._before(file)
+        raise MovedError
+
+    def _before(self, file: LogFile) -> LogFile | None:
+        newest = self.newest_or_none()
+        siblings = self._siblings()
+        if newest is None or newest.key != file.key:
+            keys = [sibling.key for sibling in siblings]
+            if file.key not in keys:
+                raise MovedError
+            siblings = siblings[keys.index(file.key) + 1 :]
+        for sibling in siblings:
+            older = self._open(sibling)
+            if not is_copy(older, newest):
+                return older
         return None
 
     def _after(self, file: LogFile, end: LogCursor | None) -> Successor | None:
@@ -213,11 +241,15 @@ class Generations:
                     key = (status.st_dev, status.st_ino)
                     yield Sibling(entry.name, key, status.st_mtime_ns)
 
-    def _rotated_files(self) -> Iterator[LogFile]:
-        """The rotated files, newest first; all again where some were renamed meanwhile."""
+    def _rotated_files(self, inode: int = 0) -> Iterator[LogFile]:
+        """The rotated files, newest first; all again where some were renamed meanwhile.
+
+        Args:
+            inode: the file that has it comes before all.
+        """
         for _ in range(LISTINGS):
             try:
-                for sibling in self._siblings():
+                for sibling in sorted(self._siblings(), key=lambda one: one.key[1] != inode):
                     yield self._open(sibling)
             except MovedError:
                 continue
@@ -250,11 +282,17 @@ def found(file: LogFile, cursor: LogCursor) -> Found:
 
 
 def is_copy(file: LogFile, newest: LogFile | None) -> bool:
-    """Whether a rotated file is not whole yet, or holds what the newest still holds as well."""
+    """Whether a rotated file is being made from the newest, or holds what that still holds as well.
+
+    One that is damaged and begins otherwise is none: what can be read of it counts.
+    """
     try:
-        size, first = file.size(), file.first()
-        if newest is None or not size or newest.size() < size or newest.first() != first:
-            return False
-        return fingerprint(newest.window(size)) == fingerprint(file.window(size))
+        first = file.first()
+        if newest is None or newest.first() != first:
+            return not first and not file.size()
+        size = file.size()
+        return newest.size() >= size > 0 and (
+            fingerprint(newest.window(size)) == fingerprint(file.window(size))
+        )
     except BROKEN:
-        return True
+        return newest is not None

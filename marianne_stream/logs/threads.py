@@ -1,16 +1,20 @@
-"""The threads in which logs are read: two kinds, so that none waits for the slower one."""
+"""The threads in which logs are read: three kinds, so that none waits for a slower one."""
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
+
+from marianne_stream.errors import TooManySearchesError
 
 T = TypeVar("T")
 
 READERS = 6
 INDEXERS = 2
+SEARCHERS = 2
 
 
 class LogThreads:
@@ -19,6 +23,8 @@ class LogThreads:
     def __init__(self) -> None:
         self._readers = ThreadPoolExecutor(READERS, "log-reader")
         self._indexers = ThreadPoolExecutor(INDEXERS, "log-indexer")
+        self._searchers = ThreadPoolExecutor(SEARCHERS, "log-searcher")
+        self._searches = 0
 
     async def read(self, work: Callable[..., T], *arguments: object) -> T:
         """Runs what takes a moment."""
@@ -27,13 +33,37 @@ class LogThreads:
 
     async def index(self, work: Callable[[threading.Event], T]) -> T:
         """Runs what reads a whole file; it is told when nobody waits for it any more."""
-        stop = threading.Event()
+        return await stoppable(self._indexers, work)
+
+    async def search(self, work: Callable[[threading.Event], T]) -> T:
+        """Runs a part of a search, as `index` does. Belongs inside `searching`."""
+        return await stoppable(self._searchers, work)
+
+    @contextmanager
+    def searching(self) -> Iterator[None]:
+        """Makes room for a search, for as long as the context lasts.
+
+        Raises:
+            TooManySearchesError: as many as there are threads for are going on.
+        """
+        if self._searches >= SEARCHERS:
+            raise TooManySearchesError
+        self._searches += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._indexers, work, stop)
+            yield
         finally:
-            stop.set()
+            self._searches -= 1
 
     def close(self) -> None:
         """Takes no more work. What is running ends by itself."""
-        for executor in (self._readers, self._indexers):
+        for executor in (self._readers, self._indexers, self._searchers):
             executor.shutdown(wait=False, cancel_futures=True)
+
+
+async def stoppable(executor: ThreadPoolExecutor, work: Callable[[threading.Event], T]) -> T:
+    """Runs what is told when nobody waits for it any more."""
+    stop = threading.Event()
+    try:
+        return await asyncio.get_running_loop().run_in_executor(executor, work, stop)
+    finally:
+        stop.set()

@@ -8,7 +8,7 @@ import random
 from aiohttp import web
 
 from marianne_stream.errors import MarianneStreamError
-from marianne_stream.models import ErrorData, Payload
+from marianne_stream.payloads import ErrorData, Payload
 from marianne_stream.wire import sse
 
 NO_STORE = {"Cache-Control": "private, no-store"}

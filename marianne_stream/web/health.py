@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from marianne_stream.errors import StateUnavailableError
-from marianne_stream.models import HealthData, ReadyData
+from marianne_stream.payloads import HealthData, ReadyData
 from marianne_stream.web.answers import NO_STORE, RETRY_AFTER_S, json_answer
 from marianne_stream.web.keys import OPENAPI, WATCHES
 

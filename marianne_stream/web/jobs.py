@@ -11,7 +11,8 @@ from aiohttp import web
 
 from marianne_stream.errors import BadParameterError
 from marianne_stream.jobs.views import newest_first
-from marianne_stream.models import JobDetail, JobPage, JobStatusData, JobSummary, RosterEntry
+from marianne_stream.models import RosterEntry
+from marianne_stream.payloads import JobDetail, JobPage, JobStatusData, JobSummary
 from marianne_stream.web.answers import json_answer
 from marianne_stream.web.keys import WATCHES
 from marianne_stream.web.params import NumberParameter, TextParameter, job_id_of

@@ -12,7 +12,8 @@ from aiohttp.typedefs import LooseHeaders
 from marianne_stream.errors import LogTooLargeError
 from marianne_stream.logs.opened import OpenLog
 from marianne_stream.logs.parts import LogSummary, SelectedText, WholeText, summary_of
-from marianne_stream.models import LogInfo, iso_time
+from marianne_stream.models import iso_time
+from marianne_stream.payloads import LogInfo
 from marianne_stream.web.answers import NO_STORE, json_answer
 from marianne_stream.web.keys import DOWNLOAD_LIMIT_BYTES, JOB_LOGS
 from marianne_stream.web.log_stream import source_of

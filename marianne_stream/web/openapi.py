@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from marianne_stream.models import ErrorData, Payload, TimelineEventData
+from marianne_stream.payloads import ErrorData, Payload, TimelineEventData
 from marianne_stream.version import VERSION
 from marianne_stream.web.routes import ROUTES, Route
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from marianne_stream.models import (
+from marianne_stream.payloads import (
     GapData,
     HealthData,
     HeartbeatData,
@@ -20,6 +20,7 @@ from marianne_stream.models import (
     LogData,
     LogGapData,
     LogInfo,
+    LogPage,
     LogRotatedData,
     Payload,
     ReadyData,
@@ -27,7 +28,7 @@ from marianne_stream.models import (
     SourceData,
     StreamErrorData,
 )
-from marianne_stream.web import health, jobs, live, log_files, log_stream
+from marianne_stream.web import health, jobs, live, log_files, log_pages, log_stream
 from marianne_stream.web.params import LAST_EVENT_ID, Parameter
 
 Events = Mapping[str, type[Payload]]
@@ -188,6 +189,24 @@ ROUTES = (
         model=LogInfo,
         parameters=(log_stream.SOURCE,),
         errors=LOG_ERRORS,
+    ),
+    Route(
+        "/api/jobs/{job_id}/logs/lines",
+        log_pages.lines,
+        "One job's log in pages, or what a search finds in it.",
+        model=LogPage,
+        parameters=(
+            log_pages.BEFORE,
+            log_pages.AFTER,
+            log_pages.LIMIT,
+            log_stream.SOURCE,
+            *log_stream.FILTERS,
+        ),
+        errors={
+            **LOG_ERRORS,
+            410: "The cursor fits nothing that is left of the log.",
+            429: "Too many logs are being searched.",
+        },
     ),
     Route("/health", health.health, "The process is alive. Nobody is asked.", model=HealthData),
     Route(

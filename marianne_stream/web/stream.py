@@ -16,7 +16,7 @@ from aiohttp_sse import EventSourceResponse
 from marianne_stream.errors import MarianneStreamError
 from marianne_stream.feeds.feed import Feed
 from marianne_stream.jobs.views import error_frame
-from marianne_stream.models import HeartbeatData
+from marianne_stream.payloads import HeartbeatData
 from marianne_stream.wire import sse
 
 logger = logging.getLogger(__name__)

@@ -121,13 +121,23 @@ class LineCutter:
     ) -> None:
         text, length = self._head, self._length
         self._head, self._length = b"", 0
-        # One `\r` before the newline belongs to the line's end.
-        if terminated and length == len(text) and text.endswith(b"\r"):
-            text, length = text[:-1], length - 1
+        text, truncated = shortened(text, length, terminated=terminated)
         if self._selects is not None and not self._selects(text):
             return
         self.number += 1
-        truncated = length > LINE_LIMIT_BYTES
-        text = text[:LINE_LIMIT_BYTES]
         end = self.scanned + consumed
         lines.append(LogLine(text, self.number, end, fingerprint(window), truncated, terminated))
+
+
+def shortened(text: bytes, length: int, *, terminated: bool) -> tuple[bytes, bool]:
+    """A line as it is given, and whether it was cut.
+
+    Args:
+        text: the line without its newline; where it is too long, two bytes more than are given.
+        length: how long it is.
+        terminated: whether a newline follows.
+    """
+    # One `\r` before the newline belongs to the line's end.
+    if terminated and length == len(text) and text.endswith(b"\r"):
+        text, length = text[:-1], length - 1
+    return text[:LINE_LIMIT_BYTES], length > LINE_LIMIT_BYTES

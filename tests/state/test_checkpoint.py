@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from marianne_stream.models import JobState, JobStatusData, RosterEntry
+from marianne_stream.models import JobState, RosterEntry
+from marianne_stream.payloads import JobStatusData
 from marianne_stream.state.checkpoint import (
     Checkpoint,
     CheckpointSheet,

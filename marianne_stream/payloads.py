@@ -1,0 +1,270 @@
+"""What clients read, as pydantic models: `/openapi.json` is made from them. They ask nobody for
+anything.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from marianne_stream.models import JobState, RosterEntry, Sheet, SourceName, iso_time
+
+
+class Payload(BaseModel):
+    """What a client reads: frozen, and closed to fields that nobody documented."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def json_bytes(self) -> bytes:
+        """The model as one line of JSON in UTF-8."""
+        return self.model_dump_json().encode()
+
+
+class JobStatusData(Payload):
+    """The data of a `job_status` event, and of `GET /api/jobs/{job_id}/status`."""
+
+    job_id: str
+    status: str = Field(description="Status of the job; unknown ones are passed on.")
+    progress_percent: float = Field(ge=0, le=100, description="Completed sheets of all.")
+    completed_sheets: int = Field(ge=0)
+    total_sheets: int = Field(ge=0, description="0 while it is not known yet.")
+    current_sheet: int | None = Field(description="The lowest sheet that is at work.")
+    error_message: str | None = Field(description="The job's, else its first failed sheet's.")
+    updated_at: str | None = Field(description="When the conductor last wrote it, ISO 8601.")
+
+    @classmethod
+    def of(cls, state: JobState) -> "JobStatusData":
+        """What a viewer sees of a state."""
+        return cls(
+            job_id=state.job_id,
+            status=state.status,
+            progress_percent=state.progress_percent,
+            completed_sheets=state.completed_sheets,
+            total_sheets=state.total_sheets,
+            current_sheet=state.current_sheet,
+            error_message=state.error_message,
+            updated_at=state.updated_at,
+        )
+
+
+class JobDetail(JobStatusData):
+    """One job with its sheets: `GET /api/jobs/{job_id}`."""
+
+    job_name: str | None
+    submitted_at: str | None = Field(description="ISO 8601.")
+    created_at: str | None = Field(description="ISO 8601.")
+    started_at: str | None = Field(description="ISO 8601.")
+    completed_at: str | None = Field(description="ISO 8601.")
+    source: SourceName = Field(description="Where the state comes from.")
+    live: bool = Field(description="Whether the conductor itself said it.")
+    sheets: tuple[Sheet, ...]
+
+    @classmethod
+    def of(cls, state: JobState) -> "JobDetail":
+        """What a program reads of a state."""
+        return cls(
+            **JobStatusData.of(state).model_dump(),
+            job_name=state.job_name,
+            submitted_at=state.submitted_at,
+            created_at=state.created_at,
+            started_at=state.started_at,
+            completed_at=state.completed_at,
+            source=state.source,
+            live=state.live,
+            sheets=state.sheets,
+        )
+
+
+class JobSheetsData(Payload):
+    """The data of a `job_sheets` event: the sheets that changed, or all of them first."""
+
+    job_id: str
+    complete: bool = Field(
+        description="Whether these are all sheets, and others are to be dropped."
+    )
+    sheets: tuple[Sheet, ...]
+
+
+class JobFinishedData(Payload):
+    """The data of a `job_finished` event."""
+
+    job_id: str
+    final_status: str
+
+
+class JobDeletedData(Payload):
+    """The data of a `job_deleted` event."""
+
+    job_id: str
+
+
+class JobSummary(Payload):
+    """One entry of the roster."""
+
+    job_id: str
+    status: str
+    submitted_at: str | None = Field(description="ISO 8601.")
+    started_at: str | None = Field(description="ISO 8601.")
+    completed_sheets: int | None = Field(description="null where the source does not tell.")
+    total_sheets: int | None = Field(description="null where the source does not tell.")
+
+    @classmethod
+    def of(cls, entry: RosterEntry) -> "JobSummary":
+        """What a viewer sees of an entry."""
+        return cls(
+            job_id=entry.job_id,
+            status=entry.status,
+            submitted_at=iso_time(entry.submitted_at),
+            started_at=iso_time(entry.started_at),
+            completed_sheets=entry.completed_sheets,
+            total_sheets=entry.total_sheets,
+        )
+
+
+class JobPage(Payload):
+    """One page of the roster, newest first: `GET /api/jobs`."""
+
+    jobs: tuple[JobSummary, ...]
+    total: int = Field(ge=0, description="How many jobs match, on all pages.")
+    next: str | None = Field(description="What to give as `after` for the next page.")
+
+
+class RosterData(Payload):
+    """The data of a `roster` event: the jobs that changed, all first, and the ids that went."""
+
+    complete: bool = Field(description="Whether these are all jobs: others are to be dropped.")
+    jobs: tuple[JobSummary, ...]
+    gone: tuple[str, ...]
+
+
+class SourceData(Payload):
+    """The data of a `source` event: where state now comes from."""
+
+    job_id: str | None = Field(description="null on streams of more than one job.")
+    source: SourceName
+    live: bool = Field(description="Whether the conductor itself answers.")
+
+
+class HeartbeatData(Payload):
+    """The data of a `heartbeat` event."""
+
+    timestamp: float = Field(description="Epoch seconds.")
+
+
+GapReason = Literal["cursor_unknown", "slow_reader", "monitor_lost"]
+
+
+class GapData(Payload):
+    """The data of a `gap` event: timeline events that this viewer will not see."""
+
+    missed: int | None = Field(ge=1, description="How many; null when it cannot be known.")
+    reason: GapReason
+
+
+class TimelineEventData(Payload):
+    """The data of a timeline event: the params of the conductor's notification, as it sent them."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    job_id: str = Field(description='"" for events of the whole host.')
+    sheet_num: int = Field(default=0, description="0 for events of the whole job.")
+    event: str
+    data: Any = None
+    timestamp: float = Field(description="Epoch seconds.")
+
+
+class LogData(Payload):
+    """The data of a `log` event: one line of a log."""
+
+    line: str = Field(description="Without its line end; bytes that are no UTF-8 are U+FFFD.")
+    line_number: int = Field(ge=1, description="Counts every line of the file from 1.")
+    timestamp: str = Field(description="When the line was read, ISO 8601.")
+    initial: bool = Field(description="Whether it was there when the stream began.")
+    truncated: bool = Field(default=False, description="true on a line cut at 64 KiB, else absent.")
+
+
+class LogRotatedData(Payload):
+    """The data of a `log_rotated` event: line_number begins again at 1."""
+
+    log_file: str
+    reason: Literal["renamed", "truncated", "replaced"]
+
+
+class LogGapData(Payload):
+    """The data of a `log_gap` event: what lay between the line before and the next is gone."""
+
+    reason: Literal["cursor_unknown", "truncated", "rotated_away"]
+    lost_bytes: int | None = Field(ge=0, description="null where it is not known.")
+
+
+class LogCompleteData(Payload):
+    """The data of a `log_complete` event; the stream ends behind it."""
+
+    message: str
+
+
+class LogInfo(Payload):
+    """`GET /api/jobs/{job_id}/logs/info`: what a log is, and where a stream would go on."""
+
+    job_id: str
+    source: Literal["job", "conductor"] = Field(description="Whose log it is.")
+    log_file: str = Field(description="Its name, below the folder that it lies in.")
+    size_bytes: int = Field(ge=0, description="Of the conductor's log, the job's lines alone.")
+    lines: int = Field(ge=0, description="How many lines have ended.")
+    last_modified: str | None = Field(description="ISO 8601.")
+    cursor: str = Field(description="The position behind the last line: an id to stream from.")
+
+
+class LogPageLine(Payload):
+    """A line on a page of a log."""
+
+    line: str = Field(description="Without its line end; bytes that are no UTF-8 are U+FFFD.")
+    line_number: int = Field(ge=1, description="Counts every line of its file from 1.")
+    cursor: str = Field(description="The position behind it: the id of its log event.")
+    truncated: bool = Field(description="Whether it is cut at 64 KiB.")
+
+
+class LogPage(Payload):
+    """`GET /api/jobs/{job_id}/logs/lines`: lines of a log in their order, and where to go on."""
+
+    job_id: str
+    source: Literal["job", "conductor"] = Field(description="Whose log it is.")
+    log_file: str = Field(description="Its name, below the folder that it lies in.")
+    lines: list[LogPageLine]
+    before: str | None = Field(description="What `before` goes on with; null at the beginning.")
+    after: str | None = Field(description="What `after`, or a stream, goes on with.")
+    stopped_by: Literal["limit", "time", "start", "end"] = Field(
+        description="Why there are no more lines: the page is full, the search took long, or there "
+        "are none."
+    )
+    read_bytes: int = Field(ge=0, description="How much was looked at.")
+    unread_bytes: int = Field(ge=0, description="How much is left of the file where it stopped.")
+    gap: bool = Field(description="Whether a file that lies between the lines is damaged.")
+
+
+class StreamErrorData(Payload):
+    """The data of a `stream_error` event: a fault after the headers; the stream ends behind it."""
+
+    error: str
+    error_type: str
+
+
+class ErrorData(Payload):
+    """The body of every answer that is an error."""
+
+    detail: str = Field(description="One sentence.")
+    code: str = Field(description="What a program goes by.")
+
+
+class HealthData(Payload):
+    """`GET /health`: the process is alive. No dependency is asked."""
+
+    status: Literal["ok"] = "ok"
+
+
+class ReadyData(Payload):
+    """`GET /ready`: whether jobs can be served, and what is missing."""
+
+    ready: bool
+    source: SourceName
+    live: bool
+    missing: tuple[str, ...]

@@ -1,0 +1,80 @@
+"""A job's log in pages. It must not know where a log lies, or how it is searched."""
+
+from aiohttp import web
+
+from marianne_stream.errors import BadParameterError
+from marianne_stream.feeds.log_filter import log_filter
+from marianne_stream.logs.history import History, Page
+from marianne_stream.payloads import LogPage, LogPageLine
+from marianne_stream.web.answers import json_answer
+from marianne_stream.web.keys import JOB_LOGS
+from marianne_stream.web.log_stream import CONTAINS, LEVEL, REGEX, source_of
+from marianne_stream.web.params import NumberParameter, TextParameter, job_id_of, shown
+from marianne_stream.wire.cursors import LogCursor
+
+BEFORE = TextParameter("before", "The cursor of a line: the page holds the lines before it.")
+AFTER = TextParameter("after", "A cursor: the page holds the lines behind it.")
+LIMIT = NumberParameter("limit", 100, 1, 1000, "How many lines a page holds.", whole=True)
+
+
+async def lines(request: web.Request) -> web.Response:
+    """`GET /api/jobs/{job_id}/logs/lines`: a page of the log, or of what a search finds in it."""
+    job_id, source, limit = job_id_of(request), source_of(request), int(LIMIT.read(request))
+    before, after = cursor_of(request, BEFORE), cursor_of(request, AFTER)
+    if before is not None and after is not None:
+        raise BadParameterError(detail="before and after cannot be given together")
+    only = log_filter(
+        contains=CONTAINS.read(request), regex=REGEX.read(request), level=LEVEL.read(request)
+    )
+    job_logs = request.app[JOB_LOGS]
+    folders = await job_logs.folders(job_id)
+    log = await job_logs.find(job_id, folders, source)
+    history = History(log, only=only, limit=limit, over=folders.over)
+    if before is not None:
+        page = await history.before(before)
+    elif after is not None:
+        page = await history.after(after)
+    else:
+        page = await history.newest()
+    return json_answer(answer_of(job_id, log.place.shown, page, conductor=log.place.of_conductor))
+
+
+def cursor_of(request: web.Request, parameter: TextParameter) -> LogCursor | None:
+    """The position that a parameter gives; None where it is left out.
+
+    Raises:
+        BadParameterError: it is given twice, or is none.
+    """
+    text = parameter.read(request)
+    if text is None:
+        return None
+    cursor = LogCursor.parse(text)
+    if cursor is None:
+        raise BadParameterError(
+            detail=f"{parameter.name} must be a cursor of a log, got {shown(text)}"
+        )
+    return cursor
+
+
+def answer_of(job_id: str, log_file: str, page: Page, *, conductor: bool) -> LogPage:
+    """A page as a client reads it."""
+    return LogPage(
+        job_id=job_id,
+        source="conductor" if conductor else "job",
+        log_file=log_file,
+        lines=[
+            LogPageLine(
+                line=line.shown,
+                line_number=line.number,
+                cursor=str(cursor),
+                truncated=line.truncated,
+            )
+            for line, cursor in page.lines
+        ],
+        before=str(page.before) if page.before is not None else None,
+        after=str(page.after) if page.after is not None else None,
+        stopped_by=page.stopped_by,
+        read_bytes=page.read_bytes,
+        unread_bytes=page.unread_bytes,
+        gap=page.gap,
+    )

@@ -1,0 +1,149 @@
+"""Pages of history: whatever the blocks and the pages, they hold the lines that reading gives."""
+
+import asyncio
+import gzip
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from marianne_stream.logs import blocks
+from marianne_stream.logs.filters import Contains, LineFilter, OfJob
+from marianne_stream.logs.history import History, Page
+from marianne_stream.logs.index import Indexes
+from marianne_stream.logs.opened import OpenLog
+from marianne_stream.logs.opening import LogPlace
+from marianne_stream.logs.threads import LogThreads
+from marianne_stream.wire.cursors import LogCursor
+from marianne_stream.wire.log_lines import LineCutter
+
+# Lines that are short, empty, have blanks or a carriage return at their ends, or outgrow a block.
+LINE = st.sampled_from(
+    [b"", b"a", b"b b", b"ab\r", b'{"job_id": "a"}', b'{"job_id": "b"}', b"x" * 99, b"a" * 300]
+)
+FILES = st.lists(
+    st.tuples(st.lists(LINE, max_size=12), st.sampled_from([b"", b"rest a"])), max_size=4
+)
+
+Line = tuple[str, int, str]
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of a few lines, so that a few lines take many."""
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 128)
+
+
+@pytest.fixture(scope="module")
+def threads() -> Iterator[LogThreads]:
+    """The threads of a server."""
+    threads = LogThreads()
+    yield threads
+    threads.close()
+
+
+def text_of(lines: list[bytes], rest: bytes, age: int) -> bytes:
+    """A file's text: all begin with the same line, and no two are the same."""
+    own = b"".join(line + b"\n" for line in (b"head", b"%d" % age, *lines))
+    return own + (rest if age else b"")
+
+
+def write(folder: Path, files: list[tuple[list[bytes], bytes]], compressed: int) -> None:
+    """Writes a log's files, the oldest first; some of them compressed."""
+    for age, (lines, rest) in enumerate(reversed(files)):
+        text = text_of(lines, rest, age)
+        path = folder / ("marianne.log" if not age else f"marianne.log.{age}")
+        if age and age <= compressed:
+            path = path.with_name(path.name + ".gz")
+            text = gzip.compress(text)
+        path.write_bytes(text)
+        os.utime(path, (1_000_000 - age, 1_000_000 - age))
+
+
+def expected(
+    files: list[tuple[list[bytes], bytes]], selection: LineFilter | None, only: LineFilter | None
+) -> list[tuple[str, int]]:
+    """The lines as the stream would give them."""
+    wanted = []
+    for age, (lines, rest) in reversed(list(enumerate(reversed(files)))):
+        cutter = LineCutter(
+            offset=0, number=0, window=b"", selects=selection.selects if selection else None
+        )
+        found = cutter.feed(text_of(lines, rest, age))
+        if age and (last := cutter.finish()) is not None:
+            found.append(last)
+        wanted += [(x.shown, x.number) for x in found if only is None or only.selects(x.text)]
+    return wanted
+
+
+async def all_back(pages: History) -> list[Line]:
+    """All lines, from the newest page back."""
+    page = await pages.newest()
+    found = told(page)
+    while page.before is not None:
+        page = await pages.before(again(page.before))
+        found = told(page) + found
+    return found
+
+
+async def all_on(pages: History, start: LogCursor, page: Page | None = None) -> list[Line]:
+    """All lines behind a cursor."""
+    found: list[Line] = []
+    while page is None or page.stopped_by != "end":
+        page = await pages.after(start)
+        found += told(page)
+        assert page.after is not None
+        start = again(page.after)
+    return found
+
+
+def told(page: Page) -> list[Line]:
+    """The lines of a page, with their cursors."""
+    return [(line.shown, line.number, str(cursor)) for line, cursor in page.lines]
+
+
+def again(cursor: LogCursor) -> LogCursor:
+    """A cursor as it comes back from a client."""
+    parsed = LogCursor.parse(str(cursor))
+    assert parsed is not None
+    return parsed
+
+
+@settings(deadline=None, max_examples=150, database=None)
+@given(
+    files=FILES.filter(bool),
+    compressed=st.integers(0, 3),
+    limit=st.integers(1, 7),
+    selection=st.sampled_from([None, OfJob("a")]),
+    only=st.sampled_from([None, Contains("a")]),
+)
+def test_pages_hold_every_line_once_and_in_order(
+    *,
+    threads: LogThreads,
+    files: list[tuple[list[bytes], bytes]],
+    compressed: int,
+    limit: int,
+    selection: LineFilter | None,
+    only: LineFilter | None,
+) -> None:
+    async def check() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            write(Path(folder), files, compressed)
+            log = OpenLog(
+                LogPlace(folder, "marianne.log"),
+                selection=selection,
+                indexes=Indexes(),
+                threads=threads,
+            )
+            pages = History(log, only=only, limit=limit, over=False)
+            back = await all_back(pages)
+            assert [line[:2] for line in back] == expected(files, selection, only)
+            if back:
+                first = again(LogCursor.parse(back[0][2]) or LogCursor(0, 0, 0, 0, 0))
+                assert await all_on(pages, first) == back[1:]
+
+    asyncio.run(check())

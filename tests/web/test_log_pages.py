@@ -1,0 +1,206 @@
+"""A log in pages: back and on through rotated files, searched, and what is refused."""
+
+import asyncio
+import gzip
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.logs.filters import Contains
+from tests.web.conftest import Client, Watch
+from tests.web.test_log_stream import LOGS, append, has
+
+LINES = f"{LOGS}/lines"
+
+
+async def page(client: Client, **params: str) -> dict[str, Any]:
+    """A page; its answer must be one."""
+    answer = await client.get(LINES, params=params)
+    assert answer.status == 200, await answer.text()
+    told: dict[str, Any] = await answer.json()
+    return told
+
+
+def texts(page: dict[str, Any]) -> list[str]:
+    """The lines of a page."""
+    return [line["line"] for line in page["lines"]]
+
+
+def rotated(log: Path) -> list[str]:
+    """Writes a log of three files with 30 lines, one of them compressed; gives its lines."""
+    lines = [f"2026-11-24 [{'error' if n % 10 == 0 else 'info'}] line {n}" for n in range(1, 31)]
+    for number, part in ((2, lines[:10]), (1, lines[10:20])):
+        append(log, *part)
+        text = log.read_bytes()
+        log.unlink()
+        if number == 2:
+            log.with_name("marianne.log.2.gz").write_bytes(gzip.compress(text))
+        else:
+            log.with_name("marianne.log.1").write_bytes(text)
+    append(log, *lines[20:])
+    return lines
+
+
+async def test_the_newest_page_and_those_before_it_hold_the_whole_log(
+    log: Path, client: Client
+) -> None:
+    lines = rotated(log)
+    newest = await page(client, limit="7")
+    assert texts(newest) == lines[23:]
+    assert [line["line_number"] for line in newest["lines"]] == list(range(4, 11))
+    assert (newest["stopped_by"], newest["log_file"], newest["source"]) == (
+        *("limit", "marianne.log", "job"),
+    )
+    found, before = texts(newest), newest["before"]
+    while before is not None:
+        older = await page(client, limit="7", before=before)
+        found, before = texts(older) + found, older["before"]
+    assert found == lines
+    assert older["stopped_by"] == "start"
+
+
+async def test_pages_behind_a_line_end_where_the_log_does(log: Path, client: Client) -> None:
+    lines = rotated(log)
+    first = (await page(client, limit="1000"))["lines"][0]
+    found, after, stopped_by = [first["line"]], first["cursor"], "limit"
+    while stopped_by == "limit":
+        later = await page(client, limit="7", after=after)
+        found, after, stopped_by = found + texts(later), later["after"], later["stopped_by"]
+    assert (found, stopped_by) == (lines, "end")
+    append(log, "and one more")
+    assert texts(await page(client, after=after)) == ["and one more"]
+
+
+async def test_a_stream_goes_on_where_the_newest_page_ends(
+    log: Path, client: Client, watch: Watch
+) -> None:
+    append(log, "one", "two")
+    newest = await page(client, contains="one")
+    append(log, "three")
+    async with watch(LOGS, last_event_id=newest["after"]) as viewer:
+        await has(viewer, "three")
+
+
+async def test_what_is_searched_for_is_found_in_all_files(log: Path, client: Client) -> None:
+    lines = rotated(log)
+    errors = [lines[9], lines[19], lines[29]]
+    for search in ({"level": "error"}, {"regex": r"line \d?0$"}, {"contains": "[error]"}):
+        found = await page(client, **search)
+        assert texts(found) == errors
+        assert found["before"] is None
+        assert found["read_bytes"] == sum(len(line) + 1 for line in lines)
+    last = await page(client, level="error", limit="1")
+    assert texts(last) == errors[2:]
+    assert texts(await page(client, level="error", before=last["before"])) == errors[:2]
+    assert texts(await page(client, contains="nowhere")) == []
+
+
+async def test_an_empty_log_has_an_empty_page_that_goes_on(log: Path, client: Client) -> None:
+    log.touch()
+    empty = await page(client)
+    assert (empty["lines"], empty["before"], empty["stopped_by"]) == ([], None, "start")
+    append(log, "one")
+    assert texts(await page(client, after=empty["after"])) == ["one"]
+
+
+async def test_a_line_without_an_end_is_given_once_the_job_is_over(
+    log: Path, conductor: SimulatedConductor, client: Client
+) -> None:
+    log.write_text("one\ntwo")
+    assert texts(await page(client)) == ["one"]
+    conductor.finish("lantern", "completed")
+    # The roster that says so may be a second old.
+    async with asyncio.timeout(10):
+        while texts(await page(client)) != ["one", "two"]:
+            pass
+
+
+async def test_a_damaged_file_is_named_as_a_gap(log: Path, client: Client) -> None:
+    whole = gzip.compress(b"".join(b"old %d\n" % n for n in range(100_000)))
+    append(log, "new")
+    log.with_name("marianne.log.1.gz").write_bytes(whole[:-2000])
+    damaged = await page(client)
+    assert damaged["gap"]
+    assert texts(damaged)[-1] == "new"
+
+
+async def test_a_page_of_long_lines_is_no_larger_than_a_megabyte(log: Path, client: Client) -> None:
+    append(log, *(f"{n}" + "x" * 60_000 for n in range(40)), "y" * 3_000_000)
+    newest = await page(client, limit="1000")
+    assert newest["stopped_by"] == "limit"
+    assert 1_000_000 < sum(map(len, texts(newest))) <= 1024 * 1024
+    assert (newest["lines"][-1]["truncated"], len(texts(newest)[-1])) == (True, 65536)
+    found, before = texts(newest), newest["before"]
+    while before is not None:
+        older = await page(client, limit="1000", before=before)
+        found, before = texts(older) + found, older["before"]
+    assert [text.rstrip("x") for text in found[:-1]] == [str(n) for n in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("params", "status", "words"),
+    [
+        ({"limit": "0"}, 400, "limit must be between 1 and 1000"),
+        ({"limit": "many"}, 400, "limit must be an integer, got 'many'"),
+        ({"before": "x"}, 400, "before must be a cursor of a log, got 'x'"),
+        ({"after": "s-" + "0" * 24}, 400, "after must be a cursor of a log"),
+        ({"before": "l" * 5_000}, 400, "before must be a cursor of a log"),
+        ({"regex": "("}, 400, "regex cannot be used"),
+        ({"level": "loud"}, 400, "level must be one of"),
+        (
+            {"before": f"l-1-{'0' * 16}-5-1-{'1' * 16}"},
+            *(410, "The cursor fits nothing that is left of this log."),
+        ),
+        (
+            {"before": f"l-1-{'0' * 16}-5-1-{'1' * 16}", "after": f"l-1-{'0' * 16}-5-1-{'1' * 16}"},
+            *(400, "before and after cannot be given together"),
+        ),
+    ],
+)
+async def test_what_cannot_be_asked_is_named(
+    log: Path, client: Client, params: dict[str, str], status: int, words: str
+) -> None:
+    append(log, "one", "two")
+    answer = await client.get(LINES, params=params)
+    assert answer.status == status
+    assert words in (await answer.json())["detail"]
+
+
+async def test_a_third_search_is_refused_until_a_reader_leaves(
+    log: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(log, "one")
+    entered, may_go = threading.Semaphore(0), threading.Event()
+
+    def slowly(wanted: Contains, block: bytes) -> list[int]:
+        entered.release()
+        may_go.wait(10)
+        return [0] if wanted.text.encode() in block else []
+
+    monkeypatch.setattr(Contains, "in_block", slowly)
+    searches = [asyncio.create_task(page(client, contains="one")) for _ in range(2)]
+    for _ in searches:
+        assert await asyncio.to_thread(entered.acquire, timeout=10)
+    refused = await client.get(LINES, params={"contains": "one"})
+    assert (refused.status, (await refused.json())["code"]) == (429, "too_many_searches")
+    assert "Retry-After" in refused.headers
+    assert texts(await page(client)) == ["one"]
+    # One who leaves makes room: what is asked next waits for its thread.
+    searches[0].cancel()
+    statuses: list[int] = []
+
+    async def search_again() -> None:
+        answer = await client.get(LINES, params={"contains": "one"})
+        statuses.append(answer.status)
+
+    async def is_let_in() -> None:
+        while 200 not in statuses:
+            await search_again()
+
+    let_in = asyncio.create_task(is_let_in())
+    may_go.set()
+    assert texts(await searches[1]) == ["one"]
+    await asyncio.wait_for(let_in, 10)
