@@ -1,7 +1,9 @@
 """`python -m benchmarks`: the figures of docs/performance.md, on this machine, now."""
 
+import argparse
 import asyncio
 import json
+import os
 import platform
 import signal
 import statistics
@@ -9,16 +11,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import aiohttp
 
-from benchmarks.log_cases import big_log, log_latency
+from benchmarks.log_cases import big_log, log_fanout, log_latency, log_memory, tail_f
 from benchmarks.processes import python, server
+from benchmarks.trials import torture
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.wire.sse import EventParser
 
 Case = Callable[[Path], Awaitable[dict[str, float]]]
+Trial = Callable[..., Awaitable[dict[str, float]]]
 
 
 async def startup(folder: Path) -> dict[str, float]:
@@ -145,23 +150,56 @@ for _ in range(10):
     time.sleep(0.1)
 """
 
-CASES: tuple[Case, ...] = (startup, idle, departure, freshness, heavy_state, log_latency, big_log)
+CASES: tuple[Case, ...] = (
+    *(startup, idle, departure, freshness, heavy_state),
+    *(log_latency, tail_f, log_fanout, log_memory, big_log),
+)
 
 
-async def main() -> None:
-    """Runs every case, or those that are named, and prints a table."""
-    named = set(sys.argv[1:])
-    machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    sys.stdout.write(f"{machine}\n")
+# Only when they are named: they take long, and pass or fail.
+TRIALS: tuple[Trial, ...] = (torture,)
+
+
+async def main() -> int:
+    """Runs every case, or those that are named, and prints a table; 1 where a trial failed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="CASE", help=", ".join(map(name_of, ALL)))
+    parser.add_argument("--lines", type=int, default=1_000_000, help="of torture")
+    parser.add_argument("--seed", type=int, default=7, help="of torture")
+    options = parser.parse_args()
+    unknown = set(options.names) - set(map(name_of, ALL))
+    if unknown:
+        parser.error(f"there is no case {min(unknown)!r}")
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    sys.stdout.write(f"{machine}, Python {platform.python_version()}\n")
+    failed = False
     for case in CASES:
-        name = getattr(case, "__name__", "")
-        if named and name not in named:
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            figures = await case(Path(folder))
-        for figure, value in figures.items():
-            sys.stdout.write(f"{name:12} {figure:14} {value:10.2f}\n")
-            sys.stdout.flush()
+        if not options.names or name_of(case) in options.names:
+            await run(case, case)
+    for trial in TRIALS:
+        if name_of(trial) in options.names:
+            figures = await run(trial, partial(trial, options=options))
+            failed = failed or bool(figures["faults"])
+    return int(failed)
 
 
-asyncio.run(main())
+async def run(
+    named: object, work: Callable[[Path], Awaitable[dict[str, float]]]
+) -> dict[str, float]:
+    """Runs one case in a folder of its own, and prints its figures."""
+    with tempfile.TemporaryDirectory() as folder:
+        figures = await work(Path(folder))
+    for figure, value in figures.items():
+        sys.stdout.write(f"{name_of(named):12} {figure:14} {value:12.2f}\n")
+        sys.stdout.flush()
+    return figures
+
+
+def name_of(case: object) -> str:
+    """What a case is called on the command line."""
+    return getattr(case, "__name__", "")
+
+
+ALL = (*CASES, *TRIALS)
+
+sys.exit(asyncio.run(main()))

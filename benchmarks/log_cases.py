@@ -1,7 +1,6 @@
 """Logs: how soon a line arrives, how many arrive, and how a big log begins."""
 
 import asyncio
-import os
 import statistics
 import time
 from collections.abc import AsyncIterator
@@ -10,8 +9,13 @@ from pathlib import Path
 
 import aiohttp
 
-from benchmarks.processes import Measured, server
+from benchmarks.processes import Measured, reader, server
 from marianne_stream.demo.conductor import SimulatedConductor
+
+LOGS = "/api/jobs/a/logs"
+
+# Nothing more is expected when nothing has come for so long.
+SETTLED_S = 0.5
 
 GIB = 1024**3
 LINE = b"2026-11-24T03:00:00.000000000 [info] sheet 1 line of a big log, as long as most\n"
@@ -39,35 +43,125 @@ async def log_latency(folder: Path) -> dict[str, float]:
         (place := folder / str(viewers)).mkdir()
         async with (
             logged_job(place) as (running, log),
-            aiohttp.ClientSession(
-                f"{running.address}/", connector=aiohttp.TCPConnector(limit=0)
-            ) as session,
+            reader(running.address, LOGS, viewers) as seen,
         ):
-            times: list[float] = []
-            readers = [asyncio.create_task(receive(session, times)) for _ in range(viewers)]
-            await asyncio.sleep(1)
-            file = os.open(log, os.O_WRONLY | os.O_APPEND)
-            for _ in range(500):
-                os.write(file, b"%.9f\n" % time.perf_counter())
-                await asyncio.sleep(0.01)
-            os.close(file)
-            await asyncio.sleep(0.5)
-            for reader in readers:
-                reader.cancel()
-            cuts = statistics.quantiles(times, n=100)
-            found[f"p50_{viewers}_ms"] = 1000 * cuts[49]
-            found[f"p99_{viewers}_ms"] = 1000 * cuts[98]
-            found[f"count_{viewers}"] = len(times)
+            await write(log, seconds=5, rate=100, batches=100)
+            report = await settled(seen)
+            found[f"p50_{viewers}_ms"] = report["p50_ms"]
+            found[f"p99_{viewers}_ms"] = report["p99_ms"]
+            found[f"lost_{viewers}"] = 500 * viewers - report["events"] + report["faults"]
     return found
 
 
-async def receive(session: aiohttp.ClientSession, times: list[float]) -> None:
-    """Notes for each line how old it is."""
-    async with session.get("api/jobs/a/logs") as response:
-        async for line in response.content:
-            if line.startswith(b'data: {"line":"'):
-                sent = float(line[15 : line.index(b'"', 15)])
-                times.append(time.perf_counter() - sent)
+async def log_fanout(folder: Path) -> dict[str, float]:
+    """5,000 lines a second to 100 viewers, for five seconds; and to one `tail -F`."""
+    seconds, rate, viewers = 5, 5000, 100
+    async with (
+        logged_job(folder) as (running, log),
+        reader(running.address, LOGS, viewers) as seen,
+    ):
+        began, before = time.monotonic(), running.cpu_s()
+        await write(log, seconds=seconds, rate=rate, batches=50)
+        report = await settled(seen)
+        took = time.monotonic() - began - SETTLED_S
+        return {
+            "deliveries_s": report["events"] / took,
+            "p50_ms": report["p50_ms"],
+            "p99_ms": report["p99_ms"],
+            "lost": seconds * rate * viewers - report["events"] + report["faults"],
+            "server_cpu_s": running.cpu_s() - before,
+            "reader_cpu_s": report["cpu_s"],
+            "took_s": took,
+        }
+
+
+async def tail_f(folder: Path) -> dict[str, float]:
+    """From the write of a line, 100 a second, to its receipt by one `tail -F`."""
+    (log := folder / "log").touch()
+    tail = await asyncio.create_subprocess_exec(
+        *("tail", "-n", "0", "-F", log), stdout=asyncio.subprocess.PIPE
+    )
+    ages: list[float] = []
+
+    async def read() -> None:
+        while tail.stdout is not None and (line := await tail.stdout.readline()):
+            ages.append(time.monotonic() - float(line[line.index(b"@") + 1 : line.index(b">")]))
+
+    reading = asyncio.create_task(read())
+    await asyncio.sleep(0.5)
+    await write(log, seconds=5, rate=100, batches=100)
+    await asyncio.sleep(1.2)
+    tail.terminate()
+    await tail.wait()
+    await reading
+    ages.sort()
+    return {
+        "p50_ms": 1000 * ages[len(ages) // 2],
+        "p99_ms": 1000 * ages[len(ages) * 99 // 100],
+        "lost": 500 - len(ages),
+    }
+
+
+async def log_memory(folder: Path) -> dict[str, float]:
+    """What the server holds while 100 viewers read 1 GiB each from its start, for ten seconds."""
+    async with logged_job(folder) as (running, log):
+        start = await beginning(running.address)
+        await asyncio.to_thread(fill, log)
+        async with reader(running.address, LOGS, 1, f"Last-Event-ID: {start}"):
+            await asyncio.sleep(1)
+        before = running.memory_kib()
+        async with reader(running.address, LOGS, 100, f"Last-Event-ID: {start}") as seen:
+            await seen.ask("report")
+            highest = 0
+            for _ in range(100):
+                await asyncio.sleep(0.1)
+                highest = max(highest, running.memory_kib())
+            report = await seen.ask("report")
+            return {
+                "before_mib": before / 1024,
+                "highest_mib": highest / 1024,
+                "kib_a_viewer": (highest - before) / 100,
+                "mib_s": report["bytes"] / report["seconds"] / 1024**2,
+            }
+
+
+async def beginning(address: str) -> str:
+    """The cursor at the beginning of a log that is empty."""
+    async with aiohttp.ClientSession() as session, session.get(f"{address}{LOGS}/info") as answer:
+        cursor: str = (await answer.json())["cursor"]
+        return cursor
+
+
+async def write(log: Path, *, seconds: float, rate: int, batches: int) -> None:
+    """Appends marked lines, so many a second, in so many writes a second."""
+    began, number = time.monotonic(), 0
+    with log.open("ab", buffering=0) as file:
+        for batch in range(1, int(seconds * batches) + 1):
+            now, upto = time.monotonic(), batch * rate // batches
+            file.write(
+                b"".join(b"<%d@%.6f> sheet 1 says\n" % (n, now) for n in range(number, upto))
+            )
+            number = upto
+            await asyncio.sleep(max(0.0, began + batch / batches - time.monotonic()))
+
+
+async def settled(seen: Measured) -> dict[str, float]:
+    """What a reader has seen, once nothing more has come for a while."""
+    total = await seen.ask("report")
+    ages = [total["p99_ms"]]
+    while True:
+        await asyncio.sleep(SETTLED_S)
+        more = await seen.ask("report")
+        if not more["events"]:
+            return {**total, "cpu_s": more["cpu_s"]}
+        ages.append(more["p99_ms"])
+        total = {
+            **total,
+            "events": total["events"] + more["events"],
+            "faults": total["faults"] + more["faults"],
+            "p50_ms": max(total["p50_ms"], more["p50_ms"]),
+            "p99_ms": max(ages),
+        }
 
 
 async def big_log(folder: Path) -> dict[str, float]:
@@ -76,10 +170,7 @@ async def big_log(folder: Path) -> dict[str, float]:
         logged_job(folder) as (running, log),
         aiohttp.ClientSession(f"{running.address}/") as session,
     ):
-        block = LINE * (4 * 1024 * 1024 // len(LINE))
-        with log.open("ab") as file:
-            for _ in range(GIB // len(block)):
-                await asyncio.to_thread(file.write, block)
+        await asyncio.to_thread(fill, log)
         plain = await asyncio.to_thread(count_plainly, log)
         first = asyncio.create_task(first_line(session))
         stall = await longest_health(session, first)
@@ -90,6 +181,14 @@ async def big_log(folder: Path) -> dict[str, float]:
             "later_ms": 1000 * statistics.median(later),
             "stall_ms": 1000 * stall,
         }
+
+
+def fill(log: Path) -> None:
+    """Writes 1 GiB."""
+    block = LINE * (4 * 1024 * 1024 // len(LINE))
+    with log.open("ab") as file:
+        for _ in range(GIB // len(block)):
+            file.write(block)
 
 
 def count_plainly(log: Path) -> float:

@@ -1,6 +1,7 @@
 """Processes that are measured: started, listened to, and ended."""
 
 import asyncio
+import json
 import os
 import sys
 import time
@@ -30,6 +31,24 @@ class Measured:
         user, system = fields.split()[11:13]
         return (int(user) + int(system)) / TICKS_S
 
+    def memory_kib(self) -> int:
+        """The memory that it holds, and shares with no other, in KiB."""
+        status = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text(encoding="ascii")
+        fields = dict(line.split(":", 1) for line in status.splitlines()[1:])
+        return int(fields["Private_Dirty"].split()[0]) + int(fields["Private_Clean"].split()[0])
+
+    def descriptors(self) -> int:
+        """How many files it has open."""
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    async def ask(self, line: str) -> dict[str, float]:
+        """Writes a line to it, and reads a line of JSON."""
+        if self.process.stdin is None or self.process.stdout is None:
+            raise RuntimeError("the process was started without pipes")
+        self.process.stdin.write(f"{line}\n".encode())
+        found: dict[str, float] = json.loads(await self.process.stdout.readline())
+        return found
+
 
 @asynccontextmanager
 async def python(*arguments: object) -> AsyncIterator[Measured]:
@@ -38,6 +57,7 @@ async def python(*arguments: object) -> AsyncIterator[Measured]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *map(str, arguments),
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
@@ -58,3 +78,12 @@ def server(folder: Path) -> AbstractAsyncContextManager[Measured]:
         *("-m", "marianne_stream", "--port", 0, "--log-level", "error"),
         *("--socket", folder / "c.sock", "--registry", folder / "state.db"),
     )
+
+
+def reader(
+    address: str, path: str, connections: int, *headers: str
+) -> AbstractAsyncContextManager[Measured]:
+    """A process that reads so many streams; there once each of them has begun."""
+    host, port = address.removeprefix("http://").split(":")
+    script = Path(__file__).with_name("reader.py")
+    return python(script, host, port, path, connections, *headers)

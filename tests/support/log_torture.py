@@ -111,7 +111,7 @@ class Outcome:
     logged: list[str] = field(default_factory=list)
 
 
-async def torture(folder: Path, *, lines: int, seed: int) -> Outcome:
+async def torture(folder: Path, *, lines: int, seed: int, limit_s: float = END_LIMIT_S) -> Outcome:
     """Writes a log while it is read and everything goes wrong."""
     conductor = SimulatedConductor(
         folder / "c.sock", registry=folder / "state.db", shutdown_grace_s=0
@@ -125,7 +125,7 @@ async def torture(folder: Path, *, lines: int, seed: int) -> Outcome:
     viewers = [LogViewer(url, seed * VIEWERS + place) for place in range(VIEWERS)]
     written, done = asyncio.Event(), asyncio.Event()
     try:
-        async with asyncio.timeout(END_LIMIT_S), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(limit_s), asyncio.TaskGroup() as group:
             serving = group.create_task(serve(folder, port, written, done, random.Random(seed)))
             reading = [group.create_task(viewer.read()) for viewer in viewers]
             # A viewer has a position before the first line, and so loses none.
