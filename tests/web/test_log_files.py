@@ -1,12 +1,15 @@
 """A job's log as a file: info, as a text to keep, raw; of the conductor's log, the job's lines."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientPayloadError
 
 from marianne_stream.app import create_app
 from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.logs.parts import WholeText
 from marianne_stream.settings import Settings
 from tests.web.conftest import Client, Watch
 from tests.web.test_log_stream import LOGS, append, has, lines_of
@@ -134,3 +137,28 @@ async def test_of_the_conductors_log_only_the_jobs_lines_are_given(
     assert '"line_number":6' in text
     assert text.count("event: log\n") == 2
     assert (await client.get(f"{LOGS}/info", params={"source": "job"})).status == 404
+
+
+@pytest.mark.parametrize("fate", ["cut", "removed"])
+async def test_a_text_whose_file_is_lost_meanwhile_is_whole_or_ends_before_its_time(
+    log: Path, client: Client, monkeypatch: pytest.MonkeyPatch, fate: str
+) -> None:
+    append(log, *("x" * 99 for _ in range(20_000)))
+    read = WholeText.next
+
+    def late(text: WholeText) -> bytes:
+        block = read(text)
+        if fate == "cut":
+            os.truncate(log, 0)
+        else:
+            log.unlink(missing_ok=True)
+        return block
+
+    monkeypatch.setattr(WholeText, "next", late)
+    answer = await client.get(f"{LOGS}/static")
+    if fate == "removed":
+        assert (await answer.text()).partition("\n\n")[2] == ("x" * 99 + "\n") * 20_000
+    else:
+        with pytest.raises(ClientPayloadError):
+            await answer.read()
+    assert (await client.get("/health")).status == 200

@@ -297,3 +297,31 @@ async def test_the_tail_is_right_for_one_who_comes_while_another_follows(
         async with watch(LOGS, tail_lines="1") as third:
             await has(third, "new 1500")
             assert lines_of(third) == [(1500, "new 1500")]
+
+
+async def test_a_filter_holds_for_what_is_written_as_for_what_was_there(
+    log: Path, watch: Watch
+) -> None:
+    append(log, "[info] one", "[error] two", "[info] three")
+    async with watch(LOGS, level="error") as errors, watch(LOGS, regex="e$") as others:
+        await has(errors, "[error] two")
+        await has(others, "[info] one", "[info] three")
+        append(log, "[info] four", "[error] five")
+        await has(errors, "[error] two", "[error] five")
+        await has(others, "[info] one", "[info] three", "[error] five")
+        assert [number for number, _ in lines_of(errors)] == [2, 5]
+
+
+async def test_one_who_was_given_a_line_without_an_end_gets_its_rest_when_the_job_runs_on(
+    log: Path, conductor: SimulatedConductor, watch: Watch
+) -> None:
+    log.write_text("one\ntw")
+    conductor.finish(JOB, "completed")
+    async with watch(LOGS) as viewer:
+        await until(lambda: viewer.ended)
+        assert [line for _, line in lines_of(viewer)] == ["one", "tw"]
+        last = viewer.events[-2].event_id
+    append(log, "o", "three")
+    async with watch(LOGS, last_event_id=last) as again:
+        await has(again, "o", "three")
+        assert [number for number, _ in lines_of(again)] == [2, 3]
