@@ -9,13 +9,10 @@ from pathlib import Path
 
 import aiohttp
 
-from benchmarks.processes import Measured, reader, server
+from benchmarks.processes import Measured, all_read, reader, server
 from marianne_stream.demo.conductor import SimulatedConductor
 
 LOGS = "/api/jobs/a/logs"
-
-# Nothing more is expected when nothing has come for so long.
-SETTLED_S = 0.5
 
 GIB = 1024**3
 LINE = b"2026-11-24T03:00:00.000000000 [info] sheet 1 line of a big log, as long as most\n"
@@ -46,7 +43,7 @@ async def log_latency(folder: Path) -> dict[str, float]:
             reader(running.address, LOGS, viewers) as seen,
         ):
             await write(log, seconds=5, rate=100, batches=100)
-            report = await settled(seen)
+            report = await all_read(seen)
             found[f"p50_{viewers}_ms"] = report["p50_ms"]
             found[f"p99_{viewers}_ms"] = report["p99_ms"]
             found[f"lost_{viewers}"] = 500 * viewers - report["events"] + report["faults"]
@@ -60,10 +57,10 @@ async def log_fanout(folder: Path) -> dict[str, float]:
         logged_job(folder) as (running, log),
         reader(running.address, LOGS, viewers) as seen,
     ):
-        began, before = time.monotonic(), running.cpu_s()
+        before = running.cpu_s()
         await write(log, seconds=seconds, rate=rate, batches=50)
-        report = await settled(seen)
-        took = time.monotonic() - began - SETTLED_S
+        report = await all_read(seen)
+        took = report["seconds"]
         return {
             "deliveries_s": report["events"] / took,
             "p50_ms": report["p50_ms"],
@@ -143,25 +140,6 @@ async def write(log: Path, *, seconds: float, rate: int, batches: int) -> None:
             )
             number = upto
             await asyncio.sleep(max(0.0, began + batch / batches - time.monotonic()))
-
-
-async def settled(seen: Measured) -> dict[str, float]:
-    """What a reader has seen, once nothing more has come for a while."""
-    total = await seen.ask("report")
-    ages = [total["p99_ms"]]
-    while True:
-        await asyncio.sleep(SETTLED_S)
-        more = await seen.ask("report")
-        if not more["events"]:
-            return {**total, "cpu_s": more["cpu_s"]}
-        ages.append(more["p99_ms"])
-        total = {
-            **total,
-            "events": total["events"] + more["events"],
-            "faults": total["faults"] + more["faults"],
-            "p50_ms": max(total["p50_ms"], more["p50_ms"]),
-            "p99_ms": max(ages),
-        }
 
 
 async def big_log(folder: Path) -> dict[str, float]:

@@ -16,30 +16,34 @@ class Measured:
     """A process that prints a line when it is there.
 
     Attributes:
+        pid: the process that does the work, where it is another.
         began_s: how long that took, in seconds.
         address: the end of that line.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, began_s: float, line: str) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, began_s: float, line: str, *, pid: int = 0
+    ) -> None:
         self.process = process
+        self.pid = pid or process.pid
         self.began_s = began_s
-        self.address = line.rsplit(maxsplit=1)[-1]
+        self.address = line.rpartition(" ")[2].strip()
 
     def cpu_s(self) -> float:
         """The processor time that it has used, in seconds, to a hundredth."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rsplit(")")[1]
+        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rsplit(")")[1]
         user, system = fields.split()[11:13]
         return (int(user) + int(system)) / TICKS_S
 
     def memory_kib(self) -> int:
         """The memory that it holds, and shares with no other, in KiB."""
-        status = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text(encoding="ascii")
+        status = Path(f"/proc/{self.pid}/smaps_rollup").read_text(encoding="ascii")
         fields = dict(line.split(":", 1) for line in status.splitlines()[1:])
         return int(fields["Private_Dirty"].split()[0]) + int(fields["Private_Clean"].split()[0])
 
     def descriptors(self) -> int:
         """How many files it has open."""
-        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     async def ask(self, line: str) -> dict[str, float]:
         """Writes a line to it, and reads a line of JSON."""
@@ -72,18 +76,25 @@ async def python(*arguments: object) -> AsyncIterator[Measured]:
         await process.wait()
 
 
-def server(folder: Path) -> AbstractAsyncContextManager[Measured]:
+def server(folder: Path, *options: object) -> AbstractAsyncContextManager[Measured]:
     """A server that looks for its conductor in a folder."""
     return python(
         *("-m", "marianne_stream", "--port", 0, "--log-level", "error"),
-        *("--socket", folder / "c.sock", "--registry", folder / "state.db"),
+        *("--socket", folder / "c.sock", "--registry", folder / "state.db", *options),
     )
 
 
 def reader(
-    address: str, path: str, connections: int, *headers: str
+    address: str, path: str, connections: int, *headers: str, timeout_s: float = 30
 ) -> AbstractAsyncContextManager[Measured]:
     """A process that reads so many streams; there once each of them has begun."""
     host, port = address.removeprefix("http://").split(":")
     script = Path(__file__).with_name("reader.py")
-    return python(script, host, port, path, connections, *headers)
+    return python(script, host, port, path, connections, timeout_s, *headers)
+
+
+async def all_read(seen: Measured, quiet_s: float = 0.7) -> dict[str, float]:
+    """What a reader has seen, once nothing more comes."""
+    while (await seen.ask("look"))["quiet_s"] < quiet_s:
+        await asyncio.sleep(0.1)
+    return await seen.ask("report")

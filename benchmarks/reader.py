@@ -1,41 +1,49 @@
-"""`python benchmarks/reader.py HOST PORT PATH CONNECTIONS`: reads streams as cheaply as Python can.
+"""`reader.py HOST PORT PATH CONNECTIONS TIMEOUT_S [HEADER …]`: reads streams as cheaply as Python can.
 
 One epoll loop, no HTTP library, in a process of its own, so that it is not what is measured. Each
 event holds a mark `<number@seconds>`: its place in its stream, and when it was made, by this
-machine's monotonic clock. What is read is checked: the numbers rise by one.
+machine's monotonic clock. What was read is kept, and checked when it is asked for: the numbers rise
+by one.
 
-It prints a line when every stream has its first byte, then reads until its standard input says
-`report` with a line: it answers one line of JSON and goes on, or until that ends.
+It prints a line when every stream has its first byte, or the time is over, then reads until its
+standard input ends. It answers each line there with one of JSON: `look` with how long nothing has
+come, `report` with what was seen since the last report.
 """
 
 import json
+import re
+import resource
 import select
 import socket
 import sys
 import time
+from collections.abc import Iterator
 
-READ_BYTES = 256 * 1024
+READ_BYTES = 128 * 1024
+
+MARK = re.compile(rb"<(\d+)@([\d.]+)>")
 
 
 class Stream:
-    """One connection.
+    """One connection, and what was read from it, with the time.
 
     Attributes:
-        number: of the last mark; None before the first.
+        number: of the last mark; 0 before the first.
         rest: what was read of an event that is not whole yet.
     """
 
-    __slots__ = ("number", "open", "rest", "sock")
+    __slots__ = ("number", "read", "rest", "seen", "sock")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self.number: int | None = None
+        self.read = sock.recv
+        self.seen: list[tuple[float, bytes]] = []
+        self.number = 0
         self.rest = b""
-        self.open = False
 
 
 class Reader:
-    """All streams, and what was seen on them since the last report.
+    """All streams.
 
     Args:
         address: whom to ask.
@@ -49,18 +57,12 @@ class Reader:
         self._request = request
         self._address = address
         self._count = count
-        self.opened = 0
+        self.opened = self.bytes = self.ends = self.refused = 0
         self.arrival_s = 0.0
-        self.forget()
+        self.since = self.last_at = time.monotonic()
 
-    def forget(self) -> None:
-        """Begins to count anew."""
-        self.events = self.bytes = self.faults = self.ends = 0
-        self.ages: list[float] = []
-        self.since = time.monotonic()
-
-    def arrive(self) -> None:
-        """Opens all connections, as many at once as the kernel takes."""
+    def arrive(self, timeout_s: float) -> None:
+        """Opens all connections, as many at once as the kernel takes, and waits for them."""
         began = time.monotonic()
         for _ in range(self._count):
             sock = socket.socket(type=socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -69,104 +71,118 @@ class Reader:
             self._poll.register(sock, select.EPOLLOUT)
             if len(self._streams) % 256 == 0:
                 self.turn(0.0)
-        while self.opened < self._count:
-            self.turn(1.0)
+        while self.opened < self._count and time.monotonic() - began < timeout_s:
+            self.turn(0.1)
         self.arrival_s = time.monotonic() - began
 
     def turn(self, timeout_s: float) -> bool:
         """Serves what is ready; true where the standard input is."""
         asked = False
-        for number, event in self._poll.poll(timeout_s, 512):
-            if number == 0:
+        ready = self._poll.poll(timeout_s, 1024)
+        now = time.monotonic()
+        for number, event in ready:
+            if event == select.EPOLLIN and number:
+                stream = self._streams[number]
+                try:
+                    data = stream.read(READ_BYTES)
+                except OSError:
+                    data = b""
+                if data:
+                    stream.seen.append((now, data))
+                    self.last_at = now
+                    continue
+                self._end(number)
+            elif number == 0:
                 asked = True
             elif event & select.EPOLLOUT:
-                self._streams[number].sock.sendall(self._request)
-                self._poll.modify(number, select.EPOLLIN)
+                self._ask(number)
             else:
-                self._read(number, self._streams[number])
+                self._end(number)
+        if self.opened < self._count:
+            self.opened = sum(bool(stream.seen) for stream in self._streams.values())
         return asked
 
     def listen(self) -> None:
         """Takes what the standard input says, from now on."""
         self._poll.register(0, select.EPOLLIN)
 
-    def _read(self, number: int, stream: Stream) -> None:
+    def _ask(self, number: int) -> None:
         try:
-            data = stream.sock.recv(READ_BYTES)
-        except BlockingIOError:
-            return
+            self._streams[number].sock.sendall(self._request)
         except OSError:
-            data = b""
-        if not data:
-            self.ends += 1
-            self._poll.unregister(number)
-            stream.sock.close()
-            return
-        now = time.monotonic()
-        if not stream.open:
-            stream.open = True
-            self.opened += 1
-            self.faults += not data.startswith((b"HTTP/1.1 200", b"HTTP/1.0 200"))
-        self.bytes += len(data)
-        data = stream.rest + data
-        # A mark is cut where a read ends; it is looked at with the next one.
-        end = data.rfind(b">") + 1
-        stream.rest = data[end:] if len(data) - end < 4096 else data[-4096:]
-        count = data.count(b"@", 0, end)
-        if count:
-            self._check(stream, data, end, count, now)
+            self._end(number)
+        else:
+            self._poll.modify(number, select.EPOLLIN)
 
-    def _check(self, stream: Stream, data: bytes, end: int, count: int, now: float) -> None:
-        first, last = data.find(b"<") + 1, data.rfind(b"<", 0, end) + 1
-        made = data.index(b"@", first)
-        first_number = int(data[first:made])
-        last_number = int(data[last : data.index(b"@", last)])
-        if last_number - first_number + 1 != count:
-            self.faults += 1
-        if stream.number is not None and first_number != stream.number + 1:
-            self.faults += 1
-        stream.number = last_number
-        self.events += count
-        # Of what came at once, the oldest.
-        self.ages.append(now - float(data[made + 1 : data.index(b">", made)]))
+    def _end(self, number: int) -> None:
+        self.ends += 1
+        self._poll.unregister(number)
+        self._streams[number].sock.close()
+
+    def look(self) -> dict[str, float]:
+        """How long nothing has come."""
+        return {"quiet_s": time.monotonic() - self.last_at}
 
     def report(self) -> dict[str, float]:
         """What was seen since the last report."""
-        seconds = time.monotonic() - self.since
-        ages = sorted(self.ages) or [0.0]
-        found = {
-            "events": self.events,
-            "bytes": self.bytes,
-            "faults": self.faults,
+        cpu_s, since, last_at = time.process_time(), self.since, self.last_at
+        ages: list[float] = []
+        bytes_read = faults = 0
+        for stream in self._streams.values():
+            bytes_read += sum(len(data) for _, data in stream.seen)
+            for age, number in self._marks(stream):
+                faults += stream.number not in (0, number - 1)
+                stream.number = number
+                ages.append(age)
+            stream.seen = []
+        ages.sort()
+        self.since = time.monotonic()
+        return {
+            "events": len(ages),
+            "bytes": bytes_read,
+            "faults": faults,
             "ends": self.ends,
-            "seconds": seconds,
-            "p50_ms": 1000 * ages[len(ages) // 2],
-            "p99_ms": 1000 * ages[len(ages) * 99 // 100],
-            "worst_ms": 1000 * ages[-1],
-            "least": min((s.number or 0 for s in self._streams.values()), default=0),
-            "most": max((s.number or 0 for s in self._streams.values()), default=0),
-            "cpu_s": time.process_time(),
+            "seconds": max(last_at - since, 1e-6),
+            "p50_ms": 1000 * ages[len(ages) // 2] if ages else 0.0,
+            "p99_ms": 1000 * ages[len(ages) * 99 // 100] if ages else 0.0,
+            "worst_ms": 1000 * ages[-1] if ages else 0.0,
+            "cpu_s": cpu_s,
             "arrival_s": self.arrival_s,
+            "opened": self.opened,
         }
-        self.forget()
-        return found
+
+    @staticmethod
+    def _marks(stream: Stream) -> Iterator[tuple[float, int]]:
+        """How old each event was when it came, and its number."""
+        for now, read in stream.seen:
+            data = stream.rest + read
+            end = 0
+            for mark in MARK.finditer(data):
+                yield now - float(mark[2]), int(mark[1])
+                end = mark.end()
+            # A mark may be cut where a read ends.
+            stream.rest = data[max(end, len(data) - 64) :]
 
 
 def main() -> None:
     """Reads until the standard input ends."""
-    host, port, path, count, *headers = sys.argv[1:]
+    host, port, path, count, timeout_s, *headers = sys.argv[1:]
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     lines = [f"GET {path} HTTP/1.1", f"Host: {host}:{port}", "Accept: text/event-stream", *headers]
     request = "\r\n".join((*lines, "", "")).encode()
     reader = Reader((host, int(port)), request, int(count))
-    reader.arrive()
+    reader.arrive(float(timeout_s))
     sys.stdout.write(f"reading {reader.arrival_s}\n")
     sys.stdout.flush()
     reader.listen()
     while True:
         if reader.turn(1.0):
-            if not sys.stdin.readline():
+            line = sys.stdin.readline()
+            if not line:
                 return
-            sys.stdout.write(json.dumps(reader.report()) + "\n")
+            answer = reader.report() if line == "report\n" else reader.look()
+            sys.stdout.write(json.dumps(answer) + "\n")
             sys.stdout.flush()
 
 

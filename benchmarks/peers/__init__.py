@@ -1,0 +1,1 @@
+"""What others use for the same: each reads events from its standard input, and streams them."""

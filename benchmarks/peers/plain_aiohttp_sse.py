@@ -1,0 +1,53 @@
+"""aiohttp-sse as its documentation uses it: a queue a viewer, and `send` from it.
+
+It prints where it listens. Each line of its standard input goes to all viewers.
+"""
+
+import asyncio
+import sys
+
+from aiohttp import web
+from aiohttp_sse import sse_response
+
+VIEWERS: set[asyncio.Queue[str]] = set()
+
+
+async def stream(request: web.Request) -> web.StreamResponse:
+    """Sends what comes."""
+    queue: asyncio.Queue[str] = asyncio.Queue()
+    async with sse_response(request) as response:
+        await response.send("hello")
+        VIEWERS.add(queue)
+        try:
+            while response.is_connected():
+                await response.send(await queue.get())
+        finally:
+            VIEWERS.discard(queue)
+    return response
+
+
+def publish() -> None:
+    """Puts what the standard input says into every queue."""
+    line = sys.stdin.readline()
+    if not line:
+        sys.exit()
+    for queue in VIEWERS:
+        queue.put_nowait(line.rstrip())
+
+
+async def main() -> None:
+    """Serves until it is killed."""
+    app = web.Application()
+    app.router.add_get("/", stream)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=4096)
+    await site.start()
+    sys.stdout.write(f"ready http://127.0.0.1:{runner.addresses[0][1]}\n")
+    sys.stdout.flush()
+    asyncio.get_running_loop().add_reader(0, publish)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,58 @@
+"""sse-starlette on uvicorn, as its documentation uses it: a queue a viewer.
+
+It prints where it listens. Each line of its standard input goes to all viewers.
+"""
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator
+
+import uvicorn
+from sse_starlette.sse import EventSourceResponse
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Route
+
+VIEWERS: set[asyncio.Queue[str]] = set()
+
+
+async def events(queue: "asyncio.Queue[str]") -> AsyncIterator[dict[str, str]]:
+    """What comes."""
+    VIEWERS.add(queue)
+    try:
+        yield {"data": "hello"}
+        while True:
+            yield {"data": await queue.get()}
+    finally:
+        VIEWERS.discard(queue)
+
+
+async def stream(_request: Request) -> EventSourceResponse:
+    """Sends what comes."""
+    return EventSourceResponse(events(asyncio.Queue()))
+
+
+def publish() -> None:
+    """Puts what the standard input says into every queue."""
+    line = sys.stdin.readline()
+    if not line:
+        sys.exit()
+    for queue in VIEWERS:
+        queue.put_nowait(line.rstrip())
+
+
+async def main() -> None:
+    """Serves until it is killed."""
+    sock = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    config = uvicorn.Config(
+        Starlette(routes=[Route("/", stream)]), log_level="error", access_log=False, loop="asyncio"
+    )
+    sys.stdout.write(f"ready http://127.0.0.1:{sock.getsockname()[1]}\n")
+    sys.stdout.flush()
+    asyncio.get_running_loop().add_reader(0, publish)
+    await uvicorn.Server(config).serve([sock])
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
