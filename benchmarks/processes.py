@@ -95,6 +95,8 @@ def reader(
 
 async def all_read(seen: Measured, quiet_s: float = 0.7) -> dict[str, float]:
     """What a reader has seen, once nothing more comes."""
-    while (await seen.ask("look"))["quiet_s"] < quiet_s:
+    while True:
+        found = await seen.ask("look")
+        if found["quiet_s"] >= quiet_s:
+            return await seen.ask("report")
         await asyncio.sleep(0.1)
-    return await seen.ask("report")

@@ -1,4 +1,4 @@
-"""`reader.py HOST PORT PATH CONNECTIONS TIMEOUT_S [HEADER …]`: reads streams as cheaply as Python can.
+"""Reads streams as cheaply as Python can: `reader.py HOST PORT PATH COUNT TIMEOUT_S [HEADER …]`.
 
 One epoll loop, no HTTP library, in a process of its own, so that it is not what is measured. Each
 event holds a mark `<number@seconds>`: its place in its stream, and when it was made, by this

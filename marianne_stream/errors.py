@@ -9,6 +9,7 @@
     ├── LogTooLargeError                413 log_too_large
     ├── CursorUnknownError              410 cursor_unknown
     ├── TooManySearchesError            429 too_many_searches
+    ├── TooManyStreamsError             503 too_many_streams
     ├── StateUnavailableError           503 state_unavailable
     │   ├── ConductorUnavailableError   503 conductor_unavailable
     │   │   ├── ConductorAwayError      503 conductor_away
@@ -110,6 +111,14 @@ class TooManySearchesError(MarianneStreamError):
     status = 429
     code = "too_many_searches"
     public = "Too many logs are being searched at once. Ask again in a moment."
+
+
+class TooManyStreamsError(MarianneStreamError):
+    """As many streams are open as the server may have."""
+
+    status = 503
+    code = "too_many_streams"
+    public = "Too many streams are open. Come back in a moment."
 
 
 class StateUnavailableError(MarianneStreamError):

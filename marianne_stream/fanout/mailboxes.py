@@ -1,14 +1,17 @@
 """What one subscriber has not taken yet, under two policies: the newest only, or all up to a bound.
 
-Nobody waits for a slow reader, so an offer never does. A mailbox must not know what happens to what
-is taken.
+Nobody waits for a slow reader, so an offer never does. While the reader waits, and has room for
+more, what is offered goes out at once and wakes nobody. A mailbox must not know how it is sent.
 """
 
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
+
+from marianne_stream.wire.sse import Frames
 
 T = TypeVar("T")
 
@@ -25,10 +28,25 @@ class Sized(Protocol):
 S = TypeVar("S", bound=Sized)
 
 
+class Outlet(Protocol):
+    """Where frames go out."""
+
+    def send_now(self, frames: Frames, /) -> bool:
+        """Sends frames where there is room; false, and nothing sent, where there is none."""
+        ...
+
+
 class Mailbox(ABC):
-    """Waiting for something to take, and closing; one reader at a time."""
+    """Waiting for something to take, and closing; one reader at a time.
+
+    Attributes:
+        outlet: where what is offered goes while the reader waits; None where it has to be taken.
+    """
+
+    __slots__ = ("__weakref__", "_closed", "_waiter", "outlet")
 
     def __init__(self) -> None:
+        self.outlet: Outlet | None = None
         self._closed = False
         self._waiter: asyncio.Future[None] | None = None
 
@@ -56,20 +74,44 @@ class Mailbox(ABC):
     def _filled(self) -> bool:
         """Whether there is something to take."""
 
+    @property
+    def _at_rest(self) -> bool:
+        """Whether the reader has taken all, and waits for more."""
+        return self._waiter is not None and not self._waiter.done()
+
+    def _sent(self, frames: Frames) -> bool:
+        """Whether frames went out at once."""
+        return self._at_rest and self.outlet is not None and self.outlet.send_now(frames)
+
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
 
 class LatestMailbox(Mailbox, Generic[T]):
-    """Keeps the newest item: what has not been taken gives way to it."""
+    """Keeps the newest item: what has not been taken gives way to it.
+
+    Attributes:
+        seen: what the reader has been given last.
+        change: what leads from there to another item, as frames; None where the reader must see to
+            it himself.
+    """
+
+    __slots__ = ("_item", "change", "seen")
 
     def __init__(self) -> None:
         super().__init__()
         self._item: T | None = None
+        self.seen: T | None = None
+        self.change: Callable[[T | None, T], Frames | None] | None = None
 
     def offer(self, item: T, /) -> None:
-        """Puts an item in the place of the last."""
+        """Puts an item in the place of the last, unless its frames can go out at once."""
+        if self.change is not None and self._at_rest:
+            frames = self.change(self.seen, item)
+            if frames is not None and (not frames.data or self._sent(frames)):
+                self.seen = item
+                return
         self._item = item
         self._wake()
 
@@ -78,6 +120,7 @@ class LatestMailbox(Mailbox, Generic[T]):
         item, self._item = self._item, None
         if item is None:
             raise LookupError("the mailbox is empty")
+        self.seen = item
         return item
 
     def _filled(self) -> bool:
@@ -100,6 +143,8 @@ class BoundedMailbox(Mailbox, Generic[S]):
         max_bytes: how much they may hold together.
     """
 
+    __slots__ = ("_items", "_max_bytes", "_max_items", "_missed", "_size")
+
     def __init__(self, *, max_items: int = 1000, max_bytes: int = 1024 * 1024) -> None:
         super().__init__()
         self._max_items = max_items
@@ -107,6 +152,17 @@ class BoundedMailbox(Mailbox, Generic[S]):
         self._items: deque[S] = deque()
         self._size = 0
         self._missed = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """What is kept, roughly."""
+        return self._size
+
+    def offer_all(self, items: Sequence[S], frames: Frames) -> None:
+        """Sends frames at once, or keeps the items that they are made of."""
+        if not self._sent(frames):
+            for item in items:
+                self.offer(item)
 
     def offer(self, item: S, /) -> None:
         """Adds an item, and lets the oldest go where the bound is passed."""
@@ -121,12 +177,19 @@ class BoundedMailbox(Mailbox, Generic[S]):
     def _is_over(self) -> bool:
         return len(self._items) > self._max_items or self._size > self._max_bytes
 
-    def take(self) -> Batch[S]:
-        """All that is there."""
-        batch = Batch(self._missed, tuple(self._items))
-        self._items.clear()
-        self._size = self._missed = 0
-        return batch
+    def take(self, max_bytes: int | None = None) -> Batch[S]:
+        """The oldest items: one at least, and no more than so many bytes; all where it is None."""
+        items: list[S] = []
+        taken = 0
+        while self._items:
+            size = self._items[0].size_bytes
+            if items and max_bytes is not None and taken + size > max_bytes:
+                break
+            items.append(self._items.popleft())
+            taken += size
+        self._size -= taken
+        missed, self._missed = self._missed, 0
+        return Batch(missed, tuple(items))
 
     def _filled(self) -> bool:
         return bool(self._items or self._missed)

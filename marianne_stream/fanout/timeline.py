@@ -3,13 +3,15 @@
 It must not know where the events come from, or which of them a viewer wants.
 """
 
+import asyncio
 import re
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from marianne_stream.fanout.topic import Topic
+from marianne_stream.fanout.mailboxes import BoundedMailbox
 from marianne_stream.models import MonitorEvent
 from marianne_stream.payloads import GapData
 from marianne_stream.wire import sse
@@ -54,18 +56,22 @@ Wanted = Callable[[TimelineEntry], bool]
 class Timeline:
     """Numbers events, publishes them, and keeps the newest.
 
+    What comes in one turn of the loop is published as one, at its end: each viewer is written to
+    once. Those who want the same share the same bytes.
+
     Args:
         max_events: how many are kept.
         max_bytes: how much they may hold together.
 
     Attributes:
-        topic: where entries are published.
         last: the number of the newest entry, 0 before the first.
         epoch: tells the numbers of this process from those of another.
     """
 
     def __init__(self, *, max_events: int = REPLAY_EVENTS, max_bytes: int = REPLAY_BYTES) -> None:
-        self.topic: Topic[TimelineEntry] = Topic()
+        # Those who want the same, together.
+        self._groups: dict[Wanted, dict[BoundedMailbox[TimelineEntry], None]] = {}
+        self._pending: list[TimelineEntry] = []
         self.epoch = secrets.token_hex(8)
         self._max_events = max_events
         self._max_bytes = max_bytes
@@ -85,7 +91,33 @@ class Timeline:
 
     def say(self, frame: bytes) -> None:
         """Offers a frame to everyone who listens now; it is not kept."""
-        self.topic.publish(TimelineEntry(0, None, "", frame))
+        self._publish(TimelineEntry(0, None, "", frame))
+
+    @contextmanager
+    def subscribed(self, mailbox: BoundedMailbox[TimelineEntry], wanted: Wanted) -> Iterator[None]:
+        """Offers what comes from now on, and is wanted, for as long as the context lasts."""
+        self.flush()
+        group = self._groups.setdefault(wanted, {})
+        group[mailbox] = None
+        try:
+            yield
+        finally:
+            del group[mailbox]
+            if not group and self._groups.get(wanted) is group:
+                del self._groups[wanted]
+
+    def flush(self) -> None:
+        """Offers what has come in this turn of the loop, now."""
+        entries, self._pending = self._pending, []
+        if not entries:
+            return
+        for wanted, mailboxes in self._groups.items():
+            chosen = [entry for entry in entries if wanted(entry)]
+            if not chosen:
+                continue
+            frames = sse.Frames(b"".join([entry.frame for entry in chosen]))
+            for mailbox in mailboxes:
+                mailbox.offer_all(chosen, frames)
 
     def recent(self, limit: int, wanted: Wanted) -> list[TimelineEntry]:
         """The newest entries that are wanted, oldest first; `limit` counts events."""
@@ -119,4 +151,11 @@ class Timeline:
             len(self._kept) > self._max_events or self._size > self._max_bytes
         ):
             self._size -= self._kept.popleft().size_bytes
-        self.topic.publish(entry)
+        self._publish(entry)
+
+    def _publish(self, entry: TimelineEntry) -> None:
+        if not self._groups:
+            return
+        if not self._pending:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._pending.append(entry)

@@ -7,14 +7,19 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from marianne_stream.fanout.mailboxes import BoundedMailbox
+from marianne_stream.fanout.mailboxes import BoundedMailbox, Outlet
 from marianne_stream.fanout.timeline import Timeline, TimelineEntry
+from marianne_stream.feeds.feed import TAKEN_BYTES
 from marianne_stream.payloads import GapData, GapReason
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import TimelineCursor
 
 # How many frames of the past are sent at once.
 PAST_FRAMES = 100
+
+# What is kept for one that does not read: with what is on its way, it costs 1 MiB.
+KEPT_EVENTS = 1000
+KEPT_BYTES = 896 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +63,23 @@ class EventFeed:
         self._past = past
         self._mailbox = mailbox
 
+    @property
+    def held_bytes(self) -> int:
+        """What is kept for the viewer."""
+        return self._mailbox.held_bytes
+
+    def attach(self, outlet: Outlet) -> None:
+        """Says where new entries may go at once."""
+        self._mailbox.outlet = outlet
+
     async def frames(self) -> AsyncIterator[bytes]:
         """What is past, then what comes, without an end of its own."""
         # In slices: a viewer that does not read holds one of them, and not all that is past.
         for start in range(0, len(self._past), PAST_FRAMES):
             yield b"".join(self._past[start : start + PAST_FRAMES])
+        self._past = []
         while await self._mailbox.wait():
-            batch = self._mailbox.take()
+            batch = self._mailbox.take(TAKEN_BYTES)
             frames = [entry.frame for entry in batch.items]
             if batch.missed:
                 frames.insert(0, gap_frame(batch.missed, "slow_reader"))
@@ -73,19 +88,6 @@ class EventFeed:
     def close(self) -> None:
         """Lets `frames` end."""
         self._mailbox.close()
-
-
-class WantedMailbox(BoundedMailbox[TimelineEntry]):
-    """Keeps the entries that a filter wants: the others are not even counted."""
-
-    def __init__(self, wanted: EventFilter) -> None:
-        super().__init__()
-        self._wanted = wanted
-
-    def offer(self, item: TimelineEntry, /) -> None:
-        """Adds an entry that is wanted."""
-        if self._wanted(item):
-            super().offer(item)
 
 
 @contextmanager
@@ -106,11 +108,13 @@ def event_feed(
         cursor: what the viewer has seen, as it says; "" for a new one.
         source: makes the frame that says whether events come in at this moment, with an id.
     """
-    mailbox = WantedMailbox(wanted)
-    # The past is taken and the mailbox subscribed in one turn of the loop: nothing falls between.
-    past = list(past_frames(timeline, wanted=wanted, limit=limit, cursor=cursor, source=source))
-    with timeline.topic.subscribed(mailbox):
-        yield EventFeed(past, mailbox)
+    mailbox: BoundedMailbox[TimelineEntry] = BoundedMailbox(
+        max_items=KEPT_EVENTS, max_bytes=KEPT_BYTES
+    )
+    # The mailbox is subscribed and the past taken in one turn of the loop: nothing falls between.
+    with timeline.subscribed(mailbox, wanted):
+        past = past_frames(timeline, wanted=wanted, limit=limit, cursor=cursor, source=source)
+        yield EventFeed(list(past), mailbox)
 
 
 def past_frames(

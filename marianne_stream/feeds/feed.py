@@ -3,6 +3,11 @@
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from marianne_stream.fanout.mailboxes import Outlet
+
+# How much of what is kept for a reader is taken, and sent, at once.
+TAKEN_BYTES = 64 * 1024
+
 
 class Feed(Protocol):
     """The frames for one viewer, in order.
@@ -18,6 +23,15 @@ class Feed(Protocol):
 
     @property
     def heartbeats(self) -> bool: ...
+
+    @property
+    def held_bytes(self) -> int:
+        """What is kept for the viewer and was not taken yet, roughly."""
+        ...
+
+    def attach(self, outlet: Outlet) -> None:
+        """Says where frames may go without being taken, while `frames` waits for more."""
+        ...
 
     def frames(self) -> AsyncIterator[bytes]:
         """Bytes that hold whole frames. Ends where the stream does. Cancelling is safe."""

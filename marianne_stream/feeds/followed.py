@@ -7,12 +7,13 @@ not know how frames are sent.
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from marianne_stream.errors import MarianneStreamError
-from marianne_stream.fanout.mailboxes import Mailbox
+from marianne_stream.fanout.mailboxes import Mailbox, Outlet
 from marianne_stream.feeds.log_frames import change_frames, complete_frame, line_frames, read_now
 from marianne_stream.jobs.watches import Watches
 from marianne_stream.logs.alarms import Alarms, Watched
@@ -21,6 +22,7 @@ from marianne_stream.logs.opened import OpenLog
 from marianne_stream.logs.opening import LogPlace, open_folder
 from marianne_stream.logs.reader import LogReader, Position, Step
 from marianne_stream.models import RosterEntry
+from marianne_stream.wire.sse import Frames
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +35,8 @@ BATCH_S = 0.005
 # How old the word of the roster may be.
 ROSTER_INTERVAL_S = 2.0
 
-MAILBOX_BYTES = 1024 * 1024
+# What is kept for one that does not read: with what is on its way, it costs 1 MiB.
+MAILBOX_BYTES = 896 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,39 +56,58 @@ class LogBatch:
     rest: bytes
     frames: bytes
     complete: bool = False
-    _wanted: dict[Selection, bytes] = field(default_factory=dict, compare=False)
+    _wanted: dict[Selection | None, Frames] = field(default_factory=dict, compare=False)
 
-    def wanted(self, only: Selection | None) -> bytes:
+    def wanted(self, only: Selection | None) -> Frames:
         """The frames of the lines that a viewer wants, made once for all who want the same."""
-        if only is None:
-            return self.frames
         frames = self._wanted.get(only)
         if frames is None:
-            chosen = zip(self.step.lines, self.lines, strict=True)
-            frames = b"".join(frame for line, frame in chosen if only.selects(line.text))
-            frames = self._wanted[only] = frames + self.rest
+            data = self.frames
+            if only is not None:
+                chosen = zip(self.step.lines, self.lines, strict=True)
+                data = b"".join(frame for line, frame in chosen if only.selects(line.text))
+                data += self.rest
+            frames = self._wanted[only] = Frames(data)
         return frames
 
 
 class LogMailbox(Mailbox):
-    """Keeps batches up to a bound; one who is behind leaves, and reads from the file again."""
+    """Keeps batches up to a bound; one who is behind leaves, and reads from the file again.
 
-    def __init__(self) -> None:
+    Args:
+        only: which lines the reader wants; all where it is None.
+        outlet: where frames go while the reader waits.
+
+    Attributes:
+        position: behind what has gone out, or was taken last; None where nothing has.
+        behind: whether more was offered than is kept.
+        error: why nobody follows any more.
+    """
+
+    def __init__(self, only: Selection | None, outlet: Outlet | None) -> None:
         super().__init__()
-        self.batches: list[LogBatch] = []
+        self.outlet = outlet
+        self.only = only
+        self.position: Position | None = None
         self.behind = False
         self.error: BaseException | None = None
-        self._size = 0
+        self._batches: deque[LogBatch] = deque()
+        self.held_bytes = 0
 
     def offer(self, batch: LogBatch, /) -> None:
-        """Takes a batch in, unless the reader has fallen behind."""
+        """Sends a batch at once, or keeps it, unless the reader has fallen behind."""
         if self.behind:
             return
-        self._size += len(batch.frames)
-        if self._size > MAILBOX_BYTES and self.batches:
+        if not batch.complete and self._at_rest:
+            frames = batch.wanted(self.only)
+            if not frames.data or self._sent(frames):
+                self.position = batch.step.end
+                return
+        self.held_bytes += len(batch.frames)
+        if self.held_bytes > MAILBOX_BYTES and self._batches:
             self.behind = True
         else:
-            self.batches.append(batch)
+            self._batches.append(batch)
         self._wake()
 
     def fail(self, error: BaseException) -> None:
@@ -93,13 +115,17 @@ class LogMailbox(Mailbox):
         self.error = error
         self._wake()
 
-    def take(self) -> list[LogBatch]:
-        """All that is there."""
-        batches, self.batches, self._size = self.batches, [], 0
-        return batches
+    def take(self) -> LogBatch | None:
+        """The oldest batch; None where there is none."""
+        if not self._batches:
+            return None
+        batch = self._batches.popleft()
+        self.held_bytes -= len(batch.frames)
+        self.position = batch.step.end
+        return batch
 
     def _filled(self) -> bool:
-        return bool(self.batches or self.behind or self.error)
+        return bool(self._batches or self.behind or self.error)
 
 
 class FollowedLog:
@@ -166,9 +192,9 @@ class FollowedLog:
             )
         return self.position
 
-    def join(self) -> LogMailbox:
+    def join(self, only: Selection | None, outlet: Outlet | None) -> LogMailbox:
         """A mailbox that holds what follows the position of this moment."""
-        mailbox = LogMailbox()
+        mailbox = LogMailbox(only, outlet)
         self._mailboxes.add(mailbox)
         if self.error is not None:
             mailbox.fail(self.error)

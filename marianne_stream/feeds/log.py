@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from marianne_stream.errors import LogNotFoundError
+from marianne_stream.fanout.mailboxes import Outlet
 from marianne_stream.feeds.followed import QUIET_S, FollowedLog, FollowedLogs, LogMailbox
 from marianne_stream.feeds.log_frames import (
     change_frames,
@@ -102,20 +103,30 @@ class LogFeed:
         self._start = start
         self._end = end
         self._only = wish.only
+        self._outlet: Outlet | None = None
         self._mailbox: LogMailbox | None = None
         self._closed = False
         seen = wish.seen
         self.nothing_new = wish.over and seen is not None and seen.kind != "l" and start.at_end
 
+    @property
+    def held_bytes(self) -> int:
+        """What is kept for the viewer."""
+        return self._mailbox.held_bytes if self._mailbox is not None else 0
+
+    def attach(self, outlet: Outlet) -> None:
+        """Says where new lines may go at once."""
+        self._outlet = outlet
+
     async def frames(self) -> AsyncIterator[bytes]:
         """From the viewer's position to the end of the log."""
-        position: Position | None = self._start.position
+        position = self._start.position
         if self._start.gap:
             yield gap_frame(None)
         if not self._start.resumes and self._start.position.same_place(self._end):
             # A position for one who is cut off before its first line.
             yield sse.position(await self._cursor_at(self._start.position))
-        while position is not None and not self._closed:
+        while not self._closed:
             reader = self._followed.log.reader(position)
             async for chunk in self._by_itself(reader):
                 yield chunk
@@ -125,16 +136,13 @@ class LogFeed:
             if self._followed.complete:
                 yield await self._followed.log.threads.read(complete_frame, reader.position)
                 return
-            live = self._join()
-            async for chunk in live.frames(self._only):
+            mailbox = self._mailbox = self._followed.join(self._only, self._outlet)
+            async for chunk in live_frames(mailbox):
                 yield chunk
-            self._followed.leave(live.mailbox)
-            position = live.behind_at or (None if live.ended else reader.position)
-
-    def _join(self) -> "LivePart":
-        mailbox = self._followed.join()
-        self._mailbox = mailbox
-        return LivePart(mailbox)
+            self._followed.leave(mailbox)
+            if not mailbox.behind:
+                return
+            position = mailbox.position or reader.position
 
     async def _cursor_at(self, position: Position) -> str:
         return str(await self._followed.log.threads.read(position.cursor))
@@ -167,40 +175,22 @@ class LogFeed:
             self._mailbox.close()
 
 
-class LivePart:
-    """What a viewer gets while it stands where the follower does.
+async def live_frames(mailbox: LogMailbox) -> AsyncIterator[bytes]:
+    """What arrives and does not go out at once, until the log ends or the viewer falls behind.
 
-    Attributes:
-        mailbox: where batches arrive.
-        behind_at: where it stands once it has fallen behind; None where it was given nothing.
-        ended: whether nothing more will come.
+    Raises:
+        MarianneStreamError: nobody follows the log any more.
     """
-
-    def __init__(self, mailbox: LogMailbox) -> None:
-        self.mailbox = mailbox
-        self.behind_at: Position | None = None
-        self.ended = False
-
-    async def frames(self, only: Selection | None) -> AsyncIterator[bytes]:
-        """What arrives, until the log ends or the viewer falls behind.
-
-        Raises:
-            MarianneStreamError: nobody follows the log any more.
-        """
-        while await self.mailbox.wait():
-            for batch in self.mailbox.take():
-                self.behind_at = batch.step.end
-                if frames := batch.wanted(only):
-                    yield frames
-                self.ended = batch.complete
-            if self.mailbox.error is not None:
-                raise self.mailbox.error
-            if self.ended:
-                self.behind_at = None
+    while await mailbox.wait():
+        while (batch := mailbox.take()) is not None:
+            if frames := batch.wanted(mailbox.only).data:
+                yield frames
+            if batch.complete:
                 return
-            if self.mailbox.behind:
-                return
-        self.ended, self.behind_at = True, None
+        if mailbox.error is not None:
+            raise mailbox.error
+        if mailbox.behind:
+            return
 
 
 class LogPart:
@@ -223,6 +213,14 @@ class LogPart:
         self._over = wish.over
         self._only = wish.only
         self._closed = False
+
+    @property
+    def held_bytes(self) -> int:
+        """Nothing is kept: it reads from the file."""
+        return 0
+
+    def attach(self, outlet: Outlet) -> None:
+        """Has nothing to send but what is taken."""
 
     async def frames(self) -> AsyncIterator[bytes]:
         """From the viewer's position to that end."""
@@ -320,6 +318,16 @@ class AwaitedLogFeed:
         self._interval_s = interval_s
         self._closing = asyncio.Event()
         self._feed: LogFeed | LogPart | None = None
+        self._outlet: Outlet | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        """What is kept for the viewer."""
+        return self._feed.held_bytes if self._feed is not None else 0
+
+    def attach(self, outlet: Outlet) -> None:
+        """Says where new lines may go at once."""
+        self._outlet = outlet
 
     async def frames(self) -> AsyncIterator[bytes]:
         """From the log's beginning to its end; the end at once where the job ends without one."""
@@ -339,6 +347,8 @@ class AwaitedLogFeed:
                 return
         if self._closing.is_set():
             return
+        if self._outlet is not None:
+            self._feed.attach(self._outlet)
         async for chunk in self._feed.frames():
             yield chunk
 

@@ -6,10 +6,11 @@ It must not know how rosters are read, or how frames are sent.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from marianne_stream.fanout.mailboxes import LatestMailbox
+from marianne_stream.fanout.mailboxes import LatestMailbox, Outlet
 from marianne_stream.jobs.views import RosterView
 from marianne_stream.jobs.watches import Watches
 from marianne_stream.wire.cursors import RosterCursor
+from marianne_stream.wire.sse import Frames
 
 
 class RosterFeed:
@@ -30,18 +31,34 @@ class RosterFeed:
         seen = RosterCursor.parse(cursor)
         self._resumes = seen is not None and seen.state == first.cursor
 
+    @property
+    def held_bytes(self) -> int:
+        """Nothing: the newest roster is everybody's."""
+        return 0
+
+    def attach(self, outlet: Outlet) -> None:
+        """Says where new rosters may go at once."""
+        self._mailbox.outlet = outlet
+        self._mailbox.change = change
+
     async def frames(self) -> AsyncIterator[bytes]:
         """From the first roster on, without an end of its own."""
-        view = self._first
-        yield view.resumed() if self._resumes else view.since(None)
-        while await self._mailbox.wait():
-            seen, view = view, self._mailbox.take()
-            if frames := view.since(seen):
+        first, mailbox = self._first, self._mailbox
+        mailbox.seen = first
+        yield first.resumed() if self._resumes else first.since(None).data
+        while await mailbox.wait():
+            seen, view = mailbox.seen, mailbox.take()
+            if frames := view.since(seen).data:
                 yield frames
 
     def close(self) -> None:
         """Lets `frames` end."""
         self._mailbox.close()
+
+
+def change(seen: RosterView | None, view: RosterView) -> Frames:
+    """The frames that lead from one roster to another."""
+    return view.since(seen)
 
 
 @asynccontextmanager

@@ -51,18 +51,18 @@ class View(ABC):
         self.cursor = cursor
         self.end = end
         self.identity = (cursor, source, live, end)
-        self._changes: dict[object, bytes] = {}
+        self._changes: dict[object, sse.Frames] = {}
 
     def same(self, other: Self) -> bool:
         """Whether a viewer sees no difference at all."""
         return self.identity == other.identity
 
-    def since(self, seen: Self | None) -> bytes:
+    def since(self, seen: Self | None) -> sse.Frames:
         """The frames that take a viewer from what was seen, None for nothing yet, to this view."""
         key = None if seen is None else seen.identity
         frames = self._changes.get(key)
         if frames is None:
-            frames = self._changes[key] = self._encode(seen)
+            frames = self._changes[key] = sse.Frames(self._encode(seen))
         return frames
 
     def tells_source(self, seen: Self | None) -> bool:

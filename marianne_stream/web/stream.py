@@ -13,11 +13,12 @@ from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp_sse import EventSourceResponse
 
-from marianne_stream.errors import MarianneStreamError
+from marianne_stream.errors import MarianneStreamError, TooManyStreamsError
 from marianne_stream.feeds.feed import Feed
 from marianne_stream.jobs.views import error_frame
 from marianne_stream.payloads import HeartbeatData
 from marianne_stream.wire import sse
+from marianne_stream.wire.sse import Frames
 
 logger = logging.getLogger(__name__)
 
@@ -29,20 +30,44 @@ IDLE_COMMENT_S = 15.0
 IDLE_HEARTBEAT_S = 30.0
 
 
+# What a client has not taken yet of one stream is kept in three places: the kernel's buffer, the
+# transport's (up to this and one write), and the feed's.
+WRITE_BUFFER_BYTES = 16 * 1024
+WRITE_BYTES = 32 * 1024
+
+# One whose write buffer has not shrunk for so long is disconnected; and those that hold the most,
+# when all together hold more than this.
+STUCK_S = 60.0
+HELD_BYTES = 256 * 1024 * 1024
+
+
 class EventStream(EventSourceResponse):
     """An EventSourceResponse without a task of its own: `Streams` gives all a sign of life.
 
     Args:
-        heartbeats: whether an idle stream carries `heartbeat` events as well as comments.
+        feed: what it is sent.
+
+    Attributes:
+        written: how many bytes were given to the transport, headers aside.
+        idle_since: when something was written last, in seconds of the monotonic clock.
+        quiet_since: the same, comments aside.
     """
 
-    def __init__(self, *, heartbeats: bool) -> None:
+    def __init__(self, feed: Feed) -> None:
         super().__init__()
         self.headers["Cache-Control"] = "private, no-store, no-transform"
         # Whether the connection is kept is for the request to say.
         del self.headers["Connection"]
-        self.heartbeats = heartbeats
+        self.feed = feed
+        self.written = 0
         self.idle_since = self.quiet_since = 0.0
+        # What had been written, and taken, when the timer looked last; and when more had been.
+        self._seen_written = self._seen_taken = 0
+        self._taken_at = 0.0
+        self._sending = False
+        self._protocol: web.RequestHandler | None = None
+        self._writer: AbstractStreamWriter | None = None
+        self._chunks = True
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Sends the headers, framed as the client's version of HTTP can read it.
@@ -54,30 +79,99 @@ class EventStream(EventSourceResponse):
             # No chunks there: the body ends with the connection (RFC 9112 section 6.3).
             self.headers["Connection"] = "close"
             self.force_close()
-        return await web.StreamResponse.prepare(self, request)
+            self._chunks = False
+        self._writer = await web.StreamResponse.prepare(self, request)
+        self._protocol = request.protocol
+        if request.transport is not None:
+            request.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self.idle_since = self.quiet_since = self._taken_at = time.monotonic()
+        return self._writer
 
     async def send_frames(self, frames: bytes) -> None:
-        """Sends whole frames; waits while the client takes no more. Cancelling is safe.
+        """Sends whole frames; waits while the client takes no more.
 
         Raises:
             ConnectionError: the client has gone.
         """
-        self.idle_since = self.quiet_since = time.monotonic()
-        await self.write(frames)
+        self._sending = True
+        for start in range(0, len(frames), WRITE_BYTES):
+            await self.write(frames[start : start + WRITE_BYTES])
+            self.written += min(WRITE_BYTES, len(frames) - start)
+            if self._writer is not None:
+                await self._writer.drain()
+        self._sending = False
 
-    async def send_if_idle(self, frames: bytes) -> None:
-        """Sends whole frames, unless the client has not yet taken what it was sent. Never waits."""
-        transport = None if self._req is None else self._req.transport
-        if transport is None or transport.is_closing() or transport.get_write_buffer_size():
-            return
-        await self.write(frames)
+    def send_now(self, frames: Frames) -> bool:
+        """Sends whole frames to a client that takes what it is sent; false where it does not.
+
+        They go straight to the transport: its buffer has room, and the headers have gone before.
+        """
+        protocol = self._protocol
+        if protocol is None or self._sending or protocol.writing_paused:
+            return False
+        transport = protocol.transport
+        if transport is None or transport.is_closing():
+            return False
+        data = frames.chunk if self._chunks else frames.data
+        transport.write(data)
+        self.written += len(data)
+        return True
+
+    def send_sign(self, frames: Frames) -> None:
+        """Sends a sign of life to a client that has taken all that it was sent."""
+        if not self.unsent_bytes and self.send_now(frames):
+            self._seen_written = self.written
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What the transport still has to send."""
+        transport = self._protocol.transport if self._protocol is not None else None
+        return transport.get_write_buffer_size() if transport is not None else 0
+
+    @property
+    def held_bytes(self) -> int:
+        """What is kept for the client, in the transport and in the feed."""
+        return self.unsent_bytes + self.feed.held_bytes
+
+    def has_written(self) -> bool:
+        """Whether anything was written since this was asked last."""
+        before, self._seen_written = self._seen_written, self.written
+        return self.written != before
+
+    def is_stuck(self, now: float, limit_s: float) -> bool:
+        """Whether the client has taken nothing for so long, of what there is."""
+        unsent = self.unsent_bytes
+        taken = self.written - unsent
+        if taken != self._seen_taken or not unsent:
+            self._seen_taken, self._taken_at = taken, now
+        return now - self._taken_at >= limit_s
+
+    def abort(self) -> None:
+        """Ends the connection at once, without what has not been sent."""
+        if self._protocol is not None and self._protocol.transport is not None:
+            self._protocol.transport.abort()
 
 
 class Streams:
-    """All open streams: one timer keeps the idle ones alive, and closing ends all."""
+    """All open streams: one timer keeps the idle ones alive, and closing ends all.
 
-    def __init__(self) -> None:
-        self._open: dict[EventStream, Feed] = {}
+    Args:
+        max_streams: how many there may be.
+        stuck_s: how long a client may take nothing.
+        held_bytes: what may be kept for all together.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_streams: int = 10_000,
+        stuck_s: float = STUCK_S,
+        held_bytes: int = HELD_BYTES,
+    ) -> None:
+        self._open: dict[EventStream, None] = {}
+        self._max_streams = max_streams
+        self._stuck_s = stuck_s
+        self._held_bytes = held_bytes
         self._leaving = False
 
     def __len__(self) -> int:
@@ -87,25 +181,37 @@ class Streams:
         """Gives idle streams a sign of life, until cancelled."""
         while True:
             await asyncio.sleep(1.0)
-            await self._keep_alive(time.monotonic())
+            now = time.monotonic()
+            self._keep_alive(now)
+            self._let_go(now)
 
     def close(self) -> None:
         """Ends all streams once they have sent what they have; later ones end at once."""
         self._leaving = True
-        for feed in self._open.values():
-            feed.close()
+        for stream in self._open:
+            stream.feed.close()
 
     async def serve(self, request: web.Request, feed: Feed) -> web.StreamResponse:
         """Sends a feed to a client, from the headers to the end.
 
         A fault after the headers becomes a `stream_error`, never a second answer. Cancelled when
         the client leaves.
+
+        Raises:
+            TooManyStreamsError: there are as many as there may be.
         """
-        stream = EventStream(heartbeats=feed.heartbeats)
-        await stream.prepare(request)
+        if len(self._open) >= self._max_streams:
+            raise TooManyStreamsError
+        stream = EventStream(feed)
+        self._open[stream] = None
+        feed.attach(stream)
+        try:
+            await stream.prepare(request)
+        except BaseException:
+            del self._open[stream]
+            raise
         if self._leaving:
             feed.close()
-        self._open[stream] = feed
         try:
             try:
                 await stream.send_frames(sse.retry(RETRY_MS))
@@ -134,15 +240,38 @@ class Streams:
             fault = MarianneStreamError()
             await stream.send_frames(error_frame(fault.detail, fault.code))
 
-    async def _keep_alive(self, now: float) -> None:
+    def _keep_alive(self, now: float) -> None:
         """Writes to what has been idle for long, unless it does not take what it is sent."""
-        heartbeat = sse.frame(
-            HeartbeatData(timestamp=round(time.time(), 3)).json_bytes(), event="heartbeat"
-        )
-        for stream in list(self._open):
-            if stream.heartbeats and now - stream.quiet_since >= IDLE_HEARTBEAT_S:
+        data = HeartbeatData(timestamp=round(time.time(), 3)).json_bytes()
+        heartbeat = sse.Frames(sse.frame(data, event="heartbeat"))
+        comment = sse.Frames(sse.comment("idle"))
+        for stream in self._open:
+            if stream.has_written():
                 stream.idle_since = stream.quiet_since = now
-                await stream.send_if_idle(heartbeat)
+            elif stream.feed.heartbeats and now - stream.quiet_since >= IDLE_HEARTBEAT_S:
+                stream.idle_since = stream.quiet_since = now
+                stream.send_sign(heartbeat)
             elif now - stream.idle_since >= IDLE_COMMENT_S:
                 stream.idle_since = now
-                await stream.send_if_idle(sse.comment("idle"))
+                stream.send_sign(comment)
+
+    def _let_go(self, now: float) -> None:
+        """Disconnects who takes nothing, and who holds the most where all hold too much."""
+        stuck = [stream for stream in self._open if stream.is_stuck(now, self._stuck_s)]
+        for stream in stuck:
+            stream.abort()
+        if stuck:
+            logger.info(
+                "%d clients took nothing for %.0f s: disconnected", len(stuck), self._stuck_s
+            )
+        held = sum(stream.held_bytes for stream in self._open)
+        if held <= self._held_bytes:
+            return
+        let_go = 0
+        for stream in sorted(self._open, key=lambda one: one.held_bytes, reverse=True):
+            if held <= self._held_bytes:
+                break
+            held -= stream.held_bytes
+            stream.abort()
+            let_go += 1
+        logger.warning("disconnected: %d that do not read, all held too much together", let_go)

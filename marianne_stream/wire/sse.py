@@ -15,6 +15,30 @@ LINE_ENDS = (b"\r\n", b"\n", b"\r")
 EVENT_LIMIT_CHARS = 32 * 1024 * 1024
 
 
+class Frames:
+    """Whole frames, made once and sent to many: as they are, and as one chunk of HTTP/1.1.
+
+    Args:
+        data: the frames.
+
+    Attributes:
+        data: the same.
+    """
+
+    __slots__ = ("_chunk", "data")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self._chunk = b""
+
+    @property
+    def chunk(self) -> bytes:
+        """The frames with the framing of a chunk (RFC 9112 section 7.1)."""
+        if not self._chunk:
+            self._chunk = b"%x\r\n%b\r\n" % (len(self.data), self.data)
+        return self._chunk
+
+
 def frame(data: bytes, *, event: str = "", event_id: str = "") -> bytes:
     """One event, ready to be sent.
 

@@ -10,6 +10,7 @@ from aiohttp import web
 from marianne_stream.app import create_app
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.errors import ConductorAwayError
+from marianne_stream.fanout.mailboxes import Outlet
 from marianne_stream.settings import Settings
 from marianne_stream.web import stream
 from marianne_stream.web.keys import STREAMS
@@ -81,8 +82,13 @@ class BrokenFeed:
     nothing_new = False
     heartbeats = True
 
+    held_bytes = 0
+
     def __init__(self, fault: Exception) -> None:
         self._fault = fault
+
+    def attach(self, outlet: Outlet) -> None:
+        """Sends nothing at once."""
 
     async def frames(self) -> AsyncIterator[bytes]:
         yield b"event: first\ndata: 1\n\n"
