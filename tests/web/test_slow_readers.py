@@ -1,0 +1,237 @@
+"""Readers that really stop reading: what is kept for them, who is let go, how they come back."""
+
+import asyncio
+import re
+import socket
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.web.keys import STREAMS
+from marianne_stream.web.stream import Streams
+from marianne_stream.wire.sse import EventParser, ServerSentEvent
+from tests.support.viewers import Viewer
+from tests.support.waiting import until
+from tests.web.conftest import Client, Watch
+from tests.web.test_log_stream import JOB, LOGS
+
+MIB = 1024 * 1024
+
+
+class StoppedReader:
+    """A client that asks for a stream and reads nothing of it until it is told to.
+
+    Args:
+        client: knows whom to ask.
+        path: for what.
+        last_event_id: what it has seen.
+    """
+
+    def __init__(self, client: Client, path: str, last_event_id: str = "") -> None:
+        self._sock = socket.socket(type=socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        # What the kernel takes in its place.
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+        self._address = ("127.0.0.1", client.port)
+        self._request = f"GET {path} HTTP/1.0\r\nLast-Event-ID: {last_event_id}\r\n\r\n"
+        self._parser = EventParser(last_event_id=last_event_id)
+        self.events: list[ServerSentEvent] = []
+        self.ended = False
+
+    async def ask(self) -> None:
+        """Sends the request."""
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(self._sock, self._address)
+        await loop.sock_sendall(self._sock, self._request.encode())
+
+    @property
+    def last_event_id(self) -> str:
+        """What it has seen."""
+        return self._parser.last_event_id
+
+    async def read_until(self, done: Callable[[], object]) -> None:
+        """Reads on until something is so."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(20):
+            while not done():
+                try:
+                    data = await loop.sock_recv(self._sock, 256 * 1024)
+                except ConnectionError:
+                    data = b""
+                if not data:
+                    self.ended = True
+                    return
+                # Of HTTP/1.0: a head, and then nothing but the stream.
+                body = re.sub(rb"\AHTTP/1.*?\r\n\r\n", b"", data, flags=re.DOTALL)
+                self.events += self._parser.feed(body)
+
+    def has(self, event: str) -> bool:
+        """Whether an event has been read."""
+        return any(one.event == event for one in self.events)
+
+    def close(self) -> None:
+        """Leaves."""
+        self._sock.close()
+
+
+async def stopped(client: Client, path: str, last_event_id: str = "") -> StoppedReader:
+    """A client that has asked, and reads nothing."""
+    reader = StoppedReader(client, path, last_event_id)
+    await reader.ask()
+    return reader
+
+
+@pytest.fixture
+def streams(client: Client) -> Streams:
+    """All streams of the server."""
+    return client.app[STREAMS]
+
+
+def has_seen(viewer: Viewer, event: str, count: int) -> bool:
+    """Whether a viewer has seen an event so often."""
+    return viewer.counts[event] == count
+
+
+def has_more(reader: StoppedReader, events: int) -> bool:
+    """Whether a reader has more than so many events."""
+    return len(reader.events) > events
+
+
+def held(streams: Streams) -> list[int]:
+    """What is kept for each client, the least first."""
+    return sorted(stream.held_bytes for stream in streams)
+
+
+async def test_of_a_timeline_a_mebibyte_is_kept_and_the_others_get_all(
+    conductor: SimulatedConductor, client: Client, watch: Watch, streams: Streams
+) -> None:
+    conductor.launch("a", 1)
+    async with watch("/api/events/stream") as quick:
+        await quick.saw("source")
+        slow = await stopped(client, "/api/events/stream?limit=0")
+        await until(lambda: len(streams) == 2)
+        for number in range(4000):
+            conductor.emit("a", "job.step", {"number": number, "fill": "x" * 2000})
+            if number % 100 == 99:
+                await until(partial(has_seen, quick, "job.step", number + 1))
+                assert sum(held(streams)) <= MIB
+        assert held(streams)[-1] > MIB // 2
+        assert "gap" not in quick.names
+        conductor.emit("a", "job.last")
+        await slow.read_until(lambda: slow.has("job.last"))
+    gaps = [event.data for event in slow.events if event.event == "gap"]
+    missed = sum(int(re.findall(r'"missed":(\d+)', gap)[0]) for gap in gaps)
+    assert missed + sum(event.event == "job.step" for event in slow.events) == 4000
+    slow.close()
+
+
+async def test_of_a_status_the_newest_is_kept(
+    conductor: SimulatedConductor, client: Client, streams: Streams
+) -> None:
+    sheets = 400
+    conductor.launch("a", sheets)
+    slow = await stopped(client, "/api/jobs/a/stream?poll_interval=0.1")
+    await until(lambda: len(streams) == 1)
+    for number in range(1, sheets):
+        conductor.complete_sheet("a", number)
+        await asyncio.sleep(0.002)
+    assert held(streams)[0] <= MIB
+    last = f'"completed_sheets":{sheets - 1}'
+    await slow.read_until(lambda: any(last in event.data for event in slow.events))
+    assert sum(event.event == "job_status" for event in slow.events) < sheets
+    slow.close()
+
+
+async def test_of_a_log_nothing_is_kept_and_nothing_is_lost(
+    log: Path, client: Client, watch: Watch, streams: Streams
+) -> None:
+    log.touch()
+    lines = 20_000
+    async with watch(LOGS) as quick:
+        slow = await stopped(client, LOGS)
+        await until(lambda: len(streams) == 2)
+        with log.open("a", encoding="utf-8", buffering=1) as file:
+            for start in range(0, lines, 500):
+                file.writelines(f"{n} {'x' * 200}\n" for n in range(start, start + 500))
+                await until(partial(has_seen, quick, "log", start + 500))
+                assert sum(held(streams)) <= MIB
+    await slow.read_until(lambda: len(slow.events) == lines)
+    found = [int(re.findall(r'"line":"(\d+) ', event.data)[0]) for event in slow.events]
+    assert found == list(range(lines))
+    slow.close()
+
+
+async def test_one_that_takes_nothing_is_disconnected_and_resumes_whole(
+    log: Path,
+    client: Client,
+    watch: Watch,
+    streams: Streams,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streams, "_stuck_s", 2.0)
+    log.write_text("".join(f"{n} {'x' * 200}\n" for n in range(10_000)))
+    async with watch(LOGS, tail_lines="0") as quick:
+        slow = await stopped(client, f"{LOGS}?tail_lines=1000")
+        await until(lambda: len(streams) == 2)
+        with log.open("a", encoding="utf-8") as file:
+            file.writelines(f"{n} {'x' * 200}\n" for n in range(10_000, 20_000))
+        await until(lambda: len(streams) == 1)
+        assert not quick.ended
+    await slow.read_until(lambda: slow.ended)
+    again = await stopped(client, LOGS, slow.last_event_id)
+    await again.read_until(lambda: len(slow.events) + len(again.events) == 11_000)
+    found = [int(re.findall(r'"line":"(\d+) ', e.data)[0]) for e in (*slow.events, *again.events)]
+    assert found == list(range(9000, 20_000))
+    slow.close()
+    again.close()
+
+
+async def test_one_that_reads_slowly_is_not_disconnected(
+    conductor: SimulatedConductor,
+    client: Client,
+    streams: Streams,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streams, "_stuck_s", 1.5)
+    conductor.launch("a", 1)
+    slow = await stopped(client, "/api/events/stream?limit=0")
+    await until(lambda: len(streams) == 1)
+    await slow.read_until(lambda: slow.has("source"))
+    for number in range(40):
+        for _ in range(20):
+            conductor.emit("a", "job.step", {"fill": "x" * 2000})
+        seen = len(slow.events)
+        await slow.read_until(partial(has_more, slow, seen))
+        await asyncio.sleep(0.1)
+        assert len(streams) == 1, f"it was let go after {number} looks"
+    slow.close()
+
+
+async def test_when_all_hold_too_much_together_the_one_that_holds_most_is_let_go(
+    conductor: SimulatedConductor,
+    client: Client,
+    watch: Watch,
+    streams: Streams,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streams, "_held_bytes", MIB // 2)
+    conductor.launch("a", 1)
+    conductor.launch(JOB, 1)
+    async with watch("/api/events/stream") as quick:
+        await quick.saw("source")
+        most = await stopped(client, "/api/events/stream?limit=0")
+        less = await stopped(client, f"/api/events/stream?limit=0&job_id={JOB}")
+        await until(lambda: len(streams) == 3)
+        for number in range(4000):
+            conductor.emit("a" if number % 4 else JOB, "job.step", {"fill": "x" * 2000})
+            if number % 100 == 99:
+                await until(partial(has_seen, quick, "job.step", number + 1))
+        await until(lambda: len(streams) == 2)
+        await most.read_until(lambda: most.ended)
+        assert most.ended
+        conductor.emit(JOB, "job.last")
+        await less.read_until(lambda: less.has("job.last"))
+    most.close()
+    less.close()
