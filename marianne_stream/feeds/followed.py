@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from marianne_stream.errors import MarianneStreamError
+from marianne_stream.errors import MarianneStreamError, StateUnavailableError
 from marianne_stream.fanout.mailboxes import Mailbox, Outlet
 from marianne_stream.feeds.log_frames import change_frames, complete_frame, line_frames, read_now
 from marianne_stream.jobs.watches import Watches
@@ -25,6 +25,9 @@ from marianne_stream.models import RosterEntry
 from marianne_stream.wire.sse import Frames
 
 logger = logging.getLogger(__name__)
+
+# Told to those who wait for a follower that is ended with the server.
+LEAVING = StateUnavailableError("the log is followed no more")
 
 # A job's log is complete when the job is over and nothing was written for so long.
 QUIET_S = 2.0
@@ -208,7 +211,7 @@ class FollowedLog:
         """Follows the log until the job and its log have ended, or it is cancelled."""
         self.position = position = await self.log.end()
         reader = self.log.reader(position)
-        changed_s = time.time() - position.file.status().st_mtime
+        changed_s = time.time() - (await self.log.threads.read(position.file.status)).st_mtime
         quiet_since = time.monotonic() - max(0.0, changed_s)
         with self._watches.watching_entry(self._job_id, ROSTER_INTERVAL_S, self):
             try:
@@ -342,7 +345,7 @@ class FollowedLogs:
         self, key: tuple[LogPlace, str], followed: FollowedLog, task: asyncio.Task[None]
     ) -> None:
         del self._tasks[followed]
-        error = None if task.cancelled() else task.exception()
+        error = LEAVING if task.cancelled() else task.exception()
         if error is not None:
             if not isinstance(error, MarianneStreamError):
                 logger.error("following the log of %r failed", key[1], exc_info=error)

@@ -30,8 +30,9 @@ from marianne_stream.logs.reader import LogReader, Position
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import LogCursor
 
-# How long one waits for the follower to see what one has seen oneself.
+# How long one waits for the follower to see what one has seen oneself: at first, and at most.
 LOOK_AGAIN_S = 0.02
+LOOK_AGAIN_LIMIT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,9 @@ async def start_of(log: OpenLog, end: Position, wish: LogWish) -> LogStart:
     seen = wish.seen
     position = await log.find(seen) if seen is not None else None
     if position is not None:
-        size = await log.threads.read(position.file.size)
-        at_end = position.file.key == end.file.key and position.offset >= size
+        at_end = position.file.key == end.file.key and (
+            position.offset >= await log.threads.read(end.file.size)
+        )
         return LogStart(position, resumes=True, at_end=at_end)
     return LogStart(await log.before(end, wish.tail_lines), gap=bool(wish.cursor))
 
@@ -149,18 +151,21 @@ class LogFeed:
 
     async def _by_itself(self, reader: LogReader) -> AsyncIterator[bytes]:
         """Reads from the file until it stands where the follower does."""
-        followed = self._followed
+        followed, delay_s = self._followed, LOOK_AGAIN_S
         while not self._closed:
             bound = followed.position
             if bound is None or reader.position.same_place(bound):
                 return
             read = await followed.log.threads.read(self._read, reader, bound)
             if read:
+                delay_s = LOOK_AGAIN_S
                 yield read
             elif read is None:
-                # It has seen a change before the follower has.
+                # It has seen a change before the follower has, or stands in a line that has not
+                # ended.
                 followed.ring()
-                await asyncio.sleep(LOOK_AGAIN_S)
+                await asyncio.sleep(delay_s)
+                delay_s = min(LOOK_AGAIN_LIMIT_S, 2 * delay_s)
                 if followed.error is not None:
                     raise followed.error
 

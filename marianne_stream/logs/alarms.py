@@ -6,6 +6,7 @@ An alarm is a hint: whoever is woken looks for himself. It must not know what is
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -74,6 +75,7 @@ class Alarms:
         self._handles: dict[int, Watch] = {}
         self._notify: Inotify | None = None
         self._complained = False
+        self._remote: dict[int, bool] = {}
 
     async def run(self) -> None:
         """Passes on what inotify says, until cancelled."""
@@ -129,7 +131,7 @@ class Alarms:
         )
         for descriptor in paths:
             try:
-                if self._mode == "auto" and is_remote(descriptor):
+                if self._mode == "auto" and self._is_remote(descriptor):
                     return
                 # The descriptor's own path: the name may lead elsewhere by now.
                 handle = self._notify.add_watch(descriptor.path, mask)
@@ -139,6 +141,13 @@ class Alarms:
             self._handles[handle.wd] = handle
             self._alarms.setdefault(handle.wd, set()).add(alarm)
             yield handle.wd
+
+    def _is_remote(self, descriptor: Descriptor) -> bool:
+        """Whether a file lies on another machine: looked up once for each file system."""
+        device = os.fstat(descriptor.number).st_dev
+        if device not in self._remote:
+            self._remote[device] = is_remote(descriptor)
+        return self._remote[device]
 
     def _pass_on(self, event: "Event") -> None:
         watch = event.watch

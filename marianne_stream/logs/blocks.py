@@ -131,8 +131,11 @@ class BlocksFrom:
                 yield self._block(data[:cut])
             elif len(data) >= BLOCK_BYTES:
                 yield self._long_line()
-        if self._carry:
-            yield self._block(self._carry)
+        # Behind a long line, whole lines may be left as well.
+        cut = self._carry.rfind(b"\n") + 1
+        for rest in (self._carry[:cut], self._carry[cut:]):
+            if rest:
+                yield self._block(rest)
 
     def _next(self) -> bytes:
         length = BLOCK_BYTES

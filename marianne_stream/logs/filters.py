@@ -14,6 +14,7 @@ import re2
 
 from marianne_stream.errors import BadParameterError
 from marianne_stream.wire import job_ids
+from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -89,7 +90,8 @@ def candidates(block: bytes, find: Find, selects: Callable[[bytes], bool]) -> li
         counted = start
         end = block.find(b"\n", at)
         end = end if end >= 0 else len(block)
-        if selects(block[start:end]):
+        # What is not shown of a line is not looked at, here as on a stream.
+        if selects(block[start : min(end, start + LINE_LIMIT_BYTES)]):
             found.append(ordinal)
         at = find(block, end + 1) if end < len(block) else -1
     return found

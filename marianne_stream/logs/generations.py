@@ -10,6 +10,7 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from threading import Event
 from typing import Literal
 
 from marianne_stream.errors import LogForbiddenError, LogNotFoundError
@@ -28,6 +29,10 @@ RotationReason = Literal["renamed", "truncated", "replaced"]
 
 # How often a folder is listed again whose files are renamed while it is looked through.
 LISTINGS = 5
+
+
+class StoppedError(Exception):
+    """Whoever wanted it no longer does."""
 
 
 class MovedError(Exception):
@@ -86,18 +91,30 @@ class Generations:
         except (LogNotFoundError, LogForbiddenError):
             return None
 
-    def find(self, cursor: LogCursor) -> Found | None:
-        """The file that a cursor is a position in."""
+    def find(self, cursor: LogCursor, stop: Event) -> Found | None:
+        """The file that a cursor is a position in.
+
+        Raises:
+            StoppedError: `stop` was set meanwhile.
+        """
         if cursor.offset == 0:
             for _ in range(LISTINGS):
                 with contextlib.suppress(MovedError):
                     return self._begun_since(cursor, self.newest_or_none())
             return None
+        # Behind a line, the first one is known: else it is none of ours.
+        is_ours = cursor.first or cursor.unterminated
+        return self._fitting(cursor, stop) if is_ours else None
+
+    def _fitting(self, cursor: LogCursor, stop: Event) -> Found | None:
+        """The file whose bytes before a cursor's offset are those that it was made behind."""
         newest = self.newest_or_none()
         if newest is not None and newest.key[1] == cursor.inode and newest.fits(cursor):
             return found(newest, cursor)
         # Where files begin with the same lines, the one that was meant may have its inode still.
         for file in self._rotated_files(cursor.inode):
+            if stop.is_set():
+                raise StoppedError
             if file.key[1] != cursor.inode and newest is not None and newest.fits(cursor):
                 return found(newest, cursor)
             if file.fits(cursor):
@@ -275,10 +292,13 @@ def found(file: LogFile, cursor: LogCursor) -> Found:
     if not cursor.unterminated:
         return Found(file, cursor.offset, cursor.number)
     # The line was given before it had ended: its end says nothing new, and more of it is its rest.
-    if file.read(cursor.offset, 1) == b"\n":
+    try:
+        behind = file.read(cursor.offset, 1)
+    except BROKEN:
+        behind = b""
+    if behind == b"\n":
         return Found(file, cursor.offset + 1, cursor.number)
-    rest = 1 if file.size() > cursor.offset else 0
-    return Found(file, cursor.offset, cursor.number - rest)
+    return Found(file, cursor.offset, cursor.number - len(behind))
 
 
 def is_copy(file: LogFile, newest: LogFile | None) -> bool:

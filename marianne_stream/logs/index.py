@@ -7,11 +7,12 @@ lines count, a selection says.
 import asyncio
 from bisect import bisect_right
 from collections import OrderedDict
-from threading import Event
+from threading import Event, Lock
 from typing import Protocol
 
+from marianne_stream.logs.blocks import BlocksFrom
 from marianne_stream.logs.files import BLOCK_BYTES, LogFile
-from marianne_stream.wire.cursors import WINDOW_BYTES
+from marianne_stream.logs.generations import StoppedError
 
 
 class Selection(Protocol):
@@ -26,10 +27,6 @@ class Selection(Protocol):
         ...
 
 
-class StoppedError(Exception):
-    """Whoever wanted it no longer does."""
-
-
 class LineIndex:
     """The line counts of one file. Extending it blocks, and is for one thread at a time.
 
@@ -40,7 +37,6 @@ class LineIndex:
         end: the offset behind the last line that has been counted.
         number: how many lines have.
         lock: held while it is extended, or read in a thread.
-        longest_bytes: the longest of its blocks.
     """
 
     def __init__(self, selection: Selection | None = None) -> None:
@@ -50,9 +46,12 @@ class LineIndex:
         self.counts = [0]
         self.end = 0
         self.number = 0
-        self.longest_bytes = 0
         self.lock = asyncio.Lock()
+        # A thread whose caller was cancelled goes on for a moment.
+        self._thread_lock = Lock()
         self._window = b""
+        # Up to where there is no newline behind `end`.
+        self._looked_upto = 0
 
     def extend(self, file: LogFile, upto: int, stop: Event | None = None) -> None:
         """Counts the whole lines up to an offset that have not been counted yet.
@@ -60,18 +59,20 @@ class LineIndex:
         Raises:
             StoppedError: `stop` was set meanwhile; what has been counted is kept.
         """
-        if not self._holds(file):
-            self._forget()
-        while self.end < upto:
-            if stop is not None and stop.is_set():
-                raise StoppedError
-            block = self._block(file, upto)
-            if not block:
+        with self._thread_lock:
+            if not self._holds(file):
+                self._forget()
+            if not self._has_newline(file, upto, stop):
                 return
-            self.number += self._count(block)
-            self.end += len(block)
-            self._window = (self._window + block[-WINDOW_BYTES:])[-WINDOW_BYTES:]
-            self._note()
+            for block in BlocksFrom(file, self.end, self._window, upto):
+                if stop is not None and stop.is_set():
+                    raise StoppedError
+                if not block.text.endswith(b"\n"):
+                    return
+                self.number += self._count(block.text)
+                self.end = block.end
+                self._window = block.window(block.end)
+                self._note()
 
     def block_before(self, offset: int) -> tuple[int, int]:
         """Where the last block before an offset begins, and how many lines lie before it."""
@@ -82,7 +83,6 @@ class LineIndex:
         """Adds the end to the table, in the place of the last one where that was near."""
         if len(self.offsets) > 1 and self.end - self.offsets[-2] <= BLOCK_BYTES:
             del self.offsets[-1], self.counts[-1]
-        self.longest_bytes = max(self.longest_bytes, self.end - self.offsets[-1])
         self.offsets.append(self.end)
         self.counts.append(self.number)
 
@@ -91,22 +91,17 @@ class LineIndex:
             return len(self._selection.in_block(block))
         return block.count(b"\n")
 
-    def _block(self, file: LogFile, upto: int) -> bytes:
-        """Whole lines from the end on: about a block, more where one line is longer."""
-        block = file.read(self.end, min(BLOCK_BYTES, upto - self.end))
-        cut = block.rfind(b"\n") + 1
-        if cut:
-            return block[:cut]
-        pieces = [block]
-        offset = self.end + len(block)
-        while block and offset < upto:
-            block = file.read(offset, min(BLOCK_BYTES, upto - offset))
-            cut = block.find(b"\n") + 1
-            if cut:
-                return b"".join((*pieces, block[:cut]))
-            pieces.append(block)
-            offset += len(block)
-        return b""
+    def _has_newline(self, file: LogFile, upto: int, stop: Event | None) -> bool:
+        """Whether a line ends between `end` and an offset: no byte is looked at twice for it."""
+        at = max(self.end, self._looked_upto)
+        while at < upto:
+            if stop is not None and stop.is_set():
+                raise StoppedError
+            data = file.read(at, min(BLOCK_BYTES, upto - at))
+            if not data or b"\n" in data:
+                return bool(data)
+            at = self._looked_upto = at + len(data)
+        return False
 
     def _holds(self, file: LogFile) -> bool:
         """Whether the file still holds what has been counted."""
@@ -114,7 +109,7 @@ class LineIndex:
 
     def _forget(self) -> None:
         self.offsets, self.counts = [0], [0]
-        self.end = self.number = 0
+        self.end = self.number = self._looked_upto = 0
         self._window = b""
 
 

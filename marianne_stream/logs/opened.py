@@ -6,9 +6,10 @@ It must not know how lines are sent, or whose log it is.
 import threading
 
 from marianne_stream.errors import LogNotFoundError
+from marianne_stream.logs.blocks import BlocksFrom
 from marianne_stream.logs.files import LogFile
-from marianne_stream.logs.generations import Generations
-from marianne_stream.logs.index import Indexes, LineIndex, Selection, StoppedError
+from marianne_stream.logs.generations import Generations, StoppedError
+from marianne_stream.logs.index import Indexes, LineIndex, Selection
 from marianne_stream.logs.opening import LogPlace
 from marianne_stream.logs.reader import LogReader, Position
 from marianne_stream.logs.threads import LogThreads
@@ -72,14 +73,14 @@ class OpenLog:
 
     async def find(self, cursor: LogCursor) -> Position | None:
         """Where a cursor fits; None where nothing fits it."""
-        return await self.threads.read(self._find, cursor)
+        return await self.threads.find(lambda stop: self._find(cursor, stop))
 
     def reader(self, position: Position) -> LogReader:
         """One who reads on from a position."""
         return LogReader(self.generations, position, self.selection)
 
-    def _find(self, cursor: LogCursor) -> Position | None:
-        found = self.generations.find(cursor)
+    def _find(self, cursor: LogCursor, stop: threading.Event) -> Position | None:
+        found = self.generations.find(cursor, stop)
         if found is None:
             return None
         return Position(found.file, found.offset, found.number, found.file.window(found.offset))
@@ -118,24 +119,12 @@ def lines_before(
     start, number = index.block_before(end.offset)
     while number > target:
         start, number = index.block_before(start)
-    upto = min(end.offset, start + index.longest_bytes)
-    length = length_of(file.read(start, upto - start), target - number, selection)
-    if length is None:
-        return end
-    return Position(file, start + length, target, file.window(start + length))
-
-
-def length_of(block: bytes, count: int, selection: Selection | None) -> int | None:
-    """How much of a block so many lines take that count; None where it does not hold as many."""
-    ordinals = selection.in_block(block) if selection is not None else None
-    passed = count
-    if ordinals is not None and count:
-        if len(ordinals) < count:
-            return None
-        passed = ordinals[count - 1] + 1
-    length = 0
-    for _ in range(passed):
-        length = block.find(b"\n", length) + 1
-        if not length:
-            return None
-    return length
+    if number == target:
+        return Position(file, start, number, file.window(start))
+    for block in BlocksFrom(file, start, file.window(start), end.offset):
+        counted = selection.in_block(block.text) if selection is not None else range(block.lines)
+        if number + len(counted) >= target:
+            (line,) = block.cut([(counted[target - number - 1], target)])
+            return Position(file, line.end, target, block.window(line.end))
+        number += len(counted)
+    return end

@@ -1,8 +1,11 @@
 """A log at one moment, and its text up to there, a block at a time. The texts block."""
 
 from dataclasses import dataclass
+from threading import Event
 
-from marianne_stream.logs.files import BLOCK_BYTES, LogFile
+from marianne_stream.logs.blocks import BlocksFrom
+from marianne_stream.logs.generations import StoppedError
+from marianne_stream.logs.index import Selection
 from marianne_stream.logs.opened import OpenLog
 from marianne_stream.logs.reader import Position
 
@@ -38,11 +41,15 @@ async def summary_of(log: OpenLog) -> LogSummary:
         LogForbiddenError: it may not be read.
     """
     end = await log.end()
-    return await log.threads.index(lambda _stop: summarize(log, end))
+    return await log.threads.index(lambda stop: summarize(log, end, stop))
 
 
-def summarize(log: OpenLog, end: Position) -> LogSummary:
-    """What a log is whose end is known."""
+def summarize(log: OpenLog, end: Position, stop: Event) -> LogSummary:
+    """What a log is whose end is known.
+
+    Raises:
+        StoppedError: `stop` was set.
+    """
     status = end.file.status()
     file_bytes = max(status.st_size, end.offset)
     lines = end.number
@@ -50,10 +57,12 @@ def summarize(log: OpenLog, end: Position) -> LogSummary:
         size = file_bytes
         lines += file_bytes > end.offset
     else:
-        text = SelectedText(log, None, end.file, end.offset)
+        text = SelectedText(log.selection, end)
         size = 0
         while block := text.next():
             size += len(block)
+            if stop.is_set():
+                raise StoppedError
     cursor = str(end.cursor())
     return LogSummary(end, size, file_bytes, lines, status.st_mtime, cursor)
 
@@ -81,42 +90,18 @@ class SelectedText:
     """The lines of a file that count.
 
     Args:
-        log: says which lines count.
-        summary: how far the text goes; or, where that is None, the next two say it.
-        file: the file.
-        upto: the offset behind the last line.
+        selection: says which do.
+        end: how far the text goes.
     """
 
-    def __init__(
-        self,
-        log: OpenLog,
-        summary: LogSummary | None,
-        file: LogFile | None = None,
-        upto: int = 0,
-    ) -> None:
-        self._selection = log.selection
-        self._file = summary.end.file if summary is not None else file
-        self._upto = summary.end.offset if summary is not None else upto
-        self._offset = 0
+    def __init__(self, selection: Selection, end: Position) -> None:
+        self._selection = selection
+        self._blocks = iter(BlocksFrom(end.file, 0, b"", end.offset))
 
     def next(self) -> bytes:
         """The lines of the next block that has any; empty at the end."""
-        while self._file is not None and self._offset < self._upto:
-            block = self._file.read(self._offset, min(BLOCK_BYTES, self._upto - self._offset))
-            cut = block.rfind(b"\n") + 1
-            while block and not cut:
-                more = self._file.read(self._offset + len(block), BLOCK_BYTES)
-                cut = len(block) + more.find(b"\n") + 1 if b"\n" in more else 0
-                block += more
-                if not more:
-                    return b""
-            block = block[:cut]
-            if not block:
-                return b""
-            self._offset += len(block)
-            if self._selection is None:
-                return block
-            if chosen := self._selection.in_block(block):
-                lines = block.split(b"\n")
+        for block in self._blocks:
+            if chosen := self._selection.in_block(block.text):
+                lines = block.text.split(b"\n")
                 return b"".join(lines[ordinal] + b"\n" for ordinal in chosen)
         return b""

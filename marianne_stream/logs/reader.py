@@ -5,6 +5,7 @@ It blocks, and belongs in a thread. It must not know who reads, or how lines are
 
 import time
 from dataclasses import dataclass, field, replace
+from threading import Event
 from typing import Literal
 
 from marianne_stream.logs.files import BROKEN, LogFile
@@ -292,7 +293,7 @@ class LogReader:
         position = self.position
         if not position.offset:
             since = LogCursor(0, 0, 0, 0, self._seen_ns or self.position.file.status().st_mtime_ns)
-            found = self._generations.find(since)
+            found = self._generations.find(since, Event())
             return found.file if found is not None and found.file.key != position.file.key else None
         file = position.file
         digest = fingerprint(position.window)

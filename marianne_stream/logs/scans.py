@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from marianne_stream.logs.blocks import Block, BlocksFrom, blocks_before
 from marianne_stream.logs.files import BROKEN, LogFile
-from marianne_stream.logs.generations import MovedError
-from marianne_stream.logs.index import Selection, StoppedError
+from marianne_stream.logs.generations import MovedError, StoppedError
+from marianne_stream.logs.index import Selection
 from marianne_stream.logs.reader import Position
 from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_lines import LogLine

@@ -1,4 +1,4 @@
-"""The threads in which logs are read: three kinds, so that none waits for a slower one."""
+"""The threads in which logs are read: four kinds, so that none waits for a slower one."""
 
 import asyncio
 import threading
@@ -14,6 +14,7 @@ T = TypeVar("T")
 
 READERS = 6
 INDEXERS = 2
+FINDERS = 2
 SEARCHERS = 2
 
 
@@ -23,6 +24,7 @@ class LogThreads:
     def __init__(self) -> None:
         self._readers = ThreadPoolExecutor(READERS, "log-reader")
         self._indexers = ThreadPoolExecutor(INDEXERS, "log-indexer")
+        self._finders = ThreadPoolExecutor(FINDERS, "log-finder")
         self._searchers = ThreadPoolExecutor(SEARCHERS, "log-searcher")
         self._searches = 0
 
@@ -34,6 +36,10 @@ class LogThreads:
     async def index(self, work: Callable[[threading.Event], T]) -> T:
         """Runs what reads a whole file; it is told when nobody waits for it any more."""
         return await stoppable(self._indexers, work)
+
+    async def find(self, work: Callable[[threading.Event], T]) -> T:
+        """Runs what may look into many files, as `index` does."""
+        return await stoppable(self._finders, work)
 
     async def search(self, work: Callable[[threading.Event], T]) -> T:
         """Runs a part of a search, as `index` does. Belongs inside `searching`."""
@@ -56,7 +62,7 @@ class LogThreads:
 
     def close(self) -> None:
         """Takes no more work. What is running ends by itself."""
-        for executor in (self._readers, self._indexers, self._searchers):
+        for executor in (self._readers, self._indexers, self._finders, self._searchers):
             executor.shutdown(wait=False, cancel_futures=True)
 
 

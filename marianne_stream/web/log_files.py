@@ -111,7 +111,11 @@ async def send(
     request: web.Request, answer: web.StreamResponse, log: OpenLog, summary: LogSummary
 ) -> None:
     """Sends the text of a log, as far as it went when it was summarized, a block at a time."""
-    text = SelectedText(log, summary) if log.selection is not None else WholeText(summary)
+    text: SelectedText | WholeText
+    if log.selection is not None:
+        text = SelectedText(log.selection, summary.end)
+    else:
+        text = WholeText(summary)
     left = summary.size_bytes
     while block := await log.threads.read(text.next):
         left -= len(block)

@@ -152,6 +152,13 @@ async def test_a_job_that_is_submitted_again_is_not_finished_by_its_old_checkpoi
     assert viewer.names.count("job_finished") == 1
 
 
+async def status_of(client: Client) -> str:
+    """What the server says of job a."""
+    async with client.get("/api/jobs/a/status") as answer:
+        status: str = (await answer.json())["status"]
+        return status
+
+
 async def test_one_who_does_not_read_the_end_keeps_nobody_from_the_next_run(
     conductor: SimulatedConductor, watch: Watch, client: Client
 ) -> None:
@@ -165,6 +172,10 @@ async def test_one_who_does_not_read_the_end_keeps_nobody_from_the_next_run(
         await viewer.end()
     await asyncio.sleep(0.1)
     conductor.submit("a", 1)
+    # Until the server has heard of it, there is nothing new for one who comes back.
+    async with asyncio.timeout(10):
+        while await status_of(client) != "queued":
+            pass
     async with watch("/api/jobs/a/stream", last_event_id=viewer.last_event_id) as again:
         assert (await again.saw("job_status"))["status"] == "queued"
         assert "job_finished" not in again.names

@@ -1,0 +1,77 @@
+"""The index of a file: right whatever its lines are, and never more in memory than a block."""
+
+import asyncio
+import gzip
+import resource
+from pathlib import Path
+
+import pytest
+
+from marianne_stream.logs.filters import OfJob
+from marianne_stream.logs.index import Indexes
+from marianne_stream.logs.opened import OpenLog
+from marianne_stream.logs.opening import LogPlace
+from marianne_stream.logs.threads import LogThreads
+from marianne_stream.wire.log_lines import LineCutter
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> OpenLog:
+    """A log that is not there yet."""
+    place = LogPlace(str(tmp_path), "marianne.log")
+    return OpenLog(place, selection=None, indexes=Indexes(), threads=LogThreads())
+
+
+async def test_a_line_of_a_hundred_megabytes_is_never_in_memory(
+    log: OpenLog, tmp_path: Path
+) -> None:
+    path = tmp_path / "marianne.log"
+    with path.open("wb") as file:
+        file.write(b"one\n")
+        for _ in range(100):
+            file.write(b"x" * MIB)
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert (await log.end()).offset == 4
+    with path.open("ab") as file:
+        file.write(b"\nthree\nfour\n")
+    end = await log.end()
+    assert (end.number, end.offset) == (4, path.stat().st_size)
+    assert (await log.before(end, 1)).number == 3
+    assert (await log.before(end, 3)).offset == 4
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 30 * 1024
+
+
+async def test_one_who_was_cancelled_while_it_counted_leaves_the_numbers_right(
+    log: OpenLog, tmp_path: Path
+) -> None:
+    (tmp_path / "marianne.log").write_bytes(b"a line\n" * 3_000_000)
+    for delay_s in (0.0, 0.001, 0.003, 0.005):
+        counting = asyncio.create_task(log.end())
+        await asyncio.sleep(delay_s)
+        counting.cancel()
+    assert (await log.end()).number == 3_000_000
+
+
+async def test_a_resume_in_a_damaged_file_is_found_where_it_can_be_read(
+    log: OpenLog, tmp_path: Path
+) -> None:
+    path = tmp_path / "marianne.log"
+    path.write_bytes(b"".join(b"%d old\n" % n for n in range(200_000)))
+    position = await log.before(await log.end(), 199_900)
+    cursor = position.cursor()
+    damaged = gzip.compress(path.read_bytes())[:-1000]
+    path.rename(tmp_path / "gone")
+    (tmp_path / "marianne.log.1.gz").write_bytes(damaged)
+    path.write_bytes(b"new\n")
+    found = await log.find(cursor)
+    assert found is not None
+    assert (found.offset, found.number) == (position.offset, 100)
+
+
+def test_of_a_long_line_the_index_sees_what_a_stream_sees() -> None:
+    wanted = OfJob("a")
+    line = b'{"job_id": "a", "event": "' + b"x" * 100_000 + b'"}\n'
+    cutter = LineCutter(offset=0, number=0, window=b"", selects=wanted.selects)
+    assert len(cutter.feed(line)) == len(wanted.in_block(line))
