@@ -18,6 +18,15 @@ import aiohttp
 
 from benchmarks.log_cases import big_log, log_fanout, log_latency, log_memory, tail_f
 from benchmarks.processes import python, server
+from benchmarks.stream_cases import (
+    arrival,
+    fanout,
+    guest,
+    many_jobs,
+    saturation,
+    send_alone,
+    slow_readers,
+)
 from benchmarks.trials import torture
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.wire.sse import EventParser
@@ -152,6 +161,7 @@ for _ in range(10):
 
 CASES: tuple[Case, ...] = (
     *(startup, idle, departure, freshness, heavy_state),
+    *(fanout, saturation, send_alone, arrival, slow_readers, many_jobs, guest),
     *(log_latency, tail_f, log_fanout, log_memory, big_log),
 )
 
@@ -164,6 +174,7 @@ async def main() -> int:
     """Runs every case, or those that are named, and prints a table; 1 where a trial failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="CASE", help=", ".join(map(name_of, ALL)))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="writes the figures there, too")
     parser.add_argument("--lines", type=int, default=1_000_000, help="of torture")
     parser.add_argument("--seed", type=int, default=7, help="of torture")
     options = parser.parse_args()
@@ -173,13 +184,17 @@ async def main() -> int:
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     sys.stdout.write(f"{machine}, Python {platform.python_version()}\n")
     failed = False
+    found: dict[str, dict[str, float]] = {}
     for case in CASES:
         if not options.names or name_of(case) in options.names:
-            await run(case, case)
+            found[name_of(case)] = await run(case, case)
     for trial in TRIALS:
         if name_of(trial) in options.names:
             figures = await run(trial, partial(trial, options=options))
             failed = failed or bool(figures["faults"])
+            found[name_of(trial)] = figures
+    if options.json is not None:
+        options.json.write_text(json.dumps({"machine": machine, "figures": found}, indent=2) + "\n")
     return int(failed)
 
 
@@ -190,7 +205,7 @@ async def run(
     with tempfile.TemporaryDirectory() as folder:
         figures = await work(Path(folder))
     for figure, value in figures.items():
-        sys.stdout.write(f"{name_of(named):12} {figure:14} {value:12.2f}\n")
+        sys.stdout.write(f"{name_of(named):12} {figure:36} {value:14,.2f}\n")
         sys.stdout.flush()
     return figures
 

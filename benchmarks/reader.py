@@ -28,14 +28,16 @@ class Stream:
     """One connection, and what was read from it, with the time.
 
     Attributes:
+        place: counts the streams from 0; it stands for `{n}` in the path.
         number: of the last mark; 0 before the first.
         rest: what was read of an event that is not whole yet.
     """
 
-    __slots__ = ("number", "read", "rest", "seen", "sock")
+    __slots__ = ("number", "place", "read", "rest", "seen", "sock")
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, place: int) -> None:
         self.sock = sock
+        self.place = place
         self.read = sock.recv
         self.seen: list[tuple[float, bytes]] = []
         self.number = 0
@@ -64,10 +66,10 @@ class Reader:
     def arrive(self, timeout_s: float) -> None:
         """Opens all connections, as many at once as the kernel takes, and waits for them."""
         began = time.monotonic()
-        for _ in range(self._count):
+        for place in range(self._count):
             sock = socket.socket(type=socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
             sock.connect_ex(self._address)
-            self._streams[sock.fileno()] = Stream(sock)
+            self._streams[sock.fileno()] = Stream(sock, place)
             self._poll.register(sock, select.EPOLLOUT)
             if len(self._streams) % 256 == 0:
                 self.turn(0.0)
@@ -108,7 +110,8 @@ class Reader:
 
     def _ask(self, number: int) -> None:
         try:
-            self._streams[number].sock.sendall(self._request)
+            stream = self._streams[number]
+            stream.sock.sendall(self._request.replace(b"{n}", b"%d" % stream.place))
         except OSError:
             self._end(number)
         else:

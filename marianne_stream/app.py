@@ -89,7 +89,7 @@ def create_app(settings: Settings) -> web.Application:
     alarms = Alarms(mode=settings.log_watch, poll_interval_s=settings.log_poll_interval)
     followed_logs = FollowedLogs(watches, alarms)
     threads = LogThreads()
-    streams = Streams()
+    streams = Streams(max_streams=settings.max_streams)
     background = Background()
 
     async def run(_app: web.Application) -> AsyncIterator[None]:

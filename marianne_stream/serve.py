@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -20,10 +21,13 @@ logger = logging.getLogger(__name__)
 # A burst of connections finds room: aiohttp's own 128 makes them wait for a second.
 BACKLOG = 4096
 
-# How long handlers may take to end their streams. A viewer that does not read costs it twice: once
-# to be waited for, once to be cancelled.
 HEADER_LIMIT_BYTES = 32 * 1024
 
+# Open files that are no streams: logs, the conductor's connections, answers that end.
+RESERVED_DESCRIPTORS = 256
+
+# How long handlers may take to end their streams. A viewer that does not read costs it twice: once
+# to be waited for, once to be cancelled.
 LEAVE_LIMIT_S = 1.5
 
 
@@ -44,6 +48,7 @@ async def serve(settings: Settings, *, announce: Callable[[str], None]) -> int:
     Raises:
         ListenError: the address cannot be listened on.
     """
+    settings = within_descriptors(settings)
     sock = listen(settings.host, settings.port)
     app = create_app(settings)
     # A viewer that leaves is noticed at once, and a line of log a stream says nothing.
@@ -71,6 +76,24 @@ async def serve(settings: Settings, *, announce: Callable[[str], None]) -> int:
         logger.critical("ended by a fault: %r", error)
         return 1
     return 0
+
+
+def within_descriptors(settings: Settings) -> Settings:
+    """The settings, with no more streams than this process may open files for.
+
+    The limit of open files (getrlimit(2)) is raised as far as that is allowed.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard == resource.RLIM_INFINITY or settings.max_streams <= hard - RESERVED_DESCRIPTORS:
+        return settings
+    allowed = max(1, hard - RESERVED_DESCRIPTORS)
+    logger.warning(
+        "max_streams is %d and not %d: this process may open no more than %d files",
+        *(allowed, settings.max_streams, hard),
+    )
+    return settings.model_copy(update={"max_streams": allowed})
 
 
 @contextmanager

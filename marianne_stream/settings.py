@@ -87,6 +87,12 @@ class Settings(BaseSettings):
         le=2**62,
         description="The largest log that is given as one text, in bytes.",
     )
+    max_streams: Annotated[int, BeforeValidator(no_truth)] = Field(
+        10_000,
+        ge=1,
+        le=1_000_000,
+        description="How many streams may be open; no more than the process may open files.",
+    )
     log_level: LogLevel = Field("info", description="The least that is logged.")
     log_format: LogFormat = Field("text", description="How a line of the log is written.")
     insecure: bool = Field(

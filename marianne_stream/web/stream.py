@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 RETRY_MS = 2_000
 LEAVING_RETRY_MS = (1_000, 5_000)
 
+# How long clients have to take what they are sent when the server ends.
+LEAVING_S = 1.0
+
 IDLE_COMMENT_S = 15.0
 IDLE_HEARTBEAT_S = 30.0
 
@@ -189,10 +192,18 @@ class Streams:
             self._let_go(now)
 
     def close(self) -> None:
-        """Ends all streams once they have sent what they have; later ones end at once."""
+        """Ends all streams once they have sent what they have; later ones end at once.
+
+        A client that does not take it is not waited for.
+        """
         self._leaving = True
         for stream in self._open:
             stream.feed.close()
+        asyncio.get_running_loop().call_later(LEAVING_S, self._abort_all)
+
+    def _abort_all(self) -> None:
+        for stream in list(self._open):
+            stream.abort()
 
     async def serve(self, request: web.Request, feed: Feed) -> web.StreamResponse:
         """Sends a feed to a client, from the headers to the end.

@@ -1,8 +1,14 @@
 """The timeline keeps the newest events, and tells where a viewer stopped."""
 
-from marianne_stream.fanout.timeline import Timeline, TimelineEntry
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from marianne_stream.fanout.mailboxes import BoundedMailbox
+from marianne_stream.fanout.timeline import Timeline, TimelineEntry, Wanted
 from marianne_stream.models import MonitorEvent
 from marianne_stream.wire.cursors import TimelineCursor
+from marianne_stream.wire.sse import Frames
 
 
 def filled(events: int, **bounds: int) -> Timeline:
@@ -63,3 +69,94 @@ def test_what_is_only_said_is_not_kept() -> None:
     timeline = filled(1)
     timeline.say(b"event: source\ndata: {}\n\n")
     assert names(timeline.recent(9, everything)) == ["job.step1"]
+
+
+class Room:
+    """An outlet that takes what it is sent, as long as it has room."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.full = False
+
+    def send_now(self, frames: Frames, /) -> bool:
+        """Takes frames."""
+        if not self.full:
+            self.sent.append(frames.data)
+        return not self.full
+
+
+@asynccontextmanager
+async def waiting(
+    timeline: Timeline, wanted: Wanted
+) -> AsyncIterator[tuple[Room, BoundedMailbox[TimelineEntry]]]:
+    """A subscriber whose reader waits."""
+    room, mailbox = Room(), BoundedMailbox[TimelineEntry]()
+    mailbox.outlet = room
+    with timeline.subscribed(mailbox, wanted):
+        reader = asyncio.create_task(mailbox.wait())
+        await asyncio.sleep(0)
+        yield room, mailbox
+        reader.cancel()
+
+
+def add(timeline: Timeline, *names: str) -> None:
+    for name in names:
+        timeline.add(MonitorEvent("a", name, b"{}"))
+
+
+async def test_what_comes_in_one_turn_goes_out_at_once_and_wakes_nobody() -> None:
+    timeline = Timeline()
+    async with (
+        waiting(timeline, everything) as (one, mailbox),
+        waiting(timeline, everything) as (other, _),
+    ):
+        add(timeline, "job.a", "job.b", "job.c")
+        assert one.sent == []
+        await asyncio.sleep(0)
+        assert len(one.sent) == 1
+        assert one.sent[0].count(b"event: job.") == 3
+        # The same bytes, not only equal ones.
+        assert one.sent[0] is other.sent[0]
+        assert not mailbox.take().items
+
+
+async def test_only_what_is_wanted_goes_out() -> None:
+    timeline = Timeline()
+    async with (
+        waiting(timeline, everything) as (one, _),
+        waiting(timeline, lambda entry: entry.event == "job.b") as (other, _),
+    ):
+        add(timeline, "job.a")
+        await asyncio.sleep(0)
+        add(timeline, "job.b")
+        await asyncio.sleep(0)
+        assert (len(one.sent), len(other.sent)) == (2, 1)
+        assert b"job.b" in other.sent[0]
+
+
+async def test_without_room_it_is_kept_and_stays_in_order() -> None:
+    timeline = Timeline()
+    async with waiting(timeline, everything) as (room, mailbox):
+        room.full = True
+        add(timeline, "job.a")
+        await asyncio.sleep(0)
+        room.full = False
+        # The reader has been woken, and has not taken it yet: what comes now stands behind it.
+        add(timeline, "job.b")
+        timeline.flush()
+        assert room.sent == []
+        assert names(list(mailbox.take().items)) == ["job.a", "job.b"]
+
+
+async def test_one_who_subscribes_in_the_middle_of_a_turn_gets_nothing_twice() -> None:
+    timeline = Timeline()
+    async with waiting(timeline, everything) as (early, _):
+        add(timeline, "job.a")
+        late, mailbox = Room(), BoundedMailbox[TimelineEntry]()
+        mailbox.outlet = late
+        with timeline.subscribed(mailbox, everything):
+            past = timeline.recent(9, everything)
+            await asyncio.sleep(0)
+            assert names(past) == ["job.a"]
+            assert not mailbox.take().items
+        assert len(early.sent) == 1

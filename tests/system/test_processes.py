@@ -195,3 +195,18 @@ async def test_a_conductor_that_is_asked_to_stop_ends_after_we_were_killed(tmp_p
             await running.ended()
         host.send(signal.SIGTERM)
         assert await host.ended(limit_s=5) == 0
+
+
+async def test_with_few_descriptors_fewer_streams_are_allowed_and_a_line_says_so(
+    tmp_path: Path,
+) -> None:
+    limited = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (200, 300)); "
+        "from marianne_stream.cli import main; sys.exit(main())"
+    )
+    place = ("--socket", tmp_path / "c.sock", "--registry", tmp_path / "state.db")
+    async with process("-c", limited, "--port", 0, *place) as running:
+        running.send(signal.SIGTERM)
+        assert await running.ended() == 0
+    assert "max_streams is 44 and not 10000" in running.log
+    assert "no more than 300 files" in running.log

@@ -45,6 +45,28 @@ async def test_a_viewer_that_leaves_is_forgotten_at_once(
     await until(lambda: len(streams) == 0, limit_s=1)
 
 
+async def test_above_the_limit_an_event_source_is_asked_to_come_back_and_others_are_refused(
+    conductor: SimulatedConductor,
+    settings: Settings,
+    aiohttp_client: Callable[..., Awaitable[Client]],
+) -> None:
+    conductor.launch("a", 1)
+    client = await aiohttp_client(create_app(settings.model_copy(update={"max_streams": 1})))
+    path = "/api/jobs/a/stream"
+    async with watching(client.session, str(client.make_url(path))) as viewer:
+        await viewer.saw("job_sheets")
+        async with client.get(path) as refused:
+            assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+            assert (await refused.json())["code"] == "too_many_streams"
+        async with client.get(path, headers={"Accept": "text/event-stream"}) as come_back:
+            assert (come_back.status, come_back.content_type) == (200, "text/event-stream")
+            assert (await come_back.text()).startswith("retry: ")
+        assert (await client.get("/health")).status == 200
+    await until(lambda: not len(client.app[STREAMS]))
+    async with watching(client.session, str(client.make_url(path))) as viewer:
+        await viewer.saw("job_sheets")
+
+
 async def test_the_server_ends_its_streams_in_good_order_and_asks_them_to_come_back_later(
     conductor: SimulatedConductor,
     settings: Settings,

@@ -1,0 +1,60 @@
+"""`send_alone.py CONNECTIONS`: what the system call costs that each delivery ends with.
+
+So many connections over loopback, each with a reader in another process; 330 bytes are sent to each
+in turn, as to the viewers of one event. It prints the median time of a call in microseconds.
+"""
+
+import os
+import select
+import socket
+import sys
+import time
+
+ROUNDS = 21
+PAYLOAD = b"x" * 330
+
+
+def read(address: tuple[str, int], count: int, ready: int) -> None:
+    """Opens the connections, and reads for ever."""
+    poll = select.epoll()
+    readers = {}
+    for _ in range(count):
+        sock = socket.create_connection(address)
+        poll.register(sock, select.EPOLLIN)
+        readers[sock.fileno()] = sock
+    os.write(ready, b"x")
+    while True:
+        for number, _ in poll.poll(10, 1024):
+            if not readers[number].recv(65536):
+                os._exit(0)
+
+
+def main() -> None:
+    """Measures, and prints."""
+    count = int(sys.argv[1])
+    listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    told, ready = os.pipe()
+    reader = os.fork()
+    if not reader:
+        read(listening.getsockname(), count, ready)
+    senders = []
+    for _ in range(count):
+        sock, _ = listening.accept()
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        senders.append(sock)
+    os.read(told, 1)
+    sends = [sock.send for sock in senders]
+    times = []
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        for send in sends:
+            send(PAYLOAD)
+        times.append(1e6 * (time.process_time() - began) / count)
+        # The reader keeps up, as the viewers do.
+        time.sleep(count / 50_000)
+    os.kill(reader, 9)
+    sys.stdout.write(f"median_us {sorted(times)[ROUNDS // 2]}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""Many viewers: what they cost when they come, stay, are written to, do not read, and leave."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+from benchmarks.fanout import Contestant, has_nchan, load, nchan, ours, peer
+from benchmarks.processes import Measured, python, reader, server
+from marianne_stream.demo.conductor import SimulatedConductor
+
+Contestants = dict[str, Callable[[Path], AbstractAsyncContextManager[Contestant]]]
+
+# Every load: viewers, events a second, seconds.
+LOADS = ((1000, 50, 3.0), (1000, 100, 3.0), (5000, 20, 3.0), (10_000, 5, 4.0))
+SATURATING_RATES = (400, 800, 1600)
+
+
+def contestants(*, all_of_them: bool) -> Contestants:
+    """Ours, and those who come near; where all are wanted, the plain ones as well."""
+    found: Contestants = {"ours": ours}
+    if has_nchan():
+        found["nchan"] = nchan
+    if all_of_them:
+        found["aiohttp_sse"] = lambda _: peer("plain_aiohttp_sse")
+        found["sse_starlette"] = lambda _: peer("starlette_sse")
+    return found
+
+
+async def fanout(folder: Path) -> dict[str, float]:
+    """One event to many viewers, in turns with others: how late, how many lost, at what cost."""
+    figures = {}
+    for viewers, rate, seconds in LOADS:
+        everyone = contestants(all_of_them=(viewers, rate) == (1000, 100))
+        for name, contestant in everyone.items():
+            (place := folder / f"{name}-{viewers}-{rate}").mkdir()
+            async with contestant(place) as running:
+                found = await load(running, viewers, rate, seconds)
+            for figure in ("deliveries_s", "p50_ms", "p99_ms", "lost", "cpu_us"):
+                figures[f"{viewers}x{rate} {name} {figure}"] = found[figure]
+    return figures
+
+
+async def saturation(folder: Path) -> dict[str, float]:
+    """More events a second than can be sent one by one, to 1,000 viewers: what arrives."""
+    figures: dict[str, float] = {}
+    for rate in SATURATING_RATES:
+        for name, contestant in contestants(all_of_them=False).items():
+            (place := folder / f"{name}-{rate}").mkdir()
+            async with contestant(place) as running:
+                found = await load(running, 1000, rate, 2.0)
+            for figure in ("deliveries_s", "p99_ms", "lost"):
+                figures[f"{rate} {name} {figure}"] = found[figure]
+            best = f"{name} best_deliveries_s"
+            figures[best] = max(figures.get(best, 0.0), found["deliveries_s"])
+    if "nchan best_deliveries_s" in figures:
+        ratio = figures["ours best_deliveries_s"] / figures["nchan best_deliveries_s"]
+        figures["ours to nchan"] = ratio
+    return figures
+
+
+async def send_alone(_folder: Path) -> dict[str, float]:
+    """What the system call costs that each delivery ends with: no server can be quicker."""
+    script = Path(__file__).with_name("send_alone.py")
+    found = {}
+    for count in (1000, 9000):
+        async with python(script, count) as measured:
+            found[f"{count} median_us"] = float(measured.address)
+    return found
+
+
+async def arrival(folder: Path) -> dict[str, float]:
+    """10,000 viewers who come at once, stay, and leave together."""
+    figures: dict[str, float] = {}
+    alternatives = contestants(all_of_them=False)
+    alternatives["bare"] = lambda _: peer("bare_aiohttp")
+    for name, contestant in alternatives.items():
+        (place := folder / name).mkdir()
+        async with contestant(place) as running:
+            before_kib = running.measured.memory_kib()
+            before = running.measured.descriptors()
+            async with reader(running.address, running.path, 10_000, timeout_s=60) as seen:
+                await asyncio.sleep(1.0)
+                report = await seen.ask("report")
+                held_kib = running.measured.memory_kib() - before_kib
+                cpu_s = running.measured.cpu_s()
+                seen.process.kill()
+                await seen.process.wait()
+                began = time.monotonic()
+                await gone(running.measured, before)
+                left_s = time.monotonic() - began
+                cpu_s = running.measured.cpu_s() - cpu_s
+            figures |= {
+                f"{name} opened": report["opened"],
+                f"{name} arrival_s": report["arrival_s"],
+                f"{name} kib_a_stream": held_kib / 10_000,
+                f"{name} leaving_s": left_s,
+                f"{name} leaving_cpu_s": cpu_s,
+                f"{name} kept_mib": (running.measured.memory_kib() - before_kib) / 1024,
+            }
+    return figures
+
+
+async def gone(measured: Measured, descriptors: int) -> None:
+    """Waits until a process has no more files open than before."""
+    for _ in range(1000):
+        if measured.descriptors() <= descriptors + 2:
+            return
+        await asyncio.sleep(0.02)
+
+
+async def slow_readers(folder: Path) -> dict[str, float]:
+    """1,000 viewers, 50 events a second; then the same beside 100 that read nothing."""
+    figures = {}
+    script = Path(__file__).with_name("stuck.py")
+    for stuck in (0, 100):
+        (place := folder / str(stuck)).mkdir()
+        async with ours(place) as running:
+            host, port = running.address.removeprefix("http://").split(":")
+            if not stuck:
+                found = await load(running, 1000, 50, 4.0)
+            else:
+                path = "/api/events/stream?limit=0"
+                async with python(script, host, port, path, stuck):
+                    # Their kernel's buffers first: 300 bytes an event would take long for that.
+                    for _ in range(600):
+                        await running.publish("x" * 12_000)
+                        await asyncio.sleep(0.002)
+                    await asyncio.sleep(0.5)
+                    found = await load(running, 1000, 50, 4.0)
+            figures[f"{stuck} stuck p50_ms"] = found["p50_ms"]
+            figures[f"{stuck} stuck p99_ms"] = found["p99_ms"]
+            figures[f"{stuck} stuck lost"] = found["lost"]
+            figures[f"{stuck} stuck memory_mib"] = running.measured.memory_kib() / 1024
+    return figures
+
+
+@asynccontextmanager
+async def watched_jobs(
+    folder: Path, jobs: int
+) -> AsyncIterator[tuple[SimulatedConductor, Measured]]:
+    """A server, and a conductor with so many jobs that run."""
+    conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
+    await conductor.start()
+    try:
+        for number in range(jobs):
+            conductor.launch(f"job-{number}", 10)
+        async with server(folder) as running:
+            yield conductor, running
+    finally:
+        await conductor.kill()
+
+
+async def many_jobs(folder: Path) -> dict[str, float]:
+    """1,000 jobs that run, each with a viewer; one of them changes, 50 times a second."""
+    async with watched_jobs(folder, 1000) as (conductor, running):
+        async with reader(running.address, "/api/jobs/job-{n}/stream", 1000, timeout_s=60) as seen:
+            arrived = await seen.ask("report")
+            await asyncio.sleep(8.0)
+            asked, cpu_s, began = requests(conductor), running.cpu_s(), time.monotonic()
+            changing = asyncio.create_task(change(conductor, seconds=8.0))
+            worst = await longest_health(running.address, changing)
+            took = time.monotonic() - began
+            report = await seen.ask("report")
+        return {
+            "arrival_s": arrived["arrival_s"],
+            "opened": arrived["opened"],
+            "requests_s": (requests(conductor) - asked) / took,
+            "cpu_percent": 100 * (running.cpu_s() - cpu_s) / took,
+            "kib_s": report["bytes"] / report["seconds"] / 1024,
+            "health_worst_ms": 1000 * worst,
+        }
+
+
+async def change(conductor: SimulatedConductor, *, seconds: float) -> None:
+    """Completes a sheet of one job after the other."""
+    for number in range(int(50 * seconds)):
+        conductor.complete_sheet(f"job-{number % 1000}", 1)
+        await asyncio.sleep(0.02)
+
+
+async def longest_health(address: str, until: "asyncio.Task[None]") -> float:
+    """The longest that a small answer took before a task ended, in seconds."""
+    worst = 0.0
+    async with aiohttp.ClientSession() as session:
+        while not until.done():
+            began = time.perf_counter()
+            async with session.get(f"{address}/health") as response:
+                await response.read()
+            worst = max(worst, time.perf_counter() - began)
+            await asyncio.sleep(0.002)
+    return worst
+
+
+async def guest(folder: Path) -> dict[str, float]:
+    """What the conductor is asked in 5 s, for one viewer of a job that runs, and for 1,000."""
+    figures: dict[str, float] = {}
+    for viewers in (1, 1000):
+        (place := folder / str(viewers)).mkdir()
+        async with (
+            watched_jobs(place, 1) as (conductor, running),
+            reader(running.address, "/api/jobs/job-0/stream", viewers),
+        ):
+            await asyncio.sleep(2.0)
+            before = requests(conductor)
+            await asyncio.sleep(5.0)
+            figures[f"{viewers} requests"] = requests(conductor) - before
+            figures[f"{viewers} connections"] = conductor.statistics.connections_open
+    return figures
+
+
+def requests(conductor: SimulatedConductor) -> int:
+    """How often a conductor was asked anything."""
+    return sum(conductor.statistics.requests.values())

@@ -1,0 +1,106 @@
+"""Streams over each kind of connection: chunks, HTTP/1.0, TLS, and a client that pauses."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import trustme
+from aiohttp import ClientSession, TCPConnector
+from aiohttp.test_utils import TestServer
+
+from marianne_stream.app import create_app
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.settings import Settings
+from tests.support.viewers import watching
+from tests.support.waiting import until
+from tests.web.conftest import Client
+
+Emit = Callable[[int], Awaitable[None]]
+
+
+@pytest.fixture
+async def emit(conductor: SimulatedConductor) -> Emit:
+    """Emits so many events, a few in one turn of the loop, a few in the next."""
+    conductor.launch("a", 1)
+
+    async def emit(count: int) -> None:
+        for number in range(count):
+            conductor.emit("a", "job.step", {"number": number, "text": "é" * (number % 700)})
+            if number % 3:
+                await asyncio.sleep(0)
+
+    return emit
+
+
+@pytest.fixture
+async def tls(settings: Settings) -> AsyncIterator[tuple[str, ClientSession]]:
+    """A server with TLS, and a client that trusts it."""
+    authority = trustme.CA()
+    own = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(own)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    server = TestServer(create_app(settings), scheme="https")
+    await server.start_server(ssl=own)
+    async with ClientSession(connector=TCPConnector(ssl=trusting)) as session:
+        yield str(server.make_url("")), session
+    await server.close()
+
+
+async def test_over_tls_every_event_comes_once_and_in_order(
+    emit: Emit, tls: tuple[str, ClientSession]
+) -> None:
+    address, session = tls
+    async with watching(session, f"{address}/api/events/stream", limit="0") as viewer:
+        await viewer.saw("source")
+        await asyncio.sleep(0.3)
+        await emit(1500)
+        await until(lambda: viewer.counts["job.step"] == 1500)
+    assert [data["data"]["number"] for data in viewer.data("job.step")] == list(range(1500))
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_each_version_of_http_is_framed_as_it_must_be(
+    emit: Emit, client: Client, version: str
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    request = f"GET /api/events/stream?limit=0 HTTP/{version}\r\nHost: a\r\n\r\n"
+    writer.write(request.encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    chunked = b"Transfer-Encoding: chunked" in head
+    assert chunked == (version == "1.1")
+    body = b""
+    emitted = False
+    while body.count(b"event: job.step\n") < 300:
+        if chunked:
+            length = int(await asyncio.wait_for(reader.readline(), 5), 16)
+            body += await reader.readexactly(length)
+            assert await reader.readexactly(2) == b"\r\n"
+        else:
+            body += await asyncio.wait_for(reader.read(65536), 5)
+        if not emitted and b"event: source" in body:
+            emitted = True
+            await asyncio.sleep(0.3)
+            await emit(300)
+    assert body.startswith(b"retry: ")
+    numbers = [part.split(b",")[0] for part in body.split(b'"number":')[1:]]
+    assert numbers == [b"%d" % number for number in range(300)]
+    writer.close()
+
+
+async def test_a_client_that_pauses_gets_the_rest_in_order_when_it_reads_on(
+    emit: Emit, client: Client
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port, limit=1024)
+    writer.write(b"GET /api/events/stream?limit=0 HTTP/1.0\r\n\r\n")
+    data = await reader.readuntil(b"event: source\n")
+    await asyncio.sleep(0.3)
+    for count in (900, 1800, 2700, 3600):
+        await emit(900)
+        # Now in the buffers of the kernel, of the transport, and in the mailbox.
+        while data.count(b"event: job.step\n") < count:
+            data += await asyncio.wait_for(reader.read(65536), 5)
+    numbers = [int(part.split(b",")[0]) for part in data.split(b'"number":')[1:]]
+    assert numbers == list(range(900)) * 4
+    writer.close()
