@@ -6,7 +6,6 @@ more, what is offered goes out at once and wakes nobody. A mailbox must not know
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -149,7 +148,8 @@ class BoundedMailbox(Mailbox, Generic[S]):
         super().__init__()
         self._max_items = max_items
         self._max_bytes = max_bytes
-        self._items: deque[S] = deque()
+        # Empty most of the time, of which a deque would take 700 bytes.
+        self._items: list[S] = []
         self._size = 0
         self._missed = 0
 
@@ -170,7 +170,7 @@ class BoundedMailbox(Mailbox, Generic[S]):
         self._size += item.size_bytes
         # What has just come is kept, however large it is: it is the reason to wake the reader.
         while len(self._items) > 1 and self._is_over():
-            self._size -= self._items.popleft().size_bytes
+            self._size -= self._items.pop(0).size_bytes
             self._missed += 1
         self._wake()
 
@@ -179,17 +179,17 @@ class BoundedMailbox(Mailbox, Generic[S]):
 
     def take(self, max_bytes: int | None = None) -> Batch[S]:
         """The oldest items: one at least, and no more than so many bytes; all where it is None."""
-        items: list[S] = []
-        taken = 0
-        while self._items:
-            size = self._items[0].size_bytes
-            if items and max_bytes is not None and taken + size > max_bytes:
+        count = size = 0
+        for item in self._items:
+            if count and max_bytes is not None and size + item.size_bytes > max_bytes:
                 break
-            items.append(self._items.popleft())
-            taken += size
-        self._size -= taken
+            count += 1
+            size += item.size_bytes
+        items = tuple(self._items[:count])
+        del self._items[:count]
+        self._size -= size
         missed, self._missed = self._missed, 0
-        return Batch(missed, tuple(items))
+        return Batch(missed, items)
 
     def _filled(self) -> bool:
         return bool(self._items or self._missed)

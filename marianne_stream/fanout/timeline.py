@@ -7,8 +7,7 @@ import asyncio
 import re
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from marianne_stream.fanout.mailboxes import BoundedMailbox
@@ -93,18 +92,17 @@ class Timeline:
         """Offers a frame to everyone who listens now; it is not kept."""
         self._publish(TimelineEntry(0, None, "", frame))
 
-    @contextmanager
-    def subscribed(self, mailbox: BoundedMailbox[TimelineEntry], wanted: Wanted) -> Iterator[None]:
-        """Offers what comes from now on, and is wanted, for as long as the context lasts."""
+    def subscribe(self, mailbox: BoundedMailbox[TimelineEntry], wanted: Wanted) -> None:
+        """Offers what comes from now on, and is wanted."""
         self.flush()
-        group = self._groups.setdefault(wanted, {})
-        group[mailbox] = None
-        try:
-            yield
-        finally:
-            del group[mailbox]
-            if not group and self._groups.get(wanted) is group:
-                del self._groups[wanted]
+        self._groups.setdefault(wanted, {})[mailbox] = None
+
+    def unsubscribe(self, mailbox: BoundedMailbox[TimelineEntry], wanted: Wanted) -> None:
+        """Offers nothing more to one who has subscribed, and wanted this."""
+        group = self._groups[wanted]
+        del group[mailbox]
+        if not group:
+            del self._groups[wanted]
 
     def flush(self) -> None:
         """Offers what has come in this turn of the loop, now."""

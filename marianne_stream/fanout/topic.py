@@ -1,7 +1,5 @@
 """A topic and its subscribers. It must not know what is published, or how a subscriber keeps it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -30,11 +28,10 @@ class Topic(Generic[T]):
         for subscriber in self._subscribers:
             subscriber.offer(item)
 
-    @contextmanager
-    def subscribed(self, subscriber: Subscriber[T]) -> Iterator[None]:
-        """Subscribes for as long as the context lasts."""
+    def subscribe(self, subscriber: Subscriber[T]) -> None:
+        """Offers what is published from now on."""
         self._subscribers[subscriber] = None
-        try:
-            yield
-        finally:
-            del self._subscribers[subscriber]
+
+    def unsubscribe(self, subscriber: Subscriber[T]) -> None:
+        """Offers nothing more to one who has subscribed."""
+        del self._subscribers[subscriber]

@@ -4,7 +4,6 @@ It must not know where events come from, or how frames are sent.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from marianne_stream.fanout.mailboxes import BoundedMailbox, Outlet
@@ -48,20 +47,34 @@ class EventFilter:
         )
 
 
+# One for all who want everything, which most do.
+ALL_EVENTS = EventFilter()
+
+
 class EventFeed:
     """The wanted entries of the timeline, and a `gap` wherever some of them are gone.
 
     Args:
+        timeline: where new entries come from.
+        wanted: which.
+
+    Attributes:
         past: what comes first.
-        mailbox: where new entries arrive.
     """
+
+    __slots__ = ("_mailbox", "_timeline", "_wanted", "past")
 
     heartbeats = True
     nothing_new = False
 
-    def __init__(self, past: list[bytes], mailbox: BoundedMailbox[TimelineEntry]) -> None:
-        self._past = past
-        self._mailbox = mailbox
+    def __init__(self, timeline: Timeline, wanted: EventFilter) -> None:
+        self._timeline = timeline
+        self._wanted = wanted
+        self._mailbox: BoundedMailbox[TimelineEntry] = BoundedMailbox(
+            max_items=KEPT_EVENTS, max_bytes=KEPT_BYTES
+        )
+        self.past: list[bytes] = []
+        timeline.subscribe(self._mailbox, wanted)
 
     @property
     def held_bytes(self) -> int:
@@ -75,22 +88,27 @@ class EventFeed:
     async def frames(self) -> AsyncIterator[bytes]:
         """What is past, then what comes, without an end of its own."""
         # In slices: a viewer that does not read holds one of them, and not all that is past.
-        for start in range(0, len(self._past), PAST_FRAMES):
-            yield b"".join(self._past[start : start + PAST_FRAMES])
-        self._past = []
+        while self.past:
+            frames, self.past = self.past[:PAST_FRAMES], self.past[PAST_FRAMES:]
+            yield b"".join(frames)
+            del frames
         while await self._mailbox.wait():
             batch = self._mailbox.take(TAKEN_BYTES)
             frames = [entry.frame for entry in batch.items]
             if batch.missed:
                 frames.insert(0, gap_frame(batch.missed, "slow_reader"))
             yield b"".join(frames)
+            del batch, frames
 
     def close(self) -> None:
         """Lets `frames` end."""
         self._mailbox.close()
 
+    def leave(self) -> None:
+        """Lets go of the timeline."""
+        self._timeline.unsubscribe(self._mailbox, self._wanted)
 
-@contextmanager
+
 def event_feed(
     timeline: Timeline,
     *,
@@ -98,8 +116,8 @@ def event_feed(
     limit: int,
     cursor: str,
     source: Callable[[str], bytes],
-) -> Iterator[EventFeed]:
-    """A feed of the timeline for as long as the context lasts.
+) -> EventFeed:
+    """A feed of the timeline, which must be left.
 
     Args:
         timeline: what is fed from.
@@ -108,13 +126,13 @@ def event_feed(
         cursor: what the viewer has seen, as it says; "" for a new one.
         source: makes the frame that says whether events come in at this moment, with an id.
     """
-    mailbox: BoundedMailbox[TimelineEntry] = BoundedMailbox(
-        max_items=KEPT_EVENTS, max_bytes=KEPT_BYTES
-    )
-    # The mailbox is subscribed and the past taken in one turn of the loop: nothing falls between.
-    with timeline.subscribed(mailbox, wanted):
-        past = past_frames(timeline, wanted=wanted, limit=limit, cursor=cursor, source=source)
-        yield EventFeed(list(past), mailbox)
+    if wanted.wants_all:
+        wanted = ALL_EVENTS
+    # It is subscribed and the past taken in one turn of the loop: nothing falls between.
+    feed = EventFeed(timeline, wanted)
+    past = past_frames(timeline, wanted=wanted, limit=limit, cursor=cursor, source=source)
+    feed.past.extend(past)
+    return feed
 
 
 def past_frames(

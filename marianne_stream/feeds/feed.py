@@ -40,3 +40,7 @@ class Feed(Protocol):
     def close(self) -> None:
         """Lets `frames` end once it has given what is there."""
         ...
+
+    def leave(self) -> None:
+        """Lets go of all that it watches. Called once, after which nothing else is."""
+        ...

@@ -7,9 +7,6 @@ not know how frames are sent.
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from marianne_stream.errors import MarianneStreamError, StateUnavailableError
@@ -94,7 +91,7 @@ class LogMailbox(Mailbox):
         self.position: Position | None = None
         self.behind = False
         self.error: BaseException | None = None
-        self._batches: deque[LogBatch] = deque()
+        self._batches: list[LogBatch] = []
         self.held_bytes = 0
 
     def offer(self, batch: LogBatch, /) -> None:
@@ -122,7 +119,7 @@ class LogMailbox(Mailbox):
         """The oldest batch; None where there is none."""
         if not self._batches:
             return None
-        batch = self._batches.popleft()
+        batch = self._batches.pop(0)
         self.held_bytes -= len(batch.frames)
         self.position = batch.step.end
         return batch
@@ -142,6 +139,7 @@ class FollowedLog:
         alarms: who tells of the file.
 
     Attributes:
+        job_id: the job.
         position: behind what was offered last.
         complete: whether the log has ended.
     """
@@ -153,7 +151,7 @@ class FollowedLog:
         self.position: Position | None = None
         self.complete = False
         self.readers = 0
-        self._job_id = job_id
+        self.job_id = job_id
         self._over = over
         self._watches = watches
         self._alarms = alarms
@@ -213,7 +211,7 @@ class FollowedLog:
         reader = self.log.reader(position)
         changed_s = time.time() - (await self.log.threads.read(position.file.status)).st_mtime
         quiet_since = time.monotonic() - max(0.0, changed_s)
-        with self._watches.watching_entry(self._job_id, ROSTER_INTERVAL_S, self):
+        with self._watches.watching_entry(self.job_id, ROSTER_INTERVAL_S, self):
             try:
                 await self._hang(position)
                 self._begun.set()
@@ -302,22 +300,20 @@ class FollowedLogs:
         self._followed: dict[tuple[LogPlace, str], FollowedLog] = {}
         self._tasks: dict[FollowedLog, asyncio.Task[None]] = {}
 
-    @asynccontextmanager
-    async def following(
-        self, log: OpenLog, job_id: str, *, over: bool
-    ) -> AsyncIterator[FollowedLog]:
-        """Follows a log for as long as the context lasts, together with all others who do."""
+    def follow(self, log: OpenLog, job_id: str, *, over: bool) -> FollowedLog:
+        """Follows a log, together with all others who do; it must be left."""
         key = (log.place, job_id)
         followed = self._followed.get(key)
         if followed is None or followed.complete or followed.error is not None:
             followed = self._start(key, log, over=over)
         followed.readers += 1
-        try:
-            yield followed
-        finally:
-            followed.readers -= 1
-            if not followed.readers:
-                self._stop(key, followed)
+        return followed
+
+    def leave(self, followed: FollowedLog) -> None:
+        """A reader has left a log, which is followed until the last does."""
+        followed.readers -= 1
+        if not followed.readers:
+            self._stop(followed)
 
     async def close(self) -> None:
         """Ends all followers."""
@@ -335,7 +331,8 @@ class FollowedLogs:
         task.add_done_callback(lambda task: self._on_end(key, followed, task))
         return followed
 
-    def _stop(self, key: tuple[LogPlace, str], followed: FollowedLog) -> None:
+    def _stop(self, followed: FollowedLog) -> None:
+        key = (followed.log.place, followed.job_id)
         if self._followed.get(key) is followed:
             del self._followed[key]
         if followed in self._tasks:

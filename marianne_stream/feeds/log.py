@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -90,6 +89,7 @@ class LogFeed:
     """The lines of a log that is followed.
 
     Args:
+        logs: who is told when the viewer leaves.
         followed: the log, and who follows it.
         start: where the viewer begins.
         end: where the log ended when it came.
@@ -99,8 +99,15 @@ class LogFeed:
     heartbeats = False
 
     def __init__(
-        self, followed: FollowedLog, start: LogStart, end: Position, wish: LogWish
+        self,
+        logs: FollowedLogs,
+        followed: FollowedLog,
+        *,
+        start: LogStart,
+        end: Position,
+        wish: LogWish,
     ) -> None:
+        self._logs = logs
         self._followed = followed
         self._start = start
         self._end = end
@@ -179,6 +186,11 @@ class LogFeed:
             self._followed.leave(self._mailbox)
             self._mailbox.close()
 
+    def leave(self) -> None:
+        """Lets go of the log."""
+        self.close()
+        self._logs.leave(self._followed)
+
 
 async def live_frames(mailbox: LogMailbox) -> AsyncIterator[bytes]:
     """What arrives and does not go out at once, until the log ends or the viewer falls behind.
@@ -255,6 +267,9 @@ class LogPart:
         """Lets `frames` end."""
         self._closed = True
 
+    def leave(self) -> None:
+        """Has nothing to let go of."""
+
 
 def frames_of(
     reader: LogReader, bound: Position | None, end: Position, only: Selection | None
@@ -269,23 +284,21 @@ def frames_of(
     return b"".join((*frames, *change_frames(step)))
 
 
-@asynccontextmanager
-async def log_feed(
-    logs: FollowedLogs, log: OpenLog, job_id: str, wish: LogWish
-) -> AsyncIterator[LogFeed]:
-    """A feed of a log that is followed, for as long as the context lasts.
+async def log_feed(logs: FollowedLogs, log: OpenLog, job_id: str, wish: LogWish) -> LogFeed:
+    """A feed of a log that is followed, which must be left.
 
     Raises:
         LogNotFoundError: it is not there any more.
         LogForbiddenError: it may not be read any more.
     """
-    async with logs.following(log, job_id, over=wish.over) as followed:
+    followed = logs.follow(log, job_id, over=wish.over)
+    try:
         end = await followed.begun()
-        feed = LogFeed(followed, await start_of(log, end, wish), end, wish)
-        try:
-            yield feed
-        finally:
-            feed.close()
+        start = await start_of(log, end, wish)
+    except BaseException:
+        logs.leave(followed)
+        raise
+    return LogFeed(logs, followed, start=start, end=end, wish=wish)
 
 
 async def log_part(log: OpenLog, wish: LogWish) -> LogPart:
@@ -369,3 +382,8 @@ class AwaitedLogFeed:
         self._closing.set()
         if self._feed is not None:
             self._feed.close()
+
+    def leave(self) -> None:
+        """Lets go of the log, where there was one."""
+        if self._feed is not None:
+            self._feed.leave()

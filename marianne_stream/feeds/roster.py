@@ -4,11 +4,10 @@ It must not know how rosters are read, or how frames are sent.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
-from marianne_stream.fanout.mailboxes import LatestMailbox, Outlet
+from marianne_stream.fanout.mailboxes import Outlet
 from marianne_stream.jobs.views import RosterView
-from marianne_stream.jobs.watches import Watches
+from marianne_stream.jobs.watches import Watches, WatchingRoster
 from marianne_stream.wire.cursors import RosterCursor
 from marianne_stream.wire.sse import Frames
 
@@ -18,16 +17,18 @@ class RosterFeed:
 
     Args:
         first: the roster when the viewer came.
-        mailbox: where later ones arrive.
+        watching: its hold on the roster.
         cursor: what the viewer has seen, as it says; anything at all.
     """
+
+    __slots__ = ("_resumes", "_watching")
 
     heartbeats = True
     nothing_new = False
 
-    def __init__(self, first: RosterView, mailbox: LatestMailbox[RosterView], cursor: str) -> None:
-        self._first = first
-        self._mailbox = mailbox
+    def __init__(self, first: RosterView, watching: WatchingRoster, cursor: str) -> None:
+        self._watching = watching
+        watching.mailbox.seen = first
         seen = RosterCursor.parse(cursor)
         self._resumes = seen is not None and seen.state == first.cursor
 
@@ -38,22 +39,29 @@ class RosterFeed:
 
     def attach(self, outlet: Outlet) -> None:
         """Says where new rosters may go at once."""
-        self._mailbox.outlet = outlet
-        self._mailbox.change = change
+        self._watching.mailbox.outlet = outlet
+        self._watching.mailbox.change = change
 
     async def frames(self) -> AsyncIterator[bytes]:
         """From the first roster on, without an end of its own."""
-        first, mailbox = self._first, self._mailbox
-        mailbox.seen = first
-        yield first.resumed() if self._resumes else first.since(None).data
+        mailbox = self._watching.mailbox
+        first = mailbox.seen
+        if first is not None:
+            yield first.resumed() if self._resumes else first.since(None).data
+            del first
         while await mailbox.wait():
             seen, view = mailbox.seen, mailbox.take()
             if frames := view.since(seen).data:
                 yield frames
+            del seen, view
 
     def close(self) -> None:
         """Lets `frames` end."""
-        self._mailbox.close()
+        self._watching.mailbox.close()
+
+    def leave(self) -> None:
+        """Lets go of the roster."""
+        self._watching.leave()
 
 
 def change(seen: RosterView | None, view: RosterView) -> Frames:
@@ -61,14 +69,11 @@ def change(seen: RosterView | None, view: RosterView) -> Frames:
     return view.since(seen)
 
 
-@asynccontextmanager
-async def roster_feed(
-    watches: Watches, *, poll_interval_s: float, cursor: str
-) -> AsyncIterator[RosterFeed]:
-    """A feed of the roster for as long as the context lasts.
+async def roster_feed(watches: Watches, *, poll_interval_s: float, cursor: str) -> RosterFeed:
+    """A feed of the roster, which must be left.
 
     Raises:
         StateUnavailableError: nobody could be asked.
     """
-    async with watches.watching_roster(poll_interval_s) as (first, mailbox):
-        yield RosterFeed(first, mailbox, cursor)
+    first, watching = await watches.watch_roster(poll_interval_s)
+    return RosterFeed(first, watching, cursor)

@@ -4,7 +4,6 @@ It must not know how state is read, or how frames are sent.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from marianne_stream.fanout.mailboxes import Outlet
 from marianne_stream.jobs.views import JobView
@@ -17,17 +16,19 @@ class StatusFeed:
     """The views of a job that a viewer has not seen, as frames; the newest replaces older ones.
 
     Args:
-        watching: the viewer's hold on the job.
+        view: the newest view when the viewer came.
+        watching: its hold on the job.
         cursor: what the viewer has seen, as it says; anything at all.
     """
 
+    __slots__ = ("_resumes", "_watching", "nothing_new")
+
     heartbeats = True
 
-    def __init__(self, watching: Watching, cursor: str) -> None:
+    def __init__(self, view: JobView, watching: Watching, cursor: str) -> None:
         self._watching = watching
-        self._mailbox = watching.mailbox
+        watching.mailbox.seen = view
         seen = StatusCursor.parse(cursor)
-        view = watching.view
         self._resumes = seen is not None and seen.state == view.cursor
         # The same state, of the same run, was the end before: it need not be found out again.
         self.nothing_new = (
@@ -41,23 +42,34 @@ class StatusFeed:
 
     def attach(self, outlet: Outlet) -> None:
         """Says where new views may go at once."""
-        self._mailbox.outlet = outlet
-        self._mailbox.change = change_at_once
+        self._watching.mailbox.outlet = outlet
+        self._watching.mailbox.change = change_at_once
 
     async def frames(self) -> AsyncIterator[bytes]:
         """From the first view to the end of the job."""
-        view, mailbox = self._watching.view, self._mailbox
-        mailbox.seen = view
-        # One who resumes at the current state gets no snapshot again.
-        yield view.resumed() if self._resumes else view.since(None).data
-        while not view.end and await mailbox.wait():
+        mailbox = self._watching.mailbox
+        first = mailbox.seen
+        if first is not None:
+            # One who resumes at the current state gets no snapshot again.
+            yield first.resumed() if self._resumes else first.since(None).data
+            if first.end:
+                return
+            del first
+        while await mailbox.wait():
             seen, view = mailbox.seen, mailbox.take()
             if frames := view.since(seen).data:
                 yield frames
+            if view.end:
+                return
+            del seen, view
 
     def close(self) -> None:
         """Lets `frames` end."""
-        self._mailbox.close()
+        self._watching.mailbox.close()
+
+    def leave(self) -> None:
+        """Lets go of the job."""
+        self._watching.leave()
 
 
 def change_at_once(seen: JobView | None, view: JobView) -> Frames | None:
@@ -65,15 +77,14 @@ def change_at_once(seen: JobView | None, view: JobView) -> Frames | None:
     return None if view.end else view.since(seen)
 
 
-@asynccontextmanager
 async def status_feed(
     watches: Watches, job_id: str, *, poll_interval_s: float, cursor: str
-) -> AsyncIterator[StatusFeed]:
-    """A feed of one job for as long as the context lasts.
+) -> StatusFeed:
+    """A feed of one job, which must be left.
 
     Raises:
         JobNotFoundError: there is no such job.
         StateUnavailableError: nobody could be asked.
     """
-    async with watches.watching(job_id, poll_interval_s) as watching:
-        yield StatusFeed(watching, cursor)
+    view, watching = await watches.watch(job_id, poll_interval_s)
+    return StatusFeed(view, watching, cursor)

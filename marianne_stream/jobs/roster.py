@@ -5,8 +5,7 @@ It must not know what the entries mean to those who watch.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 
 from marianne_stream.errors import StateUnavailableError
@@ -47,16 +46,16 @@ class RosterTimer:
         self._forward_at = float("inf")
         self.newest: Roster | None = None
 
-    @contextmanager
-    def interest(self, interval_s: float) -> Iterator[None]:
-        """Asks for the roster at least so often, for as long as the context lasts."""
+    def add_interest(self, interval_s: float) -> None:
+        """Asks for the roster at least so often, from now on."""
         self._intervals[interval_s] += 1
         self._wake.set()
-        try:
-            yield
-        finally:
-            self._intervals[interval_s] -= 1
-            self._intervals += Counter()
+
+    def drop_interest(self, interval_s: float) -> None:
+        """Somebody who was interested is so no longer."""
+        self._intervals[interval_s] -= 1
+        if not self._intervals[interval_s]:
+            del self._intervals[interval_s]
 
     def entry(self, job_id: str) -> RosterEntry | None:
         """What the newest roster says of a job."""

@@ -6,8 +6,6 @@ Only this task reads the job's state, however many watch it. It must not know wh
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from marianne_stream.errors import JobNotFoundError, MarianneStreamError, StateUnavailableError
@@ -88,17 +86,17 @@ class JobWatch:
         """Whether anybody still watches."""
         return bool(self._intervals)
 
-    @contextmanager
-    def joined(self, interval_s: float) -> Iterator[LatestMailbox[JobView]]:
-        """Subscribes a viewer for as long as the context lasts, before anything is asked for it."""
-        mailbox: LatestMailbox[JobView] = LatestMailbox()
+    def join(self, mailbox: LatestMailbox[JobView], interval_s: float) -> None:
+        """Subscribes a viewer, before anything is asked for it."""
         self._intervals[interval_s] += 1
-        try:
-            with self.topic.subscribed(mailbox):
-                yield mailbox
-        finally:
-            self._intervals[interval_s] -= 1
-            self._intervals += Counter()
+        self.topic.subscribe(mailbox)
+
+    def leave(self, mailbox: LatestMailbox[JobView], interval_s: float) -> None:
+        """Forgets a viewer."""
+        self.topic.unsubscribe(mailbox)
+        self._intervals[interval_s] -= 1
+        if not self._intervals[interval_s]:
+            del self._intervals[interval_s]
 
     async def opened(self) -> JobView:
         """The newest view, or the first as soon as there is one. Cancelling is safe.

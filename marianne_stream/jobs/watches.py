@@ -6,9 +6,8 @@ timeline. It must not know how viewers are reached.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from marianne_stream.errors import StateUnavailableError
 from marianne_stream.fanout.mailboxes import LatestMailbox
@@ -30,19 +29,59 @@ ONCE_INTERVAL_S = 30.0
 ROSTER_AGE_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
 class Watching:
-    """A viewer's hold on a watched job.
+    """A viewer's hold on a watched job, until it leaves.
+
+    Args:
+        watches: who is told of its leaving.
+        watch: what is watched.
+        interval_s: how old what nothing announces may get, in seconds.
 
     Attributes:
-        watch: what is watched.
-        view: the newest view at the moment when the viewer came.
-        mailbox: where later ones arrive.
+        mailbox: where views arrive that are newer than those of the moment when the viewer came.
     """
 
-    watch: JobWatch
-    view: JobView
-    mailbox: LatestMailbox[JobView]
+    __slots__ = ("_interval_s", "_watches", "mailbox", "watch")
+
+    def __init__(self, watches: "Watches", watch: JobWatch, interval_s: float) -> None:
+        self._watches = watches
+        self._interval_s = interval_s
+        self.watch = watch
+        self.mailbox: LatestMailbox[JobView] = LatestMailbox()
+        watch.join(self.mailbox, interval_s)
+
+    def leave(self) -> None:
+        """Lets go of the job."""
+        self.watch.leave(self.mailbox, self._interval_s)
+        self._watches.on_left(self.watch, self._interval_s)
+
+
+class WatchingRoster:
+    """A viewer's hold on the roster, until it leaves.
+
+    Args:
+        timer: who asks for rosters.
+        topic: where they are published.
+        interval_s: how old one may get, in seconds.
+
+    Attributes:
+        mailbox: where rosters arrive.
+    """
+
+    __slots__ = ("_interval_s", "_timer", "_topic", "mailbox")
+
+    def __init__(self, timer: RosterTimer, topic: Topic[RosterView], interval_s: float) -> None:
+        self._timer = timer
+        self._topic = topic
+        self._interval_s = interval_s
+        self.mailbox: LatestMailbox[RosterView] = LatestMailbox()
+        timer.add_interest(interval_s)
+        topic.subscribe(self.mailbox)
+
+    def leave(self) -> None:
+        """Lets go of the roster."""
+        self._topic.unsubscribe(self.mailbox)
+        self._timer.drop_interest(self._interval_s)
 
 
 class Watches:
@@ -77,39 +116,51 @@ class Watches:
             if self._tasks:
                 await asyncio.wait(self._tasks.values())
 
-    @asynccontextmanager
-    async def watching(self, job_id: str, interval_s: float) -> AsyncIterator[Watching]:
-        """Watches a job for as long as the context lasts, from before its state is asked for.
+    async def watch(self, job_id: str, interval_s: float) -> tuple[JobView, Watching]:
+        """Watches a job, from before its state is asked for.
 
         Args:
             job_id: the job.
             interval_s: how old what nothing announces may get, in seconds.
+
+        Returns:
+            the newest view, and the hold, which must be left.
 
         Raises:
             JobNotFoundError: there is no such job.
             StateUnavailableError: nobody could be asked.
         """
         watch = self._watches.get(job_id) or self._start(job_id)
+        self._roster.add_interest(interval_s)
+        watching = Watching(self, watch, interval_s)
         try:
-            with self._roster.interest(interval_s), watch.joined(interval_s) as mailbox:
-                yield Watching(watch, await watch.opened(), mailbox)
-        finally:
-            if not watch.watched:
-                self._stop(watch)
+            return await watch.opened(), watching
+        except BaseException:
+            watching.leave()
+            raise
 
-    @asynccontextmanager
-    async def watching_roster(
-        self, interval_s: float
-    ) -> AsyncIterator[tuple[RosterView, LatestMailbox[RosterView]]]:
-        """Watches the roster for as long as the context lasts.
+    def on_left(self, watch: JobWatch, interval_s: float) -> None:
+        """A viewer has left a watch, which ends with the last."""
+        self._roster.drop_interest(interval_s)
+        if not watch.watched:
+            self._stop(watch)
+
+    async def watch_roster(self, interval_s: float) -> tuple[RosterView, WatchingRoster]:
+        """Watches the roster.
+
+        Returns:
+            the newest view, and the hold, which must be left.
 
         Raises:
             StateUnavailableError: nobody could be asked.
         """
-        mailbox: LatestMailbox[RosterView] = LatestMailbox()
-        with self._roster.interest(interval_s), self._roster_topic.subscribed(mailbox):
+        watching = WatchingRoster(self._roster, self._roster_topic, interval_s)
+        try:
             await self._roster.fresh(ROSTER_AGE_S)
-            yield self._newest_roster_view(), mailbox
+            return self._newest_roster_view(), watching
+        except BaseException:
+            watching.leave()
+            raise
 
     @contextmanager
     def watching_entry(
@@ -120,10 +171,13 @@ class Watches:
         Nothing but the roster is asked: it is light, and right about the status.
         """
         topic = self._entries.setdefault(job_id, Topic())
+        self._roster.add_interest(interval_s)
+        topic.subscribe(subscriber)
         try:
-            with self._roster.interest(interval_s), topic.subscribed(subscriber):
-                yield
+            yield
         finally:
+            topic.unsubscribe(subscriber)
+            self._roster.drop_interest(interval_s)
             if not len(topic):
                 self._entries.pop(job_id, None)
 
@@ -134,11 +188,14 @@ class Watches:
             JobNotFoundError: there is no such job.
             StateUnavailableError: nobody could be asked.
         """
-        async with self.watching(job_id, ONCE_INTERVAL_S) as watching:
+        _, watching = await self.watch(job_id, ONCE_INTERVAL_S)
+        try:
             view = await watching.watch.current()
-            if view.source == "none":
-                raise StateUnavailableError
-            return view.state
+        finally:
+            watching.leave()
+        if view.source == "none":
+            raise StateUnavailableError
+        return view.state
 
     async def roster(self) -> Roster:
         """The roster, at most a second old.

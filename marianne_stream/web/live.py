@@ -8,7 +8,6 @@ from aiohttp import web
 from marianne_stream.feeds.events import EventFilter, event_feed
 from marianne_stream.feeds.roster import roster_feed
 from marianne_stream.feeds.status import status_feed
-from marianne_stream.web.answers import NO_STORE
 from marianne_stream.web.keys import STREAMS, WATCHES
 from marianne_stream.web.params import NumberParameter, TextParameter, job_id_of, last_event_id
 
@@ -35,18 +34,16 @@ async def job_stream(request: web.Request) -> web.StreamResponse:
     job_id, cursor = job_id_of(request), last_event_id(request)
     interval_s = POLL_INTERVAL.read(request)
     watches = request.app[WATCHES]
-    async with status_feed(watches, job_id, poll_interval_s=interval_s, cursor=cursor) as feed:
-        if feed.nothing_new:
-            return nothing_new()
-        return await request.app[STREAMS].serve(request, feed)
+    feed = await status_feed(watches, job_id, poll_interval_s=interval_s, cursor=cursor)
+    return request.app[STREAMS].answer(feed)
 
 
 async def roster_stream(request: web.Request) -> web.StreamResponse:
     """`GET /api/roster/stream`: the roster as it changes."""
     cursor, interval_s = last_event_id(request), POLL_INTERVAL.read(request)
     watches = request.app[WATCHES]
-    async with roster_feed(watches, poll_interval_s=interval_s, cursor=cursor) as feed:
-        return await request.app[STREAMS].serve(request, feed)
+    feed = await roster_feed(watches, poll_interval_s=interval_s, cursor=cursor)
+    return request.app[STREAMS].answer(feed)
 
 
 async def job_events(request: web.Request) -> web.StreamResponse:
@@ -55,30 +52,25 @@ async def job_events(request: web.Request) -> web.StreamResponse:
     # Parameters first: a request that is wrong costs the conductor nothing.
     limit, cursor = int(LIMIT.read(request)), last_event_id(request)
     await request.app[WATCHES].require(job_id)
-    return await stream_events(request, EventFilter(frozenset({job_id})), limit, cursor)
+    return stream_events(request, EventFilter(frozenset({job_id})), limit, cursor)
 
 
 async def events(request: web.Request) -> web.StreamResponse:
     """`GET /api/events/stream`: everyone's timeline, or what of it is wanted."""
     wanted = EventFilter(frozenset(JOB_ID.read_all(request)), tuple(EVENT.read_all(request)))
-    return await stream_events(request, wanted, int(LIMIT.read(request)), last_event_id(request))
+    return stream_events(request, wanted, int(LIMIT.read(request)), last_event_id(request))
 
 
-async def stream_events(
+def stream_events(
     request: web.Request, wanted: EventFilter, limit: int, cursor: str
 ) -> web.StreamResponse:
     """Streams the wanted part of the timeline."""
     watches = request.app[WATCHES]
-    with event_feed(
+    feed = event_feed(
         watches.timeline,
         wanted=wanted,
         limit=limit,
         cursor=cursor,
         source=watches.events_frame,
-    ) as feed:
-        return await request.app[STREAMS].serve(request, feed)
-
-
-def nothing_new() -> web.Response:
-    """The answer on which an EventSource stops for good (WHATWG HTML section 9.2.3)."""
-    return web.Response(status=204, headers=NO_STORE)
+    )
+    return request.app[STREAMS].answer(feed)

@@ -1,7 +1,5 @@
 """A job's log as a stream. It must not know where a log lies, or how it is read."""
 
-from contextlib import AsyncExitStack
-
 from aiohttp import web
 
 from marianne_stream.errors import LogNotFoundError
@@ -16,7 +14,6 @@ from marianne_stream.feeds.log import (
 )
 from marianne_stream.feeds.log_filter import log_filter
 from marianne_stream.web.keys import FOLLOWED_LOGS, JOB_LOGS, STREAMS
-from marianne_stream.web.live import nothing_new
 from marianne_stream.web.params import (
     ChoiceParameter,
     FlagParameter,
@@ -25,6 +22,7 @@ from marianne_stream.web.params import (
     job_id_of,
     last_event_id,
 )
+from marianne_stream.web.stream import nothing_new
 from marianne_stream.wire.cursors import LogCursor
 
 TAIL_LINES = NumberParameter(
@@ -64,31 +62,27 @@ async def logs(request: web.Request) -> web.StreamResponse:
     job_logs, followed = request.app[JOB_LOGS], request.app[FOLLOWED_LOGS]
     folders = await job_logs.folders(job_id)
 
-    async with AsyncExitStack() as stack:
+    async def open_feed() -> LogFeed | LogPart:
+        latest = await job_logs.folders(job_id)
+        log = await job_logs.find(job_id, latest, source)
+        wish = LogWish(cursor, tail_lines, only, latest.over)
+        if not follow:
+            return await log_part(log, wish)
+        return await log_feed(followed, log, job_id, wish)
 
-        async def open_feed() -> LogFeed | LogPart:
-            latest = await job_logs.folders(job_id)
-            log = await job_logs.find(job_id, latest, source)
-            wish = LogWish(cursor, tail_lines, only, latest.over)
-            if not follow:
-                return await log_part(log, wish)
-            return await stack.enter_async_context(log_feed(followed, log, job_id, wish))
+    async def is_over() -> bool:
+        return (await job_logs.folders(job_id)).over
 
-        async def is_over() -> bool:
-            return (await job_logs.folders(job_id)).over
-
-        feed: LogFeed | LogPart | AwaitedLogFeed
-        try:
-            feed = await open_feed()
-        except LogNotFoundError:
-            if not wait:
-                raise
-            if folders.over and seen is not None and seen.kind != "l":
-                return nothing_new()
-            feed = AwaitedLogFeed(open_feed, is_over, interval_s=WAIT_INTERVAL_S)
-        if feed.nothing_new:
+    feed: LogFeed | LogPart | AwaitedLogFeed
+    try:
+        feed = await open_feed()
+    except LogNotFoundError:
+        if not wait:
+            raise
+        if folders.over and seen is not None and seen.kind != "l":
             return nothing_new()
-        return await request.app[STREAMS].serve(request, feed)
+        feed = AwaitedLogFeed(open_feed, is_over, interval_s=WAIT_INTERVAL_S)
+    return request.app[STREAMS].answer(feed)
 
 
 def source_of(request: web.Request) -> LogSource | None:

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
@@ -17,6 +17,7 @@ from marianne_stream.errors import MarianneStreamError, TooManyStreamsError
 from marianne_stream.feeds.feed import Feed
 from marianne_stream.jobs.views import error_frame
 from marianne_stream.payloads import HeartbeatData
+from marianne_stream.web.answers import NO_STORE
 from marianne_stream.wire import sse
 from marianne_stream.wire.sse import Frames
 
@@ -47,21 +48,28 @@ HELD_BYTES = 256 * 1024 * 1024
 class EventStream(EventSourceResponse):
     """An EventSourceResponse without a task of its own: `Streams` gives all a sign of life.
 
+    Its body is a feed, which is sent when the handler has returned the response, as a FileResponse
+    is: while it is open, no handler waits for it. It leaves the feed at its end, and when the
+    client leaves.
+
     Args:
         feed: what it is sent.
+        streams: all others; it is one of them to its end.
 
     Attributes:
+        feed: what it is sent.
         written: how many bytes were given to the transport, headers aside.
         idle_since: when something was written last, in seconds of the monotonic clock.
         quiet_since: the same, comments aside.
     """
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Feed, streams: "Streams") -> None:
         super().__init__()
         self.headers["Cache-Control"] = "private, no-store, no-transform"
         # Whether the connection is kept is for the request to say.
         del self.headers["Connection"]
         self.feed = feed
+        self._streams = streams
         self.written = 0
         self.idle_since = self.quiet_since = 0.0
         # What had been written, and taken, when the timer looked last; and when more had been.
@@ -78,6 +86,13 @@ class EventStream(EventSourceResponse):
         The parent's own method starts a task for each stream; its parent's does all that is needed
         here.
         """
+        try:
+            return await self._prepare(request)
+        except BaseException:
+            self._streams.forget(self)
+            raise
+
+    async def _prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         if request.version < HttpVersion11:
             # No chunks there: the body ends with the connection (RFC 9112 section 6.3).
             self.headers["Connection"] = "close"
@@ -89,6 +104,37 @@ class EventStream(EventSourceResponse):
             request.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         self.idle_since = self.quiet_since = self._taken_at = time.monotonic()
         return self._writer
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Sends the feed, from its first frame to its end, and ends the body.
+
+        A fault after the headers becomes a `stream_error`, never a second answer. Cancelled when
+        the client leaves.
+
+        Raises:
+            ConnectionError: the client has gone.
+        """
+        try:
+            await self.send_frames(sse.retry(RETRY_MS))
+            try:
+                async for chunk in self.feed.frames():
+                    await self.send_frames(chunk)
+                    # The next may be long in coming.
+                    del chunk
+            except ConnectionError:
+                raise
+            except MarianneStreamError as error:
+                await self.send_frames(error_frame(error.detail, error.code))
+            except Exception:
+                logger.exception("a stream failed")
+                fault = MarianneStreamError()
+                await self.send_frames(error_frame(fault.detail, fault.code))
+            if self._streams.leaving:
+                await self.send_frames(sse.retry(random.randint(*LEAVING_RETRY_MS)))
+        finally:
+            # Before the end is written: nothing may follow that.
+            self._streams.forget(self)
+        await super().write_eof(data)
 
     async def send_frames(self, frames: bytes) -> None:
         """Sends whole frames; waits while the client takes no more.
@@ -162,6 +208,9 @@ class Streams:
         max_streams: how many there may be.
         stuck_s: how long a client may take nothing.
         held_bytes: what may be kept for all together.
+
+    Attributes:
+        leaving: whether the server ends.
     """
 
     def __init__(
@@ -175,7 +224,7 @@ class Streams:
         self._max_streams = max_streams
         self._stuck_s = stuck_s
         self._held_bytes = held_bytes
-        self._leaving = False
+        self.leaving = False
 
     def __len__(self) -> int:
         return len(self._open)
@@ -196,7 +245,7 @@ class Streams:
 
         A client that does not take it is not waited for.
         """
-        self._leaving = True
+        self.leaving = True
         for stream in self._open:
             stream.feed.close()
         asyncio.get_running_loop().call_later(LEAVING_S, self._abort_all)
@@ -205,54 +254,29 @@ class Streams:
         for stream in list(self._open):
             stream.abort()
 
-    async def serve(self, request: web.Request, feed: Feed) -> web.StreamResponse:
-        """Sends a feed to a client, from the headers to the end.
-
-        A fault after the headers becomes a `stream_error`, never a second answer. Cancelled when
-        the client leaves.
+    def answer(self, feed: Feed) -> web.StreamResponse:
+        """The answer that sends a feed; it is the answer's to leave from now on.
 
         Raises:
             TooManyStreamsError: there are as many as there may be.
         """
+        if feed.nothing_new:
+            feed.leave()
+            return nothing_new()
         if len(self._open) >= self._max_streams:
+            feed.leave()
             raise TooManyStreamsError
-        stream = EventStream(feed)
+        stream = EventStream(feed, self)
         self._open[stream] = None
         feed.attach(stream)
-        try:
-            await stream.prepare(request)
-        except BaseException:
-            del self._open[stream]
-            raise
-        if self._leaving:
+        if self.leaving:
             feed.close()
-        try:
-            try:
-                await stream.send_frames(sse.retry(RETRY_MS))
-                await self._send_all(stream, feed.frames())
-                if self._leaving:
-                    await stream.send_frames(sse.retry(random.randint(*LEAVING_RETRY_MS)))
-            finally:
-                # Before the end is written: nothing may follow that.
-                del self._open[stream]
-            await stream.write_eof()
-        except ConnectionError:
-            # The client has gone, which is its right.
-            logger.debug("a client left %r", request.path)
         return stream
 
-    async def _send_all(self, stream: EventStream, frames: AsyncIterator[bytes]) -> None:
-        try:
-            async for chunk in frames:
-                await stream.send_frames(chunk)
-        except ConnectionError:
-            raise
-        except MarianneStreamError as error:
-            await stream.send_frames(error_frame(error.detail, error.code))
-        except Exception:
-            logger.exception("a stream failed")
-            fault = MarianneStreamError()
-            await stream.send_frames(error_frame(fault.detail, fault.code))
+    def forget(self, stream: EventStream) -> None:
+        """A stream has ended."""
+        del self._open[stream]
+        stream.feed.leave()
 
     def _keep_alive(self, now: float) -> None:
         """Writes to what has been idle for long, unless it does not take what it is sent."""
@@ -289,3 +313,8 @@ class Streams:
             stream.abort()
             let_go += 1
         logger.warning("disconnected: %d that do not read, all held too much together", let_go)
+
+
+def nothing_new() -> web.Response:
+    """The answer on which an EventSource stops for good (WHATWG HTML section 9.2.3)."""
+    return web.Response(status=204, headers=NO_STORE)

@@ -98,9 +98,11 @@ def test_a_topic_offers_to_those_who_are_subscribed_at_that_moment() -> None:
     topic: Topic[str] = Topic()
     first: LatestMailbox[str] = LatestMailbox()
     second: LatestMailbox[str] = LatestMailbox()
-    with topic.subscribed(first):
-        with topic.subscribed(second):
-            topic.publish("both")
-            assert len(topic) == 2
-        topic.publish("one")
+    topic.subscribe(first)
+    topic.subscribe(second)
+    topic.publish("both")
+    assert len(topic) == 2
+    topic.unsubscribe(second)
+    topic.publish("one")
+    topic.unsubscribe(first)
     assert (first.take(), second.take(), len(topic)) == ("one", "both", 0)

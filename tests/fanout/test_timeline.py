@@ -92,11 +92,12 @@ async def waiting(
     """A subscriber whose reader waits."""
     room, mailbox = Room(), BoundedMailbox[TimelineEntry]()
     mailbox.outlet = room
-    with timeline.subscribed(mailbox, wanted):
-        reader = asyncio.create_task(mailbox.wait())
-        await asyncio.sleep(0)
-        yield room, mailbox
-        reader.cancel()
+    timeline.subscribe(mailbox, wanted)
+    reader = asyncio.create_task(mailbox.wait())
+    await asyncio.sleep(0)
+    yield room, mailbox
+    reader.cancel()
+    timeline.unsubscribe(mailbox, wanted)
 
 
 def add(timeline: Timeline, *names: str) -> None:
@@ -154,9 +155,9 @@ async def test_one_who_subscribes_in_the_middle_of_a_turn_gets_nothing_twice() -
         add(timeline, "job.a")
         late, mailbox = Room(), BoundedMailbox[TimelineEntry]()
         mailbox.outlet = late
-        with timeline.subscribed(mailbox, everything):
-            past = timeline.recent(9, everything)
-            await asyncio.sleep(0)
-            assert names(past) == ["job.a"]
-            assert not mailbox.take().items
+        timeline.subscribe(mailbox, everything)
+        past = timeline.recent(9, everything)
+        await asyncio.sleep(0)
+        assert names(past) == ["job.a"]
+        assert not mailbox.take().items
         assert len(early.sent) == 1

@@ -58,26 +58,27 @@ async def test_nobody_interested_costs_nothing() -> None:
 async def test_the_shortest_interval_counts() -> None:
     source = Source()
     async with ticking(source) as (timer, _):
-        with timer.interest(30.0), timer.interest(0.01):
-            await until(lambda: source.asked >= 5)
+        timer.add_interest(30.0)
+        timer.add_interest(0.01)
+        await until(lambda: source.asked >= 5)
+        timer.drop_interest(0.01)
         await asyncio.sleep(0)
         before = source.asked
-        with timer.interest(30.0):
-            await asyncio.sleep(0.05)
-            assert source.asked <= before + 1
+        await asyncio.sleep(0.05)
+        assert source.asked <= before + 1
 
 
 async def test_one_roster_serves_a_whole_burst_of_hints() -> None:
     source = Source()
     async with ticking(source) as (timer, _):
-        with timer.interest(30.0):
-            await until(lambda: source.asked == 1)
-            await asyncio.sleep(0.1)
-            for _ in range(100):
-                timer.bring_forward(0.01)
-            await until(lambda: source.asked == 2)
-            await asyncio.sleep(0.05)
-            assert source.asked == 2
+        timer.add_interest(30.0)
+        await until(lambda: source.asked == 1)
+        await asyncio.sleep(0.1)
+        for _ in range(100):
+            timer.bring_forward(0.01)
+        await until(lambda: source.asked == 2)
+        await asyncio.sleep(0.05)
+        assert source.asked == 2
 
 
 async def test_all_who_want_a_fresh_one_share_it() -> None:

@@ -119,6 +119,9 @@ class BrokenFeed:
     def close(self) -> None:
         raise NotImplementedError
 
+    def leave(self) -> None:
+        self.left = True
+
 
 @pytest.mark.parametrize(
     ("fault", "error", "error_type"),
@@ -133,8 +136,8 @@ async def test_a_fault_after_the_headers_is_an_event_and_the_end(
     error_type: str,
     aiohttp_client: Callable[..., Awaitable[Client]],
 ) -> None:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        return await Streams().serve(request, BrokenFeed(fault))
+    async def handle(_request: web.Request) -> web.StreamResponse:
+        return Streams().answer(BrokenFeed(fault))
 
     app = web.Application(middlewares=[errors_as_json])
     app.router.add_get("/", handle)
