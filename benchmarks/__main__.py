@@ -18,6 +18,7 @@ import aiohttp
 
 from benchmarks.log_cases import big_log, log_fanout, log_latency, log_memory, tail_f
 from benchmarks.processes import python, server
+from benchmarks.soak import LEAST_MINUTES, soak
 from benchmarks.stream_cases import (
     arrival,
     fanout,
@@ -167,7 +168,7 @@ CASES: tuple[Case, ...] = (
 
 
 # Only when they are named: they take long, and pass or fail.
-TRIALS: tuple[Trial, ...] = (torture,)
+TRIALS: tuple[Trial, ...] = (torture, soak)
 
 
 async def main() -> int:
@@ -176,14 +177,18 @@ async def main() -> int:
     parser.add_argument("names", nargs="*", metavar="CASE", help=", ".join(map(name_of, ALL)))
     parser.add_argument("--json", type=Path, metavar="FILE", help="writes the figures there, too")
     parser.add_argument("--lines", type=int, default=1_000_000, help="of torture")
-    parser.add_argument("--seed", type=int, default=7, help="of torture")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of soak")
+    parser.add_argument("--seed", type=int, default=7, help="of torture and soak")
     options = parser.parse_args()
     unknown = set(options.names) - set(map(name_of, ALL))
     if unknown:
         parser.error(f"there is no case {min(unknown)!r}")
+    if options.minutes < LEAST_MINUTES:
+        parser.error(f"--minutes is {options.minutes}; a slope shows in {LEAST_MINUTES} at least")
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     sys.stdout.write(f"{machine}, Python {platform.python_version()}\n")
     failed = False
+    began = time.monotonic()
     found: dict[str, dict[str, float]] = {}
     for case in CASES:
         if not options.names or name_of(case) in options.names:
@@ -193,6 +198,7 @@ async def main() -> int:
             figures = await run(trial, partial(trial, options=options))
             failed = failed or bool(figures["faults"])
             found[name_of(trial)] = figures
+    sys.stdout.write(f"in {time.monotonic() - began:.0f} s\n")
     if options.json is not None:
         options.json.write_text(json.dumps({"machine": machine, "figures": found}, indent=2) + "\n")
     return int(failed)

@@ -15,7 +15,10 @@ from marianne_stream.demo.conductor import SimulatedConductor
 Contestants = dict[str, Callable[[Path], AbstractAsyncContextManager[Contestant]]]
 
 # Every load: viewers, events a second, seconds.
-LOADS = ((1000, 50, 3.0), (1000, 100, 3.0), (5000, 20, 3.0), (10_000, 5, 4.0))
+LOADS = (
+    *((100, 500, 3.0), (1000, 50, 3.0), (1000, 100, 3.0)),
+    *((5000, 20, 3.0), (10_000, 5, 4.0)),
+)
 SATURATING_RATES = (400, 800, 1600)
 
 

@@ -1,0 +1,37 @@
+"""The server, and a way to ask how many tasks it has: `counted_server.py SOCKET REGISTRY`.
+
+It prints where it listens, and answers each line of its standard input with one of JSON.
+"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from marianne_stream.serve import serve
+from marianne_stream.settings import Settings
+
+
+def answer() -> None:
+    """Reads a line, and says how many tasks there are."""
+    if sys.stdin.readline():
+        announce(json.dumps({"tasks": len(asyncio.all_tasks())}))
+    else:
+        asyncio.get_running_loop().remove_reader(sys.stdin)
+
+
+def announce(line: str) -> None:
+    """Writes a line at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+async def main() -> int:
+    """Serves until it is told to end."""
+    asyncio.get_running_loop().add_reader(sys.stdin, answer)
+    settings = Settings(port=0, socket=Path(sys.argv[1]), registry=Path(sys.argv[2]))
+    return await serve(settings, announce=announce)
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
