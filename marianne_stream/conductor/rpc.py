@@ -113,13 +113,16 @@ class RequestConnection:
             finally:
                 if keeps_open or self._idle_timer is None:
                     self._watch_idleness()
+        # Telling whose answer it is took one stretch of work, reading it takes another.
+        size_bytes = len(memoryview(raw))
+        await let_others_run(size_bytes)
         try:
             result = json_text.decode(raw, kind)
         except ValueError as error:
             raise ConductorProtocolError(
                 f"the conductor answered {method} in another shape: {error}"
             ) from error
-        await let_others_run(len(memoryview(raw)))
+        await let_others_run(size_bytes)
         return result
 
     async def _exchange(
