@@ -1,4 +1,4 @@
-"""The server, and a way to ask how many tasks it has: `counted_server.py SOCKET REGISTRY`.
+"""The server, and a way to ask what it keeps: `counted_server.py SOCKET REGISTRY`.
 
 It prints where it listens, and answers each line of its standard input with one of JSON.
 """
@@ -8,13 +8,16 @@ import json
 import sys
 from pathlib import Path
 
+from marianne_stream.memory import give_back
 from marianne_stream.serve import serve
 from marianne_stream.settings import Settings
 
 
 def answer() -> None:
-    """Reads a line, and says how many tasks there are."""
+    """Reads a line, gives back what is free, and says how many tasks there are."""
     if sys.stdin.readline():
+        # As it does by itself every half minute: what is measured next is what it keeps.
+        give_back()
         announce(json.dumps({"tasks": len(asyncio.all_tasks())}))
     else:
         asyncio.get_running_loop().remove_reader(sys.stdin)

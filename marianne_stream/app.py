@@ -15,6 +15,7 @@ from marianne_stream.feeds.job_logs import JobLogs
 from marianne_stream.jobs.watches import Watches
 from marianne_stream.logs.alarms import Alarms
 from marianne_stream.logs.threads import LogThreads
+from marianne_stream.memory import give_back_freed
 from marianne_stream.settings import Settings
 from marianne_stream.state.auto import AutoSource
 from marianne_stream.state.conductor import ConductorSource
@@ -94,6 +95,7 @@ def create_app(settings: Settings) -> web.Application:
 
     async def run(_app: web.Application) -> AsyncIterator[None]:
         background.start("streams", streams.run())
+        background.start("memory", give_back_freed())
         background.start("watches", watches.run())
         background.start("log alarms", alarms.run())
         if guest is not None:

@@ -27,8 +27,10 @@ MAY_IMPORT = {
     "web": VALUES | {"jobs", "logs", "fanout", "feeds"},
     "settings": {"errors"},
     "log_output": {"settings"},
+    "memory": set(),
     "demo": VALUES,
-    "app": VALUES | {"settings", "conductor", "fanout", "state", "jobs", "logs", "feeds", "web"},
+    "app": VALUES
+    | {"settings", "conductor", "fanout", "state", "jobs", "logs", "feeds", "web", "memory"},
     "serve": {"app", "settings", "errors"},
     "cli": {"serve", "settings", "errors", "log_output", "demo", "version"},
     "__main__": {"cli"},
