@@ -7,6 +7,9 @@ from typing import Any
 
 from aiohttp import web
 
+from marianne_stream.access.keeper import Keeper
+from marianne_stream.access.places import token_place
+from marianne_stream.access.sessions import Sessions
 from marianne_stream.conductor.guest import ConductorGuest
 from marianne_stream.errors import SettingsError
 from marianne_stream.fanout.timeline import Timeline
@@ -24,17 +27,23 @@ from marianne_stream.state.registry import Registry
 from marianne_stream.state.source import StateSource
 from marianne_stream.state.whereabouts import Whereabouts
 from marianne_stream.web import openapi
+from marianne_stream.web.downloads import Downloads
+from marianne_stream.web.gate import Gate
 from marianne_stream.web.keys import (
     DOWNLOAD_LIMIT_BYTES,
+    DOWNLOADS,
     FOLLOWED_LOGS,
     JOB_LOGS,
     OPENAPI,
     STREAMS,
     WATCHES,
 )
-from marianne_stream.web.middleware import errors_as_json
+from marianne_stream.web.middleware import errors_as_json, unless_leaving
 from marianne_stream.web.routes import add_routes
+from marianne_stream.web.sign_in import SignIn
+from marianne_stream.web.sites import Sites
 from marianne_stream.web.stream import Streams
+from marianne_stream.web.visitor import Proxies
 
 logger = logging.getLogger(__name__)
 
@@ -68,14 +77,34 @@ class Background:
         if tasks:
             await asyncio.wait(tasks)
 
+    def on_loop_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Takes what the loop cannot tell anybody else; a fault of ours ends the server.
+
+        A client whose connection fails is none, and neither is a lack of descriptors.
+        """
+        error = context.get("exception")
+        if error is None or not {"task", "future", "handle"} & context.keys():
+            loop.default_exception_handler(context)
+            return
+        self._fail(str(context.get("message")), error)
+
     def _on_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
-            self.error = task.exception() or RuntimeError("it ended by itself")
-            logger.error("%s has failed", task.get_name(), exc_info=self.error)
-            self.failed.set()
+            error = task.exception() or RuntimeError("it ended by itself")
+            self._fail(f"{task.get_name()} has failed", error)
+
+    def _fail(self, what: str, error: BaseException) -> None:
+        logger.error("%s", what, exc_info=error)
+        if self.error is None:
+            self.error = error
+        self.failed.set()
 
 
 BACKGROUND = web.AppKey("BACKGROUND", Background)
+KEEPER: web.AppKey[Keeper | None] = web.AppKey("KEEPER")
+
+# Only who signs in sends anything but a head: a token, and where to go on to.
+FORM_LIMIT_BYTES = 16 * 1024
 
 
 def create_app(settings: Settings) -> web.Application:
@@ -90,7 +119,17 @@ def create_app(settings: Settings) -> web.Application:
     alarms = Alarms(mode=settings.log_watch, poll_interval_s=settings.log_poll_interval)
     followed_logs = FollowedLogs(watches, alarms)
     threads = LogThreads()
-    streams = Streams(max_streams=settings.max_streams)
+    streams = Streams(
+        max_streams=settings.max_streams, max_streams_of_one=settings.max_streams_per_address
+    )
+    keeper = None if settings.insecure else keeper_of(settings)
+    sites = Sites(settings.allowed_hosts, settings.cors_origins)
+    gate = Gate(
+        keeper,
+        sites=sites,
+        proxies=Proxies(settings.trusted_proxies),
+        open_paths={"/ready"} if settings.open_ready else (),
+    )
     background = Background()
 
     async def run(_app: web.Application) -> AsyncIterator[None]:
@@ -98,6 +137,8 @@ def create_app(settings: Settings) -> web.Application:
         background.start("memory", give_back_freed())
         background.start("watches", watches.run())
         background.start("log alarms", alarms.run())
+        if keeper is not None:
+            background.start("sessions", keeper.run())
         if guest is not None:
             background.start("conductor", guest.run(watches))
         yield
@@ -106,22 +147,66 @@ def create_app(settings: Settings) -> web.Application:
         threads.close()
         await source.close()
 
-    async def leave(_app: web.Application) -> None:
-        # The streams end before they could tell their viewers that the conductor is away: it is we
-        # who leave.
+    async def hang_up(_app: web.Application) -> None:
+        # Where `leave` was not called before.
         streams.close()
+        watches.leave()
         await background.stop("conductor", "watches")
 
-    app = web.Application(middlewares=[errors_as_json])
+    app = web.Application(
+        middlewares=[errors_as_json, gate.middleware(), unless_leaving],
+        client_max_size=FORM_LIMIT_BYTES,
+    )
+    app.on_response_prepare.append(sites.on_prepare)
+    app[KEEPER] = keeper
     app[WATCHES], app[STREAMS], app[BACKGROUND] = watches, streams, background
     app[JOB_LOGS] = JobLogs(watches, whereabouts(settings, guest), threads)
     app[FOLLOWED_LOGS] = followed_logs
     app[DOWNLOAD_LIMIT_BYTES] = settings.download_limit_bytes
+    app[DOWNLOADS] = Downloads(settings.max_downloads)
     app[OPENAPI] = openapi.description()
     add_routes(app.router)
+    SignIn(gate, max_age_s=settings.session_max_age).add_routes(app.router)
     app.cleanup_ctx.append(run)
-    app.on_shutdown.append(leave)
+    app.on_shutdown.append(hang_up)
     return app
+
+
+async def leave(app: web.Application, *, drain_s: float, hurry: asyncio.Event) -> None:
+    """Ends what is open, in good order: the conductor's connections first, then the streams.
+
+    Args:
+        app: the server, which listens no more.
+        drain_s: over how long the streams are ended, so that not all clients return at once.
+        hurry: ends the rest at once when it is set.
+    """
+    watches, streams, background = app[WATCHES], app[STREAMS], app[BACKGROUND]
+    streams.begin_leaving(drain_s)
+    watches.leave()
+    await background.stop("conductor", "watches")
+    await streams.drain(hurry)
+
+
+def summary(app: web.Application) -> str:
+    """What the server does, in one line."""
+    streams, watches = app[STREAMS], app[WATCHES]
+    if streams.leaving:
+        return f"leaving; {len(streams)} streams still open"
+    return (
+        f"{len(streams)} streams open; {watches.watched_jobs} jobs watched; "
+        f"events {'come in' if watches.events_live else 'do not come in'}"
+    )
+
+
+def keeper_of(settings: Settings) -> Keeper:
+    """Who lets in, as the settings say; a token is made where none is named.
+
+    Raises:
+        SettingsError: the tokens cannot be read or made.
+    """
+    place = token_place(settings.token_file, settings.private_dir)
+    sessions = Sessions(settings.private_dir, max_age_s=settings.session_max_age)
+    return Keeper(place.read, sessions, own=place.own)
 
 
 def state_source(settings: Settings, guest: ConductorGuest | None) -> StateSource:

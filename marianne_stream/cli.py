@@ -10,14 +10,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from marianne_stream.access.places import token_place
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.demo.recording import Recording
 from marianne_stream.demo.replay import Replay
 from marianne_stream.demo.scenario import Scenario
 from marianne_stream.errors import MarianneStreamError, SettingsError
+from marianne_stream.listening import ListenError
 from marianne_stream.log_output import configure_log
-from marianne_stream.serve import ListenError, serve
-from marianne_stream.settings import ENVIRONMENT_PREFIX, Settings, allowed, load, option
+from marianne_stream.serve import serve
+from marianne_stream.settings import (
+    ENVIRONMENT_PREFIX,
+    Settings,
+    allowed,
+    default_text,
+    load,
+    option,
+)
 from marianne_stream.version import VERSION
 
 PROGRAM = "marianne-stream"
@@ -29,7 +38,8 @@ Playing = tuple[asyncio.Task[None], ...]
 EPILOG = f"""Settings are also read from the environment ({ENVIRONMENT_PREFIX}PORT and so on)
 and from the file that --config names; the command line wins over both, the environment over the
 file.
-Other verbs: demo, which needs no conductor (see demo --help)."""
+Other verbs: demo, which needs no conductor, and token, which prints what is asked for
+(see demo --help, token --help)."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,14 +72,28 @@ def serve_verb(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {VERSION}")
     add_settings(parser, Settings.model_fields)
-    settings = settings_from(vars(parser.parse_args(arguments)))
-    return run(settings)
-
-
-def run(settings: Settings) -> int:
-    """Serves with these settings."""
+    options = vars(parser.parse_args(arguments))
+    settings = settings_from(options)
     configure_log(settings.log_level, settings.log_format)
-    return asyncio.run(serve(settings, announce=announce))
+    return asyncio.run(serve(settings, announce=announce, reread=lambda: settings_from(options)))
+
+
+def token_verb(arguments: Sequence[str]) -> int:
+    """`token`: prints the token that `serve` asks for; makes one where there is none yet."""
+    parser = argparse.ArgumentParser(
+        prog=f"{PROGRAM} token",
+        description="Prints the token that the server asks for; the first for all jobs.",
+        epilog=f'Example: curl -H "Authorization: Bearer $({PROGRAM} token)" '
+        "http://127.0.0.1:8765/api/jobs",
+    )
+    add_settings(parser, ("token_file", "private_dir"))
+    settings = settings_from(vars(parser.parse_args(arguments)))
+    place = token_place(settings.token_file, settings.private_dir)
+    token = place.first()
+    if token is None:
+        raise SettingsError(f"{place.path} has no token for all jobs")
+    print(token)
+    return 0
 
 
 def announce(line: str) -> None:
@@ -82,7 +106,7 @@ def add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
     parser.add_argument("--config", metavar="FILE", type=Path, help="A TOML file of settings.")
     for name in names:
         field = Settings.model_fields[name]
-        default = "none" if field.default is None else field.default
+        default = default_text(name)
         common: dict[str, Any] = {
             "dest": name,
             "default": argparse.SUPPRESS,
@@ -96,8 +120,9 @@ def add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
 
 def settings_from(arguments: dict[str, Any]) -> Settings:
     """The settings that parsed arguments give, `config` among them."""
-    config = arguments.pop("config")
-    return load(arguments, config)
+    return load(
+        {name: value for name, value in arguments.items() if name != "config"}, arguments["config"]
+    )
 
 
 def demo_verb(arguments: Sequence[str]) -> int:
@@ -118,7 +143,8 @@ def demo_verb(arguments: Sequence[str]) -> int:
     options = vars(parser.parse_args(arguments))
     replay, times = options.pop("replay"), options.pop("speed")
     # Where the environment says that state is to be read is not for the demo.
-    settings = settings_from({**options, "state": "auto"})
+    # What is invented needs no token, and is for this machine alone.
+    settings = settings_from({**options, "state": "auto", "insecure": True})
     recording = Recording.load(replay) if replay is not None else None
     configure_log(settings.log_level, settings.log_format)
     with TemporaryDirectory(prefix="marianne-demo-") as folder:
@@ -211,4 +237,4 @@ def speed(text: str) -> float:
     return value
 
 
-VERBS = {"serve": serve_verb, "demo": demo_verb}
+VERBS = {"serve": serve_verb, "demo": demo_verb, "token": token_verb}

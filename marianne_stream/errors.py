@@ -8,8 +8,16 @@
     ├── LogForbiddenError               403 log_forbidden
     ├── LogTooLargeError                413 log_too_large
     ├── CursorUnknownError              410 cursor_unknown
+    ├── NotSignedInError                401 not_signed_in
+    │   └── WrongTokenError             401 wrong_token
+    ├── OriginMismatchError             403 origin_mismatch
+    ├── WrongHostError                  421 wrong_host
+    ├── TooManySignInsError             429 too_many_sign_ins
+    ├── TooManyDownloadsError           429 too_many_downloads
+    ├── TooManyStreamsOfOneError        429 too_many_streams_of_one
     ├── TooManySearchesError            429 too_many_searches
     ├── TooManyStreamsError             503 too_many_streams
+    ├── LeavingError                    503 leaving
     ├── StateUnavailableError           503 state_unavailable
     │   ├── ConductorUnavailableError   503 conductor_unavailable
     │   │   ├── ConductorAwayError      503 conductor_away
@@ -105,6 +113,61 @@ class CursorUnknownError(MarianneStreamError):
     public = "The cursor fits nothing that is left of this log."
 
 
+class NotSignedInError(MarianneStreamError):
+    """The request bears no token, and no session that lasts."""
+
+    status = 401
+    code = "not_signed_in"
+    public = "A token is needed: in an Authorization header as Bearer, or by signing in at /login."
+
+
+class WrongTokenError(NotSignedInError):
+    """The request bears a token that is none."""
+
+    code = "wrong_token"
+    public = "The token is not known here."
+
+
+class OriginMismatchError(MarianneStreamError):
+    """A form was sent by a page that is not this server's."""
+
+    status = 403
+    code = "origin_mismatch"
+    public = "This can be sent by a page of this server only: the Origin header says otherwise."
+
+
+class WrongHostError(MarianneStreamError):
+    """The request is for a host name that is not this server's."""
+
+    status = 421
+    code = "wrong_host"
+    public = "This server does not answer for that host name; allowed_hosts names those it does."
+
+
+class TooManySignInsError(MarianneStreamError):
+    """As many failed attempts of one address wait for their answer as may wait."""
+
+    status = 429
+    code = "too_many_sign_ins"
+    public = "Too many attempts to sign in have failed. Try again in a moment."
+
+
+class TooManyDownloadsError(MarianneStreamError):
+    """As many logs are being downloaded as may be at once."""
+
+    status = 429
+    code = "too_many_downloads"
+    public = "Too many logs are being downloaded at once. Ask again in a moment."
+
+
+class TooManyStreamsOfOneError(MarianneStreamError):
+    """As many streams are open to one address as it may have."""
+
+    status = 429
+    code = "too_many_streams_of_one"
+    public = "Too many streams are open to your address. Come back in a moment."
+
+
 class TooManySearchesError(MarianneStreamError):
     """As many logs are being searched as the server searches at once."""
 
@@ -119,6 +182,14 @@ class TooManyStreamsError(MarianneStreamError):
     status = 503
     code = "too_many_streams"
     public = "Too many streams are open. Come back in a moment."
+
+
+class LeavingError(MarianneStreamError):
+    """The server ends."""
+
+    status = 503
+    code = "leaving"
+    public = "This server is about to end. Come back in a moment."
 
 
 class StateUnavailableError(MarianneStreamError):

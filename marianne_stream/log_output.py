@@ -31,6 +31,11 @@ def is_ours(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
+def set_level(level: LogLevel) -> None:
+    """Sets the least that is logged."""
+    logging.getLogger().setLevel(level.upper())
+
+
 def configure_log(level: LogLevel, form: LogFormat) -> None:
     """Sets up the log of the whole process."""
     handler = logging.StreamHandler(sys.stderr)

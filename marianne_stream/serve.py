@@ -1,81 +1,151 @@
-"""Runs the server in this process: listens, waits for a signal or a fault, and leaves."""
+"""Runs the server in this process: listens, waits for signals or a fault, and leaves."""
 
 import asyncio
+import contextlib
 import gc
 import logging
-import os
 import resource
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from aiohttp import web
 
-from marianne_stream.app import BACKGROUND, create_app
-from marianne_stream.errors import MarianneStreamError
+from marianne_stream.app import BACKGROUND, KEEPER, create_app, leave, summary
+from marianne_stream.errors import MarianneStreamError, SettingsError
+from marianne_stream.listening import (
+    BACKLOG,
+    address,
+    check_private,
+    remove_own,
+    tcp_socket,
+    unix_socket,
+)
+from marianne_stream.log_output import set_level
 from marianne_stream.settings import Settings
+from marianne_stream.systemd import Notifier, passed_sockets
 
 logger = logging.getLogger(__name__)
-
-# A burst of connections finds room: aiohttp's own 128 makes them wait for a second.
-BACKLOG = 4096
-
-HEADER_LIMIT_BYTES = 32 * 1024
 
 # Open files that are no streams: logs, the conductor's connections, answers that end.
 RESERVED_DESCRIPTORS = 256
 
-# How long handlers may take to end their streams. A viewer that does not read costs it twice: once
-# to be waited for, once to be cancelled.
+# How long handlers may take to end when the streams have ended. A client that does not read costs
+# it twice: once to be waited for, once to be cancelled.
 LEAVE_LIMIT_S = 1.5
 
-
-class ListenError(MarianneStreamError):
-    """The address cannot be listened on."""
+STATUS_INTERVAL_S = 5.0
 
 
-async def serve(settings: Settings, *, announce: Callable[[str], None]) -> int:
+async def serve(
+    settings: Settings,
+    *,
+    announce: Callable[[str], None],
+    reread: Callable[[], Settings] | None = None,
+) -> int:
     """Serves until SIGTERM or SIGINT, or until a part of the server fails.
+
+    SIGHUP has tokens and the log's level read again.
 
     Args:
         settings: what to serve, and where.
-        announce: called with one line once the server listens.
+        announce: called with a line for each address, once the server listens, and with how to sign
+            in where the server's token is its own.
+        reread: gives the settings anew.
 
     Returns:
         The exit code: 0 after a signal, 1 after a fault.
 
     Raises:
-        ListenError: the address cannot be listened on.
+        ListenError: an address cannot be listened on.
+        SettingsError: the tokens cannot be read or made, or would not be asked for where they must.
     """
     settings = within_descriptors(settings)
-    sock = listen(settings.host, settings.port)
-    app = create_app(settings)
-    # A viewer that leaves is noticed at once, and a line of log a stream says nothing.
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handler_cancellation=True,
-        shutdown_timeout=LEAVE_LIMIT_S,
-        # A Last-Event-ID from elsewhere may be long; it is answered like any that is unknown.
-        max_field_size=HEADER_LIMIT_BYTES,
-        max_line_size=HEADER_LIMIT_BYTES,
-    )
-    with sock, asked_to_end() as asked:
+    notifier = Notifier()
+    with contextlib.ExitStack() as stack:
+        sockets = listening(settings, stack)
+        if settings.insecure:
+            check_private(sockets)
+        app = create_app(settings)
+        # A client that leaves is noticed at once, and a line of log a request says nothing.
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=LEAVE_LIMIT_S,
+            keepalive_timeout=settings.idle_timeout,
+            # A Last-Event-ID from elsewhere may be long; it is answered like any that is unknown.
+            max_field_size=settings.max_head_bytes,
+            max_line_size=settings.max_head_bytes,
+        )
+        signals = stack.enter_context(Signals().caught())
+        background = app[BACKGROUND]
+        asyncio.get_running_loop().set_exception_handler(background.on_loop_fault)
         await runner.setup()
         try:
-            await web.SockSite(runner, sock, backlog=BACKLOG).start()
+            sites = [web.SockSite(runner, sock, backlog=BACKLOG) for sock in sockets]
+            for site in sites:
+                await site.start()
+            background.start("signals", signals.reload_when_told(app, notifier, reread))
+            background.start("systemd", keep_informed(app, notifier))
             # What is there now stays: looking through it again and again would stop the loop for
             # 20 ms each time.
             gc.freeze()
-            announce(f"marianne-stream listening on {address(sock)}")
-            await first_of(asked, app[BACKGROUND].failed)
+            for line in greeting(app, settings, sockets):
+                announce(line)
+            notifier.ready()
+            await first_of(signals.asked, background.failed)
+            notifier.stopping()
+            for site in sites:
+                await site.stop()
+            if not background.failed.is_set():
+                await leave(app, drain_s=settings.drain_s, hurry=signals.asked_again)
         finally:
             await runner.cleanup()
-    if (error := app[BACKGROUND].error) is not None:
-        logger.critical("ended by a fault: %r", error)
+    if background.error is not None:
+        logger.critical("ended by a fault: %r", background.error)
         return 1
     return 0
+
+
+def listening(settings: Settings, stack: contextlib.ExitStack) -> list[socket.socket]:
+    """The sockets to listen on, which the stack closes; raises as `serve` does."""
+    sockets = passed_sockets()
+    for sock in sockets:
+        stack.enter_context(sock)
+    if sockets:
+        return sockets
+    if settings.unix is not None:
+        sock = stack.enter_context(unix_socket(settings.unix, int(settings.unix_mode, 8)))
+        stack.callback(remove_own, settings.unix, settings.unix.lstat().st_ino)
+        sockets.append(sock)
+    if settings.port is not None:
+        sockets.insert(0, stack.enter_context(tcp_socket(settings.host, settings.port)))
+    if not sockets:
+        raise SettingsError("port none leaves nowhere to listen: unix names a Unix socket")
+    return sockets
+
+
+def greeting(
+    app: web.Application, settings: Settings, sockets: list[socket.socket]
+) -> Iterator[str]:
+    """What a person is told first: where it listens, and how to sign in."""
+    for sock in sockets:
+        yield f"marianne-stream listening on {address(sock)}"
+    for sock in sockets:
+        if settings.insecure or sock.family == socket.AF_UNIX:
+            continue
+        host = sock.getsockname()[0]
+        if host not in ("127.0.0.1", "::1"):
+            logger.warning(
+                "tokens cross the network readably: put a proxy with TLS before %s", host
+            )
+    keeper = app[KEEPER]
+    tcp = [sock for sock in sockets if sock.family != socket.AF_UNIX]
+    if keeper is not None and keeper.own and tcp:
+        yield f"Sign in, once, with: {address(tcp[0])}/login?code={keeper.new_link()}"
 
 
 def within_descriptors(settings: Settings) -> Settings:
@@ -96,50 +166,85 @@ def within_descriptors(settings: Settings) -> Settings:
     return settings.model_copy(update={"max_streams": allowed})
 
 
-@contextmanager
-def asked_to_end() -> Iterator[asyncio.Event]:
-    """An event that SIGTERM and SIGINT set, for as long as the context lasts."""
-    loop = asyncio.get_running_loop()
-    asked = asyncio.Event()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    for number in numbers:
-        loop.add_signal_handler(number, asked.set)
-    try:
-        yield asked
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+class Signals:
+    """What the process is told from outside.
+
+    Attributes:
+        asked: set by the first SIGTERM or SIGINT.
+        asked_again: set by the second.
+        told: set by SIGHUP.
+    """
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.asked_again = asyncio.Event()
+        self.told = asyncio.Event()
+
+    @contextmanager
+    def caught(self) -> Iterator["Signals"]:
+        """Catches signals for as long as the context lasts."""
+        loop = asyncio.get_running_loop()
+        actions: Mapping[int, Callable[[], None]] = {
+            signal.SIGTERM: self._ask,
+            signal.SIGINT: self._ask,
+            signal.SIGHUP: self.told.set,
+        }
+        for number, action in actions.items():
+            loop.add_signal_handler(number, action)
+        try:
+            yield self
+        finally:
+            for number in actions:
+                loop.remove_signal_handler(number)
+
+    def _ask(self) -> None:
+        (self.asked_again if self.asked.is_set() else self.asked).set()
+
+    async def reload_when_told(
+        self, app: web.Application, notifier: Notifier, reread: Callable[[], Settings] | None
+    ) -> None:
+        """Reads tokens and the log's level again at each SIGHUP, until it is cancelled."""
+        while True:
+            await self.told.wait()
+            self.told.clear()
+            notifier.reloading()
+            try:
+                reload(app, reread)
+                logger.info("read the tokens and the log's level again")
+            except MarianneStreamError as error:
+                logger.error("nothing is changed by SIGHUP: %s", error)  # noqa: TRY400 - no fault
+            notifier.ready()
+
+
+def reload(app: web.Application, reread: Callable[[], Settings] | None) -> None:
+    """Reads tokens and the log's level again.
+
+    Raises:
+        SettingsError: one of them cannot be read.
+    """
+    settings = reread() if reread is not None else None
+    keeper = app[KEEPER]
+    if keeper is not None:
+        keeper.reload()
+    if settings is not None:
+        set_level(settings.log_level)
+
+
+async def keep_informed(app: web.Application, notifier: Notifier) -> None:
+    """Tells systemd that the loop turns, and what it does, until it is cancelled."""
+    interval_s = min(STATUS_INTERVAL_S, notifier.watchdog_s or STATUS_INTERVAL_S)
+    while True:
+        if notifier.watchdog_s is not None:
+            notifier.alive()
+        notifier.status(summary(app))
+        await asyncio.sleep(interval_s)
 
 
 async def first_of(*events: asyncio.Event) -> None:
     """Waits until one of some events is set."""
-    waiting = [asyncio.create_task(event.wait()) for event in events]
+    waiting: list[asyncio.Task[Any]] = [asyncio.create_task(event.wait()) for event in events]
     try:
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in waiting:
             task.cancel()
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that is bound to an address.
-
-    Raises:
-        ListenError: that cannot be done; the message says why.
-    """
-    try:
-        family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(where[:2], family=family, backlog=BACKLOG)
-    except socket.gaierror as error:
-        raise ListenError(f"cannot listen on {host} port {port}: {error.strerror}") from error
-    except UnicodeError as error:
-        raise ListenError(f"cannot listen on {host} port {port}: no host has that name") from error
-    except OSError as error:
-        why = os.strerror(error.errno) if error.errno else str(error)
-        raise ListenError(f"cannot listen on {host} port {port}: {why}") from error
-
-
-def address(sock: socket.socket) -> str:
-    """What to type into a browser."""
-    host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -3,13 +3,16 @@
 Read in `app.py` and `cli.py` alone; every other part takes plain arguments.
 """
 
+import ipaddress
+import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 from marianne_stream.errors import SettingsError
 
@@ -36,8 +39,67 @@ def no_truth(value: object) -> object:
     return value
 
 
+def words(value: object) -> object:
+    """Text as its words, which commas divide; a list of a file as it is."""
+    if isinstance(value, str):
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+    return value
+
+
+def host_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names without a scheme, a port or a path."""
+    for name in names:
+        if not HOST_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no host name")
+    return names
+
+
+def origins(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Sites as a browser names them."""
+    for name in names:
+        if not ORIGIN.fullmatch(name):
+            raise ValueError(f"{name!r} is no origin")
+    return names
+
+
+def networks(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Networks, addresses, and the word for Unix sockets."""
+    for name in names:
+        if name != "unix":
+            ipaddress.ip_network(name)
+    return names
+
+
+HOST_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+ORIGIN = re.compile(r"https?://[a-z0-9._\[\]:-]+")
+
+
+def none_as_word(value: object) -> object:
+    """The word none as None."""
+    return None if value == "none" else value
+
+
+def no_number(value: object) -> object:
+    """A value that is no number: 0660 of a TOML file would be six hundred and sixty."""
+    if isinstance(value, int):
+        raise ValueError("write it as text")  # noqa: TRY004 - pydantic wants it so
+    return value
+
+
 UserPath = Annotated[Path, AfterValidator(at_home)]
 Port = Annotated[int, BeforeValidator(no_truth)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(words)]
+
+
+def default_private_dir() -> Path:
+    """Where a service keeps what is its own: systemd.exec(5) and the XDG base directories."""
+    given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    home = os.environ.get("XDG_STATE_HOME", "")
+    if given:
+        return Path(given)
+    if not home.startswith("/"):
+        home = "~/.local/state"
+    return at_home(Path(home) / "marianne-stream")
 
 
 class Settings(BaseSettings):
@@ -48,8 +110,14 @@ class Settings(BaseSettings):
     )
 
     host: str = Field("127.0.0.1", min_length=1, description="The address to listen on.")
-    port: Port = Field(
+    port: Annotated[Port | None, BeforeValidator(none_as_word)] = Field(
         8765, ge=0, le=65535, description="The TCP port to listen on; 0 picks a free one."
+    )
+    unix: UserPath | None = Field(None, description="A Unix socket to listen on as well.")
+    unix_mode: Annotated[str, BeforeValidator(no_number)] = Field(
+        "0660",
+        pattern=r"^0?[0-7]{3}$",
+        description="The permissions of that socket; who may write to it may connect.",
     )
     socket: UserPath = Field(
         Path("/tmp/marianne.sock"),
@@ -93,10 +161,63 @@ class Settings(BaseSettings):
         le=1_000_000,
         description="How many streams may be open; no more than the process may open files.",
     )
+    max_streams_per_address: Annotated[int, BeforeValidator(no_truth)] = Field(
+        1000,
+        ge=1,
+        le=1_000_000,
+        description="How many streams may be open to one address.",
+    )
+    max_downloads: Annotated[int, BeforeValidator(no_truth)] = Field(
+        20, ge=1, le=10_000, description="How many logs may be downloaded as files at once."
+    )
+    max_head_bytes: Annotated[int, BeforeValidator(no_truth)] = Field(
+        32 * 1024,
+        ge=1024,
+        le=1024 * 1024,
+        description="The longest address, and the longest header, of a request, in bytes.",
+    )
+    idle_timeout: Annotated[float, BeforeValidator(no_truth)] = Field(
+        75.0,
+        ge=1,
+        le=3600,
+        allow_inf_nan=False,
+        description="How long a connection may take to send the head of a request, in seconds.",
+    )
+    token_file: UserPath | None = Field(
+        None, description="The tokens that are let in; left out, the server makes one of its own."
+    )
+    private_dir: UserPath = Field(
+        default_factory=default_private_dir,
+        description="The folder for the server's own token and its sessions.",
+    )
+    session_max_age: Annotated[int, BeforeValidator(no_truth)] = Field(
+        7 * 24 * 3600,
+        ge=60,
+        le=366 * 24 * 3600,
+        description="How long a browser stays signed in, in seconds.",
+    )
+    open_ready: bool = Field(default=False, description="Whether /ready asks for no token.")
+    allowed_hosts: Annotated[Words, AfterValidator(host_names)] = Field(
+        (), description="The host names that are answered for, besides those of this machine alone."
+    )
+    cors_origins: Annotated[Words, AfterValidator(origins)] = Field(
+        (), description="Sites whose pages may ask, as https://grafana.example.org."
+    )
+    trusted_proxies: Annotated[Words, AfterValidator(networks)] = Field(
+        (), description="Proxies whose X-Forwarded-For and -Proto are believed; unix: the socket."
+    )
+    drain_s: Annotated[float, BeforeValidator(no_truth)] = Field(
+        5.0,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Over how long open streams are ended when the server leaves, in seconds.",
+    )
     log_level: LogLevel = Field("info", description="The least that is logged.")
     log_format: LogFormat = Field("text", description="How a line of the log is written.")
     insecure: bool = Field(
-        default=False, description="Whether to ask for no token. No release asks for one yet."
+        default=False,
+        description="Whether to ask for no token; on loopback addresses and Unix sockets only.",
     )
 
     @model_validator(mode="after")
@@ -166,8 +287,30 @@ def sentence(place: str, name: str, fault: ErrorDetails) -> str:
     return f"{place} must be {allowed(name)}, got {fault['input']!r}"
 
 
+# What those settings may be of which the schema does not say it.
+SPECIAL = {
+    "port": "a whole number from 0 to 65535, or none",
+    "unix_mode": "three octal digits as text",
+    "allowed_hosts": "host names, divided by commas",
+    "cors_origins": "origins, divided by commas",
+    "trusted_proxies": "addresses, networks or unix, divided by commas",
+}
+
+
+def default_text(name: str) -> str:
+    """What a setting is where it is left out, in words."""
+    field = Settings.model_fields[name]
+    if field.default_factory is not None:
+        return "where the system keeps such"
+    if field.default in (None, ()):
+        return "none"
+    return str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+
+
 def allowed(name: str) -> str:
     """What a setting may be, in words."""
+    if name in SPECIAL:
+        return SPECIAL[name]
     schema = Settings.model_json_schema()["properties"][name]
     if "enum" in schema:
         return "one of " + ", ".join(schema["enum"])
@@ -177,6 +320,4 @@ def allowed(name: str) -> str:
         return f"a number from {schema['minimum']} to {schema['maximum']}"
     if schema.get("type") == "boolean":
         return "true or false"
-    if "path" in str(schema):
-        return "a path"
-    return "text that is not empty"
+    return "a path" if "path" in str(schema) else "text that is not empty"

@@ -17,7 +17,7 @@ from marianne_stream.cli import VERBS
 from marianne_stream.errors import MarianneStreamError
 from marianne_stream.models import Sheet
 from marianne_stream.payloads import GapReason, JobSummary, Payload, TimelineEventData
-from marianne_stream.settings import ENVIRONMENT_PREFIX, Settings, allowed, option
+from marianne_stream.settings import ENVIRONMENT_PREFIX, Settings, allowed, default_text, option
 from marianne_stream.web.params import ChoiceParameter, FlagParameter, NumberParameter, Parameter
 from marianne_stream.web.routes import ROUTES, Route
 
@@ -103,8 +103,8 @@ def error_classes(root: type[MarianneStreamError]) -> Iterator[type[MarianneStre
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_in_the_reference(name: str) -> None:
-    default = Settings.model_fields[name].default
-    written = {None: "none", True: "`true`", False: "`false`"}.get(default, f"`{default}`")
+    default = default_text(name)
+    written = default if default == "none" or " " in default else f"`{default}`"
     cells = row(text_of(REFERENCE / "settings.md"), f"`{name}`")
     assert cells[1:4] == [f"`{option(name)}`", f"`{ENVIRONMENT_PREFIX}{name.upper()}`", written]
     assert cells[4] == allowed(name)
@@ -212,7 +212,7 @@ async def test_the_errors_of_http_itself_are_in_the_reference(
     aiohttp_client: Callable[[web.Application], Awaitable[TestClient[Any, web.Application]]],
     tmp_path: Path,
 ) -> None:
-    settings = Settings(socket=tmp_path / "none.sock", registry=tmp_path / "none.db")
+    settings = Settings(socket=tmp_path / "none.sock", registry=tmp_path / "none.db", insecure=True)
     client = await aiohttp_client(create_app(settings))
     async with client.request(method, path) as response:
         code = (await response.json())["code"]

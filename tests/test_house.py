@@ -24,15 +24,19 @@ MAY_IMPORT = {
     "state": VALUES | {"conductor"},
     "jobs": VALUES | {"state", "fanout"},
     "feeds": VALUES | {"jobs", "logs", "fanout"},
-    "web": VALUES | {"jobs", "logs", "fanout", "feeds"},
+    "access": VALUES,
+    "web": VALUES | {"jobs", "logs", "fanout", "feeds", "access"},
     "settings": {"errors"},
     "log_output": {"settings"},
     "memory": set(),
     "demo": VALUES,
     "app": VALUES
-    | {"settings", "conductor", "fanout", "state", "jobs", "logs", "feeds", "web", "memory"},
-    "serve": {"app", "settings", "errors"},
-    "cli": {"serve", "settings", "errors", "log_output", "demo", "version"},
+    | {"settings", "conductor", "fanout", "state", "jobs", "logs", "feeds", "web", "memory"}
+    | {"access"},
+    "listening": {"errors"},
+    "systemd": set(),
+    "serve": {"app", "settings", "errors", "listening", "systemd", "log_output"},
+    "cli": {"serve", "settings", "errors", "log_output", "demo", "version", "access", "listening"},
     "__main__": {"cli"},
 }
 
@@ -47,6 +51,7 @@ WITHOUT = {
     "state": {"aiohttp"},
     "jobs": {"aiohttp", "socket", "aiosqlite"},
     "feeds": {"aiohttp", "socket", "aiosqlite"},
+    "access": {"aiohttp", "socket", "pydantic"},
     "web": {"aiosqlite", "socket"},
     "demo": {"aiohttp", "pydantic", "msgspec"},
 }

@@ -59,10 +59,10 @@ def test_a_tilde_is_the_home_folder() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("port", "abc", "--port must be a whole number from 0 to 65535, got 'abc'"),
-        ("port", "65536", "--port must be a whole number from 0 to 65535, got '65536'"),
-        ("port", "-1", "--port must be a whole number from 0 to 65535, got '-1'"),
-        ("port", True, "--port must be a whole number from 0 to 65535, got True"),
+        ("port", "abc", "--port must be a whole number from 0 to 65535, or none, got 'abc'"),
+        ("port", "65536", "--port must be a whole number from 0 to 65535, or none, got '65536'"),
+        ("port", "-1", "--port must be a whole number from 0 to 65535, or none, got '-1'"),
+        ("port", True, "--port must be a whole number from 0 to 65535, or none, got True"),
         ("socket", "~nosuchuser/c", "--socket must be a path, got '~nosuchuser/c'"),
         ("host", "", "--host must be text that is not empty, got ''"),
         ("state", "x", "--state must be one of auto, conductor, registry, json, got 'x'"),

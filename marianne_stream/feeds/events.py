@@ -12,6 +12,7 @@ from marianne_stream.feeds.feed import TAKEN_BYTES
 from marianne_stream.payloads import GapData, GapReason
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import TimelineCursor
+from marianne_stream.wire.job_patterns import ALL_JOBS, JobPatterns
 
 # How many frames of the past are sent at once.
 PAST_FRAMES = 100
@@ -28,22 +29,27 @@ class EventFilter:
     Attributes:
         job_ids: only events of these jobs; all where it is empty.
         prefixes: only events whose names begin with one of these; all where it is empty.
+        visible: the jobs that the viewer may see; one who may not see all is shown no event of
+            none.
     """
 
     job_ids: frozenset[str] = frozenset()
     prefixes: tuple[str, ...] = ()
+    visible: JobPatterns = ALL_JOBS
 
     @property
     def wants_all(self) -> bool:
         """Whether nothing is left out."""
-        return not self.job_ids and not self.prefixes
+        return not self.job_ids and not self.prefixes and self.visible.all_jobs
 
     def __call__(self, entry: TimelineEntry) -> bool:
         """Whether an entry is wanted; what concerns all viewers always is."""
         if entry.job_id is None:
             return True
-        return (not self.job_ids or entry.job_id in self.job_ids) and (
-            not self.prefixes or entry.event.startswith(self.prefixes)
+        return (
+            (not self.job_ids or entry.job_id in self.job_ids)
+            and (not self.prefixes or entry.event.startswith(self.prefixes))
+            and (self.visible.all_jobs or (bool(entry.job_id) and self.visible(entry.job_id)))
         )
 
 

@@ -9,6 +9,7 @@ from marianne_stream.fanout.mailboxes import Outlet
 from marianne_stream.jobs.views import RosterView
 from marianne_stream.jobs.watches import Watches, WatchingRoster
 from marianne_stream.wire.cursors import RosterCursor
+from marianne_stream.wire.job_patterns import ALL_JOBS, JobPatterns
 from marianne_stream.wire.sse import Frames
 
 
@@ -19,18 +20,22 @@ class RosterFeed:
         first: the roster when the viewer came.
         watching: its hold on the roster.
         cursor: what the viewer has seen, as it says; anything at all.
+        jobs: those that it may see.
     """
 
-    __slots__ = ("_resumes", "_watching")
+    __slots__ = ("_jobs", "_resumes", "_watching")
 
     heartbeats = True
     nothing_new = False
 
-    def __init__(self, first: RosterView, watching: WatchingRoster, cursor: str) -> None:
+    def __init__(
+        self, first: RosterView, watching: WatchingRoster, cursor: str, jobs: JobPatterns
+    ) -> None:
         self._watching = watching
+        self._jobs = jobs
         watching.mailbox.seen = first
         seen = RosterCursor.parse(cursor)
-        self._resumes = seen is not None and seen.state == first.cursor
+        self._resumes = seen is not None and seen.state == first.of(jobs).cursor
 
     @property
     def held_bytes(self) -> int:
@@ -40,20 +45,24 @@ class RosterFeed:
     def attach(self, outlet: Outlet) -> None:
         """Says where new rosters may go at once."""
         self._watching.mailbox.outlet = outlet
-        self._watching.mailbox.change = change
+        self._watching.mailbox.change = self._change
 
     async def frames(self) -> AsyncIterator[bytes]:
         """From the first roster on, without an end of its own."""
         mailbox = self._watching.mailbox
-        first = mailbox.seen
+        first = mailbox.seen.of(self._jobs) if mailbox.seen is not None else None
         if first is not None:
             yield first.resumed() if self._resumes else first.since(None).data
             del first
         while await mailbox.wait():
             seen, view = mailbox.seen, mailbox.take()
-            if frames := view.since(seen).data:
+            if frames := self._change(seen, view).data:
                 yield frames
             del seen, view
+
+    def _change(self, seen: RosterView | None, view: RosterView) -> Frames:
+        """The frames that lead from one roster to another."""
+        return view.of(self._jobs).since(seen.of(self._jobs) if seen is not None else None)
 
     def close(self) -> None:
         """Lets `frames` end."""
@@ -64,16 +73,13 @@ class RosterFeed:
         self._watching.leave()
 
 
-def change(seen: RosterView | None, view: RosterView) -> Frames:
-    """The frames that lead from one roster to another."""
-    return view.since(seen)
-
-
-async def roster_feed(watches: Watches, *, poll_interval_s: float, cursor: str) -> RosterFeed:
-    """A feed of the roster, which must be left.
+async def roster_feed(
+    watches: Watches, *, poll_interval_s: float, cursor: str, jobs: JobPatterns = ALL_JOBS
+) -> RosterFeed:
+    """A feed of the roster, as far as these jobs go, which must be left.
 
     Raises:
         StateUnavailableError: nobody could be asked.
     """
     first, watching = await watches.watch_roster(poll_interval_s)
-    return RosterFeed(first, watching, cursor)
+    return RosterFeed(first, watching, cursor, jobs)

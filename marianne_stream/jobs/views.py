@@ -5,6 +5,7 @@ and kept for the others. It must not know who the viewers are.
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Literal, Self
 
 from pydantic import TypeAdapter
@@ -22,6 +23,7 @@ from marianne_stream.payloads import (
 )
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import RosterCursor, StatusCursor, digest
+from marianne_stream.wire.job_patterns import JobPatterns
 
 SHEETS = TypeAdapter(tuple[Sheet, ...])
 SUMMARIES = TypeAdapter(tuple[JobSummary, ...])
@@ -162,10 +164,21 @@ class RosterView(View):
 
     def __init__(self, roster: Roster) -> None:
         self.roster = roster
+        self._parts: dict[JobPatterns, RosterView] = {}
         entries = sorted(roster.entries.values(), key=newest_first)
         self.jobs = {entry.job_id: JobSummary.of(entry) for entry in entries}
         cursor = digest(SUMMARIES.dump_json(tuple(self.jobs.values())))
         super().__init__(source=roster.source, live=roster.live, cursor=cursor)
+
+    def of(self, jobs: JobPatterns) -> "RosterView":
+        """The same moment for one who may see these jobs; made once for all who may."""
+        if jobs.all_jobs:
+            return self
+        view = self._parts.get(jobs)
+        if view is None:
+            entries = {i: entry for i, entry in self.roster.entries.items() if jobs(i)}
+            view = self._parts[jobs] = RosterView(replace(self.roster, entries=entries))
+        return view
 
     def resumed(self) -> bytes:
         """The frames for a viewer who has seen these entries before: where they come from."""

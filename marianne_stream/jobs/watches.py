@@ -105,6 +105,7 @@ class Watches:
         self._tasks: dict[JobWatch, asyncio.Task[None]] = {}
         self._event_gap = False
         self._events_live = False
+        self._leaving = False
 
     async def run(self) -> None:
         """Runs the roster timer until cancelled, and then ends all watches."""
@@ -232,6 +233,8 @@ class Watches:
 
     def on_lost(self) -> None:
         """Events no longer come in. The conductor may be gone, which the next roster tells."""
+        if self._leaving:
+            return
         self._say_events(live=False)
         self._roster.expire()
 
@@ -239,6 +242,20 @@ class Watches:
         """A `source` frame that says whether events come in."""
         source: SourceName = "conductor" if self._events_live else "none"
         return source_frame(None, source, live=self._events_live, event_id=event_id)
+
+    @property
+    def events_live(self) -> bool:
+        """Whether events come in."""
+        return self._events_live
+
+    @property
+    def watched_jobs(self) -> int:
+        """How many jobs are watched."""
+        return len(self._watches)
+
+    def leave(self) -> None:
+        """Nothing is told any more: the server leaves, and not the conductor."""
+        self._leaving = True
 
     def _say_events(self, *, live: bool) -> None:
         self._events_live = live

@@ -15,6 +15,8 @@ NO_STORE = {"Cache-Control": "private, no-store"}
 
 RETRY_AFTER_S = 5
 
+UNAUTHORIZED = web.HTTPUnauthorized.status_code
+
 # What may pass: a client does well to come back.
 PASSING_STATUSES = frozenset({429, 500, 503})
 
@@ -46,8 +48,10 @@ def error_answer(
 
 def answer_of(request: web.Request, error: MarianneStreamError) -> web.Response:
     """An error of ours as an answer."""
+    # How to be let in (RFC 9110 section 11.6.1).
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == UNAUTHORIZED else {}
     return error_answer(
-        request, status=error.status, code=error.code, detail=error.detail, headers={}
+        request, status=error.status, code=error.code, detail=error.detail, headers=headers
     )
 
 

@@ -2,10 +2,10 @@
 
 from aiohttp import web
 
-from marianne_stream.errors import StateUnavailableError
+from marianne_stream.errors import LeavingError, StateUnavailableError
 from marianne_stream.payloads import HealthData, ReadyData
 from marianne_stream.web.answers import NO_STORE, RETRY_AFTER_S, json_answer
-from marianne_stream.web.keys import OPENAPI, WATCHES
+from marianne_stream.web.keys import OPENAPI, STREAMS, WATCHES
 
 ON_DISK = "State comes from the registry on disk, and not from the conductor."
 
@@ -17,16 +17,23 @@ async def health(_request: web.Request) -> web.Response:
 
 async def ready(request: web.Request) -> web.Response:
     """`GET /ready`: 200 when jobs can be served, else 503 and what is missing."""
+    if request.app[STREAMS].leaving:
+        return not_ready(LeavingError.public)
     try:
         roster = await request.app[WATCHES].roster()
     except StateUnavailableError as error:
-        data = ReadyData(ready=False, source="none", live=False, missing=(error.detail,))
-        answer = json_answer(data, status=503)
-        answer.headers["Retry-After"] = str(RETRY_AFTER_S)
-        return answer
+        return not_ready(error.detail)
     missing = (ON_DISK,) if roster.source == "registry" else ()
     data = ReadyData(ready=True, source=roster.source, live=roster.live, missing=missing)
     return json_answer(data)
+
+
+def not_ready(why: str) -> web.Response:
+    """503, and what is missing."""
+    data = ReadyData(ready=False, source="none", live=False, missing=(why,))
+    answer = json_answer(data, status=503)
+    answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
 
 
 async def openapi(request: web.Request) -> web.Response:

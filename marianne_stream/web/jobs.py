@@ -14,6 +14,7 @@ from marianne_stream.jobs.views import newest_first
 from marianne_stream.models import RosterEntry
 from marianne_stream.payloads import JobDetail, JobPage, JobStatusData, JobSummary
 from marianne_stream.web.answers import json_answer
+from marianne_stream.web.gate import GRANT
 from marianne_stream.web.keys import WATCHES
 from marianne_stream.web.params import NumberParameter, TextParameter, job_id_of
 
@@ -31,9 +32,14 @@ async def list_jobs(request: web.Request) -> web.Response:
     status, name, after = STATUS.read(request), NAME.read(request), AFTER.read(request)
     limit = int(LIMIT.read(request))
     place = place_of(after) if after is not None else None
+    visible = request[GRANT].jobs
     roster = await request.app[WATCHES].roster()
     matching = sorted(
-        (entry for entry in roster.entries.values() if matches(entry, status, name)),
+        (
+            entry
+            for entry in roster.entries.values()
+            if visible(entry.job_id) and matches(entry, status, name)
+        ),
         key=newest_first,
     )
     rest = [entry for entry in matching if place is None or newest_first(entry) > place]

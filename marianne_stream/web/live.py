@@ -8,6 +8,7 @@ from aiohttp import web
 from marianne_stream.feeds.events import EventFilter, event_feed
 from marianne_stream.feeds.roster import roster_feed
 from marianne_stream.feeds.status import status_feed
+from marianne_stream.web.gate import GRANT
 from marianne_stream.web.keys import STREAMS, WATCHES
 from marianne_stream.web.params import NumberParameter, TextParameter, job_id_of, last_event_id
 
@@ -35,15 +36,16 @@ async def job_stream(request: web.Request) -> web.StreamResponse:
     interval_s = POLL_INTERVAL.read(request)
     watches = request.app[WATCHES]
     feed = await status_feed(watches, job_id, poll_interval_s=interval_s, cursor=cursor)
-    return request.app[STREAMS].answer(feed)
+    return request.app[STREAMS].answer(request, feed)
 
 
 async def roster_stream(request: web.Request) -> web.StreamResponse:
     """`GET /api/roster/stream`: the roster as it changes."""
     cursor, interval_s = last_event_id(request), POLL_INTERVAL.read(request)
     watches = request.app[WATCHES]
-    feed = await roster_feed(watches, poll_interval_s=interval_s, cursor=cursor)
-    return request.app[STREAMS].answer(feed)
+    jobs = request[GRANT].jobs
+    feed = await roster_feed(watches, poll_interval_s=interval_s, cursor=cursor, jobs=jobs)
+    return request.app[STREAMS].answer(request, feed)
 
 
 async def job_events(request: web.Request) -> web.StreamResponse:
@@ -57,7 +59,11 @@ async def job_events(request: web.Request) -> web.StreamResponse:
 
 async def events(request: web.Request) -> web.StreamResponse:
     """`GET /api/events/stream`: everyone's timeline, or what of it is wanted."""
-    wanted = EventFilter(frozenset(JOB_ID.read_all(request)), tuple(EVENT.read_all(request)))
+    wanted = EventFilter(
+        frozenset(JOB_ID.read_all(request)),
+        tuple(EVENT.read_all(request)),
+        request[GRANT].jobs,
+    )
     return stream_events(request, wanted, int(LIMIT.read(request)), last_event_id(request))
 
 
@@ -73,4 +79,4 @@ def stream_events(
         cursor=cursor,
         source=watches.events_frame,
     )
-    return request.app[STREAMS].answer(feed)
+    return request.app[STREAMS].answer(request, feed)

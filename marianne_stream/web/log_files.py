@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.typedefs import LooseHeaders
 
 from marianne_stream.errors import LogTooLargeError
@@ -15,7 +16,8 @@ from marianne_stream.logs.parts import LogSummary, SelectedText, WholeText, summ
 from marianne_stream.models import iso_time
 from marianne_stream.payloads import LogInfo
 from marianne_stream.web.answers import NO_STORE, json_answer
-from marianne_stream.web.keys import DOWNLOAD_LIMIT_BYTES, JOB_LOGS
+from marianne_stream.web.downloads import Downloads
+from marianne_stream.web.keys import DOWNLOAD_LIMIT_BYTES, DOWNLOADS, JOB_LOGS
 from marianne_stream.web.log_stream import source_of
 from marianne_stream.web.params import job_id_of
 
@@ -43,6 +45,8 @@ async def info(request: web.Request) -> web.Response:
 
 async def static(request: web.Request) -> web.StreamResponse:
     """`GET /api/jobs/{job_id}/logs/static`: the log as an attachment, headed by what it is."""
+    downloads = request.app[DOWNLOADS]
+    downloads.check()
     job_id, log, summary = await summarized(request)
     limit = request.app[DOWNLOAD_LIMIT_BYTES]
     if summary.size_bytes > limit:
@@ -56,41 +60,51 @@ async def static(request: web.Request) -> web.StreamResponse:
     )
     answer.content_type, answer.charset = "text/plain", "utf-8"
     answer.content_length = len(head) + summary.size_bytes
-    await answer.prepare(request)
-    if request.method != "HEAD":
-        await answer.write(head)
-        await send(request, answer, log, summary)
-    await answer.write_eof()
+    with downloads.one():
+        await answer.prepare(request)
+        if request.method != "HEAD":
+            await answer.write(head)
+            await send(request, answer, log, summary)
+        await answer.write_eof()
     return answer
 
 
 async def raw(request: web.Request) -> web.StreamResponse:
     """`GET /api/jobs/{job_id}/logs/raw`: the file itself; of the conductor's, the job's lines."""
+    downloads = request.app[DOWNLOADS]
+    downloads.check()
     _, log = await opened(request)
     if log.place.of_conductor:
         summary = await summary_of(log)
         answer = web.StreamResponse(headers={**RAW_HEADERS, "Accept-Ranges": "none"})
         answer.content_type, answer.charset = "text/plain", "utf-8"
         answer.content_length = summary.size_bytes
-        await answer.prepare(request)
-        if request.method != "HEAD":
-            await send(request, answer, log, summary)
-        await answer.write_eof()
+        with downloads.one():
+            await answer.prepare(request)
+            if request.method != "HEAD":
+                await send(request, answer, log, summary)
+            await answer.write_eof()
         return answer
     file = await log.newest()
     # By its descriptor: the name may lead to another file by now. It is kept open meanwhile.
-    response = OpenFileResponse(file.descriptor.path, headers=RAW_HEADERS)
+    response = OpenFileResponse(file.descriptor.path, downloads, headers=RAW_HEADERS)
     response.file = file
     return response
 
 
 class OpenFileResponse(web.FileResponse):
-    """Holds on to the file that it sends."""
+    """Holds on to the file that it sends, and is counted while it does."""
 
-    def __init__(self, path: str, *, headers: LooseHeaders) -> None:
+    def __init__(self, path: str, downloads: Downloads, *, headers: LooseHeaders) -> None:
         super().__init__(path, headers=headers)
+        self._downloads = downloads
         self.file: object = None
         self.content_type, self.charset = "text/plain", "utf-8"
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Sends the file."""
+        with self._downloads.one():
+            return await super().prepare(request)
 
 
 async def opened(request: web.Request) -> tuple[str, OpenLog]:

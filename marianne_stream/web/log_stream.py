@@ -82,7 +82,7 @@ async def logs(request: web.Request) -> web.StreamResponse:
         if folders.over and seen is not None and seen.kind != "l":
             return nothing_new()
         feed = AwaitedLogFeed(open_feed, is_over, interval_s=WAIT_INTERVAL_S)
-    return request.app[STREAMS].answer(feed)
+    return request.app[STREAMS].answer(request, feed)
 
 
 def source_of(request: web.Request) -> LogSource | None:

@@ -5,8 +5,9 @@ import logging
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from marianne_stream.errors import MarianneStreamError
+from marianne_stream.errors import LeavingError, MarianneStreamError
 from marianne_stream.web.answers import answer_of, error_answer
+from marianne_stream.web.keys import STREAMS
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,14 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except Exception:
         logger.exception("%s %r failed", request.method, request.path)
         return answer_of(request, MarianneStreamError())
+
+
+@web.middleware
+async def unless_leaving(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Sends away who comes while the server leaves; a connection may have been open before."""
+    if request.app[STREAMS].leaving and request.path not in ("/health", "/ready"):
+        raise LeavingError
+    return await handler(request)
 
 
 def http_error(request: web.Request, error: web.HTTPException) -> web.Response:

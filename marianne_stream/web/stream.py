@@ -4,28 +4,43 @@ It must not know what the frames say.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp_sse import EventSourceResponse
 
-from marianne_stream.errors import MarianneStreamError, TooManyStreamsError
+from marianne_stream.access.keeper import Grant
+from marianne_stream.errors import (
+    MarianneStreamError,
+    TooManyStreamsError,
+    TooManyStreamsOfOneError,
+)
 from marianne_stream.feeds.feed import Feed
 from marianne_stream.jobs.views import error_frame
 from marianne_stream.payloads import HeartbeatData
 from marianne_stream.web.answers import NO_STORE
+from marianne_stream.web.gate import GRANT, VISITOR
 from marianne_stream.wire import sse
 from marianne_stream.wire.sse import Frames
 
 logger = logging.getLogger(__name__)
 
-# What a client waits before it connects again: by itself, and while we are leaving.
+# What a client waits before it connects again by itself.
 RETRY_MS = 2_000
-LEAVING_RETRY_MS = (1_000, 5_000)
+
+# While we are leaving, as many streams end in a second at least; the clients return later by this
+# than the last of them has left, and then over as long again, or a second.
+LEAVING_EACH_S = 200
+LEAVING_MARGIN_S = 0.5
+LEAVING_SPREAD_S = 1.0
+
+DRAIN_TICK_S = 0.02
 
 # How long clients have to take what they are sent when the server ends.
 LEAVING_S = 1.0
@@ -55,16 +70,22 @@ class EventStream(EventSourceResponse):
     Args:
         feed: what it is sent.
         streams: all others; it is one of them to its end.
+        grant: by what right.
+        client: to whom, as clients are counted.
 
     Attributes:
+        grant: by what right.
+        client: to whom.
         feed: what it is sent.
         written: how many bytes were given to the transport, headers aside.
         idle_since: when something was written last, in seconds of the monotonic clock.
         quiet_since: the same, comments aside.
     """
 
-    def __init__(self, feed: Feed, streams: "Streams") -> None:
+    def __init__(self, feed: Feed, streams: "Streams", *, grant: Grant, client: str) -> None:
         super().__init__()
+        self.grant = grant
+        self.client = client
         self.headers["Cache-Control"] = "private, no-store, no-transform"
         # Whether the connection is kept is for the request to say.
         del self.headers["Connection"]
@@ -99,6 +120,8 @@ class EventStream(EventSourceResponse):
             self.force_close()
             self._chunks = False
         self._writer = await web.StreamResponse.prepare(self, request)
+        # They have been sent; ten thousand of them are worth 10 MB.
+        self.headers.clear()
         self._protocol = request.protocol
         if request.transport is not None:
             request.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
@@ -130,7 +153,7 @@ class EventStream(EventSourceResponse):
                 fault = MarianneStreamError()
                 await self.send_frames(error_frame(fault.detail, fault.code))
             if self._streams.leaving:
-                await self.send_frames(sse.retry(random.randint(*LEAVING_RETRY_MS)))
+                await self.send_frames(sse.retry(self._streams.leaving_retry_ms()))
         finally:
             # Before the end is written: nothing may follow that.
             self._streams.forget(self)
@@ -206,6 +229,7 @@ class Streams:
 
     Args:
         max_streams: how many there may be.
+        max_streams_of_one: how many there may be to one client.
         stuck_s: how long a client may take nothing.
         held_bytes: what may be kept for all together.
 
@@ -217,14 +241,19 @@ class Streams:
         self,
         *,
         max_streams: int = 10_000,
+        max_streams_of_one: int = 10_000,
         stuck_s: float = STUCK_S,
         held_bytes: int = HELD_BYTES,
     ) -> None:
         self._open: dict[EventStream, None] = {}
         self._max_streams = max_streams
+        self._max_streams_of_one = max_streams_of_one
+        self._clients: Counter[str] = Counter()
         self._stuck_s = stuck_s
         self._held_bytes = held_bytes
         self.leaving = False
+        self._leaving_s = self._left_at = 0.0
+        self._all_gone = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -240,6 +269,40 @@ class Streams:
             self._keep_alive(now)
             self._let_go(now)
 
+    def begin_leaving(self, drain_s: float) -> None:
+        """No stream is begun any more; those that are open end over so long, or less if few."""
+        self._leaving_s = min(drain_s, len(self._open) / LEAVING_EACH_S)
+        self._left_at = time.monotonic() + self._leaving_s
+        self.leaving = True
+        self._all_gone.clear()
+
+    def leaving_retry_ms(self) -> int:
+        """When a client does well to come back, in milliseconds: after all others have gone."""
+        rest_s = max(0.0, self._left_at - time.monotonic())
+        spread_s = random.uniform(0.0, max(LEAVING_SPREAD_S, self._leaving_s))
+        return round(1000 * (rest_s + LEAVING_MARGIN_S + spread_s))
+
+    async def drain(self, hurry: asyncio.Event) -> None:
+        """Ends the streams one after the other, once `begin_leaving` was called.
+
+        Args:
+            hurry: ends the rest at once when it is set.
+        """
+        waiting = list(self._open)
+        random.shuffle(waiting)
+        each_s = self._leaving_s / max(1, len(waiting))
+        while waiting and not hurry.is_set():
+            due = len(waiting) - max(0, int((self._left_at - time.monotonic()) / each_s))
+            for _ in range(due):
+                waiting.pop().feed.close()
+            await asyncio.sleep(DRAIN_TICK_S)
+        self.close()
+        if self._open:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LEAVING_S):
+                    await self._all_gone.wait()
+        self._abort_all()
+
     def close(self) -> None:
         """Ends all streams once they have sent what they have; later ones end at once.
 
@@ -254,20 +317,26 @@ class Streams:
         for stream in list(self._open):
             stream.abort()
 
-    def answer(self, feed: Feed) -> web.StreamResponse:
+    def answer(self, request: web.Request, feed: Feed) -> web.StreamResponse:
         """The answer that sends a feed; it is the answer's to leave from now on.
 
         Raises:
             TooManyStreamsError: there are as many as there may be.
+            TooManyStreamsOfOneError: there are as many as there may be to one client.
         """
+        client = request[VISITOR].counted_as
         if feed.nothing_new:
             feed.leave()
             return nothing_new()
         if len(self._open) >= self._max_streams:
             feed.leave()
             raise TooManyStreamsError
-        stream = EventStream(feed, self)
+        if self._clients[client] >= self._max_streams_of_one:
+            feed.leave()
+            raise TooManyStreamsOfOneError
+        stream = EventStream(feed, self, grant=request[GRANT], client=client)
         self._open[stream] = None
+        self._clients[client] += 1
         feed.attach(stream)
         if self.leaving:
             feed.close()
@@ -276,14 +345,24 @@ class Streams:
     def forget(self, stream: EventStream) -> None:
         """A stream has ended."""
         del self._open[stream]
+        if not self._open:
+            self._all_gone.set()
+        self._clients[stream.client] -= 1
+        if not self._clients[stream.client]:
+            del self._clients[stream.client]
         stream.feed.leave()
 
     def _keep_alive(self, now: float) -> None:
-        """Writes to what has been idle for long, unless it does not take what it is sent."""
+        """Writes to what has been idle for long, unless it does not take what it is sent.
+
+        Those whose right was revoked end, once they have sent what they have.
+        """
         data = HeartbeatData(timestamp=round(time.time(), 3)).json_bytes()
         heartbeat = sse.Frames(sse.frame(data, event="heartbeat"))
         comment = sse.Frames(sse.comment("idle"))
         for stream in self._open:
+            if stream.grant.revoked:
+                stream.feed.close()
             if stream.has_written():
                 stream.idle_since = stream.quiet_since = now
             elif stream.feed.heartbeats and now - stream.quiet_since >= IDLE_HEARTBEAT_S:

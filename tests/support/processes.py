@@ -18,13 +18,14 @@ class Process:
 
     Attributes:
         first_line: that line.
+        output: what it wrote to standard output after that.
         log: what it wrote to standard error so far.
     """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._reading: list[asyncio.Task[None]] = []
-        self.first_line = ""
+        self.first_line = self.output = ""
         self.log = ""
 
     @property
@@ -41,15 +42,18 @@ class Process:
         """Waits for the first line, and reads on in the background."""
         assert self._process.stdout is not None
         assert self._process.stderr is not None
-        self._reading = [asyncio.create_task(self._read(self._process.stderr, keep=True))]
+        self._reading = [asyncio.create_task(self._read_log(self._process.stderr))]
         async with asyncio.timeout(LIMIT_S):
             self.first_line = (await self._process.stdout.readline()).decode()
-        self._reading.append(asyncio.create_task(self._read(self._process.stdout, keep=False)))
+        self._reading.append(asyncio.create_task(self._read_output(self._process.stdout)))
 
-    async def _read(self, stream: asyncio.StreamReader, *, keep: bool) -> None:
+    async def _read_log(self, stream: asyncio.StreamReader) -> None:
         while line := await stream.readline():
-            if keep:
-                self.log += line.decode()
+            self.log += line.decode()
+
+    async def _read_output(self, stream: asyncio.StreamReader) -> None:
+        while line := await stream.readline():
+            self.output += line.decode()
 
     def send(self, number: signal.Signals) -> None:
         """Sends it a signal."""
@@ -64,13 +68,16 @@ class Process:
 
 
 @asynccontextmanager
-async def process(*arguments: object, **environment: str) -> AsyncIterator[Process]:
+async def process(
+    *arguments: object, pass_fds: tuple[int, ...] = (), **environment: str
+) -> AsyncIterator[Process]:
     """Python with these arguments, for as long as the context lasts."""
     started = await asyncio.create_subprocess_exec(
         sys.executable,
         *map(str, arguments),
         cwd=CHECKOUT,
         env={**os.environ, **environment},
+        pass_fds=pass_fds,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -87,7 +94,7 @@ async def process(*arguments: object, **environment: str) -> AsyncIterator[Proce
 def server(folder: Path, *arguments: object) -> AbstractAsyncContextManager[Process]:
     """A server that looks for its conductor and registry in a folder."""
     return process(
-        *("-m", "marianne_stream", "--port", 0),
+        *("-m", "marianne_stream", "--port", 0, "--insecure"),
         *("--socket", folder / "c.sock", "--registry", folder / "state.db"),
         *arguments,
     )

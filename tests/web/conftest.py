@@ -21,7 +21,7 @@ Watch = Callable[..., AbstractAsyncContextManager[Viewer]]
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings that look for the conductor and its registry where the tests have them."""
-    return Settings(socket=tmp_path / "c.sock", registry=tmp_path / "state.db")
+    return Settings(socket=tmp_path / "c.sock", registry=tmp_path / "state.db", insecure=True)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ async def test_each_version_of_http_is_framed_as_it_must_be(
     emit: Emit, client: Client, version: str
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
-    request = f"GET /api/events/stream?limit=0 HTTP/{version}\r\nHost: a\r\n\r\n"
+    request = f"GET /api/events/stream?limit=0 HTTP/{version}\r\nHost: localhost\r\n\r\n"
     writer.write(request.encode())
     head = await reader.readuntil(b"\r\n\r\n")
     chunked = b"Transfer-Encoding: chunked" in head

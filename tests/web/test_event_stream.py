@@ -156,7 +156,7 @@ async def test_one_who_does_not_read_is_told_how_many_events_it_lost(
     subscribed: SimulatedConductor, client: Client, watch: Watch
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port, limit=2**16)
-    writer.write(b"GET /api/events/stream?limit=0 HTTP/1.1\r\nHost: x\r\n\r\n")
+    writer.write(b"GET /api/events/stream?limit=0 HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await reader.readuntil(b"event: source\n")
     total = 6000
     async with watch("/api/events/stream") as quick:

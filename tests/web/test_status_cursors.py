@@ -165,7 +165,7 @@ async def test_one_who_does_not_read_the_end_keeps_nobody_from_the_next_run(
     conductor.launch("a", 1)
     conductor.jobs["a"].sheet(1)["error_message"] = "x" * 8_000_000
     stuck = socket.create_connection(("127.0.0.1", client.port))
-    stuck.send(b"GET /api/jobs/a/stream?poll_interval=30 HTTP/1.1\r\nHost: x\r\n\r\n")
+    stuck.send(b"GET /api/jobs/a/stream?poll_interval=30 HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await until(lambda: conductor.statistics.requests["job.status"])
     async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
         conductor.finish("a", "failed")

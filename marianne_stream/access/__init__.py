@@ -1,0 +1,1 @@
+"""Who may read what: tokens, the sessions of browsers, and how failed attempts are slowed."""

@@ -1,0 +1,155 @@
+"""Tokens: read from a file that is its owner's alone, made where there is none, and compared.
+
+It must not know how a client hands one in.
+"""
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from marianne_stream.errors import SettingsError
+from marianne_stream.wire.job_patterns import JobPatterns
+
+# What a header and a form can hold without quoting; fewer characters could be guessed.
+TOKEN = re.compile(r"[\x21-\x7e]{16,512}")
+OWN_TOKEN_BYTES = 32
+
+FILE_LIMIT_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token as it is kept in memory.
+
+    Attributes:
+        digest: SHA-256 of its text, in hexadecimal: all that is needed to know it again.
+        jobs: the jobs that its bearer may see.
+    """
+
+    digest: str
+    jobs: JobPatterns
+
+
+def digest_of(text: str) -> str:
+    """What stands for a secret where it need not be told."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def find(tokens: tuple[Token, ...], text: str) -> Token | None:
+    """The token that a text is, in a time that does not tell how near it came to one."""
+    digest = digest_of(text)
+    found = None
+    for token in tokens:
+        if hmac.compare_digest(token.digest, digest):
+            found = token
+    return found
+
+
+def read_tokens(path: Path, *, passed_by_systemd: bool = False) -> tuple[Token, ...]:
+    """The tokens of a file: one a line, with patterns of job ids behind it, `#` for comments.
+
+    Args:
+        path: the file.
+        passed_by_systemd: it is a credential, whose folder nobody else can enter
+            (systemd.exec(5), LoadCredential=), whatever its own mode is.
+
+    Raises:
+        SettingsError: it cannot be read, others than its owner may read it, or a line is no token.
+            The message never holds a token.
+    """
+    return tuple(
+        Token(digest_of(text), JobPatterns(patterns))
+        for text, patterns in lines_of(path, passed_by_systemd=passed_by_systemd)
+    )
+
+
+def first_token(path: Path, *, passed_by_systemd: bool = False) -> str | None:
+    """The first token of a file that sees all jobs, as it is written; None where there is none.
+
+    Raises: as `read_tokens` does.
+    """
+    for text, patterns in lines_of(path, passed_by_systemd=passed_by_systemd):
+        if not patterns:
+            return text
+    return None
+
+
+def lines_of(path: Path, *, passed_by_systemd: bool) -> list[tuple[str, tuple[str, ...]]]:
+    """Each token of a file with its patterns; raises as `read_tokens` does."""
+    found: dict[str, tuple[str, ...]] = {}
+    text = private_text(path, passed_by_systemd=passed_by_systemd)
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        if not TOKEN.fullmatch(words[0]):
+            raise SettingsError(
+                f"line {number} of {path} must begin with a token of 16 to 512 ASCII characters "
+                f"without blanks, got {len(words[0])} characters"
+            )
+        if words[0] in found:
+            raise SettingsError(f"line {number} of {path} has a token that was there before")
+        found[words[0]] = tuple(words[1:])
+    return list(found.items())
+
+
+def private_text(path: Path, *, passed_by_systemd: bool) -> str:
+    """The text of a file that only its owner may read; raises as `read_tokens` does."""
+    try:
+        # Not blocking: it may be a pipe.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(file.fileno())
+            data = file.read(FILE_LIMIT_BYTES + 1) if stat.S_ISREG(status.st_mode) else b""
+    except OSError as error:
+        raise SettingsError(f"the tokens in {path} cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise SettingsError(f"the tokens must be in a regular file, and {path} is none")
+    mode = stat.S_IMODE(status.st_mode)
+    if not passed_by_systemd and (mode & 0o077 or status.st_uid not in (0, os.geteuid())):
+        raise SettingsError(
+            f"{path} holds tokens, and must be its owner's alone (chmod 600, owned by the user who "
+            f"runs this); it has mode {mode:04o} and belongs to user {status.st_uid}"
+        )
+    if len(data) > FILE_LIMIT_BYTES:
+        raise SettingsError(f"{path} must hold no more than {FILE_LIMIT_BYTES} bytes")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} must be text in UTF-8: {error}") from error
+
+
+def own_token(folder: Path) -> Path:
+    """The file of this server's own token, which is made where it is not there.
+
+    Raises:
+        SettingsError: it cannot be made.
+    """
+    path = folder / "token"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.exists():
+            return path
+        # Written aside and then linked: whoever comes at the same moment finds all of it, or makes
+        # it himself, and one of the two wins.
+        made = folder / f".token-{secrets.token_hex(8)}"
+        descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(secrets.token_urlsafe(OWN_TOKEN_BYTES) + "\n")
+            os.link(made, path)
+        except FileExistsError:
+            pass
+        finally:
+            made.unlink()
+    except OSError as error:
+        raise SettingsError(
+            f"no token can be kept in {folder}: {error.strerror}; name another private_dir, or a "
+            "token_file"
+        ) from error
+    return path

@@ -1,0 +1,120 @@
+"""Where the server listens: a TCP port, a Unix socket, or what systemd listens on for it."""
+
+import contextlib
+import ipaddress
+import os
+import socket
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from marianne_stream.errors import MarianneStreamError, SettingsError
+
+# A burst of connections finds room: aiohttp's own 128 makes them wait for a second.
+BACKLOG = 4096
+
+
+class ListenError(MarianneStreamError):
+    """The address cannot be listened on."""
+
+
+def tcp_socket(host: str, port: int) -> socket.socket:
+    """A socket that is bound to an address.
+
+    Raises:
+        ListenError: that cannot be done; the message says why.
+    """
+    try:
+        family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(where[:2], family=family, backlog=BACKLOG)
+    except socket.gaierror as error:
+        raise ListenError(f"cannot listen on {host} port {port}: {error.strerror}") from error
+    except UnicodeError as error:
+        raise ListenError(f"cannot listen on {host} port {port}: no host has that name") from error
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise ListenError(f"cannot listen on {host} port {port}: {why}") from error
+
+
+def unix_socket(path: Path, mode: int) -> socket.socket:
+    """A socket that is bound to a path, in the place of one that nobody listens on any more.
+
+    Args:
+        path: where.
+        mode: the permissions of its file; who may write to it may connect (unix(7)).
+
+    Raises:
+        ListenError: that cannot be done; the message says why.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        remove_left(path)
+        # Nobody gets in before the mode is what it is to be.
+        before = os.umask(0o177)
+        try:
+            sock.bind(str(path))
+        finally:
+            os.umask(before)
+        path.chmod(mode)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise ListenError(f"cannot listen on {path}: {why}") from error
+    except ListenError:
+        sock.close()
+        raise
+    return sock
+
+
+def remove_left(path: Path) -> None:
+    """Removes the socket that a process left behind.
+
+    Raises:
+        ListenError: something else lies there, or somebody listens on it.
+    """
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise ListenError(f"cannot listen on {path}: something that is no socket lies there")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        try:
+            sock.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise ListenError(f"cannot listen on {path}: another process does")
+
+
+def remove_own(path: Path, number: int) -> None:
+    """Removes the file of a Unix socket of ours, unless it is another's by now.
+
+    Args:
+        path: the file.
+        number: the inode that it had.
+    """
+    with contextlib.suppress(OSError):
+        if path.lstat().st_ino == number:
+            path.unlink()
+
+
+def check_private(sockets: Iterable[socket.socket]) -> None:
+    """Raises SettingsError where others than this machine could come in without a token."""
+    for sock in sockets:
+        if sock.family == socket.AF_UNIX:
+            continue
+        host = sock.getsockname()[0]
+        if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
+            raise SettingsError(
+                f"insecure asks nobody for a token, and {host} can be reached from other machines: "
+                "leave insecure out, or listen on 127.0.0.1 or a Unix socket"
+            )
+
+
+def address(sock: socket.socket) -> str:
+    """What to type into a browser; or the path of a Unix socket."""
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{sock.getsockname()}"
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,80 @@
+"""What systemd passes to a service, and what a service tells systemd.
+
+sd_listen_fds(3) and sd_notify(3); nothing happens where the process was started by anything else.
+"""
+
+import os
+import socket
+import time
+
+# The first descriptor that is passed (sd_listen_fds(3)).
+FIRST_DESCRIPTOR = 3
+
+
+def passed_sockets() -> list[socket.socket]:
+    """The sockets that systemd listens on for this process.
+
+    They are taken out of the environment: no child is to believe that they are its own.
+    """
+    pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
+    os.environ.pop("LISTEN_FDNAMES", None)
+    if pid != str(os.getpid()) or not count.isdigit():
+        return []
+    found = []
+    for descriptor in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count)):
+        sock = socket.socket(fileno=descriptor)
+        sock.set_inheritable(False)
+        found.append(sock)
+    return found
+
+
+class Notifier:
+    """Tells systemd how the service is.
+
+    Attributes:
+        watchdog_s: how often it wants to hear that the service lives; None for never.
+    """
+
+    def __init__(self) -> None:
+        self._address = os.environ.pop("NOTIFY_SOCKET", "")
+        interval_us = os.environ.pop("WATCHDOG_USEC", "")
+        for_us = os.environ.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        # Twice in the time that it waits (sd_watchdog_enabled(3)).
+        given = for_us and interval_us.isdigit() and int(interval_us) > 0
+        self.watchdog_s = int(interval_us) / 2e6 if given else None
+        self._status = ""
+
+    def ready(self) -> None:
+        """The service can be used, or has read its settings again."""
+        self._send("READY=1")
+
+    def reloading(self) -> None:
+        """The service reads its settings again."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self) -> None:
+        """The service begins to end."""
+        self._send("STOPPING=1")
+
+    def alive(self) -> None:
+        """The service lives."""
+        self._send("WATCHDOG=1")
+
+    def status(self, text: str) -> None:
+        """What the service does, in one line; said where it is not what was said before."""
+        if text != self._status:
+            self._status = text
+            self._send(f"STATUS={text}")
+
+    def _send(self, text: str) -> None:
+        if not self._address:
+            return
+        # An address that begins with @ has no file.
+        name = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            try:
+                sock.connect(name)
+                sock.sendall(text.encode())
+            except OSError:
+                # Nobody listens any more; that is for systemd to be sorry about.
+                self._address = ""

@@ -1,0 +1,176 @@
+"""Signing in and out with a browser, which cannot send a token with an EventSource.
+
+It must not know how sessions are kept.
+"""
+
+import asyncio
+import html
+from importlib.resources import files
+from string import Template
+
+from aiohttp import web
+from yarl import URL
+
+from marianne_stream.access.keeper import Keeper
+from marianne_stream.errors import BadRequestError, WrongTokenError
+from marianne_stream.web.answers import NO_STORE
+from marianne_stream.web.gate import VISITOR, Gate, cookie_name
+from marianne_stream.web.sites import PAGE_POLICY
+
+STATIC = files("marianne_stream.web") / "static"
+
+# A token and an address are sent at once.
+FORM_LIMIT_S = 10.0
+
+WRONG_TOKEN = "That token is not known here."
+USED_LINK = "This link has been used, or was made by a server that has ended since."
+
+
+class SignIn:
+    """The pages and forms of signing in.
+
+    Args:
+        gate: who knows the tokens.
+        max_age_s: how long a browser keeps its cookie.
+    """
+
+    def __init__(self, gate: Gate, *, max_age_s: int) -> None:
+        self._gate = gate
+        self._max_age_s = max_age_s
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """Puts the addresses into a router."""
+        # A link that works once is not to be spent by a HEAD.
+        router.add_get("/login", self.form, allow_head=False)
+        router.add_post("/login", self.sign_in)
+        router.add_post("/logout", self.sign_out)
+        router.add_get("/", self.landing)
+        router.add_get("/static/style.css", style)
+
+    async def form(self, request: web.Request) -> web.Response:
+        """`GET /login`: the form; or, by a link that works once, signed in."""
+        keeper, code = self._gate.keeper, request.query.get("code")
+        where = local_path(request.query.get("next", "/"))
+        if keeper is None or (not code and await self._gate.known(request) is not None):
+            raise web.HTTPSeeOther(where)
+        if not code:
+            return page("sign-in.html", message="", next=where)
+        address = request[VISITOR].counted_as
+        self._gate.slowing.check(address)
+        session_id = keeper.sign_in_by_link(code)
+        if session_id is None:
+            await self._gate.slowing.failed(address)
+            return page("sign-in.html", status=401, message=USED_LINK, next=where)
+        return self._signed_in(request, session_id, gone_on(where))
+
+    async def sign_in(self, request: web.Request) -> web.StreamResponse:
+        """`POST /login`: a token for a session, as a form or as JSON."""
+        keeper = self._guarded(request)
+        as_form = request.content_type == "application/x-www-form-urlencoded"
+        fields = await fields_of(request, as_form=as_form)
+        where = local_path(fields.get("next", "/"))
+        if keeper is None:
+            return gone_on(where)
+        address = request[VISITOR].counted_as
+        self._gate.slowing.check(address)
+        session_id = keeper.sign_in(fields.get("token", "").strip())
+        if session_id is None:
+            await self._gate.slowing.failed(address)
+            if not as_form:
+                raise WrongTokenError
+            return page("sign-in.html", status=401, message=WRONG_TOKEN, next=where)
+        answer = gone_on(where) if as_form else web.Response(status=204, headers=NO_STORE)
+        return self._signed_in(request, session_id, answer)
+
+    async def sign_out(self, request: web.Request) -> web.StreamResponse:
+        """`POST /logout`: the session is over, for good, and the streams that it opened end."""
+        keeper = self._guarded(request)
+        session_id = request.cookies.get(cookie_name(request))
+        if keeper is not None and session_id:
+            keeper.sign_out(session_id)
+        answer = gone_on("/login")
+        answer.del_cookie(cookie_name(request), path="/")
+        return answer
+
+    async def landing(self, _request: web.Request) -> web.Response:
+        """`GET /`: what there is to look at."""
+        return page("landing.html", sign_out="" if self._gate.keeper is None else SIGN_OUT)
+
+    def _guarded(self, request: web.Request) -> Keeper | None:
+        """Who keeps the tokens, for a request that a page of this server made."""
+        self._gate.sites.check_origin(request, secure=request[VISITOR].secure)
+        return self._gate.keeper
+
+    def _signed_in(
+        self, request: web.Request, session_id: str, answer: web.Response
+    ) -> web.Response:
+        answer.set_cookie(
+            cookie_name(request),
+            session_id,
+            max_age=self._max_age_s,
+            path="/",
+            secure=request[VISITOR].secure,
+            httponly=True,
+            samesite="Lax",
+        )
+        answer.headers.update(NO_STORE)
+        return answer
+
+
+SIGN_OUT = '<form method="post" action="/logout"><button>Sign out</button></form>'
+
+
+async def style(_request: web.Request) -> web.Response:
+    """`GET /static/style.css`."""
+    text = (STATIC / "style.css").read_text(encoding="utf-8")
+    return web.Response(text=text, content_type="text/css")
+
+
+async def fields_of(request: web.Request, *, as_form: bool) -> dict[str, str]:
+    """The fields of a form, or of an object of JSON.
+
+    Raises:
+        BadRequestError: it is neither, or does not come in time.
+    """
+    wanted = "a form or a JSON object with a token, as text, was expected"
+    try:
+        async with asyncio.timeout(FORM_LIMIT_S):
+            fields = dict(await request.post()) if as_form else await request.json()
+    except (TimeoutError, ValueError, RecursionError) as error:
+        raise BadRequestError(detail=wanted) from error
+    if not isinstance(fields, dict):
+        raise BadRequestError(detail=wanted)
+    texts = {name: value for name, value in fields.items() if isinstance(value, str)}
+    if len(texts) != len(fields):
+        raise BadRequestError(detail=wanted)
+    return texts
+
+
+def gone_on(where: str) -> web.Response:
+    """An answer that leads a browser on, with a GET (RFC 9110 section 15.4.4)."""
+    location = str(URL(where).with_fragment(None))
+    return web.Response(status=303, headers={**NO_STORE, "Location": location})
+
+
+def local_path(text: str) -> str:
+    """An address of this server to go on to; another one is not gone on to."""
+    if not text.startswith("/") or text.startswith(("//", "/\\")) or not text.isprintable():
+        return "/"
+    try:
+        return text if not URL(text).absolute else "/"
+    except ValueError:
+        return "/"
+
+
+def page(name: str, *, status: int = 200, **values: str) -> web.Response:
+    """A page, with values in the places that it has for them."""
+    text = Template((STATIC / name).read_text(encoding="utf-8"))
+    safe = {
+        key: value if key == "sign_out" else html.escape(value) for key, value in values.items()
+    }
+    return web.Response(
+        text=text.substitute(safe),
+        status=status,
+        content_type="text/html",
+        headers={**NO_STORE, "Content-Security-Policy": PAGE_POLICY},
+    )

@@ -1,0 +1,94 @@
+"""Who asks, seen through the proxies that are trusted to say so.
+
+It must not know what is asked for, or who may.
+"""
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# A client on a Unix socket has no address; this is what stands for all of them.
+UNIX = "unix"
+
+# One who has an IPv6 address has 2^64 of them (RFC 6177 section 2).
+IPV6_PREFIX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who asks.
+
+    Attributes:
+        address: the client's address; `unix` on a Unix socket.
+        secure: whether the request came by https.
+    """
+
+    address: str
+    secure: bool
+
+    @property
+    def counted_as(self) -> str:
+        """What stands for the client where clients are counted."""
+        address = ip_of(self.address)
+        if isinstance(address, ipaddress.IPv6Address):
+            if address.ipv4_mapped is not None:
+                return str(address.ipv4_mapped)
+            return str(ipaddress.IPv6Network((address, IPV6_PREFIX), strict=False))
+        return self.address
+
+
+class Proxies:
+    """The proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
+
+    Args:
+        trusted: networks or addresses, and `unix` for whoever connects on a Unix socket.
+    """
+
+    def __init__(self, trusted: Iterable[str]) -> None:
+        words = set(trusted)
+        self._unix = UNIX in words
+        self._networks = tuple(ipaddress.ip_network(word) for word in words - {UNIX})
+
+    def visitor(self, request: web.Request) -> Visitor:
+        """Who asks: the last address that no trusted proxy has."""
+        peer = peer_of(request)
+        secure = request.secure
+        if not self._trusts(peer):
+            return Visitor(peer, secure)
+        protocols = request.headers.getall("X-Forwarded-Proto", [])
+        if protocols:
+            secure = protocols[-1].rpartition(",")[2].strip().lower() == "https"
+        hops = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
+        for hop in reversed(hops):
+            address = ip_of(hop.strip())
+            if address is None:
+                # Nothing, or no address: what stands before it was not written by our proxy.
+                break
+            peer = str(address)
+            if not self._trusts(peer):
+                break
+        return Visitor(peer, secure)
+
+    def _trusts(self, peer: str) -> bool:
+        if peer == UNIX:
+            return self._unix
+        address = ip_of(peer)
+        return address is not None and any(address in network for network in self._networks)
+
+
+def peer_of(request: web.Request) -> str:
+    """The address at the other end of the connection."""
+    peername = request.transport.get_extra_info("peername") if request.transport else None
+    return str(peername[0]) if isinstance(peername, tuple) else UNIX
+
+
+def ip_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An address, None where it is none."""
+    try:
+        return ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None

@@ -1,0 +1,35 @@
+"""Which jobs somebody may see, as shell patterns of their ids. Pure values."""
+
+import re
+from dataclasses import dataclass, field
+from fnmatch import translate
+
+
+@dataclass(frozen=True, slots=True)
+class JobPatterns:
+    """A choice of jobs; two that were made of the same patterns are equal.
+
+    Attributes:
+        patterns: of job ids, as `fnmatch` has them, case counted: `nightly-*`. None at all is
+            every job.
+    """
+
+    patterns: tuple[str, ...] = ()
+    _compiled: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        whole = "|".join(map(translate, self.patterns))
+        object.__setattr__(self, "_compiled", re.compile(whole))
+
+    @property
+    def all_jobs(self) -> bool:
+        """Whether nothing is left out, what is of no job included."""
+        return not self.patterns
+
+    def __call__(self, job_id: str) -> bool:
+        """Whether a job is among them."""
+        return not self.patterns or self._compiled.match(job_id) is not None
+
+
+# One for all who may see everything.
+ALL_JOBS = JobPatterns()

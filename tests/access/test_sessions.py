@@ -1,0 +1,74 @@
+"""Sessions outlast the process, end for good, and are known by no more than a digest."""
+
+from pathlib import Path
+
+import pytest
+
+from marianne_stream.access.keeper import Keeper
+from marianne_stream.access.sessions import Sessions
+from marianne_stream.access.tokens import Token, digest_of
+from marianne_stream.wire.job_patterns import ALL_JOBS
+
+TOKEN = "whole-token-0123456789"
+
+
+def keeper(folder: Path, *, max_age_s: float = 3600, tokens: str = TOKEN) -> Keeper:
+    known = tuple(Token(digest_of(text), ALL_JOBS) for text in tokens.split())
+    return Keeper(lambda: known, Sessions(folder, max_age_s=max_age_s))
+
+
+def signed_in(keeper: Keeper) -> str:
+    session_id = keeper.sign_in(TOKEN)
+    assert session_id is not None
+    return session_id
+
+
+def test_a_session_outlasts_the_process(tmp_path: Path) -> None:
+    session_id = signed_in(keeper(tmp_path))
+    assert keeper(tmp_path).by_session(session_id) is not None
+    data = (tmp_path / "sessions.json").read_text()
+    assert session_id not in data
+    assert (tmp_path / "sessions.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_one_that_signs_out_is_out_in_every_process(tmp_path: Path) -> None:
+    here, there = keeper(tmp_path), keeper(tmp_path)
+    session_id = signed_in(here)
+    grant = there.by_session(session_id)
+    assert grant is not None
+    here.sign_out(session_id)
+    there.review()
+    assert grant.revoked
+    assert here.by_session(session_id) is there.by_session(session_id) is None
+
+
+def test_a_session_ends_by_itself(tmp_path: Path) -> None:
+    old = keeper(tmp_path, max_age_s=-1)
+    assert old.by_session(signed_in(old)) is None
+
+
+def test_a_session_ends_with_its_token(tmp_path: Path) -> None:
+    session_id = signed_in(keeper(tmp_path))
+    assert keeper(tmp_path, tokens="another-token-0123456789").by_session(session_id) is None
+
+
+def test_a_damaged_file_lets_nobody_in(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    here = keeper(tmp_path)
+    session_id = signed_in(here)
+    (tmp_path / "sessions.json").write_text("{")
+    assert here.by_session(session_id) is None
+    assert "sessions cannot be read" in caplog.text
+    assert here.by_session(signed_in(here)) is not None
+
+
+def test_a_folder_that_cannot_be_written_keeps_sessions_in_memory(tmp_path: Path) -> None:
+    here = keeper(tmp_path / "none")
+    assert here.by_session(signed_in(here)) is not None
+
+
+def test_a_link_works_once(tmp_path: Path) -> None:
+    here = keeper(tmp_path)
+    old, new = here.new_link(), here.new_link()
+    assert here.sign_in_by_link(old) is None
+    assert here.sign_in_by_link(new) is not None
+    assert here.sign_in_by_link(new) is None

@@ -1,0 +1,79 @@
+"""Tokens come from a file that is its owner's alone."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from marianne_stream.access.places import token_place
+from marianne_stream.access.tokens import find, read_tokens
+from marianne_stream.errors import SettingsError
+
+WHOLE, NARROW = "whole-token-0123456789", "narrow-token-0123456789"
+
+
+def written(folder: Path, text: str, mode: int = 0o600) -> Path:
+    path = folder / "tokens"
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def test_a_line_has_a_token_and_the_jobs_it_is_for(tmp_path: Path) -> None:
+    path = written(tmp_path, f"# of the team\n\n{WHOLE}\n  {NARROW} nightly-* weekly \n")
+    tokens = read_tokens(path)
+    whole, narrow = find(tokens, WHOLE), find(tokens, NARROW)
+    assert whole is not None
+    assert whole.jobs("anything")
+    assert narrow is not None
+    assert [narrow.jobs(job) for job in ("nightly-1", "weekly", "weekly-2", "a")] == [
+        *(True, True),
+        *(False, False),
+    ]
+    assert find(tokens, WHOLE[:-1]) is None
+    assert find(tokens, "") is None
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+    path = written(tmp_path, WHOLE, mode)
+    with pytest.raises(SettingsError, match=f"mode 0{mode:o}"):
+        read_tokens(path)
+
+
+@pytest.mark.parametrize("text", ["short\n", "ü" * 20, f"{WHOLE}\n{WHOLE} a\n"])
+def test_a_line_that_is_no_token_is_named_and_not_told(tmp_path: Path, text: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(SettingsError, match=r"line [12] of") as raised:
+        read_tokens(path)
+    assert text.split(maxsplit=1)[0] not in str(raised.value)
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    for path in (tmp_path / "pipe", tmp_path, tmp_path / "none"):
+        with pytest.raises(SettingsError):
+            read_tokens(path)
+
+
+def test_the_servers_own_token_is_made_once_and_nobody_elses_to_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    first, second = (token_place(None, tmp_path / "own") for _ in range(2))
+    assert first.own
+    assert first.first() == second.first()
+    assert len(first.first() or "") >= 40
+    assert first.path.stat().st_mode & 0o777 == 0o600
+    assert first.path.parent.stat().st_mode & 0o777 == 0o700
+    assert [path.name for path in first.path.parent.iterdir()] == ["token"]
+
+
+def test_a_credential_of_systemd_is_taken_whatever_its_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    written(tmp_path, WHOLE, 0o440)
+    place = token_place(None, tmp_path / "own")
+    assert place.first() == WHOLE
+    assert not (tmp_path / "own").exists()

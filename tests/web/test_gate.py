@@ -1,0 +1,350 @@
+"""Who is let in, under which names, and what each may see."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from marianne_stream.app import KEEPER, create_app
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.settings import Settings
+from marianne_stream.web.keys import DOWNLOADS
+from tests.support.viewers import watching
+from tests.support.waiting import until
+from tests.web.conftest import Client
+
+WHOLE, NARROW = "whole-token-0123456789", "narrow-token-0123456789"
+BEARER = {"Authorization": f"Bearer {WHOLE}"}
+NARROWED = {"Authorization": f"Bearer {NARROW}"}
+
+Start = Callable[..., Awaitable[Client]]
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    path = tmp_path / "tokens"
+    path.write_text(f"{WHOLE}\n{NARROW} nightly-*\n")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+def start(
+    settings: Settings, token_file: Path, tmp_path: Path, aiohttp_client: Start
+) -> Callable[..., Awaitable[Client]]:
+    """Starts a server that asks for a token."""
+    guarded = {"insecure": False, "token_file": token_file, "private_dir": tmp_path}
+
+    async def start(**update: object) -> Client:
+        return await aiohttp_client(
+            create_app(settings.model_copy(update={**guarded, **update})),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    return start
+
+
+async def code_of(response: aiohttp.ClientResponse) -> tuple[int, str]:
+    return response.status, (await response.json())["code"]
+
+
+@pytest.mark.parametrize("path", ["/api/jobs", "/ready", "/openapi.json", "/api/jobs/a", "/none"])
+async def test_nothing_is_told_without_a_token(start: Start, path: str) -> None:
+    client = await start()
+    async with client.get(path) as response:
+        assert await code_of(response) == (401, "not_signed_in")
+        assert response.headers["WWW-Authenticate"] == "Bearer"
+    async with client.get(path, headers={"Authorization": f"Bearer {WHOLE}x"}) as response:
+        assert await code_of(response) == (401, "wrong_token")
+    async with client.get(path, headers={"Authorization": "Basic YTpi"}) as response:
+        assert await code_of(response) == (401, "not_signed_in")
+
+
+async def test_an_event_source_that_may_not_is_told_for_good(start: Start) -> None:
+    client = await start()
+    async with client.get("/api/roster/stream", headers={"Accept": "text/event-stream"}) as answer:
+        assert answer.status == 401
+
+
+async def test_a_person_is_shown_where_to_sign_in(start: Start) -> None:
+    client = await start()
+    headers = {"Accept": "text/html,*/*"}
+    async with client.get("/jobs/a?b=c", headers=headers, allow_redirects=False) as response:
+        assert response.status == 303
+        where = URL(response.headers["Location"])
+        assert (where.path, where.query["next"]) == ("/login", "/jobs/a?b=c")
+    async with client.get("/login") as response:
+        assert 'name="token"' in await response.text()
+        assert "script-src 'self'" in response.headers["Content-Security-Policy"]
+
+
+async def test_what_is_open_is_open(start: Start) -> None:
+    client = await start(open_ready=True)
+    for path in ("/health", "/ready", "/static/style.css"):
+        async with client.get(path) as response:
+            assert response.status in (200, 503)
+
+
+async def test_failed_attempts_wait_and_too_many_at_once_are_sent_away(start: Start) -> None:
+    client = await start()
+    wrong = {"Authorization": "Bearer wrong"}
+
+    async def attempt() -> int:
+        async with client.get("/ready", headers=wrong) as response:
+            return response.status
+
+    attempts = [asyncio.create_task(attempt()) for _ in range(25)]
+    await until(lambda: sum(task.done() and task.result() == 429 for task in attempts) == 5)
+    for task in attempts:
+        task.cancel()
+    await asyncio.wait(attempts)
+    # They wait no more.
+    async with client.get("/ready", headers=BEARER) as response:
+        assert response.status == 503
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("localhost:8765", 200),
+        ("a.localhost.", 200),
+        ("127.0.0.1:1", 200),
+        ("[::1]:8765", 200),
+        ("watch.example.org", 200),
+        ("a.below.example.org:443", 200),
+        ("example.org", 421),
+        ("attacker.example", 421),
+        ("localhost.attacker.example", 421),
+        ("below.example.org", 421),
+        ("not a host", 421),
+    ],
+)
+async def test_only_its_own_names_are_answered_for(start: Start, host: str, status: int) -> None:
+    client = await start(allowed_hosts=("watch.example.org", "*.below.example.org"))
+    async with client.get("/health", headers={"Host": host}) as response:
+        assert response.status == status
+
+
+async def test_every_answer_tells_browsers_what_to_forbid(
+    start: Start, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("a", 1)
+    client = await start()
+    paths = ("/api/jobs", "/health", "/none", "/login", "/api/roster/stream")
+    for path in paths:
+        async with client.get(path, headers=BEARER) as response:
+            assert response.headers["X-Content-Type-Options"] == "nosniff", path
+            assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+            assert "Access-Control-Allow-Origin" not in response.headers
+
+
+async def test_only_named_sites_may_ask_from_a_browser(start: Start) -> None:
+    client = await start(cors_origins=("https://grafana.example.org",))
+    asks = {"Access-Control-Request-Method": "GET"}
+    for origin, allowed in (("https://grafana.example.org", True), ("https://a.example", False)):
+        head = {"Origin": origin}
+        async with client.options("/api/jobs", headers={**asks, **head}) as response:
+            assert (response.status == 204) == allowed
+        async with client.get("/api/jobs", headers={**BEARER, **head}) as response:
+            shown = response.headers.get("Access-Control-Allow-Origin")
+            assert shown == (origin if allowed else None)
+            assert "Access-Control-Allow-Credentials" not in response.headers
+            assert "Origin" in response.headers["Vary"]
+
+
+async def test_a_narrowed_token_sees_its_jobs_and_no_others(
+    start: Start, conductor: SimulatedConductor
+) -> None:
+    for name in ("nightly-1", "secret"):
+        conductor.launch(name, 2)
+    client = await start()
+    async with client.get("/api/jobs", headers=NARROWED) as response:
+        page = await response.json()
+        assert ([job["job_id"] for job in page["jobs"]], page["total"]) == (["nightly-1"], 1)
+    for path in ("", "/status", "/stream", "/events", "/logs", "/logs/raw", "/logs/lines"):
+        async with client.get(f"/api/jobs/secret{path}", headers=NARROWED) as response:
+            assert await code_of(response) == (404, "job_not_found")
+    async with client.get("/api/jobs/nightly-1", headers=NARROWED) as response:
+        assert response.status == 200
+
+
+async def test_a_narrowed_stream_tells_of_its_jobs_and_of_no_others(
+    start: Start, conductor: SimulatedConductor
+) -> None:
+    for name in ("nightly-1", "secret"):
+        conductor.launch(name, 3)
+    client = await start()
+    session = aiohttp.ClientSession(headers=NARROWED)
+    url = str(client.make_url("/api/roster/stream?poll_interval=0.1"))
+    events = str(client.make_url("/api/events/stream"))
+    async with session, watching(session, url) as roster, watching(session, events) as viewer:
+        await roster.saw("roster")
+        await until(lambda: '"live":true' in viewer.raw.decode())
+        for name in ("secret", "", "nightly-1"):
+            conductor.emit(name, "sheet.said", {"text": f"of {name}"})
+        conductor.complete_sheet("secret", 1)
+        await asyncio.sleep(0.3)
+        conductor.complete_sheet("nightly-1", 1)
+        await roster.saw("roster", 2)
+        await viewer.saw("sheet.said")
+        assert b"secret" not in roster.raw + viewer.raw
+        assert viewer.counts["sheet.said"] == 1
+
+
+async def test_streams_of_a_token_that_is_taken_back_end(
+    start: Start, conductor: SimulatedConductor, token_file: Path
+) -> None:
+    conductor.launch("nightly-1", 1)
+    client = await start()
+    url = str(client.make_url("/api/roster/stream"))
+    async with (
+        aiohttp.ClientSession(headers=NARROWED) as narrow,
+        aiohttp.ClientSession(headers=BEARER) as whole,
+        watching(narrow, url) as ends,
+        watching(whole, url) as stays,
+    ):
+        await ends.saw("roster")
+        await stays.saw("roster")
+        token_file.write_text(f"{WHOLE}\n")
+        keeper = client.app[KEEPER] if client.app is not None else None
+        assert keeper is not None
+        keeper.reload()
+        await ends.end(limit_s=5)
+        assert not stays.ended
+        async with narrow.get(url) as response:
+            assert response.status == 401
+
+
+async def signed_in(client: Client, **headers: str) -> aiohttp.ClientResponse:
+    origin = str(client.make_url("/")).rstrip("/")
+    return await client.post(
+        "/login",
+        data={"token": WHOLE, "next": "/jobs/a"},
+        headers={"Origin": origin, **headers},
+        allow_redirects=False,
+    )
+
+
+async def test_a_browser_signs_in_watches_and_signs_out(
+    start: Start, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("a", 1)
+    client = await start()
+    response = await signed_in(client)
+    assert (response.status, response.headers["Location"]) == (303, "/jobs/a")
+    cookie = next(iter(response.cookies.values()))
+    assert cookie.key == f"marianne_stream_{client.port}"
+    assert cookie["httponly"]
+    assert cookie["samesite"] == "Lax"
+    assert int(cookie["max-age"]) == 7 * 24 * 3600
+    assert not cookie["secure"]
+    stolen = {"Cookie": f"{cookie.key}={cookie.value}"}
+    url = client.make_url("/api/roster/stream")
+    origin = str(client.make_url("/")).rstrip("/")
+    async with aiohttp.ClientSession(headers=stolen) as session:
+        async with session.get(client.make_url("/login")) as page:
+            assert page.url.path == "/"
+            assert "Sign out" in await page.text()
+        async with watching(session, str(url)) as viewer:
+            await viewer.saw("roster")
+            await client.post("/logout", headers={"Origin": origin, **stolen})
+            await viewer.end(limit_s=5)
+        async with session.get(url) as response:
+            assert response.status == 401
+
+
+@pytest.mark.parametrize("origin", [None, "null", "http://attacker.example", "https://{host}"])
+async def test_a_form_of_another_site_is_refused(start: Start, origin: str | None) -> None:
+    client = await start()
+    headers = {"Origin": origin.format(host=client.host)} if origin else {}
+    for path in ("/login", "/logout"):
+        async with client.post(path, data={"token": WHOLE}, headers=headers) as response:
+            assert await code_of(response) == (403, "origin_mismatch")
+
+
+async def test_a_wrong_token_is_answered_with_the_form_and_never_shown(start: Start) -> None:
+    client = await start()
+    origin = str(client.make_url("/")).rstrip("/")
+    data = {"token": "<wrong-token>", "next": '/a"b'}
+    async with client.post("/login", data=data, headers={"Origin": origin}) as response:
+        text = await response.text()
+        assert response.status == 401
+        assert "wrong-token" not in text
+        assert "/a&quot;b" in text
+    for body in ("[]", "{", '{"token":1}'):
+        headers = {"Origin": origin, "Content-Type": "application/json"}
+        async with client.post("/login", data=body, headers=headers) as response:
+            assert await code_of(response) == (400, "bad_request")
+    async with client.post(
+        "/login", data={"token": "x" * 100_000}, headers={"Origin": origin}
+    ) as response:
+        assert response.status == 413
+
+
+@pytest.mark.parametrize("where", ["//attacker.example", "/\\attacker", "https://a", "javascript:"])
+async def test_it_goes_on_to_no_other_site(start: Start, where: str) -> None:
+    client = await start()
+    origin = str(client.make_url("/")).rstrip("/")
+    async with client.post(
+        "/login",
+        data={"token": WHOLE, "next": where},
+        headers={"Origin": origin},
+        allow_redirects=False,
+    ) as response:
+        assert response.headers["Location"] == "/"
+
+
+async def test_behind_a_trusted_proxy_the_cookie_is_for_https(start: Start) -> None:
+    client = await start(trusted_proxies=("127.0.0.0/8",), allowed_hosts=("watch.example.org",))
+    headers = {
+        "Host": "watch.example.org",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-For": "198.51.100.7",
+    }
+    response = await signed_in(client, Origin="https://watch.example.org", **headers)
+    cookie = next(iter(response.cookies.values()))
+    assert cookie.key == "marianne_stream_443"
+    assert cookie["secure"]
+
+
+@pytest.mark.parametrize("trusted", [(), ("127.0.0.1",)])
+async def test_streams_are_counted_by_the_address_that_can_be_believed(
+    start: Start, conductor: SimulatedConductor, trusted: tuple[str, ...]
+) -> None:
+    conductor.launch("a", 1)
+    client = await start(max_streams_per_address=1, trusted_proxies=trusted)
+    url = "/api/roster/stream"
+
+    def come_from(address: str) -> dict[str, str]:
+        return {**BEARER, "X-Forwarded-For": f"203.0.113.9, {address}"}
+
+    async with client.get(url, headers=come_from("198.51.100.1")) as first:
+        assert first.status == 200
+        async with client.get(url, headers=come_from("198.51.100.1")) as same:
+            assert await code_of(same) == (429, "too_many_streams_of_one")
+        async with client.get(url, headers=come_from("198.51.100.2")) as other:
+            assert other.status == (200 if trusted else 429)
+        accepts = {**come_from("198.51.100.1"), "Accept": "text/event-stream"}
+        async with client.get(url, headers=accepts) as source:
+            assert source.status == 200
+            assert (await source.text()).startswith("retry: ")
+
+
+async def test_downloads_are_bounded(start: Start, log: Path) -> None:
+    log.write_bytes(b"x" * 99 + b"\n" + b"y" * 30_000_000)
+    client = await start(max_downloads=1)
+    path = "/api/jobs/lantern/logs/raw"
+    async with aiohttp.ClientSession(headers=NARROWED | BEARER, read_bufsize=1024) as session:
+        async with session.get(client.make_url(path)) as first:
+            assert first.status == 200
+            async with session.get(client.make_url(path)) as second:
+                assert await code_of(second) == (429, "too_many_downloads")
+            await first.read()
+
+        downloads = client.app[DOWNLOADS] if client.app is not None else None
+        assert downloads is not None
+        await until(lambda: not downloads.open)
