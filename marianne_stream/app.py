@@ -34,11 +34,13 @@ from marianne_stream.web.keys import (
     DOWNLOADS,
     FOLLOWED_LOGS,
     JOB_LOGS,
+    METRICS,
     OPENAPI,
     STREAMS,
     WATCHES,
 )
-from marianne_stream.web.middleware import errors_as_json, unless_leaving
+from marianne_stream.web.metrics import Metrics
+from marianne_stream.web.middleware import errors_as_json, observing, on_prepare, unless_leaving
 from marianne_stream.web.routes import add_routes
 from marianne_stream.web.sign_in import SignIn
 from marianne_stream.web.sites import Sites
@@ -128,12 +130,13 @@ def create_app(settings: Settings) -> web.Application:
         keeper,
         sites=sites,
         proxies=Proxies(settings.trusted_proxies),
-        open_paths={"/ready"} if settings.open_ready else (),
+        open_paths=open_paths(settings),
     )
     background = Background()
 
     async def run(_app: web.Application) -> AsyncIterator[None]:
         background.start("streams", streams.run())
+        background.start("metrics", metrics.run())
         background.start("memory", give_back_freed())
         background.start("watches", watches.run())
         background.start("log alarms", alarms.run())
@@ -153,23 +156,31 @@ def create_app(settings: Settings) -> web.Application:
         watches.leave()
         await background.stop("conductor", "watches")
 
+    downloads = Downloads(settings.max_downloads)
+    metrics = Metrics(streams, watches, followed_logs, downloads)
     app = web.Application(
-        middlewares=[errors_as_json, gate.middleware(), unless_leaving],
+        middlewares=[observing(metrics), errors_as_json, gate.middleware(), unless_leaving],
         client_max_size=FORM_LIMIT_BYTES,
     )
-    app.on_response_prepare.append(sites.on_prepare)
+    app.on_response_prepare.extend((sites.on_prepare, on_prepare))
     app[KEEPER] = keeper
     app[WATCHES], app[STREAMS], app[BACKGROUND] = watches, streams, background
     app[JOB_LOGS] = JobLogs(watches, whereabouts(settings, guest), threads)
     app[FOLLOWED_LOGS] = followed_logs
     app[DOWNLOAD_LIMIT_BYTES] = settings.download_limit_bytes
-    app[DOWNLOADS] = Downloads(settings.max_downloads)
+    app[DOWNLOADS], app[METRICS] = downloads, metrics
     app[OPENAPI] = openapi.description()
     add_routes(app.router)
     SignIn(gate, max_age_s=settings.session_max_age).add_routes(app.router)
     app.cleanup_ctx.append(run)
     app.on_shutdown.append(hang_up)
     return app
+
+
+def open_paths(settings: Settings) -> set[str]:
+    """The addresses that ask for no token by these settings."""
+    wanted = {"/ready": settings.open_ready, "/metrics": settings.open_metrics}
+    return {path for path, is_open in wanted.items() if is_open}
 
 
 async def leave(app: web.Application, *, drain_s: float, hurry: asyncio.Event) -> None:

@@ -197,6 +197,7 @@ class Settings(BaseSettings):
         description="How long a browser stays signed in, in seconds.",
     )
     open_ready: bool = Field(default=False, description="Whether /ready asks for no token.")
+    open_metrics: bool = Field(default=False, description="Whether /metrics asks for no token.")
     allowed_hosts: Annotated[Words, AfterValidator(host_names)] = Field(
         (), description="The host names that are answered for, besides those of this machine alone."
     )

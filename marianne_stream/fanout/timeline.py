@@ -65,6 +65,7 @@ class Timeline:
     Attributes:
         last: the number of the newest entry, 0 before the first.
         epoch: tells the numbers of this process from those of another.
+        slow_gaps: how many gaps slow readers were told of.
     """
 
     def __init__(self, *, max_events: int = REPLAY_EVENTS, max_bytes: int = REPLAY_BYTES) -> None:
@@ -72,6 +73,7 @@ class Timeline:
         self._groups: dict[Wanted, dict[BoundedMailbox[TimelineEntry], None]] = {}
         self._pending: list[TimelineEntry] = []
         self.epoch = secrets.token_hex(8)
+        self.slow_gaps = 0
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._kept: deque[TimelineEntry] = deque()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from marianne_stream.fanout.mailboxes import BoundedMailbox, Outlet
 from marianne_stream.fanout.timeline import Timeline, TimelineEntry
-from marianne_stream.feeds.feed import TAKEN_BYTES
+from marianne_stream.feeds.feed import TAKEN_BYTES, Kind
 from marianne_stream.payloads import GapData, GapReason
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import TimelineCursor
@@ -70,6 +70,7 @@ class EventFeed:
 
     __slots__ = ("_mailbox", "_timeline", "_wanted", "past")
 
+    kind: Kind = "events"
     heartbeats = True
     nothing_new = False
 
@@ -109,6 +110,7 @@ class EventFeed:
         batch = self._mailbox.take(TAKEN_BYTES)
         frames = [entry.frame for entry in batch.items]
         if batch.missed:
+            self._timeline.slow_gaps += 1
             frames.insert(0, gap_frame(batch.missed, "slow_reader"))
         return b"".join(frames)
 

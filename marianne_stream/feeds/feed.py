@@ -1,7 +1,7 @@
 """What every feed offers to the one who sends it. It must not know how that is done."""
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 from marianne_stream.fanout.mailboxes import Outlet
 
@@ -9,14 +9,22 @@ from marianne_stream.fanout.mailboxes import Outlet
 TAKEN_BYTES = 64 * 1024
 
 
+Kind = Literal["status", "roster", "events", "log"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
 class Feed(Protocol):
     """The frames for one viewer, in order.
 
     Attributes:
+        kind: what they tell of.
         nothing_new: the viewer has seen all that there is, and nothing more will come: there is no
             need to begin.
         heartbeats: whether a `heartbeat` belongs on the stream when it is idle.
     """
+
+    @property
+    def kind(self) -> Kind: ...
 
     @property
     def nothing_new(self) -> bool: ...

@@ -142,6 +142,7 @@ class FollowedLog:
         job_id: the job.
         position: behind what was offered last.
         complete: whether the log has ended.
+        read_bytes: how much text of lines it has read.
     """
 
     def __init__(
@@ -150,7 +151,7 @@ class FollowedLog:
         self.log = log
         self.position: Position | None = None
         self.complete = False
-        self.readers = 0
+        self.readers = self.read_bytes = 0
         self.job_id = job_id
         self._over = over
         self._watches = watches
@@ -241,6 +242,7 @@ class FollowedLog:
 
     def _offer(self, batch: LogBatch) -> None:
         """Moves on, and offers what lies between: in one turn of the loop."""
+        self.read_bytes += sum(len(line.text) for line in batch.step.lines)
         self.position = batch.step.end
         if not batch.frames and not batch.complete:
             return
@@ -298,7 +300,16 @@ class FollowedLogs:
         self._watches = watches
         self._alarms = alarms
         self._followed: dict[tuple[LogPlace, str], FollowedLog] = {}
+        self._read_before = 0
         self._tasks: dict[FollowedLog, asyncio.Task[None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._followed)
+
+    @property
+    def read_bytes(self) -> int:
+        """How much text of lines all have read, those that have ended included."""
+        return self._read_before + sum(one.read_bytes for one in self._tasks)
 
     def follow(self, log: OpenLog, job_id: str, *, over: bool) -> FollowedLog:
         """Follows a log, together with all others who do; it must be left."""
@@ -342,6 +353,7 @@ class FollowedLogs:
         self, key: tuple[LogPlace, str], followed: FollowedLog, task: asyncio.Task[None]
     ) -> None:
         del self._tasks[followed]
+        self._read_before += followed.read_bytes
         error = LEAVING if task.cancelled() else task.exception()
         if error is not None:
             if not isinstance(error, MarianneStreamError):

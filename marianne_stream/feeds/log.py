@@ -14,6 +14,7 @@ from functools import partial
 
 from marianne_stream.errors import LogNotFoundError
 from marianne_stream.fanout.mailboxes import Outlet
+from marianne_stream.feeds.feed import Kind
 from marianne_stream.feeds.followed import QUIET_S, FollowedLog, FollowedLogs, LogMailbox
 from marianne_stream.feeds.log_frames import (
     change_frames,
@@ -96,6 +97,7 @@ class LogFeed:
         wish: what it wants.
     """
 
+    kind: Kind = "log"
     heartbeats = False
 
     def __init__(
@@ -220,6 +222,7 @@ class LogPart:
         wish: what it wants. Where the job is over, a line without a newline will not get one.
     """
 
+    kind: Kind = "log"
     heartbeats = False
     nothing_new = False
 
@@ -321,6 +324,7 @@ class AwaitedLogFeed:
         interval_s: how often is looked.
     """
 
+    kind: Kind = "log"
     heartbeats = False
     nothing_new = False
 

@@ -6,6 +6,7 @@ It must not know how rosters are read, or how frames are sent.
 from collections.abc import AsyncIterator
 
 from marianne_stream.fanout.mailboxes import Outlet
+from marianne_stream.feeds.feed import Kind
 from marianne_stream.jobs.views import RosterView
 from marianne_stream.jobs.watches import Watches, WatchingRoster
 from marianne_stream.wire.cursors import RosterCursor
@@ -25,6 +26,7 @@ class RosterFeed:
 
     __slots__ = ("_jobs", "_resumes", "_watching")
 
+    kind: Kind = "roster"
     heartbeats = True
     nothing_new = False
 

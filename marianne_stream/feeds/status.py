@@ -6,6 +6,7 @@ It must not know how state is read, or how frames are sent.
 from collections.abc import AsyncIterator
 
 from marianne_stream.fanout.mailboxes import Outlet
+from marianne_stream.feeds.feed import Kind
 from marianne_stream.jobs.views import JobView
 from marianne_stream.jobs.watches import Watches, Watching
 from marianne_stream.wire.cursors import StatusCursor
@@ -23,6 +24,7 @@ class StatusFeed:
 
     __slots__ = ("_resumes", "_watching", "nothing_new")
 
+    kind: Kind = "status"
     heartbeats = True
 
     def __init__(self, view: JobView, watching: Watching, cursor: str) -> None:

@@ -90,6 +90,10 @@ class Watches:
     Args:
         source: who is asked for state; it is asked only through here.
         timeline: where the monitor's events go.
+
+    Attributes:
+        timeline: the same.
+        subscriptions: how often the monitor's events began to come in.
     """
 
     def __init__(self, source: StateSource, timeline: Timeline) -> None:
@@ -106,6 +110,7 @@ class Watches:
         self._event_gap = False
         self._events_live = False
         self._leaving = False
+        self.subscriptions = 0
 
     async def run(self) -> None:
         """Runs the roster timer until cancelled, and then ends all watches."""
@@ -225,6 +230,7 @@ class Watches:
 
     def on_subscribed(self) -> None:
         """Events come in from now on; what happened before is not known."""
+        self.subscriptions += 1
         if self._event_gap:
             self.timeline.add_gap()
         self._event_gap = True
@@ -247,6 +253,11 @@ class Watches:
     def events_live(self) -> bool:
         """Whether events come in."""
         return self._events_live
+
+    @property
+    def state_source(self) -> SourceName:
+        """Where the last roster came from, `none` before the first."""
+        return self._last_roster.source if self._last_roster is not None else "none"
 
     @property
     def watched_jobs(self) -> int:

@@ -5,7 +5,7 @@ from aiohttp import web
 from marianne_stream.errors import LeavingError, StateUnavailableError
 from marianne_stream.payloads import HealthData, ReadyData
 from marianne_stream.web.answers import NO_STORE, RETRY_AFTER_S, json_answer
-from marianne_stream.web.keys import OPENAPI, STREAMS, WATCHES
+from marianne_stream.web.keys import METRICS, OPENAPI, STREAMS, WATCHES
 
 ON_DISK = "State comes from the registry on disk, and not from the conductor."
 
@@ -34,6 +34,11 @@ def not_ready(why: str) -> web.Response:
     answer = json_answer(data, status=503)
     answer.headers["Retry-After"] = str(RETRY_AFTER_S)
     return answer
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """`GET /metrics`: figures of the server."""
+    return await request.app[METRICS].answer(request)
 
 
 async def openapi(request: web.Request) -> web.Response:

@@ -6,9 +6,11 @@ from marianne_stream.feeds.followed import FollowedLogs
 from marianne_stream.feeds.job_logs import JobLogs
 from marianne_stream.jobs.watches import Watches
 from marianne_stream.web.downloads import Downloads
+from marianne_stream.web.metrics import Metrics
 from marianne_stream.web.stream import Streams
 
 WATCHES = web.AppKey("WATCHES", Watches)
+METRICS = web.AppKey("METRICS", Metrics)
 STREAMS = web.AppKey("STREAMS", Streams)
 OPENAPI = web.AppKey("OPENAPI", bytes)
 JOB_LOGS = web.AppKey("JOB_LOGS", JobLogs)

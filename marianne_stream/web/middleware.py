@@ -1,15 +1,65 @@
 """The one place where errors become answers. It must not know which handler raised them."""
 
 import logging
+import random
+import re
+import time
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from marianne_stream.errors import LeavingError, MarianneStreamError
 from marianne_stream.web.answers import answer_of, error_answer
 from marianne_stream.web.keys import STREAMS
+from marianne_stream.web.metrics import Metrics
 
 logger = logging.getLogger(__name__)
+
+REQUEST_ID = web.RequestKey("REQUEST_ID", str)
+
+# What may stand in a log without being quoted.
+SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
+
+# A client that left before its answer, as nginx counts it.
+ABORTED = 499
+
+
+def observing(metrics: Metrics) -> Middleware:
+    """Gives each request its id, and counts its answer."""
+
+    @web.middleware
+    async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get("X-Request-ID", "")
+        made = f"{random.getrandbits(64):016x}"
+        request[REQUEST_ID] = given if SAFE_ID.fullmatch(given) else made
+        began = time.perf_counter()
+        status = ABORTED
+        try:
+            answer = await handler(request)
+            status = answer.status
+        except web.HTTPException as error:
+            status = error.status
+            raise
+        finally:
+            seconds = time.perf_counter() - began
+            resource = request.match_info.route.resource
+            method = request.method if request.method in METHODS else "OTHER"
+            route = resource.canonical if resource is not None else ""
+            metrics.answered(route=route, method=method, status=status, seconds=seconds)
+            logger.debug(
+                "%s %s %s: %d, %.3f s", request[REQUEST_ID], method, request.path, status, seconds
+            )
+        return answer
+
+    return observe
+
+
+async def on_prepare(request: web.Request, response: web.StreamResponse) -> None:
+    """Says by which id the log knows a request, and not by what it was answered."""
+    response.headers["X-Request-ID"] = request.get(REQUEST_ID, "")
+    response.headers["Server"] = "marianne-stream"
 
 
 @web.middleware
@@ -28,7 +78,8 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except ConnectionError:
         raise
     except Exception:
-        logger.exception("%s %r failed", request.method, request.path)
+        request_id = request.get(REQUEST_ID, "")
+        logger.exception("%s %s %r failed", request_id, request.method, request.path)
         return answer_of(request, MarianneStreamError())
 
 

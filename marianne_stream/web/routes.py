@@ -216,6 +216,12 @@ ROUTES = (
         model=ReadyData,
         errors={503: "Nothing can be served; the body says what is missing."},
     ),
+    Route(
+        "/metrics",
+        health.metrics,
+        "Figures of the server for Prometheus.",
+        content_type="text/plain",
+    ),
     Route("/openapi.json", health.openapi, "This description."),
 )
 

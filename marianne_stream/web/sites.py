@@ -4,12 +4,13 @@ It must not know who asks.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from aiohttp import web
 from yarl import URL
 
 from marianne_stream.errors import OriginMismatchError, WrongHostError
-from marianne_stream.web.visitor import ip_of
+from marianne_stream.web.visitor import REMEMBERED, ip_of
 
 # On every answer, unless it says otherwise itself. Nothing of an answer of the API is to be run,
 # shown in a frame, or guessed to be something else.
@@ -95,6 +96,7 @@ class Sites:
             response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
 
 
+@lru_cache(maxsize=REMEMBERED)
 def host_name(host: str) -> str | None:
     """The name or address of a Host header, without its port; None where it is none."""
     try:

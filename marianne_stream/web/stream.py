@@ -1,4 +1,4 @@
-"""Streams that are kept open: headers, first field, frames, idle signs, faults and the end.
+"""All streams that are open: signs of life, limits, and how they end when the server does.
 
 It must not know what the frames say.
 """
@@ -11,28 +11,20 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-from aiohttp import HttpVersion11, web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp_sse import EventSourceResponse
+from aiohttp import web
 
-from marianne_stream.access.keeper import Grant
 from marianne_stream.errors import (
-    MarianneStreamError,
     TooManyStreamsError,
     TooManyStreamsOfOneError,
 )
 from marianne_stream.feeds.feed import Feed
-from marianne_stream.jobs.views import error_frame
 from marianne_stream.payloads import HeartbeatData
 from marianne_stream.web.answers import NO_STORE
+from marianne_stream.web.event_stream import EndReason, EventStream
 from marianne_stream.web.gate import GRANT, VISITOR
 from marianne_stream.wire import sse
-from marianne_stream.wire.sse import Frames
 
 logger = logging.getLogger(__name__)
-
-# What a client waits before it connects again by itself.
-RETRY_MS = 2_000
 
 # While we are leaving, as many streams end in a second at least; the clients return later by this
 # than the last of them has left, and then over as long again, or a second.
@@ -49,179 +41,10 @@ IDLE_COMMENT_S = 15.0
 IDLE_HEARTBEAT_S = 30.0
 
 
-# What a client has not taken yet of one stream is kept in three places: the kernel's buffer, the
-# transport's (up to this and one write), and the feed's.
-WRITE_BUFFER_BYTES = 16 * 1024
-WRITE_BYTES = 32 * 1024
-
 # One whose write buffer has not shrunk for so long is disconnected; and those that hold the most,
 # when all together hold more than this.
 STUCK_S = 60.0
 HELD_BYTES = 256 * 1024 * 1024
-
-
-class EventStream(EventSourceResponse):
-    """An EventSourceResponse without a task of its own: `Streams` gives all a sign of life.
-
-    Its body is a feed, which is sent when the handler has returned the response, as a FileResponse
-    is: while it is open, no handler waits for it. It leaves the feed at its end, and when the
-    client leaves.
-
-    Args:
-        feed: what it is sent.
-        streams: all others; it is one of them to its end.
-        grant: by what right.
-        client: to whom, as clients are counted.
-
-    Attributes:
-        grant: by what right.
-        client: to whom.
-        feed: what it is sent.
-        written: how many bytes were given to the transport, headers aside.
-        idle_since: when something was written last, in seconds of the monotonic clock.
-        quiet_since: the same, comments aside.
-    """
-
-    def __init__(self, feed: Feed, streams: "Streams", *, grant: Grant, client: str) -> None:
-        super().__init__()
-        self.grant = grant
-        self.client = client
-        self.headers["Cache-Control"] = "private, no-store, no-transform"
-        # Whether the connection is kept is for the request to say.
-        del self.headers["Connection"]
-        self.feed = feed
-        self._streams = streams
-        self.written = 0
-        self.idle_since = self.quiet_since = 0.0
-        # What had been written, and taken, when the timer looked last; and when more had been.
-        self._seen_written = self._seen_taken = 0
-        self._taken_at = 0.0
-        self._sending = False
-        self._protocol: web.RequestHandler | None = None
-        self._writer: AbstractStreamWriter | None = None
-        self._chunks = True
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Sends the headers, framed as the client's version of HTTP can read it.
-
-        The parent's own method starts a task for each stream; its parent's does all that is needed
-        here.
-        """
-        try:
-            return await self._prepare(request)
-        except BaseException:
-            self._streams.forget(self)
-            raise
-
-    async def _prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        if request.version < HttpVersion11:
-            # No chunks there: the body ends with the connection (RFC 9112 section 6.3).
-            self.headers["Connection"] = "close"
-            self.force_close()
-            self._chunks = False
-        self._writer = await web.StreamResponse.prepare(self, request)
-        # They have been sent; ten thousand of them are worth 10 MB.
-        self.headers.clear()
-        self._protocol = request.protocol
-        if request.transport is not None:
-            request.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
-        self.idle_since = self.quiet_since = self._taken_at = time.monotonic()
-        return self._writer
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Sends the feed, from its first frame to its end, and ends the body.
-
-        A fault after the headers becomes a `stream_error`, never a second answer. Cancelled when
-        the client leaves.
-
-        Raises:
-            ConnectionError: the client has gone.
-        """
-        try:
-            await self.send_frames(sse.retry(RETRY_MS))
-            try:
-                async for chunk in self.feed.frames():
-                    await self.send_frames(chunk)
-                    # The next may be long in coming.
-                    del chunk
-            except ConnectionError:
-                raise
-            except MarianneStreamError as error:
-                await self.send_frames(error_frame(error.detail, error.code))
-            except Exception:
-                logger.exception("a stream failed")
-                fault = MarianneStreamError()
-                await self.send_frames(error_frame(fault.detail, fault.code))
-            if self._streams.leaving:
-                await self.send_frames(sse.retry(self._streams.leaving_retry_ms()))
-        finally:
-            # Before the end is written: nothing may follow that.
-            self._streams.forget(self)
-        await super().write_eof(data)
-
-    async def send_frames(self, frames: bytes) -> None:
-        """Sends whole frames; waits while the client takes no more.
-
-        Raises:
-            ConnectionError: the client has gone.
-        """
-        self._sending = True
-        for start in range(0, len(frames), WRITE_BYTES):
-            await self.write(frames[start : start + WRITE_BYTES])
-            self.written += min(WRITE_BYTES, len(frames) - start)
-            if self._writer is not None:
-                await self._writer.drain()
-        self._sending = False
-
-    def send_now(self, frames: Frames) -> bool:
-        """Sends whole frames to a client that takes what it is sent; false where it does not.
-
-        They go straight to the transport: its buffer has room, and the headers have gone before.
-        """
-        protocol = self._protocol
-        if protocol is None or self._sending or protocol.writing_paused:
-            return False
-        transport = protocol.transport
-        if transport is None or transport.is_closing():
-            return False
-        data = frames.chunk if self._chunks else frames.data
-        transport.write(data)
-        self.written += len(data)
-        return True
-
-    def send_sign(self, frames: Frames) -> None:
-        """Sends a sign of life to a client that has taken all that it was sent."""
-        if not self.unsent_bytes and self.send_now(frames):
-            self._seen_written = self.written
-
-    @property
-    def unsent_bytes(self) -> int:
-        """What the transport still has to send."""
-        transport = self._protocol.transport if self._protocol is not None else None
-        return transport.get_write_buffer_size() if transport is not None else 0
-
-    @property
-    def held_bytes(self) -> int:
-        """What is kept for the client, in the transport and in the feed."""
-        return self.unsent_bytes + self.feed.held_bytes
-
-    def has_written(self) -> bool:
-        """Whether anything was written since this was asked last."""
-        before, self._seen_written = self._seen_written, self.written
-        return self.written != before
-
-    def is_stuck(self, now: float, limit_s: float) -> bool:
-        """Whether the client has taken nothing for so long, of what there is."""
-        unsent = self.unsent_bytes
-        taken = self.written - unsent
-        if taken != self._seen_taken or not unsent:
-            self._seen_taken, self._taken_at = taken, now
-        return now - self._taken_at >= limit_s
-
-    def abort(self) -> None:
-        """Ends the connection at once, without what has not been sent."""
-        if self._protocol is not None and self._protocol.transport is not None:
-            self._protocol.transport.abort()
 
 
 class Streams:
@@ -235,6 +58,9 @@ class Streams:
 
     Attributes:
         leaving: whether the server ends.
+        sent_frames: how many frames the streams that have ended were sent.
+        sent_bytes: how many bytes.
+        ended: how many have ended, by reason.
     """
 
     def __init__(
@@ -246,6 +72,9 @@ class Streams:
         held_bytes: int = HELD_BYTES,
     ) -> None:
         self._open: dict[EventStream, None] = {}
+        # Of the streams that have ended.
+        self.sent_frames = self.sent_bytes = 0
+        self.ended: Counter[EndReason] = Counter()
         self._max_streams = max_streams
         self._max_streams_of_one = max_streams_of_one
         self._clients: Counter[str] = Counter()
@@ -315,7 +144,7 @@ class Streams:
 
     def _abort_all(self) -> None:
         for stream in list(self._open):
-            stream.abort()
+            stream.abort("server_left")
 
     def answer(self, request: web.Request, feed: Feed) -> web.StreamResponse:
         """The answer that sends a feed; it is the answer's to leave from now on.
@@ -351,6 +180,11 @@ class Streams:
         if not self._clients[stream.client]:
             del self._clients[stream.client]
         stream.feed.leave()
+        self.sent_frames += stream.sent_frames
+        self.sent_bytes += stream.written
+        self.ended[stream.end_reason] += 1
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("%s %s ended: %s, %.1f s, %d bytes", *stream.ended_line())
 
     def _keep_alive(self, now: float) -> None:
         """Writes to what has been idle for long, unless it does not take what it is sent.
@@ -376,7 +210,7 @@ class Streams:
         """Disconnects who takes nothing, and who holds the most where all hold too much."""
         stuck = [stream for stream in self._open if stream.is_stuck(now, self._stuck_s)]
         for stream in stuck:
-            stream.abort()
+            stream.abort("stuck")
         if stuck:
             logger.info(
                 "%d clients took nothing for %.0f s: disconnected", len(stuck), self._stuck_s
@@ -389,7 +223,7 @@ class Streams:
             if held <= self._held_bytes:
                 break
             held -= stream.held_bytes
-            stream.abort()
+            stream.abort("memory")
             let_go += 1
         logger.warning("disconnected: %d that do not read, all held too much together", let_go)
 

@@ -6,6 +6,7 @@ It must not know what is asked for, or who may.
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from aiohttp import web
 
@@ -16,6 +17,10 @@ UNIX = "unix"
 
 # One who has an IPv6 address has 2^64 of them (RFC 6177 section 2).
 IPV6_PREFIX = 64
+
+
+# Reading an address takes as long as a tenth of a request: the last ones are remembered.
+REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +38,7 @@ class Visitor:
     @property
     def counted_as(self) -> str:
         """What stands for the client where clients are counted."""
-        address = ip_of(self.address)
-        if isinstance(address, ipaddress.IPv6Address):
-            if address.ipv4_mapped is not None:
-                return str(address.ipv4_mapped)
-            return str(ipaddress.IPv6Network((address, IPV6_PREFIX), strict=False))
-        return self.address
+        return counted_as(self.address)
 
 
 class Proxies:
@@ -86,6 +86,18 @@ def peer_of(request: web.Request) -> str:
     return str(peername[0]) if isinstance(peername, tuple) else UNIX
 
 
+@lru_cache(maxsize=REMEMBERED)
+def counted_as(text: str) -> str:
+    """An address as it is counted; what is none as it is."""
+    address = ip_of(text)
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.IPv6Network((address, IPV6_PREFIX), strict=False))
+    return text
+
+
+@lru_cache(maxsize=REMEMBERED)
 def ip_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """An address, None where it is none."""
     try:

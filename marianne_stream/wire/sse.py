@@ -25,11 +25,19 @@ class Frames:
         data: the same.
     """
 
-    __slots__ = ("_chunk", "data")
+    __slots__ = ("_chunk", "_count", "data")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self._chunk = b""
+        self._count = -1
+
+    @property
+    def count(self) -> int:
+        """How many frames there are."""
+        if self._count < 0:
+            self._count = self.data.count(b"\n\n")
+        return self._count
 
     @property
     def chunk(self) -> bytes:

@@ -137,7 +137,8 @@ async def test_the_demo_needs_no_conductor_and_leaves_nothing_behind(short_path:
                 )
         running.send(signal.SIGTERM)
         assert await running.ended() == 0
-        assert running.log.count("\n") == 1, running.log
+        assert "roster/stream ended: left" in running.log
+        assert running.log.count("\n") == 2, running.log
     assert not await asyncio.to_thread(lambda: list(short_path.iterdir()))
 
 

@@ -11,6 +11,7 @@ from marianne_stream.app import create_app
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.errors import ConductorAwayError
 from marianne_stream.fanout.mailboxes import Outlet
+from marianne_stream.feeds.feed import Kind
 from marianne_stream.settings import Settings
 from marianne_stream.web import stream
 from marianne_stream.web.gate import Gate
@@ -105,6 +106,7 @@ class BrokenFeed:
     """A feed that fails behind its first frame."""
 
     nothing_new = False
+    kind: Kind = "status"
     heartbeats = True
 
     held_bytes = 0

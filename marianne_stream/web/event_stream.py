@@ -1,0 +1,239 @@
+"""One stream that is kept open: headers, first field, frames, faults and the end.
+
+Its body is a feed. It must not know what the frames say.
+"""
+
+import logging
+import time
+from typing import Literal, Protocol, get_args
+
+from aiohttp import HttpVersion11, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp_sse import EventSourceResponse
+
+from marianne_stream.access.keeper import Grant
+from marianne_stream.errors import MarianneStreamError
+from marianne_stream.feeds.feed import Feed
+from marianne_stream.jobs.views import error_frame
+from marianne_stream.wire import sse
+from marianne_stream.wire.sse import Frames
+
+logger = logging.getLogger(__name__)
+
+# What a client waits before it connects again by itself.
+RETRY_MS = 2_000
+
+# What a client has not taken yet of one stream is kept in three places: the kernel's buffer, the
+# transport's (up to this and one write), and the feed's.
+WRITE_BUFFER_BYTES = 16 * 1024
+WRITE_BYTES = 32 * 1024
+
+# Its feed came to its end; its client left; the server did; its right was revoked; its client took
+# nothing, or held too much; it failed.
+EndReason = Literal["finished", "left", "server_left", "revoked", "stuck", "memory", "failed"]
+END_REASONS: tuple[EndReason, ...] = get_args(EndReason)
+
+
+class Owner(Protocol):
+    """All streams together, as one of them sees them."""
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the server ends."""
+        ...
+
+    def leaving_retry_ms(self) -> int:
+        """When a client does well to come back."""
+        ...
+
+    def forget(self, stream: "EventStream", /) -> None:
+        """A stream has ended."""
+        ...
+
+
+class EventStream(EventSourceResponse):
+    """An EventSourceResponse without a task of its own: `Streams` gives all a sign of life.
+
+    Its body is a feed, which is sent when the handler has returned the response, as a FileResponse
+    is: while it is open, no handler waits for it. It leaves the feed at its end, and when the
+    client leaves.
+
+    Args:
+        feed: what it is sent.
+        streams: all others; it is one of them to its end.
+        grant: by what right.
+        client: to whom, as clients are counted.
+
+    Attributes:
+        grant: by what right.
+        client: to whom.
+        feed: what it is sent.
+        written: how many bytes were given to the transport, headers aside.
+        sent_frames: how many frames they held.
+        end_reason: why it has ended, or would if its client left now.
+        opened_at: since when it is open, in seconds of the monotonic clock.
+        idle_since: when something was written last, in seconds of the monotonic clock.
+        quiet_since: the same, comments aside.
+    """
+
+    def __init__(self, feed: Feed, streams: Owner, *, grant: Grant, client: str) -> None:
+        super().__init__()
+        self.grant = grant
+        self.client = client
+        self.headers["Cache-Control"] = "private, no-store, no-transform"
+        # Whether the connection is kept is for the request to say.
+        del self.headers["Connection"]
+        self.feed = feed
+        self._streams = streams
+        self.written = self.sent_frames = 0
+        self.end_reason: EndReason = "left"
+        self.opened_at = time.monotonic()
+        self.idle_since = self.quiet_since = 0.0
+        # What had been written, and taken, when the timer looked last; and when more had been.
+        self._seen_written = self._seen_taken = 0
+        self._taken_at = 0.0
+        self._sending = False
+        self._protocol: web.RequestHandler | None = None
+        self._writer: AbstractStreamWriter | None = None
+        self._chunks = True
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Sends the headers, framed as the client's version of HTTP can read it.
+
+        The parent's own method starts a task for each stream; its parent's does all that is needed
+        here.
+        """
+        try:
+            return await self._prepare(request)
+        except BaseException:
+            self._streams.forget(self)
+            raise
+
+    async def _prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        if request.version < HttpVersion11:
+            # No chunks there: the body ends with the connection (RFC 9112 section 6.3).
+            self.headers["Connection"] = "close"
+            self.force_close()
+            self._chunks = False
+        self._writer = await web.StreamResponse.prepare(self, request)
+        # They have been sent; ten thousand of them are worth 10 MB.
+        self.headers.clear()
+        self._protocol = request.protocol
+        if request.transport is not None:
+            request.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self.idle_since = self.quiet_since = self._taken_at = time.monotonic()
+        return self._writer
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Sends the feed, from its first frame to its end, and ends the body.
+
+        A fault after the headers becomes a `stream_error`, never a second answer. Cancelled when
+        the client leaves.
+
+        Raises:
+            ConnectionError: the client has gone.
+        """
+        try:
+            await self.send_frames(sse.retry(RETRY_MS))
+            try:
+                async for chunk in self.feed.frames():
+                    await self.send_frames(chunk)
+                    # The next may be long in coming.
+                    del chunk
+                self.end_reason = self._end_reason()
+            except ConnectionError:
+                raise
+            except MarianneStreamError as error:
+                self.end_reason = "failed"
+                await self.send_frames(error_frame(error.detail, error.code))
+            except Exception:
+                self.end_reason = "failed"
+                logger.exception("a stream failed")
+                fault = MarianneStreamError()
+                await self.send_frames(error_frame(fault.detail, fault.code))
+            if self._streams.leaving:
+                await self.send_frames(sse.retry(self._streams.leaving_retry_ms()))
+        finally:
+            # Before the end is written: nothing may follow that.
+            self._streams.forget(self)
+        await super().write_eof(data)
+
+    def _end_reason(self) -> EndReason:
+        """Why the feed has come to its end."""
+        if self._streams.leaving:
+            return "server_left"
+        return "revoked" if self.grant.revoked else "finished"
+
+    def ended_line(self) -> tuple[object, ...]:
+        """Who was sent what, how long, how much, and why it ended."""
+        request = self._req
+        path = request.path if request is not None else ""
+        seconds = time.monotonic() - self.opened_at
+        return self.client, path, self.end_reason, seconds, self.written
+
+    async def send_frames(self, frames: bytes) -> None:
+        """Sends whole frames; waits while the client takes no more.
+
+        Raises:
+            ConnectionError: the client has gone.
+        """
+        self._sending = True
+        self.sent_frames += frames.count(b"\n\n")
+        for start in range(0, len(frames), WRITE_BYTES):
+            await self.write(frames[start : start + WRITE_BYTES])
+            self.written += min(WRITE_BYTES, len(frames) - start)
+            if self._writer is not None:
+                await self._writer.drain()
+        self._sending = False
+
+    def send_now(self, frames: Frames) -> bool:
+        """Sends whole frames to a client that takes what it is sent; false where it does not.
+
+        They go straight to the transport: its buffer has room, and the headers have gone before.
+        """
+        protocol = self._protocol
+        if protocol is None or self._sending or protocol.writing_paused:
+            return False
+        transport = protocol.transport
+        if transport is None or transport.is_closing():
+            return False
+        data = frames.chunk if self._chunks else frames.data
+        transport.write(data)
+        self.written += len(data)
+        self.sent_frames += frames.count
+        return True
+
+    def send_sign(self, frames: Frames) -> None:
+        """Sends a sign of life to a client that has taken all that it was sent."""
+        if not self.unsent_bytes and self.send_now(frames):
+            self._seen_written = self.written
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What the transport still has to send."""
+        transport = self._protocol.transport if self._protocol is not None else None
+        return transport.get_write_buffer_size() if transport is not None else 0
+
+    @property
+    def held_bytes(self) -> int:
+        """What is kept for the client, in the transport and in the feed."""
+        return self.unsent_bytes + self.feed.held_bytes
+
+    def has_written(self) -> bool:
+        """Whether anything was written since this was asked last."""
+        before, self._seen_written = self._seen_written, self.written
+        return self.written != before
+
+    def is_stuck(self, now: float, limit_s: float) -> bool:
+        """Whether the client has taken nothing for so long, of what there is."""
+        unsent = self.unsent_bytes
+        taken = self.written - unsent
+        if taken != self._seen_taken or not unsent:
+            self._seen_taken, self._taken_at = taken, now
+        return now - self._taken_at >= limit_s
+
+    def abort(self, reason: EndReason) -> None:
+        """Ends the connection at once, without what has not been sent."""
+        self.end_reason = reason
+        if self._protocol is not None and self._protocol.transport is not None:
+            self._protocol.transport.abort()

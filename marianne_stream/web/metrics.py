@@ -1,0 +1,179 @@
+"""What the server does, in figures for Prometheus.
+
+Figures that the parts keep anyway are read when they are asked for. It must not know how they come
+about.
+"""
+
+import asyncio
+import platform
+from collections.abc import Iterator
+
+from aiohttp import web
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+
+from marianne_stream.feeds.feed import KINDS
+from marianne_stream.feeds.followed import FollowedLogs
+from marianne_stream.jobs.watches import Watches
+from marianne_stream.version import VERSION
+from marianne_stream.web.answers import NO_STORE
+from marianne_stream.web.downloads import Downloads
+from marianne_stream.web.event_stream import END_REASONS
+from marianne_stream.web.stream import Streams
+
+PREFIX = "marianne_stream"
+SOURCES = ("conductor", "registry", "json", "none")
+
+LAG_INTERVAL_S = 0.5
+LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0)
+
+
+class Metrics:
+    """All figures of one server.
+
+    Args:
+        streams: what is open.
+        watches: what is watched.
+        logs: what is followed.
+        downloads: what is being sent as files.
+    """
+
+    def __init__(
+        self, streams: Streams, watches: Watches, logs: FollowedLogs, downloads: Downloads
+    ) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(namespace=PREFIX, registry=self.registry)
+        self.registry.register(Parts(streams, watches, logs, downloads))
+        self._requests = Counter(
+            f"{PREFIX}_requests",
+            "Requests that were answered; a stream counts when it has begun.",
+            ("route", "method", "status"),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            f"{PREFIX}_request_duration_seconds",
+            "How long answers took; of a stream, until it began.",
+            ("route",),
+            registry=self.registry,
+        )
+        # Those of each combination, which are as many as the routes have answers.
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._lag = Histogram(
+            f"{PREFIX}_event_loop_lag_seconds",
+            "How much later than it asked to be a task was woken.",
+            buckets=LAG_BUCKETS_S,
+            registry=self.registry,
+        )
+
+    def answered(self, *, route: str, method: str, status: int, seconds: float) -> None:
+        """Counts an answer.
+
+        Args:
+            route: the address as the router has it, "" where there is none.
+            method: the method; any that HTTP does not name counts as OTHER.
+            status: the answer's.
+            seconds: how long it took.
+        """
+        key = (route, method, status)
+        known = self._known.get(key)
+        if known is None:
+            known = self._requests.labels(*key), self._seconds.labels(route)
+            self._known[key] = known
+        known[0].inc()
+        known[1].observe(seconds)
+
+    async def run(self) -> None:
+        """Measures how late the loop is, until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_INTERVAL_S
+            await asyncio.sleep(LAG_INTERVAL_S)
+            self._lag.observe(max(0.0, loop.time() - due))
+
+    async def answer(self, _request: web.Request) -> web.Response:
+        """`GET /metrics`: all figures, in the text format of Prometheus."""
+        headers = {**NO_STORE, "Content-Type": CONTENT_TYPE_PLAIN_0_0_4}
+        return web.Response(body=generate_latest(self.registry), headers=headers)
+
+
+class Parts(Collector):
+    """The figures that the parts keep."""
+
+    def __init__(
+        self, streams: Streams, watches: Watches, logs: FollowedLogs, downloads: Downloads
+    ) -> None:
+        self._streams = streams
+        self._watches = watches
+        self._logs = logs
+        self._downloads = downloads
+
+    def collect(self) -> Iterator[Metric]:
+        """All of them, as they are now."""
+        yield from self._of_streams()
+        watches = self._watches
+        yield gauge("watched_jobs", "Jobs that are watched.", watches.watched_jobs)
+        connected = "Whether events of the conductor come in."
+        yield gauge("conductor_connected", connected, int(watches.events_live))
+        yield counter("monitor_events", "Events of the conductor.", watches.timeline.last)
+        times = "How often the conductor's events began to come in."
+        yield counter("monitor_subscriptions", times, watches.subscriptions)
+        source = GaugeMetricFamily(
+            f"{PREFIX}_state_source",
+            "Where state came from last: 1 for one of them.",
+            labels=["source"],
+        )
+        for name in SOURCES:
+            source.add_metric([name], int(name == watches.state_source))
+        yield source
+        yield gauge("log_followers", "Logs that are followed.", len(self._logs))
+        yield counter(
+            "log_read_bytes", "Bytes of logs that followers have read.", self._logs.read_bytes
+        )
+        yield gauge("open_downloads", "Logs that are being sent as files.", self._downloads.open)
+        info = GaugeMetricFamily(f"{PREFIX}_build_info", "1.", labels=["version", "python"])
+        info.add_metric([VERSION, platform.python_version()], 1)
+        yield info
+
+    def _of_streams(self) -> Iterator[Metric]:
+        streams = self._streams
+        opened = GaugeMetricFamily(f"{PREFIX}_open_streams", "Open streams.", labels=["kind"])
+        counts = dict.fromkeys(KINDS, 0)
+        slow = 0
+        frames, sent = streams.sent_frames, streams.sent_bytes
+        for stream in streams:
+            counts[stream.feed.kind] += 1
+            slow += stream.held_bytes > 0
+            frames += stream.sent_frames
+            sent += stream.written
+        for kind, count in counts.items():
+            opened.add_metric([kind], count)
+        yield opened
+        yield gauge("slow_readers", "Streams whose client has not taken all yet.", slow)
+        yield counter("sent_frames", "Frames of streams.", frames)
+        yield counter("sent_bytes", "Bytes of streams, headers aside.", sent)
+        gaps = "Gaps that slow readers were told of."
+        yield counter("slow_reader_gaps", gaps, self._watches.timeline.slow_gaps)
+        ended = CounterMetricFamily(
+            f"{PREFIX}_ended_streams", "Streams that have ended, by reason.", labels=["reason"]
+        )
+        for reason in END_REASONS:
+            ended.add_metric([reason], streams.ended[reason])
+        yield ended
+
+
+def gauge(name: str, text: str, value: float) -> Metric:
+    """A figure that goes up and down."""
+    return GaugeMetricFamily(f"{PREFIX}_{name}", text, value)
+
+
+def counter(name: str, text: str, value: float) -> Metric:
+    """A figure that goes up only."""
+    return CounterMetricFamily(f"{PREFIX}_{name}", text, value)

@@ -1,0 +1,105 @@
+"""What Prometheus is told, and by which id a request is known."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.web.keys import STREAMS
+from tests.support.waiting import until
+from tests.web.conftest import Client, Watch
+
+
+async def figures(client: Client) -> dict[str, float]:
+    """Each sample by its name and labels."""
+    async with client.get("/metrics") as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        text = await response.text()
+    found = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
+            found[f"{sample.name}{{{labels}}}"] = sample.value
+    assert all(name.startswith("marianne_stream_") for name in found)
+    return found
+
+
+async def test_streams_and_what_they_were_sent_are_counted(
+    conductor: SimulatedConductor, client: Client, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    async with watch("/api/events/stream") as events, watch("/api/jobs/a/stream") as status:
+        await status.saw("job_sheets")
+        await until(lambda: b'"live":true' in events.raw)
+        before = await figures(client)
+        assert before["marianne_stream_open_streams{kind=events}"] == 1
+        assert before["marianne_stream_open_streams{kind=status}"] == 1
+        assert before["marianne_stream_conductor_connected{}"] == 1
+        assert before["marianne_stream_watched_jobs{}"] == 1
+        assert before["marianne_stream_state_source{source=conductor}"] == 1
+        for _ in range(5):
+            conductor.emit("a", "sheet.said", {"text": "x" * 1000})
+        await events.saw("sheet.said", 5)
+        after = await figures(client)
+        sent = "marianne_stream_sent_bytes_total{}"
+        assert after[sent] - before[sent] > 5000
+        frames = "marianne_stream_sent_frames_total{}"
+        assert after[frames] - before[frames] == 5
+        seen = "marianne_stream_monitor_events_total{}"
+        assert after[seen] - before[seen] == 5
+    streams = client.app[STREAMS] if client.app is not None else ()
+    await until(lambda: not len(streams))
+    left = (await figures(client))["marianne_stream_ended_streams_total{reason=left}"]
+    assert left == 2
+
+
+async def test_requests_are_counted_by_route_and_not_by_job(
+    conductor: SimulatedConductor, client: Client
+) -> None:
+    conductor.launch("a", 1)
+    for path in ("/api/jobs/a", "/api/jobs/none", "/nothing"):
+        async with client.get(path) as response:
+            await response.read()
+    found = await figures(client)
+    route = "route=/api/jobs/{job_id}"
+    assert found[f"marianne_stream_requests_total{{method=GET,{route},status=200}}"] == 1
+    assert found[f"marianne_stream_requests_total{{method=GET,{route},status=404}}"] == 1
+    assert found["marianne_stream_requests_total{method=GET,route=,status=404}"] == 1
+    assert found[f"marianne_stream_request_duration_seconds_count{{{route}}}"] == 2
+
+
+async def test_followers_are_counted(log: Path, client: Client, watch: Watch) -> None:
+    async with watch("/api/jobs/lantern/logs?wait=true") as viewer:
+        log.write_text("one line\n")
+        await viewer.saw("log")
+        found = await figures(client)
+        assert found["marianne_stream_log_followers{}"] == 1
+        with log.open("a") as file:
+            file.write("x" * 1000 + "\n")
+        await viewer.saw("log", 2)
+        assert (await figures(client))["marianne_stream_log_read_bytes_total{}"] >= 1000
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [("abc-1.2_3", True), ("", False), ("a b", False), ("x" * 65, False), ("ü", False)],
+)
+async def test_a_request_bears_an_id(client: Client, given: str, taken: bool) -> None:  # noqa: FBT001 - a case
+    async with client.get("/health", headers={"X-Request-ID": given}) as response:
+        shown = response.headers["X-Request-ID"]
+    assert (shown == given) == taken
+    assert 1 <= len(shown) <= 64
+
+
+async def test_the_end_of_a_stream_is_one_line_of_the_log(
+    log: Path, watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    log.write_text("one line\n")
+    async with watch("/api/jobs/lantern/logs?follow=false") as viewer:
+        await viewer.end()
+    await until(lambda: "/api/jobs/lantern/logs ended: finished" in caplog.text)
+    assert "127.0.0.1" in caplog.text
