@@ -82,10 +82,13 @@ class Background:
     def on_loop_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Takes what the loop cannot tell anybody else; a fault of ours ends the server.
 
-        A client whose connection fails is none, and neither is a lack of descriptors.
+        A client whose connection fails is none, and neither is a connection that the loop itself
+        could not accept (accept(2), ERRORS).
         """
         error = context.get("exception")
-        if error is None or not {"task", "future", "handle"} & context.keys():
+        ours = {"task", "future", "handle"} & context.keys()
+        callback = getattr(context.get("handle"), "_callback", None)
+        if error is None or not ours or of_asyncio(callback):
             loop.default_exception_handler(context)
             return
         self._fail(str(context.get("message")), error)
@@ -100,6 +103,11 @@ class Background:
         if self.error is None:
             self.error = error
         self.failed.set()
+
+
+def of_asyncio(callback: object) -> bool:
+    """Whether a callback of the loop is one of its own."""
+    return (getattr(callback, "__module__", "") or "").startswith("asyncio.")
 
 
 BACKGROUND = web.AppKey("BACKGROUND", Background)
@@ -216,8 +224,12 @@ def keeper_of(settings: Settings) -> Keeper:
         SettingsError: the tokens cannot be read or made.
     """
     place = token_place(settings.token_file, settings.private_dir)
+    try:
+        settings.private_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        logger.warning("sessions end with this process: no %s: %s", settings.private_dir, error)
     sessions = Sessions(settings.private_dir, max_age_s=settings.session_max_age)
-    return Keeper(place.read, sessions, own=place.own)
+    return Keeper(place.read, sessions, own=place.own, made=place.made)
 
 
 def state_source(settings: Settings, guest: ConductorGuest | None) -> StateSource:

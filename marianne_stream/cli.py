@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import math
+import signal
 import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -72,6 +73,8 @@ def serve_verb(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {VERSION}")
     add_settings(parser, Settings.model_fields)
+    # Until it is listened to, it would end the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     options = vars(parser.parse_args(arguments))
     settings = settings_from(options)
     configure_log(settings.log_level, settings.log_format)

@@ -7,6 +7,7 @@ import logging
 import resource
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from marianne_stream.app import BACKGROUND, KEEPER, create_app, leave, summary
 from marianne_stream.errors import MarianneStreamError, SettingsError
 from marianne_stream.listening import (
     BACKLOG,
+    ListenError,
     address,
     check_private,
     remove_own,
@@ -65,6 +67,7 @@ async def serve(
     settings = within_descriptors(settings)
     notifier = Notifier()
     with contextlib.ExitStack() as stack:
+        stack.callback(notifier.close)
         sockets = listening(settings, stack)
         if settings.insecure:
             check_private(sockets)
@@ -97,22 +100,26 @@ async def serve(
                 announce(line)
             notifier.ready()
             await first_of(signals.asked, background.failed)
+            error = background.error
             notifier.stopping()
             for site in sites:
                 await site.stop()
-            if not background.failed.is_set():
+            if error is None:
                 await leave(app, drain_s=settings.drain_s, hurry=signals.asked_again)
         finally:
             await runner.cleanup()
-    if background.error is not None:
-        logger.critical("ended by a fault: %r", background.error)
+    if error is not None:
+        logger.critical("ended by a fault: %r", error)
         return 1
     return 0
 
 
 def listening(settings: Settings, stack: contextlib.ExitStack) -> list[socket.socket]:
     """The sockets to listen on, which the stack closes; raises as `serve` does."""
-    sockets = passed_sockets()
+    try:
+        sockets = passed_sockets()
+    except OSError as error:
+        raise ListenError(f"what systemd passes is no socket: {error.strerror}") from error
     for sock in sockets:
         stack.enter_context(sock)
     if sockets:
@@ -144,7 +151,8 @@ def greeting(
             )
     keeper = app[KEEPER]
     tcp = [sock for sock in sockets if sock.family != socket.AF_UNIX]
-    if keeper is not None and keeper.own and tcp:
+    # A log of the system is no place for it, at each start: the token is there by then.
+    if keeper is not None and tcp and (keeper.made or (keeper.own and sys.stdout.isatty())):
         yield f"Sign in, once, with: {address(tcp[0])}/login?code={keeper.new_link()}"
 
 

@@ -3,9 +3,12 @@
 sd_listen_fds(3) and sd_notify(3); nothing happens where the process was started by anything else.
 """
 
+import logging
 import os
 import socket
 import time
+
+logger = logging.getLogger(__name__)
 
 # The first descriptor that is passed (sd_listen_fds(3)).
 FIRST_DESCRIPTOR = 3
@@ -15,10 +18,13 @@ def passed_sockets() -> list[socket.socket]:
     """The sockets that systemd listens on for this process.
 
     They are taken out of the environment: no child is to believe that they are its own.
+
+    Raises:
+        OSError: what was passed is no socket.
     """
     pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
     os.environ.pop("LISTEN_FDNAMES", None)
-    if pid != str(os.getpid()) or not count.isdigit():
+    if pid != str(os.getpid()) or not (count.isascii() and count.isdecimal()):
         return []
     found = []
     for descriptor in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count)):
@@ -36,7 +42,12 @@ class Notifier:
     """
 
     def __init__(self) -> None:
-        self._address = os.environ.pop("NOTIFY_SOCKET", "")
+        address = os.environ.pop("NOTIFY_SOCKET", "")
+        # An address that begins with @ has no file.
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        # Nobody who reads slowly holds up the server.
+        self._sock.settimeout(0.0)
         interval_us = os.environ.pop("WATCHDOG_USEC", "")
         for_us = os.environ.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         # Twice in the time that it waits (sd_watchdog_enabled(3)).
@@ -69,12 +80,12 @@ class Notifier:
     def _send(self, text: str) -> None:
         if not self._address:
             return
-        # An address that begins with @ has no file.
-        name = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-            try:
-                sock.connect(name)
-                sock.sendall(text.encode())
-            except OSError:
-                # Nobody listens any more; that is for systemd to be sorry about.
-                self._address = ""
+        try:
+            self._sock.sendto(text.encode(), self._address)
+        except OSError as error:
+            logger.debug("systemd was not told %r: %s", text, error)
+
+    def close(self) -> None:
+        """Nothing is told any more."""
+        self._address = ""
+        self._sock.close()

@@ -7,6 +7,7 @@ whoever holds a stream by it is to be told. It must not know what a request is.
 import asyncio
 import hmac
 import secrets
+import time
 from collections.abc import Callable
 
 from marianne_stream.access.sessions import Sessions
@@ -14,6 +15,7 @@ from marianne_stream.access.tokens import Token, digest_of, find
 from marianne_stream.wire.job_patterns import ALL_JOBS, JobPatterns
 
 LINK_BYTES = 32
+LINK_MAX_AGE_S = 3600.0
 
 # How soon a session that has ended, here or in another process, ends its streams.
 REVIEW_S = 1.0
@@ -51,26 +53,40 @@ class Keeper:
         read: gives the tokens; called again by `reload`. It raises a SettingsError where it cannot.
         sessions: the sessions of browsers.
         own: whether the token is one that the server has made for itself.
+        made: whether it did so just now.
 
     Attributes:
         own: the same.
+        made: the same.
     """
 
     def __init__(
-        self, read: Callable[[], tuple[Token, ...]], sessions: Sessions, *, own: bool = False
+        self,
+        read: Callable[[], tuple[Token, ...]],
+        sessions: Sessions,
+        *,
+        own: bool = False,
+        made: bool = False,
     ) -> None:
         self.own = own
+        self.made = made
         self._read = read
         self._sessions = sessions
         self._tokens = read()
         # By the digests of token and session.
         self._grants: dict[tuple[str, str], Grant] = {}
         self._link = ""
+        self._link_ends_at = 0.0
 
     def by_token(self, text: str) -> Grant | None:
         """What a token grants; None where it is none."""
         token = find(self._tokens, text)
         return self._grant(token, NO_SESSION) if token is not None else None
+
+    def by_known_token(self, text: str) -> Grant | None:
+        """What a token grants that was let in before; None for any other."""
+        token = find(self._tokens, text)
+        return self._grants.get((token.digest, NO_SESSION)) if token is not None else None
 
     def by_session(self, session_id: str) -> Grant | None:
         """What a session grants; None where it is over, or its token is one no more."""
@@ -89,7 +105,9 @@ class Keeper:
     def sign_in_by_link(self, text: str) -> str | None:
         """Opens a session by the link, which works no more from then on; None where it does not."""
         link, whole = self._link, [token for token in self._tokens if token.jobs.all_jobs]
-        if not link or not whole or not hmac.compare_digest(link, digest_of(text)):
+        if not link or not whole or time.monotonic() > self._link_ends_at:
+            return None
+        if not hmac.compare_digest(link, digest_of(text)):
             return None
         self._link = ""
         return self._sessions.add(whole[0].digest)
@@ -98,6 +116,7 @@ class Keeper:
         """The secret of a link that signs in whoever comes first; the one before works no more."""
         secret = secrets.token_urlsafe(LINK_BYTES)
         self._link = digest_of(secret)
+        self._link_ends_at = time.monotonic() + LINK_MAX_AGE_S
         return secret
 
     def sign_out(self, session_id: str) -> None:

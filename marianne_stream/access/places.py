@@ -18,11 +18,13 @@ class TokenPlace:
         path: the file.
         passed_by_systemd: whether it is a credential.
         own: whether it is the server's own, which nobody has configured.
+        made: whether that was made just now.
     """
 
     path: Path
     passed_by_systemd: bool = False
     own: bool = False
+    made: bool = False
 
     def read(self) -> tuple[Token, ...]:
         """The tokens; raises as `tokens.read_tokens` does."""
@@ -48,4 +50,5 @@ def token_place(token_file: Path | None, private_dir: Path) -> TokenPlace:
     credentials = os.environ.get("CREDENTIALS_DIRECTORY", "")
     if credentials and (path := Path(credentials) / CREDENTIAL).exists():
         return TokenPlace(path, passed_by_systemd=True)
-    return TokenPlace(own_token(private_dir), own=True)
+    path, made = own_token(private_dir)
+    return TokenPlace(path, own=True, made=made)

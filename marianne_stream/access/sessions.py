@@ -9,8 +9,6 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -20,6 +18,8 @@ from marianne_stream.access.tokens import digest_of
 logger = logging.getLogger(__name__)
 
 ID_BYTES = 32
+
+LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 
 # Beyond it, those that end first make room.
 MAX_SESSIONS = 10_000
@@ -51,98 +51,114 @@ class Sessions:
     def __init__(self, folder: Path | None, *, max_age_s: float) -> None:
         self._folder = folder
         self._max_age_s = max_age_s
-        self._known: Known = {}
+        self._in_file: Known = {}
         # What tells one version of the file from the next.
         self._version: tuple[int, int, int] | None = None
+        # What is not in the file yet: it holds all the same.
+        self._added: Known = {}
+        self._removed: set[str] = set()
+        self._faulty = False
 
     def find(self, session_id: str) -> tuple[str, Session] | None:
         """The session with an id, and the digest of that; None where there is none any more."""
-        self.refresh()
+        self._read()
         # A digest of a random id: looking it up tells nothing of another one.
         digest = digest_of(session_id)
-        session = self._known.get(digest)
-        if session is None or session.ends_at <= time.time():
-            return None
-        return digest, session
+        session = self._known(digest)
+        return (digest, session) if session is not None else None
 
     def is_open(self, digest: str) -> bool:
         """Whether the session with this digest goes on."""
-        session = self._known.get(digest)
-        return session is not None and session.ends_at > time.time()
+        return self._known(digest) is not None
 
     def add(self, token: str) -> str:
         """Opens a session with the token of this digest, and gives its id."""
         session_id = secrets.token_urlsafe(ID_BYTES)
-        with self._changing():
-            if len(self._known) >= MAX_SESSIONS:
-                first = sorted(self._known, key=lambda digest: self._known[digest].ends_at)
-                for digest in first[: len(self._known) - MAX_SESSIONS + 1]:
-                    del self._known[digest]
-            ends_at = time.time() + self._max_age_s
-            self._known[digest_of(session_id)] = Session(token, ends_at)
+        self._added[digest_of(session_id)] = Session(token, time.time() + self._max_age_s)
+        self._write()
         return session_id
 
     def remove(self, session_id: str) -> None:
         """Ends a session, for good."""
-        with self._changing():
-            self._known.pop(digest_of(session_id), None)
+        digest = digest_of(session_id)
+        self._added.pop(digest, None)
+        self._removed.add(digest)
+        self._write()
 
     def refresh(self) -> None:
-        """Reads the file where another process has written it."""
+        """Writes what could not be written before, and reads what others have."""
+        if self._added or self._removed:
+            self._write()
+        self._read()
+
+    def _known(self, digest: str) -> Session | None:
+        if digest in self._removed:
+            return None
+        session = self._added.get(digest) or self._in_file.get(digest)
+        return session if session is not None and session.ends_at > time.time() else None
+
+    def _read(self) -> None:
+        """Reads the file where it is another than before."""
         if self._folder is None:
             return
         path = self._folder / "sessions.json"
         try:
             status = path.stat()
             version = (status.st_ino, status.st_mtime_ns, status.st_size)
-            if version == self._version:
-                return
-            self._known = msgspec.json.decode(path.read_bytes(), type=Known)
-            self._version = version
+            if version != self._version:
+                self._in_file = msgspec.json.decode(path.read_bytes(), type=Known)
+                self._version = version
         except FileNotFoundError:
-            self._known, self._version = {}, None
+            self._in_file, self._version = {}, None
         except (OSError, ValueError) as error:
             # Whoever was signed in signs in again: better than to let in who signed out.
-            if self._known or self._version is not None:
+            if self._in_file:
                 logger.warning("the sessions cannot be read, and nobody is signed in: %s", error)
-            self._known, self._version = {}, None
-
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        """Holds the file for a change, and writes it whole."""
-        if self._folder is None:
-            yield
-            return
-        try:
-            lock = os.open(self._folder / "sessions.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            logger.warning("sessions end with this process, they cannot be kept: %s", error)
-            self._folder = None
-            yield
-            return
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            self.refresh()
-            yield
-            now = time.time()
-            self._known = {d: one for d, one in self._known.items() if one.ends_at > now}
-            self._write()
-        finally:
-            os.close(lock)
+            self._in_file, self._version = {}, None
 
     def _write(self) -> None:
+        """Brings the file up to date; what cannot be written is kept, and written later."""
         if self._folder is None:
             return
-        path = self._folder / "sessions.json"
-        made = self._folder / f".sessions-{secrets.token_hex(8)}"
+        try:
+            lock = os.open(self._folder / "sessions.lock", LOCK_FLAGS, 0o600)
+            try:
+                # Another process holds it for a moment; a second later it will not.
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._read()
+                self._replace(self._folder / "sessions.json")
+            finally:
+                os.close(lock)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if not self._faulty:
+                logger.warning("sessions cannot be kept, they end with this process: %s", error)
+            self._faulty = True
+            return
+        self._faulty = False
+        self._added.clear()
+        self._removed.clear()
+
+    def _replace(self, path: Path) -> None:
+        """Writes all sessions that go on into a file, in the place of the one there was."""
+        now = time.time()
+        known = {**self._in_file, **self._added}
+        lasting = [
+            (digest, session)
+            for digest, session in known.items()
+            if digest not in self._removed and session.ends_at > now
+        ]
+        # Where there are too many, those that end first make room.
+        lasting.sort(key=lambda pair: pair[1].ends_at)
+        kept = dict(lasting[-MAX_SESSIONS:])
+        made = path.with_name(f".sessions-{secrets.token_hex(8)}")
         try:
             descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
-                file.write(msgspec.json.encode(self._known))
+                file.write(msgspec.json.encode(kept))
             made.replace(path)
-            status = path.stat()
-            self._version = (status.st_ino, status.st_mtime_ns, status.st_size)
-        except OSError as error:
+        finally:
             made.unlink(missing_ok=True)
-            logger.warning("sessions end with this process, they cannot be kept: %s", error)
-            self._folder = None
+        self._version = None
+        self._read()

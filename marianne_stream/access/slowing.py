@@ -53,6 +53,8 @@ class Slowing:
         failures.last_at = now
         failures.waiting += 1
         try:
-            await asyncio.sleep(min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** (failures.count - 1)))
+            await asyncio.sleep(
+                min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(failures.count - 1, 10))
+            )
         finally:
             failures.waiting -= 1

@@ -95,6 +95,8 @@ def lines_of(path: Path, *, passed_by_systemd: bool) -> list[tuple[str, tuple[st
         if words[0] in found:
             raise SettingsError(f"line {number} of {path} has a token that was there before")
         found[words[0]] = tuple(words[1:])
+    if not found:
+        raise SettingsError(f"{path} holds no token: nobody could come in")
     return list(found.items())
 
 
@@ -124,8 +126,8 @@ def private_text(path: Path, *, passed_by_systemd: bool) -> str:
         raise SettingsError(f"{path} must be text in UTF-8: {error}") from error
 
 
-def own_token(folder: Path) -> Path:
-    """The file of this server's own token, which is made where it is not there.
+def own_token(folder: Path) -> tuple[Path, bool]:
+    """The file of this server's own token, and whether it was made, since it was not there.
 
     Raises:
         SettingsError: it cannot be made.
@@ -134,7 +136,7 @@ def own_token(folder: Path) -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.exists():
-            return path
+            return path, False
         # Written aside and then linked: whoever comes at the same moment finds all of it, or makes
         # it himself, and one of the two wins.
         made = folder / f".token-{secrets.token_hex(8)}"
@@ -152,4 +154,4 @@ def own_token(folder: Path) -> Path:
             f"no token can be kept in {folder}: {error.strerror}; name another private_dir, or a "
             "token_file"
         ) from error
-    return path
+    return path, True

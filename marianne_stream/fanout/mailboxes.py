@@ -38,6 +38,8 @@ class Outlet(Protocol):
 class Mailbox(ABC):
     """Waiting for something to take, and closing; one reader at a time.
 
+    What is offered once it is closed is let go.
+
     Attributes:
         outlet: where what is offered goes while the reader waits; None where it has to be taken.
     """
@@ -106,6 +108,8 @@ class LatestMailbox(Mailbox, Generic[T]):
 
     def offer(self, item: T, /) -> None:
         """Puts an item in the place of the last, unless its frames can go out at once."""
+        if self._closed:
+            return
         if self.change is not None and self._at_rest:
             frames = self.change(self.seen, item)
             if frames is not None and (not frames.data or self._sent(frames)):
@@ -160,12 +164,16 @@ class BoundedMailbox(Mailbox, Generic[S]):
 
     def offer_all(self, items: Sequence[S], frames: Frames) -> None:
         """Sends frames at once, or keeps the items that they are made of."""
+        if self._closed:
+            return
         if not self._sent(frames):
             for item in items:
                 self.offer(item)
 
     def offer(self, item: S, /) -> None:
         """Adds an item, and lets the oldest go where the bound is passed."""
+        if self._closed:
+            return
         self._items.append(item)
         self._size += item.size_bytes
         # What has just come is kept, however large it is: it is the reason to wake the reader.

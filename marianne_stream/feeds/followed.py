@@ -96,6 +96,8 @@ class LogMailbox(Mailbox):
 
     def offer(self, batch: LogBatch, /) -> None:
         """Sends a batch at once, or keeps it, unless the reader has fallen behind."""
+        if self._closed:
+            return
         if self.behind:
             return
         if not batch.complete and self._at_rest:

@@ -17,14 +17,15 @@ class Downloads:
         self._most = most
         self.open = 0
 
-    def check(self) -> None:
-        """Raises TooManyDownloadsError where there are as many as there may be."""
-        if self.open >= self._most:
-            raise TooManyDownloadsError
-
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Counts a download for as long as the context lasts."""
+        """Counts a download for as long as the context lasts.
+
+        Raises:
+            TooManyDownloadsError: there are as many as there may be.
+        """
+        if self.open >= self._most:
+            raise TooManyDownloadsError
         self.open += 1
         try:
             yield

@@ -70,6 +70,7 @@ class EventStream(EventSourceResponse):
         feed: what it is sent.
         written: how many bytes were given to the transport, headers aside.
         sent_frames: how many frames they held.
+        revoked_at: when it was noticed that its right was revoked, 0 before.
         end_reason: why it has ended, or would if its client left now.
         opened_at: since when it is open, in seconds of the monotonic clock.
         idle_since: when something was written last, in seconds of the monotonic clock.
@@ -86,6 +87,7 @@ class EventStream(EventSourceResponse):
         self.feed = feed
         self._streams = streams
         self.written = self.sent_frames = 0
+        self.revoked_at = 0.0
         self.end_reason: EndReason = "left"
         self.opened_at = time.monotonic()
         self.idle_since = self.quiet_since = 0.0

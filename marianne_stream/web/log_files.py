@@ -3,6 +3,7 @@
 It must not know where a log lies, or how lines are counted.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -16,7 +17,6 @@ from marianne_stream.logs.parts import LogSummary, SelectedText, WholeText, summ
 from marianne_stream.models import iso_time
 from marianne_stream.payloads import LogInfo
 from marianne_stream.web.answers import NO_STORE, json_answer
-from marianne_stream.web.downloads import Downloads
 from marianne_stream.web.keys import DOWNLOAD_LIMIT_BYTES, DOWNLOADS, JOB_LOGS
 from marianne_stream.web.log_stream import source_of
 from marianne_stream.web.params import job_id_of
@@ -45,66 +45,66 @@ async def info(request: web.Request) -> web.Response:
 
 async def static(request: web.Request) -> web.StreamResponse:
     """`GET /api/jobs/{job_id}/logs/static`: the log as an attachment, headed by what it is."""
-    downloads = request.app[DOWNLOADS]
-    downloads.check()
-    job_id, log, summary = await summarized(request)
-    limit = request.app[DOWNLOAD_LIMIT_BYTES]
-    if summary.size_bytes > limit:
-        raise LogTooLargeError(
-            detail=f"Log file too large for download: {summary.size_bytes / MIB:.1f} MB "
-            f"(limit {limit / MIB:g} MB). Use the streaming endpoint instead."
-        )
-    head = header(job_id, log, summary).encode("utf-8", "replace")
-    answer = web.StreamResponse(
-        headers={**NO_STORE, **attachment(job_id), "X-Content-Type-Options": "nosniff"}
-    )
-    answer.content_type, answer.charset = "text/plain", "utf-8"
-    answer.content_length = len(head) + summary.size_bytes
-    with downloads.one():
-        await answer.prepare(request)
-        if request.method != "HEAD":
-            await answer.write(head)
-            await send(request, answer, log, summary)
-        await answer.write_eof()
-    return answer
+    with request.app[DOWNLOADS].one():
+        job_id, log, summary = await summarized(request)
+        limit = request.app[DOWNLOAD_LIMIT_BYTES]
+        if summary.size_bytes > limit:
+            raise LogTooLargeError(
+                detail=f"Log file too large for download: {summary.size_bytes / MIB:.1f} MB "
+                f"(limit {limit / MIB:g} MB). Use the streaming endpoint instead."
+            )
+        head = header(job_id, log, summary).encode("utf-8", "replace")
+        return await sent(request, log, summary, {**NO_STORE, **attachment(job_id)}, head=head)
 
 
 async def raw(request: web.Request) -> web.StreamResponse:
     """`GET /api/jobs/{job_id}/logs/raw`: the file itself; of the conductor's, the job's lines."""
-    downloads = request.app[DOWNLOADS]
-    downloads.check()
-    _, log = await opened(request)
-    if log.place.of_conductor:
-        summary = await summary_of(log)
-        answer = web.StreamResponse(headers={**RAW_HEADERS, "Accept-Ranges": "none"})
-        answer.content_type, answer.charset = "text/plain", "utf-8"
-        answer.content_length = summary.size_bytes
-        with downloads.one():
-            await answer.prepare(request)
-            if request.method != "HEAD":
-                await send(request, answer, log, summary)
-            await answer.write_eof()
-        return answer
-    file = await log.newest()
-    # By its descriptor: the name may lead to another file by now. It is kept open meanwhile.
-    response = OpenFileResponse(file.descriptor.path, downloads, headers=RAW_HEADERS)
-    response.file = file
-    return response
+    with request.app[DOWNLOADS].one():
+        _, log = await opened(request)
+        if log.place.of_conductor:
+            headers = {**RAW_HEADERS, "Accept-Ranges": "none"}
+            return await sent(request, log, await summary_of(log), headers)
+        file = await log.newest()
+        # By its descriptor: the name may lead to another file by now. It is kept open meanwhile.
+        response = OpenFileResponse(file.descriptor.path, headers=RAW_HEADERS)
+        response.file = file
+        await response.prepare(request)
+        return response
+
+
+async def sent(
+    request: web.Request,
+    log: OpenLog,
+    summary: LogSummary,
+    headers: Mapping[str, str],
+    *,
+    head: bytes = b"",
+) -> web.StreamResponse:
+    """The text of a log, sent: what heads it first."""
+    answer = web.StreamResponse(headers=headers)
+    answer.content_type, answer.charset = "text/plain", "utf-8"
+    answer.content_length = len(head) + summary.size_bytes
+    await answer.prepare(request)
+    if request.method != "HEAD":
+        await answer.write(head)
+        await send(request, answer, log, summary)
+    await answer.write_eof()
+    return answer
 
 
 class OpenFileResponse(web.FileResponse):
-    """Holds on to the file that it sends, and is counted while it does."""
+    """Holds on to the file that it sends; sends it once, however often it is prepared."""
 
-    def __init__(self, path: str, downloads: Downloads, *, headers: LooseHeaders) -> None:
+    def __init__(self, path: str, *, headers: LooseHeaders) -> None:
         super().__init__(path, headers=headers)
-        self._downloads = downloads
         self.file: object = None
         self.content_type, self.charset = "text/plain", "utf-8"
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Sends the file."""
-        with self._downloads.one():
-            return await super().prepare(request)
+        if self.prepared:
+            return await web.StreamResponse.prepare(self, request)
+        return await super().prepare(request)
 
 
 async def opened(request: web.Request) -> tuple[str, OpenLog]:

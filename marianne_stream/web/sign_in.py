@@ -23,7 +23,7 @@ STATIC = files("marianne_stream.web") / "static"
 FORM_LIMIT_S = 10.0
 
 WRONG_TOKEN = "That token is not known here."
-USED_LINK = "This link has been used, or was made by a server that has ended since."
+USED_LINK = "This link has been used, is older than an hour, or is of a server that has ended."
 
 
 class SignIn:
@@ -136,7 +136,13 @@ async def fields_of(request: web.Request, *, as_form: bool) -> dict[str, str]:
     try:
         async with asyncio.timeout(FORM_LIMIT_S):
             fields = dict(await request.post()) if as_form else await request.json()
-    except (TimeoutError, ValueError, RecursionError) as error:
+    except (
+        TimeoutError,
+        ValueError,
+        LookupError,
+        RecursionError,
+        web.RequestPayloadError,
+    ) as error:
         raise BadRequestError(detail=wanted) from error
     if not isinstance(fields, dict):
         raise BadRequestError(detail=wanted)
@@ -158,7 +164,7 @@ def local_path(text: str) -> str:
         return "/"
     try:
         return text if not URL(text).absolute else "/"
-    except ValueError:
+    except (ValueError, LookupError):
         return "/"
 
 

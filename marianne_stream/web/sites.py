@@ -101,7 +101,7 @@ def host_name(host: str) -> str | None:
     """The name or address of a Host header, without its port; None where it is none."""
     try:
         name = URL.build(scheme="http", authority=host).host
-    except ValueError:
+    except (ValueError, LookupError):
         return None
     return name.lower().rstrip(".") if name else None
 
@@ -111,6 +111,6 @@ def same_origin(one: str, other: str) -> bool:
     try:
         first, second = URL(one), URL(other)
         parts = (first.scheme, first.host, first.port), (second.scheme, second.host, second.port)
-    except ValueError:
+    except (ValueError, LookupError):
         return False
     return first.host is not None and parts[0] == parts[1]

@@ -37,6 +37,9 @@ DRAIN_TICK_S = 0.02
 # How long clients have to take what they are sent when the server ends.
 LEAVING_S = 1.0
 
+# How long a client has to take what it was sent before its right was revoked.
+REVOKED_S = 2.0
+
 IDLE_COMMENT_S = 15.0
 IDLE_HEARTBEAT_S = 30.0
 
@@ -120,7 +123,7 @@ class Streams:
         waiting = list(self._open)
         random.shuffle(waiting)
         each_s = self._leaving_s / max(1, len(waiting))
-        while waiting and not hurry.is_set():
+        while each_s and waiting and not hurry.is_set():
             due = len(waiting) - max(0, int((self._left_at - time.monotonic()) / each_s))
             for _ in range(due):
                 waiting.pop().feed.close()
@@ -189,14 +192,15 @@ class Streams:
     def _keep_alive(self, now: float) -> None:
         """Writes to what has been idle for long, unless it does not take what it is sent.
 
-        Those whose right was revoked end, once they have sent what they have.
+        Those whose right was revoked end, once they have sent what they have, or soon.
         """
         data = HeartbeatData(timestamp=round(time.time(), 3)).json_bytes()
         heartbeat = sse.Frames(sse.frame(data, event="heartbeat"))
         comment = sse.Frames(sse.comment("idle"))
+        revoked: list[EventStream] = []
         for stream in self._open:
             if stream.grant.revoked:
-                stream.feed.close()
+                revoked.append(stream)
             if stream.has_written():
                 stream.idle_since = stream.quiet_since = now
             elif stream.feed.heartbeats and now - stream.quiet_since >= IDLE_HEARTBEAT_S:
@@ -205,6 +209,17 @@ class Streams:
             elif now - stream.idle_since >= IDLE_COMMENT_S:
                 stream.idle_since = now
                 stream.send_sign(comment)
+        self._end_revoked(revoked, now)
+
+    @staticmethod
+    def _end_revoked(streams: list[EventStream], now: float) -> None:
+        """Ends those who have no right to more; at once who does not take what there is."""
+        for stream in streams:
+            if not stream.revoked_at:
+                stream.revoked_at = now
+                stream.feed.close()
+            elif now - stream.revoked_at >= REVOKED_S:
+                stream.abort("revoked")
 
     def _let_go(self, now: float) -> None:
         """Disconnects who takes nothing, and who holds the most where all hold too much."""

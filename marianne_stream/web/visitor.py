@@ -83,7 +83,9 @@ class Proxies:
 def peer_of(request: web.Request) -> str:
     """The address at the other end of the connection."""
     peername = request.transport.get_extra_info("peername") if request.transport else None
-    return str(peername[0]) if isinstance(peername, tuple) else UNIX
+    if not isinstance(peername, tuple):
+        return UNIX
+    return str(ip_of(str(peername[0])) or peername[0])
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -91,16 +93,16 @@ def counted_as(text: str) -> str:
     """An address as it is counted; what is none as it is."""
     address = ip_of(text)
     if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
         return str(ipaddress.IPv6Network((address, IPV6_PREFIX), strict=False))
     return text
 
 
 @lru_cache(maxsize=REMEMBERED)
 def ip_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """An address, None where it is none."""
+    """An address, None where it is none. One of IPv4 in the form of IPv6 is the one of IPv4."""
     try:
-        return ipaddress.ip_address(text.partition("%")[0])
+        address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address

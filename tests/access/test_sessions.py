@@ -66,6 +66,26 @@ def test_a_folder_that_cannot_be_written_keeps_sessions_in_memory(tmp_path: Path
     assert here.by_session(signed_in(here)) is not None
 
 
+def test_a_logout_that_cannot_be_written_holds_and_is_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = keeper(tmp_path)
+    one, other = signed_in(here), signed_in(here)
+
+    def full(*_arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "replace", full)
+        here.sign_out(one)
+    assert here.by_session(one) is None
+    here.review()
+    assert keeper(tmp_path).by_session(one) is None
+    here.sign_out(other)
+    assert keeper(tmp_path).by_session(other) is None
+    assert {path.name for path in tmp_path.iterdir()} == {"sessions.json", "sessions.lock"}
+
+
 def test_a_link_works_once(tmp_path: Path) -> None:
     here = keeper(tmp_path)
     old, new = here.new_link(), here.new_link()

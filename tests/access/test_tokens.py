@@ -41,6 +41,11 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> No
         read_tokens(path)
 
 
+def test_a_file_without_a_token_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="holds no token"):
+        read_tokens(written(tmp_path, "# none\n"))
+
+
 @pytest.mark.parametrize("text", ["short\n", "ü" * 20, f"{WHOLE}\n{WHOLE} a\n"])
 def test_a_line_that_is_no_token_is_named_and_not_told(tmp_path: Path, text: str) -> None:
     path = written(tmp_path, text)

@@ -139,6 +139,22 @@ async def test_a_second_signal_ends_it_at_once(
             answer.close()
 
 
+async def test_without_a_drain_all_streams_end_at_once(
+    tmp_path: Path, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("a", 1)
+    options = ("--port", 0, "--insecure", "--drain-s", 0)
+    async with (
+        process("-m", "marianne_stream", *places(tmp_path), *options) as running,
+        aiohttp.ClientSession() as session,
+        watching(session, f"{running.address}/api/roster/stream") as viewer,
+    ):
+        await viewer.saw("roster")
+        running.send(signal.SIGTERM)
+        assert await running.ended() == 0
+        await viewer.end()
+
+
 async def test_without_a_token_it_makes_one_and_prints_a_link_that_works_once(
     tmp_path: Path,
 ) -> None:
