@@ -19,6 +19,14 @@ def missing(what: str) -> None:
     pytest.skip(f"{what} is not installed")
 
 
+def program(name: str) -> str:
+    """The path of a program; the test skips where it is missing."""
+    path = shutil.which(name)
+    if path is None:
+        missing(name)
+    return str(path)
+
+
 def node_with(module: str) -> tuple[str, dict[str, str]]:
     """Node and an environment in which it finds a module from npm."""
     node = shutil.which("node")

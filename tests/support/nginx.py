@@ -1,0 +1,87 @@
+"""A real nginx on loopback, with a file of docs/examples, ended with the test."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.support.external import program
+from tests.support.waiting import until
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+
+MAIN = """
+daemon off;
+pid {folder}/nginx.pid;
+worker_processes 1;
+error_log {folder}/error.log;
+events {{ worker_connections 1000; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/b;
+    proxy_temp_path {folder}/p;
+    fastcgi_temp_path {folder}/f;
+    uwsgi_temp_path {folder}/u;
+    scgi_temp_path {folder}/s;
+    include {folder}/site.conf;
+}}
+"""
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+def filled(name: str, **values: object) -> str:
+    """A file of docs/examples with its placeholders filled."""
+    text = (EXAMPLES / name).read_text(encoding="utf-8")
+    for key, value in values.items():
+        assert f"@{key}@" in text
+        text = text.replace(f"@{key}@", str(value))
+    return text
+
+
+class Nginx:
+    """A running nginx.
+
+    Args:
+        process: its master.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    def reload(self) -> None:
+        """Has it read its configuration again (nginx.org, Controlling nginx)."""
+        self._process.send_signal(signal.SIGHUP)
+
+
+@asynccontextmanager
+async def nginx(folder: Path, site: str, port: int) -> AsyncIterator[Nginx]:
+    """nginx with this site, for as long as the context lasts."""
+    command = program("nginx")
+    folder.mkdir(exist_ok=True)
+    (folder / "site.conf").write_text(site)
+    # As root it would give up its rights, and could not connect to the sockets of a test.
+    user = "user root;\n" if Path("/root").owner() == Path(folder).owner() else ""
+    (folder / "nginx.conf").write_text(user + MAIN.format(folder=folder))
+    process = await asyncio.create_subprocess_exec(
+        *(command, "-c", folder / "nginx.conf", "-e", folder / "error.log", "-p", folder)
+    )
+
+    def listens() -> bool:
+        assert process.returncode is None, (folder / "error.log").read_text()
+        with socket.socket() as sock:
+            return sock.connect_ex(("127.0.0.1", port)) == 0
+
+    try:
+        await until(listens)
+        yield Nginx(process)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()

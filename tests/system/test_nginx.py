@@ -1,0 +1,249 @@
+"""Behind a real nginx, with the files of docs/examples as they lie there."""
+
+import asyncio
+import json
+import signal
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+import trustme
+from aiohttp import web
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.nginx import Nginx, filled, free_port, nginx
+from tests.support.processes import Process, process
+from tests.support.viewers import watching
+from tests.support.waiting import until
+
+NAME = "watch.example.org"
+TOKEN = "whole-token-0123456789"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@dataclass
+class Site:
+    """A server behind nginx."""
+
+    nginx: Nginx
+    address: str
+    session: aiohttp.ClientSession
+
+
+def service(folder: Path) -> tuple[object, ...]:
+    """A server as the example of docs/how-to sets it up."""
+    tokens = folder / "tokens"
+    tokens.write_text(f"{TOKEN}\n")
+    tokens.chmod(0o600)
+    return (
+        *("-m", "marianne_stream", "--port", "none", "--unix", folder / "http.sock"),
+        *("--socket", folder / "c.sock", "--registry", folder / "state.db"),
+        *("--private-dir", folder / "own", "--token-file", tokens),
+        *("--allowed-hosts", NAME, "--trusted-proxies", "unix"),
+    )
+
+
+@asynccontextmanager
+async def site(folder: Path, change: tuple[str, str] = ("", "")) -> AsyncIterator[Site]:
+    """nginx with the example, whose name the session resolves to loopback."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert(NAME)
+    certificate.private_key_and_cert_chain_pem.write_to_path(folder / "all.pem")
+    port = free_port()
+    text = filled(
+        "nginx.conf",
+        SOCKET=folder / "http.sock",
+        SERVER_NAME=NAME,
+        LISTEN=f"127.0.0.1:{port}",
+        CERTIFICATE=folder / "all.pem",
+        CERTIFICATE_KEY=folder / "all.pem",
+    )
+    assert change[0] in text
+    text = text.replace(*change) if change[0] else text
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    connector = aiohttp.TCPConnector(ssl=trust, resolver=Loopback())
+    jar = aiohttp.CookieJar()
+    async with (
+        nginx(folder / "nginx", text, port) as running,
+        aiohttp.ClientSession(connector=connector, cookie_jar=jar) as session,
+    ):
+        yield Site(running, f"https://{NAME}:{port}", session)
+
+
+class Loopback(aiohttp.abc.AbstractResolver):
+    """Every name leads to this machine."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: int = 0
+    ) -> list[aiohttp.abc.ResolveResult]:
+        return [
+            {
+                "hostname": host,
+                "host": "127.0.0.1",
+                "port": port,
+                "family": 2,
+                "proto": 0,
+                "flags": 0,
+            }
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_person_signs_in_over_tls_and_watches(
+    tmp_path: Path, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("a", 3)
+    async with process(*service(tmp_path)), site(tmp_path) as behind:
+        session, address = behind.session, behind.address
+        async with session.get(f"{address}/", headers={"Accept": "text/html"}) as page:
+            assert page.url.path == "/login"
+            assert 'name="token"' in await page.text()
+        form = {"token": TOKEN, "next": "/"}
+        async with session.post(f"{address}/login", data=form, headers={"Origin": address}) as page:
+            assert page.status == 200
+            assert "Sign out" in await page.text()
+        cookie = next(iter(session.cookie_jar))
+        assert cookie["secure"]
+        async with watching(session, f"{address}/api/events/stream") as viewer:
+            await until(lambda: b'"live":true' in viewer.raw)
+            for number in range(5):
+                conductor.emit("a", "sheet.said", {"number": number})
+                # Each passes before the next is there.
+                await viewer.saw("sheet.said", number + 1)
+            assert viewer.response.headers["X-Request-ID"]
+
+
+async def test_the_default_version_of_http_works_too(
+    tmp_path: Path, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("a", 2)
+    change = ("proxy_http_version 1.1;", "")
+    async with process(*service(tmp_path)), site(tmp_path, change) as behind:
+        behind.session.headers.update(BEARER)
+        async with watching(behind.session, f"{behind.address}/api/jobs/a/stream") as viewer:
+            await viewer.saw("job_sheets")
+            conductor.complete_sheet("a", 1)
+            await viewer.saw_status(completed_sheets=1)
+
+
+async def test_a_stream_resumes_through_a_reload_of_nginx_and_a_restart_of_ours(
+    tmp_path: Path, conductor: SimulatedConductor
+) -> None:
+    (tmp_path / "ws").mkdir()
+    conductor.launch("a", 2, workspace=str(tmp_path / "ws"))
+    log = tmp_path / "ws" / "marianne.log"
+    log.write_text("line 0\n")
+    async with site(tmp_path) as behind:
+        behind.session.headers.update(BEARER)
+        url = f"{behind.address}/api/jobs/a/logs"
+        lines = []
+        async with process(*service(tmp_path)) as old, watching(behind.session, url) as viewer:
+            await viewer.saw("log")
+            behind.nginx.reload()
+            await asyncio.sleep(0.3)
+            write(log, "line 1")
+            await viewer.saw("log", 2)
+            await end(old)
+            await viewer.end()
+            lines += [data["line"] for data in viewer.data("log")]
+            assert viewer.retry_ms is not None
+        write(log, "line 2")
+        await comes_back_and_others_are_told(behind)
+        async with (
+            process(*service(tmp_path)),
+            watching(behind.session, url, last_event_id=viewer.last_event_id) as viewer,
+        ):
+            await viewer.saw("log")
+            lines += [data["line"] for data in viewer.data("log")]
+    assert lines == ["line 0", "line 1", "line 2"]
+
+
+def write(log: Path, line: str) -> None:
+    with log.open("a") as file:
+        file.write(f"{line}\n")
+
+
+async def end(running: Process) -> None:
+    running.send(signal.SIGTERM)
+    assert await running.ended() == 0
+
+
+async def comes_back_and_others_are_told(behind: Site) -> None:
+    """While we are away, an EventSource is asked to come back, and a program is told 503."""
+    url = f"{behind.address}/api/roster/stream"
+    async with watching(behind.session, url) as viewer:
+        await viewer.end()
+        assert viewer.response.status == 200
+        assert 1500 <= (viewer.retry_ms or 0) <= 4500
+    async with behind.session.get(f"{behind.address}/api/jobs") as response:
+        assert response.status == 503
+        assert response.headers["Retry-After"] == "5"
+        assert json.loads(await response.text())["code"] == "leaving"
+
+
+async def test_the_dashboards_four_paths_come_here_and_all_else_goes_there(
+    tmp_path: Path, conductor: SimulatedConductor
+) -> None:
+    (tmp_path / "ws").mkdir()
+    (tmp_path / "ws" / "marianne.log").write_text("a line\n")
+    conductor.launch("a", 2, workspace=str(tmp_path / "ws"))
+    async with dashboard() as there, process(*service(tmp_path)):
+        port = free_port()
+        text = filled(
+            "nginx-dashboard.conf",
+            SOCKET=tmp_path / "http.sock",
+            SERVER_NAME="localhost",
+            LISTEN=f"127.0.0.1:{port}",
+            TOKEN=TOKEN,
+            DASHBOARD=there,
+        )
+        address = f"http://localhost:{port}"
+        async with nginx(tmp_path / "nginx", text, port), aiohttp.ClientSession() as session:
+            async with watching(session, f"{address}/api/jobs/a/stream") as viewer:
+                await viewer.saw("job_status")
+            async with watching(session, f"{address}/api/jobs/a/logs") as viewer:
+                await viewer.saw("log")
+            for path in ("logs/static", "logs/info"):
+                async with session.get(f"{address}/api/jobs/a/{path}") as response:
+                    assert response.headers["Server"] != "dashboard"
+                    assert response.status == 200
+                    assert "X-Request-ID" in response.headers
+            for path in ("/", "/api/jobs", "/api/jobs/a", "/api/jobs/a/logs/raw", "/login"):
+                async with session.get(f"{address}{path}") as response:
+                    assert await response.text() == f"the dashboard's {path}"
+
+
+@asynccontextmanager
+async def dashboard() -> AsyncIterator[str]:
+    """A stub that says which path it was asked for."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text=f"the dashboard's {request.path}")
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("name", ["nginx.conf", "nginx-dashboard.conf"])
+def test_no_placeholder_is_left_unnamed(name: str) -> None:
+    values = {"SOCKET": 1, "SERVER_NAME": 1, "LISTEN": 1}
+    more = {
+        "nginx.conf": {"CERTIFICATE": 1, "CERTIFICATE_KEY": 1},
+        "nginx-dashboard.conf": {"TOKEN": 1, "DASHBOARD": 1},
+    }[name]
+    assert not [w for w in filled(name, **values, **more).split("@")[1:-1] if w.isupper()]
