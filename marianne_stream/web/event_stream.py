@@ -10,6 +10,7 @@ from typing import Literal, Protocol, get_args
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp_sse import EventSourceResponse
+from multidict import CIMultiDict
 
 from marianne_stream.access.keeper import Grant
 from marianne_stream.errors import MarianneStreamError
@@ -77,6 +78,29 @@ class EventStream(EventSourceResponse):
         quiet_since: the same, comments aside.
     """
 
+    # With them in its `__dict__`, the names of all would be more than dictionaries share: each
+    # stream would hold its own table of 2 KB.
+    __slots__ = (
+        "_chunks",
+        "_protocol",
+        "_seen_taken",
+        "_seen_written",
+        "_sending",
+        "_streams",
+        "_taken_at",
+        "_writer",
+        "client",
+        "end_reason",
+        "feed",
+        "grant",
+        "idle_since",
+        "opened_at",
+        "quiet_since",
+        "revoked_at",
+        "sent_frames",
+        "written",
+    )
+
     def __init__(self, feed: Feed, streams: Owner, *, grant: Grant, client: str) -> None:
         super().__init__()
         self.grant = grant
@@ -118,8 +142,9 @@ class EventStream(EventSourceResponse):
             self.force_close()
             self._chunks = False
         self._writer = await web.StreamResponse.prepare(self, request)
-        # They have been sent; ten thousand of them are worth 10 MB.
-        self.headers.clear()
+        # They have been sent; ten thousand of them are worth 10 MB. One that is cleared keeps its
+        # table.
+        self._headers = CIMultiDict()
         self._protocol = request.protocol
         if request.transport is not None:
             request.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)

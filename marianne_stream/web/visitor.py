@@ -58,7 +58,7 @@ class Proxies:
         peer = peer_of(request)
         secure = request.secure
         if not self._trusts(peer):
-            return Visitor(peer, secure)
+            return visitor_of(peer, secure=secure)
         protocols = request.headers.getall("X-Forwarded-Proto", [])
         if protocols:
             secure = protocols[-1].rpartition(",")[2].strip().lower() == "https"
@@ -71,7 +71,7 @@ class Proxies:
             peer = str(address)
             if not self._trusts(peer):
                 break
-        return Visitor(peer, secure)
+        return visitor_of(peer, secure=secure)
 
     def _trusts(self, peer: str) -> bool:
         if peer == UNIX:
@@ -86,6 +86,12 @@ def peer_of(request: web.Request) -> str:
     if not isinstance(peername, tuple):
         return UNIX
     return str(ip_of(str(peername[0])) or peername[0])
+
+
+@lru_cache(maxsize=REMEMBERED)
+def visitor_of(address: str, *, secure: bool) -> Visitor:
+    """One object for all requests of one visitor: each of ten thousand streams keeps its own."""
+    return Visitor(address, secure)
 
 
 @lru_cache(maxsize=REMEMBERED)
