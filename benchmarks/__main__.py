@@ -53,8 +53,8 @@ async def idle(folder: Path) -> dict[str, float]:
         async with server(folder) as running:
             await asyncio.sleep(2)
             before = running.cpu_s()
-            await asyncio.sleep(15)
-            return {"cpu_percent": 100 * (running.cpu_s() - before) / 15}
+            await asyncio.sleep(10)
+            return {"cpu_percent": 100 * (running.cpu_s() - before) / 10}
     finally:
         await conductor.kill()
 

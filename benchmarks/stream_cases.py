@@ -16,10 +16,10 @@ Contestants = dict[str, Callable[[Path], AbstractAsyncContextManager[Contestant]
 
 # Every load: viewers, events a second, seconds.
 LOADS = (
-    *((100, 500, 3.0), (1000, 50, 3.0), (1000, 100, 3.0)),
-    *((5000, 20, 3.0), (10_000, 5, 4.0)),
+    *((100, 500, 2.0), (1000, 50, 2.0), (1000, 100, 2.0)),
+    *((5000, 20, 2.0), (10_000, 5, 3.0)),
 )
-SATURATING_RATES = (400, 800, 1600)
+SATURATING_RATES = (800, 1600)
 
 
 def contestants(*, all_of_them: bool) -> Contestants:
@@ -162,9 +162,9 @@ async def many_jobs(folder: Path) -> dict[str, float]:
     async with watched_jobs(folder, 1000) as (conductor, running):
         async with reader(running.address, "/api/jobs/job-{n}/stream", 1000, timeout_s=60) as seen:
             arrived = await seen.ask("report")
-            await asyncio.sleep(8.0)
+            await asyncio.sleep(5.0)
             asked, cpu_s, began = requests(conductor), running.cpu_s(), time.monotonic()
-            changing = asyncio.create_task(change(conductor, seconds=8.0))
+            changing = asyncio.create_task(change(conductor, seconds=5.0))
             worst = await longest_health(running.address, changing)
             took = time.monotonic() - began
             report = await seen.ask("report")
