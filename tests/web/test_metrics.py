@@ -1,6 +1,8 @@
 """What Prometheus is told, and by which id a request is known."""
 
+import json
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.web.keys import STREAMS
+from tests.support.processes import CHECKOUT
 from tests.support.waiting import until
 from tests.web.conftest import Client, Watch
 
@@ -103,3 +106,21 @@ async def test_the_end_of_a_stream_is_one_line_of_the_log(
         await viewer.end()
     await until(lambda: "/api/jobs/lantern/logs ended: finished" in caplog.text)
     assert "127.0.0.1" in caplog.text
+
+
+async def test_the_dashboard_for_grafana_asks_for_figures_that_there_are(
+    conductor: SimulatedConductor, client: Client
+) -> None:
+    del conductor
+    async with client.get("/health"):
+        pass
+    known = {name.partition("{")[0] for name in await figures(client)}
+    board = json.loads((CHECKOUT / "docs/examples/grafana-dashboard.json").read_text())
+    asked = {
+        name
+        for panel in board["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"marianne_stream_\w+", target["expr"])
+    }
+    assert len(asked) > 15
+    assert asked <= known

@@ -194,12 +194,12 @@ async def test_one_that_reads_slowly_is_not_disconnected(
     streams: Streams,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(streams, "_stuck_s", 1.5)
+    monkeypatch.setattr(streams, "_stuck_s", 3.0)
     conductor.launch("a", 1)
     slow = await stopped(client, "/api/events/stream?limit=0")
     await until(lambda: len(streams) == 1)
     await slow.read_until(lambda: slow.has("source"))
-    for number in range(40):
+    for number in range(50):
         for _ in range(20):
             conductor.emit("a", "job.step", {"fill": "x" * 2000})
         seen = len(slow.events)
