@@ -41,6 +41,7 @@ from marianne_stream.web.keys import (
 )
 from marianne_stream.web.metrics import Metrics
 from marianne_stream.web.middleware import errors_as_json, observing, on_prepare, unless_leaving
+from marianne_stream.web.pages import Pages
 from marianne_stream.web.routes import add_routes
 from marianne_stream.web.sign_in import SignIn
 from marianne_stream.web.sites import Sites
@@ -180,6 +181,7 @@ def create_app(settings: Settings) -> web.Application:
     app[OPENAPI] = openapi.description()
     add_routes(app.router)
     SignIn(gate, max_age_s=settings.session_max_age).add_routes(app.router)
+    Pages(gate).add_routes(app.router)
     app.cleanup_ctx.append(run)
     app.on_shutdown.append(hang_up)
     return app

@@ -4,9 +4,6 @@ It must not know how sessions are kept.
 """
 
 import asyncio
-import html
-from importlib.resources import files
-from string import Template
 
 from aiohttp import web
 from yarl import URL
@@ -15,9 +12,7 @@ from marianne_stream.access.keeper import Keeper
 from marianne_stream.errors import BadRequestError, WrongTokenError
 from marianne_stream.web.answers import NO_STORE
 from marianne_stream.web.gate import VISITOR, Gate, cookie_name
-from marianne_stream.web.sites import PAGE_POLICY
-
-STATIC = files("marianne_stream.web") / "static"
+from marianne_stream.web.pages import page
 
 # A token and an address are sent at once.
 FORM_LIMIT_S = 10.0
@@ -44,8 +39,6 @@ class SignIn:
         router.add_get("/login", self.form, allow_head=False)
         router.add_post("/login", self.sign_in)
         router.add_post("/logout", self.sign_out)
-        router.add_get("/", self.landing)
-        router.add_get("/static/style.css", style)
 
     async def form(self, request: web.Request) -> web.Response:
         """`GET /login`: the form; or, by a link that works once, signed in."""
@@ -92,10 +85,6 @@ class SignIn:
         answer.del_cookie(cookie_name(request), path="/")
         return answer
 
-    async def landing(self, _request: web.Request) -> web.Response:
-        """`GET /`: what there is to look at."""
-        return page("landing.html", sign_out="" if self._gate.keeper is None else SIGN_OUT)
-
     def _guarded(self, request: web.Request) -> Keeper | None:
         """Who keeps the tokens, for a request that a page of this server made."""
         self._gate.sites.check_origin(request, secure=request[VISITOR].secure)
@@ -115,15 +104,6 @@ class SignIn:
         )
         answer.headers.update(NO_STORE)
         return answer
-
-
-SIGN_OUT = '<form method="post" action="/logout"><button>Sign out</button></form>'
-
-
-async def style(_request: web.Request) -> web.Response:
-    """`GET /static/style.css`."""
-    text = (STATIC / "style.css").read_text(encoding="utf-8")
-    return web.Response(text=text, content_type="text/css")
 
 
 async def fields_of(request: web.Request, *, as_form: bool) -> dict[str, str]:
@@ -166,17 +146,3 @@ def local_path(text: str) -> str:
         return text if not URL(text).absolute else "/"
     except (ValueError, LookupError):
         return "/"
-
-
-def page(name: str, *, status: int = 200, **values: str) -> web.Response:
-    """A page, with values in the places that it has for them."""
-    text = Template((STATIC / name).read_text(encoding="utf-8"))
-    safe = {
-        key: value if key == "sign_out" else html.escape(value) for key, value in values.items()
-    }
-    return web.Response(
-        text=text.substitute(safe),
-        status=status,
-        content_type="text/html",
-        headers={**NO_STORE, "Content-Security-Policy": PAGE_POLICY},
-    )

@@ -25,7 +25,8 @@ SECURITY_HEADERS = {
 # For pages: scripts and styles of this server alone, and none within the page.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
 )
 
 ALLOWED_METHODS = "GET, HEAD"

@@ -83,7 +83,7 @@ async def test_a_person_is_shown_where_to_sign_in(start: Start) -> None:
 
 async def test_what_is_open_is_open(start: Start) -> None:
     client = await start(open_ready=True)
-    for path in ("/health", "/ready", "/static/style.css"):
+    for path in ("/health", "/ready", "/static/css/sign_in.css"):
         async with client.get(path) as response:
             assert response.status in (200, 503)
 

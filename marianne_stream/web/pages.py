@@ -1,0 +1,128 @@
+"""The pages for people, and the files that they are made of. It must not know what they show."""
+
+import hashlib
+import html
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from string import Template
+
+from aiohttp import ETag, web
+
+from marianne_stream.errors import MarianneStreamError
+from marianne_stream.web.answers import NO_STORE
+from marianne_stream.web.gate import Gate
+from marianne_stream.web.sites import PAGE_POLICY
+
+STATIC = files("marianne_stream.web") / "static"
+
+# Pages that are filled in and answered at addresses of their own.
+TEMPLATE_SUFFIX = ".html"
+
+# Asked for again each time, and answered 304 while they stay the same: an upgrade is seen at once.
+FILE_HEADERS = {"Cache-Control": "no-cache", "Content-Security-Policy": PAGE_POLICY}
+
+SIGN_OUT = '<form method="post" action="/logout"><button>Sign out</button></form>'
+
+
+@dataclass(frozen=True, slots=True)
+class StaticFile:
+    """A file of the pages.
+
+    Attributes:
+        body: what it holds.
+        content_type: what it is.
+        etag: tells one content from another.
+    """
+
+    body: bytes
+    content_type: str
+    etag: ETag
+
+
+class Pages:
+    """The page that shows jobs, and the files of all pages, which are read once.
+
+    Args:
+        gate: who is let in.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self._sign_out = "" if gate.keeper is None else SIGN_OUT
+        self._files = dict(static_files(STATIC))
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """Puts the addresses into a router."""
+        router.add_get("/", self.shell)
+        # Whether there is such a job, and who may see it, its API says.
+        router.add_get("/jobs/{shown_job_id:[^/]+}", self.shell)
+        router.add_get("/static/{name:.+}", self.file)
+
+    async def shell(self, _request: web.Request) -> web.Response:
+        """`GET /` and `GET /jobs/{job_id}`: the page; which view it shows is for its address."""
+        return page("index.html", trusted={"sign_out": self._sign_out})
+
+    async def file(self, request: web.Request) -> web.Response:
+        """`GET /static/…`: a file of the pages."""
+        found = self._files.get(request.match_info["name"])
+        if found is None:
+            raise web.HTTPNotFound
+        if request.if_none_match and found.etag in request.if_none_match:
+            answer = web.Response(status=304, headers=FILE_HEADERS)
+        else:
+            answer = web.Response(
+                body=found.body, content_type=found.content_type, headers=FILE_HEADERS
+            )
+            if found.content_type.startswith("text/"):
+                answer.charset = "utf-8"
+        answer.etag = found.etag
+        return answer
+
+
+def static_files(folder: Traversable, below: str = "") -> Iterator[tuple[str, StaticFile]]:
+    """All files in a folder and in those below it, by their paths."""
+    for entry in folder.iterdir():
+        name = below + entry.name
+        if entry.is_dir():
+            yield from static_files(entry, f"{name}/")
+        elif not name.endswith(TEMPLATE_SUFFIX):
+            body = entry.read_bytes()
+            digest = hashlib.sha256(body).hexdigest()[:32]
+            yield name, StaticFile(body, content_type_of(name), ETag(digest))
+
+
+def content_type_of(name: str) -> str:
+    """What a file is, by its name, whatever the system thinks of it.
+
+    Raises:
+        MarianneStreamError: it is none that a page is made of.
+    """
+    content_type = CONTENT_TYPES.get(name.rpartition(".")[2])
+    if content_type is None:
+        raise MarianneStreamError(f"{name} in the pages' folder is of no kind that is served")
+    return content_type
+
+
+CONTENT_TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+
+
+def page(
+    name: str, *, status: int = 200, trusted: dict[str, str] | None = None, **values: str
+) -> web.Response:
+    """A page, with values in the places that it has for them.
+
+    Args:
+        name: the file.
+        status: the answer's.
+        trusted: values that are HTML.
+        values: values that are text.
+    """
+    text = Template((STATIC / name).read_text(encoding="utf-8"))
+    safe = {key: html.escape(value) for key, value in values.items()}
+    return web.Response(
+        text=text.substitute(safe | (trusted or {})),
+        status=status,
+        content_type="text/html",
+        headers={**NO_STORE, "Content-Security-Policy": PAGE_POLICY},
+    )

@@ -1,0 +1,125 @@
+/** The page: builds its parts, and shows the view that the address asks for. */
+
+import { Roster } from "./model/roster.js";
+import { wordOf } from "./model/status.js";
+import { Announcer } from "./view/announcer.js";
+import { Connection } from "./view/connection.js";
+import { JobView } from "./view/job_view.js";
+import { JobsView } from "./view/jobs_view.js";
+import { Keys } from "./view/keys.js";
+import { Notifier } from "./view/notifier.js";
+import { Tab } from "./view/tab.js";
+import { Theme } from "./view/theme.js";
+import { glyph } from "./view/glyphs.js";
+import { Link } from "./wire/link.js";
+
+const ROSTER = "/api/roster/stream?details=true";
+
+/** What all views use. */
+class Page {
+  constructor() {
+    this.main = document.querySelector("main");
+    this.link = new Link();
+    this.roster = new Roster();
+    this.connection = new Connection(document.querySelector("#connection"));
+    this.announcer = new Announcer(document.querySelector("#announcer"));
+    this.tab = new Tab();
+    this.notifier = new Notifier((jobId) => this.go(`/jobs/${encodeURIComponent(jobId)}`));
+    this.theme = new Theme(document.querySelector("#theme"));
+    this.keys = new Keys(document.querySelector("#keys"), [
+      { key: "t", says: "dark, light, or as the system", act: () => this.theme.next() },
+      { key: "u", says: "all jobs", act: () => this.go("/") },
+    ]);
+    this.view = null;
+    this.#listen();
+  }
+
+  /** Goes to an address of the page. */
+  go(address) {
+    if (address !== location.pathname + location.search + location.hash) {
+      history.pushState(null, "", address);
+    }
+    this.show();
+  }
+
+  /** Shows what the address asks for. */
+  show() {
+    this.view?.close();
+    const jobId = jobIdOf(location.pathname);
+    this.view = jobId === null ? new JobsView(this) : new JobView(this, jobId);
+    this.main.replaceChildren(this.view.element);
+    this.keys.use(this.view.keys);
+    this.view.opened();
+  }
+
+  /** Follows a stream for as long as a view wants it, and shows how it is. */
+  follow({ path, kind, onEvents, onState = () => {} }) {
+    const name = {};
+    const end = this.link.subscribe({
+      path,
+      kind,
+      onEvents,
+      onState: (state) => {
+        if (state.status === 401) this.#signIn();
+        this.connection.set(name, state);
+        onState(state);
+      },
+    });
+    return () => {
+      this.connection.set(name, null);
+      end();
+    };
+  }
+
+  #listen() {
+    const help = document.querySelector("#help");
+    help.prepend(glyph("help"));
+    help.addEventListener("click", () => this.keys.showList());
+    addEventListener("popstate", () => this.show());
+    document.addEventListener("click", (event) => this.#followLink(event));
+    this.follow({
+      path: ROSTER,
+      kind: "roster",
+      onEvents: (events) => this.#takeRoster(events),
+    });
+  }
+
+  #followLink(event) {
+    const link = event.target instanceof Element ? event.target.closest("a[data-page]") : null;
+    const plain = !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey);
+    if (!link || event.button !== 0 || !plain) return;
+    event.preventDefault();
+    this.go(link.getAttribute("href"));
+  }
+
+  #takeRoster(events) {
+    const turned = this.roster.take(events);
+    this.connection.from(this.roster.source);
+    for (const { job, before } of turned) {
+      this.notifier.turned(job);
+      if (before) this.announcer.say(`${job.job_id} is ${wordOf(job.status)}.`);
+    }
+    const { failed = 0, running = 0 } = this.roster.counts();
+    const look = failed ? "failed" : running ? "running" : "calm";
+    this.tab.alarm(failed, this.roster.source?.live === false ? "away" : look);
+    this.view?.rosterChanged?.();
+  }
+
+  #signIn() {
+    const next = encodeURIComponent(location.pathname + location.search);
+    location.assign(`/login?next=${next}`);
+  }
+}
+
+/** The job of an address; null for the list. What is no encoding is taken as it stands. */
+function jobIdOf(path) {
+  const match = /^\/jobs\/([^/]+)$/.exec(path);
+  if (!match) return null;
+  try {
+    return decodeURIComponent(match[1]);
+  } catch {
+    return match[1];
+  }
+}
+
+new Page().show();

@@ -1,0 +1,173 @@
+/** One job: `/jobs/{job_id}`. */
+
+import { Job } from "../model/job.js";
+import { isTerminal, lookOf } from "../model/status.js";
+import { ago, moment, whole } from "../model/times.js";
+import { jobPath, withQuery } from "../wire/api.js";
+import { attribute, h, setText } from "./dom.js";
+import { glyph } from "./glyphs.js";
+import { durationOf } from "./job_row.js";
+import { LogView } from "./log_view.js";
+import { progressBar, showProgress } from "./progress_bar.js";
+import { ProgressLine } from "./progress_line.js";
+import { SheetGrid } from "./sheet_grid.js";
+import { showStatus, statusMark } from "./status_mark.js";
+import { TimelineView } from "./timeline_view.js";
+
+/** How many events of the past are asked for. */
+const PAST_EVENTS = 200;
+
+const FACTS = { started: "Started", duration: "Duration", sheet: "Now", changed: "Changed" };
+
+/** The view of a job. */
+export class JobView {
+  #page;
+  #jobId;
+  #job = new Job();
+  #status = statusMark();
+  #progress = progressBar();
+  #error = h("pre.job-error", { hidden: true, tabindex: 0, role: "alert" });
+  #facts;
+  #bell;
+  #sheets = new SheetGrid();
+  #line = new ProgressLine();
+  #timeline = new TimelineView();
+  #log;
+  #follows = [];
+  #statusEnd = null;
+  #ended = false;
+  #timer;
+
+  constructor(page, jobId) {
+    this.#page = page;
+    this.#jobId = jobId;
+    this.#log = new LogView(page, jobId);
+    this.#build();
+    this.keys = this.#log.keys;
+  }
+
+  opened() {
+    this.#page.tab.title(this.#jobId);
+    this.#followStatus();
+    this.#follows.push(
+      this.#page.follow({
+        path: withQuery(jobPath(this.#jobId, "events"), { limit: PAST_EVENTS }),
+        kind: "events",
+        onEvents: (events) => this.#timeline.take(events),
+      }),
+    );
+    this.#log.opened();
+    this.#timer = setInterval(() => this.#tick(), 1000);
+    this.#tick();
+  }
+
+  close() {
+    clearInterval(this.#timer);
+    this.#statusEnd?.();
+    for (const end of this.#follows) end();
+    this.#log.close();
+    this.#page.connection.from(this.#page.roster.source);
+  }
+
+  /** A job that runs again after its end is followed again. */
+  rosterChanged() {
+    const entry = this.#page.roster.get(this.#jobId);
+    if (entry && this.#ended && !isTerminal(entry.status)) {
+      this.#statusEnd?.();
+      this.#followStatus();
+      this.#log.again();
+    }
+    this.#tick();
+  }
+
+  #build() {
+    this.#bell = h("button.quiet", { type: "button", onclick: () => this.#toggleBell() }, glyph("bell"), h("span"));
+    this.#facts = Object.fromEntries(Object.keys(FACTS).map((name) => [name, h("dd")]));
+    const facts = Object.entries(FACTS).map(([name, label]) => h("div", {}, h("dt", {}, label), this.#facts[name]));
+    this.element = h(
+      "article.job-view",
+      { "aria-labelledby": "job-heading" },
+      h(
+        "header.job-header",
+        {},
+        h("a.back", { href: "/", "data-page": true, title: "All jobs" }, glyph("back"), h("span.unseen", {}, "All jobs")),
+        h("h1", { id: "job-heading" }, this.#jobId),
+        this.#status,
+        this.#progress,
+        h("dl.facts", {}, facts),
+        this.#bell,
+      ),
+      this.#error,
+      h("div.job-parts", {}, h("div.side", {}, this.#sheets.element, this.#line.element, this.#timeline.element), this.#log.element),
+    );
+    this.#showBell();
+  }
+
+  #followStatus() {
+    this.#ended = false;
+    this.#statusEnd = this.#page.follow({
+      path: jobPath(this.#jobId, "stream"),
+      kind: "status",
+      onEvents: (events) => this.#take(events),
+      onState: (state) => this.#stateChanged(state),
+    });
+  }
+
+  #stateChanged({ phase, status, detail }) {
+    if (phase === "ended") this.#ended = true;
+    if (phase === "failed" && status !== 401) this.#say(detail);
+  }
+
+  #take(events) {
+    const before = this.#job.status?.status;
+    this.#job.take(events);
+    const { status, deleted, source } = this.#job;
+    if (source) this.#page.connection.from(source);
+    if (deleted) this.#say("This job is gone: the conductor does not know it any more.");
+    if (!status) return;
+    if (status.status !== before) this.#tellLog(status.status);
+    showStatus(this.#status, status.status);
+    showProgress(this.#progress, status, lookOf(status.status));
+    this.#say(deleted ? this.#error.textContent : (status.error_message ?? ""));
+    this.#sheets.show(this.#job);
+    this.#tick();
+  }
+
+  #tellLog(status) {
+    attribute(this.element, "data-look", lookOf(status));
+  }
+
+  #say(sentence) {
+    this.#error.hidden = !sentence;
+    setText(this.#error, sentence ?? "");
+  }
+
+  #tick() {
+    const entry = this.#page.roster.get(this.#jobId);
+    const status = this.#job.status ?? entry;
+    if (!status) return;
+    const times = { ...entry, status: status.status };
+    const [started, ended] = [times.started_at, times.completed_at].map((text) => Date.parse(text ?? ""));
+    setText(this.#facts.started, moment(started) || "–");
+    attribute(this.#facts.started, "title", whole(started) || null);
+    setText(this.#facts.duration, durationOf(times) || "–");
+    const sheet = this.#job.status?.current_sheet;
+    setText(this.#facts.sheet, sheet && !isTerminal(status.status) ? `sheet ${sheet}` : "–");
+    const changed = Date.parse(status.updated_at ?? times.completed_at ?? "");
+    setText(this.#facts.changed, ago(changed) || "–");
+    this.#line.show(this.#job.progress, { startedAt: started, endedAt: isTerminal(status.status) ? ended : NaN });
+  }
+
+  async #toggleBell() {
+    const on = await this.#page.notifier.toggle(this.#jobId);
+    this.#page.announcer.say(on ? "You will be notified." : "No notification.");
+    this.#showBell();
+  }
+
+  #showBell() {
+    const on = this.#page.notifier.has(this.#jobId);
+    attribute(this.#bell, "aria-pressed", String(on));
+    setText(this.#bell.querySelector("span"), on ? "Notifying" : "Notify");
+    this.#bell.title = "A notification when this job is over";
+  }
+}

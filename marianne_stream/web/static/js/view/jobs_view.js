@@ -1,0 +1,227 @@
+/** All jobs: `/`. */
+
+import { getJson } from "../wire/api.js";
+import { lookOf, wordOf } from "../model/status.js";
+import { arrange, attribute, h, setText } from "./dom.js";
+import { glyph } from "./glyphs.js";
+import { JobRow } from "./job_row.js";
+
+/** How often the order may change, and times are counted on. */
+const ORDER_MS = 2_000;
+const SECOND_MS = 1_000;
+
+const LOOKS = ["failed", "paused", "running", "waiting", "completed", "cancelled", "unknown"];
+const LOOK_WORDS = { waiting: "queued", unknown: "other" };
+const ORDERS = { attention: "Needs attention", newest: "Newest first", name: "Name" };
+
+/** The list of jobs. */
+export class JobsView {
+  #page;
+  #rows = new Map();
+  #chips = new Map();
+  #list = h("ul.jobs", { role: "list" });
+  #empty = h("div.empty", { hidden: true });
+  #search;
+  #order;
+  #ordered = [];
+  #orderedAt = 0;
+  #chosen = null;
+  #timer;
+  #asked = false;
+
+  constructor(page) {
+    this.#page = page;
+    this.#build();
+    this.keys = [
+      { key: "j", says: "the next job", act: () => this.#choose(1) },
+      { key: "k", says: "the job before", act: () => this.#choose(-1) },
+      { key: "Enter", says: "open the job", act: () => this.#open() },
+      { key: "/", says: "find by name", act: () => this.#search.focus() },
+      { key: "g", says: "the first job", act: () => this.#choose(-Infinity) },
+      { key: "G", says: "the last job", act: () => this.#choose(Infinity) },
+      { key: "Escape", says: "clear what is looked for", act: () => this.#clear() },
+    ];
+  }
+
+  /** It is shown now. */
+  opened() {
+    this.#page.tab.title("Jobs");
+    this.#timer = setInterval(() => this.#tick(), SECOND_MS);
+    this.#show({ anew: true });
+  }
+
+  close() {
+    clearInterval(this.#timer);
+  }
+
+  /** The roster has changed. */
+  rosterChanged() {
+    this.#show({});
+  }
+
+  #build() {
+    const wanted = new URLSearchParams(location.search);
+    this.#search = h("input", {
+      type: "search",
+      placeholder: "Find a job",
+      "aria-label": "Find a job by its name",
+      value: wanted.get("name") ?? "",
+      oninput: () => this.#changed(),
+    });
+    this.#order = h(
+      "select",
+      { "aria-label": "Order", onchange: () => this.#changed() },
+      Object.entries(ORDERS).map(([value, text]) => h("option", { value }, text)),
+    );
+    this.#order.value = ORDERS[wanted.get("order")] ? wanted.get("order") : "attention";
+    this.look = LOOKS.includes(wanted.get("status")) ? wanted.get("status") : "";
+    const chips = ["", ...LOOKS].map((look) => this.#chip(look));
+    this.element = h(
+      "section.jobs-view",
+      { "aria-labelledby": "jobs-heading" },
+      h(
+        "div.bar",
+        {},
+        h("h1", { id: "jobs-heading" }, "Jobs"),
+        h("div.chips", { role: "group", "aria-label": "Status" }, chips),
+        h("label.find", {}, glyph("search"), this.#search),
+        this.#order,
+      ),
+      h("div.columns", { "aria-hidden": "true" }, COLUMNS.map((name) => h("span", {}, name))),
+      this.#list,
+      this.#empty,
+    );
+  }
+
+  #chip(look) {
+    const count = h("span.count");
+    const chip = h(
+      "button.chip",
+      { type: "button", onclick: () => this.#filter(look), "data-look": look || null },
+      look ? glyph(look) : null,
+      look ? (LOOK_WORDS[look] ?? wordOf(look)) : "all",
+      count,
+    );
+    this.#chips.set(look, { chip, count });
+    return chip;
+  }
+
+  #filter(look) {
+    this.look = this.look === look ? "" : look;
+    this.#changed();
+  }
+
+  #clear() {
+    this.#search.value = "";
+    this.look = "";
+    this.#search.blur();
+    this.#changed();
+  }
+
+  #changed() {
+    const wanted = new URLSearchParams();
+    if (this.look) wanted.set("status", this.look);
+    if (this.#search.value) wanted.set("name", this.#search.value);
+    if (this.#order.value !== "attention") wanted.set("order", this.#order.value);
+    const query = wanted.toString();
+    history.replaceState(null, "", query ? `/?${query}` : "/");
+    this.#show({ anew: true });
+  }
+
+  #show({ anew = false }) {
+    const { roster } = this.#page;
+    if (!roster.known) {
+      this.#showEmpty("Looking for jobs …", "");
+      return;
+    }
+    this.#showChips(roster.counts(), roster.size);
+    const name = this.#search.value;
+    const jobs = roster.list({ look: this.look, name, order: this.#order.value });
+    this.#arrange(jobs, anew);
+    if (jobs.length) this.#empty.hidden = true;
+    else if (roster.size) this.#showEmpty("No job is like that.", "Escape clears what is looked for.");
+    else this.#showNoJobs();
+  }
+
+  #showChips(counts, all) {
+    for (const [look, { chip, count }] of this.#chips) {
+      const number = look ? (counts[look] ?? 0) : all;
+      chip.hidden = look !== "" && number === 0 && this.look !== look;
+      setText(count, String(number));
+      attribute(chip, "aria-pressed", String(this.look === look));
+    }
+  }
+
+  /** Rows change at once; their order only when nobody is about to click on one. */
+  #arrange(jobs, anew) {
+    const ids = jobs.map(({ job_id: jobId }) => jobId);
+    const wanted = new Set(ids);
+    for (const jobId of this.#rows.keys()) {
+      if (!this.#page.roster.get(jobId)) this.#rows.delete(jobId);
+    }
+    for (const job of jobs) this.#rowOf(job.job_id).show(job);
+    const busy = this.#list.matches(":hover") || this.#list.contains(document.activeElement);
+    const settled = Date.now() - this.#orderedAt > ORDER_MS && !busy;
+    const known = new Set(this.#ordered);
+    const same = known.size === wanted.size && ids.every((jobId) => known.has(jobId));
+    if (anew || settled || !same) {
+      this.#ordered = anew || settled ? ids : keptOrder(this.#ordered, ids);
+      this.#orderedAt = Date.now();
+      arrange(this.#list, this.#ordered.map((jobId) => this.#rowOf(jobId).element));
+    }
+  }
+
+  #rowOf(jobId) {
+    if (!this.#rows.has(jobId)) this.#rows.set(jobId, new JobRow(jobId, this.#page.notifier));
+    return this.#rows.get(jobId);
+  }
+
+  #tick() {
+    for (const jobId of this.#ordered) this.#rowOf(jobId).tick();
+    if (Date.now() - this.#orderedAt > ORDER_MS) this.#show({});
+  }
+
+  #choose(by) {
+    const count = this.#ordered.length;
+    if (!count) return;
+    const from = this.#ordered.indexOf(this.#chosen);
+    const to = from < 0 ? (by < 0 && by !== -Infinity ? count - 1 : 0) : from + by;
+    this.#chosen = this.#ordered[Math.max(0, Math.min(count - 1, to))];
+    const link = this.#rowOf(this.#chosen).link;
+    link.focus();
+    link.scrollIntoView({ block: "nearest" });
+  }
+
+  #open() {
+    if (this.#chosen) this.#page.go(`/jobs/${encodeURIComponent(this.#chosen)}`);
+  }
+
+  #showEmpty(title, text) {
+    this.#empty.hidden = false;
+    this.#empty.replaceChildren(h("p.title", {}, title), h("p", {}, text));
+  }
+
+  /** Nothing to show: what is missing, and what to do about it. */
+  async #showNoJobs() {
+    this.#empty.hidden = false;
+    if (this.#asked) return;
+    this.#asked = true;
+    this.#showEmpty("No jobs yet.", "Submit a score to the conductor: its job appears here by itself.");
+    try {
+      const { live, missing } = await getJson("/ready");
+      if (live) return;
+      const next = "Start the conductor: this page goes on by itself.";
+      this.#empty.append(...missing.map((text) => h("p", {}, text)), h("p", {}, next));
+    } catch {
+      // The mark of the connection says the same.
+    }
+  }
+}
+
+const COLUMNS = ["Status", "Job", "Sheets", "Now", "Started", "Duration", "Changed"];
+
+/** An order as it is, with those that have come in front, and without those that have gone. */
+function keptOrder(before, ids) {
+  const [wanted, known] = [new Set(ids), new Set(before)];
+  return [...ids.filter((id) => !known.has(id)), ...before.filter((id) => wanted.has(id))];
+}

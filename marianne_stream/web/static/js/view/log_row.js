@@ -1,0 +1,130 @@
+/** One row of a log: a line in its parts, or a mark of what happened there. */
+
+import { plain } from "../model/ansi.js";
+import { partsOf } from "../model/log_line.js";
+import { bytes, clock, whole } from "../model/times.js";
+import { h } from "./dom.js";
+
+/** What is shown of a line; the rest is in the file. */
+const SHOWN_CHARS = 8_000;
+
+const LEVEL_WORDS = { debug: "debug", info: "info", warning: "warn", error: "error" };
+
+const ROTATED = { renamed: "renamed", truncated: "cut", replaced: "replaced" };
+const GAPS = {
+  cursor_unknown: "What was shown is not in the log any more: this is the log as it is now",
+  truncated: "The log was cut here",
+  rotated_away: "Lines were rotated away here",
+};
+
+/**
+ * Makes the element of a row.
+ *
+ * @param {object} row of the window.
+ * @param {{pattern: RegExp | null, onNumber: Function, onOpen: Function}} with
+ */
+export function rowElement(row, { pattern, onNumber, onOpen }) {
+  if (row.kind !== "line") return h(`div.row.mark.${row.kind}`, {}, h("span", {}, markText(row)));
+  // Kept with the row, for as long as it is in the window.
+  const parts = (row.parts ??= partsOf(row.text.slice(0, SHOWN_CHARS)));
+  const cut = row.truncated || row.text.length > SHOWN_CHARS;
+  const number = h(
+    "button.number",
+    { type: "button", tabindex: -1, onclick: onNumber, "aria-label": `Line ${row.number}` },
+    String(row.number),
+  );
+  const text = h("span.text", {}, textOf(parts, pattern), cut ? h("span.cut", {}, " … cut") : null);
+  const element = h(
+    "div.row.line",
+    { "data-level": parts.level || null },
+    number,
+    timeOf(row, parts),
+    h("span.level", {}, LEVEL_WORDS[parts.level] ?? ""),
+    text,
+  );
+  if (parts.json) openable(element, row, parts, onOpen);
+  return element;
+}
+
+function timeOf(row, { time, when }) {
+  const read = row.time ? Date.parse(row.time) : NaN;
+  const shown = time || (Number.isNaN(read) ? "" : clock(read));
+  const title = when || (Number.isNaN(read) ? null : `read ${whole(read)}`);
+  return h("time", { title }, shown);
+}
+
+function textOf({ runs, json, rest }, pattern) {
+  const nodes = runs.flatMap(({ text, look }) => run(text, look, pattern));
+  if (!json) return nodes;
+  const fields = rest.map(([name, value]) =>
+    h("span.field", {}, h("span.field-name", {}, `${name}=`), ...run(value, {}, pattern)),
+  );
+  return [...nodes, ...fields.flatMap((field) => [" ", field])];
+}
+
+/** A run of text with its looks, and what is looked for marked in it. */
+function run(text, look, pattern) {
+  const pieces = marked(text, pattern);
+  if (!Object.values(look).some(Boolean)) return pieces;
+  const { fg, bg } = look.inverse ? { fg: look.bg ?? "ground", bg: look.fg ?? "ink" } : look;
+  const switches = ["bold", "dim", "italic", "underline", "strike"].filter((name) => look[name]);
+  const span = h(`span.ansi${switches.map((name) => `.${name}`).join("")}`, {}, pieces);
+  colour(span, "fg", fg);
+  colour(span, "bg", bg);
+  return [span];
+}
+
+function colour(span, which, value) {
+  if (!value) return;
+  if (value.startsWith("#")) span.style.setProperty(which === "fg" ? "color" : "background-color", value);
+  else span.setAttribute(`data-${which}`, value);
+}
+
+function marked(text, pattern) {
+  if (!pattern) return [text];
+  const pieces = [];
+  let from = 0;
+  for (const match of text.matchAll(pattern)) {
+    if (!match[0]) continue;
+    pieces.push(text.slice(from, match.index), h("mark", {}, match[0]));
+    from = match.index + match[0].length;
+  }
+  pieces.push(text.slice(from));
+  return pieces.filter((piece) => piece !== "");
+}
+
+/** A JSON line is opened on click. */
+function openable(element, row, parts, onOpen) {
+  element.classList.add("json");
+  const toggle = h(
+    "button.braces",
+    { type: "button", tabindex: -1, "aria-expanded": String(Boolean(row.open)), "aria-label": "Fields" },
+    "{ }",
+  );
+  toggle.addEventListener("click", () => {
+    row.open = !row.open;
+    onOpen();
+  });
+  element.querySelector(".text").prepend(toggle);
+  if (row.open) element.append(h("pre.fields", {}, plainJson(parts.json)));
+}
+
+/** JSON over several lines, without anything raw in it. */
+function plainJson(json) {
+  return JSON.stringify(json, null, 2)
+    .split("\n")
+    .map((line) => plain(line))
+    .join("\n");
+}
+
+function markText({ kind, data }) {
+  if (kind === "rotated") {
+    const how = ROTATED[data.reason];
+    return how ? `The log was ${how}: ${data.log_file} begins` : "The log was rotated: another file begins";
+  }
+  if (kind === "gap") {
+    const lost = data.lost_bytes ? `, ${bytes(data.lost_bytes)} are lost` : "";
+    return `${GAPS[data.reason] ?? "Lines are missing here"}${lost}`;
+  }
+  return "The end: the job is over, and its log is quiet";
+}

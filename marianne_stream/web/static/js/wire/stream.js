@@ -1,0 +1,190 @@
+/**
+ * One stream that is kept open: it connects, resumes, waits, and notices a silent connection.
+ * EventSource does less: it cannot see comments, so it cannot tell silence from a lost connection,
+ * and it gives up for ever on answers that may pass. It must not know what the events mean.
+ */
+
+import { EventParser } from "./event_parser.js";
+
+/** The server is silent for 15 s at most: three times that is a connection that is lost. */
+const SILENCE_MS = 45_000;
+
+/** After a sleep, one that has been silent for so long is not waited for. */
+const SILENCE_AFTER_SLEEP_MS = 18_000;
+
+const FIRST_RETRY_MS = 2_000;
+const LONGEST_RETRY_MS = 30_000;
+
+/** Behind these the server ends the stream, and there is nothing to come back for. */
+const LAST_EVENTS = new Set(["job_finished", "job_deleted", "log_complete"]);
+
+/**
+ * How a stream is: `connecting`, `live`, `waiting` (until `retryAt`), `paused` (others go first),
+ * `ended` (nothing more will come), `failed` (for good: `status`, `code` and `detail` say why).
+ * Times are epoch milliseconds.
+ *
+ * @typedef {{phase: string, since: number, retryAt?: number, status?: number, code?: string,
+ *   detail?: string}} StreamState
+ */
+
+/** A stream, from `open` to `close`. */
+export class Stream {
+  #url;
+  #onEvents;
+  #onState;
+  #fetch;
+  #lastEventId = "";
+  #retryMs = FIRST_RETRY_MS;
+  #attempts = 0;
+  #abort = null;
+  #timer = null;
+  #heardAt = 0;
+  #over = false;
+
+  /**
+   * @param {string} url
+   * @param {object} to
+   * @param {(events: object[]) => void} to.onEvents is given the events of one piece of text.
+   * @param {(state: StreamState) => void} to.onState
+   * @param {typeof fetch} [to.fetch]
+   */
+  constructor(url, { onEvents, onState, fetch = globalThis.fetch.bind(globalThis) }) {
+    this.#url = url;
+    this.#onEvents = onEvents;
+    this.#onState = onState;
+    this.#fetch = fetch;
+    this.state = { phase: "connecting", since: Date.now() };
+  }
+
+  /** Connects, unless it is open or over. */
+  open() {
+    if (this.#abort || this.#timer !== null || this.#over) return;
+    this.#connect();
+  }
+
+  /** Hangs up; `open` goes on from there. */
+  pause() {
+    if (this.#over) return;
+    this.#hangUp();
+    this.#say({ phase: "paused" });
+  }
+
+  /** Hangs up, for good. */
+  close() {
+    this.#over = true;
+    this.#hangUp();
+  }
+
+  /** Looks whether it is lost: after a sleep, one that waits tries at once. */
+  check({ afterSleep = false } = {}) {
+    if (this.#timer !== null && afterSleep) this.#again();
+    else if (this.#abort && this.state.phase === "live") {
+      const limit = afterSleep ? SILENCE_AFTER_SLEEP_MS : SILENCE_MS;
+      if (Date.now() - this.#heardAt > limit) this.#again();
+    }
+  }
+
+  #hangUp() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#abort?.abort();
+    this.#abort = null;
+  }
+
+  #again() {
+    this.#hangUp();
+    this.#connect();
+  }
+
+  async #connect() {
+    const abort = (this.#abort = new AbortController());
+    this.#say({ phase: "connecting" });
+    try {
+      const outcome = await this.#attempt(abort.signal);
+      if (this.#abort !== abort) return;
+      this.#abort = null;
+      if (outcome) this.#finish(outcome);
+      else this.#wait();
+    } catch {
+      // Whatever it was, the connection is gone: `fetch` and its body tell no more than that.
+      if (this.#abort !== abort) return;
+      this.#abort = null;
+      this.#wait();
+    }
+  }
+
+  /** One connection, to its end. Gives how it ended where it is not to be repeated. */
+  async #attempt(signal) {
+    const headers = { Accept: "text/event-stream" };
+    if (this.#lastEventId) headers["Last-Event-ID"] = this.#lastEventId;
+    const answer = await this.#fetch(this.#url, { headers, signal, cache: "no-store" });
+    if (answer.status === 204) return { phase: "ended" };
+    const type = answer.headers.get("Content-Type") ?? "";
+    if (answer.status === 200 && type.startsWith("text/event-stream")) {
+      return this.#read(answer.body, signal);
+    }
+    if (mayPass(answer.status)) return null;
+    return { phase: "failed", status: answer.status, ...(await reasonOf(answer)) };
+  }
+
+  async #read(body, signal) {
+    const parser = new EventParser(this.#lastEventId);
+    const decoder = new TextDecoder();
+    const reader = body.getReader();
+    this.#heardAt = Date.now();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (signal.aborted) return null;
+      if (done) return null;
+      this.#heardAt = Date.now();
+      const events = parser.feed(decoder.decode(value, { stream: true }));
+      this.#lastEventId = parser.lastEventId;
+      if (parser.retryMs !== null) this.#retryMs = parser.retryMs;
+      if (events.length) {
+        this.#attempts = 0;
+        this.#onEvents(events);
+        if (events.some(({ event }) => LAST_EVENTS.has(event))) return { phase: "ended" };
+      }
+      // A stream that is only asked to come back begins with a comment, and has no event.
+      if (this.state.phase !== "live" && (events.length || parser.lastEventId)) {
+        this.#say({ phase: "live" });
+      }
+    }
+  }
+
+  #finish(outcome) {
+    this.#over = true;
+    this.#say(outcome);
+  }
+
+  #wait() {
+    const grown = Math.min(this.#retryMs * 2 ** this.#attempts, LONGEST_RETRY_MS);
+    // No two pages at the same moment.
+    const delayMs = Math.max(this.#retryMs, grown) * (0.8 + 0.4 * Math.random());
+    this.#attempts += 1;
+    this.#timer = setTimeout(() => this.#again(), delayMs);
+    this.#say({ phase: "waiting", retryAt: Date.now() + delayMs });
+  }
+
+  #say(state) {
+    // Since when it is not what it should be is what a person wants to know.
+    const lost = new Set(["connecting", "waiting"]);
+    const goesOn = lost.has(state.phase) && lost.has(this.state.phase);
+    this.state = { since: goesOn ? this.state.since : Date.now(), ...state };
+    this.#onState(this.state);
+  }
+}
+
+/** Whether the same request may be answered otherwise later (RFC 9110 section 15). */
+function mayPass(status) {
+  return status === 200 || status === 429 || status >= 500;
+}
+
+async function reasonOf(answer) {
+  try {
+    const { code, detail } = await answer.json();
+    return { code, detail };
+  } catch {
+    return { code: "", detail: `The server answered ${answer.status}.` };
+  }
+}
