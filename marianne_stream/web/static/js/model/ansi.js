@@ -106,6 +106,9 @@ function of256(code) {
 }
 
 function hex(parts) {
-  const two = (part) => Math.min(255, Math.max(0, part || 0)).toString(16).padStart(2, "0");
+  const two = (part) =>
+    Math.min(255, Math.max(0, part || 0))
+      .toString(16)
+      .padStart(2, "0");
   return `#${[0, 1, 2].map((at) => two(parts[at])).join("")}`;
 }

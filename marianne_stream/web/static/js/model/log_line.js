@@ -22,7 +22,8 @@ const LEVEL =
   /\[(debug|trace|info|notice|warn|warning|error|critical|fatal)\s*\]|\blevel=(\w+)|\b(DEBUG|TRACE|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)\b/i;
 
 /** Behind the time, and shown in a column of its own. */
-const LEVEL_FIRST = /^(?:\[(debug|trace|info|notice|warn|warning|error|critical|fatal)\s*\]|(DEBUG|TRACE|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)\b):?\s+/i;
+const LEVEL_FIRST =
+  /^(?:\[(debug|trace|info|notice|warn|warning|error|critical|fatal)\s*\]|(DEBUG|TRACE|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)\b):?\s+/i;
 
 /** Where a JSON line has what it says, and when. */
 const SAYS = ["event", "message", "msg", "text"];

@@ -17,7 +17,8 @@ export class Timeline {
       if (event === "source") this.live = value.live;
       if (OWN.has(event)) continue;
       if (event === "gap") this.#gap(value);
-      else this.#add({ name: value.event ?? event, sheet: value.sheet_num || null, ...said(value) });
+      else
+        this.#add({ name: value.event ?? event, sheet: value.sheet_num || null, ...said(value) });
     }
     if (this.entries.length > 2 * KEPT) this.entries = this.entries.slice(-KEPT);
   }

@@ -26,7 +26,9 @@ export class Announcer {
       this.#timer = null;
       return;
     }
-    this.#region.textContent = others.length ? `${first} And ${others.length} more changes.` : first;
+    this.#region.textContent = others.length
+      ? `${first} And ${others.length} more changes.`
+      : first;
     this.#timer = setTimeout(() => this.#speak(), LEAST_MS);
   }
 }

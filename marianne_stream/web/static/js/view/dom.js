@@ -2,7 +2,17 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-const SVG_NAMES = new Set(["svg", "path", "circle", "rect", "line", "polyline", "text", "g", "title"]);
+const SVG_NAMES = new Set([
+  "svg",
+  "path",
+  "circle",
+  "rect",
+  "line",
+  "polyline",
+  "text",
+  "g",
+  "title",
+]);
 
 /**
  * An element: `h("a.job", {href: "/"}, "all jobs")`.
@@ -56,5 +66,7 @@ export function arrange(parent, children) {
 
 /** Whether a key was meant for a field that is written in. */
 export function isTyping({ target }) {
-  return target instanceof HTMLElement && target.matches("input:not([type=checkbox]), textarea, select");
+  return (
+    target instanceof HTMLElement && target.matches("input:not([type=checkbox]), textarea, select")
+  );
 }

@@ -81,16 +81,28 @@ export class JobView {
   }
 
   #build() {
-    this.#bell = h("button.quiet", { type: "button", onclick: () => this.#toggleBell() }, glyph("bell"), h("span"));
+    this.#bell = h(
+      "button.quiet",
+      { type: "button", onclick: () => this.#toggleBell() },
+      glyph("bell"),
+      h("span"),
+    );
     this.#facts = Object.fromEntries(Object.keys(FACTS).map((name) => [name, h("dd")]));
-    const facts = Object.entries(FACTS).map(([name, label]) => h("div", {}, h("dt", {}, label), this.#facts[name]));
+    const facts = Object.entries(FACTS).map(([name, label]) =>
+      h("div", {}, h("dt", {}, label), this.#facts[name]),
+    );
     this.element = h(
       "article.job-view",
       { "aria-labelledby": "job-heading" },
       h(
         "header.job-header",
         {},
-        h("a.back", { href: "/", "data-page": true, title: "All jobs" }, glyph("back"), h("span.unseen", {}, "All jobs")),
+        h(
+          "a.back",
+          { href: "/", "data-page": true, title: "All jobs" },
+          glyph("back"),
+          h("span.unseen", {}, "All jobs"),
+        ),
         h("h1", { id: "job-heading" }, this.#jobId),
         this.#status,
         this.#progress,
@@ -98,7 +110,12 @@ export class JobView {
         this.#bell,
       ),
       this.#error,
-      h("div.job-parts", {}, h("div.side", {}, this.#sheets.element, this.#line.element, this.#timeline.element), this.#log.element),
+      h(
+        "div.job-parts",
+        {},
+        h("div.side", {}, this.#sheets.element, this.#line.element, this.#timeline.element),
+        this.#log.element,
+      ),
     );
     this.#showBell();
   }
@@ -147,7 +164,9 @@ export class JobView {
     const status = this.#job.status ?? entry;
     if (!status) return;
     const times = { ...entry, status: status.status };
-    const [started, ended] = [times.started_at, times.completed_at].map((text) => Date.parse(text ?? ""));
+    const [started, ended] = [times.started_at, times.completed_at].map((text) =>
+      Date.parse(text ?? ""),
+    );
     setText(this.#facts.started, moment(started) || "–");
     attribute(this.#facts.started, "title", whole(started) || null);
     setText(this.#facts.duration, durationOf(times) || "–");
@@ -155,7 +174,10 @@ export class JobView {
     setText(this.#facts.sheet, sheet && !isTerminal(status.status) ? `sheet ${sheet}` : "–");
     const changed = Date.parse(status.updated_at ?? times.completed_at ?? "");
     setText(this.#facts.changed, ago(changed) || "–");
-    this.#line.show(this.#job.progress, { startedAt: started, endedAt: isTerminal(status.status) ? ended : NaN });
+    this.#line.show(this.#job.progress, {
+      startedAt: started,
+      endedAt: isTerminal(status.status) ? ended : NaN,
+    });
   }
 
   async #toggleBell() {

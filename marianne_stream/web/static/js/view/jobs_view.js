@@ -87,7 +87,11 @@ export class JobsView {
         h("label.find", {}, glyph("search"), this.#search),
         this.#order,
       ),
-      h("div.columns", { "aria-hidden": "true" }, COLUMNS.map((name) => h("span", {}, name))),
+      h(
+        "div.columns",
+        { "aria-hidden": "true" },
+        COLUMNS.map((name) => h("span", {}, name)),
+      ),
       this.#list,
       this.#empty,
     );
@@ -139,7 +143,8 @@ export class JobsView {
     const jobs = roster.list({ look: this.look, name, order: this.#order.value });
     this.#arrange(jobs, anew);
     if (jobs.length) this.#empty.hidden = true;
-    else if (roster.size) this.#showEmpty("No job is like that.", "Escape clears what is looked for.");
+    else if (roster.size)
+      this.#showEmpty("No job is like that.", "Escape clears what is looked for.");
     else this.#showNoJobs();
   }
 
@@ -167,7 +172,10 @@ export class JobsView {
     if (anew || settled || !same) {
       this.#ordered = anew || settled ? ids : keptOrder(this.#ordered, ids);
       this.#orderedAt = Date.now();
-      arrange(this.#list, this.#ordered.map((jobId) => this.#rowOf(jobId).element));
+      arrange(
+        this.#list,
+        this.#ordered.map((jobId) => this.#rowOf(jobId).element),
+      );
     }
   }
 
@@ -206,7 +214,10 @@ export class JobsView {
     this.#empty.hidden = false;
     if (this.#asked) return;
     this.#asked = true;
-    this.#showEmpty("No jobs yet.", "Submit a score to the conductor: its job appears here by itself.");
+    this.#showEmpty(
+      "No jobs yet.",
+      "Submit a score to the conductor: its job appears here by itself.",
+    );
     try {
       const { live, missing } = await getJson("/ready");
       if (live) return;

@@ -18,10 +18,7 @@ export class Keys {
   constructor(dialog, everywhere) {
     this.#dialog = dialog;
     this.#list = dialog.querySelector("dl");
-    this.#everywhere = [
-      ...everywhere,
-      { key: "?", says: "this list", act: () => this.showList() },
-    ];
+    this.#everywhere = [...everywhere, { key: "?", says: "this list", act: () => this.showList() }];
     document.addEventListener("keydown", (event) => this.#press(event));
     dialog.addEventListener("click", (event) => {
       if (event.target === dialog) dialog.close();
@@ -48,7 +45,8 @@ export class Keys {
     const typing = isTyping(event);
     if (typing && event.key !== "Escape") return;
     // A button that has the focus takes Enter for itself.
-    const onControl = event.target instanceof HTMLElement && event.target.matches("button, a, summary");
+    const onControl =
+      event.target instanceof HTMLElement && event.target.matches("button, a, summary");
     if (event.key === "Enter" && onControl) return;
     const found = [...this.#here, ...this.#everywhere].find(({ key }) => key === event.key);
     if (!found) return;

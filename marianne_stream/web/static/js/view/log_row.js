@@ -76,7 +76,8 @@ function run(text, look, pattern) {
 
 function colour(span, which, value) {
   if (!value) return;
-  if (value.startsWith("#")) span.style.setProperty(which === "fg" ? "color" : "background-color", value);
+  if (value.startsWith("#"))
+    span.style.setProperty(which === "fg" ? "color" : "background-color", value);
   else span.setAttribute(`data-${which}`, value);
 }
 
@@ -98,7 +99,12 @@ function openable(element, row, parts, onOpen) {
   element.classList.add("json");
   const toggle = h(
     "button.braces",
-    { type: "button", tabindex: -1, "aria-expanded": String(Boolean(row.open)), "aria-label": "Fields" },
+    {
+      type: "button",
+      tabindex: -1,
+      "aria-expanded": String(Boolean(row.open)),
+      "aria-label": "Fields",
+    },
     "{ }",
   );
   toggle.addEventListener("click", () => {
@@ -120,7 +126,9 @@ function plainJson(json) {
 function markText({ kind, data }) {
   if (kind === "rotated") {
     const how = ROTATED[data.reason];
-    return how ? `The log was ${how}: ${data.log_file} begins` : "The log was rotated: another file begins";
+    return how
+      ? `The log was ${how}: ${data.log_file} begins`
+      : "The log was rotated: another file begins";
   }
   if (kind === "gap") {
     const lost = data.lost_bytes ? `, ${bytes(data.lost_bytes)} are lost` : "";

@@ -51,7 +51,11 @@ export class LogRows {
     this.#first = window.first;
     this.#options = options;
     this.#sizer.append(this.#inner);
-    this.element = h("div.log-rows", { tabindex: 0, role: "log", "aria-live": "off", "aria-label": "Log" }, this.#sizer);
+    this.element = h(
+      "div.log-rows",
+      { tabindex: 0, role: "log", "aria-live": "off", "aria-label": "Log" },
+      this.#sizer,
+    );
     this.element.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     for (const hand of ["wheel", "touchmove", "pointerdown", "pointermove", "keydown"]) {
       this.element.addEventListener(hand, (event) => this.#handMoved(event), { passive: true });
@@ -148,7 +152,10 @@ export class LogRows {
 
   /** The serials of the first and the last row that are seen. */
   get seen() {
-    const [first, last] = [this.#firstSeen(), this.#indexAt(this.element.scrollTop + this.element.clientHeight - 1)];
+    const [first, last] = [
+      this.#firstSeen(),
+      this.#indexAt(this.element.scrollTop + this.element.clientHeight - 1),
+    ];
     return [this.#first + first, this.#first + last];
   }
 
@@ -166,7 +173,9 @@ export class LogRows {
     if (row.height && row.heightAt === this.#key(row)) return row.height;
     if (row.kind !== "line") return this.#lineHeight + 10;
     if (!this.wrap) return this.#lineHeight;
-    return Math.max(1, Math.ceil(Math.min(row.text.length, 8000) / this.#columns)) * this.#lineHeight;
+    return (
+      Math.max(1, Math.ceil(Math.min(row.text.length, 8000) / this.#columns)) * this.#lineHeight
+    );
   }
 
   #key(row) {
@@ -290,7 +299,8 @@ export class LogRows {
     if (byHand && Math.abs(scrollTop - this.#setTop) > 1) {
       const atEnd = scrollHeight - clientHeight - scrollTop <= AT_END;
       if (this.following && !atEnd) this.follow(false);
-      else if (!this.following && atEnd && this.#window.atEnd && scrollTop > this.#setTop) this.follow(true);
+      else if (!this.following && atEnd && this.#window.atEnd && scrollTop > this.#setTop)
+        this.follow(true);
       this.#setTop = scrollTop;
     }
     this.draw();

@@ -33,17 +33,32 @@ export class LogSearchBar {
       onkeydown: (event) => this.#press(event),
       oninput: () => this.input.value || this.clear(),
     });
-    this.#regex = h("button.quiet.toggle", {
-      type: "button",
-      title: "As a regular expression (RE2)",
-      "aria-label": "Regular expression",
-      "aria-pressed": "false",
-      onclick: () => this.#toggleRegex(),
-    }, ".*");
+    this.#regex = h(
+      "button.quiet.toggle",
+      {
+        type: "button",
+        title: "As a regular expression (RE2)",
+        "aria-label": "Regular expression",
+        "aria-pressed": "false",
+        onclick: () => this.#toggleRegex(),
+      },
+      ".*",
+    );
     const step = (by, name, shape) =>
-      h("button.quiet", { type: "button", title: name, "aria-label": name, onclick: () => this.step(by) }, glyph(shape));
+      h(
+        "button.quiet",
+        { type: "button", title: name, "aria-label": name, onclick: () => this.step(by) },
+        glyph(shape),
+      );
     this.#steps = [step(1, "The match before (N)", "up"), step(-1, "The next match (n)", "down")];
-    this.element = h("div.log-search", { role: "search" }, h("label.find", {}, glyph("search"), this.input), this.#regex, this.#steps, this.#count);
+    this.element = h(
+      "div.log-search",
+      { role: "search" },
+      h("label.find", {}, glyph("search"), this.input),
+      this.#regex,
+      this.#steps,
+      this.#count,
+    );
     this.#show();
   }
 

@@ -15,7 +15,13 @@ const PAGE_LINES = 1000;
 /** How many lines a context has. */
 const CONTEXT_LINES = 600;
 
-const LEVELS = { "": "all levels", debug: "debug and up", info: "info and up", warning: "warnings and errors", error: "errors" };
+const LEVELS = {
+  "": "all levels",
+  debug: "debug and up",
+  info: "info and up",
+  warning: "warnings and errors",
+  error: "errors",
+};
 
 /** What one chose stays, from job to job. */
 const CHOICES = "marianne-stream log";
@@ -99,7 +105,12 @@ export class LogView {
 
   #build() {
     const button = (name, shape, text, act) => {
-      const element = h("button.quiet.toggle", { type: "button", title: text, onclick: act }, glyph(shape), h("span", {}, name));
+      const element = h(
+        "button.quiet.toggle",
+        { type: "button", title: text, onclick: act },
+        glyph(shape),
+        h("span", {}, name),
+      );
       return element;
     };
     this.#toggles = {
@@ -112,8 +123,26 @@ export class LogView {
       { "aria-label": "Level", onchange: () => this.#fresh() },
       Object.entries(LEVELS).map(([value, text]) => h("option", { value }, text)),
     );
-    const copy = h("button.quiet", { type: "button", title: "Copy the chosen lines, or those that are seen (c)", onclick: () => this.#copy() }, glyph("copy"), h("span", {}, "Copy"));
-    const download = h("a.quiet", { href: jobPath(this.#jobId, "logs", "raw"), download: `${this.#jobId}.log`, title: "Download the whole file" }, glyph("down"), h("span", {}, "Download"));
+    const copy = h(
+      "button.quiet",
+      {
+        type: "button",
+        title: "Copy the chosen lines, or those that are seen (c)",
+        onclick: () => this.#copy(),
+      },
+      glyph("copy"),
+      h("span", {}, "Copy"),
+    );
+    const download = h(
+      "a.quiet",
+      {
+        href: jobPath(this.#jobId, "logs", "raw"),
+        download: `${this.#jobId}.log`,
+        title: "Download the whole file",
+      },
+      glyph("down"),
+      h("span", {}, "Download"),
+    );
     this.element = h(
       "section.panel.log",
       { "aria-labelledby": "log-heading" },
@@ -127,7 +156,12 @@ export class LogView {
   /** Follows the log: from its newest lines, or from a cursor on. */
   #open({ tail, from = "" }) {
     this.#end?.();
-    const parameters = { tail_lines: tail, wait: true, level: this.#level.value, last_event_id: from };
+    const parameters = {
+      tail_lines: tail,
+      wait: true,
+      level: this.#level.value,
+      last_event_id: from,
+    };
     const path = withQuery(jobPath(this.#jobId, "logs"), parameters);
     this.#end = this.#page.follow({
       path,
@@ -270,7 +304,9 @@ export class LogView {
 
   #ask(parameters, signal) {
     const level = this.#level.value;
-    return getJson(withQuery(jobPath(this.#jobId, "logs", "lines"), { level, ...parameters }), { signal });
+    return getJson(withQuery(jobPath(this.#jobId, "logs", "lines"), { level, ...parameters }), {
+      signal,
+    });
   }
 
   /** Chooses a line, or all from the chosen one to it; the address leads there from now on. */
@@ -339,7 +375,8 @@ export class LogView {
   }
 
   #statusText() {
-    if (!this.#window.rows.length) return this.#phase === "live" || this.#phase === "ended" ? "No lines yet" : "";
+    if (!this.#window.rows.length)
+      return this.#phase === "live" || this.#phase === "ended" ? "No lines yet" : "";
     if (this.#chosen) {
       const count = this.#chosenLines().length;
       return `${count} ${count === 1 ? "line" : "lines"} chosen`;

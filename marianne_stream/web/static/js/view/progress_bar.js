@@ -5,7 +5,11 @@ import { attribute, h, setText } from "./dom.js";
 /** A bar without progress yet. */
 export function progressBar() {
   const fill = h("span.fill");
-  const track = h("span.track", { role: "progressbar", "aria-valuemin": 0, "aria-label": "Sheets" }, fill);
+  const track = h(
+    "span.track",
+    { role: "progressbar", "aria-valuemin": 0, "aria-label": "Sheets" },
+    fill,
+  );
   return h("span.progress", {}, track, h("span.count"));
 }
 

@@ -9,7 +9,11 @@ const EDGE = 4;
 
 /** The line. */
 export class ProgressLine {
-  #svg = h("svg.line-chart", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", preserveAspectRatio: "none" });
+  #svg = h("svg.line-chart", {
+    viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+    role: "img",
+    preserveAspectRatio: "none",
+  });
   #from = h("span");
   #to = h("span");
 

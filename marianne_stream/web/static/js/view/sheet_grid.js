@@ -46,7 +46,10 @@ export class SheetGrid {
       this.#rows.set(name, { element: h("div.movement", {}, name ? label : null, cells), cells });
     }
     const row = this.#rows.get(name);
-    arrange(row.cells, sheets.map((sheet) => this.#cell(sheet)));
+    arrange(
+      row.cells,
+      sheets.map((sheet) => this.#cell(sheet)),
+    );
     return row.element;
   }
 
@@ -54,7 +57,11 @@ export class SheetGrid {
     const { number, status, instrument_name: instrument, error_message: error } = sheet;
     let cell = this.#cells.get(number);
     if (!cell) {
-      cell = h("button.sheet", { type: "button", tabindex: -1, onclick: () => this.#choose(number) });
+      cell = h("button.sheet", {
+        type: "button",
+        tabindex: -1,
+        onclick: () => this.#choose(number),
+      });
       this.#cells.set(number, cell);
     }
     cell.sheet = sheet;
@@ -88,7 +95,11 @@ export class SheetGrid {
     ].filter(([, value]) => value !== null && value !== undefined && value !== "");
     this.#detail.replaceChildren(
       h("h3", {}, `Sheet ${number}`),
-      h("dl", {}, facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))])),
+      h(
+        "dl",
+        {},
+        facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))]),
+      ),
       error ? h("pre.error", { tabindex: 0 }, error) : "",
     );
     attribute(this.#detail, "data-look", lookOf(status));

@@ -15,8 +15,17 @@ export class TimelineView {
 
   constructor() {
     const show = () => this.#show();
-    this.#kind = h("select", { "aria-label": "Kind of event", onchange: show }, h("option", { value: "" }, "all events"));
-    this.#text = h("input", { type: "search", placeholder: "Filter", "aria-label": "Filter events", oninput: show });
+    this.#kind = h(
+      "select",
+      { "aria-label": "Kind of event", onchange: show },
+      h("option", { value: "" }, "all events"),
+    );
+    this.#text = h("input", {
+      type: "search",
+      placeholder: "Filter",
+      "aria-label": "Filter events",
+      oninput: show,
+    });
     this.element = h(
       "section.panel.timeline",
       { "aria-labelledby": "timeline-heading" },

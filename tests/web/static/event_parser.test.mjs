@@ -1,0 +1,39 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { EventParser } from "../../../marianne_stream/web/static/js/wire/event_parser.js";
+
+const STREAM =
+  '\uFEFFretry: 2500\n\n: idle\n\nid: a\nevent: log\ndata: {"line":"é"}\n\ndata: one\ndata: two\n\nid: b\n\n';
+
+test("a stream cut anywhere gives the same events", () => {
+  const whole = new EventParser().feed(STREAM);
+  assert.deepEqual(whole, [
+    { event: "log", id: "a", data: '{"line":"é"}' },
+    { event: "message", id: "a", data: "one\ntwo" },
+  ]);
+  for (let at = 0; at <= STREAM.length; at += 1) {
+    const parser = new EventParser();
+    const events = [...parser.feed(STREAM.slice(0, at)), ...parser.feed(STREAM.slice(at))];
+    assert.deepEqual(events, whole);
+    assert.equal(parser.lastEventId, "b");
+    assert.equal(parser.retryMs, 2500);
+  }
+});
+
+test("lines end in any of the three ways, also where a carriage return is cut from its newline", () => {
+  const parser = new EventParser();
+  assert.deepEqual(parser.feed("data: 1\r"), []);
+  assert.deepEqual(
+    parser.feed("\n\r\ndata: 2\r\r").map(({ data }) => data),
+    ["1", "2"],
+  );
+});
+
+test("an id that holds a NUL, a retry that is no number and an unknown field are passed over", () => {
+  const parser = new EventParser("kept");
+  assert.deepEqual(parser.feed("id: a\0b\nretry: soon\nfoo: bar\ndata\n\n"), [
+    { event: "message", id: "kept", data: "" },
+  ]);
+  assert.equal(parser.retryMs, null);
+});

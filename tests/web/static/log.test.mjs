@@ -1,0 +1,212 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { plain, runsOf } from "../../../marianne_stream/web/static/js/model/ansi.js";
+import { Heights } from "../../../marianne_stream/web/static/js/model/heights.js";
+import { partsOf } from "../../../marianne_stream/web/static/js/model/log_line.js";
+import { hashOf, rangeOf } from "../../../marianne_stream/web/static/js/model/log_link.js";
+import { parametersOf, patternOf } from "../../../marianne_stream/web/static/js/model/log_query.js";
+import { LogSearch } from "../../../marianne_stream/web/static/js/model/log_search.js";
+import { LogWindow } from "../../../marianne_stream/web/static/js/model/log_window.js";
+
+const log = (number) => ({
+  event: "log",
+  id: `c${number}`,
+  data: JSON.stringify({
+    line: `line ${number}`,
+    line_number: number,
+    timestamp: "2026-11-24T00:00:00Z",
+    initial: false,
+  }),
+});
+const pageOf = (numbers, before = "b") => ({
+  lines: numbers.map((number) => ({
+    line: `line ${number}`,
+    line_number: number,
+    cursor: `c${number}`,
+    truncated: false,
+  })),
+  before,
+});
+const numbers = (window) =>
+  window.rows.filter(({ kind }) => kind === "line").map(({ number }) => number);
+const range = (from, to) => Array.from({ length: to - from }, (_, index) => from + index);
+
+test("a window takes what comes behind, pages in front, and stays without a hole", () => {
+  const window = new LogWindow();
+  window.take(range(50, 60).map(log));
+  window.prepend(pageOf(range(40, 50)));
+  assert.deepEqual(numbers(window), range(40, 60));
+  assert.equal(window.first, -10);
+  assert.equal(window.oldest, "c40");
+  assert.equal(window.find("c55"), 5);
+  assert.equal(window.row(5).number, 55);
+  window.prepend(pageOf(range(30, 40), null));
+  assert.ok(window.atStart);
+});
+
+test("a window lets go at the other end, and knows that it did", () => {
+  const window = new LogWindow(100);
+  window.take(range(0, 150).map(log));
+  assert.equal(window.rows.length, 90);
+  assert.equal(window.oldest, "c60");
+  assert.ok(window.atEnd);
+  window.prepend(pageOf(range(0, 60)));
+  assert.equal(window.rows.length, 90);
+  assert.ok(!window.atEnd);
+  window.take([log(150), log(151)]);
+  assert.equal(window.passed, 2);
+  assert.equal(window.newest, "c89");
+  window.extend(pageOf(range(90, 95)));
+  assert.equal(window.newest, "c94");
+});
+
+test("rotation, gap and end are marks, and numbers that begin again tell of a rotation", () => {
+  const window = new LogWindow();
+  const mark = (event, data) => ({ event, id: "", data: JSON.stringify(data) });
+  window.take([
+    log(5),
+    mark("log_rotated", { reason: "renamed", log_file: "marianne.log" }),
+    log(1),
+    mark("log_complete", { message: "" }),
+  ]);
+  assert.deepEqual(
+    window.rows.map(({ kind }) => kind),
+    ["line", "rotated", "line", "end"],
+  );
+  window.prepend(pageOf([8, 9, 1, 2, 3, 4]));
+  assert.deepEqual(
+    window.rows.slice(0, 4).map(({ kind }) => kind),
+    ["line", "line", "rotated", "line"],
+  );
+});
+
+test("a cursor that is unknown clears what is shown", () => {
+  const window = new LogWindow();
+  window.take([log(1), log(2)]);
+  const gap = { event: "log_gap", id: "", data: '{"reason":"cursor_unknown","lost_bytes":null}' };
+  assert.ok(window.take([gap, log(1)]).cleared);
+  assert.deepEqual(
+    window.rows.map(({ kind }) => kind),
+    ["gap", "line"],
+  );
+});
+
+test("heights are what adding them one by one gives", () => {
+  let seed = 7;
+  const chance = (most) => (seed = (seed * 1103515245 + 12345) % 2 ** 31) % most;
+  const heights = new Heights();
+  const naive = range(0, 300).map(() => 1 + chance(40));
+  heights.reset(naive.slice(0, 200));
+  for (const height of naive.slice(200)) heights.push(height);
+  for (let turn = 0; turn < 500; turn += 1) {
+    const index = chance(naive.length);
+    naive[index] = 1 + chance(60);
+    heights.set(index, naive[index]);
+    const upto = chance(naive.length + 1);
+    const sum = naive.slice(0, upto).reduce((a, b) => a + b, 0);
+    assert.equal(heights.offset(upto), sum);
+    if (upto < naive.length) assert.equal(heights.indexAt(sum), upto);
+    if (upto < naive.length) assert.equal(heights.indexAt(sum + naive[upto] - 1), upto);
+  }
+  assert.equal(heights.indexAt(-5), 0);
+  assert.equal(heights.indexAt(1e9), naive.length - 1);
+});
+
+test("colours are kept, every other sequence is dropped, and nothing is left raw", () => {
+  const text =
+    "\x1b[1;31mred\x1b[0m \x1b[38;5;208morange\x1b[38;2;1;2;3mrgb\x1b[m\x1b]8;;http://x\x07link\x1b]8;;\x1b\\\x1b[2Kend\x07\x1b";
+  const runs = runsOf(text);
+  assert.equal(runs.map((run) => run.text).join(""), "red orangergblinkend␇");
+  assert.deepEqual(runs[0].look, { fg: "red", bold: true });
+  assert.equal(runs.find((run) => run.text === "orange").look.fg, "#ff8700");
+  assert.equal(runs.find((run) => run.text === "rgb").look.fg, "#010203");
+  assert.equal(plain(text), "red orangergblinkend␇");
+  for (let code = 0; code < 0x20; code += 1) {
+    const [{ text: shown }] = runsOf(`a${String.fromCharCode(code)}b`);
+    assert.ok(
+      code === 9 || code === 10 || ![...shown].some((character) => character < " "),
+      String(code),
+    );
+  }
+  assert.equal(runsOf("a\u202eb")[0].text, "a\ufffdb");
+});
+
+test("a line has its time, level and text; a JSON line its fields", () => {
+  const parts = partsOf("2026-11-24T03:00:00.119845 [warning] sheet 2 begins");
+  assert.deepEqual(
+    [parts.time, parts.level, parts.runs[0].text],
+    ["03:00:00.119", "warning", "sheet 2 begins"],
+  );
+  const json = partsOf(
+    '{"event":"sheet.done","level":"error","timestamp":"2026-11-24T03:00:00Z","sheet":3,"x":"\\u001b[31m"}',
+  );
+  assert.deepEqual([json.time, json.level, json.runs[0].text], ["03:00:00", "error", "sheet.done"]);
+  assert.deepEqual(json.rest, [
+    ["sheet", "3"],
+    ["x", ""],
+  ]);
+  assert.equal(partsOf("no time, ERROR though").level, "error");
+  assert.equal(partsOf("{not json}").json, null);
+  assert.equal(partsOf("").runs[0].text, "");
+});
+
+test("small letters match in either case, and signs are taken as they are", () => {
+  assert.deepEqual(parametersOf("a.b"), { regex: "(?i)a\\.b" });
+  assert.deepEqual(parametersOf("Error"), { contains: "Error" });
+  assert.deepEqual(parametersOf("404"), { contains: "404" });
+  assert.deepEqual(parametersOf("a+", { regex: true }), { regex: "a+" });
+  assert.ok(patternOf("a.b").test("xA.Bx"));
+  assert.ok(!patternOf("Error").test("error"));
+  assert.equal(patternOf("(?P<a>x)", { regex: true }), null);
+});
+
+test("a search goes to the beginning, waits while others search, and steps round", async (context) => {
+  const pages = [
+    {
+      lines: [
+        { cursor: "c8", line_number: 8, line: "x" },
+        { cursor: "c9", line_number: 9, line: "x" },
+      ],
+      before: "c7",
+      read_bytes: 10,
+    },
+    Object.assign(new Error("busy"), { status: 429 }),
+    { lines: [{ cursor: "c2", line_number: 2, line: "x" }], before: null, read_bytes: 5 },
+  ];
+  const asked = [];
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const search = new LogSearch(
+    async ({ before }) => {
+      asked.push(before);
+      const page = pages.shift();
+      if (page instanceof Error) throw page;
+      return page;
+    },
+    () => {},
+  );
+  const running = search.run();
+  while (asked.length < 2) await Promise.resolve();
+  await Promise.resolve();
+  await Promise.resolve();
+  context.mock.timers.tick(1000);
+  await running;
+  assert.deepEqual(asked, [null, "c7", "c7"]);
+  assert.deepEqual(
+    search.matches.map(({ cursor }) => cursor),
+    ["c9", "c8", "c2"],
+  );
+  assert.equal(search.step(1).cursor, "c8");
+  assert.equal(search.step(-1).cursor, "c9");
+  assert.equal(search.step(-1).cursor, "c2");
+});
+
+test("a link to lines leads back to them", () => {
+  for (const link of [
+    { from: "l-1-a", to: "l-1-a" },
+    { from: "l-1-a", to: "l-2-b" },
+  ]) {
+    assert.deepEqual(rangeOf(hashOf(link)), link);
+  }
+  assert.equal(rangeOf("#elsewhere"), null);
+});

@@ -1,0 +1,121 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Stream } from "../../../marianne_stream/web/static/js/wire/stream.js";
+
+/** Answers one after the other; a text is a stream that ends behind it, null one that never does. */
+function server(...answers) {
+  const asked = [];
+  const fetch = async (url, { headers, signal }) => {
+    asked.push(headers["Last-Event-ID"] ?? "");
+    const answer = answers.shift();
+    if (answer instanceof Response) return answer;
+    if (answer instanceof Error) throw answer;
+    const body = new ReadableStream({
+      start(controller) {
+        controller.enqueue(new TextEncoder().encode(answer.text));
+        if (answer.ends) controller.close();
+        signal.addEventListener("abort", () => {
+          try {
+            controller.error(new DOMException("aborted", "AbortError"));
+          } catch {
+            // It had ended.
+          }
+        });
+      },
+    });
+    return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
+  };
+  return { fetch, asked };
+}
+
+/** Follows a stream until it is in a phase, and gives what came. */
+async function follow(fetch, phase, act = () => {}) {
+  const events = [];
+  const phases = [];
+  let stream;
+  await new Promise((resolve) => {
+    stream = new Stream("/stream", {
+      fetch,
+      onEvents: (some) => events.push(...some),
+      onState: (state) => {
+        phases.push(state.phase);
+        act(stream, state);
+        if (state.phase === phase) resolve();
+      },
+    });
+    stream.open();
+  });
+  return { stream, events, phases };
+}
+
+const line = (id, data) => `retry: 10\n\nid: ${id}\nevent: log\ndata: ${data}\n\n`;
+
+test("a stream that ends is gone on with from the last id, and one that is over is not asked for", async () => {
+  const { fetch, asked } = server(
+    { text: line("a", "1"), ends: true },
+    { text: line("b", "2"), ends: true },
+    new Response(null, { status: 204 }),
+  );
+  const { events, phases } = await follow(fetch, "ended");
+  assert.deepEqual(asked, ["", "a", "b"]);
+  assert.deepEqual(
+    events.map(({ data }) => data),
+    ["1", "2"],
+  );
+  assert.deepEqual([...new Set(phases)], ["connecting", "live", "waiting", "ended"]);
+});
+
+test("behind the last event of all nothing is asked for", async () => {
+  const text = "id: x\nevent: log_complete\ndata: {}\n\n";
+  const { fetch, asked } = server({ text, ends: true });
+  await follow(fetch, "ended");
+  assert.equal(asked.length, 1);
+});
+
+test("what may pass is waited for, what will not is told with its reason", async () => {
+  const refused = Response.json(
+    { code: "job_not_found", detail: "Score not found: a" },
+    { status: 404 },
+  );
+  const { fetch, asked } = server(
+    { text: line("a", "1"), ends: true },
+    new Response("", { status: 503 }),
+    new TypeError("no network"),
+    refused,
+  );
+  const { stream } = await follow(fetch, "failed");
+  assert.equal(asked.length, 4);
+  assert.equal(stream.state.status, 404);
+  assert.equal(stream.state.detail, "Score not found: a");
+});
+
+test("a stream that was paused goes on where it was", async () => {
+  const { fetch, asked } = server({ text: line("a", "1") }, { text: line("b", "2") });
+  const { stream, events } = await follow(fetch, "live");
+  stream.pause();
+  assert.equal(stream.state.phase, "paused");
+  stream.open();
+  while (events.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.deepEqual(asked, ["", "a"]);
+  stream.close();
+});
+
+test("a silent connection is taken for lost, sooner after a sleep", async (context) => {
+  const { fetch, asked } = server(
+    { text: line("a", "1") },
+    { text: line("b", "2") },
+    { text: line("c", "3") },
+  );
+  const { stream, events } = await follow(fetch, "live");
+  context.mock.timers.enable({ apis: ["Date"], now: Date.now() + 20_000 });
+  stream.check();
+  assert.equal(asked.length, 1);
+  stream.check({ afterSleep: true });
+  assert.equal(asked.length, 2);
+  while (events.length < 2) await new Promise((resolve) => setImmediate(resolve));
+  context.mock.timers.setTime(Date.now() + 46_000);
+  stream.check();
+  assert.deepEqual(asked, ["", "a", "b"]);
+  stream.close();
+});
