@@ -120,7 +120,7 @@ class Settings(BaseSettings):
         description="The permissions of that socket; who may write to it may connect.",
     )
     socket: UserPath = Field(
-        Path("/tmp/marianne.sock"),
+        Path("/tmp/marianne.sock"),  # noqa: S108 - the conductor's choice; it is only connected to
         description="The conductor's Unix socket.",
     )
     state: State = Field(

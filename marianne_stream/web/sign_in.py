@@ -22,7 +22,7 @@ STATIC = files("marianne_stream.web") / "static"
 # A token and an address are sent at once.
 FORM_LIMIT_S = 10.0
 
-WRONG_TOKEN = "That token is not known here."
+WRONG_TOKEN = "That token is not known here."  # noqa: S105 - what a person is told, no token
 USED_LINK = "This link has been used, is older than an hour, or is of a server that has ended."
 
 
