@@ -17,6 +17,7 @@ from pathlib import Path
 import aiohttp
 
 from benchmarks.log_cases import big_log, log_fanout, log_latency, log_memory, tail_f
+from benchmarks.nginx_case import through_nginx
 from benchmarks.processes import python, server
 from benchmarks.soak import LEAST_MINUTES, soak
 from benchmarks.stream_cases import (
@@ -28,7 +29,7 @@ from benchmarks.stream_cases import (
     send_alone,
     slow_readers,
 )
-from benchmarks.trials import torture
+from benchmarks.trials import restart, torture
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.wire.sse import EventParser
 
@@ -163,12 +164,12 @@ for _ in range(10):
 CASES: tuple[Case, ...] = (
     *(startup, idle, departure, freshness, heavy_state),
     *(fanout, saturation, send_alone, arrival, slow_readers, many_jobs, guest),
-    *(log_latency, tail_f, log_fanout, log_memory, big_log),
+    *(log_latency, tail_f, log_fanout, log_memory, big_log, through_nginx),
 )
 
 
 # Only when they are named: they take long, and pass or fail.
-TRIALS: tuple[Trial, ...] = (torture, soak)
+TRIALS: tuple[Trial, ...] = (torture, soak, restart)
 
 
 async def main() -> int:

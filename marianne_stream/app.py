@@ -116,6 +116,7 @@ KEEPER: web.AppKey[Keeper | None] = web.AppKey("KEEPER")
 
 # Only who signs in sends anything but a head: a token, and where to go on to.
 FORM_LIMIT_BYTES = 16 * 1024
+FORM_LIMIT_S = 10.0
 
 
 def create_app(settings: Settings) -> web.Application:
@@ -180,7 +181,9 @@ def create_app(settings: Settings) -> web.Application:
     app[DOWNLOADS], app[METRICS] = downloads, metrics
     app[OPENAPI] = openapi.description()
     add_routes(app.router)
-    SignIn(gate, max_age_s=settings.session_max_age).add_routes(app.router)
+    form_limit_s = min(FORM_LIMIT_S, settings.idle_timeout)
+    sign_in = SignIn(gate, max_age_s=settings.session_max_age, form_limit_s=form_limit_s)
+    sign_in.add_routes(app.router)
     Pages(gate).add_routes(app.router)
     app.cleanup_ctx.append(run)
     app.on_shutdown.append(hang_up)

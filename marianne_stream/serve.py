@@ -38,6 +38,9 @@ RESERVED_DESCRIPTORS = 256
 # it twice: once to be waited for, once to be cancelled.
 LEAVE_LIMIT_S = 1.5
 
+# How long the rest of a body is read that nobody wants, so that its sender gets to see the answer.
+LINGERING_S = 1.0
+
 STATUS_INTERVAL_S = 5.0
 
 # How many new objects the garbage collector waits for, by generation (gc.set_threshold). By its own
@@ -84,6 +87,9 @@ async def serve(
             handler_cancellation=True,
             shutdown_timeout=LEAVE_LIMIT_S,
             keepalive_timeout=settings.idle_timeout,
+            lingering_time=LINGERING_S,
+            # Nothing that is sent here is worth to be compressed, but by who wants to do harm.
+            auto_decompress=False,
             # A Last-Event-ID from elsewhere may be long; it is answered like any that is unknown.
             max_field_size=settings.max_head_bytes,
             max_line_size=settings.max_head_bytes,

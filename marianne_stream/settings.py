@@ -120,7 +120,7 @@ class Settings(BaseSettings):
         description="The permissions of that socket; who may write to it may connect.",
     )
     socket: UserPath = Field(
-        Path("/tmp/marianne.sock"),
+        Path("/tmp/marianne.sock"),  # noqa: S108 - the conductor's choice; it is only connected to
         description="The conductor's Unix socket.",
     )
     state: State = Field(
@@ -181,7 +181,8 @@ class Settings(BaseSettings):
         ge=1,
         le=3600,
         allow_inf_nan=False,
-        description="How long a connection may take to send the head of a request, in seconds.",
+        description="How long a connection may take to send the head of a request, or a form, "
+        "in seconds.",
     )
     token_file: UserPath | None = Field(
         None, description="The tokens that are let in; left out, the server makes one of its own."

@@ -168,7 +168,9 @@ def upsert(row: Fields) -> tuple[str, list[object]]:
     Text goes as bytes, since a lone surrogate has no UTF-8; the cast makes it text again.
     """
     places = ("CAST(? AS TEXT)" if isinstance(value, str) else "?" for value in row.values())
-    statement = f"INSERT OR REPLACE INTO jobs ({', '.join(row)}) VALUES ({', '.join(places)})"
+    # The names of the columns are the demo's own, and the values are bound.
+    into = f"INSERT OR REPLACE INTO jobs ({', '.join(row)})"
+    statement = f"{into} VALUES ({', '.join(places)})"
     return statement, [
         value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
         for value in row.values()

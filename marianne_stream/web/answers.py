@@ -57,7 +57,7 @@ def answer_of(request: web.Request, error: MarianneStreamError) -> web.Response:
 
 def come_back(detail: str) -> web.Response:
     """A stream that holds nothing but the wish that the client comes back, at its own time."""
-    delay_ms = random.randint(RETRY_AFTER_S * 500, RETRY_AFTER_S * 1500)
+    delay_ms = random.randint(RETRY_AFTER_S * 500, RETRY_AFTER_S * 1500)  # noqa: S311 - no secret
     headers = {
         "Cache-Control": "private, no-store, no-transform",
         "X-Accel-Buffering": "no",

@@ -13,6 +13,7 @@ from marianne_stream.feeds.log import (
     log_part,
 )
 from marianne_stream.feeds.log_filter import log_filter
+from marianne_stream.logs.filters import PATTERN_LIMIT_CHARS
 from marianne_stream.web.keys import FOLLOWED_LOGS, JOB_LOGS, STREAMS
 from marianne_stream.web.params import (
     ChoiceParameter,
@@ -38,7 +39,11 @@ SOURCE = ChoiceParameter(
     "Which log: the job's own file, or the conductor's lines of the job; else the first there is.",
 )
 CONTAINS = TextParameter("contains", "Only lines that hold this text.")
-REGEX = TextParameter("regex", "Only lines in which this regular expression (RE2) is found.")
+REGEX = TextParameter(
+    "regex",
+    "Only lines in which this regular expression (RE2) is found.",
+    most=PATTERN_LIMIT_CHARS,
+)
 LEVEL = ChoiceParameter(
     "level", ("debug", "info", "warning", "error"), "Only lines of this level, or a graver one."
 )

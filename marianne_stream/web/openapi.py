@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from marianne_stream.payloads import ErrorData, Payload, TimelineEventData
 from marianne_stream.version import VERSION
+from marianne_stream.web.gate import OPEN_PATHS
 from marianne_stream.web.routes import ROUTES, Route
 
 REF = "#/components/schemas/{model}"
@@ -20,7 +21,15 @@ JOB_ID = {
     "in": "path",
     "required": True,
     "description": "Percent-encoded; any characters but / and NUL after decoding.",
-    "schema": {"type": "string", "minLength": 1},
+    "schema": {"type": "string", "pattern": r"^[^/\u0000]+$"},
+}
+
+# What may be answered at any address, before anything of the request is looked at.
+COMMON_ERRORS = {421: "The request is for a host name that is not the server's."}
+GUARDED_ERRORS = {
+    401: "No token, or one that is not known.",
+    429: "Too much is asked for at once, or too many failed attempts wait.",
+    503: "The server is about to end.",
 }
 
 
@@ -36,7 +45,11 @@ def description() -> bytes:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "paths": {route.path: {"get": operation(route)} for route in ROUTES},
-        "components": {"schemas": schemas(models())},
+        "components": {
+            "schemas": schemas(models()),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"token": []}],
     }
     return json.dumps(document, indent=1).encode()
 
@@ -65,14 +78,17 @@ def operation(route: Route) -> dict[str, Any]:
     if "{job_id}" in route.path:
         parameters.insert(0, JOB_ID)
     name = route.path.strip("/").replace("{job_id}", "job").replace("/", "_").replace(".", "_")
+    is_open = route.path in OPEN_PATHS
+    errors = {**COMMON_ERRORS, **({} if is_open else GUARDED_ERRORS), **route.errors}
     return {
         "operationId": name,
         "summary": route.summary,
         "parameters": parameters,
+        **({"security": []} if is_open else {}),
         "responses": {
             "200": success(route),
             **({"204": {"description": "Nothing new will come."}} if ends(route) else {}),
-            **{str(status): failure(why, route) for status, why in route.errors.items()},
+            **{str(status): failure(errors[status], status, route) for status in sorted(errors)},
         },
     }
 
@@ -92,18 +108,49 @@ def stream(route: Route) -> dict[str, Any]:
     events = {name: reference(model) for name, model in (route.events or {}).items()}
     if route.timeline:
         events["*"] = reference(TimelineEventData)
-    names = ", ".join(name for name in events if name != "*")
-    also = ", and the conductor's own events under their own names" if route.timeline else ""
+    return {"schema": event_schema(events), "x-events": events}
+
+
+def event_schema(events: dict[str, dict[str, str]]) -> dict[str, Any]:
+    """The schema of one event of a stream, `*` standing for all that have another name.
+
+    OpenAPI has a place for it, itemSchema, from 3.2 on; who reads streams by an earlier version
+    looks for it here.
+    """
+    names = [name for name in events if name != "*"]
+    also = ", and the conductor's own events under their own names" if "*" in events else ""
+    named = {"enum": names}
+    text = {"type": "string"}
     return {
-        "schema": {"type": "string", "description": f"Server-Sent Events: {names}{also}."},
-        "x-events": events,
+        "type": "object",
+        "description": f"One Server-Sent Event of: {', '.join(names)}{also}.",
+        "required": ["event", "data"],
+        "properties": {
+            "event": text if "*" in events else {**text, **named},
+            "data": {**text, "contentMediaType": "application/json"},
+            "id": text,
+        },
+        "allOf": [
+            {
+                "if": {"properties": {"event": {"not": named} if name == "*" else {"const": name}}},
+                "then": {
+                    "properties": {
+                        "data": {"contentMediaType": "application/json", "contentSchema": schema}
+                    }
+                },
+            }
+            for name, schema in events.items()
+        ],
     }
 
 
-def failure(why: str, route: Route) -> dict[str, Any]:
-    """What an error holds."""
-    model = route.model if route.path == "/ready" and route.model is not None else ErrorData
-    return {"description": why, "content": {"application/json": {"schema": reference(model)}}}
+def failure(why: str, status: int, route: Route) -> dict[str, Any]:
+    """What an error holds; that nothing can be served is an answer of its own."""
+    own = route.model if route.path == "/ready" and status in route.errors else None
+    return {
+        "description": why,
+        "content": {"application/json": {"schema": reference(own or ErrorData)}},
+    }
 
 
 def reference(model: type[Payload]) -> dict[str, str]:

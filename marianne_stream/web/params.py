@@ -90,11 +90,13 @@ class TextParameter:
         name: as it stands in the URL.
         description: what it does.
         repeats: whether it may be given more than once.
+        most: how many characters it may have, where there is a limit.
     """
 
     name: str
     description: str
     repeats: bool = False
+    most: int | None = None
 
     def read(self, request: web.Request) -> str | None:
         """The value that a request gives, or None.
@@ -111,6 +113,8 @@ class TextParameter:
     def described(self) -> dict[str, Any]:
         """As a parameter object of OpenAPI 3.1."""
         schema: dict[str, Any] = {"type": "string"}
+        if self.most is not None:
+            schema["maxLength"] = self.most
         if self.repeats:
             schema = {"type": "array", "items": schema}
         return {"name": self.name, "in": "query", "description": self.description, "schema": schema}

@@ -111,7 +111,7 @@ class Streams:
     def leaving_retry_ms(self) -> int:
         """When a client does well to come back, in milliseconds: after all others have gone."""
         rest_s = max(0.0, self._left_at - time.monotonic())
-        spread_s = random.uniform(0.0, max(LEAVING_SPREAD_S, self._leaving_s))
+        spread_s = random.uniform(0.0, max(LEAVING_SPREAD_S, self._leaving_s))  # noqa: S311 - no secret
         return round(1000 * (rest_s + LEAVING_MARGIN_S + spread_s))
 
     async def drain(self, hurry: asyncio.Event) -> None:

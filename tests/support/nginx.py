@@ -3,12 +3,20 @@
 import asyncio
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+import aiohttp
+import trustme
 
 from tests.support.external import program
 from tests.support.waiting import until
+
+# The name of the site that the example is filled for.
+NAME = "watch.example.org"
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
@@ -85,3 +93,67 @@ async def nginx(folder: Path, site: str, port: int) -> AsyncIterator[Nginx]:
         if process.returncode is None:
             process.terminate()
         await process.wait()
+
+
+@dataclass
+class Site:
+    """A server behind nginx.
+
+    Attributes:
+        nginx: what is before it.
+        address: where that listens, by its name.
+        session: a client that trusts it, and finds it by that name.
+    """
+
+    nginx: Nginx
+    address: str
+    session: aiohttp.ClientSession
+
+
+@asynccontextmanager
+async def site(folder: Path, change: tuple[str, str] = ("", "")) -> AsyncIterator[Site]:
+    """nginx with the example, whose name the session resolves to loopback."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert(NAME)
+    certificate.private_key_and_cert_chain_pem.write_to_path(folder / "all.pem")
+    port = free_port()
+    text = filled(
+        "nginx.conf",
+        SOCKET=folder / "http.sock",
+        SERVER_NAME=NAME,
+        LISTEN=f"127.0.0.1:{port}",
+        CERTIFICATE=folder / "all.pem",
+        CERTIFICATE_KEY=folder / "all.pem",
+    )
+    assert change[0] in text
+    text = text.replace(*change) if change[0] else text
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    connector = aiohttp.TCPConnector(ssl=trust, resolver=Loopback())
+    jar = aiohttp.CookieJar()
+    async with (
+        nginx(folder / "nginx", text, port) as running,
+        aiohttp.ClientSession(connector=connector, cookie_jar=jar) as session,
+    ):
+        yield Site(running, f"https://{NAME}:{port}", session)
+
+
+class Loopback(aiohttp.abc.AbstractResolver):
+    """Every name leads to this machine."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: int = 0
+    ) -> list[aiohttp.abc.ResolveResult]:
+        return [
+            {
+                "hostname": host,
+                "host": "127.0.0.1",
+                "port": port,
+                "family": 2,
+                "proto": 0,
+                "flags": 0,
+            }
+        ]
+
+    async def close(self) -> None:
+        pass

@@ -38,6 +38,15 @@ class Process:
         """Where it listens: the end of its first line."""
         return self.first_line.split()[-1]
 
+    def memory_kib(self) -> int:
+        """The memory that it holds, in KiB."""
+        status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
+        return int(status.partition("VmRSS:")[2].split()[0])
+
+    def descriptors(self) -> int:
+        """How many files it has open."""
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
     async def begin(self) -> None:
         """Waits for the first line, and reads on in the background."""
         assert self._process.stdout is not None

@@ -3,35 +3,22 @@
 import asyncio
 import json
 import signal
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import pytest
-import trustme
 from aiohttp import web
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.nginx import Nginx, filled, free_port, nginx
+from tests.support.nginx import NAME, Site, filled, free_port, nginx, site
 from tests.support.processes import Process, process
 from tests.support.viewers import watching
 from tests.support.waiting import until
 
-NAME = "watch.example.org"
 TOKEN = "whole-token-0123456789"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
-
-
-@dataclass
-class Site:
-    """A server behind nginx."""
-
-    nginx: Nginx
-    address: str
-    session: aiohttp.ClientSession
 
 
 def service(folder: Path) -> tuple[object, ...]:
@@ -45,55 +32,6 @@ def service(folder: Path) -> tuple[object, ...]:
         *("--private-dir", folder / "own", "--token-file", tokens),
         *("--allowed-hosts", NAME, "--trusted-proxies", "unix"),
     )
-
-
-@asynccontextmanager
-async def site(folder: Path, change: tuple[str, str] = ("", "")) -> AsyncIterator[Site]:
-    """nginx with the example, whose name the session resolves to loopback."""
-    authority = trustme.CA()
-    certificate = authority.issue_cert(NAME)
-    certificate.private_key_and_cert_chain_pem.write_to_path(folder / "all.pem")
-    port = free_port()
-    text = filled(
-        "nginx.conf",
-        SOCKET=folder / "http.sock",
-        SERVER_NAME=NAME,
-        LISTEN=f"127.0.0.1:{port}",
-        CERTIFICATE=folder / "all.pem",
-        CERTIFICATE_KEY=folder / "all.pem",
-    )
-    assert change[0] in text
-    text = text.replace(*change) if change[0] else text
-    trust = ssl.create_default_context()
-    authority.configure_trust(trust)
-    connector = aiohttp.TCPConnector(ssl=trust, resolver=Loopback())
-    jar = aiohttp.CookieJar()
-    async with (
-        nginx(folder / "nginx", text, port) as running,
-        aiohttp.ClientSession(connector=connector, cookie_jar=jar) as session,
-    ):
-        yield Site(running, f"https://{NAME}:{port}", session)
-
-
-class Loopback(aiohttp.abc.AbstractResolver):
-    """Every name leads to this machine."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: int = 0
-    ) -> list[aiohttp.abc.ResolveResult]:
-        return [
-            {
-                "hostname": host,
-                "host": "127.0.0.1",
-                "port": port,
-                "family": 2,
-                "proto": 0,
-                "flags": 0,
-            }
-        ]
-
-    async def close(self) -> None:
-        pass
 
 
 async def test_a_person_signs_in_over_tls_and_watches(

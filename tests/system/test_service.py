@@ -5,119 +5,27 @@ import contextlib
 import re
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
-import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.processes import Process, process
-from tests.support.viewers import Viewer, watching
+from tests.support.processes import process
+from tests.support.restarting import places, restart
+from tests.support.viewers import watching
 from tests.support.waiting import until
-
-VIEWERS = 200
-
-# Passes a socket as systemd does (sd_listen_fds(3)), and becomes the server.
-ACTIVATE = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3, inheritable=True)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
-os.execv(sys.executable, [sys.executable, "-m", "marianne_stream", *sys.argv[2:]])
-"""
-
-
-def places(folder: Path) -> tuple[object, ...]:
-    return (
-        "--socket",
-        folder / "c.sock",
-        "--registry",
-        folder / "state.db",
-        "--private-dir",
-        folder,
-    )
-
-
-@asynccontextmanager
-async def activated(
-    sock: socket.socket, folder: Path, *options: object, **environment: str
-) -> AsyncIterator[Process]:
-    """A server that is passed its socket."""
-    sock.set_inheritable(inheritable=True)
-    script = ("-c", ACTIVATE, sock.fileno(), *places(folder), *options)
-    async with process(*script, pass_fds=(sock.fileno(),), **environment) as running:
-        yield running
-
-
-@pytest.fixture
-def loopback() -> Iterator[socket.socket]:
-    """A socket that listens before any server does."""
-    with socket.create_server(("127.0.0.1", 0), backlog=4096) as sock:
-        yield sock
 
 
 async def test_a_restart_loses_nobody_and_no_line(
-    tmp_path: Path, loopback: socket.socket, conductor: SimulatedConductor
+    tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
     """Streams end spread over the drain; each comes back when it was asked to, and goes on."""
-    workspace = tmp_path / "ws"
-    workspace.mkdir()
-    log = workspace / "marianne.log"
-    conductor.launch("a", 1, workspace=str(workspace))
-    log.write_text("line 0\n")
-    address = f"http://127.0.0.1:{loopback.getsockname()[1]}"
-    url = f"{address}/api/jobs/a/logs?tail_lines=1"
-    options = ("--insecure", "--drain-s", 1, "--max-streams-per-address", 1000)
-    seen: list[list[str]] = [[] for _ in range(VIEWERS)]
-    written = 0
-
-    async def write_on() -> None:
-        nonlocal written
-        while True:
-            await asyncio.sleep(0.02)
-            written += 1
-            with log.open("a") as file:
-                file.write(f"line {written}\n")
-
-    def keep(viewer: Viewer, index: int) -> None:
-        seen[index] += [data["line"] for data in viewer.data("log")]
-
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        ended_at: list[float] = []
-
-        async def watch(index: int) -> None:
-            async with watching(session, url) as viewer:
-                await viewer.end(limit_s=30)
-                keep(viewer, index)
-            ended_at.append(asyncio.get_running_loop().time())
-            assert viewer.retry_ms is not None
-            await asyncio.sleep(viewer.retry_ms / 1000)
-            async with watching(session, url, last_event_id=viewer.last_event_id) as viewer:
-                await until(lambda: written_enough(viewer), limit_s=30)
-                keep(viewer, index)
-
-        def written_enough(viewer: Viewer) -> bool:
-            return bool(viewer.data("log")) and viewer.data("log")[-1]["line"] == f"line {last}"
-
-        last = -1
-        async with activated(loopback, tmp_path, *options) as old:
-            watchers = [asyncio.create_task(watch(index)) for index in range(VIEWERS)]
-            writing = asyncio.create_task(write_on())
-            await asyncio.sleep(1.5)
-            old.send(signal.SIGTERM)
-            assert await old.ended() == 0
-            assert "ERROR" not in old.log
-        async with activated(loopback, tmp_path, *options):
-            await asyncio.sleep(1.0)
-            writing.cancel()
-            last = written
-            await asyncio.gather(*watchers)
-    assert max(ended_at) - min(ended_at) > 0.4
-    for lines in seen:
-        first = int(lines[0].split()[1])
-        assert lines == [f"line {number}" for number in range(first, last + 1)]
+    outcome = await restart(tmp_path, conductor, watchers=200, drain_s=1.0, line_every_s=0.02)
+    assert outcome.code == 0
+    assert "ERROR" not in outcome.log
+    ends = [watcher.ended_at for watcher in outcome.watchers]
+    assert max(ends) - min(ends) > 0.4
+    assert outcome.faults == []
 
 
 async def test_a_second_signal_ends_it_at_once(
@@ -205,6 +113,86 @@ async def test_sighup_takes_a_token_back_and_changes_what_is_logged(tmp_path: Pa
         await until(lambda: "read the tokens" in running.log)
         assert await status("first-token-0123456789") == 401
         assert await status("second-token-0123456789") == 200
+
+
+def guarded(folder: Path, *lines: str) -> tuple[object, ...]:
+    """A server that asks for these tokens."""
+    tokens = folder / "tokens"
+    tokens.write_text("".join(f"{line}\n" for line in lines))
+    tokens.chmod(0o600)
+    return "-m", "marianne_stream", *places(folder), "--port", 0, "--token-file", tokens
+
+
+async def test_streams_of_a_token_that_sighup_takes_back_end_and_others_go_on(
+    tmp_path: Path, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("a", 1)
+    kept, taken = "kept-token-0123456789", "taken-token-0123456789"
+
+    def bearer(token: str) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"})
+
+    async with (
+        process(*guarded(tmp_path, kept, taken)) as running,
+        bearer(kept) as keeper,
+        bearer(taken) as other,
+        watching(keeper, f"{running.address}/api/events/stream") as stays,
+        watching(other, f"{running.address}/api/events/stream") as ends,
+        watching(other, f"{running.address}/api/jobs/a/stream") as ends_too,
+    ):
+        await until(lambda: all(viewer.events for viewer in (stays, ends, ends_too)))
+        guarded(tmp_path, kept)
+        running.send(signal.SIGHUP)
+        await ends.end(limit_s=5)
+        await ends_too.end(limit_s=5)
+        async with other.get(f"{running.address}/api/jobs") as response:
+            assert response.status == 401
+        conductor.emit("a", "sheet.said", {})
+        await stays.saw("sheet.said")
+
+
+async def test_a_stolen_cookie_is_worth_nothing_once_its_owner_has_signed_out(
+    tmp_path: Path, conductor: SimulatedConductor
+) -> None:
+    """Its streams end, and neither this process nor the next one knows it; others stay."""
+    conductor.launch("a", 1)
+    token = "whole-token-0123456789"
+    arguments = guarded(tmp_path, token)
+    async with contextlib.AsyncExitStack() as stack:
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        )
+
+        async def signed_in() -> dict[str, str]:
+            headers = {"Origin": running.address}
+            form = {"token": token}
+            async with session.post(f"{running.address}/login", json=form, headers=headers) as done:
+                assert done.status == 204
+                cookie = next(iter(done.cookies.values()))
+            return {"Cookie": f"{cookie.key}={cookie.value}"}
+
+        async def status(cookie: dict[str, str]) -> int:
+            async with session.get(f"{running.address}/api/jobs", headers=cookie) as response:
+                return response.status
+
+        async with process(*arguments) as running:
+            stolen, other = await signed_in(), await signed_in()
+            thief = await stack.enter_async_context(aiohttp.ClientSession(headers=stolen))
+            async with watching(thief, f"{running.address}/api/roster/stream") as viewer:
+                await viewer.saw("roster")
+                headers = {"Origin": running.address, **stolen}
+                async with session.post(
+                    f"{running.address}/logout", headers=headers, allow_redirects=False
+                ) as done:
+                    assert done.status == 303
+                await viewer.end(limit_s=5)
+            assert (await status(stolen), await status(other)) == (401, 200)
+            port = running.address.rpartition(":")[2]
+            running.send(signal.SIGTERM)
+            assert await running.ended() == 0
+        # The cookie's name has the port in it.
+        async with process(*arguments, "--port", port) as running:
+            assert (await status(stolen), await status(other)) == (401, 200)
 
 
 async def test_insecure_is_refused_where_others_could_come_in(tmp_path: Path) -> None:

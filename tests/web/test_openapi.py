@@ -32,6 +32,25 @@ def test_every_parameter_has_its_range_and_default() -> None:
     assert by_name["job_id"]["required"]
 
 
+def test_it_says_where_a_token_is_needed_and_where_not() -> None:
+    assert DOCUMENT["security"] == [{"token": []}]
+    guarded = {
+        path
+        for path, methods in DOCUMENT["paths"].items()
+        if "security" not in methods["get"] and "401" in methods["get"]["responses"]
+    }
+    assert set(DOCUMENT["paths"]) - guarded == {"/health"}
+
+
+def test_the_data_of_each_event_of_a_stream_has_a_schema() -> None:
+    for methods in DOCUMENT["paths"].values():
+        content = methods["get"]["responses"]["200"]["content"]
+        if (stream := content.get("text/event-stream")) is not None:
+            branches = stream["schema"]["allOf"]
+            found = [branch["then"]["properties"]["data"]["contentSchema"] for branch in branches]
+            assert found == list(stream["x-events"].values())
+
+
 async def test_the_server_gives_it(client: Client) -> None:
     async with client.get("/openapi.json") as response:
         assert response.content_type == "application/json"

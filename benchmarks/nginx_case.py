@@ -1,0 +1,94 @@
+"""What nginx before the server costs an event, with the file of docs/examples as it lies there."""
+
+import asyncio
+import json
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+from benchmarks.processes import server
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.wire.sse import EventParser
+from tests.support.nginx import NAME, site
+
+# In each turn.
+EVENTS = 200
+TURNS = 6
+PAUSE_S = 0.01
+
+EVENTS_PATH = "/api/events/stream?limit=0"
+
+
+class Viewer:
+    """One viewer of events that say when they were made.
+
+    Attributes:
+        ages_s: how old each was when it came.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.ages_s: list[float] = []
+        self._response = response
+        self._parser = EventParser()
+
+    async def read(self) -> None:
+        """Reads until it is cancelled."""
+        async for chunk in self._response.content.iter_any():
+            now = time.monotonic()
+            for event in self._parser.feed(chunk):
+                if event.event == "sheet.said":
+                    self.ages_s.append(now - json.loads(event.data)["data"]["at"])
+
+
+@asynccontextmanager
+async def watching(session: aiohttp.ClientSession, address: str) -> AsyncIterator[Viewer]:
+    """A viewer for as long as the context lasts."""
+    async with session.get(f"{address}{EVENTS_PATH}") as response:
+        response.raise_for_status()
+        viewer = Viewer(response)
+        reading = asyncio.create_task(viewer.read())
+        try:
+            yield viewer
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+
+
+async def through_nginx(folder: Path) -> dict[str, float]:
+    """From an event to its receipt by one viewer: direct, and through nginx, in turns."""
+    if shutil.which("nginx") is None:
+        sys.stdout.write("through_nginx: nginx is not installed\n")
+        return {}
+    conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
+    await conductor.start()
+    conductor.launch("a", 1)
+    options = ("--unix", folder / "http.sock", "--allowed-hosts", NAME, "--trusted-proxies", "unix")
+    ages_s: dict[str, list[float]] = {"direct": [], "nginx": []}
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(conductor.kill)
+        running = await stack.enter_async_context(server(folder, *options))
+        behind = await stack.enter_async_context(site(folder))
+        direct = await stack.enter_async_context(aiohttp.ClientSession())
+        ways = {"direct": (direct, running.address), "nginx": (behind.session, behind.address)}
+        for turn in range(TURNS):
+            way = ("direct", "nginx")[turn % 2]
+            async with watching(*ways[way]) as viewer:
+                await asyncio.sleep(0.5)
+                for _ in range(EVENTS):
+                    conductor.emit("a", "sheet.said", {"at": time.monotonic()})
+                    await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(0.5)
+            ages_s[way] += viewer.ages_s
+    figures: dict[str, float] = {}
+    for way, found in ages_s.items():
+        cuts = statistics.quantiles(found, n=100)
+        figures[f"{way} events"] = len(found)
+        figures[f"{way} p50_ms"] = 1000 * cuts[49]
+        figures[f"{way} p99_ms"] = 1000 * cuts[98]
+    return figures

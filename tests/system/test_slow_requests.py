@@ -1,0 +1,149 @@
+"""Requests that are slow, too long, or never end, sent to a server that runs."""
+
+import asyncio
+import gzip
+import itertools
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support.processes import Process, server
+from tests.support.raw_http import answer_to
+
+HEAD_LIMIT_BYTES = 2048
+
+HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LOGIN = (
+    b"POST /login HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\n"
+    b"Content-Type: application/x-www-form-urlencoded\r\n"
+)
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Process]:
+    """A server with little patience."""
+    options = ("--idle-timeout", 1, "--max-head-bytes", HEAD_LIMIT_BYTES)
+    async with server(tmp_path, *options) as running:
+        yield running
+        assert "ERROR" not in running.log
+
+
+async def trickled(address: str, pieces: Iterable[bytes]) -> bytes:
+    """What is answered to who sends a piece every 20 ms, until the server ends the connection."""
+    where = urlsplit(address)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+
+    async def send() -> None:
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(0.02)
+
+    sending = asyncio.create_task(send())
+    try:
+        async with asyncio.timeout(8):
+            return await reader.read()
+    finally:
+        sending.cancel()
+        await asyncio.wait([sending])
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "status"),
+    [
+        (b"", b"", b""),
+        (b"GET /health HTTP/1.1\r\nX: ", b"y", b""),
+        (b"GET /health HTTP/1.1\r\n", b"A: b\r\n", b""),
+        (HEALTH, b"\r\n", b"HTTP/1.1 200"),
+        (HEALTH + b"GET /health HTTP/1.1\r\nX: ", b"y", b"HTTP/1.1 200"),
+        (LOGIN + b"Content-Length: 9999\r\n\r\n", b"a", b"HTTP/1.1 400"),
+        (LOGIN + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n", b"HTTP/1.1 400"),
+        (
+            b"POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\n",
+            b"a",
+            b"HTTP/1.1 421",
+        ),
+    ],
+    ids=["nothing", "header", "headers", "blank", "next head", "form", "chunks", "no form"],
+)
+async def test_who_is_slow_is_answered_what_can_be_and_sent_away(
+    running: Process, first: bytes, then: bytes, status: bytes
+) -> None:
+    answer = await trickled(running.address, itertools.chain([first], itertools.repeat(then, 500)))
+    assert answer[:12] == status
+
+
+@pytest.mark.parametrize("spare", [1, 0, -1])
+async def test_an_address_may_be_as_long_as_the_limit_and_no_longer(
+    running: Process, spare: int
+) -> None:
+    path = "/health?".ljust(HEAD_LIMIT_BYTES - spare, "x")
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    answer = await asyncio.to_thread(answer_to, running.address, [request])
+    assert answer[8:12] == (b" 200" if spare >= 0 else b" 400")
+
+
+@pytest.mark.parametrize("spare", [1, 0, -1])
+async def test_a_header_may_be_as_long_as_the_limit_and_no_longer(
+    running: Process, spare: int
+) -> None:
+    value = "x" * (HEAD_LIMIT_BYTES - spare)
+    request = f"GET /health HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: {value}\r\n\r\n".encode()
+    answer = await asyncio.to_thread(answer_to, running.address, [request])
+    assert answer[8:12] == (b" 200" if spare >= 0 else b" 400")
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (b"", b"a"),
+        (b"GET /", b"a"),
+        (b"GET /health HTTP/1.1\r\nX: ", b"a"),
+        (b"GET /health HTTP/1.1\r\n", b"A: b\r\n"),
+        (LOGIN + b"Transfer-Encoding: chunked\r\n\r\n1;", b"a"),
+        (LOGIN + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"A: b\r\n"),
+        (LOGIN + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
+        (LOGIN + b"Content-Length: 999999999\r\n\r\n", b"a"),
+        (b"GET /health HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: a\r\n\r\n", b"a"),
+        (b"GET /api/roster/stream HTTP/1.1\r\nContent-Length: 999999999\r\n\r\n", b"a"),
+    ],
+    ids=[
+        *("method", "address", "header", "headers", "chunk extension", "trailers"),
+        *("chunks", "form", "upgrade", "body to a stream"),
+    ],
+)
+async def test_what_never_ends_is_not_kept(running: Process, first: bytes, then: bytes) -> None:
+    """40 MB are more than all else that it has; none of it is there afterwards."""
+    before = running.memory_kib()
+    block = then * (400_000 // len(then))
+    pieces = itertools.chain([first], itertools.repeat(block, 100))
+    await asyncio.wait_for(asyncio.to_thread(pour, running.address, pieces), 20)
+    assert running.memory_kib() - before < 10_000
+
+
+def pour(address: str, pieces: Iterable[bytes]) -> None:
+    """Sends as much as a server takes."""
+    try:
+        answer_to(address, pieces)
+    except TimeoutError:
+        # It takes no more, and is not asked for anything.
+        return
+
+
+async def test_a_compressed_form_is_no_form(running: Process) -> None:
+    """Not even a small one: what it becomes would be known only when it is there."""
+    for body in (gzip.compress(b"token=a"), b"not compressed at all"):
+        head = LOGIN + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
+        answer = await asyncio.to_thread(answer_to, running.address, [head, body])
+        assert answer.startswith(b"HTTP/1.1 400")
+        assert b'"code":"bad_request"' in answer
+
+
+async def test_a_hundred_requests_at_once_are_answered_in_their_order(running: Process) -> None:
+    ids = [b"request-%d" % number for number in range(100)]
+    requests = [HEALTH[:-2] + b"X-Request-ID: %s\r\n\r\n" % number for number in ids]
+    answer = await asyncio.to_thread(answer_to, running.address, [b"".join(requests)])
+    lines = [line for line in answer.split(b"\r\n") if line.startswith(b"X-Request-ID")]
+    assert lines == [b"X-Request-ID: " + number for number in ids]
