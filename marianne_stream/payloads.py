@@ -104,6 +104,9 @@ class JobSummary(Payload):
     status: str
     submitted_at: str | None = Field(description="ISO 8601.")
     started_at: str | None = Field(description="ISO 8601.")
+    completed_at: str | None = Field(
+        description="ISO 8601; null while it goes on, and where it is not known."
+    )
     completed_sheets: int | None = Field(description="null where the source does not tell.")
     total_sheets: int | None = Field(description="null where the source does not tell.")
 
@@ -115,6 +118,7 @@ class JobSummary(Payload):
             status=entry.status,
             submitted_at=iso_time(entry.submitted_at),
             started_at=iso_time(entry.started_at),
+            completed_at=iso_time(entry.completed_at),
             completed_sheets=entry.completed_sheets,
             total_sheets=entry.total_sheets,
         )

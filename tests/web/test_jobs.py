@@ -59,6 +59,7 @@ async def test_the_roster_is_newest_first(conductor: SimulatedConductor, client:
         "status",
         "submitted_at",
         "started_at",
+        "completed_at",
         "completed_sheets",
         "total_sheets",
     }
