@@ -93,6 +93,15 @@ class Roster:
 
 
 @dataclass(frozen=True, slots=True)
+class RosterDetails:
+    """What is known of a job beyond its entry in the roster."""
+
+    current_sheet: int | None
+    # ISO 8601.
+    updated_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class JobState:
     """Everything known of one job at one moment.
 

@@ -112,7 +112,7 @@ ROUTES = (
         live.roster_stream,
         "The roster as it changes.",
         events=ROSTER_EVENTS,
-        parameters=(live.POLL_INTERVAL, LAST_EVENT_ID),
+        parameters=(live.POLL_INTERVAL, live.DETAILS, LAST_EVENT_ID),
         errors={**BAD, **UNAVAILABLE},
     ),
     Route(

@@ -62,6 +62,8 @@ async def test_the_roster_is_newest_first(conductor: SimulatedConductor, client:
         "completed_at",
         "completed_sheets",
         "total_sheets",
+        "current_sheet",
+        "updated_at",
     }
     assert (second["completed_sheets"], second["total_sheets"]) == (1, 4)
     assert second["submitted_at"].endswith("Z")
