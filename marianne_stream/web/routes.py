@@ -198,6 +198,8 @@ ROUTES = (
         parameters=(
             log_pages.BEFORE,
             log_pages.AFTER,
+            log_pages.AROUND,
+            log_pages.EDGE,
             log_pages.LIMIT,
             log_stream.SOURCE,
             *log_stream.FILTERS,
