@@ -33,6 +33,11 @@ def iso_time(epoch_s: float | None) -> str | None:
     return text.replace("+00:00", "Z")
 
 
+def same_time(one: float | None, other: float | None) -> bool:
+    """Whether two times are one: conductor and registry write it down some microseconds apart."""
+    return abs((one or 0.0) - (other or 0.0)) < 0.1
+
+
 @dataclass(frozen=True, slots=True)
 class Sheet:
     """One step of a score, as far as a viewer sees it."""
@@ -50,7 +55,8 @@ class Sheet:
 class RosterEntry:
     """One job as a roster has it: light, and right about the status.
 
-    Times are epoch seconds. The sheet counts are None where the source does not tell them.
+    Times are epoch seconds. The sheet counts are None where the source does not tell them, and
+    `completed_at` is for as long as the job is not over.
     """
 
     job_id: str
@@ -60,11 +66,20 @@ class RosterEntry:
     completed_sheets: int | None = None
     total_sheets: int | None = None
     workspace: str | None = None
+    completed_at: float | None = None
 
     @property
     def terminal(self) -> bool:
         """Whether the job is over, for as long as nobody runs it again."""
         return self.status in TERMINAL_STATUSES
+
+    def says_the_same(self, other: "RosterEntry") -> bool:
+        """Whether two entries are of one run, at the same status."""
+        return (
+            self.status == other.status
+            and same_time(self.submitted_at, other.submitted_at)
+            and same_time(self.started_at, other.started_at)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +90,15 @@ class Roster:
     source: SourceName
     # Whether the source is what the jobs run in, rather than what is left of it on disk.
     live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RosterDetails:
+    """What is known of a job beyond its entry in the roster."""
+
+    current_sheet: int | None
+    # ISO 8601.
+    updated_at: str | None
 
 
 @dataclass(frozen=True, slots=True)

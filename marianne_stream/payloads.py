@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from marianne_stream.models import JobState, RosterEntry, Sheet, SourceName, iso_time
+from marianne_stream.models import JobState, RosterDetails, RosterEntry, Sheet, SourceName, iso_time
 
 
 class Payload(BaseModel):
@@ -104,19 +104,29 @@ class JobSummary(Payload):
     status: str
     submitted_at: str | None = Field(description="ISO 8601.")
     started_at: str | None = Field(description="ISO 8601.")
+    completed_at: str | None = Field(
+        description="ISO 8601; null while it goes on, and where it is not known."
+    )
     completed_sheets: int | None = Field(description="null where the source does not tell.")
     total_sheets: int | None = Field(description="null where the source does not tell.")
+    current_sheet: int | None = Field(description="null where none is at work, or nobody watches.")
+    updated_at: str | None = Field(
+        description="When the conductor last wrote it, ISO 8601; null where nobody watches."
+    )
 
     @classmethod
-    def of(cls, entry: RosterEntry) -> "JobSummary":
-        """What a viewer sees of an entry."""
+    def of(cls, entry: RosterEntry, details: RosterDetails | None) -> "JobSummary":
+        """What a viewer sees of an entry, with what is known of the job besides."""
         return cls(
             job_id=entry.job_id,
             status=entry.status,
             submitted_at=iso_time(entry.submitted_at),
             started_at=iso_time(entry.started_at),
+            completed_at=iso_time(entry.completed_at),
             completed_sheets=entry.completed_sheets,
             total_sheets=entry.total_sheets,
+            current_sheet=details.current_sheet if details is not None else None,
+            updated_at=details.updated_at if details is not None else None,
         )
 
 

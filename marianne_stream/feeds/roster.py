@@ -76,12 +76,24 @@ class RosterFeed:
 
 
 async def roster_feed(
-    watches: Watches, *, poll_interval_s: float, cursor: str, jobs: JobPatterns = ALL_JOBS
+    watches: Watches,
+    *,
+    poll_interval_s: float,
+    cursor: str,
+    details: bool = False,
+    jobs: JobPatterns = ALL_JOBS,
 ) -> RosterFeed:
     """A feed of the roster, as far as these jobs go, which must be left.
+
+    Args:
+        watches: who knows the roster.
+        poll_interval_s: how old it may get, in seconds.
+        cursor: what the viewer has seen, as it says; anything at all.
+        details: whether the jobs are watched for what the roster does not tell.
+        jobs: those that the viewer may see.
 
     Raises:
         StateUnavailableError: nobody could be asked.
     """
-    first, watching = await watches.watch_roster(poll_interval_s)
+    first, watching = await watches.watch_roster(poll_interval_s, details=details)
     return RosterFeed(first, watching, cursor, jobs)

@@ -154,7 +154,7 @@ class RosterTimer:
 
     def _answer(self, roster: Roster) -> Roster:
         if self.newest is not None:
-            roster = with_known_counts(roster, self.newest)
+            roster = with_all_known(roster, self.newest)
         self.newest = roster
         self._newest_at = self._asked_at
         self._on_roster(roster)
@@ -168,29 +168,25 @@ def fail(waiters: list["asyncio.Future[Roster]"], error: StateUnavailableError) 
             waiter.set_exception(error)
 
 
-def with_known_counts(roster: Roster, known: Roster) -> Roster:
-    """A roster whose entries keep the sheet counts that an earlier one had.
+def with_all_known(roster: Roster, known: Roster) -> Roster:
+    """A roster whose entries keep what an earlier one knew besides.
 
-    The registry has none, and a conductor only has those of jobs that have run since it started:
-    what was told of the same submission with the same status is still true.
+    The registry has no sheet counts, and a conductor only has those of jobs that have run since it
+    started; when a job ended, only the registry tells. What was told of the same submission with
+    the same status is still true.
     """
     entries = {
-        job_id: with_known_count(entry, known.entries.get(job_id))
+        job_id: with_known(entry, known.entries.get(job_id))
         for job_id, entry in roster.entries.items()
     }
     return replace(roster, entries=entries)
 
 
-def with_known_count(entry: RosterEntry, known: RosterEntry | None) -> RosterEntry:
-    """An entry, or the known one where it says the same and less."""
-    if known is None or entry.completed_sheets is not None or entry.status != known.status:
+def with_known(entry: RosterEntry, known: RosterEntry | None) -> RosterEntry:
+    """An entry, with what is known besides where both say the same."""
+    if known is None or known == entry or not entry.says_the_same(known):
         return entry
-    same = close(entry.submitted_at, known.submitted_at) and close(
-        entry.started_at, known.started_at
-    )
-    return replace(known, workspace=entry.workspace) if same else entry
-
-
-def close(one: float | None, other: float | None) -> bool:
-    """Whether two times are one: conductor and registry write it down some microseconds apart."""
-    return abs((one or 0.0) - (other or 0.0)) < 0.1
+    completed_at = known.completed_at if entry.completed_at is None else entry.completed_at
+    if entry.completed_sheets is None:
+        return replace(known, workspace=entry.workspace, completed_at=completed_at)
+    return replace(entry, completed_at=completed_at)

@@ -5,12 +5,21 @@ and kept for the others. It must not know who the viewers are.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal, Self
 
 from pydantic import TypeAdapter
 
-from marianne_stream.models import JobState, Roster, RosterEntry, Sheet, SourceName
+from marianne_stream.models import (
+    TERMINAL_STATUSES,
+    JobState,
+    Roster,
+    RosterDetails,
+    RosterEntry,
+    Sheet,
+    SourceName,
+)
 from marianne_stream.payloads import (
     JobDeletedData,
     JobFinishedData,
@@ -45,6 +54,7 @@ class View(ABC):
 
     Attributes:
         identity: the four together.
+        moment: the same, and what besides tells this view from one that looks the same.
     """
 
     def __init__(self, *, source: SourceName, live: bool, cursor: str, end: End = "") -> None:
@@ -53,6 +63,7 @@ class View(ABC):
         self.cursor = cursor
         self.end = end
         self.identity = (cursor, source, live, end)
+        self.moment: object = self.identity
         self._changes: dict[object, sse.Frames] = {}
 
     def same(self, other: Self) -> bool:
@@ -61,7 +72,7 @@ class View(ABC):
 
     def since(self, seen: Self | None) -> sse.Frames:
         """The frames that take a viewer from what was seen, None for nothing yet, to this view."""
-        key = None if seen is None else seen.identity
+        key = None if seen is None else seen.moment
         frames = self._changes.get(key)
         if frames is None:
             frames = self._changes[key] = sse.Frames(self._encode(seen))
@@ -155,20 +166,45 @@ class JobView(View):
 class RosterView(View):
     """All jobs as the viewers of the roster see them at one moment.
 
+    That a job which goes on was written at another time is no difference by itself; it is told with
+    the next one.
+
     Args:
         roster: what a source of state said.
+        details: what is known of some of the jobs besides.
+        before: an earlier view, of which everything is taken over that is still so.
 
     Attributes:
         jobs: by id, the newest first.
     """
 
-    def __init__(self, roster: Roster) -> None:
+    def __init__(
+        self,
+        roster: Roster,
+        details: Mapping[str, RosterDetails],
+        before: "RosterView | None" = None,
+    ) -> None:
         self.roster = roster
+        self._details = details
         self._parts: dict[JobPatterns, RosterView] = {}
         entries = sorted(roster.entries.values(), key=newest_first)
-        self.jobs = {entry.job_id: JobSummary.of(entry) for entry in entries}
-        cursor = digest(SUMMARIES.dump_json(tuple(self.jobs.values())))
+        self.jobs = {
+            entry.job_id: (before and before.summary(entry, details.get(entry.job_id)))
+            or JobSummary.of(entry, details.get(entry.job_id))
+            for entry in entries
+        }
+        jobs = tuple(self.jobs.values())
+        seen = SUMMARIES.dump_json(jobs, exclude={"__all__": {"updated_at"}})
+        cursor = digest(seen + "\0".join(map(last_change, jobs)).encode())
         super().__init__(source=roster.source, live=roster.live, cursor=cursor)
+        self.moment = (self.identity, hash(tuple(job.updated_at for job in jobs)))
+
+    def summary(self, entry: RosterEntry, details: RosterDetails | None) -> JobSummary | None:
+        """What a viewer sees of a job of which just this is known; None where it is not."""
+        job_id = entry.job_id
+        if self.roster.entries.get(job_id) != entry or self._details.get(job_id) != details:
+            return None
+        return self.jobs.get(job_id)
 
     def of(self, jobs: JobPatterns) -> "RosterView":
         """The same moment for one who may see these jobs; made once for all who may."""
@@ -177,7 +213,9 @@ class RosterView(View):
         view = self._parts.get(jobs)
         if view is None:
             entries = {i: entry for i, entry in self.roster.entries.items() if jobs(i)}
-            view = self._parts[jobs] = RosterView(replace(self.roster, entries=entries))
+            view = self._parts[jobs] = RosterView(
+                replace(self.roster, entries=entries), self._details, self
+            )
         return view
 
     def resumed(self) -> bytes:
@@ -198,6 +236,13 @@ class RosterView(View):
             cursor = str(RosterCursor(self.cursor))
             frames += sse.frame(data.json_bytes(), event="roster", event_id=cursor)
         return frames
+
+
+def last_change(job: JobSummary) -> str:
+    """What of a job's last change is a difference: whether it is known, and the last of all."""
+    if job.updated_at is None:
+        return ""
+    return job.updated_at if job.status in TERMINAL_STATUSES else "known"
 
 
 def newest_first(entry: RosterEntry) -> tuple[float, str]:

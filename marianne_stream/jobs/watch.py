@@ -12,10 +12,10 @@ from marianne_stream.errors import JobNotFoundError, MarianneStreamError, StateU
 from marianne_stream.fanout.mailboxes import LatestMailbox
 from marianne_stream.fanout.topic import Topic
 from marianne_stream.jobs.looks import LookSchedule
-from marianne_stream.jobs.roster import RosterTimer, close
+from marianne_stream.jobs.roster import RosterTimer
 from marianne_stream.jobs.turns import Turns
 from marianne_stream.jobs.views import End, JobView
-from marianne_stream.models import JobState, MonitorEvent, RosterEntry
+from marianne_stream.models import JobState, MonitorEvent, RosterEntry, same_time
 from marianne_stream.state.checkpoint import epoch_s
 from marianne_stream.state.source import StateSource
 
@@ -355,4 +355,4 @@ def written_s(state: JobState) -> float:
 
 def same_submission(one: JobState, other: JobState) -> bool:
     """Whether two states are of the same submission, whichever source they come from."""
-    return close(epoch_s(one.submitted_at), epoch_s(other.submitted_at))
+    return same_time(epoch_s(one.submitted_at), epoch_s(other.submitted_at))

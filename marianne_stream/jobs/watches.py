@@ -13,6 +13,8 @@ from marianne_stream.errors import StateUnavailableError
 from marianne_stream.fanout.mailboxes import LatestMailbox
 from marianne_stream.fanout.timeline import Timeline
 from marianne_stream.fanout.topic import Subscriber, Topic
+from marianne_stream.jobs.details import Details
+from marianne_stream.jobs.lookouts import Lookouts
 from marianne_stream.jobs.roster import RosterTimer
 from marianne_stream.jobs.turns import Turns
 from marianne_stream.jobs.views import JobView, RosterView, source_frame
@@ -50,6 +52,13 @@ class Watching:
         self.mailbox: LatestMailbox[JobView] = LatestMailbox()
         watch.join(self.mailbox, interval_s)
 
+    def look_every(self, interval_s: float) -> None:
+        """Changes how old what nothing announces may get."""
+        before, self._interval_s = self._interval_s, interval_s
+        self.watch.leave(self.mailbox, before)
+        self.watch.join(self.mailbox, interval_s)
+        self._watches.on_interval(before, interval_s)
+
     def leave(self) -> None:
         """Lets go of the job."""
         self.watch.leave(self.mailbox, self._interval_s)
@@ -63,25 +72,37 @@ class WatchingRoster:
         timer: who asks for rosters.
         topic: where they are published.
         interval_s: how old one may get, in seconds.
+        lookouts: who watches the jobs for it; None where it does not want that.
 
     Attributes:
         mailbox: where rosters arrive.
     """
 
-    __slots__ = ("_interval_s", "_timer", "_topic", "mailbox")
+    __slots__ = ("_interval_s", "_lookouts", "_timer", "_topic", "mailbox")
 
-    def __init__(self, timer: RosterTimer, topic: Topic[RosterView], interval_s: float) -> None:
+    def __init__(
+        self,
+        timer: RosterTimer,
+        topic: Topic[RosterView],
+        interval_s: float,
+        lookouts: Lookouts | None,
+    ) -> None:
         self._timer = timer
         self._topic = topic
         self._interval_s = interval_s
+        self._lookouts = lookouts
         self.mailbox: LatestMailbox[RosterView] = LatestMailbox()
         timer.add_interest(interval_s)
         topic.subscribe(self.mailbox)
+        if lookouts is not None:
+            lookouts.add_interest(interval_s)
 
     def leave(self) -> None:
         """Lets go of the roster."""
         self._topic.unsubscribe(self.mailbox)
         self._timer.drop_interest(self._interval_s)
+        if self._lookouts is not None:
+            self._lookouts.drop_interest(self._interval_s)
 
 
 class Watches:
@@ -93,6 +114,7 @@ class Watches:
 
     Attributes:
         timeline: the same.
+        details: what is known of jobs beyond their entries in the roster.
         subscriptions: how often the monitor's events began to come in.
     """
 
@@ -107,6 +129,8 @@ class Watches:
         self._entries: dict[str, Topic[RosterEntry]] = {}
         self._watches: dict[str, JobWatch] = {}
         self._tasks: dict[JobWatch, asyncio.Task[None]] = {}
+        self.details = Details(self._on_details)
+        self._lookouts = Lookouts(self.watch)
         self._event_gap = False
         self._events_live = False
         self._leaving = False
@@ -117,6 +141,8 @@ class Watches:
         try:
             await self._roster.run()
         finally:
+            self.details.close()
+            await self._lookouts.close()
             for task in self._tasks.values():
                 task.cancel()
             if self._tasks:
@@ -136,11 +162,10 @@ class Watches:
             JobNotFoundError: there is no such job.
             StateUnavailableError: nobody could be asked.
         """
-        watch = self._watches.get(job_id) or self._start(job_id)
-        self._roster.add_interest(interval_s)
-        watching = Watching(self, watch, interval_s)
+        watching = self._watching(job_id, interval_s)
+        self.details.follow(watching.watch)
         try:
-            return await watch.opened(), watching
+            return await watching.watch.opened(), watching
         except BaseException:
             watching.leave()
             raise
@@ -151,8 +176,19 @@ class Watches:
         if not watch.watched:
             self._stop(watch)
 
-    async def watch_roster(self, interval_s: float) -> tuple[RosterView, WatchingRoster]:
+    def on_interval(self, before_s: float, interval_s: float) -> None:
+        """A viewer's interval is another one now."""
+        self._roster.add_interest(interval_s)
+        self._roster.drop_interest(before_s)
+
+    async def watch_roster(
+        self, interval_s: float, *, details: bool = False
+    ) -> tuple[RosterView, WatchingRoster]:
         """Watches the roster.
+
+        Args:
+            interval_s: how old one may get, in seconds.
+            details: whether its jobs are watched, too, so that more is known of them.
 
         Returns:
             the newest view, and the hold, which must be left.
@@ -160,7 +196,8 @@ class Watches:
         Raises:
             StateUnavailableError: nobody could be asked.
         """
-        watching = WatchingRoster(self._roster, self._roster_topic, interval_s)
+        lookouts = self._lookouts if details else None
+        watching = WatchingRoster(self._roster, self._roster_topic, interval_s, lookouts)
         try:
             await self._roster.fresh(ROSTER_AGE_S)
             return self._newest_roster_view(), watching
@@ -194,7 +231,8 @@ class Watches:
             JobNotFoundError: there is no such job.
             StateUnavailableError: nobody could be asked.
         """
-        _, watching = await self.watch(job_id, ONCE_INTERVAL_S)
+        # The details do not follow it: what is known for a moment only would come and go.
+        watching = self._watching(job_id, ONCE_INTERVAL_S)
         try:
             view = await watching.watch.current()
         finally:
@@ -272,6 +310,12 @@ class Watches:
         self._events_live = live
         self.timeline.say(self.events_frame())
 
+    def _watching(self, job_id: str, interval_s: float) -> Watching:
+        """A hold on a job, whose watch begins with the first."""
+        watch = self._watches.get(job_id) or self._start(job_id)
+        self._roster.add_interest(interval_s)
+        return Watching(self, watch, interval_s)
+
     def _start(self, job_id: str) -> JobWatch:
         watch = JobWatch(job_id, source=self._source, roster=self._roster, turns=self._turns)
         task = asyncio.create_task(watch.run(), name=f"watch {job_id!r}")
@@ -290,6 +334,7 @@ class Watches:
     def _on_end(self, watch: JobWatch, task: asyncio.Task[None]) -> None:
         """A watch has ended: the next viewer of its job begins a new one."""
         del self._tasks[watch]
+        self.details.forget(watch)
         if self._watches.get(watch.job_id) is watch:
             del self._watches[watch.job_id]
         error = None if task.cancelled() else task.exception()
@@ -310,10 +355,17 @@ class Watches:
             entry = roster.entries.get(job_id)
             if entry is not None and (before is None or entry != before.entries.get(job_id)):
                 topic.publish(entry)
+        self.details.on_roster(roster)
+        self._lookouts.on_roster(roster)
         if len(self._roster_topic) and roster != before:
-            shown, view = self._roster_view, self._newest_roster_view()
-            if shown is None or not view.same(shown):
-                self._roster_topic.publish(view)
+            self._look_at_roster(roster)
+
+    def _on_details(self) -> None:
+        """Tells the viewers of the roster what is known of its jobs now."""
+        if self._last_roster is not None and len(self._roster_topic):
+            self._look_at_roster(self._last_roster)
+        else:
+            self._roster_view = None
 
     def _newest_roster_view(self) -> RosterView:
         """The last roster as its viewers see it, made once for all of them."""
@@ -322,5 +374,13 @@ class Watches:
             raise LookupError("there is no roster before the first answer")
         view = self._roster_view
         if view is None or view.roster is not roster:
-            self._roster_view = view = RosterView(roster)
+            return self._look_at_roster(roster)
+        return view
+
+    def _look_at_roster(self, roster: Roster) -> RosterView:
+        """Makes the view of this moment, and offers it to those who see a difference in it."""
+        shown = self._roster_view
+        view = self._roster_view = RosterView(roster, self.details.of_all(roster), shown)
+        if shown is None or not view.same(shown):
+            self._roster_topic.publish(view)
         return view

@@ -91,6 +91,21 @@ class Generations:
         except (LogNotFoundError, LogForbiddenError):
             return None
 
+    def oldest(self) -> LogFile:
+        """The oldest file that is left; of the rotated ones, those that are looked at.
+
+        Raises:
+            LogNotFoundError: the file that is written now is not there.
+            LogForbiddenError: it may not be read.
+            MovedError: files were renamed meanwhile.
+        """
+        newest = self.newest()
+        for sibling in reversed(self._siblings()):
+            file = self._open(sibling)
+            if not is_copy(file, newest):
+                return file
+        return newest
+
     def find(self, cursor: LogCursor, stop: Event) -> Found | None:
         """The file that a cursor is a position in.
 

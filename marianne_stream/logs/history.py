@@ -4,6 +4,7 @@ It must not know who asks, or how a page is sent.
 """
 
 import sys
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -17,7 +18,14 @@ from marianne_stream.logs.generations import LISTINGS, MovedError
 from marianne_stream.logs.index import Selection
 from marianne_stream.logs.opened import OpenLog
 from marianne_stream.logs.reader import Position
-from marianne_stream.logs.scans import BackwardsScan, ForwardsScan, PageLine, Scan, Wanted
+from marianne_stream.logs.scans import (
+    SEARCH_S,
+    BackwardsScan,
+    ForwardsScan,
+    PageLine,
+    Scan,
+    Wanted,
+)
 from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES, shortened
 
@@ -33,7 +41,7 @@ class Page:
     Attributes:
         lines: the lines.
         before: the oldest line that was looked at; None where there is none before it.
-        after: the position behind the newest; None where nothing was looked at.
+        after: the position behind the newest; where there are none, before what was looked at.
         stopped_by: why there are no more lines.
         read_bytes: how much was looked at.
         unread_bytes: how much of the file in which it stopped was not.
@@ -75,13 +83,20 @@ class History:
         """
         return await self._steadily(self._newest)
 
+    async def oldest(self) -> Page:
+        """The oldest lines of the oldest file.
+
+        Raises: as `newest`.
+        """
+        return await self._steadily(self._oldest)
+
     async def before(self, cursor: LogCursor) -> Page:
         """The lines before the one that a cursor stands behind.
 
         Raises:
             CursorUnknownError: the cursor fits nothing; else as `newest`.
         """
-        return await self._steadily(partial(self._before, cursor))
+        return await self._steadily(partial(self._before, cursor, self._wanted))
 
     async def after(self, cursor: LogCursor) -> Page:
         """The lines behind a cursor.
@@ -90,6 +105,14 @@ class History:
             CursorUnknownError: the cursor fits nothing; else as `newest`.
         """
         return await self._steadily(partial(self._after, cursor))
+
+    async def around(self, cursor: LogCursor) -> Page:
+        """The line that a cursor stands behind, and as many before and behind it as there is room.
+
+        Raises:
+            CursorUnknownError: the cursor fits nothing; else as `newest`.
+        """
+        return await self._steadily(partial(self._around, cursor))
 
     async def _steadily(self, page: Callable[[], Awaitable[Page]]) -> Page:
         """A page, found again from the beginning where files were moved meanwhile."""
@@ -103,17 +126,42 @@ class History:
 
     async def _newest(self) -> Page:
         end = await self._end(await self._log.newest(), whole=self._over)
-        page = await self._backwards(end, skip=None)
+        page = await self._backwards(end, self._wanted)
         return replace(page, after=await self._log.threads.read(end.cursor))
 
-    async def _before(self, cursor: LogCursor) -> Page:
-        found = await self._find(cursor)
-        # The number of the line that the cursor stands behind, which is not always all there is.
-        start = replace(found, number=cursor.number)
-        return await self._backwards(start, skip=found.offset)
+    async def _oldest(self) -> Page:
+        file = await self._log.threads.read(self._log.generations.oldest)
+        page = await self._onwards(Position(file, 0, 0, b""), self._wanted)
+        return replace(page, before=None)
 
-    async def _backwards(self, start: Position, *, skip: int | None) -> Page:
-        scan = BackwardsScan(self._wanted)
+    async def _before(self, cursor: LogCursor, wanted: Wanted) -> Page:
+        start = await self._behind(cursor)
+        return await self._backwards(start, wanted, skip=start.offset)
+
+    async def _after(self, cursor: LogCursor) -> Page:
+        return await self._onwards(await self._find(cursor), self._wanted)
+
+    async def _around(self, cursor: LogCursor) -> Page:
+        """The halves of the page, of which one takes the room that the other leaves."""
+        wanted = replace(self._wanted, until=time.monotonic() + SEARCH_S)
+        share = wanted.limit - wanted.limit // 2
+        half = replace(wanted, limit=share, room_bytes=wanted.room_bytes // 2)
+        before = await self._backwards(await self._behind(cursor), half)
+        rest = wanted.besides(before.lines)
+        if not rest.limit:
+            return replace(before, stopped_by="limit")
+        behind = await self._onwards(await self._find(cursor), rest)
+        rest = rest.besides(behind.lines)
+        has_room = rest.limit > 0 and rest.room_bytes >= LINE_LIMIT_BYTES
+        if has_room and before.before is not None and behind.stopped_by == "end":
+            older = await self._before(before.before, rest)
+            before = joined(older, replace(before, unread_bytes=0), older.stopped_by)
+        ends = {before.stopped_by, behind.stopped_by}
+        stopped_by: StoppedBy = "time" if "time" in ends else "limit" if "limit" in ends else "end"
+        return joined(before, behind, stopped_by)
+
+    async def _backwards(self, start: Position, wanted: Wanted, *, skip: int | None = None) -> Page:
+        scan = BackwardsScan(wanted)
         await self._search(partial(scan.look_at, start, skip=skip))
         file, more = start.file, True
         while scan.at_start or scan.oldest is None:
@@ -123,11 +171,14 @@ class History:
                 break
             file = older
             await self._search(partial(scan.look_at, await self._end(file, whole=True)))
-        newest = scan.lines[-1].cursor if scan.lines else scan.oldest
+        # With nothing found, one goes on before what was looked at: the line that was left out may
+        # be the first of it.
+        begin = scan.begin or start
+        newest = scan.lines[-1].cursor if scan.lines else await self._log.threads.read(begin.cursor)
         return page_of(scan, scan.oldest if more else None, newest, None if more else "start")
 
-    async def _after(self, cursor: LogCursor) -> Page:
-        scan = ForwardsScan(await self._find(cursor), self._wanted)
+    async def _onwards(self, start: Position, wanted: Wanted) -> Page:
+        scan = ForwardsScan(start, wanted)
         threads = self._log.threads
         more = True
         while True:
@@ -148,6 +199,13 @@ class History:
         newest = await threads.read(scan.position.cursor)
         oldest = scan.lines[0].cursor if scan.lines else newest
         return page_of(scan, oldest, newest, None if more else "end")
+
+    async def _behind(self, cursor: LogCursor) -> Position:
+        """Where a cursor fits, with the number of the line that it stands behind.
+
+        Where that had no end then, and has one now, this is not the number of all lines before.
+        """
+        return replace(await self._find(cursor), number=cursor.number)
 
     async def _find(self, cursor: LogCursor) -> Position:
         found = await self._log.find(cursor)
@@ -180,6 +238,19 @@ def page_of(
     stopped_by = end or ("limit" if scan.full else "time")
     return Page(
         tuple(scan.lines), before, after, stopped_by, scan.read_bytes, scan.unread_bytes, scan.gap
+    )
+
+
+def joined(older: Page, newer: Page, stopped_by: StoppedBy) -> Page:
+    """Two pages as one, of which the one goes on where the other ends."""
+    return Page(
+        (*older.lines, *newer.lines),
+        older.before,
+        newer.after,
+        stopped_by,
+        older.read_bytes + newer.read_bytes,
+        older.unread_bytes + newer.unread_bytes,
+        older.gap or newer.gap,
     )
 
 

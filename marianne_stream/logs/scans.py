@@ -9,7 +9,7 @@ import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from marianne_stream.logs.blocks import Block, BlocksFrom, blocks_before
@@ -42,11 +42,21 @@ class Wanted:
         selection: which lines count; all where it is None.
         only: which of these are wanted; all where it is None.
         limit: how many at most.
+        room_bytes: how much they hold at most, unless the first of them does.
+        until: when what has been found has to do, on the monotonic clock; `SEARCH_S` after the
+            beginning where it is None.
     """
 
     selection: Selection | None
     only: Selection | None
     limit: int
+    room_bytes: int = PAGE_BYTES
+    until: float | None = None
+
+    def besides(self, lines: Sequence[PageLine]) -> "Wanted":
+        """What is still wanted where some lines have been found."""
+        size = sum(len(found.line.text) for found in lines)
+        return replace(self, limit=self.limit - len(lines), room_bytes=self.room_bytes - size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +94,9 @@ class Scan:
         self._selection = wanted.selection
         self._only = wanted.only
         self._limit = wanted.limit
-        self._room_bytes = PAGE_BYTES
-        self._until = time.monotonic() + SEARCH_S
+        self._room_bytes = wanted.room_bytes
+        until = wanted.until
+        self._until = until if until is not None else time.monotonic() + SEARCH_S
         self.lines: deque[PageLine] = deque()
         self.full = False
         self.read_bytes = self.unread_bytes = 0
@@ -142,10 +153,12 @@ class BackwardsScan(Scan):
     Attributes:
         oldest: the first line that was looked at; None where none was.
         at_start: whether it is the first of its file.
+        begin: the position before all that was looked at; None before the first look.
     """
 
     oldest: LogCursor | None = None
     at_start = False
+    begin: Position | None = None
 
     def look_at(self, start: Position, stop: threading.Event, *, skip: int | None = None) -> None:
         """Looks at a file from a position back to its beginning, or until the page has ended.
@@ -163,6 +176,7 @@ class BackwardsScan(Scan):
             self._look_on(start.file, start.offset, stop, skip)
             return
         self.at_start = not start.offset
+        self.begin = start
         number = start.number
         for block in blocks_before(start.file, start.offset):
             looked = self._look(block)
@@ -189,12 +203,14 @@ class BackwardsScan(Scan):
             if self.full:
                 break
         first = first_of(file, block, looked, before)
+        self.begin = Position(file, block.start, before, block.before)
         self.oldest = self.lines[0].cursor if self.full else first
         self.at_start = not block.start and self.oldest == first
         self.unread_bytes = 0 if self.at_start else self.oldest.offset
 
     def _look_on(self, file: LogFile, upto: int, stop: threading.Event, skip: int | None) -> None:
         """The same for a compressed file, which can be read in its order alone."""
+        self.begin = Position(file, 0, 0, b"")
         kept: deque[PageLine] = deque()
         number = kept_bytes = 0
         first: LogCursor | None = None

@@ -9,6 +9,7 @@ from marianne_stream.errors import (
     StateUnavailableError,
 )
 from marianne_stream.models import JobState, Roster, RosterEntry
+from marianne_stream.state.ends import Ends
 from marianne_stream.state.source import StateSource
 
 logger = logging.getLogger(__name__)
@@ -29,18 +30,19 @@ class AutoSource:
     def __init__(self, first: StateSource, second: StateSource) -> None:
         self._first = first
         self._second = second
+        self._ends = Ends(second)
         # Where state came from when the log was last told.
         self._reported = "conductor"
         self._reported_jobs: dict[str, str] = {}
 
     async def roster(self) -> Roster:
-        """The conductor's roster, else the registry's."""
+        """The conductor's roster with the ends that the registry knows, else the registry's."""
         try:
             roster = await self._first.roster()
         except StateUnavailableError as error:
             return await self._second_roster(error)
         self._report("conductor", "the conductor answers again", logging.INFO)
-        return roster
+        return await self._ends.told(roster)
 
     async def job(self, job_id: str, entry: RosterEntry | None) -> JobState:
         """The conductor's word, else the registry's.
@@ -72,6 +74,7 @@ class AutoSource:
 
     async def close(self) -> None:
         """Closes both."""
+        await self._ends.close()
         await self._first.close()
         await self._second.close()
 

@@ -205,6 +205,7 @@ def entry_in(folder_fd: int, name: str) -> RosterEntry:
         completed_sheets=state.completed_sheets,
         total_sheets=state.total_sheets,
         workspace=state.workspace,
+        completed_at=epoch_s(checkpoint.completed_at) if state.terminal else None,
     )
 
 

@@ -41,8 +41,8 @@ STEPS_BETWEEN_LOOKS = 10_000
 LATEST_EPOCH_S = 253_402_300_800.0
 
 REQUIRED = ("job_id", "status")
-LIGHT = (*REQUIRED, "submitted_at", "started_at", "total_sheets", "workspace")
-WHOLE = (*LIGHT, "completed_at", "error_message", "snapshot_path", "checkpoint_json")
+LIGHT = (*REQUIRED, "submitted_at", "started_at", "completed_at", "total_sheets", "workspace")
+WHOLE = (*LIGHT, "error_message", "snapshot_path", "checkpoint_json")
 
 # A row by the names of its columns. An older registry has fewer of them.
 Row = Mapping[str, Any]
@@ -296,7 +296,7 @@ def entry_of(row: Row) -> RosterEntry | None:
     if job_id is None or status is None:
         return None
     total_sheets = row.get("total_sheets")
-    return RosterEntry(
+    entry = RosterEntry(
         job_id=job_id,
         status=status,
         submitted_at=epoch(row.get("submitted_at")),
@@ -304,6 +304,8 @@ def entry_of(row: Row) -> RosterEntry | None:
         total_sheets=total_sheets if isinstance(total_sheets, int) and total_sheets >= 0 else None,
         workspace=text(row.get("workspace")),
     )
+    # The row of a job that runs again may still hold when it ended before.
+    return replace(entry, completed_at=epoch(row.get("completed_at"))) if entry.terminal else entry
 
 
 def state_of(job_id: str, row: Row) -> JobState:
@@ -316,12 +318,11 @@ def state_of(job_id: str, row: Row) -> JobState:
     if entry is None:
         raise CorruptStateError(f"the registry's row of the job {job_id!r} has no status")
     state = state_from_checkpoint(entry, row)
-    completed_at = iso_time(epoch(row.get("completed_at"))) if entry.terminal else None
     return replace(
         state,
         job_id=entry.job_id,
         error_message=state.error_message or text(row.get("error_message")),
-        completed_at=state.completed_at or completed_at,
+        completed_at=state.completed_at or iso_time(entry.completed_at),
         snapshot_path=text(row.get("snapshot_path")),
     )
 

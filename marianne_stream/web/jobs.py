@@ -33,7 +33,8 @@ async def list_jobs(request: web.Request) -> web.Response:
     limit = int(LIMIT.read(request))
     place = place_of(after) if after is not None else None
     visible = request[GRANT].jobs
-    roster = await request.app[WATCHES].roster()
+    watches = request.app[WATCHES]
+    roster = await watches.roster()
     matching = sorted(
         (
             entry
@@ -46,7 +47,7 @@ async def list_jobs(request: web.Request) -> web.Response:
     page = rest[:limit]
     return json_answer(
         JobPage(
-            jobs=tuple(JobSummary.of(entry) for entry in page),
+            jobs=tuple(JobSummary.of(entry, watches.details.of(entry)) for entry in page),
             total=len(matching),
             next=page_mark(page[-1]) if len(rest) > limit else None,
         )

@@ -10,7 +10,13 @@ from marianne_stream.feeds.roster import roster_feed
 from marianne_stream.feeds.status import status_feed
 from marianne_stream.web.gate import GRANT
 from marianne_stream.web.keys import STREAMS, WATCHES
-from marianne_stream.web.params import NumberParameter, TextParameter, job_id_of, last_event_id
+from marianne_stream.web.params import (
+    FlagParameter,
+    NumberParameter,
+    TextParameter,
+    job_id_of,
+    last_event_id,
+)
 
 POLL_INTERVAL = NumberParameter(
     "poll_interval",
@@ -20,6 +26,11 @@ POLL_INTERVAL = NumberParameter(
     "How old a change that no event announces may get before it is seen, in seconds.",
     label="Poll interval",
     unit=" seconds",
+)
+DETAILS = FlagParameter(
+    "details",
+    default=False,
+    description="Whether running jobs are watched for their current sheet and last change.",
 )
 LIMIT = NumberParameter(
     "limit", 50, 0, 200, "How many of the newest events come first.", whole=True
@@ -41,10 +52,13 @@ async def job_stream(request: web.Request) -> web.StreamResponse:
 
 async def roster_stream(request: web.Request) -> web.StreamResponse:
     """`GET /api/roster/stream`: the roster as it changes."""
-    cursor, interval_s = last_event_id(request), POLL_INTERVAL.read(request)
-    watches = request.app[WATCHES]
-    jobs = request[GRANT].jobs
-    feed = await roster_feed(watches, poll_interval_s=interval_s, cursor=cursor, jobs=jobs)
+    feed = await roster_feed(
+        request.app[WATCHES],
+        poll_interval_s=POLL_INTERVAL.read(request),
+        cursor=last_event_id(request),
+        details=DETAILS.read(request),
+        jobs=request[GRANT].jobs,
+    )
     return request.app[STREAMS].answer(request, feed)
 
 

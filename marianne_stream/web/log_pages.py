@@ -9,20 +9,34 @@ from marianne_stream.payloads import LogPage, LogPageLine
 from marianne_stream.web.answers import json_answer
 from marianne_stream.web.keys import JOB_LOGS
 from marianne_stream.web.log_stream import CONTAINS, LEVEL, REGEX, source_of
-from marianne_stream.web.params import NumberParameter, TextParameter, job_id_of, shown
+from marianne_stream.web.params import (
+    ChoiceParameter,
+    NumberParameter,
+    Parameter,
+    TextParameter,
+    job_id_of,
+    shown,
+)
 from marianne_stream.wire.cursors import LogCursor
 
 BEFORE = TextParameter("before", "The cursor of a line: the page holds the lines before it.")
 AFTER = TextParameter("after", "A cursor: the page holds the lines behind it.")
+AROUND = TextParameter("around", "The cursor of a line: the page holds it, and those around it.")
+EDGE = ChoiceParameter(
+    "edge",
+    ("newest", "oldest"),
+    "Which end of the log the page is of, where it is not said by a cursor.",
+    default="newest",
+)
 LIMIT = NumberParameter("limit", 100, 1, 1000, "How many lines a page holds.", whole=True)
 
 
 async def lines(request: web.Request) -> web.Response:
     """`GET /api/jobs/{job_id}/logs/lines`: a page of the log, or of what a search finds in it."""
     job_id, source, limit = job_id_of(request), source_of(request), int(LIMIT.read(request))
+    one_of(request, BEFORE, AFTER, AROUND, EDGE)
     before, after = cursor_of(request, BEFORE), cursor_of(request, AFTER)
-    if before is not None and after is not None:
-        raise BadParameterError(detail="before and after cannot be given together")
+    around, edge = cursor_of(request, AROUND), EDGE.read(request)
     only = log_filter(
         contains=CONTAINS.read(request), regex=REGEX.read(request), level=LEVEL.read(request)
     )
@@ -34,9 +48,24 @@ async def lines(request: web.Request) -> web.Response:
         page = await history.before(before)
     elif after is not None:
         page = await history.after(after)
+    elif around is not None:
+        page = await history.around(around)
+    elif edge == "oldest":
+        page = await history.oldest()
     else:
         page = await history.newest()
     return json_answer(answer_of(job_id, log.place.shown, page, conductor=log.place.of_conductor))
+
+
+def one_of(request: web.Request, *parameters: Parameter) -> None:
+    """Makes sure that a request says once where its page begins.
+
+    Raises:
+        BadParameterError: more than one of the parameters is given.
+    """
+    given = [parameter.name for parameter in parameters if parameter.name in request.query]
+    if len(given) > 1:
+        raise BadParameterError(detail=f"{' and '.join(given)} cannot be given together")
 
 
 def cursor_of(request: web.Request, parameter: TextParameter) -> LogCursor | None:

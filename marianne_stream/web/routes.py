@@ -112,7 +112,7 @@ ROUTES = (
         live.roster_stream,
         "The roster as it changes.",
         events=ROSTER_EVENTS,
-        parameters=(live.POLL_INTERVAL, LAST_EVENT_ID),
+        parameters=(live.POLL_INTERVAL, live.DETAILS, LAST_EVENT_ID),
         errors={**BAD, **UNAVAILABLE},
     ),
     Route(
@@ -198,6 +198,8 @@ ROUTES = (
         parameters=(
             log_pages.BEFORE,
             log_pages.AFTER,
+            log_pages.AROUND,
+            log_pages.EDGE,
             log_pages.LIMIT,
             log_stream.SOURCE,
             *log_stream.FILTERS,

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from marianne_stream.errors import StateUnavailableError
-from marianne_stream.jobs.roster import RosterTimer, with_known_count
+from marianne_stream.jobs.roster import RosterTimer, with_known
 from marianne_stream.models import JobState, Roster, RosterEntry
 from tests.support.waiting import until
 
@@ -146,7 +146,7 @@ async def test_when_nobody_can_be_asked_the_last_known_is_kept_and_said_to_be_th
 
 def test_counts_that_are_told_no_longer_are_still_true_of_the_same_run() -> None:
     known = RosterEntry("a", "cancelled", 10.0, 11.0, 2, 4, "/w")
-    kept = with_known_count(RosterEntry("a", "cancelled", 10.00001, 11.00003), known)
+    kept = with_known(RosterEntry("a", "cancelled", 10.00001, 11.00003), known)
     assert (kept.completed_sheets, kept.total_sheets, kept.submitted_at) == (2, 4, 10.0)
     for other in (
         RosterEntry("a", "running", 10.0, 11.0),
@@ -154,5 +154,17 @@ def test_counts_that_are_told_no_longer_are_still_true_of_the_same_run() -> None
         RosterEntry("a", "cancelled", 10.0, 21.0),
         RosterEntry("a", "cancelled", 10.0, 11.0, 3, 4),
     ):
-        assert with_known_count(other, known) is other
-    assert with_known_count(known, None) is known
+        assert with_known(other, known) == other
+    assert with_known(known, None) is known
+
+
+def test_when_a_job_ended_is_kept_until_it_runs_again() -> None:
+    known = RosterEntry("a", "completed", 10.0, 11.0, 2, 4, completed_at=20.0)
+    for told in (
+        RosterEntry("a", "completed", 10.0, 11.0),
+        RosterEntry("a", "completed", 10.0, 11.0, 3, 4),
+    ):
+        assert with_known(told, known).completed_at == 20.0
+    assert with_known(RosterEntry("a", "running", 10.0, 11.0, 2, 4), known).completed_at is None
+    later = RosterEntry("a", "completed", 10.0, 21.0, 4, 4, completed_at=30.0)
+    assert with_known(later, known) is later

@@ -126,13 +126,13 @@ def test_frames_are_made_once_for_all_viewers() -> None:
 
 def test_the_roster_is_sent_whole_first_and_then_as_changes() -> None:
     old, new = RosterEntry("old", "running", 1.0), RosterEntry("new", "running", 2.0)
-    first = RosterView(Roster({"old": old, "new": new}, source="conductor", live=True))
+    first = RosterView(Roster({"old": old, "new": new}, source="conductor", live=True), {})
     frames = first.since(None).data
     assert names(frames) == [("source", ""), ("roster", f"r-{first.cursor}")]
     assert [job["job_id"] for job in data(frames, "roster")["jobs"]] == ["new", "old"]
     assert data(frames, "roster")["complete"]
     changed = {"new": replace(new, status="paused")}
-    second = RosterView(Roster(changed, source="conductor", live=True))
+    second = RosterView(Roster(changed, source="conductor", live=True), {})
     change = data(second.since(first).data, "roster")
     assert [job["status"] for job in change["jobs"]] == ["paused"]
     assert change["gone"] == ["old"]

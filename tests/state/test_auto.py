@@ -22,14 +22,14 @@ class Source:
     def __init__(self, name: SourceName, *job_ids: str) -> None:
         self.name: SourceName = name
         self.job_ids = job_ids
+        self.listed = {job_id: RosterEntry(job_id, "running") for job_id in job_ids}
         self.away: StateUnavailableError | None = None
         self.closed = False
 
     async def roster(self) -> Roster:
         if self.away is not None:
             raise self.away
-        entries = {job_id: RosterEntry(job_id, "running") for job_id in self.job_ids}
-        return Roster(entries, source=self.name, live=self.name == "conductor")
+        return Roster(self.listed, source=self.name, live=self.name == "conductor")
 
     async def job(self, job_id: str, entry: RosterEntry | None) -> JobState:
         if self.away is not None:
@@ -63,6 +63,17 @@ def auto(conductor: Source, registry: Source) -> AutoSource:
 async def test_the_conductor_comes_first(auto: AutoSource) -> None:
     assert (await auto.roster()).source == "conductor"
     assert (await auto.job("both", None)).source == "conductor"
+
+
+async def test_when_a_job_ended_is_the_registrys_word(
+    auto: AutoSource, conductor: Source, registry: Source
+) -> None:
+    conductor.listed = {"both": RosterEntry("both", "completed", 1.0, 2.0, 4, 4)}
+    registry.listed = {"both": RosterEntry("both", "completed", 1.0, 2.0, completed_at=3.0)}
+    roster = await auto.roster()
+    assert (roster.source, roster.live) == ("conductor", True)
+    entry = roster.entries["both"]
+    assert (entry.completed_sheets, entry.completed_at) == (4, 3.0)
 
 
 async def test_a_job_that_only_the_registry_knows_is_still_there(auto: AutoSource) -> None:

@@ -79,6 +79,16 @@ async def test_the_roster_is_newest_first_and_says_where_it_is_from(
     assert roster.entries["new"].started_at == 1.0
 
 
+async def test_when_a_job_ended_is_told_for_as_long_as_it_is_over(
+    source: JsonDir, folder: Path
+) -> None:
+    ended = {"completed_at": "1970-01-01T00:00:02Z"}
+    save(folder, "over", status="completed", **ended)
+    save(folder, "again", status="running", **ended)
+    entries = (await source.roster()).entries
+    assert (entries["over"].completed_at, entries["again"].completed_at) == (2.0, None)
+
+
 async def test_a_job_is_what_its_file_says_and_settled(source: JsonDir, folder: Path) -> None:
     save(folder, "a", status="failed", error_message="no more money")
     state = await source.job("a", None)

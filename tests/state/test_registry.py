@@ -140,6 +140,17 @@ async def test_the_roster_is_newest_first_and_says_where_it_is_from(
     assert roster.entries["old"].workspace == "/ws/old"
 
 
+async def test_when_a_job_ended_is_told_for_as_long_as_it_is_over(
+    registry: Registry, conductor: Conductor
+) -> None:
+    put(conductor, "over", status="failed", completed_at=2000.5)
+    put(conductor, "again", status="running", completed_at=2000.5)
+    put(conductor, "odd", status="failed", completed_at="yesterday")
+    entries = (await registry.roster()).entries
+    ends = {job_id: entry.completed_at for job_id, entry in entries.items()}
+    assert ends == {"over": 2000.5, "again": None, "odd": None}
+
+
 async def test_a_damaged_checkpoint_concerns_its_own_job_alone(
     registry: Registry, conductor: Conductor
 ) -> None:

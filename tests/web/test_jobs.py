@@ -59,8 +59,11 @@ async def test_the_roster_is_newest_first(conductor: SimulatedConductor, client:
         "status",
         "submitted_at",
         "started_at",
+        "completed_at",
         "completed_sheets",
         "total_sheets",
+        "current_sheet",
+        "updated_at",
     }
     assert (second["completed_sheets"], second["total_sheets"]) == (1, 4)
     assert second["submitted_at"].endswith("Z")

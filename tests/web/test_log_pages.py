@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.logs import scans
 from marianne_stream.logs.filters import Contains
 from tests.web.conftest import Client, Watch
 from tests.web.test_log_stream import LOGS, append, has
@@ -98,6 +99,116 @@ async def test_what_is_searched_for_is_found_in_all_files(log: Path, client: Cli
     assert texts(await page(client, contains="nowhere")) == []
 
 
+async def test_the_oldest_page_and_those_behind_it_hold_the_whole_log(
+    log: Path, client: Client
+) -> None:
+    lines = rotated(log)
+    oldest = later = await page(client, edge="oldest", limit="7")
+    assert texts(oldest) == lines[:7]
+    assert (oldest["before"], oldest["stopped_by"]) == (None, "limit")
+    found = texts(oldest)
+    while later["stopped_by"] == "limit":
+        later = await page(client, limit="7", after=later["after"])
+        found += texts(later)
+    assert (found, later["stopped_by"]) == (lines, "end")
+    assert texts(await page(client, edge="newest")) == lines
+    errors = await page(client, edge="oldest", level="error", limit="2")
+    assert texts(errors) == [lines[9], lines[19]]
+    assert texts(await page(client, level="error", after=errors["after"])) == [lines[29]]
+
+
+async def test_the_oldest_page_of_an_empty_log_goes_on(log: Path, client: Client) -> None:
+    log.touch()
+    empty = await page(client, edge="oldest")
+    assert (empty["lines"], empty["before"], empty["stopped_by"]) == ([], None, "end")
+    append(log, "one")
+    assert texts(await page(client, after=empty["after"])) == ["one"]
+
+
+@pytest.mark.parametrize("search", [{}, {"level": "error"}, {"contains": "line"}])
+async def test_what_is_behind_the_page_before_a_line_begins_with_that_line(
+    log: Path, client: Client, search: dict[str, str]
+) -> None:
+    rotated(log)
+    for line in (await page(client, **search))["lines"]:
+        for limit in ("1", "7", "1000"):
+            before = await page(client, before=line["cursor"], limit=limit, **search)
+            behind = await page(client, after=before["after"], limit=limit, **search)
+            assert behind["lines"][0] == line
+
+
+@pytest.mark.parametrize("form", ["plain", "compressed"])
+async def test_a_first_line_is_behind_the_empty_page_before_it(
+    log: Path, client: Client, form: str
+) -> None:
+    append(log, "one", "two")
+    if form == "compressed":
+        log.with_name("marianne.log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
+        log.write_text("three\n")
+    first = (await page(client))["lines"][0]
+    empty = await page(client, before=first["cursor"])
+    assert (empty["lines"], empty["before"], empty["stopped_by"]) == ([], None, "start")
+    append(log, "four")
+    assert (await page(client, after=empty["after"]))["lines"][0] == first
+
+
+async def test_a_search_that_was_stopped_before_a_line_goes_on_with_that_line(
+    log: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scans, "SEARCH_S", 0.0)
+    # A line that is the first of what is looked at in one go.
+    append(log, "a" * 600_000, "wanted" + "b" * 900_000)
+    last = (await page(client, contains="wanted"))["lines"][-1]
+    stopped = await page(client, before=last["cursor"], contains="wanted")
+    assert (stopped["lines"], stopped["stopped_by"]) == ([], "time")
+    later = await page(client, after=stopped["after"], contains="wanted")
+    assert later["lines"] == [last]
+
+
+async def test_a_line_is_shown_with_as_many_around_it_as_there_is_room(
+    log: Path, client: Client
+) -> None:
+    lines = rotated(log)
+    whole = (await page(client))["lines"]
+    for place, line in enumerate(whole):
+        for limit in (1, 2, 7, 29, 40):
+            around = await page(client, around=line["cursor"], limit=f"{limit}")
+            share = limit - limit // 2
+            first = max(0, min(place + 1 - share, len(lines) - limit))
+            assert around["lines"] == whole[first : first + limit]
+            before = around["before"]
+            older = texts(await page(client, before=before)) if before is not None else []
+            newer = texts(await page(client, after=around["after"]))
+            assert (older, newer) == (lines[:first], lines[first + limit :])
+            assert around["stopped_by"] == ("end" if limit == 40 else "limit")
+
+
+async def test_filters_hold_for_the_lines_around_a_line_and_for_itself(
+    log: Path, client: Client
+) -> None:
+    lines = rotated(log)
+    whole = (await page(client))["lines"]
+    errors = [lines[9], lines[19], lines[29]]
+    around = await page(client, around=whole[19]["cursor"], level="error")
+    assert (texts(around), around["stopped_by"]) == (errors, "end")
+    between = await page(client, around=whole[14]["cursor"], level="error", limit="2")
+    assert texts(between) == errors[:2]
+    assert texts(await page(client, after=between["after"], level="error")) == errors[2:]
+
+
+async def test_a_page_around_a_line_is_no_larger_than_a_megabyte(log: Path, client: Client) -> None:
+    append(log, *(f"{n:02}" + "x" * 60_000 for n in range(40)))
+    whole = (await page(client, edge="oldest"))["lines"]
+    whole += (await page(client, after=whole[-1]["cursor"]))["lines"]
+    whole += (await page(client, after=whole[-1]["cursor"]))["lines"]
+    assert len(whole) == 40
+    for line in (whole[0], whole[20], whole[39]):
+        around = await page(client, around=line["cursor"], limit="1000")
+        assert line in around["lines"]
+        assert 15 <= len(around["lines"]) <= 17
+        assert around["stopped_by"] == "limit"
+
+
 async def test_an_empty_log_has_an_empty_page_that_goes_on(log: Path, client: Client) -> None:
     log.touch()
     empty = await page(client)
@@ -150,6 +261,15 @@ async def test_a_page_of_long_lines_is_no_larger_than_a_megabyte(log: Path, clie
         ({"before": "l" * 5_000}, 400, "before must be a cursor of a log"),
         ({"regex": "("}, 400, "regex cannot be used"),
         ({"level": "loud"}, 400, "level must be one of"),
+        ({"around": "x"}, 400, "around must be a cursor of a log, got 'x'"),
+        ({"edge": "left"}, 400, "edge must be one of newest, oldest, got 'left'"),
+        ({"edge": "oldest", "before": "x"}, 400, "before and edge cannot be given together"),
+        ({"edge": "newest", "around": "x"}, 400, "around and edge cannot be given together"),
+        ({"after": "x", "around": "x"}, 400, "after and around cannot be given together"),
+        (
+            {"around": f"l-1-{'0' * 16}-5-1-{'1' * 16}"},
+            *(410, "The cursor fits nothing that is left of this log."),
+        ),
         (
             {"before": f"l-1-{'0' * 16}-5-1-{'1' * 16}"},
             *(410, "The cursor fits nothing that is left of this log."),

@@ -1,6 +1,10 @@
 """The roster as a stream: everything first, then what changes."""
 
+from typing import Any
+
 from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.models import iso_time
+from marianne_stream.settings import Settings
 from tests.support.waiting import until
 from tests.web.conftest import Watch
 
@@ -37,6 +41,45 @@ async def test_watching_the_roster_asks_for_no_job(
         conductor.complete_sheet("a", 1)
         await viewer.saw("roster", 2)
     assert conductor.statistics.requests["job.status"] == 0
+
+
+async def test_when_a_job_ended_is_told_and_taken_back_when_it_runs_again(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 1)
+    async with watch("/api/roster/stream", poll_interval=QUICK) as viewer:
+
+        def newest() -> dict[str, Any]:
+            job: dict[str, Any] = viewer.data("roster")[-1]["jobs"][0]
+            return job
+
+        await viewer.saw("roster")
+        assert newest()["completed_at"] is None
+        conductor.finish("a")
+        await until(lambda: newest()["completed_at"])
+        assert newest()["completed_at"] == iso_time(conductor.jobs["a"].completed_at)
+        await conductor.kill()
+        await until(lambda: viewer.data("source")[-1]["source"] == "registry")
+        await conductor.start()
+        await until(lambda: viewer.data("source")[-1]["source"] == "conductor")
+        assert newest()["completed_at"]
+        conductor.resume("a")
+        await until(lambda: newest()["status"] == "running")
+        assert newest()["completed_at"] is None
+
+
+async def test_without_a_registry_nobody_tells_when_a_job_ended(
+    conductor: SimulatedConductor, watch: Watch, settings: Settings
+) -> None:
+    conductor.launch("a", 1)
+    await conductor.flush()
+    settings.registry.rename(settings.registry.with_name("elsewhere.db"))
+    async with watch("/api/roster/stream", poll_interval=QUICK) as viewer:
+        await viewer.saw("roster")
+        conductor.finish("a")
+        await viewer.saw("roster", 2)
+    (job,) = viewer.data("roster")[1]["jobs"]
+    assert (job["status"], job["completed_at"]) == ("completed", None)
 
 
 async def test_one_who_resumes_gets_only_what_is_new(

@@ -1,0 +1,104 @@
+"""What a job's watch tells beyond its entry in the roster: the current sheet, the last change.
+
+It must not know who watches a job, or why.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from marianne_stream.jobs.views import JobView
+from marianne_stream.jobs.watch import JobWatch
+from marianne_stream.models import JobState, Roster, RosterDetails, RosterEntry, same_time
+from marianne_stream.state.checkpoint import epoch_s
+
+# Changes within so long are told together.
+GATHERED_S = 0.1
+
+
+class Details:
+    """What is known of the jobs that are followed, and of those whose end was seen.
+
+    Args:
+        on_change: called a moment after something has changed, once for all that has.
+    """
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
+        self._watches: dict[str, JobWatch] = {}
+        # The last states of jobs that are over, without their sheets, for as long as the roster
+        # lists them.
+        self._last: dict[str, JobState] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def follow(self, watch: JobWatch) -> None:
+        """Takes in what a watch tells, until it is forgotten."""
+        if self._watches.get(watch.job_id) is not watch:
+            self._watches[watch.job_id] = watch
+            watch.topic.subscribe(self)
+            self._tell_soon()
+
+    def forget(self, watch: JobWatch) -> None:
+        """A watch has ended: what it told is the job's last state, or gets old."""
+        if self._watches.get(watch.job_id) is watch:
+            del self._watches[watch.job_id]
+            self._tell_soon()
+
+    def offer(self, view: JobView, /) -> None:
+        """Hears of a new view."""
+        if view.end == "finished":
+            self._last[view.state.job_id] = replace(view.state, sheets=())
+        self._tell_soon()
+
+    def on_roster(self, roster: Roster) -> None:
+        """Lets go of jobs that the roster lists no more."""
+        for job_id in self._last.keys() - roster.entries.keys():
+            del self._last[job_id]
+
+    def of(self, entry: RosterEntry) -> RosterDetails | None:
+        """What is known of the job's run that an entry is about; None where nothing is."""
+        watch = self._watches.get(entry.job_id)
+        if watch is not None and watch.view is not None:
+            state: JobState | None = watch.view.state
+        else:
+            state = self._last.get(entry.job_id)
+            if state is not None and state.status != entry.status:
+                # It runs again, and nobody looks.
+                return None
+        if state is None or not of_same_submission(state, entry):
+            return None
+        # Whoever saw it last may not have seen the sheet end.
+        sheet = None if entry.terminal else state.current_sheet
+        return RosterDetails(current_sheet=sheet, updated_at=state.updated_at)
+
+    def of_all(self, roster: Roster) -> dict[str, RosterDetails]:
+        """What is known of the jobs of a roster."""
+        entries = (roster.entries.get(job_id) for job_id in (*self._watches, *self._last))
+        return {
+            entry.job_id: details
+            for entry in entries
+            if entry is not None and (details := self.of(entry)) is not None
+        }
+
+    def close(self) -> None:
+        """Tells nothing any more."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tell_soon(self) -> None:
+        if self._timer is None and not self._closed:
+            self._timer = asyncio.get_running_loop().call_later(GATHERED_S, self._tell)
+
+    def _tell(self) -> None:
+        self._timer = None
+        self._on_change()
+
+
+def of_same_submission(state: JobState, entry: RosterEntry) -> bool:
+    """Whether a state and an entry are of the same submission.
+
+    In a folder of checkpoints, which tell no submission, a job's creation stands for it.
+    """
+    return same_time(epoch_s(state.submitted_at or state.created_at), entry.submitted_at)

@@ -1,0 +1,197 @@
+"""Lookouts hold on to the jobs of the roster while somebody wants that, and let go of all."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from marianne_stream.errors import StateUnavailableError
+from marianne_stream.fanout.mailboxes import LatestMailbox
+from marianne_stream.jobs import lookouts as lookouts_module
+from marianne_stream.jobs.lookouts import WATCHED_JOBS, Lookouts
+from marianne_stream.jobs.views import End, JobView
+from marianne_stream.models import JobState, Roster, RosterEntry
+from tests.support.waiting import until
+
+
+class Hold:
+    """A hold that tells whether it was left."""
+
+    def __init__(self, job_id: str, interval_s: float, held: dict[str, "Hold"]) -> None:
+        self.job_id = job_id
+        self.interval_s = interval_s
+        self.mailbox: LatestMailbox[JobView] = LatestMailbox()
+        self._held = held
+        assert job_id not in held
+        held[job_id] = self
+
+    def look_every(self, interval_s: float) -> None:
+        self.interval_s = interval_s
+
+    def leave(self) -> None:
+        del self._held[self.job_id]
+
+    def ends(self, end: End) -> None:
+        self.mailbox.offer(view_of(self.job_id, end))
+
+
+class Jobs:
+    """What can be watched; holds on nothing but what is asked of it."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, Hold] = {}
+        self.asked: Counter[str] = Counter()
+        self.failing: set[str] = set()
+
+    async def watch(self, job_id: str, interval_s: float) -> tuple[JobView, Hold]:
+        self.asked[job_id] += 1
+        await asyncio.sleep(0)
+        if job_id in self.failing:
+            raise StateUnavailableError
+        return view_of(job_id), Hold(job_id, interval_s, self.held)
+
+
+def view_of(job_id: str, end: End = "") -> JobView:
+    state = JobState(job_id, "running", "conductor", live=True, checkpoint_status="running")
+    return JobView(state, source="conductor", live=True, end=end)
+
+
+def roster_of(*job_ids: str, over: tuple[str, ...] = ()) -> Roster:
+    """A roster of running jobs, the last of them the newest, and of some that are over."""
+    entries = {
+        job_id: RosterEntry(job_id, "completed" if job_id in over else "running", float(number))
+        for number, job_id in enumerate((*job_ids, *over))
+    }
+    return Roster(entries, source="conductor", live=True)
+
+
+@asynccontextmanager
+async def posting(jobs: Jobs) -> AsyncIterator[Lookouts]:
+    """Lookouts that are called back in the end, and have let go of everything then."""
+    lookouts = Lookouts(jobs.watch)
+    try:
+        yield lookouts
+    finally:
+        await lookouts.close()
+        assert not jobs.held
+
+
+@pytest.fixture
+def jobs() -> Jobs:
+    """What is watched."""
+    return Jobs()
+
+
+async def test_jobs_are_watched_while_somebody_wants_that(jobs: Jobs) -> None:
+    async with posting(jobs) as lookouts:
+        lookouts.on_roster(roster_of("a", "b", over=("c",)))
+        assert not jobs.asked
+        lookouts.add_interest(2.0)
+        lookouts.add_interest(2.0)
+        await until(lambda: jobs.held.keys() == {"a", "b"})
+        lookouts.drop_interest(2.0)
+        lookouts.on_roster(roster_of("a", "b", "d"))
+        await until(lambda: jobs.held.keys() == {"a", "b", "d"})
+        lookouts.on_roster(roster_of("b", "d"))
+        await until(lambda: jobs.held.keys() == {"b", "d"})
+        lookouts.drop_interest(2.0)
+        await until(lambda: not jobs.held)
+    assert set(jobs.asked.values()) == {1}
+
+
+async def test_the_newest_jobs_are_watched_and_no_more_than_a_hundred(jobs: Jobs) -> None:
+    job_ids = [f"{number}" for number in range(WATCHED_JOBS + 20)]
+    async with posting(jobs) as lookouts:
+        lookouts.add_interest(2.0)
+        lookouts.on_roster(roster_of(*job_ids))
+        await until(lambda: len(jobs.held) == WATCHED_JOBS)
+        assert jobs.held.keys() == set(job_ids[20:])
+        assert next(iter(jobs.held)) == job_ids[-1]
+
+
+async def test_a_job_that_is_over_is_held_until_its_end_was_seen(jobs: Jobs) -> None:
+    async with posting(jobs) as lookouts:
+        lookouts.add_interest(2.0)
+        lookouts.on_roster(roster_of("a"))
+        await until(lambda: jobs.held)
+        lookouts.on_roster(roster_of(over=("a",)))
+        await asyncio.sleep(0)
+        assert jobs.held
+        jobs.held["a"].ends("finished")
+        await until(lambda: not jobs.held)
+        lookouts.on_roster(roster_of(over=("a",)))
+        await asyncio.sleep(0)
+        assert jobs.asked["a"] == 1
+        lookouts.on_roster(roster_of("a"))
+        await until(lambda: jobs.held)
+
+
+@pytest.mark.parametrize("end", ["fault", "deleted"])
+async def test_a_watch_that_ends_otherwise_is_begun_again(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, end: End
+) -> None:
+    monkeypatch.setattr(lookouts_module, "FIRST_FAILURE_S", 0.001)
+    async with posting(jobs) as lookouts:
+        lookouts.add_interest(2.0)
+        lookouts.on_roster(roster_of("a"))
+        await until(lambda: jobs.held)
+        jobs.held["a"].ends(end)
+        await until(lambda: jobs.asked["a"] == 2 and jobs.held)
+
+
+async def test_a_job_that_cannot_be_watched_harms_no_other_and_is_tried_again(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookouts_module, "FIRST_FAILURE_S", 0.001)
+    jobs.failing = {"bad"}
+    async with posting(jobs) as lookouts:
+        lookouts.add_interest(2.0)
+        lookouts.on_roster(roster_of("a", "bad"))
+        await until(lambda: jobs.held.keys() == {"a"} and jobs.asked["bad"] > 1)
+        jobs.failing = set()
+        await until(lambda: jobs.held.keys() == {"a", "bad"})
+
+
+async def test_a_job_that_cannot_be_watched_is_given_up_when_it_is_over(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookouts_module, "FIRST_FAILURE_S", 0.001)
+    jobs.failing = {"bad"}
+    async with posting(jobs) as lookouts:
+        lookouts.add_interest(2.0)
+        lookouts.on_roster(roster_of("bad"))
+        await until(lambda: jobs.asked["bad"] > 1)
+        lookouts.on_roster(roster_of(over=("bad",)))
+        await until(lambda: not lookouts._tasks)
+
+
+async def test_the_shortest_interval_of_all_counts_for_all(jobs: Jobs) -> None:
+    async with posting(jobs) as lookouts:
+        lookouts.add_interest(2.0)
+        lookouts.on_roster(roster_of("a", "b"))
+        await until(lambda: len(jobs.held) == 2)
+        lookouts.add_interest(0.5)
+        assert {hold.interval_s for hold in jobs.held.values()} == {0.5}
+        lookouts.drop_interest(0.5)
+        assert {hold.interval_s for hold in jobs.held.values()} == {2.0}
+
+
+async def test_one_who_fails_for_a_reason_of_its_own_is_told_of_once(
+    jobs: Jobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(job_id: str, interval_s: float) -> tuple[JobView, Hold]:
+        jobs.asked[job_id] += 1
+        raise RuntimeError(f"{job_id} at {interval_s}")
+
+    lookouts = Lookouts(fail)
+    lookouts.add_interest(2.0)
+    for _ in range(3):
+        lookouts.on_roster(roster_of("a"))
+        await until(lambda: not lookouts._tasks)
+    await lookouts.close()
+    assert jobs.asked["a"] == 1
+    assert [record.getMessage() for record in caplog.records] == [
+        "watching 'a' for the roster failed"
+    ]

@@ -1,0 +1,206 @@
+"""The roster with details: its running jobs are watched for it, once for all who want that."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+
+from marianne_stream.app import leave
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.jobs.watches import Watches
+from marianne_stream.web.keys import WATCHES
+from tests.support.viewers import Viewer, watching
+from tests.support.waiting import until
+from tests.web.conftest import Client, Watch
+from tests.web.test_gate import NARROWED, Start, start, token_file
+
+ROSTER = "/api/roster/stream"
+WANTED = {"poll_interval": "0.1", "details": "true"}
+
+__all__ = ["start", "token_file"]
+
+
+def watches_of(client: Client) -> Watches:
+    watches: Watches = client.app[WATCHES]
+    return watches
+
+
+def jobs_of(viewer: Viewer) -> dict[str, dict[str, Any]]:
+    """What a client that follows the roster has of each job."""
+    jobs: dict[str, dict[str, Any]] = {}
+    for event in viewer.data("roster"):
+        jobs = {} if event["complete"] else jobs
+        jobs.update({job["job_id"]: job for job in event["jobs"]})
+        for job_id in event["gone"]:
+            del jobs[job_id]
+    return jobs
+
+
+def shows(viewer: Viewer, job_id: str, **fields: object) -> Callable[[], bool]:
+    """Whether a viewer's newest entry of a job has these values."""
+    return lambda: fields.items() <= jobs_of(viewer).get(job_id, {}).items()
+
+
+async def test_the_current_sheet_and_the_last_change_are_told_to_the_end_of_a_job(
+    conductor: SimulatedConductor, client: Client, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    async with watch(ROSTER, **WANTED) as viewer:
+        for number in (1, 2):
+            conductor.dispatch("a", number)
+            await until(shows(viewer, "a", current_sheet=number))
+            assert jobs_of(viewer)["a"]["updated_at"]
+            conductor.complete_sheet("a", number)
+            await until(shows(viewer, "a", current_sheet=None, completed_sheets=number))
+        conductor.finish("a")
+        state = conductor.jobs["a"].checkpoint or {}
+        written = state["updated_at"]
+        await until(shows(viewer, "a", status="completed", updated_at=written))
+        await until(lambda: not watches_of(client).watched_jobs)
+        conductor.resume("a")
+        conductor.dispatch("a", 1)
+        await until(shows(viewer, "a", status="running", current_sheet=1))
+
+
+async def test_one_who_comes_without_details_sees_what_others_have_watched_for(
+    conductor: SimulatedConductor, client: Client, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    conductor.dispatch("a", 1)
+    async with watch(ROSTER, poll_interval="0.1") as plain:
+        await until(shows(plain, "a", current_sheet=None, updated_at=None))
+        async with watch(ROSTER, **WANTED):
+            await until(shows(plain, "a", current_sheet=1))
+            async with client.get("/api/jobs") as answer:
+                (job,) = (await answer.json())["jobs"]
+            assert job == jobs_of(plain)["a"]
+        await until(shows(plain, "a", current_sheet=None, updated_at=None))
+        assert watches_of(client).watched_jobs == 0
+
+
+async def test_a_viewer_of_a_job_lets_the_roster_know_its_sheet(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    conductor.dispatch("a", 1)
+    async with watch(ROSTER, poll_interval="0.1") as plain:
+        await plain.saw("roster")
+        async with watch("/api/jobs/a/stream"):
+            await until(shows(plain, "a", current_sheet=1))
+
+
+async def test_a_question_about_a_job_is_nothing_new_for_the_roster(
+    conductor: SimulatedConductor, client: Client, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    conductor.dispatch("a", 1)
+    async with watch(ROSTER, poll_interval="0.1") as plain:
+        await plain.saw("roster")
+        async with client.get("/api/jobs/a") as answer:
+            assert (await answer.json())["current_sheet"] == 1
+        conductor.pause("a")
+        await until(shows(plain, "a", status="paused"))
+    assert plain.counts["roster"] == 2
+    assert jobs_of(plain)["a"]["current_sheet"] is None
+
+
+async def test_the_conductor_is_asked_once_a_change_however_many_look(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    job_ids = [f"job-{number}" for number in range(4)]
+    for job_id in job_ids:
+        conductor.launch(job_id, 3)
+    # Each change is announced, and the interval is long: nothing else is a reason to ask.
+    wanted = {"poll_interval": "30", "details": "1"}
+    changes = 0
+    async with (
+        watch(ROSTER, **wanted) as one,
+        watch(ROSTER, **wanted) as two,
+        watch(ROSTER, **wanted) as three,
+    ):
+        viewers = (one, two, three)
+        await one.saw("roster")
+        await until(lambda: all(job["updated_at"] for job in jobs_of(one).values()))
+        for number in (1, 2):
+            for job_id in job_ids:
+                conductor.dispatch(job_id, number)
+                conductor.emit(job_id, "sheet.started", {}, number)
+                changes += 1
+            for job_id in job_ids:
+                for viewer in viewers:
+                    await until(shows(viewer, job_id, current_sheet=number))
+            for job_id in job_ids:
+                conductor.complete_sheet(job_id, number)
+                conductor.emit(job_id, "sheet.completed", {}, number)
+                changes += 1
+            for job_id in job_ids:
+                for viewer in viewers:
+                    await until(shows(viewer, job_id, current_sheet=None))
+        assert conductor.statistics.requests["job.status"] <= len(job_ids) + changes
+
+
+async def test_jobs_that_are_over_or_gone_are_not_asked_for(
+    conductor: SimulatedConductor, client: Client, watch: Watch
+) -> None:
+    for job_id in ("over", "goes", "stays"):
+        conductor.launch(job_id, 1)
+    conductor.finish("over")
+    async with watch(ROSTER, **WANTED) as viewer:
+        await until(lambda: watches_of(client).watched_jobs == 2)
+        conductor.remove("goes")
+        await until(lambda: "goes" not in jobs_of(viewer))
+        await until(lambda: watches_of(client).watched_jobs == 1)
+    assert "over" not in {job_id for _, _, job_id in conductor.statistics.log}
+    await until(lambda: not watches_of(client).watched_jobs)
+
+
+async def test_what_is_known_outlives_the_conductor(
+    conductor: SimulatedConductor, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    conductor.dispatch("a", 1)
+    await conductor.flush()
+    async with watch(ROSTER, **WANTED) as viewer:
+        await until(shows(viewer, "a", current_sheet=1))
+        await conductor.kill()
+        await until(lambda: viewer.data("source")[-1]["source"] == "registry")
+        await conductor.start()
+        await until(lambda: viewer.data("source")[-1]["source"] == "conductor")
+        assert shows(viewer, "a", current_sheet=1)()
+        conductor.complete_sheet("a", 1)
+        conductor.dispatch("a", 2)
+        await until(shows(viewer, "a", current_sheet=2))
+
+
+async def test_a_narrowed_viewer_is_told_nothing_of_other_jobs(
+    start: Start, conductor: SimulatedConductor
+) -> None:
+    for name in ("nightly-1", "secret"):
+        conductor.launch(name, 3)
+        conductor.dispatch(name, 1)
+    client = await start()
+    session = aiohttp.ClientSession(headers=NARROWED)
+    url = str(client.make_url(ROSTER))
+    async with session, watching(session, url, **WANTED) as viewer:
+        await until(shows(viewer, "nightly-1", current_sheet=1))
+        await until(lambda: watches_of(client).watched_jobs == 2)
+        conductor.complete_sheet("secret", 1)
+        conductor.dispatch("secret", 2)
+        conductor.complete_sheet("nightly-1", 1)
+        conductor.dispatch("nightly-1", 2)
+        await until(shows(viewer, "nightly-1", current_sheet=2))
+        assert b"secret" not in viewer.raw
+
+
+async def test_a_server_that_leaves_watches_nothing_any_more(
+    conductor: SimulatedConductor, client: Client, watch: Watch
+) -> None:
+    conductor.launch("a", 2)
+    conductor.dispatch("a", 1)
+    async with watch(ROSTER, **WANTED) as viewer:
+        await until(shows(viewer, "a", current_sheet=1))
+        await leave(client.app, drain_s=0.0, hurry=asyncio.Event())
+        assert watches_of(client).watched_jobs == 0
+        await viewer.end()
+    assert shows(viewer, "a", current_sheet=1)()
