@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 
 from marianne_stream.app import create_app
-from marianne_stream.cli import VERBS
+from marianne_stream.commands.verbs import VERBS
 from marianne_stream.errors import MarianneStreamError
 from marianne_stream.models import Sheet
 from marianne_stream.payloads import GapReason, JobSummary, Payload, TimelineEventData
