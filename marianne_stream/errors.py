@@ -298,12 +298,12 @@ class UnreachableError(TerminalError):
 
     Args:
         message: one sentence.
-        retry_after_s: how long the server asked to wait, in seconds.
+        retry_after_s: how long the server asked to wait, in seconds; None where it did not.
     """
 
     exit_code = 5
 
-    def __init__(self, message: str, *, retry_after_s: float = 0.0) -> None:
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         self.retry_after_s = retry_after_s
         super().__init__(message)
 

@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "systemd": set(),
     "serve": {"app", "settings", "errors", "listening", "systemd", "log_output"},
     "commands": {"serve", "settings", "errors", "log_output", "demo", "version", "listening"}
-    | {"access", "client"},
+    | {"access", "client", "wire"},
     "cli": {"commands", "errors"},
     "__main__": {"cli"},
 }

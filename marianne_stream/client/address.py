@@ -76,6 +76,10 @@ def server_address(text: str) -> ServerAddress:
 def job_path(job_id: str, rest: str = "") -> str:
     """The path of a job, or of something of it.
 
+    Args:
+        job_id: its id in its written form (`wire/job_ids.py`).
+        rest: what of it, beginning with a slash.
+
     Raises:
         SettingsError: no job can have this id.
     """
@@ -83,5 +87,4 @@ def job_path(job_id: str, rest: str = "") -> str:
         raise SettingsError(
             f"a job's id holds any characters but / and NUL, and at least one; got {job_id!r}"
         )
-    # An argument's bytes that are not UTF-8 are the id's own.
-    return "/api/jobs/" + quote(job_id.encode("utf-8", "surrogateescape"), safe="") + rest
+    return "/api/jobs/" + quote(job_id, safe="") + rest

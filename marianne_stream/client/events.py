@@ -12,7 +12,7 @@ from marianne_stream.client.address import job_path
 from marianne_stream.client.answers import TimelineEvent
 from marianne_stream.client.cleaning import clean_word, json_line
 from marianne_stream.client.notes import Notes, SourceNotes
-from marianne_stream.client.output import Output
+from marianne_stream.client.output import Output, padded
 from marianne_stream.client.server import Server
 from marianne_stream.client.stream import Event, Stream, read
 from marianne_stream.client.times import clock
@@ -92,8 +92,8 @@ def line_of(event: TimelineEvent) -> Text:
     """An event on one line: when, whose, what, which sheet, and what else it says."""
     style = STYLES.get(event.event.rpartition(".")[2], "")
     line = Text(clock(event.timestamp) + "  ", style="quiet")
-    line.append(clean_word(event.job_id or "-").ljust(JOB_COLUMNS) + "  ", style="none")
-    line.append(clean_word(event.event).ljust(EVENT_COLUMNS), style=style or "none")
+    line.append(padded(clean_word(event.job_id or "-"), JOB_COLUMNS) + "  ", style="none")
+    line.append(padded(clean_word(event.event), EVENT_COLUMNS), style=style or "none")
     if event.sheet_num:
         line.append(f"  sheet {event.sheet_num}", style="none")
     if details := words_of(event.data):
@@ -113,6 +113,7 @@ def words_of(data: object) -> str:
 
 def value_of(value: object) -> str:
     """A value: text as it is where it is one word, else as JSON."""
-    if isinstance(value, str) and value and not any(mark in value for mark in ' "=\n\t'):
-        return clean_word(value)
+    if isinstance(value, str):
+        word = clean_word(value)
+        return word if word and not any(mark in word for mark in ' "=') else json_line(word)
     return json_line(value)

@@ -91,7 +91,7 @@ async def ends_of(server: Server, jobs: list[Job]) -> dict[str, float]:
         async with turns:
             with suppress(MarianneStreamError):
                 detail = await server.ask(job_path(job_id), {}, Detail)
-                if (ended_s := epoch_of(detail.completed_at)) is not None:
+                if (ended_s := epoch_of(detail.ended_at)) is not None:
                     ends[job_id] = ended_s
 
     over = [job.job_id for job in jobs if job.status in EXIT_CODES and job.started_at]

@@ -1,4 +1,7 @@
-"""What is said to the user beside the output: on standard error, each thing once."""
+"""What is said to the user beside the output: on standard error, each thing once.
+
+It must not know what the output is.
+"""
 
 import sys
 from collections.abc import Callable
@@ -33,6 +36,35 @@ class Notes:
         if sentence != self._last:
             self._last = sentence
             self.say_line(PREFIX + clean_word(sentence))
+
+
+class Outage:
+    """Says that there is no connection, once for all streams, and when all have one again.
+
+    Args:
+        notes: where it is said.
+    """
+
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
+        self._without: set[object] = set()
+
+    def begins(self, who: object, sentence: str) -> None:
+        """Takes that one has lost his connection, or did not get one."""
+        if not self._without:
+            self._notes.say(f"{sentence}; trying again")
+        self._without.add(who)
+
+    def ends(self, who: object) -> None:
+        """Takes that one has a connection."""
+        if who in self._without:
+            self._without.remove(who)
+            if not self._without:
+                self._notes.say("connected again")
+
+    def given_up(self, who: object) -> None:
+        """Takes that one tries no more."""
+        self._without.discard(who)
 
 
 class SourceNotes:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.theme import Theme
 
@@ -86,6 +87,11 @@ class Output:
     def write_objects(self, values: Iterable[dict[str, Any]]) -> None:
         """Writes each value as one line of JSON; raises as `write` does."""
         self.write(json_line(value) for value in values)
+
+
+def padded(text: str, columns: int) -> str:
+    """A text that is at least so wide on a terminal."""
+    return text + " " * (columns - cell_len(text))
 
 
 def status_style(status: str) -> str:

@@ -6,7 +6,7 @@ It must not know what is tried.
 import asyncio
 from dataclasses import dataclass
 
-from marianne_stream.client.notes import Notes
+from marianne_stream.client.notes import Outage
 from marianne_stream.errors import UnreachableError
 from marianne_stream.wire.backoff import delays
 
@@ -32,12 +32,12 @@ class Tries:
 
     Args:
         patience: how long to go on.
-        notes: where it is said that there is another try.
+        outage: who hears that there is another try.
     """
 
-    def __init__(self, patience: Patience, notes: Notes) -> None:
+    def __init__(self, patience: Patience, outage: Outage) -> None:
         self._patience = patience
-        self._notes = notes
+        self._outage = outage
         self._reached = self._failing = False
         self._since_s = 0.0
         self._delays = delays(first_s=FIRST_DELAY_S, cap_s=CAP_S)
@@ -45,8 +45,7 @@ class Tries:
 
     def answered(self) -> None:
         """The server answered: what it is waited for begins anew."""
-        if self._failing:
-            self._notes.say("connected again")
+        self._outage.ends(self)
         self._reached, self._failing = True, False
 
     def went_well(self) -> None:
@@ -67,16 +66,17 @@ class Tries:
         now_s = asyncio.get_running_loop().time()
         if not self._failing:
             self._failing, self._since_s = True, now_s
-        if error.retry_after_s:
+        if error.retry_after_s is not None:
             # It said so itself: it is there.
             self._reached = True
         limit_s = self._patience.later_s if self._reached else self._patience.at_first_s
         left_s = self._since_s + limit_s - now_s
         if left_s <= 0:
+            self._outage.given_up(self)
             raise error
         if retry_ms is not None and retry_ms != self._asked_ms:
             # The server's word counts, and from there on the delays grow.
             self._asked_ms = retry_ms
             self._delays = delays(first_s=retry_ms / 1000, cap_s=CAP_S)
-        self._notes.say(f"{error}; trying again")
-        await asyncio.sleep(min(left_s, max(next(self._delays), error.retry_after_s)))
+        self._outage.begins(self, str(error))
+        await asyncio.sleep(min(left_s, max(next(self._delays), error.retry_after_s or 0.0)))

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
+from marianne_stream.errors import TerminalError
+
 # 128 and the number of the signal, as a shell says it.
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
@@ -21,6 +23,10 @@ def run(main: Coroutine[Any, Any, int]) -> int:
     """Runs a coroutine in a loop of its own, and returns its exit code, or that of what ended it.
 
     Standard output is not to be written to afterwards.
+
+    Raises:
+        TerminalError: the output cannot be written, as on a full disk.
+        MarianneStreamError: what the coroutine raises.
     """
     # A character that the terminal's encoding lacks is shown by its number.
     if hasattr(sys.stdout, "reconfigure"):
@@ -32,6 +38,10 @@ def run(main: Coroutine[Any, Any, int]) -> int:
     except BrokenPipeError:
         forget_output()
         return NOBODY_READS
+    except OSError as error:
+        # The network's own are answers of the server to the rest of the program.
+        forget_output()
+        raise TerminalError(f"the output cannot be written: {error.strerror}") from error
 
 
 async def until_left(main: Coroutine[Any, Any, int]) -> int:

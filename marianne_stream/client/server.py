@@ -15,7 +15,7 @@ import msgspec
 
 from marianne_stream.client.address import ServerAddress
 from marianne_stream.client.answers import Fault
-from marianne_stream.client.notes import Notes
+from marianne_stream.client.notes import Notes, Outage
 from marianne_stream.client.patience import Patience, Tries
 from marianne_stream.errors import (
     MarianneStreamError,
@@ -34,6 +34,14 @@ SILENCE_LIMIT_S = 45.0
 
 FAULT_LIMIT_BYTES = 64 * 1024
 RETRY_AFTER_LIMIT_S = 60.0
+
+# Statuses that stay, whatever is done about them here.
+FINAL: dict[int, type[MarianneStreamError]] = {
+    400: SettingsError,
+    403: NotLetInError,
+    404: NotThereError,
+    421: NotLetInError,
+}
 
 ERRORS = (aiohttp.ClientError, OSError, TimeoutError)
 
@@ -60,8 +68,9 @@ class Server:
     ) -> None:
         self._address = address
         self._token = token
-        self.patience = patience
+        self._patience = patience
         self.notes = notes
+        self._outage = Outage(notes)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -140,16 +149,27 @@ class Server:
         self, path: str, params: Mapping[str, str], kind: type[Answer]
     ) -> Answer:
         """Asks until there is an answer, or patience is at an end; raises as `open` does."""
-        tries = Tries(self.patience, self.notes)
+        tries = self.tries()
         while True:
             try:
-                return await self.ask(path, params, kind)
+                answer = await self.ask(path, params, kind)
             except UnreachableError as error:
                 await tries.wait(error)
+            else:
+                tries.answered()
+                return answer
+
+    def tries(self) -> Tries:
+        """The tries of something that is asked for."""
+        return Tries(self._patience, self._outage)
 
     async def _fault(self, response: aiohttp.ClientResponse) -> MarianneStreamError:
         """What an answer that is an error means."""
-        body = await response.content.read(FAULT_LIMIT_BYTES)
+        body = b""
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > FAULT_LIMIT_BYTES:
+                break
         try:
             detail = msgspec.json.decode(body, type=Fault).detail
         except (msgspec.DecodeError, ValueError):
@@ -167,19 +187,16 @@ def fault_of(status: int, detail: str, retry_after: str) -> MarianneStreamError:
         retry_after: its Retry-After, in seconds; what is no number counts as none.
     """
     if status == 429 or status >= 500:
-        wait_s = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 1.0
-        return UnreachableError(detail, retry_after_s=min(wait_s, RETRY_AFTER_LIMIT_S))
+        if not (retry_after.isascii() and retry_after.isdigit()):
+            return UnreachableError(detail)
+        return UnreachableError(detail, retry_after_s=min(float(retry_after), RETRY_AFTER_LIMIT_S))
     if status == 401:
         return NotLetInError(
             f"{detail}; name a file that holds one with --token-file or "
             "MARIANNE_STREAM_TOKEN_FILE, or give it as MARIANNE_STREAM_TOKEN"
         )
-    if status in (403, 421):
-        return NotLetInError(detail)
-    if status == 404:
-        return NotThereError(detail)
-    if status == 400:
-        return SettingsError(detail)
+    if status in FINAL:
+        return FINAL[status](detail)
     return TerminalError(f"the server answered {status}: {detail}")
 
 

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import aiohttp
 import msgspec
 
-from marianne_stream.client.patience import Tries
 from marianne_stream.client.server import Server
 from marianne_stream.errors import TerminalError, UnreachableError
 from marianne_stream.wire.sse import EventParser, ServerSentEvent
@@ -72,7 +71,7 @@ class Stream:
         self._cursor = cursor
         self._begun = self._ended = False
         self._retry_ms: int | None = None
-        self._tries = Tries(server.patience, server.notes)
+        self._tries = server.tries()
 
     async def batches(self) -> AsyncGenerator[list[Event], None]:
         """Yields what comes, as much at once as has come; ends where the stream does.

@@ -4,13 +4,15 @@ It must not know where the jobs' states come from.
 """
 
 import time
+from collections.abc import Sequence
 from typing import Protocol
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from marianne_stream.client.bars import count
 from marianne_stream.client.cleaning import clean_word
-from marianne_stream.client.output import Output, status_style
+from marianne_stream.client.output import Output, padded, status_style
 from marianne_stream.client.stream import Event
 from marianne_stream.client.times import clock
 from marianne_stream.client.watched import WatchedJob
@@ -59,12 +61,12 @@ class LineView:
 
     Args:
         output: where to write.
-        columns: how wide the longest id is, where that is known.
+        job_ids: the ids that are known to come, so that what follows stands in columns.
     """
 
-    def __init__(self, output: Output, *, columns: int = 0) -> None:
+    def __init__(self, output: Output, *, job_ids: Sequence[str] = ()) -> None:
         self._output = output
-        self._columns = columns
+        self._columns = max((cell_len(clean_word(job_id)) for job_id in job_ids), default=0)
         self._last: dict[str, str] = {}
 
     def hear(self, event: Event) -> None:
@@ -85,7 +87,7 @@ class LineView:
         self._last.pop(job_id, None)
 
     def _line(self, job: WatchedJob) -> Text:
-        line = Text(clean_word(job.job_id).ljust(self._columns) + "  ")
+        line = Text(padded(clean_word(job.job_id), self._columns) + "  ")
         status = clean_word(job.status)
         line.append(status.ljust(STATUS_COLUMNS), style=status_style(job.status))
         line.append("  " + count(job.completed, job.total).rjust(COUNT_COLUMNS))

@@ -60,7 +60,7 @@ class WatchedJob:
     def take_times(self, detail: Detail) -> None:
         """Takes when it started and ended."""
         self.started_s = epoch_of(detail.started_at)
-        self.ended_s = epoch_of(detail.completed_at) if self.over else None
+        self.ended_s = epoch_of(detail.ended_at) if self.over else None
 
     def take_entry(self, entry: Job, *, now_s: float) -> None:
         """Takes what the roster says, which does not tell when a job ended."""

@@ -28,7 +28,7 @@ NAMES_LIMIT_S = 0.5
 def run(options: Namespace) -> int:  # noqa: ARG001 - as all verbs
     """Answers, and ends the process."""
     line = os.environ.get("COMP_LINE", "")
-    autocomplete(whole_parser(line), default_completer=Completer())
+    autocomplete(whole_parser(line), always_complete_options=False, default_completer=Completer())
     return 0
 
 

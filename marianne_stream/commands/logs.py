@@ -6,6 +6,7 @@ from marianne_stream.client.logs import MOST_LINES, LogWish, show_log
 from marianne_stream.client.output import Output
 from marianne_stream.client.server import Server
 from marianne_stream.commands import terminal
+from marianne_stream.wire.job_ids import written
 
 DESCRIPTION = """\
 Prints the newest lines of a job's log; with -f also what follows, until the job
@@ -24,7 +25,7 @@ LEVELS = ("debug", "info", "warning", "error")
 
 def describe(parser: ArgumentParser) -> None:
     """Gives a parser the verb's options."""
-    parser.add_argument("job", metavar="JOB", help="A job's id.")
+    parser.add_argument("job", metavar="JOB", type=written, help="A job's id.")
     parser.add_argument(
         *("-n", "--lines"),
         metavar="N",

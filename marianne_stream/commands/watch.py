@@ -10,6 +10,7 @@ from marianne_stream.client.views import JsonView, LineView, View
 from marianne_stream.client.watch import watch_jobs
 from marianne_stream.client.watch_roster import watch_roster
 from marianne_stream.commands import terminal
+from marianne_stream.wire.job_ids import written
 
 DESCRIPTION = """\
 Shows how far jobs are: as bars on a terminal, else as a line for each change.
@@ -27,7 +28,7 @@ marianne-stream watch --json nightly | jq -c .data"""
 
 def describe(parser: ArgumentParser) -> None:
     """Gives a parser the verb's options."""
-    parser.add_argument("job", metavar="JOB", nargs="*", help="A job's id.")
+    parser.add_argument("job", metavar="JOB", type=written, nargs="*", help="A job's id.")
     terminal.describe(parser, DESCRIPTION, EXAMPLES)
 
 
@@ -45,7 +46,7 @@ def run(options: Namespace) -> int:
         if options.json:
             return await watch(server, JsonView(output))
         if not output.animated:
-            return await watch(server, LineView(output, columns=max(map(len, jobs), default=0)))
+            return await watch(server, LineView(output, job_ids=jobs))
         board = Board(output, server.notes, empty="No job is running.", sheets=bool(jobs))
         async with board.drawn():
             return await watch(server, board)
