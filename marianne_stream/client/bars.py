@@ -2,6 +2,9 @@
 
 from rich.progress_bar import ProgressBar
 
+# On a narrower terminal the words come first.
+BAR_NEEDS_COLUMNS = 64
+
 
 def bar(completed: int | None, total: int | None, style: str) -> ProgressBar:
     """A bar as wide as its column, in the colour of the status."""

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from marianne_stream.client.bars import bar, count
+from marianne_stream.client.bars import BAR_NEEDS_COLUMNS, bar, count
 from marianne_stream.client.cleaning import clean_word
 from marianne_stream.client.notes import Notes, write_line
 from marianne_stream.client.output import Output, status_style
@@ -40,6 +40,8 @@ class Board:
         empty: what stands there while there is no job.
         sheets: whether the sheet at work is shown, which a roster does not tell.
     """
+
+    shows_times = True
 
     def __init__(self, output: Output, notes: Notes, *, empty: str, sheets: bool) -> None:
         self._console = output.console
@@ -85,7 +87,9 @@ class Board:
                 await asyncio.wait([drawing])
                 self._ended = True
                 self._notes.say_line = write_line
-        drawing.exception() if not drawing.cancelled() else None
+                if not drawing.cancelled():
+                    # It never ends by itself.
+                    drawing.result()
 
     async def _draw(self, live: Live) -> None:
         """Draws what has changed, and the durations every second."""
@@ -121,25 +125,27 @@ class Board:
         table.width = min(self._console.width, WIDEST_COLUMNS)
         table.add_column(no_wrap=True, overflow="ellipsis", max_width=NAME_COLUMNS, min_width=8)
         table.add_column(no_wrap=True, min_width=len("completed"))
-        table.add_column(ratio=1, min_width=6)
+        bars = self._console.width >= BAR_NEEDS_COLUMNS
+        if bars:
+            table.add_column(ratio=1, min_width=6)
         table.add_column(no_wrap=True, justify="right", min_width=len("12/12"))
         if self._sheets:
             table.add_column(no_wrap=True, min_width=len("sheet 12"))
         table.add_column(no_wrap=True, justify="right", min_width=len("12m 34s"))
         now_s = time.time()
         for job in jobs:
-            table.add_row(*cells(job, now_s, sheets=self._sheets))
+            table.add_row(*cells(job, now_s, bars=bars, sheets=self._sheets))
         return table
 
 
-def cells(job: WatchedJob, now_s: float, *, sheets: bool) -> list[RenderableType]:
+def cells(job: WatchedJob, now_s: float, *, bars: bool, sheets: bool) -> list[RenderableType]:
     """One row: name, status, bar, how many sheets, the sheet at work, how long."""
     style = "fault" if job.trouble else status_style(job.status)
     lasted_s = job.lasted_s(now_s)
     return [
         Text(clean_word(job.job_id)),
         Text(clean_word(job.trouble or job.status or "..."), style=style),
-        bar(job.completed, job.total, style),
+        *([bar(job.completed, job.total, style)] if bars else []),
         Text(count(job.completed, job.total)),
         *([Text("" if job.current is None else f"sheet {job.current}", "quiet")] if sheets else []),
         Text("" if lasted_s is None else duration(lasted_s)),

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from marianne_stream.client.address import job_path
 from marianne_stream.client.answers import Detail, Job, Page
-from marianne_stream.client.bars import bar, count
+from marianne_stream.client.bars import BAR_NEEDS_COLUMNS, bar, count
 from marianne_stream.client.cleaning import clean_word
 from marianne_stream.client.output import Output, status_style
 from marianne_stream.client.server import Server
@@ -107,7 +107,8 @@ def table_of(jobs: list[Job], ends: Mapping[str, float], output: Output, *, now_
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="quiet")
     table.add_column("JOB", no_wrap=True, overflow="ellipsis", min_width=8)
     table.add_column("STATUS", no_wrap=True, min_width=len("STATUS"))
-    if output.animated:
+    bars = output.animated and output.console.width >= BAR_NEEDS_COLUMNS
+    if bars:
         table.add_column("", width=BAR_COLUMNS)
     table.add_column("SHEETS", no_wrap=True, justify="right", min_width=len("SHEETS"))
     table.add_column("STARTED", no_wrap=True)
@@ -119,7 +120,7 @@ def table_of(jobs: list[Job], ends: Mapping[str, float], output: Output, *, now_
         table.add_row(
             Text(clean_word(job.job_id)),
             Text(clean_word(job.status), style=style),
-            *([bar(job.completed_sheets, job.total_sheets, style)] if output.animated else []),
+            *([bar(job.completed_sheets, job.total_sheets, style)] if bars else []),
             Text(count(job.completed_sheets, job.total_sheets) or UNKNOWN),
             Text(started(started_s, today if output.animated else "") or UNKNOWN),
             Text(lasted(job, started_s, ends.get(job.job_id), now_s) or UNKNOWN),

@@ -134,9 +134,16 @@ class Server:
         except ERRORS as error:
             raise lost(error, self._address.shown) from error
 
-    async def ask(self, path: str, params: Mapping[str, str], kind: type[Answer]) -> Answer:
+    async def ask(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        kind: type[Answer],
+        *,
+        limit_s: float = ANSWER_LIMIT_S,
+    ) -> Answer:
         """Asks once for an answer of JSON; raises as `open` does."""
-        async with self.open(path, params, limit_s=ANSWER_LIMIT_S) as response:
+        async with self.open(path, params, limit_s=limit_s) as response:
             body = await response.read()
         try:
             return msgspec.json.decode(body, type=kind)
@@ -174,6 +181,8 @@ class Server:
             detail = msgspec.json.decode(body, type=Fault).detail
         except (msgspec.DecodeError, ValueError):
             detail = ""
+        if response.status == 401 and self._token is None:
+            detail = "A token is needed"
         detail = detail.rstrip(".") or f"{self._address.shown} answered {response.status}"
         return fault_of(response.status, detail, response.headers.get("Retry-After", ""))
 

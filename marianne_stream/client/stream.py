@@ -4,6 +4,7 @@ It must not know what the events mean, but for those that end a stream.
 """
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -84,8 +85,9 @@ class Stream:
         """
         while not self._ended:
             try:
-                async for batch in self._connection():
-                    yield batch
+                async with aclosing(self._connection()) as batches:
+                    async for batch in batches:
+                        yield batch
                 # In good order, but too early: it leaves, or had a fault.
                 why = UnreachableError("the server has ended the stream")
             except UnreachableError as error:
@@ -107,8 +109,9 @@ class Stream:
                     "is it a marianne-stream?"
                 )
             self._tries.answered()
-            async for batch in self._read(response):
-                yield batch
+            async with aclosing(self._read(response)) as batches:
+                async for batch in batches:
+                    yield batch
 
     async def _read(self, response: aiohttp.ClientResponse) -> AsyncGenerator[list[Event], None]:
         """Reads one answer; where it breaks off, the cursor is behind what was yielded."""

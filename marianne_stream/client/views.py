@@ -25,6 +25,10 @@ COUNT_COLUMNS = 7
 class View(Protocol):
     """Whatever shows watched jobs."""
 
+    @property
+    def shows_times(self) -> bool:
+        """Whether it wants to know when a job started and ended."""
+
     def hear(self, event: Event) -> None:
         """Takes an event as it came."""
 
@@ -41,6 +45,8 @@ class JsonView:
     Args:
         output: where to write.
     """
+
+    shows_times = False
 
     def __init__(self, output: Output) -> None:
         self._output = output
@@ -63,6 +69,8 @@ class LineView:
         output: where to write.
         job_ids: the ids that are known to come, so that what follows stands in columns.
     """
+
+    shows_times = False
 
     def __init__(self, output: Output, *, job_ids: Sequence[str] = ()) -> None:
         self._output = output

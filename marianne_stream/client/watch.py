@@ -19,6 +19,9 @@ from marianne_stream.errors import MarianneStreamError, NotThereError, Unreachab
 # How old a change that no event announces may get before it is seen.
 POLL_INTERVAL_S = 1.0
 
+# A duration is not worth waiting for longer, with events to come.
+TIMES_LIMIT_S = 2.0
+
 
 async def watch_jobs(server: Server, view: View, job_ids: Sequence[str]) -> int:
     """Watches jobs to their ends, and returns the worst of their exit codes.
@@ -82,10 +85,16 @@ class JobWatch:
         if event.name == "source":
             self._source.hear(event.data)
         elif event.name == "job_status":
-            if self._job.take_status(read(event, Status)):
-                # When it started and ended, the stream does not say.
-                with suppress(MarianneStreamError):
-                    self._job.take_times(await self._server.ask(self._path, {}, Detail))
+            changed = self._job.take_status(read(event, Status))
             self._view.show(self._job)
+            if changed and self._view.shows_times:
+                await self._ask_times()
         elif event.name == "job_deleted":
             raise NotThereError(f"{self._job.job_id} is gone: the conductor knows it no more")
+
+    async def _ask_times(self) -> None:
+        """Asks when the job started and ended, which its stream does not say."""
+        with suppress(MarianneStreamError):
+            detail = await self._server.ask(self._path, {}, Detail, limit_s=TIMES_LIMIT_S)
+            self._job.take_times(detail)
+            self._view.show(self._job)

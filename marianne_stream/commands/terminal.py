@@ -70,6 +70,8 @@ def run(options: Namespace, verb: Callable[[Server, Output], Awaitable[int]]) ->
         SettingsError: an option or a variable cannot be used.
         MarianneStreamError: what the verb raises.
     """
+    if sys.stdout is None:
+        raise SettingsError("there must be a standard output, and it is closed")
     address = server_address(options.url or os.environ.get(URL_VARIABLE) or DEFAULT_URL)
     token = token_for(address, options.token_file)
     notes = Notes()
