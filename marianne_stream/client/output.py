@@ -33,6 +33,14 @@ STYLES = {
 }
 
 
+class HonestConsole(Console):
+    """A console that leaves it to the program what is done when nobody reads."""
+
+    def on_broken_pipe(self) -> None:
+        """Passes it on, where rich would end the process."""
+        raise BrokenPipeError
+
+
 class Output:
     """Standard output, or what stands in its place.
 
@@ -61,7 +69,7 @@ class Output:
         self.coloured = colour == "always" or (
             colour == "auto" and smart and not environment.get("NO_COLOR")
         )
-        self.console = Console(
+        self.console = HonestConsole(
             file=stream,
             theme=Theme(STYLES, inherit=False),
             force_terminal=smart,

@@ -27,13 +27,20 @@ async def watch_jobs(server: Server, view: View, job_ids: Sequence[str]) -> int:
     """Watches jobs to their ends, and returns the worst of their exit codes.
 
     What goes wrong with one is said, and the others go on. Cancelling is safe.
+
+    Raises:
+        OSError: the view cannot write.
     """
     source = SourceNotes(server.notes)
-    async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(JobWatch(server, view, source, WatchedJob(job_id)).run())
-            for job_id in dict.fromkeys(job_ids)
-        ]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(JobWatch(server, view, source, WatchedJob(job_id)).run())
+                for job_id in dict.fromkeys(job_ids)
+            ]
+    except BaseExceptionGroup as error:
+        # What ends one ends all: nobody reads, or there is a fault of ours.
+        raise error.exceptions[0] from error
     return worst([task.result() for task in tasks])
 
 

@@ -1,6 +1,7 @@
 """What an output can show."""
 
 import io
+import os
 
 import pytest
 
@@ -52,3 +53,15 @@ def test_a_line_is_never_broken_in_a_pipe() -> None:
 def test_wide_characters_count_as_what_they_take() -> None:
     assert padded("字", 4) == "字  "
     assert padded("abcde", 4) == "abcde"
+
+
+def test_that_nobody_reads_is_passed_on_by_tables_as_by_lines() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    # Unbuffered, so that nothing is left to be written when it is closed.
+    with io.TextIOWrapper(os.fdopen(writer, "wb", 0), write_through=True) as stream:
+        output = Output(stream, environment={})
+        with pytest.raises(BrokenPipeError):
+            output.write(["a"])
+        with pytest.raises(BrokenPipeError):
+            output.console.print("a")

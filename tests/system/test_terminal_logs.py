@@ -118,7 +118,7 @@ async def test_a_server_that_is_started_anew_is_read_on_without_a_line_twice(
         await first.ended()
         append(log, "line 2")
         async with server(tmp_path, "--port", port):
-            await until(lambda: following.out.endswith("line 2\n"))
+            await until(lambda: following.out.endswith("line 2\n"), limit_s=30)
             conductor.finish("logged", "completed")
             read, watched = await following.ended(), await watching.ended()
     assert read.out == "line 1\nline 2\n"
