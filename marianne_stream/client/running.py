@@ -70,8 +70,6 @@ async def until_left(main: Coroutine[Any, Any, int]) -> int:
         if ended_by:
             return ended_by[0]
         raise
-    finally:
-        working.cancel()
 
 
 def forget_output() -> None:
