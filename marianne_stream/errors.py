@@ -28,7 +28,11 @@
     │   │       └── AnswerTooLargeError 503 conductor_protocol
     │   └── StoreUnreadableError        503 store_unreadable
     │       └── CorruptStateError       503 state_corrupt
-    └── SettingsError                   (never over HTTP: the command line exits with 2)
+    ├── SettingsError                   (never over HTTP: the command line exits with 2)
+    └── TerminalError                   (never over HTTP: what a verb of the terminal ends with)
+        ├── NotThereError               (it exits with 3)
+        ├── UnreachableError            (it exits with 5, when its patience is at an end)
+        └── NotLetInError               (it exits with 5)
 
 `detail` is what a client may read: one sentence, with no path of the host in it. The message of the
 exception is for the log, and may name paths and the operating system's own words.
@@ -48,6 +52,8 @@ class MarianneStreamError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     public: ClassVar[str] = "The server failed to answer this request."
+    # What the command line exits with.
+    exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str = "", *, detail: str | None = None) -> None:
         self.detail = detail or self.public
@@ -273,3 +279,36 @@ class CorruptStateError(StoreUnreadableError):
 
 class SettingsError(MarianneStreamError):
     """A setting has a value that cannot be used: named, with what was got and what is allowed."""
+
+    exit_code = 2
+
+
+class TerminalError(MarianneStreamError):
+    """The server's answer leaves a verb of the terminal nothing to do."""
+
+
+class NotThereError(TerminalError):
+    """The server knows no such job, or no log of it."""
+
+    exit_code = 3
+
+
+class UnreachableError(TerminalError):
+    """The server cannot be reached, or asks to come back: another try may do.
+
+    Args:
+        message: one sentence.
+        retry_after_s: how long the server asked to wait, in seconds; None where it did not.
+    """
+
+    exit_code = 5
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class NotLetInError(TerminalError):
+    """The server wants a token, or another one, or does not answer for that host name."""
+
+    exit_code = 5

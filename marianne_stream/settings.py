@@ -1,10 +1,9 @@
 """All settings, in one frozen model: command line over environment over file over default.
 
-Read in `app.py` and `cli.py` alone; every other part takes plain arguments.
+Read in `app.py`, `serve.py` and `commands/` alone; every other part takes plain arguments.
 """
 
 import ipaddress
-import os
 import re
 import tomllib
 from pathlib import Path
@@ -14,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
+from marianne_stream.access.places import at_home, default_private_dir
 from marianne_stream.errors import SettingsError
 
 ENVIRONMENT_PREFIX = "MARIANNE_STREAM_"
@@ -22,14 +22,6 @@ State = Literal["auto", "conductor", "registry", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 LogWatch = Literal["auto", "inotify", "poll"]
-
-
-def at_home(path: Path) -> Path:
-    """A path with a tilde at its beginning as one of a home folder."""
-    try:
-        return path.expanduser()
-    except RuntimeError as error:
-        raise ValueError("there is no such user") from error
 
 
 def no_truth(value: object) -> object:
@@ -89,17 +81,6 @@ def no_number(value: object) -> object:
 UserPath = Annotated[Path, AfterValidator(at_home)]
 Port = Annotated[int, BeforeValidator(no_truth)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(words)]
-
-
-def default_private_dir() -> Path:
-    """Where a service keeps what is its own: systemd.exec(5) and the XDG base directories."""
-    given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    home = os.environ.get("XDG_STATE_HOME", "")
-    if given:
-        return Path(given)
-    if not home.startswith("/"):
-        home = "~/.local/state"
-    return at_home(Path(home) / "marianne-stream")
 
 
 class Settings(BaseSettings):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from argparse import Action
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import fields
 from operator import attrgetter
@@ -13,7 +14,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 
 from marianne_stream.app import create_app
-from marianne_stream.cli import VERBS
+from marianne_stream.client import running
+from marianne_stream.client.watched import FROM_GOOD_TO_BAD
+from marianne_stream.commands import terminal
+from marianne_stream.commands.verbs import VERBS, parser_of
 from marianne_stream.errors import MarianneStreamError
 from marianne_stream.models import Sheet
 from marianne_stream.payloads import GapReason, JobSummary, Payload, TimelineEventData
@@ -25,6 +29,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
 PAGES = sorted(DOCS.rglob("*.md"))
+TERMINAL_VERBS = ("jobs", "watch", "logs", "events", "completion")
 LINKED_PAGES = [*PAGES, ROOT / "README.md"]
 
 # Every event that has a name of its own, and what it holds.
@@ -120,6 +125,51 @@ def test_the_reference_has_no_setting_that_is_none() -> None:
 def test_every_verb_is_in_the_reference(verb: str) -> None:
     verbs = rows(section(REFERENCE / "settings.md", "Verbs"))
     assert any(cells[0].startswith(f"`{verb}`") for cells in verbs)
+
+
+def options_of(verb: str) -> dict[str, Action]:
+    """The options and arguments of a verb of the terminal, as the reference writes them."""
+    actions = parser_of(verb, VERBS[verb].load())._actions
+    return {written_option(action): action for action in actions if action.dest != "help"}
+
+
+def written_option(action: Action) -> str:
+    """An option with what stands behind it, in each of its forms; an argument by its name."""
+    value = (
+        "" if action.nargs == 0 or action.choices else f" {action.metavar or action.dest.upper()}"
+    )
+    forms = [f"`{option}{value}`" for option in action.option_strings]
+    return ", ".join(forms) or f"`{action.metavar or action.dest}`"
+
+
+@pytest.mark.parametrize("verb", TERMINAL_VERBS)
+def test_every_option_of_the_terminal_is_in_the_reference(verb: str) -> None:
+    page = REFERENCE / "terminal.md"
+    shared = rows(section(page, "Options of all that read a server"))
+    own = rows(section(page, verb))
+    documented = {cells[0]: cells for cells in (own if verb == "completion" else own + shared)}
+    options = options_of(verb)
+    assert documented.keys() == options.keys()
+    for name, action in options.items():
+        choices = ", ".join(action.choices or ())
+        assert choices in " | ".join(documented[name]), name
+        assert action.help
+
+
+def test_every_exit_code_of_the_terminal_is_in_the_reference() -> None:
+    documented = {int(cells[0]) for cells in rows(section(REFERENCE / "terminal.md", "Exit codes"))}
+    signals = {running.INTERRUPTED, running.TERMINATED, running.NOBODY_READS}
+    assert documented == set(FROM_GOOD_TO_BAD) | signals
+
+
+def test_every_variable_of_the_terminal_is_in_its_reference() -> None:
+    documented = set(re.findall(r"MARIANNE_STREAM_\w+", text_of(REFERENCE / "terminal.md")))
+    assert documented == {
+        terminal.URL_VARIABLE,
+        terminal.TOKEN_VARIABLE,
+        terminal.TOKEN_FILE_VARIABLE,
+        terminal.PRIVATE_DIR_VARIABLE,
+    }
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)

@@ -4,7 +4,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from marianne_stream.access.tokens import Token, first_token, own_token, read_tokens
+from marianne_stream.access.tokens import (
+    OWN_TOKEN_NAME,
+    Token,
+    any_token,
+    first_token,
+    own_token,
+    read_tokens,
+)
 
 # As `LoadCredential=tokens:…` names it (systemd.exec(5)).
 CREDENTIAL = "tokens"
@@ -52,3 +59,35 @@ def token_place(token_file: Path | None, private_dir: Path) -> TokenPlace:
         return TokenPlace(path, passed_by_systemd=True)
     path, made = own_token(private_dir)
     return TokenPlace(path, own=True, made=made)
+
+
+def at_home(path: Path) -> Path:
+    """A path with a tilde at its beginning as one of a home folder.
+
+    Raises:
+        ValueError: there is no such folder.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError("there is no such user") from error
+
+
+def default_private_dir() -> Path:
+    """Where a service keeps what is its own: systemd.exec(5) and the XDG base directories."""
+    given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    home = os.environ.get("XDG_STATE_HOME", "")
+    if given:
+        return Path(given)
+    if not home.startswith("/"):
+        home = "~/.local/state"
+    return at_home(Path(home) / "marianne-stream")
+
+
+def local_token(private_dir: Path) -> str | None:
+    """The token that a server of this user has made for itself; None where it has made none.
+
+    Nothing is made here. Raises as `tokens.read_tokens` does.
+    """
+    path = private_dir / OWN_TOKEN_NAME
+    return any_token(path) if path.exists() else None

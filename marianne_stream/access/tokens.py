@@ -18,6 +18,7 @@ from marianne_stream.wire.job_patterns import JobPatterns
 # What a header and a form can hold without quoting; fewer characters could be guessed.
 TOKEN = re.compile(r"[\x21-\x7e]{16,512}")
 OWN_TOKEN_BYTES = 32
+OWN_TOKEN_NAME = "token"  # noqa: S105 - the name of a file
 
 FILE_LIMIT_BYTES = 1024 * 1024
 
@@ -79,6 +80,15 @@ def first_token(path: Path, *, passed_by_systemd: bool = False) -> str | None:
     return None
 
 
+def any_token(path: Path) -> str:
+    """The first token of a file that sees all jobs, else its first; raises as `read_tokens` does.
+
+    What a client sends, for which a few jobs are better than none.
+    """
+    lines = lines_of(path, passed_by_systemd=False)
+    return next((text for text, patterns in lines if not patterns), lines[0][0])
+
+
 def lines_of(path: Path, *, passed_by_systemd: bool) -> list[tuple[str, tuple[str, ...]]]:
     """Each token of a file with its patterns; raises as `read_tokens` does."""
     found: dict[str, tuple[str, ...]] = {}
@@ -132,7 +142,7 @@ def own_token(folder: Path) -> tuple[Path, bool]:
     Raises:
         SettingsError: it cannot be made.
     """
-    path = folder / "token"
+    path = folder / OWN_TOKEN_NAME
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.exists():

@@ -135,6 +135,10 @@ class LogCursor:
         """The same position behind a log_complete."""
         return replace(self, kind="c" if follow else "x")
 
+    def resumable(self) -> "LogCursor":
+        """The same position, from which a stream goes on whatever it was the end of."""
+        return replace(self, kind="l")
+
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """The cursor that a client sent, or None where it is none of ours."""

@@ -20,11 +20,20 @@ class Wire:
         self._open: set[asyncio.StreamWriter] = set()
         self.url = ""
         self.passed = 0
+        # Connections that were made before it became this many times deaf carry nothing any more.
+        self._deafened = 0
 
     def cut(self) -> None:
         """Cuts all connections off, in the middle of whatever they carry."""
         for writer in self._open:
             writer.transport.abort()
+
+    def deafen(self) -> None:
+        """Lets all connections be open and carry nothing any more; new ones do.
+
+        So it is for a machine that slept, whose connections were forgotten by others.
+        """
+        self._deafened += 1
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carries one connection to its end."""
@@ -33,23 +42,24 @@ class Wire:
         self._open |= {writer, away}
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(copy(reader, away))
-                group.create_task(copy(away_reader, writer))
+                group.create_task(self._copy(reader, away))
+                group.create_task(self._copy(away_reader, writer))
         finally:
             self._open -= {writer, away}
 
-
-async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Copies until either side ends."""
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    except ConnectionError:
-        # Cut off, as was asked.
-        pass
-    finally:
-        writer.close()
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Copies until either side ends."""
+        deafened = self._deafened
+        try:
+            while data := await reader.read(65536):
+                if deafened == self._deafened:
+                    writer.write(data)
+                    await writer.drain()
+        except ConnectionError:
+            # Cut off, as was asked.
+            pass
+        finally:
+            writer.close()
 
 
 @asynccontextmanager

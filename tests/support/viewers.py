@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -110,3 +111,11 @@ async def watching(
         finally:
             reading.cancel()
             await asyncio.wait([reading])
+
+
+async def open_streams(address: str) -> dict[str, int]:
+    """How many streams of each kind a server says are open; it asks for no token."""
+    async with aiohttp.ClientSession() as session, session.get(f"{address}/metrics") as answer:
+        text = await answer.text()
+    found = re.findall(r'marianne_stream_open_streams\{kind="(\w+)"\} (\d+)', text)
+    return {kind: int(count) for kind, count in found}

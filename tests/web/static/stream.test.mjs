@@ -101,6 +101,25 @@ test("a stream that was paused goes on where it was", async () => {
   stream.close();
 });
 
+test("a request without an answer is given up", async (context) => {
+  let asked = 0;
+  const fetch = (url, { signal }) => {
+    asked += 1;
+    return new Promise((resolve, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason));
+    });
+  };
+  const stream = new Stream("/stream", { fetch, onEvents: () => {}, onState: () => {} });
+  stream.open();
+  context.mock.timers.enable({ apis: ["Date"], now: Date.now() + 14_000 });
+  stream.check();
+  assert.equal(asked, 1);
+  context.mock.timers.setTime(Date.now() + 2_000);
+  stream.check();
+  assert.equal(asked, 2);
+  stream.close();
+});
+
 test("a silent connection is taken for lost, sooner after a sleep", async (context) => {
   const { fetch, asked } = server(
     { text: line("a", "1") },

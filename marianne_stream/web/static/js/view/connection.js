@@ -24,7 +24,7 @@ export class Connection {
   /** @param {HTMLElement} element */
   constructor(element) {
     this.#element = element;
-    element.append(h("span.dot"), h("span.phase"), h("span.source"));
+    element.append(h("span.dot"), h("span.phase"), " ", h("span.source"));
     setInterval(() => this.#show(), 1000);
     this.#show();
   }

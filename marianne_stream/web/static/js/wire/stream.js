@@ -15,6 +15,12 @@ const SILENCE_AFTER_SLEEP_MS = 18_000;
 const FIRST_RETRY_MS = 2_000;
 const LONGEST_RETRY_MS = 30_000;
 
+/** A request that has no answer by then was sent into a connection that nobody has any more. */
+const ANSWER_MS = 15_000;
+
+/** A stream that is open for so long is one, though it has nothing to say yet. */
+const LIVE_MS = 1_000;
+
 /** Behind these the server ends the stream, and there is nothing to come back for. */
 const LAST_EVENTS = new Set(["job_finished", "job_deleted", "log_complete"]);
 
@@ -39,6 +45,7 @@ export class Stream {
   #abort = null;
   #timer = null;
   #heardAt = 0;
+  #askedAt = 0;
   #over = false;
 
   /**
@@ -78,10 +85,13 @@ export class Stream {
   /** Looks whether it is lost: after a sleep, one that waits tries at once. */
   check({ afterSleep = false } = {}) {
     if (this.#timer !== null && afterSleep) this.#again();
-    else if (this.#abort && this.state.phase === "live") {
-      const limit = afterSleep ? SILENCE_AFTER_SLEEP_MS : SILENCE_MS;
-      if (Date.now() - this.#heardAt > limit) this.#again();
-    }
+    else if (this.#abort && Date.now() > this.#deadline(afterSleep)) this.#again();
+  }
+
+  /** When it is given up, if nothing more is heard. */
+  #deadline(afterSleep) {
+    if (!this.#heardAt) return this.#askedAt + ANSWER_MS;
+    return this.#heardAt + (afterSleep ? SILENCE_AFTER_SLEEP_MS : SILENCE_MS);
   }
 
   #hangUp() {
@@ -98,6 +108,8 @@ export class Stream {
 
   async #connect() {
     const abort = (this.#abort = new AbortController());
+    this.#askedAt = Date.now();
+    this.#heardAt = 0;
     this.#say({ phase: "connecting" });
     try {
       const outcome = await this.#attempt(abort.signal);
@@ -132,10 +144,15 @@ export class Stream {
     const decoder = new TextDecoder();
     const reader = body.getReader();
     this.#heardAt = Date.now();
+    const live = () => this.#isLive(signal);
+    const timer = setTimeout(live, LIVE_MS);
+    signal.addEventListener("abort", () => clearTimeout(timer));
     for (;;) {
       const { done, value } = await reader.read();
-      if (signal.aborted) return null;
-      if (done) return null;
+      if (done || signal.aborted) {
+        clearTimeout(timer);
+        return null;
+      }
       this.#heardAt = Date.now();
       const events = parser.feed(decoder.decode(value, { stream: true }));
       this.#lastEventId = parser.lastEventId;
@@ -145,11 +162,13 @@ export class Stream {
         this.#onEvents(events);
         if (events.some(({ event }) => LAST_EVENTS.has(event))) return { phase: "ended" };
       }
-      // A stream that is only asked to come back begins with a comment, and has no event.
-      if (this.state.phase !== "live" && (events.length || parser.lastEventId)) {
-        this.#say({ phase: "live" });
-      }
+      // One who is only asked to come back is sent no event, and the end.
+      if (events.length) live();
     }
+  }
+
+  #isLive(signal) {
+    if (!signal.aborted && this.state.phase === "connecting") this.#say({ phase: "live" });
   }
 
   #finish(outcome) {

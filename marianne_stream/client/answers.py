@@ -1,0 +1,79 @@
+"""What a server's answers hold, as far as a terminal shows it.
+
+A newer server may say more: what is not known here is passed over. It asks nobody.
+"""
+
+from typing import Any
+
+import msgspec
+
+
+class Job(msgspec.Struct, frozen=True):
+    """An entry of the roster."""
+
+    job_id: str
+    status: str
+    submitted_at: str | None = None
+    started_at: str | None = None
+    completed_sheets: int | None = None
+    total_sheets: int | None = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A page of the roster; the entries as they came, since `--json` prints them so."""
+
+    jobs: list[dict[str, Any]]
+    next: str | None = None
+
+
+class Detail(msgspec.Struct, frozen=True):
+    """One job, as far as its status does not say it."""
+
+    started_at: str | None = None
+    completed_at: str | None = None
+    updated_at: str | None = None
+
+    @property
+    def ended_at(self) -> str | None:
+        """When it ended, if it has; a conductor may say only when it last wrote it."""
+        return self.completed_at or self.updated_at
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The data of `job_status`."""
+
+    status: str
+    completed_sheets: int = 0
+    total_sheets: int = 0
+    current_sheet: int | None = None
+    error_message: str | None = None
+
+
+class Roster(msgspec.Struct, frozen=True):
+    """The data of `roster`."""
+
+    complete: bool
+    jobs: list[Job]
+    gone: list[str]
+
+
+class Line(msgspec.Struct, frozen=True):
+    """The data of `log`."""
+
+    line: str
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """The body of an answer that is an error."""
+
+    detail: str
+
+
+class TimelineEvent(msgspec.Struct, frozen=True):
+    """The data of an event of the timeline."""
+
+    event: str = ""
+    job_id: str = ""
+    sheet_num: int = 0
+    data: object = None
+    timestamp: float = 0.0

@@ -1,0 +1,24 @@
+"""Progress as people see it."""
+
+from rich.progress_bar import ProgressBar
+
+# On a narrower terminal the words come first.
+BAR_NEEDS_COLUMNS = 64
+
+
+def bar(completed: int | None, total: int | None, style: str) -> ProgressBar:
+    """A bar as wide as its column, in the colour of the status."""
+    return ProgressBar(
+        total=max(1, total or 0),
+        completed=completed or 0,
+        style="quiet",
+        complete_style=style or "none",
+        finished_style=style or "none",
+    )
+
+
+def count(completed: int | None, total: int | None) -> str:
+    """Completed sheets of all; empty where the source does not tell."""
+    if not total:
+        return ""
+    return f"{'?' if completed is None else completed}/{total}"

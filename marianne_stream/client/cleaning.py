@@ -1,0 +1,73 @@
+r"""Text from elsewhere, made safe for a terminal.
+
+Job ids, lines of logs and messages are written by programs that nobody here vouches for. An escape
+sequence of theirs could retitle a window, answer in the user's name, or hide what stands there
+(ECMA-48; xterm's control sequences). It must not know where the text is shown.
+"""
+
+import json
+import re
+
+RESET = "\x1b[0m"
+
+# CSI: parameters, intermediates, a final byte. In UTF-8 it may be U+009B as well.
+CONTROL_SEQUENCE = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+# OSC, DCS, SOS, PM, APC: text up to BEL or ST; one that does not end takes the rest of the line.
+CONTROL_STRING = r"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c|$)?"
+# Others are of two or three characters.
+ESCAPE = r"\x1b[ -/]*[0-~]"
+
+SEQUENCE = re.compile(f"{CONTROL_SEQUENCE}|{CONTROL_STRING}|{ESCAPE}")
+
+# Select Graphic Rendition: colours and the like, of which nothing outlasts the line.
+COLOUR = re.compile(r"(?:\x1b\[|\x9b)([0-9;:]*)m")
+
+# Controls that stand alone, and those that turn the direction of what follows (UAX #9).
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+# What JSON lets stand, and a terminal or a reader of UTF-8 would stumble over.
+UNSAFE_IN_JSON = re.compile(r"[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def clean(text: str) -> str:
+    """A text without escape sequences, and with a picture in the place of any other control.
+
+    A tab stays as it is.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return CONTROL.sub(picture, SEQUENCE.sub("", text))
+
+
+def clean_word(text: str) -> str:
+    """A text that stands in one cell of a table: as `clean`, and without tabs."""
+    return clean(text.replace("\r\n", " ").replace("\n", " ").replace("\t", " "))
+
+
+def coloured(text: str) -> str:
+    """A text whose colours stay, and nothing else of its escape sequences does."""
+    if text.isascii() and text.isprintable():
+        return text
+    pieces, place, colours = [], 0, False
+    for match in SEQUENCE.finditer(text):
+        pieces.append(CONTROL.sub(picture, text[place : match.start()]))
+        place = match.end()
+        if colour := COLOUR.fullmatch(match[0]):
+            pieces.append(f"\x1b[{colour[1]}m")
+            colours = True
+    pieces.append(CONTROL.sub(picture, text[place:]))
+    return "".join(pieces) + (RESET if colours else "")
+
+
+def picture(match: re.Match[str]) -> str:
+    """What a control is shown as: its picture where Unicode has one."""
+    code = ord(match[0])
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "\u2421" if code == 0x7F else "\ufffd"
+
+
+def json_line(value: object) -> str:
+    """A value as one line of JSON, with nothing in it that a terminal would act on."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -1,0 +1,155 @@
+"""`jobs`: the roster as a table."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from rich.table import Table
+from rich.text import Text
+
+from marianne_stream.client.address import job_path
+from marianne_stream.client.answers import Detail, Job, Page
+from marianne_stream.client.bars import BAR_NEEDS_COLUMNS, bar, count
+from marianne_stream.client.cleaning import clean_word
+from marianne_stream.client.output import Output, status_style
+from marianne_stream.client.server import Server
+from marianne_stream.client.times import clock, date_and_time, duration, epoch_of
+from marianne_stream.client.watched import EXIT_CODES
+from marianne_stream.errors import MarianneStreamError
+
+PAGE_JOBS = 1000
+
+# How many jobs that are over are asked for the time of their end, which no roster tells, how many
+# at once, and how long all of them may take: a table is not worth more of the conductor's time.
+ENDS_ASKED = 20
+ENDS_AT_ONCE = 4
+ENDS_LIMIT_S = 1.5
+
+UNKNOWN = "-"
+BAR_COLUMNS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which jobs are wanted.
+
+    Attributes:
+        status: only those with this status; "" for all.
+        name: only those whose id holds this; "" for all.
+        limit: at most so many; None for all.
+    """
+
+    status: str = ""
+    name: str = ""
+    limit: int | None = None
+
+
+async def show_jobs(server: Server, output: Output, wanted: Wanted, *, as_json: bool) -> int:
+    """Prints the jobs that are wanted, the newest first, and returns the exit code.
+
+    Raises:
+        MarianneStreamError: the server cannot be reached, or does not answer as it should.
+    """
+    if as_json:
+        async for page in pages(server, wanted):
+            output.write_objects(page)
+        return 0
+    jobs = [msgspec.convert(job, Job) async for page in pages(server, wanted) for job in page]
+    if not jobs:
+        server.notes.say("no such job" if wanted.status or wanted.name else "no jobs yet")
+        return 0
+    ends = await ends_of(server, jobs)
+    output.console.print(table_of(jobs, ends, output, now_s=time.time()))
+    return 0
+
+
+async def pages(server: Server, wanted: Wanted) -> AsyncIterator[list[dict[str, Any]]]:
+    """Yields the roster, page for page, until there is no more or enough; raises as `show_jobs`."""
+    params = {"status": wanted.status, "name": wanted.name}
+    params = {name: value for name, value in params.items() if value}
+    left = wanted.limit
+    while left is None or left > 0:
+        size = PAGE_JOBS if left is None else min(left, PAGE_JOBS)
+        page = await server.ask_patiently("/api/jobs", {**params, "limit": str(size)}, Page)
+        yield page.jobs
+        if page.next is None:
+            return
+        params["after"] = page.next
+        left = None if left is None else left - len(page.jobs)
+
+
+async def ends_of(server: Server, jobs: list[Job]) -> dict[str, float]:
+    """When jobs that are over have ended, in epoch seconds, of as many as can be asked in time."""
+    ends: dict[str, float] = {}
+    turns = asyncio.Semaphore(ENDS_AT_ONCE)
+
+    async def ask(job_id: str) -> None:
+        async with turns:
+            with suppress(MarianneStreamError):
+                detail = await server.ask(job_path(job_id), {}, Detail)
+                if (ended_s := epoch_of(detail.ended_at)) is not None:
+                    ends[job_id] = ended_s
+
+    over = [job.job_id for job in jobs if job.status in EXIT_CODES and job.started_at]
+    with suppress(TimeoutError):
+        async with asyncio.timeout(ENDS_LIMIT_S), asyncio.TaskGroup() as group:
+            for job_id in over[:ENDS_ASKED]:
+                group.create_task(ask(job_id))
+    return ends
+
+
+def table_of(jobs: list[Job], ends: Mapping[str, float], output: Output, *, now_s: float) -> Table:
+    """The jobs as a table: with bars where it is drawn on a terminal."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="quiet")
+    table.add_column("JOB", no_wrap=True, overflow="ellipsis", min_width=8)
+    table.add_column("STATUS", no_wrap=True, min_width=len("STATUS"))
+    bars = output.animated and output.console.width >= BAR_NEEDS_COLUMNS
+    if bars:
+        table.add_column("", width=BAR_COLUMNS)
+    table.add_column("SHEETS", no_wrap=True, justify="right", min_width=len("SHEETS"))
+    table.add_column("STARTED", no_wrap=True)
+    table.add_column("DURATION", no_wrap=True, justify="right", min_width=len("DURATION"))
+    today = date_and_time(now_s)[:10]
+    for job in jobs:
+        started_s = epoch_of(job.started_at)
+        style = status_style(job.status)
+        table.add_row(
+            Text(clean_word(job.job_id)),
+            Text(clean_word(job.status), style=style),
+            *([bar(job.completed_sheets, job.total_sheets, style)] if bars else []),
+            Text(count(job.completed_sheets, job.total_sheets) or UNKNOWN),
+            Text(started(started_s, today if output.animated else "") or UNKNOWN),
+            Text(lasted(job, started_s, ends.get(job.job_id), now_s) or UNKNOWN),
+        )
+    return table
+
+
+def started(started_s: float | None, today: str) -> str:
+    """When a job has started: the time alone where it was today."""
+    if started_s is None:
+        return ""
+    text = date_and_time(started_s)
+    return clock(started_s) if today and text.startswith(today) else text
+
+
+def lasted(job: Job, started_s: float | None, ended_s: float | None, now_s: float) -> str:
+    """How long a job has run, or ran; empty where that is not known."""
+    if started_s is None or (job.status in EXIT_CODES and ended_s is None):
+        return ""
+    return duration((now_s if ended_s is None else ended_s) - started_s)
+
+
+async def job_ids(server: Server, prefix: str) -> list[str]:
+    """The ids of the newest jobs that begin with a text; asked for once.
+
+    Raises:
+        MarianneStreamError: the server cannot be reached, or does not answer as it should.
+    """
+    params = {"limit": str(PAGE_JOBS), **({"name": prefix} if prefix else {})}
+    page = await server.ask("/api/jobs", params, Page)
+    ids = [msgspec.convert(job, Job).job_id for job in page.jobs]
+    return [job_id for job_id in ids if job_id.startswith(prefix)]

@@ -1,0 +1,104 @@
+"""`logs`: a job's log, its newest lines and what follows.
+
+It must not know where the options come from.
+"""
+
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from marianne_stream.client.address import job_path
+from marianne_stream.client.answers import Line
+from marianne_stream.client.cleaning import clean, coloured
+from marianne_stream.client.notes import Notes
+from marianne_stream.client.output import Output
+from marianne_stream.client.server import Server
+from marianne_stream.client.stream import Event, Stream, read
+from marianne_stream.wire.cursors import LogCursor
+
+# As many as the server gives to one who comes back and has lost his place.
+MOST_LINES = 1000
+
+GAPS = {
+    "cursor_unknown": "the place in the log is not known any more; its newest lines follow",
+    "truncated": "a part of the log is missing: it was cut, and no copy holds all of it",
+    "rotated_away": "a part of the log is missing: an older file could not be read to its end",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LogWish:
+    """Which lines are wanted.
+
+    Attributes:
+        job_id: whose log.
+        lines: how many of the newest come first.
+        follow: whether to go on with what comes.
+        cursor: behind which place to begin instead; "" for none.
+        level: only lines of this level or a graver one; "" for all.
+        regex: only lines in which this is found; "" for all.
+    """
+
+    job_id: str
+    lines: int
+    follow: bool = False
+    cursor: str = ""
+    level: str = ""
+    regex: str = ""
+
+    def stream(self, server: Server) -> Stream:
+        """The stream that gives them."""
+        follow = "true" if self.follow else "false"
+        # Who follows a log that is not there yet waits for it.
+        params = {"tail_lines": str(self.lines), "follow": follow, "wait": follow}
+        if self.level:
+            params["level"] = self.level
+        if self.regex:
+            params["regex"] = self.regex
+        return Stream(
+            server,
+            job_path(self.job_id, "/logs"),
+            params,
+            params_again={"tail_lines": str(MOST_LINES)},
+            cursor=resumable(self.cursor),
+        )
+
+
+async def show_log(server: Server, output: Output, wish: LogWish, *, as_json: bool) -> int:
+    """Prints lines until the log ends, and returns the exit code; cancelling is safe.
+
+    Raises:
+        MarianneStreamError: the server cannot be reached, or does not answer as it should.
+    """
+    shown = coloured if output.coloured else clean
+    async with aclosing(wish.stream(server).batches()) as batches:
+        async for batch in batches:
+            if as_json:
+                output.write_objects(
+                    replace(event, cursor=resumable(event.cursor)).as_object() for event in batch
+                )
+            else:
+                lines = (read(event, Line).line for event in batch if event.name == "log")
+                output.write(shown(line) for line in lines)
+            for event in batch:
+                say(server.notes, event)
+    return 0
+
+
+def resumable(cursor: str) -> str:
+    """Where a later `logs` does well to begin.
+
+    The cursor behind the end of a log that was not followed means that nothing more is wanted: who
+    comes back with it is told just that, whatever was written since.
+    """
+    place = LogCursor.parse(cursor)
+    return cursor if place is None or place.kind != "x" else str(place.resumable())
+
+
+def say(notes: Notes, event: Event) -> None:
+    """Says what the lines do not show: that some are missing, or that a new file has begun."""
+    if event.name == "log_gap":
+        reason, lost_bytes = event.data.get("reason"), event.data.get("lost_bytes")
+        sentence = GAPS.get(str(reason), f"a part of the log is missing: {reason}")
+        notes.say(sentence + (f" ({lost_bytes} bytes)" if lost_bytes else ""))
+    elif event.name == "log_rotated":
+        notes.say(f"the log was {event.data.get('reason')}, and begins anew")

@@ -1,0 +1,108 @@
+"""Standard output: what it can show, and writing to it.
+
+It must not know what is written.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, TextIO
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.theme import Theme
+
+from marianne_stream.client.cleaning import json_line
+
+COLOUR_CHOICES = ("auto", "always", "never")
+
+# Wider than any table: what reads a pipe wants all of a line.
+PIPE_COLUMNS = 1_000_000
+
+STYLES = {
+    "status.running": "cyan",
+    "status.completed": "green",
+    "status.failed": "bold red",
+    "status.cancelled": "yellow",
+    "status.paused": "magenta",
+    "status.paused_at_chain": "magenta",
+    "status.queued": "dim",
+    "status.pending": "dim",
+    "quiet": "dim",
+    "fault": "red",
+}
+
+
+class HonestConsole(Console):
+    """A console that leaves it to the program what is done when nobody reads."""
+
+    def on_broken_pipe(self) -> None:
+        """Passes it on, where rich would end the process."""
+        raise BrokenPipeError
+
+
+class Output:
+    """Standard output, or what stands in its place.
+
+    Args:
+        stream: where to write.
+        colour: `always`, `never`, or `auto`: where it is a terminal that takes colours.
+        environment: where NO_COLOR (no-color.org) and TERM stand.
+
+    Attributes:
+        animated: whether what was written can be drawn over.
+        coloured: whether colours are wanted.
+        console: the same for tables.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO = sys.stdout,
+        *,
+        colour: str = "auto",
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._stream = stream
+        terminal = stream.isatty()
+        smart = terminal and environment.get("TERM", "dumb") not in ("", "dumb", "unknown")
+        self.animated = smart
+        self.coloured = colour == "always" or (
+            colour == "auto" and smart and not environment.get("NO_COLOR")
+        )
+        self.console = HonestConsole(
+            file=stream,
+            theme=Theme(STYLES, inherit=False),
+            force_terminal=smart,
+            no_color=not self.coloured,
+            color_system="auto" if smart else ("standard" if self.coloured else None),
+            width=None if terminal else PIPE_COLUMNS,
+            highlight=False,
+            markup=False,
+            emoji=False,
+        )
+
+    def write(self, lines: Iterable[str]) -> None:
+        """Writes lines at once.
+
+        It waits for a reader that is slow, and so does the stream: nobody else is in this process.
+
+        Raises:
+            BrokenPipeError: nobody reads.
+        """
+        self._stream.write("".join(line + "\n" for line in lines))
+        self._stream.flush()
+
+    def write_objects(self, values: Iterable[dict[str, Any]]) -> None:
+        """Writes each value as one line of JSON; raises as `write` does."""
+        self.write(json_line(value) for value in values)
+
+
+def padded(text: str, columns: int) -> str:
+    """A text that is at least so wide on a terminal."""
+    return text + " " * (columns - cell_len(text))
+
+
+def status_style(status: str) -> str:
+    """The name of the style of a status; a newer server's unknown one has the plain one."""
+    name = f"status.{status}"
+    return name if name in STYLES else ""

@@ -1,0 +1,229 @@
+"""The server as a client sees it: connections to it, and what its answers mean.
+
+Whether to try again is decided in `fault_of` and `lost` alone. It must not know what is shown.
+"""
+
+import os
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self, TypeVar
+
+import aiohttp
+import msgspec
+
+from marianne_stream.client.address import ServerAddress
+from marianne_stream.client.answers import Fault
+from marianne_stream.client.notes import Notes, Outage
+from marianne_stream.client.patience import Patience, Tries
+from marianne_stream.errors import (
+    MarianneStreamError,
+    NotLetInError,
+    NotThereError,
+    SettingsError,
+    TerminalError,
+    UnreachableError,
+)
+from marianne_stream.version import VERSION
+
+CONNECT_LIMIT_S = 10.0
+ANSWER_LIMIT_S = 30.0
+# The server says something every 15 s: after three times that the connection is dead.
+SILENCE_LIMIT_S = 45.0
+
+FAULT_LIMIT_BYTES = 64 * 1024
+RETRY_AFTER_LIMIT_S = 60.0
+
+# Statuses that stay, whatever is done about them here.
+FINAL: dict[int, type[MarianneStreamError]] = {
+    400: SettingsError,
+    403: NotLetInError,
+    404: NotThereError,
+    421: NotLetInError,
+}
+
+ERRORS = (aiohttp.ClientError, OSError, TimeoutError)
+
+Answer = TypeVar("Answer")
+
+
+class Server:
+    """One server; a context that holds its connections.
+
+    Args:
+        address: where it is.
+        token: what it is sent as a bearer token; None where there is none.
+        patience: how long it is waited for.
+        notes: where it is said that it is.
+    """
+
+    def __init__(
+        self,
+        address: ServerAddress,
+        *,
+        token: str | None = None,
+        patience: Patience,
+        notes: Notes,
+    ) -> None:
+        self._address = address
+        self._token = token
+        self._patience = patience
+        self.notes = notes
+        self._outage = Outage(notes)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        # No limit of connections: each job that is watched has one.
+        unix = self._address.unix
+        connector = aiohttp.UnixConnector(unix, limit=0) if unix else aiohttp.TCPConnector(limit=0)
+        # `*/*`, and not an event stream by name: an error is then answered as what it is.
+        headers = {"Accept": "*/*", "User-Agent": f"marianne-stream/{VERSION}"}
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token}"
+        self._session = aiohttp.ClientSession(connector=connector, headers=headers)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    @asynccontextmanager
+    async def open(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        *,
+        last_event_id: str = "",
+        limit_s: float | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """One request, and its answer while the context lasts; cancelling is safe.
+
+        Args:
+            path: what is asked for, encoded.
+            params: the parameters.
+            last_event_id: where to resume; "" for the beginning.
+            limit_s: how long all of it may take; None for a stream.
+
+        Raises:
+            UnreachableError: it failed, inside the context as well, and may not fail again.
+            TerminalError, SettingsError: the answer is an error, and stays one.
+        """
+        if self._session is None:
+            raise RuntimeError("the context is not entered")
+        headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
+        timeout = aiohttp.ClientTimeout(
+            total=limit_s, sock_connect=CONNECT_LIMIT_S, sock_read=SILENCE_LIMIT_S
+        )
+        try:
+            # The token is for this server: nobody else is asked in its place.
+            async with self._session.get(
+                self._address.url(path),
+                params=params,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as response:
+                if response.status not in (200, 204):
+                    raise await self._fault(response)
+                yield response
+        except ERRORS as error:
+            raise lost(error, self._address.shown) from error
+
+    async def ask(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        kind: type[Answer],
+        *,
+        limit_s: float = ANSWER_LIMIT_S,
+    ) -> Answer:
+        """Asks once for an answer of JSON; raises as `open` does."""
+        async with self.open(path, params, limit_s=limit_s) as response:
+            body = await response.read()
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except (msgspec.DecodeError, ValueError) as error:
+            raise TerminalError(
+                f"{self._address.shown} gave an answer that is none of marianne-stream's"
+            ) from error
+
+    async def ask_patiently(
+        self, path: str, params: Mapping[str, str], kind: type[Answer]
+    ) -> Answer:
+        """Asks until there is an answer, or patience is at an end; raises as `open` does."""
+        tries = self.tries()
+        while True:
+            try:
+                answer = await self.ask(path, params, kind)
+            except UnreachableError as error:
+                await tries.wait(error)
+            else:
+                tries.answered()
+                return answer
+
+    def tries(self) -> Tries:
+        """The tries of something that is asked for."""
+        return Tries(self._patience, self._outage)
+
+    async def _fault(self, response: aiohttp.ClientResponse) -> MarianneStreamError:
+        """What an answer that is an error means."""
+        body = b""
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > FAULT_LIMIT_BYTES:
+                break
+        try:
+            detail = msgspec.json.decode(body, type=Fault).detail
+        except (msgspec.DecodeError, ValueError):
+            detail = ""
+        if response.status == 401 and self._token is None:
+            detail = "A token is needed"
+        detail = detail.rstrip(".") or f"{self._address.shown} answered {response.status}"
+        return fault_of(response.status, detail, response.headers.get("Retry-After", ""))
+
+
+def fault_of(status: int, detail: str, retry_after: str) -> MarianneStreamError:
+    """What an answer that is an error means: whether it may pass, and what to exit with.
+
+    Args:
+        status: the answer's status.
+        detail: its sentence.
+        retry_after: its Retry-After, in seconds; what is no number counts as none.
+    """
+    if status == 429 or status >= 500:
+        if not (retry_after.isascii() and retry_after.isdigit()):
+            return UnreachableError(detail)
+        return UnreachableError(detail, retry_after_s=min(float(retry_after), RETRY_AFTER_LIMIT_S))
+    if status == 401:
+        return NotLetInError(
+            f"{detail}; name a file that holds one with --token-file or "
+            "MARIANNE_STREAM_TOKEN_FILE, or give it as MARIANNE_STREAM_TOKEN"
+        )
+    if status in FINAL:
+        return FINAL[status](detail)
+    return TerminalError(f"the server answered {status}: {detail}")
+
+
+def lost(error: Exception, shown: str) -> UnreachableError:
+    """Why a connection failed, in a sentence."""
+    reason = "the connection was lost"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLError):
+        reason = "its certificate is not trusted here"
+    elif isinstance(error, aiohttp.ClientConnectorDNSError):
+        reason = "no host has that name"
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        number = error.os_error.errno
+        reason = os.strerror(number) if number and number > 0 else str(error.os_error)
+    elif isinstance(error, aiohttp.ConnectionTimeoutError):
+        reason = f"no answer in {CONNECT_LIMIT_S:.0f} s"
+    elif isinstance(error, TimeoutError):
+        reason = "it says nothing"
+    elif isinstance(error, aiohttp.ClientResponseError):
+        reason = "what answers there does not speak HTTP"
+    return UnreachableError(f"{shown} cannot be reached: {reason}")

@@ -1,0 +1,45 @@
+"""Times and durations as people read them, in local time."""
+
+from datetime import datetime
+
+MINUTE_S = 60
+HOUR_S = 60 * MINUTE_S
+DAY_S = 24 * HOUR_S
+
+
+def epoch_of(text: str | None) -> float | None:
+    """ISO 8601 as epoch seconds; None for no time, or for what is none."""
+    try:
+        return datetime.fromisoformat(text).timestamp() if text else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def clock(epoch_s: float) -> str:
+    """The time of day; empty for what no calendar has a time for."""
+    return shown(epoch_s, "%H:%M:%S")
+
+
+def date_and_time(epoch_s: float) -> str:
+    """The date and the time of day; empty for what no calendar has a time for."""
+    return shown(epoch_s, "%Y-%m-%d %H:%M:%S")
+
+
+def shown(epoch_s: float, form: str) -> str:
+    """A time in a form of strftime(3), in local time."""
+    try:
+        return datetime.fromtimestamp(epoch_s).astimezone().strftime(form)
+    except (ValueError, OverflowError, OSError):
+        return ""
+
+
+def duration(seconds: float) -> str:
+    """How long something took, in its two largest units."""
+    whole = max(0, int(seconds))
+    if whole < MINUTE_S:
+        return f"{whole}s"
+    if whole < HOUR_S:
+        return f"{whole // MINUTE_S}m {whole % MINUTE_S:02}s"
+    if whole < DAY_S:
+        return f"{whole // HOUR_S}h {whole % HOUR_S // MINUTE_S:02}m"
+    return f"{whole // DAY_S}d {whole % DAY_S // HOUR_S:02}h"

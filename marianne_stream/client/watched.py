@@ -1,0 +1,85 @@
+"""A job that is watched, as far as a terminal shows it, and what it means to exit with.
+
+It must not know how it is shown.
+"""
+
+from dataclasses import dataclass
+
+from marianne_stream.client.answers import Detail, Job, Status
+from marianne_stream.client.times import epoch_of
+
+# What `watch` exits with, by the status that a job ends with.
+EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 4}
+
+EXIT_NOT_FOUND = 3
+
+# The later, the worse: what is not known weighs more than what is.
+FROM_GOOD_TO_BAD = (0, 4, 1, 3, 2, 5)
+
+
+@dataclass(slots=True)
+class WatchedJob:
+    """What is known of a job.
+
+    Attributes:
+        job_id: its id, as it was given.
+        status: its status; "" while it is not known.
+        completed: completed sheets; None where the source does not tell.
+        total: all sheets; None likewise.
+        current: the sheet that is at work.
+        error: the job's error.
+        started_s: when it started, in epoch seconds.
+        ended_s: when it ended.
+        trouble: why it is not watched any more, where that is not its end.
+    """
+
+    job_id: str
+    status: str = ""
+    completed: int | None = None
+    total: int | None = None
+    current: int | None = None
+    error: str = ""
+    started_s: float | None = None
+    ended_s: float | None = None
+    trouble: str = ""
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self.status in EXIT_CODES
+
+    def take_status(self, status: Status) -> bool:
+        """Takes what a status stream says; whether the status is another than before."""
+        other = status.status != self.status
+        self.status = status.status
+        self.completed, self.total = status.completed_sheets, status.total_sheets
+        self.current = status.current_sheet
+        self.error = status.error_message or ""
+        return other
+
+    def take_times(self, detail: Detail) -> None:
+        """Takes when it started and ended."""
+        self.started_s = epoch_of(detail.started_at)
+        self.ended_s = epoch_of(detail.ended_at) if self.over else None
+
+    def take_entry(self, entry: Job, *, now_s: float) -> None:
+        """Takes what the roster says, which does not tell when a job ended."""
+        was_over = self.over
+        self.status = entry.status
+        self.completed, self.total = entry.completed_sheets, entry.total_sheets
+        self.started_s = epoch_of(entry.started_at)
+        if not self.over:
+            self.ended_s = None
+        elif not was_over:
+            self.ended_s = now_s
+
+    def lasted_s(self, now_s: float) -> float | None:
+        """How long it has run, or ran, in seconds; None where that is not known."""
+        if self.started_s is None or (self.over and self.ended_s is None):
+            return None
+        return (now_s if self.ended_s is None else self.ended_s) - self.started_s
+
+
+def worst(codes: list[int]) -> int:
+    """The one exit code for several jobs."""
+    return max(codes, key=FROM_GOOD_TO_BAD.index, default=0)

@@ -1,0 +1,49 @@
+"""`events`: prints what the conductor says, as it comes."""
+
+from argparse import ArgumentParser, Namespace
+
+from marianne_stream.client.events import MOST_EVENTS, EventWish, show_events
+from marianne_stream.client.output import Output
+from marianne_stream.client.server import Server
+from marianne_stream.commands import terminal
+from marianne_stream.wire.job_ids import written
+
+DESCRIPTION = """\
+Prints the conductor's events, the newest first and then what comes, until
+Ctrl-C: those of one job, or all."""
+
+EXAMPLES = """\
+marianne-stream events
+marianne-stream events nightly -n 0
+marianne-stream events --json | jq -c 'select(.event == "job.failed")'"""
+
+
+def describe(parser: ArgumentParser) -> None:
+    """Gives a parser the verb's options."""
+    parser.add_argument(
+        "job", metavar="JOB", type=written, nargs="?", help="A job's id; left out, all."
+    )
+    parser.add_argument(
+        *("-n", "--lines"),
+        metavar="N",
+        type=terminal.whole_number(0, MOST_EVENTS),
+        default=50,
+        help=f"How many of the newest events come first (0 to {MOST_EVENTS}; default: 50).",
+    )
+    parser.add_argument(
+        "--since-cursor",
+        metavar="CURSOR",
+        default="",
+        help="Begins behind this event, as --json gave it, and leaves -n aside.",
+    )
+    terminal.describe(parser, DESCRIPTION, EXAMPLES)
+
+
+def run(options: Namespace) -> int:
+    """Prints them."""
+    wish = EventWish(options.job, options.lines, options.since_cursor)
+
+    async def verb(server: Server, output: Output) -> int:
+        return await show_events(server, output, wish, as_json=options.json)
+
+    return terminal.run(options, verb)

@@ -1,0 +1,71 @@
+"""`logs`: prints a job's log, and follows it."""
+
+from argparse import ArgumentParser, Namespace
+
+from marianne_stream.client.logs import MOST_LINES, LogWish, show_log
+from marianne_stream.client.output import Output
+from marianne_stream.client.server import Server
+from marianne_stream.commands import terminal
+from marianne_stream.wire.job_ids import written
+
+DESCRIPTION = """\
+Prints the newest lines of a job's log; with -f also what follows, until the job
+and its log have ended. Colours of the lines are kept where the output takes
+colours, other escape sequences nowhere."""
+
+EXAMPLES = """\
+marianne-stream logs nightly
+marianne-stream logs nightly -n 1000 | less
+marianne-stream logs nightly -f --level warning
+marianne-stream logs nightly -f --grep 'sheet (3|4)'
+marianne-stream logs nightly --json | tail -n 1 | jq -r .cursor"""
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def describe(parser: ArgumentParser) -> None:
+    """Gives a parser the verb's options."""
+    parser.add_argument("job", metavar="JOB", type=written, help="A job's id.")
+    parser.add_argument(
+        *("-n", "--lines"),
+        metavar="N",
+        type=terminal.whole_number(0, MOST_LINES),
+        default=100,
+        help=f"How many of the newest lines come first (0 to {MOST_LINES}; default: 100).",
+    )
+    parser.add_argument(
+        *("-f", "--follow"), action="store_true", help="Goes on with what is written."
+    )
+    parser.add_argument(
+        "--since-cursor",
+        metavar="CURSOR",
+        default="",
+        help="Begins behind this place, as --json gave it, and leaves -n aside.",
+    )
+    parser.add_argument(
+        "--level", choices=LEVELS, default="", help="Only lines of this level, or a graver one."
+    )
+    parser.add_argument(
+        "--grep",
+        metavar="REGEX",
+        default="",
+        help="Only lines in which this is found; the syntax is that of RE2, (?i) for any case.",
+    )
+    terminal.describe(parser, DESCRIPTION, EXAMPLES)
+
+
+def run(options: Namespace) -> int:
+    """Prints it."""
+    wish = LogWish(
+        options.job,
+        options.lines,
+        follow=options.follow,
+        cursor=options.since_cursor,
+        level=options.level,
+        regex=options.grep,
+    )
+
+    async def verb(server: Server, output: Output) -> int:
+        return await show_log(server, output, wish, as_json=options.json)
+
+    return terminal.run(options, verb)

@@ -1,0 +1,152 @@
+"""What the verbs of the terminal share: how the server is found, how it is let in, how it ends.
+
+They only read: a token is never made here.
+"""
+
+import argparse
+import math
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from marianne_stream.access.places import at_home, default_private_dir, local_token
+from marianne_stream.access.tokens import TOKEN, any_token
+from marianne_stream.client import running
+from marianne_stream.client.address import DEFAULT_URL, ServerAddress, server_address
+from marianne_stream.client.notes import Notes
+from marianne_stream.client.output import COLOUR_CHOICES, Output
+from marianne_stream.client.patience import Patience
+from marianne_stream.client.server import Server
+from marianne_stream.errors import SettingsError
+
+URL_VARIABLE = "MARIANNE_STREAM_URL"
+TOKEN_VARIABLE = "MARIANNE_STREAM_TOKEN"  # noqa: S105 - the name of a variable
+# The server's settings, of which a terminal of the same user makes use.
+TOKEN_FILE_VARIABLE = "MARIANNE_STREAM_TOKEN_FILE"  # noqa: S105 - the same
+PRIVATE_DIR_VARIABLE = "MARIANNE_STREAM_PRIVATE_DIR"
+
+PATIENCE_LIMIT_S = 604_800.0
+
+
+def describe(parser: ArgumentParser, description: str, examples: str) -> None:
+    """Gives a parser a description, examples, and the options that all have."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = description
+    parser.epilog = "Examples:\n" + "".join(f"  {line}\n" for line in examples.splitlines())
+    parser.add_argument("--json", action="store_true", help="One JSON object a line.")
+    parser.add_argument(
+        "--color",
+        choices=COLOUR_CHOICES,
+        default="auto",
+        help="Whether to colour; auto: on a terminal that takes colours, unless NO_COLOR is set.",
+    )
+    parser.add_argument(
+        "--url",
+        help=f"The server: http://HOST:PORT, https://HOST or unix:/PATH "
+        f"(default: {URL_VARIABLE}, else {DEFAULT_URL}).",
+    )
+    parser.add_argument(
+        "--token-file",
+        metavar="FILE",
+        type=Path,
+        help=f"The file whose token to send (default: the token in {TOKEN_VARIABLE}, else the file "
+        f"that {TOKEN_FILE_VARIABLE} names, else the own token of a server on this machine).",
+    )
+    parser.add_argument(
+        "--patience",
+        metavar="SECONDS",
+        type=patience,
+        help="How long to try again while the server cannot be reached (0 to 604800; default: 0 "
+        "before it has answered, 300 after).",
+    )
+
+
+def run(options: Namespace, verb: Callable[[Server, Output], Awaitable[int]]) -> int:
+    """Runs a verb with the server and the output that the options say; returns its exit code.
+
+    Raises:
+        SettingsError: an option or a variable cannot be used.
+        MarianneStreamError: what the verb raises.
+    """
+    if sys.stdout is None:
+        raise SettingsError("there must be a standard output, and it is closed")
+    address = server_address(options.url or os.environ.get(URL_VARIABLE) or DEFAULT_URL)
+    token = token_for(address, options.token_file)
+    notes = Notes()
+    output = Output(sys.stdout, colour=options.color, environment=os.environ)
+    waits = Patience()
+    if options.patience is not None:
+        waits = Patience(options.patience, options.patience)
+
+    async def main() -> int:
+        async with Server(address, token=token, patience=waits, notes=notes) as server:
+            return await verb(server, output)
+
+    return running.run(main())
+
+
+def token_for(address: ServerAddress, token_file: Path | None) -> str | None:
+    """The token to send: what the user names, else that of a server of his own on this machine.
+
+    Another machine is never sent what was not named.
+
+    Raises:
+        SettingsError: what is named cannot be used.
+    """
+    if token_file is not None:
+        return any_token(expanded("--token-file", token_file))
+    if token := os.environ.get(TOKEN_VARIABLE):
+        if not TOKEN.fullmatch(token):
+            raise SettingsError(
+                f"{TOKEN_VARIABLE} must be a token of 16 to 512 ASCII characters without blanks, "
+                f"got {len(token)} characters"
+            )
+        return token
+    if named := os.environ.get(TOKEN_FILE_VARIABLE):
+        return any_token(expanded(TOKEN_FILE_VARIABLE, Path(named)))
+    if not address.local:
+        return None
+    folder = os.environ.get(PRIVATE_DIR_VARIABLE)
+    return local_token(
+        expanded(PRIVATE_DIR_VARIABLE, Path(folder)) if folder else default_private_dir()
+    )
+
+
+def expanded(name: str, path: Path) -> Path:
+    """A path with its tilde resolved.
+
+    Raises:
+        SettingsError: there is no such home.
+    """
+    try:
+        return at_home(path)
+    except ValueError as error:
+        raise SettingsError(f"{name} must be a path, got {path}: {error}") from error
+
+
+def patience(text: str) -> float:
+    """Seconds from the command line."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= PATIENCE_LIMIT_S:
+        raise argparse.ArgumentTypeError(
+            f"must be a number from 0 to {PATIENCE_LIMIT_S:.0f}, got {text!r}"
+        )
+    return value
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """A reader of whole numbers from the command line, in a range."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number from {low} to {high}, got {text!r}"
+            )
+        return int(text)
+
+    return read

@@ -1,0 +1,33 @@
+"""`token`: prints the token that the server asks for; makes one where there is none yet."""
+
+from argparse import ArgumentParser, Namespace
+
+from marianne_stream.access.places import token_place
+from marianne_stream.commands.settings_options import add_settings, settings_from
+from marianne_stream.commands.verbs import PROGRAM
+from marianne_stream.errors import SettingsError
+
+
+def describe(parser: ArgumentParser) -> None:
+    """Gives a parser the settings that say where tokens are."""
+    parser.description = "Prints the token that the server asks for; the first for all jobs."
+    parser.epilog = (
+        f'Example: curl -H "Authorization: Bearer $({PROGRAM} token)" '
+        "http://127.0.0.1:8765/api/jobs"
+    )
+    add_settings(parser, ("token_file", "private_dir"))
+
+
+def run(options: Namespace) -> int:
+    """Prints it.
+
+    Raises:
+        SettingsError: there is none for all jobs, or it cannot be read or made.
+    """
+    settings = settings_from(vars(options))
+    place = token_place(settings.token_file, settings.private_dir)
+    token = place.first()
+    if token is None:
+        raise SettingsError(f"{place.path} has no token for all jobs")
+    print(token)
+    return 0

@@ -1,0 +1,54 @@
+"""`watch`: shows how far jobs are, until they end."""
+
+from argparse import ArgumentParser, Namespace
+
+from marianne_stream.client.address import job_path
+from marianne_stream.client.board import Board
+from marianne_stream.client.output import Output
+from marianne_stream.client.server import Server
+from marianne_stream.client.views import JsonView, LineView, View
+from marianne_stream.client.watch import watch_jobs
+from marianne_stream.client.watch_roster import watch_roster
+from marianne_stream.commands import terminal
+from marianne_stream.wire.job_ids import written
+
+DESCRIPTION = """\
+Shows how far jobs are: as bars on a terminal, else as a line for each change.
+Ends when all of them have. Without a JOB: all that run, until Ctrl-C.
+
+Exit codes: 0 completed, 1 failed, 2 usage, 3 not found, 4 cancelled,
+5 the server cannot be reached; of several jobs the worst: 5, 3, 1, 4, 0."""
+
+EXAMPLES = """\
+marianne-stream watch
+marianne-stream watch nightly weekly
+marianne-stream watch nightly && ./publish
+marianne-stream watch --json nightly | jq -c .data"""
+
+
+def describe(parser: ArgumentParser) -> None:
+    """Gives a parser the verb's options."""
+    parser.add_argument("job", metavar="JOB", type=written, nargs="*", help="A job's id.")
+    terminal.describe(parser, DESCRIPTION, EXAMPLES)
+
+
+def run(options: Namespace) -> int:
+    """Watches them."""
+    jobs: list[str] = options.job
+    for job in jobs:
+        # A fault of the command line is told before anything is drawn.
+        job_path(job)
+
+    async def watch(server: Server, view: View) -> int:
+        return await (watch_jobs(server, view, jobs) if jobs else watch_roster(server, view))
+
+    async def verb(server: Server, output: Output) -> int:
+        if options.json:
+            return await watch(server, JsonView(output))
+        if not output.animated:
+            return await watch(server, LineView(output, job_ids=jobs))
+        board = Board(output, server.notes, empty="No job is running.", sheets=bool(jobs))
+        async with board.drawn():
+            return await watch(server, board)
+
+    return terminal.run(options, verb)

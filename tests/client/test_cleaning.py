@@ -1,0 +1,65 @@
+"""What others wrote never makes a terminal do anything."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from marianne_stream.client.cleaning import clean, clean_word, coloured, json_line
+
+ACTS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
+
+# Mostly what sequences are made of, and a few others.
+TEXT = st.text(st.sampled_from("\x1b\x9b\x9d[]P\\m;:0123?Jh\x07\t\r\n\x00\x7fé字 ax"))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain é 字\twith a tab", "plain é 字\twith a tab"),
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b[2J\x1b[Hcleared", "cleared"),
+        ("\x1b]0;a new title\x07text", "text"),
+        ("\x1b]8;;http://example.org\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1bP1$qm\x1b\\answer", "answer"),
+        ("\x1b]52;c;never ended", ""),
+        ("\x9b31mred in one byte", "red in one byte"),
+        ("\x1b(0\x1bcreset", "reset"),
+        ("10%\r20%", "10%␍20%"),
+        ("bell\x07 delete\x7f", "bell␇ delete␡"),
+        ("\u202eturned", "�turned"),
+        ("\x1b\x1b[31m[2J", "␛[2J"),
+    ],
+)
+def test_escape_sequences_go_and_other_controls_are_pictures(text: str, shown: str) -> None:
+    assert clean(text) == shown
+
+
+def test_colours_stay_where_they_are_wanted_and_end_with_the_line() -> None:
+    assert coloured("\x1b[1;31mred\x1b[2J") == "\x1b[1;31mred\x1b[0m"
+    assert coloured("\x9b38:5:1mred") == "\x1b[38:5:1mred\x1b[0m"
+    assert coloured("\x1b[2Jplain") == "plain"
+
+
+def test_a_cell_of_a_table_is_one_line_without_tabs() -> None:
+    assert clean_word("two\r\nlines\tand a tab") == "two lines and a tab"
+
+
+@given(TEXT)
+def test_no_text_at_all_acts_on_a_terminal(text: str) -> None:
+    assert not ACTS.search(clean(text))
+    assert not ACTS.search(COLOUR.sub("", coloured(text)))
+
+
+@given(st.text())
+def test_json_is_the_same_value_and_acts_on_no_terminal(text: str) -> None:
+    line = json_line({"text": text})
+    assert not ACTS.search(line)
+    assert json.loads(line) == {"text": text}
+
+
+def test_half_a_surrogate_can_be_written_as_json() -> None:
+    assert json_line({"text": "\ud800"}).encode() == b'{"text":"\\ud800"}'

@@ -1,0 +1,172 @@
+"""Connections that end, and what is done about each: a server says what it is told to say."""
+
+import asyncio
+
+import pytest
+from aiohttp import web
+
+from marianne_stream.client import server as server_module
+from marianne_stream.client.patience import Patience
+from marianne_stream.client.server import Server, fault_of
+from marianne_stream.client.stream import Event, Stream
+from marianne_stream.errors import (
+    MarianneStreamError,
+    NotLetInError,
+    NotThereError,
+    SettingsError,
+    TerminalError,
+    UnreachableError,
+)
+from tests.support.told import END, QUICK, STREAM, Told, fault, line, said
+
+
+async def read(server: Server, cursor: str = "") -> list[Event]:
+    """Reads a stream to its end."""
+    stream = Stream(server, "/a", {"n": "1"}, params_again={"n": "2"}, cursor=cursor)
+    return [event async for batch in stream.batches() for event in batch]
+
+
+async def test_a_stream_that_ends_early_is_taken_up_where_it_stopped() -> None:
+    told = Told(said(line(1), line(2)), said(), said(line(3), END))
+    async with told.serving() as server:
+        events = await read(server)
+    assert [event.data.get("line") for event in events] == ["1", "2", "3", None]
+    assert told.resumed == ["", "l-2", "l-2"]
+    assert [request.query["n"] for request in told.asked] == ["1", "2", "2"]
+    assert told.notes == [
+        "marianne-stream: the server has ended the stream; trying again",
+        "marianne-stream: connected again",
+        "marianne-stream: the server has ended the stream; trying again",
+        "marianne-stream: connected again",
+    ]
+
+
+async def test_half_an_event_is_not_shown_and_comes_whole_later() -> None:
+    told = Told(said(line(1), line(2)[:-2]), said(line(2), END))
+    async with told.serving() as server:
+        assert [event.data.get("line") for event in await read(server)] == ["1", "2", None]
+    assert told.resumed == ["", "l-1"]
+
+
+async def test_an_id_alone_is_kept_for_the_next_connection() -> None:
+    told = Told(said(b"id: l-0\n\n"), said(END))
+    async with told.serving() as server:
+        await read(server)
+    assert told.resumed == ["", "l-0"]
+
+
+async def test_204_is_the_end() -> None:
+    told = Told(lambda: web.Response(status=204))
+    async with told.serving() as server:
+        assert await read(server, "c-9") == []
+    assert told.resumed == ["c-9"]
+
+
+async def test_nothing_is_asked_for_after_the_last_event() -> None:
+    told = Told(said(END))
+    async with told.serving() as server:
+        assert [event.cursor for event in await read(server)] == ["c-9"]
+    assert len(told.asked) == 1
+
+
+async def test_a_server_that_asks_to_come_back_is_asked_again_and_that_is_said_once() -> None:
+    busy = fault(503, "Too many streams are open.", Retry_After="0")
+    told = Told(busy, said(line(1), END))
+    async with told.serving() as server:
+        assert len(await read(server)) == 2
+    assert told.notes == [
+        "marianne-stream: Too many streams are open; trying again",
+        "marianne-stream: connected again",
+    ]
+
+
+async def test_a_server_that_has_not_answered_yet_is_waited_for_as_long_as_is_wanted() -> None:
+    told = Told(fault(502), said(END))
+    async with told.serving(Patience(60.0, 60.0)) as server:
+        assert len(await read(server)) == 1
+    told = Told(fault(502))
+    async with told.serving() as server:
+        with pytest.raises(UnreachableError):
+            await read(server)
+
+
+async def test_a_server_that_was_lost_is_not_waited_for_longer_than_is_wanted() -> None:
+    told = Told(said(line(1)), fault(500, "It broke."))
+    async with told.serving(Patience(0.0, 0.01)) as server:
+        with pytest.raises(UnreachableError, match="It broke"):
+            await read(server)
+
+
+async def test_a_redirect_is_not_followed_so_that_the_token_stays_here() -> None:
+    told = Told(lambda: web.Response(status=302, headers={"Location": "/elsewhere"}))
+    async with told.serving(token="t" * 16) as server:
+        with pytest.raises(TerminalError, match="answered 302"):
+            await read(server)
+    assert [request.headers["Authorization"] for request in told.asked] == ["Bearer " + "t" * 16]
+
+
+async def test_an_answer_that_is_no_event_stream_is_a_sentence() -> None:
+    told = Told(lambda: web.Response(text="<p>Welcome", content_type="text/html"))
+    async with told.serving() as server:
+        with pytest.raises(TerminalError, match="got text/html: is it a marianne-stream"):
+            await read(server)
+
+
+async def test_a_server_that_says_nothing_counts_as_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "SILENCE_LIMIT_S", 0.05)
+    heard: list[str] = []
+
+    async def fall_silent(request: web.Request) -> web.StreamResponse:
+        heard.append(request.headers.get("Last-Event-ID", ""))
+        if len(heard) > 1:
+            return said(END)()
+        response = web.StreamResponse(headers=STREAM)
+        await response.prepare(request)
+        await response.write(QUICK + line(1))
+        # Until the client leaves.
+        await asyncio.sleep(30)
+        return response
+
+    told = Told()
+    monkeypatch.setattr(told, "answer", fall_silent)
+    async with told.serving() as server:
+        assert len(await read(server)) == 2
+    assert heard == ["", "l-1"]
+    assert "it says nothing; trying again" in told.notes[0]
+
+
+async def test_a_fault_of_the_server_is_said_and_the_stream_goes_on() -> None:
+    broke = b'event: stream_error\ndata: {"error":"It broke.","error_type":"internal_error"}\n\n'
+    told = Told(said(line(1), broke), said(END))
+    async with told.serving() as server:
+        await read(server)
+    assert told.notes[0] == "marianne-stream: It broke."
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, SettingsError),
+        (401, NotLetInError),
+        (403, NotLetInError),
+        (404, NotThereError),
+        (410, TerminalError),
+        (421, NotLetInError),
+        (429, UnreachableError),
+        (500, UnreachableError),
+        (503, UnreachableError),
+    ],
+)
+def test_what_each_status_means(status: int, error: type[MarianneStreamError]) -> None:
+    assert type(fault_of(status, "No", "")) is error
+
+
+@pytest.mark.parametrize(
+    ("header", "wait_s"), [("5", 5.0), ("99999", 60.0), ("", None), ("Tue, 24 Nov", None)]
+)
+def test_how_long_to_wait_is_the_servers_word_within_reason(
+    header: str, wait_s: float | None
+) -> None:
+    error = fault_of(503, "No", header)
+    assert isinstance(error, UnreachableError)
+    assert error.retry_after_s == wait_s

@@ -1,0 +1,47 @@
+"""Times are local, durations short."""
+
+import time
+
+import pytest
+
+from marianne_stream.client.times import clock, date_and_time, duration, epoch_of
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (-1, "0s"),
+        (0.9, "0s"),
+        (59.9, "59s"),
+        (60, "1m 00s"),
+        (3599, "59m 59s"),
+        (3720, "1h 02m"),
+        (86399, "23h 59m"),
+        (86400, "1d 00h"),
+        (8_640_000, "100d 00h"),
+    ],
+)
+def test_a_duration_is_shown_in_its_two_largest_units(seconds: float, shown: str) -> None:
+    assert duration(seconds) == shown
+
+
+def test_times_are_those_of_the_users_own_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        epoch_s = epoch_of("2026-11-23T22:14:15.888Z")
+        assert epoch_s is not None
+        assert date_and_time(epoch_s) == "2026-11-24 03:44:15"
+        assert clock(epoch_s) == "03:44:15"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize("text", [None, "", "yesterday", "9999-99-99"])
+def test_what_is_no_time_is_none(text: str | None) -> None:
+    assert epoch_of(text) is None
+
+
+def test_a_time_that_no_calendar_has_is_shown_as_nothing() -> None:
+    assert clock(1e30) == ""

@@ -1,0 +1,45 @@
+"""What a watched job means to exit with."""
+
+import pytest
+
+from marianne_stream.client.answers import Job
+from marianne_stream.client.watched import EXIT_CODES, FROM_GOOD_TO_BAD, WatchedJob, worst
+from marianne_stream.errors import (
+    NotLetInError,
+    NotThereError,
+    SettingsError,
+    TerminalError,
+    UnreachableError,
+)
+from marianne_stream.models import TERMINAL_STATUSES
+
+
+def test_every_status_that_ends_a_job_has_an_exit_code() -> None:
+    assert set(EXIT_CODES) == TERMINAL_STATUSES
+
+
+def test_every_exit_code_has_its_place_among_the_others() -> None:
+    errors = (NotLetInError, NotThereError, SettingsError, TerminalError, UnreachableError)
+    codes = {*EXIT_CODES.values(), *(error.exit_code for error in errors)}
+    assert codes == set(FROM_GOOD_TO_BAD)
+
+
+@pytest.mark.parametrize(
+    ("codes", "one"), [([], 0), ([0, 4], 4), ([4, 1, 0], 1), ([1, 3], 3), ([3, 5, 1], 5)]
+)
+def test_the_worst_of_several_counts(codes: list[int], one: int) -> None:
+    assert worst(codes) == one
+
+
+def test_a_job_of_the_roster_ends_when_it_was_seen_to_end() -> None:
+    job = WatchedJob("a")
+    job.take_entry(Job("a", "running", started_at="1970-01-01T00:00:10Z"), now_s=20.0)
+    assert job.lasted_s(25.0) == 15.0
+    job.take_entry(Job("a", "completed", started_at="1970-01-01T00:00:10Z"), now_s=30.0)
+    job.take_entry(Job("a", "completed", started_at="1970-01-01T00:00:10Z"), now_s=40.0)
+    assert job.lasted_s(50.0) == 20.0
+
+
+def test_how_long_a_job_took_that_had_ended_before_is_not_known() -> None:
+    job = WatchedJob("a", status="completed", started_s=1.0)
+    assert job.lasted_s(50.0) is None

@@ -1,0 +1,207 @@
+"""All verbs of the terminal as processes: what they print, refuse, and exit with."""
+
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from marianne_stream.access.places import token_place
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.log_torture import free_port
+from tests.support.processes import CHECKOUT, Process, process
+from tests.support.terminals import Ran, piped, ran, terminal
+from tests.support.waiting import until
+
+EVIL = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\x1b[0m \x9b5n[bold]not rich"
+
+
+@pytest.mark.parametrize("verb", [("jobs",), ("watch", "a"), ("logs", "a"), ("events",)])
+async def test_a_server_that_is_not_there_is_a_sentence_and_exit_5(
+    tmp_path: Path, verb: tuple[str, ...]
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    ended = await ran(tmp_path, *verb, "--url", url)
+    sentence = f"marianne-stream: {url} cannot be reached: Connection refused\n"
+    assert ended == Ran(5, "", sentence)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("jobs", "--url", "nonsense"), "the server's address must be"),
+        (("jobs", "--limit", "0"), "must be a whole number from 1 to 1000000, got '0'"),
+        (("watch", "a/b"), "a job's id holds any characters but /"),
+        (("logs",), "the following arguments are required: JOB"),
+        (("logs", "a", "-n", "1001"), "must be a whole number from 0 to 1000, got '1001'"),
+        (("logs", "a", "--level", "loud"), "invalid choice: 'loud'"),
+        (("events", "--patience", "x"), "must be a number from 0 to 604800, got 'x'"),
+        (("jobs", "--token-file", "/nowhere"), "the tokens in /nowhere cannot be read"),
+        (("whatever",), "there is no verb 'whatever'"),
+        (("completion", "tcsh"), "invalid choice: 'tcsh'"),
+    ],
+)
+async def test_what_cannot_be_understood_is_a_sentence_and_exit_2(
+    tmp_path: Path, arguments: tuple[str, ...], sentence: str
+) -> None:
+    ended = await ran(tmp_path, *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert sentence in ended.errors
+    assert "Traceback" not in ended.errors
+
+
+async def test_jobs_are_a_table_in_columns_through_a_pipe(
+    conductor: SimulatedConductor, running: Process, tmp_path: Path
+) -> None:
+    conductor.launch("a", 1)
+    conductor.complete_sheet("a", 1)
+    conductor.finish("a")
+    conductor.launch("longer-name", 3)
+    ended = await ran(tmp_path, "jobs", "--url", running.address)
+    head, first, second = ended.lines
+    assert (ended.code, ended.errors) == (0, "")
+    assert [head.index(word) for word in ("JOB", "STATUS")] == [
+        first.index("longer-name"),
+        first.index("running"),
+    ]
+    assert first.split()[:3] == ["longer-name", "running", "0/3"]
+    assert second.split()[:3] == ["a", "completed", "1/1"]
+    # The job's end is known, too.
+    assert second.split()[-1].endswith("s")
+    assert not any(mark in ended.out for mark in "\t\x1b")
+
+
+async def test_jobs_can_be_chosen_and_are_all_fetched(
+    conductor: SimulatedConductor, running: Process, tmp_path: Path
+) -> None:
+    for number in range(3):
+        conductor.launch(f"night-{number}", 1)
+    conductor.launch("day", 1)
+    conductor.complete_sheet("day", 1)
+    conductor.finish("day")
+
+    async def chosen(*options: str) -> list[str]:
+        ended = await ran(tmp_path, "jobs", "--json", *options, "--url", running.address)
+        assert ended.code == 0
+        return [json.loads(line)["job_id"] for line in ended.lines]
+
+    assert await chosen("--name", "NIGHT") == ["night-2", "night-1", "night-0"]
+    assert await chosen("--status", "completed") == ["day"]
+    assert await chosen("--limit", "2") == ["day", "night-2"]
+
+
+async def test_a_server_at_a_unix_socket_lets_its_own_user_in_without_any_set_up(
+    conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    conductor.launch("a", 1)
+    private = tmp_path / "marianne-stream"
+    token_place(None, private)
+    path = tmp_path / "http.sock"
+    async with process(
+        *("-m", "marianne_stream", "--port", "none", "--unix", path, "--private-dir", private),
+        *("--socket", tmp_path / "c.sock", "--registry", tmp_path / "state.db"),
+    ):
+        ended = await ran(tmp_path, "jobs", "--json", MARIANNE_STREAM_URL=f"unix:{path}")
+        assert json.loads(ended.out)["job_id"] == "a"
+        stranger = await ran(tmp_path / "elsewhere", "jobs", "--url", f"unix:{path}")
+    assert stranger.code == 5
+    assert "A token is needed" in stranger.errors
+    assert "--token-file" in stranger.errors
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("verb", [("watch", "logged"), ("logs", "logged", "-f"), ("events",)])
+async def test_who_is_asked_to_end_does_so_without_a_word(
+    running: Process,
+    log: Path,
+    tmp_path: Path,
+    verb: tuple[str, ...],
+    number: signal.Signals,
+) -> None:
+    log.write_text("line\n")
+    async with piped(tmp_path, *verb, "--json", "--url", running.address) as watching:
+        await until(lambda: watching.out)
+        watching.send(number)
+        ended = await watching.ended()
+    assert (ended.code, ended.errors) == (128 + number, "")
+
+
+@pytest.mark.parametrize(
+    ("verb", "shown"),
+    [
+        (("jobs",), ""),
+        (("watch", EVIL), ": failed red"),
+        (("watch",), "0/2"),
+        (("events",), 'note="failed red'),
+    ],
+)
+async def test_an_evil_id_or_message_does_nothing_to_a_terminal(
+    conductor: SimulatedConductor,
+    running: Process,
+    tmp_path: Path,
+    verb: tuple[str, ...],
+    shown: str,
+) -> None:
+    await until(lambda: "subscribed" in running.log)
+    conductor.launch(EVIL, 2)
+    conductor.emit(EVIL, "job.started", {"note": EVIL})
+    async with terminal(tmp_path, *verb, "--url", running.address, columns=200) as screen:
+        await screen.saw("red [bold]not rich")
+        if shown:
+            conductor.fail_sheet(EVIL, 1, f"failed {EVIL}")
+            conductor.emit(EVIL, "job.failed", {"note": f"failed {EVIL}"})
+            await screen.saw(shown)
+            screen.press("\x03")
+        await screen.ended()
+    assert not any(evil in screen.raw for evil in ("owned", "\x1b[2J", "\x9b", "\x1b]"))
+
+
+async def test_events_are_printed_as_they_come(
+    conductor: SimulatedConductor, running: Process, tmp_path: Path
+) -> None:
+    await until(lambda: "subscribed" in running.log)
+    conductor.launch("a", 1)
+    conductor.launch("b", 1)
+    async with piped(tmp_path, "events", "a", "--url", running.address) as one:
+        conductor.emit("a", "job.note", {"text": "two words", "n": 1}, 3)
+        await until(lambda: "job.note" in one.out)
+        one.send(signal.SIGINT)
+        ended = await one.ended()
+    assert all(line.split()[1] == "a" for line in ended.lines)
+    line = next(line for line in ended.lines if "job.note" in line)
+    assert line.split(maxsplit=1)[1].split() == [
+        *("a", "job.note", "sheet", "3"),
+        *('text="two', 'words"', "n=1"),
+    ]
+
+
+async def test_the_server_loads_nothing_that_draws_and_the_terminal_nothing_that_serves(
+    tmp_path: Path,
+) -> None:
+    async def loaded(*arguments: str) -> str:
+        started = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-X", "importtime", "-m", "marianne_stream", *arguments),
+            cwd=CHECKOUT,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, errors = await started.communicate()
+        return errors.decode()
+
+    serving = await loaded("--version")
+    assert "marianne_stream.app" in serving
+    assert not any(name in serving for name in ("rich", "argcomplete", "marianne_stream.client"))
+    shown = await loaded("watch", "--help")
+    assert "marianne_stream.client.board" in shown
+    assert not any(name in shown for name in ("pydantic", "aiosqlite", "marianne_stream.app"))
+
+
+@pytest.mark.parametrize("verb", ["jobs", "watch", "logs", "events", "completion"])
+async def test_help_has_examples(tmp_path: Path, verb: str) -> None:
+    ended = await ran(tmp_path, verb, "--help", COLUMNS="80")
+    assert ended.code == 0
+    assert f"marianne-stream {verb}" in ended.out
+    assert not any(len(line) > 80 for line in ended.lines)

@@ -1,0 +1,193 @@
+"""`logs` as a process: what is printed, resumed, piped on, and left out."""
+
+import asyncio
+import json
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.cutting import Wire
+from tests.support.log_torture import free_port
+from tests.support.processes import CHECKOUT, Process, server
+from tests.support.terminals import Ran, piped, ran, terminal
+from tests.support.waiting import until
+
+EVIL = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\x1b[0m \x9b5n[bold]not rich"
+
+
+def append(log: Path, *lines: str) -> None:
+    """Writes lines to a log."""
+    with log.open("a", encoding="utf-8") as file:
+        file.writelines(line + "\n" for line in lines)
+
+
+async def test_a_pattern_that_the_server_cannot_use_is_exit_2(
+    running: Process, log: Path, tmp_path: Path
+) -> None:
+    ended = await ran(tmp_path, "logs", "logged", "--grep", "(", "--url", running.address)
+    assert ended.code == 2
+    assert "regex cannot be used" in ended.errors
+
+
+async def test_a_log_is_printed_as_it_is_and_followed_to_its_end(
+    conductor: SimulatedConductor, running: Process, log: Path, tmp_path: Path
+) -> None:
+    append(log, *(f"line {number}" for number in range(5)))
+    address = ("--url", running.address)
+    assert (await ran(tmp_path, "logs", "logged", "-n", "2", *address)) == Ran(
+        0, "line 3\nline 4\n", ""
+    )
+    async with piped(tmp_path, "logs", "logged", "-f", "-n", "1", *address) as following:
+        await until(lambda: following.out == "line 4\n")
+        append(log, "é ✓ WARNING", "last")
+        await until(lambda: following.out.endswith("last\n"))
+        conductor.finish("logged", "completed")
+        ended = await following.ended()
+    assert ended == Ran(0, "line 4\né ✓ WARNING\nlast\n", "")
+    chosen = await ran(tmp_path, "logs", "logged", "--level", "warning", *address)
+    assert chosen.lines == ["é ✓ WARNING"]
+    chosen = await ran(tmp_path, "logs", "logged", "--grep", "(?i)LINE [12]", *address)
+    assert chosen.lines == ["line 1", "line 2"]
+
+
+async def test_a_script_goes_on_where_it_stopped(
+    running: Process, log: Path, tmp_path: Path
+) -> None:
+    async def new(*options: str) -> tuple[list[str], str]:
+        ended = await ran(tmp_path, "logs", "logged", "--json", *options, "--url", running.address)
+        said = [json.loads(line) for line in ended.lines]
+        return [each["data"]["line"] for each in said if each["event"] == "log"], said[-1]["cursor"]
+
+    lines, cursor = await new("-n", "0")
+    assert lines == []
+    append(log, "one", "two")
+    lines, cursor = await new("--since-cursor", cursor)
+    assert lines == ["one", "two"]
+    lines, cursor = await new("--since-cursor", cursor)
+    assert lines == []
+    append(log, "three")
+    assert (await new("--since-cursor", cursor))[0] == ["three"]
+
+
+async def test_a_place_that_is_not_known_any_more_is_said(
+    running: Process, log: Path, tmp_path: Path
+) -> None:
+    append(log, "one")
+    options = ("--since-cursor", "nonsense", "--url", running.address)
+    ended = await ran(tmp_path, "logs", "logged", *options)
+    assert ended.out == "one\n"
+    assert "the place in the log is not known any more" in ended.errors
+
+
+async def test_a_cut_connection_is_taken_up_again_without_a_line_twice(
+    conductor: SimulatedConductor, wire: Wire, log: Path, tmp_path: Path
+) -> None:
+    append(log, "line 1")
+    async with piped(tmp_path, "logs", "logged", "-f", "--url", wire.url) as following:
+        await until(lambda: following.out == "line 1\n")
+        wire.cut()
+        append(log, "line 2", "line 3")
+        await until(lambda: following.out.endswith("line 3\n"))
+        conductor.finish("logged", "completed")
+        ended = await following.ended()
+    assert ended.out == "line 1\nline 2\nline 3\n"
+    assert ended.errors.splitlines() == [
+        f"marianne-stream: {wire.url} cannot be reached: the connection was lost; trying again",
+        "marianne-stream: connected again",
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_a_server_that_is_started_anew_is_read_on_without_a_line_twice(
+    conductor: SimulatedConductor, log: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    append(log, "line 1")
+    async with (
+        server(tmp_path, "--port", port) as first,
+        piped(tmp_path, "logs", "logged", "-f", "--url", url) as following,
+        piped(tmp_path, "watch", "logged", "--url", url) as watching,
+    ):
+        await until(lambda: following.out == "line 1\n" and "running" in watching.out)
+        first.send(number)
+        await first.ended()
+        append(log, "line 2")
+        async with server(tmp_path, "--port", port):
+            await until(lambda: following.out.endswith("line 2\n"), limit_s=30)
+            conductor.finish("logged", "completed")
+            read, watched = await following.ended(), await watching.ended()
+    assert read.out == "line 1\nline 2\n"
+    assert read.errors.count("trying again") == read.errors.count("connected again") == 1
+    assert watched.code == 0
+    assert len(watched.lines) == len({line.split(maxsplit=1)[1] for line in watched.lines})
+
+
+async def test_head_takes_its_lines_and_nobody_complains(
+    running: Process, log: Path, tmp_path: Path
+) -> None:
+    append(log, *(f"line {number} {'x' * 1000}" for number in range(1000)))
+    async with piped(
+        tmp_path, "logs", "logged", "-n", "1000", "-f", "--url", running.address
+    ) as following:
+        await until(lambda: following.out)
+        following.stop_reading()
+        ended = await following.ended()
+    assert (ended.code, ended.errors) == (141, "")
+
+
+async def test_who_follows_leaves_with_his_reader_though_nothing_is_written(
+    running: Process, log: Path, tmp_path: Path
+) -> None:
+    append(log, "the only line")
+    async with piped(tmp_path, "logs", "logged", "-f", "--url", running.address) as following:
+        await until(lambda: following.out)
+        following.stop_reading()
+        ended = await following.ended()
+    assert (ended.code, ended.errors) == (141, "")
+
+
+async def test_a_shell_pipes_into_head_without_a_word(
+    running: Process, log: Path, tmp_path: Path
+) -> None:
+    append(log, *(f"line {number}" for number in range(1000)))
+    command = shlex.join([sys.executable, "-m", "marianne_stream", "logs", "logged", "-n", "1000"])
+    shell = await asyncio.create_subprocess_shell(
+        f"{command} --url {running.address} | head -n 1",
+        cwd=CHECKOUT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert await shell.communicate() == (b"line 0\n", b"")
+
+
+async def test_a_full_disk_is_a_sentence(running: Process, log: Path, tmp_path: Path) -> None:
+    append(log, "line")
+    command = shlex.join([sys.executable, "-m", "marianne_stream", "logs", "logged"])
+    shell = await asyncio.create_subprocess_shell(
+        f"{command} --url {running.address} > /dev/full",
+        cwd=CHECKOUT,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await shell.communicate()
+    sentence = "marianne-stream: the output cannot be written: No space left on device\n"
+    assert (shell.returncode, errors.decode()) == (1, sentence)
+
+
+async def test_colours_of_a_log_reach_a_terminal_and_nothing_else_of_its_sequences(
+    running: Process, log: Path, tmp_path: Path
+) -> None:
+    append(log, EVIL)
+    verb = ("logs", "logged", "--url", running.address)
+    async with terminal(tmp_path, *verb) as screen:
+        assert await screen.ended() == 0
+    assert screen.raw == "\x1b[31mred\x1b[0m [bold]not rich\x1b[0m\r\n"
+    async with terminal(tmp_path, *verb, NO_COLOR="1") as screen:
+        assert await screen.ended() == 0
+    assert screen.raw == "red [bold]not rich\r\n"
+    assert (await ran(tmp_path, *verb)).out == "red [bold]not rich\n"
+    assert "\x1b[31mred" in (await ran(tmp_path, *verb, "--color", "always")).out
