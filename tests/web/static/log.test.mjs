@@ -81,6 +81,14 @@ test("rotation, gap and end are marks, and numbers that begin again tell of a ro
   );
 });
 
+test("a line is found by its cursor, also when its file has become another one", () => {
+  const window = new LogWindow();
+  const line = (number, cursor) => ({ line: "", line_number: number, cursor, truncated: false });
+  window.replace({ lines: [line(1, "l-2f-aa-10-1-bb"), line(2, "l-2f-aa-20-2-cc")], before: null });
+  assert.equal(window.find("l-77-aa-20-2-cc") - window.first, 1);
+  assert.equal(window.find("l-77-aa-30-3-dd"), -1);
+});
+
 test("a cursor that is unknown clears what is shown", () => {
   const window = new LogWindow();
   window.take([log(1), log(2)]);

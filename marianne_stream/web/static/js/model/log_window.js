@@ -51,7 +51,8 @@ export class LogWindow {
 
   /** The serial of the line with a cursor; -1 where it is not here. */
   find(cursor) {
-    const index = this.rows.findIndex((row) => row.cursor === cursor);
+    const place = placeOf(cursor);
+    const index = this.rows.findIndex((row) => row.cursor && placeOf(row.cursor) === place);
     return index < 0 ? -1 : this.#first + index;
   }
 
@@ -137,6 +138,11 @@ export class LogWindow {
     this.atEnd = false;
     return count;
   }
+}
+
+/** A cursor without the file's inode, which is another one once the file was compressed. */
+function placeOf(cursor) {
+  return cursor.replace(/^(\w)-\w+-/, "$1-");
 }
 
 function rowOf({ event, id, data }) {

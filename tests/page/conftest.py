@@ -1,0 +1,51 @@
+"""A browser, a server of its own process, and a conductor whose jobs do what the test says."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.browser import Person, chromium, driven, person
+from tests.support.processes import Process, server
+
+
+@pytest.fixture(scope="session")
+def browser_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A headless Chromium for all tests; they skip where there is none."""
+    with chromium(tmp_path_factory.mktemp("chromium")) as address:
+        yield address
+
+
+@pytest.fixture
+async def browser(browser_address: str) -> AsyncIterator[Browser]:
+    """The same, driven by this test."""
+    async with driven(browser_address) as browser:
+        yield browser
+
+
+@pytest.fixture
+async def running(conductor: SimulatedConductor, tmp_path: Path) -> AsyncIterator[Process]:
+    """A server that asks for no token; its conductor runs."""
+    del conductor
+    async with server(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+async def someone(
+    browser: Browser, running: Process, request: pytest.FixtureRequest
+) -> AsyncIterator[Person]:
+    """Somebody who looks at it."""
+    async with person(browser, running.address, request.node.name) as someone:
+        yield someone
+
+
+@pytest.fixture
+async def log(conductor: SimulatedConductor, tmp_path: Path) -> Path:
+    """The log of a job `lantern` that runs; it is not there yet."""
+    workspace = tmp_path / "ws"
+    workspace.mkdir()
+    conductor.launch("lantern", 4, workspace=str(workspace))
+    return workspace / "marianne.log"

@@ -1,0 +1,120 @@
+"""What axe-core finds in the views, dark and light; and what it cannot find."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.browser import Person, axe_source
+from tests.support.external import node_with
+
+RUN = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.map(
+  ({ id, nodes }) => ({ id, nodes: nodes.map((node) => node.html + " " + node.failureSummary) }))"""
+
+
+async def violations(page: Page) -> list[dict[str, Any]]:
+    """What axe finds."""
+    found: list[dict[str, Any]] = await page.evaluate(RUN)
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_no_violation(
+    someone: Person, conductor: SimulatedConductor, log: Path, scheme: str
+) -> None:
+    node_with("axe-core")
+    log.write_text(
+        "2026-11-24T03:00:00 [info] plain\n2026-11-24T03:00:00 [debug] debug\n"
+        "2026-11-24T03:00:00 [warning] warning\n2026-11-24T03:00:00 [error] error\n"
+        '{"event":"done","level":"info","sheet":3}\n'
+        + "".join(
+            f"\x1b[{code}mcolour {code}\x1b[0m\n" for code in (*range(30, 38), *range(90, 98))
+        )
+        + "".join(f"\x1b[{code}mcolour {code}\x1b[0m\n" for code in (*range(40, 48), 7))
+    )
+    for job_id in ("done", "broken", "resting", "stopped"):
+        conductor.launch(job_id, 3)
+    conductor.finish("done")
+    conductor.fail_sheet("broken", 2, "The wind took it")
+    conductor.finish("broken", "failed")
+    conductor.pause("resting")
+    conductor.cancel("stopped")
+    conductor.fail_sheet("lantern", 2, "An error")
+    conductor.complete_sheet("lantern", 1)
+    # The page's own policy lets no script in, and axe is none of its own.
+    page = await someone.open("/")
+    await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    await expect(page.locator(".job")).to_have_count(5)
+    await page.evaluate(axe_source())
+    assert await violations(page) == []
+    await page.locator(".job .name", has_text="lantern").click()
+    await expect(page.locator(".sheet")).to_have_count(4)
+    await expect(page.locator(".row.line").last).to_be_visible()
+    await page.get_by_role("button", name="Sheet 2").click()
+    assert await violations(page) == []
+    # The third view: the log, searched and scrolled back.
+    await page.get_by_label("Search the whole log").fill("colour")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".row.current")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await page.locator(".row.line .number").first.click()
+    assert await violations(page) == []
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog")).to_be_visible()
+    assert await violations(page) == []
+
+
+async def test_the_live_region_does_not_shout(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    names = [f"job-{number}" for number in range(6)]
+    for name in names:
+        conductor.launch(name, 1)
+    page = await someone.open("/")
+    await expect(page.locator(".job")).to_have_count(6)
+    await page.evaluate(
+        """() => {
+          window.said = [];
+          const region = document.querySelector("#announcer");
+          new MutationObserver(() => window.said.push(region.textContent))
+            .observe(region, { childList: true, characterData: true, subtree: true });
+        }"""
+    )
+    for name in names:
+        conductor.finish(name)
+    await expect(page.locator("#announcer")).to_contain_text("more changes")
+    assert await page.evaluate("window.said.length") <= 2
+
+
+async def test_those_who_want_no_motion_see_none(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("a", 2)
+    conductor.dispatch("a", 1)
+    page = await someone.open("/jobs/a")
+    glyph = page.locator(".sheet[data-look=running] .glyph")
+    await expect(glyph).to_be_visible()
+    name = "(glyph) => getComputedStyle(glyph).animationName"
+    assert await glyph.evaluate(name) == "beat"
+    await page.emulate_media(reduced_motion="reduce")
+    assert await glyph.evaluate(name) == "none"
+
+
+async def test_the_layout_does_not_shift(
+    someone: Person, conductor: SimulatedConductor, log: Path
+) -> None:
+    log.write_text("".join(f"line {number}\n" for number in range(50)))
+    await someone.context.add_init_script(
+        """window.shift = 0;
+        new PerformanceObserver((list) => list.getEntries().forEach((entry) => {
+          if (!entry.hadRecentInput) window.shift += entry.value;
+        })).observe({ type: "layout-shift", buffered: true });"""
+    )
+    page = await someone.open("/jobs/lantern")
+    await expect(page.locator(".row.line").last).to_be_visible()
+    await expect(page.locator(".sheet")).to_have_count(4)
+    conductor.complete_sheet("lantern", 1)
+    await expect(page.locator(".job-header .count")).to_have_text("1 / 4")
+    assert await page.evaluate("window.shift") < 0.1

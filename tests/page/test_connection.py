@@ -1,0 +1,198 @@
+"""What the page does when something goes away, and comes back."""
+
+import signal
+from pathlib import Path
+
+from playwright.async_api import Browser, Page, Route, expect
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.browser import Person, person
+from tests.support.cutting import wire_to
+from tests.support.nginx import free_port
+from tests.support.processes import Process, process, server
+from tests.support.viewers import open_streams
+
+
+async def numbers(page: Page) -> list[int]:
+    """The numbers of the lines that the page holds, as far as it draws them."""
+    return [int(text) for text in await page.locator(".row.line .number").all_inner_texts()]
+
+
+def append(log: Path, first: int, last: int) -> None:
+    with log.open("a") as file:
+        file.writelines(f"line {number}\n" for number in range(first, last + 1))
+
+
+async def test_the_conductor_stops_and_starts_again(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("a", 4)
+    page = await someone.open("/jobs/a")
+    mark = page.locator("#connection")
+    await expect(mark).to_contain_text("from the conductor")
+    await expect(page.locator(".sheet")).to_have_count(4)
+    await conductor.stop()
+    await expect(mark).to_contain_text("from the registry, not live since", timeout=15_000)
+    await expect(mark).to_have_attribute("data-phase", "stale")
+    await expect(page.locator("link[rel=icon]")).to_have_attribute("href", "/static/icons/away.svg")
+    await conductor.start()
+    await expect(mark).to_contain_text("Live from the conductor", timeout=20_000)
+    conductor.complete_sheet("a", 1)
+    await expect(page.locator(".job-header .count")).to_have_text("1 / 4")
+
+
+async def test_the_server_stops_and_starts_again_and_no_line_comes_twice(
+    browser: Browser, conductor: SimulatedConductor, log: Path, tmp_path: Path
+) -> None:
+    port = free_port()
+    append(log, 1, 20)
+    options = ("--port", port, "--drain-s", 0)
+    async with person(browser, f"http://127.0.0.1:{port}", "server_restart") as someone:
+        async with server(tmp_path, *options) as running:
+            page = await someone.open("/jobs/lantern")
+            await expect(page.locator(".row.line")).to_have_count(20)
+            running.send(signal.SIGTERM)
+            await running.ended()
+        await expect(page.locator("#connection")).to_contain_text("Reconnecting")
+        append(log, 21, 40)
+        conductor.complete_sheet("lantern", 1)
+        async with server(tmp_path, *options):
+            await expect(page.locator("#connection")).to_contain_text("Live", timeout=20_000)
+            await expect(page.locator(".row.line")).to_have_count(40)
+            assert await numbers(page) == list(range(1, 41))
+            await expect(page.locator(".job-header .count")).to_have_text("1 / 4")
+
+
+async def test_a_machine_that_slept_is_right_again_by_itself(
+    browser: Browser, running: Process, conductor: SimulatedConductor, log: Path
+) -> None:
+    append(log, 1, 10)
+    async with (
+        wire_to(running.address) as wire,
+        person(browser, wire.url, "machine_that_slept") as someone,
+    ):
+        # The clock of a page can be set, that of a worker cannot: the streams are the page's own.
+        await someone.context.add_init_script("delete window.SharedWorker")
+        await someone.context.clock.install()
+        page = await someone.open("/jobs/lantern")
+        await expect(page.locator(".row.line")).to_have_count(10)
+        wire.deafen()
+        append(log, 11, 12)
+        conductor.complete_sheet("lantern", 1)
+        # Asleep, nothing is heard and no timer goes off, and then an hour is over at once.
+        await someone.context.clock.fast_forward(3_600_000)
+        count = page.locator(".job-header .count")
+        # Requests may go into connections that are dead as well: they are given up after a while.
+        while await count.inner_text() != "1 / 4":
+            await page.wait_for_timeout(200)
+            await someone.context.clock.fast_forward(5_000)
+        await expect(page.locator(".row.line")).to_have_count(12)
+        assert await numbers(page) == list(range(1, 13))
+        await expect(page.locator("#connection")).to_contain_text("Live")
+
+
+async def test_tabs_share_their_connections(someone: Person, conductor: SimulatedConductor) -> None:
+    conductor.launch("a", 2)
+    first = await someone.open()
+    await expect(first.locator(".job")).to_have_count(1)
+    tabs = [await someone.open() for _ in range(7)]
+    for tab in tabs:
+        await expect(tab.locator(".job")).to_have_count(1)
+        await expect(tab.locator("#connection")).to_contain_text("Live")
+    assert (await open_streams(someone.address))["roster"] == 1
+    conductor.complete_sheet("a", 1)
+    for tab in tabs:
+        await expect(tab.locator(".job .count")).to_have_text("1 / 2")
+    for tab in (first, *tabs[1:]):
+        await tab.close()
+    conductor.complete_sheet("a", 2)
+    await expect(tabs[0].locator(".job .count")).to_have_text("2 / 2")
+
+
+async def test_many_tabs_of_jobs_leave_room_for_requests(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    for number in range(4):
+        conductor.launch(f"job-{number}", 2)
+    tabs = [await someone.open(f"/jobs/job-{number}") for number in range(4)]
+    for tab in tabs:
+        await expect(tab.locator(".job-header .word")).to_have_text("running")
+    counts = await open_streams(someone.address)
+    assert sum(counts.values()) <= 4
+    await tabs[1].close()
+    await tabs[2].close()
+    await tabs[3].close()
+    await expect(tabs[0].locator("#connection")).to_contain_text("Live")
+
+
+async def test_without_shared_workers_a_page_connects_by_itself(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("a", 2)
+    await someone.context.add_init_script("delete window.SharedWorker")
+    page = await someone.open("/jobs/a")
+    await expect(page.locator(".sheet")).to_have_count(2)
+    conductor.complete_sheet("a", 1)
+    await expect(page.locator(".job-header .count")).to_have_text("1 / 2")
+
+
+async def test_one_who_is_not_signed_in_is_led_to_the_form_and_back(
+    browser: Browser, conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    conductor.launch("a", 2)
+    tokens = tmp_path / "tokens"
+    tokens.write_text("a-token-of-the-team\n")
+    tokens.chmod(0o600)
+    places = ("--socket", tmp_path / "c.sock", "--registry", tmp_path / "state.db")
+    private = ("--private-dir", tmp_path / "private", "--token-file", tokens)
+    command = ("-m", "marianne_stream", "--port", 0, *places, *private)
+    async with (
+        process(*command) as running,
+        person(browser, running.address, "sign_in") as someone,
+    ):
+        page = await someone.open("/jobs/a")
+        await page.get_by_label("Token").fill("wrong-wrong-wrong-wrong")
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.get_by_role("alert")).to_contain_text("not known")
+        await page.get_by_label("Token").fill("a-token-of-the-team")
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.locator(".sheet")).to_have_count(2)
+        await page.get_by_role("button", name="Sign out").click()
+        await expect(page.get_by_label("Token")).to_be_visible()
+
+
+DASHBOARD = """<!doctype html><meta charset="utf-8"><title>d</title><ul></ul>
+<script>
+const add = (text) => { const li = document.createElement("li"); li.textContent = text;
+  document.querySelector("ul").append(li); };
+const status = new EventSource("/api/jobs/lantern/stream");
+status.addEventListener("job_status", (e) => add("status " + JSON.parse(e.data).status));
+status.addEventListener("job_finished", (e) => { add("finished"); });
+const logs = new EventSource("/api/jobs/lantern/logs");
+logs.addEventListener("log", (e) => add(JSON.parse(e.data).line));
+logs.addEventListener("log_complete", () => { add("complete"); });
+window.sources = [status, logs];
+</script>"""
+
+
+async def test_the_dashboards_own_pages_work_unchanged(
+    someone: Person, conductor: SimulatedConductor, log: Path
+) -> None:
+    append(log, 1, 2)
+    page = await someone.context.new_page()
+
+    async def answer(route: Route) -> None:
+        await route.fulfill(body=DASHBOARD, content_type="text/html")
+
+    await page.route("**/dashboard", answer)
+    await page.goto(f"{someone.address}/dashboard")
+    items = page.locator("li")
+    await expect(items.filter(has_text="line 2")).to_have_count(1)
+    append(log, 3, 3)
+    await expect(items.filter(has_text="line 3")).to_have_count(1)
+    conductor.finish("lantern")
+    await expect(items.filter(has_text="finished")).to_have_count(1, timeout=15_000)
+    await expect(items.filter(has_text="complete")).to_have_count(2, timeout=20_000)
+    # They stop for good: the end is answered 204.
+    await page.wait_for_function("window.sources.every((source) => source.readyState === 2)")
+    assert [await items.filter(has_text=f"line {n}").count() for n in (1, 2, 3)] == [1, 1, 1]

@@ -1,0 +1,141 @@
+"""One job, as somebody sees it: its sheets, its progress, its timeline."""
+
+from playwright.async_api import expect
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.browser import Person
+
+MOVEMENTS = {1: 1, 2: 1, 3: 2, 4: 2, 5: 2, 6: 3}
+
+
+async def test_sheets_are_a_grid_by_movement_and_change_by_themselves(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("moss", 6, movements=MOVEMENTS)
+    page = await someone.open("/jobs/moss")
+    await expect(page.locator(".movement")).to_have_count(3)
+    await expect(page.locator(".movement").nth(1).locator(".sheet")).to_have_count(3)
+    conductor.complete_sheet("moss", 1)
+    conductor.dispatch("moss", 2)
+    first, second = page.locator(".sheet").nth(0), page.locator(".sheet").nth(1)
+    await expect(first).to_have_attribute("data-look", "completed")
+    await expect(second).to_have_attribute("data-look", "running")
+    await expect(page.locator(".job-header .count")).to_have_text("1 / 6")
+    await expect(page.locator(".facts")).to_contain_text("sheet 2")
+
+
+async def test_a_sheet_that_is_clicked_tells_its_instrument_and_its_error(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("moss", 3, instrument="organ")
+    conductor.fail_sheet("moss", 2, "The wind\ntook <b>lantern</b> 3")
+    page = await someone.open("/jobs/moss")
+    sheet = page.get_by_role("button", name="Sheet 2, failed, organ, has an error")
+    await sheet.click()
+    detail = page.locator(".sheet-detail")
+    await expect(detail).to_contain_text("organ")
+    await expect(detail.locator(".error")).to_have_text("The wind\ntook <b>lantern</b> 3")
+    await sheet.press("ArrowRight")
+    await page.keyboard.press("Enter")
+    await expect(detail).to_contain_text("Sheet 3")
+    await expect(page.locator(".job-error")).to_contain_text("The wind")
+
+
+async def test_a_hundred_sheets_are_small_cells(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("wide", 300)
+    page = await someone.open("/jobs/wide")
+    await expect(page.locator(".sheet")).to_have_count(300)
+    box = await page.locator(".sheet").first.bounding_box()
+    assert box is not None
+    assert box["width"] < 30
+
+
+async def test_progress_is_a_line_and_the_end_is_shown(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("moss", 2)
+    page = await someone.open("/jobs/moss")
+    known = page.locator(".line-chart .known")
+    await expect(known).to_be_attached()
+    before = await known.get_attribute("d")
+    conductor.complete_sheet("moss", 1)
+    await expect(page.locator(".job-header .count")).to_have_text("1 / 2")
+    await expect(known).not_to_have_attribute("d", before or "")
+    conductor.complete_sheet("moss", 2)
+    conductor.finish("moss")
+    await expect(page.locator(".job-header .word")).to_have_text("completed")
+    await expect(page.locator(".facts")).to_contain_text("Duration")
+    # It is run again under the same id: the page goes on with it.
+    conductor.launch("moss", 2)
+    await expect(page.locator(".job-header .word")).to_have_text("running")
+    conductor.complete_sheet("moss", 1)
+    await expect(page.locator(".job-header .count")).to_have_text("1 / 2")
+
+
+async def test_the_timeline_shows_events_and_can_be_filtered(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("moss", 2)
+    page = await someone.open("/jobs/moss")
+    await expect(page.locator(".sheet")).to_have_count(2)
+    conductor.emit("moss", "job.noted", {"by": "<i>me</i>", "deep": {"a": 1}})
+    conductor.emit("moss", "observer.file_created", {"path": "out.txt"})
+    conductor.emit("other", "job.noted", {"by": "others"})
+    events = page.locator(".event")
+    await expect(events.filter(has_text="out.txt")).to_have_count(1)
+    await expect(events.first).to_contain_text("observer.file_created")
+    await page.get_by_label("Kind of event").select_option("job")
+    await expect(events.filter(has_text="out.txt")).to_have_count(0)
+    noted = events.filter(has_text="job.noted")
+    await expect(noted).to_have_count(1)
+    await noted.locator("summary").click()
+    await expect(noted.locator("pre")).to_contain_text('"deep"')
+    await page.get_by_label("Filter events").fill("nothing")
+    await expect(events).to_have_count(0)
+
+
+async def test_a_job_that_is_not_there_is_told_as_that(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("moss", 2)
+    page = await someone.open("/jobs/nothing")
+    await expect(page.locator(".job-error")).to_have_text("Score not found: nothing")
+
+
+async def test_a_job_that_goes_is_told_as_gone(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("moss", 2)
+    page = await someone.open("/jobs/moss")
+    await expect(page.locator(".sheet")).to_have_count(2)
+    conductor.remove("moss")
+    await expect(page.locator(".job-error")).to_contain_text("This job is gone", timeout=30_000)
+
+
+async def test_a_notification_comes_when_the_job_is_over(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    await someone.context.grant_permissions(["notifications"], origin=someone.address)
+    conductor.launch("moss", 1)
+    page = await someone.open("/jobs/moss")
+    # Headless, nothing is shown: what would be is kept.
+    await page.evaluate(
+        """() => {
+          window.told = [];
+          window.Notification = class {
+            static permission = "granted";
+            constructor(title) { window.told.push(title); }
+          };
+        }"""
+    )
+    await page.get_by_role("button", name="Notify").click()
+    await expect(page.get_by_role("button", name="Notifying")).to_be_visible()
+    await page.get_by_title("All jobs").click()
+    await expect(page.locator(".job .bell")).to_be_visible()
+    conductor.complete_sheet("moss", 1)
+    conductor.finish("moss")
+    await expect(page.locator(".job .word")).to_have_text("completed")
+    assert await page.evaluate("window.told") == ["moss: completed"]
+    await expect(page.locator(".job .bell")).to_be_hidden()

@@ -1,0 +1,190 @@
+"""The list of jobs, as somebody sees it."""
+
+from pathlib import Path
+
+from playwright.async_api import Page, expect
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.browser import Person
+from tests.support.processes import Process
+
+
+def play(conductor: SimulatedConductor) -> None:
+    """Jobs of each kind."""
+    for job_id in ("done", "broken", "resting", "busy", "stopped"):
+        conductor.launch(job_id, 4)
+        conductor.complete_sheet(job_id, 1)
+    for number in (2, 3, 4):
+        conductor.complete_sheet("done", number)
+    conductor.finish("done")
+    conductor.fail_sheet("broken", 2, "The wind took it")
+    conductor.finish("broken", "failed")
+    conductor.pause("resting")
+    conductor.dispatch("busy", 2)
+    conductor.cancel("stopped")
+
+
+async def names(page: Page) -> list[str]:
+    return await page.locator(".job .name").all_inner_texts()
+
+
+async def test_every_job_is_there_with_what_is_known_of_it(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    play(conductor)
+    page = await someone.open()
+    busy = page.locator(".job", has_text="busy")
+    await expect(busy.locator(".word")).to_have_text("running")
+    await expect(busy.locator(".count")).to_have_text("1 / 4")
+    await expect(busy.locator(".now .value")).to_have_text("sheet 2")
+    await expect(busy.locator(".duration .value")).to_contain_text(" s")
+    await expect(busy.locator(".changed .value")).to_contain_text("now")
+    done = page.locator(".job", has_text="done")
+    await expect(done.locator(".word")).to_have_text("completed")
+    await expect(done.locator(".duration .value")).to_contain_text(" s")
+    assert await names(page) == ["broken", "resting", "busy", "stopped", "done"]
+    shapes = await page.locator(".job .status .glyph").evaluate_all(
+        "glyphs => glyphs.map((glyph) => glyph.dataset.shape)"
+    )
+    assert len(set(shapes)) == 5
+    await expect(page.get_by_role("progressbar").first).to_have_attribute("aria-valuemax", "4")
+
+
+async def test_changes_show_by_themselves_and_the_tab_tells_of_a_failure(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("busy", 4)
+    page = await someone.open()
+    await expect(page).to_have_title("Jobs · Marianne")
+    row = page.locator(".job", has_text="busy")
+    await expect(row.locator(".count")).to_have_text("0 / 4")
+    conductor.complete_sheet("busy", 1)
+    await expect(row.locator(".count")).to_have_text("1 / 4")
+    conductor.fail_sheet("busy", 2)
+    conductor.finish("busy", "failed")
+    await expect(row.locator(".word")).to_have_text("failed")
+    await expect(page).to_have_title("(1 failed) Jobs · Marianne")
+    icon = page.locator("link[rel=icon]")
+    await expect(icon).to_have_attribute("href", "/static/icons/failed.svg")
+    await expect(page.locator("#announcer")).to_have_text("busy is failed.")
+    conductor.launch("later", 2)
+    await expect(page.locator(".job")).to_have_count(2)
+    conductor.remove("later")
+    await expect(page.locator(".job")).to_have_count(1)
+
+
+async def test_jobs_are_found_by_status_and_name_and_the_address_keeps_it(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    play(conductor)
+    page = await someone.open()
+    await page.get_by_role("button", name="failed").click()
+    await expect(page.locator(".job")).to_have_count(1)
+    assert page.url.endswith("/?status=failed")
+    await page.keyboard.press("Escape")
+    await expect(page.locator(".job")).to_have_count(5)
+    await page.keyboard.press("/")
+    await page.keyboard.type("ST")
+    await expect(page.locator(".job")).to_have_count(2)
+    assert page.url.endswith("/?name=ST")
+    await page.reload()
+    await expect(page.locator(".job")).to_have_count(2)
+    await page.get_by_label("Order").select_option("name")
+    assert await names(page) == ["resting", "stopped"]
+    await page.get_by_label("Find a job").fill("nothing")
+    await expect(page.locator(".empty")).to_contain_text("No job is like that.")
+
+
+async def test_keys_go_through_the_list_and_open_a_job(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    play(conductor)
+    page = await someone.open()
+    await expect(page.locator(".job")).to_have_count(5)
+    await page.keyboard.press("j")
+    await page.keyboard.press("j")
+    await expect(page.locator(".job .name:focus")).to_have_text("resting")
+    await page.keyboard.press("k")
+    await expect(page.locator(".job .name:focus")).to_have_text("broken")
+    await page.keyboard.press("G")
+    await expect(page.locator(".job .name:focus")).to_have_text("done")
+    await page.keyboard.press("g")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("broken")
+    assert page.url.endswith("/jobs/broken")
+    await page.keyboard.press("u")
+    await expect(page.locator(".job")).to_have_count(5)
+    await page.go_back()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("broken")
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog")).to_contain_text("search the whole log")
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+async def test_without_jobs_it_says_what_to_do_next(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    page = await someone.open()
+    await expect(page.locator(".empty")).to_contain_text("Submit a score to the conductor")
+    conductor.launch("first", 1)
+    await expect(page.locator(".job .name")).to_have_text("first")
+    await expect(page.locator(".empty")).to_be_hidden()
+
+
+async def test_a_name_is_text_whatever_it_holds(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    odd = '<img src=x onerror="alert(1)"> 100% & "quoted" 苔'
+    conductor.launch(odd, 2)
+    page = await someone.open()
+    await expect(page.locator(".job .name")).to_have_text(odd)
+    await page.locator(".job .name").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text(odd)
+    await expect(page.locator(".sheet")).to_have_count(2)
+
+
+async def test_a_choice_of_dark_or_light_stays(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("a", 1)
+    page = await someone.open()
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = await page.evaluate(ground)
+    await page.keyboard.press("t")
+    dark = await page.evaluate(ground)
+    assert dark != light
+    await page.reload()
+    assert await page.evaluate(ground) == dark
+
+
+async def test_nothing_moves_while_the_pointer_is_on_the_list(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("a", 2)
+    conductor.launch("b", 2)
+    page = await someone.open()
+    await expect(page.locator(".job")).to_have_count(2)
+    before = await names(page)
+    await page.locator(".job").first.hover()
+    conductor.fail_sheet(before[1], 1)
+    conductor.finish(before[1], "failed")
+    await expect(page.locator(".job", has_text="failed")).to_have_count(1)
+    assert await names(page) == before
+    await page.mouse.move(5, 700)
+    await expect(page.locator(".job .name").first).to_have_text(before[1])
+
+
+async def test_at_360_pixels_nothing_is_cut_off(
+    someone: Person, conductor: SimulatedConductor, log: Path, running: Process
+) -> None:
+    del running
+    play(conductor)
+    log.write_text("".join(f"2026-11-24T00:00:00 [info] {'long ' * 40}{n}\n" for n in range(200)))
+    page = await someone.open()
+    await page.set_viewport_size({"width": 360, "height": 740})
+    for path in ("/", "/jobs/lantern"):
+        await page.goto(someone.address + path)
+        await expect(page.locator(".job, .row.line").first).to_be_visible()
+        wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        assert not await page.evaluate(wide), path

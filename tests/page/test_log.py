@@ -1,0 +1,288 @@
+"""A job's log, as somebody sees it."""
+
+import gzip
+from pathlib import Path
+
+from playwright.async_api import Locator, Page, expect
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.browser import Person
+
+AT_END = """(rows) => rows.scrollHeight - rows.clientHeight - rows.scrollTop < 8"""
+
+
+def write(log: Path, first: int, last: int) -> None:
+    """Appends numbered lines."""
+    with log.open("a", encoding="utf-8") as file:
+        file.writelines(
+            f"2026-11-24T03:00:00.119 [info] line {number} of many\n"
+            for number in range(first, last + 1)
+        )
+
+
+def line(page: Page, number: int) -> Locator:
+    """The row of a line."""
+    return page.locator(".row.line").filter(
+        has=page.get_by_role("button", name=f"Line {number}", exact=True)
+    )
+
+
+async def scroll_up(page: Page, by: int) -> None:
+    """Turns the wheel over the log."""
+    await page.locator(".log-rows").hover()
+    await page.mouse.wheel(0, -by)
+
+
+async def test_it_follows_until_one_scrolls_up_and_says_what_has_come(
+    someone: Person, log: Path
+) -> None:
+    write(log, 1, 300)
+    page = await someone.open("/jobs/lantern")
+    await expect(line(page, 300)).to_be_visible()
+    write(log, 301, 320)
+    await expect(line(page, 320)).to_be_visible()
+    await scroll_up(page, 600)
+    follow = page.get_by_role("button", name="Follow")
+    await expect(follow).to_have_attribute("aria-pressed", "false")
+    seen = await page.locator(".row.line .number").first.inner_text()
+    write(log, 321, 332)
+    await expect(page.locator(".pill")).to_have_text("↓ 12 new lines")
+    assert await page.locator(".row.line .number").first.inner_text() == seen
+    await page.keyboard.press("f")
+    await expect(line(page, 332)).to_be_visible()
+    await expect(page.locator(".pill")).to_be_hidden()
+    assert await page.locator(".log-rows").evaluate(AT_END)
+
+
+async def test_only_what_is_seen_is_in_the_page_and_older_lines_come_as_one_scrolls(
+    someone: Person, log: Path
+) -> None:
+    write(log, 1, 5000)
+    page = await someone.open("/jobs/lantern")
+    await expect(line(page, 5000)).to_be_visible()
+    assert await page.locator(".row").count() < 200
+    numbers = page.locator(".row.line .number")
+    for _ in range(40):
+        await scroll_up(page, 8000)
+        await page.wait_for_timeout(50)
+        if int(await numbers.first.inner_text()) < 3000:
+            break
+    shown = [int(text) for text in await numbers.all_inner_texts()]
+    assert shown[0] < 3000
+    assert shown == list(range(shown[0], shown[0] + len(shown)))
+    await page.keyboard.press("g")
+    await expect(line(page, 1)).to_be_visible()
+    await page.keyboard.press("G")
+    await expect(line(page, 5000)).to_be_visible()
+    assert await page.locator(".row").count() < 200
+
+
+async def test_old_files_are_scrolled_into_and_a_rotation_is_drawn(
+    someone: Person, log: Path
+) -> None:
+    write(log, 1, 400)
+    with gzip.open(log.with_name("marianne.log.1.gz"), "wb") as old:
+        old.write(log.read_bytes())
+    log.unlink()
+    write(log, 401, 450)
+    page = await someone.open("/jobs/lantern")
+    await expect(page.locator(".row .text", has_text="line 450 of many")).to_be_visible()
+    mark = page.locator(".row.mark.rotated")
+    for _ in range(20):
+        await scroll_up(page, 400)
+        await page.wait_for_timeout(50)
+        if await mark.count():
+            break
+    await expect(mark).to_contain_text("rotated")
+    log.rename(log.with_name("marianne.log.2"))
+    write(log, 1, 3)
+    await page.keyboard.press("G")
+    await expect(page.locator(".row.mark", has_text="renamed")).to_be_visible()
+
+
+async def test_the_whole_log_is_searched_and_matches_are_shown_in_their_context(
+    someone: Person, log: Path
+) -> None:
+    write(log, 1, 2000)
+    with log.open("a", encoding="utf-8") as file:
+        file.write("2026-11-24T03:00:01 [error] The Needle, 1 of 2\n")
+    write(log, 2002, 6000)
+    with log.open("a", encoding="utf-8") as file:
+        file.write("2026-11-24T03:00:01 [error] the needle, 2 of 2\n")
+    write(log, 6002, 9000)
+    page = await someone.open("/jobs/lantern")
+    await expect(line(page, 9000)).to_be_visible()
+    await page.keyboard.press("/")
+    await page.keyboard.type("needle")
+    await page.keyboard.press("Enter")
+    count = page.locator(".log-search .count")
+    await expect(count).to_have_text("1 of 2")
+    current = page.locator(".row.current")
+    await expect(current.locator("mark")).to_have_text("needle")
+    await expect(current.locator(".number")).to_have_text("6001")
+    await expect(line(page, 6000)).to_be_visible()
+    await expect(line(page, 6002)).to_be_visible()
+    await page.locator(".log-rows").focus()
+    await page.keyboard.press("N")
+    await expect(count).to_have_text("2 of 2")
+    await expect(current.locator(".number")).to_have_text("2001")
+    await expect(line(page, 2000)).to_be_visible()
+    # It reads on from there, without a hole, to the end.
+    await page.keyboard.press("G")
+    await expect(line(page, 9000)).to_be_visible()
+    await page.get_by_label("Search the whole log").fill("no such thing")
+    await page.keyboard.press("Enter")
+    await expect(count).to_have_text("No match")
+    await page.get_by_label("Regular expression").click()
+    await page.get_by_label("Search the whole log").fill("(")
+    await page.keyboard.press("Enter")
+    await expect(count).to_contain_text("regex")
+
+
+async def test_levels_have_colours_and_are_filtered_on_the_server(
+    someone: Person, log: Path
+) -> None:
+    write(log, 1, 500)
+    with log.open("a", encoding="utf-8") as file:
+        file.write(
+            "2026-11-24T03:00:01 [warning] a warning\n2026-11-24T03:00:01 [error] an error\n"
+        )
+    page = await someone.open("/jobs/lantern")
+    await expect(page.locator(".row[data-level=warning]")).to_be_visible()
+    await expect(page.locator(".row[data-level=error] .level")).to_have_text("error")
+    await page.get_by_label("Level").select_option("warning")
+    await expect(page.locator(".row.line")).to_have_count(2)
+    with log.open("a", encoding="utf-8") as file:
+        file.write("2026-11-24T03:00:02 [info] quiet\n2026-11-24T03:00:02 [error] another\n")
+    await expect(page.locator(".row.line")).to_have_count(3)
+
+
+async def test_colours_are_shown_and_no_sequence_is_raw(someone: Person, log: Path) -> None:
+    log.write_text(
+        "\x1b[31mred\x1b[0m \x1b[1;38;5;208mbold\x1b[0m \x1b]0;title\x07\x1b[2Jclear\x07\n"
+        "<script>alert(1)</script><img src=x onerror=alert(1)>\n"
+    )
+    page = await someone.open("/jobs/lantern")
+    text = page.locator(".row.line .text")
+    await expect(text.first).to_have_text("red bold clear␇")
+    await expect(text.first.locator("[data-fg=red]")).to_have_text("red")
+    await expect(text.nth(1)).to_have_text("<script>alert(1)</script><img src=x onerror=alert(1)>")
+
+
+async def test_json_lines_are_told_apart_and_open_on_click(someone: Person, log: Path) -> None:
+    log.write_text(
+        '{"event":"sheet.done","level":"warning","timestamp":"2026-11-24T03:00:00.5Z","sheet":3}\n'
+        "plain\n"
+    )
+    page = await someone.open("/jobs/lantern")
+    row = page.locator(".row.json")
+    await expect(row).to_have_count(1)
+    await expect(row.locator(".text")).to_contain_text("sheet.done sheet=3")
+    await expect(row.locator("time")).to_have_text("03:00:00.500")
+    await row.get_by_role("button", name="Fields").click()
+    await expect(page.locator(".row.json .fields")).to_contain_text('"level": "warning"')
+    below = await page.locator(".row.line").nth(1).bounding_box()
+    fields = await page.locator(".row.json .fields").bounding_box()
+    assert below is not None
+    assert fields is not None
+    assert below["y"] >= fields["y"] + fields["height"]
+    await page.locator(".row.json").get_by_role("button", name="Fields").click()
+    await expect(page.locator(".row.json .fields")).to_have_count(0)
+
+
+async def test_long_lines_wrap_or_not_and_times_show_or_not(someone: Person, log: Path) -> None:
+    log.write_text(f"2026-11-24T03:00:00.119 [info] {'word ' * 200}\n")
+    page = await someone.open("/jobs/lantern")
+    row = page.locator(".row.line")
+    await expect(row.locator("time")).to_have_text("03:00:00.119")
+    tall = await row.bounding_box()
+    await page.keyboard.press("w")
+    await expect(page.locator(".log-rows")).to_have_attribute("data-wrap", "off")
+    flat = await row.bounding_box()
+    assert tall is not None
+    assert flat is not None
+    assert flat["height"] < tall["height"] / 2
+    await page.keyboard.press("s")
+    await expect(row.locator("time")).to_be_hidden()
+    await page.reload()
+    await expect(page.locator(".log-rows")).to_have_attribute("data-wrap", "off")
+    await expect(row.locator("time")).to_be_hidden()
+
+
+async def test_a_link_leads_to_a_line_or_a_range_also_after_a_rotation(
+    someone: Person, log: Path
+) -> None:
+    write(log, 1, 3000)
+    page = await someone.open("/jobs/lantern")
+    await expect(line(page, 3000)).to_be_visible()
+    await scroll_up(page, 20_000)
+    await expect(line(page, 3000)).to_be_hidden()
+    # In the middle of what is seen.
+    number = int(await page.locator(".row.line .number").nth(35).inner_text())
+    await line(page, number).get_by_role("button").click()
+    await expect(page.locator(".row.chosen")).to_have_count(1)
+    await line(page, number + 3).get_by_role("button").click(modifiers=["Shift"])
+    await expect(page.locator(".row.chosen")).to_have_count(4)
+    await expect(page.locator(".log-status")).to_have_text("4 lines chosen")
+    assert "#line=l-" in page.url
+    with gzip.open(log.with_name("marianne.log.1.gz"), "wb") as old:
+        old.write(log.read_bytes())
+    log.unlink()
+    write(log, 3001, 3100)
+    other = await someone.open(page.url.removeprefix(someone.address))
+    await expect(other.locator(".row.chosen")).to_have_count(4)
+    await expect(other.locator(".row.chosen .number").first).to_have_text(str(number))
+    gone = await someone.open("/jobs/lantern#line=l-1-2-3-4-5")
+    await expect(gone.locator(".log-note, .row.line").first).to_be_visible()
+
+
+async def test_lines_are_copied_and_the_file_is_downloaded(someone: Person, log: Path) -> None:
+    await someone.context.grant_permissions(
+        ["clipboard-read", "clipboard-write"], origin=someone.address
+    )
+    write(log, 1, 20)
+    page = await someone.open("/jobs/lantern")
+    await line(page, 3).get_by_role("button").click()
+    await line(page, 5).get_by_role("button").click(modifiers=["Shift"])
+    await page.get_by_role("button", name="Copy").click()
+    await expect(page.locator(".log-status")).to_have_text("3 lines copied")
+    copied = await page.evaluate("navigator.clipboard.readText()")
+    assert copied == "".join(log.read_text().splitlines(keepends=True)[2:5])
+    async with page.expect_download() as downloading:
+        await page.get_by_role("link", name="Download").click()
+    download = await downloading.value
+    assert download.suggested_filename == "lantern.log"
+    assert Path(await download.path()).read_text() == log.read_text()
+
+
+async def test_the_end_of_the_log_is_drawn_and_a_job_that_runs_again_goes_on(
+    someone: Person, conductor: SimulatedConductor, log: Path
+) -> None:
+    write(log, 1, 5)
+    page = await someone.open("/jobs/lantern")
+    await expect(line(page, 5)).to_be_visible()
+    conductor.finish("lantern")
+    await expect(page.locator(".row.mark.end")).to_be_visible(timeout=20_000)
+    conductor.launch("lantern", 4, workspace=str(log.parent))
+    await expect(page.locator(".job-header .word")).to_have_text("running")
+    write(log, 6, 8)
+    await expect(line(page, 8)).to_be_visible()
+    numbers = await page.locator(".row.line .number").all_inner_texts()
+    assert numbers == [str(number) for number in range(1, 9)]
+
+
+async def test_a_log_that_is_cut_says_that_something_is_missing(someone: Person, log: Path) -> None:
+    write(log, 1, 400)
+    page = await someone.open("/jobs/lantern")
+    await expect(line(page, 400)).to_be_visible()
+    log.write_text("")
+    write(log, 1, 2)
+    await expect(page.locator(".row.mark").first).to_be_visible()
+    await expect(page.locator(".row .text", has_text="line 2 of many").last).to_be_visible()
+
+
+async def test_a_job_without_a_log_is_waited_for(someone: Person, log: Path) -> None:
+    page = await someone.open("/jobs/lantern")
+    await expect(page.locator(".job-header .word")).to_have_text("running")
+    write(log, 1, 2)
+    await expect(line(page, 2)).to_be_visible()
