@@ -1,0 +1,38 @@
+"""How long the machine let this process stand still: what has to be quick then may be later."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+STEP_S = 0.01
+
+
+class Stalls:
+    """Measures while its context lasts.
+
+    Attributes:
+        longest_s: the longest that a step of a hundredth of a second was late.
+    """
+
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+
+    async def measure(self) -> None:
+        """Steps until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + STEP_S
+            await asyncio.sleep(STEP_S)
+            self.longest_s = max(self.longest_s, loop.time() - due)
+
+
+@asynccontextmanager
+async def stalls() -> AsyncIterator[Stalls]:
+    """Measures for as long as the context lasts."""
+    measured = Stalls()
+    task = asyncio.create_task(measured.measure())
+    try:
+        yield measured
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
