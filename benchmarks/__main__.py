@@ -18,6 +18,7 @@ import aiohttp
 
 from benchmarks.log_cases import big_log, log_fanout, log_latency, log_memory, tail_f
 from benchmarks.nginx_case import through_nginx
+from benchmarks.page_case import page
 from benchmarks.processes import python, server
 from benchmarks.soak import LEAST_MINUTES, soak
 from benchmarks.stream_cases import (
@@ -169,7 +170,7 @@ CASES: tuple[Case, ...] = (
 
 
 # Only when they are named: they take long, and pass or fail.
-TRIALS: tuple[Trial, ...] = (torture, soak, restart)
+TRIALS: tuple[Trial, ...] = (torture, soak, restart, page)
 
 
 async def main() -> int:

@@ -37,9 +37,7 @@ class Measured:
 
     def memory_kib(self) -> int:
         """The memory that it holds, and shares with no other, in KiB."""
-        status = Path(f"/proc/{self.pid}/smaps_rollup").read_text(encoding="ascii")
-        fields = dict(line.split(":", 1) for line in status.splitlines()[1:])
-        return int(fields["Private_Dirty"].split()[0]) + int(fields["Private_Clean"].split()[0])
+        return private_kib(self.pid)
 
     def descriptors(self) -> int:
         """How many files it has open."""
@@ -52,6 +50,13 @@ class Measured:
         self.process.stdin.write(f"{line}\n".encode())
         found: dict[str, float] = json.loads(await self.process.stdout.readline())
         return found
+
+
+def private_kib(pid: int) -> int:
+    """The memory that a process holds, and shares with no other, in KiB."""
+    status = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    fields = dict(line.split(":", 1) for line in status.splitlines()[1:])
+    return int(fields["Private_Dirty"].split()[0]) + int(fields["Private_Clean"].split()[0])
 
 
 @asynccontextmanager
