@@ -51,6 +51,9 @@ class Pages:
     def __init__(self, gate: Gate) -> None:
         self._sign_out = "" if gate.keeper is None else SIGN_OUT
         self._files = dict(static_files(STATIC))
+        # Pages of one release share a worker; those of another have their own.
+        etags = "".join(file.etag.value for _, file in sorted(self._files.items()))
+        self._release = hashlib.sha256(etags.encode()).hexdigest()[:16]
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Puts the addresses into a router."""
@@ -61,7 +64,7 @@ class Pages:
 
     async def shell(self, _request: web.Request) -> web.Response:
         """`GET /` and `GET /jobs/{job_id}`: the page; which view it shows is for its address."""
-        return page("index.html", trusted={"sign_out": self._sign_out})
+        return page("index.html", trusted={"sign_out": self._sign_out}, release=self._release)
 
     async def file(self, request: web.Request) -> web.Response:
         """`GET /static/…`: a file of the pages."""

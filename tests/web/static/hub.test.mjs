@@ -30,14 +30,21 @@ function say(path, event, id, data) {
 }
 
 function viewer(visible = true) {
-  const seen = { events: [], phase: "", visible };
+  const seen = { events: [], phase: "", visible, wanted: new Map() };
   return Object.assign(seen, {
-    subscriber: {
-      get visible() {
-        return seen.visible;
-      },
-      events: (events) => seen.events.push(...events),
-      state: ({ phase }) => (seen.phase = phase),
+    want(hub, path, kind, alone = false) {
+      const subscriber = {
+        get visible() {
+          return seen.visible;
+        },
+        events: (events) => seen.events.push(...events),
+        state: ({ phase }) => (seen.phase = phase),
+      };
+      seen.wanted.set(path, subscriber);
+      hub.subscribe({ path, kind, alone }, subscriber);
+    },
+    leave(hub) {
+      for (const subscriber of seen.wanted.values()) hub.unsubscribe(subscriber);
     },
   });
 }
@@ -48,7 +55,7 @@ const settled = () => new Promise((resolve) => setTimeout(resolve, 10));
 test("one connection serves all who want a stream, and one who comes later sees the same", async () => {
   const hub = new Hub();
   const [first, second] = [viewer(), viewer()];
-  hub.subscribe({ path: "/roster", kind: "roster" }, first.subscriber);
+  first.want(hub, "/roster", "roster");
   await settled();
   const job = (job_id, status) => ({ job_id, status });
   say("/roster", "roster", "r1", {
@@ -58,14 +65,14 @@ test("one connection serves all who want a stream, and one who comes later sees 
   });
   say("/roster", "roster", "r2", { complete: false, jobs: [job("a", "failed")], gone: ["b"] });
   await settled();
-  hub.subscribe({ path: "/roster", kind: "roster" }, second.subscriber);
+  second.want(hub, "/roster", "roster");
   assert.equal(connections(), 1);
   assert.equal(second.phase, "live");
   const [{ data }] = second.events;
   assert.deepEqual(JSON.parse(data).jobs, [job("a", "failed")]);
-  hub.unsubscribe("/roster", first.subscriber);
+  first.leave(hub);
   assert.equal(connections(), 1);
-  hub.unsubscribe("/roster", second.subscriber);
+  second.leave(hub);
   await settled();
   assert.equal(connections(), 0);
 });
@@ -74,10 +81,10 @@ test("no more streams are open than leave room for requests, and those that are 
   const hub = new Hub();
   const [shown, hidden] = [viewer(true), viewer(false)];
   for (const kind of ["status", "log", "events"]) {
-    hub.subscribe({ path: `/hidden/${kind}`, kind }, hidden.subscriber);
+    hidden.want(hub, `/hidden/${kind}`, kind);
   }
   for (const kind of ["status", "log", "events"]) {
-    hub.subscribe({ path: `/shown/${kind}`, kind }, shown.subscriber);
+    shown.want(hub, `/shown/${kind}`, kind);
   }
   await settled();
   assert.equal(connections(), 4);
@@ -96,26 +103,21 @@ test("no more streams are open than leave room for requests, and those that are 
   hub.allowMany();
   await settled();
   assert.equal(connections(), 6);
-  for (const [kind, one] of ["status", "log", "events"].flatMap((k) => [
-    [k, shown],
-    [k, hidden],
-  ])) {
-    hub.unsubscribe(one === shown ? `/shown/${kind}` : `/hidden/${kind}`, one.subscriber);
-  }
+  shown.leave(hub);
+  hidden.leave(hub);
 });
 
 test("a stream that has ended leaves its place to another", async () => {
   const hub = new Hub();
   const one = viewer();
   const kinds = ["status", "roster", "log", "log2", "events"];
-  for (const kind of kinds)
-    hub.subscribe({ path: `/${kind}`, kind: kind.replace("2", "") }, one.subscriber);
+  for (const kind of kinds) one.want(hub, `/${kind}`, kind.replace("2", ""));
   await settled();
   assert.equal(open.get("/events") ?? 0, 0);
   say("/log", "log_complete", "x", { message: "done" });
   await settled();
   assert.equal(open.get("/events"), 1);
-  for (const kind of kinds) hub.unsubscribe(`/${kind}`, one.subscriber);
+  one.leave(hub);
 });
 
 test("a tab that says goodbye is forgotten, and its streams with it", async () => {
@@ -133,4 +135,33 @@ test("a tab that says goodbye is forgotten, and its streams with it", async () =
   await settled();
   assert.equal(connections(), 0);
   port1.close();
+});
+
+test("a stream that is over begins anew for one who comes later, and not for those who were there", async () => {
+  const hub = new Hub();
+  const [first, second] = [viewer(), viewer()];
+  first.want(hub, "/log", "log");
+  await settled();
+  say("/log", "log_complete", "x", { message: "done" });
+  await settled();
+  assert.equal(first.phase, "ended");
+  second.want(hub, "/log", "log");
+  await settled();
+  say("/log", "log", "l1", { line: "again" });
+  await settled();
+  assert.equal(second.events.length, 1);
+  assert.equal(first.events.length, 1);
+  first.leave(hub);
+  second.leave(hub);
+});
+
+test("a stream that begins where one stands is shared with nobody", async () => {
+  const hub = new Hub();
+  const [first, second] = [viewer(), viewer()];
+  first.want(hub, "/log?tail_lines=0", "log", true);
+  second.want(hub, "/log?tail_lines=0", "log", true);
+  await settled();
+  assert.equal(connections(), 2);
+  first.leave(hub);
+  second.leave(hub);
 });

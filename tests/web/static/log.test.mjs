@@ -3,9 +3,11 @@ import { test } from "node:test";
 
 import { plain, runsOf } from "../../../marianne_stream/web/static/js/model/ansi.js";
 import { Heights } from "../../../marianne_stream/web/static/js/model/heights.js";
-import { partsOf } from "../../../marianne_stream/web/static/js/model/log_line.js";
+import { jsonText, partsOf } from "../../../marianne_stream/web/static/js/model/log_line.js";
 import { hashOf, rangeOf } from "../../../marianne_stream/web/static/js/model/log_link.js";
 import { parametersOf, patternOf } from "../../../marianne_stream/web/static/js/model/log_query.js";
+import { LogChoice } from "../../../marianne_stream/web/static/js/model/log_choice.js";
+import { LogPager } from "../../../marianne_stream/web/static/js/model/log_pager.js";
 import { LogSearch } from "../../../marianne_stream/web/static/js/model/log_search.js";
 import { LogWindow } from "../../../marianne_stream/web/static/js/model/log_window.js";
 
@@ -35,30 +37,141 @@ const range = (from, to) => Array.from({ length: to - from }, (_, index) => from
 test("a window takes what comes behind, pages in front, and stays without a hole", () => {
   const window = new LogWindow();
   window.take(range(50, 60).map(log));
-  window.prepend(pageOf(range(40, 50)));
+  assert.equal(window.before, "c50");
+  window.prepend(pageOf(range(40, 50), "c40"));
   assert.deepEqual(numbers(window), range(40, 60));
   assert.equal(window.first, -10);
-  assert.equal(window.oldest, "c40");
+  assert.equal(window.before, "c40");
   assert.equal(window.find("c55"), 5);
   assert.equal(window.row(5).number, 55);
   window.prepend(pageOf(range(30, 40), null));
-  assert.ok(window.atStart);
+  assert.equal(window.before, null);
 });
 
 test("a window lets go at the other end, and knows that it did", () => {
-  const window = new LogWindow(100);
+  const window = new LogWindow({ rows: 100 });
   window.take(range(0, 150).map(log));
   assert.equal(window.rows.length, 90);
-  assert.equal(window.oldest, "c60");
+  assert.equal(window.before, "c60");
   assert.ok(window.atEnd);
   window.prepend(pageOf(range(0, 60)));
   assert.equal(window.rows.length, 90);
   assert.ok(!window.atEnd);
-  window.take([log(150), log(151)]);
-  assert.equal(window.passed, 2);
+  assert.equal(window.take([log(150), log(151)]).passed, 2);
   assert.equal(window.newest, "c89");
-  window.extend(pageOf(range(90, 95)));
+  assert.equal(window.after, "c89");
+  window.extend({ ...pageOf(range(90, 95)), after: "c94" });
   assert.equal(window.newest, "c94");
+});
+
+test("long lines count for more, and who reads is not swept away", () => {
+  const window = new LogWindow({ rows: 1000, chars: 1000 });
+  window.take(range(0, 200).map(log));
+  assert.ok(window.rows.length < 140);
+  const first = window.first;
+  const change = window.take(range(200, 500).map(log), { reading: true });
+  assert.equal(window.first, first);
+  assert.equal(change.dropped, 0);
+  assert.equal(change.passed, 300);
+  assert.ok(!window.atEnd);
+  assert.equal(window.after, window.newest);
+});
+
+/** A pager over pages that are given when the test says so. */
+function paged(window) {
+  const asked = [];
+  const told = [];
+  const on = Object.fromEntries(
+    ["older", "newer", "jumped", "joined", "say"].map((name) => [
+      name,
+      (value) => told.push([name, value]),
+    ]),
+  );
+  const ask = (parameters, signal) =>
+    new Promise((resolve, reject) => {
+      asked.push({ ...parameters, give: resolve, fail: reject });
+      signal.addEventListener("abort", () => reject(signal.reason));
+    });
+  return { pager: new LogPager(window, ask, on), asked, told };
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+test("a page that finds nothing goes on where it stopped, and not where it began", async () => {
+  const window = new LogWindow();
+  window.take([log(900)]);
+  const { pager, asked } = paged(window);
+  pager.older();
+  asked[0].give(pageOf([], "c500"));
+  await turn();
+  pager.older();
+  assert.deepEqual(
+    asked.map(({ before }) => before),
+    ["c900", "c500"],
+  );
+  pager.older();
+  assert.equal(asked.length, 2);
+});
+
+test("a page that no longer fits leaves no hole", async () => {
+  const window = new LogWindow({ rows: 100 });
+  window.take(range(1000, 1050).map(log));
+  const { pager, asked } = paged(window);
+  pager.older();
+  window.take(range(1050, 1200).map(log));
+  asked[0].give(pageOf(range(900, 1000), "c900"));
+  await turn();
+  const held = numbers(window);
+  assert.deepEqual(held, range(held[0], held[0] + held.length));
+});
+
+test("a jump takes the place of what is under way, and a fault is told and waited out", async () => {
+  const window = new LogWindow();
+  window.take([log(900)]);
+  const { pager, asked, told } = paged(window);
+  pager.older();
+  const jumped = pager.around("c5");
+  asked[1].give({ ...pageOf([4, 5, 6], "c4"), after: "c6" });
+  assert.ok(await jumped);
+  assert.deepEqual(numbers(window), [4, 5, 6]);
+  const newer = pager.newer();
+  asked[2].fail(new Error("no"));
+  assert.ok(!(await newer));
+  assert.deepEqual(told.at(-1), ["say", "no"]);
+  pager.newer();
+  assert.equal(asked.length, 3);
+});
+
+test("at the end a stream goes on from the page", async () => {
+  const window = new LogWindow();
+  window.replace({ ...pageOf([1, 2], null), after: "c2" });
+  const { pager, asked, told } = paged(window);
+  const newer = pager.newer();
+  asked[0].give({ ...pageOf([3], "c2"), after: "c3", stopped_by: "end" });
+  await newer;
+  assert.ok(window.atEnd);
+  assert.deepEqual(told.at(-1), ["joined", "c3"]);
+});
+
+test("a choice is of the lines that are there, and of no others", () => {
+  const window = new LogWindow();
+  window.take(range(0, 10).map(log));
+  const choice = new LogChoice(window);
+  choice.choose(5);
+  choice.choose(2, { extend: true });
+  assert.deepEqual(
+    choice.lines.map(({ number }) => number),
+    [2, 3, 4, 5],
+  );
+  window.prepend(pageOf([90, 91]));
+  assert.deepEqual(
+    choice.lines.map(({ number }) => number),
+    [2, 3, 4, 5],
+  );
+  window.replace({ ...pageOf(range(50, 60)), after: "" });
+  assert.deepEqual(choice.lines, []);
+  choice.choose(window.first, { extend: true });
+  assert.equal(choice.lines.length, 1);
 });
 
 test("rotation, gap and end are marks, and numbers that begin again tell of a rotation", () => {
@@ -157,6 +270,9 @@ test("a line has its time, level and text; a JSON line its fields", () => {
   assert.equal(partsOf("no time, ERROR though").level, "error");
   assert.equal(partsOf("{not json}").json, null);
   assert.equal(partsOf("").runs[0].text, "");
+  const deep = partsOf('{"event":"x","deep":{"list":[1,{}],"none":null}}');
+  assert.deepEqual(deep.rest, [["deep", '{ "list": [ 1, {} ], "none": null }']]);
+  assert.match(jsonText(deep.json), /^{\n {2}"event": "x",\n {2}"deep": {\n {4}"list": \[/);
 });
 
 test("small letters match in either case, and signs are taken as they are", () => {

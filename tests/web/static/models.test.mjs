@@ -7,7 +7,7 @@ import { lookOf } from "../../../marianne_stream/web/static/js/model/status.js";
 import { Timeline } from "../../../marianne_stream/web/static/js/model/timeline.js";
 import { ago, bytes, duration } from "../../../marianne_stream/web/static/js/model/times.js";
 
-const event = (name, data) => ({ event: name, id: "", data: JSON.stringify(data) });
+const event = (name, data, at = 1) => ({ event: name, id: "", data: JSON.stringify(data), at });
 
 test("jobs stand by what needs attention, and old failures do not", () => {
   const now = Date.parse("2026-11-24T12:00:00Z");
@@ -50,16 +50,14 @@ test("a roster tells which jobs turned while one looked, and not those that were
     event("roster", { complete: true, jobs: jobs(["a", "running"]), gone: [] }),
   ]);
   assert.deepEqual(first, []);
-  const [turned] = roster.take(
-    [event("roster", { complete: false, jobs: jobs(["a", "failed"]), gone: [] })],
-    5,
-  );
+  const [turned] = roster.take([
+    event("roster", { complete: false, jobs: jobs(["a", "failed"]), gone: [] }),
+  ]);
   assert.equal(turned.before, "running");
   assert.equal(turned.job.status, "failed");
-  const again = roster.take(
-    [event("roster", { complete: true, jobs: jobs(["a", "failed"], ["b", "queued"]), gone: [] })],
-    9,
-  );
+  const again = roster.take([
+    event("roster", { complete: true, jobs: jobs(["a", "failed"], ["b", "queued"]), gone: [] }, 9),
+  ]);
   assert.deepEqual(
     again.map(({ job }) => job.job_id),
     ["b"],
@@ -71,39 +69,34 @@ test("a roster tells which jobs turned while one looked, and not those that were
 
 test("a job has its sheets by movement, and begins anew when it runs again", () => {
   const job = new Job();
-  const status = (completed_sheets) =>
-    event("job_status", { status: "running", completed_sheets, total_sheets: 3 });
-  job.take(
-    [
-      status(0),
-      event("job_sheets", {
-        complete: true,
-        sheets: [
-          { number: 2, movement: 2 },
-          { number: 1, movement: 1 },
-        ],
-      }),
-    ],
-    1,
-  );
-  job.take(
-    [
-      status(1),
-      event("job_sheets", {
-        complete: false,
-        sheets: [{ number: 1, movement: 1, status: "completed" }],
-      }),
-    ],
-    2,
-  );
+  const status = (completed_sheets, at) =>
+    event("job_status", { status: "running", completed_sheets, total_sheets: 3 }, at);
+  job.take([
+    status(0),
+    event("job_sheets", {
+      complete: true,
+      sheets: [
+        { number: 2, movement: 2 },
+        { number: 1, movement: 1 },
+      ],
+    }),
+  ]);
+  job.take([
+    status(1),
+    event("job_sheets", {
+      complete: false,
+      sheets: [{ number: 1, movement: 1, status: "completed" }],
+    }),
+  ]);
   assert.deepEqual(
     job.movements.map(({ movement }) => movement),
     [1, 2],
   );
   assert.equal(job.sheet(1).status, "completed");
-  job.take([event("job_finished", { final_status: "completed" })], 3);
+  job.take([event("job_finished", { final_status: "completed" })]);
   assert.equal(job.finished, "completed");
-  job.take([status(0)], 4);
+  job.take([event("job_deleted", {}), status(0, 4)]);
+  assert.ok(!job.deleted);
   assert.equal(job.finished, null);
   assert.deepEqual(job.progress, [{ at: 4, completed: 0, total: 3 }]);
 });

@@ -1,5 +1,6 @@
 /** The page: builds its parts, and shows the view that the address asks for. */
 
+import { plain } from "./model/ansi.js";
 import { Roster } from "./model/roster.js";
 import { wordOf } from "./model/status.js";
 import { Announcer } from "./view/announcer.js";
@@ -15,8 +16,14 @@ import { Link } from "./wire/link.js";
 
 const ROSTER = "/api/roster/stream?details=true";
 
+/** Where the lines of a link are kept while one signs in: an address loses them on the way. */
+const AFTER_SIGN_IN = "marianne-stream after sign-in";
+
 /** What all views use. */
 class Page {
+  #shown = "";
+  #known = false;
+
   constructor() {
     this.main = document.querySelector("main");
     this.link = new Link();
@@ -43,21 +50,25 @@ class Page {
   }
 
   /** Shows what the address asks for. */
-  show() {
+  show({ first = false } = {}) {
     this.view?.close();
+    this.#shown = location.pathname + location.search;
     const jobId = jobIdOf(location.pathname);
     this.view = jobId === null ? new JobsView(this) : new JobView(this, jobId);
     this.main.replaceChildren(this.view.element);
     this.keys.use(this.view.keys);
     this.view.opened();
+    // Where one goes on to read: what had the focus is gone.
+    if (!first) this.main.focus({ preventScroll: true });
   }
 
   /** Follows a stream for as long as a view wants it, and shows how it is. */
-  follow({ path, kind, onEvents, onState = () => {} }) {
+  follow({ path, kind, alone, onEvents, onState = () => {} }) {
     const name = {};
     const end = this.link.subscribe({
       path,
       kind,
+      alone,
       onEvents,
       onState: (state) => {
         if (state.status === 401) this.#signIn();
@@ -75,7 +86,10 @@ class Page {
     const help = document.querySelector("#help");
     help.prepend(glyph("help"));
     help.addEventListener("click", () => this.keys.showList());
-    addEventListener("popstate", () => this.show());
+    addEventListener("popstate", () => {
+      if (location.pathname + location.search !== this.#shown) this.show();
+      else this.view.hashChanged?.();
+    });
     document.addEventListener("click", (event) => this.#followLink(event));
     this.follow({
       path: ROSTER,
@@ -95,9 +109,14 @@ class Page {
   #takeRoster(events) {
     const turned = this.roster.take(events);
     this.connection.from(this.roster.source);
+    if (this.roster.known && !this.#known) {
+      this.#known = true;
+      // What ended while no page was open.
+      for (const job of this.roster.all()) this.notifier.turned(job);
+    }
     for (const { job, before } of turned) {
       this.notifier.turned(job);
-      if (before) this.announcer.say(`${job.job_id} is ${wordOf(job.status)}.`);
+      if (before) this.announcer.say(`${plain(job.job_id)} is ${wordOf(job.status)}.`);
     }
     const { failed = 0, running = 0 } = this.roster.counts();
     const look = failed ? "failed" : running ? "running" : "calm";
@@ -106,6 +125,7 @@ class Page {
   }
 
   #signIn() {
+    sessionStorage.setItem(AFTER_SIGN_IN, location.hash);
     const next = encodeURIComponent(location.pathname + location.search);
     location.assign(`/login?next=${next}`);
   }
@@ -122,4 +142,12 @@ function jobIdOf(path) {
   }
 }
 
-new Page().show();
+/** The lines of a link that led to the sign-in form. */
+function comeBack() {
+  const hash = sessionStorage.getItem(AFTER_SIGN_IN);
+  sessionStorage.removeItem(AFTER_SIGN_IN);
+  if (hash && !location.hash) history.replaceState(null, "", hash);
+}
+
+comeBack();
+new Page().show({ first: true });

@@ -11,18 +11,21 @@ export class Job {
   /** Its last status, where it is over; null while it is not. */
   finished = null;
   deleted = false;
+  /** What went wrong with the stream, as a sentence; "" where nothing did. */
+  fault = "";
   /** How many sheets were completed when, as it was seen: `{at, completed, total}`. */
   progress = [];
 
   /** Takes events in. */
-  take(events, now = Date.now()) {
-    for (const { event, data } of events) {
+  take(events) {
+    for (const { event, data, at = Date.now() } of events) {
       const value = data ? JSON.parse(data) : {};
-      if (event === "source") this.source = { ...value, since: now };
-      else if (event === "job_status") this.#takeStatus(value, now);
+      if (event === "source") this.source = { ...value, since: at };
+      else if (event === "job_status") this.#takeStatus(value, at);
       else if (event === "job_sheets") this.#takeSheets(value);
       else if (event === "job_finished") this.finished = value.final_status;
       else if (event === "job_deleted") this.deleted = true;
+      else if (event === "stream_error") this.fault = value.error;
     }
   }
 
@@ -49,6 +52,8 @@ export class Job {
   #takeStatus(status, now) {
     this.status = status;
     this.finished = null;
+    this.deleted = false;
+    this.fault = "";
     const { completed_sheets: completed, total_sheets: total } = status;
     const last = this.progress.at(-1);
     // Fewer than before: it runs again.

@@ -29,8 +29,9 @@ const LEVEL_FIRST =
 const SAYS = ["event", "message", "msg", "text"];
 const WHEN = ["timestamp", "time", "ts", "@timestamp"];
 
-/** A line's parts are looked for in so much of it. */
+/** A line's parts are looked for in so much of it, and so much of it is shown. */
 const HEAD = 400;
+export const SHOWN_CHARS = 8_000;
 
 /**
  * @param {string} line
@@ -43,7 +44,7 @@ export function partsOf(line) {
   if (json) return jsonParts(json);
   const match = TIME.exec(line.slice(0, HEAD));
   const behind = match ? line.slice(match[0].length) : line;
-  const text = match ? behind.replace(LEVEL_FIRST, "") : behind;
+  const text = (match ? behind.replace(LEVEL_FIRST, "") : behind).slice(0, SHOWN_CHARS);
   return {
     time: match ? match[2] + thousandths(match[3]) : "",
     when: match ? match[0].trim() : "",
@@ -62,7 +63,7 @@ function jsonParts(json) {
   const left = new Set([says, whenName, "level", "severity"]);
   const rest = Object.entries(json)
     .filter(([name]) => !left.has(name))
-    .map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)]);
+    .map(([name, value]) => [name, typeof value === "string" ? value : oneLine(value)]);
   return {
     time: clock ? clock[1] + thousandths(clock[2]) : "",
     when,
@@ -74,12 +75,40 @@ function jsonParts(json) {
 }
 
 function jsonOf(line) {
-  if (line[0] !== "{" || line.at(-1) !== "}") return null;
+  if (line[0] !== "{" || !line.trimEnd().endsWith("}")) return null;
   try {
-    return JSON.parse(line);
+    return JSON.parse(line, asWritten);
   } catch {
     return null;
   }
+}
+
+/** A number that is not as it was written, once it was read, is shown as it was written. */
+function asWritten(_, value, context) {
+  const written = context?.source;
+  const kept = typeof value !== "number" || written === undefined || String(value) === written;
+  return kept ? value : new Written(written);
+}
+
+class Written {
+  constructor(text) {
+    this.text = text;
+  }
+}
+
+/** A JSON value over several lines, without anything raw in it. */
+export function jsonText(value, indent = "") {
+  if (value instanceof Written) return value.text;
+  if (value === null || typeof value !== "object") return plain(JSON.stringify(value));
+  const deeper = `${indent}  `;
+  const entries = Array.isArray(value)
+    ? value.map((item) => jsonText(item, deeper))
+    : Object.entries(value).map(
+        ([name, item]) => `${plain(JSON.stringify(name))}: ${jsonText(item, deeper)}`,
+      );
+  const [open, close] = Array.isArray(value) ? "[]" : "{}";
+  if (!entries.length) return open + close;
+  return `${open}\n${entries.map((entry) => deeper + entry).join(",\n")}\n${indent}${close}`;
 }
 
 function levelOf(head) {
@@ -90,4 +119,8 @@ function levelOf(head) {
 
 function thousandths(fraction) {
   return fraction ? `.${fraction.slice(1).padEnd(3, "0").slice(0, 3)}` : "";
+}
+
+function oneLine(value) {
+  return jsonText(value).replace(/\n\s*/g, " ");
 }

@@ -1,29 +1,32 @@
 /**
  * The part of a log that the page holds: rows without a hole between them, up to a bound. New lines
  * are appended while the window reaches the end; else they are counted. It must not know how it is
- * shown.
+ * shown, or who asks for pages.
  *
  * A row is a line (`kind` "line": text, number, cursor, time, truncated) or a mark of what happened
- * there (`kind` "rotated", "gap", "end"). Each has a `serial`, which rises by one from row to row.
+ * there (`kind` "rotated", "gap", "end", "fault"). Each has a serial, which rises by one from row to
+ * row, and is given to no other row.
  */
 
-/** More rows than this are let go of at the other end, a tenth at a time. */
+/** More than this is let go of at the other end, a tenth at a time. */
 export const MOST_ROWS = 100_000;
+export const MOST_CHARS = 15_000_000;
 
 /** The rows, and what is known of both ends. */
 export class LogWindow {
   rows = [];
   #first = 0;
+  #chars = 0;
+  #most;
   /** Whether the window reaches the log's end, so that what comes belongs behind it. */
   atEnd = true;
-  /** Whether nothing is known to lie before it. */
-  atStart = false;
-  /** How many lines came that the window has no place for. */
-  passed = 0;
-  #mostRows;
+  /** From where older lines go on: a cursor; "" where it is not known, null where there are none. */
+  before = "";
+  /** From where newer lines go on, where the window does not reach the end. */
+  after = "";
 
-  constructor(mostRows = MOST_ROWS) {
-    this.#mostRows = mostRows;
+  constructor({ rows = MOST_ROWS, chars = MOST_CHARS } = {}) {
+    this.#most = { rows, chars };
   }
 
   /** The serial of the first row. */
@@ -40,11 +43,11 @@ export class LogWindow {
     return this.rows[serial - this.#first];
   }
 
-  /** The cursors of the first and of the last line; "" where there is none. */
-  get oldest() {
-    return this.rows.find(({ kind }) => kind === "line")?.cursor ?? "";
+  holds(serial) {
+    return serial >= this.#first && serial < this.next;
   }
 
+  /** The cursor of the last line; "" where there is none. */
   get newest() {
     return this.rows.findLast(({ kind }) => kind === "line")?.cursor ?? "";
   }
@@ -60,47 +63,54 @@ export class LogWindow {
   clear() {
     this.#first = this.next;
     this.rows = [];
+    this.#chars = 0;
     this.atEnd = true;
-    this.atStart = false;
-    this.passed = 0;
+    this.before = this.after = "";
   }
 
   /**
    * Takes the events of a log stream in.
    *
-   * @returns {{added: number, dropped: number, cleared: boolean}} rows added behind, and let go of
-   *   in front.
+   * @param {object[]} events
+   * @param {{reading?: boolean}} how whether somebody reads, and is not to be swept away.
+   * @returns {{added: number, dropped: number, passed: number, cleared: boolean}} rows added behind,
+   *   rows let go of in front, lines that came; whether what was there is of a log that is gone.
    */
-  take(events) {
-    let added = 0;
-    let cleared = false;
+  take(events, { reading = false } = {}) {
+    const change = { added: 0, dropped: 0, passed: 0, cleared: false };
     for (const event of events) {
       const row = rowOf(event);
       if (!row) continue;
       if (row.kind === "gap" && row.data.reason === "cursor_unknown") {
-        // What is shown is of a log that is not there any more.
-        cleared = this.rows.length > 0;
+        change.cleared = this.rows.length > 0;
         this.clear();
-        added = 0;
+        change.added = 0;
       }
-      if (!this.atEnd) this.passed += row.kind === "line" ? 1 : 0;
-      else {
-        this.rows.push(row);
-        added += 1;
+      if (row.kind === "line") change.passed += 1;
+      if (this.atEnd && reading && this.#isOver()) {
+        this.atEnd = false;
+        this.after = this.newest;
       }
+      if (!this.atEnd) continue;
+      if (this.before === "" && row.kind === "line") this.before = row.cursor;
+      this.#push(row);
+      change.added += 1;
     }
-    return { added, dropped: this.#trimFront(), cleared };
+    if (!reading) change.dropped = this.#trimFront();
+    return change;
   }
 
-  /** Puts a page of older lines in front. Gives how many rows it became, and how many went behind. */
+  /** Puts a page of older lines in front. Gives how many rows it became. */
   prepend(page) {
     const rows = rowsOfPage(page.lines);
     const [last, first] = [rows.at(-1), this.rows.find(({ kind }) => kind === "line")];
     if (last && first && first.number <= last.number) rows.push(mark("rotated", {}));
     this.rows = rows.concat(this.rows);
     this.#first -= rows.length;
-    this.atStart = page.before === null;
-    return { added: rows.length, dropped: this.#trimBack() };
+    this.#chars += charsOf(rows);
+    this.before = page.before;
+    this.#trimBack();
+    return { added: rows.length };
   }
 
   /** Puts a page of newer lines behind. */
@@ -108,35 +118,54 @@ export class LogWindow {
     const rows = rowsOfPage(page.lines);
     const last = this.rows.findLast(({ kind }) => kind === "line");
     if (last && rows[0] && rows[0].number <= last.number) rows.unshift(mark("rotated", {}));
-    for (const row of rows) this.rows.push(row);
+    for (const row of rows) this.#push(row);
+    this.after = page.after ?? this.after;
     return { added: rows.length, dropped: this.#trimFront() };
   }
 
-  /** Holds a page of the middle, and nothing else. */
+  /** Holds a page, and nothing else. */
   replace(page) {
     this.clear();
-    this.rows = rowsOfPage(page.lines);
+    for (const row of rowsOfPage(page.lines)) this.#push(row);
     this.atEnd = false;
-    this.atStart = page.before === null;
+    this.before = page.before;
+    this.after = page.after ?? "";
+  }
+
+  #push(row) {
+    this.rows.push(row);
+    this.#chars += row.text.length;
+  }
+
+  #isOver() {
+    return this.rows.length >= this.#most.rows || this.#chars >= this.#most.chars;
   }
 
   #trimFront() {
-    const over = this.rows.length - this.#mostRows;
-    if (over <= 0) return 0;
-    const count = over + Math.floor(this.#mostRows / 10);
+    const count = this.#surplus();
+    if (!count) return 0;
+    this.#chars -= charsOf(this.rows.slice(0, count));
     this.rows = this.rows.slice(count);
     this.#first += count;
-    this.atStart = false;
+    this.before = this.rows.find(({ kind }) => kind === "line")?.cursor ?? "";
     return count;
   }
 
   #trimBack() {
-    const over = this.rows.length - this.#mostRows;
-    if (over <= 0) return 0;
-    const count = over + Math.floor(this.#mostRows / 10);
+    const count = this.#surplus();
+    if (!count) return;
+    this.#chars -= charsOf(this.rows.slice(-count));
     this.rows.length -= count;
     this.atEnd = false;
-    return count;
+    this.after = this.newest;
+  }
+
+  /** How many rows are to go, where there are too many. */
+  #surplus() {
+    const { rows, chars } = this.#most;
+    if (this.rows.length <= rows && this.#chars <= chars) return 0;
+    const share = Math.max(this.rows.length / rows, this.#chars / chars);
+    return Math.ceil(this.rows.length * (1 - 0.9 / share));
   }
 }
 
@@ -145,16 +174,18 @@ function placeOf(cursor) {
   return cursor.replace(/^(\w)-\w+-/, "$1-");
 }
 
+const MARKS = {
+  log_rotated: "rotated",
+  log_gap: "gap",
+  log_complete: "end",
+  stream_error: "fault",
+};
+
 function rowOf({ event, id, data }) {
-  if (event === "log") {
-    const { line, line_number, timestamp, initial, truncated } = JSON.parse(data);
-    const time = initial ? "" : timestamp;
-    return lineRow(line, line_number, id, time, Boolean(truncated));
-  }
-  if (event === "log_rotated") return mark("rotated", JSON.parse(data));
-  if (event === "log_gap") return mark("gap", JSON.parse(data));
-  if (event === "log_complete") return mark("end", JSON.parse(data));
-  return null;
+  if (MARKS[event]) return mark(MARKS[event], JSON.parse(data));
+  if (event !== "log") return null;
+  const { line, line_number, timestamp, initial, truncated } = JSON.parse(data);
+  return lineRow(line, line_number, id, initial ? "" : timestamp, Boolean(truncated));
 }
 
 function rowsOfPage(lines) {
@@ -174,4 +205,8 @@ function lineRow(text, number, cursor, time, truncated) {
 
 function mark(kind, data) {
   return { kind, data, text: "", number: 0, cursor: "" };
+}
+
+function charsOf(rows) {
+  return rows.reduce((sum, { text }) => sum + text.length, 0);
 }

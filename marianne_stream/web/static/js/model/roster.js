@@ -15,17 +15,22 @@ export class Roster {
    *
    * @returns {{job: object, before: string}[]} the jobs whose status changed while one looked.
    */
-  take(events, now = Date.now()) {
+  take(events) {
     const turned = [];
-    for (const { event, data } of events) {
-      if (event === "source") this.source = { ...JSON.parse(data), since: now };
-      else if (event === "roster") this.#takeRoster(JSON.parse(data), turned, now);
+    for (const { event, data, at = Date.now() } of events) {
+      if (event === "source") this.source = { ...JSON.parse(data), since: at };
+      else if (event === "roster") this.#takeRoster(JSON.parse(data), turned, at);
     }
     return turned;
   }
 
   get size() {
     return this.#jobs.size;
+  }
+
+  /** All jobs, in no order. */
+  all() {
+    return [...this.#jobs.values()];
   }
 
   get(jobId) {

@@ -1,5 +1,7 @@
 /** The newest events of a job, from its event stream. It must not know how they are shown. */
 
+import { plain } from "./ansi.js";
+
 const KEPT = 500;
 
 const OWN = new Set(["source", "heartbeat", "stream_error"]);
@@ -18,7 +20,11 @@ export class Timeline {
       if (OWN.has(event)) continue;
       if (event === "gap") this.#gap(value);
       else
-        this.#add({ name: value.event ?? event, sheet: value.sheet_num || null, ...said(value) });
+        this.#add({
+          name: plain(value.event ?? event),
+          sheet: value.sheet_num || null,
+          ...said(value),
+        });
     }
     if (this.entries.length > 2 * KEPT) this.entries = this.entries.slice(-KEPT);
   }
@@ -60,9 +66,9 @@ function said({ data, timestamp }) {
 /** What an event's data says, in a few words. */
 export function summaryOf(data) {
   if (data === null || data === undefined) return "";
-  if (typeof data !== "object") return String(data);
-  return Object.entries(data)
+  if (typeof data !== "object") return plain(String(data));
+  const shown = Object.entries(data)
     .filter(([, value]) => value !== null && value !== "" && typeof value !== "object")
-    .map(([name, value]) => `${name} ${value}`)
-    .join(" · ");
+    .map(([name, value]) => `${name} ${value}`);
+  return plain(shown.join(" · "));
 }

@@ -1,6 +1,7 @@
 /** How the page is connected, and where the state that it shows comes from. */
 
-import { ago, clock } from "../model/times.js";
+import { plain } from "../model/ansi.js";
+import { ago, moment } from "../model/times.js";
 import { attribute, h, setText } from "./dom.js";
 
 const SOURCES = {
@@ -59,14 +60,14 @@ export class Connection {
     if (!this.#source) return "";
     const { source, live, since } = this.#source;
     const text = SOURCES[source] ?? `from ${source}`;
-    return live ? text : `${text}, not live since ${clock(this.#liveAt ?? since)}`;
+    return live ? text : `${text}, not live since ${moment(this.#liveAt ?? since)}`;
   }
 }
 
 function phaseText({ phase, since, retryAt, detail }) {
   if (phase === "live" || phase === "ended") return "Live";
   if (phase === "paused") return "Paused: other tabs need the connections";
-  if (phase === "failed") return detail || "The server refused";
+  if (phase === "failed") return plain(detail || "The server refused");
   const lost = Date.now() - since > 2_000 ? `, lost ${ago(since)}` : "";
   const seconds = Math.ceil((retryAt - Date.now()) / 1000);
   if (phase === "waiting" && seconds > 0) return `Reconnecting in ${seconds} s${lost}`;

@@ -52,15 +52,13 @@ export function setText(element, text) {
 
 /** Puts children into an order, and moves those alone that stand elsewhere. */
 export function arrange(parent, children) {
+  // First, so that one that has gone moves none of the others: they keep focus and selection.
+  const wanted = new Set(children);
+  for (const child of [...parent.childNodes]) if (!wanted.has(child)) child.remove();
   let at = parent.firstChild;
   for (const child of children) {
     if (child === at) at = at.nextSibling;
     else parent.insertBefore(child, at);
-  }
-  while (at) {
-    const next = at.nextSibling;
-    at.remove();
-    at = next;
   }
 }
 

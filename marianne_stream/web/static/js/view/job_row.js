@@ -1,5 +1,6 @@
 /** One job in the list. */
 
+import { plain } from "../model/ansi.js";
 import { changedAt } from "../model/roster.js";
 import { isTerminal, lookOf } from "../model/status.js";
 import { ago, duration, moment, whole } from "../model/times.js";
@@ -22,7 +23,7 @@ export class JobRow {
     this.link = h(
       "a.name",
       { href: `/jobs/${encodeURIComponent(jobId)}`, "data-page": true },
-      jobId,
+      plain(jobId),
     );
     const names = { now: "Now", started: "Started", duration: "Duration", changed: "Changed" };
     this.#cells = Object.fromEntries(

@@ -1,5 +1,6 @@
 /** One job: `/jobs/{job_id}`. */
 
+import { plain } from "../model/ansi.js";
 import { Job } from "../model/job.js";
 import { isTerminal, lookOf } from "../model/status.js";
 import { ago, moment, whole } from "../model/times.js";
@@ -33,9 +34,10 @@ export class JobView {
   #line = new ProgressLine();
   #timeline = new TimelineView();
   #log;
-  #follows = [];
   #statusEnd = null;
-  #ended = false;
+  #eventsEnd = null;
+  /** How the status stream is over: "ended" or "failed"; "" while it is not. */
+  #over = "";
   #timer;
 
   constructor(page, jobId) {
@@ -47,15 +49,9 @@ export class JobView {
   }
 
   opened() {
-    this.#page.tab.title(this.#jobId);
+    this.#page.tab.title(plain(this.#jobId));
     this.#followStatus();
-    this.#follows.push(
-      this.#page.follow({
-        path: withQuery(jobPath(this.#jobId, "events"), { limit: PAST_EVENTS }),
-        kind: "events",
-        onEvents: (events) => this.#timeline.take(events),
-      }),
-    );
+    this.#followEvents();
     this.#log.opened();
     this.#timer = setInterval(() => this.#tick(), 1000);
     this.#tick();
@@ -64,16 +60,22 @@ export class JobView {
   close() {
     clearInterval(this.#timer);
     this.#statusEnd?.();
-    for (const end of this.#follows) end();
+    this.#eventsEnd?.();
     this.#log.close();
     this.#page.connection.from(this.#page.roster.source);
   }
 
-  /** A job that runs again after its end is followed again. */
+  /** The address asks for other lines of the log. */
+  hashChanged() {
+    this.#log.hashChanged();
+  }
+
+  /** A job that runs again after its end, or that has come at last, is followed anew. */
   rosterChanged() {
     const entry = this.#page.roster.get(this.#jobId);
-    if (entry && this.#ended && !isTerminal(entry.status)) {
-      this.#statusEnd?.();
+    const over = this.#over === "failed" || (this.#over === "ended" && !isTerminal(entry?.status));
+    if (entry && over) {
+      if (this.#over === "failed") this.#followEvents();
       this.#followStatus();
       this.#log.again();
     }
@@ -103,7 +105,7 @@ export class JobView {
           glyph("back"),
           h("span.unseen", {}, "All jobs"),
         ),
-        h("h1", { id: "job-heading" }, this.#jobId),
+        h("h1", { id: "job-heading", tabindex: -1 }, plain(this.#jobId)),
         this.#status,
         this.#progress,
         h("dl.facts", {}, facts),
@@ -121,7 +123,8 @@ export class JobView {
   }
 
   #followStatus() {
-    this.#ended = false;
+    this.#over = "";
+    this.#statusEnd?.();
     this.#statusEnd = this.#page.follow({
       path: jobPath(this.#jobId, "stream"),
       kind: "status",
@@ -130,33 +133,40 @@ export class JobView {
     });
   }
 
+  #followEvents() {
+    this.#eventsEnd?.();
+    this.#eventsEnd = this.#page.follow({
+      path: withQuery(jobPath(this.#jobId, "events"), { limit: PAST_EVENTS }),
+      kind: "events",
+      onEvents: (events) => this.#timeline.take(events),
+    });
+  }
+
   #stateChanged({ phase, status, detail }) {
-    if (phase === "ended") this.#ended = true;
+    if (phase === "ended" || phase === "failed") this.#over = phase;
     if (phase === "failed" && status !== 401) this.#say(detail);
   }
 
   #take(events) {
-    const before = this.#job.status?.status;
     this.#job.take(events);
-    const { status, deleted, source } = this.#job;
+    const { status, deleted, fault, source } = this.#job;
     if (source) this.#page.connection.from(source);
-    if (deleted) this.#say("This job is gone: the conductor does not know it any more.");
-    if (!status) return;
-    if (status.status !== before) this.#tellLog(status.status);
+    if (status) this.#showStatus(status);
+    const gone = deleted ? "This job is gone: the conductor does not know it any more." : "";
+    this.#say(gone || fault || status?.error_message);
+  }
+
+  #showStatus(status) {
+    attribute(this.element, "data-look", lookOf(status.status));
     showStatus(this.#status, status.status);
     showProgress(this.#progress, status, lookOf(status.status));
-    this.#say(deleted ? this.#error.textContent : (status.error_message ?? ""));
     this.#sheets.show(this.#job);
     this.#tick();
   }
 
-  #tellLog(status) {
-    attribute(this.element, "data-look", lookOf(status));
-  }
-
   #say(sentence) {
     this.#error.hidden = !sentence;
-    setText(this.#error, sentence ?? "");
+    setText(this.#error, plain(sentence ?? ""));
   }
 
   #tick() {

@@ -9,6 +9,7 @@ import { JobRow } from "./job_row.js";
 /** How often the order may change, and times are counted on. */
 const ORDER_MS = 2_000;
 const SECOND_MS = 1_000;
+const SHOW_MS = 100;
 
 const LOOKS = ["failed", "paused", "running", "waiting", "completed", "cancelled", "unknown"];
 const LOOK_WORDS = { waiting: "queued", unknown: "other" };
@@ -28,6 +29,8 @@ export class JobsView {
   #chosen = null;
   #timer;
   #asked = false;
+  #askedLive = null;
+  #scheduled = null;
 
   constructor(page) {
     this.#page = page;
@@ -52,11 +55,18 @@ export class JobsView {
 
   close() {
     clearInterval(this.#timer);
+    clearTimeout(this.#scheduled);
   }
 
   /** The roster has changed. */
   rosterChanged() {
-    this.#show({});
+    this.#asked = this.#asked && this.#page.roster.source?.live === this.#askedLive;
+    if (this.#scheduled) return;
+    // Many changes at once are shown once.
+    this.#scheduled = setTimeout(() => {
+      this.#scheduled = null;
+      this.#show({});
+    }, SHOW_MS);
   }
 
   #build() {
@@ -67,6 +77,9 @@ export class JobsView {
       "aria-label": "Find a job by its name",
       value: wanted.get("name") ?? "",
       oninput: () => this.#changed(),
+      onkeydown: ({ key }) => {
+        if (key === "Enter" && this.#ordered.length) this.#openJob(this.#ordered[0]);
+      },
     });
     this.#order = h(
       "select",
@@ -201,7 +214,11 @@ export class JobsView {
   }
 
   #open() {
-    if (this.#chosen) this.#page.go(`/jobs/${encodeURIComponent(this.#chosen)}`);
+    if (this.#ordered.includes(this.#chosen)) this.#openJob(this.#chosen);
+  }
+
+  #openJob(jobId) {
+    this.#page.go(`/jobs/${encodeURIComponent(jobId)}`);
   }
 
   #showEmpty(title, text) {
@@ -214,6 +231,7 @@ export class JobsView {
     this.#empty.hidden = false;
     if (this.#asked) return;
     this.#asked = true;
+    this.#askedLive = this.#page.roster.source?.live;
     this.#showEmpty(
       "No jobs yet.",
       "Submit a score to the conductor: its job appears here by itself.",

@@ -44,10 +44,9 @@ export class Keys {
     if (event.ctrlKey || event.metaKey || event.altKey || this.#dialog.open) return;
     const typing = isTyping(event);
     if (typing && event.key !== "Escape") return;
-    // A button that has the focus takes Enter for itself.
-    const onControl =
-      event.target instanceof HTMLElement && event.target.matches("button, a, summary");
-    if (event.key === "Enter" && onControl) return;
+    // What has the focus takes these for itself: a button is pressed, a list is scrolled.
+    const forOthers = event.key === "Enter" || event.key === " ";
+    if (forOthers && !event.target.matches("body, main, .log-rows")) return;
     const found = [...this.#here, ...this.#everywhere].find(({ key }) => key === event.key);
     if (!found) return;
     event.preventDefault();

@@ -1,12 +1,9 @@
 /** One row of a log: a line in its parts, or a mark of what happened there. */
 
 import { plain } from "../model/ansi.js";
-import { partsOf } from "../model/log_line.js";
+import { jsonText, partsOf, SHOWN_CHARS } from "../model/log_line.js";
 import { bytes, clock, whole } from "../model/times.js";
 import { h } from "./dom.js";
-
-/** What is shown of a line; the rest is in the file. */
-const SHOWN_CHARS = 8_000;
 
 const LEVEL_WORDS = { debug: "debug", info: "info", warning: "warn", error: "error" };
 
@@ -26,7 +23,7 @@ const GAPS = {
 export function rowElement(row, { pattern, onNumber, onOpen }) {
   if (row.kind !== "line") return h(`div.row.mark.${row.kind}`, {}, h("span", {}, markText(row)));
   // Kept with the row, for as long as it is in the window.
-  const parts = (row.parts ??= partsOf(row.text.slice(0, SHOWN_CHARS)));
+  const parts = (row.parts ??= partsOf(row.text));
   const cut = row.truncated || row.text.length > SHOWN_CHARS;
   const number = h(
     "button.number",
@@ -112,15 +109,7 @@ function openable(element, row, parts, onOpen) {
     onOpen();
   });
   element.querySelector(".text").prepend(toggle);
-  if (row.open) element.append(h("pre.fields", {}, plainJson(parts.json)));
-}
-
-/** JSON over several lines, without anything raw in it. */
-function plainJson(json) {
-  return JSON.stringify(json, null, 2)
-    .split("\n")
-    .map((line) => plain(line))
-    .join("\n");
+  if (row.open) element.append(h("pre.fields", {}, jsonText(parts.json)));
 }
 
 function markText({ kind, data }) {
@@ -134,5 +123,6 @@ function markText({ kind, data }) {
     const lost = data.lost_bytes ? `, ${bytes(data.lost_bytes)} are lost` : "";
     return `${GAPS[data.reason] ?? "Lines are missing here"}${lost}`;
   }
+  if (kind === "fault") return plain(data.error ?? "The server failed to read this log");
   return "The end: the job is over, and its log is quiet";
 }

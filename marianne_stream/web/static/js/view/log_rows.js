@@ -22,6 +22,8 @@ const AT_END = 6;
 /** The scrolled part of the log view. */
 export class LogRows {
   #window;
+  #choice;
+  #resizes;
   #heights = new Heights();
   #elements = new Map();
   #lineHeight = 18;
@@ -32,11 +34,10 @@ export class LogRows {
   #scheduled = false;
   #setTop = -1;
   #handAt = 0;
+  #range = null;
   #options;
   wrap = true;
   pattern = null;
-  /** The range of serials that is chosen. */
-  chosen = null;
   /** The serial that is looked at. */
   current = -1;
   /** Whether what comes is scrolled to. */
@@ -44,10 +45,12 @@ export class LogRows {
 
   /**
    * @param {import("../model/log_window.js").LogWindow} window
+   * @param {import("../model/log_choice.js").LogChoice} choice
    * @param {{onNearStart: Function, onNearEnd: Function, onFollow: Function, onChoose: Function}} options
    */
-  constructor(window, options) {
+  constructor(window, choice, options) {
     this.#window = window;
+    this.#choice = choice;
     this.#first = window.first;
     this.#options = options;
     this.#sizer.append(this.#inner);
@@ -60,7 +63,8 @@ export class LogRows {
     for (const hand of ["wheel", "touchmove", "pointerdown", "pointermove", "keydown"]) {
       this.element.addEventListener(hand, (event) => this.#handMoved(event), { passive: true });
     }
-    new ResizeObserver(() => this.#resized()).observe(this.element);
+    this.#resizes = new ResizeObserver(() => this.#resized());
+    this.#resizes.observe(this.element);
   }
 
   /** The window was given other rows, all of them. */
@@ -135,11 +139,36 @@ export class LogRows {
     this.draw();
   }
 
-  /** Scrolls by so many lines. */
-  scrollLines(count) {
-    this.#handAt = Date.now();
-    if (count < 0) this.follow(false);
-    this.element.scrollTop += count * this.#lineHeight;
+  /** Goes to another line, and keeps it in sight. */
+  step(by) {
+    const [first, last] = this.seen;
+    const seen = this.current >= first && this.current <= last;
+    const next = seen ? this.current + by : by > 0 && !this.following ? first : last;
+    this.current = Math.max(this.#first, Math.min(next, this.#first + this.#heights.length - 1));
+    this.follow(false);
+    const index = this.current - this.#first;
+    const { scrollTop, clientHeight } = this.element;
+    const [top, height] = [this.#heights.offset(index), this.#heights.get(index) ?? 0];
+    if (top < scrollTop) this.#scrollTo(top);
+    else if (top + height > scrollTop + clientHeight) this.#scrollTo(top + height - clientHeight);
+    this.draw();
+  }
+
+  /** A page down, or up. */
+  page({ shiftKey }) {
+    if (shiftKey) this.follow(false);
+    const by = this.element.clientHeight - 2 * this.#lineHeight;
+    this.element.scrollTop += shiftKey ? -by : by;
+  }
+
+  /** Opens the fields of the line that is looked at, or closes them. */
+  toggleCurrent() {
+    this.#elements.get(this.current)?.element.querySelector(".braces")?.click();
+  }
+
+  /** Nothing is observed any more. */
+  close() {
+    this.#resizes.disconnect();
   }
 
   /** Whether what comes is scrolled to from now on. */
@@ -148,6 +177,13 @@ export class LogRows {
     this.following = following;
     if (following) this.toEnd();
     this.#options.onFollow(following);
+  }
+
+  /** The lines that are seen. */
+  get seenLines() {
+    const [first, last] = this.seen;
+    const rows = this.#window.rows.slice(first - this.#first, last - this.#first + 1);
+    return rows.filter(({ kind }) => kind === "line");
   }
 
   /** The serials of the first and the last row that are seen. */
@@ -191,6 +227,7 @@ export class LogRows {
   }
 
   #draw() {
+    this.#range = this.#choice.range;
     const { scrollTop, clientHeight } = this.element;
     const count = this.#heights.length;
     let top = this.following ? Math.max(0, this.#heights.total - clientHeight) : scrollTop;
@@ -240,7 +277,7 @@ export class LogRows {
       known = { element, height: 0 };
       this.#elements.set(serial, known);
     }
-    const chosen = this.chosen && serial >= this.chosen.from && serial <= this.chosen.to;
+    const chosen = this.#range && serial >= this.#range.from && serial <= this.#range.to;
     known.element.classList.toggle("chosen", Boolean(chosen));
     known.element.classList.toggle("current", serial === this.current);
     return known;

@@ -77,6 +77,11 @@ export class LogSearchBar {
     this.#show();
   }
 
+  /** What is searched has changed. */
+  again() {
+    if (this.#search) this.#begin();
+  }
+
   close() {
     this.#search?.stop();
   }

@@ -1,19 +1,22 @@
 /** A job's log: followed, scrolled back, searched, linked to. */
 
-import { LogWindow } from "../model/log_window.js";
+import { plain } from "../model/ansi.js";
+import { LogChoice } from "../model/log_choice.js";
 import { hashOf, rangeOf } from "../model/log_link.js";
+import { LogPager } from "../model/log_pager.js";
+import { LogWindow } from "../model/log_window.js";
 import { getJson, jobPath, withQuery } from "../wire/api.js";
 import { attribute, h, setText } from "./dom.js";
 import { glyph } from "./glyphs.js";
 import { LogRows } from "./log_rows.js";
 import { LogSearchBar } from "./log_search_bar.js";
+import { keep, recall } from "./store.js";
 
-/** How many lines come first, and how many a page of older ones has. */
+/** How many lines come first. */
 const TAIL_LINES = 1000;
-const PAGE_LINES = 1000;
 
-/** How many lines a context has. */
-const CONTEXT_LINES = 600;
+/** A range of a link is looked for in so many pages. */
+const RANGE_PAGES = 10;
 
 const LEVELS = {
   "": "all levels",
@@ -31,30 +34,38 @@ export class LogView {
   #page;
   #jobId;
   #window = new LogWindow();
+  #choice = new LogChoice(this.#window);
+  #pager;
   #rows;
   #search;
   #level;
   #toggles = {};
   #pill = h("button.pill", { type: "button", hidden: true, onclick: () => this.#toLive() });
-  #note = h("p.log-note", { hidden: true });
+  #note = h("p.log-note", { hidden: true, role: "status" });
   #status = h("span.log-status");
-  #choices = { wrap: true, times: true, ...JSON.parse(localStorage.getItem(CHOICES) ?? "{}") };
+  #choices = { wrap: true, times: true, ...recall(CHOICES, {}) };
   #end = null;
-  #asking = false;
-  #generation = 0;
+  /** How many lines came while nobody followed. */
   #came = 0;
-  #chosen = null;
-  #range = rangeOf(location.hash);
+  /** Whether the stream began where this page stands: then no tail comes first. */
+  #goesOn = false;
   #phase = "connecting";
 
   constructor(page, jobId) {
     this.#page = page;
     this.#jobId = jobId;
-    this.#rows = new LogRows(this.#window, {
-      onNearStart: () => this.#older(),
-      onNearEnd: () => this.#newer(),
+    this.#rows = new LogRows(this.#window, this.#choice, {
+      onNearStart: () => this.#pager.older(),
+      onNearEnd: () => this.#pager.newer(),
       onFollow: () => this.#followChanged(),
-      onChoose: (serial, extend) => this.#choose(serial, extend),
+      onChoose: (serial, extend) => this.#choose(serial, { extend }),
+    });
+    this.#pager = new LogPager(this.#window, (...asked) => this.#ask(...asked), {
+      older: (change) => this.#rows.prepended(change),
+      newer: (change) => this.#rows.appended(change),
+      jumped: () => this.#jumped(),
+      joined: (cursor) => this.#joined(cursor),
+      say: (sentence) => this.#say(sentence),
     });
     this.#search = new LogSearchBar({
       page: (parameters, signal) => this.#ask(parameters, signal),
@@ -65,10 +76,18 @@ export class LogView {
       onMatch: ({ cursor }) => this.#showAt(cursor),
     });
     this.#build();
-    this.keys = [
-      { key: "j", says: "a line down", act: () => this.#rows.scrollLines(1) },
-      { key: "k", says: "a line up", act: () => this.#rows.scrollLines(-1) },
-      { key: " ", says: "a page down", act: () => this.#rows.scrollLines(20) },
+    this.keys = this.#keys();
+  }
+
+  #keys() {
+    const rows = this.#rows;
+    return [
+      { key: "j", says: "the next line", act: () => rows.step(1) },
+      { key: "k", says: "the line before", act: () => rows.step(-1) },
+      { key: "Enter", says: "open the fields of a JSON line", act: () => rows.toggleCurrent() },
+      { key: "x", says: "choose the line", act: () => this.#choose(rows.current) },
+      { key: "X", says: "choose all lines up to it", act: () => this.#extend() },
+      { key: " ", says: "a page down; with Shift, up", act: (event) => rows.page(event) },
       { key: "/", says: "search the whole log", act: () => this.#search.input.focus() },
       { key: "n", says: "the next match", act: () => this.#search.step(-1) },
       { key: "N", says: "the match before", act: () => this.#search.step(1) },
@@ -78,29 +97,37 @@ export class LogView {
       { key: "w", says: "wrap long lines", act: () => this.#toggle("wrap") },
       { key: "s", says: "show times", act: () => this.#toggle("times") },
       { key: "c", says: "copy the chosen lines", act: () => this.#copy() },
-      { key: "Escape", says: "choose no line", act: () => this.#choose(null) },
+      { key: "Escape", says: "choose no line", act: () => this.#choose(-1) },
     ];
   }
 
   opened() {
-    if (this.#range) {
-      this.#rows.follow(false);
-      this.#open({ tail: 0 });
-      this.#showRange();
-    } else this.#open({ tail: TAIL_LINES });
+    if (!this.hashChanged()) this.#open({ tail: TAIL_LINES });
   }
 
-  /** The job runs again: there is something to follow. */
+  /** The address asks for other lines; false where it asks for none. */
+  hashChanged() {
+    const range = rangeOf(location.hash);
+    if (!range) return false;
+    this.#rows.follow(false);
+    this.#open({ tail: 0 });
+    this.#showRange(range);
+    return true;
+  }
+
+  /** The job runs again, or has come: there is something to follow. */
   again() {
-    const cursor = this.#window.newest;
-    if (!cursor || !this.#window.atEnd) this.#fresh();
-    else this.#open({ tail: 0, from: cursor });
+    const { newest, atEnd } = this.#window;
+    if (newest && atEnd) this.#open({ tail: 0, from: newest });
+    else if (newest) this.#open({ tail: 0 });
+    else this.#fresh();
   }
 
   close() {
-    this.#generation += 1;
+    this.#pager.stop();
     this.#end?.();
     this.#search.close();
+    this.#rows.close();
   }
 
   #build() {
@@ -120,7 +147,7 @@ export class LogView {
     };
     this.#level = h(
       "select",
-      { "aria-label": "Level", onchange: () => this.#fresh() },
+      { "aria-label": "Level", onchange: () => this.#levelChanged() },
       Object.entries(LEVELS).map(([value, text]) => h("option", { value }, text)),
     );
     const copy = h(
@@ -156,16 +183,18 @@ export class LogView {
   /** Follows the log: from its newest lines, or from a cursor on. */
   #open({ tail, from = "" }) {
     this.#end?.();
+    this.#goesOn = tail === 0;
     const parameters = {
       tail_lines: tail,
       wait: true,
       level: this.#level.value,
       last_event_id: from,
     };
-    const path = withQuery(jobPath(this.#jobId, "logs"), parameters);
     this.#end = this.#page.follow({
-      path,
+      path: withQuery(jobPath(this.#jobId, "logs"), parameters),
       kind: "log",
+      // One that begins where this page stands is no beginning for others.
+      alone: this.#goesOn,
       onEvents: (events) => this.#take(events),
       onState: (state) => this.#stateChanged(state),
     });
@@ -173,67 +202,66 @@ export class LogView {
 
   /** Begins anew, as for a new viewer. */
   #fresh() {
-    this.#generation += 1;
+    this.#pager.stop();
     this.#window.clear();
     this.#came = 0;
-    this.#chosen = null;
-    this.#rows.chosen = null;
+    this.#choose(-1);
     this.#rows.current = -1;
     this.#rows.reset();
     this.#rows.follow(true);
     this.#open({ tail: TAIL_LINES });
   }
 
+  #levelChanged() {
+    this.#fresh();
+    this.#search.again();
+  }
+
   #take(events) {
-    const change = this.#window.take(events);
-    const lines = events.filter(({ event }) => event === "log").length;
-    if (!this.#rows.following) this.#came += lines;
+    const { following } = this.#rows;
+    const change = this.#window.take(events, { reading: !following });
+    if (change.cleared) this.#pager.stop();
+    if (change.cleared && this.#goesOn) {
+      // What the page stood at is gone, and no newest lines come by themselves.
+      this.#fresh();
+      return;
+    }
+    if (!following) this.#came += change.passed;
     if (change.cleared) this.#rows.reset();
-    else if (change.added) this.#rows.appended(change);
+    else if (change.added || change.dropped) this.#rows.appended(change);
     this.#show();
   }
 
   #stateChanged({ phase, detail, status }) {
     this.#phase = phase;
-    const said = phase === "failed" && status !== 401 ? detail : "";
-    this.#say(said);
+    if (phase === "failed" && status !== 401) this.#say(detail);
+    else if (phase === "live") this.#say("");
     this.#show();
   }
 
   #say(sentence) {
     this.#note.hidden = !sentence;
-    setText(this.#note, sentence ?? "");
+    setText(this.#note, plain(sentence ?? ""));
+    // A window that holds too little to be scrolled goes on by itself.
+    if (sentence) this.#rows.draw();
   }
 
-  /** Older lines, when one scrolls to them. */
-  #older() {
-    if (this.#window.atStart || !this.#window.oldest) return;
-    this.#fetch({ before: this.#window.oldest }, (page) => {
-      this.#rows.prepended(this.#window.prepend(page));
-    });
+  /** The window holds other rows. */
+  #jumped() {
+    this.#rows.follow(false);
+    this.#rows.reset();
+    this.#show();
   }
 
-  /** Newer lines, where the window does not reach the end; there, the stream goes on. */
-  #newer() {
-    if (this.#window.atEnd || !this.#window.newest) return;
-    this.#fetch({ after: this.#window.newest }, (page) => {
-      this.#rows.appended(this.#window.extend(page));
-      if (page.stopped_by !== "end") return;
-      this.#window.atEnd = true;
-      this.#came = 0;
-      this.#open({ tail: 0, from: this.#window.newest });
-    });
+  /** The window has come to the end again: the stream goes on from there. */
+  #joined(cursor) {
+    this.#came = 0;
+    this.#open({ tail: 0, from: cursor });
+    this.#show();
   }
 
-  #toStart() {
-    if (this.#window.atStart) this.#rows.toStart();
-    else {
-      this.#fetch({ edge: "oldest" }, (page) => {
-        this.#window.replace({ ...page, before: null });
-        this.#rows.reset();
-        this.#rows.toStart();
-      });
-    }
+  async #toStart() {
+    if (this.#window.before === null || (await this.#pager.oldest())) this.#rows.toStart();
   }
 
   /** The live end. */
@@ -254,92 +282,64 @@ export class LogView {
     this.#show();
   }
 
-  /** Shows a line in its context. */
+  /** Shows a line in its context; false where it is not to be had. */
   async #showAt(cursor) {
+    if (this.#window.find(cursor) < 0 && !(await this.#pager.around(cursor))) return false;
     const serial = this.#window.find(cursor);
-    if (serial >= 0) {
-      this.#rows.show(serial);
-      return true;
-    }
-    return this.#fetch({ around: cursor, limit: CONTEXT_LINES }, (page) => {
-      this.#window.replace(page);
-      this.#rows.follow(false);
-      this.#rows.reset();
-      this.#rows.show(Math.max(this.#window.first, this.#window.find(cursor)));
-      this.#show();
-    });
+    if (serial >= 0) this.#rows.show(serial);
+    this.#show();
+    return serial >= 0;
   }
 
-  /** Shows what the address asks for. */
-  async #showRange() {
-    if (!(await this.#showAt(this.#range.from))) return;
-    const from = this.#window.find(this.#range.from);
-    const to = this.#window.find(this.#range.to);
-    this.#chosen = { from, to: to < 0 ? this.#window.next - 1 : to };
-    this.#rows.chosen = this.#chosen;
+  /** Shows the lines of a link. */
+  async #showRange({ from, to }) {
+    if (!(await this.#showAt(from))) {
+      if (!this.#window.rows.length) this.#fresh();
+      return;
+    }
+    // A long range goes beyond one page.
+    for (let page = 0; this.#window.find(to) < 0 && page < RANGE_PAGES; page += 1) {
+      if (!(await this.#pager.newer())) break;
+    }
+    const last = this.#window.find(to);
+    this.#choice.choose(this.#window.find(from));
+    if (last >= 0) this.#choice.choose(last, { extend: true });
+    else this.#say("The end of this range is not in the log any more.");
     this.#rows.draw();
-  }
-
-  /** Asks for a page, one at a time; false where it was not to be had. */
-  async #fetch(parameters, use) {
-    if (this.#asking) return false;
-    this.#asking = true;
-    const generation = this.#generation;
-    try {
-      const page = await this.#ask({ level: this.#level.value, limit: PAGE_LINES, ...parameters });
-      if (generation !== this.#generation) return false;
-      use(page);
-      this.#say("");
-      return true;
-    } catch (error) {
-      const gone = error.code === "cursor_unknown";
-      this.#say(gone ? "That line is not in the log any more." : error.message);
-      if (gone && !this.#window.rows.length) this.#fresh();
-      return false;
-    } finally {
-      this.#asking = false;
-      this.#show();
-    }
+    this.#show();
   }
 
   #ask(parameters, signal) {
-    const level = this.#level.value;
-    return getJson(withQuery(jobPath(this.#jobId, "logs", "lines"), { level, ...parameters }), {
-      signal,
-    });
+    const asked = { level: this.#level.value, ...parameters };
+    return getJson(withQuery(jobPath(this.#jobId, "logs", "lines"), asked), { signal });
   }
 
   /** Chooses a line, or all from the chosen one to it; the address leads there from now on. */
-  #choose(serial, extend = false) {
-    if (serial === null) this.#chosen = null;
+  #choose(serial, { extend = false } = {}) {
+    if (!this.#window.holds(serial)) this.#choice.clear();
     else {
-      const anchor = extend && this.#chosen ? this.#chosen.anchor : serial;
-      this.#chosen = { anchor, from: Math.min(anchor, serial), to: Math.max(anchor, serial) };
+      this.#choice.choose(serial, { extend });
+      this.#rows.current = serial;
       this.#rows.follow(false);
     }
-    this.#rows.chosen = this.#chosen;
     this.#rows.draw();
-    const lines = this.#chosenLines();
+    const { lines } = this.#choice;
     const hash = lines.length ? hashOf({ from: lines[0].cursor, to: lines.at(-1).cursor }) : "";
     history.replaceState(null, "", location.pathname + location.search + hash);
     this.#show();
   }
 
-  #chosenLines() {
-    if (!this.#chosen) return [];
-    const { from, to } = this.#chosen;
-    const rows = this.#window.rows.slice(from - this.#window.first, to - this.#window.first + 1);
-    return rows.filter(({ kind }) => kind === "line");
+  #extend() {
+    if (this.#rows.current >= 0) this.#choose(this.#rows.current, { extend: true });
   }
 
   async #copy() {
-    const [first, last] = this.#rows.seen;
-    const chosen = this.#chosenLines();
-    const seen = this.#window.rows.slice(first - this.#window.first, last - this.#window.first + 1);
-    const lines = chosen.length ? chosen : seen.filter(({ kind }) => kind === "line");
+    const chosen = this.#choice.lines;
+    const lines = chosen.length ? chosen : this.#rows.seenLines;
     const count = `${lines.length} ${lines.length === 1 ? "line" : "lines"}`;
     try {
-      await navigator.clipboard.writeText(lines.map(({ text }) => `${text}\n`).join(""));
+      // Into a terminal, perhaps: without sequences that it would obey.
+      await navigator.clipboard.writeText(lines.map(({ text }) => `${plain(text)}\n`).join(""));
       this.#page.announcer.say(`${count} copied.`);
       setText(this.#status, `${count} copied`);
     } catch {
@@ -349,7 +349,7 @@ export class LogView {
 
   #toggle(name) {
     this.#choices[name] = !this.#choices[name];
-    localStorage.setItem(CHOICES, JSON.stringify(this.#choices));
+    keep(CHOICES, this.#choices);
     this.#showChoices();
   }
 
@@ -377,8 +377,8 @@ export class LogView {
   #statusText() {
     if (!this.#window.rows.length)
       return this.#phase === "live" || this.#phase === "ended" ? "No lines yet" : "";
-    if (this.#chosen) {
-      const count = this.#chosenLines().length;
+    const count = this.#choice.lines.length;
+    if (count) {
       return `${count} ${count === 1 ? "line" : "lines"} chosen`;
     }
     if (this.#phase === "ended") return "The end of the log";

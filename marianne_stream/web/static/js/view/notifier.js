@@ -1,19 +1,21 @@
 /** A notification when a job is over that one asked to hear of; kept from visit to visit. */
 
+import { plain } from "../model/ansi.js";
 import { isTerminal, wordOf } from "../model/status.js";
+import { keep, recall } from "./store.js";
 
 const KEY = "marianne-stream notify";
 
 /** Which jobs one wants to hear of. */
 export class Notifier {
-  #jobs = new Set(JSON.parse(localStorage.getItem(KEY) ?? "[]"));
+  #jobs = new Set(recall(KEY, []));
   #open;
 
   /** @param {(jobId: string) => void} open shows a job. */
   constructor(open) {
     this.#open = open;
-    addEventListener("storage", ({ key, newValue }) => {
-      if (key === KEY) this.#jobs = new Set(JSON.parse(newValue ?? "[]"));
+    addEventListener("storage", ({ key }) => {
+      if (key === KEY) this.#jobs = new Set(recall(KEY, []));
     });
   }
 
@@ -38,16 +40,13 @@ export class Notifier {
     return true;
   }
 
-  /** A job has another status. */
+  /** A job has another status, or was seen to have one that one has not heard of. */
   turned({ job_id: jobId, status }) {
     if (!this.#jobs.has(jobId) || !isTerminal(status)) return;
     this.#jobs.delete(jobId);
     this.#keep();
-    // All tabs say the same: one of them is seen.
-    const notification = new Notification(`${jobId}: ${wordOf(status)}`, {
-      tag: `marianne-stream ${jobId}`,
-      icon: `/static/icons/${status === "failed" ? "failed" : "calm"}.svg`,
-    });
+    const notification = notificationOf(jobId, status);
+    if (!notification) return;
     notification.onclick = () => {
       window.focus();
       this.#open(jobId);
@@ -56,6 +55,19 @@ export class Notifier {
   }
 
   #keep() {
-    localStorage.setItem(KEY, JSON.stringify([...this.#jobs]));
+    keep(KEY, [...this.#jobs]);
+  }
+}
+
+/** What is shown; null where this browser shows nothing to a page (Android wants a service worker). */
+function notificationOf(jobId, status) {
+  try {
+    // All tabs say the same: one of them is seen.
+    return new Notification(`${plain(jobId)}: ${wordOf(status)}`, {
+      tag: `marianne-stream ${jobId}`,
+      icon: `/static/icons/${status === "failed" ? "failed" : "calm"}.svg`,
+    });
+  } catch {
+    return null;
   }
 }

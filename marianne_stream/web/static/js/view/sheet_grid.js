@@ -1,5 +1,6 @@
 /** A job's sheets as a grid, a row of cells for each movement; a cell opens what it is about. */
 
+import { plain } from "../model/ansi.js";
 import { lookOf, wordOf } from "../model/status.js";
 import { arrange, attribute, h } from "./dom.js";
 import { glyph } from "./glyphs.js";
@@ -14,6 +15,7 @@ export class SheetGrid {
   #grid = h("div.movements");
   #detail = h("div.sheet-detail", { role: "status", hidden: true });
   #chosen = null;
+  #told = "";
 
   constructor() {
     this.element = h(
@@ -87,7 +89,12 @@ export class SheetGrid {
     else this.#tell(this.#cells.get(number).sheet);
   }
 
-  #tell({ number, status, instrument_name: instrument, movement, error_message: error }) {
+  #tell(sheet) {
+    // Built anew it would lose focus and selection, and be read out.
+    const told = JSON.stringify(sheet);
+    if (told === this.#told && !this.#detail.hidden) return;
+    this.#told = told;
+    const { number, status, instrument_name: instrument, movement, error_message: error } = sheet;
     const facts = [
       ["Status", wordOf(status)],
       ["Instrument", instrument],
@@ -98,9 +105,9 @@ export class SheetGrid {
       h(
         "dl",
         {},
-        facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))]),
+        facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, plain(String(value)))]),
       ),
-      error ? h("pre.error", { tabindex: 0 }, error) : "",
+      error ? h("pre.error", { tabindex: 0 }, plain(error)) : "",
     );
     attribute(this.#detail, "data-look", lookOf(status));
     this.#detail.hidden = false;

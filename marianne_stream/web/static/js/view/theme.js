@@ -2,6 +2,7 @@
 
 import { setText } from "./dom.js";
 import { glyph } from "./glyphs.js";
+import { keep, recall } from "./store.js";
 
 const KEY = "marianne-stream theme";
 const NEXT = { auto: "dark", dark: "light", light: "auto" };
@@ -16,13 +17,13 @@ export class Theme {
   constructor(button) {
     this.#button = button;
     button.addEventListener("click", () => this.next());
-    this.#show(localStorage.getItem(KEY) ?? "auto");
+    this.#show(recall(KEY, "auto"));
   }
 
   /** Goes on to the next of the three. */
   next() {
     const theme = NEXT[document.documentElement.dataset.theme ?? "auto"] ?? "auto";
-    localStorage.setItem(KEY, theme);
+    keep(KEY, theme);
     this.#show(theme);
   }
 

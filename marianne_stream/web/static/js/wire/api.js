@@ -1,5 +1,8 @@
 /** The API's addresses and answers. It must not know what is done with them. */
 
+/** A search looks for two seconds at the most: whoever needs longer for an answer is not there. */
+const ANSWER_MS = 20_000;
+
 /** An answer that is an error, in the API's one form. */
 export class ApiError extends Error {
   constructor(status, code, detail) {
@@ -29,20 +32,29 @@ export function withQuery(path, parameters) {
 /**
  * Asks for JSON.
  *
- * @throws {ApiError} the answer is an error.
+ * @throws {ApiError} the answer is an error, or does not come in time.
  */
 export async function getJson(path, { signal } = {}) {
-  const answer = await fetch(path, { signal, headers: { Accept: "application/json" } });
-  if (answer.ok) return answer.json();
+  const limit = AbortSignal.timeout(ANSWER_MS);
+  const signals = signal ? AbortSignal.any([signal, limit]) : limit;
+  let answer;
+  try {
+    answer = await fetch(path, { signal: signals, headers: { Accept: "application/json" } });
+    if (answer.ok) return await answer.json();
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError(0, "unreachable", "The server does not answer right now.");
+  }
+  throw await errorOf(answer);
+}
+
+async function errorOf(answer) {
   let told = {};
   try {
     told = await answer.json();
   } catch {
     // A proxy's own page: its status is all that it says.
   }
-  throw new ApiError(
-    answer.status,
-    told.code ?? "",
-    told.detail ?? `The server answered ${answer.status}.`,
-  );
+  const detail = told.detail ?? `The server answered ${answer.status}.`;
+  return new ApiError(answer.status, told.code ?? "", detail);
 }

@@ -20,6 +20,7 @@ const RANKS = { status: 0, roster: 1, log: 2, events: 3 };
 /** The streams, and who wants them. */
 export class Hub {
   #streams = new Map();
+  #wanted = new Map();
   #most = STREAMS_BY_HTTP_1;
   #ticked = Date.now();
 
@@ -37,12 +38,17 @@ export class Hub {
   /**
    * Wants a stream.
    *
-   * @param {{path: string, kind: string}} wanted
+   * @param {{path: string, kind: string, alone?: boolean}} wanted `alone` for one that begins where
+   *   only this subscriber stands, so that it can be shared with no other.
    * @param {{visible: boolean, events: Function, state: Function}} subscriber is told at once
    *   what there is, and then what comes.
    */
-  subscribe({ path, kind }, subscriber) {
-    const shared = this.#streams.get(path) ?? this.#begin(path, kind);
+  subscribe({ path, kind, alone = false }, subscriber) {
+    const key = alone ? Symbol(path) : path;
+    const open = this.#streams.get(key);
+    // What is over for those who were there may begin anew: a job that is run again, or comes late.
+    const shared = open && !isOver(open.stream.state) ? open : this.#begin(key, path, kind);
+    this.#wanted.set(subscriber, shared);
     shared.subscribers.add(subscriber);
     const events = shared.replay.events();
     if (events.length) subscriber.events(events);
@@ -51,11 +57,12 @@ export class Hub {
   }
 
   /** Wants it no more. */
-  unsubscribe(path, subscriber) {
-    const shared = this.#streams.get(path);
+  unsubscribe(subscriber) {
+    const shared = this.#wanted.get(subscriber);
+    this.#wanted.delete(subscriber);
     shared?.subscribers.delete(subscriber);
     if (shared?.subscribers.size === 0) {
-      this.#streams.delete(path);
+      if (this.#streams.get(shared.key) === shared) this.#streams.delete(shared.key);
       shared.stream.close();
     }
     this.#share();
@@ -78,7 +85,7 @@ export class Hub {
     for (const { stream } of this.#streams.values()) stream.check({ afterSleep });
   }
 
-  #begin(path, kind) {
+  #begin(key, path, kind) {
     const subscribers = new Set();
     const replay = replayOf(kind);
     const onEvents = (events) => {
@@ -90,8 +97,9 @@ export class Hub {
       // One that has ended leaves its place to another.
       if (state.phase === "ended" || state.phase === "failed") this.#share();
     };
-    const shared = { kind, subscribers, replay, stream: new Stream(path, { onEvents, onState }) };
-    this.#streams.set(path, shared);
+    const stream = new Stream(path, { onEvents, onState });
+    const shared = { key, kind, subscribers, replay, stream };
+    this.#streams.set(key, shared);
     return shared;
   }
 

@@ -6,47 +6,75 @@
 import { Hub } from "./hub.js";
 import { serve } from "./ports.js";
 
+/** A worker that has not said a word by then is none: its script did not load. */
+const READY_MS = 4_000;
+
 /** A tab's link, for as long as the tab lives. */
 export class Link {
   #port;
   #wanted = new Map();
   #next = 1;
+  #ready = false;
 
   constructor() {
-    this.#port = sharedPort() ?? ownPort();
-    this.#port.onmessage = ({ data }) => this.#take(data);
-    if (manyByProtocol()) this.#port.postMessage({ do: "many" });
+    const port = sharedPort(() => this.#standAlone());
+    this.#use(port ?? ownPort());
+    if (port) setTimeout(() => this.#standAlone(), READY_MS);
     this.#followTab();
   }
 
   /**
    * Wants a stream.
    *
-   * @param {{path: string, kind: "roster" | "status" | "events" | "log",
-   *   onEvents: (events: object[]) => void, onState: (state: object) => void}} wanted
+   * @param {{path: string, kind: "roster" | "status" | "events" | "log", alone?: boolean,
+   *   onEvents: (events: object[]) => void, onState: (state: object) => void}} wanted as `Hub` has it.
    * @returns {() => void} ends it.
    */
-  subscribe({ path, kind, onEvents, onState }) {
+  subscribe(wanted) {
     const id = this.#next++;
-    this.#wanted.set(id, { path, kind, onEvents, onState });
-    this.#port.postMessage({ do: "subscribe", id, path, kind });
+    this.#wanted.set(id, wanted);
+    this.#subscribe(id, wanted);
     return () => {
       this.#wanted.delete(id);
       this.#port.postMessage({ do: "unsubscribe", id });
     };
   }
 
-  #take({ id, events, state }) {
+  #subscribe(id, { path, kind, alone = false }) {
+    this.#port.postMessage({ do: "subscribe", id, path, kind, alone });
+  }
+
+  #use(port) {
+    this.#port = port;
+    port.onmessage = ({ data }) => this.#take(data);
+    if (manyByProtocol()) port.postMessage({ do: "many" });
+    this.#sayVisible();
+  }
+
+  /** Where the worker is not there, the page reads its streams by itself. */
+  #standAlone() {
+    if (this.#ready) return;
+    this.#ready = true;
+    this.#use(ownPort());
+    for (const [id, wanted] of this.#wanted) this.#subscribe(id, wanted);
+  }
+
+  #take({ ready, id, events, state }) {
+    this.#ready ||= Boolean(ready);
     const wanted = this.#wanted.get(id);
     if (events) wanted?.onEvents(events);
     if (state) wanted?.onState(state);
   }
 
+  #sayVisible() {
+    const visible = document.visibilityState === "visible";
+    this.#port.postMessage({ do: "visible", visible });
+    return visible;
+  }
+
   #followTab() {
     document.addEventListener("visibilitychange", () => {
-      const visible = document.visibilityState === "visible";
-      this.#port.postMessage({ do: "visible", visible });
-      if (visible) this.#port.postMessage({ do: "wake" });
+      if (this.#sayVisible()) this.#port.postMessage({ do: "wake" });
     });
     addEventListener("online", () => this.#port.postMessage({ do: "wake" }));
     addEventListener("pagehide", () => this.#port.postMessage({ do: "bye" }));
@@ -57,19 +85,22 @@ export class Link {
   }
 }
 
-function sharedPort() {
+/**
+ * The port of the worker of this release, which all tabs of it share; null where there are no such
+ * workers.
+ */
+function sharedPort(onError) {
   if (typeof SharedWorker === "undefined") return null;
+  const { release = "" } = document.documentElement.dataset;
   try {
-    const worker = new SharedWorker(new URL("worker.js", import.meta.url), {
-      type: "module",
-      name: "marianne-stream",
-    });
+    const url = new URL(`worker.js?${release}`, import.meta.url);
+    const worker = new SharedWorker(url, { type: "module", name: `marianne-stream ${release}` });
+    worker.onerror = onError;
     const lock = `marianne-stream tab ${crypto.getRandomValues(new Uint32Array(2)).join("")}`;
     // Held until the tab is gone, however it goes.
     const held = new Promise(() => {});
-    const hello = () => worker.port.postMessage({ do: "hello", lock });
     navigator.locks?.request(lock, () => {
-      hello();
+      worker.port.postMessage({ do: "hello", lock });
       return held;
     });
     return worker.port;

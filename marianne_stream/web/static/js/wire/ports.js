@@ -15,13 +15,13 @@ export function serve(port, hub) {
   let visible = true;
 
   function leave(id) {
-    const { path, subscriber } = wanted.get(id) ?? {};
+    const subscriber = wanted.get(id);
     wanted.delete(id);
-    if (subscriber) hub.unsubscribe(path, subscriber);
+    if (subscriber) hub.unsubscribe(subscriber);
   }
 
   const actions = {
-    subscribe({ id, path, kind }) {
+    subscribe({ id, path, kind, alone }) {
       const subscriber = {
         get visible() {
           return visible;
@@ -29,8 +29,8 @@ export function serve(port, hub) {
         events: (events) => port.postMessage({ id, events }),
         state: (state) => port.postMessage({ id, state }),
       };
-      wanted.set(id, { path, subscriber });
-      hub.subscribe({ path, kind }, subscriber);
+      wanted.set(id, subscriber);
+      hub.subscribe({ path, kind, alone }, subscriber);
     },
     unsubscribe: ({ id }) => leave(id),
     visible({ visible: seen }) {
@@ -47,5 +47,6 @@ export function serve(port, hub) {
   }
 
   port.onmessage = ({ data }) => actions[data.do]?.(data);
+  port.postMessage({ ready: true });
   return forget;
 }

@@ -33,7 +33,7 @@ const LAST_EVENTS = new Set(["job_finished", "job_deleted", "log_complete"]);
  *   detail?: string}} StreamState
  */
 
-/** A stream, from `open` to `close`. */
+/** A stream, from `open` to `close`. Its events bear `at`, when they came. */
 export class Stream {
   #url;
   #onEvents;
@@ -158,9 +158,13 @@ export class Stream {
       this.#lastEventId = parser.lastEventId;
       if (parser.retryMs !== null) this.#retryMs = parser.retryMs;
       if (events.length) {
+        for (const event of events) event.at = this.#heardAt;
         this.#attempts = 0;
         this.#onEvents(events);
-        if (events.some(({ event }) => LAST_EVENTS.has(event))) return { phase: "ended" };
+        if (events.some(({ event }) => LAST_EVENTS.has(event))) {
+          clearTimeout(timer);
+          return { phase: "ended" };
+        }
       }
       // One who is only asked to come back is sent no event, and the end.
       if (events.length) live();

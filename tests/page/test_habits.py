@@ -1,0 +1,186 @@
+"""What a person does without a mouse, and what must not be lost while the page changes."""
+
+from pathlib import Path
+
+from playwright.async_api import Page, Route, expect
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.page.test_log import line, scroll_up, write
+from tests.support.browser import Person
+
+IN_THE_MIDDLE = """() => {
+  const { top, height } = document.querySelector(".log-rows").getBoundingClientRect();
+  const rows = [...document.querySelectorAll(".row.line")];
+  const row = rows.find((one) => one.getBoundingClientRect().top > top + height / 2);
+  return row.querySelector(".number").textContent;
+}"""
+
+
+async def paused(page: Page) -> None:
+    """Waits until a turn of the wheel has come through."""
+    follow = page.get_by_role("button", name="Follow")
+    await expect(follow).to_have_attribute("aria-pressed", "false")
+
+
+async def in_the_middle(page: Page) -> str:
+    """The number of the line in the middle of what is seen."""
+    return str(await page.evaluate(IN_THE_MIDDLE))
+
+
+async def test_lines_are_chosen_opened_and_copied_by_keys_alone(someone: Person, log: Path) -> None:
+    await someone.context.grant_permissions(
+        ["clipboard-read", "clipboard-write"], origin=someone.address
+    )
+    log.write_text(
+        'one\n{"event":"two","order":12345678901234567890}\nth\x1b[31mree\x1b[0m\nfour\n'
+    )
+    page = await someone.open("/jobs/lantern")
+    await expect(line(page, 4)).to_be_visible()
+    await page.keyboard.press("k")
+    current = page.locator(".row.current .number")
+    await expect(current).to_have_text("4")
+    await page.keyboard.press("k")
+    await page.keyboard.press("x")
+    await page.keyboard.press("k")
+    await page.keyboard.press("Enter")
+    # As it was written, and not as a number of JavaScript's.
+    await expect(page.locator(".fields")).to_contain_text("12345678901234567890")
+    await page.keyboard.press("X")
+    await expect(page.locator(".row.chosen")).to_have_count(2)
+    assert "#line=" in page.url
+    await page.keyboard.press("c")
+    await expect(page.locator(".log-status")).to_have_text("2 lines copied")
+    copied = await page.evaluate("navigator.clipboard.readText()")
+    assert copied == '{"event":"two","order":12345678901234567890}\nthree\n'
+    await page.keyboard.press("Escape")
+    await expect(page.locator(".row.chosen")).to_have_count(0)
+    assert "#line=" not in page.url
+
+
+async def test_a_button_that_has_the_focus_is_pressed_by_space(someone: Person, log: Path) -> None:
+    write(log, 1, 3)
+    page = await someone.open("/jobs/lantern")
+    wrap = page.get_by_role("button", name="Wrap")
+    await expect(wrap).to_have_attribute("aria-pressed", "true")
+    await wrap.focus()
+    await page.keyboard.press(" ")
+    await expect(wrap).to_have_attribute("aria-pressed", "false")
+
+
+async def test_what_was_chosen_is_copied_or_nothing_of_it(someone: Person, log: Path) -> None:
+    await someone.context.grant_permissions(
+        ["clipboard-read", "clipboard-write"], origin=someone.address
+    )
+    write(log, 1, 3000)
+    page = await someone.open("/jobs/lantern")
+    await expect(line(page, 3000)).to_be_visible()
+    await line(page, 2995).get_by_role("button").click()
+    await page.get_by_label("Search the whole log").fill("line 700 of")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".row.current .number")).to_have_text("700")
+    await expect(page.locator(".log-status")).to_have_text("Paused")
+    await page.locator(".log-rows").focus()
+    await page.keyboard.press("c")
+    await expect(page.locator(".log-status")).to_contain_text("copied")
+    copied = await page.evaluate("navigator.clipboard.readText()")
+    assert "line 700 of many" in copied
+
+
+async def test_focus_and_selection_stay_while_lines_come(someone: Person, log: Path) -> None:
+    write(log, 1, 300)
+    page = await someone.open("/jobs/lantern")
+    await expect(line(page, 300)).to_be_visible()
+    await scroll_up(page, 900)
+    await paused(page)
+    number = await in_the_middle(page)
+    row = line(page, int(number))
+    await row.locator(".text").select_text()
+    await row.get_by_role("button").focus()
+    await page.mouse.wheel(0, -60)
+    write(log, 301, 310)
+    await expect(page.locator(".pill")).to_contain_text("10 new lines")
+    assert await page.evaluate("document.activeElement.textContent") == number
+    assert f"line {number}" in await page.evaluate("String(getSelection())")
+
+
+async def test_a_job_that_is_asked_for_too_early_is_shown_when_it_comes(
+    someone: Person, conductor: SimulatedConductor, log: Path
+) -> None:
+    page = await someone.open("/jobs/later")
+    await expect(page.locator(".job-error")).to_have_text("Score not found: later")
+    write(log, 1, 2)
+    conductor.launch("later", 3, workspace=str(log.parent))
+    await expect(page.locator(".sheet")).to_have_count(3)
+    await expect(page.locator(".job-error")).to_be_hidden()
+    await expect(line(page, 2)).to_be_visible()
+    conductor.emit("later", "job.noted", {"by": "me"})
+    await expect(page.locator(".event", has_text="job.noted")).to_have_count(1)
+
+
+async def test_a_worker_that_does_not_load_is_done_without(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("a", 1)
+
+    async def refuse(route: Route) -> None:
+        await route.abort()
+
+    await someone.context.route("**/worker.js*", refuse)
+    page = await someone.open()
+    await expect(page.locator(".job")).to_have_count(1, timeout=10_000)
+
+
+async def test_the_way_past_the_head_leads_to_the_content_and_changes_nothing(
+    someone: Person, log: Path
+) -> None:
+    write(log, 1, 300)
+    page = await someone.open("/jobs/lantern")
+    await expect(line(page, 300)).to_be_visible()
+    await scroll_up(page, 600)
+    await paused(page)
+    before = await in_the_middle(page)
+    await page.locator(".skip").focus()
+    await page.keyboard.press("Enter")
+    assert await page.evaluate("document.activeElement.id") == "main"
+    assert await in_the_middle(page) == before
+    await page.get_by_title("All jobs").click()
+    await expect(page.locator(".job")).to_have_count(1)
+    assert await page.evaluate("document.activeElement.id") == "main"
+
+
+async def test_nothing_of_an_error_is_raw(someone: Person, conductor: SimulatedConductor) -> None:
+    conductor.launch("a", 2)
+    conductor.fail_sheet("a", 1, "\x1b[31mred\x1b[0m \u202eabc")
+    page = await someone.open("/jobs/a")
+    await expect(page.locator(".job-error")).to_have_text("red \ufffdabc")
+    await page.get_by_role("button", name="Sheet 1").click()
+    await expect(page.locator(".sheet-detail .error")).to_have_text("red \ufffdabc")
+
+
+async def test_a_level_is_searched_as_it_is_shown(someone: Person, log: Path) -> None:
+    log.write_text(
+        "".join(f"2026-11-24T03:00:00 [info] said {n}\n" for n in range(50))
+        + "2026-11-24T03:00:00 [error] said in anger\n"
+    )
+    page = await someone.open("/jobs/lantern")
+    await page.get_by_label("Search the whole log").fill("said")
+    await page.keyboard.press("Enter")
+    count = page.locator(".log-search .count")
+    await expect(count).to_have_text("1 of 51")
+    await page.get_by_label("Level").select_option("error")
+    await expect(count).to_have_text("1 of 1")
+
+
+async def test_a_range_of_a_link_can_be_longer_than_a_page(someone: Person, log: Path) -> None:
+    write(log, 1, 3000)
+    page = await someone.open("/jobs/lantern")
+    await expect(line(page, 3000)).to_be_visible()
+    await page.keyboard.press("g")
+    await line(page, 5).get_by_role("button").click()
+    url = page.url
+    await page.keyboard.press("G")
+    await expect(line(page, 3000)).to_be_visible()
+    await line(page, 2990).get_by_role("button").click()
+    last = page.url.partition("#line=")[2]
+    other = await someone.open(f"{url.removeprefix(someone.address)}..{last}")
+    await expect(other.locator(".log-status")).to_have_text("2986 lines chosen")
