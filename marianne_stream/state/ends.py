@@ -13,7 +13,7 @@ from marianne_stream.state.source import StateSource
 
 logger = logging.getLogger(__name__)
 
-# So long a roster is held up for the registry; what comes later is told with the next one.
+# So long the first roster is held up for the registry.
 PATIENCE_S = 0.1
 
 # How soon the registry is read again where it did not tell all: at first, and at most.
@@ -24,8 +24,9 @@ AGAIN_LIMIT_S = 60.0
 class Ends:
     """Remembers when jobs ended, and reads the registry for those that it does not know yet.
 
-    A job that has just ended has it read at once. One of which the registry does not tell has it
-    read again, after a delay that doubles.
+    A job that has just ended has it read at once, and its end is told with the next roster: none
+    but the first is held up. One of which the registry does not tell has it read again, after a
+    delay that doubles.
 
     Args:
         registry: the source whose roster tells the ends.
@@ -85,12 +86,15 @@ class Ends:
         return asyncio.get_running_loop().time() >= self._again_at
 
     async def _read(self) -> None:
-        """Has the registry read, and waits for it a moment."""
+        """Has the registry read; where nothing has been read before, waits for it a moment."""
+        is_first = self._reading is None
         self._again_at = asyncio.get_running_loop().time() + self._delay_s
         self._delay_s = min(AGAIN_LIMIT_S, 2 * self._delay_s)
         self._reading = asyncio.create_task(self._learn(), name="ends of jobs")
         self._reading.add_done_callback(report)
-        await asyncio.wait((self._reading,), timeout=PATIENCE_S)
+        if is_first:
+            # One who asks once is to be told of all that ended before.
+            await asyncio.wait((self._reading,), timeout=PATIENCE_S)
 
     async def _learn(self) -> None:
         try:

@@ -67,7 +67,9 @@ async def ends(registry: Registry) -> AsyncIterator[Ends]:
 
 
 async def end_told(ends: Ends, entry: RosterEntry = OVER) -> float | None:
-    """The end of one job, which is all that the roster holds."""
+    """The end of one job, which is all that the roster holds, once the registry has been read."""
+    await ends.told(roster_of(entry))
+    await until(lambda: ends._reading is None or ends._reading.done())
     return (await ends.told(roster_of(entry))).entries[entry.job_id].completed_at
 
 
@@ -101,18 +103,38 @@ async def test_a_job_of_which_the_registry_has_no_end_is_not_asked_for_again(
 
 
 async def test_a_registry_that_lags_is_read_again_but_not_with_each_roster(
-    ends: Ends, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    ends: Ends, registry: Registry
 ) -> None:
     registry.entries = [RosterEntry("a", "running", 1.0, 2.0)]
     assert [await end_told(ends) for _ in range(5)] == [None] * 5
     assert registry.reads == 1
     registry.entries = [ended(OVER, 3.0)]
-    other = RosterEntry("b", "failed", 5.0, 6.0)
-    monkeypatch.setattr(ends_module, "FIRST_AGAIN_S", 0.0)
-    assert (await ends.told(roster_of(OVER, other))).entries["a"].completed_at == 3.0
+    assert await end_told(ends) is None
+    await ends.told(roster_of(OVER, RosterEntry("b", "failed", 5.0, 6.0)))
+    await until(lambda: registry.reads == 2)
+    assert await end_told(ends) == 3.0
     assert registry.reads == 2
-    await end_told(ends, other)
-    assert registry.reads == 3
+
+
+async def test_a_registry_that_lags_is_read_again_after_a_while(
+    ends: Ends, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ends_module, "FIRST_AGAIN_S", 0.0)
+    assert await end_told(ends) is None
+    registry.entries = [ended(OVER, 3.0)]
+    assert await end_told(ends) == 3.0
+
+
+async def test_no_roster_but_the_first_waits_for_the_registry(
+    ends: Ends, registry: Registry
+) -> None:
+    registry.entries = [ended(OVER, 3.0)]
+    first = await ends.told(roster_of(OVER))
+    assert first.entries["a"].completed_at == 3.0
+    later = RosterEntry("b", "failed", 5.0, 6.0)
+    registry.entries.append(ended(later, 7.0))
+    assert (await ends.told(roster_of(OVER, later))).entries["b"].completed_at is None
+    assert await end_told(ends, later) == 7.0
 
 
 @pytest.mark.parametrize(
@@ -151,9 +173,8 @@ async def test_nobody_waits_for_a_registry_that_hangs_and_what_it_says_late_is_t
     monkeypatch.setattr(ends_module, "PATIENCE_S", 0.0)
     registry.slow = asyncio.Event()
     registry.entries = [ended(OVER, 3.0)]
-    assert await end_told(ends) is None
-    other = RosterEntry("b", "failed", 5.0, 6.0)
-    await ends.told(roster_of(OVER, other))
+    for also in (OVER, RosterEntry("b", "failed", 5.0, 6.0)):
+        assert (await ends.told(roster_of(OVER, also))).entries["a"].completed_at is None
     assert registry.reads <= 1
     registry.slow.set()
     await until(lambda: ends._known)
