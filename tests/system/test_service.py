@@ -57,6 +57,16 @@ def loopback() -> Iterator[socket.socket]:
         yield sock
 
 
+@pytest.mark.skipif(
+    not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="this system has no such option"
+)
+async def test_a_socket_that_is_passed_is_made_ready_for_streams(
+    tmp_path: Path, loopback: socket.socket
+) -> None:
+    async with activated(loopback, tmp_path, "--insecure"):
+        assert loopback.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 16 * 1024
+
+
 async def test_a_restart_loses_nobody_and_no_line(
     tmp_path: Path, loopback: socket.socket, conductor: SimulatedConductor
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.web.event_stream import EventStream
 from marianne_stream.web.keys import STREAMS
 from marianne_stream.web.stream import Streams
 from marianne_stream.wire.sse import EventParser, ServerSentEvent
@@ -97,6 +98,11 @@ def has_seen(viewer: Viewer, event: str, count: int) -> bool:
 def has_more(reader: StoppedReader, events: int) -> bool:
     """Whether a reader has more than so many events."""
     return len(reader.events) > events
+
+
+def has_taken(stream: EventStream, before: int) -> bool:
+    """Whether the kernel has taken more of a stream than before."""
+    return stream.written - stream.unsent_bytes > before
 
 
 def held(streams: Streams) -> list[int]:
@@ -209,6 +215,25 @@ async def test_one_that_reads_slowly_is_not_disconnected(
     slow.close()
 
 
+async def test_of_one_that_reads_a_little_it_is_seen_that_it_does(
+    conductor: SimulatedConductor, client: Client, streams: Streams
+) -> None:
+    conductor.launch("a", 1)
+    slow = await stopped(client, "/api/events/stream?limit=0")
+    await until(lambda: len(streams) == 1)
+    (stream,) = streams
+    while stream.feed.held_bytes < MIB // 2:
+        conductor.emit("a", "job.step", {"fill": "x" * 2000})
+        await asyncio.sleep(0)
+    for _ in range(5):
+        taken = stream.written - stream.unsent_bytes
+        seen = len(slow.events)
+        # Some 100 KB.
+        await slow.read_until(partial(has_more, slow, seen + 50))
+        await until(partial(has_taken, stream, taken))
+    slow.close()
+
+
 async def test_when_all_hold_too_much_together_the_one_that_holds_most_is_let_go(
     conductor: SimulatedConductor,
     client: Client,
@@ -225,7 +250,7 @@ async def test_when_all_hold_too_much_together_the_one_that_holds_most_is_let_go
         less = await stopped(client, f"/api/events/stream?limit=0&job_id={JOB}")
         await until(lambda: len(streams) == 3)
         for number in range(4000):
-            conductor.emit("a" if number % 4 else JOB, "job.step", {"fill": "x" * 2000})
+            conductor.emit("a" if number % 20 else JOB, "job.step", {"fill": "x" * 2000})
             if number % 100 == 99:
                 await until(partial(has_seen, quick, "job.step", number + 1))
         await until(lambda: len(streams) == 2)
