@@ -56,6 +56,10 @@ class Mailbox(ABC):
         self._closed = True
         self._wake()
 
+    def leave(self) -> None:
+        """Lets go of the outlet, and of whatever else is the reader's."""
+        self.outlet = None
+
     async def wait(self) -> bool:
         """Waits until there is something to take; false when nothing will come any more.
 
@@ -105,6 +109,11 @@ class LatestMailbox(Mailbox, Generic[T]):
         self._item: T | None = None
         self.seen: T | None = None
         self.change: Callable[[T | None, T], Frames | None] | None = None
+
+    def leave(self) -> None:
+        """Lets go of the outlet, and of what was seen."""
+        super().leave()
+        self.change = self.seen = None
 
     def offer(self, item: T, /) -> None:
         """Puts an item in the place of the last, unless its frames can go out at once."""
@@ -176,8 +185,9 @@ class BoundedMailbox(Mailbox, Generic[S]):
             return
         self._items.append(item)
         self._size += item.size_bytes
-        # What has just come is kept, however large it is: it is the reason to wake the reader.
-        while len(self._items) > 1 and self._is_over():
+        # What has just come is kept, however large it is: it is the reason to wake the reader. One
+        # who waits takes all in the next turn of the loop, and is not behind.
+        while self._waiter is None and len(self._items) > 1 and self._is_over():
             self._size -= self._items.pop(0).size_bytes
             self._missed += 1
         self._wake()

@@ -120,6 +120,7 @@ class EventFeed:
 
     def leave(self) -> None:
         """Lets go of the timeline."""
+        self._mailbox.leave()
         self._timeline.unsubscribe(self._mailbox, self._wanted)
 
 

@@ -94,6 +94,17 @@ def test_an_item_larger_than_the_bound_is_kept_until_the_next_one() -> None:
     assert (batch.missed, batch.items) == (1, (Item(3, 1),))
 
 
+async def test_one_who_waits_loses_nothing_of_what_comes_in_one_turn() -> None:
+    mailbox: BoundedMailbox[Item] = BoundedMailbox(max_bytes=5)
+    waiting = asyncio.create_task(mailbox.wait())
+    await asyncio.sleep(0)
+    mailbox.offer(Item(1, 10))
+    mailbox.offer(Item(2, 10))
+    assert await waiting
+    batch = mailbox.take()
+    assert (batch.missed, [item.number for item in batch.items]) == (0, [1, 2])
+
+
 def test_a_topic_offers_to_those_who_are_subscribed_at_that_moment() -> None:
     topic: Topic[str] = Topic()
     first: LatestMailbox[str] = LatestMailbox()

@@ -1,8 +1,10 @@
 """Readers that really stop reading: what is kept for them, who is let go, how they come back."""
 
 import asyncio
+import gc
 import re
 import socket
+import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.feeds.feed import LeftFeed
 from marianne_stream.web.event_stream import EventStream
 from marianne_stream.web.keys import STREAMS
 from marianne_stream.web.stream import Streams
@@ -260,3 +263,93 @@ async def test_when_all_hold_too_much_together_the_one_that_holds_most_is_let_go
         await less.read_until(lambda: less.has("job.last"))
     most.close()
     less.close()
+
+
+async def fill(conductor: SimulatedConductor, stream: EventStream) -> None:
+    """Emits events of a job until the client of a stream takes no more."""
+    while not stream.feed.held_bytes:
+        conductor.emit("a", "job.step", {"fill": "x" * 2000})
+        await asyncio.sleep(0)
+
+
+async def test_a_stream_that_ends_is_one_of_those_open_until_its_client_has_taken_all(
+    conductor: SimulatedConductor, client: Client, streams: Streams
+) -> None:
+    conductor.launch("a", 1)
+    slow = await stopped(client, "/api/events/stream?limit=0")
+    await until(lambda: len(streams) == 1)
+    (stream,) = streams
+    await fill(conductor, stream)
+    stream.feed.close()
+    await slow.read_until(lambda: has_more(slow, 10))
+    await until(lambda: isinstance(stream.feed, LeftFeed))
+    assert len(streams) == 1
+    await slow.read_until(lambda: False)
+    assert slow.ended
+    await until(lambda: not len(streams))
+    assert streams.ended == {"finished": 1}
+    slow.close()
+
+
+async def test_a_stream_that_ends_while_its_client_does_not_read_is_disconnected(
+    conductor: SimulatedConductor,
+    client: Client,
+    streams: Streams,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streams, "_stuck_s", 0.5)
+    conductor.launch("a", 1)
+    slow = await stopped(client, "/api/events/stream?limit=0")
+    await until(lambda: len(streams) == 1)
+    (stream,) = streams
+    while not stream.unsent_bytes:
+        conductor.emit("a", "job.step", {"fill": "x" * 2000})
+        await asyncio.sleep(0)
+    stream.feed.close()
+    await until(lambda: not len(streams))
+    assert streams.ended == {"stuck": 1}
+    server = client.server.runner.server if client.server.runner is not None else None
+    assert server is not None
+    await until(lambda: not server.connections)
+    slow.close()
+
+
+async def test_an_event_larger_than_one_write_is_not_copied_for_each_that_does_not_read(
+    conductor: SimulatedConductor, client: Client, watch: Watch, streams: Streams
+) -> None:
+    conductor.launch("a", 1)
+    async with watch("/api/events/stream", limit="0") as quick:
+        await quick.saw("source")
+        slow = await stopped(client, "/api/events/stream?limit=0")
+        await until(lambda: len(streams) == 2)
+        conductor.emit("a", "job.large", {"fill": "x" * 4_000_000})
+        conductor.emit("a", "job.last")
+        await quick.saw("job.last")
+        assert max(stream.unsent_bytes for stream in streams) <= 64 * 1024
+    await slow.read_until(lambda: slow.has("job.last"))
+    assert max(len(event.data) for event in slow.events) > 4_000_000
+    slow.close()
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/events/stream", f"/api/jobs/{JOB}/stream", "/api/roster/stream", LOGS]
+)
+async def test_what_a_stream_was_made_of_goes_with_it_and_waits_for_no_collector(
+    log: Path, client: Client, streams: Streams, path: str
+) -> None:
+    log.write_text("one line\n")
+    await asyncio.sleep(0)
+    gc.collect()
+    gc.disable()
+    try:
+        reader = await stopped(client, path)
+        await until(lambda: len(streams) == 1)
+        await reader.read_until(lambda: reader.events)
+        (stream,) = streams
+        left = weakref.ref(stream)
+        del stream
+        reader.close()
+        await until(lambda: not len(streams))
+        await until(lambda: left() is None)
+    finally:
+        gc.enable()
