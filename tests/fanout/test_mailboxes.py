@@ -15,6 +15,7 @@ class Item:
 
     number: int
     size_bytes: int = 1
+    events: int | None = 1
 
 
 async def test_the_newest_item_replaces_what_was_not_taken() -> None:
@@ -92,6 +93,18 @@ def test_an_item_larger_than_the_bound_is_kept_until_the_next_one() -> None:
     mailbox.offer(Item(3, 1))
     batch = mailbox.take()
     assert (batch.missed, batch.items) == (1, (Item(3, 1),))
+
+
+@pytest.mark.parametrize(("events", "missed"), [((1, 0, 1), 2), ((0, 0), 0), ((1, None, 1), None)])
+def test_what_is_lost_is_counted_as_the_events_it_stands_for(
+    events: tuple[int | None, ...], missed: int | None
+) -> None:
+    mailbox: BoundedMailbox[Item] = BoundedMailbox(max_items=1)
+    for number, worth in enumerate(events):
+        mailbox.offer(Item(number, events=worth))
+    mailbox.offer(Item(9))
+    batch = mailbox.take()
+    assert (batch.lost, batch.missed) == (True, missed)
 
 
 async def test_one_who_waits_loses_nothing_of_what_comes_in_one_turn() -> None:

@@ -88,8 +88,9 @@ async def stopped(client: Client, path: str, last_event_id: str = "") -> Stopped
 
 
 @pytest.fixture
-def streams(client: Client) -> Streams:
-    """All streams of the server."""
+async def streams(conductor: SimulatedConductor, client: Client) -> Streams:
+    """All streams of the server, which hears the conductor's events."""
+    await until(lambda: conductor.statistics.monitor_streams_open)
     return client.app[STREAMS]
 
 
@@ -225,10 +226,10 @@ async def test_of_one_that_reads_a_little_it_is_seen_that_it_does(
     slow = await stopped(client, "/api/events/stream?limit=0")
     await until(lambda: len(streams) == 1)
     (stream,) = streams
-    while stream.feed.held_bytes < MIB // 2:
-        conductor.emit("a", "job.step", {"fill": "x" * 2000})
-        await asyncio.sleep(0)
     for _ in range(5):
+        while stream.feed.held_bytes < MIB // 2:
+            conductor.emit("a", "job.step", {"fill": "x" * 2000})
+            await asyncio.sleep(0)
         taken = stream.written - stream.unsent_bytes
         seen = len(slow.events)
         # Some 100 KB.
@@ -266,8 +267,8 @@ async def test_when_all_hold_too_much_together_the_one_that_holds_most_is_let_go
 
 
 async def fill(conductor: SimulatedConductor, stream: EventStream) -> None:
-    """Emits events of a job until the client of a stream takes no more."""
-    while not stream.feed.held_bytes:
+    """Emits events of a job until the kernel takes no more of a stream, and its feed is at rest."""
+    while not stream.unsent_bytes:
         conductor.emit("a", "job.step", {"fill": "x" * 2000})
         await asyncio.sleep(0)
 
@@ -281,7 +282,6 @@ async def test_a_stream_that_ends_is_one_of_those_open_until_its_client_has_take
     (stream,) = streams
     await fill(conductor, stream)
     stream.feed.close()
-    await slow.read_until(lambda: has_more(slow, 10))
     await until(lambda: isinstance(stream.feed, LeftFeed))
     assert len(streams) == 1
     await slow.read_until(lambda: False)
@@ -302,9 +302,7 @@ async def test_a_stream_that_ends_while_its_client_does_not_read_is_disconnected
     slow = await stopped(client, "/api/events/stream?limit=0")
     await until(lambda: len(streams) == 1)
     (stream,) = streams
-    while not stream.unsent_bytes:
-        conductor.emit("a", "job.step", {"fill": "x" * 2000})
-        await asyncio.sleep(0)
+    await fill(conductor, stream)
     stream.feed.close()
     await until(lambda: not len(streams))
     assert streams.ended == {"stuck": 1}
