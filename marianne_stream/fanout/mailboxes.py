@@ -16,16 +16,11 @@ T = TypeVar("T")
 
 
 class Sized(Protocol):
-    """An item that knows what it costs to keep, and what its loss means."""
+    """An item that knows what it costs to keep."""
 
     @property
     def size_bytes(self) -> int:
         """What it holds in memory, roughly."""
-        ...
-
-    @property
-    def events(self) -> int | None:
-        """How many events it stands for; None where nobody knows."""
         ...
 
 
@@ -150,24 +145,22 @@ class Batch(Generic[T]):
 
     Attributes:
         items: what it takes.
-        lost: whether items were lost before them.
-        missed: how many events these stood for; None where nobody knows.
+        lost: the first of those that were lost before them; None where none was.
     """
 
     items: tuple[T, ...]
-    lost: bool = False
-    missed: int | None = 0
+    lost: T | None = None
 
 
 class BoundedMailbox(Mailbox, Generic[S]):
-    """Keeps all items up to a bound; beyond it the oldest go, and are counted.
+    """Keeps all items up to a bound; beyond it the oldest go, and the first of them is known.
 
     Args:
         max_items: how many are kept.
         max_bytes: how much they may hold together.
     """
 
-    __slots__ = ("_items", "_lost", "_max_bytes", "_max_items", "_missed", "_size")
+    __slots__ = ("_items", "_lost", "_max_bytes", "_max_items", "_size")
 
     def __init__(self, *, max_items: int = 1000, max_bytes: int = 1024 * 1024) -> None:
         super().__init__()
@@ -176,8 +169,7 @@ class BoundedMailbox(Mailbox, Generic[S]):
         # Empty most of the time, of which a deque would take 700 bytes.
         self._items: list[S] = []
         self._size = 0
-        self._lost = False
-        self._missed: int | None = 0
+        self._lost: S | None = None
 
     @property
     def held_bytes(self) -> int:
@@ -201,14 +193,10 @@ class BoundedMailbox(Mailbox, Generic[S]):
         # What has just come is kept, however large it is: it is the reason to wake the reader. One
         # who waits takes all in the next turn of the loop, and is not behind.
         while self._waiter is None and len(self._items) > 1 and self._is_over():
-            self._lose(self._items.pop(0))
+            gone = self._items.pop(0)
+            self._size -= gone.size_bytes
+            self._lost = self._lost or gone
         self._wake()
-
-    def _lose(self, item: S) -> None:
-        self._size -= item.size_bytes
-        self._lost = True
-        if self._missed is not None:
-            self._missed = None if item.events is None else self._missed + item.events
 
     def _is_over(self) -> bool:
         return len(self._items) > self._max_items or self._size > self._max_bytes
@@ -224,9 +212,8 @@ class BoundedMailbox(Mailbox, Generic[S]):
         items = tuple(self._items[:count])
         del self._items[:count]
         self._size -= size
-        lost, self._lost = self._lost, False
-        missed, self._missed = self._missed, 0
-        return Batch(items, lost, missed)
+        lost, self._lost = self._lost, None
+        return Batch(items, lost)
 
     def _filled(self) -> bool:
-        return bool(self._items or self._lost)
+        return bool(self._items or self._lost is not None)

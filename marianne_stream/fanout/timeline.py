@@ -8,6 +8,7 @@ import heapq
 import re
 import secrets
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -27,13 +28,16 @@ OWN_NAMES = frozenset({"gap", "source", "heartbeat", "stream_error", "error", "o
 REPLAY_EVENTS = 10_000
 REPLAY_BYTES = 8 * 1024 * 1024
 
+# Of so many gaps it is known where they stood, long after they are kept.
+KNOWN_GAPS = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
     """One frame of the timeline.
 
     Attributes:
-        number: counts up from 1; 0 is not kept, and moves no cursor.
+        number: counts up from 1; what is only said bears that of the next entry.
         job_id: the job it is of; None for all viewers alike.
         event: the conductor's name for it, "" where it is not an event.
         frame: ready to be sent.
@@ -48,13 +52,6 @@ class TimelineEntry:
     def size_bytes(self) -> int:
         """What it holds in memory, roughly."""
         return len(self.frame)
-
-    @property
-    def events(self) -> int | None:
-        """One; none for what is only said; None for a gap, which stands for any number."""
-        if self.event:
-            return 1
-        return None if self.number else 0
 
 
 Wanted = Callable[[TimelineEntry], bool]
@@ -93,6 +90,8 @@ class Timeline:
         self._kept: dict[int, TimelineEntry] = {}
         self._numbers: dict[str | None, list[int]] = {}
         self._size = 0
+        # The numbers of the newest gaps, kept or not.
+        self._gaps: deque[int] = deque(maxlen=KNOWN_GAPS)
         self.last = 0
 
     def add(self, event: MonitorEvent) -> None:
@@ -104,10 +103,11 @@ class Timeline:
         """Says that events were missed before the next one, nobody knows how many."""
         data = GapData(missed=None, reason="monitor_lost").json_bytes()
         self._append(None, "", data, name="gap")
+        self._gaps.append(self.last)
 
     def say(self, frame: bytes) -> None:
         """Offers a frame to everyone who listens now; it is not kept."""
-        self._publish(TimelineEntry(0, None, "", frame))
+        self._publish(TimelineEntry(self.last + 1, None, "", frame))
 
     def subscribe(self, mailbox: BoundedMailbox[TimelineEntry], wanted: Wanted) -> None:
         """Offers what comes from now on, and is wanted."""
@@ -143,6 +143,12 @@ class Timeline:
     def keeps(self, cursor: TimelineCursor) -> bool:
         """Whether all that came after a cursor is kept; false for another process's."""
         return cursor.epoch == self.epoch and self.oldest - 1 <= cursor.number <= self.last
+
+    def missed(self, after: int, before: int) -> int | None:
+        """How many events lie between two numbers; None where one of the entries is a gap."""
+        if any(after < gap < before for gap in self._gaps):
+            return None
+        return before - after - 1
 
     def recent(self, limit: int, wanted: Wanted, jobs: Jobs = ALL_OF_THEM) -> list[TimelineEntry]:
         """The newest entries that are wanted, oldest first; `limit` counts events."""

@@ -62,7 +62,8 @@ class EventFeed:
     """The wanted entries of the timeline, and a `gap` wherever some of them are gone.
 
     What is past is not kept for the viewer: it is taken from the timeline, piece by piece, as it is
-    sent. One that is slower than the timeline forgets is told of a gap.
+    sent. So is what one misses for whom too much was kept already; one that is slower than the
+    timeline forgets is told of a gap.
 
     Args:
         timeline: where entries come from.
@@ -117,28 +118,35 @@ class EventFeed:
         if not await self._mailbox.wait():
             raise StopAsyncIteration
         batch = self._mailbox.take(TAKEN_BYTES)
-        lost = self._lost(batch.missed) if batch.lost else b""
-        return b"".join([lost, *(entry.frame for entry in batch.items)])
+        if batch.lost is not None:
+            return self._again(batch.lost.number - 1)
+        return b"".join([entry.frame for entry in batch.items])
+
+    def _again(self, after: int) -> bytes:
+        """Goes on behind a number, where the mailbox has let something go.
+
+        A `source` may have been among it, which the timeline does not keep.
+        """
+        # In one turn of the loop: nothing falls between, and nothing comes twice.
+        self._timeline.flush()
+        self._mailbox.take()
+        self._after, self._until = after, self._timeline.last
+        return self._source("") + self._past()
 
     def _past(self) -> bytes:
         """The next of what is past; nothing where no more of it is wanted."""
-        timeline, wanted, lost = self._timeline, self._wanted, b""
-        if self._after < timeline.oldest - 1:
-            self._after = min(timeline.oldest - 1, self._until)
-            lost = self._lost(None)
+        timeline, wanted, gap = self._timeline, self._wanted, b""
+        after = min(timeline.oldest - 1, self._until)
+        if self._after < after:
+            timeline.slow_gaps += 1
+            missed = missed_between(timeline, self._after, after + 1, wanted)
+            gap = gap_frame(missed, "slow_reader") + self._source("")
+            self._after = after
         entries = timeline.between(
             self._after, self._until, wanted, wanted.job_ids, max_bytes=TAKEN_BYTES
         )
         self._after = entries[-1].number if entries else self._until
-        return b"".join([lost, *(entry.frame for entry in entries or ())])
-
-    def _lost(self, missed: int | None) -> bytes:
-        """What a viewer is told that was too slow; a `source` may be among what it lost."""
-        source = self._source("")
-        if missed == 0:
-            return source
-        self._timeline.slow_gaps += 1
-        return gap_frame(missed, "slow_reader") + source
+        return b"".join([gap, *(entry.frame for entry in entries or ())])
 
     def close(self) -> None:
         """Lets `frames` end."""
@@ -192,9 +200,14 @@ def missed_before(
     seen: TimelineCursor | None,
 ) -> int | None:
     """How many events lie between a cursor and the first entry; None where that is not known."""
-    if seen is None or seen.epoch != timeline.epoch or not entries or not wanted.wants_all:
+    if seen is None or seen.epoch != timeline.epoch or not entries:
         return None
-    return max(entries[0].number - seen.number - 1, 0) or None
+    return missed_between(timeline, seen.number, entries[0].number, wanted)
+
+
+def missed_between(timeline: Timeline, after: int, before: int, wanted: EventFilter) -> int | None:
+    """How many events that are wanted lie between two numbers; None where that is not known."""
+    return (timeline.missed(after, before) or None) if wanted.wants_all else None
 
 
 def gap_frame(missed: int | None, reason: GapReason) -> bytes:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from marianne_stream.fanout.timeline import Timeline
-from marianne_stream.feeds.events import EventFilter, event_feed
+from marianne_stream.feeds.events import EventFeed, EventFilter, event_feed
 from marianne_stream.feeds.feed import TAKEN_BYTES
 from marianne_stream.models import MonitorEvent
 from marianne_stream.wire import sse
@@ -106,20 +106,45 @@ async def test_one_that_is_slower_than_the_past_is_forgotten_is_told_of_a_gap() 
     feed.close()
     rest = shown([chunk async for chunk in feed.frames()])
     older = [f"job.new{number}" for number in range(10, 20)]
-    assert rest == ["gap None", "source", *older, *(f"job.new{number}" for number in range(10))]
+    assert rest == ["gap 4", "source", *older, *(f"job.new{number}" for number in range(10))]
     assert timeline.slow_gaps == 1
 
 
-async def test_one_that_lost_where_events_come_from_is_told_again() -> None:
+async def read(feed: EventFeed) -> list[str]:
+    """What a viewer gets until it has all."""
+    feed.close()
+    return shown([chunk async for chunk in feed.frames()])
+
+
+async def test_what_a_mailbox_lets_go_is_read_from_the_timeline_while_that_keeps_it() -> None:
     timeline = Timeline()
     feed = event_feed(timeline, wanted=EventFilter(), limit=0, cursor="", source=source)
     await anext(feed)
     timeline.say(source(""))
-    fill(timeline, 1002)
-    assert shown([await anext(feed)])[:3] == ["gap 2", "source", "job.new2"]
-    timeline.add_gap()
-    fill(timeline, 1000)
-    assert shown([await anext(feed)])[:3] == ["gap None", "source", "job.new0"]
-    timeline.say(source(""))
-    fill(timeline, 1000)
-    assert shown([await anext(feed)])[:2] == ["source", "job.new0"]
+    fill(timeline, 3000, 500)
+    assert feed.held_bytes < 1000 * 700
+    # It may have lost where events come from, and is told that again.
+    assert await read(feed) == ["source", *(f"job.new{number}" for number in range(3000))]
+    assert timeline.slow_gaps == 0
+
+
+@pytest.mark.parametrize(
+    ("job_ids", "with_gap", "missed"),
+    [((), False, 100), ((), True, None), (("a",), False, None)],
+)
+async def test_one_that_is_slower_than_the_timeline_forgets_is_told_of_a_gap(
+    job_ids: tuple[str, ...], *, with_gap: bool, missed: int | None
+) -> None:
+    """How many are missing is not known where a gap is among them, or some are not wanted."""
+    timeline = Timeline(max_events=1900)
+    wanted = EventFilter(frozenset(job_ids))
+    feed = event_feed(timeline, wanted=wanted, limit=0, cursor="", source=source)
+    await anext(feed)
+    fill(timeline, 50)
+    if with_gap:
+        timeline.add_gap()
+    fill(timeline, 1950)
+    rest = await read(feed)
+    assert rest[:4] == ["source", f"gap {missed}", "source", "job.new50"]
+    assert len(rest) == 3 + 1900
+    assert timeline.slow_gaps == 1
