@@ -1,6 +1,7 @@
 """Many viewers: what they cost when they come, stay, are written to, do not read, and leave."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -34,14 +35,19 @@ def contestants(*, all_of_them: bool) -> Contestants:
 
 
 async def fanout(folder: Path) -> dict[str, float]:
-    """One event to many viewers, in turns with others: how late, how many lost, at what cost."""
-    figures = {}
+    """One event to many viewers, in turns with others: how late, how many lost, at what cost.
+
+    A fault is what ours loses.
+    """
+    figures = {"faults": 0.0}
     for viewers, rate, seconds in LOADS:
         everyone = contestants(all_of_them=(viewers, rate) == (1000, 100))
         for name, contestant in everyone.items():
             (place := folder / f"{name}-{viewers}-{rate}").mkdir()
             async with contestant(place) as running:
                 found = await load(running, viewers, rate, seconds)
+            if name == "ours":
+                figures["faults"] += found["lost"]
             for figure in ("deliveries_s", "p50_ms", "p99_ms", "lost", "cpu_us"):
                 figures[f"{viewers}x{rate} {name} {figure}"] = found[figure]
     return figures
@@ -76,7 +82,10 @@ async def send_alone(_folder: Path) -> dict[str, float]:
 
 
 async def arrival(folder: Path) -> dict[str, float]:
-    """10,000 viewers who come at once, stay, and leave together."""
+    """10,000 viewers who come at once, stay, and leave together.
+
+    A fault is one for whom ours has nothing.
+    """
     figures: dict[str, float] = {}
     alternatives = contestants(all_of_them=False)
     alternatives["bare"] = lambda _: peer("bare_aiohttp")
@@ -96,6 +105,8 @@ async def arrival(folder: Path) -> dict[str, float]:
                 await gone(running.measured, before)
                 left_s = time.monotonic() - began
                 cpu_s = running.measured.cpu_s() - cpu_s
+            if name == "ours":
+                figures["faults"] = 10_000 - report["opened"]
             figures |= {
                 f"{name} opened": report["opened"],
                 f"{name} arrival_s": report["arrival_s"],
@@ -116,8 +127,11 @@ async def gone(measured: Measured, descriptors: int) -> None:
 
 
 async def slow_readers(folder: Path) -> dict[str, float]:
-    """1,000 viewers, 50 events a second; then the same beside 100 that read nothing."""
-    figures = {}
+    """1,000 viewers, 50 events a second; then the same beside 100 that read nothing.
+
+    A fault is what is lost, and one of the 100 who is not behind.
+    """
+    figures = {"faults": 0.0}
     script = Path(__file__).with_name("stuck.py")
     for stuck in (0, 100):
         (place := folder / str(stuck)).mkdir()
@@ -134,11 +148,22 @@ async def slow_readers(folder: Path) -> dict[str, float]:
                         await asyncio.sleep(0.002)
                     await asyncio.sleep(0.5)
                     found = await load(running, 1000, 50, 4.0)
+                    figures["faults"] += abs(stuck - await behind(running.address))
+            figures["faults"] += found["lost"]
             figures[f"{stuck} stuck p50_ms"] = found["p50_ms"]
             figures[f"{stuck} stuck p99_ms"] = found["p99_ms"]
             figures[f"{stuck} stuck lost"] = found["lost"]
             figures[f"{stuck} stuck memory_mib"] = running.measured.memory_kib() / 1024
     return figures
+
+
+async def behind(address: str) -> float:
+    """How many clients of a server have not taken all, as it says itself."""
+    async with aiohttp.ClientSession() as session, session.get(f"{address}/metrics") as answer:
+        found = re.search(
+            r"^marianne_stream_slow_readers (\S+)$", await answer.text(), re.MULTILINE
+        )
+    return float(found[1]) if found is not None else 0.0
 
 
 @asynccontextmanager

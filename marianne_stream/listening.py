@@ -13,6 +13,14 @@ from marianne_stream.errors import MarianneStreamError, SettingsError
 # A burst of connections finds room: aiohttp's own 128 makes them wait for a second.
 BACKLOG = 4096
 
+# What the kernel takes of a connection before it has room to send it (tcp(7)). Left to itself it
+# takes megabytes, and takes more only when a large part of them has left: from here, a client that
+# reads slowly would look like one that does not read.
+UNSENT_BYTES = 16 * 1024
+
+# After so long, the kernel gives a connection up whose other end is gone, or has no room (tcp(7)).
+GIVEN_UP_MS = 60_000
+
 
 class ListenError(MarianneStreamError):
     """The address cannot be listened on."""
@@ -26,7 +34,7 @@ def tcp_socket(host: str, port: int) -> socket.socket:
     """
     try:
         family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(where[:2], family=family, backlog=BACKLOG)
+        sock = socket.create_server(where[:2], family=family, backlog=BACKLOG)
     except socket.gaierror as error:
         raise ListenError(f"cannot listen on {host} port {port}: {error.strerror}") from error
     except UnicodeError as error:
@@ -34,6 +42,22 @@ def tcp_socket(host: str, port: int) -> socket.socket:
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
         raise ListenError(f"cannot listen on {host} port {port}: {why}") from error
+    for_streams(sock)
+    return sock
+
+
+def for_streams(sock: socket.socket) -> None:
+    """Has the connections of a listening TCP socket, which inherit it, tell how they are.
+
+    Nothing is done to a Unix socket, whose other end is this machine's, or where the system does
+    not know the options.
+    """
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GIVEN_UP_MS)
 
 
 def unix_socket(path: Path, mode: int) -> socket.socket:

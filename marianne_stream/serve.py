@@ -21,6 +21,7 @@ from marianne_stream.listening import (
     ListenError,
     address,
     check_private,
+    for_streams,
     remove_own,
     tcp_socket,
     unix_socket,
@@ -134,6 +135,7 @@ def listening(settings: Settings, stack: contextlib.ExitStack) -> list[socket.so
         raise ListenError(f"what systemd passes is no socket: {error.strerror}") from error
     for sock in sockets:
         stack.enter_context(sock)
+        for_streams(sock)
     if sockets:
         return sockets
     if settings.unix is not None:

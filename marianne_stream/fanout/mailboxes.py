@@ -56,6 +56,10 @@ class Mailbox(ABC):
         self._closed = True
         self._wake()
 
+    def leave(self) -> None:
+        """Lets go of the outlet, and of whatever else is the reader's."""
+        self.outlet = None
+
     async def wait(self) -> bool:
         """Waits until there is something to take; false when nothing will come any more.
 
@@ -106,6 +110,11 @@ class LatestMailbox(Mailbox, Generic[T]):
         self.seen: T | None = None
         self.change: Callable[[T | None, T], Frames | None] | None = None
 
+    def leave(self) -> None:
+        """Lets go of the outlet, and of what was seen."""
+        super().leave()
+        self.change = self.seen = None
+
     def offer(self, item: T, /) -> None:
         """Puts an item in the place of the last, unless its frames can go out at once."""
         if self._closed:
@@ -132,21 +141,26 @@ class LatestMailbox(Mailbox, Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Batch(Generic[T]):
-    """What a reader takes at once: how many items were lost before them, and the items."""
+    """What a reader takes at once.
 
-    missed: int
+    Attributes:
+        items: what it takes.
+        lost: the first of those that were lost before them; None where none was.
+    """
+
     items: tuple[T, ...]
+    lost: T | None = None
 
 
 class BoundedMailbox(Mailbox, Generic[S]):
-    """Keeps all items up to a bound; beyond it the oldest go, and are counted.
+    """Keeps all items up to a bound; beyond it the oldest go, and the first of them is known.
 
     Args:
         max_items: how many are kept.
         max_bytes: how much they may hold together.
     """
 
-    __slots__ = ("_items", "_max_bytes", "_max_items", "_missed", "_size")
+    __slots__ = ("_items", "_lost", "_max_bytes", "_max_items", "_size")
 
     def __init__(self, *, max_items: int = 1000, max_bytes: int = 1024 * 1024) -> None:
         super().__init__()
@@ -155,7 +169,7 @@ class BoundedMailbox(Mailbox, Generic[S]):
         # Empty most of the time, of which a deque would take 700 bytes.
         self._items: list[S] = []
         self._size = 0
-        self._missed = 0
+        self._lost: S | None = None
 
     @property
     def held_bytes(self) -> int:
@@ -176,10 +190,12 @@ class BoundedMailbox(Mailbox, Generic[S]):
             return
         self._items.append(item)
         self._size += item.size_bytes
-        # What has just come is kept, however large it is: it is the reason to wake the reader.
-        while len(self._items) > 1 and self._is_over():
-            self._size -= self._items.pop(0).size_bytes
-            self._missed += 1
+        # What has just come is kept, however large it is: it is the reason to wake the reader. One
+        # who waits takes all in the next turn of the loop, and is not behind.
+        while self._waiter is None and len(self._items) > 1 and self._is_over():
+            gone = self._items.pop(0)
+            self._size -= gone.size_bytes
+            self._lost = self._lost or gone
         self._wake()
 
     def _is_over(self) -> bool:
@@ -196,8 +212,8 @@ class BoundedMailbox(Mailbox, Generic[S]):
         items = tuple(self._items[:count])
         del self._items[:count]
         self._size -= size
-        missed, self._missed = self._missed, 0
-        return Batch(missed, items)
+        lost, self._lost = self._lost, None
+        return Batch(items, lost)
 
     def _filled(self) -> bool:
-        return bool(self._items or self._missed)
+        return bool(self._items or self._lost is not None)

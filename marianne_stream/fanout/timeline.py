@@ -4,10 +4,12 @@ It must not know where the events come from, or which of them a viewer wants.
 """
 
 import asyncio
+import heapq
 import re
 import secrets
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from marianne_stream.fanout.mailboxes import BoundedMailbox
@@ -26,13 +28,16 @@ OWN_NAMES = frozenset({"gap", "source", "heartbeat", "stream_error", "error", "o
 REPLAY_EVENTS = 10_000
 REPLAY_BYTES = 8 * 1024 * 1024
 
+# Of so many gaps it is known where they stood, long after they are kept.
+KNOWN_GAPS = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
     """One frame of the timeline.
 
     Attributes:
-        number: counts up from 1; 0 is not kept, and moves no cursor.
+        number: counts up from 1; what is only said bears that of the next entry.
         job_id: the job it is of; None for all viewers alike.
         event: the conductor's name for it, "" where it is not an event.
         frame: ready to be sent.
@@ -50,6 +55,10 @@ class TimelineEntry:
 
 
 Wanted = Callable[[TimelineEntry], bool]
+
+# Whose entries are looked at alone, besides those for all viewers; none where all are.
+Jobs = frozenset[str]
+ALL_OF_THEM: Jobs = frozenset()
 
 
 class Timeline:
@@ -76,8 +85,13 @@ class Timeline:
         self.slow_gaps = 0
         self._max_events = max_events
         self._max_bytes = max_bytes
-        self._kept: deque[TimelineEntry] = deque()
+        # By number, without a hole; and the numbers of each job's, so that what a viewer wants of
+        # one is found without a look at all others.
+        self._kept: dict[int, TimelineEntry] = {}
+        self._numbers: dict[str | None, list[int]] = {}
         self._size = 0
+        # The numbers of the newest gaps, kept or not.
+        self._gaps: deque[int] = deque(maxlen=KNOWN_GAPS)
         self.last = 0
 
     def add(self, event: MonitorEvent) -> None:
@@ -89,10 +103,11 @@ class Timeline:
         """Says that events were missed before the next one, nobody knows how many."""
         data = GapData(missed=None, reason="monitor_lost").json_bytes()
         self._append(None, "", data, name="gap")
+        self._gaps.append(self.last)
 
     def say(self, frame: bytes) -> None:
         """Offers a frame to everyone who listens now; it is not kept."""
-        self._publish(TimelineEntry(0, None, "", frame))
+        self._publish(TimelineEntry(self.last + 1, None, "", frame))
 
     def subscribe(self, mailbox: BoundedMailbox[TimelineEntry], wanted: Wanted) -> None:
         """Offers what comes from now on, and is wanted."""
@@ -115,29 +130,88 @@ class Timeline:
             chosen = [entry for entry in entries if wanted(entry)]
             if not chosen:
                 continue
-            frames = sse.Frames(b"".join([entry.frame for entry in chosen]))
-            for mailbox in mailboxes:
-                mailbox.offer_all(chosen, frames)
+            for part in writes(chosen):
+                frames = sse.Frames(b"".join([entry.frame for entry in part]))
+                for mailbox in mailboxes:
+                    mailbox.offer_all(part, frames)
 
-    def recent(self, limit: int, wanted: Wanted) -> list[TimelineEntry]:
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest entry that is kept; where there is none, of the next one."""
+        return self.last + 1 - len(self._kept)
+
+    def keeps(self, cursor: TimelineCursor) -> bool:
+        """Whether all that came after a cursor is kept; false for another process's."""
+        return cursor.epoch == self.epoch and self.oldest - 1 <= cursor.number <= self.last
+
+    def missed(self, after: int, before: int) -> int | None:
+        """How many events lie between two numbers; None where one of the entries is a gap."""
+        if any(after < gap < before for gap in self._gaps):
+            return None
+        return before - after - 1
+
+    def recent(self, limit: int, wanted: Wanted, jobs: Jobs = ALL_OF_THEM) -> list[TimelineEntry]:
         """The newest entries that are wanted, oldest first; `limit` counts events."""
         found: list[TimelineEntry] = []
-        for entry in reversed(self._kept):
-            if limit <= 0:
-                break
+        if limit <= 0:
+            return found
+        for number in self._newest_first(jobs):
+            entry = self._kept[number]
             if wanted(entry):
                 found.append(entry)
                 limit -= bool(entry.event)
+                if not limit:
+                    break
         return found[::-1]
 
-    def since(self, cursor: TimelineCursor, wanted: Wanted) -> list[TimelineEntry] | None:
-        """What came after a cursor; None for another process's, or one that is too old."""
-        oldest = self._kept[0].number if self._kept else self.last + 1
-        if cursor.epoch != self.epoch or not oldest - 1 <= cursor.number <= self.last:
+    def between(
+        self,
+        after: int,
+        last: int,
+        wanted: Wanted,
+        jobs: Jobs = ALL_OF_THEM,
+        *,
+        max_bytes: int | None = None,
+    ) -> list[TimelineEntry] | None:
+        """The wanted entries behind a number, the oldest first.
+
+        Args:
+            after: the number.
+            last: that of the last one that is looked at.
+            wanted: which.
+            jobs: of which jobs they are at most.
+            max_bytes: one entry at least is given, and no more than so many bytes; all where it is
+                None.
+
+        Returns:
+            them; None where some behind the number are not kept any more.
+        """
+        if after < self.oldest - 1:
             return None
-        newer = self.last - cursor.number
-        start = len(self._kept) - newer
-        return [entry for index, entry in enumerate(self._kept) if index >= start and wanted(entry)]
+        found: list[TimelineEntry] = []
+        size = 0
+        for number in self._oldest_first(after, last, jobs):
+            entry = self._kept[number]
+            if not wanted(entry):
+                continue
+            size += entry.size_bytes
+            if found and max_bytes is not None and size > max_bytes:
+                break
+            found.append(entry)
+        return found
+
+    def _newest_first(self, jobs: Jobs) -> Iterable[int]:
+        if not jobs:
+            return range(self.last, self.oldest - 1, -1)
+        lists = [self._numbers.get(job, []) for job in (None, *jobs)]
+        return heapq.merge(*map(reversed, lists), reverse=True)
+
+    def _oldest_first(self, after: int, last: int, jobs: Jobs) -> Iterable[int]:
+        if not jobs:
+            return range(after + 1, last + 1)
+        lists = [self._numbers.get(job, []) for job in (None, *jobs)]
+        parts = [one[bisect_right(one, after) : bisect_right(one, last)] for one in lists]
+        return heapq.merge(*parts)
 
     def _append(self, job_id: str | None, event: str, data: bytes, *, name: str) -> None:
         self.last += 1
@@ -145,13 +219,22 @@ class Timeline:
         entry = TimelineEntry(
             self.last, job_id, event, sse.frame(data, event=name, event_id=cursor)
         )
-        self._kept.append(entry)
+        self._kept[self.last] = entry
+        self._numbers.setdefault(job_id, []).append(self.last)
         self._size += entry.size_bytes
         while len(self._kept) > 1 and (
             len(self._kept) > self._max_events or self._size > self._max_bytes
         ):
-            self._size -= self._kept.popleft().size_bytes
+            self._drop_oldest()
         self._publish(entry)
+
+    def _drop_oldest(self) -> None:
+        entry = self._kept.pop(self.oldest)
+        self._size -= entry.size_bytes
+        numbers = self._numbers[entry.job_id]
+        del numbers[0]
+        if not numbers:
+            del self._numbers[entry.job_id]
 
     def _publish(self, entry: TimelineEntry) -> None:
         if not self._groups:
@@ -159,3 +242,16 @@ class Timeline:
         if not self._pending:
             asyncio.get_running_loop().call_soon(self.flush)
         self._pending.append(entry)
+
+
+def writes(entries: list[TimelineEntry]) -> Iterator[list[TimelineEntry]]:
+    """Entries, as many together as go out in one write; one that is larger stands alone."""
+    part: list[TimelineEntry] = []
+    size = 0
+    for entry in entries:
+        if part and size + entry.size_bytes > sse.WRITE_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(entry)
+        size += entry.size_bytes
+    yield part

@@ -3,7 +3,7 @@
 It must not know where events come from, or how frames are sent.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from marianne_stream.fanout.mailboxes import BoundedMailbox, Outlet
@@ -14,10 +14,11 @@ from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import TimelineCursor
 from marianne_stream.wire.job_patterns import ALL_JOBS, JobPatterns
 
-# How many frames of the past are sent at once.
-PAST_FRAMES = 100
+# Makes the frame that says whether events come in at this moment, with an id or "".
+Source = Callable[[str], bytes]
 
-# What is kept for one that does not read: with what is on its way, it costs 1 MiB.
+# What is kept for one that does not read: with what is on its way, it costs 1 MiB, unless a single
+# event is larger. The frames are the timeline's own, and shared with all who have not taken them.
 KEPT_EVENTS = 1000
 KEPT_BYTES = 896 * 1024
 
@@ -60,28 +61,37 @@ ALL_EVENTS = EventFilter()
 class EventFeed:
     """The wanted entries of the timeline, and a `gap` wherever some of them are gone.
 
-    Args:
-        timeline: where new entries come from.
-        wanted: which.
+    What is past is not kept for the viewer: it is taken from the timeline, piece by piece, as it is
+    sent. So is what one misses for whom too much was kept already; one that is slower than the
+    timeline forgets is told of a gap.
 
-    Attributes:
-        past: what comes first.
+    Args:
+        timeline: where entries come from.
+        wanted: which.
+        source: says whether events come in.
     """
 
-    __slots__ = ("_mailbox", "_timeline", "_wanted", "past")
+    __slots__ = ("_after", "_head", "_mailbox", "_source", "_timeline", "_until", "_wanted")
 
     kind: Kind = "events"
     heartbeats = True
     nothing_new = False
 
-    def __init__(self, timeline: Timeline, wanted: EventFilter) -> None:
+    def __init__(self, timeline: Timeline, wanted: EventFilter, source: Source) -> None:
         self._timeline = timeline
         self._wanted = wanted
+        self._source = source
         self._mailbox: BoundedMailbox[TimelineEntry] = BoundedMailbox(
             max_items=KEPT_EVENTS, max_bytes=KEPT_BYTES
         )
-        self.past: list[bytes] = []
+        # What comes first; then the entries behind the one number, to the other.
+        self._head = b""
+        self._after = self._until = timeline.last
         timeline.subscribe(self._mailbox, wanted)
+
+    def begin(self, head: bytes, after: int) -> None:
+        """Says what comes first, and behind which number the viewer's past begins."""
+        self._head, self._after = head, after
 
     @property
     def held_bytes(self) -> int:
@@ -101,18 +111,42 @@ class EventFeed:
         return self
 
     async def __anext__(self) -> bytes:
-        if self.past:
-            # In slices: a viewer that does not read holds one of them, and not all that is past.
-            frames, self.past = self.past[:PAST_FRAMES], self.past[PAST_FRAMES:]
-            return b"".join(frames)
+        head, self._head = self._head, b""
+        past = self._past() if self._after < self._until else b""
+        if head or past:
+            return head + past
         if not await self._mailbox.wait():
             raise StopAsyncIteration
         batch = self._mailbox.take(TAKEN_BYTES)
-        frames = [entry.frame for entry in batch.items]
-        if batch.missed:
-            self._timeline.slow_gaps += 1
-            frames.insert(0, gap_frame(batch.missed, "slow_reader"))
-        return b"".join(frames)
+        if batch.lost is not None:
+            return self._again(batch.lost.number - 1)
+        return b"".join([entry.frame for entry in batch.items])
+
+    def _again(self, after: int) -> bytes:
+        """Goes on behind a number, where the mailbox has let something go.
+
+        A `source` may have been among it, which the timeline does not keep.
+        """
+        # In one turn of the loop: nothing falls between, and nothing comes twice.
+        self._timeline.flush()
+        self._mailbox.take()
+        self._after, self._until = after, self._timeline.last
+        return self._source("") + self._past()
+
+    def _past(self) -> bytes:
+        """The next of what is past; nothing where no more of it is wanted."""
+        timeline, wanted, gap = self._timeline, self._wanted, b""
+        after = min(timeline.oldest - 1, self._until)
+        if self._after < after:
+            timeline.slow_gaps += 1
+            missed = missed_between(timeline, self._after, after + 1, wanted)
+            gap = gap_frame(missed, "slow_reader") + self._source("")
+            self._after = after
+        entries = timeline.between(
+            self._after, self._until, wanted, wanted.job_ids, max_bytes=TAKEN_BYTES
+        )
+        self._after = entries[-1].number if entries else self._until
+        return b"".join([gap, *(entry.frame for entry in entries or ())])
 
     def close(self) -> None:
         """Lets `frames` end."""
@@ -120,6 +154,7 @@ class EventFeed:
 
     def leave(self) -> None:
         """Lets go of the timeline."""
+        self._mailbox.leave()
         self._timeline.unsubscribe(self._mailbox, self._wanted)
 
 
@@ -129,7 +164,7 @@ def event_feed(
     wanted: EventFilter,
     limit: int,
     cursor: str,
-    source: Callable[[str], bytes],
+    source: Source,
 ) -> EventFeed:
     """A feed of the timeline, which must be left.
 
@@ -138,38 +173,24 @@ def event_feed(
         wanted: which events.
         limit: how many of the newest come first, for a viewer without a cursor that can be used.
         cursor: what the viewer has seen, as it says; "" for a new one.
-        source: makes the frame that says whether events come in at this moment, with an id.
+        source: says whether events come in.
     """
     if wanted.wants_all:
         wanted = ALL_EVENTS
-    # It is subscribed and the past taken in one turn of the loop: nothing falls between.
-    feed = EventFeed(timeline, wanted)
-    past = past_frames(timeline, wanted=wanted, limit=limit, cursor=cursor, source=source)
-    feed.past.extend(past)
-    return feed
-
-
-def past_frames(
-    timeline: Timeline,
-    *,
-    wanted: EventFilter,
-    limit: int,
-    cursor: str,
-    source: Callable[[str], bytes],
-) -> Iterator[bytes]:
-    """What a viewer with a cursor missed, or the newest for one whose cursor cannot be used."""
-    seen = TimelineCursor.parse(cursor)
-    entries = timeline.since(seen, wanted) if seen is not None else None
-    if entries is None:
-        entries = timeline.recent(limit, wanted)
+    # It is subscribed and the past found in one turn of the loop: nothing falls between.
+    feed = EventFeed(timeline, wanted, source)
+    seen, gap = TimelineCursor.parse(cursor), b""
+    if seen is not None and timeline.keeps(seen):
+        entries = timeline.between(seen.number, timeline.last, wanted, wanted.job_ids, max_bytes=0)
+    else:
+        entries = timeline.recent(limit, wanted, wanted.job_ids)
         if cursor:
             # Before all else, so that a client can clear what it shows.
-            yield gap_frame(missed_before(timeline, entries, wanted, seen), "cursor_unknown")
+            gap = gap_frame(missed_before(timeline, entries, wanted, seen), "cursor_unknown")
     # A position for one who is cut off before the first event, or wants none of those there are.
     before = entries[0].number - 1 if entries else timeline.last
-    yield source(str(TimelineCursor(timeline.epoch, before)))
-    for entry in entries:
-        yield entry.frame
+    feed.begin(gap + source(str(TimelineCursor(timeline.epoch, before))), before)
+    return feed
 
 
 def missed_before(
@@ -179,9 +200,14 @@ def missed_before(
     seen: TimelineCursor | None,
 ) -> int | None:
     """How many events lie between a cursor and the first entry; None where that is not known."""
-    if seen is None or seen.epoch != timeline.epoch or not entries or not wanted.wants_all:
+    if seen is None or seen.epoch != timeline.epoch or not entries:
         return None
-    return max(entries[0].number - seen.number - 1, 0) or None
+    return missed_between(timeline, seen.number, entries[0].number, wanted)
+
+
+def missed_between(timeline: Timeline, after: int, before: int, wanted: EventFilter) -> int | None:
+    """How many events that are wanted lie between two numbers; None where that is not known."""
+    return (timeline.missed(after, before) or None) if wanted.wants_all else None
 
 
 def gap_frame(missed: int | None, reason: GapReason) -> bytes:

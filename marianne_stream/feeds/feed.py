@@ -50,5 +50,37 @@ class Feed(Protocol):
         ...
 
     def leave(self) -> None:
-        """Lets go of all that it watches. Called once, after which nothing else is."""
+        """Lets go of all that it watches, and of the outlet. Called once; after it, nothing is."""
         ...
+
+
+class LeftFeed:
+    """In the place of a feed that was left: there is nothing more.
+
+    Args:
+        kind: what the other told of.
+    """
+
+    __slots__ = ("kind",)
+
+    nothing_new = True
+    heartbeats = False
+    held_bytes = 0
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+
+    def attach(self, outlet: Outlet) -> None:
+        """Has nothing to send."""
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        """None."""
+        nothing: tuple[bytes, ...] = ()
+        for frames in nothing:
+            yield frames
+
+    def close(self) -> None:
+        """Has no frames that could end."""
+
+    def leave(self) -> None:
+        """Has nothing to let go of."""

@@ -35,8 +35,8 @@ BATCH_S = 0.005
 # How old the word of the roster may be.
 ROSTER_INTERVAL_S = 2.0
 
-# What is kept for one that does not read: with what is on its way, it costs 1 MiB.
-MAILBOX_BYTES = 896 * 1024
+# What is kept for one that does not read: with a batch that is on its way, it costs 1 MiB.
+MAILBOX_BYTES = 768 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +105,10 @@ class LogMailbox(Mailbox):
             if not frames.data or self._sent(frames):
                 self.position = batch.step.end
                 return
-        self.held_bytes += len(batch.frames)
-        if self.held_bytes > MAILBOX_BYTES and self._batches:
+        if self._batches and self.held_bytes + len(batch.frames) > MAILBOX_BYTES:
             self.behind = True
         else:
+            self.held_bytes += len(batch.frames)
             self._batches.append(batch)
         self._wake()
 

@@ -191,6 +191,9 @@ class LogFeed:
     def leave(self) -> None:
         """Lets go of the log."""
         self.close()
+        self._outlet = None
+        if self._mailbox is not None:
+            self._mailbox.leave()
         self._logs.leave(self._followed)
 
 
@@ -389,5 +392,6 @@ class AwaitedLogFeed:
 
     def leave(self) -> None:
         """Lets go of the log, where there was one."""
+        self._outlet = None
         if self._feed is not None:
             self._feed.leave()

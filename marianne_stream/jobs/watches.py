@@ -61,6 +61,7 @@ class Watching:
 
     def leave(self) -> None:
         """Lets go of the job."""
+        self.mailbox.leave()
         self.watch.leave(self.mailbox, self._interval_s)
         self._watches.on_left(self.watch, self._interval_s)
 
@@ -99,6 +100,7 @@ class WatchingRoster:
 
     def leave(self) -> None:
         """Lets go of the roster."""
+        self.mailbox.leave()
         self._topic.unsubscribe(self.mailbox)
         self._timer.drop_interest(self._interval_s)
         if self._lookouts is not None:

@@ -14,20 +14,19 @@ from multidict import CIMultiDict
 
 from marianne_stream.access.keeper import Grant
 from marianne_stream.errors import MarianneStreamError
-from marianne_stream.feeds.feed import Feed
+from marianne_stream.feeds.feed import Feed, LeftFeed
 from marianne_stream.jobs.views import error_frame
 from marianne_stream.wire import sse
-from marianne_stream.wire.sse import Frames
+from marianne_stream.wire.sse import WRITE_BYTES, Frames
 
 logger = logging.getLogger(__name__)
 
 # What a client waits before it connects again by itself.
 RETRY_MS = 2_000
 
-# What a client has not taken yet of one stream is kept in three places: the kernel's buffer, the
-# transport's (up to this and one write), and the feed's.
+# What a client has not taken yet of one stream is kept in four places: the kernel's buffer, the
+# transport's (up to this and one write), the frames that are being sent, and the feed.
 WRITE_BUFFER_BYTES = 16 * 1024
-WRITE_BYTES = 32 * 1024
 
 # Its feed came to its end; its client left; the server did; its right was revoked; its client took
 # nothing, or held too much; it failed.
@@ -57,7 +56,11 @@ class EventStream(EventSourceResponse):
 
     Its body is a feed, which is sent when the handler has returned the response, as a FileResponse
     is: while it is open, no handler waits for it. It leaves the feed at its end, and when the
-    client leaves.
+    client leaves; it is one of the open streams until its client has taken all, too.
+
+    A client that has gone without a word is given up by the kernel, as the socket that listens says
+    (`listening.for_streams`): the parent would set that for each stream, in the method that is not
+    used here.
 
     Args:
         feed: what it is sent.
@@ -68,8 +71,9 @@ class EventStream(EventSourceResponse):
     Attributes:
         grant: by what right.
         client: to whom.
-        feed: what it is sent.
-        written: how many bytes were given to the transport, headers aside.
+        feed: what it is sent; once it has ended, nothing.
+        written: how many bytes were given to the transport, the framing of chunks included, headers
+            and the end of the body aside.
         sent_frames: how many frames they held.
         revoked_at: when it was noticed that its right was revoked, 0 before.
         end_reason: why it has ended, or would if its client left now.
@@ -82,6 +86,8 @@ class EventStream(EventSourceResponse):
     # stream would hold its own table of 2 KB.
     __slots__ = (
         "_chunks",
+        "_in_hand",
+        "_path",
         "_protocol",
         "_seen_taken",
         "_seen_written",
@@ -118,7 +124,11 @@ class EventStream(EventSourceResponse):
         # What had been written, and taken, when the timer looked last; and when more had been.
         self._seen_written = self._seen_taken = 0
         self._taken_at = 0.0
+        # While frames are sent whose turn it is, and from the end on, nothing may go past them.
         self._sending = False
+        # How many bytes these are.
+        self._in_hand = 0
+        self._path = ""
         self._protocol: web.RequestHandler | None = None
         self._writer: AbstractStreamWriter | None = None
         self._chunks = True
@@ -152,7 +162,7 @@ class EventStream(EventSourceResponse):
         return self._writer
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Sends the feed, from its first frame to its end, and ends the body.
+        """Sends the feed, from its first frame to its end, ends the body, and sees it leave.
 
         A fault after the headers becomes a `stream_error`, never a second answer. Cancelled when
         the client leaves.
@@ -161,29 +171,62 @@ class EventStream(EventSourceResponse):
             ConnectionError: the client has gone.
         """
         try:
-            await self.send_frames(sse.retry(RETRY_MS))
             try:
-                async for chunk in self.feed.frames():
-                    await self.send_frames(chunk)
-                    # The next may be long in coming.
-                    del chunk
-                self.end_reason = self._end_reason()
-            except ConnectionError:
-                raise
-            except MarianneStreamError as error:
-                self.end_reason = "failed"
-                await self.send_frames(error_frame(error.detail, error.code))
-            except Exception:
-                self.end_reason = "failed"
-                logger.exception("a stream failed")
-                fault = MarianneStreamError()
-                await self.send_frames(error_frame(fault.detail, fault.code))
-            if self._streams.leaving:
-                await self.send_frames(sse.retry(self._streams.leaving_retry_ms()))
+                await self._send_feed()
+            finally:
+                self._path = self._req.path if self._req is not None else ""
+                self._sending = True
+                self.leave_feed()
+            await super().write_eof(data)
+            await self._all_sent()
         finally:
-            # Before the end is written: nothing may follow that.
             self._streams.forget(self)
-        await super().write_eof(data)
+
+    async def _send_feed(self) -> None:
+        await self.send_frames(sse.retry(RETRY_MS))
+        try:
+            async for chunk in self.feed.frames():
+                await self.send_frames(chunk)
+                # The next may be long in coming.
+                del chunk
+            self.end_reason = self._end_reason()
+        except ConnectionError:
+            raise
+        except MarianneStreamError as error:
+            self.end_reason = "failed"
+            await self.send_frames(error_frame(error.detail, error.code))
+        except Exception:
+            self.end_reason = "failed"
+            logger.exception("a stream failed")
+            fault = MarianneStreamError()
+            await self.send_frames(error_frame(fault.detail, fault.code))
+        if self._streams.leaving:
+            await self.send_frames(sse.retry(self._streams.leaving_retry_ms()))
+
+    async def _all_sent(self) -> None:
+        """Waits until nothing is left in the transport's buffer.
+
+        A transport that is closed before waits for ever for a client that does not read. So the
+        stream stays one of those that are looked after, and are aborted.
+        """
+        transport = self._protocol.transport if self._protocol is not None else None
+        if transport is None or self._writer is None:
+            return
+        # The writer waits while there is more than this.
+        transport.set_write_buffer_limits(high=1, low=0)
+        await self._writer.drain()
+        if not transport.is_closing():
+            transport.set_write_buffer_limits()
+
+    def leave_feed(self) -> None:
+        """Lets go of the feed. Its mailbox holds the stream, which holds the feed: no longer."""
+        feed, self.feed = self.feed, LeftFeed(self.feed.kind)
+        feed.leave()
+
+    def let_go(self) -> None:
+        """Lets go of the feed, and of the connection, which may be another answer's from now on."""
+        self.leave_feed()
+        self._protocol = self._writer = None
 
     def _end_reason(self) -> EndReason:
         """Why the feed has come to its end."""
@@ -193,10 +236,8 @@ class EventStream(EventSourceResponse):
 
     def ended_line(self) -> tuple[object, ...]:
         """Who was sent what, how long, how much, and why it ended."""
-        request = self._req
-        path = request.path if request is not None else ""
         seconds = time.monotonic() - self.opened_at
-        return self.client, path, self.end_reason, seconds, self.written
+        return self.client, self._path, self.end_reason, seconds, self.written
 
     async def send_frames(self, frames: bytes) -> None:
         """Sends whole frames; waits while the client takes no more.
@@ -205,21 +246,28 @@ class EventStream(EventSourceResponse):
             ConnectionError: the client has gone.
         """
         self._sending = True
+        self._in_hand = len(frames)
         self.sent_frames += frames.count(b"\n\n")
         for start in range(0, len(frames), WRITE_BYTES):
-            await self.write(frames[start : start + WRITE_BYTES])
-            self.written += min(WRITE_BYTES, len(frames) - start)
+            piece = frames[start : start + WRITE_BYTES]
+            await self.write(piece)
+            self.written += len(piece) + (sse.framing_bytes(len(piece)) if self._chunks else 0)
             if self._writer is not None:
                 await self._writer.drain()
+        self._in_hand = 0
         self._sending = False
 
     def send_now(self, frames: Frames) -> bool:
         """Sends whole frames to a client that takes what it is sent; false where it does not.
 
         They go straight to the transport: its buffer has room, and the headers have gone before.
+        False, too, for more than one write: the buffer would have to hold all that the client does
+        not take of it.
         """
         protocol = self._protocol
         if protocol is None or self._sending or protocol.writing_paused:
+            return False
+        if len(frames.data) > WRITE_BYTES:
             return False
         transport = protocol.transport
         if transport is None or transport.is_closing():
@@ -237,14 +285,18 @@ class EventStream(EventSourceResponse):
 
     @property
     def unsent_bytes(self) -> int:
-        """What the transport still has to send."""
+        """What the transport still has to send.
+
+        Of TLS, what the transport below it has is not seen: at most 64 KiB, before it asks for no
+        more.
+        """
         transport = self._protocol.transport if self._protocol is not None else None
         return transport.get_write_buffer_size() if transport is not None else 0
 
     @property
     def held_bytes(self) -> int:
-        """What is kept for the client, in the transport and in the feed."""
-        return self.unsent_bytes + self.feed.held_bytes
+        """What is kept for the client: in the transport, on its way there, and in the feed."""
+        return self.unsent_bytes + self._in_hand + self.feed.held_bytes
 
     def has_written(self) -> bool:
         """Whether anything was written since this was asked last."""

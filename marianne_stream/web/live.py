@@ -45,21 +45,26 @@ async def job_stream(request: web.Request) -> web.StreamResponse:
     """`GET /api/jobs/{job_id}/stream`: status as it changes, to the job's end."""
     job_id, cursor = job_id_of(request), last_event_id(request)
     interval_s = POLL_INTERVAL.read(request)
-    watches = request.app[WATCHES]
+    watches, streams = request.app[WATCHES], request.app[STREAMS]
+    streams.check_room(request)
     feed = await status_feed(watches, job_id, poll_interval_s=interval_s, cursor=cursor)
-    return request.app[STREAMS].answer(request, feed)
+    return streams.answer(request, feed)
 
 
 async def roster_stream(request: web.Request) -> web.StreamResponse:
     """`GET /api/roster/stream`: the roster as it changes."""
+    cursor, interval_s = last_event_id(request), POLL_INTERVAL.read(request)
+    details = DETAILS.read(request)
+    streams = request.app[STREAMS]
+    streams.check_room(request)
     feed = await roster_feed(
         request.app[WATCHES],
-        poll_interval_s=POLL_INTERVAL.read(request),
-        cursor=last_event_id(request),
-        details=DETAILS.read(request),
+        poll_interval_s=interval_s,
+        cursor=cursor,
+        details=details,
         jobs=request[GRANT].jobs,
     )
-    return request.app[STREAMS].answer(request, feed)
+    return streams.answer(request, feed)
 
 
 async def job_events(request: web.Request) -> web.StreamResponse:
@@ -67,6 +72,7 @@ async def job_events(request: web.Request) -> web.StreamResponse:
     job_id = job_id_of(request)
     # Parameters first: a request that is wrong costs the conductor nothing.
     limit, cursor = int(LIMIT.read(request)), last_event_id(request)
+    request.app[STREAMS].check_room(request)
     await request.app[WATCHES].require(job_id)
     return stream_events(request, EventFilter(frozenset({job_id})), limit, cursor)
 

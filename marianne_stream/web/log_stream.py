@@ -64,6 +64,7 @@ async def logs(request: web.Request) -> web.StreamResponse:
     seen = LogCursor.parse(cursor)
     if not follow and seen is not None and seen.kind == "x":
         return nothing_new()
+    request.app[STREAMS].check_room(request)
     job_logs, followed = request.app[JOB_LOGS], request.app[FOLLOWED_LOGS]
     folders = await job_logs.folders(job_id)
 

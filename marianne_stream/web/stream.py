@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from aiohttp import web
 
 from marianne_stream.errors import (
+    MarianneStreamError,
     TooManyStreamsError,
     TooManyStreamsOfOneError,
 )
@@ -43,6 +44,10 @@ REVOKED_S = 2.0
 IDLE_COMMENT_S = 15.0
 IDLE_HEARTBEAT_S = 30.0
 
+# Each stream is looked after so often, and a share of them at a time: a sign of life to ten
+# thousand who came together would stop the loop for 100 ms.
+TICK_S = 1.0
+SHARES = 10
 
 # One whose write buffer has not shrunk for so long is disconnected; and those that hold the most,
 # when all together hold more than this.
@@ -96,10 +101,15 @@ class Streams:
     async def run(self) -> None:
         """Gives idle streams a sign of life, until cancelled."""
         while True:
-            await asyncio.sleep(1.0)
-            now = time.monotonic()
-            self._keep_alive(now)
-            self._let_go(now)
+            streams = list(self._open)
+            for share in range(SHARES):
+                await asyncio.sleep(TICK_S / SHARES)
+                now = time.monotonic()
+                self._keep_alive(streams[share::SHARES], now)
+                self._end_stuck(streams[share::SHARES], now)
+            # Those that have ended are held no longer.
+            del streams
+            self._bound_memory()
 
     def begin_leaving(self, drain_s: float) -> None:
         """No stream is begun any more; those that are open end over so long, or less if few."""
@@ -126,6 +136,7 @@ class Streams:
         while each_s and waiting and not hurry.is_set():
             due = len(waiting) - max(0, int((self._left_at - time.monotonic()) / each_s))
             for _ in range(due):
+                # Of one that has ended meanwhile, nothing is left to close.
                 waiting.pop().feed.close()
             await asyncio.sleep(DRAIN_TICK_S)
         self.close()
@@ -149,6 +160,18 @@ class Streams:
         for stream in list(self._open):
             stream.abort("server_left")
 
+    def check_room(self, request: web.Request) -> None:
+        """Makes sure that one more may begin, before anything is asked or opened for it.
+
+        Raises:
+            TooManyStreamsError: there are as many as there may be.
+            TooManyStreamsOfOneError: there are as many as there may be to one client.
+        """
+        if len(self._open) >= self._max_streams:
+            raise TooManyStreamsError
+        if self._clients[request[VISITOR].counted_as] >= self._max_streams_of_one:
+            raise TooManyStreamsOfOneError
+
     def answer(self, request: web.Request, feed: Feed) -> web.StreamResponse:
         """The answer that sends a feed; it is the answer's to leave from now on.
 
@@ -156,16 +179,15 @@ class Streams:
             TooManyStreamsError: there are as many as there may be.
             TooManyStreamsOfOneError: there are as many as there may be to one client.
         """
-        client = request[VISITOR].counted_as
         if feed.nothing_new:
             feed.leave()
             return nothing_new()
-        if len(self._open) >= self._max_streams:
+        try:
+            self.check_room(request)
+        except MarianneStreamError:
             feed.leave()
-            raise TooManyStreamsError
-        if self._clients[client] >= self._max_streams_of_one:
-            feed.leave()
-            raise TooManyStreamsOfOneError
+            raise
+        client = request[VISITOR].counted_as
         stream = EventStream(feed, self, grant=request[GRANT], client=client)
         self._open[stream] = None
         self._clients[client] += 1
@@ -175,21 +197,21 @@ class Streams:
         return stream
 
     def forget(self, stream: EventStream) -> None:
-        """A stream has ended."""
+        """A stream has ended, and its client has taken all, or is gone."""
         del self._open[stream]
         if not self._open:
             self._all_gone.set()
         self._clients[stream.client] -= 1
         if not self._clients[stream.client]:
             del self._clients[stream.client]
-        stream.feed.leave()
+        stream.let_go()
         self.sent_frames += stream.sent_frames
         self.sent_bytes += stream.written
         self.ended[stream.end_reason] += 1
         if logger.isEnabledFor(logging.INFO):
             logger.info("%s %s ended: %s, %.1f s, %d bytes", *stream.ended_line())
 
-    def _keep_alive(self, now: float) -> None:
+    def _keep_alive(self, streams: list[EventStream], now: float) -> None:
         """Writes to what has been idle for long, unless it does not take what it is sent.
 
         Those whose right was revoked end, once they have sent what they have, or soon.
@@ -198,7 +220,7 @@ class Streams:
         heartbeat = sse.Frames(sse.frame(data, event="heartbeat"))
         comment = sse.Frames(sse.comment("idle"))
         revoked: list[EventStream] = []
-        for stream in self._open:
+        for stream in streams:
             if stream.grant.revoked:
                 revoked.append(stream)
             if stream.has_written():
@@ -221,15 +243,21 @@ class Streams:
             elif now - stream.revoked_at >= REVOKED_S:
                 stream.abort("revoked")
 
-    def _let_go(self, now: float) -> None:
-        """Disconnects who takes nothing, and who holds the most where all hold too much."""
-        stuck = [stream for stream in self._open if stream.is_stuck(now, self._stuck_s)]
+    def _end_stuck(self, streams: list[EventStream], now: float) -> None:
+        """Disconnects who takes nothing."""
+        stuck = [stream for stream in streams if stream.is_stuck(now, self._stuck_s)]
         for stream in stuck:
             stream.abort("stuck")
         if stuck:
             logger.info(
                 "%d clients took nothing for %.0f s: disconnected", len(stuck), self._stuck_s
             )
+
+    def _bound_memory(self) -> None:
+        """Disconnects who holds the most, where all hold too much.
+
+        What many hold together is counted for each of them: the sum is an upper bound.
+        """
         held = sum(stream.held_bytes for stream in self._open)
         if held <= self._held_bytes:
             return

@@ -15,6 +15,10 @@ LINE_ENDS = (b"\r\n", b"\n", b"\r")
 EVENT_LIMIT_CHARS = 32 * 1024 * 1024
 
 
+# Frames that are sent in one write are no more than this.
+WRITE_BYTES = 32 * 1024
+
+
 class Frames:
     """Whole frames, made once and sent to many: as they are, and as one chunk of HTTP/1.1.
 
@@ -45,6 +49,11 @@ class Frames:
         if not self._chunk:
             self._chunk = b"%x\r\n%b\r\n" % (len(self.data), self.data)
         return self._chunk
+
+
+def framing_bytes(length: int) -> int:
+    """How many bytes the framing of a chunk adds to its data (RFC 9112 section 7.1)."""
+    return len(b"%x\r\n\r\n" % length)
 
 
 def frame(data: bytes, *, event: str = "", event_id: str = "") -> bytes:

@@ -1,4 +1,4 @@
-"""Nobody waits for a slow reader: the newest replaces, or the oldest go and are counted."""
+"""Nobody waits for a slow reader: the newest replaces, or the oldest go."""
 
 import asyncio
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ async def test_a_wait_that_is_cancelled_loses_nothing() -> None:
 @pytest.mark.parametrize(
     ("bounds", "kept"), [({"max_items": 3}, [7, 8, 9]), ({"max_bytes": 25}, [8, 9])]
 )
-async def test_beyond_the_bound_the_oldest_go_and_are_counted(
+async def test_beyond_the_bound_the_oldest_go_and_the_first_of_them_is_told(
     bounds: dict[str, int], kept: list[int]
 ) -> None:
     mailbox: BoundedMailbox[Item] = BoundedMailbox(**bounds)
@@ -74,9 +74,9 @@ async def test_beyond_the_bound_the_oldest_go_and_are_counted(
         mailbox.offer(Item(number, 10))
     batch = mailbox.take()
     assert [item.number for item in batch.items] == kept
-    assert batch.missed == 10 - len(kept)
+    assert batch.lost == Item(0, 10)
     mailbox.offer(Item(10, 10))
-    assert (mailbox.take().missed, await asyncio.wait_for(offered(mailbox), 1)) == (0, True)
+    assert (mailbox.take().lost, await asyncio.wait_for(offered(mailbox), 1)) == (None, True)
 
 
 async def offered(mailbox: BoundedMailbox[Item]) -> bool:
@@ -91,7 +91,18 @@ def test_an_item_larger_than_the_bound_is_kept_until_the_next_one() -> None:
     mailbox.offer(Item(2, 10))
     mailbox.offer(Item(3, 1))
     batch = mailbox.take()
-    assert (batch.missed, batch.items) == (1, (Item(3, 1),))
+    assert (batch.lost, batch.items) == (Item(2, 10), (Item(3, 1),))
+
+
+async def test_one_who_waits_loses_nothing_of_what_comes_in_one_turn() -> None:
+    mailbox: BoundedMailbox[Item] = BoundedMailbox(max_bytes=5)
+    waiting = asyncio.create_task(mailbox.wait())
+    await asyncio.sleep(0)
+    mailbox.offer(Item(1, 10))
+    mailbox.offer(Item(2, 10))
+    assert await waiting
+    batch = mailbox.take()
+    assert (batch.lost, [item.number for item in batch.items]) == (None, [1, 2])
 
 
 def test_a_topic_offers_to_those_who_are_subscribed_at_that_moment() -> None:

@@ -37,7 +37,10 @@ def test_what_came_after_a_cursor_can_be_told_while_all_of_it_is_kept() -> None:
     timeline = filled(5, max_events=3)
 
     def since(number: int) -> list[str] | None:
-        return names(timeline.since(TimelineCursor(timeline.epoch, number), everything))
+        kept = timeline.keeps(TimelineCursor(timeline.epoch, number))
+        found = timeline.between(number, timeline.last, everything)
+        assert kept == (found is not None and number <= timeline.last)
+        return names(found) if kept else None
 
     assert since(5) == []
     assert since(4) == ["job.step5"]
@@ -50,12 +53,13 @@ def test_the_cursor_of_another_process_tells_nothing() -> None:
     timeline = filled(3)
     other = Timeline()
     assert timeline.epoch != other.epoch
-    assert timeline.since(TimelineCursor(other.epoch, 2), everything) is None
+    assert not timeline.keeps(TimelineCursor(other.epoch, 2))
 
 
 def test_nothing_has_come_after_the_beginning() -> None:
     timeline = Timeline()
-    assert timeline.since(TimelineCursor(timeline.epoch, 0), everything) == []
+    assert timeline.keeps(TimelineCursor(timeline.epoch, 0))
+    assert timeline.between(0, timeline.last, everything) == []
 
 
 def test_a_gap_stands_among_the_newest_and_is_not_counted_as_an_event() -> None:
@@ -69,6 +73,41 @@ def test_what_is_only_said_is_not_kept() -> None:
     timeline = filled(1)
     timeline.say(b"event: source\ndata: {}\n\n")
     assert names(timeline.recent(9, everything)) == ["job.step1"]
+
+
+class Looked:
+    """Counts the entries that it is asked about, and wants those of one job."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        self.count = 0
+
+    def __call__(self, entry: TimelineEntry) -> bool:
+        """Whether an entry is wanted."""
+        self.count += 1
+        return entry.job_id in (self.job_id, None)
+
+
+def test_what_is_wanted_of_a_rare_job_is_found_without_a_look_at_all_others() -> None:
+    timeline = Timeline(max_events=1000)
+    timeline.add(MonitorEvent("rare", "job.gone", b"{}"))
+    for number in range(1000):
+        timeline.add(MonitorEvent("rare" if number % 500 == 7 else "a", f"job.step{number}", b"{}"))
+    timeline.add_gap()
+    looked, jobs = Looked("rare"), frozenset({"rare"})
+    expected = ["job.step7", "job.step507", ""]
+    assert names(timeline.recent(50, looked, jobs)) == expected
+    assert names(timeline.between(timeline.oldest, timeline.last, looked, jobs)) == expected
+    assert names(timeline.between(600, timeline.last, looked, jobs)) == [""]
+    assert names(timeline.recent(50, looked, frozenset({"nobody"}))) == [""]
+    assert looked.count <= 8
+
+
+def test_one_who_was_away_for_a_moment_costs_no_look_at_all_that_is_kept() -> None:
+    timeline, looked = filled(1000), Looked("a")
+    assert names(timeline.between(999, 1000, looked)) == ["job.step1000"]
+    assert names(timeline.recent(1, looked)) == ["job.step1000"]
+    assert looked.count == 2
 
 
 class Room:
@@ -119,6 +158,16 @@ async def test_what_comes_in_one_turn_goes_out_at_once_and_wakes_nobody() -> Non
         # The same bytes, not only equal ones.
         assert one.sent[0] is other.sent[0]
         assert not mailbox.take().items
+
+
+async def test_what_comes_in_one_turn_is_no_more_than_one_write_at_a_time() -> None:
+    timeline = Timeline()
+    async with waiting(timeline, everything) as (room, _):
+        for size in (20_000, 20_000, 100_000, 10, 10):
+            timeline.add(MonitorEvent("a", "job.a", b"x" * size))
+        timeline.flush()
+    counts = [sent.count(b"event: job.a") for sent in room.sent]
+    assert counts == [1, 1, 1, 2]
 
 
 async def test_only_what_is_wanted_goes_out() -> None:

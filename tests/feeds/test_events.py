@@ -5,7 +5,8 @@ import json
 import pytest
 
 from marianne_stream.fanout.timeline import Timeline
-from marianne_stream.feeds.events import EventFilter, past_frames
+from marianne_stream.feeds.events import EventFeed, EventFilter, event_feed
+from marianne_stream.feeds.feed import TAKEN_BYTES
 from marianne_stream.models import MonitorEvent
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import TimelineCursor
@@ -25,47 +26,125 @@ def timeline() -> Timeline:
     return timeline
 
 
-def past(timeline: Timeline, cursor: str, *, job_ids: frozenset[str] = frozenset()) -> list[str]:
+async def past(
+    timeline: Timeline, cursor: str, *, job_ids: frozenset[str] = frozenset()
+) -> list[str]:
     """The names of what a viewer gets at first, with what a gap says."""
-    frames = past_frames(
-        timeline,
-        wanted=EventFilter(job_ids),
-        limit=3,
-        cursor=cursor,
-        source=source,
-    )
-    events = EventParser().feed(b"".join(frames))
+    wanted = EventFilter(job_ids)
+    feed = event_feed(timeline, wanted=wanted, limit=3, cursor=cursor, source=source)
+    feed.close()
+    return shown([chunk async for chunk in feed.frames()])
+
+
+def shown(chunks: list[bytes]) -> list[str]:
+    """The names of events, with what a gap says."""
+    events = EventParser().feed(b"".join(chunks))
     return [
         f"gap {json.loads(event.data)['missed']}" if event.event == "gap" else event.event
         for event in events
     ]
 
 
-def test_a_new_viewer_gets_the_newest(timeline: Timeline) -> None:
-    assert past(timeline, "") == ["source", "job.step18", "job.step19", "job.step20"]
+async def test_a_new_viewer_gets_the_newest(timeline: Timeline) -> None:
+    assert await past(timeline, "") == ["source", "job.step18", "job.step19", "job.step20"]
 
 
-def test_a_cursor_that_is_too_old_is_told_how_much_is_missing(timeline: Timeline) -> None:
+async def test_a_cursor_that_is_too_old_is_told_how_much_is_missing(timeline: Timeline) -> None:
     cursor = str(TimelineCursor(timeline.epoch, 5))
     expected = ["gap 12", "source", "job.step18", "job.step19", "job.step20"]
-    assert past(timeline, cursor) == expected
+    assert await past(timeline, cursor) == expected
 
 
-def test_how_much_of_a_part_is_missing_cannot_be_known(timeline: Timeline) -> None:
+async def test_how_much_of_a_part_is_missing_cannot_be_known(timeline: Timeline) -> None:
     cursor = str(TimelineCursor(timeline.epoch, 5))
-    found = past(timeline, cursor, job_ids=frozenset({"a"}))
+    found = await past(timeline, cursor, job_ids=frozenset({"a"}))
     assert found[0] == "gap None"
 
 
-def test_a_cursor_that_is_kept_gives_all_that_came_since(timeline: Timeline) -> None:
+async def test_a_cursor_that_is_kept_gives_all_that_came_since(timeline: Timeline) -> None:
     cursor = str(TimelineCursor(timeline.epoch, 12))
-    assert past(timeline, cursor) == ["source", *(f"job.step{n}" for n in range(13, 21))]
+    assert await past(timeline, cursor) == ["source", *(f"job.step{n}" for n in range(13, 21))]
 
 
-def test_one_who_was_cut_off_before_its_first_event_has_a_position(timeline: Timeline) -> None:
+async def test_one_who_was_cut_off_before_its_first_event_has_a_position(
+    timeline: Timeline,
+) -> None:
     for limit, number in ((3, 17), (0, 20)):
-        first, *_ = past_frames(
-            timeline, wanted=EventFilter(), limit=limit, cursor="", source=source
-        )
+        feed = event_feed(timeline, wanted=EventFilter(), limit=limit, cursor="", source=source)
+        first = await anext(feed)
         event = next(iter(EventParser().feed(first)))
         assert event.event_id == str(TimelineCursor(timeline.epoch, number))
+
+
+def fill(timeline: Timeline, events: int, data_bytes: int = 2) -> None:
+    """Adds events, each in a turn of its own."""
+    for number in range(events):
+        timeline.add(MonitorEvent("a", f"job.new{number}", b"x" * data_bytes))
+        timeline.flush()
+
+
+async def test_what_is_past_is_taken_a_piece_at_a_time_and_held_for_nobody() -> None:
+    timeline = Timeline()
+    fill(timeline, 100, 10_000)
+    cursor = str(TimelineCursor(timeline.epoch, 0))
+    feed = event_feed(timeline, wanted=EventFilter(), limit=3, cursor=cursor, source=source)
+    assert feed.held_bytes == 0
+    feed.close()
+    chunks = [chunk async for chunk in feed.frames()]
+    assert shown(chunks) == ["source", *(f"job.new{number}" for number in range(100))]
+    assert max(map(len, chunks)) <= TAKEN_BYTES + 1000
+
+
+async def test_one_that_is_slower_than_the_past_is_forgotten_is_told_of_a_gap() -> None:
+    timeline = Timeline(max_events=20)
+    fill(timeline, 20, 10_000)
+    cursor = str(TimelineCursor(timeline.epoch, 0))
+    feed = event_feed(timeline, wanted=EventFilter(), limit=3, cursor=cursor, source=source)
+    first = await anext(feed)
+    assert shown([first]) == ["source", *(f"job.new{number}" for number in range(6))]
+    fill(timeline, 10)
+    feed.close()
+    rest = shown([chunk async for chunk in feed.frames()])
+    older = [f"job.new{number}" for number in range(10, 20)]
+    assert rest == ["gap 4", "source", *older, *(f"job.new{number}" for number in range(10))]
+    assert timeline.slow_gaps == 1
+
+
+async def read(feed: EventFeed) -> list[str]:
+    """What a viewer gets until it has all."""
+    feed.close()
+    return shown([chunk async for chunk in feed.frames()])
+
+
+async def test_what_a_mailbox_lets_go_is_read_from_the_timeline_while_that_keeps_it() -> None:
+    timeline = Timeline()
+    feed = event_feed(timeline, wanted=EventFilter(), limit=0, cursor="", source=source)
+    await anext(feed)
+    timeline.say(source(""))
+    fill(timeline, 3000, 500)
+    assert feed.held_bytes < 1000 * 700
+    # It may have lost where events come from, and is told that again.
+    assert await read(feed) == ["source", *(f"job.new{number}" for number in range(3000))]
+    assert timeline.slow_gaps == 0
+
+
+@pytest.mark.parametrize(
+    ("job_ids", "with_gap", "missed"),
+    [((), False, 100), ((), True, None), (("a",), False, None)],
+)
+async def test_one_that_is_slower_than_the_timeline_forgets_is_told_of_a_gap(
+    job_ids: tuple[str, ...], *, with_gap: bool, missed: int | None
+) -> None:
+    """How many are missing is not known where a gap is among them, or some are not wanted."""
+    timeline = Timeline(max_events=1900)
+    wanted = EventFilter(frozenset(job_ids))
+    feed = event_feed(timeline, wanted=wanted, limit=0, cursor="", source=source)
+    await anext(feed)
+    fill(timeline, 50)
+    if with_gap:
+        timeline.add_gap()
+    fill(timeline, 1950)
+    rest = await read(feed)
+    assert rest[:4] == ["source", f"gap {missed}", "source", "job.new50"]
+    assert len(rest) == 3 + 1900
+    assert timeline.slow_gaps == 1

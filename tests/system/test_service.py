@@ -8,12 +8,25 @@ import socket
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from tests.support.processes import process
-from tests.support.restarting import places, restart
+from tests.support.restarting import activated, places, restart
 from tests.support.viewers import watching
 from tests.support.waiting import until
+
+
+@pytest.mark.skipif(
+    not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="this system has no such option"
+)
+async def test_a_socket_that_is_passed_is_made_ready_for_streams(
+    tmp_path: Path,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as loopback:
+        async with activated(loopback, tmp_path, "--insecure"):
+            pass
+        assert loopback.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 16 * 1024
 
 
 async def test_a_restart_loses_nobody_and_no_line(

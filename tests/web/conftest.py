@@ -1,5 +1,6 @@
 """A server in this process that asks a simulated conductor, and viewers of it."""
 
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -11,6 +12,7 @@ from aiohttp.test_utils import TestClient
 
 from marianne_stream.app import create_app
 from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.listening import tcp_socket
 from marianne_stream.settings import Settings
 from tests.support.viewers import Viewer, watching
 
@@ -25,11 +27,14 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-async def client(
-    settings: Settings, aiohttp_client: Callable[[web.Application], Awaitable[Client]]
-) -> Client:
+async def client(settings: Settings, aiohttp_client: Callable[..., Awaitable[Client]]) -> Client:
     """A client of a server with these settings; the conductor need not be there."""
-    return await aiohttp_client(create_app(settings))
+    return await aiohttp_client(create_app(settings), server_kwargs={"socket_factory": listen})
+
+
+def listen(host: str, port: int, _family: socket.AddressFamily) -> socket.socket:
+    """Listens as the server does, whose connections are not as the system has them by itself."""
+    return tcp_socket(host, port)
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """Readers that really stop reading: what is kept for them, who is let go, how they come back."""
 
 import asyncio
+import gc
 import re
 import socket
+import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.feeds.feed import LeftFeed
+from marianne_stream.web.event_stream import EventStream
 from marianne_stream.web.keys import STREAMS
 from marianne_stream.web.stream import Streams
 from marianne_stream.wire.sse import EventParser, ServerSentEvent
@@ -84,8 +88,9 @@ async def stopped(client: Client, path: str, last_event_id: str = "") -> Stopped
 
 
 @pytest.fixture
-def streams(client: Client) -> Streams:
-    """All streams of the server."""
+async def streams(conductor: SimulatedConductor, client: Client) -> Streams:
+    """All streams of the server, which hears the conductor's events."""
+    await until(lambda: conductor.statistics.monitor_streams_open)
     return client.app[STREAMS]
 
 
@@ -97,6 +102,11 @@ def has_seen(viewer: Viewer, event: str, count: int) -> bool:
 def has_more(reader: StoppedReader, events: int) -> bool:
     """Whether a reader has more than so many events."""
     return len(reader.events) > events
+
+
+def has_taken(stream: EventStream, before: int) -> bool:
+    """Whether the kernel has taken more of a stream than before."""
+    return stream.written - stream.unsent_bytes > before
 
 
 def held(streams: Streams) -> list[int]:
@@ -209,6 +219,25 @@ async def test_one_that_reads_slowly_is_not_disconnected(
     slow.close()
 
 
+async def test_of_one_that_reads_a_little_it_is_seen_that_it_does(
+    conductor: SimulatedConductor, client: Client, streams: Streams
+) -> None:
+    conductor.launch("a", 1)
+    slow = await stopped(client, "/api/events/stream?limit=0")
+    await until(lambda: len(streams) == 1)
+    (stream,) = streams
+    for _ in range(5):
+        while stream.feed.held_bytes < MIB // 2:
+            conductor.emit("a", "job.step", {"fill": "x" * 2000})
+            await asyncio.sleep(0)
+        taken = stream.written - stream.unsent_bytes
+        seen = len(slow.events)
+        # Some 100 KB.
+        await slow.read_until(partial(has_more, slow, seen + 50))
+        await until(partial(has_taken, stream, taken))
+    slow.close()
+
+
 async def test_when_all_hold_too_much_together_the_one_that_holds_most_is_let_go(
     conductor: SimulatedConductor,
     client: Client,
@@ -225,7 +254,7 @@ async def test_when_all_hold_too_much_together_the_one_that_holds_most_is_let_go
         less = await stopped(client, f"/api/events/stream?limit=0&job_id={JOB}")
         await until(lambda: len(streams) == 3)
         for number in range(4000):
-            conductor.emit("a" if number % 4 else JOB, "job.step", {"fill": "x" * 2000})
+            conductor.emit("a" if number % 20 else JOB, "job.step", {"fill": "x" * 2000})
             if number % 100 == 99:
                 await until(partial(has_seen, quick, "job.step", number + 1))
         await until(lambda: len(streams) == 2)
@@ -235,3 +264,90 @@ async def test_when_all_hold_too_much_together_the_one_that_holds_most_is_let_go
         await less.read_until(lambda: less.has("job.last"))
     most.close()
     less.close()
+
+
+async def fill(conductor: SimulatedConductor, stream: EventStream) -> None:
+    """Emits events of a job until the kernel takes no more of a stream, and its feed is at rest."""
+    while not stream.unsent_bytes:
+        conductor.emit("a", "job.step", {"fill": "x" * 2000})
+        await asyncio.sleep(0)
+
+
+async def test_a_stream_that_ends_is_one_of_those_open_until_its_client_has_taken_all(
+    conductor: SimulatedConductor, client: Client, streams: Streams
+) -> None:
+    conductor.launch("a", 1)
+    slow = await stopped(client, "/api/events/stream?limit=0")
+    await until(lambda: len(streams) == 1)
+    (stream,) = streams
+    await fill(conductor, stream)
+    stream.feed.close()
+    await until(lambda: isinstance(stream.feed, LeftFeed))
+    assert len(streams) == 1
+    await slow.read_until(lambda: False)
+    assert slow.ended
+    await until(lambda: not len(streams))
+    assert streams.ended == {"finished": 1}
+    slow.close()
+
+
+async def test_a_stream_that_ends_while_its_client_does_not_read_is_disconnected(
+    conductor: SimulatedConductor,
+    client: Client,
+    streams: Streams,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streams, "_stuck_s", 0.5)
+    conductor.launch("a", 1)
+    slow = await stopped(client, "/api/events/stream?limit=0")
+    await until(lambda: len(streams) == 1)
+    (stream,) = streams
+    await fill(conductor, stream)
+    stream.feed.close()
+    await until(lambda: not len(streams))
+    assert streams.ended == {"stuck": 1}
+    server = client.server.runner.server if client.server.runner is not None else None
+    assert server is not None
+    await until(lambda: not server.connections)
+    slow.close()
+
+
+async def test_an_event_larger_than_one_write_is_not_copied_for_each_that_does_not_read(
+    conductor: SimulatedConductor, client: Client, watch: Watch, streams: Streams
+) -> None:
+    conductor.launch("a", 1)
+    async with watch("/api/events/stream", limit="0") as quick:
+        await quick.saw("source")
+        slow = await stopped(client, "/api/events/stream?limit=0")
+        await until(lambda: len(streams) == 2)
+        conductor.emit("a", "job.large", {"fill": "x" * 4_000_000})
+        conductor.emit("a", "job.last")
+        await quick.saw("job.last")
+        assert max(stream.unsent_bytes for stream in streams) <= 64 * 1024
+    await slow.read_until(lambda: slow.has("job.last"))
+    assert max(len(event.data) for event in slow.events) > 4_000_000
+    slow.close()
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/events/stream", f"/api/jobs/{JOB}/stream", "/api/roster/stream", LOGS]
+)
+async def test_what_a_stream_was_made_of_goes_with_it_and_waits_for_no_collector(
+    log: Path, client: Client, streams: Streams, path: str
+) -> None:
+    log.write_text("one line\n")
+    await asyncio.sleep(0)
+    gc.collect()
+    gc.disable()
+    try:
+        reader = await stopped(client, path)
+        await until(lambda: len(streams) == 1)
+        await reader.read_until(lambda: reader.events)
+        (stream,) = streams
+        left = weakref.ref(stream)
+        del stream
+        reader.close()
+        await until(lambda: not len(streams))
+        await until(lambda: left() is None)
+    finally:
+        gc.enable()

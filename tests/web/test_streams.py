@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 
 import pytest
 from aiohttp import web
@@ -100,6 +102,62 @@ async def test_the_server_ends_its_streams_in_good_order_and_asks_them_to_come_b
         "job.started",
     }
     await until(lambda: conductor.statistics.connections_open == 0)
+
+
+async def test_above_the_limit_nothing_is_asked_for_one_that_is_refused(
+    conductor: SimulatedConductor,
+    settings: Settings,
+    aiohttp_client: Callable[..., Awaitable[Client]],
+) -> None:
+    conductor.launch("a", 1)
+    client = await aiohttp_client(create_app(settings.model_copy(update={"max_streams": 1})))
+    async with watching(client.session, str(client.make_url("/api/events/stream"))) as viewer:
+        await viewer.saw("source")
+        before = dict(conductor.statistics.requests)
+        for path in ("stream", "events", "logs"):
+            async with client.get(f"/api/jobs/a/{path}") as refused:
+                assert refused.status == 503
+                assert (await refused.json())["code"] == "too_many_streams"
+        assert conductor.statistics.requests == before
+
+
+async def test_those_who_came_together_are_not_all_given_a_sign_at_once(
+    conductor: SimulatedConductor,
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stream, "IDLE_COMMENT_S", 0.0)
+    conductor.launch("a", 1)
+    streams = client.app[STREAMS]
+    async with AsyncExitStack() as stack:
+        for _ in range(20):
+            url = str(client.make_url("/api/events/stream"))
+            viewer = await stack.enter_async_context(watching(client.session, url))
+            await viewer.saw("source")
+        quiet = {one: one.written for one in streams}
+        await until(lambda: all(one.written > written for one, written in quiet.items()))
+        together = Counter(one.idle_since for one in streams)
+    assert max(together.values()) <= 2
+
+
+async def test_what_was_sent_is_counted_the_same_whichever_way_it_went(
+    conductor: SimulatedConductor, client: Client
+) -> None:
+    conductor.launch("a", 1)
+    await until(lambda: conductor.statistics.monitor_streams_open)
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    writer.write(b"GET /api/events/stream?limit=0 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    await reader.readuntil(b"\r\n\r\n")
+    # What comes first is waited for; what comes then goes out at once, unless it is large.
+    body = await reader.readuntil(b"event: source\n")
+    conductor.emit("a", "job.large", {"fill": "x" * 100_000})
+    conductor.emit("a", "job.last")
+    async with asyncio.timeout(5):
+        while b"event: job.last" not in body or not body.endswith(b"\n\n\r\n"):
+            body += await reader.read(65536)
+    (one,) = client.app[STREAMS]
+    assert one.written == len(body)
+    writer.close()
 
 
 class BrokenFeed:
