@@ -117,7 +117,7 @@ def announce_demo(line: str) -> None:
     """Prints the address, and what to do with it."""
     address = line.rpartition(" ")[2]
     announce(line)
-    announce("Its jobs are invented, and run in a loop. Look at them with, for example:")
+    announce("Its jobs are invented, and run in a loop. Open it in a browser, or in a terminal:")
     announce(f"  {PROGRAM} watch --url {address}")
     announce(f"  curl -N {address}/api/jobs/tide-tables/stream")
 

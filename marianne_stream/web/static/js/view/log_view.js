@@ -365,6 +365,7 @@ export class LogView {
     const { following } = this.#rows;
     const pressed = { follow: following, ...this.#choices };
     for (const [name, toggle] of Object.entries(this.#toggles)) {
+      toggle.dataset.toggle = name;
       attribute(toggle, "aria-pressed", String(Boolean(pressed[name])));
     }
     const came = this.#came;
