@@ -27,6 +27,7 @@ from marianne_stream.state.registry import Registry
 from marianne_stream.state.source import StateSource
 from marianne_stream.state.whereabouts import Whereabouts
 from marianne_stream.web import openapi
+from marianne_stream.web.connections import Limits, Runner
 from marianne_stream.web.downloads import Downloads
 from marianne_stream.web.gate import Gate
 from marianne_stream.web.keys import (
@@ -196,6 +197,26 @@ def open_paths(settings: Settings) -> set[str]:
     return {path for path, is_open in wanted.items() if is_open}
 
 
+# Connections that are no streams, in all and to one address.
+CONNECTIONS_BESIDE_STREAMS = 128
+
+
+def runner_of(app: web.Application, settings: Settings) -> Runner:
+    """What runs the server, with as many connections as these settings let there be."""
+    limits = Limits(
+        most=settings.max_streams + CONNECTIONS_BESIDE_STREAMS,
+        most_of_one=settings.max_streams_per_address + CONNECTIONS_BESIDE_STREAMS,
+        unlimited=Proxies(settings.trusted_proxies).trusts,
+    )
+    return Runner(
+        app,
+        app[METRICS],
+        limits,
+        idle_timeout_s=settings.idle_timeout,
+        max_head_bytes=settings.max_head_bytes,
+    )
+
+
 async def leave(app: web.Application, *, drain_s: float, hurry: asyncio.Event) -> None:
     """Ends what is open, in good order: the conductor's connections first, then the streams.
 
@@ -209,6 +230,12 @@ async def leave(app: web.Application, *, drain_s: float, hurry: asyncio.Event) -
     watches.leave()
     await background.stop("conductor", "watches")
     await streams.drain(hurry)
+
+
+def abort(app: web.Application, runner: Runner) -> None:
+    """Ends all that is open at once, whatever its clients have still to take."""
+    app[STREAMS].abort_all()
+    runner.abort()
 
 
 def summary(app: web.Application) -> str:

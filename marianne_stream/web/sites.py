@@ -29,6 +29,9 @@ PAGE_POLICY = (
     "frame-ancestors 'none'"
 )
 
+# Who answers, and not by which version of what.
+SERVER = "marianne-stream"
+
 ALLOWED_METHODS = "GET, HEAD"
 ALLOWED_HEADERS = "Authorization, Last-Event-ID, Range, X-Request-ID"
 EXPOSED_HEADERS = "Content-Disposition, Content-Range, ETag, Retry-After, X-Request-ID"

@@ -3,6 +3,7 @@
 It must not know what is asked for, or who may.
 """
 
+import asyncio
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -55,9 +56,9 @@ class Proxies:
 
     def visitor(self, request: web.Request) -> Visitor:
         """Who asks: the last address that no trusted proxy has."""
-        peer = peer_of(request)
+        peer = peer_of(request.transport)
         secure = request.secure
-        if not self._trusts(peer):
+        if not self.trusts(peer):
             return visitor_of(peer, secure=secure)
         protocols = request.headers.getall("X-Forwarded-Proto", [])
         if protocols:
@@ -69,20 +70,21 @@ class Proxies:
                 # Nothing, or no address: what stands before it was not written by our proxy.
                 break
             peer = str(address)
-            if not self._trusts(peer):
+            if not self.trusts(peer):
                 break
         return visitor_of(peer, secure=secure)
 
-    def _trusts(self, peer: str) -> bool:
+    def trusts(self, peer: str) -> bool:
+        """Whether who has this address is believed."""
         if peer == UNIX:
             return self._unix
         address = ip_of(peer)
         return address is not None and any(address in network for network in self._networks)
 
 
-def peer_of(request: web.Request) -> str:
-    """The address at the other end of the connection."""
-    peername = request.transport.get_extra_info("peername") if request.transport else None
+def peer_of(transport: asyncio.BaseTransport | None) -> str:
+    """The address at the other end of a connection."""
+    peername = transport.get_extra_info("peername") if transport is not None else None
     if not isinstance(peername, tuple):
         return UNIX
     return str(ip_of(str(peername[0])) or peername[0])
