@@ -47,11 +47,9 @@ class SignIn:
             raise web.HTTPSeeOther(where)
         if not code:
             return page("sign-in.html", message="", next=where)
-        address = request[VISITOR].counted_as
-        self._gate.slowing.check(address)
         session_id = keeper.sign_in_by_link(code)
         if session_id is None:
-            await self._gate.slowing.failed(address)
+            await self._gate.slowing.failed(request[VISITOR].counted_as)
             return page("sign-in.html", status=401, message=USED_LINK, next=where)
         return self._signed_in(request, session_id, gone_on(where))
 
@@ -63,11 +61,9 @@ class SignIn:
         where = local_path(fields.get("next", "/"))
         if keeper is None:
             return gone_on(where)
-        address = request[VISITOR].counted_as
-        self._gate.slowing.check(address)
         session_id = keeper.sign_in(fields.get("token", "").strip())
         if session_id is None:
-            await self._gate.slowing.failed(address)
+            await self._gate.slowing.failed(request[VISITOR].counted_as)
             if not as_form:
                 raise WrongTokenError
             return page("sign-in.html", status=401, message=WRONG_TOKEN, next=where)

@@ -20,6 +20,9 @@ UNIX = "unix"
 IPV6_PREFIX = 64
 
 
+# More than the longest address with its zone (RFC 4007 section 11): what is longer is none.
+HOP_LIMIT = 64
+
 # Reading an address takes as long as a tenth of a request: the last ones are remembered.
 REMEMBERED = 4096
 
@@ -64,8 +67,8 @@ class Proxies:
         if protocols:
             secure = protocols[-1].rpartition(",")[2].strip().lower() == "https"
         hops = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
-        for hop in reversed(hops):
-            address = ip_of(hop.strip())
+        for hop in map(str.strip, reversed(hops)):
+            address = ip_of(hop) if len(hop) <= HOP_LIMIT else None
             if address is None:
                 # Nothing, or no address: what stands before it was not written by our proxy.
                 break
