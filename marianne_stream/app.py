@@ -147,6 +147,7 @@ def create_app(settings: Settings) -> web.Application:
 
     async def run(_app: web.Application) -> AsyncIterator[None]:
         background.start("streams", streams.run())
+        background.start("downloads", downloads.run())
         background.start("metrics", metrics.run())
         background.start("memory", give_back_freed())
         background.start("watches", watches.run())

@@ -146,7 +146,7 @@ class Parts(Collector):
         yield counter(
             "log_read_bytes", "Bytes of logs that followers have read.", self._logs.read_bytes
         )
-        yield gauge("open_downloads", "Logs that are being sent as files.", self._downloads.open)
+        yield gauge("open_downloads", "Logs that are being sent as files.", len(self._downloads))
         info = GaugeMetricFamily(f"{PREFIX}_build_info", "1.", labels=["version", "python"])
         info.add_metric([VERSION, platform.python_version()], 1)
         yield info

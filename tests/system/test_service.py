@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from tests.support.processes import process
@@ -193,6 +194,48 @@ async def test_a_stolen_cookie_is_worth_nothing_once_its_owner_has_signed_out(
         # The cookie's name has the port in it.
         async with process(*arguments, "--port", port) as running:
             assert (await status(stolen), await status(other)) == (401, 200)
+
+
+async def test_downloads_of_a_token_that_is_taken_back_end_and_others_go_on(
+    tmp_path: Path, conductor: SimulatedConductor
+) -> None:
+    (workspace := tmp_path / "ws").mkdir()
+    (workspace / "marianne.log").write_bytes((b"x" * 999 + b"\n") * 40_000)
+    conductor.launch("a", 1, workspace=str(workspace))
+    kept, taken = "kept-token-0123456789", "taken-token-0123456789"
+    # What the transport and the kernel hold is far less.
+    session = aiohttp.ClientSession(read_bufsize=4096)
+    async with process(*guarded(tmp_path, kept, taken)) as running, session:
+
+        async def begun(token: str, kind: str) -> aiohttp.ClientResponse:
+            headers = {"Authorization": f"Bearer {token}"}
+            url = f"{running.address}/api/jobs/a/logs/{kind}"
+            answer = await session.get(url, headers=headers)
+            assert answer.status == 200
+            return answer
+
+        async def open_downloads() -> int:
+            headers = {"Authorization": f"Bearer {kept}"}
+            async with session.get(f"{running.address}/metrics", headers=headers) as answer:
+                found = re.search(r"open_downloads ([\d.]+)", await answer.text())
+            assert found
+            return int(float(found[1]))
+
+        ending = [await begun(taken, kind) for kind in ("raw", "static")]
+        going_on = [await begun(kept, kind) for kind in ("raw", "static")]
+        (tmp_path / "tokens").write_text(f"{kept}\n")
+        running.send(signal.SIGHUP)
+        await until(lambda: "read the tokens" in running.log)
+        for _ in range(1000):
+            if await open_downloads() == 2:
+                break
+            await asyncio.sleep(0.01)
+        for answer in ending:
+            with pytest.raises(aiohttp.ClientError):
+                await answer.read()
+        for answer in going_on:
+            assert len(await answer.read()) >= 40_000_000
+    assert "ERROR" not in running.log
 
 
 async def test_insecure_is_refused_where_others_could_come_in(tmp_path: Path) -> None:

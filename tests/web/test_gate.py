@@ -393,4 +393,4 @@ async def test_downloads_are_bounded(start: Start, log: Path) -> None:
 
         downloads = client.app[DOWNLOADS] if client.app is not None else None
         assert downloads is not None
-        await until(lambda: not downloads.open)
+        await until(lambda: not len(downloads))
