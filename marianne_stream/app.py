@@ -42,7 +42,7 @@ from marianne_stream.web.keys import (
 )
 from marianne_stream.web.metrics import Metrics
 from marianne_stream.web.middleware import errors_as_json, observing, on_prepare, unless_leaving
-from marianne_stream.web.pages import Pages
+from marianne_stream.web.pages import Pages, Templates
 from marianne_stream.web.routes import add_routes
 from marianne_stream.web.sign_in import SignIn
 from marianne_stream.web.sites import Sites
@@ -183,13 +183,22 @@ def create_app(settings: Settings) -> web.Application:
     app[DOWNLOADS], app[METRICS] = downloads, metrics
     app[OPENAPI] = openapi.description()
     add_routes(app.router)
-    form_limit_s = min(FORM_LIMIT_S, settings.idle_timeout)
-    sign_in = SignIn(gate, max_age_s=settings.session_max_age, form_limit_s=form_limit_s)
-    sign_in.add_routes(app.router)
-    Pages(gate).add_routes(app.router)
+    add_pages(app, gate, settings)
     app.cleanup_ctx.append(run)
     app.on_shutdown.append(hang_up)
     return app
+
+
+def add_pages(app: web.Application, gate: Gate, settings: Settings) -> None:
+    """Puts the pages for people into a server."""
+    templates = Templates()
+    SignIn(
+        gate,
+        templates,
+        max_age_s=settings.session_max_age,
+        form_limit_s=min(FORM_LIMIT_S, settings.idle_timeout),
+    ).add_routes(app.router)
+    Pages(gate, templates).add_routes(app.router)
 
 
 def open_paths(settings: Settings) -> set[str]:

@@ -21,6 +21,7 @@ from marianne_stream.listening import (
     BACKLOG,
     ListenError,
     address,
+    check_listening,
     check_private,
     remove_own,
     tcp_socket,
@@ -41,6 +42,7 @@ RESERVED_DESCRIPTORS = 256
 ACCEPTS_A_TURN = 16
 
 STATUS_INTERVAL_S = 5.0
+TELL_AGAIN_S = 0.1
 
 # After the second signal, clients that read have so long to take what they are sent.
 HURRY_S = 0.2
@@ -122,6 +124,7 @@ def listening(settings: Settings, stack: contextlib.ExitStack) -> list[socket.so
         raise ListenError(f"what systemd passes is no socket: {error.strerror}") from error
     for sock in sockets:
         stack.enter_context(sock)
+        check_listening(sock)
     if sockets:
         return sockets
     if settings.unix is not None:
@@ -262,7 +265,8 @@ async def keep_informed(app: web.Application, notifier: Notifier) -> None:
         if notifier.watchdog_s is not None:
             notifier.alive()
         notifier.status(summary(app))
-        await asyncio.sleep(interval_s)
+        notifier.tell_again()
+        await asyncio.sleep(TELL_AGAIN_S if notifier.owes else interval_s)
 
 
 async def first_of(*events: asyncio.Event) -> None:

@@ -16,6 +16,7 @@ from marianne_stream.access.keeper import Grant
 from marianne_stream.errors import MarianneStreamError
 from marianne_stream.feeds.feed import Feed
 from marianne_stream.jobs.views import error_frame
+from marianne_stream.web.request_ids import REQUEST_ID, path_in_log
 from marianne_stream.wire import sse
 from marianne_stream.wire.sse import Frames
 
@@ -192,11 +193,13 @@ class EventStream(EventSourceResponse):
         return "revoked" if self.grant.revoked else "finished"
 
     def ended_line(self) -> tuple[object, ...]:
-        """Who was sent what, how long, how much, and why it ended."""
+        """By which id, who was sent what, why it ended, how long, how much."""
         request = self._req
-        path = request.path if request is not None else ""
+        request_id, path = "", ""
+        if request is not None:
+            request_id, path = request.get(REQUEST_ID, ""), path_in_log(request)
         seconds = time.monotonic() - self.opened_at
-        return self.client, path, self.end_reason, seconds, self.written
+        return request_id, self.client, path, self.end_reason, seconds, self.written
 
     async def send_frames(self, frames: bytes) -> None:
         """Sends whole frames; waits while the client takes no more.

@@ -188,7 +188,7 @@ class Streams:
         self.sent_bytes += stream.written
         self.ended[stream.end_reason] += 1
         if logger.isEnabledFor(logging.INFO):
-            logger.info("%s %s ended: %s, %.1f s, %d bytes", *stream.ended_line())
+            logger.info("%s %s %s ended: %s, %.1f s, %d bytes", *stream.ended_line())
 
     def _keep_alive(self, now: float) -> None:
         """Writes to what has been idle for long, unless it does not take what it is sent.

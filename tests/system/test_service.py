@@ -12,7 +12,7 @@ import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from tests.support.processes import process
-from tests.support.restarting import places, restart
+from tests.support.restarting import activated, places, restart
 from tests.support.viewers import watching
 from tests.support.waiting import until
 
@@ -292,6 +292,59 @@ async def test_systemd_is_told_how_the_service_is(tmp_path: Path) -> None:
             running.send(signal.SIGTERM)
             await until(lambda: hear("STOPPING=1"))
             assert await running.ended() == 0
+
+
+async def test_systemd_is_told_although_others_have_filled_its_queue(tmp_path: Path) -> None:
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other,
+    ):
+        told.bind(str(tmp_path / "notify"))
+        told.settimeout(0)
+        other.settimeout(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                other.sendto(b"from another", str(tmp_path / "notify"))
+        heard: list[bytes] = []
+
+        def hear(word: bytes) -> bool:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    heard.append(told.recv(4096))
+            return word in heard
+
+        options = ("--port", 0, "--insecure")
+        arguments = ("-m", "marianne_stream", *places(tmp_path), *options)
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        async with process(*arguments, pass_fds=(), **environment) as running:
+            # It has been ready once it answers; only then is there room.
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"{running.address}/health") as response,
+            ):
+                assert response.status == 200
+            await until(lambda: hear(b"READY=1"))
+            assert heard.count(b"READY=1") == 1
+            running.send(signal.SIGTERM)
+            await until(lambda: hear(b"STOPPING=1"))
+            assert await running.ended() == 0
+
+
+@pytest.mark.parametrize("kind", ["datagrams", "connected", "bound"])
+async def test_what_is_passed_and_does_not_listen_is_refused(tmp_path: Path, kind: str) -> None:
+    with contextlib.ExitStack() as stack:
+        if kind == "connected":
+            sock, other = socket.socketpair()
+            stack.enter_context(other)
+        else:
+            family = socket.SOCK_DGRAM if kind == "datagrams" else socket.SOCK_STREAM
+            sock = socket.socket(socket.AF_INET, family)
+            sock.bind(("127.0.0.1", 0))
+        stack.enter_context(sock)
+        async with activated(sock, tmp_path, "--insecure") as running:
+            assert await running.ended() == 1
+    assert "must be a stream socket that listens" in running.log
+    assert "Traceback" not in running.log
 
 
 async def test_a_fault_of_a_part_ends_the_process_with_a_last_line(tmp_path: Path) -> None:
