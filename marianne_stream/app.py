@@ -271,7 +271,7 @@ def keeper_of(settings: Settings) -> Keeper:
     except OSError as error:
         logger.warning("sessions end with this process: no %s: %s", settings.private_dir, error)
     sessions = Sessions(settings.private_dir, max_age_s=settings.session_max_age)
-    return Keeper(place.read, sessions, own=place.own, made=place.made)
+    return Keeper(place.read, sessions, own=place.own, made=place.made, source=place.described)
 
 
 def state_source(settings: Settings, guest: ConductorGuest | None) -> StateSource:

@@ -238,7 +238,6 @@ class Signals:
             notifier.reloading()
             try:
                 reload(app, reread)
-                logger.info("read the tokens and the log's level again")
             except MarianneStreamError as error:
                 logger.error("nothing is changed by SIGHUP: %s", error)  # noqa: TRY400 - no fault
             notifier.ready()
@@ -256,6 +255,9 @@ def reload(app: web.Application, reread: Callable[[], Settings] | None) -> None:
         keeper.reload()
     if settings is not None:
         set_level(settings.log_level)
+        logger.info("read the log's level again")
+    if keeper is not None:
+        logger.info("read the tokens again: %s", keeper.source)
 
 
 async def keep_informed(app: web.Application, notifier: Notifier) -> None:

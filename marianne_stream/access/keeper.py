@@ -54,8 +54,10 @@ class Keeper:
         sessions: the sessions of browsers.
         own: whether the token is one that the server has made for itself.
         made: whether it did so just now.
+        source: where the tokens are, as a log names it.
 
     Attributes:
+        source: the same.
         own: the same.
         made: the same.
     """
@@ -67,7 +69,9 @@ class Keeper:
         *,
         own: bool = False,
         made: bool = False,
+        source: str = "",
     ) -> None:
+        self.source = source
         self.own = own
         self.made = made
         self._read = read
