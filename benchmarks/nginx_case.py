@@ -89,6 +89,7 @@ async def through_nginx(folder: Path) -> dict[str, float]:
     for way, found in ages_s.items():
         cuts = statistics.quantiles(found, n=100)
         figures[f"{way} events"] = len(found)
+        figures[f"{way} lost"] = EVENTS * TURNS // 2 - len(found)
         figures[f"{way} p50_ms"] = 1000 * cuts[49]
         figures[f"{way} p99_ms"] = 1000 * cuts[98]
     return figures

@@ -50,10 +50,11 @@ async def restart(folder: Path, options: argparse.Namespace) -> dict[str, float]
     faults = outcome.faults
     if outcome.code or outcome.exit_s > EXIT_LIMIT_S:
         faults.append(f"the server left with {outcome.code} after {outcome.exit_s:.1f} s")
-    for fault in faults[:20]:
-        sys.stdout.write(f"{fault}\n")
     ends = [watcher.ended_at - outcome.told_at for watcher in outcome.watchers]
     returns = [watcher.returned_at - outcome.told_at for watcher in outcome.watchers]
+    faults += crowding(returns)
+    for fault in faults[:20]:
+        sys.stdout.write(f"{fault}\n")
     return {
         "streams": len(outcome.watchers),
         "exit_s": outcome.exit_s,
@@ -65,6 +66,14 @@ async def restart(folder: Path, options: argparse.Namespace) -> dict[str, float]
         "lines": outcome.last,
         "faults": len(faults),
     }
+
+
+def crowding(returns_s: list[float]) -> list[str]:
+    """What is wrong where most come back in one second: they are to be spread over the drain."""
+    most = most_in_a_second(returns_s)
+    if most <= len(returns_s) / 2:
+        return []
+    return [f"{most} of {len(returns_s)} came back within one second"]
 
 
 def most_in_a_second(times_s: list[float]) -> int:

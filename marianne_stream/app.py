@@ -27,6 +27,7 @@ from marianne_stream.state.registry import Registry
 from marianne_stream.state.source import StateSource
 from marianne_stream.state.whereabouts import Whereabouts
 from marianne_stream.web import openapi
+from marianne_stream.web.connections import Limits, Runner
 from marianne_stream.web.downloads import Downloads
 from marianne_stream.web.gate import Gate
 from marianne_stream.web.keys import (
@@ -41,7 +42,7 @@ from marianne_stream.web.keys import (
 )
 from marianne_stream.web.metrics import Metrics
 from marianne_stream.web.middleware import errors_as_json, observing, on_prepare, unless_leaving
-from marianne_stream.web.pages import Pages
+from marianne_stream.web.pages import Pages, Templates
 from marianne_stream.web.routes import add_routes
 from marianne_stream.web.sign_in import SignIn
 from marianne_stream.web.sites import Sites
@@ -146,6 +147,7 @@ def create_app(settings: Settings) -> web.Application:
 
     async def run(_app: web.Application) -> AsyncIterator[None]:
         background.start("streams", streams.run())
+        background.start("downloads", downloads.run())
         background.start("metrics", metrics.run())
         background.start("memory", give_back_freed())
         background.start("watches", watches.run())
@@ -181,19 +183,48 @@ def create_app(settings: Settings) -> web.Application:
     app[DOWNLOADS], app[METRICS] = downloads, metrics
     app[OPENAPI] = openapi.description()
     add_routes(app.router)
-    form_limit_s = min(FORM_LIMIT_S, settings.idle_timeout)
-    sign_in = SignIn(gate, max_age_s=settings.session_max_age, form_limit_s=form_limit_s)
-    sign_in.add_routes(app.router)
-    Pages(gate).add_routes(app.router)
+    add_pages(app, gate, settings)
     app.cleanup_ctx.append(run)
     app.on_shutdown.append(hang_up)
     return app
+
+
+def add_pages(app: web.Application, gate: Gate, settings: Settings) -> None:
+    """Puts the pages for people into a server."""
+    templates = Templates()
+    SignIn(
+        gate,
+        templates,
+        max_age_s=settings.session_max_age,
+        form_limit_s=min(FORM_LIMIT_S, settings.idle_timeout),
+    ).add_routes(app.router)
+    Pages(gate, templates).add_routes(app.router)
 
 
 def open_paths(settings: Settings) -> set[str]:
     """The addresses that ask for no token by these settings."""
     wanted = {"/ready": settings.open_ready, "/metrics": settings.open_metrics}
     return {path for path, is_open in wanted.items() if is_open}
+
+
+# Connections that are no streams, in all and to one address.
+CONNECTIONS_BESIDE_STREAMS = 128
+
+
+def runner_of(app: web.Application, settings: Settings) -> Runner:
+    """What runs the server, with as many connections as these settings let there be."""
+    limits = Limits(
+        most=settings.max_streams + CONNECTIONS_BESIDE_STREAMS,
+        most_of_one=settings.max_streams_per_address + CONNECTIONS_BESIDE_STREAMS,
+        unlimited=Proxies(settings.trusted_proxies).trusts,
+    )
+    return Runner(
+        app,
+        app[METRICS],
+        limits,
+        idle_timeout_s=settings.idle_timeout,
+        max_head_bytes=settings.max_head_bytes,
+    )
 
 
 async def leave(app: web.Application, *, drain_s: float, hurry: asyncio.Event) -> None:
@@ -209,6 +240,12 @@ async def leave(app: web.Application, *, drain_s: float, hurry: asyncio.Event) -
     watches.leave()
     await background.stop("conductor", "watches")
     await streams.drain(hurry)
+
+
+def abort(app: web.Application, runner: Runner) -> None:
+    """Ends all that is open at once, whatever its clients have still to take."""
+    app[STREAMS].abort_all()
+    runner.abort()
 
 
 def summary(app: web.Application) -> str:
@@ -234,7 +271,7 @@ def keeper_of(settings: Settings) -> Keeper:
     except OSError as error:
         logger.warning("sessions end with this process: no %s: %s", settings.private_dir, error)
     sessions = Sessions(settings.private_dir, max_age_s=settings.session_max_age)
-    return Keeper(place.read, sessions, own=place.own, made=place.made)
+    return Keeper(place.read, sessions, own=place.own, made=place.made, source=place.described)
 
 
 def state_source(settings: Settings, guest: ConductorGuest | None) -> StateSource:

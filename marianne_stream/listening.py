@@ -123,6 +123,17 @@ def remove_own(path: Path, number: int) -> None:
             path.unlink()
 
 
+def check_listening(sock: socket.socket) -> None:
+    """Raises ListenError where a socket that was passed is none that listens for streams."""
+    if sock.type != socket.SOCK_STREAM or not sock.getsockopt(
+        socket.SOL_SOCKET, socket.SO_ACCEPTCONN
+    ):
+        raise ListenError(
+            f"descriptor {sock.fileno()}, which systemd passes, must be a stream socket that "
+            "listens: its unit needs ListenStream= and no Accept="
+        )
+
+
 def check_private(sockets: Iterable[socket.socket]) -> None:
     """Raises SettingsError where others than this machine could come in without a token."""
     for sock in sockets:

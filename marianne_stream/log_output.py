@@ -5,8 +5,6 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-from aiohttp.http_exceptions import HttpProcessingError
-
 from marianne_stream.settings import LogFormat, LogLevel
 
 
@@ -26,11 +24,6 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(fields)
 
 
-def is_ours(record: logging.LogRecord) -> bool:
-    """Whether a record of aiohttp's server is more than a client that cannot speak HTTP."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
-
-
 def set_level(level: LogLevel) -> None:
     """Sets the least that is logged."""
     logging.getLogger().setLevel(level.upper())
@@ -41,5 +34,4 @@ def configure_log(level: LogLevel, form: LogFormat) -> None:
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if form == "json" else text)
-    logging.getLogger("aiohttp.server").addFilter(is_ours)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -10,16 +10,18 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from aiohttp import web
 
-from marianne_stream.app import BACKGROUND, KEEPER, create_app, leave, summary
+from marianne_stream.app import BACKGROUND, KEEPER, abort, create_app, leave, runner_of, summary
 from marianne_stream.errors import MarianneStreamError, SettingsError
 from marianne_stream.listening import (
     BACKLOG,
     ListenError,
     address,
+    check_listening,
     check_private,
     for_streams,
     remove_own,
@@ -32,17 +34,19 @@ from marianne_stream.systemd import Notifier, passed_sockets
 
 logger = logging.getLogger(__name__)
 
-# Open files that are no streams: logs, the conductor's connections, answers that end.
+# Open files that are no streams: other connections, and those that are about to be refused; logs,
+# and the conductor's connections.
 RESERVED_DESCRIPTORS = 256
 
-# How long handlers may take to end when the streams have ended. A client that does not read costs
-# it twice: once to be waited for, once to be cancelled.
-LEAVE_LIMIT_S = 1.5
-
-# How long the rest of a body is read that nobody wants, so that its sender gets to see the answer.
-LINGERING_S = 1.0
+# How many connections are accepted in one turn of the loop: they are files before they can be
+# refused. (asyncio makes this of the backlog that it is given.)
+ACCEPTS_A_TURN = 16
 
 STATUS_INTERVAL_S = 5.0
+TELL_AGAIN_S = 0.1
+
+# After the second signal, clients that read have so long to take what they are sent.
+HURRY_S = 0.2
 
 # How many new objects the garbage collector waits for, by generation (gc.set_threshold). By its own
 # 700, 10, 10, ten thousand streams that come at once are looked through again and again: a third
@@ -81,28 +85,13 @@ async def serve(
         if settings.insecure:
             check_private(sockets)
         app = create_app(settings)
-        # A client that leaves is noticed at once, and a line of log a request says nothing.
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            handler_cancellation=True,
-            shutdown_timeout=LEAVE_LIMIT_S,
-            keepalive_timeout=settings.idle_timeout,
-            lingering_time=LINGERING_S,
-            # Nothing that is sent here is worth to be compressed, but by who wants to do harm.
-            auto_decompress=False,
-            # A Last-Event-ID from elsewhere may be long; it is answered like any that is unknown.
-            max_field_size=settings.max_head_bytes,
-            max_line_size=settings.max_head_bytes,
-        )
-        signals = stack.enter_context(Signals().caught())
+        runner = runner_of(app, settings)
+        signals = stack.enter_context(Signals(partial(abort, app, runner)).caught())
         background = app[BACKGROUND]
         asyncio.get_running_loop().set_exception_handler(background.on_loop_fault)
         await runner.setup()
         try:
-            sites = [web.SockSite(runner, sock, backlog=BACKLOG) for sock in sockets]
-            for site in sites:
-                await site.start()
+            sites = [await begun(runner, sock) for sock in sockets]
             background.start("signals", signals.reload_when_told(app, notifier, reread))
             background.start("systemd", keep_informed(app, notifier))
             # What is there now stays: looking through it again and again would stop the loop for
@@ -113,16 +102,17 @@ async def serve(
                 announce(line)
             notifier.ready()
             await first_of(signals.asked, background.failed)
-            error = background.error
             notifier.stopping()
             for site in sites:
                 await site.stop()
-            if error is None:
+            runner.connections.leave()
+            if background.error is None:
                 await leave(app, drain_s=settings.drain_s, hurry=signals.asked_again)
         finally:
             await runner.cleanup()
-    if error is not None:
-        logger.critical("ended by a fault: %r", error)
+    # One that came while it left counts, too.
+    if background.error is not None:
+        logger.critical("ended by a fault: %r", background.error)
         return 1
     return 0
 
@@ -135,6 +125,7 @@ def listening(settings: Settings, stack: contextlib.ExitStack) -> list[socket.so
         raise ListenError(f"what systemd passes is no socket: {error.strerror}") from error
     for sock in sockets:
         stack.enter_context(sock)
+        check_listening(sock)
         for_streams(sock)
     if sockets:
         return sockets
@@ -147,6 +138,15 @@ def listening(settings: Settings, stack: contextlib.ExitStack) -> list[socket.so
     if not sockets:
         raise SettingsError("port none leaves nowhere to listen: unix names a Unix socket")
     return sockets
+
+
+async def begun(runner: web.AppRunner, sock: socket.socket) -> web.SockSite:
+    """Accepts what connects to a socket."""
+    site = web.SockSite(runner, sock, backlog=ACCEPTS_A_TURN)
+    await site.start()
+    # More may wait to be accepted.
+    sock.listen(BACKLOG)
+    return site
 
 
 def greeting(
@@ -191,13 +191,17 @@ def within_descriptors(settings: Settings) -> Settings:
 class Signals:
     """What the process is told from outside.
 
+    Args:
+        abort: ends all that is open at once; called soon after the second SIGTERM or SIGINT.
+
     Attributes:
         asked: set by the first SIGTERM or SIGINT.
         asked_again: set by the second.
         told: set by SIGHUP.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, abort: Callable[[], None]) -> None:
+        self._abort = abort
         self.asked = asyncio.Event()
         self.asked_again = asyncio.Event()
         self.told = asyncio.Event()
@@ -220,7 +224,11 @@ class Signals:
                 loop.remove_signal_handler(number)
 
     def _ask(self) -> None:
-        (self.asked_again if self.asked.is_set() else self.asked).set()
+        if self.asked.is_set():
+            self.asked_again.set()
+            # Wherever it is in its leaving, a client that does not read would be waited for.
+            asyncio.get_running_loop().call_later(HURRY_S, self._abort)
+        self.asked.set()
 
     async def reload_when_told(
         self, app: web.Application, notifier: Notifier, reread: Callable[[], Settings] | None
@@ -232,7 +240,6 @@ class Signals:
             notifier.reloading()
             try:
                 reload(app, reread)
-                logger.info("read the tokens and the log's level again")
             except MarianneStreamError as error:
                 logger.error("nothing is changed by SIGHUP: %s", error)  # noqa: TRY400 - no fault
             notifier.ready()
@@ -250,6 +257,9 @@ def reload(app: web.Application, reread: Callable[[], Settings] | None) -> None:
         keeper.reload()
     if settings is not None:
         set_level(settings.log_level)
+        logger.info("read the log's level again")
+    if keeper is not None:
+        logger.info("read the tokens again: %s", keeper.source)
 
 
 async def keep_informed(app: web.Application, notifier: Notifier) -> None:
@@ -259,7 +269,8 @@ async def keep_informed(app: web.Application, notifier: Notifier) -> None:
         if notifier.watchdog_s is not None:
             notifier.alive()
         notifier.status(summary(app))
-        await asyncio.sleep(interval_s)
+        notifier.tell_again()
+        await asyncio.sleep(TELL_AGAIN_S if notifier.owes else interval_s)
 
 
 async def first_of(*events: asyncio.Event) -> None:

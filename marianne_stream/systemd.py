@@ -54,6 +54,13 @@ class Notifier:
         given = for_us and interval_us.isdigit() and int(interval_us) > 0
         self.watchdog_s = int(interval_us) / 2e6 if given else None
         self._status = ""
+        # What there was no room for yet, in its order.
+        self._owed: list[str] = []
+
+    @property
+    def owes(self) -> bool:
+        """Whether something is still to be told, by `tell_again`."""
+        return bool(self._owed)
 
     def ready(self) -> None:
         """The service can be used, or has read its settings again."""
@@ -69,23 +76,35 @@ class Notifier:
 
     def alive(self) -> None:
         """The service lives."""
-        self._send("WATCHDOG=1")
+        if not self._owed:
+            self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:
         """What the service does, in one line; said where it is not what was said before."""
         if text != self._status:
             self._status = text
+            self._owed = [owed for owed in self._owed if not owed.startswith("STATUS=")]
             self._send(f"STATUS={text}")
 
     def _send(self, text: str) -> None:
-        if not self._address:
-            return
-        try:
-            self._sock.sendto(text.encode(), self._address)
-        except OSError as error:
-            logger.debug("systemd was not told %r: %s", text, error)
+        if self._address:
+            self._owed.append(text)
+            self.tell_again()
+
+    def tell_again(self) -> None:
+        """Tells what there was no room for before: others write to the same queue."""
+        while self._owed:
+            text = self._owed[0]
+            try:
+                self._sock.sendto(text.encode(), self._address)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                logger.debug("systemd was not told %r: %s", text, error)
+            del self._owed[0]
 
     def close(self) -> None:
         """Nothing is told any more."""
         self._address = ""
+        self._owed.clear()
         self._sock.close()

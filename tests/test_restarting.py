@@ -1,6 +1,7 @@
 """What the trial of restarts calls a fault."""
 
-from tests.support.restarting import LATE_S, Watcher
+from benchmarks.trials import crowding
+from tests.support.restarting import Outcome, Watcher
 
 
 def watcher(*numbers: int) -> Watcher:
@@ -17,9 +18,20 @@ def test_a_line_that_is_lost_doubled_or_out_of_order_is_a_fault() -> None:
         assert len(watcher(*numbers).faults) == 1
 
 
-def test_who_comes_back_late_or_was_not_told_when_is_a_fault() -> None:
-    late, untold = watcher(1), watcher(1)
-    late.returned_at += LATE_S + 0.1
-    untold.retry_s = None
-    assert late.faults
-    assert untold.faults
+def outcome(*watchers: Watcher) -> Outcome:
+    """A drain of 3 s that began at 9."""
+    return Outcome(list(watchers), code=0, told_at=9.0, exit_s=3.0, drained_s=3.0, last=1, log="")
+
+
+def test_who_is_not_told_when_to_come_back_or_is_before_the_drain_is_over_is_a_fault() -> None:
+    early, untold = watcher(1), watcher(1)
+    early.retry_s, untold.retry_s = 1.9, None
+    assert outcome(watcher(1)).faults == []
+    assert len(outcome(early).faults) == 1
+    assert outcome(untold).faults
+
+
+def test_when_most_come_back_in_one_second_it_is_a_fault() -> None:
+    spread = [number / 100 for number in range(300)]
+    assert crowding(spread) == []
+    assert len(crowding([*spread[:99], *([2.0] * 201)])) == 1

@@ -54,8 +54,10 @@ class Keeper:
         sessions: the sessions of browsers.
         own: whether the token is one that the server has made for itself.
         made: whether it did so just now.
+        source: where the tokens are, as a log names it.
 
     Attributes:
+        source: the same.
         own: the same.
         made: the same.
     """
@@ -67,7 +69,9 @@ class Keeper:
         *,
         own: bool = False,
         made: bool = False,
+        source: str = "",
     ) -> None:
+        self.source = source
         self.own = own
         self.made = made
         self._read = read
@@ -82,11 +86,6 @@ class Keeper:
         """What a token grants; None where it is none."""
         token = find(self._tokens, text)
         return self._grant(token, NO_SESSION) if token is not None else None
-
-    def by_known_token(self, text: str) -> Grant | None:
-        """What a token grants that was let in before; None for any other."""
-        token = find(self._tokens, text)
-        return self._grants.get((token.digest, NO_SESSION)) if token is not None else None
 
     def by_session(self, session_id: str) -> Grant | None:
         """What a session grants; None where it is over, or its token is one no more."""
@@ -120,7 +119,9 @@ class Keeper:
         return secret
 
     def sign_out(self, session_id: str) -> None:
-        """Ends a session."""
+        """Ends a session; what is none costs nothing."""
+        if self._sessions.find(session_id) is None:
+            return
         self._sessions.remove(session_id)
         self.review()
 

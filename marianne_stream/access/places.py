@@ -33,6 +33,13 @@ class TokenPlace:
     own: bool = False
     made: bool = False
 
+    @property
+    def described(self) -> str:
+        """Which file it is, for a log."""
+        if self.passed_by_systemd:
+            return f"{self.path}, as systemd copied it when the service started"
+        return str(self.path)
+
     def read(self) -> tuple[Token, ...]:
         """The tokens; raises as `tokens.read_tokens` does."""
         return read_tokens(self.path, passed_by_systemd=self.passed_by_systemd)

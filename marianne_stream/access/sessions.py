@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import time
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -21,8 +22,10 @@ ID_BYTES = 32
 
 LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 
-# Beyond it, those that end first make room.
+# Beyond it, those that end first make room: those of the same token first, so that who has one
+# for a few jobs signs out nobody else.
 MAX_SESSIONS = 10_000
+MAX_SESSIONS_OF_ONE = 1_000
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -75,6 +78,8 @@ class Sessions:
         """Opens a session with the token of this digest, and gives its id."""
         session_id = secrets.token_urlsafe(ID_BYTES)
         self._added[digest_of(session_id)] = Session(token, time.time() + self._max_age_s)
+        # Where they cannot be written, they stay here.
+        self._added = newest(self._added)
         self._write()
         return session_id
 
@@ -142,23 +147,30 @@ class Sessions:
 
     def _replace(self, path: Path) -> None:
         """Writes all sessions that go on into a file, in the place of the one there was."""
-        now = time.time()
         known = {**self._in_file, **self._added}
-        lasting = [
-            (digest, session)
-            for digest, session in known.items()
-            if digest not in self._removed and session.ends_at > now
-        ]
-        # Where there are too many, those that end first make room.
-        lasting.sort(key=lambda pair: pair[1].ends_at)
-        kept = dict(lasting[-MAX_SESSIONS:])
+        for digest in self._removed:
+            known.pop(digest, None)
         made = path.with_name(f".sessions-{secrets.token_hex(8)}")
         try:
             descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
-                file.write(msgspec.json.encode(kept))
+                file.write(msgspec.json.encode(newest(known)))
             made.replace(path)
         finally:
             made.unlink(missing_ok=True)
         self._version = None
         self._read()
+
+
+def newest(known: Known) -> Known:
+    """Sessions that go on; where there are too many, without those that end first."""
+    now = time.time()
+    of_one: Counter[str] = Counter()
+    kept: Known = {}
+    for digest, session in sorted(known.items(), key=lambda pair: -pair[1].ends_at):
+        if session.ends_at <= now or len(kept) == MAX_SESSIONS:
+            break
+        of_one[session.token] += 1
+        if of_one[session.token] <= MAX_SESSIONS_OF_ONE:
+            kept[digest] = session
+    return kept

@@ -1,7 +1,6 @@
 """Failed attempts to sign in are answered late, the later the more there were from an address.
 
-What is right is let in at once; but nobody tries many at the same time. It must not know what is
-tried.
+What is right is let in at once, whoever else has failed. It must not know what is tried.
 """
 
 import asyncio
@@ -27,6 +26,10 @@ class Failures:
     waiting: int = 0
     last_at: float = 0.0
 
+    def end_waiting(self) -> None:
+        """One has waited long enough."""
+        self.waiting -= 1
+
 
 class Slowing:
     """Holds back who failed."""
@@ -34,27 +37,27 @@ class Slowing:
     def __init__(self) -> None:
         self._failures: OrderedDict[str, Failures] = OrderedDict()
 
-    def check(self, address: str) -> None:
-        """Raises TooManySignInsError while as many answers wait as may wait for an address."""
-        failures = self._failures.get(address)
-        if failures is not None and failures.waiting >= WAITING_AT_ONCE:
-            raise TooManySignInsError
-
     async def failed(self, address: str) -> None:
-        """Waits as long as one more failure of an address has to."""
-        now = asyncio.get_running_loop().time()
+        """Waits as long as one more failure of an address has to.
+
+        Who does not wait for it has not waited less: its place is taken as long.
+
+        Raises:
+            TooManySignInsError: as many wait already as may wait for an address.
+        """
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         failures = self._failures.setdefault(address, Failures())
         self._failures.move_to_end(address)
         while len(self._failures) > REMEMBERED_ADDRESSES:
             self._failures.popitem(last=False)
+        if failures.waiting >= WAITING_AT_ONCE:
+            raise TooManySignInsError
         if now - failures.last_at > FORGOTTEN_AFTER_S:
             failures.count = 0
         failures.count += 1
         failures.last_at = now
         failures.waiting += 1
-        try:
-            await asyncio.sleep(
-                min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(failures.count - 1, 10))
-            )
-        finally:
-            failures.waiting -= 1
+        delay_s = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(failures.count - 1, 10))
+        loop.call_later(delay_s, failures.end_waiting)
+        await asyncio.sleep(delay_s)

@@ -56,7 +56,8 @@ async def demonstrate(
 ) -> int:
     """Serves a simulated conductor that lives in a folder, until the server ends."""
     place = {"socket": folder / "conductor.sock", "registry": folder / "daemon-state.db"}
-    settings = settings.model_copy(update=place)
+    # The Unix socket that the environment may name is a service's.
+    settings = settings.model_copy(update={**place, "unix": None})
     if recording is not None:
         conductor = replayed(settings.socket, recording, times)
     else:

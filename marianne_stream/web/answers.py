@@ -29,7 +29,7 @@ def json_answer(payload: Payload, *, status: int = 200) -> web.Response:
 
 
 def error_answer(
-    request: web.Request, *, status: int, code: str, detail: str, headers: dict[str, str]
+    request: web.BaseRequest, *, status: int, code: str, detail: str, headers: dict[str, str]
 ) -> web.Response:
     """An error in the one form that all have.
 
@@ -46,7 +46,7 @@ def error_answer(
     return answer
 
 
-def answer_of(request: web.Request, error: MarianneStreamError) -> web.Response:
+def answer_of(request: web.BaseRequest, error: MarianneStreamError) -> web.Response:
     """An error of ours as an answer."""
     # How to be let in (RFC 9110 section 11.6.1).
     headers = {"WWW-Authenticate": "Bearer"} if error.status == UNAUTHORIZED else {}
@@ -66,6 +66,6 @@ def come_back(detail: str) -> web.Response:
     return web.Response(body=sse.retry(delay_ms) + sse.comment(detail), headers=headers)
 
 
-def accepts_event_stream(request: web.Request) -> bool:
+def accepts_event_stream(request: web.BaseRequest) -> bool:
     """Whether the client says that it reads event streams; `*/*` does not say so."""
     return "text/event-stream" in request.headers.get("Accept", "").lower()

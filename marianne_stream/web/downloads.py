@@ -1,13 +1,46 @@
-"""How many logs are given as files at once. It must not know which."""
+"""The logs that are being given as files: how many at once, by what right.
 
+It must not know which logs they are.
+"""
+
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
 
 from marianne_stream.errors import TooManyDownloadsError
+from marianne_stream.web.gate import GRANT
+
+# How soon one ends whose right was revoked.
+REVIEW_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Download:
+    """A download.
+
+    Attributes:
+        request: what it answers.
+        task: what sends it.
+    """
+
+    request: web.Request
+    task: asyncio.Task[Any] | None
+
+    def abort(self) -> None:
+        """Ends it at once, without what has not been sent."""
+        if self.task is not None:
+            self.task.cancel()
+        if self.request.transport is not None:
+            # Behind the task: asyncio's sendfile does not bear to lose its transport.
+            asyncio.get_running_loop().call_soon(self.request.transport.abort)
 
 
 class Downloads:
-    """Counts open downloads.
+    """All open downloads.
 
     Args:
         most: how many there may be at once.
@@ -15,19 +48,31 @@ class Downloads:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self.open = 0
+        self._open: set[Download] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
 
     @contextmanager
-    def one(self) -> Iterator[None]:
-        """Counts a download for as long as the context lasts.
+    def one(self, request: web.Request) -> Iterator[None]:
+        """Counts a download for as long as the context lasts, in the task that sends it.
 
         Raises:
             TooManyDownloadsError: there are as many as there may be.
         """
-        if self.open >= self._most:
+        if len(self._open) >= self._most:
             raise TooManyDownloadsError
-        self.open += 1
+        download = Download(request, asyncio.current_task())
+        self._open.add(download)
         try:
             yield
         finally:
-            self.open -= 1
+            self._open.discard(download)
+
+    async def run(self) -> None:
+        """Ends those whose right was revoked, until it is cancelled."""
+        while True:
+            await asyncio.sleep(REVIEW_S)
+            for download in list(self._open):
+                if download.request[GRANT].revoked:
+                    download.abort()

@@ -16,6 +16,7 @@ from marianne_stream.access.keeper import Grant
 from marianne_stream.errors import MarianneStreamError
 from marianne_stream.feeds.feed import Feed, LeftFeed
 from marianne_stream.jobs.views import error_frame
+from marianne_stream.web.request_ids import REQUEST_ID, path_in_log
 from marianne_stream.wire import sse
 from marianne_stream.wire.sse import WRITE_BYTES, Frames
 
@@ -89,6 +90,7 @@ class EventStream(EventSourceResponse):
         "_in_hand",
         "_path",
         "_protocol",
+        "_request_id",
         "_seen_taken",
         "_seen_written",
         "_sending",
@@ -128,7 +130,8 @@ class EventStream(EventSourceResponse):
         self._sending = False
         # How many bytes these are.
         self._in_hand = 0
-        self._path = ""
+        # What the line of its end says of the request, which is gone by then.
+        self._path = self._request_id = ""
         self._protocol: web.RequestHandler | None = None
         self._writer: AbstractStreamWriter | None = None
         self._chunks = True
@@ -174,7 +177,9 @@ class EventStream(EventSourceResponse):
             try:
                 await self._send_feed()
             finally:
-                self._path = self._req.path if self._req is not None else ""
+                if self._req is not None:
+                    self._path = path_in_log(self._req)
+                    self._request_id = self._req.get(REQUEST_ID, "")
                 self._sending = True
                 self.leave_feed()
             await super().write_eof(data)
@@ -235,9 +240,10 @@ class EventStream(EventSourceResponse):
         return "revoked" if self.grant.revoked else "finished"
 
     def ended_line(self) -> tuple[object, ...]:
-        """Who was sent what, how long, how much, and why it ended."""
+        """By which id, who was sent what, why it ended, how long, how much."""
         seconds = time.monotonic() - self.opened_at
-        return self.client, self._path, self.end_reason, seconds, self.written
+        asked = self._request_id, self.client, self._path
+        return *asked, self.end_reason, seconds, self.written
 
     async def send_frames(self, frames: bytes) -> None:
         """Sends whole frames; waits while the client takes no more.

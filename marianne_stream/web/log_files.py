@@ -45,7 +45,7 @@ async def info(request: web.Request) -> web.Response:
 
 async def static(request: web.Request) -> web.StreamResponse:
     """`GET /api/jobs/{job_id}/logs/static`: the log as an attachment, headed by what it is."""
-    with request.app[DOWNLOADS].one():
+    with request.app[DOWNLOADS].one(request):
         job_id, log, summary = await summarized(request)
         limit = request.app[DOWNLOAD_LIMIT_BYTES]
         if summary.size_bytes > limit:
@@ -59,7 +59,7 @@ async def static(request: web.Request) -> web.StreamResponse:
 
 async def raw(request: web.Request) -> web.StreamResponse:
     """`GET /api/jobs/{job_id}/logs/raw`: the file itself; of the conductor's, the job's lines."""
-    with request.app[DOWNLOADS].one():
+    with request.app[DOWNLOADS].one(request):
         _, log = await opened(request)
         if log.place.of_conductor:
             headers = {**RAW_HEADERS, "Accept-Ranges": "none"}

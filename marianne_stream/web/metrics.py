@@ -64,6 +64,11 @@ class Metrics:
             ("route",),
             registry=self.registry,
         )
+        self._refused = Counter(
+            f"{PREFIX}_refused_connections",
+            "Connections that were closed at once, since there were as many as there may be.",
+            registry=self.registry,
+        )
         # Those of each combination, which are as many as the routes have answers.
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._lag = Histogram(
@@ -89,6 +94,10 @@ class Metrics:
             self._known[key] = known
         known[0].inc()
         known[1].observe(seconds)
+
+    def refused(self) -> None:
+        """Counts a connection that was closed at once."""
+        self._refused.inc()
 
     async def run(self) -> None:
         """Measures how late the loop is, until it is cancelled."""
@@ -137,7 +146,7 @@ class Parts(Collector):
         yield counter(
             "log_read_bytes", "Bytes of logs that followers have read.", self._logs.read_bytes
         )
-        yield gauge("open_downloads", "Logs that are being sent as files.", self._downloads.open)
+        yield gauge("open_downloads", "Logs that are being sent as files.", len(self._downloads))
         info = GaugeMetricFamily(f"{PREFIX}_build_info", "1.", labels=["version", "python"])
         info.add_metric([VERSION, platform.python_version()], 1)
         yield info

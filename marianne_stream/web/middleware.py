@@ -1,8 +1,6 @@
 """The one place where errors become answers. It must not know which handler raised them."""
 
 import logging
-import random
-import re
 import time
 
 from aiohttp import web
@@ -12,13 +10,10 @@ from marianne_stream.errors import LeavingError, MarianneStreamError
 from marianne_stream.web.answers import answer_of, error_answer
 from marianne_stream.web.keys import STREAMS
 from marianne_stream.web.metrics import Metrics
+from marianne_stream.web.request_ids import REQUEST_ID, new_request_id, path_in_log
+from marianne_stream.web.sites import SERVER
 
 logger = logging.getLogger(__name__)
-
-REQUEST_ID = web.RequestKey("REQUEST_ID", str)
-
-# What may stand in a log without being quoted.
-SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 
@@ -31,9 +26,7 @@ def observing(metrics: Metrics) -> Middleware:
 
     @web.middleware
     async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get("X-Request-ID", "")
-        made = f"{random.getrandbits(64):016x}"
-        request[REQUEST_ID] = given if SAFE_ID.fullmatch(given) else made
+        request[REQUEST_ID] = new_request_id(request.headers.get("X-Request-ID", ""))
         began = time.perf_counter()
         status = ABORTED
         try:
@@ -49,7 +42,8 @@ def observing(metrics: Metrics) -> Middleware:
             route = resource.canonical if resource is not None else ""
             metrics.answered(route=route, method=method, status=status, seconds=seconds)
             logger.debug(
-                "%s %s %s: %d, %.3f s", request[REQUEST_ID], method, request.path, status, seconds
+                "%s %s %s: %d, %.3f s",
+                *(request[REQUEST_ID], method, path_in_log(request), status, seconds),
             )
         return answer
 
@@ -57,9 +51,15 @@ def observing(metrics: Metrics) -> Middleware:
 
 
 async def on_prepare(request: web.Request, response: web.StreamResponse) -> None:
-    """Says by which id the log knows a request, and not by what it was answered."""
+    """Says by which id the log knows a request, and not by what it was answered.
+
+    While the server leaves, no connection is kept for another request: the next server answers it.
+    """
     response.headers["X-Request-ID"] = request.get(REQUEST_ID, "")
-    response.headers["Server"] = "marianne-stream"
+    response.headers["Server"] = SERVER
+    if request.app[STREAMS].leaving:
+        response.headers["Connection"] = "close"
+        response.force_close()
 
 
 @web.middleware
@@ -73,13 +73,14 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return http_error(request, error)
     except MarianneStreamError as error:
         # That nothing can be asked is logged where it was found out, once and not for each request.
-        logger.debug("%s %r answered %d: %s", request.method, request.path, error.status, error)
+        where = path_in_log(request)
+        logger.debug("%s %s answered %d: %s", request.method, where, error.status, error)
         return answer_of(request, error)
     except ConnectionError:
         raise
     except Exception:
         request_id = request.get(REQUEST_ID, "")
-        logger.exception("%s %s %r failed", request_id, request.method, request.path)
+        logger.exception("%s %s %s failed", request_id, request.method, path_in_log(request))
         return answer_of(request, MarianneStreamError())
 
 

@@ -41,14 +41,46 @@ class StaticFile:
     etag: ETag
 
 
+class Templates:
+    """The pages that are filled in: read once, at the start."""
+
+    def __init__(self) -> None:
+        self._texts = {
+            entry.name: Template(entry.read_text(encoding="utf-8"))
+            for entry in STATIC.iterdir()
+            if entry.name.endswith(TEMPLATE_SUFFIX)
+        }
+
+    def page(
+        self, name: str, *, status: int = 200, trusted: dict[str, str] | None = None, **values: str
+    ) -> web.Response:
+        """A page, with values in the places that it has for them.
+
+        Args:
+            name: the file.
+            status: the answer's.
+            trusted: values that are HTML.
+            values: values that are text.
+        """
+        safe = {key: html.escape(value) for key, value in values.items()}
+        return web.Response(
+            text=self._texts[name].substitute(safe | (trusted or {})),
+            status=status,
+            content_type="text/html",
+            headers={**NO_STORE, "Content-Security-Policy": PAGE_POLICY},
+        )
+
+
 class Pages:
     """The page that shows jobs, and the files of all pages, which are read once.
 
     Args:
         gate: who is let in.
+        templates: what the page is made of.
     """
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, templates: Templates) -> None:
+        self._templates = templates
         self._sign_out = "" if gate.keeper is None else SIGN_OUT
         self._files = dict(static_files(STATIC))
         # Pages of one release share a worker; those of another have their own.
@@ -64,7 +96,8 @@ class Pages:
 
     async def shell(self, _request: web.Request) -> web.Response:
         """`GET /` and `GET /jobs/{job_id}`: the page; which view it shows is for its address."""
-        return page("index.html", trusted={"sign_out": self._sign_out}, release=self._release)
+        trusted = {"sign_out": self._sign_out}
+        return self._templates.page("index.html", trusted=trusted, release=self._release)
 
     async def file(self, request: web.Request) -> web.Response:
         """`GET /static/…`: a file of the pages."""
@@ -108,24 +141,3 @@ def content_type_of(name: str) -> str:
 
 
 CONTENT_TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
-
-
-def page(
-    name: str, *, status: int = 200, trusted: dict[str, str] | None = None, **values: str
-) -> web.Response:
-    """A page, with values in the places that it has for them.
-
-    Args:
-        name: the file.
-        status: the answer's.
-        trusted: values that are HTML.
-        values: values that are text.
-    """
-    text = Template((STATIC / name).read_text(encoding="utf-8"))
-    safe = {key: html.escape(value) for key, value in values.items()}
-    return web.Response(
-        text=text.substitute(safe | (trusted or {})),
-        status=status,
-        content_type="text/html",
-        headers={**NO_STORE, "Content-Security-Policy": PAGE_POLICY},
-    )

@@ -12,7 +12,7 @@ from marianne_stream.access.keeper import Keeper
 from marianne_stream.errors import BadRequestError, WrongTokenError
 from marianne_stream.web.answers import NO_STORE
 from marianne_stream.web.gate import VISITOR, Gate, cookie_name
-from marianne_stream.web.pages import page
+from marianne_stream.web.pages import Templates
 
 WRONG_TOKEN = "That token is not known here."  # noqa: S105 - what a person is told, no token
 USED_LINK = "This link has been used, is older than an hour, or is of a server that has ended."
@@ -23,12 +23,16 @@ class SignIn:
 
     Args:
         gate: who knows the tokens.
+        templates: what the form is made of.
         max_age_s: how long a browser keeps its cookie.
         form_limit_s: how long a form may take to come; a token and an address are sent at once.
     """
 
-    def __init__(self, gate: Gate, *, max_age_s: int, form_limit_s: float) -> None:
+    def __init__(
+        self, gate: Gate, templates: Templates, *, max_age_s: int, form_limit_s: float
+    ) -> None:
         self._gate = gate
+        self._templates = templates
         self._max_age_s = max_age_s
         self._form_limit_s = form_limit_s
 
@@ -46,13 +50,11 @@ class SignIn:
         if keeper is None or (not code and await self._gate.known(request) is not None):
             raise web.HTTPSeeOther(where)
         if not code:
-            return page("sign-in.html", message="", next=where)
-        address = request[VISITOR].counted_as
-        self._gate.slowing.check(address)
+            return self._templates.page("sign-in.html", message="", next=where)
         session_id = keeper.sign_in_by_link(code)
         if session_id is None:
-            await self._gate.slowing.failed(address)
-            return page("sign-in.html", status=401, message=USED_LINK, next=where)
+            await self._gate.slowing.failed(request[VISITOR].counted_as)
+            return self._templates.page("sign-in.html", status=401, message=USED_LINK, next=where)
         return self._signed_in(request, session_id, gone_on(where))
 
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
@@ -63,14 +65,12 @@ class SignIn:
         where = local_path(fields.get("next", "/"))
         if keeper is None:
             return gone_on(where)
-        address = request[VISITOR].counted_as
-        self._gate.slowing.check(address)
         session_id = keeper.sign_in(fields.get("token", "").strip())
         if session_id is None:
-            await self._gate.slowing.failed(address)
+            await self._gate.slowing.failed(request[VISITOR].counted_as)
             if not as_form:
                 raise WrongTokenError
-            return page("sign-in.html", status=401, message=WRONG_TOKEN, next=where)
+            return self._templates.page("sign-in.html", status=401, message=WRONG_TOKEN, next=where)
         answer = gone_on(where) if as_form else web.Response(status=204, headers=NO_STORE)
         return self._signed_in(request, session_id, answer)
 

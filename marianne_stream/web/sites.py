@@ -29,6 +29,9 @@ PAGE_POLICY = (
     "frame-ancestors 'none'"
 )
 
+# Who answers, and not by which version of what.
+SERVER = "marianne-stream"
+
 ALLOWED_METHODS = "GET, HEAD"
 ALLOWED_HEADERS = "Authorization, Last-Event-ID, Range, X-Request-ID"
 EXPOSED_HEADERS = "Content-Disposition, Content-Range, ETag, Retry-After, X-Request-ID"
@@ -59,7 +62,7 @@ class Sites:
         host = request.headers.get("Host")
         if host is None:
             return
-        name = host_name(host)
+        name = host_name(host) if len(host) <= HOST_LIMIT else None
         if name is None or not (ip_of(name) or name in self._names or name.endswith(self._domains)):
             raise WrongHostError
 
@@ -95,6 +98,10 @@ class Sites:
             # Without credentials: a page of another site brings its own token.
             response.headers["Access-Control-Allow-Origin"] = origin
             response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
+
+
+# The longest name there is (RFC 1035 section 2.3.4), and a port: what is longer is not remembered.
+HOST_LIMIT = 255 + len(":65535")
 
 
 @lru_cache(maxsize=REMEMBERED)

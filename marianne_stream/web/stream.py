@@ -144,7 +144,7 @@ class Streams:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LEAVING_S):
                     await self._all_gone.wait()
-        self._abort_all()
+        self.abort_all()
 
     def close(self) -> None:
         """Ends all streams once they have sent what they have; later ones end at once.
@@ -154,9 +154,10 @@ class Streams:
         self.leaving = True
         for stream in self._open:
             stream.feed.close()
-        asyncio.get_running_loop().call_later(LEAVING_S, self._abort_all)
+        asyncio.get_running_loop().call_later(LEAVING_S, self.abort_all)
 
-    def _abort_all(self) -> None:
+    def abort_all(self) -> None:
+        """Ends all streams at once, without what has not been sent."""
         for stream in list(self._open):
             stream.abort("server_left")
 
@@ -209,7 +210,7 @@ class Streams:
         self.sent_bytes += stream.written
         self.ended[stream.end_reason] += 1
         if logger.isEnabledFor(logging.INFO):
-            logger.info("%s %s ended: %s, %.1f s, %d bytes", *stream.ended_line())
+            logger.info("%s %s %s ended: %s, %.1f s, %d bytes", *stream.ended_line())
 
     def _keep_alive(self, streams: list[EventStream], now: float) -> None:
         """Writes to what has been idle for long, unless it does not take what it is sent.

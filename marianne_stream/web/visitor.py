@@ -3,6 +3,7 @@
 It must not know what is asked for, or who may.
 """
 
+import asyncio
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ UNIX = "unix"
 # One who has an IPv6 address has 2^64 of them (RFC 6177 section 2).
 IPV6_PREFIX = 64
 
+
+# More than the longest address with its zone (RFC 4007 section 11): what is longer is none.
+HOP_LIMIT = 64
 
 # Reading an address takes as long as a tenth of a request: the last ones are remembered.
 REMEMBERED = 4096
@@ -55,34 +59,35 @@ class Proxies:
 
     def visitor(self, request: web.Request) -> Visitor:
         """Who asks: the last address that no trusted proxy has."""
-        peer = peer_of(request)
+        peer = peer_of(request.transport)
         secure = request.secure
-        if not self._trusts(peer):
+        if not self.trusts(peer):
             return visitor_of(peer, secure=secure)
         protocols = request.headers.getall("X-Forwarded-Proto", [])
         if protocols:
             secure = protocols[-1].rpartition(",")[2].strip().lower() == "https"
         hops = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
-        for hop in reversed(hops):
-            address = ip_of(hop.strip())
+        for hop in map(str.strip, reversed(hops)):
+            address = ip_of(hop) if len(hop) <= HOP_LIMIT else None
             if address is None:
                 # Nothing, or no address: what stands before it was not written by our proxy.
                 break
             peer = str(address)
-            if not self._trusts(peer):
+            if not self.trusts(peer):
                 break
         return visitor_of(peer, secure=secure)
 
-    def _trusts(self, peer: str) -> bool:
+    def trusts(self, peer: str) -> bool:
+        """Whether who has this address is believed."""
         if peer == UNIX:
             return self._unix
         address = ip_of(peer)
         return address is not None and any(address in network for network in self._networks)
 
 
-def peer_of(request: web.Request) -> str:
-    """The address at the other end of the connection."""
-    peername = request.transport.get_extra_info("peername") if request.transport else None
+def peer_of(transport: asyncio.BaseTransport | None) -> str:
+    """The address at the other end of a connection."""
+    peername = transport.get_extra_info("peername") if transport is not None else None
     if not isinstance(peername, tuple):
         return UNIX
     return str(ip_of(str(peername[0])) or peername[0])

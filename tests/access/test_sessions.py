@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from marianne_stream.access import sessions
 from marianne_stream.access.keeper import Keeper
 from marianne_stream.access.sessions import Sessions
 from marianne_stream.access.tokens import Token, digest_of
@@ -92,3 +93,29 @@ def test_a_link_works_once(tmp_path: Path) -> None:
     assert here.sign_in_by_link(old) is None
     assert here.sign_in_by_link(new) is not None
     assert here.sign_in_by_link(new) is None
+
+
+def test_who_signs_in_often_signs_out_nobody_but_himself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MAX_SESSIONS", 10)
+    monkeypatch.setattr(sessions, "MAX_SESSIONS_OF_ONE", 3)
+    for folder in (tmp_path, None, tmp_path / "cannot be written"):
+        here = sessions.Sessions(folder, max_age_s=3600)
+        other = here.add("other token")
+        own = [here.add("his token") for _ in range(12)]
+        open_still = [here.find(one) is not None for one in own]
+        assert open_still == [False] * 9 + [True] * 3
+        assert here.find(other) is not None
+
+
+def test_who_signs_out_without_a_session_has_nothing_written(tmp_path: Path) -> None:
+    here = keeper(tmp_path)
+    here.sign_out("no session")
+    assert list(tmp_path.iterdir()) == []
+    session_id = signed_in(here)
+    before = (tmp_path / "sessions.json").stat()
+    here.sign_out("no session")
+    assert (tmp_path / "sessions.json").stat() == before
+    here.sign_out(session_id)
+    assert here.by_session(session_id) is None

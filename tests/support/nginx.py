@@ -111,7 +111,7 @@ class Site:
 
 
 @asynccontextmanager
-async def site(folder: Path, change: tuple[str, str] = ("", "")) -> AsyncIterator[Site]:
+async def site(folder: Path, *changes: tuple[str, str]) -> AsyncIterator[Site]:
     """nginx with the example, whose name the session resolves to loopback."""
     authority = trustme.CA()
     certificate = authority.issue_cert(NAME)
@@ -125,8 +125,9 @@ async def site(folder: Path, change: tuple[str, str] = ("", "")) -> AsyncIterato
         CERTIFICATE=folder / "all.pem",
         CERTIFICATE_KEY=folder / "all.pem",
     )
-    assert change[0] in text
-    text = text.replace(*change) if change[0] else text
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
     trust = ssl.create_default_context()
     authority.configure_trust(trust)
     connector = aiohttp.TCPConnector(ssl=trust, resolver=Loopback())

@@ -5,6 +5,7 @@ import itertools
 import json
 import signal
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,22 +15,20 @@ from pathlib import Path
 import aiohttp
 
 from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.web.stream import LEAVING_EACH_S
 from marianne_stream.wire.sse import EventParser
 from tests.support.processes import Process, process
 from tests.support.waiting import until
 
-# Passes a socket as systemd does (sd_listen_fds(3)), and becomes the server.
+# Passes a socket as systemd does (sd_listen_fds(3)), and becomes what else it is given.
 ACTIVATE = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3, inheritable=True)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
-os.execv(sys.executable, [sys.executable, "-m", "marianne_stream", *sys.argv[2:]])
+os.execv(sys.argv[2], sys.argv[2:])
 """
 
 LIMIT_S = 60.0
-
-# How late a viewer of ours may be, which has others beside it in one process.
-LATE_S = 1.0
 
 
 def places(folder: Path) -> tuple[object, ...]:
@@ -49,8 +48,18 @@ async def activated(
     sock: socket.socket, folder: Path, *options: object, **environment: str
 ) -> AsyncIterator[Process]:
     """A server that is passed its socket."""
+    command = (sys.executable, "-m", "marianne_stream", *places(folder), *options)
+    async with passed(sock, *command, **environment) as running:
+        yield running
+
+
+@asynccontextmanager
+async def passed(
+    sock: socket.socket, *command: object, **environment: str
+) -> AsyncIterator[Process]:
+    """A command of a unit that is passed its socket."""
     sock.set_inheritable(inheritable=True)
-    script = ("-c", ACTIVATE, sock.fileno(), *places(folder), *options)
+    script = ("-c", ACTIVATE, sock.fileno(), *command)
     async with process(*script, pass_fds=(sock.fileno(),), **environment) as running:
         yield running
 
@@ -97,16 +106,19 @@ class Watcher:
 
     @property
     def faults(self) -> list[str]:
-        """Lines that are missing, doubled or out of order, and a return at the wrong time."""
+        """Lines that are missing, doubled or out of order; that it was not told when to return."""
         found = [
             f"line {after} came behind {before}"
             for before, after in itertools.pairwise(self.numbers)
             if after != before + 1
         ]
-        if self.retry_s is None or self.returned_at > self.ended_at + self.retry_s + LATE_S:
-            away_s = self.returned_at - self.ended_at
-            found.append(f"was back after {away_s:.1f} s, asked to be after {self.retry_s}")
+        if self.retry_s is None:
+            found.append("was not told when to come back")
         return found
+
+    def asked_for_s(self, told_at: float) -> float:
+        """For when it was asked to come back, after the server was told to leave."""
+        return self.ended_at + (self.retry_s or 0.0) - told_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +130,7 @@ class Outcome:
         code: the exit code of the first server.
         told_at: when it was told to leave, in seconds of the monotonic clock.
         exit_s: how long it took to leave.
+        drained_s: how long its streams were to be drained at least.
         last: the number of the last line.
         log: what the first server logged.
     """
@@ -126,6 +139,7 @@ class Outcome:
     code: int
     told_at: float
     exit_s: float
+    drained_s: float
     last: int
     log: str
 
@@ -133,6 +147,13 @@ class Outcome:
     def faults(self) -> list[str]:
         """What went wrong for anybody."""
         found = [fault for watcher in self.watchers for fault in watcher.faults]
+        asked_for_s = [watcher.asked_for_s(self.told_at) for watcher in self.watchers]
+        # It would meet the server that leaves, or all others at once.
+        found += [
+            f"was asked to come back after {asked_s:.2f} s, in a drain of {self.drained_s:.2f}"
+            for asked_s in asked_for_s
+            if asked_s < self.drained_s
+        ]
         return found + [
             f"the last line is {watcher.numbers[-1]} and not {self.last}"
             for watcher in self.watchers
@@ -170,7 +191,8 @@ async def restart(
                 await asyncio.wait([writing])
                 last = int(log.read_text().split()[-1])
                 await until(lambda: all(w.numbers[-1] == last for w in found), limit_s=LIMIT_S)
-    return Outcome(found, code, told_at, exit_s, last, old.log)
+    drained_s = min(drain_s, watchers / LEAVING_EACH_S)
+    return Outcome(found, code, told_at, exit_s, drained_s, last, old.log)
 
 
 @asynccontextmanager

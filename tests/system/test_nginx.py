@@ -10,9 +10,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.nginx import NAME, Site, filled, free_port, nginx, site
+from tests.support.nginx import EXAMPLES, NAME, Site, filled, free_port, nginx, site
 from tests.support.processes import Process, process
 from tests.support.viewers import watching
 from tests.support.waiting import until
@@ -120,10 +121,51 @@ async def comes_back_and_others_are_told(behind: Site) -> None:
         await viewer.end()
         assert viewer.response.status == 200
         assert 1500 <= (viewer.retry_ms or 0) <= 4500
+        assert viewer.response.headers["X-Content-Type-Options"] == "nosniff"
+        assert "max-age" in viewer.response.headers["Strict-Transport-Security"]
     async with behind.session.get(f"{behind.address}/api/jobs") as response:
         assert response.status == 503
         assert response.headers["Retry-After"] == "5"
         assert json.loads(await response.text())["code"] == "leaving"
+
+
+async def test_a_service_of_auth_request_is_asked_first(
+    tmp_path: Path, conductor: SimulatedConductor
+) -> None:
+    """The lines of the example that are commented out, taken in as it says."""
+    conductor.launch("a", 1)
+    text = (EXAMPLES / "nginx.conf").read_text()
+    start = text.index("    # location = /auth {")
+    block = text[start : text.index("    # }\n", start) + len("    # }\n")]
+    port = free_port()
+    asking = block.replace("    # ", "    ").replace("127.0.0.1:9000", f"127.0.0.1:{port}")
+    changes = ((block, asking), ("# auth_request", "auth_request"))
+    async with process(*service(tmp_path)), site(tmp_path, *changes) as behind:
+        url = f"{behind.address}/api/jobs/a"
+        behind.session.headers.update(BEARER)
+        async with auth_service(port):
+            for who, status in (("somebody", 200), ("", 401)):
+                async with behind.session.get(url, headers={"X-Who": who}) as response:
+                    assert response.status == status
+            async with behind.session.get(url, headers={"X-Who": "a", "Authorization": ""}) as page:
+                assert (page.status, (await page.json())["code"]) == (401, "not_signed_in")
+        # It is away.
+        async with behind.session.get(url) as response:
+            assert response.status == 503
+        async with watching(behind.session, f"{url}/stream") as viewer:
+            await viewer.end()
+            assert (viewer.response.status, viewer.names) == (200, [])
+
+
+@asynccontextmanager
+async def auth_service(port: int) -> AsyncIterator[None]:
+    """One that lets in who says a name."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=204 if request.headers.get("X-Who") else 401)
+
+    async with answering(answer, port):
+        yield
 
 
 async def test_the_dashboards_four_paths_come_here_and_all_else_goes_there(
@@ -158,6 +200,29 @@ async def test_the_dashboards_four_paths_come_here_and_all_else_goes_there(
                     assert await response.text() == f"the dashboard's {path}"
 
 
+async def test_who_watches_by_the_dashboards_address_comes_back_while_we_are_away(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    text = filled(
+        "nginx-dashboard.conf",
+        SOCKET=tmp_path / "http.sock",
+        SERVER_NAME="localhost",
+        LISTEN=f"127.0.0.1:{port}",
+        TOKEN=TOKEN,
+        DASHBOARD="http://127.0.0.1:1",
+    )
+    url = f"http://localhost:{port}/api/jobs/a"
+    async with nginx(tmp_path / "nginx", text, port), aiohttp.ClientSession() as session:
+        async with watching(session, f"{url}/stream") as viewer:
+            await viewer.end()
+            assert viewer.response.status == 200
+            assert 1500 <= (viewer.retry_ms or 0) <= 4500
+        async with session.get(f"{url}/logs/info") as response:
+            assert response.status == 503
+            assert (await response.json())["code"] == "leaving"
+
+
 @asynccontextmanager
 async def dashboard() -> AsyncIterator[str]:
     """A stub that says which path it was asked for."""
@@ -165,14 +230,21 @@ async def dashboard() -> AsyncIterator[str]:
     async def answer(request: web.Request) -> web.Response:
         return web.Response(text=f"the dashboard's {request.path}")
 
+    port = free_port()
+    async with answering(answer, port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@asynccontextmanager
+async def answering(answer: Handler, port: int) -> AsyncIterator[None]:
+    """A server that answers all requests so."""
     app = web.Application()
     app.router.add_get("/{path:.*}", answer)
     runner = web.AppRunner(app)
     await runner.setup()
-    port = free_port()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield
     finally:
         await runner.cleanup()
 

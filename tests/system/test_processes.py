@@ -142,6 +142,16 @@ async def test_the_demo_needs_no_conductor_and_leaves_nothing_behind(short_path:
     assert not await asyncio.to_thread(lambda: list(short_path.iterdir()))
 
 
+async def test_the_demo_leaves_the_socket_of_a_service_alone(short_path: Path) -> None:
+    path = short_path / "http.sock"
+    environment = {"MARIANNE_STREAM_UNIX": str(path), "TMPDIR": str(short_path)}
+    arguments = ("-m", "marianne_stream", "demo", "--port", 0)
+    async with process(*arguments, pass_fds=(), **environment) as running:
+        assert running.address.startswith("http://")
+        await until(lambda: "curl" in running.output)
+        assert not path.exists()
+
+
 async def test_a_demo_that_cannot_begin_is_a_sentence_and_exit_1(tmp_path: Path) -> None:
     folder = tmp_path / ("x" * 100)
     await asyncio.to_thread(folder.mkdir)

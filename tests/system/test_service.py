@@ -208,6 +208,48 @@ async def test_a_stolen_cookie_is_worth_nothing_once_its_owner_has_signed_out(
             assert (await status(stolen), await status(other)) == (401, 200)
 
 
+async def test_downloads_of_a_token_that_is_taken_back_end_and_others_go_on(
+    tmp_path: Path, conductor: SimulatedConductor
+) -> None:
+    (workspace := tmp_path / "ws").mkdir()
+    (workspace / "marianne.log").write_bytes((b"x" * 999 + b"\n") * 40_000)
+    conductor.launch("a", 1, workspace=str(workspace))
+    kept, taken = "kept-token-0123456789", "taken-token-0123456789"
+    # What the transport and the kernel hold is far less.
+    session = aiohttp.ClientSession(read_bufsize=4096)
+    async with process(*guarded(tmp_path, kept, taken)) as running, session:
+
+        async def begun(token: str, kind: str) -> aiohttp.ClientResponse:
+            headers = {"Authorization": f"Bearer {token}"}
+            url = f"{running.address}/api/jobs/a/logs/{kind}"
+            answer = await session.get(url, headers=headers)
+            assert answer.status == 200
+            return answer
+
+        async def open_downloads() -> int:
+            headers = {"Authorization": f"Bearer {kept}"}
+            async with session.get(f"{running.address}/metrics", headers=headers) as answer:
+                found = re.search(r"open_downloads ([\d.]+)", await answer.text())
+            assert found
+            return int(float(found[1]))
+
+        ending = [await begun(taken, kind) for kind in ("raw", "static")]
+        going_on = [await begun(kept, kind) for kind in ("raw", "static")]
+        (tmp_path / "tokens").write_text(f"{kept}\n")
+        running.send(signal.SIGHUP)
+        await until(lambda: "read the tokens" in running.log)
+        for _ in range(1000):
+            if await open_downloads() == 2:
+                break
+            await asyncio.sleep(0.01)
+        for answer in ending:
+            with pytest.raises(aiohttp.ClientError):
+                await answer.read()
+        for answer in going_on:
+            assert len(await answer.read()) >= 40_000_000
+    assert "ERROR" not in running.log
+
+
 async def test_insecure_is_refused_where_others_could_come_in(tmp_path: Path) -> None:
     options = ("--insecure", "--host", "0.0.0.0", "--port", 0)
     async with process("-m", "marianne_stream", *places(tmp_path), *options) as running:
@@ -262,6 +304,59 @@ async def test_systemd_is_told_how_the_service_is(tmp_path: Path) -> None:
             running.send(signal.SIGTERM)
             await until(lambda: hear("STOPPING=1"))
             assert await running.ended() == 0
+
+
+async def test_systemd_is_told_although_others_have_filled_its_queue(tmp_path: Path) -> None:
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other,
+    ):
+        told.bind(str(tmp_path / "notify"))
+        told.settimeout(0)
+        other.settimeout(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                other.sendto(b"from another", str(tmp_path / "notify"))
+        heard: list[bytes] = []
+
+        def hear(word: bytes) -> bool:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    heard.append(told.recv(4096))
+            return word in heard
+
+        options = ("--port", 0, "--insecure")
+        arguments = ("-m", "marianne_stream", *places(tmp_path), *options)
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        async with process(*arguments, pass_fds=(), **environment) as running:
+            # It has been ready once it answers; only then is there room.
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"{running.address}/health") as response,
+            ):
+                assert response.status == 200
+            await until(lambda: hear(b"READY=1"))
+            assert heard.count(b"READY=1") == 1
+            running.send(signal.SIGTERM)
+            await until(lambda: hear(b"STOPPING=1"))
+            assert await running.ended() == 0
+
+
+@pytest.mark.parametrize("kind", ["datagrams", "connected", "bound"])
+async def test_what_is_passed_and_does_not_listen_is_refused(tmp_path: Path, kind: str) -> None:
+    with contextlib.ExitStack() as stack:
+        if kind == "connected":
+            sock, other = socket.socketpair()
+            stack.enter_context(other)
+        else:
+            family = socket.SOCK_DGRAM if kind == "datagrams" else socket.SOCK_STREAM
+            sock = socket.socket(socket.AF_INET, family)
+            sock.bind(("127.0.0.1", 0))
+        stack.enter_context(sock)
+        async with activated(sock, tmp_path, "--insecure") as running:
+            assert await running.ended() == 1
+    assert "must be a stream socket that listens" in running.log
+    assert "Traceback" not in running.log
 
 
 async def test_a_fault_of_a_part_ends_the_process_with_a_last_line(tmp_path: Path) -> None:

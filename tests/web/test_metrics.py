@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from yarl import URL
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.web.keys import STREAMS
@@ -106,6 +107,24 @@ async def test_the_end_of_a_stream_is_one_line_of_the_log(
         await viewer.end()
     await until(lambda: "/api/jobs/lantern/logs ended: finished" in caplog.text)
     assert "127.0.0.1" in caplog.text
+
+
+async def test_its_line_has_the_request_id_and_no_job_can_forge_one(
+    conductor: SimulatedConductor, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    conductor.launch("a\n2026-01-01 CRITICAL forged \x1b[31m\x9b", 1)
+    path = "/api/jobs/a%0A2026-01-01%20CRITICAL%20forged%20%1B%5B31m%C2%9B/stream"
+    async with client.get(URL(path, encoded=True), headers={"X-Request-ID": "one"}) as response:
+        assert response.status == 200
+    async with client.get(URL(f"/none{path}", encoded=True)) as response:
+        assert response.status == 404
+    await until(lambda: "ended: left" in caplog.text)
+    ended = next(line for line in caplog.text.splitlines() if "ended: left" in line)
+    assert " one 127.0.0.1 /api/jobs/a%0A2026" in ended
+    for record in caplog.records:
+        if record.name.startswith("marianne_stream"):
+            assert not {"\n", "\x1b", "\x9b"} & set(record.getMessage())
 
 
 async def test_the_dashboard_for_grafana_asks_for_figures_that_there_are(

@@ -1,0 +1,119 @@
+"""Connections that ask nothing: they are bounded, and who is served already notices nothing."""
+
+import asyncio
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.processes import Process, process, server
+from tests.support.restarting import places
+from tests.support.viewers import watching
+from tests.support.waiting import until
+
+# As many files as the server may open, streams or not.
+FILES = 400
+BARELY = f"""
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, ({FILES}, {FILES}))
+os.execv(sys.executable, [sys.executable, "-m", "marianne_stream", *sys.argv[1:]])
+"""
+
+
+@pytest.fixture(autouse=True)
+def files() -> None:
+    """This process holds the other ends."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+
+
+@contextmanager
+def idle(running: Process, count: int, source: str) -> Iterator[list[socket.socket]]:
+    """Connections from an address of this machine, which send nothing."""
+    port = int(running.address.rpartition(":")[2])
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(
+                socket.create_connection(("127.0.0.1", port), 5, source_address=(source, 0))
+            )
+            for _ in range(count)
+        ]
+
+
+def still_open(connections: list[socket.socket]) -> int:
+    """How many of them the server has not closed."""
+    count = 0
+    for sock in connections:
+        sock.settimeout(0)
+        try:
+            sock.recv(1)
+        except BlockingIOError:
+            count += 1
+        except ConnectionError:
+            pass
+    return count
+
+
+async def health(running: Process) -> int:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{running.address}/health") as response,
+    ):
+        return response.status
+
+
+async def test_an_address_has_as_many_as_it_may_and_others_are_served(tmp_path: Path) -> None:
+    async with server(tmp_path, "--max-streams-per-address", 10) as running:
+        with idle(running, 300, "127.0.0.2") as connections:
+            await until(lambda: still_open(connections) == 10 + 128)
+            assert await health(running) == 200
+            assert running.log.count("connections are refused") == 1
+
+
+async def test_a_proxy_has_as_many_as_there_may_be_in_all(tmp_path: Path) -> None:
+    options = ("--max-streams-per-address", 10, "--max-streams", 100)
+    async with server(tmp_path, *options, "--trusted-proxies", "127.0.0.2") as running:
+        with idle(running, 300, "127.0.0.2") as connections:
+            await until(lambda: still_open(connections) == 100 + 128)
+
+
+async def test_at_the_limit_of_files_streams_go_on_and_nothing_floods_the_log(
+    tmp_path: Path, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("a", 1)
+    options = ("--port", 0, "--insecure")
+    async with (
+        process("-c", BARELY, *places(tmp_path), *options) as running,
+        aiohttp.ClientSession() as session,
+        watching(session, f"{running.address}/api/events/stream") as viewer,
+    ):
+        await until(lambda: b'"live":true' in viewer.raw)
+        with ExitStack() as stack:
+            connections = [
+                sock
+                for number in range(2, 6)
+                for sock in stack.enter_context(idle(running, 150, f"127.0.0.{number}"))
+            ]
+            await until(lambda: still_open(connections) < FILES - 100)
+            for number in range(20):
+                conductor.emit("a", "sheet.said", {"number": number})
+                await viewer.saw("sheet.said", number + 1)
+            assert running.descriptors() < FILES
+        assert await until_healthy(running) == 200
+        assert "ERROR" not in running.log
+        assert len(running.log.splitlines()) < 20
+
+
+async def until_healthy(running: Process) -> int:
+    """Waits until the connections that were closed are so for the server, too."""
+    for _ in range(100):
+        try:
+            return await health(running)
+        except aiohttp.ClientError:
+            await asyncio.sleep(0.05)
+    return 0

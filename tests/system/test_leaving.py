@@ -1,0 +1,137 @@
+"""The server leaves: what is open is ended in good order, or at once where it is told twice."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+
+import aiohttp
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.nginx import NAME, Site, site
+from tests.support.processes import Process, process
+from tests.support.raw_http import connected
+from tests.support.restarting import activated, places
+from tests.support.waiting import until
+
+# Nothing but a second signal ends this one: all that it waits for takes an hour.
+PATIENT = """
+import sys
+from marianne_stream.cli import main
+from marianne_stream.web import connections, stream
+connections.LEAVE_LIMIT_S = stream.LEAVING_S = 3600.0
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def ask(running: Process, path: str) -> socket.socket:
+    """A client that asks, and takes nothing of the answer but its beginning."""
+    sock = connected(running.address)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    assert sock.recv(12) == b"HTTP/1.1 200"
+    return sock
+
+
+async def test_a_second_signal_waits_for_nobody_who_does_not_read(
+    tmp_path: Path, conductor: SimulatedConductor
+) -> None:
+    (workspace := tmp_path / "ws").mkdir()
+    (workspace / "marianne.log").write_bytes((b"x" * 999 + b"\n") * 30_000)
+    conductor.launch("a", 1, workspace=str(workspace))
+    options = ("--port", 0, "--insecure", "--drain-s", 0)
+    async with process("-c", PATIENT, *places(tmp_path), *options) as running:
+        paths = [f"/api/jobs/a/logs{what}" for what in ("?tail_lines=1000", "/raw", "/static")]
+        with ExitStack() as stack:
+            for path in paths * 3:
+                stack.enter_context(await asyncio.to_thread(ask, running, path))
+            running.send(signal.SIGTERM)
+            await until(lambda: not accepts(running))
+            running.send(signal.SIGTERM)
+            assert await running.ended() == 0
+    assert "ERROR" not in running.log
+
+
+def accepts(running: Process) -> bool:
+    try:
+        connected(running.address).close()
+    except ConnectionError:
+        return False
+    return True
+
+
+async def test_a_fault_while_it_leaves_is_told_by_the_exit_code(tmp_path: Path) -> None:
+    script = """
+import sys
+from marianne_stream.access.keeper import Keeper
+from marianne_stream.cli import main
+from marianne_stream.web.stream import Streams
+async def drain(self, hurry):
+    def review(self): raise ZeroDivisionError("a fault of ours")
+    Keeper.review = review
+    await hurry.wait()
+Streams.drain = drain
+sys.exit(main(sys.argv[1:]))
+"""
+    async with process("-c", script, *places(tmp_path), "--port", 0) as running:
+        running.send(signal.SIGTERM)
+        await until(lambda: "a fault of ours" in running.log)
+        running.send(signal.SIGTERM)
+        assert await running.ended() == 1
+    assert "CRITICAL" in running.log.strip().splitlines()[-1]
+
+
+@asynccontextmanager
+async def watched(
+    session: aiohttp.ClientSession, url: str, count: int
+) -> AsyncIterator[list[aiohttp.ClientResponse]]:
+    """So many streams, whose clients leave their ends to the server."""
+    answers = [await session.get(url) for _ in range(count)]
+    try:
+        yield answers
+    finally:
+        for answer in answers:
+            answer.close()
+
+
+async def test_nobody_behind_nginx_notices_a_restart(
+    tmp_path: Path, conductor: SimulatedConductor
+) -> None:
+    """A connection that nginx keeps leads to a server that leaves: the next one answers."""
+    conductor.launch("a", 1)
+    options = ("--insecure", "--allowed-hosts", NAME, "--trusted-proxies", "unix")
+    with listening(tmp_path / "http.sock") as sock:
+        connector = aiohttp.UnixConnector(str(tmp_path / "http.sock"), limit=0)
+        async with (
+            site(tmp_path) as behind,
+            aiohttp.ClientSession(connector=connector) as direct,
+            activated(sock, tmp_path, *options) as old,
+        ):
+            assert await asyncio.gather(*(asked(behind) for _ in range(8))) == [200] * 8
+            events = "http://localhost/api/events/stream"
+            # They take a second and a half to be drained.
+            async with watched(direct, events, 300) as streams:
+                old.send(signal.SIGTERM)
+                await until(lambda: any(stream.content.is_eof() for stream in streams))
+                asking = [asyncio.create_task(asked(behind)) for _ in range(8)]
+                assert await old.ended() == 0
+                assert not any(task.done() for task in asking)
+            async with activated(sock, tmp_path, *options):
+                assert await asyncio.gather(*asking) == [200] * 8
+
+
+async def asked(behind: Site) -> int:
+    async with behind.session.get(f"{behind.address}/api/jobs") as answer:
+        return answer.status
+
+
+@contextmanager
+def listening(path: Path) -> Iterator[socket.socket]:
+    """A Unix socket that systemd would keep."""
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as sock:
+        sock.bind(str(path))
+        sock.listen(4096)
+        yield sock

@@ -1,0 +1,108 @@
+"""As a new operator would: from the guide, and the examples as they lie there, to a page."""
+
+import contextlib
+import re
+import shlex
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.nginx import EXAMPLES, filled, site
+from tests.support.processes import CHECKOUT
+from tests.support.restarting import passed
+from tests.support.viewers import watching
+from tests.support.waiting import until
+
+GUIDE = EXAMPLES.parent / "how-to" / "run-it-as-a-service.md"
+TOKEN = "whole-token-0123456789"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """The settings of the guide, with the paths of this conductor."""
+    found = re.search(r"```toml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    assert found
+    text, count = re.subn(r'"/\S+/daemon-state.db"', f'"{tmp_path}/state.db"', found[1])
+    assert count == 1
+    path = tmp_path / "marianne-stream.toml"
+    path.write_text(f'socket = "{tmp_path}/c.sock"\n{text}')
+    return path
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[socket.socket]:
+    """The socket of the socket unit, which nginx connects to."""
+    name = re.search(
+        r"^ListenStream=.*/(.*)$", (EXAMPLES / "marianne-stream.socket").read_text(), re.MULTILINE
+    )
+    assert name
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as sock:
+        sock.bind(str(tmp_path / name[1]))
+        sock.listen(4096)
+        yield sock
+
+
+def command(config: Path, beginning: str) -> list[str]:
+    """What the service unit runs, with its placeholders filled; the checkout's way is a comment."""
+    text = filled(
+        "marianne-stream.service",
+        PYTHON=sys.executable,
+        CONFIG=config,
+        CHECKOUT=CHECKOUT,
+        USER="root",
+        SOCKET_GROUP="root",
+    )
+    line = next(line for line in text.splitlines() if line.startswith(beginning))
+    return shlex.split(line.removeprefix(beginning))
+
+
+@pytest.mark.parametrize("beginning", ["ExecStart=", "# ExecStart="], ids=["module", "checkout"])
+async def test_the_examples_lead_to_a_page_behind_tls_that_asks_for_a_token(
+    tmp_path: Path,
+    conductor: SimulatedConductor,
+    config: Path,
+    held: socket.socket,
+    beginning: str,
+) -> None:
+    conductor.launch("a", 1)
+    (credentials := tmp_path / "credentials").mkdir()
+    (credentials / "tokens").write_text(f"{TOKEN}\n")
+    environment = {
+        "CREDENTIALS_DIRECTORY": str(credentials),
+        "STATE_DIRECTORY": str(tmp_path / "state"),
+    }
+    async with (
+        passed(held, *command(config, beginning), **environment) as running,
+        site(tmp_path) as behind,
+    ):
+        session, address = behind.session, behind.address
+        async with session.get(f"{address}/", headers={"Accept": "text/html"}) as page:
+            assert page.url.path == "/login"
+        origin = {"Origin": address}
+        for token, status in (("wrong-token-0123456789", 401), (TOKEN, 200)):
+            form = {"token": token, "next": "/jobs/a"}
+            async with session.post(f"{address}/login", data=form, headers=origin) as page:
+                assert page.status == status
+        assert "Sign out" in await text_of(session, f"{address}/")
+        assert next(iter(session.cookie_jar))["secure"]
+        async with watching(session, f"{address}/api/jobs/a/stream") as viewer:
+            await viewer.saw("job_status")
+        # What ExecReload sends.
+        running.send(signal.SIGHUP)
+        await until(
+            lambda: f"read the tokens again: {credentials}/tokens, as systemd" in running.log
+        )
+        running.send(signal.SIGTERM)
+        assert await running.ended() == 0
+        assert (tmp_path / "state" / "sessions.json").exists()
+
+
+async def text_of(session: aiohttp.ClientSession, url: str) -> str:
+    async with session.get(url) as page:
+        return await page.text()

@@ -1,0 +1,31 @@
+"""The pages for people are read once, when the server starts."""
+
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from marianne_stream.app import create_app
+from marianne_stream.settings import Settings
+from marianne_stream.web import pages
+from tests.web.conftest import Client
+
+Start = Callable[..., Awaitable[Client]]
+
+
+async def test_an_upgrade_beneath_a_server_that_runs_takes_none_of_its_pages(
+    settings: Settings, tmp_path: Path, aiohttp_client: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "static"
+    shutil.copytree(Path(str(pages.STATIC)), folder)
+    monkeypatch.setattr(pages, "STATIC", folder)
+    guarded = {"insecure": False, "private_dir": tmp_path}
+    client = await aiohttp_client(
+        create_app(settings.model_copy(update=guarded)), cookie_jar=aiohttp.DummyCookieJar()
+    )
+    shutil.rmtree(folder)
+    for path in ("/login", "/static/css/sign_in.css"):
+        async with client.get(path) as response:
+            assert response.status == 200
