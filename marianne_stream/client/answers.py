@@ -61,6 +61,8 @@ class Line(msgspec.Struct, frozen=True):
     """The data of `log`."""
 
     line: str
+    line_number: int = 0
+    truncated: bool = False
 
 
 class Fault(msgspec.Struct, frozen=True):

@@ -59,6 +59,17 @@ async def test_a_log_is_printed_as_it_is_and_followed_to_its_end(
     assert chosen.lines == ["line 1", "line 2"]
 
 
+async def test_a_line_that_was_cut_is_said_to_be(
+    running: Process, log: Path, tmp_path: Path
+) -> None:
+    append(log, "short", "x" * 70_000, "last")
+    ended = await ran(tmp_path, "logs", "logged", "--url", running.address)
+    assert ended.lines == ["short", "x" * 65_536, "last"]
+    assert ended.errors == (
+        "marianne-stream: line 2 is longer than 64 KiB: its beginning is shown\n"
+    )
+
+
 async def test_a_script_goes_on_where_it_stopped(
     running: Process, log: Path, tmp_path: Path
 ) -> None:
