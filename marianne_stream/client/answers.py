@@ -15,8 +15,10 @@ class Job(msgspec.Struct, frozen=True):
     status: str
     submitted_at: str | None = None
     started_at: str | None = None
+    completed_at: str | None = None
     completed_sheets: int | None = None
     total_sheets: int | None = None
+    current_sheet: int | None = None
 
 
 class Page(msgspec.Struct, frozen=True):
