@@ -15,8 +15,10 @@ class Job(msgspec.Struct, frozen=True):
     status: str
     submitted_at: str | None = None
     started_at: str | None = None
+    completed_at: str | None = None
     completed_sheets: int | None = None
     total_sheets: int | None = None
+    current_sheet: int | None = None
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -61,6 +63,8 @@ class Line(msgspec.Struct, frozen=True):
     """The data of `log`."""
 
     line: str
+    line_number: int = 0
+    truncated: bool = False
 
 
 class Fault(msgspec.Struct, frozen=True):

@@ -38,16 +38,14 @@ class Board:
         output: the terminal.
         notes: what is said meanwhile, which is then written above the board.
         empty: what stands there while there is no job.
-        sheets: whether the sheet at work is shown, which a roster does not tell.
     """
 
     shows_times = True
 
-    def __init__(self, output: Output, notes: Notes, *, empty: str, sheets: bool) -> None:
+    def __init__(self, output: Output, notes: Notes, *, empty: str) -> None:
         self._console = output.console
         self._notes = notes
         self._empty = empty
-        self._sheets = sheets
         self._jobs: dict[str, WatchedJob] = {}
         self._changed = asyncio.Event()
         self._ended = False
@@ -129,16 +127,15 @@ class Board:
         if bars:
             table.add_column(ratio=1, min_width=6)
         table.add_column(no_wrap=True, justify="right", min_width=len("12/12"))
-        if self._sheets:
-            table.add_column(no_wrap=True, min_width=len("sheet 12"))
+        table.add_column(no_wrap=True, min_width=len("sheet 12"))
         table.add_column(no_wrap=True, justify="right", min_width=len("12m 34s"))
         now_s = time.time()
         for job in jobs:
-            table.add_row(*cells(job, now_s, bars=bars, sheets=self._sheets))
+            table.add_row(*cells(job, now_s, bars=bars))
         return table
 
 
-def cells(job: WatchedJob, now_s: float, *, bars: bool, sheets: bool) -> list[RenderableType]:
+def cells(job: WatchedJob, now_s: float, *, bars: bool) -> list[RenderableType]:
     """One row: name, status, bar, how many sheets, the sheet at work, how long."""
     style = "fault" if job.trouble else status_style(job.status)
     lasted_s = job.lasted_s(now_s)
@@ -147,7 +144,7 @@ def cells(job: WatchedJob, now_s: float, *, bars: bool, sheets: bool) -> list[Re
         Text(clean_word(job.trouble or job.status or "..."), style=style),
         *([bar(job.completed, job.total, style)] if bars else []),
         Text(count(job.completed, job.total)),
-        *([Text("" if job.current is None else f"sheet {job.current}", "quiet")] if sheets else []),
+        Text("" if job.current is None else f"sheet {job.current}", "quiet"),
         Text("" if lasted_s is None else duration(lasted_s)),
     ]
 

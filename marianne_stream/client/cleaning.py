@@ -7,6 +7,7 @@ sequence of theirs could retitle a window, answer in the user's name, or hide wh
 
 import json
 import re
+from itertools import islice
 
 RESET = "\x1b[0m"
 
@@ -20,13 +21,20 @@ ESCAPE = r"\x1b[ -/]*[0-~]"
 SEQUENCE = re.compile(f"{CONTROL_SEQUENCE}|{CONTROL_STRING}|{ESCAPE}")
 
 # Select Graphic Rendition: colours and the like, of which nothing outlasts the line.
-COLOUR = re.compile(r"(?:\x1b\[|\x9b)([0-9;:]*)m")
+COLOUR = re.compile(r"(?:\x1b\[|\x9b)([0-9;:]{,64})m")
+
+# Of these, the one that hides text, and those that others follow: `5` and an index, or `2` and
+# three values.
+CONCEAL = 8
+COLOURS = frozenset({38, 48, 58})
+COLOUR_PARAMETERS = {"5": 1, "2": 3}
 
 # Controls that stand alone, and those that turn the direction of what follows (UAX #9).
-CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+TURNS = r"\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+CONTROL = re.compile(rf"[\x00-\x08\x0a-\x1f\x7f-\x9f{TURNS}]")
 
 # What JSON lets stand, and a terminal or a reader of UTF-8 would stumble over.
-UNSAFE_IN_JSON = re.compile(r"[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+UNSAFE_IN_JSON = re.compile(rf"[\x7f-\x9f{TURNS}\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
@@ -52,11 +60,37 @@ def coloured(text: str) -> str:
     for match in SEQUENCE.finditer(text):
         pieces.append(CONTROL.sub(picture, text[place : match.start()]))
         place = match.end()
-        if colour := COLOUR.fullmatch(match[0]):
-            pieces.append(f"\x1b[{colour[1]}m")
+        colour = COLOUR.fullmatch(match[0])
+        if colour is not None and (parameters := unconcealed(colour[1])) is not None:
+            pieces.append(f"\x1b[{parameters}m")
             colours = True
     pieces.append(CONTROL.sub(picture, text[place:]))
     return "".join(pieces) + (RESET if colours else "")
+
+
+def unconcealed(parameters: str) -> str | None:
+    """What is left of the parameters of a colour without the one that hides text; None for nothing.
+
+    Those that belong to another one, as in `38;5;8`, are colours and not that one.
+    """
+    given = iter(parameters.split(";"))
+    kept: list[str] = []
+    for one in given:
+        code = number_of(one)
+        if code in COLOURS and ":" not in one:
+            kind = next(given, "")
+            if kind not in COLOUR_PARAMETERS:
+                # What follows means one thing to one terminal, and another to the next.
+                break
+            kept += [one, kind, *islice(given, COLOUR_PARAMETERS[kind])]
+        elif code != CONCEAL:
+            kept.append(one)
+    return ";".join(kept) if kept else None
+
+
+def number_of(parameter: str) -> int:
+    """The number of a parameter, without what is behind a colon; one that is left out is 0."""
+    return int(parameter.partition(":")[0] or 0)
 
 
 def picture(match: re.Match[str]) -> str:

@@ -1,9 +1,7 @@
 """`jobs`: the roster as a table."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,23 +9,15 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from marianne_stream.client.address import job_path
-from marianne_stream.client.answers import Detail, Job, Page
+from marianne_stream.client.answers import Job, Page
 from marianne_stream.client.bars import BAR_NEEDS_COLUMNS, bar, count
 from marianne_stream.client.cleaning import clean_word
 from marianne_stream.client.output import Output, status_style
 from marianne_stream.client.server import Server
 from marianne_stream.client.times import clock, date_and_time, duration, epoch_of
 from marianne_stream.client.watched import EXIT_CODES
-from marianne_stream.errors import MarianneStreamError
 
 PAGE_JOBS = 1000
-
-# How many jobs that are over are asked for the time of their end, which no roster tells, how many
-# at once, and how long all of them may take: a table is not worth more of the conductor's time.
-ENDS_ASKED = 20
-ENDS_AT_ONCE = 4
-ENDS_LIMIT_S = 1.5
 
 UNKNOWN = "-"
 BAR_COLUMNS = 12
@@ -62,8 +52,7 @@ async def show_jobs(server: Server, output: Output, wanted: Wanted, *, as_json: 
     if not jobs:
         server.notes.say("no such job" if wanted.status or wanted.name else "no jobs yet")
         return 0
-    ends = await ends_of(server, jobs)
-    output.console.print(table_of(jobs, ends, output, now_s=time.time()))
+    output.console.print(table_of(jobs, output, now_s=time.time()))
     return 0
 
 
@@ -82,27 +71,7 @@ async def pages(server: Server, wanted: Wanted) -> AsyncIterator[list[dict[str, 
         left = None if left is None else left - len(page.jobs)
 
 
-async def ends_of(server: Server, jobs: list[Job]) -> dict[str, float]:
-    """When jobs that are over have ended, in epoch seconds, of as many as can be asked in time."""
-    ends: dict[str, float] = {}
-    turns = asyncio.Semaphore(ENDS_AT_ONCE)
-
-    async def ask(job_id: str) -> None:
-        async with turns:
-            with suppress(MarianneStreamError):
-                detail = await server.ask(job_path(job_id), {}, Detail)
-                if (ended_s := epoch_of(detail.ended_at)) is not None:
-                    ends[job_id] = ended_s
-
-    over = [job.job_id for job in jobs if job.status in EXIT_CODES and job.started_at]
-    with suppress(TimeoutError):
-        async with asyncio.timeout(ENDS_LIMIT_S), asyncio.TaskGroup() as group:
-            for job_id in over[:ENDS_ASKED]:
-                group.create_task(ask(job_id))
-    return ends
-
-
-def table_of(jobs: list[Job], ends: Mapping[str, float], output: Output, *, now_s: float) -> Table:
+def table_of(jobs: list[Job], output: Output, *, now_s: float) -> Table:
     """The jobs as a table: with bars where it is drawn on a terminal."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="quiet")
     table.add_column("JOB", no_wrap=True, overflow="ellipsis", min_width=8)
@@ -123,7 +92,7 @@ def table_of(jobs: list[Job], ends: Mapping[str, float], output: Output, *, now_
             *([bar(job.completed_sheets, job.total_sheets, style)] if bars else []),
             Text(count(job.completed_sheets, job.total_sheets) or UNKNOWN),
             Text(started(started_s, today if output.animated else "") or UNKNOWN),
-            Text(lasted(job, started_s, ends.get(job.job_id), now_s) or UNKNOWN),
+            Text(lasted(job, started_s, now_s) or UNKNOWN),
         )
     return table
 
@@ -136,8 +105,9 @@ def started(started_s: float | None, today: str) -> str:
     return clock(started_s) if today and text.startswith(today) else text
 
 
-def lasted(job: Job, started_s: float | None, ended_s: float | None, now_s: float) -> str:
+def lasted(job: Job, started_s: float | None, now_s: float) -> str:
     """How long a job has run, or ran; empty where that is not known."""
+    ended_s = epoch_of(job.completed_at)
     if started_s is None or (job.status in EXIT_CODES and ended_s is None):
         return ""
     return duration((now_s if ended_s is None else ended_s) - started_s)

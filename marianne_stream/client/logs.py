@@ -3,6 +3,7 @@
 It must not know where the options come from.
 """
 
+from collections.abc import Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -77,8 +78,9 @@ async def show_log(server: Server, output: Output, wish: LogWish, *, as_json: bo
                     replace(event, cursor=resumable(event.cursor)).as_object() for event in batch
                 )
             else:
-                lines = (read(event, Line).line for event in batch if event.name == "log")
-                output.write(shown(line) for line in lines)
+                lines = [read(event, Line) for event in batch if event.name == "log"]
+                output.write(shown(line.line) for line in lines)
+                say_cut(server.notes, lines)
             for event in batch:
                 say(server.notes, event)
     return 0
@@ -92,6 +94,13 @@ def resumable(cursor: str) -> str:
     """
     place = LogCursor.parse(cursor)
     return cursor if place is None or place.kind != "x" else str(place.resumable())
+
+
+def say_cut(notes: Notes, lines: Iterable[Line]) -> None:
+    """Says which lines are not whole: they look as if they were."""
+    for line in lines:
+        if line.truncated:
+            notes.say(f"line {line.line_number} is longer than 64 KiB: its beginning is shown")
 
 
 def say(notes: Notes, event: Event) -> None:

@@ -44,7 +44,7 @@ class Tries:
         self._asked_ms: int | None = None
 
     def answered(self) -> None:
-        """The server answered: what it is waited for begins anew."""
+        """The server gave what was asked for: what it is waited for begins anew."""
         self._outage.ends(self)
         self._reached, self._failing = True, False
 

@@ -3,6 +3,7 @@
 It must not know what the events mean, but for those that end a stream.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ EVENT_STREAM = "text/event-stream"
 
 # The server closes behind these, and has nothing more to say.
 LAST_EVENTS = frozenset({"job_finished", "job_deleted", "log_complete"})
+
+# A server that ends a stream at once, before it has said anything, might as well not be there.
+LASTS_S = 2.0
 
 # Said only so that the connection looks alive.
 HEARTBEAT = "heartbeat"
@@ -108,10 +112,14 @@ class Stream:
                     f"the answer must be {EVENT_STREAM}, got {response.content_type}: "
                     "is it a marianne-stream?"
                 )
-            self._tries.answered()
-            async with aclosing(self._read(response)) as batches:
-                async for batch in batches:
-                    yield batch
+            # What is quiet and lasts is there as well.
+            lasts = asyncio.get_running_loop().call_later(LASTS_S, self._tries.answered)
+            try:
+                async with aclosing(self._read(response)) as batches:
+                    async for batch in batches:
+                        yield batch
+            finally:
+                lasts.cancel()
 
     async def _read(self, response: aiohttp.ClientResponse) -> AsyncGenerator[list[Event], None]:
         """Reads one answer; where it breaks off, the cursor is behind what was yielded."""
@@ -122,6 +130,8 @@ class Stream:
             except ValueError as error:
                 raise TerminalError(f"the stream cannot be read: {error}") from error
             self._retry_ms = parser.retry_ms
+            if events or parser.last_event_id != self._cursor:
+                self._tries.answered()
             self._cursor = parser.last_event_id
             self._begun = self._begun or bool(self._cursor)
             if batch := [event_of(event) for event in events if event.event != HEARTBEAT]:

@@ -23,7 +23,8 @@ async def watch_roster(server: Server, view: View) -> int:
         MarianneStreamError: the server cannot be reached, or does not answer as it should.
     """
     watch = RosterWatch(server, view)
-    stream = Stream(server, "/api/roster/stream", {"poll_interval": str(POLL_INTERVAL_S)})
+    params = {"poll_interval": str(POLL_INTERVAL_S), "details": "true"}
+    stream = Stream(server, "/api/roster/stream", params)
     async with aclosing(stream.batches()) as batches:
         async for batch in batches:
             for event in batch:

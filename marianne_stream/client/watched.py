@@ -63,15 +63,17 @@ class WatchedJob:
         self.ended_s = epoch_of(detail.ended_at) if self.over else None
 
     def take_entry(self, entry: Job, *, now_s: float) -> None:
-        """Takes what the roster says, which does not tell when a job ended."""
+        """Takes what the roster says; where it does not tell when a job ended, that is now."""
         was_over = self.over
         self.status = entry.status
         self.completed, self.total = entry.completed_sheets, entry.total_sheets
+        self.current = entry.current_sheet
         self.started_s = epoch_of(entry.started_at)
+        ended_s = epoch_of(entry.completed_at)
         if not self.over:
             self.ended_s = None
-        elif not was_over:
-            self.ended_s = now_s
+        elif ended_s is not None or not was_over:
+            self.ended_s = now_s if ended_s is None else ended_s
 
     def lasted_s(self, now_s: float) -> float | None:
         """How long it has run, or ran, in seconds; None where that is not known."""

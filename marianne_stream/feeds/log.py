@@ -19,11 +19,11 @@ from marianne_stream.feeds.followed import QUIET_S, FollowedLog, FollowedLogs, L
 from marianne_stream.feeds.log_frames import (
     change_frames,
     complete_frame,
-    gap_frame,
     line_frames,
     no_log_frame,
     read_now,
 )
+from marianne_stream.feeds.log_start import LogStart, LogTail
 from marianne_stream.logs.index import Selection
 from marianne_stream.logs.opened import OpenLog
 from marianne_stream.logs.reader import LogReader, Position
@@ -33,23 +33,6 @@ from marianne_stream.wire.cursors import LogCursor
 # How long one waits for the follower to see what one has seen oneself: at first, and at most.
 LOOK_AGAIN_S = 0.02
 LOOK_AGAIN_LIMIT_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class LogStart:
-    """Where a viewer begins.
-
-    Attributes:
-        position: behind the last line that it has.
-        resumes: whether that is where its cursor says.
-        at_end: whether it resumes where nothing follows.
-        gap: whether it must be told that its cursor could not be used.
-    """
-
-    position: Position
-    resumes: bool = False
-    at_end: bool = False
-    gap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +66,10 @@ async def start_of(log: OpenLog, end: Position, wish: LogWish) -> LogStart:
             position.offset >= await log.threads.read(end.file.size)
         )
         return LogStart(position, resumes=True, at_end=at_end)
-    return LogStart(await log.before(end, wish.tail_lines), gap=bool(wish.cursor))
+    gap = bool(wish.cursor)
+    if wish.only is None or not wish.tail_lines:
+        return LogStart(await log.before(end, wish.tail_lines), gap=gap)
+    return LogStart(end, gap=gap, tail=LogTail(log, end, wish.only, wish.tail_lines))
 
 
 class LogFeed:
@@ -123,7 +109,8 @@ class LogFeed:
     @property
     def held_bytes(self) -> int:
         """What is kept for the viewer."""
-        return self._mailbox.held_bytes if self._mailbox is not None else 0
+        mailbox_bytes = self._mailbox.held_bytes if self._mailbox is not None else 0
+        return self._start.held_bytes + mailbox_bytes
 
     def attach(self, outlet: Outlet) -> None:
         """Says where new lines may go at once."""
@@ -132,9 +119,13 @@ class LogFeed:
     async def frames(self) -> AsyncIterator[bytes]:
         """From the viewer's position to the end of the log."""
         position = self._start.position
-        if self._start.gap:
-            yield gap_frame(None)
-        if not self._start.resumes and self._start.position.same_place(self._end):
+        async for chunk in self._start.frames():
+            yield chunk
+        if (
+            not self._closed
+            and not self._start.resumes
+            and self._start.position.same_place(self._end)
+        ):
             # A position for one who is cut off before its first line.
             yield sse.position(await self._cursor_at(self._start.position))
         while not self._closed:
@@ -184,6 +175,7 @@ class LogFeed:
     def close(self) -> None:
         """Lets `frames` end."""
         self._closed = True
+        self._start.close()
         if self._mailbox is not None:
             self._followed.leave(self._mailbox)
             self._mailbox.close()
@@ -239,16 +231,16 @@ class LogPart:
 
     @property
     def held_bytes(self) -> int:
-        """Nothing is kept: it reads from the file."""
-        return 0
+        """What was looked for; the rest it reads from the file."""
+        return self._start.held_bytes
 
     def attach(self, outlet: Outlet) -> None:
         """Has nothing to send but what is taken."""
 
     async def frames(self) -> AsyncIterator[bytes]:
         """From the viewer's position to that end."""
-        if self._start.gap:
-            yield gap_frame(None)
+        async for chunk in self._start.frames():
+            yield chunk
         reader = self._log.reader(self._start.position)
         threads = self._log.threads
         while not self._closed:
@@ -257,6 +249,8 @@ class LogPart:
                 break
             if read:
                 yield read
+        if self._closed:
+            return
         if self._over:
             yield await threads.read(self._last, reader)
         yield await threads.read(partial(complete_frame, reader.position, follow=False))
@@ -272,6 +266,7 @@ class LogPart:
     def close(self) -> None:
         """Lets `frames` end."""
         self._closed = True
+        self._start.close()
 
     def leave(self) -> None:
         """Has nothing to let go of."""

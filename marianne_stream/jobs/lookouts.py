@@ -55,6 +55,8 @@ class Lookouts:
         self._interval_s: float | None = None
         self._roster: Roster | None = None
         self._posts: dict[str, asyncio.Task[None]] = {}
+        # Jobs whose lookouts had a fault: those would fail again with each roster.
+        self._failed: set[str] = set()
         # Those that were called back leave in the next turns of the loop.
         self._tasks: set[asyncio.Task[None]] = set()
         self._holds: dict[Hold, None] = {}
@@ -77,6 +79,7 @@ class Lookouts:
     def on_roster(self, roster: Roster) -> None:
         """Takes the newest roster in."""
         self._roster = roster
+        self._failed = {job_id for job_id in self._failed if self._goes_on(job_id)}
         self._post()
 
     async def close(self) -> None:
@@ -92,6 +95,8 @@ class Lookouts:
         if interval_s == self._interval_s:
             return
         self._interval_s = interval_s
+        if interval_s is None:
+            self._failed.clear()
         self._post()
         if interval_s is not None:
             for hold in self._holds:
@@ -111,7 +116,11 @@ class Lookouts:
         if self._interval_s is None or self._roster is None or self._closed:
             return []
         posts, entries = self._posts, self._roster.entries.values()
-        wanted = (entry for entry in entries if not entry.terminal or entry.job_id in posts)
+        wanted = (
+            entry
+            for entry in entries
+            if entry.job_id in posts or not (entry.terminal or entry.job_id in self._failed)
+        )
         return [entry.job_id for entry in heapq.nsmallest(WATCHED_JOBS, wanted, key=newest_first)]
 
     def _posted(self, job_id: str) -> asyncio.Task[None]:
@@ -124,10 +133,11 @@ class Lookouts:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            # It stays at its post, so that it does not fail again with each roster.
             logger.error("watching %r for the roster failed", job_id, exc_info=error)
-        elif self._posts.get(job_id) is task:
+        if self._posts.get(job_id) is task:
             del self._posts[job_id]
+            if error is not None:
+                self._failed.add(job_id)
 
     async def _look_out(self, job_id: str) -> None:
         """Holds on to a job until it is over; again after a while where it cannot be watched."""

@@ -6,7 +6,7 @@ It must not know who asks, or how a page is sent.
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Event
@@ -83,6 +83,14 @@ class History:
         """
         return await self._steadily(self._newest)
 
+    async def newest_before(self, end: Position) -> Page:
+        """The newest lines before a position; waits for its turn where other searches go on.
+
+        Raises:
+            StateUnavailableError: the file of the position was cut, or as `newest`.
+        """
+        return await self._steadily(partial(self._backwards, end, self._wanted), waits=True)
+
     async def oldest(self) -> Page:
         """The oldest lines of the oldest file.
 
@@ -114,9 +122,9 @@ class History:
         """
         return await self._steadily(partial(self._around, cursor))
 
-    async def _steadily(self, page: Callable[[], Awaitable[Page]]) -> Page:
+    async def _steadily(self, page: Callable[[], Awaitable[Page]], *, waits: bool = False) -> Page:
         """A page, found again from the beginning where files were moved meanwhile."""
-        with self._room():
+        async with self._room(waits=waits):
             for _ in range(LISTINGS):
                 try:
                     return await page()
@@ -222,8 +230,10 @@ class History:
             return end
         return await self._log.threads.read(behind_the_rest, end, self._wanted.selection)
 
-    def _room(self) -> AbstractContextManager[None]:
-        return nullcontext() if self._wanted.only is None else self._log.threads.searching()
+    def _room(self, *, waits: bool) -> AbstractAsyncContextManager[None]:
+        if self._wanted.only is None:
+            return nullcontext()
+        return self._log.threads.searching(waits=waits)
 
     async def _search(self, work: Callable[[Event], T]) -> T:
         """Runs what looks at lines: where they are filtered, in threads of its own."""

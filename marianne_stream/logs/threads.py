@@ -2,9 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -26,7 +26,7 @@ class LogThreads:
         self._indexers = ThreadPoolExecutor(INDEXERS, "log-indexer")
         self._finders = ThreadPoolExecutor(FINDERS, "log-finder")
         self._searchers = ThreadPoolExecutor(SEARCHERS, "log-searcher")
-        self._searches = 0
+        self._places = asyncio.Semaphore(SEARCHERS)
 
     async def read(self, work: Callable[..., T], *arguments: object) -> T:
         """Runs what takes a moment."""
@@ -45,20 +45,20 @@ class LogThreads:
         """Runs a part of a search, as `index` does. Belongs inside `searching`."""
         return await stoppable(self._searchers, work)
 
-    @contextmanager
-    def searching(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def searching(self, *, waits: bool) -> AsyncIterator[None]:
         """Makes room for a search, for as long as the context lasts.
+
+        Args:
+            waits: whether to wait for room where there is none; who came first gets it first.
 
         Raises:
             TooManySearchesError: as many as there are threads for are going on.
         """
-        if self._searches >= SEARCHERS:
+        if not waits and self._places.locked():
             raise TooManySearchesError
-        self._searches += 1
-        try:
+        async with self._places:
             yield
-        finally:
-            self._searches -= 1
 
     def close(self) -> None:
         """Takes no more work. What is running ends by itself."""

@@ -31,6 +31,7 @@ TEXT = st.text(st.sampled_from("\x1b\x9b\x9d[]P\\m;:0123?Jh\x07\t\r\n\x00\x7fé�
         ("10%\r20%", "10%␍20%"),
         ("bell\x07 delete\x7f", "bell␇ delete␡"),
         ("\u202eturned", "�turned"),
+        ("\u061c\u200e\u200fturned", "���turned"),
         ("\x1b\x1b[31m[2J", "␛[2J"),
     ],
 )
@@ -42,6 +43,27 @@ def test_colours_stay_where_they_are_wanted_and_end_with_the_line() -> None:
     assert coloured("\x1b[1;31mred\x1b[2J") == "\x1b[1;31mred\x1b[0m"
     assert coloured("\x9b38:5:1mred") == "\x1b[38:5:1mred\x1b[0m"
     assert coloured("\x1b[2Jplain") == "plain"
+
+
+@pytest.mark.parametrize(
+    ("sequence", "kept"),
+    [
+        ("8", ""),
+        ("08", ""),
+        ("8:1", ""),
+        ("31;8;1", "\x1b[31;1m"),
+        ("38;5;8", "\x1b[38;5;8m"),
+        ("48;2;8;8;8;8", "\x1b[48;2;8;8;8m"),
+        ("38:5:8;8", "\x1b[38:5:8m"),
+        ("1;38;8;8", "\x1b[1m"),
+        ("38", ""),
+        ("38;5;1;8", "\x1b[38;5;1m"),
+        ("", "\x1b[m"),
+        ("0;8", "\x1b[0m"),
+    ],
+)
+def test_no_colour_hides_text(sequence: str, kept: str) -> None:
+    assert coloured(f"\x1b[{sequence}mtext").removesuffix("\x1b[0m") == f"{kept}text"
 
 
 def test_a_cell_of_a_table_is_one_line_without_tabs() -> None:

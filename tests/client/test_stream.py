@@ -1,11 +1,13 @@
 """Connections that end, and what is done about each: a server says what it is told to say."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from aiohttp import web
 
 from marianne_stream.client import server as server_module
+from marianne_stream.client import stream as stream_module
 from marianne_stream.client.patience import Patience
 from marianne_stream.client.server import Server, fault_of
 from marianne_stream.client.stream import Event, Stream
@@ -18,6 +20,7 @@ from marianne_stream.errors import (
     UnreachableError,
 )
 from tests.support.told import END, QUICK, STREAM, Told, fault, line, said
+from tests.support.waiting import until
 
 
 async def read(server: Server, cursor: str = "") -> list[Event]:
@@ -36,9 +39,39 @@ async def test_a_stream_that_ends_early_is_taken_up_where_it_stopped() -> None:
     assert told.notes == [
         "marianne-stream: the server has ended the stream; trying again",
         "marianne-stream: connected again",
-        "marianne-stream: the server has ended the stream; trying again",
-        "marianne-stream: connected again",
     ]
+
+
+@pytest.mark.parametrize("first", [[], [said(line(1))]])
+async def test_a_server_that_ends_each_stream_at_once_is_not_waited_for_without_end(
+    first: list[Callable[[], web.Response]],
+) -> None:
+    told = Told(*first, said())
+    async with told.serving(Patience(0.05, 0.05)) as server:
+        with pytest.raises(UnreachableError, match="the server has ended the stream"):
+            await read(server)
+    assert told.notes == ["marianne-stream: the server has ended the stream; trying again"]
+
+
+async def test_a_stream_that_lasts_is_connected_though_nothing_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stream_module, "LASTS_S", 0.0)
+    told = Told(said(line(1)))
+
+    async def be_quiet(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers=STREAM)
+        await response.prepare(request)
+        await response.write(QUICK + (b"" if told.asked else line(1)))
+        told.asked.append(request)
+        if len(told.asked) > 1:
+            await until(lambda: "marianne-stream: connected again" in told.notes)
+            await response.write(END)
+        return response
+
+    monkeypatch.setattr(told, "answer", be_quiet)
+    async with told.serving() as server:
+        assert len(await read(server)) == 2
 
 
 async def test_half_an_event_is_not_shown_and_comes_whole_later() -> None:

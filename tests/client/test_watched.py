@@ -40,6 +40,22 @@ def test_a_job_of_the_roster_ends_when_it_was_seen_to_end() -> None:
     assert job.lasted_s(50.0) == 20.0
 
 
+@pytest.mark.parametrize("sheet", [2, None])
+def test_a_job_of_the_roster_shows_the_sheet_at_work(sheet: int | None) -> None:
+    job = WatchedJob("a", current=1)
+    job.take_entry(Job("a", "running", current_sheet=sheet), now_s=20.0)
+    assert job.current == sheet
+
+
+def test_a_job_of_the_roster_ended_when_the_roster_says_so() -> None:
+    job = WatchedJob("a")
+    start, end = "1970-01-01T00:00:10Z", "1970-01-01T00:00:28Z"
+    job.take_entry(Job("a", "running", started_at=start), now_s=20.0)
+    job.take_entry(Job("a", "completed", started_at=start), now_s=30.0)
+    job.take_entry(Job("a", "completed", started_at=start, completed_at=end), now_s=40.0)
+    assert job.lasted_s(50.0) == 18.0
+
+
 def test_how_long_a_job_took_that_had_ended_before_is_not_known() -> None:
     job = WatchedJob("a", status="completed", started_s=1.0)
     assert job.lasted_s(50.0) is None

@@ -195,3 +195,27 @@ async def test_one_who_fails_for_a_reason_of_its_own_is_told_of_once(
     assert [record.getMessage() for record in caplog.records] == [
         "watching 'a' for the roster failed"
     ]
+
+
+async def test_one_who_fails_takes_no_place_of_the_hundred_and_is_tried_anew_later(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookouts_module, "WATCHED_JOBS", 1)
+    broken = {"new"}
+
+    async def watch(job_id: str, interval_s: float) -> tuple[JobView, Hold]:
+        if job_id in broken:
+            raise RuntimeError(job_id)
+        return await jobs.watch(job_id, interval_s)
+
+    lookouts = Lookouts(watch)
+    lookouts.add_interest(2.0)
+    lookouts.on_roster(roster_of("old", "new"))
+    await until(lambda: not lookouts._tasks)
+    lookouts.on_roster(roster_of("old", "new"))
+    await until(lambda: jobs.held.keys() == {"old"})
+    broken.clear()
+    lookouts.on_roster(roster_of("old", over=("new",)))
+    lookouts.on_roster(roster_of("old", "new"))
+    await until(lambda: jobs.held.keys() == {"new"})
+    await lookouts.close()

@@ -1,11 +1,16 @@
 """`logs` as a process: what is printed, resumed, piped on, and left out."""
 
 import asyncio
+import fcntl
 import json
+import os
 import shlex
 import signal
+import struct
 import sys
+import termios
 from pathlib import Path
+from select import PIPE_BUF
 
 import pytest
 
@@ -13,7 +18,7 @@ from marianne_stream.demo.conductor import SimulatedConductor
 from tests.support.cutting import Wire
 from tests.support.log_torture import free_port
 from tests.support.processes import CHECKOUT, Process, server
-from tests.support.terminals import Ran, piped, ran, terminal
+from tests.support.terminals import LIMIT_S, Ran, environment, piped, ran, terminal
 from tests.support.waiting import until
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\x1b[0m \x9b5n[bold]not rich"
@@ -52,6 +57,17 @@ async def test_a_log_is_printed_as_it_is_and_followed_to_its_end(
     assert chosen.lines == ["é ✓ WARNING"]
     chosen = await ran(tmp_path, "logs", "logged", "--grep", "(?i)LINE [12]", *address)
     assert chosen.lines == ["line 1", "line 2"]
+
+
+async def test_a_line_that_was_cut_is_said_to_be(
+    running: Process, log: Path, tmp_path: Path
+) -> None:
+    append(log, "short", "x" * 70_000, "last")
+    ended = await ran(tmp_path, "logs", "logged", "--url", running.address)
+    assert ended.lines == ["short", "x" * 65_536, "last"]
+    assert ended.errors == (
+        "marianne-stream: line 2 is longer than 64 KiB: its beginning is shown\n"
+    )
 
 
 async def test_a_script_goes_on_where_it_stopped(
@@ -191,3 +207,37 @@ async def test_colours_of_a_log_reach_a_terminal_and_nothing_else_of_its_sequenc
     assert screen.raw == "red [bold]not rich\r\n"
     assert (await ran(tmp_path, *verb)).out == "red [bold]not rich\n"
     assert "\x1b[31mred" in (await ran(tmp_path, *verb, "--color", "always")).out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_who_is_asked_to_end_does_so_though_its_reader_reads_no_more(
+    running: Process, log: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    append(log, *(f"line {number} {'x' * 1000}" for number in range(1000)))
+    reader, writer = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "marianne_stream", "logs", "logged", "-n", "1000", "-f", "--json"),
+        *("--url", running.address),
+        cwd=CHECKOUT,
+        env=environment(tmp_path),
+        stdout=writer,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    os.close(writer)
+    try:
+        # The pipe is full, but for what the last write left over.
+        full = fcntl.fcntl(reader, fcntl.F_GETPIPE_SZ) - PIPE_BUF
+        await until(lambda: unread_bytes(reader) >= full)
+        process.send_signal(number)
+        async with asyncio.timeout(LIMIT_S):
+            _, errors = await process.communicate()
+    finally:
+        os.close(reader)
+        if process.returncode is None:
+            process.kill()
+    assert (process.returncode, errors) == (128 + number, b"")
+
+
+def unread_bytes(reader: int) -> int:
+    """How much of a pipe waits to be read (pipe(7))."""
+    return struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, bytes(4)))[0]  # type: ignore[no-any-return]

@@ -104,6 +104,8 @@ async def test_watch_without_a_name_shows_what_runs_until_ctrl_c(
         await screen.saw("No job is running.")
         conductor.launch("a", 3)
         await screen.saw("running  ")
+        conductor.dispatch("a", 1)
+        await screen.saw("sheet 1")
         conductor.complete_sheet("a", 1)
         await screen.saw("1/3")
         screen.press("\x03")
