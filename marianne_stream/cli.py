@@ -5,7 +5,14 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
-from marianne_stream.commands.verbs import COMPLETING, DEFAULT_VERB, PROGRAM, VERBS, parser_of
+from marianne_stream.commands.verbs import (
+    COMPLETING,
+    DEFAULT_VERB,
+    PROGRAM,
+    VERBS,
+    parser_of,
+    program_help,
+)
 from marianne_stream.errors import MarianneStreamError, SettingsError
 
 # As a shell says it of a program that SIGINT has ended: 128 and the signal's number.
@@ -36,11 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: list[str]) -> int:
-    """Runs the verb that the first argument names.
+    """Runs the verb that the first argument names; says which there are where help is asked for.
 
     Raises:
         SettingsError: there is no such verb.
     """
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(program_help(), end="")
+        return 0
     name = DEFAULT_VERB
     if arguments and not arguments[0].startswith("-"):
         name = arguments.pop(0)

@@ -4,6 +4,7 @@ It must not know where the jobs' states come from.
 """
 
 import asyncio
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -49,6 +50,7 @@ class Board:
         self._jobs: dict[str, WatchedJob] = {}
         self._changed = asyncio.Event()
         self._ended = False
+        self._live = self._new_live()
 
     def hear(self, event: Event) -> None:
         """Nothing: the job is shown instead."""
@@ -66,37 +68,55 @@ class Board:
     @asynccontextmanager
     async def drawn(self) -> AsyncIterator[None]:
         """Draws while the context lasts; what was drawn last stays, and the cursor comes back."""
-        live = Live(
+        if sys.stderr.isatty():
+            # The same terminal: what is written beside the board would tear it.
+            self._notes.say_line = self._write_above
+        loop = asyncio.get_running_loop()
+        self._live.start()
+        loop.add_signal_handler(signal.SIGTSTP, self._step_aside)
+        drawing = asyncio.create_task(self._draw())
+        try:
+            yield
+        finally:
+            drawing.cancel()
+            await asyncio.wait([drawing])
+            loop.remove_signal_handler(signal.SIGTSTP)
+            self._ended = True
+            self._notes.say_line = write_line
+            self._live.stop()
+            if not drawing.cancelled():
+                # It never ends by itself.
+                drawing.result()
+
+    def _step_aside(self) -> None:
+        """Stops at Ctrl-Z as any program does, with the cursor given back; then draws anew."""
+        loop = asyncio.get_running_loop()
+        self._live.stop()
+        loop.remove_signal_handler(signal.SIGTSTP)
+        # It stands still here until SIGCONT comes.
+        signal.raise_signal(signal.SIGTSTP)
+        loop.add_signal_handler(signal.SIGTSTP, self._step_aside)
+        # Not over what was drawn before: the shell has written below it.
+        self._live = self._new_live()
+        self._live.start(refresh=True)
+
+    def _new_live(self) -> Live:
+        return Live(
             get_renderable=self._render,
             console=self._console,
             auto_refresh=False,
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        if sys.stderr.isatty():
-            # The same terminal: what is written beside the board would tear it.
-            self._notes.say_line = self._write_above
-        with live:
-            drawing = asyncio.create_task(self._draw(live))
-            try:
-                yield
-            finally:
-                drawing.cancel()
-                await asyncio.wait([drawing])
-                self._ended = True
-                self._notes.say_line = write_line
-                if not drawing.cancelled():
-                    # It never ends by itself.
-                    drawing.result()
 
-    async def _draw(self, live: Live) -> None:
+    async def _draw(self) -> None:
         """Draws what has changed, and the durations every second."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
                     await self._changed.wait()
             self._changed.clear()
-            live.refresh()
+            self._live.refresh()
             await asyncio.sleep(REST_S)
 
     def _write_above(self, line: str) -> None:

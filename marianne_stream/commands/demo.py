@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +20,12 @@ from marianne_stream.log_output import configure_log
 from marianne_stream.serve import serve
 from marianne_stream.settings import Settings
 
+EXAMPLES = f"""\
+Examples:
+  {PROGRAM} demo
+  {PROGRAM} demo --speed 10 --port 9000
+"""
+
 # The tasks that a demo's conductor needs besides itself.
 Playing = tuple[asyncio.Task[None], ...]
 
@@ -27,6 +33,8 @@ Playing = tuple[asyncio.Task[None], ...]
 def describe(parser: ArgumentParser) -> None:
     """Gives a parser the demo's own options, and a few settings."""
     parser.description = "Serves a simulated conductor, whose jobs run in a loop; none is needed."
+    parser.formatter_class = RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
     parser.add_argument("--replay", metavar="FILE", type=Path, help="Plays a recording instead.")
     parser.add_argument(
         "--speed",

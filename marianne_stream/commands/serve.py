@@ -5,7 +5,7 @@ import signal
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 
 from marianne_stream.commands.settings_options import add_settings, announce, settings_from
-from marianne_stream.commands.verbs import PROGRAM, VERBS
+from marianne_stream.commands.verbs import PROGRAM
 from marianne_stream.log_output import configure_log
 from marianne_stream.serve import serve
 from marianne_stream.settings import ENVIRONMENT_PREFIX, Settings
@@ -16,7 +16,10 @@ Settings are also read from the environment ({ENVIRONMENT_PREFIX}PORT and so on)
 and from the file that --config names; the command line wins over both, the
 environment over the file.
 
-Verbs, each with a --help of its own:
+Examples:
+  {PROGRAM} serve --port 9000
+  {PROGRAM} serve --host 0.0.0.0 --token-file ~/tokens
+  {PROGRAM} serve --config ~/marianne-stream.toml
 """
 
 
@@ -24,10 +27,7 @@ def describe(parser: ArgumentParser) -> None:
     """Gives a parser all settings."""
     parser.description = "Streams the jobs of a Marianne conductor as Server-Sent Events."
     parser.formatter_class = RawDescriptionHelpFormatter
-    width = max(map(len, VERBS))
-    parser.epilog = EPILOG + "".join(
-        f"  {name:{width}}  {place.summary}\n" for name, place in VERBS.items()
-    )
+    parser.epilog = EPILOG
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {VERSION}")
     add_settings(parser, Settings.model_fields)
 

@@ -41,7 +41,7 @@ class Place:
 
 
 VERBS = {
-    "serve": Place("serve", "serves a conductor's jobs; what runs without a verb"),
+    "serve": Place("serve", "serves a conductor's jobs"),
     "demo": Place("demo", "serves a simulated conductor, whose jobs run in a loop"),
     "token": Place("token", "prints the token that the server asks for"),
     "jobs": Place("jobs", "lists the jobs"),
@@ -51,8 +51,31 @@ VERBS = {
     "completion": Place("completion", "prints what a shell needs to complete all this"),
 }
 
+HELP = f"""\
+usage: {PROGRAM} [VERB] [OPTION ...]
+
+Streams the jobs of a Marianne conductor, and shows them in a terminal.
+
+Verbs; {DEFAULT_VERB} is what runs where none is named:
+{{verbs}}
+Examples:
+  {PROGRAM} demo
+  {PROGRAM} watch nightly
+
+{PROGRAM} VERB --help tells the options of one, and gives examples:
+{PROGRAM} {DEFAULT_VERB} --help all settings of the server.
+{PROGRAM} --version prints the version.
+"""
+
 # What runs when a shell asks how a command line may go on.
 COMPLETING = Place("completing", "answers a shell")
+
+
+def program_help() -> str:
+    """What the program is, and its verbs with what each does."""
+    width = max(map(len, VERBS))
+    lines = (f"  {name:{width}}  {place.summary}\n" for name, place in VERBS.items())
+    return HELP.format(verbs="".join(lines))
 
 
 def parser_of(name: str, verb: Verb) -> ArgumentParser:

@@ -113,7 +113,7 @@ async def test_what_cannot_be_understood_is_a_sentence_and_exit_2(
 
 
 async def test_help_gives_every_setting_with_its_default() -> None:
-    code, out, _ = await run("-m", "marianne_stream", "--help")
+    code, out, _ = await run("-m", "marianne_stream", "serve", "--help")
     assert code == 0
     words = " ".join(out.split())
     assert "--port PORT The TCP port to listen on; 0 picks a free one." in words

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.access.places import token_place
+from marianne_stream.commands.verbs import VERBS
 from marianne_stream.demo.conductor import SimulatedConductor
 from tests.support.log_torture import free_port
 from tests.support.processes import CHECKOUT, Process, process
@@ -199,7 +200,20 @@ async def test_the_server_loads_nothing_that_draws_and_the_terminal_nothing_that
     assert not any(name in shown for name in ("pydantic", "aiosqlite", "marianne_stream.app"))
 
 
-@pytest.mark.parametrize("verb", ["jobs", "watch", "logs", "events", "completion"])
+@pytest.mark.parametrize("option", ["--help", "-h"])
+async def test_help_tells_the_verbs_and_where_more_is_told(tmp_path: Path, option: str) -> None:
+    ended = await ran(tmp_path, option)
+    assert (ended.code, ended.errors) == (0, "")
+    told = {line.split()[0]: line for line in ended.lines if line.startswith("  ")}
+    for name, place in VERBS.items():
+        assert told[name].endswith(place.summary)
+    assert "marianne-stream serve --help" in ended.out
+    assert not any(len(line) > 80 for line in ended.lines)
+    # On one page of a terminal.
+    assert len(ended.lines) <= 24
+
+
+@pytest.mark.parametrize("verb", VERBS)
 async def test_help_has_examples(tmp_path: Path, verb: str) -> None:
     ended = await ran(tmp_path, verb, "--help", COLUMNS="80")
     assert ended.code == 0

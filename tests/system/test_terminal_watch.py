@@ -1,12 +1,15 @@
 """`watch` as a process: in a real terminal and through a pipe, to the ends of jobs."""
 
 import json
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from tests.support.cutting import Wire
+from tests.support.external import program
 from tests.support.processes import Process
 from tests.support.terminals import Terminal, piped, ran, terminal
 from tests.support.waiting import until
@@ -147,6 +150,29 @@ async def test_a_board_gives_the_terminal_back_at_sigterm(
         screen._process.terminate()
         assert await screen.ended() == 143
     assert cursor_is_shown(screen)
+
+
+async def test_a_board_that_is_stopped_gives_the_cursor_back_and_goes_on_in_the_foreground(
+    conductor: SimulatedConductor, running: Process, tmp_path: Path
+) -> None:
+    conductor.launch("a", 3)
+    verb = ("marianne_stream", "watch", "a", "--url", running.address)
+    command = shlex.join([sys.executable, "-m", *verb])
+    shell = ("--norc", "--noprofile", "-i")
+    async with terminal(tmp_path, *shell, program=program("bash"), HOME=str(tmp_path)) as screen:
+        screen.press(command + "\n")
+        await screen.saw("running  ")
+        screen.press("\x1a")
+        await screen.saw("Stopped")
+        assert cursor_is_shown(screen)
+        shown = len(screen.raw)
+        screen.press("fg\n")
+        await until(lambda: "running  " in screen.raw[shown:])
+        assert not cursor_is_shown(screen)
+        play(conductor, "a", "completed")
+        await until(lambda: "3/3" in screen.raw[shown:] and cursor_is_shown(screen))
+        screen.press("exit $?\n")
+        assert await screen.ended() == 0
 
 
 async def test_a_board_goes_on_when_its_connection_was_cut_and_says_so_above(
