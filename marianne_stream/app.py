@@ -52,6 +52,10 @@ from marianne_stream.web.visitor import Proxies
 logger = logging.getLogger(__name__)
 
 
+# What lasts is said once in so long.
+SAID_AGAIN_S = 60.0
+
+
 class Background:
     """The tasks that run as long as the server does. One that ends by itself has failed.
 
@@ -63,6 +67,8 @@ class Background:
     def __init__(self) -> None:
         self.failed = asyncio.Event()
         self.error: BaseException | None = None
+        # That no connection could be accepted.
+        self._said_at = -SAID_AGAIN_S
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
@@ -90,6 +96,12 @@ class Background:
         error = context.get("exception")
         ours = {"task", "future", "handle"} & context.keys()
         callback = getattr(context.get("handle"), "_callback", None)
+        if isinstance(error, OSError) and "socket" in context:
+            # Each connection that waits is one, again and again.
+            if loop.time() - self._said_at >= SAID_AGAIN_S:
+                self._said_at = loop.time()
+                logger.warning("connections wait and cannot be accepted: %s", error.strerror)
+            return
         if error is None or not ours or of_asyncio(callback):
             loop.default_exception_handler(context)
             return

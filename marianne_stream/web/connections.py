@@ -113,7 +113,8 @@ class Connection(web.RequestHandler):
             raise exc
         error = MarianneStreamError()
         if status < web.HTTPInternalServerError.status_code:
-            logger.debug("no HTTP came from %s: %r", request.remote, exc)
+            # Its words would say what was sent: a secret may be in it.
+            logger.debug("no HTTP came from %s: %s", request.remote, type(exc).__name__)
             error = not_http(exc)
         else:
             logger.error("a request failed outside of all handlers", exc_info=exc)

@@ -41,10 +41,11 @@ def observing(metrics: Metrics) -> Middleware:
             method = request.method if request.method in METHODS else "OTHER"
             route = resource.canonical if resource is not None else ""
             metrics.answered(route=route, method=method, status=status, seconds=seconds)
-            logger.debug(
-                "%s %s %s: %d, %.3f s",
-                *(request[REQUEST_ID], method, path_in_log(request), status, seconds),
-            )
+            if logger.isEnabledFor(logging.DEBUG):
+                logger.debug(
+                    "%s %s %s: %d, %.3f s",
+                    *(request[REQUEST_ID], method, path_in_log(request), status, seconds),
+                )
         return answer
 
     return observe

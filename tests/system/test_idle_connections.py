@@ -109,6 +109,27 @@ async def test_at_the_limit_of_files_streams_go_on_and_nothing_floods_the_log(
         assert len(running.log.splitlines()) < 20
 
 
+async def test_where_no_more_files_can_be_opened_it_is_said_once(
+    tmp_path: Path, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("a", 1)
+    async with (
+        server(tmp_path) as running,
+        aiohttp.ClientSession() as session,
+        watching(session, f"{running.address}/api/events/stream") as viewer,
+    ):
+        await until(lambda: b'"live":true' in viewer.raw)
+        resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (100, 100))
+        with idle(running, 200, "127.0.0.2"):
+            await until(lambda: "cannot be accepted" in running.log)
+            for number in range(20):
+                conductor.emit("a", "sheet.said", {"number": number})
+                await viewer.saw("sheet.said", number + 1)
+        assert await until_healthy(running) == 200
+        assert running.log.count("cannot be accepted") == 1
+        assert "ERROR" not in running.log
+
+
 async def until_healthy(running: Process) -> int:
     """Waits until the connections that were closed are so for the server, too."""
     for _ in range(100):

@@ -16,6 +16,11 @@ def test_it_is_valid_openapi_3_1() -> None:
     OpenAPIV31SpecValidator(DOCUMENT).validate()
 
 
+async def test_it_is_kept_by_nobody(client: Client) -> None:
+    async with client.get("/openapi.json") as response:
+        assert response.headers["Cache-Control"] == "private, no-store"
+
+
 def test_it_has_every_route_and_no_other() -> None:
     assert set(DOCUMENT["paths"]) == {route.path for route in ROUTES}
 
