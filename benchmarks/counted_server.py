@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from marianne_stream.memory import give_back
+from marianne_stream.memory import collect, give_back
 from marianne_stream.serve import serve
 from marianne_stream.settings import Settings
 
@@ -17,6 +17,7 @@ def answer() -> None:
     """Reads a line, gives back what is free, and says how many tasks there are."""
     if sys.stdin.readline():
         # As it does by itself every half minute: what is measured next is what it keeps.
+        collect(0)
         give_back()
         announce(json.dumps({"tasks": len(asyncio.all_tasks())}))
     else:

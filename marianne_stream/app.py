@@ -161,7 +161,7 @@ def create_app(settings: Settings) -> web.Application:
         background.start("streams", streams.run())
         background.start("downloads", downloads.run())
         background.start("metrics", metrics.run())
-        background.start("memory", give_back_freed())
+        background.start("memory", give_back_freed(lambda: len(streams)))
         background.start("watches", watches.run())
         background.start("log alarms", alarms.run())
         if keeper is not None:

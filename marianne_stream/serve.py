@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import resource
 import signal
@@ -29,6 +28,7 @@ from marianne_stream.listening import (
     unix_socket,
 )
 from marianne_stream.log_output import set_level
+from marianne_stream.memory import spare_collections
 from marianne_stream.settings import Settings
 from marianne_stream.systemd import Notifier, passed_sockets
 
@@ -47,11 +47,6 @@ TELL_AGAIN_S = 0.1
 
 # After the second signal, clients that read have so long to take what they are sent.
 HURRY_S = 0.2
-
-# How many new objects the garbage collector waits for, by generation (gc.set_threshold). By its own
-# 700, 10, 10, ten thousand streams that come at once are looked through again and again: a third
-# of what they cost. What streams leave is freed without it.
-GC_THRESHOLDS = (10_000, 10, 20)
 
 
 async def serve(
@@ -94,10 +89,7 @@ async def serve(
             sites = [await begun(runner, sock) for sock in sockets]
             background.start("signals", signals.reload_when_told(app, notifier, reread))
             background.start("systemd", keep_informed(app, notifier))
-            # What is there now stays: looking through it again and again would stop the loop for
-            # 20 ms each time.
-            gc.freeze()
-            gc.set_threshold(*GC_THRESHOLDS)
+            spare_collections()
             for line in greeting(app, settings, sockets):
                 announce(line)
             notifier.ready()

@@ -38,7 +38,7 @@ MAY_IMPORT = {
     | {"access"},
     "listening": {"errors"},
     "systemd": set(),
-    "serve": {"app", "settings", "errors", "listening", "systemd", "log_output"},
+    "serve": {"memory", "app", "settings", "errors", "listening", "systemd", "log_output"},
     "commands": {"serve", "settings", "errors", "log_output", "demo", "version", "listening"}
     | {"access", "client", "wire"},
     "cli": {"commands", "errors"},
