@@ -4,11 +4,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, expect
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from tests.support.browser import Person, chromium, driven, person
 from tests.support.processes import Process, server
+
+# A busy machine draws late: how late is for a benchmark to say.
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="session")

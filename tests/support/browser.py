@@ -90,7 +90,7 @@ class Person:
     async def open(self, path: str = "/") -> Page:
         """A tab that shows an address."""
         page = await self.context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(30_000)
         self._pages.append(page)
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.faults.append(f"page: {error}"))
