@@ -20,6 +20,7 @@ from benchmarks.log_cases import big_log, log_fanout, log_latency, log_memory, t
 from benchmarks.nginx_case import through_nginx
 from benchmarks.page_case import page
 from benchmarks.processes import python, server
+from benchmarks.relay_cases import relay
 from benchmarks.soak import LEAST_MINUTES, soak
 from benchmarks.stream_cases import (
     arrival,
@@ -169,6 +170,9 @@ CASES: tuple[Case, ...] = (
 )
 
 
+# Only when it is named: it needs Redis.
+NAMED: tuple[Case, ...] = (relay,)
+
 # Only when they are named: they take long, and pass or fail.
 TRIALS: tuple[Trial, ...] = (torture, soak, restart, page)
 
@@ -192,8 +196,8 @@ async def main() -> int:
     failed = False
     began = time.monotonic()
     found: dict[str, dict[str, float]] = {}
-    for case in CASES:
-        if not options.names or name_of(case) in options.names:
+    for case in (*CASES, *NAMED):
+        if name_of(case) in options.names or (not options.names and case in CASES):
             found[name_of(case)] = await run(case, case)
             failed = failed or bool(found[name_of(case)].get("faults"))
     for trial in TRIALS:
@@ -224,6 +228,6 @@ def name_of(case: object) -> str:
     return getattr(case, "__name__", "")
 
 
-ALL = (*CASES, *TRIALS)
+ALL = (*CASES, *NAMED, *TRIALS)
 
 sys.exit(asyncio.run(main()))

@@ -15,10 +15,12 @@ from marianne_stream.errors import SettingsError
 from marianne_stream.fanout.timeline import Timeline
 from marianne_stream.feeds.followed import FollowedLogs
 from marianne_stream.feeds.job_logs import JobLogs
+from marianne_stream.feeds.log_streams import FileLogStreams
 from marianne_stream.jobs.watches import Watches
 from marianne_stream.logs.alarms import Alarms
 from marianne_stream.logs.threads import LogThreads
 from marianne_stream.memory import give_back_freed
+from marianne_stream.relaying import edge_logs, edge_of, publisher_of, publishing
 from marianne_stream.settings import Settings
 from marianne_stream.state.auto import AutoSource
 from marianne_stream.state.conductor import ConductorSource
@@ -33,8 +35,8 @@ from marianne_stream.web.gate import Gate
 from marianne_stream.web.keys import (
     DOWNLOAD_LIMIT_BYTES,
     DOWNLOADS,
-    FOLLOWED_LOGS,
     JOB_LOGS,
+    LOG_STREAMS,
     METRICS,
     OPENAPI,
     STREAMS,
@@ -43,6 +45,7 @@ from marianne_stream.web.keys import (
 from marianne_stream.web.metrics import Metrics
 from marianne_stream.web.middleware import errors_as_json, observing, on_prepare, unless_leaving
 from marianne_stream.web.pages import Pages, Templates
+from marianne_stream.web.params import JOB_NAMES
 from marianne_stream.web.routes import add_routes
 from marianne_stream.web.sign_in import SignIn
 from marianne_stream.web.sites import Sites
@@ -139,8 +142,13 @@ def create_app(settings: Settings) -> web.Application:
     better end.
     """
     guest = ConductorGuest(settings.socket) if settings.state in ("auto", "conductor") else None
-    source = state_source(settings, guest)
-    watches = Watches(source, Timeline())
+    edge = edge_of(settings)
+    source = edge if edge is not None else state_source(settings, guest)
+    watches = Watches(
+        source,
+        Timeline(of_others=edge is not None),
+        events_from="conductor" if edge is None else "redis",
+    )
     alarms = Alarms(mode=settings.log_watch, poll_interval_s=settings.log_poll_interval)
     followed_logs = FollowedLogs(watches, alarms)
     threads = LogThreads()
@@ -155,6 +163,7 @@ def create_app(settings: Settings) -> web.Application:
         proxies=Proxies(settings.trusted_proxies),
         open_paths=open_paths(settings),
     )
+    job_logs = JobLogs(watches, whereabouts(settings, guest), threads)
     background = Background()
 
     async def run(_app: web.Application) -> AsyncIterator[None]:
@@ -166,8 +175,8 @@ def create_app(settings: Settings) -> web.Application:
         background.start("log alarms", alarms.run())
         if keeper is not None:
             background.start("sessions", keeper.run())
-        if guest is not None:
-            background.start("conductor", guest.run(watches))
+        if (monitor := edge or guest) is not None:
+            background.start("conductor", monitor.run(watches))
         yield
         await followed_logs.close()
         await background.stop()
@@ -178,25 +187,30 @@ def create_app(settings: Settings) -> web.Application:
         # Where `leave` was not called before.
         streams.close()
         watches.leave()
-        await background.stop("conductor", "watches")
+        await background.stop("relay", "conductor", "watches")
 
     downloads = Downloads(settings.max_downloads)
-    metrics = Metrics(streams, watches, followed_logs, downloads)
+    log_streams, finder = (
+        edge_logs(edge, watches)
+        if edge is not None
+        else (FileLogStreams(job_logs, followed_logs), job_logs)
+    )
+    metrics = Metrics(streams, watches, log_streams, downloads)
     app = web.Application(
         middlewares=[observing(metrics), errors_as_json, gate.middleware(), unless_leaving],
         client_max_size=FORM_LIMIT_BYTES,
     )
     app.on_response_prepare.extend((sites.on_prepare, on_prepare))
-    app[KEEPER] = keeper
+    app[KEEPER], app[OPENAPI] = keeper, openapi.description()
     app[WATCHES], app[STREAMS], app[BACKGROUND] = watches, streams, background
-    app[JOB_LOGS] = JobLogs(watches, whereabouts(settings, guest), threads)
-    app[FOLLOWED_LOGS] = followed_logs
+    app[LOG_STREAMS], app[JOB_LOGS] = log_streams, finder
+    app[JOB_NAMES] = edge.name_of if edge is not None else str
     app[DOWNLOAD_LIMIT_BYTES] = settings.download_limit_bytes
     app[DOWNLOADS], app[METRICS] = downloads, metrics
-    app[OPENAPI] = openapi.description()
     add_routes(app.router)
     add_pages(app, gate, settings)
-    app.cleanup_ctx.append(run)
+    publisher = publisher_of(settings, watches, job_logs, followed_logs)
+    app.cleanup_ctx.extend((publishing(publisher, background.start), run))
     app.on_shutdown.append(hang_up)
     return app
 
@@ -250,6 +264,8 @@ async def leave(app: web.Application, *, drain_s: float, hurry: asyncio.Event) -
     watches, streams, background = app[WATCHES], app[STREAMS], app[BACKGROUND]
     streams.begin_leaving(drain_s)
     watches.leave()
+    # Its last words come first, so that edges tell that the source is gone, and not the conductor.
+    await background.stop("relay")
     await background.stop("conductor", "watches")
     await streams.drain(hurry)
 

@@ -7,6 +7,7 @@
     ├── LogNotFoundError                404 log_not_found
     ├── LogForbiddenError               403 log_forbidden
     ├── LogTooLargeError                413 log_too_large
+    ├── OriginOnlyError                 501 origin_only
     ├── CursorUnknownError              410 cursor_unknown
     ├── NotSignedInError                401 not_signed_in
     │   └── WrongTokenError             401 wrong_token
@@ -29,6 +30,8 @@
     │   └── StoreUnreadableError        503 store_unreadable
     │       └── CorruptStateError       503 state_corrupt
     ├── SettingsError                   (never over HTTP: the command line exits with 2)
+    ├── SourceTakenError                (never over HTTP: the server ends at its start)
+    ├── LockLostError                   (never over HTTP: the relay stops writing)
     └── TerminalError                   (never over HTTP: what a verb of the terminal ends with)
         ├── NotThereError               (it exits with 3)
         ├── UnreachableError            (it exits with 5, when its patience is at an end)
@@ -109,6 +112,25 @@ class LogTooLargeError(MarianneStreamError):
     status = 413
     code = "log_too_large"
     public = "Log file too large for download. Use the streaming endpoint instead."
+
+
+class OriginOnlyError(MarianneStreamError):
+    """An edge has no files: only the server of the conductor's machine, the origin, can answer.
+
+    Args:
+        job_id: the job, as the origin names it.
+        origin_url: where that is; None where it is not known.
+        detail: one sentence for the client.
+    """
+
+    status = 501
+    code = "origin_only"
+    public = "Only the conductor's own server has this, and its address is not known here."
+
+    def __init__(self, job_id: str, *, origin_url: str | None, detail: str | None = None) -> None:
+        self.job_id = job_id
+        self.origin_url = origin_url
+        super().__init__(detail=detail)
 
 
 class CursorUnknownError(MarianneStreamError):
@@ -281,6 +303,14 @@ class SettingsError(MarianneStreamError):
     """A setting has a value that cannot be used: named, with what was got and what is allowed."""
 
     exit_code = 2
+
+
+class SourceTakenError(MarianneStreamError):
+    """Another relay publishes under the same name."""
+
+
+class LockLostError(MarianneStreamError):
+    """What a relay wrote was not written, since the lock of its source is not its own."""
 
 
 class TerminalError(MarianneStreamError):

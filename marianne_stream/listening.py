@@ -13,6 +13,9 @@ from marianne_stream.errors import MarianneStreamError, SettingsError
 # A burst of connections finds room: aiohttp's own 128 makes them wait for a second.
 BACKLOG = 4096
 
+# In the environment of a worker: the descriptor of its socket.
+WORKER_VARIABLE = "MARIANNE_STREAM_WORKER_SOCKET"
+
 # What the kernel takes of a connection before it has room to send it (tcp(7)). Left to itself it
 # takes megabytes, and takes more only when a large part of them has left: from here, a client that
 # reads slowly would look like one that does not read.
@@ -26,15 +29,20 @@ class ListenError(MarianneStreamError):
     """The address cannot be listened on."""
 
 
-def tcp_socket(host: str, port: int) -> socket.socket:
+def tcp_socket(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """A socket that is bound to an address.
+
+    Args:
+        host: the address, or a name of it.
+        port: the port; 0 picks a free one.
+        shared: whether others of the same user may listen there, too (SO_REUSEPORT, socket(7)).
 
     Raises:
         ListenError: that cannot be done; the message says why.
     """
     try:
         family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        sock = socket.create_server(where[:2], family=family, backlog=BACKLOG)
+        sock = socket.create_server(where[:2], family=family, backlog=BACKLOG, reuse_port=shared)
     except socket.gaierror as error:
         raise ListenError(f"cannot listen on {host} port {port}: {error.strerror}") from error
     except UnicodeError as error:
@@ -44,6 +52,17 @@ def tcp_socket(host: str, port: int) -> socket.socket:
         raise ListenError(f"cannot listen on {host} port {port}: {why}") from error
     for_streams(sock)
     return sock
+
+
+def worker_socket() -> socket.socket | None:
+    """The socket that a worker is given by the process that has started it; None in any other."""
+    descriptor = os.environ.pop(WORKER_VARIABLE, "")
+    return socket.socket(fileno=int(descriptor)) if descriptor.isdecimal() else None
+
+
+def is_worker() -> bool:
+    """Whether this process is one of several that another one has started."""
+    return WORKER_VARIABLE in os.environ
 
 
 def for_streams(sock: socket.socket) -> None:

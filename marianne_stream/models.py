@@ -160,16 +160,33 @@ class JobState:
 
 
 @dataclass(frozen=True, slots=True)
+class EventPlace:
+    """Where an event stands on the timeline of another process.
+
+    Attributes:
+        source: the name of whose events that process tells.
+        epoch: the process's.
+        number: the event's number there.
+    """
+
+    source: str
+    epoch: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class MonitorEvent:
     """One notification of the conductor's monitor.
 
     `params` are the notification's own, whole, as the JSON that the conductor wrote; `job_id` is ""
-    for an event of the whole host.
+    for an event of the whole host. `place` is where it stands on another process's timeline, where
+    that is what tells of it.
     """
 
     job_id: str
     event: str
     params: bytes
+    place: EventPlace | None = None
 
     @property
     def announces_change(self) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import resource
 import signal
 import socket
@@ -23,9 +24,11 @@ from marianne_stream.listening import (
     check_listening,
     check_private,
     for_streams,
+    is_worker,
     remove_own,
     tcp_socket,
     unix_socket,
+    worker_socket,
 )
 from marianne_stream.log_output import set_level
 from marianne_stream.memory import spare_collections
@@ -74,6 +77,7 @@ async def serve(
     """
     settings = within_descriptors(settings)
     notifier = Notifier()
+    as_worker = is_worker()
     with contextlib.ExitStack() as stack:
         stack.callback(notifier.close)
         sockets = listening(settings, stack)
@@ -82,6 +86,8 @@ async def serve(
         app = create_app(settings)
         runner = runner_of(app, settings)
         signals = stack.enter_context(Signals(partial(abort, app, runner)).caught())
+        if as_worker:
+            stack.enter_context(signals.asked_by_end_of(sys.stdin.fileno()))
         background = app[BACKGROUND]
         asyncio.get_running_loop().set_exception_handler(background.on_loop_fault)
         await runner.setup()
@@ -111,6 +117,8 @@ async def serve(
 
 def listening(settings: Settings, stack: contextlib.ExitStack) -> list[socket.socket]:
     """The sockets to listen on, which the stack closes; raises as `serve` does."""
+    if (own := worker_socket()) is not None:
+        return [stack.enter_context(own)]
     try:
         sockets = passed_sockets()
     except OSError as error:
@@ -127,7 +135,7 @@ def listening(settings: Settings, stack: contextlib.ExitStack) -> list[socket.so
         sockets.append(sock)
     if settings.port is not None:
         sockets.insert(0, stack.enter_context(tcp_socket(settings.host, settings.port)))
-    if not sockets:
+    if not sockets and settings.publish is None:
         raise SettingsError("port none leaves nowhere to listen: unix names a Unix socket")
     return sockets
 
@@ -147,6 +155,8 @@ def greeting(
     """What a person is told first: where it listens, and how to sign in."""
     for sock in sockets:
         yield f"marianne-stream listening on {address(sock)}"
+    if not sockets:
+        yield f"marianne-stream publishes as {settings.source_name}"
     for sock in sockets:
         if settings.insecure or sock.family == socket.AF_UNIX:
             continue
@@ -214,6 +224,22 @@ class Signals:
         finally:
             for number in actions:
                 loop.remove_signal_handler(number)
+
+    @contextmanager
+    def asked_by_end_of(self, descriptor: int) -> Iterator[None]:
+        """Takes the end of a pipe for a signal: who held its other end is gone."""
+        loop = asyncio.get_running_loop()
+
+        def look() -> None:
+            if not os.read(descriptor, 1):
+                loop.remove_reader(descriptor)
+                self._ask()
+
+        loop.add_reader(descriptor, look)
+        try:
+            yield
+        finally:
+            loop.remove_reader(descriptor)
 
     def _ask(self) -> None:
         if self.asked.is_set():

@@ -3,84 +3,39 @@
 Read in `app.py`, `serve.py` and `commands/` alone; every other part takes plain arguments.
 """
 
-import ipaddress
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
-from marianne_stream.access.places import at_home, default_private_dir
+from marianne_stream.access.places import default_private_dir
 from marianne_stream.errors import SettingsError
+from marianne_stream.setting_kinds import (
+    SOURCE_NAME,
+    Port,
+    UserPath,
+    Words,
+    host_names,
+    networks,
+    no_number,
+    no_truth,
+    none_as_word,
+    origins,
+    redis_url,
+    source_names,
+)
+from marianne_stream.wire.redis_urls import masked
 
 ENVIRONMENT_PREFIX = "MARIANNE_STREAM_"
 
-State = Literal["auto", "conductor", "registry", "json"]
+State = Literal["auto", "conductor", "registry", "json", "redis"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 LogWatch = Literal["auto", "inotify", "poll"]
-
-
-def no_truth(value: object) -> object:
-    """A value that is no truth value: pydantic would count those as 0 and 1."""
-    if isinstance(value, bool):
-        raise ValueError("a truth value is no number")  # noqa: TRY004 - pydantic wants it so
-    return value
-
-
-def words(value: object) -> object:
-    """Text as its words, which commas divide; a list of a file as it is."""
-    if isinstance(value, str):
-        return tuple(word.strip() for word in value.split(",") if word.strip())
-    return value
-
-
-def host_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names without a scheme, a port or a path."""
-    for name in names:
-        if not HOST_NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no host name")
-    return names
-
-
-def origins(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Sites as a browser names them."""
-    for name in names:
-        if not ORIGIN.fullmatch(name):
-            raise ValueError(f"{name!r} is no origin")
-    return names
-
-
-def networks(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Networks, addresses, and the word for Unix sockets."""
-    for name in names:
-        if name != "unix":
-            ipaddress.ip_network(name)
-    return names
-
-
-HOST_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
-ORIGIN = re.compile(r"https?://[a-z0-9._\[\]:-]+")
-
-
-def none_as_word(value: object) -> object:
-    """The word none as None."""
-    return None if value == "none" else value
-
-
-def no_number(value: object) -> object:
-    """A value that is no number: 0660 of a TOML file would be six hundred and sixty."""
-    if isinstance(value, int):
-        raise ValueError("write it as text")  # noqa: TRY004 - pydantic wants it so
-    return value
-
-
-UserPath = Annotated[Path, AfterValidator(at_home)]
-Port = Annotated[int, BeforeValidator(no_truth)]
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(words)]
+PublishedLogs = Literal["watched", "all"]
 
 
 class Settings(BaseSettings):
@@ -196,6 +151,52 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="Over how long open streams are ended when the server leaves, in seconds.",
     )
+    publish: Annotated[str, AfterValidator(redis_url)] | None = Field(
+        None, repr=False, description="The Redis in which all that is served is published as well."
+    )
+    source_name: str | None = Field(
+        None,
+        pattern=f"^{SOURCE_NAME.pattern}$",
+        description="What this conductor is called there; no two may have one name.",
+    )
+    origin_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/]\S*$",
+        description="Where those who read from there reach this server, for what is not published.",
+    )
+    redis: Annotated[str, AfterValidator(redis_url)] | None = Field(
+        None, repr=False, description="The Redis that state redis reads."
+    )
+    redis_sources: Annotated[Words, AfterValidator(source_names)] = Field(
+        (), description="Whose jobs state redis serves; left out, all that are published there."
+    )
+    workers: Annotated[int, BeforeValidator(no_truth)] = Field(
+        1,
+        ge=1,
+        le=64,
+        description="How many processes serve at the port, each a share of the viewers; for state "
+        "redis.",
+    )
+    redis_prefix: str = Field(
+        "marianne-stream",
+        pattern=r"^[A-Za-z0-9_.:-]{1,64}$",
+        description="What all keys in Redis begin with.",
+    )
+    redis_password_file: UserPath | None = Field(
+        None, description="A file with the password for Redis, in the place of the URL's."
+    )
+    publish_logs: PublishedLogs = Field(
+        "watched", description="Whose logs are published: of jobs watched there, or all that run."
+    )
+    redis_log_lines: Annotated[int, BeforeValidator(no_truth)] = Field(
+        100_000, ge=100, le=10_000_000, description="How many lines of a log Redis keeps, roughly."
+    )
+    redis_log_age: Annotated[int, BeforeValidator(no_truth)] = Field(
+        24 * 3600,
+        ge=60,
+        le=366 * 24 * 3600,
+        description="How long Redis keeps a log that is no longer written, in seconds.",
+    )
     log_level: LogLevel = Field("info", description="The least that is logged.")
     log_format: LogFormat = Field("text", description="How a line of the log is written.")
     insecure: bool = Field(
@@ -208,6 +209,31 @@ class Settings(BaseSettings):
         """State json is nothing without its folder."""
         if self.state == "json" and self.state_dir is None:
             raise ValueError("state json needs state_dir, the folder of the JSON checkpoints")
+        return self
+
+    @model_validator(mode="after")
+    def needs_its_redis(self) -> Self:
+        """State redis is nothing without its Redis, and is published by others."""
+        if self.state == "redis" and self.redis is None:
+            raise ValueError("state redis needs redis, the URL of the Redis that is read")
+        if self.state == "redis" and self.publish is not None:
+            raise ValueError("state redis is published already: publish belongs on the origin")
+        return self
+
+    @model_validator(mode="after")
+    def needs_no_conductor(self) -> Self:
+        """Several processes at a conductor would take all of its places."""
+        if self.workers > 1 and self.state != "redis":
+            raise ValueError("workers needs state redis: each at a conductor takes two places")
+        if self.workers > 1 and (self.port is None or self.unix is not None):
+            raise ValueError("workers share a port: port must not be none, and unix be left out")
+        return self
+
+    @model_validator(mode="after")
+    def needs_its_name(self) -> Self:
+        """What is published is nothing without whose it is."""
+        if self.publish is not None and self.source_name is None:
+            raise ValueError("publish needs source_name, what this conductor is called there")
         return self
 
 
@@ -267,7 +293,13 @@ def sentence(place: str, name: str, fault: ErrorDetails) -> str:
     """Why a value cannot be used."""
     if not name:
         return str(fault["msg"]).removeprefix("Value error, ")
-    return f"{place} must be {allowed(name)}, got {fault['input']!r}"
+    got = fault["input"]
+    if name in URLS_WITH_PASSWORDS:
+        got = masked(str(got))
+    return f"{place} must be {allowed(name)}, got {got!r}"
+
+
+URLS_WITH_PASSWORDS = {"publish", "redis"}
 
 
 # What those settings may be of which the schema does not say it.
@@ -276,6 +308,12 @@ SPECIAL = {
     "unix_mode": "three octal digits as text",
     "allowed_hosts": "host names, divided by commas",
     "cors_origins": "origins, divided by commas",
+    "publish": "a URL that begins with redis://, rediss:// or unix://",
+    "redis": "a URL that begins with redis://, rediss:// or unix://",
+    "redis_sources": "names of sources, divided by commas",
+    "source_name": "1 to 64 letters, digits, dots, dashes or underscores",
+    "origin_url": "a URL that begins with http:// or https://",
+    "redis_prefix": "1 to 64 letters, digits, colons, dots, dashes or underscores",
     "trusted_proxies": "addresses, networks or unix, divided by commas",
 }
 

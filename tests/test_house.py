@@ -26,20 +26,25 @@ MAY_IMPORT = {
     "state": VALUES | {"conductor"},
     "jobs": VALUES | {"state", "fanout"},
     "feeds": VALUES | {"jobs", "logs", "fanout"},
+    "relay": VALUES | {"jobs", "feeds", "logs", "fanout"},
+    "relaying": {"settings", "access", "jobs", "feeds", "relay"},
     "access": VALUES,
     "web": VALUES | {"jobs", "logs", "fanout", "feeds", "access"},
     "client": {"errors", "wire", "version"},
-    "settings": {"errors", "access"},
+    "setting_kinds": {"access", "wire"},
+    "settings": {"setting_kinds", "errors", "access", "wire"},
     "log_output": {"settings"},
     "memory": set(),
     "demo": VALUES,
     "app": VALUES
     | {"settings", "conductor", "fanout", "state", "jobs", "logs", "feeds", "web", "memory"}
-    | {"access"},
+    | {"access", "relaying"},
     "listening": {"errors"},
     "systemd": set(),
     "serve": {"memory", "app", "settings", "errors", "listening", "systemd", "log_output"},
+    "workers": {"settings", "errors", "listening", "systemd", "wire"},
     "commands": {"serve", "settings", "errors", "log_output", "demo", "version", "listening"}
+    | {"workers"}
     | {"access", "client", "wire"},
     "cli": {"commands", "errors"},
     "__main__": {"cli"},
@@ -56,14 +61,15 @@ WITHOUT = {
     "state": {"aiohttp"},
     "jobs": {"aiohttp", "socket", "aiosqlite"},
     "feeds": {"aiohttp", "socket", "aiosqlite"},
+    "relay": {"aiohttp", "socket", "aiosqlite", "pydantic"},
     "access": {"aiohttp", "socket", "pydantic"},
     "web": {"aiosqlite", "socket"},
     "demo": {"aiohttp", "pydantic", "msgspec"},
     "client": {"socket", "aiosqlite", "pydantic"},
 }
 
-# What costs time to load, and the one room that is loaded with it.
-ONLY_IN = {"rich": "client", "argcomplete": "commands"}
+# What costs time to load or need not be there, and the one room that is loaded with it.
+ONLY_IN = {"rich": "client", "argcomplete": "commands", "redis": "relay"}
 
 PRINTING = {"cli", "commands", "client"}
 

@@ -65,9 +65,20 @@ def test_a_tilde_is_the_home_folder() -> None:
         ("port", True, "--port must be a whole number from 0 to 65535, or none, got True"),
         ("socket", "~nosuchuser/c", "--socket must be a path, got '~nosuchuser/c'"),
         ("host", "", "--host must be text that is not empty, got ''"),
-        ("state", "x", "--state must be one of auto, conductor, registry, json, got 'x'"),
+        ("state", "x", "--state must be one of auto, conductor, registry, json, redis, got 'x'"),
         ("log_format", "x", "--log-format must be one of text, json, got 'x'"),
         ("insecure", "perhaps", "--insecure must be true or false, got 'perhaps'"),
+        ("state", "redis", "state redis needs redis, the URL of the Redis that is read"),
+        (
+            "redis",
+            "http://x",
+            "--redis must be a URL that begins with redis://, rediss:// or unix://, got 'http://x'",
+        ),
+        (
+            "redis_sources",
+            "a/b",
+            "--redis-sources must be names of sources, divided by commas, got 'a/b'",
+        ),
         ("state", "json", "state json needs state_dir, the folder of the JSON checkpoints"),
     ],
 )

@@ -110,8 +110,14 @@ def lines_of(path: Path, *, passed_by_systemd: bool) -> list[tuple[str, tuple[st
     return list(found.items())
 
 
-def private_text(path: Path, *, passed_by_systemd: bool) -> str:
-    """The text of a file that only its owner may read; raises as `read_tokens` does."""
+def private_text(path: Path, *, passed_by_systemd: bool = False, what: str = "tokens") -> str:
+    """The text of a file that only its owner may read; raises as `read_tokens` does.
+
+    Args:
+        path: the file.
+        passed_by_systemd: as in `read_tokens`.
+        what: what is in it, in a word or two.
+    """
     try:
         # Not blocking: it may be a pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -119,14 +125,14 @@ def private_text(path: Path, *, passed_by_systemd: bool) -> str:
             status = os.fstat(file.fileno())
             data = file.read(FILE_LIMIT_BYTES + 1) if stat.S_ISREG(status.st_mode) else b""
     except OSError as error:
-        raise SettingsError(f"the tokens in {path} cannot be read: {error.strerror}") from error
+        raise SettingsError(f"the {what} in {path} cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(status.st_mode):
-        raise SettingsError(f"the tokens must be in a regular file, and {path} is none")
+        raise SettingsError(f"the {what} must be in a regular file, and {path} is none")
     mode = stat.S_IMODE(status.st_mode)
     if not passed_by_systemd and (mode & 0o077 or status.st_uid not in (0, os.geteuid())):
         raise SettingsError(
-            f"{path} holds tokens, and must be its owner's alone (chmod 600, owned by the user who "
-            f"runs this); it has mode {mode:04o} and belongs to user {status.st_uid}"
+            f"{path} holds the {what}, and must be its owner's alone (chmod 600, owned by the user "
+            f"who runs this); it has mode {mode:04o} and belongs to user {status.st_uid}"
         )
     if len(data) > FILE_LIMIT_BYTES:
         raise SettingsError(f"{path} must hold no more than {FILE_LIMIT_BYTES} bytes")

@@ -2,14 +2,19 @@
 
 import asyncio
 import signal
+import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Mapping
 
+from marianne_stream.access.places import token_place
 from marianne_stream.commands.settings_options import add_settings, announce, settings_from
 from marianne_stream.commands.verbs import PROGRAM
+from marianne_stream.listening import is_worker
 from marianne_stream.log_output import configure_log
 from marianne_stream.serve import serve
-from marianne_stream.settings import ENVIRONMENT_PREFIX, Settings
+from marianne_stream.settings import ENVIRONMENT_PREFIX, Settings, option
 from marianne_stream.version import VERSION
+from marianne_stream.workers import run_workers
 
 EPILOG = f"""\
 Settings are also read from the environment ({ENVIRONMENT_PREFIX}PORT and so on)
@@ -39,4 +44,21 @@ def run(options: Namespace) -> int:
     given = vars(options)
     settings = settings_from(given)
     configure_log(settings.log_level, settings.log_format)
+    if settings.workers > 1 and not is_worker():
+        if not settings.insecure:
+            # Before several of them would each make one.
+            token_place(settings.token_file, settings.private_dir)
+        command = [sys.executable, "-m", "marianne_stream", "serve", *arguments_of(given)]
+        return asyncio.run(run_workers(settings, command, announce))
     return asyncio.run(serve(settings, announce=announce, reread=lambda: settings_from(given)))
+
+
+def arguments_of(given: Mapping[str, object]) -> list[str]:
+    """Options as they were given on the command line."""
+    arguments = []
+    for name, value in given.items():
+        if isinstance(value, bool):
+            arguments.append(option(name) if value else option(f"no_{name}"))
+        elif value is not None:
+            arguments.append(f"{option(name)}={value}")
+    return arguments

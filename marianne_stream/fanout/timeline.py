@@ -12,8 +12,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from marianne_stream.errors import StateUnavailableError
 from marianne_stream.fanout.mailboxes import BoundedMailbox
-from marianne_stream.models import MonitorEvent
+from marianne_stream.fanout.places import Places, Seen
+from marianne_stream.models import EventPlace, MonitorEvent
 from marianne_stream.payloads import GapData
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import TimelineCursor
@@ -28,6 +30,10 @@ OWN_NAMES = frozenset({"gap", "source", "heartbeat", "stream_error", "error", "o
 REPLAY_EVENTS = 10_000
 REPLAY_BYTES = 8 * 1024 * 1024
 
+# How long one waits whose cursor is ahead of what has come from others; and until anything has.
+CATCH_UP_S = 1.5
+BEGIN_S = 5.0
+
 # Of so many gaps it is known where they stood, long after they are kept.
 KNOWN_GAPS = 1000
 
@@ -41,12 +47,14 @@ class TimelineEntry:
         job_id: the job it is of; None for all viewers alike.
         event: the conductor's name for it, "" where it is not an event.
         frame: ready to be sent.
+        source: whose timeline it comes from; "" for this process's own.
     """
 
     number: int
     job_id: str | None
     event: str
     frame: bytes
+    source: str = ""
 
     @property
     def size_bytes(self) -> int:
@@ -64,25 +72,39 @@ ALL_OF_THEM: Jobs = frozenset()
 class Timeline:
     """Numbers events, publishes them, and keeps the newest.
 
+    Those of other processes keep the ids that they have there, so that a cursor is good wherever
+    they are told of; numbers are this process's own all the same.
+
     What comes in one turn of the loop is published as one, at its end: each viewer is written to
     once. Those who want the same share the same bytes.
 
     Args:
         max_events: how many are kept.
         max_bytes: how much they may hold together.
+        of_others: whether the events are those that other processes tell of.
 
     Attributes:
         last: the number of the newest entry, 0 before the first.
         epoch: tells the numbers of this process from those of another.
         slow_gaps: how many gaps slow readers were told of.
+        places: where entries stand on the timelines of others.
     """
 
-    def __init__(self, *, max_events: int = REPLAY_EVENTS, max_bytes: int = REPLAY_BYTES) -> None:
+    def __init__(
+        self,
+        *,
+        max_events: int = REPLAY_EVENTS,
+        max_bytes: int = REPLAY_BYTES,
+        of_others: bool = False,
+    ) -> None:
         # Those who want the same, together.
         self._groups: dict[Wanted, dict[BoundedMailbox[TimelineEntry], None]] = {}
         self._pending: list[TimelineEntry] = []
         self.epoch = secrets.token_hex(8)
         self.slow_gaps = 0
+        # Set when anything comes.
+        self._news = asyncio.Event()
+        self.places = Places(known=of_others)
         self._max_events = max_events
         self._max_bytes = max_bytes
         # By number, without a hole; and the numbers of each job's, so that what a viewer wants of
@@ -97,12 +119,17 @@ class Timeline:
     def add(self, event: MonitorEvent) -> None:
         """Takes an event of the conductor in."""
         safe = SAFE_NAME.fullmatch(event.event) and event.event not in OWN_NAMES
-        self._append(event.job_id, event.event, event.params, name=event.event if safe else "")
+        name = event.event if safe else ""
+        self._append(event.job_id, event.event, event.params, name=name, place=event.place)
 
-    def add_gap(self) -> None:
-        """Says that events were missed before the next one, nobody knows how many."""
+    def add_gap(self, *, place: EventPlace | None = None) -> None:
+        """Says that events were missed before the next one, nobody knows how many.
+
+        Args:
+            place: where another process's timeline says so.
+        """
         data = GapData(missed=None, reason="monitor_lost").json_bytes()
-        self._append(None, "", data, name="gap")
+        self._append(None, "", data, name="gap", place=place)
         self._gaps.append(self.last)
 
     def say(self, frame: bytes) -> None:
@@ -140,9 +167,42 @@ class Timeline:
         """The number of the oldest entry that is kept; where there is none, of the next one."""
         return self.last + 1 - len(self._kept)
 
-    def keeps(self, cursor: TimelineCursor) -> bool:
-        """Whether all that came after a cursor is kept; false for another process's."""
-        return cursor.epoch == self.epoch and self.oldest - 1 <= cursor.number <= self.last
+    def seen_by(self, cursor: TimelineCursor) -> Seen | None:
+        """What somebody has seen who stands at a cursor; None where more than that is gone."""
+        if self.places.known:
+            seen = self.places.seen_by(cursor)
+        else:
+            numbers = dict(cursor.places)
+            seen = Seen(numbers[self.epoch]) if self.epoch in numbers else None
+        if seen is None or not self.oldest - 1 <= seen.number <= self.last:
+            return None
+        return seen
+
+    def begun(self) -> None:
+        """All is there that others had told of before this process began."""
+        self.places.begun = True
+        self._news.set()
+
+    async def caught_up(self, cursor: TimelineCursor | None) -> None:
+        """Waits a moment for what is awaited: what was there before, or what a cursor tells of.
+
+        Raises:
+            StateUnavailableError: what was there before has not come.
+        """
+        try:
+            async with asyncio.timeout(CATCH_UP_S if self.places.begun else BEGIN_S):
+                while self.places.may_come(cursor):
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            if not self.places.begun:
+                raise StateUnavailableError("no timeline was read yet") from None
+
+    def cursor_at(self, number: int) -> str:
+        """The position behind an entry, for one who has all until there."""
+        if self.places.known:
+            return self.places.cursor_at(number)
+        return str(TimelineCursor(self.epoch, number))
 
     def missed(self, after: int, before: int) -> int | None:
         """How many events lie between two numbers; None where one of the entries is a gap."""
@@ -213,12 +273,18 @@ class Timeline:
         parts = [one[bisect_right(one, after) : bisect_right(one, last)] for one in lists]
         return heapq.merge(*parts)
 
-    def _append(self, job_id: str | None, event: str, data: bytes, *, name: str) -> None:
+    def _append(
+        self, job_id: str | None, event: str, data: bytes, *, name: str, place: EventPlace | None
+    ) -> None:
         self.last += 1
-        cursor = str(TimelineCursor(self.epoch, self.last))
-        entry = TimelineEntry(
-            self.last, job_id, event, sse.frame(data, event=name, event_id=cursor)
-        )
+        if place is not None:
+            cursor = self.places.add(self.last, place)
+        else:
+            # An id of this process among those of others would be good nowhere else.
+            cursor = "" if self.places.known else str(TimelineCursor(self.epoch, self.last))
+        frame = sse.frame(data, event=name, event_id=cursor)
+        source = place.source if place is not None else ""
+        entry = TimelineEntry(self.last, job_id, event, frame, source)
         self._kept[self.last] = entry
         self._numbers.setdefault(job_id, []).append(self.last)
         self._size += entry.size_bytes
@@ -226,10 +292,12 @@ class Timeline:
             len(self._kept) > self._max_events or self._size > self._max_bytes
         ):
             self._drop_oldest()
+        self._news.set()
         self._publish(entry)
 
     def _drop_oldest(self) -> None:
         entry = self._kept.pop(self.oldest)
+        self.places.drop(entry.number)
         self._size -= entry.size_bytes
         numbers = self._numbers[entry.job_id]
         del numbers[0]

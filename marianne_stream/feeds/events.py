@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from marianne_stream.fanout.mailboxes import BoundedMailbox, Outlet
-from marianne_stream.fanout.timeline import Timeline, TimelineEntry
+from marianne_stream.fanout.places import Seen
+from marianne_stream.fanout.timeline import Timeline, TimelineEntry, Wanted
 from marianne_stream.feeds.feed import TAKEN_BYTES, Kind
 from marianne_stream.payloads import GapData, GapReason
 from marianne_stream.wire import sse
@@ -58,6 +59,23 @@ class EventFilter:
 ALL_EVENTS = EventFilter()
 
 
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """What is wanted by one who has seen more of some sources than of others.
+
+    Attributes:
+        wanted: what it wants of all.
+        seen: what it has seen.
+    """
+
+    wanted: EventFilter
+    seen: Seen
+
+    def __call__(self, entry: TimelineEntry) -> bool:
+        """Whether an entry is wanted, and new."""
+        return not self.seen.has(entry.number, entry.source) and self.wanted(entry)
+
+
 class EventFeed:
     """The wanted entries of the timeline, and a `gap` wherever some of them are gone.
 
@@ -71,7 +89,16 @@ class EventFeed:
         source: says whether events come in.
     """
 
-    __slots__ = ("_after", "_head", "_mailbox", "_source", "_timeline", "_until", "_wanted")
+    __slots__ = (
+        "_after",
+        "_head",
+        "_mailbox",
+        "_source",
+        "_timeline",
+        "_unseen",
+        "_until",
+        "_wanted",
+    )
 
     kind: Kind = "events"
     heartbeats = True
@@ -87,11 +114,12 @@ class EventFeed:
         # What comes first; then the entries behind the one number, to the other.
         self._head = b""
         self._after = self._until = timeline.last
+        self._unseen: Wanted = wanted
         timeline.subscribe(self._mailbox, wanted)
 
-    def begin(self, head: bytes, after: int) -> None:
-        """Says what comes first, and behind which number the viewer's past begins."""
-        self._head, self._after = head, after
+    def begin(self, head: bytes, after: int, unseen: Wanted) -> None:
+        """Says what comes first, and which of the past the viewer wants, behind which number."""
+        self._head, self._after, self._unseen = head, after, unseen
 
     @property
     def held_bytes(self) -> int:
@@ -143,7 +171,7 @@ class EventFeed:
             gap = gap_frame(missed, "slow_reader") + self._source("")
             self._after = after
         entries = timeline.between(
-            self._after, self._until, wanted, wanted.job_ids, max_bytes=TAKEN_BYTES
+            self._after, self._until, self._unseen, wanted.job_ids, max_bytes=TAKEN_BYTES
         )
         self._after = entries[-1].number if entries else self._until
         return b"".join([gap, *(entry.frame for entry in entries or ())])
@@ -179,17 +207,22 @@ def event_feed(
         wanted = ALL_EVENTS
     # It is subscribed and the past found in one turn of the loop: nothing falls between.
     feed = EventFeed(timeline, wanted, source)
-    seen, gap = TimelineCursor.parse(cursor), b""
-    if seen is not None and timeline.keeps(seen):
-        entries = timeline.between(seen.number, timeline.last, wanted, wanted.job_ids, max_bytes=0)
+    at, gap = TimelineCursor.parse(cursor), b""
+    seen = timeline.seen_by(at) if at is not None else None
+    unseen: Wanted = wanted
+    if seen is not None:
+        unseen = Unseen(wanted, seen) if seen.beyond else wanted
+        jobs = wanted.job_ids
+        entries = timeline.between(seen.number, timeline.last, unseen, jobs, max_bytes=0)
     else:
         entries = timeline.recent(limit, wanted, wanted.job_ids)
         if cursor:
             # Before all else, so that a client can clear what it shows.
-            gap = gap_frame(missed_before(timeline, entries, wanted, seen), "cursor_unknown")
+            gap = gap_frame(missed_before(timeline, entries, wanted, at), "cursor_unknown")
     # A position for one who is cut off before the first event, or wants none of those there are.
     before = entries[0].number - 1 if entries else timeline.last
-    feed.begin(gap + source(str(TimelineCursor(timeline.epoch, before))), before)
+    position = cursor if seen is not None and seen.beyond else timeline.cursor_at(before)
+    feed.begin(gap + source(position), before, unseen)
     return feed
 
 

@@ -55,7 +55,7 @@ class Feed(Protocol):
 
 
 class LeftFeed:
-    """In the place of a feed that was left: there is nothing more.
+    """In the place of a feed that was left, or would be empty: there is nothing more.
 
     Args:
         kind: what the other told of.

@@ -47,6 +47,18 @@ class JobFolders:
     over: bool
 
 
+class LogFinder(Protocol):
+    """Who finds the logs of jobs, as `JobLogs` does."""
+
+    async def folders(self, job_id: str) -> JobFolders:
+        """Where a job's files lie."""
+        ...
+
+    async def find(self, job_id: str, folders: JobFolders, source: LogSource | None) -> OpenLog:
+        """The log of a job."""
+        ...
+
+
 class JobLogs:
     """Finds the logs of jobs.
 

@@ -14,7 +14,7 @@ from functools import partial
 
 from marianne_stream.errors import LogNotFoundError
 from marianne_stream.fanout.mailboxes import Outlet
-from marianne_stream.feeds.feed import Kind
+from marianne_stream.feeds.feed import Feed, Kind
 from marianne_stream.feeds.followed import QUIET_S, FollowedLog, FollowedLogs, LogMailbox
 from marianne_stream.feeds.log_frames import (
     change_frames,
@@ -328,7 +328,7 @@ class AwaitedLogFeed:
 
     def __init__(
         self,
-        open_feed: Callable[[], Awaitable[LogFeed | LogPart]],
+        open_feed: Callable[[], Awaitable[Feed]],
         is_over: Callable[[], Awaitable[bool]],
         *,
         interval_s: float,
@@ -337,7 +337,7 @@ class AwaitedLogFeed:
         self._is_over = is_over
         self._interval_s = interval_s
         self._closing = asyncio.Event()
-        self._feed: LogFeed | LogPart | None = None
+        self._feed: Feed | None = None
         self._outlet: Outlet | None = None
 
     @property

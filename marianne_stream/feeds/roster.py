@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 
 from marianne_stream.fanout.mailboxes import Outlet
 from marianne_stream.feeds.feed import Kind
+from marianne_stream.jobs.roster_hold import WatchingRoster
 from marianne_stream.jobs.views import RosterView
-from marianne_stream.jobs.watches import Watches, WatchingRoster
+from marianne_stream.jobs.watches import Watches
 from marianne_stream.wire.cursors import RosterCursor
 from marianne_stream.wire.job_patterns import ALL_JOBS, JobPatterns
 from marianne_stream.wire.sse import Frames

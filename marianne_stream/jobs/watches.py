@@ -16,6 +16,7 @@ from marianne_stream.fanout.topic import Subscriber, Topic
 from marianne_stream.jobs.details import Details
 from marianne_stream.jobs.lookouts import Lookouts
 from marianne_stream.jobs.roster import RosterTimer
+from marianne_stream.jobs.roster_hold import WatchingRoster
 from marianne_stream.jobs.turns import Turns
 from marianne_stream.jobs.views import JobView, RosterView, source_frame
 from marianne_stream.jobs.watch import JobWatch, RosterMark
@@ -66,53 +67,13 @@ class Watching:
         self._watches.on_left(self.watch, self._interval_s)
 
 
-class WatchingRoster:
-    """A viewer's hold on the roster, until it leaves.
-
-    Args:
-        timer: who asks for rosters.
-        topic: where they are published.
-        interval_s: how old one may get, in seconds.
-        lookouts: who watches the jobs for it; None where it does not want that.
-
-    Attributes:
-        mailbox: where rosters arrive.
-    """
-
-    __slots__ = ("_interval_s", "_lookouts", "_timer", "_topic", "mailbox")
-
-    def __init__(
-        self,
-        timer: RosterTimer,
-        topic: Topic[RosterView],
-        interval_s: float,
-        lookouts: Lookouts | None,
-    ) -> None:
-        self._timer = timer
-        self._topic = topic
-        self._interval_s = interval_s
-        self._lookouts = lookouts
-        self.mailbox: LatestMailbox[RosterView] = LatestMailbox()
-        timer.add_interest(interval_s)
-        topic.subscribe(self.mailbox)
-        if lookouts is not None:
-            lookouts.add_interest(interval_s)
-
-    def leave(self) -> None:
-        """Lets go of the roster."""
-        self.mailbox.leave()
-        self._topic.unsubscribe(self.mailbox)
-        self._timer.drop_interest(self._interval_s)
-        if self._lookouts is not None:
-            self._lookouts.drop_interest(self._interval_s)
-
-
 class Watches:
     """A watch for each job that somebody watches, the roster timer, and the timeline.
 
     Args:
         source: who is asked for state; it is asked only through here.
         timeline: where the monitor's events go.
+        events_from: what events come from, as it is told.
 
     Attributes:
         timeline: the same.
@@ -120,8 +81,15 @@ class Watches:
         subscriptions: how often the monitor's events began to come in.
     """
 
-    def __init__(self, source: StateSource, timeline: Timeline) -> None:
+    def __init__(
+        self,
+        source: StateSource,
+        timeline: Timeline,
+        *,
+        events_from: SourceName = "conductor",
+    ) -> None:
         self.timeline = timeline
+        self._events_from: SourceName = events_from
         self._source = source
         self._turns = Turns()
         self._roster = RosterTimer(source, on_roster=self._on_roster)
@@ -268,25 +236,40 @@ class Watches:
         if watch is not None:
             watch.hint(event)
 
+    def bring_forward(self) -> None:
+        """The roster has changed, as somebody says: it is asked for now."""
+        self._roster.bring_forward()
+
+    def look(self, job_id: str) -> None:
+        """A job has changed, as somebody says: whoever watches it is told."""
+        watch = self._watches.get(job_id)
+        if watch is not None:
+            watch.hint(RosterMark(self._roster.entry(job_id), source_changed=True))
+
+    def look_at_all(self) -> None:
+        """All jobs may have changed."""
+        for job_id in self._watches:
+            self.look(job_id)
+
     def on_subscribed(self) -> None:
         """Events come in from now on; what happened before is not known."""
         self.subscriptions += 1
         if self._event_gap:
             self.timeline.add_gap()
         self._event_gap = True
-        self._say_events(live=True)
+        self.say_events(live=True)
         self._roster.expire()
 
     def on_lost(self) -> None:
         """Events no longer come in. The conductor may be gone, which the next roster tells."""
         if self._leaving:
             return
-        self._say_events(live=False)
+        self.say_events(live=False)
         self._roster.expire()
 
     def events_frame(self, event_id: str = "") -> bytes:
         """A `source` frame that says whether events come in."""
-        source: SourceName = "conductor" if self._events_live else "none"
+        source: SourceName = self._events_from if self._events_live else "none"
         return source_frame(None, source, live=self._events_live, event_id=event_id)
 
     @property
@@ -308,7 +291,8 @@ class Watches:
         """Nothing is told any more: the server leaves, and not the conductor."""
         self._leaving = True
 
-    def _say_events(self, *, live: bool) -> None:
+    def say_events(self, *, live: bool) -> None:
+        """Tells those who watch events whether they come in."""
         self._events_live = live
         self.timeline.say(self.events_frame())
 

@@ -2,8 +2,8 @@
 
 from aiohttp import web
 
-from marianne_stream.feeds.followed import FollowedLogs
-from marianne_stream.feeds.job_logs import JobLogs
+from marianne_stream.feeds.job_logs import LogFinder
+from marianne_stream.feeds.log_streams import LogStreams
 from marianne_stream.jobs.watches import Watches
 from marianne_stream.web.downloads import Downloads
 from marianne_stream.web.metrics import Metrics
@@ -13,7 +13,7 @@ WATCHES = web.AppKey("WATCHES", Watches)
 METRICS = web.AppKey("METRICS", Metrics)
 STREAMS = web.AppKey("STREAMS", Streams)
 OPENAPI = web.AppKey("OPENAPI", bytes)
-JOB_LOGS = web.AppKey("JOB_LOGS", JobLogs)
-FOLLOWED_LOGS = web.AppKey("FOLLOWED_LOGS", FollowedLogs)
+JOB_LOGS: web.AppKey[LogFinder] = web.AppKey("JOB_LOGS")
+LOG_STREAMS: web.AppKey[LogStreams] = web.AppKey("LOG_STREAMS")
 DOWNLOADS = web.AppKey("DOWNLOADS", Downloads)
 DOWNLOAD_LIMIT_BYTES = web.AppKey("DOWNLOAD_LIMIT_BYTES", int)

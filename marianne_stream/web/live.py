@@ -16,7 +16,9 @@ from marianne_stream.web.params import (
     TextParameter,
     job_id_of,
     last_event_id,
+    shown_id,
 )
+from marianne_stream.wire.cursors import TimelineCursor
 
 POLL_INTERVAL = NumberParameter(
     "poll_interval",
@@ -74,24 +76,25 @@ async def job_events(request: web.Request) -> web.StreamResponse:
     limit, cursor = int(LIMIT.read(request)), last_event_id(request)
     request.app[STREAMS].check_room(request)
     await request.app[WATCHES].require(job_id)
-    return stream_events(request, EventFilter(frozenset({job_id})), limit, cursor)
+    return await stream_events(request, EventFilter(frozenset({job_id})), limit, cursor)
 
 
 async def events(request: web.Request) -> web.StreamResponse:
     """`GET /api/events/stream`: everyone's timeline, or what of it is wanted."""
     wanted = EventFilter(
-        frozenset(JOB_ID.read_all(request)),
+        frozenset(shown_id(request, job_id) for job_id in JOB_ID.read_all(request)),
         tuple(EVENT.read_all(request)),
         request[GRANT].jobs,
     )
-    return stream_events(request, wanted, int(LIMIT.read(request)), last_event_id(request))
+    return await stream_events(request, wanted, int(LIMIT.read(request)), last_event_id(request))
 
 
-def stream_events(
+async def stream_events(
     request: web.Request, wanted: EventFilter, limit: int, cursor: str
 ) -> web.StreamResponse:
     """Streams the wanted part of the timeline."""
     watches = request.app[WATCHES]
+    await watches.timeline.caught_up(TimelineCursor.parse(cursor))
     feed = event_feed(
         watches.timeline,
         wanted=wanted,

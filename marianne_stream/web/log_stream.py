@@ -2,19 +2,11 @@
 
 from aiohttp import web
 
-from marianne_stream.errors import LogNotFoundError
 from marianne_stream.feeds.job_logs import LogSource
-from marianne_stream.feeds.log import (
-    AwaitedLogFeed,
-    LogFeed,
-    LogPart,
-    LogWish,
-    log_feed,
-    log_part,
-)
 from marianne_stream.feeds.log_filter import log_filter
+from marianne_stream.feeds.log_streams import LogAsk
 from marianne_stream.logs.filters import PATTERN_LIMIT_CHARS
-from marianne_stream.web.keys import FOLLOWED_LOGS, JOB_LOGS, STREAMS
+from marianne_stream.web.keys import LOG_STREAMS, STREAMS
 from marianne_stream.web.params import (
     ChoiceParameter,
     FlagParameter,
@@ -23,8 +15,6 @@ from marianne_stream.web.params import (
     job_id_of,
     last_event_id,
 )
-from marianne_stream.web.stream import nothing_new
-from marianne_stream.wire.cursors import LogCursor
 
 TAIL_LINES = NumberParameter(
     "tail_lines", 100, 0, 1000, "How many of the newest lines come first.", whole=True
@@ -49,45 +39,23 @@ LEVEL = ChoiceParameter(
 )
 FILTERS = (CONTAINS, REGEX, LEVEL)
 
-# How often a log is looked for that is not there.
-WAIT_INTERVAL_S = 0.25
-
 
 async def logs(request: web.Request) -> web.StreamResponse:
     """`GET /api/jobs/{job_id}/logs`: the log as it is written, to the job's end."""
     job_id, cursor = job_id_of(request), last_event_id(request)
-    tail_lines, source = int(TAIL_LINES.read(request)), source_of(request)
-    follow, wait = FOLLOW.read(request), WAIT.read(request)
     only = log_filter(
         contains=CONTAINS.read(request), regex=REGEX.read(request), level=LEVEL.read(request)
     )
-    seen = LogCursor.parse(cursor)
-    if not follow and seen is not None and seen.kind == "x":
-        return nothing_new()
+    ask = LogAsk(
+        cursor,
+        int(TAIL_LINES.read(request)),
+        only=only,
+        source=source_of(request),
+        follow=FOLLOW.read(request),
+        wait=WAIT.read(request),
+    )
     request.app[STREAMS].check_room(request)
-    job_logs, followed = request.app[JOB_LOGS], request.app[FOLLOWED_LOGS]
-    folders = await job_logs.folders(job_id)
-
-    async def open_feed() -> LogFeed | LogPart:
-        latest = await job_logs.folders(job_id)
-        log = await job_logs.find(job_id, latest, source)
-        wish = LogWish(cursor, tail_lines, only, latest.over)
-        if not follow:
-            return await log_part(log, wish)
-        return await log_feed(followed, log, job_id, wish)
-
-    async def is_over() -> bool:
-        return (await job_logs.folders(job_id)).over
-
-    feed: LogFeed | LogPart | AwaitedLogFeed
-    try:
-        feed = await open_feed()
-    except LogNotFoundError:
-        if not wait:
-            raise
-        if folders.over and seen is not None and seen.kind != "l":
-            return nothing_new()
-        feed = AwaitedLogFeed(open_feed, is_over, interval_s=WAIT_INTERVAL_S)
+    feed = await request.app[LOG_STREAMS].feed(job_id, ask)
     return request.app[STREAMS].answer(request, feed)
 
 

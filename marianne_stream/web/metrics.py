@@ -21,7 +21,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from marianne_stream.feeds.feed import KINDS
-from marianne_stream.feeds.followed import FollowedLogs
+from marianne_stream.feeds.log_streams import LogStreams
 from marianne_stream.jobs.watches import Watches
 from marianne_stream.version import VERSION
 from marianne_stream.web.answers import NO_STORE
@@ -30,7 +30,7 @@ from marianne_stream.web.event_stream import END_REASONS
 from marianne_stream.web.stream import Streams
 
 PREFIX = "marianne_stream"
-SOURCES = ("conductor", "registry", "json", "none")
+SOURCES = ("conductor", "registry", "json", "redis", "none")
 
 LAG_INTERVAL_S = 0.5
 LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0)
@@ -47,7 +47,7 @@ class Metrics:
     """
 
     def __init__(
-        self, streams: Streams, watches: Watches, logs: FollowedLogs, downloads: Downloads
+        self, streams: Streams, watches: Watches, logs: LogStreams, downloads: Downloads
     ) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(namespace=PREFIX, registry=self.registry)
@@ -117,7 +117,7 @@ class Parts(Collector):
     """The figures that the parts keep."""
 
     def __init__(
-        self, streams: Streams, watches: Watches, logs: FollowedLogs, downloads: Downloads
+        self, streams: Streams, watches: Watches, logs: LogStreams, downloads: Downloads
     ) -> None:
         self._streams = streams
         self._watches = watches

@@ -6,10 +6,11 @@ import time
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from marianne_stream.errors import LeavingError, MarianneStreamError
+from marianne_stream.errors import LeavingError, MarianneStreamError, OriginOnlyError
 from marianne_stream.web.answers import answer_of, error_answer
 from marianne_stream.web.keys import STREAMS
 from marianne_stream.web.metrics import Metrics
+from marianne_stream.web.origin import at_origin
 from marianne_stream.web.request_ids import REQUEST_ID, new_request_id, path_in_log
 from marianne_stream.web.sites import SERVER
 
@@ -72,6 +73,8 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         if error.status < 400:
             raise
         return http_error(request, error)
+    except OriginOnlyError as error:
+        return at_origin(request, error)
     except MarianneStreamError as error:
         # That nothing can be asked is logged where it was found out, once and not for each request.
         where = path_in_log(request)

@@ -5,6 +5,7 @@ not know what the values are for.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,9 @@ CURSOR_LIMIT = 10_000
 
 # Where the job id stands in "/api/jobs/{job_id}/…".
 JOB_ID_SEGMENT = 3
+
+# How jobs are called here that have another name elsewhere.
+JOB_NAMES: web.AppKey[Callable[[str], str]] = web.AppKey("JOB_NAMES")
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 NUMBER = re.compile(
@@ -217,7 +221,7 @@ def shown(text: str) -> str:
 
 
 def job_id_of(request: web.Request) -> str:
-    """The job id in the path of a request, in its written form.
+    """The job id in the path of a request, in its written form, and as it is shown here.
 
     Raises:
         BadRequestError: it holds what no job id can.
@@ -225,9 +229,14 @@ def job_id_of(request: web.Request) -> str:
     # The router's own decoding would replace bytes that are not UTF-8.
     segment = request.rel_url.raw_path.split("/")[JOB_ID_SEGMENT]
     try:
-        return job_ids.from_path(segment)
+        return shown_id(request, job_ids.from_path(segment))
     except ValueError as error:
         raise BadRequestError(detail=f"{error}, got {shown(segment)}") from error
+
+
+def shown_id(request: web.Request, job_id: str) -> str:
+    """A job id as it is shown here: what somebody may see goes by that alone."""
+    return request.app[JOB_NAMES](job_id)
 
 
 def last_event_id(request: web.Request) -> str:

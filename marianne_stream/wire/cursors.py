@@ -13,7 +13,9 @@ from typing import Literal, Self
 import xxhash
 
 STATUS_CURSOR = re.compile(r"([sf])-([0-9a-f]{24})")
-TIMELINE_CURSOR = re.compile(r"t-([0-9a-f]{16})-([0-9]{1,18})")
+TIMELINE_CURSOR = re.compile(
+    r"t-([0-9a-f]{16})-([0-9]{1,18})((?:\.[0-9a-f]{16}-[0-9]{1,18}){0,200})"
+)
 ROSTER_CURSOR = re.compile(r"r-([0-9a-f]{24})")
 LOG_CURSOR = re.compile(
     r"([lcx])-([0-9a-f]{1,16})-([0-9a-f]{16})-([0-9]{1,18})(u?)-([0-9]{1,18})-([0-9a-f]{16})"
@@ -82,19 +84,31 @@ class TimelineCursor:
     Attributes:
         epoch: the process that numbered it, as 16 hexadecimal digits.
         number: its number there, from 1.
+        others: where the timelines of other processes stood then, where several are served as one.
     """
 
     epoch: str
     number: int
+    others: tuple[tuple[str, int], ...] = ()
 
     def __str__(self) -> str:
-        return f"t-{self.epoch}-{self.number}"
+        others = "".join(f".{epoch}-{number}" for epoch, number in self.others)
+        return f"t-{self.epoch}-{self.number}{others}"
+
+    @property
+    def places(self) -> tuple[tuple[str, int], ...]:
+        """Where all timelines stand that it tells of."""
+        return ((self.epoch, self.number), *self.others)
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """The cursor that a client sent, or None where it is none of ours."""
         match = TIMELINE_CURSOR.fullmatch(text)
-        return cls(match[1], int(match[2])) if match else None
+        if match is None:
+            return None
+        pairs = [place.split("-") for place in match[3].split(".")[1:]]
+        others = tuple((epoch, int(number)) for epoch, number in pairs)
+        return cls(match[1], int(match[2]), others)
 
 
 LogCursorKind = Literal["l", "c", "x"]

@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from marianne_stream.fanout.mailboxes import BoundedMailbox
+from marianne_stream.fanout.places import Seen
 from marianne_stream.fanout.timeline import Timeline, TimelineEntry, Wanted
 from marianne_stream.models import MonitorEvent
 from marianne_stream.wire.cursors import TimelineCursor
 from marianne_stream.wire.sse import Frames
 
 
-def filled(events: int, **bounds: int) -> Timeline:
+def filled(events: int, **bounds: Any) -> Timeline:
     timeline = Timeline(**bounds)
     for number in range(1, events + 1):
         timeline.add(MonitorEvent("a", f"job.step{number}", b"{}"))
@@ -37,7 +39,7 @@ def test_what_came_after_a_cursor_can_be_told_while_all_of_it_is_kept() -> None:
     timeline = filled(5, max_events=3)
 
     def since(number: int) -> list[str] | None:
-        kept = timeline.keeps(TimelineCursor(timeline.epoch, number))
+        kept = timeline.seen_by(TimelineCursor(timeline.epoch, number)) is not None
         found = timeline.between(number, timeline.last, everything)
         assert kept == (found is not None and number <= timeline.last)
         return names(found) if kept else None
@@ -53,12 +55,12 @@ def test_the_cursor_of_another_process_tells_nothing() -> None:
     timeline = filled(3)
     other = Timeline()
     assert timeline.epoch != other.epoch
-    assert not timeline.keeps(TimelineCursor(other.epoch, 2))
+    assert timeline.seen_by(TimelineCursor(other.epoch, 2)) is None
 
 
 def test_nothing_has_come_after_the_beginning() -> None:
     timeline = Timeline()
-    assert timeline.keeps(TimelineCursor(timeline.epoch, 0))
+    assert timeline.seen_by(TimelineCursor(timeline.epoch, 0)) == Seen(0)
     assert timeline.between(0, timeline.last, everything) == []
 
 

@@ -7,6 +7,7 @@ import random
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,16 +30,20 @@ class CutOffError(Exception):
 class LogViewer:
     """Reads a log to its end, and is cut off on the way again and again.
 
+    Args:
+        urls: where it may read it: each time it comes back, at one of these.
+        seed: of its chance.
+
     Attributes:
         events: all that it was sent, in order.
         cuts: how often it came back.
         last_id: what it says when it comes back.
     """
 
-    def __init__(self, url: str, seed: int) -> None:
+    def __init__(self, urls: Sequence[str], seed: int) -> None:
         self.events: list[ServerSentEvent] = []
         self.cuts = 0
-        self._url = url
+        self._urls = urls
         self._chance = random.Random(seed)
         self.last_id = ""
 
@@ -82,7 +87,10 @@ class LogViewer:
         headers = {"Last-Event-ID": self.last_id} if self.last_id else {}
         enough = len(self.events) + self._chance.randint(50, 6000)
         params = {"tail_lines": "1000", "wait": "true"}
-        async with session.get(self._url, headers=headers, params=params) as response:
+        url = self._chance.choice(self._urls)
+        async with session.get(url, headers=headers, params=params) as response:
+            if response.status == 503:
+                raise CutOffError
             assert response.status == 200, await response.text()
             async for chunk in response.content.iter_any():
                 for event in parser.feed(chunk):
@@ -122,7 +130,7 @@ async def torture(folder: Path, *, lines: int, seed: int, limit_s: float = END_L
     conductor.launch("tortured", 2, workspace=str(workspace))
     port = free_port()
     url = f"http://127.0.0.1:{port}/api/jobs/tortured/logs"
-    viewers = [LogViewer(url, seed * VIEWERS + place) for place in range(VIEWERS)]
+    viewers = [LogViewer([url], seed * VIEWERS + place) for place in range(VIEWERS)]
     written, done = asyncio.Event(), asyncio.Event()
     try:
         async with asyncio.timeout(limit_s), asyncio.TaskGroup() as group:

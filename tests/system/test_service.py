@@ -5,6 +5,7 @@ import contextlib
 import re
 import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
@@ -15,6 +16,13 @@ from tests.support.processes import process
 from tests.support.restarting import activated, places, restart
 from tests.support.viewers import watching
 from tests.support.waiting import until
+
+
+@pytest.fixture
+def loopback() -> Iterator[socket.socket]:
+    """A socket that listens before any server does."""
+    with socket.create_server(("127.0.0.1", 0), backlog=4096) as sock:
+        yield sock
 
 
 @pytest.mark.skipif(

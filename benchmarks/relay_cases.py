@@ -1,0 +1,79 @@
+"""What Redis lies between: an edge beside the server that publishes, and several workers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+from benchmarks.fanout import Contestant, load, ours
+from benchmarks.processes import python, server
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.redis import redis_server
+
+SOURCE = "here"
+
+# More events a second than can be sent one by one, for as many viewers as show that.
+VIEWERS, RATE, SECONDS = 1000, 400, 3.0
+
+
+@asynccontextmanager
+async def edge(folder: Path, workers: int = 1) -> AsyncIterator[Contestant]:
+    """An edge, which reads what another server publishes of its conductor."""
+    conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
+    await conductor.start()
+
+    async def publish(text: str) -> None:
+        conductor.emit("a", "sheet.said", {"text": text})
+
+    try:
+        conductor.launch("a", 1)
+        async with (
+            redis_server(folder) as redis,
+            server(folder, "--publish", redis.url, "--source-name", SOURCE),
+            python(
+                *("-m", "marianne_stream", "--port", 0, "--insecure", "--log-level", "error"),
+                *("--state", "redis", "--redis", redis.url, "--redis-sources", SOURCE),
+                *("--workers", workers, "--max-streams-per-address", 20_000),
+            ) as running,
+        ):
+            await knows(running.address)
+            path = "/api/events/stream?limit=0"
+            yield Contestant(running, running.address, path, publish)
+    finally:
+        await conductor.kill()
+
+
+async def knows(address: str) -> None:
+    """Waits until an edge has been told of the job."""
+    async with aiohttp.ClientSession() as session:
+        for _ in range(200):
+            async with session.get(f"{address}/api/jobs/a") as answer:
+                if answer.status == 200:
+                    return
+            await asyncio.sleep(0.05)
+    raise RuntimeError(f"nobody has told {address} of the job")
+
+
+async def relay(folder: Path) -> dict[str, float]:
+    """Delay and deliveries: by the server itself, by an edge, and by an edge of two workers."""
+    ways: dict[str, Callable[[Path], AbstractAsyncContextManager[Contestant]]] = {
+        "direct": ours,
+        "edge": edge,
+        "two_workers": lambda place: edge(place, 2),
+    }
+    figures: dict[str, float] = {}
+    for name, way in ways.items():
+        (place := folder / name).mkdir()
+        async with way(place) as running:
+            quiet = await load(running, 1, 100, SECONDS)
+            busy = await load(running, VIEWERS, RATE, SECONDS)
+        figures |= {
+            f"{name} delay p50_ms": quiet["p50_ms"],
+            f"{name} delay p99_ms": quiet["p99_ms"],
+            f"{name} deliveries_s": busy["deliveries_s"],
+            f"{name} p99_ms": busy["p99_ms"],
+            f"{name} lost": busy["lost"] + quiet["lost"],
+        }
+    return figures

@@ -1,0 +1,70 @@
+"""A client of Redis, by its URL, and how it is asked. It must not know what is kept there."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, cast
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from marianne_stream.errors import SettingsError
+from marianne_stream.wire.redis_urls import masked
+
+# What asking Redis fails with while it is away, or cannot do what it is asked.
+AWAY = (RedisError, OSError)
+
+CONNECT_LIMIT_S = 2.0
+ANSWER_LIMIT_S = 5.0
+
+# So many commands are under way at once; others wait.
+CONNECTIONS = 16
+
+
+def connected(url: str, password: str | None) -> Redis:
+    """A client, which connects when it is first asked; it must be closed.
+
+    Nothing is asked twice by itself: whoever asks knows whether that does harm.
+
+    Args:
+        url: where Redis is: redis://, rediss:// (TLS) or unix://.
+        password: taken in the place of the URL's; None for that.
+
+    Raises:
+        SettingsError: the URL cannot be understood; the message does not show what is secret in it.
+    """
+    given = {} if password is None else {"password": password}
+    try:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS,
+            timeout=ANSWER_LIMIT_S,
+            socket_connect_timeout=CONNECT_LIMIT_S,
+            socket_timeout=ANSWER_LIMIT_S,
+            retry=Retry(NoBackoff(), 0),
+            # Answers have one form, whichever release of redis-py it is.
+            protocol=2,
+            **given,
+        )
+    except ValueError:
+        # Its words may hold a part of the URL.
+        raise SettingsError(f"{masked(url)} is no URL of Redis that can be understood") from None
+    return Redis(connection_pool=pool)
+
+
+async def asked(answer: Awaitable[Any] | Any) -> Any:
+    """What a call of the client gives. All calls are awaited through here.
+
+    redis-py 8 looks at a connection under a time limit of 0 s before it uses it, and takes a
+    cancellation that comes at that moment for the end of that time. So it is asked afterwards
+    whether there was one.
+
+    Raises:
+        RedisError: Redis is away, or will not do it.
+    """
+    given = await cast("Awaitable[Any]", answer)
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+    return given

@@ -1,0 +1,186 @@
+"""One job's log on an edge, read once for all of its viewers.
+
+It must not know who they are, or where they stand.
+"""
+
+import asyncio
+from contextlib import ExitStack
+
+from redis.asyncio import Redis
+
+from marianne_stream.fanout.mailboxes import Outlet
+from marianne_stream.logs.index import Selection
+from marianne_stream.relay.edge_mailbox import (
+    Placed,
+    RelayedBatch,
+    RelayedMailbox,
+    placed,
+)
+from marianne_stream.relay.log_frames import lost_entry
+from marianne_stream.relay.source import Source
+from marianne_stream.relay.streams import BEGINNING, Entry, newest, place_of, span
+from marianne_stream.wire.cursors import LogCursor
+
+# How many entries one that is behind reads at once.
+PAGE_ENTRIES = 500
+
+# So many marks may stand among the newest lines.
+MARKS = 20
+
+
+class RelayedLog:
+    """One job's log, for as long as somebody watches it.
+
+    Args:
+        source: whose it is.
+        job_id: the job, as the source has it.
+
+    Attributes:
+        last: the id of the entry that was read last.
+        readers: how many watch.
+        read_bytes: how much was read.
+    """
+
+    def __init__(self, source: Source, job_id: str) -> None:
+        self.source = source
+        self.job_id = job_id
+        self.key = source.reading.keys.log(job_id)
+        self.last = BEGINNING
+        self.readers = 0
+        self.read_bytes = 0
+        self._seen: LogCursor | None = None
+        # Of the line that was read last.
+        self._number = 0
+        # Whether the place where it stood is gone, so that it is to be found again.
+        self._lost = False
+        self._mailboxes: set[RelayedMailbox] = set()
+        self._holds = ExitStack()
+        self._beginning = asyncio.Lock()
+        self._begun = False
+
+    async def begun(self) -> None:
+        """Begins to read where the stream ends at this moment, unless that was done.
+
+        Raises:
+            StateUnavailableError: Redis does not answer.
+        """
+        async with self._beginning:
+            if not self._begun:
+                await self._begin()
+                self._begun = True
+
+    async def _begin(self) -> None:
+        reading = self.source.reading
+        self._holds.enter_context(reading.interests.holding("log", self.job_id))
+        reading.wake()
+        async with reading.asking() as redis:
+            last = placed(await newest(redis, self.key, count=1))
+        if last:
+            self._stand_at(last[0])
+        reading.follow(self.key, self.last, self)
+
+    def end(self) -> None:
+        """Nobody watches any more."""
+        self.source.reading.leave(self.key)
+        self._holds.close()
+
+    def join(self, only: Selection | None, outlet: Outlet | None, place: bytes) -> RelayedMailbox:
+        """A mailbox that holds what follows this moment, for one who has all until then."""
+        mailbox = RelayedMailbox(only, outlet, place)
+        self._mailboxes.add(mailbox)
+        return mailbox
+
+    def leave(self, mailbox: RelayedMailbox) -> None:
+        """Nothing more is put into a mailbox."""
+        self._mailboxes.discard(mailbox)
+
+    async def page(self, behind: bytes) -> tuple[list[Placed], bool]:
+        """The entries behind an id, and whether nothing lies between it and the first of them.
+
+        Raises:
+            StateUnavailableError: Redis does not answer.
+        """
+        async with self.source.reading.asking() as redis:
+            # With the one that was seen: where it is gone, others behind it may be, too.
+            found = await span(redis, self.key, least=behind, count=PAGE_ENTRIES + 1)
+        entries = placed(found)
+        if entries and entries[0][0] == behind:
+            return entries[1:], True
+        return entries, behind == BEGINNING
+
+    async def newest(self, lines: int) -> tuple[list[Placed], bool]:
+        """The newest lines with what happened between them, and whether older ones are gone.
+
+        Raises:
+            StateUnavailableError: Redis does not answer.
+        """
+        async with self.source.reading.asking() as redis:
+            found = placed(await newest(redis, self.key, count=lines + MARKS))
+            oldest = placed(await span(redis, self.key, count=1))
+        places = [at for at, (_, entry) in enumerate(found) if entry.line]
+        if len(places) > lines:
+            return found[places[-lines] :] if lines else found[len(found) :], False
+        begins = not oldest or not oldest[0][1].line or oldest[0][1].number == 1
+        return found, len(places) < lines and not begins
+
+    async def rejoin(self, redis: Redis) -> bytes:
+        """Where reading goes on, after Redis was away; it may have lost its data."""
+        if self.last == BEGINNING or await span(
+            redis, self.key, least=self.last, most=self.last, count=1
+        ):
+            return self.last
+        self._lost = True
+        return BEGINNING
+
+    def doubts(self, entries: list[Entry]) -> bool:
+        """Whether lines may be missing before some entries: their numbers do not tell."""
+        if self._lost or self.last == BEGINNING:
+            return False
+        first = placed(entries[:1])
+        if not first or place_of(first[0][0])[0] != place_of(self.last)[0]:
+            return True
+        return bool(first[0][1].line) and first[0][1].number != self._number + 1
+
+    def on_entries(self, entries: list[Entry], *, whole: bool) -> None:
+        """Offers what has come to all who stand here."""
+        new = placed(entries)
+        self.read_bytes += sum(len(entry.line) for _, entry in new)
+        if self._lost:
+            new = self._found_again(new)
+        elif new and not whole:
+            new = [(new[0][0], lost_entry()), *new]
+        if not new:
+            return
+        batch = RelayedBatch.of(new)
+        self._stand_at(batch.end)
+        for mailbox in list(self._mailboxes):
+            mailbox.offer(batch)
+
+    def _stand_at(self, last: Placed) -> None:
+        self.last, entry = last
+        seen = LogCursor.parse(entry.cursor)
+        self._seen = seen or self._seen
+        self._number = seen.number if seen is not None else 0
+
+    def _found_again(self, entries: list[Placed]) -> list[Placed]:
+        """What of some entries was not read before the place was lost, behind a gap where that is
+        not known.
+        """
+        seen = self._seen
+        for at, (place, entry) in enumerate(entries):
+            cursor = LogCursor.parse(entry.cursor)
+            same_file = seen is not None and cursor is not None and is_same_file(cursor, seen)
+            if same_file and seen is not None and cursor is not None:
+                if cursor.offset < seen.offset:
+                    continue
+                if (cursor.offset, cursor.digest) == (seen.offset, seen.digest):
+                    self._lost = False
+                    return entries[at + 1 :]
+            self._lost = False
+            return [(place, lost_entry()), *entries[at:]]
+        return []
+
+
+def is_same_file(one: LogCursor, other: LogCursor) -> bool:
+    """Whether two cursors are of one file, as far as can be told by them."""
+    return (one.inode, one.first) == (other.inode, other.first)

@@ -1,0 +1,143 @@
+"""What comes of a relayed log at once, and the mailbox in which a viewer gets it.
+
+It must not know how it is read.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from marianne_stream.fanout.mailboxes import Mailbox, Outlet
+from marianne_stream.logs.index import Selection
+from marianne_stream.relay.format import LogEntry
+from marianne_stream.relay.log_frames import frames_of, text_of
+from marianne_stream.relay.streams import Entry, is_after, readable
+from marianne_stream.wire.sse import Frames
+
+COMPLETE = "log_complete"
+
+# What is kept for one that does not read.
+MAILBOX_BYTES = 896 * 1024
+
+Placed = tuple[bytes, LogEntry]
+
+
+def placed(entries: Iterable[Entry]) -> list[Placed]:
+    """Entries with their ids."""
+    return readable(entries, LogEntry.of)
+
+
+@dataclass(frozen=True, slots=True)
+class RelayedBatch:
+    """What came at once.
+
+    Attributes:
+        entries: what came, with its ids.
+        frames: all of it.
+    """
+
+    entries: Sequence[Placed]
+    frames: bytes
+    _wanted: dict[Selection | None, Frames] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def of(cls, entries: Sequence[Placed]) -> "RelayedBatch":
+        """A batch of some entries, of which there is one at least."""
+        return cls(entries, frames_of(entry for _, entry in entries))
+
+    @property
+    def end(self) -> Placed:
+        """The last entry."""
+        return self.entries[-1]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the log ends behind it."""
+        return self.end[1].mark == COMPLETE
+
+    def behind(self, place: bytes) -> "RelayedBatch | None":
+        """What of it lies behind a place: all of it, as a rule."""
+        if is_after(self.entries[0][0], place):
+            return self
+        rest = [entry for entry in self.entries if is_after(entry[0], place)]
+        return RelayedBatch.of(rest) if rest else None
+
+    def wanted(self, only: Selection | None) -> Frames:
+        """The frames that a viewer wants, made once for all who want the same."""
+        frames = self._wanted.get(only)
+        if frames is None:
+            data = self.frames if only is None else frames_of(chosen(self.entries, only))
+            frames = self._wanted[only] = Frames(data)
+        return frames
+
+
+def chosen(entries: Iterable[Placed], only: Selection | None) -> list[LogEntry]:
+    """The lines that are wanted, and every mark."""
+    return [
+        entry
+        for _, entry in entries
+        if not entry.line or only is None or only.selects(text_of(entry))
+    ]
+
+
+class RelayedMailbox(Mailbox):
+    """Keeps batches up to a bound; one who is behind leaves, and reads from Redis again.
+
+    Args:
+        only: which lines the reader wants; all where it is None.
+        outlet: where frames go while the reader waits.
+        place: behind what the reader has.
+
+    Attributes:
+        place: behind what has gone out, or was taken last.
+        cursor: the id of the event there, where it is another one than the reader has.
+        behind: whether more was offered than is kept.
+        held_bytes: what is kept.
+    """
+
+    def __init__(self, only: Selection | None, outlet: Outlet | None, place: bytes) -> None:
+        super().__init__()
+        self.only = only
+        self.outlet = outlet
+        self.place = place
+        self.cursor = ""
+        self.behind = False
+        self.held_bytes = 0
+        self._batches: list[RelayedBatch] = []
+        # Behind what was offered last.
+        self._offered = place
+
+    def offer(self, batch: RelayedBatch, /) -> None:
+        """Sends a batch at once, or keeps it, unless the reader has fallen behind."""
+        if self._closed or self.behind:
+            return
+        rest = batch.behind(self._offered)
+        if rest is None:
+            return
+        self._offered = rest.end[0]
+        if not rest.complete and self._at_rest:
+            frames = rest.wanted(self.only)
+            if not frames.data or self._sent(frames):
+                self._has(rest)
+                return
+        if self._batches and self.held_bytes + len(rest.frames) > MAILBOX_BYTES:
+            self.behind = True
+        else:
+            self.held_bytes += len(rest.frames)
+            self._batches.append(rest)
+        self._wake()
+
+    def take(self) -> RelayedBatch | None:
+        """The oldest batch; None where there is none."""
+        if not self._batches:
+            return None
+        batch = self._batches.pop(0)
+        self.held_bytes -= len(batch.frames)
+        self._has(batch)
+        return batch
+
+    def _has(self, batch: RelayedBatch) -> None:
+        self.place, entry = batch.end
+        self.cursor = entry.cursor or self.cursor
+
+    def _filled(self) -> bool:
+        return bool(self._batches or self.behind)

@@ -1,0 +1,176 @@
+"""What is kept under the keys, as bytes and back: docs/reference/relay.md describes it for others.
+
+Pure. It must not know Redis, or where the values come from.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from marianne_stream.models import JobState, RosterEntry, SourceName
+
+# A stream's entry as redis-py gives it: its id, and its fields.
+Fields = Mapping[bytes, bytes]
+
+InterestKind = Literal["state", "log"]
+
+
+class About(msgspec.Struct, frozen=True):
+    """What a relay says of itself, every few seconds; gone soon after it is gone.
+
+    Attributes:
+        source: where the states that it publishes come from.
+        live: whether the conductor itself says them.
+        events_live: whether the conductor's events come in.
+        origin_url: where its own server can be asked for what is not published; None for nowhere.
+        version: the release.
+        epoch: of the process that numbers its events.
+    """
+
+    source: SourceName
+    live: bool
+    events_live: bool
+    origin_url: str | None = None
+    version: str = ""
+    epoch: str = ""
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """Why something that was asked for is not to be had: an error, as clients read it."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventEntry:
+    """An entry of the timeline; a `monitor_lost` gap where it has no name.
+
+    Attributes:
+        epoch: of the process that numbered it.
+        number: its number there; of a gap, that of the last event that was missed.
+        job_id: the job.
+        event: the conductor's name for it, "" for a gap.
+        params: the notification's, as JSON.
+    """
+
+    epoch: str
+    number: int
+    job_id: str = ""
+    event: str = ""
+    params: bytes = b""
+
+    def fields(self) -> dict[str, str | bytes]:
+        """As the fields of a stream's entry."""
+        place: dict[str, str | bytes] = {"e": self.epoch, "n": str(self.number)}
+        if not self.event:
+            return place
+        return place | {"j": self.job_id, "v": self.event, "d": self.params}
+
+    @classmethod
+    def of(cls, fields: Fields) -> "EventEntry":
+        """From the fields of a stream's entry.
+
+        Raises:
+            ValueError: a field is missing, or is none of ours.
+        """
+        try:
+            epoch, number = fields[b"e"].decode(), int(fields[b"n"])
+        except KeyError as error:
+            raise ValueError(f"an event without the field {error}") from error
+        job_id, event = fields.get(b"j", b"").decode(), fields.get(b"v", b"").decode()
+        return cls(epoch, number, job_id, event, fields.get(b"d", b""))
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """A line of a log, or a mark of what happened there, or a position before the first line.
+
+    Attributes:
+        cursor: the id of its event; "" where it bears none.
+        line: the line, as a JSON text; b"" for a mark or a position.
+        number: the line's.
+        timestamp: when it was read, ISO 8601.
+        truncated: whether it is cut.
+        mark: the event's name: log_rotated, log_gap or log_complete; "" for a line.
+        data: the mark's data, as JSON.
+    """
+
+    cursor: str
+    line: bytes = b""
+    number: int = 0
+    timestamp: str = ""
+    truncated: bool = False
+    mark: str = ""
+    data: bytes = b""
+
+    def fields(self) -> dict[str, str | bytes]:
+        """As the fields of a stream's entry."""
+        if self.mark:
+            place: dict[str, str | bytes] = {"c": self.cursor} if self.cursor else {}
+            return place | {"m": self.mark, "d": self.data}
+        if not self.line:
+            return {"c": self.cursor}
+        fields: dict[str, str | bytes] = {
+            "c": self.cursor,
+            "l": self.line,
+            "n": str(self.number),
+            "t": self.timestamp,
+        }
+        return fields | {"x": "1"} if self.truncated else fields
+
+    @classmethod
+    def of(cls, fields: Fields) -> "LogEntry":
+        """From the fields of a stream's entry.
+
+        Raises:
+            ValueError: a field is missing, or is none of ours.
+        """
+        cursor = fields.get(b"c", b"").decode()
+        try:
+            if b"m" in fields:
+                return cls(cursor, mark=fields[b"m"].decode(), data=fields[b"d"])
+            if b"l" not in fields:
+                return cls(fields[b"c"].decode())
+            return cls(
+                cursor,
+                fields[b"l"],
+                int(fields[b"n"]),
+                fields[b"t"].decode(),
+                b"x" in fields,
+            )
+        except KeyError as error:
+            raise ValueError(f"an entry of a log without the field {error}") from error
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LogPlace:
+    """An id in a log's stream: it rises over rotations, and a repeat is refused (XADD).
+
+    Attributes:
+        generation: of the file; higher for each that follows.
+        offset: how many bytes of the file lie before it; 0 for a rotation or a gap, its beginning.
+        behind: whether it is the log's end, which stands behind the line that ends there.
+    """
+
+    generation: int
+    offset: int
+    behind: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.generation}-{2 * self.offset + self.behind}"
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> "LogPlace":
+        """The place of an entry by its id."""
+        first, _, second = (text.decode() if isinstance(text, bytes) else text).partition("-")
+        return cls(int(first), int(second) // 2, bool(int(second) % 2))
+
+
+encode = msgspec.json.Encoder().encode
+decode_about = msgspec.json.Decoder(About).decode
+decode_missing = msgspec.json.Decoder(Missing).decode
+decode_entry = msgspec.json.Decoder(RosterEntry).decode
+decode_state = msgspec.json.Decoder(JobState).decode

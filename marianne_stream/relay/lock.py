@@ -1,0 +1,104 @@
+"""The lock of a source: one relay at a time writes what is known of it.
+
+It must not know what is written.
+"""
+
+import asyncio
+import logging
+import secrets
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from marianne_stream.errors import SourceTakenError
+from marianne_stream.relay.connecting import asked
+from marianne_stream.relay.keys import Keys
+from marianne_stream.relay.writer import Command, Writer
+
+logger = logging.getLogger(__name__)
+
+LOCK_MS = 10_000
+RENEWED_S = 3.0
+
+# How often one looks at a lock that another has.
+LOOK_S = 0.25
+
+# A token is a number that rises, and a lot: a replica that took over may not have heard of the
+# last number, and must not make two tokens the same. A lock that one had oneself before a fault is
+# taken anew at once.
+TAKE = """
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[3] then
+  return {'', redis.call('PTTL', KEYS[1]), redis.call('TIME')[1]}
+end
+local token = redis.call('INCR', KEYS[2]) .. '-' .. ARGV[1]
+redis.call('SET', KEYS[1], token, 'PX', ARGV[2])
+return {token, tonumber(ARGV[2]), redis.call('TIME')[1]}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of trying to take a lock.
+
+    Attributes:
+        token: by which its holder writes; "" where it is another's.
+        left_ms: how long the lock lasts, unless it is renewed.
+        now_s: what Redis' clock says.
+    """
+
+    token: str
+    left_ms: int
+    now_s: int
+
+
+class Lock:
+    """Takes and keeps the lock of one source.
+
+    Args:
+        client: a client of Redis.
+        keys: the source's.
+    """
+
+    def __init__(self, client: Redis, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+        self._take = client.register_script(TAKE)
+        self._token = ""
+
+    async def attempt(self) -> Attempt:
+        """Takes the lock, where it is free; raises RedisError where Redis is away."""
+        names = [self._keys.lock, self._keys.fence]
+        lot = secrets.token_hex(8)
+        answer = await asked(self._take(keys=names, args=[lot, str(LOCK_MS), self._token]))
+        token, left_ms, now_s = answer[0].decode(), int(answer[1]), int(answer[2])
+        self._token = token or self._token
+        return Attempt(token, left_ms, now_s)
+
+    async def first(self) -> Attempt:
+        """The first attempt of a process, which may have died just now and left a lock behind.
+
+        A lock that somebody has is watched for as long as its holder needs to renew it.
+
+        Raises:
+            SourceTakenError: it is renewed: there is another relay.
+            RedisError: Redis is away.
+        """
+        attempt = await self.attempt()
+        until = asyncio.get_running_loop().time() + RENEWED_S + 2 * LOOK_S
+        while not attempt.token and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(LOOK_S)
+            before, attempt = attempt, await self.attempt()
+            if not attempt.token and attempt.left_ms > before.left_ms:
+                raise SourceTakenError(
+                    f"another relay publishes as {self._keys.source!r}, and its lock lasts for "
+                    f"another {attempt.left_ms / 1000:.1f} s unless it is renewed: give this one "
+                    "another source_name, or stop that one"
+                )
+        return attempt
+
+    async def renew(self, writer: Writer) -> None:
+        """Keeps the lock until cancelled; raises as `Writer.write` does."""
+        while True:
+            await asyncio.sleep(RENEWED_S)
+            await writer.write([Command("PEXPIRE", self._keys.lock, (str(LOCK_MS),))])

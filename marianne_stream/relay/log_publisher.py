@@ -1,0 +1,176 @@
+"""Publishes the logs of jobs: reads each as a viewer does, and goes on where its stream ends.
+
+It must not know where a log lies, or which jobs are wanted.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from marianne_stream.errors import LockLostError, LogNotFoundError, MarianneStreamError
+from marianne_stream.feeds.followed import FollowedLogs
+from marianne_stream.feeds.job_logs import JobLogs
+from marianne_stream.feeds.log import LogFeed, LogWish, log_feed
+from marianne_stream.logs.opened import OpenLog
+from marianne_stream.relay.connecting import asked
+from marianne_stream.relay.format import LogEntry, LogPlace
+from marianne_stream.relay.keys import Keys
+from marianne_stream.relay.log_entries import LogPlacer, Spot, entries_of
+from marianne_stream.relay.state_publisher import MISSING_SAID_S, missing
+from marianne_stream.relay.writer import Command, Writer, drop_fields, set_fields
+from marianne_stream.wire.cursors import LogCursor
+
+logger = logging.getLogger(__name__)
+
+TAIL_LINES = 1000
+
+# How often one looks for a log that is not there, and whether one that has ended goes on.
+LOOK_AGAIN_S = 1.0
+GOES_ON_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How much of a log its stream keeps.
+
+    Attributes:
+        lines: so many entries, roughly.
+        age_s: so long after it was last written.
+    """
+
+    lines: int
+    age_s: int
+
+
+class LogPublisher:
+    """Publishes logs, one at a time for each call.
+
+    Args:
+        job_logs: who finds them.
+        followed: who follows them.
+        keys: where they go.
+        kept: how much is kept there.
+    """
+
+    def __init__(self, job_logs: JobLogs, followed: FollowedLogs, keys: Keys, kept: Kept) -> None:
+        self._job_logs = job_logs
+        self._followed = followed
+        self._keys = keys
+        self._kept = kept
+        # Where the stream of each job stood when it was last written.
+        self._spots: dict[str, Spot] = {}
+
+    async def publish(self, job_id: str, writer: Writer) -> None:
+        """Publishes one job's log until cancelled; raises as `Writer.write` does."""
+        said_at = float("-inf")
+        while True:
+            delay_s = GOES_ON_S
+            try:
+                async with self._opened(job_id, writer) as (feed, placer):
+                    if not feed.nothing_new:
+                        await self._follow(job_id, writer, feed, placer)
+            except LockLostError:
+                raise
+            except MarianneStreamError as error:
+                delay_s = LOOK_AGAIN_S
+                if not isinstance(error, LogNotFoundError):
+                    logger.debug("the log of %r cannot be published: %s", job_id, error)
+                now = asyncio.get_running_loop().time()
+                if now - said_at >= MISSING_SAID_S:
+                    await writer.write([missing(self._keys, "log", job_id, error)])
+                    said_at = now
+            await asyncio.sleep(delay_s)
+
+    @asynccontextmanager
+    async def _opened(
+        self, job_id: str, writer: Writer
+    ) -> AsyncIterator[tuple[LogFeed, LogPlacer]]:
+        """A feed that begins where the stream ends, and who gives its entries their places.
+
+        Raises:
+            MarianneStreamError: there is no such log, or it cannot be read.
+            RedisError: Redis is away.
+        """
+        folders = await self._job_logs.folders(job_id)
+        log = await self._job_logs.find(job_id, folders, None)
+        spot, again = await self._published(job_id, writer), False
+        if spot is None:
+            spot = self._spots.get(job_id, Spot())
+            # All of it is gone: its readers get the newest lines again, and those who stand behind
+            # them see no line twice, where it is still the same file.
+            again = await is_newest(log, spot)
+        cursor = "" if again else spot.cursor
+        feed = await log_feed(
+            self._followed, log, job_id, LogWish(cursor, TAIL_LINES, None, folders.over)
+        )
+        try:
+            yield feed, LogPlacer(spot, again=again)
+        finally:
+            feed.leave()
+
+    async def _published(self, job_id: str, writer: Writer) -> Spot | None:
+        """Where the stream ends; None where there is none."""
+        key = self._keys.log(job_id)
+        oldest = await asked(writer.client.xrange(key, count=1))
+        newest = await asked(writer.client.xrevrange(key, count=1))
+        if not oldest or not newest:
+            return None
+        await self._forget_before(LogPlace.parse(oldest[0][0]).generation, job_id, writer)
+        place, cursor = LogPlace.parse(newest[0][0]), LogEntry.of(newest[0][1]).cursor
+        known = LogCursor.parse(cursor)
+        return Spot(place.generation, cursor, place.offset, known.first if known else 0)
+
+    async def _forget_before(self, generation: int, job_id: str, writer: Writer) -> None:
+        """Lets go of generations of which nothing is kept."""
+        key = self._keys.files(job_id)
+        names = await asked(writer.client.hkeys(key))
+        old = [name.decode() for name in names if int(name) < generation]
+        await writer.write(drop_fields(key, old))
+
+    async def _follow(self, job_id: str, writer: Writer, feed: LogFeed, placer: LogPlacer) -> None:
+        """Publishes what a feed gives, to its end."""
+        await writer.write([Command("DEL", self._keys.missing("log", job_id))])
+        async for frames in feed.frames():
+            placed = placer.placed(entries_of(frames), writer.now_s)
+            if not placed:
+                continue
+            await writer.write(
+                [
+                    *self._entries(job_id, placed),
+                    *self._named(job_id, placer.names),
+                    *self._trim(job_id),
+                ]
+            )
+            placer.names.clear()
+            self._spots[job_id] = placer.spot
+
+    def _entries(self, job_id: str, placed: list[tuple[LogPlace, LogEntry]]) -> list[Command]:
+        key = self._keys.log(job_id)
+        return [
+            Command(
+                "XADD", key, (str(place), *(x for pair in entry.fields().items() for x in pair))
+            )
+            for place, entry in placed
+        ]
+
+    def _named(self, job_id: str, names: Mapping[int, int]) -> list[Command]:
+        """Says which files generations are."""
+        fields = {str(generation): b"%016x" % first for generation, first in names.items()}
+        return set_fields(self._keys.files(job_id), fields)
+
+    def _trim(self, job_id: str) -> list[Command]:
+        log, age_s = self._keys.log(job_id), str(self._kept.age_s)
+        return [
+            Command("XTRIM", log, ("MAXLEN", "~", str(self._kept.lines))),
+            Command("EXPIRE", log, (age_s,)),
+            Command("EXPIRE", self._keys.files(job_id), (age_s,)),
+        ]
+
+
+async def is_newest(log: OpenLog, spot: Spot) -> bool:
+    """Whether a spot is in the file that is written now."""
+    cursor = LogCursor.parse(spot.cursor)
+    position = await log.find(cursor) if cursor is not None else None
+    return position is not None and position.file.key == (await log.newest()).key

@@ -1,0 +1,209 @@
+"""Publishes what this server knows in Redis, as one more of its viewers.
+
+It never keeps the server from serving: while Redis is away, it waits, and then goes on where the
+streams end. It must not know who reads them.
+"""
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass
+from typing import Literal
+
+from marianne_stream.errors import LockLostError, SourceTakenError
+from marianne_stream.feeds.followed import FollowedLogs
+from marianne_stream.feeds.job_logs import JobLogs
+from marianne_stream.jobs.watches import Watches
+from marianne_stream.models import Roster
+from marianne_stream.relay.chosen_logs import ChosenLogs
+from marianne_stream.relay.connecting import AWAY, asked, connected
+from marianne_stream.relay.crew import together
+from marianne_stream.relay.event_publisher import EventPublisher
+from marianne_stream.relay.interest import Interest
+from marianne_stream.relay.keys import Keys, sources_key
+from marianne_stream.relay.lock import Attempt, Lock
+from marianne_stream.relay.log_publisher import Kept, LogPublisher
+from marianne_stream.relay.roster_publisher import RosterPublisher, news
+from marianne_stream.relay.state_publisher import StatePublisher
+from marianne_stream.relay.writer import Command, Writer
+from marianne_stream.version import VERSION
+from marianne_stream.wire.backoff import delays
+from marianne_stream.wire.redis_urls import masked
+
+logger = logging.getLogger(__name__)
+
+PublishedLogs = Literal["watched", "all"]
+
+# How long the first look at the lock may take, and the last words.
+BEGIN_LIMIT_S = 8.0
+END_LIMIT_S = 1.0
+
+# How often one looks whether a lock is free that another relay has.
+LOCK_LOOK_S = 1.0
+
+# What goes well for so long has gone well.
+STEADY_S = 3.0
+
+FIRST_DELAY_S = 0.25
+DELAY_CAP_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where is published, and what.
+
+    Attributes:
+        url: of Redis.
+        password: for it, in the place of the URL's; None for that.
+        keys: the source's.
+        origin_url: where files can be asked for; None for nowhere.
+        logs: of which jobs the logs are published.
+        kept: how much of each.
+    """
+
+    url: str
+    password: str | None
+    keys: Keys
+    origin_url: str | None
+    logs: PublishedLogs
+    kept: Kept
+
+
+class Publisher:
+    """Publishes for as long as it runs and has the lock of its source.
+
+    Args:
+        target: where is published, and what.
+        watches: who knows jobs, roster and events.
+        job_logs: who finds logs.
+        followed: who follows them.
+    """
+
+    def __init__(
+        self, target: Target, watches: Watches, job_logs: JobLogs, followed: FollowedLogs
+    ) -> None:
+        self._target = target
+        self._keys = keys = target.keys
+        self._watches = watches
+        self._client = connected(target.url, target.password)
+        self._lock = Lock(self._client, keys)
+        self._begun: Attempt | None = None
+        self._events = EventPublisher(watches.timeline, keys)
+        self._logs = LogPublisher(job_logs, followed, keys, target.kept)
+        self._delays = delays(first_s=FIRST_DELAY_S, cap_s=DELAY_CAP_S)
+        # Whether something is wrong that was told.
+        self._told = False
+
+    async def begin(self) -> None:
+        """Makes sure that there is no other relay of this source, where Redis can say.
+
+        Raises:
+            SourceTakenError: there is another one.
+        """
+        try:
+            async with asyncio.timeout(BEGIN_LIMIT_S):
+                self._begun = await self._lock.first()
+        except AWAY:
+            # It is told when that is tried again.
+            return
+        except SourceTakenError:
+            await self._hang_up()
+            raise
+
+    async def run(self) -> None:
+        """Publishes until cancelled. No fault of Redis, or of this, ends it."""
+        try:
+            while True:
+                try:
+                    await self._publish()
+                except LockLostError as error:
+                    self._tell("publishes no more", error)
+                except AWAY as error:
+                    self._tell("cannot publish, and will try again", error)
+                except Exception:
+                    # The server serves on, whatever fails here.
+                    logger.exception("publishing failed, and is begun anew")
+                await self._hang_up()
+                await asyncio.sleep(next(self._delays))
+        finally:
+            await self._hang_up()
+
+    async def _publish(self) -> None:
+        """Publishes with one token, as long as that goes well; raises what ends it."""
+        attempt, self._begun = self._begun or await self._lock.attempt(), None
+        while not attempt.token:
+            self._tell("waits to publish", "another relay has the lock")
+            await asyncio.sleep(LOCK_LOOK_S)
+            attempt = await self._lock.attempt()
+        writer = Writer(self._client, self._keys.lock, attempt.token, attempt.now_s)
+        try:
+            await asked(self._client.sadd(sources_key(self._keys.prefix), self._keys.source))
+            await self._publish_all(writer, attempt.now_s)
+        finally:
+            await self._release(writer)
+
+    async def _publish_all(self, writer: Writer, now_s: int) -> None:
+        states = StatePublisher(self._watches, self._keys, writer)
+        chosen = ChosenLogs(self._logs, writer, of_all=self._target.logs == "all")
+
+        def on_roster(roster: Roster) -> None:
+            states.on_roster(roster)
+            chosen.on_roster(roster)
+
+        def on_interest() -> None:
+            states.on_interest(interest.jobs("state"))
+            chosen.on_interest(interest.jobs("log"))
+
+        interest = Interest(on_interest)
+        roster = RosterPublisher(
+            self._watches,
+            self._keys,
+            origin_url=self._target.origin_url,
+            version=VERSION,
+            on_roster=on_roster,
+        )
+        await together(
+            self._lock.renew(writer),
+            roster.run_about(writer),
+            roster.run_roster(writer),
+            self._events.run(writer),
+            states.run(),
+            chosen.run(),
+            interest.run(self._client, self._keys.interest, now_s),
+            self._go_steadily(),
+        )
+
+    async def _go_steadily(self) -> None:
+        """After a while without a failure, the next is told, and soon tried again after."""
+        await asyncio.sleep(STEADY_S)
+        if self._told:
+            logger.info("the relay of %r publishes again", self._keys.source)
+        self._told = False
+        self._delays = delays(first_s=FIRST_DELAY_S, cap_s=DELAY_CAP_S)
+
+    def _tell(self, what: str, why: object) -> None:
+        """One line an occurrence, however often it is tried again."""
+        if not self._told:
+            url = masked(self._target.url)
+            logger.warning("the relay of %r at %s %s: %s", self._keys.source, url, what, why)
+        self._told = True
+
+    async def _release(self, writer: Writer) -> None:
+        """Lets the next relay have the lock at once, where Redis can be told soon.
+
+        In a task of its own: this one may be cancelled, in which nothing can be asked any more.
+        """
+        goodbye = asyncio.create_task(self._say_goodbye(writer))
+        await asyncio.wait({goodbye}, timeout=END_LIMIT_S)
+        goodbye.cancel()
+
+    async def _say_goodbye(self, writer: Writer) -> None:
+        with contextlib.suppress(LockLostError, *AWAY):
+            about = Command("DEL", self._keys.about)
+            await writer.write([about, news(self._keys, "about")])
+            await writer.write([Command("DEL", self._keys.lock)])
+
+    async def _hang_up(self) -> None:
+        """Closes all connections: after a fault, none of them is to be trusted."""
+        with contextlib.suppress(*AWAY):
+            await self._client.connection_pool.disconnect()

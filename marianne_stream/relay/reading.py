@@ -1,0 +1,287 @@
+"""One source, read by one edge: one XREAD waits for all of its streams that are watched.
+
+A stream of the edge's own is among them, by which the reading is woken when another one is to be
+read: a read that waits takes no new keys. It must not know what the entries are for.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+from redis.asyncio import Redis
+
+from marianne_stream.errors import StateUnavailableError
+from marianne_stream.relay.connecting import AWAY, asked
+from marianne_stream.relay.format import About, EventEntry, Fields, decode_about
+from marianne_stream.relay.interests import Interests
+from marianne_stream.relay.keys import Keys
+from marianne_stream.relay.streams import BEGINNING, Entry, is_after, newest, read, readable, span
+from marianne_stream.wire.backoff import delays
+
+logger = logging.getLogger(__name__)
+
+# How long a read waits for something new; what the relay says of itself is looked at in between.
+BLOCK_MS = 1_000
+READ_LIMIT_S = 10.0
+
+# How long one answer may take that waits for nothing.
+ASK_LIMIT_S = 5.0
+
+BATCH_ENTRIES = 1_000
+
+# A connection that stood for so long was a good one.
+GOOD_SESSION_S = 10.0
+
+FIRST_DELAY_S = 0.25
+DELAY_CAP_S = 5.0
+
+WAKE_EXPIRES_S = 60
+
+INTERESTS_KEPT = 1_000
+
+
+class Follower(Protocol):
+    """Who reads a stream from an id on."""
+
+    async def rejoin(self, redis: Redis, /) -> bytes:
+        """Where reading is to go on, after Redis was away."""
+
+    def doubts(self, entries: list[Entry], /) -> bool:
+        """Whether something may be missing between what has come last and this."""
+        ...
+
+    def on_entries(self, entries: list[Entry], /, *, whole: bool) -> None:
+        """What has come, and whether nothing is missing before it.
+
+        Called on the loop, and must return at once.
+        """
+
+
+class Listener(Protocol):
+    """Who wants to hear of a source. Each is called on the loop, and must return at once."""
+
+    def on_events(self, entries: list[EventEntry], /) -> None:
+        """Entries of the timeline, in order."""
+
+    def on_begun(self, /) -> None:
+        """Reading begins, maybe again: anything may have changed."""
+
+    def on_jobs(self, /) -> None:
+        """The roster has changed."""
+
+    def on_state(self, job_id: str, /) -> None:
+        """The state of a job has changed."""
+
+    def on_about(self, about: About | None, /) -> None:
+        """What the relay says of itself has changed; None where it is away."""
+
+
+class SourceReading:
+    """The streams of one source.
+
+    Args:
+        redis: a client of its own, whose reads may wait.
+        keys: the source's.
+        edge: this edge's name.
+        listener: who hears of it.
+
+    Attributes:
+        keys: the same.
+        about: what the relay says of itself; None while it is away.
+        connected: whether Redis answers.
+        interests: what is watched here.
+    """
+
+    def __init__(self, redis: Redis, keys: Keys, edge: str, listener: Listener) -> None:
+        self.redis = redis
+        self.keys = keys
+        self.about: About | None = None
+        self.connected = False
+        self.interests = Interests()
+        self._listener = listener
+        self._wake_key = keys.wake(edge)
+        self._followed: dict[str, tuple[bytes, Follower]] = {}
+        self._news_at = BEGINNING
+        self._events_at = BEGINNING
+        self._told_away = False
+        self._about_due_at = 0.0
+        self._waiting = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Reads until it is cancelled; comes back by itself."""
+        waits = delays(first_s=FIRST_DELAY_S, cap_s=DELAY_CAP_S)
+        while True:
+            began = time.monotonic()
+            try:
+                await self._session()
+            except AWAY as error:
+                await self._lose(error)
+            if time.monotonic() - began > GOOD_SESSION_S:
+                waits = delays(first_s=FIRST_DELAY_S, cap_s=DELAY_CAP_S)
+            await asyncio.sleep(next(waits))
+
+    def follow(self, key: str, after: bytes, follower: Follower) -> None:
+        """Reads a stream from an id on."""
+        self._followed[key] = (after, follower)
+        self.wake()
+
+    def leave(self, key: str) -> None:
+        """Reads it no more."""
+        self._followed.pop(key, None)
+
+    def wake(self) -> None:
+        """Lets a read that waits begin anew."""
+        if not self._waiting:
+            return
+        task = asyncio.create_task(self._send_wake(), name="wake an edge's reading")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @contextlib.asynccontextmanager
+    async def asking(self) -> AsyncIterator[Redis]:
+        """The client, for questions that wait for nothing.
+
+        Raises:
+            StateUnavailableError: Redis does not answer.
+        """
+        try:
+            async with asyncio.timeout(ASK_LIMIT_S):
+                yield self.redis
+        except AWAY as error:
+            raise StateUnavailableError(f"Redis cannot be asked: {error}") from error
+
+    async def _send_wake(self) -> None:
+        # Where Redis does not answer, the read fails as well, and begins anew.
+        with contextlib.suppress(*AWAY):
+            async with asyncio.timeout(ASK_LIMIT_S):
+                async with self.redis.pipeline(transaction=False) as pipe:
+                    pipe.xadd(self._wake_key, {"w": "1"}, maxlen=1, approximate=False)
+                    pipe.expire(self._wake_key, WAKE_EXPIRES_S)
+                    await asked(pipe.execute())
+
+    async def _session(self) -> None:
+        async with asyncio.timeout(READ_LIMIT_S):
+            await self._begin()
+        if self._told_away:
+            logger.info("Redis can be read again for %s", self.keys.source)
+        self.connected, self._told_away = True, False
+        self.interests.forget_said()
+        self._listener.on_begun()
+        wake_at = BEGINNING
+        while True:
+            async with asyncio.timeout(READ_LIMIT_S):
+                if time.monotonic() >= self._about_due_at:
+                    await self._look_at_about()
+                await self._say_interests()
+            # Streams that are followed from now on come with a word that ends the next read.
+            self._waiting = True
+            streams = {
+                self.keys.news: self._news_at,
+                self.keys.events: self._events_at,
+                self._wake_key: wake_at,
+                **{key: after for key, (after, _) in self._followed.items()},
+            }
+            try:
+                async with asyncio.timeout(READ_LIMIT_S):
+                    answer = await read(self.redis, streams, count=BATCH_ENTRIES, block_ms=BLOCK_MS)
+            finally:
+                self._waiting = False
+            for key, entries in answer:
+                if key == self._wake_key:
+                    wake_at = entries[-1][0]
+                elif key in self._followed:
+                    await self._pass_on(key, entries)
+                else:
+                    self._take(key, entries)
+
+    async def _begin(self) -> None:
+        """Finds where to read on: what was written while it was away comes first."""
+        news = await newest(self.redis, self.keys.news, count=1)
+        self._news_at = news[0][0] if news else BEGINNING
+        events = await newest(self.redis, self.keys.events, count=1)
+        if not events or is_after(self._events_at, events[0][0]):
+            # Redis has lost its data: what is there now is another stream.
+            self._events_at = BEGINNING
+        await self._read_past_events()
+        for key, (_, follower) in list(self._followed.items()):
+            after = await follower.rejoin(self.redis)
+            if key in self._followed:
+                self._followed[key] = (after, follower)
+
+    async def _read_past_events(self) -> None:
+        """Reads all that are there, so that who comes back finds what he has missed."""
+        more = True
+        while more:
+            behind = b"(" + self._events_at
+            past = await span(self.redis, self.keys.events, least=behind, count=BATCH_ENTRIES)
+            if past:
+                self._take(self.keys.events, past)
+            more = len(past) == BATCH_ENTRIES
+
+    def _take(self, key: str, entries: list[Entry]) -> None:
+        if key == self.keys.news:
+            self._news_at = entries[-1][0]
+            self._take_news([fields for _, fields in entries])
+        elif key == self.keys.events:
+            self._events_at = entries[-1][0]
+            self._listener.on_events([event for _, event in readable(entries, EventEntry.of)])
+
+    async def _pass_on(self, key: str, entries: list[Entry]) -> None:
+        """Gives entries to who follows; what was before may be trimmed before it is read."""
+        after, follower = self._followed[key]
+        whole = True
+        if follower.doubts(entries):
+            async with asyncio.timeout(READ_LIMIT_S):
+                whole = bool(await span(self.redis, key, least=after, most=after, count=1))
+        if key in self._followed:
+            self._followed[key] = (entries[-1][0], follower)
+            follower.on_entries(entries, whole=whole)
+
+    def _take_news(self, news: list[Fields]) -> None:
+        kinds = {fields.get(b"k", b"") for fields in news}
+        if b"about" in kinds:
+            self._about_due_at = 0.0
+        if b"jobs" in kinds:
+            self._listener.on_jobs()
+        for job_id in dict.fromkeys(f[b"j"] for f in news if f.get(b"k") == b"state" and b"j" in f):
+            self._listener.on_state(job_id.decode())
+
+    async def _look_at_about(self) -> None:
+        self._about_due_at = time.monotonic() + BLOCK_MS / 1000
+        raw = await asked(self.redis.get(self.keys.about))
+        try:
+            about = decode_about(raw) if raw is not None else None
+        except ValueError as error:
+            logger.debug("what %s says of itself cannot be read: %s", self.keys.source, error)
+            about = None
+        if about != self.about:
+            self.about = about
+            self._listener.on_about(about)
+
+    async def _say_interests(self) -> None:
+        due = self.interests.due()
+        if not due:
+            return
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for kind, job_id in due:
+                fields: dict[Any, Any] = {"k": kind, "j": job_id}
+                pipe.xadd(self.keys.interest, fields, maxlen=INTERESTS_KEPT, approximate=True)
+            await asked(pipe.execute())
+
+    async def close(self) -> None:
+        """Closes all connections; others are made where there is need of them."""
+        with contextlib.suppress(*AWAY):
+            async with asyncio.timeout(ASK_LIMIT_S):
+                await self.redis.connection_pool.disconnect()
+
+    async def _lose(self, error: Exception) -> None:
+        """Redis is away: said once, and no connection is used again."""
+        if not self._told_away:
+            logger.warning("Redis cannot be read for %s: %s", self.keys.source, error)
+        self.connected, self._told_away, self.about = False, True, None
+        self._listener.on_about(None)
+        await self.close()

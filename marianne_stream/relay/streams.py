@@ -1,0 +1,75 @@
+"""What an edge asks of Redis' streams, with the types that come back; redis-py's say little.
+
+Answers have the form of RESP2 (`connecting`).
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from redis.asyncio import Redis
+
+from marianne_stream.relay.connecting import asked
+from marianne_stream.relay.format import Fields
+
+logger = logging.getLogger(__name__)
+
+Entry = tuple[bytes, Fields]
+Value = TypeVar("Value")
+
+# Before the first entry of any stream.
+BEGINNING = b"0-0"
+
+
+async def read(
+    redis: Redis, streams: Mapping[str, bytes], *, count: int, block_ms: int
+) -> list[tuple[str, list[Entry]]]:
+    """What has come behind an id in each stream, as soon as there is anything; none in time.
+
+    Args:
+        redis: a client.
+        streams: the streams, and the ids.
+        count: how many entries of each at the most.
+        block_ms: how long is waited, in milliseconds.
+    """
+    wanted: dict[Any, Any] = dict(streams)
+    answer = await asked(redis.xread(wanted, count=count, block=block_ms))
+    return [(key.decode(), entries) for key, entries in answer or ()]
+
+
+async def span(
+    redis: Redis, key: str, *, least: bytes | str = "-", most: bytes | str = "+", count: int
+) -> list[Entry]:
+    """The entries from one id to another, the oldest first."""
+    found: list[Entry] = await asked(redis.xrange(key, min=least, max=most, count=count))
+    return found
+
+
+async def newest(redis: Redis, key: str, *, count: int) -> list[Entry]:
+    """The newest entries, the oldest of them first."""
+    found: list[Entry] = await asked(redis.xrevrange(key, count=count))
+    return found[::-1]
+
+
+def readable(
+    entries: Iterable[Entry], decode: Callable[[Fields], Value]
+) -> list[tuple[bytes, Value]]:
+    """Entries as what they mean, with their ids; one that cannot be read is left out."""
+    found: list[tuple[bytes, Value]] = []
+    for entry_id, fields in entries:
+        try:
+            found.append((entry_id, decode(fields)))
+        except ValueError as error:
+            logger.warning("the entry %r is passed over: %s", entry_id, error)
+    return found
+
+
+def is_after(one: bytes, other: bytes) -> bool:
+    """Whether an id of a stream is behind another."""
+    return place_of(one) > place_of(other)
+
+
+def place_of(entry_id: bytes) -> tuple[int, int]:
+    """An id of a stream as the two numbers that it is."""
+    first, _, second = entry_id.partition(b"-")
+    return int(first), int(second or 0)

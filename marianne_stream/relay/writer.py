@@ -1,0 +1,127 @@
+"""Writes, in whole batches, and only while the lock is ours.
+
+A relay that was thought dead, and is not, writes nothing once another one has the lock: each batch
+is a script, which compares the lock with the writer's token first. It must not know what is
+written.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+from redis.asyncio import Redis
+
+from marianne_stream.errors import LockLostError
+from marianne_stream.relay.connecting import asked
+
+# The keys are named apart from the commands, each by its place among them, so that a cluster knows
+# them all. An entry whose id is not above the last one was written before: that is no error.
+SCRIPT = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+local refused = 0
+for _, command in ipairs(cmsgpack.unpack(ARGV[2])) do
+  command[2] = KEYS[command[2]]
+  local reply = redis.pcall(unpack(command))
+  if type(reply) == 'table' and reply.err then
+    if not string.find(reply.err, 'equal or smaller', 1, true) then return reply end
+    refused = refused + 1
+  end
+end
+return refused
+"""
+
+LOST = -1
+
+encode = msgspec.msgpack.Encoder().encode
+
+# How many fields of a hash one command takes: Lua's stack holds no more than 8,000 values.
+FIELDS_AT_ONCE = 1000
+
+
+class Command(NamedTuple):
+    """A command of Redis that has one key, as its first argument.
+
+    Attributes:
+        name: the command's.
+        key: its key.
+        arguments: what follows the key.
+    """
+
+    name: str
+    key: str
+    arguments: tuple[str | bytes, ...] = ()
+
+
+class Writer:
+    """Writes for as long as the lock holds a token.
+
+    Args:
+        client: a client of Redis.
+        lock: the lock's key.
+        token: what it must hold.
+        now_s: what Redis' clock says, in seconds of the epoch.
+    """
+
+    def __init__(self, client: Redis, lock: str, token: str, now_s: float) -> None:
+        self.client = client
+        self._lock = lock
+        self._token = token
+        self._script = client.register_script(SCRIPT)
+        self._ahead_s = now_s - asyncio.get_running_loop().time()
+
+    @property
+    def now_s(self) -> int:
+        """What Redis' clock says, roughly: no clock of this machine counts."""
+        return int(asyncio.get_running_loop().time() + self._ahead_s)
+
+    async def write(self, commands: Sequence[Command]) -> int:
+        """Does all of some commands, or none where the lock is another's.
+
+        Cancelled, it may have done them or not.
+
+        Returns:
+            How many entries were there before.
+
+        Raises:
+            LockLostError: the lock is not ours any more.
+            RedisError: Redis is away, or will not do it.
+        """
+        if not commands:
+            return 0
+        places = {self._lock: 1}
+        batch = [
+            (name, places.setdefault(key, len(places) + 1), *map(text, rest))
+            for name, key, rest in commands
+        ]
+        # As one argument: redis-py takes several microseconds for each.
+        given = self._script(keys=list(places), args=[self._token, encode(batch)])
+        answer = await asked(given)
+        if answer == LOST:
+            raise LockLostError("the lock is another relay's, or has expired")
+        return int(answer)
+
+
+def text(value: str | bytes) -> str:
+    """A value as text: Redis' own MessagePack knows no other kind of bytes.
+
+    All values are text in UTF-8, but for what a conductor may have got wrong in its events.
+    """
+    return value if isinstance(value, str) else value.decode("utf-8", "replace")
+
+
+def set_fields(key: str, fields: dict[str, bytes]) -> list[Command]:
+    """The commands that set fields of a hash."""
+    pairs = list(fields.items())
+    return [
+        Command("HSET", key, tuple(x for pair in pairs[at : at + FIELDS_AT_ONCE] for x in pair))
+        for at in range(0, len(pairs), FIELDS_AT_ONCE)
+    ]
+
+
+def drop_fields(key: str, names: Sequence[str]) -> list[Command]:
+    """The commands that delete fields of a hash."""
+    return [
+        Command("HDEL", key, tuple(names[at : at + FIELDS_AT_ONCE]))
+        for at in range(0, len(names), FIELDS_AT_ONCE)
+    ]

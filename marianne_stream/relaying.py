@@ -1,0 +1,89 @@
+"""The relay's parts, as the settings say: who publishes, and who reads what was published.
+
+They are loaded when they are wanted: they need redis-py, which need not be there.
+"""
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from marianne_stream.access.tokens import private_text
+from marianne_stream.feeds.followed import FollowedLogs
+from marianne_stream.feeds.job_logs import JobLogs
+from marianne_stream.jobs.watches import Watches
+from marianne_stream.relay.keys import Keys
+from marianne_stream.relay.loading import loaded
+from marianne_stream.settings import Settings
+
+if TYPE_CHECKING:
+    from marianne_stream.relay.edge import Edge
+    from marianne_stream.relay.edge_logs import NoLogFiles, RelayedLogs
+    from marianne_stream.relay.publisher import Publisher
+
+
+def publisher_of(
+    settings: Settings, watches: Watches, job_logs: JobLogs, followed: FollowedLogs
+) -> "Publisher | None":
+    """Who publishes in Redis, as the settings say; None where nobody is to.
+
+    Raises:
+        SettingsError: what it needs is not installed, or its password cannot be read.
+    """
+    if settings.publish is None or settings.source_name is None:
+        return None
+    relay = loaded("publisher")
+    target = relay.Target(
+        url=settings.publish,
+        password=redis_password(settings),
+        keys=Keys(settings.redis_prefix, settings.source_name),
+        origin_url=settings.origin_url,
+        logs=settings.publish_logs,
+        kept=relay.Kept(settings.redis_log_lines, settings.redis_log_age),
+    )
+    publisher: Publisher = relay.Publisher(target, watches, job_logs, followed)
+    return publisher
+
+
+def publishing(
+    publisher: "Publisher | None", start: Callable[[str, Coroutine[Any, Any, None]], None]
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    """Begins to publish before anything else begins, and fails where another relay does it."""
+
+    async def publish(_app: web.Application) -> AsyncIterator[None]:
+        if publisher is not None:
+            await publisher.begin()
+            start("relay", publisher.run())
+        yield
+
+    return publish
+
+
+def edge_of(settings: Settings) -> "Edge | None":
+    """Who reads what others publish, where that is what is served; None where it is not.
+
+    Raises:
+        SettingsError: what it needs is not installed, or its password cannot be read.
+    """
+    if settings.state != "redis" or settings.redis is None:
+        return None
+    connect = partial(loaded("connecting").connected, settings.redis, redis_password(settings))
+    edge: Edge = loaded("edge").Edge(connect, settings.redis_prefix, settings.redis_sources)
+    return edge
+
+
+def edge_logs(edge: "Edge", watches: Watches) -> "tuple[RelayedLogs, NoLogFiles]":
+    """The logs that an edge serves, and who says that there are no files of them."""
+    module = loaded("edge_logs")
+    return module.RelayedLogs(edge, watches), module.NoLogFiles(edge, watches)
+
+
+def redis_password(settings: Settings) -> str | None:
+    """The password for Redis, where a file holds it.
+
+    Raises:
+        SettingsError: it cannot be read, or others than its owner can.
+    """
+    path = settings.redis_password_file
+    return private_text(path, what="password for Redis").strip() if path is not None else None

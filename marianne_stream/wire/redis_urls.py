@@ -1,0 +1,15 @@
+"""URLs of Redis, and how they are shown: without what is secret in them."""
+
+import re
+
+REDIS_URL = re.compile(r"(?:rediss?|unix)://\S+")
+
+# Everything up to the last `@` before the path may be a password: one with a slash or an `@` that
+# somebody forgot to quote is not to be shown, either.
+CREDENTIALS = re.compile(r"^([a-z]+://).*@", re.DOTALL)
+SECRET_PARAMETER = re.compile(r"([?&;](?:password|username)=)[^&;\s]*", re.IGNORECASE)
+
+
+def masked(url: str) -> str:
+    """A URL as it may stand in a log: `***` in the place of who signs in, and with what."""
+    return SECRET_PARAMETER.sub(r"\1***", CREDENTIALS.sub(r"\1***@", url))

@@ -1,0 +1,120 @@
+"""A Redis, a conductor, and relays that publish what it says, in this process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from marianne_stream.app import create_app
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.relay.format import EventEntry, LogEntry, LogPlace
+from marianne_stream.relay.keys import Keys
+from marianne_stream.settings import Settings
+from tests.support.redis import RedisServer, redis_server
+from tests.support.waiting import LIMIT_S, until
+
+JOB = "lantern"
+KEYS = Keys("marianne-stream", "here")
+
+Relay = Callable[..., AbstractAsyncContextManager[web.Application]]
+
+
+@pytest.fixture
+async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    """A Redis that loses its data when it is killed."""
+    async with redis_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def relay(conductor: SimulatedConductor, tmp_path: Path, redis: RedisServer) -> Relay:
+    """Starts a server that publishes, for as long as a context lasts."""
+    del conductor
+
+    def start(**given: Any) -> AbstractAsyncContextManager[web.Application]:
+        place = {"socket": tmp_path / "c.sock", "registry": tmp_path / "state.db"}
+        target = {"publish": redis.url, "source_name": KEYS.source}
+        return running(Settings(**{**place, **target, "insecure": True, **given}))
+
+    return start
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[web.Application]:
+    """A server that listens nowhere."""
+    app = create_app(settings)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        yield app
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def log(conductor: SimulatedConductor, tmp_path: Path) -> Path:
+    """The log file of a running job; it is not there yet."""
+    workspace = tmp_path / "ws"
+    workspace.mkdir()
+    conductor.launch(JOB, 2, workspace=str(workspace))
+    return workspace / "marianne.log"
+
+
+def append(log: Path, *lines: str) -> None:
+    with log.open("a", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in lines)
+
+
+async def subscribed(conductor: SimulatedConductor) -> None:
+    """Waits until a server is told of events: a conductor says so before it does so."""
+    await until(lambda: conductor._subscriptions)
+
+
+async def interest(redis: RedisServer, kind: str, job_id: str = JOB) -> None:
+    """Says what an edge says of what its viewers watch."""
+    await redis.call("XADD", KEYS.interest, "*", "k", kind, "j", job_id)
+
+
+async def eventually(look: Callable[[], Any], wanted: Callable[[Any], bool]) -> Any:
+    """What a look at Redis gives, once it is what is wanted."""
+    found = None
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            while True:
+                if wanted(found := await look()):
+                    return found
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        pytest.fail(f"it never came; the last was {found!r}")
+
+
+async def entries(redis: RedisServer, job_id: str = JOB) -> list[tuple[LogPlace, LogEntry]]:
+    """What is published of a log; the ids are found to rise."""
+    found = await redis.entries(KEYS.log(job_id))
+    logged = [(LogPlace.parse(place), LogEntry.of(fields)) for place, fields in found]
+    assert [place for place, _ in logged] == sorted({place for place, _ in logged})
+    return logged
+
+
+async def lines(redis: RedisServer, job_id: str = JOB) -> list[str]:
+    """The lines that are published of a log, and the marks between them, in brackets."""
+    return [
+        f"[{entry.mark}]" if entry.mark else entry.line.decode().strip('"')
+        for _, entry in await entries(redis, job_id)
+    ]
+
+
+async def lines_are(redis: RedisServer, *wanted: str) -> None:
+    """Waits until as many lines and marks are published, and checks that they are these."""
+    found = await eventually(lambda: lines(redis), lambda found: len(found) >= len(wanted))
+    assert found == list(wanted)
+
+
+async def events(redis: RedisServer) -> list[tuple[int, str]]:
+    """The numbers and names of the events that are published; a gap has no name."""
+    published = [EventEntry.of(fields) for _, fields in await redis.entries(KEYS.events)]
+    return [(entry.number, entry.event) for entry in published]

@@ -1,0 +1,101 @@
+"""An edge serves what an origin publishes, as the origin itself does."""
+
+from pathlib import Path
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.edges import edge, origin
+from tests.support.redis import RedisServer
+from tests.support.waiting import until
+
+
+async def test_jobs_are_on_an_edge_as_on_the_origin(
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("lantern", 2)
+    conductor.launch("harbour", 3)
+    async with origin(tmp_path, redis) as first, edge(redis) as second:
+        await second.follows("lantern", "harbour")
+        for path in ("/api/jobs/harbour", "/api/jobs/lantern", "/api/jobs/lantern/status"):
+            (_, here), (_, there) = await second.get(path), await first.get(path)
+            assert {**here, "source": ""} == {**there, "source": ""}
+
+
+async def test_a_job_is_seen_to_its_end(
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("lantern", 2)
+    async with origin(tmp_path, redis), edge(redis) as second:
+        await second.follows("lantern")
+        async with second.watch("/api/jobs/lantern/stream") as viewer:
+            source = await viewer.saw("source")
+            assert (source["source"], source["live"]) == ("redis", True)
+            conductor.dispatch("lantern", 1)
+            await viewer.saw_status(current_sheet=1)
+            conductor.finish("lantern", "completed")
+            await viewer.saw("job_finished")
+            await viewer.end()
+
+
+async def test_events_have_the_ids_of_the_origin(
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("lantern", 2)
+    async with (
+        origin(tmp_path, redis) as first,
+        edge(redis) as second,
+        edge(redis) as third,
+    ):
+        await second.follows("lantern")
+        async with (
+            first.watch("/api/events/stream") as there,
+            second.watch("/api/events/stream") as here,
+        ):
+            for number in range(1, 6):
+                conductor.emit("lantern", "sheet.note", {"number": number})
+            await until(lambda: there.counts["sheet.note"] == 5)
+            await until(lambda: here.last_event_id == there.last_event_id)
+            told = [event for event in there.events if event.event not in ("source", "heartbeat")]
+            assert [e for e in here.events if e.event not in ("source", "heartbeat")] == told
+            async with third.watch("/api/events/stream", last_event_id=told[0].event_id) as later:
+                await until(lambda: later.last_event_id == there.last_event_id)
+                assert [e for e in later.events if e.event != "source"] == told[1:]
+
+
+async def test_a_log_is_on_an_edge_as_on_the_origin(
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor
+) -> None:
+    (workspace := tmp_path / "ws").mkdir()
+    log = workspace / "marianne.log"
+    log.write_text("".join(f"line {number}\n" for number in range(1, 301)))
+    conductor.launch("lantern", 2, workspace=str(workspace))
+    async with (
+        origin(tmp_path, redis) as first,
+        edge(redis) as second,
+    ):
+        await second.follows("lantern")
+        async with (
+            first.watch("/api/jobs/lantern/logs") as there,
+            second.watch("/api/jobs/lantern/logs") as here,
+        ):
+            await here.saw("log", 100)
+            with log.open("a") as file:
+                file.write("more\n")
+            await there.saw("log", 101)
+            await here.saw("log", 101)
+            assert [e.event_id for e in here.events] == [e.event_id for e in there.events]
+            assert [d["line"] for d in here.data("log")] == [d["line"] for d in there.data("log")]
+            assert [d["initial"] for d in here.data("log")] == [
+                d["initial"] for d in there.data("log")
+            ]
+            conductor.finish("lantern", "completed")
+            await here.saw("log_complete")
+            await here.end()
+            assert here.last_event_id.startswith("c-")
+            async with second.watch("/api/jobs/lantern/logs", tail_lines="3") as late:
+                await late.end()
+                assert late.names == ["log", "log", "log", "log_complete"]
+            async with first.watch(
+                "/api/jobs/lantern/logs", last_event_id=here.events[-3].event_id
+            ) as back:
+                await back.end()
+                assert back.names == ["log", "log_complete"]

@@ -1,0 +1,183 @@
+"""One edge for several conductors, and what only their own servers can answer."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.relay.conftest import append
+from tests.support.edges import Site, edge, origin
+from tests.support.redis import RedisServer
+from tests.support.waiting import until
+
+PLACES = ("raw", "static", "info", "lines?limit=5&contains=a%20b")
+
+
+@pytest.fixture
+async def conductors(tmp_path: Path) -> AsyncIterator[dict[str, SimulatedConductor]]:
+    """Two conductors, each with a job of its own and one that both have."""
+    async with AsyncExitStack() as stack:
+        found = {}
+        for name in ("oak", "elm"):
+            (folder := tmp_path / name).mkdir()
+            found[name] = SimulatedConductor(
+                folder / "c.sock", registry=folder / "state.db", shutdown_grace_s=0
+            )
+            await found[name].start()
+            stack.push_async_callback(found[name].kill)
+            found[name].launch(f"of-{name}", 2)
+            found[name].launch("of-both", 2)
+        yield found
+
+
+@pytest.fixture
+async def origins(
+    tmp_path: Path, redis: RedisServer, conductors: dict[str, SimulatedConductor]
+) -> AsyncIterator[None]:
+    """A server beside each of them, which publishes."""
+    async with (
+        origin(tmp_path / "oak", redis, "oak"),
+        origin(tmp_path / "elm", redis, "elm"),
+    ):
+        yield
+
+
+ALL = ("elm:of-both", "elm:of-elm", "oak:of-both", "oak:of-oak")
+
+
+async def ids(site: Site, **options: dict[str, str]) -> list[str]:
+    _, page = await site.get("/api/jobs", **options)
+    return sorted(job["job_id"] for job in page["jobs"])
+
+
+async def test_jobs_of_several_sources_are_told_apart_by_their_names(
+    redis: RedisServer, origins: None
+) -> None:
+    async with edge(redis) as both, edge(redis, redis_sources=("elm",)) as one:
+        await both.follows(*ALL)
+        assert await ids(both) == list(ALL)
+        await one.follows("of-both", "of-elm")
+        assert await ids(one) == ["of-both", "of-elm"]
+        for asked, found in (
+            ("elm:of-both", "elm:of-both"),
+            ("of-oak", "oak:of-oak"),
+            ("of-both", None),
+            ("ash:of-oak", None),
+        ):
+            status, job = await both.get(f"/api/jobs/{asked}")
+            assert (status, job.get("job_id")) == ((200, found) if found else (404, None))
+
+
+async def test_events_and_changes_come_under_the_name_that_is_shown(
+    redis: RedisServer, origins: None, conductors: dict[str, SimulatedConductor]
+) -> None:
+    async with edge(redis) as both:
+        await both.follows(*ALL)
+        async with (
+            both.watch("/api/events/stream", job_id="of-oak") as events,
+            both.watch("/api/jobs/of-oak/stream") as status,
+        ):
+            await events.saw("source")
+            conductors["elm"].emit("of-both", "job.said")
+            conductors["oak"].emit("of-oak", "job.said")
+            assert (await events.saw("job.said"))["job_id"] == "oak:of-oak"
+            conductors["oak"].dispatch("of-oak", 1)
+            assert (await status.saw_status(current_sheet=1))["job_id"] == "oak:of-oak"
+            assert events.counts["job.said"] == 1
+
+
+async def test_a_viewer_of_several_sources_moves_to_an_edge_that_has_another_order(
+    redis: RedisServer, origins: None, conductors: dict[str, SimulatedConductor]
+) -> None:
+    async with edge(redis) as one:
+        await one.follows(*ALL)
+        async with one.watch("/api/events/stream") as viewer:
+            await viewer.saw("source")
+            for number in range(30):
+                for name, conductor in conductors.items():
+                    conductor.emit(f"of-{name}", "job.said", {"number": number})
+            await viewer.saw("job.said", 60)
+            told = [event for event in viewer.events if event.event == "job.said"]
+        # It reads one source after the other.
+        async with edge(redis) as other:
+            await other.follows(*ALL)
+            for at in (0, 17, 40, 58):
+                async with other.watch(
+                    "/api/events/stream", last_event_id=told[at].event_id
+                ) as back:
+                    await back.saw("job.said", 59 - at)
+                    rest = [event.data for event in back.events if event.event == "job.said"]
+                    assert sorted(rest) == sorted(event.data for event in told[at + 1 :])
+                    assert back.counts["gap"] == 0
+
+
+async def test_a_token_for_some_jobs_counts_by_the_name_that_is_shown(
+    tmp_path: Path, redis: RedisServer, origins: None
+) -> None:
+    (tokens := tmp_path / "tokens").write_text(f"{'a' * 32} oak:*\n{'b' * 32} of-*\n")
+    tokens.chmod(0o600)
+    async with edge(redis) as open_to_all, edge(redis, insecure=False, token_file=tokens) as both:
+        await open_to_all.follows(*ALL)
+        oak, plain = ({"Authorization": f"Bearer {letter * 32}"} for letter in "ab")
+        await both.follows("oak:of-both", "oak:of-oak", headers=oak)
+        assert await ids(both, headers=oak) == ["oak:of-both", "oak:of-oak"]
+        assert (await both.get("/api/jobs/of-oak", headers=oak))[0] == 200
+        assert (await both.get("/api/jobs/of-elm", headers=oak))[0] == 404
+        assert await ids(both, headers=plain) == []
+        assert (await both.get("/api/jobs/of-oak", headers=plain))[0] == 404
+
+
+async def test_what_needs_the_file_is_asked_of_the_origin(
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+) -> None:
+    append(log, "one")
+    there = "https://oak.example.org/base/"
+    async with (
+        origin(tmp_path, redis, origin_url=there),
+        edge(redis) as second,
+    ):
+        await second.follows("lantern")
+        for place in PLACES:
+            status, location = await second.get(f"/api/jobs/lantern/logs/{place}")
+            assert (status, location) == (307, f"{there}api/jobs/lantern/logs/{place}")
+        assert (await second.get("/api/jobs/lantern/logs?source=job"))[0] == 307
+        assert (await second.get("/api/jobs/nobody/logs/raw"))[0] == 404
+        ours = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
+        status, error = await second.get("/api/jobs/lantern/logs/lines", headers=ours)
+        assert (status, error["code"]) == (501, "origin_only")
+        assert there in error["detail"]
+
+
+async def test_where_the_origin_cannot_be_asked_an_error_says_so(
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+) -> None:
+    append(log, *(f"line {number}" for number in range(1, 1201)))
+    async with origin(tmp_path, redis, redis_log_lines=100) as first, edge(redis) as second:
+        await second.follows("lantern")
+        for place in PLACES:
+            status, error = await second.get(f"/api/jobs/lantern/logs/{place}")
+            assert (status, error["code"]) == (501, "origin_only")
+        async with second.watch("/api/jobs/lantern/logs", tail_lines="10") as viewer:
+            await viewer.saw("log", 10)
+            append(log, *(f"line {number}" for number in range(1201, 1801)))
+            await until(lambda: b"line 1800" in viewer.raw)
+            # Some of them were gone before the edge had read them.
+            numbers = [int(data["line"].split()[1]) for data in viewer.data("log")]
+            assert numbers == sorted(set(numbers))
+            assert viewer.counts["log_gap"] == (len(numbers) < 610)
+        status, error = await second.get("/api/jobs/lantern/logs?tail_lines=1000")
+        assert (status, error["code"]) == (501, "origin_only")
+        assert "Fewer than 1000 lines" in error["detail"]
+        # One who saw what was trimmed meanwhile is told.
+        async with second.watch(
+            "/api/jobs/lantern/logs", last_event_id=viewer.events[0].event_id
+        ) as late:
+            await until(lambda: late.counts["log"] > 90)
+            assert late.data("log_gap")[0]["reason"] == "rotated_away"
+            assert late.data("log")[-1]["line"] == "line 1800"
+        async with first.watch(
+            "/api/jobs/lantern/logs", last_event_id=viewer.events[0].event_id
+        ) as there:
+            await there.saw("log", 609)

@@ -1,0 +1,281 @@
+"""What goes wrong between a relay and Redis, and what is published nevertheless: all, and once."""
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from marianne_stream.app import BACKGROUND
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.errors import SettingsError
+from marianne_stream.web.keys import WATCHES
+from tests.relay.conftest import (
+    JOB,
+    KEYS,
+    Relay,
+    append,
+    events,
+    eventually,
+    interest,
+    lines,
+    lines_are,
+    subscribed,
+)
+from tests.support.processes import Process, process
+from tests.support.redis import RedisServer, redis_server
+from tests.support.waiting import until
+
+WRITER = Path(__file__).parents[1] / "support" / "log_writer.py"
+
+TOTAL = 30_000
+
+PASSWORD = "a-Secret,that:must/not@be#seen"
+
+
+async def test_a_server_serves_although_redis_is_not_there(
+    redis: RedisServer, relay: Relay, caplog: pytest.LogCaptureFixture, log: Path
+) -> None:
+    await redis.kill()
+    async with relay() as app:
+        assert JOB in (await app[WATCHES].roster()).entries
+        await until(lambda: "cannot publish" in caplog.text)
+        await redis.start()
+        append(log, "one")
+        await interest(redis, "log")
+        await lines_are(redis, "one")
+        warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
+        assert len(warnings) == 1
+        assert not app[BACKGROUND].failed.is_set()
+
+
+async def test_all_is_published_anew_when_redis_has_lost_it(
+    conductor: SimulatedConductor, redis: RedisServer, relay: Relay, log: Path
+) -> None:
+    append(log, "one", "two")
+    async with relay():
+        await subscribed(conductor)
+        conductor.emit(JOB, "job.said")
+        await interest(redis, "log")
+        await lines_are(redis, "one", "two")
+        places = [place for place, _ in await redis.entries(KEYS.log(JOB))]
+        numbered = [place for place, _ in await redis.entries(KEYS.events)]
+        await redis.kill()
+        append(log, "three")
+        conductor.emit(JOB, "job.said")
+        await redis.start()
+        await interest(redis, "log")
+        await lines_are(redis, "one", "two", "three")
+        await eventually(lambda: events(redis), lambda found: len(found) == 2)
+        await eventually(lambda: redis.call("HKEYS", KEYS.states), lambda found: found)
+        assert await redis.call("HKEYS", KEYS.jobs) == [JOB.encode()]
+        # Whoever has read them before passes them over.
+        assert [place for place, _ in await redis.entries(KEYS.log(JOB))][:2] == places
+        assert [place for place, _ in await redis.entries(KEYS.events)][:1] == numbered
+
+
+async def test_another_file_gets_higher_ids_than_what_was_lost(
+    redis: RedisServer, relay: Relay, log: Path
+) -> None:
+    append(log, "one", "two")
+    async with relay():
+        await interest(redis, "log")
+        await lines_are(redis, "one", "two")
+        before = (await redis.entries(KEYS.log(JOB)))[-1][0]
+        await redis.kill()
+        log.unlink()
+        append(log, "one")
+        await redis.start()
+        await interest(redis, "log")
+        found = await eventually(lambda: lines(redis), lambda found: found)
+        assert found[-1] == "one"
+        after = (await redis.entries(KEYS.log(JOB)))[0][0]
+        assert int(after.partition(b"-")[0]) > int(before.partition(b"-")[0])
+
+
+async def test_everything_at_once_lost_while_the_connection_stays(
+    redis: RedisServer, relay: Relay, log: Path
+) -> None:
+    append(log, "one")
+    async with relay():
+        await interest(redis, "log")
+        await lines_are(redis, "one")
+        await redis.call("FLUSHALL")
+        append(log, "two")
+        await eventually(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: found)
+        await interest(redis, "log")
+        await lines_are(redis, "one", "two")
+
+
+async def test_nothing_is_lost_or_repeated_over_a_restart_with_its_data(
+    conductor: SimulatedConductor, relay: Relay, log: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    async with (
+        redis_server(tmp_path / "data", durable=True) as redis,
+        relay(publish=redis.url),
+    ):
+        await subscribed(conductor)
+        conductor.emit(JOB, "job.said")
+        append(log, "one", "two")
+        await interest(redis, "log")
+        await lines_are(redis, "one", "two")
+        await redis.kill()
+        conductor.emit(JOB, "job.said")
+        append(log, "three")
+        log.rename(log.with_name("marianne.log.1"))
+        append(log, "four")
+        await redis.start()
+        await lines_are(redis, "one", "two", "three", "[log_rotated]", "four")
+        await eventually(
+            lambda: events(redis), lambda found: found == [(1, "job.said"), (2, "job.said")]
+        )
+
+
+@pytest.mark.parametrize("form", ["rename", "copytruncate"])
+async def test_a_rotation_while_no_relay_runs_repeats_nothing(
+    redis: RedisServer, relay: Relay, log: Path, form: str
+) -> None:
+    append(log, "head", "one")
+    async with relay():
+        await interest(redis, "log")
+        await lines_are(redis, "head", "one")
+    append(log, "two")
+    old = log.with_name("marianne.log.1")
+    if form == "rename":
+        log.rename(old)
+    else:
+        shutil.copyfile(log, old)
+        os.truncate(log, 0)
+    append(log, "head", "three")
+    async with relay():
+        await interest(redis, "log")
+        await lines_are(redis, "head", "one", "two", "[log_rotated]", "head", "three")
+
+
+async def test_a_relay_that_is_killed_again_and_again_publishes_every_line_once(
+    redis: RedisServer, log: Path, tmp_path: Path
+) -> None:
+    append(log, "begin")
+    async with server(tmp_path, redis):
+        await interest(redis, "log")
+        await lines_are(redis, "begin")
+    writer = await asyncio.create_subprocess_exec(
+        *(sys.executable, WRITER, log, str(TOTAL), "7"), stdout=asyncio.subprocess.PIPE
+    )
+    while writer.returncode is None:
+        async with server(tmp_path, redis) as relay:
+            await interest(redis, "log")
+            before = len(await lines(redis))
+            await eventually(lambda: lines(redis), partial(is_longer, than=before))
+            relay.send(signal.SIGKILL)
+            await relay.ended()
+        # It would expire by itself.
+        await redis.call("DEL", KEYS.lock)
+    async with server(tmp_path, redis):
+        await interest(redis, "log")
+        await eventually(lambda: lines(redis), lambda found: found[-1].startswith(f"{TOTAL} "))
+    published = await lines(redis)
+    numbers = [int(line.split()[0]) for line in published if line[0].isdigit()]
+    assert numbers == list(range(1, TOTAL + 1))
+    assert published.count("[log_rotated]") == sum(
+        json.loads((await writer.communicate())[0]).values()
+    )
+
+
+def is_longer(found: list[str], *, than: int) -> bool:
+    """Whether more lines are published than were."""
+    return len(found) > than
+
+
+def server(
+    folder: Path, redis: RedisServer, *arguments: object
+) -> AbstractAsyncContextManager[Process]:
+    """A process that publishes only."""
+    return process(
+        *("-m", "marianne_stream", "--port", "none"),
+        *("--socket", folder / "c.sock", "--registry", folder / "state.db"),
+        *("--private-dir", folder / "private", "--source-name", KEYS.source),
+        *("--publish", redis.url, *arguments),
+    )
+
+
+async def test_a_process_that_only_publishes_says_so(
+    conductor: SimulatedConductor, redis: RedisServer, tmp_path: Path
+) -> None:
+    async with server(tmp_path, redis) as relay:
+        assert relay.first_line == "marianne-stream publishes as here\n"
+        await eventually(lambda: redis.client.get(KEYS.about), lambda found: found)
+        async with server(tmp_path, redis) as second:
+            assert await second.ended() == 1
+            assert "another relay publishes as 'here'" in second.log
+            assert "Traceback" not in second.log
+        relay.send(signal.SIGTERM)
+        assert await relay.ended() == 0
+        assert await redis.client.get(KEYS.about) is None
+
+
+async def test_a_password_from_a_file_is_used_and_never_shown(
+    conductor: SimulatedConductor, redis: RedisServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text(f"{PASSWORD}\n")
+    file.chmod(0o600)
+    await redis.call("CONFIG", "SET", "requirepass", PASSWORD)
+    async with server(tmp_path, redis, "--log-level", "debug", "--redis-password-file", file) as a:
+        await eventually(lambda: redis.client.get(KEYS.about), lambda found: found)
+        await redis.call("CONFIG", "SET", "requirepass", "another")
+        await redis.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await until(lambda: "cannot publish" in a.log)
+        a.send(signal.SIGTERM)
+        assert await a.ended() == 0
+        assert PASSWORD not in a.log + a.output
+
+
+async def test_a_password_in_the_url_is_never_shown(
+    conductor: SimulatedConductor, redis: RedisServer, tmp_path: Path
+) -> None:
+    url = f"redis://somebody:{quote(PASSWORD, safe='')}@127.0.0.1:{redis.port}"
+    async with server(tmp_path, redis, "--log-level", "debug", "--publish", url) as relay:
+        await until(lambda: "cannot publish" in relay.log)
+        assert f"redis://***@127.0.0.1:{redis.port}" in relay.log
+        assert quote(PASSWORD, safe="") not in relay.log
+        assert PASSWORD not in relay.log
+
+
+async def test_a_password_file_that_others_can_read_is_refused(
+    redis: RedisServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text(PASSWORD)
+    file.chmod(0o644)
+    async with server(tmp_path, redis, "--redis-password-file", file) as relay:
+        assert await relay.ended() == 2
+        assert "holds the password for Redis, and must be its owner's alone" in relay.log
+
+
+async def test_without_redis_py_the_option_says_so(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("marianne_stream.relay.pub")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "marianne_stream.relay.lock", raising=False)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    with pytest.raises(SettingsError, match=r"pip install 'marianne-stream\[redis\]'"):
+        async with relay():
+            pytest.fail("it began")
+
+
+async def test_a_server_that_does_not_publish_starts_without_redis_py() -> None:
+    words = "import sys; sys.modules['redis'] = None; import marianne_stream.serve"
+    done = await asyncio.create_subprocess_exec(sys.executable, "-c", words)
+    assert await done.wait() == 0

@@ -1,0 +1,272 @@
+"""What a relay publishes, as docs/reference/relay.md says it."""
+
+import json
+import logging
+import re
+from pathlib import Path
+
+import pytest
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.errors import SourceTakenError
+from marianne_stream.models import JobState
+from marianne_stream.relay.format import decode_about, decode_entry, decode_missing, decode_state
+from marianne_stream.web.keys import WATCHES
+from tests.relay.conftest import (
+    JOB,
+    KEYS,
+    Relay,
+    append,
+    entries,
+    events,
+    eventually,
+    interest,
+    lines,
+    lines_are,
+    subscribed,
+)
+from tests.support.redis import RedisServer
+from tests.support.waiting import until
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "relay.md"
+
+
+async def test_the_relay_says_what_it_is(redis: RedisServer, relay: Relay) -> None:
+    async with relay(origin_url="https://origin.example.org"):
+        about = decode_about(
+            await eventually(lambda: redis.client.get(KEYS.about), lambda found: found)
+        )
+        assert (about.source, about.live, about.events_live) == ("conductor", True, True)
+        assert about.origin_url == "https://origin.example.org"
+        assert 0 < await redis.client.ttl(KEYS.about) <= 6
+        assert await redis.call("SMEMBERS", "marianne-stream:sources") == {b"here"}
+    assert await redis.client.get(KEYS.about) is None
+    assert await redis.client.get(KEYS.lock) is None
+
+
+async def test_the_roster_is_published_as_it_changes_and_without_paths(
+    conductor: SimulatedConductor, redis: RedisServer, relay: Relay, log: Path
+) -> None:
+    async with relay():
+        found = await eventually(lambda: redis.call("HGETALL", KEYS.jobs), lambda found: found)
+        entry = decode_entry(found[JOB.encode()])
+        assert (entry.job_id, entry.status, entry.workspace) == (JOB, "running", None)
+        conductor.launch("mill", 1)
+        await eventually(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: b"mill" in found)
+        conductor.finish("mill")
+        conductor.remove("mill")
+        await eventually(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: len(found) == 1)
+        assert {b"k": b"jobs"} in [fields for _, fields in await redis.entries(KEYS.news)]
+        assert str(log.parent) not in str(await redis.call("HGETALL", KEYS.jobs))
+
+
+async def test_the_states_of_running_jobs_are_published(
+    conductor: SimulatedConductor, redis: RedisServer, relay: Relay, log: Path
+) -> None:
+    async with relay():
+        await eventually(lambda: state(redis), lambda found: found and found.status == "running")
+        conductor.dispatch(JOB, 1)
+        conductor.complete_sheet(JOB, 1)
+        await eventually(lambda: state(redis), lambda found: found.completed_sheets == 1)
+        conductor.dispatch(JOB, 2)
+        conductor.complete_sheet(JOB, 2)
+        conductor.finish(JOB)
+        found = await eventually(lambda: state(redis), lambda found: found and found.final)
+        assert (found.status, found.workspace) == ("completed", None)
+
+
+async def state(redis: RedisServer, job_id: str = JOB) -> JobState | None:
+    """What is published of a job."""
+    found = await redis.call("HGET", KEYS.states, job_id)
+    return decode_state(found) if found else None
+
+
+async def test_a_job_that_is_over_is_published_where_somebody_asks_for_it(
+    conductor: SimulatedConductor, redis: RedisServer, relay: Relay
+) -> None:
+    conductor.launch("mill", 1)
+    conductor.finish("mill")
+    async with relay():
+        await eventually(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: found)
+        assert await state(redis, "mill") is None
+        await interest(redis, "state", "mill")
+        await eventually(lambda: state(redis, "mill"), lambda found: found and found.final)
+
+
+@pytest.mark.parametrize(
+    ("kind", "job_id", "code"),
+    [("state", "nobody", "job_not_found"), ("log", "nobody", "job_not_found")],
+)
+async def test_what_is_not_to_be_had_is_said(
+    redis: RedisServer, relay: Relay, kind: str, job_id: str, code: str
+) -> None:
+    async with relay():
+        await interest(redis, kind, job_id)
+        key = KEYS.missing(kind, job_id)
+        found = await eventually(lambda: redis.client.get(key), lambda found: found)
+        assert decode_missing(found).code == code
+        assert 0 < await redis.client.ttl(key) <= 15
+
+
+async def test_a_log_that_is_not_there_is_missing_until_it_is(
+    redis: RedisServer, relay: Relay, log: Path
+) -> None:
+    async with relay():
+        await interest(redis, "log")
+        key = KEYS.missing("log", JOB)
+        found = await eventually(lambda: redis.client.get(key), lambda found: found)
+        assert decode_missing(found).code == "log_not_found"
+        append(log, "one")
+        await lines_are(redis, "one")
+        assert await redis.client.get(key) is None
+
+
+async def test_events_are_published_with_the_numbers_that_viewers_see(
+    conductor: SimulatedConductor, redis: RedisServer, relay: Relay
+) -> None:
+    async with relay() as app:
+        await subscribed(conductor)
+        for number in range(1, 4):
+            conductor.emit(JOB, "job.said", {"number": number})
+        await eventually(lambda: events(redis), lambda found: len(found) == 3)
+        _, fields = (await redis.entries(KEYS.events))[-1]
+        assert fields[b"e"].decode() == app[WATCHES].timeline.epoch
+        assert (fields[b"n"], fields[b"j"], fields[b"v"]) == (b"3", b"lantern", b"job.said")
+        assert json.loads(fields[b"d"])["data"] == {"number": 3}
+
+
+async def test_another_process_begins_with_a_gap(
+    conductor: SimulatedConductor, redis: RedisServer, relay: Relay
+) -> None:
+    for _ in range(2):
+        async with relay():
+            await subscribed(conductor)
+            before = len(await events(redis))
+            conductor.emit(JOB, "job.said")
+            # The gap and what follows it may be written one after the other.
+            await eventually(
+                lambda: events(redis),
+                lambda found: len(found) > before and found[-1][1],  # noqa: B023
+            )
+    assert await events(redis) == [(1, "job.said"), (0, ""), (1, "job.said")]
+
+
+async def test_a_log_is_published_where_somebody_watches_it(
+    redis: RedisServer, relay: Relay, log: Path
+) -> None:
+    append(log, *(f"line {number}" for number in range(1, 1502)))
+    async with relay():
+        await eventually(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: found)
+        assert await lines(redis) == []
+        await interest(redis, "log")
+        await lines_are(redis, *(f"line {number}" for number in range(502, 1502)))
+        append(log, 'é✓ "quoted"')
+        found = await eventually(lambda: entries(redis), lambda found: len(found) == 1001)
+        place, entry = found[-1]
+        assert (json.loads(entry.line), entry.number) == ('é✓ "quoted"', 1502)
+        assert place.offset == log.stat().st_size
+        assert str(place.generation).encode() in await redis.call("HKEYS", KEYS.files(JOB))
+        assert 0 < await redis.client.ttl(KEYS.log(JOB)) <= 24 * 3600
+
+
+async def test_the_logs_of_all_running_jobs_are_published_where_that_is_set(
+    conductor: SimulatedConductor, redis: RedisServer, relay: Relay, log: Path
+) -> None:
+    append(log, "one")
+    async with relay(publish_logs="all"):
+        await lines_are(redis, "one")
+        conductor.finish(JOB)
+        append(log, "two")
+        await lines_are(redis, "one", "two", "[log_complete]")
+
+
+async def test_a_log_that_goes_on_behind_its_end_is_published_on(
+    conductor: SimulatedConductor, redis: RedisServer, relay: Relay, log: Path
+) -> None:
+    append(log, "one")
+    conductor.finish(JOB)
+    async with relay():
+        await interest(redis, "log")
+        await lines_are(redis, "one", "[log_complete]")
+        append(log, "two")
+        conductor.resume(JOB)
+        await lines_are(redis, "one", "[log_complete]", "two")
+
+
+async def test_no_more_lines_are_kept_than_is_set(
+    redis: RedisServer, relay: Relay, log: Path
+) -> None:
+    append(log, "one")
+    async with relay(redis_log_lines=100):
+        await interest(redis, "log")
+        await lines_are(redis, "one")
+        append(log, *(f"line {number}" for number in range(1000)))
+        await eventually(lambda: lines(redis), lambda found: found[-1] == "line 999")
+        assert len(await lines(redis)) < 300
+
+
+async def test_a_second_relay_of_the_same_name_is_refused(relay: Relay) -> None:
+    async with relay():
+        with pytest.raises(
+            SourceTakenError, match=r"publishes as 'here', .* for another \d+\.\d s"
+        ):
+            async with relay():
+                pytest.fail("it began")
+
+
+async def test_a_relay_that_died_is_followed_by_another(redis: RedisServer, relay: Relay) -> None:
+    await redis.call("SET", KEYS.lock, "7-dead", "PX", "1500")
+    async with relay():
+        await eventually(lambda: redis.client.get(KEYS.about), lambda found: found)
+
+
+async def test_a_relay_whose_lock_is_another_s_writes_nothing_until_it_is_free(
+    conductor: SimulatedConductor,
+    redis: RedisServer,
+    relay: Relay,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with relay():
+        await eventually(lambda: redis.client.get(KEYS.about), lambda found: found)
+        await redis.call("SET", KEYS.lock, "99-other", "PX", "3000")
+        conductor.launch("mill", 1)
+        await until(lambda: "publishes no more" in caplog.text)
+        assert b"mill" not in await redis.call("HKEYS", KEYS.jobs)
+        assert await redis.client.get(KEYS.lock) == b"99-other"
+        await eventually(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: b"mill" in found)
+        warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
+        assert len(warnings) == 1
+
+
+async def test_a_relay_needs_no_more_rights_than_the_reference_gives_it(
+    conductor: SimulatedConductor,
+    redis: RedisServer,
+    relay: Relay,
+    log: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await redis.call("ACL", "SETUSER", *rights_in_the_reference())
+    append(log, "one")
+    async with relay(publish=redis.url.replace("//", "//relay-here:secret@")):
+        await subscribed(conductor)
+        conductor.emit(JOB, "job.said")
+        await interest(redis, "state", "nobody")
+        await interest(redis, "log")
+        await lines_are(redis, "one")
+        await eventually(lambda: events(redis), lambda found: found)
+        await eventually(lambda: state(redis), lambda found: found)
+        key = KEYS.missing("state", "nobody")
+        await eventually(lambda: redis.client.get(key), lambda found: found)
+        conductor.finish(JOB)
+        await lines_are(redis, "one", "[log_complete]")
+    assert await redis.client.get(KEYS.lock) is None
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert await redis.call("ACL", "LOG") == []
+
+
+def rights_in_the_reference() -> list[str]:
+    """The words of the user that the reference describes, for this source and this prefix."""
+    found = re.search(r"```\nuser (relay-S .*?)\n```", REFERENCE.read_text(), re.DOTALL)
+    assert found is not None
+    words = found[1].replace("{S}", "{here}").replace("relay-S", "relay-here")
+    return words.replace("PREFIX", KEYS.prefix).replace(">PASSWORD", ">secret").split()

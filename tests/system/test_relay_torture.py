@@ -1,0 +1,18 @@
+"""Every line of a log reaches every viewer through Redis, once and in order, whatever is killed."""
+
+from pathlib import Path
+
+from tests.support.relay_torture import torture
+
+LINES = 50_000
+SEED = 7
+
+
+async def test_every_viewer_of_an_edge_has_every_line_once_and_in_order(tmp_path: Path) -> None:
+    outcome = await torture(tmp_path, lines=LINES, seed=SEED)
+    assert len(outcome.kills) == len(("relay", "edge", "edge", "redis"))
+    for viewer in outcome.viewers:
+        assert viewer.faults == []
+        assert viewer.last_number == LINES
+        assert viewer.cuts > 1
+    assert "Traceback" not in "".join(outcome.logged)

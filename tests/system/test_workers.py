@@ -1,0 +1,113 @@
+"""Several processes at one port: started together, and again where one is killed."""
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.processes import Process, process, server
+from tests.support.redis import redis_server
+from tests.support.viewers import Viewer, watching
+from tests.support.waiting import until
+
+
+@asynccontextmanager
+async def edge_of(folder: Path, workers: int) -> AsyncIterator[Process]:
+    """An edge of so many workers, of what a relay publishes; its conductor runs."""
+    async with redis_server(folder) as redis:
+        publishing = ("--publish", redis.url, "--source-name", "here")
+        reading = ("--state", "redis", "--redis", redis.url, "--redis-sources", "here")
+        async with (
+            server(folder, *publishing),
+            process(
+                *("-m", "marianne_stream", "--port", 0, "--insecure", *reading),
+                *("--workers", workers),
+            ) as edge,
+        ):
+            yield edge
+
+
+def pids_of(edge: Process) -> set[int]:
+    """The processes that an edge has started."""
+    text = Path(f"/proc/{edge.pid}/task/{edge.pid}/children").read_text(encoding="ascii")
+    return set(map(int, text.split()))
+
+
+async def test_all_workers_serve_the_same_and_divide_viewers_among_them(
+    conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    conductor.launch("lantern", 3)
+    async with edge_of(tmp_path, 2) as edge, aiohttp.ClientSession() as session:
+        assert len(pids_of(edge)) == 2
+        await knows(session, edge, "lantern")
+        url = f"{edge.address}/api/jobs/lantern/stream"
+        before = {pid: open_files(pid) for pid in pids_of(edge)}
+        async with several(session, url, 40) as viewers:
+            for viewer in viewers:
+                await viewer.saw("job_sheets")
+            conductor.complete_sheet("lantern", 1)
+            for viewer in viewers:
+                await viewer.saw_status(completed_sheets=1)
+            # The kernel gives some to each.
+            assert all(open_files(pid) > count for pid, count in before.items())
+        edge.send(signal.SIGTERM)
+        assert await edge.ended() == 0
+
+
+async def test_a_worker_that_is_killed_is_started_again_and_refuses_nobody(
+    conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    conductor.launch("lantern", 3)
+    async with edge_of(tmp_path, 2) as edge, aiohttp.ClientSession() as session:
+        before = pids_of(edge)
+        os.kill(min(before), signal.SIGKILL)
+        headers = {"Connection": "close"}
+        for _ in range(30):
+            async with session.get(f"{edge.address}/health", headers=headers) as answer:
+                assert answer.status == 200
+        await until(lambda: len(pids_of(edge)) == 2 and pids_of(edge) != before, limit_s=20)
+        assert "worker" in edge.log
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--workers", 2), "workers needs state redis"),
+        (("--workers", 0), "--workers must be a whole number from 1 to 64"),
+    ],
+)
+async def test_workers_are_for_edges_alone(
+    options: tuple[object, ...], sentence: str, tmp_path: Path
+) -> None:
+    del tmp_path
+    async with process("-m", "marianne_stream", *options) as refused:
+        assert await refused.ended() == 2
+        assert sentence in refused.log
+
+
+async def knows(session: aiohttp.ClientSession, edge: Process, job_id: str) -> None:
+    """Waits until each worker has been told of a job."""
+    headers = {"Connection": "close"}
+    asked = 0
+    while asked < 20:
+        async with session.get(f"{edge.address}/api/jobs/{job_id}", headers=headers) as answer:
+            asked = asked + 1 if answer.status == 200 else 0
+
+
+def open_files(pid: int) -> int:
+    """How many files a process has open, connections among them."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+@asynccontextmanager
+async def several(
+    session: aiohttp.ClientSession, url: str, count: int
+) -> AsyncIterator[list[Viewer]]:
+    """So many viewers of one address."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(watching(session, url)) for _ in range(count)]
