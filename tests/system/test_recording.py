@@ -23,10 +23,10 @@ ENDS = {"wt": "completed", "failing": "failed", "fan": "completed", "tick": "can
 SPEED = 6.0
 INTERVAL_S = 0.1
 
-# A state that lasts no longer than a poll interval may be missed, and half of one is for the way.
+# A state that lasts no longer than a poll interval may be missed, and another one is for the way.
 # On a busy machine, the server stands still about as long as this process does, and looks that
 # nobody asked for take a twentieth of the time at most: each stall costs as much as twenty.
-SEEN_AFTER_S = INTERVAL_S * 1.5
+SEEN_AFTER_S = INTERVAL_S * 2
 STALLS_COST = 20
 
 
