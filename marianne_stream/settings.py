@@ -302,14 +302,19 @@ def sentence(place: str, name: str, fault: ErrorDetails) -> str:
 URLS_WITH_PASSWORDS = {"publish", "redis"}
 
 
+REDIS_URLS = (
+    "a URL that begins with redis://, rediss:// or unix://, or the first two with +sentinel or "
+    "+cluster"
+)
+
 # What those settings may be of which the schema does not say it.
 SPECIAL = {
     "port": "a whole number from 0 to 65535, or none",
     "unix_mode": "three octal digits as text",
     "allowed_hosts": "host names, divided by commas",
     "cors_origins": "origins, divided by commas",
-    "publish": "a URL that begins with redis://, rediss:// or unix://",
-    "redis": "a URL that begins with redis://, rediss:// or unix://",
+    "publish": REDIS_URLS,
+    "redis": REDIS_URLS,
     "redis_sources": "names of sources, divided by commas",
     "source_name": "1 to 64 letters, digits, dots, dashes or underscores",
     "origin_url": "a URL that begins with http:// or https://",

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from marianne_stream.errors import SettingsError
-from marianne_stream.settings import Settings, load
+from marianne_stream.settings import REDIS_URLS, Settings, load
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_a_tilde_is_the_home_folder() -> None:
         (
             "redis",
             "http://x",
-            "--redis must be a URL that begins with redis://, rediss:// or unix://, got 'http://x'",
+            f"--redis must be {REDIS_URLS}, got 'http://x'",
         ),
         (
             "redis_sources",

@@ -5,15 +5,16 @@ from collections.abc import Awaitable
 from typing import Any, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from marianne_stream.errors import SettingsError
 from marianne_stream.wire.redis_urls import masked
 
 # What asking Redis fails with while it is away, or cannot do what it is asked.
-AWAY = (RedisError, OSError)
+AWAY = (RedisError, RedisClusterException, OSError)
 
 CONNECT_LIMIT_S = 2.0
 ANSWER_LIMIT_S = 5.0
@@ -21,9 +22,17 @@ ANSWER_LIMIT_S = 5.0
 # So many commands are under way at once; others wait.
 CONNECTIONS = 16
 
+# How each connection is, whatever the URL says. Answers have one form, whichever release of
+# redis-py it is.
+FIXED: dict[str, Any] = {
+    "socket_connect_timeout": CONNECT_LIMIT_S,
+    "socket_timeout": ANSWER_LIMIT_S,
+    "protocol": 2,
+}
+
 
 def connected(url: str, password: str | None) -> Redis:
-    """A client, which connects when it is first asked; it must be closed.
+    """A client of one server, which connects when it is first asked; it must be closed.
 
     Nothing is asked twice by itself: whoever asks knows whether that does harm.
 
@@ -34,23 +43,36 @@ def connected(url: str, password: str | None) -> Redis:
     Raises:
         SettingsError: the URL cannot be understood; the message does not show what is secret in it.
     """
+    pool = BlockingConnectionPool(
+        **options(url, password),
+        max_connections=CONNECTIONS,
+        timeout=ANSWER_LIMIT_S,
+        retry=Retry(NoBackoff(), 0),
+    )
+    try:
+        # Which options a connection takes, it says when it is made.
+        pool.make_connection()  # type: ignore[no-untyped-call]
+    except (TypeError, ValueError, RedisError):
+        raise not_understood(url) from None
+    return Redis(connection_pool=pool)
+
+
+def options(url: str, password: str | None) -> dict[str, Any]:
+    """How a URL has connections made, as redis-py names it.
+
+    Raises:
+        SettingsError: the URL cannot be understood.
+    """
     given = {} if password is None else {"password": password}
     try:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            timeout=ANSWER_LIMIT_S,
-            socket_connect_timeout=CONNECT_LIMIT_S,
-            socket_timeout=ANSWER_LIMIT_S,
-            retry=Retry(NoBackoff(), 0),
-            # Answers have one form, whichever release of redis-py it is.
-            protocol=2,
-            **given,
-        )
+        return {**parse_url(url), **given, **FIXED}
     except ValueError:
-        # Its words may hold a part of the URL.
-        raise SettingsError(f"{masked(url)} is no URL of Redis that can be understood") from None
-    return Redis(connection_pool=pool)
+        raise not_understood(url) from None
+
+
+def not_understood(url: str) -> SettingsError:
+    """The error for a URL; the library's words may hold a part of it."""
+    return SettingsError(f"{masked(url)} is no URL of Redis that can be understood")
 
 
 async def asked(answer: Awaitable[Any] | Any) -> Any:

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import msgspec
-from redis.asyncio import Redis
 
 from marianne_stream.errors import JobNotFoundError, StateUnavailableError
 from marianne_stream.jobs.watches import Watches
 from marianne_stream.models import EventPlace, JobState, MonitorEvent, Roster, RosterEntry
 from marianne_stream.relay.connecting import AWAY, asked
 from marianne_stream.relay.keys import Keys, sources_key
+from marianne_stream.relay.places import Place
 from marianne_stream.relay.source import Source
 
 logger = logging.getLogger(__name__)
@@ -39,13 +39,15 @@ class Edge:
     Where there are several, a job's id is `NAME:job`.
 
     Args:
-        connect: makes a client; the edge closes it.
+        find_place: says where a key is; the edge closes its connections.
         prefix: what all keys begin with.
         names: the sources that are served; where there are none, all that there are.
     """
 
-    def __init__(self, connect: Callable[[], Redis], prefix: str, names: Iterable[str]) -> None:
-        self._connect = connect
+    def __init__(
+        self, find_place: Callable[[str], Place], prefix: str, names: Iterable[str]
+    ) -> None:
+        self._find_place = find_place
         self._prefix = prefix
         self._all = not tuple(names)
         self._watches: Watches | None = None
@@ -78,21 +80,22 @@ class Edge:
             self._watches = None
 
     async def _look_for_sources(self) -> None:
-        redis = self._connect()
+        place = self._find_place(sources_key(self._prefix))
         try:
             while True:
                 with contextlib.suppress(*AWAY):
                     async with asyncio.timeout(ASK_LIMIT_S):
-                        found = await asked(redis.smembers(sources_key(self._prefix)))
+                        await place.find()
+                        found = await asked(place.client.smembers(sources_key(self._prefix)))
                     self._add(name.decode() for name in found)
                 await asyncio.sleep(LOOK_S if self.sources else FIRST_LOOK_S)
         finally:
-            await redis.connection_pool.disconnect()
+            await place.hang_up()
 
     def _add(self, names: Iterable[str]) -> None:
         for name in sorted(set(names) - self.sources.keys()):
             keys = Keys(self._prefix, name)
-            self.sources[name] = Source(self._connect(), keys, self._name, self)
+            self.sources[name] = Source(self._find_place(keys.news), keys, self._name, self)
             self._changed.set()
             self.on_jobs()
 

@@ -8,11 +8,10 @@ import logging
 import secrets
 from dataclasses import dataclass
 
-from redis.asyncio import Redis
-
 from marianne_stream.errors import SourceTakenError
 from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.keys import Keys
+from marianne_stream.relay.places import Place
 from marianne_stream.relay.writer import Command, Writer
 
 logger = logging.getLogger(__name__)
@@ -56,21 +55,21 @@ class Lock:
     """Takes and keeps the lock of one source.
 
     Args:
-        client: a client of Redis.
+        place: where it is.
         keys: the source's.
     """
 
-    def __init__(self, client: Redis, keys: Keys) -> None:
-        self._client = client
+    def __init__(self, place: Place, keys: Keys) -> None:
+        self._place = place
         self._keys = keys
-        self._take = client.register_script(TAKE)
         self._token = ""
 
     async def attempt(self) -> Attempt:
         """Takes the lock, where it is free; raises RedisError where Redis is away."""
+        take = self._place.client.register_script(TAKE)
         names = [self._keys.lock, self._keys.fence]
         lot = secrets.token_hex(8)
-        answer = await asked(self._take(keys=names, args=[lot, str(LOCK_MS), self._token]))
+        answer = await asked(take(keys=names, args=[lot, str(LOCK_MS), self._token]))
         token, left_ms, now_s = answer[0].decode(), int(answer[1]), int(answer[2])
         self._token = token or self._token
         return Attempt(token, left_ms, now_s)

@@ -16,13 +16,14 @@ from marianne_stream.feeds.job_logs import JobLogs
 from marianne_stream.jobs.watches import Watches
 from marianne_stream.models import Roster
 from marianne_stream.relay.chosen_logs import ChosenLogs
-from marianne_stream.relay.connecting import AWAY, asked, connected
+from marianne_stream.relay.connecting import AWAY, asked
 from marianne_stream.relay.crew import together
 from marianne_stream.relay.event_publisher import EventPublisher
 from marianne_stream.relay.interest import Interest
 from marianne_stream.relay.keys import Keys, sources_key
 from marianne_stream.relay.lock import Attempt, Lock
 from marianne_stream.relay.log_publisher import Kept, LogPublisher
+from marianne_stream.relay.places import place_of
 from marianne_stream.relay.roster_publisher import RosterPublisher, news
 from marianne_stream.relay.state_publisher import StatePublisher
 from marianne_stream.relay.writer import Command, Writer
@@ -85,8 +86,11 @@ class Publisher:
         self._target = target
         self._keys = keys = target.keys
         self._watches = watches
-        self._client = connected(target.url, target.password)
-        self._lock = Lock(self._client, keys)
+        self._place = place_of(target.url, target.password, keys.lock)
+        # Of a cluster, another node may have the names of all sources.
+        self._names_key = sources_key(keys.prefix)
+        self._names = place_of(target.url, target.password, self._names_key)
+        self._lock = Lock(self._place, keys)
         self._begun: Attempt | None = None
         self._events = EventPublisher(watches.timeline, keys)
         self._logs = LogPublisher(job_logs, followed, keys, target.kept)
@@ -102,6 +106,7 @@ class Publisher:
         """
         try:
             async with asyncio.timeout(BEGIN_LIMIT_S):
+                await self._place.find()
                 self._begun = await self._lock.first()
         except AWAY:
             # It is told when that is tried again.
@@ -130,17 +135,26 @@ class Publisher:
 
     async def _publish(self) -> None:
         """Publishes with one token, as long as that goes well; raises what ends it."""
+        if self._begun is None:
+            async with asyncio.timeout(BEGIN_LIMIT_S):
+                await self._place.find()
         attempt, self._begun = self._begun or await self._lock.attempt(), None
         while not attempt.token:
             self._tell("waits to publish", "another relay has the lock")
             await asyncio.sleep(LOCK_LOOK_S)
             attempt = await self._lock.attempt()
-        writer = Writer(self._client, self._keys.lock, attempt.token, attempt.now_s)
+        writer = Writer(self._place.client, self._keys.lock, attempt.token, attempt.now_s)
         try:
-            await asked(self._client.sadd(sources_key(self._keys.prefix), self._keys.source))
+            await self._say_name()
             await self._publish_all(writer, attempt.now_s)
         finally:
             await self._release(writer)
+
+    async def _say_name(self) -> None:
+        async with asyncio.timeout(BEGIN_LIMIT_S):
+            await self._names.find()
+            await asked(self._names.client.sadd(self._names_key, self._keys.source))
+        await self._names.hang_up()
 
     async def _publish_all(self, writer: Writer, now_s: int) -> None:
         states = StatePublisher(self._watches, self._keys, writer)
@@ -169,7 +183,7 @@ class Publisher:
             self._events.run(writer),
             states.run(),
             chosen.run(),
-            interest.run(self._client, self._keys.interest, now_s),
+            interest.run(self._place.client, self._keys.interest, now_s),
             self._go_steadily(),
         )
 
@@ -205,5 +219,5 @@ class Publisher:
 
     async def _hang_up(self) -> None:
         """Closes all connections: after a fault, none of them is to be trusted."""
-        with contextlib.suppress(*AWAY):
-            await self._client.connection_pool.disconnect()
+        await self._place.hang_up()
+        await self._names.hang_up()

@@ -12,12 +12,14 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from marianne_stream.errors import StateUnavailableError
 from marianne_stream.relay.connecting import AWAY, asked
 from marianne_stream.relay.format import About, EventEntry, Fields, decode_about
 from marianne_stream.relay.interests import Interests
 from marianne_stream.relay.keys import Keys
+from marianne_stream.relay.places import Place
 from marianne_stream.relay.streams import BEGINNING, Entry, is_after, newest, read, readable, span
 from marianne_stream.wire.backoff import delays
 
@@ -31,6 +33,9 @@ READ_LIMIT_S = 10.0
 ASK_LIMIT_S = 5.0
 
 BATCH_ENTRIES = 1_000
+
+# How often one asks whether another server has taken over, while no relay is seen on this one.
+MOVED_LOOK_S = 5.0
 
 # A connection that stood for so long was a good one.
 GOOD_SESSION_S = 10.0
@@ -83,7 +88,7 @@ class SourceReading:
     """The streams of one source.
 
     Args:
-        redis: a client of its own, whose reads may wait.
+        place: where it is; its client is this reading's own, whose reads may wait.
         keys: the source's.
         edge: this edge's name.
         listener: who hears of it.
@@ -95,8 +100,8 @@ class SourceReading:
         interests: what is watched here.
     """
 
-    def __init__(self, redis: Redis, keys: Keys, edge: str, listener: Listener) -> None:
-        self.redis = redis
+    def __init__(self, place: Place, keys: Keys, edge: str, listener: Listener) -> None:
+        self._place = place
         self.keys = keys
         self.about: About | None = None
         self.connected = False
@@ -108,6 +113,7 @@ class SourceReading:
         self._events_at = BEGINNING
         self._told_away = False
         self._about_due_at = 0.0
+        self._moved_due_at = 0.0
         self._waiting = False
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -150,7 +156,7 @@ class SourceReading:
         """
         try:
             async with asyncio.timeout(ASK_LIMIT_S):
-                yield self.redis
+                yield self._place.client
         except AWAY as error:
             raise StateUnavailableError(f"Redis cannot be asked: {error}") from error
 
@@ -158,13 +164,14 @@ class SourceReading:
         # Where Redis does not answer, the read fails as well, and begins anew.
         with contextlib.suppress(*AWAY):
             async with asyncio.timeout(ASK_LIMIT_S):
-                async with self.redis.pipeline(transaction=False) as pipe:
+                async with self._place.client.pipeline(transaction=False) as pipe:
                     pipe.xadd(self._wake_key, {"w": "1"}, maxlen=1, approximate=False)
                     pipe.expire(self._wake_key, WAKE_EXPIRES_S)
                     await asked(pipe.execute())
 
     async def _session(self) -> None:
         async with asyncio.timeout(READ_LIMIT_S):
+            await self._place.find()
             await self._begin()
         if self._told_away:
             logger.info("Redis can be read again for %s", self.keys.source)
@@ -176,6 +183,7 @@ class SourceReading:
             async with asyncio.timeout(READ_LIMIT_S):
                 if time.monotonic() >= self._about_due_at:
                     await self._look_at_about()
+                    await self._look_whether_moved()
                 await self._say_interests()
             # Streams that are followed from now on come with a word that ends the next read.
             self._waiting = True
@@ -187,7 +195,9 @@ class SourceReading:
             }
             try:
                 async with asyncio.timeout(READ_LIMIT_S):
-                    answer = await read(self.redis, streams, count=BATCH_ENTRIES, block_ms=BLOCK_MS)
+                    answer = await read(
+                        self._place.client, streams, count=BATCH_ENTRIES, block_ms=BLOCK_MS
+                    )
             finally:
                 self._waiting = False
             for key, entries in answer:
@@ -200,15 +210,15 @@ class SourceReading:
 
     async def _begin(self) -> None:
         """Finds where to read on: what was written while it was away comes first."""
-        news = await newest(self.redis, self.keys.news, count=1)
+        news = await newest(self._place.client, self.keys.news, count=1)
         self._news_at = news[0][0] if news else BEGINNING
-        events = await newest(self.redis, self.keys.events, count=1)
+        events = await newest(self._place.client, self.keys.events, count=1)
         if not events or is_after(self._events_at, events[0][0]):
             # Redis has lost its data: what is there now is another stream.
             self._events_at = BEGINNING
         await self._read_past_events()
         for key, (_, follower) in list(self._followed.items()):
-            after = await follower.rejoin(self.redis)
+            after = await follower.rejoin(self._place.client)
             if key in self._followed:
                 self._followed[key] = (after, follower)
 
@@ -217,7 +227,9 @@ class SourceReading:
         more = True
         while more:
             behind = b"(" + self._events_at
-            past = await span(self.redis, self.keys.events, least=behind, count=BATCH_ENTRIES)
+            past = await span(
+                self._place.client, self.keys.events, least=behind, count=BATCH_ENTRIES
+            )
             if past:
                 self._take(self.keys.events, past)
             more = len(past) == BATCH_ENTRIES
@@ -236,7 +248,7 @@ class SourceReading:
         whole = True
         if follower.doubts(entries):
             async with asyncio.timeout(READ_LIMIT_S):
-                whole = bool(await span(self.redis, key, least=after, most=after, count=1))
+                whole = bool(await span(self._place.client, key, least=after, most=after, count=1))
         if key in self._followed:
             self._followed[key] = (entries[-1][0], follower)
             follower.on_entries(entries, whole=whole)
@@ -245,6 +257,7 @@ class SourceReading:
         kinds = {fields.get(b"k", b"") for fields in news}
         if b"about" in kinds:
             self._about_due_at = 0.0
+        self._moved_due_at = 0.0
         if b"jobs" in kinds:
             self._listener.on_jobs()
         for job_id in dict.fromkeys(f[b"j"] for f in news if f.get(b"k") == b"state" and b"j" in f):
@@ -252,7 +265,7 @@ class SourceReading:
 
     async def _look_at_about(self) -> None:
         self._about_due_at = time.monotonic() + BLOCK_MS / 1000
-        raw = await asked(self.redis.get(self.keys.about))
+        raw = await asked(self._place.client.get(self.keys.about))
         try:
             about = decode_about(raw) if raw is not None else None
         except ValueError as error:
@@ -262,11 +275,23 @@ class SourceReading:
             self.about = about
             self._listener.on_about(about)
 
+    async def _look_whether_moved(self) -> None:
+        """One that is cut off from the others answers on, but no relay writes there any more.
+
+        Raises:
+            RedisError: there is another one now.
+        """
+        if self.about is not None or time.monotonic() < self._moved_due_at:
+            return
+        self._moved_due_at = time.monotonic() + MOVED_LOOK_S
+        if await self._place.has_moved():
+            raise RedisConnectionError("another server has taken over")
+
     async def _say_interests(self) -> None:
         due = self.interests.due()
         if not due:
             return
-        async with self.redis.pipeline(transaction=False) as pipe:
+        async with self._place.client.pipeline(transaction=False) as pipe:
             for kind, job_id in due:
                 fields: dict[Any, Any] = {"k": kind, "j": job_id}
                 pipe.xadd(self.keys.interest, fields, maxlen=INTERESTS_KEPT, approximate=True)
@@ -276,7 +301,7 @@ class SourceReading:
         """Closes all connections; others are made where there is need of them."""
         with contextlib.suppress(*AWAY):
             async with asyncio.timeout(ASK_LIMIT_S):
-                await self.redis.connection_pool.disconnect()
+                await self._place.hang_up()
 
     async def _lose(self, error: Exception) -> None:
         """Redis is away: said once, and no connection is used again."""

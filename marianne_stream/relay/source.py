@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Protocol
 
-from redis.asyncio import Redis
-
 from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnavailableError
 from marianne_stream.models import EventPlace, JobState, MonitorEvent, RosterEntry
 from marianne_stream.relay.connecting import asked
@@ -22,6 +20,7 @@ from marianne_stream.relay.format import (
     decode_state,
 )
 from marianne_stream.relay.keys import Keys
+from marianne_stream.relay.places import Place
 from marianne_stream.relay.reading import SourceReading
 
 logger = logging.getLogger(__name__)
@@ -57,7 +56,7 @@ class Source:
     """One source.
 
     Args:
-        redis: a client, whose reads may wait.
+        place: where it is; its client is this source's own, whose reads may wait.
         keys: the source's.
         edge: this edge's name.
         teller: who is told.
@@ -68,8 +67,8 @@ class Source:
         begun: whether all events were told that were there when reading began.
     """
 
-    def __init__(self, redis: Redis, keys: Keys, edge: str, teller: Teller) -> None:
-        self.reading = SourceReading(redis, keys, edge, self)
+    def __init__(self, place: Place, keys: Keys, edge: str, teller: Teller) -> None:
+        self.reading = SourceReading(place, keys, edge, self)
         self.name = keys.source
         self.begun = False
         self._teller = teller

@@ -1,15 +1,100 @@
-"""URLs of Redis, and how they are shown: without what is secret in them."""
+"""URLs of Redis: what they name, and how they are shown without what is secret in them.
+
+A URL names one server (redis://, rediss:// by TLS, unix://), the Sentinels that know where it is
+(redis+sentinel://HOST:PORT,…/SERVICE), or nodes of a cluster (redis+cluster://HOST:PORT,…). For the
+last two there is no standard form. Pure. It must not know who connects.
+"""
 
 import re
+from dataclasses import dataclass
+from typing import Literal, cast
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-REDIS_URL = re.compile(r"(?:rediss?|unix)://\S+")
+REDIS_URL = re.compile(r"(?:unix|rediss?(?:\+sentinel|\+cluster)?)://\S+")
 
 # Everything up to the last `@` before the path may be a password: one with a slash or an `@` that
 # somebody forgot to quote is not to be shown, either.
-CREDENTIALS = re.compile(r"^([a-z]+://).*@", re.DOTALL)
-SECRET_PARAMETER = re.compile(r"([?&;](?:password|username)=)[^&;\s]*", re.IGNORECASE)
+CREDENTIALS = re.compile(r"^([a-z+]+://).*@", re.DOTALL)
+SECRET_PARAMETER = re.compile(r"([?&;][a-z_]*(?:password|username)=)[^&;\s]*", re.IGNORECASE)
+
+DEFAULT_PORTS = {"sentinel": 26379, "cluster": 6379}
+
+Kind = Literal["server", "sentinel", "cluster"]
+Address = tuple[str, int]
 
 
 def masked(url: str) -> str:
     """A URL as it may stand in a log: `***` in the place of who signs in, and with what."""
     return SECRET_PARAMETER.sub(r"\1***", CREDENTIALS.sub(r"\1***@", url))
+
+
+@dataclass(frozen=True, slots=True)
+class RedisUrl:
+    """What a URL names.
+
+    Attributes:
+        kind: one server, Sentinels, or nodes of a cluster.
+        addresses: of the Sentinels, or of the nodes that are named; none for one server.
+        service: what the Sentinels call the server; "" for the others.
+    """
+
+    kind: Kind
+    addresses: tuple[Address, ...] = ()
+    service: str = ""
+    _scheme: str = ""
+    _who: str = ""
+    _rest: str = ""
+    _sentinels_who: str = ""
+    _sentinels_rest: str = ""
+
+    @classmethod
+    def parse(cls, url: str) -> "RedisUrl":
+        """What a URL names.
+
+        Raises:
+            ValueError: it cannot be understood; the message may hold a part of it.
+        """
+        parts = urlsplit(url)
+        scheme, _, kind = parts.scheme.partition("+")
+        if not kind:
+            return cls("server")
+        who, at, hosts = parts.netloc.rpartition("@")
+        addresses = tuple(address(host, DEFAULT_PORTS[kind]) for host in hosts.split(","))
+        service, _, database = parts.path.strip("/").partition("/")
+        if bool(service) != (kind == "sentinel"):
+            raise ValueError(f"the path {parts.path!r} is no service of Sentinels, or not empty")
+        query = dict(parse_qsl(parts.query))
+        theirs = [query.pop(f"sentinel_{name}", "") for name in ("username", "password")]
+        rest = f"?{urlencode(query)}" if query else ""
+        return cls(
+            cast("Kind", kind),
+            addresses,
+            service,
+            scheme,
+            who + at,
+            f"/{database}{rest}",
+            ":".join(quote(word, safe="") for word in theirs) + "@" if any(theirs) else "",
+            rest,
+        )
+
+    def server_at(self, where: Address) -> str:
+        """The URL of the server, or of a node, that is there."""
+        return f"{self._scheme}://{self._who}{shown(where)}{self._rest}"
+
+    def sentinel_at(self, where: Address) -> str:
+        """The URL of the Sentinel that is there."""
+        return f"{self._scheme}://{self._sentinels_who}{shown(where)}{self._sentinels_rest}"
+
+
+def address(text: str, default_port: int) -> Address:
+    """A host, and its port, where one is named."""
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname:
+        raise ValueError(f"{text!r} is no host")
+    return parts.hostname, parts.port or default_port
+
+
+def shown(where: Address) -> str:
+    """An address as it stands in a URL."""
+    host, port = where
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

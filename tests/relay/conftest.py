@@ -1,6 +1,5 @@
 """A Redis, a conductor, and relays that publish what it says, in this process."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -15,7 +14,8 @@ from marianne_stream.relay.format import EventEntry, LogEntry, LogPlace
 from marianne_stream.relay.keys import Keys
 from marianne_stream.settings import Settings
 from tests.support.redis import RedisServer, redis_server
-from tests.support.waiting import LIMIT_S, until
+from tests.support.viewers import Viewer
+from tests.support.waiting import eventually, until
 
 JOB = "lantern"
 KEYS = Keys("marianne-stream", "here")
@@ -79,19 +79,6 @@ async def interest(redis: RedisServer, kind: str, job_id: str = JOB) -> None:
     await redis.call("XADD", KEYS.interest, "*", "k", kind, "j", job_id)
 
 
-async def eventually(look: Callable[[], Any], wanted: Callable[[Any], bool]) -> Any:
-    """What a look at Redis gives, once it is what is wanted."""
-    found = None
-    try:
-        async with asyncio.timeout(LIMIT_S):
-            while True:
-                if wanted(found := await look()):
-                    return found
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        pytest.fail(f"it never came; the last was {found!r}")
-
-
 async def entries(redis: RedisServer, job_id: str = JOB) -> list[tuple[LogPlace, LogEntry]]:
     """What is published of a log; the ids are found to rise."""
     found = await redis.entries(KEYS.log(job_id))
@@ -118,3 +105,8 @@ async def events(redis: RedisServer) -> list[tuple[int, str]]:
     """The numbers and names of the events that are published; a gap has no name."""
     published = [EventEntry.of(fields) for _, fields in await redis.entries(KEYS.events)]
     return [(entry.number, entry.event) for entry in published]
+
+
+def told(viewer: Viewer) -> list[tuple[str, str]]:
+    """The events that bear an id of their own, with the ids."""
+    return [(e.event, e.event_id) for e in viewer.events if e.event not in ("source", "heartbeat")]

@@ -1,21 +1,14 @@
 """What goes wrong between an edge and Redis, and what its viewers see of it."""
 
-import re
 from pathlib import Path
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.relay.conftest import append
+from tests.relay.conftest import append, told
+from tests.relay.rights import edge_rights
 from tests.support.edges import edge, origin
 from tests.support.redis import RedisServer
 from tests.support.viewers import Viewer
 from tests.support.waiting import until
-
-GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "more-than-one-machine.md"
-
-
-def told(viewer: Viewer) -> list[tuple[str, str]]:
-    """The events that bear an id of their own, with the ids."""
-    return [(e.event, e.event_id) for e in viewer.events if e.event not in ("source", "heartbeat")]
 
 
 def source_is(viewer: Viewer, name: str, *, live: bool) -> bool:
@@ -128,10 +121,7 @@ async def test_who_comes_while_redis_is_away_is_asked_to_come_back(redis: RedisS
 async def test_an_edge_needs_no_more_rights_than_the_guide_gives_it(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
 ) -> None:
-    found = re.search(r"```\nuser (edge .*?)\n```", GUIDE.read_text(), re.DOTALL)
-    assert found is not None
-    words = found[1].replace("PREFIX", "marianne-stream").replace(">PASSWORD", ">secret").split()
-    await redis.call("ACL", "SETUSER", *words)
+    await redis.call("ACL", "SETUSER", *edge_rights())
     append(log, "one")
     url = redis.url.replace("//", "//edge:secret@")
     async with origin(tmp_path, redis), edge(redis, url=url) as second:

@@ -24,7 +24,6 @@ from tests.relay.conftest import (
     Relay,
     append,
     events,
-    eventually,
     interest,
     lines,
     lines_are,
@@ -32,7 +31,7 @@ from tests.relay.conftest import (
 )
 from tests.support.processes import Process, process
 from tests.support.redis import RedisServer, redis_server
-from tests.support.waiting import until
+from tests.support.waiting import eventually, until
 
 WRITER = Path(__file__).parents[1] / "support" / "log_writer.py"
 
@@ -265,9 +264,8 @@ async def test_a_password_file_that_others_can_read_is_refused(
 async def test_without_redis_py_the_option_says_so(
     relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith("marianne_stream.relay.pub")]:
+    for name in [name for name in sys.modules if name.startswith("marianne_stream.relay.")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "marianne_stream.relay.lock", raising=False)
     monkeypatch.setitem(sys.modules, "redis", None)
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     with pytest.raises(SettingsError, match=r"pip install 'marianne-stream\[redis\]'"):

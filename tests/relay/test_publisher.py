@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 from pathlib import Path
 
 import pytest
@@ -19,16 +18,14 @@ from tests.relay.conftest import (
     append,
     entries,
     events,
-    eventually,
     interest,
     lines,
     lines_are,
     subscribed,
 )
+from tests.relay.rights import relay_rights
 from tests.support.redis import RedisServer
-from tests.support.waiting import until
-
-REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "relay.md"
+from tests.support.waiting import eventually, until
 
 
 async def test_the_relay_says_what_it_is(redis: RedisServer, relay: Relay) -> None:
@@ -245,7 +242,7 @@ async def test_a_relay_needs_no_more_rights_than_the_reference_gives_it(
     log: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    await redis.call("ACL", "SETUSER", *rights_in_the_reference())
+    await redis.call("ACL", "SETUSER", *relay_rights(KEYS.source))
     append(log, "one")
     async with relay(publish=redis.url.replace("//", "//relay-here:secret@")):
         await subscribed(conductor)
@@ -262,11 +259,3 @@ async def test_a_relay_needs_no_more_rights_than_the_reference_gives_it(
     assert await redis.client.get(KEYS.lock) is None
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
     assert await redis.call("ACL", "LOG") == []
-
-
-def rights_in_the_reference() -> list[str]:
-    """The words of the user that the reference describes, for this source and this prefix."""
-    found = re.search(r"```\nuser (relay-S .*?)\n```", REFERENCE.read_text(), re.DOTALL)
-    assert found is not None
-    words = found[1].replace("{S}", "{here}").replace("relay-S", "relay-here")
-    return words.replace("PREFIX", KEYS.prefix).replace(">PASSWORD", ">secret").split()

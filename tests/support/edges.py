@@ -64,7 +64,7 @@ async def site(settings: Settings) -> AsyncIterator[Site]:
 
 
 def origin(
-    folder: Path, redis: RedisServer, name: str = "oak", **options: Any
+    folder: Path, redis: RedisServer, name: str = "oak", *, url: str = "", **options: Any
 ) -> AbstractAsyncContextManager[Site]:
     """A server that asks the conductor in a folder, and publishes."""
     return site(
@@ -72,7 +72,7 @@ def origin(
             socket=folder / "c.sock",
             registry=folder / "state.db",
             insecure=True,
-            publish=redis.url,
+            publish=url or redis.url,
             source_name=name,
             **options,
         )

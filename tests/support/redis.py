@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from tests.support.external import program
+from tests.support.nginx import free_port
 
 LIMIT_S = 10.0
+
+# Nothing is saved but by what a test says, and a replica need not wait for others to come.
+AT_ONCE = ("--save", "", "--repl-diskless-sync-delay", "0")
 
 
 class RedisServer:
@@ -22,20 +25,34 @@ class RedisServer:
     Args:
         folder: where it keeps what it is to find again.
         durable: whether it finds its data again after it was killed.
+        options: what else it is told, as its own options; `--port 0` where it is to listen by TLS.
+        config: a file with more of them, which a Sentinel must have.
+        command: which program it is.
+        tls: how a client connects by TLS, as redis-py names it.
 
     Attributes:
         port: where it listens.
         client: one who may do anything.
     """
 
-    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        durable: bool = False,
+        options: Sequence[object] = (),
+        config: Path | None = None,
+        command: str = "",
+        tls: Mapping[str, Any] | None = None,
+    ) -> None:
         self._folder = folder
         self._durable = durable
-        self._program = program("redis-server")
+        self._options = tuple(map(str, options))
+        self._command = (command or program("redis-server"), *((config,) if config else ()))
         self._process: asyncio.subprocess.Process | None = None
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
-        self.client = Redis(port=self.port, protocol=2)
+        self.port = free_port()
+        self._listens = ("--tls-port", self.port, "--port", 0) if tls else ("--port", self.port)
+        self.client = Redis(port=self.port, protocol=2, **(tls or {}))
 
     @property
     def url(self) -> str:
@@ -44,10 +61,10 @@ class RedisServer:
 
     async def start(self) -> None:
         """Starts it, and returns when it answers."""
-        options = ("--port", str(self.port), "--bind", "127.0.0.1", "--save", "")
+        options = (*map(str, self._listens), "--bind", "127.0.0.1", *AT_ONCE)
         durable = ("--appendonly", "yes", "--appendfsync", "always") if self._durable else ()
         self._process = await asyncio.create_subprocess_exec(
-            *(self._program, *options, *durable, "--dir", str(self._folder)),
+            *(*self._command, *options, *durable, "--dir", str(self._folder), *self._options),
             stdout=asyncio.subprocess.DEVNULL,
         )
         async with asyncio.timeout(LIMIT_S):
@@ -84,9 +101,12 @@ class RedisServer:
 
 
 @asynccontextmanager
-async def redis_server(folder: Path, *, durable: bool = False) -> AsyncIterator[RedisServer]:
+async def redis_server(
+    folder: Path, *, durable: bool = False, **given: Any
+) -> AsyncIterator[RedisServer]:
     """A Redis server for as long as the context lasts; the test skips where there is none."""
-    server = RedisServer(folder, durable=durable)
+    folder.mkdir(parents=True, exist_ok=True)
+    server = RedisServer(folder, durable=durable, **given)
     try:
         await server.start()
         yield server

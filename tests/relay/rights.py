@@ -1,0 +1,41 @@
+"""The rights in Redis that the documents give to a relay and to an edge, as ACL SETUSER takes."""
+
+import re
+from pathlib import Path
+
+DOCS = Path(__file__).parents[2] / "docs"
+REFERENCE = DOCS / "reference" / "relay.md"
+GUIDE = DOCS / "how-to" / "more-than-one-machine.md"
+
+# The prefix of all keys, and the password of both.
+PREFIX, PASSWORD = "marianne-stream", "secret"
+
+
+def relay_rights(source: str) -> list[str]:
+    """Of the user `relay-SOURCE`."""
+    text = user(REFERENCE, "relay-S")
+    return filled(text.replace("{S}", f"{{{source}}}").replace("relay-S", f"relay-{source}"))
+
+
+def edge_rights() -> list[str]:
+    """Of the user `edge`."""
+    return filled(user(GUIDE, "edge"))
+
+
+def cluster_rights() -> list[str]:
+    """What both need besides in a cluster."""
+    found = re.search(r"In a cluster, both need `([^`]+)`", REFERENCE.read_text())
+    assert found is not None
+    return found[1].split()
+
+
+def user(document: Path, name: str) -> str:
+    """What a document says of a user."""
+    found = re.search(rf"```\nuser ({name} .*?)\n```", document.read_text(), re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def filled(text: str) -> list[str]:
+    """The words, with what they leave open."""
+    return text.replace("PREFIX", PREFIX).replace(">PASSWORD", f">{PASSWORD}").split()

@@ -1,0 +1,150 @@
+"""Redis as more than one server, on loopback: with a replica and a Sentinel, or as a cluster."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import trustme
+
+from tests.support.external import valkey_server
+from tests.support.nginx import free_port
+from tests.support.redis import RedisServer, redis_server
+from tests.support.waiting import eventually
+
+SLOTS = 16384
+
+# What Sentinels call the server.
+SERVICE = "marianne"
+
+PASSWORD = "as-Secret,as:can/be"
+
+# How soon a server counts as down, in milliseconds.
+DOWN_AFTER_MS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Some servers that are one Redis.
+
+    Attributes:
+        url: where a relay finds it.
+        servers: all that have data.
+        replica: who takes over from it.
+        sentinel: who says which it is, where somebody does.
+        password: what it asks for.
+    """
+
+    url: str
+    servers: tuple[RedisServer, ...]
+    replica: RedisServer
+    sentinel: RedisServer | None = None
+    password: str = ""
+
+    @property
+    def first(self) -> RedisServer:
+        """The primary of what is looked at."""
+        return self.servers[0]
+
+
+@asynccontextmanager
+async def by_tls(folder: Path) -> AsyncIterator[Deployment]:
+    """A server that is reached by TLS alone, and asks for a password."""
+    folder.mkdir()
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    own = authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem
+    own.write_to_path(str(folder / "own.pem"))
+    options = (
+        *("--tls-cert-file", folder / "own.pem", "--tls-key-file", folder / "own.pem"),
+        *("--tls-ca-cert-file", folder / "ca.pem", "--tls-auth-clients", "no"),
+        *("--requirepass", PASSWORD),
+    )
+    tls = {"host": "127.0.0.1", "ssl": True, "ssl_ca_certs": str(folder / "ca.pem")}
+    async with redis_server(folder, options=options, tls=tls | {"password": PASSWORD}) as server:
+        url = f"rediss://127.0.0.1:{server.port}?ssl_ca_certs={folder}/ca.pem"
+        yield Deployment(url, (server,), server, password=PASSWORD)
+
+
+@asynccontextmanager
+async def of_valkey(folder: Path) -> AsyncIterator[Deployment]:
+    """A server that is Valkey."""
+    async with redis_server(folder, command=valkey_server()) as server:
+        assert "valkey_version" in await server.call("INFO", "server")
+        yield Deployment(server.url, (server,), server)
+
+
+@asynccontextmanager
+async def watched_by_sentinel(folder: Path) -> AsyncIterator[Deployment]:
+    """A primary, its replica, and a Sentinel, which has the one take over from the other."""
+    async with AsyncExitStack() as stack:
+        primary = await stack.enter_async_context(redis_server(folder / "primary"))
+        replica = await stack.enter_async_context(
+            redis_server(folder / "replica", options=("--replicaof", "127.0.0.1", primary.port))
+        )
+        await eventually(lambda: primary.call("WAIT", 1, 100), lambda count: count == 1)
+        config = folder / "sentinel.conf"
+        config.write_text(
+            f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} 1\n"
+            f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}\n"
+            f"sentinel failover-timeout {SERVICE} 2000\n"
+        )
+        sentinel = await stack.enter_async_context(
+            redis_server(folder / "sentinel", config=config, options=("--sentinel",))
+        )
+        # It hears of replicas from their primary.
+        await eventually(
+            lambda: sentinel.call("SENTINEL", "REPLICAS", SERVICE), lambda replicas: replicas
+        )
+        url = f"redis+sentinel://127.0.0.1:{sentinel.port}/{SERVICE}"
+        yield Deployment(url, (primary, replica), replica, sentinel)
+
+
+@asynccontextmanager
+async def cluster(folder: Path) -> AsyncIterator[Deployment]:
+    """Two nodes, each with half of the slots, and a replica of the first."""
+    async with AsyncExitStack() as stack:
+        buses = [free_port() for _ in range(3)]
+        nodes = [
+            await stack.enter_async_context(
+                redis_server(folder / str(bus), options=node_options(folder / str(bus), bus))
+            )
+            for bus in buses
+        ]
+        first, second, replica = nodes
+        await first.call("CLUSTER", "ADDSLOTSRANGE", 0, SLOTS // 2 - 1)
+        await second.call("CLUSTER", "ADDSLOTSRANGE", SLOTS // 2, SLOTS - 1)
+        for epoch, node in enumerate(nodes, 1):
+            await node.call("CLUSTER", "SET-CONFIG-EPOCH", epoch)
+        for other, bus in zip((second, replica), buses[1:], strict=True):
+            await first.call("CLUSTER", "MEET", "127.0.0.1", other.port, bus)
+        await eventually(lambda: replica.call("CLUSTER", "NODES"), is_whole)
+        await replica.call("CLUSTER", "REPLICATE", await first.call("CLUSTER", "MYID"))
+        await eventually(lambda: first.call("WAIT", 1, 100), lambda count: count == 1)
+        for node in nodes:
+            await eventually(partial(node.call, "CLUSTER", "INFO"), is_ok)
+        yield Deployment(
+            f"redis+cluster://127.0.0.1:{second.port},127.0.0.1:{first.port}",
+            tuple(nodes),
+            replica,
+        )
+
+
+def node_options(folder: Path, bus: int) -> tuple[object, ...]:
+    """What makes a server a node, whose bus is at a port."""
+    return (
+        *("--cluster-enabled", "yes", "--cluster-config-file", folder / "nodes.conf"),
+        *("--cluster-port", bus, "--cluster-node-timeout", 1000),
+        *("--cluster-require-full-coverage", "no"),
+    )
+
+
+def is_whole(nodes: bytes) -> bool:
+    """Whether a node knows both of the others."""
+    return nodes.count(b" connected") == 3
+
+
+def is_ok(info: bytes) -> bool:
+    """Whether a node finds that all slots are served."""
+    return b"cluster_state:ok" in info and b"cluster_slots_ok:16384" in info
