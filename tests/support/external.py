@@ -49,3 +49,16 @@ def valkey_server() -> str:
     if path is None:
         missing("valkey-server")
     return str(path)
+
+
+def clock_ahead(days: int) -> dict[str, str]:
+    """An environment in which a process finds another date, by Debian's package libfaketime."""
+    found = list(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    if not found:
+        missing("libfaketime")
+    return {
+        "LD_PRELOAD": str(found[0]),
+        "FAKETIME": f"{days:+d}d",
+        # Clocks that disagree run alike.
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
