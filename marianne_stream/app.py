@@ -2,20 +2,22 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from marianne_stream.access.keeper import Keeper
 from marianne_stream.access.places import token_place
 from marianne_stream.access.sessions import Sessions
+from marianne_stream.background import Background
 from marianne_stream.conductor.guest import ConductorGuest
 from marianne_stream.errors import SettingsError
 from marianne_stream.fanout.timeline import Timeline
 from marianne_stream.feeds.followed import FollowedLogs
-from marianne_stream.feeds.job_logs import JobLogs
-from marianne_stream.feeds.log_streams import FileLogStreams
+from marianne_stream.feeds.job_logs import JobLogs, LogFinder
+from marianne_stream.feeds.log_streams import FileLogStreams, LogStreams
 from marianne_stream.jobs.watches import Watches
 from marianne_stream.logs.alarms import Alarms
 from marianne_stream.logs.threads import LogThreads
@@ -52,80 +54,11 @@ from marianne_stream.web.sites import Sites
 from marianne_stream.web.stream import Streams
 from marianne_stream.web.visitor import Proxies
 
+if TYPE_CHECKING:
+    from marianne_stream.relay.edge import Edge
+    from marianne_stream.relay.publisher import Publisher
+
 logger = logging.getLogger(__name__)
-
-
-# What lasts is said once in so long.
-SAID_AGAIN_S = 60.0
-
-
-class Background:
-    """The tasks that run as long as the server does. One that ends by itself has failed.
-
-    Attributes:
-        failed: set when a task has failed.
-        error: what it failed with.
-    """
-
-    def __init__(self) -> None:
-        self.failed = asyncio.Event()
-        self.error: BaseException | None = None
-        # That no connection could be accepted.
-        self._said_at = -SAID_AGAIN_S
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-
-    def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        """Starts a task."""
-        task = asyncio.create_task(work, name=name)
-        self._tasks[name] = task
-        task.add_done_callback(self._on_done)
-
-    async def stop(self, *names: str) -> None:
-        """Cancels the named tasks, all where none is named, and returns when they have ended."""
-        tasks = [
-            self._tasks.pop(name) for name in names or list(self._tasks) if name in self._tasks
-        ]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-
-    def on_loop_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Takes what the loop cannot tell anybody else; a fault of ours ends the server.
-
-        A client whose connection fails is none, and neither is a connection that the loop itself
-        could not accept (accept(2), ERRORS).
-        """
-        error = context.get("exception")
-        ours = {"task", "future", "handle"} & context.keys()
-        callback = getattr(context.get("handle"), "_callback", None)
-        if isinstance(error, OSError) and "socket" in context:
-            # Each connection that waits is one, again and again.
-            if loop.time() - self._said_at >= SAID_AGAIN_S:
-                self._said_at = loop.time()
-                logger.warning("connections wait and cannot be accepted: %s", error.strerror)
-            return
-        if error is None or not ours or of_asyncio(callback):
-            loop.default_exception_handler(context)
-            return
-        self._fail(str(context.get("message")), error)
-
-    def _on_done(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
-            error = task.exception() or RuntimeError("it ended by itself")
-            self._fail(f"{task.get_name()} has failed", error)
-
-    def _fail(self, what: str, error: BaseException) -> None:
-        logger.error("%s", what, exc_info=error)
-        if self.error is None:
-            self.error = error
-        self.failed.set()
-
-
-def of_asyncio(callback: object) -> bool:
-    """Whether a callback of the loop is one of its own."""
-    return (getattr(callback, "__module__", "") or "").startswith("asyncio.")
-
 
 BACKGROUND = web.AppKey("BACKGROUND", Background)
 KEEPER: web.AppKey[Keeper | None] = web.AppKey("KEEPER")
@@ -135,11 +68,75 @@ FORM_LIMIT_BYTES = 16 * 1024
 FORM_LIMIT_S = 10.0
 
 
-def create_app(settings: Settings) -> web.Application:
-    """The whole server as an application that is ready to be run.
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a server is made of.
 
-    Its `BACKGROUND` tells when a part of it has failed: it serves no longer what it should, and had
-    better end.
+    Attributes:
+        guest: who is at the conductor; None where nobody is to be.
+        edge: who reads what others publish; None where that is not what is served.
+        source: where state is read.
+        watches: who knows jobs, roster and events.
+        alarms: who tells that a log was written.
+        threads: where files are read.
+        followed: the logs that are followed.
+        log_streams: who opens logs as feeds.
+        log_finder: who finds their files.
+        publisher: who publishes all of it; None where nobody is to.
+        streams: what is open.
+        downloads: what is being sent as files.
+        metrics: the figures of all of them.
+        keeper: who knows tokens and sessions; None where everybody may see everything.
+        background: the tasks of all of them.
+    """
+
+    guest: ConductorGuest | None
+    edge: "Edge | None"
+    source: StateSource
+    watches: Watches
+    alarms: Alarms
+    threads: LogThreads
+    followed: FollowedLogs
+    log_streams: LogStreams
+    log_finder: LogFinder
+    publisher: "Publisher | None"
+    streams: Streams
+    downloads: Downloads
+    metrics: Metrics
+    keeper: Keeper | None
+    background: Background
+
+    async def run(self, _app: web.Application) -> AsyncIterator[None]:
+        """Has all of them work for as long as the server runs."""
+        start = self.background.start
+        start("streams", self.streams.run())
+        start("downloads", self.downloads.run())
+        start("metrics", self.metrics.run())
+        start("memory", give_back_freed(lambda: len(self.streams)))
+        start("watches", self.watches.run())
+        start("log alarms", self.alarms.run())
+        if self.keeper is not None:
+            start("sessions", self.keeper.run())
+        if (monitor := self.edge or self.guest) is not None:
+            start("conductor", monitor.run(self.watches))
+        yield
+        await self.followed.close()
+        await self.background.stop()
+        self.threads.close()
+        await self.source.close()
+
+    async def hang_up(self, _app: web.Application) -> None:
+        """Ends what is open, where `leave` was not called before."""
+        self.streams.close()
+        self.watches.leave()
+        await self.background.stop("relay", "conductor", "watches")
+
+
+def parts_of(settings: Settings) -> Parts:
+    """Builds all parts, and joins them.
+
+    Raises:
+        SettingsError: one of them cannot be as it is to be.
     """
     guest = ConductorGuest(settings.socket) if settings.state in ("auto", "conductor") else None
     edge = edge_of(settings)
@@ -150,68 +147,69 @@ def create_app(settings: Settings) -> web.Application:
         events_from="conductor" if edge is None else "redis",
     )
     alarms = Alarms(mode=settings.log_watch, poll_interval_s=settings.log_poll_interval)
-    followed_logs = FollowedLogs(watches, alarms)
+    followed = FollowedLogs(watches, alarms)
     threads = LogThreads()
+    job_logs = JobLogs(watches, whereabouts(settings, guest), threads)
+    log_streams, log_finder = (
+        edge_logs(edge, watches)
+        if edge is not None
+        else (FileLogStreams(job_logs, followed), job_logs)
+    )
     streams = Streams(
         max_streams=settings.max_streams, max_streams_of_one=settings.max_streams_per_address
     )
-    keeper = None if settings.insecure else keeper_of(settings)
+    downloads = Downloads(settings.max_downloads)
+    return Parts(
+        guest=guest,
+        edge=edge,
+        source=source,
+        watches=watches,
+        alarms=alarms,
+        threads=threads,
+        followed=followed,
+        log_streams=log_streams,
+        log_finder=log_finder,
+        publisher=publisher_of(settings, watches, job_logs, followed),
+        streams=streams,
+        downloads=downloads,
+        metrics=Metrics(streams, watches, log_streams, downloads),
+        keeper=None if settings.insecure else keeper_of(settings),
+        background=Background(),
+    )
+
+
+def create_app(settings: Settings) -> web.Application:
+    """The whole server as an application that is ready to be run.
+
+    Its `BACKGROUND` tells when a part of it has failed: it serves no longer what it should, and had
+    better end.
+
+    Raises:
+        SettingsError: a part of it cannot be as it is to be.
+    """
+    parts = parts_of(settings)
     sites = Sites(settings.allowed_hosts, settings.cors_origins)
     gate = Gate(
-        keeper,
+        parts.keeper,
         sites=sites,
         proxies=Proxies(settings.trusted_proxies),
         open_paths=open_paths(settings),
     )
-    job_logs = JobLogs(watches, whereabouts(settings, guest), threads)
-    background = Background()
-
-    async def run(_app: web.Application) -> AsyncIterator[None]:
-        background.start("streams", streams.run())
-        background.start("downloads", downloads.run())
-        background.start("metrics", metrics.run())
-        background.start("memory", give_back_freed(lambda: len(streams)))
-        background.start("watches", watches.run())
-        background.start("log alarms", alarms.run())
-        if keeper is not None:
-            background.start("sessions", keeper.run())
-        if (monitor := edge or guest) is not None:
-            background.start("conductor", monitor.run(watches))
-        yield
-        await followed_logs.close()
-        await background.stop()
-        threads.close()
-        await source.close()
-
-    async def hang_up(_app: web.Application) -> None:
-        # Where `leave` was not called before.
-        streams.close()
-        watches.leave()
-        await background.stop("relay", "conductor", "watches")
-
-    downloads = Downloads(settings.max_downloads)
-    log_streams, finder = (
-        edge_logs(edge, watches)
-        if edge is not None
-        else (FileLogStreams(job_logs, followed_logs), job_logs)
-    )
-    metrics = Metrics(streams, watches, log_streams, downloads)
     app = web.Application(
-        middlewares=[observing(metrics), errors_as_json, gate.middleware(), unless_leaving],
+        middlewares=[observing(parts.metrics), errors_as_json, gate.middleware(), unless_leaving],
         client_max_size=FORM_LIMIT_BYTES,
     )
     app.on_response_prepare.extend((sites.on_prepare, on_prepare))
-    app[KEEPER], app[OPENAPI] = keeper, openapi.description()
-    app[WATCHES], app[STREAMS], app[BACKGROUND] = watches, streams, background
-    app[LOG_STREAMS], app[JOB_LOGS] = log_streams, finder
-    app[JOB_NAMES] = edge.name_of if edge is not None else str
+    app[KEEPER], app[OPENAPI] = parts.keeper, openapi.description()
+    app[WATCHES], app[STREAMS], app[BACKGROUND] = parts.watches, parts.streams, parts.background
+    app[LOG_STREAMS], app[JOB_LOGS] = parts.log_streams, parts.log_finder
+    app[JOB_NAMES] = parts.edge.name_of if parts.edge is not None else str
     app[DOWNLOAD_LIMIT_BYTES] = settings.download_limit_bytes
-    app[DOWNLOADS], app[METRICS] = downloads, metrics
+    app[DOWNLOADS], app[METRICS] = parts.downloads, parts.metrics
     add_routes(app.router)
     add_pages(app, gate, settings)
-    publisher = publisher_of(settings, watches, job_logs, followed_logs)
-    app.cleanup_ctx.extend((publishing(publisher, background.start), run))
-    app.on_shutdown.append(hang_up)
+    app.cleanup_ctx.extend((publishing(parts.publisher, parts.background.start), parts.run))
+    app.on_shutdown.append(parts.hang_up)
     return app
 
 

@@ -35,10 +35,11 @@ MAY_IMPORT = {
     "settings": {"setting_kinds", "errors", "access", "wire"},
     "log_output": {"settings"},
     "memory": set(),
+    "background": set(),
     "demo": VALUES,
     "app": VALUES
     | {"settings", "conductor", "fanout", "state", "jobs", "logs", "feeds", "web", "memory"}
-    | {"access", "relaying"},
+    | {"access", "relaying", "relay", "background"},
     "listening": {"errors"},
     "systemd": set(),
     "serve": {"memory", "app", "settings", "errors", "listening", "systemd", "log_output"},
