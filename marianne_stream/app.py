@@ -22,7 +22,7 @@ from marianne_stream.jobs.watches import Watches
 from marianne_stream.logs.alarms import Alarms
 from marianne_stream.logs.threads import LogThreads
 from marianne_stream.memory import give_back_freed
-from marianne_stream.relaying import edge_logs, edge_of, publisher_of, publishing
+from marianne_stream.relaying import edge_logs, edge_of, figures_of, publisher_of, publishing
 from marianne_stream.settings import Settings
 from marianne_stream.state.auto import AutoSource
 from marianne_stream.state.conductor import ConductorSource
@@ -159,6 +159,9 @@ def parts_of(settings: Settings) -> Parts:
         max_streams=settings.max_streams, max_streams_of_one=settings.max_streams_per_address
     )
     downloads = Downloads(settings.max_downloads)
+    publisher = publisher_of(settings, watches, job_logs, followed)
+    metrics = Metrics(streams, watches, log_streams, downloads)
+    metrics.add(figures_of(publisher, edge))
     return Parts(
         guest=guest,
         edge=edge,
@@ -169,10 +172,10 @@ def parts_of(settings: Settings) -> Parts:
         followed=followed,
         log_streams=log_streams,
         log_finder=log_finder,
-        publisher=publisher_of(settings, watches, job_logs, followed),
+        publisher=publisher,
         streams=streams,
         downloads=downloads,
-        metrics=Metrics(streams, watches, log_streams, downloads),
+        metrics=metrics,
         keeper=None if settings.insecure else keeper_of(settings),
         background=Background(),
     )

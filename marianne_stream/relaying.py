@@ -18,6 +18,8 @@ from marianne_stream.relay.loading import loaded
 from marianne_stream.settings import Settings
 
 if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
+
     from marianne_stream.relay.edge import Edge
     from marianne_stream.relay.edge_logs import NoLogFiles, RelayedLogs
     from marianne_stream.relay.publisher import Publisher
@@ -77,6 +79,15 @@ def edge_logs(edge: "Edge", watches: Watches) -> "tuple[RelayedLogs, NoLogFiles]
     """The logs that an edge serves, and who says that there are no files of them."""
     module = loaded("edge_logs")
     return module.RelayedLogs(edge, watches), module.NoLogFiles(edge, watches)
+
+
+def figures_of(publisher: "Publisher | None", edge: "Edge | None") -> "list[Collector]":
+    """The figures of who publishes, or of an edge."""
+    if publisher is None and edge is None:
+        return []
+    figures = loaded("figures")
+    found: list[Collector] = [figures.RelayFigures(publisher)] if publisher is not None else []
+    return found + ([figures.EdgeFigures(edge)] if edge is not None else [])
 
 
 def redis_password(settings: Settings) -> str | None:

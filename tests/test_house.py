@@ -10,13 +10,14 @@ from marianne_stream.commands.verbs import VERBS
 
 PACKAGE = Path(__file__).parents[1] / "marianne_stream"
 
-VALUES = {"errors", "models", "payloads", "wire", "version"}
+VALUES = {"errors", "models", "payloads", "wire", "version", "figures"}
 
 # Each room, and the rooms that it may import from, besides itself.
 MAY_IMPORT = {
     "__init__": {"version"},
     "version": set(),
     "errors": set(),
+    "figures": set(),
     "models": {"errors"},
     "payloads": {"models"},
     "wire": set(),

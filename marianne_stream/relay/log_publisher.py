@@ -59,8 +59,13 @@ class LogPublisher:
         self._followed = followed
         self._keys = keys
         self._kept = kept
+        self._open = 0
         # Where the stream of each job stood when it was last written.
         self._spots: dict[str, Spot] = {}
+
+    def __len__(self) -> int:
+        """How many are being published."""
+        return self._open
 
     async def publish(self, job_id: str, writer: Writer) -> None:
         """Publishes one job's log until cancelled; raises as `Writer.write` does."""
@@ -105,9 +110,11 @@ class LogPublisher:
         feed = await log_feed(
             self._followed, log, job_id, LogWish(cursor, TAIL_LINES, None, folders.over)
         )
+        self._open += 1
         try:
             yield feed, LogPlacer(spot, again=again)
         finally:
+            self._open -= 1
             feed.leave()
 
     async def _published(self, job_id: str, writer: Writer) -> Spot | None:

@@ -26,7 +26,7 @@ from marianne_stream.relay.log_publisher import Kept, LogPublisher
 from marianne_stream.relay.places import place_of
 from marianne_stream.relay.roster_publisher import RosterPublisher, news
 from marianne_stream.relay.state_publisher import StatePublisher
-from marianne_stream.relay.writer import Command, Writer
+from marianne_stream.relay.writer import Command, Writer, Written
 from marianne_stream.version import VERSION
 from marianne_stream.wire.backoff import delays
 from marianne_stream.wire.redis_urls import masked
@@ -78,6 +78,11 @@ class Publisher:
         watches: who knows jobs, roster and events.
         job_logs: who finds logs.
         followed: who follows them.
+
+    Attributes:
+        publishing: whether it does so now.
+        sessions: how often it began to.
+        written: what it has written.
     """
 
     def __init__(
@@ -91,12 +96,20 @@ class Publisher:
         self._names_key = sources_key(keys.prefix)
         self._names = place_of(target.url, target.password, self._names_key)
         self._lock = Lock(self._place, keys)
+        self.publishing = False
+        self.sessions = 0
+        self.written = Written()
         self._begun: Attempt | None = None
         self._events = EventPublisher(watches.timeline, keys)
         self._logs = LogPublisher(job_logs, followed, keys, target.kept)
         self._delays = delays(first_s=FIRST_DELAY_S, cap_s=DELAY_CAP_S)
         # Whether something is wrong that was told.
         self._told = False
+
+    @property
+    def published_logs(self) -> int:
+        """How many logs are being published."""
+        return len(self._logs)
 
     async def begin(self) -> None:
         """Makes sure that there is no other relay of this source, where Redis can say.
@@ -143,11 +156,16 @@ class Publisher:
             self._tell("waits to publish", "another relay has the lock")
             await asyncio.sleep(LOCK_LOOK_S)
             attempt = await self._lock.attempt()
-        writer = Writer(self._place.client, self._keys.lock, attempt.token, attempt.now_s)
+        writer = Writer(
+            self._place.client, self._keys.lock, attempt.token, attempt.now_s, self.written
+        )
         try:
+            self.publishing = True
+            self.sessions += 1
             await self._say_name()
             await self._publish_all(writer, attempt.now_s)
         finally:
+            self.publishing = False
             await self._release(writer)
 
     async def _say_name(self) -> None:

@@ -98,6 +98,9 @@ class SourceReading:
         about: what the relay says of itself; None while it is away.
         connected: whether Redis answers.
         interests: what is watched here.
+        sessions: how often reading began.
+        reads: how many reads Redis has answered.
+        entries: how many entries came.
     """
 
     def __init__(self, place: Place, keys: Keys, edge: str, listener: Listener) -> None:
@@ -106,6 +109,7 @@ class SourceReading:
         self.about: About | None = None
         self.connected = False
         self.interests = Interests()
+        self.sessions = self.reads = self.entries = 0
         self._listener = listener
         self._wake_key = keys.wake(edge)
         self._followed: dict[str, tuple[bytes, Follower]] = {}
@@ -176,6 +180,7 @@ class SourceReading:
         if self._told_away:
             logger.info("Redis can be read again for %s", self.keys.source)
         self.connected, self._told_away = True, False
+        self.sessions += 1
         self.interests.forget_said()
         self._listener.on_begun()
         wake_at = BEGINNING
@@ -200,6 +205,8 @@ class SourceReading:
                     )
             finally:
                 self._waiting = False
+            self.reads += 1
+            self.entries += sum(len(entries) for _, entries in answer)
             for key, entries in answer:
                 if key == self._wake_key:
                     wake_at = entries[-1][0]

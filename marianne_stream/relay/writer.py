@@ -6,7 +6,9 @@ written.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
@@ -53,6 +55,23 @@ class Command(NamedTuple):
     arguments: tuple[str | bytes, ...] = ()
 
 
+@dataclass(slots=True)
+class Written:
+    """What was written so far.
+
+    Attributes:
+        batches: how many, that Redis has taken.
+        commands: how many, in all of them.
+        repeats: how many entries there were before.
+        seconds: how long Redis took for them, together.
+    """
+
+    batches: int = 0
+    commands: int = 0
+    repeats: int = 0
+    seconds: float = 0.0
+
+
 class Writer:
     """Writes for as long as the lock holds a token.
 
@@ -61,10 +80,14 @@ class Writer:
         lock: the lock's key.
         token: what it must hold.
         now_s: what Redis' clock says, in seconds of the epoch.
+        written: where is counted what is written.
     """
 
-    def __init__(self, client: Redis, lock: str, token: str, now_s: float) -> None:
+    def __init__(
+        self, client: Redis, lock: str, token: str, now_s: float, written: Written
+    ) -> None:
         self.client = client
+        self._written = written
         self._lock = lock
         self._token = token
         self._script = client.register_script(SCRIPT)
@@ -96,9 +119,14 @@ class Writer:
         ]
         # As one argument: redis-py takes several microseconds for each.
         given = self._script(keys=list(places), args=[self._token, encode(batch)])
+        began = time.monotonic()
         answer = await asked(given)
         if answer == LOST:
             raise LockLostError("the lock is another relay's, or has expired")
+        self._written.seconds += time.monotonic() - began
+        self._written.batches += 1
+        self._written.commands += len(commands)
+        self._written.repeats += int(answer)
         return int(answer)
 
 

@@ -6,7 +6,7 @@ about.
 
 import asyncio
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from aiohttp import web
 from prometheus_client import (
@@ -16,12 +16,13 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from marianne_stream.feeds.feed import KINDS
 from marianne_stream.feeds.log_streams import LogStreams
+from marianne_stream.figures import PREFIX, counter, counters, gauge, gauges
 from marianne_stream.jobs.watches import Watches
 from marianne_stream.version import VERSION
 from marianne_stream.web.answers import NO_STORE
@@ -29,7 +30,6 @@ from marianne_stream.web.downloads import Downloads
 from marianne_stream.web.event_stream import END_REASONS
 from marianne_stream.web.stream import Streams
 
-PREFIX = "marianne_stream"
 SOURCES = ("conductor", "registry", "json", "redis", "none")
 
 LAG_INTERVAL_S = 0.5
@@ -77,6 +77,11 @@ class Metrics:
             buckets=LAG_BUCKETS_S,
             registry=self.registry,
         )
+
+    def add(self, figures: Iterable[Collector]) -> None:
+        """Has other figures told, too."""
+        for collector in figures:
+            self.registry.register(collector)
 
     def answered(self, *, route: str, method: str, status: int, seconds: float) -> None:
         """Counts an answer.
@@ -134,14 +139,9 @@ class Parts(Collector):
         yield counter("monitor_events", "Events of the conductor.", watches.timeline.last)
         times = "How often the conductor's events began to come in."
         yield counter("monitor_subscriptions", times, watches.subscriptions)
-        source = GaugeMetricFamily(
-            f"{PREFIX}_state_source",
-            "Where state came from last: 1 for one of them.",
-            labels=["source"],
-        )
-        for name in SOURCES:
-            source.add_metric([name], int(name == watches.state_source))
-        yield source
+        source = {name: int(name == watches.state_source) for name in SOURCES}
+        what = "Where state came from last: 1 for one of them."
+        yield gauges("state_source", what, "source", source)
         yield gauge("log_followers", "Logs that are followed.", len(self._logs))
         yield counter(
             "log_read_bytes", "Bytes of logs that followers have read.", self._logs.read_bytes
@@ -153,8 +153,7 @@ class Parts(Collector):
 
     def _of_streams(self) -> Iterator[Metric]:
         streams = self._streams
-        opened = GaugeMetricFamily(f"{PREFIX}_open_streams", "Open streams.", labels=["kind"])
-        counts = dict.fromkeys(KINDS, 0)
+        counts: dict[str, int] = dict.fromkeys(KINDS, 0)
         slow = 0
         frames, sent = streams.sent_frames, streams.sent_bytes
         for stream in streams:
@@ -162,27 +161,12 @@ class Parts(Collector):
             slow += stream.held_bytes > 0
             frames += stream.sent_frames
             sent += stream.written
-        for kind, count in counts.items():
-            opened.add_metric([kind], count)
-        yield opened
+        yield gauges("open_streams", "Open streams.", "kind", counts)
         yield gauge("slow_readers", "Streams whose client has not taken all yet.", slow)
         yield counter("sent_frames", "Frames of streams.", frames)
         yield counter("sent_bytes", "Bytes of streams, headers aside.", sent)
         gaps = "Gaps that slow readers were told of."
         yield counter("slow_reader_gaps", gaps, self._watches.timeline.slow_gaps)
-        ended = CounterMetricFamily(
-            f"{PREFIX}_ended_streams", "Streams that have ended, by reason.", labels=["reason"]
-        )
-        for reason in END_REASONS:
-            ended.add_metric([reason], streams.ended[reason])
-        yield ended
-
-
-def gauge(name: str, text: str, value: float) -> Metric:
-    """A figure that goes up and down."""
-    return GaugeMetricFamily(f"{PREFIX}_{name}", text, value)
-
-
-def counter(name: str, text: str, value: float) -> Metric:
-    """A figure that goes up only."""
-    return CounterMetricFamily(f"{PREFIX}_{name}", text, value)
+        ended: dict[str, int] = {reason: streams.ended[reason] for reason in END_REASONS}
+        what = "Streams that have ended, by reason."
+        yield counters("ended_streams", what, "reason", ended)

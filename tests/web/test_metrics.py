@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from yarl import URL
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.web.keys import STREAMS
 from tests.support.processes import CHECKOUT
+from tests.support.prometheus import samples
 from tests.support.waiting import until
 from tests.web.conftest import Client, Watch
 
@@ -22,11 +22,7 @@ async def figures(client: Client) -> dict[str, float]:
         assert response.status == 200
         assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
         text = await response.text()
-    found = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
-            found[f"{sample.name}{{{labels}}}"] = sample.value
+    found = samples(text)
     assert all(name.startswith("marianne_stream_") for name in found)
     return found
 
@@ -143,3 +139,19 @@ async def test_the_dashboard_for_grafana_asks_for_figures_that_there_are(
     }
     assert len(asked) > 15
     assert asked <= known
+
+
+async def test_the_reference_has_all_figures(conductor: SimulatedConductor, client: Client) -> None:
+    del conductor
+    found = {name.partition("{")[0] for name in await figures(client)}
+    reference = (CHECKOUT / "docs/reference/http.md").read_text()
+    assert {name for name in found if not is_described(name, reference)} == set()
+
+
+def is_described(name: str, reference: str) -> bool:
+    """Whether a figure is named there; by what it is of, where it is a part."""
+    if name.startswith("marianne_stream_process_"):
+        return "`marianne_stream_process_…`" in reference
+    ends = ("", "_bucket", "_count", "_sum", "_created")
+    stems = [name.removesuffix(end) for end in ends]
+    return any(f"`{stem}`" in reference or f"`{stem}_total`" in reference for stem in stems)

@@ -1,0 +1,56 @@
+"""What relay and edge do, in figures for Prometheus.
+
+It must not know how they come about.
+"""
+
+from collections.abc import Iterator
+
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from marianne_stream.figures import counter, counters, gauge, gauges
+from marianne_stream.relay.edge import Edge
+from marianne_stream.relay.publisher import Publisher
+
+
+class RelayFigures(Collector):
+    """The figures of one who publishes."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    def collect(self) -> Iterator[Metric]:
+        """All of them, as they are now."""
+        relay, written = self._publisher, self._publisher.written
+        publishing = "Whether the server publishes: Redis answers, and no other relay has the lock."
+        yield gauge("relay_publishing", publishing, int(relay.publishing))
+        yield counter("relay_sessions", "How often it began to publish.", relay.sessions)
+        yield gauge("relay_logs", "Logs that are being published.", relay.published_logs)
+        yield counter("relay_batches", "Batches that Redis has taken.", written.batches)
+        yield counter("relay_commands", "Commands in them.", written.commands)
+        repeats = "Entries of them that Redis had before, and refused."
+        yield counter("relay_repeats", repeats, written.repeats)
+        seconds = "How long Redis took for the batches, all together."
+        yield counter("relay_write_seconds", seconds, written.seconds)
+
+
+class EdgeFigures(Collector):
+    """The figures of an edge, by source."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+
+    def collect(self) -> Iterator[Metric]:
+        """All of them, as they are now."""
+        sources = self._edge.sources.values()
+        connected = {source.name: float(source.reading.connected) for source in sources}
+        yield gauges("edge_connected", "Whether Redis can be read.", "source", connected)
+        live = {source.name: float(source.live) for source in sources}
+        what = "Whether a relay publishes what the conductor itself says."
+        yield gauges("edge_live", what, "source", live)
+        sessions = {source.name: float(source.reading.sessions) for source in sources}
+        yield counters("edge_sessions", "How often reading began.", "source", sessions)
+        reads = {source.name: float(source.reading.reads) for source in sources}
+        yield counters("edge_reads", "Reads that Redis has answered.", "source", reads)
+        entries = {source.name: float(source.reading.entries) for source in sources}
+        yield counters("edge_entries", "Entries of streams that came.", "source", entries)
