@@ -5,9 +5,6 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,16 +17,9 @@ import pytest
 from marianne_stream.errors import CorruptStateError, JobNotFoundError, StoreUnreadableError
 from marianne_stream.state import registry as registry_module
 from marianne_stream.state.registry import Question, Registry, Sight
+from tests.support.registries import SCHEMA, Conductor, conductor_at, put
 
-Conductor = sqlite3.Connection
-REPOSITORY = Path(__file__).parents[2]
-RECORDING = REPOSITORY.parent / "shared" / "recordings" / "daemon-state.db"
-
-SCHEMA = """
-CREATE TABLE jobs (
-    job_id TEXT PRIMARY KEY, workspace TEXT, status TEXT, submitted_at REAL, started_at REAL,
-    completed_at REAL, error_message TEXT, total_sheets INT, snapshot_path TEXT, checkpoint_json)
-"""
+RECORDING = Path(__file__).parents[3] / "shared" / "recordings" / "daemon-state.db"
 
 # A view that SQLite can count rows of until it is interrupted.
 ENDLESS = """
@@ -37,42 +27,6 @@ CREATE VIEW jobs AS SELECT 'a' AS job_id, (
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n
 ) AS status
 """
-
-# Reads each registry that it is told of, without root's permission to do anything.
-UNPRIVILEGED = """
-import asyncio, json, os, sys
-from pathlib import Path
-from marianne_stream.errors import StoreUnreadableError
-from marianne_stream.state.registry import Registry
-
-async def read(path):
-    try:
-        return sorted((await Registry(Path(path)).roster()).entries)
-    except StoreUnreadableError as error:
-        return [str(error), error.detail]
-
-asyncio.run(read(sys.argv[1]))  # imports what is imported late
-if os.geteuid() == 0:
-    os.setgroups([]), os.setgid(65534), os.setuid(65534)
-print(json.dumps({Path(path).parent.name: asyncio.run(read(path)) for path in sys.argv[1:]}))
-"""
-
-
-def conductor_at(path: Path, schema: str = SCHEMA) -> Conductor:
-    """A connection that writes a registry as the conductor does, and stays open."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute(schema)
-    return connection
-
-
-def put(connection: Conductor, job_id: str | None, **columns: Any) -> None:
-    """Write a row, with a status and a submission unless they are given."""
-    row = {"job_id": job_id, "status": "running", "submitted_at": 1000.0, **columns}
-    marks = ", ".join("?" * len(row))
-    connection.execute(
-        f"INSERT OR REPLACE INTO jobs ({', '.join(row)}) VALUES ({marks})", tuple(row.values())
-    )
 
 
 def checkpoint(job_id: str, **fields: Any) -> str:
@@ -346,53 +300,6 @@ async def test_a_cancelled_read_leaves_no_thread_and_no_descriptor(
         assert read.cancelled() or not view
     await registry.close()
     assert nothing_is_held(path)
-
-
-@pytest.fixture(scope="module")
-def unprivileged() -> Iterator[dict[str, list[str]]]:
-    """What a reader that may not write is answered, by the name of the case."""
-    names = ("closed", "running", "killed", "secret", "hidden")
-    # Not below pytest's own folder, which is closed to other users.
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        paths = {name: Path(folder, name, "state.db") for name in names}
-        for path in paths.values():
-            path.parent.mkdir()
-        for name in ("closed", "secret", "hidden"):
-            with closing(conductor_at(paths[name])) as conductor:
-                put(conductor, name)
-        with closing(conductor_at(paths["running"])) as conductor:
-            put(conductor, "running")
-            for end in ("", "-wal"):
-                shutil.copy(f"{paths['running']}{end}", f"{paths['killed']}{end}")
-            paths["secret"].chmod(0)
-            for name, path in paths.items():
-                path.parent.chmod(0 if name == "hidden" else 0o555)
-            command = [sys.executable, "-c", UNPRIVILEGED, *map(str, paths.values())]
-            output = subprocess.check_output(command, cwd=REPOSITORY, timeout=20)
-            for path in paths.values():
-                path.parent.chmod(0o755)
-        assert list(paths["closed"].parent.iterdir()) == [paths["closed"]]
-        yield json.loads(output)
-
-
-@pytest.mark.parametrize(
-    ("case", "said"),
-    [
-        ("closed", "closed"),
-        ("running", "running"),
-        ("killed", "no permission to write to the folder"),
-        ("secret", "no permission to read"),
-        ("hidden", "no permission to search a folder"),
-    ],
-)
-def test_who_may_not_write_is_answered_or_told_which_permission_is_missing(
-    unprivileged: dict[str, list[str]], case: str, said: str
-) -> None:
-    answer, *detail = unprivileged[case]
-    assert said in answer
-    assert bool(detail) == (said != case)
-    assert "/" not in "".join(detail)
 
 
 @pytest.mark.skipif(not RECORDING.exists(), reason="the recordings are not beside this checkout")
