@@ -17,7 +17,7 @@ from pathlib import Path
 import aiohttp
 
 from benchmarks.log_cases import big_log, log_fanout, log_latency, log_memory, tail_f
-from benchmarks.nginx_case import through_nginx
+from benchmarks.nginx_case import nginx_cost, through_nginx
 from benchmarks.page_case import page
 from benchmarks.processes import python, server
 from benchmarks.relay_cases import relay
@@ -170,8 +170,8 @@ CASES: tuple[Case, ...] = (
 )
 
 
-# Only when it is named: it needs Redis.
-NAMED: tuple[Case, ...] = (relay,)
+# Only when they are named.
+NAMED: tuple[Case, ...] = (relay, nginx_cost)
 
 # Only when they are named: they take long, and pass or fail.
 TRIALS: tuple[Trial, ...] = (torture, soak, restart, page)

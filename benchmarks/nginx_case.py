@@ -12,7 +12,8 @@ from pathlib import Path
 
 import aiohttp
 
-from benchmarks.processes import server
+from benchmarks.fanout import PADDING, worker_of
+from benchmarks.processes import Measured, server
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.wire.sse import EventParser
 from tests.support.nginx import NAME, site
@@ -21,6 +22,9 @@ from tests.support.nginx import NAME, site
 EVENTS = 200
 TURNS = 6
 PAUSE_S = 0.01
+
+# What is looked at when the cost of a delivery is: so many, each of them so many events.
+VIEWERS, DELIVERED = 100, 400
 
 EVENTS_PATH = "/api/events/stream?limit=0"
 
@@ -93,3 +97,38 @@ async def through_nginx(folder: Path) -> dict[str, float]:
         figures[f"{way} p50_ms"] = 1000 * cuts[49]
         figures[f"{way} p99_ms"] = 1000 * cuts[98]
     return figures
+
+
+async def nginx_cost(folder: Path) -> dict[str, float]:
+    """The processor time of server and nginx for an event to one of 100 viewers, TLS included."""
+    if shutil.which("nginx") is None:
+        sys.stdout.write("nginx_cost: nginx is not installed\n")
+        return {}
+    conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
+    await conductor.start()
+    conductor.launch("a", 1)
+    options = ("--unix", folder / "http.sock", "--allowed-hosts", NAME, "--trusted-proxies", "unix")
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(conductor.kill)
+        running = await stack.enter_async_context(server(folder, *options))
+        behind = await stack.enter_async_context(site(folder))
+        worker = Measured(running.process, 0.0, "", pid=worker_of(behind.nginx.process))
+        held_kib = worker.memory_kib()
+        viewers = [
+            await stack.enter_async_context(watching(behind.session, behind.address))
+            for _ in range(VIEWERS)
+        ]
+        await asyncio.sleep(0.5)
+        held_kib = worker.memory_kib() - held_kib
+        before = running.cpu_s(), worker.cpu_s()
+        for _ in range(DELIVERED):
+            conductor.emit("a", "sheet.said", {"at": time.monotonic(), "text": PADDING})
+            await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(1.0)
+        count = sum(len(viewer.ages_s) for viewer in viewers)
+        return {
+            "lost": VIEWERS * DELIVERED - count,
+            "server_us": 1e6 * (running.cpu_s() - before[0]) / count,
+            "nginx_us": 1e6 * (worker.cpu_s() - before[1]) / count,
+            "nginx_kib_a_viewer": held_kib / VIEWERS,
+        }

@@ -61,11 +61,11 @@ class Nginx:
     """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+        self.process = process
 
     def reload(self) -> None:
         """Has it read its configuration again (nginx.org, Controlling nginx)."""
-        self._process.send_signal(signal.SIGHUP)
+        self.process.send_signal(signal.SIGHUP)
 
 
 @asynccontextmanager
