@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from marianne_stream.access.places import is_credential
 from marianne_stream.access.tokens import private_text
 from marianne_stream.feeds.followed import FollowedLogs
 from marianne_stream.feeds.job_logs import JobLogs
@@ -97,4 +98,7 @@ def redis_password(settings: Settings) -> str | None:
         SettingsError: it cannot be read, or others than its owner can.
     """
     path = settings.redis_password_file
-    return private_text(path, what="password for Redis").strip() if path is not None else None
+    if path is None:
+        return None
+    passed = is_credential(path)
+    return private_text(path, passed_by_systemd=passed, what="password for Redis").strip()

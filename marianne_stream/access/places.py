@@ -60,12 +60,27 @@ def token_place(token_file: Path | None, private_dir: Path) -> TokenPlace:
         SettingsError: there is none, and none can be made.
     """
     if token_file is not None:
-        return TokenPlace(token_file)
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY", "")
-    if credentials and (path := Path(credentials) / CREDENTIAL).exists():
+        return TokenPlace(token_file, passed_by_systemd=is_credential(token_file))
+    folder = credentials()
+    if folder is not None and (path := folder / CREDENTIAL).exists():
         return TokenPlace(path, passed_by_systemd=True)
     path, made = own_token(private_dir)
     return TokenPlace(path, own=True, made=made)
+
+
+def credentials() -> Path | None:
+    """The folder in which systemd passes credentials; None where it passes none."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    return Path(folder) if folder else None
+
+
+def is_credential(path: Path) -> bool:
+    """Whether a file lies in the folder of credentials, which nobody else can enter.
+
+    Its own mode says nothing: systemd lets a user in by an access list, which shows as the group's
+    right to read (systemd.exec(5), LoadCredential=).
+    """
+    return path.parent == credentials()
 
 
 def at_home(path: Path) -> Path:

@@ -78,7 +78,16 @@ def test_a_credential_of_systemd_is_taken_whatever_its_mode(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    written(tmp_path, WHOLE, 0o440)
-    place = token_place(None, tmp_path / "own")
-    assert place.first() == WHOLE
+    path = written(tmp_path, WHOLE, 0o440)
+    for named in (None, path):
+        assert token_place(named, tmp_path / "own").first() == WHOLE
     assert not (tmp_path / "own").exists()
+
+
+def test_what_lies_beside_the_credentials_of_systemd_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "unit"))
+    place = token_place(written(tmp_path, WHOLE, 0o440), tmp_path / "own")
+    with pytest.raises(SettingsError, match="mode 0440"):
+        place.read()

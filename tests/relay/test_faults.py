@@ -261,6 +261,19 @@ async def test_a_password_file_that_others_can_read_is_refused(
         assert "holds the password for Redis, and must be its owner's alone" in relay.log
 
 
+async def test_a_password_that_systemd_passes_is_used_whatever_its_mode(
+    redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    file = tmp_path / "password"
+    file.write_text(PASSWORD)
+    # The access list by which systemd lets a user in shows as the group's right.
+    file.chmod(0o440)
+    await redis.call("CONFIG", "SET", "requirepass", PASSWORD)
+    async with server(tmp_path, redis, "--redis-password-file", file):
+        await eventually(lambda: redis.client.get(KEYS.about), lambda found: found)
+
+
 async def test_without_redis_py_the_option_says_so(
     relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
