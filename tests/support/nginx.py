@@ -13,6 +13,7 @@ import aiohttp
 import trustme
 
 from tests.support.external import program
+from tests.support.viewers import watching
 from tests.support.waiting import until
 
 # The name of the site that the example is filled for.
@@ -111,15 +112,24 @@ class Site:
 
 
 @asynccontextmanager
-async def site(folder: Path, *changes: tuple[str, str]) -> AsyncIterator[Site]:
-    """nginx with the example, whose name the session resolves to loopback."""
+async def site(
+    folder: Path, *changes: tuple[str, str], example: str = "nginx.conf", **servers: object
+) -> AsyncIterator[Site]:
+    """nginx with an example, whose name the session resolves to loopback.
+
+    Args:
+        folder: where it keeps what is its own.
+        changes: pairs of what is in the example, and what is to be there.
+        example: which.
+        servers: the placeholders for what is behind it; left out, a socket in the folder.
+    """
     authority = trustme.CA()
     certificate = authority.issue_cert(NAME)
     certificate.private_key_and_cert_chain_pem.write_to_path(folder / "all.pem")
     port = free_port()
     text = filled(
-        "nginx.conf",
-        SOCKET=folder / "http.sock",
+        example,
+        **(servers or {"SOCKET": folder / "http.sock"}),
         SERVER_NAME=NAME,
         LISTEN=f"127.0.0.1:{port}",
         CERTIFICATE=folder / "all.pem",
@@ -137,6 +147,20 @@ async def site(folder: Path, *changes: tuple[str, str]) -> AsyncIterator[Site]:
         aiohttp.ClientSession(connector=connector, cookie_jar=jar) as session,
     ):
         yield Site(running, f"https://{NAME}:{port}", session)
+
+
+async def comes_back_and_others_are_told(behind: Site) -> None:
+    """While nothing answers, an EventSource is asked to come back, and a program is told 503."""
+    async with watching(behind.session, f"{behind.address}/api/roster/stream") as viewer:
+        await viewer.end()
+        assert viewer.response.status == 200
+        assert 1500 <= (viewer.retry_ms or 0) <= 4500
+        assert viewer.response.headers["X-Content-Type-Options"] == "nosniff"
+        assert "max-age" in viewer.response.headers["Strict-Transport-Security"]
+    async with behind.session.get(f"{behind.address}/api/jobs") as response:
+        assert response.status == 503
+        assert response.headers["Retry-After"] == "5"
+        assert (await response.json())["code"] == "leaving"
 
 
 class Loopback(aiohttp.abc.AbstractResolver):

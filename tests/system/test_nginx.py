@@ -1,7 +1,6 @@
 """Behind a real nginx, with the files of docs/examples as they lie there."""
 
 import asyncio
-import json
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +12,15 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.nginx import EXAMPLES, NAME, Site, filled, free_port, nginx, site
+from tests.support.nginx import (
+    EXAMPLES,
+    NAME,
+    comes_back_and_others_are_told,
+    filled,
+    free_port,
+    nginx,
+    site,
+)
 from tests.support.processes import Process, process
 from tests.support.viewers import watching
 from tests.support.waiting import until
@@ -112,21 +119,6 @@ def write(log: Path, line: str) -> None:
 async def end(running: Process) -> None:
     running.send(signal.SIGTERM)
     assert await running.ended() == 0
-
-
-async def comes_back_and_others_are_told(behind: Site) -> None:
-    """While we are away, an EventSource is asked to come back, and a program is told 503."""
-    url = f"{behind.address}/api/roster/stream"
-    async with watching(behind.session, url) as viewer:
-        await viewer.end()
-        assert viewer.response.status == 200
-        assert 1500 <= (viewer.retry_ms or 0) <= 4500
-        assert viewer.response.headers["X-Content-Type-Options"] == "nosniff"
-        assert "max-age" in viewer.response.headers["Strict-Transport-Security"]
-    async with behind.session.get(f"{behind.address}/api/jobs") as response:
-        assert response.status == 503
-        assert response.headers["Retry-After"] == "5"
-        assert json.loads(await response.text())["code"] == "leaving"
 
 
 async def test_a_service_of_auth_request_is_asked_first(
@@ -249,11 +241,12 @@ async def answering(answer: Handler, port: int) -> AsyncIterator[None]:
         await runner.cleanup()
 
 
-@pytest.mark.parametrize("name", ["nginx.conf", "nginx-dashboard.conf"])
+@pytest.mark.parametrize("name", ["nginx.conf", "nginx-dashboard.conf", "nginx-edges.conf"])
 def test_no_placeholder_is_left_unnamed(name: str) -> None:
-    values = {"SOCKET": 1, "SERVER_NAME": 1, "LISTEN": 1}
+    values = {"SERVER_NAME": 1, "LISTEN": 1}
     more = {
-        "nginx.conf": {"CERTIFICATE": 1, "CERTIFICATE_KEY": 1},
-        "nginx-dashboard.conf": {"TOKEN": 1, "DASHBOARD": 1},
+        "nginx.conf": {"SOCKET": 1, "CERTIFICATE": 1, "CERTIFICATE_KEY": 1},
+        "nginx-dashboard.conf": {"SOCKET": 1, "TOKEN": 1, "DASHBOARD": 1},
+        "nginx-edges.conf": {"EDGE_1": 1, "EDGE_2": 1, "CERTIFICATE": 1, "CERTIFICATE_KEY": 1},
     }[name]
     assert not [w for w in filled(name, **values, **more).split("@")[1:-1] if w.isupper()]

@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import shlex
 import signal
 import socket
 import sys
@@ -16,6 +15,7 @@ from marianne_stream.demo.conductor import SimulatedConductor
 from tests.support.nginx import EXAMPLES, filled, site
 from tests.support.processes import CHECKOUT
 from tests.support.restarting import passed
+from tests.support.units import command_of
 from tests.support.viewers import watching
 from tests.support.waiting import until
 
@@ -58,8 +58,7 @@ def command(config: Path, beginning: str) -> list[str]:
         USER="root",
         SOCKET_GROUP="root",
     )
-    line = next(line for line in text.splitlines() if line.startswith(beginning))
-    return shlex.split(line.removeprefix(beginning))
+    return command_of(text, beginning)
 
 
 @pytest.mark.parametrize("beginning", ["ExecStart=", "# ExecStart="], ids=["module", "checkout"])

@@ -1,0 +1,318 @@
+"""Edges behind a real nginx, by the guide: its settings, and the files of docs/examples.
+
+On one machine, without TLS to Redis, and with one worker each, so that a kill takes all of an edge.
+"""
+
+import asyncio
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.nginx import (
+    EXAMPLES,
+    NAME,
+    Site,
+    comes_back_and_others_are_told,
+    filled,
+    free_port,
+    site,
+)
+from tests.support.processes import Process
+from tests.support.redis import RedisServer, redis_server
+from tests.support.units import service
+from tests.support.viewers import Viewer, open_streams, watching
+from tests.support.waiting import LIMIT_S, until
+
+GUIDE = EXAMPLES.parent / "how-to" / "more-than-one-machine.md"
+REFERENCE = EXAMPLES.parent / "reference" / "relay.md"
+TOKEN = "whole-token-0123456789"
+PASSWORD = "password-of-redis"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+JOB = "logged"
+
+
+class Edges:
+    """Two edges behind nginx.
+
+    Args:
+        behind: nginx before them.
+        running: the edges.
+    """
+
+    def __init__(self, behind: Site, running: list[Process]) -> None:
+        self.session, self.address, self.behind = behind.session, behind.address, behind
+        self.running = running
+
+    def url(self, path: str) -> str:
+        """Where a viewer finds something of the job."""
+        return f"{self.address}/api/jobs/{JOB}{path}"
+
+    def watching(self) -> AbstractAsyncContextManager[Viewer]:
+        """A viewer of the job's status."""
+        return watching(self.session, self.url("/stream"))
+
+    async def streams(self) -> list[int]:
+        """How many streams each edge has open."""
+        return [sum((await open_streams(edge.address)).values()) for edge in self.running]
+
+    async def have(self, *counts: int) -> None:
+        """Waits until one edge has so many streams open, and the other one so many."""
+        async with asyncio.timeout(LIMIT_S):
+            while True:
+                if sorted(await self.streams()) == list(counts):
+                    return
+                await asyncio.sleep(0.02)
+
+    async def kill(self, number: int) -> None:
+        """Ends an edge as a crash does."""
+        self.running[number].send(signal.SIGKILL)
+        await self.running[number].ended()
+
+    async def status(self, path: str, **headers: str) -> int:
+        """The status of an answer to a program."""
+        async with self.session.get(self.url(path), headers=headers) as answer:
+            return answer.status
+
+
+@pytest.fixture
+async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    """A Redis with the two users of the documentation, and no other who gets in."""
+    async with redis_server(tmp_path) as redis:
+        for page in (REFERENCE, GUIDE):
+            found = re.search(r"```\nuser ((?:edge|relay-S) .*?)\n```", page.read_text(), re.DOTALL)
+            assert found
+            words = found[1].replace("relay-S", "relay-oak").replace("{S}", "{oak}")
+            words = words.replace("PREFIX", "marianne-stream").replace("PASSWORD", PASSWORD)
+            await redis.call("ACL", "SETUSER", *words.split())
+        yield redis
+        assert await redis.call("ACL", "LOG") == []
+
+
+def settings(number: int, **places: object) -> str:
+    """The settings of the guide, the relay's (0) or an edge's (1), with other places in them."""
+    text: str = re.findall(r"```toml\n(.*?)```", GUIDE.read_text(), re.DOTALL)[number]
+    for name, value in places.items():
+        text, count = re.subn(rf"^{name} = .*$", f"{name} = {value}", text, flags=re.MULTILINE)
+        assert count == 1, name
+    return text
+
+
+def places(folder: Path) -> dict[str, object]:
+    """The placeholders that units have in common, for files of a folder, which is made."""
+    folder.mkdir()
+    (folder / "password").write_text(f"{PASSWORD}\n")
+    return {
+        "PYTHON": sys.executable,
+        "CONFIG": folder / "config",
+        "ADDRESSES": "localhost",
+        "REDIS_PASSWORD": folder / "password",
+    }
+
+
+@asynccontextmanager
+async def publishing(unit: str, folder: Path, redis: RedisServer) -> AsyncIterator[Process]:
+    """A unit that publishes what the conductor of a folder says."""
+    url = redis.url.replace("//", "//relay-oak@")
+    text = settings(0, registry=f'"{folder}/state.db"', publish=f'"{url}"')
+    (folder / "relay" / "config").write_text(f'socket = "{folder}/c.sock"\n{text}')
+    async with service(unit, folder / "relay", MARIANNE_STREAM_PORT="0") as running:
+        yield running
+    assert "WARNING" not in running.log
+
+
+@pytest.fixture
+async def relay(
+    tmp_path: Path, conductor: SimulatedConductor, redis: RedisServer
+) -> AsyncIterator[Process]:
+    """The relay's unit."""
+    owner = {"USER": "root", "SOCKET_GROUP": "root"}
+    unit = filled("marianne-stream-relay.service", **places(tmp_path / "relay"), **owner)
+    async with publishing(unit, tmp_path, redis) as running:
+        assert running.first_line == "marianne-stream publishes as oak\n"
+        yield running
+
+
+@asynccontextmanager
+async def edge(folder: Path, redis: RedisServer, **environment: str) -> AsyncIterator[Process]:
+    """The edge's unit."""
+    unit = filled(
+        "marianne-stream-edge.service",
+        **places(folder),
+        PORT=free_port(),
+        TOKENS=folder / "tokens",
+    )
+    url = redis.url.replace("//", "//edge@")
+    here = {"host": '"127.0.0.1"', "trusted_proxies": '["127.0.0.1"]', "redis": f'"{url}"'}
+    (folder / "config").write_text(settings(1, **here))
+    (folder / "tokens").write_text(f"{TOKEN}\n")
+    given = {"MARIANNE_STREAM_WORKERS": "1", "MARIANNE_STREAM_OPEN_METRICS": "true"}
+    async with service(unit, folder, **(given | environment)) as running:
+        yield running
+
+
+def write(log: Path, line: str) -> None:
+    """Writes a line to a log."""
+    with log.open("a") as file:
+        file.write(f"{line}\n")
+
+
+@asynccontextmanager
+async def two_edges(
+    folder: Path, redis: RedisServer, *, private: tuple[str, str] = ("", "")
+) -> AsyncIterator[Edges]:
+    """Two edges behind nginx that know the job; each with its own state, or that of a folder."""
+    states = [{"STATE_DIRECTORY": path} if path else {} for path in private]
+    async with (
+        edge(folder / "edge-1", redis, **states[0]) as first,
+        edge(folder / "edge-2", redis, **states[1]) as second,
+    ):
+        one, two = (edge.address.removeprefix("http://") for edge in (first, second))
+        async with site(folder, example="nginx-edges.conf", EDGE_1=one, EDGE_2=two) as behind:
+            for running in (first, second):
+                await knows(behind.session, running)
+            yield Edges(behind, [first, second])
+
+
+async def knows(session: aiohttp.ClientSession, edge: Process) -> None:
+    """Waits until an edge has been told of the job."""
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            async with session.get(f"{edge.address}/api/jobs/{JOB}", headers=BEARER) as answer:
+                if answer.status == 200:
+                    return
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.usefixtures("conductor", "log")
+async def test_the_drop_in_has_the_server_publish_what_it_serves(
+    tmp_path: Path, redis: RedisServer
+) -> None:
+    given = places(tmp_path / "relay")
+    own = {name: given.pop(name) for name in ("PYTHON", "CONFIG")}
+    unit = filled("marianne-stream.service", **own, USER="root", SOCKET_GROUP="root", CHECKOUT="/")
+    unit += filled("marianne-stream-publish.conf", **given)
+    async with (
+        publishing(unit, tmp_path, redis) as running,
+        edge(tmp_path / "edge", redis) as other,
+        aiohttp.ClientSession() as session,
+    ):
+        assert "listening" in running.first_line
+        await knows(session, other)
+
+
+@pytest.mark.usefixtures("relay", "log")
+async def test_an_edge_with_the_workers_of_the_guide_lets_in_who_has_a_token(
+    tmp_path: Path, redis: RedisServer
+) -> None:
+    # What is empty counts as left out.
+    async with edge(tmp_path / "edge", redis, MARIANNE_STREAM_WORKERS="") as running:
+        async with aiohttp.ClientSession() as session:
+            await knows(session, running)
+            async with session.get(f"{running.address}/api/jobs") as answer:
+                assert answer.status == 401
+        running.send(signal.SIGTERM)
+        assert await running.ended() == 0
+
+
+@pytest.mark.usefixtures("relay")
+async def test_a_viewer_whose_edge_is_killed_goes_on_at_the_other_one(
+    tmp_path: Path, redis: RedisServer, log: Path
+) -> None:
+    write(log, "line 0")
+    async with two_edges(tmp_path, redis) as edges:
+        edges.session.headers.update(BEARER)
+        async with watching(edges.session, edges.url("/logs")) as viewer:
+            await viewer.saw("log")
+            write(log, "line 1")
+            await viewer.saw("log", 2)
+            await edges.kill((await edges.streams()).index(1))
+            await until(lambda: viewer.broken or viewer.ended)
+            lines = [data["line"] for data in viewer.data("log")]
+        write(log, "line 2")
+        async with watching(
+            edges.session, edges.url("/logs"), last_event_id=viewer.last_event_id
+        ) as viewer:
+            await viewer.saw("log")
+            write(log, "line 3")
+            await viewer.saw("log", 2)
+            lines += [data["line"] for data in viewer.data("log")]
+        # Nobody is told that one is gone.
+        assert [await edges.status("") for _ in range(8)] == [200] * 8
+    assert lines == ["line 0", "line 1", "line 2", "line 3"]
+
+
+@pytest.mark.usefixtures("relay", "log")
+async def test_while_no_edge_answers_viewers_are_asked_to_come_back(
+    tmp_path: Path, redis: RedisServer
+) -> None:
+    async with two_edges(tmp_path, redis) as edges:
+        for number in range(2):
+            await edges.kill(number)
+        for headers in ({}, BEARER):
+            edges.session.headers.update(headers)
+            await comes_back_and_others_are_told(edges.behind)
+
+
+def cut_off(viewer: Viewer) -> None:
+    """Ends a viewer's connection without a farewell, for whose answer TLS would wait."""
+    connection = viewer.response.connection
+    assert connection is not None
+    assert connection.transport is not None
+    connection.transport.abort()
+
+
+@pytest.mark.usefixtures("relay", "log")
+async def test_who_sends_a_token_goes_to_the_edge_with_the_fewest_streams(
+    tmp_path: Path, redis: RedisServer
+) -> None:
+    async with two_edges(tmp_path, redis) as edges:
+        edges.session.headers.update(BEARER)
+        async with AsyncExitStack() as stack:
+            at_first = []
+            for _ in range(4):
+                before = await edges.streams()
+                viewer = await stack.enter_async_context(edges.watching())
+                if (await edges.streams())[0] > before[0]:
+                    at_first.append(viewer)
+            assert await edges.streams() == [2, 2]
+            for viewer in at_first:
+                cut_off(viewer)
+            await edges.have(0, 2)
+            # In turn, one of these two would be the third at the other edge.
+            async with edges.watching(), edges.watching():
+                assert await edges.streams() == [2, 2]
+        assert "marianne_seat" not in {cookie.key for cookie in edges.session.cookie_jar}
+
+
+@pytest.mark.usefixtures("relay", "log")
+@pytest.mark.parametrize("shared", [False, True], ids=["of its own", "shared"])
+async def test_a_browser_stays_signed_in_at_its_edge_and_with_a_shared_folder_at_all(
+    tmp_path: Path, redis: RedisServer, *, shared: bool
+) -> None:
+    folder = str(tmp_path / "shared") if shared else ""
+    async with two_edges(tmp_path, redis, private=(folder, folder)) as edges:
+        form, origin = {"token": TOKEN, "next": "/"}, {"Origin": edges.address}
+        async with edges.session.get(edges.address, headers={"Accept": "text/html"}) as page:
+            assert page.url.path == "/login"
+        url = f"{edges.address}/login"
+        async with edges.session.post(url, data=form, headers=origin) as page:
+            assert page.status == 200
+        assert {cookie["secure"] for cookie in edges.session.cookie_jar} == {True}
+        assert [await edges.status("") for _ in range(8)] == [200] * 8
+        async with edges.watching() as viewer:
+            await viewer.saw("job_status")
+            await edges.kill((await edges.streams()).index(1))
+            await until(lambda: viewer.broken or viewer.ended)
+        assert await edges.status("") == (200 if shared else 401)
+
+
+async def test_the_settings_of_the_guide_are_for_that_name() -> None:
+    """The certificate of the tests, and with it what they show, is for it alone."""
+    assert f'allowed_hosts = ["{NAME}"]' in settings(1)
