@@ -15,6 +15,7 @@ from marianne_stream.access.places import default_private_dir
 from marianne_stream.errors import SettingsError
 from marianne_stream.setting_kinds import (
     SOURCE_NAME,
+    HomePath,
     Port,
     UserPath,
     Words,
@@ -63,7 +64,7 @@ class Settings(BaseSettings):
         "auto",
         description="Where state is read; auto: the conductor while it answers, else its registry.",
     )
-    registry: UserPath = Field(
+    registry: HomePath = Field(
         Path("~/.marianne/daemon-state.db"),
         validate_default=True,
         description="The conductor's registry, an SQLite file; it is only read.",

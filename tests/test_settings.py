@@ -1,5 +1,6 @@
 """Settings come from the command line, the environment, a file and the defaults, in that order."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,15 @@ def test_settings_cannot_be_changed() -> None:
     settings: Any = load({})
     with pytest.raises(ValidationError, match="frozen"):
         settings.port = 1
+
+
+def test_a_user_without_a_home_folder_can_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As systemd's DynamicUser= is one, where nothing asks systemd for users."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
+    assert load({"private_dir": "/var/lib/own"}).registry == Path("~/.marianne/daemon-state.db")
+    with pytest.raises(SettingsError, match="--socket must be a path"):
+        load({"socket": "~/c.sock", "private_dir": "/var/lib/own"})
 
 
 def test_a_tilde_is_the_home_folder() -> None:
