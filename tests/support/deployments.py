@@ -62,7 +62,7 @@ async def by_tls(folder: Path) -> AsyncIterator[Deployment]:
         *("--requirepass", PASSWORD),
     )
     tls = {"host": "127.0.0.1", "ssl": True, "ssl_ca_certs": str(folder / "ca.pem")}
-    async with redis_server(folder, options=options, tls=tls | {"password": PASSWORD}) as server:
+    async with redis_server(folder, options=options, access=tls | {"password": PASSWORD}) as server:
         url = f"rediss://127.0.0.1:{server.port}?ssl_ca_certs={folder}/ca.pem"
         yield Deployment(url, (server,), server, password=PASSWORD)
 

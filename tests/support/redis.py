@@ -25,10 +25,10 @@ class RedisServer:
     Args:
         folder: where it keeps what it is to find again.
         durable: whether it finds its data again after it was killed.
-        options: what else it is told, as its own options; `--port 0` where it is to listen by TLS.
+        options: what else it is told, as its own options.
         config: a file with more of them, which a Sentinel must have.
         command: which program it is.
-        tls: how a client connects by TLS, as redis-py names it.
+        access: how one connects who may do anything, as redis-py names it; by TLS where it has ssl.
 
     Attributes:
         port: where it listens.
@@ -43,7 +43,7 @@ class RedisServer:
         options: Sequence[object] = (),
         config: Path | None = None,
         command: str = "",
-        tls: Mapping[str, Any] | None = None,
+        access: Mapping[str, Any] | None = None,
     ) -> None:
         self._folder = folder
         self._durable = durable
@@ -51,8 +51,10 @@ class RedisServer:
         self._command = (command or program("redis-server"), *((config,) if config else ()))
         self._process: asyncio.subprocess.Process | None = None
         self.port = free_port()
-        self._listens = ("--tls-port", self.port, "--port", 0) if tls else ("--port", self.port)
-        self.client = Redis(port=self.port, protocol=2, **(tls or {}))
+        access = access or {}
+        by_tls = "ssl" in access
+        self._listens = ("--tls-port", self.port, "--port", 0) if by_tls else ("--port", self.port)
+        self.client = Redis(port=self.port, protocol=2, **access)
 
     @property
     def url(self) -> str:

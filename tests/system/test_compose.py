@@ -1,0 +1,284 @@
+"""The compose file of docs/examples: it holds together, and its servers run by it.
+
+Docker is not asked. This leaves out that it takes the file, of whose form only what is used here is
+held against the Compose Specification; that the images are built; and all that keeps containers
+apart: users, read-only folders, capabilities, networks. What is mounted is found by other paths.
+"""
+
+import ipaddress
+import os
+import re
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import yaml
+
+from marianne_stream.commands.settings_options import settings_from
+from marianne_stream.commands.verbs import VERBS, parser_of
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.settings import ENVIRONMENT_PREFIX, Settings
+from tests.support.external import program
+from tests.support.nginx import EXAMPLES, NAME, filled, free_port, site
+from tests.support.processes import Process, process
+from tests.support.redis import RedisServer, redis_server
+from tests.support.viewers import watching
+
+DOCS = EXAMPLES.parent
+GUIDE = DOCS / "how-to" / "more-than-one-machine.md"
+REFERENCE = DOCS / "reference" / "relay.md"
+
+SERVERS = ("relay", "edge-1", "edge-2")
+KINDS = ("secrets", "configs", "networks", "volumes")
+
+# Of the keys that the Compose Specification has, those that may be here.
+TOP_KEYS = {"name", "services", *KINDS}
+SERVICE_KEYS = {
+    *("image", "build", "command", "environment", "user", "read_only", "tmpfs", "cap_drop"),
+    *("security_opt", "ulimits", "stop_grace_period", "restart", "depends_on", "ports", *KINDS),
+}
+
+ADMIN = {"username": "admin", "password": "password-of-the-test"}
+
+
+def composed(**places: object) -> dict[str, Any]:
+    """The file, with its placeholders filled."""
+    given: dict[str, object] = {
+        "UID": 1000,
+        "GID": 1001,
+        "SOCKET_FOLDER": "/run/marianne",
+        "SOCKET_NAME": "c.sock",
+        "REGISTRY_FOLDER": "/var/lib/marianne",
+        "WORKSPACES": "/srv/jobs",
+        "SOURCE_NAME": "oak",
+        "SERVER_NAME": NAME,
+        "RELAY_DIGEST": "0" * 64,
+        "EDGE_DIGEST": "1" * 64,
+    }
+    read: dict[str, Any] = yaml.safe_load(filled("compose.yaml", **(given | places)))
+    return read
+
+
+def named_by(service: dict[str, Any], kind: str) -> set[str]:
+    """The names of a kind of thing that a service has a use for."""
+    found = service.get(kind, [])
+    names = [entry["source"] if isinstance(entry, dict) else entry for entry in found]
+    # A folder of this machine is no volume.
+    return {name.partition(":")[0] for name in names if not name.startswith("/")}
+
+
+def test_every_key_is_one_of_the_specification() -> None:
+    file = composed()
+    assert {key for key in file if not key.startswith("x-")} == TOP_KEYS
+    for service in file["services"].values():
+        assert set(service) <= SERVICE_KEYS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_services_use_is_what_is_declared(kind: str) -> None:
+    file = composed()
+    used = {name for service in file["services"].values() for name in named_by(service, kind)}
+    assert used == set(file[kind])
+
+
+def test_images_have_plain_names_or_are_built() -> None:
+    for service in composed()["services"].values():
+        assert re.fullmatch(r"[a-z-]+(:\d+)?", service["image"])
+        if "build" in service:
+            first, *steps = service["build"]["dockerfile_inline"].splitlines()
+            assert re.fullmatch(r"FROM python:3\.\d+-slim", first)
+            assert all(step.startswith("RUN ") for step in steps)
+        else:
+            assert ":" in service["image"]
+
+
+def test_a_service_may_read_the_secrets_that_it_names() -> None:
+    for service in composed()["services"].values():
+        found = re.findall(r"/run/secrets/(\w+)", str(service.get("environment")))
+        assert set(found) <= named_by(service, "secrets")
+
+
+def test_addresses_are_free_and_those_that_are_named() -> None:
+    file = composed()
+    networks = {name: service["networks"] for name, service in file["services"].items()}
+    front = {name: n["front"]["ipv4_address"] for name, n in networks.items() if "front" in n}
+    subnet = ipaddress.ip_network(file["networks"]["front"]["ipam"]["config"][0]["subnet"])
+    # The first one is Docker's.
+    free = [str(host) for host in subnet.hosts()][1:]
+    assert set(front.values()) <= set(free)
+    assert len(set(front.values())) == len(front)
+    for edge in ("edge-1", "edge-2"):
+        service = file["services"][edge]
+        assert service["environment"]["MARIANNE_STREAM_TRUSTED_PROXIES"] == front["nginx"]
+        assert f"`{front[edge]}:{service['command'][-1]}`" in GUIDE.read_text()
+
+
+def test_every_placeholder_is_in_the_guide() -> None:
+    for name in re.findall(r"@[A-Z_0-9]+@", (EXAMPLES / "compose.yaml").read_text()):
+        assert f"`{name}`" in GUIDE.read_text()
+    assert re.findall(r"@[A-Z_0-9]+@", str(composed())) == []
+
+
+@pytest.mark.parametrize(("user", "page"), [("relay", REFERENCE), ("edge", GUIDE)])
+def test_users_of_redis_may_do_what_is_documented(user: str, page: Path) -> None:
+    words = re.search(rf"```\nuser {user}\S* on >PASSWORD (.*?)\n```", page.read_text(), re.DOTALL)
+    assert words
+    expected = words[1].replace("PREFIX", "marianne-stream").replace("{S}", "{oak}").split()
+    lines = composed()["configs"]["redis_users"]["content"].splitlines()
+    found = next(line.split() for line in lines if line.startswith(f"user {user} "))
+    assert found[4:] == expected
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_the_servers_take_their_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = composed()["services"][name]
+    for variable in [
+        variable for variable in os.environ if variable.startswith(ENVIRONMENT_PREFIX)
+    ]:
+        monkeypatch.delenv(variable)
+    for variable, value in service["environment"].items():
+        # One that is no setting would be left alone.
+        assert variable.removeprefix(ENVIRONMENT_PREFIX).lower() in Settings.model_fields
+        monkeypatch.setenv(variable, value)
+    command, verb, *options = service["command"]
+    assert (command, verb) == ("marianne-stream", "serve")
+    settings = settings_from(vars(parser_of(verb, VERBS[verb].load()).parse_args(options)))
+    assert (settings.source_name, settings.port) in [("oak", None), (None, 8765)]
+    assert not settings.insecure
+
+
+def test_nginx_takes_its_settings(tmp_path: Path) -> None:
+    text: str = composed()["configs"]["nginx"]["content"]
+    folder = "/etc/nginx/conf.d"
+    assert f"{folder}/" in composed()["services"]["nginx"]["configs"][1]["target"]
+    (tmp_path / "nginx.conf").write_text(text.replace(folder, f"{tmp_path}/conf.d"))
+    command = (program("nginx"), "-t", "-c", tmp_path / "nginx.conf", "-p", tmp_path)
+    own = ("-e", tmp_path / "error.log", "-g", f"pid {tmp_path}/pid;")
+    (tmp_path / "logs").mkdir()
+    found = subprocess.run(
+        (*command, *own), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert found.returncode == 0, found.stderr
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> dict[str, str]:
+    """What is secret, made by the commands of the guide; and the digests that they print."""
+    found = re.search(r"```console\n(\$ umask 077\n.*?)```", GUIDE.read_text(), re.DOTALL)
+    assert found
+    script = "set -e\n" + found[1].replace("$ ", "", 1).replace("\n$ ", "\n")
+    done = subprocess.run(
+        (program("bash"), "-c", script),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    relay, edge = re.findall(r"^[0-9a-f]{64}", done.stdout, re.MULTILINE)
+    return {"RELAY_DIGEST": relay, "EDGE_DIGEST": edge}
+
+
+@pytest.fixture
+def file(tmp_path: Path, secrets: dict[str, str]) -> dict[str, Any]:
+    """The file, for a conductor in a folder."""
+    folders = dict.fromkeys(("SOCKET_FOLDER", "REGISTRY_FOLDER", "WORKSPACES"), tmp_path)
+    return composed(**secrets, **folders)
+
+
+@pytest.fixture
+async def conducted(tmp_path: Path) -> AsyncIterator[Path]:
+    """The log of a job of a conductor."""
+    conductor = SimulatedConductor(
+        tmp_path / "c.sock", registry=tmp_path / "daemon-state.db", shutdown_grace_s=0
+    )
+    await conductor.start()
+    (workspace := tmp_path / "ws").mkdir()
+    (log := workspace / "marianne.log").write_text("a line\n")
+    conductor.launch("lantern", 2, workspace=str(workspace))
+    yield log
+    await conductor.kill()
+
+
+@pytest.fixture
+async def redis(tmp_path: Path, file: dict[str, Any]) -> AsyncIterator[RedisServer]:
+    """The file's Redis, with one user more, who asks whether others were refused anything."""
+    users = tmp_path / "users.acl"
+    name, password = ADMIN["username"], ADMIN["password"]
+    content = file["configs"]["redis_users"]["content"]
+    users.write_text(f"{content}user {name} on >{password} ~* &* +@all\n")
+    command, *options = file["services"]["redis"]["command"]
+    assert command == "redis-server"
+    target = file["services"]["redis"]["configs"][0]["target"]
+    here = [option.replace(target, str(users)) for option in options]
+    assert here != options
+    async with redis_server(tmp_path, options=here, access=ADMIN) as redis:
+        yield redis
+        assert await redis.call("ACL", "LOG") == []
+
+
+def server(
+    service: dict[str, Any], folder: Path, redis: RedisServer
+) -> AbstractAsyncContextManager[Process]:
+    """What a container runs, with what is mounted into it by its paths on this machine."""
+    places = dict(mounted(service, folder))
+    places |= {"redis:6379": f"127.0.0.1:{redis.port}", "172.31.87.10": "127.0.0.1"}
+    places |= {"0.0.0.0": "127.0.0.1", "8765": str(free_port())}
+
+    # All at once: what is put in the place of one may hold another.
+    inside = re.compile("|".join(map(re.escape, places)))
+
+    def here(text: str) -> str:
+        return inside.sub(lambda match: places[match[0]], text)
+
+    environment = {name: here(value) for name, value in service["environment"].items()}
+    arguments = [here(word) for word in service["command"][1:]]
+    return process("-m", "marianne_stream", *arguments, pass_fds=(), **environment)
+
+
+def mounted(service: dict[str, Any], folder: Path) -> Iterator[tuple[str, str]]:
+    """Paths in a container, and what lies there."""
+    yield "/run/secrets", f"{folder}/secrets"
+    for path in service["tmpfs"]:
+        yield f"{path}/", f"{folder}/tmpfs/"
+    for volume in service["volumes"]:
+        if isinstance(volume, dict):
+            yield volume["target"], volume["source"]
+        else:
+            name, target = volume.split(":")
+            yield target, str(folder / name)
+
+
+async def test_a_job_is_seen_through_all_of_it(
+    tmp_path: Path, file: dict[str, Any], redis: RedisServer, conducted: Path
+) -> None:
+    del conducted
+    token = (tmp_path / "secrets" / "tokens").read_text().strip()
+    relay, *edges = (server(file["services"][name], tmp_path, redis) for name in SERVERS)
+    async with relay as publishing, edges[0] as first, edges[1] as second:
+        assert publishing.first_line == "marianne-stream publishes as oak\n"
+        one, two = (edge.address.removeprefix("http://") for edge in (first, second))
+        async with site(tmp_path, example="nginx-edges.conf", EDGE_1=one, EDGE_2=two) as behind:
+            behind.session.headers["Authorization"] = f"Bearer {token}"
+            async with watching(
+                behind.session, f"{behind.address}/api/jobs/lantern/logs", wait="true"
+            ) as viewer:
+                assert (await viewer.saw("log"))["line"] == "a line"
+        await knows_who_signs_in_at_the_other(first.address, second.address, token)
+        assert "WARNING" not in publishing.log
+
+
+async def knows_who_signs_in_at_the_other(first: str, second: str, token: str) -> None:
+    """A browser's session at one edge is one at the other."""
+    named = {"Host": NAME, "Origin": f"http://{NAME}"}
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        async with session.post(f"{first}/login", json={"token": token}, headers=named) as answer:
+            assert answer.status == 204
+            cookie = answer.headers["Set-Cookie"].partition(";")[0]
+        for cookies, status in ({"Cookie": cookie}, 200), ({}, 401):
+            async with session.get(f"{second}/api/jobs", headers=named | cookies) as answer:
+                assert answer.status == status
