@@ -155,10 +155,11 @@ def test_nginx_takes_its_settings(tmp_path: Path) -> None:
     text: str = composed()["configs"]["nginx"]["content"]
     folder = "/etc/nginx/conf.d"
     assert f"{folder}/" in composed()["services"]["nginx"]["configs"][1]["target"]
-    (tmp_path / "nginx.conf").write_text(text.replace(folder, f"{tmp_path}/conf.d"))
+    # Who runs the tests need not be allowed to write nginx's own log.
+    here = text.replace(folder, f"{tmp_path}/conf.d").replace("http {", "http { access_log off;")
+    (tmp_path / "nginx.conf").write_text(here)
     command = (program("nginx"), "-t", "-c", tmp_path / "nginx.conf", "-p", tmp_path)
     own = ("-e", tmp_path / "error.log", "-g", f"pid {tmp_path}/pid;")
-    (tmp_path / "logs").mkdir()
     found = subprocess.run(
         (*command, *own), capture_output=True, text=True, timeout=60, check=False
     )
