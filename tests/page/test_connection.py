@@ -8,7 +8,7 @@ from playwright.async_api import Browser, Page, Route, expect
 from marianne_stream.demo.conductor import SimulatedConductor
 from tests.support.browser import Person, person
 from tests.support.cutting import wire_to
-from tests.support.nginx import free_port
+from tests.support.ports import free_port
 from tests.support.processes import Process, process, server
 from tests.support.viewers import open_streams
 

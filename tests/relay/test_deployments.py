@@ -12,7 +12,6 @@ from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.errors import SettingsError
 from marianne_stream.relay.places import place_of
 from tests.relay.conftest import JOB, append, told
-from tests.relay.rights import PASSWORD, cluster_rights, edge_rights, relay_rights
 from tests.support.deployments import (
     SERVICE,
     SLOTS,
@@ -24,6 +23,7 @@ from tests.support.deployments import (
 )
 from tests.support.edges import Site, edge, origin
 from tests.support.redis import redis_server
+from tests.support.rights import PASSWORD, cluster_rights, edge_rights, relay_rights
 from tests.support.viewers import Viewer
 from tests.support.waiting import eventually, until
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from tests.relay.conftest import append, told
-from tests.relay.rights import edge_rights
 from tests.support.edges import edge, origin
 from tests.support.redis import RedisServer
+from tests.support.rights import edge_rights
 from tests.support.viewers import Viewer
 from tests.support.waiting import until
 

@@ -23,8 +23,8 @@ from tests.relay.conftest import (
     lines_are,
     subscribed,
 )
-from tests.relay.rights import relay_rights
 from tests.support.redis import RedisServer
+from tests.support.rights import relay_rights
 from tests.support.waiting import eventually, until
 
 

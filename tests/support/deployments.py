@@ -9,7 +9,7 @@ from pathlib import Path
 import trustme
 
 from tests.support.external import valkey_server
-from tests.support.nginx import free_port
+from tests.support.ports import free_port
 from tests.support.redis import RedisServer, redis_server
 from tests.support.waiting import eventually
 

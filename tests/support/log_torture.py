@@ -5,7 +5,6 @@ import contextlib
 import json
 import random
 import signal
-import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import aiohttp
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.wire.sse import EventParser, ServerSentEvent
 from tests.support import log_writer
+from tests.support.ports import free_port
 from tests.support.processes import server
 from tests.support.waiting import until
 
@@ -181,11 +181,3 @@ async def write(path: Path, lines: int, seed: int) -> dict[str, int]:
     assert writer.returncode == 0
     rotations: dict[str, int] = json.loads(output)
     return rotations
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

@@ -13,6 +13,7 @@ import aiohttp
 import trustme
 
 from tests.support.external import program
+from tests.support.ports import free_port
 from tests.support.viewers import watching
 from tests.support.waiting import until
 
@@ -37,12 +38,6 @@ http {{
     include {folder}/site.conf;
 }}
 """
-
-
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 def filled(name: str, **values: object) -> str:

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from tests.support.external import program
-from tests.support.nginx import free_port
+from tests.support.ports import free_port
 
 LIMIT_S = 10.0
 

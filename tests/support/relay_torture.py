@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.log_torture import VIEWERS, LogViewer, free_port, write
+from tests.support.log_torture import VIEWERS, LogViewer, write
+from tests.support.ports import free_port
 from tests.support.processes import Process, process, server
 from tests.support.redis import RedisServer, redis_server
 from tests.support.waiting import until

@@ -23,7 +23,8 @@ from marianne_stream.commands.verbs import VERBS, parser_of
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.settings import ENVIRONMENT_PREFIX, Settings
 from tests.support.external import program
-from tests.support.nginx import EXAMPLES, NAME, filled, free_port, site
+from tests.support.nginx import EXAMPLES, NAME, filled, site
+from tests.support.ports import free_port
 from tests.support.processes import Process, process
 from tests.support.redis import RedisServer, redis_server
 from tests.support.viewers import watching

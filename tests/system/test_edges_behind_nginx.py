@@ -21,19 +21,18 @@ from tests.support.nginx import (
     Site,
     comes_back_and_others_are_told,
     filled,
-    free_port,
     site,
 )
+from tests.support.ports import free_port
 from tests.support.processes import Process
 from tests.support.redis import RedisServer, redis_server
+from tests.support.rights import PASSWORD, edge_rights, relay_rights
 from tests.support.units import service
 from tests.support.viewers import Viewer, open_streams, watching
 from tests.support.waiting import LIMIT_S, until
 
 GUIDE = EXAMPLES.parent / "how-to" / "more-than-one-machine.md"
-REFERENCE = EXAMPLES.parent / "reference" / "relay.md"
 TOKEN = "whole-token-0123456789"
-PASSWORD = "password-of-redis"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 JOB = "logged"
 
@@ -85,12 +84,8 @@ class Edges:
 async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
     """A Redis with the two users of the documentation, and no other who gets in."""
     async with redis_server(tmp_path) as redis:
-        for page in (REFERENCE, GUIDE):
-            found = re.search(r"```\nuser ((?:edge|relay-S) .*?)\n```", page.read_text(), re.DOTALL)
-            assert found
-            words = found[1].replace("relay-S", "relay-oak").replace("{S}", "{oak}")
-            words = words.replace("PREFIX", "marianne-stream").replace("PASSWORD", PASSWORD)
-            await redis.call("ACL", "SETUSER", *words.split())
+        for words in (relay_rights("oak"), edge_rights()):
+            await redis.call("ACL", "SETUSER", *words)
         yield redis
         assert await redis.call("ACL", "LOG") == []
 

@@ -17,10 +17,10 @@ from tests.support.nginx import (
     NAME,
     comes_back_and_others_are_told,
     filled,
-    free_port,
     nginx,
     site,
 )
+from tests.support.ports import free_port
 from tests.support.processes import Process, process
 from tests.support.viewers import watching
 from tests.support.waiting import until

@@ -11,7 +11,7 @@ import pytest
 from marianne_stream.access.places import token_place
 from marianne_stream.commands.verbs import VERBS
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.log_torture import free_port
+from tests.support.ports import free_port
 from tests.support.processes import CHECKOUT, Process, process
 from tests.support.terminals import Ran, piped, ran, terminal
 from tests.support.waiting import until

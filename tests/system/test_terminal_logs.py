@@ -16,7 +16,7 @@ import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from tests.support.cutting import Wire
-from tests.support.log_torture import free_port
+from tests.support.ports import free_port
 from tests.support.processes import CHECKOUT, Process, server
 from tests.support.terminals import LIMIT_S, Ran, environment, piped, ran, terminal
 from tests.support.waiting import until
