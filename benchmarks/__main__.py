@@ -21,6 +21,7 @@ from benchmarks.nginx_case import nginx_cost, through_nginx
 from benchmarks.page_case import page
 from benchmarks.processes import python, server
 from benchmarks.relay_cases import relay
+from benchmarks.relay_lines_case import relay_lines
 from benchmarks.soak import LEAST_MINUTES, soak
 from benchmarks.stream_cases import (
     arrival,
@@ -171,7 +172,7 @@ CASES: tuple[Case, ...] = (
 
 
 # Only when they are named.
-NAMED: tuple[Case, ...] = (relay, nginx_cost)
+NAMED: tuple[Case, ...] = (relay, nginx_cost, relay_lines)
 
 # Only when they are named: they take long, and pass or fail.
 TRIALS: tuple[Trial, ...] = (torture, soak, restart, page)

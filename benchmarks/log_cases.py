@@ -129,14 +129,16 @@ async def beginning(address: str) -> str:
         return cursor
 
 
-async def write(log: Path, *, seconds: float, rate: int, batches: int) -> None:
+async def write(
+    log: Path, *, seconds: float, rate: int, batches: int, words: bytes = b"sheet 1 says"
+) -> None:
     """Appends marked lines, so many a second, in so many writes a second."""
     began, number = time.monotonic(), 0
     with log.open("ab", buffering=0) as file:
         for batch in range(1, int(seconds * batches) + 1):
             now, upto = time.monotonic(), batch * rate // batches
             file.write(
-                b"".join(b"<%d@%.6f> sheet 1 says\n" % (n, now) for n in range(number, upto))
+                b"".join(b"<%d@%.6f> %b\n" % (n, now, words) for n in range(number, upto))
             )
             number = upto
             await asyncio.sleep(max(0.0, began + batch / batches - time.monotonic()))

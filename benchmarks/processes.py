@@ -31,9 +31,7 @@ class Measured:
 
     def cpu_s(self) -> float:
         """The processor time that it has used, in seconds, to a hundredth."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rsplit(")")[1]
-        user, system = fields.split()[11:13]
-        return (int(user) + int(system)) / TICKS_S
+        return processor_s(self.pid)
 
     def memory_kib(self) -> int:
         """The memory that it holds, and shares with no other, in KiB."""
@@ -50,6 +48,13 @@ class Measured:
         self.process.stdin.write(f"{line}\n".encode())
         found: dict[str, float] = json.loads(await self.process.stdout.readline())
         return found
+
+
+def processor_s(pid: int) -> float:
+    """The processor time that a process has used, in seconds, to a hundredth."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")")[1]
+    user, system = fields.split()[11:13]
+    return (int(user) + int(system)) / TICKS_S
 
 
 def private_kib(pid: int) -> int:

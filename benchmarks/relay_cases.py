@@ -8,9 +8,9 @@ from pathlib import Path
 import aiohttp
 
 from benchmarks.fanout import Contestant, load, ours
-from benchmarks.processes import python, server
+from benchmarks.processes import Measured, python, server
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.redis import redis_server
+from tests.support.redis import RedisServer, redis_server
 
 SOURCE = "here"
 
@@ -32,17 +32,24 @@ async def edge(folder: Path, workers: int = 1) -> AsyncIterator[Contestant]:
         async with (
             redis_server(folder) as redis,
             server(folder, "--publish", redis.url, "--source-name", SOURCE),
-            python(
-                *("-m", "marianne_stream", "--port", 0, "--insecure", "--log-level", "error"),
-                *("--state", "redis", "--redis", redis.url, "--redis-sources", SOURCE),
-                *("--workers", workers, "--max-streams-per-address", 20_000),
-            ) as running,
+            edge_of(redis, workers) as running,
         ):
-            await knows(running.address)
             path = "/api/events/stream?limit=0"
             yield Contestant(running, running.address, path, publish)
     finally:
         await conductor.kill()
+
+
+@asynccontextmanager
+async def edge_of(redis: RedisServer, workers: int = 1) -> AsyncIterator[Measured]:
+    """An edge that has been told of the job."""
+    async with python(
+        *("-m", "marianne_stream", "--port", 0, "--insecure", "--log-level", "error"),
+        *("--state", "redis", "--redis", redis.url, "--redis-sources", SOURCE),
+        *("--workers", workers, "--max-streams-per-address", 20_000),
+    ) as running:
+        await knows(running.address)
+        yield running
 
 
 async def knows(address: str) -> None:

@@ -1,0 +1,205 @@
+"""A log of many lines a second through Redis: what it costs the relay, Redis, and an edge."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.log_cases import LOGS, write
+from benchmarks.processes import Measured, all_read, processor_s, python, reader
+from benchmarks.relay_cases import SOURCE, edge_of
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.relay.format import LogEntry
+from marianne_stream.relay.keys import Keys
+from tests.support.redis import RedisServer, redis_server
+
+KEYS = Keys("marianne-stream", SOURCE)
+LOG = KEYS.log("a")
+
+RATE, SECONDS = 50_000, 6
+
+# How many writes these come in, each second.
+BATCHES = 100
+
+# Makes a line 80 bytes long, with its mark and its newline.
+WORDS = b"[info] sheet 1 says what most of them do, about as much"
+
+# So many at once show how many more a second there could be.
+BURST_LINES = 300_000
+
+# How often the newest line in Redis is looked at, and how long the last one may take.
+LOOK_S = 0.02
+LIMIT_S = 60.0
+
+MARK = re.compile(rb"<(\d+)@([\d.]+)>")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A log that is published.
+
+    Attributes:
+        redis: where.
+        redis_pid: its process.
+        relay: who publishes it.
+        log: the file.
+    """
+
+    redis: RedisServer
+    redis_pid: int
+    relay: Measured
+    log: Path
+
+    def cpu_s(self) -> tuple[float, float]:
+        """The processor time that the relay and Redis have used."""
+        return self.relay.cpu_s(), processor_s(self.redis_pid)
+
+    async def until(self, lines: int) -> list[float]:
+        """Looks at the newest line until all are there, and says how old each was then, in ms."""
+        ages: list[float] = []
+        async with asyncio.timeout(LIMIT_S):
+            while True:
+                found = await self.redis.call("XREVRANGE", LOG, "+", "-", "COUNT", "1")
+                mark = MARK.search(found[0][1].get(b"l", b"")) if found else None
+                if mark is not None:
+                    ages.append(1000 * (time.monotonic() - float(mark[2])))
+                    if int(mark[1]) == lines - 1:
+                        return ages
+                await asyncio.sleep(LOOK_S)
+
+    async def stream(self, lines: int) -> dict[str, float]:
+        """What the stream holds, and what is wrong with it after so many lines.
+
+        Redis gives no id twice, and a line's id is its place in the file: so, where as many were
+        added as were written, each is there once. Those that are kept are looked at.
+        """
+        added = (await self.redis.client.xinfo_stream(LOG))["entries-added"]
+        kept = [LogEntry.of(fields) for _, fields in await self.redis.entries(LOG)]
+        marks = [mark for entry in kept if (mark := MARK.search(entry.line))]
+        numbers = [int(mark[1]) for mark in marks]
+        in_order = numbers == list(range(lines - len(numbers), lines))
+        # The position of a log without a line is an entry, too.
+        faults = abs(added - lines - 1) + (not in_order)
+        size = await self.redis.call("MEMORY", "USAGE", LOG, "SAMPLES", "0")
+        return {"kept": len(kept), "bytes a kept line": size / len(kept), "faults": faults}
+
+
+@asynccontextmanager
+async def published(folder: Path) -> AsyncIterator[Published]:
+    """The log of a running job, which has no line yet, and who publishes it and serves nothing."""
+    conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
+    await conductor.start()
+    (workspace := folder / "ws").mkdir()
+    (log := workspace / "marianne.log").touch()
+    conductor.launch("a", 1, workspace=str(workspace))
+    try:
+        async with (
+            redis_server(folder) as redis,
+            python(
+                *("-m", "marianne_stream", "--port", "none", "--log-level", "error"),
+                *("--socket", folder / "c.sock", "--registry", folder / "state.db"),
+                *("--private-dir", folder / "private", "--source-name", SOURCE),
+                *("--publish", redis.url),
+            ) as relay,
+        ):
+            pid = int((await redis.client.info("server"))["process_id"])
+            yield Published(redis, pid, relay, log)
+    finally:
+        await conductor.kill()
+
+
+async def relay_lines(folder: Path) -> dict[str, float]:
+    """50,000 lines a second for six seconds, without an edge and with one, and many at once."""
+    found: dict[str, float] = {}
+    for name, case in (("alone", alone), ("edge", with_edge), ("burst", burst)):
+        (place := folder / name).mkdir()
+        async with published(place) as running:
+            figures = await case(running)
+        found |= {f"{name} {figure}": value for figure, value in figures.items()}
+    return found
+
+
+async def alone(running: Published) -> dict[str, float]:
+    """A log that nobody reads: an edge is not there, but what it says."""
+    async with watching(running.redis):
+        figures = await written(running)
+        return figures | await running.stream(RATE * SECONDS)
+
+
+async def with_edge(running: Published) -> dict[str, float]:
+    """A log that one viewer reads at an edge."""
+    async with (
+        edge_of(running.redis) as edge,
+        reader(edge.address, LOGS, 1, timeout_s=60) as seen,
+    ):
+        cpu_s = edge.cpu_s()
+        figures = await written(running)
+        report = await all_read(seen)
+        lines = RATE * SECONDS
+        return figures | {
+            "viewer p50_ms": report["p50_ms"],
+            "viewer p99_ms": report["p99_ms"],
+            "viewer lost": lines - report["events"] + report["faults"],
+            "edge_us a line": 1e6 * (edge.cpu_s() - cpu_s) / lines,
+            **await running.stream(lines),
+        }
+
+
+async def burst(running: Published) -> dict[str, float]:
+    """Very many lines at once."""
+    async with watching(running.redis):
+        before, began = running.cpu_s(), time.monotonic()
+        await write(running.log, seconds=0.1, rate=10 * BURST_LINES, batches=10, words=WORDS)
+        await running.until(BURST_LINES)
+        took_s = time.monotonic() - began
+        return {
+            "lines_s": BURST_LINES / took_s,
+            **costs(before, running.cpu_s(), BURST_LINES),
+            **await running.stream(BURST_LINES),
+        }
+
+
+async def written(running: Published) -> dict[str, float]:
+    """Writes so many lines a second, and what that costs until the last one is in Redis."""
+    lines = RATE * SECONDS
+    before, began = running.cpu_s(), time.monotonic()
+    looking = asyncio.create_task(running.until(lines))
+    await write(running.log, seconds=SECONDS, rate=RATE, batches=BATCHES, words=WORDS)
+    written_at = time.monotonic()
+    ages = sorted(await looking)
+    return {
+        "written_s": lines / (written_at - began),
+        "lines_s": lines / (time.monotonic() - began),
+        "last_ms": 1000 * (time.monotonic() - written_at),
+        "in Redis p50_ms": ages[len(ages) // 2],
+        "in Redis p99_ms": ages[len(ages) * 99 // 100],
+        **costs(before, running.cpu_s(), lines),
+    }
+
+
+def costs(before: tuple[float, float], after: tuple[float, float], lines: int) -> dict[str, float]:
+    """The processor time of a line."""
+    relay_s, redis_s = (late - early for early, late in zip(before, after, strict=True))
+    return {"relay_us a line": 1e6 * relay_s / lines, "redis_us a line": 1e6 * redis_s / lines}
+
+
+@asynccontextmanager
+async def watching(redis: RedisServer) -> AsyncIterator[None]:
+    """Says what an edge says while somebody watches the log there; begins when it is read."""
+
+    async def say() -> None:
+        while True:
+            await redis.call("XADD", KEYS.interest, "*", "k", "log", "j", "a")
+            await asyncio.sleep(5.0)
+
+    saying = asyncio.create_task(say())
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            while not await redis.client.exists(LOG):
+                await asyncio.sleep(LOOK_S)
+        yield
+    finally:
+        saying.cancel()
