@@ -137,9 +137,7 @@ async def write(
     with log.open("ab", buffering=0) as file:
         for batch in range(1, int(seconds * batches) + 1):
             now, upto = time.monotonic(), batch * rate // batches
-            file.write(
-                b"".join(b"<%d@%.6f> %b\n" % (n, now, words) for n in range(number, upto))
-            )
+            file.write(b"".join(b"<%d@%.6f> %b\n" % (n, now, words) for n in range(number, upto)))
             number = upto
             await asyncio.sleep(max(0.0, began + batch / batches - time.monotonic()))
 

@@ -198,8 +198,8 @@ async def watching(redis: RedisServer) -> AsyncIterator[None]:
     saying = asyncio.create_task(say())
     try:
         async with asyncio.timeout(LIMIT_S):
-            while not await redis.client.exists(LOG):
-                await asyncio.sleep(LOOK_S)
+            # A position comes before the first line.
+            await redis.client.xread({LOG: "0"}, block=0)
         yield
     finally:
         saying.cancel()

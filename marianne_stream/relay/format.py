@@ -5,7 +5,7 @@ Pure. It must not know Redis, or where the values come from.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -84,9 +84,10 @@ class EventEntry:
         return cls(epoch, number, job_id, event, fields.get(b"d", b""))
 
 
-@dataclass(frozen=True, slots=True)
-class LogEntry:
+class LogEntry(NamedTuple):
     """A line of a log, or a mark of what happened there, or a position before the first line.
+
+    There may be very many: a tuple is made in a third of the time that a frozen dataclass takes.
 
     Attributes:
         cursor: the id of its event; "" where it bears none.

@@ -1,5 +1,11 @@
-"""A log's frames as entries of its stream, each in its place. Pure."""
+"""A log's frames as entries of its stream, each in its place. Pure.
 
+Nearly all are lines of one file that were read at once, and there may be very many: these stay
+together, in columns, and nothing is made for each of them that can be made for all.
+"""
+
+import operator
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -39,6 +45,59 @@ def entries_of(frames: bytes) -> Iterator[LogEntry]:
             yield LogEntry(cursor, mark=event, data=data)
         elif cursor:
             yield LogEntry(cursor)
+
+
+# A `log` event to the letter as feeds/log_frames.py makes it, of a line that is not cut. What
+# stands between the quotes of the line has no quote of its own without a backslash before it.
+LINE = re.compile(
+    r"^id: (l-[0-9a-f]+-([0-9a-f]{16})-([0-9]+)u?-([0-9]+)-[0-9a-f]{16})\nevent: log\n"
+    r'data: \{"line":(".*"),"line_number":\4,"timestamp":"([^"]*)","initial":(?:true|false)\}\n\n',
+    re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Lines of one file that were read at once, one behind the other.
+
+    Attributes:
+        first: the fingerprint of the file's first line.
+        timestamp: when they were read, ISO 8601.
+        cursors: the ids of their events.
+        offsets: behind each, in bytes of the file.
+        numbers: theirs, as text.
+        texts: each as a JSON text.
+    """
+
+    first: int
+    timestamp: str
+    cursors: tuple[str, ...]
+    offsets: tuple[int, ...]
+    numbers: tuple[str, ...]
+    texts: tuple[str, ...]
+
+    def ids(self, generation: int) -> tuple[str, ...]:
+        """Their places in the stream, as `LogPlace` writes them."""
+        return tuple([f"{generation}-{2 * offset}" for offset in self.offsets])
+
+    def fields(self) -> tuple[str | tuple[str, ...], ...]:
+        """As the fields of their entries, as `LogEntry` has them, each in a column."""
+        return ("c", self.cursors, "l", self.texts, "n", self.numbers, "t", self.timestamp)
+
+
+def lines_of(frames: bytes) -> Lines | None:
+    """What some whole frames are, where they are lines of one file and nothing else."""
+    text = frames.decode()
+    found = LINE.findall(text)
+    # Each has four newlines, so nothing lies between them.
+    if not found or 4 * len(found) != text.count("\n"):
+        return None
+    cursors, firsts, ends, numbers, texts, timestamps = zip(*found, strict=True)
+    offsets = tuple(map(int, ends))
+    rising = all(map(operator.lt, offsets, offsets[1:]))
+    if not rising or len({*firsts}) > 1 or len({*timestamps}) > 1:
+        return None
+    return Lines(int(firsts[0], 16), timestamps[0], cursors, offsets, numbers, texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +162,37 @@ class LogPlacer:
             found.append((place, entry))
         return found
 
-    def _begin(self, now_s: int) -> None:
-        self._generation = max(self._generation + 1, now_s)
-        self._offset = self._first = 0
+    def placed_lines(self, lines: Lines, now_s: int) -> tuple[list[tuple[LogPlace, LogEntry]], int]:
+        """What was kept and has its place now, and the generation of lines that follow it."""
+        self._move(lines.first, lines.offsets[0], now_s)
+        self._stand(lines.first, lines.offsets[-1], lines.cursors[-1])
+        found, self._kept = self._kept, []
+        return found, self._generation
 
     def _place(self, entry: LogEntry, now_s: int) -> LogPlace:
         cursor = LogCursor.parse(entry.cursor)
         if cursor is None:
             raise ValueError(f"expected the cursor of a log, got {entry.cursor!r}")
         behind = entry.mark == COMPLETE
-        # A mark comes before another file, and where none does, it cannot be the same as before.
-        elsewhere = cursor.offset < self._offset + (not behind) or (
-            self._first not in (0, cursor.first)
-        )
+        self._move(cursor.first, cursor.offset + behind, now_s)
+        self._stand(cursor.first, cursor.offset, entry.cursor)
+        return LogPlace(self._generation, cursor.offset, behind)
+
+    def _move(self, first: int, offset: int, now_s: int) -> None:
+        """To the generation of what ends at an offset.
+
+        A mark comes before another file, and where none does, it cannot be the same as before.
+        """
+        elsewhere = offset <= self._offset or self._first not in (0, first)
         if elsewhere or not self._generation:
             self._begin(now_s)
-        if self.spot.generation != self._generation or self._first != cursor.first:
-            self.names[self._generation] = cursor.first
-        self._offset, self._first = cursor.offset, cursor.first
-        self.spot = Spot(self._generation, entry.cursor, cursor.offset, cursor.first)
-        return LogPlace(self._generation, cursor.offset, behind)
+        if self.spot.generation != self._generation or self._first != first:
+            self.names[self._generation] = first
+
+    def _begin(self, now_s: int) -> None:
+        self._generation = max(self._generation + 1, now_s)
+        self._offset = self._first = 0
+
+    def _stand(self, first: int, offset: int, cursor: str) -> None:
+        self._offset, self._first = offset, first
+        self.spot = Spot(self._generation, cursor, offset, first)

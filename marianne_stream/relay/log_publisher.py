@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import chain
 
 from marianne_stream.errors import LockLostError, LogNotFoundError, MarianneStreamError
 from marianne_stream.feeds.followed import FollowedLogs
@@ -17,7 +18,7 @@ from marianne_stream.logs.opened import OpenLog
 from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.format import LogEntry, LogPlace
 from marianne_stream.relay.keys import Keys
-from marianne_stream.relay.log_entries import LogPlacer, Spot, entries_of
+from marianne_stream.relay.log_entries import LogPlacer, Spot, entries_of, lines_of
 from marianne_stream.relay.state_publisher import MISSING_SAID_S, missing
 from marianne_stream.relay.writer import Command, Writer, drop_fields, set_fields
 from marianne_stream.wire.cursors import LogCursor
@@ -139,27 +140,28 @@ class LogPublisher:
     async def _follow(self, job_id: str, writer: Writer, feed: LogFeed, placer: LogPlacer) -> None:
         """Publishes what a feed gives, to its end."""
         await writer.write([Command("DEL", self._keys.missing("log", job_id))])
+        # Each time it is one step of the log's reader, at most: Redis, which does nothing else
+        # meanwhile, has written that within a few milliseconds.
         async for frames in feed.frames():
-            placed = placer.placed(entries_of(frames), writer.now_s)
-            if not placed:
+            entries = self._entries(job_id, frames, placer, writer.now_s)
+            if not entries:
                 continue
-            await writer.write(
-                [
-                    *self._entries(job_id, placed),
-                    *self._named(job_id, placer.names),
-                    *self._trim(job_id),
-                ]
-            )
+            named = self._named(job_id, placer.names)
+            await writer.write([*entries, *named, *self._trim(job_id)])
             placer.names.clear()
             self._spots[job_id] = placer.spot
 
-    def _entries(self, job_id: str, placed: list[tuple[LogPlace, LogEntry]]) -> list[Command]:
+    def _entries(self, job_id: str, frames: bytes, placer: LogPlacer, now_s: int) -> list[Command]:
+        """What adds frames to the stream."""
         key = self._keys.log(job_id)
+        lines = lines_of(frames)
+        if lines is None:
+            placed = placer.placed(entries_of(frames), now_s)
+            return [added(key, place, entry) for place, entry in placed]
+        before, generation = placer.placed_lines(lines, now_s)
         return [
-            Command(
-                "XADD", key, (str(place), *(x for pair in entry.fields().items() for x in pair))
-            )
-            for place, entry in placed
+            *(added(key, place, entry) for place, entry in before),
+            Command("XADD", key, (lines.ids(generation), *lines.fields())),
         ]
 
     def _named(self, job_id: str, names: Mapping[int, int]) -> list[Command]:
@@ -174,6 +176,11 @@ class LogPublisher:
             Command("EXPIRE", log, (age_s,)),
             Command("EXPIRE", self._keys.files(job_id), (age_s,)),
         ]
+
+
+def added(key: str, place: LogPlace, entry: LogEntry) -> Command:
+    """What adds an entry to a stream."""
+    return Command("XADD", key, (str(place), *chain.from_iterable(entry.fields().items())))
 
 
 async def is_newest(log: OpenLog, spot: Spot) -> bool:

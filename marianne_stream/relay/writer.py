@@ -18,16 +18,24 @@ from marianne_stream.errors import LockLostError
 from marianne_stream.relay.connecting import asked
 
 # The keys are named apart from the commands, each by its place among them, so that a cluster knows
-# them all. An entry whose id is not above the last one was written before: that is no error.
+# them all. What has columns is done once for each row of them. An entry whose id is not above the
+# last one was written before: that is no error.
 SCRIPT = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 local refused = 0
 for _, command in ipairs(cmsgpack.unpack(ARGV[2])) do
   command[2] = KEYS[command[2]]
-  local reply = redis.pcall(unpack(command))
-  if type(reply) == 'table' and reply.err then
-    if not string.find(reply.err, 'equal or smaller', 1, true) then return reply end
-    refused = refused + 1
+  local columns, rows = {}, 1
+  for place, value in ipairs(command) do
+    if type(value) == 'table' then columns[place], rows = value, #value end
+  end
+  for row = 1, rows do
+    for place, values in pairs(columns) do command[place] = values[row] end
+    local reply = redis.pcall(unpack(command))
+    if type(reply) == 'table' and reply.err then
+      if not string.find(reply.err, 'equal or smaller', 1, true) then return reply end
+      refused = refused + 1
+    end
   end
 end
 return refused
@@ -41,18 +49,23 @@ encode = msgspec.msgpack.Encoder().encode
 FIELDS_AT_ONCE = 1000
 
 
+# The values that an argument has in each row.
+Column = tuple[str, ...]
+
+
 class Command(NamedTuple):
     """A command of Redis that has one key, as its first argument.
 
     Attributes:
         name: the command's.
         key: its key.
-        arguments: what follows the key.
+        arguments: what follows the key. Where there are columns among it, which are of one length,
+            the command is done for each of their rows.
     """
 
     name: str
     key: str
-    arguments: tuple[str | bytes, ...] = ()
+    arguments: tuple[str | bytes | Column, ...] = ()
 
 
 @dataclass(slots=True)
@@ -130,12 +143,12 @@ class Writer:
         return int(answer)
 
 
-def text(value: str | bytes) -> str:
+def text(value: str | bytes | Column) -> str | Column:
     """A value as text: Redis' own MessagePack knows no other kind of bytes.
 
     All values are text in UTF-8, but for what a conductor may have got wrong in its events.
     """
-    return value if isinstance(value, str) else value.decode("utf-8", "replace")
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def set_fields(key: str, fields: dict[str, bytes]) -> list[Command]:

@@ -1,0 +1,122 @@
+"""What a log's frames are in its stream: lines that stay together, and all else one by one."""
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from marianne_stream.feeds.log_frames import gap_frame, line_frames
+from marianne_stream.logs.reader import Gap, Step
+from marianne_stream.relay.format import LogPlace
+from marianne_stream.relay.log_entries import Lines, LogPlacer, Spot, entries_of, lines_of
+from marianne_stream.wire import sse
+from marianne_stream.wire.log_lines import LineCutter, LogLine
+
+READ_AT = "2026-11-24T03:00:00.000Z"
+
+ODD = [
+    b"",
+    b'a "quoted" word \\',
+    b'","line_number":7,"timestamp":"","initial":true}',
+    b'id: l-1-00000000000000ab-7-1-00000000000000cd\\n\\nevent: log\\ndata: {"line":"x"}',
+    "é✓ 🎼 \u2028 \x85 \x00 \x1b[31m".encode(),
+    b"\xff no UTF-8",
+    b"ends as DOS does\r",
+    b"x" * 65_536,
+]
+
+
+def frames(
+    lines: Iterable[LogLine], *, first: int = 0xAB, timestamp: str = READ_AT, initial: bool = False
+) -> bytes:
+    """Lines as a follower gives them. Of the step, no more is there than is used."""
+    step = Step(list(lines), 0x24200C, first, cast("Any", None))
+    return b"".join(line_frames(step, step.lines, timestamp=timestamp, initial=initial))
+
+
+def cut(*texts: bytes, offset: int = 0, number: int = 0) -> list[LogLine]:
+    """Texts as the lines of a file, from an offset on."""
+    cutter = LineCutter(offset=offset, number=number, window=b"")
+    return cutter.feed(b"".join(text + b"\n" for text in texts))
+
+
+def assert_the_same(some: bytes) -> Lines:
+    """Checks that lines that stay together are what they are one by one."""
+    lines = lines_of(some)
+    assert lines is not None
+    together, single = LogPlacer(Spot()), LogPlacer(Spot())
+    before, generation = together.placed_lines(lines, 1000)
+    placed = single.placed(entries_of(some), 1000)
+    assert before == []
+    assert list(lines.ids(generation)) == [str(place) for place, _ in placed]
+    rows = zip(lines.cursors, lines.texts, lines.numbers, strict=True)
+    assert [
+        {"c": cursor, "l": text.encode(), "n": number, "t": lines.timestamp}
+        for cursor, text, number in rows
+    ] == [entry.fields() for _, entry in placed]
+    assert (together.spot, together.names) == (single.spot, single.names)
+    return lines
+
+
+@given(texts=st.lists(st.binary(max_size=40), min_size=1, max_size=8), initial=st.booleans())
+def test_lines_that_stay_together_are_what_they_are_one_by_one(
+    *, texts: list[bytes], initial: bool
+) -> None:
+    assert_the_same(frames(cut(*texts), initial=initial))
+
+
+def test_whatever_a_line_says_it_is_one_line() -> None:
+    assert len(assert_the_same(frames(cut(*ODD))).cursors) == len(ODD)
+
+
+def test_a_line_without_its_end_stays_with_the_others() -> None:
+    cutter = LineCutter(offset=0, number=0, window=b"")
+    lines = cutter.feed(b"one\ntwo")
+    last = cutter.finish()
+    assert last is not None
+    assert assert_the_same(frames([*lines, last])).numbers == ("1", "2")
+
+
+@pytest.mark.parametrize(
+    "some",
+    [
+        b"",
+        sse.position("l-24200c-00000000000000ab-0-0-00000000000000cd"),
+        gap_frame(None),
+        frames(cut(b"one")) + gap_frame(None),
+        gap_frame(None) + frames(cut(b"one")),
+        frames(cut(b"one")) + b": a comment\n\n" + frames(cut(b"two", offset=4, number=1)),
+        frames(cut(b"x" * 65_537)),
+        frames(cut(b"one")) + frames(cut(b"two", offset=4, number=1), first=0xCD),
+        frames(cut(b"one")) + frames(cut(b"two", offset=4, number=1), timestamp="later"),
+        frames(cut(b"one", b"two")) + frames(cut(b"one")),
+    ],
+    ids=[
+        *("nothing", "position", "gap", "gap behind", "gap before", "comment", "cut"),
+        *("another file", "another time", "not rising"),
+    ],
+)
+def test_what_is_not_lines_of_one_file_is_taken_one_by_one(some: bytes) -> None:
+    assert lines_of(some) is None
+
+
+def test_a_mark_that_waits_comes_before_the_lines_that_follow_it() -> None:
+    placer = LogPlacer(Spot(generation=7, cursor="l", offset=50, first=0xAB))
+    assert placer.placed(entries_of(gap_frame(Gap("truncated", 5))), 1000) == []
+    lines = lines_of(frames(cut(b"one", b"two"), first=0xCD))
+    assert lines is not None
+    before, generation = placer.placed_lines(lines, 1000)
+    assert [(place, entry.mark) for place, entry in before] == [(LogPlace(1000, 0), "log_gap")]
+    assert (generation, placer.names) == (1000, {1000: 0xCD})
+    assert lines.ids(generation) == ("1000-8", "1000-16")
+    assert placer.placed_lines(lines, 1000)[0] == []
+
+
+def test_lines_that_come_again_begin_a_new_generation() -> None:
+    some = lines_of(frames(cut(b"one", b"two")))
+    assert some is not None
+    placer = LogPlacer(Spot())
+    assert placer.placed_lines(some, 1000) == ([], 1000)
+    assert placer.placed_lines(some, 1000) == ([], 1001)

@@ -1,0 +1,49 @@
+"""Writing in whole batches, and only under the lock's token."""
+
+import pytest
+
+from marianne_stream.errors import LockLostError
+from marianne_stream.relay.writer import Command, Writer, Written
+from tests.relay.conftest import KEYS
+from tests.support.redis import RedisServer
+
+LOG = KEYS.log("a")
+
+
+def rows(*numbers: int) -> Command:
+    """An entry for each number."""
+    ids = tuple(f"7-{number}" for number in numbers)
+    return Command("XADD", LOG, (ids, "n", tuple(str(number) for number in numbers), "t", b"now"))
+
+
+async def numbers(redis: RedisServer) -> list[bytes]:
+    """Those that are there."""
+    return [fields[b"n"] for _, fields in await redis.entries(LOG)]
+
+
+async def test_a_command_with_columns_is_done_for_each_row(redis: RedisServer) -> None:
+    await redis.call("SET", KEYS.lock, "1-a")
+    writer = Writer(redis.client, KEYS.lock, "1-a", 1000, Written())
+    behind = Command("SET", KEYS.about, ("x",))
+    assert await writer.write([rows(*range(1, 2001)), behind]) == 0
+    assert await numbers(redis) == [b"%d" % number for number in range(1, 2001)]
+    _, fields = (await redis.entries(LOG))[-1]
+    assert fields == {b"n": b"2000", b"t": b"now"}
+    assert await redis.client.get(KEYS.about) == b"x"
+
+
+async def test_rows_that_were_written_before_are_refused_and_the_others_are_not(
+    redis: RedisServer,
+) -> None:
+    await redis.call("SET", KEYS.lock, "1-a")
+    writer = Writer(redis.client, KEYS.lock, "1-a", 1000, Written())
+    assert await writer.write([rows(1, 2, 3)]) == 0
+    assert await writer.write([rows(2, 3, 4, 5)]) == 2
+    assert await numbers(redis) == [b"1", b"2", b"3", b"4", b"5"]
+
+
+async def test_no_row_is_written_under_another_s_token(redis: RedisServer) -> None:
+    await redis.call("SET", KEYS.lock, "2-b")
+    with pytest.raises(LockLostError):
+        await Writer(redis.client, KEYS.lock, "1-a", 1000, Written()).write([rows(1, 2)])
+    assert await numbers(redis) == []
