@@ -31,16 +31,22 @@ def line_frames(
         timestamp: when they were read.
         initial: whether they were there when the stream began.
     """
-    head = f"id: l-{step.inode:x}-{step.first:016x}-"
-    tail = f'"timestamp":"{timestamp}","initial":{"true" if initial else "false"}'
+    head = b"id: l-%x-%016x-" % (step.inode, step.first)
+    word = b"true" if initial else b"false"
+    tail = b'"timestamp":"%b","initial":%b' % (timestamp.encode(), word)
     for line in lines:
-        mark = "" if line.terminated else "u"
-        cut = ',"truncated":true' if line.truncated else ""
-        yield (
-            f"{head}{line.end}{mark}-{line.number}-{line.digest:016x}\nevent: log\n"
-            f'data: {{"line":{text_json(line.shown).decode()},"line_number":{line.number},'
-            f"{tail}{cut}}}\n\n"
-        ).encode()
+        text, number, end, line_digest, truncated, terminated = line
+        mark = b"" if terminated else b"u"
+        cut = b',"truncated":true' if truncated else b""
+        shown = text_json(line.shown if truncated else text.decode("utf-8", "replace"))
+        position = b"%b%d%b-%d-%016x" % (head, end, mark, number, line_digest)
+        yield b'%b\nevent: log\ndata: {"line":%b,"line_number":%d,%b%b}\n\n' % (
+            position,
+            shown,
+            number,
+            tail,
+            cut,
+        )
 
 
 def change_frames(step: Step) -> Iterable[bytes]:

@@ -87,9 +87,18 @@ class LineCutter:
         shift = len(self.window)
         start = 0
         while (end := chunk.find(b"\n", start)) >= 0:
-            self._take(chunk[start : min(end, start + LINE_LIMIT_BYTES + 2)], end - start)
             behind = shift + end + 1
-            self._end_line(lines, view[max(0, behind - WINDOW_BYTES) : behind], end + 1)
+            window = view[max(0, behind - WINDOW_BYTES) : behind]
+            if self._length or end - start > LINE_LIMIT_BYTES:
+                self._take(chunk[start : min(end, start + LINE_LIMIT_BYTES + 2)], end - start)
+                text, truncated = self._taken()
+            else:
+                # As nearly all are, and there may be very many: at once.
+                text, truncated = chunk[start:end].removesuffix(b"\r"), False
+            if self._selects is None or self._selects(text):
+                self.number += 1
+                digest = fingerprint(window)
+                lines.append(LogLine(text, self.number, self.scanned + end + 1, digest, truncated))
             start = end + 1
         if start:
             behind = shift + start
@@ -105,10 +114,13 @@ class LineCutter:
         """The line that has begun and will not be ended, where there is one."""
         if not self._length:
             return None
-        lines: list[LogLine] = []
         self.position, self.line_window = self.scanned, self.window
-        self._end_line(lines, self.window, 0, terminated=False)
-        return lines[0] if lines else None
+        text, truncated = self._taken(terminated=False)
+        if self._selects is not None and not self._selects(text):
+            return None
+        self.number += 1
+        digest = fingerprint(self.window)
+        return LogLine(text, self.number, self.scanned, digest, truncated, terminated=False)
 
     def _take(self, piece: bytes, length: int) -> None:
         """Adds to the line that has begun; no more of it is kept than is shown."""
@@ -116,17 +128,11 @@ class LineCutter:
         self._head += piece[:room] if room > 0 else b""
         self._length += length
 
-    def _end_line(
-        self, lines: list[LogLine], window: bytes, consumed: int, *, terminated: bool = True
-    ) -> None:
+    def _taken(self, *, terminated: bool = True) -> tuple[bytes, bool]:
+        """The line that has begun, which ends here, and whether it is cut."""
         text, length = self._head, self._length
         self._head, self._length = b"", 0
-        text, truncated = shortened(text, length, terminated=terminated)
-        if self._selects is not None and not self._selects(text):
-            return
-        self.number += 1
-        end = self.scanned + consumed
-        lines.append(LogLine(text, self.number, end, fingerprint(window), truncated, terminated))
+        return shortened(text, length, terminated=terminated)
 
 
 def shortened(text: bytes, length: int, *, terminated: bool) -> tuple[bytes, bool]:
