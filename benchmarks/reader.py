@@ -23,6 +23,9 @@ READ_BYTES = 128 * 1024
 
 MARK = re.compile(rb"<(\d+)@([\d.]+)>")
 
+# Between two chunks of HTTP/1.1, which may part a mark: an event has no carriage return.
+CHUNK = re.compile(rb"\r\n[0-9a-f]+\r\n")
+
 
 class Stream:
     """One connection, and what was read from it, with the time.
@@ -158,7 +161,7 @@ class Reader:
     def _marks(stream: Stream) -> Iterator[tuple[float, int]]:
         """How old each event was when it came, and its number."""
         for now, read in stream.seen:
-            data = stream.rest + read
+            data = CHUNK.sub(b"", stream.rest + read)
             end = 0
             for mark in MARK.finditer(data):
                 yield now - float(mark[2]), int(mark[1])
