@@ -33,6 +33,7 @@ from benchmarks.stream_cases import (
     slow_readers,
 )
 from benchmarks.trials import restart, torture
+from benchmarks.workers_case import workers
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.wire.sse import EventParser
 
@@ -172,7 +173,7 @@ CASES: tuple[Case, ...] = (
 
 
 # Only when they are named.
-NAMED: tuple[Case, ...] = (relay, nginx_cost, relay_lines)
+NAMED: tuple[Case, ...] = (relay, nginx_cost, relay_lines, workers)
 
 # Only when they are named: they take long, and pass or fail.
 TRIALS: tuple[Trial, ...] = (torture, soak, restart, page)

@@ -96,12 +96,20 @@ def server(folder: Path, *options: object) -> AbstractAsyncContextManager[Measur
 
 
 def reader(
-    address: str, path: str, connections: int, *headers: str, timeout_s: float = 30
+    address: str,
+    path: str,
+    connections: int,
+    *headers: str,
+    timeout_s: float = 30,
+    room_bytes: int = 0,
 ) -> AbstractAsyncContextManager[Measured]:
-    """A process that reads so many streams; there once each of them has begun."""
+    """A process that reads so many streams; there once each of them has begun.
+
+    The kernel keeps `room_bytes` for each that are not read, or 0 for as much as it likes.
+    """
     host, port = address.removeprefix("http://").split(":")
     script = Path(__file__).with_name("reader.py")
-    return python(script, host, port, path, connections, timeout_s, *headers)
+    return python(script, host, port, path, connections, timeout_s, room_bytes, *headers)
 
 
 async def all_read(seen: Measured, quiet_s: float = 0.7) -> dict[str, float]:

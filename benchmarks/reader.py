@@ -1,4 +1,4 @@
-"""Reads streams as cheaply as Python can: `reader.py HOST PORT PATH COUNT TIMEOUT_S [HEADER …]`.
+"""Reads streams as cheaply as Python can: `reader.py HOST PORT PATH COUNT TIMEOUT_S ROOM_BYTES …`.
 
 One epoll loop, no HTTP library, in a process of its own, so that it is not what is measured. Each
 event holds a mark `<number@seconds>`: its place in its stream, and when it was made, by this
@@ -7,15 +7,19 @@ by one.
 
 It prints a line when every stream has its first byte, or the time is over, then reads until its
 standard input ends. It answers each line there with one of JSON: `look` with how long nothing has
-come, `report` with what was seen since the last report.
+come, `report` with what was seen since the last report. After `hold` nothing is read until any
+other line than `waiting` comes; both are answered with how many bytes wait to be read.
 """
 
+import array
+import fcntl
 import json
 import re
 import resource
 import select
 import socket
 import sys
+import termios
 import time
 from collections.abc import Iterator
 
@@ -54,14 +58,18 @@ class Reader:
         address: whom to ask.
         request: what to ask each time.
         count: how many connections.
+        room_bytes: how much the kernel is to keep for each; 0 for as much as it likes.
     """
 
-    def __init__(self, address: tuple[str, int], request: bytes, count: int) -> None:
+    def __init__(
+        self, address: tuple[str, int], request: bytes, count: int, *, room_bytes: int = 0
+    ) -> None:
         self._poll = select.epoll()
         self._streams: dict[int, Stream] = {}
         self._request = request
         self._address = address
         self._count = count
+        self._room_bytes = room_bytes
         self.opened = self.bytes = self.ends = self.refused = 0
         self.arrival_s = 0.0
         self.since = self.last_at = time.monotonic()
@@ -71,6 +79,8 @@ class Reader:
         began = time.monotonic()
         for place in range(self._count):
             sock = socket.socket(type=socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            if self._room_bytes:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._room_bytes)
             sock.connect_ex(self._address)
             self._streams[sock.fileno()] = Stream(sock, place)
             self._poll.register(sock, select.EPOLLOUT)
@@ -125,6 +135,15 @@ class Reader:
         self._poll.unregister(number)
         self._streams[number].sock.close()
 
+    def waiting(self) -> int:
+        """How many bytes have come that were not read, in all streams (FIONREAD, ioctl_tcp(2))."""
+        found = array.array("i", [0])
+        total = 0
+        for stream in self._streams.values():
+            fcntl.ioctl(stream.sock, termios.FIONREAD, found)
+            total += found[0]
+        return total
+
     def look(self) -> dict[str, float]:
         """How long nothing has come."""
         return {"quiet_s": time.monotonic() - self.last_at}
@@ -172,12 +191,12 @@ class Reader:
 
 def main() -> None:
     """Reads until the standard input ends."""
-    host, port, path, count, timeout_s, *headers = sys.argv[1:]
+    host, port, path, count, timeout_s, room_bytes, *headers = sys.argv[1:]
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     lines = [f"GET {path} HTTP/1.1", f"Host: {host}:{port}", "Accept: text/event-stream", *headers]
     request = "\r\n".join((*lines, "", "")).encode()
-    reader = Reader((host, int(port)), request, int(count))
+    reader = Reader((host, int(port)), request, int(count), room_bytes=int(room_bytes))
     reader.arrive(float(timeout_s))
     sys.stdout.write(f"reading {reader.arrival_s}\n")
     sys.stdout.flush()
@@ -187,9 +206,24 @@ def main() -> None:
             line = sys.stdin.readline()
             if not line:
                 return
-            answer = reader.report() if line == "report\n" else reader.look()
-            sys.stdout.write(json.dumps(answer) + "\n")
-            sys.stdout.flush()
+            if line == "hold\n":
+                hold(reader)
+                continue
+            say(reader.report() if line == "report\n" else reader.look())
+
+
+def hold(reader: Reader) -> None:
+    """Reads nothing, and so leaves the processor to others; says how much waits to be read."""
+    say({"waiting": reader.waiting()})
+    while sys.stdin.readline() == "waiting\n":
+        say({"waiting": reader.waiting()})
+    say({"waiting": reader.waiting()})
+
+
+def say(answer: dict[str, float]) -> None:
+    """Writes a line of JSON."""
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
