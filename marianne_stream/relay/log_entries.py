@@ -87,7 +87,8 @@ class Lines:
 
 def lines_of(frames: bytes) -> Lines | None:
     """What some whole frames are, where they are lines of one file and nothing else."""
-    text = frames.decode()
+    # What is no UTF-8 is written so, one by one as well (writer.py).
+    text = frames.decode("utf-8", "replace")
     found = LINE.findall(text)
     # Each has four newlines, so nothing lies between them.
     if not found or 4 * len(found) != text.count("\n"):
