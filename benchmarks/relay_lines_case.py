@@ -24,7 +24,7 @@ RATE, SECONDS = 50_000, 6
 # How many writes these come in, each second.
 BATCHES = 100
 
-# Makes a line 80 bytes long, with its mark and its newline.
+# Makes a line nearly 80 bytes long, with its mark and its newline.
 WORDS = b"[info] sheet 1 says what most of them do, about as much"
 
 # So many at once show how many more a second there could be.
