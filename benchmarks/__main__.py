@@ -22,6 +22,7 @@ from benchmarks.page_case import page
 from benchmarks.processes import python, server
 from benchmarks.relay_cases import relay
 from benchmarks.relay_lines_case import relay_lines
+from benchmarks.relay_many_case import relay_many
 from benchmarks.soak import LEAST_MINUTES, soak
 from benchmarks.stream_cases import (
     arrival,
@@ -173,7 +174,7 @@ CASES: tuple[Case, ...] = (
 
 
 # Only when they are named.
-NAMED: tuple[Case, ...] = (relay, nginx_cost, relay_lines, workers)
+NAMED: tuple[Case, ...] = (relay, nginx_cost, relay_lines, relay_many, workers)
 
 # Only when they are named: they take long, and pass or fail.
 TRIALS: tuple[Trial, ...] = (torture, soak, restart, page)

@@ -97,7 +97,7 @@ class Lock:
         return attempt
 
     async def renew(self, writer: Writer) -> None:
-        """Keeps the lock until cancelled; raises as `Writer.write` does."""
+        """Keeps the lock until cancelled; raises as `Writer.write_now` does."""
         while True:
             await asyncio.sleep(RENEWED_S)
-            await writer.write([Command("PEXPIRE", self._keys.lock, (str(LOCK_MS),))])
+            await writer.write_now([Command("PEXPIRE", self._keys.lock, (str(LOCK_MS),))])

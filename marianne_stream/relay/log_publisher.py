@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from itertools import chain
 
 from marianne_stream.errors import LockLostError, LogNotFoundError, MarianneStreamError
@@ -20,6 +19,7 @@ from marianne_stream.relay.format import LogEntry, LogPlace
 from marianne_stream.relay.keys import Keys
 from marianne_stream.relay.log_entries import LogPlacer, Spot, entries_of, lines_of
 from marianne_stream.relay.state_publisher import MISSING_SAID_S, missing
+from marianne_stream.relay.upkeep import Kept, Upkeep
 from marianne_stream.relay.writer import Command, Writer, drop_fields, set_fields
 from marianne_stream.wire.cursors import LogCursor
 
@@ -30,19 +30,6 @@ TAIL_LINES = 1000
 # How often one looks for a log that is not there, and whether one that has ended goes on.
 LOOK_AGAIN_S = 1.0
 GOES_ON_S = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """How much of a log its stream keeps.
-
-    Attributes:
-        lines: so many entries, roughly.
-        age_s: so long after it was last written.
-    """
-
-    lines: int
-    age_s: int
 
 
 class LogPublisher:
@@ -140,6 +127,7 @@ class LogPublisher:
     async def _follow(self, job_id: str, writer: Writer, feed: LogFeed, placer: LogPlacer) -> None:
         """Publishes what a feed gives, to its end."""
         await writer.write([Command("DEL", self._keys.missing("log", job_id))])
+        upkeep = Upkeep(self._kept, self._keys, job_id)
         # Each time it is one step of the log's reader, at most: Redis, which does nothing else
         # meanwhile, has written that within a few milliseconds.
         async for frames in feed.frames():
@@ -147,7 +135,8 @@ class LogPublisher:
             if not entries:
                 continue
             named = self._named(job_id, placer.names)
-            await writer.write([*entries, *named, *self._trim(job_id)])
+            rows = sum(entry.rows for entry in entries)
+            await writer.write([*entries, *named, *upkeep.due(rows)])
             placer.names.clear()
             self._spots[job_id] = placer.spot
 
@@ -168,14 +157,6 @@ class LogPublisher:
         """Says which files generations are."""
         fields = {str(generation): b"%016x" % first for generation, first in names.items()}
         return set_fields(self._keys.files(job_id), fields)
-
-    def _trim(self, job_id: str) -> list[Command]:
-        log, age_s = self._keys.log(job_id), str(self._kept.age_s)
-        return [
-            Command("XTRIM", log, ("MAXLEN", "~", str(self._kept.lines))),
-            Command("EXPIRE", log, (age_s,)),
-            Command("EXPIRE", self._keys.files(job_id), (age_s,)),
-        ]
 
 
 def added(key: str, place: LogPlace, entry: LogEntry) -> Command:

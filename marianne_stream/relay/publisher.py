@@ -22,10 +22,11 @@ from marianne_stream.relay.event_publisher import EventPublisher
 from marianne_stream.relay.interest import Interest
 from marianne_stream.relay.keys import Keys, sources_key
 from marianne_stream.relay.lock import Attempt, Lock
-from marianne_stream.relay.log_publisher import Kept, LogPublisher
+from marianne_stream.relay.log_publisher import LogPublisher
 from marianne_stream.relay.places import place_of
 from marianne_stream.relay.roster_publisher import RosterPublisher, news
 from marianne_stream.relay.state_publisher import StatePublisher
+from marianne_stream.relay.upkeep import Kept
 from marianne_stream.relay.writer import Command, Writer, Written
 from marianne_stream.version import VERSION
 from marianne_stream.wire.backoff import delays
@@ -195,6 +196,7 @@ class Publisher:
             on_roster=on_roster,
         )
         await together(
+            writer.run(),
             self._lock.renew(writer),
             roster.run_about(writer),
             roster.run_roster(writer),
@@ -232,8 +234,8 @@ class Publisher:
     async def _say_goodbye(self, writer: Writer) -> None:
         with contextlib.suppress(LockLostError, *AWAY):
             about = Command("DEL", self._keys.about)
-            await writer.write([about, news(self._keys, "about")])
-            await writer.write([Command("DEL", self._keys.lock)])
+            await writer.write_now([about, news(self._keys, "about")])
+            await writer.write_now([Command("DEL", self._keys.lock)])
 
     async def _hang_up(self) -> None:
         """Closes all connections: after a fault, none of them is to be trusted."""

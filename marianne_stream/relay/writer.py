@@ -7,6 +7,7 @@ written.
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -48,6 +49,10 @@ encode = msgspec.msgpack.Encoder().encode
 # How many fields of a hash one command takes: Lua's stack holds no more than 8,000 values.
 FIELDS_AT_ONCE = 1000
 
+# Nothing is added any more to what is done together when it has so many rows: Redis does nothing
+# else meanwhile, some microseconds for each.
+ROWS_AT_ONCE = 500
+
 
 # The values that an argument has in each row.
 Column = tuple[str, ...]
@@ -67,6 +72,11 @@ class Command(NamedTuple):
     key: str
     arguments: tuple[str | bytes | Column, ...] = ()
 
+    @property
+    def rows(self) -> int:
+        """How often it is done."""
+        return next((len(value) for value in self.arguments if isinstance(value, tuple)), 1)
+
 
 @dataclass(slots=True)
 class Written:
@@ -74,7 +84,7 @@ class Written:
 
     Attributes:
         batches: how many, that Redis has taken.
-        commands: how many, in all of them.
+        commands: how many, in all of them; one with columns counts as often as it is done.
         repeats: how many entries there were before.
         seconds: how long Redis took for them, together.
     """
@@ -105,14 +115,55 @@ class Writer:
         self._token = token
         self._script = client.register_script(SCRIPT)
         self._ahead_s = now_s - asyncio.get_running_loop().time()
+        # What is to be written, and who waits for it.
+        self._given: deque[tuple[Sequence[Command], asyncio.Future[None]]] = deque()
+        self._wake = asyncio.Event()
 
     @property
     def now_s(self) -> int:
         """What Redis' clock says, roughly: no clock of this machine counts."""
         return int(asyncio.get_running_loop().time() + self._ahead_s)
 
-    async def write(self, commands: Sequence[Command]) -> int:
-        """Does all of some commands, or none where the lock is another's.
+    async def write(self, commands: Sequence[Command]) -> None:
+        """Has some commands done, and returns when they are. They stay in their order.
+
+        Cancelled, it may have done them or not. Where they cannot be done, it waits: `run` tells.
+        """
+        if commands:
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._given.append((commands, done))
+            self._wake.set()
+            await done
+
+    async def run(self) -> None:
+        """Does what `write` is given, until cancelled; raises as `write_now` does.
+
+        What several give while Redis is at work is done at once: of a hundred logs that are written
+        a line at a time, each would cost a call.
+        """
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while group := self._next_group():
+                await self.write_now([command for commands, _ in group for command in commands])
+                for _, done in group:
+                    if not done.done():
+                        done.set_result(None)
+
+    def _next_group(self) -> list[tuple[Sequence[Command], asyncio.Future[None]]]:
+        """What is done together now; none where nothing is to be done."""
+        group = []
+        rows = 0
+        while self._given and rows < ROWS_AT_ONCE:
+            commands, done = self._given.popleft()
+            # Nobody waits for what was cancelled before its turn.
+            if not done.done():
+                group.append((commands, done))
+                rows += sum(command.rows for command in commands)
+        return group
+
+    async def write_now(self, commands: Sequence[Command]) -> int:
+        """Does all of some commands at once, or none where the lock is another's.
 
         Cancelled, it may have done them or not.
 
@@ -123,8 +174,6 @@ class Writer:
             LockLostError: the lock is not ours any more.
             RedisError: Redis is away, or will not do it.
         """
-        if not commands:
-            return 0
         places = {self._lock: 1}
         batch = [
             (name, places.setdefault(key, len(places) + 1), *map(text, rest))
@@ -138,7 +187,7 @@ class Writer:
             raise LockLostError("the lock is another relay's, or has expired")
         self._written.seconds += time.monotonic() - began
         self._written.batches += 1
-        self._written.commands += len(commands)
+        self._written.commands += sum(command.rows for command in commands)
         self._written.repeats += int(answer)
         return int(answer)
 

@@ -1,5 +1,7 @@
 """Writing in whole batches, and only under the lock's token."""
 
+import asyncio
+
 import pytest
 
 from marianne_stream.errors import LockLostError
@@ -25,7 +27,7 @@ async def test_a_command_with_columns_is_done_for_each_row(redis: RedisServer) -
     await redis.call("SET", KEYS.lock, "1-a")
     writer = Writer(redis.client, KEYS.lock, "1-a", 1000, Written())
     behind = Command("SET", KEYS.about, ("x",))
-    assert await writer.write([rows(*range(1, 2001)), behind]) == 0
+    assert await writer.write_now([rows(*range(1, 2001)), behind]) == 0
     assert await numbers(redis) == [b"%d" % number for number in range(1, 2001)]
     _, fields = (await redis.entries(LOG))[-1]
     assert fields == {b"n": b"2000", b"t": b"now"}
@@ -37,13 +39,43 @@ async def test_rows_that_were_written_before_are_refused_and_the_others_are_not(
 ) -> None:
     await redis.call("SET", KEYS.lock, "1-a")
     writer = Writer(redis.client, KEYS.lock, "1-a", 1000, Written())
-    assert await writer.write([rows(1, 2, 3)]) == 0
-    assert await writer.write([rows(2, 3, 4, 5)]) == 2
+    assert await writer.write_now([rows(1, 2, 3)]) == 0
+    assert await writer.write_now([rows(2, 3, 4, 5)]) == 2
     assert await numbers(redis) == [b"1", b"2", b"3", b"4", b"5"]
 
 
 async def test_no_row_is_written_under_another_s_token(redis: RedisServer) -> None:
     await redis.call("SET", KEYS.lock, "2-b")
     with pytest.raises(LockLostError):
-        await Writer(redis.client, KEYS.lock, "1-a", 1000, Written()).write([rows(1, 2)])
+        await Writer(redis.client, KEYS.lock, "1-a", 1000, Written()).write_now([rows(1, 2)])
+    assert await numbers(redis) == []
+
+
+async def test_what_several_give_meanwhile_is_written_at_once_and_in_order(
+    redis: RedisServer,
+) -> None:
+    await redis.call("SET", KEYS.lock, "1-a")
+    written = Written()
+    writer = Writer(redis.client, KEYS.lock, "1-a", 1000, written)
+    async with asyncio.TaskGroup() as group:
+        given = [group.create_task(writer.write([rows(n)])) for n in range(1, 401)]
+        await asyncio.sleep(0)
+        # Who leaves before its turn leaves no trace.
+        given[6].cancel()
+        running = group.create_task(writer.run())
+        await asyncio.wait(given)
+        running.cancel()
+    assert await numbers(redis) == [b"%d" % number for number in range(1, 401) if number != 7]
+    assert (written.batches, written.commands, written.repeats) == (1, 399, 0)
+
+
+async def test_who_waits_for_what_cannot_be_written_is_told_by_the_run(redis: RedisServer) -> None:
+    await redis.call("SET", KEYS.lock, "2-b")
+    writer = Writer(redis.client, KEYS.lock, "1-a", 1000, Written())
+    waiting = asyncio.create_task(writer.write([rows(1)]))
+    with pytest.raises(LockLostError):
+        await writer.run()
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.wait([waiting])
     assert await numbers(redis) == []

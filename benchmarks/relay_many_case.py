@@ -1,0 +1,107 @@
+"""Many logs through Redis, each written a line at a time: what a line costs then."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from benchmarks.processes import Measured, all_read, processor_s, reader, server
+from benchmarks.relay_cases import SOURCE, edge_of
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.redis import RedisServer, redis_server
+
+LOGS = 100
+
+# How often each is written, a second, and for how long.
+RATES, SECONDS = (5, 20, 80), 4
+
+PATH = "/api/jobs/a{n}/logs?tail_lines=0"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Logs that are published, and an edge where each has a viewer.
+
+    Attributes:
+        logs: the files, open for writing.
+        redis: where they are published.
+        relay: who does it.
+        edge: who serves them.
+    """
+
+    logs: Sequence[IO[str]]
+    redis: RedisServer
+    relay: Measured
+    edge: Measured
+
+    async def used(self) -> dict[str, float]:
+        """The processor time that each has used, in seconds, and how often Redis was called."""
+        info = await self.redis.client.info("all")
+        return {
+            "relay_us": 1e6 * self.relay.cpu_s(),
+            "redis_us": 1e6 * processor_s(info["process_id"]),
+            "edge_us": 1e6 * self.edge.cpu_s(),
+            "scripts": info.get("cmdstat_evalsha", {}).get("calls", 0),
+            "reads": info.get("cmdstat_xread", {}).get("calls", 0),
+        }
+
+
+@asynccontextmanager
+async def published(folder: Path) -> AsyncIterator[Published]:
+    """The logs of running jobs."""
+    conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
+    await conductor.start()
+    with ExitStack() as stack:
+        logs = []
+        for number in range(LOGS):
+            (workspace := folder / str(number)).mkdir()
+            logs.append(stack.enter_context((workspace / "marianne.log").open("a")))
+            conductor.launch(f"a{number}", 1, workspace=str(workspace))
+        # By which the edge is known to have been told of all.
+        conductor.launch("a", 1)
+        try:
+            async with (
+                redis_server(folder / "redis") as redis,
+                server(folder, "--publish", redis.url, "--source-name", SOURCE) as relay,
+                edge_of(redis) as edge,
+            ):
+                yield Published(logs, redis, relay, edge)
+        finally:
+            await conductor.kill()
+
+
+async def relay_many(folder: Path) -> dict[str, float]:
+    """A hundred logs, each of which has a viewer: 500 to 8,000 lines a second, one by one."""
+    figures = {"faults": 0.0}
+    for rate in RATES:
+        (place := folder / str(rate)).mkdir()
+        async with (
+            published(place) as running,
+            reader(running.edge.address, PATH, LOGS, timeout_s=60) as seen,
+        ):
+            before = await running.used()
+            written = await write(running.logs, rate)
+            report = await all_read(seen)
+            used = await running.used()
+        figures["faults"] += written - report["events"] + report["faults"]
+        found = {name: (used[name] - before[name]) / written for name in used}
+        found |= {"p50_ms": report["p50_ms"], "p99_ms": report["p99_ms"]}
+        figures |= {f"{LOGS * rate} lines_s {name}": value for name, value in found.items()}
+    return figures
+
+
+async def write(logs: Sequence[IO[str]], rate: int) -> int:
+    """Writes a line to one log after the other, each so often a second; how many in all."""
+    began = time.monotonic()
+    written = 0
+    for number in range(rate * SECONDS):
+        for place, log in enumerate(logs):
+            due = began + (number + place / LOGS) / rate
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            log.write(f"[info] sheet 1 says <{number + 1}@{time.monotonic():.6f}>, as most do\n")
+            log.flush()
+            written += 1
+    return written
