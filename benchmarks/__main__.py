@@ -20,10 +20,12 @@ from benchmarks.log_cases import big_log, log_fanout, log_latency, log_memory, t
 from benchmarks.nginx_case import nginx_cost, through_nginx
 from benchmarks.page_case import page
 from benchmarks.processes import python, server
+from benchmarks.redis_case import redis_reads
 from benchmarks.relay_cases import relay
 from benchmarks.relay_lines_case import relay_lines
 from benchmarks.relay_many_case import relay_many
 from benchmarks.soak import LEAST_MINUTES, soak
+from benchmarks.sources_case import edge_sources
 from benchmarks.stream_cases import (
     arrival,
     fanout,
@@ -174,7 +176,10 @@ CASES: tuple[Case, ...] = (
 
 
 # Only when they are named.
-NAMED: tuple[Case, ...] = (relay, nginx_cost, relay_lines, relay_many, workers)
+NAMED: tuple[Case, ...] = (
+    *(relay, relay_lines, relay_many, redis_reads),
+    *(edge_sources, workers, nginx_cost),
+)
 
 # Only when they are named: they take long, and pass or fail.
 TRIALS: tuple[Trial, ...] = (torture, soak, restart, page)

@@ -92,12 +92,13 @@ async def arrival(folder: Path) -> dict[str, float]:
     for name, contestant in alternatives.items():
         (place := folder / name).mkdir()
         async with contestant(place) as running:
-            before_kib = running.measured.memory_kib()
+            before_kib, kernel_kib = running.measured.memory_kib(), slab_kib()
             before = running.measured.descriptors()
             async with reader(running.address, running.path, 10_000, timeout_s=60) as seen:
                 await asyncio.sleep(1.0)
                 report = await seen.ask("report")
                 held_kib = running.measured.memory_kib() - before_kib
+                kernel_kib = slab_kib() - kernel_kib
                 cpu_s = running.measured.cpu_s()
                 seen.process.kill()
                 await seen.process.wait()
@@ -111,11 +112,18 @@ async def arrival(folder: Path) -> dict[str, float]:
                 f"{name} opened": report["opened"],
                 f"{name} arrival_s": report["arrival_s"],
                 f"{name} kib_a_stream": held_kib / 10_000,
+                f"{name} kernel_kib_an_end": kernel_kib / 20_000,
                 f"{name} leaving_s": left_s,
                 f"{name} leaving_cpu_s": cpu_s,
                 f"{name} kept_mib": (running.measured.memory_kib() - before_kib) / 1024,
             }
     return figures
+
+
+def slab_kib() -> int:
+    """What the kernel holds for its own things, connections among them, in KiB."""
+    text = Path("/proc/meminfo").read_text(encoding="ascii")
+    return int(text.partition("Slab:")[2].split()[0])
 
 
 async def gone(measured: Measured, descriptors: int) -> None:

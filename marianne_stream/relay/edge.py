@@ -18,6 +18,7 @@ from marianne_stream.models import EventPlace, JobState, MonitorEvent, Roster, R
 from marianne_stream.relay.connecting import AWAY, asked
 from marianne_stream.relay.keys import Keys, sources_key
 from marianne_stream.relay.places import Place
+from marianne_stream.relay.reading import Pace
 from marianne_stream.relay.source import Source
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Edge:
         self._all = not tuple(names)
         self._watches: Watches | None = None
         self._name = secrets.token_hex(6)
+        self._pace = Pace()
         self._events_live = False
         self._changed = asyncio.Event()
         self.sources: dict[str, Source] = {}
@@ -95,7 +97,9 @@ class Edge:
     def _add(self, names: Iterable[str]) -> None:
         for name in sorted(set(names) - self.sources.keys()):
             keys = Keys(self._prefix, name)
-            self.sources[name] = Source(self._find_place(keys.news), keys, self._name, self)
+            place = self._find_place(keys.news)
+            self.sources[name] = Source(place, keys, self._name, self._pace, self)
+            self._pace.readings = len(self.sources)
             self._changed.set()
             self.on_jobs()
 

@@ -34,9 +34,11 @@ ASK_LIMIT_S = 5.0
 
 BATCH_ENTRIES = 1_000
 
-# So far apart reads begin, at least: what comes one by one in many streams comes in one answer, and
-# costs Redis and this process a call for all of it.
+# So far apart reads of all sources together begin, at least, and those of one at the most: what
+# comes one by one in many streams comes in one answer, and costs Redis and this process a call for
+# all of it.
 READ_SPACING_S = 0.002
+MOST_SPACING_S = 0.01
 
 # How often one asks whether another server has taken over, while no relay is seen on this one.
 MOVED_LOOK_S = 5.0
@@ -88,6 +90,22 @@ class Listener(Protocol):
         """What the relay says of itself has changed; None where it is away."""
 
 
+class Pace:
+    """How far apart reads begin, shared by all readings of an edge.
+
+    Attributes:
+        readings: how many there are.
+    """
+
+    def __init__(self) -> None:
+        self.readings = 1
+
+    @property
+    def spacing_s(self) -> float:
+        """From the beginning of a read to that of the next of the same source, at least."""
+        return min(READ_SPACING_S * self.readings, MOST_SPACING_S)
+
+
 class SourceReading:
     """The streams of one source.
 
@@ -95,6 +113,7 @@ class SourceReading:
         place: where it is; its client is this reading's own, whose reads may wait.
         keys: the source's.
         edge: this edge's name.
+        pace: how far apart its reads begin.
         listener: who hears of it.
 
     Attributes:
@@ -107,8 +126,9 @@ class SourceReading:
         entries: how many entries came.
     """
 
-    def __init__(self, place: Place, keys: Keys, edge: str, listener: Listener) -> None:
+    def __init__(self, place: Place, keys: Keys, edge: str, pace: Pace, listener: Listener) -> None:
         self._place = place
+        self._pace = pace
         self.keys = keys
         self.about: About | None = None
         self.connected = False
@@ -219,7 +239,7 @@ class SourceReading:
                     await self._pass_on(key, entries)
                 else:
                     self._take(key, entries)
-            await asyncio.sleep(max(0.0, began + READ_SPACING_S - time.monotonic()))
+            await asyncio.sleep(max(0.0, began + self._pace.spacing_s - time.monotonic()))
 
     async def _begin(self) -> None:
         """Finds where to read on: what was written while it was away comes first."""

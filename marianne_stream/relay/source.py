@@ -21,7 +21,7 @@ from marianne_stream.relay.format import (
 )
 from marianne_stream.relay.keys import Keys
 from marianne_stream.relay.places import Place
-from marianne_stream.relay.reading import SourceReading
+from marianne_stream.relay.reading import Pace, SourceReading
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ class Source:
         place: where it is; its client is this source's own, whose reads may wait.
         keys: the source's.
         edge: this edge's name.
+        pace: how far apart reads begin.
         teller: who is told.
 
     Attributes:
@@ -67,8 +68,8 @@ class Source:
         begun: whether all events were told that were there when reading began.
     """
 
-    def __init__(self, place: Place, keys: Keys, edge: str, teller: Teller) -> None:
-        self.reading = SourceReading(place, keys, edge, self)
+    def __init__(self, place: Place, keys: Keys, edge: str, pace: Pace, teller: Teller) -> None:
+        self.reading = SourceReading(place, keys, edge, pace, self)
         self.name = keys.source
         self.begun = False
         self._teller = teller

@@ -149,6 +149,33 @@ async def test_an_edge_leaves_a_server_that_is_cut_off(
         assert await redis.first.call("PING")
 
 
+async def test_edges_can_read_from_replicas_where_all_logs_are_published(
+    tmp_path: Path, conductor: SimulatedConductor, log: Path
+) -> None:
+    append(log, "one")
+    async with (
+        redis_server(tmp_path / "primary") as primary,
+        redis_server(
+            tmp_path / "replica",
+            options=("--replicaof", "127.0.0.1", primary.port, "--replica-read-only", "no"),
+        ) as replica,
+        origin(tmp_path, primary, SOURCE, publish_logs="all"),
+        edge(replica) as second,
+    ):
+        await second.follows(JOB)
+        async with (
+            second.watch(f"/api/jobs/{JOB}/logs") as lines,
+            second.watch(f"/api/jobs/{JOB}/stream") as status,
+        ):
+            await lines.saw("log")
+            append(log, "two")
+            await lines.saw("log", 2)
+            conductor.dispatch(JOB, 1)
+            await status.saw_status(current_sheet=1)
+        # What the edge says stays with the replica.
+        assert await primary.call("KEYS", "*:interest") == []
+
+
 async def test_sources_on_several_nodes_are_served_by_one_edge(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
