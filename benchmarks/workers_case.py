@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 
 from benchmarks.fanout import PADDING, Contestant, table
-from benchmarks.processes import TICKS_S, Measured, all_read, processor_s, reader
+from benchmarks.processes import TICKS_S, Measured, all_read, processor_s, python, reader
 from benchmarks.relay_cases import edge
 
 VIEWERS = 1000
@@ -159,7 +159,9 @@ async def workers(folder: Path) -> dict[str, float]:
             async with edge(place, count) as running:
                 rounds.append(await one_round(running))
             table(f"round {number}, {count}", rounds[-1])
-    figures: dict[str, float] = {}
+    # What two cores of this machine can do at all.
+    async with python(Path(__file__).with_name("send_two.py")) as measured:
+        figures = {"2 to 1 send alone": float(measured.address)}
     for figure in found[1][0]:
         one, two = ([each[figure] for each in found[count]] for count in (1, 2))
         figures |= {f"1 {figure}": statistics.median(one), f"2 {figure}": statistics.median(two)}

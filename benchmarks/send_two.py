@@ -1,0 +1,61 @@
+"""`send_two.py`: how much more two processes send over loopback than one, where each has a core.
+
+Nothing else is done, and nobody reads: the kernel keeps it all. It prints that ratio, the median of
+some rounds: on this machine, no two workers can be better.
+"""
+
+import contextlib
+import multiprocessing
+import socket
+import statistics
+import sys
+import time
+from multiprocessing.synchronize import Barrier
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from queue import Queue
+
+CONNECTIONS, SENT, ROUNDS = 500, 300, 5
+PAYLOAD = b"x" * 330
+
+# What is sent and not read must find room.
+RECEIVED_BYTES = 1024 * 1024
+
+
+def send(begin: Barrier, took_s: "Queue[float]") -> None:
+    """Sends to all connections again and again, and says how long that took."""
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=4096))
+        sends = []
+        for _ in range(CONNECTIONS):
+            receiver = stack.enter_context(socket.socket())
+            receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED_BYTES)
+            receiver.connect(listening.getsockname())
+            sender = stack.enter_context(listening.accept()[0])
+            sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sends.append(sender.send)
+        begin.wait()
+        began = time.monotonic()
+        for _ in range(SENT):
+            for one in sends:
+                one(PAYLOAD)
+        took_s.put(time.monotonic() - began)
+
+
+def slowest_s(count: int) -> float:
+    """How long so many processes take, side by side."""
+    begin = multiprocessing.Barrier(count)
+    took_s: Queue[float] = multiprocessing.Queue()  # type: ignore[assignment]
+    processes = [multiprocessing.Process(target=send, args=(begin, took_s)) for _ in range(count)]
+    for process in processes:
+        process.start()
+    found = max(took_s.get() for _ in processes)
+    for process in processes:
+        process.join()
+    return found
+
+
+if __name__ == "__main__":
+    ratios = [2 * slowest_s(1) / slowest_s(2) for _ in range(ROUNDS)]
+    sys.stdout.write(f"ratio {statistics.median(ratios)}\n")
