@@ -71,8 +71,8 @@ def edge_of(settings: Settings) -> "Edge | None":
     """
     if settings.state != "redis" or settings.redis is None:
         return None
-    find_place = partial(loaded("places").place_of, settings.redis, redis_password(settings))
-    edge: Edge = loaded("edge").Edge(find_place, settings.redis_prefix, settings.redis_sources)
+    find_server = partial(loaded("servers").server_of, settings.redis, redis_password(settings))
+    edge: Edge = loaded("edge").Edge(find_server, settings.redis_prefix, settings.redis_sources)
     return edge
 
 

@@ -196,7 +196,7 @@ class Settings(BaseSettings):
         24 * 3600,
         ge=60,
         le=366 * 24 * 3600,
-        description="How long Redis keeps a log that is no longer written, in seconds.",
+        description="How long Redis keeps a log that is no longer published, in seconds.",
     )
     log_level: LogLevel = Field("info", description="The least that is logged.")
     log_format: LogFormat = Field("text", description="How a line of the log is written.")

@@ -8,13 +8,13 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import RedisError
 
 from marianne_stream.errors import SettingsError
 from marianne_stream.wire.redis_urls import masked
 
 # What asking Redis fails with while it is away, or cannot do what it is asked.
-AWAY = (RedisError, RedisClusterException, OSError)
+AWAY = (RedisError, OSError)
 
 CONNECT_LIMIT_S = 2.0
 ANSWER_LIMIT_S = 5.0
@@ -22,16 +22,18 @@ ANSWER_LIMIT_S = 5.0
 # So many commands are under way at once; others wait.
 CONNECTIONS = 16
 
-# How each connection is, whatever the URL says. Answers have one form, whichever release of
-# redis-py it is.
+# How a client and its connections are, whatever the URL says. Answers have one form, whichever
+# release of redis-py it is.
 FIXED: dict[str, Any] = {
     "socket_connect_timeout": CONNECT_LIMIT_S,
     "socket_timeout": ANSWER_LIMIT_S,
     "protocol": 2,
+    "max_connections": CONNECTIONS,
+    "timeout": ANSWER_LIMIT_S,
 }
 
 
-def connected(url: str, password: str | None) -> Redis:
+def connected(url: str, password: str | None, *, shown: str = "") -> Redis:
     """A client of one server, which connects when it is first asked; it must be closed.
 
     Nothing is asked twice by itself: whoever asks knows whether that does harm.
@@ -39,35 +41,20 @@ def connected(url: str, password: str | None) -> Redis:
     Args:
         url: where Redis is: redis://, rediss:// (TLS) or unix://.
         password: taken in the place of the URL's; None for that.
+        shown: the URL that an error names, where it is another one.
 
     Raises:
         SettingsError: the URL cannot be understood; the message does not show what is secret in it.
     """
-    pool = BlockingConnectionPool(
-        **options(url, password),
-        max_connections=CONNECTIONS,
-        timeout=ANSWER_LIMIT_S,
-        retry=Retry(NoBackoff(), 0),
-    )
+    given = {} if password is None else {"password": password}
+    fixed = {**FIXED, "retry": Retry(NoBackoff(), 0)}
     try:
+        pool = BlockingConnectionPool(**{**parse_url(url), **given, **fixed})
         # Which options a connection takes, it says when it is made.
         pool.make_connection()  # type: ignore[no-untyped-call]
     except (TypeError, ValueError, RedisError):
-        raise not_understood(url) from None
+        raise not_understood(shown or url) from None
     return Redis(connection_pool=pool)
-
-
-def options(url: str, password: str | None) -> dict[str, Any]:
-    """How a URL has connections made, as redis-py names it.
-
-    Raises:
-        SettingsError: the URL cannot be understood.
-    """
-    given = {} if password is None else {"password": password}
-    try:
-        return {**parse_url(url), **given, **FIXED}
-    except ValueError:
-        raise not_understood(url) from None
 
 
 def not_understood(url: str) -> SettingsError:
@@ -90,3 +77,8 @@ async def asked(answer: Awaitable[Any] | Any) -> Any:
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
     return given
+
+
+def words(error: BaseException) -> str:
+    """What an error says; the end of a time limit says nothing."""
+    return str(error) or type(error).__name__

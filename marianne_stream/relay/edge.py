@@ -15,18 +15,17 @@ import msgspec
 from marianne_stream.errors import JobNotFoundError, StateUnavailableError
 from marianne_stream.jobs.watches import Watches
 from marianne_stream.models import EventPlace, JobState, MonitorEvent, Roster, RosterEntry
-from marianne_stream.relay.connecting import AWAY, asked
 from marianne_stream.relay.keys import Keys, sources_key
-from marianne_stream.relay.places import Place
 from marianne_stream.relay.reading import Pace
+from marianne_stream.relay.servers import Server
 from marianne_stream.relay.source import Source
+from marianne_stream.relay.source_names import SourceNames
 
 logger = logging.getLogger(__name__)
 
 # How often one looks for sources that were not there; at first, until there is one.
 LOOK_S = 5.0
 FIRST_LOOK_S = 0.5
-ASK_LIMIT_S = 5.0
 
 NO_SOURCE = "No conductor has published anything yet."
 
@@ -40,19 +39,20 @@ class Edge:
     Where there are several, a job's id is `NAME:job`.
 
     Args:
-        find_place: says where a key is; the edge closes its connections.
+        find_server: says where a key is; the edge closes its connections.
         prefix: what all keys begin with.
         names: the sources that are served; where there are none, all that there are.
     """
 
     def __init__(
-        self, find_place: Callable[[str], Place], prefix: str, names: Iterable[str]
+        self, find_server: Callable[[str], Server], prefix: str, names: Iterable[str]
     ) -> None:
-        self._find_place = find_place
+        self._find_server = find_server
         self._prefix = prefix
         self._all = not tuple(names)
         self._watches: Watches | None = None
         self._name = secrets.token_hex(6)
+        self._names = SourceNames(find_server(sources_key(prefix)), prefix)
         self._pace = Pace()
         self._events_live = False
         self._changed = asyncio.Event()
@@ -82,23 +82,18 @@ class Edge:
             self._watches = None
 
     async def _look_for_sources(self) -> None:
-        place = self._find_place(sources_key(self._prefix))
         try:
             while True:
-                with contextlib.suppress(*AWAY):
-                    async with asyncio.timeout(ASK_LIMIT_S):
-                        await place.find()
-                        found = await asked(place.client.smembers(sources_key(self._prefix)))
-                    self._add(name.decode() for name in found)
+                self._add(await self._names.read())
                 await asyncio.sleep(LOOK_S if self.sources else FIRST_LOOK_S)
         finally:
-            await place.hang_up()
+            await self._names.hang_up()
 
     def _add(self, names: Iterable[str]) -> None:
         for name in sorted(set(names) - self.sources.keys()):
             keys = Keys(self._prefix, name)
-            place = self._find_place(keys.news)
-            self.sources[name] = Source(place, keys, self._name, self._pace, self)
+            server = self._find_server(keys.news)
+            self.sources[name] = Source(server, keys, self._name, self._pace, self)
             self._pace.readings = len(self.sources)
             self._changed.set()
             self.on_jobs()

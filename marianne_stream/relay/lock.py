@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from marianne_stream.errors import SourceTakenError
 from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.keys import Keys
-from marianne_stream.relay.places import Place
+from marianne_stream.relay.servers import Server
 from marianne_stream.relay.writer import Command, Writer
 
 logger = logging.getLogger(__name__)
@@ -55,18 +55,18 @@ class Lock:
     """Takes and keeps the lock of one source.
 
     Args:
-        place: where it is.
+        server: who has it.
         keys: the source's.
     """
 
-    def __init__(self, place: Place, keys: Keys) -> None:
-        self._place = place
+    def __init__(self, server: Server, keys: Keys) -> None:
+        self._server = server
         self._keys = keys
         self._token = ""
 
     async def attempt(self) -> Attempt:
         """Takes the lock, where it is free; raises RedisError where Redis is away."""
-        take = self._place.client.register_script(TAKE)
+        take = self._server.client.register_script(TAKE)
         names = [self._keys.lock, self._keys.fence]
         lot = secrets.token_hex(8)
         answer = await asked(take(keys=names, args=[lot, str(LOCK_MS), self._token]))

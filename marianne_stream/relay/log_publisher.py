@@ -31,6 +31,9 @@ TAIL_LINES = 1000
 LOOK_AGAIN_S = 1.0
 GOES_ON_S = 3.0
 
+# After which part of the time for which logs are kept it is said again of those that are published.
+KEPT_EVERY = 0.25
+
 
 class LogPublisher:
     """Publishes logs, one at a time for each call.
@@ -47,13 +50,20 @@ class LogPublisher:
         self._followed = followed
         self._keys = keys
         self._kept = kept
-        self._open = 0
+        # By job, what those need that are being published.
+        self._open: dict[str, Upkeep] = {}
         # Where the stream of each job stood when it was last written.
         self._spots: dict[str, Spot] = {}
 
     def __len__(self) -> int:
         """How many are being published."""
-        return self._open
+        return len(self._open)
+
+    async def keep(self, writer: Writer) -> None:
+        """Has logs kept that are being published and not written; raises as `Writer.write` does."""
+        while True:
+            await asyncio.sleep(self._kept.age_s * KEPT_EVERY)
+            await writer.write([each for upkeep in self._open.values() for each in upkeep.kept()])
 
     async def publish(self, job_id: str, writer: Writer) -> None:
         """Publishes one job's log until cancelled; raises as `Writer.write` does."""
@@ -98,11 +108,10 @@ class LogPublisher:
         feed = await log_feed(
             self._followed, log, job_id, LogWish(cursor, TAIL_LINES, None, folders.over)
         )
-        self._open += 1
         try:
             yield feed, LogPlacer(spot, again=again)
         finally:
-            self._open -= 1
+            self._open.pop(job_id, None)
             feed.leave()
 
     async def _published(self, job_id: str, writer: Writer) -> Spot | None:
@@ -127,7 +136,7 @@ class LogPublisher:
     async def _follow(self, job_id: str, writer: Writer, feed: LogFeed, placer: LogPlacer) -> None:
         """Publishes what a feed gives, to its end."""
         await writer.write([Command("DEL", self._keys.missing("log", job_id))])
-        upkeep = Upkeep(self._kept, self._keys, job_id)
+        upkeep = self._open[job_id] = Upkeep(self._kept, self._keys, job_id)
         # Each time it is one step of the log's reader, at most: Redis, which does nothing else
         # meanwhile, has written that within a few milliseconds.
         async for frames in feed.frames():
@@ -136,7 +145,8 @@ class LogPublisher:
                 continue
             named = self._named(job_id, placer.names)
             rows = sum(entry.rows for entry in entries)
-            await writer.write([*entries, *named, *upkeep.due(rows)])
+            upheld = upkeep.due(rows, named=bool(named))
+            await writer.write([*entries, *named, *upheld], bulk=True)
             placer.names.clear()
             self._spots[job_id] = placer.spot
 

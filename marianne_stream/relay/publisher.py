@@ -10,21 +10,24 @@ import logging
 from dataclasses import dataclass
 from typing import Literal
 
+from redis.exceptions import ConnectionError as RedisConnectionError
+
 from marianne_stream.errors import LockLostError, SourceTakenError
 from marianne_stream.feeds.followed import FollowedLogs
 from marianne_stream.feeds.job_logs import JobLogs
 from marianne_stream.jobs.watches import Watches
 from marianne_stream.models import Roster
 from marianne_stream.relay.chosen_logs import ChosenLogs
-from marianne_stream.relay.connecting import AWAY, asked
+from marianne_stream.relay.connecting import AWAY, words
 from marianne_stream.relay.crew import together
 from marianne_stream.relay.event_publisher import EventPublisher
 from marianne_stream.relay.interest import Interest
 from marianne_stream.relay.keys import Keys, sources_key
 from marianne_stream.relay.lock import Attempt, Lock
 from marianne_stream.relay.log_publisher import LogPublisher
-from marianne_stream.relay.places import place_of
 from marianne_stream.relay.roster_publisher import RosterPublisher, news
+from marianne_stream.relay.servers import server_of
+from marianne_stream.relay.source_names import SourceNames
 from marianne_stream.relay.state_publisher import StatePublisher
 from marianne_stream.relay.upkeep import Kept
 from marianne_stream.relay.writer import Command, Writer, Written
@@ -39,6 +42,9 @@ PublishedLogs = Literal["watched", "all"]
 # How long the first look at the lock may take, and the last words.
 BEGIN_LIMIT_S = 8.0
 END_LIMIT_S = 1.0
+
+# How often one asks whether another server has taken over.
+MOVED_LOOK_S = 5.0
 
 # How often one looks whether a lock is free that another relay has.
 LOCK_LOOK_S = 1.0
@@ -92,11 +98,10 @@ class Publisher:
         self._target = target
         self._keys = keys = target.keys
         self._watches = watches
-        self._place = place_of(target.url, target.password, keys.lock)
-        # Of a cluster, another node may have the names of all sources.
-        self._names_key = sources_key(keys.prefix)
-        self._names = place_of(target.url, target.password, self._names_key)
-        self._lock = Lock(self._place, keys)
+        self._server = server_of(target.url, target.password, keys.lock)
+        names = server_of(target.url, target.password, sources_key(keys.prefix))
+        self._names = SourceNames(names, keys.prefix)
+        self._lock = Lock(self._server, keys)
         self.publishing = False
         self.sessions = 0
         self.written = Written()
@@ -120,7 +125,7 @@ class Publisher:
         """
         try:
             async with asyncio.timeout(BEGIN_LIMIT_S):
-                await self._place.find()
+                await self._server.find()
                 self._begun = await self._lock.first()
         except AWAY:
             # It is told when that is tried again.
@@ -151,29 +156,23 @@ class Publisher:
         """Publishes with one token, as long as that goes well; raises what ends it."""
         if self._begun is None:
             async with asyncio.timeout(BEGIN_LIMIT_S):
-                await self._place.find()
+                await self._server.find()
         attempt, self._begun = self._begun or await self._lock.attempt(), None
         while not attempt.token:
             self._tell("waits to publish", "another relay has the lock")
             await asyncio.sleep(LOCK_LOOK_S)
+            await self._server.find()
             attempt = await self._lock.attempt()
         writer = Writer(
-            self._place.client, self._keys.lock, attempt.token, attempt.now_s, self.written
+            self._server.client, self._keys.lock, attempt.token, attempt.now_s, self.written
         )
         try:
             self.publishing = True
             self.sessions += 1
-            await self._say_name()
             await self._publish_all(writer, attempt.now_s)
         finally:
             self.publishing = False
             await self._release(writer)
-
-    async def _say_name(self) -> None:
-        async with asyncio.timeout(BEGIN_LIMIT_S):
-            await self._names.find()
-            await asked(self._names.client.sadd(self._names_key, self._keys.source))
-        await self._names.hang_up()
 
     async def _publish_all(self, writer: Writer, now_s: int) -> None:
         states = StatePublisher(self._watches, self._keys, writer)
@@ -198,14 +197,28 @@ class Publisher:
         await together(
             writer.run(),
             self._lock.renew(writer),
+            self._look_whether_moved(),
+            self._names.say(self._keys.source),
+            self._logs.keep(writer),
             roster.run_about(writer),
             roster.run_roster(writer),
             self._events.run(writer),
             states.run(),
             chosen.run(),
-            interest.run(self._place.client, self._keys.interest, now_s),
+            interest.run(self._server.client, self._keys.interest, now_s),
             self._go_steadily(),
         )
+
+    async def _look_whether_moved(self) -> None:
+        """Ends what goes on at a server that others have given up, which may answer all the same.
+
+        Raises:
+            RedisError: there is another one.
+        """
+        while True:
+            await asyncio.sleep(MOVED_LOOK_S)
+            if await self._server.has_moved():
+                raise RedisConnectionError("another server has taken over")
 
     async def _go_steadily(self) -> None:
         """After a while without a failure, the next is told, and soon tried again after."""
@@ -219,7 +232,8 @@ class Publisher:
         """One line an occurrence, however often it is tried again."""
         if not self._told:
             url = masked(self._target.url)
-            logger.warning("the relay of %r at %s %s: %s", self._keys.source, url, what, why)
+            said = words(why) if isinstance(why, BaseException) else why
+            logger.warning("the relay of %r at %s %s: %s", self._keys.source, url, what, said)
         self._told = True
 
     async def _release(self, writer: Writer) -> None:
@@ -239,5 +253,5 @@ class Publisher:
 
     async def _hang_up(self) -> None:
         """Closes all connections: after a fault, none of them is to be trusted."""
-        await self._place.hang_up()
+        await self._server.hang_up()
         await self._names.hang_up()

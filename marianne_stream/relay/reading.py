@@ -15,11 +15,11 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from marianne_stream.errors import StateUnavailableError
-from marianne_stream.relay.connecting import AWAY, asked
+from marianne_stream.relay.connecting import AWAY, asked, words
 from marianne_stream.relay.format import About, EventEntry, Fields, decode_about
 from marianne_stream.relay.interests import Interests
 from marianne_stream.relay.keys import Keys
-from marianne_stream.relay.places import Place
+from marianne_stream.relay.servers import Server
 from marianne_stream.relay.streams import BEGINNING, Entry, is_after, newest, read, readable, span
 from marianne_stream.wire.backoff import delays
 
@@ -110,7 +110,7 @@ class SourceReading:
     """The streams of one source.
 
     Args:
-        place: where it is; its client is this reading's own, whose reads may wait.
+        server: who has it; its client is this reading's own, whose reads may wait.
         keys: the source's.
         edge: this edge's name.
         pace: how far apart its reads begin.
@@ -126,8 +126,10 @@ class SourceReading:
         entries: how many entries came.
     """
 
-    def __init__(self, place: Place, keys: Keys, edge: str, pace: Pace, listener: Listener) -> None:
-        self._place = place
+    def __init__(
+        self, server: Server, keys: Keys, edge: str, pace: Pace, listener: Listener
+    ) -> None:
+        self._server = server
         self._pace = pace
         self.keys = keys
         self.about: About | None = None
@@ -184,7 +186,7 @@ class SourceReading:
         """
         try:
             async with asyncio.timeout(ASK_LIMIT_S):
-                yield self._place.client
+                yield self._server.client
         except AWAY as error:
             raise StateUnavailableError(f"Redis cannot be asked: {error}") from error
 
@@ -192,14 +194,14 @@ class SourceReading:
         # Where Redis does not answer, the read fails as well, and begins anew.
         with contextlib.suppress(*AWAY):
             async with asyncio.timeout(ASK_LIMIT_S):
-                async with self._place.client.pipeline(transaction=False) as pipe:
+                async with self._server.client.pipeline(transaction=False) as pipe:
                     pipe.xadd(self._wake_key, {"w": "1"}, maxlen=1, approximate=False)
                     pipe.expire(self._wake_key, WAKE_EXPIRES_S)
                     await asked(pipe.execute())
 
     async def _session(self) -> None:
         async with asyncio.timeout(READ_LIMIT_S):
-            await self._place.find()
+            await self._server.find()
             await self._begin()
         if self._told_away:
             logger.info("Redis can be read again for %s", self.keys.source)
@@ -226,7 +228,7 @@ class SourceReading:
             try:
                 async with asyncio.timeout(READ_LIMIT_S):
                     answer = await read(
-                        self._place.client, streams, count=BATCH_ENTRIES, block_ms=BLOCK_MS
+                        self._server.client, streams, count=BATCH_ENTRIES, block_ms=BLOCK_MS
                     )
             finally:
                 self._waiting = False
@@ -243,15 +245,15 @@ class SourceReading:
 
     async def _begin(self) -> None:
         """Finds where to read on: what was written while it was away comes first."""
-        news = await newest(self._place.client, self.keys.news, count=1)
+        news = await newest(self._server.client, self.keys.news, count=1)
         self._news_at = news[0][0] if news else BEGINNING
-        events = await newest(self._place.client, self.keys.events, count=1)
+        events = await newest(self._server.client, self.keys.events, count=1)
         if not events or is_after(self._events_at, events[0][0]):
             # Redis has lost its data: what is there now is another stream.
             self._events_at = BEGINNING
         await self._read_past_events()
         for key, (_, follower) in list(self._followed.items()):
-            after = await follower.rejoin(self._place.client)
+            after = await follower.rejoin(self._server.client)
             if key in self._followed:
                 self._followed[key] = (after, follower)
 
@@ -261,7 +263,7 @@ class SourceReading:
         while more:
             behind = b"(" + self._events_at
             past = await span(
-                self._place.client, self.keys.events, least=behind, count=BATCH_ENTRIES
+                self._server.client, self.keys.events, least=behind, count=BATCH_ENTRIES
             )
             if past:
                 self._take(self.keys.events, past)
@@ -281,7 +283,7 @@ class SourceReading:
         whole = True
         if follower.doubts(entries):
             async with asyncio.timeout(READ_LIMIT_S):
-                whole = bool(await span(self._place.client, key, least=after, most=after, count=1))
+                whole = bool(await span(self._server.client, key, least=after, most=after, count=1))
         if key in self._followed:
             self._followed[key] = (entries[-1][0], follower)
             follower.on_entries(entries, whole=whole)
@@ -290,7 +292,6 @@ class SourceReading:
         kinds = {fields.get(b"k", b"") for fields in news}
         if b"about" in kinds:
             self._about_due_at = 0.0
-        self._moved_due_at = 0.0
         if b"jobs" in kinds:
             self._listener.on_jobs()
         for job_id in dict.fromkeys(f[b"j"] for f in news if f.get(b"k") == b"state" and b"j" in f):
@@ -298,7 +299,7 @@ class SourceReading:
 
     async def _look_at_about(self) -> None:
         self._about_due_at = time.monotonic() + BLOCK_MS / 1000
-        raw = await asked(self._place.client.get(self.keys.about))
+        raw = await asked(self._server.client.get(self.keys.about))
         try:
             about = decode_about(raw) if raw is not None else None
         except ValueError as error:
@@ -317,14 +318,14 @@ class SourceReading:
         if self.about is not None or time.monotonic() < self._moved_due_at:
             return
         self._moved_due_at = time.monotonic() + MOVED_LOOK_S
-        if await self._place.has_moved():
+        if await self._server.has_moved():
             raise RedisConnectionError("another server has taken over")
 
     async def _say_interests(self) -> None:
         due = self.interests.due()
         if not due:
             return
-        async with self._place.client.pipeline(transaction=False) as pipe:
+        async with self._server.client.pipeline(transaction=False) as pipe:
             for kind, job_id in due:
                 fields: dict[Any, Any] = {"k": kind, "j": job_id}
                 pipe.xadd(self.keys.interest, fields, maxlen=INTERESTS_KEPT, approximate=True)
@@ -334,12 +335,12 @@ class SourceReading:
         """Closes all connections; others are made where there is need of them."""
         with contextlib.suppress(*AWAY):
             async with asyncio.timeout(ASK_LIMIT_S):
-                await self._place.hang_up()
+                await self._server.hang_up()
 
     async def _lose(self, error: Exception) -> None:
         """Redis is away: said once, and no connection is used again."""
         if not self._told_away:
-            logger.warning("Redis cannot be read for %s: %s", self.keys.source, error)
+            logger.warning("Redis cannot be read for %s: %s", self.keys.source, words(error))
         self.connected, self._told_away, self.about = False, True, None
         self._listener.on_about(None)
         await self.close()

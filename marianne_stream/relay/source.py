@@ -20,8 +20,8 @@ from marianne_stream.relay.format import (
     decode_state,
 )
 from marianne_stream.relay.keys import Keys
-from marianne_stream.relay.places import Place
 from marianne_stream.relay.reading import Pace, SourceReading
+from marianne_stream.relay.servers import Server
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Source:
     """One source.
 
     Args:
-        place: where it is; its client is this source's own, whose reads may wait.
+        server: who has it; its client is this source's own, whose reads may wait.
         keys: the source's.
         edge: this edge's name.
         pace: how far apart reads begin.
@@ -68,12 +68,13 @@ class Source:
         begun: whether all events were told that were there when reading began.
     """
 
-    def __init__(self, place: Place, keys: Keys, edge: str, pace: Pace, teller: Teller) -> None:
-        self.reading = SourceReading(place, keys, edge, pace, self)
+    def __init__(self, server: Server, keys: Keys, edge: str, pace: Pace, teller: Teller) -> None:
+        self.reading = SourceReading(server, keys, edge, pace, self)
         self.name = keys.source
         self.begun = False
         self._teller = teller
         self._entries: dict[str, RosterEntry] | None = None
+        self._known: Iterable[str] = ()
         self._read_again = 0
         # Where its timeline stands that was told last.
         self._told: tuple[str, int] | None = None
@@ -97,7 +98,7 @@ class Source:
     @property
     def known(self) -> Iterable[str]:
         """The jobs of the roster that was read last."""
-        return self._entries or ()
+        return self._known
 
     async def entries(self) -> dict[str, RosterEntry]:
         """The roster, read again when it has changed.
@@ -116,6 +117,7 @@ class Source:
             entries = {entry.job_id: entry for entry in map(decode_entry, raw.values())}
         except ValueError as error:
             raise CorruptStateError(f"the roster of {self.name}: {error}") from error
+        self._known = entries
         if turn == self._read_again:
             self._entries = entries
         return entries

@@ -3,14 +3,10 @@
 It must not know what is in them.
 """
 
-import time
 from dataclasses import dataclass
 
 from marianne_stream.relay.keys import Keys
 from marianne_stream.relay.writer import Command
-
-# How often it is said, at the least, how long a log is kept.
-EXPIRY_SAID_S = 30.0
 
 # A stream is trimmed when it has grown by this part of what it keeps, or by so many entries.
 GROWTH = 0.1
@@ -23,7 +19,7 @@ class Kept:
 
     Attributes:
         lines: so many entries, roughly.
-        age_s: so long after it was last written.
+        age_s: so long after it was last published.
     """
 
     lines: int
@@ -44,18 +40,26 @@ class Upkeep:
         self._log = keys.log(job_id)
         self._files = keys.files(job_id)
         self._grown_rows = self._growth_rows = min(int(kept.lines * GROWTH), MOST_GROWTH_ROWS)
-        self._said_at = float("-inf")
+        self._begun = False
 
-    def due(self, rows: int) -> list[Command]:
-        """What is to be done together with so many entries that are added now."""
+    def due(self, rows: int, *, named: bool) -> list[Command]:
+        """What is to be done together with what is added now.
+
+        Args:
+            rows: how many entries that is.
+            named: whether a file is named with them.
+        """
         commands: list[Command] = []
         self._grown_rows += rows
         if self._grown_rows >= self._growth_rows:
             self._grown_rows = 0
             commands.append(Command("XTRIM", self._log, ("MAXLEN", "~", str(self._kept.lines))))
-        now = time.monotonic()
-        if now - self._said_at >= min(EXPIRY_SAID_S, self._kept.age_s / 2):
-            self._said_at = now
-            age = (str(self._kept.age_s),)
-            commands += [Command("EXPIRE", key, age) for key in (self._log, self._files)]
+        if named or not self._begun:
+            self._begun = True
+            commands += self.kept()
         return commands
+
+    def kept(self) -> list[Command]:
+        """Has both kept for as long as they are to be, from now on."""
+        age = (str(self._kept.age_s),)
+        return [Command("EXPIRE", key, age) for key in (self._log, self._files)]

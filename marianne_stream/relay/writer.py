@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 
 from marianne_stream.errors import LockLostError
 from marianne_stream.relay.connecting import asked
+from marianne_stream.relay.crew import together
 
 # The keys are named apart from the commands, each by its place among them, so that a cluster knows
 # them all. What has columns is done once for each row of them. An entry whose id is not above the
@@ -49,9 +50,10 @@ encode = msgspec.msgpack.Encoder().encode
 # How many fields of a hash one command takes: Lua's stack holds no more than 8,000 values.
 FIELDS_AT_ONCE = 1000
 
-# Nothing is added any more to what is done together when it has so many rows: Redis does nothing
-# else meanwhile, some microseconds for each.
-ROWS_AT_ONCE = 500
+# Nothing is added any more to what is done together when it is so much: Redis does nothing else
+# meanwhile, some milliseconds.
+ROWS_AT_ONCE = 1000
+BYTES_AT_ONCE = 512 * 1024
 
 
 # The values that an argument has in each row.
@@ -76,6 +78,40 @@ class Command(NamedTuple):
     def rows(self) -> int:
         """How often it is done."""
         return next((len(value) for value in self.arguments if isinstance(value, tuple)), 1)
+
+    @property
+    def bytes(self) -> int:
+        """How much it is, roughly."""
+        return sum(
+            sum(map(len, value)) if isinstance(value, tuple) else len(value)
+            for value in self.arguments
+        )
+
+
+@dataclass(slots=True)
+class Pending:
+    """What is to be written, and who waits for it.
+
+    Attributes:
+        given: both.
+        wake: set when there is more.
+    """
+
+    given: deque[tuple[Sequence[Command], asyncio.Future[None]]] = field(default_factory=deque)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def group(self) -> list[tuple[Sequence[Command], asyncio.Future[None]]]:
+        """What is done together now; none where nothing is to be done."""
+        found = []
+        rows = size_bytes = 0
+        while self.given and rows < ROWS_AT_ONCE and size_bytes < BYTES_AT_ONCE:
+            commands, done = self.given.popleft()
+            # Nobody waits for what was cancelled before its turn.
+            if not done.done():
+                found.append((commands, done))
+                rows += sum(command.rows for command in commands)
+                size_bytes += sum(command.bytes for command in commands)
+        return found
 
 
 @dataclass(slots=True)
@@ -115,24 +151,27 @@ class Writer:
         self._token = token
         self._script = client.register_script(SCRIPT)
         self._ahead_s = now_s - asyncio.get_running_loop().time()
-        # What is to be written, and who waits for it.
-        self._given: deque[tuple[Sequence[Command], asyncio.Future[None]]] = deque()
-        self._wake = asyncio.Event()
+        self._first, self._bulk = Pending(), Pending()
 
     @property
     def now_s(self) -> int:
         """What Redis' clock says, roughly: no clock of this machine counts."""
         return int(asyncio.get_running_loop().time() + self._ahead_s)
 
-    async def write(self, commands: Sequence[Command]) -> None:
+    async def write(self, commands: Sequence[Command], *, bulk: bool = False) -> None:
         """Has some commands done, and returns when they are. They stay in their order.
 
         Cancelled, it may have done them or not. Where they cannot be done, it waits: `run` tells.
+
+        Args:
+            commands: what is to be done.
+            bulk: whether there may be much of such: it does not keep back what is not.
         """
         if commands:
+            pending = self._bulk if bulk else self._first
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._given.append((commands, done))
-            self._wake.set()
+            pending.given.append((commands, done))
+            pending.wake.set()
             await done
 
     async def run(self) -> None:
@@ -141,26 +180,17 @@ class Writer:
         What several give while Redis is at work is done at once: of a hundred logs that are written
         a line at a time, each would cost a call.
         """
+        await together(self._work(self._first), self._work(self._bulk))
+
+    async def _work(self, pending: Pending) -> None:
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while group := self._next_group():
+            await pending.wake.wait()
+            pending.wake.clear()
+            while group := pending.group():
                 await self.write_now([command for commands, _ in group for command in commands])
                 for _, done in group:
                     if not done.done():
                         done.set_result(None)
-
-    def _next_group(self) -> list[tuple[Sequence[Command], asyncio.Future[None]]]:
-        """What is done together now; none where nothing is to be done."""
-        group = []
-        rows = 0
-        while self._given and rows < ROWS_AT_ONCE:
-            commands, done = self._given.popleft()
-            # Nobody waits for what was cancelled before its turn.
-            if not done.done():
-                group.append((commands, done))
-                rows += sum(command.rows for command in commands)
-        return group
 
     async def write_now(self, commands: Sequence[Command]) -> int:
         """Does all of some commands at once, or none where the lock is another's.

@@ -51,7 +51,7 @@ class Metrics:
     ) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(namespace=PREFIX, registry=self.registry)
-        self.registry.register(Parts(streams, watches, logs, downloads))
+        self.registry.register(ServerFigures(streams, watches, logs, downloads))
         self._requests = Counter(
             f"{PREFIX}_requests",
             "Requests that were answered; a stream counts when it has begun.",
@@ -118,7 +118,7 @@ class Metrics:
         return web.Response(body=generate_latest(self.registry), headers=headers)
 
 
-class Parts(Collector):
+class ServerFigures(Collector):
     """The figures that the parts keep."""
 
     def __init__(

@@ -8,7 +8,7 @@ last two there is no standard form. Pure. It must not know who connects.
 import re
 from dataclasses import dataclass
 from typing import Literal, cast
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 REDIS_URL = re.compile(r"(?:unix|rediss?(?:\+sentinel|\+cluster)?)://\S+")
 
@@ -56,20 +56,24 @@ class RedisUrl:
         """
         parts = urlsplit(url)
         scheme, _, kind = parts.scheme.partition("+")
+        if parts.fragment:
+            raise ValueError("a # that is no %23 ends a URL")
         if not kind:
             return cls("server")
         who, at, hosts = parts.netloc.rpartition("@")
         addresses = tuple(address(host, DEFAULT_PORTS[kind]) for host in hosts.split(","))
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
         service, _, database = parts.path.strip("/").partition("/")
         if bool(service) != (kind == "sentinel"):
             raise ValueError(f"the path {parts.path!r} is no service of Sentinels, or not empty")
-        query = dict(parse_qsl(parts.query))
+        if (not database.isdecimal() and database) or (kind == "cluster" and "db" in query):
+            raise ValueError(f"the path {parts.path!r} names no database, or there is none")
         theirs = [query.pop(f"sentinel_{name}", "") for name in ("username", "password")]
         rest = f"?{urlencode(query)}" if query else ""
         return cls(
             cast("Kind", kind),
             addresses,
-            service,
+            unquote(service),
             scheme,
             who + at,
             f"/{database}{rest}",
@@ -89,8 +93,8 @@ class RedisUrl:
 def address(text: str, default_port: int) -> Address:
     """A host, and its port, where one is named."""
     parts = urlsplit(f"//{text}")
-    if not parts.hostname:
-        raise ValueError(f"{text!r} is no host")
+    if not parts.hostname or parts.port == 0:
+        raise ValueError(f"{text!r} is no host, or has no port that can be")
     return parts.hostname, parts.port or default_port
 
 

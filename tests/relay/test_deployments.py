@@ -10,7 +10,7 @@ from redis.crc import key_slot
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.errors import SettingsError
-from marianne_stream.relay.places import place_of
+from marianne_stream.relay.servers import server_of
 from tests.relay.conftest import JOB, append, told
 from tests.support.deployments import (
     SERVICE,
@@ -125,28 +125,27 @@ async def test_nothing_is_lost_or_repeated_when_a_replica_takes_over(
         assert not any(viewer.ended for viewer in (status, events, lines))
 
 
-async def test_an_edge_leaves_a_server_that_is_cut_off(
+async def test_a_relay_and_an_edge_leave_a_server_that_others_have_given_up(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
-    """The one that was cut off answers on; here it is said to be another one by hand."""
+    """It answers on, as one that is cut off; here another one is named by hand."""
     conductor.launch(JOB, 2)
     async with (
         watched_by_sentinel(tmp_path / "redis") as redis,
         redis_server(tmp_path / "another") as another,
-        edge(redis.first, url=redis.url, redis_sources=(SOURCE,)) as second,
+        served(tmp_path, redis) as (_, second),
+        second.watch("/api/roster/stream") as roster,
     ):
         assert redis.sentinel is not None
-        async with origin(tmp_path, redis.first, SOURCE, url=redis.url):
-            await second.follows(JOB)
         await redis.sentinel.call("SENTINEL", "REMOVE", SERVICE)
         await redis.sentinel.call("SENTINEL", "MONITOR", SERVICE, "127.0.0.1", another.port, 1)
+        await eventually(
+            lambda: another.call("KEYS", "*:about"), lambda found: found, limit_s=LIMIT_S
+        )
         conductor.launch("later", 1)
-        async with (
-            origin(tmp_path, redis.first, SOURCE, url=redis.url),
-            second.watch("/api/roster/stream") as roster,
-        ):
-            await until(lambda: b'"later"' in roster.raw, limit_s=LIMIT_S)
+        await until(lambda: b'"later"' in roster.raw, limit_s=LIMIT_S)
         assert await redis.first.call("PING")
+        assert not roster.ended
 
 
 async def test_edges_can_read_from_replicas_where_all_logs_are_published(
@@ -238,9 +237,22 @@ async def test_a_server_whose_certificate_is_not_trusted_is_told_nothing(
         "redis+cluster://u:Secret@here:port",
         "redis://u:Secret@here:1?what=1",
         "redis://u:Secret@here:1?db=what",
+        "redis://u:Secret#more@here:1",
+        "redis+sentinel://u:Secret@here:1/main/what",
+        "redis+cluster://u:Secret@here:0",
+        "redis+cluster://u:Secret@here:1?db=3",
+        "rediss+cluster://u:Secret@here:1?what=1",
+        "redis+sentinel://u:Secret@here:1/main?what=1",
     ],
 )
 def test_a_url_that_cannot_be_understood_is_refused_without_its_secrets(url: str) -> None:
     with pytest.raises(SettingsError, match="is no URL of Redis that can be understood") as caught:
-        place_of(url, None, "key")
+        server_of(url, None, "key")
     assert "Secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://here:1?max_connections=5&timeout=3", "rediss+cluster://here?ssl_ca_path=/ca"]
+)
+def test_what_redis_py_knows_of_a_url_is_taken(url: str) -> None:
+    server_of(url, None, "key")

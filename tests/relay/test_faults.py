@@ -17,6 +17,7 @@ import pytest
 from marianne_stream.app import BACKGROUND
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.errors import SettingsError
+from marianne_stream.relay import log_publisher
 from marianne_stream.web.keys import WATCHES
 from tests.relay.conftest import (
     JOB,
@@ -248,6 +249,31 @@ async def test_a_password_in_the_url_is_never_shown(
         assert f"redis://***@127.0.0.1:{redis.port}" in relay.log
         assert quote(PASSWORD, safe="") not in relay.log
         assert PASSWORD not in relay.log
+
+
+async def test_an_edge_that_cannot_understand_its_url_says_so_and_does_not_begin() -> None:
+    url = "redis+sentinel://u:Secret@here:1"
+    edge = ("-m", "marianne_stream", "--port", 0, "--insecure", "--state", "redis")
+    async with process(*edge, "--redis", url) as running:
+        assert await running.ended() == 2
+        assert running.log == (
+            "marianne-stream: redis+sentinel://***@here:1 is no URL of Redis that can be "
+            "understood\n"
+        )
+
+
+async def test_a_log_that_is_published_and_quiet_is_kept(
+    redis: RedisServer, relay: Relay, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_publisher, "KEPT_EVERY", 0.001)
+    append(log, "one")
+    keys = (KEYS.log(JOB), KEYS.files(JOB))
+    async with relay(redis_log_age=100):
+        await interest(redis, "log")
+        await lines_are(redis, "one")
+        for key in keys:
+            await redis.call("EXPIRE", key, 5)
+            await eventually(partial(redis.call, "TTL", key), lambda left_s: left_s > 50)
 
 
 async def test_a_password_file_that_others_can_read_is_refused(

@@ -79,3 +79,31 @@ async def test_who_waits_for_what_cannot_be_written_is_told_by_the_run(redis: Re
     waiting.cancel()
     await asyncio.wait([waiting])
     assert await numbers(redis) == []
+
+
+async def test_redis_is_not_kept_long_by_what_is_large(redis: RedisServer) -> None:
+    await redis.call("SET", KEYS.lock, "1-a")
+    written = Written()
+    writer = Writer(redis.client, KEYS.lock, "1-a", 1000, written)
+    large = [Command("HSET", KEYS.states, (str(n), "x" * 200_000)) for n in range(10)]
+    async with asyncio.TaskGroup() as group:
+        given = [group.create_task(writer.write([command])) for command in large]
+        running = group.create_task(writer.run())
+        await asyncio.wait(given)
+        running.cancel()
+    assert written.batches == 4
+
+
+async def test_what_is_much_does_not_keep_back_what_is_not(redis: RedisServer) -> None:
+    await redis.call("SET", KEYS.lock, "1-a")
+    writer = Writer(redis.client, KEYS.lock, "1-a", 1000, Written())
+    many = [rows(*range(n, n + 500)) for n in range(1, 50_000, 500)]
+    async with asyncio.TaskGroup() as group:
+        bulk = [group.create_task(writer.write([each], bulk=True)) for each in many]
+        await asyncio.sleep(0)
+        running = group.create_task(writer.run())
+        await writer.write([Command("SET", KEYS.about, ("x",))])
+        assert not all(task.done() for task in bulk)
+        await asyncio.wait(bulk)
+        running.cancel()
+    assert await redis.client.get(KEYS.about) == b"x"

@@ -1,0 +1,75 @@
+"""The names of all sources: said by their relays, and read by edges.
+
+In a cluster they may lie on another node than what a source publishes: while that one is away,
+nobody else waits for it. It must not know what is published.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+
+from marianne_stream.relay.connecting import AWAY, asked, words
+from marianne_stream.relay.keys import sources_key
+from marianne_stream.relay.servers import Server
+
+logger = logging.getLogger(__name__)
+
+ASK_LIMIT_S = 5.0
+SAID_AGAIN_S = 2.0
+
+
+class SourceNames:
+    """The names under one prefix.
+
+    Args:
+        server: who has them.
+        prefix: what all keys begin with.
+    """
+
+    def __init__(self, server: Server, prefix: str) -> None:
+        self._server = server
+        self._key = sources_key(prefix)
+        # Whether it was told that they cannot be asked for.
+        self._told = False
+
+    async def say(self, name: str) -> None:
+        """Adds a name; tries again until that is done."""
+        while True:
+            if await self._try_to_say(name):
+                await self.hang_up()
+                return
+            await asyncio.sleep(SAID_AGAIN_S)
+
+    async def _try_to_say(self, name: str) -> bool:
+        with self._telling("added to"):
+            async with asyncio.timeout(ASK_LIMIT_S):
+                await self._server.find()
+                await asked(self._server.client.sadd(self._key, name))
+            return True
+        return False
+
+    async def read(self) -> set[str]:
+        """All of them; none while they cannot be asked for."""
+        with self._telling("read"):
+            async with asyncio.timeout(ASK_LIMIT_S):
+                await self._server.find()
+                found = await asked(self._server.client.smembers(self._key))
+            return {name.decode() for name in found}
+        return set()
+
+    async def hang_up(self) -> None:
+        """Closes all connections."""
+        await self._server.hang_up()
+
+    @contextlib.contextmanager
+    def _telling(self, what: str) -> Iterator[None]:
+        """Tells of a fault once, until there is none."""
+        try:
+            yield
+        except AWAY as error:
+            if not self._told:
+                logger.warning("the names of sources cannot be %s: %s", what, words(error))
+            self._told = True
+        else:
+            self._told = False
