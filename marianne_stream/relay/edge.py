@@ -84,7 +84,7 @@ class Edge:
     async def _look_for_sources(self) -> None:
         try:
             while True:
-                self._add(await self._names.read())
+                self._add(await self._names.read(first=not self.sources))
                 await asyncio.sleep(LOOK_S if self.sources else FIRST_LOOK_S)
         finally:
             await self._names.hang_up()

@@ -42,16 +42,20 @@ class SourceNames:
             await asyncio.sleep(SAID_AGAIN_S)
 
     async def _try_to_say(self, name: str) -> bool:
-        with self._telling("added to"):
+        with self._telling("added to", first=True):
             async with asyncio.timeout(ASK_LIMIT_S):
                 await self._server.find()
                 await asked(self._server.client.sadd(self._key, name))
             return True
         return False
 
-    async def read(self) -> set[str]:
-        """All of them; none while they cannot be asked for."""
-        with self._telling("read"):
+    async def read(self, *, first: bool) -> set[str]:
+        """All of them; none while they cannot be asked for.
+
+        Args:
+            first: whether none was read yet, so that nobody else tells when they cannot be.
+        """
+        with self._telling("read", first=first):
             async with asyncio.timeout(ASK_LIMIT_S):
                 await self._server.find()
                 found = await asked(self._server.client.smembers(self._key))
@@ -63,12 +67,12 @@ class SourceNames:
         await self._server.hang_up()
 
     @contextlib.contextmanager
-    def _telling(self, what: str) -> Iterator[None]:
+    def _telling(self, what: str, *, first: bool) -> Iterator[None]:
         """Tells of a fault once, until there is none."""
         try:
             yield
         except AWAY as error:
-            if not self._told:
+            if first and not self._told:
                 logger.warning("the names of sources cannot be %s: %s", what, words(error))
             self._told = True
         else:

@@ -252,7 +252,7 @@ def test_a_url_that_cannot_be_understood_is_refused_without_its_secrets(url: str
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://here:1?max_connections=5&timeout=3", "rediss+cluster://here?ssl_ca_path=/ca"]
+    "url", ["redis://here:1?max_connections=5&timeout=3", "rediss+cluster://here?ssl_ca_certs=/ca"]
 )
 def test_what_redis_py_knows_of_a_url_is_taken(url: str) -> None:
     server_of(url, None, "key")
