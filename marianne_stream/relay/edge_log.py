@@ -17,6 +17,7 @@ from marianne_stream.relay.edge_mailbox import (
     placed,
 )
 from marianne_stream.relay.log_frames import lost_entry
+from marianne_stream.relay.lost_places import Found, Sought
 from marianne_stream.relay.source import Source
 from marianne_stream.relay.streams import BEGINNING, Entry, newest, place_of, span
 from marianne_stream.wire.cursors import LogCursor
@@ -51,8 +52,10 @@ class RelayedLog:
         self._seen: LogCursor | None = None
         # Of the line that was read last.
         self._number = 0
-        # Whether the place where it stood is gone, so that it is to be found again.
-        self._lost = False
+        # The place where it stood, while that is gone from the stream and is to be found again.
+        self._sought: Sought | None = None
+        # Marks of which it is not known on which side of it they are.
+        self._undecided: list[Placed] = []
         self._mailboxes: set[RelayedMailbox] = set()
         self._holds = ExitStack()
         self._beginning = asyncio.Lock()
@@ -125,16 +128,21 @@ class RelayedLog:
 
     async def rejoin(self, redis: Redis) -> bytes:
         """Where reading goes on, after Redis was away; it may have lost its data."""
+        # They come again.
+        self._undecided = []
         if self.last == BEGINNING or await span(
             redis, self.key, least=self.last, most=self.last, count=1
         ):
+            if self._sought is not None and self._sought.place == self.last:
+                self._sought = None
             return self.last
-        self._lost = True
+        if self._sought is None and self._seen is not None:
+            self._sought = Sought(self.last, self._seen)
         return BEGINNING
 
     def doubts(self, entries: list[Entry]) -> bool:
         """Whether lines may be missing before some entries: their numbers do not tell."""
-        if self._lost or self.last == BEGINNING:
+        if self._sought is not None or self.last == BEGINNING:
             return False
         first = placed(entries[:1])
         if not first or place_of(first[0][0])[0] != place_of(self.last)[0]:
@@ -145,8 +153,8 @@ class RelayedLog:
         """Offers what has come to all who stand here."""
         new = placed(entries)
         self.read_bytes += sum(len(entry.line) for _, entry in new)
-        if self._lost:
-            new = self._found_again(new)
+        if self._sought is not None:
+            new = self._seek(self._sought, new)
         elif new and not whole:
             new = [(new[0][0], lost_entry()), *new]
         if not new:
@@ -162,25 +170,31 @@ class RelayedLog:
         self._seen = seen or self._seen
         self._number = seen.number if seen is not None else 0
 
-    def _found_again(self, entries: list[Placed]) -> list[Placed]:
-        """What of some entries was not read before the place was lost, behind a gap where that is
-        not known.
+    def _seek(self, sought: Sought, entries: list[Placed]) -> list[Placed]:
+        """Some entries, with a gap where they go on behind the place without coming by it.
+
+        Who has read those before the place passes them over; where they have higher ids now, he
+        is told that they are the same.
         """
-        seen = self._seen
-        for at, (place, entry) in enumerate(entries):
-            cursor = LogCursor.parse(entry.cursor)
-            same_file = seen is not None and cursor is not None and is_same_file(cursor, seen)
-            if same_file and seen is not None and cursor is not None:
-                if cursor.offset < seen.offset:
-                    continue
-                if (cursor.offset, cursor.digest) == (seen.offset, seen.digest):
-                    self._lost = False
-                    return entries[at + 1 :]
-            self._lost = False
-            return [(place, lost_entry()), *entries[at:]]
-        return []
-
-
-def is_same_file(one: LogCursor, other: LogCursor) -> bool:
-    """Whether two cursors are of one file, as far as can be told by them."""
-    return (one.inode, one.first) == (other.inode, other.first)
+        entries, self._undecided = [*self._undecided, *entries], []
+        passed, at = sought.place, 0
+        for here, entry in enumerate(entries):
+            found = sought.compare(entry)
+            if found is Found.UNDECIDED:
+                continue
+            if found is Found.BEHIND:
+                self._sought = None
+                # The relay tells its own gap.
+                if entries[at][1].mark != "log_gap":
+                    entries.insert(at, (entries[at][0], lost_entry()))
+                break
+            at = here + 1
+            passed = max(passed, entry[0], key=place_of)
+            if found is Found.THERE:
+                self._sought = None
+                break
+        if self._sought is not None:
+            entries, self._undecided = entries[:at], entries[at:]
+        for mailbox in self._mailboxes:
+            mailbox.pass_over(sought.place, passed)
+        return entries

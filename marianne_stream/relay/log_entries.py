@@ -6,12 +6,13 @@ together, in columns, and nothing is made for each of them that can be made for 
 
 import operator
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from marianne_stream.relay.format import LogEntry, LogPlace
+from marianne_stream.relay.generations import Beginning, Generations
 from marianne_stream.wire.cursors import LogCursor
 
 COMPLETE = "log_complete"
@@ -127,6 +128,7 @@ class LogPlacer:
 
     Args:
         spot: where the stream stands.
+        generations: those that were given before, which are given again for the same.
         again: whether lines before the spot come again, of the same file: the stream is gone.
 
     Attributes:
@@ -134,66 +136,79 @@ class LogPlacer:
         names: by generation, the fingerprint of its file's first line, where it is news.
     """
 
-    def __init__(self, spot: Spot, *, again: bool = False) -> None:
+    def __init__(self, spot: Spot, generations: Generations, *, again: bool = False) -> None:
         self.spot = spot
-        self.names: dict[int, int] = {}
+        # What the stream's readers know of it by is gone with it.
+        self.names: dict[int, int] = {spot.generation: spot.first} if again else {}
+        self._generations = generations
         self._generation = spot.generation
         # What a line of the same generation is to lie behind, and to begin with.
         self._offset = 0 if again else spot.offset
         self._first = spot.first
-        self._kept: list[tuple[LogPlace, LogEntry]] = []
+        self._kept: list[LogEntry] = []
 
     def placed(self, entries: Iterable[LogEntry], now_s: int) -> list[tuple[LogPlace, LogEntry]]:
         """The entries that have their places now.
 
         Args:
             entries: what comes next.
-            now_s: what the clock says: a generation is no lower, so that the ids rise although
-                everything was lost.
+            now_s: what the clock says: a generation that is new is no lower, so that the ids rise
+                although everything was lost.
         """
         found: list[tuple[LogPlace, LogEntry]] = []
         for entry in entries:
             if entry.mark and entry.mark != COMPLETE:
-                self._begin(now_s)
-                self._kept.append((LogPlace(self._generation, 0), entry))
+                self._kept.append(entry)
                 continue
-            place = self._place(entry, now_s)
-            found += self._kept
-            self._kept = []
-            found.append((place, entry))
+            cursor = cursor_of(entry)
+            behind = entry.mark == COMPLETE
+            found += self._move(cursor, cursor.offset + behind, now_s)
+            self._stand(cursor.first, cursor.offset, entry.cursor)
+            found.append((LogPlace(self._generation, cursor.offset, behind), entry))
         return found
 
     def placed_lines(self, lines: Lines, now_s: int) -> tuple[list[tuple[LogPlace, LogEntry]], int]:
         """What was kept and has its place now, and the generation of lines that follow it."""
-        self._move(lines.first, lines.offsets[0], now_s)
+        found = self._move(cursor_of(LogEntry(lines.cursors[0])), lines.offsets[0], now_s)
         self._stand(lines.first, lines.offsets[-1], lines.cursors[-1])
-        found, self._kept = self._kept, []
         return found, self._generation
 
-    def _place(self, entry: LogEntry, now_s: int) -> LogPlace:
-        cursor = LogCursor.parse(entry.cursor)
-        if cursor is None:
-            raise ValueError(f"expected the cursor of a log, got {entry.cursor!r}")
-        behind = entry.mark == COMPLETE
-        self._move(cursor.first, cursor.offset + behind, now_s)
-        self._stand(cursor.first, cursor.offset, entry.cursor)
-        return LogPlace(self._generation, cursor.offset, behind)
-
-    def _move(self, first: int, offset: int, now_s: int) -> None:
-        """To the generation of what ends at an offset.
+    def _move(self, cursor: LogCursor, offset: int, now_s: int) -> list[tuple[LogPlace, LogEntry]]:
+        """To the generation of what ends at an offset; gives what was kept before it.
 
         A mark comes before another file, and where none does, it cannot be the same as before.
         """
-        elsewhere = offset <= self._offset or self._first not in (0, first)
+        found = []
+        marks: list[str] = []
+        for entry in self._kept:
+            marks.append(entry.mark)
+            self._begin(marks, cursor, now_s)
+            found.append((LogPlace(self._generation, 0), entry))
+        self._kept = []
+        elsewhere = offset <= self._offset or self._first not in (0, cursor.first)
         if elsewhere or not self._generation:
-            self._begin(now_s)
-        if self.spot.generation != self._generation or self._first != first:
-            self.names[self._generation] = first
+            self._begin([*marks, ""], cursor, now_s)
+        if self.spot.generation != self._generation or self._first != cursor.first:
+            self.names[self._generation] = cursor.first
+        return found
 
-    def _begin(self, now_s: int) -> None:
-        self._generation = max(self._generation + 1, now_s)
+    def _begin(self, marks: Sequence[str], follows: LogCursor, now_s: int) -> None:
+        beginning = Beginning.of(self.spot.cursor, marks, follows)
+        self._generation = self._generations.at(beginning, above=self._generation, now_s=now_s)
         self._offset = self._first = 0
 
     def _stand(self, first: int, offset: int, cursor: str) -> None:
         self._offset, self._first = offset, first
         self.spot = Spot(self._generation, cursor, offset, first)
+
+
+def cursor_of(entry: LogEntry) -> LogCursor:
+    """Where an entry stands in its log.
+
+    Raises:
+        ValueError: it has no cursor of a log.
+    """
+    cursor = LogCursor.parse(entry.cursor)
+    if cursor is None:
+        raise ValueError(f"expected the cursor of a log, got {entry.cursor!r}")
+    return cursor

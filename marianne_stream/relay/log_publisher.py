@@ -5,6 +5,7 @@ It must not know where a log lies, or which jobs are wanted.
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import chain
@@ -16,6 +17,7 @@ from marianne_stream.feeds.log import LogFeed, LogWish, log_feed
 from marianne_stream.logs.opened import OpenLog
 from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.format import LogEntry, LogPlace
+from marianne_stream.relay.generations import Generations
 from marianne_stream.relay.keys import Keys
 from marianne_stream.relay.log_entries import LogPlacer, Spot, entries_of, lines_of
 from marianne_stream.relay.state_publisher import MISSING_SAID_S, missing
@@ -54,6 +56,8 @@ class LogPublisher:
         self._open: dict[str, Upkeep] = {}
         # Where the stream of each job stood when it was last written.
         self._spots: dict[str, Spot] = {}
+        # Those that each job's log was given, as long as this process lives.
+        self._generations: defaultdict[str, Generations] = defaultdict(Generations)
 
     def __len__(self) -> int:
         """How many are being published."""
@@ -109,7 +113,7 @@ class LogPublisher:
             self._followed, log, job_id, LogWish(cursor, TAIL_LINES, None, folders.over)
         )
         try:
-            yield feed, LogPlacer(spot, again=again)
+            yield feed, LogPlacer(spot, self._generations[job_id], again=again)
         finally:
             self._open.pop(job_id, None)
             feed.leave()

@@ -108,11 +108,14 @@ async def test_everything_at_once_lost_while_the_connection_stays(
     async with relay():
         await interest(redis, "log")
         await lines_are(redis, "one")
+        files = await redis.call("HGETALL", KEYS.files(JOB))
         await redis.call("FLUSHALL")
         append(log, "two")
         await eventually(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: found)
         await interest(redis, "log")
         await lines_are(redis, "one", "two")
+        # By these, one who comes back is found again.
+        assert await redis.call("HGETALL", KEYS.files(JOB)) == files != {}
 
 
 async def test_nothing_is_lost_or_repeated_over_a_restart_with_its_data(

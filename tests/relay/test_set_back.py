@@ -1,0 +1,261 @@
+"""A replica takes over that has not heard of the newest lines of a log: viewers see each line once.
+
+One server stands for both: what it holds of the log is put back to what it held before, and all
+connections are cut.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.relay.format import LogPlace
+from marianne_stream.relay.keys import Keys
+from marianne_stream.relay.log_publisher import TAIL_LINES
+from tests.relay.conftest import JOB, append
+from tests.support.edges import Site, edge, origin
+from tests.support.redis import RedisServer
+from tests.support.viewers import Viewer
+from tests.support.waiting import eventually, until
+
+KEYS = Keys("marianne-stream", "oak")
+
+LOG = f"/api/jobs/{JOB}/logs"
+
+LIMIT_S = 30.0
+
+PAUSE_MS = 60_000
+
+
+class Replica:
+    """What another server has heard of a log, which takes over later."""
+
+    def __init__(self, redis: RedisServer, held: dict[str, bytes]) -> None:
+        self._redis = redis
+        self._held = held
+
+    @classmethod
+    async def of(cls, redis: RedisServer) -> "Replica":
+        """One that hears nothing more from now on."""
+        keys = (KEYS.log(JOB), KEYS.files(JOB))
+        return cls(redis, {key: await redis.call("DUMP", key) for key in keys})
+
+    @asynccontextmanager
+    async def taking_over(self) -> AsyncIterator[None]:
+        """Takes over; what happens in the context does so before anybody writes there.
+
+        By then, the clock has gone past all ids: one that is made anew is not what it was.
+        """
+        places = [place for place, _ in await self._redis.entries(KEYS.log(JOB))]
+        generation = max((LogPlace.parse(place).generation for place in places), default=0)
+        await eventually(
+            lambda: self._redis.call("TIME"), lambda time: int(time[0]) > generation + 1
+        )
+        await somebody_waits(self._redis)
+        async with self._redis.client.pipeline(transaction=True) as pipe:
+            for key, value in self._held.items():
+                pipe.restore(key, 0, value, replace=True)
+            pipe.execute_command("CLIENT", "KILL", "TYPE", "normal")
+            pipe.execute_command("CLIENT", "PAUSE", PAUSE_MS, "WRITE")
+            await pipe.execute()
+        yield
+        await self._redis.call("CLIENT", "UNPAUSE")
+
+
+async def somebody_waits(redis: RedisServer) -> None:
+    """Waits until a read waits: between two of them, nobody would notice that he was cut off."""
+    await eventually(lambda: redis.client.info("clients"), lambda found: found["blocked_clients"])
+
+
+def rotate(log: Path, number: int = 1) -> None:
+    log.rename(log.with_name(f"{log.name}.{number}"))
+
+
+def shown(viewer: Viewer) -> list[str]:
+    """The lines and marks that a viewer was sent, the marks in brackets."""
+    names = ("log", "log_rotated", "log_gap", "log_complete")
+    events = [event for event in viewer.events if event.event in names]
+    data = viewer.data(*names)
+    return [
+        told["line"] if event.event == "log" else f"[{event.event}]"
+        for event, told in zip(events, data, strict=True)
+    ]
+
+
+@asynccontextmanager
+async def watched(second: Site, *lines: str) -> AsyncIterator[Viewer]:
+    """A viewer at an edge who has seen some lines."""
+    await second.follows(JOB)
+    async with second.watch(LOG) as viewer:
+        await viewer.saw("log", len(lines))
+        assert shown(viewer) == list(lines)
+        yield viewer
+
+
+async def test_lines_that_a_replica_has_not_heard_of_are_shown_once(
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+) -> None:
+    append(log, "a1", "a2")
+    async with (
+        origin(tmp_path, redis),
+        edge(redis) as second,
+        watched(second, "a1", "a2") as viewer,
+    ):
+        replica = await Replica.of(redis)
+        append(log, "a3", "a4")
+        await viewer.saw("log", 4)
+        async with replica.taking_over():
+            append(log, "a5")
+        await viewer.saw("log", 5, limit_s=LIMIT_S)
+        assert shown(viewer) == ["a1", "a2", "a3", "a4", "a5"]
+
+
+@pytest.mark.parametrize("rotations", [1, 2])
+async def test_a_rotation_that_a_replica_has_not_heard_of_is_shown_once(
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path, rotations: int
+) -> None:
+    append(log, "a1", "a2")
+    wanted = ["a1", "a2"]
+    async with (
+        origin(tmp_path, redis),
+        edge(redis) as second,
+        watched(second, "a1", "a2") as viewer,
+    ):
+        replica = await Replica.of(redis)
+        for number in range(1, rotations + 1):
+            # The older file has the higher number.
+            if number > 1:
+                rotate(log.with_name("marianne.log.1"), 1)
+                log.with_name("marianne.log.1.1").rename(log.with_name("marianne.log.2"))
+            rotate(log)
+            append(log, f"b{number}", f"c{number}")
+            wanted += ["[log_rotated]", f"b{number}", f"c{number}"]
+            await viewer.saw("log", 2 + 2 * number)
+        async with replica.taking_over():
+            append(log, "last")
+        await viewer.saw("log", 3 + 2 * rotations, limit_s=LIMIT_S)
+        assert shown(viewer) == [*wanted, "last"]
+        async with second.watch(LOG) as new:
+            await new.saw("log", 3 + 2 * rotations)
+            assert shown(new) == [*wanted, "last"]
+
+
+async def test_another_process_repeats_no_line_over_a_rotation_that_a_replica_has_not_heard_of(
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+) -> None:
+    append(log, "a1", "a2")
+    async with edge(redis) as second:
+        async with origin(tmp_path, redis), watched(second, "a1", "a2") as early:
+            replica = await Replica.of(redis)
+            rotate(log)
+            append(log, "b1", "b2")
+            await early.saw("log", 4)
+        async with second.watch(LOG, last_event_id=early.last_event_id) as viewer:
+            async with replica.taking_over():
+                append(log, "b3")
+            async with origin(tmp_path, redis):
+                await viewer.saw("log", limit_s=LIMIT_S)
+                assert shown(viewer) == ["b3"]
+
+
+async def test_who_comes_before_all_is_published_again_sees_all_of_it(
+    tmp_path: Path,
+    redis: RedisServer,
+    conductor: SimulatedConductor,
+    log: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    append(log, "a1", "a2")
+    async with edge(redis) as second:
+        async with origin(tmp_path, redis), watched(second, "a1", "a2") as early:
+            replica = await Replica.of(redis)
+            rotate(log)
+            append(log, "b1", "b2")
+            await early.saw("log", 4)
+        async with second.watch(LOG, last_event_id=early.last_event_id) as viewer:
+            async with replica.taking_over():
+                append(log, "b3")
+            await until(lambda: "Redis can be read again" in caplog.text)
+            async with second.watch(LOG) as new:
+                await new.saw("log", 2)
+                async with origin(tmp_path, redis):
+                    await new.saw("log", 5, limit_s=LIMIT_S)
+                    assert shown(new) == ["a1", "a2", "[log_rotated]", "b1", "b2", "b3"]
+                    await viewer.saw("log", 1)
+                    assert shown(viewer) == ["b3"]
+
+
+async def test_a_gap_that_a_replica_leaves_is_told_once(
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+) -> None:
+    append(log, "a1", "a2")
+    async with (
+        origin(tmp_path, redis),
+        edge(redis) as second,
+        watched(second, "a1", "a2") as viewer,
+    ):
+        replica = await Replica.of(redis)
+        rotate(log)
+        append(log, "b1", "b2")
+        await viewer.saw("log", 4)
+        async with replica.taking_over():
+            append(log, "b3")
+            log.with_name("marianne.log.1").unlink()
+            log.unlink()
+            append(log, "c1", "c2")
+        await viewer.saw("log", 6, limit_s=LIMIT_S)
+        append(log, "c3")
+        await viewer.saw("log", 7)
+        wanted = ["a1", "a2", "[log_rotated]", "b1", "b2", "[log_gap]", "c1", "c2", "c3"]
+        assert shown(viewer) == wanted
+
+
+async def test_lines_that_are_not_published_again_are_a_gap_that_is_told_once(
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+) -> None:
+    append(log, "a1", "a2")
+    async with edge(redis) as second:
+        async with origin(tmp_path, redis), watched(second, "a1", "a2") as early:
+            pass
+        async with second.watch(LOG, last_event_id=early.last_event_id) as viewer:
+            await somebody_waits(redis)
+            await redis.call("DEL", KEYS.log(JOB), KEYS.files(JOB))
+            await redis.call("CLIENT", "KILL", "TYPE", "normal")
+            later = [f"b{number}" for number in range(TAIL_LINES + 100)]
+            append(log, *later)
+            async with origin(tmp_path, redis):
+                await viewer.saw("log", TAIL_LINES, limit_s=LIMIT_S)
+                append(log, "last")
+                await viewer.saw("log", TAIL_LINES + 1)
+                assert shown(viewer) == ["[log_gap]", *later[100:], "last"]
+
+
+async def test_a_place_that_is_there_again_after_a_second_cut_is_no_gap(
+    tmp_path: Path,
+    redis: RedisServer,
+    conductor: SimulatedConductor,
+    log: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    append(log, "a1", "a2")
+    async with edge(redis) as second:
+        async with origin(tmp_path, redis), watched(second, "a1", "a2") as early:
+            replica = await Replica.of(redis)
+        async with second.watch(LOG, last_event_id=early.last_event_id) as viewer:
+            await somebody_waits(redis)
+            async with redis.client.pipeline(transaction=True) as pipe:
+                pipe.delete(KEYS.log(JOB))
+                pipe.execute_command("CLIENT", "KILL", "TYPE", "normal")
+                await pipe.execute()
+            await until(lambda: caplog.text.count("Redis can be read again") == 1)
+            async with replica.taking_over():
+                append(log, "a3")
+            await until(lambda: caplog.text.count("Redis can be read again") == 2)
+            async with origin(tmp_path, redis):
+                await viewer.saw("log", limit_s=LIMIT_S)
+                assert shown(viewer) == ["a3"]
