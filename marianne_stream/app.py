@@ -55,8 +55,8 @@ from marianne_stream.web.stream import Streams
 from marianne_stream.web.visitor import Proxies
 
 if TYPE_CHECKING:
-    from marianne_stream.relay.edge import Edge
-    from marianne_stream.relay.publisher import Publisher
+    from marianne_stream.relay.edges.edge import Edge
+    from marianne_stream.relay.publish.publisher import Publisher
 
 logger = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ from marianne_stream.settings import Settings
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
-    from marianne_stream.relay.edge import Edge
-    from marianne_stream.relay.edge_logs import NoLogFiles, RelayedLogs
-    from marianne_stream.relay.publisher import Publisher
+    from marianne_stream.relay.edges.edge import Edge
+    from marianne_stream.relay.edges.edge_logs import NoLogFiles, RelayedLogs
+    from marianne_stream.relay.publish.publisher import Publisher
 
 
 def publisher_of(
@@ -36,7 +36,7 @@ def publisher_of(
     """
     if settings.publish is None or settings.source_name is None:
         return None
-    relay = loaded("publisher")
+    relay = loaded("publish.publisher")
     target = relay.Target(
         url=settings.publish,
         password=redis_password(settings),
@@ -72,13 +72,15 @@ def edge_of(settings: Settings) -> "Edge | None":
     if settings.state != "redis" or settings.redis is None:
         return None
     find_server = partial(loaded("servers").server_of, settings.redis, redis_password(settings))
-    edge: Edge = loaded("edge").Edge(find_server, settings.redis_prefix, settings.redis_sources)
+    edge: Edge = loaded("edges.edge").Edge(
+        find_server, settings.redis_prefix, settings.redis_sources
+    )
     return edge
 
 
 def edge_logs(edge: "Edge", watches: Watches) -> "tuple[RelayedLogs, NoLogFiles]":
     """The logs that an edge serves, and who says that there are no files of them."""
-    module = loaded("edge_logs")
+    module = loaded("edges.edge_logs")
     return module.RelayedLogs(edge, watches), module.NoLogFiles(edge, watches)
 
 

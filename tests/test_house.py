@@ -148,3 +148,12 @@ def test_only_the_command_line_prints() -> None:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         ]
         assert "print" not in calls or room_of(path) in PRINTING, path
+
+
+def test_the_two_sides_of_the_relay_do_not_see_each_other() -> None:
+    for side, other in (("publish", "edges"), ("edges", "publish")):
+        found = sorted((PACKAGE / "relay" / side).glob("*.py"))
+        assert len(found) > 5
+        for path in found:
+            seen = f"marianne_stream.relay.{other}"
+            assert not [name for name in imports_of(path) if name.startswith(seen)], path

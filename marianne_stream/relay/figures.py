@@ -9,8 +9,8 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from marianne_stream.figures import counter, counters, gauge, gauges
-from marianne_stream.relay.edge import Edge
-from marianne_stream.relay.publisher import Publisher
+from marianne_stream.relay.edges.edge import Edge
+from marianne_stream.relay.publish.publisher import Publisher
 
 
 class RelayFigures(Collector):

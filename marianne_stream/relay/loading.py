@@ -15,7 +15,7 @@ def loaded(name: str) -> ModuleType:
     """A module of this room that needs redis-py.
 
     Args:
-        name: the module's, in this folder.
+        name: the module's, as it is named below this room, as `publish.publisher`.
 
     Raises:
         SettingsError: redis-py is not installed.

@@ -17,7 +17,7 @@ import pytest
 from marianne_stream.app import BACKGROUND
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.errors import SettingsError
-from marianne_stream.relay import log_publisher
+from marianne_stream.relay.publish import log_publisher
 from marianne_stream.web.keys import WATCHES
 from tests.relay.conftest import (
     JOB,

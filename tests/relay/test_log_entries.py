@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from marianne_stream.feeds.log_frames import gap_frame, line_frames, rotated_frame
 from marianne_stream.logs.reader import Gap, Rotated, Step
 from marianne_stream.relay.format import LogPlace
-from marianne_stream.relay.generations import KEPT, Beginning, Generations
-from marianne_stream.relay.log_entries import Lines, LogPlacer, Spot, entries_of, lines_of
+from marianne_stream.relay.publish.generations import KEPT, Beginning, Generations
+from marianne_stream.relay.publish.log_entries import Lines, LogPlacer, Spot, entries_of, lines_of
 from marianne_stream.wire import sse
 from marianne_stream.wire.log_lines import LineCutter, LogLine
 

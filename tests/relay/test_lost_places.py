@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from marianne_stream.relay.edges.lost_places import Found, Sought
 from marianne_stream.relay.format import LogEntry
-from marianne_stream.relay.lost_places import Found, Sought
 from marianne_stream.wire.cursors import LogCursor
 
 SEEN = LogCursor(inode=7, first=0xAB, offset=50, number=5, digest=0xCD)

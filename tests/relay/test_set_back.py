@@ -14,7 +14,7 @@ import pytest
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.relay.format import LogPlace
 from marianne_stream.relay.keys import Keys
-from marianne_stream.relay.log_publisher import TAIL_LINES
+from marianne_stream.relay.publish.log_publisher import TAIL_LINES
 from tests.relay.conftest import JOB, append
 from tests.support.edges import Site, edge, origin
 from tests.support.redis import RedisServer

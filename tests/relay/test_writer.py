@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from marianne_stream.errors import LockLostError
-from marianne_stream.relay.writer import Command, Writer, Written
+from marianne_stream.relay.publish.writer import Command, Writer, Written
 from tests.relay.conftest import KEYS
 from tests.support.redis import RedisServer
 

@@ -17,20 +17,20 @@ from marianne_stream.feeds.followed import FollowedLogs
 from marianne_stream.feeds.job_logs import JobLogs
 from marianne_stream.jobs.watches import Watches
 from marianne_stream.models import Roster
-from marianne_stream.relay.chosen_logs import ChosenLogs
 from marianne_stream.relay.connecting import AWAY, words
 from marianne_stream.relay.crew import together
-from marianne_stream.relay.event_publisher import EventPublisher
-from marianne_stream.relay.interest import Interest
 from marianne_stream.relay.keys import Keys, sources_key
-from marianne_stream.relay.lock import Attempt, Lock
-from marianne_stream.relay.log_publisher import LogPublisher
-from marianne_stream.relay.roster_publisher import RosterPublisher, news
+from marianne_stream.relay.publish.chosen_logs import ChosenLogs
+from marianne_stream.relay.publish.event_publisher import EventPublisher
+from marianne_stream.relay.publish.interest import Interest
+from marianne_stream.relay.publish.lock import Attempt, Lock
+from marianne_stream.relay.publish.log_publisher import LogPublisher
+from marianne_stream.relay.publish.roster_publisher import RosterPublisher, news
+from marianne_stream.relay.publish.state_publisher import StatePublisher
+from marianne_stream.relay.publish.upkeep import Kept
+from marianne_stream.relay.publish.writer import Command, Writer, Written
 from marianne_stream.relay.servers import server_of
 from marianne_stream.relay.source_names import SourceNames
-from marianne_stream.relay.state_publisher import StatePublisher
-from marianne_stream.relay.upkeep import Kept
-from marianne_stream.relay.writer import Command, Writer, Written
 from marianne_stream.version import VERSION
 from marianne_stream.wire.backoff import delays
 from marianne_stream.wire.redis_urls import masked

@@ -4,8 +4,8 @@ import asyncio
 
 from marianne_stream.models import Roster
 from marianne_stream.relay.crew import Crew
-from marianne_stream.relay.log_publisher import LogPublisher
-from marianne_stream.relay.writer import Writer
+from marianne_stream.relay.publish.log_publisher import LogPublisher
+from marianne_stream.relay.publish.writer import Writer
 
 # So long after a job has ended, the end of its log has been seen.
 ENDING_S = 30.0

@@ -15,10 +15,10 @@ import msgspec
 from marianne_stream.errors import JobNotFoundError, StateUnavailableError
 from marianne_stream.jobs.watches import Watches
 from marianne_stream.models import EventPlace, JobState, MonitorEvent, Roster, RosterEntry
+from marianne_stream.relay.edges.reading import Pace
+from marianne_stream.relay.edges.source import Source
 from marianne_stream.relay.keys import Keys, sources_key
-from marianne_stream.relay.reading import Pace
 from marianne_stream.relay.servers import Server
-from marianne_stream.relay.source import Source
 from marianne_stream.relay.source_names import SourceNames
 
 logger = logging.getLogger(__name__)

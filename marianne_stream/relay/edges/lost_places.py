@@ -7,7 +7,7 @@ The relay publishes them again, in most cases with the ids that they had.
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from marianne_stream.relay.edge_mailbox import Placed
+from marianne_stream.relay.edges.edge_mailbox import Placed
 from marianne_stream.relay.streams import place_of
 from marianne_stream.wire.cursors import LogCursor
 

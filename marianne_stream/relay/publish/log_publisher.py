@@ -17,12 +17,12 @@ from marianne_stream.feeds.log import LogFeed, LogWish, log_feed
 from marianne_stream.logs.opened import OpenLog
 from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.format import LogEntry, LogPlace
-from marianne_stream.relay.generations import Generations
 from marianne_stream.relay.keys import Keys
-from marianne_stream.relay.log_entries import LogPlacer, Spot, entries_of, lines_of
-from marianne_stream.relay.state_publisher import MISSING_SAID_S, missing
-from marianne_stream.relay.upkeep import Kept, Upkeep
-from marianne_stream.relay.writer import Command, Writer, drop_fields, set_fields
+from marianne_stream.relay.publish.generations import Generations
+from marianne_stream.relay.publish.log_entries import LogPlacer, Spot, entries_of, lines_of
+from marianne_stream.relay.publish.state_publisher import MISSING_SAID_S, missing
+from marianne_stream.relay.publish.upkeep import Kept, Upkeep
+from marianne_stream.relay.publish.writer import Command, Writer, drop_fields, set_fields
 from marianne_stream.wire.cursors import LogCursor
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from marianne_stream.jobs.watches import Watches
 from marianne_stream.models import Roster
 from marianne_stream.relay.format import About, encode
 from marianne_stream.relay.keys import Keys
-from marianne_stream.relay.writer import Command, Writer, drop_fields, set_fields
+from marianne_stream.relay.publish.writer import Command, Writer, drop_fields, set_fields
 
 ROSTER_INTERVAL_S = 2.0
 

@@ -16,8 +16,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from marianne_stream.errors import StateUnavailableError
 from marianne_stream.relay.connecting import AWAY, asked, words
+from marianne_stream.relay.edges.interests import Interests
 from marianne_stream.relay.format import About, EventEntry, Fields, decode_about
-from marianne_stream.relay.interests import Interests
 from marianne_stream.relay.keys import Keys
 from marianne_stream.relay.servers import Server
 from marianne_stream.relay.streams import BEGINNING, Entry, is_after, newest, read, readable, span

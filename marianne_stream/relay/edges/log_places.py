@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from marianne_stream.logs.reader import Gap
 from marianne_stream.relay.connecting import asked
-from marianne_stream.relay.edge_log import RelayedLog
-from marianne_stream.relay.edge_mailbox import COMPLETE, Placed, placed
+from marianne_stream.relay.edges.edge_log import RelayedLog
+from marianne_stream.relay.edges.edge_mailbox import COMPLETE, Placed, placed
 from marianne_stream.relay.format import LogPlace
 from marianne_stream.relay.streams import BEGINNING, is_after, newest, span
 from marianne_stream.wire.cursors import LogCursor

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from marianne_stream.relay.format import LogEntry, LogPlace
-from marianne_stream.relay.generations import Beginning, Generations
+from marianne_stream.relay.publish.generations import Beginning, Generations
 from marianne_stream.wire.cursors import LogCursor
 
 COMPLETE = "log_complete"

@@ -16,8 +16,8 @@ from marianne_stream.models import JobState, Roster, RosterEntry
 from marianne_stream.relay.crew import Crew, together
 from marianne_stream.relay.format import Missing, encode
 from marianne_stream.relay.keys import Keys
-from marianne_stream.relay.roster_publisher import news
-from marianne_stream.relay.writer import Command, Writer, drop_fields
+from marianne_stream.relay.publish.roster_publisher import news
+from marianne_stream.relay.publish.writer import Command, Writer, drop_fields
 
 STATE_INTERVAL_S = 2.0
 

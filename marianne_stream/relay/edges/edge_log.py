@@ -10,15 +10,15 @@ from redis.asyncio import Redis
 
 from marianne_stream.fanout.mailboxes import Outlet
 from marianne_stream.logs.index import Selection
-from marianne_stream.relay.edge_mailbox import (
+from marianne_stream.relay.edges.edge_mailbox import (
     Placed,
     RelayedBatch,
     RelayedMailbox,
     placed,
 )
-from marianne_stream.relay.log_frames import lost_entry
-from marianne_stream.relay.lost_places import Found, Sought
-from marianne_stream.relay.source import Source
+from marianne_stream.relay.edges.log_frames import lost_entry
+from marianne_stream.relay.edges.lost_places import Found, Sought
+from marianne_stream.relay.edges.source import Source
 from marianne_stream.relay.streams import BEGINNING, Entry, newest, place_of, span
 from marianne_stream.wire.cursors import LogCursor
 

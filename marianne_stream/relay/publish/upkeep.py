@@ -6,7 +6,7 @@ It must not know what is in them.
 from dataclasses import dataclass
 
 from marianne_stream.relay.keys import Keys
-from marianne_stream.relay.writer import Command
+from marianne_stream.relay.publish.writer import Command
 
 # A stream is trimmed when it has grown by this part of what it keeps, or by so many entries.
 GROWTH = 0.1

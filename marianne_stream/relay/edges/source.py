@@ -12,6 +12,7 @@ from typing import Protocol
 from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnavailableError
 from marianne_stream.models import EventPlace, JobState, MonitorEvent, RosterEntry
 from marianne_stream.relay.connecting import asked
+from marianne_stream.relay.edges.reading import Pace, SourceReading
 from marianne_stream.relay.format import (
     About,
     EventEntry,
@@ -20,7 +21,6 @@ from marianne_stream.relay.format import (
     decode_state,
 )
 from marianne_stream.relay.keys import Keys
-from marianne_stream.relay.reading import Pace, SourceReading
 from marianne_stream.relay.servers import Server
 
 logger = logging.getLogger(__name__)

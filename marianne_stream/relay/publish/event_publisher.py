@@ -10,7 +10,7 @@ from marianne_stream.fanout.timeline import Timeline, TimelineEntry
 from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.format import EventEntry
 from marianne_stream.relay.keys import Keys
-from marianne_stream.relay.writer import Command, Writer
+from marianne_stream.relay.publish.writer import Command, Writer
 
 EVENTS_KEPT = 10_000
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from marianne_stream.fanout.mailboxes import Mailbox, Outlet
 from marianne_stream.logs.index import Selection
+from marianne_stream.relay.edges.log_frames import frames_of, text_of
 from marianne_stream.relay.format import LogEntry
-from marianne_stream.relay.log_frames import frames_of, text_of
 from marianne_stream.relay.streams import Entry, is_after, place_of, readable
 from marianne_stream.wire.sse import Frames
 

@@ -22,12 +22,12 @@ from marianne_stream.jobs.watches import Watches
 from marianne_stream.logs.opened import OpenLog
 from marianne_stream.models import TERMINAL_STATUSES
 from marianne_stream.relay.connecting import asked
-from marianne_stream.relay.edge import Edge
-from marianne_stream.relay.edge_log import RelayedLog
-from marianne_stream.relay.edge_log_feed import RelayedFeed
+from marianne_stream.relay.edges.edge import Edge
+from marianne_stream.relay.edges.edge_log import RelayedLog
+from marianne_stream.relay.edges.edge_log_feed import RelayedFeed
+from marianne_stream.relay.edges.log_places import RelayedStart, start_of
+from marianne_stream.relay.edges.source import Source
 from marianne_stream.relay.format import decode_missing
-from marianne_stream.relay.log_places import RelayedStart, start_of
-from marianne_stream.relay.source import Source
 from marianne_stream.relay.streams import BEGINNING
 from marianne_stream.wire.cursors import LogCursor
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from marianne_stream.errors import SourceTakenError
 from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.keys import Keys
+from marianne_stream.relay.publish.writer import Command, Writer
 from marianne_stream.relay.servers import Server
-from marianne_stream.relay.writer import Command, Writer
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""The origin's side of the relay: what this server knows, written into Redis."""
