@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 # How long one who is asked where the server is may take. All are asked at once.
 LOOK_LIMIT_S = 1.5
 
+# What a node is called that is to be known by a name, and has none.
+NOWHERE = b"?"
+
 Connect = Callable[[Address], Redis]
 Find = Callable[[], Awaitable[Address]]
 
@@ -186,15 +189,19 @@ class Nodes:
         slot = key_slot(self._key.encode())
         words = ("CLUSTER", "SLOTS")
         answer = await asked(client.execute_command(*words))  # type: ignore[no-untyped-call]
-        self._told = [place(node, who) for _, _, *nodes in answer for node in nodes]
         for first, last, primary, *_ in answer:
             if first <= slot <= last:
-                return place(primary, who)
+                found = place(primary, who)
+                nodes = [node for _, _, *nodes in answer for node in nodes]
+                self._told = [place(node, who) for node in nodes if node[0] != NOWHERE]
+                return found
         raise RedisConnectionError("nobody has that slot")
 
 
 def place(node: Sequence[bytes | int], who: Address) -> Address:
     """Where a node is; one that does not know its own address has that at which it was asked."""
+    if node[0] == NOWHERE:
+        raise RedisConnectionError("the node that has that slot does not know its host's name")
     host = bytes(node[0] or b"").decode() if not isinstance(node[0], int) else ""
     return host or who[0], int(node[1])
 

@@ -16,6 +16,9 @@ from marianne_stream.relay.servers import Server
 logger = logging.getLogger(__name__)
 
 ASK_LIMIT_S = 5.0
+
+# How often a name is said, and how soon again where that failed.
+SAID_EVERY_S = 60.0
 SAID_AGAIN_S = 2.0
 
 
@@ -34,12 +37,12 @@ class SourceNames:
         self._told = False
 
     async def say(self, name: str) -> None:
-        """Adds a name; tries again until that is done."""
+        """Adds a name, again and again until cancelled: who has the names may lose them."""
         while True:
-            if await self._try_to_say(name):
+            said = await self._try_to_say(name)
+            if said:
                 await self.hang_up()
-                return
-            await asyncio.sleep(SAID_AGAIN_S)
+            await asyncio.sleep(SAID_EVERY_S if said else SAID_AGAIN_S)
 
     async def _try_to_say(self, name: str) -> bool:
         with self._telling("added to", first=True):

@@ -17,6 +17,8 @@ REDIS_URL = re.compile(r"(?:unix|rediss?(?:\+sentinel|\+cluster)?)://\S+")
 CREDENTIALS = re.compile(r"^([a-z+]+://).*@", re.DOTALL)
 SECRET_PARAMETER = re.compile(r"([?&;][a-z_]*(?:password|username)=)[^&;\s]*", re.IGNORECASE)
 
+FOR_THE_SERVER = {"username", "password", "db"}
+
 DEFAULT_PORTS = {"sentinel": 26379, "cluster": 6379}
 
 Kind = Literal["server", "sentinel", "cluster"]
@@ -69,16 +71,17 @@ class RedisUrl:
         if (not database.isdecimal() and database) or (kind == "cluster" and "db" in query):
             raise ValueError(f"the path {parts.path!r} names no database, or there is none")
         theirs = [query.pop(f"sentinel_{name}", "") for name in ("username", "password")]
-        rest = f"?{urlencode(query)}" if query else ""
+        # What is for the server is none of the Sentinels' business.
+        own = {name: value for name, value in query.items() if name not in FOR_THE_SERVER}
         return cls(
             cast("Kind", kind),
             addresses,
             unquote(service),
             scheme,
             who + at,
-            f"/{database}{rest}",
+            f"/{database}{options(query)}",
             ":".join(quote(word, safe="") for word in theirs) + "@" if any(theirs) else "",
-            rest,
+            options(own),
         )
 
     def server_at(self, where: Address) -> str:
@@ -88,6 +91,11 @@ class RedisUrl:
     def sentinel_at(self, where: Address) -> str:
         """The URL of the Sentinel that is there."""
         return f"{self._scheme}://{self._sentinels_who}{shown(where)}{self._sentinels_rest}"
+
+
+def options(query: dict[str, str]) -> str:
+    """A query as the end of a URL."""
+    return f"?{urlencode(query)}" if query else ""
 
 
 def address(text: str, default_port: int) -> Address:

@@ -259,3 +259,29 @@ async def test_a_place_that_is_there_again_after_a_second_cut_is_no_gap(
             async with origin(tmp_path, redis):
                 await viewer.saw("log", limit_s=LIMIT_S)
                 assert shown(viewer) == ["a3"]
+
+
+async def test_a_log_that_is_written_anew_meanwhile_and_begins_alike_is_shown(
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+) -> None:
+    append(log, "head", "a2", "a3", "a4")
+    async with (
+        origin(tmp_path, redis),
+        edge(redis) as second,
+        watched(second, "head", "a2", "a3", "a4") as viewer,
+    ):
+        replica = await Replica.of(redis)
+        append(log, "a5")
+        await viewer.saw("log", 5)
+        async with replica.taking_over():
+            log.write_text("head\nn2\n")
+        await viewer.saw("log", 7, limit_s=LIMIT_S)
+        async with second.watch(LOG) as late:
+            await until(lambda: "n2" in shown(late))
+            append(log, "n3")
+            await until(lambda: "n3" in shown(late))
+            await viewer.saw("log", 8)
+        assert shown(viewer)[:5] == ["head", "a2", "a3", "a4", "a5"]
+        assert [each for each in shown(viewer)[5:] if each[0] != "["] == ["head", "n2", "n3"]
+        assert viewer.counts["log_gap"] == 1
+        assert shown(late)[-1] == "n3"

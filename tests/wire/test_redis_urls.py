@@ -14,6 +14,14 @@ def test_sentinels_are_named_with_their_service_and_have_their_own_password() ->
     assert found.sentinel_at(("::1", 7)) == "rediss://:a%2Fb@[::1]:7?ssl_ca_certs=%2Fca"
 
 
+def test_what_is_for_the_server_is_not_told_to_sentinels() -> None:
+    found = RedisUrl.parse("redis+sentinel://here/main?password=p&db=3&socket_keepalive=yes")
+    assert found.server_at(("there", 1)) == (
+        "redis://there:1/?password=p&db=3&socket_keepalive=yes"
+    )
+    assert found.sentinel_at(("here", 2)) == "redis://here:2?socket_keepalive=yes"
+
+
 def test_a_cluster_is_named_by_some_of_its_nodes() -> None:
     found = RedisUrl.parse("redis+cluster://:p@here:1,there")
     assert (found.kind, found.service) == ("cluster", "")

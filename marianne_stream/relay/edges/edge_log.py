@@ -4,6 +4,7 @@ It must not know who they are, or where they stand.
 """
 
 import asyncio
+from collections import deque
 from contextlib import ExitStack
 
 from redis.asyncio import Redis
@@ -24,6 +25,9 @@ from marianne_stream.wire.cursors import LogCursor
 
 # How many entries one that is behind reads at once.
 PAGE_ENTRIES = 500
+
+# How many lines are known of which were read: more than a replica lags behind, as a rule.
+READ_KEPT = 1000
 
 # So many marks may stand among the newest lines.
 MARKS = 20
@@ -54,6 +58,10 @@ class RelayedLog:
         self._number = 0
         # The place where it stood, while that is gone from the stream and is to be found again.
         self._sought: Sought | None = None
+        # Who stood there when it was lost.
+        self._stood: set[RelayedMailbox] = set()
+        # The cursors of what was read last.
+        self._read: deque[str] = deque(maxlen=READ_KEPT)
         # Marks of which it is not known on which side of it they are.
         self._undecided: list[Placed] = []
         self._mailboxes: set[RelayedMailbox] = set()
@@ -137,7 +145,8 @@ class RelayedLog:
                 self._sought = None
             return self.last
         if self._sought is None and self._seen is not None:
-            self._sought = Sought(self.last, self._seen)
+            self._sought = Sought.of(self.last, self._seen, self._read)
+            self._stood = set(self._mailboxes)
         return BEGINNING
 
     def doubts(self, entries: list[Entry]) -> bool:
@@ -159,6 +168,7 @@ class RelayedLog:
             new = [(new[0][0], lost_entry()), *new]
         if not new:
             return
+        self._read.extend(entry.cursor for _, entry in new if entry.cursor)
         batch = RelayedBatch.of(new)
         self._stand_at(batch.end)
         for mailbox in list(self._mailboxes):
@@ -195,6 +205,6 @@ class RelayedLog:
                 break
         if self._sought is not None:
             entries, self._undecided = entries[:at], entries[at:]
-        for mailbox in self._mailboxes:
+        for mailbox in self._mailboxes & self._stood:
             mailbox.pass_over(sought.place, passed)
         return entries

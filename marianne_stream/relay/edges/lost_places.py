@@ -4,6 +4,7 @@ Redis may have lost its data, or a replica has taken over that had not heard of 
 The relay publishes them again, in most cases with the ids that they had.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -29,10 +30,19 @@ class Sought:
     Attributes:
         place: the id of the entry that was read last.
         seen: its cursor.
+        digests: by first line and offset, those of the newest lines that were read: a file that was
+            written anew from its beginning may be like the one before in all else.
     """
 
     place: bytes
     seen: LogCursor
+    digests: Mapping[tuple[int, int], int]
+
+    @classmethod
+    def of(cls, place: bytes, seen: LogCursor, read: Iterable[str]) -> "Sought":
+        """A place that is gone, and the cursors of what was read before it."""
+        cursors = filter(None, map(LogCursor.parse, read))
+        return cls(place, seen, {(each.first, each.offset): each.digest for each in cursors})
 
     def compare(self, entry: Placed) -> Found:
         """Where an entry is, by its cursor, and else by its id."""
@@ -43,9 +53,12 @@ class Sought:
             same_file = cursor.inode == seen.inode or here == there
             if same_file and (cursor.offset, cursor.digest) == (seen.offset, seen.digest):
                 return Found.THERE
-            if same_file and cursor.offset < seen.offset:
+            known = self.digests.get((cursor.first, cursor.offset), cursor.digest)
+            if same_file and cursor.offset < seen.offset and known == cursor.digest:
                 return Found.BEFORE
         # With the same id, and another content, it is passed over as well: a gap follows.
         if here <= there:
             return Found.BEFORE
-        return Found.BEHIND if cursor is not None else Found.UNDECIDED
+        # A gap says that the relay itself has not found the place.
+        known_mark = entry[1].mark == "log_gap"
+        return Found.BEHIND if cursor is not None or known_mark else Found.UNDECIDED

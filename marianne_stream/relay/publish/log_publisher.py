@@ -33,6 +33,9 @@ TAIL_LINES = 1000
 LOOK_AGAIN_S = 1.0
 GOES_ON_S = 3.0
 
+# So many logs are begun at once.
+LOOKS_AT_ONCE = 8
+
 # After which part of the time for which logs are kept it is said again of those that are published.
 KEPT_EVERY = 0.25
 
@@ -54,6 +57,8 @@ class LogPublisher:
         self._kept = kept
         # By job, what those need that are being published.
         self._open: dict[str, Upkeep] = {}
+        # Who looks where a stream ends does not take the connections from who writes.
+        self._looking = asyncio.Semaphore(LOOKS_AT_ONCE)
         # Where the stream of each job stood when it was last written.
         self._spots: dict[str, Spot] = {}
         # Those that each job's log was given, as long as this process lives.
@@ -102,7 +107,8 @@ class LogPublisher:
         """
         folders = await self._job_logs.folders(job_id)
         log = await self._job_logs.find(job_id, folders, None)
-        spot, again = await self._published(job_id, writer), False
+        async with self._looking:
+            spot, again = await self._published(job_id, writer), False
         if spot is None:
             spot = self._spots.get(job_id, Spot())
             # All of it is gone: its readers get the newest lines again, and those who stand behind
@@ -139,8 +145,9 @@ class LogPublisher:
 
     async def _follow(self, job_id: str, writer: Writer, feed: LogFeed, placer: LogPlacer) -> None:
         """Publishes what a feed gives, to its end."""
-        await writer.write([Command("DEL", self._keys.missing("log", job_id))])
         upkeep = self._open[job_id] = Upkeep(self._kept, self._keys, job_id)
+        there = Command("DEL", self._keys.missing("log", job_id))
+        await writer.write([there, *upkeep.kept()])
         # Each time it is one step of the log's reader, at most: Redis, which does nothing else
         # meanwhile, has written that within a few milliseconds.
         async for frames in feed.frames():
@@ -153,6 +160,7 @@ class LogPublisher:
             await writer.write([*entries, *named, *upheld], bulk=True)
             placer.names.clear()
             self._spots[job_id] = placer.spot
+        await writer.write(upkeep.kept())
 
     def _entries(self, job_id: str, frames: bytes, placer: LogPlacer, now_s: int) -> list[Command]:
         """What adds frames to the stream."""

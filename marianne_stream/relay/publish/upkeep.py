@@ -40,7 +40,6 @@ class Upkeep:
         self._log = keys.log(job_id)
         self._files = keys.files(job_id)
         self._grown_rows = self._growth_rows = min(int(kept.lines * GROWTH), MOST_GROWTH_ROWS)
-        self._begun = False
 
     def due(self, rows: int, *, named: bool) -> list[Command]:
         """What is to be done together with what is added now.
@@ -53,9 +52,9 @@ class Upkeep:
         self._grown_rows += rows
         if self._grown_rows >= self._growth_rows:
             self._grown_rows = 0
+            named = True
             commands.append(Command("XTRIM", self._log, ("MAXLEN", "~", str(self._kept.lines))))
-        if named or not self._begun:
-            self._begun = True
+        if named:
             commands += self.kept()
         return commands
 

@@ -159,7 +159,8 @@ class Writer:
         return int(asyncio.get_running_loop().time() + self._ahead_s)
 
     async def write(self, commands: Sequence[Command], *, bulk: bool = False) -> None:
-        """Has some commands done, and returns when they are. They stay in their order.
+        """Has some commands done, and returns when they are. Those of one kind stay in
+        their order.
 
         Cancelled, it may have done them or not. Where they cannot be done, it waits: `run` tells.
 
