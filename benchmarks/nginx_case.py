@@ -16,7 +16,7 @@ from benchmarks.fanout import PADDING, worker_of
 from benchmarks.processes import Measured, server
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.wire.sse import EventParser
-from tests.support.nginx import NAME, site
+from tests.support.nginx import NAME, Site, site
 
 # In each turn.
 EVENTS = 200
@@ -64,20 +64,28 @@ async def watching(session: aiohttp.ClientSession, address: str) -> AsyncIterato
             await asyncio.wait([reading])
 
 
+@asynccontextmanager
+async def behind_nginx(folder: Path) -> AsyncIterator[tuple[SimulatedConductor, Measured, Site]]:
+    """A conductor with a job, the server that asks it, and nginx before that."""
+    conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
+    await conductor.start()
+    options = ("--unix", folder / "http.sock", "--allowed-hosts", NAME, "--trusted-proxies", "unix")
+    try:
+        conductor.launch("a", 1)
+        async with server(folder, *options) as running, site(folder) as behind:
+            yield conductor, running, behind
+    finally:
+        await conductor.kill()
+
+
 async def through_nginx(folder: Path) -> dict[str, float]:
     """From an event to its receipt by one viewer: direct, and through nginx, in turns."""
     if shutil.which("nginx") is None:
         sys.stdout.write("through_nginx: nginx is not installed\n")
         return {}
-    conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
-    await conductor.start()
-    conductor.launch("a", 1)
-    options = ("--unix", folder / "http.sock", "--allowed-hosts", NAME, "--trusted-proxies", "unix")
     ages_s: dict[str, list[float]] = {"direct": [], "nginx": []}
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(conductor.kill)
-        running = await stack.enter_async_context(server(folder, *options))
-        behind = await stack.enter_async_context(site(folder))
+        conductor, running, behind = await stack.enter_async_context(behind_nginx(folder))
         direct = await stack.enter_async_context(aiohttp.ClientSession())
         ways = {"direct": (direct, running.address), "nginx": (behind.session, behind.address)}
         for turn in range(TURNS):
@@ -104,14 +112,8 @@ async def nginx_cost(folder: Path) -> dict[str, float]:
     if shutil.which("nginx") is None:
         sys.stdout.write("nginx_cost: nginx is not installed\n")
         return {}
-    conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
-    await conductor.start()
-    conductor.launch("a", 1)
-    options = ("--unix", folder / "http.sock", "--allowed-hosts", NAME, "--trusted-proxies", "unix")
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(conductor.kill)
-        running = await stack.enter_async_context(server(folder, *options))
-        behind = await stack.enter_async_context(site(folder))
+        conductor, running, behind = await stack.enter_async_context(behind_nginx(folder))
         worker = Measured(running.process, 0.0, "", pid=worker_of(behind.nginx.process))
         held_kib = worker.memory_kib()
         viewers = [

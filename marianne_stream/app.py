@@ -160,8 +160,7 @@ def parts_of(settings: Settings) -> Parts:
     )
     downloads = Downloads(settings.max_downloads)
     publisher = publisher_of(settings, watches, job_logs, followed)
-    metrics = Metrics(streams, watches, log_streams, downloads)
-    metrics.add(figures_of(publisher, edge))
+    figures = figures_of(publisher, edge)
     return Parts(
         guest=guest,
         edge=edge,
@@ -175,7 +174,7 @@ def parts_of(settings: Settings) -> Parts:
         publisher=publisher,
         streams=streams,
         downloads=downloads,
-        metrics=metrics,
+        metrics=Metrics(streams, watches, log_streams, downloads, others=figures),
         keeper=None if settings.insecure else keeper_of(settings),
         background=Background(),
     )

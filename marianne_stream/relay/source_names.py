@@ -9,6 +9,8 @@ import contextlib
 import logging
 from collections.abc import Iterator
 
+from redis.asyncio import Redis
+
 from marianne_stream.relay.connecting import AWAY, asked, words
 from marianne_stream.relay.keys import sources_key
 from marianne_stream.relay.servers import Server
@@ -33,6 +35,8 @@ class SourceNames:
     def __init__(self, server: Server, prefix: str) -> None:
         self._server = server
         self._key = sources_key(prefix)
+        # Whether it is known who has them: asked once, and again after a fault.
+        self._found = False
         # Whether it was told that they cannot be asked for.
         self._told = False
 
@@ -47,8 +51,7 @@ class SourceNames:
     async def _try_to_say(self, name: str) -> bool:
         with self._telling("added to", first=True):
             async with asyncio.timeout(ASK_LIMIT_S):
-                await self._server.find()
-                await asked(self._server.client.sadd(self._key, name))
+                await asked((await self._client()).sadd(self._key, name))
             return True
         return False
 
@@ -60,10 +63,15 @@ class SourceNames:
         """
         with self._telling("read", first=first):
             async with asyncio.timeout(ASK_LIMIT_S):
-                await self._server.find()
-                found = await asked(self._server.client.smembers(self._key))
+                found = await asked((await self._client()).smembers(self._key))
             return {name.decode() for name in found}
         return set()
+
+    async def _client(self) -> Redis:
+        if not self._found:
+            await self._server.find()
+            self._found = True
+        return self._server.client
 
     async def hang_up(self) -> None:
         """Closes all connections."""
@@ -77,6 +85,6 @@ class SourceNames:
         except AWAY as error:
             if first and not self._told:
                 logger.warning("the names of sources cannot be %s: %s", what, words(error))
-            self._told = True
+            self._told, self._found = True, False
         else:
             self._told = False

@@ -44,14 +44,22 @@ class Metrics:
         watches: what is watched.
         logs: what is followed.
         downloads: what is being sent as files.
+        others: figures that are told, too.
     """
 
     def __init__(
-        self, streams: Streams, watches: Watches, logs: LogStreams, downloads: Downloads
+        self,
+        streams: Streams,
+        watches: Watches,
+        logs: LogStreams,
+        downloads: Downloads,
+        *,
+        others: Iterable[Collector] = (),
     ) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(namespace=PREFIX, registry=self.registry)
-        self.registry.register(ServerFigures(streams, watches, logs, downloads))
+        for figures in (ServerFigures(streams, watches, logs, downloads), *others):
+            self.registry.register(figures)
         self._requests = Counter(
             f"{PREFIX}_requests",
             "Requests that were answered; a stream counts when it has begun.",
@@ -77,11 +85,6 @@ class Metrics:
             buckets=LAG_BUCKETS_S,
             registry=self.registry,
         )
-
-    def add(self, figures: Iterable[Collector]) -> None:
-        """Has other figures told, too."""
-        for collector in figures:
-            self.registry.register(collector)
 
     def answered(self, *, route: str, method: str, status: int, seconds: float) -> None:
         """Counts an answer.

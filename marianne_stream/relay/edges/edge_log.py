@@ -104,6 +104,7 @@ class RelayedLog:
     def leave(self, mailbox: RelayedMailbox) -> None:
         """Nothing more is put into a mailbox."""
         self._mailboxes.discard(mailbox)
+        self._stood.discard(mailbox)
 
     async def page(self, behind: bytes) -> tuple[list[Placed], bool]:
         """The entries behind an id, and whether nothing lies between it and the first of them.
@@ -205,6 +206,6 @@ class RelayedLog:
                 break
         if self._sought is not None:
             entries, self._undecided = entries[:at], entries[at:]
-        for mailbox in self._mailboxes & self._stood:
+        for mailbox in self._stood:
             mailbox.pass_over(sought.place, passed)
         return entries

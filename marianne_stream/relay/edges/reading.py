@@ -141,6 +141,7 @@ class SourceReading:
         self._followed: dict[str, tuple[bytes, Follower]] = {}
         self._news_at = BEGINNING
         self._events_at = BEGINNING
+        self._wake_at = BEGINNING
         self._told_away = False
         self._about_due_at = 0.0
         self._moved_due_at = 0.0
@@ -209,39 +210,42 @@ class SourceReading:
         self.sessions += 1
         self.interests.forget_said()
         self._listener.on_begun()
-        wake_at = BEGINNING
+        self._wake_at = BEGINNING
         while True:
             async with asyncio.timeout(READ_LIMIT_S):
                 if time.monotonic() >= self._about_due_at:
                     await self._look_at_about()
                     await self._look_whether_moved()
                 await self._say_interests()
-            # Streams that are followed from now on come with a word that ends the next read.
-            self._waiting = True
-            streams = {
-                self.keys.news: self._news_at,
-                self.keys.events: self._events_at,
-                self._wake_key: wake_at,
-                **{key: after for key, (after, _) in self._followed.items()},
-            }
             began = time.monotonic()
-            try:
-                async with asyncio.timeout(READ_LIMIT_S):
-                    answer = await read(
-                        self._server.client, streams, count=BATCH_ENTRIES, block_ms=BLOCK_MS
-                    )
-            finally:
-                self._waiting = False
-            self.reads += 1
-            self.entries += sum(len(entries) for _, entries in answer)
-            for key, entries in answer:
-                if key == self._wake_key:
-                    wake_at = entries[-1][0]
-                elif key in self._followed:
+            for key, entries in await self._read():
+                self.entries += len(entries)
+                if key in self._followed:
                     await self._pass_on(key, entries)
                 else:
                     self._take(key, entries)
             await asyncio.sleep(max(0.0, began + self._pace.spacing_s - time.monotonic()))
+
+    async def _read(self) -> list[tuple[str, list[Entry]]]:
+        """What has come in the streams that are followed, once there is something, or in a while.
+
+        Streams that are followed from now on come with a word that ends it.
+        """
+        streams = {
+            self.keys.news: self._news_at,
+            self.keys.events: self._events_at,
+            self._wake_key: self._wake_at,
+            **{key: after for key, (after, _) in self._followed.items()},
+        }
+        self._waiting = True
+        try:
+            async with asyncio.timeout(READ_LIMIT_S):
+                client = self._server.client
+                answer = await read(client, streams, count=BATCH_ENTRIES, block_ms=BLOCK_MS)
+        finally:
+            self._waiting = False
+        self.reads += 1
+        return answer
 
     async def _begin(self) -> None:
         """Finds where to read on: what was written while it was away comes first."""
@@ -270,7 +274,9 @@ class SourceReading:
             more = len(past) == BATCH_ENTRIES
 
     def _take(self, key: str, entries: list[Entry]) -> None:
-        if key == self.keys.news:
+        if key == self._wake_key:
+            self._wake_at = entries[-1][0]
+        elif key == self.keys.news:
             self._news_at = entries[-1][0]
             self._take_news([fields for _, fields in entries])
         elif key == self.keys.events:
