@@ -12,8 +12,8 @@ from marianne_stream.access.keeper import Keeper
 from marianne_stream.access.places import token_place
 from marianne_stream.access.sessions import Sessions
 from marianne_stream.background import Background
-from marianne_stream.conductor.guest import ConductorGuest
-from marianne_stream.errors import SettingsError
+from marianne_stream.conductor.client import ConductorClient
+from marianne_stream.conductor.config import ConductorConfig
 from marianne_stream.fanout.timeline import Timeline
 from marianne_stream.feeds.followed import FollowedLogs
 from marianne_stream.feeds.job_logs import JobLogs, LogFinder
@@ -27,7 +27,7 @@ from marianne_stream.settings import Settings
 from marianne_stream.state.auto import AutoSource
 from marianne_stream.state.conductor import ConductorSource
 from marianne_stream.state.json_dir import JsonDir
-from marianne_stream.state.registry import Registry
+from marianne_stream.state.own_registry import OwnRegistry
 from marianne_stream.state.source import StateSource
 from marianne_stream.state.whereabouts import Whereabouts
 from marianne_stream.web import openapi
@@ -73,7 +73,7 @@ class Parts:
     """What a server is made of.
 
     Attributes:
-        guest: who is at the conductor; None where nobody is to be.
+        client: asks the conductor; None if none is asked.
         edge: who reads what others publish; None where that is not what is served.
         source: where state is read.
         watches: who knows jobs, roster and events.
@@ -90,7 +90,7 @@ class Parts:
         background: the tasks of all of them.
     """
 
-    guest: ConductorGuest | None
+    client: ConductorClient | None
     edge: "Edge | None"
     source: StateSource
     watches: Watches
@@ -117,7 +117,7 @@ class Parts:
         start("log alarms", self.alarms.run())
         if self.keeper is not None:
             start("sessions", self.keeper.run())
-        if (monitor := self.edge or self.guest) is not None:
+        if (monitor := self.edge or self.client) is not None:
             start("conductor", monitor.run(self.watches))
         yield
         await self.followed.close()
@@ -138,18 +138,19 @@ def parts_of(settings: Settings) -> Parts:
     Raises:
         SettingsError: one of them cannot be as it is to be.
     """
-    guest = ConductorGuest(settings.socket) if settings.state in ("auto", "conductor") else None
     edge = edge_of(settings)
-    source = edge if edge is not None else state_source(settings, guest)
+    backends = make_backends(settings)
+    source = edge if edge is not None else backends.source
     watches = Watches(
         source,
         Timeline(of_others=edge is not None),
         events_from="conductor" if edge is None else "redis",
+        recent_events=backends.conductor.recent_events if backends.conductor is not None else None,
     )
     alarms = Alarms(mode=settings.log_watch, poll_interval_s=settings.log_poll_interval)
     followed = FollowedLogs(watches, alarms)
     threads = LogThreads()
-    job_logs = JobLogs(watches, whereabouts(settings, guest), threads)
+    job_logs = JobLogs(watches, backends.whereabouts, threads)
     log_streams, log_finder = (
         edge_logs(edge, watches)
         if edge is not None
@@ -162,7 +163,7 @@ def parts_of(settings: Settings) -> Parts:
     publisher = publisher_of(settings, watches, job_logs, followed)
     figures = figures_of(publisher, edge)
     return Parts(
-        guest=guest,
+        client=backends.client,
         edge=edge,
         source=source,
         watches=watches,
@@ -283,7 +284,7 @@ def summary(app: web.Application) -> str:
         return f"leaving; {len(streams)} streams still open"
     return (
         f"{len(streams)} streams open; {watches.watched_jobs} jobs watched; "
-        f"events {'come in' if watches.events_live else 'do not come in'}"
+        f"events {'come in' if watches.events.is_live else 'do not come in'}"
     )
 
 
@@ -302,20 +303,37 @@ def keeper_of(settings: Settings) -> Keeper:
     return Keeper(place.read, sessions, own=place.own, made=place.made, source=place.described)
 
 
-def state_source(settings: Settings, guest: ConductorGuest | None) -> StateSource:
-    """Where state is read, as the settings say."""
-    if settings.state == "json":
-        if settings.state_dir is None:
-            raise SettingsError("state json needs state_dir")
-        return JsonDir(settings.state_dir)
-    registry = Registry(settings.registry)
-    if guest is None:
-        return registry
-    conductor = ConductorSource(guest)
-    return conductor if settings.state == "conductor" else AutoSource(conductor, registry)
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """The parts that read state.
+
+    Attributes:
+        client: asks the conductor; None if none is asked.
+        conductor: the conductor as a source of state; None if none is asked.
+        source: the source that the settings choose.
+        whereabouts: knows where logs lie.
+    """
+
+    client: ConductorClient | None
+    conductor: ConductorSource | None
+    source: StateSource
+    whereabouts: Whereabouts
 
 
-def whereabouts(settings: Settings, guest: ConductorGuest | None) -> Whereabouts:
-    """Who knows where logs lie, as the settings say."""
-    registry = Registry(settings.registry) if settings.state in ("auto", "registry") else None
-    return Whereabouts(guest, registry, conductor_log=settings.conductor_log)
+def make_backends(settings: Settings) -> Backends:
+    """Build the parts that read state, as the settings say."""
+    client = config = conductor = None
+    if settings.state in ("auto", "conductor"):
+        client = ConductorClient(settings.socket, events=settings.conductor_events)
+        config = ConductorConfig(client)
+        conductor = ConductorSource(client, config)
+    registry = OwnRegistry(config, chosen=settings.registry, socket=settings.socket)
+    if settings.state == "json" and settings.state_dir is not None:
+        source: StateSource = JsonDir(settings.state_dir)
+    elif conductor is None:
+        source = registry
+    else:
+        source = conductor if settings.state == "conductor" else AutoSource(conductor, registry)
+    known = registry if settings.state in ("auto", "registry") else None
+    places = Whereabouts(config, known, conductor_log=settings.conductor_log)
+    return Backends(client, conductor, source, places)

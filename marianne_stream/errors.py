@@ -22,6 +22,7 @@
     ├── StateUnavailableError           503 state_unavailable
     │   ├── ConductorUnavailableError   503 conductor_unavailable
     │   │   ├── ConductorAwayError      503 conductor_away
+    │   │   ├── ConductorBusyError      503 conductor_busy
     │   │   ├── ConductorLostError      503 conductor_lost
     │   │   ├── ConductorTimeoutError   503 conductor_timeout
     │   │   ├── ConductorRefusedError   503 conductor_refused
@@ -240,6 +241,16 @@ class ConductorAwayError(ConductorUnavailableError):
 
     code = "conductor_away"
     public = "The conductor is away."
+
+
+class ConductorBusyError(ConductorUnavailableError):
+    """The conductor accepts connections, and has answered none of this server's for 1 s."""
+
+    code = "conductor_busy"
+    public = (
+        "The conductor accepts connections, but does not answer: other programs may hold all of "
+        "its connection slots."
+    )
 
 
 class ConductorLostError(ConductorUnavailableError):

@@ -67,38 +67,57 @@ class RosterEntry:
     total_sheets: int | None = None
     workspace: str | None = None
     completed_at: float | None = None
+    error_message: str | None = None
 
     @property
     def terminal(self) -> bool:
         """Whether the job is over, for as long as nobody runs it again."""
         return self.status in TERMINAL_STATUSES
 
+    @property
+    def active(self) -> bool:
+        """True if the job runs or is about to: its state may change at any moment."""
+        return not self.terminal and not self.status.startswith("paused")
+
+    def same_submission(self, other: "RosterEntry") -> bool:
+        """Return True if two entries are of the same submission."""
+        return same_time(self.submitted_at, other.submitted_at)
+
+    def same_run(self, other: "RosterEntry") -> bool:
+        """Return True if two entries are of the same submission, and started at the same time."""
+        return self.same_submission(other) and same_time(self.started_at, other.started_at)
+
     def says_the_same(self, other: "RosterEntry") -> bool:
-        """Whether two entries are of one run, at the same status."""
-        return (
-            self.status == other.status
-            and same_time(self.submitted_at, other.submitted_at)
-            and same_time(self.started_at, other.started_at)
-        )
+        """Return True if two entries are of one run, at the same status."""
+        return self.status == other.status and self.same_run(other)
 
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """All jobs that a source of state lists, at one moment."""
+    """All jobs that a source of state lists, at one moment.
+
+    Attributes:
+        entries: by job id.
+        source: where they come from.
+        live: True if the source is what the jobs run in, not what is left of it on disk.
+        detail: why it is not live, in a sentence for clients; "" if that is not known.
+        cost_s: how long the answer kept the conductor busy, in seconds; polling is spaced by it.
+    """
 
     entries: Mapping[str, RosterEntry]
     source: SourceName
-    # Whether the source is what the jobs run in, rather than what is left of it on disk.
     live: bool
+    detail: str = ""
+    cost_s: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class RosterDetails:
-    """What is known of a job beyond its entry in the roster."""
+    """What is known of a job beyond its entry in the roster. Times are ISO 8601."""
 
-    current_sheet: int | None
-    # ISO 8601.
-    updated_at: str | None
+    current_sheet: int | None = None
+    updated_at: str | None = None
+    last_progress_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +149,8 @@ class JobState:
     # Tells one run of an id from the next; the same from every source.
     run: str = ""
     completed_sheets: int = 0
+    # How long the answer kept the conductor busy, in seconds.
+    cost_s: float = field(default=0.0, compare=False)
 
     @property
     def terminal(self) -> bool:

@@ -29,11 +29,18 @@ class JobStatusData(Payload):
     total_sheets: int = Field(ge=0, description="0 while it is not known yet.")
     current_sheet: int | None = Field(description="The lowest sheet that is at work.")
     error_message: str | None = Field(description="The job's, else its first failed sheet's.")
-    updated_at: str | None = Field(description="When the conductor last wrote it, ISO 8601.")
+    updated_at: str | None = Field(
+        description="When the conductor last wrote it, ISO 8601: it writes all jobs at once, so "
+        "this says nothing of the job."
+    )
+    last_progress_at: str | None = Field(
+        description="When this server last saw a change of status, counts or a sheet, ISO 8601; "
+        "null if it has seen none."
+    )
 
     @classmethod
-    def of(cls, state: JobState) -> "JobStatusData":
-        """What a viewer sees of a state."""
+    def of(cls, state: JobState, last_progress_at: str | None) -> "JobStatusData":
+        """Show a state to viewers."""
         return cls(
             job_id=state.job_id,
             status=state.status,
@@ -43,6 +50,7 @@ class JobStatusData(Payload):
             current_sheet=state.current_sheet,
             error_message=state.error_message,
             updated_at=state.updated_at,
+            last_progress_at=last_progress_at,
         )
 
 
@@ -59,10 +67,10 @@ class JobDetail(JobStatusData):
     sheets: tuple[Sheet, ...]
 
     @classmethod
-    def of(cls, state: JobState) -> "JobDetail":
-        """What a program reads of a state."""
+    def of(cls, state: JobState, last_progress_at: str | None) -> "JobDetail":
+        """Show a state to programs."""
         return cls(
-            **JobStatusData.of(state).model_dump(),
+            **JobStatusData.of(state, last_progress_at).model_dump(),
             job_name=state.job_name,
             submitted_at=state.submitted_at,
             created_at=state.created_at,
@@ -113,6 +121,10 @@ class JobSummary(Payload):
     updated_at: str | None = Field(
         description="When the conductor last wrote it, ISO 8601; null where nobody watches."
     )
+    last_progress_at: str | None = Field(
+        description="When this server last saw a change of status, counts or a sheet, ISO 8601; "
+        "null if it has seen none."
+    )
 
     @classmethod
     def of(cls, entry: RosterEntry, details: RosterDetails | None) -> "JobSummary":
@@ -127,6 +139,7 @@ class JobSummary(Payload):
             total_sheets=entry.total_sheets,
             current_sheet=details.current_sheet if details is not None else None,
             updated_at=details.updated_at if details is not None else None,
+            last_progress_at=details.last_progress_at if details is not None else None,
         )
 
 
@@ -152,6 +165,13 @@ class SourceData(Payload):
     job_id: str | None = Field(description="null on streams of more than one job.")
     source: SourceName
     live: bool = Field(description="Whether the conductor itself answers.")
+    detail: str | None = Field(
+        default=None, description="Why it does not, in a sentence; absent if that is not known."
+    )
+
+    def json_bytes(self) -> bytes:
+        """Return one line of JSON in UTF-8, without a detail that is not known."""
+        return self.model_dump_json(exclude=None if self.detail else {"detail"}).encode()
 
 
 class HeartbeatData(Payload):

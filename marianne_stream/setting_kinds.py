@@ -78,19 +78,6 @@ def none_as_word(value: object) -> object:
     return None if value == "none" else value
 
 
-def at_home_if_any(path: Path) -> Path:
-    """A path in the home folder of who runs this; as it is for a user who has none.
-
-    A service's own user need not have one, and a default is not to keep it from starting.
-    """
-    try:
-        return at_home(path)
-    except ValueError:
-        if path.parts[0] == "~":
-            return path
-        raise
-
-
 def no_number(value: object) -> object:
     """A value that is no number: 0660 of a TOML file would be six hundred and sixty."""
     if isinstance(value, int):
@@ -99,6 +86,5 @@ def no_number(value: object) -> object:
 
 
 UserPath = Annotated[Path, AfterValidator(at_home)]
-HomePath = Annotated[Path, AfterValidator(at_home_if_any)]
 Port = Annotated[int, BeforeValidator(no_truth)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(words)]

@@ -15,7 +15,6 @@ from marianne_stream.access.places import default_private_dir
 from marianne_stream.errors import SettingsError
 from marianne_stream.setting_kinds import (
     SOURCE_NAME,
-    HomePath,
     Port,
     UserPath,
     Words,
@@ -33,6 +32,7 @@ from marianne_stream.wire.redis_urls import masked
 ENVIRONMENT_PREFIX = "MARIANNE_STREAM_"
 
 State = Literal["auto", "conductor", "registry", "json", "redis"]
+ConductorEvents = Literal["auto", "visits"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 LogWatch = Literal["auto", "inotify", "poll"]
@@ -64,10 +64,15 @@ class Settings(BaseSettings):
         "auto",
         description="Where state is read; auto: the conductor while it answers, else its registry.",
     )
-    registry: HomePath = Field(
-        Path("~/.marianne/daemon-state.db"),
-        validate_default=True,
-        description="The conductor's registry, an SQLite file; it is only read.",
+    conductor_events: ConductorEvents = Field(
+        "auto",
+        description="How the conductor's events come in; auto: by a subscription while the "
+        "conductor has slots to spare, else by visits, as with visits.",
+    )
+    registry: UserPath | None = Field(
+        None,
+        description="The conductor's registry, an SQLite file, which is only read; left out, the "
+        "one that the conductor names.",
     )
     state_dir: UserPath | None = Field(
         None, description="The folder of JSON checkpoints, for state json."
@@ -223,9 +228,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def needs_no_conductor(self) -> Self:
-        """Several processes at a conductor would take all of its places."""
+        """Several processes at a conductor would take all of its slots."""
         if self.workers > 1 and self.state != "redis":
-            raise ValueError("workers needs state redis: each at a conductor takes two places")
+            raise ValueError("workers needs state redis: each at a conductor takes two slots")
         if self.workers > 1 and (self.port is None or self.unix is not None):
             raise ValueError("workers share a port: port must not be none, and unix be left out")
         return self

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from marianne_stream.errors import SettingsError
 from marianne_stream.settings import REDIS_URLS, Settings, load
+from marianne_stream.state.own_registry import default_registry
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_the_defaults_are_those_of_a_conductor_on_the_same_machine() -> None:
     settings = load({})
     assert (settings.host, settings.port) == ("127.0.0.1", 8765)
     assert settings.socket == Path("/tmp/marianne.sock")
-    assert settings.registry == Path.home() / ".marianne" / "daemon-state.db"
+    assert settings.registry is None
     assert (settings.state, settings.insecure) == ("auto", False)
 
 
@@ -57,7 +58,9 @@ def test_a_user_without_a_home_folder_can_serve(monkeypatch: pytest.MonkeyPatch)
     """As systemd's DynamicUser= is one, where nothing asks systemd for users."""
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
-    assert load({"private_dir": "/var/lib/own"}).registry == Path("~/.marianne/daemon-state.db")
+    assert default_registry(load({"private_dir": "/var/lib/own"}).socket) == Path(
+        "~/.marianne/daemon-state.db"
+    )
     with pytest.raises(SettingsError, match="--socket must be a path"):
         load({"socket": "~/c.sock", "private_dir": "/var/lib/own"})
 

@@ -63,13 +63,14 @@ async def demonstrate(
     settings: Settings, folder: Path, recording: Recording | None, times: float
 ) -> int:
     """Serves a simulated conductor that lives in a folder, until the server ends."""
-    place = {"socket": folder / "conductor.sock", "registry": folder / "daemon-state.db"}
+    socket, registry = folder / "conductor.sock", folder / "daemon-state.db"
     # The Unix socket that the environment may name is a service's.
-    settings = settings.model_copy(update={**place, "unix": None})
+    place = {"socket": socket, "registry": registry, "unix": None}
+    settings = settings.model_copy(update=place)
     if recording is not None:
-        conductor = replayed(settings.socket, recording, times)
+        conductor = replayed(socket, recording, times)
     else:
-        conductor = simulated(settings.socket, settings.registry, folder, times)
+        conductor = simulated(socket, registry, folder, times)
     async with conductor as playing:
         say = announce_demo if recording is None else announce
         serving = asyncio.create_task(serve(settings, announce=say))

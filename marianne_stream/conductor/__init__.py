@@ -1,1 +1,1 @@
-"""The guest at the conductor's socket: two connections at most, and the manners of a guest."""
+"""The conductor's socket: requests in short visits, and one subscription to its events."""

@@ -1,12 +1,9 @@
-"""The one subscription to the monitor: opened once, kept, opened again when it is really gone.
-
-It must not know who wants the events.
-"""
+"""The subscription to the conductor's monitor: begun while slots are free, kept, begun again."""
 
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -16,10 +13,10 @@ from marianne_stream.conductor.address import connect
 from marianne_stream.conductor.readers import socket_reader
 from marianne_stream.errors import (
     ConductorAwayError,
+    ConductorBusyError,
     ConductorLostError,
     ConductorProtocolError,
     ConductorRefusedError,
-    ConductorTimeoutError,
     ConductorUnavailableError,
 )
 from marianne_stream.models import MonitorEvent
@@ -29,13 +26,16 @@ from marianne_stream.wire.lines import LineSplitter, LineTooLongError
 
 logger = logging.getLogger(__name__)
 
-GREETING_LIMIT_S = 10.0
-
-# A subscription that stood for so long was a good one: the next delay begins at the first again.
+# A subscription that stood for so long was a good one: the backoff begins anew behind it.
 GOOD_SESSION_S = 10.0
 
-GREETING_NUMBER = 1
-STREAM_NUMBER = 2
+RETRY_CAP_S = 60.0
+
+# Work on events that holds the loop for longer is followed by a rest of the same length.
+BUSY_S = 0.001
+
+GREETING_ID = 1
+STREAM_ID = 2
 
 
 class EventParams(msgspec.Struct, frozen=True):
@@ -46,7 +46,7 @@ class EventParams(msgspec.Struct, frozen=True):
 
 
 class MonitorListener(Protocol):
-    """Who wants the events. Each is called on the loop, in order, and must return at once."""
+    """Receives the events. Each method is called on the loop, in order, and must return at once."""
 
     def on_event(self, event: MonitorEvent) -> None:
         """A notification has come."""
@@ -63,58 +63,63 @@ class Monitor:
 
     Args:
         path: the conductor's socket.
-
-    Attributes:
-        subscribed: whether events are coming in.
+        probe: checks that the conductor has slots to spare; raises ConductorUnavailableError.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, probe: Callable[[], Awaitable[None]]) -> None:
         self._path = path
+        self._probe = probe
         self._session: _Session | None = None
         self._retry_now = asyncio.Event()
-        self._subscribed_at = float("inf")
-        self.subscribed = False
+        self._is_subscribed = False
 
     @property
-    def is_open(self) -> bool:
-        """Whether a place at the conductor is taken."""
-        return self._session is not None
+    def is_subscribed(self) -> bool:
+        """True if events are coming in."""
+        return self._is_subscribed
 
     async def run(self, listener: MonitorListener) -> None:
-        """Subscribes, hands on what comes, and begins again, with growing delays, until cancelled.
+        """Subscribe, pass events on, and begin again with exponential backoff, until cancelled.
 
         Args:
-            listener: who is told.
+            listener: gets the events.
         """
-        waits = delays()
+        waits = delays(cap_s=RETRY_CAP_S)
         reported = ""
+        loop = asyncio.get_running_loop()
         while True:
             self._retry_now.clear()
-            self._subscribed_at = float("inf")
+            began = loop.time()
+            reason = ""
             try:
+                await self._probe()
                 await self._subscription(listener)
+            except ConductorBusyError as error:
+                reason = "too few of its connection slots are free, so events come by visits"
+                logger.debug("no subscription: %s", error)
             except ConductorUnavailableError as error:
-                # Trying again and failing for the same reason is the same occurrence.
-                if str(error) != reported:
-                    logger.warning("no monitor events: %s", error)
-                reported = str(error)
-            if asyncio.get_running_loop().time() - self._subscribed_at > GOOD_SESSION_S:
-                waits = delays()
+                reason = str(error)
+            # Trying again and failing for the same reason is the same occurrence.
+            if reason != reported:
+                logger.warning("not subscribed to the conductor's monitor: %s", reason)
+            reported = reason
+            if loop.time() - began > GOOD_SESSION_S:
+                waits = delays(cap_s=RETRY_CAP_S)
                 reported = ""
             if await self._pause(next(waits)):
-                waits = delays()
+                waits = delays(cap_s=RETRY_CAP_S)
 
     def retry_now(self) -> None:
-        """The conductor is known to be back: there is no need to wait for the delay to pass."""
+        """Try at once: the conductor is known to be back."""
         self._retry_now.set()
 
-    def leave(self) -> None:
-        """Gives the place back at once; the subscription ends, and is tried again after a delay."""
+    def close(self) -> None:
+        """Close the subscription; it is tried again after a delay."""
         if self._session is not None:
             self._session.close()
 
     async def _pause(self, delay_s: float) -> bool:
-        """Waits, and says whether it was cut short by `retry_now`."""
+        """Wait; return True if `retry_now` cut it short."""
         try:
             async with asyncio.timeout(delay_s):
                 return await self._retry_now.wait()
@@ -122,21 +127,20 @@ class Monitor:
             return False
 
     async def _subscription(self, listener: MonitorListener) -> None:
-        """One subscription, from connecting to its end, which is always an error."""
+        """Run one subscription, from connecting to its end, which is always an error."""
         self._session = await open_session(self._path)
         try:
             await self._session.subscribe()
             logger.info("subscribed to the conductor's monitor")
-            self.subscribed = True
-            self._subscribed_at = asyncio.get_running_loop().time()
+            self._is_subscribed = True
             listener.on_subscribed()
             async for event in self._session.events():
                 listener.on_event(event)
         finally:
             self._session.close()
             self._session = None
-            if self.subscribed:
-                self.subscribed = False
+            if self._is_subscribed:
+                self._is_subscribed = False
                 listener.on_lost()
 
 
@@ -154,33 +158,37 @@ class _Session:
         self._reader.close()
 
     async def subscribe(self) -> None:
-        """Asks something cheap, for the byte of its answer to leave unread, then for the stream."""
-        try:
-            async with asyncio.timeout(GREETING_LIMIT_S):
-                await self._send(GREETING_NUMBER, "daemon.health")
-                while not self._lines:
-                    await self._read()
-                await self._send(STREAM_NUMBER, "daemon.monitor.stream")
-        except TimeoutError as error:
-            raise ConductorTimeoutError(
-                f"the conductor did not answer daemon.health within {GREETING_LIMIT_S:g} s"
-            ) from error
+        """Ask something cheap, for the byte of its answer to leave unread, then for the stream.
+
+        There is no time limit: a connection that waits for its slot is not given up
+        (docs/explanation/conductor.md, point 4). `close` ends the wait.
+        """
+        await self._send(GREETING_ID, "daemon.health")
+        while not self._lines:
+            await self._read()
+        await self._send(STREAM_ID, "daemon.monitor.stream")
         greeting = self._lines.pop(0)
         if b'"shutting_down":true' in greeting.replace(b" ", b""):
             raise ConductorAwayError("the conductor is shutting down")
 
     async def events(self) -> AsyncIterator[MonitorEvent]:
-        """The notifications, one after the other; a line that is none is logged and passed over.
+        """Yield the notifications in order; a line that is none is logged and skipped.
+
+        Half of the event loop's time is left to everything else, however fast events come.
 
         Raises:
             ConductorUnavailableError: the stream has ended, or was refused.
         """
+        loop = asyncio.get_running_loop()
         while True:
+            began = loop.time()
             lines, self._lines = self._lines, []
             for line in lines:
                 event = event_of(line)
                 if event is not None:
                     yield event
+            busy_s = loop.time() - began
+            await asyncio.sleep(busy_s if busy_s > BUSY_S else 0)
             await self._read()
 
     async def _send(self, number: int, method: str) -> None:
@@ -223,7 +231,7 @@ def event_of(line: bytes) -> MonitorEvent | None:
     """
     try:
         message = jsonrpc.message(line)
-        if message.error is not None and message.id == STREAM_NUMBER:
+        if message.error is not None and message.id == STREAM_ID:
             error = message.error
             raise ConductorRefusedError("daemon.monitor.stream", error.code, error.message)
         if message.method != "monitor.event":

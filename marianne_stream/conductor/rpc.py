@@ -1,255 +1,143 @@
-"""The request connection: one question at a time, answers matched by id.
-
-It must not know which methods there are, or why they are called.
-"""
+"""JSON-RPC 2.0 over one connection to the conductor: answers are matched to requests by id."""
 
 import asyncio
 import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from marianne_stream.conductor.address import connect
-from marianne_stream.conductor.pace import Pace
 from marianne_stream.errors import (
     AnswerTooLargeError,
     ConductorAwayError,
     ConductorLostError,
     ConductorProtocolError,
     ConductorRefusedError,
-    ConductorTimeoutError,
     ConductorUnavailableError,
 )
 from marianne_stream.wire import json_text, jsonrpc
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-CALL_LIMIT_S = 10.0
-IDLE_LIMIT_S = 30.0
-
-# From here on an answer takes the loop for more than a millisecond.
+# Decoding an answer larger than this takes more than a millisecond.
 LARGE_BYTES = 1024 * 1024
 LARGE_PAUSE_S = 0.001
 
-# A conductor that owes an answer for this long is given a new connection, once the old one is
-# closed.
-OVERDUE_LIMIT_S = 60.0
+Raw = msgspec.Raw
 
 
-class RequestConnection:
-    """One connection to the conductor for all requests, opened when it is needed.
+class Health(msgspec.Struct, frozen=True):
+    """The part of `daemon.health` that clients go by."""
 
-    Requests go out one after the other: the conductor answers in order anyway, and one that waits
-    here costs it nothing. While the answer to a call that was given up is still owed, further calls
-    fail at once instead of queueing behind it.
+    shutting_down: bool = False
+    pid: int | None = None
+
+
+class Connection:
+    """An open connection and the task that reads its answers.
+
+    Each connection begins with `daemon.health`. The answer shows that the conductor has given the
+    connection one of its slots: until then it waits in a queue, and its other requests with it.
 
     Args:
-        path: the conductor's socket.
-        call_limit_s: how long one call may take once it is sent.
-        idle_limit_s: the connection is closed when nothing was asked for so long.
-        message_limit_bytes: the largest answer that is taken.
+        reader: from `asyncio.open_unix_connection`.
+        writer: the same.
+        on_idle: called when the conductor owes no answer any more, or the connection is lost.
+
+    Attributes:
+        served: the answer to `daemon.health`; raises ConductorAwayError if the conductor is
+            shutting down, or why there is no answer.
+        served_at: when that was, by the loop's clock; before that, minus infinity.
+        lost: why no more answers can come; None while the connection is open.
     """
 
     def __init__(
         self,
-        path: Path,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
         *,
-        call_limit_s: float = CALL_LIMIT_S,
-        idle_limit_s: float = IDLE_LIMIT_S,
-        message_limit_bytes: int = jsonrpc.MESSAGE_LIMIT_BYTES,
+        on_idle: Callable[["Connection"], None],
     ) -> None:
-        self._path = path
-        self._call_limit_s = call_limit_s
-        self._idle_limit_s = idle_limit_s
-        self._message_limit = message_limit_bytes
-        self._numbers = itertools.count(1)
-        self._turn = asyncio.Lock()
-        self._link: _Link | None = None
-        self._left = False
-        self._idle_timer: asyncio.TimerHandle | None = None
+        self._reader = reader
+        self._writer = writer
+        self._on_idle = on_idle
+        self._ids = itertools.count(1)
+        # By id: the method, the answer, and when it was asked for.
+        self._pending: dict[int, tuple[str, asyncio.Future[Raw], float]] = {}
+        self.lost: ConductorUnavailableError | None = None
+        self.served_at = float("-inf")
+        self.served: asyncio.Future[Health] = asyncio.get_running_loop().create_future()
+        self.send("daemon.health").add_done_callback(self._on_health)
+        self._task = asyncio.create_task(self._read(), name="conductor answers")
 
     @property
-    def is_open(self) -> bool:
-        """Whether a place at the conductor is taken."""
-        return self._link is not None and self._link.lost is None
+    def is_served(self) -> bool:
+        """True if the conductor has answered on this connection: it has a slot."""
+        return self.served.done() and self.served.exception() is None
 
-    async def call(
-        self,
-        method: str,
-        params: Mapping[str, Any] | None,
-        kind: type[T],
-        *,
-        keeps_open: bool = True,
-        pace: Pace | None = None,
-    ) -> T:
-        """Asks the conductor. Cancelling is safe: the answer is dropped when it comes.
+    @property
+    def is_idle(self) -> bool:
+        """True if no answer is owed."""
+        return not self._pending
+
+    @property
+    def owed_s(self) -> float:
+        """Seconds that the oldest answer has been owed; 0 if none is."""
+        # Requests are answered in order, and a dict keeps it.
+        for _, _, sent_at in self._pending.values():
+            return asyncio.get_running_loop().time() - sent_at
+        return 0.0
+
+    def send(self, method: str, params: Mapping[str, Any] | None = None) -> asyncio.Future[Raw]:
+        """Send a request.
 
         Args:
             method: the method's name.
             params: its parameters by name.
-            kind: what the result is read as; fields that it does not name are skipped.
-            keeps_open: whether the call counts against the idle limit.
-            pace: the rests that requests of its kind leave the conductor.
 
-        Raises:
-            ConductorAwayError: nobody listens, or `leave` was called.
-            ConductorLostError: the connection was lost on the way.
-            ConductorUnavailableError: no connection can be made.
-            ConductorTimeoutError: no answer within the limit, or an earlier one is still owed.
-            ConductorRefusedError: the answer is an error.
-            ConductorProtocolError: the answer cannot be read.
+        Returns:
+            a future of the raw result. It may be cancelled: the answer is dropped when it comes. It
+            raises ConductorRefusedError, ConductorLostError or ConductorProtocolError.
         """
-        if pace is not None:
-            await pace.rested()
-        async with self._turn:
-            link = await self._linked()
-            try:
-                raw = await self._exchange(link, method, params, pace)
-            finally:
-                if keeps_open or self._idle_timer is None:
-                    self._watch_idleness()
-        # Telling whose answer it is took one stretch of work, reading it takes another.
-        size_bytes = len(memoryview(raw))
-        await let_others_run(size_bytes)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Raw] = loop.create_future()
+        if self.lost is not None:
+            answer.set_exception(self.lost)
+            return answer
+        request_id = next(self._ids)
+        self._pending[request_id] = (method, answer, loop.time())
+        self._writer.write(jsonrpc.request(request_id, method, params))
+        return answer
+
+    def close(self) -> None:
+        """Close the connection; requests in progress fail with ConductorLostError."""
+        self._lose(ConductorLostError("the connection to the conductor was closed"))
+        self._task.cancel()
+        self._writer.close()
+
+    def _on_health(self, answer: asyncio.Future[Raw]) -> None:
         try:
-            result = json_text.decode(raw, kind)
+            health = json_text.decode(answer.result(), Health)
+            if health.shutting_down:
+                raise ConductorAwayError("the conductor is shutting down")
         except ValueError as error:
-            raise ConductorProtocolError(
-                f"the conductor answered {method} in another shape: {error}"
-            ) from error
-        await let_others_run(size_bytes)
-        return result
+            self._fail_served(ConductorProtocolError(f"daemon.health has another shape: {error}"))
+        except ConductorUnavailableError as error:
+            self._fail_served(error)
+        else:
+            self.served_at = asyncio.get_running_loop().time()
+            self.served.set_result(health)
 
-    async def _exchange(
-        self, link: "_Link", method: str, params: Mapping[str, Any] | None, pace: Pace | None
-    ) -> msgspec.Raw:
-        """Asks, and measures how long that kept the conductor busy, whoever waits for it still."""
-        began = asyncio.get_running_loop().time()
-        answered = True
-        try:
-            number = next(self._numbers)
-            return await link.exchange(number, method, params, limit_s=self._call_limit_s)
-        except (ConductorTimeoutError, ConductorLostError):
-            answered = False
-            raise
-        finally:
-            if answered and pace is not None:
-                pace.took(asyncio.get_running_loop().time() - began)
-
-    async def leave(self) -> None:
-        """Gives the place back for good: calls in progress and later ones fail."""
-        self._left = True
-        await self.close()
-
-    async def close(self) -> None:
-        """Gives the place back. A call in progress fails; a later one connects again."""
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
-            self._idle_timer = None
-        link, self._link = self._link, None
-        if link is not None:
-            await link.close()
-
-    async def _linked(self) -> "_Link":
-        """The open link, or a new one where there is none or it was lost."""
-        self._check_left()
-        link = self._link
-        if link is not None and link.overdue_s > OVERDUE_LIMIT_S:
-            await self.close()
-        elif link is not None and not link.lost:
-            link.check_overdue()
-            return link
-        if self._link is not None:
-            await self.close()
-        sock = await connect(self._path)
-        try:
-            self._check_left()
-            streams = await asyncio.open_unix_connection(sock=sock, limit=self._message_limit)
-        except BaseException:
-            sock.close()
-            raise
-        self._link = _Link(*streams)
-        return self._link
-
-    def _check_left(self) -> None:
-        """Raises ConductorAwayError where the place was given back for good."""
-        if self._left:
-            raise ConductorAwayError("this process is leaving")
-
-    def _watch_idleness(self) -> None:
-        """Closes the connection after the idle limit, counted from now."""
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
-        loop = asyncio.get_running_loop()
-        self._idle_timer = loop.call_later(self._idle_limit_s, self._on_idle)
-
-    def _on_idle(self) -> None:
-        self._idle_timer = None
-        if self._turn.locked():
-            # Somebody is asking: that is not idle.
-            self._watch_idleness()
-            return
-        link, self._link = self._link, None
-        if link is not None:
-            link.abort()
-
-
-class _Link:
-    """An open connection and the task that reads it. `lost` is set once nothing more can come."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._pending: dict[int, tuple[str, asyncio.Future[msgspec.Raw]]] = {}
-        # Calls that were given up after their time limit: their number, and when they were sent.
-        self._overdue: dict[int, float] = {}
-        self.lost: ConductorUnavailableError | None = None
-        self._task = asyncio.create_task(self._read(), name="conductor-requests")
-
-    @property
-    def overdue_s(self) -> float:
-        """How long the oldest answer that is still owed has been owed."""
-        if not self._overdue:
-            return 0.0
-        return asyncio.get_running_loop().time() - min(self._overdue.values())
-
-    def check_overdue(self) -> None:
-        """Raises ConductorTimeoutError where an answer is still owed."""
-        if self._overdue:
-            raise ConductorTimeoutError(
-                f"the conductor has owed an answer for {self.overdue_s:.0f} s"
-            )
-
-    async def exchange(
-        self, number: int, method: str, params: Mapping[str, Any] | None, *, limit_s: float
-    ) -> msgspec.Raw:
-        """Sends one request and waits for its answer."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[msgspec.Raw] = loop.create_future()
-        self._pending[number] = (method, answer)
-        sent_at = loop.time()
-        try:
-            async with asyncio.timeout(limit_s):
-                self._writer.write(jsonrpc.request(number, method, params))
-                await self._writer.drain()
-                return await answer
-        except TimeoutError as error:
-            self._overdue[number] = sent_at
-            raise ConductorTimeoutError(
-                f"the conductor did not answer {method} within {limit_s:g} s"
-            ) from error
-        except ConnectionError as error:
-            raise self.lost or ConductorLostError("the conductor closed the connection") from error
-        finally:
-            del self._pending[number]
+    def _fail_served(self, error: ConductorUnavailableError) -> None:
+        self.served.set_exception(error)
+        # A request of the same visit fails with its own error: nobody may ask here.
+        self.served.exception()
 
     async def _read(self) -> None:
-        """Hands every answer to its call until the connection ends."""
+        """Give every answer to its request until the connection ends."""
         try:
             while True:
                 line = await self._reader.readuntil(b"\n")
@@ -265,66 +153,65 @@ class _Link:
         except OSError as error:
             self._lose(ConductorLostError(f"the connection to the conductor was lost: {error}"))
         finally:
-            # Whatever ended this task: a link that nobody reads must not look alive.
-            if self.lost is None:
-                self._lose(ConductorProtocolError("the conductor's answers cannot be read on"))
+            # Whatever ended this task: a connection without a reader must not look open.
+            self._lose(ConductorProtocolError("the conductor's answers cannot be read"))
             self._writer.close()
 
     def _on_line(self, line: bytes) -> None:
-        """Resolves the call that a line answers; drops a line that answers none."""
+        """Resolve the request that a line answers; drop a line that answers none."""
         try:
             message = jsonrpc.message(line)
         except ValueError as error:
-            self._fail_all(
+            self._lose(
                 ConductorProtocolError(f"the conductor sent {line[:80]!r}, not JSON-RPC: {error}")
             )
             return
-        call = self._pending.get(message.id) if isinstance(message.id, int) else None
-        if call is None:
-            self._on_stranger(message)
-        elif not call[1].done():
-            resolve(*call, message)
-
-    def _on_stranger(self, message: jsonrpc.Message) -> None:
-        """An answer that nobody waits for: late, or to something that was never asked."""
-        if isinstance(message.id, int) and self._overdue.pop(message.id, None) is not None:
-            logger.info("dropped a late answer of the conductor, to request %d", message.id)
+        request = self._pending.pop(message.id, None) if isinstance(message.id, int) else None
+        if request is not None:
+            resolve(request[0], request[1], message)
         elif message.id is None and message.error is not None:
-            self._fail_all(ConductorProtocolError(f"the conductor says: {message.error.message}"))
+            # An answer without an id: the conductor could not read a request, and not say which.
+            self._lose(ConductorProtocolError(f"the conductor says: {message.error.message}"))
+            return
         else:
-            logger.debug("dropped an answer that nobody waits for, to request %r", message.id)
-
-    def _fail_all(self, error: ConductorUnavailableError) -> None:
-        """Fails the calls in progress: what they were answered cannot be known."""
-        for _, answer in self._pending.values():
-            if not answer.done():
-                answer.set_exception(error)
+            logger.debug("dropped an answer to an unknown request id=%r", message.id)
+        if not self._pending:
+            self._on_idle(self)
 
     def _lose(self, error: ConductorUnavailableError) -> None:
+        if self.lost is not None:
+            return
         self.lost = error
-        self._fail_all(error)
-
-    def abort(self) -> None:
-        """Closes at once; the reading task ends by itself."""
-        self._lose(ConductorLostError("the connection to the conductor was closed"))
-        self._task.cancel()
-        self._writer.close()
-
-    async def close(self) -> None:
-        """Closes, and returns when nobody reads any more."""
-        self.abort()
-        await asyncio.wait([self._task])
+        pending, self._pending = self._pending, {}
+        for _, answer, _ in pending.values():
+            if not answer.done():
+                answer.set_exception(error)
+                # The caller may have been cancelled, and never look.
+                answer.exception()
+        self._on_idle(self)
 
 
-async def let_others_run(size_bytes: int) -> None:
-    """Ends a stretch of work on a large answer: reading, decoding and using it are one each."""
-    if size_bytes > LARGE_BYTES:
-        # A sleep of no time would let only those run who are ready already.
-        await asyncio.sleep(LARGE_PAUSE_S)
+async def open_connection(path: Path, *, on_idle: Callable[[Connection], None]) -> Connection:
+    """Connect to the conductor, and send `daemon.health`. Cancelling is safe.
+
+    Raises:
+        ConductorAwayError: nothing listens there.
+        ConductorUnavailableError: the connection cannot be made.
+    """
+    sock = await connect(path)
+    try:
+        limit = jsonrpc.MESSAGE_LIMIT_BYTES
+        streams = await asyncio.open_unix_connection(sock=sock, limit=limit)
+    except BaseException:
+        sock.close()
+        raise
+    return Connection(*streams, on_idle=on_idle)
 
 
-def resolve(method: str, answer: "asyncio.Future[msgspec.Raw]", message: jsonrpc.Message) -> None:
-    """Gives a call its result, or the error that it was answered with."""
+def resolve(method: str, answer: asyncio.Future[Raw], message: jsonrpc.Message) -> None:
+    """Give a request its result, or the error that it was answered with."""
+    if answer.done():
+        return
     if message.error is not None:
         error = message.error
         answer.set_exception(ConductorRefusedError(method, error.code, error.message))
@@ -334,3 +221,10 @@ def resolve(method: str, answer: "asyncio.Future[msgspec.Raw]", message: jsonrpc
         answer.set_exception(
             ConductorProtocolError(f"the conductor answered {method} with neither result nor error")
         )
+
+
+async def let_others_run(size_bytes: int) -> None:
+    """End a stretch of work on a large answer: reading, decoding and using it are one each."""
+    if size_bytes > LARGE_BYTES:
+        # A sleep of 0 s would let only those tasks run that are ready already.
+        await asyncio.sleep(LARGE_PAUSE_S)

@@ -63,6 +63,7 @@ class SimulatedConductor(Operations, ConductorServer):
             socket_path=str(socket_path),
             state_db_path=str(registry or socket_path.with_name("daemon-state.db")),
             log_file=None if log_file is None else str(log_file),
+            connections=connections,
             max_job_history=max_jobs_listed,
         )
 
@@ -202,14 +203,18 @@ class SimulatedConductor(Operations, ConductorServer):
         return job.status_answer()
 
     def _observer_events(self, params: Mapping[str, object]) -> object:
-        job = self._job_named_in(params)
-        if isinstance(job, Refusal):
-            return job
-        limit = params.get("limit", 50)
+        """Answer with the recent events of running jobs, newest first: of one, or of all."""
+        job_id, limit = params.get("job_id"), params.get("limit", 50)
         if not isinstance(limit, int) or limit < 1:
             return Refusal(jsonrpc.INVALID_PARAMS, "Invalid params: limit is a positive number")
-        events = self._observed[job.job_id] if job.status == "running" else ()
-        return {"events": list(events)[-limit:]}
+        events = [
+            event
+            for job in self.jobs.values()
+            if job.status == "running" and job_id in (None, job.job_id)
+            for event in self._observed[job.job_id]
+        ]
+        events.sort(key=lambda event: float(event["timestamp"]), reverse=True)
+        return {"events": events[:limit]}
 
     def _job_named_in(self, params: Mapping[str, object]) -> SimulatedJob | Refusal:
         job_id = params.get("job_id")

@@ -1,11 +1,14 @@
 """One connection to a simulated conductor, from its accept until its transport is gone.
 
-It knows bytes, places and the order of answers. It must not know what a job is: the host answers.
+It knows bytes, slots and the order of answers. It must not know what a job is: the host answers.
 
-Two habits of the real conductor come from asyncio itself and are kept on purpose. A stream
-protocol keeps its transport when the peer has closed (`eof_received`), so the handler of a monitor
-stream, which never reads, learns of it at its next write. When the peer closed with a byte unread,
-the read fails with ECONNRESET, and the transport is lost at once.
+Three habits of the real conductor come from asyncio itself and are kept on purpose. A handler holds
+its connection slot until it returns, whatever becomes of the transport: that of a monitor stream
+never reads, so it learns of a client that has gone at its next write, with the next event. A stream
+protocol keeps its transport when the peer has closed (`eof_received`): a client that left while it
+waited for a slot is answered into nothing once it has one, and counts as connected until then.
+When the peer closed with a byte unread, the read fails with ECONNRESET, and the transport is lost
+at once, but not the slot.
 """
 
 import asyncio
@@ -34,7 +37,7 @@ class Faults:
     # Seconds between taking the answer's content and writing it.
     delay_s: dict[str, float] = field(default_factory=dict)
 
-    # Methods that are never answered; the connection stays, and keeps its place.
+    # Methods that are never answered; the connection stays, and keeps its slot.
     hang: set[str] = field(default_factory=set)
 
     # Methods that an older conductor does not know.
@@ -52,7 +55,7 @@ class Host(Protocol):
 
     faults: Faults
     statistics: "Statistics"
-    places: asyncio.Semaphore
+    slots: asyncio.Semaphore
 
     def answer(self, method: str, params: dict[str, object]) -> object:
         """Give a result that can be written as JSON, or a refusal."""
@@ -72,7 +75,7 @@ class Host(Protocol):
 
 
 class Connection(asyncio.StreamReaderProtocol):
-    """Serves the requests of one client in order, once it has one of the host's places.
+    """Serves the requests of one client in order, once it has one of the host's slots.
 
     Args:
         host: the server that accepted it.
@@ -83,6 +86,8 @@ class Connection(asyncio.StreamReaderProtocol):
         self.reader = asyncio.StreamReader(limit=LARGEST_MESSAGE_BYTES)
         super().__init__(self.reader)
         self.host = host
+        # An event stream whose client is there, as far as can be known.
+        self._streams = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a place."""
@@ -94,20 +99,25 @@ class Connection(asyncio.StreamReaderProtocol):
         self.host.joined(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go: a handler that still works or waits for this client ends."""
+        """Count the transport as gone; the handler goes on until it reads or writes."""
         super().connection_lost(exc)
-        self.task.cancel()
+        self._end_stream()
         self.host.left(self)
 
     def abort(self) -> None:
-        """Lose the transport at once, with whatever it had still to write."""
+        """Lose the transport at once, with whatever it had still to write, and end the handler."""
         self.writer.transport.abort()
+        self.task.cancel()
 
     async def _serve(self) -> None:
         try:
-            async with self.host.places:
-                while line := await self._next_line():
-                    await self._take(jsonrpc.parse(line))
+            async with self.host.slots:
+                self.host.statistics.slots_taken += 1
+                try:
+                    while line := await self._next_line():
+                        await self._take(jsonrpc.parse(line))
+                finally:
+                    self.host.statistics.slots_taken -= 1
         except ConnectionError as exc:
             logger.debug("a client is gone: %s", exc)
         finally:
@@ -162,10 +172,20 @@ class Connection(asyncio.StreamReaderProtocol):
 
     async def _stream_events(self) -> None:
         """Write events for as long as the transport lives. Never reads."""
-        with self.host.subscribe() as events:
-            while True:
-                await self._write(await events.get())
-                self.host.statistics.events_sent += 1
+        self._streams = True
+        self.host.statistics.monitor_streams_open += 1
+        try:
+            with self.host.subscribe() as events:
+                while True:
+                    await self._write(await events.get())
+                    self.host.statistics.events_sent += 1
+        finally:
+            self._end_stream()
+
+    def _end_stream(self) -> None:
+        if self._streams:
+            self._streams = False
+            self.host.statistics.monitor_streams_open -= 1
 
     async def _write(self, line: bytes) -> None:
         self.writer.write(line)

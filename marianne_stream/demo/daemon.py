@@ -21,12 +21,14 @@ class Daemon:
         socket_path: where it listens.
         state_db_path: its registry, as its configuration names it.
         log_file: its own log, or None.
+        connections: how many connections it serves at once.
         max_job_history: how many jobs its roster holds at most.
     """
 
     socket_path: str
     state_db_path: str
     log_file: str | None = None
+    connections: int = 5
     max_job_history: int = 1000
     pid: int = field(default_factory=os.getpid)
     started_s: float = field(default_factory=time.monotonic)
@@ -73,7 +75,11 @@ class Daemon:
     def config(self) -> Fields:
         """Answer `daemon.config`: the parts that a guest may care for, of a far larger answer."""
         return {
-            "socket": {"path": self.socket_path, "permissions": 0o660, "backlog": 5},
+            "socket": {
+                "path": self.socket_path,
+                "permissions": 0o660,
+                "backlog": self.connections,
+            },
             "pid_file": None,
             "max_concurrent_jobs": 15,
             "max_concurrent_sheets": 25,

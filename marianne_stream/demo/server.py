@@ -40,7 +40,8 @@ class ConductorServer(ABC):
         self.socket_path = socket_path
         self.faults = Faults()
         self.statistics = Statistics()
-        self.places = asyncio.Semaphore(connections)
+        self.slots = asyncio.Semaphore(connections)
+        self.connections = connections
         self.shutting_down = False
         self._event_queue = event_queue
         self._shutdown_grace_s = shutdown_grace_s
@@ -78,6 +79,11 @@ class ConductorServer(ABC):
     def close_after(self) -> set[str]:
         """Methods after whose answer the connection is closed."""
         return self.faults.close_after
+
+    @property
+    def free_slots(self) -> int:
+        """How many further connections would be served now."""
+        return self.connections - self.statistics.slots_taken
 
     @property
     def is_listening(self) -> bool:
@@ -143,12 +149,10 @@ class ConductorServer(ABC):
         """Give a queue that events arrive in for as long as the context lasts."""
         events: asyncio.Queue[bytes] = asyncio.Queue(self._event_queue)
         self._subscriptions.add(events)
-        self.statistics.monitor_streams_open += 1
         try:
             yield events
         finally:
             self._subscriptions.discard(events)
-            self.statistics.monitor_streams_open -= 1
 
     def joined(self, connection: Connection) -> None:
         """Hear that a connection was accepted."""
@@ -171,8 +175,11 @@ class ConductorServer(ABC):
             self._listener = None
 
     async def _until_gone(self) -> None:
+        """Wait for all transports, then cancel the handlers that are left, as the real one does."""
         # The server's own wait_closed waits for connections on some versions of Python only.
         await self._all_gone.wait()
+        for handler in self._handlers:
+            handler.cancel()
         if self._handlers:
             await asyncio.wait(self._handlers)
 

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 class Statistics:
     """Counters that only the server changes.
 
-    A connection is open from its accept until its transport is lost: served, waiting for a place,
-    and half closed by its peer alike.
+    A connection is open from its accept until its transport is lost: served, waiting for a slot,
+    and half closed by its peer alike. A slot is taken until its handler has returned, with or
+    without a transport.
     """
 
     connections_open: int = 0
     connections_peak: int = 0
+    slots_taken: int = 0
     monitor_streams_open: int = 0
     requests: Counter[str] = field(default_factory=Counter)
 
@@ -36,6 +38,6 @@ class Statistics:
         self.connections_open -= 1
 
     def requested(self, method: str, job_id: str) -> None:
-        """Count a request that a place was found for."""
+        """Count a request that a slot was found for."""
         self.requests[method] += 1
         self.log.append((time.monotonic(), method, job_id))

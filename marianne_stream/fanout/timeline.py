@@ -136,6 +136,11 @@ class Timeline:
         """Offers a frame to everyone who listens now; it is not kept."""
         self._publish(TimelineEntry(self.last + 1, None, "", frame))
 
+    @property
+    def has_listeners(self) -> bool:
+        """True if anybody is offered what comes."""
+        return bool(self._groups)
+
     def subscribe(self, mailbox: BoundedMailbox[TimelineEntry], wanted: Wanted) -> None:
         """Offers what comes from now on, and is wanted."""
         self.flush()

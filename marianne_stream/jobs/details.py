@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+from marianne_stream.jobs.progress import ProgressTimes
 from marianne_stream.jobs.views import JobView
 from marianne_stream.jobs.watch import JobWatch
 from marianne_stream.models import JobState, Roster, RosterDetails, RosterEntry, same_time
@@ -20,10 +21,12 @@ class Details:
     """What is known of the jobs that are followed, and of those whose end was seen.
 
     Args:
+        progress: knows when jobs last changed.
         on_change: called a moment after something has changed, once for all that has.
     """
 
-    def __init__(self, on_change: Callable[[], None]) -> None:
+    def __init__(self, progress: ProgressTimes, on_change: Callable[[], None]) -> None:
+        self._progress = progress
         self._on_change = on_change
         self._watches: dict[str, JobWatch] = {}
         # The last states of jobs that are over, without their sheets, for as long as the roster
@@ -57,29 +60,40 @@ class Details:
             del self._last[job_id]
 
     def of(self, entry: RosterEntry) -> RosterDetails | None:
-        """What is known of the job's run that an entry is about; None where nothing is."""
+        """Return what is known of the job's run that an entry is about; None for nothing."""
+        last_progress_at = self._progress.of(entry.job_id)
+        state = self._state(entry)
+        if state is None:
+            if last_progress_at is None:
+                return None
+            return RosterDetails(last_progress_at=last_progress_at)
+        # A state from before or behind the entry has another sheet at work.
+        same_count = entry.completed_sheets in (None, state.completed_sheets)
+        return RosterDetails(
+            current_sheet=state.current_sheet if same_count and not entry.terminal else None,
+            updated_at=state.updated_at,
+            last_progress_at=last_progress_at,
+        )
+
+    def of_all(self, roster: Roster) -> dict[str, RosterDetails]:
+        """Return what is known of the jobs of a roster."""
+        return {
+            entry.job_id: details
+            for entry in roster.entries.values()
+            if (details := self.of(entry)) is not None
+        }
+
+    def _state(self, entry: RosterEntry) -> JobState | None:
+        """Return the last state of the run that an entry is about."""
         watch = self._watches.get(entry.job_id)
         if watch is not None and watch.view is not None:
             state: JobState | None = watch.view.state
         else:
             state = self._last.get(entry.job_id)
             if state is not None and state.status != entry.status:
-                # It runs again, and nobody looks.
+                # It runs again, unwatched.
                 return None
-        if state is None or not of_same_submission(state, entry):
-            return None
-        # Whoever saw it last may not have seen the sheet end.
-        sheet = None if entry.terminal else state.current_sheet
-        return RosterDetails(current_sheet=sheet, updated_at=state.updated_at)
-
-    def of_all(self, roster: Roster) -> dict[str, RosterDetails]:
-        """What is known of the jobs of a roster."""
-        entries = (roster.entries.get(job_id) for job_id in (*self._watches, *self._last))
-        return {
-            entry.job_id: details
-            for entry in entries
-            if entry is not None and (details := self.of(entry)) is not None
-        }
+        return state if state is not None and of_same_submission(state, entry) else None
 
     def close(self) -> None:
         """Tells nothing any more."""

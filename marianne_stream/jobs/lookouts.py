@@ -14,7 +14,7 @@ from typing import Protocol
 
 from marianne_stream.errors import MarianneStreamError
 from marianne_stream.fanout.mailboxes import LatestMailbox
-from marianne_stream.jobs.looks import FIRST_FAILURE_S, growing
+from marianne_stream.jobs.poll_schedule import FIRST_FAILURE_S, growing
 from marianne_stream.jobs.views import End, JobView, newest_first
 from marianne_stream.models import Roster
 

@@ -1,6 +1,7 @@
-"""The roster timer: asks once for everybody, at the shortest interval that anybody asked for.
+"""The roster poller: reads the roster once for all viewers, for as long as there are any.
 
-It must not know what the entries mean to those who watch.
+A conductor is asked as often as what it does calls for, and never more than a twentieth of the
+time; what is read from disk, at the shortest interval that a viewer asked for.
 """
 
 import asyncio
@@ -8,13 +9,21 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-from marianne_stream.errors import StateUnavailableError
+from marianne_stream.errors import ConductorBusyError, StateUnavailableError
+from marianne_stream.jobs.poll_schedule import REST_FACTOR
 from marianne_stream.models import Roster, RosterEntry
 from marianne_stream.state.source import StateSource
+
+# The interval at which a conductor is asked while a job is active, and while none is.
+ACTIVE_INTERVAL_S = 0.1
+IDLE_INTERVAL_S = 0.25
 
 # The shortest poll interval there is, and so the least between two rosters that hints bring
 # forward.
 LEAST_INTERVAL_S = 0.1
+
+# However long an answer took, the next roster is not put off for longer.
+REST_CAP_S = 30.0
 
 RosterListener = Callable[[Roster], None]
 
@@ -44,6 +53,9 @@ class RosterTimer:
         self._newest_at = float("-inf")
         self._expired_at = float("-inf")
         self._forward_at = float("inf")
+        # When the last answer came, and how long the conductor rests behind it.
+        self._answered_at = float("-inf")
+        self._rest_s = 0.0
         self.newest: Roster | None = None
 
     def add_interest(self, interval_s: float) -> None:
@@ -125,11 +137,22 @@ class RosterTimer:
     def _delay_s(self) -> float:
         """How long until the next roster is due; infinite while nobody wants one."""
         if self._waiters:
-            return 0.0
-        if not self._intervals:
+            due_at = 0.0
+        elif not self._intervals:
             return float("inf")
-        due_at = min(self._forward_at, self._asked_at + min(self._intervals))
-        return due_at - asyncio.get_running_loop().time()
+        else:
+            due_at = min(self._forward_at, self._asked_at + self._interval_s())
+        # What is known to be out of date is asked for at once.
+        rested_at = self._answered_at + self._rest_s if self._expired_at < self._asked_at else 0.0
+        return max(due_at, rested_at) - asyncio.get_running_loop().time()
+
+    def _interval_s(self) -> float:
+        """Return the time between two rosters, in seconds."""
+        roster = self.newest
+        if roster is None or roster.source != "conductor":
+            return min(self._intervals)
+        is_active = any(entry.active for entry in roster.entries.values())
+        return ACTIVE_INTERVAL_S if is_active else IDLE_INTERVAL_S
 
     async def _ask(self) -> None:
         self._forward_at = float("inf")
@@ -140,7 +163,8 @@ class RosterTimer:
             roster = self._answer(await self._source.roster())
         except StateUnavailableError as error:
             known = self.newest.entries if self.newest is not None else {}
-            self._answer(Roster(known, source="none", live=False))
+            detail = error.detail if isinstance(error, ConductorBusyError) else ""
+            self._answer(Roster(known, source="none", live=False, detail=detail))
             fail(asking, error)
         except BaseException:
             fail(asking, StateUnavailableError("the roster is asked for no more"))
@@ -157,6 +181,8 @@ class RosterTimer:
             roster = with_all_known(roster, self.newest)
         self.newest = roster
         self._newest_at = self._asked_at
+        self._answered_at = asyncio.get_running_loop().time()
+        self._rest_s = min(REST_FACTOR * roster.cost_s, REST_CAP_S)
         self._on_roster(roster)
         return roster
 
@@ -169,11 +195,11 @@ def fail(waiters: list["asyncio.Future[Roster]"], error: StateUnavailableError) 
 
 
 def with_all_known(roster: Roster, known: Roster) -> Roster:
-    """A roster whose entries keep what an earlier one knew besides.
+    """Return a roster whose entries keep what an earlier one told besides.
 
-    The registry has no sheet counts, and a conductor only has those of jobs that have run since it
-    started; when a job ended, only the registry tells. What was told of the same submission with
-    the same status is still true.
+    Counts are not told of a job that was cancelled, and of those that have not run since the
+    conductor started. The end of a job is the first that was told for its run: a conductor that
+    stops writes its own end over it (docs/explanation/conductor.md, point 12).
     """
     entries = {
         job_id: with_known(entry, known.entries.get(job_id))
@@ -183,10 +209,21 @@ def with_all_known(roster: Roster, known: Roster) -> Roster:
 
 
 def with_known(entry: RosterEntry, known: RosterEntry | None) -> RosterEntry:
-    """An entry, with what is known besides where both say the same."""
-    if known is None or known == entry or not entry.says_the_same(known):
+    """Return an entry with what is known of the same run, and is not told any more."""
+    if known is None or not entry.same_run(known):
         return entry
-    completed_at = known.completed_at if entry.completed_at is None else entry.completed_at
+    if known == entry:
+        # The same object: whoever compares the two need not look any closer.
+        return known
+    # One run is told some microseconds apart by conductor and registry: the first stays.
+    entry = replace(entry, submitted_at=known.submitted_at, started_at=known.started_at)
     if entry.completed_sheets is None:
-        return replace(known, workspace=entry.workspace, completed_at=completed_at)
-    return replace(entry, completed_at=completed_at)
+        total = entry.total_sheets if known.total_sheets is None else known.total_sheets
+        entry = replace(entry, completed_sheets=known.completed_sheets, total_sheets=total)
+    if not entry.says_the_same(known):
+        return entry
+    return replace(
+        entry,
+        completed_at=entry.completed_at if known.completed_at is None else known.completed_at,
+        error_message=entry.error_message or known.error_message,
+    )

@@ -7,8 +7,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-# Looks that nothing asked for may take a twentieth of the time, all watched jobs together.
+# Looks that nothing asked for may take a twentieth of the time, all watched jobs together; those
+# that something asked for a third.
 UNASKED_REST_FACTOR = 20.0
+ASKED_REST_FACTOR = 2.0
 
 # While somebody else is looking, one that can wait asks again so much later.
 BUSY_S = 0.005
@@ -19,7 +21,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
-        self._unasked_at = 0.0
+        self._unasked_at = self._asked_at = 0.0
 
     @property
     def unasked_delay_s(self) -> float:
@@ -36,10 +38,12 @@ class Turns:
         """
         loop = asyncio.get_running_loop()
         async with self._lock:
+            await asyncio.sleep(max(0.0, self._asked_at - loop.time()))
             began = loop.time()
             try:
                 yield
             finally:
+                now = loop.time()
+                self._asked_at = now + ASKED_REST_FACTOR * (now - began)
                 if not asked:
-                    now = loop.time()
                     self._unasked_at = now + UNASKED_REST_FACTOR * (now - began)

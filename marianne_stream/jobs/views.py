@@ -12,7 +12,6 @@ from typing import Literal, Self
 from pydantic import TypeAdapter
 
 from marianne_stream.models import (
-    TERMINAL_STATUSES,
     JobState,
     Roster,
     RosterDetails,
@@ -37,6 +36,9 @@ from marianne_stream.wire.job_patterns import JobPatterns
 SHEETS = TypeAdapter(tuple[Sheet, ...])
 SUMMARIES = TypeAdapter(tuple[JobSummary, ...])
 
+# A change of these alone is no event: they go with the next one.
+TIMES = ("updated_at", "last_progress_at")
+
 # What a client waits before it connects again after a fault of ours.
 FAULT_RETRY_MS = 10_000
 
@@ -51,18 +53,25 @@ class View(ABC):
         live: whether the conductor itself said it.
         cursor: digest of all that is seen, the source and times of writing aside.
         end: why the viewers' streams end with this view, "" while they go on.
+        detail: why state does not come from the conductor, a sentence; "" if that is not known.
 
     Attributes:
-        identity: the four together.
+        identity: all of them together.
         moment: the same, and what besides tells this view from one that looks the same.
+        job_id: the job that it shows; None for a view of several.
     """
 
-    def __init__(self, *, source: SourceName, live: bool, cursor: str, end: End = "") -> None:
+    job_id: str | None = None
+
+    def __init__(
+        self, *, source: SourceName, live: bool, cursor: str, end: End = "", detail: str = ""
+    ) -> None:
         self.source = source
         self.live = live
         self.cursor = cursor
         self.end = end
-        self.identity = (cursor, source, live, end)
+        self.detail = detail
+        self.identity = (cursor, source, live, end, detail)
         self.moment: object = self.identity
         self._changes: dict[object, sse.Frames] = {}
 
@@ -80,7 +89,11 @@ class View(ABC):
 
     def tells_source(self, seen: Self | None) -> bool:
         """Whether the viewer is to be told where state comes from."""
-        return seen is None or (self.source, self.live) != (seen.source, seen.live)
+        now = (self.source, self.live, self.detail)
+        return seen is None or now != (seen.source, seen.live, seen.detail)
+
+    def _source_frame(self) -> bytes:
+        return source_frame(self.job_id, self.source, live=self.live, detail=self.detail)
 
     @abstractmethod
     def _encode(self, seen: Self | None) -> bytes:
@@ -97,18 +110,32 @@ class JobView(View):
         source: where state comes from now; "none" while `state` is only the last known.
         live: whether the conductor itself said it.
         end: why the viewers' streams end with this view, "" while they go on.
+        detail: why state does not come from the conductor.
+        last_progress_at: when the job was last seen to change, ISO 8601.
 
     Attributes:
         visible: the data of its `job_status`.
-        shown: the same as JSON, without the time when it was written.
+        shown: the same as JSON, without the times that are no difference by themselves.
     """
 
-    def __init__(self, state: JobState, *, source: SourceName, live: bool, end: End = "") -> None:
+    def __init__(  # noqa: PLR0913
+        self,
+        state: JobState,
+        *,
+        source: SourceName,
+        live: bool,
+        end: End = "",
+        detail: str = "",
+        last_progress_at: str | None = None,
+    ) -> None:
         self.state = state
-        self.visible = JobStatusData.of(state)
-        self.shown = self.visible.model_copy(update={"updated_at": None}).json_bytes()
+        self.job_id = state.job_id
+        self.visible = JobStatusData.of(state, last_progress_at)
+        untimed = self.visible.model_copy(update=dict.fromkeys(TIMES))
+        self.shown = untimed.json_bytes()
         content = (state.run.encode(), self.shown, SHEETS.dump_json(state.sheets))
-        super().__init__(source=source, live=live, cursor=digest(b"\0".join(content)), end=end)
+        cursor = digest(b"\0".join(content))
+        super().__init__(source=source, live=live, cursor=cursor, end=end, detail=detail)
 
     @property
     def sheet_run(self) -> tuple[str, tuple[int, ...]]:
@@ -121,12 +148,12 @@ class JobView(View):
 
     def resumed(self) -> bytes:
         """The frames for one who has seen this state: where it comes from, and an end."""
-        return source_frame(self.state.job_id, self.source, live=self.live) + self._end_frame()
+        return self._source_frame() + self._end_frame()
 
     def _encode(self, seen: "JobView | None") -> bytes:
         frames = b""
         if self.tells_source(seen):
-            frames += source_frame(self.state.job_id, self.source, live=self.live)
+            frames += self._source_frame()
         if seen is None or not self.same_state(seen):
             frames += self._state_frames(seen)
         if seen is None or self.end != seen.end:
@@ -166,8 +193,7 @@ class JobView(View):
 class RosterView(View):
     """All jobs as the viewers of the roster see them at one moment.
 
-    That a job which goes on was written at another time is no difference by itself; it is told with
-    the next one.
+    The times of a job's last change are no difference by themselves; they go with the next one.
 
     Args:
         roster: what a source of state said.
@@ -194,10 +220,12 @@ class RosterView(View):
             for entry in entries
         }
         jobs = tuple(self.jobs.values())
-        seen = SUMMARIES.dump_json(jobs, exclude={"__all__": {"updated_at"}})
-        cursor = digest(seen + "\0".join(map(last_change, jobs)).encode())
-        super().__init__(source=roster.source, live=roster.live, cursor=cursor)
-        self.moment = (self.identity, hash(tuple(job.updated_at for job in jobs)))
+        cursor = digest(SUMMARIES.dump_json(jobs, exclude={"__all__": set(TIMES)}))
+        super().__init__(
+            source=roster.source, live=roster.live, cursor=cursor, detail=roster.detail
+        )
+        times = tuple((job.updated_at, job.last_progress_at) for job in jobs)
+        self.moment = (self.identity, hash(times))
 
     def summary(self, entry: RosterEntry, details: RosterDetails | None) -> JobSummary | None:
         """What a viewer sees of a job of which just this is known; None where it is not."""
@@ -220,12 +248,12 @@ class RosterView(View):
 
     def resumed(self) -> bytes:
         """The frames for a viewer who has seen these entries before: where they come from."""
-        return source_frame(None, self.source, live=self.live)
+        return self._source_frame()
 
     def _encode(self, seen: "RosterView | None") -> bytes:
         frames = b""
         if self.tells_source(seen):
-            frames += source_frame(None, self.source, live=self.live)
+            frames += self._source_frame()
         if seen is None or self.cursor != seen.cursor:
             known = {} if seen is None else seen.jobs
             data = RosterData(
@@ -238,23 +266,16 @@ class RosterView(View):
         return frames
 
 
-def last_change(job: JobSummary) -> str:
-    """What of a job's last change is a difference: whether it is known, and the last of all."""
-    if job.updated_at is None:
-        return ""
-    return job.updated_at if job.status in TERMINAL_STATUSES else "known"
-
-
 def newest_first(entry: RosterEntry) -> tuple[float, str]:
     """The order of the roster: by submission, the newest first, then by id."""
     return (-(entry.submitted_at or 0.0), entry.job_id)
 
 
 def source_frame(
-    job_id: str | None, source: SourceName, *, live: bool, event_id: str = ""
+    job_id: str | None, source: SourceName, *, live: bool, detail: str = "", event_id: str = ""
 ) -> bytes:
-    """A `source` event. It bears an id only where it stands for a position that has no other."""
-    data = SourceData(job_id=job_id, source=source, live=live)
+    """Make a `source` event. It has an id only if it is a position that has no other."""
+    data = SourceData(job_id=job_id, source=source, live=live, detail=detail or None)
     return sse.frame(data.json_bytes(), event="source", event_id=event_id)
 
 

@@ -11,18 +11,16 @@ from dataclasses import dataclass, replace
 from marianne_stream.errors import JobNotFoundError, MarianneStreamError, StateUnavailableError
 from marianne_stream.fanout.mailboxes import LatestMailbox
 from marianne_stream.fanout.topic import Topic
-from marianne_stream.jobs.looks import LookSchedule
+from marianne_stream.jobs.poll_schedule import PollSchedule
+from marianne_stream.jobs.progress import ProgressTimes, has_progressed
 from marianne_stream.jobs.roster import RosterTimer
 from marianne_stream.jobs.turns import Turns
 from marianne_stream.jobs.views import End, JobView
 from marianne_stream.models import JobState, MonitorEvent, RosterEntry, same_time
-from marianne_stream.state.checkpoint import epoch_s
+from marianne_stream.state.checkpoint import epoch_s, without_work
 from marianne_stream.state.source import StateSource
 
 logger = logging.getLogger(__name__)
-
-# The observer's events come in bursts, within some milliseconds: one roster serves the whole burst.
-BURST_S = 0.025
 
 # So many hints of a kind say what one more would say.
 QUEUED_HINTS = 1000
@@ -54,6 +52,7 @@ class JobWatch:
         source: who is asked for its state.
         roster: the timer that knows its entry.
         turns: what all watches share: one looks at a time.
+        progress: where changes of the job are noted.
 
     Attributes:
         topic: where views are published.
@@ -61,7 +60,13 @@ class JobWatch:
     """
 
     def __init__(
-        self, job_id: str, *, source: StateSource, roster: RosterTimer, turns: Turns
+        self,
+        job_id: str,
+        *,
+        source: StateSource,
+        roster: RosterTimer,
+        turns: Turns,
+        progress: ProgressTimes,
     ) -> None:
         self.job_id = job_id
         self.topic: Topic[JobView] = Topic()
@@ -69,10 +74,11 @@ class JobWatch:
         self._source = source
         self._roster = roster
         self._turns = turns
+        self._progress = progress
         self._hints: asyncio.Queue[Hint] = asyncio.Queue()
         # Set when the hints of this moment have been heard, and the look had that they call for.
         self._heard = asyncio.Event()
-        self._schedule = LookSchedule()
+        self._schedule = PollSchedule()
         self._intervals: Counter[float] = Counter()
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # What the roster said when the state was last read.
@@ -125,10 +131,11 @@ class JobWatch:
         return await self.opened()
 
     def hint(self, hint: Hint) -> None:
-        """Something may have changed."""
-        # A full queue holds reason enough to ask for the roster; a fuller one, to look.
-        calls_for_look = isinstance(hint, RosterMark) or hint.announces_change
-        if self._hints.qsize() < (2 * QUEUED_HINTS if calls_for_look else QUEUED_HINTS):
+        """Something may have changed; events that announce no change of the job are ignored."""
+        if isinstance(hint, MonitorEvent) and not hint.announces_change:
+            return
+        # A full queue is reason enough to look.
+        if self._hints.qsize() < QUEUED_HINTS:
             self._hints.put_nowait(hint)
 
     async def run(self) -> None:
@@ -203,22 +210,15 @@ class JobWatch:
                 continue
             while not self._hints.empty():
                 hints.append(self._hints.get_nowait())
-            # All of them are asked: one that calls for no look may still bring the roster forward.
-            if sum(map(self._calls_for_look, hints)):
+            if any(map(self._calls_for_look, hints)):
                 return hints
             self._heard.set()
             self._heard = asyncio.Event()
 
     def _calls_for_look(self, hint: Hint) -> bool:
-        """Whether a hint calls for a look; one that says less brings the roster forward."""
         if isinstance(hint, RosterMark):
             return hint.source_changed or self._is_news(hint.entry)
-        if not hint.announces_change:
-            self._roster.bring_forward(BURST_S)
-            if hint.event == "observer.process_spawned" and self.view is not None:
-                # Between two sheets, that is what a dispatch looks like; nothing else tells of it.
-                self._schedule.expect(self.view.state, within_s=self._elapsed_s() + BURST_S)
-        return hint.announces_change
+        return True
 
     def _elapsed_s(self) -> float:
         """How long ago the last look was."""
@@ -231,8 +231,9 @@ class JobWatch:
         shown = self.view.state
         if entry.completed_sheets not in (None, shown.completed_sheets):
             return True
-        seen = (shown.status, self._entry.submitted_at, self._entry.started_at)
-        return (entry.status, entry.submitted_at, entry.started_at) != seen
+        if entry.terminal and entry.error_message not in (None, shown.error_message):
+            return True
+        return entry.status != shown.status or not entry.same_run(self._entry)
 
     async def _look(self, began: float, *, asked: bool) -> None:
         """Reads the state, and publishes what is new.
@@ -251,7 +252,7 @@ class JobWatch:
             state = await self._with_fresh_entry(state)
         self._missing = False
         self._looked_at = asyncio.get_running_loop().time()
-        state = self._believed(self._never_older(state))
+        state = without_work(self._believed(self._never_older(state)))
         changed = self._publish(state, end="finished" if state.final else "")
         interval_s = min(self._intervals, default=FIRST_ROSTER_AGE_S)
         roster = self._roster.newest
@@ -259,7 +260,7 @@ class JobWatch:
             state,
             changed=changed,
             interval_s=interval_s,
-            instead=not state.live and roster is not None and roster.live,
+            fallback=not state.live and roster is not None and roster.live,
         )
 
     async def _read(self, *, asked: bool) -> JobState:
@@ -291,20 +292,23 @@ class JobWatch:
         if self.view is None:
             return state
         known = self.view.state
+        same_run = known.run == state.run
         if known.sheets and not state.sheets and same_submission(known, state):
             older = True
         else:
-            same_run = known.run == state.run
             older = not state.live and same_run and written_s(state) < written_s(known)
-        if not older:
-            return state
-        return replace(
-            known,
-            status=state.status,
-            checkpoint_status=state.checkpoint_status,
-            source=state.source,
-            live=state.live,
-        )
+        if older:
+            return replace(
+                known,
+                status=state.status,
+                checkpoint_status=state.checkpoint_status,
+                source=state.source,
+                live=state.live,
+            )
+        if same_run and known.terminal and state.terminal and known.completed_at:
+            # The end that was told first: a conductor that stops writes another over it.
+            return replace(state, completed_at=known.completed_at)
+        return state
 
     def _believed(self, state: JobState) -> JobState:
         """A state with the roster's word for it, once the checkpoint has long said otherwise."""
@@ -320,13 +324,19 @@ class JobWatch:
 
     def _publish(self, state: JobState, *, end: End = "", known_only: bool = False) -> bool:
         """Makes a state the newest view, and says whether a viewer sees a difference in the job."""
-        view = JobView(
+        before = self.view
+        if before is not None and has_progressed(before.state, state):
+            self._progress.note(self.job_id)
+        roster = self._roster.newest
+        live = state.live and not known_only
+        view = self.view = JobView(
             state,
             source="none" if known_only else state.source,
-            live=state.live and not known_only,
+            live=live,
             end=end,
+            detail=roster.detail if roster is not None and not live else "",
+            last_progress_at=self._progress.of(self.job_id),
         )
-        before, self.view = self.view, view
         if before is None or not view.same(before):
             self.topic.publish(view)
         return before is None or not view.same_state(before)

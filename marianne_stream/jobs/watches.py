@@ -14,11 +14,14 @@ from marianne_stream.fanout.mailboxes import LatestMailbox
 from marianne_stream.fanout.timeline import Timeline
 from marianne_stream.fanout.topic import Subscriber, Topic
 from marianne_stream.jobs.details import Details
+from marianne_stream.jobs.event_intake import EventIntake
+from marianne_stream.jobs.event_visits import RecentEvents
 from marianne_stream.jobs.lookouts import Lookouts
+from marianne_stream.jobs.progress import ProgressTimes, entry_has_progressed
 from marianne_stream.jobs.roster import RosterTimer
 from marianne_stream.jobs.roster_hold import WatchingRoster
 from marianne_stream.jobs.turns import Turns
-from marianne_stream.jobs.views import JobView, RosterView, source_frame
+from marianne_stream.jobs.views import JobView, RosterView
 from marianne_stream.jobs.watch import JobWatch, RosterMark
 from marianne_stream.models import JobState, MonitorEvent, Roster, RosterEntry, SourceName
 from marianne_stream.state.source import StateSource
@@ -27,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 # For a request that wants the state once and has no interval of its own.
 ONCE_INTERVAL_S = 30.0
+
+# A change between two rosters that are further apart happened when nobody looked.
+RECENT_S = 5.0
 
 # A roster as young as this answers a request that wants it once.
 ROSTER_AGE_S = 1.0
@@ -74,11 +80,13 @@ class Watches:
         source: who is asked for state; it is asked only through here.
         timeline: where the monitor's events go.
         events_from: what events come from, as it is told.
+        recent_events: asks for recent events while there is no subscription; None if nothing can.
 
     Attributes:
         timeline: the same.
         details: what is known of jobs beyond their entries in the roster.
-        subscriptions: how often the monitor's events began to come in.
+        progress: when jobs were last seen to change.
+        events: how the conductor's events come in.
     """
 
     def __init__(
@@ -87,9 +95,9 @@ class Watches:
         timeline: Timeline,
         *,
         events_from: SourceName = "conductor",
+        recent_events: RecentEvents | None = None,
     ) -> None:
         self.timeline = timeline
-        self._events_from: SourceName = events_from
         self._source = source
         self._turns = Turns()
         self._roster = RosterTimer(source, on_roster=self._on_roster)
@@ -99,17 +107,21 @@ class Watches:
         self._entries: dict[str, Topic[RosterEntry]] = {}
         self._watches: dict[str, JobWatch] = {}
         self._tasks: dict[JobWatch, asyncio.Task[None]] = {}
-        self.details = Details(self._on_details)
+        self.progress = ProgressTimes()
+        self.details = Details(self.progress, self._on_details)
         self._lookouts = Lookouts(self.watch)
-        self._event_gap = False
-        self._events_live = False
+        self.events = EventIntake(
+            timeline, self._roster, source=events_from, recent_events=recent_events
+        )
         self._leaving = False
-        self.subscriptions = 0
+        self._roster_at = float("-inf")
 
     async def run(self) -> None:
         """Runs the roster timer until cancelled, and then ends all watches."""
         try:
-            await self._roster.run()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._roster.run(), name="roster")
+                group.create_task(self.events.run(), name="event visits")
         finally:
             self.details.close()
             await self._lookouts.close()
@@ -230,8 +242,8 @@ class Watches:
             await self.state(job_id)
 
     def on_event(self, event: MonitorEvent) -> None:
-        """Takes one event of the monitor in."""
-        self.timeline.add(event)
+        """Take an event of the conductor in."""
+        self.events.add(event)
         watch = self._watches.get(event.job_id)
         if watch is not None:
             watch.hint(event)
@@ -252,30 +264,15 @@ class Watches:
             self.look(job_id)
 
     def on_subscribed(self) -> None:
-        """Events come in from now on; what happened before is not known."""
-        self.subscriptions += 1
-        if self._event_gap:
-            self.timeline.add_gap()
-        self._event_gap = True
-        self.say_events(live=True)
+        """Note that events come in from now on, by a subscription."""
+        self.events.on_subscribed()
         self._roster.expire()
 
     def on_lost(self) -> None:
-        """Events no longer come in. The conductor may be gone, which the next roster tells."""
-        if self._leaving:
-            return
-        self.say_events(live=False)
-        self._roster.expire()
-
-    def events_frame(self, event_id: str = "") -> bytes:
-        """A `source` frame that says whether events come in."""
-        source: SourceName = self._events_from if self._events_live else "none"
-        return source_frame(None, source, live=self._events_live, event_id=event_id)
-
-    @property
-    def events_live(self) -> bool:
-        """Whether events come in."""
-        return self._events_live
+        """Note that the subscription has ended."""
+        if not self._leaving:
+            self.events.on_lost()
+            self._roster.expire()
 
     @property
     def state_source(self) -> SourceName:
@@ -291,11 +288,6 @@ class Watches:
         """Nothing is told any more: the server leaves, and not the conductor."""
         self._leaving = True
 
-    def say_events(self, *, live: bool) -> None:
-        """Tells those who watch events whether they come in."""
-        self._events_live = live
-        self.timeline.say(self.events_frame())
-
     def _watching(self, job_id: str, interval_s: float) -> Watching:
         """A hold on a job, whose watch begins with the first."""
         watch = self._watches.get(job_id) or self._start(job_id)
@@ -303,7 +295,13 @@ class Watches:
         return Watching(self, watch, interval_s)
 
     def _start(self, job_id: str) -> JobWatch:
-        watch = JobWatch(job_id, source=self._source, roster=self._roster, turns=self._turns)
+        watch = JobWatch(
+            job_id,
+            source=self._source,
+            roster=self._roster,
+            turns=self._turns,
+            progress=self.progress,
+        )
         task = asyncio.create_task(watch.run(), name=f"watch {job_id!r}")
         self._watches[job_id] = watch
         self._tasks[watch] = task
@@ -331,6 +329,8 @@ class Watches:
     def _on_roster(self, roster: Roster) -> None:
         """Tells each watched job what the roster says of it, and the viewers of the roster."""
         before, self._last_roster = self._last_roster, roster
+        self._note_progress(before, roster)
+        self.events.on_roster(before, roster)
         elsewhere = before is None or before.source != roster.source
         for job_id, watch in self._watches.items():
             entry = roster.entries.get(job_id)
@@ -345,6 +345,20 @@ class Watches:
         self._lookouts.on_roster(roster)
         if len(self._roster_topic) and roster != before:
             self._look_at_roster(roster)
+
+    def _note_progress(self, before: Roster | None, roster: Roster) -> None:
+        """Note which jobs have changed; a change while nobody looked has no time."""
+        now = asyncio.get_running_loop().time()
+        is_recent = now - self._roster_at < RECENT_S
+        self._roster_at = now
+        if before is None or roster.source == "none":
+            return
+        note = self.progress.note if is_recent else self.progress.forget
+        for job_id, entry in roster.entries.items():
+            known = before.entries.get(job_id)
+            if known is not entry and known is not None and entry_has_progressed(known, entry):
+                note(job_id)
+        self.progress.keep(roster.entries)
 
     def _on_details(self) -> None:
         """Tells the viewers of the roster what is known of its jobs now."""

@@ -1,15 +1,17 @@
 """The conductor while it answers, else what is on disk. It must not know who asks."""
 
 import logging
+from dataclasses import replace
 
 from marianne_stream.errors import (
+    ConductorBusyError,
     ConductorProtocolError,
     CorruptStateError,
     JobNotFoundError,
     StateUnavailableError,
 )
 from marianne_stream.models import JobState, Roster, RosterEntry
-from marianne_stream.state.ends import Ends
+from marianne_stream.state.facts import RegistryFacts
 from marianne_stream.state.source import StateSource
 
 logger = logging.getLogger(__name__)
@@ -30,19 +32,19 @@ class AutoSource:
     def __init__(self, first: StateSource, second: StateSource) -> None:
         self._first = first
         self._second = second
-        self._ends = Ends(second)
+        self._facts = RegistryFacts(second)
         # Where state came from when the log was last told.
         self._reported = "conductor"
         self._reported_jobs: dict[str, str] = {}
 
     async def roster(self) -> Roster:
-        """The conductor's roster with the ends that the registry knows, else the registry's."""
+        """Read the conductor's roster, completed by the registry, else the registry's."""
         try:
             roster = await self._first.roster()
         except StateUnavailableError as error:
             return await self._second_roster(error)
         self._report("conductor", "the conductor answers again", logging.INFO)
-        return await self._ends.told(roster)
+        return await self._facts.complete(roster)
 
     async def job(self, job_id: str, entry: RosterEntry | None) -> JobState:
         """The conductor's word, else the registry's.
@@ -51,7 +53,7 @@ class AutoSource:
         for it; while the conductor cannot be asked, a missing row proves nothing.
         """
         try:
-            return await self._first.job(job_id, entry)
+            return await self._completed(await self._first.job(job_id, entry), entry)
         except StateUnavailableError as error:
             self._report_job(job_id, error)
             try:
@@ -74,7 +76,7 @@ class AutoSource:
 
     async def close(self) -> None:
         """Closes both."""
-        await self._ends.close()
+        await self._facts.close()
         await self._first.close()
         await self._second.close()
 
@@ -83,9 +85,35 @@ class AutoSource:
             roster = await self._second.roster()
         except StateUnavailableError as second:
             self._report("none", f"no state can be read: {error}; {second}")
+            if isinstance(error, ConductorBusyError):
+                raise error from second
             raise StateUnavailableError(f"{error}; {second}") from second
         self._report("registry", f"reading the registry, the conductor cannot be asked: {error}")
-        return roster
+        # That it is away is what `live` says; that it waits for a slot needs a word.
+        detail = error.detail if isinstance(error, ConductorBusyError) else ""
+        return replace(roster, detail=detail)
+
+    async def _completed(self, state: JobState, entry: RosterEntry | None) -> JobState:
+        """Return the conductor's state with what only the registry tells of a job that has ended.
+
+        It is read if the checkpoint does not say when the job ended, or why it failed: the job was
+        cancelled, or a crash ended it.
+        """
+        explained = state.completed_at and (state.status != "failed" or state.error_message)
+        if not state.terminal or explained:
+            return state
+        try:
+            known = await self._second.job(state.job_id, entry)
+        except (JobNotFoundError, StateUnavailableError) as error:
+            logger.debug("the registry does not explain the end of %r: %s", state.job_id, error)
+            return state
+        if known.run != state.run or known.status != state.status:
+            return state
+        return replace(
+            state,
+            completed_at=state.completed_at or known.completed_at,
+            error_message=state.error_message or known.error_message,
+        )
 
     def _report_job(self, job_id: str, error: StateUnavailableError) -> None:
         """Says why one job cannot be read, once; that nobody is there, the roster has said."""

@@ -21,6 +21,10 @@ from marianne_stream.models import (
 )
 from marianne_stream.wire import json_text
 
+# The status of a sheet that was at work when its job was cancelled or crashed. It is this server's
+# own: the conductor has no word for it.
+STOPPED = "stopped"
+
 
 class CheckpointSheet(msgspec.Struct, frozen=True):
     """A sheet as a checkpoint has it."""
@@ -117,8 +121,10 @@ def state_from_entry(entry: RosterEntry, *, source: SourceName, live: bool) -> J
         # A count that is told may be larger than a total that is.
         total_sheets=max(entry.total_sheets or 0, entry.completed_sheets or 0),
         completed_sheets=entry.completed_sheets or 0,
+        error_message=entry.error_message,
         submitted_at=iso_time(entry.submitted_at),
         started_at=iso_time(entry.started_at),
+        completed_at=iso_time(entry.completed_at),
         workspace=entry.workspace,
         run=run_mark(entry.submitted_at),
     )
@@ -163,8 +169,12 @@ def state_from(
     if entry is not None and checkpoint.bare:
         state = state_from_entry(entry, source=source, live=live)
         believed = entry.status if settled else checkpoint.status
-        return replace(state, checkpoint_status=believed, error_message=checkpoint.error_message)
+        message = checkpoint.error_message or state.error_message
+        return replace(state, checkpoint_status=believed, error_message=message)
     sheets = sheets_of(checkpoint)
+    # What the registry tells of a job that has ended, and its checkpoint may not.
+    message = entry.error_message if entry is not None else None
+    ended_at = iso_time(entry.completed_at) if entry is not None else None
     status = entry.status if entry is not None else checkpoint.status
     submitted_at = checkpoint.submitted_at if entry is None else entry.submitted_at
     start = submitted_at if checkpoint.bare else checkpoint.started_at or checkpoint.created_at
@@ -179,12 +189,12 @@ def state_from(
         total_sheets=max(checkpoint.total_sheets or 0, len(sheets)),
         completed_sheets=sum(sheet.status == "completed" for sheet in sheets),
         current_sheet=checkpoint.current_sheet or lowest_at_work(sheets),
-        error_message=checkpoint.error_message or first_failure(sheets),
+        error_message=checkpoint.error_message or message or first_failure(sheets),
         submitted_at=time_text(submitted_at),
         created_at=time_text(checkpoint.created_at),
         started_at=time_text(checkpoint.started_at),
         updated_at=time_text(checkpoint.updated_at),
-        completed_at=time_text(checkpoint.completed_at),
+        completed_at=time_text(checkpoint.completed_at) or ended_at,
         workspace=checkpoint.workspace or (entry.workspace if entry is not None else None),
         worktree_path=checkpoint.worktree_path,
         run=run_mark(start),
@@ -199,3 +209,20 @@ def lowest_at_work(sheets: tuple[Sheet, ...]) -> int | None:
 def first_failure(sheets: tuple[Sheet, ...]) -> str | None:
     """The error message of the first sheet that failed."""
     return next((sheet.error_message for sheet in sheets if sheet.status == "failed"), None)
+
+
+def without_work(state: JobState) -> JobState:
+    """Return the state of a job that has ended, in which nothing is at work.
+
+    A job that was cancelled, or that a crash ended, keeps its sheet dispatched in the checkpoint:
+    such a sheet is shown as `stopped`, once nothing contradicts that the job is over.
+    """
+    if not state.terminal:
+        return state
+    sheets = state.sheets
+    if state.final:
+        sheets = tuple(
+            replace(sheet, status=STOPPED) if sheet.status in WORKING_STATUSES else sheet
+            for sheet in sheets
+        )
+    return replace(state, current_sheet=None, sheets=sheets)

@@ -1,23 +1,34 @@
-"""State as the conductor itself tells it, over its socket.
+"""State from the conductor itself, over its socket."""
 
-It must not know who else could be asked.
-"""
-
+import asyncio
 import logging
+from dataclasses import replace
 from typing import Annotated
 
 import msgspec
 
-from marianne_stream.conductor.guest import ConductorGuest
-from marianne_stream.conductor.pace import Pace
+from marianne_stream.conductor.client import ConductorClient
+from marianne_stream.conductor.config import ConductorConfig
 from marianne_stream.errors import ConductorProtocolError, ConductorRefusedError, JobNotFoundError
-from marianne_stream.models import JobState, Roster, RosterEntry
+from marianne_stream.models import JobState, MonitorEvent, Roster, RosterEntry
 from marianne_stream.state.checkpoint import Checkpoint, state_from, state_from_entry
 from marianne_stream.wire import job_ids, json_text, jsonrpc
 
 logger = logging.getLogger(__name__)
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
+
+# The conductor lists 1,000 jobs by default. An entry holds about seven commas.
+MAX_ENTRIES = 5000
+MAX_COMMAS = 20 * MAX_ENTRIES
+
+# Entries that are decoded before other tasks run: 500 take about 1 ms, if faulty 3 ms.
+BATCH_ENTRIES = 500
+
+REPORTED_FAULTS = 3
+
+# More than all running jobs have: the conductor keeps 200 events a job.
+RECENT_EVENTS = 2000
 
 
 class ListedJob(msgspec.Struct, frozen=True):
@@ -32,78 +43,132 @@ class ListedJob(msgspec.Struct, frozen=True):
     progress_total: Count | None = None
 
 
+class RecentEvents(msgspec.Struct, frozen=True):
+    """The answer of `daemon.observer_events`."""
+
+    events: list[msgspec.Raw]
+
+
+class RecentEvent(msgspec.Struct, frozen=True):
+    """The fields of an event that decide where it goes."""
+
+    job_id: str
+    event: str
+    timestamp: float = 0.0
+
+
 class ConductorSource:
-    """Asks a conductor, which is never asked again before it has had a rest.
+    """Reads the conductor's jobs.
 
     Args:
-        guest: the connections to ask over; they are not closed with the source.
+        client: asks the conductor; it is not closed with the source.
+        config: kept up to date with each roster.
     """
 
-    def __init__(self, guest: ConductorGuest) -> None:
-        self._guest = guest
-        self._list_pace = Pace()
-        self._status_pace = Pace()
-        # What was last said in the log of entries that cannot be read.
+    def __init__(self, client: ConductorClient, config: ConductorConfig) -> None:
+        self._client = client
+        self._config = config
+        # What was last logged of entries that cannot be decoded.
         self._reported = ""
 
     async def roster(self) -> Roster:
-        """`job.list`: at most 1,000 jobs; that one is missing proves nothing.
+        """Ask for `job.list`: at most 1,000 jobs, so a missing one proves nothing.
 
-        An entry that cannot be read is left out, and costs the others nothing.
+        An entry that cannot be decoded is left out, and logged once.
         """
-        raws = list[msgspec.Raw]
-        listed = await self._guest.call("job.list", None, raws, pace=self._list_pace)
-        faults: list[str] = []
-        entries = {}
-        for raw in listed:
-            try:
-                entry = entry_of(json_text.decode(raw, ListedJob))
-            except ValueError as error:
-                faults.append(f"{bytes(raw)[:80]!r}: {error}")
-            else:
-                entries[entry.job_id] = entry
-        self._report("; ".join(faults))
-        return Roster(entries, source="conductor", live=True)
+        answer = await self._client.ask("job.list", None, msgspec.Raw)
+        await self._config.update()
+        entries = await self._entries(answer.result)
+        return Roster(entries, source="conductor", live=True, cost_s=answer.took_s)
 
     async def job(self, job_id: str, entry: RosterEntry | None) -> JobState:
-        """`job.status`.
+        """Ask for `job.status`.
 
-        A refusal means not found only where the roster does not list the job, either.
+        A refusal means "not found" only if the roster does not list the job, either.
         """
         params = {"job_id": job_ids.raw(job_id), "workspace": ""}
         try:
-            checkpoint = await self._guest.call(
-                "job.status", params, Checkpoint, pace=self._status_pace
-            )
+            answer = await self._client.ask("job.status", params, Checkpoint)
         except ConductorRefusedError as error:
             if error.number != jsonrpc.JOB_NOT_FOUND:
                 raise
             if entry is None:
                 raise JobNotFoundError(job_id) from error
             return state_from_entry(entry, source="conductor", live=True)
+        checkpoint = answer.result
         if checkpoint.job_id != job_id:
             raise ConductorProtocolError(
                 f"asked for job {job_id!r}, the conductor answered with {checkpoint.job_id!r}"
             )
         try:
-            return state_from(checkpoint, entry, source="conductor", live=True)
+            state = state_from(checkpoint, entry, source="conductor", live=True)
         except ValueError as error:
             raise ConductorProtocolError(
                 f"job {job_id!r} has a sheet without a number: {error}"
             ) from error
+        return replace(state, cost_s=answer.took_s)
+
+    async def recent_events(self) -> list[tuple[float, MonitorEvent]]:
+        """Ask for `daemon.observer_events` of all running jobs.
+
+        Returns:
+            events with their times in epoch seconds, oldest first.
+
+        Raises:
+            ConductorUnavailableError: the conductor cannot be asked, or does not have the method.
+        """
+        params = {"limit": RECENT_EVENTS}
+        answer = await self._client.ask("daemon.observer_events", params, RecentEvents)
+        found = []
+        for raw in answer.result.events[RECENT_EVENTS - 1 :: -1]:
+            try:
+                event = json_text.decode(raw, RecentEvent)
+            except ValueError as error:
+                logger.debug("skipped an event of the observer: %s", error)
+                continue
+            found.append((event.timestamp, MonitorEvent(event.job_id, event.event, bytes(raw))))
+        return found
 
     async def close(self) -> None:
-        """Nothing of its own is open."""
+        """Do nothing: the source holds nothing open."""
 
-    def _report(self, faults: str) -> None:
-        """Says which entries cannot be read, once for as long as they are the same."""
-        if faults and faults != self._reported:
-            logger.warning("left out of the roster, entries that cannot be read: %s", faults)
-        self._reported = faults
+    async def _entries(self, raw: msgspec.Raw) -> dict[str, RosterEntry]:
+        data = bytes(raw)
+        if data.count(b",") > MAX_COMMAS:
+            raise ConductorProtocolError(
+                f"job.list has {len(data)} bytes and far more than {MAX_ENTRIES} entries"
+            )
+        try:
+            listed = json_text.decode(data, list[msgspec.Raw])
+        except ValueError as error:
+            raise ConductorProtocolError(f"job.list is not a list of jobs: {error}") from error
+        entries = {}
+        faults: list[str] = []
+        faulty = max(0, len(listed) - MAX_ENTRIES)
+        for number, each in enumerate(listed[:MAX_ENTRIES]):
+            if number % BATCH_ENTRIES == BATCH_ENTRIES - 1:
+                await asyncio.sleep(0)
+            try:
+                job = json_text.decode(each, ListedJob)
+            except ValueError as error:
+                faulty += 1
+                if len(faults) < REPORTED_FAULTS:
+                    faults.append(f"{bytes(each)[:80]!r}: {error}")
+            else:
+                entries[job.job_id] = entry_of(job)
+        self._report(faulty, faults)
+        return entries
+
+    def _report(self, count: int, faults: list[str]) -> None:
+        """Log which entries are left out, once for as long as they are the same."""
+        message = f"{count}, among them {'; '.join(faults)}" if count else ""
+        if message and message != self._reported:
+            logger.warning("left out of the roster, entries that cannot be used: %s", message)
+        self._reported = message
 
 
 def entry_of(job: ListedJob) -> RosterEntry:
-    """An entry of `job.list` as everybody else has it."""
+    """Convert an entry of `job.list`."""
     return RosterEntry(
         job_id=job.job_id,
         status=job.status,

@@ -8,22 +8,28 @@ must not know whether the conductor is there.
 """
 
 import asyncio
-import math
-import os
+import itertools
 import sqlite3
-import stat
 import threading
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import aiosqlite
-import msgspec
 
-from marianne_stream.errors import CorruptStateError, JobNotFoundError, StoreUnreadableError
-from marianne_stream.models import JobState, Roster, RosterEntry, iso_time
-from marianne_stream.state.checkpoint import decode, state_from, state_from_entry
+from marianne_stream.errors import JobNotFoundError, StoreUnreadableError
+from marianne_stream.models import JobState, Roster, RosterEntry
+from marianne_stream.state.registry_file import Sight, explained, look_at
+from marianne_stream.state.registry_rows import (
+    CheckpointDigest,
+    Row,
+    digest_json,
+    digest_key,
+    entry_of,
+    make_digest,
+    state_of,
+)
 
 # One read, from the first look at the file to the closed connection.
 READ_LIMIT_S = 2.0
@@ -37,17 +43,23 @@ ATTEMPTS = 3
 # How many of its instructions SQLite runs before it asks again whether anybody waits: about 0.1 ms.
 STEPS_BETWEEN_LOOKS = 10_000
 
-# A time behind this one has no four-digit year, so ISO 8601 cannot write it.
-LATEST_EPOCH_S = 253_402_300_800.0
-
 REQUIRED = ("job_id", "status")
-LIGHT = (*REQUIRED, "submitted_at", "started_at", "completed_at", "total_sheets", "workspace")
-WHOLE = (*LIGHT, "error_message", "snapshot_path", "checkpoint_json")
+LIGHT = (
+    *REQUIRED,
+    *("submitted_at", "started_at", "completed_at", "last_event_at"),
+    *("total_sheets", "workspace", "error_message"),
+)
+WHOLE = (*LIGHT, "snapshot_path", "checkpoint_json")
 
-# A row by the names of its columns. An older registry has fewer of them.
-Row = Mapping[str, Any]
+# Checkpoints are looked into for so long in one read, a few at a time: the rest waits for the next.
+DIGEST_LIMIT_S = 0.2
+DIGEST_BATCH = 20
+
 T = TypeVar("T")
 Question = Callable[[aiosqlite.Connection], Awaitable[T]]
+
+# By job: the key for which a digest holds, and the digest.
+Digests = dict[str, tuple[object, CheckpointDigest]]
 
 
 class Registry:
@@ -68,18 +80,26 @@ class Registry:
         self._turn = asyncio.Lock()
         # A read whose caller was cancelled closes its connection here.
         self._sessions: set[asyncio.Task[Any]] = set()
+        # What the checkpoints of rows say, for as long as a row is of the same run.
+        self._digests: dict[str, tuple[object, CheckpointDigest]] = {}
 
     async def roster(self) -> Roster:
-        """Every job in the registry, newest first, without its checkpoint.
+        """Read every job in the registry, newest first.
 
-        A row whose id or status is not text is no entry. Cancelling is safe.
+        A row whose id or status is not text is no entry. Counts and ends are those of the
+        checkpoints. Of many jobs that are new they come with the next reads. Cancelling is safe.
 
         Raises:
             StoreUnreadableError: the registry is missing, cannot be read, or is not one.
         """
-        rows = await self._read(self._all_rows)
-        entries = (entry_of(row) for row in rows)
-        listed = {entry.job_id: entry for entry in entries if entry is not None}
+        rows, digests = await self._read(self._all_rows)
+        self._digests.update(digests)
+        listed = {}
+        for row in rows:
+            entry = entry_of(row)
+            if entry is not None:
+                listed[entry.job_id] = self._with_digest(entry, row)
+        self._digests = {i: known for i, known in self._digests.items() if i in listed}
         return Roster(entries=listed, source="registry", live=False)
 
     async def job(self, job_id: str, entry: RosterEntry | None) -> JobState:  # noqa: ARG002
@@ -99,6 +119,10 @@ class Registry:
         row = await self._row(job_id, WHOLE)
         if row is None:
             raise JobNotFoundError(job_id)
+        known = self._digests.get(job_id)
+        if known is not None and known[0] == digest_key(row):
+            # The end that was told first: a conductor that stops writes another over it.
+            row = {**row, "completed_at": known[1].completed_at}
         return state_of(job_id, row)
 
     async def close(self) -> None:
@@ -109,12 +133,53 @@ class Registry:
         if self._sessions:
             await asyncio.wait(self._sessions, timeout=READ_LIMIT_S)
 
-    async def _all_rows(self, connection: aiosqlite.Connection) -> list[Row]:
-        columns = await self._columns(connection, LIGHT)
+    async def _all_rows(self, connection: aiosqlite.Connection) -> tuple[list[Row], Digests]:
+        columns = await self._columns(connection, WHOLE)
+        chosen = ", ".join(name for name in columns if name in LIGHT)
         order = "submitted_at DESC, job_id" if "submitted_at" in columns else "job_id"
         # Of the columns only those are taken that are named in this module.
-        query = f"SELECT {', '.join(columns)} FROM jobs ORDER BY {order}"  # noqa: S608 - no input
-        return await rows_of(connection, query)
+        query = f"SELECT {chosen} FROM jobs ORDER BY {order}"  # noqa: S608 - no input
+        rows = await rows_of(connection, query)
+        if "checkpoint_json" not in columns:
+            return rows, {}
+        return rows, await self._new_digests(connection, rows)
+
+    async def _new_digests(self, connection: aiosqlite.Connection, rows: list[Row]) -> Digests:
+        """Look into the checkpoints of rows that are new or of another run, for a limited time."""
+        new = {}
+        for row in rows:
+            known = self._digests.get(str(row["job_id"]))
+            if known is None or known[0] != digest_key(row):
+                new[str(row["job_id"])] = row
+        found: Digests = {}
+        loop = asyncio.get_running_loop()
+        until = loop.time() + DIGEST_LIMIT_S
+        await connection.create_function("checkpoint_digest", 1, digest_json, deterministic=True)
+        ids = iter(new)
+        while (batch := list(itertools.islice(ids, DIGEST_BATCH))) and loop.time() < until:
+            marks = ", ".join("?" * len(batch))
+            # The function gets bytes: text that is not UTF-8 is a damaged checkpoint.
+            query = (
+                "SELECT job_id, checkpoint_digest(CAST(checkpoint_json AS BLOB)) AS digest"  # noqa: S608
+                f" FROM jobs WHERE job_id IN ({marks})"
+            )
+            for answer in await rows_of(connection, query, *batch):
+                row = new[answer["job_id"]]
+                found[answer["job_id"]] = digest_key(row), make_digest(row, answer["digest"])
+        return found
+
+    def _with_digest(self, entry: RosterEntry, row: Row) -> RosterEntry:
+        """Return an entry with what its checkpoint says, if that is known."""
+        known = self._digests.get(entry.job_id)
+        if known is None or known[0] != digest_key(row):
+            return replace(entry, completed_at=None)
+        digest = known[1]
+        return replace(
+            entry,
+            completed_at=digest.completed_at if entry.terminal else None,
+            completed_sheets=digest.completed_sheets,
+            total_sheets=entry.total_sheets if digest.total_sheets is None else digest.total_sheets,
+        )
 
     async def _row(self, job_id: str, wanted: tuple[str, ...]) -> Row | None:
         async def ask(connection: aiosqlite.Connection) -> list[Row]:
@@ -172,10 +237,10 @@ class Registry:
             f"the registry {self.path} changed each of {ATTEMPTS} times that it was read"
         )
 
-    async def _still(self, seen: "Sight") -> bool:
+    async def _still(self, seen: Sight) -> bool:
         return await asyncio.to_thread(look_at, self.path) == seen
 
-    async def _ask(self, seen: "Sight", question: Question[T]) -> T:
+    async def _ask(self, seen: Sight, question: Question[T]) -> T:
         """Ask on a connection that a task of its own opens and closes, come what may."""
         if self._sessions:
             await asyncio.wait(self._sessions)
@@ -200,76 +265,6 @@ class Registry:
             session.exception()
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What the registry's file looked like at one moment: equal for as long as nobody wrote it."""
-
-    # With no link in it: SQLite keeps its -wal beside the file itself.
-    file: Path
-    # Whether a journal is beside it: somebody writes, or was killed at it.
-    journalled: bool
-    device: int
-    inode: int
-    mtime_ns: int
-    size_bytes: int
-
-    @property
-    def uri(self) -> str:
-        """Where to open it. `mode=ro` beside immutable too: SQLite's default creates the file."""
-        return f"{self.file.as_uri()}?mode=ro{'' if self.journalled else '&immutable=1'}"
-
-
-def look_at(path: Path) -> Sight:
-    """Look at the registry's file without opening it. Blocks.
-
-    Raises:
-        StoreUnreadableError: it is missing, is not a regular file, or is out of reach.
-    """
-    try:
-        file = path.resolve(strict=True)
-        found = file.stat()
-        # A rollback journal occurs for a moment, when a conductor has just created its registry.
-        journalled = any(beside(file, end).exists() for end in ("-wal", "-journal"))
-    except FileNotFoundError as error:
-        raise StoreUnreadableError(f"there is no registry at {path}") from error
-    except PermissionError as error:
-        raise StoreUnreadableError(
-            f"the registry {path} is out of reach: no permission to search a folder on the way"
-        ) from error
-    # RuntimeError: Python before 3.13 says so of links that go in a circle.
-    except (OSError, RuntimeError) as error:
-        raise StoreUnreadableError(f"the registry {path} is out of reach: {error}") from error
-    if not stat.S_ISREG(found.st_mode):
-        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
-        raise StoreUnreadableError(f"the registry {path} is {kind}, expected an SQLite database")
-    return Sight(file, journalled, found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
-
-
-def beside(file: Path, end: str) -> Path:
-    """The file that SQLite keeps beside a database under the same name and an ending."""
-    return file.with_name(file.name + end)
-
-
-def explained(error: Exception, seen: Sight) -> StoreUnreadableError:
-    """Why it cannot be read: the permission that is missing, else SQLite's words. Blocks."""
-    if isinstance(error, StoreUnreadableError):
-        return error
-    reason = missing_permission(seen) or str(error)
-    return StoreUnreadableError(f"the registry {seen.file} cannot be read: {reason}")
-
-
-def missing_permission(seen: Sight) -> str | None:
-    """Which permission is missing to read the registry as it was tried, and on what. Blocks."""
-    wal, shm = beside(seen.file, "-wal"), beside(seen.file, "-shm")
-    for file in (seen.file, wal, shm):
-        if file.exists() and not os.access(file, os.R_OK):
-            return f"no permission to read {file}"
-    folder = seen.file.parent
-    if seen.journalled and not shm.exists() and not os.access(folder, os.W_OK):
-        return f"no permission to write to the folder {folder}, and there is no {shm.name} in it"
-    return None
-
-
 async def hold(
     connection: aiosqlite.Connection, question: Question[T], abandoned: threading.Event
 ) -> T:
@@ -285,79 +280,6 @@ async def hold(
 async def rows_of(connection: aiosqlite.Connection, query: str, *values: str) -> list[Row]:
     """What a query gives, by the names of the columns."""
     return [dict(row) for row in await connection.execute_fetchall(query, values)]
-
-
-def entry_of(row: Row) -> RosterEntry | None:
-    """A row as an entry of the roster; None where its id or its status is not text.
-
-    SQLite keeps any type in any column, so what is not of the expected one counts as left out.
-    """
-    job_id, status = text(row["job_id"]), text(row["status"])
-    if job_id is None or status is None:
-        return None
-    total_sheets = row.get("total_sheets")
-    entry = RosterEntry(
-        job_id=job_id,
-        status=status,
-        submitted_at=epoch(row.get("submitted_at")),
-        started_at=epoch(row.get("started_at")),
-        total_sheets=total_sheets if isinstance(total_sheets, int) and total_sheets >= 0 else None,
-        workspace=text(row.get("workspace")),
-    )
-    # The row of a job that runs again may still hold when it ended before.
-    return replace(entry, completed_at=epoch(row.get("completed_at"))) if entry.terminal else entry
-
-
-def state_of(job_id: str, row: Row) -> JobState:
-    """A row with its checkpoint as the state of a job.
-
-    Raises:
-        CorruptStateError: the row has no status, or its checkpoint cannot be decoded.
-    """
-    entry = entry_of(row)
-    if entry is None:
-        raise CorruptStateError(f"the registry's row of the job {job_id!r} has no status")
-    state = state_from_checkpoint(entry, row)
-    return replace(
-        state,
-        job_id=entry.job_id,
-        error_message=state.error_message or text(row.get("error_message")),
-        completed_at=state.completed_at or iso_time(entry.completed_at),
-        snapshot_path=text(row.get("snapshot_path")),
-    )
-
-
-def state_from_checkpoint(entry: RosterEntry, row: Row) -> JobState:
-    """The state as the row's checkpoint has it, or, where there is none, as the entry has it.
-
-    Raises:
-        CorruptStateError: the checkpoint cannot be decoded.
-    """
-    raw = row.get("checkpoint_json")
-    if raw is None:
-        return state_from_entry(entry, source="registry", live=False)
-    try:
-        checkpoint = decode(bytes(raw))
-        # The job's own message comes before that of a sheet, wherever it is kept.
-        message = checkpoint.error_message or text(row.get("error_message"))
-        checkpoint = msgspec.structs.replace(checkpoint, error_message=message)
-        return state_from(checkpoint, entry, source="registry", live=False, settled=True)
-    except (ValueError, OverflowError, OSError, RecursionError) as error:
-        raise CorruptStateError(
-            f"the registry's checkpoint of the job {entry.job_id!r} cannot be decoded: {error}"
-        ) from error
-
-
-def text(value: object) -> str | None:
-    """A value that is text; None for any other."""
-    return value if isinstance(value, str) else None
-
-
-def epoch(value: object) -> float | None:
-    """A value that is a time in epoch seconds; None for any other."""
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value) if 0 <= value < LATEST_EPOCH_S else None
 
 
 def encodable(job_id: str) -> bool:

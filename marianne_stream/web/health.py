@@ -23,7 +23,8 @@ async def ready(request: web.Request) -> web.Response:
         roster = await request.app[WATCHES].roster()
     except StateUnavailableError as error:
         return not_ready(error.detail)
-    missing = (ON_DISK,) if roster.source == "registry" else ()
+    on_disk = (ON_DISK, roster.detail) if roster.source == "registry" else ()
+    missing = tuple(filter(None, on_disk))
     data = ReadyData(ready=True, source=roster.source, live=roster.live, missing=missing)
     return json_answer(data)
 

@@ -56,14 +56,16 @@ async def list_jobs(request: web.Request) -> web.Response:
 
 async def job(request: web.Request) -> web.Response:
     """`GET /api/jobs/{job_id}`: one job with its sheets."""
-    state = await request.app[WATCHES].state(job_id_of(request))
-    return json_answer(JobDetail.of(state))
+    watches, job_id = request.app[WATCHES], job_id_of(request)
+    state = await watches.state(job_id)
+    return json_answer(JobDetail.of(state, watches.progress.of(job_id)))
 
 
 async def job_status(request: web.Request) -> web.Response:
     """`GET /api/jobs/{job_id}/status`: what a `job_status` event would say."""
-    state = await request.app[WATCHES].state(job_id_of(request))
-    return json_answer(JobStatusData.of(state))
+    watches, job_id = request.app[WATCHES], job_id_of(request)
+    state = await watches.state(job_id)
+    return json_answer(JobStatusData.of(state, watches.progress.of(job_id)))
 
 
 def matches(entry: RosterEntry, status: str | None, name: str | None) -> bool:

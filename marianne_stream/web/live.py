@@ -100,6 +100,6 @@ async def stream_events(
         wanted=wanted,
         limit=limit,
         cursor=cursor,
-        source=watches.events_frame,
+        source=watches.events.frame,
     )
     return request.app[STREAMS].answer(request, feed)

@@ -138,10 +138,10 @@ class ServerFigures(Collector):
         watches = self._watches
         yield gauge("watched_jobs", "Jobs that are watched.", watches.watched_jobs)
         connected = "Whether events of the conductor come in."
-        yield gauge("conductor_connected", connected, int(watches.events_live))
+        yield gauge("conductor_connected", connected, int(watches.events.is_live))
         yield counter("monitor_events", "Events of the conductor.", watches.timeline.last)
         times = "How often the conductor's events began to come in."
-        yield counter("monitor_subscriptions", times, watches.subscriptions)
+        yield counter("monitor_subscriptions", times, watches.events.subscriptions)
         source = {name: int(name == watches.state_source) for name in SOURCES}
         what = "Where state came from last: 1 for one of them."
         yield gauges("state_source", what, "source", source)

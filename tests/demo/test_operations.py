@@ -203,7 +203,16 @@ async def test_the_observers_events_are_told_again_while_the_job_runs(
         conductor.emit("fan", "observer.file_created", {"path": f"out-{number}.txt"})
     client = await connect()
     answer = await client.call("daemon.observer_events", job_id="fan", limit=2)
-    assert [event["data"]["path"] for event in answer["events"]] == ["out-1.txt", "out-2.txt"]
+    assert [event["data"]["path"] for event in answer["events"]] == ["out-2.txt", "out-1.txt"]
+    conductor.launch("other")
+    conductor.emit("other", "observer.file_created", {"path": "newest.txt"})
+    told = (await client.call("daemon.observer_events", limit=2000))["events"]
+    assert [event["data"]["path"] for event in told] == [
+        "newest.txt",
+        "out-2.txt",
+        "out-1.txt",
+        "out-0.txt",
+    ]
     refused = await client.refusal("daemon.observer_events", job_id="fan", limit=0)
     assert refused["code"] == -32602
 

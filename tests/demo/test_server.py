@@ -48,7 +48,7 @@ async def test_the_sixth_connection_waits_until_one_of_five_closes(
     assert (await sixth.line())["result"]["status"] == "ok"
 
 
-async def test_a_closed_monitor_stream_keeps_its_place_until_the_next_event(
+async def test_a_closed_monitor_stream_keeps_its_slot_until_the_next_event(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     for _ in range(5):
@@ -57,12 +57,14 @@ async def test_a_closed_monitor_stream_keeps_its_place_until_the_next_event(
     await sixth.send("daemon.health")
     assert await sixth.is_silent()
     assert conductor.statistics.connections_open == 6
+    assert conductor.free_slots == 0
     conductor.emit("", "monitor.anomaly")
     assert (await sixth.line())["result"]["status"] == "ok"
     assert conductor.statistics.monitor_streams_open == 0
+    assert conductor.free_slots == 4
 
 
-async def test_a_monitor_stream_closed_with_a_byte_unread_lets_go_at_once(
+async def test_a_monitor_stream_closed_with_a_byte_unread_keeps_its_slot_but_no_stop(
     conductor: SimulatedConductor,
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -74,7 +76,55 @@ async def test_a_monitor_stream_closed_with_a_byte_unread_lets_go_at_once(
         await until(lambda: conductor.statistics.monitor_streams_open == 1)
         assert await loop.sock_recv(client, 1) == b"{"
     await until(lambda: conductor.statistics.connections_open == 0)
-    await until(lambda: conductor.statistics.monitor_streams_open == 0)
+    assert conductor.free_slots == 4
+    await asyncio.wait_for(conductor.stop(), 1)
+    assert conductor.free_slots == 5
+
+
+async def test_a_client_that_left_while_it_waited_is_answered_into_nothing_in_its_turn(
+    conductor: SimulatedConductor, connect: Connect
+) -> None:
+    served = [await connect() for _ in range(5)]
+    for client in served:
+        await client.call("daemon.health")
+    gone, patient = await connect(), await connect()
+    for client in (gone, patient):
+        await client.send("job.list")
+    await gone.close()
+    assert await patient.is_silent()
+    assert conductor.statistics.connections_open == 7
+    await served[0].close()
+    assert (await patient.line())["result"] == []
+    assert conductor.statistics.requests["job.list"] == 2
+    assert conductor.free_slots == 0
+
+
+async def test_stopping_waits_for_a_client_that_left_while_all_slots_are_dead(
+    conductor: SimulatedConductor, connect: Connect
+) -> None:
+    for _ in range(5):
+        await (await open_stream(conductor, connect)).close()
+    queued = await connect()
+    await queued.send("job.list")
+    await queued.close()
+    stopping = asyncio.create_task(conductor.stop())
+    assert not (await asyncio.wait([stopping], timeout=0.1))[0]
+    conductor.emit("", "monitor.anomaly")
+    await asyncio.wait_for(stopping, 1)
+
+
+@pytest.mark.parametrize("what", ["pause", "resume", "cancel", "dispatch", "complete_sheet"])
+async def test_events_tell_of_starts_and_ends_of_jobs_alone(
+    conductor: SimulatedConductor, what: str
+) -> None:
+    conductor.launch("quiet", 2)
+    conductor.dispatch("quiet", 1)
+    sent: list[bytes] = []
+    conductor.send_event = sent.append  # type: ignore[method-assign,assignment]
+    arguments = {"dispatch": (2,), "complete_sheet": (1,)}.get(what, ())
+    getattr(conductor, what)("quiet", *arguments)
+    events = [json.loads(line)["params"]["event"] for line in sent]
+    assert events == (["job.resuming"] if what == "resume" else [])
 
 
 async def test_events_above_the_queue_are_dropped_and_the_newest_go(

@@ -8,6 +8,7 @@ import pytest
 
 from marianne_stream.jobs import details as details_module
 from marianne_stream.jobs.details import Details
+from marianne_stream.jobs.progress import ProgressTimes
 from marianne_stream.jobs.roster import RosterTimer
 from marianne_stream.jobs.turns import Turns
 from marianne_stream.jobs.views import End, JobView, RosterView
@@ -39,7 +40,7 @@ def told() -> list[None]:
 @pytest.fixture
 async def details(told: list[None]) -> AsyncIterator[Details]:
     """What is under test."""
-    details = Details(lambda: told.append(None))
+    details = Details(ProgressTimes(), lambda: told.append(None))
     yield details
     details.close()
 
@@ -48,7 +49,9 @@ def watch_of(state: JobState) -> JobWatch:
     """A watch of a job that shows a state, and does not look."""
     source = Source()
     roster = RosterTimer(source, on_roster=lambda _: None)
-    watch = JobWatch(state.job_id, source=source, roster=roster, turns=Turns())
+    watch = JobWatch(
+        state.job_id, source=source, roster=roster, turns=Turns(), progress=ProgressTimes()
+    )
     show(watch, state)
     return watch
 
@@ -144,3 +147,23 @@ def test_a_new_time_alone_is_no_change_of_the_roster_and_is_told_with_the_next()
     sheet = RosterView(roster, {"a": replace(KNOWN, current_sheet=3)}, first)
     assert not sheet.same(first)
     assert b'"current_sheet":3' in sheet.since(first).data
+
+
+async def test_the_current_sheet_is_not_told_beside_a_count_of_another_moment(
+    details: Details,
+) -> None:
+    details.follow(watch_of(replace(STATE, completed_sheets=1, total_sheets=4)))
+    same = replace(ENTRY, completed_sheets=1, total_sheets=4)
+    assert details.of(same) == KNOWN
+    assert details.of(replace(same, completed_sheets=2)) == replace(KNOWN, current_sheet=None)
+
+
+async def test_the_time_of_the_last_progress_is_told_of_jobs_that_nobody_watches() -> None:
+    progress = ProgressTimes()
+    details = Details(progress, lambda: None)
+    assert details.of(ENTRY) is None
+    progress.note("a")
+    found = details.of(ENTRY)
+    assert found == RosterDetails(last_progress_at=progress.of("a"))
+    progress.keep(())
+    assert details.of(ENTRY) is None

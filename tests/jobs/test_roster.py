@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from marianne_stream.errors import StateUnavailableError
 from marianne_stream.jobs.roster import RosterTimer, with_known
-from marianne_stream.models import JobState, Roster, RosterEntry
+from marianne_stream.models import JobState, Roster, RosterEntry, SourceName
 from tests.support.waiting import until
 
 
@@ -19,13 +20,18 @@ class Source:
         self.asked = 0
         self.away = False
         self.slow: asyncio.Event | None = None
+        self.source: SourceName = "registry"
+        self.cost_s = 0.0
+        self.status = ""
 
     async def roster(self) -> Roster:
         self.asked += 1
         await (self.slow.wait() if self.slow is not None else asyncio.sleep(0))
         if self.away:
             raise StateUnavailableError
-        return Roster({"a": RosterEntry("a", f"{self.asked}")}, source="conductor", live=True)
+        live = self.source == "conductor"
+        entry = RosterEntry("a", self.status or f"{self.asked}")
+        return Roster({"a": entry}, source=self.source, live=live, cost_s=self.cost_s)
 
     async def job(self, job_id: str, entry: RosterEntry | None) -> JobState:
         raise NotImplementedError
@@ -55,7 +61,7 @@ async def test_nobody_interested_costs_nothing() -> None:
         assert source.asked == 0
 
 
-async def test_the_shortest_interval_counts() -> None:
+async def test_on_disk_the_shortest_interval_counts() -> None:
     source = Source()
     async with ticking(source) as (timer, _):
         timer.add_interest(30.0)
@@ -66,6 +72,37 @@ async def test_the_shortest_interval_counts() -> None:
         before = source.asked
         await asyncio.sleep(0.05)
         assert source.asked <= before + 1
+
+
+@pytest.mark.parametrize(
+    ("status", "interval_s"),
+    [("running", 0.1), ("queued", 0.1), ("paused", 0.25), ("failed", 0.25)],
+)
+async def test_a_conductor_is_asked_as_often_as_its_jobs_call_for(
+    status: str, interval_s: float
+) -> None:
+    source = Source()
+    source.source, source.status = "conductor", status
+    async with ticking(source) as (timer, _):
+        timer.add_interest(30.0)
+        await until(lambda: source.asked == 1)
+        assert timer._interval_s() == interval_s
+        await until(lambda: source.asked == 2)
+
+
+async def test_a_conductor_that_is_slow_to_answer_rests_twenty_times_as_long() -> None:
+    source = Source()
+    source.source, source.status, source.cost_s = "conductor", "running", 60.0
+    async with ticking(source) as (timer, _):
+        timer.add_interest(0.1)
+        await until(lambda: source.asked == 1)
+        timer.bring_forward()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(timer.fresh(), 0.2)
+        assert source.asked == 1
+        # Unless the answer is known to be out of date.
+        timer.expire()
+        await until(lambda: source.asked == 2)
 
 
 async def test_one_roster_serves_a_whole_burst_of_hints() -> None:
@@ -125,7 +162,7 @@ async def test_one_who_gives_up_waiting_leaves_the_others_theirs() -> None:
         first, second = (asyncio.create_task(timer.fresh()) for _ in range(2))
         await asyncio.sleep(0)
         first.cancel()
-        assert (await second).source == "conductor"
+        assert (await second).source == "registry"
 
 
 async def test_when_nobody_can_be_asked_the_last_known_is_kept_and_said_to_be_that() -> None:
@@ -141,28 +178,31 @@ async def test_when_nobody_can_be_asked_the_last_known_is_kept_and_said_to_be_th
         with pytest.raises(StateUnavailableError):
             await timer.fresh(60.0)
         source.away = False
-        assert (await timer.fresh()).live
+        assert (await timer.fresh()).source == "registry"
 
 
 def test_counts_that_are_told_no_longer_are_still_true_of_the_same_run() -> None:
-    known = RosterEntry("a", "cancelled", 10.0, 11.0, 2, 4, "/w")
-    kept = with_known(RosterEntry("a", "cancelled", 10.00001, 11.00003), known)
-    assert (kept.completed_sheets, kept.total_sheets, kept.submitted_at) == (2, 4, 10.0)
+    known = RosterEntry("a", "running", 10.0, 11.0, 2, 4, "/w")
+    for status in ("running", "cancelled"):
+        kept = with_known(RosterEntry("a", status, 10.00001, 11.00003), known)
+        assert (kept.completed_sheets, kept.total_sheets, kept.submitted_at) == (2, 4, 10.0)
+        assert kept.status == status
     for other in (
-        RosterEntry("a", "running", 10.0, 11.0),
-        RosterEntry("a", "cancelled", 20.0, 11.0),
-        RosterEntry("a", "cancelled", 10.0, 21.0),
-        RosterEntry("a", "cancelled", 10.0, 11.0, 3, 4),
+        RosterEntry("a", "running", 20.0, 11.0),
+        RosterEntry("a", "running", 10.0, 21.0),
+        RosterEntry("a", "running", 10.0, 11.0, 3, 4),
     ):
         assert with_known(other, known) == other
     assert with_known(known, None) is known
+    assert with_known(replace(known), known) is known
 
 
-def test_when_a_job_ended_is_kept_until_it_runs_again() -> None:
+def test_the_end_that_was_told_first_stays_until_the_job_runs_again() -> None:
     known = RosterEntry("a", "completed", 10.0, 11.0, 2, 4, completed_at=20.0)
     for told in (
         RosterEntry("a", "completed", 10.0, 11.0),
         RosterEntry("a", "completed", 10.0, 11.0, 3, 4),
+        RosterEntry("a", "completed", 10.0, 11.0, 2, 4, completed_at=99.0),
     ):
         assert with_known(told, known).completed_at == 20.0
     assert with_known(RosterEntry("a", "running", 10.0, 11.0, 2, 4), known).completed_at is None

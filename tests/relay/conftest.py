@@ -71,7 +71,7 @@ def append(log: Path, *lines: str) -> None:
 
 async def subscribed(conductor: SimulatedConductor) -> None:
     """Waits until a server is told of events: a conductor says so before it does so."""
-    await until(lambda: conductor._subscriptions)
+    await until(lambda: conductor.statistics.monitor_streams_open)
 
 
 async def interest(redis: RedisServer, kind: str, job_id: str = JOB) -> None:

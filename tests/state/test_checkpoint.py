@@ -14,6 +14,7 @@ from marianne_stream.state.checkpoint import (
     state_from,
     state_from_entry,
     time_text,
+    without_work,
 )
 
 WRITTEN_AT = "2026-11-23T19:24:54.875461Z"
@@ -137,7 +138,7 @@ def test_there_are_never_more_completed_sheets_than_sheets(total: int) -> None:
     sheets = {"1": {"status": "completed"}, "2": {"status": "completed"}}
     shown = state(a_checkpoint(sheets=sheets, total_sheets=total))
     assert (shown.completed_sheets, shown.total_sheets) == (2, 2)
-    assert JobStatusData.of(shown).progress_percent == 100
+    assert JobStatusData.of(shown, None).progress_percent == 100
 
 
 def test_bare_metadata_takes_its_counts_from_the_entry() -> None:
@@ -156,3 +157,31 @@ def test_a_time_without_a_zone_is_utc() -> None:
 def test_what_python_writes_and_json_does_not_have_costs_no_job() -> None:
     raw = rb'{"job_id": "odd\udcff", "status": "failed", "cost": NaN, "tail": "NaN \ud800"}'
     assert decode(raw).job_id == r"odd\xff"
+
+
+@pytest.mark.parametrize("status", ["cancelled", "failed", "completed"])
+def test_in_a_job_that_has_ended_nothing_is_at_work(status: str) -> None:
+    shown = without_work(state(a_checkpoint(status=status)))
+    assert shown.current_sheet is None
+    assert [sheet.status for sheet in shown.sheets] == ["completed", "stopped", "pending"]
+
+
+def test_while_the_roster_alone_says_that_a_job_is_over_its_sheets_stay_as_they_are() -> None:
+    shown = without_work(state(a_checkpoint(), RosterEntry("a", "completed")))
+    assert shown.current_sheet is None
+    assert [sheet.status for sheet in shown.sheets] == ["completed", "dispatched", "pending"]
+    running = state(a_checkpoint())
+    assert without_work(running) is running
+
+
+def test_the_end_and_its_reason_are_those_of_the_entry_if_the_checkpoint_has_none() -> None:
+    entry = RosterEntry("a", "failed", completed_at=3.0, error_message="Daemon restarted")
+    sheets = {"1": {"status": "failed", "error_message": "exit code 1"}}
+    shown = state(a_checkpoint(status="failed", sheets=sheets), entry)
+    assert (shown.completed_at, shown.error_message) == (
+        "1970-01-01T00:00:03.000Z",
+        "Daemon restarted",
+    )
+    told = a_checkpoint(status="failed", completed_at=WRITTEN_AT, error_message="disk full")
+    shown = state(told, entry)
+    assert (shown.completed_at, shown.error_message) == (WRITTEN_AT, "disk full")

@@ -16,7 +16,8 @@ import pytest
 
 from marianne_stream.errors import CorruptStateError, JobNotFoundError, StoreUnreadableError
 from marianne_stream.state import registry as registry_module
-from marianne_stream.state.registry import Question, Registry, Sight
+from marianne_stream.state.registry import Question, Registry
+from marianne_stream.state.registry_file import Sight
 from tests.support.registries import SCHEMA, Conductor, conductor_at, put
 
 RECORDING = Path(__file__).parents[3] / "shared" / "recordings" / "daemon-state.db"

@@ -48,4 +48,4 @@ async def test_no_stream_ends_however_often_the_conductor_is_killed(
         completed = [data["completed_sheets"] for data in viewer.data("job_status")]
         assert completed == list(range(TIMES + 1))
         assert [data["source"] for data in roster_viewer.data("source")] == sources
-    assert conductor.statistics.connections_peak <= 2
+    assert conductor.free_slots >= 3

@@ -6,13 +6,14 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientResponse
 
 from marianne_stream.app import create_app
-from marianne_stream.conductor.guest import ConductorGuest
+from marianne_stream.conductor.client import ConductorClient
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.settings import Settings
 from tests.web.conftest import Client, Watch
@@ -64,6 +65,7 @@ async def test_the_roster_is_newest_first(conductor: SimulatedConductor, client:
         "total_sheets",
         "current_sheet",
         "updated_at",
+        "last_progress_at",
     }
     assert (second["completed_sheets"], second["total_sheets"]) == (1, 4)
     assert second["submitted_at"].endswith("Z")
@@ -125,6 +127,7 @@ async def test_the_status_of_a_job_is_what_its_stream_says(
     conductor.dispatch("a", 2)
     status = await json_of(client, "/api/jobs/a/status")
     assert status.pop("updated_at").endswith("Z")
+    assert status.pop("last_progress_at") is None
     assert status == {
         "job_id": "a",
         "status": "running",
@@ -277,8 +280,8 @@ async def test_a_hanging_conductor_holds_nobody_up_for_longer_than_a_call_may_ta
     aiohttp_client: Callable[..., Awaitable[Client]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    impatient = partial(ConductorGuest, call_limit_s=0.3)
-    monkeypatch.setattr("marianne_stream.app.ConductorGuest", impatient)
+    impatient = partial(ConductorClient, slow_s=0.1, call_limit_s=0.3)
+    monkeypatch.setattr("marianne_stream.app.ConductorClient", impatient)
     conductor.launch("a", 2)
     await conductor.flush()
     client = await aiohttp_client(create_app(settings))
@@ -339,7 +342,7 @@ async def test_a_state_of_eight_megabytes_is_served(
 
 
 async def test_health_asks_nobody_and_ready_says_what_is_missing(
-    conductor: SimulatedConductor, client: Client, settings: Settings
+    conductor: SimulatedConductor, client: Client, tmp_path: Path
 ) -> None:
     assert await json_of(client, "/ready") == {
         "ready": True,
@@ -352,7 +355,7 @@ async def test_health_asks_nobody_and_ready_says_what_is_missing(
     await conductor.kill()
     ready = await json_of(client, "/ready")
     assert (ready["ready"], ready["source"], len(ready["missing"])) == (True, "registry", 1)
-    settings.registry.unlink()
+    (tmp_path / "state.db").unlink()
     await json_of(client, "/health")
 
 

@@ -1,10 +1,10 @@
 """The roster as a stream: everything first, then what changes."""
 
+from pathlib import Path
 from typing import Any
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.models import iso_time
-from marianne_stream.settings import Settings
 from tests.support.waiting import until
 from tests.web.conftest import Watch
 
@@ -69,11 +69,11 @@ async def test_when_a_job_ended_is_told_and_taken_back_when_it_runs_again(
 
 
 async def test_without_a_registry_nobody_tells_when_a_job_ended(
-    conductor: SimulatedConductor, watch: Watch, settings: Settings
+    conductor: SimulatedConductor, watch: Watch, tmp_path: Path
 ) -> None:
     conductor.launch("a", 1)
     await conductor.flush()
-    settings.registry.rename(settings.registry.with_name("elsewhere.db"))
+    (tmp_path / "state.db").rename(tmp_path / "elsewhere.db")
     async with watch("/api/roster/stream", poll_interval=QUICK) as viewer:
         await viewer.saw("roster")
         conductor.finish("a")

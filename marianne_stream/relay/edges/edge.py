@@ -189,7 +189,7 @@ class Edge:
         live = all(source.events_live for source in self.sources.values())
         if live != self._events_live:
             self._events_live = live
-            self._watches.say_events(live=live)
+            self._watches.events.say(live=live)
         self._watches.bring_forward()
         self._watches.look_at_all()
 

@@ -84,7 +84,7 @@ class RosterPublisher:
         return About(
             source=self._watches.state_source,
             live=self._live,
-            events_live=self._watches.events_live,
+            events_live=self._watches.events.is_live,
             origin_url=self._origin_url,
             version=self._version,
             epoch=self._watches.timeline.epoch,

@@ -1,0 +1,334 @@
+"""The conductor's client: requests in short visits, at most two connections at a time.
+
+The conductor serves five connections at once, for everybody, and gives out its slots first come,
+first served. So no connection is held open unasked (docs/explanation/conductor.md, point 4): a
+visit connects, asks what callers want in sequence, and closes.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from marianne_stream.conductor.monitor import Monitor, MonitorListener
+from marianne_stream.conductor.rpc import Connection, Health, let_others_run, open_connection
+from marianne_stream.errors import (
+    ConductorAwayError,
+    ConductorBusyError,
+    ConductorProtocolError,
+    ConductorRefusedError,
+    ConductorTimeoutError,
+    ConductorUnavailableError,
+)
+from marianne_stream.wire import json_text, jsonrpc
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+EventsMode = Literal["auto", "visits"]
+
+# An answer that takes longer is slow: without a slot the state is read from disk, and with one
+# other requests go on over a second connection.
+SLOW_S = 1.0
+
+CALL_LIMIT_S = 10.0
+
+# The subscription is begun only if so many connections are answered at once: its own and three
+# more. So two of the conductor's five slots at most are lost to subscriptions that have ended.
+PROBES = 4
+
+# A connection that has a slot is answered within 0.1 to 0.6 ms on a real conductor.
+PROBE_LIMIT_S = 0.25
+
+# A conductor that stops refuses connections, and waits for the subscription to end: so while
+# subscribed it is visited at least so often.
+NOTICE_S = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """The result of a request, and how long the conductor took for it, in seconds."""
+
+    result: T
+    took_s: float
+
+
+class ConductorClient:
+    """Asks the conductor, and keeps the subscription to its events.
+
+    One visit at a time: callers that wait share its connection, which is closed as soon as no
+    answer is owed and no caller waits. A request that is slow although its connection has a slot is
+    set aside, so that the others go on over a second connection.
+
+    A connection that waits for a slot is never given up, and no other is opened beside it: closed,
+    it would stay in the conductor's queue. Callers get ConductorBusyError meanwhile.
+
+    Attributes:
+        pid: the conductor's process id, as it said when it last answered; None before that.
+
+    Args:
+        path: the conductor's socket.
+        events: `auto` subscribes while enough slots are free; `visits` never does.
+        slow_s: the time from which an answer is slow, in seconds.
+        call_limit_s: the longest that a caller waits for an answer.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        events: EventsMode = "auto",
+        slow_s: float = SLOW_S,
+        call_limit_s: float = CALL_LIMIT_S,
+    ) -> None:
+        self._path = path
+        self._slow_s = slow_s
+        self._call_limit_s = call_limit_s
+        self._monitor = Monitor(path, probe=self.probe) if events == "auto" else None
+        self._turn = asyncio.Lock()
+        # Callers that wait for the turn.
+        self._waiting = 0
+        self._visit: Connection | None = None
+        # The connection of a slow request.
+        self._aside: Connection | None = None
+        self._aside_request: object = None
+        # Nothing has answered yet, or the conductor stopped since it did.
+        self._away = True
+        self._served_at = float("-inf")
+        self._closed = False
+        self.pid: int | None = None
+
+    @property
+    def is_subscribed(self) -> bool:
+        """True if events are coming in."""
+        return self._monitor is not None and self._monitor.is_subscribed
+
+    async def run(self, listener: MonitorListener) -> None:
+        """Keep the subscription until cancelled, then close all connections for good.
+
+        Raises:
+            ExceptionGroup: a fault of this server; the conductor's are dealt with.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                if self._monitor is not None:
+                    group.create_task(self._monitor.run(listener), name="conductor monitor")
+                group.create_task(self._notice_stop(), name="conductor stop check")
+        finally:
+            self._closed = True
+            self._close_connections()
+
+    async def ask(self, method: str, params: Mapping[str, Any] | None, kind: type[T]) -> Answer[T]:
+        """Ask the conductor. Cancelling is safe: the answer is dropped when it comes.
+
+        Args:
+            method: the method's name.
+            params: its parameters by name.
+            kind: the type that the result is decoded as; fields that it does not name are skipped.
+
+        Raises:
+            ConductorAwayError: nothing listens, the conductor is shutting down, or this process is.
+            ConductorBusyError: the connection waits for a slot, or an earlier answer is still owed.
+            ConductorLostError: the connection ended before the answer came.
+            ConductorTimeoutError: no answer within the limit.
+            ConductorRefusedError: the answer is an error.
+            ConductorProtocolError: the answer cannot be decoded.
+            ConductorUnavailableError: no connection can be made.
+        """
+        raw, took_s = await self._exchange(method, params)
+        # Matching an answer to its request was one stretch of work, decoding it is another.
+        size_bytes = len(memoryview(raw))
+        await let_others_run(size_bytes)
+        try:
+            result = json_text.decode(raw, kind)
+        except ValueError as error:
+            raise ConductorProtocolError(
+                f"the conductor answered {method} in another shape: {error}"
+            ) from error
+        await let_others_run(size_bytes)
+        return Answer(result, took_s)
+
+    async def probe(self) -> None:
+        """Check that enough slots are free for a subscription. Cancelling is safe.
+
+        Raises:
+            ConductorAwayError: nothing listens, or the conductor is shutting down.
+            ConductorBusyError: too few connections were answered at once.
+            ConductorUnavailableError: a connection cannot be made.
+        """
+        async with self._own_turn():
+            probes: list[Connection] = []
+            try:
+                for _ in range(PROBES):
+                    probes.append(await self._connection())
+                    # The next one opens a connection of its own.
+                    self._visit = None
+                    await asyncio.wait([probes[-1].served], timeout=PROBE_LIMIT_S)
+                    if not probes[-1].served.done():
+                        # It waits for a slot, and so is not closed before it has had one.
+                        self._visit = probes.pop()
+                        raise ConductorBusyError(
+                            f"{len(probes)} of {PROBES} connections were answered at once"
+                        )
+                    self._note_served(probes[-1])
+            finally:
+                for probe in probes:
+                    probe.close()
+
+    async def _exchange(
+        self, method: str, params: Mapping[str, Any] | None
+    ) -> tuple[msgspec.Raw, float]:
+        """Send a request in its turn; return the raw answer and how long it took, in seconds."""
+        loop = asyncio.get_running_loop()
+        request = (method, tuple((params or {}).items()))
+        async with self._own_turn():
+            if self._aside is not None and self._aside_request == request:
+                raise ConductorTimeoutError(f"the conductor still owes an answer to {method}")
+            connection = await self._connection()
+            sent_at = loop.time()
+            answer = connection.send(method, params)
+            try:
+                await asyncio.wait([answer], timeout=self._slow_s)
+                if not answer.done():
+                    self._set_aside(connection, request)
+            except BaseException:
+                answer.cancel()
+                raise
+        try:
+            if not answer.done():
+                await asyncio.wait([answer], timeout=self._call_limit_s - self._slow_s)
+            if not answer.done():
+                raise ConductorTimeoutError(
+                    f"the conductor did not answer {method} within {self._call_limit_s:g} s"
+                )
+        finally:
+            answer.cancel()
+        took_s = loop.time() - max(sent_at, connection.served_at)
+        return self._result(connection, answer), took_s
+
+    @asynccontextmanager
+    async def _own_turn(self) -> AsyncIterator[None]:
+        """Wait for the turn, and end the visit behind it if no other caller waits."""
+        self._waiting += 1
+        try:
+            await self._turn.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._turn.release()
+            self._end_visit()
+
+    async def _connection(self) -> Connection:
+        """Return the connection of this visit; it is opened if there is none.
+
+        Raises: as `ask` does.
+        """
+        if self._closed:
+            raise ConductorAwayError("this process is stopping")
+        visit = self._visit
+        if visit is not None and visit.lost is None:
+            if visit.owed_s > self._slow_s:
+                raise ConductorBusyError(
+                    f"the conductor has owed an answer for {visit.owed_s:.0f} s: "
+                    + ("a request is slow" if visit.is_served else "all its slots may be taken")
+                )
+            return visit
+        try:
+            self._visit = await open_connection(self._path, on_idle=self._on_idle)
+        except ConductorAwayError:
+            # A conductor that stops closes its socket first, and then waits for its clients.
+            self._on_away()
+            raise
+        return self._visit
+
+    def _set_aside(self, connection: Connection, request: object) -> None:
+        """Let the other requests go on over a second connection while one is slow.
+
+        Raises:
+            ConductorBusyError: the connection waits for a slot, or there are two already.
+        """
+        if not connection.is_served:
+            raise ConductorBusyError(
+                f"the conductor accepts connections, but has answered none for {self._slow_s:g} s: "
+                "all its slots may be taken"
+            )
+        if self._aside is not None or self.is_subscribed:
+            raise ConductorBusyError("the conductor takes long to answer")
+        self._aside, self._aside_request, self._visit = connection, request, None
+
+    def _result(self, connection: Connection, answer: asyncio.Future[msgspec.Raw]) -> msgspec.Raw:
+        """Return an answer's result; if it says that the conductor is stopping, leave."""
+        error = answer.exception()
+        if isinstance(error, ConductorRefusedError) and error.number == jsonrpc.SHUTTING_DOWN:
+            self._on_away()
+            raise ConductorAwayError("the conductor is shutting down") from error
+        if error is not None:
+            raise error
+        self._note_served(connection)
+        return answer.result()
+
+    def _note_served(self, connection: Connection) -> None:
+        """Remember that the conductor answers, unless it answers that it is shutting down.
+
+        Raises:
+            ConductorUnavailableError: `daemon.health` was not answered as it should be.
+        """
+        try:
+            self.pid = connection.served.result().pid
+        except ConductorAwayError:
+            self._on_away()
+            raise
+        self._served_at = asyncio.get_running_loop().time()
+        if self._away:
+            self._away = False
+            if self._monitor is not None:
+                self._monitor.retry_now()
+
+    def _on_idle(self, connection: Connection) -> None:
+        """Close a connection that owes nothing, unless its visit goes on."""
+        if connection is self._aside:
+            self._aside = self._aside_request = None
+            connection.close()
+        self._end_visit()
+
+    def _end_visit(self) -> None:
+        """Close the visit's connection if no answer is owed and no caller has or wants the turn."""
+        visit = self._visit
+        if visit is not None and visit.is_idle and not self._waiting and not self._turn.locked():
+            self._visit = None
+            visit.close()
+
+    def _on_away(self) -> None:
+        """Close all connections: the conductor is stopping, and waits for them."""
+        if not self._away:
+            logger.info("the conductor is stopping or gone: connections closed")
+        self._away = True
+        self._close_connections()
+
+    def _close_connections(self) -> None:
+        for connection in (self._visit, self._aside):
+            if connection is not None:
+                connection.close()
+        self._visit = self._aside = self._aside_request = None
+        if self._monitor is not None:
+            self._monitor.close()
+
+    async def _notice_stop(self) -> None:
+        """Visit the conductor often enough to notice that it stops, for as long as subscribed."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due_s = self._served_at + NOTICE_S - loop.time()
+            await asyncio.sleep(max(due_s, 0.1) if self.is_subscribed else NOTICE_S)
+            if self.is_subscribed and loop.time() >= self._served_at + NOTICE_S:
+                try:
+                    await self.ask("daemon.health", None, Health)
+                except ConductorUnavailableError as error:
+                    logger.debug("daemon.health: %s", error)

@@ -1,0 +1,49 @@
+"""The conductor's own configuration: where its registry and its log are."""
+
+import logging
+
+import msgspec
+
+from marianne_stream.conductor.client import ConductorClient
+from marianne_stream.errors import ConductorRefusedError, ConductorUnavailableError
+
+logger = logging.getLogger(__name__)
+
+
+class DaemonConfig(msgspec.Struct, frozen=True):
+    """The parts of `daemon.config` that are used here."""
+
+    log_file: str | None = None
+    state_db_path: str | None = None
+
+
+class ConductorConfig:
+    """Asks for `daemon.config` once for each process of the conductor.
+
+    Args:
+        client: the client to ask with.
+
+    Attributes:
+        known: the last answer; None before the first. It outlives the conductor.
+    """
+
+    def __init__(self, client: ConductorClient) -> None:
+        self._client = client
+        self._pid: int | None = None
+        self.known: DaemonConfig | None = None
+
+    async def update(self) -> None:
+        """Ask again if another conductor answers than the last time. Never fails."""
+        pid = self._client.pid
+        if self.known is not None and pid == self._pid:
+            return
+        try:
+            self.known = (await self._client.ask("daemon.config", None, DaemonConfig)).result
+        except ConductorRefusedError as error:
+            # An older conductor does not have the method.
+            logger.info("daemon.config: %s", error)
+            self.known = DaemonConfig()
+        except ConductorUnavailableError as error:
+            logger.debug("daemon.config: %s", error)
+            return
+        self._pid = pid

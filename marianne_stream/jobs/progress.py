@@ -1,0 +1,51 @@
+"""When each job was last seen to make progress: a change of its status, its counts or a sheet."""
+
+import time
+from collections.abc import Container
+
+from marianne_stream.models import JobState, RosterEntry, iso_time
+
+
+class ProgressTimes:
+    """Keeps the time of the last change that this server saw, by job.
+
+    The conductor's own `updated_at` does not tell: it is set for all jobs whenever one changes
+    (docs/explanation/conductor.md, point 11).
+    """
+
+    def __init__(self) -> None:
+        self._times: dict[str, float] = {}
+
+    def note(self, job_id: str) -> None:
+        """Note that a job has just changed."""
+        self._times[job_id] = time.time()
+
+    def forget(self, job_id: str) -> None:
+        """Forget a job that has changed at a time when nobody looked."""
+        self._times.pop(job_id, None)
+
+    def keep(self, job_ids: Container[str]) -> None:
+        """Forget all jobs but these."""
+        for job_id in [job_id for job_id in self._times if job_id not in job_ids]:
+            del self._times[job_id]
+
+    def of(self, job_id: str) -> str | None:
+        """Return the time of a job's last change as ISO 8601; None if none was seen."""
+        return iso_time(self._times.get(job_id))
+
+
+def has_progressed(before: JobState, after: JobState) -> bool:
+    """Return True if the second state shows progress since the first."""
+    return (before.status, before.completed_sheets, before.total_sheets, before.sheets) != (
+        after.status,
+        after.completed_sheets,
+        after.total_sheets,
+        after.sheets,
+    )
+
+
+def entry_has_progressed(before: RosterEntry, after: RosterEntry) -> bool:
+    """Return True if the second entry shows progress since the first; a count that is new, none."""
+    if before.status != after.status or not before.same_run(after):
+        return True
+    return before.completed_sheets not in (None, after.completed_sheets)
