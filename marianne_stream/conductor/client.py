@@ -98,8 +98,8 @@ class ConductorClient:
         # The connection of a slow request.
         self._aside: Connection | None = None
         self._aside_request: object = None
-        # Nothing has answered yet, or the conductor stopped since it did.
-        self._away = True
+        # The conductor is shutting down or gone, or has not answered yet.
+        self._is_stopping = True
         self._served_at = float("-inf")
         self._closed = False
         self.pid: int | None = None
@@ -177,6 +177,8 @@ class ConductorClient:
                             f"{len(probes)} of {PROBES} connections were answered at once"
                         )
                     self._note_served(probes[-1])
+                    if self._is_stopping:
+                        raise ConductorAwayError("the conductor is shutting down")
             finally:
                 for probe in probes:
                     probe.close()
@@ -276,19 +278,21 @@ class ConductorClient:
         return answer.result()
 
     def _note_served(self, connection: Connection) -> None:
-        """Remember that the conductor answers, unless it answers that it is shutting down.
+        """Remember that the conductor answers, and whether it is shutting down.
+
+        A conductor that is shutting down may work on its jobs for minutes: it is visited, but not
+        subscribed to, since it would wait for the subscription to end.
 
         Raises:
             ConductorUnavailableError: `daemon.health` was not answered as it should be.
         """
-        try:
-            self.pid = connection.served.result().pid
-        except ConductorAwayError:
-            self._on_away()
-            raise
+        health = connection.served.result()
+        self.pid = health.pid
         self._served_at = asyncio.get_running_loop().time()
-        if self._away:
-            self._away = False
+        if health.shutting_down:
+            self._on_stopping()
+        elif self._is_stopping:
+            self._is_stopping = False
             if self._monitor is not None:
                 self._monitor.retry_now()
 
@@ -306,11 +310,17 @@ class ConductorClient:
             self._visit = None
             visit.close()
 
+    def _on_stopping(self) -> None:
+        """End the subscription: the conductor waits for that."""
+        if not self._is_stopping:
+            logger.info("the conductor is stopping or gone: subscription closed")
+        self._is_stopping = True
+        if self._monitor is not None:
+            self._monitor.close()
+
     def _on_away(self) -> None:
-        """Close all connections: the conductor is stopping, and waits for them."""
-        if not self._away:
-            logger.info("the conductor is stopping or gone: connections closed")
-        self._away = True
+        """Close all connections: the conductor is gone, or waits for them."""
+        self._on_stopping()
         self._close_connections()
 
     def _close_connections(self) -> None:

@@ -12,7 +12,6 @@ import msgspec
 from marianne_stream.conductor.address import connect
 from marianne_stream.errors import (
     AnswerTooLargeError,
-    ConductorAwayError,
     ConductorLostError,
     ConductorProtocolError,
     ConductorRefusedError,
@@ -48,8 +47,7 @@ class Connection:
         on_idle: called when the conductor owes no answer any more, or the connection is lost.
 
     Attributes:
-        served: the answer to `daemon.health`; raises ConductorAwayError if the conductor is
-            shutting down, or why there is no answer.
+        served: the answer to `daemon.health`, or why there is none.
         served_at: when that was, by the loop's clock; before that, minus infinity.
         lost: why no more answers can come; None while the connection is open.
     """
@@ -121,8 +119,6 @@ class Connection:
     def _on_health(self, answer: asyncio.Future[Raw]) -> None:
         try:
             health = json_text.decode(answer.result(), Health)
-            if health.shutting_down:
-                raise ConductorAwayError("the conductor is shutting down")
         except ValueError as error:
             self._fail_served(ConductorProtocolError(f"daemon.health has another shape: {error}"))
         except ConductorUnavailableError as error:

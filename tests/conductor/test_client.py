@@ -176,14 +176,19 @@ async def test_a_conductor_that_dies_fails_the_call_in_progress(
         await ask(client)
 
 
-async def test_a_conductor_that_says_that_it_is_shutting_down_is_away(
+async def test_a_conductor_that_is_shutting_down_is_visited_and_not_subscribed_to(
     conductor: SimulatedConductor,
 ) -> None:
-    conductor.shutting_down = True
-    client = visits_only(conductor.socket_path)
-    with pytest.raises(ConductorAwayError, match="shutting down"):
-        await ask(client)
-    await until(lambda: conductor.statistics.connections_open == 0)
+    async with running_client(conductor.socket_path) as (client, listener):
+        await until(lambda: client.is_subscribed)
+        conductor.shutting_down = True
+        assert await ask(client)
+        await until(lambda: listener.said == ["subscribed", "lost"])
+        assert await ask(client)
+        await until(lambda: conductor.statistics.connections_open == 0)
+        conductor.shutting_down = False
+        assert await ask(client)
+        await until(lambda: client.is_subscribed)
 
 
 @pytest.mark.parametrize(

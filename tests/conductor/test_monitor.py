@@ -102,7 +102,7 @@ async def test_a_conductor_that_is_asked_to_stop_is_let_go(
             for _ in range(3):
                 with pytest.raises(ConductorAwayError):
                     await ask(client)
-    assert caplog.text.count("connections closed") == 1
+    assert caplog.text.count("subscription closed") == 1
 
 
 async def test_a_conductor_that_has_just_been_told_of_an_event_is_let_go_too(
