@@ -35,10 +35,11 @@
     ├── LockLostError                   (never over HTTP: the relay stops writing)
     └── TerminalError                   (never over HTTP: what a verb of the terminal ends with)
         ├── NotThereError               (it exits with 3)
+        ├── NoLogError                  (it exits with 6)
         ├── UnreachableError            (it exits with 5, when its patience is at an end)
         └── NotLetInError               (it exits with 5)
 
-`detail` is what a client may read: one sentence, with no path of the host in it. The message of the
+`detail` is what a client may read: with no path of the host in it. The message of the
 exception is for the log, and may name paths and the operating system's own words.
 """
 
@@ -92,11 +93,23 @@ class JobNotFoundError(MarianneStreamError):
 
 
 class LogNotFoundError(MarianneStreamError):
-    """The job is known, and none of the places where its log may lie has one."""
+    """The job is known, and none of the places where its log may lie has one.
+
+    Args:
+        message: one sentence for the log.
+        detail: what every client may read: it names places by words as `{workspace}`.
+        detail_with_paths: the same with the host's paths, for clients that may see all jobs.
+    """
 
     status = 404
     code = "log_not_found"
-    public = "This job has no log yet."
+    public = "This job has no log."
+
+    def __init__(
+        self, message: str = "", *, detail: str | None = None, detail_with_paths: str | None = None
+    ) -> None:
+        super().__init__(message, detail=detail)
+        self.detail_with_paths = detail_with_paths or self.detail
 
 
 class LogForbiddenError(MarianneStreamError):
@@ -329,9 +342,15 @@ class TerminalError(MarianneStreamError):
 
 
 class NotThereError(TerminalError):
-    """The server knows no such job, or no log of it."""
+    """The server knows no such job."""
 
     exit_code = 3
+
+
+class NoLogError(TerminalError):
+    """The server knows the job, and no log of it."""
+
+    exit_code = 6
 
 
 class UnreachableError(TerminalError):

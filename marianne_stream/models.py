@@ -146,6 +146,8 @@ class JobState:
     workspace: str | None = field(default=None, compare=False)
     worktree_path: str | None = field(default=None, compare=False)
     snapshot_path: str | None = field(default=None, compare=False)
+    # Whether a checkpoint of this run said it, and not the roster's entry alone.
+    from_checkpoint: bool = field(default=False, compare=False)
     # Tells one run of an id from the next; the same from every source.
     run: str = ""
     completed_sheets: int = 0

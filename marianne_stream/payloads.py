@@ -226,10 +226,17 @@ class LogGapData(Payload):
     lost_bytes: int | None = Field(ge=0, description="null where it is not known.")
 
 
+class LogMissingData(Payload):
+    """The data of a `log_missing` event: there is no log so far, and the stream waits for one."""
+
+    detail: str = Field(description="Where it was looked for, and how to get one.")
+
+
 class LogCompleteData(Payload):
     """The data of a `log_complete` event; the stream ends behind it."""
 
     message: str
+    missing: bool = Field(default=False, description="Whether the job has ended without a log.")
 
 
 class LogInfo(Payload):

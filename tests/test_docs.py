@@ -18,7 +18,7 @@ from marianne_stream.client import running
 from marianne_stream.client.watched import FROM_GOOD_TO_BAD
 from marianne_stream.commands import terminal
 from marianne_stream.commands.verbs import VERBS, parser_of
-from marianne_stream.errors import MarianneStreamError
+from marianne_stream.errors import MarianneStreamError, TerminalError
 from marianne_stream.models import Sheet
 from marianne_stream.payloads import GapReason, JobSummary, Payload, TimelineEventData
 from marianne_stream.settings import ENVIRONMENT_PREFIX, Settings, allowed, default_text, option
@@ -159,7 +159,8 @@ def test_every_option_of_the_terminal_is_in_the_reference(verb: str) -> None:
 def test_every_exit_code_of_the_terminal_is_in_the_reference() -> None:
     documented = {int(cells[0]) for cells in rows(section(REFERENCE / "terminal.md", "Exit codes"))}
     signals = {running.INTERRUPTED, running.TERMINATED, running.NOBODY_READS}
-    assert documented == set(FROM_GOOD_TO_BAD) | signals
+    errors = {error.exit_code for error in error_classes(TerminalError)}
+    assert documented == set(FROM_GOOD_TO_BAD) | errors | signals
 
 
 def test_every_variable_of_the_terminal_is_in_its_reference() -> None:

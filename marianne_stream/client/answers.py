@@ -71,6 +71,7 @@ class Fault(msgspec.Struct, frozen=True):
     """The body of an answer that is an error."""
 
     detail: str
+    code: str = ""
 
 
 class TimelineEvent(msgspec.Struct, frozen=True):

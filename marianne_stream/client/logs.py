@@ -14,6 +14,7 @@ from marianne_stream.client.notes import Notes
 from marianne_stream.client.output import Output
 from marianne_stream.client.server import Server
 from marianne_stream.client.stream import Event, Stream, read
+from marianne_stream.errors import NoLogError
 from marianne_stream.wire.cursors import LogCursor
 
 # As many as the server gives to one who comes back and has lost his place.
@@ -67,10 +68,13 @@ class LogWish:
 async def show_log(server: Server, output: Output, wish: LogWish, *, as_json: bool) -> int:
     """Prints lines until the log ends, and returns the exit code; cancelling is safe.
 
+    The exit code is NoLogError's if the job has ended, and wrote no log.
+
     Raises:
         MarianneStreamError: the server cannot be reached, or does not answer as it should.
     """
     shown = coloured if output.coloured else clean
+    exit_code = 0
     async with aclosing(wish.stream(server).batches()) as batches:
         async for batch in batches:
             if as_json:
@@ -83,7 +87,9 @@ async def show_log(server: Server, output: Output, wish: LogWish, *, as_json: bo
                 say_cut(server.notes, lines)
             for event in batch:
                 say(server.notes, event)
-    return 0
+                if event.name == "log_complete" and event.data.get("missing") is True:
+                    exit_code = NoLogError.exit_code
+    return exit_code
 
 
 def resumable(cursor: str) -> str:
@@ -105,7 +111,9 @@ def say_cut(notes: Notes, lines: Iterable[Line]) -> None:
 
 def say(notes: Notes, event: Event) -> None:
     """Says what the lines do not show: that some are missing, or that a new file has begun."""
-    if event.name == "log_gap":
+    if event.name == "log_missing":
+        notes.say(str(event.data.get("detail")))
+    elif event.name == "log_gap":
         reason, lost_bytes = event.data.get("reason"), event.data.get("lost_bytes")
         sentence = GAPS.get(str(reason), f"a part of the log is missing: {reason}")
         notes.say(sentence + (f" ({lost_bytes} bytes)" if lost_bytes else ""))

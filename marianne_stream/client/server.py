@@ -18,7 +18,9 @@ from marianne_stream.client.answers import Fault
 from marianne_stream.client.notes import Notes, Outage
 from marianne_stream.client.patience import Patience, Tries
 from marianne_stream.errors import (
+    LogNotFoundError,
     MarianneStreamError,
+    NoLogError,
     NotLetInError,
     NotThereError,
     SettingsError,
@@ -179,12 +181,15 @@ class Server:
             if len(body) > FAULT_LIMIT_BYTES:
                 break
         try:
-            detail = msgspec.json.decode(body, type=Fault).detail
+            fault = msgspec.json.decode(body, type=Fault)
         except (msgspec.DecodeError, ValueError):
-            detail = ""
+            fault = Fault("")
+        detail = fault.detail
         if response.status == 401 and self._token is None:
             detail = "A token is needed"
         detail = detail.rstrip(".") or f"{self._address.shown} answered {response.status}"
+        if fault.code == LogNotFoundError.code:
+            return NoLogError(detail)
         return fault_of(response.status, detail, response.headers.get("Retry-After", ""))
 
 

@@ -3,8 +3,10 @@
 It must not know how a log is read, or who asks.
 """
 
+import math
+import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal, Protocol
@@ -16,14 +18,16 @@ from marianne_stream.logs.index import Indexes, Selection
 from marianne_stream.logs.opened import OpenLog
 from marianne_stream.logs.opening import LogPlace, open_file, open_folder
 from marianne_stream.logs.threads import LogThreads
-from marianne_stream.models import TERMINAL_STATUSES, RosterEntry
+from marianne_stream.models import TERMINAL_STATUSES, JobState, RosterEntry
 
 LogSource = Literal["job", "conductor"]
 
 LOG_NAME = "marianne.log"
 
-# Of so many jobs the folders are remembered, for as long as the same run lasts.
+# Folders are remembered for so many jobs: while the roster's entry stays the same if a current
+# checkpoint named them, else for as long as a roster may be old.
 REMEMBERED_JOBS = 1000
+UNCERTAIN_AGE_S = 1.0
 
 
 class Whereabouts(Protocol):
@@ -45,6 +49,38 @@ class JobFolders:
     worktree: str | None
     workspace: str | None
     over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFolders:
+    """The folders of a job as they were last read.
+
+    Attributes:
+        entry: the roster's entry at that time; another entry may mean other folders.
+        folders: the folders.
+        until_s: when they are to be read again, by the monotonic clock.
+    """
+
+    entry: RosterEntry
+    folders: JobFolders
+    until_s: float
+
+    def holds(self, entry: RosterEntry) -> bool:
+        """Return whether the folders need not be read again."""
+        return self.entry == entry and time.monotonic() < self.until_s
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPlace:
+    """A place where a log may lie, with a name that tells nothing of the host."""
+
+    name: str
+    place: LogPlace
+
+    @property
+    def path(self) -> str:
+        """The whole path, for clients that may see all jobs."""
+        return f"{self.place.folder}/{self.place.shown}"
 
 
 class LogFinder(Protocol):
@@ -73,7 +109,7 @@ class JobLogs:
         self._whereabouts = whereabouts
         self._threads = threads
         self._indexes = Indexes()
-        self._folders: OrderedDict[str, tuple[RosterEntry, JobFolders]] = OrderedDict()
+        self._folders: OrderedDict[str, KnownFolders] = OrderedDict()
 
     async def folders(self, job_id: str) -> JobFolders:
         """Where a job's files lie.
@@ -84,14 +120,14 @@ class JobLogs:
         """
         entry = (await self._watches.roster()).entries.get(job_id)
         known = self._folders.get(job_id)
-        if entry is not None and known is not None and known[0] == entry:
-            return known[1]
+        if entry is not None and known is not None and known.holds(entry):
+            return known.folders
         state = await self._watches.state(job_id)
-        status = entry.status if entry is not None else state.status
-        workspace = state.workspace or (entry.workspace if entry is not None else None)
-        folders = JobFolders(state.worktree_path, workspace, status in TERMINAL_STATUSES)
+        current = state.from_checkpoint and state.settled
+        folders = folders_of(state, entry, current=current)
         if entry is not None:
-            self._folders[job_id] = (entry, folders)
+            until_s = math.inf if current else time.monotonic() + UNCERTAIN_AGE_S
+            self._folders[job_id] = KnownFolders(entry, folders, until_s)
             self._folders.move_to_end(job_id)
             while len(self._folders) > REMEMBERED_JOBS:
                 self._folders.popitem(last=False)
@@ -106,39 +142,83 @@ class JobLogs:
             source: `job` for a file of its own only, `conductor` for the conductor's log only.
 
         Raises:
-            LogNotFoundError: nothing lies in any of the places.
+            LogNotFoundError: nothing lies in any of the places, which the error names.
             LogForbiddenError: what lies there may not be read.
         """
-        async for place in self._places(job_id, folders, source):
+        looked: list[NamedPlace] = []
+        async for named in self._places(job_id, folders, source):
+            looked.append(named)
             try:
-                await self._threads.read(look, place)
+                await self._threads.read(look, named.place)
             except LogNotFoundError:
                 continue
-            return self._opened(place, job_id)
-        raise LogNotFoundError(f"no log of {job_id!r} in {folders}")
+            return self._opened(named.place, job_id)
+        raise no_log(job_id, looked, source)
 
     async def _places(
         self, job_id: str, folders: JobFolders, source: LogSource | None
-    ) -> AsyncIterator[LogPlace]:
+    ) -> AsyncIterator[NamedPlace]:
         if source != "conductor":
-            if folders.worktree:
-                yield LogPlace(folders.worktree, LOG_NAME)
-            if folders.workspace:
-                yield LogPlace(folders.workspace, LOG_NAME)
-                yield LogPlace(folders.workspace, LOG_NAME, below=("logs",))
+            for place in own_places(folders):
+                yield place
             snapshot = await self._whereabouts.snapshot(job_id)
             if snapshot:
-                yield LogPlace(snapshot, LOG_NAME)
+                yield NamedPlace(f"{{snapshot}}/{LOG_NAME}", LogPlace(snapshot, LOG_NAME))
         if source != "job":
             log = await self._whereabouts.conductor_log()
             if log:
                 path = PurePath(log)
-                yield LogPlace(str(path.parent), path.name, of_conductor=True)
+                found = LogPlace(str(path.parent), path.name, of_conductor=True)
+                yield NamedPlace("the conductor's log_file", found)
 
     def _opened(self, place: LogPlace, job_id: str) -> OpenLog:
         # Of the conductor's own log, a viewer sees the lines of its job, and of no other.
         selection: Selection | None = OfJob(job_id) if place.of_conductor else None
         return OpenLog(place, selection=selection, indexes=self._indexes, threads=self._threads)
+
+
+def folders_of(state: JobState, entry: RosterEntry | None, *, current: bool) -> JobFolders:
+    """Return where a job's files lie.
+
+    Args:
+        state: the job's state.
+        entry: the roster's entry; None if the roster does not list the job.
+        current: whether a checkpoint of the job's present run says so. If not, the entry's
+            workspace is right: the checkpoint may be an earlier run's.
+    """
+    status = entry.status if entry is not None else state.status
+    listed = entry.workspace if entry is not None else None
+    workspace = (state.workspace or listed) if current else (listed or state.workspace)
+    return JobFolders(state.worktree_path, workspace, status in TERMINAL_STATUSES)
+
+
+def own_places(folders: JobFolders) -> Iterator[NamedPlace]:
+    """Yield the places of a log that the job writes itself, the likeliest first."""
+    if folders.worktree:
+        yield NamedPlace(f"{{worktree}}/{LOG_NAME}", LogPlace(folders.worktree, LOG_NAME))
+    if folders.workspace:
+        yield NamedPlace(f"{{workspace}}/{LOG_NAME}", LogPlace(folders.workspace, LOG_NAME))
+        below = LogPlace(folders.workspace, LOG_NAME, below=("logs",))
+        yield NamedPlace(f"{{workspace}}/logs/{LOG_NAME}", below)
+
+
+def no_log(job_id: str, looked: list[NamedPlace], source: LogSource | None) -> LogNotFoundError:
+    """Return the error that says where a log was looked for, and how to get one."""
+    advice = f"To get one, have the job write {{workspace}}/{LOG_NAME}"
+    if source != "job" and not any(named.place.of_conductor for named in looked):
+        advice += ", or set log_file in the conductor's configuration"
+    paths, names = [named.path for named in looked], [named.name for named in looked]
+    return LogNotFoundError(
+        f"no log of {job_id!r} in {paths}",
+        detail=f"{sought(names)} {advice}.",
+        detail_with_paths=f"{sought(paths)} {advice}.",
+    )
+
+
+def sought(places: list[str]) -> str:
+    """Return the sentences that name the places that were looked at."""
+    where = f"Looked for {', '.join(places)}." if places else "Its workspace is not known."
+    return f"{LogNotFoundError.public} {where}"
 
 
 def look(place: LogPlace) -> None:

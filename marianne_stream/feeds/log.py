@@ -20,6 +20,7 @@ from marianne_stream.feeds.log_frames import (
     change_frames,
     complete_frame,
     line_frames,
+    missing_frame,
     no_log_frame,
     read_now,
 )
@@ -319,6 +320,7 @@ class AwaitedLogFeed:
     Args:
         open_feed: opens the feed of the log, or raises LogNotFoundError while there is none.
         is_over: whether the job is over.
+        missing: where the log was looked for, and how to get one.
         interval_s: how often is looked.
     """
 
@@ -331,10 +333,12 @@ class AwaitedLogFeed:
         open_feed: Callable[[], Awaitable[Feed]],
         is_over: Callable[[], Awaitable[bool]],
         *,
+        missing: str,
         interval_s: float,
     ) -> None:
         self._open_feed = open_feed
         self._is_over = is_over
+        self._missing = missing
         self._interval_s = interval_s
         self._closing = asyncio.Event()
         self._feed: Feed | None = None
@@ -351,6 +355,7 @@ class AwaitedLogFeed:
 
     async def frames(self) -> AsyncIterator[bytes]:
         """From the log's beginning to its end; the end at once where the job ends without one."""
+        yield missing_frame(self._missing)
         over_since: float | None = None
         while self._feed is None:
             try:

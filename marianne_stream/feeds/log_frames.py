@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from marianne_stream.logs.reader import Gap, Position, Rotated, Step
-from marianne_stream.payloads import LogCompleteData, LogGapData, LogRotatedData
+from marianne_stream.payloads import LogCompleteData, LogGapData, LogMissingData, LogRotatedData
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_lines import LogLine
@@ -82,8 +82,13 @@ def complete_frame(position: Position, *, follow: bool = True) -> bytes:
     )
 
 
+def missing_frame(detail: str) -> bytes:
+    """Return a `log_missing` event. It bears no id: there is no place in the log yet."""
+    return sse.frame(LogMissingData(detail=detail).json_bytes(), event="log_missing")
+
+
 def no_log_frame() -> bytes:
     """The `log_complete` event of a job that has ended without a log."""
     nowhere = LogCursor(0, 0, 0, 0, time.time_ns(), kind="c")
-    data = LogCompleteData(message="The job has ended, and has written no log.")
+    data = LogCompleteData(message="The job has ended, and has written no log.", missing=True)
     return sse.frame(data.json_bytes(), event="log_complete", event_id=str(nowhere))

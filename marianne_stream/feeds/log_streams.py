@@ -37,6 +37,7 @@ class LogAsk:
         source: `job` for a file of the job's own only, `conductor` for the conductor's log only.
         follow: whether it goes on with what comes.
         wait: whether it waits for a log that is not there yet.
+        shows_paths: whether it may read the host's paths: where a missing log was looked for.
     """
 
     cursor: str
@@ -45,6 +46,11 @@ class LogAsk:
     source: LogSource | None = None
     follow: bool = True
     wait: bool = False
+    shows_paths: bool = False
+
+    def told(self, error: LogNotFoundError) -> str:
+        """Return what the viewer may read of a log that is missing."""
+        return error.detail_with_paths if self.shows_paths else error.detail
 
 
 class LogStreams(Protocol):
@@ -98,13 +104,16 @@ class FileLogStreams:
         open_feed = partial(self._open, job_id, ask)
         try:
             return await open_feed()
-        except LogNotFoundError:
+        except LogNotFoundError as error:
             if not ask.wait:
                 raise
             if folders.over and seen is not None and seen.kind != "l":
                 return LeftFeed("log")
             return AwaitedLogFeed(
-                open_feed, partial(self._is_over, job_id), interval_s=WAIT_INTERVAL_S
+                open_feed,
+                partial(self._is_over, job_id),
+                missing=ask.told(error),
+                interval_s=WAIT_INTERVAL_S,
             )
 
     async def _open(self, job_id: str, ask: LogAsk) -> LogFeed | LogPart:

@@ -197,6 +197,7 @@ def state_from(
         completed_at=time_text(checkpoint.completed_at) or ended_at,
         workspace=checkpoint.workspace or (entry.workspace if entry is not None else None),
         worktree_path=checkpoint.worktree_path,
+        from_checkpoint=not checkpoint.bare,
         run=run_mark(start),
     )
 

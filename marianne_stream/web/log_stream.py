@@ -6,6 +6,7 @@ from marianne_stream.feeds.job_logs import LogSource
 from marianne_stream.feeds.log_filter import log_filter
 from marianne_stream.feeds.log_streams import LogAsk
 from marianne_stream.logs.filters import PATTERN_LIMIT_CHARS
+from marianne_stream.web.gate import GRANT
 from marianne_stream.web.keys import LOG_STREAMS, STREAMS
 from marianne_stream.web.params import (
     ChoiceParameter,
@@ -53,6 +54,7 @@ async def logs(request: web.Request) -> web.StreamResponse:
         source=source_of(request),
         follow=FOLLOW.read(request),
         wait=WAIT.read(request),
+        shows_paths=request[GRANT].jobs.all_jobs,
     )
     request.app[STREAMS].check_room(request)
     feed = await request.app[LOG_STREAMS].feed(job_id, ask)

@@ -6,8 +6,14 @@ import time
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from marianne_stream.errors import LeavingError, MarianneStreamError, OriginOnlyError
+from marianne_stream.errors import (
+    LeavingError,
+    LogNotFoundError,
+    MarianneStreamError,
+    OriginOnlyError,
+)
 from marianne_stream.web.answers import answer_of, error_answer
+from marianne_stream.web.gate import GRANT
 from marianne_stream.web.keys import STREAMS
 from marianne_stream.web.metrics import Metrics
 from marianne_stream.web.origin import at_origin
@@ -75,6 +81,8 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return http_error(request, error)
     except OriginOnlyError as error:
         return at_origin(request, error)
+    except LogNotFoundError as error:
+        return answer_of(request, with_paths(error) if request[GRANT].jobs.all_jobs else error)
     except MarianneStreamError as error:
         # That nothing can be asked is logged where it was found out, once and not for each request.
         where = path_in_log(request)
@@ -86,6 +94,11 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         request_id = request.get(REQUEST_ID, "")
         logger.exception("%s %s %s failed", request_id, request.method, path_in_log(request))
         return answer_of(request, MarianneStreamError())
+
+
+def with_paths(error: LogNotFoundError) -> LogNotFoundError:
+    """Return the error for a client that may see all jobs: it names the host's paths."""
+    return LogNotFoundError(str(error), detail=error.detail_with_paths)
 
 
 @web.middleware

@@ -20,6 +20,7 @@ from marianne_stream.payloads import (
     LogData,
     LogGapData,
     LogInfo,
+    LogMissingData,
     LogPage,
     LogRotatedData,
     Payload,
@@ -52,6 +53,7 @@ LOG_EVENTS: Events = {
     "log": LogData,
     "log_rotated": LogRotatedData,
     "log_gap": LogGapData,
+    "log_missing": LogMissingData,
     "log_complete": LogCompleteData,
     "stream_error": StreamErrorData,
 }

@@ -286,3 +286,27 @@ async def test_a_job_without_a_log_is_waited_for(someone: Person, log: Path) -> 
     await expect(page.locator(".job-header .word")).to_have_text("running")
     write(log, 1, 2)
     await expect(line(page, 2)).to_be_visible()
+
+
+async def test_missing_log_is_not_shown_as_an_empty_one(
+    someone: Person, log: Path, conductor: SimulatedConductor
+) -> None:
+    page = await someone.open("/jobs/lantern")
+    told = page.locator(".row.mark.missing")
+    await expect(told).to_contain_text(f"This job has no log. Looked for {log}")
+    await expect(told).to_contain_text("set log_file in the conductor's configuration")
+    await expect(page.locator(".log-status")).to_have_text("No log")
+    conductor.finish("lantern")
+    await expect(page.locator(".row.mark.end")).to_have_text(
+        "The end: the job is over, and has written no log"
+    )
+    await expect(page.locator(".log-status")).to_have_text("No log")
+    await expect(page.get_by_text("No lines yet")).to_have_count(0)
+
+
+async def test_lines_follow_where_the_log_was_missing(someone: Person, log: Path) -> None:
+    page = await someone.open("/jobs/lantern")
+    await expect(page.locator(".row.mark.missing")).to_be_visible()
+    write(log, 1, 2)
+    await expect(line(page, 2)).to_be_visible()
+    await expect(page.locator(".log-status")).to_have_text("Following")

@@ -209,7 +209,7 @@ async def test_a_job_that_ends_without_a_log_ends_the_wait(
     async with watch(LOGS, wait="true") as viewer:
         conductor.finish(JOB, "completed")
         await viewer.end()
-        assert viewer.names == ["log_complete"]
+        assert viewer.names == ["log_missing", "log_complete"]
     params = {"wait": "true", "last_event_id": viewer.last_event_id}
     assert (await client.get(LOGS, params=params)).status == 204
 

@@ -79,11 +79,14 @@ class RelayedLogs:
         open_feed = partial(self._open, job_id, ask)
         try:
             return await open_feed()
-        except LogNotFoundError:
+        except LogNotFoundError as error:
             if not ask.wait:
                 raise
             return AwaitedLogFeed(
-                open_feed, partial(self._is_over, job_id), interval_s=WAIT_INTERVAL_S
+                open_feed,
+                partial(self._is_over, job_id),
+                missing=ask.told(error),
+                interval_s=WAIT_INTERVAL_S,
             )
 
     async def _is_over(self, job_id: str) -> bool:

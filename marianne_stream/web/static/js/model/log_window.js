@@ -59,6 +59,12 @@ export class LogWindow {
     return index < 0 ? -1 : this.#first + index;
   }
 
+  /** Whether the job has no log so far. */
+  get isMissing() {
+    const last = this.rows.at(-1);
+    return last?.kind === "missing" || Boolean(last?.data?.missing);
+  }
+
   /** Empties it, as for a new viewer. */
   clear() {
     this.#first = this.next;
@@ -80,7 +86,7 @@ export class LogWindow {
     const change = { added: 0, dropped: 0, passed: 0, cleared: false };
     for (const event of events) {
       const row = rowOf(event);
-      if (!row) continue;
+      if (!row || (row.kind === "missing" && this.isMissing)) continue;
       if (row.kind === "gap" && row.data.reason === "cursor_unknown") {
         change.cleared = this.rows.length > 0;
         this.clear();
@@ -177,6 +183,7 @@ function placeOf(cursor) {
 const MARKS = {
   log_rotated: "rotated",
   log_gap: "gap",
+  log_missing: "missing",
   log_complete: "end",
   stream_error: "fault",
 };

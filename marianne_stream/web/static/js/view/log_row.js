@@ -124,5 +124,7 @@ function markText({ kind, data }) {
     return `${GAPS[data.reason] ?? "Lines are missing here"}${lost}`;
   }
   if (kind === "fault") return plain(data.error ?? "The server failed to read this log");
+  if (kind === "missing") return plain(data.detail ?? "This job has no log");
+  if (data.missing) return "The end: the job is over, and has written no log";
   return "The end: the job is over, and its log is quiet";
 }

@@ -378,6 +378,7 @@ export class LogView {
   #statusText() {
     if (!this.#window.rows.length)
       return this.#phase === "live" || this.#phase === "ended" ? "No lines yet" : "";
+    if (this.#window.isMissing) return "No log";
     const count = this.#choice.lines.length;
     if (count) {
       return `${count} ${count === 1 ? "line" : "lines"} chosen`;

@@ -1,0 +1,144 @@
+"""A log that does not exist does not look like an empty one, to a client or in a terminal."""
+
+import json
+import time
+from functools import partial
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from marianne_stream.demo.checkpoint import new_checkpoint
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.processes import Process, process
+from tests.support.terminals import piped, ran
+from tests.support.viewers import watching
+from tests.support.waiting import eventually, until
+
+WHOLE, NARROW = "whole-token-0123456789", "narrow-token-0123456789"
+
+NOWHERE = (
+    "This job has no log. Looked for {0}/marianne.log, {0}/logs/marianne.log. To get one, have the "
+    "job write {{workspace}}/marianne.log, or set log_file in the conductor's configuration."
+)
+IN_WORDS = NOWHERE.format("{workspace}")
+
+
+@pytest.fixture
+async def workspace(conductor: SimulatedConductor, tmp_path: Path) -> Path:
+    """Return the folder of a job `silent`, which runs and writes no log."""
+    (workspace := tmp_path / "ws").mkdir()
+    conductor.launch("silent", 1, workspace=str(workspace))
+    return workspace
+
+
+async def answer_of(address: str, path: str, token: str = "") -> tuple[int, dict[str, str]]:
+    """Return the status and the body of an answer."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{address}{path}", headers=headers) as answer,
+    ):
+        return answer.status, await answer.json()
+
+
+@pytest.mark.parametrize("path", ["logs", "logs/info", "logs/lines", "logs/raw", "logs/static"])
+async def test_missing_log_answer_names_paths_only_to_tokens_for_all_jobs(
+    workspace: Path, tmp_path: Path, path: str
+) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"{WHOLE}\n{NARROW} silent\n")
+    tokens.chmod(0o600)
+    async with process(
+        *("-m", "marianne_stream", "--port", 0, "--token-file", tokens),
+        *("--socket", tmp_path / "c.sock", "--registry", tmp_path / "state.db"),
+        *("--private-dir", tmp_path / "private"),
+    ) as running:
+        whole = await answer_of(running.address, f"/api/jobs/silent/{path}", WHOLE)
+        narrow = await answer_of(running.address, f"/api/jobs/silent/{path}", NARROW)
+    assert whole == (404, {"detail": NOWHERE.format(workspace), "code": "log_not_found"})
+    assert narrow == (404, {"detail": IN_WORDS, "code": "log_not_found"})
+
+
+@pytest.mark.usefixtures("workspace")
+async def test_missing_conductor_log_is_named(
+    conductor: SimulatedConductor, running: Process, tmp_path: Path
+) -> None:
+    conductor.daemon.log_file = str(tmp_path / "gone.log")
+    _, told = await answer_of(running.address, "/api/jobs/silent/logs")
+    assert f"{tmp_path}/gone.log. To get one, have the job write {{workspace}}" in told["detail"]
+    assert "set log_file" not in told["detail"]
+    _, told = await answer_of(running.address, "/api/jobs/silent/logs?source=job")
+    assert "gone.log" not in told["detail"]
+
+
+async def test_stream_that_waits_says_that_the_log_is_missing(
+    workspace: Path, running: Process
+) -> None:
+    async with (
+        aiohttp.ClientSession() as session,
+        watching(session, f"{running.address}/api/jobs/silent/logs", wait="true") as viewer,
+    ):
+        await until(lambda: viewer.names == ["log_missing"])
+        assert viewer.data("log_missing") == [{"detail": NOWHERE.format(workspace)}]
+        (workspace / "marianne.log").write_text("one\n")
+        await until(lambda: viewer.names == ["log_missing", "log"])
+
+
+async def test_logs_of_a_job_without_one_says_so_and_exits_6(
+    workspace: Path, running: Process, tmp_path: Path
+) -> None:
+    ended = await ran(tmp_path, "logs", "silent", "--url", running.address)
+    sentence = NOWHERE.format(workspace).rstrip(".")
+    assert (ended.code, ended.out, ended.errors) == (6, "", f"marianne-stream: {sentence}\n")
+    unknown = await ran(tmp_path, "logs", "unknown", "--url", running.address)
+    assert (unknown.code, unknown.out) == (3, "")
+    assert "not found: unknown" in unknown.errors
+
+
+async def test_follow_of_a_job_that_ends_without_a_log_exits_6(
+    conductor: SimulatedConductor, workspace: Path, running: Process, tmp_path: Path
+) -> None:
+    async with piped(tmp_path, "logs", "silent", "-f", "--url", running.address) as following:
+        await until(lambda: following.errors)
+        conductor.finish("silent", "completed")
+        ended = await following.ended()
+    assert (ended.code, ended.out) == (6, "")
+    assert ended.errors == f"marianne-stream: {NOWHERE.format(workspace)}\n"
+    late = await ran(tmp_path, "logs", "silent", "-f", "--json", "--url", running.address)
+    assert late.code == 6
+    events = [json.loads(line) for line in late.lines]
+    assert [event["event"] for event in events] == ["log_missing", "log_complete"]
+    assert events[-1]["data"]["missing"] is True
+
+
+async def test_follow_of_an_empty_log_exits_0(
+    conductor: SimulatedConductor, workspace: Path, running: Process, tmp_path: Path
+) -> None:
+    async with piped(tmp_path, "logs", "silent", "-f", "--url", running.address) as following:
+        await until(lambda: "no log" in following.errors)
+        (workspace / "marianne.log").touch()
+        conductor.finish("silent", "completed")
+        ended = await following.ended()
+    assert (ended.code, ended.out) == (0, "")
+
+
+async def test_log_of_a_job_that_runs_again_is_found_with_its_first_checkpoint(
+    conductor: SimulatedConductor, running: Process, tmp_path: Path
+) -> None:
+    (before := tmp_path / "before").mkdir()
+    (now := tmp_path / "now").mkdir()
+    (now / "marianne.log").write_text("the second run\n")
+    conductor.launch("again", 1, workspace=str(before))
+    conductor.finish("again")
+    # The roster says that the job runs, and the checkpoint is still the one of the first run.
+    job = conductor.submit("again", 1, workspace=str(before))
+    conductor.set_status("again", roster="running")
+    status, _ = await answer_of(running.address, "/api/jobs/again/logs/info")
+    assert status == 404
+    roster = job.roster_entry()
+    job.checkpoint = new_checkpoint("again", sheets=1, now_s=time.time())
+    job.checkpoint["worktree_path"] = str(now)
+    assert job.roster_entry() == roster
+    info = partial(answer_of, running.address, "/api/jobs/again/logs/info")
+    await eventually(info, lambda answer: answer[0] == 200)
