@@ -18,7 +18,7 @@ from rich.text import Text
 from marianne_stream.client.bars import BAR_NEEDS_COLUMNS, bar, count
 from marianne_stream.client.cleaning import clean_word
 from marianne_stream.client.notes import Notes, write_line
-from marianne_stream.client.output import Output, status_style
+from marianne_stream.client.output import Output, shortened, status_style
 from marianne_stream.client.stream import Event
 from marianne_stream.client.times import duration
 from marianne_stream.client.watched import WatchedJob
@@ -141,7 +141,8 @@ class Board:
     def _table(self, jobs: list[WatchedJob]) -> Table:
         table = Table.grid(padding=(0, 2, 0, 0), expand=True)
         table.width = min(self._console.width, WIDEST_COLUMNS)
-        table.add_column(no_wrap=True, overflow="ellipsis", max_width=NAME_COLUMNS, min_width=8)
+        name_columns = max(8, min(NAME_COLUMNS, table.width // 3))
+        table.add_column(no_wrap=True, overflow="ellipsis", min_width=8)
         table.add_column(no_wrap=True, min_width=len("completed"))
         bars = self._console.width >= BAR_NEEDS_COLUMNS
         if bars:
@@ -151,16 +152,16 @@ class Board:
         table.add_column(no_wrap=True, justify="right", min_width=len("12m 34s"))
         now_s = time.time()
         for job in jobs:
-            table.add_row(*cells(job, now_s, bars=bars))
+            table.add_row(*cells(job, now_s, name_columns=name_columns, bars=bars))
         return table
 
 
-def cells(job: WatchedJob, now_s: float, *, bars: bool) -> list[RenderableType]:
+def cells(job: WatchedJob, now_s: float, *, name_columns: int, bars: bool) -> list[RenderableType]:
     """One row: name, status, bar, how many sheets, the sheet at work, how long."""
     style = "fault" if job.trouble else status_style(job.status)
     lasted_s = job.lasted_s(now_s)
     return [
-        Text(clean_word(job.job_id)),
+        Text(shortened(clean_word(job.job_id), name_columns)),
         Text(clean_word(job.trouble or job.status or "..."), style=style),
         *([bar(job.completed, job.total, style)] if bars else []),
         Text(count(job.completed, job.total)),

@@ -19,6 +19,9 @@ COLOUR_CHOICES = ("auto", "always", "never")
 # Wider than any table: what reads a pipe wants all of a line.
 PIPE_COLUMNS = 1_000_000
 
+# In the place of what is cut out of a text.
+CUT = "…"
+
 STYLES = {
     "status.running": "cyan",
     "status.completed": "green",
@@ -95,6 +98,32 @@ class Output:
     def write_objects(self, values: Iterable[dict[str, Any]]) -> None:
         """Writes each value as one line of JSON; raises as `write` does."""
         self.write(json_line(value) for value in values)
+
+
+def shortened(text: str, columns: int) -> str:
+    """Return a text that is at most so wide on a terminal, cut in its middle.
+
+    The ends of a name tell it from its neighbours: `nightly-…-2026-11-28`.
+
+    Args:
+        text: the text.
+        columns: how wide it may be, 1 or more; a character may take two.
+    """
+    if cell_len(text) <= columns:
+        return text
+    behind = (columns - 1) // 2
+    before = columns - 1 - behind
+    return f"{beginning(text, before)}{CUT}{beginning(text[::-1], behind)[::-1]}"
+
+
+def beginning(text: str, columns: int) -> str:
+    """Return as many of the first characters of a text as so many columns hold."""
+    width = 0
+    for place, character in enumerate(text):
+        width += cell_len(character)
+        if width > columns:
+            return text[:place]
+    return text
 
 
 def padded(text: str, columns: int) -> str:

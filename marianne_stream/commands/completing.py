@@ -39,12 +39,12 @@ def whole_parser(line: str) -> ArgumentParser:
     """
     words = line.split()
     named = words[1] if len(words) > 1 else ""
-    parser = ArgumentParser(prog=PROGRAM)
+    parser = ArgumentParser(prog=PROGRAM, allow_abbrev=False)
     if named.startswith("-"):
         VERBS[DEFAULT_VERB].load().describe(parser)
     verbs = parser.add_subparsers()
     for name, place in VERBS.items():
-        verb = verbs.add_parser(name, help=place.summary)
+        verb = verbs.add_parser(name, help=place.summary, allow_abbrev=False)
         if name == named:
             place.load().describe(verb)
     return parser

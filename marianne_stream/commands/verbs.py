@@ -80,6 +80,9 @@ def program_help() -> str:
 
 def parser_of(name: str, verb: Verb) -> ArgumentParser:
     """The parser of one verb, as its own program."""
-    parser = ArgumentParser(prog=PROGRAM if name == DEFAULT_VERB else f"{PROGRAM} {name}")
+    # An abbreviation that works today would mean another option tomorrow.
+    parser = ArgumentParser(
+        prog=PROGRAM if name == DEFAULT_VERB else f"{PROGRAM} {name}", allow_abbrev=False
+    )
     verb.describe(parser)
     return parser

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from marianne_stream.client.output import Output, padded
+from marianne_stream.client.output import Output, padded, shortened
 
 
 class Screen(io.StringIO):
@@ -65,3 +65,18 @@ def test_that_nobody_reads_is_passed_on_by_tables_as_by_lines() -> None:
             output.write(["a"])
         with pytest.raises(BrokenPipeError):
             output.console.print("a")
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "cut"),
+    [
+        ("nightly", 7, "nightly"),
+        ("nightly-build-2026-11-28", 15, "nightly…6-11-28"),
+        ("nightly", 6, "nig…ly"),
+        ("nightly", 1, "…"),
+        ("苔の庭に水をまく", 8, "苔の…く"),
+        ("", 3, ""),
+    ],
+)
+def test_text_that_is_too_wide_is_cut_in_its_middle(text: str, columns: int, cut: str) -> None:
+    assert shortened(text, columns) == cut

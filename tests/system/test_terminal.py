@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from marianne_stream.demo.conductor import SimulatedConductor
 from tests.support.ports import free_port
 from tests.support.processes import CHECKOUT, Process, process
 from tests.support.terminals import Ran, piped, ran, terminal
-from tests.support.waiting import until
+from tests.support.waiting import eventually, until
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\x1b[0m \x9b5n[bold]not rich"
 
@@ -40,6 +41,10 @@ async def test_a_server_that_is_not_there_is_a_sentence_and_exit_5(
         (("logs", "a", "--level", "loud"), "invalid choice: 'loud'"),
         (("events", "--patience", "x"), "must be a number from 0 to 604800, got 'x'"),
         (("jobs", "--token-file", "/nowhere"), "the tokens in /nowhere cannot be read"),
+        (("jobs", "--stat", "running"), "unrecognized arguments: --stat"),
+        (("logs", "a", "--foll"), "unrecognized arguments: --foll"),
+        (("serve", "--por", "1"), "unrecognized arguments: --por"),
+        (("token", "--private", "/tmp"), "unrecognized arguments: --private"),
         (("whatever",), "there is no verb 'whatever'"),
         (("completion", "tcsh"), "invalid choice: 'tcsh'"),
     ],
@@ -91,6 +96,53 @@ async def test_jobs_can_be_chosen_and_are_all_fetched(
     assert await chosen("--name", "NIGHT") == ["night-2", "night-1", "night-0"]
     assert await chosen("--status", "completed") == ["day"]
     assert await chosen("--limit", "2") == ["day", "night-2"]
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+async def test_status_that_no_conductor_gives_names_those_there_are(
+    conductor: SimulatedConductor, running: Process, tmp_path: Path, form: tuple[str, ...]
+) -> None:
+    conductor.launch("a", 1)
+    url = ("--url", running.address)
+    ended = await ran(tmp_path, "jobs", "--status", "runing", *form, *url)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.errors == (
+        "marianne-stream: --status must be one of queued, pending, running, paused, "
+        "paused_at_chain, completed, failed, cancelled, got 'runing'\n"
+    )
+    assert (await ran(tmp_path, "jobs", "--status", "failed", *form, *url)).code == 0
+    # A newer conductor may give a status that is not known here.
+    conductor.set_status("a", roster="rehearsing")
+    ended = await eventually(
+        partial(ran, tmp_path, "jobs", "--status", "rehearsing", *form, *url),
+        lambda ended: ended.code == 0,
+    )
+    assert "rehearsing" in ended.out
+
+
+@pytest.mark.parametrize("columns", [80, 60, 40])
+async def test_narrow_terminal_shows_status_sheets_and_duration(
+    conductor: SimulatedConductor, running: Process, tmp_path: Path, columns: int
+) -> None:
+    long = "nightly-" + "very-" * 30 + "long-name-2026-11-28"
+    conductor.launch(long, 1000)
+    conductor.launch("short", 1)
+    conductor.pause_at_chain(long)
+    async with terminal(tmp_path, "jobs", "--url", running.address, columns=columns) as screen:
+        await screen.saw("short")
+        assert await screen.ended() == 0
+        head, *rows = screen.text.splitlines()
+    assert head.split()[:3] == ["JOB", "STATUS", "SHEETS"]
+    assert head.split()[-1] == "DURATION"
+    assert all(len(row) <= columns for row in rows)
+    name, status, sheets = next(row for row in rows if "chain" in row).split()[:3]
+    assert (status, sheets) == ("paused_at_chain", "0/1000")
+    before, _, behind = name.partition("…")
+    assert before
+    assert behind
+    assert long.startswith(before)
+    assert long.endswith(behind)
+    assert all(row.rstrip().endswith("s") for row in rows)
 
 
 async def test_a_server_at_a_unix_socket_lets_its_own_user_in_without_any_set_up(
