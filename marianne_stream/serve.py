@@ -8,9 +8,10 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -34,6 +35,8 @@ from marianne_stream.log_output import set_level
 from marianne_stream.memory import spare_collections
 from marianne_stream.settings import Settings
 from marianne_stream.systemd import Notifier, passed_sockets
+from marianne_stream.version import VERSION
+from marianne_stream.web.keys import STREAMS
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +60,7 @@ async def serve(
     *,
     announce: Callable[[str], None],
     reread: Callable[[], Settings] | None = None,
+    settings_file: Path | None = None,
 ) -> int:
     """Serves until SIGTERM or SIGINT, or until a part of the server fails.
 
@@ -67,6 +71,7 @@ async def serve(
         announce: called with a line for each address, once the server listens, and with how to sign
             in where the server's token is its own.
         reread: gives the settings anew.
+        settings_file: where the settings were read; None if no file was named.
 
     Returns:
         The exit code: 0 after a signal, 1 after a fault.
@@ -98,9 +103,12 @@ async def serve(
             spare_collections()
             for line in greeting(app, settings, sockets):
                 announce(line)
+            log_start(sockets, settings_file)
             notifier.ready()
             await first_of(signals.asked, background.failed)
             notifier.stopping()
+            reason = signals.reason if background.error is None else "fault"
+            logger.info("server stopping reason=%s streams=%d", reason, len(app[STREAMS]))
             for site in sites:
                 await site.stop()
             runner.connections.leave()
@@ -112,7 +120,16 @@ async def serve(
     if background.error is not None:
         logger.critical("ended by a fault: %r", background.error)
         return 1
+    logger.info("server stopped")
     return 0
+
+
+def log_start(sockets: Iterable[socket.socket], settings_file: Path | None) -> None:
+    """Log that the server has started: its version, where its settings are, where it listens."""
+    logger.info(
+        "server started version=%s settings_file=%s addresses=%s",
+        *(VERSION, settings_file or "none", ",".join(map(address, sockets)) or "none"),
+    )
 
 
 def listening(settings: Settings, stack: contextlib.ExitStack) -> list[socket.socket]:
@@ -200,6 +217,7 @@ class Signals:
         asked: set by the first SIGTERM or SIGINT.
         asked_again: set by the second.
         told: set by SIGHUP.
+        reason: what asked first.
     """
 
     def __init__(self, abort: Callable[[], None]) -> None:
@@ -207,14 +225,15 @@ class Signals:
         self.asked = asyncio.Event()
         self.asked_again = asyncio.Event()
         self.told = asyncio.Event()
+        self.reason = ""
 
     @contextmanager
     def caught(self) -> Iterator["Signals"]:
         """Catches signals for as long as the context lasts."""
         loop = asyncio.get_running_loop()
         actions: Mapping[int, Callable[[], None]] = {
-            signal.SIGTERM: self._ask,
-            signal.SIGINT: self._ask,
+            signal.SIGTERM: partial(self._ask, "SIGTERM"),
+            signal.SIGINT: partial(self._ask, "SIGINT"),
             signal.SIGHUP: self.told.set,
         }
         for number, action in actions.items():
@@ -233,7 +252,7 @@ class Signals:
         def look() -> None:
             if not os.read(descriptor, 1):
                 loop.remove_reader(descriptor)
-                self._ask()
+                self._ask("parent_gone")
 
         loop.add_reader(descriptor, look)
         try:
@@ -241,7 +260,8 @@ class Signals:
         finally:
             loop.remove_reader(descriptor)
 
-    def _ask(self) -> None:
+    def _ask(self, reason: str) -> None:
+        self.reason = self.reason or reason
         if self.asked.is_set():
             self.asked_again.set()
             # Wherever it is in its leaving, a client that does not read would be waited for.

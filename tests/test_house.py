@@ -43,7 +43,8 @@ MAY_IMPORT = {
     | {"access", "relaying", "relay", "background"},
     "listening": {"errors"},
     "systemd": set(),
-    "serve": {"memory", "app", "settings", "errors", "listening", "systemd", "log_output"},
+    "serve": {"memory", "app", "settings", "errors", "listening", "systemd", "log_output"}
+    | {"version", "web"},
     "workers": {"settings", "errors", "listening", "systemd", "wire"},
     "commands": {"serve", "settings", "errors", "log_output", "demo", "version", "listening"}
     | {"workers"}

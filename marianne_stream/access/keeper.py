@@ -6,13 +6,17 @@ whoever holds a stream by it is to be told. It must not know what a request is.
 
 import asyncio
 import hmac
+import logging
 import secrets
 import time
 from collections.abc import Callable
+from operator import attrgetter
 
 from marianne_stream.access.sessions import Sessions
 from marianne_stream.access.tokens import Token, digest_of, find
 from marianne_stream.wire.job_patterns import ALL_JOBS, JobPatterns
+
+logger = logging.getLogger(__name__)
 
 LINK_BYTES = 32
 LINK_MAX_AGE_S = 3600.0
@@ -79,13 +83,21 @@ class Keeper:
         self._tokens = read()
         # By the digests of token and session.
         self._grants: dict[tuple[str, str], Grant] = {}
+        self._told_expired: set[Token] = set()
         self._link = ""
         self._link_ends_at = 0.0
 
     def by_token(self, text: str) -> Grant | None:
         """What a token grants; None where it is none."""
-        token = find(self._tokens, text)
+        token = self._found(text)
         return self._grant(token, NO_SESSION) if token is not None else None
+
+    def why_refused(self, text: str) -> dict[str, str]:
+        """Return why a text is not let in, as fields of a line of the log."""
+        token = find(self._tokens, text)
+        if token is None:
+            return {"reason": "unknown_token"}
+        return {"reason": "expired_token", "token": token.name}
 
     def by_session(self, session_id: str) -> Grant | None:
         """What a session grants; None where it is over, or its token is one no more."""
@@ -98,12 +110,19 @@ class Keeper:
 
     def sign_in(self, text: str) -> str | None:
         """Opens a session with a token, and gives its id; None where it is none."""
-        token = find(self._tokens, text)
+        token = self._found(text)
         return self._sessions.add(token.digest) if token is not None else None
+
+    def name_of_session(self, session_id: str) -> str:
+        """Return the name of the token that a session was opened with; "" if it has ended."""
+        found = self._sessions.find(session_id)
+        token = self._token(found[1].token) if found is not None else None
+        return token.name if token is not None else ""
 
     def sign_in_by_link(self, text: str) -> str | None:
         """Opens a session by the link, which works no more from then on; None where it does not."""
-        link, whole = self._link, [token for token in self._tokens if token.jobs.all_jobs]
+        lasting = (token for token in self._tokens if not token.is_expired)
+        link, whole = self._link, [token for token in lasting if token.jobs.all_jobs]
         if not link or not whole or time.monotonic() > self._link_ends_at:
             return None
         if not hmac.compare_digest(link, digest_of(text)):
@@ -131,12 +150,19 @@ class Keeper:
         Raises:
             SettingsError: they cannot be read. Those that were known stay.
         """
-        self._tokens = self._read()
+        before, self._tokens = self._tokens, self._read()
+        now = {token.digest: token for token in self._tokens}
+        for token in before:
+            if token.digest not in now:
+                logger.info("token revoked token=%s", token.name)
+            elif now[token.digest] != token:
+                logger.info("token changed token=%s", now[token.digest].name)
         self.review()
 
     def review(self) -> None:
         """Revokes what is a right no more: to be called now and then, since sessions end."""
         self._sessions.refresh()
+        self._say_expired()
         for (token_digest, session), grant in list(self._grants.items()):
             token = self._token(token_digest)
             lasts = session == NO_SESSION or self._sessions.is_open(session)
@@ -150,8 +176,20 @@ class Keeper:
             await asyncio.sleep(REVIEW_S)
             self.review()
 
+    def _found(self, text: str) -> Token | None:
+        token = find(self._tokens, text)
+        return token if token is not None and not token.is_expired else None
+
     def _token(self, digest: str) -> Token | None:
-        return next((token for token in self._tokens if token.digest == digest), None)
+        found = next((token for token in self._tokens if token.digest == digest), None)
+        return found if found is not None and not found.is_expired else None
+
+    def _say_expired(self) -> None:
+        """Log each token that has expired, once."""
+        expired = {token for token in self._tokens if token.is_expired}
+        for token in sorted(expired - self._told_expired, key=attrgetter("name")):
+            logger.warning("token expired token=%s", token.name)
+        self._told_expired = expired
 
     def _grant(self, token: Token, session: str) -> Grant:
         """The one grant of a token and a session."""

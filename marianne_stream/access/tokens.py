@@ -6,17 +6,16 @@ It must not know how a client hands one in.
 import hashlib
 import hmac
 import os
-import re
 import secrets
 import stat
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from marianne_stream.access.token_lines import TokenLine, parse_line
 from marianne_stream.errors import SettingsError
 from marianne_stream.wire.job_patterns import JobPatterns
 
-# What a header and a form can hold without quoting; fewer characters could be guessed.
-TOKEN = re.compile(r"[\x21-\x7e]{16,512}")
 OWN_TOKEN_BYTES = 32
 OWN_TOKEN_NAME = "token"  # noqa: S105 - the name of a file
 
@@ -30,10 +29,21 @@ class Token:
     Attributes:
         digest: SHA-256 of its text, in hexadecimal: all that is needed to know it again.
         jobs: the jobs that its bearer may see.
+        name: how the log names it.
+        rights: what it allows besides reading its jobs.
+        expires_at_s: when it is refused from, in epoch seconds; None for never.
     """
 
     digest: str
     jobs: JobPatterns
+    name: str = ""
+    rights: frozenset[str] = frozenset()
+    expires_at_s: float | None = None
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether it is refused by now."""
+        return self.expires_at_s is not None and time.time() >= self.expires_at_s
 
 
 def digest_of(text: str) -> str:
@@ -52,7 +62,7 @@ def find(tokens: tuple[Token, ...], text: str) -> Token | None:
 
 
 def read_tokens(path: Path, *, passed_by_systemd: bool = False) -> tuple[Token, ...]:
-    """The tokens of a file: one a line, with patterns of job ids behind it, `#` for comments.
+    """The tokens of a file: one a line, as `token_lines` describes it; `#` for comments.
 
     Args:
         path: the file.
@@ -64,8 +74,14 @@ def read_tokens(path: Path, *, passed_by_systemd: bool = False) -> tuple[Token, 
             The message never holds a token.
     """
     return tuple(
-        Token(digest_of(text), JobPatterns(patterns))
-        for text, patterns in lines_of(path, passed_by_systemd=passed_by_systemd)
+        Token(
+            digest_of(line.text),
+            JobPatterns(line.patterns),
+            name=line.name,
+            rights=line.rights,
+            expires_at_s=line.expires_at_s,
+        )
+        for line in lines_of(path, passed_by_systemd=passed_by_systemd)
     )
 
 
@@ -74,9 +90,10 @@ def first_token(path: Path, *, passed_by_systemd: bool = False) -> str | None:
 
     Raises: as `read_tokens` does.
     """
-    for text, patterns in lines_of(path, passed_by_systemd=passed_by_systemd):
-        if not patterns:
-            return text
+    now_s = time.time()
+    for line in lines_of(path, passed_by_systemd=passed_by_systemd):
+        if not line.patterns and not line.is_expired(now_s):
+            return line.text
     return None
 
 
@@ -85,29 +102,30 @@ def any_token(path: Path) -> str:
 
     What a client sends, for which a few jobs are better than none.
     """
+    now_s = time.time()
     lines = lines_of(path, passed_by_systemd=False)
-    return next((text for text, patterns in lines if not patterns), lines[0][0])
+    lasting = [line for line in lines if not line.is_expired(now_s)] or lines
+    return next((line.text for line in lasting if not line.patterns), lasting[0].text)
 
 
-def lines_of(path: Path, *, passed_by_systemd: bool) -> list[tuple[str, tuple[str, ...]]]:
-    """Each token of a file with its patterns; raises as `read_tokens` does."""
-    found: dict[str, tuple[str, ...]] = {}
+def lines_of(path: Path, *, passed_by_systemd: bool) -> list[TokenLine]:
+    """The lines of a file that have a token; raises as `read_tokens` does."""
+    found: dict[str, TokenLine] = {}
+    names: set[str] = set()
     text = private_text(path, passed_by_systemd=passed_by_systemd)
-    for number, line in enumerate(text.splitlines(), start=1):
-        words = line.split()
-        if not words or words[0].startswith("#"):
+    for number, words in enumerate(text.splitlines(), start=1):
+        line = parse_line(words, number=number, path=path)
+        if line is None:
             continue
-        if not TOKEN.fullmatch(words[0]):
-            raise SettingsError(
-                f"line {number} of {path} must begin with a token of 16 to 512 ASCII characters "
-                f"without blanks, got {len(words[0])} characters"
-            )
-        if words[0] in found:
+        if line.text in found:
             raise SettingsError(f"line {number} of {path} has a token that was there before")
-        found[words[0]] = tuple(words[1:])
+        if line.name in names:
+            raise SettingsError(f"line {number} of {path} has a name that was there before")
+        found[line.text] = line
+        names.add(line.name)
     if not found:
         raise SettingsError(f"{path} holds no token: nobody could come in")
-    return list(found.items())
+    return list(found.values())
 
 
 def private_text(path: Path, *, passed_by_systemd: bool = False, what: str = "tokens") -> str:

@@ -50,7 +50,14 @@ def run(options: Namespace) -> int:
             token_place(settings.token_file, settings.private_dir)
         command = [sys.executable, "-m", "marianne_stream", "serve", *arguments_of(given)]
         return asyncio.run(run_workers(settings, command, announce))
-    return asyncio.run(serve(settings, announce=announce, reread=lambda: settings_from(given)))
+    return asyncio.run(
+        serve(
+            settings,
+            announce=announce,
+            reread=lambda: settings_from(given),
+            settings_file=given["config"],
+        )
+    )
 
 
 def arguments_of(given: Mapping[str, object]) -> list[str]:

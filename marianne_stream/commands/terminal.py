@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from marianne_stream.access.places import at_home, default_private_dir, local_token
-from marianne_stream.access.tokens import TOKEN, any_token
+from marianne_stream.access.token_lines import TOKEN
+from marianne_stream.access.tokens import any_token
 from marianne_stream.client import running
 from marianne_stream.client.address import DEFAULT_URL, ServerAddress, server_address
 from marianne_stream.client.notes import Notes

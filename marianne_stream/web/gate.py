@@ -14,6 +14,7 @@ from marianne_stream.access.keeper import EVERYTHING, Grant, Keeper
 from marianne_stream.access.slowing import Slowing
 from marianne_stream.errors import JobNotFoundError, NotSignedInError, WrongTokenError
 from marianne_stream.web.params import job_id_of
+from marianne_stream.web.sign_in_log import SignInLog
 from marianne_stream.web.sites import Sites
 from marianne_stream.web.visitor import Proxies, Visitor
 
@@ -48,6 +49,7 @@ class Gate:
         self.keeper = keeper
         self.sites = sites
         self.slowing = Slowing()
+        self.log = SignInLog()
         self._proxies = proxies
         self._open_paths = OPEN_PATHS.union(open_paths)
 
@@ -92,9 +94,12 @@ class Gate:
         if header[: len(BEARER)].lower() != BEARER:
             return await self.known(request)
         # Others' failures, from the same address, lock out nobody who has one.
-        grant = self.keeper.by_token(header[len(BEARER) :].strip())
+        text = header[len(BEARER) :].strip()
+        grant = self.keeper.by_token(text)
         if grant is None:
-            await self.slowing.failed(request[VISITOR].counted_as)
+            visitor = request[VISITOR]
+            self.log.refused("token refused", visitor, **self.keeper.why_refused(text))
+            await self.slowing.failed(visitor.counted_as)
             raise WrongTokenError
         return grant
 

@@ -53,8 +53,9 @@ class SignIn:
             return self._templates.page("sign-in.html", message="", next=where)
         session_id = keeper.sign_in_by_link(code)
         if session_id is None:
-            await self._gate.slowing.failed(request[VISITOR].counted_as)
+            await self._failed(request, method="link", reason="used_link")
             return self._templates.page("sign-in.html", status=401, message=USED_LINK, next=where)
+        self._accepted(request, "signed in", keeper, session_id, method="link")
         return self._signed_in(request, session_id, gone_on(where))
 
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
@@ -65,12 +66,15 @@ class SignIn:
         where = local_path(fields.get("next", "/"))
         if keeper is None:
             return gone_on(where)
-        session_id = keeper.sign_in(fields.get("token", "").strip())
+        token = fields.get("token", "").strip()
+        method = "form" if as_form else "json"
+        session_id = keeper.sign_in(token)
         if session_id is None:
-            await self._gate.slowing.failed(request[VISITOR].counted_as)
+            await self._failed(request, method=method, **keeper.why_refused(token))
             if not as_form:
                 raise WrongTokenError
             return self._templates.page("sign-in.html", status=401, message=WRONG_TOKEN, next=where)
+        self._accepted(request, "signed in", keeper, session_id, method=method)
         answer = gone_on(where) if as_form else web.Response(status=204, headers=NO_STORE)
         return self._signed_in(request, session_id, answer)
 
@@ -79,10 +83,24 @@ class SignIn:
         keeper = self._guarded(request)
         session_id = request.cookies.get(cookie_name(request))
         if keeper is not None and session_id:
+            if keeper.by_session(session_id) is not None:
+                self._accepted(request, "signed out", keeper, session_id)
             keeper.sign_out(session_id)
         answer = gone_on("/login")
         answer.del_cookie(cookie_name(request), path="/")
         return answer
+
+    def _accepted(
+        self, request: web.Request, event: str, keeper: Keeper, session_id: str, **fields: str
+    ) -> None:
+        name = keeper.name_of_session(session_id)
+        self._gate.log.accepted(event, request[VISITOR], token=name, **fields)
+
+    async def _failed(self, request: web.Request, **fields: str) -> None:
+        """Log that a sign-in failed, and wait as long as a failure of this address has to."""
+        visitor = request[VISITOR]
+        self._gate.log.refused("sign-in failed", visitor, **fields)
+        await self._gate.slowing.failed(visitor.counted_as)
 
     def _guarded(self, request: web.Request) -> Keeper | None:
         """Who keeps the tokens, for a request that a page of this server made."""

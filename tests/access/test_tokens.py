@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.access.places import token_place
-from marianne_stream.access.tokens import find, read_tokens
+from marianne_stream.access.tokens import any_token, find, first_token, read_tokens
 from marianne_stream.errors import SettingsError
 
 WHOLE, NARROW = "whole-token-0123456789", "narrow-token-0123456789"
@@ -91,3 +91,48 @@ def test_what_lies_beside_the_credentials_of_systemd_is_none(
     place = token_place(written(tmp_path, WHOLE, 0o440), tmp_path / "own")
     with pytest.raises(SettingsError, match="mode 0440"):
         place.read()
+
+
+def test_options_may_stand_among_the_patterns(tmp_path: Path) -> None:
+    path = written(
+        tmp_path, f"{WHOLE}\n{NARROW} a-* name=night rights=files expires=2026-12-31T18:00Z b\n"
+    )
+    whole, narrow = read_tokens(path)
+    assert (whole.name, whole.rights, whole.expires_at_s) == ("line-1", frozenset(), None)
+    assert (narrow.name, narrow.rights) == ("night", frozenset({"files"}))
+    assert narrow.expires_at_s == 1798740000
+    assert narrow.jobs.patterns == ("a-*", "b")
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ("expire=2026", "may have the options name=, rights=, expires=, got expire="),
+        ("a=b", "got a="),
+        (f"{NARROW}=", "got one of 24 characters; in a pattern, . stands for ="),
+        ("expires=soon", "expires= must be a date or a time in ISO 8601"),
+        ("expires=", "expires= must be a date"),
+        ("rights=all", "rights= must be one or more of files"),
+        ("name=a/b", "name= must have 1 to 64"),
+        ("name=a name=b", "has name= twice"),
+    ],
+)
+def test_option_that_is_not_valid_is_named(tmp_path: Path, options: str, fault: str) -> None:
+    path = written(tmp_path, f"# tokens\n{WHOLE} {options}\n")
+    with pytest.raises(SettingsError, match=fault) as raised:
+        read_tokens(path)
+    assert f"line 2 of {path}" in str(raised.value)
+    assert WHOLE not in str(raised.value)
+    assert NARROW not in str(raised.value)
+
+
+def test_two_tokens_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, f"{WHOLE} name=a\n{NARROW} name=a\n")
+    with pytest.raises(SettingsError, match=r"line 2 of .* has a name that was there before"):
+        read_tokens(path)
+
+
+def test_expired_token_is_not_what_a_client_sends(tmp_path: Path) -> None:
+    path = written(tmp_path, f"{WHOLE} expires=2020-01-01\n{NARROW}\n")
+    assert any_token(path) == NARROW
+    assert first_token(path) == NARROW
