@@ -46,7 +46,18 @@ MAY_IMPORT = {
     "serve": {"memory", "app", "settings", "errors", "listening", "systemd", "log_output"}
     | {"version", "web"},
     "workers": {"settings", "errors", "listening", "systemd", "wire"},
-    "commands": {"serve", "settings", "errors", "log_output", "demo", "version", "listening"}
+    "check": VALUES
+    | {"settings", "conductor", "state", "feeds", "logs", "access", "relay", "relaying"},
+    "commands": {
+        "check",
+        "serve",
+        "settings",
+        "errors",
+        "log_output",
+        "demo",
+        "version",
+        "listening",
+    }
     | {"workers"}
     | {"access", "client", "wire"},
     "cli": {"commands", "errors"},

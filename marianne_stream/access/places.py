@@ -68,6 +68,18 @@ def token_place(token_file: Path | None, private_dir: Path) -> TokenPlace:
     return TokenPlace(path, own=True, made=made)
 
 
+def existing_token_place(token_file: Path | None, private_dir: Path) -> TokenPlace | None:
+    """Return where the tokens are; None if a server would make one. Nothing is made here.
+
+    Args: as those of `token_place`.
+    """
+    folder = credentials()
+    passed = folder is not None and (folder / CREDENTIAL).exists()
+    if token_file is None and not passed and not (private_dir / OWN_TOKEN_NAME).exists():
+        return None
+    return token_place(token_file, private_dir)
+
+
 def credentials() -> Path | None:
     """The folder in which systemd passes credentials; None where it passes none."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY", "")

@@ -43,6 +43,7 @@ class Place:
 VERBS = {
     "serve": Place("serve", "serves a conductor's jobs"),
     "demo": Place("demo", "serves a simulated conductor, whose jobs run in a loop"),
+    "check": Place("check", "looks whether conductor, registry, logs and tokens can be used"),
     "token": Place("token", "prints the token that the server asks for"),
     "jobs": Place("jobs", "lists the jobs"),
     "watch": Place("watch", "shows how far jobs are, until they end"),

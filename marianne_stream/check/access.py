@@ -1,0 +1,51 @@
+"""The folder of private data, and the tokens. Nothing is made here. Blocks: for a thread."""
+
+import os
+from pathlib import Path
+
+from marianne_stream.access.places import existing_token_place
+from marianne_stream.check.finding import Finding, Level
+from marianne_stream.errors import SettingsError
+
+
+def check_private_dir(folder: Path, *, holds_token: bool) -> Finding:
+    """Look whether a folder can be written to, or made.
+
+    Args:
+        folder: the folder for sessions and the server's own token.
+        holds_token: whether the server needs it, to make a token of its own.
+    """
+    subject = "private_dir"
+    level: Level = "error" if holds_token else "warning"
+    advice = "give it to the user who runs the server, or name another folder with private_dir"
+    if folder.exists() and not folder.is_dir():
+        return Finding(level, subject, f"{folder} is not a folder", advice)
+    nearest = folder
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return Finding(level, subject, f"{nearest} cannot be written to", advice)
+    text = "can be written to" if folder.exists() else "is not there yet, and can be made"
+    return Finding("ok", subject, f"{folder} {text}")
+
+
+def check_tokens(token_file: Path | None, private_dir: Path, *, insecure: bool) -> Finding:
+    """Read the tokens, if the server asks for one."""
+    subject = "tokens"
+    if insecure:
+        return Finding("ok", subject, "insecure is set, and nobody is asked for one")
+    place = existing_token_place(token_file, private_dir)
+    if place is None:
+        return Finding("ok", subject, "the server makes one of its own at its start")
+    try:
+        tokens = place.read()
+    except SettingsError as error:
+        return Finding("error", subject, str(error), "see docs/how-to/tokens.md")
+    expired = [token.name for token in tokens if token.is_expired]
+    if len(expired) == len(tokens):
+        advice = "add a token to the file, or remove expires="
+        return Finding("error", subject, f"all tokens in {place.path} have expired", advice)
+    if expired:
+        names = ", ".join(expired)
+        return Finding("warning", subject, f"expired: {names}", f"remove them from {place.path}")
+    return Finding("ok", subject, f"{place.path} has {len(tokens)}")

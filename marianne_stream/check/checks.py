@@ -1,0 +1,98 @@
+"""All checks in their order, as the settings ask for them."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from marianne_stream.check import access, conductor, logs, state
+from marianne_stream.check.conductor import Visit
+from marianne_stream.check.finding import Finding
+from marianne_stream.errors import ConductorUnavailableError, MarianneStreamError
+from marianne_stream.models import Roster
+from marianne_stream.relay.keys import Keys
+from marianne_stream.relay.loading import loaded
+from marianne_stream.relaying import redis_password
+from marianne_stream.settings import Settings
+from marianne_stream.wire.redis_urls import masked
+
+
+async def findings(settings: Settings, config: Path | None) -> AsyncGenerator[Finding, None]:
+    """Yield what each check finds, as soon as it is found. Cancelling is safe.
+
+    Args:
+        settings: what the server would be told.
+        config: the file of settings; None if none is named.
+    """
+    where = f"read, {config} among them" if config is not None else "read, no file among them"
+    yield Finding("ok", "settings", where)
+    if settings.state != "redis":
+        async for finding in sources(settings):
+            yield finding
+    own_token = settings.token_file is None and not settings.insecure
+    yield await asyncio.to_thread(
+        access.check_private_dir, settings.private_dir, holds_token=own_token
+    )
+    yield await asyncio.to_thread(
+        access.check_tokens,
+        settings.token_file,
+        settings.private_dir,
+        insecure=settings.insecure,
+    )
+    for name, url in (("publish", settings.publish), ("redis", settings.redis)):
+        if url is not None:
+            yield await check_redis(name, url, settings)
+
+
+async def sources(settings: Settings) -> AsyncGenerator[Finding, None]:
+    """Yield what is found of the sources of state and of the logs."""
+    visited: Visit | None = None
+    if settings.state in ("auto", "conductor"):
+        try:
+            visited = await conductor.visit(settings.socket)
+            yield conductor.found(visited, settings.socket)
+        except ConductorUnavailableError as error:
+            alone = settings.state == "conductor"
+            yield conductor.not_found(error, settings.socket, alone=alone)
+    roster: Roster | None = None
+    if settings.state in ("auto", "registry"):
+        named = visited.config.state_db_path if visited is not None else None
+        finding, roster = await state.check_registry(
+            settings.registry, named, socket=settings.socket, alone=visited is None
+        )
+        yield finding
+    elif settings.state == "json" and settings.state_dir is not None:
+        finding, roster = await state.check_checkpoints(settings.state_dir)
+        yield finding
+    log = conductor_log(settings, visited)
+    log_finding = await asyncio.to_thread(logs.check_conductor_log, log)
+    yield log_finding
+    workspaces = workspaces_of(visited, roster)
+    has_log = log_finding.level == "ok"
+    yield await asyncio.to_thread(logs.check_job_logs, workspaces, has_conductor_log=has_log)
+
+
+def conductor_log(settings: Settings, visited: Visit | None) -> str | None:
+    """Return where the conductor's own log is, as the server would find it."""
+    if settings.conductor_log is not None:
+        return str(settings.conductor_log)
+    return visited.config.log_file if visited is not None else None
+
+
+def workspaces_of(visited: Visit | None, roster: Roster | None) -> list[str | None]:
+    """Return the workspace of each job: the conductor's word comes first."""
+    if visited is not None:
+        return [job.workspace for job in visited.jobs]
+    entries = roster.entries.values() if roster is not None else ()
+    return [entry.workspace for entry in entries]
+
+
+async def check_redis(name: str, url: str, settings: Settings) -> Finding:
+    """Ask a Redis that a setting names for an answer."""
+    # Of an edge of several sources any key will do: each is asked on its own in a cluster.
+    key = Keys(settings.redis_prefix, settings.source_name or "check").about
+    try:
+        await loaded("reaching").reach(url, redis_password(settings), key)
+    except MarianneStreamError as error:
+        advice = f"see that Redis runs there, and that {name} and its password are right"
+        return Finding("error", name, str(error), advice)
+    return Finding("ok", name, f"{masked(url)} answers")

@@ -1,0 +1,68 @@
+"""Logs: the conductor's own, and those that jobs write. Blocks: it belongs in a thread."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import PurePath
+from typing import Literal
+
+from marianne_stream.check.finding import Finding, counted
+from marianne_stream.errors import LogForbiddenError, LogNotFoundError
+from marianne_stream.feeds.job_logs import LOG_NAME, JobFolders, look, own_places
+from marianne_stream.logs.opening import LogPlace
+
+Sight = Literal["found", "missing", "forbidden"]
+
+READABLE_ADVICE = "run the server as a user who may read it; links are not followed"
+
+
+def sight_of(place: LogPlace) -> Sight:
+    """Return whether a log lies in a place, and may be read."""
+    try:
+        look(place)
+    except LogNotFoundError:
+        return "missing"
+    except LogForbiddenError:
+        return "forbidden"
+    return "found"
+
+
+def check_conductor_log(path: str | None) -> Finding:
+    """Look at the conductor's own log; None if no log of it is known."""
+    subject = "conductor's log"
+    if path is None:
+        advice = "set log_file in the conductor's configuration, to see lines of jobs without a log"
+        return Finding("warning", subject, "none is known", advice)
+    log = PurePath(path)
+    sight = sight_of(LogPlace(str(log.parent), log.name, of_conductor=True))
+    if sight == "found":
+        return Finding("ok", subject, f"{path} can be read")
+    if sight == "missing":
+        advice = "let the conductor write to it, or name another with conductor_log"
+        return Finding("warning", subject, f"{path} is not there", advice)
+    return Finding("warning", subject, f"{path} cannot be read", READABLE_ADVICE)
+
+
+def check_job_logs(workspaces: Iterable[str | None], *, has_conductor_log: bool) -> Finding:
+    """Count the jobs whose own log is found.
+
+    Args:
+        workspaces: the folder of each job; None if it is not known.
+        has_conductor_log: whether the conductor's log has lines of the other jobs.
+    """
+    sights = Counter(map(sight_of_job, workspaces))
+    text = f"a log of their own: {sights['found']} of {counted(sights.total(), 'job')}"
+    if sights["forbidden"]:
+        text += f", {sights['forbidden']} may not be read"
+        return Finding("warning", "jobs' logs", text, READABLE_ADVICE)
+    if sights["missing"] and not sights["found"] and not has_conductor_log:
+        advice = f"have jobs write {{workspace}}/{LOG_NAME}, or set log_file for the conductor"
+        return Finding("warning", "jobs' logs", text, advice)
+    return Finding("ok", "jobs' logs", text)
+
+
+def sight_of_job(workspace: str | None) -> Sight:
+    """Return whether a job has a log in its workspace; the first place with something decides."""
+    for named in own_places(JobFolders(None, workspace, over=False)):
+        if (sight := sight_of(named.place)) != "missing":
+            return sight
+    return "missing"

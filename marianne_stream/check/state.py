@@ -1,0 +1,59 @@
+"""State on disk: the registry, or the folder of checkpoints."""
+
+import asyncio
+from pathlib import Path
+
+from marianne_stream.check.finding import Finding, Level, counted
+from marianne_stream.errors import StoreUnreadableError
+from marianne_stream.models import Roster
+from marianne_stream.state.json_dir import JsonDir
+from marianne_stream.state.own_registry import are_different, default_registry, expanded
+from marianne_stream.state.registry import Registry
+from marianne_stream.state.source import StateSource
+
+UNREADABLE_ADVICE = "run the server as a user who may read it, and leave registry out or name it"
+
+
+async def read_roster(source: StateSource) -> Roster | StoreUnreadableError:
+    """Return what is on disk, or why it cannot be read."""
+    try:
+        return await source.roster()
+    except StoreUnreadableError as error:
+        return error
+    finally:
+        await source.close()
+
+
+async def check_registry(
+    chosen: Path | None, named: str | None, *, socket: Path, alone: bool
+) -> tuple[Finding, Roster | None]:
+    """Read the registry, and compare it with the one that the conductor names.
+
+    Args:
+        chosen: the registry that the setting names; None for the conductor's own.
+        named: the conductor's own, by its word; None if it did not say.
+        socket: the conductor's socket, by which its registry is guessed if it did not say.
+        alone: whether there is no other source of state.
+    """
+    own = expanded(named) if named is not None else default_registry(socket)
+    path = chosen or own
+    if await asyncio.to_thread(are_different, path, own) and named is not None:
+        text = f"{path} is not read: the conductor's own is {own}"
+        advice = f"leave registry out, or set it to {own}"
+        return Finding("warning", "registry", text, advice), None
+    roster = await read_roster(Registry(path))
+    if isinstance(roster, StoreUnreadableError):
+        level: Level = "error" if alone else "warning"
+        return Finding(level, "registry", str(roster), UNREADABLE_ADVICE), None
+    return Finding("ok", "registry", f"{path} has {counted(len(roster.entries), 'job')}"), roster
+
+
+async def check_checkpoints(folder: Path) -> tuple[Finding, Roster | None]:
+    """Read the folder of checkpoints."""
+    roster = await read_roster(JsonDir(folder))
+    if isinstance(roster, StoreUnreadableError):
+        advice = "name the folder with state_dir, and run the server as a user who may read it"
+        return Finding("error", "checkpoints", str(roster), advice), None
+    return Finding(
+        "ok", "checkpoints", f"{folder} has {counted(len(roster.entries), 'job')}"
+    ), roster

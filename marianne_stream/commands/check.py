@@ -1,0 +1,48 @@
+"""`check`: looks whether a server with these settings would find what it needs."""
+
+import asyncio
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from contextlib import aclosing
+from pathlib import Path
+
+from marianne_stream.check.checks import findings
+from marianne_stream.client.cleaning import clean_word
+from marianne_stream.commands.settings_options import add_settings, announce, settings_from
+from marianne_stream.commands.verbs import PROGRAM
+from marianne_stream.settings import Settings
+
+EPILOG = f"""\
+Exit codes: 0 no error, 1 an error, 2 the settings cannot be understood.
+
+Examples:
+  {PROGRAM} check
+  {PROGRAM} check --config ~/marianne-stream.toml
+"""
+
+
+def describe(parser: ArgumentParser) -> None:
+    """Gives a parser all settings."""
+    parser.description = (
+        "Reads the settings as serve does, and looks whether conductor, registry, logs,\n"
+        "private_dir, tokens and Redis can be used. Each line says what was found, and\n"
+        "what to do. Nothing is changed, and a server may run meanwhile."
+    )
+    parser.formatter_class = RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    add_settings(parser, Settings.model_fields)
+
+
+def run(options: Namespace) -> int:
+    """Checks."""
+    given = vars(options)
+    return asyncio.run(check(settings_from(given), given["config"]))
+
+
+async def check(settings: Settings, config: Path | None) -> int:
+    """Print what each check finds, and return the exit code."""
+    failed = False
+    async with aclosing(findings(settings, config)) as found:
+        async for finding in found:
+            announce(clean_word(finding.line))
+            failed = failed or finding.level == "error"
+    return 1 if failed else 0

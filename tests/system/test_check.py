@@ -1,0 +1,171 @@
+"""`check` as a process: what it finds, what it says to do, and what it exits with."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.ports import free_port
+from tests.support.redis import redis_server
+from tests.support.terminals import Ran, ran
+from tests.support.waiting import until
+
+
+def places(folder: Path) -> tuple[object, ...]:
+    """Return the options that name the folders of a test."""
+    return (
+        *("--socket", folder / "c.sock", "--registry", folder / "state.db"),
+        *("--private-dir", folder / "private"),
+    )
+
+
+def found(ended: Ran) -> dict[str, tuple[str, str]]:
+    """Return the level and the text of each line, by its subject."""
+    lines = {}
+    for line in ended.lines:
+        level, _, rest = line.partition(" ")
+        subject, _, text = rest.strip().partition(": ")
+        lines[subject] = (level, text)
+    return lines
+
+
+async def test_everything_in_order_is_exit_0(conductor: SimulatedConductor, tmp_path: Path) -> None:
+    (workspace := tmp_path / "ws").mkdir()
+    (workspace / "marianne.log").write_text("one\n")
+    (tmp_path / "conductor.log").touch()
+    conductor.daemon.log_file = str(tmp_path / "conductor.log")
+    conductor.launch("logged", 1, workspace=str(workspace))
+    conductor.launch("silent", 1, workspace=str(tmp_path))
+    await conductor.flush()
+    config = tmp_path / "settings.toml"
+    config.write_text("port = 0\n")
+    ended = await ran(tmp_path, "check", "--config", config, *places(tmp_path))
+    assert (ended.code, ended.errors) == (0, "")
+    assert found(ended) == {
+        "settings": ("ok", f"read, {config} among them"),
+        "conductor": (
+            "ok",
+            f"{tmp_path}/c.sock answers, pid {conductor.daemon.pid}, and lists 2 jobs",
+        ),
+        "registry": ("ok", f"{tmp_path}/state.db has 2 jobs"),
+        "conductor's log": ("ok", f"{tmp_path}/conductor.log can be read"),
+        "jobs' logs": ("ok", "a log of their own: 1 of 2 jobs"),
+        "private_dir": ("ok", f"{tmp_path}/private is not there yet, and can be made"),
+        "tokens": ("ok", "the server makes one of its own at its start"),
+    }
+    # It made nothing, and left no connection behind.
+    assert not (tmp_path / "private").exists()
+    await until(lambda: conductor.statistics.connections_open == 0)
+    assert set(conductor.statistics.requests) == {"daemon.health", "daemon.config", "job.list"}
+
+
+async def test_conductor_without_a_free_slot_is_an_error_that_says_what_to_do(
+    conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    others = [await asyncio.open_unix_connection(conductor.socket_path) for _ in range(5)]
+    await until(lambda: conductor.statistics.connections_open == 5)
+    ended = await ran(tmp_path, "check", *places(tmp_path))
+    for _, writer in others:
+        writer.close()
+    assert ended.code == 1
+    level, text = found(ended)["conductor"]
+    assert level == "error"
+    assert "gives no answer within 1 s: all its connection slots may be taken. To do: close" in text
+    assert "SIGKILL" in text
+
+
+async def test_conductor_that_is_away_is_a_warning_while_its_registry_is_there(
+    conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    conductor.launch("a", 1)
+    await conductor.stop()
+    ended = await ran(tmp_path, "check", *places(tmp_path))
+    assert ended.code == 0
+    level, text = found(ended)["conductor"]
+    assert level == "warning"
+    assert f"there is no socket at {tmp_path}/c.sock. To do: start the conductor" in text
+    assert found(ended)["registry"] == ("ok", f"{tmp_path}/state.db has 1 job")
+    assert found(ended)["jobs' logs"][1].startswith("a log of their own: 0 of 1 job. To do:")
+    alone = await ran(tmp_path, "check", "--state", "conductor", *places(tmp_path))
+    assert alone.code == 1
+
+
+async def test_registry_of_another_conductor_is_a_warning(
+    conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    del conductor
+    other = tmp_path / "other.db"
+    with sqlite3.connect(other) as registry:
+        registry.execute("CREATE TABLE jobs (job_id TEXT PRIMARY KEY, status TEXT)")
+    ended = await ran(tmp_path, "check", *places(tmp_path), "--registry", other)
+    assert ended.code == 0
+    level, text = found(ended)["registry"]
+    assert level == "warning"
+    assert text.startswith(f"{other} is not read: the conductor's own is {tmp_path}/state.db. To")
+
+
+async def test_what_is_missing_is_an_error_each(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("token-of-somebody-0123456789 name=old expires=2020-01-01\n")
+    tokens.chmod(0o600)
+    (tmp_path / "private").write_text("no folder\n")
+    dead = f"redis://:secret@127.0.0.1:{free_port()}"
+    ended = await ran(
+        tmp_path,
+        *("check", "--state", "registry", *places(tmp_path), "--token-file", tokens),
+        *("--publish", dead, "--source-name", "here"),
+    )
+    assert ended.code == 1
+    lines = found(ended)
+    assert "conductor" not in lines
+    assert lines["registry"][0] == "error"
+    assert f"there is no registry at {tmp_path}/state.db. To do:" in lines["registry"][1]
+    assert lines["private_dir"][0] == "warning"
+    assert "is not a folder" in lines["private_dir"][1]
+    assert lines["tokens"][0] == "error"
+    assert "have expired" in lines["tokens"][1]
+    assert lines["publish"][0] == "error"
+    assert "does not answer" in lines["publish"][1]
+    assert "secret" not in ended.out
+    assert "token-of-somebody" not in ended.out
+
+
+async def test_log_that_is_a_link_may_not_be_read(
+    conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    (workspace := tmp_path / "ws").mkdir()
+    (workspace / "marianne.log").symlink_to("/etc/passwd")
+    conductor.launch("linked", 1, workspace=str(workspace))
+    ended = await ran(tmp_path, "check", *places(tmp_path))
+    level, text = found(ended)["jobs' logs"]
+    assert level == "warning"
+    assert text.startswith("a log of their own: 0 of 1 job, 1 may not be read. To do: run the")
+
+
+async def test_folder_of_checkpoints_is_read(tmp_path: Path) -> None:
+    json_state = ("--state", "json", "--state-dir", tmp_path / "states")
+    ended = await ran(tmp_path, "check", *json_state, *places(tmp_path))
+    assert (ended.code, found(ended)["checkpoints"][0]) == (1, "error")
+    (tmp_path / "states").mkdir()
+    ended = await ran(tmp_path, "check", *json_state, *places(tmp_path))
+    assert (ended.code, found(ended)["checkpoints"][1]) == (0, f"{tmp_path}/states has 0 jobs")
+
+
+async def test_redis_of_an_edge_is_asked(tmp_path: Path) -> None:
+    async with redis_server(tmp_path) as redis:
+        ended = await ran(
+            tmp_path, "check", "--state", "redis", "--redis", redis.url, *places(tmp_path)
+        )
+    assert ended.code == 0
+    assert set(found(ended)) == {"settings", "private_dir", "tokens", "redis"}
+    assert found(ended)["redis"] == ("ok", f"{redis.url} answers")
+
+
+@pytest.mark.parametrize("options", [("--port", "x"), ("--stat", "auto")])
+async def test_settings_that_cannot_be_understood_are_exit_2(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    ended = await ran(tmp_path, "check", *options)
+    assert (ended.code, ended.out) == (2, "")
