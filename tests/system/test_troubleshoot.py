@@ -1,0 +1,102 @@
+"""The page on troubleshooting: what it tells to type does what it says, and its names exist."""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from marianne_stream.commands.verbs import VERBS
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.errors import MarianneStreamError
+from marianne_stream.settings import Settings
+from tests.support.external import program
+from tests.support.processes import CHECKOUT, Process, process
+from tests.support.terminals import Ran, environment
+
+PAGE = (CHECKOUT / "docs" / "how-to" / "troubleshoot.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()
+]
+
+# What each command of the page prints, and exits with, here.
+EXPECTED = {
+    "marianne-stream check": (0, "ok       conductor: "),
+    "curl -s http://127.0.0.1:8765/health": (0, '"status"'),
+    'curl -s -H "Authorization: Bearer $(marianne-stream token)" http://127.0.0.1:8765/ready': (
+        *(0, '"live":true'),
+    ),
+    "marianne-stream jobs": (0, "silent"),
+    "marianne-stream logs JOB": (6, "This job has no log. Looked for "),
+    "marianne-stream token": (0, "own-token-0123456789"),
+    (
+        'curl -s -N --max-time 20 -H "Authorization: Bearer $(marianne-stream token)" '
+        "http://127.0.0.1:8765/api/roster/stream"
+    ): (28, "event: roster"),
+}
+
+
+@pytest.fixture
+async def running(conductor: SimulatedConductor, tmp_path: Path) -> AsyncIterator[Process]:
+    """A server with a token of its own, and a job without a log."""
+    (workspace := tmp_path / "ws").mkdir()
+    conductor.launch("silent", 1, workspace=str(workspace))
+    (private := tmp_path / "marianne-stream").mkdir()
+    token = private / "token"
+    token.write_text("own-token-0123456789\n")
+    token.chmod(0o600)
+    async with process(
+        *("-m", "marianne_stream", "--port", 0, "--private-dir", private),
+        *("--socket", tmp_path / "c.sock", "--registry", tmp_path / "state.db"),
+    ) as running:
+        yield running
+
+
+async def typed(command: str, running: Process, folder: Path) -> Ran:
+    """Run a command of the page in a shell that finds this server."""
+    here = command.replace("http://127.0.0.1:8765", running.address).replace(" JOB", " silent")
+    here = here.replace("--max-time 20", "--max-time 2")
+    ours = environment(
+        folder,
+        PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        MARIANNE_STREAM_URL=running.address,
+        MARIANNE_STREAM_SOCKET=str(folder / "c.sock"),
+        MARIANNE_STREAM_REGISTRY=str(folder / "state.db"),
+    )
+    shell = await asyncio.create_subprocess_exec(
+        *("bash", "-c", here),
+        env=ours,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, errors = await shell.communicate()
+    return Ran(shell.returncode or 0, out.decode(), errors.decode())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_command_of_the_page_does_what_the_page_says(
+    running: Process, tmp_path: Path, command: str
+) -> None:
+    if command.startswith("curl"):
+        program("curl")
+    code, text = EXPECTED[command]
+    ended = await typed(command, running, tmp_path)
+    assert ended.code == code, ended
+    assert text in ended.out + ended.errors
+
+
+def test_names_of_the_page_exist() -> None:
+    codes = {error.code for error in every_error(MarianneStreamError)}
+    words = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", PAGE))
+    of_others = {"log_file"}
+    assert words - codes - set(Settings.model_fields) - of_others == set()
+    named = set(re.findall(r"marianne-stream ([a-z]+)", PAGE))
+    assert named <= set(VERBS)
+
+
+def every_error(root: type[MarianneStreamError]) -> set[type[MarianneStreamError]]:
+    """Return an error's class with all below it."""
+    return {root}.union(*(every_error(child) for child in root.__subclasses__()))
