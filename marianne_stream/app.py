@@ -146,6 +146,7 @@ def parts_of(settings: Settings) -> Parts:
         Timeline(of_others=edge is not None),
         events_from="conductor" if edge is None else "redis",
         recent_events=backends.conductor.recent_events if backends.conductor is not None else None,
+        sharing=edge,
     )
     alarms = Alarms(mode=settings.log_watch, poll_interval_s=settings.log_poll_interval)
     followed = FollowedLogs(watches, alarms)

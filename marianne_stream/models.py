@@ -109,6 +109,8 @@ class Roster:
     live: bool
     detail: str = ""
     cost_s: float = field(default=0.0, compare=False)
+    # What the ids of those jobs begin with of which that is not so, where only some are.
+    away: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

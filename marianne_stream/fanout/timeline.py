@@ -10,7 +10,7 @@ import secrets
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from marianne_stream.errors import StateUnavailableError
 from marianne_stream.fanout.mailboxes import BoundedMailbox
@@ -48,6 +48,7 @@ class TimelineEntry:
         event: the conductor's name for it, "" where it is not an event.
         frame: ready to be sent.
         source: whose timeline it comes from; "" for this process's own.
+        scope: what the ids of the jobs begin with that it is about, where job_id is None.
     """
 
     number: int
@@ -55,6 +56,7 @@ class TimelineEntry:
     event: str
     frame: bytes
     source: str = ""
+    scope: str = ""
 
     @property
     def size_bytes(self) -> int:
@@ -120,21 +122,32 @@ class Timeline:
         """Takes an event of the conductor in."""
         safe = SAFE_NAME.fullmatch(event.event) and event.event not in OWN_NAMES
         name = event.event if safe else ""
-        self._append(event.job_id, event.event, event.params, name=name, place=event.place)
+        entry = TimelineEntry(0, event.job_id, event.event, event.params)
+        self._append(entry, name=name, place=event.place)
 
-    def add_gap(self, *, place: EventPlace | None = None) -> None:
+    def add_gap(self, *, place: EventPlace | None = None, scope: str = "") -> None:
         """Says that events were missed before the next one, nobody knows how many.
 
         Args:
             place: where another process's timeline says so.
+            scope: what the ids of the jobs begin with whose events they may be.
         """
         data = GapData(missed=None, reason="monitor_lost").json_bytes()
-        self._append(None, "", data, name="gap", place=place)
+        self._append(TimelineEntry(0, None, "", data, scope=scope), name="gap", place=place)
         self._gaps.append(self.last)
 
-    def say(self, frame: bytes) -> None:
-        """Offers a frame to everyone who listens now; it is not kept."""
-        self._publish(TimelineEntry(self.last + 1, None, "", frame))
+    def say(self, frame_for: Callable[[Wanted], bytes]) -> None:
+        """Offers a frame to those who listen now; it is not kept.
+
+        Args:
+            frame_for: returns the frame for those who want the same; b"" for none.
+        """
+        self.flush()
+        for wanted, mailboxes in self._groups.items():
+            if frame := frame_for(wanted):
+                entry = TimelineEntry(self.last + 1, None, "", frame)
+                for mailbox in mailboxes:
+                    mailbox.offer_all([entry], sse.Frames(frame))
 
     @property
     def has_listeners(self) -> bool:
@@ -278,20 +291,19 @@ class Timeline:
         parts = [one[bisect_right(one, after) : bisect_right(one, last)] for one in lists]
         return heapq.merge(*parts)
 
-    def _append(
-        self, job_id: str | None, event: str, data: bytes, *, name: str, place: EventPlace | None
-    ) -> None:
+    def _append(self, entry: TimelineEntry, *, name: str, place: EventPlace | None) -> None:
+        """Numbers an entry, makes a frame of its data, and publishes it."""
         self.last += 1
         if place is not None:
             cursor = self.places.add(self.last, place)
         else:
             # An id of this process among those of others would be good nowhere else.
             cursor = "" if self.places.known else str(TimelineCursor(self.epoch, self.last))
-        frame = sse.frame(data, event=name, event_id=cursor)
+        frame = sse.frame(entry.frame, event=name, event_id=cursor)
         source = place.source if place is not None else ""
-        entry = TimelineEntry(self.last, job_id, event, frame, source)
+        entry = replace(entry, number=self.last, frame=frame, source=source)
         self._kept[self.last] = entry
-        self._numbers.setdefault(job_id, []).append(self.last)
+        self._numbers.setdefault(entry.job_id, []).append(self.last)
         self._size += entry.size_bytes
         while len(self._kept) > 1 and (
             len(self._kept) > self._max_events or self._size > self._max_bytes
@@ -315,6 +327,11 @@ class Timeline:
         if not self._pending:
             asyncio.get_running_loop().call_soon(self.flush)
         self._pending.append(entry)
+
+
+def is_away(scopes: frozenset[str], wanted: Wanted) -> bool:
+    """Return whether jobs are wanted whose ids begin with one of some texts."""
+    return any(wanted(TimelineEntry(0, None, "", b"", scope=scope)) for scope in scopes)
 
 
 def writes(entries: list[TimelineEntry]) -> Iterator[list[TimelineEntry]]:

@@ -45,14 +45,20 @@ class EventFilter:
         return not self.job_ids and not self.prefixes and self.visible.all_jobs
 
     def __call__(self, entry: TimelineEntry) -> bool:
-        """Whether an entry is wanted; what concerns all viewers always is."""
+        """Whether an entry is wanted; what concerns some of the wanted jobs always is."""
         if entry.job_id is None:
-            return True
+            return not entry.scope or self._wants_some_of(entry.scope)
         return (
             (not self.job_ids or entry.job_id in self.job_ids)
             and (not self.prefixes or entry.event.startswith(self.prefixes))
             and (self.visible.all_jobs or (bool(entry.job_id) and self.visible(entry.job_id)))
         )
+
+    def _wants_some_of(self, scope: str) -> bool:
+        """Whether jobs are wanted whose ids begin with a text."""
+        if self.job_ids and not any(job_id.startswith(scope) for job_id in self.job_ids):
+            return False
+        return self.visible.may_match(scope)
 
 
 # One for all who want everything, which most do.

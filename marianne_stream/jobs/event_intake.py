@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from marianne_stream.fanout.timeline import Timeline
+from marianne_stream.fanout.timeline import Timeline, Wanted, is_away
 from marianne_stream.jobs.event_visits import EventVisits, RecentEvents
 from marianne_stream.jobs.roster import RosterTimer
 from marianne_stream.jobs.views import source_frame
@@ -11,6 +11,9 @@ from marianne_stream.models import MonitorEvent, Roster, SourceName
 
 # While there is no subscription, events are asked for at this interval.
 VISIT_INTERVAL_S = 1.0
+
+# The prefix of all job ids.
+ALL_JOBS = frozenset({""})
 
 
 class EventIntake:
@@ -23,7 +26,6 @@ class EventIntake:
         recent_events: asks for recent events while there is no subscription; None if nothing can.
 
     Attributes:
-        is_live: True if events come in.
         subscriptions: how many subscriptions have begun.
     """
 
@@ -42,7 +44,8 @@ class EventIntake:
         self._is_subscribed = False
         self._subscription_changed = asyncio.Event()
         self._was_live = False
-        self.is_live = False
+        # Prefixes of the ids of those jobs whose events do not come in.
+        self._away = ALL_JOBS
         self.subscriptions = 0
 
     async def run(self) -> None:
@@ -96,15 +99,30 @@ class EventIntake:
             self._visits.on_roster(before, roster)
         self._set_live(live=roster.live)
 
-    def frame(self, event_id: str = "") -> bytes:
-        """Make a `source` event that says whether events come in."""
-        source: SourceName = self._source if self.is_live else "none"
-        return source_frame(None, source, live=self.is_live, event_id=event_id)
+    @property
+    def is_live(self) -> bool:
+        """True if the events of all jobs come in."""
+        return not self._away
 
-    def say(self, *, live: bool) -> None:
-        """Tell all listeners whether events come in."""
-        self.is_live = live
-        self._timeline.say(self.frame())
+    def frame(self, wanted: Wanted, event_id: str = "") -> bytes:
+        """Make a `source` event that says whether the events that are wanted come in."""
+        is_live = not is_away(self._away, wanted)
+        source: SourceName = self._source if is_live else "none"
+        return source_frame(None, source, live=is_live, event_id=event_id)
+
+    def say_away(self, away: frozenset[str]) -> None:
+        """Tell the listeners that are concerned that events come in no more, or again.
+
+        Args:
+            away: prefixes of the ids of those jobs whose events do not come in.
+        """
+        before, self._away = self._away, away
+
+        def frame_for(wanted: Wanted) -> bytes:
+            changed = is_away(before, wanted) != is_away(away, wanted)
+            return self.frame(wanted) if changed else b""
+
+        self._timeline.say(frame_for)
 
     @property
     def _needs_visits(self) -> bool:
@@ -119,4 +137,4 @@ class EventIntake:
             if self._was_live:
                 self._timeline.add_gap()
             self._was_live = True
-        self.say(live=live)
+        self.say_away(frozenset() if live else ALL_JOBS)

@@ -7,16 +7,17 @@ once, however many look. It must not know what is made of what is seen.
 import asyncio
 import heapq
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from functools import partial
+from itertools import chain
 from typing import Protocol
 
 from marianne_stream.errors import MarianneStreamError
 from marianne_stream.fanout.mailboxes import LatestMailbox
 from marianne_stream.jobs.poll_schedule import FIRST_FAILURE_S, growing
 from marianne_stream.jobs.views import End, JobView, newest_first
-from marianne_stream.models import Roster
+from marianne_stream.models import Roster, RosterEntry
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +47,12 @@ class Lookouts:
 
     Args:
         watch: watches a job, at an interval in seconds.
+        group: returns the group of a job: each has an equal share of those that are watched.
     """
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, group: Callable[[str], str] = lambda _job_id: "") -> None:
         self._watch = watch
+        self._group = group
         self._intervals: Counter[float] = Counter()
         # The shortest of them, at which the lookouts look; None while nobody is interested.
         self._interval_s: float | None = None
@@ -61,7 +64,7 @@ class Lookouts:
         self._tasks: set[asyncio.Task[None]] = set()
         self._holds: dict[Hold, None] = {}
         # One begins after the other: a viewer's first look is not to stand behind all of theirs.
-        self._beginning = asyncio.Lock()
+        self._beginning: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._closed = False
 
     def add_interest(self, interval_s: float) -> None:
@@ -116,12 +119,13 @@ class Lookouts:
         if self._interval_s is None or self._roster is None or self._closed:
             return []
         posts, entries = self._posts, self._roster.entries.values()
-        wanted = (
-            entry
-            for entry in entries
-            if entry.job_id in posts or not (entry.terminal or entry.job_id in self._failed)
-        )
-        return [entry.job_id for entry in heapq.nsmallest(WATCHED_JOBS, wanted, key=newest_first)]
+        groups: defaultdict[str, list[RosterEntry]] = defaultdict(list)
+        for entry in entries:
+            if entry.job_id in posts or not (entry.terminal or entry.job_id in self._failed):
+                groups[self._group(entry.job_id)].append(entry)
+        share = WATCHED_JOBS // max(1, len(groups))
+        newest = (heapq.nsmallest(share, each, key=newest_first) for each in groups.values())
+        return [entry.job_id for entry in chain.from_iterable(newest)]
 
     def _posted(self, job_id: str) -> asyncio.Task[None]:
         task = asyncio.create_task(self._look_out(job_id), name=f"lookout {job_id!r}")
@@ -144,7 +148,7 @@ class Lookouts:
         failures = 0
         while self._interval_s is not None and (not failures or self._goes_on(job_id)):
             try:
-                async with self._beginning:
+                async with self._beginning[self._group(job_id)]:
                     view, hold = await self._watch(job_id, self._interval_s)
             except MarianneStreamError as error:
                 logger.debug("job %r cannot be watched: %s", job_id, error)

@@ -6,6 +6,7 @@ It must not know what a look is.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 # Looks that nothing asked for may take a twentieth of the time, all watched jobs together; those
 # that something asked for a third.
@@ -47,3 +48,30 @@ class Turns:
                 self._asked_at = now + ASKED_REST_FACTOR * (now - began)
                 if not asked:
                     self._unasked_at = now + UNASKED_REST_FACTOR * (now - began)
+
+
+class Sharing(Protocol):
+    """How jobs share what there is of reading: those of one group wait for each other only."""
+
+    def turns(self, job_id: str, /) -> Turns:
+        """Return the turns of a job's group."""
+        ...
+
+    def group(self, job_id: str, /) -> str:
+        """Return the name of a job's group."""
+        ...
+
+
+class SharedAlike:
+    """All jobs are one group."""
+
+    def __init__(self) -> None:
+        self._turns = Turns()
+
+    def turns(self, _job_id: str, /) -> Turns:
+        """Return the same turns for all jobs."""
+        return self._turns
+
+    def group(self, _job_id: str, /) -> str:
+        """Return the same group for all jobs."""
+        return ""

@@ -241,8 +241,9 @@ class RosterView(View):
         view = self._parts.get(jobs)
         if view is None:
             entries = {i: entry for i, entry in self.roster.entries.items() if jobs(i)}
+            live = self.roster.live or not any(map(jobs.may_match, self.roster.away or ("",)))
             view = self._parts[jobs] = RosterView(
-                replace(self.roster, entries=entries), self._details, self
+                replace(self.roster, entries=entries, live=live), self._details, self
             )
         return view
 

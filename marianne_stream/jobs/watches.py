@@ -6,7 +6,7 @@ timeline. It must not know how viewers are reached.
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from marianne_stream.errors import StateUnavailableError
@@ -20,7 +20,7 @@ from marianne_stream.jobs.lookouts import Lookouts
 from marianne_stream.jobs.progress import ProgressTimes, entry_has_progressed
 from marianne_stream.jobs.roster import RosterTimer
 from marianne_stream.jobs.roster_hold import WatchingRoster
-from marianne_stream.jobs.turns import Turns
+from marianne_stream.jobs.turns import SharedAlike, Sharing
 from marianne_stream.jobs.views import JobView, RosterView
 from marianne_stream.jobs.watch import JobWatch, RosterMark
 from marianne_stream.models import JobState, MonitorEvent, Roster, RosterEntry, SourceName
@@ -81,6 +81,7 @@ class Watches:
         timeline: where the monitor's events go.
         events_from: what events come from, as it is told.
         recent_events: asks for recent events while there is no subscription; None if nothing can.
+        sharing: how jobs share what there is of reading; None if all share alike.
 
     Attributes:
         timeline: the same.
@@ -96,10 +97,11 @@ class Watches:
         *,
         events_from: SourceName = "conductor",
         recent_events: RecentEvents | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
         self.timeline = timeline
         self._source = source
-        self._turns = Turns()
+        self._sharing = sharing if sharing is not None else SharedAlike()
         self._roster = RosterTimer(source, on_roster=self._on_roster)
         self._roster_topic: Topic[RosterView] = Topic()
         self._roster_view: RosterView | None = None
@@ -109,7 +111,7 @@ class Watches:
         self._tasks: dict[JobWatch, asyncio.Task[None]] = {}
         self.progress = ProgressTimes()
         self.details = Details(self.progress, self._on_details)
-        self._lookouts = Lookouts(self.watch)
+        self._lookouts = Lookouts(self.watch, self._sharing.group)
         self.events = EventIntake(
             timeline, self._roster, source=events_from, recent_events=recent_events
         )
@@ -258,9 +260,9 @@ class Watches:
         if watch is not None:
             watch.hint(RosterMark(self._roster.entry(job_id), source_changed=True))
 
-    def look_at_all(self) -> None:
-        """All jobs may have changed."""
-        for job_id in self._watches:
+    def look_at_all(self, chosen: Callable[[str], bool]) -> None:
+        """All of some jobs may have changed."""
+        for job_id in filter(chosen, list(self._watches)):
             self.look(job_id)
 
     def on_subscribed(self) -> None:
@@ -299,7 +301,7 @@ class Watches:
             job_id,
             source=self._source,
             roster=self._roster,
-            turns=self._turns,
+            turns=self._sharing.turns(job_id),
             progress=self.progress,
         )
         task = asyncio.create_task(watch.run(), name=f"watch {job_id!r}")

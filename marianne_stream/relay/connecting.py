@@ -5,9 +5,10 @@ from collections.abc import Awaitable
 from typing import Any, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import parse_url
+from redis.asyncio.connection import DefaultParser, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from marianne_stream.errors import SettingsError
@@ -22,6 +23,46 @@ ANSWER_LIMIT_S = 5.0
 # So many commands are under way at once; others wait.
 CONNECTIONS = 16
 
+# The largest answer that is read. Above it the connection is closed: Redis would send all of it.
+ANSWER_BYTES = 32 * 1024 * 1024
+
+
+class AnswerTooLargeError(RedisConnectionError):
+    """An answer of Redis is larger than any that is read."""
+
+
+class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type]
+    """redis-py's parser, which reads no answer above ANSWER_BYTES.
+
+    redis-py has no such limit. How its parser with hiredis reads is a private matter of redis-py:
+    tests/relay/test_connecting.py checks that this one is still asked for each part of an answer.
+    """
+
+    def __init__(self, socket_read_size: int) -> None:
+        super().__init__(socket_read_size)
+        self._left_bytes = 0
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        """Reads one answer.
+
+        Raises:
+            AnswerTooLargeError: it is too large.
+        """
+        self._left_bytes = ANSWER_BYTES
+        return await super().read_response(*args, **options)
+
+    async def read_from_socket(self) -> Any:
+        """Reads the next part of an answer."""
+        part = await self._stream.read(self._read_size)
+        if not part:
+            raise RedisConnectionError("the server has closed the connection")
+        self._left_bytes -= len(part)
+        if self._left_bytes < 0:
+            raise AnswerTooLargeError(f"an answer is larger than {ANSWER_BYTES} bytes")
+        self._reader.feed(part)
+        return True
+
+
 # How a client and its connections are, whatever the URL says. Answers have one form, whichever
 # release of redis-py it is.
 FIXED: dict[str, Any] = {
@@ -30,6 +71,7 @@ FIXED: dict[str, Any] = {
     "protocol": 2,
     "max_connections": CONNECTIONS,
     "timeout": ANSWER_LIMIT_S,
+    "parser_class": BoundedParser,
 }
 
 

@@ -16,6 +16,9 @@ Fields = Mapping[bytes, bytes]
 
 InterestKind = Literal["state", "log"]
 
+# How many jobs of a source an edge lists: a relay publishes no more than its newest.
+MOST_JOBS = 2_000
+
 
 class About(msgspec.Struct, frozen=True):
     """What a relay says of itself, every few seconds; gone soon after it is gone.

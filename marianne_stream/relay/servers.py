@@ -39,9 +39,16 @@ class Server:
     Args:
         connect: makes a client of the server at an address.
         find: says which; None where there is one only, whatever the address.
+        has_all_keys: whether the server has all other keys as well.
+
+    Attributes:
+        has_all_keys: the same.
     """
 
-    def __init__(self, connect: Connect, find: Find | None = None) -> None:
+    def __init__(
+        self, connect: Connect, find: Find | None = None, *, has_all_keys: bool = True
+    ) -> None:
+        self.has_all_keys = has_all_keys
         self._connect = connect
         self._find = find
         self._address: Address = ("", 0)
@@ -125,7 +132,7 @@ def server_of(url: str, password: str | None, key: str) -> Server:
     connect_sentinel(found.addresses[0])
     if found.kind == "sentinel":
         return Server(connect, Sentinels(connect_sentinel, found.addresses, found.service).find)
-    return Server(connect, Nodes(connect, found.addresses, key).find)
+    return Server(connect, Nodes(connect, found.addresses, key).find, has_all_keys=False)
 
 
 class Sentinels:

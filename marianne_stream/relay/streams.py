@@ -1,10 +1,11 @@
-"""What an edge asks of Redis' streams, with the types that come back; redis-py's say little.
+"""What an edge asks of Redis, with the types that come back; redis-py's say little.
 
 Answers have the form of RESP2 (`connecting`).
 """
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
@@ -16,6 +17,9 @@ logger = logging.getLogger(__name__)
 
 Entry = tuple[bytes, Fields]
 Value = TypeVar("Value")
+
+# How many fields of a hash, or members of a set, Redis gives at once.
+PAGE_FIELDS = 200
 
 # Before the first entry of any stream.
 BEGINNING = b"0-0"
@@ -51,16 +55,34 @@ async def newest(redis: Redis, key: str, *, count: int) -> list[Entry]:
     return found[::-1]
 
 
+async def hash_fields(redis: Redis, key: str, limit: int) -> dict[bytes, bytes]:
+    """Return fields of a hash, read in pages; no more than the limit, whichever Redis names first.
+
+    Cancelling is safe.
+    """
+    found: dict[bytes, bytes] = {}
+    cursor = 0
+    while len(found) < limit:
+        cursor, page = await asked(redis.hscan(key, cursor=cursor, count=PAGE_FIELDS))
+        found |= page
+        if not cursor:
+            break
+    return dict(islice(found.items(), limit))
+
+
 def readable(
     entries: Iterable[Entry], decode: Callable[[Fields], Value]
 ) -> list[tuple[bytes, Value]]:
-    """Entries as what they mean, with their ids; one that cannot be read is left out."""
+    """Decode entries, with their ids; one that cannot be read is left out, and logged for all."""
     found: list[tuple[bytes, Value]] = []
+    faults: list[tuple[bytes, ValueError]] = []
     for entry_id, fields in entries:
         try:
             found.append((entry_id, decode(fields)))
         except ValueError as error:
-            logger.warning("the entry %r is passed over: %s", entry_id, error)
+            faults.append((entry_id, error))
+    if faults:
+        logger.debug("skipped %d stream entries first=%r: %s", len(faults), *faults[0])
     return found
 
 

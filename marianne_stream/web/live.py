@@ -3,6 +3,8 @@
 It must not know what the frames say.
 """
 
+from functools import partial
+
 from aiohttp import web
 
 from marianne_stream.feeds.events import EventFilter, event_feed
@@ -100,6 +102,6 @@ async def stream_events(
         wanted=wanted,
         limit=limit,
         cursor=cursor,
-        source=watches.events.frame,
+        source=partial(watches.events.frame, wanted),
     )
     return request.app[STREAMS].answer(request, feed)

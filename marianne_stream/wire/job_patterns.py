@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass, field
 from fnmatch import translate
 
+WILDCARD = re.compile(r"[*?\[]")
+
 
 @dataclass(frozen=True, slots=True)
 class JobPatterns:
@@ -29,6 +31,13 @@ class JobPatterns:
     def __call__(self, job_id: str) -> bool:
         """Whether a job is among them."""
         return not self.patterns or self._compiled.match(job_id) is not None
+
+    def may_match(self, beginning: str) -> bool:
+        """Return whether an id that begins with a text can be among them."""
+        if not self.patterns:
+            return True
+        literals = (WILDCARD.split(pattern, maxsplit=1)[0] for pattern in self.patterns)
+        return any(one.startswith(beginning) or beginning.startswith(one) for one in literals)
 
 
 # One for all who may see everything.

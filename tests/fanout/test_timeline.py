@@ -73,7 +73,7 @@ def test_a_gap_stands_among_the_newest_and_is_not_counted_as_an_event() -> None:
 
 def test_what_is_only_said_is_not_kept() -> None:
     timeline = filled(1)
-    timeline.say(b"event: source\ndata: {}\n\n")
+    timeline.say(lambda _wanted: b"event: source\ndata: {}\n\n")
     assert names(timeline.recent(9, everything)) == ["job.step1"]
 
 

@@ -120,7 +120,7 @@ async def test_what_a_mailbox_lets_go_is_read_from_the_timeline_while_that_keeps
     timeline = Timeline()
     feed = event_feed(timeline, wanted=EventFilter(), limit=0, cursor="", source=source)
     await anext(feed)
-    timeline.say(source(""))
+    timeline.say(lambda _wanted: source(""))
     fill(timeline, 3000, 500)
     assert feed.held_bytes < 1000 * 700
     # It may have lost where events come from, and is told that again.

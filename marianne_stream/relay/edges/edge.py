@@ -13,11 +13,12 @@ from dataclasses import replace
 import msgspec
 
 from marianne_stream.errors import JobNotFoundError, StateUnavailableError
+from marianne_stream.jobs.turns import Turns
 from marianne_stream.jobs.watches import Watches
 from marianne_stream.models import EventPlace, JobState, MonitorEvent, Roster, RosterEntry
 from marianne_stream.relay.edges.reading import Pace
 from marianne_stream.relay.edges.source import Source
-from marianne_stream.relay.keys import Keys, sources_key
+from marianne_stream.relay.keys import Keys
 from marianne_stream.relay.servers import Server
 from marianne_stream.relay.source_names import SourceNames
 
@@ -26,6 +27,9 @@ logger = logging.getLogger(__name__)
 # How often one looks for sources that were not there; at first, until there is one.
 LOOK_S = 5.0
 FIRST_LOOK_S = 0.5
+
+# More are served only if redis_sources names them: each costs connections, and a part of each id.
+MOST_SOURCES = 100
 
 NO_SOURCE = "No conductor has published anything yet."
 
@@ -52,9 +56,9 @@ class Edge:
         self._all = not tuple(names)
         self._watches: Watches | None = None
         self._name = secrets.token_hex(6)
-        self._names = SourceNames(find_server(sources_key(prefix)), prefix)
+        self._names = SourceNames(find_server, prefix)
         self._pace = Pace()
-        self._events_live = False
+        self._is_full = False
         self._changed = asyncio.Event()
         self.sources: dict[str, Source] = {}
         self._add(names)
@@ -84,13 +88,18 @@ class Edge:
     async def _look_for_sources(self) -> None:
         try:
             while True:
-                self._add(await self._names.read(first=not self.sources))
+                self._add(await self._names.read(self.sources))
                 await asyncio.sleep(LOOK_S if self.sources else FIRST_LOOK_S)
         finally:
             await self._names.hang_up()
 
     def _add(self, names: Iterable[str]) -> None:
-        for name in sorted(set(names) - self.sources.keys()):
+        new = sorted(set(names) - self.sources.keys())
+        room = MOST_SOURCES - len(self.sources) if self._all else len(new)
+        if len(new) > room and not self._is_full:
+            self._is_full = True
+            logger.warning("sources ignored limit=%d: name those in redis_sources", MOST_SOURCES)
+        for name in new[:room]:
             keys = Keys(self._prefix, name)
             server = self._find_server(keys.news)
             self.sources[name] = Source(server, keys, self._name, self._pace, self)
@@ -99,16 +108,32 @@ class Edge:
             self.on_jobs()
 
     async def roster(self) -> Roster:
-        """The jobs of all sources."""
+        """Return the jobs of all sources; of one that cannot be read, those that it had last.
+
+        Raises:
+            StateUnavailableError: no source can be read.
+        """
         if not self.sources:
             raise StateUnavailableError(NO_SOURCE, detail=NO_SOURCE)
         entries: dict[str, RosterEntry] = {}
-        for source in self.sources.values():
-            for entry in (await source.entries()).values():
+        away: set[str] = set()
+        faults: list[StateUnavailableError] = []
+        sources = list(self.sources.values())
+        for source in sources:
+            live = source.live
+            try:
+                own = await source.entries()
+            except StateUnavailableError as error:
+                faults.append(error)
+                own, live = source.known, False
+            if not live:
+                away.add(self._scope(source.name))
+            for entry in own.values():
                 shown = self._shown(source.name, entry.job_id)
                 entries[shown] = replace(entry, job_id=shown)
-        live = all(source.live for source in self.sources.values())
-        return Roster(entries, source="redis", live=live)
+        if len(faults) == len(sources):
+            raise faults[0]
+        return Roster(entries, source="redis", live=not away, away=frozenset(away))
 
     async def job(self, job_id: str, entry: RosterEntry | None) -> JobState:
         """One job, of the source that its id names."""
@@ -145,7 +170,25 @@ class Edge:
         return self._shown(source.name, own)
 
     def _shown(self, source: str, job_id: str) -> str:
-        return f"{source}:{job_id}" if self.several else job_id
+        return self._scope(source) + job_id
+
+    def _scope(self, source: str) -> str:
+        """What the ids of a source's jobs begin with."""
+        return f"{source}:" if self.several else ""
+
+    def turns(self, job_id: str) -> Turns:
+        """Return the turns in which the jobs of a source are read; its own, as it may be slow."""
+        try:
+            return self.find(job_id)[0].turns
+        except (JobNotFoundError, StateUnavailableError):
+            return Turns()
+
+    def group(self, job_id: str) -> str:
+        """Return the name of a job's source, "" if there is none."""
+        try:
+            return self.find(job_id)[0].name
+        except (JobNotFoundError, StateUnavailableError):
+            return ""
 
     def on_event(self, event: MonitorEvent) -> None:
         """Puts an event onto the timeline, under the id that it has everywhere.
@@ -158,10 +201,10 @@ class Edge:
             event = renamed(event, self._shown(event.place.source, event.job_id))
         self._watches.timeline.add(event)
 
-    def on_gap(self, place: EventPlace | None) -> None:
+    def on_gap(self, source: str, place: EventPlace | None) -> None:
         """Says that events are missing."""
         if self._watches is not None:
-            self._watches.timeline.add_gap(place=place)
+            self._watches.timeline.add_gap(place=place, scope=self._scope(source))
 
     def on_begun(self, place: EventPlace) -> None:
         """Where a timeline begins of which nothing was told yet."""
@@ -180,18 +223,17 @@ class Edge:
             for name in {self._shown(source, job_id), job_id}:
                 self._watches.look(name)
 
-    def on_life(self) -> None:
-        """Says where state comes from now, and whether events come in."""
+    def on_life(self, source: str) -> None:
+        """Says where a source's state comes from now, and whether its events come in."""
         if self._watches is None:
             return
-        if all(source.begun for source in self.sources.values()):
+        sources = self.sources.values()
+        if any(each.begun for each in sources) and all(each.tried for each in sources):
             self._watches.timeline.begun()
-        live = all(source.events_live for source in self.sources.values())
-        if live != self._events_live:
-            self._events_live = live
-            self._watches.events.say(live=live)
+        away = frozenset(self._scope(each.name) for each in sources if not each.events_live)
+        self._watches.events.say_away(away)
         self._watches.bring_forward()
-        self._watches.look_at_all()
+        self._watches.look_at_all(lambda job_id: self.group(job_id) == source)
 
     async def close(self) -> None:
         """Closes all connections."""

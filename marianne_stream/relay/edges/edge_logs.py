@@ -27,8 +27,8 @@ from marianne_stream.relay.edges.edge_log import RelayedLog
 from marianne_stream.relay.edges.edge_log_feed import RelayedFeed
 from marianne_stream.relay.edges.log_places import RelayedStart, start_of
 from marianne_stream.relay.edges.source import Source
-from marianne_stream.relay.format import decode_missing
 from marianne_stream.relay.streams import BEGINNING
+from marianne_stream.relay.validation import parse_missing
 from marianne_stream.wire.cursors import LogCursor
 
 # How long a log may take that nobody has asked for before.
@@ -154,7 +154,7 @@ class RelayedLogs:
 def fault_of(raw: bytes) -> MarianneStreamError:
     """Why the origin has no log."""
     try:
-        missing = decode_missing(raw)
+        missing = parse_missing(raw)
     except ValueError:
         return StateUnavailableError("why a log is missing cannot be read")
     return FAULTS.get(missing.code, StateUnavailableError)(detail=missing.detail)

@@ -11,6 +11,7 @@ from marianne_stream.logs.index import Selection
 from marianne_stream.relay.edges.log_frames import frames_of, text_of
 from marianne_stream.relay.format import LogEntry
 from marianne_stream.relay.streams import Entry, is_after, place_of, readable
+from marianne_stream.relay.validation import parse_log_entry
 from marianne_stream.wire.sse import Frames
 
 COMPLETE = "log_complete"
@@ -23,7 +24,7 @@ Placed = tuple[bytes, LogEntry]
 
 def placed(entries: Iterable[Entry]) -> list[Placed]:
     """Entries with their ids."""
-    return readable(entries, LogEntry.of)
+    return readable(entries, parse_log_entry)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from marianne_stream.logs.reader import Gap
-from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.edges.edge_log import RelayedLog
 from marianne_stream.relay.edges.edge_mailbox import COMPLETE, Placed, placed
 from marianne_stream.relay.format import LogPlace
-from marianne_stream.relay.streams import BEGINNING, is_after, newest, span
+from marianne_stream.relay.streams import BEGINNING, hash_fields, is_after, newest, span
+from marianne_stream.relay.validation import is_number
 from marianne_stream.wire.cursors import LogCursor
 
 TRIMMED = Gap("rotated_away", None)
+
+# A relay knows the last 100 generations of a log; more files may begin with the same line.
+GENERATIONS = 100
+FILES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +93,10 @@ async def resumed(log: RelayedLog, seen: LogCursor) -> RelayedStart | None:
 async def generations_of(log: RelayedLog, seen: LogCursor) -> list[int]:
     """The generations of the files in which a cursor can lie, the newest first."""
     async with log.source.reading.asking() as redis:
-        raw = await asked(redis.hgetall(log.source.reading.keys.files(log.job_id)))
+        raw = await hash_fields(redis, log.source.reading.keys.files(log.job_id), FILES)
     first = b"%016x" % seen.first
-    return sorted((int(number) for number, name in raw.items() if name == first), reverse=True)
+    found = (int(number) for number, name in raw.items() if name == first and is_number(number))
+    return sorted(found, reverse=True)[:GENERATIONS]
 
 
 def is_there(entry: Placed, seen: LogCursor) -> bool:

@@ -17,10 +17,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from marianne_stream.errors import StateUnavailableError
 from marianne_stream.relay.connecting import AWAY, asked, words
 from marianne_stream.relay.edges.interests import Interests
-from marianne_stream.relay.format import About, EventEntry, Fields, decode_about
+from marianne_stream.relay.format import About, EventEntry, Fields
 from marianne_stream.relay.keys import Keys
 from marianne_stream.relay.servers import Server
 from marianne_stream.relay.streams import BEGINNING, Entry, is_after, newest, read, readable, span
+from marianne_stream.relay.validation import parse_about, parse_event, parse_job_id
 from marianne_stream.wire.backoff import delays
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,9 @@ READ_LIMIT_S = 10.0
 ASK_LIMIT_S = 5.0
 
 BATCH_ENTRIES = 1_000
+
+# So many entries are taken in one turn of the loop: some milliseconds.
+TAKEN_AT_ONCE = 200
 
 # So far apart reads of all sources together begin, at least, and those of one at the most: what
 # comes one by one in many streams comes in one answer, and costs Redis and this process a call for
@@ -157,6 +161,10 @@ class SourceReading:
                 await self._session()
             except AWAY as error:
                 await self._lose(error)
+            except Exception as error:
+                # Whatever a source writes, others are served.
+                logger.exception("reading %s failed, and is begun anew", self.keys.source)
+                await self._lose(error)
             if time.monotonic() - began > GOOD_SESSION_S:
                 waits = delays(first_s=FIRST_DELAY_S, cap_s=DELAY_CAP_S)
             await asyncio.sleep(next(waits))
@@ -220,10 +228,13 @@ class SourceReading:
             began = time.monotonic()
             for key, entries in await self._read():
                 self.entries += len(entries)
-                if key in self._followed:
-                    await self._pass_on(key, entries)
-                else:
-                    self._take(key, entries)
+                for at in range(0, len(entries), TAKEN_AT_ONCE):
+                    part = entries[at : at + TAKEN_AT_ONCE]
+                    if key in self._followed:
+                        await self._pass_on(key, part)
+                    else:
+                        self._take(key, part)
+                    await asyncio.sleep(0)
             await asyncio.sleep(max(0.0, began + self._pace.spacing_s - time.monotonic()))
 
     async def _read(self) -> list[tuple[str, list[Entry]]]:
@@ -269,8 +280,9 @@ class SourceReading:
             past = await span(
                 self._server.client, self.keys.events, least=behind, count=BATCH_ENTRIES
             )
-            if past:
-                self._take(self.keys.events, past)
+            for at in range(0, len(past), TAKEN_AT_ONCE):
+                self._take(self.keys.events, past[at : at + TAKEN_AT_ONCE])
+                await asyncio.sleep(0)
             more = len(past) == BATCH_ENTRIES
 
     def _take(self, key: str, entries: list[Entry]) -> None:
@@ -281,7 +293,7 @@ class SourceReading:
             self._take_news([fields for _, fields in entries])
         elif key == self.keys.events:
             self._events_at = entries[-1][0]
-            self._listener.on_events([event for _, event in readable(entries, EventEntry.of)])
+            self._listener.on_events([event for _, event in readable(entries, parse_event)])
 
     async def _pass_on(self, key: str, entries: list[Entry]) -> None:
         """Gives entries to who follows; what was before may be trimmed before it is read."""
@@ -301,13 +313,15 @@ class SourceReading:
         if b"jobs" in kinds:
             self._listener.on_jobs()
         for job_id in dict.fromkeys(f[b"j"] for f in news if f.get(b"k") == b"state" and b"j" in f):
-            self._listener.on_state(job_id.decode())
+            # A job id that is none is of no job that anybody watches.
+            with contextlib.suppress(ValueError):
+                self._listener.on_state(parse_job_id(job_id))
 
     async def _look_at_about(self) -> None:
         self._about_due_at = time.monotonic() + BLOCK_MS / 1000
         raw = await asked(self._server.client.get(self.keys.about))
         try:
-            about = decode_about(raw) if raw is not None else None
+            about = parse_about(raw) if raw is not None else None
         except ValueError as error:
             logger.debug("what %s says of itself cannot be read: %s", self.keys.source, error)
             about = None

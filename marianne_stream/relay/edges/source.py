@@ -5,29 +5,31 @@ It must not know of other sources, or who asks.
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
 from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnavailableError
+from marianne_stream.jobs.turns import Turns
 from marianne_stream.models import EventPlace, JobState, MonitorEvent, RosterEntry
 from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.edges.reading import Pace, SourceReading
-from marianne_stream.relay.format import (
-    About,
-    EventEntry,
-    decode_entry,
-    decode_missing,
-    decode_state,
-)
+from marianne_stream.relay.format import MOST_JOBS, About, EventEntry
 from marianne_stream.relay.keys import Keys
 from marianne_stream.relay.servers import Server
+from marianne_stream.relay.streams import hash_fields
+from marianne_stream.relay.validation import parse_missing, parse_roster_entry, parse_state
 
 logger = logging.getLogger(__name__)
 
 # How long a state may take that nobody has asked for before.
 FIRST_STATE_S = 5.0
 LOOK_EVERY_S = 0.1
+
+# The roster is read again after so many times as long as it took to read.
+REST_FACTOR = 10.0
+
+DECODED_AT_ONCE = 250
 
 
 class Teller(Protocol):
@@ -36,7 +38,7 @@ class Teller(Protocol):
     def on_event(self, event: MonitorEvent, /) -> None:
         """An event of a job, by the source's own name for it."""
 
-    def on_gap(self, place: EventPlace | None, /) -> None:
+    def on_gap(self, source: str, place: EventPlace | None, /) -> None:
         """Events are missing: the source says so, or it was found here."""
 
     def on_begun(self, place: EventPlace, /) -> None:
@@ -48,7 +50,7 @@ class Teller(Protocol):
     def on_state(self, source: str, job_id: str, /) -> None:
         """The state of a job has changed, as the source names it."""
 
-    def on_life(self, /) -> None:
+    def on_life(self, source: str, /) -> None:
         """A source has come or gone, or says something else of itself."""
 
 
@@ -66,16 +68,22 @@ class Source:
         reading: what is read of it.
         name: its name.
         begun: whether all events were told that were there when reading began.
+        tried: whether reading began, or failed to.
+        turns: the turns in which its jobs are read.
     """
 
     def __init__(self, server: Server, keys: Keys, edge: str, pace: Pace, teller: Teller) -> None:
         self.reading = SourceReading(server, keys, edge, pace, self)
         self.name = keys.source
-        self.begun = False
+        self.begun = self.tried = False
+        self.turns = Turns()
         self._teller = teller
         self._entries: dict[str, RosterEntry] | None = None
-        self._known: Iterable[str] = ()
+        self._known: Mapping[str, RosterEntry] = {}
         self._read_again = 0
+        # When the roster may be read again, by the loop's clock.
+        self._due_at = 0.0
+        self._is_full = False
         # Where its timeline stands that was told last.
         self._told: tuple[str, int] | None = None
         self._news = asyncio.Event()
@@ -96,28 +104,33 @@ class Source:
         return self.about is not None and self.about.events_live
 
     @property
-    def known(self) -> Iterable[str]:
-        """The jobs of the roster that was read last."""
+    def known(self) -> Mapping[str, RosterEntry]:
+        """The roster that was read last."""
         return self._known
 
-    async def entries(self) -> dict[str, RosterEntry]:
-        """The roster, read again when it has changed.
+    async def entries(self) -> Mapping[str, RosterEntry]:
+        """Return the roster, read again when it has changed; invalid entries are left out.
 
         Raises:
-            StateUnavailableError: Redis does not answer, or what it says cannot be read.
+            StateUnavailableError: Redis does not answer.
         """
         self._check_connected()
+        loop = asyncio.get_running_loop()
         if self._entries is not None:
             return self._entries
+        if loop.time() < self._due_at:
+            # A source that always says that its roster has changed does not get all of the time.
+            loop.call_at(self._due_at, self._teller.on_jobs)
+            return self._known
         # What is said to have changed while it was read is read again the next time.
-        turn = self._read_again
+        turn, began = self._read_again, loop.time()
         async with self.reading.asking() as redis:
-            raw = await asked(redis.hgetall(self.reading.keys.jobs))
-        try:
-            entries = {entry.job_id: entry for entry in map(decode_entry, raw.values())}
-        except ValueError as error:
-            raise CorruptStateError(f"the roster of {self.name}: {error}") from error
-        self._known = entries
+            raw = await hash_fields(redis, self.reading.keys.jobs, MOST_JOBS)
+        if len(raw) == MOST_JOBS and not self._is_full:
+            self._is_full = True
+            logger.warning("jobs ignored source=%s limit=%d", self.name, MOST_JOBS)
+        self._known = entries = await roster_of(raw.values())
+        self._due_at = loop.time() + REST_FACTOR * (loop.time() - began)
         if turn == self._read_again:
             self._entries = entries
         return entries
@@ -152,8 +165,8 @@ class Source:
             missing = await asked(redis.get(keys.missing("state", job_id))) if raw is None else None
         try:
             if raw is not None:
-                return decode_state(raw)
-            word = decode_missing(missing) if missing is not None else None
+                return parse_state(raw)
+            word = parse_missing(missing) if missing is not None else None
         except ValueError as error:
             raise CorruptStateError(f"the state of {job_id!r}: {error}") from error
         if word is None:
@@ -178,23 +191,23 @@ class Source:
                 if entry.number <= self._told[1]:
                     continue
                 if entry.event and entry.number != self._told[1] + 1:
-                    self._teller.on_gap(None)
+                    self._teller.on_gap(self.name, None)
             elif self._told is not None and entry.event:
                 # Another process numbers them, and says nothing of what lies between.
-                self._teller.on_gap(None)
+                self._teller.on_gap(self.name, None)
             self._told = entry.epoch, entry.number
             place = EventPlace(self.name, entry.epoch, entry.number)
             if entry.event:
                 event = MonitorEvent(entry.job_id, entry.event, entry.params, place)
                 self._teller.on_event(event)
             else:
-                self._teller.on_gap(place)
+                self._teller.on_gap(self.name, place)
 
     def on_begun(self) -> None:
         """Has everything read again: news may have been missed."""
-        self.begun = True
+        self.begun = self.tried = True
         self.on_jobs()
-        self._teller.on_life()
+        self._teller.on_life(self.name)
 
     def on_jobs(self) -> None:
         """Has the roster read again."""
@@ -209,6 +222,25 @@ class Source:
 
     def on_about(self, about: About | None) -> None:
         """Says where state comes from now, and whether events come in."""
+        self.tried = True
         if about is not None and about.epoch and self._told is None:
             self._teller.on_begun(EventPlace(self.name, about.epoch, 0))
-        self._teller.on_life()
+        self._teller.on_life(self.name)
+
+
+async def roster_of(values: Iterable[bytes]) -> dict[str, RosterEntry]:
+    """Decode the entries of a roster, without those that are invalid, some at a time."""
+    entries: dict[str, RosterEntry] = {}
+    faults = []
+    for number, value in enumerate(values, 1):
+        try:
+            entry = parse_roster_entry(value)
+        except ValueError as error:
+            faults.append(error)
+        else:
+            entries[entry.job_id] = entry
+        if not number % DECODED_AT_ONCE:
+            await asyncio.sleep(0)
+    if faults:
+        logger.debug("skipped %d roster entries: %s", len(faults), faults[0])
+    return entries

@@ -11,6 +11,7 @@ from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.format import EventEntry
 from marianne_stream.relay.keys import Keys
 from marianne_stream.relay.publish.writer import Command, Writer
+from marianne_stream.relay.validation import is_number
 
 EVENTS_KEPT = 10_000
 
@@ -63,8 +64,9 @@ class EventPublisher:
         newest = 0
         for entry_id, fields in found:
             newest = int(entry_id.partition(b"-")[0])
-            if fields.get(b"e") == self._timeline.epoch.encode():
-                self._reign, self._last = newest, int(fields[b"n"])
+            number = fields.get(b"n", b"")
+            if fields.get(b"e") == self._timeline.epoch.encode() and is_number(number):
+                self._reign, self._last = newest, int(number)
                 return
         # The stream is gone, or another process wrote it last, behind which something is missing.
         self._last = -1 if found else 0

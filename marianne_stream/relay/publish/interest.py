@@ -4,12 +4,14 @@ It must not know what is done about it.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from redis.asyncio import Redis
 
 from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.format import Fields, InterestKind
+from marianne_stream.relay.validation import parse_job_id
 
 FORGOTTEN_S = 30.0
 
@@ -17,6 +19,11 @@ FORGOTTEN_S = 30.0
 BLOCK_S = 1.0
 
 READ_AT_ONCE = 1000
+
+# More are not served at once, whatever edges say.
+MOST_INTERESTS = 2_000
+
+KINDS: dict[bytes, InterestKind] = {b"state": "state", b"log": "log"}
 
 
 class Interest:
@@ -29,7 +36,7 @@ class Interest:
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
         # By kind and job, until when it counts.
-        self._until: dict[tuple[str, str], float] = {}
+        self._until: dict[tuple[InterestKind, str], float] = {}
 
     def jobs(self, kind: InterestKind) -> set[str]:
         """The jobs of which something is watched."""
@@ -63,9 +70,12 @@ class Interest:
                 self._on_change()
 
     def _hear(self, fields: Fields) -> None:
-        kind, job_id = fields.get(b"k", b"").decode(), fields.get(b"j", b"").decode()
-        if job_id:
-            self._until[kind, job_id] = asyncio.get_running_loop().time() + FORGOTTEN_S
+        kind = KINDS.get(fields.get(b"k", b""))
+        # An edge may write anything: what is not an interest is none.
+        with contextlib.suppress(ValueError):
+            interest = (kind, parse_job_id(fields.get(b"j", b"")))
+            if kind is not None and (interest in self._until or len(self._until) < MOST_INTERESTS):
+                self._until[kind, interest[1]] = asyncio.get_running_loop().time() + FORGOTTEN_S
 
     def _forget(self) -> None:
         now = asyncio.get_running_loop().time()

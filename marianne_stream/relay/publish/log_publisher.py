@@ -23,6 +23,8 @@ from marianne_stream.relay.publish.log_entries import LogPlacer, Spot, entries_o
 from marianne_stream.relay.publish.state_publisher import MISSING_SAID_S, missing
 from marianne_stream.relay.publish.upkeep import Kept, Upkeep
 from marianne_stream.relay.publish.writer import Command, Writer, drop_fields, set_fields
+from marianne_stream.relay.streams import readable
+from marianne_stream.relay.validation import is_number, parse_log_entry
 from marianne_stream.wire.cursors import LogCursor
 
 logger = logging.getLogger(__name__)
@@ -132,7 +134,9 @@ class LogPublisher:
         if not oldest or not newest:
             return None
         await self._forget_before(LogPlace.parse(oldest[0][0]).generation, job_id, writer)
-        place, cursor = LogPlace.parse(newest[0][0]), LogEntry.of(newest[0][1]).cursor
+        # An entry that is invalid is of no relay: what follows it begins anew.
+        last = readable(newest, parse_log_entry)
+        place, cursor = LogPlace.parse(newest[0][0]), last[0][1].cursor if last else ""
         known = LogCursor.parse(cursor)
         return Spot(place.generation, cursor, place.offset, known.first if known else 0)
 
@@ -140,7 +144,7 @@ class LogPublisher:
         """Lets go of generations of which nothing is kept."""
         key = self._keys.files(job_id)
         names = await asked(writer.client.hkeys(key))
-        old = [name.decode() for name in names if int(name) < generation]
+        old = [name.decode() for name in names if is_number(name) and int(name) < generation]
         await writer.write(drop_fields(key, old))
 
     async def _follow(self, job_id: str, writer: Writer, feed: LogFeed, placer: LogPlacer) -> None:

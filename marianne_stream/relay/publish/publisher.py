@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -19,7 +20,7 @@ from marianne_stream.jobs.watches import Watches
 from marianne_stream.models import Roster
 from marianne_stream.relay.connecting import AWAY, words
 from marianne_stream.relay.crew import together
-from marianne_stream.relay.keys import Keys, sources_key
+from marianne_stream.relay.keys import Keys
 from marianne_stream.relay.publish.chosen_logs import ChosenLogs
 from marianne_stream.relay.publish.event_publisher import EventPublisher
 from marianne_stream.relay.publish.interest import Interest
@@ -99,8 +100,8 @@ class Publisher:
         self._keys = keys = target.keys
         self._watches = watches
         self._server = server_of(target.url, target.password, keys.lock)
-        names = server_of(target.url, target.password, sources_key(keys.prefix))
-        self._names = SourceNames(names, keys.prefix)
+        find_server = partial(server_of, target.url, target.password)
+        self._names = SourceNames(find_server, keys.prefix)
         self._lock = Lock(self._server, keys)
         self.publishing = False
         self.sessions = 0

@@ -5,13 +5,15 @@ It must not know how rosters are read.
 
 import asyncio
 import contextlib
+import heapq
 from collections.abc import Callable
 from dataclasses import replace
 
 from marianne_stream.errors import StateUnavailableError
+from marianne_stream.jobs.views import newest_first
 from marianne_stream.jobs.watches import Watches
-from marianne_stream.models import Roster
-from marianne_stream.relay.format import About, encode
+from marianne_stream.models import Roster, RosterEntry
+from marianne_stream.relay.format import MOST_JOBS, About, encode
 from marianne_stream.relay.keys import Keys
 from marianne_stream.relay.publish.writer import Command, Writer, drop_fields, set_fields
 
@@ -27,6 +29,11 @@ def news(keys: Keys, kind: str, job_id: str = "") -> Command:
     """Tells that something has changed."""
     job = ("j", job_id) if job_id else ()
     return Command("XADD", keys.news, ("MAXLEN", "~", str(NEWS_KEPT), "*", "k", kind, *job))
+
+
+def most_wanted(entry: RosterEntry) -> tuple[bool, float, str]:
+    """The order in which jobs are published: those that go on, then the newest."""
+    return (entry.terminal, *newest_first(entry))
 
 
 class RosterPublisher:
@@ -112,7 +119,8 @@ class RosterPublisher:
     ) -> dict[str, bytes]:
         """Publishes what differs from what was published; all of it, where nothing was."""
         # Paths are for the host alone.
-        now = {i: encode(replace(entry, workspace=None)) for i, entry in roster.entries.items()}
+        entries = heapq.nsmallest(MOST_JOBS, roster.entries.values(), key=most_wanted)
+        now = {entry.job_id: encode(replace(entry, workspace=None)) for entry in entries}
         known = before if before is not None else {}
         changed = {job_id: entry for job_id, entry in now.items() if known.get(job_id) != entry}
         gone = [job_id for job_id in known if job_id not in now]

@@ -1,0 +1,219 @@
+"""Validation of what a source has written in Redis.
+
+A source is as untrusted as a client: its values may be any bytes of any size. Each function returns
+a value that the edge can send on as it is, or raises ValueError, which concerns that value alone.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+import msgspec
+
+from marianne_stream.models import JobState, RosterEntry
+from marianne_stream.relay.format import (
+    About,
+    EventEntry,
+    Fields,
+    LogEntry,
+    Missing,
+    decode_about,
+    decode_entry,
+    decode_missing,
+    decode_state,
+)
+from marianne_stream.wire.cursors import LogCursor
+
+Value = TypeVar("Value")
+
+# Far above what a relay writes, and little enough to be decoded within a few milliseconds.
+ABOUT_BYTES = 8 * 1024
+ROSTER_ENTRY_BYTES = 16 * 1024
+STATE_BYTES = 2 * 1024 * 1024
+STATE_SHEETS = 5_000
+EVENT_BYTES = 256 * 1024
+# A line has 64 KiB at most, of which JSON may make six times as much.
+LINE_BYTES = 400 * 1024
+MARK_BYTES = 16 * 1024
+
+# A file name has 255 bytes at most, of which the written form may make four times as many.
+JOB_ID_CHARS = 1020
+STATUS_CHARS = 100
+DETAIL_CHARS = 1_000
+# The largest integer that JSON holds exactly everywhere (RFC 8259 section 6).
+COUNT_MAX = 2**53 - 1
+
+EPOCH = re.compile(r"[0-9a-f]{16}")
+NUMBER = re.compile(rb"[0-9]{1,18}")
+TIMESTAMP = re.compile(rb"[0-9TZ:.+-]{0,40}")
+EVENT_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+ORIGIN_URL = re.compile(r"https?://[!-~]{1,2000}")
+MARKS = frozenset({"log_rotated", "log_gap", "log_complete"})
+
+decode_line = msgspec.json.Decoder(str).decode
+decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def parse_job_id(data: bytes) -> str:
+    """Return a job id.
+
+    Raises:
+        ValueError: the bytes are not UTF-8, or no file can have that name.
+    """
+    return check_job_id(data.decode())
+
+
+def check_job_id(job_id: str) -> str:
+    """Return the same job id, or raise ValueError if no file can have that name."""
+    if not 0 < len(job_id) <= JOB_ID_CHARS or "/" in job_id or "\0" in job_id:
+        raise ValueError(f"not a job id: {job_id[:40]!r}")
+    return job_id
+
+
+def parse_about(data: bytes) -> About:
+    """Return what a relay says of itself, without an origin_url that no header can hold.
+
+    Raises:
+        ValueError: the value is not an About.
+    """
+    about = decode_within(decode_about, data, ABOUT_BYTES)
+    if about.origin_url is not None and not ORIGIN_URL.fullmatch(about.origin_url):
+        about = msgspec.structs.replace(about, origin_url=None)
+    if not EPOCH.fullmatch(about.epoch):
+        about = msgspec.structs.replace(about, epoch="")
+    return about
+
+
+def parse_roster_entry(data: bytes) -> RosterEntry:
+    """Return an entry of the roster, without paths.
+
+    Raises:
+        ValueError: the value is not an entry of a roster.
+    """
+    entry = decode_within(decode_entry, data, ROSTER_ENTRY_BYTES)
+    check_job_id(entry.job_id)
+    check_status(entry.status)
+    check_counts(entry.completed_sheets or 0, entry.total_sheets or 0)
+    return replace(entry, workspace=None) if entry.workspace is not None else entry
+
+
+def parse_state(data: bytes) -> JobState:
+    """Return the state of a job, without paths.
+
+    Raises:
+        ValueError: the value is not a state of a job.
+    """
+    state = decode_within(decode_state, data, STATE_BYTES)
+    check_status(state.status)
+    check_counts(state.completed_sheets, state.total_sheets)
+    if 0 < state.total_sheets < state.completed_sheets:
+        raise ValueError("more sheets are completed than there are")
+    if len(state.sheets) > STATE_SHEETS:
+        raise ValueError(f"got {len(state.sheets)} sheets, allowed are {STATE_SHEETS}")
+    check_counts(state.current_sheet or 0, *(sheet.number for sheet in state.sheets))
+    return replace(state, workspace=None, worktree_path=None, snapshot_path=None)
+
+
+def parse_missing(data: bytes) -> Missing:
+    """Return why something is not published.
+
+    Raises:
+        ValueError: the value is not a Missing.
+    """
+    missing = decode_within(decode_missing, data, MARK_BYTES)
+    return Missing(missing.code, missing.detail[:DETAIL_CHARS])
+
+
+def parse_event(fields: Fields) -> EventEntry:
+    """Return an entry of the timeline.
+
+    Raises:
+        ValueError: a field is missing or invalid.
+    """
+    check_number(fields.get(b"n", b""))
+    entry = EventEntry.of(fields)
+    if not EPOCH.fullmatch(entry.epoch):
+        raise ValueError("e is not an epoch")
+    if not entry.event:
+        return entry
+    if not EVENT_NAME.fullmatch(entry.event):
+        raise ValueError("v is not the name of an event")
+    if entry.job_id:
+        check_job_id(entry.job_id)
+    check_object(entry.params, EVENT_BYTES)
+    return entry
+
+
+def parse_log_entry(fields: Fields) -> LogEntry:
+    """Return an entry of a log.
+
+    Raises:
+        ValueError: a field is missing or invalid.
+    """
+    if b"l" in fields:
+        check_number(fields.get(b"n", b""))
+        if not TIMESTAMP.fullmatch(fields.get(b"t", b"")):
+            raise ValueError("t is not a time")
+    entry = LogEntry.of(fields)
+    if LogCursor.parse(entry.cursor) is None and not (entry.mark and not entry.cursor):
+        raise ValueError("c is not a position in a log")
+    if entry.mark:
+        if entry.mark not in MARKS:
+            raise ValueError("m is not the name of a mark")
+        check_object(entry.data, MARK_BYTES)
+    elif entry.line:
+        check_line(entry.line)
+    return entry
+
+
+def check_line(line: bytes) -> None:
+    """Raise ValueError if the bytes are not one string of JSON that stands on one line."""
+    # The decoder takes white space around it.
+    if not (line.startswith(b'"') and line.endswith(b'"')):
+        raise ValueError("l is not a string of JSON")
+    decode_within(decode_line, line, LINE_BYTES)
+
+
+def check_object(data: bytes, limit_bytes: int) -> None:
+    """Raise ValueError if the bytes are not an object of JSON in UTF-8."""
+    decode_within(decode_object, data, limit_bytes)
+    # The decoder does not look at the text of values.
+    data.decode()
+
+
+def check_status(status: str) -> None:
+    """Raise ValueError if a status is longer than any that a conductor has."""
+    if len(status) > STATUS_CHARS:
+        raise ValueError(f"a status has at most {STATUS_CHARS} characters")
+
+
+def check_counts(*counts: int) -> None:
+    """Raise ValueError if a number cannot count sheets."""
+    if not all(0 <= count <= COUNT_MAX for count in counts):
+        raise ValueError(f"a count of sheets is between 0 and {COUNT_MAX}")
+
+
+def check_number(data: bytes) -> None:
+    """Raise ValueError if the bytes are not a number of up to 18 digits."""
+    if not is_number(data):
+        raise ValueError("n is not a number")
+
+
+def is_number(data: bytes) -> bool:
+    """Return whether some bytes are a number of up to 18 digits."""
+    return NUMBER.fullmatch(data) is not None
+
+
+def decode_within(decode: Callable[[bytes], Value], data: bytes, limit_bytes: int) -> Value:
+    """Decode JSON of a bounded size.
+
+    Raises:
+        ValueError: the data is too large, nested too deeply, or has another shape.
+    """
+    if len(data) > limit_bytes:
+        raise ValueError(f"got {len(data)} bytes, allowed are {limit_bytes}")
+    try:
+        return decode(data)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error

@@ -1,0 +1,185 @@
+"""Whoever has one relay's password for Redis, and writes anything into the keys of its source."""
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from redis.exceptions import RedisError
+
+from marianne_stream.models import JobState, RosterEntry
+from marianne_stream.relay.format import About, EventEntry, LogEntry, encode
+from marianne_stream.relay.keys import Keys
+from tests.support.redis import RedisServer
+
+Word = str | bytes | int
+
+# A job that anybody may look at, and one more.
+JOBS = ("bait", "other")
+
+CURSOR = "l-1e240-0123456789abcdef-80-1-0123456789abcdef"
+EPOCH = "0123456789abcdef"
+
+# Values that a decoder may stumble over, each in the place of any other.
+VALUES: tuple[bytes, ...] = (
+    b"",
+    b"\xff\xfe",
+    b"a\nb",
+    b"a\r\nX-Header: b",
+    b"a\0b",
+    b"-1",
+    b"1e999",
+    b"NaN",
+    b"9" * 19,
+    b"9" * 5_000,
+    b"[" * 100_000,
+    b'"a"\n\nevent: gap\ndata: {}',
+    b'"\\udc80"',
+    b'"\xff"',
+    b'{"job_id": "' + b"x" * 300_000 + b'"}',
+    b"null",
+    b"{}",
+    b"x" * 2_000_000,
+)
+
+
+class HostileSource:
+    """A source that begins as one that is in order.
+
+    Args:
+        redis: where it writes.
+        keys: its own.
+        seed: of all that is random.
+    """
+
+    def __init__(self, redis: RedisServer, keys: Keys, seed: int = 0) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._random = random.Random(seed)
+        self._number = 0
+
+    async def begin(self) -> None:
+        """Writes what a relay does of two jobs, with a line of a log."""
+        keys = self._keys
+        await self.do("SADD", f"{keys.prefix}:sources", keys.source)
+        await self.do("INCR", keys.fence)
+        for job_id in JOBS:
+            entry = RosterEntry(job_id, "running", 1.0, 1.0, 0, 1)
+            state = JobState(job_id, "running", "conductor", live=True, checkpoint_status="running")
+            await self.do("HSET", keys.jobs, job_id, encode(entry))
+            await self.do("HSET", keys.states, job_id, encode(state))
+            await self.do("XADD", keys.log(job_id), "1-160", *self._line())
+        about = About(source="conductor", live=True, events_live=True, epoch=EPOCH)
+        await self.do("SET", keys.about, encode(about))
+
+    async def do(self, *words: Word) -> None:
+        """Does a command, whether Redis takes it or not."""
+        with suppress(RedisError):
+            await self._redis.call(*words)
+
+    async def write_anything(self, times: int) -> None:
+        """Writes into any of its keys, so many times."""
+        for _ in range(times):
+            write = self._random.choice(
+                (
+                    *(self._about, self._roster, self._state, self._news, self._event, self._log),
+                    *(self._any_key, self._missing, self._files),
+                )
+            )
+            await self.do(*write())
+
+    def _line(self) -> Iterator[Word]:
+        entry = LogEntry(CURSOR, b'"a line"', 1, "2026-11-24T03:00:00.000000Z")
+        return (word for pair in entry.fields().items() for word in pair)
+
+    def _value(self) -> bytes:
+        return self._random.choice(VALUES)
+
+    def _mutated(self, data: bytes) -> bytes:
+        """The same with a byte, or a value of JSON, changed."""
+        kind = self._random.randrange(3)
+        if kind == 0:
+            return self._value()
+        if kind == 1:
+            at = self._random.randrange(len(data))
+            return data[:at] + self._random.randbytes(1) + data[at + 1 :]
+        fields = json.loads(data)
+        wrong: tuple[object, ...] = (
+            None,
+            -1,
+            2**70,
+            1e308,
+            "a\r\nb",
+            "\u2028",
+            [],
+            {},
+            True,
+            "x" * 100_000,
+        )
+        fields[self._random.choice(list(fields))] = self._random.choice(wrong)
+        return json.dumps(fields).encode()
+
+    def _fields(self, words: Iterator[Word]) -> list[Word]:
+        """Fields of an entry, of which one is wrong or missing."""
+        found = list(words)
+        at = 2 * self._random.randrange(len(found) // 2)
+        if len(found) > 2 and not self._random.randrange(3):
+            del found[at : at + 2]
+        else:
+            found[at + 1] = self._value()
+        return found
+
+    def _about(self) -> tuple[Word, ...]:
+        about = About("conductor", live=True, events_live=True, origin_url="http://a", epoch=EPOCH)
+        return ("SET", self._keys.about, self._mutated(encode(about)))
+
+    def _roster(self) -> tuple[Word, ...]:
+        job_id = self._random.choice((*JOBS, b"\xff", f"job-{self._random.randrange(50)}"))
+        entry = encode(RosterEntry("bait", "running", 1.0, 1.0, 0, 1))
+        return ("HSET", self._keys.jobs, job_id, self._mutated(entry))
+
+    def _state(self) -> tuple[Word, ...]:
+        state = JobState("bait", "running", "conductor", live=True, checkpoint_status="running")
+        return ("HSET", self._keys.states, "bait", self._mutated(encode(state)))
+
+    def _news(self) -> tuple[Word, ...]:
+        kind = self._random.choice(("jobs", "about", "state", self._value()))
+        job_id = self._random.choice((*JOBS, self._value()))
+        return ("XADD", self._keys.news, "MAXLEN", 1_000, "*", "k", kind, "j", job_id)
+
+    def _event(self) -> tuple[Word, ...]:
+        self._number += 1
+        entry = EventEntry(EPOCH, self._number, "bait", "job.said", b'{"job_id": "bait"}')
+        fields: list[Word] = [word for pair in entry.fields().items() for word in pair]
+        if self._random.randrange(2):
+            fields = self._fields(iter(fields))
+        return ("XADD", self._keys.events, "MAXLEN", 1_000, "*", *fields)
+
+    def _log(self) -> tuple[Word, ...]:
+        mark = LogEntry("", mark="log_gap", data=b"{}")
+        words: tuple[Word, ...] = tuple(self._line())
+        if not self._random.randrange(3):
+            words = tuple(word for pair in mark.fields().items() for word in pair)
+        key = self._keys.log(self._random.choice(JOBS))
+        return ("XADD", key, "MAXLEN", 1_000, "*", *self._fields(iter(words)))
+
+    def _missing(self) -> tuple[Word, ...]:
+        kind = self._random.choice(("state", "log"))
+        return ("SET", self._keys.missing(kind, "bait"), self._value(), "EX", 1)
+
+    def _files(self) -> tuple[Word, ...]:
+        return ("HSET", self._keys.files("bait"), self._value()[:1_000], EPOCH)
+
+    def _any_key(self) -> tuple[Word, ...]:
+        """A key of another type, or gone, or under a name that no source has."""
+        keys = self._keys
+        key = self._random.choice(
+            (keys.about, keys.jobs, keys.states, keys.news, keys.events, keys.log("bait"))
+        )
+        commands: tuple[Callable[[], tuple[Word, ...]], ...] = (
+            lambda: ("DEL", key),
+            lambda: ("SET", key, self._value()),
+            lambda: ("SADD", f"{keys.prefix}:sources", self._value()[:1_000]),
+            lambda: ("HSET", keys.jobs, self._value()[:1_000], self._value()),
+        )
+        return self._random.choice(commands)()

@@ -1,0 +1,248 @@
+"""Hostile input: nobody who may publish one source can hurt another's viewers."""
+
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.models import RosterEntry
+from marianne_stream.relay.format import About, EventEntry, encode
+from marianne_stream.relay.keys import Keys, sources_key
+from tests.support.hostile_source import HostileSource
+from tests.support.processes import Process, process, server
+from tests.support.redis import RedisServer, redis_server
+from tests.support.viewers import Viewer, watching
+from tests.support.waiting import eventually, until
+
+PREFIX = "marianne-stream"
+ELM = Keys(PREFIX, "elm")
+
+TOKEN = {"Authorization": f"Bearer {'a' * 32}"}
+OAK_ONLY = {"Authorization": f"Bearer {'b' * 32}"}
+
+DRAIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """A source that is in order, `oak`, one that is not, `elm`, and an edge that serves both.
+
+    Attributes:
+        redis: where they publish.
+        conductor: the conductor of oak, with the job `lantern`.
+        log: the log of that job.
+        elm: whoever has the password of the other one.
+        edge: the edge.
+        session: for requests that may see everything.
+    """
+
+    redis: RedisServer
+    conductor: SimulatedConductor
+    log: Path
+    elm: HostileSource
+    edge: Process
+    session: aiohttp.ClientSession
+
+    async def status(self, path: str) -> int:
+        """The status of an answer."""
+        async with self.session.get(self.edge.address + path, allow_redirects=False) as answer:
+            await answer.read()
+            return answer.status
+
+    async def job_ids(self) -> list[str]:
+        """The jobs that the edge lists."""
+        async with self.session.get(f"{self.edge.address}/api/jobs?limit=1000") as answer:
+            return [job["job_id"] for job in (await answer.json()).get("jobs", ())]
+
+
+@pytest.fixture
+async def relayed(tmp_path: Path) -> AsyncIterator[Relayed]:
+    """All of it, as processes of their own."""
+    (tokens := tmp_path / "tokens").write_text(f"{'a' * 32}\n{'b' * 32} oak:*\n")
+    tokens.chmod(0o600)
+    (workspace := tmp_path / "workspace").mkdir()
+    (log := workspace / "marianne.log").write_text("line 0\n")
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(redis_server(tmp_path))
+        conductor = SimulatedConductor(
+            tmp_path / "c.sock", registry=tmp_path / "state.db", shutdown_grace_s=0
+        )
+        await conductor.start()
+        stack.push_async_callback(conductor.kill)
+        conductor.launch("lantern", 50, workspace=str(workspace))
+        elm = HostileSource(redis, ELM)
+        await elm.begin()
+        await stack.enter_async_context(
+            server(tmp_path, "--publish", redis.url, "--source-name", "oak")
+        )
+        edge = await stack.enter_async_context(
+            process(
+                *("-m", "marianne_stream", "--port", 0, "--drain-s", DRAIN_S),
+                *("--state", "redis", "--redis", redis.url, "--token-file", tokens),
+            )
+        )
+        session = await stack.enter_async_context(aiohttp.ClientSession(headers=TOKEN))
+        found = Relayed(redis, conductor, log, elm, edge, session)
+        both = {"oak:lantern", "elm:bait"}
+        await eventually(found.job_ids, lambda ids: both <= set(ids), limit_s=20)
+        yield found
+
+
+@dataclass(frozen=True, slots=True)
+class OakViewers:
+    """Those who watch oak's job, and nothing else."""
+
+    status: Viewer
+    events: Viewer
+    log: Viewer
+    errors: Viewer
+    roster: Viewer
+
+    @property
+    def all(self) -> tuple[Viewer, ...]:
+        """All of them."""
+        return self.status, self.events, self.log, self.errors, self.roster
+
+    def check_nothing_noticed(self) -> None:
+        """Nothing but oak's own came, and nothing of that is missing."""
+        for viewer in self.all:
+            assert not viewer.ended
+            assert viewer.broken is None
+            assert viewer.counts["gap"] == viewer.counts["log_gap"] == 0
+            assert [data["live"] for data in viewer.data("source")] == [True] * (
+                viewer not in (self.log, self.errors)
+            )
+            assert "elm" not in viewer.raw.decode()
+
+
+@asynccontextmanager
+async def oak_viewers(relayed: Relayed) -> AsyncIterator[OakViewers]:
+    """Viewers whose token is for oak's jobs."""
+    job = f"{relayed.edge.address}/api/jobs/oak:lantern"
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession(headers=OAK_ONLY))
+        viewers = OakViewers(
+            *[
+                await stack.enter_async_context(watching(session, url))
+                for url in (
+                    f"{job}/stream",
+                    f"{job}/events?limit=0",
+                    f"{job}/logs",
+                    f"{job}/logs?contains=line&tail_lines=0",
+                    f"{relayed.edge.address}/api/roster/stream?details=true",
+                )
+            ]
+        )
+        await viewers.status.saw("job_sheets")
+        await viewers.events.saw("source")
+        await viewers.log.saw("log")
+        await viewers.roster.saw("roster")
+        yield viewers
+
+
+async def go_on(relayed: Relayed, viewers: OakViewers, step: int) -> None:
+    """Something happens in oak's job, and its viewers see all of it."""
+    with relayed.log.open("a") as file:
+        file.write(f"line {step}\n")
+    relayed.conductor.emit("lantern", "job.said", {"step": step})
+    relayed.conductor.dispatch("lantern", step)
+    await viewers.status.saw_status(current_sheet=step)
+    await viewers.events.saw("job.said", step)
+    await viewers.log.saw("log", step + 1)
+    await viewers.errors.saw("log", step)
+    relayed.conductor.complete_sheet("lantern", step)
+    assert await relayed.status("/health") == 200
+
+
+async def ends_when_asked(edge: Process) -> None:
+    """SIGTERM ends the edge in time, and no fault of it was logged."""
+    edge.send(signal.SIGTERM)
+    assert await edge.ended(limit_s=DRAIN_S + 2) == 0
+    assert "Traceback" not in edge.log
+
+
+async def test_anything_in_one_sources_keys_is_not_noticed_by_anothers_viewers(
+    relayed: Relayed,
+) -> None:
+    async with oak_viewers(relayed) as viewers:
+        bait = f"{relayed.edge.address}/api/jobs/elm:bait"
+        for step in range(1, 31):
+            # Those who watch the hostile source come and go: whatever they see, they are answered.
+            async with (
+                watching(relayed.session, f"{bait}/stream"),
+                watching(relayed.session, f"{bait}/logs?contains=line"),
+                watching(relayed.session, f"{bait}/events"),
+                watching(relayed.session, f"{relayed.edge.address}/api/roster/stream?details=true"),
+            ):
+                await relayed.elm.write_anything(40)
+                await go_on(relayed, viewers, step)
+            for path in ("elm:bait", "elm:bait/logs/raw", "elm:other/status"):
+                assert await relayed.status(f"/api/jobs/{path}") != 500
+            if not step % 5:
+                await relayed.elm.do("DEL", ELM.news, ELM.events, ELM.jobs, ELM.states)
+                await relayed.elm.begin()
+        viewers.check_nothing_noticed()
+    await ends_when_asked(relayed.edge)
+
+
+async def test_names_that_are_no_utf_8_do_not_end_an_edge(relayed: Relayed) -> None:
+    async with oak_viewers(relayed) as viewers:
+        await relayed.elm.do("SADD", sources_key(PREFIX), b"\xff", b"a\nb", b"x" * 100)
+        await relayed.elm.do("XADD", ELM.news, "*", "k", "state", "j", b"\xff")
+        entry = EventEntry("a\nb", 1, "bait", "job.said", b"{}").fields()
+        await relayed.elm.do("XADD", ELM.events, "*", *(w for pair in entry.items() for w in pair))
+        await relayed.elm.do("XADD", ELM.log("bait"), "*", "m", "log_gap\nid: x", "d", "{}")
+        await relayed.elm.do("HSET", ELM.jobs, b"\xff", b"\xff")
+        for step in range(1, 4):
+            await go_on(relayed, viewers, step)
+        assert "elm:other" in await relayed.job_ids()
+        viewers.check_nothing_noticed()
+    await ends_when_asked(relayed.edge)
+
+
+async def test_an_origin_url_that_no_header_can_hold_is_none(relayed: Relayed) -> None:
+    about = About("registry", live=False, events_live=True, origin_url="http://a\r\nSet-Cookie: b")
+    async with watching(
+        relayed.session, f"{relayed.edge.address}/api/jobs/elm:bait/stream"
+    ) as bait:
+        await bait.saw("source")
+        await relayed.elm.do("SET", ELM.about, encode(about))
+        await until(lambda: bait.data("source")[-1]["live"] is False)
+    assert await relayed.status("/api/jobs/elm:bait/logs/raw") == 501
+
+
+async def test_planted_sources_open_no_connections(relayed: Relayed) -> None:
+    async with oak_viewers(relayed) as viewers:
+        before = relayed.edge.descriptors()
+        await relayed.elm.do("SADD", sources_key(PREFIX), *(f"planted-{n}" for n in range(3_000)))
+        # One that publishes is found among them.
+        ash = HostileSource(relayed.redis, Keys(PREFIX, "ash"))
+        await ash.begin()
+        await eventually(relayed.job_ids, lambda ids: "ash:bait" in ids, limit_s=30)
+        assert relayed.edge.descriptors() < before + 20
+        await go_on(relayed, viewers, 1)
+        viewers.check_nothing_noticed()
+
+
+async def test_planted_jobs_are_bounded_and_hold_up_nobody(relayed: Relayed) -> None:
+    async with oak_viewers(relayed) as viewers:
+        for first in range(0, 300_000, 10_000):
+            pairs: list[str | bytes] = []
+            for number in range(first, first + 10_000):
+                entry = RosterEntry(f"job-{number}", "running", 1e12 + number, 1.0, 0, 1)
+                pairs += [entry.job_id, encode(entry)]
+            await relayed.elm.do("HSET", ELM.jobs, *pairs)
+        await relayed.elm.do("XADD", ELM.news, "*", "k", "jobs")
+        for step in range(1, 11):
+            await relayed.elm.do("XADD", ELM.news, "*", "k", "jobs")
+            await go_on(relayed, viewers, step)
+        ids = [job_id for job_id in await relayed.job_ids() if job_id.startswith("elm:")]
+        assert len(ids) == 1000
+        await until(lambda: "jobs ignored source=elm" in relayed.edge.log)
+        viewers.check_nothing_noticed()
+    await ends_when_asked(relayed.edge)
