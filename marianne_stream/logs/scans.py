@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from marianne_stream.errors import CursorUnknownError
 from marianne_stream.logs.blocks import Block, BlocksFrom, blocks_before
 from marianne_stream.logs.files import BROKEN, LogFile
 from marianne_stream.logs.generations import MovedError, StoppedError
@@ -171,6 +172,7 @@ class BackwardsScan(Scan):
         Raises:
             MovedError: the file was cut meanwhile.
             StoppedError: `stop` was set.
+            CursorUnknownError: there are more lines before the position than its number says.
         """
         if start.file.compressed:
             self._look_on(start.file, start.offset, stop, skip)
@@ -187,6 +189,9 @@ class BackwardsScan(Scan):
                 break
         if start.file.window(start.offset) != start.window:
             raise MovedError
+        if number < 0:
+            # The position of a client has a lower number than it has lines before it.
+            raise CursorUnknownError
 
     def _take_back(
         self, file: LogFile, block: Block, looked: Looked, before: int, skip: int | None

@@ -157,7 +157,8 @@ class LogCursor:
     def parse(cls, text: str) -> Self | None:
         """The cursor that a client sent, or None where it is none of ours."""
         match = LOG_CURSOR.fullmatch(text)
-        if match is None:
+        if match is None or (match[5] and not int(match[6])):
+            # Behind a line without a newline there is at least that line.
             return None
         kind: LogCursorKind = "x" if match[1] == "x" else "c" if match[1] == "c" else "l"
         return cls(
