@@ -1,6 +1,7 @@
 """The command line: finds the verb, runs it, and says in one sentence why it cannot."""
 
 import os
+import signal
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -56,5 +57,8 @@ def run(arguments: list[str]) -> int:
         name = arguments.pop(0)
     if name not in VERBS:
         raise SettingsError(f"there is no verb {name!r}; these are: {', '.join(VERBS)}")
+    if name == DEFAULT_VERB:
+        # A server takes it as a request to reload: until it listens, there is nothing to reload.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     verb = VERBS[name].load()
     return verb.run(parser_of(name, verb).parse_args(arguments))

@@ -34,6 +34,7 @@ from marianne_stream.listening import (
 from marianne_stream.log_output import set_level
 from marianne_stream.memory import spare_collections
 from marianne_stream.settings import Settings
+from marianne_stream.signals import ignore_from_now_on
 from marianne_stream.systemd import Notifier, passed_sockets
 from marianne_stream.version import VERSION
 from marianne_stream.web.keys import STREAMS
@@ -229,7 +230,10 @@ class Signals:
 
     @contextmanager
     def caught(self) -> Iterator["Signals"]:
-        """Catches signals for as long as the context lasts."""
+        """Catches signals for as long as the context lasts, and ignores them after it was asked.
+
+        What is left of leaving is not to be cut off by a signal that is sent once more.
+        """
         loop = asyncio.get_running_loop()
         actions: Mapping[int, Callable[[], None]] = {
             signal.SIGTERM: partial(self._ask, "SIGTERM"),
@@ -241,8 +245,11 @@ class Signals:
         try:
             yield self
         finally:
-            for number in actions:
-                loop.remove_signal_handler(number)
+            if self.asked.is_set():
+                ignore_from_now_on(actions)
+            else:
+                for number in actions:
+                    loop.remove_signal_handler(number)
 
     @contextmanager
     def asked_by_end_of(self, descriptor: int) -> Iterator[None]:

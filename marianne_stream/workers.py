@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from marianne_stream.listening import WORKER_VARIABLE, address, tcp_socket
 from marianne_stream.settings import Settings
+from marianne_stream.signals import ignore_from_now_on
 from marianne_stream.systemd import Notifier
 from marianne_stream.wire.backoff import delays
 
@@ -149,7 +150,7 @@ async def tell(
 
 @contextlib.asynccontextmanager
 async def passing_signals_on(workers: Sequence[Worker]) -> AsyncIterator[None]:
-    """Passes signals on to all workers for as long as the context lasts."""
+    """Passes signals on to all workers for as long as the context lasts; ignores them after it."""
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -162,5 +163,4 @@ async def passing_signals_on(workers: Sequence[Worker]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+        ignore_from_now_on(numbers)

@@ -42,10 +42,11 @@ MAY_IMPORT = {
     | {"settings", "conductor", "fanout", "state", "jobs", "logs", "feeds", "web", "memory"}
     | {"access", "relaying", "relay", "background"},
     "listening": {"errors"},
+    "signals": set(),
     "systemd": set(),
     "serve": {"memory", "app", "settings", "errors", "listening", "systemd", "log_output"}
-    | {"version", "web"},
-    "workers": {"settings", "errors", "listening", "systemd", "wire"},
+    | {"signals", "version", "web"},
+    "workers": {"settings", "errors", "listening", "signals", "systemd", "wire"},
     "check": VALUES
     | {"settings", "conductor", "state", "feeds", "logs", "access", "relay", "relaying"},
     "commands": {

@@ -1,7 +1,6 @@
 """`serve`: the server, until it is asked to end."""
 
 import asyncio
-import signal
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Mapping
@@ -39,8 +38,6 @@ def describe(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Serves until SIGTERM or SIGINT."""
-    # Until it is listened to, it would end the process.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     given = vars(options)
     settings = settings_from(given)
     configure_log(settings.log_level, settings.log_format)

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -84,6 +85,41 @@ async def test_a_signal_right_after_the_first_line_is_heard(tmp_path: Path) -> N
         async with server(tmp_path, "--log-level", "error") as running:
             running.send(signal.SIGTERM)
             assert await running.ended() == 0
+
+
+async def test_sighup_while_the_server_starts_does_not_end_it(tmp_path: Path) -> None:
+    starting = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "marianne_stream", "--port", "0", "--insecure"),
+        *("--socket", tmp_path / "c.sock", "--log-level", "error"),
+        cwd=CHECKOUT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert starting.stdout is not None
+    # It has found the verb, and loads what a server needs.
+    maps = Path(f"/proc/{starting.pid}/maps")
+    await until(lambda: "multidict" in maps.read_text() or starting.returncode is not None)
+    line = asyncio.create_task(starting.stdout.readline())
+    while not line.done():
+        starting.send_signal(signal.SIGHUP)
+        await asyncio.sleep(0.001)
+    assert (await line).startswith(b"marianne-stream listening on")
+    starting.terminate()
+    assert await starting.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_that_is_repeated_to_the_end_changes_no_exit_code(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    async with server(tmp_path, "--log-level", "error") as running:
+        ended = asyncio.create_task(running.ended())
+        while not ended.done():
+            # Popen.send_signal would take the exit code away from asyncio.
+            with suppress(ProcessLookupError):
+                os.kill(running.pid, number)
+            await asyncio.sleep(0.0005)
+        assert await ended == 0
+        assert running.log == ""
 
 
 async def test_a_client_that_cannot_speak_http_leaves_no_trace_in_the_log(tmp_path: Path) -> None:
