@@ -160,7 +160,7 @@ def parts_of(settings: Settings) -> Parts:
     streams = Streams(
         max_streams=settings.max_streams, max_streams_of_one=settings.max_streams_per_address
     )
-    downloads = Downloads(settings.max_downloads)
+    downloads = Downloads(settings.max_downloads, settings.max_downloads_per_address)
     publisher = publisher_of(settings, watches, job_logs, followed)
     figures = figures_of(publisher, edge)
     return Parts(

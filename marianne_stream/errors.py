@@ -15,6 +15,7 @@
     ├── WrongHostError                  421 wrong_host
     ├── TooManySignInsError             429 too_many_sign_ins
     ├── TooManyDownloadsError           429 too_many_downloads
+    ├── TooManyDownloadsOfOneError      429 too_many_downloads_of_one
     ├── TooManyStreamsOfOneError        429 too_many_streams_of_one
     ├── TooManySearchesError            429 too_many_searches
     ├── TooManyStreamsError             503 too_many_streams
@@ -200,6 +201,14 @@ class TooManyDownloadsError(MarianneStreamError):
     status = 429
     code = "too_many_downloads"
     public = "Too many logs are being downloaded at once. Ask again in a moment."
+
+
+class TooManyDownloadsOfOneError(MarianneStreamError):
+    """As many logs are being downloaded by one address as it may download at once."""
+
+    status = 429
+    code = "too_many_downloads_of_one"
+    public = "Too many logs are being downloaded by your address. Ask again in a moment."
 
 
 class TooManyStreamsOfOneError(MarianneStreamError):

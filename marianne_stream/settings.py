@@ -112,6 +112,12 @@ class Settings(BaseSettings):
     max_downloads: Annotated[int, BeforeValidator(no_truth)] = Field(
         20, ge=1, le=10_000, description="How many logs may be downloaded as files at once."
     )
+    max_downloads_per_address: Annotated[int, BeforeValidator(no_truth)] = Field(
+        5,
+        ge=1,
+        le=10_000,
+        description="How many logs may be downloaded as files at once by one address.",
+    )
     max_head_bytes: Annotated[int, BeforeValidator(no_truth)] = Field(
         32 * 1024,
         ge=1024,

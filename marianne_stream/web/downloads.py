@@ -4,6 +4,7 @@ It must not know which logs they are.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ from typing import Any
 
 from aiohttp import web
 
-from marianne_stream.errors import TooManyDownloadsError
-from marianne_stream.web.gate import GRANT
+from marianne_stream.errors import TooManyDownloadsError, TooManyDownloadsOfOneError
+from marianne_stream.web.gate import GRANT, VISITOR
 
 # How soon one ends whose right was revoked.
 REVIEW_S = 1.0
@@ -44,11 +45,14 @@ class Downloads:
 
     Args:
         most: how many there may be at once.
+        most_of_one: how many one client may have at once.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, most_of_one: int) -> None:
         self._most = most
+        self._most_of_one = most_of_one
         self._open: set[Download] = set()
+        self._clients: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -59,15 +63,23 @@ class Downloads:
 
         Raises:
             TooManyDownloadsError: there are as many as there may be.
+            TooManyDownloadsOfOneError: the client has as many as one client may have.
         """
+        client = request[VISITOR].counted_as
         if len(self._open) >= self._most:
             raise TooManyDownloadsError
+        if self._clients[client] >= self._most_of_one:
+            raise TooManyDownloadsOfOneError
         download = Download(request, asyncio.current_task())
         self._open.add(download)
+        self._clients[client] += 1
         try:
             yield
         finally:
             self._open.discard(download)
+            self._clients[client] -= 1
+            if not self._clients[client]:
+                del self._clients[client]
 
     async def run(self) -> None:
         """Ends those whose right was revoked, until it is cancelled."""

@@ -357,6 +357,11 @@ async def test_behind_a_trusted_proxy_the_cookie_is_for_https(start: Start) -> N
     assert cookie["secure"]
 
 
+def come_from(address: str) -> dict[str, str]:
+    """The headers of a request that a proxy passes on."""
+    return {**BEARER, "X-Forwarded-For": f"203.0.113.9, {address}"}
+
+
 @pytest.mark.parametrize("trusted", [(), ("127.0.0.1",)])
 async def test_streams_are_counted_by_the_address_that_can_be_believed(
     start: Start, conductor: SimulatedConductor, trusted: tuple[str, ...]
@@ -364,9 +369,6 @@ async def test_streams_are_counted_by_the_address_that_can_be_believed(
     conductor.launch("a", 1)
     client = await start(max_streams_per_address=1, trusted_proxies=trusted)
     url = "/api/roster/stream"
-
-    def come_from(address: str) -> dict[str, str]:
-        return {**BEARER, "X-Forwarded-For": f"203.0.113.9, {address}"}
 
     async with client.get(url, headers=come_from("198.51.100.1")) as first:
         assert first.status == 200
@@ -394,3 +396,20 @@ async def test_downloads_are_bounded(start: Start, log: Path) -> None:
         downloads = client.app[DOWNLOADS] if client.app is not None else None
         assert downloads is not None
         await until(lambda: not len(downloads))
+
+
+async def test_downloads_of_one_address_are_bounded(start: Start, log: Path) -> None:
+    log.write_bytes(b"x" * 99 + b"\n" + b"y" * 30_000_000)
+    client = await start(max_downloads_per_address=1, trusted_proxies=("127.0.0.1",))
+    url = client.make_url("/api/jobs/lantern/logs/raw")
+    async with aiohttp.ClientSession(headers=NARROWED | BEARER, read_bufsize=1024) as session:
+        async with session.get(url, headers=come_from("198.51.100.1")) as first:
+            assert first.status == 200
+            async with session.get(url, headers=come_from("198.51.100.1")) as same:
+                assert await code_of(same) == (429, "too_many_downloads_of_one")
+            async with session.get(url, headers=come_from("198.51.100.2")) as other:
+                assert other.status == 200
+                await asyncio.gather(first.read(), other.read())
+        async with session.get(url, headers=come_from("198.51.100.1")) as again:
+            assert again.status == 200
+            await again.read()
