@@ -82,7 +82,7 @@ def test_a_line_of_just_the_limit_is_whole() -> None:
         digest=st.integers(0, 2**64 - 1),
         unterminated=st.booleans(),
         kind=st.sampled_from(["l", "c", "x"]),
-    )
+    ).filter(lambda cursor: cursor.number > 0 or not cursor.unterminated)
 )
 def test_a_log_cursor_is_read_as_it_was_written(cursor: LogCursor) -> None:
     assert LogCursor.parse(str(cursor)) == cursor
