@@ -74,7 +74,7 @@ async def test_progress_is_a_line_and_the_end_is_shown(
     await expect(page.locator(".job-header .count")).to_have_text("1 / 2")
 
 
-async def test_the_timeline_shows_events_and_can_be_filtered(
+async def test_timeline_shows_the_jobs_own_events_and_others_on_demand(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("moss", 2)
@@ -83,13 +83,25 @@ async def test_the_timeline_shows_events_and_can_be_filtered(
     conductor.emit("moss", "job.noted", {"by": "<i>me</i>", "deep": {"a": 1}})
     conductor.emit("moss", "observer.file_created", {"path": "out.txt"})
     conductor.emit("other", "job.noted", {"by": "others"})
+    for pid in range(60):
+        conductor.emit("moss", "observer.process_spawned", {"pid": pid})
+    conductor.emit("moss", "sheet.noted", {})
     events = page.locator(".event")
-    await expect(events.filter(has_text="out.txt")).to_have_count(1)
-    await expect(events.first).to_contain_text("observer.file_created")
-    await page.get_by_label("Kind of event").select_option("job")
-    await expect(events.filter(has_text="out.txt")).to_have_count(0)
+    await expect(events.first).to_contain_text("sheet.noted")
     noted = events.filter(has_text="job.noted")
     await expect(noted).to_have_count(1)
+    await expect(events.filter(has_text="observer.")).to_have_count(0)
+    which = page.get_by_label("Which events")
+    await which.select_option("files")
+    await expect(events).to_have_count(1)
+    await expect(events).to_contain_text("out.txt")
+    await which.select_option("processes")
+    await expect(events.filter(has_text="observer.process_spawned")).to_have_count(60)
+    note = page.get_by_text("Processes are the host's")
+    await expect(note).to_be_visible()
+    await which.select_option("job")
+    await expect(noted).to_have_count(1)
+    await expect(note).to_be_hidden()
     await noted.locator("summary").click()
     await expect(noted.locator("pre")).to_contain_text('"deep"')
     await page.get_by_label("Filter events").fill("nothing")

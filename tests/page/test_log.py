@@ -195,10 +195,10 @@ async def test_long_lines_wrap_or_not_and_times_show_or_not(someone: Person, log
     page = await someone.open("/jobs/lantern")
     row = page.locator(".row.line")
     await expect(row.locator("time")).to_have_text("03:00:00.119")
-    tall = await row.bounding_box()
+    tall = await row.locator(".text").bounding_box()
     await page.keyboard.press("w")
     await expect(page.locator(".log-rows")).to_have_attribute("data-wrap", "off")
-    flat = await row.bounding_box()
+    flat = await row.locator(".text").bounding_box()
     assert tall is not None
     assert flat is not None
     assert flat["height"] < tall["height"] / 2

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Stream } from "../../../marianne_stream/web/static/js/wire/stream.js";
+import { offsetOf, Stream } from "../../../marianne_stream/web/static/js/wire/stream.js";
 
 /** Answers one after the other; a text is a stream that ends behind it, null one that never does. */
 function server(...answers) {
@@ -136,5 +136,40 @@ test("a silent connection is taken for lost, sooner after a sleep", async (conte
   context.mock.timers.setTime(Date.now() + 46_000);
   stream.check();
   assert.deepEqual(asked, ["", "a", "b"]);
+  stream.close();
+});
+
+test("answer's date gives bounds for how far the server's clock is ahead", () => {
+  const date = "Tue, 24 Nov 2026 12:00:00 GMT";
+  const at = Date.parse(date);
+  assert.deepEqual(offsetOf(date, at - 300, at - 100), { low: 100, high: 1300 });
+  assert.deepEqual(offsetOf(null, 5, 9), { low: 0, high: 0 });
+});
+
+test("stream tells the offset of the server's clock before its first event", async () => {
+  const order = [];
+  const headers = { "Content-Type": "text/event-stream", Date: new Date(0).toUTCString() };
+  const stream = new Stream("/stream", {
+    fetch: async () => new Response(line("a", "1"), { headers }),
+    onEvents: () => order.push("events"),
+    onState: ({ phase, offset }) => order.push(offset ? phase : "unknown"),
+  });
+  stream.open();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  stream.close();
+  assert.deepEqual(order.slice(0, 3), ["unknown", "live", "events"]);
+});
+
+test("stream connects anew where the clock was set back", async () => {
+  const { fetch, asked } = server({ text: line("a", "1") }, { text: line("b", "2") });
+  const { stream } = await follow(fetch, "live");
+  const { now } = Date;
+  Date.now = () => now() - 3_600_000;
+  try {
+    stream.check();
+  } finally {
+    Date.now = now;
+  }
+  assert.deepEqual(asked, ["", "a"]);
   stream.close();
 });

@@ -2,16 +2,21 @@
 
 import { plain } from "./model/ansi.js";
 import { Roster } from "./model/roster.js";
+import { ServerClock } from "./model/server_clock.js";
 import { wordOf } from "./model/status.js";
+import { Times } from "./model/times.js";
 import { Announcer } from "./view/announcer.js";
 import { Connection } from "./view/connection.js";
+import { attribute } from "./view/dom.js";
 import { JobView } from "./view/job_view.js";
 import { JobsView } from "./view/jobs_view.js";
 import { Keys } from "./view/keys.js";
 import { Notifier } from "./view/notifier.js";
 import { Tab } from "./view/tab.js";
 import { Theme } from "./view/theme.js";
+import { ZoneSwitch } from "./view/zone_switch.js";
 import { glyph } from "./view/glyphs.js";
+import { missing } from "./wire/api.js";
 import { Link } from "./wire/link.js";
 
 const ROSTER = "/api/roster/stream?details=true";
@@ -23,17 +28,26 @@ const AFTER_SIGN_IN = "marianne-stream after sign-in";
 class Page {
   #shown = "";
   #known = false;
+  #rosterPhase = "connecting";
+  /** What the server says it lacks, as sentences, while the page is not live. */
+  missing = [];
 
   constructor() {
     this.main = document.querySelector("main");
     this.link = new Link();
     this.roster = new Roster();
-    this.connection = new Connection(document.querySelector("#connection"));
+    this.clock = new ServerClock();
+    this.times = new Times(this.clock);
+    this.connection = new Connection(document.querySelector("#connection"), this);
     this.announcer = new Announcer(document.querySelector("#announcer"));
     this.tab = new Tab();
     this.notifier = new Notifier((jobId) => this.go(`/jobs/${encodeURIComponent(jobId)}`));
     this.theme = new Theme(document.querySelector("#theme"));
+    this.zone = new ZoneSwitch(document.querySelector("#zone"), this.times, () =>
+      this.#timesChanged(),
+    );
     this.keys = new Keys(document.querySelector("#keys"), [
+      { key: "z", says: "local time, or UTC", act: () => this.zone.next() },
       { key: "t", says: "dark, light, or as the system", act: () => this.theme.next() },
       { key: "u", says: "all jobs", act: () => this.go("/") },
     ]);
@@ -69,9 +83,10 @@ class Page {
       path,
       kind,
       alone,
-      onEvents,
+      onEvents: (events) => onEvents(events.map((event) => this.#byServerClock(event))),
       onState: (state) => {
         if (state.status === 401) this.#signIn();
+        if (state.offset) this.clock.take(state.offset);
         this.connection.set(name, state);
         onState(state);
       },
@@ -95,7 +110,43 @@ class Page {
       path: ROSTER,
       kind: "roster",
       onEvents: (events) => this.#takeRoster(events),
+      onState: (state) => this.#rosterStateChanged(state),
     });
+  }
+
+  /** An event with the time of its arrival by the server's clock. */
+  #byServerClock(event) {
+    return { ...event, at: this.clock.at(event.at ?? Date.now()) };
+  }
+
+  #rosterStateChanged({ phase }) {
+    this.#rosterPhase = phase;
+    // Where state comes from is told anew on each connection.
+    if (phase !== "live") this.roster.source = null;
+    this.#showLiveness();
+    if (phase === "waiting") this.#askWhatIsMissing();
+  }
+
+  /** Live are jobs whose state comes from where it should: from a conductor, or from checkpoints. */
+  #showLiveness() {
+    const { source } = this.roster;
+    const live = this.#rosterPhase === "live" && Boolean(source?.live || source?.source === "json");
+    this.clock.setLive(live);
+    if (live) this.missing = [];
+    attribute(document.body, "data-live", String(live));
+    this.connection.show();
+  }
+
+  async #askWhatIsMissing() {
+    const sentences = await missing();
+    if (this.clock.isLive) return;
+    this.missing = sentences;
+    this.view?.rosterChanged();
+  }
+
+  #timesChanged() {
+    this.connection.show();
+    this.view?.timesChanged();
   }
 
   #followLink(event) {
@@ -107,8 +158,12 @@ class Page {
   }
 
   #takeRoster(events) {
+    const before = this.roster.source;
     const turned = this.roster.take(events);
-    this.connection.from(this.roster.source);
+    if (this.roster.source !== before) {
+      this.#showLiveness();
+      if (!this.clock.isLive) this.#askWhatIsMissing();
+    }
     if (this.roster.known && !this.#known) {
       this.#known = true;
       // What ended while no page was open.
@@ -120,8 +175,8 @@ class Page {
     }
     const { failed = 0, running = 0 } = this.roster.counts();
     const look = failed ? "failed" : running ? "running" : "calm";
-    this.tab.alarm(failed, this.roster.source?.live === false ? "away" : look);
-    this.view?.rosterChanged?.();
+    this.tab.alarm(failed, this.clock.isLive ? look : "away");
+    this.view?.rosterChanged();
   }
 
   #signIn() {

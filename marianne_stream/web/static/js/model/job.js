@@ -6,22 +6,19 @@ export class Job {
   #run = "";
   /** The data of the newest `job_status`; null before the first. */
   status = null;
-  /** Where state comes from, and since when by this machine's clock. */
-  source = null;
   /** Its last status, where it is over; null while it is not. */
   finished = null;
   deleted = false;
   /** What went wrong with the stream, as a sentence; "" where nothing did. */
   fault = "";
-  /** How many sheets were completed when, as it was seen: `{at, completed, total}`. */
+  /** How many sheets were completed when, as it was seen: `{at, completed, total}`, by the server's clock. */
   progress = [];
 
   /** Takes events in. */
   take(events) {
-    for (const { event, data, at = Date.now() } of events) {
+    for (const { event, data, at } of events) {
       const value = data ? JSON.parse(data) : {};
-      if (event === "source") this.source = { ...value, since: at };
-      else if (event === "job_status") this.#takeStatus(value, at);
+      if (event === "job_status") this.#takeStatus(value, at);
       else if (event === "job_sheets") this.#takeSheets(value);
       else if (event === "job_finished") this.finished = value.final_status;
       else if (event === "job_deleted") this.deleted = true;

@@ -1,11 +1,11 @@
 /** All jobs, from the events of the roster stream. It must not know how they are shown. */
 
-import { attentionOf, isTerminal, lookOf } from "./status.js";
+import { attentionOf, lookOf } from "./status.js";
 
 /** The jobs of one conductor. */
 export class Roster {
   #jobs = new Map();
-  /** Where state comes from, and since when by this machine's clock; null before it is known. */
+  /** Where state comes from: a `source` event's data; null while it is not known. */
   source = null;
   /** Whether the jobs are known. */
   known = false;
@@ -17,9 +17,9 @@ export class Roster {
    */
   take(events) {
     const turned = [];
-    for (const { event, data, at = Date.now() } of events) {
-      if (event === "source") this.source = { ...JSON.parse(data), since: at };
-      else if (event === "roster") this.#takeRoster(JSON.parse(data), turned, at);
+    for (const { event, data } of events) {
+      if (event === "source") this.source = JSON.parse(data);
+      else if (event === "roster") this.#takeRoster(JSON.parse(data), turned);
     }
     return turned;
   }
@@ -50,8 +50,9 @@ export class Roster {
    * The jobs that are wanted, in order.
    *
    * @param {{look?: string, name?: string, order?: "attention" | "newest" | "name"}} wanted
+   * @param {number} now by the server's clock.
    */
-  list({ look = "", name = "", order = "attention" } = {}, now = Date.now()) {
+  list({ look = "", name = "", order = "attention" } = {}, now) {
     const text = name.toLowerCase();
     const jobs = [...this.#jobs.values()].filter(
       (job) => (!look || lookOf(job.status) === look) && job.job_id.toLowerCase().includes(text),
@@ -59,32 +60,17 @@ export class Roster {
     return jobs.sort(ORDERS[order](now));
   }
 
-  #takeRoster({ complete, jobs, gone }, turned, now) {
+  #takeRoster({ complete, jobs, gone }, turned) {
     const known = this.known ? new Map(this.#jobs) : null;
     if (complete) this.#jobs.clear();
     for (const job of jobs) {
       const before = known?.get(job.job_id);
-      const same = before && isSame(before, job);
-      this.#jobs.set(job.job_id, { ...job, seen_at: same ? before.seen_at : known ? now : null });
+      this.#jobs.set(job.job_id, job);
       if (known && before?.status !== job.status) turned.push({ job, before: before?.status });
     }
     for (const jobId of gone) this.#jobs.delete(jobId);
     this.known = true;
   }
-}
-
-/** When a job changed last, as far as is known, in epoch milliseconds; NaN where it is not. */
-export function changedAt(job) {
-  const told = [job.updated_at, job.completed_at, job.started_at, job.submitted_at]
-    .map((text) => Date.parse(text ?? ""))
-    .filter((at) => !Number.isNaN(at));
-  if (job.seen_at && !isTerminal(job.status)) told.push(job.seen_at);
-  return told.length ? Math.max(...told) : NaN;
-}
-
-function isSame(one, other) {
-  const { seen_at: _, ...rest } = one;
-  return JSON.stringify(rest) === JSON.stringify(other);
 }
 
 const newest = (a, b) => (b.submitted_at ?? "").localeCompare(a.submitted_at ?? "");

@@ -43,7 +43,7 @@ export function isTerminal(status) {
 }
 
 /** How much a job wants attention: 0 the most. */
-export function attentionOf(job, now = Date.now()) {
+export function attentionOf(job, now) {
   const look = lookOf(job.status);
   if (look === "failed") {
     const at = Date.parse(job.completed_at ?? job.started_at ?? job.submitted_at ?? "");

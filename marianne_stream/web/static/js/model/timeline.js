@@ -6,17 +6,25 @@ const KEPT = 500;
 
 const OWN = new Set(["source", "heartbeat", "stream_error"]);
 
+/**
+ * What can be shown of a timeline: `prefixes` are those of the events' names, none for all of them. They
+ * are asked for one at a time, since nearly all events are of processes.
+ */
+export const GROUPS = {
+  job: { label: "Job and sheets", prefixes: ["job.", "sheet.", "baton."] },
+  files: { label: "Files", prefixes: ["observer.file_"] },
+  processes: { label: "Host processes", prefixes: ["observer.process_"] },
+  all: { label: "All events", prefixes: [] },
+};
+
 /** The events, the newest last. */
 export class Timeline {
   #next = 1;
   entries = [];
-  /** Whether the conductor's events come in. */
-  live = false;
 
   take(events) {
     for (const { event, data } of events) {
       const value = data ? JSON.parse(data) : {};
-      if (event === "source") this.live = value.live;
       if (OWN.has(event)) continue;
       if (event === "gap") this.#gap(value);
       else
@@ -29,16 +37,15 @@ export class Timeline {
     if (this.entries.length > 2 * KEPT) this.entries = this.entries.slice(-KEPT);
   }
 
-  /** The kinds that there are: what stands before the first dot of a name. */
-  get kinds() {
-    return [...new Set(this.entries.map(({ name }) => kindOf(name)))].sort();
+  /** Begins anew, with other events. */
+  clear() {
+    this.entries = [];
   }
 
-  /** The newest entries of a kind whose names or data hold a text, the newest first. */
-  list({ kind = "", text = "" } = {}) {
+  /** The newest entries whose names or data hold a text, the newest first. */
+  list({ text = "" } = {}) {
     const wanted = text.toLowerCase();
     return this.entries
-      .filter((entry) => !kind || kindOf(entry.name) === kind)
       .filter(({ name, summary }) => `${name} ${summary}`.toLowerCase().includes(wanted))
       .slice(-KEPT)
       .reverse();
@@ -49,14 +56,10 @@ export class Timeline {
   }
 
   #gap({ missed, reason }) {
-    if (reason === "cursor_unknown") this.entries = [];
+    if (reason === "cursor_unknown") this.clear();
     const count = missed === null ? "Events" : `${missed} events`;
     this.#add({ name: "gap", summary: `${count} are missing here`, data: null, at: null });
   }
-}
-
-function kindOf(name) {
-  return name.split(".")[0];
 }
 
 function said({ data, timestamp }) {

@@ -15,7 +15,7 @@ export function duration(ms) {
 }
 
 /** How long ago, roughly: `now`, `12 s ago`, `5 min ago`. */
-export function ago(ms, now = Date.now()) {
+export function ago(ms, now) {
   const past = now - ms;
   if (Number.isNaN(past)) return "";
   if (past < 2_000) return "now";
@@ -25,23 +25,96 @@ export function ago(ms, now = Date.now()) {
   return `${Math.floor(past / DAY)} d ago`;
 }
 
-/** When: the time of a day that is today, else the day, too. */
-export function moment(ms, now = Date.now()) {
-  if (Number.isNaN(ms) || ms === null) return "";
-  const at = new Date(ms);
-  const time = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  const today = new Date(now).toDateString() === at.toDateString();
-  return today ? time : `${at.toLocaleDateString([], { day: "numeric", month: "short" })}, ${time}`;
-}
+/** The forms of a moment, each of 24 hours. */
+const FORMS = {
+  minute: { hour: "2-digit", minute: "2-digit" },
+  second: { hour: "2-digit", minute: "2-digit", second: "2-digit" },
+  fraction: { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 },
+  dayAndMonth: { day: "numeric", month: "short" },
+  day: { day: "numeric", month: "short", year: "numeric" },
+  zone: { timeZoneName: "short" },
+};
 
-/** When, to the second. */
-export function clock(ms) {
-  return new Date(ms).toLocaleTimeString([], { hour12: false });
-}
+/** Moments in one time zone: the browser's own, or UTC. */
+export class Times {
+  #clock;
+  #zone = "local";
+  #formats = {};
 
-/** When, whole, for who asks. */
-export function whole(ms) {
-  return Number.isNaN(ms) ? "" : new Date(ms).toLocaleString();
+  /** @param {import("./server_clock.js").ServerClock} clock tells which day is today. */
+  constructor(clock) {
+    this.#clock = clock;
+  }
+
+  /** `local` or `utc`. */
+  get zone() {
+    return this.#zone;
+  }
+
+  set zone(zone) {
+    this.#zone = zone;
+    this.#formats = {};
+  }
+
+  /** The zone's short name, as of now: `UTC`, `CET`, `GMT+5:30`. */
+  get zoneName() {
+    return this.#zoneName(this.#clock.now());
+  }
+
+  /** When: the time of a day that is today, else the day, too. */
+  moment(ms) {
+    if (!isTime(ms)) return "";
+    const time = this.#format("minute", ms);
+    return this.isToday(ms) ? time : `${this.#format("dayAndMonth", ms)}, ${time}`;
+  }
+
+  /** The time of day, to the second. */
+  clock(ms) {
+    return isTime(ms) ? this.#format("second", ms) : "";
+  }
+
+  /** The time of day, to the millisecond. */
+  precise(ms) {
+    return isTime(ms) ? this.#format("fraction", ms) : "";
+  }
+
+  /** The day: `24 Nov 2026`. */
+  day(ms) {
+    return isTime(ms) ? this.#format("day", ms) : "";
+  }
+
+  /** When, whole, with the zone. */
+  whole(ms) {
+    return isTime(ms) ? `${this.day(ms)}, ${this.clock(ms)} ${this.#zoneName(ms)}` : "";
+  }
+
+  /** Which day it is: "" while the server's time is not known. */
+  get today() {
+    return this.day(this.#clock.now());
+  }
+
+  isToday(ms) {
+    return this.day(ms) === this.today;
+  }
+
+  #zoneName(ms) {
+    const parts = this.#formatter("zone").formatToParts(isTime(ms) ? ms : undefined);
+    return parts.find(({ type }) => type === "timeZoneName").value;
+  }
+
+  #format(form, ms) {
+    return this.#formatter(form).format(ms);
+  }
+
+  /** The page is in English, and so are its dates, whatever the browser's language. */
+  #formatter(form) {
+    this.#formats[form] ??= new Intl.DateTimeFormat("en-GB", {
+      ...FORMS[form],
+      hourCycle: "h23",
+      timeZone: this.#zone === "utc" ? "UTC" : undefined,
+    });
+    return this.#formats[form];
+  }
 }
 
 /** Bytes as a person reads them. */
@@ -50,6 +123,11 @@ export function bytes(count) {
   const units = ["KB", "MB", "GB", "TB"];
   const power = Math.min(Math.floor(Math.log2(count) / 10), units.length);
   return `${(count / 1024 ** power).toFixed(1)} ${units[power - 1]}`;
+}
+
+/** Whether a calendar has it (ECMA-262 section 21.4.1.1). */
+function isTime(ms) {
+  return ms !== null && Math.abs(ms) <= 8.64e15;
 }
 
 function two(number) {

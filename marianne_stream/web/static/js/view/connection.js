@@ -1,75 +1,82 @@
 /** How the page is connected, and where the state that it shows comes from. */
 
 import { plain } from "../model/ansi.js";
-import { ago, moment } from "../model/times.js";
 import { attribute, h, setText } from "./dom.js";
 
-const SOURCES = {
-  conductor: "from the conductor",
-  registry: "from the registry",
-  json: "from checkpoints",
-  redis: "from the relay",
-  none: "last known",
+const LIVE = {
+  conductor: "Live from the conductor",
+  json: "From checkpoints on disk",
+  redis: "Live from the relay",
+};
+
+const NOT_LIVE = {
+  registry: "last known state from the registry",
+  redis: "last known state from the relay",
 };
 
 /** From the worst to the best: the worst of all streams is what is shown. */
 const ORDER = ["failed", "waiting", "connecting", "paused", "live", "ended"];
 
-/** The mark in the header. */
+/** One sentence in the header. */
 export class Connection {
   #element;
+  #page;
   #states = new Map();
-  #source = null;
-  #liveAt = null;
 
-  /** @param {HTMLElement} element */
-  constructor(element) {
+  /**
+   * @param {HTMLElement} element
+   * @param {object} page has the roster, the clock and the times.
+   */
+  constructor(element, page) {
     this.#element = element;
-    element.append(h("span.dot"), h("span.phase"), " ", h("span.source"));
-    setInterval(() => this.#show(), 1000);
-    this.#show();
+    this.#page = page;
+    element.append(h("span.dot"), h("span.sentence"));
+    setInterval(() => this.show(), 1000);
+    this.show();
   }
 
   /** A stream has come, with its state, or gone, with null. */
   set(name, state) {
     if (state) this.#states.set(name, state);
     else this.#states.delete(name);
-    this.#show();
+    this.show();
   }
 
-  /** Where state comes from: a `source` event's data, and since when. */
-  from(source) {
-    this.#source = source;
-    if (source?.live) this.#liveAt = null;
-    else this.#liveAt ??= source?.since ?? null;
-    this.#show();
-  }
-
-  #show() {
+  /** Shows how things are now. */
+  show() {
     const states = [...this.#states.values()];
     states.sort((a, b) => ORDER.indexOf(a.phase) - ORDER.indexOf(b.phase));
-    const worst = states[0] ?? { phase: "connecting", since: Date.now() };
-    const [, phase, source] = this.#element.children;
-    const stale = worst.phase === "live" && this.#source && !this.#source.live;
+    const worst = states[0] ?? { phase: "connecting" };
+    const connected = worst.phase === "live" || worst.phase === "ended";
+    const stale = connected && !this.#page.clock.isLive;
     attribute(this.#element, "data-phase", stale ? "stale" : worst.phase);
-    setText(phase, phaseText(worst));
-    setText(source, this.#sourceText());
+    setText(this.#element.lastChild, connected ? this.#sourceText() : this.#phaseText(worst));
   }
 
   #sourceText() {
-    if (!this.#source) return "";
-    const { source, live, since } = this.#source;
-    const text = SOURCES[source] ?? `from ${source}`;
-    return live ? text : `${text}, not live since ${moment(this.#liveAt ?? since)}`;
+    const { source } = this.#page.roster;
+    if (!source) return "Connecting …";
+    if (this.#page.clock.isLive) return LIVE[source.source] ?? `Live from ${source.source}`;
+    return `${this.#notLive()}, ${NOT_LIVE[source.source] ?? "last known state"}`;
   }
-}
 
-function phaseText({ phase, since, retryAt, detail }) {
-  if (phase === "live" || phase === "ended") return "Live";
-  if (phase === "paused") return "Paused: other tabs need the connections";
-  if (phase === "failed") return plain(detail || "The server refused");
-  const lost = Date.now() - since > 2_000 ? `, lost ${ago(since)}` : "";
-  const seconds = Math.ceil((retryAt - Date.now()) / 1000);
-  if (phase === "waiting" && seconds > 0) return `Reconnecting in ${seconds} s${lost}`;
-  return lost ? `Reconnecting${lost}` : "Connecting";
+  #phaseText({ phase, retryAt, detail }) {
+    if (phase === "paused") return "Paused: other tabs need the connections";
+    if (phase === "failed") return plain(detail || "The server refused");
+    const seconds = Math.ceil((retryAt - Date.now()) / 1000);
+    if (phase === "waiting" && seconds > 0)
+      return `${this.#notLive()}, reconnecting in ${seconds} s`;
+    return this.#hasBeenLive() ? `${this.#notLive()}, reconnecting` : "Connecting …";
+  }
+
+  /** Since when is said where the page saw it happen. */
+  #notLive() {
+    const { clock, times } = this.#page;
+    if (clock.isLive || !this.#hasBeenLive()) return "Not live";
+    return `Not live since ${times.moment(clock.knownUntil())}`;
+  }
+
+  #hasBeenLive() {
+    return !Number.isNaN(this.#page.clock.knownUntil());
+  }
 }

@@ -1,9 +1,8 @@
 /** One job in the list. */
 
 import { plain } from "../model/ansi.js";
-import { changedAt } from "../model/roster.js";
+import { changeText, durationOf, lastChangeOf } from "../model/run_times.js";
 import { isTerminal, lookOf } from "../model/status.js";
-import { ago, duration, moment, whole } from "../model/times.js";
 import { attribute, h, setText } from "./dom.js";
 import { glyph } from "./glyphs.js";
 import { progressBar, showProgress } from "./progress_bar.js";
@@ -16,10 +15,14 @@ export class JobRow {
   #progress = progressBar();
   #bell = h("span.bell", { hidden: true, title: "A notification is asked for" }, glyph("bell"));
   #cells;
-  #notifier;
+  #page;
 
-  constructor(jobId, notifier) {
-    this.#notifier = notifier;
+  /**
+   * @param {string} jobId
+   * @param {object} page has the notifier, the clock and the times.
+   */
+  constructor(jobId, page) {
+    this.#page = page;
     this.link = h(
       "a.name",
       { href: `/jobs/${encodeURIComponent(jobId)}`, "data-page": true },
@@ -48,38 +51,42 @@ export class JobRow {
       showStatus(this.#status, job.status);
       showProgress(this.#progress, job, look);
       setText(this.#cells.now.value, nowText(job));
-      const started = Date.parse(job.started_at ?? "");
-      setText(this.#cells.started.value, moment(started) || "–");
-      attribute(this.#cells.started.element, "title", whole(started) || null);
+      this.showMoments();
     }
     this.tick();
+  }
+
+  /** Shows what changes with the job, and with the time zone. */
+  showMoments() {
+    const { times } = this.#page;
+    const { started, changed } = this.#cells;
+    const startedAt = Date.parse(this.#job.started_at ?? "");
+    setText(started.value, times.moment(startedAt) || "–");
+    attribute(started.element, "title", times.whole(startedAt) || null);
+    const { label, at } = lastChangeOf(this.#job);
+    setText(changed.label, `${label} `);
+    attribute(changed.element, "data-change", label.toLowerCase());
+    attribute(changed.element, "title", times.whole(at) || null);
   }
 
   /** Counts its times on. */
   tick() {
     const job = this.#job;
     if (!job) return;
-    this.#bell.hidden = !this.#notifier.has(job.job_id);
-    setText(this.#cells.duration.value, durationOf(job) || "–");
-    const changed = changedAt(job);
-    setText(this.#cells.changed.value, ago(changed) || "–");
-    attribute(this.#cells.changed.element, "title", whole(changed) || null);
+    const { notifier, clock, times } = this.#page;
+    this.#bell.hidden = !notifier.has(job.job_id);
+    setText(this.#cells.duration.value, durationOf(job, clock) || "–");
+    setText(this.#cells.changed.value, changeText(lastChangeOf(job), clock, times) || "–");
   }
 }
 
 function cell(name, label) {
   const value = h("span.value");
-  return { element: h(`span.cell.${name}`, {}, h("span.label", {}, `${label} `), value), value };
+  const shown = h("span.label", {}, `${label} `);
+  return { element: h(`span.cell.${name}`, {}, shown, value), label: shown, value };
 }
 
 function nowText({ status, current_sheet: sheet }) {
   if (isTerminal(status)) return "–";
   return sheet ? `sheet ${sheet}` : "–";
-}
-
-/** How long a job has run, or ran; "" where the end or the beginning is not known. */
-export function durationOf({ status, started_at: started, completed_at: completed }) {
-  const from = Date.parse(started ?? "");
-  const to = isTerminal(status) ? Date.parse(completed ?? "") : Date.now();
-  return duration(to - from);
 }

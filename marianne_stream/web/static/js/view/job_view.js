@@ -3,11 +3,10 @@
 import { plain } from "../model/ansi.js";
 import { Job } from "../model/job.js";
 import { isTerminal, lookOf } from "../model/status.js";
-import { ago, moment, whole } from "../model/times.js";
+import { changeText, durationOf, lastChangeOf } from "../model/run_times.js";
 import { jobPath, withQuery } from "../wire/api.js";
 import { attribute, h, setText } from "./dom.js";
 import { glyph } from "./glyphs.js";
-import { durationOf } from "./job_row.js";
 import { LogView } from "./log_view.js";
 import { progressBar, showProgress } from "./progress_bar.js";
 import { ProgressLine } from "./progress_line.js";
@@ -31,8 +30,8 @@ export class JobView {
   #facts;
   #bell;
   #sheets = new SheetGrid();
-  #line = new ProgressLine();
-  #timeline = new TimelineView();
+  #line;
+  #timeline;
   #log;
   #statusEnd = null;
   #eventsEnd = null;
@@ -43,6 +42,8 @@ export class JobView {
   constructor(page, jobId) {
     this.#page = page;
     this.#jobId = jobId;
+    this.#line = new ProgressLine(page);
+    this.#timeline = new TimelineView(page.times, () => this.#followEvents());
     this.#log = new LogView(page, jobId);
     this.#build();
     this.keys = this.#log.keys;
@@ -62,7 +63,13 @@ export class JobView {
     this.#statusEnd?.();
     this.#eventsEnd?.();
     this.#log.close();
-    this.#page.connection.from(this.#page.roster.source);
+  }
+
+  /** All times are in another zone. */
+  timesChanged() {
+    this.#tick();
+    this.#timeline.timesChanged();
+    this.#log.timesChanged();
   }
 
   /** The address asks for other lines of the log. */
@@ -75,10 +82,11 @@ export class JobView {
     const entry = this.#page.roster.get(this.#jobId);
     const over = this.#over === "failed" || (this.#over === "ended" && !isTerminal(entry?.status));
     if (entry && over) {
-      if (this.#over === "failed") this.#followEvents();
       this.#followStatus();
       this.#log.again();
     }
+    const { roster, missing } = this.#page;
+    if (!roster.known && !this.#job.status && missing.length) this.#say(missing.join(" "));
     this.#tick();
   }
 
@@ -135,8 +143,9 @@ export class JobView {
 
   #followEvents() {
     this.#eventsEnd?.();
+    const wanted = { job_id: this.#jobId, event: this.#timeline.prefixes, limit: PAST_EVENTS };
     this.#eventsEnd = this.#page.follow({
-      path: withQuery(jobPath(this.#jobId, "events"), { limit: PAST_EVENTS }),
+      path: withQuery("/api/events/stream", wanted),
       kind: "events",
       onEvents: (events) => this.#timeline.take(events),
     });
@@ -149,8 +158,7 @@ export class JobView {
 
   #take(events) {
     this.#job.take(events);
-    const { status, deleted, fault, source } = this.#job;
-    if (source) this.#page.connection.from(source);
+    const { status, deleted, fault } = this.#job;
     if (status) this.#showStatus(status);
     const gone = deleted ? "This job is gone: the conductor does not know it any more." : "";
     this.#say(gone || fault || status?.error_message);
@@ -173,17 +181,20 @@ export class JobView {
     const entry = this.#page.roster.get(this.#jobId);
     const status = this.#job.status ?? entry;
     if (!status) return;
-    const times = { ...entry, status: status.status };
-    const [started, ended] = [times.started_at, times.completed_at].map((text) =>
+    const known = { ...entry, ...status, last_progress_at: latest(entry, status) };
+    const [started, ended] = [known.started_at, known.completed_at].map((text) =>
       Date.parse(text ?? ""),
     );
-    setText(this.#facts.started, moment(started) || "–");
-    attribute(this.#facts.started, "title", whole(started) || null);
-    setText(this.#facts.duration, durationOf(times) || "–");
+    const { clock, times } = this.#page;
+    setText(this.#facts.started, times.moment(started) || "–");
+    attribute(this.#facts.started, "title", times.whole(started) || null);
+    setText(this.#facts.duration, durationOf(known, clock) || "–");
     const sheet = this.#job.status?.current_sheet;
     setText(this.#facts.sheet, sheet && !isTerminal(status.status) ? `sheet ${sheet}` : "–");
-    const changed = Date.parse(status.updated_at ?? times.completed_at ?? "");
-    setText(this.#facts.changed, ago(changed) || "–");
+    const change = lastChangeOf(known);
+    setText(this.#facts.changed.previousSibling, change.label);
+    setText(this.#facts.changed, changeText(change, clock, times) || "–");
+    attribute(this.#facts.changed, "title", times.whole(change.at) || null);
     this.#line.show(this.#job.progress, {
       startedAt: started,
       endedAt: isTerminal(status.status) ? ended : NaN,
@@ -202,4 +213,13 @@ export class JobView {
     setText(this.#bell.querySelector("span"), on ? "Notifying" : "Notify");
     this.#bell.title = "A notification when this job is over";
   }
+}
+
+/** The later of what roster and status say: neither is sent for this alone. */
+function latest(...told) {
+  return told
+    .map((one) => one?.last_progress_at)
+    .filter(Boolean)
+    .sort()
+    .at(-1);
 }

@@ -1,6 +1,5 @@
 /** All jobs: `/`. */
 
-import { getJson } from "../wire/api.js";
 import { lookOf, wordOf } from "../model/status.js";
 import { arrange, attribute, h, setText } from "./dom.js";
 import { glyph } from "./glyphs.js";
@@ -28,8 +27,6 @@ export class JobsView {
   #orderedAt = 0;
   #chosen = null;
   #timer;
-  #asked = false;
-  #askedLive = null;
   #scheduled = null;
 
   constructor(page) {
@@ -60,13 +57,18 @@ export class JobsView {
 
   /** The roster has changed. */
   rosterChanged() {
-    this.#asked = this.#asked && this.#page.roster.source?.live === this.#askedLive;
     if (this.#scheduled) return;
     // Many changes at once are shown once.
     this.#scheduled = setTimeout(() => {
       this.#scheduled = null;
       this.#show({});
     }, SHOW_MS);
+  }
+
+  /** All times are in another zone. */
+  timesChanged() {
+    for (const row of this.#rows.values()) row.showMoments();
+    this.#tick();
   }
 
   #build() {
@@ -146,19 +148,25 @@ export class JobsView {
   }
 
   #show({ anew = false }) {
-    const { roster } = this.#page;
+    const { roster, clock, missing } = this.#page;
     if (!roster.known) {
-      this.#showEmpty("Looking for jobs …", "");
+      if (missing.length) this.#showEmpty("No jobs to show yet.", ...missing, GOES_ON);
+      else this.#showEmpty("Looking for jobs …");
       return;
     }
     this.#showChips(roster.counts(), roster.size);
     const name = this.#search.value;
-    const jobs = roster.list({ look: this.look, name, order: this.#order.value });
+    const jobs = roster.list({ look: this.look, name, order: this.#order.value }, clock.now());
     this.#arrange(jobs, anew);
     if (jobs.length) this.#empty.hidden = true;
     else if (roster.size)
       this.#showEmpty("No job is like that.", "Escape clears what is looked for.");
-    else this.#showNoJobs();
+    else if (missing.length) this.#showEmpty("No jobs yet.", ...missing, GOES_ON);
+    else
+      this.#showEmpty(
+        "No jobs yet.",
+        "Submit a score to the conductor: its job appears here by itself.",
+      );
   }
 
   #showChips(counts, all) {
@@ -193,7 +201,7 @@ export class JobsView {
   }
 
   #rowOf(jobId) {
-    if (!this.#rows.has(jobId)) this.#rows.set(jobId, new JobRow(jobId, this.#page.notifier));
+    if (!this.#rows.has(jobId)) this.#rows.set(jobId, new JobRow(jobId, this.#page));
     return this.#rows.get(jobId);
   }
 
@@ -221,31 +229,16 @@ export class JobsView {
     this.#page.go(`/jobs/${encodeURIComponent(jobId)}`);
   }
 
-  #showEmpty(title, text) {
+  #showEmpty(title, ...sentences) {
     this.#empty.hidden = false;
-    this.#empty.replaceChildren(h("p.title", {}, title), h("p", {}, text));
-  }
-
-  /** Nothing to show: what is missing, and what to do about it. */
-  async #showNoJobs() {
-    this.#empty.hidden = false;
-    if (this.#asked) return;
-    this.#asked = true;
-    this.#askedLive = this.#page.roster.source?.live;
-    this.#showEmpty(
-      "No jobs yet.",
-      "Submit a score to the conductor: its job appears here by itself.",
-    );
-    try {
-      const { live, missing } = await getJson("/ready");
-      if (live) return;
-      const next = "Start the conductor: this page goes on by itself.";
-      this.#empty.append(...missing.map((text) => h("p", {}, text)), h("p", {}, next));
-    } catch {
-      // The mark of the connection says the same.
-    }
+    const shown = this.#empty.textContent;
+    if (shown === title + sentences.join("")) return;
+    const texts = sentences.map((text) => h("p", {}, text));
+    this.#empty.replaceChildren(h("p.title", {}, title), ...texts);
   }
 }
+
+const GOES_ON = "This page goes on by itself once the conductor answers.";
 
 const COLUMNS = ["Status", "Job", "Sheets", "Now", "Started", "Duration", "Changed"];
 

@@ -2,7 +2,8 @@
 
 import { plain } from "../model/ansi.js";
 import { jsonText, partsOf, SHOWN_CHARS } from "../model/log_line.js";
-import { bytes, clock, whole } from "../model/times.js";
+import { timeOf } from "../model/line_time.js";
+import { bytes } from "../model/times.js";
 import { h } from "./dom.js";
 
 const LEVEL_WORDS = { debug: "debug", info: "info", warning: "warn", error: "error" };
@@ -18,12 +19,12 @@ const GAPS = {
  * Makes the element of a row.
  *
  * @param {object} row of the window.
- * @param {{pattern: RegExp | null, onNumber: Function, onOpen: Function}} with
+ * @param {{pattern: RegExp | null, times: import("../model/times.js").Times, day: string,
+ *   onNumber: Function, onOpen: Function}} with `day` is the day that begins with it, "" for none.
  */
-export function rowElement(row, { pattern, onNumber, onOpen }) {
+export function rowElement(row, { pattern, times, day, onNumber, onOpen }) {
   if (row.kind !== "line") return h(`div.row.mark.${row.kind}`, {}, h("span", {}, markText(row)));
-  // Kept with the row, for as long as it is in the window.
-  const parts = (row.parts ??= partsOf(row.text));
+  const parts = partsOfRow(row);
   const cut = row.truncated || row.text.length > SHOWN_CHARS;
   const number = h(
     "button.number",
@@ -34,8 +35,9 @@ export function rowElement(row, { pattern, onNumber, onOpen }) {
   const element = h(
     "div.row.line",
     { "data-level": parts.level || null },
+    day ? h("div.day", {}, h("span", {}, day)) : null,
     number,
-    timeOf(row, parts),
+    timeElement(row, times),
     h("span.level", {}, LEVEL_WORDS[parts.level] ?? ""),
     text,
   );
@@ -43,11 +45,21 @@ export function rowElement(row, { pattern, onNumber, onOpen }) {
   return element;
 }
 
-function timeOf(row, { time, when }) {
-  const read = row.time ? Date.parse(row.time) : NaN;
-  const shown = time || (Number.isNaN(read) ? "" : clock(read));
-  const title = when || (Number.isNaN(read) ? null : `read ${whole(read)}`);
-  return h("time", { title }, shown);
+/** The time of a row's line, as `timeOf` has it; a mark has none. */
+export function timeOfRow(row, times) {
+  const loggedAt = row.kind === "line" ? partsOfRow(row).when : "";
+  return timeOf({ loggedAt, time: row.time }, times);
+}
+
+/** Kept with the row, for as long as it is in the window. */
+function partsOfRow(row) {
+  return (row.parts ??= partsOf(row.text));
+}
+
+function timeElement(row, times) {
+  const { text, title, kind } = timeOfRow(row, times);
+  const received = kind === "received" ? h("span", { "aria-label": "read" }, "↓ ") : null;
+  return h("time", { title: title || null, "data-kind": kind || null }, received, text);
 }
 
 function textOf({ runs, json, rest }, pattern) {

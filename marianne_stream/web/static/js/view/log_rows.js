@@ -5,7 +5,8 @@
 
 import { Heights } from "../model/heights.js";
 import { arrange, h } from "./dom.js";
-import { rowElement } from "./log_row.js";
+import { dayBegun, LOOK_BACK } from "../model/line_time.js";
+import { rowElement, timeOfRow } from "./log_row.js";
 
 /** So many pixels beside what is seen are drawn as well. */
 const BESIDE = 400;
@@ -46,7 +47,7 @@ export class LogRows {
   /**
    * @param {import("../model/log_window.js").LogWindow} window
    * @param {import("../model/log_choice.js").LogChoice} choice
-   * @param {{onNearStart: Function, onNearEnd: Function, onFollow: Function, onChoose: Function}} options
+   * @param {{times: import("../model/times.js").Times, onNearStart: Function, onNearEnd: Function, onFollow: Function, onChoose: Function}} options
    */
   constructor(window, choice, options) {
     this.#window = window;
@@ -94,6 +95,7 @@ export class LogRows {
     const guess = this.#window.rows.slice(0, added).reduce((sum, row) => sum + this.#guess(row), 0);
     this.#first = this.#window.first;
     this.#rebuild(added);
+    this.#forgetFirstDay(added);
     this.#scrollTo(this.element.scrollTop + guess);
     this.draw();
   }
@@ -266,8 +268,11 @@ export class LogRows {
     let known = this.#elements.get(serial);
     if (!known) {
       const row = this.#window.rows[index];
+      const { times } = this.#options;
       const element = rowElement(row, {
         pattern: this.pattern,
+        times,
+        day: dayBegun((other) => this.#dayAt(other), index, times.today),
         onNumber: (event) => this.#options.onChoose(serial, event.shiftKey),
         onOpen: () => {
           this.#elements.delete(serial);
@@ -281,6 +286,18 @@ export class LogRows {
     known.element.classList.toggle("chosen", Boolean(chosen));
     known.element.classList.toggle("current", serial === this.current);
     return known;
+  }
+
+  #dayAt(index) {
+    return timeOfRow(this.#window.rows[index], this.#options.times).day;
+  }
+
+  /** Draws the first row with a day anew, once others are in front of it: that day may begin with them. */
+  #forgetFirstDay(from) {
+    for (let index = from; index < Math.min(this.#heights.length, from + LOOK_BACK); index += 1) {
+      this.#elements.delete(this.#first + index);
+      if (this.#dayAt(index)) return;
+    }
   }
 
   /** Takes the heights of drawn rows over; says how much those above the place have grown. */

@@ -55,6 +55,7 @@ export class LogView {
     this.#page = page;
     this.#jobId = jobId;
     this.#rows = new LogRows(this.#window, this.#choice, {
+      times: page.times,
       onNearStart: () => this.#pager.older(),
       onNearEnd: () => this.#pager.newer(),
       onFollow: () => this.#followChanged(),
@@ -113,6 +114,11 @@ export class LogView {
     this.#open({ tail: 0 });
     this.#showRange(range);
     return true;
+  }
+
+  /** All times are in another zone. */
+  timesChanged() {
+    this.#rows.redraw();
   }
 
   /** The job runs again, or has come: there is something to follow. */

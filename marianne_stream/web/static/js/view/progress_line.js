@@ -1,6 +1,5 @@
 /** How many sheets were completed when, as a line drawn from what has been seen. */
 
-import { clock } from "../model/times.js";
 import { h } from "./dom.js";
 
 const WIDTH = 400;
@@ -16,8 +15,11 @@ export class ProgressLine {
   });
   #from = h("span");
   #to = h("span");
+  #page;
 
-  constructor() {
+  /** @param {object} page has the clock and the times. */
+  constructor(page) {
+    this.#page = page;
     this.element = h(
       "section.panel.over-time",
       { "aria-labelledby": "over-time-heading" },
@@ -36,7 +38,9 @@ export class ProgressLine {
   show(seen, { startedAt, endedAt }) {
     const last = seen.at(-1);
     if (!last) return;
-    const to = endedAt >= last.at || endedAt < seen[0].at ? endedAt : Date.now();
+    const { clock, times } = this.#page;
+    const isOver = endedAt >= last.at || endedAt < seen[0].at;
+    const to = isOver ? endedAt : clock.knownUntil() || last.at;
     const from = Math.min(startedAt || seen[0].at, seen[0].at);
     const span = Math.max(1000, to - from);
     const x = (at) => EDGE + ((Math.min(at, to) - from) / span) * (WIDTH - 2 * EDGE);
@@ -49,7 +53,7 @@ export class ProgressLine {
     const known = `M${x(first.at)} ${y(first.completed)}${steps.join("")}L${x(to)} ${y(last.completed)}`;
     const floor = y(0);
     this.#svg.replaceChildren(
-      h("title", {}, `${last.completed} of ${last.total} sheets at ${clock(last.at)}`),
+      h("title", {}, `${last.completed} of ${last.total} sheets at ${times.clock(last.at)}`),
       h("line.floor", { x1: EDGE, y1: floor, x2: WIDTH - EDGE, y2: floor }),
       h("line.ceiling", { x1: EDGE, y1: EDGE, x2: WIDTH - EDGE, y2: EDGE }),
       h("path.area", { d: `${known}L${x(to)} ${floor}L${x(first.at)} ${floor}Z` }),
@@ -57,7 +61,7 @@ export class ProgressLine {
       h("path.guess", { d: `M${x(from)} ${floor}L${x(first.at)} ${y(first.completed)}` }),
       h("path.known", { d: known }),
     );
-    this.#from.textContent = clock(from);
-    this.#to.textContent = endedAt ? clock(to) : "now";
+    this.#from.textContent = times.clock(from);
+    this.#to.textContent = endedAt || !clock.isLive ? times.clock(to) : "now";
   }
 }

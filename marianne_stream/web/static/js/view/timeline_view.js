@@ -1,24 +1,33 @@
-/** The events of a job, the newest first, filtered by kind and text. */
+/** The events of a job, the newest first, of one group, filtered by text. */
 
-import { clock, whole } from "../model/times.js";
-import { Timeline } from "../model/timeline.js";
+import { GROUPS, Timeline } from "../model/timeline.js";
 import { arrange, h } from "./dom.js";
+
+/** Groups that hold events of processes. */
+const OF_THE_HOST = new Set(["processes", "all"]);
 
 /** The list of events. */
 export class TimelineView {
   #timeline = new Timeline();
   #rows = new Map();
   #list = h("ol.events", { role: "list", tabindex: 0, "aria-label": "Events, the newest first" });
-  #kind;
+  #note = h("p.faint", { hidden: true }, "Processes are the host's: they may be another job's.");
+  #times;
+  #group;
   #text;
   #scheduled = false;
 
-  constructor() {
+  /**
+   * @param {import("../model/times.js").Times} times
+   * @param {() => void} onGroup is called when other events are wanted.
+   */
+  constructor(times, onGroup) {
+    this.#times = times;
     const show = () => this.#show();
-    this.#kind = h(
+    this.#group = h(
       "select",
-      { "aria-label": "Kind of event", onchange: show },
-      h("option", { value: "" }, "all events"),
+      { "aria-label": "Which events", onchange: () => this.#groupChanged(onGroup) },
+      Object.entries(GROUPS).map(([value, { label }]) => h("option", { value }, label)),
     );
     this.#text = h("input", {
       type: "search",
@@ -29,10 +38,16 @@ export class TimelineView {
     this.element = h(
       "section.panel.timeline",
       { "aria-labelledby": "timeline-heading" },
-      h("div.bar", {}, h("h2", { id: "timeline-heading" }, "Timeline"), this.#kind, this.#text),
+      h("div.bar", {}, h("h2", { id: "timeline-heading" }, "Timeline"), this.#group, this.#text),
+      this.#note,
       this.#list,
     );
     this.#show();
+  }
+
+  /** What the names of the events that are wanted begin with; none for all events. */
+  get prefixes() {
+    return GROUPS[this.#group.value].prefixes;
   }
 
   /** Takes events of the stream in. */
@@ -46,31 +61,53 @@ export class TimelineView {
     });
   }
 
-  #show() {
-    this.#showKinds();
-    const entries = this.#timeline.list({ kind: this.#kind.value, text: this.#text.value });
-    const rows = entries.map((entry) => this.#row(entry));
-    arrange(this.#list, rows.length ? rows : [h("li.faint", {}, "Nothing has happened yet.")]);
-    const keys = new Set(this.#timeline.entries.map(({ key }) => key));
-    for (const key of this.#rows.keys()) if (!keys.has(key)) this.#rows.delete(key);
+  /** All times are in another zone. */
+  timesChanged() {
+    this.#rows.clear();
+    this.#show();
   }
 
-  #showKinds() {
-    const known = new Set([...this.#kind.options].map(({ value }) => value));
-    for (const kind of this.#timeline.kinds) {
-      if (!known.has(kind)) this.#kind.append(h("option", { value: kind }, kind));
+  #groupChanged(onGroup) {
+    this.#note.hidden = !OF_THE_HOST.has(this.#group.value);
+    this.#timeline.clear();
+    this.#show();
+    onGroup();
+  }
+
+  #show() {
+    const rows = this.#withDays(this.#timeline.list({ text: this.#text.value }));
+    const none = h("li.faint", {}, "No such events since the server was started.");
+    arrange(this.#list, rows.length ? rows : [none]);
+    const keys = new Set(this.#timeline.entries.map(({ key }) => key));
+    for (const key of this.#rows.keys()) {
+      if (!keys.has(Math.abs(key))) this.#rows.delete(key);
     }
   }
 
-  #row(entry) {
-    if (!this.#rows.has(entry.key)) this.#rows.set(entry.key, rowOf(entry));
-    return this.#rows.get(entry.key);
+  /** The rows of entries, and a rule wherever another day begins that is not today. */
+  #withDays(entries) {
+    const rows = [];
+    let day = "";
+    for (const entry of entries) {
+      const own = this.#times.day(entry.at);
+      const begins = own !== "" && own !== day && !(day === "" && this.#times.isToday(entry.at));
+      if (begins) rows.push(this.#row(-entry.key, () => h("li.day", {}, h("span", {}, own))));
+      day = own || day;
+      rows.push(this.#row(entry.key, () => rowOf(entry, this.#times)));
+    }
+    return rows;
+  }
+
+  /** The element of a key: that of an entry, or less than 0 for the rule above it. */
+  #row(key, make) {
+    if (!this.#rows.has(key)) this.#rows.set(key, make());
+    return this.#rows.get(key);
   }
 }
 
-function rowOf({ name, sheet, at, summary, data }) {
+function rowOf({ name, sheet, at, summary, data }, times) {
   const head = [
-    h("time", { title: at ? whole(at) : null }, at ? clock(at) : ""),
+    h("time", { title: times.whole(at) || null }, times.clock(at)),
     h("span.event-name", {}, name),
     sheet ? h("span.sheet-number", {}, `sheet ${sheet}`) : null,
     h("span.summary", {}, summary),

@@ -17,12 +17,12 @@ export function jobPath(jobId, ...rest) {
   return ["/api/jobs", encodeURIComponent(jobId), ...rest].join("/");
 }
 
-/** A path with its parameters; those that are null, false or empty are left out. */
+/** A path with its parameters; those that are null, false or empty are left out, lists are repeated. */
 export function withQuery(path, parameters) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
-    if (value !== null && value !== undefined && value !== "" && value !== false) {
-      query.set(name, value);
+    for (const one of [value].flat()) {
+      if (one !== null && one !== undefined && one !== "" && one !== false) query.append(name, one);
     }
   }
   const text = query.toString();
@@ -46,6 +46,18 @@ export async function getJson(path, { signal } = {}) {
     throw new ApiError(0, "unreachable", "The server does not answer right now.");
   }
   throw await errorOf(answer);
+}
+
+/** What the server lacks to show jobs as they are, as sentences; none where nothing is missing. */
+export async function missing() {
+  try {
+    const answer = await fetch("/ready", { signal: AbortSignal.timeout(ANSWER_MS) });
+    // 503 has the same fields.
+    const { missing: sentences } = await answer.json();
+    return sentences ?? [];
+  } catch {
+    return ["The server does not answer right now."];
+  }
 }
 
 async function errorOf(answer) {

@@ -50,9 +50,9 @@ export class Hub {
     const shared = open && !isOver(open.stream.state) ? open : this.#begin(key, path, kind);
     this.#wanted.set(subscriber, shared);
     shared.subscribers.add(subscriber);
+    subscriber.state(shared.stream.state);
     const events = shared.replay.events();
     if (events.length) subscriber.events(events);
-    subscriber.state(shared.stream.state);
     this.#share();
   }
 

@@ -27,10 +27,11 @@ const LAST_EVENTS = new Set(["job_finished", "job_deleted", "log_complete"]);
 /**
  * How a stream is: `connecting`, `live`, `waiting` (until `retryAt`), `paused` (others go first),
  * `ended` (nothing more will come), `failed` (for good: `status`, `code` and `detail` say why).
- * Times are epoch milliseconds.
+ * Times are epoch milliseconds. `offset` is how far the server's clock is ahead, once there was an
+ * answer.
  *
  * @typedef {{phase: string, since: number, retryAt?: number, status?: number, code?: string,
- *   detail?: string}} StreamState
+ *   detail?: string, offset?: {low: number, high: number}}} StreamState
  */
 
 /** A stream, from `open` to `close`. Its events bear `at`, when they came. */
@@ -46,6 +47,7 @@ export class Stream {
   #timer = null;
   #heardAt = 0;
   #askedAt = 0;
+  #offset;
   #over = false;
 
   /**
@@ -85,7 +87,13 @@ export class Stream {
   /** Looks whether it is lost: after a sleep, one that waits tries at once. */
   check({ afterSleep = false } = {}) {
     if (this.#timer !== null && afterSleep) this.#again();
-    else if (this.#abort && Date.now() > this.#deadline(afterSleep)) this.#again();
+    else if (this.#abort && this.#isLost(afterSleep)) this.#again();
+  }
+
+  #isLost(afterSleep) {
+    const now = Date.now();
+    // Heard in the future: the clock was set back.
+    return now > this.#deadline(afterSleep) || now < Math.max(this.#heardAt, this.#askedAt);
   }
 
   /** When it is given up, if nothing more is heard. */
@@ -130,6 +138,7 @@ export class Stream {
     const headers = { Accept: "text/event-stream" };
     if (this.#lastEventId) headers["Last-Event-ID"] = this.#lastEventId;
     const answer = await this.#fetch(this.#url, { headers, signal, cache: "no-store" });
+    this.#offset = offsetOf(answer.headers.get("Date"), this.#askedAt, Date.now());
     if (answer.status === 204) return { phase: "ended" };
     const type = answer.headers.get("Content-Type") ?? "";
     if (answer.status === 200 && type.startsWith("text/event-stream")) {
@@ -144,8 +153,7 @@ export class Stream {
     const decoder = new TextDecoder();
     const reader = body.getReader();
     this.#heardAt = Date.now();
-    const live = () => this.#isLive(signal);
-    const timer = setTimeout(live, LIVE_MS);
+    const timer = setTimeout(() => this.#isLive(signal), LIVE_MS);
     signal.addEventListener("abort", () => clearTimeout(timer));
     for (;;) {
       const { done, value } = await reader.read();
@@ -160,14 +168,14 @@ export class Stream {
       if (events.length) {
         for (const event of events) event.at = this.#heardAt;
         this.#attempts = 0;
+        // First, since it has the offset by which the events' times are read.
+        this.#isLive(signal);
         this.#onEvents(events);
         if (events.some(({ event }) => LAST_EVENTS.has(event))) {
           clearTimeout(timer);
           return { phase: "ended" };
         }
       }
-      // One who is only asked to come back is sent no event, and the end.
-      if (events.length) live();
     }
   }
 
@@ -193,9 +201,23 @@ export class Stream {
     // Since when it is not what it should be is what a person wants to know.
     const lost = new Set(["connecting", "waiting"]);
     const goesOn = lost.has(state.phase) && lost.has(this.state.phase);
-    this.state = { since: goesOn ? this.state.since : Date.now(), ...state };
+    this.state = { since: goesOn ? this.state.since : Date.now(), offset: this.#offset, ...state };
     this.#onState(this.state);
   }
+}
+
+/**
+ * How far the server's clock is ahead of this one, in milliseconds, as an answer tells.
+ *
+ * @param {string | null} date the answer's `Date`, cut to the second (RFC 9110 section 5.6.7).
+ * @param {number} askedAt when the request was sent, by this machine's clock.
+ * @param {number} answeredAt when the answer came.
+ * @returns {{low: number, high: number}} bounds; without a valid date, the clocks are taken for equal.
+ */
+export function offsetOf(date, askedAt, answeredAt) {
+  const at = Date.parse(date ?? "");
+  if (Number.isNaN(at)) return { low: 0, high: 0 };
+  return { low: at - answeredAt, high: at + 1000 - askedAt };
 }
 
 /** Whether the same request may be answered otherwise later (RFC 9110 section 15). */

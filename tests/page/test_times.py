@@ -1,0 +1,162 @@
+"""Times as a person sees them: by the server's clock, in one time zone, and only while known."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.browser import Person, person
+from tests.support.processes import Process, server
+
+UNKNOWN = "\N{EN DASH}"
+
+
+@pytest.fixture
+async def in_india(
+    browser: Browser, running: Process, request: pytest.FixtureRequest
+) -> AsyncIterator[Person]:
+    """Somebody whose time zone is five and a half hours ahead of UTC."""
+    zone = {"timezone_id": "Asia/Kolkata"}
+    async with person(browser, running.address, request.node.name, **zone) as someone:
+        yield someone
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_browser_clock_that_is_wrong_changes_no_duration(
+    someone: Person, conductor: SimulatedConductor, hours: int
+) -> None:
+    conductor.launch("done", 1)
+    conductor.finish("done")
+    conductor.launch("busy", 2)
+    # The clock of a page can be set, that of a worker cannot: the streams are the page's own.
+    await someone.context.add_init_script("delete window.SharedWorker")
+    await someone.context.clock.install(time=datetime.now(UTC) + timedelta(hours=hours))
+    page = await someone.open()
+    busy = page.locator(".job", has_text="busy")
+    await expect(busy.locator(".duration .value")).to_contain_text(" s")
+    await expect(busy.locator(".duration .value")).not_to_contain_text(" h ")
+    ended = page.locator(".job", has_text="done").locator(".changed")
+    await expect(ended).to_contain_text("Ended")
+    await expect(ended).not_to_contain_text(" h ")
+    await page.goto(f"{someone.address}/jobs/busy")
+    duration = page.locator(".facts div", has_text="Duration").locator("dd")
+    await expect(duration).to_contain_text(" s")
+    await expect(duration).not_to_contain_text(" h ")
+
+
+async def test_nothing_counts_on_or_pulses_while_the_conductor_is_away(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("busy", 2)
+    conductor.dispatch("busy", 1)
+    await someone.context.add_init_script("delete window.SharedWorker")
+    await someone.context.clock.install()
+    page = await someone.open("/jobs/busy")
+    mark = page.locator("#connection")
+    await expect(mark).to_have_text("Live from the conductor")
+    await conductor.stop()
+    await expect(mark).to_contain_text("Not live since", timeout=20_000)
+    duration = page.locator(".facts div", has_text="Duration").locator("dd")
+    before = await duration.inner_text()
+    await someone.context.clock.run_for(5_000)
+    assert await duration.inner_text() == before
+    glyph = page.locator(".sheet[data-look=running] .glyph")
+    assert await glyph.evaluate("(glyph) => getComputedStyle(glyph).animationName") == "none"
+    sentence = await mark.inner_text()
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await expect(mark).to_have_text(sentence)
+    visible = "(text) => text.getBoundingClientRect().right <= document.body.clientWidth"
+    assert await mark.locator(".sentence").evaluate(visible)
+
+
+async def test_page_opened_while_the_conductor_is_away_claims_no_times(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("busy", 2)
+    await conductor.stop()
+    page = await someone.open()
+    await expect(page.locator(".job .word")).to_have_text("running")
+    await expect(page.locator("#connection")).to_have_text(
+        "Not live, last known state from the registry"
+    )
+    await expect(page.locator(".job .duration .value")).to_have_text(UNKNOWN)
+    await expect(page.locator(".job .changed .value")).to_have_text(UNKNOWN)
+
+
+async def test_page_opened_while_nothing_can_be_read_says_what_is_missing(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with (
+        server(tmp_path) as running,
+        person(browser, running.address, "nothing_to_read") as someone,
+    ):
+        page = await someone.open()
+        await expect(page.locator(".empty")).to_contain_text("Neither the conductor nor another")
+        await expect(page.locator("#connection")).to_contain_text("Not live")
+        job = await someone.open("/jobs/busy")
+        await expect(job.locator(".job-error")).to_contain_text("Neither the conductor nor another")
+        conductor = SimulatedConductor(
+            tmp_path / "c.sock", registry=tmp_path / "state.db", shutdown_grace_s=0
+        )
+        await conductor.start()
+        try:
+            conductor.launch("busy", 2)
+            await expect(page.locator(".job .name")).to_have_text("busy", timeout=60_000)
+            await expect(job.locator(".sheet")).to_have_count(2, timeout=60_000)
+            await expect(job.locator(".job-error")).to_be_hidden()
+        finally:
+            await conductor.kill()
+
+
+async def test_all_times_are_in_one_zone_which_is_switched_and_remembered(
+    in_india: Person, conductor: SimulatedConductor, log: Path
+) -> None:
+    log.write_text(
+        "2026-11-23T20:00:00Z [info] with a zone\n"
+        "2026-11-23T21:00:00+01:00 [info] with another\n"
+        "2026-11-23T20:00:00 [info] without\n"
+        "no time at all\n"
+        '{"event":"as JSON","timestamp":"2026-11-24T20:00:00.25+00:00"}\n'
+    )
+    page = await in_india.open("/jobs/lantern")
+    conductor.emit("lantern", "job.noted", {})
+    times = page.locator(".row.line time")
+    local = ["01:30:00", "01:30:00", "20:00:00", "", "01:30:00.250"]
+    await expect(times).to_have_text(local)
+    await expect(times.nth(2)).to_have_attribute(
+        "title", "23 Nov 2026, 20:00:00, as the line has it: it names no time zone"
+    )
+    await expect(page.locator(".row .day")).to_have_text(
+        ["24 Nov 2026", "23 Nov 2026", "25 Nov 2026"]
+    )
+    started = page.locator(".facts div", has_text="Started").locator("dd")
+    noted = page.locator(".event", has_text="job.noted").locator("time")
+    before = [await started.inner_text(), await noted.inner_text()]
+    switch = page.get_by_role("button", name="Local time")
+    await expect(switch).to_have_attribute("title", "Times are in GMT+5:30. Change to UTC (z)")
+    await page.keyboard.press("z")
+    await expect(times).to_have_text(["20:00:00", "20:00:00", "20:00:00", "", "20:00:00.250"])
+    await expect(page.locator(".row .day")).to_have_text(["23 Nov 2026", "24 Nov 2026"])
+    after = [await started.inner_text(), await noted.inner_text()]
+    assert all(one != other for one, other in zip(before, after, strict=True))
+    await page.reload()
+    await expect(page.get_by_role("button", name="UTC")).to_be_visible()
+    await expect(times.first).to_have_text("20:00:00")
+
+
+async def test_line_without_a_time_shows_when_it_was_read_as_that(
+    someone: Person, log: Path
+) -> None:
+    log.write_text("first\n")
+    page = await someone.open("/jobs/lantern")
+    await expect(page.locator(".row.line")).to_have_count(1)
+    with log.open("a") as file:
+        file.write("no time\n2026-11-23T20:00:00Z with a time\n")
+    read = page.locator(".row.line", has_text="no time").locator("time")
+    await expect(read).to_have_attribute("data-kind", "received")
+    await expect(read).to_contain_text("↓")
+    own = page.locator(".row.line", has_text="with a time").locator("time")
+    await expect(own).to_have_attribute("data-kind", "logged")
