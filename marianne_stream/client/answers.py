@@ -33,12 +33,6 @@ class Detail(msgspec.Struct, frozen=True):
 
     started_at: str | None = None
     completed_at: str | None = None
-    updated_at: str | None = None
-
-    @property
-    def ended_at(self) -> str | None:
-        """When it ended, if it has; a conductor may say only when it last wrote it."""
-        return self.completed_at or self.updated_at
 
 
 class Status(msgspec.Struct, frozen=True):

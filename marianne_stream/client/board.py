@@ -6,7 +6,6 @@ It must not know where the jobs' states come from.
 import asyncio
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -19,6 +18,7 @@ from marianne_stream.client.bars import BAR_NEEDS_COLUMNS, bar, count
 from marianne_stream.client.cleaning import clean_word
 from marianne_stream.client.notes import Notes, write_line
 from marianne_stream.client.output import Output, shortened, status_style
+from marianne_stream.client.server_clock import ServerClock
 from marianne_stream.client.stream import Event
 from marianne_stream.client.times import duration
 from marianne_stream.client.watched import WatchedJob
@@ -38,14 +38,16 @@ class Board:
     Args:
         output: the terminal.
         notes: what is said meanwhile, which is then written above the board.
+        clock: the server's time, by which durations are counted.
         empty: what stands there while there is no job.
     """
 
     shows_times = True
 
-    def __init__(self, output: Output, notes: Notes, *, empty: str) -> None:
+    def __init__(self, output: Output, notes: Notes, clock: ServerClock, *, empty: str) -> None:
         self._console = output.console
         self._notes = notes
+        self._clock = clock
         self._empty = empty
         self._jobs: dict[str, WatchedJob] = {}
         self._changed = asyncio.Event()
@@ -150,7 +152,7 @@ class Board:
         table.add_column(no_wrap=True, justify="right", min_width=len("12/12"))
         table.add_column(no_wrap=True, min_width=len("sheet 12"))
         table.add_column(no_wrap=True, justify="right", min_width=len("12m 34s"))
-        now_s = time.time()
+        now_s = self._clock.now_s()
         for job in jobs:
             table.add_row(*cells(job, now_s, name_columns=name_columns, bars=bars))
         return table

@@ -1,6 +1,5 @@
 """`jobs`: the roster as a table."""
 
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -69,7 +68,7 @@ async def show_jobs(server: Server, output: Output, wanted: Wanted, *, as_json: 
     if not jobs:
         server.notes.say("no such job" if wanted.status or wanted.name else "no jobs yet")
         return 0
-    output.console.print(table_of(jobs, output, now_s=time.time()))
+    output.console.print(table_of(jobs, output, now_s=server.clock.now_s()))
     return 0
 
 

@@ -5,6 +5,7 @@ Whether to try again is decided in `fault_of` and `lost` alone. It must not know
 
 import os
 import ssl
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -17,6 +18,7 @@ from marianne_stream.client.address import ServerAddress
 from marianne_stream.client.answers import Fault
 from marianne_stream.client.notes import Notes, Outage
 from marianne_stream.client.patience import Patience, Tries
+from marianne_stream.client.server_clock import ServerClock, bounds_of
 from marianne_stream.errors import (
     LogNotFoundError,
     MarianneStreamError,
@@ -58,6 +60,10 @@ class Server:
         token: what it is sent as a bearer token; None where there is none.
         patience: how long it is waited for.
         notes: where it is said that it is.
+
+    Attributes:
+        notes: the same.
+        clock: the server's time.
     """
 
     def __init__(
@@ -72,6 +78,7 @@ class Server:
         self._token = token
         self._patience = patience
         self.notes = notes
+        self.clock = ServerClock()
         self._outage = Outage(notes)
         self._session: aiohttp.ClientSession | None = None
 
@@ -122,6 +129,7 @@ class Server:
         timeout = aiohttp.ClientTimeout(
             total=limit_s, sock_connect=CONNECT_LIMIT_S, sock_read=SILENCE_LIMIT_S
         )
+        asked_s = time.time()
         try:
             # The token is for this server: nobody else is asked in its place.
             async with self._session.get(
@@ -131,6 +139,8 @@ class Server:
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
+                if bounds := bounds_of(response.headers.get("Date", ""), asked_s, time.time()):
+                    self.clock.take(bounds)
                 if response.status not in (200, 204):
                     raise await self._fault(response)
                 yield response

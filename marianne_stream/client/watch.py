@@ -92,7 +92,7 @@ class JobWatch:
         if event.name == "source":
             self._source.hear(event.data)
         elif event.name == "job_status":
-            changed = self._job.take_status(read(event, Status))
+            changed = self._job.take_status(read(event, Status), now_s=self._server.clock.now_s())
             self._view.show(self._job)
             if changed and self._view.shows_times:
                 await self._ask_times()

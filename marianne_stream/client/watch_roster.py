@@ -3,7 +3,6 @@
 It must not know how they are shown.
 """
 
-import time
 from contextlib import aclosing
 
 from marianne_stream.client.answers import Job, Roster
@@ -43,6 +42,7 @@ class RosterWatch:
 
     def __init__(self, server: Server, view: View) -> None:
         self._view = view
+        self._clock = server.clock
         self._source = SourceNotes(server.notes)
         self._shown: dict[str, WatchedJob] = {}
 
@@ -65,7 +65,7 @@ class RosterWatch:
     def _take_entry(self, entry: Job) -> None:
         job = self._shown.get(entry.job_id) or WatchedJob(entry.job_id)
         known = entry.job_id in self._shown
-        job.take_entry(entry, now_s=time.time())
+        job.take_entry(entry, now_s=self._clock.now_s())
         if known or not job.over:
             self._shown[job.job_id] = job
             self._view.show(job)

@@ -48,10 +48,16 @@ class WatchedJob:
         """Whether it has ended."""
         return self.status in EXIT_CODES
 
-    def take_status(self, status: Status) -> bool:
-        """Takes what a status stream says; whether the status is another than before."""
+    def take_status(self, status: Status, *, now_s: float) -> bool:
+        """Take what a status stream says, and return whether the status is another than before.
+
+        A job that was seen to end has ended now, until its times tell better.
+        """
         other = status.status != self.status
+        was_at_work = bool(self.status) and not self.over
         self.status = status.status
+        if other:
+            self.ended_s = now_s if self.over and was_at_work else None
         self.completed, self.total = status.completed_sheets, status.total_sheets
         self.current = status.current_sheet
         self.error = status.error_message or ""
@@ -60,7 +66,8 @@ class WatchedJob:
     def take_times(self, detail: Detail) -> None:
         """Takes when it started and ended."""
         self.started_s = epoch_of(detail.started_at)
-        self.ended_s = epoch_of(detail.ended_at) if self.over else None
+        if self.over:
+            self.ended_s = epoch_of(detail.completed_at) or self.ended_s
 
     def take_entry(self, entry: Job, *, now_s: float) -> None:
         """Takes what the roster says; where it does not tell when a job ended, that is now."""

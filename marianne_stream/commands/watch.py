@@ -47,7 +47,7 @@ def run(options: Namespace) -> int:
             return await watch(server, JsonView(output))
         if not output.animated:
             return await watch(server, LineView(output, job_ids=jobs))
-        board = Board(output, server.notes, empty="No job is running.")
+        board = Board(output, server.notes, server.clock, empty="No job is running.")
         async with board.drawn():
             return await watch(server, board)
 

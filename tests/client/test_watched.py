@@ -2,7 +2,7 @@
 
 import pytest
 
-from marianne_stream.client.answers import Job
+from marianne_stream.client.answers import Detail, Job, Status
 from marianne_stream.client.watched import EXIT_CODES, FROM_GOOD_TO_BAD, WatchedJob, worst
 from marianne_stream.errors import (
     NotLetInError,
@@ -59,3 +59,22 @@ def test_a_job_of_the_roster_ended_when_the_roster_says_so() -> None:
 def test_how_long_a_job_took_that_had_ended_before_is_not_known() -> None:
     job = WatchedJob("a", status="completed", started_s=1.0)
     assert job.lasted_s(50.0) is None
+
+
+def test_job_of_a_status_stream_ended_when_its_times_say_else_when_it_was_seen_to() -> None:
+    job = WatchedJob("a")
+    job.take_status(Status("running"), now_s=12.0)
+    job.take_times(Detail("1970-01-01T00:00:10Z"))
+    assert job.lasted_s(20.0) == 10.0
+    job.take_status(Status("cancelled"), now_s=30.0)
+    job.take_times(Detail("1970-01-01T00:00:10Z"))
+    assert job.lasted_s(99.0) == 20.0
+    job.take_times(Detail("1970-01-01T00:00:10Z", "1970-01-01T00:00:25Z"))
+    assert job.lasted_s(99.0) == 15.0
+
+
+def test_job_that_had_ended_before_has_no_duration_unless_it_is_told() -> None:
+    job = WatchedJob("a")
+    job.take_status(Status("cancelled"), now_s=30.0)
+    job.take_times(Detail("1970-01-01T00:00:10Z"))
+    assert job.lasted_s(99.0) is None

@@ -12,6 +12,7 @@ import pytest
 from marianne_stream.access.places import token_place
 from marianne_stream.commands.verbs import VERBS
 from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.external import clock_ahead
 from tests.support.ports import free_port
 from tests.support.processes import CHECKOUT, Process, process
 from tests.support.terminals import Ran, piped, ran, terminal
@@ -77,6 +78,16 @@ async def test_jobs_are_a_table_in_columns_through_a_pipe(
     # The job's end is known, too.
     assert second.split()[-1].endswith("s")
     assert not any(mark in ended.out for mark in "\t\x1b")
+
+
+async def test_jobs_show_durations_by_the_servers_clock(
+    conductor: SimulatedConductor, running: Process, tmp_path: Path
+) -> None:
+    conductor.launch("a", 1)
+    ended = await ran(tmp_path, "jobs", "--url", running.address, **clock_ahead(2))
+    assert ended.code == 0
+    duration = ended.lines[1].split()[-1]
+    assert duration.endswith("s"), duration
 
 
 async def test_jobs_can_be_chosen_and_are_all_fetched(
