@@ -144,6 +144,20 @@ async def test_a_name_is_text_whatever_it_holds(
     await expect(page.locator(".sheet")).to_have_count(2)
 
 
+async def test_job_whose_name_browsers_take_for_a_folder_says_why_it_has_no_page(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("..", 2)
+    page = await someone.open()
+    await expect(page.locator(".job .reason")).to_contain_text("No page")
+    await page.keyboard.press("j")
+    await expect(page.locator(".job .name")).to_be_focused()
+    await page.get_by_label("Find a job").fill("..")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#announcer")).to_contain_text("No page")
+    assert page.url == f"{someone.address}/?name=.."
+
+
 async def test_a_choice_of_dark_or_light_stays(
     someone: Person, conductor: SimulatedConductor
 ) -> None:

@@ -1,6 +1,7 @@
 /** One job in the list. */
 
 import { plain } from "../model/ansi.js";
+import { addressOf, NO_ADDRESS } from "../model/job_address.js";
 import { changeText, durationOf, lastChangeOf } from "../model/run_times.js";
 import { isTerminal, lookOf } from "../model/status.js";
 import { attribute, h, setText } from "./dom.js";
@@ -23,11 +24,11 @@ export class JobRow {
    */
   constructor(jobId, page) {
     this.#page = page;
-    this.link = h(
-      "a.name",
-      { href: `/jobs/${encodeURIComponent(jobId)}`, "data-page": true },
-      plain(jobId),
-    );
+    const address = addressOf(jobId);
+    this.link = address
+      ? h("a.name", { href: address, "data-page": true }, plain(jobId))
+      : h("span.name", { tabindex: 0, title: NO_ADDRESS }, jobId);
+    const reason = address ? null : h("span.reason", { title: NO_ADDRESS }, NO_ADDRESS);
     const names = { now: "Now", started: "Started", duration: "Duration", changed: "Changed" };
     this.#cells = Object.fromEntries(
       Object.entries(names).map(([name, label]) => [name, cell(name, label)]),
@@ -36,7 +37,7 @@ export class JobRow {
       "li.job",
       {},
       this.#status,
-      h("span.title", {}, this.link, this.#bell),
+      h("span.title", {}, this.link, reason, this.#bell),
       this.#progress,
       Object.values(this.#cells).map(({ element }) => element),
     );

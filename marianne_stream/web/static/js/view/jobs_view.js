@@ -1,5 +1,6 @@
 /** All jobs: `/`. */
 
+import { addressOf, NO_ADDRESS } from "../model/job_address.js";
 import { lookOf, wordOf } from "../model/status.js";
 import { arrange, attribute, h, setText } from "./dom.js";
 import { glyph } from "./glyphs.js";
@@ -226,7 +227,9 @@ export class JobsView {
   }
 
   #openJob(jobId) {
-    this.#page.go(`/jobs/${encodeURIComponent(jobId)}`);
+    const address = addressOf(jobId);
+    if (address) this.#page.go(address);
+    else this.#page.announcer.say(NO_ADDRESS);
   }
 
   #showEmpty(title, ...sentences) {
