@@ -57,6 +57,8 @@ async def test_the_server_stops_and_starts_again_and_no_line_comes_twice(
             running.send(signal.SIGTERM)
             await running.ended()
         await expect(page.locator("#connection")).to_contain_text("reconnecting")
+        icon = page.locator("link[rel=icon]")
+        await expect(icon).to_have_attribute("href", "/static/icons/away.svg")
         append(log, 21, 40)
         conductor.complete_sheet("lantern", 1)
         async with server(tmp_path, *options):

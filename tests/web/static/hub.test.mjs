@@ -165,3 +165,22 @@ test("a stream that begins where one stands is shared with nobody", async () => 
   first.leave(hub);
   second.leave(hub);
 });
+
+test("one who joins is told the state of the stream before its events", async () => {
+  const hub = new Hub();
+  const first = viewer();
+  first.want(hub, "/roster", "roster");
+  await settled();
+  say("/roster", "roster", "r1", { complete: true, jobs: [], gone: [] });
+  await settled();
+  const order = [];
+  const joining = {
+    visible: true,
+    events: () => order.push("events"),
+    state: ({ offset }) => order.push(offset ? "state" : "unknown"),
+  };
+  hub.subscribe({ path: "/roster", kind: "roster" }, joining);
+  assert.deepEqual(order, ["state", "events"]);
+  hub.unsubscribe(joining);
+  first.leave(hub);
+});

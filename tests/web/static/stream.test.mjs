@@ -173,3 +173,19 @@ test("stream connects anew where the clock was set back", async () => {
   assert.deepEqual(asked, ["", "a"]);
   stream.close();
 });
+
+test("stream that has fallen silent is lost since it was heard last", async () => {
+  const { fetch } = server({ text: line("a", "1") }, { text: "" });
+  const { stream } = await follow(fetch, "live");
+  const { now } = Date;
+  const heard = now();
+  Date.now = () => now() + 3_600_000;
+  try {
+    stream.check();
+  } finally {
+    Date.now = now;
+  }
+  assert.equal(stream.state.phase, "connecting");
+  assert.ok(stream.state.since <= heard);
+  stream.close();
+});

@@ -119,22 +119,31 @@ class Page {
     return { ...event, at: this.clock.at(event.at ?? Date.now()) };
   }
 
-  #rosterStateChanged({ phase }) {
+  #rosterStateChanged({ phase, since }) {
     this.#rosterPhase = phase;
     // Where state comes from is told anew on each connection.
     if (phase !== "live") this.roster.source = null;
-    this.#showLiveness();
+    this.#showLiveness(since);
     if (phase === "waiting") this.#askWhatIsMissing();
   }
 
   /** Live are jobs whose state comes from where it should: from a conductor, or from checkpoints. */
-  #showLiveness() {
+  #showLiveness(since) {
     const { source } = this.roster;
     const live = this.#rosterPhase === "live" && Boolean(source?.live || source?.source === "json");
-    this.clock.setLive(live);
+    this.clock.setLive(live, since);
     if (live) this.missing = [];
     attribute(document.body, "data-live", String(live));
     this.connection.show();
+    this.#showTab();
+  }
+
+  /** The tab tells of failures, and that the page is not live. */
+  #showTab() {
+    if (!this.roster.known) return;
+    const { failed = 0, running = 0 } = this.roster.counts();
+    const look = failed ? "failed" : running ? "running" : "calm";
+    this.tab.alarm(failed, this.clock.isLive ? look : "away");
   }
 
   async #askWhatIsMissing() {
@@ -173,9 +182,7 @@ class Page {
       this.notifier.turned(job);
       if (before) this.announcer.say(`${plain(job.job_id)} is ${wordOf(job.status)}.`);
     }
-    const { failed = 0, running = 0 } = this.roster.counts();
-    const look = failed ? "failed" : running ? "running" : "calm";
-    this.tab.alarm(failed, this.clock.isLive ? look : "away");
+    this.#showTab();
     this.view?.rosterChanged();
   }
 

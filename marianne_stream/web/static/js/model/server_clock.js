@@ -39,9 +39,14 @@ export class ServerClock {
     return this.#lastLive === null;
   }
 
-  /** Takes whether the page is live. */
-  setLive(live) {
+  /**
+   * Takes whether the page is live.
+   *
+   * @param {boolean} live
+   * @param {number} since when it is not, by this machine's clock.
+   */
+  setLive(live, since = Date.now()) {
     if (live) this.#lastLive = null;
-    else this.#lastLive ??= this.now();
+    else this.#lastLive ??= this.at(since);
   }
 }

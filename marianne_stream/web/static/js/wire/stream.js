@@ -47,6 +47,8 @@ export class Stream {
   #timer = null;
   #heardAt = 0;
   #askedAt = 0;
+  /** When a connection that has fallen silent was heard last; 0 for none. */
+  #lostAt = 0;
   #offset;
   #over = false;
 
@@ -87,7 +89,10 @@ export class Stream {
   /** Looks whether it is lost: after a sleep, one that waits tries at once. */
   check({ afterSleep = false } = {}) {
     if (this.#timer !== null && afterSleep) this.#again();
-    else if (this.#abort && this.#isLost(afterSleep)) this.#again();
+    else if (this.#abort && this.#isLost(afterSleep)) {
+      this.#lostAt = Math.min(this.#heardAt, Date.now());
+      this.#again();
+    }
   }
 
   #isLost(afterSleep) {
@@ -201,7 +206,12 @@ export class Stream {
     // Since when it is not what it should be is what a person wants to know.
     const lost = new Set(["connecting", "waiting"]);
     const goesOn = lost.has(state.phase) && lost.has(this.state.phase);
-    this.state = { since: goesOn ? this.state.since : Date.now(), offset: this.#offset, ...state };
+    this.state = {
+      since: goesOn ? this.state.since : this.#lostAt || Date.now(),
+      offset: this.#offset,
+      ...state,
+    };
+    this.#lostAt = 0;
     this.#onState(this.state);
   }
 }
