@@ -95,7 +95,7 @@ export class LogRows {
     const guess = this.#window.rows.slice(0, added).reduce((sum, row) => sum + this.#guess(row), 0);
     this.#first = this.#window.first;
     this.#rebuild(added);
-    this.#forgetFirstDay(added);
+    if (added) this.#forgetFirstDay(added);
     this.#scrollTo(this.element.scrollTop + guess);
     this.draw();
   }
