@@ -31,8 +31,9 @@ GOOD_SESSION_S = 10.0
 
 RETRY_CAP_S = 60.0
 
-# Work on events that holds the loop for longer is followed by a rest of the same length.
-BUSY_S = 0.001
+# Work on events that come without a pause for so long is followed by a rest of the same length.
+BURST_S = 0.25
+PAUSE_S = 0.001
 
 GREETING_ID = 1
 STREAM_ID = 2
@@ -174,12 +175,14 @@ class _Session:
     async def events(self) -> AsyncIterator[MonitorEvent]:
         """Yield the notifications in order; a line that is none is logged and skipped.
 
-        Half of the event loop's time is left to everything else, however fast events come.
+        A burst is read at once. If events come faster than they are handled, half of the event
+        loop's time is left to everything else.
 
         Raises:
             ConductorUnavailableError: the stream has ended, or was refused.
         """
         loop = asyncio.get_running_loop()
+        busy_s = 0.0
         while True:
             began = loop.time()
             lines, self._lines = self._lines, []
@@ -187,9 +190,16 @@ class _Session:
                 event = event_of(line)
                 if event is not None:
                     yield event
-            busy_s = loop.time() - began
-            await asyncio.sleep(busy_s if busy_s > BUSY_S else 0)
+            busy_s += loop.time() - began
+            if busy_s > BURST_S:
+                await asyncio.sleep(busy_s)
+                busy_s = 0.0
+            else:
+                await asyncio.sleep(0)
+            waits_from = loop.time()
             await self._read()
+            if loop.time() - waits_from > PAUSE_S:
+                busy_s = 0.0
 
     async def _send(self, number: int, method: str) -> None:
         try:

@@ -49,12 +49,12 @@ async def tls(settings: Settings) -> AsyncIterator[tuple[str, ClientSession]]:
 
 
 async def test_over_tls_every_event_comes_once_and_in_order(
-    emit: Emit, tls: tuple[str, ClientSession]
+    conductor: SimulatedConductor, emit: Emit, tls: tuple[str, ClientSession]
 ) -> None:
     address, session = tls
     async with watching(session, f"{address}/api/events/stream", limit="0") as viewer:
         await viewer.saw("source")
-        await asyncio.sleep(0.3)
+        await until(lambda: conductor.statistics.monitor_streams_open)
         await emit(1500)
         await until(lambda: viewer.counts["job.step"] == 1500)
     assert [data["data"]["number"] for data in viewer.data("job.step")] == list(range(1500))
