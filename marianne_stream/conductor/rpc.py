@@ -119,13 +119,19 @@ class Connection:
     def _on_health(self, answer: asyncio.Future[Raw]) -> None:
         try:
             health = json_text.decode(answer.result(), Health)
+        except ConductorRefusedError:
+            # A conductor without this method has a slot for the connection all the same.
+            self._serve(Health())
         except ValueError as error:
             self._fail_served(ConductorProtocolError(f"daemon.health has another shape: {error}"))
         except ConductorUnavailableError as error:
             self._fail_served(error)
         else:
-            self.served_at = asyncio.get_running_loop().time()
-            self.served.set_result(health)
+            self._serve(health)
+
+    def _serve(self, health: Health) -> None:
+        self.served_at = asyncio.get_running_loop().time()
+        self.served.set_result(health)
 
     def _fail_served(self, error: ConductorUnavailableError) -> None:
         self.served.set_exception(error)

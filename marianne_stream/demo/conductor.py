@@ -98,10 +98,16 @@ class SimulatedConductor(Operations, ConductorServer):
         self.daemon.started_s = time.monotonic()
 
     async def stop(self) -> None:
-        """Stop as one that was asked to: see ConductorServer.stop. The registry is closed well."""
+        """Stop as one that was asked to: see ConductorServer.stop. The registry is closed well.
+
+        As the real one does, it writes the moment of its stop over the end of every job.
+        """
         await super().stop()
         self._forget_announced()
         if self._registry is not None:
+            for job in self.jobs.values():
+                if job.completed_at is not None:
+                    self._registry.put({**job.row(), "completed_at": time.time()})
             await self._registry.close()
 
     async def kill(self) -> None:

@@ -46,7 +46,8 @@ class SimulatedJob:
     # Loaded as running from a registry: its process is gone, which nobody has noticed yet.
     orphaned: bool = False
 
-    # Of a job that failed before it published a checkpoint.
+    # Of a job that failed before it published a checkpoint, or that a crash ended, which the
+    # registry alone tells.
     error_message: str | None = None
     error_traceback: str | None = None
     last_event_at: float | None = None

@@ -226,6 +226,7 @@ class Operations(ABC):
         """Mark a job failed whose process is found gone, as asking for its state does."""
         job.orphaned = False
         job.status, job.completed_at = "failed", time.time()
+        job.error_message = "Daemon restarted while job was active"
         self._save(job)
 
     def _running(self, job_id: str) -> SimulatedJob:
@@ -245,7 +246,12 @@ class Operations(ABC):
         self._store(job)
 
     def _store(self, job: SimulatedJob) -> None:
-        job.date(time.time())
+        """Store a job; `updated_at` of all that have run rises with it, as on the real one."""
+        now_s = time.time()
+        for other in self.jobs.values():
+            if other.has_run and other.checkpoint is not None:
+                other.checkpoint["updated_at"] = iso(now_s)
+        job.date(now_s)
         self.changed(job)
 
     def _tell_of_sheet(self, job_id: str, event: str, number: int) -> None:

@@ -176,6 +176,15 @@ async def test_a_conductor_that_dies_fails_the_call_in_progress(
         await ask(client)
 
 
+async def test_a_conductor_without_health_is_asked_all_the_same(
+    conductor: SimulatedConductor,
+) -> None:
+    conductor.unknown_methods.add("daemon.health")
+    client = visits_only(conductor.socket_path)
+    assert (await client.ask("job.list", None, list)).result == []
+    assert client.pid is None
+
+
 async def test_a_conductor_that_is_shutting_down_is_visited_and_not_subscribed_to(
     conductor: SimulatedConductor,
 ) -> None:

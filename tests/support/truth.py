@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
+from marianne_stream.models import TERMINAL_STATUSES
 from tests.support.viewers import Viewer
 
 # What a viewer sees of a state: status, completed sheets, all sheets, current sheet.
@@ -23,7 +24,9 @@ def happened(moments: list[dict[str, Any]]) -> list[tuple[float, Seen]]:
     """The states that a job went through and a viewer can tell apart, with their times."""
     states: list[tuple[float, Seen]] = []
     for moment in moments:
-        working = [int(n) for n, status in moment["sheets"].items() if status in WORKING]
+        # In a job that has ended nothing is at work, whatever its checkpoint says.
+        over = moment["status"] in TERMINAL_STATUSES
+        working = [int(n) for n, s in moment["sheets"].items() if s in WORKING and not over]
         state = (
             moment["status"],
             moment["completed"],

@@ -85,7 +85,6 @@ async def test_a_recording_is_seen_as_it_was_recorded(recordings: Path, tmp_path
                 for job, moments in replay.truth().items()
             }
             check(viewers, truth, stalled_s=stalled.longest_s)
-        assert replay.statistics.connections_peak == 2
     finally:
         await replay.kill()
 
@@ -102,4 +101,107 @@ async def test_four_jobs_like_the_recorded_ones_are_seen_as_they_happened(
     async with stalls() as stalled, watched(tmp_path, begin) as viewers:
         await playing[0]
         check(viewers, scenario.truth, stalled_s=stalled.longest_s)
-    assert conductor.statistics.connections_peak == 2
+
+
+Jobs = dict[str, dict[str, Any]]
+
+
+@asynccontextmanager
+async def replayed(path: Path, folder: Path) -> AsyncIterator[tuple[Viewer, aiohttp.ClientSession]]:
+    """The roster of a recording with its details, watched from before its beginning to its end."""
+    recording = await asyncio.to_thread(Recording.load, path)
+    replay = Replay(folder / "c.sock", recording, speed=SPEED, begin_at_start=False)
+    await replay.start()
+    try:
+        async with (
+            server(folder) as running,
+            aiohttp.ClientSession(running.address) as session,
+            watching(session, "/api/roster/stream", details="true") as viewer,
+        ):
+            await viewer.saw("roster")
+            replay.begin()
+            await replay.ended.wait()
+            await asyncio.sleep(1)
+            yield viewer, session
+    finally:
+        await replay.kill()
+
+
+def rosters(viewer: Viewer) -> list[Jobs]:
+    """The roster as a client has it after each event."""
+    found: list[Jobs] = []
+    jobs: Jobs = {}
+    for data in viewer.data("roster"):
+        jobs = {} if data["complete"] else dict(jobs)
+        jobs.update({job["job_id"]: job for job in data["jobs"]})
+        for job_id in data["gone"]:
+            del jobs[job_id]
+        found.append(jobs)
+    return found
+
+
+async def sheets_of(session: aiohttp.ClientSession, job_id: str) -> dict[int, str]:
+    async with session.get(f"/api/jobs/{job_id}") as answer:
+        return {sheet["number"]: sheet["status"] for sheet in (await answer.json())["sheets"]}
+
+
+async def test_jobs_that_have_ended_make_no_progress_while_others_run(
+    recordings: Path, tmp_path: Path
+) -> None:
+    async with replayed(recordings / "two-ended-one-runs.ndjson", tmp_path) as (viewer, _):
+        seen = rosters(viewer)
+    ends = {job_id: job["status"] for job_id, job in seen[-1].items()}
+    assert ends == {"speak": "completed", "fails": "failed", "pauseme": "completed"}
+    for job_id, status in ends.items():
+        over = [jobs[job_id] for jobs in seen if jobs.get(job_id, {}).get("status") == status]
+        # The roster tells the end, and the checkpoint the last sheet, milliseconds apart.
+        assert len({job["last_progress_at"] for job in over}) <= 2
+        assert over[0]["last_progress_at"] is not None
+    assert "paused" in [jobs["pauseme"]["status"] for jobs in seen if "pauseme" in jobs]
+    # One sheet after the other: the one at work is the next behind those that are completed.
+    for jobs in seen:
+        for job in jobs.values():
+            assert job["current_sheet"] in (None, job["completed_sheets"] + 1)
+
+
+async def test_a_sheet_that_is_tried_again_and_one_that_is_skipped(
+    recordings: Path, tmp_path: Path
+) -> None:
+    async with replayed(recordings / "retry-scheduled.ndjson", tmp_path) as (viewer, session):
+        assert {i: job["status"] for i, job in rosters(viewer)[-1].items()} == {
+            "retry": "failed",
+            "skip": "completed",
+        }
+        assert await sheets_of(session, "retry") == {1: "completed", 2: "failed", 3: "skipped"}
+        async with session.get("/api/jobs/retry") as answer:
+            found = await answer.json()
+    assert found["current_sheet"] is None
+    assert found["error_message"]
+
+
+async def test_a_sheet_that_waits_for_a_rate_limit_and_a_job_cancelled_at_work(
+    recordings: Path, tmp_path: Path
+) -> None:
+    async with replayed(recordings / "rate-limit-and-cancel.ndjson", tmp_path) as (viewer, session):
+        last = rosters(viewer)[-1]
+        assert (last["quota"]["status"], last["quota"]["completed_sheets"]) == ("completed", 3)
+        # The roster tells no counts of a cancelled job any more: those that were told stay.
+        assert (last["cancelme"]["status"], last["cancelme"]["total_sheets"]) == ("cancelled", 3)
+        assert last["cancelme"]["current_sheet"] is None
+        sheets = await sheets_of(session, "cancelme")
+    assert "stopped" in sheets.values()
+    assert not {"dispatched", "in_progress"} & set(sheets.values())
+
+
+async def test_a_cancel_a_resume_that_fails_a_job_that_starts_another_and_jobs_cleared(
+    recordings: Path, tmp_path: Path
+) -> None:
+    async with replayed(recordings / "cancel-resume-clear.ndjson", tmp_path) as (viewer, session):
+        seen = rosters(viewer)
+        assert "q4" in seen[1] | seen[2]
+        assert {i: job["status"] for i, job in seen[-1].items()} == {
+            "chain-a": "completed",
+            "chain-b": "completed",
+            "cancelme": "cancelled",
+        }
+        assert "stopped" in (await sheets_of(session, "cancelme")).values()

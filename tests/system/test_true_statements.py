@@ -1,0 +1,196 @@
+"""What the server says of jobs is true on a real conductor, with its habits."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.processes import server
+from tests.support.viewers import watching
+from tests.support.waiting import eventually, until
+
+
+JOBS = ("done", "stopped")
+
+
+class Asking:
+    """Asks a server for jobs as JSON."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.session = session
+
+    async def get(self, path: str) -> Any:
+        async with self.session.get(path) as answer:
+            return await answer.json()
+
+    async def listed(self, job_id: str) -> dict[str, Any]:
+        jobs = (await self.get("/api/jobs"))["jobs"]
+        return next((job for job in jobs if job["job_id"] == job_id), {})
+
+    async def listed_with(self, job_id: str, field: str) -> dict[str, Any]:
+        """Ask until a field of the job's entry is known."""
+        found: dict[str, Any] = await eventually(
+            lambda: self.listed(job_id), lambda job: job.get(field) is not None
+        )
+        return found
+
+
+@asynccontextmanager
+async def asking(folder: Path, *options: object) -> AsyncIterator[Asking]:
+    """A server, and somebody who asks it."""
+    async with (
+        server(folder, *options) as running,
+        aiohttp.ClientSession(running.address) as session,
+    ):
+        yield Asking(session)
+
+
+def epoch_s(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+async def test_the_end_of_a_job_is_not_that_of_its_conductor(
+    conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    conductor.launch("done", 1)
+    conductor.complete_sheet("done", 1)
+    conductor.finish("done")
+    conductor.launch("stopped", 1)
+    conductor.cancel("stopped")
+    ended_at = time.time()
+    async with asking(tmp_path) as client:
+        before = {job_id: await client.listed_with(job_id, "completed_at") for job_id in JOBS}
+        await asyncio.sleep(1.1)
+        await conductor.stop()
+        await eventually(lambda: client.get("/ready"), lambda found: found["source"] == "registry")
+        for job_id, known in before.items():
+            assert (await client.listed(job_id))["completed_at"] == known["completed_at"]
+    # A server that comes later has the checkpoint's word.
+    async with asking(tmp_path) as client:
+        found = await client.listed("done")
+        assert abs(epoch_s(found["completed_at"]) - ended_at) < 1
+        assert (found["completed_sheets"], found["total_sheets"]) == (1, 1)
+
+
+async def test_a_job_that_hangs_makes_no_progress_while_others_do(
+    conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    for job_id in ("hangs", "works"):
+        conductor.launch(job_id, 3)
+        conductor.dispatch(job_id, 1)
+    async with (
+        asking(tmp_path) as client,
+        watching(client.session, "/api/jobs/hangs/stream") as hanging,
+        watching(client.session, "/api/jobs/works/stream") as working,
+    ):
+        await hanging.saw("job_sheets")
+        await working.saw("job_sheets")
+        assert hanging.data("job_status")[-1]["last_progress_at"] is None
+        conductor.complete_sheet("works", 1)
+        await working.saw_status(completed_sheets=1)
+        assert working.data("job_status")[-1]["last_progress_at"] is not None
+        found = await client.get("/api/jobs/hangs/status")
+        assert found["last_progress_at"] is None
+        assert hanging.counts["job_status"] == 1
+
+
+@pytest.mark.parametrize("how", ["cancel", "crash"])
+async def test_nothing_is_at_work_in_a_job_that_has_ended(
+    conductor: SimulatedConductor, tmp_path: Path, how: str
+) -> None:
+    conductor.launch("a", 3)
+    conductor.complete_sheet("a", 1)
+    conductor.dispatch("a", 2)
+    await conductor.flush()
+    if how == "cancel":
+        conductor.cancel("a")
+    else:
+        await conductor.kill()
+        conductor.jobs.clear()
+        await conductor.start()
+    async with asking(tmp_path) as client:
+
+        async def ended() -> dict[str, Any]:
+            found: dict[str, Any] = await client.get("/api/jobs/a")
+            return found
+
+        wanted = "cancelled" if how == "cancel" else "failed"
+        job = await eventually(ended, lambda job: job["status"] == wanted)
+        assert job["current_sheet"] is None
+        assert [sheet["status"] for sheet in job["sheets"]] == ["completed", "stopped", "pending"]
+        job = await eventually(ended, lambda job: job["completed_at"])
+        entry = await eventually(lambda: client.listed("a"), lambda job: job["completed_at"])
+        assert (entry["completed_sheets"], entry["total_sheets"]) == (1, 3)
+        if how == "crash":
+            assert job["error_message"] == "Daemon restarted while job was active"
+
+
+async def test_counts_survive_a_restart_of_the_conductor(
+    conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    for job_id, status in (("done", "completed"), ("broken", "failed"), ("waits", "")):
+        conductor.launch(job_id, 4)
+        conductor.complete_sheet(job_id, 1)
+        if status:
+            conductor.finish(job_id, status)
+        else:
+            conductor.pause(job_id)
+    await conductor.flush()
+    await conductor.kill()
+    conductor.jobs.clear()
+    await conductor.start()
+    async with asking(tmp_path) as client:
+        for job_id in ("done", "broken", "waits"):
+            found = await client.listed_with(job_id, "completed_sheets")
+            assert (found["completed_sheets"], found["total_sheets"]) == (1, 4)
+
+
+async def test_jobs_of_another_conductor_are_not_shown(
+    conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = SimulatedConductor(
+        tmp_path / "other" / "c.sock", registry=tmp_path / "other" / "state.db", shutdown_grace_s=0
+    )
+    await other.start()
+    other.launch("theirs", 1)
+    await other.stop()
+    conductor.launch("ours", 1)
+    await conductor.flush()
+    async with (
+        server(tmp_path, "--registry", tmp_path / "other" / "state.db") as running,
+        aiohttp.ClientSession(running.address) as session,
+    ):
+        client = Asking(session)
+        assert [job["job_id"] for job in (await client.get("/api/jobs"))["jobs"]] == ["ours"]
+        await conductor.kill()
+        found = await eventually(lambda: client.get("/ready"), lambda found: not found["live"])
+        assert found["missing"]
+        assert "jobs" not in await client.get("/api/jobs")
+        await until(lambda: "is not read: the conductor's own is" in running.log)
+
+
+async def test_the_count_and_the_current_sheet_never_contradict_each_other(
+    conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    conductor.launch("a", 20)
+    async with (
+        asking(tmp_path) as client,
+        watching(client.session, "/api/roster/stream", details="true") as viewer,
+    ):
+        await viewer.saw("roster")
+        for number in range(1, 21):
+            conductor.dispatch("a", number)
+            await asyncio.sleep(0.05)
+            conductor.complete_sheet("a", number)
+            await asyncio.sleep(0.05)
+        seen = [job for data in viewer.data("roster") for job in data["jobs"]]
+    for job in seen:
+        assert job["current_sheet"] in (None, job["completed_sheets"] + 1), job
