@@ -1,5 +1,6 @@
 """Times as a person sees them: by the server's clock, in one time zone, and only while known."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.support.browser import Person, person
 from tests.support.processes import Process, server
 
 UNKNOWN = "\N{EN DASH}"
+JUST_NOW = re.compile(r"^(now|\d+ s ago)$")
 
 
 @pytest.fixture
@@ -162,3 +164,24 @@ async def test_line_without_a_time_shows_when_it_was_read_as_that(
     await expect(read).to_contain_text("↓")
     own = page.locator(".row.line", has_text="with a time").locator("time")
     await expect(own).to_have_attribute("data-kind", "logged")
+
+
+async def test_changed_is_empty_until_the_server_has_seen_a_change(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
+    conductor.launch("busy", 4)
+    conductor.launch("quiet", 4)
+    page = await someone.open()
+    changed = page.locator(".job", has_text="busy").locator(".changed .value")
+    await expect(page.locator(".job .duration .value").first).to_contain_text(" s")
+    conductor.complete_sheet("busy", 1)
+    await expect(changed).to_have_text(JUST_NOW)
+    # The first details of a job are no change of it, and neither is a change of another job.
+    quiet = page.locator(".job", has_text="quiet").locator(".changed .value")
+    await expect(quiet).to_have_text(UNKNOWN)
+    await page.locator(".job .name", has_text="busy").click()
+    fact = page.locator(".facts div", has_text="Changed").locator("dd")
+    await expect(fact).to_have_text(JUST_NOW)
+    conductor.finish("busy")
+    ended = page.locator(".facts div", has_text="Ended").locator("dd")
+    await expect(ended).to_have_text(JUST_NOW)
