@@ -4,6 +4,7 @@ import pytest
 
 from marianne_stream.relay import connecting
 from marianne_stream.relay.connecting import AnswerTooLargeError, connected
+from marianne_stream.relay.servers import hang_up
 from tests.support.redis import RedisServer
 
 
@@ -15,9 +16,10 @@ async def test_answer_above_the_limit_is_refused_and_the_next_one_is_read(
     await redis.call("SET", "large", "x" * (1024 * 1024))
     for n in range(20):
         await redis.call("HSET", "many", f"{n}", "x" * 60_000)
-    async with connected(redis.url, None) as client:
-        for _ in range(3):
-            for question in (client.get("large"), client.hgetall("many")):
-                with pytest.raises(AnswerTooLargeError):
-                    await question
-            assert len(await client.get("small") or b"") == 1000
+    client = connected(redis.url, None)
+    for _ in range(3):
+        for question in (client.get("large"), client.hgetall("many")):
+            with pytest.raises(AnswerTooLargeError):
+                await question
+        assert len(await client.get("small") or b"") == 1000
+    await hang_up(client)
