@@ -16,7 +16,6 @@ from tests.support.processes import server
 from tests.support.viewers import watching
 from tests.support.waiting import eventually, until
 
-
 JOBS = ("done", "stopped")
 
 
