@@ -16,6 +16,7 @@ from pathlib import Path
 
 import aiohttp
 
+from benchmarks.hostile_case import hostile
 from benchmarks.log_cases import big_log, log_fanout, log_latency, log_memory, tail_f
 from benchmarks.nginx_case import nginx_cost, through_nginx
 from benchmarks.page_case import page
@@ -171,7 +172,7 @@ for _ in range(10):
 CASES: tuple[Case, ...] = (
     *(startup, idle, departure, freshness, heavy_state),
     *(fanout, saturation, send_alone, arrival, slow_readers, many_jobs, guest),
-    *(log_latency, tail_f, log_fanout, log_memory, big_log, through_nginx),
+    *(log_latency, tail_f, log_fanout, log_memory, big_log, through_nginx, hostile),
 )
 
 

@@ -122,7 +122,6 @@ class Parts:
         yield
         await self.followed.close()
         await self.background.stop()
-        self.threads.close()
         await self.source.close()
 
     async def hang_up(self, _app: web.Application) -> None:
@@ -130,6 +129,8 @@ class Parts:
         self.streams.close()
         self.watches.leave()
         await self.background.stop("relay", "conductor", "watches")
+        # What is still read is for answers that would come too late.
+        self.threads.close()
 
 
 def parts_of(settings: Settings) -> Parts:

@@ -19,6 +19,7 @@
     ├── TooManyStreamsOfOneError        429 too_many_streams_of_one
     ├── TooManySearchesError            429 too_many_searches
     ├── TooManyStreamsError             503 too_many_streams
+    ├── ReadLimitError                  503 read_limit
     ├── LeavingError                    503 leaving
     ├── StateUnavailableError           503 state_unavailable
     │   ├── ConductorUnavailableError   503 conductor_unavailable
@@ -220,11 +221,11 @@ class TooManyStreamsOfOneError(MarianneStreamError):
 
 
 class TooManySearchesError(MarianneStreamError):
-    """As many logs are being searched as the server searches at once."""
+    """As many searches of one job's log go on as may at once."""
 
     status = 429
     code = "too_many_searches"
-    public = "Too many logs are being searched at once. Ask again in a moment."
+    public = "Too many searches of this job's log go on at once. Ask again in a moment."
 
 
 class TooManyStreamsError(MarianneStreamError):
@@ -233,6 +234,17 @@ class TooManyStreamsError(MarianneStreamError):
     status = 503
     code = "too_many_streams"
     public = "Too many streams are open. Come back in a moment."
+
+
+class ReadLimitError(MarianneStreamError):
+    """A request has read as many bytes of a log as one request may."""
+
+    status = 503
+    code = "read_limit"
+    public = (
+        "This log holds more than one request may read. What has been counted of its lines is "
+        "kept: ask again in a moment."
+    )
 
 
 class LeavingError(MarianneStreamError):

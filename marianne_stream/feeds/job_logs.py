@@ -145,11 +145,12 @@ class JobLogs:
             LogNotFoundError: nothing lies in any of the places, which the error names.
             LogForbiddenError: what lies there may not be read.
         """
+        threads = self._threads.of_job(job_id)
         looked: list[NamedPlace] = []
         async for named in self._places(job_id, folders, source):
             looked.append(named)
             try:
-                await self._threads.read(look, named.place)
+                await threads.read(look, named.place)
             except LogNotFoundError:
                 continue
             return self._opened(named.place, job_id)
@@ -174,7 +175,8 @@ class JobLogs:
     def _opened(self, place: LogPlace, job_id: str) -> OpenLog:
         # Of the conductor's own log, a viewer sees the lines of its job, and of no other.
         selection: Selection | None = OfJob(job_id) if place.of_conductor else None
-        return OpenLog(place, selection=selection, indexes=self._indexes, threads=self._threads)
+        threads = self._threads.of_job(job_id)
+        return OpenLog(place, selection=selection, indexes=self._indexes, threads=threads)
 
 
 def folders_of(state: JobState, entry: RosterEntry | None, *, current: bool) -> JobFolders:

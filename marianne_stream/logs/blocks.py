@@ -95,6 +95,9 @@ def long_line_before(file: LogFile, end: int) -> Block:
     """The line that ends at an offset, and is longer than a block."""
     start = end - 1
     while start:
+        if (hole := file.hole_start(start)) < start:
+            start = hole
+            continue
         low = max(0, start - BLOCK_BYTES)
         cut = file.read(low, start - low).rfind(b"\n") + 1
         start = low + cut
@@ -145,6 +148,14 @@ class BlocksFrom:
         self._read_upto += len(data)
         return data
 
+    def _skip_hole(self) -> int:
+        """Skips a hole, in which no line ends; returns how long it is."""
+        end = self._file.hole_end(self._read_upto)
+        if self._upto is not None:
+            end = min(end, self._upto)
+        length, self._read_upto = end - self._read_upto, end
+        return length
+
     def _block(self, text: bytes) -> Block:
         block = Block(self._start, self._start + len(text), text, self._before)
         self._start = block.end
@@ -163,6 +174,9 @@ class BlocksFrom:
             if newline:
                 text += newline
                 break
+            if hole_bytes := self._skip_hole():
+                text += b"\0" * min(hole_bytes, KEPT_BYTES - len(text))
+                window = (window + b"\0" * min(hole_bytes, WINDOW_BYTES))[-WINDOW_BYTES:]
         block = Block(self._start, self._read_upto - len(self._carry), text, self._before, window)
         self._start, self._before = block.end, window
         return block

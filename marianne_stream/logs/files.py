@@ -3,18 +3,27 @@
 It must not know the other generations, or what the lines mean.
 """
 
+import errno
 import gzip
 import os
 import threading
 import zlib
 
+from marianne_stream.logs.bounds import count_read
 from marianne_stream.logs.opening import Descriptor
 from marianne_stream.wire.cursors import WINDOW_BYTES, LogCursor, fingerprint
 
 BLOCK_BYTES = 1024 * 1024
 
+# A compressed file may expand to anything; so much of its text is read, and the rest is a gap.
+TEXT_LIMIT_BYTES = 2 * 1024**3
+
 # What reading a compressed file that is damaged, or still being written, fails with.
 BROKEN = (EOFError, gzip.BadGzipFile, zlib.error)
+
+
+class TextLimitError(EOFError):
+    """The text of a compressed file is longer than what is read of one."""
 
 
 class LogFile:
@@ -50,7 +59,33 @@ class LogFile:
 
     def read(self, offset: int, length: int) -> bytes:
         """So many bytes from an offset on; fewer at the end."""
-        return os.pread(self.descriptor.number, length, offset)
+        data = os.pread(self.descriptor.number, length, offset)
+        count_read(len(data))
+        return data
+
+    def size_up_to(self, limit: int) -> int | None:
+        """How many bytes it holds now, or None if they are more than a limit."""
+        size = self.size()
+        return size if size <= limit else None
+
+    def hole_end(self, offset: int) -> int:
+        """Where the hole at an offset of a sparse file ends; the offset itself if it is data."""
+        try:
+            return os.lseek(self.descriptor.number, offset, os.SEEK_DATA)
+        except OSError as error:
+            # Nothing but a hole follows (lseek(2)). Other file systems know no holes.
+            return max(offset, self.size()) if error.errno == errno.ENXIO else offset
+
+    def hole_start(self, offset: int) -> int:
+        """Where the hole before an offset begins; the offset itself if data is before it."""
+        low, high = 0, offset
+        while low < high:
+            middle = (low + high) // 2
+            if self.hole_end(middle) >= offset:
+                high = middle
+            else:
+                low = middle + 1
+        return high
 
     def first(self) -> int:
         """The fingerprint of the first line, or of its beginning; 0 while it has not ended."""
@@ -104,31 +139,53 @@ class CompressedFile(LogFile):
         self._raw = raw
         self._text = gzip.GzipFile(fileobj=raw)
         self._lock = threading.Lock()
-        self._size: int | None = None
+        self._offset = 0
 
     def __del__(self) -> None:
         self._text.close()
         self._raw.close()
 
     def size(self) -> int:
-        """The size of the text, which is found by reading all of it once."""
-        if self._size is None:
-            with self._lock:
-                size = self._text.tell()
-                while block := self._text.read(BLOCK_BYTES):
-                    size += len(block)
-                self._size = size
-        return self._size
+        """The size of the text, which is found by reading all of it; raises as `read` does."""
+        return self.size_up_to(TEXT_LIMIT_BYTES) or 0
+
+    def size_up_to(self, limit: int) -> int | None:
+        """The size of the text, or None if it is more than a limit; raises as `read` does."""
+        with self._lock:
+            self._skip_to(limit + 1)
+            return self._offset if self._offset <= limit else None
+
+    def hole_end(self, offset: int) -> int:
+        """A text has no holes."""
+        return offset
 
     def read(self, offset: int, length: int) -> bytes:
         """So many bytes of the text from an offset on; fewer at the end.
 
         Raises:
             EOFError, BadGzipFile, zlib.error: it is not whole.
+            TextLimitError: the text is longer than what is read of one.
         """
         with self._lock:
-            self._text.seek(offset)
-            return self._text.read(length)
+            if offset < self._offset:
+                self._text.seek(0)
+                self._offset = 0
+            self._skip_to(offset)
+            return self._next(length) if self._offset == offset else b""
+
+    def _skip_to(self, offset: int) -> None:
+        """Reads up to an offset of the text, or its end; it can be stopped between blocks."""
+        while self._offset < offset and self._next(min(BLOCK_BYTES, offset - self._offset)):
+            pass
+
+    def _next(self, length: int) -> bytes:
+        """The next bytes of the text; none at its end."""
+        if self._offset >= TEXT_LIMIT_BYTES:
+            raise TextLimitError(f"the text is longer than {TEXT_LIMIT_BYTES} bytes")
+        data = self._text.read(length)
+        self._offset += len(data)
+        count_read(len(data))
+        return data
 
 
 def opened(descriptor: Descriptor, name: str) -> LogFile:

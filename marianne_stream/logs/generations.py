@@ -10,13 +10,12 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from threading import Event
 from typing import Literal
 
 from marianne_stream.errors import LogForbiddenError, LogNotFoundError
-from marianne_stream.logs.files import BROKEN, LogFile, opened
+from marianne_stream.logs.files import BROKEN, LogFile, TextLimitError, opened
 from marianne_stream.logs.opening import Descriptor, LogPlace, open_file, open_folder
-from marianne_stream.wire.cursors import LogCursor, fingerprint
+from marianne_stream.wire.cursors import LogCursor
 
 # `.1`, `.2.gz`, and what logrotate's dateext makes: `-20261124.gz`.
 ROTATED = re.compile(r"[.-][0-9][0-9.-]*(?:\.gz)?")
@@ -26,13 +25,11 @@ MAX_ROTATED = 1000
 
 RotationReason = Literal["renamed", "truncated", "replaced"]
 
+# So much of two files is compared before all of one is read to tell whether it is a copy.
+COPY_HEAD_BYTES = 64 * 1024
 
 # How often a folder is listed again whose files are renamed while it is looked through.
 LISTINGS = 5
-
-
-class StoppedError(Exception):
-    """Whoever wanted it no longer does."""
 
 
 class MovedError(Exception):
@@ -106,12 +103,8 @@ class Generations:
                 return file
         return newest
 
-    def find(self, cursor: LogCursor, stop: Event) -> Found | None:
-        """The file that a cursor is a position in.
-
-        Raises:
-            StoppedError: `stop` was set meanwhile.
-        """
+    def find(self, cursor: LogCursor) -> Found | None:
+        """The file that a cursor is a position in."""
         if cursor.offset == 0:
             for _ in range(LISTINGS):
                 with contextlib.suppress(MovedError):
@@ -119,17 +112,15 @@ class Generations:
             return None
         # Behind a line, the first one is known: else it is none of ours.
         is_ours = cursor.first or cursor.unterminated
-        return self._fitting(cursor, stop) if is_ours else None
+        return self._fitting(cursor) if is_ours else None
 
-    def _fitting(self, cursor: LogCursor, stop: Event) -> Found | None:
+    def _fitting(self, cursor: LogCursor) -> Found | None:
         """The file whose bytes before a cursor's offset are those that it was made behind."""
         newest = self.newest_or_none()
         if newest is not None and newest.key[1] == cursor.inode and newest.fits(cursor):
             return found(newest, cursor)
         # Where files begin with the same lines, the one that was meant may have its inode still.
         for file in self._rotated_files(cursor.inode):
-            if stop.is_set():
-                raise StoppedError
             if file.key[1] != cursor.inode and newest is not None and newest.fits(cursor):
                 return found(newest, cursor)
             if file.fits(cursor):
@@ -147,9 +138,9 @@ class Generations:
         """Whether the newest rotated file ends within the bytes before an offset of a cut file."""
         for file in self._rotated_files():
             try:
-                size = file.size()
+                size = file.size_up_to(offset - 1)
                 begin = offset - len(window)
-                if not begin < size < offset:
+                if size is None or size <= begin:
                     return False
                 return window.startswith(file.window(size)[-(size - begin) :])
             except BROKEN:
@@ -324,10 +315,14 @@ def is_copy(file: LogFile, newest: LogFile | None) -> bool:
     try:
         first = file.first()
         if newest is None or newest.first() != first:
-            return not first and not file.size()
-        size = file.size()
-        return newest.size() >= size > 0 and (
-            fingerprint(newest.window(size)) == fingerprint(file.window(size))
-        )
+            return not first and not file.read(0, 1)
+        head = file.read(0, COPY_HEAD_BYTES)
+        if newest.read(0, len(head)) != head:
+            return False
+        # No more of it is read than the newest holds.
+        size = file.size_up_to(newest.size())
+        return size is not None and size > 0 and newest.window(size) == file.window(size)
+    except TextLimitError:
+        return False
     except BROKEN:
         return newest is not None

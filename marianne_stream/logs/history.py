@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from threading import Event
 from typing import Literal, TypeVar
 
 from marianne_stream.errors import CursorUnknownError, StateUnavailableError
@@ -235,7 +234,7 @@ class History:
             return nullcontext()
         return self._log.threads.searching(waits=waits)
 
-    async def _search(self, work: Callable[[Event], T]) -> T:
+    async def _search(self, work: Callable[[], T]) -> T:
         """Runs what looks at lines: where they are filtered, in threads of its own."""
         threads = self._log.threads
         return await (threads.index(work) if self._wanted.only is None else threads.search(work))

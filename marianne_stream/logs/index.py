@@ -7,12 +7,15 @@ lines count, a selection says.
 import asyncio
 from bisect import bisect_right
 from collections import OrderedDict
-from threading import Event, Lock
+from threading import Lock
 from typing import Protocol
 
-from marianne_stream.logs.blocks import BlocksFrom
+from marianne_stream.logs.blocks import KEPT_BYTES
 from marianne_stream.logs.files import BLOCK_BYTES, LogFile
-from marianne_stream.logs.generations import StoppedError
+from marianne_stream.wire.cursors import WINDOW_BYTES
+
+# What one call counts at most.
+SLICE_BYTES = 256 * 1024 * 1024
 
 
 class Selection(Protocol):
@@ -53,55 +56,65 @@ class LineIndex:
         # Up to where there is no newline behind `end`.
         self._looked_upto = 0
 
-    def extend(self, file: LogFile, upto: int, stop: Event | None = None) -> None:
+    def extend(self, file: LogFile, upto: int) -> bool:
         """Counts the whole lines up to an offset that have not been counted yet.
 
-        Raises:
-            StoppedError: `stop` was set meanwhile; what has been counted is kept.
+        What has been counted is kept if the call is stopped, and so is how far the end of a line
+        has been looked for.
+
+        Returns:
+            False if there is more to count: a call counts `SLICE_BYTES`, so that others get a turn.
         """
         with self._thread_lock:
             if not self._holds(file):
                 self._forget()
-            if not self._has_newline(file, upto, stop):
-                return
-            for block in BlocksFrom(file, self.end, self._window, upto):
-                if stop is not None and stop.is_set():
-                    raise StoppedError
-                if not block.text.endswith(b"\n"):
-                    return
-                self.number += self._count(block.text)
-                self.end = block.end
-                self._window = block.window(block.end)
-                self._note()
+            at = max(self.end, self._looked_upto)
+            sliced = at + SLICE_BYTES
+            while at < min(upto, sliced):
+                data = file.read(at, min(BLOCK_BYTES, upto - at))
+                if not data:
+                    return True
+                at = self._take(file, at, data)
+            return at >= upto
+
+    def _take(self, file: LogFile, at: int, data: bytes) -> int:
+        """Counts the lines that end in some data; returns where the next is to be read."""
+        newline = data.find(b"\n")
+        if newline < 0:
+            # Nothing ends in a hole.
+            self._looked_upto = file.hole_end(at + len(data))
+            return self._looked_upto
+        begun = at - self.end
+        if not begun:
+            self._count_block(data[: data.rfind(b"\n") + 1])
+        elif begun + newline < BLOCK_BYTES:
+            self._count_block(file.read(self.end, begun + newline + 1))
+        else:
+            # Of a line that is longer than a block, its beginning is looked at.
+            text = file.read(self.end, KEPT_BYTES) + b"\n"
+            self._note(text, at + newline + 1, file.window(at + newline + 1))
+        return self.end
 
     def block_before(self, offset: int) -> tuple[int, int]:
         """Where the last block before an offset begins, and how many lines lie before it."""
         place = max(0, bisect_right(self.offsets, offset - 1) - 1)
         return self.offsets[place], self.counts[place]
 
-    def _note(self) -> None:
-        """Adds the end to the table, in the place of the last one where that was near."""
+    def _count_block(self, text: bytes) -> None:
+        window = (self._window + text[-WINDOW_BYTES:])[-WINDOW_BYTES:]
+        self._note(text, self.end + len(text), window)
+
+    def _note(self, text: bytes, end: int, window: bytes) -> None:
+        """Adds lines and their end to the table, in the place of the last one if that is near."""
+        if self._selection is not None:
+            self.number += len(self._selection.in_block(text))
+        else:
+            self.number += text.count(b"\n")
+        self.end, self._window = end, window
         if len(self.offsets) > 1 and self.end - self.offsets[-2] <= BLOCK_BYTES:
             del self.offsets[-1], self.counts[-1]
         self.offsets.append(self.end)
         self.counts.append(self.number)
-
-    def _count(self, block: bytes) -> int:
-        if self._selection is not None:
-            return len(self._selection.in_block(block))
-        return block.count(b"\n")
-
-    def _has_newline(self, file: LogFile, upto: int, stop: Event | None) -> bool:
-        """Whether a line ends between `end` and an offset: no byte is looked at twice for it."""
-        at = max(self.end, self._looked_upto)
-        while at < upto:
-            if stop is not None and stop.is_set():
-                raise StoppedError
-            data = file.read(at, min(BLOCK_BYTES, upto - at))
-            if not data or b"\n" in data:
-                return bool(data)
-            at = self._looked_upto = at + len(data)
-        return False
 
     def _holds(self, file: LogFile) -> bool:
         """Whether the file still holds what has been counted."""

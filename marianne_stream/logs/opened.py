@@ -3,17 +3,20 @@
 It must not know how lines are sent, or whose log it is.
 """
 
-import threading
+from functools import partial
 
-from marianne_stream.errors import LogNotFoundError
+from marianne_stream.errors import ReadLimitError
 from marianne_stream.logs.blocks import BlocksFrom
 from marianne_stream.logs.files import LogFile
-from marianne_stream.logs.generations import Generations, StoppedError
+from marianne_stream.logs.generations import Generations
 from marianne_stream.logs.index import Indexes, LineIndex, Selection
 from marianne_stream.logs.opening import LogPlace
 from marianne_stream.logs.reader import LogReader, Position
-from marianne_stream.logs.threads import LogThreads
+from marianne_stream.logs.threads import JobThreads
 from marianne_stream.wire.cursors import LogCursor
+
+# A request counts so many slices of a log at most. The next one goes on where it has stopped.
+SLICES = 32
 
 
 class OpenLog:
@@ -23,7 +26,7 @@ class OpenLog:
         place: where it lies.
         selection: which lines count; all where it is None.
         indexes: the line counts of files.
-        threads: where what blocks is run.
+        threads: the threads of its job, in which it is read.
     """
 
     def __init__(
@@ -32,7 +35,7 @@ class OpenLog:
         *,
         selection: Selection | None,
         indexes: Indexes,
-        threads: LogThreads,
+        threads: JobThreads,
     ) -> None:
         self.place = place
         self.selection = selection
@@ -55,11 +58,16 @@ class OpenLog:
         Raises:
             LogNotFoundError: it is not there.
             LogForbiddenError: it may not be read.
+            ReadLimitError: there is more to count than one request may.
         """
         file = file or await self.newest()
         index = self._indexes.of(file, self.selection)
         async with index.lock:
-            return await self.threads.index(lambda stop: end_of(file, index, stop))
+            for _ in range(SLICES):
+                end = await self.threads.index(partial(end_of, file, index))
+                if end is not None:
+                    return end
+        raise ReadLimitError
 
     async def before(self, end: Position, lines: int) -> Position:
         """The position so many lines before another one in the same file, or at its beginning."""
@@ -68,40 +76,37 @@ class OpenLog:
         index = self._indexes.of(end.file, self.selection)
         async with index.lock:
             return await self.threads.index(
-                lambda stop: lines_before(index, end, lines, self.selection, stop)
+                partial(lines_before, index, end, lines, self.selection)
             )
 
     async def find(self, cursor: LogCursor) -> Position | None:
         """Where a cursor fits; None where nothing fits it."""
-        return await self.threads.find(lambda stop: self._find(cursor, stop))
+        return await self.threads.find(partial(self._find, cursor))
 
     def reader(self, position: Position) -> LogReader:
         """One who reads on from a position."""
         return LogReader(self.generations, position, self.selection)
 
-    def _find(self, cursor: LogCursor, stop: threading.Event) -> Position | None:
-        found = self.generations.find(cursor, stop)
+    def _find(self, cursor: LogCursor) -> Position | None:
+        try:
+            found = self.generations.find(cursor)
+        except ReadLimitError:
+            # Whatever it may fit, nobody can tell within a request.
+            found = None
         if found is None:
             return None
         return Position(found.file, found.offset, found.number, found.file.window(found.offset))
 
 
-def end_of(file: LogFile, index: LineIndex, stop: threading.Event) -> Position:
-    """The position behind the last whole line of a file."""
-    try:
-        index.extend(file, file.size(), stop)
-    except StoppedError as error:
-        # Nobody hears of it any more.
-        raise LogNotFoundError("counting was stopped") from error
+def end_of(file: LogFile, index: LineIndex) -> Position | None:
+    """The position behind the last whole line of a file; None while there is more to count."""
+    if not index.extend(file, file.size()):
+        return None
     return Position(file, index.end, index.number, file.window(index.end))
 
 
 def lines_before(
-    index: LineIndex,
-    end: Position,
-    lines: int,
-    selection: Selection | None,
-    stop: threading.Event,
+    index: LineIndex, end: Position, lines: int, selection: Selection | None
 ) -> Position:
     """The position so many lines before another one, found from the back.
 
@@ -111,11 +116,9 @@ def lines_before(
     target = max(0, end.number - lines)
     if not target:
         return Position(file, 0, 0, b"")
-    try:
-        # The position may be one to which somebody has read who counts by himself.
-        index.extend(file, end.offset, stop)
-    except StoppedError:
-        return end
+    # The position may be one that a reader has come to which counts by itself.
+    while not index.extend(file, end.offset):
+        pass
     start, number = index.block_before(end.offset)
     while number > target:
         start, number = index.block_before(start)

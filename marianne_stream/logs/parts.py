@@ -1,10 +1,9 @@
 """A log at one moment, and its text up to there, a block at a time. The texts block."""
 
 from dataclasses import dataclass
-from threading import Event
+from functools import partial
 
 from marianne_stream.logs.blocks import BlocksFrom
-from marianne_stream.logs.generations import StoppedError
 from marianne_stream.logs.index import Selection
 from marianne_stream.logs.opened import OpenLog
 from marianne_stream.logs.reader import Position
@@ -41,15 +40,11 @@ async def summary_of(log: OpenLog) -> LogSummary:
         LogForbiddenError: it may not be read.
     """
     end = await log.end()
-    return await log.threads.index(lambda stop: summarize(log, end, stop))
+    return await log.threads.index(partial(summarize, log, end))
 
 
-def summarize(log: OpenLog, end: Position, stop: Event) -> LogSummary:
-    """What a log is whose end is known.
-
-    Raises:
-        StoppedError: `stop` was set.
-    """
+def summarize(log: OpenLog, end: Position) -> LogSummary:
+    """What a log is whose end is known."""
     status = end.file.status()
     file_bytes = max(status.st_size, end.offset)
     lines = end.number
@@ -61,8 +56,6 @@ def summarize(log: OpenLog, end: Position, stop: Event) -> LogSummary:
         size = 0
         while block := text.next():
             size += len(block)
-            if stop.is_set():
-                raise StoppedError
     cursor = str(end.cursor())
     return LogSummary(end, size, file_bytes, lines, status.st_mtime, cursor)
 

@@ -5,7 +5,6 @@ It blocks, and belongs in a thread. It must not know who reads, or how lines are
 
 import time
 from dataclasses import dataclass, field, replace
-from threading import Event
 from typing import Literal
 
 from marianne_stream.logs.files import BROKEN, LogFile
@@ -162,7 +161,10 @@ class LogReader:
             self._left_since = None
             if self._untouched and self._was_cut_unread():
                 return self._given([])
-            return self._given(self._cutter.feed(chunk))
+            lines = self._cutter.feed(chunk)
+            if chunk.endswith(b"\0"):
+                self._skip_hole(upto)
+            return self._given(lines)
         if bound is not None and upto is not None:
             return self.finish() if bound.unterminated else None
         return self._go_past_end(bound)
@@ -203,6 +205,12 @@ class LogReader:
             return None
         self._seen_ns = status.st_mtime_ns
         return fewer(data[before:])
+
+    def _skip_hole(self, upto: int | None) -> None:
+        """Skips a hole of a sparse file, in which no line ends."""
+        cutter = self._cutter
+        end = self.position.file.hole_end(cutter.scanned)
+        cutter.skip_nuls((end if upto is None else min(end, upto)) - cutter.scanned)
 
     def _given(self, lines: list[LogLine], *, unterminated: bool = False) -> Step:
         cutter, file = self._cutter, self.position.file
@@ -250,7 +258,7 @@ class LogReader:
 
     def _has_waited(self, successor: LogFile) -> bool:
         """Whether the file that was left may be left for good."""
-        if successor.size() or self._in_copy:
+        if self._in_copy or successor.read(0, 1):
             return True
         now = time.monotonic()
         if self._left_since is None:
@@ -293,7 +301,7 @@ class LogReader:
         position = self.position
         if not position.offset:
             since = LogCursor(0, 0, 0, 0, self._seen_ns or self.position.file.status().st_mtime_ns)
-            found = self._generations.find(since, Event())
+            found = self._generations.find(since)
             return found.file if found is not None and found.file.key != position.file.key else None
         file = position.file
         digest = fingerprint(position.window)

@@ -4,7 +4,6 @@ page is full. Blocks: it belongs in a thread.
 It must not know the order of the files.
 """
 
-import threading
 import time
 from bisect import bisect_left
 from collections import deque
@@ -12,10 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from marianne_stream.errors import CursorUnknownError
+from marianne_stream.errors import CursorUnknownError, ReadLimitError
 from marianne_stream.logs.blocks import Block, BlocksFrom, blocks_before
 from marianne_stream.logs.files import BROKEN, LogFile
-from marianne_stream.logs.generations import MovedError, StoppedError
+from marianne_stream.logs.generations import MovedError
 from marianne_stream.logs.index import Selection
 from marianne_stream.logs.reader import Position
 from marianne_stream.wire.cursors import LogCursor
@@ -89,6 +88,7 @@ class Scan:
         read_bytes: how much was looked at.
         unread_bytes: how much of the file that was looked at last was not.
         gap: whether a file was damaged.
+        exhausted: whether as much was read as one call may.
     """
 
     def __init__(self, wanted: Wanted) -> None:
@@ -101,7 +101,7 @@ class Scan:
         self.lines: deque[PageLine] = deque()
         self.full = False
         self.read_bytes = self.unread_bytes = 0
-        self.gap = False
+        self.gap = self.exhausted = False
 
     @property
     def late(self) -> bool:
@@ -111,14 +111,22 @@ class Scan:
     @property
     def ended(self) -> bool:
         """Whether the page is as it will be."""
-        return self.full or self.late
+        return self.full or self.late or self.exhausted
 
     def _readable(self, blocks: Iterable[Block]) -> Iterator[Block]:
-        """Blocks up to where a compressed file is damaged."""
+        """Blocks up to where a compressed file is damaged, or as many as may be read at once.
+
+        Raises:
+            ReadLimitError: not even one could be read.
+        """
         try:
             yield from blocks
         except BROKEN:
             self.gap = True
+        except ReadLimitError:
+            if not self.read_bytes:
+                raise
+            self.exhausted = True
 
     def _look(self, block: Block) -> Looked:
         self.read_bytes += len(block.text)
@@ -161,33 +169,30 @@ class BackwardsScan(Scan):
     at_start = False
     begin: Position | None = None
 
-    def look_at(self, start: Position, stop: threading.Event, *, skip: int | None = None) -> None:
+    def look_at(self, start: Position, *, skip: int | None = None) -> None:
         """Looks at a file from a position back to its beginning, or until the page has ended.
 
         Args:
             start: where to begin; of a compressed file, only the offset counts.
-            stop: set when nobody waits for it any more.
             skip: the line that ends at this offset is left out.
 
         Raises:
             MovedError: the file was cut meanwhile.
-            StoppedError: `stop` was set.
             CursorUnknownError: there are more lines before the position than its number says.
         """
         if start.file.compressed:
-            self._look_on(start.file, start.offset, stop, skip)
+            self._look_on(start.file, start.offset, skip)
             return
         self.at_start = not start.offset
         self.begin = start
         number = start.number
-        for block in blocks_before(start.file, start.offset):
+        for block in self._readable(blocks_before(start.file, start.offset)):
             looked = self._look(block)
             number -= len(looked.counted)
             self._take_back(start.file, block, looked, number, skip)
-            raise_if_set(stop)
             if self.ended:
                 break
-        if start.file.window(start.offset) != start.window:
+        if not self.exhausted and start.file.window(start.offset) != start.window:
             raise MovedError
         if number < 0:
             # The position of a client has a lower number than it has lines before it.
@@ -213,14 +218,13 @@ class BackwardsScan(Scan):
         self.at_start = not block.start and self.oldest == first
         self.unread_bytes = 0 if self.at_start else self.oldest.offset
 
-    def _look_on(self, file: LogFile, upto: int, stop: threading.Event, skip: int | None) -> None:
+    def _look_on(self, file: LogFile, upto: int, skip: int | None) -> None:
         """The same for a compressed file, which can be read in its order alone."""
         self.begin = Position(file, 0, 0, b"")
         kept: deque[PageLine] = deque()
         number = kept_bytes = 0
         first: LogCursor | None = None
         for block in self._readable(BlocksFrom(file, 0, b"", upto)):
-            raise_if_set(stop)
             looked = self._look(block)
             first = first or first_of(file, block, looked, 0)
             for line in block.cut(looked.numbered(looked.wanted[-(self._room + 1) :], number)):
@@ -253,27 +257,24 @@ class ForwardsScan(Scan):
         super().__init__(wanted)
         self.position = position
 
-    def look_at(self, stop: threading.Event, *, whole: bool) -> None:
+    def look_at(self, *, whole: bool) -> None:
         """Looks on to the end of the file, or until the page has ended.
 
         Args:
-            stop: set when nobody waits for it any more.
             whole: whether a line without a newline at the end is one.
 
         Raises:
             MovedError: the file was cut meanwhile.
-            StoppedError: `stop` was set.
         """
         start = self.position
         for block in self._readable(BlocksFrom(start.file, start.offset, start.window)):
-            raise_if_set(stop)
             if not whole and not block.text.endswith(b"\n"):
                 break
             self._take_on(block, self._look(block))
             if self.ended:
                 break
         end = self.position
-        if not end.file.compressed:
+        if not end.file.compressed and not self.exhausted:
             self.unread_bytes = max(0, end.file.size() - end.offset)
             if end.file.window(end.offset) != end.window:
                 raise MovedError
@@ -305,9 +306,3 @@ def first_of(file: LogFile, block: Block, looked: Looked, before: int) -> LogCur
     """The position behind the first line of a block, before which so many count."""
     (line,) = block.cut([(0, before + (0 in looked.counted[:1]))])
     return cursor_of(file, line)
-
-
-def raise_if_set(stop: threading.Event) -> None:
-    """Ends what nobody waits for any more."""
-    if stop.is_set():
-        raise StoppedError

@@ -1,75 +1,84 @@
 """The threads in which logs are read: four kinds, so that none waits for a slower one."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from marianne_stream.errors import TooManySearchesError
+from marianne_stream.logs.pool import FairPool
 
 T = TypeVar("T")
 
-READERS = 6
-INDEXERS = 2
-FINDERS = 2
-SEARCHERS = 2
+# How many searches of one job's logs may go on at once.
+SEARCHES_PER_JOB = 2
 
 
 class LogThreads:
-    """Runs what blocks. A cancelled call goes on in its thread to its end, unheard."""
+    """All threads that read logs; each job has a share of them."""
 
     def __init__(self) -> None:
-        self._readers = ThreadPoolExecutor(READERS, "log-reader")
-        self._indexers = ThreadPoolExecutor(INDEXERS, "log-indexer")
-        self._finders = ThreadPoolExecutor(FINDERS, "log-finder")
-        self._searchers = ThreadPoolExecutor(SEARCHERS, "log-searcher")
-        self._places = asyncio.Semaphore(SEARCHERS)
+        self.readers = FairPool("log-reader", threads=6, per_job=2)
+        self.indexers = FairPool("log-indexer", threads=2, per_job=1)
+        self.finders = FairPool("log-finder", threads=2, per_job=1)
+        self.searchers = FairPool("log-searcher", threads=3, per_job=2)
+        self._shares: WeakValueDictionary[str, JobThreads] = WeakValueDictionary()
+
+    def of_job(self, job_id: str) -> "JobThreads":
+        """A job's share of the threads: the same for all who hold it."""
+        share = self._shares.get(job_id)
+        if share is None:
+            share = self._shares[job_id] = JobThreads(self, job_id)
+        return share
+
+    def close(self) -> None:
+        """Takes no more calls, and stops those that run. May be called twice."""
+        for pool in (self.readers, self.indexers, self.finders, self.searchers):
+            pool.close()
+
+
+class JobThreads:
+    """A job's share of the threads. A call whose caller is cancelled is stopped.
+
+    Args:
+        threads: all threads.
+        job_id: the job.
+    """
+
+    def __init__(self, threads: LogThreads, job_id: str) -> None:
+        self._threads = threads
+        self._job_id = job_id
+        self._searches = asyncio.Semaphore(SEARCHES_PER_JOB)
 
     async def read(self, work: Callable[..., T], *arguments: object) -> T:
         """Runs what takes a moment."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, partial(work, *arguments))
+        return await self._threads.readers.run(self._job_id, partial(work, *arguments))
 
-    async def index(self, work: Callable[[threading.Event], T]) -> T:
-        """Runs what reads a whole file; it is told when nobody waits for it any more."""
-        return await stoppable(self._indexers, work)
+    async def index(self, work: Callable[[], T]) -> T:
+        """Runs what reads a whole file."""
+        return await self._threads.indexers.run(self._job_id, work)
 
-    async def find(self, work: Callable[[threading.Event], T]) -> T:
-        """Runs what may look into many files, as `index` does."""
-        return await stoppable(self._finders, work)
+    async def find(self, work: Callable[[], T]) -> T:
+        """Runs what may look into many files."""
+        return await self._threads.finders.run(self._job_id, work)
 
-    async def search(self, work: Callable[[threading.Event], T]) -> T:
-        """Runs a part of a search, as `index` does. Belongs inside `searching`."""
-        return await stoppable(self._searchers, work)
+    async def search(self, work: Callable[[], T]) -> T:
+        """Runs a part of a search. Belongs inside `searching`."""
+        return await self._threads.searchers.run(self._job_id, work)
 
     @asynccontextmanager
     async def searching(self, *, waits: bool) -> AsyncIterator[None]:
-        """Makes room for a search, for as long as the context lasts.
+        """Makes room for a search of the job's log, for as long as the context lasts.
 
         Args:
             waits: whether to wait for room where there is none; who came first gets it first.
 
         Raises:
-            TooManySearchesError: as many as there are threads for are going on.
+            TooManySearchesError: as many searches of this job's log as there may be are going on.
         """
-        if not waits and self._places.locked():
+        if not waits and self._searches.locked():
             raise TooManySearchesError
-        async with self._places:
+        async with self._searches:
             yield
-
-    def close(self) -> None:
-        """Takes no more work. What is running ends by itself."""
-        for executor in (self._readers, self._indexers, self._finders, self._searchers):
-            executor.shutdown(wait=False, cancel_futures=True)
-
-
-async def stoppable(executor: ThreadPoolExecutor, work: Callable[[threading.Event], T]) -> T:
-    """Runs what is told when nobody waits for it any more."""
-    stop = threading.Event()
-    try:
-        return await asyncio.get_running_loop().run_in_executor(executor, work, stop)
-    finally:
-        stop.set()

@@ -110,6 +110,12 @@ class LineCutter:
         self.window = view[-WINDOW_BYTES:]
         return lines
 
+    def skip_nuls(self, length: int) -> None:
+        """Goes on as if so many NULs had been fed, which a hole of a sparse file is."""
+        self._take(b"\0" * min(length, LINE_LIMIT_BYTES + 2), length)
+        self.scanned += length
+        self.window = (self.window + b"\0" * min(length, WINDOW_BYTES))[-WINDOW_BYTES:]
+
     def finish(self) -> LogLine | None:
         """The line that has begun and will not be ended, where there is one."""
         if not self._length:

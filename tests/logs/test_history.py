@@ -137,7 +137,7 @@ def test_pages_hold_every_line_once_and_in_order(
                 LogPlace(folder, "marianne.log"),
                 selection=selection,
                 indexes=Indexes(),
-                threads=threads,
+                threads=threads.of_job("a"),
             )
             pages = History(log, only=only, limit=limit, over=False)
             back = await all_back(pages)

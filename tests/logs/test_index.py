@@ -21,7 +21,7 @@ MIB = 1024 * 1024
 def log(tmp_path: Path) -> OpenLog:
     """A log that is not there yet."""
     place = LogPlace(str(tmp_path), "marianne.log")
-    return OpenLog(place, selection=None, indexes=Indexes(), threads=LogThreads())
+    return OpenLog(place, selection=None, indexes=Indexes(), threads=LogThreads().of_job("a"))
 
 
 async def test_a_line_of_a_hundred_megabytes_is_never_in_memory(

@@ -1,7 +1,11 @@
-"""Hostile input: nobody who may publish one source can hurt another's viewers."""
+"""Hostile input: nobody who may publish one source, or write one job's files, can hurt another's
+viewers.
+"""
 
+import asyncio
+import gzip
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -246,3 +250,156 @@ async def test_planted_jobs_are_bounded_and_hold_up_nobody(relayed: Relayed) -> 
         await until(lambda: "jobs ignored source=elm" in relayed.edge.log)
         viewers.check_nothing_noticed()
     await ends_when_asked(relayed.edge)
+
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+
+def write_bomb(log: Path) -> None:
+    """A rotated file of 20 MB that expands to 20 GiB, and begins as the log does."""
+    head = gzip.compress(b"the first line\n")
+    member = gzip.compress(b"\0" * (64 * MIB), 9)
+    log.with_name("marianne.log.1.gz").write_bytes(head + member * (20 * GIB // (64 * MIB)))
+    log.write_bytes(b"the first line\n")
+
+
+def write_sparse(log: Path) -> None:
+    """A log of 2 TiB that takes no room."""
+    with log.open("wb") as file:
+        file.write(b"the first line\n")
+        file.truncate(2 * 1024 * GIB)
+        file.seek(0, 2)
+        file.write(b"\nthe last line\n")
+
+
+def write_long_line(log: Path) -> None:
+    """A log with a line of a gigabyte."""
+    with log.open("wb") as file:
+        file.write(b"the first line\n")
+        for _ in range(1024):
+            file.write(b"x" * MIB)
+        file.write(b"\nthe last line\n")
+
+
+HOSTILE: dict[str, Callable[[Path], None]] = {
+    "bomb": write_bomb,
+    "sparse": write_sparse,
+    "long line": write_long_line,
+}
+
+# What viewers ask of the hostile job: twice as many requests as there are threads of a kind.
+REQUESTS = (
+    "logs/lines",
+    "logs/lines?edge=oldest",
+    "logs/lines?contains=nowhere",
+    "logs/info",
+    "logs?tail_lines=1000",
+    "logs?follow=false&tail_lines=1000",
+    "logs?tail_lines=10&contains=nowhere",
+) * 2
+
+
+@pytest.fixture(params=HOSTILE)
+async def hostile(
+    request: pytest.FixtureRequest, conductor: SimulatedConductor, tmp_path: Path
+) -> str:
+    """A job whose files are hostile, and the log of another one that are not."""
+    for job_id in ("hostile", "other"):
+        (workspace := tmp_path / job_id).mkdir()
+        conductor.launch(job_id, 2, workspace=str(workspace))
+    (tmp_path / "other" / "marianne.log").write_bytes(b"one\ntwo\n")
+    HOSTILE[request.param](tmp_path / "hostile" / "marianne.log")
+    return "hostile"
+
+
+@asynccontextmanager
+async def many_viewers(address: str, job_id: str) -> AsyncIterator[aiohttp.ClientSession]:
+    """Viewers of all that there is of a job's log, who are still waiting or reading."""
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(f"{address}/", connector=aiohttp.TCPConnector(limit=0))
+        )
+
+        async def view(path: str) -> None:
+            async with session.get(f"api/jobs/{job_id}/{path}") as answer:
+                async for _ in answer.content.iter_any():
+                    pass
+
+        viewers = [asyncio.create_task(view(path)) for path in REQUESTS]
+        try:
+            # Asked after all of them, and answered when the server has begun with them.
+            await asyncio.sleep(0.1)
+            async with session.get("health"):
+                yield session
+        finally:
+            for viewer in viewers:
+                viewer.cancel()
+            await asyncio.wait(viewers)
+
+
+async def test_another_jobs_log_is_answered_while_a_hostile_one_is_read(
+    hostile: str, running: Process, tmp_path: Path
+) -> None:
+    log = tmp_path / "other" / "marianne.log"
+    async with many_viewers(running.address, hostile) as session:
+        for number in range(20):
+            async with session.get("api/jobs/other/logs/lines") as answer:
+                lines = (await answer.json())["lines"]
+                assert len(lines) == 2 + number
+            url = f"{running.address}/api/jobs/other/logs"
+            async with watching(session, url, tail_lines="1") as viewer:
+                await viewer.saw("log")
+                with log.open("ab") as file:
+                    file.write(b"%d\n" % number)
+                await viewer.saw("log", 2)
+
+
+async def test_reading_stops_once_its_viewers_have_left(hostile: str, running: Process) -> None:
+    async with many_viewers(running.address, hostile):
+        pass
+
+    async def is_idle() -> bool:
+        before = running.processor_s()
+        await asyncio.sleep(0.5)
+        return running.processor_s() - before < 0.05
+
+    async with asyncio.timeout(5):
+        while not await is_idle():
+            pass
+
+
+async def test_sigterm_ends_the_process_while_a_hostile_log_is_read(
+    hostile: str, running: Process
+) -> None:
+    async with many_viewers(running.address, hostile):
+        running.send(signal.SIGTERM)
+        assert await running.ended(limit_s=DRAIN_S + 2) == 0
+
+
+async def test_a_sparse_log_is_shown_from_both_its_ends(
+    conductor: SimulatedConductor, running: Process, tmp_path: Path
+) -> None:
+    conductor.launch("sparse", 2, workspace=str(tmp_path))
+    write_sparse(tmp_path / "marianne.log")
+    async with aiohttp.ClientSession(f"{running.address}/api/jobs/sparse/") as session:
+        async with session.get("logs/lines?limit=1") as answer:
+            newest = await answer.json()
+        assert [line["line"] for line in newest["lines"]] == ["the last line"]
+        async with session.get("logs/lines?limit=1&edge=oldest") as answer:
+            oldest = await answer.json()
+        assert [line["line"] for line in oldest["lines"]] == ["the first line"]
+        async with session.get("logs/info") as answer:
+            assert (await answer.json())["lines"] == newest["lines"][0]["line_number"] == 3
+
+
+async def test_a_bomb_is_a_gap_in_the_log(
+    conductor: SimulatedConductor, running: Process, tmp_path: Path
+) -> None:
+    conductor.launch("bomb", 2, workspace=str(tmp_path))
+    write_bomb(tmp_path / "marianne.log")
+    url = f"{running.address}/api/jobs/bomb/logs/lines"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        page = await answer.json()
+    assert page["gap"]
+    assert page["lines"][-1]["line"] == "the first line"

@@ -1,0 +1,152 @@
+"""Hostile input: the longest `/health` while it comes in, and from SIGTERM to the server's exit.
+
+To add a case, add a `Hostile` to `HOSTILE`.
+"""
+
+import asyncio
+import gzip
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from benchmarks.processes import python, server
+from marianne_stream.demo.conductor import SimulatedConductor
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+# How long the input of each case goes on before the server is asked to end.
+SECONDS = 5.0
+
+# Asks for /health every 5 ms, in a process of its own; prints the longest answer, in seconds.
+HEALTH = """
+import http.client, sys, time
+connection = http.client.HTTPConnection(sys.argv[1].removeprefix("http://"))
+print("ready", flush=True)
+longest, until = 0.0, time.perf_counter() + float(sys.argv[2])
+while time.perf_counter() < until:
+    began = time.perf_counter()
+    connection.request("GET", "/health")
+    connection.getresponse().read()
+    longest = max(longest, time.perf_counter() - began)
+    time.sleep(0.005)
+print(longest, flush=True)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Hostile:
+    """A case of hostile input.
+
+    Attributes:
+        name: the name under which its figures are printed.
+        prepare: called with the conductor and an empty folder before the server starts.
+        attack: entered with the server's address for as long as `/health` is measured.
+    """
+
+    name: str
+    prepare: Callable[[SimulatedConductor, Path], None]
+    attack: Callable[[str], AbstractAsyncContextManager[None]]
+
+
+async def hostile(folder: Path) -> dict[str, float]:
+    """The longest `/health` during each kind of hostile input, and from SIGTERM to the exit."""
+    found = {}
+    for case in HOSTILE:
+        (place := folder / case.name).mkdir()
+        health_s, exit_s = await measure(case, place)
+        found[f"{case.name}_health_ms"] = 1000 * health_s
+        found[f"{case.name}_exit_s"] = exit_s
+    return found
+
+
+async def measure(case: Hostile, place: Path) -> tuple[float, float]:
+    """The longest `/health` of a case, and from SIGTERM to the exit, in seconds."""
+    conductor = SimulatedConductor(place / "c.sock", registry=place / "state.db")
+    await conductor.start()
+    try:
+        await asyncio.to_thread((work := place / "work").mkdir)
+        case.prepare(conductor, work)
+        async with server(place) as running, case.attack(running.address):
+            async with python("-c", HEALTH, running.address, SECONDS) as health:
+                if health.process.stdout is None:
+                    raise RuntimeError("the process was started without a pipe")
+                health_s = float(await health.process.stdout.readline())
+            began = time.perf_counter()
+            running.process.send_signal(signal.SIGTERM)
+            await asyncio.wait_for(running.process.wait(), 60)
+            return health_s, time.perf_counter() - began
+    finally:
+        await conductor.kill()
+
+
+def gzip_bomb(conductor: SimulatedConductor, work: Path) -> None:
+    """A rotated file of 20 MB that expands to 20 GiB, and begins as the log does."""
+    member = gzip.compress(b"\0" * (64 * MIB), 9)
+    head = gzip.compress(b"the first line\n")
+    (work / "marianne.log.1.gz").write_bytes(head + member * (20 * GIB // (64 * MIB)))
+    (work / "marianne.log").write_bytes(b"the first line\n")
+    conductor.launch("a", 1, workspace=str(work))
+
+
+def sparse_log(conductor: SimulatedConductor, work: Path) -> None:
+    """A log of 2 TiB that takes no room."""
+    with (work / "marianne.log").open("wb") as file:
+        file.write(b"the first line\n")
+        file.seek(2 * 1024 * GIB)
+        file.write(b"\nthe last line\n")
+    conductor.launch("a", 1, workspace=str(work))
+
+
+def long_line(conductor: SimulatedConductor, work: Path) -> None:
+    """A log with a line of 4 GiB."""
+    with (work / "marianne.log").open("wb") as file:
+        file.write(b"the first line\n")
+        for _ in range(4 * 1024):
+            file.write(b"x" * MIB)
+        file.write(b"\nthe last line\n")
+    conductor.launch("a", 1, workspace=str(work))
+
+
+@asynccontextmanager
+async def log_requests(address: str) -> AsyncIterator[None]:
+    """Twelve viewers who ask for a log in every way, again and again."""
+    paths = ("lines", "lines?edge=oldest", "lines?contains=no", "info", "?tail_lines=1000", "raw")
+    async with requests(address, [f"/api/jobs/a/logs/{path}" for path in paths] * 2):
+        yield
+
+
+@asynccontextmanager
+async def requests(address: str, paths: Sequence[str]) -> AsyncIterator[None]:
+    """Clients that each ask for one path, again and again."""
+    async with aiohttp.ClientSession() as session:
+
+        async def ask(path: str) -> None:
+            while True:
+                try:
+                    async with session.get(address + path.replace("/?", "?")) as answer:
+                        async for _ in answer.content.iter_any():
+                            pass
+                except aiohttp.ClientError:
+                    # The server leaves at the end of a case.
+                    await asyncio.sleep(0.1)
+
+        clients = [asyncio.create_task(ask(path)) for path in paths]
+        try:
+            yield
+        finally:
+            for client in clients:
+                client.cancel()
+            await asyncio.wait(clients)
+
+
+HOSTILE = (
+    Hostile("gzip_bomb", gzip_bomb, log_requests),
+    Hostile("sparse_log", sparse_log, log_requests),
+    Hostile("long_line", long_line, log_requests),
+)

@@ -1,0 +1,74 @@
+"""The pool of threads that jobs share."""
+
+import asyncio
+import threading
+from functools import partial
+
+import pytest
+
+from marianne_stream.errors import LeavingError, ReadLimitError
+from marianne_stream.logs.bounds import CALL_BYTES, count_read
+from marianne_stream.logs.pool import FairPool
+
+
+@pytest.fixture
+def pool() -> FairPool:
+    """Three threads, of which a job has two at most."""
+    return FairPool("test", threads=3, per_job=2)
+
+
+def read_until_stopped() -> None:
+    """A call that reads for as long as it is let."""
+    while True:
+        count_read(1)
+
+
+async def test_calls_of_one_job_never_hold_all_threads(pool: FairPool) -> None:
+    calls = [asyncio.create_task(pool.run("greedy", read_until_stopped)) for _ in range(5)]
+    await asyncio.sleep(0)
+    assert await asyncio.wait_for(pool.run("other", lambda: "read"), 10) == "read"
+    pool.close()
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(result) for result in results} == {LeavingError}
+
+
+async def test_a_cancelled_call_ends_at_its_next_read(pool: FairPool) -> None:
+    ended = threading.Event()
+
+    def work() -> None:
+        try:
+            read_until_stopped()
+        finally:
+            ended.set()
+
+    call = asyncio.create_task(pool.run("a", work))
+    await asyncio.sleep(0)
+    call.cancel()
+    assert await asyncio.to_thread(ended.wait, 10)
+
+
+async def test_a_call_that_reads_more_than_it_may_fails(pool: FairPool) -> None:
+    with pytest.raises(ReadLimitError):
+        await pool.run("a", lambda: count_read(CALL_BYTES + 1))
+
+
+async def test_jobs_take_turns(pool: FairPool) -> None:
+    may_go, order = threading.Event(), list[str]()
+    one_thread = FairPool("test", threads=1, per_job=1)
+    first = asyncio.create_task(one_thread.run("a", lambda: may_go.wait(10)))
+    await asyncio.sleep(0)
+    waiting = [
+        asyncio.create_task(one_thread.run(job_id, partial(order.append, job_id)))
+        for job_id in ("a", "a", "a", "b", "c")
+    ]
+    await asyncio.sleep(0)
+    may_go.set()
+    await asyncio.gather(first, *waiting)
+    assert order.index("b") < 2
+    assert order.index("c") < 3
+
+
+async def test_a_closed_pool_takes_no_call(pool: FairPool) -> None:
+    pool.close()
+    with pytest.raises(LeavingError):
+        await pool.run("a", read_until_stopped)
