@@ -1,6 +1,7 @@
 """Hostile input: the longest `/health` while it comes in, and from SIGTERM to the server's exit.
 
-To add a case, add a `Hostile` to `HOSTILE`.
+To add a case, add a `Hostile` to `HOSTILE`. The first one is not hostile: what others take beside
+it is theirs, and the rest the machine's.
 """
 
 import asyncio
@@ -85,6 +86,12 @@ async def measure(case: Hostile, place: Path) -> tuple[float, float]:
         await conductor.kill()
 
 
+def small_log(conductor: SimulatedConductor, work: Path) -> None:
+    """A log of one line, with which the others are compared."""
+    (work / "marianne.log").write_bytes(b"the first line\n")
+    conductor.launch("a", 1, workspace=str(work))
+
+
 def gzip_bomb(conductor: SimulatedConductor, work: Path) -> None:
     """A rotated file of 20 MB that expands to 20 GiB, and begins as the log does."""
     member = gzip.compress(b"\0" * (64 * MIB), 9)
@@ -146,6 +153,7 @@ async def requests(address: str, paths: Sequence[str]) -> AsyncIterator[None]:
 
 
 HOSTILE = (
+    Hostile("small_log", small_log, log_requests),
     Hostile("gzip_bomb", gzip_bomb, log_requests),
     Hostile("sparse_log", sparse_log, log_requests),
     Hostile("long_line", long_line, log_requests),

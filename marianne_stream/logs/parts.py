@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from marianne_stream.logs.blocks import BlocksFrom
+from marianne_stream.logs.files import LogFile
 from marianne_stream.logs.index import Selection
 from marianne_stream.logs.opened import OpenLog
 from marianne_stream.logs.reader import Position
@@ -60,17 +62,34 @@ def summarize(log: OpenLog, end: Position) -> LogSummary:
     return LogSummary(end, size, file_bytes, lines, status.st_mtime, cursor)
 
 
-class WholeText:
-    """All of a file up to what it held at one moment.
+class Text(Protocol):
+    """The text of a log, a block at a time.
 
-    Args:
-        summary: what it held.
+    Attributes:
+        size_bytes: how many bytes all blocks hold, unless the file is cut.
     """
 
-    def __init__(self, summary: LogSummary) -> None:
-        self._file = summary.end.file
-        self._offset = 0
-        self._upto = summary.file_bytes
+    size_bytes: int
+
+    def next(self) -> bytes:
+        """The next block; empty at the end."""
+        ...
+
+
+class FileText:
+    """The bytes of a file between two offsets.
+
+    Args:
+        file: the file.
+        start: the offset of the first byte.
+        upto: the offset behind the last.
+    """
+
+    def __init__(self, file: LogFile, start: int, upto: int) -> None:
+        self._file = file
+        self._offset = start
+        self._upto = upto
+        self.size_bytes = upto - start
 
     def next(self) -> bytes:
         """The next block; empty at the end, or where the file was cut meanwhile."""
@@ -85,9 +104,11 @@ class SelectedText:
     Args:
         selection: says which do.
         end: how far the text goes.
+        size_bytes: how many bytes these lines hold; 0 where that is to be found out.
     """
 
-    def __init__(self, selection: Selection, end: Position) -> None:
+    def __init__(self, selection: Selection, end: Position, size_bytes: int = 0) -> None:
+        self.size_bytes = size_bytes
         self._selection = selection
         self._blocks = iter(BlocksFrom(end.file, 0, b"", end.offset))
 

@@ -3,23 +3,27 @@
 It must not know where a log lies, or how lines are counted.
 """
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from email.utils import format_datetime
+from http import HTTPStatus
 from urllib.parse import quote
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.typedefs import LooseHeaders
 
-from marianne_stream.errors import LogTooLargeError
+from marianne_stream.errors import LogTooLargeError, MarianneStreamError
 from marianne_stream.logs.opened import OpenLog
-from marianne_stream.logs.parts import LogSummary, SelectedText, WholeText, summary_of
+from marianne_stream.logs.parts import FileText, LogSummary, SelectedText, Text, summary_of
 from marianne_stream.models import iso_time
 from marianne_stream.payloads import LogInfo
-from marianne_stream.web.answers import NO_STORE, json_answer
+from marianne_stream.web.answers import NO_STORE, error_answer, json_answer
+from marianne_stream.web.conditions import Version, condition_status, requested_range
 from marianne_stream.web.keys import DOWNLOAD_LIMIT_BYTES, DOWNLOADS, JOB_LOGS
 from marianne_stream.web.log_stream import source_of
 from marianne_stream.web.params import job_id_of
+
+logger = logging.getLogger(__name__)
 
 # A file may be kept by a browser, and must be asked for again each time (RFC 9111).
 RAW_HEADERS = {"Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"}
@@ -54,7 +58,8 @@ async def static(request: web.Request) -> web.StreamResponse:
                 f"(limit {limit / MIB:g} MB). Use the streaming endpoint instead."
             )
         head = header(job_id, log, summary).encode("utf-8", "replace")
-        return await sent(request, log, summary, {**NO_STORE, **attachment(job_id)}, head=head)
+        answer = text_answer({**NO_STORE, **attachment(job_id)})
+        return await sent(request, answer, log, text_of(log, summary), head=head)
 
 
 async def raw(request: web.Request) -> web.StreamResponse:
@@ -62,49 +67,82 @@ async def raw(request: web.Request) -> web.StreamResponse:
     with request.app[DOWNLOADS].one(request):
         _, log = await opened(request)
         if log.place.of_conductor:
-            headers = {**RAW_HEADERS, "Accept-Ranges": "none"}
-            return await sent(request, log, await summary_of(log), headers)
-        file = await log.newest()
-        # By its descriptor: the name may lead to another file by now. It is kept open meanwhile.
-        response = OpenFileResponse(file.descriptor.path, headers=RAW_HEADERS)
-        response.file = file
-        await response.prepare(request)
-        return response
+            answer = text_answer({**RAW_HEADERS, "Accept-Ranges": "none"})
+            return await sent(request, answer, log, text_of(log, await summary_of(log)))
+        return await raw_file(request, log)
+
+
+async def raw_file(request: web.Request, log: OpenLog) -> web.StreamResponse:
+    """The file itself, or the part of it that is asked for, unless the client has it already."""
+    file = await log.newest()
+    status = await log.threads.read(file.status)
+    version = Version(status.st_size, status.st_mtime_ns)
+    headers = {
+        **RAW_HEADERS,
+        "Accept-Ranges": "bytes",
+        "ETag": f'"{version.etag}"',
+        "Last-Modified": format_datetime(version.modified, usegmt=True),
+    }
+    refused = condition_status(request, version)
+    if refused is HTTPStatus.NOT_MODIFIED:
+        return web.Response(status=refused, headers=headers)
+    if refused is not None:
+        return http_error(request, refused, "The log has changed since.", {})
+    part = requested_range(request, version)
+    if part is None:
+        text = FileText(file, 0, version.size_bytes)
+        return await sent(request, text_answer(headers), log, text)
+    shown = f"{part.start}-{part.stop - 1}" if part else "*"
+    headers["Content-Range"] = f"bytes {shown}/{version.size_bytes}"
+    if not part:
+        refused = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+        detail = f"The log holds {version.size_bytes} bytes: none of them are in that range."
+        return http_error(request, refused, detail, {"Content-Range": headers["Content-Range"]})
+    text = FileText(file, part.start, part.stop)
+    return await sent(request, text_answer(headers, status=206), log, text)
+
+
+def http_error(
+    request: web.Request, status: HTTPStatus, detail: str, headers: dict[str, str]
+) -> web.Response:
+    """An error of HTTP itself."""
+    return error_answer(request, status=status, code="http_error", detail=detail, headers=headers)
+
+
+def text_answer(headers: Mapping[str, str], *, status: int = 200) -> web.StreamResponse:
+    """The head of an answer that is a text."""
+    answer = web.StreamResponse(status=status, headers=headers)
+    answer.content_type, answer.charset = "text/plain", "utf-8"
+    return answer
 
 
 async def sent(
-    request: web.Request,
-    log: OpenLog,
-    summary: LogSummary,
-    headers: Mapping[str, str],
-    *,
-    head: bytes = b"",
+    request: web.Request, answer: web.StreamResponse, log: OpenLog, text: Text, *, head: bytes = b""
 ) -> web.StreamResponse:
-    """The text of a log, sent: what heads it first."""
-    answer = web.StreamResponse(headers=headers)
-    answer.content_type, answer.charset = "text/plain", "utf-8"
-    answer.content_length = len(head) + summary.size_bytes
+    """An answer, sent with the text of a log, before which a head is put."""
+    answer.content_length = len(head) + text.size_bytes
     await answer.prepare(request)
     if request.method != "HEAD":
         await answer.write(head)
-        await send(request, answer, log, summary)
+        if not await is_all_sent(answer, log, text):
+            # A connection that ends too early is how a client is told (RFC 9112 section 8). On one
+            # that goes on, the next answer would be taken for the rest of this one.
+            request.protocol.force_close()
+            return answer
     await answer.write_eof()
     return answer
 
 
-class OpenFileResponse(web.FileResponse):
-    """Holds on to the file that it sends; sends it once, however often it is prepared."""
-
-    def __init__(self, path: str, *, headers: LooseHeaders) -> None:
-        super().__init__(path, headers=headers)
-        self.file: object = None
-        self.content_type, self.charset = "text/plain", "utf-8"
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Sends the file."""
-        if self.prepared:
-            return await web.StreamResponse.prepare(self, request)
-        return await super().prepare(request)
+async def is_all_sent(answer: web.StreamResponse, log: OpenLog, text: Text) -> bool:
+    """Send a text a block at a time; False if it ends early, or cannot be read on."""
+    left = text.size_bytes
+    try:
+        while left and (block := await log.threads.read(text.next)):
+            left -= len(block)
+            await answer.write(block)
+    except MarianneStreamError as error:
+        logger.info("a download ended early: %s", error)
+    return not left
 
 
 async def opened(request: web.Request) -> tuple[str, OpenLog]:
@@ -121,22 +159,11 @@ async def summarized(request: web.Request) -> tuple[str, OpenLog, LogSummary]:
     return job_id, log, await summary_of(log)
 
 
-async def send(
-    request: web.Request, answer: web.StreamResponse, log: OpenLog, summary: LogSummary
-) -> None:
-    """Sends the text of a log, as far as it went when it was summarized, a block at a time."""
-    text: SelectedText | WholeText
+def text_of(log: OpenLog, summary: LogSummary) -> Text:
+    """The text of a log, as far as it went when it was summarized."""
     if log.selection is not None:
-        text = SelectedText(log.selection, summary.end)
-    else:
-        text = WholeText(summary)
-    left = summary.size_bytes
-    while block := await log.threads.read(text.next):
-        left -= len(block)
-        await answer.write(block)
-    if left and request.transport is not None:
-        # The file was cut meanwhile: an end before what was promised is how a client is told.
-        request.transport.close()
+        return SelectedText(log.selection, summary.end, summary.size_bytes)
+    return FileText(summary.end.file, 0, summary.file_bytes)
 
 
 def header(job_id: str, log: OpenLog, summary: LogSummary) -> str:

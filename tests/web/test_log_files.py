@@ -9,7 +9,7 @@ from aiohttp import ClientPayloadError
 
 from marianne_stream.app import create_app
 from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.logs.parts import WholeText
+from marianne_stream.logs.parts import FileText
 from marianne_stream.settings import Settings
 from tests.web.conftest import Client, Watch
 from tests.web.test_log_stream import LOGS, append, has, lines_of
@@ -144,9 +144,9 @@ async def test_a_text_whose_file_is_lost_meanwhile_is_whole_or_ends_before_its_t
     log: Path, client: Client, monkeypatch: pytest.MonkeyPatch, fate: str
 ) -> None:
     append(log, *("x" * 99 for _ in range(20_000)))
-    read = WholeText.next
+    read = FileText.next
 
-    def late(text: WholeText) -> bytes:
+    def late(text: FileText) -> bytes:
         block = read(text)
         if fate == "cut":
             os.truncate(log, 0)
@@ -154,7 +154,7 @@ async def test_a_text_whose_file_is_lost_meanwhile_is_whole_or_ends_before_its_t
             log.unlink(missing_ok=True)
         return block
 
-    monkeypatch.setattr(WholeText, "next", late)
+    monkeypatch.setattr(FileText, "next", late)
     answer = await client.get(f"{LOGS}/static")
     if fate == "removed":
         assert (await answer.text()).partition("\n\n")[2] == ("x" * 99 + "\n") * 20_000
@@ -162,3 +162,67 @@ async def test_a_text_whose_file_is_lost_meanwhile_is_whole_or_ends_before_its_t
         with pytest.raises(ClientPayloadError):
             await answer.read()
     assert (await client.get("/health")).status == 200
+
+
+@pytest.fixture
+async def etag(log: Path, client: Client) -> str:
+    """The entity tag of a log of ten bytes."""
+    log.write_bytes(b"0123456789")
+    answer = await client.get(f"{LOGS}/raw")
+    assert answer.headers["Accept-Ranges"] == "bytes"
+    return answer.headers["ETag"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "content_range", "body"),
+    [
+        ("bytes=2-4", 206, "bytes 2-4/10", b"234"),
+        ("bytes=7-", 206, "bytes 7-9/10", b"789"),
+        ("bytes=7-99", 206, "bytes 7-9/10", b"789"),
+        ("bytes=-3", 206, "bytes 7-9/10", b"789"),
+        ("bytes=-99", 206, "bytes 0-9/10", b"0123456789"),
+        ("Bytes=0-0", 206, "bytes 0-0/10", b"0"),
+        ("bytes=10-", 416, "bytes */10", None),
+        ("bytes=-0", 416, "bytes */10", None),
+        ("bytes=4-2", 200, None, b"0123456789"),
+        ("bytes=-", 200, None, b"0123456789"),
+        ("bytes=a-b", 200, None, b"0123456789"),
+        ("bytes=0-1,4-5", 200, None, b"0123456789"),
+        ("lines=0-1", 200, None, b"0123456789"),
+        ("bytes=" + "9" * 5000 + "-", 200, None, b"0123456789"),
+    ],
+)
+@pytest.mark.usefixtures("etag")
+async def test_a_range_is_answered_as_rfc_9110_says(
+    client: Client, asked: str, status: int, content_range: str | None, body: bytes | None
+) -> None:
+    answer = await client.get(f"{LOGS}/raw", headers={"Range": asked})
+    assert (answer.status, answer.headers.get("Content-Range")) == (status, content_range)
+    if body is None:
+        assert (await answer.json())["code"] == "http_error"
+    else:
+        assert await answer.read() == body
+
+
+async def test_if_range_gives_a_part_of_the_same_version_alone(client: Client, etag: str) -> None:
+    modified = (await client.head(f"{LOGS}/raw")).headers["Last-Modified"]
+    others = ('"another"', f"W/{etag}", "Thu, 01 Jan 1970 00:00:00 GMT", "no date")
+    for validator, status in ((etag, 206), (modified, 206), *((other, 200) for other in others)):
+        headers = {"Range": "bytes=2-4", "If-Range": validator}
+        answer = await client.get(f"{LOGS}/raw", headers=headers)
+        assert (validator, answer.status) == (validator, status)
+        assert await answer.read() == (b"234" if status == 206 else b"0123456789")
+
+
+async def test_conditions_are_looked_at_before_the_range(client: Client, etag: str) -> None:
+    for headers, status in (
+        ({"If-Match": etag}, 200),
+        ({"If-Match": "*"}, 200),
+        ({"If-Match": '"another"'}, 412),
+        ({"If-None-Match": f"W/{etag}"}, 304),
+        ({"If-None-Match": '"another"', "If-Modified-Since": "Tue, 01 Jan 2999 00:00:00 GMT"}, 200),
+        ({"If-Modified-Since": "Tue, 01 Jan 2999 00:00:00 GMT"}, 304),
+        ({"If-Unmodified-Since": "Thu, 01 Jan 1970 00:00:01 GMT"}, 412),
+    ):
+        answer = await client.get(f"{LOGS}/raw", headers={"Range": "bytes=99-", **headers})
+        assert (headers, answer.status) == (headers, 416 if status == 200 else status)
