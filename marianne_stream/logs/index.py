@@ -68,7 +68,8 @@ class LineIndex:
         with self._thread_lock:
             if not self._holds(file):
                 self._forget()
-            at = max(self.end, self._looked_upto)
+            # What stands behind the last whole line may have changed.
+            at = max(self.end, self._looked_upto - BLOCK_BYTES)
             sliced = at + SLICE_BYTES
             while at < min(upto, sliced):
                 data = file.read(at, min(BLOCK_BYTES, upto - at))

@@ -279,6 +279,9 @@ class LogReader:
         if bound is not None and bound.file is file:
             # The one who reads at the end has yet to see it, and says what follows.
             return None
+        if self._is_rewritten():
+            self._cutter = self._cutter_at(self.position)
+            return self.step(bound)
         copy = self._copy()
         if copy is not None:
             file.left_at = file.left_at or self._cutter.scanned
@@ -295,6 +298,18 @@ class LogReader:
         elif self._was_copied_before():
             gap = Gap("truncated", None)
         return self._begin(LogFile(file.descriptor, file.name), "truncated", gap, bound)
+
+    def _is_rewritten(self) -> bool:
+        """Whether only bytes behind the last whole line have changed: nothing of them was given.
+
+        If a rotated file holds what was there before, the file was copied and cut instead.
+        """
+        cutter, file = self._cutter, self.position.file
+        start = cutter.position
+        if cutter.scanned == start or file.window(start) != cutter.line_window:
+            return False
+        before = LogCursor(0, 0, cutter.scanned, 0, fingerprint(cutter.window), unterminated=True)
+        return self._generations.copy_of(before, file.key) is None
 
     def _copy(self) -> LogFile | None:
         """What was made of the file before it was cut."""
