@@ -1,5 +1,5 @@
 """The lines of a file a block at a time, from an offset on or back from it. Blocks, and is bounded:
-of a line that is longer than a block, the beginning alone is kept.
+of a line that is longer than a block, only what is shown of it is kept.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,10 +9,7 @@ from itertools import accumulate
 from marianne_stream.logs.files import BLOCK_BYTES, LogFile
 from marianne_stream.logs.generations import MovedError
 from marianne_stream.wire.cursors import WINDOW_BYTES, fingerprint
-from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES, LogLine, shortened
-
-# Of a line that is longer than a block: two bytes more than are given tell that it is cut.
-KEPT_BYTES = LINE_LIMIT_BYTES + 2
+from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES, LineText, LogLine, end_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +19,7 @@ class Block:
     Attributes:
         start: the offset of the first one.
         end: the offset behind the last one.
-        text: the lines; where it is one that is longer than a block, its beginning and its newline.
+        text: the lines; of one that is longer than a block, its end state and its newline.
         before: the bytes before `start` that a cursor goes by.
         behind: the bytes before `end`, where `text` is not whole.
     """
@@ -61,12 +58,11 @@ class Block:
 
     def _line(self, piece: bytes, behind: int, number: int) -> LogLine:
         terminated = behind < len(self.text)
-        end, length = self.start + behind + terminated, len(piece)
-        if self.behind is not None:
-            end, length = self.end, self.end - self.start - terminated
-        text, truncated = shortened(piece, length, terminated=terminated)
+        end = self.start + behind + terminated if self.behind is None else self.end
+        text = end_state(piece)
+        truncated = len(text) > LINE_LIMIT_BYTES
         digest = fingerprint(self.window(end))
-        return LogLine(text, number, end, digest, truncated, terminated)
+        return LogLine(text[:LINE_LIMIT_BYTES], number, end, digest, truncated, terminated)
 
 
 def blocks_before(file: LogFile, offset: int) -> Iterator[Block]:
@@ -104,8 +100,17 @@ def long_line_before(file: LogFile, end: int) -> Block:
         if cut:
             break
     ending = b"\n" if file.read(end - 1, 1) == b"\n" else b""
-    text = file.read(start, min(end - len(ending) - start, KEPT_BYTES)) + ending
+    text = long_line_text(file, start, end - len(ending)) + ending
     return Block(start, end, text, file.window(start), file.window(end))
+
+
+def long_line_text(file: LogFile, start: int, end: int) -> bytes:
+    """The end state of the line between two offsets."""
+    line = LineText()
+    while start < end and (piece := file.read(start, min(BLOCK_BYTES, end - start))):
+        line.add(piece)
+        start = file.hole_end(start + len(piece))
+    return line.text
 
 
 class BlocksFrom:
@@ -163,20 +168,22 @@ class BlocksFrom:
         return block
 
     def _long_line(self) -> Block:
-        """The line that has begun, of which the beginning is kept, and the end is looked for."""
-        text = self._carry[:KEPT_BYTES]
+        """The line that has begun, whose end is looked for."""
+        line_text = LineText()
+        line_text.add(self._carry)
+        ending = b""
         window = (self._before + self._carry)[-WINDOW_BYTES:]
         self._carry = b""
         while data := self._next():
             line, newline, self._carry = data.partition(b"\n")
-            text += line[: KEPT_BYTES - len(text)]
+            line_text.add(line)
             window = (window + line + newline)[-WINDOW_BYTES:]
             if newline:
-                text += newline
+                ending = newline
                 break
             if hole_bytes := self._skip_hole():
-                text += b"\0" * min(hole_bytes, KEPT_BYTES - len(text))
                 window = (window + b"\0" * min(hole_bytes, WINDOW_BYTES))[-WINDOW_BYTES:]
-        block = Block(self._start, self._read_upto - len(self._carry), text, self._before, window)
+        end = self._read_upto - len(self._carry)
+        block = Block(self._start, end, line_text.text + ending, self._before, window)
         self._start, self._before = block.end, window
         return block

@@ -14,7 +14,7 @@ import re2
 
 from marianne_stream.errors import BadParameterError
 from marianne_stream.wire import job_ids
-from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES
+from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES, end_states
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -80,7 +80,7 @@ Find = Callable[[bytes, int], int]
 
 def candidates(block: bytes, find: Find, selects: Callable[[bytes], bool]) -> list[int]:
     """The places of the lines in which something is found, and which are then selected."""
-    block = block.replace(b"\r\n", b"\n")
+    block = end_states(block)
     found: list[int] = []
     ordinal = counted = 0
     at = find(block, 0)

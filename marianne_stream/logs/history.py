@@ -12,6 +12,7 @@ from functools import partial
 from typing import Literal, TypeVar
 
 from marianne_stream.errors import CursorUnknownError, StateUnavailableError
+from marianne_stream.logs.blocks import long_line_text
 from marianne_stream.logs.files import LogFile
 from marianne_stream.logs.generations import LISTINGS, MovedError
 from marianne_stream.logs.index import Selection
@@ -26,7 +27,7 @@ from marianne_stream.logs.scans import (
     Wanted,
 )
 from marianne_stream.wire.cursors import LogCursor
-from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES, shortened
+from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES
 
 T = TypeVar("T")
 
@@ -267,9 +268,11 @@ def behind_the_rest(end: Position, selection: Selection | None) -> Position:
     """The position behind a last line that has no newline, where there is one. Blocks."""
     file = end.file
     size = file.size()
-    rest = file.read(end.offset, min(size - end.offset, LINE_LIMIT_BYTES + 2))
+    rest = file.read(end.offset, min(size - end.offset, LINE_LIMIT_BYTES))
     if not rest or b"\n" in rest:
         return end
-    text, _ = shortened(rest, size - end.offset, terminated=False)
-    number = end.number + (selection is None or selection.selects(text))
+    number = end.number + 1
+    if selection is not None:
+        text = long_line_text(file, end.offset, size)
+        number = end.number + selection.selects(text[:LINE_LIMIT_BYTES])
     return Position(file, size, number, file.window(size), unterminated=True)

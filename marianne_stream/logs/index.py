@@ -10,7 +10,7 @@ from collections import OrderedDict
 from threading import Lock
 from typing import Protocol
 
-from marianne_stream.logs.blocks import KEPT_BYTES
+from marianne_stream.logs.blocks import long_line_text
 from marianne_stream.logs.files import BLOCK_BYTES, LogFile
 from marianne_stream.wire.cursors import WINDOW_BYTES
 
@@ -91,9 +91,7 @@ class LineIndex:
         elif begun + newline < BLOCK_BYTES:
             self._count_block(file.read(self.end, begun + newline + 1))
         else:
-            # Of a line that is longer than a block, its beginning is looked at.
-            text = file.read(self.end, KEPT_BYTES) + b"\n"
-            self._note(text, at + newline + 1, file.window(at + newline + 1))
+            self._count_long_line(file, at + newline)
         return self.end
 
     def block_before(self, offset: int) -> tuple[int, int]:
@@ -104,6 +102,10 @@ class LineIndex:
     def _count_block(self, text: bytes) -> None:
         window = (self._window + text[-WINDOW_BYTES:])[-WINDOW_BYTES:]
         self._note(text, self.end + len(text), window)
+
+    def _count_long_line(self, file: LogFile, newline: int) -> None:
+        text = b"" if self._selection is None else long_line_text(file, self.end, newline)
+        self._note(text + b"\n", newline + 1, file.window(newline + 1))
 
     def _note(self, text: bytes, end: int, window: bytes) -> None:
         """Adds lines and their end to the table, in the place of the last one if that is near."""

@@ -1,5 +1,6 @@
 """The bytes of a log, in any pieces, as numbered lines with their positions. Pure."""
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -7,6 +8,10 @@ from marianne_stream.wire.cursors import WINDOW_BYTES, fingerprint
 
 # A line longer than this is cut.
 LINE_LIMIT_BYTES = 64 * 1024
+
+# What returns to the beginning of a line (ECMA-48): a carriage return, EL 2, and CHA to column 1.
+RETURN = re.compile(rb"\r|\x1b\[2K|\x1b\[[01]?G")
+RETURN_LIMIT_BYTES = 4
 
 
 class LogLine(NamedTuple):
@@ -44,6 +49,68 @@ class LogLine(NamedTuple):
         return text.decode("utf-8", "replace")
 
 
+def end_state(line: bytes) -> bytes:
+    """Return what a terminal shows of a line in the end: what is behind its last return.
+
+    Returns at its end are left out, of which one is a part of CR LF, and so is a hole of NULs (a
+    sparse file) before it.
+    """
+    line = line.lstrip(b"\0").rstrip(b"\r")
+    if b"\r" not in line and b"\x1b[" not in line:
+        return line
+    parts = (part.lstrip(b"\0") for part in reversed(RETURN.split(line)))
+    return next(filter(None, parts), b"")
+
+
+def end_states(block: bytes) -> bytes:
+    """Return a block of lines with the end state of each; quick where that is the line itself."""
+    block = block.replace(b"\r\n", b"\n")
+    returns = b"\r" in block or (b"\x1b[" in block and RETURN.search(block))
+    if not returns and b"\0" not in block:
+        return block
+    return b"\n".join(map(end_state, block.split(b"\n")))
+
+
+class LineText:
+    """Collects the end state of a line that comes in pieces; keeps no more of it than is given."""
+
+    def __init__(self) -> None:
+        # What is behind the last return, and what was before it.
+        self._kept = self._before = b""
+        # The end of the last piece, in which a return may have begun.
+        self._tail = b""
+
+    @property
+    def text(self) -> bytes:
+        """The end state of what has come: above `LINE_LIMIT_BYTES`, it is not all of it."""
+        return self._kept or self._before
+
+    def add(self, piece: bytes) -> None:
+        """Adds a piece without a newline."""
+        joined = self._tail + piece
+        first, *behind = RETURN.split(joined) if b"\r" in joined or b"\x1b[" in joined else [joined]
+        self._keep(first[len(self._tail) :])
+        if behind and len(first) < len(self._tail) and len(self._kept) <= LINE_LIMIT_BYTES:
+            # The return began in what had been taken for text.
+            self._kept = self._kept[: len(first) - len(self._tail)]
+        for part in behind:
+            self._before, self._kept = self.text, b""
+            self._keep(part)
+        tail = (behind[-1] if behind else joined)[1 - RETURN_LIMIT_BYTES :]
+        self._tail = tail if b"\x1b" in tail else b""
+
+    def take(self) -> bytes:
+        """Return the end state, and begin with the next line."""
+        text = self.text
+        self._kept = self._before = self._tail = b""
+        return text
+
+    def _keep(self, part: bytes) -> None:
+        if not self._kept:
+            part = part.lstrip(b"\0")
+        self._kept += part[: LINE_LIMIT_BYTES + 1 - len(self._kept)]
+
+
 Selects = Callable[[bytes], bool]
 
 
@@ -72,29 +139,37 @@ class LineCutter:
         # The bytes before `position`.
         self.line_window = self.window
         self._selects = selects
-        self._head = b""
-        self._length = 0
+        self._begun = LineText()
 
     @property
     def pending_bytes(self) -> int:
         """How much of a line has been fed whose end has not."""
-        return self._length
+        return self.scanned - self.position
+
+    @property
+    def pending_text(self) -> bytes:
+        """The end state of that line so far."""
+        return self._begun.text
 
     def feed(self, chunk: bytes) -> list[LogLine]:
         """The lines that the chunk completes."""
         lines: list[LogLine] = []
         view = self.window + chunk
         shift = len(self.window)
-        start = 0
+        start, begun = 0, self.pending_bytes > 0
+        as_it_is = b"\r" not in chunk and b"\x1b[" not in chunk and b"\0" not in chunk
         while (end := chunk.find(b"\n", start)) >= 0:
             behind = shift + end + 1
             window = view[max(0, behind - WINDOW_BYTES) : behind]
-            if self._length or end - start > LINE_LIMIT_BYTES:
-                self._take(chunk[start : min(end, start + LINE_LIMIT_BYTES + 2)], end - start)
-                text, truncated = self._taken()
-            else:
-                # As nearly all are, and there may be very many: at once.
-                text, truncated = chunk[start:end].removesuffix(b"\r"), False
+            text = chunk[start:end]
+            if begun:
+                self._begun.add(text)
+                text, begun = self._begun.take(), False
+            elif not as_it_is:
+                text = end_state(text)
+            truncated = len(text) > LINE_LIMIT_BYTES
+            if truncated:
+                text = text[:LINE_LIMIT_BYTES]
             if self._selects is None or self._selects(text):
                 self.number += 1
                 digest = fingerprint(window)
@@ -104,52 +179,27 @@ class LineCutter:
             behind = shift + start
             self.position = self.scanned + start
             self.line_window = view[max(0, behind - WINDOW_BYTES) : behind]
-        rest = len(chunk) - start
-        self._take(chunk[start : start + LINE_LIMIT_BYTES + 2], rest)
+        self._begun.add(chunk[start:])
         self.scanned += len(chunk)
         self.window = view[-WINDOW_BYTES:]
         return lines
 
     def skip_nuls(self, length: int) -> None:
         """Goes on as if so many NULs had been fed, which a hole of a sparse file is."""
-        self._take(b"\0" * min(length, LINE_LIMIT_BYTES + 2), length)
+        self._begun.add(b"\0" * min(length, LINE_LIMIT_BYTES + 1))
         self.scanned += length
         self.window = (self.window + b"\0" * min(length, WINDOW_BYTES))[-WINDOW_BYTES:]
 
     def finish(self) -> LogLine | None:
         """The line that has begun and will not be ended, where there is one."""
-        if not self._length:
+        if not self.pending_bytes:
             return None
         self.position, self.line_window = self.scanned, self.window
-        text, truncated = self._taken(terminated=False)
+        text = self._begun.take()
+        truncated = len(text) > LINE_LIMIT_BYTES
+        text = text[:LINE_LIMIT_BYTES]
         if self._selects is not None and not self._selects(text):
             return None
         self.number += 1
         digest = fingerprint(self.window)
         return LogLine(text, self.number, self.scanned, digest, truncated, terminated=False)
-
-    def _take(self, piece: bytes, length: int) -> None:
-        """Adds to the line that has begun; no more of it is kept than is shown."""
-        room = LINE_LIMIT_BYTES + 2 - len(self._head)
-        self._head += piece[:room] if room > 0 else b""
-        self._length += length
-
-    def _taken(self, *, terminated: bool = True) -> tuple[bytes, bool]:
-        """The line that has begun, which ends here, and whether it is cut."""
-        text, length = self._head, self._length
-        self._head, self._length = b"", 0
-        return shortened(text, length, terminated=terminated)
-
-
-def shortened(text: bytes, length: int, *, terminated: bool) -> tuple[bytes, bool]:
-    """A line as it is given, and whether it was cut.
-
-    Args:
-        text: the line without its newline; where it is too long, two bytes more than are given.
-        length: how long it is.
-        terminated: whether a newline follows.
-    """
-    # One `\r` before the newline belongs to the line's end.
-    if terminated and length == len(text) and text.endswith(b"\r"):
-        text, length = text[:-1], length - 1
-    return text[:LINE_LIMIT_BYTES], length > LINE_LIMIT_BYTES

@@ -14,6 +14,7 @@ from marianne_stream.logs.filters import (
     OfJob,
     level_of,
 )
+from marianne_stream.wire.log_lines import end_state
 
 PIECES = st.sampled_from(
     [
@@ -45,7 +46,7 @@ def test_a_block_gives_the_lines_that_are_wanted_alone(
     *, wanted: LineFilter, lines: list[bytes], end: bytes, open_end: bool
 ) -> None:
     block = b"".join(line + end for line in lines)
-    given_lines = [line.removesuffix(b"\r") for line in block.split(b"\n")[:-1]]
+    given_lines = [end_state(line) for line in block.split(b"\n")[:-1]]
     if open_end:
         block += b"rest a ERROR b"
         given_lines.append(b"rest a ERROR b")

@@ -23,7 +23,19 @@ from marianne_stream.wire.log_lines import LineCutter
 
 # Lines that are short, empty, have blanks or a carriage return at their ends, or outgrow a block.
 LINE = st.sampled_from(
-    [b"", b"a", b"b b", b"ab\r", b'{"job_id": "a"}', b'{"job_id": "b"}', b"x" * 99, b"a" * 300]
+    [
+        *(
+            b"",
+            b"a",
+            b"b b",
+            b"ab\r",
+            b'{"job_id": "a"}',
+            b'{"job_id": "b"}',
+            b"x" * 99,
+            b"a" * 300,
+        ),
+        *(b"b 1 %\rb 2 %", b"x" * 300 + b"\ra", b"x" * 140 + b"\r" + b"b" * 140 + b"\x1b[2K"),
+    ]
 )
 FILES = st.lists(
     st.tuples(st.lists(LINE, max_size=12), st.sampled_from([b"", b"rest a"])), max_size=4

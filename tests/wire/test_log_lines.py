@@ -1,5 +1,8 @@
 """Bytes of a log as lines: cut anywhere, begun anywhere, they are the same."""
 
+import re
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,10 +10,23 @@ from marianne_stream.wire.cursors import WINDOW_BYTES, LogCursor, fingerprint
 from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES, LineCutter, LogLine
 
 TEXT = st.lists(
-    st.sampled_from([b"\n", b"\r\n", b"\r", b"a", b"\xff", "é✓".encode(), b"\0", b"x" * 3000]),
+    st.sampled_from(
+        [
+            *(b"\n", b"\r\n", b"\r", b"a", b"\xff", "é✓".encode(), b"\0", b"x" * 3000),
+            *(b"\x1b[2K", b"\x1b[1G", b"\x1b[G", b"\x1b[", b"\x1b[2", b"K", b"\x1b[31m"),
+        ]
+    ),
     max_size=40,
 ).map(b"".join)
 CUTS = st.lists(st.integers(1, 5000), max_size=30)
+
+
+def shown_of(line: bytes) -> bytes:
+    """What is left of a line in the end: the last of what returns part that is not empty."""
+    shown = b""
+    for part in re.split(rb"\r|\x1b\[2K|\x1b\[1G|\x1b\[G", line):
+        shown = part.lstrip(b"\0") or shown
+    return shown
 
 
 def pieces(text: bytes, cuts: list[int]) -> list[bytes]:
@@ -33,7 +49,7 @@ def test_any_bytes_cut_anywhere_give_the_same_lines(text: bytes, cuts: list[int]
     lines = lines_of(text, cuts)
     assert lines == lines_of(text, [])
     whole = text.split(b"\n")
-    expected = [line.removesuffix(b"\r") for line in whole[:-1]] + [x for x in whole[-1:] if x]
+    expected = [shown_of(line) for line in (*whole[:-1], *filter(None, whole[-1:]))]
     assert [line.text for line in lines] == expected
     assert [line.number for line in lines] == list(range(1, len(lines) + 1))
 
@@ -65,6 +81,18 @@ def test_a_line_above_the_limit_is_cut_between_characters() -> None:
         assert long.truncated
         assert long.shown == "a" + "é" * (LINE_LIMIT_BYTES // 2 - 1)
         assert (following.text, following.number, following.end) == (b"next", 2, len(text))
+
+
+@pytest.mark.parametrize("cuts", [[], [1] * 300_000, [65_537] * 10, [3] * 100_000])
+def test_of_a_long_line_the_end_state_is_kept(cuts: list[int]) -> None:
+    bar = b"".join(b"\r%d %%" % percent for percent in range(101))
+    for text in (
+        b"x" * 200_000 + bar,
+        b"x" * 200_000 + b"\x1b[2K\x1b[1Gdone",
+        b"\0" * 99_999 + b"y",
+    ):
+        (line,) = lines_of(text + b"\n", cuts)
+        assert (line.text, line.truncated) == (shown_of(text), False)
 
 
 def test_a_line_of_just_the_limit_is_whole() -> None:
