@@ -212,6 +212,14 @@ class LogData(Payload):
     truncated: bool = Field(default=False, description="true on a line cut at 64 KiB, else absent.")
 
 
+class LogPartialData(Payload):
+    """The data of a `log_partial` event: the last line of a log while it has no newline."""
+
+    job_id: str
+    line: str = Field(description='As it is so far; "" if it is gone.')
+    line_number: int = Field(ge=1, description="The number of the `log` event that replaces it.")
+
+
 class LogRotatedData(Payload):
     """The data of a `log_rotated` event: line_number begins again at 1."""
 
@@ -260,6 +268,13 @@ class LogPageLine(Payload):
     truncated: bool = Field(description="Whether it is cut at 64 KiB.")
 
 
+class LogPagePartial(Payload):
+    """The last line of a log while it has no newline."""
+
+    line: str = Field(description="As it is so far.")
+    line_number: int = Field(ge=1, description="The number that it will have.")
+
+
 class LogPage(Payload):
     """`GET /api/jobs/{job_id}/logs/lines`: lines of a log in their order, and where to go on."""
 
@@ -276,6 +291,9 @@ class LogPage(Payload):
     read_bytes: int = Field(ge=0, description="How much was looked at.")
     unread_bytes: int = Field(ge=0, description="How much is left of the file where it stopped.")
     gap: bool = Field(description="Whether a file that lies between the lines is damaged.")
+    partial: LogPagePartial | None = Field(
+        default=None, description="The unfinished line behind the last, where the page reaches it."
+    )
 
 
 class StreamErrorData(Payload):

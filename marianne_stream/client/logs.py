@@ -3,7 +3,7 @@
 It must not know where the options come from.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -14,11 +14,14 @@ from marianne_stream.client.notes import Notes
 from marianne_stream.client.output import Output
 from marianne_stream.client.server import Server
 from marianne_stream.client.stream import Event, Stream, read
+from marianne_stream.client.unfinished import UnfinishedLine
 from marianne_stream.errors import NoLogError
 from marianne_stream.wire.cursors import LogCursor
 
 # As many as the server gives to one who comes back and has lost his place.
 MOST_LINES = 1000
+
+LINE_EVENTS = frozenset({"log", "log_partial"})
 
 GAPS = {
     "cursor_unknown": "the place in the log is not known any more; its newest lines follow",
@@ -73,23 +76,46 @@ async def show_log(server: Server, output: Output, wish: LogWish, *, as_json: bo
     Raises:
         MarianneStreamError: the server cannot be reached, or does not answer as it should.
     """
-    shown = coloured if output.coloured else clean
-    exit_code = 0
-    async with aclosing(wish.stream(server).batches()) as batches:
-        async for batch in batches:
-            if as_json:
-                output.write_objects(
-                    replace(event, cursor=resumable(event.cursor)).as_object() for event in batch
-                )
-            else:
-                lines = [read(event, Line) for event in batch if event.name == "log"]
-                output.write(shown(line.line) for line in lines)
-                say_cut(server.notes, lines)
-            for event in batch:
-                say(server.notes, event)
-                if event.name == "log_complete" and event.data.get("missing") is True:
-                    exit_code = NoLogError.exit_code
+    unfinished, follow, exit_code = UnfinishedLine(output), wish.follow, 0
+    server.notes.before = unfinished.erase
+    try:
+        async with aclosing(wish.stream(server).batches()) as batches:
+            async for batch in batches:
+                if as_json:
+                    # An unfinished line comes again when it is whole.
+                    output.write_objects(
+                        replace(event, cursor=resumable(event.cursor)).as_object()
+                        for event in batch
+                        if event.name != "log_partial"
+                    )
+                else:
+                    say_cut(server.notes, write_lines(output, batch, unfinished, follow=follow))
+                for event in batch:
+                    say(server.notes, event)
+                    if event.name == "log_complete" and event.data.get("missing") is True:
+                        exit_code = NoLogError.exit_code
+    finally:
+        unfinished.leave()
     return exit_code
+
+
+def write_lines(
+    output: Output, batch: Sequence[Event], unfinished: UnfinishedLine, *, follow: bool
+) -> list[Line]:
+    """Prints lines, and the last one while it is unfinished: drawn, or printed if it is the end."""
+    shown = coloured if output.coloured else clean
+    lines = [read(event, Line) for event in batch if event.name == "log"]
+    if lines:
+        unfinished.erase()
+        output.write(shown(line.line) for line in lines)
+    newest = next((event for event in reversed(batch) if event.name in LINE_EVENTS), None)
+    if newest is not None and newest.name == "log_partial":
+        text = str(newest.data.get("line"))
+        if follow:
+            unfinished.draw(text)
+        else:
+            output.write([shown(text)])
+    return lines
 
 
 def resumable(cursor: str) -> str:

@@ -25,16 +25,19 @@ class Notes:
 
     Attributes:
         say_line: the same; a live display puts its own way here.
+        before: called before anything is said, so that a line that is drawn over makes room.
     """
 
     def __init__(self, say_line: Callable[[str], None] = write_line) -> None:
         self.say_line = say_line
+        self.before: Callable[[], None] = lambda: None
         self._last = ""
 
     def say(self, sentence: str) -> None:
         """Says a sentence, unless it was the last: several streams fail as one."""
         if sentence != self._last:
             self._last = sentence
+            self.before()
             self.say_line(PREFIX + clean_word(sentence))
 
 

@@ -95,6 +95,11 @@ class Output:
         self._stream.write("".join(line + "\n" for line in lines))
         self._stream.flush()
 
+    def draw(self, text: str) -> None:
+        """Writes a text at once, without a line end; raises as `write` does."""
+        self._stream.write(text)
+        self._stream.flush()
+
     def write_objects(self, values: Iterable[dict[str, Any]]) -> None:
         """Writes each value as one line of JSON; raises as `write` does."""
         self.write(json_line(value) for value in values)

@@ -7,11 +7,12 @@ not know how frames are sent.
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, field
 
 from marianne_stream.errors import MarianneStreamError, StateUnavailableError
-from marianne_stream.fanout.mailboxes import Mailbox, Outlet
-from marianne_stream.feeds.log_frames import change_frames, complete_frame, line_frames, read_now
+from marianne_stream.fanout.mailboxes import Outlet
+from marianne_stream.feeds.log_batches import LogBatch, LogMailbox, batch_of, partial_batch
+from marianne_stream.feeds.log_frames import complete_frame
+from marianne_stream.feeds.partial_line import PartialLine
 from marianne_stream.jobs.watches import Watches
 from marianne_stream.logs.alarms import Alarms, Watched
 from marianne_stream.logs.index import Selection
@@ -19,7 +20,6 @@ from marianne_stream.logs.opened import OpenLog
 from marianne_stream.logs.opening import LogPlace, open_folder
 from marianne_stream.logs.reader import LogReader, Position, Step
 from marianne_stream.models import RosterEntry
-from marianne_stream.wire.sse import Frames
 
 logger = logging.getLogger(__name__)
 
@@ -34,100 +34,6 @@ BATCH_S = 0.005
 
 # How old the word of the roster may be.
 ROSTER_INTERVAL_S = 2.0
-
-# What is kept for one that does not read: with a batch that is on its way, it costs 1 MiB.
-MAILBOX_BYTES = 768 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class LogBatch:
-    """What was read at once, ready to be sent.
-
-    Attributes:
-        step: what was read.
-        lines: its lines as frames, each.
-        rest: what follows the lines, as frames.
-        frames: all of it.
-        complete: whether the log ends behind it.
-    """
-
-    step: Step
-    lines: tuple[bytes, ...]
-    rest: bytes
-    frames: bytes
-    complete: bool = False
-    _wanted: dict[Selection | None, Frames] = field(default_factory=dict, compare=False)
-
-    def wanted(self, only: Selection | None) -> Frames:
-        """The frames of the lines that a viewer wants, made once for all who want the same."""
-        frames = self._wanted.get(only)
-        if frames is None:
-            data = self.frames
-            if only is not None:
-                chosen = zip(self.step.lines, self.lines, strict=True)
-                data = b"".join(frame for line, frame in chosen if only.selects(line.text))
-                data += self.rest
-            frames = self._wanted[only] = Frames(data)
-        return frames
-
-
-class LogMailbox(Mailbox):
-    """Keeps batches up to a bound; one who is behind leaves, and reads from the file again.
-
-    Args:
-        only: which lines the reader wants; all where it is None.
-        outlet: where frames go while the reader waits.
-
-    Attributes:
-        position: behind what has gone out, or was taken last; None where nothing has.
-        behind: whether more was offered than is kept.
-        error: why nobody follows any more.
-    """
-
-    def __init__(self, only: Selection | None, outlet: Outlet | None) -> None:
-        super().__init__()
-        self.outlet = outlet
-        self.only = only
-        self.position: Position | None = None
-        self.behind = False
-        self.error: BaseException | None = None
-        self._batches: list[LogBatch] = []
-        self.held_bytes = 0
-
-    def offer(self, batch: LogBatch, /) -> None:
-        """Sends a batch at once, or keeps it, unless the reader has fallen behind."""
-        if self._closed:
-            return
-        if self.behind:
-            return
-        if not batch.complete and self._at_rest:
-            frames = batch.wanted(self.only)
-            if not frames.data or self._sent(frames):
-                self.position = batch.step.end
-                return
-        if self._batches and self.held_bytes + len(batch.frames) > MAILBOX_BYTES:
-            self.behind = True
-        else:
-            self.held_bytes += len(batch.frames)
-            self._batches.append(batch)
-        self._wake()
-
-    def fail(self, error: BaseException) -> None:
-        """Tells the reader of a fault."""
-        self.error = error
-        self._wake()
-
-    def take(self) -> LogBatch | None:
-        """The oldest batch; None where there is none."""
-        if not self._batches:
-            return None
-        batch = self._batches.pop(0)
-        self.held_bytes -= len(batch.frames)
-        self.position = batch.step.end
-        return batch
-
-    def _filled(self) -> bool:
-        return bool(self._batches or self.behind or self.error)
 
 
 class FollowedLog:
@@ -160,6 +66,8 @@ class FollowedLog:
         self._alarms = alarms
         self._hung: Watched | None = None
         self._begun = asyncio.Event()
+        # What those who join are shown of a line that has no newline yet.
+        self._partial: LogBatch | None = None
         self._mailboxes: set[LogMailbox] = set()
         self.error: BaseException | None = None
 
@@ -196,10 +104,14 @@ class FollowedLog:
             )
         return self.position
 
-    def join(self, only: Selection | None, outlet: Outlet | None) -> LogMailbox:
+    def join(
+        self, only: Selection | None, outlet: Outlet | None, *, partial: bool = True
+    ) -> LogMailbox:
         """A mailbox that holds what follows the position of this moment."""
-        mailbox = LogMailbox(only, outlet)
+        mailbox = LogMailbox(only, outlet, partial=partial)
         self._mailboxes.add(mailbox)
+        if self._partial is not None:
+            mailbox.offer(self._partial)
         if self.error is not None:
             mailbox.fail(self.error)
         return mailbox
@@ -214,6 +126,7 @@ class FollowedLog:
         reader = self.log.reader(position)
         changed_s = time.time() - (await self.log.threads.read(position.file.status)).st_mtime
         quiet_since = time.monotonic() - max(0.0, changed_s)
+        partial = PartialLine(quiet_since)
         with self._watches.watching_entry(self.job_id, ROSTER_INTERVAL_S, self):
             try:
                 await self._hang(position)
@@ -222,11 +135,14 @@ class FollowedLog:
                     batch = await self.log.threads.read(self._read, reader)
                     if batch is not None:
                         quiet_since = time.monotonic()
+                        if batch.frames:
+                            partial.finish()
                         await self._publish(batch)
                     elif self._over and time.monotonic() - quiet_since >= QUIET_S:
                         await self._finish(reader)
                     else:
-                        await self._sleep(reader, quiet_since)
+                        self._show(partial, reader)
+                        await self._sleep(reader, quiet_since, partial.due_s)
             finally:
                 if self._hung is not None:
                     self._alarms.take_down(self._hung)
@@ -242,12 +158,23 @@ class FollowedLog:
         else:
             await asyncio.sleep(BATCH_S)
 
+    def _show(self, partial: PartialLine, reader: LogReader) -> None:
+        """Offers a last line that has no newline, when it is time."""
+        now_s = time.monotonic()
+        line = partial.take(reader.unfinished(), now_s, returned=reader.returned)
+        if line is None:
+            return
+        self._partial = batch = partial_batch(self.job_id, line, reader.position)
+        for mailbox in self._mailboxes:
+            mailbox.offer(batch)
+
     def _offer(self, batch: LogBatch) -> None:
         """Moves on, and offers what lies between: in one turn of the loop."""
         self.read_bytes += sum(len(line.text) for line in batch.step.lines)
         self.position = batch.step.end
         if not batch.frames and not batch.complete:
             return
+        self._partial = None
         for mailbox in self._mailboxes:
             mailbox.offer(batch)
 
@@ -261,14 +188,17 @@ class FollowedLog:
         empty = Step([], 0, 0, reader.position)
         self._offer(LogBatch(empty, (), ending, ending, complete=True))
 
-    async def _sleep(self, reader: LogReader, quiet_since: float) -> None:
-        limit_s = None
+    async def _sleep(self, reader: LogReader, quiet_since: float, due_s: float | None) -> None:
+        if self._hung is None:
+            return
+        limit_s = self._hung.alarm.interval_s
         if reader.changing:
-            limit_s = self._alarms.poll_interval_s
-        elif self._over:
-            limit_s = max(0.01, QUIET_S - (time.monotonic() - quiet_since))
-        if self._hung is not None:
-            await self._hung.alarm.wait(limit_s)
+            limit_s = min(limit_s, self._alarms.poll_interval_s)
+        if self._over:
+            limit_s = min(limit_s, quiet_since + QUIET_S - time.monotonic())
+        if due_s is not None:
+            limit_s = min(limit_s, due_s - time.monotonic())
+        await self._hung.alarm.wait(max(0.01, limit_s))
 
     async def _hang(self, position: Position) -> None:
         if self._hung is not None:
@@ -281,13 +211,6 @@ class FollowedLog:
             self._hung.alarm.interval_s = self._alarms.poll_interval_s
             return
         self._hung = self._alarms.hang(position.file.descriptor, folder)
-
-
-def batch_of(step: Step) -> LogBatch:
-    """A step, encoded once for all. It belongs in a thread."""
-    lines = tuple(line_frames(step, step.lines, timestamp=read_now(), initial=False))
-    rest = b"".join(change_frames(step))
-    return LogBatch(step, lines, rest, b"".join((*lines, rest)))
 
 
 class FollowedLogs:

@@ -6,22 +6,19 @@ sent.
 """
 
 import asyncio
-import contextlib
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 
-from marianne_stream.errors import LogNotFoundError
 from marianne_stream.fanout.mailboxes import Outlet
-from marianne_stream.feeds.feed import Feed, Kind
-from marianne_stream.feeds.followed import QUIET_S, FollowedLog, FollowedLogs, LogMailbox
+from marianne_stream.feeds.feed import Kind
+from marianne_stream.feeds.followed import FollowedLog, FollowedLogs
+from marianne_stream.feeds.log_batches import LogMailbox
 from marianne_stream.feeds.log_frames import (
     change_frames,
     complete_frame,
     line_frames,
-    missing_frame,
-    no_log_frame,
+    partial_frame,
     read_now,
 )
 from marianne_stream.feeds.log_start import LogStart, LogTail
@@ -45,12 +42,14 @@ class LogWish:
         tail_lines: how many lines a new one is given first.
         only: which lines it wants; all where it is None.
         over: whether the job was over when it came.
+        partial: whether it wants the last line while that has no newline.
     """
 
     cursor: str
     tail_lines: int
     only: Selection | None
     over: bool
+    partial: bool = True
 
     @property
     def seen(self) -> LogCursor | None:
@@ -101,6 +100,7 @@ class LogFeed:
         self._start = start
         self._end = end
         self._only = wish.only
+        self._partial = wish.partial
         self._outlet: Outlet | None = None
         self._mailbox: LogMailbox | None = None
         self._closed = False
@@ -139,7 +139,9 @@ class LogFeed:
             if self._followed.complete:
                 yield await self._followed.log.threads.read(complete_frame, reader.position)
                 return
-            mailbox = self._mailbox = self._followed.join(self._only, self._outlet)
+            mailbox = self._mailbox = self._followed.join(
+                self._only, self._outlet, partial=self._partial
+            )
             async for chunk in live_frames(mailbox):
                 yield chunk
             self._followed.leave(mailbox)
@@ -216,13 +218,22 @@ class LogPart:
         start: where the viewer begins.
         end: where the log ended when it came.
         wish: what it wants. Where the job is over, a line without a newline will not get one.
+        partial: the frame of the line that has no newline yet.
     """
 
     kind: Kind = "log"
     heartbeats = False
     nothing_new = False
 
-    def __init__(self, log: OpenLog, start: LogStart, end: Position, wish: LogWish) -> None:
+    def __init__(
+        self,
+        log: OpenLog,
+        start: LogStart,
+        end: Position,
+        wish: LogWish,
+        partial: bytes = b"",
+    ) -> None:
+        self._partial = partial
         self._log = log
         self._start = start
         self._end = end
@@ -254,6 +265,8 @@ class LogPart:
             return
         if self._over:
             yield await threads.read(self._last, reader)
+        elif self._partial:
+            yield self._partial
         yield await threads.read(partial(complete_frame, reader.position, follow=False))
 
     def _last(self, reader: LogReader) -> bytes:
@@ -303,7 +316,7 @@ async def log_feed(logs: FollowedLogs, log: OpenLog, job_id: str, wish: LogWish)
     return LogFeed(logs, followed, start=start, end=end, wish=wish)
 
 
-async def log_part(log: OpenLog, wish: LogWish) -> LogPart:
+async def log_part(log: OpenLog, job_id: str, wish: LogWish) -> LogPart:
     """A feed of what a log holds at this moment.
 
     Raises:
@@ -311,87 +324,7 @@ async def log_part(log: OpenLog, wish: LogWish) -> LogPart:
         LogForbiddenError: it may not be read any more.
     """
     end = await log.end()
-    return LogPart(log, await start_of(log, end, wish), end, wish)
-
-
-class AwaitedLogFeed:
-    """A log that is not there yet: waits for it, and goes on as its feed does.
-
-    Args:
-        open_feed: opens the feed of the log, or raises LogNotFoundError while there is none.
-        is_over: whether the job is over.
-        missing: where the log was looked for, and how to get one.
-        interval_s: how often is looked.
-    """
-
-    kind: Kind = "log"
-    heartbeats = False
-    nothing_new = False
-
-    def __init__(
-        self,
-        open_feed: Callable[[], Awaitable[Feed]],
-        is_over: Callable[[], Awaitable[bool]],
-        *,
-        missing: str,
-        interval_s: float,
-    ) -> None:
-        self._open_feed = open_feed
-        self._is_over = is_over
-        self._missing = missing
-        self._interval_s = interval_s
-        self._closing = asyncio.Event()
-        self._feed: Feed | None = None
-        self._outlet: Outlet | None = None
-
-    @property
-    def held_bytes(self) -> int:
-        """What is kept for the viewer."""
-        return self._feed.held_bytes if self._feed is not None else 0
-
-    def attach(self, outlet: Outlet) -> None:
-        """Says where new lines may go at once."""
-        self._outlet = outlet
-
-    async def frames(self) -> AsyncIterator[bytes]:
-        """From the log's beginning to its end; the end at once where the job ends without one."""
-        yield missing_frame(self._missing)
-        over_since: float | None = None
-        while self._feed is None:
-            try:
-                self._feed = await self._open_feed()
-                break
-            except LogNotFoundError:
-                over = await self._is_over()
-            now = time.monotonic()
-            over_since = (over_since or now) if over else None
-            if over_since is not None and now - over_since >= QUIET_S:
-                yield no_log_frame()
-                return
-            if await self._closes():
-                return
-        if self._closing.is_set():
-            return
-        if self._outlet is not None:
-            self._feed.attach(self._outlet)
-        async for chunk in self._feed.frames():
-            yield chunk
-
-    async def _closes(self) -> bool:
-        """Waits for the next look; true where there will be none."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._interval_s):
-                await self._closing.wait()
-        return self._closing.is_set()
-
-    def close(self) -> None:
-        """Lets `frames` end."""
-        self._closing.set()
-        if self._feed is not None:
-            self._feed.close()
-
-    def leave(self) -> None:
-        """Lets go of the log, where there was one."""
-        self._outlet = None
-        if self._feed is not None:
-            self._feed.leave()
+    line = await log.unfinished(end)
+    is_wanted = line is not None and (wish.only is None or wish.only.selects(line.text))
+    partial = partial_frame(job_id, line) if line is not None and is_wanted else b""
+    return LogPart(log, await start_of(log, end, wish), end, wish, partial)

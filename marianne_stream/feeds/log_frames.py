@@ -7,7 +7,13 @@ from datetime import UTC, datetime
 import msgspec
 
 from marianne_stream.logs.reader import Gap, Position, Rotated, Step
-from marianne_stream.payloads import LogCompleteData, LogGapData, LogMissingData, LogRotatedData
+from marianne_stream.payloads import (
+    LogCompleteData,
+    LogGapData,
+    LogMissingData,
+    LogPartialData,
+    LogRotatedData,
+)
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_lines import LogLine
@@ -47,6 +53,12 @@ def line_frames(
             tail,
             cut,
         )
+
+
+def partial_frame(job_id: str, line: LogLine) -> bytes:
+    """A `log_partial` event. It bears no id: it is no position."""
+    data = LogPartialData(job_id=job_id, line=line.shown, line_number=line.number)
+    return sse.frame(data.json_bytes(), event="log_partial")
 
 
 def change_frames(step: Step) -> Iterable[bytes]:

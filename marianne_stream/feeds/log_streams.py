@@ -8,11 +8,11 @@ from functools import partial
 from typing import Protocol
 
 from marianne_stream.errors import LogNotFoundError
+from marianne_stream.feeds.awaited_log import AwaitedLogFeed
 from marianne_stream.feeds.feed import Feed, LeftFeed
 from marianne_stream.feeds.followed import FollowedLogs
 from marianne_stream.feeds.job_logs import JobLogs, LogSource
 from marianne_stream.feeds.log import (
-    AwaitedLogFeed,
     LogFeed,
     LogPart,
     LogWish,
@@ -121,7 +121,7 @@ class FileLogStreams:
         log = await self._job_logs.find(job_id, latest, ask.source)
         wish = LogWish(ask.cursor, ask.tail_lines, ask.only, latest.over)
         if not ask.follow:
-            return await log_part(log, wish)
+            return await log_part(log, job_id, wish)
         return await log_feed(self._followed, log, job_id, wish)
 
     async def _is_over(self, job_id: str) -> bool:

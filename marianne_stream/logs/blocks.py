@@ -113,6 +113,22 @@ def long_line_text(file: LogFile, start: int, end: int) -> bytes:
     return line.text
 
 
+def unfinished_text(file: LogFile, start: int) -> bytes | None:
+    """The end state of the line from an offset to the end of a file; None if it has a newline.
+
+    Of a line that is longer than a block, its beginning and its last block are looked at.
+    """
+    line, size = LineText(), file.size()
+    if size - start > BLOCK_BYTES:
+        line.add(file.read(start, LINE_LIMIT_BYTES + 1))
+        start = size - BLOCK_BYTES
+    rest = file.read(start, size - start)
+    if b"\n" in rest:
+        return None
+    line.add(rest)
+    return line.text
+
+
 class BlocksFrom:
     """The lines of a file from an offset on, to its end or another offset. Reads each byte once.
 

@@ -27,7 +27,7 @@ from marianne_stream.logs.scans import (
     Wanted,
 )
 from marianne_stream.wire.cursors import LogCursor
-from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES
+from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES, LogLine
 
 T = TypeVar("T")
 
@@ -46,6 +46,7 @@ class Page:
         read_bytes: how much was looked at.
         unread_bytes: how much of the file in which it stopped was not.
         gap: whether a file between the lines is damaged.
+        partial: the unfinished line behind the last, if the page reaches it and it is wanted.
     """
 
     lines: Sequence[PageLine]
@@ -55,6 +56,7 @@ class Page:
     read_bytes: int
     unread_bytes: int
     gap: bool
+    partial: LogLine | None = None
 
 
 class History:
@@ -135,7 +137,8 @@ class History:
     async def _newest(self) -> Page:
         end = await self._end(await self._log.newest(), whole=self._over)
         page = await self._backwards(end, self._wanted)
-        return replace(page, after=await self._log.threads.read(end.cursor))
+        after, partial = await self._log.threads.read(end.cursor), await self._partial(end)
+        return replace(page, after=after, partial=partial)
 
     async def _oldest(self) -> Page:
         file = await self._log.threads.read(self._log.generations.oldest)
@@ -206,7 +209,15 @@ class History:
             scan.position = Position(next_file.file, 0, 0, b"")
         newest = await threads.read(scan.position.cursor)
         oldest = scan.lines[0].cursor if scan.lines else newest
-        return page_of(scan, oldest, newest, None if more else "end")
+        page = page_of(scan, oldest, newest, None if more else "end")
+        return page if more else replace(page, partial=await self._partial(scan.position))
+
+    async def _partial(self, end: Position) -> LogLine | None:
+        """The unfinished line behind a position at the end of the log, if it is wanted."""
+        if end.file.compressed or end.unterminated:
+            return None
+        line, only = await self._log.unfinished(end), self._wanted.only
+        return line if line is not None and (only is None or only.selects(line.text)) else None
 
     async def _behind(self, cursor: LogCursor) -> Position:
         """Where a cursor fits, with the number of the line that it stands behind.
@@ -261,6 +272,7 @@ def joined(older: Page, newer: Page, stopped_by: StoppedBy) -> Page:
         older.read_bytes + newer.read_bytes,
         older.unread_bytes + newer.unread_bytes,
         older.gap or newer.gap,
+        newer.partial,
     )
 
 

@@ -6,7 +6,7 @@ It must not know how lines are sent, or whose log it is.
 from functools import partial
 
 from marianne_stream.errors import ReadLimitError
-from marianne_stream.logs.blocks import BlocksFrom
+from marianne_stream.logs.blocks import BlocksFrom, unfinished_text
 from marianne_stream.logs.files import LogFile
 from marianne_stream.logs.generations import Generations
 from marianne_stream.logs.index import Indexes, LineIndex, Selection
@@ -14,6 +14,7 @@ from marianne_stream.logs.opening import LogPlace
 from marianne_stream.logs.reader import LogReader, Position
 from marianne_stream.logs.threads import JobThreads
 from marianne_stream.wire.cursors import LogCursor
+from marianne_stream.wire.log_lines import LogLine, unfinished_line
 
 # A request counts so many slices of a log at most. The next one goes on where it has stopped.
 SLICES = 32
@@ -83,6 +84,10 @@ class OpenLog:
         """Where a cursor fits; None where nothing fits it."""
         return await self.threads.find(partial(self._find, cursor))
 
+    async def unfinished(self, end: Position) -> LogLine | None:
+        """The line behind the last whole one of a plain file; None if there is none."""
+        return await self.threads.read(unfinished_behind, end, self.selection)
+
     def reader(self, position: Position) -> LogReader:
         """One who reads on from a position."""
         return LogReader(self.generations, position, self.selection)
@@ -103,6 +108,15 @@ def end_of(file: LogFile, index: LineIndex) -> Position | None:
     if not index.extend(file, file.size()):
         return None
     return Position(file, index.end, index.number, file.window(index.end))
+
+
+def unfinished_behind(end: Position, selection: Selection | None) -> LogLine | None:
+    """The line behind a position at the end of a file; None if it has been finished meanwhile."""
+    text = unfinished_text(end.file, end.offset)
+    if not text:
+        return None
+    line = unfinished_line(text, end.number + 1, end.file.size())
+    return line if selection is None or selection.selects(line.text) else None
 
 
 def lines_before(

@@ -169,6 +169,15 @@ class LogReader:
             return self.finish() if bound.unterminated else None
         return self._go_past_end(bound)
 
+    @property
+    def returned(self) -> bool:
+        """Whether the last line has no newline, and has been begun anew by a return."""
+        return self._cutter.returned
+
+    def unfinished(self) -> LogLine | None:
+        """The last line, if it has no newline yet; None if there is none."""
+        return self._cutter.unfinished()
+
     def finish(self) -> Step | None:
         """Gives a last line that has no newline, where there is one."""
         line = self._cutter.finish()

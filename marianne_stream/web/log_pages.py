@@ -5,7 +5,7 @@ from aiohttp import web
 from marianne_stream.errors import BadParameterError
 from marianne_stream.feeds.log_filter import log_filter
 from marianne_stream.logs.history import History, Page
-from marianne_stream.payloads import LogPage, LogPageLine
+from marianne_stream.payloads import LogPage, LogPageLine, LogPagePartial
 from marianne_stream.web.answers import json_answer
 from marianne_stream.web.keys import JOB_LOGS
 from marianne_stream.web.log_stream import CONTAINS, LEVEL, REGEX, source_of
@@ -18,6 +18,7 @@ from marianne_stream.web.params import (
     shown,
 )
 from marianne_stream.wire.cursors import LogCursor
+from marianne_stream.wire.log_lines import LogLine
 
 BEFORE = TextParameter("before", "The cursor of a line: the page holds the lines before it.")
 AFTER = TextParameter("after", "A cursor: the page holds the lines behind it.")
@@ -85,6 +86,11 @@ def cursor_of(request: web.Request, parameter: TextParameter) -> LogCursor | Non
     return cursor
 
 
+def partial_of(line: LogLine | None) -> LogPagePartial | None:
+    """An unfinished line as a client reads it."""
+    return LogPagePartial(line=line.shown, line_number=line.number) if line is not None else None
+
+
 def answer_of(job_id: str, log_file: str, page: Page, *, conductor: bool) -> LogPage:
     """A page as a client reads it."""
     return LogPage(
@@ -106,4 +112,5 @@ def answer_of(job_id: str, log_file: str, page: Page, *, conductor: bool) -> Log
         read_bytes=page.read_bytes,
         unread_bytes=page.unread_bytes,
         gap=page.gap,
+        partial=partial_of(page.partial),
     )

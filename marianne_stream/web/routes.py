@@ -22,6 +22,7 @@ from marianne_stream.payloads import (
     LogInfo,
     LogMissingData,
     LogPage,
+    LogPartialData,
     LogRotatedData,
     Payload,
     ReadyData,
@@ -51,6 +52,7 @@ ROSTER_EVENTS: Events = {"roster": RosterData, **COMMON_EVENTS}
 
 LOG_EVENTS: Events = {
     "log": LogData,
+    "log_partial": LogPartialData,
     "log_rotated": LogRotatedData,
     "log_gap": LogGapData,
     "log_missing": LogMissingData,

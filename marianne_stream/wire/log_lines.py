@@ -72,7 +72,13 @@ def end_states(block: bytes) -> bytes:
 
 
 class LineText:
-    """Collects the end state of a line that comes in pieces; keeps no more of it than is given."""
+    """Collects the end state of a line that comes in pieces; keeps no more of it than is given.
+
+    Attributes:
+        returned: whether a return was among them.
+    """
+
+    returned = False
 
     def __init__(self) -> None:
         # What is behind the last return, and what was before it.
@@ -93,6 +99,7 @@ class LineText:
         if behind and len(first) < len(self._tail) and len(self._kept) <= LINE_LIMIT_BYTES:
             # The return began in what had been taken for text.
             self._kept = self._kept[: len(first) - len(self._tail)]
+        self.returned = self.returned or bool(behind)
         for part in behind:
             self._before, self._kept = self.text, b""
             self._keep(part)
@@ -103,12 +110,19 @@ class LineText:
         """Return the end state, and begin with the next line."""
         text = self.text
         self._kept = self._before = self._tail = b""
+        self.returned = False
         return text
 
     def _keep(self, part: bytes) -> None:
         if not self._kept:
             part = part.lstrip(b"\0")
         self._kept += part[: LINE_LIMIT_BYTES + 1 - len(self._kept)]
+
+
+def unfinished_line(text: bytes, number: int, end: int) -> LogLine:
+    """A line that has no newline yet. It has no digest: it is no position."""
+    truncated = len(text) > LINE_LIMIT_BYTES
+    return LogLine(text[:LINE_LIMIT_BYTES], number, end, 0, truncated, terminated=False)
 
 
 Selects = Callable[[bytes], bool]
@@ -145,11 +159,6 @@ class LineCutter:
     def pending_bytes(self) -> int:
         """How much of a line has been fed whose end has not."""
         return self.scanned - self.position
-
-    @property
-    def pending_text(self) -> bytes:
-        """The end state of that line so far."""
-        return self._begun.text
 
     def feed(self, chunk: bytes) -> list[LogLine]:
         """The lines that the chunk completes."""
@@ -189,6 +198,18 @@ class LineCutter:
         self._begun.add(b"\0" * min(length, LINE_LIMIT_BYTES + 1))
         self.scanned += length
         self.window = (self.window + b"\0" * min(length, WINDOW_BYTES))[-WINDOW_BYTES:]
+
+    @property
+    def returned(self) -> bool:
+        """Whether that line has been begun anew by a return."""
+        return self._begun.returned
+
+    def unfinished(self) -> LogLine | None:
+        """The line that has begun, as far as it has come; None if nothing of it is shown."""
+        text = self._begun.text
+        if not text or (self._selects is not None and not self._selects(text)):
+            return None
+        return unfinished_line(text, self.number + 1, self.scanned)
 
     def finish(self) -> LogLine | None:
         """The line that has begun and will not be ended, where there is one."""

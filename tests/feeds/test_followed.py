@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from marianne_stream.feeds.followed import MAILBOX_BYTES, LogBatch, LogMailbox
+from marianne_stream.feeds.log_batches import MAILBOX_BYTES, LogBatch, LogMailbox
 from marianne_stream.logs.reader import Position, Step
 
 

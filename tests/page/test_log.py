@@ -310,3 +310,22 @@ async def test_lines_follow_where_the_log_was_missing(someone: Person, log: Path
     write(log, 1, 2)
     await expect(line(page, 2)).to_be_visible()
     await expect(page.locator(".log-status")).to_have_text("Following")
+
+
+async def test_an_unfinished_line_is_shown_and_replaced_by_the_whole_one(
+    someone: Person, log: Path
+) -> None:
+    write(log, 1, 200)
+    page = await someone.open("/jobs/lantern")
+    await expect(line(page, 200)).to_be_visible()
+    partial = page.locator(".partial .row")
+    for shown in ("50 %", "75 %"):
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"\r\x1b[32m{shown}\x1b[0m")
+        await expect(partial.locator(".text")).to_have_text(shown)
+    assert await page.locator(".log-rows").evaluate(AT_END)
+    with log.open("a", encoding="utf-8") as file:
+        file.write("\rdone\n")
+    await expect(line(page, 201)).to_contain_text("done")
+    await expect(partial).to_have_count(0)
+    await expect(page.get_by_text("75 %")).to_have_count(0)

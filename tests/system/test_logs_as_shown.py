@@ -1,14 +1,17 @@
 """Logs are shown as a terminal shows them, and nothing is sent that is not so."""
 
 import asyncio
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
 from tests.support.processes import Process
 from tests.support.raw_http import connected, heard_from
+from tests.support.terminals import ran, terminal
 from tests.support.viewers import watching
 from tests.support.waiting import until
 
@@ -71,3 +74,130 @@ async def test_a_line_that_is_rewritten_as_another_is_given_once(
             file.write(b"y\n")
         await viewer.saw("log", 2)
     assert [data["line"] for data in viewer.data("log")] == ["a", "y"]
+
+
+def append(log: Path, text: bytes) -> None:
+    """Writes to the end of a log, as it is."""
+    with log.open("ab") as file:
+        file.write(text)
+
+
+async def test_an_unfinished_line_is_shown_until_the_whole_one_replaces_it(
+    running: Process, log: Path
+) -> None:
+    append(log, b"one\ntwo\nunfin")
+    url = f"{running.address}/api/jobs/logged/logs"
+    async with (
+        aiohttp.ClientSession() as session,
+        watching(session, url, tail_lines="1") as viewer,
+    ):
+        shown = await viewer.saw("log_partial")
+        assert shown == {"job_id": "logged", "line": "unfin", "line_number": 3}
+        assert viewer.names == ["log", "log_partial"]
+        position = viewer.last_event_id
+        append(log, b"ished")
+        await viewer.saw("log_partial", 2)
+        # One who comes while it is shown is shown it at once.
+        async with watching(session, url, last_event_id=position) as later:
+            assert (await later.saw("log_partial"))["line"] == "unfinished"
+            append(log, b" line\nfour\n")
+            await later.saw("log", 2)
+        await viewer.saw("log", 3)
+    events = [event for event in viewer.events if event.event == "log_partial"]
+    assert {event.event_id for event in events} == {position}
+    assert [data["line"] for data in viewer.data("log")] == ["two", "unfinished line", "four"]
+    assert [data["line_number"] for data in viewer.data("log")] == [2, 3, 4]
+
+
+async def test_an_unfinished_line_that_is_gone_is_shown_as_empty(
+    running: Process, log: Path
+) -> None:
+    append(log, b"one\nunfinished")
+    url = f"{running.address}/api/jobs/logged/logs"
+    async with aiohttp.ClientSession() as session, watching(session, url) as viewer:
+        await viewer.saw("log_partial")
+        os.truncate(log, 4)
+        gone = {"job_id": "logged", "line": "", "line_number": 2}
+        assert await viewer.saw("log_partial", 2) == gone
+
+
+@pytest.mark.parametrize("back", [b"\r", b"\x1b[2K\x1b[1G", b"\x1b[2K\x1b[G"])
+async def test_a_progress_bar_updates_in_place_while_it_is_written(
+    running: Process, log: Path, back: bytes
+) -> None:
+    append(log, b"one\n")
+    url = f"{running.address}/api/jobs/logged/logs"
+    async with aiohttp.ClientSession() as session, watching(session, url) as viewer:
+        await viewer.saw("log")
+        percent = 0
+        # A bar that is written so often is never quiet.
+        while viewer.counts["log_partial"] < 3:
+            percent += 1
+            append(log, back + b"%d %%" % percent)
+            await asyncio.sleep(0.02)
+        append(log, back + b"done\n")
+        await viewer.saw("log", 2)
+    shown = [int(data["line"].removesuffix(" %")) for data in viewer.data("log_partial")]
+    assert shown == sorted(set(shown))
+    # Not each of them: four times a second at most.
+    assert len(shown) < percent / 4
+    assert viewer.data("log")[-1]["line"] == "done"
+
+
+async def test_pages_and_searches_hold_the_unfinished_line(running: Process, log: Path) -> None:
+    append(log, b"one\n1 %\r2 %\ntwo\n50 %\r75 %")
+    unfinished = {"line": "75 %", "line_number": 4}
+    url = f"{running.address}/api/jobs/logged/logs/lines"
+    async with aiohttp.ClientSession() as session:
+
+        async def page(**params: str) -> dict[str, Any]:
+            async with session.get(url, params=params) as answer:
+                found: dict[str, Any] = await answer.json()
+                return found
+
+        newest = await page()
+        assert [line["line"] for line in newest["lines"]] == ["one", "2 %", "two"]
+        assert newest["partial"] == unfinished
+        assert (await page(contains="75"))["partial"] == unfinished
+        assert [line["line"] for line in (await page(regex=r"^\d %$"))["lines"]] == ["2 %"]
+        for nothing in ("50", "1 %"):
+            found = await page(contains=nothing)
+            assert (found["lines"], found["partial"]) == ([], None)
+        assert (await page(edge="oldest"))["partial"] == unfinished
+        assert (await page(edge="oldest", limit="2"))["partial"] is None
+        assert (await page(after=newest["after"]))["partial"] == unfinished
+
+
+async def test_a_terminal_shows_an_unfinished_line_and_each_line_once(
+    running: Process, log: Path, tmp_path: Path
+) -> None:
+    append(log, b"one\ntwo\n50 %\r75 %")
+    logs = ("logs", "logged", "--url", running.address)
+    for options, shown in (
+        (("-n", "1"), ["two", "75 %"]),
+        (("-n", "0"), ["75 %"]),
+        (("-n", "0", "--grep", "75"), ["75 %"]),
+        (("-n", "0", "--grep", "50"), []),
+    ):
+        assert (await ran(tmp_path, *logs, *options)).lines == shown
+    events = [json.loads(line) for line in (await ran(tmp_path, *logs, "--json")).lines]
+    assert [event["event"] for event in events] == ["log", "log", "log_complete"]
+
+
+async def test_a_terminal_draws_a_progress_bar_in_its_place(
+    running: Process, log: Path, tmp_path: Path
+) -> None:
+    append(log, b"one\n")
+    logs = ("logs", "logged", "-f", "--url", running.address)
+    async with terminal(tmp_path, *logs) as shell:
+        await until(lambda: "one\r\n" in shell.raw)
+        append(log, b"\r50 % " + b"#" * 200)
+        await until(lambda: "50 % #" in shell.raw)
+        append(log, b"\r75 %")
+        await until(lambda: "75 %" in shell.raw)
+        append(log, b"\rdone\nlast\n")
+        await until(lambda: "last\r\n" in shell.raw)
+    drawn = shell.raw.partition("one\r\n")[2]
+    # One row, drawn over, and the whole lines behind it.
+    assert drawn.partition("\r\n")[0].rpartition("\r\x1b[K")[2] == "done"
+    assert drawn.count("\r\n") == 2

@@ -14,9 +14,9 @@ from marianne_stream.errors import (
     OriginOnlyError,
     StateUnavailableError,
 )
+from marianne_stream.feeds.awaited_log import AwaitedLogFeed
 from marianne_stream.feeds.feed import Feed, LeftFeed
 from marianne_stream.feeds.job_logs import JobFolders, LogSource
-from marianne_stream.feeds.log import AwaitedLogFeed
 from marianne_stream.feeds.log_streams import WAIT_INTERVAL_S, LogAsk
 from marianne_stream.jobs.watches import Watches
 from marianne_stream.logs.opened import OpenLog

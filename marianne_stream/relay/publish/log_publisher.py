@@ -117,9 +117,8 @@ class LogPublisher:
             # them see no line twice, where it is still the same file.
             again = await is_newest(log, spot)
         cursor = "" if again else spot.cursor
-        feed = await log_feed(
-            self._followed, log, job_id, LogWish(cursor, TAIL_LINES, None, folders.over)
-        )
+        wish = LogWish(cursor, TAIL_LINES, None, folders.over, partial=False)
+        feed = await log_feed(self._followed, log, job_id, wish)
         try:
             yield feed, LogPlacer(spot, self._generations[job_id], again=again)
         finally:

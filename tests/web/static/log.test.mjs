@@ -10,6 +10,7 @@ import { LogChoice } from "../../../marianne_stream/web/static/js/model/log_choi
 import { LogPager } from "../../../marianne_stream/web/static/js/model/log_pager.js";
 import { LogSearch } from "../../../marianne_stream/web/static/js/model/log_search.js";
 import { LogWindow } from "../../../marianne_stream/web/static/js/model/log_window.js";
+import { replayOf } from "../../../marianne_stream/web/static/js/wire/replays.js";
 
 const log = (number) => ({
   event: "log",
@@ -333,4 +334,38 @@ test("a link to lines leads back to them", () => {
     assert.deepEqual(rangeOf(hashOf(link)), link);
   }
   assert.equal(rangeOf("#elsewhere"), null);
+});
+
+test("a window keeps an unfinished line until the whole one replaces it, or it is gone", () => {
+  const partial = (line) => ({
+    event: "log_partial",
+    id: "c1",
+    data: JSON.stringify({ job_id: "a", line, line_number: 2 }),
+  });
+  const window = new LogWindow();
+  assert.deepEqual(window.take([log(1), partial("unfin")]).passed, 1);
+  assert.deepEqual(window.partial, { text: "unfin", number: 2 });
+  assert.deepEqual(numbers(window), [1]);
+  assert.equal(window.newest, "c1");
+  window.take([partial("unfinished")]);
+  assert.equal(window.partial.text, "unfinished");
+  window.take([log(2)]);
+  assert.equal(window.partial, null);
+  window.take([partial("gone"), partial("")]);
+  assert.equal(window.partial, null);
+});
+
+test("one who joins is told an unfinished line as it is now, and none that has been finished", () => {
+  const replay = replayOf("log");
+  const partial = (line) => ({ event: "log_partial", id: "", data: `{"line":"${line}"}` });
+  replay.add([log(1), partial("a"), partial("ab")]);
+  assert.deepEqual(
+    replay.events().map(({ data }) => JSON.parse(data).line),
+    ["line 1", "ab"],
+  );
+  replay.add([log(2)]);
+  assert.deepEqual(
+    replay.events().map(({ event }) => event),
+    ["log", "log"],
+  );
 });

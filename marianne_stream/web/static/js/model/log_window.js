@@ -24,6 +24,8 @@ export class LogWindow {
   before = "";
   /** From where newer lines go on, where the window does not reach the end. */
   after = "";
+  /** The last line of the log while it has no newline: text and number; null where there is none. */
+  partial = null;
 
   constructor({ rows = MOST_ROWS, chars = MOST_CHARS } = {}) {
     this.#most = { rows, chars };
@@ -72,6 +74,7 @@ export class LogWindow {
     this.#chars = 0;
     this.atEnd = true;
     this.before = this.after = "";
+    this.partial = null;
   }
 
   /**
@@ -85,8 +88,10 @@ export class LogWindow {
   take(events, { reading = false } = {}) {
     const change = { added: 0, dropped: 0, passed: 0, cleared: false };
     for (const event of events) {
+      if (event.event === "log_partial") this.partial = partialOf(event);
       const row = rowOf(event);
       if (!row || (row.kind === "missing" && this.isMissing)) continue;
+      this.partial = null;
       if (row.kind === "gap" && row.data.reason === "cursor_unknown") {
         change.cleared = this.rows.length > 0;
         this.clear();
@@ -193,6 +198,11 @@ function rowOf({ event, id, data }) {
   if (event !== "log") return null;
   const { line, line_number, timestamp, initial, truncated } = JSON.parse(data);
   return lineRow(line, line_number, id, initial ? "" : timestamp, Boolean(truncated));
+}
+
+function partialOf({ data }) {
+  const { line, line_number } = JSON.parse(data);
+  return line ? { text: line, number: line_number } : null;
 }
 
 function rowsOfPage(lines) {

@@ -1,6 +1,6 @@
 /** One row of a log: a line in its parts, or a mark of what happened there. */
 
-import { plain } from "../model/ansi.js";
+import { plain, runsOf } from "../model/ansi.js";
 import { jsonText, partsOf, SHOWN_CHARS } from "../model/log_line.js";
 import { timeOf } from "../model/line_time.js";
 import { bytes } from "../model/times.js";
@@ -43,6 +43,18 @@ export function rowElement(row, { pattern, times, day, onNumber, onOpen }) {
   );
   if (parts.json) openable(element, row, parts, onOpen);
   return element;
+}
+
+/** Makes the element of a last line that has no newline yet. */
+export function partialElement({ text, number }, pattern) {
+  return h(
+    "div.row.line",
+    {},
+    h("span.number", {}, String(number)),
+    h("time", {}),
+    h("span.level", {}),
+    h("span.text", {}, textOf({ runs: runsOf(text.slice(0, SHOWN_CHARS)) }, pattern)),
+  );
 }
 
 /** The time of a row's line, as `timeOf` has it; a mark has none. */

@@ -6,7 +6,7 @@
 import { Heights } from "../model/heights.js";
 import { arrange, h } from "./dom.js";
 import { dayBegun, LOOK_BACK } from "../model/line_time.js";
-import { rowElement, timeOfRow } from "./log_row.js";
+import { partialElement, rowElement, timeOfRow } from "./log_row.js";
 
 /** So many pixels beside what is seen are drawn as well. */
 const BESIDE = 400;
@@ -31,6 +31,8 @@ export class LogRows {
   #columns = 100;
   #inner = h("div.rows", { role: "presentation" });
   #sizer = h("div.sizer", { role: "presentation" });
+  #foot = h("div.partial", { role: "presentation" });
+  #partial = null;
   #first;
   #scheduled = false;
   #setTop = -1;
@@ -59,6 +61,7 @@ export class LogRows {
       "div.log-rows",
       { tabindex: 0, role: "log", "aria-live": "off", "aria-label": "Log" },
       this.#sizer,
+      this.#foot,
     );
     this.element.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     for (const hand of ["wheel", "touchmove", "pointerdown", "pointermove", "keydown"]) {
@@ -88,6 +91,14 @@ export class LogRows {
       for (const row of rows.slice(rows.length - added)) this.#heights.push(this.#guess(row));
     }
     this.draw();
+  }
+
+  /** Shows a last line that has no newline behind all rows; null for none. */
+  showPartial(partial) {
+    if (partial === this.#partial) return;
+    this.#partial = partial;
+    arrange(this.#foot, partial ? [partialElement(partial, this.pattern)] : []);
+    if (this.following) this.toEnd();
   }
 
   /** Rows came in front, and some behind may have gone. */

@@ -369,6 +369,8 @@ export class LogView {
 
   #show() {
     const { following } = this.#rows;
+    const { atEnd, partial } = this.#window;
+    this.#rows.showPartial(atEnd ? partial : null);
     const pressed = { follow: following, ...this.#choices };
     for (const [name, toggle] of Object.entries(this.#toggles)) {
       toggle.dataset.toggle = name;
@@ -382,7 +384,7 @@ export class LogView {
   }
 
   #statusText() {
-    if (!this.#window.rows.length)
+    if (!this.#window.rows.length && !this.#window.partial)
       return this.#phase === "live" || this.#phase === "ended" ? "No lines yet" : "";
     if (this.#window.isMissing) return "No log";
     const count = this.#choice.lines.length;

@@ -83,6 +83,8 @@ class NewestReplay extends Replay {
   take(event) {
     // What came before has no place any more in what a new viewer would see.
     if (event.data.includes('"cursor_unknown"') && event.event.endsWith("gap")) this.#events = [];
+    // A line that had no newline is replaced by itself as it is now, or by the whole line.
+    if (this.#events.at(-1)?.event === "log_partial") this.#events.pop();
     this.#events.push(event);
     if (this.#events.length > 2 * this.#most) this.#events = this.kept();
   }
