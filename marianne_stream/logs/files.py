@@ -4,12 +4,11 @@ It must not know the other generations, or what the lines mean.
 """
 
 import errno
-import gzip
 import os
 import threading
-import zlib
 
 from marianne_stream.logs.bounds import count_read
+from marianne_stream.logs.decompress import DamagedFileError, is_compressed, text_of
 from marianne_stream.logs.opening import Descriptor
 from marianne_stream.wire.cursors import WINDOW_BYTES, LogCursor, fingerprint
 
@@ -18,11 +17,8 @@ BLOCK_BYTES = 1024 * 1024
 # A compressed file may expand to anything; so much of its text is read, and the rest is a gap.
 TEXT_LIMIT_BYTES = 2 * 1024**3
 
-# What reading a compressed file that is damaged, or still being written, fails with.
-BROKEN = (EOFError, gzip.BadGzipFile, zlib.error)
 
-
-class TextLimitError(EOFError):
+class TextLimitError(DamagedFileError):
     """The text of a compressed file is longer than what is read of one."""
 
 
@@ -110,7 +106,7 @@ class LogFile:
             if cursor.first and cursor.first != self.fresh().first():
                 return False
             window = self.window(cursor.offset)
-        except BROKEN:
+        except DamagedFileError:
             return False
         if len(window) != min(cursor.offset, WINDOW_BYTES):
             return False
@@ -125,7 +121,7 @@ class LogFile:
 
 
 class CompressedFile(LogFile):
-    """A gzipped generation. Offsets are those of the text; reading backwards begins again.
+    """A compressed generation. Offsets are those of the text; reading backwards begins again.
 
     Not for two threads at once, which a lock sees to.
     """
@@ -134,16 +130,9 @@ class CompressedFile(LogFile):
 
     def __init__(self, descriptor: Descriptor, name: str) -> None:
         super().__init__(descriptor, name)
-        raw = os.fdopen(os.dup(descriptor.number), "rb")
-        raw.seek(0)
-        self._raw = raw
-        self._text = gzip.GzipFile(fileobj=raw)
+        self._text = text_of(descriptor, name)
         self._lock = threading.Lock()
         self._offset = 0
-
-    def __del__(self) -> None:
-        self._text.close()
-        self._raw.close()
 
     def size(self) -> int:
         """The size of the text, which is found by reading all of it; raises as `read` does."""
@@ -163,12 +152,11 @@ class CompressedFile(LogFile):
         """So many bytes of the text from an offset on; fewer at the end.
 
         Raises:
-            EOFError, BadGzipFile, zlib.error: it is not whole.
-            TextLimitError: the text is longer than what is read of one.
+            DamagedFileError: it is not whole, or its text is longer than what is read of one.
         """
         with self._lock:
             if offset < self._offset:
-                self._text.seek(0)
+                self._text = text_of(self.descriptor, self.name)
                 self._offset = 0
             self._skip_to(offset)
             return self._next(length) if self._offset == offset else b""
@@ -190,4 +178,4 @@ class CompressedFile(LogFile):
 
 def opened(descriptor: Descriptor, name: str) -> LogFile:
     """The file behind a descriptor, by the form that its name tells."""
-    return CompressedFile(descriptor, name) if name.endswith(".gz") else LogFile(descriptor, name)
+    return CompressedFile(descriptor, name) if is_compressed(name) else LogFile(descriptor, name)

@@ -13,12 +13,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from marianne_stream.errors import LogForbiddenError, LogNotFoundError
-from marianne_stream.logs.files import BROKEN, LogFile, TextLimitError, opened
+from marianne_stream.logs.decompress import DamagedFileError
+from marianne_stream.logs.files import LogFile, TextLimitError, opened
 from marianne_stream.logs.opening import Descriptor, LogPlace, open_file, open_folder
 from marianne_stream.wire.cursors import LogCursor
 
-# `.1`, `.2.gz`, and what logrotate's dateext makes: `-20261124.gz`.
-ROTATED = re.compile(r"[.-][0-9][0-9.-]*(?:\.gz)?")
+# Behind the whole name: `.1`, `.2.gz`, `-20261124` of logrotate's dateext, and `.2026-11-28_05` of
+# Python's TimedRotatingFileHandler. Before its last part, as logrotate's `extension` has it:
+# `marianne-20261128.log`, `marianne.1.log.xz`.
+BEHIND = r"[.-][0-9][0-9._-]*"
+BEFORE_LAST = r"(?:[._-][0-9]{4}-?[0-9]{2}-?[0-9]{2}[0-9._-]*|\.[0-9]{1,3})"
+COMPRESSED = r"(?:\.gz|\.bz2|\.xz)?"
 
 # More are not looked at: the newest are what a viewer may come back to.
 MAX_ROTATED = 1000
@@ -71,6 +76,7 @@ class Generations:
 
     def __init__(self, place: LogPlace) -> None:
         self.place = place
+        self._rotated = rotated_names(place.name)
 
     def newest(self) -> LogFile:
         """The file that is written now.
@@ -143,7 +149,7 @@ class Generations:
                 if size is None or size <= begin:
                     return False
                 return window.startswith(file.window(size)[-(size - begin) :])
-            except BROKEN:
+            except DamagedFileError:
                 return False
         return False
 
@@ -249,12 +255,9 @@ class Generations:
         return listed[:MAX_ROTATED]
 
     def _listed(self, folder: Descriptor) -> Iterator[Sibling]:
-        name = self.place.name
         with os.scandir(folder.number) as entries:
             for entry in entries:
-                if not entry.name.startswith(name):
-                    continue
-                if not ROTATED.fullmatch(entry.name[len(name) :]):
+                if not self._rotated.fullmatch(entry.name):
                     continue
                 try:
                     status = entry.stat(follow_symlinks=False)
@@ -293,6 +296,15 @@ class Generations:
         return file
 
 
+def rotated_names(name: str) -> re.Pattern[str]:
+    """What matches the names of the rotated files of a log."""
+    stem, _, last = name.rpartition(".")
+    forms = [re.escape(name) + BEHIND]
+    if stem:
+        forms.append(re.escape(stem) + BEFORE_LAST + re.escape(f".{last}"))
+    return re.compile(f"(?:{'|'.join(forms)}){COMPRESSED}")
+
+
 def found(file: LogFile, cursor: LogCursor) -> Found:
     """Where to read on behind a cursor in a file that it fits."""
     if not cursor.unterminated:
@@ -300,7 +312,7 @@ def found(file: LogFile, cursor: LogCursor) -> Found:
     # The line was given before it had ended: its end says nothing new, and more of it is its rest.
     try:
         behind = file.read(cursor.offset, 1)
-    except BROKEN:
+    except DamagedFileError:
         behind = b""
     if behind == b"\n":
         return Found(file, cursor.offset + 1, cursor.number)
@@ -324,5 +336,5 @@ def is_copy(file: LogFile, newest: LogFile | None) -> bool:
         return size is not None and size > 0 and newest.window(size) == file.window(size)
     except TextLimitError:
         return False
-    except BROKEN:
+    except DamagedFileError:
         return newest is not None

@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from marianne_stream.logs.files import BROKEN, LogFile
+from marianne_stream.logs.decompress import DamagedFileError
+from marianne_stream.logs.files import LogFile
 from marianne_stream.logs.generations import Generations, RotationReason
 from marianne_stream.logs.index import Selection
 from marianne_stream.wire.cursors import LogCursor, fingerprint
@@ -153,7 +154,7 @@ class LogReader:
         upto = bound.offset if bound is not None and bound.file is self.position.file else None
         try:
             chunk = self._read_on(upto)
-        except BROKEN:
+        except DamagedFileError:
             return self._leave_broken(bound)
         if chunk is None:
             return self._go_past_cut(bound)

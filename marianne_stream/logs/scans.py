@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from marianne_stream.errors import CursorUnknownError, ReadLimitError
 from marianne_stream.logs.blocks import Block, BlocksFrom, blocks_before
-from marianne_stream.logs.files import BROKEN, LogFile
+from marianne_stream.logs.decompress import DamagedFileError
+from marianne_stream.logs.files import LogFile
 from marianne_stream.logs.generations import MovedError
 from marianne_stream.logs.index import Selection
 from marianne_stream.logs.reader import Position
@@ -121,7 +122,7 @@ class Scan:
         """
         try:
             yield from blocks
-        except BROKEN:
+        except DamagedFileError:
             self.gap = True
         except ReadLimitError:
             if not self.read_bytes:

@@ -3,7 +3,9 @@ viewers.
 """
 
 import asyncio
+import bz2
 import gzip
+import lzma
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -264,6 +266,14 @@ def write_bomb(log: Path) -> None:
     log.write_bytes(b"the first line\n")
 
 
+def write_empty_streams(log: Path) -> None:
+    """Rotated files that hold nothing, in millions of compressed streams."""
+    empty = {".gz": gzip.compress(b""), ".bz2": bz2.compress(b""), ".xz": lzma.compress(b"")}
+    for ending, stream in empty.items():
+        log.with_name(f"marianne.log.1{ending}").write_bytes(stream * 2_000_000)
+    log.write_bytes(b"the first line\n")
+
+
 def write_sparse(log: Path) -> None:
     """A log of 2 TiB that takes no room."""
     with log.open("wb") as file:
@@ -284,6 +294,7 @@ def write_long_line(log: Path) -> None:
 
 HOSTILE: dict[str, Callable[[Path], None]] = {
     "bomb": write_bomb,
+    "empty streams": write_empty_streams,
     "sparse": write_sparse,
     "long line": write_long_line,
 }

@@ -1,8 +1,12 @@
 """Logs are shown as a terminal shows them, and nothing is sent that is not so."""
 
 import asyncio
+import bz2
+import gzip
 import json
+import lzma
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +205,54 @@ async def test_a_terminal_draws_a_progress_bar_in_its_place(
     # One row, drawn over, and the whole lines behind it.
     assert drawn.partition("\r\n")[0].rpartition("\r\x1b[K")[2] == "done"
     assert drawn.count("\r\n") == 2
+
+
+ROTATED_NAMES = (
+    *("marianne.log.1", "marianne.log.1.gz", "marianne.log.2.xz", "marianne.log.3.bz2"),
+    *("marianne.log-20261128", "marianne.log-20261128.gz", "marianne.log-20261128-1764313200.xz"),
+    *("marianne.log.2026-11-28", "marianne.log.2026-11-28_05", "marianne.log.2026-11-28_05-30-11"),
+    *("marianne-20261128.log", "marianne-20261128.log.bz2", "marianne.2026-11-28.log"),
+    *("marianne.1.log", "marianne.2.log.xz", "marianne_2026-11-28.log"),
+)
+OTHER_NAMES = (
+    *("marianne.log.bak", "marianne-2.log", "marianne-old.log", "marianne.log.1.tmp"),
+    *("other.log.1", "xmarianne.log.1", "marianne.logs.1", "marianne.log.1.zip", "marianne.log.gz"),
+)
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".xz": lzma.compress,
+    ".bz2": bz2.compress,
+}
+
+
+@pytest.mark.parametrize("name", [*ROTATED_NAMES, *OTHER_NAMES])
+async def test_a_rotated_file_is_found_by_its_name(running: Process, log: Path, name: str) -> None:
+    compress = COMPRESS.get(Path(name).suffix, bytes)
+    # Two streams, one behind the other, are one file to every decompressor.
+    log.with_name(name).write_bytes(compress(b"old one\nold ") + compress(b"two\n"))
+    os.utime(log.with_name(name), (1_000_000, 1_000_000))
+    log.write_bytes(b"new\n")
+    url = f"{running.address}/api/jobs/logged/logs/lines"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        lines = [line["line"] for line in (await answer.json())["lines"]]
+    assert lines == (["old one", "old two", "new"] if name in ROTATED_NAMES else ["new"])
+
+
+@pytest.mark.parametrize("ending", COMPRESS)
+@pytest.mark.parametrize("damage", ["cut", "garbage"])
+async def test_what_can_be_read_of_a_damaged_file_is_shown_before_a_gap(
+    running: Process, log: Path, ending: str, damage: str
+) -> None:
+    text = b"".join(b"%d %d\n" % (number, number**9) for number in range(100_000))
+    whole = COMPRESS[ending](text)
+    damaged = whole[:-1000] if damage == "cut" else whole[: len(whole) // 2] + b"garbage" * 1000
+    log.with_name(f"marianne.log.1{ending}").write_bytes(damaged)
+    os.utime(log.with_name(f"marianne.log.1{ending}"), (1_000_000, 1_000_000))
+    log.write_bytes(b"new\n")
+    url = f"{running.address}/api/jobs/logged/logs/lines"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        page = await answer.json()
+    assert page["gap"]
+    assert len(page["lines"]) == 100
+    assert page["lines"][-1]["line"] == "new"
+    assert page["lines"][-2]["line_number"] > 1_000
