@@ -22,7 +22,8 @@ def add_settings(parser: ArgumentParser, names: Iterable[str]) -> None:
         if field.annotation is bool:
             parser.add_argument(option(name), action=BooleanOptionalAction, **common)
         else:
-            parser.add_argument(option(name), metavar=name.upper(), **common)
+            is_number = "number" in allowed(name)
+            parser.add_argument(option(name), metavar="N" if is_number else name.upper(), **common)
 
 
 def settings_from(options: dict[str, Any]) -> Settings:
