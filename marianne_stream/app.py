@@ -154,7 +154,7 @@ def parts_of(settings: Settings) -> Parts:
     threads = LogThreads()
     job_logs = JobLogs(watches, backends.whereabouts, threads)
     log_streams, log_finder = (
-        edge_logs(edge, watches)
+        edge_logs(edge, watches, threads)
         if edge is not None
         else (FileLogStreams(job_logs, followed), job_logs)
     )

@@ -3,6 +3,7 @@
     MarianneStreamError                 500 internal_error
     ├── BadRequestError                 400 bad_request
     │   └── BadParameterError           400 bad_parameter
+    │       └── PatternTooComplexError  400 pattern_too_complex
     ├── JobNotFoundError                404 job_not_found
     ├── LogNotFoundError                404 log_not_found
     ├── LogForbiddenError               403 log_forbidden
@@ -80,6 +81,13 @@ class BadParameterError(BadRequestError):
 
     code = "bad_parameter"
     public = "A parameter is not valid."
+
+
+class PatternTooComplexError(BadParameterError):
+    """A regular expression whose compiled program is so large that matching a line takes long."""
+
+    code = "pattern_too_complex"
+    public = "The regular expression is too complex."
 
 
 class JobNotFoundError(MarianneStreamError):
@@ -281,10 +289,7 @@ class ConductorBusyError(ConductorUnavailableError):
     """The conductor accepts connections, and has answered none of this server's for 1 s."""
 
     code = "conductor_busy"
-    public = (
-        "The conductor accepts connections, but does not answer: other programs may hold all of "
-        "its connection slots."
-    )
+    public = "The conductor does not answer: others may hold all of its connection slots."
 
 
 class ConductorLostError(ConductorUnavailableError):

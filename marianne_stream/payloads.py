@@ -9,6 +9,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from marianne_stream.models import JobState, RosterDetails, RosterEntry, Sheet, SourceName, iso_time
 
 
+def is_none(value: object) -> bool:
+    """Whether a field is absent from an answer."""
+    return value is None
+
+
+def is_false(value: object) -> bool:
+    """Whether a field that only says yes is absent from an answer."""
+    return value is False
+
+
 class Payload(BaseModel):
     """What a client reads: frozen, and closed to fields that nobody documented."""
 
@@ -202,6 +212,9 @@ class TimelineEventData(Payload):
     timestamp: float = Field(description="Epoch seconds.")
 
 
+LogLevel = Literal["debug", "info", "warning", "error", "critical"]
+
+
 class LogData(Payload):
     """The data of a `log` event: one line of a log."""
 
@@ -210,6 +223,24 @@ class LogData(Payload):
     timestamp: str = Field(description="When the line was read, ISO 8601.")
     initial: bool = Field(description="Whether it was there when the stream began.")
     truncated: bool = Field(default=False, description="true on a line cut at 64 KiB, else absent.")
+    level: LogLevel | None = Field(
+        default=None, exclude_if=is_none, description="Absent if the line has none."
+    )
+    logged_at: str | None = Field(
+        default=None,
+        exclude_if=is_none,
+        description="The line's own time, ISO 8601, without an offset if the line has none; absent "
+        "if the line has no time.",
+    )
+    source: Literal["conductor"] | None = Field(
+        default=None, exclude_if=is_none, description="On lines of the conductor's own log."
+    )
+    begins_run: bool = Field(
+        default=False,
+        exclude_if=is_false,
+        description="true on a line of the conductor's with which a run of the job begins, else "
+        "absent.",
+    )
 
 
 class LogPartialData(Payload):
@@ -266,6 +297,27 @@ class LogPageLine(Payload):
     line_number: int = Field(ge=1, description="Counts every line of its file from 1.")
     cursor: str = Field(description="The position behind it: the id of its log event.")
     truncated: bool = Field(description="Whether it is cut at 64 KiB.")
+    match: bool | None = Field(
+        default=None,
+        exclude_if=is_none,
+        description="Whether the filters pass it by itself, and not as a line of an entry, or as "
+        "context; absent without a filter.",
+    )
+    level: LogLevel | None = Field(
+        default=None, exclude_if=is_none, description="Absent if the line has none."
+    )
+    logged_at: str | None = Field(
+        default=None,
+        exclude_if=is_none,
+        description="The line's own time, ISO 8601, without an offset if the line has none; absent "
+        "if the line has no time.",
+    )
+    begins_run: bool = Field(
+        default=False,
+        exclude_if=is_false,
+        description="true on a line of the conductor's with which a run of the job begins, else "
+        "absent.",
+    )
 
 
 class LogPagePartial(Payload):

@@ -14,6 +14,7 @@ from marianne_stream.access.tokens import private_text
 from marianne_stream.feeds.followed import FollowedLogs
 from marianne_stream.feeds.job_logs import JobLogs
 from marianne_stream.jobs.watches import Watches
+from marianne_stream.logs.threads import LogThreads
 from marianne_stream.relay.keys import Keys
 from marianne_stream.relay.loading import loaded
 from marianne_stream.settings import Settings
@@ -78,10 +79,12 @@ def edge_of(settings: Settings) -> "Edge | None":
     return edge
 
 
-def edge_logs(edge: "Edge", watches: Watches) -> "tuple[RelayedLogs, NoLogFiles]":
+def edge_logs(
+    edge: "Edge", watches: Watches, threads: LogThreads
+) -> "tuple[RelayedLogs, NoLogFiles]":
     """The logs that an edge serves, and who says that there are no files of them."""
     module = loaded("edges.edge_logs")
-    return module.RelayedLogs(edge, watches), module.NoLogFiles(edge, watches)
+    return module.RelayedLogs(edge, watches, threads), module.NoLogFiles(edge, watches)
 
 
 def figures_of(publisher: "Publisher | None", edge: "Edge | None") -> "list[Collector]":

@@ -59,6 +59,7 @@ class Line(msgspec.Struct, frozen=True):
     line: str
     line_number: int = 0
     truncated: bool = False
+    source: str = ""
 
 
 class Fault(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ from marianne_stream.wire.cursors import LogCursor
 MOST_LINES = 1000
 
 LINE_EVENTS = frozenset({"log", "log_partial"})
+CONDUCTORS = "the job has no log of its own: these are its lines of the conductor's log"
 
 GAPS = {
     "cursor_unknown": "the place in the log is not known any more; its newest lines follow",
@@ -50,15 +51,17 @@ class LogWish:
     level: str = ""
     regex: str = ""
 
+    def filters(self) -> dict[str, str]:
+        """The parameters that say which lines are wanted."""
+        given = {"level": self.level, "regex": self.regex}
+        return {name: value for name, value in given.items() if value}
+
     def stream(self, server: Server) -> Stream:
         """The stream that gives them."""
         follow = "true" if self.follow else "false"
         # Who follows a log that is not there yet waits for it.
         params = {"tail_lines": str(self.lines), "follow": follow, "wait": follow}
-        if self.level:
-            params["level"] = self.level
-        if self.regex:
-            params["regex"] = self.regex
+        params |= self.filters()
         return Stream(
             server,
             job_path(self.job_id, "/logs"),
@@ -77,6 +80,7 @@ async def show_log(server: Server, output: Output, wish: LogWish, *, as_json: bo
         MarianneStreamError: the server cannot be reached, or does not answer as it should.
     """
     unfinished, follow, exit_code = UnfinishedLine(output), wish.follow, 0
+    is_labelled = False
     server.notes.before = unfinished.erase
     try:
         async with aclosing(wish.stream(server).batches()) as batches:
@@ -89,6 +93,9 @@ async def show_log(server: Server, output: Output, wish: LogWish, *, as_json: bo
                         if event.name != "log_partial"
                     )
                 else:
+                    if not is_labelled and any(map(is_of_conductor, batch)):
+                        is_labelled = True
+                        server.notes.say(CONDUCTORS)
                     say_cut(server.notes, write_lines(output, batch, unfinished, follow=follow))
                 for event in batch:
                     say(server.notes, event)
@@ -97,6 +104,11 @@ async def show_log(server: Server, output: Output, wish: LogWish, *, as_json: bo
     finally:
         unfinished.leave()
     return exit_code
+
+
+def is_of_conductor(event: Event) -> bool:
+    """Return True for a line of the conductor's own log."""
+    return event.name == "log" and event.data.get("source") == "conductor"
 
 
 def write_lines(

@@ -2,11 +2,14 @@
 
 from argparse import ArgumentParser, Namespace
 
+from marianne_stream.client.log_context import show_found
 from marianne_stream.client.logs import MOST_LINES, LogWish, show_log
 from marianne_stream.client.output import Output
 from marianne_stream.client.server import Server
 from marianne_stream.commands import terminal
+from marianne_stream.errors import SettingsError
 from marianne_stream.wire.job_ids import written
+from marianne_stream.wire.log_levels import LEVELS
 
 DESCRIPTION = """\
 Prints the newest lines of a job's log; with -f also what follows, until the job
@@ -18,9 +21,11 @@ marianne-stream logs nightly
 marianne-stream logs nightly -n 1000 | less
 marianne-stream logs nightly -f --level warning
 marianne-stream logs nightly -f --grep 'sheet (3|4)'
+marianne-stream logs nightly --grep timeout -C 3
 marianne-stream logs nightly --json | tail -n 1 | jq -r .cursor"""
 
-LEVELS = ("debug", "info", "warning", "error")
+
+MOST_CONTEXT = 50
 
 
 def describe(parser: ArgumentParser) -> None:
@@ -51,11 +56,27 @@ def describe(parser: ArgumentParser) -> None:
         default="",
         help="Only lines in which this is found; the syntax is that of RE2, (?i) for any case.",
     )
+    parser.add_argument(
+        *("-C", "--context"),
+        metavar="N",
+        type=terminal.whole_number(0, MOST_CONTEXT),
+        help=f"With --grep or --level, and without -f: N lines before and behind each that is "
+        f"found (0 to {MOST_CONTEXT}).",
+    )
     terminal.describe(parser, DESCRIPTION, EXAMPLES)
 
 
 def run(options: Namespace) -> int:
-    """Prints it."""
+    """Prints it.
+
+    Raises:
+        SettingsError: options do not fit together.
+    """
+    context: int | None = options.context
+    if context is not None and (options.follow or options.since_cursor):
+        raise SettingsError("-C cannot be given with -f or --since-cursor")
+    if context is not None and not (options.level or options.grep):
+        raise SettingsError("-C needs --grep or --level: it shows lines around those that match")
     wish = LogWish(
         options.job,
         options.lines,
@@ -66,6 +87,8 @@ def run(options: Namespace) -> int:
     )
 
     async def verb(server: Server, output: Output) -> int:
+        if context is not None:
+            return await show_found(server, output, wish, context, as_json=options.json)
         return await show_log(server, output, wish, as_json=options.json)
 
     return terminal.run(options, verb)

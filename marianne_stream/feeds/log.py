@@ -6,7 +6,7 @@ sent.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,12 +21,16 @@ from marianne_stream.feeds.log_frames import (
     partial_frame,
     read_now,
 )
+from marianne_stream.feeds.log_matching import Filtering
 from marianne_stream.feeds.log_start import LogStart, LogTail
+from marianne_stream.logs.entries import NOTHING_ABOVE, lines_above
 from marianne_stream.logs.index import Selection
 from marianne_stream.logs.opened import OpenLog
-from marianne_stream.logs.reader import LogReader, Position
+from marianne_stream.logs.reader import LogReader, Position, Step
+from marianne_stream.logs.threads import JobThreads
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import LogCursor
+from marianne_stream.wire.log_lines import LogLine
 
 # How long one waits for the follower to see what one has seen oneself: at first, and at most.
 LOOK_AGAIN_S = 0.02
@@ -101,6 +105,7 @@ class LogFeed:
         self._end = end
         self._only = wish.only
         self._partial = wish.partial
+        self._filtering = Filtering(wish.only) if wish.only is not None else None
         self._outlet: Outlet | None = None
         self._mailbox: LogMailbox | None = None
         self._closed = False
@@ -119,9 +124,10 @@ class LogFeed:
 
     async def frames(self) -> AsyncIterator[bytes]:
         """From the viewer's position to the end of the log."""
-        position = self._start.position
+        position, threads = self._start.position, self._followed.log.threads
         async for chunk in self._start.frames():
             yield chunk
+        await begin_at(self._followed.log, position, self._filtering)
         if (
             not self._closed
             and not self._start.resumes
@@ -137,12 +143,12 @@ class LogFeed:
             if self._closed:
                 return
             if self._followed.complete:
-                yield await self._followed.log.threads.read(complete_frame, reader.position)
+                yield await threads.read(complete_frame, reader.position)
                 return
             mailbox = self._mailbox = self._followed.join(
                 self._only, self._outlet, partial=self._partial
             )
-            async for chunk in live_frames(mailbox):
+            async for chunk in live_frames(mailbox, self._filtering, threads):
                 yield chunk
             self._followed.leave(mailbox)
             if not mailbox.behind:
@@ -159,7 +165,9 @@ class LogFeed:
             bound = followed.position
             if bound is None or reader.position.same_place(bound):
                 return
-            read = await followed.log.threads.read(self._read, reader, bound)
+            read = await read_frames(
+                followed.log.threads, reader, bound, self._end, self._filtering
+            )
             if read:
                 delay_s = LOOK_AGAIN_S
                 yield read
@@ -171,9 +179,6 @@ class LogFeed:
                 delay_s = min(LOOK_AGAIN_LIMIT_S, 2 * delay_s)
                 if followed.error is not None:
                     raise followed.error
-
-    def _read(self, reader: LogReader, bound: Position) -> bytes | None:
-        return frames_of(reader, bound, self._end, self._only)
 
     def close(self) -> None:
         """Lets `frames` end."""
@@ -192,7 +197,9 @@ class LogFeed:
         self._logs.leave(self._followed)
 
 
-async def live_frames(mailbox: LogMailbox) -> AsyncIterator[bytes]:
+async def live_frames(
+    mailbox: LogMailbox, filtering: Filtering | None, threads: JobThreads
+) -> AsyncIterator[bytes]:
     """What arrives and does not go out at once, until the log ends or the viewer falls behind.
 
     Raises:
@@ -200,7 +207,7 @@ async def live_frames(mailbox: LogMailbox) -> AsyncIterator[bytes]:
     """
     while await mailbox.wait():
         while (batch := mailbox.take()) is not None:
-            if frames := batch.wanted(mailbox.only).data:
+            if frames := await batch.wanted(filtering, threads):
                 yield frames
             if batch.complete:
                 return
@@ -238,7 +245,7 @@ class LogPart:
         self._start = start
         self._end = end
         self._over = wish.over
-        self._only = wish.only
+        self._filtering = Filtering(wish.only) if wish.only is not None else None
         self._closed = False
 
     @property
@@ -253,10 +260,11 @@ class LogPart:
         """From the viewer's position to that end."""
         async for chunk in self._start.frames():
             yield chunk
+        await begin_at(self._log, self._start.position, self._filtering)
         reader = self._log.reader(self._start.position)
         threads = self._log.threads
         while not self._closed:
-            read = await threads.read(frames_of, reader, self._end, self._end, self._only)
+            read = await read_frames(threads, reader, self._end, self._end, self._filtering)
             if read is None:
                 break
             if read:
@@ -264,18 +272,19 @@ class LogPart:
         if self._closed:
             return
         if self._over:
-            yield await threads.read(self._last, reader)
+            async for chunk in self._last(reader):
+                yield chunk
         elif self._partial:
             yield self._partial
         yield await threads.read(partial(complete_frame, reader.position, follow=False))
 
-    def _last(self, reader: LogReader) -> bytes:
+    async def _last(self, reader: LogReader) -> AsyncIterator[bytes]:
         """What stands behind the last newline, where the job will not write the next one."""
-        frames = frames_of(reader, None, self._end, self._only) or b""
-        step = reader.finish()
-        if step is None:
-            return frames
-        return frames + b"".join(line_frames(step, step.lines, timestamp=read_now(), initial=True))
+        threads = self._log.threads
+        if frames := await read_frames(threads, reader, None, self._end, self._filtering):
+            yield frames
+        if (step := await threads.read(reader.finish)) is not None:
+            yield await wanted_frames(threads, step, step.end, self._filtering)
 
     def close(self) -> None:
         """Lets `frames` end."""
@@ -286,15 +295,48 @@ class LogPart:
         """Has nothing to let go of."""
 
 
-def frames_of(
-    reader: LogReader, bound: Position | None, end: Position, only: Selection | None
+async def begin_at(log: OpenLog, position: Position, filtering: Filtering | None) -> None:
+    """Have what a viewer wants begin at a position, which may be within an entry."""
+    if filtering is not None:
+        file, offset = position.file, position.offset
+        await filtering.begin_behind(log.threads, lambda: lines_above(file, offset, log.selection))
+
+
+async def read_frames(
+    threads: JobThreads,
+    reader: LogReader,
+    bound: Position | None,
+    end: Position,
+    filtering: Filtering | None,
 ) -> bytes | None:
     """What a reader's next step gives, as frames; None where there is nothing more right now."""
+    if filtering is None:
+        return await threads.read(frames_of_next, reader, bound, end)
+    step = await threads.read(reader.step, bound)
+    return await wanted_frames(threads, step, end, filtering) if step is not None else None
+
+
+async def wanted_frames(
+    threads: JobThreads, step: Step, end: Position, filtering: Filtering | None
+) -> bytes:
+    """The lines of a step that a viewer wants, and what follows them, as frames."""
+    lines: Sequence[LogLine] = step.lines
+    if filtering is not None:
+        lines = await filtering.choose(threads, lines, lambda line: line.text)
+        if step.changes:
+            filtering.above = NOTHING_ABOVE
+    return await threads.read(frames_of, step, lines, end)
+
+
+def frames_of_next(reader: LogReader, bound: Position | None, end: Position) -> bytes | None:
+    """All of a reader's next step, as frames; None where there is none."""
     step = reader.step(bound)
-    if step is None:
-        return None
+    return frames_of(step, step.lines, end) if step is not None else None
+
+
+def frames_of(step: Step, lines: Sequence[LogLine], end: Position) -> bytes:
+    """Some lines of a step, and what follows them, as frames."""
     later = step.end.file.key == end.file.key and step.end.offset > end.offset
-    lines = step.lines if only is None else [x for x in step.lines if only.selects(x.text)]
     frames = line_frames(step, lines, timestamp=read_now(), initial=not later)
     return b"".join((*frames, *change_frames(step)))
 
@@ -325,6 +367,8 @@ async def log_part(log: OpenLog, job_id: str, wish: LogWish) -> LogPart:
     """
     end = await log.end()
     line = await log.unfinished(end)
-    is_wanted = line is not None and (wish.only is None or wish.only.selects(line.text))
+    is_wanted = line is not None and (
+        wish.only is None or await log.threads.match(wish.only.selects, line.text)
+    )
     partial = partial_frame(job_id, line) if line is not None and is_wanted else b""
     return LogPart(log, await start_of(log, end, wish), end, wish, partial)

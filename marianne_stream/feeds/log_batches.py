@@ -1,11 +1,15 @@
 """What was read of a log at once, as frames, and what of it a viewer has not taken yet."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 
 from marianne_stream.fanout.mailboxes import Mailbox, Outlet
 from marianne_stream.feeds.log_frames import change_frames, line_frames, partial_frame, read_now
+from marianne_stream.feeds.log_matching import Filtering, WantedOnce
+from marianne_stream.logs.entries import NOTHING_ABOVE
 from marianne_stream.logs.index import Selection
 from marianne_stream.logs.reader import Position, Step
+from marianne_stream.logs.threads import JobThreads
 from marianne_stream.wire.log_lines import LogLine
 from marianne_stream.wire.sse import Frames
 
@@ -13,7 +17,7 @@ from marianne_stream.wire.sse import Frames
 MAILBOX_BYTES = 768 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LogBatch:
     """What was read at once, ready to be sent.
 
@@ -32,19 +36,28 @@ class LogBatch:
     frames: bytes
     complete: bool = False
     partial: bool = False
-    _wanted: dict[Selection | None, Frames] = field(default_factory=dict, compare=False)
+    _wanted: WantedOnce = field(default_factory=WantedOnce, compare=False)
 
-    def wanted(self, only: Selection | None) -> Frames:
-        """The frames of the lines that a viewer wants, made once for all who want the same."""
-        frames = self._wanted.get(only)
-        if frames is None:
-            data = self.frames
-            if only is not None:
-                chosen = zip(self.step.lines, self.lines, strict=True)
-                data = b"".join(frame for line, frame in chosen if only.selects(line.text))
-                data += self.rest
-            frames = self._wanted[only] = Frames(data)
-        return frames
+    @cached_property
+    def all(self) -> Frames:
+        """What a viewer is sent that wants all lines."""
+        return Frames(self.frames)
+
+    async def wanted(self, filtering: Filtering | None, threads: JobThreads) -> bytes:
+        """Return the frames that a viewer wants, made once for all who want the same."""
+        if filtering is None:
+            return self.frames
+        if self.partial:
+            # It comes again when it is whole: then it counts for the lines below it.
+            filtering = replace(filtering)
+        return await self._wanted.get(filtering, partial(self._matched, threads))
+
+    async def _matched(self, threads: JobThreads, filtering: Filtering) -> bytes:
+        pairs = list(zip(self.step.lines, self.lines, strict=True))
+        chosen = await filtering.choose(threads, pairs, lambda pair: pair[0].text)
+        if self.step.changes:
+            filtering.above = NOTHING_ABOVE
+        return b"".join(frame for _, frame in chosen) + self.rest
 
 
 class LogMailbox(Mailbox):
@@ -80,11 +93,11 @@ class LogMailbox(Mailbox):
             return
         if self.behind or (batch.partial and not self._partial):
             return
-        if not batch.complete and self._at_rest:
-            frames = batch.wanted(self.only)
-            if not frames.data or self._sent(frames):
-                self.position = batch.step.end
-                return
+        # What is filtered is matched in a thread, once it was taken.
+        at_once = self.only is None and not batch.complete and self._at_rest
+        if at_once and (not batch.frames or self._sent(batch.all)):
+            self.position = batch.step.end
+            return
         if self._batches and self.held_bytes + len(batch.frames) > MAILBOX_BYTES:
             self.behind = True
         else:

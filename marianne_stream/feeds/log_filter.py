@@ -1,8 +1,7 @@
 """Which lines of a log a viewer wants, from what it asked for. It must not know how it asks."""
 
-from typing import cast
-
-from marianne_stream.logs.filters import AllOf, AtLeast, Contains, Level, LineFilter, Matches
+from marianne_stream.logs.filters import AllOf, AtLeast, Contains, LineFilter, Matches
+from marianne_stream.wire.log_levels import level_named
 
 
 def log_filter(*, contains: str | None, regex: str | None, level: str | None) -> LineFilter | None:
@@ -15,7 +14,7 @@ def log_filter(*, contains: str | None, regex: str | None, level: str | None) ->
     if contains:
         filters.append(Contains(contains))
     if level:
-        filters.append(AtLeast(cast("Level", level)))
+        filters.append(AtLeast(level_named(level)))
     if regex:
         filters.append(Matches(regex))
     if not filters:

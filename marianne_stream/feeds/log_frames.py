@@ -15,10 +15,17 @@ from marianne_stream.payloads import (
     LogRotatedData,
 )
 from marianne_stream.wire import sse
+from marianne_stream.wire.conductor_lines import conductor_line
 from marianne_stream.wire.cursors import LogCursor
+from marianne_stream.wire.log_levels import LEVELS, NO_FACTS, Level, LineFacts, facts_of
 from marianne_stream.wire.log_lines import LogLine
 
 text_json = msgspec.json.Encoder().encode
+
+LEVEL_JSON: dict[Level | None, bytes] = {
+    None: b"",
+    **{level: b',"level":"%b"' % level.encode() for level in LEVELS},
+}
 
 
 def read_now() -> str:
@@ -44,14 +51,19 @@ def line_frames(
         text, number, end, line_digest, truncated, terminated = line
         mark = b"" if terminated else b"u"
         cut = b',"truncated":true' if truncated else b""
-        shown = text_json(line.shown if truncated else text.decode("utf-8", "replace"))
+        shown = line.shown if truncated else text.decode("utf-8", "replace")
+        facts = facts_of(shown)
+        further = b"" if facts is NO_FACTS else facts_json(facts)
+        if step.of_conductor:
+            further += conductor_json(text)
         position = b"%b%d%b-%d-%016x" % (head, end, mark, number, line_digest)
-        yield b'%b\nevent: log\ndata: {"line":%b,"line_number":%d,%b%b}\n\n' % (
+        yield b'%b\nevent: log\ndata: {"line":%b,"line_number":%d,%b%b%b}\n\n' % (
             position,
-            shown,
+            text_json(shown),
             number,
             tail,
             cut,
+            further,
         )
 
 
@@ -59,6 +71,19 @@ def partial_frame(job_id: str, line: LogLine) -> bytes:
     """A `log_partial` event. It bears no id: it is no position."""
     data = LogPartialData(job_id=job_id, line=line.shown, line_number=line.number)
     return sse.frame(data.json_bytes(), event="log_partial")
+
+
+def conductor_json(text: bytes) -> bytes:
+    """What is said of a line of the conductor's own log, as further members."""
+    begins = b',"begins_run":true' if conductor_line(text).begins_run else b""
+    return b',"source":"conductor"' + begins
+
+
+def facts_json(facts: LineFacts) -> bytes:
+    """What a line says of itself, as further members of its event's data."""
+    level, logged_at = facts
+    word = LEVEL_JSON[level]
+    return b'%b,"logged_at":"%b"' % (word, logged_at.encode()) if logged_at is not None else word
 
 
 def change_frames(step: Step) -> Iterable[bytes]:

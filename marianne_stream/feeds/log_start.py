@@ -14,9 +14,10 @@ from marianne_stream.errors import StateUnavailableError
 from marianne_stream.feeds.log_frames import change_frames, gap_frame, line_frames, read_now
 from marianne_stream.logs.history import History, Page
 from marianne_stream.logs.index import Selection
+from marianne_stream.logs.looked import PageLine
 from marianne_stream.logs.opened import OpenLog
+from marianne_stream.logs.opening import LogPlace
 from marianne_stream.logs.reader import Gap, Position, Rotated, Step
-from marianne_stream.logs.scans import PageLine
 from marianne_stream.wire.cursors import LogCursor
 
 # So many lines are one piece: the next one waits until it is taken.
@@ -74,7 +75,7 @@ class LogTail:
     def _encoded(self, page: Page) -> list[bytes]:
         now = read_now()
         pieces = [gap_frame(Gap("rotated_away", None))] if page.gap else []
-        for step in steps_of(page.lines, self._end, self._log.place.shown):
+        for step in steps_of(page.lines, self._end, self._log.place):
             frames = line_frames(step, step.lines, timestamp=now, initial=True)
             pieces.append(b"".join((*frames, *change_frames(step))))
         return pieces
@@ -117,22 +118,22 @@ class LogStart:
             self.tail.close()
 
 
-def steps_of(lines: Sequence[PageLine], end: Position, shown: str) -> Iterator[Step]:
+def steps_of(lines: Sequence[PageLine], end: Position, place: LogPlace) -> Iterator[Step]:
     """Found lines as they are read: in pieces, and a rotation behind those of each older file.
 
     Args:
         lines: the lines, the oldest first.
         end: the position behind all of them. Asked for its file's first line: it blocks.
-        shown: the log, as a client reads of it.
+        place: where the log lies.
     """
     files = [(key, list(found)) for key, found in groupby(lines, lambda line: file_of(line.cursor))]
     here = file_of(end.cursor())
     for key, found in files:
         for start in range(0, len(found), PIECE_LINES):
-            piece = [line for line, _ in found[start : start + PIECE_LINES]]
+            piece = [line.line for line in found[start : start + PIECE_LINES]]
             rotates = key != here and start + PIECE_LINES >= len(found)
-            rotated = Rotated(shown, "renamed") if rotates else None
-            yield Step(piece, *key, end, rotated=rotated)
+            rotated = Rotated(place.shown, "renamed") if rotates else None
+            yield Step(piece, *key, end, rotated=rotated, of_conductor=place.of_conductor)
 
 
 def file_of(cursor: LogCursor) -> tuple[int, int]:

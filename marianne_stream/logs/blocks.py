@@ -10,6 +10,7 @@ from marianne_stream.logs.files import BLOCK_BYTES, LogFile
 from marianne_stream.logs.generations import MovedError
 from marianne_stream.wire.cursors import WINDOW_BYTES, fingerprint
 from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES, LineText, LogLine, end_state
+from marianne_stream.wire.log_text import BOM
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ class Block:
         terminated = behind < len(self.text)
         end = self.start + behind + terminated if self.behind is None else self.end
         text = end_state(piece)
+        if behind == len(piece) and not self.start:
+            text = text.removeprefix(BOM)
         truncated = len(text) > LINE_LIMIT_BYTES
         digest = fingerprint(self.window(end))
         return LogLine(text[:LINE_LIMIT_BYTES], number, end, digest, truncated, terminated)

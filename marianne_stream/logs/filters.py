@@ -1,53 +1,37 @@
 """Which lines of a log are wanted: by text, by regular expression, by level, by job.
 
+A text is looked for in what is shown of a line: without escape sequences, or with JSON escapes
+decoded as well.
 A block of lines is searched as a whole, and only where something was found line by line: a loop
 over all lines in a thread would hold the event loop up. It must not know files.
 """
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, cast
+from typing import ClassVar, Protocol
 
-import msgspec
-import re2
-
-from marianne_stream.errors import BadParameterError
+from marianne_stream.logs.files import BLOCK_BYTES
+from marianne_stream.logs.patterns import Pattern, compiled
 from marianne_stream.wire import job_ids
+from marianne_stream.wire.conductor_lines import conductor_line
+from marianne_stream.wire.log_levels import LEVELS, NAME, Level, level_of
 from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES, end_states
+from marianne_stream.wire.log_text import BOM, plain, unescaped
 
-Level = Literal["debug", "info", "warning", "error"]
+# A regular expression with a program of this size is searched for in half a block at once.
+PIECE_PROGRAM = 40
 
-# A pattern's largest program, and its longest text.
-PATTERN_MEMORY_BYTES = 8 * 1024 * 1024
-PATTERN_LIMIT_CHARS = 1000
-
-# Where in a line its level stands, if it has one.
-LEVEL_HEAD_BYTES = 200
-
-GRAVITY: dict[Level, int] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
-WORDS: dict[str, Level] = {
-    **dict.fromkeys(("trace", "debug", "verbose"), "debug"),
-    **dict.fromkeys(("info", "notice"), "info"),
-    **dict.fromkeys(("warn", "warning"), "warning"),
-    **dict.fromkeys(("error", "err", "critical", "crit", "fatal", "panic", "alert"), "error"),
-    **dict.fromkeys(("emerg", "exception"), "error"),
-}
-WORD = "|".join(sorted(WORDS, key=len, reverse=True))
-JSON_LEVEL = re.compile(
-    rf'"(?:level|levelname|severity|lvl|log_level)"\s*:\s*"({WORD})"'.encode(), re.IGNORECASE
-)
-# In brackets, behind `level=`, or in capitals and alone.
-TEXT_LEVEL = re.compile(
-    rf"[\[<](?i:({WORD}))[\]>]|\b(?i:level|lvl|severity)=\"?(?i:({WORD}))\b"
-    rf"|(?<![A-Za-z_])({WORD.upper()})(?![A-Za-z_])".encode()
-)
-# What any of these lines holds: cheap to look for in a whole block.
-ANY_LEVEL = re.compile(WORD.encode(), re.IGNORECASE)
+# What a line with a level holds: cheap to look for in a whole block. JSON may have a number.
+ANY_LEVEL = compiled("", rf"(?i){NAME}|\"level(?:no)?\"\s*:\s*\d")
 
 
 class LineFilter(Protocol):
     """Says which lines are wanted. Lines are bytes without their end."""
+
+    @property
+    def piece_bytes(self) -> int:
+        """How much of a block is searched at once, so that a deadline can be kept."""
+        ...
 
     def selects(self, line: bytes) -> bool:
         """Whether a line is wanted."""
@@ -58,30 +42,27 @@ class LineFilter(Protocol):
         ...
 
 
-class Found(Protocol):
-    """What is used of a match."""
-
-    def start(self) -> int:
-        """Where it begins."""
-        ...
-
-
-class Pattern(Protocol):
-    """What is used of a compiled expression."""
-
-    def search(self, text: bytes, pos: int = 0) -> Found | None:
-        """The first match from a position on."""
-        ...
-
-
 # The next place from a position on where a wanted line may be, or -1.
 Find = Callable[[bytes, int], int]
 
 
 def candidates(block: bytes, find: Find, selects: Callable[[bytes], bool]) -> list[int]:
-    """The places of the lines in which something is found, and which are then selected."""
-    block = end_states(block)
-    found: list[int] = []
+    """Return the places of the lines in which something is found, and which are then selected.
+
+    Most blocks hold no escape sequence and no JSON escape, and are searched as they are. In any
+    other, what a search finds is looked up by its line: each form has the same lines.
+    """
+    block = end_states(block).removeprefix(BOM)
+    forms = forms_of(block)
+    if len(forms) == 1 and forms[0] is block:
+        return [place for place, line in hits(block, find) if selects(line)]
+    lines = block.split(b"\n")
+    places = {place for form in forms for place, _ in hits(form, find)}
+    return [place for place in sorted(places) if selects(lines[place][:LINE_LIMIT_BYTES])]
+
+
+def hits(block: bytes, find: Find) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines in which something is found, and their places."""
     ordinal = counted = 0
     at = find(block, 0)
     while 0 <= at < len(block):
@@ -91,10 +72,14 @@ def candidates(block: bytes, find: Find, selects: Callable[[bytes], bool]) -> li
         end = block.find(b"\n", at)
         end = end if end >= 0 else len(block)
         # What is not shown of a line is not looked at, here as on a stream.
-        if selects(block[start : min(end, start + LINE_LIMIT_BYTES)]):
-            found.append(ordinal)
+        yield ordinal, block[start : min(end, start + LINE_LIMIT_BYTES)]
         at = find(block, end + 1) if end < len(block) else -1
-    return found
+
+
+def forms_of(text: bytes) -> list[bytes]:
+    """Return lines as a search sees them: as they are shown, and with JSON escapes decoded."""
+    shown = plain(text)
+    return [shown, unescaped(shown)] if b"\\" in shown else [shown]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +87,12 @@ class Contains:
     """Lines that hold a text, in the same case."""
 
     text: str
+    piece_bytes: ClassVar[int] = BLOCK_BYTES
 
     def selects(self, line: bytes) -> bool:
         """Whether a line is wanted."""
-        return self.text.encode() in line
+        text = self.text.encode()
+        return any(text in form for form in forms_of(line))
 
     def in_block(self, block: bytes) -> list[int]:
         """The places of the wanted lines of a block."""
@@ -119,6 +106,7 @@ class Matches:
 
     Raises:
         BadParameterError: it cannot be used.
+        PatternTooComplexError: it would take too long.
     """
 
     pattern: str
@@ -126,18 +114,18 @@ class Matches:
     _block: Pattern = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if len(self.pattern) > PATTERN_LIMIT_CHARS:
-            raise BadParameterError(
-                detail=f"regex must be at most {PATTERN_LIMIT_CHARS} characters long, "
-                f"got {len(self.pattern)}"
-            )
         # As it is, and not in brackets of ours: it must be whole by itself.
         object.__setattr__(self, "_line", compiled(self.pattern, self.pattern))
         object.__setattr__(self, "_block", compiled(self.pattern, f"(?m:{self.pattern})"))
 
+    @property
+    def piece_bytes(self) -> int:
+        """How much of a block is searched at once: the worst pattern takes 50 ms for so much."""
+        return BLOCK_BYTES // (1 + self._line.programsize // PIECE_PROGRAM)
+
     def selects(self, line: bytes) -> bool:
         """Whether a line is wanted."""
-        return self._line.search(line) is not None
+        return any(self._line.search(form) is not None for form in forms_of(line))
 
     def in_block(self, block: bytes) -> list[int]:
         """The places of the wanted lines of a block."""
@@ -149,41 +137,17 @@ class Matches:
         return candidates(block, find, self.selects)
 
 
-def compiled(given: str, pattern: str) -> Pattern:
-    """An expression that can be searched for.
-
-    Raises:
-        BadParameterError: it cannot be; the sentence holds RE2's own words.
-    """
-    shown = repr(given if len(given) <= 40 else given[:40] + "…")
-    refused = re.search(r"\\[AzQC]|\(\?[a-zA-Z]*-[a-zA-Z]*m", re.sub(r"\\\\", "", given))
-    if refused is not None:
-        raise BadParameterError(
-            detail=f"regex cannot be used: {refused[0]} is not taken, a line is searched at a "
-            f"time and ^ and $ are its ends: got {shown}"
-        )
-    options = re2.Options()
-    options.log_errors = False
-    options.never_nl = True
-    options.max_mem = PATTERN_MEMORY_BYTES
-    try:
-        return cast("Pattern", re2.compile(pattern.encode(), options))
-    except (re2.error, UnicodeEncodeError) as error:
-        why = error.args[0] if error.args else error
-        why = why.decode("utf-8", "replace") if isinstance(why, bytes) else str(why)
-        raise BadParameterError(detail=f"regex cannot be used: {why}: got {shown}") from error
-
-
 @dataclass(frozen=True, slots=True)
 class AtLeast:
     """Lines of a level, or a graver one. A line without a level is not selected."""
 
     level: Level
+    piece_bytes: ClassVar[int] = BLOCK_BYTES
 
     def selects(self, line: bytes) -> bool:
         """Whether a line is wanted."""
-        level = level_of(line)
-        return level is not None and GRAVITY[level] >= GRAVITY[self.level]
+        level = level_of(line.decode("utf-8", "replace"))
+        return level is not None and LEVELS.index(level) >= LEVELS.index(self.level)
 
     def in_block(self, block: bytes) -> list[int]:
         """The places of the wanted lines of a block."""
@@ -195,40 +159,16 @@ class AtLeast:
         return candidates(block, find, self.selects)
 
 
-def level_of(line: bytes) -> Level | None:
-    """The level of a line: a field of its JSON object, else its first word that is one."""
-    if line.lstrip()[:1] == b"{":
-        match = JSON_LEVEL.search(line)
-    else:
-        match = TEXT_LEVEL.search(line[:LEVEL_HEAD_BYTES])
-    if match is None:
-        return None
-    return WORDS[next(group for group in match.groups() if group).decode().lower()]
-
-
-class ConductorLine(msgspec.Struct, frozen=True):
-    """What of a line of the conductor's log is looked at."""
-
-    job_id: object = None
-    extra: object = None
-
-
 @dataclass(frozen=True, slots=True)
 class OfJob:
-    """Lines of the conductor's own log that are of one job: JSON objects that name it."""
+    """Lines of the conductor's own log that are of one job, as they say."""
 
     job_id: str
+    piece_bytes: ClassVar[int] = BLOCK_BYTES
 
     def selects(self, line: bytes) -> bool:
         """Whether a line is the job's."""
-        if b"job_id" not in line:
-            return False
-        try:
-            fields = msgspec.json.decode(line, type=ConductorLine)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return False
-        extra = fields.extra if isinstance(fields.extra, dict) else {}
-        return self._wanted in (fields.job_id, extra.get("job_id"))
+        return self._wanted in conductor_line(line).job_ids
 
     @property
     def _wanted(self) -> str:
@@ -253,6 +193,11 @@ class AllOf:
     """Lines that all of several filters want."""
 
     filters: tuple[LineFilter, ...]
+
+    @property
+    def piece_bytes(self) -> int:
+        """As much as is searched at once by the slowest of them."""
+        return min(one.piece_bytes for one in self.filters)
 
     def selects(self, line: bytes) -> bool:
         """Whether a line is wanted."""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import Literal, TypeVar
 
 from marianne_stream.errors import CursorUnknownError, StateUnavailableError
@@ -16,13 +17,13 @@ from marianne_stream.logs.blocks import long_line_text
 from marianne_stream.logs.files import LogFile
 from marianne_stream.logs.generations import LISTINGS, MovedError
 from marianne_stream.logs.index import Selection
+from marianne_stream.logs.looked import PageLine
 from marianne_stream.logs.opened import OpenLog
 from marianne_stream.logs.reader import Position
 from marianne_stream.logs.scans import (
     SEARCH_S,
     BackwardsScan,
     ForwardsScan,
-    PageLine,
     Scan,
     Wanted,
 )
@@ -67,11 +68,20 @@ class History:
         only: which lines are wanted; all where it is None.
         limit: how many a page holds at most.
         over: whether the job is over: a line without a newline will not get one.
+        context: how many lines around each are shown besides, of the same file.
     """
 
-    def __init__(self, log: OpenLog, *, only: Selection | None, limit: int, over: bool) -> None:
+    def __init__(
+        self,
+        log: OpenLog,
+        *,
+        only: Selection | None,
+        limit: int,
+        over: bool,
+        context: int = 0,
+    ) -> None:
         self._log = log
-        self._wanted = Wanted(log.selection, only, limit)
+        self._wanted = Wanted(log.selection, only, limit, context=context)
         self._over = over
 
     async def newest(self) -> Page:
@@ -178,7 +188,7 @@ class History:
         while scan.at_start or scan.oldest is None:
             older = await self._log.threads.read(self._log.generations.before, file)
             more = older is not None
-            if older is None or scan.ended:
+            if older is None or scan.ends(skip):
                 break
             file = older
             await self._search(partial(scan.look_at, await self._end(file, whole=True)))
@@ -217,7 +227,9 @@ class History:
         if end.file.compressed or end.unterminated:
             return None
         line, only = await self._log.unfinished(end), self._wanted.only
-        return line if line is not None and (only is None or only.selects(line.text)) else None
+        if line is None or only is None:
+            return line
+        return line if await self._log.threads.match(only.selects, line.text) else None
 
     async def _behind(self, cursor: LogCursor) -> Position:
         """Where a cursor fits, with the number of the line that it stands behind.
@@ -258,8 +270,20 @@ def page_of(
     """What a scan found."""
     stopped_by = end or ("limit" if scan.full else "time")
     return Page(
-        tuple(scan.lines), before, after, stopped_by, scan.read_bytes, scan.unread_bytes, scan.gap
+        with_context(scan), before, after, stopped_by, scan.read_bytes, scan.unread_bytes, scan.gap
     )
+
+
+def with_context(scan: Scan) -> Sequence[PageLine]:
+    """What a scan found, each with the lines around it, in their order and once."""
+    if not scan.context:
+        return tuple(scan.lines)
+    # The files in the order in which they were found, by their inode and first line.
+    files: dict[tuple[int, int], dict[int, PageLine]] = {}
+    for one in chain(scan.lines, scan.context):
+        cursor = one.cursor
+        files.setdefault((cursor.inode, cursor.first), {}).setdefault(cursor.offset, one)
+    return tuple(lines[offset] for lines in files.values() for offset in sorted(lines))
 
 
 def joined(older: Page, newer: Page, stopped_by: StoppedBy) -> Page:

@@ -21,6 +21,11 @@ SLICE_BYTES = 256 * 1024 * 1024
 class Selection(Protocol):
     """Which lines of a file count."""
 
+    @property
+    def piece_bytes(self) -> int:
+        """How much of a block is looked at in one go, so that a deadline can be kept."""
+        ...
+
     def selects(self, line: bytes) -> bool:
         """Whether a line counts."""
         ...

@@ -98,6 +98,7 @@ class Step:
         first: the fingerprint of the first line of their file.
         inode: their file's.
         end: the position behind all of it.
+        of_conductor: whether it is the conductor's own log.
     """
 
     lines: list[LogLine]
@@ -106,6 +107,12 @@ class Step:
     end: Position
     gap: Gap | None = None
     rotated: Rotated | None = None
+    of_conductor: bool = False
+
+    @property
+    def changes(self) -> bool:
+        """Whether the next lines do not follow these in the same file."""
+        return self.gap is not None or self.rotated is not None
 
 
 class LogReader:
@@ -232,7 +239,8 @@ class LogReader:
             unterminated,
             None if cutter.position else self.position.before,
         )
-        return Step(lines, file.key[1], file.first(), self.position)
+        of_conductor = self._generations.place.of_conductor
+        return Step(lines, file.key[1], file.first(), self.position, of_conductor=of_conductor)
 
     def _was_cut_unread(self) -> bool:
         """Whether the file was copied and cut before anything of it had been read.
@@ -365,7 +373,8 @@ class LogReader:
         self._left_since = None
         rotated = Rotated(self._generations.place.shown, reason)
         lines = [line] if line is not None else []
-        return Step(lines, inode, first, self.position, gap, rotated)
+        of_conductor = self._generations.place.of_conductor
+        return Step(lines, inode, first, self.position, gap, rotated, of_conductor)
 
 
 def fewer(chunk: bytes) -> bytes:

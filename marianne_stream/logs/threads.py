@@ -1,4 +1,4 @@
-"""The threads in which logs are read: four kinds, so that none waits for a slower one."""
+"""The threads in which logs are read: five kinds, so that none waits for a slower one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -24,6 +24,7 @@ class LogThreads:
         self.indexers = FairPool("log-indexer", threads=2, per_job=1)
         self.finders = FairPool("log-finder", threads=2, per_job=1)
         self.searchers = FairPool("log-searcher", threads=3, per_job=2)
+        self.matchers = FairPool("log-matcher", threads=2, per_job=1)
         self._shares: WeakValueDictionary[str, JobThreads] = WeakValueDictionary()
 
     def of_job(self, job_id: str) -> "JobThreads":
@@ -35,7 +36,8 @@ class LogThreads:
 
     def close(self) -> None:
         """Takes no more calls, and stops those that run. May be called twice."""
-        for pool in (self.readers, self.indexers, self.finders, self.searchers):
+        pools = (self.readers, self.indexers, self.finders, self.searchers, self.matchers)
+        for pool in pools:
             pool.close()
 
 
@@ -55,6 +57,10 @@ class JobThreads:
     async def read(self, work: Callable[..., T], *arguments: object) -> T:
         """Runs what takes a moment."""
         return await self._threads.readers.run(self._job_id, partial(work, *arguments))
+
+    async def match(self, work: Callable[..., T], *arguments: object) -> T:
+        """Run a slice of matching lines against a filter: a pattern may be slow."""
+        return await self._threads.matchers.run(self._job_id, partial(work, *arguments))
 
     async def index(self, work: Callable[[], T]) -> T:
         """Runs what reads a whole file."""

@@ -14,6 +14,9 @@ from marianne_stream.models import JobState, RosterEntry, SourceName
 # A stream's entry as redis-py gives it: its id, and its fields.
 Fields = Mapping[bytes, bytes]
 
+# Says that a line is of the conductor's own log.
+CONDUCTOR_FIELD = ("s", "conductor")
+
 InterestKind = Literal["state", "log"]
 
 # How many jobs of a source an edge lists: a relay publishes no more than its newest.
@@ -100,6 +103,7 @@ class LogEntry(NamedTuple):
         truncated: whether it is cut.
         mark: the event's name: log_rotated, log_gap or log_complete; "" for a line.
         data: the mark's data, as JSON.
+        of_conductor: whether the line is of the conductor's own log.
     """
 
     cursor: str
@@ -109,6 +113,7 @@ class LogEntry(NamedTuple):
     truncated: bool = False
     mark: str = ""
     data: bytes = b""
+    of_conductor: bool = False
 
     def fields(self) -> dict[str, str | bytes]:
         """As the fields of a stream's entry."""
@@ -123,7 +128,9 @@ class LogEntry(NamedTuple):
             "n": str(self.number),
             "t": self.timestamp,
         }
-        return fields | {"x": "1"} if self.truncated else fields
+        if self.truncated:
+            fields["x"] = "1"
+        return fields | dict([CONDUCTOR_FIELD]) if self.of_conductor else fields
 
     @classmethod
     def of(cls, fields: Fields) -> "LogEntry":
@@ -144,6 +151,7 @@ class LogEntry(NamedTuple):
                 int(fields[b"n"]),
                 fields[b"t"].decode(),
                 b"x" in fields,
+                of_conductor=b"s" in fields,
             )
         except KeyError as error:
             raise ValueError(f"an entry of a log without the field {error}") from error

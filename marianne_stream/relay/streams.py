@@ -49,9 +49,9 @@ async def span(
     return found
 
 
-async def newest(redis: Redis, key: str, *, count: int) -> list[Entry]:
-    """The newest entries, the oldest of them first."""
-    found: list[Entry] = await asked(redis.xrevrange(key, count=count))
+async def newest(redis: Redis, key: str, *, count: int, most: bytes = b"+") -> list[Entry]:
+    """The newest entries up to an id, the oldest of them first."""
+    found: list[Entry] = await asked(redis.xrevrange(key, most, count=count))
     return found[::-1]
 
 

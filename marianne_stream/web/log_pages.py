@@ -5,6 +5,7 @@ from aiohttp import web
 from marianne_stream.errors import BadParameterError
 from marianne_stream.feeds.log_filter import log_filter
 from marianne_stream.logs.history import History, Page
+from marianne_stream.logs.looked import PageLine
 from marianne_stream.payloads import LogPage, LogPageLine, LogPagePartial
 from marianne_stream.web.answers import json_answer
 from marianne_stream.web.keys import JOB_LOGS
@@ -17,7 +18,9 @@ from marianne_stream.web.params import (
     job_id_of,
     shown,
 )
+from marianne_stream.wire.conductor_lines import conductor_line
 from marianne_stream.wire.cursors import LogCursor
+from marianne_stream.wire.log_levels import facts_of
 from marianne_stream.wire.log_lines import LogLine
 
 BEFORE = TextParameter("before", "The cursor of a line: the page holds the lines before it.")
@@ -30,12 +33,23 @@ EDGE = ChoiceParameter(
     default="newest",
 )
 LIMIT = NumberParameter("limit", 100, 1, 1000, "How many lines a page holds.", whole=True)
+CONTEXT = NumberParameter(
+    "context",
+    0,
+    0,
+    50,
+    "How many lines are shown before and behind each that is found.",
+    whole=True,
+)
 
 
 async def lines(request: web.Request) -> web.Response:
     """`GET /api/jobs/{job_id}/logs/lines`: a page of the log, or of what a search finds in it."""
     job_id, source, limit = job_id_of(request), source_of(request), int(LIMIT.read(request))
     one_of(request, BEFORE, AFTER, AROUND, EDGE)
+    context = int(CONTEXT.read(request))
+    if context and AROUND.name in request.query:
+        raise BadParameterError(detail="around and context cannot be given together")
     before, after = cursor_of(request, BEFORE), cursor_of(request, AFTER)
     around, edge = cursor_of(request, AROUND), EDGE.read(request)
     only = log_filter(
@@ -44,7 +58,13 @@ async def lines(request: web.Request) -> web.Response:
     job_logs = request.app[JOB_LOGS]
     folders = await job_logs.folders(job_id)
     log = await job_logs.find(job_id, folders, source)
-    history = History(log, only=only, limit=limit, over=folders.over)
+    history = History(
+        log,
+        only=only,
+        limit=limit,
+        over=folders.over,
+        context=context if only is not None else 0,
+    )
     if before is not None:
         page = await history.before(before)
     elif after is not None:
@@ -97,15 +117,7 @@ def answer_of(job_id: str, log_file: str, page: Page, *, conductor: bool) -> Log
         job_id=job_id,
         source="conductor" if conductor else "job",
         log_file=log_file,
-        lines=[
-            LogPageLine(
-                line=line.shown,
-                line_number=line.number,
-                cursor=str(cursor),
-                truncated=line.truncated,
-            )
-            for line, cursor in page.lines
-        ],
+        lines=[page_line(found, conductor=conductor) for found in page.lines],
         before=str(page.before) if page.before is not None else None,
         after=str(page.after) if page.after is not None else None,
         stopped_by=page.stopped_by,
@@ -113,4 +125,21 @@ def answer_of(job_id: str, log_file: str, page: Page, *, conductor: bool) -> Log
         unread_bytes=page.unread_bytes,
         gap=page.gap,
         partial=partial_of(page.partial),
+    )
+
+
+def page_line(found: PageLine, *, conductor: bool) -> LogPageLine:
+    """A line as it stands on a page."""
+    line, cursor, match = found
+    text = line.shown
+    level, logged_at = facts_of(text)
+    return LogPageLine(
+        line=text,
+        line_number=line.number,
+        cursor=str(cursor),
+        truncated=line.truncated,
+        match=match,
+        level=level,
+        logged_at=logged_at,
+        begins_run=conductor and conductor_line(line.text).begins_run,
     )

@@ -5,7 +5,7 @@ from aiohttp import web
 from marianne_stream.feeds.job_logs import LogSource
 from marianne_stream.feeds.log_filter import log_filter
 from marianne_stream.feeds.log_streams import LogAsk
-from marianne_stream.logs.filters import PATTERN_LIMIT_CHARS
+from marianne_stream.logs.patterns import PATTERN_LIMIT_CHARS
 from marianne_stream.web.gate import GRANT
 from marianne_stream.web.keys import LOG_STREAMS, STREAMS
 from marianne_stream.web.params import (
@@ -16,6 +16,7 @@ from marianne_stream.web.params import (
     job_id_of,
     last_event_id,
 )
+from marianne_stream.wire.log_levels import LEVELS
 
 TAIL_LINES = NumberParameter(
     "tail_lines", 100, 0, 1000, "How many of the newest lines come first.", whole=True
@@ -35,9 +36,7 @@ REGEX = TextParameter(
     "Only lines in which this regular expression (RE2) is found.",
     most=PATTERN_LIMIT_CHARS,
 )
-LEVEL = ChoiceParameter(
-    "level", ("debug", "info", "warning", "error"), "Only lines of this level, or a graver one."
-)
+LEVEL = ChoiceParameter("level", LEVELS, "Only lines of this level, or a graver one.")
 FILTERS = (CONTAINS, REGEX, LEVEL)
 
 

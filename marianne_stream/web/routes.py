@@ -205,6 +205,7 @@ ROUTES = (
             log_pages.AROUND,
             log_pages.EDGE,
             log_pages.LIMIT,
+            log_pages.CONTEXT,
             log_stream.SOURCE,
             *log_stream.FILTERS,
         ),

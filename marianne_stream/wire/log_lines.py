@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from marianne_stream.wire.cursors import WINDOW_BYTES, fingerprint
+from marianne_stream.wire.log_text import BOM
 
 # A line longer than this is cut.
 LINE_LIMIT_BYTES = 64 * 1024
@@ -76,9 +77,11 @@ class LineText:
 
     Attributes:
         returned: whether a return was among them.
+        is_hole: True while nothing but NULs has come.
     """
 
     returned = False
+    is_hole = True
 
     def __init__(self) -> None:
         # What is behind the last return, and what was before it.
@@ -93,6 +96,7 @@ class LineText:
 
     def add(self, piece: bytes) -> None:
         """Adds a piece without a newline."""
+        self.is_hole = self.is_hole and not piece.lstrip(b"\0")
         joined = self._tail + piece
         first, *behind = RETURN.split(joined) if b"\r" in joined or b"\x1b[" in joined else [joined]
         self._keep(first[len(self._tail) :])
@@ -110,7 +114,7 @@ class LineText:
         """Return the end state, and begin with the next line."""
         text = self.text
         self._kept = self._before = self._tail = b""
-        self.returned = False
+        self.returned, self.is_hole = False, True
         return text
 
     def _keep(self, part: bytes) -> None:
@@ -176,6 +180,8 @@ class LineCutter:
                 text, begun = self._begun.take(), False
             elif not as_it_is:
                 text = end_state(text)
+            if not self.position and not start:
+                text = text.removeprefix(BOM)
             truncated = len(text) > LINE_LIMIT_BYTES
             if truncated:
                 text = text[:LINE_LIMIT_BYTES]
@@ -207,6 +213,8 @@ class LineCutter:
     def unfinished(self) -> LogLine | None:
         """The line that has begun, as far as it has come; None if nothing of it is shown."""
         text = self._begun.text
+        if not self.position:
+            text = text.removeprefix(BOM)
         if not text or (self._selects is not None and not self._selects(text)):
             return None
         return unfinished_line(text, self.number + 1, self.scanned)
@@ -215,11 +223,13 @@ class LineCutter:
         """The line that has begun and will not be ended, where there is one."""
         if not self.pending_bytes:
             return None
+        is_hole, text = self._begun.is_hole, self._begun.take()
+        if not self.position:
+            text = text.removeprefix(BOM)
         self.position, self.line_window = self.scanned, self.window
-        text = self._begun.take()
         truncated = len(text) > LINE_LIMIT_BYTES
         text = text[:LINE_LIMIT_BYTES]
-        if self._selects is not None and not self._selects(text):
+        if is_hole or (self._selects is not None and not self._selects(text)):
             return None
         self.number += 1
         digest = fingerprint(self.window)

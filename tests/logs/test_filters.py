@@ -1,10 +1,13 @@
 """Filters: what they want of one line, and of a block of lines."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marianne_stream.errors import BadParameterError
+from marianne_stream.errors import BadParameterError, PatternTooComplexError
+from marianne_stream.logs.files import BLOCK_BYTES
 from marianne_stream.logs.filters import (
     AllOf,
     AtLeast,
@@ -12,13 +15,21 @@ from marianne_stream.logs.filters import (
     LineFilter,
     Matches,
     OfJob,
-    level_of,
 )
 from marianne_stream.wire.log_lines import end_state
 
 PIECES = st.sampled_from(
     [
         *(b"a", b"b", b"ERROR", b"[info]", b"\r", b"\0", b"\xff", "é".encode(), b" ", b"WARN"),
+        *(
+            b"\x1b[1m",
+            b"\x1b]0;a\x07",
+            b"\\u0061",
+            b'\\"',
+            b"\\n",
+            b"\\",
+            b'{"level": 50, "x": "\\',
+        ),
         *(b'{"job_id": "a", "level": "debug"}', b'{"extra": {"job_id": "a"}}', b'{"job_id": "b"'),
     ]
 )
@@ -55,22 +66,36 @@ def test_a_block_gives_the_lines_that_are_wanted_alone(
 
 
 @pytest.mark.parametrize(
-    ("line", "level"),
+    ("text", "line"),
     [
-        (b"2026-11-23T19:24:13.157 [info] sheet 1 line 1", "info"),
-        (b"WARNING:root:look out", "warning"),
-        (b"2026-11-23 19:24:13,157 - name - ERROR - an INFO", "error"),
-        (b"time=1 level=warn msg=x", "warning"),
-        (b'{"event": "x ERROR", "level": "debug"}', "debug"),
-        (b'{"event": "no level"}', None),
-        (b"an error occurred", None),
-        (b"MISINFORMATION", None),
-        (b"CRITICAL failure", "error"),
-        (b"", None),
+        ("sheet 7", b"sheet \x1b[1m7\x1b[0m begins"),
+        ("café", b'{"event": "caf\\u00e9"}'),
+        ("\U0001f3bc", b'{"event": "\\ud83c\\udfbc"}'),
+        ('says "no"', b'{"event": "says \\"no\\""}'),
+        ("\\u00e9", b'{"event": "caf\\u00e9"}'),
+        ("one two", b'{"event": "one\\ntwo"}'),
+        (r"C:\new", rb'{"path": "C:\\new"}'),
+        (r"C:\new", rb"C:\new"),
+        ("ab", b"a\x1b]8;;http://x\x1b\\b"),
     ],
 )
-def test_the_level_of_a_line_is_told_by_its_form(line: bytes, level: str | None) -> None:
-    assert level_of(line) == level
+def test_a_text_is_found_in_what_is_shown_of_a_line(text: str, line: bytes) -> None:
+    assert Contains(text).selects(line)
+    assert Matches(re.escape(text)).selects(line)
+    assert Contains(text).in_block(b"x\n" + line + b"\nx\n") == [1]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("31m", b"\x1b[31mred"), ("http", b"a\x1b]8;;http://x\x1b\\b")]
+)
+def test_an_escape_sequence_is_not_found(text: str, line: bytes) -> None:
+    assert not Contains(text).selects(line)
+    assert Contains(text).in_block(line + b"\n") == []
+
+
+def test_what_a_hole_is_filled_with_and_a_byte_order_mark_are_not_searched() -> None:
+    block = b"\xef\xbb\xbffirst\n" + b"\0" * 70_000 + b"second\n"
+    assert Matches("^(first|second)$").in_block(block) == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -92,6 +117,26 @@ def test_an_expression_that_cannot_be_used_is_refused_with_the_reason(
         Matches(pattern)
     assert words in refused.value.detail
     assert len(refused.value.detail) < 300
+
+
+# Searched for on a live stream, the first held a server for six seconds.
+ALTERNATIVES = "|".join(f".{{{count}}}~" for count in range(200, 300))[:995].rpartition("|")[0]
+
+
+@pytest.mark.parametrize(
+    "pattern", [ALTERNATIVES, ".{200}~|.{201}~|.{202}~", r"\pL{100}~", r"(?i)[\pL\pN\pM]{300}"]
+)
+def test_a_pattern_with_a_large_program_is_too_complex(pattern: str) -> None:
+    with pytest.raises(PatternTooComplexError) as refused:
+        Matches(pattern)
+    assert "more than 4000 instructions" in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"sheet (3|4)", r"(?i)time.?out|\d{1,40} s$", ".{200}~|.{201}~"]
+)
+def test_a_pattern_with_a_small_program_is_searched_for(pattern: str) -> None:
+    assert Matches(pattern).piece_bytes <= BLOCK_BYTES
 
 
 @pytest.mark.parametrize(

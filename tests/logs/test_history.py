@@ -115,7 +115,7 @@ async def all_on(pages: History, start: LogCursor, page: Page | None = None) -> 
 
 def told(page: Page) -> list[Line]:
     """The lines of a page, with their cursors."""
-    return [(line.shown, line.number, str(cursor)) for line, cursor in page.lines]
+    return [(line.shown, line.number, str(cursor)) for line, cursor, _ in page.lines]
 
 
 def again(cursor: LogCursor) -> LogCursor:

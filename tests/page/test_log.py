@@ -329,3 +329,20 @@ async def test_an_unfinished_line_is_shown_and_replaced_by_the_whole_one(
     await expect(line(page, 201)).to_contain_text("done")
     await expect(partial).to_have_count(0)
     await expect(page.get_by_text("75 %")).to_have_count(0)
+
+
+async def test_the_conductors_lines_of_a_job_are_labelled_and_its_runs_are_marked(
+    someone: Person, conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    conductor.launch("quiet", 2)
+    path = tmp_path / "conductor.log"
+    conductor.daemon.log_file = str(path)
+    path.write_text(
+        '{"event":"job.submitted","job_id":"quiet","level":"info"}\n'
+        '{"event":"sheet.begun","extra":{"job_id":"quiet","sheet_num":1}}\n'
+        '{"event":"job.submitted","job_id":"quiet","level":"info"}\n'
+    )
+    page = await someone.open("/jobs/quiet")
+    await expect(page.locator(".log-source")).to_have_text("The conductor's log: lines of this job")
+    await expect(page.locator(".row.line .run")).to_have_count(2)
+    await expect(page.locator(".row.line .text").nth(1)).to_contain_text("sheet_num=1")

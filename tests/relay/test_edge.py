@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from marianne_stream.demo.conductor import SimulatedConductor
+from tests.relay.conftest import append
 from tests.support.edges import edge, origin
 from tests.support.redis import RedisServer
+from tests.support.viewers import Viewer
 from tests.support.waiting import until
 
 
@@ -99,3 +101,33 @@ async def test_a_log_is_on_an_edge_as_on_the_origin(
             ) as back:
                 await back.end()
                 assert back.names == ["log", "log_complete"]
+
+
+async def test_filters_of_a_log_are_on_an_edge_as_on_the_origin(
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+) -> None:
+    append(log, "one [info] begins", "two [error] fails", "three")
+    async with origin(tmp_path, redis) as first, edge(redis) as second:
+        await second.follows("lantern")
+        logs = "/api/jobs/lantern/logs"
+        for options in ({"level": "error"}, {"regex": "^t"}, {"contains": "fails", "regex": "w"}):
+            last = f"t w fails [error] {options}"
+            async with (
+                first.watch(logs, **options) as there,
+                second.watch(logs, **options) as here,
+            ):
+                await until(lambda: there.counts["log"] and here.counts["log"])
+                append(log, "two fails [error]", "five [info]", last)
+                assert await lines_upto(there, last) == await lines_upto(here, last)
+        status, refused = await second.get(logs, params={"regex": ".{500}~|.{501}~"})
+        assert (status, refused["code"]) == (400, "pattern_too_complex")
+
+
+async def lines_upto(viewer: Viewer, line: str) -> list[tuple[int, str]]:
+    """The last two lines of a viewer, once one of them is the last."""
+
+    def seen() -> list[tuple[int, str]]:
+        return [(data["line_number"], data["line"]) for data in viewer.data("log")[-2:]]
+
+    await until(lambda: line in [text for _, text in seen()])
+    return seen()

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from marianne_stream.feeds.log_frames import gap_frame, line_frames, rotated_frame
 from marianne_stream.logs.reader import Gap, Rotated, Step
-from marianne_stream.relay.format import LogPlace
+from marianne_stream.relay.edges.log_frames import frame_of
+from marianne_stream.relay.format import CONDUCTOR_FIELD, LogEntry, LogPlace
 from marianne_stream.relay.publish.generations import KEPT, Beginning, Generations
 from marianne_stream.relay.publish.log_entries import Lines, LogPlacer, Spot, entries_of, lines_of
 from marianne_stream.wire import sse
@@ -39,9 +40,10 @@ def frames(
     inode: int = 0x24200C,
     timestamp: str = READ_AT,
     initial: bool = False,
+    of_conductor: bool = False,
 ) -> bytes:
     """Lines as a follower gives them. Of the step, no more is there than is used."""
-    step = Step(list(lines), inode, first, cast("Any", None))
+    step = Step(list(lines), inode, first, cast("Any", None), of_conductor=of_conductor)
     return b"".join(line_frames(step, step.lines, timestamp=timestamp, initial=initial))
 
 
@@ -61,19 +63,42 @@ def assert_the_same(some: bytes) -> Lines:
     assert before == []
     assert list(lines.ids(generation)) == [str(place) for place, _ in placed]
     rows = zip(lines.cursors, lines.texts, lines.numbers, strict=True)
+    labelled = dict([CONDUCTOR_FIELD]) if lines.of_conductor else {}
     assert [
-        {"c": cursor, "l": text.encode(), "n": number, "t": lines.timestamp}
+        {"c": cursor, "l": text.encode(), "n": number, "t": lines.timestamp, **labelled}
         for cursor, text, number in rows
     ] == [entry.fields() for _, entry in placed]
     assert (together.spot, together.names) == (single.spot, single.names)
     return lines
 
 
-@given(texts=st.lists(st.binary(max_size=40), min_size=1, max_size=8), initial=st.booleans())
+LEVELS = st.sampled_from(
+    [b"[error] a", b"2026-11-28T05:00:00Z [info] job.submitted job_id=a", b'{"level": 30}']
+)
+
+
+@given(
+    texts=st.lists(st.one_of(st.binary(max_size=40), LEVELS), min_size=1, max_size=8),
+    initial=st.booleans(),
+    of_conductor=st.booleans(),
+)
 def test_lines_that_stay_together_are_what_they_are_one_by_one(
-    *, texts: list[bytes], initial: bool
+    *, texts: list[bytes], initial: bool, of_conductor: bool
 ) -> None:
-    assert_the_same(frames(cut(*texts), initial=initial))
+    some = frames(cut(*texts), initial=initial, of_conductor=of_conductor)
+    lines = assert_the_same(some)
+    assert lines.of_conductor == of_conductor
+    # An edge sends the same, to the letter, but for what was there when its viewer came.
+    entries = [frame_of(LogEntry.of(as_read(entry)), initial=initial) for entry in entries_of(some)]
+    assert b"".join(entries) == some
+
+
+def as_read(entry: LogEntry) -> dict[bytes, bytes]:
+    """The fields of an entry as Redis gives them back."""
+    return {
+        name.encode(): value if isinstance(value, bytes) else value.encode()
+        for name, value in entry.fields().items()
+    }
 
 
 def test_whatever_a_line_says_it_is_one_line() -> None:

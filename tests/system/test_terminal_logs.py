@@ -54,9 +54,32 @@ async def test_a_log_is_printed_as_it_is_and_followed_to_its_end(
         ended = await following.ended()
     assert ended == Ran(0, "line 4\né ✓ WARNING\nlast\n", "")
     chosen = await ran(tmp_path, "logs", "logged", "--level", "warning", *address)
-    assert chosen.lines == ["é ✓ WARNING"]
+    assert chosen.lines == ["é ✓ WARNING", "last"]
     chosen = await ran(tmp_path, "logs", "logged", "--grep", "(?i)LINE [12]", *address)
     assert chosen.lines == ["line 1", "line 2"]
+
+
+async def test_lines_around_those_that_match_are_printed_as_grep_does(
+    running: Process, log: Path, tmp_path: Path
+) -> None:
+    append(log, *(f"line {number:02}" for number in range(30)), "[error] x", "Traceback:", "  y")
+    address = ("--url", running.address)
+    found = await ran(tmp_path, "logs", "logged", "--grep", "0[37]|12", "-C", "1", *address)
+    expected = ["02", "03", "04", "--", "06", "07", "08", "--", "11", "12", "13"]
+    assert found.lines == [each if each == "--" else f"line {each}" for each in expected]
+    found = await ran(tmp_path, "logs", "logged", "--level", "error", "-C", "1", *address)
+    assert found.lines == ["line 29", "[error] x", "Traceback:", "  y"]
+    found = await ran(
+        tmp_path, "logs", "logged", "--grep", "line", "-n", "2", "-C", "0", "--json", *address
+    )
+    said = [json.loads(line)["data"] for line in found.lines]
+    assert [(each["line"], each["match"]) for each in said] == [
+        *(("line 28", True), ("line 29", True)),
+    ]
+    for options in (("--grep", "x", "-f"), ()):
+        refused = await ran(tmp_path, "logs", "logged", "-C", "1", *options, *address)
+        assert refused.code == 2
+        assert "-C " in refused.errors
 
 
 async def test_a_line_that_was_cut_is_said_to_be(

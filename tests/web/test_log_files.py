@@ -136,7 +136,36 @@ async def test_of_the_conductors_log_only_the_jobs_lines_are_given(
     assert '"line_number":5' in text
     assert '"line_number":6' in text
     assert text.count("event: log\n") == 2
+    assert text.count('"source":"conductor"') == 2
     assert (await client.get(f"{LOGS}/info", params={"source": "job"})).status == 404
+
+
+async def test_the_conductors_log_is_read_in_console_format_and_its_runs_are_marked(
+    log: Path, settings: Settings, aiohttp_client: object, tmp_path: Path
+) -> None:
+    assert not log.exists()
+    path = tmp_path / "conductor.log"
+    submitted = (
+        "2026-11-28T05:00:00Z [\x1b[32minfo     \x1b[0m] job.submitted [daemon] job_id=lantern"
+    )
+    append(
+        path,
+        submitted,
+        "2026-11-28T05:00:01Z [info     ] job.submitted [daemon] job_id=other",
+        "2 changes detected",
+        "2026-11-28T05:00:02Z [error    ] sheet.failed [baton] extra={'job_id': 'lantern'}",
+    )
+    named = settings.model_copy(update={"conductor_log": path})
+    client = await aiohttp_client(create_app(named))  # type: ignore[operator]
+    told = await (await client.get(f"{LOGS}/lines")).json()
+    assert told["source"] == "conductor"
+    lines = told["lines"]
+    assert [line["line"] == submitted for line in lines] == [True, False]
+    assert [line.get("begins_run") for line in lines] == [True, None]
+    assert [line["level"] for line in lines] == ["info", "error"]
+    stream = await (await client.get(LOGS, params={"follow": "false"})).text()
+    assert stream.count('"source":"conductor","begins_run":true}') == 1
+    assert stream.count('"source":"conductor"}') == 1
 
 
 @pytest.mark.parametrize("fate", ["cut", "removed"])

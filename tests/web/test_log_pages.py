@@ -157,12 +157,51 @@ async def test_a_search_that_was_stopped_before_a_line_goes_on_with_that_line(
 ) -> None:
     monkeypatch.setattr(scans, "SEARCH_S", 0.0)
     # A line that is the first of what is looked at in one go.
-    append(log, "a" * 600_000, "wanted" + "b" * 900_000)
+    append(log, "c" * 1_200_000, "a" * 600_000, "wanted" + "b" * 900_000)
     last = (await page(client, contains="wanted"))["lines"][-1]
     stopped = await page(client, before=last["cursor"], contains="wanted")
     assert (stopped["lines"], stopped["stopped_by"]) == ([], "time")
+    monkeypatch.undo()
     later = await page(client, after=stopped["after"], contains="wanted")
     assert later["lines"] == [last]
+
+
+async def test_a_search_for_a_slow_pattern_stops_within_a_block_and_goes_on_there(
+    log: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(log, *(f"{n:05} " + "ab" * 40 for n in range(8000)))
+    slow = "00000 .{200}~|0000[0-9] (ab){40}$|[a-e].{250}~"
+    monkeypatch.setattr(scans, "SEARCH_S", 0.0)
+    first = await page(client, regex=slow, edge="oldest")
+    assert (len(first["lines"]), first["stopped_by"]) == (10, "time")
+    assert first["read_bytes"] < 64 * 1024
+    last = await page(client, regex=slow)
+    assert (last["lines"], last["stopped_by"]) == ([], "time")
+    assert last["read_bytes"] < 64 * 1024
+    monkeypatch.undo()
+    assert len((await page(client, regex="ab$", after=first["after"], limit="9"))["lines"]) == 9
+    rest = await page(client, contains="ab", before=last["before"], limit="1")
+    assert int(rest["lines"][0]["line"][:5]) == 8000 - last["read_bytes"] // 87 - 1
+
+
+@pytest.mark.parametrize("form", ["plain", "compressed"])
+async def test_a_slow_search_goes_on_from_page_to_page(
+    log: Path, client: Client, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    lines = [f"{n:05} " + "ab" * 40 for n in range(3000)]
+    append(log, *lines)
+    if form == "compressed":
+        log.with_name("marianne.log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
+        log.write_text("new\n")
+    monkeypatch.setattr(scans, "SEARCH_S", 0.0)
+    slow = "00 (ab){40}$|[a-e].{250}~"
+    found: list[str] = []
+    before, pages = None, 0
+    while before is not None or not pages:
+        older = await page(client, regex=slow, **({"before": before} if before else {}))
+        found, before, pages = texts(older) + found, older["before"], pages + 1
+    assert found == lines[::100]
+    assert pages > 3
 
 
 async def test_a_line_is_shown_with_as_many_around_it_as_there_is_room(
@@ -229,6 +268,114 @@ async def test_a_line_without_an_end_is_given_once_the_job_is_over(
             pass
 
 
+@pytest.mark.parametrize("nuls", [3, 70_000, 3_000_000])
+async def test_what_a_hole_is_filled_with_is_no_part_of_a_line(
+    log: Path, client: Client, watch: Watch, nuls: int
+) -> None:
+    log.write_bytes(b"\0" * nuls + b"FIRST\nsecond\n" + b"\0" * nuls + b"third\n")
+    whole = await page(client)
+    assert [(line["line"], line["truncated"]) for line in whole["lines"]] == [
+        *(("FIRST", False), ("second", False), ("third", False)),
+    ]
+    assert texts(await page(client, edge="oldest")) == ["FIRST", "second", "third"]
+    assert texts(await page(client, regex="^(FIRST|third)$")) == ["FIRST", "third"]
+    assert texts(await page(client, before=whole["lines"][1]["cursor"])) == ["FIRST"]
+    async with watch(LOGS) as viewer:
+        await has(viewer, "FIRST", "second", "third")
+        assert [event.event_id for event in viewer.events if event.event == "log"] == [
+            line["cursor"] for line in whole["lines"]
+        ]
+
+
+async def test_a_search_sees_what_is_shown_and_gives_lines_as_they_are_written(
+    log: Path, client: Client, watch: Watch
+) -> None:
+    coloured = "\ufeffsheet \x1b[1m7\x1b[0m begins"
+    escaped = '{"event": "caf\\u00e9 says \\"no\\""}'
+    append(log, coloured, escaped, "plain")
+    for search, line in (
+        *(({"contains": "sheet 7"}, coloured[1:]), ({"regex": "^sheet 7 b"}, coloured[1:])),
+        *(({"contains": "café"}, escaped), ({"regex": 'says "no"'}, escaped)),
+        ({"contains": "caf\\u00e9"}, escaped),
+    ):
+        assert texts(await page(client, **search)) == [line]
+        async with watch(LOGS, **search) as viewer:
+            await has(viewer, line)
+    assert texts(await page(client, contains="1m")) == []
+
+
+async def test_a_page_of_a_filter_keeps_entries_and_says_which_lines_match(
+    log: Path, client: Client
+) -> None:
+    entry = ["[error] b", "Traceback:", "  at b", "ValueError"]
+    append(log, "[info] a", *entry, "[info] c", "b alone")
+
+    async def found(**search: str) -> list[tuple[str, bool]]:
+        told = await page(client, **search)
+        return [(line["line"], line["match"]) for line in told["lines"]]
+
+    assert await found(level="error") == [(line, line == entry[0]) for line in entry]
+    assert await found(level="error", limit="2") == [("  at b", False), ("ValueError", False)]
+    assert await found(regex="b$") == [
+        *(("[error] b", True), ("Traceback:", False), ("  at b", True), ("ValueError", False)),
+    ]
+    assert await found(level="error", contains="Value") == [("ValueError", True)]
+    assert [line.get("match") for line in (await page(client))["lines"]] == [None] * 7
+
+
+@pytest.mark.parametrize("form", ["plain", "compressed"])
+async def test_lines_around_those_that_are_found_are_shown_once_and_in_order(
+    log: Path, client: Client, form: str
+) -> None:
+    lines = [f"line {n:03}" + ("!" if n in {0, 50, 53, 99} else "") for n in range(100)]
+    append(log, *lines)
+    if form == "compressed":
+        log.with_name("marianne.log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
+        log.write_text("new\n")
+    around = [*lines[:3], *lines[48:56], *lines[97:]]
+    for options in ({}, {"edge": "oldest"}):
+        found = await page(client, contains="!", context="2", **options)
+        assert texts(found) == around
+        assert [line["match"] for line in found["lines"]] == [line[-1] == "!" for line in around]
+    whole = {line["cursor"]: line for line in (await page(client, limit="1000"))["lines"]}
+    for line in found["lines"]:
+        assert {**line, "match": None} == {**whole[line["cursor"]], "match": None}
+    last = await page(client, contains="!", context="2", limit="1")
+    assert texts(last) == lines[97:]
+    older = await page(client, contains="!", context="2", limit="2", before=last["before"])
+    assert texts(older) == lines[48:56]
+
+
+@pytest.mark.parametrize("form", ["plain", "compressed"])
+async def test_pages_of_a_filter_hold_entries_that_lie_across_blocks(
+    log: Path, client: Client, form: str
+) -> None:
+    lines = []
+    for number in range(4000):
+        lines += [f"[{'error' if number % 50 == 0 else 'info'}] {number} " + "x" * 300]
+        lines += [f"  below {number} " + "y" * 300] * 3
+    append(log, *lines)
+    if form == "compressed":
+        log.with_name("marianne.log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
+        log.write_text("[info] new\n")
+    expected = [line for n, line in enumerate(lines) if n // 4 % 50 == 0]
+    found: list[str] = []
+    before = None
+    while before is not None or not found:
+        older = await page(
+            client, level="error", limit="7", **({"before": before} if before else {})
+        )
+        found, before = texts(older) + found, older["before"]
+    assert found == expected
+    found, later = [], await page(client, level="error", limit="7", edge="oldest")
+    while True:
+        found += texts(later)
+        if later["stopped_by"] == "end":
+            break
+        later = await page(client, level="error", limit="7", after=later["after"])
+    assert found == expected
+
+
 async def test_a_damaged_file_is_named_as_a_gap(log: Path, client: Client) -> None:
     whole = gzip.compress(b"".join(b"old %d\n" % n for n in range(100_000)))
     append(log, "new")
@@ -259,7 +406,10 @@ async def test_a_page_of_long_lines_is_no_larger_than_a_megabyte(log: Path, clie
         ({"before": "x"}, 400, "before must be a cursor of a log, got 'x'"),
         ({"after": "s-" + "0" * 24}, 400, "after must be a cursor of a log"),
         ({"before": "l" * 5_000}, 400, "before must be a cursor of a log"),
+        ({"context": "51"}, 400, "context must be between 0 and 50"),
+        ({"context": "1", "around": "x"}, 400, "around and context cannot be given together"),
         ({"regex": "("}, 400, "regex cannot be used"),
+        ({"regex": ".{500}~|.{501}~"}, 400, "regex is too complex"),
         ({"level": "loud"}, 400, "level must be one of"),
         ({"around": "x"}, 400, "around must be a cursor of a log, got 'x'"),
         ({"edge": "left"}, 400, "edge must be one of newest, oldest, got 'left'"),

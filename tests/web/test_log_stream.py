@@ -3,11 +3,14 @@
 import gzip
 import os
 import shutil
+import threading
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.logs.filters import Matches
 from tests.support.viewers import Viewer
 from tests.support.waiting import until
 from tests.web.conftest import Client, Watch
@@ -242,7 +245,10 @@ async def test_odd_bytes_survive(log: Path, watch: Watch) -> None:
         ({"follow": "maybe"}, "follow must be true or false, got 'maybe'"),
         ({"wait": ""}, "wait must be true or false, got ''"),
         ({"source": "disk"}, "source must be one of job, conductor, got 'disk'"),
-        ({"level": "loud"}, "level must be one of debug, info, warning, error, got 'loud'"),
+        (
+            {"level": "loud"},
+            "level must be one of debug, info, warning, error, critical, got 'loud'",
+        ),
     ],
 )
 async def test_a_parameter_that_cannot_be_used_is_named(
@@ -325,3 +331,55 @@ async def test_one_who_was_given_a_line_without_an_end_gets_its_rest_when_the_jo
     async with watch(LOGS, last_event_id=last) as again:
         await has(again, "o", "three")
         assert [number for number, _ in lines_of(again)] == [2, 3]
+
+
+async def test_a_filter_that_takes_long_holds_up_no_other_viewer(
+    log: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go = threading.Event()
+    matching = Matches.selects
+
+    def slowly(wanted: Matches, line: bytes) -> bool:
+        may_go.wait(10)
+        return matching(wanted, line)
+
+    monkeypatch.setattr(Matches, "selects", slowly)
+    log.touch()
+    async with AsyncExitStack() as stack:
+        slow = [
+            await stack.enter_async_context(watch(LOGS, tail_lines="0", regex=f"[{n}o]ne"))
+            for n in range(4)
+        ]
+        plain = await stack.enter_async_context(watch(LOGS, tail_lines="0"))
+        await until(lambda: all(viewer.retry_ms for viewer in (*slow, plain)))
+        append(log, "one", "two")
+        await has(plain, "one", "two")
+        assert [viewer.counts["log"] for viewer in slow] == [0] * 4
+        append(log, "three")
+        await has(plain, "one", "two", "three")
+        may_go.set()
+        for viewer in slow:
+            await has(viewer, "one")
+
+
+TRACEBACK = ["Traceback (most recent call last):", '  File "x.py", line 7', "ValueError: no tide"]
+
+
+async def test_a_filter_keeps_the_lines_below_a_line_in_its_entry(log: Path, watch: Watch) -> None:
+    append(log, "[info] one", "[error] two", *TRACEBACK, "[info] three")
+    first = ["[error] two", *TRACEBACK]
+    async with watch(LOGS, level="error") as viewer:
+        await has(viewer, *first)
+        append(log, "2026-11-28 05:00:00 [ERROR   ] four", TRACEBACK[0])
+        await until(lambda: viewer.counts["log"] == 6)
+        seen = viewer.events[-1].event_id
+        append(log, *TRACEBACK[1:], "[info] five")
+        later = ["2026-11-28 05:00:00 [ERROR   ] four", *TRACEBACK]
+        await has(viewer, *first, *later)
+    async with watch(LOGS, level="error", contains="ValueError", last_event_id=seen) as viewer:
+        # It stands within an entry, whose first line it has seen.
+        await has(viewer, TRACEBACK[2])
+    async with watch(LOGS, regex="two|four", tail_lines="5") as viewer:
+        await has(viewer, TRACEBACK[2], *later)
+        append(log, "[info] four again")
+        await has(viewer, TRACEBACK[2], *later, "[info] four again")

@@ -49,7 +49,9 @@ def test_any_bytes_cut_anywhere_give_the_same_lines(text: bytes, cuts: list[int]
     lines = lines_of(text, cuts)
     assert lines == lines_of(text, [])
     whole = text.split(b"\n")
-    expected = [shown_of(line) for line in (*whole[:-1], *filter(None, whole[-1:]))]
+    # A hole at the end is no line.
+    rest = [line for line in whole[-1:] if line.strip(b"\0")]
+    expected = [shown_of(line) for line in (*whole[:-1], *rest)]
     assert [line.text for line in lines] == expected
     assert [line.number for line in lines] == list(range(1, len(lines) + 1))
 
@@ -98,6 +100,17 @@ def test_of_a_long_line_the_end_state_is_kept(cuts: list[int]) -> None:
 def test_a_line_of_just_the_limit_is_whole() -> None:
     (line,) = lines_of(b"x" * LINE_LIMIT_BYTES + b"\r\n", [])
     assert (len(line.text), line.truncated) == (LINE_LIMIT_BYTES, False)
+
+
+def test_a_hole_before_a_line_and_a_byte_order_mark_cost_no_line() -> None:
+    text = b"\xef\xbb\xbffirst\n" + b"\0" * 70_000 + b"second\n" + b"\0" * 200_000
+    for cuts in ([], [3, 4, 5, 65_536], [1000] * 300):
+        lines = lines_of(text, cuts)
+        assert [(line.text, line.number, line.truncated) for line in lines] == [
+            (b"first", 1, False),
+            (b"second", 2, False),
+        ]
+        assert lines[1].end == 9 + 70_000 + 7
 
 
 @given(

@@ -5,12 +5,15 @@ It must not know who they are, or where they stand.
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from redis.asyncio import Redis
 
 from marianne_stream.fanout.mailboxes import Outlet
+from marianne_stream.logs.entries import ENTRY_LINES
 from marianne_stream.logs.index import Selection
+from marianne_stream.logs.threads import JobThreads
 from marianne_stream.relay.edges.edge_mailbox import (
     Placed,
     RelayedBatch,
@@ -39,6 +42,7 @@ class RelayedLog:
     Args:
         source: whose it is.
         job_id: the job, as the source has it.
+        threads: where its lines are matched against what viewers want.
 
     Attributes:
         last: the id of the entry that was read last.
@@ -46,8 +50,9 @@ class RelayedLog:
         read_bytes: how much was read.
     """
 
-    def __init__(self, source: Source, job_id: str) -> None:
+    def __init__(self, source: Source, job_id: str, threads: JobThreads) -> None:
         self.source = source
+        self.threads = threads
         self.job_id = job_id
         self.key = source.reading.keys.log(job_id)
         self.last = BEGINNING
@@ -134,6 +139,21 @@ class RelayedLog:
             return found[places[-lines] :] if lines else found[len(found) :], False
         begins = not oldest or not oldest[0][1].line or oldest[0][1].number == 1
         return found, len(places) < lines and not begins
+
+    async def above(self, place: bytes, first: Sequence[Placed]) -> list[Placed]:
+        """The entries above what a viewer begins with, which may go on with a line of theirs.
+
+        Args:
+            place: the id behind which the viewer begins.
+            first: what it is given before that.
+
+        Raises:
+            StateUnavailableError: Redis does not answer.
+        """
+        most = first[0][0] if first else place
+        async with self.source.reading.asking() as redis:
+            found = placed(await newest(redis, self.key, count=ENTRY_LINES, most=most))
+        return [entry for entry in found if not first or entry[0] != most]
 
     async def rejoin(self, redis: Redis) -> bytes:
         """Where reading goes on, after Redis was away; it may have lost its data."""

@@ -8,15 +8,23 @@ frames are sent.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 
 from marianne_stream.errors import MarianneStreamError
 from marianne_stream.fanout.mailboxes import Outlet
 from marianne_stream.feeds.feed import Kind
 from marianne_stream.feeds.log_frames import gap_frame
+from marianne_stream.feeds.log_matching import Filtering
 from marianne_stream.feeds.log_streams import LogAsk
 from marianne_stream.payloads import LogCompleteData
 from marianne_stream.relay.edges.edge_log import RelayedLog
-from marianne_stream.relay.edges.edge_mailbox import COMPLETE, Placed, RelayedMailbox, chosen
+from marianne_stream.relay.edges.edge_mailbox import (
+    COMPLETE,
+    Placed,
+    RelayedMailbox,
+    chosen,
+    lines_of,
+)
 from marianne_stream.relay.edges.log_frames import frame_of, frames_of
 from marianne_stream.relay.edges.log_places import TRIMMED, RelayedStart, resumed
 from marianne_stream.relay.streams import is_after, place_of
@@ -54,7 +62,9 @@ class RelayedFeed:
         self._start = start
         self._place = start.place
         self._only = ask.only
+        self._filtering = Filtering(ask.only) if ask.only is not None else None
         self._follow = ask.follow
+        self._threads = log.threads
         self._is_over = is_over
         self._on_leave = on_leave
         self._outlet: Outlet | None = None
@@ -78,7 +88,10 @@ class RelayedFeed:
     async def frames(self) -> AsyncIterator[bytes]:
         """From where the viewer stands, to the log's end."""
         end = max(self._log.last, self._start.place, key=place_of)
-        if first := self._first(end):
+        if self._filtering is not None:
+            above = await self._log.above(self._start.place, self._start.first)
+            await self._filtering.begin_behind(self._threads, partial(lines_of, above))
+        if first := await self._first(end):
             yield first
         while not self._closed:
             async for chunk in self._by_itself(end):
@@ -102,14 +115,14 @@ class RelayedFeed:
                 return
             self._place, self._cursor = mailbox.place, mailbox.cursor or self._cursor
 
-    def _first(self, end: bytes) -> bytes:
+    async def _first(self, end: bytes) -> bytes:
         """What a viewer is told before all else, and the newest lines for a new one."""
         gap = b""
         if self._start.cursor_unknown:
             gap = gap_frame(None)
         elif self._start.gap is not None:
             gap = gap_frame(self._start.gap)
-        return gap + self._shown(self._start.first, end=end)
+        return gap + await self._shown(self._start.first, end=end)
 
     async def _by_itself(self, end: bytes) -> AsyncIterator[bytes]:
         """What lies between the viewer and the reading, read from Redis."""
@@ -120,7 +133,7 @@ class RelayedFeed:
             gap = b"" if whole else gap_frame(TRIMMED)
             # Where there is nothing, the reading stands at what is gone.
             self._place = entries[-1][0] if entries else self._log.last
-            if frames := gap + self._shown(entries, end=end):
+            if frames := gap + await self._shown(entries, end=end):
                 yield frames
 
     async def _found_again(self) -> bool:
@@ -144,7 +157,7 @@ class RelayedFeed:
     async def _live(self, mailbox: RelayedMailbox) -> AsyncIterator[bytes]:
         while await self._comes(mailbox):
             while (batch := mailbox.take()) is not None:
-                if frames := batch.wanted(self._only).data:
+                if frames := await batch.wanted(self._filtering, self._threads):
                     yield frames
                 if batch.complete:
                     return
@@ -167,7 +180,7 @@ class RelayedFeed:
         self._final = None
         return await mailbox.wait()
 
-    def _shown(self, entries: Sequence[Placed], *, end: bytes) -> bytes:
+    async def _shown(self, entries: Sequence[Placed], *, end: bytes) -> bytes:
         """Entries that are read from Redis, as frames; an end that was none is left out."""
         if entries:
             self._cursor = entries[-1][1].cursor or self._cursor
@@ -175,9 +188,9 @@ class RelayedFeed:
         lines = [(i, e) for i, e in entries if e.mark != COMPLETE]
         initial = [(i, e) for i, e in lines if not is_after(i, end)]
         later = lines[len(initial) :]
-        return frames_of(chosen(initial, self._only), initial=True) + frames_of(
-            chosen(later, self._only)
-        )
+        old = await chosen(initial, self._filtering, self._threads)
+        new = await chosen(later, self._filtering, self._threads)
+        return frames_of(old, initial=True) + frames_of(new)
 
     def _end_so_far(self) -> bytes:
         """The end of a stream that was not to follow."""

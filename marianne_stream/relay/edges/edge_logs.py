@@ -20,6 +20,7 @@ from marianne_stream.feeds.job_logs import JobFolders, LogSource
 from marianne_stream.feeds.log_streams import WAIT_INTERVAL_S, LogAsk
 from marianne_stream.jobs.watches import Watches
 from marianne_stream.logs.opened import OpenLog
+from marianne_stream.logs.threads import LogThreads
 from marianne_stream.models import TERMINAL_STATUSES
 from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.edges.edge import Edge
@@ -46,11 +47,13 @@ class RelayedLogs:
     Args:
         edge: who reads the sources.
         watches: who knows the jobs.
+        threads: where lines are matched against what viewers want.
     """
 
-    def __init__(self, edge: Edge, watches: Watches) -> None:
+    def __init__(self, edge: Edge, watches: Watches, threads: LogThreads) -> None:
         self._edge = edge
         self._watches = watches
+        self._threads = threads
         self._logs: dict[str, RelayedLog] = {}
         self._ended_bytes = 0
 
@@ -113,7 +116,7 @@ class RelayedLogs:
     def _log(self, source: Source, job_id: str) -> RelayedLog:
         name = f"{source.name}:{job_id}"
         if name not in self._logs:
-            self._logs[name] = RelayedLog(source, job_id)
+            self._logs[name] = RelayedLog(source, job_id, self._threads.of_job(name))
         return self._logs[name]
 
     def _check_kept(self, job_id: str, start: RelayedStart, ask: LogAsk) -> None:

@@ -5,10 +5,13 @@ It must not know how it is read.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 
 from marianne_stream.fanout.mailboxes import Mailbox, Outlet
+from marianne_stream.feeds.log_matching import Filtering, WantedOnce
 from marianne_stream.logs.index import Selection
-from marianne_stream.relay.edges.log_frames import frames_of, text_of
+from marianne_stream.logs.threads import JobThreads
+from marianne_stream.relay.edges.log_frames import decode_text, frames_of
 from marianne_stream.relay.format import LogEntry
 from marianne_stream.relay.streams import Entry, is_after, place_of, readable
 from marianne_stream.relay.validation import parse_log_entry
@@ -27,7 +30,7 @@ def placed(entries: Iterable[Entry]) -> list[Placed]:
     return readable(entries, parse_log_entry)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RelayedBatch:
     """What came at once.
 
@@ -38,7 +41,7 @@ class RelayedBatch:
 
     entries: Sequence[Placed]
     frames: bytes
-    _wanted: dict[Selection | None, Frames] = field(default_factory=dict, compare=False)
+    _wanted: WantedOnce = field(default_factory=WantedOnce, compare=False)
 
     @classmethod
     def of(cls, entries: Sequence[Placed]) -> "RelayedBatch":
@@ -62,22 +65,41 @@ class RelayedBatch:
         rest = [entry for entry in self.entries if is_after(entry[0], place)]
         return RelayedBatch.of(rest) if rest else None
 
-    def wanted(self, only: Selection | None) -> Frames:
-        """The frames that a viewer wants, made once for all who want the same."""
-        frames = self._wanted.get(only)
-        if frames is None:
-            data = self.frames if only is None else frames_of(chosen(self.entries, only))
-            frames = self._wanted[only] = Frames(data)
-        return frames
+    @cached_property
+    def all(self) -> Frames:
+        """What a viewer is sent that wants all lines."""
+        return Frames(self.frames)
+
+    async def wanted(self, filtering: Filtering | None, threads: JobThreads) -> bytes:
+        """Return the frames that a viewer wants, made once for all who want the same."""
+        if filtering is None:
+            return self.frames
+        return await self._wanted.get(filtering, partial(self._matched, threads))
+
+    async def _matched(self, threads: JobThreads, filtering: Filtering) -> bytes:
+        return frames_of(await chosen(self.entries, filtering, threads))
 
 
-def chosen(entries: Iterable[Placed], only: Selection | None) -> list[LogEntry]:
-    """The lines that are wanted, and every mark."""
-    return [
-        entry
-        for _, entry in entries
-        if not entry.line or only is None or only.selects(text_of(entry))
-    ]
+async def chosen(
+    entries: Sequence[Placed], filtering: Filtering | None, threads: JobThreads
+) -> list[LogEntry]:
+    """Return the lines that are wanted, and every mark."""
+    if filtering is not None:
+        entries = await filtering.choose(threads, entries, text_of)
+    return [entry for _, entry in entries]
+
+
+def lines_of(entries: Sequence[Placed]) -> list[bytes]:
+    """Return the lines behind the last mark of some entries."""
+    texts = [text_of(entry) for entry in entries]
+    marks = [place for place, text in enumerate(texts) if text is None]
+    return [text for text in texts[marks[-1] + 1 if marks else 0 :] if text is not None]
+
+
+def text_of(placed: Placed) -> bytes | None:
+    """Return what a filter looks at; None for a mark."""
+    line = placed[1].line
+    return decode_text(line).encode() if line else None
 
 
 class RelayedMailbox(Mailbox):
@@ -115,11 +137,11 @@ class RelayedMailbox(Mailbox):
         if rest is None:
             return
         self._offered = rest.end[0]
-        if not rest.complete and self._at_rest:
-            frames = rest.wanted(self.only)
-            if not frames.data or self._sent(frames):
-                self._has(rest)
-                return
+        # What is filtered is matched in a thread, once it was taken.
+        at_once = self.only is None and not rest.complete and self._at_rest
+        if at_once and (not rest.frames or self._sent(rest.all)):
+            self._has(rest)
+            return
         if self._batches and self.held_bytes + len(rest.frames) > MAILBOX_BYTES:
             self.behind = True
         else:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from marianne_stream.relay.format import LogEntry, LogPlace
+from marianne_stream.relay.format import CONDUCTOR_FIELD, LogEntry, LogPlace
 from marianne_stream.relay.publish.generations import Beginning, Generations
 from marianne_stream.wire.cursors import LogCursor
 
@@ -25,6 +25,7 @@ class LineData(msgspec.Struct, frozen=True):
     line_number: int
     timestamp: str
     truncated: bool = False
+    source: str = ""
 
 
 decode_line = msgspec.json.Decoder(LineData).decode
@@ -40,7 +41,12 @@ def entries_of(frames: bytes) -> Iterator[LogEntry]:
         if event == "log":
             line = decode_line(data)
             yield LogEntry(
-                cursor, bytes(line.line), line.line_number, line.timestamp, line.truncated
+                cursor,
+                bytes(line.line),
+                line.line_number,
+                line.timestamp,
+                line.truncated,
+                of_conductor=line.source == "conductor",
             )
         elif event:
             yield LogEntry(cursor, mark=event, data=data)
@@ -52,7 +58,9 @@ def entries_of(frames: bytes) -> Iterator[LogEntry]:
 # stands between the quotes of the line has no quote of its own without a backslash before it.
 LINE = re.compile(
     r"^id: (l-[0-9a-f]+-([0-9a-f]{16})-([0-9]+)u?-([0-9]+)-[0-9a-f]{16})\nevent: log\n"
-    r'data: \{"line":(".*"),"line_number":\4,"timestamp":"([^"]*)","initial":(?:true|false)\}\n\n',
+    r'data: \{"line":(".*"),"line_number":\4,"timestamp":"([^"]*)","initial":(?:true|false)'
+    r'(?:,"level":"[a-z]+")?(?:,"logged_at":"[^"]*")?'
+    r'(,"source":"conductor")?(?:,"begins_run":true)?\}\n\n',
     re.MULTILINE,
 )
 
@@ -68,6 +76,7 @@ class Lines:
         offsets: behind each, in bytes of the file.
         numbers: theirs, as text.
         texts: each as a JSON text.
+        of_conductor: whether they are of the conductor's own log.
     """
 
     first: int
@@ -76,6 +85,7 @@ class Lines:
     offsets: tuple[int, ...]
     numbers: tuple[str, ...]
     texts: tuple[str, ...]
+    of_conductor: bool = False
 
     def ids(self, generation: int) -> tuple[str, ...]:
         """Their places in the stream, as `LogPlace` writes them."""
@@ -83,7 +93,8 @@ class Lines:
 
     def fields(self) -> tuple[str | tuple[str, ...], ...]:
         """As the fields of their entries, as `LogEntry` has them, each in a column."""
-        return ("c", self.cursors, "l", self.texts, "n", self.numbers, "t", self.timestamp)
+        fields = ("c", self.cursors, "l", self.texts, "n", self.numbers, "t", self.timestamp)
+        return (*fields, *CONDUCTOR_FIELD) if self.of_conductor else fields
 
 
 def lines_of(frames: bytes) -> Lines | None:
@@ -94,12 +105,13 @@ def lines_of(frames: bytes) -> Lines | None:
     # Each has four newlines, so nothing lies between them.
     if not found or 4 * len(found) != text.count("\n"):
         return None
-    cursors, firsts, ends, numbers, texts, timestamps = zip(*found, strict=True)
+    cursors, firsts, ends, numbers, texts, timestamps, sources = zip(*found, strict=True)
     offsets = tuple(map(int, ends))
     rising = all(map(operator.lt, offsets, offsets[1:]))
-    if not rising or len({*firsts}) > 1 or len({*timestamps}) > 1:
+    if not rising or any(len({*column}) > 1 for column in (firsts, timestamps, sources)):
         return None
-    return Lines(int(firsts[0], 16), timestamps[0], cursors, offsets, numbers, texts)
+    first, of_conductor = int(firsts[0], 16), bool(sources[0])
+    return Lines(first, timestamps[0], cursors, offsets, numbers, texts, of_conductor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,77 +1,56 @@
-/** One line of a log in its parts: time, level, text, and what JSON it is. */
+/**
+ * One line of a log in its parts, for a row. Its level and its time are the server's, which come with
+ * the line; what says the same at its beginning is not shown twice.
+ */
 
 import { plain, runsOf } from "./ansi.js";
 
-const TIME = /^\[?(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)([.,]\d{1,9})?(Z|[+-]\d\d:?\d\d)?\]?\s+/;
+const TIME_FIRST = /^\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d\S*\s+(?:[+-]\d\d:?\d\d\]?\s+)?/;
 
-const LEVEL_NAMES = {
-  debug: "debug",
-  trace: "debug",
-  info: "info",
-  notice: "info",
-  warn: "warning",
-  warning: "warning",
-  error: "error",
-  err: "error",
-  critical: "error",
-  fatal: "error",
-  exception: "error",
-};
+/** Behind the time, where the level has a column of its own. */
+const LEVEL_FIRST = /^(?:[[<]\s*[a-z]{3,8}\s*[\]>]|[A-Z]{3,8}\b):?\s+/i;
 
-const LEVEL =
-  /\[(debug|trace|info|notice|warn|warning|error|critical|fatal)\s*\]|\blevel=(\w+)|\b(DEBUG|TRACE|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)\b/i;
-
-/** Behind the time, and shown in a column of its own. */
-const LEVEL_FIRST =
-  /^(?:\[(debug|trace|info|notice|warn|warning|error|critical|fatal)\s*\]|(DEBUG|TRACE|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)\b):?\s+/i;
-
-/** Where a JSON line has what it says, and when. */
+/** Where a JSON line has what it says; and what is shown in columns of its own, or said by them. */
 const SAYS = ["event", "message", "msg", "text"];
-const WHEN = ["timestamp", "time", "ts", "@timestamp"];
+const TIMES = ["timestamp", "time", "ts", "@timestamp", "asctime"];
+const LEVELS = ["level", "levelname", "lvl", "severity", "levelno"];
 
-/** A line's parts are looked for in so much of it, and so much of it is shown. */
-const HEAD = 400;
+/** So much of a line is shown. */
 export const SHOWN_CHARS = 8_000;
 
 /**
  * @param {string} line
- * @returns {{time: string, when: string, level: string, runs: object[], json: object | null,
- *   rest: [string, string][]}} `time` is the time of the day as the line has it, "" for none, `when`
- *   the whole of it; `rest` are the other fields of a JSON line.
+ * @param {{level?: string, loggedAt?: string}} facts what the server says of it.
+ * @returns {{runs: object[], json: object | null, rest: [string, string][]}} `rest` are the fields of
+ *   a JSON line that are not shown otherwise.
  */
-export function partsOf(line) {
+export function partsOf(line, { level = "", loggedAt = "" } = {}) {
   const json = jsonOf(line);
-  if (json) return jsonParts(json);
-  const match = TIME.exec(line.slice(0, HEAD));
-  const behind = match ? line.slice(match[0].length) : line;
-  const text = (match ? behind.replace(LEVEL_FIRST, "") : behind).slice(0, SHOWN_CHARS);
-  return {
-    time: match ? match[2] + thousandths(match[3]) : "",
-    when: match ? match[0].trim() : "",
-    level: levelOf(plain(line.slice(0, HEAD))),
-    runs: runsOf(text),
-    json: null,
-    rest: [],
-  };
+  if (json) return { json, ...jsonParts(json, { level, loggedAt }) };
+  const behind = loggedAt ? line.replace(TIME_FIRST, "") : line;
+  const text = level && behind !== line ? behind.replace(LEVEL_FIRST, "") : behind;
+  return { json: null, runs: runsOf(text.slice(0, SHOWN_CHARS)), rest: [] };
 }
 
-function jsonParts(json) {
+function jsonParts(json, { level, loggedAt }) {
   const says = SAYS.find((name) => typeof json[name] === "string");
-  const whenName = WHEN.find((name) => typeof json[name] === "string");
-  const when = whenName ? json[whenName] : "";
-  const clock = /[T ](\d\d:\d\d:\d\d)([.,]\d+)?/.exec(when);
-  const left = new Set([says, whenName, "level", "severity"]);
-  const rest = Object.entries(json)
+  const left = new Set([says, ...(loggedAt ? TIMES : []), ...(level ? LEVELS : [])]);
+  const rest = Object.entries(flat(json))
     .filter(([name]) => !left.has(name))
     .map(([name, value]) => [name, typeof value === "string" ? value : oneLine(value)]);
   return {
-    time: clock ? clock[1] + thousandths(clock[2]) : "",
-    when,
-    level: LEVEL_NAMES[String(json.level ?? json.severity ?? "").toLowerCase()] ?? "",
     runs: says ? runsOf(json[says]) : [],
-    json,
     rest: rest.map(([name, value]) => [plain(name), plain(value)]),
   };
+}
+
+/** The fields of `extra`, in which the conductor has some of its own, stand among the others. */
+function flat({ extra, ...json }) {
+  if (extra === undefined) return json;
+  const fields = extra !== null && typeof extra === "object" && !Array.isArray(extra);
+  return fields && !(extra instanceof Written)
+    ? { ...json, ...extra, ...json }
+    : { ...json, extra };
 }
 
 function jsonOf(line) {
@@ -109,16 +88,6 @@ export function jsonText(value, indent = "") {
   const [open, close] = Array.isArray(value) ? "[]" : "{}";
   if (!entries.length) return open + close;
   return `${open}\n${entries.map((entry) => deeper + entry).join(",\n")}\n${indent}${close}`;
-}
-
-function levelOf(head) {
-  const match = LEVEL.exec(head);
-  const name = match?.[1] ?? match?.[2] ?? match?.[3] ?? "";
-  return LEVEL_NAMES[name.toLowerCase()] ?? "";
-}
-
-function thousandths(fraction) {
-  return fraction ? `.${fraction.slice(1).padEnd(3, "0").slice(0, 3)}` : "";
 }
 
 function oneLine(value) {

@@ -43,11 +43,10 @@ export class LogSearch {
         const page = await this.#ask(before);
         this.readBytes += page.read_bytes;
         this.matches.push(
-          ...page.lines.reverse().map(({ cursor, line_number: number, line }) => ({
-            cursor,
-            number,
-            line,
-          })),
+          ...page.lines
+            .filter(({ match }) => match !== false)
+            .reverse()
+            .map(({ cursor, line_number: number, line }) => ({ cursor, number, line })),
         );
         before = page.before;
         this.more = before !== null && this.matches.length >= MOST_MATCHES;

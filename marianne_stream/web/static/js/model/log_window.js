@@ -3,8 +3,9 @@
  * are appended while the window reaches the end; else they are counted. It must not know how it is
  * shown, or who asks for pages.
  *
- * A row is a line (`kind` "line": text, number, cursor, time, truncated) or a mark of what happened
- * there (`kind` "rotated", "gap", "end", "fault"). Each has a serial, which rises by one from row to
+ * A row is a line (`kind` "line": text, number, cursor, time, truncated, level, loggedAt,
+ * ofConductor, beginsRun) or a mark of
+ * what happened there (`kind` "rotated", "gap", "end", "fault"). Each has a serial, which rises by one from row to
  * row, and is given to no other row.
  */
 
@@ -52,6 +53,11 @@ export class LogWindow {
   /** The cursor of the last line; "" where there is none. */
   get newest() {
     return this.rows.findLast(({ kind }) => kind === "line")?.cursor ?? "";
+  }
+
+  /** Whether the lines are the job's of the conductor's own log. */
+  get ofConductor() {
+    return Boolean(this.rows.findLast(({ kind }) => kind === "line")?.ofConductor);
   }
 
   /** The serial of the line with a cursor; -1 where it is not here. */
@@ -113,7 +119,7 @@ export class LogWindow {
 
   /** Puts a page of older lines in front. Gives how many rows it became. */
   prepend(page) {
-    const rows = rowsOfPage(page.lines);
+    const rows = rowsOfPage(page);
     const [last, first] = [rows.at(-1), this.rows.find(({ kind }) => kind === "line")];
     if (last && first && first.number <= last.number) rows.push(mark("rotated", {}));
     this.rows = rows.concat(this.rows);
@@ -126,7 +132,7 @@ export class LogWindow {
 
   /** Puts a page of newer lines behind. */
   extend(page) {
-    const rows = rowsOfPage(page.lines);
+    const rows = rowsOfPage(page);
     const last = this.rows.findLast(({ kind }) => kind === "line");
     if (last && rows[0] && rows[0].number <= last.number) rows.unshift(mark("rotated", {}));
     for (const row of rows) this.#push(row);
@@ -137,7 +143,7 @@ export class LogWindow {
   /** Holds a page, and nothing else. */
   replace(page) {
     this.clear();
-    for (const row of rowsOfPage(page.lines)) this.#push(row);
+    for (const row of rowsOfPage(page)) this.#push(row);
     this.atEnd = false;
     this.before = page.before;
     this.after = page.after ?? "";
@@ -196,8 +202,8 @@ const MARKS = {
 function rowOf({ event, id, data }) {
   if (MARKS[event]) return mark(MARKS[event], JSON.parse(data));
   if (event !== "log") return null;
-  const { line, line_number, timestamp, initial, truncated } = JSON.parse(data);
-  return lineRow(line, line_number, id, initial ? "" : timestamp, Boolean(truncated));
+  const said = JSON.parse(data);
+  return lineRow(said, id, said.initial ? "" : said.timestamp);
 }
 
 function partialOf({ data }) {
@@ -205,19 +211,31 @@ function partialOf({ data }) {
   return line ? { text: line, number: line_number } : null;
 }
 
-function rowsOfPage(lines) {
+function rowsOfPage({ lines, source }) {
   const rows = [];
-  for (const { line, line_number, cursor, truncated } of lines) {
+  for (const line of lines) {
     const last = rows.at(-1);
     // Its numbers begin again where another file does.
-    if (last && line_number <= last.number) rows.push(mark("rotated", {}));
-    rows.push(lineRow(line, line_number, cursor, "", truncated));
+    if (last && line.line_number <= last.number) rows.push(mark("rotated", {}));
+    rows.push(lineRow({ ...line, source }, line.cursor, ""));
   }
   return rows;
 }
 
-function lineRow(text, number, cursor, time, truncated) {
-  return { kind: "line", text, number, cursor, time, truncated };
+function lineRow(said, cursor, time) {
+  const { line, line_number, truncated, level, logged_at } = said;
+  return {
+    kind: "line",
+    text: line,
+    number: line_number,
+    cursor,
+    time,
+    truncated: Boolean(truncated),
+    level: level ?? "",
+    loggedAt: logged_at ?? "",
+    ofConductor: said.source === "conductor",
+    beginsRun: Boolean(said.begins_run),
+  };
 }
 
 function mark(kind, data) {

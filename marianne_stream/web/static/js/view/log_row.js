@@ -6,7 +6,13 @@ import { timeOf } from "../model/line_time.js";
 import { bytes } from "../model/times.js";
 import { h } from "./dom.js";
 
-const LEVEL_WORDS = { debug: "debug", info: "info", warning: "warn", error: "error" };
+const LEVEL_WORDS = {
+  debug: "debug",
+  info: "info",
+  warning: "warn",
+  error: "error",
+  critical: "crit",
+};
 
 const ROTATED = { renamed: "renamed", truncated: "cut", replaced: "replaced" };
 const GAPS = {
@@ -34,11 +40,12 @@ export function rowElement(row, { pattern, times, day, onNumber, onOpen }) {
   const text = h("span.text", {}, textOf(parts, pattern), cut ? h("span.cut", {}, " … cut") : null);
   const element = h(
     "div.row.line",
-    { "data-level": parts.level || null },
+    { "data-level": row.level || null },
     day ? h("div.day", {}, h("span", {}, day)) : null,
+    row.beginsRun ? h("div.run", {}, h("span", {}, "A run begins")) : null,
     number,
     timeElement(row, times),
-    h("span.level", {}, LEVEL_WORDS[parts.level] ?? ""),
+    h("span.level", {}, LEVEL_WORDS[row.level] ?? ""),
     text,
   );
   if (parts.json) openable(element, row, parts, onOpen);
@@ -59,13 +66,12 @@ export function partialElement({ text, number }, pattern) {
 
 /** The time of a row's line, as `timeOf` has it; a mark has none. */
 export function timeOfRow(row, times) {
-  const loggedAt = row.kind === "line" ? partsOfRow(row).when : "";
-  return timeOf({ loggedAt, time: row.time }, times);
+  return timeOf(row, times);
 }
 
 /** Kept with the row, for as long as it is in the window. */
 function partsOfRow(row) {
-  return (row.parts ??= partsOf(row.text));
+  return (row.parts ??= partsOf(row.text, row));
 }
 
 function timeElement(row, times) {

@@ -43,6 +43,7 @@ export class LogView {
   #pill = h("button.pill", { type: "button", hidden: true, onclick: () => this.#toLive() });
   #note = h("p.log-note", { hidden: true, role: "status" });
   #status = h("span.log-status");
+  #source = h("span.log-source", { hidden: true }, "The conductor's log: lines of this job");
   #choices = { wrap: true, times: true, ...recall(CHOICES, {}) };
   #end = null;
   /** How many lines came while nobody followed. */
@@ -179,7 +180,14 @@ export class LogView {
     this.element = h(
       "section.panel.log",
       { "aria-labelledby": "log-heading" },
-      h("div.bar", {}, h("h2", { id: "log-heading" }, "Log"), this.#search.element, this.#level),
+      h(
+        "div.bar",
+        {},
+        h("h2", { id: "log-heading" }, "Log"),
+        this.#source,
+        this.#search.element,
+        this.#level,
+      ),
       h("div.log-body", {}, this.#rows.element, this.#note, this.#pill),
       h("div.bar.foot", {}, Object.values(this.#toggles), copy, download, this.#status),
     );
@@ -376,6 +384,7 @@ export class LogView {
       toggle.dataset.toggle = name;
       attribute(toggle, "aria-pressed", String(Boolean(pressed[name])));
     }
+    this.#source.hidden = !this.#window.ofConductor;
     const came = this.#came;
     this.#pill.hidden = following || (this.#window.atEnd && came === 0);
     const lines = came === 1 ? "1 new line" : `${came.toLocaleString("en")} new lines`;

@@ -1,0 +1,193 @@
+"""What a line of a log says of itself: its level and its own time. Pure.
+
+This is the one definition of both. The server computes them once a line, and sends them with it.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple, get_args
+
+import msgspec
+
+from marianne_stream.wire.log_text import plain_text
+
+Level = Literal["debug", "info", "warning", "error", "critical"]
+
+# The least grave first.
+LEVELS: tuple[Level, ...] = get_args(Level)
+
+NAMES: dict[str, Level] = {
+    **dict.fromkeys(("trace", "debug"), "debug"),
+    **dict.fromkeys(("info", "notice"), "info"),
+    **dict.fromkeys(("warn", "warning"), "warning"),
+    **dict.fromkeys(("error", "err"), "error"),
+    **dict.fromkeys(("critical", "crit", "fatal", "alert", "emerg", "panic"), "critical"),
+}
+
+# pino writes 10 to 60 as `level`, Python 10 to 50 as `levelno`. What lies between two is the lower.
+PINO: tuple[Level, ...] = ("debug", "debug", "info", "warning", "error", "critical")
+PYTHON = LEVELS
+
+# A level stands among so many characters behind the time, and a time among the first of a line.
+LEVEL_CHARS = 100
+HEAD_CHARS = LEVEL_CHARS + 60
+# With escape sequences in it, so much is looked at.
+RAW_HEAD_CHARS = 2000
+
+BY_LENGTH = sorted(NAMES, key=len, reverse=True)
+NAME = "|".join(BY_LENGTH)
+# The first character is always tried for, and the rest looked back from it: so a search skips
+# most of a line in C.
+CAPITALS = "|".join(f"(?<={name[0].upper()}){name[1:].upper()}" for name in BY_LENGTH)
+KEYS = "|".join(rf"(?<=(?<!\w)(?i:{key})=)" for key in ("level", "levelname", "lvl", "severity"))
+LEVEL = re.compile(
+    r"[\[<=" + "".join(sorted({name[0].upper() for name in NAMES})) + "]"
+    rf"(?:(?<=[\[<])\s*(?i:({NAME}))\s*[\]>]"
+    rf"|(?:{KEYS})[\"']?(?i:({NAME}))(?!\w)"
+    rf"|(?<!\w.)(?:{CAPITALS})(?!\w))"
+)
+# ISO 8601 and its usual relatives, in brackets or behind a level.
+TIME = re.compile(
+    rf"(?:[\[<]?(?i:{NAME})\s*[\]>]?:?\s+)?\[?"
+    r"(\d{4})([-/])(\d\d)\2(\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?"
+    r"(?:\s?(Z|[+-]\d\d(?::?\d\d)?|UTC))?(?![\w:])\]?"
+)
+
+# A number is a time from 1973 on: seconds of the epoch, or milli-, micro- or nanoseconds.
+EPOCH_FROM_S = 1e8
+EPOCH_UPTO_S = 1e11
+EPOCH_UPTO_NS = 1e20
+
+
+class LineFacts(NamedTuple):
+    """What a line says of itself.
+
+    Attributes:
+        level: how grave it is; None if it does not say.
+        logged_at: its own time, ISO 8601; without an offset if the line has none. None if it does
+            not say.
+    """
+
+    level: Level | None = None
+    logged_at: str | None = None
+
+    @property
+    def begins_entry(self) -> bool:
+        """Whether the line begins an entry, and belongs to none that began above it."""
+        return self.level is not None or self.logged_at is not None
+
+
+NO_FACTS = LineFacts()
+
+
+class JsonLine(msgspec.Struct, frozen=True):
+    """What is looked at of a line that is a JSON object."""
+
+    level: Any = None
+    levelname: Any = None
+    lvl: Any = None
+    severity: Any = None
+    levelno: Any = None
+    timestamp: Any = None
+    time: Any = None
+    ts: Any = None
+    at: Any = msgspec.field(default=None, name="@timestamp")
+    asctime: Any = None
+
+
+decode_line = msgspec.json.Decoder(JsonLine).decode
+
+
+def facts_of(line: str) -> LineFacts:
+    """Return the level and the time of a line; bytes that are no UTF-8 may be U+FFFD in it."""
+    first = line[:1]
+    if first == "{" or (first.isspace() and line.lstrip()[:1] == "{"):
+        try:
+            return json_facts(decode_line(line))
+        except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+            # Cut, or no JSON: it is read as a text.
+            pass
+    head = line[:HEAD_CHARS]
+    if "\x1b" in line[:RAW_HEAD_CHARS]:
+        head = plain_text(line[:RAW_HEAD_CHARS])[:HEAD_CHARS]
+    time = TIME.match(head)
+    logged_at = time_of(time) if time is not None else None
+    found = LEVEL.search(head, *level_span(time, logged_at))
+    if found is None:
+        return LineFacts(None, logged_at) if logged_at is not None else NO_FACTS
+    name = found[1] or found[2] or found[0]
+    return LineFacts(NAMES[name.lower()], logged_at)
+
+
+def level_span(time: re.Match[str] | None, logged_at: str | None) -> tuple[int, int]:
+    """Where in the head of a line its level stands: behind the time, or before it."""
+    if time is None or logged_at is None:
+        return 0, LEVEL_CHARS
+    return time.start() if time.start(1) > 1 else time.end(), time.end() + LEVEL_CHARS
+
+
+def level_named(name: str) -> Level:
+    """Return the level of a name in small letters.
+
+    Raises:
+        KeyError: no level has that name.
+    """
+    return NAMES[name]
+
+
+def level_of(line: str) -> Level | None:
+    """Return the level of a line; None if it does not say."""
+    return facts_of(line).level
+
+
+def json_facts(fields: JsonLine) -> LineFacts:
+    """Return what the fields of a JSON line say."""
+    level = number_level(fields.level, PINO)
+    for word in (fields.level, fields.levelname, fields.lvl, fields.severity):
+        if level is None and isinstance(word, str):
+            level = NAMES.get(word.strip().lower())
+    level = level or number_level(fields.levelno, PYTHON)
+    for time in (fields.timestamp, fields.time, fields.ts, fields.at, fields.asctime):
+        logged_at = field_time(time)
+        if logged_at is not None:
+            return LineFacts(level, logged_at)
+    return LineFacts(level)
+
+
+def number_level(number: object, scale: tuple[Level, ...]) -> Level | None:
+    """Return the level that a number means on a scale in tens; None if it is not on it."""
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        return None
+    if not 10 <= number < 10 * (len(scale) + 1):
+        return None
+    return scale[int(number // 10) - 1]
+
+
+def field_time(value: object) -> str | None:
+    """Return the time that a field of a JSON line holds, ISO 8601; None if it holds none."""
+    if isinstance(value, str):
+        match = TIME.match(value)
+        return time_of(match) if match is not None else None
+    if not isinstance(value, int | float) or not EPOCH_FROM_S <= value < EPOCH_UPTO_NS:
+        return None
+    seconds = float(value)
+    while seconds >= EPOCH_UPTO_S:
+        seconds /= 1000
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def time_of(match: re.Match[str]) -> str | None:
+    """Return a time that was found, ISO 8601, as precisely as it was written; None if invalid."""
+    year, _, month, day, clock, fraction, zone = match.groups()
+    text = f"{year}-{month}-{day}T{clock}"
+    offset = zone or ""
+    if offset == "UTC":
+        offset = "Z"
+    elif len(offset) in (3, 5) and ":" not in offset:
+        offset = f"{offset[:3]}:{offset[3:] or '00'}"
+    try:
+        datetime.fromisoformat(text + offset)
+    except ValueError:
+        return None
+    return f"{text}.{fraction}{offset}" if fraction else text + offset

@@ -1,0 +1,51 @@
+"""The text of log lines as a person reads it: without escape sequences, JSON escapes decoded. Pure.
+
+Lines keep their ends, so that the n-th line of a block is the n-th line of what is made of it.
+"""
+
+import re
+
+# ECMA-48: a control sequence; a control string up to BEL or ST, or else to the end of the line; and
+# other escapes of two or three characters.
+SEQUENCE = rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\|$)?|\x1b[ -/]*[0-~]"
+BYTES_SEQUENCE = re.compile(SEQUENCE, re.MULTILINE)
+TEXT_SEQUENCE = re.compile(SEQUENCE.decode(), re.MULTILINE)
+
+# RFC 8259, section 7. Two surrogates are one character.
+JSON_ESCAPE = re.compile(
+    rb"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})"
+    rb'|(["\\/bfnrt]))'
+)
+# A line end within a text is one blank: what is made of a line stays one line.
+SHORT = {**dict.fromkeys(b"bfnrt", b" "), **{code: bytes([code]) for code in b'"\\/'}}
+
+BOM = b"\xef\xbb\xbf"
+
+
+def plain(text: bytes) -> bytes:
+    """Return lines without their escape sequences."""
+    return BYTES_SEQUENCE.sub(b"", text) if b"\x1b" in text else text
+
+
+def plain_text(text: str) -> str:
+    """Return a line without its escape sequences."""
+    return TEXT_SEQUENCE.sub("", text) if "\x1b" in text else text
+
+
+def unescaped(text: bytes) -> bytes:
+    """Return lines with their JSON escapes decoded; a control character becomes a blank."""
+    return JSON_ESCAPE.sub(meant, text) if b"\\" in text else text
+
+
+def meant(escape: re.Match[bytes]) -> bytes:
+    """Return what a JSON escape stands for; what stands for no character stays as it is."""
+    high, low, single, short = escape.groups()
+    if short:
+        return SHORT[short[0]]
+    if high:
+        code = 0x10000 + ((int(high, 16) & 0x3FF) << 10) + (int(low, 16) & 0x3FF)
+    else:
+        code = int(single, 16)
+    if 0xD800 <= code < 0xE000:
+        return escape[0]
+    return chr(code).encode() if code >= 0x20 else b" "

@@ -1,0 +1,157 @@
+"""Levels, entries and searches of logs are by one definition, that of what is shown."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support.processes import Process, server
+from tests.support.terminals import ran
+from tests.support.viewers import watching
+from tests.support.waiting import until
+
+LOGS = "/api/jobs/logged/logs"
+
+TRACEBACK = ["Traceback (most recent call last):", '  File "x.py", line 7', "ValueError: no tide"]
+
+
+def append(log: Path, text: bytes) -> None:
+    """Writes to the end of a log, as it is."""
+    with log.open("ab") as file:
+        file.write(text)
+
+
+async def lines_of(address: str, **params: str) -> list[dict[str, Any]]:
+    """The lines of a page."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{address}{LOGS}/lines", params=params) as answer,
+    ):
+        assert answer.status == 200, await answer.text()
+        lines: list[dict[str, Any]] = (await answer.json())["lines"]
+        return lines
+
+
+async def test_the_first_line_behind_a_hole_is_shown(running: Process, log: Path) -> None:
+    append(log, b"before the cut\n")
+    url = running.address + LOGS
+    async with aiohttp.ClientSession() as session, watching(session, url) as viewer:
+        await viewer.saw("log")
+        with log.open("r+b") as file:
+            file.truncate(0)
+            # Its writer goes on where it was.
+            file.seek(70_000)
+            file.write(b"FIRST\nsecond\n")
+        await viewer.saw("log", 3)
+    shown = [(data["line"], data["line_number"]) for data in viewer.data("log")[1:]]
+    assert shown == [("FIRST", 1), ("second", 2)]
+    assert [line["line"] for line in await lines_of(running.address)] == ["FIRST", "second"]
+
+
+async def test_a_level_is_said_filtered_and_searched_by_one_definition(
+    running: Process, log: Path, tmp_path: Path
+) -> None:
+    lines = {
+        "[error    ] structlog": "error",
+        "\x1b[31mERROR \x1b[0m in colour": "error",
+        "2026-11-28T05:00:00.5+01:00 [CRIT] x": "critical",
+        '{"levelname": "WARNING", "event": "x"}': "warning",
+        '{"lvl": "err", "event": "x"}': "error",
+        '{"level": 50, "time": 1795461862560, "msg": "pino"}': "error",
+        '{"levelno": 20, "message": "logging"}': "info",
+        "[info] nothing of an error": "info",
+    }
+    append(log, "".join(f"{line}\n" for line in lines).encode())
+    url = running.address + LOGS
+    async with aiohttp.ClientSession() as session, watching(session, url) as viewer:
+        await viewer.saw("log", len(lines))
+    told = viewer.data("log")
+    assert {data["line"]: data["level"] for data in told} == lines
+    assert [data.get("logged_at") for data in told][2:6] == [
+        *("2026-11-28T05:00:00.5+01:00", None, None, "2026-11-23T19:24:22.560Z"),
+    ]
+    paged = await lines_of(running.address)
+    for field in ("line", "level", "logged_at"):
+        assert [line.get(field) for line in paged] == [data.get(field) for data in told]
+    grave = [line for line, level in lines.items() if level in ("error", "critical")]
+    assert [line["line"] for line in await lines_of(running.address, level="error")] == grave
+    async with (
+        aiohttp.ClientSession() as session,
+        watching(session, url, level="error") as viewer,
+    ):
+        await viewer.saw("log", len(grave))
+    assert [data["line"] for data in viewer.data("log")] == grave
+    printed = await ran(
+        *(tmp_path, "logs", "logged", "--level", "critical", "--url", running.address)
+    )
+    assert printed.lines == ["2026-11-28T05:00:00.5+01:00 [CRIT] x"]
+
+
+async def test_a_traceback_stays_with_the_line_that_announces_it(
+    running: Process, log: Path, tmp_path: Path
+) -> None:
+    entry = ["2026-11-28T05:00:00Z [error    ] sheet 2 failed", *TRACEBACK]
+    append(log, "\n".join(["[info] a", *entry, "[info] b", ""]).encode())
+    url = running.address + LOGS
+    async with (
+        aiohttp.ClientSession() as session,
+        watching(session, url, level="error") as viewer,
+    ):
+        await viewer.saw("log", 4)
+        # Of what comes, too, in as many writes as there are lines.
+        for line in ("[info] c", *entry, "[info] d"):
+            append(log, f"{line}\n".encode())
+            await asyncio.sleep(0.02)
+        await viewer.saw("log", 8)
+    assert [data["line"] for data in viewer.data("log")] == entry * 2
+    found = await lines_of(running.address, level="error", limit="4", context="1")
+    assert [(line["line"], line["match"]) for line in found] == [
+        ("[info] c", False),
+        (entry[0], True),
+        *((line, False) for line in TRACEBACK),
+        ("[info] d", False),
+    ]
+    address = ("--url", running.address)
+    printed = await ran(tmp_path, "logs", "logged", "--level", "error", *address)
+    assert printed.lines == entry * 2
+    printed = await ran(tmp_path, "logs", "logged", "--grep", "sheet 2", "-C", "0", *address)
+    assert printed.lines == [*entry, "--", *entry]
+
+
+async def test_a_search_sees_what_is_shown(running: Process, log: Path) -> None:
+    lines = ["sheet \x1b[1m7\x1b[0m begins", '{"event": "caf\\u00e9 says \\"no\\""}', "last"]
+    append(log, b"\xef\xbb\xbf" + "\n".join([*lines, ""]).encode())
+
+    async def found(**search: str) -> list[str]:
+        return [line["line"] for line in await lines_of(running.address, **search)]
+
+    assert await found(regex="^sheet 7 begins$") == lines[:1]
+    assert await found(contains="1m") == []
+    assert await found(contains='café says "no"') == lines[1:2]
+    assert await found() == lines
+
+
+async def test_the_conductors_log_in_console_format_says_that_it_is_the_conductors(
+    conductor: SimulatedConductor, tmp_path: Path
+) -> None:
+    path = tmp_path / "conductor.log"
+    lines = [
+        "2026-11-28T05:00:00Z [\x1b[32minfo     \x1b[0m] job.submitted [daemon] job_id=told",
+        "2026-11-28T05:00:01Z [info     ] sheet.begun [baton] extra={'job_id': 'told'}",
+    ]
+    other = "2026-11-28T05:00:01Z [info     ] x [baton] job_id=other msg='job_id=told'"
+    append(path, "\n".join([lines[0], other, "2 changes detected", lines[1], ""]).encode())
+    conductor.launch("told", 2, workspace=str(tmp_path / "nowhere"))
+    async with server(tmp_path, "--conductor-log", path) as running:
+        url = f"{running.address}/api/jobs/told/logs"
+        async with aiohttp.ClientSession() as session, watching(session, url) as viewer:
+            await until(lambda: viewer.counts["log"] == 2)
+        assert [(data["line"], data["source"]) for data in viewer.data("log")] == [
+            (line, "conductor") for line in lines
+        ]
+        assert [data.get("begins_run") for data in viewer.data("log")] == [True, None]
+        printed = await ran(tmp_path, "logs", "told", "--url", running.address)
+    assert len(printed.lines) == 2
+    assert "these are its lines of the conductor's log" in printed.errors
