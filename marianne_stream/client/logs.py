@@ -3,13 +3,14 @@
 It must not know where the options come from.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from marianne_stream.client.address import job_path
 from marianne_stream.client.answers import Line
 from marianne_stream.client.cleaning import clean, coloured
+from marianne_stream.client.log_since import Place, place_since
 from marianne_stream.client.notes import Notes
 from marianne_stream.client.output import Output
 from marianne_stream.client.server import Server
@@ -40,6 +41,8 @@ class LogWish:
         lines: how many of the newest come first.
         follow: whether to go on with what comes.
         cursor: behind which place to begin instead; "" for none.
+        since_s: from which time on instead, by the lines' own times, in epoch seconds; None for
+            any.
         level: only lines of this level or a graver one; "" for all.
         regex: only lines in which this is found; "" for all.
     """
@@ -48,6 +51,7 @@ class LogWish:
     lines: int
     follow: bool = False
     cursor: str = ""
+    since_s: float | None = None
     level: str = ""
     regex: str = ""
 
@@ -82,8 +86,9 @@ async def show_log(server: Server, output: Output, wish: LogWish, *, as_json: bo
     unfinished, follow, exit_code = UnfinishedLine(output), wish.follow, 0
     is_labelled = False
     server.notes.before = unfinished.erase
+    wish, first = await begun(server, wish)
     try:
-        async with aclosing(wish.stream(server).batches()) as batches:
+        async with aclosing(batches_of(wish.stream(server), first)) as batches:
             async for batch in batches:
                 if as_json:
                     # An unfinished line comes again when it is whole.
@@ -128,6 +133,35 @@ def write_lines(
         else:
             output.write([shown(text)])
     return lines
+
+
+async def begun(server: Server, wish: LogWish) -> tuple[LogWish, Event | None]:
+    """Return what is wanted with a place for its time, and a line that comes before that place.
+
+    Raises:
+        MarianneStreamError: as `show_log`.
+    """
+    if wish.since_s is None:
+        return wish, None
+    try:
+        place = await place_since(server, wish.job_id, wish.filters(), wish.since_s)
+    except NoLogError:
+        if not wish.follow:
+            raise
+        # The stream says that there is none, and waits for it: all of its lines are new.
+        place = Place()
+    if not place.timed:
+        server.notes.say("no line of this log has a time of its own: none is known to be that new")
+    return replace(wish, cursor=place.cursor, lines=MOST_LINES), place.first
+
+
+async def batches_of(stream: Stream, first: Event | None) -> AsyncGenerator[list[Event], None]:
+    """Yield an event, if there is one to come first, and then those of a stream."""
+    if first is not None:
+        yield [first]
+    async with aclosing(stream.batches()) as batches:
+        async for batch in batches:
+            yield batch
 
 
 def resumable(cursor: str) -> str:

@@ -1,5 +1,6 @@
-"""Times and durations as people read them, in local time."""
+"""Times and durations as people read and write them, in local time."""
 
+import re
 from datetime import datetime
 
 MINUTE_S = 60
@@ -13,6 +14,33 @@ def epoch_of(text: str | None) -> float | None:
         return datetime.fromisoformat(text).timestamp() if text else None
     except (ValueError, OverflowError, OSError):
         return None
+
+
+# As `1h30m`: numbers with their units, the largest first or not.
+DURATION = re.compile(r"(?:\d{1,9}[smhdw])+")
+PART = re.compile(r"(\d+)([smhdw])")
+UNITS_S = {"s": 1, "m": MINUTE_S, "h": HOUR_S, "d": DAY_S, "w": 7 * DAY_S}
+
+
+def since_of(text: str, now_s: float) -> float:
+    """Return the moment that a person means, in epoch seconds.
+
+    Args:
+        text: a duration before now, as `10m`, `2h` or `1d`; or a time in ISO 8601, local if it
+            names no zone, a date being its beginning.
+        now_s: the present moment, in epoch seconds.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if DURATION.fullmatch(text):
+        return now_s - sum(int(count) * UNITS_S[unit] for count, unit in PART.findall(text))
+    moment_s = epoch_of(text)
+    if moment_s is None:
+        raise ValueError(
+            f"must be a duration as 10m, 2h or 1d, or a time in ISO 8601, got {text!r}"
+        )
+    return moment_s
 
 
 def clock(epoch_s: float) -> str:

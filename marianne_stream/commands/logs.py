@@ -20,6 +20,7 @@ EXAMPLES = """\
 marianne-stream logs nightly
 marianne-stream logs nightly -n 1000 | less
 marianne-stream logs nightly -f --level warning
+marianne-stream logs nightly --since 2h
 marianne-stream logs nightly -f --grep 'sheet (3|4)'
 marianne-stream logs nightly --grep timeout -C 3
 marianne-stream logs nightly --json | tail -n 1 | jq -r .cursor"""
@@ -48,6 +49,13 @@ def describe(parser: ArgumentParser) -> None:
         help="Begins behind this place, as --json gave it, and leaves -n aside.",
     )
     parser.add_argument(
+        "--since",
+        metavar="WHEN",
+        type=terminal.moment,
+        help="Begins with the first line of this time or later, by the lines' own times, and "
+        "leaves -n aside: 10m, 2h or 1d ago, or a time in ISO 8601, local without a zone.",
+    )
+    parser.add_argument(
         "--level", choices=LEVELS, default="", help="Only lines of this level, or a graver one."
     )
     parser.add_argument(
@@ -73,15 +81,20 @@ def run(options: Namespace) -> int:
         SettingsError: options do not fit together.
     """
     context: int | None = options.context
-    if context is not None and (options.follow or options.since_cursor):
-        raise SettingsError("-C cannot be given with -f or --since-cursor")
+    if context is not None and (
+        options.follow or options.since_cursor or options.since is not None
+    ):
+        raise SettingsError("-C cannot be given with -f, --since or --since-cursor")
     if context is not None and not (options.level or options.grep):
         raise SettingsError("-C needs --grep or --level: it shows lines around those that match")
+    if options.since is not None and options.since_cursor:
+        raise SettingsError("--since and --since-cursor cannot be given together")
     wish = LogWish(
         options.job,
         options.lines,
         follow=options.follow,
         cursor=options.since_cursor,
+        since_s=options.since,
         level=options.level,
         regex=options.grep,
     )

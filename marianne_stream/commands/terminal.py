@@ -7,6 +7,7 @@ import argparse
 import math
 import os
 import sys
+import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from marianne_stream.client.notes import Notes
 from marianne_stream.client.output import COLOUR_CHOICES, Output
 from marianne_stream.client.patience import Patience
 from marianne_stream.client.server import Server
+from marianne_stream.client.times import since_of
 from marianne_stream.errors import SettingsError
 
 URL_VARIABLE = "MARIANNE_STREAM_URL"
@@ -138,6 +140,14 @@ def patience(text: str) -> float:
             f"must be a number from 0 to {PATIENCE_LIMIT_S:.0f}, got {text!r}"
         )
     return value
+
+
+def moment(text: str) -> float:
+    """Return a time from the command line, in epoch seconds."""
+    try:
+        return since_of(text, time.time())
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:

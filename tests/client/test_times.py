@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from marianne_stream.client.times import clock, date_and_time, duration, epoch_of
+from marianne_stream.client.times import clock, date_and_time, duration, epoch_of, since_of
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,25 @@ def test_what_is_no_time_is_none(text: str | None) -> None:
 
 def test_a_time_that_no_calendar_has_is_shown_as_nothing() -> None:
     assert clock(1e30) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds_ago"),
+    [("10m", 600), ("2h", 7200), ("1d", 86400), ("1h30m", 5400), ("45s", 45), ("1w", 604800)],
+)
+def test_duration_is_before_now(text: str, seconds_ago: float) -> None:
+    assert since_of(text, 2_000_000.0) == 2_000_000.0 - seconds_ago
+
+
+@pytest.mark.parametrize(
+    ("text", "moment_s"),
+    [("1970-01-02T00:00Z", 86400.0), ("1970-01-02 01:00:00.5+01:00", 86400.5)],
+)
+def test_time_is_iso_8601(text: str, moment_s: float) -> None:
+    assert since_of(text, 0.0) == moment_s
+
+
+@pytest.mark.parametrize("text", ["", "10", "m", "10m ago", "yesterday", "-1h", "2026-13-01"])
+def test_what_is_neither_a_duration_nor_a_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must be a duration as 10m, 2h or 1d"):
+        since_of(text, 0.0)

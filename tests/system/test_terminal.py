@@ -46,6 +46,11 @@ async def test_a_server_that_is_not_there_is_a_sentence_and_exit_5(
         (("logs", "a", "--foll"), "unrecognized arguments: --foll"),
         (("serve", "--por", "1"), "unrecognized arguments: --por"),
         (("token", "--private", "/tmp"), "unrecognized arguments: --private"),
+        (
+            ("logs", "a", "--since", "yesterday"),
+            "must be a duration as 10m, 2h or 1d, or a time in",
+        ),
+        (("logs", "a", "--since", "1h", "--since-cursor", "x"), "cannot be given together"),
         (("whatever",), "there is no verb 'whatever'"),
         (("completion", "tcsh"), "invalid choice: 'tcsh'"),
     ],

@@ -9,8 +9,11 @@ import signal
 import struct
 import sys
 import termios
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from select import PIPE_BUF
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -264,3 +267,75 @@ async def test_who_is_asked_to_end_does_so_though_its_reader_reads_no_more(
 def unread_bytes(reader: int) -> int:
     """How much of a pipe waits to be read (pipe(7))."""
     return struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, bytes(4)))[0]  # type: ignore[no-any-return]
+
+
+def told_at(seconds_ago: float, text: str) -> str:
+    """Return a line that was logged so long ago, by its own time."""
+    moment = datetime.now(UTC) - timedelta(seconds=seconds_ago)
+    return f"{moment.isoformat(timespec='milliseconds')} [info] {text}"
+
+
+async def test_since_begins_with_the_first_line_that_is_new_enough(
+    running: Process, log: Path, tmp_path: Path
+) -> None:
+    append(log, told_at(7200, "two hours"), "  below it")
+    # More than a page.
+    append(log, *(told_at(1800, f"half an hour {number}") for number in range(1500)))
+    append(log, "  below it, too", told_at(60, "a minute"))
+    logs = partial(ran, tmp_path, "logs", "logged", "--url", running.address)
+
+    def lines(ended: Ran) -> list[str]:
+        assert (ended.code, ended.errors) == (0, "")
+        return [line.rpartition("] ")[2] for line in ended.lines]
+
+    half = [f"half an hour {number}" for number in range(1500)]
+    newest = ["  below it, too", "a minute"]
+    assert lines(await logs("--since", "10m")) == ["a minute"]
+    assert lines(await logs("--since", "1h")) == [*half, *newest]
+    assert lines(await logs("--since", "1d")) == ["two hours", "  below it", *half, *newest]
+    assert lines(await logs("--since", "10s")) == []
+    assert lines(await logs("--since", "1h", "--grep", "1499|minute")) == [half[-1], *newest]
+    local = (datetime.now(UTC) - timedelta(hours=1)).astimezone(ZoneInfo("Asia/Kathmandu"))
+    since = local.replace(tzinfo=None).isoformat()
+    assert lines(await logs("--since", since, TZ="Asia/Kathmandu")) == [*half, *newest]
+
+
+async def test_since_is_followed(
+    conductor: SimulatedConductor, running: Process, log: Path, tmp_path: Path
+) -> None:
+    append(log, told_at(60, "a minute"))
+    options = ("--json", "-f", "--since", "1h", "--url", running.address)
+    async with piped(tmp_path, "logs", "logged", *options) as following:
+        await until(lambda: following.out)
+        append(log, told_at(0, "now"))
+        await until(lambda: "now" in following.out)
+        conductor.finish("logged")
+        ended = await following.ended()
+    events = [json.loads(line) for line in ended.lines]
+    assert [event["event"] for event in events] == ["log", "log", "log_complete"]
+    assert [event["data"]["line_number"] for event in events[:2]] == [1, 2]
+    assert all(event["cursor"] for event in events)
+    assert events[0]["data"].keys() >= events[1]["data"].keys() - {"level"}
+
+
+async def test_since_of_a_log_without_times_says_so(
+    running: Process, log: Path, tmp_path: Path
+) -> None:
+    append(log, "no time", "none here, either")
+    ended = await ran(tmp_path, "logs", "logged", "--since", "1h", "--url", running.address)
+    assert (ended.code, ended.out) == (0, "")
+    assert "no line of this log has a time of its own" in ended.errors
+
+
+async def test_since_of_a_log_that_is_not_there_yet_has_all_of_its_lines(
+    conductor: SimulatedConductor, running: Process, log: Path, tmp_path: Path
+) -> None:
+    log.unlink()
+    url = ("--url", running.address)
+    assert (await ran(tmp_path, "logs", "logged", "--since", "1h", *url)).code == 6
+    async with piped(tmp_path, "logs", "logged", "-f", "--since", "1h", *url) as following:
+        await until(lambda: "no log" in following.errors)
+        append(log, "first")
+        await until(lambda: following.out == "first\n")
+        conductor.finish("logged")
+        assert (await following.ended()).code == 0

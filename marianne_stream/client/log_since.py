@@ -1,0 +1,115 @@
+"""`logs --since`: the place in a log behind which lines are new enough.
+
+It is looked for backwards in pages, by the lines' own times. A line without a time belongs to the
+one above it. This module does not know where the options come from.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from marianne_stream.client.address import job_path
+from marianne_stream.client.server import Server
+from marianne_stream.client.stream import Event
+from marianne_stream.client.times import epoch_of
+
+PAGE_LINES = 1000
+
+
+# What a page says of a line, and a stream does not.
+OF_PAGES = frozenset({"cursor", "match"})
+
+
+class TimedLine(msgspec.Struct, frozen=True):
+    """A line of a page, as far as it is needed to find a place."""
+
+    cursor: str
+    logged_at: str | None = None
+
+
+class LinePage(msgspec.Struct, frozen=True):
+    """A page of a log; the lines as they came."""
+
+    lines: list[dict[str, Any]]
+    before: str | None = None
+
+
+def event_of(line: dict[str, Any]) -> Event:
+    """Return a line of a page as the event that a stream has of it."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    data = {name: value for name, value in line.items() if name not in OF_PAGES}
+    if not data.get("truncated"):
+        data.pop("truncated", None)
+    return Event("log", data | {"timestamp": now, "initial": True}, line["cursor"])
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to begin.
+
+    Attributes:
+        cursor: behind which line; "" if the log has no line yet.
+        first: a line that comes first, and has none before it: the whole log is new enough.
+        timed: whether any line that was looked at has a time; true if there was none.
+    """
+
+    cursor: str = ""
+    first: Event | None = None
+    timed: bool = True
+
+
+async def place_since(
+    server: Server, job_id: str, filters: dict[str, str], since_s: float
+) -> Place:
+    """Return the place before the first line that is as new as a time.
+
+    Lines are in the order in which they were written, so the search ends at the first older one.
+
+    Args:
+        server: who is asked.
+        job_id: whose log.
+        filters: the parameters that say which lines are wanted.
+        since_s: the time, in epoch seconds.
+
+    Raises:
+        NoLogError: the job has no log.
+        MarianneStreamError: the server cannot be reached, or does not answer as it should.
+    """
+    cursor, timed, is_first = "", True, False
+    first: dict[str, Any] | None = None
+    async for found in newest_first(server, job_id, filters):
+        line = msgspec.convert(found, TimedLine)
+        if not cursor:
+            cursor, timed = line.cursor, False
+        if is_first:
+            # The line above the oldest one that is new enough.
+            cursor, is_first = line.cursor, False
+        logged_s = epoch_of(line.logged_at)
+        if logged_s is None:
+            continue
+        timed = True
+        if logged_s < since_s:
+            break
+        is_first, first = True, found
+    if is_first and first is not None:
+        event = event_of(first)
+        return Place(event.cursor, event)
+    return Place(cursor, timed=timed)
+
+
+async def newest_first(
+    server: Server, job_id: str, filters: dict[str, str]
+) -> AsyncIterator[dict[str, Any]]:
+    """Yield the lines of a log, the newest first; raises as `place_since`."""
+    place: dict[str, str] = {}
+    while True:
+        params = {**filters, **place, "limit": str(PAGE_LINES)}
+        page = await server.ask_patiently(job_path(job_id, "/logs/lines"), params, LinePage)
+        for line in reversed(page.lines):
+            yield line
+        if page.before is None:
+            return
+        place = {"before": page.before}
