@@ -39,6 +39,9 @@ SLOW_S = 1.0
 
 CALL_LIMIT_S = 10.0
 
+# A connection that has a slot is closed if it owes an answer for so long.
+OWED_LIMIT_S = 60.0
+
 # The subscription is begun only if so many connections are answered at once: its own and three
 # more. So two of the conductor's five slots at most are lost to subscriptions that have ended.
 PROBES = 4
@@ -105,6 +108,15 @@ class ConductorClient:
         self.pid: int | None = None
 
     @property
+    def process(self) -> tuple[int | None, int, int]:
+        """What tells the conductor's process from the next: its pid, and its socket's file."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return self.pid, 0, 0
+        return self.pid, found.st_dev, found.st_ino
+
+    @property
     def is_subscribed(self) -> bool:
         """True if events are coming in."""
         return self._monitor is not None and self._monitor.is_subscribed
@@ -134,9 +146,9 @@ class ConductorClient:
 
         Raises:
             ConductorAwayError: nothing listens, the conductor is shutting down, or this process is.
-            ConductorBusyError: the connection waits for a slot, or an earlier answer is still owed.
+            ConductorBusyError: the connection waits for a slot.
             ConductorLostError: the connection ended before the answer came.
-            ConductorTimeoutError: no answer within the limit.
+            ConductorTimeoutError: no answer within the limit, or an earlier one is still owed.
             ConductorRefusedError: the answer is an error.
             ConductorProtocolError: the answer cannot be decoded.
             ConductorUnavailableError: no connection can be made.
@@ -163,6 +175,8 @@ class ConductorClient:
             ConductorUnavailableError: a connection cannot be made.
         """
         async with self._own_turn():
+            if self._aside is not None:
+                raise ConductorBusyError("a slow request has a connection of its own")
             probes: list[Connection] = []
             try:
                 for _ in range(PROBES):
@@ -220,8 +234,11 @@ class ConductorClient:
         self._waiting += 1
         try:
             await self._turn.acquire()
-        finally:
+        except asyncio.CancelledError:
             self._waiting -= 1
+            self._end_visit()
+            raise
+        self._waiting -= 1
         try:
             yield
         finally:
@@ -236,11 +253,18 @@ class ConductorClient:
         if self._closed:
             raise ConductorAwayError("this process is stopping")
         visit = self._visit
+        if visit is not None and visit.is_served and visit.owed_s > OWED_LIMIT_S:
+            # The answer will not come: only a connection that waits for its slot is kept for ever.
+            visit.close()
         if visit is not None and visit.lost is None:
             if visit.owed_s > self._slow_s:
+                if visit.is_served:
+                    raise ConductorTimeoutError(
+                        f"the conductor has owed an answer for {visit.owed_s:.0f} s"
+                    )
                 raise ConductorBusyError(
-                    f"the conductor has owed an answer for {visit.owed_s:.0f} s: "
-                    + ("a request is slow" if visit.is_served else "all its slots may be taken")
+                    f"the conductor has answered nothing for {visit.owed_s:.0f} s: "
+                    "all its slots may be taken"
                 )
             return visit
         try:
@@ -249,13 +273,17 @@ class ConductorClient:
             # A conductor that stops closes its socket first, and then waits for its clients.
             self._on_away()
             raise
+        if self._closed:
+            self._close_connections()
+            raise ConductorAwayError("this process is stopping")
         return self._visit
 
     def _set_aside(self, connection: Connection, request: object) -> None:
         """Let the other requests go on over a second connection while one is slow.
 
         Raises:
-            ConductorBusyError: the connection waits for a slot, or there are two already.
+            ConductorBusyError: the connection waits for a slot.
+            ConductorTimeoutError: two connections are in use already.
         """
         if not connection.is_served:
             raise ConductorBusyError(
@@ -263,7 +291,7 @@ class ConductorClient:
                 "all its slots may be taken"
             )
         if self._aside is not None or self.is_subscribed:
-            raise ConductorBusyError("the conductor takes long to answer")
+            raise ConductorTimeoutError("the conductor takes long to answer")
         self._aside, self._aside_request, self._visit = connection, request, None
 
     def _result(self, connection: Connection, answer: asyncio.Future[msgspec.Raw]) -> msgspec.Raw:

@@ -29,13 +29,13 @@ class ConductorConfig:
 
     def __init__(self, client: ConductorClient) -> None:
         self._client = client
-        self._pid: int | None = None
+        self._process: object = None
         self.known: DaemonConfig | None = None
 
     async def update(self) -> None:
         """Ask again if another conductor answers than the last time. Never fails."""
-        pid = self._client.pid
-        if self.known is not None and pid == self._pid:
+        process = self._client.process
+        if self.known is not None and process == self._process:
             return
         try:
             self.known = (await self._client.ask("daemon.config", None, DaemonConfig)).result
@@ -46,4 +46,4 @@ class ConductorConfig:
         except ConductorUnavailableError as error:
             logger.debug("daemon.config: %s", error)
             return
-        self._pid = pid
+        self._process = process

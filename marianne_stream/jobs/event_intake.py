@@ -80,6 +80,12 @@ class EventIntake:
         """Note that a subscription has begun."""
         self.subscriptions += 1
         self._is_subscribed = True
+        if self._visits is not None:
+            # A visit that is under way brings nothing that the subscription may bring, too.
+            self._visits.begin()
+        if self.is_live:
+            # What happened since the last visit is not known.
+            self._timeline.add_gap()
         self._set_live(live=True)
         self._subscription_changed.set()
 

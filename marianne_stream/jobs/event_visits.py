@@ -43,14 +43,14 @@ class EventVisits:
     ) -> None:
         self._recent_events = recent_events
         self._on_event = on_event
-        # The events of the last answer, and the time before which none is new.
-        self._seen: set[bytes] = set()
+        # Events that were passed on, with their times, and the time before which none is new.
+        self._seen: dict[bytes, float] = {}
         self._not_before_s = time.time()
         self._reported = ""
 
     def begin(self) -> None:
         """Begin anew: what happened until now has come in by other means, or is not wanted."""
-        self._seen = set()
+        self._seen = {}
         self._not_before_s = time.time()
 
     async def visit(self) -> None:
@@ -63,31 +63,38 @@ class EventVisits:
             self._reported = str(error)
             return
         self._reported = ""
+        # A clock that is wrong must not hide what comes later.
+        now_s = time.time()
+        events = [(min(time_s, now_s), event) for time_s, event in events]
         for time_s, event in events:
             if time_s > self._not_before_s and event.params not in self._seen:
+                self._seen[event.params] = time_s
                 self._on_event(event)
-        self._seen = {event.params for _, event in events}
         newest_s = max((time_s for time_s, _ in events), default=0.0)
         self._not_before_s = max(self._not_before_s, newest_s - LATE_S)
+        self._seen = {e: time_s for e, time_s in self._seen.items() if time_s > self._not_before_s}
 
     def on_roster(self, before: Roster, after: Roster) -> None:
         """Pass on an event for each job whose status or run has changed."""
         for job_id, entry in after.entries.items():
             known = before.entries.get(job_id)
-            if known is not entry and (name := event_name(known, entry)):
-                self._on_event(observed_event(name, entry))
+            if known is not entry:
+                for name in event_names(known, entry):
+                    self._on_event(observed_event(name, entry))
 
 
-def event_name(known: RosterEntry | None, entry: RosterEntry) -> str:
-    """Return the name of what has happened to a job; "" for nothing that has one."""
-    if known is None:
-        return "job.started" if entry.status == "running" else ""
-    if known.status == entry.status and known.same_run(entry):
-        return ""
+def event_names(known: RosterEntry | None, entry: RosterEntry) -> tuple[str, ...]:
+    """Return the names of what has happened to a job between two rosters."""
+    if known is not None and known.status == entry.status and known.same_run(entry):
+        return ()
+    begun: tuple[str, ...] = ()
+    if entry.started_at is not None and (known is None or not known.same_run(entry)):
+        resumes = known is not None and known.started_at is not None
+        resumes = resumes and known is not None and known.same_submission(entry)
+        begun = ("job.resuming",) if resumes else ("job.started",)
     if entry.status == "running":
-        resumes = known.started_at is not None and known.same_submission(entry)
-        return "job.resuming" if resumes else "job.started"
-    return NAMES.get(entry.status, "")
+        return begun or ("job.resuming",)
+    return (*begun, *filter(None, (NAMES.get(entry.status),)))
 
 
 def observed_event(name: str, entry: RosterEntry) -> MonitorEvent:

@@ -95,6 +95,9 @@ class RosterTimer:
             StateUnavailableError: nobody could be asked.
         """
         loop = asyncio.get_running_loop()
+        if max_age_s:
+            # While the conductor rests there is nothing newer to be had.
+            max_age_s = max(max_age_s, self._rest_s)
         oldest = max(loop.time() - max_age_s, self._expired_at)
         if self.newest is not None and self.newest.source != "none" and self._newest_at >= oldest:
             return self.newest

@@ -325,7 +325,7 @@ class JobWatch:
     def _publish(self, state: JobState, *, end: End = "", known_only: bool = False) -> bool:
         """Makes a state the newest view, and says whether a viewer sees a difference in the job."""
         before = self.view
-        if before is not None and has_progressed(before.state, state):
+        if before is not None and before.source != "none" and has_progressed(before.state, state):
             self._progress.note(self.job_id)
         roster = self._roster.newest
         live = state.live and not known_only

@@ -17,6 +17,7 @@ from marianne_stream.jobs.details import Details
 from marianne_stream.jobs.event_intake import EventIntake
 from marianne_stream.jobs.event_visits import RecentEvents
 from marianne_stream.jobs.lookouts import Lookouts
+from marianne_stream.jobs.poll_schedule import REST_FACTOR
 from marianne_stream.jobs.progress import ProgressTimes, entry_has_progressed
 from marianne_stream.jobs.roster import RosterTimer
 from marianne_stream.jobs.roster_hold import WatchingRoster
@@ -350,10 +351,13 @@ class Watches:
 
     def _note_progress(self, before: Roster | None, roster: Roster) -> None:
         """Note which jobs have changed; a change while nobody looked has no time."""
+        if roster.source == "none":
+            return
         now = asyncio.get_running_loop().time()
-        is_recent = now - self._roster_at < RECENT_S
+        # A conductor that is slow to answer is asked the less often.
+        is_recent = now - self._roster_at < RECENT_S + REST_FACTOR * roster.cost_s
         self._roster_at = now
-        if before is None or roster.source == "none":
+        if before is None:
             return
         note = self.progress.note if is_recent else self.progress.forget
         for job_id, entry in roster.entries.items():

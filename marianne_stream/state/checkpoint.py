@@ -6,6 +6,7 @@ it, so 8 MB cost a few milliseconds where the json module takes 50 and more, all
 interpreter. This module must not know where the bytes came from.
 """
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -24,6 +25,8 @@ from marianne_stream.wire import json_text
 # The status of a sheet that was at work when its job was cancelled or crashed. It is this server's
 # own: the conductor has no word for it.
 STOPPED = "stopped"
+
+SHEET_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
 class CheckpointSheet(msgspec.Struct, frozen=True):
@@ -95,6 +98,9 @@ def sheets_of(checkpoint: Checkpoint) -> tuple[Sheet, ...]:
         ValueError: a key is not a sheet number.
     """
     sheets = (checkpoint.sheets or {}).items()
+    for key, _ in sheets:
+        if not SHEET_NUMBER.fullmatch(key):
+            raise ValueError(f"{key!r:.40} is not a sheet number")
     numbered = sorted(((int(key), sheet) for key, sheet in sheets), key=lambda pair: pair[0])
     return tuple(
         Sheet(number, sheet.status, sheet.instrument_name, sheet.movement, sheet.error_message)

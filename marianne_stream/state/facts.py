@@ -22,6 +22,10 @@ FIRST_AGAIN_S = 2.0
 AGAIN_LIMIT_S = 60.0
 
 
+# A job's id, its status, and when it was submitted and started, in whole seconds.
+Run = tuple[str, str, int, int]
+
+
 class RegistryFacts:
     """Remembers what the registry tells, and reads it for jobs of which it is not known yet.
 
@@ -36,8 +40,8 @@ class RegistryFacts:
     def __init__(self, registry: StateSource) -> None:
         self._registry = registry
         self._known: dict[str, RosterEntry] = {}
-        # Entries that the registry did not complete when it was last read.
-        self._missed: frozenset[RosterEntry] = frozenset()
+        # Runs that the registry did not complete when it was last read.
+        self._missed: frozenset[Run] = frozenset()
         self._reading: asyncio.Task[None] | None = None
         self._again_at = 0.0
         self._delay_s = FIRST_AGAIN_S
@@ -72,11 +76,11 @@ class RegistryFacts:
         known = self._known.get(entry.job_id)
         return known if known is not None and entry.says_the_same(known) else None
 
-    def _unknown(self, roster: Roster) -> frozenset[RosterEntry]:
+    def _unknown(self, roster: Roster) -> frozenset[Run]:
         wanting = (entry for entry in roster.entries.values() if is_wanting(entry))
-        return frozenset(entry for entry in wanting if self._of(entry) is None)
+        return frozenset(run_of(entry) for entry in wanting if self._of(entry) is None)
 
-    def _is_due(self, unknown: frozenset[RosterEntry]) -> bool:
+    def _is_due(self, unknown: frozenset[Run]) -> bool:
         """Return True if the registry is to be read for these."""
         if not unknown or (self._reading is not None and not self._reading.done()):
             return False
@@ -107,9 +111,17 @@ class RegistryFacts:
         )
 
 
+def run_of(entry: RosterEntry) -> Run:
+    """Return what tells a run from others; its times differ by microseconds between rosters."""
+    return entry.job_id, entry.status, round(entry.submitted_at or 0), round(entry.started_at or 0)
+
+
 def is_wanting(entry: RosterEntry) -> bool:
-    """Return True if the conductor's entry lacks what the registry may tell."""
-    return entry.terminal or (entry.started_at is not None and entry.completed_sheets is None)
+    """Return True if the conductor's entry lacks what the registry may tell.
+
+    A job that runs has counts of its own, which change.
+    """
+    return entry.terminal or (not entry.active and entry.completed_sheets is None)
 
 
 def is_telling(entry: RosterEntry) -> bool:

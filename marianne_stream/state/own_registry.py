@@ -42,6 +42,7 @@ class OwnRegistry:
         self._registry = Registry(chosen or default_registry(socket))
         # What the conductor said when the choice was last made.
         self._told: str | None = None
+        self._choosing = asyncio.Lock()
         self._mismatch = ""
 
     async def roster(self) -> Roster:
@@ -64,9 +65,10 @@ class OwnRegistry:
         """
         known = self._config.known if self._config is not None else None
         told = known.state_db_path if known is not None else None
-        if told is not None and told != self._told:
-            self._told = told
-            await self._choose(expanded(told))
+        async with self._choosing:
+            if told is not None and told != self._told:
+                await self._choose(expanded(told))
+                self._told = told
         if self._mismatch:
             raise StoreUnreadableError(self._mismatch, detail=ANOTHERS)
         return self._registry

@@ -8,7 +8,6 @@ must not know whether the conductor is there.
 """
 
 import asyncio
-import itertools
 import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
@@ -28,7 +27,9 @@ from marianne_stream.state.registry_rows import (
     digest_key,
     entry_of,
     make_digest,
+    run_key,
     state_of,
+    text,
 )
 
 # One read, from the first look at the file to the closed connection.
@@ -51,15 +52,14 @@ LIGHT = (
 )
 WHOLE = (*LIGHT, "snapshot_path", "checkpoint_json")
 
-# Checkpoints are looked into for so long in one read, a few at a time: the rest waits for the next.
+# Checkpoints are looked into for so long in one read: the rest waits for the next.
 DIGEST_LIMIT_S = 0.2
-DIGEST_BATCH = 20
+
+# The newest jobs of a registry; a conductor lists 1,000.
+MAX_ROWS = 5000
 
 T = TypeVar("T")
 Question = Callable[[aiosqlite.Connection], Awaitable[T]]
-
-# By job: the key for which a digest holds, and the digest.
-Digests = dict[str, tuple[object, CheckpointDigest]]
 
 
 class Registry:
@@ -80,8 +80,10 @@ class Registry:
         self._turn = asyncio.Lock()
         # A read whose caller was cancelled closes its connection here.
         self._sessions: set[asyncio.Task[Any]] = set()
-        # What the checkpoints of rows say, for as long as a row is of the same run.
+        # What the checkpoints of rows say, for as long as a row stays the same.
         self._digests: dict[str, tuple[object, CheckpointDigest]] = {}
+        # The first end that was told for a run.
+        self._ends: dict[str, tuple[object, float]] = {}
 
     async def roster(self) -> Roster:
         """Read every job in the registry, newest first.
@@ -92,14 +94,15 @@ class Registry:
         Raises:
             StoreUnreadableError: the registry is missing, cannot be read, or is not one.
         """
-        rows, digests = await self._read(self._all_rows)
-        self._digests.update(digests)
+        rows = await self._read(self._all_rows)
         listed = {}
         for row in rows:
             entry = entry_of(row)
             if entry is not None:
                 listed[entry.job_id] = self._with_digest(entry, row)
-        self._digests = {i: known for i, known in self._digests.items() if i in listed}
+        for kept in (self._digests, self._ends):
+            for job_id in kept.keys() - listed.keys():
+                del kept[job_id]
         return Roster(entries=listed, source="registry", live=False)
 
     async def job(self, job_id: str, entry: RosterEntry | None) -> JobState:  # noqa: ARG002
@@ -119,11 +122,10 @@ class Registry:
         row = await self._row(job_id, WHOLE)
         if row is None:
             raise JobNotFoundError(job_id)
-        known = self._digests.get(job_id)
-        if known is not None and known[0] == digest_key(row):
-            # The end that was told first: a conductor that stops writes another over it.
-            row = {**row, "completed_at": known[1].completed_at}
-        return state_of(job_id, row)
+        told = self._ends.get(job_id)
+        if told is not None and told[0] == run_key(row):
+            row = {**row, "completed_at": told[1]}
+        return await asyncio.to_thread(state_of, job_id, row)
 
     async def close(self) -> None:
         """Wait for the reads whose callers were cancelled.
@@ -133,50 +135,55 @@ class Registry:
         if self._sessions:
             await asyncio.wait(self._sessions, timeout=READ_LIMIT_S)
 
-    async def _all_rows(self, connection: aiosqlite.Connection) -> tuple[list[Row], Digests]:
+    async def _all_rows(self, connection: aiosqlite.Connection) -> list[Row]:
         columns = await self._columns(connection, WHOLE)
         chosen = ", ".join(name for name in columns if name in LIGHT)
         order = "submitted_at DESC, job_id" if "submitted_at" in columns else "job_id"
         # Of the columns only those are taken that are named in this module.
-        query = f"SELECT {chosen} FROM jobs ORDER BY {order}"  # noqa: S608 - no input
+        query = f"SELECT {chosen} FROM jobs ORDER BY {order} LIMIT {MAX_ROWS}"  # noqa: S608
         rows = await rows_of(connection, query)
-        if "checkpoint_json" not in columns:
-            return rows, {}
-        return rows, await self._new_digests(connection, rows)
+        if "checkpoint_json" in columns:
+            await self._digest(connection, rows)
+        return rows
 
-    async def _new_digests(self, connection: aiosqlite.Connection, rows: list[Row]) -> Digests:
-        """Look into the checkpoints of rows that are new or of another run, for a limited time."""
-        new = {}
-        for row in rows:
-            known = self._digests.get(str(row["job_id"]))
-            if known is None or known[0] != digest_key(row):
-                new[str(row["job_id"])] = row
-        found: Digests = {}
+    async def _digest(self, connection: aiosqlite.Connection, rows: list[Row]) -> None:
+        """Look into the checkpoints of rows that have changed, for a limited time."""
         loop = asyncio.get_running_loop()
         until = loop.time() + DIGEST_LIMIT_S
+        # SQLite calls it in its own thread. Text that is not UTF-8 is a damaged checkpoint.
         await connection.create_function("checkpoint_digest", 1, digest_json, deterministic=True)
-        ids = iter(new)
-        while (batch := list(itertools.islice(ids, DIGEST_BATCH))) and loop.time() < until:
-            marks = ", ".join("?" * len(batch))
-            # The function gets bytes: text that is not UTF-8 is a damaged checkpoint.
-            query = (
-                "SELECT job_id, checkpoint_digest(CAST(checkpoint_json AS BLOB)) AS digest"  # noqa: S608
-                f" FROM jobs WHERE job_id IN ({marks})"
-            )
-            for answer in await rows_of(connection, query, *batch):
-                row = new[answer["job_id"]]
-                found[answer["job_id"]] = digest_key(row), make_digest(row, answer["digest"])
-        return found
+        query = (
+            "SELECT checkpoint_digest(CAST(checkpoint_json AS BLOB)) AS digest"
+            " FROM jobs WHERE job_id = ?"
+        )
+        for row in rows:
+            job_id, key = text(row["job_id"]), digest_key(row)
+            known = self._digests.get(job_id) if job_id is not None else None
+            if job_id is None or not encodable(job_id) or (known is not None and known[0] == key):
+                continue
+            if loop.time() >= until:
+                return
+            for answer in await rows_of(connection, query, job_id):
+                self._digests[job_id] = key, make_digest(row, answer["digest"])
 
     def _with_digest(self, entry: RosterEntry, row: Row) -> RosterEntry:
-        """Return an entry with what its checkpoint says, if that is known."""
+        """Return an entry with what its checkpoint says, if that is known.
+
+        The end is the first that was told for the run: a conductor that stops writes another.
+        """
         known = self._digests.get(entry.job_id)
         if known is None or known[0] != digest_key(row):
             return replace(entry, completed_at=None)
-        digest = known[1]
+        digest, run = known[1], run_key(row)
+        end = digest.completed_at if entry.terminal else None
+        told = self._ends.get(entry.job_id)
+        if told is not None and told[0] == run:
+            end = told[1]
+        elif end is not None:
+            self._ends[entry.job_id] = run, end
         return replace(
             entry,
-            completed_at=digest.completed_at if entry.terminal else None,
+            completed_at=end,
             completed_sheets=digest.completed_sheets,
             total_sheets=entry.total_sheets if digest.total_sheets is None else digest.total_sheets,
         )

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from marianne_stream.errors import CorruptStateError
-from marianne_stream.models import TERMINAL_STATUSES, JobState, RosterEntry, iso_time
+from marianne_stream.models import JobState, RosterEntry, iso_time
 from marianne_stream.state.checkpoint import decode, epoch_s, state_from, state_from_entry
 
 # A time behind this one has no four-digit year, so ISO 8601 cannot write it.
@@ -27,13 +27,13 @@ class CheckpointDigest(msgspec.Struct, frozen=True):
 
 
 def digest_key(row: Row) -> object:
-    """Return what tells whether a row's digest still holds.
+    """Return what tells whether a row's digest still holds."""
+    return (*run_key(row), row.get("completed_at"), row.get("last_event_at"))
 
-    A job that has ended keeps its digest, and with it the end that was told first, until it runs
-    again.
-    """
-    run = (row["status"], row.get("submitted_at"), row.get("started_at"))
-    return run if row["status"] in TERMINAL_STATUSES else (*run, row.get("last_event_at"))
+
+def run_key(row: Row) -> tuple[object, ...]:
+    """Return what tells one run of a job, at one status, from another: for it, one end is kept."""
+    return (row["status"], row.get("submitted_at"), row.get("started_at"))
 
 
 def digest_json(raw: bytes | None) -> bytes | None:

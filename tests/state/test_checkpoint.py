@@ -128,9 +128,10 @@ def test_a_time_that_no_calendar_has_is_no_time(absurd: float) -> None:
     assert (shown.started_at, shown.created_at) == (None, None)
 
 
-def test_two_names_of_one_sheet_are_not_compared() -> None:
-    sheets = {"1": {"status": "completed"}, "01": {"status": "pending"}}
-    assert [sheet.number for sheet in state(a_checkpoint(sheets=sheets)).sheets] == [1, 1]
+@pytest.mark.parametrize("key", ["01", " 1", "1_0", "-1", "+1", "\u0661"])
+def test_a_second_name_of_a_sheet_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match="is not a sheet number"):
+        state(a_checkpoint(sheets={"1": {}, key: {}}))
 
 
 @pytest.mark.parametrize("total", [1, 0, -5])

