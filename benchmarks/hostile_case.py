@@ -1,7 +1,8 @@
 """Hostile input: the longest `/health` while it comes in, and from SIGTERM to the server's exit.
 
-To add a case, add a `Hostile` to `HOSTILE`. The first one is not hostile: what others take beside
-it is theirs, and the rest the machine's.
+To add a case, add a `Hostile` to `HOSTILE`, or a kind to `tests/support/hostile_conductor.py`.
+`small_log` and `small_roster` are not hostile: what the others take beyond them is theirs, and the
+rest the machine's.
 """
 
 import asyncio
@@ -15,14 +16,22 @@ from pathlib import Path
 
 import aiohttp
 
-from benchmarks.processes import python, server
+from benchmarks.processes import Measured, python, server
 from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support import hostile_conductor
+from tests.support.hostile_conductor import KINDS
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 
 # How long the input of each case goes on before the server is asked to end.
 SECONDS = 5.0
+
+# Those who watch a conductor whose answers are hostile.
+CONDUCTOR_PATHS = (
+    *("/api/jobs/other/stream", "/api/jobs/other/events"),
+    *("/api/roster/stream?details=true", "/api/events/stream"),
+)
 
 # Asks for /health every 5 ms, in a process of its own; prints the longest answer, in seconds.
 HEALTH = """
@@ -57,13 +66,34 @@ class Hostile:
 
 async def hostile(folder: Path) -> dict[str, float]:
     """The longest `/health` during each kind of hostile input, and from SIGTERM to the exit."""
-    found = {}
+    found: dict[str, float] = {}
     for case in HOSTILE:
         (place := folder / case.name).mkdir()
         health_s, exit_s = await measure(case, place)
         found[f"{case.name}_health_ms"] = 1000 * health_s
         found[f"{case.name}_exit_s"] = exit_s
+    for kind in KINDS:
+        (place := folder / kind).mkdir()
+        figures = await measure_conductor(kind, place)
+        found |= {f"{kind}_{figure}": value for figure, value in figures.items()}
     return found
+
+
+async def measure_conductor(kind: str, place: Path) -> dict[str, float]:
+    """The same of a conductor whose answers are hostile, and how much the server's memory grew."""
+    async with (
+        python(hostile_conductor.__file__, place / "c.sock", kind),
+        server(place) as running,
+        requests(running.address, CONDUCTOR_PATHS),
+    ):
+        before_kib = running.memory_kib()
+        health_s = await longest_health(running.address)
+        grown_kib = running.memory_kib() - before_kib
+        return {
+            "health_ms": 1000 * health_s,
+            "exit_s": await exit_s(running),
+            "grown_mib": grown_kib / 1024,
+        }
 
 
 async def measure(case: Hostile, place: Path) -> tuple[float, float]:
@@ -74,16 +104,25 @@ async def measure(case: Hostile, place: Path) -> tuple[float, float]:
         await asyncio.to_thread((work := place / "work").mkdir)
         case.prepare(conductor, work)
         async with server(place) as running, case.attack(running.address):
-            async with python("-c", HEALTH, running.address, SECONDS) as health:
-                if health.process.stdout is None:
-                    raise RuntimeError("the process was started without a pipe")
-                health_s = float(await health.process.stdout.readline())
-            began = time.perf_counter()
-            running.process.send_signal(signal.SIGTERM)
-            await asyncio.wait_for(running.process.wait(), 60)
-            return health_s, time.perf_counter() - began
+            return await longest_health(running.address), await exit_s(running)
     finally:
         await conductor.kill()
+
+
+async def longest_health(address: str) -> float:
+    """The longest `/health` in the next seconds, in seconds."""
+    async with python("-c", HEALTH, address, SECONDS) as health:
+        if health.process.stdout is None:
+            raise RuntimeError("the process was started without a pipe")
+        return float(await health.process.stdout.readline())
+
+
+async def exit_s(running: Measured) -> float:
+    """End a server with SIGTERM; return how long that took, in seconds."""
+    began = time.perf_counter()
+    running.process.send_signal(signal.SIGTERM)
+    await asyncio.wait_for(running.process.wait(), 60)
+    return time.perf_counter() - began
 
 
 def small_log(conductor: SimulatedConductor, work: Path) -> None:

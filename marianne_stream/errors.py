@@ -249,10 +249,7 @@ class ReadLimitError(MarianneStreamError):
 
     status = 503
     code = "read_limit"
-    public = (
-        "This log holds more than one request may read. What has been counted of its lines is "
-        "kept: ask again in a moment."
-    )
+    public = "This log holds more than one request may read. Ask again: what was counted is kept."
 
 
 class LeavingError(MarianneStreamError):
@@ -269,6 +266,8 @@ class StateUnavailableError(MarianneStreamError):
     status = 503
     code = "state_unavailable"
     public = "Neither the conductor nor another source of state can be asked right now."
+    # Seconds that an unusable answer took: polling is spaced by it.
+    cost_s = 0.0
 
 
 class ConductorUnavailableError(StateUnavailableError):

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 # Decoding an answer larger than this takes more than a millisecond.
 LARGE_BYTES = 1024 * 1024
+# Mending an answer of this size takes 5 ms.
+THREAD_BYTES = 256 * 1024
 LARGE_PAUSE_S = 0.001
 
 Raw = msgspec.Raw
@@ -142,9 +144,8 @@ class Connection:
         """Give every answer to its request until the connection ends."""
         try:
             while True:
-                line = await self._reader.readuntil(b"\n")
-                await let_others_run(len(line))
-                self._on_line(line)
+                # No local variable: a cancelled task keeps its frame, and so up to 16 MiB.
+                await self._on_line(await self._reader.readuntil(b"\n"))
         except asyncio.IncompleteReadError as error:
             half = " in the middle of an answer" if error.partial else ""
             self._lose(ConductorLostError(f"the conductor closed the connection{half}"))
@@ -159,10 +160,11 @@ class Connection:
             self._lose(ConductorProtocolError("the conductor's answers cannot be read"))
             self._writer.close()
 
-    def _on_line(self, line: bytes) -> None:
+    async def _on_line(self, line: bytes) -> None:
         """Resolve the request that a line answers; drop a line that answers none."""
+        await let_others_run(len(line))
         try:
-            message = jsonrpc.message(line)
+            message = await message_of(line)
         except ValueError as error:
             self._lose(
                 ConductorProtocolError(f"the conductor sent {line[:80]!r}, not JSON-RPC: {error}")
@@ -223,6 +225,17 @@ def resolve(method: str, answer: asyncio.Future[Raw], message: jsonrpc.Message) 
         answer.set_exception(
             ConductorProtocolError(f"the conductor answered {method} with neither result nor error")
         )
+
+
+async def message_of(line: bytes) -> jsonrpc.Message:
+    """Decode a line; a large one in a thread, since mending it may take a second.
+
+    Raises:
+        ValueError: it is not JSON, or not a JSON-RPC message.
+    """
+    if len(line) > THREAD_BYTES:
+        return await asyncio.to_thread(jsonrpc.message, line)
+    return jsonrpc.message(line)
 
 
 async def let_others_run(size_bytes: int) -> None:

@@ -167,7 +167,9 @@ class RosterTimer:
         except StateUnavailableError as error:
             known = self.newest.entries if self.newest is not None else {}
             detail = error.detail if isinstance(error, ConductorBusyError) else ""
-            self._answer(Roster(known, source="none", live=False, detail=detail))
+            self._answer(
+                Roster(known, source="none", live=False, detail=detail, cost_s=error.cost_s)
+            )
             fail(asking, error)
         except BaseException:
             fail(asking, StateUnavailableError("the roster is asked for no more"))

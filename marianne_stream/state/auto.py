@@ -87,11 +87,13 @@ class AutoSource:
             self._report("none", f"no state can be read: {error}; {second}")
             if isinstance(error, ConductorBusyError):
                 raise error from second
-            raise StateUnavailableError(f"{error}; {second}") from second
+            unavailable = StateUnavailableError(f"{error}; {second}")
+            unavailable.cost_s = error.cost_s
+            raise unavailable from second
         self._report("registry", f"reading the registry, the conductor cannot be asked: {error}")
         # That it is away is what `live` says; that it waits for a slot needs a word.
         detail = error.detail if isinstance(error, ConductorBusyError) else ""
-        return replace(roster, detail=detail)
+        return replace(roster, detail=detail, cost_s=error.cost_s)
 
     async def _completed(self, state: JobState, entry: RosterEntry | None) -> JobState:
         """Return the conductor's state with what only the registry tells of a job that has ended.

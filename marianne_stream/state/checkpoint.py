@@ -9,6 +9,7 @@ interpreter. This module must not know where the bytes came from.
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Annotated
 
 import msgspec
 
@@ -28,8 +29,11 @@ STOPPED = "stopped"
 
 SHEET_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 
+# Making a state of so many takes 40 ms.
+MAX_SHEETS = 20_000
 
-class CheckpointSheet(msgspec.Struct, frozen=True):
+
+class CheckpointSheet(msgspec.Struct, frozen=True, gc=False):
     """A sheet as a checkpoint has it."""
 
     status: str = "pending"
@@ -48,7 +52,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     job_id: str
     status: str
     job_name: str | None = None
-    sheets: dict[str, CheckpointSheet] | None = None
+    sheets: Annotated[dict[str, CheckpointSheet], msgspec.Meta(max_length=MAX_SHEETS)] | None = None
     total_sheets: int | None = None
     current_sheet: int | None = None
     error_message: str | None = None

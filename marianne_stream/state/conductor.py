@@ -74,8 +74,19 @@ class ConductorSource:
     async def roster(self) -> Roster:
         """Ask for `job.list`: at most 1,000 jobs, so a missing one proves nothing.
 
-        An entry that cannot be decoded is left out, and logged once.
+        An entry that cannot be decoded is left out, and logged once. An error of an answer that
+        cannot be used says how long it took.
         """
+        began = asyncio.get_running_loop().time()
+        try:
+            return await self._roster()
+        except ConductorProtocolError as error:
+            # An error of its own: the frames of this one hold the answer, of up to 16 MiB.
+            unusable = ConductorProtocolError(str(error))
+        unusable.cost_s = asyncio.get_running_loop().time() - began
+        raise unusable
+
+    async def _roster(self) -> Roster:
         answer = await self._client.ask("job.list", None, msgspec.Raw)
         await self._config.update()
         entries = await self._entries(answer.result)
@@ -118,9 +129,16 @@ class ConductorSource:
             ConductorUnavailableError: the conductor cannot be asked, or does not have the method.
         """
         params = {"limit": RECENT_EVENTS}
-        answer = await self._client.ask("daemon.observer_events", params, RecentEvents)
+        answer = await self._client.ask("daemon.observer_events", params, msgspec.Raw)
+        data = bounded(answer.result, f"daemon.observer_events has far more than {RECENT_EVENTS}")
+        try:
+            recent = json_text.decode(data, RecentEvents)
+        except ValueError as error:
+            raise ConductorProtocolError(
+                f"the conductor answered daemon.observer_events in another shape: {error}"
+            ) from error
         found = []
-        for raw in answer.result.events[RECENT_EVENTS - 1 :: -1]:
+        for raw in recent.events[RECENT_EVENTS - 1 :: -1]:
             try:
                 event = json_text.decode(raw, RecentEvent)
             except ValueError as error:
@@ -133,11 +151,7 @@ class ConductorSource:
         """Do nothing: the source holds nothing open."""
 
     async def _entries(self, raw: msgspec.Raw) -> dict[str, RosterEntry]:
-        data = bytes(raw)
-        if data.count(b",") > MAX_COMMAS:
-            raise ConductorProtocolError(
-                f"job.list has {len(data)} bytes and far more than {MAX_ENTRIES} entries"
-            )
+        data = bounded(raw, f"job.list has far more than {MAX_ENTRIES} entries")
         try:
             listed = json_text.decode(data, list[msgspec.Raw])
         except ValueError as error:
@@ -165,6 +179,18 @@ class ConductorSource:
         if message and message != self._reported:
             logger.warning("left out of the roster, entries that cannot be used: %s", message)
         self._reported = message
+
+
+def bounded(raw: msgspec.Raw, complaint: str) -> bytes:
+    """Return an answer, unless it has so many values that decoding them takes long.
+
+    Raises:
+        ConductorProtocolError: it has.
+    """
+    data = bytes(raw)
+    if data.count(b",") > MAX_COMMAS:
+        raise ConductorProtocolError(f"{complaint}: {len(data)} bytes")
+    return data
 
 
 def entry_of(job: ListedJob) -> RosterEntry:

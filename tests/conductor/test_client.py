@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from marianne_stream.conductor.client import ConductorClient
+from marianne_stream.conductor.rpc import message_of
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.errors import (
     AnswerTooLargeError,
@@ -249,6 +250,26 @@ async def test_an_answer_of_the_largest_size_is_read(tmp_path: Path) -> None:
     async with scripted_conductor(path, answer + b" \n"):
         with pytest.raises(AnswerTooLargeError):
             await visits_only(path).ask("any", None, list[str])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param('"' + r"\udc80" * 2_600_000 + '"', id="halves of pairs"),
+        pytest.param("[" + ",".join(["NaN"] * 4_000_000) + "]", id="not numbers"),
+    ],
+)
+async def test_an_answer_that_has_to_be_mended_leaves_the_loop_to_others(value: str) -> None:
+    line = b'{"id":2,"result":{"pid":7,"odd":%s}}\n' % value.encode()
+    decoding = asyncio.create_task(message_of(line))
+    turns = 0
+    while not decoding.done():
+        await asyncio.sleep(0)
+        turns += 1
+    result = (await decoding).result
+    assert isinstance(result, msgspec.Raw)
+    assert msgspec.json.decode(result, type=Status).pid == 7
+    assert turns > 10
 
 
 async def test_nobody_at_the_socket_is_said_in_words(tmp_path: Path) -> None:

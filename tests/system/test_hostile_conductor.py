@@ -1,0 +1,129 @@
+"""A conductor whose answers are hostile: the server goes on, and says what it cannot use."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from marianne_stream.demo.conductor import SimulatedConductor
+from tests.support import hostile_conductor
+from tests.support.processes import Process, process, server
+from tests.support.viewers import Viewer, watching
+
+DRAIN_S = 5.0
+
+# More than an answer of the largest size, and what is made of it.
+GROWTH_KIB = 256 * 1024
+
+
+@asynccontextmanager
+async def served_from(tmp_path: Path, kind: str, *options: str) -> AsyncIterator[Process]:
+    """A server of a conductor whose answers are hostile, and of a registry with its job `other`."""
+    before = SimulatedConductor(tmp_path / "c.sock", registry=tmp_path / "state.db")
+    await before.start()
+    before.launch("other", hostile_conductor.SHEETS)
+    await before.flush()
+    await before.kill()
+    async with (
+        process(hostile_conductor.__file__, tmp_path / "c.sock", kind),
+        server(tmp_path, "--drain-s", DRAIN_S, *options) as running,
+    ):
+        memory_kib = running.memory_kib()
+        yield running
+        assert running.memory_kib() < memory_kib + GROWTH_KIB
+        running.send(signal.SIGTERM)
+        assert await running.ended(limit_s=DRAIN_S + 2) == 0
+        assert "Traceback" not in running.log
+
+
+async def health_until(session: aiohttp.ClientSession, condition: Callable[[], object]) -> None:
+    """Ask for `/health`, which is answered each time, until a condition holds."""
+
+    async def health() -> int:
+        async with session.get("health", timeout=aiohttp.ClientTimeout(5)) as answer:
+            return answer.status
+
+    async with asyncio.timeout(60):
+        while not condition():
+            assert await health() == 200
+            await asyncio.sleep(0.01)
+
+
+def completed(viewer: Viewer) -> int:
+    """Return how many sheets the newest `job_status` of a viewer counts."""
+    return int((viewer.data("job_status") or [{"completed_sheets": 0}])[-1]["completed_sheets"])
+
+
+async def monitor_events(session: aiohttp.ClientSession) -> int:
+    """Return how many events of the monitor the server has had."""
+    async with session.get("metrics") as answer:
+        text = await answer.text()
+    name = "\nmarianne_stream_monitor_events_total "
+    return int(float(text.partition(name)[2].partition("\n")[0]))
+
+
+async def test_a_flood_of_events_holds_up_nobody_and_takes_no_memory(tmp_path: Path) -> None:
+    async with (
+        served_from(tmp_path, "flood") as running,
+        aiohttp.ClientSession(f"{running.address}/") as session,
+        watching(session, "api/jobs/other/stream") as viewer,
+        watching(session, "api/roster/stream?details=true"),
+    ):
+        for _ in range(5):
+            seen = completed(viewer)
+            await health_until(session, lambda seen=seen: completed(viewer) > seen + 5)  # type: ignore[misc]
+        assert await monitor_events(session) > 50_000
+        assert running.memory_kib() < 300 * 1024
+
+
+async def test_a_roster_with_halves_of_surrogate_pairs_is_shown(tmp_path: Path) -> None:
+    async with (
+        served_from(tmp_path, "lone_halves") as running,
+        aiohttp.ClientSession(f"{running.address}/") as session,
+        watching(session, "api/jobs/other/stream") as viewer,
+    ):
+        await health_until(session, lambda: completed(viewer) > 20)
+        async with session.get("api/jobs") as answer:
+            assert {job["job_id"] for job in (await answer.json())["jobs"]} == {"other", "odd"}
+        assert viewer.data("source")[-1]["source"] == "conductor"
+
+
+@pytest.mark.parametrize("kind", ["not_numbers", "not_jobs"])
+async def test_a_roster_of_millions_of_values_is_replaced_by_the_registry(
+    tmp_path: Path, kind: str
+) -> None:
+    async with (
+        served_from(tmp_path, kind) as running,
+        aiohttp.ClientSession(f"{running.address}/") as session,
+        watching(session, "api/jobs/other/stream") as viewer,
+        watching(session, "api/roster/stream?details=true") as roster,
+    ):
+        await health_until(session, lambda: roster.counts["roster"] and viewer.counts["job_status"])
+        await health_until(session, lambda: "reading the registry, the conductor" in running.log)
+        assert roster.data("source")[-1]["source"] == "registry"
+        async with session.get("api/jobs") as answer:
+            assert [job["job_id"] for job in (await answer.json())["jobs"]] == ["other"]
+
+
+async def test_a_job_of_a_million_sheets_is_read_from_the_registry(tmp_path: Path) -> None:
+    async with (
+        served_from(tmp_path, "many_sheets") as running,
+        aiohttp.ClientSession(f"{running.address}/") as session,
+        watching(session, "api/jobs/other/stream") as viewer,
+    ):
+        await health_until(session, lambda: "reading job 'other' from" in running.log)
+        await health_until(session, lambda: viewer.counts["job_status"])
+
+
+async def test_millions_of_recent_events_do_not_hold_up_the_state(tmp_path: Path) -> None:
+    async with (
+        served_from(tmp_path, "many_events", "--conductor-events", "visits") as running,
+        aiohttp.ClientSession(f"{running.address}/") as session,
+        watching(session, "api/jobs/other/stream") as viewer,
+        watching(session, "api/jobs/other/events"),
+    ):
+        await health_until(session, lambda: completed(viewer) > 20)
