@@ -20,6 +20,7 @@ const LOOKS = {
   failed: "failed",
   cancelled: "cancelled",
   skipped: "cancelled",
+  stopped: "cancelled",
 };
 
 const TERMINAL = new Set(["completed", "failed", "cancelled"]);
