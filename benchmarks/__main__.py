@@ -16,6 +16,7 @@ from pathlib import Path
 
 import aiohttp
 
+from benchmarks.freshness_case import freshness
 from benchmarks.hostile_case import hostile
 from benchmarks.log_cases import big_log, log_fanout, log_latency, log_memory, tail_f
 from benchmarks.nginx_case import nginx_cost, through_nginx
@@ -91,7 +92,7 @@ async def departure(folder: Path) -> dict[str, float]:
     return found
 
 
-async def freshness(folder: Path) -> dict[str, float]:
+async def announced(folder: Path) -> dict[str, float]:
     """From a change that an event announces to its receipt by a viewer."""
     conductor = SimulatedConductor(
         folder / "c.sock", registry=folder / "state.db", sheet_events=True
@@ -170,7 +171,7 @@ for _ in range(10):
 """
 
 CASES: tuple[Case, ...] = (
-    *(startup, idle, departure, freshness, heavy_state),
+    *(startup, idle, departure, announced, freshness, heavy_state),
     *(fanout, saturation, send_alone, arrival, slow_readers, many_jobs, guest),
     *(log_latency, tail_f, log_fanout, log_memory, big_log, through_nginx, hostile),
 )

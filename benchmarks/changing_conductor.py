@@ -1,0 +1,88 @@
+"""A simulated conductor whose jobs change: `changing_conductor.py SOCKET REGISTRY`.
+
+It begins with the first line of its standard input, and when all is done prints one line of JSON:
+each change as its kind, its job, the value that a viewer then sees, and when it was made, by this
+machine's monotonic clock. A process of its own, so that its work does not delay the viewer.
+"""
+
+import asyncio
+import json
+import random
+import sys
+import time
+from pathlib import Path
+
+from marianne_stream.demo.conductor import SimulatedConductor
+
+JOBS = 8
+ROUNDS = 2
+SHEETS = 4
+
+Change = tuple[str, str, str | int, float]
+
+
+class ChangingJobs:
+    """Jobs that start, play their sheets, pause, resume and end, as nothing announces it.
+
+    Args:
+        conductor: their conductor, which sends `job.started`, `job.resuming` and `job.completed`.
+    """
+
+    def __init__(self, conductor: SimulatedConductor) -> None:
+        self._conductor = conductor
+        self._random = random.Random(7)
+        self.changes: list[Change] = []
+
+    async def play(self, slot: int) -> None:
+        """Run one job after the other; half of them complete, the others are cancelled."""
+        await self._wait(0.0, 2.0)
+        for number in range(ROUNDS):
+            job_id = f"job-{slot}-{number}"
+            self._note("start", job_id, "running")
+            self._conductor.launch(job_id, SHEETS)
+            for sheet in range(1, SHEETS + 1):
+                await self._wait(0.3, 0.9)
+                self._note("sheet", job_id, sheet)
+                self._conductor.dispatch(job_id, sheet)
+                await self._wait(1.0, 1.5)
+                self._note("count", job_id, sheet)
+                self._conductor.complete_sheet(job_id, sheet)
+            await self._wait(0.5, 1.0)
+            self._note("pause", job_id, "paused")
+            self._conductor.pause(job_id)
+            await self._wait(0.5, 1.0)
+            self._conductor.resume(job_id)
+            await self._wait(0.5, 1.0)
+            if (slot + number) % 2:
+                self._note("cancel", job_id, "cancelled")
+                self._conductor.cancel(job_id)
+            else:
+                self._note("end", job_id, "completed")
+                self._conductor.finish(job_id)
+            await self._wait(0.5, 1.0)
+
+    def _note(self, kind: str, job_id: str, value: str | int) -> None:
+        self.changes.append((kind, job_id, value, time.monotonic()))
+
+    async def _wait(self, least_s: float, most_s: float) -> None:
+        await asyncio.sleep(self._random.uniform(least_s, most_s))
+
+
+async def main(path: str, registry: str) -> None:
+    """Listen, wait for the word, and play."""
+    conductor = SimulatedConductor(Path(path), registry=Path(registry))
+    await conductor.start()
+    sys.stdout.write(f"ready {path}\n")
+    sys.stdout.flush()
+    await asyncio.to_thread(sys.stdin.readline)
+    jobs = ChangingJobs(conductor)
+    await asyncio.gather(*(jobs.play(slot) for slot in range(JOBS)))
+    await asyncio.sleep(1.0)
+    sys.stdout.write(json.dumps(jobs.changes) + "\n")
+    sys.stdout.flush()
+    await asyncio.to_thread(sys.stdin.readline)
+    await conductor.kill()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,100 @@
+"""Freshness: from a change at the conductor to its receipt, by a subscription and by visits."""
+
+import asyncio
+import json
+import statistics
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from benchmarks.changing_conductor import Change
+from benchmarks.processes import Measured, python, server
+from marianne_stream.wire.sse import EventParser
+
+# What of an entry of the roster shows a change of each kind.
+FIELDS = {
+    "start": "status",
+    "end": "status",
+    "pause": "status",
+    "cancel": "status",
+    "count": "completed_sheets",
+    "sheet": "current_sheet",
+}
+
+Seen = dict[tuple[str, str, str | int], float]
+
+
+async def freshness(folder: Path) -> dict[str, float]:
+    """From a change to its receipt by a viewer of the roster, of each kind, both ways.
+
+    Unseen are changes that the next one of the job had overtaken: a sheet that was over before
+    anything said that it had begun.
+    """
+    figures: dict[str, float] = {}
+    for way in ("auto", "visits"):
+        (place := folder / way).mkdir()
+        changes, seen = await changes_seen(place, way)
+        times: defaultdict[str, list[float]] = defaultdict(list)
+        for kind, job_id, value, made_at in changes:
+            seen_at = seen.get((FIELDS[kind], job_id, value))
+            if seen_at is not None:
+                times[kind].append(1000 * (seen_at - made_at))
+        for kind in FIELDS:
+            cuts = statistics.quantiles(times[kind], n=100, method="inclusive")
+            figures[f"{way} {kind} p50_ms"] = cuts[49]
+            figures[f"{way} {kind} p99_ms"] = cuts[98]
+            figures[f"{way} {kind} changes"] = len(times[kind])
+            wanted = sum(change[0] == kind for change in changes)
+            figures[f"{way} {kind} unseen"] = wanted - len(times[kind])
+    return figures
+
+
+async def changes_seen(place: Path, way: str) -> tuple[list[Change], Seen]:
+    """Play all changes; return them, and when a viewer first saw each value."""
+    script = Path(__file__).with_name("changing_conductor.py")
+    async with (
+        python(script, place / "c.sock", place / "state.db") as conductor,
+        server(place, "--conductor-events", way) as running,
+        aiohttp.ClientSession(f"{running.address}/") as session,
+        session.get("api/roster/stream?details=true") as response,
+    ):
+        seen: Seen = {}
+        watching = asyncio.create_task(watch(response, seen))
+        try:
+            return await played(conductor), seen
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+
+
+async def played(conductor: Measured) -> list[Change]:
+    """Let the conductor begin, and return its changes when it has made them."""
+    if conductor.process.stdin is None or conductor.process.stdout is None:
+        raise RuntimeError("the process was started without pipes")
+    # The subscription has begun by then, if there is one.
+    await asyncio.sleep(1.0)
+    conductor.process.stdin.write(b"begin\n")
+    changes: list[Change] = [
+        tuple(change) for change in json.loads(await conductor.process.stdout.readline())
+    ]
+    return changes
+
+
+async def watch(response: aiohttp.ClientResponse, seen: Seen) -> None:
+    """Note when each value of a job was first there, until cancelled."""
+    parser = EventParser()
+    async for chunk in response.content.iter_any():
+        now = time.monotonic()
+        for event in parser.feed(chunk):
+            if event.event == "roster":
+                for entry in json.loads(event.data)["jobs"]:
+                    note(entry, now, seen)
+
+
+def note(entry: dict[str, Any], now: float, seen: Seen) -> None:
+    """Note the values of one entry of the roster."""
+    for field in set(FIELDS.values()):
+        seen.setdefault((field, entry["job_id"], entry[field]), now)
