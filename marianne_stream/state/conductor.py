@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -11,16 +11,21 @@ from marianne_stream.conductor.client import ConductorClient
 from marianne_stream.conductor.config import ConductorConfig
 from marianne_stream.errors import ConductorProtocolError, ConductorRefusedError, JobNotFoundError
 from marianne_stream.models import JobState, MonitorEvent, Roster, RosterEntry
-from marianne_stream.state.checkpoint import Checkpoint, state_from, state_from_entry
+from marianne_stream.state.checkpoint import MAX_SHEETS, Checkpoint, state_from, state_from_entry
 from marianne_stream.wire import job_ids, json_text, jsonrpc
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
 # The conductor lists 1,000 jobs by default. An entry holds about seven commas.
 MAX_ENTRIES = 5000
 MAX_COMMAS = 20 * MAX_ENTRIES
+
+# Objects in a checkpoint: a sheet holds few.
+MAX_OBJECTS = 20 * MAX_SHEETS
 
 # Entries that are decoded before other tasks run: 500 take about 1 ms, if faulty 3 ms.
 BATCH_ENTRIES = 500
@@ -99,14 +104,16 @@ class ConductorSource:
         """
         params = {"job_id": job_ids.raw(job_id), "workspace": ""}
         try:
-            answer = await self._client.ask("job.status", params, Checkpoint)
+            answer = await self._client.ask("job.status", params, msgspec.Raw)
         except ConductorRefusedError as error:
             if error.number != jsonrpc.JOB_NOT_FOUND:
                 raise
             if entry is None:
                 raise JobNotFoundError(job_id) from error
             return state_from_entry(entry, source="conductor", live=True)
-        checkpoint = answer.result
+        checkpoint = decoded(
+            bounded(answer.result, MAX_OBJECTS, b"{", f"job.status of {job_id!r}"), Checkpoint
+        )
         if checkpoint.job_id != job_id:
             raise ConductorProtocolError(
                 f"asked for job {job_id!r}, the conductor answered with {checkpoint.job_id!r}"
@@ -130,13 +137,8 @@ class ConductorSource:
         """
         params = {"limit": RECENT_EVENTS}
         answer = await self._client.ask("daemon.observer_events", params, msgspec.Raw)
-        data = bounded(answer.result, f"daemon.observer_events has far more than {RECENT_EVENTS}")
-        try:
-            recent = json_text.decode(data, RecentEvents)
-        except ValueError as error:
-            raise ConductorProtocolError(
-                f"the conductor answered daemon.observer_events in another shape: {error}"
-            ) from error
+        what = "daemon.observer_events"
+        recent = decoded(bounded(answer.result, MAX_COMMAS, b",", what), RecentEvents)
         found = []
         for raw in recent.events[RECENT_EVENTS - 1 :: -1]:
             try:
@@ -151,11 +153,7 @@ class ConductorSource:
         """Do nothing: the source holds nothing open."""
 
     async def _entries(self, raw: msgspec.Raw) -> dict[str, RosterEntry]:
-        data = bounded(raw, f"job.list has far more than {MAX_ENTRIES} entries")
-        try:
-            listed = json_text.decode(data, list[msgspec.Raw])
-        except ValueError as error:
-            raise ConductorProtocolError(f"job.list is not a list of jobs: {error}") from error
+        listed = decoded(bounded(raw, MAX_COMMAS, b",", "job.list"), list[msgspec.Raw])
         entries = {}
         faults: list[str] = []
         faulty = max(0, len(listed) - MAX_ENTRIES)
@@ -181,16 +179,36 @@ class ConductorSource:
         self._reported = message
 
 
-def bounded(raw: msgspec.Raw, complaint: str) -> bytes:
+def bounded(raw: msgspec.Raw, most: int, mark: bytes, what: str) -> bytes:
     """Return an answer, unless it has so many values that decoding them takes long.
+
+    Args:
+        raw: the answer.
+        most: how often a byte may stand in it.
+        mark: the byte.
+        what: the answer, for the error.
 
     Raises:
         ConductorProtocolError: it has.
     """
     data = bytes(raw)
-    if data.count(b",") > MAX_COMMAS:
-        raise ConductorProtocolError(f"{complaint}: {len(data)} bytes")
+    if (found := data.count(mark)) > most:
+        raise ConductorProtocolError(
+            f"{what} has {found} {mark.decode()!r}, at most {most} allowed"
+        )
     return data
+
+
+def decoded(data: bytes, kind: type[T]) -> T:
+    """Decode an answer.
+
+    Raises:
+        ConductorProtocolError: it has another shape.
+    """
+    try:
+        return json_text.decode(data, kind)
+    except ValueError as error:
+        raise ConductorProtocolError(f"the conductor answered in another shape: {error}") from error
 
 
 def entry_of(job: ListedJob) -> RosterEntry:
