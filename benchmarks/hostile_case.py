@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import aiohttp
 
@@ -159,6 +160,26 @@ def long_line(conductor: SimulatedConductor, work: Path) -> None:
     conductor.launch("a", 1, workspace=str(work))
 
 
+def long_lines(conductor: SimulatedConductor, work: Path) -> None:
+    """A log of 50,000 lines of 1 KB each."""
+    (work / "marianne.log").write_bytes((b"x" * 1023 + b"\n") * 50_000)
+    conductor.launch("a", 1, workspace=str(work))
+
+
+@asynccontextmanager
+async def slow_patterns(address: str) -> AsyncIterator[None]:
+    """Viewers who search by slow patterns: one that is refused, and the largest that is allowed."""
+    refused = "|".join(f".{{{number}}}~" for number in range(200, 320))
+    allowed = "|".join(f".{{{number}}}~" for number in range(20, 37))
+    paths = [
+        f"/api/jobs/a/logs{place}regex={quote(pattern)}"
+        for pattern in (refused, allowed)
+        for place in ("?tail_lines=1000&", "?tail_lines=0&", "/lines?")
+    ]
+    async with requests(address, paths * 2):
+        yield
+
+
 @asynccontextmanager
 async def log_requests(address: str) -> AsyncIterator[None]:
     """Twelve viewers who ask for a log in every way, again and again."""
@@ -196,4 +217,5 @@ HOSTILE = (
     Hostile("gzip_bomb", gzip_bomb, log_requests),
     Hostile("sparse_log", sparse_log, log_requests),
     Hostile("long_line", long_line, log_requests),
+    Hostile("slow_patterns", long_lines, slow_patterns),
 )
