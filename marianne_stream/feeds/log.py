@@ -23,7 +23,7 @@ from marianne_stream.feeds.log_frames import (
 )
 from marianne_stream.feeds.log_matching import Filtering
 from marianne_stream.feeds.log_start import LogStart, LogTail
-from marianne_stream.logs.entries import NOTHING_ABOVE, lines_above
+from marianne_stream.logs.entries import NOTHING_ABOVE, lines_above, passes_behind
 from marianne_stream.logs.index import Selection
 from marianne_stream.logs.opened import OpenLog
 from marianne_stream.logs.reader import LogReader, Position, Step
@@ -367,8 +367,9 @@ async def log_part(log: OpenLog, job_id: str, wish: LogWish) -> LogPart:
     """
     end = await log.end()
     line = await log.unfinished(end)
-    is_wanted = line is not None and (
-        wish.only is None or await log.threads.match(wish.only.selects, line.text)
-    )
-    partial = partial_frame(job_id, line) if line is not None and is_wanted else b""
-    return LogPart(log, await start_of(log, end, wish), end, wish, partial)
+    if line is not None and wish.only is not None:
+        above = partial(lines_above, end.file, end.offset, log.selection)
+        is_wanted = await log.threads.match(passes_behind, wish.only, above, line.text)
+        line = line if is_wanted else None
+    unfinished = partial_frame(job_id, line) if line is not None else b""
+    return LogPart(log, await start_of(log, end, wish), end, wish, unfinished)

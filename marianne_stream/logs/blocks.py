@@ -61,11 +61,12 @@ class Block:
         terminated = behind < len(self.text)
         end = self.start + behind + terminated if self.behind is None else self.end
         text = end_state(piece)
+        truncated = len(text) > LINE_LIMIT_BYTES
+        text = text[:LINE_LIMIT_BYTES]
         if behind == len(piece) and not self.start:
             text = text.removeprefix(BOM)
-        truncated = len(text) > LINE_LIMIT_BYTES
         digest = fingerprint(self.window(end))
-        return LogLine(text[:LINE_LIMIT_BYTES], number, end, digest, truncated, terminated)
+        return LogLine(text, number, end, digest, truncated, terminated)
 
 
 def blocks_before(file: LogFile, offset: int) -> Iterator[Block]:
@@ -121,7 +122,7 @@ def unfinished_text(file: LogFile, start: int) -> bytes | None:
 
     Of a line that is longer than a block, its beginning and its last block are looked at.
     """
-    line, size = LineText(), file.size()
+    line, size, is_first = LineText(), file.size(), not start
     if size - start > BLOCK_BYTES:
         line.add(file.read(start, LINE_LIMIT_BYTES + 1))
         start = size - BLOCK_BYTES
@@ -129,7 +130,7 @@ def unfinished_text(file: LogFile, start: int) -> bytes | None:
     if b"\n" in rest:
         return None
     line.add(rest)
-    return line.text
+    return line.text.removeprefix(BOM) if is_first else line.text
 
 
 class BlocksFrom:

@@ -151,6 +151,11 @@ def shown(line: bytes) -> bytes:
     return end_state(line)[:LINE_LIMIT_BYTES]
 
 
+def passes_behind(only: Selection, lines: Callable[[], Sequence[bytes]], text: bytes) -> bool:
+    """Whether a filter passes a line that follows some others."""
+    return EntryFilter(only, state_behind(only, lines())).passes(text)
+
+
 class Passed(NamedTuple):
     """The lines of a block that are wanted, by their places.
 

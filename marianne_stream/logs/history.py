@@ -14,6 +14,7 @@ from typing import Literal, TypeVar
 
 from marianne_stream.errors import CursorUnknownError, StateUnavailableError
 from marianne_stream.logs.blocks import long_line_text
+from marianne_stream.logs.entries import lines_above, passes_behind
 from marianne_stream.logs.files import LogFile
 from marianne_stream.logs.generations import LISTINGS, MovedError
 from marianne_stream.logs.index import Selection
@@ -229,7 +230,9 @@ class History:
         line, only = await self._log.unfinished(end), self._wanted.only
         if line is None or only is None:
             return line
-        return line if await self._log.threads.match(only.selects, line.text) else None
+        above = partial(lines_above, end.file, end.offset, self._log.selection)
+        is_wanted = await self._log.threads.match(passes_behind, only, above, line.text)
+        return line if is_wanted else None
 
     async def _behind(self, cursor: LogCursor) -> Position:
         """Where a cursor fits, with the number of the line that it stands behind.

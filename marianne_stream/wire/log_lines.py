@@ -180,11 +180,11 @@ class LineCutter:
                 text, begun = self._begun.take(), False
             elif not as_it_is:
                 text = end_state(text)
-            if not self.position and not start:
-                text = text.removeprefix(BOM)
             truncated = len(text) > LINE_LIMIT_BYTES
             if truncated:
                 text = text[:LINE_LIMIT_BYTES]
+            if not self.position and not start:
+                text = text.removeprefix(BOM)
             if self._selects is None or self._selects(text):
                 self.number += 1
                 digest = fingerprint(window)
@@ -224,11 +224,11 @@ class LineCutter:
         if not self.pending_bytes:
             return None
         is_hole, text = self._begun.is_hole, self._begun.take()
+        truncated = len(text) > LINE_LIMIT_BYTES
+        text = text[:LINE_LIMIT_BYTES]
         if not self.position:
             text = text.removeprefix(BOM)
         self.position, self.line_window = self.scanned, self.window
-        truncated = len(text) > LINE_LIMIT_BYTES
-        text = text[:LINE_LIMIT_BYTES]
         if is_hole or (self._selects is not None and not self._selects(text)):
             return None
         self.number += 1

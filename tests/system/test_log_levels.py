@@ -120,6 +120,27 @@ async def test_a_traceback_stays_with_the_line_that_announces_it(
     assert printed.lines == [*entry, "--", *entry]
 
 
+async def test_an_unfinished_line_belongs_to_its_entry(
+    running: Process, log: Path, tmp_path: Path
+) -> None:
+    append(log, b"[error] a\nTraceback:\n  unfinished")
+    address = f"{running.address}{LOGS}/lines"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(address, params={"level": "error"}) as answer,
+    ):
+        page = await answer.json()
+    assert page["partial"] == {"line": "  unfinished", "line_number": 3}
+    printed = await ran(*(tmp_path, "logs", "logged", "--level", "error", "--url", running.address))
+    assert printed.lines == ["[error] a", "Traceback:", "  unfinished"]
+    append(log, b"\n[info] b\nunfinished")
+    assert [line["line"] for line in await lines_of(running.address, level="error")][-1:] == [
+        "  unfinished"
+    ]
+    printed = await ran(*(tmp_path, "logs", "logged", "--level", "error", "--url", running.address))
+    assert printed.lines[-1] == "  unfinished"
+
+
 async def test_a_search_sees_what_is_shown(running: Process, log: Path) -> None:
     lines = ["sheet \x1b[1m7\x1b[0m begins", '{"event": "caf\\u00e9 says \\"no\\""}', "last"]
     append(log, b"\xef\xbb\xbf" + "\n".join([*lines, ""]).encode())

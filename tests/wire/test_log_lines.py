@@ -102,6 +102,12 @@ def test_a_line_of_just_the_limit_is_whole() -> None:
     assert (len(line.text), line.truncated) == (LINE_LIMIT_BYTES, False)
 
 
+@pytest.mark.parametrize("cuts", [[], [1000] * 100])
+def test_of_a_long_first_line_a_byte_order_mark_is_dropped(cuts: list[int]) -> None:
+    (line,) = lines_of(b"\xef\xbb\xbf" + b"x" * (LINE_LIMIT_BYTES - 2) + b"\n", cuts)
+    assert (len(line.text), line.truncated) == (LINE_LIMIT_BYTES - 3, True)
+
+
 def test_a_hole_before_a_line_and_a_byte_order_mark_cost_no_line() -> None:
     text = b"\xef\xbb\xbffirst\n" + b"\0" * 70_000 + b"second\n" + b"\0" * 200_000
     for cuts in ([], [3, 4, 5, 65_536], [1000] * 300):
