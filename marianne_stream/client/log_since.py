@@ -35,6 +35,7 @@ class LinePage(msgspec.Struct, frozen=True):
 
     lines: list[dict[str, Any]]
     before: str | None = None
+    source: str = ""
 
 
 def event_of(line: dict[str, Any]) -> Event:
@@ -108,8 +109,10 @@ async def newest_first(
     while True:
         params = {**filters, **place, "limit": str(PAGE_LINES)}
         page = await server.ask_patiently(job_path(job_id, "/logs/lines"), params, LinePage)
+        # A stream says with each line if it is of the conductor's own log.
+        whose = {"source": page.source} if page.source == "conductor" else {}
         for line in reversed(page.lines):
-            yield line
+            yield line | whose
         if page.before is None:
             return
         place = {"before": page.before}

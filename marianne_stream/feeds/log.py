@@ -205,10 +205,14 @@ async def live_frames(
     Raises:
         MarianneStreamError: nobody follows the log any more.
     """
+    # What takes an unfinished line from a filtered viewer: what follows may not be for it.
+    cleared = b""
     while await mailbox.wait():
         while (batch := mailbox.take()) is not None:
-            if frames := await batch.wanted(filtering, threads):
-                yield frames
+            frames = await batch.wanted(filtering, threads)
+            if frames or cleared:
+                yield frames or cleared
+            cleared = batch.cleared if batch.partial and frames else b""
             if batch.complete:
                 return
         if mailbox.error is not None:

@@ -28,6 +28,7 @@ class LogBatch:
         frames: all of it.
         complete: whether the log ends behind it.
         partial: whether it is the last line while that has no newline.
+        cleared: for such a line, what takes it from a viewer that it was shown to.
     """
 
     step: Step
@@ -36,6 +37,7 @@ class LogBatch:
     frames: bytes
     complete: bool = False
     partial: bool = False
+    cleared: bytes = b""
     _wanted: WantedOnce = field(default_factory=WantedOnce, compare=False)
 
     @cached_property
@@ -133,4 +135,6 @@ def batch_of(step: Step) -> LogBatch:
 def partial_batch(job_id: str, line: LogLine, end: Position) -> LogBatch:
     """The last line of a log while it has no newline, behind the position of the last whole one."""
     frame = partial_frame(job_id, line)
-    return LogBatch(Step([line], 0, 0, end), (frame,), b"", frame, partial=True)
+    cleared = partial_frame(job_id, line._replace(text=b"", truncated=False))
+    step = Step([line], 0, 0, end)
+    return LogBatch(step, (frame,), b"", frame, partial=True, cleared=cleared)

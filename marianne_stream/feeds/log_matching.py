@@ -34,7 +34,8 @@ class Filtering:
 
     async def begin_behind(self, threads: JobThreads, lines: Callable[[], Sequence[bytes]]) -> None:
         """Stand behind some lines, which are read in a thread."""
-        self.above = await threads.match(lambda: state_behind(self.only, lines()))
+        above = await threads.find(lines)
+        self.above = await threads.match(state_behind, self.only, above)
 
     async def choose(
         self, threads: JobThreads, items: Sequence[T], text_of: Callable[[T], bytes | None]

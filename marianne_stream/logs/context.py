@@ -12,6 +12,7 @@ from marianne_stream.wire.log_lines import LogLine
 # So far around a line others are looked for, and a page has so many of them at most.
 AROUND_BYTES = 64 * 1024
 CONTEXT_LINES = 2000
+CONTEXT_BYTES = 1024 * 1024
 
 
 class Stretch:
@@ -53,11 +54,15 @@ def context_of(
     stretch = Stretch(file)
     ends = {line.end for line in found}
     context: dict[int, LogLine] = {}
+    size = 0
     for line in found:
-        if len(context) >= CONTEXT_LINES:
+        if len(context) >= CONTEXT_LINES or size >= CONTEXT_BYTES:
             break
         around = lines_around(stretch, line, count, selection)
-        context.update((one.end, one) for one in around if one.end not in ends)
+        for one in around:
+            if one.end not in ends and one.end not in context:
+                context[one.end] = one
+                size += len(one.text)
     return context
 
 

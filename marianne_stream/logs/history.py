@@ -311,7 +311,12 @@ def behind_the_rest(end: Position, selection: Selection | None) -> Position:
     if not rest or b"\n" in rest:
         return end
     number = end.number + 1
+    text = (
+        long_line_text(file, end.offset, size) if selection is not None or b"\0" in rest else b" "
+    )
+    if not text:
+        # A hole is no line.
+        return end
     if selection is not None:
-        text = long_line_text(file, end.offset, size)
         number = end.number + selection.selects(text[:LINE_LIMIT_BYTES])
     return Position(file, size, number, file.window(size), unterminated=True)

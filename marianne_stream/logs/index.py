@@ -58,7 +58,8 @@ class LineIndex:
         # A thread whose caller was cancelled goes on for a moment.
         self._thread_lock = Lock()
         self._window = b""
-        # Up to where there is no newline behind `end`.
+        # The beginning of the line behind `end`, and up to where it has no newline.
+        self._begun = b""
         self._looked_upto = 0
 
     def extend(self, file: LogFile, upto: int) -> bool:
@@ -73,6 +74,9 @@ class LineIndex:
         with self._thread_lock:
             if not self._holds(file):
                 self._forget()
+            if file.size() < self._looked_upto or not self._begins_alike(file):
+                # The line that has begun is another one.
+                self._looked_upto = self.end
             # What stands behind the last whole line may have changed.
             at = max(self.end, self._looked_upto - BLOCK_BYTES)
             sliced = at + SLICE_BYTES
@@ -118,7 +122,7 @@ class LineIndex:
             self.number += len(self._selection.in_block(text))
         else:
             self.number += text.count(b"\n")
-        self.end, self._window = end, window
+        self.end, self._window, self._begun = end, window, b""
         if len(self.offsets) > 1 and self.end - self.offsets[-2] <= BLOCK_BYTES:
             del self.offsets[-1], self.counts[-1]
         self.offsets.append(self.end)
@@ -127,6 +131,12 @@ class LineIndex:
     def _holds(self, file: LogFile) -> bool:
         """Whether the file still holds what has been counted."""
         return not self.end or file.window(self.end) == self._window
+
+    def _begins_alike(self, file: LogFile) -> bool:
+        """Return True if the line that was looked into begins as it did."""
+        begun = file.read(self.end, WINDOW_BYTES)
+        alike, self._begun = begun.startswith(self._begun), begun
+        return alike
 
     def _forget(self) -> None:
         self.offsets, self.counts = [0], [0]

@@ -151,12 +151,17 @@ class Scan:
 
     def _add_context(self, file: LogFile, found: Iterable[PageLine]) -> None:
         """Adds the lines around those that were found in a file."""
-        if self._context_lines:
-            lines = [one.line for one in found]
+        if not self._context_lines or self.exhausted or self.late:
+            return
+        lines = [one.line for one in found]
+        try:
             context = context_of(file, lines, self._context_lines, self._selection)
-            self.context += [
-                PageLine(line, cursor_of(file, line), match=False) for line in context.values()
-            ]
+        except (DamagedFileError, ReadLimitError):
+            # The lines that were found are the page; those around them are left out.
+            return
+        self.context += [
+            PageLine(line, cursor_of(file, line), match=False) for line in context.values()
+        ]
 
     def _takes(self, line: LogLine) -> bool:
         """Whether there is room for a line, which it then takes up."""
@@ -198,6 +203,7 @@ class BackwardsScan(Scan):
             CursorUnknownError: there are more lines before the position than its number says.
         """
         known = len(self.lines)
+        self._tail = b""
         self._look_back(start, skip)
         self._add_context(start.file, islice(self.lines, len(self.lines) - known))
 

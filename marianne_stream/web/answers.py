@@ -21,11 +21,10 @@ UNAUTHORIZED = web.HTTPUnauthorized.status_code
 PASSING_STATUSES = frozenset({429, 500, 503})
 
 
-def json_answer(payload: Payload, *, status: int = 200) -> web.Response:
-    """A model as JSON."""
-    return web.Response(
-        body=payload.json_bytes(), status=status, content_type="application/json", headers=NO_STORE
-    )
+def json_answer(payload: Payload | bytes, *, status: int = 200) -> web.Response:
+    """A model, or its JSON, as an answer."""
+    body = payload if isinstance(payload, bytes) else payload.json_bytes()
+    return web.Response(body=body, status=status, content_type="application/json", headers=NO_STORE)
 
 
 def error_answer(

@@ -50,7 +50,8 @@ LEVEL = re.compile(
 TIME = re.compile(
     rf"(?:[\[<]?(?i:{NAME})\s*[\]>]?:?\s+)?\[?"
     r"(\d{4})([-/])(\d\d)\2(\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?"
-    r"(?:\s?(Z|[+-]\d\d(?::?\d\d)?|UTC))?(?![\w:])\]?"
+    r"(?:\s?(Z|[+-]\d\d(?::?\d\d)?|UTC))?(?![\w:])\]?",
+    re.ASCII,
 )
 
 # A number is a time from 1973 on: seconds of the epoch, or milli-, micro- or nanoseconds.

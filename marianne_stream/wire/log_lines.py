@@ -14,6 +14,9 @@ LINE_LIMIT_BYTES = 64 * 1024
 RETURN = re.compile(rb"\r|\x1b\[2K|\x1b\[[01]?G")
 RETURN_LIMIT_BYTES = 4
 
+# A line is looked into in pieces of so much: 16 KiB of returns take 3 ms.
+PIECE_BYTES = 16 * 1024
+
 
 class LogLine(NamedTuple):
     """One line of a log.
@@ -53,12 +56,19 @@ class LogLine(NamedTuple):
 def end_state(line: bytes) -> bytes:
     """Return what a terminal shows of a line in the end: what is behind its last return.
 
+    Of a line of more than `PIECE_BYTES`, no more is given than `LINE_LIMIT_BYTES` and a byte.
     Returns at its end are left out, of which one is a part of CR LF, and so is a hole of NULs (a
     sparse file) before it.
     """
     line = line.lstrip(b"\0").rstrip(b"\r")
     if b"\r" not in line and b"\x1b[" not in line:
         return line
+    if len(line) > PIECE_BYTES:
+        # One call on a long line would hold the interpreter for 0.2 s.
+        text = LineText()
+        for start in range(0, len(line), PIECE_BYTES):
+            text.add(line[start : start + PIECE_BYTES])
+        return text.text
     parts = (part.lstrip(b"\0") for part in reversed(RETURN.split(line)))
     return next(filter(None, parts), b"")
 

@@ -75,3 +75,18 @@ def test_of_a_long_line_the_index_sees_what_a_stream_sees() -> None:
     line = b'{"job_id": "a", "event": "' + b"x" * 100_000 + b'"}\n'
     cutter = LineCutter(offset=0, number=0, window=b"", selects=wanted.selects)
     assert len(cutter.feed(line)) == len(wanted.in_block(line))
+
+
+async def test_a_line_that_has_begun_and_is_cut_away_hides_no_line_that_follows(
+    log: OpenLog, tmp_path: Path
+) -> None:
+    path = tmp_path / "marianne.log"
+    path.write_bytes(b"50%\r" * (512 * 1024))
+    assert (await log.end()).number == 0
+    with path.open("r+b") as file:
+        file.truncate(0)
+        file.write(b"a line\n" * 1000)
+    assert (await log.end()).number == 1000
+    with path.open("ab") as file:
+        file.write(b"a line\n" * 400_000)
+    assert (await log.end()).number == 401_000

@@ -166,7 +166,7 @@ async def test_where_the_origin_cannot_be_asked_an_error_says_so(
             # Some of them were gone before the edge had read them.
             numbers = [int(data["line"].split()[1]) for data in viewer.data("log")]
             assert numbers == sorted(set(numbers))
-            assert viewer.counts["log_gap"] == (len(numbers) < 610)
+            assert (viewer.counts["log_gap"] > 0) == (len(numbers) < 610)
         status, error = await second.get("/api/jobs/lantern/logs?tail_lines=1000")
         assert (status, error["code"]) == (501, "origin_only")
         assert "Fewer than 1000 lines" in error["detail"]

@@ -1,6 +1,7 @@
 """Levels, entries and searches of logs are by one definition, that of what is shown."""
 
 import asyncio
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -176,3 +177,37 @@ async def test_the_conductors_log_in_console_format_says_that_it_is_the_conducto
         printed = await ran(tmp_path, "logs", "told", "--url", running.address)
     assert len(printed.lines) == 2
     assert "these are its lines of the conductor's log" in printed.errors
+
+
+async def test_an_unfinished_line_that_no_longer_passes_a_filter_is_taken_back(
+    running: Process, log: Path
+) -> None:
+    append(log, b"one\n")
+    url = running.address + LOGS
+    async with (
+        aiohttp.ClientSession() as session,
+        watching(session, url, contains="foo") as viewer,
+    ):
+        append(log, b"foo 10 %")
+        assert (await viewer.saw("log_partial"))["line"] == "foo 10 %"
+        append(log, b"\rbar 20 %")
+        assert (await viewer.saw("log_partial", 2))["line"] == ""
+        append(log, b"\rfoo 30 %")
+        assert (await viewer.saw("log_partial", 3))["line"] == "foo 30 %"
+        append(log, b"\rdone\n")
+        assert (await viewer.saw("log_partial", 4))["line"] == ""
+        append(log, b"foo is over\n")
+        assert (await viewer.saw("log"))["line"] == "foo is over"
+
+
+async def test_an_older_file_does_not_go_on_with_the_entries_of_a_newer_one(
+    running: Process, log: Path
+) -> None:
+    older = b"  the first line of all\nINFO x\n"
+    newer = b"INFO a\nERROR newer\n  its traceback\n"
+    log.with_name("marianne.log.2.gz").write_bytes(gzip.compress(older))
+    log.with_name("marianne.log.1.gz").write_bytes(gzip.compress(newer))
+    append(log, b"INFO now\n")
+    for edge in ("newest", "oldest"):
+        found = await lines_of(running.address, level="error", edge=edge)
+        assert [line["line"] for line in found] == ["ERROR newer", "  its traceback"]

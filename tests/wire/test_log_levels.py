@@ -129,3 +129,9 @@ def test_a_lines_own_time_is_its_first_words(
 )
 def test_what_a_line_says_of_itself(line: str, level: str | None, logged_at: str | None) -> None:
     assert facts_of(line) == (level, logged_at)
+
+
+def test_digits_of_another_script_are_no_time() -> None:
+    assert facts_of("2026-01-01 10:00:00.\u0661\u0662\u0663Z x").logged_at != (
+        "2026-01-01T10:00:00.\u0661\u0662\u0663Z"
+    )

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Protocol
 
 from redis.asyncio import Redis
@@ -36,6 +36,7 @@ ASK_LIMIT_S = 5.0
 BATCH_ENTRIES = 1_000
 
 # So many entries are taken in one turn of the loop: some milliseconds.
+TAKEN_BYTES = 256 * 1024
 TAKEN_AT_ONCE = 200
 
 # So far apart reads of all sources together begin, at least, and those of one at the most: what
@@ -228,8 +229,7 @@ class SourceReading:
             began = time.monotonic()
             for key, entries in await self._read():
                 self.entries += len(entries)
-                for at in range(0, len(entries), TAKEN_AT_ONCE):
-                    part = entries[at : at + TAKEN_AT_ONCE]
+                for part in parts_of(entries):
                     if key in self._followed:
                         await self._pass_on(key, part)
                     else:
@@ -280,8 +280,8 @@ class SourceReading:
             past = await span(
                 self._server.client, self.keys.events, least=behind, count=BATCH_ENTRIES
             )
-            for at in range(0, len(past), TAKEN_AT_ONCE):
-                self._take(self.keys.events, past[at : at + TAKEN_AT_ONCE])
+            for part in parts_of(past):
+                self._take(self.keys.events, part)
                 await asyncio.sleep(0)
             more = len(past) == BATCH_ENTRIES
 
@@ -364,3 +364,17 @@ class SourceReading:
         self.connected, self._told_away, self.about = False, True, None
         self._listener.on_about(None)
         await self.close()
+
+
+def parts_of(entries: list[Entry]) -> Iterator[list[Entry]]:
+    """Cut entries into parts that take the loop for some milliseconds each."""
+    part: list[Entry] = []
+    size = 0
+    for entry in entries:
+        part.append(entry)
+        size += sum(map(len, entry[1].values()))
+        if len(part) >= TAKEN_AT_ONCE or size >= TAKEN_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
