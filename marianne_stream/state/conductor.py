@@ -102,6 +102,14 @@ class ConductorSource:
 
         A refusal means "not found" only if the roster does not list the job, either.
         """
+        try:
+            return await self._job(job_id, entry)
+        except ConductorProtocolError as error:
+            # An error of its own: the frames of this one hold the answer, of up to 16 MiB.
+            unusable = str(error)
+        raise ConductorProtocolError(unusable)
+
+    async def _job(self, job_id: str, entry: RosterEntry | None) -> JobState:
         params = {"job_id": job_ids.raw(job_id), "workspace": ""}
         try:
             answer = await self._client.ask("job.status", params, msgspec.Raw)
