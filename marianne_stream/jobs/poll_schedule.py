@@ -11,7 +11,7 @@ from marianne_stream.models import JobState
 AFTER_CHANGE_S = 0.2
 
 # Between two sheets of a running job, and while a sheet is at work.
-BETWEEN_SHEETS_S = 0.5
+BETWEEN_SHEETS_S = 0.25
 ACTIVE_S = 2.0
 
 # The conductor rests this many times as long as its last answer took.

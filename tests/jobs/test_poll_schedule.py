@@ -36,8 +36,8 @@ def delays(state: JobState, reads: int, *, interval_s: float = 1.0) -> list[floa
     return found
 
 
-def test_between_two_sheets_the_next_is_looked_for_twice_a_second() -> None:
-    assert delays(a_state("completed", "pending"), 4) == [0.2, 0.5, 0.5, 0.5]
+def test_between_two_sheets_the_next_is_looked_for_four_times_a_second() -> None:
+    assert delays(a_state("completed", "pending"), 4) == [0.2, 0.25, 0.25, 0.25]
 
 
 def test_while_a_sheet_is_at_work_the_job_is_read_each_two_seconds() -> None:
