@@ -77,8 +77,8 @@ class RegistryFacts:
         return known if known is not None and entry.says_the_same(known) else None
 
     def _unknown(self, roster: Roster) -> frozenset[Run]:
-        wanting = (entry for entry in roster.entries.values() if is_wanting(entry))
-        return frozenset(run_of(entry) for entry in wanting if self._of(entry) is None)
+        incomplete = (entry for entry in roster.entries.values() if is_incomplete(entry))
+        return frozenset(run_of(entry) for entry in incomplete if self._of(entry) is None)
 
     def _is_due(self, unknown: frozenset[Run]) -> bool:
         """Return True if the registry is to be read for these."""
@@ -107,7 +107,7 @@ class RegistryFacts:
             logger.debug("the registry tells nothing: %s", error)
             return
         self._known.update(
-            (entry.job_id, entry) for entry in roster.entries.values() if is_telling(entry)
+            (entry.job_id, entry) for entry in roster.entries.values() if has_facts(entry)
         )
 
 
@@ -116,7 +116,7 @@ def run_of(entry: RosterEntry) -> Run:
     return entry.job_id, entry.status, round(entry.submitted_at or 0), round(entry.started_at or 0)
 
 
-def is_wanting(entry: RosterEntry) -> bool:
+def is_incomplete(entry: RosterEntry) -> bool:
     """Return True if the conductor's entry lacks what the registry may tell.
 
     A job that runs has counts of its own, which change.
@@ -124,7 +124,7 @@ def is_wanting(entry: RosterEntry) -> bool:
     return entry.terminal or (not entry.active and entry.completed_sheets is None)
 
 
-def is_telling(entry: RosterEntry) -> bool:
+def has_facts(entry: RosterEntry) -> bool:
     """Return True if the registry's entry tells what the conductor's may lack."""
     return entry.completed_at is not None or entry.completed_sheets is not None
 

@@ -132,6 +132,5 @@ def test_what_a_line_says_of_itself(line: str, level: str | None, logged_at: str
 
 
 def test_digits_of_another_script_are_no_time() -> None:
-    assert facts_of("2026-01-01 10:00:00.\u0661\u0662\u0663Z x").logged_at != (
-        "2026-01-01T10:00:00.\u0661\u0662\u0663Z"
-    )
+    logged_at = facts_of("2026-01-01 10:00:00.\u0661\u0662\u0663Z x").logged_at
+    assert logged_at is None or logged_at.isascii()
