@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,7 @@ async def test_registry_of_another_conductor_is_a_warning(
 ) -> None:
     del conductor
     other = tmp_path / "other.db"
-    with sqlite3.connect(other) as registry:
+    with closing(sqlite3.connect(other)) as registry:
         registry.execute("CREATE TABLE jobs (job_id TEXT PRIMARY KEY, status TEXT)")
     ended = await ran(tmp_path, "check", *places(tmp_path), "--registry", other)
     assert ended.code == 0
