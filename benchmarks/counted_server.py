@@ -33,7 +33,7 @@ def announce(line: str) -> None:
 async def main() -> int:
     """Serves until it is told to end."""
     asyncio.get_running_loop().add_reader(sys.stdin, answer)
-    settings = Settings(port=0, socket=Path(sys.argv[1]), registry=Path(sys.argv[2]))
+    settings = Settings(port=0, conductor_socket=Path(sys.argv[1]), registry_path=Path(sys.argv[2]))
     return await serve(settings, announce=announce)
 
 

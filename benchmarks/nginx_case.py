@@ -69,7 +69,7 @@ async def behind_nginx(folder: Path) -> AsyncIterator[tuple[SimulatedConductor, 
     """A conductor with a job, the server that asks it, and nginx before that."""
     conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
     await conductor.start()
-    options = ("--unix", folder / "http.sock", "--allowed-hosts", NAME, "--trusted-proxies", "unix")
+    options = ("--uds", folder / "http.sock", "--allowed-hosts", NAME, "--trusted-proxies", "unix")
     try:
         conductor.launch("a", 1)
         async with server(folder, *options) as running, site(folder) as behind:

@@ -89,9 +89,15 @@ async def python(*arguments: object) -> AsyncIterator[Measured]:
 def server(folder: Path, *options: object) -> AbstractAsyncContextManager[Measured]:
     """A server that looks for its conductor in a folder."""
     return python(
-        *("-m", "marianne_stream", "--port", 0, "--log-level", "error", "--insecure"),
+        *("-m", "marianne_stream", "--port", 0, "--log-level", "error", "--no-auth"),
         *("--max-streams-per-address", 20_000),
-        *("--socket", folder / "c.sock", "--registry", folder / "state.db", *options),
+        *(
+            "--conductor-socket",
+            folder / "c.sock",
+            "--registry-path",
+            folder / "state.db",
+            *options,
+        ),
     )
 
 

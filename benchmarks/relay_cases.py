@@ -31,7 +31,7 @@ async def edge(folder: Path, workers: int = 1) -> AsyncIterator[Contestant]:
         conductor.launch("a", 1)
         async with (
             redis_server(folder) as redis,
-            server(folder, "--publish", redis.url, "--source-name", SOURCE),
+            server(folder, "--publish-url", redis.url, "--source-name", SOURCE),
             edge_of(redis, workers) as running,
         ):
             path = "/api/events/stream?limit=0"
@@ -44,8 +44,8 @@ async def edge(folder: Path, workers: int = 1) -> AsyncIterator[Contestant]:
 async def edge_of(redis: RedisServer, workers: int = 1) -> AsyncIterator[Measured]:
     """An edge that has been told of the job."""
     async with python(
-        *("-m", "marianne_stream", "--port", 0, "--insecure", "--log-level", "error"),
-        *("--state", "redis", "--redis", redis.url, "--redis-sources", SOURCE),
+        *("-m", "marianne_stream", "--port", 0, "--no-auth", "--log-level", "error"),
+        *("--state-backend", "redis", "--redis-url", redis.url, "--sources", SOURCE),
         *("--workers", workers, "--max-streams-per-address", 20_000),
     ) as running:
         await knows(running.address)

@@ -100,9 +100,9 @@ async def published(folder: Path) -> AsyncIterator[Published]:
             redis_server(folder) as redis,
             python(
                 *("-m", "marianne_stream", "--port", "none", "--log-level", "error"),
-                *("--socket", folder / "c.sock", "--registry", folder / "state.db"),
-                *("--private-dir", folder / "private", "--source-name", SOURCE),
-                *("--publish", redis.url),
+                *("--conductor-socket", folder / "c.sock", "--registry-path", folder / "state.db"),
+                *("--data-dir", folder / "private", "--source-name", SOURCE),
+                *("--publish-url", redis.url),
             ) as relay,
         ):
             pid = int((await redis.client.info("server"))["process_id"])

@@ -65,7 +65,7 @@ async def published(folder: Path) -> AsyncIterator[Published]:
         try:
             async with (
                 redis_server(folder / "redis") as redis,
-                server(folder, "--publish", redis.url, "--source-name", SOURCE) as relay,
+                server(folder, "--publish-url", redis.url, "--source-name", SOURCE) as relay,
                 edge_of(redis) as edge,
             ):
                 yield Published(logs, redis, relay, edge)

@@ -96,8 +96,15 @@ async def edge_sources(folder: Path) -> dict[str, float]:
 async def served(redis: RedisServer, relays: Relays) -> dict[str, float]:
     """What an edge makes of it."""
     async with python(
-        *("-m", "marianne_stream", "--port", 0, "--insecure", "--log-level", "error"),
-        *("--state", "redis", "--redis", redis.url, "--max-streams-per-address", 20_000),
+        *("-m", "marianne_stream", "--port", 0, "--no-auth", "--log-level", "error"),
+        *(
+            "--state-backend",
+            "redis",
+            "--redis-url",
+            redis.url,
+            "--max-streams-per-address",
+            20_000,
+        ),
     ) as edge:
         await asyncio.sleep(2.0)
         path = "/api/jobs/a{n}/logs?tail_lines=0"

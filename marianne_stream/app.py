@@ -149,7 +149,7 @@ def parts_of(settings: Settings) -> Parts:
         recent_events=backends.conductor.recent_events if backends.conductor is not None else None,
         sharing=edge,
     )
-    alarms = Alarms(mode=settings.log_watch, poll_interval_s=settings.log_poll_interval)
+    alarms = Alarms(mode=settings.job_log_watch, poll_interval_s=settings.job_log_poll_interval_s)
     followed = FollowedLogs(watches, alarms)
     threads = LogThreads()
     job_logs = JobLogs(watches, backends.whereabouts, threads)
@@ -178,7 +178,7 @@ def parts_of(settings: Settings) -> Parts:
         streams=streams,
         downloads=downloads,
         metrics=Metrics(streams, watches, log_streams, downloads, others=figures),
-        keeper=None if settings.insecure else keeper_of(settings),
+        keeper=None if settings.no_auth else keeper_of(settings),
         background=Background(),
     )
 
@@ -209,7 +209,7 @@ def create_app(settings: Settings) -> web.Application:
     app[WATCHES], app[STREAMS], app[BACKGROUND] = parts.watches, parts.streams, parts.background
     app[LOG_STREAMS], app[JOB_LOGS] = parts.log_streams, parts.log_finder
     app[JOB_NAMES] = parts.edge.name_of if parts.edge is not None else str
-    app[DOWNLOAD_LIMIT_BYTES] = settings.download_limit_bytes
+    app[DOWNLOAD_LIMIT_BYTES] = settings.max_download_bytes
     app[DOWNLOADS], app[METRICS] = parts.downloads, parts.metrics
     add_routes(app.router)
     add_pages(app, gate, settings)
@@ -224,15 +224,15 @@ def add_pages(app: web.Application, gate: Gate, settings: Settings) -> None:
     SignIn(
         gate,
         templates,
-        max_age_s=settings.session_max_age,
-        form_limit_s=min(FORM_LIMIT_S, settings.idle_timeout),
+        max_age_s=settings.session_max_age_s,
+        form_limit_s=min(FORM_LIMIT_S, settings.idle_timeout_s),
     ).add_routes(app.router)
     Pages(gate, templates).add_routes(app.router)
 
 
 def open_paths(settings: Settings) -> set[str]:
     """The addresses that ask for no token by these settings."""
-    wanted = {"/ready": settings.open_ready, "/metrics": settings.open_metrics}
+    wanted = {"/ready": settings.public_ready, "/metrics": settings.public_metrics}
     return {path for path, is_open in wanted.items() if is_open}
 
 
@@ -251,8 +251,8 @@ def runner_of(app: web.Application, settings: Settings) -> Runner:
         app,
         app[METRICS],
         limits,
-        idle_timeout_s=settings.idle_timeout,
-        max_head_bytes=settings.max_head_bytes,
+        idle_timeout_s=settings.idle_timeout_s,
+        max_header_bytes=settings.max_header_bytes,
     )
 
 
@@ -296,12 +296,12 @@ def keeper_of(settings: Settings) -> Keeper:
     Raises:
         SettingsError: the tokens cannot be read or made.
     """
-    place = token_place(settings.token_file, settings.private_dir)
+    place = token_place(settings.token_file, settings.data_dir)
     try:
-        settings.private_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        logger.warning("sessions end with this process: no %s: %s", settings.private_dir, error)
-    sessions = Sessions(settings.private_dir, max_age_s=settings.session_max_age)
+        logger.warning("sessions end with this process: no %s: %s", settings.data_dir, error)
+    sessions = Sessions(settings.data_dir, max_age_s=settings.session_max_age_s)
     return Keeper(place.read, sessions, own=place.own, made=place.made, source=place.described)
 
 
@@ -325,17 +325,19 @@ class Backends:
 def make_backends(settings: Settings) -> Backends:
     """Build the parts that read state, as the settings say."""
     client = config = conductor = None
-    if settings.state in ("auto", "conductor"):
-        client = ConductorClient(settings.socket, events=settings.conductor_events)
+    if settings.state_backend in ("auto", "conductor"):
+        client = ConductorClient(settings.conductor_socket, events=settings.conductor_events)
         config = ConductorConfig(client)
         conductor = ConductorSource(client, config)
-    registry = OwnRegistry(config, chosen=settings.registry, socket=settings.socket)
-    if settings.state == "json" and settings.state_dir is not None:
-        source: StateSource = JsonDir(settings.state_dir)
+    registry = OwnRegistry(config, chosen=settings.registry_path, socket=settings.conductor_socket)
+    if settings.state_backend == "json" and settings.checkpoint_dir is not None:
+        source: StateSource = JsonDir(settings.checkpoint_dir)
     elif conductor is None:
         source = registry
     else:
-        source = conductor if settings.state == "conductor" else AutoSource(conductor, registry)
-    known = registry if settings.state in ("auto", "registry") else None
+        source = (
+            conductor if settings.state_backend == "conductor" else AutoSource(conductor, registry)
+        )
+    known = registry if settings.state_backend in ("auto", "registry") else None
     places = Whereabouts(config, known, conductor_log=settings.conductor_log)
     return Backends(client, conductor, source, places)

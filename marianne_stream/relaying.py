@@ -35,16 +35,16 @@ def publisher_of(
     Raises:
         SettingsError: what it needs is not installed, or its password cannot be read.
     """
-    if settings.publish is None or settings.source_name is None:
+    if settings.publish_url is None or settings.source_name is None:
         return None
     relay = loaded("publish.publisher")
     target = relay.Target(
-        url=settings.publish,
+        url=settings.publish_url,
         password=redis_password(settings),
         keys=Keys(settings.redis_prefix, settings.source_name),
-        origin_url=settings.origin_url,
+        origin_url=settings.public_url,
         logs=settings.publish_logs,
-        kept=relay.Kept(settings.redis_log_lines, settings.redis_log_age),
+        kept=relay.Kept(settings.redis_log_max_lines, settings.redis_log_ttl_s),
     )
     publisher: Publisher = relay.Publisher(target, watches, job_logs, followed)
     return publisher
@@ -70,12 +70,10 @@ def edge_of(settings: Settings) -> "Edge | None":
     Raises:
         SettingsError: what it needs is not installed, or its password cannot be read.
     """
-    if settings.state != "redis" or settings.redis is None:
+    if settings.state_backend != "redis" or settings.redis_url is None:
         return None
-    find_server = partial(loaded("servers").server_of, settings.redis, redis_password(settings))
-    edge: Edge = loaded("edges.edge").Edge(
-        find_server, settings.redis_prefix, settings.redis_sources
-    )
+    find_server = partial(loaded("servers").server_of, settings.redis_url, redis_password(settings))
+    edge: Edge = loaded("edges.edge").Edge(find_server, settings.redis_prefix, settings.sources)
     return edge
 
 

@@ -87,7 +87,7 @@ async def serve(
     with contextlib.ExitStack() as stack:
         stack.callback(notifier.close)
         sockets = listening(settings, stack)
-        if settings.insecure:
+        if settings.no_auth:
             check_private(sockets)
         app = create_app(settings)
         runner = runner_of(app, settings)
@@ -114,7 +114,7 @@ async def serve(
                 await site.stop()
             runner.connections.leave()
             if background.error is None:
-                await leave(app, drain_s=settings.drain_s, hurry=signals.asked_again)
+                await leave(app, drain_s=settings.drain_timeout_s, hurry=signals.asked_again)
         finally:
             await runner.cleanup()
     # One that came while it left counts, too.
@@ -147,13 +147,13 @@ def listening(settings: Settings, stack: contextlib.ExitStack) -> list[socket.so
         for_streams(sock)
     if sockets:
         return sockets
-    if settings.unix is not None:
-        sock = stack.enter_context(unix_socket(settings.unix, int(settings.unix_mode, 8)))
-        stack.callback(remove_own, settings.unix, settings.unix.lstat().st_ino)
+    if settings.uds is not None:
+        sock = stack.enter_context(unix_socket(settings.uds, int(settings.uds_mode, 8)))
+        stack.callback(remove_own, settings.uds, settings.uds.lstat().st_ino)
         sockets.append(sock)
     if settings.port is not None:
         sockets.insert(0, stack.enter_context(tcp_socket(settings.host, settings.port)))
-    if not sockets and settings.publish is None:
+    if not sockets and settings.publish_url is None:
         raise SettingsError("port none leaves nowhere to listen: unix names a Unix socket")
     return sockets
 
@@ -176,7 +176,7 @@ def greeting(
     if not sockets:
         yield f"marianne-stream publishes as {settings.source_name}"
     for sock in sockets:
-        if settings.insecure or sock.family == socket.AF_UNIX:
+        if settings.no_auth or sock.family == socket.AF_UNIX:
             continue
         host = sock.getsockname()[0]
         if host not in ("127.0.0.1", "::1"):

@@ -53,7 +53,7 @@ def networks(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def redis_url(url: str) -> str:
+def check_redis_url(url: str) -> str:
     """A URL of Redis."""
     if not REDIS_URL.fullmatch(url):
         raise ValueError("that is no URL of Redis")

@@ -3,7 +3,10 @@
 Read in `app.py`, `serve.py` and `commands/` alone; every other part takes plain arguments.
 """
 
+import os
 import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -18,18 +21,45 @@ from marianne_stream.setting_kinds import (
     Port,
     UserPath,
     Words,
+    check_redis_url,
     host_names,
     networks,
     no_number,
     no_truth,
     none_as_word,
     origins,
-    redis_url,
     source_names,
 )
 from marianne_stream.wire.redis_urls import masked
 
 ENVIRONMENT_PREFIX = "MARIANNE_STREAM_"
+
+# Settings by the names that they had before 0.1.0. Each is an error that gives the new name.
+RENAMED = {
+    "unix": "uds",
+    "unix_mode": "uds_mode",
+    "socket": "conductor_socket",
+    "state": "state_backend",
+    "registry": "registry_path",
+    "state_dir": "checkpoint_dir",
+    "private_dir": "data_dir",
+    "log_watch": "job_log_watch",
+    "log_poll_interval": "job_log_poll_interval_s",
+    "download_limit_bytes": "max_download_bytes",
+    "max_head_bytes": "max_header_bytes",
+    "open_ready": "public_ready",
+    "open_metrics": "public_metrics",
+    "drain_s": "drain_timeout_s",
+    "idle_timeout": "idle_timeout_s",
+    "session_max_age": "session_max_age_s",
+    "publish": "publish_url",
+    "origin_url": "public_url",
+    "redis": "redis_url",
+    "redis_sources": "sources",
+    "redis_log_lines": "redis_log_max_lines",
+    "redis_log_age": "redis_log_ttl_s",
+    "insecure": "no_auth",
+}
 
 State = Literal["auto", "conductor", "registry", "json", "redis"]
 ConductorEvents = Literal["auto", "visits"]
@@ -50,17 +80,17 @@ class Settings(BaseSettings):
     port: Annotated[Port | None, BeforeValidator(none_as_word)] = Field(
         8765, ge=0, le=65535, description="The TCP port to listen on; 0 picks a free one."
     )
-    unix: UserPath | None = Field(None, description="A Unix socket to listen on as well.")
-    unix_mode: Annotated[str, BeforeValidator(no_number)] = Field(
+    uds: UserPath | None = Field(None, description="A Unix socket to listen on as well.")
+    uds_mode: Annotated[str, BeforeValidator(no_number)] = Field(
         "0660",
         pattern=r"^0?[0-7]{3}$",
         description="The permissions of that socket; who may write to it may connect.",
     )
-    socket: UserPath = Field(
+    conductor_socket: UserPath = Field(
         Path("/tmp/marianne.sock"),  # noqa: S108 - the conductor's choice; it is only connected to
         description="The conductor's Unix socket.",
     )
-    state: State = Field(
+    state_backend: State = Field(
         "auto",
         description="Where state is read; auto: the conductor while it answers, else its registry.",
     )
@@ -69,29 +99,29 @@ class Settings(BaseSettings):
         description="How the conductor's events come in; auto: by a subscription while the "
         "conductor has slots to spare, else by visits, as with visits.",
     )
-    registry: UserPath | None = Field(
+    registry_path: UserPath | None = Field(
         None,
         description="The conductor's registry, an SQLite file, which is only read; left out, the "
         "one that the conductor names.",
     )
-    state_dir: UserPath | None = Field(
-        None, description="The folder of JSON checkpoints, for state json."
+    checkpoint_dir: UserPath | None = Field(
+        None, description="The folder of JSON checkpoints, for state_backend json."
     )
     conductor_log: UserPath | None = Field(
         None, description="The conductor's own log; left out, the conductor is asked for it."
     )
-    log_watch: LogWatch = Field(
+    job_log_watch: LogWatch = Field(
         "auto",
         description="How a log is watched; auto: by inotify, by polling on network folders.",
     )
-    log_poll_interval: Annotated[float, BeforeValidator(no_truth)] = Field(
+    job_log_poll_interval_s: Annotated[float, BeforeValidator(no_truth)] = Field(
         0.25,
         ge=0.01,
         le=60,
         allow_inf_nan=False,
         description="How often a log that inotify does not tell of is looked at, in seconds.",
     )
-    download_limit_bytes: Annotated[int, BeforeValidator(no_truth)] = Field(
+    max_download_bytes: Annotated[int, BeforeValidator(no_truth)] = Field(
         50 * 1024 * 1024,
         ge=0,
         le=2**62,
@@ -118,13 +148,13 @@ class Settings(BaseSettings):
         le=10_000,
         description="How many logs may be downloaded as files at once by one address.",
     )
-    max_head_bytes: Annotated[int, BeforeValidator(no_truth)] = Field(
+    max_header_bytes: Annotated[int, BeforeValidator(no_truth)] = Field(
         32 * 1024,
         ge=1024,
         le=1024 * 1024,
         description="The longest address, and the longest header, of a request, in bytes.",
     )
-    idle_timeout: Annotated[float, BeforeValidator(no_truth)] = Field(
+    idle_timeout_s: Annotated[float, BeforeValidator(no_truth)] = Field(
         75.0,
         ge=1,
         le=3600,
@@ -135,18 +165,18 @@ class Settings(BaseSettings):
     token_file: UserPath | None = Field(
         None, description="The tokens that are let in; left out, the server makes one of its own."
     )
-    private_dir: UserPath = Field(
+    data_dir: UserPath = Field(
         default_factory=default_private_dir,
         description="The folder for the server's own token and its sessions.",
     )
-    session_max_age: Annotated[int, BeforeValidator(no_truth)] = Field(
+    session_max_age_s: Annotated[int, BeforeValidator(no_truth)] = Field(
         7 * 24 * 3600,
         ge=60,
         le=366 * 24 * 3600,
         description="How long a browser stays signed in, in seconds.",
     )
-    open_ready: bool = Field(default=False, description="Whether /ready asks for no token.")
-    open_metrics: bool = Field(default=False, description="Whether /metrics asks for no token.")
+    public_ready: bool = Field(default=False, description="Whether /ready asks for no token.")
+    public_metrics: bool = Field(default=False, description="Whether /metrics asks for no token.")
     allowed_hosts: Annotated[Words, AfterValidator(host_names)] = Field(
         (), description="The host names that are answered for, besides those of this machine alone."
     )
@@ -156,14 +186,14 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[Words, AfterValidator(networks)] = Field(
         (), description="Proxies whose X-Forwarded-For and -Proto are believed; unix: the socket."
     )
-    drain_s: Annotated[float, BeforeValidator(no_truth)] = Field(
+    drain_timeout_s: Annotated[float, BeforeValidator(no_truth)] = Field(
         5.0,
         ge=0,
         le=3600,
         allow_inf_nan=False,
         description="Over how long open streams are ended when the server leaves, in seconds.",
     )
-    publish: Annotated[str, AfterValidator(redis_url)] | None = Field(
+    publish_url: Annotated[str, AfterValidator(check_redis_url)] | None = Field(
         None, repr=False, description="The Redis in which all that is served is published as well."
     )
     source_name: str | None = Field(
@@ -171,15 +201,15 @@ class Settings(BaseSettings):
         pattern=f"^{SOURCE_NAME.pattern}$",
         description="What this conductor is called there; no two may have one name.",
     )
-    origin_url: str | None = Field(
+    public_url: str | None = Field(
         None,
         pattern=r"^https?://[^\s/]\S*$",
         description="Where those who read from there reach this server, for what is not published.",
     )
-    redis: Annotated[str, AfterValidator(redis_url)] | None = Field(
+    redis_url: Annotated[str, AfterValidator(check_redis_url)] | None = Field(
         None, repr=False, description="The Redis that state redis reads."
     )
-    redis_sources: Annotated[Words, AfterValidator(source_names)] = Field(
+    sources: Annotated[Words, AfterValidator(source_names)] = Field(
         (), description="Whose jobs state redis serves; left out, all that are published there."
     )
     workers: Annotated[int, BeforeValidator(no_truth)] = Field(
@@ -200,10 +230,10 @@ class Settings(BaseSettings):
     publish_logs: PublishedLogs = Field(
         "watched", description="Whose logs are published: of jobs watched there, or all that run."
     )
-    redis_log_lines: Annotated[int, BeforeValidator(no_truth)] = Field(
+    redis_log_max_lines: Annotated[int, BeforeValidator(no_truth)] = Field(
         100_000, ge=100, le=10_000_000, description="How many lines of a log Redis keeps, roughly."
     )
-    redis_log_age: Annotated[int, BeforeValidator(no_truth)] = Field(
+    redis_log_ttl_s: Annotated[int, BeforeValidator(no_truth)] = Field(
         24 * 3600,
         ge=60,
         le=366 * 24 * 3600,
@@ -211,7 +241,7 @@ class Settings(BaseSettings):
     )
     log_level: LogLevel = Field("info", description="The least that is logged.")
     log_format: LogFormat = Field("text", description="How a line of the log is written.")
-    insecure: bool = Field(
+    no_auth: bool = Field(
         default=False,
         description="Whether to ask for no token; on loopback addresses and Unix sockets only.",
     )
@@ -219,33 +249,43 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def needs_its_folder(self) -> Self:
         """State json is nothing without its folder."""
-        if self.state == "json" and self.state_dir is None:
-            raise ValueError("state json needs state_dir, the folder of the JSON checkpoints")
+        if self.state_backend == "json" and self.checkpoint_dir is None:
+            raise ValueError(
+                "state_backend json needs checkpoint_dir, the folder of the JSON checkpoints"
+            )
         return self
 
     @model_validator(mode="after")
     def needs_its_redis(self) -> Self:
         """State redis is nothing without its Redis, and is published by others."""
-        if self.state == "redis" and self.redis is None:
-            raise ValueError("state redis needs redis, the URL of the Redis that is read")
-        if self.state == "redis" and self.publish is not None:
-            raise ValueError("state redis is published already: publish belongs on the origin")
+        if self.state_backend == "redis" and self.redis_url is None:
+            raise ValueError(
+                "state_backend redis needs redis_url, the URL of the Redis that is read"
+            )
+        if self.state_backend == "redis" and self.publish_url is not None:
+            raise ValueError(
+                "state_backend redis is published already: set publish_url on the origin"
+            )
         return self
 
     @model_validator(mode="after")
     def needs_no_conductor(self) -> Self:
         """Several processes at a conductor would take all of its slots."""
-        if self.workers > 1 and self.state != "redis":
-            raise ValueError("workers needs state redis: each at a conductor takes two slots")
-        if self.workers > 1 and (self.port is None or self.unix is not None):
-            raise ValueError("workers share a port: port must not be none, and unix be left out")
+        if self.workers > 1 and self.state_backend != "redis":
+            raise ValueError(
+                "workers needs state_backend redis: each at a conductor takes two slots"
+            )
+        if self.workers > 1 and (self.port is None or self.uds is not None):
+            raise ValueError(
+                "workers share a port: port must not be none, and uds must be left out"
+            )
         return self
 
     @model_validator(mode="after")
     def needs_its_name(self) -> Self:
         """What is published is nothing without whose it is."""
-        if self.publish is not None and self.source_name is None:
-            raise ValueError("publish needs source_name, what this conductor is called there")
+        if self.publish_url is not None and self.source_name is None:
+            raise ValueError("publish_url needs source_name, what this conductor is called there")
         return self
 
 
@@ -260,6 +300,7 @@ def load(arguments: dict[str, Any], config: Path | None = None) -> Settings:
         SettingsError: a value cannot be used; the message names the setting, what was got, and what
             is allowed.
     """
+    check_environment(os.environ)
     environment = EnvSettingsSource(Settings)()
     in_file = read_file(config) if config is not None else {}
     values = {**in_file, **environment, **arguments}
@@ -291,9 +332,26 @@ def read_file(path: Path) -> dict[str, Any]:
         raise SettingsError(f"--config {path} is not TOML: {error}") from error
     for name in values:
         if name not in Settings.model_fields:
-            known = ", ".join(Settings.model_fields)
-            raise SettingsError(f"{name} in {path} is no setting; these are: {known}")
+            raise SettingsError(unknown_setting(name, path))
     return values
+
+
+def unknown_setting(name: str, path: Path) -> str:
+    """Return the error message for a key of a TOML file that is not a setting."""
+    if name in RENAMED:
+        return f"{name} in {path} was renamed: use {RENAMED[name]}"
+    nearest = get_close_matches(name, Settings.model_fields, n=1)
+    hint = f"did you mean {nearest[0]}?" if nearest else "--help lists all settings"
+    return f"unknown setting {name} in {path}: {hint}"
+
+
+def check_environment(environment: Mapping[str, str]) -> None:
+    """Raise SettingsError if an environment variable has the old name of a setting."""
+    for name in environment:
+        old = name.upper().removeprefix(ENVIRONMENT_PREFIX).lower()
+        if old in RENAMED and name.upper().startswith(ENVIRONMENT_PREFIX):
+            new = ENVIRONMENT_PREFIX + RENAMED[old].upper()
+            raise SettingsError(f"the environment variable {name} was renamed: use {new}")
 
 
 def option(name: str) -> str:
@@ -311,7 +369,7 @@ def sentence(place: str, name: str, fault: ErrorDetails) -> str:
     return f"{place} must be {allowed(name)}, got {got!r}"
 
 
-URLS_WITH_PASSWORDS = {"publish", "redis"}
+URLS_WITH_PASSWORDS = {"publish_url", "redis_url"}
 
 
 REDIS_URLS = (
@@ -322,14 +380,14 @@ REDIS_URLS = (
 # What those settings may be of which the schema does not say it.
 SPECIAL = {
     "port": "a whole number from 0 to 65535, or none",
-    "unix_mode": "three octal digits as text",
+    "uds_mode": "three octal digits as text",
     "allowed_hosts": "host names, divided by commas",
     "cors_origins": "origins, divided by commas",
-    "publish": REDIS_URLS,
-    "redis": REDIS_URLS,
-    "redis_sources": "names of sources, divided by commas",
+    "publish_url": REDIS_URLS,
+    "redis_url": REDIS_URLS,
+    "sources": "names of sources, divided by commas",
     "source_name": "1 to 64 letters, digits, dots, dashes or underscores",
-    "origin_url": "a URL that begins with http:// or https://",
+    "public_url": "a URL that begins with http:// or https://",
     "redis_prefix": "1 to 64 letters, digits, colons, dots, dashes or underscores",
     "trusted_proxies": "addresses, networks or unix, divided by commas",
 }

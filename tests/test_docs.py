@@ -169,7 +169,7 @@ def test_every_variable_of_the_terminal_is_in_its_reference() -> None:
         terminal.URL_VARIABLE,
         terminal.TOKEN_VARIABLE,
         terminal.TOKEN_FILE_VARIABLE,
-        terminal.PRIVATE_DIR_VARIABLE,
+        terminal.DATA_DIR_VARIABLE,
     }
 
 
@@ -263,7 +263,9 @@ async def test_the_errors_of_http_itself_are_in_the_reference(
     aiohttp_client: Callable[[web.Application], Awaitable[TestClient[Any, web.Application]]],
     tmp_path: Path,
 ) -> None:
-    settings = Settings(socket=tmp_path / "none.sock", registry=tmp_path / "none.db", insecure=True)
+    settings = Settings(
+        conductor_socket=tmp_path / "none.sock", registry_path=tmp_path / "none.db", no_auth=True
+    )
     client = await aiohttp_client(create_app(settings))
     async with client.request(method, path) as response:
         code = (await response.json())["code"]

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from marianne_stream.cli import main
 from marianne_stream.errors import SettingsError
-from marianne_stream.settings import REDIS_URLS, Settings, load
+from marianne_stream.settings import REDIS_URLS, RENAMED, Settings, load, option
 from marianne_stream.state.own_registry import default_registry
 
 
@@ -33,9 +34,9 @@ def test_each_place_wins_over_the_next(file: Path, monkeypatch: pytest.MonkeyPat
 def test_the_defaults_are_those_of_a_conductor_on_the_same_machine() -> None:
     settings = load({})
     assert (settings.host, settings.port) == ("127.0.0.1", 8765)
-    assert settings.socket == Path("/tmp/marianne.sock")
-    assert settings.registry is None
-    assert (settings.state, settings.insecure) == ("auto", False)
+    assert settings.conductor_socket == Path("/tmp/marianne.sock")
+    assert settings.registry_path is None
+    assert (settings.state_backend, settings.no_auth) == ("auto", False)
 
 
 def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,15 +59,15 @@ def test_a_user_without_a_home_folder_can_serve(monkeypatch: pytest.MonkeyPatch)
     """As systemd's DynamicUser= is one, where nothing asks systemd for users."""
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
-    assert default_registry(load({"private_dir": "/var/lib/own"}).socket) == Path(
+    assert default_registry(load({"data_dir": "/var/lib/own"}).conductor_socket) == Path(
         "~/.marianne/daemon-state.db"
     )
-    with pytest.raises(SettingsError, match="--socket must be a path"):
-        load({"socket": "~/c.sock", "private_dir": "/var/lib/own"})
+    with pytest.raises(SettingsError, match="--conductor-socket must be a path"):
+        load({"conductor_socket": "~/c.sock", "data_dir": "/var/lib/own"})
 
 
 def test_a_tilde_is_the_home_folder() -> None:
-    assert load({"socket": "~/c.sock"}).socket == Path.home() / "c.sock"
+    assert load({"conductor_socket": "~/c.sock"}).conductor_socket == Path.home() / "c.sock"
 
 
 @pytest.mark.parametrize(
@@ -76,23 +77,39 @@ def test_a_tilde_is_the_home_folder() -> None:
         ("port", "65536", "--port must be a whole number from 0 to 65535, or none, got '65536'"),
         ("port", "-1", "--port must be a whole number from 0 to 65535, or none, got '-1'"),
         ("port", True, "--port must be a whole number from 0 to 65535, or none, got True"),
-        ("socket", "~nosuchuser/c", "--socket must be a path, got '~nosuchuser/c'"),
+        (
+            "conductor_socket",
+            "~nosuchuser/c",
+            "--conductor-socket must be a path, got '~nosuchuser/c'",
+        ),
         ("host", "", "--host must be text that is not empty, got ''"),
-        ("state", "x", "--state must be one of auto, conductor, registry, json, redis, got 'x'"),
+        (
+            "state_backend",
+            "x",
+            "--state-backend must be one of auto, conductor, registry, json, redis, got 'x'",
+        ),
         ("log_format", "x", "--log-format must be one of text, json, got 'x'"),
-        ("insecure", "perhaps", "--insecure must be true or false, got 'perhaps'"),
-        ("state", "redis", "state redis needs redis, the URL of the Redis that is read"),
+        ("no_auth", "perhaps", "--no-auth must be true or false, got 'perhaps'"),
         (
+            "state_backend",
             "redis",
-            "http://x",
-            f"--redis must be {REDIS_URLS}, got 'http://x'",
+            "state_backend redis needs redis_url, the URL of the Redis that is read",
         ),
         (
-            "redis_sources",
-            "a/b",
-            "--redis-sources must be names of sources, divided by commas, got 'a/b'",
+            "redis_url",
+            "http://x",
+            f"--redis-url must be {REDIS_URLS}, got 'http://x'",
         ),
-        ("state", "json", "state json needs state_dir, the folder of the JSON checkpoints"),
+        (
+            "sources",
+            "a/b",
+            "--sources must be names of sources, divided by commas, got 'a/b'",
+        ),
+        (
+            "state_backend",
+            "json",
+            "state_backend json needs checkpoint_dir, the folder of the JSON checkpoints",
+        ),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: Any, sentence: str) -> None:
@@ -116,7 +133,9 @@ def test_a_bad_value_is_named_where_it_stands(
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (b"prot = 1", r"prot in .* is no setting; these are: host, port"),
+        (b"prot = 1", r"unknown setting prot in .*: did you mean port\?"),
+        (b"zzz = 1", r"unknown setting zzz in .*: --help lists all settings"),
+        (b"insecure = true", r"insecure in .* was renamed: use no_auth"),
         (b"port: 1", "is not TOML"),
         (b"\xff", "is not TOML"),
         (None, "cannot be read: No such file"),
@@ -132,3 +151,36 @@ def test_a_bad_file_is_named(tmp_path: Path, text: bytes | None, sentence: str) 
 
 def test_every_setting_has_a_description() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_old_environment_variable_is_refused_with_the_new_name(
+    old: str, new: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"MARIANNE_STREAM_{old.upper()}", "1")
+    with pytest.raises(SettingsError) as caught:
+        load({})
+    assert str(caught.value) == (
+        f"the environment variable MARIANNE_STREAM_{old.upper()} was renamed: "
+        f"use MARIANNE_STREAM_{new.upper()}"
+    )
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_old_option_is_refused_with_the_new_one(
+    old: str, new: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["serve", option(old), "1"])
+    assert f"{option(old)} was renamed: use {option(new)}" in capsys.readouterr().err
+
+
+def test_old_option_that_switches_off_is_refused_with_the_new_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["serve", "--no-insecure"])
+    assert "--no-insecure was renamed: use --no-no-auth" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["watch", "--patience=3"])
+    assert "--patience was renamed: use --retry-timeout" in capsys.readouterr().err

@@ -49,12 +49,12 @@ class TokenPlace:
         return first_token(self.path, passed_by_systemd=self.passed_by_systemd)
 
 
-def token_place(token_file: Path | None, private_dir: Path) -> TokenPlace:
+def token_place(token_file: Path | None, data_dir: Path) -> TokenPlace:
     """Where the tokens are; makes one where there are none.
 
     Args:
         token_file: the file that was named, or None.
-        private_dir: where the server's own is kept.
+        data_dir: where the server's own is kept.
 
     Raises:
         SettingsError: there is none, and none can be made.
@@ -64,20 +64,20 @@ def token_place(token_file: Path | None, private_dir: Path) -> TokenPlace:
     folder = credentials()
     if folder is not None and (path := folder / CREDENTIAL).exists():
         return TokenPlace(path, passed_by_systemd=True)
-    path, made = own_token(private_dir)
+    path, made = own_token(data_dir)
     return TokenPlace(path, own=True, made=made)
 
 
-def existing_token_place(token_file: Path | None, private_dir: Path) -> TokenPlace | None:
+def existing_token_place(token_file: Path | None, data_dir: Path) -> TokenPlace | None:
     """Return where the tokens are; None if a server would make one. Nothing is made here.
 
     Args: as those of `token_place`.
     """
     folder = credentials()
     passed = folder is not None and (folder / CREDENTIAL).exists()
-    if token_file is None and not passed and not (private_dir / OWN_TOKEN_NAME).exists():
+    if token_file is None and not passed and not (data_dir / OWN_TOKEN_NAME).exists():
         return None
-    return token_place(token_file, private_dir)
+    return token_place(token_file, data_dir)
 
 
 def credentials() -> Path | None:
@@ -118,10 +118,10 @@ def default_private_dir() -> Path:
     return at_home(Path(home) / "marianne-stream")
 
 
-def local_token(private_dir: Path) -> str | None:
+def local_token(data_dir: Path) -> str | None:
     """The token that a server of this user has made for itself; None where it has made none.
 
     Nothing is made here. Raises as `tokens.read_tokens` does.
     """
-    path = private_dir / OWN_TOKEN_NAME
+    path = data_dir / OWN_TOKEN_NAME
     return any_token(path) if path.exists() else None

@@ -185,7 +185,7 @@ def own_token(folder: Path) -> tuple[Path, bool]:
             made.unlink()
     except OSError as error:
         raise SettingsError(
-            f"no token can be kept in {folder}: {error.strerror}; name another private_dir, or a "
+            f"no token can be kept in {folder}: {error.strerror}; name another data_dir, or a "
             "token_file"
         ) from error
     return path, True

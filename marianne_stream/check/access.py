@@ -15,9 +15,9 @@ def check_private_dir(folder: Path, *, holds_token: bool) -> Finding:
         folder: the folder for sessions and the server's own token.
         holds_token: whether the server needs it, to make a token of its own.
     """
-    subject = "private_dir"
+    subject = "data_dir"
     level: Level = "error" if holds_token else "warning"
-    advice = "give it to the user who runs the server, or name another folder with private_dir"
+    advice = "give it to the user who runs the server, or name another folder with data_dir"
     if folder.exists() and not folder.is_dir():
         return Finding(level, subject, f"{folder} is not a folder", advice)
     nearest = folder
@@ -29,12 +29,12 @@ def check_private_dir(folder: Path, *, holds_token: bool) -> Finding:
     return Finding("ok", subject, f"{folder} {text}")
 
 
-def check_tokens(token_file: Path | None, private_dir: Path, *, insecure: bool) -> Finding:
+def check_tokens(token_file: Path | None, data_dir: Path, *, insecure: bool) -> Finding:
     """Read the tokens, if the server asks for one."""
     subject = "tokens"
     if insecure:
         return Finding("ok", subject, "insecure is set, and nobody is asked for one")
-    place = existing_token_place(token_file, private_dir)
+    place = existing_token_place(token_file, data_dir)
     if place is None:
         return Finding("ok", subject, "the server makes one of its own at its start")
     try:

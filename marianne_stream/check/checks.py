@@ -25,20 +25,20 @@ async def findings(settings: Settings, config: Path | None) -> AsyncGenerator[Fi
     """
     where = f"read, {config} among them" if config is not None else "read, no file among them"
     yield Finding("ok", "settings", where)
-    if settings.state != "redis":
+    if settings.state_backend != "redis":
         async for finding in sources(settings):
             yield finding
-    own_token = settings.token_file is None and not settings.insecure
+    own_token = settings.token_file is None and not settings.no_auth
     yield await asyncio.to_thread(
-        access.check_private_dir, settings.private_dir, holds_token=own_token
+        access.check_private_dir, settings.data_dir, holds_token=own_token
     )
     yield await asyncio.to_thread(
         access.check_tokens,
         settings.token_file,
-        settings.private_dir,
-        insecure=settings.insecure,
+        settings.data_dir,
+        insecure=settings.no_auth,
     )
-    for name, url in (("publish", settings.publish), ("redis", settings.redis)):
+    for name, url in (("publish_url", settings.publish_url), ("redis_url", settings.redis_url)):
         if url is not None:
             yield await check_redis(name, url, settings)
 
@@ -46,22 +46,22 @@ async def findings(settings: Settings, config: Path | None) -> AsyncGenerator[Fi
 async def sources(settings: Settings) -> AsyncGenerator[Finding, None]:
     """Yield what is found of the sources of state and of the logs."""
     visited: Visit | None = None
-    if settings.state in ("auto", "conductor"):
+    if settings.state_backend in ("auto", "conductor"):
         try:
-            visited = await conductor.visit(settings.socket)
-            yield conductor.found(visited, settings.socket)
+            visited = await conductor.visit(settings.conductor_socket)
+            yield conductor.found(visited, settings.conductor_socket)
         except ConductorUnavailableError as error:
-            alone = settings.state == "conductor"
-            yield conductor.not_found(error, settings.socket, alone=alone)
+            alone = settings.state_backend == "conductor"
+            yield conductor.not_found(error, settings.conductor_socket, alone=alone)
     roster: Roster | None = None
-    if settings.state in ("auto", "registry"):
+    if settings.state_backend in ("auto", "registry"):
         named = visited.config.state_db_path if visited is not None else None
         finding, roster = await state.check_registry(
-            settings.registry, named, socket=settings.socket, alone=visited is None
+            settings.registry_path, named, socket=settings.conductor_socket, alone=visited is None
         )
         yield finding
-    elif settings.state == "json" and settings.state_dir is not None:
-        finding, roster = await state.check_checkpoints(settings.state_dir)
+    elif settings.state_backend == "json" and settings.checkpoint_dir is not None:
+        finding, roster = await state.check_checkpoints(settings.checkpoint_dir)
         yield finding
     log = conductor_log(settings, visited)
     log_finding = await asyncio.to_thread(logs.check_conductor_log, log)

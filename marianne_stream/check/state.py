@@ -52,7 +52,7 @@ async def check_checkpoints(folder: Path) -> tuple[Finding, Roster | None]:
     """Read the folder of checkpoints."""
     roster = await read_roster(JsonDir(folder))
     if isinstance(roster, StoreUnreadableError):
-        advice = "name the folder with state_dir, and run the server as a user who may read it"
+        advice = "name the folder with checkpoint_dir, and run the server as a user who may read it"
         return Finding("error", "checkpoints", str(roster), advice), None
     return Finding(
         "ok", "checkpoints", f"{folder} has {counted(len(roster.entries), 'job')}"

@@ -24,7 +24,7 @@ def describe(parser: ArgumentParser) -> None:
     """Gives a parser all settings."""
     parser.description = (
         "Reads the settings as serve does, and looks whether conductor, registry, logs,\n"
-        "private_dir, tokens and Redis can be used. Each line says what was found, and\n"
+        "data_dir, tokens and Redis can be used. Each line says what was found, and\n"
         "what to do. Nothing is changed, and a server may run meanwhile."
     )
     parser.formatter_class = RawDescriptionHelpFormatter

@@ -52,7 +52,7 @@ def run(options: Namespace) -> int:
     replay, times = given.pop("replay"), given.pop("speed")
     # Where the environment says that state is to be read is not for the demo.
     # What is invented needs no token, and is for this machine alone.
-    settings = settings_from({**given, "state": "auto", "insecure": True})
+    settings = settings_from({**given, "state_backend": "auto", "no_auth": True})
     recording = Recording.load(replay) if replay is not None else None
     configure_log(settings.log_level, settings.log_format)
     with TemporaryDirectory(prefix="marianne-demo-") as folder:
@@ -65,7 +65,7 @@ async def demonstrate(
     """Serves a simulated conductor that lives in a folder, until the server ends."""
     socket, registry = folder / "conductor.sock", folder / "daemon-state.db"
     # The Unix socket that the environment may name is a service's.
-    place = {"socket": socket, "registry": registry, "unix": None}
+    place = {"conductor_socket": socket, "registry_path": registry, "uds": None}
     settings = settings.model_copy(update=place)
     if recording is not None:
         conductor = replayed(socket, recording, times)

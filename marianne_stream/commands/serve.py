@@ -42,9 +42,9 @@ def run(options: Namespace) -> int:
     settings = settings_from(given)
     configure_log(settings.log_level, settings.log_format)
     if settings.workers > 1 and not is_worker():
-        if not settings.insecure:
+        if not settings.no_auth:
             # Before several of them would each make one.
-            token_place(settings.token_file, settings.private_dir)
+            token_place(settings.token_file, settings.data_dir)
         command = [sys.executable, "-m", "marianne_stream", "serve", *arguments_of(given)]
         return asyncio.run(run_workers(settings, command, announce))
     return asyncio.run(

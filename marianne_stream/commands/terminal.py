@@ -22,13 +22,15 @@ from marianne_stream.client.output import COLOUR_CHOICES, Output
 from marianne_stream.client.patience import Patience
 from marianne_stream.client.server import Server
 from marianne_stream.client.times import since_of
+from marianne_stream.commands.verbs import RenamedOption
 from marianne_stream.errors import SettingsError
 
 URL_VARIABLE = "MARIANNE_STREAM_URL"
 TOKEN_VARIABLE = "MARIANNE_STREAM_TOKEN"  # noqa: S105 - the name of a variable
 # The server's settings, of which a terminal of the same user makes use.
 TOKEN_FILE_VARIABLE = "MARIANNE_STREAM_TOKEN_FILE"  # noqa: S105 - the same
-PRIVATE_DIR_VARIABLE = "MARIANNE_STREAM_PRIVATE_DIR"
+DATA_DIR_VARIABLE = "MARIANNE_STREAM_DATA_DIR"
+OLD_DATA_DIR_VARIABLE = "MARIANNE_STREAM_PRIVATE_DIR"
 
 PATIENCE_LIMIT_S = 604_800.0
 
@@ -58,11 +60,19 @@ def describe(parser: ArgumentParser, description: str, examples: str) -> None:
         f"that {TOKEN_FILE_VARIABLE} names, else the own token of a server on this machine).",
     )
     parser.add_argument(
-        "--patience",
+        "--retry-timeout",
         metavar="SECONDS",
-        type=patience,
+        type=retry_timeout,
         help="How long to try again while the server cannot be reached (0 to 604800; default: 0 "
         "before it has answered, 300 after).",
+    )
+    parser.add_argument(
+        "--patience",
+        action=RenamedOption,
+        const="--retry-timeout",
+        nargs="?",
+        default=argparse.SUPPRESS,
+        help=argparse.SUPPRESS,
     )
 
 
@@ -80,8 +90,8 @@ def run(options: Namespace, verb: Callable[[Server, Output], Awaitable[int]]) ->
     notes = Notes()
     output = Output(sys.stdout, colour=options.color, environment=os.environ)
     waits = Patience()
-    if options.patience is not None:
-        waits = Patience(options.patience, options.patience)
+    if options.retry_timeout is not None:
+        waits = Patience(options.retry_timeout, options.retry_timeout)
 
     async def main() -> int:
         async with Server(address, token=token, patience=waits, notes=notes) as server:
@@ -111,9 +121,11 @@ def token_for(address: ServerAddress, token_file: Path | None) -> str | None:
         return any_token(expanded(TOKEN_FILE_VARIABLE, Path(named)))
     if not address.local:
         return None
-    folder = os.environ.get(PRIVATE_DIR_VARIABLE)
+    if OLD_DATA_DIR_VARIABLE in os.environ:
+        raise SettingsError(f"{OLD_DATA_DIR_VARIABLE} was renamed: use {DATA_DIR_VARIABLE}")
+    folder = os.environ.get(DATA_DIR_VARIABLE)
     return local_token(
-        expanded(PRIVATE_DIR_VARIABLE, Path(folder)) if folder else default_private_dir()
+        expanded(DATA_DIR_VARIABLE, Path(folder)) if folder else default_private_dir()
     )
 
 
@@ -129,7 +141,7 @@ def expanded(name: str, path: Path) -> Path:
         raise SettingsError(f"{name} must be a path, got {path}: {error}") from error
 
 
-def patience(text: str) -> float:
+def retry_timeout(text: str) -> float:
     """Seconds from the command line."""
     try:
         value = float(text)

@@ -15,7 +15,7 @@ def describe(parser: ArgumentParser) -> None:
         f'Example: curl -H "Authorization: Bearer $({PROGRAM} token)" '
         "http://127.0.0.1:8765/api/jobs"
     )
-    add_settings(parser, ("token_file", "private_dir"))
+    add_settings(parser, ("token_file", "data_dir"))
 
 
 def run(options: Namespace) -> int:
@@ -25,7 +25,7 @@ def run(options: Namespace) -> int:
         SettingsError: there is none for all jobs, or it cannot be read or made.
     """
     settings = settings_from(vars(options))
-    place = token_place(settings.token_file, settings.private_dir)
+    place = token_place(settings.token_file, settings.data_dir)
     token = place.first()
     if token is None:
         raise SettingsError(f"{place.path} has no token for all jobs")

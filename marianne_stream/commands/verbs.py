@@ -4,7 +4,7 @@ It must not import a verb before it is wanted: the server starts without what dr
 and a verb of the terminal without the server.
 """
 
-from argparse import ArgumentParser, Namespace
+from argparse import Action, ArgumentParser, Namespace
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol, cast
@@ -87,3 +87,17 @@ def parser_of(name: str, verb: Verb) -> ArgumentParser:
     )
     verb.describe(parser)
     return parser
+
+
+class RenamedOption(Action):
+    """An option that only says which option took its place: `const`."""
+
+    def __call__(
+        self,
+        parser: ArgumentParser,
+        namespace: Namespace,  # noqa: ARG002 - the signature of argparse.Action
+        values: object,  # noqa: ARG002
+        option_string: str | None = None,
+    ) -> None:
+        """Exit with 2 and the new name of the option."""
+        parser.error(f"{option_string} was renamed: use {self.const}")

@@ -216,7 +216,7 @@ class Runner(web.AppRunner):
         metrics: what counts answers.
         limits: how many connections there may be.
         idle_timeout_s: how long one may take to send the head of a request.
-        max_head_bytes: how long an address, and a header, may be.
+        max_header_bytes: how long an address, and a header, may be.
     """
 
     def __init__(
@@ -226,7 +226,7 @@ class Runner(web.AppRunner):
         limits: Limits,
         *,
         idle_timeout_s: float,
-        max_head_bytes: int,
+        max_header_bytes: int,
     ) -> None:
         self._options: dict[str, Any] = {
             # A line of log a request says nothing.
@@ -236,8 +236,8 @@ class Runner(web.AppRunner):
             # Nothing that is sent here is worth to be compressed, but by who wants to do harm.
             "auto_decompress": False,
             # A Last-Event-ID from elsewhere may be long; it is answered like any that is unknown.
-            "max_field_size": max_head_bytes,
-            "max_line_size": max_head_bytes,
+            "max_field_size": max_header_bytes,
+            "max_line_size": max_header_bytes,
         }
         # A client that leaves is noticed at once.
         super().__init__(app, handler_cancellation=True, shutdown_timeout=LEAVE_LIMIT_S)

@@ -176,7 +176,7 @@ ROUTES = (
         "One job's log as a text to keep, five lines about it first.",
         content_type="text/plain",
         parameters=(log_stream.SOURCE,),
-        errors={**LOG_ERRORS, 413: "The log is larger than download_limit_bytes."},
+        errors={**LOG_ERRORS, 413: "The log is larger than max_download_bytes."},
     ),
     Route(
         "/api/jobs/{job_id}/logs/raw",

@@ -43,7 +43,7 @@ def test_no_token_is_made(private: Path) -> None:
 
 
 def test_the_servers_folder_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MARIANNE_STREAM_PRIVATE_DIR", str(tmp_path / "other"))
+    monkeypatch.setenv("MARIANNE_STREAM_DATA_DIR", str(tmp_path / "other"))
     assert token_for(HERE, None) is None
     token = token_place(None, tmp_path / "other").first()
     assert token_for(HERE, None) == token

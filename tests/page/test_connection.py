@@ -49,7 +49,7 @@ async def test_the_server_stops_and_starts_again_and_no_line_comes_twice(
 ) -> None:
     port = free_port()
     append(log, 1, 20)
-    options = ("--port", port, "--drain-s", 0)
+    options = ("--port", port, "--drain-timeout-s", 0)
     async with person(browser, f"http://127.0.0.1:{port}", "server_restart") as someone:
         async with server(tmp_path, *options) as running:
             page = await someone.open("/jobs/lantern")
@@ -148,8 +148,8 @@ async def test_one_who_is_not_signed_in_is_led_to_the_form_and_back(
     tokens = tmp_path / "tokens"
     tokens.write_text("a-token-of-the-team\n")
     tokens.chmod(0o600)
-    places = ("--socket", tmp_path / "c.sock", "--registry", tmp_path / "state.db")
-    private = ("--private-dir", tmp_path / "private", "--token-file", tokens)
+    places = ("--conductor-socket", tmp_path / "c.sock", "--registry-path", tmp_path / "state.db")
+    private = ("--data-dir", tmp_path / "private", "--token-file", tokens)
     command = ("-m", "marianne_stream", "--port", 0, *places, *private)
     async with (
         process(*command) as running,

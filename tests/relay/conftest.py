@@ -37,8 +37,8 @@ def relay(conductor: SimulatedConductor, tmp_path: Path, redis: RedisServer) -> 
 
     def start(**given: Any) -> AbstractAsyncContextManager[web.Application]:
         place = {"socket": tmp_path / "c.sock", "registry": tmp_path / "state.db"}
-        target = {"publish": redis.url, "source_name": KEYS.source}
-        return running(Settings(**{**place, **target, "insecure": True, **given}))
+        target = {"publish_url": redis.url, "source_name": KEYS.source}
+        return running(Settings(**{**place, **target, "no_auth": True, **given}))
 
     return start
 

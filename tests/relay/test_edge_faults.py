@@ -111,7 +111,7 @@ async def test_viewers_are_told_when_the_origin_goes_and_comes(
 
 async def test_who_comes_while_redis_is_away_is_asked_to_come_back(redis: RedisServer) -> None:
     await redis.kill()
-    async with edge(redis, redis_sources=("oak",)) as second:
+    async with edge(redis, sources=("oak",)) as second:
         assert (await second.get("/api/jobs"))[0] == 503
         assert (await second.get("/ready"))[0] == 503
         assert (await second.get("/health"))[0] == 200

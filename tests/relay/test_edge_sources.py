@@ -55,7 +55,7 @@ async def ids(site: Site, **options: dict[str, str]) -> list[str]:
 async def test_jobs_of_several_sources_are_told_apart_by_their_names(
     redis: RedisServer, origins: None
 ) -> None:
-    async with edge(redis) as both, edge(redis, redis_sources=("elm",)) as one:
+    async with edge(redis) as both, edge(redis, sources=("elm",)) as one:
         await both.follows(*ALL)
         assert await ids(both) == list(ALL)
         await one.follows("of-both", "of-elm")
@@ -118,7 +118,7 @@ async def test_a_token_for_some_jobs_counts_by_the_name_that_is_shown(
 ) -> None:
     (tokens := tmp_path / "tokens").write_text(f"{'a' * 32} oak:*\n{'b' * 32} of-*\n")
     tokens.chmod(0o600)
-    async with edge(redis) as open_to_all, edge(redis, insecure=False, token_file=tokens) as both:
+    async with edge(redis) as open_to_all, edge(redis, no_auth=False, token_file=tokens) as both:
         await open_to_all.follows(*ALL)
         oak, plain = ({"Authorization": f"Bearer {letter * 32}"} for letter in "ab")
         await both.follows("oak:of-both", "oak:of-oak", headers=oak)
@@ -135,7 +135,7 @@ async def test_what_needs_the_file_is_asked_of_the_origin(
     append(log, "one")
     there = "https://oak.example.org/base/"
     async with (
-        origin(tmp_path, redis, origin_url=there),
+        origin(tmp_path, redis, public_url=there),
         edge(redis) as second,
     ):
         await second.follows("lantern")
@@ -154,7 +154,7 @@ async def test_where_the_origin_cannot_be_asked_an_error_says_so(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
 ) -> None:
     append(log, *(f"line {number}" for number in range(1, 1201)))
-    async with origin(tmp_path, redis, redis_log_lines=100) as first, edge(redis) as second:
+    async with origin(tmp_path, redis, redis_log_max_lines=100) as first, edge(redis) as second:
         await second.follows("lantern")
         for place in PLACES:
             status, error = await second.get(f"/api/jobs/lantern/logs/{place}")

@@ -124,7 +124,7 @@ async def test_nothing_is_lost_or_repeated_over_a_restart_with_its_data(
     (tmp_path / "data").mkdir()
     async with (
         redis_server(tmp_path / "data", durable=True) as redis,
-        relay(publish=redis.url),
+        relay(publish_url=redis.url),
     ):
         await subscribed(conductor)
         conductor.emit(JOB, "job.said")
@@ -205,9 +205,9 @@ def server(
     """A process that publishes only."""
     return process(
         *("-m", "marianne_stream", "--port", "none"),
-        *("--socket", folder / "c.sock", "--registry", folder / "state.db"),
-        *("--private-dir", folder / "private", "--source-name", KEYS.source),
-        *("--publish", redis.url, *arguments),
+        *("--conductor-socket", folder / "c.sock", "--registry-path", folder / "state.db"),
+        *("--data-dir", folder / "private", "--source-name", KEYS.source),
+        *("--publish-url", redis.url, *arguments),
     )
 
 
@@ -247,7 +247,7 @@ async def test_a_password_in_the_url_is_never_shown(
     conductor: SimulatedConductor, redis: RedisServer, tmp_path: Path
 ) -> None:
     url = f"redis://somebody:{quote(PASSWORD, safe='')}@127.0.0.1:{redis.port}"
-    async with server(tmp_path, redis, "--log-level", "debug", "--publish", url) as relay:
+    async with server(tmp_path, redis, "--log-level", "debug", "--publish-url", url) as relay:
         await until(lambda: "cannot publish" in relay.log)
         assert f"redis://***@127.0.0.1:{redis.port}" in relay.log
         assert quote(PASSWORD, safe="") not in relay.log
@@ -256,8 +256,8 @@ async def test_a_password_in_the_url_is_never_shown(
 
 async def test_an_edge_that_cannot_understand_its_url_says_so_and_does_not_begin() -> None:
     url = "redis+sentinel://u:Secret@here:1"
-    edge = ("-m", "marianne_stream", "--port", 0, "--insecure", "--state", "redis")
-    async with process(*edge, "--redis", url) as running:
+    edge = ("-m", "marianne_stream", "--port", 0, "--no-auth", "--state-backend", "redis")
+    async with process(*edge, "--redis-url", url) as running:
         assert await running.ended() == 2
         assert running.log == (
             "marianne-stream: redis+sentinel://***@here:1 is no URL of Redis that can be "
@@ -271,7 +271,7 @@ async def test_a_log_that_is_published_and_quiet_is_kept(
     monkeypatch.setattr(log_publisher, "KEPT_EVERY", 0.001)
     append(log, "one")
     keys = (KEYS.log(JOB), KEYS.files(JOB))
-    async with relay(redis_log_age=100):
+    async with relay(redis_log_ttl_s=100):
         await interest(redis, "log")
         await lines_are(redis, "one")
         for key in keys:

@@ -29,7 +29,7 @@ from tests.support.waiting import eventually, until
 
 
 async def test_the_relay_says_what_it_is(redis: RedisServer, relay: Relay) -> None:
-    async with relay(origin_url="https://origin.example.org"):
+    async with relay(public_url="https://origin.example.org"):
         about = decode_about(
             await eventually(lambda: redis.client.get(KEYS.about), lambda found: found)
         )
@@ -194,7 +194,7 @@ async def test_no_more_lines_are_kept_than_is_set(
     redis: RedisServer, relay: Relay, log: Path
 ) -> None:
     append(log, "one")
-    async with relay(redis_log_lines=100):
+    async with relay(redis_log_max_lines=100):
         await interest(redis, "log")
         await lines_are(redis, "one")
         append(log, *(f"line {number}" for number in range(1000)))
@@ -244,7 +244,7 @@ async def test_a_relay_needs_no_more_rights_than_the_reference_gives_it(
 ) -> None:
     await redis.call("ACL", "SETUSER", *relay_rights(KEYS.source))
     append(log, "one")
-    async with relay(publish=redis.url.replace("//", "//relay-here:secret@")):
+    async with relay(publish_url=redis.url.replace("//", "//relay-here:secret@")):
         await subscribed(conductor)
         conductor.emit(JOB, "job.said")
         await interest(redis, "state", "nobody")

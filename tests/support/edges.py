@@ -69,10 +69,10 @@ def origin(
     """A server that asks the conductor in a folder, and publishes."""
     return site(
         Settings(
-            socket=folder / "c.sock",
-            registry=folder / "state.db",
-            insecure=True,
-            publish=url or redis.url,
+            conductor_socket=folder / "c.sock",
+            registry_path=folder / "state.db",
+            no_auth=True,
+            publish_url=url or redis.url,
             source_name=name,
             **options,
         )
@@ -81,5 +81,9 @@ def origin(
 
 def edge(redis: RedisServer, *, url: str = "", **options: Any) -> AbstractAsyncContextManager[Site]:
     """A server that reads Redis."""
-    given: dict[str, Any] = {"insecure": True, "state": "redis", "redis": url or redis.url}
+    given: dict[str, Any] = {
+        "no_auth": True,
+        "state_backend": "redis",
+        "redis_url": url or redis.url,
+    }
     return site(Settings(**(given | options)))

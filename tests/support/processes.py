@@ -108,8 +108,8 @@ async def process(
 def server(folder: Path, *arguments: object) -> AbstractAsyncContextManager[Process]:
     """A server that looks for its conductor and registry in a folder."""
     return process(
-        *("-m", "marianne_stream", "--port", 0, "--insecure"),
-        *("--socket", folder / "c.sock", "--registry", folder / "state.db"),
+        *("-m", "marianne_stream", "--port", 0, "--no-auth"),
+        *("--conductor-socket", folder / "c.sock", "--registry-path", folder / "state.db"),
         *arguments,
     )
 

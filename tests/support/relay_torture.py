@@ -97,8 +97,16 @@ class Run:
         self, group: asyncio.TaskGroup, redis: RedisServer, ports: list[int]
     ) -> list[asyncio.Task[None]]:
         """Begins to run a relay and edges."""
-        relay = ("--publish", redis.url, "--source-name", "oak")
-        edge = ("-m", "marianne_stream", "--insecure", "--state", "redis", "--redis", redis.url)
+        relay = ("--publish-url", redis.url, "--source-name", "oak")
+        edge = (
+            "-m",
+            "marianne_stream",
+            "--no-auth",
+            "--state-backend",
+            "redis",
+            "--redis-url",
+            redis.url,
+        )
         starts: dict[str, Start] = {"relay": partial(server, self._folder, *relay)}
         for port in ports:
             starts[f"edge {port}"] = partial(process, *edge, "--port", port)

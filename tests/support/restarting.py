@@ -34,11 +34,11 @@ LIMIT_S = 60.0
 def places(folder: Path) -> tuple[object, ...]:
     """Where a server finds all that it needs in one folder."""
     return (
-        "--socket",
+        "--conductor-socket",
         folder / "c.sock",
-        "--registry",
+        "--registry-path",
         folder / "state.db",
-        "--private-dir",
+        "--data-dir",
         folder,
     )
 
@@ -174,7 +174,7 @@ async def restart(
     log = workspace / "marianne.log"
     log.write_text("line 0\n")
     conductor.launch("a", 1, workspace=str(workspace))
-    options = ("--insecure", "--drain-s", drain_s, "--max-streams-per-address", 2 * watchers)
+    options = ("--no-auth", "--drain-timeout-s", drain_s, "--max-streams-per-address", 2 * watchers)
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as sock:
         url = f"http://127.0.0.1:{sock.getsockname()[1]}/api/jobs/a/logs?tail_lines=1"
         found = [Watcher(url) for _ in range(watchers)]

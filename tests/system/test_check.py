@@ -17,8 +17,8 @@ from tests.support.waiting import until
 def places(folder: Path) -> tuple[object, ...]:
     """Return the options that name the folders of a test."""
     return (
-        *("--socket", folder / "c.sock", "--registry", folder / "state.db"),
-        *("--private-dir", folder / "private"),
+        *("--conductor-socket", folder / "c.sock", "--registry-path", folder / "state.db"),
+        *("--data-dir", folder / "private"),
     )
 
 
@@ -53,7 +53,7 @@ async def test_everything_in_order_is_exit_0(conductor: SimulatedConductor, tmp_
         "registry": ("ok", f"{tmp_path}/state.db has 2 jobs"),
         "conductor's log": ("ok", f"{tmp_path}/conductor.log can be read"),
         "jobs' logs": ("ok", "a log of their own: 1 of 2 jobs"),
-        "private_dir": ("ok", f"{tmp_path}/private is not there yet, and can be made"),
+        "data_dir": ("ok", f"{tmp_path}/private is not there yet, and can be made"),
         "tokens": ("ok", "the server makes one of its own at its start"),
     }
     # It made nothing, and left no connection behind.
@@ -89,7 +89,7 @@ async def test_conductor_that_is_away_is_a_warning_while_its_registry_is_there(
     assert f"there is no socket at {tmp_path}/c.sock. To do: start the conductor" in text
     assert found(ended)["registry"] == ("ok", f"{tmp_path}/state.db has 1 job")
     assert found(ended)["jobs' logs"][1].startswith("a log of their own: 0 of 1 job. To do:")
-    alone = await ran(tmp_path, "check", "--state", "conductor", *places(tmp_path))
+    alone = await ran(tmp_path, "check", "--state-backend", "conductor", *places(tmp_path))
     assert alone.code == 1
 
 
@@ -100,7 +100,7 @@ async def test_registry_of_another_conductor_is_a_warning(
     other = tmp_path / "other.db"
     with closing(sqlite3.connect(other)) as registry:
         registry.execute("CREATE TABLE jobs (job_id TEXT PRIMARY KEY, status TEXT)")
-    ended = await ran(tmp_path, "check", *places(tmp_path), "--registry", other)
+    ended = await ran(tmp_path, "check", *places(tmp_path), "--registry-path", other)
     assert ended.code == 0
     level, text = found(ended)["registry"]
     assert level == "warning"
@@ -115,20 +115,20 @@ async def test_what_is_missing_is_an_error_each(tmp_path: Path) -> None:
     dead = f"redis://:secret@127.0.0.1:{free_port()}"
     ended = await ran(
         tmp_path,
-        *("check", "--state", "registry", *places(tmp_path), "--token-file", tokens),
-        *("--publish", dead, "--source-name", "here"),
+        *("check", "--state-backend", "registry", *places(tmp_path), "--token-file", tokens),
+        *("--publish-url", dead, "--source-name", "here"),
     )
     assert ended.code == 1
     lines = found(ended)
     assert "conductor" not in lines
     assert lines["registry"][0] == "error"
     assert f"there is no registry at {tmp_path}/state.db. To do:" in lines["registry"][1]
-    assert lines["private_dir"][0] == "warning"
-    assert "is not a folder" in lines["private_dir"][1]
+    assert lines["data_dir"][0] == "warning"
+    assert "is not a folder" in lines["data_dir"][1]
     assert lines["tokens"][0] == "error"
     assert "have expired" in lines["tokens"][1]
-    assert lines["publish"][0] == "error"
-    assert "does not answer" in lines["publish"][1]
+    assert lines["publish_url"][0] == "error"
+    assert "does not answer" in lines["publish_url"][1]
     assert "secret" not in ended.out
     assert "token-of-somebody" not in ended.out
 
@@ -146,7 +146,7 @@ async def test_log_that_is_a_link_may_not_be_read(
 
 
 async def test_folder_of_checkpoints_is_read(tmp_path: Path) -> None:
-    json_state = ("--state", "json", "--state-dir", tmp_path / "states")
+    json_state = ("--state-backend", "json", "--checkpoint-dir", tmp_path / "states")
     ended = await ran(tmp_path, "check", *json_state, *places(tmp_path))
     assert (ended.code, found(ended)["checkpoints"][0]) == (1, "error")
     (tmp_path / "states").mkdir()
@@ -157,11 +157,17 @@ async def test_folder_of_checkpoints_is_read(tmp_path: Path) -> None:
 async def test_redis_of_an_edge_is_asked(tmp_path: Path) -> None:
     async with redis_server(tmp_path) as redis:
         ended = await ran(
-            tmp_path, "check", "--state", "redis", "--redis", redis.url, *places(tmp_path)
+            tmp_path,
+            "check",
+            "--state-backend",
+            "redis",
+            "--redis-url",
+            redis.url,
+            *places(tmp_path),
         )
     assert ended.code == 0
-    assert set(found(ended)) == {"settings", "private_dir", "tokens", "redis"}
-    assert found(ended)["redis"] == ("ok", f"{redis.url} answers")
+    assert set(found(ended)) == {"settings", "data_dir", "tokens", "redis_url"}
+    assert found(ended)["redis_url"] == ("ok", f"{redis.url} answers")
 
 
 @pytest.mark.parametrize("options", [("--port", "x"), ("--stat", "auto")])

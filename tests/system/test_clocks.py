@@ -19,10 +19,10 @@ JOB = "lantern"
 
 def ahead(folder: Path, redis: RedisServer) -> AbstractAsyncContextManager[Process]:
     """A process that publishes, and takes today for a later day."""
-    place = ("--socket", folder / "c.sock", "--registry", folder / "state.db")
+    place = ("--conductor-socket", folder / "c.sock", "--registry-path", folder / "state.db")
     return process(
         *("-m", "marianne_stream", "--port", "none", *place),
-        *("--publish", redis.url, "--source-name", "oak"),
+        *("--publish-url", redis.url, "--source-name", "oak"),
         pass_fds=(),
         **clock_ahead(3),
     )
@@ -31,8 +31,8 @@ def ahead(folder: Path, redis: RedisServer) -> AbstractAsyncContextManager[Proce
 def behind(redis: RedisServer) -> AbstractAsyncContextManager[Process]:
     """An edge that takes it for an earlier one."""
     return process(
-        *("-m", "marianne_stream", "--port", 0, "--insecure", "--state", "redis"),
-        *("--redis", redis.url, "--redis-sources", "oak"),
+        *("-m", "marianne_stream", "--port", 0, "--no-auth", "--state-backend", "redis"),
+        *("--redis-url", redis.url, "--sources", "oak"),
         pass_fds=(),
         **clock_ahead(-2),
     )
@@ -69,7 +69,7 @@ async def test_relays_and_edges_need_not_agree_on_the_time(
         # It would expire by itself.
         await redis.call("DEL", "marianne-stream:{oak}:lock")
         async with (
-            server(tmp_path, "--publish", redis.url, "--source-name", "oak"),
+            server(tmp_path, "--publish-url", redis.url, "--source-name", "oak"),
             watching(session, f"api/jobs/{JOB}/logs", last_event_id=lines.last_event_id) as more,
             watching(session, f"api/jobs/{JOB}/stream") as status,
         ):

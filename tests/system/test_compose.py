@@ -149,7 +149,7 @@ def test_the_servers_take_their_settings(name: str, monkeypatch: pytest.MonkeyPa
     assert (command, verb) == ("marianne-stream", "serve")
     settings = settings_from(vars(parser_of(verb, VERBS[verb].load()).parse_args(options)))
     assert (settings.source_name, settings.port) in [("oak", None), (None, 8765)]
-    assert not settings.insecure
+    assert not settings.no_auth
 
 
 def test_nginx_takes_its_settings(tmp_path: Path) -> None:

@@ -115,8 +115,8 @@ def places(folder: Path) -> dict[str, object]:
 async def publishing(unit: str, folder: Path, redis: RedisServer) -> AsyncIterator[Process]:
     """A unit that publishes what the conductor of a folder says."""
     url = redis.url.replace("//", "//relay-oak@")
-    text = settings(0, registry=f'"{folder}/state.db"', publish=f'"{url}"')
-    (folder / "relay" / "config").write_text(f'socket = "{folder}/c.sock"\n{text}')
+    text = settings(0, registry_path=f'"{folder}/state.db"', publish_url=f'"{url}"')
+    (folder / "relay" / "config").write_text(f'conductor_socket = "{folder}/c.sock"\n{text}')
     async with service(unit, folder / "relay", MARIANNE_STREAM_PORT="0") as running:
         yield running
     assert "WARNING" not in running.log
@@ -144,10 +144,10 @@ async def edge(folder: Path, redis: RedisServer, **environment: str) -> AsyncIte
         TOKENS=folder / "tokens",
     )
     url = redis.url.replace("//", "//edge@")
-    here = {"host": '"127.0.0.1"', "trusted_proxies": '["127.0.0.1"]', "redis": f'"{url}"'}
+    here = {"host": '"127.0.0.1"', "trusted_proxies": '["127.0.0.1"]', "redis_url": f'"{url}"'}
     (folder / "config").write_text(settings(1, **here))
     (folder / "tokens").write_text(f"{TOKEN}\n")
-    given = {"MARIANNE_STREAM_WORKERS": "1", "MARIANNE_STREAM_OPEN_METRICS": "true"}
+    given = {"MARIANNE_STREAM_WORKERS": "1", "MARIANNE_STREAM_PUBLIC_METRICS": "true"}
     async with service(unit, folder, **(given | environment)) as running:
         yield running
 

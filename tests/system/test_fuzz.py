@@ -155,8 +155,8 @@ async def running(tmp_path: Path, conductor: SimulatedConductor) -> AsyncIterato
     tokens.write_text(f"{TOKEN}\n")
     tokens.chmod(0o600)
     arguments = (
-        *("-m", "marianne_stream", "--port", 0, "--token-file", tokens, "--private-dir", tmp_path),
-        *("--socket", tmp_path / "c.sock", "--registry", tmp_path / "state.db"),
+        *("-m", "marianne_stream", "--port", 0, "--token-file", tokens, "--data-dir", tmp_path),
+        *("--conductor-socket", tmp_path / "c.sock", "--registry-path", tmp_path / "state.db"),
         *("--trusted-proxies", "127.0.0.1"),
     )
     async with busy(conductor, tmp_path), process(*arguments) as running:

@@ -30,7 +30,7 @@ async def served_from(tmp_path: Path, kind: str, *options: str) -> AsyncIterator
     await before.kill()
     async with (
         process(hostile_conductor.__file__, tmp_path / "c.sock", kind),
-        server(tmp_path, "--drain-s", DRAIN_S, *options) as running,
+        server(tmp_path, "--drain-timeout-s", DRAIN_S, *options) as running,
     ):
         memory_kib = running.memory_kib()
         yield running

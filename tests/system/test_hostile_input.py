@@ -84,12 +84,12 @@ async def relayed(tmp_path: Path) -> AsyncIterator[Relayed]:
         elm = HostileSource(redis, ELM)
         await elm.begin()
         await stack.enter_async_context(
-            server(tmp_path, "--publish", redis.url, "--source-name", "oak")
+            server(tmp_path, "--publish-url", redis.url, "--source-name", "oak")
         )
         edge = await stack.enter_async_context(
             process(
-                *("-m", "marianne_stream", "--port", 0, "--drain-s", DRAIN_S),
-                *("--state", "redis", "--redis", redis.url, "--token-file", tokens),
+                *("-m", "marianne_stream", "--port", 0, "--drain-timeout-s", DRAIN_S),
+                *("--state-backend", "redis", "--redis-url", redis.url, "--token-file", tokens),
             )
         )
         session = await stack.enter_async_context(aiohttp.ClientSession(headers=TOKEN))

@@ -86,7 +86,7 @@ async def test_at_the_limit_of_files_streams_go_on_and_nothing_floods_the_log(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("a", 1)
-    options = ("--port", 0, "--insecure")
+    options = ("--port", 0, "--no-auth")
     async with (
         process("-c", BARELY, *places(tmp_path), *options) as running,
         aiohttp.ClientSession() as session,

@@ -42,7 +42,7 @@ async def test_a_second_signal_waits_for_nobody_who_does_not_read(
     (workspace := tmp_path / "ws").mkdir()
     (workspace / "marianne.log").write_bytes((b"x" * 999 + b"\n") * 30_000)
     conductor.launch("a", 1, workspace=str(workspace))
-    options = ("--port", 0, "--insecure", "--drain-s", 0, "--max-downloads-per-address", 20)
+    options = ("--port", 0, "--no-auth", "--drain-timeout-s", 0, "--max-downloads-per-address", 20)
     async with process("-c", PATIENT, *places(tmp_path), *options) as running:
         paths = [f"/api/jobs/a/logs{what}" for what in ("?tail_lines=1000", "/raw", "/static")]
         with ExitStack() as stack:
@@ -102,7 +102,7 @@ async def test_nobody_behind_nginx_notices_a_restart(
 ) -> None:
     """A connection that nginx keeps leads to a server that leaves: the next one answers."""
     conductor.launch("a", 1)
-    options = ("--insecure", "--allowed-hosts", NAME, "--trusted-proxies", "unix")
+    options = ("--no-auth", "--allowed-hosts", NAME, "--trusted-proxies", "unix")
     with listening(tmp_path / "http.sock") as sock:
         connector = aiohttp.UnixConnector(str(tmp_path / "http.sock"), limit=0)
         async with (

@@ -51,8 +51,8 @@ async def test_missing_log_answer_names_paths_only_to_tokens_for_all_jobs(
     tokens.chmod(0o600)
     async with process(
         *("-m", "marianne_stream", "--port", 0, "--token-file", tokens),
-        *("--socket", tmp_path / "c.sock", "--registry", tmp_path / "state.db"),
-        *("--private-dir", tmp_path / "private"),
+        *("--conductor-socket", tmp_path / "c.sock", "--registry-path", tmp_path / "state.db"),
+        *("--data-dir", tmp_path / "private"),
     ) as running:
         whole = await answer_of(running.address, f"/api/jobs/silent/{path}", WHOLE)
         narrow = await answer_of(running.address, f"/api/jobs/silent/{path}", NARROW)

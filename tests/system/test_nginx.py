@@ -35,9 +35,9 @@ def service(folder: Path) -> tuple[object, ...]:
     tokens.write_text(f"{TOKEN}\n")
     tokens.chmod(0o600)
     return (
-        *("-m", "marianne_stream", "--port", "none", "--unix", folder / "http.sock"),
-        *("--socket", folder / "c.sock", "--registry", folder / "state.db"),
-        *("--private-dir", folder / "own", "--token-file", tokens),
+        *("-m", "marianne_stream", "--port", "none", "--uds", folder / "http.sock"),
+        *("--conductor-socket", folder / "c.sock", "--registry-path", folder / "state.db"),
+        *("--data-dir", folder / "own", "--token-file", tokens),
         *("--allowed-hosts", NAME, "--trusted-proxies", "unix"),
     )
 

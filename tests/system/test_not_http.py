@@ -30,7 +30,7 @@ FAULTS = (
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Process]:
     """A server whose log stays quiet."""
-    async with server(tmp_path, "--max-head-bytes", 2048) as running:
+    async with server(tmp_path, "--max-header-bytes", 2048) as running:
         yield running
         assert "ERROR" not in running.log
 

@@ -31,7 +31,7 @@ def config(tmp_path: Path) -> Path:
     text, count = re.subn(r'"/\S+/daemon-state.db"', f'"{tmp_path}/state.db"', found[1])
     assert count == 1
     path = tmp_path / "marianne-stream.toml"
-    path.write_text(f'socket = "{tmp_path}/c.sock"\n{text}')
+    path.write_text(f'conductor_socket = "{tmp_path}/c.sock"\n{text}')
     return path
 
 

@@ -55,7 +55,7 @@ async def test_it_says_where_it_listens_and_ends_quietly_when_asked(
     tmp_path: Path, door: tuple[str, ...], number: signal.Signals
 ) -> None:
     async with process(
-        *door, "--port", 0, "--socket", tmp_path / "c.sock", "--log-level", "error"
+        *door, "--port", 0, "--conductor-socket", tmp_path / "c.sock", "--log-level", "error"
     ) as running:
         assert running.first_line.startswith("marianne-stream listening on http://127.0.0.1:")
         assert await body_of(f"{running.address}/health") == '{"status":"ok"}'
@@ -89,8 +89,8 @@ async def test_a_signal_right_after_the_first_line_is_heard(tmp_path: Path) -> N
 
 async def test_sighup_while_the_server_starts_does_not_end_it(tmp_path: Path) -> None:
     starting = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "marianne_stream", "--port", "0", "--insecure"),
-        *("--socket", tmp_path / "c.sock", "--log-level", "error"),
+        *(sys.executable, "-m", "marianne_stream", "--port", "0", "--no-auth"),
+        *("--conductor-socket", tmp_path / "c.sock", "--log-level", "error"),
         cwd=CHECKOUT,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -137,7 +137,8 @@ async def test_a_client_that_cannot_speak_http_leaves_no_trace_in_the_log(tmp_pa
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--port", "abc"), ("demo", "--speed", "0"), ("--state", "json"), ("nonsense",)]
+    "arguments",
+    [("--port", "abc"), ("demo", "--speed", "0"), ("--state-backend", "json"), ("nonsense",)],
 )
 async def test_what_cannot_be_understood_is_a_sentence_and_exit_2(
     arguments: tuple[str, ...],
@@ -188,7 +189,7 @@ async def test_the_demo_needs_no_conductor_and_leaves_nothing_behind(short_path:
 
 async def test_the_demo_leaves_the_socket_of_a_service_alone(short_path: Path) -> None:
     path = short_path / "http.sock"
-    environment = {"MARIANNE_STREAM_UNIX": str(path), "TMPDIR": str(short_path)}
+    environment = {"MARIANNE_STREAM_UDS": str(path), "TMPDIR": str(short_path)}
     arguments = ("-m", "marianne_stream", "demo", "--port", 0)
     async with process(*arguments, pass_fds=(), **environment) as running:
         assert running.address.startswith("http://")
@@ -258,7 +259,7 @@ async def test_with_few_descriptors_fewer_streams_are_allowed_and_a_line_says_so
         "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (200, 300)); "
         "from marianne_stream.cli import main; sys.exit(main())"
     )
-    place = ("--socket", tmp_path / "c.sock", "--registry", tmp_path / "state.db")
+    place = ("--conductor-socket", tmp_path / "c.sock", "--registry-path", tmp_path / "state.db")
     async with process("-c", limited, "--port", 0, *place) as running:
         running.send(signal.SIGTERM)
         assert await running.ended() == 0

@@ -32,7 +32,7 @@ async def test_a_socket_that_is_passed_is_made_ready_for_streams(
     tmp_path: Path,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as loopback:
-        async with activated(loopback, tmp_path, "--insecure"):
+        async with activated(loopback, tmp_path, "--no-auth"):
             pass
         assert loopback.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 16 * 1024
 
@@ -53,7 +53,15 @@ async def test_a_second_signal_ends_it_at_once(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("a", 1)
-    options = ("--port", 0, "--insecure", "--drain-s", 3600, "--max-streams-per-address", 1000)
+    options = (
+        "--port",
+        0,
+        "--no-auth",
+        "--drain-timeout-s",
+        3600,
+        "--max-streams-per-address",
+        1000,
+    )
     async with (
         process("-m", "marianne_stream", *places(tmp_path), *options) as running,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
@@ -72,7 +80,7 @@ async def test_without_a_drain_all_streams_end_at_once(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("a", 1)
-    options = ("--port", 0, "--insecure", "--drain-s", 0)
+    options = ("--port", 0, "--no-auth", "--drain-timeout-s", 0)
     async with (
         process("-m", "marianne_stream", *places(tmp_path), *options) as running,
         aiohttp.ClientSession() as session,
@@ -104,7 +112,7 @@ async def test_without_a_token_it_makes_one_and_prints_a_link_that_works_once(
             head = {"Authorization": f"Bearer {token}"}
             async with other.get(f"{running.address}/openapi.json", headers=head) as response:
                 assert response.status == 200
-        arguments = ("-m", "marianne_stream", "token", "--private-dir", tmp_path)
+        arguments = ("-m", "marianne_stream", "token", "--data-dir", tmp_path)
         async with process(*arguments) as printing:
             assert printing.first_line.strip() == token
         assert token not in running.log + running.output
@@ -259,7 +267,7 @@ async def test_downloads_of_a_token_that_is_taken_back_end_and_others_go_on(
 
 
 async def test_insecure_is_refused_where_others_could_come_in(tmp_path: Path) -> None:
-    options = ("--insecure", "--host", "0.0.0.0", "--port", 0)
+    options = ("--no-auth", "--host", "0.0.0.0", "--port", 0)
     async with process("-m", "marianne_stream", *places(tmp_path), *options) as running:
         assert await running.ended() == 2
     assert "can be reached from other machines" in running.log
@@ -267,7 +275,7 @@ async def test_insecure_is_refused_where_others_could_come_in(tmp_path: Path) ->
 
 async def test_it_listens_on_a_unix_socket_and_removes_it(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
-    options = ("--unix", path, "--port", "none", "--insecure", "--unix-mode", "0600")
+    options = ("--uds", path, "--port", "none", "--no-auth", "--uds-mode", "0600")
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(path))
     left.close()
@@ -301,7 +309,7 @@ async def test_systemd_is_told_how_the_service_is(tmp_path: Path) -> None:
             return word in heard
 
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
-        options = ("--port", 0, "--insecure")
+        options = ("--port", 0, "--no-auth")
         arguments = ("-m", "marianne_stream", *places(tmp_path), *options)
         async with process(*arguments, pass_fds=(), **environment) as running:
             await until(lambda: hear("READY=1"))
@@ -333,7 +341,7 @@ async def test_systemd_is_told_although_others_have_filled_its_queue(tmp_path: P
                     heard.append(told.recv(4096))
             return word in heard
 
-        options = ("--port", 0, "--insecure")
+        options = ("--port", 0, "--no-auth")
         arguments = ("-m", "marianne_stream", *places(tmp_path), *options)
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
         async with process(*arguments, pass_fds=(), **environment) as running:
@@ -361,7 +369,7 @@ async def test_what_is_passed_and_does_not_listen_is_refused(tmp_path: Path, kin
             sock = socket.socket(socket.AF_INET, family)
             sock.bind(("127.0.0.1", 0))
         stack.enter_context(sock)
-        async with activated(sock, tmp_path, "--insecure") as running:
+        async with activated(sock, tmp_path, "--no-auth") as running:
             assert await running.ended() == 1
     assert "must be a stream socket that listens" in running.log
     assert "Traceback" not in running.log

@@ -41,8 +41,8 @@ async def guarded(
     config = tmp_path / "settings.toml"
     config.write_text(f'token_file = "{tokens}"\nport = 0\n')
     async with process(
-        *("-m", "marianne_stream", "--config", config, "--private-dir", tmp_path / "private"),
-        *("--socket", tmp_path / "c.sock", "--registry", tmp_path / "state.db"),
+        *("-m", "marianne_stream", "--config", config, "--data-dir", tmp_path / "private"),
+        *("--conductor-socket", tmp_path / "c.sock", "--registry-path", tmp_path / "state.db"),
     ) as running:
         yield running
 

@@ -25,7 +25,7 @@ LOGIN = (
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Process]:
     """A server with little patience."""
-    options = ("--idle-timeout", 1, "--max-head-bytes", HEAD_LIMIT_BYTES)
+    options = ("--idle-timeout-s", 1, "--max-header-bytes", HEAD_LIMIT_BYTES)
     async with server(tmp_path, *options) as running:
         yield running
         assert "ERROR" not in running.log

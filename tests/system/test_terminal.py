@@ -40,7 +40,7 @@ async def test_a_server_that_is_not_there_is_a_sentence_and_exit_5(
         (("logs",), "the following arguments are required: JOB"),
         (("logs", "a", "-n", "1001"), "must be a whole number from 0 to 1000, got '1001'"),
         (("logs", "a", "--level", "loud"), "invalid choice: 'loud'"),
-        (("events", "--patience", "x"), "must be a number from 0 to 604800, got 'x'"),
+        (("events", "--retry-timeout", "x"), "must be a number from 0 to 604800, got 'x'"),
         (("jobs", "--token-file", "/nowhere"), "the tokens in /nowhere cannot be read"),
         (("jobs", "--stat", "running"), "unrecognized arguments: --stat"),
         (("logs", "a", "--foll"), "unrecognized arguments: --foll"),
@@ -169,8 +169,8 @@ async def test_a_server_at_a_unix_socket_lets_its_own_user_in_without_any_set_up
     token_place(None, private)
     path = tmp_path / "http.sock"
     async with process(
-        *("-m", "marianne_stream", "--port", "none", "--unix", path, "--private-dir", private),
-        *("--socket", tmp_path / "c.sock", "--registry", tmp_path / "state.db"),
+        *("-m", "marianne_stream", "--port", "none", "--uds", path, "--data-dir", private),
+        *("--conductor-socket", tmp_path / "c.sock", "--registry-path", tmp_path / "state.db"),
     ):
         ended = await ran(tmp_path, "jobs", "--json", MARIANNE_STREAM_URL=f"unix:{path}")
         assert json.loads(ended.out)["job_id"] == "a"

@@ -49,8 +49,8 @@ async def running(conductor: SimulatedConductor, tmp_path: Path) -> AsyncIterato
     token.write_text("own-token-0123456789\n")
     token.chmod(0o600)
     async with process(
-        *("-m", "marianne_stream", "--port", 0, "--private-dir", private),
-        *("--socket", tmp_path / "c.sock", "--registry", tmp_path / "state.db"),
+        *("-m", "marianne_stream", "--port", 0, "--data-dir", private),
+        *("--conductor-socket", tmp_path / "c.sock", "--registry-path", tmp_path / "state.db"),
     ) as running:
         yield running
 
@@ -63,8 +63,8 @@ async def typed(command: str, running: Process, folder: Path) -> Ran:
         folder,
         PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         MARIANNE_STREAM_URL=running.address,
-        MARIANNE_STREAM_SOCKET=str(folder / "c.sock"),
-        MARIANNE_STREAM_REGISTRY=str(folder / "state.db"),
+        MARIANNE_STREAM_CONDUCTOR_SOCKET=str(folder / "c.sock"),
+        MARIANNE_STREAM_REGISTRY_PATH=str(folder / "state.db"),
     )
     shell = await asyncio.create_subprocess_exec(
         *("bash", "-c", here),

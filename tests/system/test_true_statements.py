@@ -164,7 +164,7 @@ async def test_jobs_of_another_conductor_are_not_shown(
     conductor.launch("ours", 1)
     await conductor.flush()
     async with (
-        server(tmp_path, "--registry", tmp_path / "other" / "state.db") as running,
+        server(tmp_path, "--registry-path", tmp_path / "other" / "state.db") as running,
         aiohttp.ClientSession(running.address) as session,
     ):
         client = Asking(session)

@@ -20,12 +20,12 @@ from tests.support.waiting import until
 async def edge_of(folder: Path, workers: int) -> AsyncIterator[Process]:
     """An edge of so many workers, of what a relay publishes; its conductor runs."""
     async with redis_server(folder) as redis:
-        publishing = ("--publish", redis.url, "--source-name", "here")
-        reading = ("--state", "redis", "--redis", redis.url, "--redis-sources", "here")
+        publishing = ("--publish-url", redis.url, "--source-name", "here")
+        reading = ("--state-backend", "redis", "--redis-url", redis.url, "--sources", "here")
         async with (
             server(folder, *publishing),
             process(
-                *("-m", "marianne_stream", "--port", 0, "--insecure", *reading),
+                *("-m", "marianne_stream", "--port", 0, "--no-auth", *reading),
                 *("--workers", workers),
             ) as edge,
         ):

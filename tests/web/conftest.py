@@ -23,7 +23,9 @@ Watch = Callable[..., AbstractAsyncContextManager[Viewer]]
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings that look for the conductor and its registry where the tests have them."""
-    return Settings(socket=tmp_path / "c.sock", registry=tmp_path / "state.db", insecure=True)
+    return Settings(
+        conductor_socket=tmp_path / "c.sock", registry_path=tmp_path / "state.db", no_auth=True
+    )
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def start(
     settings: Settings, token_file: Path, tmp_path: Path, aiohttp_client: Start
 ) -> Callable[..., Awaitable[Client]]:
     """Starts a server that asks for a token."""
-    guarded = {"insecure": False, "token_file": token_file, "private_dir": tmp_path}
+    guarded = {"no_auth": False, "token_file": token_file, "data_dir": tmp_path}
 
     async def start(**update: object) -> Client:
         return await aiohttp_client(
@@ -84,7 +84,7 @@ async def test_a_person_is_shown_where_to_sign_in(start: Start) -> None:
 
 
 async def test_what_is_open_is_open(start: Start) -> None:
-    client = await start(open_ready=True)
+    client = await start(public_ready=True)
     for path in ("/health", "/ready", "/static/css/sign_in.css"):
         async with client.get(path) as response:
             assert response.status in (200, 503)

@@ -75,7 +75,7 @@ async def test_a_log_above_the_limit_is_not_given_as_a_text(
     log: Path, settings: Settings, aiohttp_client: object
 ) -> None:
     append(log, "x" * 1_600_000)
-    limited = settings.model_copy(update={"download_limit_bytes": 1024 * 1024})
+    limited = settings.model_copy(update={"max_download_bytes": 1024 * 1024})
     client = await aiohttp_client(create_app(limited))  # type: ignore[operator]
     answer = await client.get(f"{LOGS}/static")
     assert answer.status == 413

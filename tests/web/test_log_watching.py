@@ -22,7 +22,9 @@ class TestByTheClock:
     @pytest.fixture
     def settings(self, settings: Settings) -> Settings:
         """Settings that poll."""
-        return settings.model_copy(update={"log_watch": "poll", "log_poll_interval": 0.05})
+        return settings.model_copy(
+            update={"job_log_watch": "poll", "job_log_poll_interval_s": 0.05}
+        )
 
     async def test_a_log_is_followed_across_every_rotation(self, log: Path, watch: Watch) -> None:
         append(log, "one")
@@ -104,7 +106,7 @@ async def test_when_the_kernel_has_no_watch_left_the_clock_has_to_do(
 
 async def is_followed_by_the_clock(log: Path, settings: Settings, aiohttp_client: object) -> None:
     """A viewer of a server with these settings sees what is written, and a rotation."""
-    quick = settings.model_copy(update={"log_poll_interval": 0.05})
+    quick = settings.model_copy(update={"job_log_poll_interval_s": 0.05})
     client = await aiohttp_client(create_app(quick))  # type: ignore[operator]
     append(log, "one")
     async with watching(client.session, str(client.make_url(LOGS))) as viewer:

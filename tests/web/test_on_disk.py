@@ -22,7 +22,9 @@ async def test_the_registry_alone_shows_progress(
 ) -> None:
     conductor.launch("a", 3)
     await conductor.flush()
-    client = await aiohttp_client(create_app(settings.model_copy(update={"state": "registry"})))
+    client = await aiohttp_client(
+        create_app(settings.model_copy(update={"state_backend": "registry"}))
+    )
     url = str(client.make_url("/api/jobs/a/stream"))
     async with watching(client.session, url, poll_interval="0.1") as viewer:
         for number in (1, 2, 3):
@@ -45,7 +47,7 @@ async def test_a_folder_of_checkpoints_shows_progress(
         (tmp_path / "new").replace(tmp_path / "a.json")
 
     write("running", "pending", "pending")
-    update = {"state": "json", "state_dir": tmp_path}
+    update = {"state_backend": "json", "checkpoint_dir": tmp_path}
     client = await aiohttp_client(create_app(settings.model_copy(update=update)))
     url = str(client.make_url("/api/jobs/a/stream"))
     async with watching(client.session, url, poll_interval="0.1") as viewer:

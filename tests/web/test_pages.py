@@ -21,7 +21,7 @@ async def test_an_upgrade_beneath_a_server_that_runs_takes_none_of_its_pages(
     folder = tmp_path / "static"
     shutil.copytree(Path(str(pages.STATIC)), folder)
     monkeypatch.setattr(pages, "STATIC", folder)
-    guarded = {"insecure": False, "private_dir": tmp_path}
+    guarded = {"no_auth": False, "data_dir": tmp_path}
     client = await aiohttp_client(
         create_app(settings.model_copy(update=guarded)), cookie_jar=aiohttp.DummyCookieJar()
     )

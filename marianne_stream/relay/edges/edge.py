@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 LOOK_S = 5.0
 FIRST_LOOK_S = 0.5
 
-# More are served only if redis_sources names them: each costs connections, and a part of each id.
+# More are served only if sources names them: each costs connections, and a part of each id.
 MOST_SOURCES = 100
 
 NO_SOURCE = "No conductor has published anything yet."
@@ -98,7 +98,7 @@ class Edge:
         room = MOST_SOURCES - len(self.sources) if self._all else len(new)
         if len(new) > room and not self._is_full:
             self._is_full = True
-            logger.warning("sources ignored limit=%d: name those in redis_sources", MOST_SOURCES)
+            logger.warning("sources ignored limit=%d: name those in sources", MOST_SOURCES)
         for name in new[:room]:
             keys = Keys(self._prefix, name)
             server = self._find_server(keys.news)
