@@ -359,6 +359,11 @@ def option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def negated_option(name: str) -> str:
+    """Return the command-line option that sets a boolean setting to false."""
+    return option(name.removeprefix("no_") if name.startswith("no_") else f"no_{name}")
+
+
 def sentence(place: str, name: str, fault: ErrorDetails) -> str:
     """Why a value cannot be used."""
     if not name:

@@ -8,6 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from marianne_stream.cli import main
+from marianne_stream.commands.serve import arguments_of
+from marianne_stream.commands.verbs import VERBS, parser_of
 from marianne_stream.errors import SettingsError
 from marianne_stream.settings import REDIS_URLS, RENAMED, Settings, load, option
 from marianne_stream.state.own_registry import default_registry
@@ -180,7 +182,25 @@ def test_old_option_that_switches_off_is_refused_with_the_new_one(
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["serve", "--no-insecure"])
-    assert "--no-insecure was renamed: use --no-no-auth" in capsys.readouterr().err
+    assert "--no-insecure was renamed: use --auth" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["watch", "--patience=3"])
     assert "--patience was renamed: use --retry-timeout" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option_text", "name", "value"),
+    [
+        ("--no-auth", "no_auth", True),
+        ("--auth", "no_auth", False),
+        ("--public-ready", "public_ready", True),
+        ("--no-public-ready", "public_ready", False),
+    ],
+)
+def test_switch_is_read_and_passed_on_to_workers_as_given(
+    option_text: str, name: str, *, value: bool
+) -> None:
+    parser = parser_of("serve", VERBS["serve"].load())
+    given = vars(parser.parse_args([option_text]))
+    assert given[name] is value
+    assert arguments_of(given) == [option_text]

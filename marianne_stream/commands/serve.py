@@ -11,7 +11,7 @@ from marianne_stream.commands.verbs import PROGRAM
 from marianne_stream.listening import is_worker
 from marianne_stream.log_output import configure_log
 from marianne_stream.serve import serve
-from marianne_stream.settings import ENVIRONMENT_PREFIX, Settings, option
+from marianne_stream.settings import ENVIRONMENT_PREFIX, Settings, negated_option, option
 from marianne_stream.version import VERSION
 from marianne_stream.workers import run_workers
 
@@ -62,7 +62,7 @@ def arguments_of(given: Mapping[str, object]) -> list[str]:
     arguments = []
     for name, value in given.items():
         if isinstance(value, bool):
-            arguments.append(option(name) if value else option(f"no_{name}"))
+            arguments.append(option(name) if value else negated_option(name))
         elif value is not None:
             arguments.append(f"{option(name)}={value}")
     return arguments

@@ -1,12 +1,20 @@
 """Settings as options of a verb, and back."""
 
-from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction
-from collections.abc import Collection
+from argparse import SUPPRESS, Action, ArgumentParser, Namespace
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from marianne_stream.commands.verbs import RenamedOption
-from marianne_stream.settings import RENAMED, Settings, allowed, default_text, load, option
+from marianne_stream.settings import (
+    RENAMED,
+    Settings,
+    allowed,
+    default_text,
+    load,
+    negated_option,
+    option,
+)
 
 
 def add_settings(parser: ArgumentParser, names: Collection[str]) -> None:
@@ -21,7 +29,7 @@ def add_settings(parser: ArgumentParser, names: Collection[str]) -> None:
             "help": f"{field.description} ({allowed(name)}; default: {default})".replace("%", "%%"),
         }
         if field.annotation is bool:
-            parser.add_argument(option(name), action=BooleanOptionalAction, **common)
+            parser.add_argument(option(name), negated_option(name), action=Switch, **common)
         else:
             is_number = "number" in allowed(name)
             parser.add_argument(option(name), metavar="N" if is_number else name.upper(), **common)
@@ -30,11 +38,36 @@ def add_settings(parser: ArgumentParser, names: Collection[str]) -> None:
             add_renamed_option(parser, old, new)
 
 
+class Switch(Action):
+    """A pair of options without a value: the first stores True, the second False.
+
+    argparse's BooleanOptionalAction takes --no-auth for the second (Python 3.11) or refuses such a
+    name (3.14).
+    """
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **options)
+
+    def __call__(
+        self,
+        parser: ArgumentParser,  # noqa: ARG002 - the signature of argparse.Action
+        namespace: Namespace,
+        values: object,  # noqa: ARG002
+        option_string: str | None = None,
+    ) -> None:
+        """Store whether the first option of the pair was given."""
+        setattr(namespace, self.dest, option_string == self.option_strings[0])
+
+    def format_usage(self) -> str:
+        """Return both options, for the usage line."""
+        return " | ".join(self.option_strings)
+
+
 def add_renamed_option(parser: ArgumentParser, old: str, new: str) -> None:
     """Add the old name of an option; using it is an error that gives the new name."""
     names = [(option(old), option(new))]
     if Settings.model_fields[new].annotation is bool:
-        names.append((option(f"no_{old}"), option(f"no_{new}")))
+        names.append((option(f"no_{old}"), negated_option(new)))
     for old_option, new_option in names:
         parser.add_argument(
             old_option,
