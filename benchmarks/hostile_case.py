@@ -183,7 +183,7 @@ async def slow_patterns(address: str) -> AsyncIterator[None]:
 @asynccontextmanager
 async def log_requests(address: str) -> AsyncIterator[None]:
     """Twelve viewers who ask for a log in every way, again and again."""
-    paths = ("lines", "lines?edge=oldest", "lines?contains=no", "info", "?tail_lines=1000", "raw")
+    paths = ("lines", "lines?from=start", "lines?contains=no", "info", "?tail_lines=1000", "raw")
     async with requests(address, [f"/api/jobs/a/logs/{path}" for path in paths] * 2):
         yield
 

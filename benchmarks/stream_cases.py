@@ -169,7 +169,7 @@ async def behind(address: str) -> float:
     """How many clients of a server have not taken all, as it says itself."""
     async with aiohttp.ClientSession() as session, session.get(f"{address}/metrics") as answer:
         found = re.search(
-            r"^marianne_stream_slow_readers (\S+)$", await answer.text(), re.MULTILINE
+            r"^marianne_stream_slow_consumers (\S+)$", await answer.text(), re.MULTILINE
         )
     return float(found[1]) if found is not None else 0.0
 

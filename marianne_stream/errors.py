@@ -8,30 +8,30 @@
     ├── LogNotFoundError                404 log_not_found
     ├── LogForbiddenError               403 log_forbidden
     ├── LogTooLargeError                413 log_too_large
-    ├── OriginOnlyError                 501 origin_only
-    ├── CursorUnknownError              410 cursor_unknown
-    ├── NotSignedInError                401 not_signed_in
-    │   └── WrongTokenError             401 wrong_token
-    ├── OriginMismatchError             403 origin_mismatch
-    ├── WrongHostError                  421 wrong_host
-    ├── TooManySignInsError             429 too_many_sign_ins
+    ├── OriginOnlyError                 501 not_available_on_edge
+    ├── CursorUnknownError              410 cursor_expired
+    ├── NotSignedInError                401 unauthenticated
+    │   └── WrongTokenError             401 invalid_token
+    ├── OriginMismatchError             403 cross_origin
+    ├── WrongHostError                  421 host_not_allowed
+    ├── TooManySignInsError             429 login_rate_limited
     ├── TooManyDownloadsError           429 too_many_downloads
-    ├── TooManyDownloadsOfOneError      429 too_many_downloads_of_one
-    ├── TooManyStreamsOfOneError        429 too_many_streams_of_one
+    ├── TooManyDownloadsOfOneError      429 too_many_downloads_per_client
+    ├── TooManyStreamsOfOneError        429 too_many_streams_per_client
     ├── TooManySearchesError            429 too_many_searches
     ├── TooManyStreamsError             503 too_many_streams
     ├── ReadLimitError                  503 read_limit
     ├── LeavingError                    503 leaving
     ├── StateUnavailableError           503 state_unavailable
     │   ├── ConductorUnavailableError   503 conductor_unavailable
-    │   │   ├── ConductorAwayError      503 conductor_away
+    │   │   ├── ConductorAwayError      503 conductor_unreachable
     │   │   ├── ConductorBusyError      503 conductor_busy
-    │   │   ├── ConductorLostError      503 conductor_lost
+    │   │   ├── ConductorLostError      503 conductor_disconnected
     │   │   ├── ConductorTimeoutError   503 conductor_timeout
-    │   │   ├── ConductorRefusedError   503 conductor_refused
+    │   │   ├── ConductorRefusedError   503 conductor_error
     │   │   └── ConductorProtocolError  503 conductor_protocol
     │   │       └── AnswerTooLargeError 503 conductor_protocol
-    │   └── StoreUnreadableError        503 store_unreadable
+    │   └── StoreUnreadableError        503 state_unreadable
     │       └── CorruptStateError       503 state_corrupt
     ├── SettingsError                   (never over HTTP: the command line exits with 2)
     ├── SourceTakenError                (never over HTTP: the server ends at its start)
@@ -148,7 +148,7 @@ class OriginOnlyError(MarianneStreamError):
     """
 
     status = 501
-    code = "origin_only"
+    code = "not_available_on_edge"
     public = "Only the conductor's own server has this, and its address is not known here."
 
     def __init__(self, job_id: str, *, origin_url: str | None, detail: str | None = None) -> None:
@@ -161,7 +161,7 @@ class CursorUnknownError(MarianneStreamError):
     """A cursor fits no file of the log that is left."""
 
     status = 410
-    code = "cursor_unknown"
+    code = "cursor_expired"
     public = "The cursor fits nothing that is left of this log."
 
 
@@ -169,14 +169,14 @@ class NotSignedInError(MarianneStreamError):
     """The request bears no token, and no session that lasts."""
 
     status = 401
-    code = "not_signed_in"
+    code = "unauthenticated"
     public = "A token is needed: in an Authorization header as Bearer, or by signing in at /login."
 
 
 class WrongTokenError(NotSignedInError):
     """The request bears a token that is none."""
 
-    code = "wrong_token"
+    code = "invalid_token"
     public = "The token is not known here."
 
 
@@ -184,7 +184,7 @@ class OriginMismatchError(MarianneStreamError):
     """A form was sent by a page that is not this server's."""
 
     status = 403
-    code = "origin_mismatch"
+    code = "cross_origin"
     public = "This can be sent by a page of this server only: the Origin header says otherwise."
 
 
@@ -192,7 +192,7 @@ class WrongHostError(MarianneStreamError):
     """The request is for a host name that is not this server's."""
 
     status = 421
-    code = "wrong_host"
+    code = "host_not_allowed"
     public = "This server does not answer for that host name; allowed_hosts names those it does."
 
 
@@ -200,7 +200,7 @@ class TooManySignInsError(MarianneStreamError):
     """As many failed attempts of one address wait for their answer as may wait."""
 
     status = 429
-    code = "too_many_sign_ins"
+    code = "login_rate_limited"
     public = "Too many attempts to sign in have failed. Try again in a moment."
 
 
@@ -216,7 +216,7 @@ class TooManyDownloadsOfOneError(MarianneStreamError):
     """As many logs are being downloaded by one address as it may download at once."""
 
     status = 429
-    code = "too_many_downloads_of_one"
+    code = "too_many_downloads_per_client"
     public = "Too many logs are being downloaded by your address. Ask again in a moment."
 
 
@@ -224,7 +224,7 @@ class TooManyStreamsOfOneError(MarianneStreamError):
     """As many streams are open to one address as it may have."""
 
     status = 429
-    code = "too_many_streams_of_one"
+    code = "too_many_streams_per_client"
     public = "Too many streams are open to your address. Come back in a moment."
 
 
@@ -256,7 +256,7 @@ class LeavingError(MarianneStreamError):
     """The server ends."""
 
     status = 503
-    code = "leaving"
+    code = "shutting_down"
     public = "This server is about to end. Come back in a moment."
 
 
@@ -280,7 +280,7 @@ class ConductorUnavailableError(StateUnavailableError):
 class ConductorAwayError(ConductorUnavailableError):
     """Nobody listens at the socket, or the conductor says that it is about to leave."""
 
-    code = "conductor_away"
+    code = "conductor_unreachable"
     public = "The conductor is away."
 
 
@@ -294,7 +294,7 @@ class ConductorBusyError(ConductorUnavailableError):
 class ConductorLostError(ConductorUnavailableError):
     """The connection ended before the answer was there."""
 
-    code = "conductor_lost"
+    code = "conductor_disconnected"
     public = "The connection to the conductor was lost."
 
 
@@ -314,7 +314,7 @@ class ConductorRefusedError(ConductorUnavailableError):
         message: the error's message, as the conductor wrote it.
     """
 
-    code = "conductor_refused"
+    code = "conductor_error"
     public = "The conductor refused the request."
 
     def __init__(self, method: str, number: int, message: str) -> None:
@@ -337,7 +337,7 @@ class AnswerTooLargeError(ConductorProtocolError):
 class StoreUnreadableError(StateUnavailableError):
     """The registry or the folder of checkpoints cannot be read."""
 
-    code = "store_unreadable"
+    code = "state_unreadable"
     public = "The state on disk cannot be read."
 
 

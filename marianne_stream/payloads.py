@@ -166,7 +166,7 @@ class RosterData(Payload):
 
     complete: bool = Field(description="Whether these are all jobs: others are to be dropped.")
     jobs: tuple[JobSummary, ...]
-    gone: tuple[str, ...]
+    removed: tuple[str, ...]
 
 
 class SourceData(Payload):
@@ -190,7 +190,7 @@ class HeartbeatData(Payload):
     timestamp: float = Field(description="Epoch seconds.")
 
 
-GapReason = Literal["cursor_unknown", "slow_reader", "monitor_lost"]
+GapReason = Literal["cursor_expired", "slow_consumer", "monitor_lost"]
 
 
 class GapData(Payload):
@@ -261,7 +261,7 @@ class LogRotatedData(Payload):
 class LogGapData(Payload):
     """The data of a `log_gap` event: what lay between the line before and the next is gone."""
 
-    reason: Literal["cursor_unknown", "truncated", "rotated_away"]
+    reason: Literal["cursor_expired", "truncated", "rotated_away"]
     lost_bytes: int | None = Field(ge=0, description="null where it is not known.")
 
 
@@ -374,4 +374,4 @@ class ReadyData(Payload):
     ready: bool
     source: SourceName
     live: bool
-    missing: tuple[str, ...]
+    reasons: tuple[str, ...]

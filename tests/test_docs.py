@@ -2,7 +2,7 @@
 
 import json
 import re
-from argparse import Action
+from argparse import SUPPRESS, Action
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import fields
 from operator import attrgetter
@@ -130,7 +130,11 @@ def test_every_verb_is_in_the_reference(verb: str) -> None:
 def options_of(verb: str) -> dict[str, Action]:
     """The options and arguments of a verb of the terminal, as the reference writes them."""
     actions = parser_of(verb, VERBS[verb].load())._actions
-    return {written_option(action): action for action in actions if action.dest != "help"}
+    return {
+        written_option(action): action
+        for action in actions
+        if action.dest != "help" and action.help != SUPPRESS
+    }
 
 
 def written_option(action: Action) -> str:

@@ -50,7 +50,7 @@ class Roster(msgspec.Struct, frozen=True):
 
     complete: bool
     jobs: list[Job]
-    gone: list[str]
+    removed: list[str]
 
 
 class Line(msgspec.Struct, frozen=True):

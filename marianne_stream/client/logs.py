@@ -26,7 +26,7 @@ LINE_EVENTS = frozenset({"log", "log_partial"})
 CONDUCTORS = "the job has no log of its own: these are its lines of the conductor's log"
 
 GAPS = {
-    "cursor_unknown": "the place in the log is not known any more; its newest lines follow",
+    "cursor_expired": "the place in the log is not known any more; its newest lines follow",
     "truncated": "a part of the log is missing: it was cut, and no copy holds all of it",
     "rotated_away": "a part of the log is missing: an older file could not be read to its end",
 }

@@ -53,10 +53,10 @@ class RosterWatch:
         elif event.name == "roster":
             roster = read(event, Roster)
             listed = {entry.job_id for entry in roster.jobs}
-            gone = set(roster.gone)
+            removed = set(roster.removed)
             if roster.complete:
-                gone |= self._shown.keys() - listed
-            for job_id in gone:
+                removed |= self._shown.keys() - listed
+            for job_id in removed:
                 self._shown.pop(job_id, None)
                 self._view.forget(job_id)
             for entry in roster.jobs:

@@ -174,7 +174,7 @@ class EventFeed:
         if self._after < after:
             timeline.slow_gaps += 1
             missed = missed_between(timeline, self._after, after + 1, wanted)
-            gap = gap_frame(missed, "slow_reader") + self._source("")
+            gap = gap_frame(missed, "slow_consumer") + self._source("")
             self._after = after
         entries = timeline.between(
             self._after, self._until, self._unseen, wanted.job_ids, max_bytes=TAKEN_BYTES
@@ -224,7 +224,7 @@ def event_feed(
         entries = timeline.recent(limit, wanted, wanted.job_ids)
         if cursor:
             # Before all else, so that a client can clear what it shows.
-            gap = gap_frame(missed_before(timeline, entries, wanted, at), "cursor_unknown")
+            gap = gap_frame(missed_before(timeline, entries, wanted, at), "cursor_expired")
     # A position for one who is cut off before the first event, or wants none of those there are.
     before = entries[0].number - 1 if entries else timeline.last
     position = cursor if seen is not None and seen.beyond else timeline.cursor_at(before)

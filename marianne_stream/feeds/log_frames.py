@@ -97,7 +97,7 @@ def change_frames(step: Step) -> Iterable[bytes]:
 def gap_frame(gap: Gap | None) -> bytes:
     """A `log_gap` event; None for a cursor that could not be used. It bears no id."""
     if gap is None:
-        data = LogGapData(reason="cursor_unknown", lost_bytes=None)
+        data = LogGapData(reason="cursor_expired", lost_bytes=None)
     else:
         data = LogGapData(reason=gap.reason, lost_bytes=gap.lost_bytes)
     return sse.frame(data.json_bytes(), event="log_gap")

@@ -260,7 +260,7 @@ class RosterView(View):
             data = RosterData(
                 complete=seen is None,
                 jobs=tuple(job for job in self.jobs.values() if known.get(job.job_id) != job),
-                gone=tuple(job_id for job_id in known if job_id not in self.jobs),
+                removed=tuple(job_id for job_id in known if job_id not in self.jobs),
             )
             cursor = str(RosterCursor(self.cursor))
             frames += sse.frame(data.json_bytes(), event="roster", event_id=cursor)

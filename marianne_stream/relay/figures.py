@@ -24,12 +24,12 @@ class RelayFigures(Collector):
         relay, written = self._publisher, self._publisher.written
         publishing = "Whether the server publishes: Redis answers, and no other relay has the lock."
         yield gauge("relay_publishing", publishing, int(relay.publishing))
-        yield counter("relay_sessions", "How often it began to publish.", relay.sessions)
-        yield gauge("relay_logs", "Logs that are being published.", relay.published_logs)
+        yield counter("relay_starts", "How often it began to publish.", relay.sessions)
+        yield gauge("relay_published_logs", "Logs that are being published.", relay.published_logs)
         yield counter("relay_batches", "Batches that Redis has taken.", written.batches)
         yield counter("relay_commands", "Commands in them.", written.commands)
         repeats = "Entries of them that Redis had before, and refused."
-        yield counter("relay_repeats", repeats, written.repeats)
+        yield counter("relay_duplicate_entries", repeats, written.repeats)
         seconds = "How long Redis took for the batches, all together."
         yield counter("relay_write_seconds", seconds, written.seconds)
 
@@ -47,7 +47,7 @@ class EdgeFigures(Collector):
         yield gauges("edge_connected", "Whether Redis can be read.", "source", connected)
         live = {source.name: float(source.live) for source in sources}
         what = "Whether a relay publishes what the conductor itself says."
-        yield gauges("edge_live", what, "source", live)
+        yield gauges("edge_source_live", what, "source", live)
         sessions = {source.name: float(source.reading.sessions) for source in sources}
         yield counters("edge_sessions", "How often reading began.", "source", sessions)
         reads = {source.name: float(source.reading.reads) for source in sources}

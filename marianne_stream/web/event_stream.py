@@ -31,7 +31,9 @@ WRITE_BUFFER_BYTES = 16 * 1024
 
 # Its feed came to its end; its client left; the server did; its right was revoked; its client took
 # nothing, or held too much; it failed.
-EndReason = Literal["finished", "left", "server_left", "revoked", "stuck", "memory", "failed"]
+EndReason = Literal[
+    "finished", "client_disconnect", "shutdown", "revoked", "stalled", "memory_pressure", "failed"
+]
 END_REASONS: tuple[EndReason, ...] = get_args(EndReason)
 
 
@@ -120,7 +122,7 @@ class EventStream(EventSourceResponse):
         self._streams = streams
         self.written = self.sent_frames = 0
         self.revoked_at = 0.0
-        self.end_reason: EndReason = "left"
+        self.end_reason: EndReason = "client_disconnect"
         self.opened_at = time.monotonic()
         self.idle_since = self.quiet_since = 0.0
         # What had been written, and taken, when the timer looked last; and when more had been.
@@ -236,7 +238,7 @@ class EventStream(EventSourceResponse):
     def _end_reason(self) -> EndReason:
         """Why the feed has come to its end."""
         if self._streams.leaving:
-            return "server_left"
+            return "shutdown"
         return "revoked" if self.grant.revoked else "finished"
 
     def ended_line(self) -> tuple[object, ...]:

@@ -65,7 +65,7 @@ class Gate:
             if self._is_open(request.path):
                 request[GRANT] = EVERYTHING
             elif (grant := await self._grant(request)) is None:
-                return not_signed_in(request)
+                return unauthenticated(request)
             else:
                 request[GRANT] = grant
                 check_job(request, grant)
@@ -115,7 +115,7 @@ def check_job(request: web.Request, grant: Grant) -> None:
             raise JobNotFoundError(job_id)
 
 
-def not_signed_in(request: web.Request) -> web.StreamResponse:
+def unauthenticated(request: web.Request) -> web.StreamResponse:
     """A person is shown the way; a program is told."""
     if request.method == "GET" and "text/html" in request.headers.get("Accept", "").lower():
         raise web.HTTPSeeOther(f"/login?next={quote(request.raw_path, safe='')}")

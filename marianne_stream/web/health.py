@@ -25,13 +25,13 @@ async def ready(request: web.Request) -> web.Response:
         return not_ready(error.detail)
     on_disk = (ON_DISK, roster.detail) if roster.source == "registry" else ()
     missing = tuple(filter(None, on_disk))
-    data = ReadyData(ready=True, source=roster.source, live=roster.live, missing=missing)
+    data = ReadyData(ready=True, source=roster.source, live=roster.live, reasons=missing)
     return json_answer(data)
 
 
 def not_ready(why: str) -> web.Response:
     """503, and what is missing."""
-    data = ReadyData(ready=False, source="none", live=False, missing=(why,))
+    data = ReadyData(ready=False, source="none", live=False, reasons=(why,))
     answer = json_answer(data, status=503)
     answer.headers["Retry-After"] = str(RETRY_AFTER_S)
     return answer

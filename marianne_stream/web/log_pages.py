@@ -26,11 +26,14 @@ from marianne_stream.wire.log_lines import LogLine
 BEFORE = TextParameter("before", "The cursor of a line: the page holds the lines before it.")
 AFTER = TextParameter("after", "A cursor: the page holds the lines behind it.")
 AROUND = TextParameter("around", "The cursor of a line: the page holds it, and those around it.")
-EDGE = ChoiceParameter(
-    "edge",
-    ("newest", "oldest"),
-    "Which end of the log the page is of, where it is not said by a cursor.",
-    default="newest",
+FROM = ChoiceParameter(
+    "from",
+    ("end", "start"),
+    "The end of the log that the page is read from, if no cursor is given.",
+    default="end",
+)
+EDGE_RENAMED = (
+    "edge was renamed: use from=end instead of edge=newest, and from=start instead of edge=oldest"
 )
 LIMIT = NumberParameter("limit", 100, 1, 1000, "How many lines a page holds.", whole=True)
 CONTEXT = NumberParameter(
@@ -46,12 +49,14 @@ CONTEXT = NumberParameter(
 async def lines(request: web.Request) -> web.Response:
     """`GET /api/jobs/{job_id}/logs/lines`: a page of the log, or of what a search finds in it."""
     job_id, source, limit = job_id_of(request), source_of(request), int(LIMIT.read(request))
-    one_of(request, BEFORE, AFTER, AROUND, EDGE)
+    if "edge" in request.query:
+        raise BadParameterError(detail=EDGE_RENAMED)
+    one_of(request, BEFORE, AFTER, AROUND, FROM)
     context = int(CONTEXT.read(request))
     if context and AROUND.name in request.query:
         raise BadParameterError(detail="around and context cannot be given together")
     before, after = cursor_of(request, BEFORE), cursor_of(request, AFTER)
-    around, edge = cursor_of(request, AROUND), EDGE.read(request)
+    around, start = cursor_of(request, AROUND), FROM.read(request)
     only = log_filter(
         contains=CONTAINS.read(request), regex=REGEX.read(request), level=LEVEL.read(request)
     )
@@ -71,7 +76,7 @@ async def lines(request: web.Request) -> web.Response:
         page = await history.after(after)
     elif around is not None:
         page = await history.around(around)
-    elif edge == "oldest":
+    elif start == "start":
         page = await history.oldest()
     else:
         page = await history.newest()

@@ -61,19 +61,19 @@ class Metrics:
         for figures in (ServerFigures(streams, watches, logs, downloads), *others):
             self.registry.register(figures)
         self._requests = Counter(
-            f"{PREFIX}_requests",
+            f"{PREFIX}_http_requests",
             "Requests that were answered; a stream counts when it has begun.",
             ("route", "method", "status"),
             registry=self.registry,
         )
         self._seconds = Histogram(
-            f"{PREFIX}_request_duration_seconds",
+            f"{PREFIX}_http_request_duration_seconds",
             "How long answers took; of a stream, until it began.",
             ("route",),
             registry=self.registry,
         )
         self._refused = Counter(
-            f"{PREFIX}_refused_connections",
+            f"{PREFIX}_connections_rejected",
             "Connections that were closed at once, since there were as many as there may be.",
             registry=self.registry,
         )
@@ -138,10 +138,10 @@ class ServerFigures(Collector):
         watches = self._watches
         yield gauge("watched_jobs", "Jobs that are watched.", watches.watched_jobs)
         connected = "Whether events of the conductor come in."
-        yield gauge("conductor_connected", connected, int(watches.events.is_live))
+        yield gauge("monitor_connected", connected, int(watches.events.is_live))
         yield counter("monitor_events", "Events of the conductor.", watches.timeline.last)
         times = "How often the conductor's events began to come in."
-        yield counter("monitor_subscriptions", times, watches.events.subscriptions)
+        yield counter("monitor_connects", times, watches.events.subscriptions)
         source = {name: int(name == watches.state_source) for name in SOURCES}
         what = "Where state came from last: 1 for one of them."
         yield gauges("state_source", what, "source", source)
@@ -164,12 +164,12 @@ class ServerFigures(Collector):
             slow += stream.held_bytes > 0
             frames += stream.sent_frames
             sent += stream.written
-        yield gauges("open_streams", "Open streams.", "kind", counts)
-        yield gauge("slow_readers", "Streams whose client has not taken all yet.", slow)
-        yield counter("sent_frames", "Frames of streams.", frames)
-        yield counter("sent_bytes", "Bytes of streams, headers aside.", sent)
+        yield gauges("streams_open", "Open streams.", "kind", counts)
+        yield gauge("slow_consumers", "Streams whose client has not taken all yet.", slow)
+        yield counter("stream_events_sent", "Frames of streams.", frames)
+        yield counter("stream_bytes_sent", "Bytes of streams, headers aside.", sent)
         gaps = "Gaps that slow readers were told of."
-        yield counter("slow_reader_gaps", gaps, self._watches.timeline.slow_gaps)
+        yield counter("slow_consumer_gaps", gaps, self._watches.timeline.slow_gaps)
         ended: dict[str, int] = {reason: streams.ended[reason] for reason in END_REASONS}
         what = "Streams that have ended, by reason."
-        yield counters("ended_streams", what, "reason", ended)
+        yield counters("streams_closed", what, "reason", ended)

@@ -203,7 +203,7 @@ ROUTES = (
             log_pages.BEFORE,
             log_pages.AFTER,
             log_pages.AROUND,
-            log_pages.EDGE,
+            log_pages.FROM,
             log_pages.LIMIT,
             log_pages.CONTEXT,
             log_stream.SOURCE,

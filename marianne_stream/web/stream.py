@@ -159,7 +159,7 @@ class Streams:
     def abort_all(self) -> None:
         """Ends all streams at once, without what has not been sent."""
         for stream in list(self._open):
-            stream.abort("server_left")
+            stream.abort("shutdown")
 
     def check_room(self, request: web.Request) -> None:
         """Makes sure that one more may begin, before anything is asked or opened for it.
@@ -248,7 +248,7 @@ class Streams:
         """Disconnects who takes nothing."""
         stuck = [stream for stream in streams if stream.is_stuck(now, self._stuck_s)]
         for stream in stuck:
-            stream.abort("stuck")
+            stream.abort("stalled")
         if stuck:
             logger.info(
                 "%d clients took nothing for %.0f s: disconnected", len(stuck), self._stuck_s
@@ -267,7 +267,7 @@ class Streams:
             if held <= self._held_bytes:
                 break
             held -= stream.held_bytes
-            stream.abort("memory")
+            stream.abort("memory_pressure")
             let_go += 1
         logger.warning("disconnected: %d that do not read, all held too much together", let_go)
 

@@ -135,5 +135,5 @@ def test_the_roster_is_sent_whole_first_and_then_as_changes() -> None:
     second = RosterView(Roster(changed, source="conductor", live=True), {})
     change = data(second.since(first).data, "roster")
     assert [job["status"] for job in change["jobs"]] == ["paused"]
-    assert change["gone"] == ["old"]
+    assert change["removed"] == ["old"]
     assert not change["complete"]

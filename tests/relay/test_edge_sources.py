@@ -146,7 +146,7 @@ async def test_what_needs_the_file_is_asked_of_the_origin(
         assert (await second.get("/api/jobs/nobody/logs/raw"))[0] == 404
         ours = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
         status, error = await second.get("/api/jobs/lantern/logs/lines", headers=ours)
-        assert (status, error["code"]) == (501, "origin_only")
+        assert (status, error["code"]) == (501, "not_available_on_edge")
         assert there in error["detail"]
 
 
@@ -158,7 +158,7 @@ async def test_where_the_origin_cannot_be_asked_an_error_says_so(
         await second.follows("lantern")
         for place in PLACES:
             status, error = await second.get(f"/api/jobs/lantern/logs/{place}")
-            assert (status, error["code"]) == (501, "origin_only")
+            assert (status, error["code"]) == (501, "not_available_on_edge")
         async with second.watch("/api/jobs/lantern/logs", tail_lines="10") as viewer:
             await viewer.saw("log", 10)
             append(log, *(f"line {number}" for number in range(1201, 1801)))
@@ -168,7 +168,7 @@ async def test_where_the_origin_cannot_be_asked_an_error_says_so(
             assert numbers == sorted(set(numbers))
             assert (viewer.counts["log_gap"] > 0) == (len(numbers) < 610)
         status, error = await second.get("/api/jobs/lantern/logs?tail_lines=1000")
-        assert (status, error["code"]) == (501, "origin_only")
+        assert (status, error["code"]) == (501, "not_available_on_edge")
         assert "Fewer than 1000 lines" in error["detail"]
         # One who saw what was trimmed meanwhile is told.
         async with second.watch(

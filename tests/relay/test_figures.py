@@ -30,12 +30,12 @@ async def test_a_relay_and_an_edge_tell_how_they_are(
         async with second.watch("/api/jobs/lantern/logs") as lines:
             await lines.saw("log")
             relay = await figures(first, of="relay")
-            assert (relay["publishing{}"], relay["sessions_total{}"]) == (1, 1)
-            assert (relay["logs{}"], relay["repeats_total{}"]) == (1, 0)
+            assert (relay["publishing{}"], relay["starts_total{}"]) == (1, 1)
+            assert (relay["published_logs{}"], relay["duplicate_entries_total{}"]) == (1, 0)
             assert relay["commands_total{}"] > relay["batches_total{}"] > 2
             assert relay["write_seconds_total{}"] > 0
             seen = await figures(second, of="edge")
-            assert (seen["connected{source=oak}"], seen["live{source=oak}"]) == (1, 1)
+            assert (seen["connected{source=oak}"], seen["source_live{source=oak}"]) == (1, 1)
             assert seen["sessions_total{source=oak}"] == 1
             assert seen["entries_total{source=oak}"] >= 1 <= seen["reads_total{source=oak}"]
         await redis.kill()
@@ -44,10 +44,12 @@ async def test_a_relay_and_an_edge_tell_how_they_are(
         )
         await eventually(
             lambda: figures(second, of="edge"),
-            lambda found: (found["connected{source=oak}"], found["live{source=oak}"]) == (0, 0),
+            lambda found: (
+                (found["connected{source=oak}"], found["source_live{source=oak}"]) == (0, 0)
+            ),
         )
         await redis.start()
         await eventually(
             lambda: figures(first, of="relay"),
-            lambda found: (found["publishing{}"], found["sessions_total{}"]) == (1, 2),
+            lambda found: (found["publishing{}"], found["starts_total{}"]) == (1, 2),
         )

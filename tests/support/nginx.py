@@ -155,7 +155,7 @@ async def comes_back_and_others_are_told(behind: Site) -> None:
     async with behind.session.get(f"{behind.address}/api/jobs") as response:
         assert response.status == 503
         assert response.headers["Retry-After"] == "5"
-        assert (await response.json())["code"] == "leaving"
+        assert (await response.json())["code"] == "shutting_down"
 
 
 class Loopback(aiohttp.abc.AbstractResolver):

@@ -117,5 +117,5 @@ async def open_streams(address: str) -> dict[str, int]:
     """How many streams of each kind a server says are open; it asks for no token."""
     async with aiohttp.ClientSession() as session, session.get(f"{address}/metrics") as answer:
         text = await answer.text()
-    found = re.findall(r'marianne_stream_open_streams\{kind="(\w+)"\} (\d+)', text)
+    found = re.findall(r'marianne_stream_streams_open\{kind="(\w+)"\} (\d+)', text)
     return {kind: int(count) for kind, count in found}

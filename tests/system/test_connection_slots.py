@@ -107,7 +107,7 @@ async def test_a_conductor_without_a_free_slot_is_waited_for_and_then_stops_when
                 assert (source["source"], source["live"]) == ("registry", False)
                 assert "connection slots" in source["detail"]
                 found = await ready(session, running)
-                assert any("connection slots" in why for why in found["missing"])
+                assert any("connection slots" in why for why in found["reasons"])
                 # However long it lasts, one connection waits.
                 await asyncio.sleep(0.5)
                 assert conductor.statistics.connections_open == 6

@@ -302,7 +302,7 @@ HOSTILE: dict[str, Callable[[Path], None]] = {
 # What viewers ask of the hostile job: twice as many requests as there are threads of a kind.
 REQUESTS = (
     "logs/lines",
-    "logs/lines?edge=oldest",
+    "logs/lines?from=start",
     "logs/lines?contains=nowhere",
     "logs/info",
     "logs?tail_lines=1000",

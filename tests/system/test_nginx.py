@@ -140,7 +140,7 @@ async def test_a_service_of_auth_request_is_asked_first(
                 async with behind.session.get(url, headers={"X-Who": who}) as response:
                     assert response.status == status
             async with behind.session.get(url, headers={"X-Who": "a", "Authorization": ""}) as page:
-                assert (page.status, (await page.json())["code"]) == (401, "not_signed_in")
+                assert (page.status, (await page.json())["code"]) == (401, "unauthenticated")
         # It is away.
         async with behind.session.get(url) as response:
             assert response.status == 503
@@ -212,7 +212,7 @@ async def test_who_watches_by_the_dashboards_address_comes_back_while_we_are_awa
             assert 1500 <= (viewer.retry_ms or 0) <= 4500
         async with session.get(f"{url}/logs/info") as response:
             assert response.status == 503
-            assert (await response.json())["code"] == "leaving"
+            assert (await response.json())["code"] == "shutting_down"
 
 
 @asynccontextmanager

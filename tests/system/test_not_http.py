@@ -57,4 +57,4 @@ async def test_they_are_counted(running: Process) -> None:
         session.get(f"{running.address}/metrics") as answer,
     ):
         text = await answer.text()
-    assert 'marianne_stream_requests_total{method="OTHER",route="",status="400"} 1.0' in text
+    assert 'marianne_stream_http_requests_total{method="OTHER",route="",status="400"} 1.0' in text

@@ -134,7 +134,7 @@ def rosters(viewer: Viewer) -> list[Jobs]:
     for data in viewer.data("roster"):
         jobs = {} if data["complete"] else dict(jobs)
         jobs.update({job["job_id"]: job for job in data["jobs"]})
-        for job_id in data["gone"]:
+        for job_id in data["removed"]:
             del jobs[job_id]
         found.append(jobs)
     return found

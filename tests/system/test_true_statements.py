@@ -171,7 +171,7 @@ async def test_jobs_of_another_conductor_are_not_shown(
         assert [job["job_id"] for job in (await client.get("/api/jobs"))["jobs"]] == ["ours"]
         await conductor.kill()
         found = await eventually(lambda: client.get("/ready"), lambda found: not found["live"])
-        assert found["missing"]
+        assert found["reasons"]
         assert "jobs" not in await client.get("/api/jobs")
         await until(lambda: "is not read: the conductor's own is" in running.log)
 

@@ -77,7 +77,7 @@ async def test_a_worker_that_is_killed_is_started_again_and_refuses_nobody(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--workers", 2), "workers needs state redis"),
+        (("--workers", 2), "workers needs state_backend redis"),
         (("--workers", 0), "--workers must be a whole number from 1 to 64"),
     ],
 )

@@ -117,7 +117,7 @@ async def test_a_cursor_from_elsewhere_gives_a_gap_first_and_then_a_new_viewers_
     async with watch("/api/events/stream", last_event_id=cursor) as resumed:
         await resumed.saw("job.step0")
     assert resumed.names == ["gap", "source", "job.step0"]
-    assert resumed.data("gap") == [{"missed": None, "reason": "cursor_unknown"}]
+    assert resumed.data("gap") == [{"missed": None, "reason": "cursor_expired"}]
 
 
 async def test_a_monitor_that_was_lost_leaves_a_gap(
@@ -173,4 +173,4 @@ async def test_one_who_does_not_read_is_told_how_many_events_it_lost(
     writer.close()
     gaps = [int(part.split(b",")[0]) for part in data.split(b'event: gap\ndata: {"missed":')[1:]]
     assert sum(gaps) + data.count(b"event: job.step\n") == total
-    assert b'"reason":"slow_reader"' in data
+    assert b'"reason":"slow_consumer"' in data

@@ -57,12 +57,12 @@ async def code_of(response: aiohttp.ClientResponse) -> tuple[int, str]:
 async def test_nothing_is_told_without_a_token(start: Start, path: str) -> None:
     client = await start()
     async with client.get(path) as response:
-        assert await code_of(response) == (401, "not_signed_in")
+        assert await code_of(response) == (401, "unauthenticated")
         assert response.headers["WWW-Authenticate"] == "Bearer"
     async with client.get(path, headers={"Authorization": f"Bearer {WHOLE}x"}) as response:
-        assert await code_of(response) == (401, "wrong_token")
+        assert await code_of(response) == (401, "invalid_token")
     async with client.get(path, headers={"Authorization": "Basic YTpi"}) as response:
-        assert await code_of(response) == (401, "not_signed_in")
+        assert await code_of(response) == (401, "unauthenticated")
 
 
 async def test_an_event_source_that_may_not_is_told_for_good(start: Start) -> None:
@@ -139,7 +139,7 @@ async def test_names_that_are_too_long_are_not_remembered(start: Start) -> None:
         name = f"{number}".ljust(300, "a")
         headers = {"Host": f"{name}.localhost", "X-Forwarded-For": name}
         async with client.get("/health", headers=headers) as response:
-            assert await code_of(response) == (421, "wrong_host")
+            assert await code_of(response) == (421, "host_not_allowed")
     after = host_name.cache_info().currsize, ip_of.cache_info().currsize
     assert after[0] == before[0]
     # The client's own address.
@@ -303,7 +303,7 @@ async def test_a_form_of_another_site_is_refused(start: Start, origin: str | Non
     headers = {"Origin": origin.format(host=client.host)} if origin else {}
     for path in ("/login", "/logout"):
         async with client.post(path, data={"token": WHOLE}, headers=headers) as response:
-            assert await code_of(response) == (403, "origin_mismatch")
+            assert await code_of(response) == (403, "cross_origin")
 
 
 async def test_a_wrong_token_is_answered_with_the_form_and_never_shown(start: Start) -> None:
@@ -373,7 +373,7 @@ async def test_streams_are_counted_by_the_address_that_can_be_believed(
     async with client.get(url, headers=come_from("198.51.100.1")) as first:
         assert first.status == 200
         async with client.get(url, headers=come_from("198.51.100.1")) as same:
-            assert await code_of(same) == (429, "too_many_streams_of_one")
+            assert await code_of(same) == (429, "too_many_streams_per_client")
         async with client.get(url, headers=come_from("198.51.100.2")) as other:
             assert other.status == (200 if trusted else 429)
         accepts = {**come_from("198.51.100.1"), "Accept": "text/event-stream"}
@@ -406,7 +406,7 @@ async def test_downloads_of_one_address_are_bounded(start: Start, log: Path) -> 
         async with session.get(url, headers=come_from("198.51.100.1")) as first:
             assert first.status == 200
             async with session.get(url, headers=come_from("198.51.100.1")) as same:
-                assert await code_of(same) == (429, "too_many_downloads_of_one")
+                assert await code_of(same) == (429, "too_many_downloads_per_client")
             async with session.get(url, headers=come_from("198.51.100.2")) as other:
                 assert other.status == 200
                 await asyncio.gather(first.read(), other.read())

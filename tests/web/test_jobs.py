@@ -348,13 +348,13 @@ async def test_health_asks_nobody_and_ready_says_what_is_missing(
         "ready": True,
         "source": "conductor",
         "live": True,
-        "missing": [],
+        "reasons": [],
     }
     conductor.launch("a", 1)
     await conductor.flush()
     await conductor.kill()
     ready = await json_of(client, "/ready")
-    assert (ready["ready"], ready["source"], len(ready["missing"])) == (True, "registry", 1)
+    assert (ready["ready"], ready["source"], len(ready["reasons"])) == (True, "registry", 1)
     (tmp_path / "state.db").unlink()
     await json_of(client, "/health")
 
@@ -362,5 +362,5 @@ async def test_health_asks_nobody_and_ready_says_what_is_missing(
 async def test_not_ready_is_503_with_what_is_missing(client: Client) -> None:
     ready = await json_of(client, "/ready", 503)
     assert (ready["ready"], ready["source"]) == (False, "none")
-    assert len(ready["missing"]) == 1
+    assert len(ready["reasons"]) == 1
     assert await json_of(client, "/health") == {"status": "ok"}

@@ -11,14 +11,17 @@ import pytest
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.logs import scans
 from marianne_stream.logs.filters import Contains
+from marianne_stream.web.log_pages import EDGE_RENAMED
 from tests.web.conftest import Client, Watch
 from tests.web.test_log_stream import LOGS, append, has
 
 LINES = f"{LOGS}/lines"
 
 
-async def page(client: Client, **params: str) -> dict[str, Any]:
-    """A page; its answer must be one."""
+async def page(client: Client, *, start: str | None = None, **params: str) -> dict[str, Any]:
+    """Return a page; `start` is the parameter `from`, a keyword of Python."""
+    if start is not None:
+        params["from"] = start
     answer = await client.get(LINES, params=params)
     assert answer.status == 200, await answer.text()
     told: dict[str, Any] = await answer.json()
@@ -103,7 +106,7 @@ async def test_the_oldest_page_and_those_behind_it_hold_the_whole_log(
     log: Path, client: Client
 ) -> None:
     lines = rotated(log)
-    oldest = later = await page(client, edge="oldest", limit="7")
+    oldest = later = await page(client, start="start", limit="7")
     assert texts(oldest) == lines[:7]
     assert (oldest["before"], oldest["stopped_by"]) == (None, "limit")
     found = texts(oldest)
@@ -111,15 +114,15 @@ async def test_the_oldest_page_and_those_behind_it_hold_the_whole_log(
         later = await page(client, limit="7", after=later["after"])
         found += texts(later)
     assert (found, later["stopped_by"]) == (lines, "end")
-    assert texts(await page(client, edge="newest")) == lines
-    errors = await page(client, edge="oldest", level="error", limit="2")
+    assert texts(await page(client, start="end")) == lines
+    errors = await page(client, start="start", level="error", limit="2")
     assert texts(errors) == [lines[9], lines[19]]
     assert texts(await page(client, level="error", after=errors["after"])) == [lines[29]]
 
 
 async def test_the_oldest_page_of_an_empty_log_goes_on(log: Path, client: Client) -> None:
     log.touch()
-    empty = await page(client, edge="oldest")
+    empty = await page(client, start="start")
     assert (empty["lines"], empty["before"], empty["stopped_by"]) == ([], None, "end")
     append(log, "one")
     assert texts(await page(client, after=empty["after"])) == ["one"]
@@ -172,7 +175,7 @@ async def test_a_search_for_a_slow_pattern_stops_within_a_block_and_goes_on_ther
     append(log, *(f"{n:05} " + "ab" * 40 for n in range(8000)))
     slow = "00000 .{200}~|0000[0-9] (ab){40}$|[a-e].{250}~"
     monkeypatch.setattr(scans, "SEARCH_S", 0.0)
-    first = await page(client, regex=slow, edge="oldest")
+    first = await page(client, regex=slow, start="start")
     assert (len(first["lines"]), first["stopped_by"]) == (10, "time")
     assert first["read_bytes"] < 64 * 1024
     last = await page(client, regex=slow)
@@ -237,7 +240,7 @@ async def test_filters_hold_for_the_lines_around_a_line_and_for_itself(
 
 async def test_a_page_around_a_line_is_no_larger_than_a_megabyte(log: Path, client: Client) -> None:
     append(log, *(f"{n:02}" + "x" * 60_000 for n in range(40)))
-    whole = (await page(client, edge="oldest"))["lines"]
+    whole = (await page(client, start="start"))["lines"]
     whole += (await page(client, after=whole[-1]["cursor"]))["lines"]
     whole += (await page(client, after=whole[-1]["cursor"]))["lines"]
     assert len(whole) == 40
@@ -277,7 +280,7 @@ async def test_what_a_hole_is_filled_with_is_no_part_of_a_line(
     assert [(line["line"], line["truncated"]) for line in whole["lines"]] == [
         *(("FIRST", False), ("second", False), ("third", False)),
     ]
-    assert texts(await page(client, edge="oldest")) == ["FIRST", "second", "third"]
+    assert texts(await page(client, start="start")) == ["FIRST", "second", "third"]
     assert texts(await page(client, regex="^(FIRST|third)$")) == ["FIRST", "third"]
     assert texts(await page(client, before=whole["lines"][1]["cursor"])) == ["FIRST"]
     async with watch(LOGS) as viewer:
@@ -333,7 +336,7 @@ async def test_lines_around_those_that_are_found_are_shown_once_and_in_order(
         log.with_name("marianne.log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
         log.write_text("new\n")
     around = [*lines[:3], *lines[48:56], *lines[97:]]
-    for options in ({}, {"edge": "oldest"}):
+    for options in ({}, {"from": "start"}):
         found = await page(client, contains="!", context="2", **options)
         assert texts(found) == around
         assert [line["match"] for line in found["lines"]] == [line[-1] == "!" for line in around]
@@ -367,7 +370,7 @@ async def test_pages_of_a_filter_hold_entries_that_lie_across_blocks(
         )
         found, before = texts(older) + found, older["before"]
     assert found == expected
-    found, later = [], await page(client, level="error", limit="7", edge="oldest")
+    found, later = [], await page(client, level="error", limit="7", start="start")
     while True:
         found += texts(later)
         if later["stopped_by"] == "end":
@@ -412,9 +415,10 @@ async def test_a_page_of_long_lines_is_no_larger_than_a_megabyte(log: Path, clie
         ({"regex": ".{500}~|.{501}~"}, 400, "regex is too complex"),
         ({"level": "loud"}, 400, "level must be one of"),
         ({"around": "x"}, 400, "around must be a cursor of a log, got 'x'"),
-        ({"edge": "left"}, 400, "edge must be one of newest, oldest, got 'left'"),
-        ({"edge": "oldest", "before": "x"}, 400, "before and edge cannot be given together"),
-        ({"edge": "newest", "around": "x"}, 400, "around and edge cannot be given together"),
+        ({"from": "left"}, 400, "from must be one of end, start, got 'left'"),
+        ({"edge": "oldest"}, 400, EDGE_RENAMED),
+        ({"from": "start", "before": "x"}, 400, "before and from cannot be given together"),
+        ({"from": "end", "around": "x"}, 400, "around and from cannot be given together"),
         ({"after": "x", "around": "x"}, 400, "after and around cannot be given together"),
         (
             {"around": f"l-1-{'0' * 16}-5-1-{'1' * 16}"},

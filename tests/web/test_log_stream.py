@@ -180,7 +180,7 @@ async def test_a_cursor_that_does_not_fit_is_said_first(
     async with watch(LOGS, last_event_id=cursor) as viewer:
         await has(viewer, "one", "two")
         assert viewer.names == ["log_gap", "log", "log"]
-        assert viewer.data("log_gap") == [{"reason": "cursor_unknown", "lost_bytes": None}]
+        assert viewer.data("log_gap") == [{"reason": "cursor_expired", "lost_bytes": None}]
 
 
 async def test_one_who_saw_no_line_yet_loses_none(log: Path, watch: Watch) -> None:

@@ -35,24 +35,24 @@ async def test_streams_and_what_they_were_sent_are_counted(
         await status.saw("job_sheets")
         await until(lambda: b'"live":true' in events.raw)
         before = await figures(client)
-        assert before["marianne_stream_open_streams{kind=events}"] == 1
-        assert before["marianne_stream_open_streams{kind=status}"] == 1
-        assert before["marianne_stream_conductor_connected{}"] == 1
+        assert before["marianne_stream_streams_open{kind=events}"] == 1
+        assert before["marianne_stream_streams_open{kind=status}"] == 1
+        assert before["marianne_stream_monitor_connected{}"] == 1
         assert before["marianne_stream_watched_jobs{}"] == 1
         assert before["marianne_stream_state_source{source=conductor}"] == 1
         for _ in range(5):
             conductor.emit("a", "sheet.said", {"text": "x" * 1000})
         await events.saw("sheet.said", 5)
         after = await figures(client)
-        sent = "marianne_stream_sent_bytes_total{}"
+        sent = "marianne_stream_stream_bytes_sent_total{}"
         assert after[sent] - before[sent] > 5000
-        frames = "marianne_stream_sent_frames_total{}"
+        frames = "marianne_stream_stream_events_sent_total{}"
         assert after[frames] - before[frames] == 5
         seen = "marianne_stream_monitor_events_total{}"
         assert after[seen] - before[seen] == 5
     streams = client.app[STREAMS] if client.app is not None else ()
     await until(lambda: not len(streams))
-    left = (await figures(client))["marianne_stream_ended_streams_total{reason=left}"]
+    left = (await figures(client))["marianne_stream_streams_closed_total{reason=left}"]
     assert left == 2
 
 
@@ -65,10 +65,10 @@ async def test_requests_are_counted_by_route_and_not_by_job(
             await response.read()
     found = await figures(client)
     route = "route=/api/jobs/{job_id}"
-    assert found[f"marianne_stream_requests_total{{method=GET,{route},status=200}}"] == 1
-    assert found[f"marianne_stream_requests_total{{method=GET,{route},status=404}}"] == 1
-    assert found["marianne_stream_requests_total{method=GET,route=,status=404}"] == 1
-    assert found[f"marianne_stream_request_duration_seconds_count{{{route}}}"] == 2
+    assert found[f"marianne_stream_http_requests_total{{method=GET,{route},status=200}}"] == 1
+    assert found[f"marianne_stream_http_requests_total{{method=GET,{route},status=404}}"] == 1
+    assert found["marianne_stream_http_requests_total{method=GET,route=,status=404}"] == 1
+    assert found[f"marianne_stream_http_request_duration_seconds_count{{{route}}}"] == 2
 
 
 async def test_followers_are_counted(log: Path, client: Client, watch: Watch) -> None:

@@ -32,7 +32,7 @@ def jobs_of(viewer: Viewer) -> dict[str, dict[str, Any]]:
     for event in viewer.data("roster"):
         jobs = {} if event["complete"] else jobs
         jobs.update({job["job_id"]: job for job in event["jobs"]})
-        for job_id in event["gone"]:
+        for job_id in event["removed"]:
             del jobs[job_id]
     return jobs
 

@@ -28,7 +28,7 @@ async def test_the_roster_is_sent_whole_and_then_as_changes(
     assert [job["job_id"] for job in first["jobs"]] == ["b", "a"]
     changes = viewer.data("roster")[1:]
     assert [[job["job_id"] for job in change["jobs"]] for change in changes] == [["a"], ["c"], []]
-    assert [change["gone"] for change in changes] == [[], [], ["b"]]
+    assert [change["removed"] for change in changes] == [[], [], ["b"]]
     assert changes[0]["jobs"][0]["completed_sheets"] == 1
 
 

@@ -305,7 +305,7 @@ async def test_a_stream_that_ends_while_its_client_does_not_read_is_disconnected
     await fill(conductor, stream)
     stream.feed.close()
     await until(lambda: not len(streams))
-    assert streams.ended == {"stuck": 1}
+    assert streams.ended == {"stalled": 1}
     server = client.server.runner.server if client.server.runner is not None else None
     assert server is not None
     await until(lambda: not server.connections)

@@ -188,7 +188,7 @@ class BrokenFeed:
 @pytest.mark.parametrize(
     ("fault", "error", "error_type"),
     [
-        (ConductorAwayError("at /tmp/secret"), "The conductor is away.", "conductor_away"),
+        (ConductorAwayError("at /tmp/secret"), "The conductor is away.", "conductor_unreachable"),
         (KeyError("/tmp/secret"), "The server failed to answer this request.", "internal_error"),
     ],
 )

@@ -118,7 +118,7 @@ class RelayedFeed:
     async def _first(self, end: bytes) -> bytes:
         """What a viewer is told before all else, and the newest lines for a new one."""
         gap = b""
-        if self._start.cursor_unknown:
+        if self._start.cursor_expired:
             gap = gap_frame(None)
         elif self._start.gap is not None:
             gap = gap_frame(self._start.gap)

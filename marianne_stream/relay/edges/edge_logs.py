@@ -78,7 +78,9 @@ class RelayedLogs:
         await self._watches.require(job_id)
         if ask.source is not None:
             # One of them is published, whichever there is.
-            raise origin_only(self._edge, job_id, "Which log it is can be chosen there only.")
+            raise not_available_on_edge(
+                self._edge, job_id, "Which log it is can be chosen there only."
+            )
         open_feed = partial(self._open, job_id, ask)
         try:
             return await open_feed()
@@ -122,7 +124,7 @@ class RelayedLogs:
     def _check_kept(self, job_id: str, start: RelayedStart, ask: LogAsk) -> None:
         if start.beyond:
             why = f"Fewer than {ask.tail_lines} lines are kept here."
-            raise origin_only(self._edge, job_id, why)
+            raise not_available_on_edge(self._edge, job_id, why)
 
     def _leave(self, log: RelayedLog) -> None:
         log.readers -= 1
@@ -184,15 +186,15 @@ class NoLogFiles:
             OriginOnlyError: there is.
         """
         await self._watches.require(job_id)
-        raise origin_only(self._edge, job_id)
+        raise not_available_on_edge(self._edge, job_id)
 
     async def find(self, job_id: str, folders: JobFolders, source: LogSource | None) -> OpenLog:
         """None: raises as `folders` does."""
         del folders, source
-        raise origin_only(self._edge, job_id)
+        raise not_available_on_edge(self._edge, job_id)
 
 
-def origin_only(edge: Edge, job_id: str, why: str = "") -> OriginOnlyError:
+def not_available_on_edge(edge: Edge, job_id: str, why: str = "") -> OriginOnlyError:
     """The error that says where else to ask."""
     source, own = edge.find(job_id)
     origin_url = source.about.origin_url if source.about is not None else None

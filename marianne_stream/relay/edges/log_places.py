@@ -29,7 +29,7 @@ class RelayedStart:
         place: behind the entry with this id.
         first: what is sent first: the newest lines of a new viewer.
         gap: whether something is missing before what comes, and why.
-        cursor_unknown: whether its cursor could not be used.
+        cursor_expired: whether its cursor could not be used.
         nothing_new: whether it has seen the end of all there is.
         beyond: whether fewer lines are kept than it wants.
     """
@@ -37,7 +37,7 @@ class RelayedStart:
     place: bytes
     first: Sequence[Placed] = ()
     gap: Gap | None = None
-    cursor_unknown: bool = False
+    cursor_expired: bool = False
     nothing_new: bool = False
     beyond: bool = False
 
@@ -58,7 +58,7 @@ async def start_of(log: RelayedLog, cursor: str, tail_lines: int) -> RelayedStar
         return start
     lines, beyond = await log.newest(tail_lines)
     place = lines[-1][0] if lines else log.last
-    return RelayedStart(place, lines, cursor_unknown=bool(cursor), beyond=beyond)
+    return RelayedStart(place, lines, cursor_expired=bool(cursor), beyond=beyond)
 
 
 async def resumed(log: RelayedLog, seen: LogCursor) -> RelayedStart | None:

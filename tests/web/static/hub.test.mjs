@@ -61,9 +61,9 @@ test("one connection serves all who want a stream, and one who comes later sees 
   say("/roster", "roster", "r1", {
     complete: true,
     jobs: [job("a", "running"), job("b", "queued")],
-    gone: [],
+    removed: [],
   });
-  say("/roster", "roster", "r2", { complete: false, jobs: [job("a", "failed")], gone: ["b"] });
+  say("/roster", "roster", "r2", { complete: false, jobs: [job("a", "failed")], removed: ["b"] });
   await settled();
   second.want(hub, "/roster", "roster");
   assert.equal(connections(), 1);
@@ -171,7 +171,7 @@ test("one who joins is told the state of the stream before its events", async ()
   const first = viewer();
   first.want(hub, "/roster", "roster");
   await settled();
-  say("/roster", "roster", "r1", { complete: true, jobs: [], gone: [] });
+  say("/roster", "roster", "r1", { complete: true, jobs: [], removed: [] });
   await settled();
   const order = [];
   const joining = {

@@ -206,7 +206,7 @@ test("a line is found by its cursor, also when its file has become another one",
 test("a cursor that is unknown clears what is shown", () => {
   const window = new LogWindow();
   window.take([log(1), log(2)]);
-  const gap = { event: "log_gap", id: "", data: '{"reason":"cursor_unknown","lost_bytes":null}' };
+  const gap = { event: "log_gap", id: "", data: '{"reason":"cursor_expired","lost_bytes":null}' };
   assert.ok(window.take([gap, log(1)]).cleared);
   assert.deepEqual(
     window.rows.map(({ kind }) => kind),

@@ -28,7 +28,7 @@ test("jobs stand by what needs attention, and old failures do not", () => {
   roster.take([
     event("roster", {
       complete: true,
-      gone: [],
+      removed: [],
       jobs: [
         job("done", "completed"),
         job("run", "running"),
@@ -54,22 +54,22 @@ test("a roster tells which jobs turned while one looked, and not those that were
   const roster = new Roster();
   const jobs = (...list) => list.map(([job_id, status]) => ({ job_id, status }));
   const first = roster.take([
-    event("roster", { complete: true, jobs: jobs(["a", "running"]), gone: [] }),
+    event("roster", { complete: true, jobs: jobs(["a", "running"]), removed: [] }),
   ]);
   assert.deepEqual(first, []);
   const [turned] = roster.take([
-    event("roster", { complete: false, jobs: jobs(["a", "failed"]), gone: [] }),
+    event("roster", { complete: false, jobs: jobs(["a", "failed"]), removed: [] }),
   ]);
   assert.equal(turned.before, "running");
   assert.equal(turned.job.status, "failed");
   const again = roster.take([
-    event("roster", { complete: true, jobs: jobs(["a", "failed"], ["b", "queued"]), gone: [] }),
+    event("roster", { complete: true, jobs: jobs(["a", "failed"], ["b", "queued"]), removed: [] }),
   ]);
   assert.deepEqual(
     again.map(({ job }) => job.job_id),
     ["b"],
   );
-  roster.take([event("roster", { complete: false, jobs: [], gone: ["a"] })]);
+  roster.take([event("roster", { complete: false, jobs: [], removed: ["a"] })]);
   assert.equal(roster.size, 1);
 });
 
@@ -116,9 +116,9 @@ test("timeline keeps the newest events and begins anew where its cursor is unkno
     happened("sheet.failed", null),
   ]);
   assert.equal(timeline.list({ text: "SHEETS 4" })[0].name, "job.started");
-  timeline.take([event("gap", { missed: 3, reason: "slow_reader" })]);
+  timeline.take([event("gap", { missed: 3, reason: "slow_consumer" })]);
   assert.match(timeline.list()[0].summary, /3 events are missing/);
-  timeline.take([event("gap", { missed: null, reason: "cursor_unknown" })]);
+  timeline.take([event("gap", { missed: null, reason: "cursor_expired" })]);
   assert.equal(timeline.entries.length, 1);
   timeline.take(Array.from({ length: 2000 }, () => happened("observer.file", {})));
   assert.ok(timeline.entries.length <= 1000);

@@ -99,7 +99,7 @@ export class LogPager {
       if (this.#abort !== abort) return false;
       this.#abort = null;
       this.#restsUntil = Date.now() + REST_MS;
-      const gone = error.code === "cursor_unknown";
+      const gone = error.code === "cursor_expired";
       this.#on.say(gone ? "That line is not in the log any more." : error.message);
       return false;
     }

@@ -98,7 +98,7 @@ export class LogWindow {
       const row = rowOf(event);
       if (!row || (row.kind === "missing" && this.isMissing)) continue;
       this.partial = null;
-      if (row.kind === "gap" && row.data.reason === "cursor_unknown") {
+      if (row.kind === "gap" && row.data.reason === "cursor_expired") {
         change.cleared = this.rows.length > 0;
         this.clear();
         change.added = 0;

@@ -60,7 +60,7 @@ export class Roster {
     return jobs.sort(ORDERS[order](now));
   }
 
-  #takeRoster({ complete, jobs, gone }, turned) {
+  #takeRoster({ complete, jobs, removed }, turned) {
     const known = this.known ? new Map(this.#jobs) : null;
     if (complete) this.#jobs.clear();
     for (const job of jobs) {
@@ -68,7 +68,7 @@ export class Roster {
       this.#jobs.set(job.job_id, job);
       if (known && before?.status !== job.status) turned.push({ job, before: before?.status });
     }
-    for (const jobId of gone) this.#jobs.delete(jobId);
+    for (const jobId of removed) this.#jobs.delete(jobId);
     this.known = true;
   }
 }

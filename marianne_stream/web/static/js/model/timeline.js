@@ -56,7 +56,7 @@ export class Timeline {
   }
 
   #gap({ missed, reason }) {
-    if (reason === "cursor_unknown") this.clear();
+    if (reason === "cursor_expired") this.clear();
     const count = missed === null ? "Events" : `${missed} events`;
     this.#add({ name: "gap", summary: `${count} are missing here`, data: null, at: null });
   }

@@ -16,7 +16,7 @@ const LEVEL_WORDS = {
 
 const ROTATED = { renamed: "renamed", truncated: "cut", replaced: "replaced" };
 const GAPS = {
-  cursor_unknown: "What was shown is not in the log any more: this is the log as it is now",
+  cursor_expired: "What was shown is not in the log any more: this is the log as it is now",
   truncated: "The log was cut here",
   rotated_away: "Lines were rotated away here",
 };

@@ -53,7 +53,7 @@ export async function missing() {
   try {
     const answer = await fetch("/ready", { signal: AbortSignal.timeout(ANSWER_MS) });
     // 503 has the same fields.
-    const { missing: sentences } = await answer.json();
+    const { reasons: sentences } = await answer.json();
     return sentences ?? [];
   } catch {
     return ["The server does not answer right now."];

@@ -40,7 +40,7 @@ class RosterReplay extends Replay {
 
   kept() {
     if (!this.#known) return [];
-    const data = JSON.stringify({ complete: true, jobs: [...this.#jobs.values()], gone: [] });
+    const data = JSON.stringify({ complete: true, jobs: [...this.#jobs.values()], removed: [] });
     return [{ event: "roster", id: this.#id, data }];
   }
 }
@@ -82,7 +82,7 @@ class NewestReplay extends Replay {
 
   take(event) {
     // What came before has no place any more in what a new viewer would see.
-    if (event.data.includes('"cursor_unknown"') && event.event.endsWith("gap")) this.#events = [];
+    if (event.data.includes('"cursor_expired"') && event.event.endsWith("gap")) this.#events = [];
     // A line that had no newline is replaced by itself as it is now, or by the whole line.
     if (this.#events.at(-1)?.event === "log_partial") this.#events.pop();
     this.#events.push(event);
