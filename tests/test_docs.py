@@ -123,7 +123,7 @@ def test_the_reference_has_no_setting_that_is_none() -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_is_in_the_reference(verb: str) -> None:
-    verbs = rows(section(REFERENCE / "settings.md", "Verbs"))
+    verbs = rows(section(REFERENCE / "commands.md", "Verbs"))
     assert any(cells[0].startswith(f"`{verb}`") for cells in verbs)
 
 
@@ -148,7 +148,7 @@ def written_option(action: Action) -> str:
 
 @pytest.mark.parametrize("verb", TERMINAL_VERBS)
 def test_every_option_of_the_terminal_is_in_the_reference(verb: str) -> None:
-    page = REFERENCE / "terminal.md"
+    page = REFERENCE / "commands.md"
     shared = rows(section(page, "Options of all that read a server"))
     own = rows(section(page, verb))
     documented = {cells[0]: cells for cells in (own if verb == "completion" else own + shared)}
@@ -161,14 +161,14 @@ def test_every_option_of_the_terminal_is_in_the_reference(verb: str) -> None:
 
 
 def test_every_exit_code_of_the_terminal_is_in_the_reference() -> None:
-    documented = {int(cells[0]) for cells in rows(section(REFERENCE / "terminal.md", "Exit codes"))}
+    documented = {int(cells[0]) for cells in rows(section(REFERENCE / "commands.md", "Exit codes"))}
     signals = {running.INTERRUPTED, running.TERMINATED, running.NOBODY_READS}
     errors = {error.exit_code for error in error_classes(TerminalError)}
     assert documented == set(FROM_GOOD_TO_BAD) | errors | signals
 
 
 def test_every_variable_of_the_terminal_is_in_its_reference() -> None:
-    documented = set(re.findall(r"MARIANNE_STREAM_\w+", text_of(REFERENCE / "terminal.md")))
+    documented = set(re.findall(r"MARIANNE_STREAM_\w+", text_of(REFERENCE / "commands.md")))
     assert documented == {
         terminal.URL_VARIABLE,
         terminal.TOKEN_VARIABLE,
@@ -179,7 +179,7 @@ def test_every_variable_of_the_terminal_is_in_its_reference() -> None:
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 def test_every_address_is_in_the_route_table(route: Route) -> None:
-    table = text_of(REFERENCE / "http.md")
+    table = text_of(REFERENCE / "endpoints.md")
     anchor = slug(f"GET {route.path}")
     cells = row(table, f"[`{route.path}`](#{anchor})")
     form = "text" if route.content_type == "text/plain" else "JSON"
@@ -187,7 +187,7 @@ def test_every_address_is_in_the_route_table(route: Route) -> None:
 
 
 def test_the_reference_has_no_address_that_is_not_served() -> None:
-    headings = re.findall(r"^## GET (\S+)$", text_of(REFERENCE / "http.md"), re.MULTILINE)
+    headings = re.findall(r"^## GET (\S+)$", text_of(REFERENCE / "endpoints.md"), re.MULTILINE)
     assert headings == [route.path for route in ROUTES]
 
 
@@ -198,7 +198,7 @@ def test_the_reference_has_no_address_that_is_not_served() -> None:
 )
 def test_every_parameter_has_its_default_and_range(route: Route, parameter: Parameter) -> None:
     _, default, range_, meaning = row(
-        section(REFERENCE / "http.md", f"GET {route.path}"), f"`{parameter.name}`"
+        section(REFERENCE / "endpoints.md", f"GET {route.path}"), f"`{parameter.name}`"
     )
     assert meaning
     if isinstance(parameter, NumberParameter):
@@ -216,7 +216,7 @@ def test_every_parameter_has_its_default_and_range(route: Route, parameter: Para
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 def test_no_address_has_a_parameter_that_it_does_not_read(route: Route) -> None:
-    documented = rows(section(REFERENCE / "http.md", f"GET {route.path}"))
+    documented = rows(section(REFERENCE / "endpoints.md", f"GET {route.path}"))
     assert names_in(documented) == [parameter.name for parameter in route.parameters]
 
 
@@ -224,7 +224,7 @@ def test_no_address_has_a_parameter_that_it_does_not_read(route: Route) -> None:
     "route", [route for route in ROUTES if route.errors], ids=lambda route: route.path
 )
 def test_every_address_names_the_errors_that_it_gives(route: Route) -> None:
-    text = section(REFERENCE / "http.md", f"GET {route.path}")
+    text = section(REFERENCE / "endpoints.md", f"GET {route.path}")
     assert all(str(status) in text for status in route.errors)
 
 
@@ -232,7 +232,7 @@ def test_every_address_names_the_errors_that_it_gives(route: Route) -> None:
     "route", [route for route in ROUTES if route.model], ids=lambda route: route.path
 )
 def test_the_example_of_an_answer_is_one_that_the_server_could_give(route: Route) -> None:
-    text = section(REFERENCE / "http.md", f"GET {route.path}")
+    text = section(REFERENCE / "endpoints.md", f"GET {route.path}")
     example = re.search(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert example, "there is no example"
     assert route.model is not None
@@ -278,7 +278,7 @@ async def test_the_errors_of_http_itself_are_in_the_reference(
 
 def documented_errors() -> list[list[str]]:
     """The status and the code of each row."""
-    table = rows(section(REFERENCE / "http.md", "Errors"))
+    table = rows(section(REFERENCE / "errors.md", "Errors"))
     return [cells[:2] for cells in table if cells[1].startswith("`")]
 
 
@@ -297,7 +297,7 @@ def test_every_event_is_in_the_table_with_its_streams(name: str) -> None:
     "route", [route for route in ROUTES if route.events], ids=lambda route: route.path
 )
 def test_every_stream_names_its_events(route: Route) -> None:
-    text = " ".join(section(REFERENCE / "http.md", f"GET {route.path}").split())
+    text = " ".join(section(REFERENCE / "endpoints.md", f"GET {route.path}").split())
     sentence = re.search(r"Events: (.*?)\. It ", text)
     assert sentence, "no sentence names the events"
     assert set(re.findall(r"`(\w+)`", sentence[1])) == set(route.events or {})

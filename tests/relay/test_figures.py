@@ -9,7 +9,7 @@ from tests.support.prometheus import samples
 from tests.support.redis import RedisServer
 from tests.support.waiting import eventually
 
-REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "http.md"
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 
 
 async def figures(site: Site, *, of: str) -> dict[str, float]:

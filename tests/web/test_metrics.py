@@ -144,7 +144,7 @@ async def test_the_dashboard_for_grafana_asks_for_figures_that_there_are(
 async def test_the_reference_has_all_figures(conductor: SimulatedConductor, client: Client) -> None:
     del conductor
     found = {name.partition("{")[0] for name in await figures(client)}
-    reference = (CHECKOUT / "docs/reference/http.md").read_text()
+    reference = (CHECKOUT / "docs/reference/metrics.md").read_text()
     assert {name for name in found if not is_described(name, reference)} == set()
 
 
