@@ -1,1 +1,1 @@
-"""What the figures in docs/performance.md come from: `python -m benchmarks`."""
+"""Measurements behind docs/performance.md; README.md lists the cases."""

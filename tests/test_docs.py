@@ -30,7 +30,8 @@ DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
 PAGES = sorted(DOCS.rglob("*.md"))
 TERMINAL_VERBS = ("jobs", "watch", "logs", "events", "completion")
-LINKED_PAGES = [*PAGES, ROOT / "README.md"]
+BENCHMARKS = ROOT / "benchmarks"
+LINKED_PAGES = [*PAGES, ROOT / "README.md", BENCHMARKS / "README.md"]
 
 # Every event that has a name of its own, and what it holds.
 EVENTS: dict[str, type[Payload]] = {
@@ -356,6 +357,17 @@ def test_every_page_can_be_found_from_the_index() -> None:
         (DOCS / target.partition("#")[0]).resolve() for target in LINK.findall(text_of(index))
     }
     assert set(PAGES) - targets == {index}
+
+
+@pytest.mark.parametrize("page", [DOCS / "performance.md", BENCHMARKS / "README.md"])
+def test_every_benchmark_that_a_page_names_exists(page: Path) -> None:
+    cases = set()
+    for module in BENCHMARKS.glob("*.py"):
+        cases |= set(re.findall(r"^async def (\w+)\(", text_of(module), re.MULTILINE))
+    commands = re.findall(r"python -m benchmarks((?: [a-z_]+)*)", text_of(page))
+    named = {case for command in commands for case in command.split()}
+    assert named
+    assert named <= cases
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
