@@ -20,7 +20,14 @@ from marianne_stream.commands import terminal
 from marianne_stream.commands.verbs import VERBS, parser_of
 from marianne_stream.errors import MarianneStreamError, TerminalError
 from marianne_stream.models import Sheet
-from marianne_stream.payloads import GapReason, JobSummary, Payload, TimelineEventData
+from marianne_stream.payloads import (
+    GapReason,
+    JobSummary,
+    LogGapData,
+    LogRotatedData,
+    Payload,
+    TimelineEventData,
+)
 from marianne_stream.settings import ENVIRONMENT_PREFIX, Settings, allowed, default_text, option
 from marianne_stream.web.params import ChoiceParameter, FlagParameter, NumberParameter, Parameter
 from marianne_stream.web.routes import ROUTES, Route
@@ -37,7 +44,7 @@ LINKED_PAGES = [*PAGES, ROOT / "README.md", BENCHMARKS / "README.md"]
 EVENTS: dict[str, type[Payload]] = {
     name: model for route in ROUTES for name, model in (route.events or {}).items()
 }
-MODELS: dict[str, type[Payload]] = {**EVENTS, "The conductor's own events": TimelineEventData}
+MODELS: dict[str, type[Payload]] = {**EVENTS, "Conductor events": TimelineEventData}
 
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
@@ -294,6 +301,14 @@ def test_every_event_is_in_the_table_with_its_streams(name: str) -> None:
     assert [cell == "yes" for cell in cells[1:5]] == [name in events[path] for path in streams]
 
 
+def test_the_reference_has_no_event_that_is_never_sent() -> None:
+    text = text_of(REFERENCE / "events.md")
+    in_table = re.findall(r"^\| \[`?([\w ]+?)`?\]\(#", text, re.MULTILINE)
+    headings = re.findall(r"^### (.+)$", text, re.MULTILINE)
+    assert set(headings) == set(MODELS)
+    assert {name.capitalize() for name in in_table} == {name.capitalize() for name in MODELS}
+
+
 @pytest.mark.parametrize(
     "route", [route for route in ROUTES if route.events], ids=lambda route: route.path
 )
@@ -335,6 +350,17 @@ def test_the_example_of_an_event_is_one_that_the_server_could_send(name: str) ->
 def test_every_reason_of_a_gap_is_in_the_reference() -> None:
     table = tables(section(REFERENCE / "events.md", "gap"))[1]
     assert set(names_in(table)) == set(get_args(GapReason))
+
+
+def test_every_reason_of_a_log_gap_is_in_the_reference() -> None:
+    table = tables(section(REFERENCE / "events.md", "log_gap"))[1]
+    assert names_in(table) == list(get_args(LogGapData.model_fields["reason"].annotation))
+
+
+def test_every_reason_of_a_rotation_is_in_the_reference() -> None:
+    meaning = row(section(REFERENCE / "events.md", "log_rotated"), "`reason`")[2]
+    reasons = get_args(LogRotatedData.model_fields["reason"].annotation)
+    assert re.findall(r"`(\w+)`:", meaning) == list(reasons)
 
 
 @pytest.mark.parametrize("page", LINKED_PAGES, ids=lambda path: str(path.relative_to(ROOT)))
