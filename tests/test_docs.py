@@ -151,11 +151,8 @@ def test_every_verb_is_in_the_reference(verb: str) -> None:
 def options_of(verb: str) -> dict[str, Action]:
     """The options and arguments of a verb of the terminal, as the reference writes them."""
     actions = parser_of(verb, VERBS[verb].load())._actions
-    return {
-        written_option(action): action
-        for action in actions
-        if action.dest != "help" and action.help != SUPPRESS
-    }
+    shown = [action for action in actions if action.help != SUPPRESS and action.dest != "help"]
+    return {written_option(action): action for action in shown}
 
 
 def written_option(action: Action) -> str:
