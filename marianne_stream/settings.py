@@ -402,7 +402,7 @@ def default_text(name: str) -> str:
     """What a setting is where it is left out, in words."""
     field = Settings.model_fields[name]
     if field.default_factory is not None:
-        return "where the system keeps such"
+        return "the state directory of the user"
     if field.default in (None, ()):
         return "none"
     return str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
