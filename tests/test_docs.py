@@ -42,7 +42,9 @@ from marianne_stream.web.routes import ROUTES, Route
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
+COMMANDS = REFERENCE / "commands.md"
 PAGES = sorted(DOCS.rglob("*.md"))
+SERVER_VERBS = ("serve", "demo", "check", "token")
 TERMINAL_VERBS = ("jobs", "watch", "logs", "events", "completion")
 BENCHMARKS = ROOT / "benchmarks"
 LINKED_PAGES = [*PAGES, ROOT / "README.md", BENCHMARKS / "README.md"]
@@ -142,10 +144,27 @@ def test_the_reference_has_no_setting_that_is_none() -> None:
     assert {name.lower() for name in documented} == set(Settings.model_fields)
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_is_in_the_reference(verb: str) -> None:
-    verbs = rows(section(REFERENCE / "commands.md", "Verbs"))
-    assert any(cells[0].startswith(f"`{verb}`") for cells in verbs)
+def test_the_reference_has_all_commands_and_no_other() -> None:
+    commands = table_of(text_of(COMMANDS), "command")
+    assert [cells[0] for cells in commands] == [f"[`{name}`](#{name})" for name in VERBS]
+    assert all(section(COMMANDS, name).strip() for name in VERBS)
+
+
+@pytest.mark.parametrize("verb", SERVER_VERBS)
+def test_every_option_of_a_server_command_is_in_the_reference(verb: str) -> None:
+    text = section(COMMANDS, verb)
+    options = options_of(verb)
+    settings = {name for name, action in options.items() if action.dest in Settings.model_fields}
+    shared = table_of(section(COMMANDS, "Options of the server commands"), "option")
+    documented = {cells[0] for cells in shared + table_of(text, "option")}
+    assert documented == options.keys() - settings
+    taken = {options[name].dest for name in settings}
+    sentence = re.search(r"Takes the settings ([^.]+)\.", text)
+    if sentence is None:
+        assert "Takes all settings." in text
+        assert taken == set(Settings.model_fields)
+    else:
+        assert set(re.findall(r"`(\w+)`", sentence[1])) == taken
 
 
 def options_of(verb: str) -> dict[str, Action]:
@@ -166,9 +185,8 @@ def written_option(action: Action) -> str:
 
 @pytest.mark.parametrize("verb", TERMINAL_VERBS)
 def test_every_option_of_the_terminal_is_in_the_reference(verb: str) -> None:
-    page = REFERENCE / "commands.md"
-    shared = rows(section(page, "Options of all that read a server"))
-    own = rows(section(page, verb))
+    shared = rows(section(COMMANDS, "Options of the client commands"))
+    own = rows(section(COMMANDS, verb))
     documented = {cells[0]: cells for cells in (own if verb == "completion" else own + shared)}
     options = options_of(verb)
     assert documented.keys() == options.keys()
@@ -179,14 +197,16 @@ def test_every_option_of_the_terminal_is_in_the_reference(verb: str) -> None:
 
 
 def test_every_exit_code_of_the_terminal_is_in_the_reference() -> None:
-    documented = {int(cells[0]) for cells in rows(section(REFERENCE / "commands.md", "Exit codes"))}
+    documented = {
+        int(cells[0]) for cells in rows(section(COMMANDS, "Exit codes of the client commands"))
+    }
     signals = {running.INTERRUPTED, running.TERMINATED, running.NOBODY_READS}
     errors = {error.exit_code for error in error_classes(TerminalError)}
     assert documented == set(FROM_GOOD_TO_BAD) | errors | signals
 
 
 def test_every_variable_of_the_terminal_is_in_its_reference() -> None:
-    documented = set(re.findall(r"MARIANNE_STREAM_\w+", text_of(REFERENCE / "commands.md")))
+    documented = set(re.findall(r"MARIANNE_STREAM_\w+", text_of(COMMANDS)))
     assert documented == {
         terminal.URL_VARIABLE,
         terminal.TOKEN_VARIABLE,
