@@ -307,17 +307,17 @@ def test_every_field_of_an_answer_is_in_a_table(path: str) -> None:
     ids=lambda e: e.__name__,
 )
 def test_every_error_is_in_the_reference_with_its_status(error: type[MarianneStreamError]) -> None:
-    assert [str(error.status), f"`{error.code}`"] in documented_errors()
+    assert [f"`{error.code}`", str(error.status)] in documented_errors()
 
 
 def test_the_reference_has_no_error_that_is_never_given() -> None:
     ours = [
-        [str(error.status), f"`{error.code}`"]
+        [f"`{error.code}`", str(error.status)]
         for error in sorted(error_classes(MarianneStreamError), key=attrgetter("__name__"))
     ]
     https_own = ["`not_found`", "`method_not_allowed`", "`http_error`"]
     assert [
-        pair for pair in documented_errors() if pair not in ours and pair[1] not in https_own
+        pair for pair in documented_errors() if pair not in ours and pair[0] not in https_own
     ] == []
 
 
@@ -334,13 +334,19 @@ async def test_the_errors_of_http_itself_are_in_the_reference(
     client = await aiohttp_client(create_app(settings))
     async with client.request(method, path) as response:
         code = (await response.json())["code"]
-    assert [str(response.status), f"`{code}`"] in documented_errors()
+    assert [f"`{code}`", str(response.status)] in documented_errors()
+
+
+def test_each_error_is_documented_once_with_what_to_do() -> None:
+    table = table_of(text_of(REFERENCE / "errors.md"), "code")
+    names = names_in(table)
+    assert len(names) == len(set(names))
+    assert all(when and what_to_do for _, _, when, what_to_do in table)
 
 
 def documented_errors() -> list[list[str]]:
-    """The status and the code of each row."""
-    table = rows(section(REFERENCE / "errors.md", "Errors"))
-    return [cells[:2] for cells in table if cells[1].startswith("`")]
+    """The code and the status of each row."""
+    return [cells[:2] for cells in table_of(text_of(REFERENCE / "errors.md"), "code")]
 
 
 @pytest.mark.parametrize("name", EVENTS)
