@@ -5,19 +5,20 @@ from pathlib import Path
 from marianne_stream.demo.conductor import SimulatedConductor
 from tests.relay.conftest import append
 from tests.support.edges import Site, edge, origin
-from tests.support.prometheus import samples
+from tests.support.prometheus import documented_metrics, metrics, samples
 from tests.support.redis import RedisServer
 from tests.support.waiting import eventually
-
-REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 
 
 async def figures(site: Site, *, of: str) -> dict[str, float]:
     """The figures of a part, by what follows its name."""
     _, text = await site.get("/metrics")
     found = {name: value for name, value in samples(text).items() if f"_{of}_" in name}
-    for name in found:
-        assert f"`{name.partition('{')[0]}`" in REFERENCE.read_text()
+    prefix = f"marianne_stream_{of}_"
+    served, documented = metrics(text), documented_metrics()
+    assert {name: served[name] for name in served if name.startswith(prefix)} == {
+        name: documented[name] for name in documented if name.startswith(prefix)
+    }
     return {name.partition(f"_{of}_")[2]: value for name, value in found.items()}
 
 

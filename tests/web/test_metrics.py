@@ -1,4 +1,4 @@
-"""What Prometheus is told, and by which id a request is known."""
+"""Metrics, and the request ids of the log."""
 
 import json
 import logging
@@ -9,9 +9,10 @@ import pytest
 from yarl import URL
 
 from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.web.event_stream import END_REASONS
 from marianne_stream.web.keys import STREAMS
 from tests.support.processes import CHECKOUT
-from tests.support.prometheus import samples
+from tests.support.prometheus import REFERENCE, documented_metrics, metrics, samples
 from tests.support.waiting import until
 from tests.web.conftest import Client, Watch
 
@@ -141,17 +142,19 @@ async def test_the_dashboard_for_grafana_asks_for_figures_that_there_are(
     assert asked <= known
 
 
-async def test_the_reference_has_all_figures(conductor: SimulatedConductor, client: Client) -> None:
+async def test_reference_has_the_metrics_of_a_server_and_no_other(
+    conductor: SimulatedConductor, client: Client
+) -> None:
     del conductor
-    found = {name.partition("{")[0] for name in await figures(client)}
-    reference = (CHECKOUT / "docs/reference/metrics.md").read_text()
-    assert {name for name in found if not is_described(name, reference)} == set()
+    async with client.get("/health"):
+        pass
+    async with client.get("/metrics") as response:
+        found = metrics(await response.text())
+    documented = documented_metrics()
+    parts = ("marianne_stream_relay_", "marianne_stream_edge_")
+    assert found == {name: documented[name] for name in documented if not name.startswith(parts)}
 
 
-def is_described(name: str, reference: str) -> bool:
-    """Whether a figure is named there; by what it is of, where it is a part."""
-    if name.startswith("marianne_stream_process_"):
-        return "`marianne_stream_process_…`" in reference
-    ends = ("", "_bucket", "_count", "_sum", "_created")
-    stems = [name.removesuffix(end) for end in ends]
-    return any(f"`{stem}`" in reference or f"`{stem}_total`" in reference for stem in stems)
+def test_reference_has_every_reason_for_which_a_stream_is_closed() -> None:
+    table = REFERENCE.read_text().partition("### Reasons")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(END_REASONS)
