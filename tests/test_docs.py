@@ -13,12 +13,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
+from marianne_stream import cli
 from marianne_stream.app import create_app
 from marianne_stream.client import running
 from marianne_stream.client.watched import FROM_GOOD_TO_BAD
 from marianne_stream.commands import terminal
 from marianne_stream.commands.verbs import VERBS, parser_of
-from marianne_stream.errors import MarianneStreamError, TerminalError
+from marianne_stream.errors import MarianneStreamError, SettingsError, TerminalError
 from marianne_stream.models import Sheet
 from marianne_stream.payloads import (
     GapReason,
@@ -153,15 +154,16 @@ def test_the_reference_has_all_commands_and_no_other() -> None:
 @pytest.mark.parametrize("verb", SERVER_VERBS)
 def test_every_option_of_a_server_command_is_in_the_reference(verb: str) -> None:
     text = section(COMMANDS, verb)
+    prose = " ".join(text.split())
     options = options_of(verb)
     settings = {name for name, action in options.items() if action.dest in Settings.model_fields}
     shared = table_of(section(COMMANDS, "Options of the server commands"), "option")
     documented = {cells[0] for cells in shared + table_of(text, "option")}
     assert documented == options.keys() - settings
     taken = {options[name].dest for name in settings}
-    sentence = re.search(r"Takes the settings ([^.]+)\.", text)
+    sentence = re.search(r"Takes the settings ([^.]+)\.", prose)
     if sentence is None:
-        assert "Takes all settings." in text
+        assert "Takes all settings." in prose
         assert taken == set(Settings.model_fields)
     else:
         assert set(re.findall(r"`(\w+)`", sentence[1])) == taken
@@ -194,6 +196,12 @@ def test_every_option_of_the_terminal_is_in_the_reference(verb: str) -> None:
         choices = ", ".join(action.choices or ())
         assert choices in " | ".join(documented[name]), name
         assert action.help
+
+
+def test_every_exit_code_of_the_server_commands_is_in_the_reference() -> None:
+    text = section(COMMANDS, "Exit codes of the server commands")
+    errors = {MarianneStreamError.exit_code, SettingsError.exit_code}
+    assert {int(cells[0]) for cells in rows(text)} == {0, cli.INTERRUPTED} | errors
 
 
 def test_every_exit_code_of_the_terminal_is_in_the_reference() -> None:
@@ -264,7 +272,7 @@ def test_no_address_has_a_parameter_that_it_does_not_read(route: Route) -> None:
 def test_every_address_names_the_errors_that_it_gives(route: Route) -> None:
     text = section(REFERENCE / "endpoints.md", f"GET {route.path}")
     if route.path == "/ready":
-        assert "the status is 503" in text
+        assert "the status is 503" in " ".join(text.split())
     else:
         named = re.search(r"^Errors: ([\d, ]+)\.$", text, re.MULTILINE)
         assert named, "no line names the errors"
