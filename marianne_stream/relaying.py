@@ -72,8 +72,8 @@ def edge_of(settings: Settings) -> "Edge | None":
     """
     if settings.state_backend != "redis" or settings.redis_url is None:
         return None
-    find_server = partial(loaded("servers").server_of, settings.redis_url, redis_password(settings))
-    edge: Edge = loaded("edges.edge").Edge(find_server, settings.redis_prefix, settings.sources)
+    open_server = partial(loaded("servers").server_of, settings.redis_url, redis_password(settings))
+    edge: Edge = loaded("edges.edge").Edge(open_server, settings.redis_prefix, settings.sources)
     return edge
 
 

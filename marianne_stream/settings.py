@@ -378,8 +378,7 @@ URLS_WITH_PASSWORDS = {"publish_url", "redis_url"}
 
 
 REDIS_URLS = (
-    "a URL that begins with redis://, rediss:// or unix://, or the first two with +sentinel or "
-    "+cluster"
+    "a URL that begins with redis://, rediss://, unix://, redis+sentinel:// or rediss+sentinel://"
 )
 
 # What those settings may be of which the schema does not say it.

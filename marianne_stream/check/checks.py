@@ -9,7 +9,6 @@ from marianne_stream.check.conductor import Visit
 from marianne_stream.check.finding import Finding
 from marianne_stream.errors import ConductorUnavailableError, MarianneStreamError
 from marianne_stream.models import Roster
-from marianne_stream.relay.keys import Keys
 from marianne_stream.relay.loading import loaded
 from marianne_stream.relaying import redis_password
 from marianne_stream.settings import Settings
@@ -88,10 +87,8 @@ def workspaces_of(visited: Visit | None, roster: Roster | None) -> list[str | No
 
 async def check_redis(name: str, url: str, settings: Settings) -> Finding:
     """Ask a Redis that a setting names for an answer."""
-    # Of an edge of several sources any key will do: each is asked on its own in a cluster.
-    key = Keys(settings.redis_prefix, settings.source_name or "check").about
     try:
-        await loaded("reaching").reach(url, redis_password(settings), key)
+        await loaded("reaching").reach(url, redis_password(settings))
     except MarianneStreamError as error:
         advice = f"see that Redis runs there, and that {name} and its password are right"
         return Finding("error", name, str(error), advice)

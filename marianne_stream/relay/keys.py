@@ -1,7 +1,6 @@
 """The names of the keys in Redis, as docs/reference/relay.md describes them.
 
-All keys of one source have one hash tag, so that they lie in one slot of a cluster: a script may
-touch several of them, and one XREAD may wait for all of them. It must not know what is kept there.
+It must not know what is kept there.
 """
 
 import re

@@ -12,19 +12,18 @@ from marianne_stream.wire.redis_urls import masked
 LIMIT_S = 5.0
 
 
-async def reach(url: str, password: str | None, key: str) -> None:
-    """Ask the server that has a key for an answer. Cancelling is safe.
+async def reach(url: str, password: str | None) -> None:
+    """Ask Redis for an answer. Cancelling is safe.
 
     Args:
         url: of Redis.
         password: taken in the place of the URL's; None for that.
-        key: whose server is asked, in a cluster.
 
     Raises:
         SettingsError: the URL cannot be understood.
         StateUnavailableError: there is no answer; the message does not show what is secret.
     """
-    server = server_of(url, password, key)
+    server = server_of(url, password)
     try:
         async with asyncio.timeout(LIMIT_S):
             await server.find()

@@ -1,11 +1,7 @@
-"""Which server of Redis has some keys: the only one, or the one that Sentinels or a cluster name.
+"""Which server of Redis has the keys: the only one, or the one that Sentinels name.
 
-In the last two it may be another one after a fault, so whoever begins anew looks first. All that is
-asked then is asked of one server: no command is sent on, or again, by itself.
-
-redis-py's own ways to look are not taken: its Sentinels are asked one after the other, so that one
-which is silent keeps everybody; its cluster asks a node for something else as well, and cannot look
-while that one is away, whosever key is wanted. It must not know what is kept there.
+That may be another one after a fault, so whoever begins anew looks first. It must not know what is
+kept there.
 """
 
 import asyncio
@@ -15,7 +11,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 from redis.asyncio import Redis
-from redis.crc import key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from marianne_stream.relay.connecting import AWAY, asked, connected, not_understood, words
@@ -26,29 +21,19 @@ logger = logging.getLogger(__name__)
 # How long one who is asked where the server is may take. All are asked at once.
 LOOK_LIMIT_S = 1.5
 
-# What a node is called that is to be known by a name, and has none.
-NOWHERE = b"?"
-
 Connect = Callable[[Address], Redis]
 Find = Callable[[], Awaitable[Address]]
 
 
 class Server:
-    """The server that has some keys, which lie together.
+    """The server that has the keys.
 
     Args:
         connect: makes a client of the server at an address.
         find: says which; None where there is one only, whatever the address.
-        has_all_keys: whether the server has all other keys as well.
-
-    Attributes:
-        has_all_keys: the same.
     """
 
-    def __init__(
-        self, connect: Connect, find: Find | None = None, *, has_all_keys: bool = True
-    ) -> None:
-        self.has_all_keys = has_all_keys
+    def __init__(self, connect: Connect, find: Find | None = None) -> None:
         self._connect = connect
         self._find = find
         self._address: Address = ("", 0)
@@ -103,13 +88,12 @@ async def hang_up(client: Redis) -> None:
         await client.connection_pool.disconnect()
 
 
-def server_of(url: str, password: str | None, key: str) -> Server:
-    """The server that has a key, and all that have the same hash tag.
+def server_of(url: str, password: str | None) -> Server:
+    """The server that a URL names.
 
     Args:
         url: of Redis, as `wire.redis_urls` describes it.
         password: taken in the place of the URL's; None for that.
-        key: the key.
 
     Raises:
         SettingsError: the URL cannot be understood; the message does not show what is secret in it.
@@ -130,9 +114,7 @@ def server_of(url: str, password: str | None, key: str) -> Server:
     # What is wrong with the URL shows now.
     connect(found.addresses[0])
     connect_sentinel(found.addresses[0])
-    if found.kind == "sentinel":
-        return Server(connect, Sentinels(connect_sentinel, found.addresses, found.service).find)
-    return Server(connect, Nodes(connect, found.addresses, key).find, has_all_keys=False)
+    return Server(connect, Sentinels(connect_sentinel, found.addresses, found.service).find)
 
 
 class Sentinels:
@@ -164,53 +146,6 @@ class Sentinels:
         if answer is None:
             raise RedisConnectionError(f"it knows no {self._service!r}")
         return answer[0].decode(), int(answer[1])
-
-
-class Nodes:
-    """Those of a cluster, each of whom knows who has which keys (redis.io, CLUSTER SLOTS).
-
-    Args:
-        connect: makes a client of one.
-        addresses: where those are that were named.
-        key: whose node is looked for.
-    """
-
-    def __init__(self, connect: Connect, addresses: Sequence[Address], key: str) -> None:
-        self._connect = connect
-        self._named = addresses
-        # Those that were told of last: the ones that were named may be gone some day.
-        self._told: Sequence[Address] = ()
-        self._key = key
-
-    async def find(self) -> Address:
-        """Where the node is that most of those name who answer.
-
-        Raises:
-            RedisError: none of them names any.
-        """
-        addresses = list(dict.fromkeys((*self._named, *self._told)))
-        what = f"nodes of the cluster says who has {self._key!r}"
-        return await most_named(what, addresses, self._connect, self._ask)
-
-    async def _ask(self, client: Redis, who: Address) -> Address:
-        slot = key_slot(self._key.encode())
-        words = ("CLUSTER", "SLOTS")
-        answer = await asked(client.execute_command(*words))  # type: ignore[no-untyped-call]
-        for first, last, primary, *_ in answer:
-            if first <= slot <= last:
-                found = place(primary, who)
-                nodes = [node for _, _, *nodes in answer for node in nodes]
-                self._told = [place(node, who) for node in nodes if node[0] != NOWHERE]
-                return found
-        raise RedisConnectionError("nobody has that slot")
-
-
-def place(node: Sequence[bytes | int], who: Address) -> Address:
-    """Where a node is; one that does not know its own address has that at which it was asked."""
-    if node[0] == NOWHERE:
-        raise RedisConnectionError("the node that has that slot does not know its host's name")
-    host = bytes(node[0] or b"").decode() if not isinstance(node[0], int) else ""
-    return host or who[0], int(node[1])
 
 
 async def most_named(

@@ -1,16 +1,16 @@
 """URLs of Redis: what they name, and how they are shown without what is secret in them.
 
-A URL names one server (redis://, rediss:// by TLS, unix://), the Sentinels that know where it is
-(redis+sentinel://HOST:PORT,…/SERVICE), or nodes of a cluster (redis+cluster://HOST:PORT,…). For the
-last two there is no standard form. Pure. It must not know who connects.
+A URL names one server (redis://, rediss:// by TLS, unix://), or the Sentinels that know where it is
+(redis+sentinel://HOST:PORT,…/SERVICE), for which there is no standard form. Pure. It must not know
+who connects.
 """
 
 import re
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-REDIS_URL = re.compile(r"(?:unix|rediss?(?:\+sentinel|\+cluster)?)://\S+")
+REDIS_URL = re.compile(r"(?:unix|rediss?(?:\+sentinel)?)://\S+")
 
 # Everything up to the last `@` before the path may be a password: one with a slash or an `@` that
 # somebody forgot to quote is not to be shown, either.
@@ -19,9 +19,9 @@ SECRET_PARAMETER = re.compile(r"([?&;][a-z_]*(?:password|username)=)[^&;\s]*", r
 
 FOR_THE_SERVER = {"username", "password", "db"}
 
-DEFAULT_PORTS = {"sentinel": 26379, "cluster": 6379}
+SENTINEL_PORT = 26379
 
-Kind = Literal["server", "sentinel", "cluster"]
+Kind = Literal["server", "sentinel"]
 Address = tuple[str, int]
 
 
@@ -35,9 +35,9 @@ class RedisUrl:
     """What a URL names.
 
     Attributes:
-        kind: one server, Sentinels, or nodes of a cluster.
-        addresses: of the Sentinels, or of the nodes that are named; none for one server.
-        service: what the Sentinels call the server; "" for the others.
+        kind: one server, or Sentinels.
+        addresses: of the Sentinels; none for one server.
+        service: what the Sentinels call the server.
     """
 
     kind: Kind
@@ -63,18 +63,16 @@ class RedisUrl:
         if not kind:
             return cls("server")
         who, at, hosts = parts.netloc.rpartition("@")
-        addresses = tuple(address(host, DEFAULT_PORTS[kind]) for host in hosts.split(","))
+        addresses = tuple(address(host, SENTINEL_PORT) for host in hosts.split(","))
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         service, _, database = parts.path.strip("/").partition("/")
-        if bool(service) != (kind == "sentinel"):
-            raise ValueError(f"the path {parts.path!r} is no service of Sentinels, or not empty")
-        if (not database.isdecimal() and database) or (kind == "cluster" and "db" in query):
-            raise ValueError(f"the path {parts.path!r} names no database, or there is none")
+        if kind != "sentinel" or not service or (database and not database.isdecimal()):
+            raise ValueError(f"the path {parts.path!r} names no service of Sentinels")
         theirs = [query.pop(f"sentinel_{name}", "") for name in ("username", "password")]
         # What is for the server is none of the Sentinels' business.
         own = {name: value for name, value in query.items() if name not in FOR_THE_SERVER}
         return cls(
-            cast("Kind", kind),
+            "sentinel",
             addresses,
             unquote(service),
             scheme,
@@ -85,7 +83,7 @@ class RedisUrl:
         )
 
     def server_at(self, where: Address) -> str:
-        """The URL of the server, or of a node, that is there."""
+        """The URL of the server that is there."""
         return f"{self._scheme}://{self._who}{shown(where)}{self._rest}"
 
     def sentinel_at(self, where: Address) -> str:

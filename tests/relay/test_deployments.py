@@ -1,4 +1,4 @@
-"""Redis by TLS, with Sentinels, as a cluster, and Valkey: the same is seen through all of them."""
+"""Redis by TLS, with Sentinels, and Valkey: the same is seen through all of them."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.crc import key_slot
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.errors import SettingsError
@@ -14,29 +13,22 @@ from marianne_stream.relay.servers import server_of
 from tests.relay.conftest import JOB, append, told
 from tests.support.deployments import (
     SERVICE,
-    SLOTS,
     Deployment,
     by_tls,
-    cluster,
     of_valkey,
     watched_by_sentinel,
 )
 from tests.support.edges import Site, edge, origin
 from tests.support.redis import redis_server
-from tests.support.rights import PASSWORD, cluster_rights, edge_rights, relay_rights
+from tests.support.rights import PASSWORD
 from tests.support.viewers import Viewer
 from tests.support.waiting import eventually, until
 
-# One that the first node of a cluster has, and one that the second has.
-SOURCE, OTHER = "oak", "yew"
+SOURCE = "oak"
 
 LIMIT_S = 30.0
 
 Deploy = Callable[[Path], AbstractAsyncContextManager[Deployment]]
-
-
-def test_the_sources_lie_on_both_nodes() -> None:
-    assert [key_slot(name.encode()) < SLOTS // 2 for name in (SOURCE, OTHER)] == [True, False]
 
 
 @asynccontextmanager
@@ -68,7 +60,7 @@ async def viewers(first: Site, second: Site) -> AsyncIterator[tuple[Viewer, ...]
         yield events_there, events, status, lines
 
 
-@pytest.mark.parametrize("deploy", [by_tls, of_valkey, watched_by_sentinel, cluster])
+@pytest.mark.parametrize("deploy", [by_tls, of_valkey, watched_by_sentinel])
 async def test_an_edge_shows_what_its_origin_does(
     tmp_path: Path, conductor: SimulatedConductor, log: Path, deploy: Deploy
 ) -> None:
@@ -91,20 +83,17 @@ async def test_an_edge_shows_what_its_origin_does(
 async def fail_over(redis: Deployment) -> None:
     """Kills the primary, and returns when its replica has taken over."""
     await redis.first.kill()
-    if redis.sentinel is None:
-        await redis.replica.call("CLUSTER", "FAILOVER", "TAKEOVER")
     await eventually(
         lambda: redis.replica.call("ROLE"), lambda role: role[0] == b"master", limit_s=LIMIT_S
     )
 
 
-@pytest.mark.parametrize("deploy", [watched_by_sentinel, cluster])
 async def test_nothing_is_lost_or_repeated_when_a_replica_takes_over(
-    tmp_path: Path, conductor: SimulatedConductor, log: Path, deploy: Deploy
+    tmp_path: Path, conductor: SimulatedConductor, log: Path
 ) -> None:
     append(log, *(f"line {number}" for number in range(1, 21)))
     async with (
-        deploy(tmp_path / "redis") as redis,
+        watched_by_sentinel(tmp_path / "redis") as redis,
         served(tmp_path, redis) as sites,
         viewers(*sites) as (events_there, events, status, lines),
     ):
@@ -175,46 +164,6 @@ async def test_edges_can_read_from_replicas_where_all_logs_are_published(
         assert await primary.call("KEYS", "*:interest") == []
 
 
-async def test_sources_on_several_nodes_are_served_by_one_edge(
-    tmp_path: Path, conductor: SimulatedConductor
-) -> None:
-    conductor.launch(JOB, 2)
-    async with (
-        cluster(tmp_path / "redis") as redis,
-        origin(tmp_path, redis.first, SOURCE, url=redis.url),
-        origin(tmp_path, redis.first, OTHER, url=redis.url),
-        edge(redis.first, url=redis.url) as second,
-    ):
-        await second.follows(f"{SOURCE}:{JOB}", f"{OTHER}:{JOB}")
-        for node, name in zip(redis.servers, (SOURCE, OTHER), strict=False):
-            keys = await node.call("KEYS", "*:jobs")
-            assert keys == [f"marianne-stream:{{{name}}}:jobs".encode()]
-
-
-async def test_in_a_cluster_nobody_needs_more_rights_than_the_reference_gives(
-    tmp_path: Path, conductor: SimulatedConductor, log: Path
-) -> None:
-    append(log, "one")
-    async with cluster(tmp_path / "redis") as redis:
-        for node in redis.servers:
-            for words in (relay_rights(SOURCE), edge_rights()):
-                await node.call("ACL", "SETUSER", *words, *cluster_rights())
-        async with (
-            origin(tmp_path, redis.first, SOURCE, url=signed(redis.url, f"relay-{SOURCE}")),
-            edge(redis.first, url=signed(redis.url, "edge")) as second,
-        ):
-            await second.follows(JOB)
-            async with second.watch(f"/api/jobs/{JOB}/logs") as lines:
-                await lines.saw("log")
-        for node in redis.servers:
-            assert await node.call("ACL", "LOG") == []
-
-
-def signed(url: str, user: str) -> str:
-    """A URL with who signs in."""
-    return url.replace("://", f"://{user}:{PASSWORD}@")
-
-
 async def test_a_server_whose_certificate_is_not_trusted_is_told_nothing(
     tmp_path: Path, conductor: SimulatedConductor, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -233,26 +182,28 @@ async def test_a_server_whose_certificate_is_not_trusted_is_told_nothing(
         "redis+sentinel://u:Secret@here:1",
         "redis+sentinel://u:Secret@here:1,:2/main",
         "redis+sentinel://here:1/main?sentinel_password=Secret&what=1",
-        "redis+cluster://u:Secret@here:1/0",
-        "redis+cluster://u:Secret@here:port",
+        "redis+sentinel://u:Secret@here:port/main",
+        "redis+cluster://u:Secret@here:1",
         "redis://u:Secret@here:1?what=1",
         "redis://u:Secret@here:1?db=what",
         "redis://u:Secret#more@here:1",
         "redis+sentinel://u:Secret@here:1/main/what",
-        "redis+cluster://u:Secret@here:0",
-        "redis+cluster://u:Secret@here:1?db=3",
-        "rediss+cluster://u:Secret@here:1?what=1",
+        "redis+sentinel://u:Secret@here:0/main",
         "redis+sentinel://u:Secret@here:1/main?what=1",
     ],
 )
 def test_a_url_that_cannot_be_understood_is_refused_without_its_secrets(url: str) -> None:
     with pytest.raises(SettingsError, match="is no URL of Redis that can be understood") as caught:
-        server_of(url, None, "key")
+        server_of(url, None)
     assert "Secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://here:1?max_connections=5&timeout=3", "rediss+cluster://here?ssl_ca_certs=/ca"]
+    "url",
+    [
+        "redis://here:1?max_connections=5&timeout=3",
+        "rediss+sentinel://here/main?ssl_ca_certs=/ca",
+    ],
 )
 def test_what_redis_py_knows_of_a_url_is_taken(url: str) -> None:
-    server_of(url, None, "key")
+    server_of(url, None)

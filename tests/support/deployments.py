@@ -1,19 +1,15 @@
-"""Redis as more than one server, on loopback: with a replica and a Sentinel, or as a cluster."""
+"""Redis by TLS, as Valkey, and as a primary with a replica and a Sentinel, on loopback."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import trustme
 
 from tests.support.external import valkey_server
-from tests.support.ports import free_port
 from tests.support.redis import RedisServer, redis_server
 from tests.support.waiting import eventually
-
-SLOTS = 16384
 
 # What Sentinels call the server.
 SERVICE = "marianne"
@@ -99,52 +95,3 @@ async def watched_by_sentinel(folder: Path) -> AsyncIterator[Deployment]:
         )
         url = f"redis+sentinel://127.0.0.1:{sentinel.port}/{SERVICE}"
         yield Deployment(url, (primary, replica), replica, sentinel)
-
-
-@asynccontextmanager
-async def cluster(folder: Path) -> AsyncIterator[Deployment]:
-    """Two nodes, each with half of the slots, and a replica of the first."""
-    async with AsyncExitStack() as stack:
-        buses = [free_port() for _ in range(3)]
-        nodes = [
-            await stack.enter_async_context(
-                redis_server(folder / str(bus), options=node_options(folder / str(bus), bus))
-            )
-            for bus in buses
-        ]
-        first, second, replica = nodes
-        await first.call("CLUSTER", "ADDSLOTSRANGE", 0, SLOTS // 2 - 1)
-        await second.call("CLUSTER", "ADDSLOTSRANGE", SLOTS // 2, SLOTS - 1)
-        for epoch, node in enumerate(nodes, 1):
-            await node.call("CLUSTER", "SET-CONFIG-EPOCH", epoch)
-        for other, bus in zip((second, replica), buses[1:], strict=True):
-            await first.call("CLUSTER", "MEET", "127.0.0.1", other.port, bus)
-        await eventually(lambda: replica.call("CLUSTER", "NODES"), is_whole)
-        await replica.call("CLUSTER", "REPLICATE", await first.call("CLUSTER", "MYID"))
-        await eventually(lambda: first.call("WAIT", 1, 100), lambda count: count == 1)
-        for node in nodes:
-            await eventually(partial(node.call, "CLUSTER", "INFO"), is_ok)
-        yield Deployment(
-            f"redis+cluster://127.0.0.1:{second.port},127.0.0.1:{first.port}",
-            tuple(nodes),
-            replica,
-        )
-
-
-def node_options(folder: Path, bus: int) -> tuple[object, ...]:
-    """What makes a server a node, whose bus is at a port."""
-    return (
-        *("--cluster-enabled", "yes", "--cluster-config-file", folder / "nodes.conf"),
-        *("--cluster-port", bus, "--cluster-node-timeout", 1000),
-        *("--cluster-require-full-coverage", "no"),
-    )
-
-
-def is_whole(nodes: bytes) -> bool:
-    """Whether a node knows both of the others."""
-    return nodes.count(b" connected") == 3
-
-
-def is_ok(info: bytes) -> bool:
-    """Whether a node finds that all slots are served."""
-    return b"cluster_state:ok" in info and b"cluster_slots_ok:16384" in info

@@ -22,13 +22,6 @@ def edge_rights() -> list[str]:
     return filled(user(GUIDE, "edge"))
 
 
-def cluster_rights() -> list[str]:
-    """What both need besides in a cluster."""
-    found = re.search(r"In a cluster, both need `([^`]+)`", REFERENCE.read_text())
-    assert found is not None
-    return found[1].split()
-
-
 def user(document: Path, name: str) -> str:
     """What a document says of a user."""
     found = re.search(rf"```\nuser ({name} .*?)\n```", document.read_text(), re.DOTALL)

@@ -22,13 +22,6 @@ def test_what_is_for_the_server_is_not_told_to_sentinels() -> None:
     assert found.sentinel_at(("here", 2)) == "redis://here:2?socket_keepalive=yes"
 
 
-def test_a_cluster_is_named_by_some_of_its_nodes() -> None:
-    found = RedisUrl.parse("redis+cluster://:p@here:1,there")
-    assert (found.kind, found.service) == ("cluster", "")
-    assert found.addresses == (("here", 1), ("there", 6379))
-    assert found.server_at(("there", 2)) == "redis://:p@there:2/"
-
-
 @pytest.mark.parametrize(
     ("url", "shown"),
     [

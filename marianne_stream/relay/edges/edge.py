@@ -43,20 +43,20 @@ class Edge:
     Where there are several, a job's id is `NAME:job`.
 
     Args:
-        find_server: says where a key is; the edge closes its connections.
+        open_server: makes clients of Redis; the edge closes their connections.
         prefix: what all keys begin with.
         names: the sources that are served; where there are none, all that there are.
     """
 
     def __init__(
-        self, find_server: Callable[[str], Server], prefix: str, names: Iterable[str]
+        self, open_server: Callable[[], Server], prefix: str, names: Iterable[str]
     ) -> None:
-        self._find_server = find_server
+        self._open_server = open_server
         self._prefix = prefix
         self._all = not tuple(names)
         self._watches: Watches | None = None
         self._name = secrets.token_hex(6)
-        self._names = SourceNames(find_server, prefix)
+        self._names = SourceNames(open_server(), prefix)
         self._pace = Pace()
         self._is_full = False
         self._changed = asyncio.Event()
@@ -101,7 +101,7 @@ class Edge:
             logger.warning("sources ignored limit=%d: name those in sources", MOST_SOURCES)
         for name in new[:room]:
             keys = Keys(self._prefix, name)
-            server = self._find_server(keys.news)
+            server = self._open_server()
             self.sources[name] = Source(server, keys, self._name, self._pace, self)
             self._pace.readings = len(self.sources)
             self._changed.set()

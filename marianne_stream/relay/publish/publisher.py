@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -31,7 +30,6 @@ from marianne_stream.relay.publish.state_publisher import StatePublisher
 from marianne_stream.relay.publish.upkeep import Kept
 from marianne_stream.relay.publish.writer import Command, Writer, Written
 from marianne_stream.relay.servers import server_of
-from marianne_stream.relay.source_names import SourceNames
 from marianne_stream.version import VERSION
 from marianne_stream.wire.backoff import delays
 from marianne_stream.wire.redis_urls import masked
@@ -99,9 +97,7 @@ class Publisher:
         self._target = target
         self._keys = keys = target.keys
         self._watches = watches
-        self._server = server_of(target.url, target.password, keys.lock)
-        find_server = partial(server_of, target.url, target.password)
-        self._names = SourceNames(find_server, keys.prefix)
+        self._server = server_of(target.url, target.password)
         self._lock = Lock(self._server, keys)
         self.publishing = False
         self.sessions = 0
@@ -199,7 +195,6 @@ class Publisher:
             writer.run(),
             self._lock.renew(writer),
             self._look_whether_moved(),
-            self._names.say(self._keys.source),
             self._logs.keep(writer),
             roster.run_about(writer),
             roster.run_roster(writer),
@@ -255,4 +250,3 @@ class Publisher:
     async def _hang_up(self) -> None:
         """Closes all connections: after a fault, none of them is to be trusted."""
         await self._server.hang_up()
-        await self._names.hang_up()

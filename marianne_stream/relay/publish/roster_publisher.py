@@ -14,7 +14,7 @@ from marianne_stream.jobs.views import newest_first
 from marianne_stream.jobs.watches import Watches
 from marianne_stream.models import Roster, RosterEntry
 from marianne_stream.relay.format import MOST_JOBS, About, encode
-from marianne_stream.relay.keys import Keys
+from marianne_stream.relay.keys import Keys, sources_key
 from marianne_stream.relay.publish.writer import Command, Writer, drop_fields, set_fields
 
 ROSTER_INTERVAL_S = 2.0
@@ -73,7 +73,8 @@ class RosterPublisher:
             self._changed.clear()
             about = self._about()
             commands = [
-                Command("SET", self._keys.about, (encode(about), "EX", str(ABOUT_EXPIRES_S)))
+                Command("SET", self._keys.about, (encode(about), "EX", str(ABOUT_EXPIRES_S))),
+                Command("SADD", sources_key(self._keys.prefix), (self._keys.source,)),
             ]
             if about != said:
                 commands.append(news(self._keys, "about"))

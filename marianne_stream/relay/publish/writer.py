@@ -19,9 +19,9 @@ from marianne_stream.errors import LockLostError
 from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.crew import together
 
-# The keys are named apart from the commands, each by its place among them, so that a cluster knows
-# them all. What has columns is done once for each row of them. An entry whose id is not above the
-# last one was written before: that is no error.
+# The keys are named apart from the commands, each by its place among them, so that Redis checks the
+# user's rights to all of them first. What has columns is done once for each row of them. An entry
+# whose id is not above the last one was written before: that is no error.
 SCRIPT = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 local refused = 0
