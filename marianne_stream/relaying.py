@@ -72,8 +72,9 @@ def edge_of(settings: Settings) -> "Edge | None":
     """
     if settings.state_backend != "redis" or settings.redis_url is None:
         return None
-    open_server = partial(loaded("servers").server_of, settings.redis_url, redis_password(settings))
-    edge: Edge = loaded("edges.edge").Edge(open_server, settings.redis_prefix, settings.sources)
+    password = redis_password(settings)
+    open_client = partial(loaded("connecting").connected, settings.redis_url, password)
+    edge: Edge = loaded("edges.edge").Edge(open_client, settings.redis_prefix, settings.sources)
     return edge
 
 

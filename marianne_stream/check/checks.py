@@ -88,7 +88,7 @@ def workspaces_of(visited: Visit | None, roster: Roster | None) -> list[str | No
 async def check_redis(name: str, url: str, settings: Settings) -> Finding:
     """Ask a Redis that a setting names for an answer."""
     try:
-        await loaded("reaching").reach(url, redis_password(settings))
+        await loaded("connecting").reach(url, redis_password(settings))
     except MarianneStreamError as error:
         advice = f"see that Redis runs there, and that {name} and its password are right"
         return Finding("error", name, str(error), advice)

@@ -1,17 +1,20 @@
 """A client of Redis, by its URL, and how it is asked. It must not know what is kept there."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable
 from typing import Any, cast
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import DefaultParser, parse_url
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
-from marianne_stream.errors import SettingsError
+from marianne_stream.errors import SettingsError, StateUnavailableError
 from marianne_stream.wire.redis_urls import masked
 
 # What asking Redis fails with while it is away, or cannot do what it is asked.
@@ -74,34 +77,156 @@ FIXED: dict[str, Any] = {
     "parser_class": BoundedParser,
 }
 
+# Sentinels are asked one after the other: one that is silent delays the next by this.
+SENTINEL_LIMIT_S = 0.5
+SENTINEL_PORT = 26379
 
-def connected(url: str, password: str | None, *, shown: str = "") -> Redis:
-    """A client of one server, which connects when it is first asked; it must be closed.
+
+class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
+    """Connections to the primary that Sentinels name, all closed as soon as it is another one."""
+
+    async def get_master_address(self) -> Any:
+        """Return the address of the primary, asked anew.
+
+        Raises:
+            RedisConnectionError: no Sentinel names any. redis-py's own error shows the clients.
+        """
+        before = self.master_address
+        try:
+            address = await super().get_master_address()  # type: ignore[no-untyped-call]
+        except MasterNotFoundError:
+            what = f"names a primary of {self.service_name!r}"
+            count = len(self.sentinel_manager.sentinels)
+            raise RedisConnectionError(f"none of {count} Sentinels {what}") from None
+        if before not in (None, address):
+            await self.disconnect()
+        return address
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002
+        """Close all connections, those to the Sentinels as well."""
+        await super().disconnect(inuse_connections)
+        if inuse_connections:
+            for sentinel in self.sentinel_manager.sentinels:
+                await sentinel.connection_pool.disconnect()
+
+
+def connected(url: str, password: str | None) -> Redis:
+    """Make a client of Redis, which connects when it is first asked; it must be closed.
 
     Nothing is asked twice by itself: whoever asks knows whether that does harm.
 
     Args:
-        url: where Redis is: redis://, rediss:// (TLS) or unix://.
+        url: where Redis is: redis://, rediss:// (TLS) or unix://; or redis+sentinel:// or
+            rediss+sentinel://, then HOST:PORT,…/SERVICE/DB of its Sentinels.
         password: taken in the place of the URL's; None for that.
-        shown: the URL that an error names, where it is another one.
 
     Raises:
         SettingsError: the URL cannot be understood; the message does not show what is secret in it.
     """
     given = {} if password is None else {"password": password}
-    fixed = {**FIXED, "retry": Retry(NoBackoff(), 0)}
+    fixed = {**given, **FIXED, "retry": Retry(NoBackoff(), 0)}
     try:
-        pool = BlockingConnectionPool(**{**parse_url(url), **given, **fixed})
+        pool = pool_of(url, fixed)
         # Which options a connection takes, it says when it is made.
         pool.make_connection()  # type: ignore[no-untyped-call]
     except (TypeError, ValueError, RedisError):
-        raise not_understood(shown or url) from None
+        # The library's words may hold a part of the URL.
+        message = f"{masked(url)} is no URL of Redis that can be understood"
+        raise SettingsError(message) from None
     return Redis(connection_pool=pool)
 
 
-def not_understood(url: str) -> SettingsError:
-    """The error for a URL; the library's words may hold a part of it."""
-    return SettingsError(f"{masked(url)} is no URL of Redis that can be understood")
+def pool_of(url: str, fixed: dict[str, Any]) -> BlockingConnectionPool:
+    """Make the connections that a URL describes; raises what redis-py does."""
+    parts = urlsplit(url)
+    scheme, _, kind = parts.scheme.partition("+")
+    if parts.fragment:
+        raise ValueError("a # that is no %23 ends a URL")
+    if not kind:
+        return BlockingConnectionPool(**{**parse_url(url), **fixed})
+    who, at, hosts = parts.netloc.rpartition("@")
+    service, _, database = parts.path.strip("/").partition("/")
+    if kind != "sentinel" or not service or (database and not database.isdecimal()):
+        raise ValueError(f"the path {parts.path!r} names no service of Sentinels")
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    theirs = {name: query.pop(f"sentinel_{name}", None) for name in ("username", "password")}
+    options: dict[str, Any] = dict(
+        parse_url(f"{scheme}://{who}{at}_/{database}?{urlencode(query)}")
+    )
+    for name in ("host", "port", "connection_class"):
+        options.pop(name, None)
+    by_tls = scheme == "rediss"
+    own = {name: value for name, value in options.items() if name.startswith(("ssl", "socket"))}
+    manager = Sentinel(  # type: ignore[no-untyped-call]
+        [address(host) for host in hosts.split(",")],
+        sentinel_kwargs={
+            **own,
+            **theirs,
+            "ssl": by_tls,
+            "protocol": 2,
+            "retry": fixed["retry"],
+            "socket_timeout": SENTINEL_LIMIT_S,
+            "socket_connect_timeout": SENTINEL_LIMIT_S,
+        },
+    )
+    given = {**options, **fixed, "ssl": by_tls}
+    return SentinelPool(unquote(service), manager, **given)  # type: ignore[no-untyped-call]
+
+
+def address(text: str) -> tuple[str, int]:
+    """Return a Sentinel's host and port, where one is named."""
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname or parts.port == 0:
+        raise ValueError(f"{text!r} is no host, or has no port that can be")
+    return parts.hostname, parts.port or SENTINEL_PORT
+
+
+async def check_primary(client: Redis) -> None:
+    """Ask the Sentinels whether the primary is still the same one, if there are any.
+
+    A server that is cut off from the others answers on, although they have given it up.
+
+    Raises:
+        RedisConnectionError: it is another one; all connections are closed.
+    """
+    pool = client.connection_pool
+    if not isinstance(pool, SentinelPool):
+        return
+    before = pool.master_address
+    with contextlib.suppress(*AWAY):
+        await pool.get_master_address()
+    if before not in (None, pool.master_address):
+        raise RedisConnectionError("another server has taken over")
+
+
+async def hang_up(client: Redis) -> None:
+    """Close the connections of a client; others are made where there is need of them."""
+    with contextlib.suppress(*AWAY):
+        await client.connection_pool.disconnect()
+
+
+async def reach(url: str, password: str | None) -> None:
+    """Ask Redis for an answer. Cancelling is safe.
+
+    Args:
+        url: of Redis.
+        password: taken in the place of the URL's; None for that.
+
+    Raises:
+        SettingsError: the URL cannot be understood.
+        StateUnavailableError: there is no answer; the message does not show what is secret.
+    """
+    client = connected(url, password)
+    try:
+        async with asyncio.timeout(ANSWER_LIMIT_S):
+            await asked(client.ping())
+    except NoPermissionError:
+        # It answers, and knows the user, whose rights are for other commands.
+        return
+    except (*AWAY, TimeoutError) as error:
+        raise StateUnavailableError(f"{masked(url)} does not answer: {words(error)}") from error
+    finally:
+        await hang_up(client)
 
 
 async def asked(answer: Awaitable[Any] | Any) -> Any:

@@ -7,9 +7,10 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
-from marianne_stream.relay.connecting import AWAY, asked, words
+from redis.asyncio import Redis
+
+from marianne_stream.relay.connecting import AWAY, asked, hang_up, words
 from marianne_stream.relay.keys import SOURCE_NAME, Keys, sources_key
-from marianne_stream.relay.servers import Server
 from marianne_stream.relay.streams import PAGE_FIELDS
 
 logger = logging.getLogger(__name__)
@@ -24,12 +25,12 @@ class SourceNames:
     """The names under one prefix.
 
     Args:
-        server: the server that has them.
+        client: of Redis.
         prefix: what all keys begin with.
     """
 
-    def __init__(self, server: Server, prefix: str) -> None:
-        self._server = server
+    def __init__(self, client: Redis, prefix: str) -> None:
+        self._client = client
         self._prefix = prefix
         self._key = sources_key(prefix)
         # Whether it was logged that they cannot be read.
@@ -49,14 +50,13 @@ class SourceNames:
         known = set(known)
         try:
             async with asyncio.timeout(ASK_LIMIT_S):
-                await self._server.find()
                 names = await self._scan()
                 found = await self._published(sorted(names - known))
         except AWAY as error:
             if not known and not self._told:
                 logger.warning("the names of sources cannot be read: %s", words(error))
             self._told = True
-            await self._server.hang_up()
+            await hang_up(self._client)
             return set()
         self._told = False
         return found
@@ -66,7 +66,7 @@ class SourceNames:
         found: set[str] = set()
         seen = 0
         while seen < NAMES_A_READ:
-            scan = self._server.client.sscan(self._key, cursor=self._cursor, count=PAGE_FIELDS)
+            scan = self._client.sscan(self._key, cursor=self._cursor, count=PAGE_FIELDS)
             self._cursor, page = await asked(scan)
             seen += 1 + len(page)
             names = (name.decode("ascii", "replace") for name in page)
@@ -80,7 +80,7 @@ class SourceNames:
         found: set[str] = set()
         for at in range(0, len(names), PAGE_FIELDS):
             page = names[at : at + PAGE_FIELDS]
-            async with self._server.client.pipeline(transaction=False) as pipe:
+            async with self._client.pipeline(transaction=False) as pipe:
                 for name in page:
                     keys = Keys(self._prefix, name)
                     pipe.exists(keys.fence, keys.about)
@@ -90,4 +90,4 @@ class SourceNames:
 
     async def hang_up(self) -> None:
         """Close all connections."""
-        await self._server.hang_up()
+        await hang_up(self._client)

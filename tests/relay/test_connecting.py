@@ -3,8 +3,7 @@
 import pytest
 
 from marianne_stream.relay import connecting
-from marianne_stream.relay.connecting import AnswerTooLargeError, connected
-from marianne_stream.relay.servers import hang_up
+from marianne_stream.relay.connecting import AnswerTooLargeError, connected, hang_up
 from tests.support.redis import RedisServer
 
 

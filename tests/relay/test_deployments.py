@@ -9,7 +9,7 @@ import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.errors import SettingsError
-from marianne_stream.relay.servers import server_of
+from marianne_stream.relay.connecting import connected
 from tests.relay.conftest import JOB, append, told
 from tests.support.deployments import (
     SERVICE,
@@ -194,7 +194,7 @@ async def test_a_server_whose_certificate_is_not_trusted_is_told_nothing(
 )
 def test_a_url_that_cannot_be_understood_is_refused_without_its_secrets(url: str) -> None:
     with pytest.raises(SettingsError, match="is no URL of Redis that can be understood") as caught:
-        server_of(url, None)
+        connected(url, None)
     assert "Secret" not in str(caught.value)
 
 
@@ -206,4 +206,4 @@ def test_a_url_that_cannot_be_understood_is_refused_without_its_secrets(url: str
     ],
 )
 def test_what_redis_py_knows_of_a_url_is_taken(url: str) -> None:
-    server_of(url, None)
+    connected(url, None)

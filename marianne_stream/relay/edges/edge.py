@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import msgspec
+from redis.asyncio import Redis
 
 from marianne_stream.errors import JobNotFoundError, StateUnavailableError
 from marianne_stream.jobs.turns import Turns
@@ -19,7 +20,6 @@ from marianne_stream.models import EventPlace, JobState, MonitorEvent, Roster, R
 from marianne_stream.relay.edges.reading import Pace
 from marianne_stream.relay.edges.source import Source
 from marianne_stream.relay.keys import Keys
-from marianne_stream.relay.servers import Server
 from marianne_stream.relay.source_names import SourceNames
 
 logger = logging.getLogger(__name__)
@@ -43,20 +43,18 @@ class Edge:
     Where there are several, a job's id is `NAME:job`.
 
     Args:
-        open_server: makes clients of Redis; the edge closes their connections.
+        open_client: makes clients of Redis; the edge closes their connections.
         prefix: what all keys begin with.
         names: the sources that are served; where there are none, all that there are.
     """
 
-    def __init__(
-        self, open_server: Callable[[], Server], prefix: str, names: Iterable[str]
-    ) -> None:
-        self._open_server = open_server
+    def __init__(self, open_client: Callable[[], Redis], prefix: str, names: Iterable[str]) -> None:
+        self._open_client = open_client
         self._prefix = prefix
         self._all = not tuple(names)
         self._watches: Watches | None = None
         self._name = secrets.token_hex(6)
-        self._names = SourceNames(open_server(), prefix)
+        self._names = SourceNames(open_client(), prefix)
         self._pace = Pace()
         self._is_full = False
         self._changed = asyncio.Event()
@@ -101,8 +99,7 @@ class Edge:
             logger.warning("sources ignored limit=%d: name those in sources", MOST_SOURCES)
         for name in new[:room]:
             keys = Keys(self._prefix, name)
-            server = self._open_server()
-            self.sources[name] = Source(server, keys, self._name, self._pace, self)
+            self.sources[name] = Source(self._open_client(), keys, self._name, self._pace, self)
             self._pace.readings = len(self.sources)
             self._changed.set()
             self.on_jobs()

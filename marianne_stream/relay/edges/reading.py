@@ -12,14 +12,12 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, Protocol
 
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from marianne_stream.errors import StateUnavailableError
-from marianne_stream.relay.connecting import AWAY, asked, words
+from marianne_stream.relay.connecting import AWAY, asked, check_primary, hang_up, words
 from marianne_stream.relay.edges.interests import Interests
 from marianne_stream.relay.format import About, EventEntry, Fields
 from marianne_stream.relay.keys import Keys
-from marianne_stream.relay.servers import Server
 from marianne_stream.relay.streams import BEGINNING, Entry, is_after, newest, read, readable, span
 from marianne_stream.relay.validation import parse_about, parse_event, parse_job_id
 from marianne_stream.wire.backoff import delays
@@ -115,7 +113,7 @@ class SourceReading:
     """The streams of one source.
 
     Args:
-        server: who has it; its client is this reading's own, whose reads may wait.
+        client: of Redis; this reading's own, whose reads may wait.
         keys: the source's.
         edge: this edge's name.
         pace: how far apart its reads begin.
@@ -132,9 +130,9 @@ class SourceReading:
     """
 
     def __init__(
-        self, server: Server, keys: Keys, edge: str, pace: Pace, listener: Listener
+        self, client: Redis, keys: Keys, edge: str, pace: Pace, listener: Listener
     ) -> None:
-        self._server = server
+        self._client = client
         self._pace = pace
         self.keys = keys
         self.about: About | None = None
@@ -196,7 +194,7 @@ class SourceReading:
         """
         try:
             async with asyncio.timeout(ASK_LIMIT_S):
-                yield self._server.client
+                yield self._client
         except AWAY as error:
             raise StateUnavailableError(f"Redis cannot be asked: {error}") from error
 
@@ -204,14 +202,13 @@ class SourceReading:
         # Where Redis does not answer, the read fails as well, and begins anew.
         with contextlib.suppress(*AWAY):
             async with asyncio.timeout(ASK_LIMIT_S):
-                async with self._server.client.pipeline(transaction=False) as pipe:
+                async with self._client.pipeline(transaction=False) as pipe:
                     pipe.xadd(self._wake_key, {"w": "1"}, maxlen=1, approximate=False)
                     pipe.expire(self._wake_key, WAKE_EXPIRES_S)
                     await asked(pipe.execute())
 
     async def _session(self) -> None:
         async with asyncio.timeout(READ_LIMIT_S):
-            await self._server.find()
             await self._begin()
         if self._told_away:
             logger.info("Redis can be read again for %s", self.keys.source)
@@ -251,8 +248,7 @@ class SourceReading:
         self._waiting = True
         try:
             async with asyncio.timeout(READ_LIMIT_S):
-                client = self._server.client
-                answer = await read(client, streams, count=BATCH_ENTRIES, block_ms=BLOCK_MS)
+                answer = await read(self._client, streams, count=BATCH_ENTRIES, block_ms=BLOCK_MS)
         finally:
             self._waiting = False
         self.reads += 1
@@ -260,15 +256,15 @@ class SourceReading:
 
     async def _begin(self) -> None:
         """Finds where to read on: what was written while it was away comes first."""
-        news = await newest(self._server.client, self.keys.news, count=1)
+        news = await newest(self._client, self.keys.news, count=1)
         self._news_at = news[0][0] if news else BEGINNING
-        events = await newest(self._server.client, self.keys.events, count=1)
+        events = await newest(self._client, self.keys.events, count=1)
         if not events or is_after(self._events_at, events[0][0]):
             # Redis has lost its data: what is there now is another stream.
             self._events_at = BEGINNING
         await self._read_past_events()
         for key, (_, follower) in list(self._followed.items()):
-            after = await follower.rejoin(self._server.client)
+            after = await follower.rejoin(self._client)
             if key in self._followed:
                 self._followed[key] = (after, follower)
 
@@ -277,9 +273,7 @@ class SourceReading:
         more = True
         while more:
             behind = b"(" + self._events_at
-            past = await span(
-                self._server.client, self.keys.events, least=behind, count=BATCH_ENTRIES
-            )
+            past = await span(self._client, self.keys.events, least=behind, count=BATCH_ENTRIES)
             for part in parts_of(past):
                 self._take(self.keys.events, part)
                 await asyncio.sleep(0)
@@ -301,7 +295,7 @@ class SourceReading:
         whole = True
         if follower.doubts(entries):
             async with asyncio.timeout(READ_LIMIT_S):
-                whole = bool(await span(self._server.client, key, least=after, most=after, count=1))
+                whole = bool(await span(self._client, key, least=after, most=after, count=1))
         if key in self._followed:
             self._followed[key] = (entries[-1][0], follower)
             follower.on_entries(entries, whole=whole)
@@ -319,7 +313,7 @@ class SourceReading:
 
     async def _look_at_about(self) -> None:
         self._about_due_at = time.monotonic() + BLOCK_MS / 1000
-        raw = await asked(self._server.client.get(self.keys.about))
+        raw = await asked(self._client.get(self.keys.about))
         try:
             about = parse_about(raw) if raw is not None else None
         except ValueError as error:
@@ -338,14 +332,13 @@ class SourceReading:
         if self.about is not None or time.monotonic() < self._moved_due_at:
             return
         self._moved_due_at = time.monotonic() + MOVED_LOOK_S
-        if await self._server.has_moved():
-            raise RedisConnectionError("another server has taken over")
+        await check_primary(self._client)
 
     async def _say_interests(self) -> None:
         due = self.interests.due()
         if not due:
             return
-        async with self._server.client.pipeline(transaction=False) as pipe:
+        async with self._client.pipeline(transaction=False) as pipe:
             for kind, job_id in due:
                 fields: dict[Any, Any] = {"k": kind, "j": job_id}
                 pipe.xadd(self.keys.interest, fields, maxlen=INTERESTS_KEPT, approximate=True)
@@ -355,7 +348,7 @@ class SourceReading:
         """Closes all connections; others are made where there is need of them."""
         with contextlib.suppress(*AWAY):
             async with asyncio.timeout(ASK_LIMIT_S):
-                await self._server.hang_up()
+                await hang_up(self._client)
 
     async def _lose(self, error: Exception) -> None:
         """Redis is away: said once, and no connection is used again."""

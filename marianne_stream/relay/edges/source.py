@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
+from redis.asyncio import Redis
+
 from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnavailableError
 from marianne_stream.jobs.turns import Turns
 from marianne_stream.models import EventPlace, JobState, MonitorEvent, RosterEntry
@@ -16,7 +18,6 @@ from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.edges.reading import Pace, SourceReading
 from marianne_stream.relay.format import MOST_JOBS, About, EventEntry
 from marianne_stream.relay.keys import Keys
-from marianne_stream.relay.servers import Server
 from marianne_stream.relay.streams import hash_fields
 from marianne_stream.relay.validation import parse_missing, parse_roster_entry, parse_state
 
@@ -58,7 +59,7 @@ class Source:
     """One source.
 
     Args:
-        server: who has it; its client is this source's own, whose reads may wait.
+        client: of Redis; this source's own, whose reads may wait.
         keys: the source's.
         edge: this edge's name.
         pace: how far apart reads begin.
@@ -72,8 +73,8 @@ class Source:
         turns: the turns in which its jobs are read.
     """
 
-    def __init__(self, server: Server, keys: Keys, edge: str, pace: Pace, teller: Teller) -> None:
-        self.reading = SourceReading(server, keys, edge, pace, self)
+    def __init__(self, client: Redis, keys: Keys, edge: str, pace: Pace, teller: Teller) -> None:
+        self.reading = SourceReading(client, keys, edge, pace, self)
         self.name = keys.source
         self.begun = self.tried = False
         self.turns = Turns()

@@ -8,11 +8,12 @@ import logging
 import secrets
 from dataclasses import dataclass
 
+from redis.asyncio import Redis
+
 from marianne_stream.errors import SourceTakenError
 from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.keys import Keys
 from marianne_stream.relay.publish.writer import Command, Writer
-from marianne_stream.relay.servers import Server
 
 logger = logging.getLogger(__name__)
 
@@ -55,18 +56,18 @@ class Lock:
     """Takes and keeps the lock of one source.
 
     Args:
-        server: who has it.
+        client: of Redis.
         keys: the source's.
     """
 
-    def __init__(self, server: Server, keys: Keys) -> None:
-        self._server = server
+    def __init__(self, client: Redis, keys: Keys) -> None:
+        self._client = client
         self._keys = keys
         self._token = ""
 
     async def attempt(self) -> Attempt:
         """Takes the lock, where it is free; raises RedisError where Redis is away."""
-        take = self._server.client.register_script(TAKE)
+        take = self._client.register_script(TAKE)
         names = [self._keys.lock, self._keys.fence]
         lot = secrets.token_hex(8)
         answer = await asked(take(keys=names, args=[lot, str(LOCK_MS), self._token]))

@@ -10,14 +10,12 @@ import logging
 from dataclasses import dataclass
 from typing import Literal
 
-from redis.exceptions import ConnectionError as RedisConnectionError
-
 from marianne_stream.errors import LockLostError, SourceTakenError
 from marianne_stream.feeds.followed import FollowedLogs
 from marianne_stream.feeds.job_logs import JobLogs
 from marianne_stream.jobs.watches import Watches
 from marianne_stream.models import Roster
-from marianne_stream.relay.connecting import AWAY, words
+from marianne_stream.relay.connecting import AWAY, check_primary, connected, hang_up, words
 from marianne_stream.relay.crew import together
 from marianne_stream.relay.keys import Keys
 from marianne_stream.relay.publish.chosen_logs import ChosenLogs
@@ -29,7 +27,6 @@ from marianne_stream.relay.publish.roster_publisher import RosterPublisher, news
 from marianne_stream.relay.publish.state_publisher import StatePublisher
 from marianne_stream.relay.publish.upkeep import Kept
 from marianne_stream.relay.publish.writer import Command, Writer, Written
-from marianne_stream.relay.servers import server_of
 from marianne_stream.version import VERSION
 from marianne_stream.wire.backoff import delays
 from marianne_stream.wire.redis_urls import masked
@@ -97,8 +94,8 @@ class Publisher:
         self._target = target
         self._keys = keys = target.keys
         self._watches = watches
-        self._server = server_of(target.url, target.password)
-        self._lock = Lock(self._server, keys)
+        self._client = connected(target.url, target.password)
+        self._lock = Lock(self._client, keys)
         self.publishing = False
         self.sessions = 0
         self.written = Written()
@@ -122,7 +119,6 @@ class Publisher:
         """
         try:
             async with asyncio.timeout(BEGIN_LIMIT_S):
-                await self._server.find()
                 self._begun = await self._lock.first()
         except AWAY:
             # It is told when that is tried again.
@@ -151,18 +147,12 @@ class Publisher:
 
     async def _publish(self) -> None:
         """Publishes with one token, as long as that goes well; raises what ends it."""
-        if self._begun is None:
-            async with asyncio.timeout(BEGIN_LIMIT_S):
-                await self._server.find()
         attempt, self._begun = self._begun or await self._lock.attempt(), None
         while not attempt.token:
             self._tell("waits to publish", "another relay has the lock")
             await asyncio.sleep(LOCK_LOOK_S)
-            await self._server.find()
             attempt = await self._lock.attempt()
-        writer = Writer(
-            self._server.client, self._keys.lock, attempt.token, attempt.now_s, self.written
-        )
+        writer = Writer(self._client, self._keys.lock, attempt.token, attempt.now_s, self.written)
         try:
             self.publishing = True
             self.sessions += 1
@@ -201,7 +191,7 @@ class Publisher:
             self._events.run(writer),
             states.run(),
             chosen.run(),
-            interest.run(self._server.client, self._keys.interest, now_s),
+            interest.run(self._client, self._keys.interest, now_s),
             self._go_steadily(),
         )
 
@@ -213,8 +203,7 @@ class Publisher:
         """
         while True:
             await asyncio.sleep(MOVED_LOOK_S)
-            if await self._server.has_moved():
-                raise RedisConnectionError("another server has taken over")
+            await check_primary(self._client)
 
     async def _go_steadily(self) -> None:
         """After a while without a failure, the next is told, and soon tried again after."""
@@ -249,4 +238,4 @@ class Publisher:
 
     async def _hang_up(self) -> None:
         """Closes all connections: after a fault, none of them is to be trusted."""
-        await self._server.hang_up()
+        await hang_up(self._client)

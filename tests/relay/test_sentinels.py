@@ -1,0 +1,96 @@
+"""Redis as Sentinels name it, some of whom are away or silent."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from redis.exceptions import RedisError
+
+from marianne_stream.relay.connecting import SentinelPool, asked, check_primary, connected, hang_up
+from tests.support.deployments import SERVICE, watched_by_sentinel
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
+
+
+@asynccontextmanager
+async def silent() -> AsyncIterator[str]:
+    """Where one listens who never answers."""
+    held = []
+
+    async def hear(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.append(writer)
+
+    listening = await asyncio.start_server(hear, "127.0.0.1", 0)
+    try:
+        yield f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    finally:
+        listening.close()
+        for writer in held:
+            writer.close()
+
+
+async def test_sentinels_that_are_silent_or_away_keep_nobody(tmp_path: Path) -> None:
+    async with watched_by_sentinel(tmp_path) as redis, silent() as never:
+        assert redis.sentinel is not None
+        hosts = f"{never},127.0.0.1:{free_port()},127.0.0.1:{redis.sentinel.port}"
+        client = connected(f"redis+sentinel://{hosts}/{SERVICE}", None)
+        async with asyncio.timeout(5):
+            assert await client.ping()
+        await redis.sentinel.kill()
+        # Connections that stand go on, and nobody says that the primary is another one.
+        await check_primary(client)
+        assert await client.ping()
+        await hang_up(client)
+
+
+async def test_all_connections_are_closed_when_another_primary_is_named(tmp_path: Path) -> None:
+    async with watched_by_sentinel(tmp_path) as redis:
+        assert redis.sentinel is not None
+        client = connected(f"redis+sentinel://127.0.0.1:{redis.sentinel.port}/{SERVICE}", None)
+        waiting = asyncio.create_task(asked(client.xread({"a": "$"}, block=60_000)))
+        await eventually(
+            lambda: redis.first.client.info("clients"), lambda found: found["blocked_clients"]
+        )
+        await redis.sentinel.call("SENTINEL", "REMOVE", SERVICE)
+        port = redis.replica.port
+        await redis.sentinel.call("SENTINEL", "MONITOR", SERVICE, "127.0.0.1", port, 1)
+        with pytest.raises(RedisError, match="another server has taken over"):
+            await check_primary(client)
+        with pytest.raises(RedisError):
+            await waiting
+        assert (await client.info("server"))["tcp_port"] == port
+        await hang_up(client)
+
+
+async def test_who_finds_no_primary_is_told_why_and_no_password(tmp_path: Path) -> None:
+    async with watched_by_sentinel(tmp_path) as redis:
+        assert redis.sentinel is not None
+        url = f"redis+sentinel://u:Secret@127.0.0.1:{redis.sentinel.port}/other"
+        for more in ("", "?sentinel_password=Secret"):
+            client = connected(url + more, None)
+            with pytest.raises(RedisError, match="Sentinels names a primary of 'other'") as caught:
+                await client.ping()
+            assert "Secret" not in repr(caught.value)
+            assert caught.value.__cause__ is None
+            await hang_up(client)
+
+
+def test_what_a_url_says_is_for_the_server_or_for_the_sentinels() -> None:
+    url = (
+        "rediss+sentinel://u:p@here,[::1]:7/main/3"
+        "?ssl_ca_certs=%2Fca&sentinel_password=a%2Fb&socket_keepalive=yes"
+    )
+    pool = connected(url, None).connection_pool
+    assert isinstance(pool, SentinelPool)
+    assert pool.service_name == "main"
+    options = pool.connection_kwargs
+    assert (options["username"], options["password"], options["db"]) == ("u", "p", 3)
+    assert options["ssl_ca_certs"] == "/ca"
+    theirs = [each.connection_pool.connection_kwargs for each in pool.sentinel_manager.sentinels]
+    assert [(each["host"], each["port"]) for each in theirs] == [("here", 26379), ("::1", 7)]
+    for each in theirs:
+        assert (each["username"], each["password"]) == (None, "a/b")
+        assert (each["ssl_ca_certs"], each["socket_keepalive"]) == ("/ca", True)
+        assert each["db"] == 0
