@@ -11,7 +11,6 @@ from marianne_stream.feeds.log_frames import gap_frame, line_frames, rotated_fra
 from marianne_stream.logs.reader import Gap, Rotated, Step
 from marianne_stream.relay.edges.log_frames import frame_of
 from marianne_stream.relay.format import CONDUCTOR_FIELD, LogEntry, LogPlace
-from marianne_stream.relay.publish.generations import KEPT, Beginning, Generations
 from marianne_stream.relay.publish.log_entries import Lines, LogPlacer, Spot, entries_of, lines_of
 from marianne_stream.wire import sse
 from marianne_stream.wire.log_lines import LineCutter, LogLine
@@ -57,7 +56,7 @@ def assert_the_same(some: bytes) -> Lines:
     """Checks that lines that stay together are what they are one by one."""
     lines = lines_of(some)
     assert lines is not None
-    together, single = LogPlacer(Spot(), Generations()), LogPlacer(Spot(), Generations())
+    together, single = LogPlacer(Spot()), LogPlacer(Spot())
     before, generation = together.placed_lines(lines, 1000)
     placed = single.placed(entries_of(some), 1000)
     assert before == []
@@ -137,7 +136,7 @@ def test_what_is_not_lines_of_one_file_is_taken_one_by_one(some: bytes) -> None:
 
 
 def test_a_mark_that_waits_comes_before_the_lines_that_follow_it() -> None:
-    placer = LogPlacer(Spot(generation=7, cursor="l", offset=50, first=0xAB), Generations())
+    placer = LogPlacer(Spot(generation=7, cursor="l", offset=50, first=0xAB))
     assert placer.placed(entries_of(gap_frame(Gap("truncated", 5))), 1000) == []
     lines = lines_of(frames(cut(b"one", b"two"), first=0xCD))
     assert lines is not None
@@ -151,72 +150,20 @@ def test_a_mark_that_waits_comes_before_the_lines_that_follow_it() -> None:
 def test_lines_that_come_again_begin_a_new_generation() -> None:
     some = lines_of(frames(cut(b"one", b"two")))
     assert some is not None
-    placer = LogPlacer(Spot(), Generations())
+    placer = LogPlacer(Spot())
     assert placer.placed_lines(some, 1000) == ([], 1000)
     assert placer.placed_lines(some, 1000) == ([], 1001)
 
 
 @pytest.mark.parametrize("alone", [False, True], ids=["together", "one by one"])
-def test_what_comes_again_behind_the_same_line_has_the_places_that_it_had(*, alone: bool) -> None:
-    generations = Generations()
+def test_a_new_generation_is_higher_than_all_that_were_given(*, alone: bool) -> None:
     before = Spot(1000, cursor_of(frames(cut(b"one"))), 4, 0xAB)
     marks = (gap_frame(Gap("truncated", 5)), ROTATED)
     follows = frames(cut(b"two", b"three"), first=0xCD)
-    first, later = (
-        places(LogPlacer(before, generations), *marks, follows, now_s=now_s, alone=alone)
-        for now_s in (2000, 3000)
-    )
-    assert first == later == ["2000-0", "2001-0", "2001-8", "2001-20"]
-
-
-def test_the_same_line_in_a_file_that_was_compressed_is_the_same_place() -> None:
-    generations = Generations()
-    follows = frames(cut(b"two"), first=0xCD)
-    found = [
-        places(
-            LogPlacer(
-                Spot(1000, cursor_of(frames(cut(b"one"), inode=inode)), 4, 0xAB), generations
-            ),
-            *(ROTATED, follows),
-            now_s=now_s,
-        )
-        for inode, now_s in ((1, 2000), (2, 3000))
-    ]
-    assert found[0] == found[1]
-
-
-def test_another_file_or_another_mark_behind_the_same_line_is_a_place_that_nobody_has_read() -> (
-    None
-):
-    generations = Generations()
-    before = Spot(1000, cursor_of(frames(cut(b"one"))), 4, 0xAB)
-    others = [
-        (ROTATED, frames(cut(b"two"), first=0xCD)),
-        (ROTATED, frames(cut(b"two"), first=0xEF)),
-        (ROTATED, frames(cut(b"two"), first=0xCD, inode=7)),
-        (gap_frame(None), frames(cut(b"two"), first=0xCD)),
-    ]
-    # The clock of the server that has taken over may be behind.
-    found = [places(LogPlacer(before, generations), *some, now_s=2000)[0] for some in others]
-    assert found == ["2000-0", "2001-0", "2002-0", "2003-0"]
-
-
-def test_a_generation_is_higher_than_the_one_before_although_it_had_another_one() -> None:
-    generations = Generations()
-    cursor = cursor_of(frames(cut(b"one")))
-    follows = frames(cut(b"two"), first=0xCD)
-    for generation, wanted in ((1000, "2000-0"), (2000, "2001-0"), (1000, "2001-0")):
-        placer = LogPlacer(Spot(generation, cursor, 4, 0xAB), generations)
-        assert places(placer, ROTATED, follows, now_s=2000)[0] == wanted
-
-
-def test_of_a_log_no_more_beginnings_are_known_than_are_kept() -> None:
-    generations = Generations()
-    beginnings = [Beginning(None, (), (number, 0)) for number in range(KEPT + 1)]
-    given = [generations.at(beginning, above=0, now_s=1) for beginning in beginnings]
-    assert given == list(range(1, KEPT + 2))
-    assert generations.at(beginnings[-1], above=0, now_s=1) == KEPT + 1
-    assert generations.at(beginnings[0], above=0, now_s=1) == KEPT + 2
+    # The clock of the server that has taken over may be behind, and its stream set back.
+    placer = LogPlacer(before, above=3000)
+    found = places(placer, *marks, follows, now_s=2000, alone=alone)
+    assert found == ["3001-0", "3002-0", "3002-8", "3002-20"]
 
 
 def cursor_of(line: bytes) -> str:

@@ -4,11 +4,8 @@ It must not know who they are, or where they stand.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack
-
-from redis.asyncio import Redis
 
 from marianne_stream.fanout.mailboxes import Outlet
 from marianne_stream.logs.entries import ENTRY_LINES
@@ -21,16 +18,13 @@ from marianne_stream.relay.edges.edge_mailbox import (
     placed,
 )
 from marianne_stream.relay.edges.log_frames import lost_entry
-from marianne_stream.relay.edges.lost_places import Found, Sought
+from marianne_stream.relay.edges.log_places import resumed
 from marianne_stream.relay.edges.source import Source
-from marianne_stream.relay.streams import BEGINNING, Entry, newest, place_of, span
+from marianne_stream.relay.streams import BEGINNING, Entry, is_after, newest, place_of, span
 from marianne_stream.wire.cursors import LogCursor
 
 # How many entries one that is behind reads at once.
 PAGE_ENTRIES = 500
-
-# How many lines are known of which were read: more than a replica lags behind, as a rule.
-READ_KEPT = 1000
 
 # So many marks may stand among the newest lines.
 MARKS = 20
@@ -61,14 +55,6 @@ class RelayedLog:
         self._seen: LogCursor | None = None
         # Of the line that was read last.
         self._number = 0
-        # The place where it stood, while that is gone from the stream and is to be found again.
-        self._sought: Sought | None = None
-        # Who stood there when it was lost.
-        self._stood: set[RelayedMailbox] = set()
-        # The cursors of what was read last.
-        self._read: deque[str] = deque(maxlen=READ_KEPT)
-        # Marks of which it is not known on which side of it they are.
-        self._undecided: list[Placed] = []
         self._mailboxes: set[RelayedMailbox] = set()
         self._holds = ExitStack()
         self._beginning = asyncio.Lock()
@@ -109,7 +95,6 @@ class RelayedLog:
     def leave(self, mailbox: RelayedMailbox) -> None:
         """Nothing more is put into a mailbox."""
         self._mailboxes.discard(mailbox)
-        self._stood.discard(mailbox)
 
     async def page(self, behind: bytes) -> tuple[list[Placed], bool]:
         """The entries behind an id, and whether nothing lies between it and the first of them.
@@ -155,77 +140,49 @@ class RelayedLog:
             found = placed(await newest(redis, self.key, count=ENTRY_LINES, most=most))
         return [entry for entry in found if not first or entry[0] != most]
 
-    async def rejoin(self, redis: Redis) -> bytes:
-        """Where reading goes on, after Redis was away; it may have lost its data."""
-        # They come again.
-        self._undecided = []
-        if self.last == BEGINNING or await span(
-            redis, self.key, least=self.last, most=self.last, count=1
-        ):
-            if self._sought is not None and self._sought.place == self.last:
-                self._sought = None
-            return self.last
-        if self._sought is None and self._seen is not None:
-            self._sought = Sought.of(self.last, self._seen, self._read)
-            self._stood = set(self._mailboxes)
-        return BEGINNING
+    async def on_entries(self, entries: list[Entry]) -> None:
+        """Offer what has come to all who stand here, behind a gap where something is missing.
 
-    def doubts(self, entries: list[Entry]) -> bool:
-        """Whether lines may be missing before some entries: their numbers do not tell."""
-        if self._sought is not None or self.last == BEGINNING:
-            return False
-        first = placed(entries[:1])
-        if not first or place_of(first[0][0])[0] != place_of(self.last)[0]:
-            return True
-        return bool(first[0][1].line) and first[0][1].number != self._number + 1
-
-    def on_entries(self, entries: list[Entry], *, whole: bool) -> None:
-        """Offers what has come to all who stand here."""
+        Raises:
+            StateUnavailableError: Redis does not answer.
+        """
         new = placed(entries)
         self.read_bytes += sum(len(entry.line) for _, entry in new)
-        if self._sought is not None:
-            new = self._seek(self._sought, new)
-        elif new and not whole:
-            new = [(new[0][0], lost_entry()), *new]
+        if self._doubts(new) and not await self._is_found():
+            if not new or new[0][1].mark != "log_gap":
+                new.insert(0, (entries[0][0], lost_entry()))
+        else:
+            new = [entry for entry in new if is_after(entry[0], self.last)]
         if not new:
             return
-        self._read.extend(entry.cursor for _, entry in new if entry.cursor)
         batch = RelayedBatch.of(new)
         self._stand_at(batch.end)
         for mailbox in list(self._mailboxes):
             mailbox.offer(batch)
+
+    def _doubts(self, new: Sequence[Placed]) -> bool:
+        """Whether lines may be missing before some entries: their numbers do not tell."""
+        if self.last == BEGINNING:
+            return False
+        if not new or place_of(new[0][0])[0] != place_of(self.last)[0]:
+            return True
+        return bool(new[0][1].line) and new[0][1].number != self._number + 1
+
+    async def _is_found(self) -> bool:
+        """Whether the entry that was read last is there, maybe again, under a higher id."""
+        async with self.source.reading.asking() as redis:
+            if await span(redis, self.key, least=self.last, most=self.last, count=1):
+                return True
+        start = None
+        if self._seen is not None:
+            start = await resumed(self.source.reading, self.job_id, self._seen)
+        if start is None or start.gap is not None or not is_after(start.place, self.last):
+            return False
+        self.last = start.place
+        return True
 
     def _stand_at(self, last: Placed) -> None:
         self.last, entry = last
         seen = LogCursor.parse(entry.cursor)
         self._seen = seen or self._seen
         self._number = seen.number if seen is not None else 0
-
-    def _seek(self, sought: Sought, entries: list[Placed]) -> list[Placed]:
-        """Some entries, with a gap where they go on behind the place without coming by it.
-
-        Who has read those before the place passes them over; where they have higher ids now, he
-        is told that they are the same.
-        """
-        entries, self._undecided = [*self._undecided, *entries], []
-        passed, at = sought.place, 0
-        for here, entry in enumerate(entries):
-            found = sought.compare(entry)
-            if found is Found.UNDECIDED:
-                continue
-            if found is Found.BEHIND:
-                self._sought = None
-                # The relay tells its own gap.
-                if entries[at][1].mark != "log_gap":
-                    entries.insert(at, (entries[at][0], lost_entry()))
-                break
-            at = here + 1
-            passed = max(passed, entry[0], key=place_of)
-            if found is Found.THERE:
-                self._sought = None
-                break
-        if self._sought is not None:
-            entries, self._undecided = entries[:at], entries[at:]
-        for mailbox in self._stood:
-            mailbox.pass_over(sought.place, passed)
-        return entries

@@ -34,6 +34,9 @@ from marianne_stream.wire.cursors import LogCursor
 # How often one looks whether a job is over whose log has ended.
 OVER_LOOK_S = 1.0
 
+# How often one looks whether entries are there again that Redis has lost.
+LOOK_AGAIN_S = 0.25
+
 
 class RelayedFeed:
     """A log, for one viewer.
@@ -130,6 +133,10 @@ class RelayedFeed:
             entries, whole = await self._log.page(self._place)
             if not whole and await self._found_again():
                 continue
+            if whole and not entries and self._follow:
+                # Redis has lost what the reading stands at: what comes instead comes here, too.
+                await asyncio.sleep(LOOK_AGAIN_S)
+                continue
             gap = b"" if whole else gap_frame(TRIMMED)
             # Where there is nothing, the reading stands at what is gone.
             self._place = entries[-1][0] if entries else self._log.last
@@ -139,7 +146,9 @@ class RelayedFeed:
     async def _found_again(self) -> bool:
         """Whether the place is another one now: Redis has lost its data, and has it again."""
         seen = LogCursor.parse(self._cursor)
-        start = await resumed(self._log, seen) if seen is not None else None
+        if seen is None:
+            return False
+        start = await resumed(self._log.source.reading, self._log.job_id, seen)
         if start is None or start.gap is not None or start.place == self._place:
             return False
         self._place = start.place

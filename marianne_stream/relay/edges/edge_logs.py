@@ -26,7 +26,7 @@ from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.edges.edge import Edge
 from marianne_stream.relay.edges.edge_log import RelayedLog
 from marianne_stream.relay.edges.edge_log_feed import RelayedFeed
-from marianne_stream.relay.edges.log_places import RelayedStart, start_of
+from marianne_stream.relay.edges.log_places import RelayedStart, resumed
 from marianne_stream.relay.edges.source import Source
 from marianne_stream.relay.streams import BEGINNING
 from marianne_stream.relay.validation import parse_missing
@@ -154,6 +154,27 @@ class RelayedLogs:
                 f"{log.source.name} publishes no log of {log.job_id!r}",
                 detail="This job's log is not published right now.",
             ) from error
+
+
+async def start_of(log: RelayedLog, cursor: str, tail_lines: int) -> RelayedStart:
+    """Where a viewer begins: by its cursor, else at the newest lines.
+
+    Args:
+        log: which begins to be read, or is.
+        cursor: what the viewer has seen, as it says.
+        tail_lines: how many lines it is given first, where that is nothing.
+
+    Raises:
+        StateUnavailableError: Redis does not answer.
+    """
+    seen = LogCursor.parse(cursor)
+    start = await resumed(log.source.reading, log.job_id, seen) if seen is not None else None
+    if start is not None:
+        return start
+    lines, beyond = await log.newest(tail_lines)
+    nothing = log.last if not tail_lines else BEGINNING
+    place = lines[-1][0] if lines else nothing
+    return RelayedStart(place, lines, cursor_expired=bool(cursor), beyond=beyond)
 
 
 def fault_of(raw: bytes) -> MarianneStreamError:

@@ -13,7 +13,7 @@ from marianne_stream.logs.index import Selection
 from marianne_stream.logs.threads import JobThreads
 from marianne_stream.relay.edges.log_frames import decode_text, frames_of
 from marianne_stream.relay.format import LogEntry
-from marianne_stream.relay.streams import Entry, is_after, place_of, readable
+from marianne_stream.relay.streams import Entry, is_after, readable
 from marianne_stream.relay.validation import parse_log_entry
 from marianne_stream.wire.sse import Frames
 
@@ -148,11 +148,6 @@ class RelayedMailbox(Mailbox):
             self.held_bytes += len(rest.frames)
             self._batches.append(rest)
         self._wake()
-
-    def pass_over(self, seen: bytes, end: bytes) -> None:
-        """What comes up to an id is no news for who was offered all up to another one."""
-        if not is_after(seen, self._offered):
-            self._offered = max(self._offered, end, key=place_of)
 
     def take(self) -> RelayedBatch | None:
         """The oldest batch; None where there is none."""

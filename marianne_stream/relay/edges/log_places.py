@@ -1,4 +1,4 @@
-"""Where in a log's stream a viewer begins: by its cursor, else at the newest lines.
+"""Where in a log's stream a viewer goes on, by its cursor.
 
 It must not know what is done from there on.
 """
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from marianne_stream.logs.reader import Gap
-from marianne_stream.relay.edges.edge_log import RelayedLog
 from marianne_stream.relay.edges.edge_mailbox import COMPLETE, Placed, placed
+from marianne_stream.relay.edges.reading import SourceReading
 from marianne_stream.relay.format import LogPlace
 from marianne_stream.relay.streams import BEGINNING, hash_fields, is_after, newest, span
 from marianne_stream.relay.validation import is_number
@@ -42,39 +42,26 @@ class RelayedStart:
     beyond: bool = False
 
 
-async def start_of(log: RelayedLog, cursor: str, tail_lines: int) -> RelayedStart:
-    """Where a viewer begins.
-
-    Args:
-        log: which begins to be read, or is.
-        cursor: what the viewer has seen, as it says.
-        tail_lines: how many lines it is given first, where that is nothing.
-
-    Raises:
-        StateUnavailableError: Redis does not answer.
-    """
-    seen = LogCursor.parse(cursor)
-    if seen is not None and (start := await resumed(log, seen)) is not None:
-        return start
-    lines, beyond = await log.newest(tail_lines)
-    place = lines[-1][0] if lines else log.last
-    return RelayedStart(place, lines, cursor_expired=bool(cursor), beyond=beyond)
-
-
-async def resumed(log: RelayedLog, seen: LogCursor) -> RelayedStart | None:
+async def resumed(reading: SourceReading, job_id: str, seen: LogCursor) -> RelayedStart | None:
     """Where one begins who has seen a line; None where it is not known here.
 
+    Args:
+        reading: of the source.
+        job_id: whose log it is.
+        seen: the cursor of the line.
+
     Raises:
         StateUnavailableError: Redis does not answer.
     """
-    generations = await generations_of(log, seen)
-    async with log.source.reading.asking() as redis:
-        first = placed(await span(redis, log.key, count=1))
-        last = placed(await newest(redis, log.key, count=1))
+    generations = await generations_of(reading, job_id, seen)
+    key = reading.keys.log(job_id)
+    async with reading.asking() as redis:
+        first = placed(await span(redis, key, count=1))
+        last = placed(await newest(redis, key, count=1))
         for generation in generations:
             for behind in (True, False) if seen.kind == "c" else (False,):
                 place = str(LogPlace(generation, seen.offset, behind)).encode()
-                found = placed(await span(redis, log.key, least=place, most=place, count=1))
+                found = placed(await span(redis, key, least=place, most=place, count=1))
                 if found and is_there(found[0], seen):
                     over = behind and last[0][0] == place and last[0][1].mark == COMPLETE
                     return RelayedStart(place, nothing_new=over)
@@ -90,10 +77,10 @@ async def resumed(log: RelayedLog, seen: LogCursor) -> RelayedStart | None:
     return None
 
 
-async def generations_of(log: RelayedLog, seen: LogCursor) -> list[int]:
+async def generations_of(reading: SourceReading, job_id: str, seen: LogCursor) -> list[int]:
     """The generations of the files in which a cursor can lie, the newest first."""
-    async with log.source.reading.asking() as redis:
-        raw = await hash_fields(redis, log.source.reading.keys.files(log.job_id), FILES)
+    async with reading.asking() as redis:
+        raw = await hash_fields(redis, reading.keys.files(job_id), FILES)
     first = b"%016x" % seen.first
     found = (int(number) for number, name in raw.items() if name == first and is_number(number))
     return sorted(found, reverse=True)[:GENERATIONS]

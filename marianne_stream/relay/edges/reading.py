@@ -60,18 +60,8 @@ INTERESTS_KEPT = 1_000
 class Follower(Protocol):
     """Who reads a stream from an id on."""
 
-    async def rejoin(self, redis: Redis, /) -> bytes:
-        """Where reading is to go on, after Redis was away."""
-
-    def doubts(self, entries: list[Entry], /) -> bool:
-        """Whether something may be missing between what has come last and this."""
-        ...
-
-    def on_entries(self, entries: list[Entry], /, *, whole: bool) -> None:
-        """What has come, and whether nothing is missing before it.
-
-        Called on the loop, and must return at once.
-        """
+    async def on_entries(self, entries: list[Entry], /) -> None:
+        """Take what has come; what was before it may be trimmed, or lost."""
 
 
 class Listener(Protocol):
@@ -158,7 +148,7 @@ class SourceReading:
             began = time.monotonic()
             try:
                 await self._session()
-            except AWAY as error:
+            except (*AWAY, StateUnavailableError) as error:
                 await self._lose(error)
             except Exception as error:
                 # Whatever a source writes, others are served.
@@ -263,10 +253,6 @@ class SourceReading:
             # Redis has lost its data: what is there now is another stream.
             self._events_at = BEGINNING
         await self._read_past_events()
-        for key, (_, follower) in list(self._followed.items()):
-            after = await follower.rejoin(self._client)
-            if key in self._followed:
-                self._followed[key] = (after, follower)
 
     async def _read_past_events(self) -> None:
         """Reads all that are there, so that who comes back finds what he has missed."""
@@ -290,15 +276,11 @@ class SourceReading:
             self._listener.on_events([event for _, event in readable(entries, parse_event)])
 
     async def _pass_on(self, key: str, entries: list[Entry]) -> None:
-        """Gives entries to who follows; what was before may be trimmed before it is read."""
-        after, follower = self._followed[key]
-        whole = True
-        if follower.doubts(entries):
-            async with asyncio.timeout(READ_LIMIT_S):
-                whole = bool(await span(self._client, key, least=after, most=after, count=1))
+        """Gives entries to who follows."""
+        _, follower = self._followed[key]
+        await follower.on_entries(entries)
         if key in self._followed:
             self._followed[key] = (entries[-1][0], follower)
-            follower.on_entries(entries, whole=whole)
 
     def _take_news(self, news: list[Fields]) -> None:
         kinds = {fields.get(b"k", b"") for fields in news}

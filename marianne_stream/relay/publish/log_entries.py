@@ -6,13 +6,12 @@ together, in columns, and nothing is made for each of them that can be made for 
 
 import operator
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
 
 from marianne_stream.relay.format import CONDUCTOR_FIELD, LogEntry, LogPlace
-from marianne_stream.relay.publish.generations import Beginning, Generations
 from marianne_stream.wire.cursors import LogCursor
 
 COMPLETE = "log_complete"
@@ -140,7 +139,8 @@ class LogPlacer:
 
     Args:
         spot: where the stream stands.
-        generations: those that were given before, which are given again for the same.
+        above: the highest generation that was given for this log: a new one is higher, since those
+            who have read it may know what the stream does not.
         again: whether lines before the spot come again, of the same file: the stream is gone.
 
     Attributes:
@@ -148,11 +148,11 @@ class LogPlacer:
         names: by generation, the fingerprint of its file's first line, where it is news.
     """
 
-    def __init__(self, spot: Spot, generations: Generations, *, again: bool = False) -> None:
+    def __init__(self, spot: Spot, *, above: int = 0, again: bool = False) -> None:
         self.spot = spot
         # What the stream's readers know of it by is gone with it.
         self.names: dict[int, int] = {spot.generation: spot.first} if again else {}
-        self._generations = generations
+        self._above = above
         self._generation = spot.generation
         # What a line of the same generation is to lie behind, and to begin with.
         self._offset = 0 if again else spot.offset
@@ -191,22 +191,19 @@ class LogPlacer:
         A mark comes before another file, and where none does, it cannot be the same as before.
         """
         found = []
-        marks: list[str] = []
         for entry in self._kept:
-            marks.append(entry.mark)
-            self._begin(marks, cursor, now_s)
+            self._begin(now_s)
             found.append((LogPlace(self._generation, 0), entry))
         self._kept = []
         elsewhere = offset <= self._offset or self._first not in (0, cursor.first)
         if elsewhere or not self._generation:
-            self._begin([*marks, ""], cursor, now_s)
+            self._begin(now_s)
         if self.spot.generation != self._generation or self._first != cursor.first:
             self.names[self._generation] = cursor.first
         return found
 
-    def _begin(self, marks: Sequence[str], follows: LogCursor, now_s: int) -> None:
-        beginning = Beginning.of(self.spot.cursor, marks, follows)
-        self._generation = self._generations.at(beginning, above=self._generation, now_s=now_s)
+    def _begin(self, now_s: int) -> None:
+        self._generation = max(now_s, self._generation + 1, self._above + 1)
         self._offset = self._first = 0
 
     def _stand(self, first: int, offset: int, cursor: str) -> None:

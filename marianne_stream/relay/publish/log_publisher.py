@@ -5,7 +5,6 @@ It must not know where a log lies, or which jobs are wanted.
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import chain
@@ -18,7 +17,6 @@ from marianne_stream.logs.opened import OpenLog
 from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.format import LogEntry, LogPlace
 from marianne_stream.relay.keys import Keys
-from marianne_stream.relay.publish.generations import Generations
 from marianne_stream.relay.publish.log_entries import LogPlacer, Spot, entries_of, lines_of
 from marianne_stream.relay.publish.state_publisher import MISSING_SAID_S, missing
 from marianne_stream.relay.publish.upkeep import Kept, Upkeep
@@ -63,8 +61,6 @@ class LogPublisher:
         self._looking = asyncio.Semaphore(LOOKS_AT_ONCE)
         # Where the stream of each job stood when it was last written.
         self._spots: dict[str, Spot] = {}
-        # Those that each job's log was given, as long as this process lives.
-        self._generations: defaultdict[str, Generations] = defaultdict(Generations)
 
     def __len__(self) -> int:
         """How many are being published."""
@@ -111,8 +107,9 @@ class LogPublisher:
         log = await self._job_logs.find(job_id, folders, None)
         async with self._looking:
             spot, again = await self._published(job_id, writer), False
+        last = self._spots.get(job_id, Spot())
         if spot is None:
-            spot = self._spots.get(job_id, Spot())
+            spot = last
             # All of it is gone: its readers get the newest lines again, and those who stand behind
             # them see no line twice, where it is still the same file.
             again = await is_newest(log, spot)
@@ -120,7 +117,7 @@ class LogPublisher:
         wish = LogWish(cursor, TAIL_LINES, None, folders.over, partial=False)
         feed = await log_feed(self._followed, log, job_id, wish)
         try:
-            yield feed, LogPlacer(spot, self._generations[job_id], again=again)
+            yield feed, LogPlacer(spot, above=last.generation, again=again)
         finally:
             self._open.pop(job_id, None)
             feed.leave()

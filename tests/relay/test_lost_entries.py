@@ -1,4 +1,6 @@
-"""A replica takes over that has not heard of the newest lines of a log: viewers see each line once.
+"""A replica takes over that has not heard of the newest lines of a log.
+
+Viewers see each line once, or a gap, and the log goes on.
 
 One server stands for both: what it holds of the log is put back to what it held before, and all
 connections are cut.
@@ -113,34 +115,57 @@ async def test_lines_that_a_replica_has_not_heard_of_are_shown_once(
         assert shown(viewer) == ["a1", "a2", "a3", "a4", "a5"]
 
 
-@pytest.mark.parametrize("rotations", [1, 2])
 async def test_a_rotation_that_a_replica_has_not_heard_of_is_shown_once(
-    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path, rotations: int
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
 ) -> None:
     append(log, "a1", "a2")
-    wanted = ["a1", "a2"]
     async with (
         origin(tmp_path, redis),
         edge(redis) as second,
         watched(second, "a1", "a2") as viewer,
     ):
         replica = await Replica.of(redis)
-        for number in range(1, rotations + 1):
-            # The older file has the higher number.
-            if number > 1:
-                rotate(log.with_name("marianne.log.1"), 1)
-                log.with_name("marianne.log.1.1").rename(log.with_name("marianne.log.2"))
-            rotate(log)
-            append(log, f"b{number}", f"c{number}")
-            wanted += ["[log_rotated]", f"b{number}", f"c{number}"]
-            await viewer.saw("log", 2 + 2 * number)
+        rotate(log)
+        append(log, "b1", "b2")
+        await viewer.saw("log", 4)
         async with replica.taking_over():
-            append(log, "last")
-        await viewer.saw("log", 3 + 2 * rotations, limit_s=LIMIT_S)
-        assert shown(viewer) == [*wanted, "last"]
+            append(log, "b3")
+        wanted = ["a1", "a2", "[log_rotated]", "b1", "b2", "b3"]
+        await viewer.saw("log", 5, limit_s=LIMIT_S)
+        assert shown(viewer) == wanted
         async with second.watch(LOG) as new:
-            await new.saw("log", 3 + 2 * rotations)
-            assert shown(new) == [*wanted, "last"]
+            await new.saw("log", 5)
+            assert shown(new) == wanted
+
+
+async def test_two_rotations_that_a_replica_has_not_heard_of_are_shown_once_or_told_as_a_gap(
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+) -> None:
+    append(log, "a1", "a2")
+    async with (
+        origin(tmp_path, redis),
+        edge(redis) as second,
+        watched(second, "a1", "a2") as viewer,
+    ):
+        replica = await Replica.of(redis)
+        rotate(log, 2)
+        append(log, "b1")
+        await viewer.saw("log", 3)
+        rotate(log, 1)
+        append(log, "c1")
+        await viewer.saw("log", 4)
+        async with replica.taking_over():
+            append(log, "c2")
+        await until(lambda: "c2" in shown(viewer), limit_s=LIMIT_S)
+        append(log, "c3")
+        await until(lambda: "c3" in shown(viewer))
+        before = ["a1", "a2", "[log_rotated]", "b1", "[log_rotated]", "c1"]
+        assert shown(viewer)[:6] == before
+        rest = shown(viewer)[6:]
+        # Where the edge reads the first of them before the last is there, it does not know the
+        # place. Behind the gap, what is published again comes twice.
+        assert rest == ["c2", "c3"] or (rest[0], rest[-2:]) == ("[log_gap]", ["c2", "c3"])
+        assert not viewer.ended
 
 
 async def test_another_process_repeats_no_line_over_a_rotation_that_a_replica_has_not_heard_of(
