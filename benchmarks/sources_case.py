@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.processes import all_read, processor_s, python, reader
 from marianne_stream.models import JobState, RosterEntry
-from marianne_stream.relay.format import About, LogEntry, LogPlace, encode
+from marianne_stream.relay.format import FORMAT, About, LogEntry, LogPlace, encode
 from marianne_stream.relay.keys import Keys, sources_key
 from tests.support.redis import RedisServer, redis_server
 
@@ -45,6 +45,8 @@ class Relays:
         about = encode(About(source="conductor", live=True, events_live=True, epoch="e"))
         for keys in self._keys:
             await self._redis.call("SADD", sources_key(PREFIX), keys.source)
+            await self._redis.call("INCR", keys.fence)
+            await self._redis.call("SET", keys.format, FORMAT)
             await self._redis.call("SET", keys.about, about)
         for number in range(LOGS):
             keys, job_id = self.job(number)

@@ -40,6 +40,7 @@ from marianne_stream.web.keys import (
     JOB_LOGS,
     LOG_STREAMS,
     METRICS,
+    NOT_SERVED,
     OPENAPI,
     STREAMS,
     WATCHES,
@@ -208,6 +209,7 @@ def create_app(settings: Settings) -> web.Application:
     app[KEEPER], app[OPENAPI] = parts.keeper, openapi.description()
     app[WATCHES], app[STREAMS], app[BACKGROUND] = parts.watches, parts.streams, parts.background
     app[LOG_STREAMS], app[JOB_LOGS] = parts.log_streams, parts.log_finder
+    app[NOT_SERVED] = parts.edge.mismatches if parts.edge is not None else list
     app[JOB_NAMES] = parts.edge.name_of if parts.edge is not None else str
     app[DOWNLOAD_LIMIT_BYTES] = settings.max_download_bytes
     app[DOWNLOADS], app[METRICS] = parts.downloads, parts.metrics

@@ -355,7 +355,7 @@ class SettingsError(MarianneStreamError):
 
 
 class SourceTakenError(MarianneStreamError):
-    """Another relay publishes under the same name."""
+    """Another relay publishes under the same name, or has done so in another format."""
 
 
 class LockLostError(MarianneStreamError):

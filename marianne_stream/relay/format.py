@@ -11,6 +11,10 @@ import msgspec
 
 from marianne_stream.models import JobState, RosterEntry, SourceName
 
+# The version of all that docs/reference/relay.md describes. Version 1 did not say what it was.
+FORMAT = 2
+UNNAMED_FORMAT = 1
+
 # A stream's entry as redis-py gives it: its id, and its fields.
 Fields = Mapping[bytes, bytes]
 

@@ -30,6 +30,11 @@ class Keys:
         return ":".join((self.prefix, f"{{{self.source}}}", *parts))
 
     @property
+    def all(self) -> str:
+        """The pattern of all keys of the source."""
+        return self._key("*")
+
+    @property
     def lock(self) -> str:
         """A string that expires: the fencing token of the relay that may write."""
         return self._key("lock")
@@ -40,9 +45,14 @@ class Keys:
         return self._key("fence")
 
     @property
+    def format(self) -> str:
+        """A string: the version of the format in which the source is published."""
+        return self._key("format")
+
+    @property
     def about(self) -> str:
         """A string that expires: `format.About`; there while a relay publishes."""
-        return self._key("about")
+        return self._key("status")
 
     @property
     def jobs(self) -> str:
@@ -57,7 +67,7 @@ class Keys:
     @property
     def news(self) -> str:
         """A stream of hints: what of the above has changed."""
-        return self._key("news")
+        return self._key("changes")
 
     @property
     def events(self) -> str:
@@ -79,7 +89,7 @@ class Keys:
 
     def missing(self, kind: str, job_id: str) -> str:
         """A string that expires: why a state or a log that was asked for is not to be had."""
-        return self._key("missing", kind, job_id)
+        return self._key("unavailable", kind, job_id)
 
     def wake(self, edge: str) -> str:
         """A stream by which an edge wakes its own reading."""

@@ -82,8 +82,7 @@ class SourceNames:
             page = names[at : at + PAGE_FIELDS]
             async with self._client.pipeline(transaction=False) as pipe:
                 for name in page:
-                    keys = Keys(self._prefix, name)
-                    pipe.exists(keys.fence, keys.about)
+                    pipe.exists(Keys(self._prefix, name).fence)
                 answers = await asked(pipe.execute())
             found.update(name for name, there in zip(page, answers, strict=True) if there)
         return found

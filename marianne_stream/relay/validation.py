@@ -55,6 +55,11 @@ decode_line = msgspec.json.Decoder(str).decode
 decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
+def shown_format(data: bytes) -> str:
+    """Return the version of a format as a sentence may show it."""
+    return data.decode() if is_number(data) else "unknown"
+
+
 def parse_job_id(data: bytes) -> str:
     """Return a job id.
 

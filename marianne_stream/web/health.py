@@ -5,7 +5,7 @@ from aiohttp import web
 from marianne_stream.errors import LeavingError, StateUnavailableError
 from marianne_stream.payloads import HealthData, ReadyData
 from marianne_stream.web.answers import NO_STORE, RETRY_AFTER_S, json_answer
-from marianne_stream.web.keys import METRICS, OPENAPI, STREAMS, WATCHES
+from marianne_stream.web.keys import METRICS, NOT_SERVED, OPENAPI, STREAMS, WATCHES
 
 ON_DISK = "State comes from the registry on disk, and not from the conductor."
 
@@ -24,7 +24,7 @@ async def ready(request: web.Request) -> web.Response:
     except StateUnavailableError as error:
         return not_ready(error.detail)
     on_disk = (ON_DISK, roster.detail) if roster.source == "registry" else ()
-    missing = tuple(filter(None, on_disk))
+    missing = tuple(filter(None, (*on_disk, *request.app[NOT_SERVED]())))
     data = ReadyData(ready=True, source=roster.source, live=roster.live, reasons=missing)
     return json_answer(data)
 

@@ -1,5 +1,7 @@
 """What the handlers find in their application."""
 
+from collections.abc import Callable
+
 from aiohttp import web
 
 from marianne_stream.feeds.job_logs import LogFinder
@@ -15,5 +17,7 @@ STREAMS = web.AppKey("STREAMS", Streams)
 OPENAPI = web.AppKey("OPENAPI", bytes)
 JOB_LOGS: web.AppKey[LogFinder] = web.AppKey("JOB_LOGS")
 LOG_STREAMS: web.AppKey[LogStreams] = web.AppKey("LOG_STREAMS")
+# Sentences about what is not served although the rest is.
+NOT_SERVED: web.AppKey[Callable[[], list[str]]] = web.AppKey("NOT_SERVED")
 DOWNLOADS = web.AppKey("DOWNLOADS", Downloads)
 DOWNLOAD_LIMIT_BYTES = web.AppKey("DOWNLOAD_LIMIT_BYTES", int)

@@ -129,7 +129,7 @@ async def test_a_relay_and_an_edge_leave_a_server_that_others_have_given_up(
         await redis.sentinel.call("SENTINEL", "REMOVE", SERVICE)
         await redis.sentinel.call("SENTINEL", "MONITOR", SERVICE, "127.0.0.1", another.port, 1)
         await eventually(
-            lambda: another.call("KEYS", "*:about"), lambda found: found, limit_s=LIMIT_S
+            lambda: another.call("KEYS", "*:status"), lambda found: found, limit_s=LIMIT_S
         )
         conductor.launch("later", 1)
         await until(lambda: b'"later"' in roster.raw, limit_s=LIMIT_S)

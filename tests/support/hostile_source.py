@@ -8,7 +8,7 @@ from contextlib import suppress
 from redis.exceptions import RedisError
 
 from marianne_stream.models import JobState, RosterEntry
-from marianne_stream.relay.format import About, EventEntry, LogEntry, encode
+from marianne_stream.relay.format import FORMAT, About, EventEntry, LogEntry, encode
 from marianne_stream.relay.keys import Keys
 from tests.support.redis import RedisServer
 
@@ -63,6 +63,7 @@ class HostileSource:
         keys = self._keys
         await self.do("SADD", f"{keys.prefix}:sources", keys.source)
         await self.do("INCR", keys.fence)
+        await self.do("SET", keys.format, FORMAT)
         for job_id in JOBS:
             entry = RosterEntry(job_id, "running", 1.0, 1.0, 0, 1)
             state = JobState(job_id, "running", "conductor", live=True, checkpoint_status="running")
@@ -143,7 +144,7 @@ class HostileSource:
         return ("HSET", self._keys.states, "bait", self._mutated(encode(state)))
 
     def _news(self) -> tuple[Word, ...]:
-        kind = self._random.choice(("jobs", "about", "state", self._value()))
+        kind = self._random.choice(("jobs", "status", "state", self._value()))
         job_id = self._random.choice((*JOBS, self._value()))
         return ("XADD", self._keys.news, "MAXLEN", 1_000, "*", "k", kind, "j", job_id)
 
@@ -174,7 +175,15 @@ class HostileSource:
         """A key of another type, or gone, or under a name that no source has."""
         keys = self._keys
         key = self._random.choice(
-            (keys.about, keys.jobs, keys.states, keys.news, keys.events, keys.log("bait"))
+            (
+                keys.format,
+                keys.about,
+                keys.jobs,
+                keys.states,
+                keys.news,
+                keys.events,
+                keys.log("bait"),
+            )
         )
         commands: tuple[Callable[[], tuple[Word, ...]], ...] = (
             lambda: ("DEL", key),

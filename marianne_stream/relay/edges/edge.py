@@ -134,6 +134,10 @@ class Edge:
             raise faults[0]
         return Roster(entries, source="redis", live=not away, away=frozenset(away))
 
+    def mismatches(self) -> list[str]:
+        """Return a sentence for each source that is published in a format not known here."""
+        return [source.mismatch for source in self.sources.values() if source.mismatch]
+
     async def job(self, job_id: str, entry: RosterEntry | None) -> JobState:
         """One job, of the source that its id names."""
         source, own = self.find(job_id)

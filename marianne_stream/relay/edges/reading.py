@@ -9,17 +9,17 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from redis.asyncio import Redis
 
 from marianne_stream.errors import StateUnavailableError
 from marianne_stream.relay.connecting import AWAY, asked, check_primary, hang_up, words
 from marianne_stream.relay.edges.interests import Interests
-from marianne_stream.relay.format import About, EventEntry, Fields
+from marianne_stream.relay.format import FORMAT, UNNAMED_FORMAT, About, EventEntry, Fields
 from marianne_stream.relay.keys import Keys
 from marianne_stream.relay.streams import BEGINNING, Entry, is_after, newest, read, readable, span
-from marianne_stream.relay.validation import parse_about, parse_event, parse_job_id
+from marianne_stream.relay.validation import parse_about, parse_event, parse_job_id, shown_format
 from marianne_stream.wire.backoff import delays
 
 logger = logging.getLogger(__name__)
@@ -113,6 +113,7 @@ class SourceReading:
         keys: the same.
         about: what the relay says of itself; None while it is away.
         connected: whether Redis answers.
+        mismatch: why the source is not served although Redis answers: its format; "" if it is.
         interests: what is watched here.
         sessions: how often reading began.
         reads: how many reads Redis has answered.
@@ -127,6 +128,7 @@ class SourceReading:
         self.keys = keys
         self.about: About | None = None
         self.connected = False
+        self.mismatch = ""
         self.interests = Interests()
         self.sessions = self.reads = self.entries = 0
         self._listener = listener
@@ -135,7 +137,8 @@ class SourceReading:
         self._news_at = BEGINNING
         self._events_at = BEGINNING
         self._wake_at = BEGINNING
-        self._told_away = False
+        # What was logged of why it cannot be read.
+        self._told = ""
         self._about_due_at = 0.0
         self._moved_due_at = 0.0
         self._waiting = False
@@ -199,10 +202,11 @@ class SourceReading:
 
     async def _session(self) -> None:
         async with asyncio.timeout(READ_LIMIT_S):
+            await self._read_about()
             await self._begin()
-        if self._told_away:
+        if self._told:
             logger.info("Redis can be read again for %s", self.keys.source)
-        self.connected, self._told_away = True, False
+        self.connected, self._told = True, ""
         self.sessions += 1
         self.interests.forget_said()
         self._listener.on_begun()
@@ -284,7 +288,7 @@ class SourceReading:
 
     def _take_news(self, news: list[Fields]) -> None:
         kinds = {fields.get(b"k", b"") for fields in news}
-        if b"about" in kinds:
+        if b"status" in kinds:
             self._about_due_at = 0.0
         if b"jobs" in kinds:
             self._listener.on_jobs()
@@ -293,9 +297,30 @@ class SourceReading:
             with contextlib.suppress(ValueError):
                 self._listener.on_state(parse_job_id(job_id))
 
+    async def _read_about(self) -> bytes | None:
+        """What the relay says of itself.
+
+        Raises:
+            StateUnavailableError: the source is published in another format.
+        """
+        async with self._client.pipeline(transaction=False) as pipe:
+            for key in (self.keys.format, self.keys.fence, self.keys.about):
+                pipe.get(key)
+            found, fence, about = await asked(pipe.execute())
+        if found is None and fence is not None:
+            found = b"%d" % UNNAMED_FORMAT
+        self.mismatch = ""
+        if found not in (None, b"%d" % FORMAT):
+            self.mismatch = (
+                f"it is published in format {shown_format(found)}, and this edge reads format "
+                f"{FORMAT}: run the same release on both"
+            )
+            raise StateUnavailableError(self.mismatch)
+        return cast("bytes | None", about)
+
     async def _look_at_about(self) -> None:
         self._about_due_at = time.monotonic() + BLOCK_MS / 1000
-        raw = await asked(self._client.get(self.keys.about))
+        raw = await self._read_about()
         try:
             about = parse_about(raw) if raw is not None else None
         except ValueError as error:
@@ -333,10 +358,14 @@ class SourceReading:
                 await hang_up(self._client)
 
     async def _lose(self, error: Exception) -> None:
-        """Redis is away: said once, and no connection is used again."""
-        if not self._told_away:
+        """Redis is away: logged once, and no connection is used again."""
+        # A mismatch is logged although it was logged that Redis was away.
+        what = self.mismatch or "away"
+        if self._told != what and self.mismatch:
+            logger.warning("source %s is not served: %s", self.keys.source, self.mismatch)
+        elif self._told != what:
             logger.warning("Redis cannot be read for %s: %s", self.keys.source, words(error))
-        self.connected, self._told_away, self.about = False, True, None
+        self.connected, self._told, self.about = False, what, None
         self._listener.on_about(None)
         await self.close()
 

@@ -105,9 +105,15 @@ class Source:
         return self.about is not None and self.about.events_live
 
     @property
+    def mismatch(self) -> str:
+        """A sentence if the source is published in another format than this edge reads, else ""."""
+        why = self.reading.mismatch
+        return f"Source {self.name!r} is not served: {why}." if why else ""
+
+    @property
     def known(self) -> Mapping[str, RosterEntry]:
-        """The roster that was read last."""
-        return self._known
+        """The roster that was read last; none of a source in another format."""
+        return {} if self.reading.mismatch else self._known
 
     async def entries(self) -> Mapping[str, RosterEntry]:
         """Return the roster, read again when it has changed; invalid entries are left out.
@@ -156,6 +162,8 @@ class Source:
         return replace(state, source="redis", live=self.live and state.live)
 
     def _check_connected(self) -> None:
+        if self.reading.mismatch:
+            raise StateUnavailableError(self.mismatch, detail=self.mismatch)
         if not self.reading.connected:
             raise StateUnavailableError("Redis does not answer", detail="Redis does not answer.")
 

@@ -12,8 +12,10 @@ from redis.asyncio import Redis
 
 from marianne_stream.errors import SourceTakenError
 from marianne_stream.relay.connecting import asked
+from marianne_stream.relay.format import FORMAT, UNNAMED_FORMAT
 from marianne_stream.relay.keys import Keys
 from marianne_stream.relay.publish.writer import Command, Writer
+from marianne_stream.relay.validation import shown_format
 
 logger = logging.getLogger(__name__)
 
@@ -25,14 +27,17 @@ LOOK_S = 0.25
 
 # A token is a number that rises, and a lot: a replica that took over may not have heard of the
 # last number, and must not make two tokens the same. A lock that one had oneself before a fault is
-# taken anew at once.
+# taken anew at once. Nothing is written into what was published in another format.
 TAKE = """
 local held = redis.call('GET', KEYS[1])
+local format = redis.call('GET', KEYS[3]) or (redis.call('GET', KEYS[2]) and ARGV[5])
+if format and format ~= ARGV[4] then return {'', 0, 0, format} end
 if held and held ~= ARGV[3] then
   return {'', redis.call('PTTL', KEYS[1]), redis.call('TIME')[1]}
 end
 local token = redis.call('INCR', KEYS[2]) .. '-' .. ARGV[1]
 redis.call('SET', KEYS[1], token, 'PX', ARGV[2])
+redis.call('SET', KEYS[3], ARGV[4])
 return {token, tonumber(ARGV[2]), redis.call('TIME')[1]}
 """
 
@@ -66,11 +71,26 @@ class Lock:
         self._token = ""
 
     async def attempt(self) -> Attempt:
-        """Takes the lock, where it is free; raises RedisError where Redis is away."""
+        """Takes the lock, where it is free.
+
+        Raises:
+            SourceTakenError: what is there was published in another format.
+            RedisError: Redis is away.
+        """
+        keys = self._keys
         take = self._client.register_script(TAKE)
-        names = [self._keys.lock, self._keys.fence]
-        lot = secrets.token_hex(8)
-        answer = await asked(take(keys=names, args=[lot, str(LOCK_MS), self._token]))
+        answer = await asked(
+            take(
+                keys=[keys.lock, keys.fence, keys.format],
+                args=[secrets.token_hex(8), LOCK_MS, self._token, FORMAT, UNNAMED_FORMAT],
+            )
+        )
+        if len(answer) > 3:
+            raise SourceTakenError(
+                f"Redis has data of {keys.source!r} in format {shown_format(answer[3])}, and this "
+                f"server publishes in format {FORMAT}: give it another source_name, or, if no "
+                f"other server publishes as {keys.source!r}, delete the keys {keys.all}"
+            )
         token, left_ms, now_s = answer[0].decode(), int(answer[1]), int(answer[2])
         self._token = token or self._token
         return Attempt(token, left_ms, now_s)
@@ -81,7 +101,7 @@ class Lock:
         A lock that somebody has is watched for as long as its holder needs to renew it.
 
         Raises:
-            SourceTakenError: it is renewed: there is another relay.
+            SourceTakenError: it is renewed: there is another relay; or as `attempt` does.
             RedisError: Redis is away.
         """
         attempt = await self.attempt()

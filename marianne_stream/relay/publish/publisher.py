@@ -48,6 +48,9 @@ LOCK_LOOK_S = 1.0
 # What goes well for so long has gone well.
 STEADY_S = 3.0
 
+# Logged although something else was logged before.
+REFUSES = "does not publish"
+
 FIRST_DELAY_S = 0.25
 DELAY_CAP_S = 5.0
 
@@ -103,8 +106,8 @@ class Publisher:
         self._events = EventPublisher(watches.timeline, keys)
         self._logs = LogPublisher(job_logs, followed, keys, target.kept)
         self._delays = delays(first_s=FIRST_DELAY_S, cap_s=DELAY_CAP_S)
-        # Whether something is wrong that was told.
-        self._told = False
+        # What was logged to be wrong; "" if nothing is.
+        self._told = ""
 
     @property
     def published_logs(self) -> int:
@@ -115,7 +118,7 @@ class Publisher:
         """Makes sure that there is no other relay of this source, where Redis can say.
 
         Raises:
-            SourceTakenError: there is another one.
+            SourceTakenError: there is another one, or data in another format.
         """
         try:
             async with asyncio.timeout(BEGIN_LIMIT_S):
@@ -135,6 +138,8 @@ class Publisher:
                     await self._publish()
                 except LockLostError as error:
                     self._tell("publishes no more", error)
+                except SourceTakenError as error:
+                    self._tell(REFUSES, error)
                 except AWAY as error:
                     self._tell("cannot publish, and will try again", error)
                 except Exception:
@@ -210,16 +215,16 @@ class Publisher:
         await asyncio.sleep(STEADY_S)
         if self._told:
             logger.info("the relay of %r publishes again", self._keys.source)
-        self._told = False
+        self._told = ""
         self._delays = delays(first_s=FIRST_DELAY_S, cap_s=DELAY_CAP_S)
 
     def _tell(self, what: str, why: object) -> None:
         """One line an occurrence, however often it is tried again."""
-        if not self._told:
+        if not self._told or (what == REFUSES and self._told != what):
             url = masked(self._target.url)
             said = words(why) if isinstance(why, BaseException) else why
             logger.warning("the relay of %r at %s %s: %s", self._keys.source, url, what, said)
-        self._told = True
+        self._told = what
 
     async def _release(self, writer: Writer) -> None:
         """Lets the next relay have the lock at once, where Redis can be told soon.
@@ -233,7 +238,7 @@ class Publisher:
     async def _say_goodbye(self, writer: Writer) -> None:
         with contextlib.suppress(LockLostError, *AWAY):
             about = Command("DEL", self._keys.about)
-            await writer.write_now([about, news(self._keys, "about")])
+            await writer.write_now([about, news(self._keys, "status")])
             await writer.write_now([Command("DEL", self._keys.lock)])
 
     async def _hang_up(self) -> None:

@@ -77,7 +77,7 @@ class RosterPublisher:
                 Command("SADD", sources_key(self._keys.prefix), (self._keys.source,)),
             ]
             if about != said:
-                commands.append(news(self._keys, "about"))
+                commands.append(news(self._keys, "status"))
             await writer.write(commands)
             said = about
             await self._changes()

@@ -1,0 +1,124 @@
+"""Origins and edges whose releases publish in different formats refuse each other."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from marianne_stream.app import BACKGROUND
+from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.errors import SourceTakenError
+from marianne_stream.relay.format import FORMAT
+from marianne_stream.relay.keys import Keys
+from marianne_stream.web.keys import WATCHES
+from tests.relay.conftest import JOB, KEYS, Relay
+from tests.support.edges import edge, origin
+from tests.support.processes import process
+from tests.support.redis import RedisServer, redis_server
+from tests.support.waiting import eventually, until
+
+ELM = Keys("marianne-stream", "elm")
+
+
+async def publish_as(redis: RedisServer, keys: Keys, version: int) -> None:
+    """Leaves what a relay of another version does; version 1 did not name itself."""
+    await redis.call("SADD", "marianne-stream:sources", keys.source)
+    await redis.call("INCR", keys.fence)
+    await redis.call("HSET", keys.jobs, JOB, "{}")
+    if version > 1:
+        await redis.call("SET", keys.format, version)
+
+
+@pytest.mark.parametrize("version", [1, FORMAT + 1])
+async def test_an_origin_refuses_the_data_of_another_version(
+    redis: RedisServer, relay: Relay, version: int
+) -> None:
+    await publish_as(redis, KEYS, version)
+    before = sorted(await redis.call("KEYS", "*"))
+    sentence = f"data of 'here' in format {version}, and this server publishes in format {FORMAT}"
+    with pytest.raises(SourceTakenError, match=sentence):
+        async with relay():
+            pytest.fail("it began")
+    assert sorted(await redis.call("KEYS", "*")) == before
+
+
+async def test_an_origin_says_at_its_start_what_to_do_about_another_version(
+    conductor: SimulatedConductor, redis: RedisServer, tmp_path: Path
+) -> None:
+    await publish_as(redis, KEYS, 1)
+    async with process(
+        *("-m", "marianne_stream", "--port", "none"),
+        *("--conductor-socket", tmp_path / "c.sock", "--registry-path", tmp_path / "state.db"),
+        *("--data-dir", tmp_path / "private", "--source-name", KEYS.source),
+        *("--publish-url", redis.url),
+    ) as server:
+        assert await server.ended() == 1
+        assert "give it another source_name, or, if no other server publishes" in server.log
+        assert "delete the keys marianne-stream:{here}:*" in server.log
+        assert "Traceback" not in server.log
+
+
+async def test_an_origin_that_finds_another_version_later_says_so_and_serves(
+    relay: Relay, log: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with redis_server(tmp_path / "data", durable=True) as redis:
+        await publish_as(redis, KEYS, 1)
+        await redis.kill()
+        async with relay(publish_url=redis.url) as app:
+            await until(lambda: "cannot publish" in caplog.text)
+            caplog.clear()
+            await redis.start()
+            await until(lambda: f"this server publishes in format {FORMAT}" in caplog.text)
+            assert JOB in (await app[WATCHES].roster()).entries
+            assert not app[BACKGROUND].failed.is_set()
+        assert await redis.call("EXISTS", KEYS.lock, KEYS.about, KEYS.format) == 0
+
+
+@pytest.mark.parametrize("version", [1, FORMAT + 1])
+async def test_an_edge_serves_nothing_of_a_source_of_another_version_and_says_so(
+    tmp_path: Path,
+    redis: RedisServer,
+    conductor: SimulatedConductor,
+    caplog: pytest.LogCaptureFixture,
+    version: int,
+) -> None:
+    conductor.launch(JOB, 2)
+    await publish_as(redis, ELM, version)
+    sentence = (
+        f"it is published in format {version}, and this edge reads format {FORMAT}: run the same "
+        "release on both"
+    )
+    async with origin(tmp_path, redis), edge(redis) as both:
+        await eventually(
+            lambda: both.get("/api/jobs"),
+            lambda found: [job["job_id"] for job in found[1].get("jobs", ())] == [f"oak:{JOB}"],
+        )
+        status, ready = await both.get("/ready")
+        assert (status, ready["live"]) == (200, False)
+        assert ready["missing"] == [f"Source 'elm' is not served: {sentence}."]
+        assert (await both.get(f"/api/jobs/elm:{JOB}"))[0] in (404, 503)
+        async with edge(redis, sources=("elm",)) as one:
+            await until(lambda: caplog.text.count(sentence) == 2)
+            status, ready = await one.get("/ready")
+            assert (status, ready["missing"]) == (503, [f"Source 'elm' is not served: {sentence}."])
+            assert (await one.get("/api/jobs"))[0] == 503
+            assert (await one.get(f"/api/jobs/{JOB}/logs"))[0] == 503
+    warnings = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert warnings == [f"source elm is not served: {sentence}"] * 2
+    assert await redis.call("KEYS", "*{elm}:interest") == []
+
+
+async def test_an_edge_leaves_and_comes_back_as_the_version_changes(
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor
+) -> None:
+    conductor.launch(JOB, 2)
+    keys = Keys("marianne-stream", "oak")
+    async with origin(tmp_path, redis), edge(redis) as second:
+        await second.follows(JOB)
+        await redis.call("SET", keys.format, FORMAT + 1)
+        _, ready = await eventually(
+            lambda: second.get("/ready"), lambda found: found[0] == 503, limit_s=30
+        )
+        assert f"in format {FORMAT + 1}" in ready["missing"][0]
+        await redis.call("SET", keys.format, FORMAT)
+        await second.follows(JOB)
