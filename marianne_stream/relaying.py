@@ -5,18 +5,20 @@ They are loaded when they are wanted: they need redis-py, which need not be ther
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from marianne_stream.access.places import is_credential
 from marianne_stream.access.tokens import private_text
+from marianne_stream.errors import SettingsError
 from marianne_stream.feeds.followed import FollowedLogs
 from marianne_stream.feeds.job_logs import JobLogs
 from marianne_stream.jobs.watches import Watches
 from marianne_stream.logs.threads import LogThreads
 from marianne_stream.relay.keys import Keys
-from marianne_stream.relay.loading import loaded
 from marianne_stream.settings import Settings
 
 if TYPE_CHECKING:
@@ -106,3 +108,22 @@ def redis_password(settings: Settings) -> str | None:
         return None
     passed = is_credential(path)
     return private_text(path, passed_by_systemd=passed, what="password for Redis").strip()
+
+
+def loaded(name: str) -> ModuleType:
+    """A module of `relay` that needs redis-py, imported when it is wanted: redis-py is an extra.
+
+    Args:
+        name: the module's, as it is named below `relay`, as `publish.publisher`.
+
+    Raises:
+        SettingsError: redis-py is not installed.
+    """
+    try:
+        return import_module(f"marianne_stream.relay.{name}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "redis":
+            raise
+        raise SettingsError(
+            "the relay needs redis-py, which is not installed: pip install 'marianne-stream[redis]'"
+        ) from error

@@ -9,8 +9,7 @@ from marianne_stream.check.conductor import Visit
 from marianne_stream.check.finding import Finding
 from marianne_stream.errors import ConductorUnavailableError, MarianneStreamError
 from marianne_stream.models import Roster
-from marianne_stream.relay.loading import loaded
-from marianne_stream.relaying import redis_password
+from marianne_stream.relaying import loaded, redis_password
 from marianne_stream.settings import Settings
 from marianne_stream.wire.redis_urls import masked
 

@@ -5,8 +5,9 @@ It must not know where a log lies, or which jobs are wanted.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from itertools import chain
 
 from marianne_stream.errors import LockLostError, LogNotFoundError, MarianneStreamError
@@ -19,8 +20,7 @@ from marianne_stream.relay.format import LogEntry, LogPlace
 from marianne_stream.relay.keys import Keys
 from marianne_stream.relay.publish.log_entries import LogPlacer, Spot, entries_of, lines_of
 from marianne_stream.relay.publish.state_publisher import MISSING_SAID_S, missing
-from marianne_stream.relay.publish.upkeep import Kept, Upkeep
-from marianne_stream.relay.publish.writer import Command, Writer, drop_fields, set_fields
+from marianne_stream.relay.publish.writer import Column, Command, Writer, drop_fields, set_fields
 from marianne_stream.relay.streams import readable
 from marianne_stream.relay.validation import is_number, parse_log_entry
 from marianne_stream.wire.cursors import LogCursor
@@ -40,6 +40,19 @@ LOOKS_AT_ONCE = 8
 KEPT_EVERY = 0.25
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How much of a log its stream keeps.
+
+    Attributes:
+        lines: so many entries, roughly.
+        age_s: so long after it was last published.
+    """
+
+    lines: int
+    age_s: int
+
+
 class LogPublisher:
     """Publishes logs, one at a time for each call.
 
@@ -55,8 +68,8 @@ class LogPublisher:
         self._followed = followed
         self._keys = keys
         self._kept = kept
-        # By job, what those need that are being published.
-        self._open: dict[str, Upkeep] = {}
+        # The jobs whose logs are being published.
+        self._open: set[str] = set()
         # Who looks where a stream ends does not take the connections from who writes.
         self._looking = asyncio.Semaphore(LOOKS_AT_ONCE)
         # Where the stream of each job stood when it was last written.
@@ -70,7 +83,7 @@ class LogPublisher:
         """Has logs kept that are being published and not written; raises as `Writer.write` does."""
         while True:
             await asyncio.sleep(self._kept.age_s * KEPT_EVERY)
-            await writer.write([each for upkeep in self._open.values() for each in upkeep.kept()])
+            await writer.write([each for job_id in self._open for each in self._keep(job_id)])
 
     async def publish(self, job_id: str, writer: Writer) -> None:
         """Publishes one job's log until cancelled; raises as `Writer.write` does."""
@@ -119,7 +132,7 @@ class LogPublisher:
         try:
             yield feed, LogPlacer(spot, above=last.generation, again=again)
         finally:
-            self._open.pop(job_id, None)
+            self._open.discard(job_id)
             feed.leave()
 
     async def _published(self, job_id: str, writer: Writer) -> Spot | None:
@@ -145,9 +158,9 @@ class LogPublisher:
 
     async def _follow(self, job_id: str, writer: Writer, feed: LogFeed, placer: LogPlacer) -> None:
         """Publishes what a feed gives, to its end."""
-        upkeep = self._open[job_id] = Upkeep(self._kept, self._keys, job_id)
+        self._open.add(job_id)
         there = Command("DEL", self._keys.missing("log", job_id))
-        await writer.write([there, *upkeep.kept()])
+        await writer.write([there, *self._keep(job_id)])
         # Each time it is one step of the log's reader, at most: Redis, which does nothing else
         # meanwhile, has written that within a few milliseconds.
         async for frames in feed.frames():
@@ -155,25 +168,37 @@ class LogPublisher:
             if not entries:
                 continue
             named = self._named(job_id, placer.names)
-            rows = sum(entry.rows for entry in entries)
-            upheld = upkeep.due(rows, named=bool(named))
-            await writer.write([*entries, *named, *upheld], bulk=True)
+            # A key that is new does not expire by itself.
+            kept = self._keep(job_id) if named else []
+            await writer.write([*entries, *named, *kept], bulk=True)
             placer.names.clear()
             self._spots[job_id] = placer.spot
-        await writer.write(upkeep.kept())
+        await writer.write(self._keep(job_id))
+
+    def _keep(self, job_id: str) -> list[Command]:
+        """What keeps a log's keys for as long as they are to be, from now on."""
+        age = (str(self._kept.age_s),)
+        keys = (self._keys.log(job_id), self._keys.files(job_id))
+        return [Command("EXPIRE", key, age) for key in keys]
 
     def _entries(self, job_id: str, frames: bytes, placer: LogPlacer, now_s: int) -> list[Command]:
         """What adds frames to the stream."""
-        key = self._keys.log(job_id)
         lines = lines_of(frames)
         if lines is None:
             placed = placer.placed(entries_of(frames), now_s)
-            return [added(key, place, entry) for place, entry in placed]
+            return [self._added(job_id, str(place), fields_of(entry)) for place, entry in placed]
         before, generation = placer.placed_lines(lines, now_s)
         return [
-            *(added(key, place, entry) for place, entry in before),
-            Command("XADD", key, (lines.ids(generation), *lines.fields())),
+            *(self._added(job_id, str(place), fields_of(entry)) for place, entry in before),
+            self._added(job_id, lines.ids(generation), lines.fields()),
         ]
+
+    def _added(
+        self, job_id: str, ids: str | Column, fields: Iterable[str | bytes | Column]
+    ) -> Command:
+        """What adds entries to a stream, and trims it now and then, as Redis finds it cheap."""
+        trim = ("MAXLEN", "~", str(self._kept.lines))
+        return Command("XADD", self._keys.log(job_id), (*trim, ids, *fields))
 
     def _named(self, job_id: str, names: Mapping[int, int]) -> list[Command]:
         """Says which files generations are."""
@@ -181,9 +206,9 @@ class LogPublisher:
         return set_fields(self._keys.files(job_id), fields)
 
 
-def added(key: str, place: LogPlace, entry: LogEntry) -> Command:
-    """What adds an entry to a stream."""
-    return Command("XADD", key, (str(place), *chain.from_iterable(entry.fields().items())))
+def fields_of(entry: LogEntry) -> Iterable[str | bytes]:
+    """The fields of an entry, each name before its value."""
+    return chain.from_iterable(entry.fields().items())
 
 
 async def is_newest(log: OpenLog, spot: Spot) -> bool:
