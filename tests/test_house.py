@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "jobs": VALUES | {"state", "fanout"},
     "feeds": VALUES | {"jobs", "logs", "fanout"},
     "relay": VALUES | {"jobs", "feeds", "logs", "fanout"},
-    "relaying": {"settings", "access", "jobs", "feeds", "logs", "relay"},
+    "relaying": {"errors", "settings", "access", "jobs", "feeds", "logs", "relay"},
     "access": VALUES,
     "web": VALUES | {"jobs", "logs", "fanout", "feeds", "access"},
     "client": {"errors", "wire", "version"},

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from marianne_stream.feeds.log_frames import gap_frame, line_frames, rotated_frame
 from marianne_stream.logs.reader import Gap, Rotated, Step
-from marianne_stream.relay.edges.log_frames import frame_of
+from marianne_stream.relay.edges.edge_mailbox import frame_of
 from marianne_stream.relay.format import CONDUCTOR_FIELD, LogEntry, LogPlace
 from marianne_stream.relay.publish.log_entries import Lines, LogPlacer, Spot, entries_of, lines_of
 from marianne_stream.wire import sse

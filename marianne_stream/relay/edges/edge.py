@@ -19,8 +19,8 @@ from marianne_stream.jobs.watches import Watches
 from marianne_stream.models import EventPlace, JobState, MonitorEvent, Roster, RosterEntry
 from marianne_stream.relay.edges.reading import Pace
 from marianne_stream.relay.edges.source import Source
+from marianne_stream.relay.edges.source_names import SourceNames
 from marianne_stream.relay.keys import Keys
-from marianne_stream.relay.source_names import SourceNames
 
 logger = logging.getLogger(__name__)
 

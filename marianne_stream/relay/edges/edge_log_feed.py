@@ -17,16 +17,16 @@ from marianne_stream.feeds.log_frames import gap_frame
 from marianne_stream.feeds.log_matching import Filtering
 from marianne_stream.feeds.log_streams import LogAsk
 from marianne_stream.payloads import LogCompleteData
-from marianne_stream.relay.edges.edge_log import RelayedLog
+from marianne_stream.relay.edges.edge_log import TRIMMED, RelayedLog, RelayedStart, resumed
 from marianne_stream.relay.edges.edge_mailbox import (
     COMPLETE,
     Placed,
     RelayedMailbox,
     chosen,
+    frame_of,
+    frames_of,
     lines_of,
 )
-from marianne_stream.relay.edges.log_frames import frame_of, frames_of
-from marianne_stream.relay.edges.log_places import TRIMMED, RelayedStart, resumed
 from marianne_stream.relay.streams import is_after, place_of
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import LogCursor

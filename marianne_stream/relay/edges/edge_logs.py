@@ -24,9 +24,8 @@ from marianne_stream.logs.threads import LogThreads
 from marianne_stream.models import TERMINAL_STATUSES
 from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.edges.edge import Edge
-from marianne_stream.relay.edges.edge_log import RelayedLog
+from marianne_stream.relay.edges.edge_log import RelayedLog, RelayedStart, resumed
 from marianne_stream.relay.edges.edge_log_feed import RelayedFeed
-from marianne_stream.relay.edges.log_places import RelayedStart, resumed
 from marianne_stream.relay.edges.source import Source
 from marianne_stream.relay.streams import BEGINNING
 from marianne_stream.relay.validation import parse_missing

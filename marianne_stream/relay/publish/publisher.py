@@ -18,12 +18,11 @@ from marianne_stream.models import Roster
 from marianne_stream.relay.connecting import AWAY, check_primary, connected, hang_up, words
 from marianne_stream.relay.crew import together
 from marianne_stream.relay.keys import Keys
-from marianne_stream.relay.publish.chosen_logs import ChosenLogs
 from marianne_stream.relay.publish.event_publisher import EventPublisher
-from marianne_stream.relay.publish.interest import Interest
 from marianne_stream.relay.publish.lock import Attempt, Lock
 from marianne_stream.relay.publish.log_publisher import Kept, LogPublisher
 from marianne_stream.relay.publish.roster_publisher import RosterPublisher, news
+from marianne_stream.relay.publish.selection import ChosenLogs, Interest
 from marianne_stream.relay.publish.state_publisher import StatePublisher
 from marianne_stream.relay.publish.writer import Command, Writer, Written
 from marianne_stream.version import VERSION
