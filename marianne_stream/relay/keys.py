@@ -90,7 +90,3 @@ class Keys:
     def missing(self, kind: str, job_id: str) -> str:
         """A string that expires: why a state or a log that was asked for is not to be had."""
         return self._key("unavailable", kind, job_id)
-
-    def wake(self, edge: str) -> str:
-        """A stream by which an edge wakes its own reading."""
-        return self._key("wake", edge)

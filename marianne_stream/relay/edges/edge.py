@@ -6,7 +6,6 @@ It stands in the conductor's place. It must not know who asks, or how viewers ar
 import asyncio
 import contextlib
 import logging
-import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -53,7 +52,6 @@ class Edge:
         self._prefix = prefix
         self._all = not tuple(names)
         self._watches: Watches | None = None
-        self._name = secrets.token_hex(6)
         self._names = SourceNames(open_client(), prefix)
         self._pace = Pace()
         self._is_full = False
@@ -99,7 +97,7 @@ class Edge:
             logger.warning("sources ignored limit=%d: name those in sources", MOST_SOURCES)
         for name in new[:room]:
             keys = Keys(self._prefix, name)
-            self.sources[name] = Source(self._open_client(), keys, self._name, self._pace, self)
+            self.sources[name] = Source(self._open_client(), keys, self._pace, self)
             self._pace.readings = len(self.sources)
             self._changed.set()
             self.on_jobs()

@@ -111,7 +111,6 @@ class RelayedLog:
     async def _begin(self) -> None:
         reading = self.source.reading
         self._holds.enter_context(reading.interests.holding("log", self.job_id))
-        reading.wake()
         async with reading.asking() as redis:
             last = placed(await newest(redis, self.key, count=1))
         if last:

@@ -19,31 +19,24 @@ Interest = tuple[InterestKind, str]
 
 
 class Interests:
-    """The interests of one edge in one source.
-
-    Attributes:
-        news: whether there is one that was not said yet.
-    """
+    """The interests of one edge in one source."""
 
     def __init__(self) -> None:
         self._held: dict[Interest, int] = {}
         self._until: dict[Interest, float] = {}
         self._said: set[Interest] = set()
         self._said_at = float("-inf")
-        self.news = False
 
     def touch(self, job_id: str) -> None:
         """Somebody has asked for a job's state."""
         interest: Interest = ("state", job_id)
         self._until[interest] = time.monotonic() + STATE_LASTS_S
-        self.news = self.news or interest not in self._said
 
     @contextmanager
     def holding(self, kind: InterestKind, job_id: str) -> Iterator[None]:
         """Somebody watches, for as long as the context lasts."""
         interest: Interest = (kind, job_id)
         self._held[interest] = self._held.get(interest, 0) + 1
-        self.news = self.news or interest not in self._said
         try:
             yield
         finally:
@@ -61,7 +54,6 @@ class Interests:
         if again:
             self._said_at = now
         self._said = wanted
-        self.news = False
         return sorted(due)
 
     def forget_said(self) -> None:

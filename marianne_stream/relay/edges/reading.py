@@ -1,7 +1,6 @@
 """One source, read by one edge: one XREAD waits for all of its streams that are watched.
 
-A stream of the edge's own is among them, by which the reading is woken when another one is to be
-read: a read that waits takes no new keys. It must not know what the entries are for.
+It must not know what the entries are for.
 """
 
 import asyncio
@@ -24,8 +23,15 @@ from marianne_stream.wire.backoff import delays
 
 logger = logging.getLogger(__name__)
 
-# How long a read waits for something new; what the relay says of itself is looked at in between.
-BLOCK_MS = 1_000
+# How long a read waits for something new. It takes no new streams meanwhile: one that is followed
+# from now on, and an interest that is to be said, wait for its end. Reads of up to
+# 100 sources that find nothing are at most 100 a second, all together.
+LEAST_BLOCK_MS = 100
+MOST_BLOCK_MS = 1_000
+BLOCK_MS_A_READING = 10
+
+# How often one looks at what the relay says of itself.
+ABOUT_LOOK_S = 1.0
 READ_LIMIT_S = 10.0
 
 # How long one answer may take that waits for nothing.
@@ -51,8 +57,6 @@ GOOD_SESSION_S = 10.0
 
 FIRST_DELAY_S = 0.25
 DELAY_CAP_S = 5.0
-
-WAKE_EXPIRES_S = 60
 
 INTERESTS_KEPT = 1_000
 
@@ -98,6 +102,11 @@ class Pace:
         """From the beginning of a read to that of the next of the same source, at least."""
         return min(READ_SPACING_S * self.readings, MOST_SPACING_S)
 
+    @property
+    def block_ms(self) -> int:
+        """How long a read waits for something new."""
+        return min(max(LEAST_BLOCK_MS, BLOCK_MS_A_READING * self.readings), MOST_BLOCK_MS)
+
 
 class SourceReading:
     """The streams of one source.
@@ -105,7 +114,6 @@ class SourceReading:
     Args:
         client: of Redis; this reading's own, whose reads may wait.
         keys: the source's.
-        edge: this edge's name.
         pace: how far apart its reads begin.
         listener: who hears of it.
 
@@ -120,9 +128,7 @@ class SourceReading:
         entries: how many entries came.
     """
 
-    def __init__(
-        self, client: Redis, keys: Keys, edge: str, pace: Pace, listener: Listener
-    ) -> None:
+    def __init__(self, client: Redis, keys: Keys, pace: Pace, listener: Listener) -> None:
         self._client = client
         self._pace = pace
         self.keys = keys
@@ -132,17 +138,13 @@ class SourceReading:
         self.interests = Interests()
         self.sessions = self.reads = self.entries = 0
         self._listener = listener
-        self._wake_key = keys.wake(edge)
         self._followed: dict[str, tuple[bytes, Follower]] = {}
         self._news_at = BEGINNING
         self._events_at = BEGINNING
-        self._wake_at = BEGINNING
         # What was logged of why it cannot be read.
         self._told = ""
         self._about_due_at = 0.0
         self._moved_due_at = 0.0
-        self._waiting = False
-        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Reads until it is cancelled; comes back by itself."""
@@ -164,19 +166,10 @@ class SourceReading:
     def follow(self, key: str, after: bytes, follower: Follower) -> None:
         """Reads a stream from an id on."""
         self._followed[key] = (after, follower)
-        self.wake()
 
     def leave(self, key: str) -> None:
         """Reads it no more."""
         self._followed.pop(key, None)
-
-    def wake(self) -> None:
-        """Lets a read that waits begin anew."""
-        if not self._waiting:
-            return
-        task = asyncio.create_task(self._send_wake(), name="wake an edge's reading")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     @contextlib.asynccontextmanager
     async def asking(self) -> AsyncIterator[Redis]:
@@ -191,15 +184,6 @@ class SourceReading:
         except AWAY as error:
             raise StateUnavailableError(f"Redis cannot be asked: {error}") from error
 
-    async def _send_wake(self) -> None:
-        # Where Redis does not answer, the read fails as well, and begins anew.
-        with contextlib.suppress(*AWAY):
-            async with asyncio.timeout(ASK_LIMIT_S):
-                async with self._client.pipeline(transaction=False) as pipe:
-                    pipe.xadd(self._wake_key, {"w": "1"}, maxlen=1, approximate=False)
-                    pipe.expire(self._wake_key, WAKE_EXPIRES_S)
-                    await asked(pipe.execute())
-
     async def _session(self) -> None:
         async with asyncio.timeout(READ_LIMIT_S):
             await self._read_about()
@@ -210,7 +194,6 @@ class SourceReading:
         self.sessions += 1
         self.interests.forget_said()
         self._listener.on_begun()
-        self._wake_at = BEGINNING
         while True:
             async with asyncio.timeout(READ_LIMIT_S):
                 if time.monotonic() >= self._about_due_at:
@@ -229,22 +212,16 @@ class SourceReading:
             await asyncio.sleep(max(0.0, began + self._pace.spacing_s - time.monotonic()))
 
     async def _read(self) -> list[tuple[str, list[Entry]]]:
-        """What has come in the streams that are followed, once there is something, or in a while.
-
-        Streams that are followed from now on come with a word that ends it.
-        """
+        """What has come in the streams that are followed; nothing if nothing does for a while."""
         streams = {
             self.keys.news: self._news_at,
             self.keys.events: self._events_at,
-            self._wake_key: self._wake_at,
             **{key: after for key, (after, _) in self._followed.items()},
         }
-        self._waiting = True
-        try:
-            async with asyncio.timeout(READ_LIMIT_S):
-                answer = await read(self._client, streams, count=BATCH_ENTRIES, block_ms=BLOCK_MS)
-        finally:
-            self._waiting = False
+        async with asyncio.timeout(READ_LIMIT_S):
+            answer = await read(
+                self._client, streams, count=BATCH_ENTRIES, block_ms=self._pace.block_ms
+            )
         self.reads += 1
         return answer
 
@@ -270,9 +247,7 @@ class SourceReading:
             more = len(past) == BATCH_ENTRIES
 
     def _take(self, key: str, entries: list[Entry]) -> None:
-        if key == self._wake_key:
-            self._wake_at = entries[-1][0]
-        elif key == self.keys.news:
+        if key == self.keys.news:
             self._news_at = entries[-1][0]
             self._take_news([fields for _, fields in entries])
         elif key == self.keys.events:
@@ -319,7 +294,7 @@ class SourceReading:
         return cast("bytes | None", about)
 
     async def _look_at_about(self) -> None:
-        self._about_due_at = time.monotonic() + BLOCK_MS / 1000
+        self._about_due_at = time.monotonic() + ABOUT_LOOK_S
         raw = await self._read_about()
         try:
             about = parse_about(raw) if raw is not None else None

@@ -61,7 +61,6 @@ class Source:
     Args:
         client: of Redis; this source's own, whose reads may wait.
         keys: the source's.
-        edge: this edge's name.
         pace: how far apart reads begin.
         teller: who is told.
 
@@ -73,8 +72,8 @@ class Source:
         turns: the turns in which its jobs are read.
     """
 
-    def __init__(self, client: Redis, keys: Keys, edge: str, pace: Pace, teller: Teller) -> None:
-        self.reading = SourceReading(client, keys, edge, pace, self)
+    def __init__(self, client: Redis, keys: Keys, pace: Pace, teller: Teller) -> None:
+        self.reading = SourceReading(client, keys, pace, self)
         self.name = keys.source
         self.begun = self.tried = False
         self.turns = Turns()
@@ -151,8 +150,6 @@ class Source:
         """
         self._check_connected()
         self.reading.interests.touch(job_id)
-        if self.reading.interests.news:
-            self.reading.wake()
         try:
             async with asyncio.timeout(FIRST_STATE_S):
                 while (state := await self._published(job_id)) is None:
