@@ -397,7 +397,7 @@ async def test_a_sparse_log_is_shown_from_both_its_ends(
         async with session.get("logs/lines?limit=1") as answer:
             newest = await answer.json()
         assert [line["line"] for line in newest["lines"]] == ["the last line"]
-        async with session.get("logs/lines?limit=1&edge=oldest") as answer:
+        async with session.get("logs/lines?limit=1&from=start") as answer:
             oldest = await answer.json()
         assert [line["line"] for line in oldest["lines"]] == ["the first line"]
         async with session.get("logs/info") as answer:

@@ -174,11 +174,11 @@ async def test_the_demo_needs_no_conductor_and_leaves_nothing_behind(short_path:
                 )
         running.send(signal.SIGTERM)
         assert await running.ended() == 0
-        assert "roster/stream ended: left" in running.log
+        assert "roster/stream ended: client_disconnect" in running.log
         said = (
             "subscribed to",
             "server started",
-            "ended: left",
+            "ended: client_disconnect",
             "server stopping",
             "server stopped",
         )

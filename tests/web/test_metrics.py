@@ -53,7 +53,7 @@ async def test_streams_and_what_they_were_sent_are_counted(
         assert after[seen] - before[seen] == 5
     streams = client.app[STREAMS] if client.app is not None else ()
     await until(lambda: not len(streams))
-    left = (await figures(client))["marianne_stream_streams_closed_total{reason=left}"]
+    left = (await figures(client))["marianne_stream_streams_closed_total{reason=client_disconnect}"]
     assert left == 2
 
 
@@ -116,8 +116,8 @@ async def test_its_line_has_the_request_id_and_no_job_can_forge_one(
         assert response.status == 200
     async with client.get(URL(f"/none{path}", encoded=True)) as response:
         assert response.status == 404
-    await until(lambda: "ended: left" in caplog.text)
-    ended = next(line for line in caplog.text.splitlines() if "ended: left" in line)
+    await until(lambda: "ended: client_disconnect" in caplog.text)
+    ended = next(line for line in caplog.text.splitlines() if "ended: client_disconnect" in line)
     assert " one 127.0.0.1 /api/jobs/a%0A2026" in ended
     for record in caplog.records:
         if record.name.startswith("marianne_stream"):
