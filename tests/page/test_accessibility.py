@@ -94,12 +94,12 @@ async def test_those_who_want_no_motion_see_none(
     conductor.launch("a", 2)
     conductor.dispatch("a", 1)
     page = await someone.open("/jobs/a")
-    glyph = page.locator(".sheet[data-look=running] .glyph")
-    await expect(glyph).to_be_visible()
-    name = "(glyph) => getComputedStyle(glyph).animationName"
-    assert await glyph.evaluate(name) == "beat"
+    icon = page.locator(".sheet[data-tone=running] .icon")
+    await expect(icon).to_be_visible()
+    name = "(icon) => getComputedStyle(icon).animationName"
+    assert await icon.evaluate(name) == "pulse"
     await page.emulate_media(reduced_motion="reduce")
-    assert await glyph.evaluate(name) == "none"
+    assert await icon.evaluate(name) == "none"
 
 
 async def test_the_layout_does_not_shift(

@@ -37,7 +37,8 @@ async def test_the_conductor_stops_and_starts_again(
     await conductor.stop()
     await expect(mark).to_have_text(LOST, timeout=15_000)
     await expect(mark).to_have_attribute("data-phase", "stale")
-    await expect(page.locator("link[rel=icon]")).to_have_attribute("href", "/static/icons/away.svg")
+    icon = page.locator("link[rel=icon]")
+    await expect(icon).to_have_attribute("href", "/static/icons/offline.svg")
     await conductor.start()
     await expect(mark).to_contain_text("Live from the conductor", timeout=20_000)
     conductor.complete_sheet("a", 1)
@@ -58,7 +59,7 @@ async def test_the_server_stops_and_starts_again_and_no_line_comes_twice(
             await running.ended()
         await expect(page.locator("#connection")).to_contain_text("reconnecting")
         icon = page.locator("link[rel=icon]")
-        await expect(icon).to_have_attribute("href", "/static/icons/away.svg")
+        await expect(icon).to_have_attribute("href", "/static/icons/offline.svg")
         append(log, 21, 40)
         conductor.complete_sheet("lantern", 1)
         async with server(tmp_path, *options):
@@ -121,7 +122,7 @@ async def test_many_tabs_of_jobs_leave_room_for_requests(
         conductor.launch(f"job-{number}", 2)
     tabs = [await someone.open(f"/jobs/job-{number}") for number in range(4)]
     for tab in tabs:
-        await expect(tab.locator(".job-header .word")).to_have_text("running")
+        await expect(tab.locator(".job-header .status-label")).to_have_text("running")
     counts = await open_streams(someone.address)
     assert sum(counts.values()) <= 4
     await tabs[1].close()

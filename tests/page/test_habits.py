@@ -46,14 +46,14 @@ async def test_lines_are_chosen_opened_and_copied_by_keys_alone(someone: Person,
     # As it was written, and not as a number of JavaScript's.
     await expect(page.locator(".fields")).to_contain_text("12345678901234567890")
     await page.keyboard.press("X")
-    await expect(page.locator(".row.chosen")).to_have_count(2)
+    await expect(page.locator(".row.selected")).to_have_count(2)
     assert "#line=" in page.url
     await page.keyboard.press("c")
     await expect(page.locator(".log-status")).to_have_text("2 lines copied")
     copied = await page.evaluate("navigator.clipboard.readText()")
     assert copied == '{"event":"two","order":12345678901234567890}\nthree\n'
     await page.keyboard.press("Escape")
-    await expect(page.locator(".row.chosen")).to_have_count(0)
+    await expect(page.locator(".row.selected")).to_have_count(0)
     assert "#line=" not in page.url
 
 
@@ -98,7 +98,7 @@ async def test_focus_and_selection_stay_while_lines_come(someone: Person, log: P
     await row.get_by_role("button").focus()
     await page.mouse.wheel(0, -60)
     write(log, 301, 310)
-    await expect(page.locator(".pill")).to_contain_text("10 new lines")
+    await expect(page.locator(".new-lines-button")).to_contain_text("10 new lines")
     assert await page.evaluate("document.activeElement.textContent") == number
     assert f"line {number}" in await page.evaluate("String(getSelection())")
 
@@ -139,7 +139,7 @@ async def test_the_way_past_the_head_leads_to_the_content_and_changes_nothing(
     await scroll_up(page, 600)
     await paused(page)
     before = await in_the_middle(page)
-    await page.locator(".skip").focus()
+    await page.locator(".skip-link").focus()
     await page.keyboard.press("Enter")
     assert await page.evaluate("document.activeElement.id") == "main"
     assert await in_the_middle(page) == before
@@ -154,7 +154,7 @@ async def test_nothing_of_an_error_is_raw(someone: Person, conductor: SimulatedC
     page = await someone.open("/jobs/a")
     await expect(page.locator(".job-error")).to_have_text("red \ufffdabc")
     await page.get_by_role("button", name="Sheet 1").click()
-    await expect(page.locator(".sheet-detail .error")).to_have_text("red \ufffdabc")
+    await expect(page.locator(".sheet-details .error")).to_have_text("red \ufffdabc")
 
 
 async def test_a_level_is_searched_as_it_is_shown(someone: Person, log: Path) -> None:

@@ -34,17 +34,17 @@ async def test_every_job_is_there_with_what_is_known_of_it(
     play(conductor)
     page = await someone.open()
     busy = page.locator(".job", has_text="busy")
-    await expect(busy.locator(".word")).to_have_text("running")
+    await expect(busy.locator(".status-label")).to_have_text("running")
     await expect(busy.locator(".count")).to_have_text("1 / 4")
-    await expect(busy.locator(".now .value")).to_have_text("sheet 2")
+    await expect(busy.locator(".current-sheet .value")).to_have_text("sheet 2")
     await expect(busy.locator(".duration .value")).to_contain_text(" s")
     done = page.locator(".job", has_text="done")
-    await expect(done.locator(".word")).to_have_text("completed")
+    await expect(done.locator(".status-label")).to_have_text("completed")
     await expect(done.locator(".duration .value")).to_contain_text(" s")
     await expect(done.locator(".changed")).to_contain_text("Ended ")
     assert await names(page) == ["broken", "resting", "busy", "stopped", "done"]
-    shapes = await page.locator(".job .status .glyph").evaluate_all(
-        "glyphs => glyphs.map((glyph) => glyph.dataset.shape)"
+    shapes = await page.locator(".job .status .icon").evaluate_all(
+        "icons => icons.map((icon) => icon.dataset.shape)"
     )
     assert len(set(shapes)) == 5
     await expect(page.get_by_role("progressbar").first).to_have_attribute("aria-valuemax", "4")
@@ -62,7 +62,7 @@ async def test_changes_show_by_themselves_and_the_tab_tells_of_a_failure(
     await expect(row.locator(".count")).to_have_text("1 / 4")
     conductor.fail_sheet("busy", 2)
     conductor.finish("busy", "failed")
-    await expect(row.locator(".word")).to_have_text("failed")
+    await expect(row.locator(".status-label")).to_have_text("failed")
     await expect(page).to_have_title("(1 failed) Jobs · Marianne")
     icon = page.locator("link[rel=icon]")
     await expect(icon).to_have_attribute("href", "/static/icons/failed.svg")

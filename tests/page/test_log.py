@@ -46,11 +46,11 @@ async def test_it_follows_until_one_scrolls_up_and_says_what_has_come(
     await expect(follow).to_have_attribute("aria-pressed", "false")
     seen = await page.locator(".row.line .number").first.inner_text()
     write(log, 321, 332)
-    await expect(page.locator(".pill")).to_have_text("↓ 12 new lines")
+    await expect(page.locator(".new-lines-button")).to_have_text("↓ 12 new lines")
     assert await page.locator(".row.line .number").first.inner_text() == seen
     await page.keyboard.press("f")
     await expect(line(page, 332)).to_be_visible()
-    await expect(page.locator(".pill")).to_be_hidden()
+    await expect(page.locator(".new-lines-button")).to_be_hidden()
     assert await page.locator(".log-rows").evaluate(AT_END)
 
 
@@ -87,7 +87,7 @@ async def test_old_files_are_scrolled_into_and_a_rotation_is_drawn(
     write(log, 401, 450)
     page = await someone.open("/jobs/lantern")
     await expect(page.locator(".row .text", has_text="line 450 of many")).to_be_visible()
-    mark = page.locator(".row.mark.rotated")
+    mark = page.locator(".row.marker.rotated")
     for _ in range(20):
         await scroll_up(page, 400)
         await page.wait_for_timeout(50)
@@ -97,7 +97,7 @@ async def test_old_files_are_scrolled_into_and_a_rotation_is_drawn(
     log.rename(log.with_name("marianne.log.2"))
     write(log, 1, 3)
     await page.keyboard.press("G")
-    await expect(page.locator(".row.mark", has_text="renamed")).to_be_visible()
+    await expect(page.locator(".row.marker", has_text="renamed")).to_be_visible()
 
 
 async def test_the_whole_log_is_searched_and_matches_are_shown_in_their_context(
@@ -220,9 +220,9 @@ async def test_a_link_leads_to_a_line_or_a_range_also_after_a_rotation(
     # In the middle of what is seen.
     number = int(await page.locator(".row.line .number").nth(35).inner_text())
     await line(page, number).get_by_role("button").click()
-    await expect(page.locator(".row.chosen")).to_have_count(1)
+    await expect(page.locator(".row.selected")).to_have_count(1)
     await line(page, number + 3).get_by_role("button").click(modifiers=["Shift"])
-    await expect(page.locator(".row.chosen")).to_have_count(4)
+    await expect(page.locator(".row.selected")).to_have_count(4)
     await expect(page.locator(".log-status")).to_have_text("4 lines chosen")
     assert "#line=l-" in page.url
     with gzip.open(log.with_name("marianne.log.1.gz"), "wb") as old:
@@ -230,8 +230,8 @@ async def test_a_link_leads_to_a_line_or_a_range_also_after_a_rotation(
     log.unlink()
     write(log, 3001, 3100)
     other = await someone.open(page.url.removeprefix(someone.address))
-    await expect(other.locator(".row.chosen")).to_have_count(4)
-    await expect(other.locator(".row.chosen .number").first).to_have_text(str(number))
+    await expect(other.locator(".row.selected")).to_have_count(4)
+    await expect(other.locator(".row.selected .number").first).to_have_text(str(number))
     gone = await someone.open("/jobs/lantern#line=l-1-2-3-4-5")
     await expect(gone.locator(".log-note, .row.line").first).to_be_visible()
 
@@ -262,9 +262,9 @@ async def test_the_end_of_the_log_is_drawn_and_a_job_that_runs_again_goes_on(
     page = await someone.open("/jobs/lantern")
     await expect(line(page, 5)).to_be_visible()
     conductor.finish("lantern")
-    await expect(page.locator(".row.mark.end")).to_be_visible(timeout=20_000)
+    await expect(page.locator(".row.marker.end")).to_be_visible(timeout=20_000)
     conductor.launch("lantern", 4, workspace=str(log.parent))
-    await expect(page.locator(".job-header .word")).to_have_text("running")
+    await expect(page.locator(".job-header .status-label")).to_have_text("running")
     write(log, 6, 8)
     await expect(line(page, 8)).to_be_visible()
     numbers = await page.locator(".row.line .number").all_inner_texts()
@@ -277,13 +277,13 @@ async def test_a_log_that_is_cut_says_that_something_is_missing(someone: Person,
     await expect(line(page, 400)).to_be_visible()
     log.write_text("")
     write(log, 1, 2)
-    await expect(page.locator(".row.mark").first).to_be_visible()
+    await expect(page.locator(".row.marker").first).to_be_visible()
     await expect(page.locator(".row .text", has_text="line 2 of many").last).to_be_visible()
 
 
 async def test_a_job_without_a_log_is_waited_for(someone: Person, log: Path) -> None:
     page = await someone.open("/jobs/lantern")
-    await expect(page.locator(".job-header .word")).to_have_text("running")
+    await expect(page.locator(".job-header .status-label")).to_have_text("running")
     write(log, 1, 2)
     await expect(line(page, 2)).to_be_visible()
 
@@ -292,12 +292,12 @@ async def test_missing_log_is_not_shown_as_an_empty_one(
     someone: Person, log: Path, conductor: SimulatedConductor
 ) -> None:
     page = await someone.open("/jobs/lantern")
-    told = page.locator(".row.mark.missing")
+    told = page.locator(".row.marker.missing")
     await expect(told).to_contain_text(f"This job has no log. Looked for {log}")
     await expect(told).to_contain_text("set log_file in the conductor's configuration")
     await expect(page.locator(".log-status")).to_have_text("No log")
     conductor.finish("lantern")
-    await expect(page.locator(".row.mark.end")).to_have_text(
+    await expect(page.locator(".row.marker.end")).to_have_text(
         "The end: the job is over, and has written no log"
     )
     await expect(page.locator(".log-status")).to_have_text("No log")
@@ -306,7 +306,7 @@ async def test_missing_log_is_not_shown_as_an_empty_one(
 
 async def test_lines_follow_where_the_log_was_missing(someone: Person, log: Path) -> None:
     page = await someone.open("/jobs/lantern")
-    await expect(page.locator(".row.mark.missing")).to_be_visible()
+    await expect(page.locator(".row.marker.missing")).to_be_visible()
     write(log, 1, 2)
     await expect(line(page, 2)).to_be_visible()
     await expect(page.locator(".log-status")).to_have_text("Following")
@@ -344,5 +344,5 @@ async def test_the_conductors_lines_of_a_job_are_labelled_and_its_runs_are_marke
     )
     page = await someone.open("/jobs/quiet")
     await expect(page.locator(".log-source")).to_have_text("The conductor's log: lines of this job")
-    await expect(page.locator(".row.line .run")).to_have_count(2)
+    await expect(page.locator(".row.line .run-start")).to_have_count(2)
     await expect(page.locator(".row.line .text").nth(1)).to_contain_text("sheet_num=1")

@@ -67,8 +67,8 @@ async def test_nothing_counts_on_or_pulses_while_the_conductor_is_away(
     before = await duration.inner_text()
     await someone.context.clock.run_for(5_000)
     assert await duration.inner_text() == before
-    glyph = page.locator(".sheet[data-look=running] .glyph")
-    assert await glyph.evaluate("(glyph) => getComputedStyle(glyph).animationName") == "none"
+    icon = page.locator(".sheet[data-tone=running] .icon")
+    assert await icon.evaluate("(icon) => getComputedStyle(icon).animationName") == "none"
     sentence = await mark.inner_text()
     await page.set_viewport_size({"width": 390, "height": 844})
     await expect(mark).to_have_text(sentence)
@@ -82,7 +82,7 @@ async def test_page_opened_while_the_conductor_is_away_claims_no_times(
     conductor.launch("busy", 2)
     await conductor.stop()
     page = await someone.open()
-    await expect(page.locator(".job .word")).to_have_text("running")
+    await expect(page.locator(".job .status-label")).to_have_text("running")
     await expect(page.locator("#connection")).to_have_text(
         "Not live, last known state from the registry"
     )

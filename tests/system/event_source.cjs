@@ -4,7 +4,8 @@ const { EventSource } = require("eventsource");
 
 const NAMES = ["source", "job_status", "job_sheets", "job_finished"];
 const source = new EventSource(process.argv[2]);
-const say = (value) => process.stdout.write(JSON.stringify(value) + "\n");
+/** @param {object} value */
+const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
 
 for (const name of NAMES) {
   source.addEventListener(name, (event) =>

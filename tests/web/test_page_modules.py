@@ -1,4 +1,4 @@
-"""The page's modules that need no page, under node: `tests/web/static`."""
+"""Tests of the page's JavaScript under Node.js: `tests/web/static`."""
 
 import subprocess
 from pathlib import Path
@@ -11,7 +11,7 @@ FOLDER = Path(__file__).with_name("static")
 
 
 @pytest.mark.parametrize("script", sorted(FOLDER.glob("*.test.mjs")), ids=lambda path: path.name)
-def test_they_do_what_they_say(script: Path) -> None:
+def test_javascript_tests_pass(script: Path) -> None:
     done = subprocess.run(
         [program("node"), "--test", "--test-reporter=tap", script],
         capture_output=True,

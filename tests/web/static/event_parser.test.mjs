@@ -6,7 +6,7 @@ import { EventParser } from "../../../marianne_stream/web/static/js/wire/event_p
 const STREAM =
   '\uFEFFretry: 2500\n\n: idle\n\nid: a\nevent: log\ndata: {"line":"é"}\n\ndata: one\ndata: two\n\nid: b\n\n';
 
-test("a stream cut anywhere gives the same events", () => {
+test("events are the same wherever the text is cut", () => {
   const whole = new EventParser().feed(STREAM);
   assert.deepEqual(whole, [
     { event: "log", id: "a", data: '{"line":"é"}' },
@@ -21,7 +21,7 @@ test("a stream cut anywhere gives the same events", () => {
   }
 });
 
-test("lines end in any of the three ways, also where a carriage return is cut from its newline", () => {
+test("lines end with CR, LF or CRLF, also where CRLF is cut", () => {
   const parser = new EventParser();
   assert.deepEqual(parser.feed("data: 1\r"), []);
   assert.deepEqual(
@@ -30,7 +30,7 @@ test("lines end in any of the three ways, also where a carriage return is cut fr
   );
 });
 
-test("an id that holds a NUL, a retry that is no number and an unknown field are passed over", () => {
+test("id with NUL, retry that is not a number and unknown field are ignored", () => {
   const parser = new EventParser("kept");
   assert.deepEqual(parser.feed("id: a\0b\nretry: soon\nfoo: bar\ndata\n\n"), [
     { event: "message", id: "kept", data: "" },

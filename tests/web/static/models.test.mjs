@@ -2,31 +2,51 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Job } from "../../../marianne_stream/web/static/js/model/job.js";
-import { timeOf, dayBegun } from "../../../marianne_stream/web/static/js/model/line_time.js";
+import {
+  lineTime,
+  dayHeading,
+} from "../../../marianne_stream/web/static/js/model/log_line_time.js";
 import { Roster } from "../../../marianne_stream/web/static/js/model/roster.js";
 import {
-  changeText,
-  durationOf,
-  lastChangeOf,
-} from "../../../marianne_stream/web/static/js/model/run_times.js";
+  formatLastChange,
+  formatJobDuration,
+  lastChange,
+} from "../../../marianne_stream/web/static/js/model/job_times.js";
 import { ServerClock } from "../../../marianne_stream/web/static/js/model/server_clock.js";
-import { lookOf } from "../../../marianne_stream/web/static/js/model/status.js";
+import { statusTone } from "../../../marianne_stream/web/static/js/model/status.js";
 import { Timeline } from "../../../marianne_stream/web/static/js/model/timeline.js";
-import { ago, bytes, duration, Times } from "../../../marianne_stream/web/static/js/model/times.js";
+import {
+  formatAge,
+  formatBytes,
+  formatDuration,
+  TimeFormat,
+} from "../../../marianne_stream/web/static/js/model/time_format.js";
 
-const event = (name, data, at = 1) => ({ event: name, id: "", data: JSON.stringify(data), at });
+/**
+ * @param {string} name
+ * @param {object} data
+ * @param {number} [at]
+ */
+function makeEvent(name, data, at = 1) {
+  return { event: name, id: "", data: JSON.stringify(data), at };
+}
 
-test("jobs stand by what needs attention, and old failures do not", () => {
+test("roster orders jobs by attention, with old failures behind active jobs", () => {
   const now = Date.parse("2026-11-24T12:00:00Z");
   const roster = new Roster();
-  const job = (job_id, status, completed_at = null) => ({
+  /**
+   * @param {string} job_id
+   * @param {string} status
+   * @param {string} [completed_at]
+   */
+  const job = (job_id, status, completed_at) => ({
     job_id,
     status,
     completed_at,
     submitted_at: job_id,
   });
-  roster.take([
-    event("roster", {
+  roster.applyEvents([
+    makeEvent("roster", {
       complete: true,
       removed: [],
       jobs: [
@@ -43,43 +63,52 @@ test("jobs stand by what needs attention, and old failures do not", () => {
   const order = roster.list({}, now).map(({ job_id }) => job_id);
   assert.deepEqual(order, ["new", "rest", "run", "wait", "odd", "old", "done"]);
   assert.deepEqual(
-    roster.list({ look: "failed", name: "NE" }, now).map(({ job_id }) => job_id),
+    roster.list({ tone: "failed", name: "NE" }, now).map(({ job_id }) => job_id),
     ["new"],
   );
-  assert.equal(roster.counts().failed, 2);
-  assert.equal(lookOf("pondering"), "unknown");
+  assert.equal(roster.countByTone().failed, 2);
+  assert.equal(statusTone("pondering"), "unknown");
 });
 
-test("a roster tells which jobs turned while one looked, and not those that were there", () => {
+test("roster returns changes of status after the first roster only", () => {
   const roster = new Roster();
-  const jobs = (...list) => list.map(([job_id, status]) => ({ job_id, status }));
-  const first = roster.take([
-    event("roster", { complete: true, jobs: jobs(["a", "running"]), removed: [] }),
+  const jobs = (/** @type {[string, string][]} */ ...list) =>
+    list.map(([job_id, status]) => ({ job_id, status }));
+  const first = roster.applyEvents([
+    makeEvent("roster", { complete: true, jobs: jobs(["a", "running"]), removed: [] }),
   ]);
   assert.deepEqual(first, []);
-  const [turned] = roster.take([
-    event("roster", { complete: false, jobs: jobs(["a", "failed"]), removed: [] }),
+  const [change] = roster.applyEvents([
+    makeEvent("roster", { complete: false, jobs: jobs(["a", "failed"]), removed: [] }),
   ]);
-  assert.equal(turned.before, "running");
-  assert.equal(turned.job.status, "failed");
-  const again = roster.take([
-    event("roster", { complete: true, jobs: jobs(["a", "failed"], ["b", "queued"]), removed: [] }),
+  assert.equal(change.previous, "running");
+  assert.equal(change.job.status, "failed");
+  const again = roster.applyEvents([
+    makeEvent("roster", {
+      complete: true,
+      jobs: jobs(["a", "failed"], ["b", "queued"]),
+      removed: [],
+    }),
   ]);
   assert.deepEqual(
     again.map(({ job }) => job.job_id),
     ["b"],
   );
-  roster.take([event("roster", { complete: false, jobs: [], removed: ["a"] })]);
+  roster.applyEvents([makeEvent("roster", { complete: false, jobs: [], removed: ["a"] })]);
   assert.equal(roster.size, 1);
 });
 
-test("a job has its sheets by movement, and begins anew when it runs again", () => {
+test("job groups sheets by movement, and clears its progress when started again", () => {
   const job = new Job();
+  /**
+   * @param {number} completed_sheets
+   * @param {number} [at]
+   */
   const status = (completed_sheets, at) =>
-    event("job_status", { status: "running", completed_sheets, total_sheets: 3 }, at);
-  job.take([
+    makeEvent("job_status", { status: "running", completed_sheets, total_sheets: 3 }, at);
+  job.applyEvents([
     status(0),
-    event("job_sheets", {
+    makeEvent("job_sheets", {
       complete: true,
       sheets: [
         { number: 2, movement: 2 },
@@ -87,9 +116,9 @@ test("a job has its sheets by movement, and begins anew when it runs again", () 
       ],
     }),
   ]);
-  job.take([
+  job.applyEvents([
     status(1),
-    event("job_sheets", {
+    makeEvent("job_sheets", {
       complete: false,
       sheets: [{ number: 1, movement: 1, status: "completed" }],
     }),
@@ -98,63 +127,68 @@ test("a job has its sheets by movement, and begins anew when it runs again", () 
     job.movements.map(({ movement }) => movement),
     [1, 2],
   );
-  assert.equal(job.sheet(1).status, "completed");
-  job.take([event("job_finished", { final_status: "completed" })]);
-  assert.equal(job.finished, "completed");
-  job.take([event("job_deleted", {}), status(0, 4)]);
-  assert.ok(!job.deleted);
-  assert.equal(job.finished, null);
+  assert.equal(job.getSheet(1)?.status, "completed");
+  job.applyEvents([makeEvent("job_finished", { final_status: "completed" })]);
+  assert.equal(job.finalStatus, "completed");
+  job.applyEvents([makeEvent("job_deleted", {}), status(0, 4)]);
+  assert.ok(!job.isDeleted);
+  assert.equal(job.finalStatus, null);
   assert.deepEqual(job.progress, [{ at: 4, completed: 0, total: 3 }]);
 });
 
-test("timeline keeps the newest events and begins anew where its cursor is unknown", () => {
+test("timeline keeps the newest events and is cleared by an unknown cursor", () => {
   const timeline = new Timeline();
-  const happened = (name, data) => event(name, { event: name, data, timestamp: 5, sheet_num: 1 });
-  timeline.take([
-    event("source", { live: true }),
+  /**
+   * @param {string} name
+   * @param {object | null} data
+   */
+  const happened = (name, data) =>
+    makeEvent(name, { event: name, data, timestamp: 5, sheet_num: 1 });
+  timeline.applyEvents([
+    makeEvent("source", { live: true }),
     happened("job.started", { sheets: 4, list: [1] }),
     happened("sheet.failed", null),
   ]);
   assert.equal(timeline.list({ text: "SHEETS 4" })[0].name, "job.started");
-  timeline.take([event("gap", { missed: 3, reason: "slow_consumer" })]);
+  timeline.applyEvents([makeEvent("gap", { missed: 3, reason: "slow_consumer" })]);
   assert.match(timeline.list()[0].summary, /3 events are missing/);
-  timeline.take([event("gap", { missed: null, reason: "cursor_expired" })]);
+  timeline.applyEvents([makeEvent("gap", { missed: null, reason: "cursor_expired" })]);
   assert.equal(timeline.entries.length, 1);
-  timeline.take(Array.from({ length: 2000 }, () => happened("observer.file", {})));
+  timeline.applyEvents(Array.from({ length: 2000 }, () => happened("observer.file", {})));
   assert.ok(timeline.entries.length <= 1000);
 });
 
-test("times are told as people do", () => {
-  assert.equal(duration(8_400), "8 s");
-  assert.equal(duration(185_000), "3 min 05 s");
-  assert.equal(duration(7_620_000), "2 h 07 min");
-  assert.equal(duration(NaN), "");
-  assert.equal(ago(0, 90_000), "1 min ago");
-  assert.equal(bytes(512.6 * 1024 * 1024), "512.6 MB");
+test("durations, ages and sizes are formatted in words", () => {
+  assert.equal(formatDuration(8_400), "8 s");
+  assert.equal(formatDuration(185_000), "3 min 05 s");
+  assert.equal(formatDuration(7_620_000), "2 h 07 min");
+  assert.equal(formatDuration(NaN), "");
+  assert.equal(formatAge(0, 90_000), "1 min ago");
+  assert.equal(formatBytes(512.6 * 1024 * 1024), "512.6 MB");
 });
 
-const at = (text) => Date.parse(text);
+const at = (/** @type {string} */ text) => Date.parse(text);
 
 /** A server's clock that is an hour behind this machine's. */
 function clockBehind() {
   const clock = new ServerClock();
-  clock.take({ low: -3_600_500, high: -3_599_500 });
+  clock.addBounds({ low: -3_600_500, high: -3_599_500 });
   return clock;
 }
 
-test("server clock is this machine's plus an offset that each answer narrows", () => {
+test("server clock offset is narrowed by each response", () => {
   const clock = new ServerClock();
-  assert.ok(Number.isNaN(clock.at(0)));
-  clock.take({ low: 1_000, high: 3_000 });
-  assert.equal(clock.at(0), 2_000);
-  clock.take({ low: 2_000, high: 4_000 });
-  assert.equal(clock.at(0), 2_500);
+  assert.ok(Number.isNaN(clock.fromLocal(0)));
+  clock.addBounds({ low: 1_000, high: 3_000 });
+  assert.equal(clock.fromLocal(0), 2_000);
+  clock.addBounds({ low: 2_000, high: 4_000 });
+  assert.equal(clock.fromLocal(0), 2_500);
   // One of the clocks was set.
-  clock.take({ low: -500, high: 500 });
-  assert.equal(clock.at(7), 7);
+  clock.addBounds({ low: -500, high: 500 });
+  assert.equal(clock.fromLocal(7), 7);
 });
 
-test("server clock stands still while the page is not live and says nothing before it was", () => {
+test("server clock stops while the page is not live, and is unknown before", () => {
   const clock = clockBehind();
   assert.ok(Number.isNaN(clock.knownUntil()));
   clock.setLive(true);
@@ -165,46 +199,48 @@ test("server clock stands still while the page is not live and says nothing befo
   assert.equal(clock.knownUntil(), stopped);
 });
 
-test("duration of a running job is counted by the server's clock", () => {
+test("duration of a running job uses the server's clock", () => {
   const clock = clockBehind();
   const job = { status: "running", started_at: new Date(Date.now() - 3_605_300).toISOString() };
-  assert.equal(durationOf(job, clock), "");
+  assert.equal(formatJobDuration(job, clock), "");
   clock.setLive(true);
-  assert.equal(durationOf(job, clock), "5 s");
+  assert.equal(formatJobDuration(job, clock), "5 s");
 });
 
-test("last change is the server's progress of a running job and the end of one that is over", () => {
+test("last change is the progress of a running job and the end of a finished one", () => {
   const clock = clockBehind();
   clock.setLive(true);
   const ago9s = new Date(Date.now() - 3_609_300).toISOString();
   const ended = { status: "failed", completed_at: ago9s, updated_at: "2030-01-01T00:00:00Z" };
-  assert.equal(lastChangeOf(ended).label, "Ended");
+  assert.equal(lastChange(ended).label, "Ended");
   const running = { status: "running", started_at: ago9s, updated_at: ago9s };
-  assert.equal(lastChangeOf(running).label, "Changed");
-  const times = new Times(clock);
-  const said = (job) => changeText(lastChangeOf(job), clock, times);
-  assert.equal(said(ended), "9 s ago");
-  assert.equal(said(running), "");
+  assert.equal(lastChange(running).label, "Changed");
+  const times = new TimeFormat(clock);
+  const changed = (
+    /** @type {import("../../../marianne_stream/web/static/js/model/job_times.js").JobTimes} */ job,
+  ) => formatLastChange(lastChange(job), clock, times);
+  assert.equal(changed(ended), "9 s ago");
+  assert.equal(changed(running), "");
   const progress = { ...running, last_progress_at: ago9s };
-  assert.equal(said(progress), "9 s ago");
+  assert.equal(changed(progress), "9 s ago");
   clock.setLive(false);
-  assert.equal(said(ended), "9 s ago");
-  assert.equal(said(progress), times.moment(at(ago9s)));
+  assert.equal(changed(ended), "9 s ago");
+  assert.equal(changed(progress), times.shortDateTime(at(ago9s)));
 });
 
-test("times are of 24 hours and in one zone", () => {
-  const times = new Times({ now: () => at("2026-11-24T12:00:00Z") });
+test("times have 24 hours and one zone", () => {
+  const times = new TimeFormat({ now: () => at("2026-11-24T12:00:00Z") });
   times.zone = "utc";
-  assert.equal(times.moment(at("2026-11-24T00:05:00Z")), "00:05");
-  assert.equal(times.moment(at("2026-11-23T23:05:00Z")), "23 Nov, 23:05");
-  assert.equal(times.whole(at("2026-11-23T23:05:09Z")), "23 Nov 2026, 23:05:09 UTC");
-  assert.equal(times.clock(NaN), "");
+  assert.equal(times.shortDateTime(at("2026-11-24T00:05:00Z")), "00:05");
+  assert.equal(times.shortDateTime(at("2026-11-23T23:05:00Z")), "23 Nov, 23:05");
+  assert.equal(times.fullDateTime(at("2026-11-23T23:05:09Z")), "23 Nov 2026, 23:05:09 UTC");
+  assert.equal(times.timeOfDay(NaN), "");
 });
 
-test("line's time is shown in the view's zone, and one without a zone as it is written", () => {
-  const times = new Times({ now: () => at("2026-11-24T12:00:00Z") });
+test("line time is shown in the selected zone, and unchanged without a zone", () => {
+  const times = new TimeFormat({ now: () => at("2026-11-24T12:00:00Z") });
   times.zone = "utc";
-  const shown = (loggedAt, time = "") => timeOf({ loggedAt, time }, times);
+  const shown = (/** @type {string} */ loggedAt, time = "") => lineTime({ loggedAt, time }, times);
   assert.equal(shown("2026-11-24T00:30:00.5+05:30").text, "19:00:00.500");
   assert.equal(shown("2026-11-24T00:30:00.5+0530").day, "23 Nov 2026");
   assert.deepEqual(
@@ -215,12 +251,12 @@ test("line's time is shown in the view's zone, and one without a zone as it is w
   assert.equal(shown("2026-99-99T03:00:00", "").kind, "");
 });
 
-test("a day begins where it is not that of the lines before or today", () => {
+test("day heading appears where the day changes, except for today", () => {
   const days = ["", "a", "", "a", "b", "", "today"];
-  const begun = days.map((_, index) => dayBegun((other) => days[other], index, "today"));
+  const begun = days.map((_, index) => dayHeading((other) => days[other], index, "today"));
   assert.deepEqual(begun, ["", "a", "", "", "b", "", "today"]);
   assert.equal(
-    dayBegun(() => "today", 0, "today"),
+    dayHeading(() => "today", 0, "today"),
     "",
   );
 });

@@ -1,95 +1,138 @@
 /**
- * One line of a log in its parts, for a row. Its level and its time are the server's, which come with
- * the line; what says the same at its beginning is not shown twice.
+ * Parser of log lines for display. Level and time come from the server with the line, and have
+ * columns of their own; the same level and time at the start of the text are left out.
  */
 
-import { plain, runsOf } from "./ansi.js";
-
-const TIME_FIRST = /^\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d\S*\s+(?:[+-]\d\d:?\d\d\]?\s+)?/;
-
-/** Behind the time, where the level has a column of its own. */
-const LEVEL_FIRST = /^(?:[[<]\s*[a-z]{3,8}\s*[\]>]|[A-Z]{3,8}\b):?\s+/i;
-
-/** Where a JSON line has what it says; and what is shown in columns of its own, or said by them. */
-const SAYS = ["event", "message", "msg", "text"];
-const TIMES = ["timestamp", "time", "ts", "@timestamp", "asctime"];
-const LEVELS = ["level", "levelname", "lvl", "severity", "levelno"];
-
-/** So much of a line is shown. */
-export const SHOWN_CHARS = 8_000;
+import { parseRuns, plainText } from "./ansi.js";
 
 /**
- * @param {string} line
- * @param {{level?: string, loggedAt?: string}} facts what the server says of it.
- * @returns {{runs: object[], json: object | null, rest: [string, string][]}} `rest` are the fields of
- *   a JSON line that are not shown otherwise.
+ * @typedef {object} ParsedLine
+ * @property {import("./ansi.js").TextRun[]} runs the message.
+ * @property {Record<string, unknown> | null} json the fields of a JSON line; null for other lines.
+ * @property {[string, string][]} fields the fields of a JSON line that are not shown elsewhere.
  */
-export function partsOf(line, { level = "", loggedAt = "" } = {}) {
-  const json = jsonOf(line);
-  if (json) return { json, ...jsonParts(json, { level, loggedAt }) };
-  const behind = loggedAt ? line.replace(TIME_FIRST, "") : line;
-  const text = level && behind !== line ? behind.replace(LEVEL_FIRST, "") : behind;
-  return { json: null, runs: runsOf(text.slice(0, SHOWN_CHARS)), rest: [] };
+
+const LEADING_TIME = /^\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d\S*\s+(?:[+-]\d\d:?\d\d\]?\s+)?/;
+
+/** Level after the time. */
+const LEADING_LEVEL = /^(?:[[<]\s*[a-z]{3,8}\s*[\]>]|[A-Z]{3,8}\b):?\s+/i;
+
+/** Names of the fields of a JSON line that contain its message, time and level. */
+const MESSAGE_FIELDS = ["event", "message", "msg", "text"];
+const TIME_FIELDS = ["timestamp", "time", "ts", "@timestamp", "asctime"];
+const LEVEL_FIELDS = ["level", "levelname", "lvl", "severity", "levelno"];
+
+/** Number of characters of a line that are shown. */
+export const MAX_SHOWN_CHARS = 8_000;
+
+/**
+ * Parse a line.
+ *
+ * @param {string} line
+ * @param {{level?: string, loggedAt?: string}} [known] level and time that the server found in it.
+ * @returns {ParsedLine}
+ */
+export function parseLine(line, { level = "", loggedAt = "" } = {}) {
+  const json = parseJsonObject(line);
+  if (json) return parseFields(json, { level, loggedAt });
+  const untimed = loggedAt ? line.replace(LEADING_TIME, "") : line;
+  const text = level && untimed !== line ? untimed.replace(LEADING_LEVEL, "") : untimed;
+  return { json: null, runs: parseRuns(text.slice(0, MAX_SHOWN_CHARS)), fields: [] };
 }
 
-function jsonParts(json, { level, loggedAt }) {
-  const says = SAYS.find((name) => typeof json[name] === "string");
-  const left = new Set([says, ...(loggedAt ? TIMES : []), ...(level ? LEVELS : [])]);
-  const rest = Object.entries(flat(json))
-    .filter(([name]) => !left.has(name))
-    .map(([name, value]) => [name, typeof value === "string" ? value : oneLine(value)]);
-  return {
-    runs: says ? runsOf(json[says]) : [],
-    rest: rest.map(([name, value]) => [plain(name), plain(value)]),
-  };
+/**
+ * @param {Record<string, unknown>} json
+ * @param {{level: string, loggedAt: string}} known
+ * @returns {ParsedLine}
+ */
+function parseFields(json, { level, loggedAt }) {
+  const messageField = MESSAGE_FIELDS.find((name) => typeof json[name] === "string");
+  const shown = new Set([
+    messageField,
+    ...(loggedAt ? TIME_FIELDS : []),
+    ...(level ? LEVEL_FIELDS : []),
+  ]);
+  /** @type {[string, string][]} */
+  const fields = Object.entries(mergeExtra(json))
+    .filter(([name]) => !shown.has(name))
+    .map(([name, value]) => [
+      plainText(name),
+      plainText(typeof value === "string" ? value : formatInline(value)),
+    ]);
+  const message = messageField && json[messageField];
+  return { json, runs: message ? parseRuns(String(message)) : [], fields };
 }
 
-/** The fields of `extra`, in which the conductor has some of its own, stand among the others. */
-function flat({ extra, ...json }) {
+/**
+ * Merge the fields of `extra`, in which the conductor puts some of its own, into the others.
+ *
+ * @param {Record<string, unknown>} json
+ */
+function mergeExtra({ extra, ...json }) {
   if (extra === undefined) return json;
-  const fields = extra !== null && typeof extra === "object" && !Array.isArray(extra);
-  return fields && !(extra instanceof Written)
+  const isObject = extra !== null && typeof extra === "object" && !Array.isArray(extra);
+  return isObject && !(extra instanceof NumberLiteral)
     ? { ...json, ...extra, ...json }
     : { ...json, extra };
 }
 
-function jsonOf(line) {
+/**
+ * @param {string} line
+ * @returns {Record<string, unknown> | null} null if the line is not a JSON object.
+ */
+function parseJsonObject(line) {
   if (line[0] !== "{" || !line.trimEnd().endsWith("}")) return null;
   try {
-    return JSON.parse(line, asWritten);
+    return JSON.parse(line, /** @type {(key: string, value: unknown) => unknown} */ (keepLiteral));
   } catch {
     return null;
   }
 }
 
-/** A number that is not as it was written, once it was read, is shown as it was written. */
-function asWritten(_, value, context) {
-  const written = context?.source;
-  const kept = typeof value !== "number" || written === undefined || String(value) === written;
-  return kept ? value : new Written(written);
+/**
+ * Keep the text of a number that JavaScript would write in another way (a JSON.parse reviver with
+ * access to the source text, ECMA-262).
+ *
+ * @param {string} _key
+ * @param {unknown} value
+ * @param {{source?: string}} [context]
+ */
+function keepLiteral(_key, value, context) {
+  const source = context?.source;
+  const isSame = typeof value !== "number" || source === undefined || String(value) === source;
+  return isSame ? value : new NumberLiteral(source);
 }
 
-class Written {
+/** Number as it is written in a line. */
+class NumberLiteral {
+  /** @param {string} text */
   constructor(text) {
     this.text = text;
   }
 }
 
-/** A JSON value over several lines, without anything raw in it. */
-export function jsonText(value, indent = "") {
-  if (value instanceof Written) return value.text;
-  if (value === null || typeof value !== "object") return plain(JSON.stringify(value));
+/**
+ * Format a JSON value over several lines, without control characters.
+ *
+ * @param {unknown} value
+ * @param {string} [indent]
+ * @returns {string}
+ */
+export function formatJson(value, indent = "") {
+  if (value instanceof NumberLiteral) return value.text;
+  if (value === null || typeof value !== "object") return plainText(JSON.stringify(value));
   const deeper = `${indent}  `;
   const entries = Array.isArray(value)
-    ? value.map((item) => jsonText(item, deeper))
+    ? value.map((item) => formatJson(item, deeper))
     : Object.entries(value).map(
-        ([name, item]) => `${plain(JSON.stringify(name))}: ${jsonText(item, deeper)}`,
+        ([name, item]) => `${plainText(JSON.stringify(name))}: ${formatJson(item, deeper)}`,
       );
   const [open, close] = Array.isArray(value) ? "[]" : "{}";
   if (!entries.length) return open + close;
   return `${open}\n${entries.map((entry) => deeper + entry).join(",\n")}\n${indent}${close}`;
 }
 
-function oneLine(value) {
-  return jsonText(value).replace(/\n\s*/g, " ");
+/** @param {unknown} value */
+function formatInline(value) {
+  return formatJson(value).replace(/\n\s*/g, " ");
 }

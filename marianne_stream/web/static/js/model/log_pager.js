@@ -1,96 +1,130 @@
 /**
- * Pages of a log for a window: older and newer ones as one comes near its ends, and those that one
- * jumps to. One page is asked for at a time; a jump takes the place of whatever is under way. It must
- * not know how pages are asked for, or how rows are shown.
+ * Pages of a log for a log window: older and newer ones as the reader scrolls near its ends, and the
+ * target of a jump. One request is in progress at a time; a jump replaces any other.
+ */
+
+/**
+ * @typedef {import("./log_window.js").LogPage} LogPage
+ * @typedef {import("./log_window.js").LogWindow} LogWindow
+ * @typedef {Record<string, string | number | boolean | null>} PageQuery query of `/logs/lines`.
+ * @typedef {(query: PageQuery, signal: AbortSignal) => Promise<LogPage>} FetchPage
+ */
+
+/**
+ * @typedef {object} PagerCallbacks
+ * @property {(change: {added: number}) => void} onOlder rows were added at the start of the window.
+ * @property {(change: {added: number, dropped: number}) => void} onNewer rows were added at its end.
+ * @property {() => void} onReplaced the window has other rows.
+ * @property {(cursor: string) => void} onEndReached the window reaches the end of the log; a stream
+ *   can continue at the cursor.
+ * @property {(sentence: string) => void} onMessage show a message; "" removes it.
  */
 
 export const PAGE_LINES = 1000;
 export const CONTEXT_LINES = 600;
 
-/** After a fault nothing is asked for by itself for so long. */
-const REST_MS = 2_000;
+/** After a failed request, pause loading while scrolling for this long. */
+const RETRY_DELAY_MS = 2_000;
 
-/** Gets pages, and puts them into a window. */
 export class LogPager {
   #window;
-  #ask;
+  #fetchPage;
   #on;
+  /** @type {AbortController | null} */
   #abort = null;
-  #restsUntil = 0;
+  #pausedUntil = 0;
 
   /**
-   * @param {import("./log_window.js").LogWindow} window
-   * @param {(parameters: object, signal: AbortSignal) => Promise<object>} ask
-   * @param {{older: Function, newer: Function, jumped: Function, joined: Function, say: Function}} on
-   *   `older` and `newer` are told what the window became, `jumped` that it holds other rows, `joined`
-   *   from which cursor a stream goes on, `say` what is to be said to a person, "" for nothing.
+   * @param {LogWindow} window
+   * @param {FetchPage} fetchPage
+   * @param {PagerCallbacks} on
    */
-  constructor(window, ask, on) {
+  constructor(window, fetchPage, on) {
     this.#window = window;
-    this.#ask = ask;
+    this.#fetchPage = fetchPage;
     this.#on = on;
   }
 
-  /** Older lines, where there are any. */
-  older() {
+  /** Load older lines, if there are any. */
+  loadOlder() {
     const { before } = this.#window;
-    // A window without a line stands nowhere: its stream says where it begins.
+    // Without a line, the window has no position yet: its stream will give one.
     if (!before || this.#isBusy()) return;
-    this.#get({ before, limit: PAGE_LINES }, (page) => {
-      // Rows may have gone meanwhile: the page would leave a hole.
+    this.#load({ before, limit: PAGE_LINES }, (page) => {
+      // Rows were dropped while the request was in progress: the page would leave a hole.
       if (this.#window.before !== before) return;
-      this.#on.older(this.#window.prepend(page));
-      this.#on.say(!page.lines.length && page.before !== null ? "Looking further back …" : "");
+      this.#on.onOlder(this.#window.prepend(page));
+      const goesOn = !page.lines.length && page.before !== null;
+      this.#on.onMessage(goesOn ? "Looking further back …" : "");
     });
   }
 
-  /** Newer lines, where the window does not reach the end; there, a stream goes on. */
-  newer() {
+  /**
+   * Load newer lines, if the window does not reach the end of the log.
+   *
+   * @returns {Promise<boolean>} true if a page was loaded.
+   */
+  loadNewer() {
     const { after, atEnd } = this.#window;
     if (atEnd || !after || this.#isBusy()) return Promise.resolve(false);
-    return this.#get({ after, limit: PAGE_LINES }, (page) => {
+    return this.#load({ after, limit: PAGE_LINES }, (page) => {
       if (this.#window.after !== after || this.#window.atEnd) return;
-      this.#on.newer(this.#window.extend(page));
+      this.#on.onNewer(this.#window.append(page));
       if (page.stopped_by !== "end") return;
       this.#window.atEnd = true;
-      this.#on.joined(this.#window.after);
+      this.#on.onEndReached(this.#window.after);
     });
   }
 
-  /** The beginning of the log. */
-  oldest() {
-    return this.#jump({ edge: "oldest", limit: PAGE_LINES });
+  /**
+   * Replace the window by the first page of the log.
+   *
+   * @returns {Promise<boolean>} true if the page was loaded.
+   */
+  jumpToStart() {
+    return this.#jump({ from: "start", limit: PAGE_LINES });
   }
 
-  /** A line with those before and behind it. */
-  around(cursor) {
+  /**
+   * Replace the window by a line and those around it.
+   *
+   * @param {string} cursor
+   * @returns {Promise<boolean>} true if the page was loaded.
+   */
+  jumpTo(cursor) {
     return this.#jump({ around: cursor, limit: CONTEXT_LINES });
   }
 
-  /** Nothing that is under way counts any more. */
-  stop() {
+  /** Cancel the request in progress; its page is not used. */
+  cancel() {
     this.#abort?.abort();
     this.#abort = null;
   }
 
-  #jump(parameters) {
-    this.stop();
-    return this.#get(parameters, (page) => {
+  /** @param {PageQuery} query */
+  #jump(query) {
+    this.cancel();
+    return this.#load(query, (page) => {
       this.#window.replace(page);
-      this.#on.say("");
-      this.#on.jumped();
+      this.#on.onMessage("");
+      this.#on.onReplaced();
     });
   }
 
   #isBusy() {
-    return this.#abort !== null || Date.now() < this.#restsUntil;
+    return this.#abort !== null || Date.now() < this.#pausedUntil;
   }
 
-  /** Asks for a page and uses it; false where it was not to be had. */
-  async #get(parameters, use) {
+  /**
+   * Fetch a page and use it, unless another request has replaced this one.
+   *
+   * @param {PageQuery} query
+   * @param {(page: LogPage) => void} use
+   */
+  async #load(query, use) {
     const abort = (this.#abort = new AbortController());
     try {
-      const page = await this.#ask(parameters, abort.signal);
+      const page = await this.#fetchPage(query, abort.signal);
       if (this.#abort !== abort) return false;
       this.#abort = null;
       use(page);
@@ -98,10 +132,16 @@ export class LogPager {
     } catch (error) {
       if (this.#abort !== abort) return false;
       this.#abort = null;
-      this.#restsUntil = Date.now() + REST_MS;
-      const gone = error.code === "cursor_expired";
-      this.#on.say(gone ? "That line is not in the log any more." : error.message);
+      this.#pausedUntil = Date.now() + RETRY_DELAY_MS;
+      this.#on.onMessage(describeError(error));
       return false;
     }
   }
+}
+
+/** @param {any} error an `ApiError`. */
+function describeError(error) {
+  return error.code === "cursor_expired"
+    ? "That line is not in the log any more."
+    : String(error.message);
 }

@@ -1,32 +1,40 @@
-/** What is looked for in a log, as the server and as the page understand it. */
+/** Search of a log: the query for the server, and the pattern that highlights matches in the page. */
 
 /**
- * A search as the API's parameters. Small letters alone match in either case.
+ * Return the query parameters of a search. Text without capitals matches in any case.
  *
  * @param {string} text
- * @param {{regex?: boolean}} as
+ * @param {{regex?: boolean}} [options]
+ * @returns {{regex: string} | {contains: string}}
  */
-export function parametersOf(text, { regex = false } = {}) {
+export function searchParameters(text, { regex = false } = {}) {
   if (regex) return { regex: text };
-  return inEitherCase(text) ? { regex: `(?i)${quoted(text)}` } : { contains: text };
+  return ignoresCase(text) ? { regex: `(?i)${escapePattern(text)}` } : { contains: text };
 }
 
-/** The same as an expression that finds it in a line that is shown; null where there is none. */
-export function patternOf(text, { regex = false } = {}) {
+/**
+ * Return the pattern that finds the same text in a line; null if there is none.
+ *
+ * @param {string} text
+ * @param {{regex?: boolean}} [options]
+ */
+export function highlightPattern(text, { regex = false } = {}) {
   if (!text) return null;
   try {
-    const flags = !regex && inEitherCase(text) ? "giu" : "gu";
-    return new RegExp(regex ? text : quoted(text), flags);
+    const flags = !regex && ignoresCase(text) ? "giu" : "gu";
+    return new RegExp(regex ? text : escapePattern(text), flags);
   } catch {
-    // The server knows another syntax (RE2): what it found is shown without a mark.
+    // The server's syntax (RE2) is another one: matches are shown without a highlight.
     return null;
   }
 }
 
-function inEitherCase(text) {
+/** @param {string} text */
+function ignoresCase(text) {
   return text === text.toLowerCase() && text !== text.toUpperCase();
 }
 
-function quoted(text) {
+/** @param {string} text */
+function escapePattern(text) {
   return text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 }

@@ -1,47 +1,49 @@
-/**
- * A search through a whole log, on the server, page by page from its end. It must not know how
- * matches are shown.
- */
+/** Search through a whole log, on the server, page by page from its end. */
 
-/** So many matches are found; a search that has more stops there. */
-const MOST_MATCHES = 10_000;
+/** @typedef {{cursor: string, number: number, line: string}} LogMatch */
 
-/** When others search, the server says so: then it is tried again. */
-const BUSY = 429;
-const BUSY_WAIT_MS = 1_000;
+/** Number of matches at which a search stops. */
+const MAX_MATCHES = 10_000;
 
-/** One search. */
+const PAGE_LINES = 1000;
+
+/** Status of a response while the server is busy with other searches; the request is repeated. */
+const TOO_MANY_REQUESTS = 429;
+const BUSY_RETRY_MS = 1_000;
+
 export class LogSearch {
-  /** The matches so far, the newest first: `{cursor, number, line}`. */
+  /** @type {LogMatch[]} newest first. */
   matches = [];
-  /** Which of them is looked at; -1 before the first. */
+  /** Index of the current match; -1 before the first is found. */
   current = -1;
-  done = false;
-  /** Whether there are more than are kept. */
-  more = false;
-  /** What went wrong, as a sentence; "" where nothing did. */
-  fault = "";
-  /** How much of the log was looked at, in bytes. */
+  isDone = false;
+  /** Whether the search stopped at the limit of matches. */
+  hasMore = false;
+  /** Error that ended the search, as a sentence; "" if there is none. */
+  error = "";
+  /** Number of bytes of the log that were searched. */
   readBytes = 0;
+  #fetchPage;
+  #onChange;
   #abort = new AbortController();
 
   /**
-   * @param {(parameters: object, signal: AbortSignal) => Promise<object>} page asks for a page of
-   *   what is searched for.
-   * @param {() => void} onChange is called when there is something new.
+   * @param {import("./log_pager.js").FetchPage} fetchPage fetches a page of matching lines.
+   * @param {() => void} onChange is called after each page.
    */
-  constructor(page, onChange) {
-    this.page = page;
-    this.onChange = onChange;
+  constructor(fetchPage, onChange) {
+    this.#fetchPage = fetchPage;
+    this.#onChange = onChange;
   }
 
-  /** Searches to the log's beginning, or until there are matches enough. */
+  /** Search to the start of the log, or to the limit of matches. */
   async run() {
+    /** @type {string | null} */
     let before = null;
     try {
       do {
-        const page = await this.#ask(before);
-        this.readBytes += page.read_bytes;
+        const page = await this.#fetch(before);
+        this.readBytes += page.read_bytes ?? 0;
         this.matches.push(
           ...page.lines
             .filter(({ match }) => match !== false)
@@ -49,25 +51,29 @@ export class LogSearch {
             .map(({ cursor, line_number: number, line }) => ({ cursor, number, line })),
         );
         before = page.before;
-        this.more = before !== null && this.matches.length >= MOST_MATCHES;
+        this.hasMore = before !== null && this.matches.length >= MAX_MATCHES;
         if (this.current < 0 && this.matches.length) this.current = 0;
-        this.done = before === null || this.more;
-        this.onChange();
-      } while (!this.done);
+        this.isDone = before === null || this.hasMore;
+        this.#onChange();
+      } while (!this.isDone);
     } catch (error) {
       if (this.#abort.signal.aborted) return;
-      this.fault = error.message;
-      this.done = true;
-      this.onChange();
+      this.error = error instanceof Error ? error.message : String(error);
+      this.isDone = true;
+      this.#onChange();
     }
   }
 
-  /** Ends it. */
-  stop() {
+  close() {
     this.#abort.abort();
   }
 
-  /** Goes to another match: +1 to an older one, -1 to a newer, round at the ends. */
+  /**
+   * Go to another match: +1 to an older one, -1 to a newer one, wrapping around at the ends.
+   *
+   * @param {number} by
+   * @returns {LogMatch | null} null if there are no matches.
+   */
   step(by) {
     const count = this.matches.length;
     if (!count) return null;
@@ -75,13 +81,14 @@ export class LogSearch {
     return this.matches[this.current];
   }
 
-  async #ask(before) {
+  /** @param {string | null} before cursor. */
+  async #fetch(before) {
     for (;;) {
       try {
-        return await this.page({ before, limit: 1000 }, this.#abort.signal);
+        return await this.#fetchPage({ before, limit: PAGE_LINES }, this.#abort.signal);
       } catch (error) {
-        if (error.status !== BUSY) throw error;
-        await new Promise((resolve) => setTimeout(resolve, BUSY_WAIT_MS));
+        if (/** @type {{status?: number}} */ (error).status !== TOO_MANY_REQUESTS) throw error;
+        await new Promise((resolve) => setTimeout(resolve, BUSY_RETRY_MS));
         this.#abort.signal.throwIfAborted();
       }
     }

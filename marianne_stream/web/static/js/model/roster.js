@@ -1,84 +1,122 @@
-/** All jobs, from the events of the roster stream. It must not know how they are shown. */
+/** Roster: all jobs of one conductor, from the events of the roster stream. */
 
-import { attentionOf, lookOf } from "./status.js";
+import { attentionRank, statusTone } from "./status.js";
 
-/** The jobs of one conductor. */
+/** @typedef {import("./status.js").Tone} Tone */
+
+/**
+ * @typedef {object} RosterEntry
+ * @property {string} job_id
+ * @property {string} status
+ * @property {string | null} [submitted_at]
+ * @property {string | null} [started_at]
+ * @property {string | null} [completed_at]
+ * @property {string | null} [last_progress_at]
+ * @property {number | null} [completed_sheets]
+ * @property {number | null} [total_sheets]
+ * @property {number | null} [current_sheet]
+ */
+
+/**
+ * @typedef {object} StatusChange
+ * @property {RosterEntry} job
+ * @property {string | undefined} previous status; undefined for a new job.
+ */
+
+/** @typedef {"attention" | "newest" | "name"} RosterOrder */
+
 export class Roster {
+  /** @type {Map<string, RosterEntry>} */
   #jobs = new Map();
-  /** Where state comes from: a `source` event's data; null while it is not known. */
+  /** @type {{source: string, live: boolean} | null} data of the last `source` event. */
   source = null;
-  /** Whether the jobs are known. */
-  known = false;
+  /** Whether the first roster has been received. */
+  isLoaded = false;
 
   /**
-   * Takes events in.
+   * Apply events of the stream.
    *
-   * @returns {{job: object, before: string}[]} the jobs whose status changed while one looked.
+   * @param {import("../wire/event_parser.js").ServerSentEvent[]} events
+   * @returns {StatusChange[]} changes of status since the first roster.
    */
-  take(events) {
-    const turned = [];
+  applyEvents(events) {
+    /** @type {StatusChange[]} */
+    const changes = [];
     for (const { event, data } of events) {
       if (event === "source") this.source = JSON.parse(data);
-      else if (event === "roster") this.#takeRoster(JSON.parse(data), turned);
+      else if (event === "roster") this.#applyRoster(JSON.parse(data), changes);
     }
-    return turned;
+    return changes;
   }
 
   get size() {
     return this.#jobs.size;
   }
 
-  /** All jobs, in no order. */
+  /** Return all jobs, unordered. */
   all() {
     return [...this.#jobs.values()];
   }
 
+  /** @param {string} jobId */
   get(jobId) {
     return this.#jobs.get(jobId);
   }
 
-  /** How many jobs look each way. */
-  counts() {
+  /** Return the number of jobs of each tone. */
+  countByTone() {
+    /** @type {Partial<Record<Tone, number>>} */
     const counts = {};
     for (const { status } of this.#jobs.values()) {
-      counts[lookOf(status)] = (counts[lookOf(status)] ?? 0) + 1;
+      const tone = statusTone(status);
+      counts[tone] = (counts[tone] ?? 0) + 1;
     }
     return counts;
   }
 
   /**
-   * The jobs that are wanted, in order.
+   * Return the jobs that match a filter, ordered.
    *
-   * @param {{look?: string, name?: string, order?: "attention" | "newest" | "name"}} wanted
-   * @param {number} now by the server's clock.
+   * @param {{tone?: Tone | "", name?: string, order?: RosterOrder}} filter
+   * @param {number} now server time, epoch milliseconds.
    */
-  list({ look = "", name = "", order = "attention" } = {}, now) {
+  list({ tone = "", name = "", order = "attention" }, now) {
     const text = name.toLowerCase();
-    const jobs = [...this.#jobs.values()].filter(
-      (job) => (!look || lookOf(job.status) === look) && job.job_id.toLowerCase().includes(text),
+    const jobs = this.all().filter(
+      (job) =>
+        (!tone || statusTone(job.status) === tone) && job.job_id.toLowerCase().includes(text),
     );
-    return jobs.sort(ORDERS[order](now));
+    return jobs.sort(COMPARERS[order](now));
   }
 
-  #takeRoster({ complete, jobs, removed }, turned) {
-    const known = this.known ? new Map(this.#jobs) : null;
+  /**
+   * @param {{complete: boolean, jobs: RosterEntry[], removed: string[]}} roster
+   * @param {StatusChange[]} changes
+   */
+  #applyRoster({ complete, jobs, removed }, changes) {
+    const known = this.isLoaded ? new Map(this.#jobs) : null;
     if (complete) this.#jobs.clear();
     for (const job of jobs) {
-      const before = known?.get(job.job_id);
+      const previous = known?.get(job.job_id)?.status;
       this.#jobs.set(job.job_id, job);
-      if (known && before?.status !== job.status) turned.push({ job, before: before?.status });
+      if (known && previous !== job.status) changes.push({ job, previous });
     }
     for (const jobId of removed) this.#jobs.delete(jobId);
-    this.known = true;
+    this.isLoaded = true;
   }
 }
 
-const newest = (a, b) => (b.submitted_at ?? "").localeCompare(a.submitted_at ?? "");
+/** @typedef {(a: RosterEntry, b: RosterEntry) => number} Comparer */
+
+/** @type {Comparer} */
+const newestFirst = (a, b) => (b.submitted_at ?? "").localeCompare(a.submitted_at ?? "");
+/** @type {Comparer} */
 const byName = (a, b) => a.job_id.localeCompare(b.job_id);
 
-const ORDERS = {
+/** @type {Record<RosterOrder, (now: number) => Comparer>} */
+const COMPARERS = {
   attention: (now) => (a, b) =>
-    attentionOf(a, now) - attentionOf(b, now) || newest(a, b) || byName(a, b),
-  newest: () => (a, b) => newest(a, b) || byName(a, b),
+    attentionRank(a, now) - attentionRank(b, now) || newestFirst(a, b) || byName(a, b),
+  newest: () => (a, b) => newestFirst(a, b) || byName(a, b),
   name: () => byName,
 };

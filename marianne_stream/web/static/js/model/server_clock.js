@@ -1,52 +1,62 @@
 /**
- * The server's time, from this machine's clock and how far the two are apart. A browser's clock may be
- * wrong; times of jobs are the server's.
+ * Server's clock, estimated from the clock of this machine and the `Date` headers of responses. The
+ * browser's clock may be wrong, and the times of jobs are the server's.
  */
 
-/** The server's clock; it also knows until when jobs are known. */
-export class ServerClock {
-  #bounds = null;
-  /** While the page is not live: when it was last, NaN for never; null while it is live. */
-  #lastLive = NaN;
+/** @typedef {{low: number, high: number}} ClockOffset bounds of server time less local time, in ms. */
 
-  /** Takes the bounds that an answer gave: together they become narrower. */
-  take({ low, high }) {
-    const known = this.#bounds ?? { low, high };
+export class ServerClock {
+  /** @type {ClockOffset | null} */
+  #offset = null;
+  /** @type {number | null} server time at which the page was last live: NaN for never, null if it is. */
+  #lastLiveAt = NaN;
+
+  /**
+   * Narrow the offset by the bounds that a response gave.
+   *
+   * @param {ClockOffset} bounds
+   */
+  addBounds({ low, high }) {
+    const known = this.#offset ?? { low, high };
     const both = { low: Math.max(known.low, low), high: Math.min(known.high, high) };
     // Bounds that exclude each other: one of the clocks was set in between.
-    this.#bounds = both.low <= both.high ? both : { low, high };
+    this.#offset = both.low <= both.high ? both : { low, high };
   }
 
-  /** The server's time at a time of this machine's; NaN before the first answer. */
-  at(localMs) {
-    if (!this.#bounds) return NaN;
-    const { low, high } = this.#bounds;
+  /**
+   * Convert local time to server time; NaN before the first response.
+   *
+   * @param {number} localMs epoch milliseconds.
+   */
+  fromLocal(localMs) {
+    if (!this.#offset) return NaN;
+    const { low, high } = this.#offset;
     const agree = low <= 0 && high >= 0;
     return localMs + (agree ? 0 : (low + high) / 2);
   }
 
-  /** The server's time now. */
+  /** Return the current server time. */
   now() {
-    return this.at(Date.now());
+    return this.fromLocal(Date.now());
   }
 
-  /** Until when jobs are known: now, or when the page was last live; NaN if it never was. */
+  /** Return the time up to which the state of jobs is known; NaN if the page was never live. */
   knownUntil() {
-    return this.#lastLive ?? this.now();
+    return this.#lastLiveAt ?? this.now();
   }
 
   get isLive() {
-    return this.#lastLive === null;
+    return this.#lastLiveAt === null;
   }
 
   /**
-   * Takes whether the page is live.
+   * Set whether the page is live.
    *
    * @param {boolean} live
-   * @param {number} since when it is not, by this machine's clock.
+   * @param {number} [since] local time at which it stopped being live.
    */
   setLive(live, since = Date.now()) {
-    if (live) this.#lastLive = null;
-    else this.#lastLive ??= this.at(since);
+    if (live) this.#lastLiveAt = null;
+    else this.#lastLiveAt ??= this.fromLocal(since);
   }
 }

@@ -1,10 +1,12 @@
-/** What statuses mean to a person: their order, their words, and what they look like. */
+/** Statuses of jobs and sheets: tone, label, and rank in the list. */
 
 /**
- * The looks of a status: the colour and the shape bear the same name, so that neither is needed to
- * tell one from another.
+ * @typedef {"waiting" | "running" | "paused" | "completed" | "failed" | "cancelled" | "unknown"} Tone
+ *   a group of statuses with one colour and one icon.
  */
-const LOOKS = {
+
+/** @type {Record<string, Tone>} */
+const TONES = {
   queued: "waiting",
   pending: "waiting",
   ready: "waiting",
@@ -25,30 +27,48 @@ const LOOKS = {
 
 const TERMINAL = new Set(["completed", "failed", "cancelled"]);
 
-/** A failure older than this wants no attention any more. */
-const FRESH_FAILURE_MS = 24 * 3600 * 1000;
+/** Age from which a failed job is listed behind the active ones. */
+const RECENT_FAILURE_MS = 24 * 3600 * 1000;
 
-/** `waiting`, `running`, `paused`, `completed`, `failed`, `cancelled`, or `unknown`. */
-export function lookOf(status) {
-  return LOOKS[status] ?? "unknown";
+/**
+ * Return the tone of a status.
+ *
+ * @param {string | undefined} status
+ * @returns {Tone}
+ */
+export function statusTone(status) {
+  return TONES[status ?? ""] ?? "unknown";
 }
 
-/** A status as a word: an unknown one is shown as it came. */
-export function wordOf(status) {
+/**
+ * Return a status as words; an unknown status is shown as it is.
+ *
+ * @param {string} status
+ */
+export function statusLabel(status) {
   return String(status).replaceAll("_", " ");
 }
 
-/** Whether a job with this status is over, unless it is run again. */
+/**
+ * Return true if a job with this status is over, unless it is resumed.
+ *
+ * @param {string | undefined} status
+ */
 export function isTerminal(status) {
-  return TERMINAL.has(status);
+  return TERMINAL.has(status ?? "");
 }
 
-/** How much a job wants attention: 0 the most. */
-export function attentionOf(job, now) {
-  const look = lookOf(job.status);
-  if (look === "failed") {
+/**
+ * Return the rank of a job by how much attention it needs; 0 is the first.
+ *
+ * @param {import("./roster.js").RosterEntry} job
+ * @param {number} now server time, epoch milliseconds.
+ */
+export function attentionRank(job, now) {
+  const tone = statusTone(job.status);
+  if (tone === "failed") {
     const at = Date.parse(job.completed_at ?? job.started_at ?? job.submitted_at ?? "");
-    return now - at > FRESH_FAILURE_MS ? 4 : 0;
+    return now - at > RECENT_FAILURE_MS ? 4 : 0;
   }
-  return { paused: 1, running: 2, waiting: 3, unknown: 3, cancelled: 5, completed: 6 }[look];
+  return { paused: 1, running: 2, waiting: 3, unknown: 3, cancelled: 5, completed: 6 }[tone];
 }

@@ -1,11 +1,12 @@
-/** What a screen reader is told: what matters, one sentence at a time, and not too often. */
+/** Announcements for screen readers, rate-limited. */
 
-const LEAST_MS = 4_000;
+const MIN_INTERVAL_MS = 4_000;
 
-/** A region that speaks politely. */
 export class Announcer {
   #region;
-  #waiting = [];
+  /** @type {string[]} */
+  #pending = [];
+  /** @type {ReturnType<typeof setTimeout> | null} */
   #timer = null;
 
   /** @param {HTMLElement} region with `aria-live="polite"`. */
@@ -13,15 +14,19 @@ export class Announcer {
     this.#region = region;
   }
 
-  /** Says a sentence; many at once become one. */
-  say(sentence) {
-    this.#waiting.push(sentence);
-    if (this.#timer === null) this.#speak();
+  /**
+   * Announce a sentence; sentences that come close together become one announcement.
+   *
+   * @param {string} sentence
+   */
+  announce(sentence) {
+    this.#pending.push(sentence);
+    if (this.#timer === null) this.#flush();
   }
 
-  #speak() {
-    const [first, ...others] = this.#waiting;
-    this.#waiting = [];
+  #flush() {
+    const [first, ...others] = this.#pending;
+    this.#pending = [];
     if (first === undefined) {
       this.#timer = null;
       return;
@@ -29,6 +34,6 @@ export class Announcer {
     this.#region.textContent = others.length
       ? `${first} And ${others.length} more changes.`
       : first;
-    this.#timer = setTimeout(() => this.#speak(), LEAST_MS);
+    this.#timer = setTimeout(() => this.#flush(), MIN_INTERVAL_MS);
   }
 }

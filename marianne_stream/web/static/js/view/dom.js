@@ -1,43 +1,70 @@
-/** Elements made from values. Text is always put in as text. */
+/** Helpers for DOM elements. Text is always inserted as text, never as HTML. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
-const SVG_NAMES = new Set([
-  "svg",
-  "path",
-  "circle",
-  "rect",
-  "line",
-  "polyline",
-  "text",
-  "g",
-  "title",
-]);
+const SVG_TAGS = new Set(["svg", "path", "line", "title"]);
 
 /**
- * An element: `h("a.job", {href: "/"}, "all jobs")`.
+ * @template {string} N
+ * @typedef {N extends `${infer T}.${string}` ? T : N} TagOf tag of a name with classes.
+ */
+
+/**
+ * @template {string} N
+ * @typedef {TagOf<N> extends keyof HTMLElementTagNameMap
+ *   ? HTMLElementTagNameMap[TagOf<N>]
+ *   : TagOf<N> extends keyof SVGElementTagNameMap ? SVGElementTagNameMap[TagOf<N>] : HTMLElement} ElementOf
+ */
+
+/** @typedef {Node | string | null | false | (Node | string | null | false)[]} Children */
+
+/** @typedef {Record<string, any>} Attributes */
+
+/**
+ * Make an element: `h("a.name", {href: "/"}, "all jobs")`.
  *
- * @param {string} name with classes behind dots.
- * @param {object} attributes `on…` are listeners, `data-…` and the rest attributes; false, null and
- *   undefined leave one out, true has it without a value.
- * @param {...(Node | string | null | false)} children
+ * @template {string} N
+ * @param {N} name with classes behind dots.
+ * @param {Attributes} [attributes] `on…` are listeners; false, null and undefined omit an attribute,
+ *   true sets it without a value.
+ * @param {...Children} children
+ * @returns {ElementOf<N>}
  */
 export function h(name, attributes = {}, ...children) {
   const [tag, ...classes] = name.split(".");
-  const element = SVG_NAMES.has(tag)
+  const element = SVG_TAGS.has(tag)
     ? document.createElementNS(SVG, tag)
     : document.createElement(tag);
   if (classes.length) element.setAttribute("class", classes.join(" "));
   for (const [key, value] of Object.entries(attributes)) {
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else attribute(element, key, value);
+    else setAttribute(element, key, value);
   }
   element.append(...children.flat().filter((child) => child !== null && child !== false));
-  return element;
+  return /** @type {any} */ (element);
 }
 
-/** Sets an attribute, or takes it away. */
-export function attribute(element, name, value) {
+/**
+ * Return the element of the page that a selector names.
+ *
+ * @param {string} selector
+ * @returns {HTMLElement}
+ * @throws {Error} there is none.
+ */
+export function findElement(selector) {
+  const element = document.querySelector(selector);
+  if (!element) throw new Error(`the page has no element ${selector}`);
+  return /** @type {HTMLElement} */ (element);
+}
+
+/**
+ * Set an attribute; remove it for false, null and undefined.
+ *
+ * @param {Element} element
+ * @param {string} name
+ * @param {unknown} value
+ */
+export function setAttribute(element, name, value) {
   if (value === false || value === null || value === undefined) element.removeAttribute(name);
   else {
     const text = value === true ? "" : String(value);
@@ -45,14 +72,24 @@ export function attribute(element, name, value) {
   }
 }
 
-/** Gives an element a text, unless it has it: selections and readers are left alone. */
+/**
+ * Set the text of an element, unless it is the same: this keeps selections, and live regions silent.
+ *
+ * @param {Element} element
+ * @param {string} text
+ */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Puts children into an order, and moves those alone that stand elsewhere. */
-export function arrange(parent, children) {
-  // First, so that one that has gone moves none of the others: they keep focus and selection.
+/**
+ * Set the children of an element, moving only those that are out of place.
+ *
+ * @param {Element} parent
+ * @param {Node[]} children
+ */
+export function setChildren(parent, children) {
+  // Removal first: then no other child is moved for it, and they keep focus and selection.
   const wanted = new Set(children);
   for (const child of [...parent.childNodes]) if (!wanted.has(child)) child.remove();
   let at = parent.firstChild;
@@ -62,8 +99,12 @@ export function arrange(parent, children) {
   }
 }
 
-/** Whether a key was meant for a field that is written in. */
-export function isTyping({ target }) {
+/**
+ * Return true if the target of an event is a field for text.
+ *
+ * @param {Event} event
+ */
+export function isTextInput({ target }) {
   return (
     target instanceof HTMLElement && target.matches("input:not([type=checkbox]), textarea, select")
   );

@@ -1,93 +1,112 @@
-/** One job in the list. */
+/** Row of a job in the job list. */
 
-import { plain } from "../model/ansi.js";
-import { addressOf, NO_ADDRESS } from "../model/job_address.js";
-import { changeText, durationOf, lastChangeOf } from "../model/run_times.js";
-import { isTerminal, lookOf } from "../model/status.js";
-import { attribute, h, setText } from "./dom.js";
-import { glyph } from "./glyphs.js";
-import { progressBar, showProgress } from "./progress_bar.js";
-import { showStatus, statusMark } from "./status_mark.js";
+import { plainText } from "../model/ansi.js";
+import { formatJobDuration, formatLastChange, lastChange } from "../model/job_times.js";
+import { jobUrl, NO_JOB_URL } from "../model/page_urls.js";
+import { isTerminal, statusTone } from "../model/status.js";
+import { h, setAttribute, setText } from "./dom.js";
+import { makeIcon } from "./icons.js";
+import { ProgressBar } from "./progress_bar.js";
+import { StatusBadge } from "./status_badge.js";
 
-/** A row, made once for each job. */
+/** @typedef {import("../model/roster.js").RosterEntry} RosterEntry */
+
 export class JobRow {
+  /** @type {RosterEntry | null} */
   #job = null;
-  #status = statusMark();
-  #progress = progressBar();
-  #bell = h("span.bell", { hidden: true, title: "A notification is asked for" }, glyph("bell"));
-  #cells;
+  #status = new StatusBadge();
+  #progress = new ProgressBar();
+  #notifyMark = h(
+    "span.notify-mark",
+    { hidden: true, title: "A notification is asked for" },
+    makeIcon("bell"),
+  );
+  #cells = {
+    current: new Cell("current-sheet", "Now"),
+    started: new Cell("started", "Started"),
+    duration: new Cell("duration", "Duration"),
+    changed: new Cell("changed", "Changed"),
+  };
   #page;
 
   /**
    * @param {string} jobId
-   * @param {object} page has the notifier, the clock and the times.
+   * @param {import("./page.js").Page} page
    */
   constructor(jobId, page) {
     this.#page = page;
-    const address = addressOf(jobId);
-    this.link = address
-      ? h("a.name", { href: address, "data-page": true }, plain(jobId))
-      : h("span.name", { tabindex: 0, title: NO_ADDRESS }, jobId);
-    const reason = address ? null : h("span.reason", { title: NO_ADDRESS }, NO_ADDRESS);
-    const names = { now: "Now", started: "Started", duration: "Duration", changed: "Changed" };
-    this.#cells = Object.fromEntries(
-      Object.entries(names).map(([name, label]) => [name, cell(name, label)]),
-    );
+    const url = jobUrl(jobId);
+    this.link = url
+      ? h("a.name", { href: url, "data-page": true }, plainText(jobId))
+      : h("span.name", { tabindex: 0, title: NO_JOB_URL }, jobId);
+    const reason = url ? null : h("span.reason", { title: NO_JOB_URL }, NO_JOB_URL);
     this.element = h(
       "li.job",
       {},
-      this.#status,
-      h("span.title", {}, this.link, reason, this.#bell),
-      this.#progress,
+      this.#status.element,
+      h("span.title", {}, this.link, reason, this.#notifyMark),
+      this.#progress.element,
       Object.values(this.#cells).map(({ element }) => element),
     );
   }
 
-  /** Shows a job as the roster has it. */
+  /**
+   * Show a job.
+   *
+   * @param {RosterEntry} job
+   */
   show(job) {
     if (job !== this.#job) {
       this.#job = job;
-      const look = lookOf(job.status);
-      attribute(this.element, "data-look", look);
-      showStatus(this.#status, job.status);
-      showProgress(this.#progress, job, look);
-      setText(this.#cells.now.value, nowText(job));
-      this.showMoments();
+      const tone = statusTone(job.status);
+      setAttribute(this.element, "data-tone", tone);
+      this.#status.show(job.status);
+      this.#progress.show(job, tone);
+      setText(this.#cells.current.value, currentSheetText(job));
+      this.updateTimes();
     }
     this.tick();
   }
 
-  /** Shows what changes with the job, and with the time zone. */
-  showMoments() {
+  /** Update the times that change with the job and with the time zone. */
+  updateTimes() {
+    if (!this.#job) return;
     const { times } = this.#page;
     const { started, changed } = this.#cells;
     const startedAt = Date.parse(this.#job.started_at ?? "");
-    setText(started.value, times.moment(startedAt) || "–");
-    attribute(started.element, "title", times.whole(startedAt) || null);
-    const { label, at } = lastChangeOf(this.#job);
+    setText(started.value, times.shortDateTime(startedAt) || "–");
+    setAttribute(started.element, "title", times.fullDateTime(startedAt) || null);
+    const { label, at } = lastChange(this.#job);
     setText(changed.label, `${label} `);
-    attribute(changed.element, "data-change", label.toLowerCase());
-    attribute(changed.element, "title", times.whole(at) || null);
+    setAttribute(changed.element, "data-change", label.toLowerCase());
+    setAttribute(changed.element, "title", times.fullDateTime(at) || null);
   }
 
-  /** Counts its times on. */
+  /** Update what changes with time: durations and ages. */
   tick() {
     const job = this.#job;
     if (!job) return;
     const { notifier, clock, times } = this.#page;
-    this.#bell.hidden = !notifier.has(job.job_id);
-    setText(this.#cells.duration.value, durationOf(job, clock) || "–");
-    setText(this.#cells.changed.value, changeText(lastChangeOf(job), clock, times) || "–");
+    this.#notifyMark.hidden = !notifier.isEnabled(job.job_id);
+    setText(this.#cells.duration.value, formatJobDuration(job, clock) || "–");
+    setText(this.#cells.changed.value, formatLastChange(lastChange(job), clock, times) || "–");
   }
 }
 
-function cell(name, label) {
-  const value = h("span.value");
-  const shown = h("span.label", {}, `${label} `);
-  return { element: h(`span.cell.${name}`, {}, shown, value), label: shown, value };
+class Cell {
+  value = h("span.value");
+
+  /**
+   * @param {string} name
+   * @param {string} label
+   */
+  constructor(name, label) {
+    this.label = h("span.label", {}, `${label} `);
+    this.element = h("span", { class: `cell ${name}` }, this.label, this.value);
+  }
 }
 
-function nowText({ status, current_sheet: sheet }) {
-  if (isTerminal(status)) return "–";
-  return sheet ? `sheet ${sheet}` : "–";
+/** @param {RosterEntry} job */
+function currentSheetText({ status, current_sheet: sheet }) {
+  return sheet && !isTerminal(status) ? `sheet ${sheet}` : "–";
 }

@@ -1,107 +1,124 @@
-/** One job: `/jobs/{job_id}`. */
+/** View of one job: `/jobs/{job_id}`. */
 
-import { plain } from "../model/ansi.js";
+import { plainText } from "../model/ansi.js";
+import { formatJobDuration, formatLastChange, lastChange } from "../model/job_times.js";
 import { Job } from "../model/job.js";
-import { isTerminal, lookOf } from "../model/status.js";
-import { changeText, durationOf, lastChangeOf } from "../model/run_times.js";
+import { isTerminal, statusTone } from "../model/status.js";
 import { jobPath, withQuery } from "../wire/api.js";
-import { attribute, h, setText } from "./dom.js";
-import { glyph } from "./glyphs.js";
+import { h, setAttribute, setText } from "./dom.js";
+import { makeIcon } from "./icons.js";
 import { LogView } from "./log_view.js";
-import { progressBar, showProgress } from "./progress_bar.js";
-import { ProgressLine } from "./progress_line.js";
+import { ProgressBar } from "./progress_bar.js";
+import { ProgressChart } from "./progress_chart.js";
 import { SheetGrid } from "./sheet_grid.js";
-import { showStatus, statusMark } from "./status_mark.js";
+import { StatusBadge } from "./status_badge.js";
 import { TimelineView } from "./timeline_view.js";
 
-/** How many events of the past are asked for. */
+/** Number of past events to request. */
 const PAST_EVENTS = 200;
 
-const FACTS = { started: "Started", duration: "Duration", sheet: "Now", changed: "Changed" };
+const TICK_MS = 1_000;
 
-/** The view of a job. */
 export class JobView {
   #page;
   #jobId;
   #job = new Job();
-  #status = statusMark();
-  #progress = progressBar();
+  #status = new StatusBadge();
+  #progress = new ProgressBar();
   #error = h("pre.job-error", { hidden: true, tabindex: 0, role: "alert" });
-  #facts;
-  #bell;
+  #facts = {
+    started: new Fact("Started"),
+    duration: new Fact("Duration"),
+    current: new Fact("Now"),
+    changed: new Fact("Changed"),
+  };
+  #notifyLabel = h("span");
+  #notifyButton;
   #sheets = new SheetGrid();
-  #line;
+  #chart;
   #timeline;
   #log;
-  #statusEnd = null;
-  #eventsEnd = null;
-  /** How the status stream is over: "ended" or "failed"; "" while it is not. */
-  #over = "";
+  /** @type {(() => void) | null} */
+  #closeStatus = null;
+  /** @type {(() => void) | null} */
+  #closeEvents = null;
+  /** @type {"ended" | "failed" | ""} how the status stream ended; "" while it has not. */
+  #outcome = "";
+  /** @type {ReturnType<typeof setInterval> | undefined} */
   #timer;
 
+  /**
+   * @param {import("./page.js").Page} page
+   * @param {string} jobId
+   */
   constructor(page, jobId) {
     this.#page = page;
     this.#jobId = jobId;
-    this.#line = new ProgressLine(page);
+    this.#chart = new ProgressChart(page);
     this.#timeline = new TimelineView(page.times, () => this.#followEvents());
     this.#log = new LogView(page, jobId);
-    this.#build();
-    this.keys = this.#log.keys;
+    this.#notifyButton = h(
+      "button.quiet",
+      {
+        type: "button",
+        title: "A notification when this job is over",
+        onclick: () => this.#toggleNotification(),
+      },
+      makeIcon("bell"),
+      this.#notifyLabel,
+    );
+    this.element = this.#makeElement();
+    this.shortcuts = this.#log.shortcuts;
+    this.#updateNotifyButton();
   }
 
-  opened() {
-    this.#page.tab.title(plain(this.#jobId));
+  /** Subscribe to the job's streams; the element is in the page. */
+  open() {
+    this.#page.tab.setTitle(plainText(this.#jobId));
     this.#followStatus();
     this.#followEvents();
-    this.#log.opened();
-    this.#timer = setInterval(() => this.#tick(), 1000);
+    this.#log.open();
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#tick();
   }
 
   close() {
     clearInterval(this.#timer);
-    this.#statusEnd?.();
-    this.#eventsEnd?.();
+    this.#closeStatus?.();
+    this.#closeEvents?.();
     this.#log.close();
   }
 
-  /** All times are in another zone. */
-  timesChanged() {
+  onTimeZoneChange() {
     this.#tick();
-    this.#timeline.timesChanged();
-    this.#log.timesChanged();
+    this.#timeline.onTimeZoneChange();
+    this.#log.onTimeZoneChange();
   }
 
-  /** The address asks for other lines of the log. */
-  hashChanged() {
-    this.#log.hashChanged();
+  /** Show the lines of the log that the address names. */
+  onFragmentChange() {
+    this.#log.onFragmentChange();
   }
 
-  /** A job that runs again after its end, or that has come at last, is followed anew. */
-  rosterChanged() {
-    const entry = this.#page.roster.get(this.#jobId);
-    const over = this.#over === "failed" || (this.#over === "ended" && !isTerminal(entry?.status));
-    if (entry && over) {
+  /** Subscribe anew if the job was resumed after its end, or was created after the view was opened. */
+  onRosterChange() {
+    const { roster, notReadyReasons: reasons } = this.#page;
+    const entry = roster.get(this.#jobId);
+    const isOver =
+      this.#outcome === "failed" || (this.#outcome === "ended" && !isTerminal(entry?.status));
+    if (entry && isOver) {
       this.#followStatus();
-      this.#log.again();
+      this.#log.resume();
     }
-    const { roster, missing } = this.#page;
-    if (!roster.known && !this.#job.status && missing.length) this.#say(missing.join(" "));
+    if (!roster.isLoaded && !this.#job.status && reasons.length) {
+      this.#showError(reasons.join(" "));
+    }
     this.#tick();
   }
 
-  #build() {
-    this.#bell = h(
-      "button.quiet",
-      { type: "button", onclick: () => this.#toggleBell() },
-      glyph("bell"),
-      h("span"),
-    );
-    this.#facts = Object.fromEntries(Object.keys(FACTS).map((name) => [name, h("dd")]));
-    const facts = Object.entries(FACTS).map(([name, label]) =>
-      h("div", {}, h("dt", {}, label), this.#facts[name]),
-    );
-    this.element = h(
+  #makeElement() {
+    const facts = Object.values(this.#facts).map(({ element }) => element);
+    return h(
       "article.job-view",
       { "aria-labelledby": "job-heading" },
       h(
@@ -110,116 +127,138 @@ export class JobView {
         h(
           "a.back",
           { href: "/", "data-page": true, title: "All jobs" },
-          glyph("back"),
-          h("span.unseen", {}, "All jobs"),
+          makeIcon("back"),
+          h("span.visually-hidden", {}, "All jobs"),
         ),
-        h("h1", { id: "job-heading", tabindex: -1 }, plain(this.#jobId)),
-        this.#status,
-        this.#progress,
+        h("h1", { id: "job-heading", tabindex: -1 }, plainText(this.#jobId)),
+        this.#status.element,
+        this.#progress.element,
         h("dl.facts", {}, facts),
-        this.#bell,
+        this.#notifyButton,
       ),
       this.#error,
       h(
-        "div.job-parts",
+        "div.job-panels",
         {},
-        h("div.side", {}, this.#sheets.element, this.#line.element, this.#timeline.element),
+        h("div.side", {}, this.#sheets.element, this.#chart.element, this.#timeline.element),
         this.#log.element,
       ),
     );
-    this.#showBell();
   }
 
   #followStatus() {
-    this.#over = "";
-    this.#statusEnd?.();
-    this.#statusEnd = this.#page.follow({
+    this.#outcome = "";
+    this.#closeStatus?.();
+    this.#closeStatus = this.#page.follow({
       path: jobPath(this.#jobId, "stream"),
       kind: "status",
-      onEvents: (events) => this.#take(events),
-      onState: (state) => this.#stateChanged(state),
+      onEvents: (events) => this.#applyStatusEvents(events),
+      onState: ({ phase, status, detail }) => {
+        if (phase === "ended" || phase === "failed") this.#outcome = phase;
+        if (phase === "failed" && status !== 401) this.#showError(detail);
+      },
     });
   }
 
   #followEvents() {
-    this.#eventsEnd?.();
-    const wanted = { job_id: this.#jobId, event: this.#timeline.prefixes, limit: PAST_EVENTS };
-    this.#eventsEnd = this.#page.follow({
-      path: withQuery("/api/events/stream", wanted),
+    this.#closeEvents?.();
+    const query = { job_id: this.#jobId, event: this.#timeline.prefixes, limit: PAST_EVENTS };
+    this.#closeEvents = this.#page.follow({
+      path: withQuery("/api/events/stream", query),
       kind: "events",
-      onEvents: (events) => this.#timeline.take(events),
+      onEvents: (events) => this.#timeline.applyEvents(events),
     });
   }
 
-  #stateChanged({ phase, status, detail }) {
-    if (phase === "ended" || phase === "failed") this.#over = phase;
-    if (phase === "failed" && status !== 401) this.#say(detail);
-  }
-
-  #take(events) {
-    this.#job.take(events);
-    const { status, deleted, fault } = this.#job;
+  /** @param {import("../wire/event_parser.js").ServerSentEvent[]} events */
+  #applyStatusEvents(events) {
+    this.#job.applyEvents(events);
+    const { status, isDeleted, streamError } = this.#job;
     if (status) this.#showStatus(status);
-    const gone = deleted ? "This job is gone: the conductor does not know it any more." : "";
-    this.#say(gone || fault || status?.error_message);
+    const deleted = isDeleted ? "This job is gone: the conductor does not know it any more." : "";
+    this.#showError(deleted || streamError || status?.error_message);
   }
 
+  /** @param {import("../model/job.js").JobStatus} status */
   #showStatus(status) {
-    attribute(this.element, "data-look", lookOf(status.status));
-    showStatus(this.#status, status.status);
-    showProgress(this.#progress, status, lookOf(status.status));
+    const tone = statusTone(status.status);
+    setAttribute(this.element, "data-tone", tone);
+    this.#status.show(status.status);
+    this.#progress.show(status, tone);
     this.#sheets.show(this.#job);
     this.#tick();
   }
 
-  #say(sentence) {
+  /** @param {string | null | undefined} sentence */
+  #showError(sentence) {
     this.#error.hidden = !sentence;
-    setText(this.#error, plain(sentence ?? ""));
+    setText(this.#error, plainText(sentence ?? ""));
   }
 
+  /** Update the facts and the chart, which change with time. */
   #tick() {
     const entry = this.#page.roster.get(this.#jobId);
     const status = this.#job.status ?? entry;
     if (!status) return;
-    const known = { ...entry, ...status, last_progress_at: latest(entry, status) };
-    const [started, ended] = [known.started_at, known.completed_at].map((text) =>
-      Date.parse(text ?? ""),
-    );
+    const job = { ...entry, ...status, last_progress_at: latestProgress(entry, status) };
     const { clock, times } = this.#page;
-    setText(this.#facts.started, times.moment(started) || "–");
-    attribute(this.#facts.started, "title", times.whole(started) || null);
-    setText(this.#facts.duration, durationOf(known, clock) || "–");
-    const sheet = this.#job.status?.current_sheet;
-    setText(this.#facts.sheet, sheet && !isTerminal(status.status) ? `sheet ${sheet}` : "–");
-    const change = lastChangeOf(known);
-    setText(this.#facts.changed.previousSibling, change.label);
-    setText(this.#facts.changed, changeText(change, clock, times) || "–");
-    attribute(this.#facts.changed, "title", times.whole(change.at) || null);
-    this.#line.show(this.#job.progress, {
-      startedAt: started,
-      endedAt: isTerminal(status.status) ? ended : NaN,
-    });
+    const startedAt = Date.parse(job.started_at ?? "");
+    const { started, duration, current, changed } = this.#facts;
+    started.show(times.shortDateTime(startedAt), times.fullDateTime(startedAt));
+    duration.show(formatJobDuration(job, clock));
+    const sheet = isTerminal(job.status) ? null : this.#job.status?.current_sheet;
+    current.show(sheet ? `sheet ${sheet}` : "");
+    const change = lastChange(job);
+    setText(changed.label, change.label);
+    changed.show(formatLastChange(change, clock, times), times.fullDateTime(change.at));
+    const endedAt = isTerminal(job.status) ? Date.parse(job.completed_at ?? "") : NaN;
+    this.#chart.show(this.#job.progress, { startedAt, endedAt });
   }
 
-  async #toggleBell() {
-    const on = await this.#page.notifier.toggle(this.#jobId);
-    this.#page.announcer.say(on ? "You will be notified." : "No notification.");
-    this.#showBell();
+  async #toggleNotification() {
+    const isEnabled = await this.#page.notifier.toggle(this.#jobId);
+    this.#page.announcer.announce(isEnabled ? "You will be notified." : "No notification.");
+    this.#updateNotifyButton();
   }
 
-  #showBell() {
-    const on = this.#page.notifier.has(this.#jobId);
-    attribute(this.#bell, "aria-pressed", String(on));
-    setText(this.#bell.querySelector("span"), on ? "Notifying" : "Notify");
-    this.#bell.title = "A notification when this job is over";
+  #updateNotifyButton() {
+    const isEnabled = this.#page.notifier.isEnabled(this.#jobId);
+    setAttribute(this.#notifyButton, "aria-pressed", String(isEnabled));
+    setText(this.#notifyLabel, isEnabled ? "Notifying" : "Notify");
   }
 }
 
-/** The later of what roster and status say: neither is sent for this alone. */
-function latest(...told) {
-  return told
-    .map((one) => one?.last_progress_at)
-    .filter(Boolean)
+/** Labelled value in the header. */
+class Fact {
+  #value = h("dd");
+
+  /** @param {string} label */
+  constructor(label) {
+    this.label = h("dt", {}, label);
+    this.element = h("div", {}, this.label, this.#value);
+  }
+
+  /**
+   * Show a value; "–" for none.
+   *
+   * @param {string} text
+   * @param {string} [title]
+   */
+  show(text, title) {
+    setText(this.#value, text || "–");
+    setAttribute(this.#value, "title", title || null);
+  }
+}
+
+/**
+ * Return the later time of progress: neither roster nor status is sent for this field alone.
+ *
+ * @param {...({last_progress_at?: string | null} | undefined)} states
+ */
+function latestProgress(...states) {
+  return states
+    .map((state) => state?.last_progress_at)
+    .filter((time) => Boolean(time))
     .sort()
     .at(-1);
 }

@@ -1,98 +1,126 @@
-/** All jobs: `/`. */
+/** Job list: `/`. */
 
-import { addressOf, NO_ADDRESS } from "../model/job_address.js";
-import { lookOf, wordOf } from "../model/status.js";
-import { arrange, attribute, h, setText } from "./dom.js";
-import { glyph } from "./glyphs.js";
+import { jobUrl, NO_JOB_URL } from "../model/page_urls.js";
+import { statusLabel } from "../model/status.js";
+import { h, setAttribute, setChildren, setText } from "./dom.js";
+import { makeIcon } from "./icons.js";
 import { JobRow } from "./job_row.js";
 
-/** How often the order may change, and times are counted on. */
-const ORDER_MS = 2_000;
-const SECOND_MS = 1_000;
-const SHOW_MS = 100;
+/** @typedef {import("../model/status.js").Tone} Tone */
+/** @typedef {import("../model/roster.js").RosterEntry} RosterEntry */
 
-const LOOKS = ["failed", "paused", "running", "waiting", "completed", "cancelled", "unknown"];
-const LOOK_WORDS = { waiting: "queued", unknown: "other" };
+/** Shortest time between two changes of the order. */
+const REORDER_MS = 2_000;
+const TICK_MS = 1_000;
+/** Delay after which changes of the roster are shown together. */
+const UPDATE_DELAY_MS = 100;
+
+/** @type {Tone[]} */
+const TONES = ["failed", "paused", "running", "waiting", "completed", "cancelled", "unknown"];
+/** @type {Partial<Record<Tone, string>>} */
+const TONE_LABELS = { waiting: "queued", unknown: "other" };
+/** @type {Record<import("../model/roster.js").RosterOrder, string>} */
 const ORDERS = { attention: "Needs attention", newest: "Newest first", name: "Name" };
+const COLUMNS = ["Status", "Job", "Sheets", "Now", "Started", "Duration", "Changed"];
 
-/** The list of jobs. */
+const CONTINUES = "This page goes on by itself once the conductor answers.";
+
 export class JobsView {
   #page;
+  /** @type {Map<string, JobRow>} */
   #rows = new Map();
+  /** @type {Map<Tone | "", {chip: HTMLElement, count: HTMLElement}>} */
   #chips = new Map();
   #list = h("ul.jobs", { role: "list" });
   #empty = h("div.empty", { hidden: true });
-  #search;
-  #order;
-  #ordered = [];
+  #filter;
+  #orderSelect;
+  /** @type {Tone | ""} */
+  #tone = "";
+  /** @type {string[]} ids of the listed jobs. */
+  #order = [];
   #orderedAt = 0;
-  #chosen = null;
+  #selectedJob = "";
+  /** @type {ReturnType<typeof setInterval> | undefined} */
   #timer;
-  #scheduled = null;
+  /** @type {ReturnType<typeof setTimeout> | null} */
+  #pendingUpdate = null;
 
+  /** @param {import("./page.js").Page} page */
   constructor(page) {
     this.#page = page;
-    this.#build();
-    this.keys = [
-      { key: "j", says: "the next job", act: () => this.#choose(1) },
-      { key: "k", says: "the job before", act: () => this.#choose(-1) },
-      { key: "Enter", says: "open the job", act: () => this.#open() },
-      { key: "/", says: "find by name", act: () => this.#search.focus() },
-      { key: "g", says: "the first job", act: () => this.#choose(-Infinity) },
-      { key: "G", says: "the last job", act: () => this.#choose(Infinity) },
-      { key: "Escape", says: "clear what is looked for", act: () => this.#clear() },
+    const query = new URLSearchParams(location.search);
+    this.#tone = TONES.find((tone) => tone === query.get("status")) ?? "";
+    this.#filter = this.#makeFilter(query.get("name") ?? "");
+    this.#orderSelect = this.#makeOrderSelect(query.get("order") ?? "");
+    this.element = this.#makeElement();
+    this.shortcuts = [
+      { key: "j", label: "the next job", run: () => this.#step(1) },
+      { key: "k", label: "the job before", run: () => this.#step(-1) },
+      { key: "Enter", label: "open the job", run: () => this.#openSelected() },
+      { key: "/", label: "find by name", run: () => this.#filter.focus() },
+      { key: "g", label: "the first job", run: () => this.#select(0) },
+      { key: "G", label: "the last job", run: () => this.#select(Infinity) },
+      { key: "Escape", label: "clear what is looked for", run: () => this.#clearFilters() },
     ];
   }
 
-  /** It is shown now. */
-  opened() {
-    this.#page.tab.title("Jobs");
-    this.#timer = setInterval(() => this.#tick(), SECOND_MS);
-    this.#show({ anew: true });
+  /** Start updating; the element is in the page. */
+  open() {
+    this.#page.tab.setTitle("Jobs");
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    this.#update({ reorder: true });
   }
 
   close() {
     clearInterval(this.#timer);
-    clearTimeout(this.#scheduled);
+    clearTimeout(this.#pendingUpdate ?? undefined);
   }
 
-  /** The roster has changed. */
-  rosterChanged() {
-    if (this.#scheduled) return;
-    // Many changes at once are shown once.
-    this.#scheduled = setTimeout(() => {
-      this.#scheduled = null;
-      this.#show({});
-    }, SHOW_MS);
+  /** Show the changed roster, soon: many changes at once are shown together. */
+  onRosterChange() {
+    this.#pendingUpdate ??= setTimeout(() => {
+      this.#pendingUpdate = null;
+      this.#update();
+    }, UPDATE_DELAY_MS);
   }
 
-  /** All times are in another zone. */
-  timesChanged() {
-    for (const row of this.#rows.values()) row.showMoments();
+  onTimeZoneChange() {
+    for (const row of this.#rows.values()) row.updateTimes();
     this.#tick();
   }
 
-  #build() {
-    const wanted = new URLSearchParams(location.search);
-    this.#search = h("input", {
+  /** Fragments of the address mean nothing to this view. */
+  onFragmentChange() {}
+
+  /** @param {string} value */
+  #makeFilter(value) {
+    return h("input", {
       type: "search",
       placeholder: "Find a job",
       "aria-label": "Find a job by its name",
-      value: wanted.get("name") ?? "",
-      oninput: () => this.#changed(),
-      onkeydown: ({ key }) => {
-        if (key === "Enter" && this.#ordered.length) this.#openJob(this.#ordered[0]);
+      value,
+      oninput: () => this.#onFilterChange(),
+      onkeydown: (/** @type {KeyboardEvent} */ { key }) => {
+        if (key === "Enter" && this.#order.length) this.#openJob(this.#order[0]);
       },
     });
-    this.#order = h(
+  }
+
+  /** @param {string} value */
+  #makeOrderSelect(value) {
+    const select = h(
       "select",
-      { "aria-label": "Order", onchange: () => this.#changed() },
-      Object.entries(ORDERS).map(([value, text]) => h("option", { value }, text)),
+      { "aria-label": "Order", onchange: () => this.#onFilterChange() },
+      Object.entries(ORDERS).map(([order, text]) => h("option", { value: order }, text)),
     );
-    this.#order.value = ORDERS[wanted.get("order")] ? wanted.get("order") : "attention";
-    this.look = LOOKS.includes(wanted.get("status")) ? wanted.get("status") : "";
-    const chips = ["", ...LOOKS].map((look) => this.#chip(look));
-    this.element = h(
+    select.value = Object.hasOwn(ORDERS, value) ? value : "attention";
+    return select;
+  }
+
+  #makeElement() {
+    const chips = [this.#makeChip(""), ...TONES.map((tone) => this.#makeChip(tone))];
+    return h(
       "section.jobs-view",
       { "aria-labelledby": "jobs-heading" },
       h(
@@ -100,8 +128,8 @@ export class JobsView {
         {},
         h("h1", { id: "jobs-heading" }, "Jobs"),
         h("div.chips", { role: "group", "aria-label": "Status" }, chips),
-        h("label.find", {}, glyph("search"), this.#search),
-        this.#order,
+        h("label.search-field", {}, makeIcon("search"), this.#filter),
+        this.#orderSelect,
       ),
       h(
         "div.columns",
@@ -113,140 +141,173 @@ export class JobsView {
     );
   }
 
-  #chip(look) {
+  /** @param {Tone | ""} tone "" for all jobs. */
+  #makeChip(tone) {
     const count = h("span.count");
     const chip = h(
       "button.chip",
-      { type: "button", onclick: () => this.#filter(look), "data-look": look || null },
-      look ? glyph(look) : null,
-      look ? (LOOK_WORDS[look] ?? wordOf(look)) : "all",
+      { type: "button", onclick: () => this.#toggleTone(tone), "data-tone": tone || null },
+      tone ? makeIcon(tone) : null,
+      tone ? (TONE_LABELS[tone] ?? statusLabel(tone)) : "all",
       count,
     );
-    this.#chips.set(look, { chip, count });
+    this.#chips.set(tone, { chip, count });
     return chip;
   }
 
-  #filter(look) {
-    this.look = this.look === look ? "" : look;
-    this.#changed();
+  /** @param {Tone | ""} tone */
+  #toggleTone(tone) {
+    this.#tone = this.#tone === tone ? "" : tone;
+    this.#onFilterChange();
   }
 
-  #clear() {
-    this.#search.value = "";
-    this.look = "";
-    this.#search.blur();
-    this.#changed();
+  #clearFilters() {
+    this.#filter.value = "";
+    this.#tone = "";
+    this.#filter.blur();
+    this.#onFilterChange();
   }
 
-  #changed() {
-    const wanted = new URLSearchParams();
-    if (this.look) wanted.set("status", this.look);
-    if (this.#search.value) wanted.set("name", this.#search.value);
-    if (this.#order.value !== "attention") wanted.set("order", this.#order.value);
-    const query = wanted.toString();
-    history.replaceState(null, "", query ? `/?${query}` : "/");
-    this.#show({ anew: true });
+  #onFilterChange() {
+    const query = new URLSearchParams();
+    if (this.#tone) query.set("status", this.#tone);
+    if (this.#filter.value) query.set("name", this.#filter.value);
+    if (this.#orderSelect.value !== "attention") query.set("order", this.#orderSelect.value);
+    const text = query.toString();
+    history.replaceState(null, "", text ? `/?${text}` : "/");
+    this.#update({ reorder: true });
   }
 
-  #show({ anew = false }) {
-    const { roster, clock, missing } = this.#page;
-    if (!roster.known) {
-      if (missing.length) this.#showEmpty("No jobs to show yet.", ...missing, GOES_ON);
-      else this.#showEmpty("Looking for jobs …");
-      return;
-    }
-    this.#showChips(roster.counts(), roster.size);
-    const name = this.#search.value;
-    const jobs = roster.list({ look: this.look, name, order: this.#order.value }, clock.now());
-    this.#arrange(jobs, anew);
-    if (jobs.length) this.#empty.hidden = true;
-    else if (roster.size)
-      this.#showEmpty("No job is like that.", "Escape clears what is looked for.");
-    else if (missing.length) this.#showEmpty("No jobs yet.", ...missing, GOES_ON);
-    else
-      this.#showEmpty(
-        "No jobs yet.",
-        "Submit a score to the conductor: its job appears here by itself.",
+  /** @param {{reorder?: boolean}} [options] */
+  #update({ reorder = false } = {}) {
+    const { roster, clock } = this.#page;
+    if (roster.isLoaded) {
+      this.#updateChips();
+      const order = /** @type {import("../model/roster.js").RosterOrder} */ (
+        this.#orderSelect.value
       );
+      const filter = { tone: this.#tone, name: this.#filter.value, order };
+      const jobs = roster.list(filter, clock.now());
+      this.#updateRows(jobs, reorder);
+      this.#empty.hidden = jobs.length > 0;
+    }
+    if (!this.#order.length) this.#showEmptyText();
   }
 
-  #showChips(counts, all) {
-    for (const [look, { chip, count }] of this.#chips) {
-      const number = look ? (counts[look] ?? 0) : all;
-      chip.hidden = look !== "" && number === 0 && this.look !== look;
-      setText(count, String(number));
-      attribute(chip, "aria-pressed", String(this.look === look));
+  #showEmptyText() {
+    const { roster, notReadyReasons: reasons } = this.#page;
+    if (roster.isLoaded && roster.size) {
+      this.#showEmpty("No job is like that.", "Escape clears what is looked for.");
+    } else if (reasons.length) {
+      const title = roster.isLoaded ? "No jobs yet." : "No jobs to show yet.";
+      this.#showEmpty(title, ...reasons, CONTINUES);
+    } else if (roster.isLoaded) {
+      const hint = "Submit a score to the conductor: its job appears here by itself.";
+      this.#showEmpty("No jobs yet.", hint);
+    } else {
+      this.#showEmpty("Looking for jobs …");
     }
   }
 
-  /** Rows change at once; their order only when nobody is about to click on one. */
-  #arrange(jobs, anew) {
+  /**
+   * @param {string} title
+   * @param {...string} sentences
+   */
+  #showEmpty(title, ...sentences) {
+    this.#empty.hidden = false;
+    if (this.#empty.textContent === title + sentences.join("")) return;
+    const texts = sentences.map((text) => h("p", {}, text));
+    this.#empty.replaceChildren(h("p.title", {}, title), ...texts);
+  }
+
+  #updateChips() {
+    const { roster } = this.#page;
+    const counts = roster.countByTone();
+    for (const [tone, { chip, count }] of this.#chips) {
+      const number = tone ? (counts[tone] ?? 0) : roster.size;
+      chip.hidden = tone !== "" && number === 0 && this.#tone !== tone;
+      setText(count, String(number));
+      setAttribute(chip, "aria-pressed", String(this.#tone === tone));
+    }
+  }
+
+  /**
+   * Update the rows at once, and their order only if nobody is about to click on a row.
+   *
+   * @param {RosterEntry[]} jobs
+   * @param {boolean} reorder
+   */
+  #updateRows(jobs, reorder) {
     const ids = jobs.map(({ job_id: jobId }) => jobId);
-    const wanted = new Set(ids);
     for (const jobId of this.#rows.keys()) {
       if (!this.#page.roster.get(jobId)) this.#rows.delete(jobId);
     }
-    for (const job of jobs) this.#rowOf(job.job_id).show(job);
-    const busy = this.#list.matches(":hover") || this.#list.contains(document.activeElement);
-    const settled = Date.now() - this.#orderedAt > ORDER_MS && !busy;
-    const known = new Set(this.#ordered);
-    const same = known.size === wanted.size && ids.every((jobId) => known.has(jobId));
-    if (anew || settled || !same) {
-      this.#ordered = anew || settled ? ids : keptOrder(this.#ordered, ids);
-      this.#orderedAt = Date.now();
-      arrange(
-        this.#list,
-        this.#ordered.map((jobId) => this.#rowOf(jobId).element),
-      );
-    }
+    for (const job of jobs) this.#getRow(job.job_id).show(job);
+    const isInUse = this.#list.matches(":hover") || this.#list.contains(document.activeElement);
+    const mayReorder = reorder || (this.#isOrderOld() && !isInUse);
+    const known = new Set(this.#order);
+    const isSameSet = known.size === ids.length && ids.every((jobId) => known.has(jobId));
+    if (!mayReorder && isSameSet) return;
+    this.#order = mayReorder ? ids : mergeOrder(this.#order, ids);
+    this.#orderedAt = Date.now();
+    setChildren(
+      this.#list,
+      this.#order.map((jobId) => this.#getRow(jobId).element),
+    );
   }
 
-  #rowOf(jobId) {
-    if (!this.#rows.has(jobId)) this.#rows.set(jobId, new JobRow(jobId, this.#page));
-    return this.#rows.get(jobId);
+  #isOrderOld() {
+    return Date.now() - this.#orderedAt > REORDER_MS;
+  }
+
+  /** @param {string} jobId */
+  #getRow(jobId) {
+    const row = this.#rows.get(jobId) ?? new JobRow(jobId, this.#page);
+    this.#rows.set(jobId, row);
+    return row;
   }
 
   #tick() {
-    for (const jobId of this.#ordered) this.#rowOf(jobId).tick();
-    if (Date.now() - this.#orderedAt > ORDER_MS) this.#show({});
+    for (const jobId of this.#order) this.#getRow(jobId).tick();
+    if (this.#isOrderOld()) this.#update();
   }
 
-  #choose(by) {
-    const count = this.#ordered.length;
-    if (!count) return;
-    const from = this.#ordered.indexOf(this.#chosen);
-    const to = from < 0 ? (by < 0 && by !== -Infinity ? count - 1 : 0) : from + by;
-    this.#chosen = this.#ordered[Math.max(0, Math.min(count - 1, to))];
-    const link = this.#rowOf(this.#chosen).link;
+  /** @param {number} by */
+  #step(by) {
+    const at = this.#order.indexOf(this.#selectedJob);
+    if (at >= 0) this.#select(at + by);
+    else this.#select(by > 0 ? 0 : Infinity);
+  }
+
+  /** @param {number} index is clamped to the list. */
+  #select(index) {
+    const last = this.#order.length - 1;
+    if (last < 0) return;
+    this.#selectedJob = this.#order[Math.max(0, Math.min(last, index))];
+    const { link } = this.#getRow(this.#selectedJob);
     link.focus();
     link.scrollIntoView({ block: "nearest" });
   }
 
-  #open() {
-    if (this.#ordered.includes(this.#chosen)) this.#openJob(this.#chosen);
+  #openSelected() {
+    if (this.#order.includes(this.#selectedJob)) this.#openJob(this.#selectedJob);
   }
 
+  /** @param {string} jobId */
   #openJob(jobId) {
-    const address = addressOf(jobId);
-    if (address) this.#page.go(address);
-    else this.#page.announcer.say(NO_ADDRESS);
-  }
-
-  #showEmpty(title, ...sentences) {
-    this.#empty.hidden = false;
-    const shown = this.#empty.textContent;
-    if (shown === title + sentences.join("")) return;
-    const texts = sentences.map((text) => h("p", {}, text));
-    this.#empty.replaceChildren(h("p.title", {}, title), ...texts);
+    const url = jobUrl(jobId);
+    if (url) this.#page.go(url);
+    else this.#page.announcer.announce(NO_JOB_URL);
   }
 }
 
-const GOES_ON = "This page goes on by itself once the conductor answers.";
-
-const COLUMNS = ["Status", "Job", "Sheets", "Now", "Started", "Duration", "Changed"];
-
-/** An order as it is, with those that have come in front, and without those that have gone. */
-function keptOrder(before, ids) {
+/**
+ * Return an order without the jobs that have gone, and with new jobs in front.
+ *
+ * @param {string[]} before
+ * @param {string[]} ids
+ */
+function mergeOrder(before, ids) {
   const [wanted, known] = [new Set(ids), new Set(before)];
   return [...ids.filter((id) => !known.has(id)), ...before.filter((id) => wanted.has(id))];
 }

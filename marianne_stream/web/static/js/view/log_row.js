@@ -1,12 +1,25 @@
-/** One row of a log: a line in its parts, or a mark of what happened there. */
+/** Row of a log: a line with its columns, or a marker of what happened at this place. */
 
-import { plain, runsOf } from "../model/ansi.js";
-import { jsonText, partsOf, SHOWN_CHARS } from "../model/log_line.js";
-import { timeOf } from "../model/line_time.js";
-import { bytes } from "../model/times.js";
+import { parseRuns, plainText } from "../model/ansi.js";
+import { formatJson, MAX_SHOWN_CHARS, parseLine } from "../model/log_line.js";
+import { lineTime } from "../model/log_line_time.js";
+import { formatBytes } from "../model/time_format.js";
 import { h } from "./dom.js";
 
-const LEVEL_WORDS = {
+/** @typedef {import("../model/log_window.js").LogRow} Row */
+/** @typedef {import("../model/ansi.js").TextStyle} TextStyle */
+
+/**
+ * @typedef {object} RowOptions
+ * @property {RegExp | null} pattern text to highlight.
+ * @property {import("../model/time_format.js").TimeFormat} times
+ * @property {string} day heading above the row; "" for none.
+ * @property {(event: MouseEvent) => void} onNumberClick
+ * @property {() => void} onToggle is called when the fields of a JSON line are opened or closed.
+ */
+
+/** @type {Record<string, string>} */
+const LEVEL_LABELS = {
   debug: "debug",
   info: "info",
   warning: "warn",
@@ -14,101 +27,133 @@ const LEVEL_WORDS = {
   critical: "crit",
 };
 
-const ROTATED = { renamed: "renamed", truncated: "cut", replaced: "replaced" };
-const GAPS = {
+/** @type {Record<string, string>} */
+const ROTATION_LABELS = { renamed: "renamed", truncated: "cut", replaced: "replaced" };
+
+/** @type {Record<string, string>} */
+const GAP_LABELS = {
   cursor_expired: "What was shown is not in the log any more: this is the log as it is now",
   truncated: "The log was cut here",
   rotated_away: "Lines were rotated away here",
 };
 
+/** @type {("bold" | "dim" | "italic" | "underline" | "strike")[]} */
+const STYLE_CLASSES = ["bold", "dim", "italic", "underline", "strike"];
+
 /**
- * Makes the element of a row.
+ * Make the element of a row.
  *
- * @param {object} row of the window.
- * @param {{pattern: RegExp | null, times: import("../model/times.js").Times, day: string,
- *   onNumber: Function, onOpen: Function}} with `day` is the day that begins with it, "" for none.
+ * @param {Row} row
+ * @param {RowOptions} options
+ * @returns {HTMLElement}
  */
-export function rowElement(row, { pattern, times, day, onNumber, onOpen }) {
-  if (row.kind !== "line") return h(`div.row.mark.${row.kind}`, {}, h("span", {}, markText(row)));
-  const parts = partsOfRow(row);
-  const cut = row.truncated || row.text.length > SHOWN_CHARS;
+export function makeRow(row, { pattern, times, day, onNumberClick, onToggle }) {
+  if (row.kind !== "line") {
+    return h("div", { class: `row marker ${row.kind}` }, h("span", {}, markerText(row)));
+  }
+  const parsed = (row.parsed ??= parseLine(row.text, row));
+  const isCut = row.truncated || row.text.length > MAX_SHOWN_CHARS;
   const number = h(
     "button.number",
-    { type: "button", tabindex: -1, onclick: onNumber, "aria-label": `Line ${row.number}` },
+    { type: "button", tabindex: -1, onclick: onNumberClick, "aria-label": `Line ${row.number}` },
     String(row.number),
   );
-  const text = h("span.text", {}, textOf(parts, pattern), cut ? h("span.cut", {}, " … cut") : null);
+  const toggle = parsed.json ? makeFieldsToggle(row, onToggle) : null;
+  const cut = isCut ? h("span.truncated", {}, " … cut") : null;
   const element = h(
     "div.row.line",
     { "data-level": row.level || null },
     day ? h("div.day", {}, h("span", {}, day)) : null,
-    row.beginsRun ? h("div.run", {}, h("span", {}, "A run begins")) : null,
+    row.startsRun ? h("div.run-start", {}, h("span", {}, "A run begins")) : null,
     number,
-    timeElement(row, times),
-    h("span.level", {}, LEVEL_WORDS[row.level] ?? ""),
-    text,
+    makeTime(row, times),
+    h("span.level", {}, LEVEL_LABELS[row.level ?? ""] ?? ""),
+    h("span.text", {}, toggle, makeText(parsed, pattern), cut),
+    parsed.json && row.isOpen ? h("pre.fields", {}, formatJson(parsed.json)) : null,
   );
-  if (parts.json) openable(element, row, parts, onOpen);
+  element.classList.toggle("json", parsed.json !== null);
   return element;
 }
 
-/** Makes the element of a last line that has no newline yet. */
-export function partialElement({ text, number }, pattern) {
+/**
+ * Make the element of the last line while it has no newline.
+ *
+ * @param {{text: string, number: number}} line
+ * @param {RegExp | null} pattern
+ */
+export function makePartialRow({ text, number }, pattern) {
+  const runs = parseRuns(text.slice(0, MAX_SHOWN_CHARS));
   return h(
     "div.row.line",
     {},
     h("span.number", {}, String(number)),
     h("time", {}),
     h("span.level", {}),
-    h("span.text", {}, textOf({ runs: runsOf(text.slice(0, SHOWN_CHARS)) }, pattern)),
+    h("span.text", {}, makeText({ runs, json: null, fields: [] }, pattern)),
   );
 }
 
-/** The time of a row's line, as `timeOf` has it; a mark has none. */
-export function timeOfRow(row, times) {
-  return timeOf(row, times);
-}
-
-/** Kept with the row, for as long as it is in the window. */
-function partsOfRow(row) {
-  return (row.parts ??= partsOf(row.text, row));
-}
-
-function timeElement(row, times) {
-  const { text, title, kind } = timeOfRow(row, times);
+/**
+ * @param {Row} row
+ * @param {import("../model/time_format.js").TimeFormat} times
+ */
+function makeTime(row, times) {
+  const { text, title, kind } = lineTime(row, times);
   const received = kind === "received" ? h("span", { "aria-label": "read" }, "↓ ") : null;
   return h("time", { title: title || null, "data-kind": kind || null }, received, text);
 }
 
-function textOf({ runs, json, rest }, pattern) {
-  const nodes = runs.flatMap(({ text, look }) => run(text, look, pattern));
-  if (!json) return nodes;
-  const fields = rest.map(([name, value]) =>
-    h("span.field", {}, h("span.field-name", {}, `${name}=`), ...run(value, {}, pattern)),
-  );
-  return [...nodes, ...fields.flatMap((field) => [" ", field])];
+/**
+ * @param {import("../model/log_line.js").ParsedLine} parsed
+ * @param {RegExp | null} pattern
+ */
+function makeText({ runs, fields }, pattern) {
+  const text = runs.flatMap((run) => makeRun(run, pattern));
+  const fieldElements = fields.flatMap(([name, value]) => [
+    " ",
+    h("span.field", {}, h("span.field-name", {}, `${name}=`), highlight(value, pattern)),
+  ]);
+  return [...text, ...fieldElements];
 }
 
-/** A run of text with its looks, and what is looked for marked in it. */
-function run(text, look, pattern) {
-  const pieces = marked(text, pattern);
-  if (!Object.values(look).some(Boolean)) return pieces;
-  const { fg, bg } = look.inverse ? { fg: look.bg ?? "ground", bg: look.fg ?? "ink" } : look;
-  const switches = ["bold", "dim", "italic", "underline", "strike"].filter((name) => look[name]);
-  const span = h(`span.ansi${switches.map((name) => `.${name}`).join("")}`, {}, pieces);
-  colour(span, "fg", fg);
-  colour(span, "bg", bg);
+/**
+ * Make the nodes of a run of styled text, with matches highlighted.
+ *
+ * @param {import("../model/ansi.js").TextRun} run
+ * @param {RegExp | null} pattern
+ * @returns {(Node | string)[]}
+ */
+function makeRun({ text, style }, pattern) {
+  const pieces = highlight(text, pattern);
+  if (!Object.values(style).some(Boolean)) return pieces;
+  const { fg, bg } = style.inverse
+    ? { fg: style.bg ?? "background", bg: style.fg ?? "text" }
+    : style;
+  const span = h("span.ansi", {}, pieces);
+  span.classList.add(...STYLE_CLASSES.filter((name) => style[name]));
+  setColour(span, "fg", fg);
+  setColour(span, "bg", bg);
   return [span];
 }
 
-function colour(span, which, value) {
-  if (!value) return;
-  if (value.startsWith("#"))
-    span.style.setProperty(which === "fg" ? "color" : "background-color", value);
-  else span.setAttribute(`data-${which}`, value);
+/**
+ * @param {HTMLElement} span
+ * @param {"fg" | "bg"} which
+ * @param {string | undefined} colour
+ */
+function setColour(span, which, colour) {
+  if (!colour) return;
+  if (colour.startsWith("#")) {
+    span.style.setProperty(which === "fg" ? "color" : "background-color", colour);
+  } else span.setAttribute(`data-${which}`, colour);
 }
 
-function marked(text, pattern) {
+/**
+ * @param {string} text
+ * @param {RegExp | null} pattern
+ * @returns {(Node | string)[]}
+ */
+function highlight(text, pattern) {
   if (!pattern) return [text];
   const pieces = [];
   let from = 0;
@@ -121,40 +166,41 @@ function marked(text, pattern) {
   return pieces.filter((piece) => piece !== "");
 }
 
-/** A JSON line is opened on click. */
-function openable(element, row, parts, onOpen) {
-  element.classList.add("json");
-  const toggle = h(
-    "button.braces",
+/**
+ * @param {Row} row
+ * @param {() => void} onToggle
+ */
+function makeFieldsToggle(row, onToggle) {
+  return h(
+    "button.fields-toggle",
     {
       type: "button",
       tabindex: -1,
-      "aria-expanded": String(Boolean(row.open)),
+      "aria-expanded": String(Boolean(row.isOpen)),
       "aria-label": "Fields",
+      onclick: () => {
+        row.isOpen = !row.isOpen;
+        onToggle();
+      },
     },
     "{ }",
   );
-  toggle.addEventListener("click", () => {
-    row.open = !row.open;
-    onOpen();
-  });
-  element.querySelector(".text").prepend(toggle);
-  if (row.open) element.append(h("pre.fields", {}, jsonText(parts.json)));
 }
 
-function markText({ kind, data }) {
+/** @param {Row} row */
+function markerText({ kind, data }) {
   if (kind === "rotated") {
-    const how = ROTATED[data.reason];
+    const how = ROTATION_LABELS[data.reason];
     return how
       ? `The log was ${how}: ${data.log_file} begins`
       : "The log was rotated: another file begins";
   }
   if (kind === "gap") {
-    const lost = data.lost_bytes ? `, ${bytes(data.lost_bytes)} are lost` : "";
-    return `${GAPS[data.reason] ?? "Lines are missing here"}${lost}`;
+    const lost = data.lost_bytes ? `, ${formatBytes(data.lost_bytes)} are lost` : "";
+    return `${GAP_LABELS[data.reason] ?? "Lines are missing here"}${lost}`;
   }
-  if (kind === "fault") return plain(data.error ?? "The server failed to read this log");
-  if (kind === "missing") return plain(data.detail ?? "This job has no log");
+  if (kind === "error") return plainText(data.error ?? "The server failed to read this log");
+  if (kind === "missing") return plainText(data.detail ?? "This job has no log");
   if (data.missing) return "The end: the job is over, and has written no log";
   return "The end: the job is over, and its log is quiet";
 }

@@ -1,39 +1,39 @@
-/** The search of a log: what is looked for, how many matches there are, and which is looked at. */
+/** Search bar of a log: text to find, number of matches, and the current match. */
 
+import { highlightPattern, searchParameters } from "../model/log_query.js";
 import { LogSearch } from "../model/log_search.js";
-import { parametersOf, patternOf } from "../model/log_query.js";
-import { bytes } from "../model/times.js";
-import { attribute, h, setText } from "./dom.js";
-import { glyph } from "./glyphs.js";
+import { formatBytes } from "../model/time_format.js";
+import { h, setAttribute, setText } from "./dom.js";
+import { makeIcon } from "./icons.js";
 
-/** The bar. */
+/**
+ * @typedef {object} SearchBarOptions
+ * @property {import("../model/log_pager.js").FetchPage} fetchPage
+ * @property {(pattern: RegExp | null) => void} onPattern highlights the text to find; null for none.
+ * @property {(match: import("../model/log_search.js").LogMatch) => void} onMatch shows a match.
+ */
+
 export class LogSearchBar {
+  /** @type {LogSearch | null} */
   #search = null;
-  #page;
-  #onPattern;
-  #onMatch;
+  /** Text of the search in progress. */
+  #text = "";
+  #options;
   #count = h("span.count", { role: "status" });
-  #regex;
-  #steps;
+  #regexToggle;
+  #stepButtons;
 
-  /**
-   * @param {object} does
-   * @param {(parameters: object, signal: AbortSignal) => Promise<object>} does.page asks for a page.
-   * @param {(pattern: RegExp | null) => void} does.onPattern marks what is looked for.
-   * @param {(match: object) => void} does.onMatch shows a match in its context.
-   */
-  constructor({ page, onPattern, onMatch }) {
-    this.#page = page;
-    this.#onPattern = onPattern;
-    this.#onMatch = onMatch;
+  /** @param {SearchBarOptions} options */
+  constructor(options) {
+    this.#options = options;
     this.input = h("input", {
       type: "search",
       placeholder: "Search the whole log",
       "aria-label": "Search the whole log",
-      onkeydown: (event) => this.#press(event),
+      onkeydown: (/** @type {KeyboardEvent} */ event) => this.#onKeyDown(event),
       oninput: () => this.input.value || this.clear(),
     });
-    this.#regex = h(
+    this.#regexToggle = h(
       "button.quiet.toggle",
       {
         type: "button",
@@ -44,53 +44,66 @@ export class LogSearchBar {
       },
       ".*",
     );
-    const step = (by, name, shape) =>
-      h(
-        "button.quiet",
-        { type: "button", title: name, "aria-label": name, onclick: () => this.step(by) },
-        glyph(shape),
-      );
-    this.#steps = [step(1, "The match before (N)", "up"), step(-1, "The next match (n)", "down")];
+    this.#stepButtons = [
+      this.#makeStepButton(1, "The match before (N)", "up"),
+      this.#makeStepButton(-1, "The next match (n)", "down"),
+    ];
     this.element = h(
       "div.log-search",
       { role: "search" },
-      h("label.find", {}, glyph("search"), this.input),
-      this.#regex,
-      this.#steps,
+      h("label.search-field", {}, makeIcon("search"), this.input),
+      this.#regexToggle,
+      this.#stepButtons,
       this.#count,
     );
-    this.#show();
-  }
-
-  /** Goes to another match: +1 to an older one, -1 to a newer one. */
-  step(by) {
-    const match = this.#search?.step(by);
-    this.#show();
-    if (match) this.#onMatch(match);
-  }
-
-  /** Looks for nothing any more. */
-  clear() {
-    this.#search?.stop();
-    this.#search = null;
-    this.#onPattern(null);
-    this.#show();
-  }
-
-  /** What is searched has changed. */
-  again() {
-    if (this.#search) this.#begin();
+    this.#update();
   }
 
   close() {
-    this.#search?.stop();
+    this.#search?.close();
   }
 
-  #press(event) {
+  /**
+   * Go to another match: +1 to an older one, -1 to a newer one.
+   *
+   * @param {number} by
+   */
+  step(by) {
+    const match = this.#search?.step(by);
+    this.#update();
+    if (match) this.#options.onMatch(match);
+  }
+
+  /** End the search, and remove its results. */
+  clear() {
+    this.#search?.close();
+    this.#search = null;
+    this.#options.onPattern(null);
+    this.#update();
+  }
+
+  /** Search again, if a search is shown. */
+  restart() {
+    if (this.#search) this.#start();
+  }
+
+  /**
+   * @param {number} by
+   * @param {string} label
+   * @param {string} icon
+   */
+  #makeStepButton(by, label, icon) {
+    const onclick = () => this.step(by);
+    const attributes = { type: "button", title: label, "aria-label": label, onclick };
+    return h("button.quiet", attributes, makeIcon(icon));
+  }
+
+  /** @param {KeyboardEvent} event */
+  #onKeyDown(event) {
     if (event.key === "Enter") {
-      const same = this.#search?.text === this.input.value && !this.#search.fault;
-      if (same) this.step(event.shiftKey ? -1 : 1);
-      else this.#begin();
+      const isSame = this.#search && this.#text === this.input.value && !this.#search.error;
+      if (isSame) this.step(event.shiftKey ? -1 : 1);
+      else this.#start();
     } else if (event.key === "Escape") {
       this.input.value = "";
       this.clear();
@@ -100,48 +113,51 @@ export class LogSearchBar {
     event.stopPropagation();
   }
 
-  #toggleRegex() {
-    const on = this.#regex.getAttribute("aria-pressed") !== "true";
-    attribute(this.#regex, "aria-pressed", String(on));
-    if (this.#search) this.#begin();
+  get #isRegex() {
+    return this.#regexToggle.getAttribute("aria-pressed") === "true";
   }
 
-  #begin() {
+  #toggleRegex() {
+    setAttribute(this.#regexToggle, "aria-pressed", String(!this.#isRegex));
+    this.restart();
+  }
+
+  #start() {
     this.clear();
-    const text = this.input.value;
-    if (!text) return;
-    const as = { regex: this.#regex.getAttribute("aria-pressed") === "true" };
-    let shown = false;
+    this.#text = this.input.value;
+    if (!this.#text) return;
+    const options = { regex: this.#isRegex };
+    const parameters = searchParameters(this.#text, options);
+    let isShown = false;
     const search = new LogSearch(
-      (place, signal) => this.#page({ ...parametersOf(text, as), ...place }, signal),
+      (query, signal) => this.#options.fetchPage({ ...parameters, ...query }, signal),
       () => {
-        this.#show();
-        if (shown || search.current < 0) return;
-        shown = true;
-        this.#onMatch(search.matches[search.current]);
+        this.#update();
+        if (isShown || search.current < 0) return;
+        isShown = true;
+        this.#options.onMatch(search.matches[search.current]);
       },
     );
-    search.text = text;
     this.#search = search;
-    this.#onPattern(patternOf(text, as));
-    this.#show();
+    this.#options.onPattern(highlightPattern(this.#text, options));
+    this.#update();
     search.run();
   }
 
-  #show() {
+  #update() {
     const search = this.#search;
-    const none = !search?.matches.length;
-    for (const step of this.#steps) step.disabled = none;
-    attribute(this.#count, "data-fault", search?.fault ? true : null);
+    for (const button of this.#stepButtons) button.disabled = !search?.matches.length;
+    setAttribute(this.#count, "data-error", search?.error ? true : null);
     setText(this.#count, search ? countText(search) : "");
   }
 }
 
-function countText({ matches, current, done, more, fault, readBytes }) {
-  if (fault) return fault;
+/** @param {LogSearch} search */
+function countText({ matches, current, isDone, hasMore, error, readBytes }) {
+  if (error) return error;
   const count = matches.length.toLocaleString("en");
-  const progress = done ? "" : ` · ${bytes(readBytes)} searched …`;
-  if (!matches.length) return done ? "No match" : `Searching${progress}`;
+  const progress = isDone ? "" : ` · ${formatBytes(readBytes)} searched …`;
+  if (!matches.length) return isDone ? "No match" : `Searching${progress}`;
   // Counted from the newest.
-  return `${(current + 1).toLocaleString("en")} of ${count}${more ? " or more" : ""}${progress}`;
+  return `${(current + 1).toLocaleString("en")} of ${count}${hasMore ? " or more" : ""}${progress}`;
 }

@@ -1,183 +1,127 @@
-/** A job's log: followed, scrolled back, searched, linked to. */
+/** Log of a job: follow, scroll back, search, select and link to lines. */
 
-import { plain } from "../model/ansi.js";
-import { LogChoice } from "../model/log_choice.js";
-import { hashOf, rangeOf } from "../model/log_link.js";
+import { plainText } from "../model/ansi.js";
+import { makeLineFragment, parseLineFragment } from "../model/line_links.js";
+import { LineSelection } from "../model/line_selection.js";
 import { LogPager } from "../model/log_pager.js";
 import { LogWindow } from "../model/log_window.js";
 import { getJson, jobPath, withQuery } from "../wire/api.js";
-import { attribute, h, setText } from "./dom.js";
-import { glyph } from "./glyphs.js";
-import { LogRows } from "./log_rows.js";
+import { h, setAttribute, setText } from "./dom.js";
+import { LogControls } from "./log_controls.js";
 import { LogSearchBar } from "./log_search_bar.js";
-import { keep, recall } from "./store.js";
+import { VirtualLog } from "./virtual_log.js";
 
-/** How many lines come first. */
+/** @typedef {import("../wire/event_stream.js").StreamState} StreamState */
+
+/** Number of lines with which the log opens. */
 const TAIL_LINES = 1000;
 
-/** A range of a link is looked for in so many pages. */
-const RANGE_PAGES = 10;
+/** Number of pages to load for the end of a linked range. */
+const MAX_RANGE_PAGES = 10;
 
-const LEVELS = {
-  "": "all levels",
-  debug: "debug and up",
-  info: "info and up",
-  warning: "warnings and errors",
-  error: "errors",
-};
-
-/** What one chose stays, from job to job. */
-const CHOICES = "marianne-stream log";
-
-/** The log's panel. */
 export class LogView {
   #page;
   #jobId;
   #window = new LogWindow();
-  #choice = new LogChoice(this.#window);
+  #selection = new LineSelection(this.#window);
   #pager;
   #rows;
   #search;
-  #level;
-  #toggles = {};
-  #pill = h("button.pill", { type: "button", hidden: true, onclick: () => this.#toLive() });
-  #note = h("p.log-note", { hidden: true, role: "status" });
-  #status = h("span.log-status");
+  #controls;
+  #newLinesButton = h("button.new-lines-button", {
+    type: "button",
+    hidden: true,
+    onclick: () => this.#goToEnd(),
+  });
+  #message = h("p.log-message", { hidden: true, role: "status" });
   #source = h("span.log-source", { hidden: true }, "The conductor's log: lines of this job");
-  #choices = { wrap: true, times: true, ...recall(CHOICES, {}) };
-  #end = null;
-  /** How many lines came while nobody followed. */
-  #came = 0;
-  /** Whether the stream began where this page stands: then no tail comes first. */
-  #goesOn = false;
+  /** @type {(() => void) | null} */
+  #closeStream = null;
+  /** Number of lines received while the reader did not follow. */
+  #newLines = 0;
+  /** Whether the stream continues the window, so that it sends no tail. */
+  #isContinuing = false;
+  /** @type {StreamState["phase"]} */
   #phase = "connecting";
 
+  /**
+   * @param {import("./page.js").Page} page
+   * @param {string} jobId
+   */
   constructor(page, jobId) {
     this.#page = page;
     this.#jobId = jobId;
-    this.#rows = new LogRows(this.#window, this.#choice, {
+    this.#rows = new VirtualLog(this.#window, this.#selection, {
       times: page.times,
-      onNearStart: () => this.#pager.older(),
-      onNearEnd: () => this.#pager.newer(),
-      onFollow: () => this.#followChanged(),
-      onChoose: (serial, extend) => this.#choose(serial, { extend }),
+      onNearStart: () => this.#pager.loadOlder(),
+      onNearEnd: () => this.#pager.loadNewer(),
+      onFollowChange: () => this.#onFollowChange(),
+      onSelect: (serial, extend) => this.#select(serial, { extend }),
     });
-    this.#pager = new LogPager(this.#window, (...asked) => this.#ask(...asked), {
-      older: (change) => this.#rows.prepended(change),
-      newer: (change) => this.#rows.appended(change),
-      jumped: () => this.#jumped(),
-      joined: (cursor) => this.#joined(cursor),
-      say: (sentence) => this.#say(sentence),
+    /** @type {import("../model/log_pager.js").FetchPage} */
+    const fetchPage = (query, signal) => this.#fetchPage(query, signal);
+    this.#pager = new LogPager(this.#window, fetchPage, {
+      onOlder: (change) => this.#rows.onPrepend(change),
+      onNewer: (change) => this.#rows.onAppend(change),
+      onReplaced: () => this.#onReplaced(),
+      onEndReached: (cursor) => this.#continueFrom(cursor),
+      onMessage: (sentence) => this.#showMessage(sentence),
     });
     this.#search = new LogSearchBar({
-      page: (parameters, signal) => this.#ask(parameters, signal),
-      onPattern: (pattern) => {
-        this.#rows.pattern = pattern;
-        this.#rows.redraw();
-      },
-      onMatch: ({ cursor }) => this.#showAt(cursor),
+      fetchPage,
+      onPattern: (pattern) => this.#rows.setPattern(pattern),
+      onMatch: ({ cursor }) => this.#goToLine(cursor),
     });
-    this.#build();
-    this.keys = this.#keys();
+    this.#controls = new LogControls(jobId, {
+      onFollow: () => this.#toggleFollowing(),
+      onCopy: () => this.#copy(),
+      onLevelChange: () => this.#onLevelChange(),
+      onLayoutChange: () => this.#updateLayout(),
+    });
+    this.element = this.#makeElement();
+    this.shortcuts = this.#makeShortcuts();
+    this.#updateLayout();
   }
 
-  #keys() {
-    const rows = this.#rows;
-    return [
-      { key: "j", says: "the next line", act: () => rows.step(1) },
-      { key: "k", says: "the line before", act: () => rows.step(-1) },
-      { key: "Enter", says: "open the fields of a JSON line", act: () => rows.toggleCurrent() },
-      { key: "x", says: "choose the line", act: () => this.#choose(rows.current) },
-      { key: "X", says: "choose all lines up to it", act: () => this.#extend() },
-      { key: " ", says: "a page down; with Shift, up", act: (event) => rows.page(event) },
-      { key: "/", says: "search the whole log", act: () => this.#search.input.focus() },
-      { key: "n", says: "the next match", act: () => this.#search.step(-1) },
-      { key: "N", says: "the match before", act: () => this.#search.step(1) },
-      { key: "f", says: "follow what comes", act: () => this.#toggleFollow() },
-      { key: "g", says: "the beginning of the log", act: () => this.#toStart() },
-      { key: "G", says: "the end of the log", act: () => this.#toLive() },
-      { key: "w", says: "wrap long lines", act: () => this.#toggle("wrap") },
-      { key: "s", says: "show times", act: () => this.#toggle("times") },
-      { key: "c", says: "copy the chosen lines", act: () => this.#copy() },
-      { key: "Escape", says: "choose no line", act: () => this.#choose(-1) },
-    ];
+  /** Start to follow the log, or show the lines that the address names. */
+  open() {
+    if (!this.onFragmentChange()) this.#follow({ tailLines: TAIL_LINES });
   }
 
-  opened() {
-    if (!this.hashChanged()) this.#open({ tail: TAIL_LINES });
-  }
-
-  /** The address asks for other lines; false where it asks for none. */
-  hashChanged() {
-    const range = rangeOf(location.hash);
-    if (!range) return false;
-    this.#rows.follow(false);
-    this.#open({ tail: 0 });
-    this.#showRange(range);
-    return true;
-  }
-
-  /** All times are in another zone. */
-  timesChanged() {
-    this.#rows.redraw();
-  }
-
-  /** The job runs again, or has come: there is something to follow. */
-  again() {
-    const { newest, atEnd } = this.#window;
-    if (newest && atEnd) this.#open({ tail: 0, from: newest });
-    else if (newest) this.#open({ tail: 0 });
-    else this.#fresh();
+  /** Follow the log anew: the job was resumed, or has been created. */
+  resume() {
+    const { lastCursor, atEnd } = this.#window;
+    if (!lastCursor) this.#restart();
+    else this.#follow({ tailLines: 0, lastEventId: atEnd ? lastCursor : "" });
   }
 
   close() {
-    this.#pager.stop();
-    this.#end?.();
+    this.#pager.cancel();
+    this.#closeStream?.();
     this.#search.close();
     this.#rows.close();
   }
 
-  #build() {
-    const button = (name, shape, text, act) => {
-      const element = h(
-        "button.quiet.toggle",
-        { type: "button", title: text, onclick: act },
-        glyph(shape),
-        h("span", {}, name),
-      );
-      return element;
-    };
-    this.#toggles = {
-      follow: button("Follow", "down", "Follow what comes (f)", () => this.#toggleFollow()),
-      wrap: button("Wrap", "wrap", "Wrap long lines (w)", () => this.#toggle("wrap")),
-      times: button("Times", "clock", "Show times (s)", () => this.#toggle("times")),
-    };
-    this.#level = h(
-      "select",
-      { "aria-label": "Level", onchange: () => this.#levelChanged() },
-      Object.entries(LEVELS).map(([value, text]) => h("option", { value }, text)),
-    );
-    const copy = h(
-      "button.quiet",
-      {
-        type: "button",
-        title: "Copy the chosen lines, or those that are seen (c)",
-        onclick: () => this.#copy(),
-      },
-      glyph("copy"),
-      h("span", {}, "Copy"),
-    );
-    const download = h(
-      "a.quiet",
-      {
-        href: jobPath(this.#jobId, "logs", "raw"),
-        download: `${this.#jobId}.log`,
-        title: "Download the whole file",
-      },
-      glyph("down"),
-      h("span", {}, "Download"),
-    );
-    this.element = h(
+  /**
+   * Show the lines that the address names.
+   *
+   * @returns {boolean} false if it names none.
+   */
+  onFragmentChange() {
+    const range = parseLineFragment(location.hash);
+    if (!range) return false;
+    this.#rows.setFollowing(false);
+    this.#follow({ tailLines: 0 });
+    this.#goToRange(range);
+    return true;
+  }
+
+  onTimeZoneChange() {
+    this.#rows.redraw();
+  }
+
+  #makeElement() {
+    return h(
       "section.panel.log",
       { "aria-labelledby": "log-heading" },
       h(
@@ -186,221 +130,252 @@ export class LogView {
         h("h2", { id: "log-heading" }, "Log"),
         this.#source,
         this.#search.element,
-        this.#level,
+        this.#controls.levelSelect,
       ),
-      h("div.log-body", {}, this.#rows.element, this.#note, this.#pill),
-      h("div.bar.foot", {}, Object.values(this.#toggles), copy, download, this.#status),
+      h("div.log-body", {}, this.#rows.element, this.#message, this.#newLinesButton),
+      this.#controls.element,
     );
-    this.#showChoices();
   }
 
-  /** Follows the log: from its newest lines, or from a cursor on. */
-  #open({ tail, from = "" }) {
-    this.#end?.();
-    this.#goesOn = tail === 0;
-    const parameters = {
-      tail_lines: tail,
+  /** @returns {import("./shortcuts.js").Shortcut[]} */
+  #makeShortcuts() {
+    const rows = this.#rows;
+    return [
+      { key: "j", label: "the next line", run: () => rows.step(1) },
+      { key: "k", label: "the line before", run: () => rows.step(-1) },
+      { key: "Enter", label: "open the fields of a JSON line", run: () => rows.toggleCurrent() },
+      { key: "x", label: "choose the line", run: () => this.#select(rows.current) },
+      { key: "X", label: "choose all lines up to it", run: () => this.#extendSelection() },
+      { key: " ", label: "a page down; with Shift, up", run: (event) => rows.page(event) },
+      { key: "/", label: "search the whole log", run: () => this.#search.input.focus() },
+      { key: "n", label: "the next match", run: () => this.#search.step(-1) },
+      { key: "N", label: "the match before", run: () => this.#search.step(1) },
+      { key: "f", label: "follow what comes", run: () => this.#toggleFollowing() },
+      { key: "g", label: "the beginning of the log", run: () => this.#goToStart() },
+      { key: "G", label: "the end of the log", run: () => this.#goToEnd() },
+      { key: "w", label: "wrap long lines", run: () => this.#controls.toggle("wrap") },
+      { key: "s", label: "show times", run: () => this.#controls.toggle("times") },
+      { key: "c", label: "copy the chosen lines", run: () => this.#copy() },
+      { key: "Escape", label: "choose no line", run: () => this.#select(NaN) },
+    ];
+  }
+
+  /**
+   * Subscribe to the log: to its newest lines, or to those after an event id.
+   *
+   * @param {{tailLines: number, lastEventId?: string}} options
+   */
+  #follow({ tailLines, lastEventId = "" }) {
+    this.#closeStream?.();
+    this.#isContinuing = tailLines === 0;
+    const query = {
+      tail_lines: tailLines,
       wait: true,
-      level: this.#level.value,
-      last_event_id: from,
+      level: this.#controls.level,
+      last_event_id: lastEventId,
     };
-    this.#end = this.#page.follow({
-      path: withQuery(jobPath(this.#jobId, "logs"), parameters),
+    this.#closeStream = this.#page.follow({
+      path: withQuery(jobPath(this.#jobId, "logs"), query),
       kind: "log",
-      // One that begins where this page stands is no beginning for others.
-      alone: this.#goesOn,
-      onEvents: (events) => this.#take(events),
-      onState: (state) => this.#stateChanged(state),
+      exclusive: this.#isContinuing,
+      onEvents: (events) => this.#applyEvents(events),
+      onState: (state) => this.#onStreamState(state),
     });
   }
 
-  /** Begins anew, as for a new viewer. */
-  #fresh() {
-    this.#pager.stop();
+  /** Open the log anew, as for a new viewer. */
+  #restart() {
+    this.#pager.cancel();
     this.#window.clear();
-    this.#came = 0;
-    this.#choose(-1);
-    this.#rows.current = -1;
+    this.#newLines = 0;
+    this.#select(NaN);
+    this.#rows.current = NaN;
     this.#rows.reset();
-    this.#rows.follow(true);
-    this.#open({ tail: TAIL_LINES });
+    this.#rows.setFollowing(true);
+    this.#follow({ tailLines: TAIL_LINES });
   }
 
-  #levelChanged() {
-    this.#fresh();
-    this.#search.again();
+  #onLevelChange() {
+    this.#restart();
+    this.#search.restart();
   }
 
-  #take(events) {
-    const { following } = this.#rows;
-    const change = this.#window.take(events, { reading: !following });
-    if (change.cleared) this.#pager.stop();
-    if (change.cleared && this.#goesOn) {
-      // What the page stood at is gone, and no newest lines come by themselves.
-      this.#fresh();
+  /** @param {import("../wire/event_parser.js").ServerSentEvent[]} events */
+  #applyEvents(events) {
+    const { isFollowing } = this.#rows;
+    const change = this.#window.applyEvents(events, { keepRows: !isFollowing });
+    if (change.cleared) this.#pager.cancel();
+    if (change.cleared && this.#isContinuing) {
+      // The log that the window was part of is gone, and this stream has no tail.
+      this.#restart();
       return;
     }
-    if (!following) this.#came += change.passed;
+    if (!isFollowing) this.#newLines += change.received;
     if (change.cleared) this.#rows.reset();
-    else if (change.added || change.dropped) this.#rows.appended(change);
-    this.#show();
+    else if (change.added || change.dropped) this.#rows.onAppend(change);
+    this.#update();
   }
 
-  #stateChanged({ phase, detail, status }) {
+  /** @param {StreamState} state */
+  #onStreamState({ phase, detail, status }) {
     this.#phase = phase;
-    if (phase === "failed" && status !== 401) this.#say(detail);
-    else if (phase === "live") this.#say("");
-    this.#show();
+    if (phase === "failed" && status !== 401) this.#showMessage(detail ?? "");
+    else if (phase === "live") this.#showMessage("");
+    this.#update();
   }
 
-  #say(sentence) {
-    this.#note.hidden = !sentence;
-    setText(this.#note, plain(sentence ?? ""));
-    // A window that holds too little to be scrolled goes on by itself.
+  /** @param {string} sentence "" for no message. */
+  #showMessage(sentence) {
+    this.#message.hidden = !sentence;
+    setText(this.#message, plainText(sentence));
+    // A window too small to be scrolled loads more by drawing.
     if (sentence) this.#rows.draw();
   }
 
-  /** The window holds other rows. */
-  #jumped() {
-    this.#rows.follow(false);
+  #onReplaced() {
+    this.#rows.setFollowing(false);
     this.#rows.reset();
-    this.#show();
+    this.#update();
   }
 
-  /** The window has come to the end again: the stream goes on from there. */
-  #joined(cursor) {
-    this.#came = 0;
-    this.#open({ tail: 0, from: cursor });
-    this.#show();
+  /** @param {string} cursor of the end of the log. */
+  #continueFrom(cursor) {
+    this.#newLines = 0;
+    this.#follow({ tailLines: 0, lastEventId: cursor });
+    this.#update();
   }
 
-  async #toStart() {
-    if (this.#window.before === null || (await this.#pager.oldest())) this.#rows.toStart();
+  async #goToStart() {
+    if (this.#window.before === null || (await this.#pager.jumpToStart())) {
+      this.#rows.scrollToStart();
+    }
   }
 
-  /** The live end. */
-  #toLive() {
-    if (this.#window.atEnd) this.#rows.follow(true);
-    else this.#fresh();
-    this.#came = 0;
-    this.#show();
+  /** Go to the end of the log, and follow it. */
+  #goToEnd() {
+    if (this.#window.atEnd) this.#rows.setFollowing(true);
+    else this.#restart();
+    this.#newLines = 0;
+    this.#update();
   }
 
-  #toggleFollow() {
-    if (this.#rows.following) this.#rows.follow(false);
-    else this.#toLive();
+  #toggleFollowing() {
+    if (this.#rows.isFollowing) this.#rows.setFollowing(false);
+    else this.#goToEnd();
   }
 
-  #followChanged() {
-    if (this.#rows.following) this.#came = 0;
-    this.#show();
+  #onFollowChange() {
+    if (this.#rows.isFollowing) this.#newLines = 0;
+    this.#update();
   }
 
-  /** Shows a line in its context; false where it is not to be had. */
-  async #showAt(cursor) {
-    if (this.#window.find(cursor) < 0 && !(await this.#pager.around(cursor))) return false;
-    const serial = this.#window.find(cursor);
-    if (serial >= 0) this.#rows.show(serial);
-    this.#show();
-    return serial >= 0;
+  /**
+   * Go to a line, loading it if necessary.
+   *
+   * @param {string} cursor
+   * @returns {Promise<boolean>} false if the line cannot be loaded.
+   */
+  async #goToLine(cursor) {
+    const isLoaded = this.#window.has(this.#window.findCursor(cursor));
+    if (!isLoaded && !(await this.#pager.jumpTo(cursor))) return false;
+    const serial = this.#window.findCursor(cursor);
+    const isFound = this.#window.has(serial);
+    if (isFound) this.#rows.scrollToRow(serial);
+    this.#update();
+    return isFound;
   }
 
-  /** Shows the lines of a link. */
-  async #showRange({ from, to }) {
-    if (!(await this.#showAt(from))) {
-      if (!this.#window.rows.length) this.#fresh();
+  /** @param {import("../model/line_links.js").LineRange} range */
+  async #goToRange({ from, to }) {
+    if (!(await this.#goToLine(from))) {
+      if (!this.#window.rows.length) this.#restart();
       return;
     }
-    // A long range goes beyond one page.
-    for (let page = 0; this.#window.find(to) < 0 && page < RANGE_PAGES; page += 1) {
-      if (!(await this.#pager.newer())) break;
+    const hasEnd = () => this.#window.has(this.#window.findCursor(to));
+    for (let page = 0; !hasEnd() && page < MAX_RANGE_PAGES; page += 1) {
+      if (!(await this.#pager.loadNewer())) break;
     }
-    const last = this.#window.find(to);
-    this.#choice.choose(this.#window.find(from));
-    if (last >= 0) this.#choice.choose(last, { extend: true });
-    else this.#say("The end of this range is not in the log any more.");
+    this.#selection.select(this.#window.findCursor(from));
+    if (hasEnd()) this.#selection.select(this.#window.findCursor(to), { extend: true });
+    else this.#showMessage("The end of this range is not in the log any more.");
     this.#rows.draw();
-    this.#show();
+    this.#update();
   }
 
-  #ask(parameters, signal) {
-    const asked = { level: this.#level.value, ...parameters };
-    return getJson(withQuery(jobPath(this.#jobId, "logs", "lines"), asked), { signal });
+  /** @type {import("../model/log_pager.js").FetchPage} */
+  #fetchPage(query, signal) {
+    const path = jobPath(this.#jobId, "logs", "lines");
+    return getJson(withQuery(path, { level: this.#controls.level, ...query }), { signal });
   }
 
-  /** Chooses a line, or all from the chosen one to it; the address leads there from now on. */
-  #choose(serial, { extend = false } = {}) {
-    if (!this.#window.holds(serial)) this.#choice.clear();
+  /**
+   * Select a line, or extend the selection to it; the address then names the selection.
+   *
+   * @param {number} serial NaN to select nothing.
+   * @param {{extend?: boolean}} [options]
+   */
+  #select(serial, { extend = false } = {}) {
+    if (!this.#window.has(serial)) this.#selection.clear();
     else {
-      this.#choice.choose(serial, { extend });
+      this.#selection.select(serial, { extend });
       this.#rows.current = serial;
-      this.#rows.follow(false);
+      this.#rows.setFollowing(false);
     }
     this.#rows.draw();
-    const { lines } = this.#choice;
-    const hash = lines.length ? hashOf({ from: lines[0].cursor, to: lines.at(-1).cursor }) : "";
-    history.replaceState(null, "", location.pathname + location.search + hash);
-    this.#show();
+    const { lines } = this.#selection;
+    const [first, last] = [lines[0], lines.at(-1)];
+    const fragment = first && last ? makeLineFragment({ from: first.cursor, to: last.cursor }) : "";
+    history.replaceState(null, "", location.pathname + location.search + fragment);
+    this.#update();
   }
 
-  #extend() {
-    if (this.#rows.current >= 0) this.#choose(this.#rows.current, { extend: true });
+  #extendSelection() {
+    const { current } = this.#rows;
+    if (this.#window.has(current)) this.#select(current, { extend: true });
   }
 
   async #copy() {
-    const chosen = this.#choice.lines;
-    const lines = chosen.length ? chosen : this.#rows.seenLines;
+    const selected = this.#selection.lines;
+    const lines = selected.length ? selected : this.#rows.visibleLines;
     const count = `${lines.length} ${lines.length === 1 ? "line" : "lines"}`;
     try {
-      // Into a terminal, perhaps: without sequences that it would obey.
-      await navigator.clipboard.writeText(lines.map(({ text }) => `${plain(text)}\n`).join(""));
-      this.#page.announcer.say(`${count} copied.`);
-      setText(this.#status, `${count} copied`);
+      // Without escape sequences: a terminal would obey them when the text is pasted.
+      await navigator.clipboard.writeText(lines.map(({ text }) => `${plainText(text)}\n`).join(""));
+      this.#page.announcer.announce(`${count} copied.`);
+      this.#controls.showStatus(`${count} copied`);
     } catch {
-      this.#say("The browser does not let this page write to the clipboard.");
+      this.#showMessage("The browser does not let this page write to the clipboard.");
     }
   }
 
-  #toggle(name) {
-    this.#choices[name] = !this.#choices[name];
-    keep(CHOICES, this.#choices);
-    this.#showChoices();
+  #updateLayout() {
+    const { wrap, times } = this.#controls;
+    setAttribute(this.#rows.element, "data-wrap", wrap ? "on" : "off");
+    setAttribute(this.#rows.element, "data-times", times ? "on" : "off");
+    this.#rows.setWrap(wrap);
+    this.#update();
   }
 
-  #showChoices() {
-    this.#rows.wrap = this.#choices.wrap;
-    attribute(this.#rows.element, "data-wrap", this.#choices.wrap ? "on" : "off");
-    attribute(this.#rows.element, "data-times", this.#choices.times ? "on" : "off");
-    this.#rows.redraw();
-    this.#show();
-  }
-
-  #show() {
-    const { following } = this.#rows;
-    const { atEnd, partial } = this.#window;
+  #update() {
+    const { isFollowing } = this.#rows;
+    const { atEnd, partial, isFromConductor } = this.#window;
     this.#rows.showPartial(atEnd ? partial : null);
-    const pressed = { follow: following, ...this.#choices };
-    for (const [name, toggle] of Object.entries(this.#toggles)) {
-      toggle.dataset.toggle = name;
-      attribute(toggle, "aria-pressed", String(Boolean(pressed[name])));
-    }
-    this.#source.hidden = !this.#window.ofConductor;
-    const came = this.#came;
-    this.#pill.hidden = following || (this.#window.atEnd && came === 0);
-    const lines = came === 1 ? "1 new line" : `${came.toLocaleString("en")} new lines`;
-    setText(this.#pill, came ? `↓ ${lines}` : "↓ to the end");
-    setText(this.#status, this.#statusText());
+    this.#source.hidden = !isFromConductor;
+    const count = this.#newLines;
+    this.#newLinesButton.hidden = isFollowing || (atEnd && count === 0);
+    const newLines = count === 1 ? "1 new line" : `${count.toLocaleString("en")} new lines`;
+    setText(this.#newLinesButton, count ? `↓ ${newLines}` : "↓ to the end");
+    this.#controls.update({ isFollowing, status: this.#statusText() });
   }
 
   #statusText() {
-    if (!this.#window.rows.length && !this.#window.partial)
+    if (!this.#window.rows.length && !this.#window.partial) {
       return this.#phase === "live" || this.#phase === "ended" ? "No lines yet" : "";
-    if (this.#window.isMissing) return "No log";
-    const count = this.#choice.lines.length;
-    if (count) {
-      return `${count} ${count === 1 ? "line" : "lines"} chosen`;
     }
+    if (this.#window.isMissing) return "No log";
+    const count = this.#selection.lines.length;
+    if (count) return `${count} ${count === 1 ? "line" : "lines"} chosen`;
     if (this.#phase === "ended") return "The end of the log";
-    return this.#rows.following ? "Following" : "Paused";
+    return this.#rows.isFollowing ? "Following" : "Paused";
   }
 }

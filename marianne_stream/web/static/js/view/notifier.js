@@ -1,32 +1,37 @@
-/** A notification when a job is over that one asked to hear of; kept from visit to visit. */
+/** Notifications at the end of jobs, for the jobs that the reader chose; the choice is kept. */
 
-import { plain } from "../model/ansi.js";
-import { isTerminal, wordOf } from "../model/status.js";
-import { keep, recall } from "./store.js";
+import { plainText } from "../model/ansi.js";
+import { isTerminal, statusLabel } from "../model/status.js";
+import { load, save } from "./local_storage.js";
 
 const KEY = "marianne-stream notify";
 
-/** Which jobs one wants to hear of. */
 export class Notifier {
-  #jobs = new Set(recall(KEY, []));
-  #open;
+  #jobIds = loadJobIds();
+  #openJob;
 
-  /** @param {(jobId: string) => void} open shows a job. */
-  constructor(open) {
-    this.#open = open;
+  /** @param {(jobId: string) => void} openJob is called when a notification is clicked. */
+  constructor(openJob) {
+    this.#openJob = openJob;
     addEventListener("storage", ({ key }) => {
-      if (key === KEY) this.#jobs = new Set(recall(KEY, []));
+      if (key === KEY) this.#jobIds = loadJobIds();
     });
   }
 
-  has(jobId) {
-    return this.#jobs.has(jobId);
+  /** @param {string} jobId */
+  isEnabled(jobId) {
+    return this.#jobIds.has(jobId);
   }
 
-  /** Asks for a job's end, or no more; says whether it is asked for now. */
+  /**
+   * Enable or disable the notification of a job, asking for permission if necessary.
+   *
+   * @param {string} jobId
+   * @returns {Promise<boolean>} true if it is enabled now.
+   */
   async toggle(jobId) {
-    if (this.#jobs.delete(jobId)) {
-      this.#keep();
+    if (this.#jobIds.delete(jobId)) {
+      this.#save();
       return false;
     }
     if (typeof Notification === "undefined") return false;
@@ -35,37 +40,50 @@ export class Notifier {
         ? await Notification.requestPermission()
         : Notification.permission;
     if (permission !== "granted") return false;
-    this.#jobs.add(jobId);
-    this.#keep();
+    this.#jobIds.add(jobId);
+    this.#save();
     return true;
   }
 
-  /** A job has another status, or was seen to have one that one has not heard of. */
-  turned({ job_id: jobId, status }) {
-    if (!this.#jobs.has(jobId) || !isTerminal(status)) return;
-    this.#jobs.delete(jobId);
-    this.#keep();
-    const notification = notificationOf(jobId, status);
+  /**
+   * Notify if a job is over, and disable its notification.
+   *
+   * @param {{job_id: string, status: string}} job
+   */
+  onStatusChange({ job_id: jobId, status }) {
+    if (!this.#jobIds.has(jobId) || !isTerminal(status)) return;
+    this.#jobIds.delete(jobId);
+    this.#save();
+    const notification = makeNotification(jobId, status);
     if (!notification) return;
     notification.onclick = () => {
       window.focus();
-      this.#open(jobId);
+      this.#openJob(jobId);
       notification.close();
     };
   }
 
-  #keep() {
-    keep(KEY, [...this.#jobs]);
+  #save() {
+    save(KEY, [...this.#jobIds]);
   }
 }
 
-/** What is shown; null where this browser shows nothing to a page (Android wants a service worker). */
-function notificationOf(jobId, status) {
+/** @returns {Set<string>} */
+function loadJobIds() {
+  return new Set(load(KEY, []));
+}
+
+/**
+ * @param {string} jobId
+ * @param {string} status
+ * @returns {Notification | null} null if the browser allows them to service workers only (Android).
+ */
+function makeNotification(jobId, status) {
   try {
-    // All tabs say the same: one of them is seen.
-    return new Notification(`${plain(jobId)}: ${wordOf(status)}`, {
+    return new Notification(`${plainText(jobId)}: ${statusLabel(status)}`, {
+      // All tabs notify: those with the same tag replace each other.
       tag: `marianne-stream ${jobId}`,
-      icon: `/static/icons/${status === "failed" ? "failed" : "calm"}.svg`,
+      icon: `/static/icons/${status === "failed" ? "failed" : "idle"}.svg`,
     });
   } catch {
     return null;

@@ -1,26 +1,31 @@
-/** How many sheets are done, as a bar and in numbers. */
+/** Progress bar: number of completed sheets. */
 
-import { attribute, h, setText } from "./dom.js";
+import { h, setAttribute, setText } from "./dom.js";
 
-/** A bar without progress yet. */
-export function progressBar() {
-  const fill = h("span.fill");
-  const track = h(
+export class ProgressBar {
+  #fill = h("span.fill");
+  #track = h(
     "span.track",
     { role: "progressbar", "aria-valuemin": 0, "aria-label": "Sheets" },
-    fill,
+    this.#fill,
   );
-  return h("span.progress", {}, track, h("span.count"));
-}
+  #count = h("span.count");
+  element = h("span.progress", {}, this.#track, this.#count);
 
-/** Shows how far a job is; a count that is not known is shown as that. */
-export function showProgress(bar, { completed_sheets: done, total_sheets: all }, look) {
-  const [track, count] = bar.children;
-  const share = all ? Math.min(1, (done ?? 0) / all) : 0;
-  track.firstChild.style.transform = `scaleX(${share})`;
-  attribute(track, "data-look", look);
-  attribute(track, "aria-valuemax", all || null);
-  attribute(track, "aria-valuenow", all && done !== null ? done : null);
-  attribute(track, "aria-valuetext", all ? `${done ?? "?"} of ${all} sheets` : "not known");
-  setText(count, all ? `${done ?? "?"} / ${all}` : "–");
+  /**
+   * Show the progress of a job; "–" if it is unknown.
+   *
+   * @param {{completed_sheets?: number | null, total_sheets?: number | null}} job
+   * @param {import("../model/status.js").Tone} tone
+   */
+  show({ completed_sheets: completed = null, total_sheets: total = null }, tone) {
+    const share = total ? Math.min(1, (completed ?? 0) / total) : 0;
+    this.#fill.style.transform = `scaleX(${share})`;
+    setAttribute(this.#track, "data-tone", tone);
+    setAttribute(this.#track, "aria-valuemax", total || null);
+    setAttribute(this.#track, "aria-valuenow", total && completed !== null ? completed : null);
+    const text = total ? `${completed ?? "?"} of ${total} sheets` : "not known";
+    setAttribute(this.#track, "aria-valuetext", text);
+    setText(this.#count, total ? `${completed ?? "?"} / ${total}` : "–");
+  }
 }

@@ -1,21 +1,27 @@
-/** A job's sheets as a grid, a row of cells for each movement; a cell opens what it is about. */
+/** Grid of a job's sheets, one row of cells for each movement; a cell opens the details of its sheet. */
 
-import { plain } from "../model/ansi.js";
-import { lookOf, wordOf } from "../model/status.js";
-import { arrange, attribute, h } from "./dom.js";
-import { glyph } from "./glyphs.js";
+import { plainText } from "../model/ansi.js";
+import { statusLabel, statusTone } from "../model/status.js";
+import { h, setAttribute, setChildren } from "./dom.js";
+import { makeIcon } from "./icons.js";
 
-/** With more sheets than this, cells are small and bear no number. */
-const MANY = 80;
+/** @typedef {import("../model/job.js").Sheet} Sheet */
 
-/** The grid, and what is told of the sheet that is chosen. */
+/** Number of sheets above which cells are small and have no number. */
+const MAX_LARGE_CELLS = 80;
+
 export class SheetGrid {
+  /** @type {Map<number, HTMLButtonElement>} */
   #cells = new Map();
+  /** @type {Map<string, {element: HTMLElement, cells: HTMLElement}>} */
   #rows = new Map();
   #grid = h("div.movements");
-  #detail = h("div.sheet-detail", { role: "status", hidden: true });
-  #chosen = null;
-  #told = "";
+  #details = h("div.sheet-details", { role: "status", hidden: true });
+  /** @type {import("../model/job.js").Job | null} */
+  #job = null;
+  /** @type {number | null} */
+  #selected = null;
+  #shownDetails = "";
 
   constructor() {
     this.element = h(
@@ -23,111 +29,128 @@ export class SheetGrid {
       { "aria-labelledby": "sheets-heading" },
       h("h2", { id: "sheets-heading" }, "Sheets"),
       this.#grid,
-      this.#detail,
+      this.#details,
     );
-    this.#grid.addEventListener("keydown", (event) => this.#move(event));
+    this.#grid.addEventListener("keydown", (event) => this.#onKeyDown(event));
   }
 
-  /** Shows the sheets of a job. */
+  /**
+   * Show the sheets of a job.
+   *
+   * @param {import("../model/job.js").Job} job
+   */
   show(job) {
+    this.#job = job;
     const { movements, sheets } = job;
-    attribute(this.#grid, "data-many", sheets.length > MANY);
-    const rows = movements.map(({ movement, sheets: own }) => this.#row(movement, own));
-    arrange(this.#grid, rows.length ? rows : [h("p.faint", {}, "No sheets yet.")]);
-    this.#reachable(sheets);
-    const chosen = job.sheet(this.#chosen);
-    if (chosen) this.#tell(chosen);
-    else this.#detail.hidden = true;
+    setAttribute(this.#grid, "data-many", sheets.length > MAX_LARGE_CELLS);
+    const rows = movements.map(({ movement, sheets: own }) => this.#updateRow(movement, own));
+    setChildren(this.#grid, rows.length ? rows : [h("p.muted", {}, "No sheets yet.")]);
+    this.#updateSelection();
   }
 
-  #row(movement, sheets) {
+  /**
+   * @param {string | number | null} movement
+   * @param {Sheet[]} sheets
+   */
+  #updateRow(movement, sheets) {
     const name = movement === null ? "" : `Movement ${movement}`;
-    if (!this.#rows.has(name)) {
-      const label = h("span.movement-name", {}, name);
-      const cells = h("div.cells", { role: "group", "aria-label": name || "Sheets" });
-      this.#rows.set(name, { element: h("div.movement", {}, name ? label : null, cells), cells });
-    }
-    const row = this.#rows.get(name);
-    arrange(
+    const row = this.#rows.get(name) ?? makeMovementRow(name);
+    this.#rows.set(name, row);
+    setChildren(
       row.cells,
-      sheets.map((sheet) => this.#cell(sheet)),
+      sheets.map((sheet) => this.#updateCell(sheet)),
     );
     return row.element;
   }
 
-  #cell(sheet) {
-    const { number, status, instrument_name: instrument, error_message: error } = sheet;
-    let cell = this.#cells.get(number);
-    if (!cell) {
-      cell = h("button.sheet", {
-        type: "button",
-        tabindex: -1,
-        onclick: () => this.#choose(number),
-      });
-      this.#cells.set(number, cell);
+  /** @param {Sheet} sheet */
+  #updateCell({ number, status, instrument_name: instrument, error_message: error }) {
+    const cell = this.#cells.get(number) ?? this.#makeCell(number);
+    const tone = statusTone(status);
+    if (cell.dataset.tone !== tone) {
+      setAttribute(cell, "data-tone", tone);
+      cell.replaceChildren(makeIcon(tone), h("span.number", {}, String(number)));
     }
-    cell.sheet = sheet;
-    const look = lookOf(status);
-    if (cell.dataset.look !== look) {
-      attribute(cell, "data-look", look);
-      cell.replaceChildren(glyph(look), h("span.number", {}, String(number)));
-    }
-    const words = [`Sheet ${number}`, wordOf(status), instrument, error ? "has an error" : ""];
-    attribute(cell, "aria-label", words.filter(Boolean).join(", "));
-    attribute(cell, "title", words.filter(Boolean).join(", "));
-    attribute(cell, "aria-expanded", String(this.#chosen === number));
+    const label = [`Sheet ${number}`, statusLabel(status), instrument, error && "has an error"]
+      .filter(Boolean)
+      .join(", ");
+    setAttribute(cell, "aria-label", label);
+    setAttribute(cell, "title", label);
     return cell;
   }
 
-  #choose(number) {
-    this.#chosen = this.#chosen === number ? null : number;
-    for (const [other, cell] of this.#cells) {
-      attribute(cell, "aria-expanded", String(this.#chosen === other));
-    }
-    this.#reachable([...this.#cells.values()].map(({ sheet }) => sheet));
-    if (this.#chosen === null) this.#detail.hidden = true;
-    else this.#tell(this.#cells.get(number).sheet);
+  /** @param {number} number */
+  #makeCell(number) {
+    const onclick = () => this.#toggle(number);
+    const cell = h("button.sheet", { type: "button", tabindex: -1, onclick });
+    this.#cells.set(number, cell);
+    return cell;
   }
 
-  #tell(sheet) {
-    // Built anew it would lose focus and selection, and be read out.
-    const told = JSON.stringify(sheet);
-    if (told === this.#told && !this.#detail.hidden) return;
-    this.#told = told;
+  /** @param {number} number */
+  #toggle(number) {
+    this.#selected = this.#selected === number ? null : number;
+    this.#updateSelection();
+  }
+
+  /** Show the details of the selected sheet. One cell is reached by Tab (ARIA, roving tabindex). */
+  #updateSelection() {
+    const tabStop = this.#selected ?? this.#job?.sheets[0]?.number;
+    for (const [number, cell] of this.#cells) {
+      cell.tabIndex = number === tabStop ? 0 : -1;
+      setAttribute(cell, "aria-expanded", String(number === this.#selected));
+    }
+    const sheet = this.#job?.getSheet(this.#selected);
+    if (sheet) this.#showDetails(sheet);
+    else this.#details.hidden = true;
+  }
+
+  /** @param {Sheet} sheet */
+  #showDetails(sheet) {
+    // Elements made anew would lose focus and selection, and be read out again.
+    const text = JSON.stringify(sheet);
+    if (text === this.#shownDetails && !this.#details.hidden) return;
+    this.#shownDetails = text;
     const { number, status, instrument_name: instrument, movement, error_message: error } = sheet;
     const facts = [
-      ["Status", wordOf(status)],
+      ["Status", statusLabel(status)],
       ["Instrument", instrument],
       ["Movement", movement],
     ].filter(([, value]) => value !== null && value !== undefined && value !== "");
-    this.#detail.replaceChildren(
+    this.#details.replaceChildren(
       h("h3", {}, `Sheet ${number}`),
       h(
         "dl",
         {},
-        facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, plain(String(value)))]),
+        facts.flatMap(([name, value]) => [
+          h("dt", {}, String(name)),
+          h("dd", {}, plainText(String(value))),
+        ]),
       ),
-      error ? h("pre.error", { tabindex: 0 }, plain(error)) : "",
+      error ? h("pre.error", { tabindex: 0 }, plainText(error)) : "",
     );
-    attribute(this.#detail, "data-look", lookOf(status));
-    this.#detail.hidden = false;
+    setAttribute(this.#details, "data-tone", statusTone(status));
+    this.#details.hidden = false;
   }
 
-  /** One cell is reached by Tab, the others by arrows (WAI-ARIA, roving tabindex). */
-  #reachable(sheets) {
-    const number = this.#cells.has(this.#chosen) ? this.#chosen : sheets[0]?.number;
-    for (const [other, cell] of this.#cells) cell.tabIndex = other === number ? 0 : -1;
-  }
-
-  #move(event) {
+  /** @param {KeyboardEvent} event */
+  #onKeyDown(event) {
     const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    if (!by || !event.target.sheet) return;
+    const cells = [...this.#grid.querySelectorAll("button")];
+    const from = cells.findIndex((cell) => cell === event.target);
+    if (!by || from < 0) return;
     event.preventDefault();
-    const cells = [...this.#grid.querySelectorAll("button.sheet")];
-    const to = cells[cells.indexOf(event.target) + by];
-    if (!to) return;
-    event.target.tabIndex = -1;
-    to.tabIndex = 0;
-    to.focus();
+    const next = cells[from + by];
+    if (!next) return;
+    cells[from].tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
   }
+}
+
+/** @param {string} name "" if sheets have no movement. */
+function makeMovementRow(name) {
+  const label = h("span.movement-name", {}, name);
+  const cells = h("div.cells", { role: "group", "aria-label": name || "Sheets" });
+  return { element: h("div.movement", {}, name ? label : null, cells), cells };
 }

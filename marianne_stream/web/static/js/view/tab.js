@@ -1,33 +1,41 @@
-/** What the tab says while one looks elsewhere: its title and its icon. */
+/** Browser tab: title and icon, which also show the number of failed jobs. */
 
 const NAME = "Marianne";
 
-/** The tab of this page. */
 export class Tab {
-  #icon = document.querySelector("link[rel=icon]");
+  #icon;
   #title = NAME;
   #failed = 0;
 
-  /** What is looked at. */
-  title(text) {
-    this.#title = text;
-    this.#show();
+  /** @param {Element} icon the page's `link[rel=icon]`. */
+  constructor(icon) {
+    this.#icon = icon;
   }
 
   /**
-   * How many jobs have failed, and what the icon shows.
+   * Set the title of the view.
    *
-   * @param {number} failed
-   * @param {"failed" | "running" | "calm" | "away"} look
+   * @param {string} title
    */
-  alarm(failed, look) {
-    this.#failed = failed;
-    const href = `/static/icons/${look}.svg`;
-    if (this.#icon.getAttribute("href") !== href) this.#icon.setAttribute("href", href);
-    this.#show();
+  setTitle(title) {
+    this.#title = title;
+    this.#update();
   }
 
-  #show() {
+  /**
+   * Set the number of failed jobs, and the icon.
+   *
+   * @param {number} failed
+   * @param {"failed" | "running" | "idle" | "offline"} icon
+   */
+  setBadge(failed, icon) {
+    this.#failed = failed;
+    const href = `/static/icons/${icon}.svg`;
+    if (this.#icon.getAttribute("href") !== href) this.#icon.setAttribute("href", href);
+    this.#update();
+  }
+
+  #update() {
     const failed = this.#failed ? `(${this.#failed} failed) ` : "";
     const title = `${failed}${this.#title} · ${NAME}`;
     if (document.title !== title) document.title = title;

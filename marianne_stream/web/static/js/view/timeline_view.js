@@ -1,113 +1,138 @@
-/** The events of a job, the newest first, of one group, filtered by text. */
+/** Timeline of a job: the events of one group, newest first, filtered by text. */
 
-import { GROUPS, Timeline } from "../model/timeline.js";
-import { arrange, h } from "./dom.js";
+import { EVENT_GROUPS, Timeline } from "../model/timeline.js";
+import { h, setChildren } from "./dom.js";
 
-/** Groups that hold events of processes. */
-const OF_THE_HOST = new Set(["processes", "all"]);
+/** @typedef {import("../model/timeline.js").TimelineEntry} TimelineEntry */
 
-/** The list of events. */
+/** Groups with events of the host's processes. */
+const HOST_GROUPS = new Set(["processes", "all"]);
+
 export class TimelineView {
   #timeline = new Timeline();
+  /** @type {Map<number, HTMLElement>} by the key of an entry; negative for the day above it. */
   #rows = new Map();
   #list = h("ol.events", { role: "list", tabindex: 0, "aria-label": "Events, the newest first" });
-  #note = h("p.faint", { hidden: true }, "Processes are the host's: they may be another job's.");
+  #note = h("p.muted", { hidden: true }, "Processes are the host's: they may be another job's.");
   #times;
-  #group;
-  #text;
-  #scheduled = false;
+  #groupSelect;
+  #filter;
+  #isUpdatePending = false;
 
   /**
-   * @param {import("../model/times.js").Times} times
-   * @param {() => void} onGroup is called when other events are wanted.
+   * @param {import("../model/time_format.js").TimeFormat} times
+   * @param {() => void} onGroupChange is called when events of another group are needed.
    */
-  constructor(times, onGroup) {
+  constructor(times, onGroupChange) {
     this.#times = times;
-    const show = () => this.#show();
-    this.#group = h(
+    this.#groupSelect = h(
       "select",
-      { "aria-label": "Which events", onchange: () => this.#groupChanged(onGroup) },
-      Object.entries(GROUPS).map(([value, { label }]) => h("option", { value }, label)),
+      { "aria-label": "Which events", onchange: () => this.#changeGroup(onGroupChange) },
+      Object.entries(EVENT_GROUPS).map(([value, { label }]) => h("option", { value }, label)),
     );
-    this.#text = h("input", {
+    this.#filter = h("input", {
       type: "search",
       placeholder: "Filter",
       "aria-label": "Filter events",
-      oninput: show,
+      oninput: () => this.#update(),
     });
     this.element = h(
       "section.panel.timeline",
       { "aria-labelledby": "timeline-heading" },
-      h("div.bar", {}, h("h2", { id: "timeline-heading" }, "Timeline"), this.#group, this.#text),
+      h(
+        "div.bar",
+        {},
+        h("h2", { id: "timeline-heading" }, "Timeline"),
+        this.#groupSelect,
+        this.#filter,
+      ),
       this.#note,
       this.#list,
     );
-    this.#show();
+    this.#update();
   }
 
-  /** What the names of the events that are wanted begin with; none for all events. */
+  /** Prefixes of the names of the events to request; empty for all events. */
   get prefixes() {
-    return GROUPS[this.#group.value].prefixes;
+    return EVENT_GROUPS[this.#groupSelect.value].prefixes;
   }
 
-  /** Takes events of the stream in. */
-  take(events) {
-    this.#timeline.take(events);
-    if (this.#scheduled) return;
-    this.#scheduled = true;
+  /**
+   * Apply events of the stream, and show them in the next frame.
+   *
+   * @param {import("../wire/event_parser.js").ServerSentEvent[]} events
+   */
+  applyEvents(events) {
+    this.#timeline.applyEvents(events);
+    if (this.#isUpdatePending) return;
+    this.#isUpdatePending = true;
     requestAnimationFrame(() => {
-      this.#scheduled = false;
-      this.#show();
+      this.#isUpdatePending = false;
+      this.#update();
     });
   }
 
-  /** All times are in another zone. */
-  timesChanged() {
+  onTimeZoneChange() {
     this.#rows.clear();
-    this.#show();
+    this.#update();
   }
 
-  #groupChanged(onGroup) {
-    this.#note.hidden = !OF_THE_HOST.has(this.#group.value);
+  /** @param {() => void} onGroupChange */
+  #changeGroup(onGroupChange) {
+    this.#note.hidden = !HOST_GROUPS.has(this.#groupSelect.value);
     this.#timeline.clear();
-    this.#show();
-    onGroup();
+    this.#update();
+    onGroupChange();
   }
 
-  #show() {
-    const rows = this.#withDays(this.#timeline.list({ text: this.#text.value }));
-    const none = h("li.faint", {}, "No such events since the server was started.");
-    arrange(this.#list, rows.length ? rows : [none]);
+  #update() {
+    const rows = this.#makeRows(this.#timeline.list({ text: this.#filter.value }));
+    const none = h("li.muted", {}, "No such events since the server was started.");
+    setChildren(this.#list, rows.length ? rows : [none]);
     const keys = new Set(this.#timeline.entries.map(({ key }) => key));
     for (const key of this.#rows.keys()) {
       if (!keys.has(Math.abs(key))) this.#rows.delete(key);
     }
   }
 
-  /** The rows of entries, and a rule wherever another day begins that is not today. */
-  #withDays(entries) {
+  /**
+   * Return the rows of entries, with a heading where another day begins, except for today.
+   *
+   * @param {TimelineEntry[]} entries
+   */
+  #makeRows(entries) {
     const rows = [];
     let day = "";
     for (const entry of entries) {
       const own = this.#times.day(entry.at);
-      const begins = own !== "" && own !== day && !(day === "" && this.#times.isToday(entry.at));
-      if (begins) rows.push(this.#row(-entry.key, () => h("li.day", {}, h("span", {}, own))));
+      const isNewDay = own !== "" && own !== day && !(day === "" && this.#times.isToday(entry.at));
+      if (isNewDay) {
+        rows.push(this.#getRow(-entry.key, () => h("li.day", {}, h("span", {}, own))));
+      }
       day = own || day;
-      rows.push(this.#row(entry.key, () => rowOf(entry, this.#times)));
+      rows.push(this.#getRow(entry.key, () => makeEntryRow(entry, this.#times)));
     }
     return rows;
   }
 
-  /** The element of a key: that of an entry, or less than 0 for the rule above it. */
-  #row(key, make) {
-    if (!this.#rows.has(key)) this.#rows.set(key, make());
-    return this.#rows.get(key);
+  /**
+   * @param {number} key
+   * @param {() => HTMLElement} make
+   */
+  #getRow(key, make) {
+    const row = this.#rows.get(key) ?? make();
+    this.#rows.set(key, row);
+    return row;
   }
 }
 
-function rowOf({ name, sheet, at, summary, data }, times) {
+/**
+ * @param {TimelineEntry} entry
+ * @param {import("../model/time_format.js").TimeFormat} times
+ */
+function makeEntryRow({ name, sheet, at, summary, data }, times) {
   const head = [
-    h("time", { title: times.whole(at) || null }, times.clock(at)),
+    h("time", { title: times.fullDateTime(at) || null }, times.timeOfDay(at)),
     h("span.event-name", {}, name),
     sheet ? h("span.sheet-number", {}, `sheet ${sheet}`) : null,
     h("span.summary", {}, summary),
@@ -116,7 +141,7 @@ function rowOf({ name, sheet, at, summary, data }, times) {
     return h("li.event", { "data-event": name }, h("div.head", {}, head));
   }
   const details = h("details", {}, h("summary.head", {}, head));
-  // Most are never opened.
+  // Made when opened: most never are.
   details.addEventListener("toggle", () => {
     if (details.children.length === 1) details.append(h("pre", {}, JSON.stringify(data, null, 2)));
   });

@@ -1,42 +1,41 @@
-/** The time zone of all times: the browser's own, or UTC. */
+/** Time zone switch: the browser's time zone, or UTC. */
 
-import { attribute, setText } from "./dom.js";
-import { keep, recall } from "./store.js";
+import { setAttribute, setText } from "./dom.js";
+import { load, save } from "./local_storage.js";
 
 const KEY = "marianne-stream zone";
 
-/** The switch, and what it switches. */
 export class ZoneSwitch {
   #button;
   #times;
   #onChange;
 
   /**
-   * @param {HTMLButtonElement} button
-   * @param {import("../model/times.js").Times} times
-   * @param {() => void} onChange has all times shown anew.
+   * @param {HTMLElement} button
+   * @param {import("../model/time_format.js").TimeFormat} times
+   * @param {() => void} onChange
    */
   constructor(button, times, onChange) {
     this.#button = button;
     this.#times = times;
     this.#onChange = onChange;
-    times.zone = recall(KEY, "local") === "utc" ? "utc" : "local";
+    times.zone = load(KEY, /** @type {string} */ ("local")) === "utc" ? "utc" : "local";
     button.addEventListener("click", () => this.next());
-    this.#show();
+    this.#update();
   }
 
-  /** Goes on to the other zone. */
+  /** Change to the other zone. */
   next() {
     this.#times.zone = this.#times.zone === "utc" ? "local" : "utc";
-    keep(KEY, this.#times.zone);
-    this.#show();
+    save(KEY, this.#times.zone);
+    this.#update();
     this.#onChange();
   }
 
-  #show() {
+  #update() {
     const { zone, zoneName } = this.#times;
     const other = zone === "utc" ? "local time" : "UTC";
     setText(this.#button, zone === "utc" ? "UTC" : "Local time");
-    attribute(this.#button, "title", `Times are in ${zoneName}. Change to ${other} (z)`);
+    setAttribute(this.#button, "title", `Times are in ${zoneName}. Change to ${other} (z)`);
   }
 }

@@ -1,10 +1,15 @@
-/** The API's addresses and answers. It must not know what is done with them. */
+/** Client of the HTTP API: paths, JSON requests and errors. */
 
-/** A search looks for two seconds at the most: whoever needs longer for an answer is not there. */
-const ANSWER_MS = 20_000;
+/** A search may take two seconds on the server; after this time the server is taken to be away. */
+const RESPONSE_TIMEOUT_MS = 20_000;
 
-/** An answer that is an error, in the API's one form. */
+/** Error response of the API, or no response (status 0). */
 export class ApiError extends Error {
+  /**
+   * @param {number} status
+   * @param {string} code
+   * @param {string} detail
+   */
   constructor(status, code, detail) {
     super(detail);
     this.status = status;
@@ -12,17 +17,31 @@ export class ApiError extends Error {
   }
 }
 
-/** A path below a job: `jobPath("a b", "logs")` is `/api/jobs/a%20b/logs`. */
+/**
+ * Return a path below a job: `jobPath("a b", "logs")` is `/api/jobs/a%20b/logs`.
+ *
+ * @param {string} jobId
+ * @param {...string} rest
+ */
 export function jobPath(jobId, ...rest) {
   return ["/api/jobs", encodeURIComponent(jobId), ...rest].join("/");
 }
 
-/** A path with its parameters; those that are null, false or empty are left out, lists are repeated. */
+/** @typedef {string | number | boolean | null | undefined} QueryValue */
+
+/**
+ * Return a path with a query. Null, false and empty values are omitted, lists are repeated.
+ *
+ * @param {string} path
+ * @param {Record<string, QueryValue | QueryValue[]>} parameters
+ */
 export function withQuery(path, parameters) {
   const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(parameters)) {
-    for (const one of [value].flat()) {
-      if (one !== null && one !== undefined && one !== "" && one !== false) query.append(name, one);
+  for (const [name, values] of Object.entries(parameters)) {
+    for (const value of [values].flat()) {
+      if (value !== null && value !== undefined && value !== "" && value !== false) {
+        query.append(name, String(value));
+      }
     }
   }
   const text = query.toString();
@@ -30,43 +49,58 @@ export function withQuery(path, parameters) {
 }
 
 /**
- * Asks for JSON.
+ * Request JSON.
  *
- * @throws {ApiError} the answer is an error, or does not come in time.
+ * @param {string} path
+ * @param {{signal?: AbortSignal}} [options]
+ * @returns {Promise<any>}
+ * @throws {ApiError} the response is an error, or does not come in time.
  */
 export async function getJson(path, { signal } = {}) {
-  const limit = AbortSignal.timeout(ANSWER_MS);
-  const signals = signal ? AbortSignal.any([signal, limit]) : limit;
-  let answer;
+  const timeout = AbortSignal.timeout(RESPONSE_TIMEOUT_MS);
+  let response;
   try {
-    answer = await fetch(path, { signal: signals, headers: { Accept: "application/json" } });
-    if (answer.ok) return await answer.json();
+    response = await fetch(path, {
+      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+      headers: { Accept: "application/json" },
+    });
+    if (response.ok) return await response.json();
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError(0, "unreachable", "The server does not answer right now.");
   }
-  throw await errorOf(answer);
+  throw await readError(response);
 }
 
-/** What the server lacks to show jobs as they are, as sentences; none where nothing is missing. */
-export async function missing() {
+/**
+ * Return the reasons why the server is not ready, as sentences; none if it is.
+ *
+ * @returns {Promise<string[]>}
+ */
+export async function fetchNotReadyReasons() {
   try {
-    const answer = await fetch("/ready", { signal: AbortSignal.timeout(ANSWER_MS) });
-    // 503 has the same fields.
-    const { reasons: sentences } = await answer.json();
-    return sentences ?? [];
+    const response = await fetch("/ready", { signal: AbortSignal.timeout(RESPONSE_TIMEOUT_MS) });
+    // A response of status 503 has the same fields.
+    const { reasons } = await response.json();
+    return reasons ?? [];
   } catch {
     return ["The server does not answer right now."];
   }
 }
 
-async function errorOf(answer) {
-  let told = {};
+/**
+ * Read an error response.
+ *
+ * @param {Response} response
+ */
+export async function readError(response) {
+  /** @type {{code?: string, detail?: string}} */
+  let body = {};
   try {
-    told = await answer.json();
+    body = await response.json();
   } catch {
-    // A proxy's own page: its status is all that it says.
+    // A proxy's own error page: its status is all there is.
   }
-  const detail = told.detail ?? `The server answered ${answer.status}.`;
-  return new ApiError(answer.status, told.code ?? "", detail);
+  const detail = body.detail ?? `The server answered ${response.status}.`;
+  return new ApiError(response.status, body.code ?? "", detail);
 }

@@ -1,52 +1,58 @@
+/** Parser of Server-Sent Events from text in pieces of any size (WHATWG HTML section 9.2.6). */
+
 /**
- * Server-Sent Events, read from text that arrives in any pieces (WHATWG HTML section 9.2.6).
- * Pure: it must not know where the text comes from.
+ * @typedef {object} ServerSentEvent
+ * @property {string} event
+ * @property {string} id the last event id of the stream as of this event.
+ * @property {string} data
+ * @property {number} [at] time of reception, epoch milliseconds.
  */
 
-/** One stream's parser. */
 export class EventParser {
-  #rest = "";
+  #incompleteLine = "";
   #afterCarriageReturn = false;
-  #first = true;
+  #isFirstText = true;
+  /** @type {string[]} */
   #data = [];
   #event = "";
   #id;
+  /** @type {number | null} the reconnection time that the server set, in ms; null if it set none. */
+  retryMs = null;
 
-  /** @param {string} lastEventId the id that the client already has. */
+  /** @param {string} [lastEventId] the last event id of an earlier connection. */
   constructor(lastEventId = "") {
     this.#id = lastEventId;
     this.lastEventId = lastEventId;
-    /** What the server asked to wait before coming back, in milliseconds; null where it did not. */
-    this.retryMs = null;
   }
 
   /**
-   * Takes text in, and gives the events that it completes.
+   * Parse more text and return the events that it completes.
    *
    * @param {string} text
-   * @returns {{event: string, id: string, data: string}[]} `id` is the last id seen on the stream.
    */
   feed(text) {
-    if (this.#first && text) {
+    if (this.#isFirstText && text) {
       text = text.replace(/^\uFEFF/, "");
-      this.#first = false;
+      this.#isFirstText = false;
     }
     if (this.#afterCarriageReturn && text) {
       text = text.replace(/^\n/, "");
       this.#afterCarriageReturn = false;
     }
     this.#afterCarriageReturn = text.endsWith("\r");
-    const lines = (this.#rest + text).split(/\r\n|\n|\r/);
-    this.#rest = lines.pop();
+    const lines = (this.#incompleteLine + text).split(/\r\n|\n|\r/);
+    this.#incompleteLine = lines.pop() ?? "";
+    /** @type {ServerSentEvent[]} */
     const events = [];
     for (const line of lines) {
-      if (line) this.#field(line);
+      if (line) this.#parseField(line);
       else this.#dispatch(events);
     }
     return events;
   }
 
-  #field(line) {
+  /** @param {string} line */
+  #parseField(line) {
     const colon = line.indexOf(":");
     const name = colon < 0 ? line : line.slice(0, colon);
     let value = colon < 0 ? "" : line.slice(colon + 1);
@@ -57,6 +63,7 @@ export class EventParser {
     else if (name === "retry" && /^[0-9]+$/.test(value)) this.retryMs = Number(value);
   }
 
+  /** @param {ServerSentEvent[]} events */
   #dispatch(events) {
     this.lastEventId = this.#id;
     if (this.#data.length) {

@@ -1,19 +1,12 @@
-/** The hub of all tabs, as a SharedWorker. A tab that is gone lets go of its lock, and is forgotten. */
+/** SharedWorker with the stream hub of all tabs. */
 
-import { Hub } from "./hub.js";
-import { serve } from "./ports.js";
+import { servePort } from "./port_server.js";
+import { StreamHub } from "./stream_hub.js";
 
-const hub = new Hub();
+const hub = new StreamHub();
 hub.run();
 
-self.onconnect = ({ ports: [port] }) => {
-  const forget = serve(port, hub);
-  const act = port.onmessage;
-  port.onmessage = (message) => {
-    if (message.data.do === "hello") {
-      navigator.locks?.request(message.data.lock, forget);
-      return;
-    }
-    act(message);
-  };
-};
+self.addEventListener("connect", (event) => {
+  const [port] = /** @type {MessageEvent} */ (event).ports;
+  servePort(port, hub);
+});

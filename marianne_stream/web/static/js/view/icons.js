@@ -1,7 +1,8 @@
-/** Small pictures, drawn in the colour of the text. The looks of a status each have a shape. */
+/** Icons, drawn in the colour of the text. Each tone of a status has an icon of its own. */
 
 import { h } from "./dom.js";
 
+/** @type {Record<string, string>} */
 const SHAPES = {
   running: "M5 3.2v9.6l8-4.8z",
   completed: "M3 8.6l3.4 3.4L13 4.8",
@@ -18,21 +19,24 @@ const SHAPES = {
   help: "M6 6a2 2 0 1 1 2.6 1.9c-.4.2-.6.5-.6 1V9.6M8 11.6v.4M8 1.8a6.2 6.2 0 1 1 0 12.4A6.2 6.2 0 1 1 8 1.8",
   down: "M8 3v9M4.2 8.4L8 12.2l3.8-3.8",
   up: "M8 13V4M4.2 7.6L8 3.8l3.8 3.8",
-  close: "M4 4l8 8M12 4l-8 8",
   copy: "M5.5 5.5h7v7.5h-7zM3.5 10.5v-8h7",
   wrap: "M2.5 4h11M2.5 8h8.4a2 2 0 0 1 0 4H8M9.4 10.4L7.8 12l1.6 1.6M2.5 12h3",
   clock: "M8 4.2V8l2.6 1.8M8 1.8a6.2 6.2 0 1 1 0 12.4A6.2 6.2 0 1 1 8 1.8",
   search: "M7 2.8a4.2 4.2 0 1 1 0 8.4 4.2 4.2 0 1 1 0-8.4M10.2 10.2L13.6 13.6",
 };
 
-const FILLED = new Set(["running"]);
-
-/** A picture beside a word, which says the same: hidden from who cannot see it. */
-export function glyph(name) {
+/**
+ * Make an icon. It is hidden from screen readers: the text beside it says the same.
+ *
+ * @param {string} name of a shape, or of a tone.
+ */
+export function makeIcon(name) {
   const shape = SHAPES[name] ? name : "unknown";
-  return h(
-    `svg.glyph${FILLED.has(shape) ? ".filled" : ""}`,
+  const icon = h(
+    "svg.icon",
     { viewBox: "0 0 16 16", "aria-hidden": "true", "data-shape": shape },
     h("path", { d: SHAPES[shape] }),
   );
+  icon.classList.toggle("filled", shape === "running");
+  return icon;
 }

@@ -1,0 +1,32 @@
+/** URLs of the page's views. */
+
+/**
+ * Reason why a job has no URL: browsers resolve `/.` and `/..` as path segments, encoded or not
+ * (WHATWG URL, single-dot and double-dot path segments).
+ */
+export const NO_JOB_URL =
+  "No page: browsers take this name for a folder. In a terminal: marianne-stream watch";
+
+/**
+ * Return the URL of a job's view; null if browsers cannot request it.
+ *
+ * @param {string} jobId
+ */
+export function jobUrl(jobId) {
+  return jobId === "." || jobId === ".." ? null : `/jobs/${encodeURIComponent(jobId)}`;
+}
+
+/**
+ * Return the job of a path; null for any other view. An invalid encoding is taken literally.
+ *
+ * @param {string} path
+ */
+export function parseJobPath(path) {
+  const match = /^\/jobs\/([^/]+)$/.exec(path);
+  if (!match) return null;
+  try {
+    return decodeURIComponent(match[1]);
+  } catch {
+    return match[1];
+  }
+}

@@ -1,0 +1,94 @@
+/** Connection status in the header: whether the page is live, and where its state comes from. */
+
+import { plainText } from "../model/ansi.js";
+import { h, setAttribute, setText } from "./dom.js";
+
+/** @typedef {import("../wire/event_stream.js").StreamState} StreamState */
+
+/** @type {Record<string, string>} */
+const LIVE_SOURCES = {
+  conductor: "Live from the conductor",
+  json: "From checkpoints on disk",
+  redis: "Live from the relay",
+};
+
+/** @type {Record<string, string>} */
+const LAST_KNOWN_SOURCES = {
+  registry: "last known state from the registry",
+  redis: "last known state from the relay",
+};
+
+/** Phases from the worst to the best: the status shows the worst of all streams. */
+const PHASES = ["failed", "waiting", "connecting", "paused", "live", "ended"];
+
+export class ConnectionStatus {
+  #element;
+  #page;
+  #text = h("span.sentence");
+  /** @type {Map<object, StreamState>} */
+  #states = new Map();
+
+  /**
+   * @param {HTMLElement} element
+   * @param {import("./page.js").Page} page
+   */
+  constructor(element, page) {
+    this.#element = element;
+    this.#page = page;
+    element.append(h("span.dot"), this.#text);
+    setInterval(() => this.update(), 1000);
+    this.update();
+  }
+
+  /**
+   * Set the state of a stream.
+   *
+   * @param {object} key identifies the stream.
+   * @param {StreamState | null} state null once it is closed.
+   */
+  setState(key, state) {
+    if (state) this.#states.set(key, state);
+    else this.#states.delete(key);
+    this.update();
+  }
+
+  /** Show the current status. */
+  update() {
+    const [worst] = [...this.#states.values()].sort(
+      (a, b) => PHASES.indexOf(a.phase) - PHASES.indexOf(b.phase),
+    );
+    const phase = worst?.phase ?? "connecting";
+    const isConnected = phase === "live" || phase === "ended";
+    const isStale = isConnected && !this.#page.clock.isLive;
+    setAttribute(this.#element, "data-phase", isStale ? "stale" : phase);
+    setText(this.#text, isConnected || !worst ? this.#sourceText() : this.#phaseText(worst));
+  }
+
+  #sourceText() {
+    const { source } = this.#page.roster;
+    if (!source) return "Connecting …";
+    if (this.#page.clock.isLive) return LIVE_SOURCES[source.source] ?? `Live from ${source.source}`;
+    return `${this.#notLiveText()}, ${LAST_KNOWN_SOURCES[source.source] ?? "last known state"}`;
+  }
+
+  /** @param {StreamState} state */
+  #phaseText({ phase, retryAt = NaN, detail }) {
+    if (phase === "paused") return "Paused: other tabs need the connections";
+    if (phase === "failed") return plainText(detail || "The server refused");
+    const seconds = Math.ceil((retryAt - Date.now()) / 1000);
+    if (phase === "waiting" && seconds > 0) {
+      return `${this.#notLiveText()}, reconnecting in ${seconds} s`;
+    }
+    return this.#wasLive() ? `${this.#notLiveText()}, reconnecting` : "Connecting …";
+  }
+
+  #notLiveText() {
+    const { clock, times } = this.#page;
+    if (clock.isLive || !this.#wasLive()) return "Not live";
+    return `Not live since ${times.shortDateTime(clock.knownUntil())}`;
+  }
+
+  #wasLive() {
+    return !Number.isNaN(this.#page.clock.knownUntil());
+  }
+}

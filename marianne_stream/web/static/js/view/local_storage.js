@@ -1,0 +1,33 @@
+/** Choices of the reader, kept in the browser's local storage if it can be used. */
+
+/**
+ * Load a value; the default if there is none.
+ *
+ * @template T
+ * @param {string} key
+ * @param {T} defaultValue
+ * @returns {T}
+ */
+export function load(key, defaultValue) {
+  try {
+    const text = localStorage.getItem(key);
+    return text === null ? defaultValue : JSON.parse(text);
+  } catch {
+    // Storage is disabled, or the value is not JSON.
+    return defaultValue;
+  }
+}
+
+/**
+ * Save a value.
+ *
+ * @param {string} key
+ * @param {unknown} value
+ */
+export function save(key, value) {
+  try {
+    localStorage.setItem(key, JSON.stringify(value));
+  } catch {
+    // Storage is disabled or full: the choice lasts as long as the page.
+  }
+}

@@ -1,0 +1,128 @@
+/** Controls of a log view: level, toggles, copy and download, and a status text. */
+
+import { jobPath } from "../wire/api.js";
+import { h, setAttribute, setText } from "./dom.js";
+import { makeIcon } from "./icons.js";
+import { load, save } from "./local_storage.js";
+
+/** @type {Record<string, string>} */
+const LEVELS = {
+  "": "all levels",
+  debug: "debug and up",
+  info: "info and up",
+  warning: "warnings and errors",
+  error: "errors",
+};
+
+/** Choices that are kept from job to job. */
+const KEY = "marianne-stream log";
+
+/**
+ * @typedef {object} LogControlsOptions
+ * @property {() => void} onFollow
+ * @property {() => void} onCopy
+ * @property {() => void} onLevelChange
+ * @property {() => void} onLayoutChange lines are wrapped or not, or times are shown or not.
+ */
+
+export class LogControls {
+  #layout = { wrap: true, times: true, ...load(KEY, {}) };
+  #status = h("span.log-status");
+  #onLayoutChange;
+
+  /**
+   * @param {string} jobId
+   * @param {LogControlsOptions} options
+   */
+  constructor(jobId, { onFollow, onCopy, onLevelChange, onLayoutChange }) {
+    this.#onLayoutChange = onLayoutChange;
+    this.levelSelect = h(
+      "select",
+      { "aria-label": "Level", onchange: onLevelChange },
+      Object.entries(LEVELS).map(([value, text]) => h("option", { value }, text)),
+    );
+    this.followToggle = makeButton("Follow", "down", "Follow what comes (f)", onFollow);
+    this.wrapToggle = makeButton("Wrap", "wrap", "Wrap long lines (w)", () => this.toggle("wrap"));
+    this.timesToggle = makeButton("Times", "clock", "Show times (s)", () => this.toggle("times"));
+    this.timesToggle.dataset.toggle = "times";
+    const copyTitle = "Copy the chosen lines, or those that are seen (c)";
+    const download = h(
+      "a.quiet",
+      {
+        href: jobPath(jobId, "logs", "raw"),
+        download: `${jobId}.log`,
+        title: "Download the whole file",
+      },
+      makeIcon("down"),
+      h("span", {}, "Download"),
+    );
+    this.element = h(
+      "div.bar.foot",
+      {},
+      this.followToggle,
+      this.wrapToggle,
+      this.timesToggle,
+      makeButton("Copy", "copy", copyTitle, onCopy),
+      download,
+      this.#status,
+    );
+  }
+
+  /** Lowest level to show; "" for all. */
+  get level() {
+    return this.levelSelect.value;
+  }
+
+  /** Whether long lines are wrapped. */
+  get wrap() {
+    return this.#layout.wrap;
+  }
+
+  /** Whether times are shown. */
+  get times() {
+    return this.#layout.times;
+  }
+
+  /**
+   * Change the layout, and keep the choice.
+   *
+   * @param {"wrap" | "times"} name
+   */
+  toggle(name) {
+    this.#layout[name] = !this.#layout[name];
+    save(KEY, this.#layout);
+    this.#onLayoutChange();
+  }
+
+  /**
+   * Show the state of the toggles, and the status text.
+   *
+   * @param {{isFollowing: boolean, status: string}} state
+   */
+  update({ isFollowing, status }) {
+    setAttribute(this.followToggle, "aria-pressed", String(isFollowing));
+    setAttribute(this.wrapToggle, "aria-pressed", String(this.#layout.wrap));
+    setAttribute(this.timesToggle, "aria-pressed", String(this.#layout.times));
+    this.showStatus(status);
+  }
+
+  /** @param {string} text */
+  showStatus(text) {
+    setText(this.#status, text);
+  }
+}
+
+/**
+ * @param {string} label
+ * @param {string} icon
+ * @param {string} title
+ * @param {() => void} onclick
+ */
+function makeButton(label, icon, title, onclick) {
+  return h(
+    "button.quiet",
+    { type: "button", title, onclick },
+    makeIcon(icon),
+    h("span", {}, label),
+  );
+}

@@ -1,0 +1,228 @@
+/** Page: its parts, and the view that the address names. */
+
+import { plainText } from "../model/ansi.js";
+import { jobUrl, parseJobPath } from "../model/page_urls.js";
+import { Roster } from "../model/roster.js";
+import { ServerClock } from "../model/server_clock.js";
+import { statusLabel } from "../model/status.js";
+import { TimeFormat } from "../model/time_format.js";
+import { fetchNotReadyReasons } from "../wire/api.js";
+import { StreamClient } from "../wire/stream_client.js";
+import { Announcer } from "./announcer.js";
+import { ConnectionStatus } from "./connection_status.js";
+import { findElement, setAttribute } from "./dom.js";
+import { makeIcon } from "./icons.js";
+import { JobView } from "./job_view.js";
+import { JobsView } from "./jobs_view.js";
+import { Notifier } from "./notifier.js";
+import { Shortcuts } from "./shortcuts.js";
+import { redirectToSignIn } from "./sign_in_redirect.js";
+import { Tab } from "./tab.js";
+import { ThemeSwitch } from "./theme_switch.js";
+import { ZoneSwitch } from "./zone_switch.js";
+
+/** @typedef {import("../wire/event_parser.js").ServerSentEvent} ServerSentEvent */
+/** @typedef {import("../wire/event_stream.js").StreamState} StreamState */
+
+/**
+ * @typedef {object} StreamOptions
+ * @property {string} path
+ * @property {import("../wire/replay_buffer.js").StreamKind} kind
+ * @property {boolean} [exclusive] see `StreamRequest`.
+ * @property {(events: ServerSentEvent[]) => void} onEvents gets events with server times.
+ * @property {(state: StreamState) => void} [onState]
+ */
+
+const ROSTER_PATH = "/api/roster/stream?details=true";
+
+/** Page and what its views share. */
+export class Page {
+  #shownUrl = "";
+  #isRosterSeen = false;
+  #rosterPhase = "connecting";
+  /** @type {JobsView | JobView | null} */
+  #view = null;
+  /** @type {string[]} reasons why the server is not ready, as sentences, while the page is not live. */
+  notReadyReasons = [];
+
+  constructor() {
+    this.main = findElement("main");
+    this.streams = new StreamClient();
+    this.roster = new Roster();
+    this.clock = new ServerClock();
+    this.times = new TimeFormat(this.clock);
+    this.connection = new ConnectionStatus(findElement("#connection"), this);
+    this.announcer = new Announcer(findElement("#announcer"));
+    this.tab = new Tab(findElement("link[rel=icon]"));
+    this.notifier = new Notifier((jobId) => this.go(jobUrl(jobId) ?? "/"));
+    this.theme = new ThemeSwitch(findElement("#theme"));
+    this.zone = new ZoneSwitch(findElement("#zone"), this.times, () => this.#onTimeZoneChange());
+    this.shortcuts = new Shortcuts(/** @type {HTMLDialogElement} */ (findElement("#shortcuts")), [
+      { key: "z", label: "local time, or UTC", run: () => this.zone.next() },
+      { key: "t", label: "dark, light, or as the system", run: () => this.theme.next() },
+      { key: "u", label: "all jobs", run: () => this.go("/") },
+    ]);
+    this.#listen();
+  }
+
+  /**
+   * Go to a URL of the page.
+   *
+   * @param {string} url
+   */
+  go(url) {
+    if (url !== location.pathname + location.search + location.hash) {
+      history.pushState(null, "", url);
+    }
+    this.show();
+  }
+
+  /**
+   * Show the view that the address names.
+   *
+   * @param {{isFirst?: boolean}} [options]
+   */
+  show({ isFirst = false } = {}) {
+    this.#view?.close();
+    this.#shownUrl = location.pathname + location.search;
+    const jobId = parseJobPath(location.pathname);
+    const view = jobId === null ? new JobsView(this) : new JobView(this, jobId);
+    this.#view = view;
+    this.main.replaceChildren(view.element);
+    this.shortcuts.setView(view.shortcuts);
+    view.open();
+    // The element that had the focus is gone: screen readers go on at the new view.
+    if (!isFirst) this.main.focus({ preventScroll: true });
+  }
+
+  /**
+   * Subscribe to a stream, and show its state in the connection status.
+   *
+   * @param {StreamOptions} options
+   * @returns {() => void} ends the subscription.
+   */
+  follow({ path, kind, exclusive, onEvents, onState = () => {} }) {
+    const key = {};
+    const unsubscribe = this.streams.subscribe({
+      path,
+      kind,
+      exclusive,
+      onEvents: (events) => onEvents(events.map((event) => this.#withServerTime(event))),
+      onState: (state) => {
+        if (state.status === 401) redirectToSignIn();
+        if (state.offset) this.clock.addBounds(state.offset);
+        this.connection.setState(key, state);
+        onState(state);
+      },
+    });
+    return () => {
+      this.connection.setState(key, null);
+      unsubscribe();
+    };
+  }
+
+  #listen() {
+    const help = findElement("#help");
+    help.prepend(makeIcon("help"));
+    help.addEventListener("click", () => this.shortcuts.showList());
+    addEventListener("popstate", () => {
+      if (location.pathname + location.search !== this.#shownUrl) this.show();
+      else this.#view?.onFragmentChange();
+    });
+    document.addEventListener("click", (event) => this.#onClick(event));
+    this.follow({
+      path: ROSTER_PATH,
+      kind: "roster",
+      onEvents: (events) => this.#applyRosterEvents(events),
+      onState: (state) => this.#onRosterState(state),
+    });
+  }
+
+  /**
+   * @param {ServerSentEvent} event
+   * @returns {ServerSentEvent} the event with its time of reception by the server's clock.
+   */
+  #withServerTime(event) {
+    return { ...event, at: this.clock.fromLocal(event.at ?? Date.now()) };
+  }
+
+  /** @param {StreamState} state */
+  #onRosterState({ phase, since }) {
+    this.#rosterPhase = phase;
+    // Each connection begins with a `source` event.
+    if (phase !== "live") this.roster.source = null;
+    this.#updateLiveness(since);
+    if (phase === "waiting") this.#updateNotReadyReasons();
+  }
+
+  /**
+   * Show whether jobs are live: the stream is, and state comes from a conductor or from checkpoints.
+   *
+   * @param {number} [since] local time at which the page stopped being live.
+   */
+  #updateLiveness(since) {
+    const { source } = this.roster;
+    const live = this.#rosterPhase === "live" && Boolean(source?.live || source?.source === "json");
+    this.clock.setLive(live, since);
+    if (live) this.notReadyReasons = [];
+    setAttribute(document.body, "data-live", String(live));
+    this.connection.update();
+    this.#updateTab();
+  }
+
+  #updateTab() {
+    if (!this.roster.isLoaded) return;
+    const { failed = 0, running = 0 } = this.roster.countByTone();
+    const tone = failed ? "failed" : running ? "running" : "idle";
+    this.tab.setBadge(failed, this.clock.isLive ? tone : "offline");
+  }
+
+  async #updateNotReadyReasons() {
+    const reasons = await fetchNotReadyReasons();
+    if (this.clock.isLive) return;
+    this.notReadyReasons = reasons;
+    this.#view?.onRosterChange();
+  }
+
+  #onTimeZoneChange() {
+    this.connection.update();
+    this.#view?.onTimeZoneChange();
+  }
+
+  /**
+   * Follow links between views without loading the page again.
+   *
+   * @param {MouseEvent} event
+   */
+  #onClick(event) {
+    const link = event.target instanceof Element ? event.target.closest("a[data-page]") : null;
+    const url = link?.getAttribute("href");
+    const isModified = event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
+    if (!url || event.button !== 0 || isModified) return;
+    event.preventDefault();
+    this.go(url);
+  }
+
+  /** @param {ServerSentEvent[]} events */
+  #applyRosterEvents(events) {
+    const sourceBefore = this.roster.source;
+    const changes = this.roster.applyEvents(events);
+    if (this.roster.source !== sourceBefore) {
+      this.#updateLiveness();
+      if (!this.clock.isLive) this.#updateNotReadyReasons();
+    }
+    if (this.roster.isLoaded && !this.#isRosterSeen) {
+      this.#isRosterSeen = true;
+      // Jobs that ended while no page was open.
+      for (const job of this.roster.all()) this.notifier.onStatusChange(job);
+    }
+    for (const { job, previous } of changes) {
+      this.notifier.onStatusChange(job);
+      if (previous) {
+        this.announcer.announce(`${plainText(job.job_id)} is ${statusLabel(job.status)}.`);
+      }
+    }
+    this.#updateTab();
+    this.#view?.onRosterChange();
+  }
+}

@@ -1,0 +1,64 @@
+/** Metrics of log rows: line height and characters per line, from which heights are estimated. */
+
+import { h } from "./dom.js";
+
+/** @typedef {import("../model/log_window.js").LogRow} Row */
+
+/** Height of a marker beyond that of its text. */
+const MARKER_PADDING_PX = 10;
+
+/** Number of characters in the text that is measured. */
+const PROBE_CHARS = 20;
+
+export class RowMetrics {
+  lineHeight = 18;
+  #columns = 100;
+  /** Whether long lines are wrapped. */
+  wrap = true;
+
+  /**
+   * Return the height of a row: as it was last drawn in this layout, or an estimate. The font is
+   * monospaced.
+   *
+   * @param {Row} row
+   */
+  estimate(row) {
+    if (row.height && row.heightLayout === this.#layoutKey(row)) return row.height;
+    if (row.kind !== "line") return this.lineHeight + MARKER_PADDING_PX;
+    if (!this.wrap) return this.lineHeight;
+    const chars = Math.min(row.text.length, 8_000);
+    return Math.max(1, Math.ceil(chars / this.#columns)) * this.lineHeight;
+  }
+
+  /**
+   * Keep the height of a drawn row, for this layout.
+   *
+   * @param {Row} row
+   * @param {number} height
+   */
+  remember(row, height) {
+    row.height = height;
+    row.heightLayout = this.#layoutKey(row);
+  }
+
+  /**
+   * Measure a line in the page.
+   *
+   * @param {HTMLElement} container of rows.
+   */
+  measure(container) {
+    const letters = h("span", {}, "0".repeat(PROBE_CHARS));
+    const text = h("span.text", {}, letters);
+    const probe = h("div.row.line.probe", {}, h("span.number"), h("time"), h("span.level"), text);
+    container.append(probe);
+    this.lineHeight = Number.parseFloat(getComputedStyle(probe).lineHeight) || this.lineHeight;
+    const charWidth = letters.getBoundingClientRect().width / PROBE_CHARS || 7;
+    this.#columns = Math.max(10, Math.floor(text.getBoundingClientRect().width / charWidth));
+    probe.remove();
+  }
+
+  /** @param {Row} row */
+  #layoutKey(row) {
+    return `${this.wrap ? this.#columns : 0} ${Boolean(row.isOpen)}`;
+  }
+}

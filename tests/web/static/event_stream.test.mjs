@@ -1,0 +1,218 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import {
+  clockOffset,
+  EventStream,
+} from "../../../marianne_stream/web/static/js/wire/event_stream.js";
+
+/** @typedef {import("../../../marianne_stream/web/static/js/wire/event_stream.js").Fetch} Fetch */
+/** @typedef {import("../../../marianne_stream/web/static/js/wire/event_stream.js").StreamState} StreamState */
+/** @typedef {import("../../../marianne_stream/web/static/js/wire/event_parser.js").ServerSentEvent} ServerSentEvent */
+/** @typedef {{text: string, ends?: boolean}} StreamText a stream that ends after its text, or stays open. */
+
+/**
+ * Make a fetch function that gives prepared responses, one after the other.
+ *
+ * @param {...(Response | Error | StreamText)} responses
+ */
+function makeServer(...responses) {
+  /** @type {string[]} last event ids that were sent. */
+  const requests = [];
+  /** @type {Fetch} */
+  const fetch = async (_url, { headers, signal }) => {
+    requests.push(new Headers(headers).get("Last-Event-ID") ?? "");
+    const response = responses.shift();
+    if (response instanceof Response) return response;
+    if (response instanceof Error || !response) throw response;
+    const body = new ReadableStream({
+      start(controller) {
+        controller.enqueue(new TextEncoder().encode(response.text));
+        if (response.ends) controller.close();
+        else {
+          signal?.addEventListener("abort", () => {
+            controller.error(new DOMException("aborted", "AbortError"));
+          });
+        }
+      },
+    });
+    return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
+  };
+  return { fetch, requests };
+}
+
+/**
+ * Open a stream and wait for a phase.
+ *
+ * @param {Fetch} fetch
+ * @param {StreamState["phase"]} phase
+ */
+async function follow(fetch, phase) {
+  /** @type {ServerSentEvent[]} */
+  const events = [];
+  /** @type {string[]} */
+  const phases = [];
+  /** @type {(value?: unknown) => void} */
+  let resolve = () => {};
+  const reached = new Promise((done) => {
+    resolve = done;
+  });
+  const stream = new EventStream("/stream", {
+    fetch,
+    onEvents: (some) => events.push(...some),
+    onState: (state) => {
+      phases.push(state.phase);
+      if (state.phase === phase) resolve();
+    },
+  });
+  stream.open();
+  await reached;
+  return { stream, events, phases };
+}
+
+/**
+ * @param {string} id
+ * @param {string} data
+ */
+const line = (id, data) => `retry: 10\n\nid: ${id}\nevent: log\ndata: ${data}\n\n`;
+
+test("stream resumes from the last event id, and stops after status 204", async () => {
+  const { fetch, requests } = makeServer(
+    { text: line("a", "1"), ends: true },
+    { text: line("b", "2"), ends: true },
+    new Response(null, { status: 204 }),
+  );
+  const { events, phases } = await follow(fetch, "ended");
+  assert.deepEqual(requests, ["", "a", "b"]);
+  assert.deepEqual(
+    events.map(({ data }) => data),
+    ["1", "2"],
+  );
+  assert.deepEqual([...new Set(phases)], ["connecting", "live", "waiting", "ended"]);
+});
+
+test("final event ends the stream without another request", async () => {
+  const text = "id: x\nevent: log_complete\ndata: {}\n\n";
+  const { fetch, requests } = makeServer({ text, ends: true });
+  await follow(fetch, "ended");
+  assert.equal(requests.length, 1);
+});
+
+test("temporary errors are retried, and a permanent error fails with its reason", async () => {
+  const rejected = Response.json(
+    { code: "job_not_found", detail: "Score not found: a" },
+    { status: 404 },
+  );
+  const { fetch, requests } = makeServer(
+    { text: line("a", "1"), ends: true },
+    new Response("", { status: 503 }),
+    new TypeError("no network"),
+    rejected,
+  );
+  const { stream } = await follow(fetch, "failed");
+  assert.equal(requests.length, 4);
+  assert.equal(stream.state.status, 404);
+  assert.equal(stream.state.detail, "Score not found: a");
+});
+
+test("paused stream resumes from the last event id", async () => {
+  const { fetch, requests } = makeServer({ text: line("a", "1") }, { text: line("b", "2") });
+  const { stream, events } = await follow(fetch, "live");
+  stream.pause();
+  assert.equal(stream.state.phase, "paused");
+  stream.open();
+  while (events.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.deepEqual(requests, ["", "a"]);
+  stream.close();
+});
+
+test("request without a response is repeated", async (context) => {
+  let requests = 0;
+  /** @type {Fetch} */
+  const fetch = (_url, { signal }) => {
+    requests += 1;
+    return new Promise((_resolve, reject) => {
+      signal?.addEventListener("abort", () => reject(signal.reason));
+    });
+  };
+  const stream = new EventStream("/stream", { fetch, onEvents: () => {}, onState: () => {} });
+  stream.open();
+  context.mock.timers.enable({ apis: ["Date"], now: Date.now() + 14_000 });
+  stream.check();
+  assert.equal(requests, 1);
+  context.mock.timers.setTime(Date.now() + 2_000);
+  stream.check();
+  assert.equal(requests, 2);
+  stream.close();
+});
+
+test("silent connection is lost, sooner after a sleep", async (context) => {
+  const { fetch, requests } = makeServer(
+    { text: line("a", "1") },
+    { text: line("b", "2") },
+    { text: line("c", "3") },
+  );
+  const { stream, events } = await follow(fetch, "live");
+  context.mock.timers.enable({ apis: ["Date"], now: Date.now() + 20_000 });
+  stream.check();
+  assert.equal(requests.length, 1);
+  stream.check({ afterSleep: true });
+  assert.equal(requests.length, 2);
+  while (events.length < 2) await new Promise((resolve) => setImmediate(resolve));
+  context.mock.timers.setTime(Date.now() + 46_000);
+  stream.check();
+  assert.deepEqual(requests, ["", "a", "b"]);
+  stream.close();
+});
+
+test("date of a response bounds the offset of the server's clock", () => {
+  const date = "Tue, 24 Nov 2026 12:00:00 GMT";
+  const at = Date.parse(date);
+  assert.deepEqual(clockOffset(date, at - 300, at - 100), { low: 100, high: 1300 });
+  assert.deepEqual(clockOffset(null, 5, 9), { low: 0, high: 0 });
+});
+
+test("stream reports the clock offset before its first event", async () => {
+  /** @type {string[]} */
+  const order = [];
+  const headers = { "Content-Type": "text/event-stream", Date: new Date(0).toUTCString() };
+  const stream = new EventStream("/stream", {
+    fetch: async () => new Response(line("a", "1"), { headers }),
+    onEvents: () => order.push("events"),
+    onState: ({ phase, offset }) => order.push(offset ? phase : "unknown"),
+  });
+  stream.open();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  stream.close();
+  assert.deepEqual(order.slice(0, 3), ["unknown", "live", "events"]);
+});
+
+test("stream reconnects if the clock was set back", async () => {
+  const { fetch, requests } = makeServer({ text: line("a", "1") }, { text: line("b", "2") });
+  const { stream } = await follow(fetch, "live");
+  const { now } = Date;
+  Date.now = () => now() - 3_600_000;
+  try {
+    stream.check();
+  } finally {
+    Date.now = now;
+  }
+  assert.deepEqual(requests, ["", "a"]);
+  stream.close();
+});
+
+test("silent stream is lost since the last byte", async () => {
+  const { fetch } = makeServer({ text: line("a", "1") }, { text: "" });
+  const { stream } = await follow(fetch, "live");
+  const { now } = Date;
+  const heard = now();
+  Date.now = () => now() + 3_600_000;
+  try {
+    stream.check();
+  } finally {
+    Date.now = now;
+  }
+  assert.equal(stream.state.phase, "connecting");
+  assert.ok(stream.state.since <= heard);
+  stream.close();
+});

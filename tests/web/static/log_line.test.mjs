@@ -1,0 +1,171 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { parseRuns, plainText } from "../../../marianne_stream/web/static/js/model/ansi.js";
+import {
+  makeLineFragment,
+  parseLineFragment,
+} from "../../../marianne_stream/web/static/js/model/line_links.js";
+import { formatJson, parseLine } from "../../../marianne_stream/web/static/js/model/log_line.js";
+import {
+  highlightPattern,
+  searchParameters,
+} from "../../../marianne_stream/web/static/js/model/log_query.js";
+import { LogSearch } from "../../../marianne_stream/web/static/js/model/log_search.js";
+import { RowHeights } from "../../../marianne_stream/web/static/js/model/row_heights.js";
+import { makeReplayBuffer } from "../../../marianne_stream/web/static/js/wire/replay_buffer.js";
+import { logEvent, partialEvent, range } from "./log_pages.mjs";
+
+/** @typedef {import("../../../marianne_stream/web/static/js/model/log_window.js").LogPage} LogPage */
+
+test("row heights equal sums computed naively", () => {
+  let seed = 7;
+  const random = (/** @type {number} */ most) =>
+    (seed = (seed * 1103515245 + 12345) % 2 ** 31) % most;
+  const heights = new RowHeights();
+  const naive = range(0, 300).map(() => 1 + random(40));
+  heights.reset(naive.slice(0, 200));
+  for (const height of naive.slice(200)) heights.push(height);
+  for (let step = 0; step < 500; step += 1) {
+    const index = random(naive.length);
+    naive[index] = 1 + random(60);
+    heights.set(index, naive[index]);
+    const upto = random(naive.length + 1);
+    const sum = naive.slice(0, upto).reduce((a, b) => a + b, 0);
+    assert.equal(heights.offset(upto), sum);
+    if (upto < naive.length) assert.equal(heights.indexAt(sum), upto);
+    if (upto < naive.length) assert.equal(heights.indexAt(sum + naive[upto] - 1), upto);
+  }
+  assert.equal(heights.indexAt(-5), 0);
+  assert.equal(heights.indexAt(1e9), naive.length - 1);
+});
+
+test("colours are kept, other sequences dropped, controls replaced", () => {
+  const text =
+    "\x1b[1;31mred\x1b[0m \x1b[38;5;208morange\x1b[38;2;1;2;3mrgb\x1b[m\x1b]8;;http://x\x07link\x1b]8;;\x1b\\\x1b[2Kend\x07\x1b";
+  const runs = parseRuns(text);
+  assert.equal(runs.map((run) => run.text).join(""), "red orangergblinkend␇");
+  assert.deepEqual(runs[0].style, { fg: "red", bold: true });
+  assert.equal(runs.find((run) => run.text === "orange")?.style.fg, "#ff8700");
+  assert.equal(runs.find((run) => run.text === "rgb")?.style.fg, "#010203");
+  assert.equal(plainText(text), "red orangergblinkend␇");
+  for (let code = 0; code < 0x20; code += 1) {
+    const [{ text: shown }] = parseRuns(`a${String.fromCharCode(code)}b`);
+    assert.ok(
+      code === 9 || code === 10 || ![...shown].some((character) => character < " "),
+      String(code),
+    );
+  }
+  assert.equal(parseRuns("a\u202eb")[0].text, "a\ufffdb");
+});
+
+test("parsed line has no time and level, and the fields of JSON", () => {
+  const parts = parseLine("2026-11-24T03:00:00.119845 [warning ] sheet 2 begins", {
+    level: "warning",
+    loggedAt: "2026-11-24T03:00:00.119845",
+  });
+  assert.equal(parts.runs[0].text, "sheet 2 begins");
+  const json = parseLine(
+    '{"event":"sheet.done","level":"error","timestamp":"2026-11-24T03:00:00Z","sheet":3,"x":"\\u001b[31m"}',
+    { level: "error", loggedAt: "2026-11-24T03:00:00Z" },
+  );
+  assert.equal(json.runs[0].text, "sheet.done");
+  assert.deepEqual(json.fields, [
+    ["sheet", "3"],
+    ["x", ""],
+  ]);
+  const extra = parseLine('{"event":"x","job_id":"a","extra":{"sheet_num":1,"job_id":"b"}}');
+  assert.deepEqual(extra.fields, [
+    ["job_id", "a"],
+    ["sheet_num", "1"],
+  ]);
+  assert.equal(parseLine("[info] said", { level: "info" }).runs[0].text, "[info] said");
+  assert.equal(parseLine("2026-11-24 03:00:00 x").runs[0].text, "2026-11-24 03:00:00 x");
+  const unknown = parseLine('{"event":"x","level":7,"time":1.5}');
+  assert.deepEqual(unknown.fields, [
+    ["level", "7"],
+    ["time", "1.5"],
+  ]);
+  assert.equal(parseLine("{not json}").json, null);
+  assert.equal(parseLine("").runs[0].text, "");
+  const deep = parseLine('{"event":"x","deep":{"list":[1,{}],"none":null}}');
+  assert.deepEqual(deep.fields, [["deep", '{ "list": [ 1, {} ], "none": null }']]);
+  assert.match(formatJson(deep.json), /^{\n {2}"event": "x",\n {2}"deep": {\n {4}"list": \[/);
+});
+
+test("search text without capitals ignores case, and is taken literally", () => {
+  assert.deepEqual(searchParameters("a.b"), { regex: "(?i)a\\.b" });
+  assert.deepEqual(searchParameters("Error"), { contains: "Error" });
+  assert.deepEqual(searchParameters("404"), { contains: "404" });
+  assert.deepEqual(searchParameters("a+", { regex: true }), { regex: "a+" });
+  assert.match("xA.Bx", highlightPattern("a.b") ?? /$^/);
+  assert.doesNotMatch("error", highlightPattern("Error") ?? /./);
+  assert.equal(highlightPattern("(?P<a>x)", { regex: true }), null);
+});
+
+test("search reads to the start of the log, retries when busy, and wraps around", async (context) => {
+  /** @type {(LogPage | Error)[]} */
+  const pages = [
+    {
+      lines: [
+        { cursor: "c9b", line_number: 7, line: "below", match: false },
+        { cursor: "c8", line_number: 8, line: "x" },
+        { cursor: "c9", line_number: 9, line: "x" },
+      ],
+      before: "c7",
+      read_bytes: 10,
+    },
+    Object.assign(new Error("busy"), { status: 429 }),
+    { lines: [{ cursor: "c2", line_number: 2, line: "x" }], before: null, read_bytes: 5 },
+  ];
+  /** @type {unknown[]} */
+  const requests = [];
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const search = new LogSearch(
+    async ({ before }) => {
+      requests.push(before);
+      const page = pages.shift() ?? new Error("no page is left");
+      if (page instanceof Error) throw page;
+      return page;
+    },
+    () => {},
+  );
+  const running = search.run();
+  while (requests.length < 2) await Promise.resolve();
+  await Promise.resolve();
+  await Promise.resolve();
+  context.mock.timers.tick(1000);
+  await running;
+  assert.deepEqual(requests, [null, "c7", "c7"]);
+  assert.deepEqual(
+    search.matches.map(({ cursor }) => cursor),
+    ["c9", "c8", "c2"],
+  );
+  assert.equal(search.step(1)?.cursor, "c8");
+  assert.equal(search.step(-1)?.cursor, "c9");
+  assert.equal(search.step(-1)?.cursor, "c2");
+});
+
+test("fragment of a line range is parsed back to it", () => {
+  for (const link of [
+    { from: "l-1-a", to: "l-1-a" },
+    { from: "l-1-a", to: "l-2-b" },
+  ]) {
+    assert.deepEqual(parseLineFragment(makeLineFragment(link)), link);
+  }
+  assert.equal(parseLineFragment("#elsewhere"), null);
+});
+
+test("replay buffer has the current partial line, and none that was completed", () => {
+  const replay = makeReplayBuffer("log");
+  replay.add([logEvent(1), partialEvent("a"), partialEvent("ab")]);
+  assert.deepEqual(
+    replay.events().map(({ data }) => JSON.parse(data).line),
+    ["line 1", "ab"],
+  );
+  replay.add([logEvent(2)]);
+  assert.deepEqual(
+    replay.events().map(({ event }) => event),
+    ["log", "log"],
+  );
+});

@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { LogPager } from "../../../marianne_stream/web/static/js/model/log_pager.js";
+import { LogWindow } from "../../../marianne_stream/web/static/js/model/log_window.js";
+import { lineNumbers, logEvent, makePage, range } from "./log_pages.mjs";
+
+/** @typedef {import("../../../marianne_stream/web/static/js/model/log_window.js").LogPage} LogPage */
+
+/**
+ * Make a pager whose requests the test answers.
+ *
+ * @param {LogWindow} window
+ */
+function makePager(window) {
+  /** @type {({resolve: (page: LogPage) => void, reject: (error: Error) => void} & Record<string, unknown>)[]} */
+  const requests = [];
+  /** @type {[string, unknown?][]} */
+  const calls = [];
+  const pager = new LogPager(
+    window,
+    (query, signal) =>
+      new Promise((resolve, reject) => {
+        requests.push({ ...query, resolve, reject });
+        signal.addEventListener("abort", () => reject(signal.reason));
+      }),
+    {
+      onOlder: (change) => calls.push(["onOlder", change]),
+      onNewer: (change) => calls.push(["onNewer", change]),
+      onReplaced: () => calls.push(["onReplaced"]),
+      onEndReached: (cursor) => calls.push(["onEndReached", cursor]),
+      onMessage: (sentence) => calls.push(["onMessage", sentence]),
+    },
+  );
+  return { pager, requests, calls };
+}
+
+const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
+
+test("pager continues an empty page at its cursor", async () => {
+  const window = new LogWindow();
+  window.applyEvents([logEvent(900)]);
+  const { pager, requests } = makePager(window);
+  pager.loadOlder();
+  requests[0].resolve(makePage([], "c500"));
+  await nextTurn();
+  pager.loadOlder();
+  assert.deepEqual(
+    requests.map(({ before }) => before),
+    ["c900", "c500"],
+  );
+  pager.loadOlder();
+  assert.equal(requests.length, 2);
+});
+
+test("pager ignores a page that no longer joins the window", async () => {
+  const window = new LogWindow({ maxRows: 100 });
+  window.applyEvents(range(1000, 1050).map(logEvent));
+  const { pager, requests } = makePager(window);
+  pager.loadOlder();
+  window.applyEvents(range(1050, 1200).map(logEvent));
+  requests[0].resolve(makePage(range(900, 1000), "c900"));
+  await nextTurn();
+  const held = lineNumbers(window);
+  assert.deepEqual(held, range(held[0], held[0] + held.length));
+});
+
+test("jump replaces the request in progress, and an error pauses the pager", async () => {
+  const window = new LogWindow();
+  window.applyEvents([logEvent(900)]);
+  const { pager, requests, calls } = makePager(window);
+  pager.loadOlder();
+  const jumped = pager.jumpTo("c5");
+  requests[1].resolve({ ...makePage([4, 5, 6], "c4"), after: "c6" });
+  assert.ok(await jumped);
+  assert.deepEqual(lineNumbers(window), [4, 5, 6]);
+  const newer = pager.loadNewer();
+  requests[2].reject(new Error("no"));
+  assert.ok(!(await newer));
+  assert.deepEqual(calls.at(-1), ["onMessage", "no"]);
+  pager.loadNewer();
+  assert.equal(requests.length, 3);
+});
+
+test("last page reports the cursor at which a stream continues", async () => {
+  const window = new LogWindow();
+  window.replace({ ...makePage([1, 2], null), after: "c2" });
+  const { pager, requests, calls } = makePager(window);
+  const newer = pager.loadNewer();
+  requests[0].resolve({ ...makePage([3], "c2"), after: "c3", stopped_by: "end" });
+  await newer;
+  assert.ok(window.atEnd);
+  assert.deepEqual(calls.at(-1), ["onEndReached", "c3"]);
+});
