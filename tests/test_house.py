@@ -1,6 +1,7 @@
 """The rooms of the house, and which may import which: the drawing, held against the code."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -172,3 +173,18 @@ def test_the_two_sides_of_the_relay_do_not_see_each_other() -> None:
         for path in found:
             seen = f"marianne_stream.relay.{other}"
             assert not [name for name in imports_of(path) if name.startswith(seen)], path
+
+
+def test_no_comment_of_the_page_begins_with_a_question_word() -> None:
+    opener = re.compile(
+        r"/\*+[\s*]*(?:Who|What|Where|Whose|Which|How|When|Whether|That|Those|One|So|Nothing|Nobody"
+        r"|Of|By)\b"
+    )
+    for path in [*PACKAGE.rglob("*.js"), *PACKAGE.rglob("*.css")]:
+        assert opener.findall(path.read_text(encoding="utf-8")) == [], path
+
+
+def test_the_npm_lock_file_names_no_registry() -> None:
+    lock = (PACKAGE.parent / "package-lock.json").read_text(encoding="utf-8")
+    assert '"integrity"' in lock
+    assert '"resolved"' not in lock

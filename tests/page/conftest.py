@@ -1,4 +1,4 @@
-"""A browser, a server of its own process, and a conductor whose jobs do what the test says."""
+"""Fixtures: a headless browser, a server in its own process, and a simulated conductor."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,21 +16,21 @@ expect.set_options(timeout=20_000)
 
 @pytest.fixture(scope="session")
 def browser_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A headless Chromium for all tests; they skip where there is none."""
+    """Headless Chromium for all tests; they are skipped if it is not installed."""
     with chromium(tmp_path_factory.mktemp("chromium")) as address:
         yield address
 
 
 @pytest.fixture
 async def browser(browser_address: str) -> AsyncIterator[Browser]:
-    """The same, driven by this test."""
+    """Connection of this test to the browser."""
     async with driven(browser_address) as browser:
         yield browser
 
 
 @pytest.fixture
 async def running(conductor: SimulatedConductor, tmp_path: Path) -> AsyncIterator[Process]:
-    """A server that asks for no token; its conductor runs."""
+    """Server without authentication, with a running conductor."""
     del conductor
     async with server(tmp_path) as running:
         yield running
@@ -40,14 +40,14 @@ async def running(conductor: SimulatedConductor, tmp_path: Path) -> AsyncIterato
 async def someone(
     browser: Browser, running: Process, request: pytest.FixtureRequest
 ) -> AsyncIterator[Person]:
-    """Somebody who looks at it."""
+    """Browser context for the server."""
     async with person(browser, running.address, request.node.name) as someone:
         yield someone
 
 
 @pytest.fixture
 async def log(conductor: SimulatedConductor, tmp_path: Path) -> Path:
-    """The log of a job `lantern` that runs; it is not there yet."""
+    """Path of the log of the running job `lantern`; the file does not exist yet."""
     workspace = tmp_path / "ws"
     workspace.mkdir()
     conductor.launch("lantern", 4, workspace=str(workspace))

@@ -1,4 +1,4 @@
-"""What axe-core finds in the views, dark and light; and what it cannot find."""
+"""Accessibility: axe-core on all views, dark and light, and checks that axe-core lacks."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ RUN = """async () => (await axe.run(document, { resultTypes: ["violations"] })).
 
 
 async def violations(page: Page) -> list[dict[str, Any]]:
-    """What axe finds."""
+    """Return the violations that axe-core finds."""
     found: list[dict[str, Any]] = await page.evaluate(RUN)
     return found
 
@@ -66,7 +66,7 @@ async def test_axe_finds_no_violation(
     assert await violations(page) == []
 
 
-async def test_the_live_region_does_not_shout(
+async def test_many_status_changes_become_one_announcement(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     names = [f"job-{number}" for number in range(6)]
@@ -76,19 +76,19 @@ async def test_the_live_region_does_not_shout(
     await expect(page.locator(".job")).to_have_count(6)
     await page.evaluate(
         """() => {
-          window.said = [];
+          window.announcements = [];
           const region = document.querySelector("#announcer");
-          new MutationObserver(() => window.said.push(region.textContent))
+          new MutationObserver(() => window.announcements.push(region.textContent))
             .observe(region, { childList: true, characterData: true, subtree: true });
         }"""
     )
     for name in names:
         conductor.finish(name)
     await expect(page.locator("#announcer")).to_contain_text("more changes")
-    assert await page.evaluate("window.said.length") <= 2
+    assert await page.evaluate("window.announcements.length") <= 2
 
 
-async def test_those_who_want_no_motion_see_none(
+async def test_reduced_motion_stops_animations(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("a", 2)
@@ -102,7 +102,7 @@ async def test_those_who_want_no_motion_see_none(
     assert await icon.evaluate(name) == "none"
 
 
-async def test_the_layout_does_not_shift(
+async def test_job_view_layout_does_not_shift(
     someone: Person, conductor: SimulatedConductor, log: Path
 ) -> None:
     log.write_text("".join(f"line {number}\n" for number in range(50)))

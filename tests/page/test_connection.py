@@ -1,4 +1,4 @@
-"""What the page does when something goes away, and comes back."""
+"""Connections of the page: restarts, sleep, shared streams, and sign-in."""
 
 import re
 import signal
@@ -17,7 +17,7 @@ LOST = re.compile(r"^Not live since \d\d:\d\d, last known state from the registr
 
 
 async def numbers(page: Page) -> list[int]:
-    """The numbers of the lines that the page holds, as far as it draws them."""
+    """Return the numbers of the drawn lines."""
     return [int(text) for text in await page.locator(".row.line .number").all_inner_texts()]
 
 
@@ -26,7 +26,7 @@ def append(log: Path, first: int, last: int) -> None:
         file.writelines(f"line {number}\n" for number in range(first, last + 1))
 
 
-async def test_the_conductor_stops_and_starts_again(
+async def test_connection_status_follows_a_conductor_restart(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("a", 4)
@@ -45,7 +45,7 @@ async def test_the_conductor_stops_and_starts_again(
     await expect(page.locator(".job-header .count")).to_have_text("1 / 4")
 
 
-async def test_the_server_stops_and_starts_again_and_no_line_comes_twice(
+async def test_reconnect_after_server_restart_repeats_no_line(
     browser: Browser, conductor: SimulatedConductor, log: Path, tmp_path: Path
 ) -> None:
     port = free_port()
@@ -69,7 +69,7 @@ async def test_the_server_stops_and_starts_again_and_no_line_comes_twice(
             await expect(page.locator(".job-header .count")).to_have_text("1 / 4")
 
 
-async def test_a_machine_that_slept_is_right_again_by_itself(
+async def test_streams_reconnect_after_the_machine_slept(
     browser: Browser, running: Process, conductor: SimulatedConductor, log: Path
 ) -> None:
     append(log, 1, 10)
@@ -97,7 +97,7 @@ async def test_a_machine_that_slept_is_right_again_by_itself(
         await expect(page.locator("#connection")).to_contain_text("Live")
 
 
-async def test_tabs_share_their_connections(someone: Person, conductor: SimulatedConductor) -> None:
+async def test_tabs_share_one_roster_stream(someone: Person, conductor: SimulatedConductor) -> None:
     conductor.launch("a", 2)
     first = await someone.open()
     await expect(first.locator(".job")).to_have_count(1)
@@ -115,7 +115,7 @@ async def test_tabs_share_their_connections(someone: Person, conductor: Simulate
     await expect(tabs[0].locator(".job .count")).to_have_text("2 / 2")
 
 
-async def test_many_tabs_of_jobs_leave_room_for_requests(
+async def test_many_job_tabs_open_at_most_four_streams(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     for number in range(4):
@@ -131,7 +131,7 @@ async def test_many_tabs_of_jobs_leave_room_for_requests(
     await expect(tabs[0].locator("#connection")).to_contain_text("Live")
 
 
-async def test_without_shared_workers_a_page_connects_by_itself(
+async def test_page_connects_without_shared_workers(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("a", 2)
@@ -142,7 +142,7 @@ async def test_without_shared_workers_a_page_connects_by_itself(
     await expect(page.locator(".job-header .count")).to_have_text("1 / 2")
 
 
-async def test_one_who_is_not_signed_in_is_led_to_the_form_and_back(
+async def test_unauthenticated_page_redirects_to_sign_in_and_back(
     browser: Browser, conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     conductor.launch("a", 2)
@@ -181,7 +181,7 @@ window.sources = [status, logs];
 </script>"""
 
 
-async def test_the_dashboards_own_pages_work_unchanged(
+async def test_dashboard_page_works_unchanged(
     someone: Person, conductor: SimulatedConductor, log: Path
 ) -> None:
     append(log, 1, 2)

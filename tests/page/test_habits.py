@@ -1,4 +1,4 @@
-"""What a person does without a mouse, and what must not be lost while the page changes."""
+"""Keyboard use of the page, and state that must survive its updates."""
 
 from pathlib import Path
 
@@ -17,17 +17,17 @@ IN_THE_MIDDLE = """() => {
 
 
 async def paused(page: Page) -> None:
-    """Waits until a turn of the wheel has come through."""
+    """Wait until the log has stopped following."""
     follow = page.get_by_role("button", name="Follow")
     await expect(follow).to_have_attribute("aria-pressed", "false")
 
 
 async def in_the_middle(page: Page) -> str:
-    """The number of the line in the middle of what is seen."""
+    """Return the number of the line in the middle of the viewport."""
     return str(await page.evaluate(IN_THE_MIDDLE))
 
 
-async def test_lines_are_chosen_opened_and_copied_by_keys_alone(someone: Person, log: Path) -> None:
+async def test_keyboard_selects_opens_and_copies_lines(someone: Person, log: Path) -> None:
     await someone.context.grant_permissions(
         ["clipboard-read", "clipboard-write"], origin=someone.address
     )
@@ -57,7 +57,7 @@ async def test_lines_are_chosen_opened_and_copied_by_keys_alone(someone: Person,
     assert "#line=" not in page.url
 
 
-async def test_a_button_that_has_the_focus_is_pressed_by_space(someone: Person, log: Path) -> None:
+async def test_space_presses_the_focused_button(someone: Person, log: Path) -> None:
     write(log, 1, 3)
     page = await someone.open("/jobs/lantern")
     wrap = page.get_by_role("button", name="Wrap")
@@ -67,7 +67,7 @@ async def test_a_button_that_has_the_focus_is_pressed_by_space(someone: Person, 
     await expect(wrap).to_have_attribute("aria-pressed", "false")
 
 
-async def test_what_was_chosen_is_copied_or_nothing_of_it(someone: Person, log: Path) -> None:
+async def test_copy_after_jump_copies_visible_lines_only(someone: Person, log: Path) -> None:
     await someone.context.grant_permissions(
         ["clipboard-read", "clipboard-write"], origin=someone.address
     )
@@ -86,7 +86,7 @@ async def test_what_was_chosen_is_copied_or_nothing_of_it(someone: Person, log: 
     assert "line 700 of many" in copied
 
 
-async def test_focus_and_selection_stay_while_lines_come(someone: Person, log: Path) -> None:
+async def test_focus_and_selection_survive_new_lines(someone: Person, log: Path) -> None:
     write(log, 1, 300)
     page = await someone.open("/jobs/lantern")
     await expect(line(page, 300)).to_be_visible()
@@ -103,7 +103,7 @@ async def test_focus_and_selection_stay_while_lines_come(someone: Person, log: P
     assert f"line {number}" in await page.evaluate("String(getSelection())")
 
 
-async def test_a_job_that_is_asked_for_too_early_is_shown_when_it_comes(
+async def test_job_opened_before_submission_appears_later(
     someone: Person, conductor: SimulatedConductor, log: Path
 ) -> None:
     page = await someone.open("/jobs/later")
@@ -117,7 +117,7 @@ async def test_a_job_that_is_asked_for_too_early_is_shown_when_it_comes(
     await expect(page.locator(".event", has_text="job.noted")).to_have_count(1)
 
 
-async def test_a_worker_that_does_not_load_is_done_without(
+async def test_page_connects_if_the_worker_does_not_load(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("a", 1)
@@ -130,7 +130,7 @@ async def test_a_worker_that_does_not_load_is_done_without(
     await expect(page.locator(".job")).to_have_count(1, timeout=10_000)
 
 
-async def test_the_way_past_the_head_leads_to_the_content_and_changes_nothing(
+async def test_skip_link_focuses_the_content_and_keeps_the_position(
     someone: Person, log: Path
 ) -> None:
     write(log, 1, 300)
@@ -148,7 +148,9 @@ async def test_the_way_past_the_head_leads_to_the_content_and_changes_nothing(
     assert await page.evaluate("document.activeElement.id") == "main"
 
 
-async def test_nothing_of_an_error_is_raw(someone: Person, conductor: SimulatedConductor) -> None:
+async def test_error_message_shows_no_control_characters(
+    someone: Person, conductor: SimulatedConductor
+) -> None:
     conductor.launch("a", 2)
     conductor.fail_sheet("a", 1, "\x1b[31mred\x1b[0m \u202eabc")
     page = await someone.open("/jobs/a")
@@ -157,7 +159,7 @@ async def test_nothing_of_an_error_is_raw(someone: Person, conductor: SimulatedC
     await expect(page.locator(".sheet-details .error")).to_have_text("red \ufffdabc")
 
 
-async def test_a_level_is_searched_as_it_is_shown(someone: Person, log: Path) -> None:
+async def test_search_respects_the_level_filter(someone: Person, log: Path) -> None:
     log.write_text(
         "".join(f"2026-11-24T03:00:00 [info] said {n}\n" for n in range(50))
         + "2026-11-24T03:00:00 [error] said in anger\n"
@@ -171,7 +173,7 @@ async def test_a_level_is_searched_as_it_is_shown(someone: Person, log: Path) ->
     await expect(count).to_have_text("1 of 1")
 
 
-async def test_a_range_of_a_link_can_be_longer_than_a_page(someone: Person, log: Path) -> None:
+async def test_linked_range_longer_than_a_page_is_selected(someone: Person, log: Path) -> None:
     write(log, 1, 3000)
     page = await someone.open("/jobs/lantern")
     await expect(line(page, 3000)).to_be_visible()
@@ -183,4 +185,4 @@ async def test_a_range_of_a_link_can_be_longer_than_a_page(someone: Person, log:
     await line(page, 2990).get_by_role("button").click()
     last = page.url.partition("#line=")[2]
     other = await someone.open(f"{url.removeprefix(someone.address)}..{last}")
-    await expect(other.locator(".log-status")).to_have_text("2986 lines chosen")
+    await expect(other.locator(".log-status")).to_have_text("2986 lines selected")

@@ -1,4 +1,4 @@
-"""One job, as somebody sees it: its sheets, its progress, its timeline."""
+"""Job view in a browser: sheets, progress and timeline."""
 
 from playwright.async_api import expect
 
@@ -8,7 +8,7 @@ from tests.support.browser import Person
 MOVEMENTS = {1: 1, 2: 1, 3: 2, 4: 2, 5: 2, 6: 3}
 
 
-async def test_sheets_are_a_grid_by_movement_and_change_by_themselves(
+async def test_sheet_grid_groups_by_movement_and_updates(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("moss", 6, movements=MOVEMENTS)
@@ -24,7 +24,7 @@ async def test_sheets_are_a_grid_by_movement_and_change_by_themselves(
     await expect(page.locator(".facts")).to_contain_text("sheet 2")
 
 
-async def test_a_sheet_that_is_clicked_tells_its_instrument_and_its_error(
+async def test_clicked_sheet_shows_instrument_and_error(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("moss", 3, instrument="organ")
@@ -41,9 +41,7 @@ async def test_a_sheet_that_is_clicked_tells_its_instrument_and_its_error(
     await expect(page.locator(".job-error")).to_contain_text("The wind")
 
 
-async def test_a_hundred_sheets_are_small_cells(
-    someone: Person, conductor: SimulatedConductor
-) -> None:
+async def test_many_sheets_have_small_cells(someone: Person, conductor: SimulatedConductor) -> None:
     conductor.launch("wide", 300)
     page = await someone.open("/jobs/wide")
     await expect(page.locator(".sheet")).to_have_count(300)
@@ -52,7 +50,7 @@ async def test_a_hundred_sheets_are_small_cells(
     assert box["width"] < 30
 
 
-async def test_progress_is_a_line_and_the_end_is_shown(
+async def test_progress_chart_follows_a_job_to_its_end_and_restart(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("moss", 2)
@@ -74,7 +72,7 @@ async def test_progress_is_a_line_and_the_end_is_shown(
     await expect(page.locator(".job-header .count")).to_have_text("1 / 2")
 
 
-async def test_timeline_shows_the_jobs_own_events_and_others_on_demand(
+async def test_timeline_shows_the_selected_event_group(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("moss", 2)
@@ -91,13 +89,13 @@ async def test_timeline_shows_the_jobs_own_events_and_others_on_demand(
     noted = events.filter(has_text="job.noted")
     await expect(noted).to_have_count(1)
     await expect(events.filter(has_text="observer.")).to_have_count(0)
-    which = page.get_by_label("Which events")
+    which = page.get_by_label("Event group")
     await which.select_option("files")
     await expect(events).to_have_count(1)
     await expect(events).to_contain_text("out.txt")
     await which.select_option("processes")
     await expect(events.filter(has_text="observer.process_spawned")).to_have_count(60)
-    note = page.get_by_text("Processes are the host's")
+    note = page.get_by_text("Processes of the whole host")
     await expect(note).to_be_visible()
     await which.select_option("job")
     await expect(noted).to_have_count(1)
@@ -108,25 +106,25 @@ async def test_timeline_shows_the_jobs_own_events_and_others_on_demand(
     await expect(events).to_have_count(0)
 
 
-async def test_a_job_that_is_not_there_is_told_as_that(
-    someone: Person, conductor: SimulatedConductor
-) -> None:
+async def test_unknown_job_shows_not_found(someone: Person, conductor: SimulatedConductor) -> None:
     conductor.launch("moss", 2)
     page = await someone.open("/jobs/nothing")
     await expect(page.locator(".job-error")).to_have_text("Score not found: nothing")
 
 
-async def test_a_job_that_goes_is_told_as_gone(
+async def test_deleted_job_shows_that_it_no_longer_exists(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("moss", 2)
     page = await someone.open("/jobs/moss")
     await expect(page.locator(".sheet")).to_have_count(2)
     conductor.remove("moss")
-    await expect(page.locator(".job-error")).to_contain_text("This job is gone", timeout=30_000)
+    await expect(page.locator(".job-error")).to_contain_text(
+        "This job no longer exists", timeout=30_000
+    )
 
 
-async def test_a_notification_comes_when_the_job_is_over(
+async def test_notification_is_sent_when_the_job_ends(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     await someone.context.grant_permissions(["notifications"], origin=someone.address)
@@ -135,10 +133,10 @@ async def test_a_notification_comes_when_the_job_is_over(
     # Headless, nothing is shown: what would be is kept.
     await page.evaluate(
         """() => {
-          window.told = [];
+          window.notifications = [];
           window.Notification = class {
             static permission = "granted";
-            constructor(title) { window.told.push(title); }
+            constructor(title) { window.notifications.push(title); }
           };
         }"""
     )
@@ -149,5 +147,5 @@ async def test_a_notification_comes_when_the_job_is_over(
     conductor.complete_sheet("moss", 1)
     conductor.finish("moss")
     await expect(page.locator(".job .status-label")).to_have_text("completed")
-    assert await page.evaluate("window.told") == ["moss: completed"]
+    assert await page.evaluate("window.notifications") == ["moss: completed"]
     await expect(page.locator(".job .notify-mark")).to_be_hidden()

@@ -1,4 +1,4 @@
-"""The list of jobs, as somebody sees it."""
+"""Job list in a browser."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.support.processes import Process
 
 
 def play(conductor: SimulatedConductor) -> None:
-    """Jobs of each kind."""
+    """Launch jobs of each status."""
     for job_id in ("done", "broken", "resting", "busy", "stopped"):
         conductor.launch(job_id, 4)
         conductor.complete_sheet(job_id, 1)
@@ -28,7 +28,7 @@ async def names(page: Page) -> list[str]:
     return await page.locator(".job .name").all_inner_texts()
 
 
-async def test_every_job_is_there_with_what_is_known_of_it(
+async def test_job_list_shows_status_progress_and_times(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     play(conductor)
@@ -50,7 +50,7 @@ async def test_every_job_is_there_with_what_is_known_of_it(
     await expect(page.get_by_role("progressbar").first).to_have_attribute("aria-valuemax", "4")
 
 
-async def test_changes_show_by_themselves_and_the_tab_tells_of_a_failure(
+async def test_job_list_updates_and_tab_shows_failures(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("busy", 4)
@@ -66,14 +66,14 @@ async def test_changes_show_by_themselves_and_the_tab_tells_of_a_failure(
     await expect(page).to_have_title("(1 failed) Jobs · Marianne")
     icon = page.locator("link[rel=icon]")
     await expect(icon).to_have_attribute("href", "/static/icons/failed.svg")
-    await expect(page.locator("#announcer")).to_have_text("busy is failed.")
+    await expect(page.locator("#announcer")).to_have_text("busy: failed.")
     conductor.launch("later", 2)
     await expect(page.locator(".job")).to_have_count(2)
     conductor.remove("later")
     await expect(page.locator(".job")).to_have_count(1)
 
 
-async def test_jobs_are_found_by_status_and_name_and_the_address_keeps_it(
+async def test_filters_by_status_and_name_are_kept_in_the_url(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     play(conductor)
@@ -91,11 +91,11 @@ async def test_jobs_are_found_by_status_and_name_and_the_address_keeps_it(
     await expect(page.locator(".job")).to_have_count(2)
     await page.get_by_label("Order").select_option("name")
     assert await names(page) == ["resting", "stopped"]
-    await page.get_by_label("Find a job").fill("nothing")
-    await expect(page.locator(".empty")).to_contain_text("No job is like that.")
+    await page.get_by_label("Filter jobs by name").fill("nothing")
+    await expect(page.locator(".empty")).to_contain_text("No matching jobs.")
 
 
-async def test_keys_go_through_the_list_and_open_a_job(
+async def test_keyboard_steps_through_jobs_and_opens_one(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     play(conductor)
@@ -117,12 +117,12 @@ async def test_keys_go_through_the_list_and_open_a_job(
     await page.go_back()
     await expect(page.get_by_role("heading", level=1)).to_have_text("broken")
     await page.keyboard.press("?")
-    await expect(page.get_by_role("dialog")).to_contain_text("search the whole log")
+    await expect(page.get_by_role("dialog")).to_contain_text("Search the whole log")
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("dialog")).to_be_hidden()
 
 
-async def test_without_jobs_it_says_what_to_do_next(
+async def test_empty_job_list_explains_how_to_submit(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     page = await someone.open()
@@ -132,7 +132,7 @@ async def test_without_jobs_it_says_what_to_do_next(
     await expect(page.locator(".empty")).to_be_hidden()
 
 
-async def test_a_name_is_text_whatever_it_holds(
+async def test_job_name_with_html_is_shown_as_text(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     odd = '<img src=x onerror="alert(1)"> 100% & "quoted" 苔'
@@ -144,7 +144,7 @@ async def test_a_name_is_text_whatever_it_holds(
     await expect(page.locator(".sheet")).to_have_count(2)
 
 
-async def test_job_whose_name_browsers_take_for_a_folder_says_why_it_has_no_page(
+async def test_job_named_like_a_folder_explains_why_it_has_no_page(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("..", 2)
@@ -152,15 +152,13 @@ async def test_job_whose_name_browsers_take_for_a_folder_says_why_it_has_no_page
     await expect(page.locator(".job .reason")).to_contain_text("No page")
     await page.keyboard.press("j")
     await expect(page.locator(".job .name")).to_be_focused()
-    await page.get_by_label("Find a job").fill("..")
+    await page.get_by_label("Filter jobs by name").fill("..")
     await page.keyboard.press("Enter")
     await expect(page.locator("#announcer")).to_contain_text("No page")
     assert page.url == f"{someone.address}/?name=.."
 
 
-async def test_a_choice_of_dark_or_light_stays(
-    someone: Person, conductor: SimulatedConductor
-) -> None:
+async def test_theme_is_kept_after_reload(someone: Person, conductor: SimulatedConductor) -> None:
     conductor.launch("a", 1)
     page = await someone.open()
     ground = "getComputedStyle(document.body).backgroundColor"
@@ -172,7 +170,7 @@ async def test_a_choice_of_dark_or_light_stays(
     assert await page.evaluate(ground) == dark
 
 
-async def test_nothing_moves_while_the_pointer_is_on_the_list(
+async def test_order_is_kept_while_the_pointer_is_on_the_list(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("a", 2)
@@ -189,7 +187,7 @@ async def test_nothing_moves_while_the_pointer_is_on_the_list(
     await expect(page.locator(".job .name").first).to_have_text(before[1])
 
 
-async def test_at_360_pixels_nothing_is_cut_off(
+async def test_page_of_360_pixels_does_not_scroll_sideways(
     someone: Person, conductor: SimulatedConductor, log: Path, running: Process
 ) -> None:
     del running

@@ -1,4 +1,4 @@
-"""A job's log, as somebody sees it."""
+"""Log view in a browser."""
 
 import gzip
 from pathlib import Path
@@ -12,7 +12,7 @@ AT_END = """(rows) => rows.scrollHeight - rows.clientHeight - rows.scrollTop < 8
 
 
 def write(log: Path, first: int, last: int) -> None:
-    """Appends numbered lines."""
+    """Append numbered lines."""
     with log.open("a", encoding="utf-8") as file:
         file.writelines(
             f"2026-11-24T03:00:00.119 [info] line {number} of many\n"
@@ -21,19 +21,19 @@ def write(log: Path, first: int, last: int) -> None:
 
 
 def line(page: Page, number: int) -> Locator:
-    """The row of a line."""
+    """Return the row of a line."""
     return page.locator(".row.line").filter(
         has=page.get_by_role("button", name=f"Line {number}", exact=True)
     )
 
 
 async def scroll_up(page: Page, by: int) -> None:
-    """Turns the wheel over the log."""
+    """Scroll the log up with the mouse wheel."""
     await page.locator(".log-rows").hover()
     await page.mouse.wheel(0, -by)
 
 
-async def test_it_follows_until_one_scrolls_up_and_says_what_has_come(
+async def test_scrolling_up_stops_following_and_counts_new_lines(
     someone: Person, log: Path
 ) -> None:
     write(log, 1, 300)
@@ -54,7 +54,7 @@ async def test_it_follows_until_one_scrolls_up_and_says_what_has_come(
     assert await page.locator(".log-rows").evaluate(AT_END)
 
 
-async def test_only_what_is_seen_is_in_the_page_and_older_lines_come_as_one_scrolls(
+async def test_log_draws_visible_rows_only_and_loads_older_lines_on_scroll(
     someone: Person, log: Path
 ) -> None:
     write(log, 1, 5000)
@@ -77,7 +77,7 @@ async def test_only_what_is_seen_is_in_the_page_and_older_lines_come_as_one_scro
     assert await page.locator(".row").count() < 200
 
 
-async def test_old_files_are_scrolled_into_and_a_rotation_is_drawn(
+async def test_scrolling_reaches_rotated_files_and_marks_the_rotation(
     someone: Person, log: Path
 ) -> None:
     write(log, 1, 400)
@@ -100,7 +100,7 @@ async def test_old_files_are_scrolled_into_and_a_rotation_is_drawn(
     await expect(page.locator(".row.marker", has_text="renamed")).to_be_visible()
 
 
-async def test_the_whole_log_is_searched_and_matches_are_shown_in_their_context(
+async def test_search_covers_the_whole_log_and_shows_matches_in_context(
     someone: Person, log: Path
 ) -> None:
     write(log, 1, 2000)
@@ -132,16 +132,14 @@ async def test_the_whole_log_is_searched_and_matches_are_shown_in_their_context(
     await expect(line(page, 9000)).to_be_visible()
     await page.get_by_label("Search the whole log").fill("no such thing")
     await page.keyboard.press("Enter")
-    await expect(count).to_have_text("No match")
+    await expect(count).to_have_text("No matches")
     await page.get_by_label("Regular expression").click()
     await page.get_by_label("Search the whole log").fill("(")
     await page.keyboard.press("Enter")
     await expect(count).to_contain_text("regex")
 
 
-async def test_levels_have_colours_and_are_filtered_on_the_server(
-    someone: Person, log: Path
-) -> None:
+async def test_level_filter_is_applied_by_the_server(someone: Person, log: Path) -> None:
     write(log, 1, 500)
     with log.open("a", encoding="utf-8") as file:
         file.write(
@@ -157,7 +155,9 @@ async def test_levels_have_colours_and_are_filtered_on_the_server(
     await expect(page.locator(".row.line")).to_have_count(3)
 
 
-async def test_colours_are_shown_and_no_sequence_is_raw(someone: Person, log: Path) -> None:
+async def test_ansi_colours_are_shown_and_other_sequences_removed(
+    someone: Person, log: Path
+) -> None:
     log.write_text(
         "\x1b[31mred\x1b[0m \x1b[1;38;5;208mbold\x1b[0m \x1b]0;title\x07\x1b[2Jclear\x07\n"
         "<script>alert(1)</script><img src=x onerror=alert(1)>\n"
@@ -169,7 +169,7 @@ async def test_colours_are_shown_and_no_sequence_is_raw(someone: Person, log: Pa
     await expect(text.nth(1)).to_have_text("<script>alert(1)</script><img src=x onerror=alert(1)>")
 
 
-async def test_json_lines_are_told_apart_and_open_on_click(someone: Person, log: Path) -> None:
+async def test_json_line_opens_its_fields_on_click(someone: Person, log: Path) -> None:
     log.write_text(
         '{"event":"sheet.done","level":"warning","timestamp":"2026-11-24T03:00:00.5Z","sheet":3}\n'
         "plain\n"
@@ -190,7 +190,7 @@ async def test_json_lines_are_told_apart_and_open_on_click(someone: Person, log:
     await expect(page.locator(".row.json .fields")).to_have_count(0)
 
 
-async def test_long_lines_wrap_or_not_and_times_show_or_not(someone: Person, log: Path) -> None:
+async def test_wrap_and_times_are_toggled_and_kept(someone: Person, log: Path) -> None:
     log.write_text(f"2026-11-24T03:00:00.119 [info] {'word ' * 200}\n")
     page = await someone.open("/jobs/lantern")
     row = page.locator(".row.line")
@@ -209,9 +209,7 @@ async def test_long_lines_wrap_or_not_and_times_show_or_not(someone: Person, log
     await expect(row.locator("time")).to_be_hidden()
 
 
-async def test_a_link_leads_to_a_line_or_a_range_also_after_a_rotation(
-    someone: Person, log: Path
-) -> None:
+async def test_link_selects_a_line_range_also_after_rotation(someone: Person, log: Path) -> None:
     write(log, 1, 3000)
     page = await someone.open("/jobs/lantern")
     await expect(line(page, 3000)).to_be_visible()
@@ -223,7 +221,7 @@ async def test_a_link_leads_to_a_line_or_a_range_also_after_a_rotation(
     await expect(page.locator(".row.selected")).to_have_count(1)
     await line(page, number + 3).get_by_role("button").click(modifiers=["Shift"])
     await expect(page.locator(".row.selected")).to_have_count(4)
-    await expect(page.locator(".log-status")).to_have_text("4 lines chosen")
+    await expect(page.locator(".log-status")).to_have_text("4 lines selected")
     assert "#line=l-" in page.url
     with gzip.open(log.with_name("marianne.log.1.gz"), "wb") as old:
         old.write(log.read_bytes())
@@ -236,7 +234,7 @@ async def test_a_link_leads_to_a_line_or_a_range_also_after_a_rotation(
     await expect(gone.locator(".log-note, .row.line").first).to_be_visible()
 
 
-async def test_lines_are_copied_and_the_file_is_downloaded(someone: Person, log: Path) -> None:
+async def test_lines_are_copied_and_the_log_file_downloaded(someone: Person, log: Path) -> None:
     await someone.context.grant_permissions(
         ["clipboard-read", "clipboard-write"], origin=someone.address
     )
@@ -255,7 +253,7 @@ async def test_lines_are_copied_and_the_file_is_downloaded(someone: Person, log:
     assert Path(await download.path()).read_text() == log.read_text()
 
 
-async def test_the_end_of_the_log_is_drawn_and_a_job_that_runs_again_goes_on(
+async def test_log_shows_its_end_and_continues_when_the_job_is_resumed(
     someone: Person, conductor: SimulatedConductor, log: Path
 ) -> None:
     write(log, 1, 5)
@@ -271,7 +269,7 @@ async def test_the_end_of_the_log_is_drawn_and_a_job_that_runs_again_goes_on(
     assert numbers == [str(number) for number in range(1, 9)]
 
 
-async def test_a_log_that_is_cut_says_that_something_is_missing(someone: Person, log: Path) -> None:
+async def test_truncated_log_shows_a_marker(someone: Person, log: Path) -> None:
     write(log, 1, 400)
     page = await someone.open("/jobs/lantern")
     await expect(line(page, 400)).to_be_visible()
@@ -281,30 +279,30 @@ async def test_a_log_that_is_cut_says_that_something_is_missing(someone: Person,
     await expect(page.locator(".row .text", has_text="line 2 of many").last).to_be_visible()
 
 
-async def test_a_job_without_a_log_is_waited_for(someone: Person, log: Path) -> None:
+async def test_log_created_later_is_followed(someone: Person, log: Path) -> None:
     page = await someone.open("/jobs/lantern")
     await expect(page.locator(".job-header .status-label")).to_have_text("running")
     write(log, 1, 2)
     await expect(line(page, 2)).to_be_visible()
 
 
-async def test_missing_log_is_not_shown_as_an_empty_one(
+async def test_missing_log_is_not_shown_as_empty(
     someone: Person, log: Path, conductor: SimulatedConductor
 ) -> None:
     page = await someone.open("/jobs/lantern")
-    told = page.locator(".row.marker.missing")
-    await expect(told).to_contain_text(f"This job has no log. Looked for {log}")
-    await expect(told).to_contain_text("set log_file in the conductor's configuration")
+    marker = page.locator(".row.marker.missing")
+    await expect(marker).to_contain_text(f"This job has no log. Looked for {log}")
+    await expect(marker).to_contain_text("set log_file in the conductor's configuration")
     await expect(page.locator(".log-status")).to_have_text("No log")
     conductor.finish("lantern")
     await expect(page.locator(".row.marker.end")).to_have_text(
-        "The end: the job is over, and has written no log"
+        "End: the job has finished without writing a log"
     )
     await expect(page.locator(".log-status")).to_have_text("No log")
     await expect(page.get_by_text("No lines yet")).to_have_count(0)
 
 
-async def test_lines_follow_where_the_log_was_missing(someone: Person, log: Path) -> None:
+async def test_lines_appear_after_a_missing_log(someone: Person, log: Path) -> None:
     page = await someone.open("/jobs/lantern")
     await expect(page.locator(".row.marker.missing")).to_be_visible()
     write(log, 1, 2)
@@ -312,7 +310,7 @@ async def test_lines_follow_where_the_log_was_missing(someone: Person, log: Path
     await expect(page.locator(".log-status")).to_have_text("Following")
 
 
-async def test_an_unfinished_line_is_shown_and_replaced_by_the_whole_one(
+async def test_partial_line_is_shown_and_replaced_by_the_whole_line(
     someone: Person, log: Path
 ) -> None:
     write(log, 1, 200)
@@ -331,7 +329,7 @@ async def test_an_unfinished_line_is_shown_and_replaced_by_the_whole_one(
     await expect(page.get_by_text("75 %")).to_have_count(0)
 
 
-async def test_the_conductors_lines_of_a_job_are_labelled_and_its_runs_are_marked(
+async def test_conductor_log_is_labelled_and_its_runs_marked(
     someone: Person, conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     conductor.launch("quiet", 2)
@@ -343,6 +341,8 @@ async def test_the_conductors_lines_of_a_job_are_labelled_and_its_runs_are_marke
         '{"event":"job.submitted","job_id":"quiet","level":"info"}\n'
     )
     page = await someone.open("/jobs/quiet")
-    await expect(page.locator(".log-source")).to_have_text("The conductor's log: lines of this job")
+    await expect(page.locator(".log-source")).to_have_text(
+        "Lines of this job in the conductor's log"
+    )
     await expect(page.locator(".row.line .run-start")).to_have_count(2)
     await expect(page.locator(".row.line .text").nth(1)).to_contain_text("sheet_num=1")

@@ -1,4 +1,4 @@
-"""Times as a person sees them: by the server's clock, in one time zone, and only while known."""
+"""Times in the page: by the server's clock, in one time zone, and only while known."""
 
 import re
 from collections.abc import AsyncIterator
@@ -20,14 +20,14 @@ JUST_NOW = re.compile(r"^(now|\d+ s ago)$")
 async def in_india(
     browser: Browser, running: Process, request: pytest.FixtureRequest
 ) -> AsyncIterator[Person]:
-    """Somebody whose time zone is five and a half hours ahead of UTC."""
+    """Browser context in a time zone five and a half hours ahead of UTC."""
     zone = {"timezone_id": "Asia/Kolkata"}
     async with person(browser, running.address, request.node.name, **zone) as someone:
         yield someone
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
-async def test_browser_clock_that_is_wrong_changes_no_duration(
+async def test_wrong_browser_clock_changes_no_duration(
     someone: Person, conductor: SimulatedConductor, hours: int
 ) -> None:
     conductor.launch("done", 1)
@@ -49,7 +49,7 @@ async def test_browser_clock_that_is_wrong_changes_no_duration(
     await expect(duration).not_to_contain_text(" h ")
 
 
-async def test_nothing_counts_on_or_pulses_while_the_conductor_is_away(
+async def test_times_and_animations_stop_while_the_conductor_is_away(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("busy", 2)
@@ -76,7 +76,7 @@ async def test_nothing_counts_on_or_pulses_while_the_conductor_is_away(
     assert await mark.locator(".sentence").evaluate(visible)
 
 
-async def test_page_opened_while_the_conductor_is_away_claims_no_times(
+async def test_page_opened_without_a_conductor_shows_no_durations(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("busy", 2)
@@ -90,7 +90,7 @@ async def test_page_opened_while_the_conductor_is_away_claims_no_times(
     await expect(page.locator(".job .changed .value")).to_have_text(UNKNOWN)
 
 
-async def test_page_opened_while_nothing_can_be_read_says_what_is_missing(
+async def test_page_opened_without_any_backend_shows_the_reasons(
     browser: Browser, tmp_path: Path
 ) -> None:
     async with (
@@ -115,7 +115,7 @@ async def test_page_opened_while_nothing_can_be_read_says_what_is_missing(
             await conductor.kill()
 
 
-async def test_all_times_are_in_one_zone_which_is_switched_and_remembered(
+async def test_time_zone_switch_changes_all_times_and_is_kept(
     in_india: Person, conductor: SimulatedConductor, log: Path
 ) -> None:
     log.write_text(
@@ -131,7 +131,7 @@ async def test_all_times_are_in_one_zone_which_is_switched_and_remembered(
     local = ["01:30:00", "01:30:00", "20:00:00", "", "01:30:00.250"]
     await expect(times).to_have_text(local)
     await expect(times.nth(2)).to_have_attribute(
-        "title", "23 Nov 2026, 20:00:00, as the line has it: it names no time zone"
+        "title", "23 Nov 2026, 20:00:00, as written in the line (no time zone)"
     )
     await expect(page.locator(".row .day")).to_have_text(
         ["24 Nov 2026", "23 Nov 2026", "25 Nov 2026"]
@@ -140,7 +140,7 @@ async def test_all_times_are_in_one_zone_which_is_switched_and_remembered(
     noted = page.locator(".event", has_text="job.noted").locator("time")
     before = [await started.inner_text(), await noted.inner_text()]
     switch = page.get_by_role("button", name="Local time")
-    await expect(switch).to_have_attribute("title", "Times are in GMT+5:30. Change to UTC (z)")
+    await expect(switch).to_have_attribute("title", "Times are in GMT+5:30. Switch to UTC (z)")
     await page.keyboard.press("z")
     await expect(times).to_have_text(["20:00:00", "20:00:00", "20:00:00", "", "20:00:00.250"])
     await expect(page.locator(".row .day")).to_have_text(["23 Nov 2026", "24 Nov 2026"])
@@ -151,9 +151,7 @@ async def test_all_times_are_in_one_zone_which_is_switched_and_remembered(
     await expect(times.first).to_have_text("20:00:00")
 
 
-async def test_line_without_a_time_shows_when_it_was_read_as_that(
-    someone: Person, log: Path
-) -> None:
+async def test_line_without_a_time_shows_its_reception_time(someone: Person, log: Path) -> None:
     log.write_text("first\n")
     page = await someone.open("/jobs/lantern")
     await expect(page.locator(".row.line")).to_have_count(1)
@@ -166,7 +164,7 @@ async def test_line_without_a_time_shows_when_it_was_read_as_that(
     await expect(own).to_have_attribute("data-kind", "logged")
 
 
-async def test_changed_is_empty_until_the_server_has_seen_a_change(
+async def test_changed_is_empty_before_the_first_observed_change(
     someone: Person, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("busy", 4)

@@ -1,4 +1,4 @@
-"""The pages for people are read once, when the server starts."""
+"""Static files and templates of the page."""
 
 import shutil
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ from tests.web.conftest import Client
 Start = Callable[..., Awaitable[Client]]
 
 
-async def test_an_upgrade_beneath_a_server_that_runs_takes_none_of_its_pages(
+async def test_running_server_keeps_its_pages_during_an_upgrade(
     settings: Settings, tmp_path: Path, aiohttp_client: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "static"

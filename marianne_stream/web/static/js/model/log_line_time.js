@@ -39,7 +39,7 @@ export function lineTime({ loggedAt, time }, times) {
   if (logged) return logged;
   const at = Date.parse(time ?? "");
   if (Number.isNaN(at)) return { text: "", title: "", day: "", kind: "" };
-  const title = `Read ${times.fullDateTime(at)}: the line has no time of its own`;
+  const title = `Read ${times.fullDateTime(at)}; the line contains no time`;
   return { text: times.timeOfDay(at), title, day: times.day(at), kind: "received" };
 }
 
@@ -58,7 +58,7 @@ function loggedTime([, date, clock, fraction, zone], times) {
     return { text, title: times.fullDateTime(at), day: times.day(at), kind: "logged" };
   }
   const day = DATE.format(at);
-  const title = `${day}, ${clock}, as the line has it: it names no time zone`;
+  const title = `${day}, ${clock}, as written in the line (no time zone)`;
   return { text: clock + milliseconds, title, day, kind: "unzoned" };
 }
 

@@ -55,7 +55,7 @@ export class LogPager {
       if (this.#window.before !== before) return;
       this.#on.onOlder(this.#window.prepend(page));
       const goesOn = !page.lines.length && page.before !== null;
-      this.#on.onMessage(goesOn ? "Looking further back …" : "");
+      this.#on.onMessage(goesOn ? "Searching older lines …" : "");
     });
   }
 
@@ -142,6 +142,6 @@ export class LogPager {
 /** @param {any} error an `ApiError`. */
 function describeError(error) {
   return error.code === "cursor_expired"
-    ? "That line is not in the log any more."
+    ? "This line is no longer in the log."
     : String(error.message);
 }

@@ -17,7 +17,7 @@ export class LogSearch {
   /** Index of the current match; -1 before the first is found. */
   current = -1;
   isDone = false;
-  /** Whether the search stopped at the limit of matches. */
+  /** True if the search stopped at the limit of matches. */
   hasMore = false;
   /** Error that ended the search, as a sentence; "" if there is none. */
   error = "";

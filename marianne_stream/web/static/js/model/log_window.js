@@ -58,7 +58,7 @@ export class LogWindow {
   #chars = 0;
   #maxRows;
   #maxChars;
-  /** Whether the window reaches the end of the log, so that new lines are appended to it. */
+  /** True if the window reaches the end of the log, so that new lines are appended to it. */
   atEnd = true;
   /** @type {string | null} cursor for older lines; "" if unknown, null if there are none. */
   before = "";
@@ -101,7 +101,7 @@ export class LogWindow {
     return this.rows.findLast(({ kind }) => kind === "line")?.cursor ?? "";
   }
 
-  /** Whether the lines are this job's lines of the conductor's log. */
+  /** True if the lines are this job's lines of the conductor's log. */
   get isFromConductor() {
     return Boolean(this.rows.findLast(({ kind }) => kind === "line")?.isFromConductor);
   }
@@ -117,7 +117,7 @@ export class LogWindow {
     return index < 0 ? NaN : this.#firstSerial + index;
   }
 
-  /** Whether the job has no log yet. */
+  /** True if the job has no log yet. */
   get isMissing() {
     const last = this.rows.at(-1);
     return last?.kind === "missing" || Boolean(last?.data?.missing);

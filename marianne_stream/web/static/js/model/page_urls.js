@@ -5,7 +5,7 @@
  * (WHATWG URL, single-dot and double-dot path segments).
  */
 export const NO_JOB_URL =
-  "No page: browsers take this name for a folder. In a terminal: marianne-stream watch";
+  "No page: browsers treat this name as a folder. Use marianne-stream watch in a terminal.";
 
 /**
  * Return the URL of a job's view; null if browsers cannot request it.

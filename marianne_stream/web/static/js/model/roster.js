@@ -30,7 +30,7 @@ export class Roster {
   #jobs = new Map();
   /** @type {{source: string, live: boolean} | null} data of the last `source` event. */
   source = null;
-  /** Whether the first roster has been received. */
+  /** True if the first roster has been received. */
   isLoaded = false;
 
   /**

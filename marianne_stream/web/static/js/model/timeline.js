@@ -21,7 +21,7 @@ const STREAM_EVENTS = new Set(["source", "heartbeat", "stream_error"]);
 
 /**
  * Groups of events that the timeline can show. `prefixes` of the event names; empty for all events.
- * One group is requested at a time, since nearly all events are about processes.
+ * Only one group is requested at a time, since nearly all events are about processes.
  *
  * @type {Record<string, {label: string, prefixes: string[]}>}
  */

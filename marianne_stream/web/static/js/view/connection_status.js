@@ -73,8 +73,8 @@ export class ConnectionStatus {
 
   /** @param {StreamState} state */
   #phaseText({ phase, retryAt = NaN, detail }) {
-    if (phase === "paused") return "Paused: other tabs need the connections";
-    if (phase === "failed") return plainText(detail || "The server refused");
+    if (phase === "paused") return "Paused: other tabs use all connections";
+    if (phase === "failed") return plainText(detail || "The server rejected the request");
     const seconds = Math.ceil((retryAt - Date.now()) / 1000);
     if (phase === "waiting" && seconds > 0) {
       return `${this.#notLiveText()}, reconnecting in ${seconds} s`;

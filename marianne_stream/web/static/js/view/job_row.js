@@ -18,11 +18,11 @@ export class JobRow {
   #progress = new ProgressBar();
   #notifyMark = h(
     "span.notify-mark",
-    { hidden: true, title: "A notification is asked for" },
+    { hidden: true, title: "Notification is on" },
     makeIcon("bell"),
   );
   #cells = {
-    current: new Cell("current-sheet", "Now"),
+    current: new Cell("current-sheet", "Current"),
     started: new Cell("started", "Started"),
     duration: new Cell("duration", "Duration"),
     changed: new Cell("changed", "Changed"),

@@ -29,7 +29,7 @@ export class JobView {
   #facts = {
     started: new Fact("Started"),
     duration: new Fact("Duration"),
-    current: new Fact("Now"),
+    current: new Fact("Current"),
     changed: new Fact("Changed"),
   };
   #notifyLabel = h("span");
@@ -61,7 +61,7 @@ export class JobView {
       "button.quiet",
       {
         type: "button",
-        title: "A notification when this job is over",
+        title: "Notify when this job has finished",
         onclick: () => this.#toggleNotification(),
       },
       makeIcon("bell"),
@@ -175,7 +175,9 @@ export class JobView {
     this.#job.applyEvents(events);
     const { status, isDeleted, streamError } = this.#job;
     if (status) this.#showStatus(status);
-    const deleted = isDeleted ? "This job is gone: the conductor does not know it any more." : "";
+    const deleted = isDeleted
+      ? "This job no longer exists: the conductor does not list it any more."
+      : "";
     this.#showError(deleted || streamError || status?.error_message);
   }
 
@@ -217,7 +219,7 @@ export class JobView {
 
   async #toggleNotification() {
     const isEnabled = await this.#page.notifier.toggle(this.#jobId);
-    this.#page.announcer.announce(isEnabled ? "You will be notified." : "No notification.");
+    this.#page.announcer.announce(isEnabled ? "Notification is on." : "Notification is off.");
     this.#updateNotifyButton();
   }
 

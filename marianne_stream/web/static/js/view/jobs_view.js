@@ -21,9 +21,9 @@ const TONES = ["failed", "paused", "running", "waiting", "completed", "cancelled
 const TONE_LABELS = { waiting: "queued", unknown: "other" };
 /** @type {Record<import("../model/roster.js").RosterOrder, string>} */
 const ORDERS = { attention: "Needs attention", newest: "Newest first", name: "Name" };
-const COLUMNS = ["Status", "Job", "Sheets", "Now", "Started", "Duration", "Changed"];
+const COLUMNS = ["Status", "Job", "Sheets", "Current", "Started", "Duration", "Changed"];
 
-const CONTINUES = "This page goes on by itself once the conductor answers.";
+const CONTINUES = "This page updates as soon as the conductor responds.";
 
 export class JobsView {
   #page;
@@ -55,13 +55,13 @@ export class JobsView {
     this.#orderSelect = this.#makeOrderSelect(query.get("order") ?? "");
     this.element = this.#makeElement();
     this.shortcuts = [
-      { key: "j", label: "the next job", run: () => this.#step(1) },
-      { key: "k", label: "the job before", run: () => this.#step(-1) },
-      { key: "Enter", label: "open the job", run: () => this.#openSelected() },
-      { key: "/", label: "find by name", run: () => this.#filter.focus() },
-      { key: "g", label: "the first job", run: () => this.#select(0) },
-      { key: "G", label: "the last job", run: () => this.#select(Infinity) },
-      { key: "Escape", label: "clear what is looked for", run: () => this.#clearFilters() },
+      { key: "j", label: "Next job", run: () => this.#step(1) },
+      { key: "k", label: "Previous job", run: () => this.#step(-1) },
+      { key: "Enter", label: "Open the job", run: () => this.#openSelected() },
+      { key: "/", label: "Filter by name", run: () => this.#filter.focus() },
+      { key: "g", label: "First job", run: () => this.#select(0) },
+      { key: "G", label: "Last job", run: () => this.#select(Infinity) },
+      { key: "Escape", label: "Clear the filters", run: () => this.#clearFilters() },
     ];
   }
 
@@ -97,8 +97,8 @@ export class JobsView {
   #makeFilter(value) {
     return h("input", {
       type: "search",
-      placeholder: "Find a job",
-      "aria-label": "Find a job by its name",
+      placeholder: "Filter by name",
+      "aria-label": "Filter jobs by name",
       value,
       oninput: () => this.#onFilterChange(),
       onkeydown: (/** @type {KeyboardEvent} */ { key }) => {
@@ -197,15 +197,15 @@ export class JobsView {
   #showEmptyText() {
     const { roster, notReadyReasons: reasons } = this.#page;
     if (roster.isLoaded && roster.size) {
-      this.#showEmpty("No job is like that.", "Escape clears what is looked for.");
+      this.#showEmpty("No matching jobs.", "Press Esc to clear the filters.");
     } else if (reasons.length) {
-      const title = roster.isLoaded ? "No jobs yet." : "No jobs to show yet.";
+      const title = roster.isLoaded ? "No jobs yet." : "Jobs are not available yet.";
       this.#showEmpty(title, ...reasons, CONTINUES);
     } else if (roster.isLoaded) {
-      const hint = "Submit a score to the conductor: its job appears here by itself.";
+      const hint = "Submit a score to the conductor; its job appears here automatically.";
       this.#showEmpty("No jobs yet.", hint);
     } else {
-      this.#showEmpty("Looking for jobs …");
+      this.#showEmpty("Loading jobs …");
     }
   }
 

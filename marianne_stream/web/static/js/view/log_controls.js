@@ -7,11 +7,11 @@ import { load, save } from "./local_storage.js";
 
 /** @type {Record<string, string>} */
 const LEVELS = {
-  "": "all levels",
-  debug: "debug and up",
-  info: "info and up",
-  warning: "warnings and errors",
-  error: "errors",
+  "": "All levels",
+  debug: "Debug and above",
+  info: "Info and above",
+  warning: "Warnings and errors",
+  error: "Errors",
 };
 
 /** Choices that are kept from job to job. */
@@ -41,17 +41,17 @@ export class LogControls {
       { "aria-label": "Level", onchange: onLevelChange },
       Object.entries(LEVELS).map(([value, text]) => h("option", { value }, text)),
     );
-    this.followToggle = makeButton("Follow", "down", "Follow what comes (f)", onFollow);
+    this.followToggle = makeButton("Follow", "down", "Follow new lines (f)", onFollow);
     this.wrapToggle = makeButton("Wrap", "wrap", "Wrap long lines (w)", () => this.toggle("wrap"));
     this.timesToggle = makeButton("Times", "clock", "Show times (s)", () => this.toggle("times"));
     this.timesToggle.dataset.toggle = "times";
-    const copyTitle = "Copy the chosen lines, or those that are seen (c)";
+    const copyTitle = "Copy the selected lines, or all visible lines (c)";
     const download = h(
       "a.quiet",
       {
         href: jobPath(jobId, "logs", "raw"),
         download: `${jobId}.log`,
-        title: "Download the whole file",
+        title: "Download the log file",
       },
       makeIcon("down"),
       h("span", {}, "Download"),
@@ -73,12 +73,12 @@ export class LogControls {
     return this.levelSelect.value;
   }
 
-  /** Whether long lines are wrapped. */
+  /** True if long lines are wrapped. */
   get wrap() {
     return this.#layout.wrap;
   }
 
-  /** Whether times are shown. */
+  /** True if times are shown. */
   get times() {
     return this.#layout.times;
   }

@@ -28,13 +28,13 @@ const LEVEL_LABELS = {
 };
 
 /** @type {Record<string, string>} */
-const ROTATION_LABELS = { renamed: "renamed", truncated: "cut", replaced: "replaced" };
+const ROTATION_LABELS = { renamed: "renamed", truncated: "truncated", replaced: "replaced" };
 
 /** @type {Record<string, string>} */
 const GAP_LABELS = {
-  cursor_expired: "What was shown is not in the log any more: this is the log as it is now",
-  truncated: "The log was cut here",
-  rotated_away: "Lines were rotated away here",
+  cursor_expired: "The lines shown before are no longer in the log; this is the current log",
+  truncated: "The log was truncated here",
+  rotated_away: "Lines were removed by log rotation here",
 };
 
 /** @type {("bold" | "dim" | "italic" | "underline" | "strike")[]} */
@@ -59,12 +59,12 @@ export function makeRow(row, { pattern, times, day, onNumberClick, onToggle }) {
     String(row.number),
   );
   const toggle = parsed.json ? makeFieldsToggle(row, onToggle) : null;
-  const cut = isCut ? h("span.truncated", {}, " … cut") : null;
+  const cut = isCut ? h("span.truncated", {}, " … truncated") : null;
   const element = h(
     "div.row.line",
     { "data-level": row.level || null },
     day ? h("div.day", {}, h("span", {}, day)) : null,
-    row.startsRun ? h("div.run-start", {}, h("span", {}, "A run begins")) : null,
+    row.startsRun ? h("div.run-start", {}, h("span", {}, "New run")) : null,
     number,
     makeTime(row, times),
     h("span.level", {}, LEVEL_LABELS[row.level ?? ""] ?? ""),
@@ -192,15 +192,15 @@ function markerText({ kind, data }) {
   if (kind === "rotated") {
     const how = ROTATION_LABELS[data.reason];
     return how
-      ? `The log was ${how}: ${data.log_file} begins`
-      : "The log was rotated: another file begins";
+      ? `The log file was ${how}; ${data.log_file} starts here`
+      : "The log was rotated; another file starts here";
   }
   if (kind === "gap") {
-    const lost = data.lost_bytes ? `, ${formatBytes(data.lost_bytes)} are lost` : "";
+    const lost = data.lost_bytes ? `, ${formatBytes(data.lost_bytes)} lost` : "";
     return `${GAP_LABELS[data.reason] ?? "Lines are missing here"}${lost}`;
   }
-  if (kind === "error") return plainText(data.error ?? "The server failed to read this log");
+  if (kind === "error") return plainText(data.error ?? "The server could not read this log");
   if (kind === "missing") return plainText(data.detail ?? "This job has no log");
-  if (data.missing) return "The end: the job is over, and has written no log";
-  return "The end: the job is over, and its log is quiet";
+  if (data.missing) return "End: the job has finished without writing a log";
+  return "End of log: the job has finished";
 }

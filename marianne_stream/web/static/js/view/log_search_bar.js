@@ -37,7 +37,7 @@ export class LogSearchBar {
       "button.quiet.toggle",
       {
         type: "button",
-        title: "As a regular expression (RE2)",
+        title: "Use a regular expression (RE2)",
         "aria-label": "Regular expression",
         "aria-pressed": "false",
         onclick: () => this.#toggleRegex(),
@@ -45,8 +45,8 @@ export class LogSearchBar {
       ".*",
     );
     this.#stepButtons = [
-      this.#makeStepButton(1, "The match before (N)", "up"),
-      this.#makeStepButton(-1, "The next match (n)", "down"),
+      this.#makeStepButton(1, "Previous match (N)", "up"),
+      this.#makeStepButton(-1, "Next match (n)", "down"),
     ];
     this.element = h(
       "div.log-search",
@@ -157,7 +157,7 @@ function countText({ matches, current, isDone, hasMore, error, readBytes }) {
   if (error) return error;
   const count = matches.length.toLocaleString("en");
   const progress = isDone ? "" : ` · ${formatBytes(readBytes)} searched …`;
-  if (!matches.length) return isDone ? "No match" : `Searching${progress}`;
+  if (!matches.length) return isDone ? "No matches" : `Searching${progress}`;
   // Counted from the newest.
   return `${(current + 1).toLocaleString("en")} of ${count}${hasMore ? " or more" : ""}${progress}`;
 }

@@ -34,12 +34,12 @@ export class LogView {
     onclick: () => this.#goToEnd(),
   });
   #message = h("p.log-message", { hidden: true, role: "status" });
-  #source = h("span.log-source", { hidden: true }, "The conductor's log: lines of this job");
+  #source = h("span.log-source", { hidden: true }, "Lines of this job in the conductor's log");
   /** @type {(() => void) | null} */
   #closeStream = null;
   /** Number of lines received while the reader did not follow. */
   #newLines = 0;
-  /** Whether the stream continues the window, so that it sends no tail. */
+  /** True if the stream continues the window, so that it sends no tail. */
   #isContinuing = false;
   /** @type {StreamState["phase"]} */
   #phase = "connecting";
@@ -141,22 +141,26 @@ export class LogView {
   #makeShortcuts() {
     const rows = this.#rows;
     return [
-      { key: "j", label: "the next line", run: () => rows.step(1) },
-      { key: "k", label: "the line before", run: () => rows.step(-1) },
-      { key: "Enter", label: "open the fields of a JSON line", run: () => rows.toggleCurrent() },
-      { key: "x", label: "choose the line", run: () => this.#select(rows.current) },
-      { key: "X", label: "choose all lines up to it", run: () => this.#extendSelection() },
-      { key: " ", label: "a page down; with Shift, up", run: (event) => rows.page(event) },
-      { key: "/", label: "search the whole log", run: () => this.#search.input.focus() },
-      { key: "n", label: "the next match", run: () => this.#search.step(-1) },
-      { key: "N", label: "the match before", run: () => this.#search.step(1) },
-      { key: "f", label: "follow what comes", run: () => this.#toggleFollowing() },
-      { key: "g", label: "the beginning of the log", run: () => this.#goToStart() },
-      { key: "G", label: "the end of the log", run: () => this.#goToEnd() },
-      { key: "w", label: "wrap long lines", run: () => this.#controls.toggle("wrap") },
-      { key: "s", label: "show times", run: () => this.#controls.toggle("times") },
-      { key: "c", label: "copy the chosen lines", run: () => this.#copy() },
-      { key: "Escape", label: "choose no line", run: () => this.#select(NaN) },
+      { key: "j", label: "Next line", run: () => rows.step(1) },
+      { key: "k", label: "Previous line", run: () => rows.step(-1) },
+      {
+        key: "Enter",
+        label: "Open or close the fields of a JSON line",
+        run: () => rows.toggleCurrent(),
+      },
+      { key: "x", label: "Select the line", run: () => this.#select(rows.current) },
+      { key: "X", label: "Extend the selection to the line", run: () => this.#extendSelection() },
+      { key: " ", label: "Page down; with Shift, page up", run: (event) => rows.page(event) },
+      { key: "/", label: "Search the whole log", run: () => this.#search.input.focus() },
+      { key: "n", label: "Next match", run: () => this.#search.step(-1) },
+      { key: "N", label: "Previous match", run: () => this.#search.step(1) },
+      { key: "f", label: "Follow new lines", run: () => this.#toggleFollowing() },
+      { key: "g", label: "Start of the log", run: () => this.#goToStart() },
+      { key: "G", label: "End of the log", run: () => this.#goToEnd() },
+      { key: "w", label: "Wrap long lines", run: () => this.#controls.toggle("wrap") },
+      { key: "s", label: "Show times", run: () => this.#controls.toggle("times") },
+      { key: "c", label: "Copy the selected lines", run: () => this.#copy() },
+      { key: "Escape", label: "Clear the selection", run: () => this.#select(NaN) },
     ];
   }
 
@@ -297,7 +301,7 @@ export class LogView {
     }
     this.#selection.select(this.#window.findCursor(from));
     if (hasEnd()) this.#selection.select(this.#window.findCursor(to), { extend: true });
-    else this.#showMessage("The end of this range is not in the log any more.");
+    else this.#showMessage("The end of this range is no longer in the log.");
     this.#rows.draw();
     this.#update();
   }
@@ -344,7 +348,7 @@ export class LogView {
       this.#page.announcer.announce(`${count} copied.`);
       this.#controls.showStatus(`${count} copied`);
     } catch {
-      this.#showMessage("The browser does not let this page write to the clipboard.");
+      this.#showMessage("The browser did not allow access to the clipboard.");
     }
   }
 
@@ -364,7 +368,7 @@ export class LogView {
     const count = this.#newLines;
     this.#newLinesButton.hidden = isFollowing || (atEnd && count === 0);
     const newLines = count === 1 ? "1 new line" : `${count.toLocaleString("en")} new lines`;
-    setText(this.#newLinesButton, count ? `↓ ${newLines}` : "↓ to the end");
+    setText(this.#newLinesButton, count ? `↓ ${newLines}` : "↓ Go to the end");
     this.#controls.update({ isFollowing, status: this.#statusText() });
   }
 
@@ -374,8 +378,8 @@ export class LogView {
     }
     if (this.#window.isMissing) return "No log";
     const count = this.#selection.lines.length;
-    if (count) return `${count} ${count === 1 ? "line" : "lines"} chosen`;
-    if (this.#phase === "ended") return "The end of the log";
+    if (count) return `${count} ${count === 1 ? "line" : "lines"} selected`;
+    if (this.#phase === "ended") return "End of log";
     return this.#rows.isFollowing ? "Following" : "Paused";
   }
 }

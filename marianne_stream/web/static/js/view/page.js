@@ -58,9 +58,9 @@ export class Page {
     this.theme = new ThemeSwitch(findElement("#theme"));
     this.zone = new ZoneSwitch(findElement("#zone"), this.times, () => this.#onTimeZoneChange());
     this.shortcuts = new Shortcuts(/** @type {HTMLDialogElement} */ (findElement("#shortcuts")), [
-      { key: "z", label: "local time, or UTC", run: () => this.zone.next() },
-      { key: "t", label: "dark, light, or as the system", run: () => this.theme.next() },
-      { key: "u", label: "all jobs", run: () => this.go("/") },
+      { key: "z", label: "Local time or UTC", run: () => this.zone.next() },
+      { key: "t", label: "Dark, light or system theme", run: () => this.theme.next() },
+      { key: "u", label: "All jobs", run: () => this.go("/") },
     ]);
     this.#listen();
   }
@@ -219,7 +219,7 @@ export class Page {
     for (const { job, previous } of changes) {
       this.notifier.onStatusChange(job);
       if (previous) {
-        this.announcer.announce(`${plainText(job.job_id)} is ${statusLabel(job.status)}.`);
+        this.announcer.announce(`${plainText(job.job_id)}: ${statusLabel(job.status)}.`);
       }
     }
     this.#updateTab();

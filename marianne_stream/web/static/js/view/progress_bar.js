@@ -24,7 +24,7 @@ export class ProgressBar {
     setAttribute(this.#track, "data-tone", tone);
     setAttribute(this.#track, "aria-valuemax", total || null);
     setAttribute(this.#track, "aria-valuenow", total && completed !== null ? completed : null);
-    const text = total ? `${completed ?? "?"} of ${total} sheets` : "not known";
+    const text = total ? `${completed ?? "?"} of ${total} sheets` : "unknown";
     setAttribute(this.#track, "aria-valuetext", text);
     setText(this.#count, total ? `${completed ?? "?"} / ${total}` : "–");
   }

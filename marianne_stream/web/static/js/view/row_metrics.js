@@ -13,7 +13,7 @@ const PROBE_CHARS = 20;
 export class RowMetrics {
   lineHeight = 18;
   #columns = 100;
-  /** Whether long lines are wrapped. */
+  /** True if long lines are wrapped. */
   wrap = true;
 
   /**

@@ -9,6 +9,9 @@ import { h, isTextInput } from "./dom.js";
  * @property {(event: KeyboardEvent) => void} run
  */
 
+/** @type {Record<string, string>} */
+const KEY_LABELS = { " ": "Space", Escape: "Esc" };
+
 export class Shortcuts {
   #pageShortcuts;
   /** @type {Shortcut[]} */
@@ -25,7 +28,7 @@ export class Shortcuts {
     this.#list = /** @type {HTMLElement} */ (dialog.querySelector("dl"));
     this.#pageShortcuts = [
       ...pageShortcuts,
-      { key: "?", label: "this list", run: () => this.showList() },
+      { key: "?", label: "Keyboard shortcuts", run: () => this.showList() },
     ];
     document.addEventListener("keydown", (event) => this.#onKeyDown(event));
     dialog.addEventListener("click", (event) => {
@@ -45,7 +48,7 @@ export class Shortcuts {
   /** Open the dialog. */
   showList() {
     const rows = [...this.#viewShortcuts, ...this.#pageShortcuts].map(({ key, label }) => [
-      h("dt", {}, h("kbd", {}, key === " " ? "space" : key)),
+      h("dt", {}, h("kbd", {}, KEY_LABELS[key] ?? key)),
       h("dd", {}, label),
     ]);
     this.#list.replaceChildren(...rows.flat());

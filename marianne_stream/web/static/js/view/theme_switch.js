@@ -10,7 +10,7 @@ const KEY = "marianne-stream theme";
 
 /** @type {Record<Theme, {next: Theme, icon: string, label: string}>} */
 const THEMES = {
-  auto: { next: "dark", icon: "auto", label: "as the system" },
+  auto: { next: "dark", icon: "auto", label: "system" },
   dark: { next: "light", icon: "moon", label: "dark" },
   light: { next: "auto", icon: "sun", label: "light" },
 };
@@ -38,7 +38,7 @@ export class ThemeSwitch {
     this.#theme = Object.hasOwn(THEMES, theme) ? theme : "auto";
     document.documentElement.dataset.theme = this.#theme;
     const { icon, label } = THEMES[this.#theme];
-    this.#button.title = `Colours: ${label}`;
+    this.#button.title = `Theme: ${label} (t)`;
     this.#button.replaceChildren(makeIcon(icon), h("span.visually-hidden", {}, this.#button.title));
   }
 }

@@ -12,8 +12,12 @@ export class TimelineView {
   #timeline = new Timeline();
   /** @type {Map<number, HTMLElement>} by the key of an entry; negative for the day above it. */
   #rows = new Map();
-  #list = h("ol.events", { role: "list", tabindex: 0, "aria-label": "Events, the newest first" });
-  #note = h("p.muted", { hidden: true }, "Processes are the host's: they may be another job's.");
+  #list = h("ol.events", { role: "list", tabindex: 0, "aria-label": "Events, newest first" });
+  #note = h(
+    "p.muted",
+    { hidden: true },
+    "Processes of the whole host, including those of other jobs.",
+  );
   #times;
   #groupSelect;
   #filter;
@@ -27,7 +31,7 @@ export class TimelineView {
     this.#times = times;
     this.#groupSelect = h(
       "select",
-      { "aria-label": "Which events", onchange: () => this.#changeGroup(onGroupChange) },
+      { "aria-label": "Event group", onchange: () => this.#changeGroup(onGroupChange) },
       Object.entries(EVENT_GROUPS).map(([value, { label }]) => h("option", { value }, label)),
     );
     this.#filter = h("input", {
@@ -87,7 +91,7 @@ export class TimelineView {
 
   #update() {
     const rows = this.#makeRows(this.#timeline.list({ text: this.#filter.value }));
-    const none = h("li.muted", {}, "No such events since the server was started.");
+    const none = h("li.muted", {}, "No such events since the server started.");
     setChildren(this.#list, rows.length ? rows : [none]);
     const keys = new Set(this.#timeline.entries.map(({ key }) => key));
     for (const key of this.#rows.keys()) {

@@ -51,7 +51,7 @@ export class VirtualLog {
   #scrollTracker;
   /** Serial of the current line; NaN for none. */
   current = NaN;
-  /** Whether new rows are scrolled into view. */
+  /** True if new rows are scrolled into view. */
   isFollowing = true;
 
   /**

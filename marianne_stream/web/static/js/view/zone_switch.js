@@ -36,6 +36,6 @@ export class ZoneSwitch {
     const { zone, zoneName } = this.#times;
     const other = zone === "utc" ? "local time" : "UTC";
     setText(this.#button, zone === "utc" ? "UTC" : "Local time");
-    setAttribute(this.#button, "title", `Times are in ${zoneName}. Change to ${other} (z)`);
+    setAttribute(this.#button, "title", `Times are in ${zoneName}. Switch to ${other} (z)`);
   }
 }

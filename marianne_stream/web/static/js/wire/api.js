@@ -67,7 +67,7 @@ export async function getJson(path, { signal } = {}) {
     if (response.ok) return await response.json();
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new ApiError(0, "unreachable", "The server does not answer right now.");
+    throw new ApiError(0, "unreachable", "The server is not responding.");
   }
   throw await readError(response);
 }
@@ -84,7 +84,7 @@ export async function fetchNotReadyReasons() {
     const { reasons } = await response.json();
     return reasons ?? [];
   } catch {
-    return ["The server does not answer right now."];
+    return ["The server is not responding."];
   }
 }
 
@@ -101,6 +101,6 @@ export async function readError(response) {
   } catch {
     // A proxy's own error page: its status is all there is.
   }
-  const detail = body.detail ?? `The server answered ${response.status}.`;
+  const detail = body.detail ?? `The server responded with status ${response.status}.`;
   return new ApiError(response.status, body.code ?? "", detail);
 }
