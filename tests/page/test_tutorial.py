@@ -1,0 +1,53 @@
+"""The chapters of the tutorial that are done in a browser."""
+
+import signal
+from pathlib import Path
+
+from playwright.async_api import Browser, expect
+
+from tests.support import tutorial
+from tests.support.browser import person
+from tests.support.ports import free_port
+from tests.support.processes import process
+from tests.support.waiting import until
+
+
+async def test_page_shows_what_the_tutorial_describes(browser: Browser) -> None:
+    async with (
+        process("-m", "marianne_stream", "demo", "--port", 0, "--speed", 5) as demo,
+        person(browser, demo.address, "tutorial") as someone,
+    ):
+        page = await someone.open("/")
+        await expect(page.locator(".job")).to_have_count(4)
+        await page.get_by_text("cathedral-of-moss").click()
+        await expect(page.locator(".row.line").first).to_be_visible()
+        await page.keyboard.press("/")
+        await page.keyboard.type("sheet 2")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".row.current mark")).to_have_text("sheet 2")
+        await page.keyboard.press("n")
+        await page.keyboard.press("Escape")
+        await page.keyboard.press("?")
+        await expect(page.get_by_role("dialog")).to_be_visible()
+
+
+async def test_snippet_follows_a_job_through_a_restart_of_the_demo(
+    browser: Browser, tmp_path: Path
+) -> None:
+    (snippet,) = tutorial.code_blocks("Follow a job from JavaScript", "js")
+    port = free_port()
+    demo = ("-m", "marianne_stream", "demo", "--port", port, "--speed")
+    lines: list[str] = []
+    async with process(*demo, 0.5) as first, person(browser, first.address, "snippet") as someone:
+        page = await someone.open("/")
+        page.on("console", lambda message: lines.append(message.text))
+        console = await page.context.new_cdp_session(page)
+        # As the developer tools evaluate what is typed into their console.
+        await console.send("Runtime.evaluate", {"expression": snippet, "replMode": True})
+        await until(lambda: any(line.startswith("running: ") for line in lines), limit_s=30)
+        first.send(signal.SIGINT)
+        assert await first.ended() == 0
+        lines.clear()
+        async with process(*demo, 5):
+            await until(lambda: "finished: completed" in lines, limit_s=30)
+        assert any(line.startswith("running: ") for line in lines)
