@@ -24,7 +24,7 @@ def edge_rights() -> list[str]:
 
 def user(document: Path, name: str) -> str:
     """What a document says of a user."""
-    found = re.search(rf"```\nuser ({name} .*?)\n```", document.read_text(), re.DOTALL)
+    found = re.search(rf"```(?:text)?\nuser ({name} .*?)\n```", document.read_text(), re.DOTALL)
     assert found is not None
     return found[1]
 

@@ -25,7 +25,7 @@ from marianne_stream.settings import ENVIRONMENT_PREFIX, Settings
 from tests.support.external import program
 from tests.support.nginx import EXAMPLES, NAME, filled, site
 from tests.support.ports import free_port
-from tests.support.processes import Process, process
+from tests.support.processes import CHECKOUT, Process, process
 from tests.support.redis import RedisServer, redis_server
 from tests.support.viewers import watching
 
@@ -49,6 +49,7 @@ ADMIN = {"username": "admin", "password": "password-of-the-test"}
 def composed(**places: object) -> dict[str, Any]:
     """The file, with its placeholders filled."""
     given: dict[str, object] = {
+        "CHECKOUT": "/usr/src/marianne-stream",
         "UID": 1000,
         "GID": 1001,
         "SOCKET_FOLDER": "/run/marianne",
@@ -92,9 +93,18 @@ def test_images_have_plain_names_or_are_built() -> None:
         if "build" in service:
             first, *steps = service["build"]["dockerfile_inline"].splitlines()
             assert re.fullmatch(r"FROM python:3\.\d+-slim", first)
-            assert all(step.startswith("RUN ") for step in steps)
+            assert all(step.split()[0] in {"COPY", "RUN"} for step in steps)
         else:
             assert ":" in service["image"]
+
+
+def test_image_is_built_from_files_of_the_clone() -> None:
+    build = composed(CHECKOUT=CHECKOUT)["x-server"]["build"]
+    assert build["context"] == str(CHECKOUT)
+    copied = re.findall(r"^COPY (.+) \S+$", build["dockerfile_inline"], re.MULTILINE)
+    names = [name for line in copied for name in line.split()]
+    assert {"setup.cfg", "pyproject.toml", "marianne_stream"} <= set(names)
+    assert all((CHECKOUT / name).exists() for name in names)
 
 
 def test_a_service_may_read_the_secrets_that_it_names() -> None:
@@ -124,9 +134,13 @@ def test_every_placeholder_is_in_the_guide() -> None:
     assert re.findall(r"@[A-Z_0-9]+@", str(composed())) == []
 
 
-@pytest.mark.parametrize(("user", "page"), [("relay", REFERENCE), ("edge", GUIDE)])
+@pytest.mark.parametrize(
+    ("user", "page"), [("relay", REFERENCE), ("relay", GUIDE), ("edge", GUIDE)]
+)
 def test_users_of_redis_may_do_what_is_documented(user: str, page: Path) -> None:
-    words = re.search(rf"```\nuser {user}\S* on >PASSWORD (.*?)\n```", page.read_text(), re.DOTALL)
+    words = re.search(
+        rf"```(?:text)?\nuser {user}\S* on >PASSWORD (.*?)\n```", page.read_text(), re.DOTALL
+    )
     assert words
     expected = words[1].replace("PREFIX", "marianne-stream").replace("{S}", "{oak}").split()
     lines = composed()["configs"]["redis_users"]["content"].splitlines()
