@@ -48,7 +48,7 @@ PAGES = sorted(DOCS.rglob("*.md"))
 SERVER_VERBS = ("serve", "demo", "check", "token")
 TERMINAL_VERBS = ("jobs", "watch", "logs", "events", "completion")
 BENCHMARKS = ROOT / "benchmarks"
-LINKED_PAGES = [*PAGES, ROOT / "README.md", BENCHMARKS / "README.md"]
+LINKED_PAGES = [*PAGES, *sorted(ROOT.glob("*.md")), BENCHMARKS / "README.md"]
 
 # Every event that has a name of its own, and what it holds.
 EVENTS: dict[str, type[Payload]] = {
