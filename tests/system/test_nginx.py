@@ -1,6 +1,7 @@
 """Behind a real nginx, with the files of docs/examples as they lie there."""
 
 import asyncio
+import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import yaml
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
@@ -250,3 +252,22 @@ def test_no_placeholder_is_left_unnamed(name: str) -> None:
         "nginx-edges.conf": {"EDGE_1": 1, "EDGE_2": 1, "CERTIFICATE": 1, "CERTIFICATE_KEY": 1},
     }[name]
     assert not [w for w in filled(name, **values, **more).split("@")[1:-1] if w.isupper()]
+
+
+async def test_prometheus_reaches_the_server_as_the_guide_configures_it(
+    tmp_path: Path, conductor: SimulatedConductor
+) -> None:
+    guide = (EXAMPLES.parent / "how-to" / "watch-the-server.md").read_text()
+    behind_nginx = re.search(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    assert behind_nginx
+    (scrape,) = yaml.safe_load(behind_nginx[1])["scrape_configs"]
+    assert scrape["static_configs"] == [{"targets": [NAME]}]
+    assert "credentials_file" in scrape["authorization"]
+    async with process(*service(tmp_path)), site(tmp_path) as behind:
+        assert behind.address.startswith(f"{scrape['scheme']}://{NAME}:")
+        url = f"{behind.address}/metrics"
+        async with behind.session.get(url) as answer:
+            assert answer.status == 401
+        async with behind.session.get(url, headers=BEARER) as answer:
+            assert answer.status == 200
+            assert "marianne_stream_build_info" in await answer.text()
