@@ -2,6 +2,7 @@
 
 import re
 
+from marianne_stream.errors import MarianneStreamError
 from marianne_stream.settings import RENAMED, Settings
 from tests.support.processes import CHECKOUT
 
@@ -19,3 +20,22 @@ def renamed(heading: str) -> dict[str, str]:
 def test_settings_are_those_that_the_server_refuses() -> None:
     assert renamed("Settings") == RENAMED
     assert set(RENAMED.values()) <= set(Settings.model_fields)
+
+
+def every_error_code(root: type[MarianneStreamError] = MarianneStreamError) -> set[str]:
+    """Return the codes of an error's class and of all below it."""
+    return {root.code}.union(*map(every_error_code, root.__subclasses__()))
+
+
+def test_error_codes_are_those_of_the_server() -> None:
+    codes, names = every_error_code(), renamed("Error codes")
+    assert set(names.values()) <= codes
+    assert not set(names) & codes
+
+
+def test_metrics_and_reasons_are_those_of_the_reference() -> None:
+    reference = (CHECKOUT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `(?:marianne_stream_)?(\w+)`", reference, re.MULTILINE))
+    names = renamed("Metrics")
+    assert set(names.values()) <= documented
+    assert not set(names) & documented
