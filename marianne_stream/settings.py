@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 from marianne_stream.access.places import default_private_dir
 from marianne_stream.errors import SettingsError
 from marianne_stream.setting_kinds import (
+    RENAMED,
     SOURCE_NAME,
     Port,
     UserPath,
@@ -33,33 +34,6 @@ from marianne_stream.setting_kinds import (
 from marianne_stream.wire.redis_urls import masked
 
 ENVIRONMENT_PREFIX = "MARIANNE_STREAM_"
-
-# Settings by the names that they had before 0.1.0. Each is an error that gives the new name.
-RENAMED = {
-    "unix": "uds",
-    "unix_mode": "uds_mode",
-    "socket": "conductor_socket",
-    "state": "state_backend",
-    "registry": "registry_path",
-    "state_dir": "checkpoint_dir",
-    "private_dir": "data_dir",
-    "log_watch": "job_log_watch",
-    "log_poll_interval": "job_log_poll_interval_s",
-    "download_limit_bytes": "max_download_bytes",
-    "max_head_bytes": "max_header_bytes",
-    "open_ready": "public_ready",
-    "open_metrics": "public_metrics",
-    "drain_s": "drain_timeout_s",
-    "idle_timeout": "idle_timeout_s",
-    "session_max_age": "session_max_age_s",
-    "publish": "publish_url",
-    "origin_url": "public_url",
-    "redis": "redis_url",
-    "redis_sources": "sources",
-    "redis_log_lines": "redis_log_max_lines",
-    "redis_log_age": "redis_log_ttl_s",
-    "insecure": "no_auth",
-}
 
 State = Literal["auto", "conductor", "registry", "json", "redis"]
 ConductorEvents = Literal["auto", "visits"]

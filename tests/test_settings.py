@@ -11,7 +11,8 @@ from marianne_stream.cli import main
 from marianne_stream.commands.serve import arguments_of
 from marianne_stream.commands.verbs import VERBS, parser_of
 from marianne_stream.errors import SettingsError
-from marianne_stream.settings import REDIS_URLS, RENAMED, Settings, load, option
+from marianne_stream.setting_kinds import RENAMED
+from marianne_stream.settings import REDIS_URLS, Settings, load, option
 from marianne_stream.state.own_registry import default_registry
 
 

@@ -3,7 +3,8 @@
 import re
 
 from marianne_stream.errors import MarianneStreamError
-from marianne_stream.settings import RENAMED, Settings
+from marianne_stream.setting_kinds import RENAMED
+from marianne_stream.settings import Settings
 from tests.support.processes import CHECKOUT
 
 PAGE = (CHECKOUT / "docs" / "how-to" / "upgrade.md").read_text(encoding="utf-8")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from marianne_stream.commands.verbs import RenamedOption
+from marianne_stream.setting_kinds import RENAMED
 from marianne_stream.settings import (
-    RENAMED,
     Settings,
     allowed,
     default_text,

@@ -36,7 +36,7 @@ def relay(conductor: SimulatedConductor, tmp_path: Path, redis: RedisServer) -> 
     del conductor
 
     def start(**given: Any) -> AbstractAsyncContextManager[web.Application]:
-        place = {"socket": tmp_path / "c.sock", "registry": tmp_path / "state.db"}
+        place = {"conductor_socket": tmp_path / "c.sock", "registry_path": tmp_path / "state.db"}
         target = {"publish_url": redis.url, "source_name": KEYS.source}
         return running(Settings(**{**place, **target, "no_auth": True, **given}))
 

@@ -95,12 +95,12 @@ async def test_an_edge_serves_nothing_of_a_source_of_another_version_and_says_so
         )
         status, ready = await both.get("/ready")
         assert (status, ready["live"]) == (200, False)
-        assert ready["missing"] == [f"Source 'elm' is not served: {sentence}."]
+        assert ready["reasons"] == [f"Source 'elm' is not served: {sentence}."]
         assert (await both.get(f"/api/jobs/elm:{JOB}"))[0] in (404, 503)
         async with edge(redis, sources=("elm",)) as one:
             await until(lambda: caplog.text.count(sentence) == 2)
             status, ready = await one.get("/ready")
-            assert (status, ready["missing"]) == (503, [f"Source 'elm' is not served: {sentence}."])
+            assert (status, ready["reasons"]) == (503, [f"Source 'elm' is not served: {sentence}."])
             assert (await one.get("/api/jobs"))[0] == 503
             assert (await one.get(f"/api/jobs/{JOB}/logs"))[0] == 503
     warnings = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
@@ -119,6 +119,6 @@ async def test_an_edge_leaves_and_comes_back_as_the_version_changes(
         _, ready = await eventually(
             lambda: second.get("/ready"), lambda found: found[0] == 503, limit_s=30
         )
-        assert f"in format {FORMAT + 1}" in ready["missing"][0]
+        assert f"in format {FORMAT + 1}" in ready["reasons"][0]
         await redis.call("SET", keys.format, FORMAT)
         await second.follows(JOB)
