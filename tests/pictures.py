@@ -24,7 +24,7 @@ from tests.support.processes import process
 IMAGES = CHECKOUT / "docs" / "images"
 
 # At which all of the demo's jobs have come, and one of them has failed.
-PLAYED_S = 13.0
+PLAYED_S = 9.0
 
 WATCHED_S = 5.0
 
