@@ -51,6 +51,7 @@ MAY_IMPORT = {
     "check": VALUES
     | {"settings", "conductor", "state", "feeds", "logs", "access", "relay", "relaying"},
     "commands": {
+        "setting_kinds",
         "check",
         "serve",
         "settings",
