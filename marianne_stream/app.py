@@ -13,23 +13,23 @@ from marianne_stream.access.places import token_place
 from marianne_stream.access.sessions import Sessions
 from marianne_stream.background import Background
 from marianne_stream.conductor.client import ConductorClient
-from marianne_stream.conductor.config import ConductorConfig
-from marianne_stream.fanout.timeline import Timeline
+from marianne_stream.conductor.config import DaemonConfigCache
+from marianne_stream.fanout.timeline import ReplayBuffer
 from marianne_stream.feeds.followed import FollowedLogs
 from marianne_stream.feeds.job_logs import JobLogs, LogFinder
 from marianne_stream.feeds.log_streams import FileLogStreams, LogStreams
-from marianne_stream.jobs.watches import Watches
+from marianne_stream.jobs.watches import JobHub
 from marianne_stream.logs.alarms import Alarms
 from marianne_stream.logs.threads import LogThreads
 from marianne_stream.memory import give_back_freed
 from marianne_stream.relaying import edge_logs, edge_of, figures_of, publisher_of, publishing
 from marianne_stream.settings import Settings
-from marianne_stream.state.auto import AutoSource
-from marianne_stream.state.conductor import ConductorSource
-from marianne_stream.state.json_dir import JsonDir
-from marianne_stream.state.own_registry import OwnRegistry
-from marianne_stream.state.source import StateSource
-from marianne_stream.state.whereabouts import Whereabouts
+from marianne_stream.state.auto import FallbackBackend
+from marianne_stream.state.conductor import ConductorBackend
+from marianne_stream.state.json_dir import CheckpointDirBackend
+from marianne_stream.state.own_registry import ConductorRegistryBackend
+from marianne_stream.state.source import Backend
+from marianne_stream.state.whereabouts import JobPathResolver
 from marianne_stream.web import openapi
 from marianne_stream.web.connections import Limits, Runner
 from marianne_stream.web.downloads import Downloads
@@ -93,8 +93,8 @@ class Parts:
 
     client: ConductorClient | None
     edge: "Edge | None"
-    source: StateSource
-    watches: Watches
+    source: Backend
+    watches: JobHub
     alarms: Alarms
     threads: LogThreads
     followed: FollowedLogs
@@ -128,7 +128,7 @@ class Parts:
     async def hang_up(self, _app: web.Application) -> None:
         """Ends what is open, where `leave` was not called before."""
         self.streams.close()
-        self.watches.leave()
+        self.watches.begin_shutdown()
         await self.background.stop("relay", "conductor", "watches")
         # What is still read is for answers that would come too late.
         self.threads.close()
@@ -143,12 +143,14 @@ def parts_of(settings: Settings) -> Parts:
     edge = edge_of(settings)
     backends = make_backends(settings)
     source = edge if edge is not None else backends.source
-    watches = Watches(
+    watches = JobHub(
         source,
-        Timeline(of_others=edge is not None),
-        events_from="conductor" if edge is None else "redis",
-        recent_events=backends.conductor.recent_events if backends.conductor is not None else None,
-        sharing=edge,
+        ReplayBuffer(remote=edge is not None),
+        event_source_name="conductor" if edge is None else "redis",
+        read_recent_events=backends.conductor.read_recent_events
+        if backends.conductor is not None
+        else None,
+        job_groups=edge,
     )
     alarms = Alarms(mode=settings.job_log_watch, poll_interval_s=settings.job_log_poll_interval_s)
     followed = FollowedLogs(watches, alarms)
@@ -268,7 +270,7 @@ async def leave(app: web.Application, *, drain_s: float, hurry: asyncio.Event) -
     """
     watches, streams, background = app[WATCHES], app[STREAMS], app[BACKGROUND]
     streams.begin_leaving(drain_s)
-    watches.leave()
+    watches.begin_shutdown()
     # Its last words come first, so that edges tell that the source is gone, and not the conductor.
     await background.stop("relay")
     await background.stop("conductor", "watches")
@@ -287,8 +289,8 @@ def summary(app: web.Application) -> str:
     if streams.leaving:
         return f"leaving; {len(streams)} streams still open"
     return (
-        f"{len(streams)} streams open; {watches.watched_jobs} jobs watched; "
-        f"events {'come in' if watches.events.is_live else 'do not come in'}"
+        f"{len(streams)} streams open; {watches.watched_job_count} jobs watched; "
+        f"events {'come in' if watches.event_intake.is_live else 'do not come in'}"
     )
 
 
@@ -319,27 +321,31 @@ class Backends:
     """
 
     client: ConductorClient | None
-    conductor: ConductorSource | None
-    source: StateSource
-    whereabouts: Whereabouts
+    conductor: ConductorBackend | None
+    source: Backend
+    whereabouts: JobPathResolver
 
 
 def make_backends(settings: Settings) -> Backends:
     """Build the parts that read state, as the settings say."""
     client = config = conductor = None
     if settings.state_backend in ("auto", "conductor"):
-        client = ConductorClient(settings.conductor_socket, events=settings.conductor_events)
-        config = ConductorConfig(client)
-        conductor = ConductorSource(client, config)
-    registry = OwnRegistry(config, chosen=settings.registry_path, socket=settings.conductor_socket)
+        client = ConductorClient(settings.conductor_socket, events_mode=settings.conductor_events)
+        config = DaemonConfigCache(client)
+        conductor = ConductorBackend(client, config)
+    registry = ConductorRegistryBackend(
+        config, configured_path=settings.registry_path, socket_path=settings.conductor_socket
+    )
     if settings.state_backend == "json" and settings.checkpoint_dir is not None:
-        source: StateSource = JsonDir(settings.checkpoint_dir)
+        source: Backend = CheckpointDirBackend(settings.checkpoint_dir)
     elif conductor is None:
         source = registry
     else:
         source = (
-            conductor if settings.state_backend == "conductor" else AutoSource(conductor, registry)
+            conductor
+            if settings.state_backend == "conductor"
+            else FallbackBackend(conductor, registry)
         )
     known = registry if settings.state_backend in ("auto", "registry") else None
-    places = Whereabouts(config, known, conductor_log=settings.conductor_log)
+    places = JobPathResolver(config, known, conductor_log_path=settings.conductor_log)
     return Backends(client, conductor, source, places)

@@ -16,7 +16,7 @@ from marianne_stream.access.tokens import private_text
 from marianne_stream.errors import SettingsError
 from marianne_stream.feeds.followed import FollowedLogs
 from marianne_stream.feeds.job_logs import JobLogs
-from marianne_stream.jobs.watches import Watches
+from marianne_stream.jobs.watches import JobHub
 from marianne_stream.logs.threads import LogThreads
 from marianne_stream.relay.keys import Keys
 from marianne_stream.settings import Settings
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def publisher_of(
-    settings: Settings, watches: Watches, job_logs: JobLogs, followed: FollowedLogs
+    settings: Settings, watches: JobHub, job_logs: JobLogs, followed: FollowedLogs
 ) -> "Publisher | None":
     """Who publishes in Redis, as the settings say; None where nobody is to.
 
@@ -81,7 +81,7 @@ def edge_of(settings: Settings) -> "Edge | None":
 
 
 def edge_logs(
-    edge: "Edge", watches: Watches, threads: LogThreads
+    edge: "Edge", watches: JobHub, threads: LogThreads
 ) -> "tuple[RelayedLogs, NoLogFiles]":
     """The logs that an edge serves, and who says that there are no files of them."""
     module = loaded("edges.edge_logs")

@@ -13,7 +13,7 @@ from marianne_stream.commands.verbs import VERBS, parser_of
 from marianne_stream.errors import SettingsError
 from marianne_stream.setting_kinds import RENAMED
 from marianne_stream.settings import REDIS_URLS, Settings, load, option
-from marianne_stream.state.own_registry import default_registry
+from marianne_stream.state.own_registry import default_registry_path
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_user_without_a_home_folder_can_serve(monkeypatch: pytest.MonkeyPatch)
     """As systemd's DynamicUser= is one, where nothing asks systemd for users."""
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
-    assert default_registry(load({"data_dir": "/var/lib/own"}).conductor_socket) == Path(
+    assert default_registry_path(load({"data_dir": "/var/lib/own"}).conductor_socket) == Path(
         "~/.marianne/daemon-state.db"
     )
     with pytest.raises(SettingsError, match="--conductor-socket must be a path"):

@@ -6,18 +6,22 @@ from pathlib import Path
 from marianne_stream.check.finding import Finding, Level, counted
 from marianne_stream.errors import StoreUnreadableError
 from marianne_stream.models import Roster
-from marianne_stream.state.json_dir import JsonDir
-from marianne_stream.state.own_registry import are_different, default_registry, expanded
-from marianne_stream.state.registry import Registry
-from marianne_stream.state.source import StateSource
+from marianne_stream.state.json_dir import CheckpointDirBackend
+from marianne_stream.state.own_registry import (
+    are_different_files,
+    default_registry_path,
+    expand_home,
+)
+from marianne_stream.state.registry import RegistryBackend
+from marianne_stream.state.source import Backend
 
 UNREADABLE_ADVICE = "run the server as a user who may read it, and leave registry out or name it"
 
 
-async def read_roster(source: StateSource) -> Roster | StoreUnreadableError:
+async def read_roster(source: Backend) -> Roster | StoreUnreadableError:
     """Return what is on disk, or why it cannot be read."""
     try:
-        return await source.roster()
+        return await source.read_roster()
     except StoreUnreadableError as error:
         return error
     finally:
@@ -35,13 +39,13 @@ async def check_registry(
         socket: the conductor's socket, by which its registry is guessed if it did not say.
         alone: whether there is no other source of state.
     """
-    own = expanded(named) if named is not None else default_registry(socket)
+    own = expand_home(named) if named is not None else default_registry_path(socket)
     path = chosen or own
-    if await asyncio.to_thread(are_different, path, own) and named is not None:
+    if await asyncio.to_thread(are_different_files, path, own) and named is not None:
         text = f"{path} is not read: the conductor's own is {own}"
         advice = f"leave registry out, or set it to {own}"
         return Finding("warning", "registry", text, advice), None
-    roster = await read_roster(Registry(path))
+    roster = await read_roster(RegistryBackend(path))
     if isinstance(roster, StoreUnreadableError):
         level: Level = "error" if alone else "warning"
         return Finding(level, "registry", str(roster), UNREADABLE_ADVICE), None
@@ -50,7 +54,7 @@ async def check_registry(
 
 async def check_checkpoints(folder: Path) -> tuple[Finding, Roster | None]:
     """Read the folder of checkpoints."""
-    roster = await read_roster(JsonDir(folder))
+    roster = await read_roster(CheckpointDirBackend(folder))
     if isinstance(roster, StoreUnreadableError):
         advice = "name the folder with checkpoint_dir, and run the server as a user who may read it"
         return Finding("error", "checkpoints", str(roster), advice), None

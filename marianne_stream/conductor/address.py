@@ -12,7 +12,7 @@ from pathlib import Path
 from marianne_stream.errors import ConductorAwayError, ConductorUnavailableError
 
 # Connecting to a Unix socket takes microseconds, unless nobody accepts and the backlog is full.
-CONNECT_LIMIT_S = 2.0
+CONNECT_TIMEOUT_S = 2.0
 
 
 async def connect(path: Path) -> socket.socket:
@@ -28,28 +28,28 @@ async def connect(path: Path) -> socket.socket:
         raise ConductorUnavailableError(f"cannot make a socket: {error.strerror}") from error
     sock.settimeout(0)
     try:
-        async with asyncio.timeout(CONNECT_LIMIT_S):
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
             await asyncio.get_running_loop().sock_connect(sock, str(path))
         # A full backlog looks like a connection in progress to asyncio, and like no peer here.
         sock.getpeername()
     except TimeoutError as error:
         sock.close()
         raise ConductorUnavailableError(
-            f"{path} did not accept within {CONNECT_LIMIT_S:g} s"
+            f"{path} did not accept within {CONNECT_TIMEOUT_S:g} s"
         ) from error
     except (FileNotFoundError, ConnectionRefusedError) as error:
         sock.close()
-        raise ConductorAwayError(reason(path, error)) from error
+        raise ConductorAwayError(describe_connect_error(path, error)) from error
     except OSError as error:
         sock.close()
-        raise ConductorUnavailableError(reason(path, error)) from error
+        raise ConductorUnavailableError(describe_connect_error(path, error)) from error
     except BaseException:
         sock.close()
         raise
     return sock
 
 
-def reason(path: Path, error: OSError) -> str:
+def describe_connect_error(path: Path, error: OSError) -> str:
     """Why a connection could not be made, in one sentence for the log."""
     if isinstance(error, FileNotFoundError):
         return f"there is no socket at {path}"
@@ -58,11 +58,11 @@ def reason(path: Path, error: OSError) -> str:
     if isinstance(error, PermissionError):
         return f"no permission to connect to {path}: the conductor's user or group may"
     if isinstance(error, ConnectionRefusedError):
-        return f"{path} {what_is_there(path)}"
+        return f"{path} {describe_path(path)}"
     return f"cannot connect to {path}: {error.strerror or error}"
 
 
-def what_is_there(path: Path) -> str:
+def describe_path(path: Path) -> str:
     """What refuses a connection at a path."""
     try:
         mode = path.stat().st_mode

@@ -17,33 +17,33 @@ class DaemonConfig(msgspec.Struct, frozen=True):
     state_db_path: str | None = None
 
 
-class ConductorConfig:
+class DaemonConfigCache:
     """Asks for `daemon.config` once for each process of the conductor.
 
     Args:
         client: the client to ask with.
 
     Attributes:
-        known: the last answer; None before the first. It outlives the conductor.
+        value: the last answer; None before the first. It outlives the conductor.
     """
 
     def __init__(self, client: ConductorClient) -> None:
         self._client = client
-        self._process: object = None
-        self.known: DaemonConfig | None = None
+        self._process_key: object = None
+        self.value: DaemonConfig | None = None
 
-    async def update(self) -> None:
+    async def refresh(self) -> None:
         """Ask again if another conductor answers than the last time. Never fails."""
-        process = self._client.process
-        if self.known is not None and process == self._process:
+        process = self._client.process_key
+        if self.value is not None and process == self._process_key:
             return
         try:
-            self.known = (await self._client.ask("daemon.config", None, DaemonConfig)).result
+            self.value = (await self._client.call("daemon.config", None, DaemonConfig)).result
         except ConductorRefusedError as error:
             # An older conductor does not have the method.
             logger.info("daemon.config: %s", error)
-            self.known = DaemonConfig()
+            self.value = DaemonConfig()
         except ConductorUnavailableError as error:
             logger.debug("daemon.config: %s", error)
             return
-        self._process = process
+        self._process_key = process

@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from marianne_stream.conductor.address import connect
-from marianne_stream.conductor.readers import socket_reader
+from marianne_stream.conductor.readers import make_socket_reader
 from marianne_stream.errors import (
     ConductorAwayError,
     ConductorBusyError,
@@ -27,16 +27,16 @@ from marianne_stream.wire.lines import LineSplitter, LineTooLongError
 logger = logging.getLogger(__name__)
 
 # A subscription that stood for so long was a good one: the backoff begins anew behind it.
-GOOD_SESSION_S = 10.0
+HEALTHY_AFTER_S = 10.0
 
-RETRY_CAP_S = 60.0
+MAX_RETRY_DELAY_S = 60.0
 
 # Work on events that come without a pause for so long is followed by a rest of the same length.
-BURST_S = 0.25
-PAUSE_S = 0.001
+MAX_BURST_S = 0.25
+BURST_GAP_S = 0.001
 
-GREETING_ID = 1
-STREAM_ID = 2
+HANDSHAKE_REQUEST_ID = 1
+STREAM_REQUEST_ID = 2
 
 
 class EventParams(msgspec.Struct, frozen=True):
@@ -55,11 +55,11 @@ class MonitorListener(Protocol):
     def on_subscribed(self) -> None:
         """A subscription has begun: it has no history."""
 
-    def on_lost(self) -> None:
+    def on_subscription_lost(self) -> None:
         """The subscription has ended: what happens until the next is not seen."""
 
 
-class Monitor:
+class MonitorClient:
     """Keeps one subscription for as long as it runs.
 
     Args:
@@ -70,7 +70,7 @@ class Monitor:
     def __init__(self, path: Path, *, probe: Callable[[], Awaitable[None]]) -> None:
         self._path = path
         self._probe = probe
-        self._session: _Session | None = None
+        self._session: _MonitorSession | None = None
         self._retry_now = asyncio.Event()
         self._is_subscribed = False
 
@@ -85,7 +85,7 @@ class Monitor:
         Args:
             listener: gets the events.
         """
-        waits = delays(cap_s=RETRY_CAP_S)
+        waits = delays(cap_s=MAX_RETRY_DELAY_S)
         reported = ""
         loop = asyncio.get_running_loop()
         while True:
@@ -94,7 +94,7 @@ class Monitor:
             reason = ""
             try:
                 await self._probe()
-                await self._subscription(listener)
+                await self._run_subscription(listener)
             except ConductorBusyError as error:
                 reason = "too few of its connection slots are free, so events come by visits"
                 logger.debug("no subscription: %s", error)
@@ -104,11 +104,11 @@ class Monitor:
             if reason != reported:
                 logger.warning("not subscribed to the conductor's monitor: %s", reason)
             reported = reason
-            if loop.time() - began > GOOD_SESSION_S:
-                waits = delays(cap_s=RETRY_CAP_S)
+            if loop.time() - began > HEALTHY_AFTER_S:
+                waits = delays(cap_s=MAX_RETRY_DELAY_S)
                 reported = ""
-            if await self._pause(next(waits)):
-                waits = delays(cap_s=RETRY_CAP_S)
+            if await self._wait_for_retry(next(waits)):
+                waits = delays(cap_s=MAX_RETRY_DELAY_S)
 
     def retry_now(self) -> None:
         """Try at once: the conductor is known to be back."""
@@ -119,7 +119,7 @@ class Monitor:
         if self._session is not None:
             self._session.close()
 
-    async def _pause(self, delay_s: float) -> bool:
+    async def _wait_for_retry(self, delay_s: float) -> bool:
         """Wait; return True if `retry_now` cut it short."""
         try:
             async with asyncio.timeout(delay_s):
@@ -127,7 +127,7 @@ class Monitor:
         except TimeoutError:
             return False
 
-    async def _subscription(self, listener: MonitorListener) -> None:
+    async def _run_subscription(self, listener: MonitorListener) -> None:
         """Run one subscription, from connecting to its end, which is always an error."""
         self._session = await open_session(self._path)
         try:
@@ -142,15 +142,15 @@ class Monitor:
             self._session = None
             if self._is_subscribed:
                 self._is_subscribed = False
-                listener.on_lost()
+                listener.on_subscription_lost()
 
 
-class _Session:
+class _MonitorSession:
     """One connection that carries a subscription, and owns its socket."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._reader = socket_reader(sock)
+        self._reader = make_socket_reader(sock)
         self._splitter = LineSplitter(limit_bytes=jsonrpc.MESSAGE_LIMIT_BYTES)
         self._lines: list[bytes] = []
 
@@ -164,10 +164,10 @@ class _Session:
         There is no time limit: a connection that waits for its slot is not given up
         (docs/explanation/conductor.md, point 4). `close` ends the wait.
         """
-        await self._send(GREETING_ID, "daemon.health")
+        await self._send(HANDSHAKE_REQUEST_ID, "daemon.health")
         while not self._lines:
             await self._read()
-        await self._send(STREAM_ID, "daemon.monitor.stream")
+        await self._send(STREAM_REQUEST_ID, "daemon.monitor.stream")
         greeting = self._lines.pop(0)
         if b'"shutting_down":true' in greeting.replace(b" ", b""):
             raise ConductorAwayError("the conductor is shutting down")
@@ -187,18 +187,18 @@ class _Session:
             began = loop.time()
             lines, self._lines = self._lines, []
             for line in lines:
-                event = event_of(line)
+                event = parse_notification(line)
                 if event is not None:
                     yield event
             busy_s += loop.time() - began
-            if busy_s > BURST_S:
+            if busy_s > MAX_BURST_S:
                 await asyncio.sleep(busy_s)
                 busy_s = 0.0
             else:
                 await asyncio.sleep(0)
             waits_from = loop.time()
             await self._read()
-            if loop.time() - waits_from > PAUSE_S:
+            if loop.time() - waits_from > BURST_GAP_S:
                 busy_s = 0.0
 
     async def _send(self, number: int, method: str) -> None:
@@ -219,7 +219,7 @@ class _Session:
             raise ConductorProtocolError(f"on the monitor stream {error}") from error
 
 
-async def open_session(path: Path) -> _Session:
+async def open_session(path: Path) -> _MonitorSession:
     """A connection that can carry a subscription.
 
     Raises:
@@ -227,13 +227,13 @@ async def open_session(path: Path) -> _Session:
     """
     sock = await connect(path)
     try:
-        return _Session(sock)
+        return _MonitorSession(sock)
     except OSError as error:
         sock.close()
         raise ConductorUnavailableError(f"cannot watch a socket: {error.strerror}") from error
 
 
-def event_of(line: bytes) -> MonitorEvent | None:
+def parse_notification(line: bytes) -> MonitorEvent | None:
     """The event that a line notifies of, or None where it is no notification.
 
     Raises:
@@ -241,7 +241,7 @@ def event_of(line: bytes) -> MonitorEvent | None:
     """
     try:
         message = jsonrpc.message(line)
-        if message.error is not None and message.id == STREAM_ID:
+        if message.error is not None and message.id == STREAM_REQUEST_ID:
             error = message.error
             raise ConductorRefusedError("daemon.monitor.stream", error.code, error.message)
         if message.method != "monitor.event":

@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 logger = logging.getLogger(__name__)
 
 # The most that is read in one turn of the loop: some 400 events, which take about 4 ms.
-READ_BYTES = 64 * 1024
+MAX_READ_BYTES = 64 * 1024
 
 
 class SocketReader(ABC):
@@ -25,7 +25,7 @@ class SocketReader(ABC):
     def __init__(self, sock: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
-        self._ended = False
+        self._is_eof = False
         self._waiter: asyncio.Future[None] | None = None
 
     async def read(self) -> bytes:
@@ -35,12 +35,12 @@ class SocketReader(ABC):
         """
         while True:
             # The flag first: what arrived before the peer hung up is taken before its end is told.
-            ended = self._ended
-            if data := self._take():
+            ended = self._is_eof
+            if data := self._read_available():
                 return data
             if ended:
                 return b""
-            if not self._ended:
+            if not self._is_eof:
                 self._waiter = self._loop.create_future()
                 try:
                     await self._waiter
@@ -49,7 +49,7 @@ class SocketReader(ABC):
 
     def close(self) -> None:
         """Closes the socket; a read in progress returns b""."""
-        self._ended = True
+        self._is_eof = True
         self._sock.close()
         self._wake()
 
@@ -57,19 +57,19 @@ class SocketReader(ABC):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _take(self) -> bytes:
+    def _read_available(self) -> bytes:
         """What there is to read now, or b""; sets `_ended` where nothing more can come."""
         try:
             return self._receive()
         except BlockingIOError:
             pass
         except OSError:
-            self._ended = True
+            self._is_eof = True
         return b""
 
     @abstractmethod
     def _receive(self) -> bytes:
-        """As `_take`; raises what the socket raises."""
+        """As `_read_available`; raises what the socket raises."""
 
 
 class HeldByteReader(SocketReader):
@@ -82,10 +82,10 @@ class HeldByteReader(SocketReader):
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
-        self._held = 0
+        self._held_bytes = 0
         self._epoll = select.epoll()
         self._epoll.register(sock, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET)
-        self._loop.add_reader(self._epoll.fileno(), self._on_edge)
+        self._loop.add_reader(self._epoll.fileno(), self._on_epoll_ready)
 
     def close(self) -> None:
         if not self._epoll.closed:
@@ -94,19 +94,19 @@ class HeldByteReader(SocketReader):
         super().close()
 
     def _receive(self) -> bytes:
-        seen = self._sock.recv(READ_BYTES, socket.MSG_PEEK)
-        new = seen[self._held :]
+        seen = self._sock.recv(MAX_READ_BYTES, socket.MSG_PEEK)
+        new = seen[self._held_bytes :]
         if new:
             self._sock.recv(len(seen) - 1)
-            self._held = 1
+            self._held_bytes = 1
         elif not seen:
-            self._ended = True
+            self._is_eof = True
         return new
 
-    def _on_edge(self) -> None:
+    def _on_epoll_ready(self) -> None:
         for _, events in self._epoll.poll(0):
             if events & (select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR):
-                self._ended = True
+                self._is_eof = True
         self._wake()
 
 
@@ -115,34 +115,34 @@ class PlainReader(SocketReader):
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
-        self._watched = False
+        self._is_registered = False
 
     def close(self) -> None:
-        self._unwatch()
+        self._unregister()
         super().close()
 
     def _receive(self) -> bytes:
         try:
-            data = self._sock.recv(READ_BYTES)
+            data = self._sock.recv(MAX_READ_BYTES)
         except BlockingIOError:
-            self._watched = True
+            self._is_registered = True
             self._loop.add_reader(self._sock.fileno(), self._on_readable)
             raise
-        self._ended = not data
+        self._is_eof = not data
         return data
 
     def _on_readable(self) -> None:
         # Level-triggered: watched only while somebody waits.
-        self._unwatch()
+        self._unregister()
         self._wake()
 
-    def _unwatch(self) -> None:
-        if self._watched:
-            self._watched = False
+    def _unregister(self) -> None:
+        if self._is_registered:
+            self._is_registered = False
             self._loop.remove_reader(self._sock.fileno())
 
 
-def socket_reader(sock: socket.socket) -> SocketReader:
+def make_socket_reader(sock: socket.socket) -> SocketReader:
     """The best reader that this system has for a connected, non-blocking socket; it owns it."""
     if hasattr(select, "epoll"):
         return HeldByteReader(sock)

@@ -22,22 +22,22 @@ from marianne_stream.wire import json_text, jsonrpc
 logger = logging.getLogger(__name__)
 
 # Decoding an answer larger than this takes more than a millisecond.
-LARGE_BYTES = 1024 * 1024
+LARGE_MESSAGE_BYTES = 1024 * 1024
 # Mending an answer of this size takes 5 ms.
-THREAD_BYTES = 256 * 1024
-LARGE_PAUSE_S = 0.001
+DECODE_IN_THREAD_BYTES = 256 * 1024
+YIELD_DELAY_S = 0.001
 
 Raw = msgspec.Raw
 
 
-class Health(msgspec.Struct, frozen=True):
+class DaemonHealth(msgspec.Struct, frozen=True):
     """The part of `daemon.health` that clients go by."""
 
     shutting_down: bool = False
     pid: int | None = None
 
 
-class Connection:
+class RpcConnection:
     """An open connection and the task that reads its answers.
 
     Each connection begins with `daemon.health`. The answer shows that the conductor has given the
@@ -49,9 +49,9 @@ class Connection:
         on_idle: called when the conductor owes no answer any more, or the connection is lost.
 
     Attributes:
-        served: the answer to `daemon.health`, or why there is none.
-        served_at: when that was, by the loop's clock; before that, minus infinity.
-        lost: why no more answers can come; None while the connection is open.
+        health: the answer to `daemon.health`, or why there is none.
+        slot_acquired_at: when that was, by the loop's clock; before that, minus infinity.
+        close_error: why no more answers can come; None while the connection is open.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Connection:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         *,
-        on_idle: Callable[["Connection"], None],
+        on_idle: Callable[["RpcConnection"], None],
     ) -> None:
         self._reader = reader
         self._writer = writer
@@ -67,16 +67,16 @@ class Connection:
         self._ids = itertools.count(1)
         # By id: the method, the answer, and when it was asked for.
         self._pending: dict[int, tuple[str, asyncio.Future[Raw], float]] = {}
-        self.lost: ConductorUnavailableError | None = None
-        self.served_at = float("-inf")
-        self.served: asyncio.Future[Health] = asyncio.get_running_loop().create_future()
+        self.close_error: ConductorUnavailableError | None = None
+        self.slot_acquired_at = float("-inf")
+        self.health: asyncio.Future[DaemonHealth] = asyncio.get_running_loop().create_future()
         self.send("daemon.health").add_done_callback(self._on_health)
         self._task = asyncio.create_task(self._read(), name="conductor answers")
 
     @property
-    def is_served(self) -> bool:
+    def has_slot(self) -> bool:
         """True if the conductor has answered on this connection: it has a slot."""
-        return self.served.done() and self.served.exception() is None
+        return self.health.done() and self.health.exception() is None
 
     @property
     def is_idle(self) -> bool:
@@ -84,7 +84,7 @@ class Connection:
         return not self._pending
 
     @property
-    def owed_s(self) -> float:
+    def oldest_pending_s(self) -> float:
         """Seconds that the oldest answer has been owed; 0 if none is."""
         # Requests are answered in order, and a dict keeps it.
         for _, _, sent_at in self._pending.values():
@@ -104,8 +104,8 @@ class Connection:
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Raw] = loop.create_future()
-        if self.lost is not None:
-            answer.set_exception(self.lost)
+        if self.close_error is not None:
+            answer.set_exception(self.close_error)
             return answer
         request_id = next(self._ids)
         self._pending[request_id] = (method, answer, loop.time())
@@ -114,31 +114,31 @@ class Connection:
 
     def close(self) -> None:
         """Close the connection; requests in progress fail with ConductorLostError."""
-        self._lose(ConductorLostError("the connection to the conductor was closed"))
+        self._fail_pending(ConductorLostError("the connection to the conductor was closed"))
         self._task.cancel()
         self._writer.close()
 
     def _on_health(self, answer: asyncio.Future[Raw]) -> None:
         try:
-            health = json_text.decode(answer.result(), Health)
+            health = json_text.decode(answer.result(), DaemonHealth)
         except ConductorRefusedError:
             # A conductor without this method has a slot for the connection all the same.
-            self._serve(Health())
+            self._set_health(DaemonHealth())
         except ValueError as error:
-            self._fail_served(ConductorProtocolError(f"daemon.health has another shape: {error}"))
+            self._fail_health(ConductorProtocolError(f"daemon.health has another shape: {error}"))
         except ConductorUnavailableError as error:
-            self._fail_served(error)
+            self._fail_health(error)
         else:
-            self._serve(health)
+            self._set_health(health)
 
-    def _serve(self, health: Health) -> None:
-        self.served_at = asyncio.get_running_loop().time()
-        self.served.set_result(health)
+    def _set_health(self, health: DaemonHealth) -> None:
+        self.slot_acquired_at = asyncio.get_running_loop().time()
+        self.health.set_result(health)
 
-    def _fail_served(self, error: ConductorUnavailableError) -> None:
-        self.served.set_exception(error)
+    def _fail_health(self, error: ConductorUnavailableError) -> None:
+        self.health.set_exception(error)
         # A request of the same visit fails with its own error: nobody may ask here.
-        self.served.exception()
+        self.health.exception()
 
     async def _read(self) -> None:
         """Give every answer to its request until the connection ends."""
@@ -148,44 +148,48 @@ class Connection:
                 await self._on_line(await self._reader.readuntil(b"\n"))
         except asyncio.IncompleteReadError as error:
             half = " in the middle of an answer" if error.partial else ""
-            self._lose(ConductorLostError(f"the conductor closed the connection{half}"))
+            self._fail_pending(ConductorLostError(f"the conductor closed the connection{half}"))
         except asyncio.LimitOverrunError:
-            self._lose(
+            self._fail_pending(
                 AnswerTooLargeError("the conductor's answer is larger than its protocol allows")
             )
         except OSError as error:
-            self._lose(ConductorLostError(f"the connection to the conductor was lost: {error}"))
+            self._fail_pending(
+                ConductorLostError(f"the connection to the conductor was lost: {error}")
+            )
         finally:
             # Whatever ended this task: a connection without a reader must not look open.
-            self._lose(ConductorProtocolError("the conductor's answers cannot be read"))
+            self._fail_pending(ConductorProtocolError("the conductor's answers cannot be read"))
             self._writer.close()
 
     async def _on_line(self, line: bytes) -> None:
         """Resolve the request that a line answers; drop a line that answers none."""
-        await let_others_run(len(line))
+        await yield_to_loop(len(line))
         try:
-            message = await message_of(line)
+            message = await decode_message(line)
         except ValueError as error:
-            self._lose(
+            self._fail_pending(
                 ConductorProtocolError(f"the conductor sent {line[:80]!r}, not JSON-RPC: {error}")
             )
             return
         request = self._pending.pop(message.id, None) if isinstance(message.id, int) else None
         if request is not None:
-            resolve(request[0], request[1], message)
+            resolve_request(request[0], request[1], message)
         elif message.id is None and message.error is not None:
             # An answer without an id: the conductor could not read a request, and not say which.
-            self._lose(ConductorProtocolError(f"the conductor says: {message.error.message}"))
+            self._fail_pending(
+                ConductorProtocolError(f"the conductor says: {message.error.message}")
+            )
             return
         else:
             logger.debug("dropped an answer to an unknown request id=%r", message.id)
         if not self._pending:
             self._on_idle(self)
 
-    def _lose(self, error: ConductorUnavailableError) -> None:
-        if self.lost is not None:
+    def _fail_pending(self, error: ConductorUnavailableError) -> None:
+        if self.close_error is not None:
             return
-        self.lost = error
+        self.close_error = error
         pending, self._pending = self._pending, {}
         for _, answer, _ in pending.values():
             if not answer.done():
@@ -195,7 +199,7 @@ class Connection:
         self._on_idle(self)
 
 
-async def open_connection(path: Path, *, on_idle: Callable[[Connection], None]) -> Connection:
+async def open_connection(path: Path, *, on_idle: Callable[[RpcConnection], None]) -> RpcConnection:
     """Connect to the conductor, and send `daemon.health`. Cancelling is safe.
 
     Raises:
@@ -209,10 +213,10 @@ async def open_connection(path: Path, *, on_idle: Callable[[Connection], None]) 
     except BaseException:
         sock.close()
         raise
-    return Connection(*streams, on_idle=on_idle)
+    return RpcConnection(*streams, on_idle=on_idle)
 
 
-def resolve(method: str, answer: asyncio.Future[Raw], message: jsonrpc.Message) -> None:
+def resolve_request(method: str, answer: asyncio.Future[Raw], message: jsonrpc.Message) -> None:
     """Give a request its result, or the error that it was answered with."""
     if answer.done():
         return
@@ -227,19 +231,19 @@ def resolve(method: str, answer: asyncio.Future[Raw], message: jsonrpc.Message) 
         )
 
 
-async def message_of(line: bytes) -> jsonrpc.Message:
+async def decode_message(line: bytes) -> jsonrpc.Message:
     """Decode a line; a large one in a thread, since mending it may take a second.
 
     Raises:
         ValueError: it is not JSON, or not a JSON-RPC message.
     """
-    if len(line) > THREAD_BYTES:
+    if len(line) > DECODE_IN_THREAD_BYTES:
         return await asyncio.to_thread(jsonrpc.message, line)
     return jsonrpc.message(line)
 
 
-async def let_others_run(size_bytes: int) -> None:
+async def yield_to_loop(size_bytes: int) -> None:
     """End a stretch of work on a large answer: reading, decoding and using it are one each."""
-    if size_bytes > LARGE_BYTES:
+    if size_bytes > LARGE_MESSAGE_BYTES:
         # A sleep of 0 s would let only those tasks run that are ready already.
-        await asyncio.sleep(LARGE_PAUSE_S)
+        await asyncio.sleep(YIELD_DELAY_S)

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from marianne_stream.errors import LogNotFoundError
-from marianne_stream.fanout.mailboxes import Outlet
+from marianne_stream.fanout.mailboxes import Sink
 from marianne_stream.feeds.feed import Feed, Kind
 from marianne_stream.feeds.followed import QUIET_S
 from marianne_stream.feeds.log_frames import missing_frame, no_log_frame
@@ -40,14 +40,14 @@ class AwaitedLogFeed:
         self._interval_s = interval_s
         self._closing = asyncio.Event()
         self._feed: Feed | None = None
-        self._outlet: Outlet | None = None
+        self._outlet: Sink | None = None
 
     @property
     def held_bytes(self) -> int:
         """What is kept for the viewer."""
         return self._feed.held_bytes if self._feed is not None else 0
 
-    def attach(self, outlet: Outlet) -> None:
+    def attach(self, outlet: Sink) -> None:
         """Says where new lines may go at once."""
         self._outlet = outlet
 

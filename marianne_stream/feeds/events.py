@@ -6,9 +6,9 @@ It must not know where events come from, or how frames are sent.
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from marianne_stream.fanout.mailboxes import BoundedMailbox, Outlet
-from marianne_stream.fanout.places import Seen
-from marianne_stream.fanout.timeline import Timeline, TimelineEntry, Wanted
+from marianne_stream.fanout.mailboxes import DropOldestQueue, Sink
+from marianne_stream.fanout.places import ReadPosition
+from marianne_stream.fanout.timeline import EntryFilter, ReplayBuffer, ReplayEntry
 from marianne_stream.feeds.feed import TAKEN_BYTES, Kind
 from marianne_stream.payloads import GapData, GapReason
 from marianne_stream.wire import sse
@@ -44,7 +44,7 @@ class EventFilter:
         """Whether nothing is left out."""
         return not self.job_ids and not self.prefixes and self.visible.all_jobs
 
-    def __call__(self, entry: TimelineEntry) -> bool:
+    def __call__(self, entry: ReplayEntry) -> bool:
         """Whether an entry is wanted; what concerns some of the wanted jobs always is."""
         if entry.job_id is None:
             return not entry.scope or self._wants_some_of(entry.scope)
@@ -75,11 +75,11 @@ class Unseen:
     """
 
     wanted: EventFilter
-    seen: Seen
+    seen: ReadPosition
 
-    def __call__(self, entry: TimelineEntry) -> bool:
+    def __call__(self, entry: ReplayEntry) -> bool:
         """Whether an entry is wanted, and new."""
-        return not self.seen.has(entry.number, entry.source) and self.wanted(entry)
+        return not self.seen.includes(entry.number, entry.source) and self.wanted(entry)
 
 
 class EventFeed:
@@ -110,31 +110,31 @@ class EventFeed:
     heartbeats = True
     nothing_new = False
 
-    def __init__(self, timeline: Timeline, wanted: EventFilter, source: Source) -> None:
+    def __init__(self, timeline: ReplayBuffer, wanted: EventFilter, source: Source) -> None:
         self._timeline = timeline
         self._wanted = wanted
         self._source = source
-        self._mailbox: BoundedMailbox[TimelineEntry] = BoundedMailbox(
+        self._mailbox: DropOldestQueue[ReplayEntry] = DropOldestQueue(
             max_items=KEPT_EVENTS, max_bytes=KEPT_BYTES
         )
         # What comes first; then the entries behind the one number, to the other.
         self._head = b""
-        self._after = self._until = timeline.last
-        self._unseen: Wanted = wanted
+        self._after = self._until = timeline.last_number
+        self._unseen: EntryFilter = wanted
         timeline.subscribe(self._mailbox, wanted)
 
-    def begin(self, head: bytes, after: int, unseen: Wanted) -> None:
+    def begin(self, head: bytes, after: int, unseen: EntryFilter) -> None:
         """Says what comes first, and which of the past the viewer wants, behind which number."""
         self._head, self._after, self._unseen = head, after, unseen
 
     @property
     def held_bytes(self) -> int:
         """What is kept for the viewer."""
-        return self._mailbox.held_bytes
+        return self._mailbox.buffered_bytes
 
-    def attach(self, outlet: Outlet) -> None:
+    def attach(self, outlet: Sink) -> None:
         """Says where new entries may go at once."""
-        self._mailbox.outlet = outlet
+        self._mailbox.sink = outlet
 
     def frames(self) -> AsyncIterator[bytes]:
         """What is past, then what comes, without an end of its own."""
@@ -152,8 +152,8 @@ class EventFeed:
         if not await self._mailbox.wait():
             raise StopAsyncIteration
         batch = self._mailbox.take(TAKEN_BYTES)
-        if batch.lost is not None:
-            return self._again(batch.lost.number - 1)
+        if batch.first_dropped is not None:
+            return self._again(batch.first_dropped.number - 1)
         return b"".join([entry.frame for entry in batch.items])
 
     def _again(self, after: int) -> bytes:
@@ -164,19 +164,19 @@ class EventFeed:
         # In one turn of the loop: nothing falls between, and nothing comes twice.
         self._timeline.flush()
         self._mailbox.take()
-        self._after, self._until = after, self._timeline.last
+        self._after, self._until = after, self._timeline.last_number
         return self._source("") + self._past()
 
     def _past(self) -> bytes:
         """The next of what is past; nothing where no more of it is wanted."""
         timeline, wanted, gap = self._timeline, self._wanted, b""
-        after = min(timeline.oldest - 1, self._until)
+        after = min(timeline.oldest_number - 1, self._until)
         if self._after < after:
-            timeline.slow_gaps += 1
+            timeline.slow_consumer_gaps += 1
             missed = missed_between(timeline, self._after, after + 1, wanted)
             gap = gap_frame(missed, "slow_consumer") + self._source("")
             self._after = after
-        entries = timeline.between(
+        entries = timeline.get_range(
             self._after, self._until, self._unseen, wanted.job_ids, max_bytes=TAKEN_BYTES
         )
         self._after = entries[-1].number if entries else self._until
@@ -184,16 +184,16 @@ class EventFeed:
 
     def close(self) -> None:
         """Lets `frames` end."""
-        self._mailbox.close()
+        self._mailbox.finish()
 
     def leave(self) -> None:
         """Lets go of the timeline."""
-        self._mailbox.leave()
+        self._mailbox.close()
         self._timeline.unsubscribe(self._mailbox, self._wanted)
 
 
 def event_feed(
-    timeline: Timeline,
+    timeline: ReplayBuffer,
     *,
     wanted: EventFilter,
     limit: int,
@@ -214,27 +214,27 @@ def event_feed(
     # It is subscribed and the past found in one turn of the loop: nothing falls between.
     feed = EventFeed(timeline, wanted, source)
     at, gap = TimelineCursor.parse(cursor), b""
-    seen = timeline.seen_by(at) if at is not None else None
-    unseen: Wanted = wanted
+    seen = timeline.resolve_cursor(at) if at is not None else None
+    unseen: EntryFilter = wanted
     if seen is not None:
-        unseen = Unseen(wanted, seen) if seen.beyond else wanted
+        unseen = Unseen(wanted, seen) if seen.per_source else wanted
         jobs = wanted.job_ids
-        entries = timeline.between(seen.number, timeline.last, unseen, jobs, max_bytes=0)
+        entries = timeline.get_range(seen.number, timeline.last_number, unseen, jobs, max_bytes=0)
     else:
-        entries = timeline.recent(limit, wanted, wanted.job_ids)
+        entries = timeline.get_newest(limit, wanted, wanted.job_ids)
         if cursor:
             # Before all else, so that a client can clear what it shows.
             gap = gap_frame(missed_before(timeline, entries, wanted, at), "cursor_expired")
     # A position for one who is cut off before the first event, or wants none of those there are.
-    before = entries[0].number - 1 if entries else timeline.last
-    position = cursor if seen is not None and seen.beyond else timeline.cursor_at(before)
+    before = entries[0].number - 1 if entries else timeline.last_number
+    position = cursor if seen is not None and seen.per_source else timeline.cursor_at(before)
     feed.begin(gap + source(position), before, unseen)
     return feed
 
 
 def missed_before(
-    timeline: Timeline,
-    entries: list[TimelineEntry],
+    timeline: ReplayBuffer,
+    entries: list[ReplayEntry],
     wanted: EventFilter,
     seen: TimelineCursor | None,
 ) -> int | None:
@@ -244,9 +244,11 @@ def missed_before(
     return missed_between(timeline, seen.number, entries[0].number, wanted)
 
 
-def missed_between(timeline: Timeline, after: int, before: int, wanted: EventFilter) -> int | None:
+def missed_between(
+    timeline: ReplayBuffer, after: int, before: int, wanted: EventFilter
+) -> int | None:
     """How many events that are wanted lie between two numbers; None where that is not known."""
-    return (timeline.missed(after, before) or None) if wanted.wants_all else None
+    return (timeline.count_missed(after, before) or None) if wanted.wants_all else None
 
 
 def gap_frame(missed: int | None, reason: GapReason) -> bytes:

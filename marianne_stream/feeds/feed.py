@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Literal, Protocol, get_args
 
-from marianne_stream.fanout.mailboxes import Outlet
+from marianne_stream.fanout.mailboxes import Sink
 
 # How much of what is kept for a reader is taken, and sent, at once.
 TAKEN_BYTES = 64 * 1024
@@ -37,7 +37,7 @@ class Feed(Protocol):
         """What is kept for the viewer and was not taken yet, roughly."""
         ...
 
-    def attach(self, outlet: Outlet) -> None:
+    def attach(self, outlet: Sink) -> None:
         """Says where frames may go without being taken, while `frames` waits for more."""
         ...
 
@@ -70,7 +70,7 @@ class LeftFeed:
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
 
-    def attach(self, outlet: Outlet) -> None:
+    def attach(self, outlet: Sink) -> None:
         """Has nothing to send."""
 
     async def frames(self) -> AsyncIterator[bytes]:

@@ -9,11 +9,11 @@ import logging
 import time
 
 from marianne_stream.errors import MarianneStreamError, StateUnavailableError
-from marianne_stream.fanout.mailboxes import Outlet
+from marianne_stream.fanout.mailboxes import Sink
 from marianne_stream.feeds.log_batches import LogBatch, LogMailbox, batch_of, partial_batch
 from marianne_stream.feeds.log_frames import complete_frame
 from marianne_stream.feeds.partial_line import PartialLine
-from marianne_stream.jobs.watches import Watches
+from marianne_stream.jobs.watches import JobHub
 from marianne_stream.logs.alarms import Alarms, Watched
 from marianne_stream.logs.index import Selection
 from marianne_stream.logs.opened import OpenLog
@@ -54,7 +54,7 @@ class FollowedLog:
     """
 
     def __init__(
-        self, log: OpenLog, job_id: str, *, over: bool, watches: Watches, alarms: Alarms
+        self, log: OpenLog, job_id: str, *, over: bool, watches: JobHub, alarms: Alarms
     ) -> None:
         self.log = log
         self.position: Position | None = None
@@ -105,7 +105,7 @@ class FollowedLog:
         return self.position
 
     def join(
-        self, only: Selection | None, outlet: Outlet | None, *, partial: bool = True
+        self, only: Selection | None, outlet: Sink | None, *, partial: bool = True
     ) -> LogMailbox:
         """A mailbox that holds what follows the position of this moment."""
         mailbox = LogMailbox(only, outlet, partial=partial)
@@ -127,7 +127,7 @@ class FollowedLog:
         changed_s = time.time() - (await self.log.threads.read(position.file.status)).st_mtime
         quiet_since = time.monotonic() - max(0.0, changed_s)
         partial = PartialLine(quiet_since)
-        with self._watches.watching_entry(self.job_id, ROSTER_INTERVAL_S, self):
+        with self._watches.subscribe_entry(self.job_id, ROSTER_INTERVAL_S, self):
             try:
                 await self._hang(position)
                 self._begun.set()
@@ -221,7 +221,7 @@ class FollowedLogs:
         alarms: who tells of files.
     """
 
-    def __init__(self, watches: Watches, alarms: Alarms) -> None:
+    def __init__(self, watches: JobHub, alarms: Alarms) -> None:
         self._watches = watches
         self._alarms = alarms
         self._followed: dict[tuple[LogPlace, str], FollowedLog] = {}

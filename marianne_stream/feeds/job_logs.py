@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Literal, Protocol
 
 from marianne_stream.errors import LogNotFoundError
-from marianne_stream.jobs.watches import Watches
+from marianne_stream.jobs.watches import JobHub
 from marianne_stream.logs.filters import OfJob
 from marianne_stream.logs.index import Indexes, Selection
 from marianne_stream.logs.opened import OpenLog
@@ -33,11 +33,11 @@ UNCERTAIN_AGE_S = 1.0
 class Whereabouts(Protocol):
     """Who knows where things lie that a job's state does not tell."""
 
-    async def snapshot(self, job_id: str) -> str | None:
+    async def find_snapshot_dir(self, job_id: str) -> str | None:
         """The folder that is left of a job whose workspace is gone."""
         ...
 
-    async def conductor_log(self) -> str | None:
+    async def find_conductor_log(self) -> str | None:
         """The conductor's own log."""
         ...
 
@@ -104,7 +104,7 @@ class JobLogs:
         threads: where files are looked for.
     """
 
-    def __init__(self, watches: Watches, whereabouts: Whereabouts, threads: LogThreads) -> None:
+    def __init__(self, watches: JobHub, whereabouts: Whereabouts, threads: LogThreads) -> None:
         self._watches = watches
         self._whereabouts = whereabouts
         self._threads = threads
@@ -118,11 +118,11 @@ class JobLogs:
             JobNotFoundError: there is no such job.
             StateUnavailableError: nobody could be asked.
         """
-        entry = (await self._watches.roster()).entries.get(job_id)
+        entry = (await self._watches.get_roster()).entries.get(job_id)
         known = self._folders.get(job_id)
         if entry is not None and known is not None and known.holds(entry):
             return known.folders
-        state = await self._watches.state(job_id)
+        state = await self._watches.get_state(job_id)
         current = state.from_checkpoint and state.settled
         folders = folders_of(state, entry, current=current)
         if entry is not None:
@@ -162,11 +162,11 @@ class JobLogs:
         if source != "conductor":
             for place in own_places(folders):
                 yield place
-            snapshot = await self._whereabouts.snapshot(job_id)
+            snapshot = await self._whereabouts.find_snapshot_dir(job_id)
             if snapshot:
                 yield NamedPlace(f"{{snapshot}}/{LOG_NAME}", LogPlace(snapshot, LOG_NAME))
         if source != "job":
-            log = await self._whereabouts.conductor_log()
+            log = await self._whereabouts.find_conductor_log()
             if log:
                 path = PurePath(log)
                 found = LogPlace(str(path.parent), path.name, of_conductor=True)

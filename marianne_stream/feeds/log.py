@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from marianne_stream.fanout.mailboxes import Outlet
+from marianne_stream.fanout.mailboxes import Sink
 from marianne_stream.feeds.feed import Kind
 from marianne_stream.feeds.followed import FollowedLog, FollowedLogs
 from marianne_stream.feeds.log_batches import LogMailbox
@@ -106,7 +106,7 @@ class LogFeed:
         self._only = wish.only
         self._partial = wish.partial
         self._filtering = Filtering(wish.only) if wish.only is not None else None
-        self._outlet: Outlet | None = None
+        self._outlet: Sink | None = None
         self._mailbox: LogMailbox | None = None
         self._closed = False
         seen = wish.seen
@@ -118,7 +118,7 @@ class LogFeed:
         mailbox_bytes = self._mailbox.held_bytes if self._mailbox is not None else 0
         return self._start.held_bytes + mailbox_bytes
 
-    def attach(self, outlet: Outlet) -> None:
+    def attach(self, outlet: Sink) -> None:
         """Says where new lines may go at once."""
         self._outlet = outlet
 
@@ -186,14 +186,14 @@ class LogFeed:
         self._start.close()
         if self._mailbox is not None:
             self._followed.leave(self._mailbox)
-            self._mailbox.close()
+            self._mailbox.finish()
 
     def leave(self) -> None:
         """Lets go of the log."""
         self.close()
         self._outlet = None
         if self._mailbox is not None:
-            self._mailbox.leave()
+            self._mailbox.close()
         self._logs.leave(self._followed)
 
 
@@ -257,7 +257,7 @@ class LogPart:
         """What was looked for; the rest it reads from the file."""
         return self._start.held_bytes
 
-    def attach(self, outlet: Outlet) -> None:
+    def attach(self, outlet: Sink) -> None:
         """Has nothing to send but what is taken."""
 
     async def frames(self) -> AsyncIterator[bytes]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
-from marianne_stream.fanout.mailboxes import Mailbox, Outlet
+from marianne_stream.fanout.mailboxes import Sink, SubscriberQueue
 from marianne_stream.feeds.log_frames import change_frames, line_frames, partial_frame, read_now
 from marianne_stream.feeds.log_matching import Filtering, WantedOnce
 from marianne_stream.logs.entries import NOTHING_ABOVE
@@ -62,12 +62,12 @@ class LogBatch:
         return b"".join(frame for _, frame in chosen) + self.rest
 
 
-class LogMailbox(Mailbox):
+class LogMailbox(SubscriberQueue):
     """Keeps batches up to a bound; one who is behind leaves, and reads from the file again.
 
     Args:
         only: which lines the reader wants; all where it is None.
-        outlet: where frames go while the reader waits.
+        sink: where frames go while the reader waits.
         partial: whether the reader wants the last line while that has no newline.
 
     Attributes:
@@ -77,11 +77,11 @@ class LogMailbox(Mailbox):
     """
 
     def __init__(
-        self, only: Selection | None, outlet: Outlet | None, *, partial: bool = True
+        self, only: Selection | None, outlet: Sink | None, *, partial: bool = True
     ) -> None:
         super().__init__()
         self._partial = partial
-        self.outlet = outlet
+        self.sink = outlet
         self.only = only
         self.position: Position | None = None
         self.behind = False
@@ -91,13 +91,13 @@ class LogMailbox(Mailbox):
 
     def offer(self, batch: LogBatch, /) -> None:
         """Sends a batch at once, or keeps it, unless the reader has fallen behind."""
-        if self._closed:
+        if self._finished:
             return
         if self.behind or (batch.partial and not self._partial):
             return
         # What is filtered is matched in a thread, once it was taken.
-        at_once = self.only is None and not batch.complete and self._at_rest
-        if at_once and (not batch.frames or self._sent(batch.all)):
+        at_once = self.only is None and not batch.complete and self._is_reader_waiting
+        if at_once and (not batch.frames or self._try_send(batch.all)):
             self.position = batch.step.end
             return
         if self._batches and self.held_bytes + len(batch.frames) > MAILBOX_BYTES:
@@ -121,7 +121,7 @@ class LogMailbox(Mailbox):
         self.position = batch.step.end
         return batch
 
-    def _filled(self) -> bool:
+    def _has_items(self) -> bool:
         return bool(self._batches or self.behind or self.error)
 
 

@@ -5,11 +5,11 @@ It must not know how rosters are read, or how frames are sent.
 
 from collections.abc import AsyncIterator
 
-from marianne_stream.fanout.mailboxes import Outlet
+from marianne_stream.fanout.mailboxes import Sink
 from marianne_stream.feeds.feed import Kind
-from marianne_stream.jobs.roster_hold import WatchingRoster
-from marianne_stream.jobs.views import RosterView
-from marianne_stream.jobs.watches import Watches
+from marianne_stream.jobs.roster_hold import RosterSubscription
+from marianne_stream.jobs.views import RosterSnapshot
+from marianne_stream.jobs.watches import JobHub
 from marianne_stream.wire.cursors import RosterCursor
 from marianne_stream.wire.job_patterns import ALL_JOBS, JobPatterns
 from marianne_stream.wire.sse import Frames
@@ -32,52 +32,58 @@ class RosterFeed:
     nothing_new = False
 
     def __init__(
-        self, first: RosterView, watching: WatchingRoster, cursor: str, jobs: JobPatterns
+        self, first: RosterSnapshot, watching: RosterSubscription, cursor: str, jobs: JobPatterns
     ) -> None:
         self._watching = watching
         self._jobs = jobs
-        watching.mailbox.seen = first
+        watching.queue.last_delivered = first
         seen = RosterCursor.parse(cursor)
-        self._resumes = seen is not None and seen.state == first.of(jobs).cursor
+        self._resumes = seen is not None and seen.state == first.restrict_to(jobs).cursor
 
     @property
     def held_bytes(self) -> int:
         """Nothing: the newest roster is everybody's."""
         return 0
 
-    def attach(self, outlet: Outlet) -> None:
+    def attach(self, outlet: Sink) -> None:
         """Says where new rosters may go at once."""
-        self._watching.mailbox.outlet = outlet
-        self._watching.mailbox.change = self._change
+        self._watching.queue.sink = outlet
+        self._watching.queue.diff = self._change
 
     async def frames(self) -> AsyncIterator[bytes]:
         """From the first roster on, without an end of its own."""
-        mailbox = self._watching.mailbox
-        first = mailbox.seen.of(self._jobs) if mailbox.seen is not None else None
+        mailbox = self._watching.queue
+        first = (
+            mailbox.last_delivered.restrict_to(self._jobs)
+            if mailbox.last_delivered is not None
+            else None
+        )
         if first is not None:
-            yield first.resumed() if self._resumes else first.since(None).data
+            yield first.make_resume_frames() if self._resumes else first.diff_from(None).data
             del first
         while await mailbox.wait():
-            seen, view = mailbox.seen, mailbox.take()
+            seen, view = mailbox.last_delivered, mailbox.take()
             if frames := self._change(seen, view).data:
                 yield frames
             del seen, view
 
-    def _change(self, seen: RosterView | None, view: RosterView) -> Frames:
+    def _change(self, seen: RosterSnapshot | None, view: RosterSnapshot) -> Frames:
         """The frames that lead from one roster to another."""
-        return view.of(self._jobs).since(seen.of(self._jobs) if seen is not None else None)
+        return view.restrict_to(self._jobs).diff_from(
+            seen.restrict_to(self._jobs) if seen is not None else None
+        )
 
     def close(self) -> None:
         """Lets `frames` end."""
-        self._watching.mailbox.close()
+        self._watching.queue.finish()
 
     def leave(self) -> None:
         """Lets go of the roster."""
-        self._watching.leave()
+        self._watching.close()
 
 
 async def roster_feed(
-    watches: Watches,
+    watches: JobHub,
     *,
     poll_interval_s: float,
     cursor: str,
@@ -96,5 +102,5 @@ async def roster_feed(
     Raises:
         StateUnavailableError: nobody could be asked.
     """
-    first, watching = await watches.watch_roster(poll_interval_s, details=details)
+    first, watching = await watches.subscribe_roster(poll_interval_s, details=details)
     return RosterFeed(first, watching, cursor, jobs)

@@ -8,16 +8,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from marianne_stream.jobs.progress import ProgressTimes
-from marianne_stream.jobs.views import JobView
-from marianne_stream.jobs.watch import JobWatch
+from marianne_stream.jobs.views import JobSnapshot
+from marianne_stream.jobs.watch import JobWatcher
 from marianne_stream.models import JobState, Roster, RosterDetails, RosterEntry, same_time
-from marianne_stream.state.checkpoint import epoch_s
+from marianne_stream.state.checkpoint import to_epoch_s
 
 # Changes within so long are told together.
-GATHERED_S = 0.1
+DEBOUNCE_S = 0.1
 
 
-class Details:
+class RosterDetailCache:
     """What is known of the jobs that are followed, and of those whose end was seen.
 
     Args:
@@ -28,41 +28,41 @@ class Details:
     def __init__(self, progress: ProgressTimes, on_change: Callable[[], None]) -> None:
         self._progress = progress
         self._on_change = on_change
-        self._watches: dict[str, JobWatch] = {}
+        self._watchers: dict[str, JobWatcher] = {}
         # The last states of jobs that are over, without their sheets, for as long as the roster
         # lists them.
-        self._last: dict[str, JobState] = {}
+        self._final_states: dict[str, JobState] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def follow(self, watch: JobWatch) -> None:
+    def attach(self, watcher: JobWatcher) -> None:
         """Takes in what a watch tells, until it is forgotten."""
-        if self._watches.get(watch.job_id) is not watch:
-            self._watches[watch.job_id] = watch
-            watch.topic.subscribe(self)
-            self._tell_soon()
+        if self._watchers.get(watcher.job_id) is not watcher:
+            self._watchers[watcher.job_id] = watcher
+            watcher.topic.subscribe(self)
+            self._schedule_notify()
 
-    def forget(self, watch: JobWatch) -> None:
+    def detach(self, watcher: JobWatcher) -> None:
         """A watch has ended: what it told is the job's last state, or gets old."""
-        if self._watches.get(watch.job_id) is watch:
-            del self._watches[watch.job_id]
-            self._tell_soon()
+        if self._watchers.get(watcher.job_id) is watcher:
+            del self._watchers[watcher.job_id]
+            self._schedule_notify()
 
-    def offer(self, view: JobView, /) -> None:
+    def offer(self, snapshot: JobSnapshot, /) -> None:
         """Hears of a new view."""
-        if view.end == "finished":
-            self._last[view.state.job_id] = replace(view.state, sheets=())
-        self._tell_soon()
+        if snapshot.end == "finished":
+            self._final_states[snapshot.state.job_id] = replace(snapshot.state, sheets=())
+        self._schedule_notify()
 
     def on_roster(self, roster: Roster) -> None:
         """Lets go of jobs that the roster lists no more."""
-        for job_id in self._last.keys() - roster.entries.keys():
-            del self._last[job_id]
+        for job_id in self._final_states.keys() - roster.entries.keys():
+            del self._final_states[job_id]
 
-    def of(self, entry: RosterEntry) -> RosterDetails | None:
+    def get(self, entry: RosterEntry) -> RosterDetails | None:
         """Return what is known of the job's run that an entry is about; None for nothing."""
-        last_progress_at = self._progress.of(entry.job_id)
-        state = self._state(entry)
+        last_progress_at = self._progress.get(entry.job_id)
+        state = self._find_state(entry)
         if state is None:
             if last_progress_at is None:
                 return None
@@ -75,25 +75,25 @@ class Details:
             last_progress_at=last_progress_at,
         )
 
-    def of_all(self, roster: Roster) -> dict[str, RosterDetails]:
+    def get_all(self, roster: Roster) -> dict[str, RosterDetails]:
         """Return what is known of the jobs of a roster."""
         return {
             entry.job_id: details
             for entry in roster.entries.values()
-            if (details := self.of(entry)) is not None
+            if (details := self.get(entry)) is not None
         }
 
-    def _state(self, entry: RosterEntry) -> JobState | None:
+    def _find_state(self, entry: RosterEntry) -> JobState | None:
         """Return the last state of the run that an entry is about."""
-        watch = self._watches.get(entry.job_id)
-        if watch is not None and watch.view is not None:
-            state: JobState | None = watch.view.state
+        watch = self._watchers.get(entry.job_id)
+        if watch is not None and watch.snapshot is not None:
+            state: JobState | None = watch.snapshot.state
         else:
-            state = self._last.get(entry.job_id)
+            state = self._final_states.get(entry.job_id)
             if state is not None and state.status != entry.status:
                 # It runs again, unwatched.
                 return None
-        return state if state is not None and of_same_submission(state, entry) else None
+        return state if state is not None and is_state_of_entry(state, entry) else None
 
     def close(self) -> None:
         """Tells nothing any more."""
@@ -101,18 +101,18 @@ class Details:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _tell_soon(self) -> None:
+    def _schedule_notify(self) -> None:
         if self._timer is None and not self._closed:
-            self._timer = asyncio.get_running_loop().call_later(GATHERED_S, self._tell)
+            self._timer = asyncio.get_running_loop().call_later(DEBOUNCE_S, self._notify)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._timer = None
         self._on_change()
 
 
-def of_same_submission(state: JobState, entry: RosterEntry) -> bool:
+def is_state_of_entry(state: JobState, entry: RosterEntry) -> bool:
     """Whether a state and an entry are of the same submission.
 
     In a folder of checkpoints, which tell no submission, a job's creation stands for it.
     """
-    return same_time(epoch_s(state.submitted_at or state.created_at), entry.submitted_at)
+    return same_time(to_epoch_s(state.submitted_at or state.created_at), entry.submitted_at)

@@ -3,50 +3,53 @@
 import asyncio
 from contextlib import suppress
 
-from marianne_stream.fanout.timeline import Timeline, Wanted, is_away
-from marianne_stream.jobs.event_visits import EventVisits, RecentEvents
-from marianne_stream.jobs.roster import RosterTimer
-from marianne_stream.jobs.views import source_frame
+from marianne_stream.fanout.timeline import EntryFilter, ReplayBuffer, matches_any_scope
+from marianne_stream.jobs.event_visits import EventVisits, ReadRecentEvents
+from marianne_stream.jobs.roster import RosterPoller
+from marianne_stream.jobs.views import make_source_frame
 from marianne_stream.models import MonitorEvent, Roster, SourceName
 
 # While there is no subscription, events are asked for at this interval.
 VISIT_INTERVAL_S = 1.0
 
 # The prefix of all job ids.
-ALL_JOBS = frozenset({""})
+ALL_SCOPES = frozenset({""})
 
 
 class EventIntake:
     """Puts events onto the timeline, and tells its listeners whether any come in.
 
     Args:
-        timeline: where events go.
-        roster: read while events are made from its changes.
-        source: what events come from, as listeners are told.
-        recent_events: asks for recent events while there is no subscription; None if nothing can.
+        replay_buffer: where events go.
+        roster_poller: read while events are made from its changes.
+        source_name: what events come from, as listeners are told.
+        read_recent_events: asks for recent events while there is no subscription; None if nothing
+            can.
 
     Attributes:
-        subscriptions: how many subscriptions have begun.
+        subscription_count: how many subscriptions have begun.
     """
 
     def __init__(
         self,
-        timeline: Timeline,
-        roster: RosterTimer,
+        replay_buffer: ReplayBuffer,
+        roster_poller: RosterPoller,
         *,
-        source: SourceName,
-        recent_events: RecentEvents | None,
+        source_name: SourceName,
+        read_recent_events: ReadRecentEvents | None,
     ) -> None:
-        self._timeline = timeline
-        self._roster = roster
-        self._source: SourceName = source
-        self._visits = EventVisits(recent_events, self.add) if recent_events is not None else None
+        self._replay_buffer = replay_buffer
+        self._roster_poller = roster_poller
+        self._source_name: SourceName = source_name
+        self._visits = (
+            EventVisits(read_recent_events, self.add) if read_recent_events is not None else None
+        )
         self._is_subscribed = False
         self._subscription_changed = asyncio.Event()
         self._was_live = False
         # Prefixes of the ids of those jobs whose events do not come in.
-        self._away = ALL_JOBS
-        self.subscriptions = 0
+        self._unavailable_scopes = ALL_SCOPES
+        self.subscription_count = 0
 
     async def run(self) -> None:
         """Ask for events in visits while they are wanted and no subscription brings any.
@@ -58,7 +61,11 @@ class EventIntake:
         while self._visits is not None:
             if self._needs_visits != is_interested:
                 is_interested = self._needs_visits
-                change = self._roster.add_interest if is_interested else self._roster.drop_interest
+                change = (
+                    self._roster_poller.add_interval
+                    if is_interested
+                    else self._roster_poller.remove_interval
+                )
                 change(VISIT_INTERVAL_S)
             if is_interested:
                 await self._visits.visit()
@@ -71,29 +78,29 @@ class EventIntake:
 
     def add(self, event: MonitorEvent) -> None:
         """Put an event onto the timeline."""
-        self._timeline.add(event)
+        self._replay_buffer.add(event)
         if event.of_whole_job:
             # The job may be new, and not be watched by anybody yet.
-            self._roster.bring_forward()
+            self._roster_poller.poll_soon()
 
     def on_subscribed(self) -> None:
         """Note that a subscription has begun."""
-        self.subscriptions += 1
+        self.subscription_count += 1
         self._is_subscribed = True
         if self._visits is not None:
             # A visit that is under way brings nothing that the subscription may bring, too.
-            self._visits.begin()
+            self._visits.reset()
         if self.is_live:
             # What happened since the last visit is not known.
-            self._timeline.add_gap()
+            self._replay_buffer.add_gap()
         self._set_live(live=True)
         self._subscription_changed.set()
 
-    def on_lost(self) -> None:
+    def on_subscription_lost(self) -> None:
         """Note that the subscription has ended; events come by visits once a roster is live."""
         self._is_subscribed = False
         if self._visits is not None:
-            self._visits.begin()
+            self._visits.reset()
         self._set_live(live=False)
         self._subscription_changed.set()
 
@@ -108,32 +115,36 @@ class EventIntake:
     @property
     def is_live(self) -> bool:
         """True if the events of all jobs come in."""
-        return not self._away
+        return not self._unavailable_scopes
 
-    def frame(self, wanted: Wanted, event_id: str = "") -> bytes:
+    def make_source_frame(self, entry_filter: EntryFilter, event_id: str = "") -> bytes:
         """Make a `source` event that says whether the events that are wanted come in."""
-        is_live = not is_away(self._away, wanted)
-        source: SourceName = self._source if is_live else "none"
-        return source_frame(None, source, live=is_live, event_id=event_id)
+        is_live = not matches_any_scope(self._unavailable_scopes, entry_filter)
+        source: SourceName = self._source_name if is_live else "none"
+        return make_source_frame(None, source, live=is_live, event_id=event_id)
 
-    def say_away(self, away: frozenset[str]) -> None:
+    def set_unavailable_scopes(self, scopes: frozenset[str]) -> None:
         """Tell the listeners that are concerned that events come in no more, or again.
 
         Args:
-            away: prefixes of the ids of those jobs whose events do not come in.
+            scopes: prefixes of the ids of those jobs whose events do not come in.
         """
-        before, self._away = self._away, away
+        before, self._unavailable_scopes = self._unavailable_scopes, scopes
 
-        def frame_for(wanted: Wanted) -> bytes:
-            changed = is_away(before, wanted) != is_away(away, wanted)
-            return self.frame(wanted) if changed else b""
+        def frame_for(wanted: EntryFilter) -> bytes:
+            changed = matches_any_scope(before, wanted) != matches_any_scope(scopes, wanted)
+            return self.make_source_frame(wanted) if changed else b""
 
-        self._timeline.say(frame_for)
+        self._replay_buffer.broadcast_unbuffered(frame_for)
 
     @property
     def _needs_visits(self) -> bool:
         """True if events are wanted, and no subscription brings them."""
-        return self._visits is not None and self._timeline.has_listeners and not self._is_subscribed
+        return (
+            self._visits is not None
+            and self._replay_buffer.has_subscribers
+            and not self._is_subscribed
+        )
 
     def _set_live(self, *, live: bool) -> None:
         """Tell listeners of a change, behind a gap for what was missed meanwhile."""
@@ -141,6 +152,6 @@ class EventIntake:
             return
         if live:
             if self._was_live:
-                self._timeline.add_gap()
+                self._replay_buffer.add_gap()
             self._was_live = True
-        self.say_away(frozenset() if live else ALL_JOBS)
+        self.set_unavailable_scopes(frozenset() if live else ALL_SCOPES)

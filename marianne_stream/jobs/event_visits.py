@@ -16,10 +16,10 @@ logger = logging.getLogger(__name__)
 
 # The observer notes some events late: what is older than the newest by more than this is not new,
 # even if the answer before left it out.
-LATE_S = 60.0
+MAX_LATENESS_S = 60.0
 
 # The conductor's own names, where it has one for the change.
-NAMES = {
+EVENT_NAMES = {
     "completed": "job.completed",
     "failed": "job.failed",
     "cancelled": "job.cancelled",
@@ -27,77 +27,79 @@ NAMES = {
     "paused_at_chain": "job.paused",
 }
 
-RecentEvents = Callable[[], Awaitable[list[tuple[float, MonitorEvent]]]]
+ReadRecentEvents = Callable[[], Awaitable[list[tuple[float, MonitorEvent]]]]
 
 
 class EventVisits:
     """Gives the events that a subscription would have brought.
 
     Args:
-        recent_events: asks the conductor for its recent events, with their times.
+        read_recent_events: asks the conductor for its recent events, with their times.
         on_event: called with each new event, in order.
     """
 
     def __init__(
-        self, recent_events: RecentEvents, on_event: Callable[[MonitorEvent], None]
+        self, read_recent_events: ReadRecentEvents, on_event: Callable[[MonitorEvent], None]
     ) -> None:
-        self._recent_events = recent_events
+        self._read_recent_events = read_recent_events
         self._on_event = on_event
         # Events that were passed on, with their times, and the time before which none is new.
-        self._seen: dict[bytes, float] = {}
-        self._not_before_s = time.time()
-        self._reported = ""
+        self._delivered: dict[bytes, float] = {}
+        self._oldest_new_s = time.time()
+        self._logged_error = ""
 
-    def begin(self) -> None:
+    def reset(self) -> None:
         """Begin anew: what happened until now has come in by other means, or is not wanted."""
-        self._seen = {}
-        self._not_before_s = time.time()
+        self._delivered = {}
+        self._oldest_new_s = time.time()
 
     async def visit(self) -> None:
         """Ask once, and pass on what is new. Never fails; cancelling is safe."""
         try:
-            events = await self._recent_events()
+            events = await self._read_recent_events()
         except StateUnavailableError as error:
-            if str(error) != self._reported:
+            if str(error) != self._logged_error:
                 logger.info("no events of the observer: %s", error)
-            self._reported = str(error)
+            self._logged_error = str(error)
             return
-        self._reported = ""
+        self._logged_error = ""
         # A clock that is wrong must not hide what comes later.
         now_s = time.time()
         events = [(min(time_s, now_s), event) for time_s, event in events]
         for time_s, event in events:
-            if time_s > self._not_before_s and event.params not in self._seen:
-                self._seen[event.params] = time_s
+            if time_s > self._oldest_new_s and event.params not in self._delivered:
+                self._delivered[event.params] = time_s
                 self._on_event(event)
         newest_s = max((time_s for time_s, _ in events), default=0.0)
-        self._not_before_s = max(self._not_before_s, newest_s - LATE_S)
-        self._seen = {e: time_s for e, time_s in self._seen.items() if time_s > self._not_before_s}
+        self._oldest_new_s = max(self._oldest_new_s, newest_s - MAX_LATENESS_S)
+        self._delivered = {
+            e: time_s for e, time_s in self._delivered.items() if time_s > self._oldest_new_s
+        }
 
     def on_roster(self, before: Roster, after: Roster) -> None:
         """Pass on an event for each job whose status or run has changed."""
         for job_id, entry in after.entries.items():
             known = before.entries.get(job_id)
             if known is not entry:
-                for name in event_names(known, entry):
-                    self._on_event(observed_event(name, entry))
+                for name in observed_event_names(known, entry):
+                    self._on_event(make_observed_event(name, entry))
 
 
-def event_names(known: RosterEntry | None, entry: RosterEntry) -> tuple[str, ...]:
+def observed_event_names(before: RosterEntry | None, entry: RosterEntry) -> tuple[str, ...]:
     """Return the names of what has happened to a job between two rosters."""
-    if known is not None and known.status == entry.status and known.same_run(entry):
+    if before is not None and before.status == entry.status and before.same_run(entry):
         return ()
     begun: tuple[str, ...] = ()
-    if entry.started_at is not None and (known is None or not known.same_run(entry)):
-        resumes = known is not None and known.started_at is not None
-        resumes = resumes and known is not None and known.same_submission(entry)
+    if entry.started_at is not None and (before is None or not before.same_run(entry)):
+        resumes = before is not None and before.started_at is not None
+        resumes = resumes and before is not None and before.same_submission(entry)
         begun = ("job.resuming",) if resumes else ("job.started",)
     if entry.status == "running":
         return begun or ("job.resuming",)
-    return (*begun, *filter(None, (NAMES.get(entry.status),)))
+    return (*begun, *filter(None, (EVENT_NAMES.get(entry.status),)))
 
 
-def observed_event(name: str, entry: RosterEntry) -> MonitorEvent:
+def make_observed_event(name: str, entry: RosterEntry) -> MonitorEvent:
     """Make an event in the form of the conductor's, marked as observed."""
     params = {
         "job_id": entry.job_id,

@@ -16,20 +16,20 @@ class ProgressTimes:
     def __init__(self) -> None:
         self._times: dict[str, float] = {}
 
-    def note(self, job_id: str) -> None:
+    def record(self, job_id: str) -> None:
         """Note that a job has just changed."""
         self._times[job_id] = time.time()
 
-    def forget(self, job_id: str) -> None:
+    def discard(self, job_id: str) -> None:
         """Forget a job that has changed at a time when nobody looked."""
         self._times.pop(job_id, None)
 
-    def keep(self, job_ids: Container[str]) -> None:
+    def retain(self, job_ids: Container[str]) -> None:
         """Forget all jobs but these."""
         for job_id in [job_id for job_id in self._times if job_id not in job_ids]:
             del self._times[job_id]
 
-    def of(self, job_id: str) -> str | None:
+    def get(self, job_id: str) -> str | None:
         """Return the time of a job's last change as ISO 8601; None if none was seen."""
         return iso_time(self._times.get(job_id))
 

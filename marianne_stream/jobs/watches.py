@@ -10,130 +10,136 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from marianne_stream.errors import StateUnavailableError
-from marianne_stream.fanout.mailboxes import LatestMailbox
-from marianne_stream.fanout.timeline import Timeline
+from marianne_stream.fanout.mailboxes import LatestQueue
+from marianne_stream.fanout.timeline import ReplayBuffer
 from marianne_stream.fanout.topic import Subscriber, Topic
-from marianne_stream.jobs.details import Details
+from marianne_stream.jobs.details import RosterDetailCache
 from marianne_stream.jobs.event_intake import EventIntake
-from marianne_stream.jobs.event_visits import RecentEvents
-from marianne_stream.jobs.lookouts import Lookouts
+from marianne_stream.jobs.event_visits import ReadRecentEvents
+from marianne_stream.jobs.lookouts import RosterJobWatchers
 from marianne_stream.jobs.poll_schedule import REST_FACTOR
 from marianne_stream.jobs.progress import ProgressTimes, entry_has_progressed
-from marianne_stream.jobs.roster import RosterTimer
-from marianne_stream.jobs.roster_hold import WatchingRoster
-from marianne_stream.jobs.turns import SharedAlike, Sharing
-from marianne_stream.jobs.views import JobView, RosterView
-from marianne_stream.jobs.watch import JobWatch, RosterMark
+from marianne_stream.jobs.roster import RosterPoller
+from marianne_stream.jobs.roster_hold import RosterSubscription
+from marianne_stream.jobs.turns import JobGroups, SingleJobGroup
+from marianne_stream.jobs.views import JobSnapshot, RosterSnapshot
+from marianne_stream.jobs.watch import JobWatcher, RosterHint
 from marianne_stream.models import JobState, MonitorEvent, Roster, RosterEntry, SourceName
-from marianne_stream.state.source import StateSource
+from marianne_stream.state.source import Backend
 
 logger = logging.getLogger(__name__)
 
 # For a request that wants the state once and has no interval of its own.
-ONCE_INTERVAL_S = 30.0
+ONE_TIME_INTERVAL_S = 30.0
 
 # A change between two rosters that are further apart happened when nobody looked.
-RECENT_S = 5.0
+MAX_RECENT_GAP_S = 5.0
 
 # A roster as young as this answers a request that wants it once.
-ROSTER_AGE_S = 1.0
+MAX_ROSTER_AGE_S = 1.0
 
 
-class Watching:
+class JobSubscription:
     """A viewer's hold on a watched job, until it leaves.
 
     Args:
-        watches: who is told of its leaving.
-        watch: what is watched.
+        hub: who is told of its leaving.
+        watcher: what is watched.
         interval_s: how old what nothing announces may get, in seconds.
 
     Attributes:
-        mailbox: where views arrive that are newer than those of the moment when the viewer came.
+        queue: where views arrive that are newer than those of the moment when the viewer came.
     """
 
-    __slots__ = ("_interval_s", "_watches", "mailbox", "watch")
+    __slots__ = ("_hub", "_interval_s", "queue", "watcher")
 
-    def __init__(self, watches: "Watches", watch: JobWatch, interval_s: float) -> None:
-        self._watches = watches
+    def __init__(self, hub: "JobHub", watcher: JobWatcher, interval_s: float) -> None:
+        self._hub = hub
         self._interval_s = interval_s
-        self.watch = watch
-        self.mailbox: LatestMailbox[JobView] = LatestMailbox()
-        watch.join(self.mailbox, interval_s)
+        self.watcher = watcher
+        self.queue: LatestQueue[JobSnapshot] = LatestQueue()
+        watcher.subscribe(self.queue, interval_s)
 
-    def look_every(self, interval_s: float) -> None:
+    def set_interval(self, interval_s: float) -> None:
         """Changes how old what nothing announces may get."""
         before, self._interval_s = self._interval_s, interval_s
-        self.watch.leave(self.mailbox, before)
-        self.watch.join(self.mailbox, interval_s)
-        self._watches.on_interval(before, interval_s)
+        self.watcher.unsubscribe(self.queue, before)
+        self.watcher.subscribe(self.queue, interval_s)
+        self._hub.on_interval_changed(before, interval_s)
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Lets go of the job."""
-        self.mailbox.leave()
-        self.watch.leave(self.mailbox, self._interval_s)
-        self._watches.on_left(self.watch, self._interval_s)
+        self.queue.close()
+        self.watcher.unsubscribe(self.queue, self._interval_s)
+        self._hub.on_subscription_closed(self.watcher, self._interval_s)
 
 
-class Watches:
+class JobHub:
     """A watch for each job that somebody watches, the roster timer, and the timeline.
 
     Args:
-        source: who is asked for state; it is asked only through here.
-        timeline: where the monitor's events go.
-        events_from: what events come from, as it is told.
-        recent_events: asks for recent events while there is no subscription; None if nothing can.
-        sharing: how jobs share what there is of reading; None if all share alike.
+        backend: who is asked for state; it is asked only through here.
+        replay_buffer: where the monitor's events go.
+        event_source_name: what events come from, as it is told.
+        read_recent_events: asks for recent events while there is no subscription; None if nothing
+            can.
+        job_groups: how jobs share what there is of reading; None if all share alike.
 
     Attributes:
-        timeline: the same.
-        details: what is known of jobs beyond their entries in the roster.
+        replay_buffer: the same.
+        roster_details: what is known of jobs beyond their entries in the roster.
         progress: when jobs were last seen to change.
-        events: how the conductor's events come in.
+        event_intake: how the conductor's events come in.
     """
 
     def __init__(
         self,
-        source: StateSource,
-        timeline: Timeline,
+        backend: Backend,
+        replay_buffer: ReplayBuffer,
         *,
-        events_from: SourceName = "conductor",
-        recent_events: RecentEvents | None = None,
-        sharing: Sharing | None = None,
+        event_source_name: SourceName = "conductor",
+        read_recent_events: ReadRecentEvents | None = None,
+        job_groups: JobGroups | None = None,
     ) -> None:
-        self.timeline = timeline
-        self._source = source
-        self._sharing = sharing if sharing is not None else SharedAlike()
-        self._roster = RosterTimer(source, on_roster=self._on_roster)
-        self._roster_topic: Topic[RosterView] = Topic()
-        self._roster_view: RosterView | None = None
+        self.replay_buffer = replay_buffer
+        self._backend = backend
+        self._job_groups = job_groups if job_groups is not None else SingleJobGroup()
+        self._roster_poller = RosterPoller(backend, on_roster=self._on_roster)
+        self._roster_topic: Topic[RosterSnapshot] = Topic()
+        self._roster_snapshot: RosterSnapshot | None = None
         self._last_roster: Roster | None = None
-        self._entries: dict[str, Topic[RosterEntry]] = {}
-        self._watches: dict[str, JobWatch] = {}
-        self._tasks: dict[JobWatch, asyncio.Task[None]] = {}
+        self._entry_topics: dict[str, Topic[RosterEntry]] = {}
+        self._watchers: dict[str, JobWatcher] = {}
+        self._watcher_tasks: dict[JobWatcher, asyncio.Task[None]] = {}
         self.progress = ProgressTimes()
-        self.details = Details(self.progress, self._on_details)
-        self._lookouts = Lookouts(self.watch, self._sharing.group)
-        self.events = EventIntake(
-            timeline, self._roster, source=events_from, recent_events=recent_events
+        self.roster_details = RosterDetailCache(self.progress, self._on_details_changed)
+        self._roster_watchers = RosterJobWatchers(self.subscribe_job, self._job_groups.group_name)
+        self.event_intake = EventIntake(
+            replay_buffer,
+            self._roster_poller,
+            source_name=event_source_name,
+            read_recent_events=read_recent_events,
         )
-        self._leaving = False
-        self._roster_at = float("-inf")
+        self._is_shutting_down = False
+        self._last_roster_at = float("-inf")
 
     async def run(self) -> None:
         """Runs the roster timer until cancelled, and then ends all watches."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._roster.run(), name="roster")
-                group.create_task(self.events.run(), name="event visits")
+                group.create_task(self._roster_poller.run(), name="roster")
+                group.create_task(self.event_intake.run(), name="event visits")
         finally:
-            self.details.close()
-            await self._lookouts.close()
-            for task in self._tasks.values():
+            self.roster_details.close()
+            await self._roster_watchers.close()
+            for task in self._watcher_tasks.values():
                 task.cancel()
-            if self._tasks:
-                await asyncio.wait(self._tasks.values())
+            if self._watcher_tasks:
+                await asyncio.wait(self._watcher_tasks.values())
 
-    async def watch(self, job_id: str, interval_s: float) -> tuple[JobView, Watching]:
+    async def subscribe_job(
+        self, job_id: str, interval_s: float
+    ) -> tuple[JobSnapshot, JobSubscription]:
         """Watches a job, from before its state is asked for.
 
         Args:
@@ -147,28 +153,28 @@ class Watches:
             JobNotFoundError: there is no such job.
             StateUnavailableError: nobody could be asked.
         """
-        watching = self._watching(job_id, interval_s)
-        self.details.follow(watching.watch)
+        watching = self._open_subscription(job_id, interval_s)
+        self.roster_details.attach(watching.watcher)
         try:
-            return await watching.watch.opened(), watching
+            return await watching.watcher.wait_first_snapshot(), watching
         except BaseException:
-            watching.leave()
+            watching.close()
             raise
 
-    def on_left(self, watch: JobWatch, interval_s: float) -> None:
+    def on_subscription_closed(self, watcher: JobWatcher, interval_s: float) -> None:
         """A viewer has left a watch, which ends with the last."""
-        self._roster.drop_interest(interval_s)
-        if not watch.watched:
-            self._stop(watch)
+        self._roster_poller.remove_interval(interval_s)
+        if not watcher.has_subscribers:
+            self._stop_watcher(watcher)
 
-    def on_interval(self, before_s: float, interval_s: float) -> None:
+    def on_interval_changed(self, before_s: float, interval_s: float) -> None:
         """A viewer's interval is another one now."""
-        self._roster.add_interest(interval_s)
-        self._roster.drop_interest(before_s)
+        self._roster_poller.add_interval(interval_s)
+        self._roster_poller.remove_interval(before_s)
 
-    async def watch_roster(
+    async def subscribe_roster(
         self, interval_s: float, *, details: bool = False
-    ) -> tuple[RosterView, WatchingRoster]:
+    ) -> tuple[RosterSnapshot, RosterSubscription]:
         """Watches the roster.
 
         Args:
@@ -181,35 +187,35 @@ class Watches:
         Raises:
             StateUnavailableError: nobody could be asked.
         """
-        lookouts = self._lookouts if details else None
-        watching = WatchingRoster(self._roster, self._roster_topic, interval_s, lookouts)
+        lookouts = self._roster_watchers if details else None
+        watching = RosterSubscription(self._roster_poller, self._roster_topic, interval_s, lookouts)
         try:
-            await self._roster.fresh(ROSTER_AGE_S)
-            return self._newest_roster_view(), watching
+            await self._roster_poller.get(MAX_ROSTER_AGE_S)
+            return self._latest_roster_snapshot(), watching
         except BaseException:
-            watching.leave()
+            watching.close()
             raise
 
     @contextmanager
-    def watching_entry(
+    def subscribe_entry(
         self, job_id: str, interval_s: float, subscriber: Subscriber[RosterEntry]
     ) -> Iterator[None]:
         """Offers what the roster says of a job, when it changes, for as long as the context lasts.
 
         Nothing but the roster is asked: it is light, and right about the status.
         """
-        topic = self._entries.setdefault(job_id, Topic())
-        self._roster.add_interest(interval_s)
+        topic = self._entry_topics.setdefault(job_id, Topic())
+        self._roster_poller.add_interval(interval_s)
         topic.subscribe(subscriber)
         try:
             yield
         finally:
             topic.unsubscribe(subscriber)
-            self._roster.drop_interest(interval_s)
+            self._roster_poller.remove_interval(interval_s)
             if not len(topic):
-                self._entries.pop(job_id, None)
+                self._entry_topics.pop(job_id, None)
 
-    async def state(self, job_id: str) -> JobState:
+    async def get_state(self, job_id: str) -> JobState:
         """One job as it is now, for a request that wants it once.
 
         Raises:
@@ -217,176 +223,178 @@ class Watches:
             StateUnavailableError: nobody could be asked.
         """
         # The details do not follow it: what is known for a moment only would come and go.
-        watching = self._watching(job_id, ONCE_INTERVAL_S)
+        watching = self._open_subscription(job_id, ONE_TIME_INTERVAL_S)
         try:
-            view = await watching.watch.current()
+            view = await watching.watcher.wait_current_snapshot()
         finally:
-            watching.leave()
+            watching.close()
         if view.source == "none":
             raise StateUnavailableError
         return view.state
 
-    async def roster(self) -> Roster:
+    async def get_roster(self) -> Roster:
         """The roster, at most a second old.
 
         Raises:
             StateUnavailableError: nobody could be asked.
         """
-        return await self._roster.fresh(ROSTER_AGE_S)
+        return await self._roster_poller.get(MAX_ROSTER_AGE_S)
 
-    async def require(self, job_id: str) -> None:
+    async def ensure_exists(self, job_id: str) -> None:
         """Makes sure that a job exists, asking for no more than the roster where that will do.
 
         Raises:
             JobNotFoundError: there is no such job.
             StateUnavailableError: nobody could be asked.
         """
-        if job_id not in (await self.roster()).entries:
-            await self.state(job_id)
+        if job_id not in (await self.get_roster()).entries:
+            await self.get_state(job_id)
 
     def on_event(self, event: MonitorEvent) -> None:
         """Take an event of the conductor in."""
-        self.events.add(event)
-        watch = self._watches.get(event.job_id)
+        self.event_intake.add(event)
+        watch = self._watchers.get(event.job_id)
         if watch is not None:
-            watch.hint(event)
+            watch.add_hint(event)
 
-    def bring_forward(self) -> None:
+    def poll_roster_soon(self) -> None:
         """The roster has changed, as somebody says: it is asked for now."""
-        self._roster.bring_forward()
+        self._roster_poller.poll_soon()
 
-    def look(self, job_id: str) -> None:
+    def refresh_job(self, job_id: str) -> None:
         """A job has changed, as somebody says: whoever watches it is told."""
-        watch = self._watches.get(job_id)
+        watch = self._watchers.get(job_id)
         if watch is not None:
-            watch.hint(RosterMark(self._roster.entry(job_id), source_changed=True))
+            watch.add_hint(RosterHint(self._roster_poller.get_entry(job_id), source_changed=True))
 
-    def look_at_all(self, chosen: Callable[[str], bool]) -> None:
+    def refresh_jobs(self, is_selected: Callable[[str], bool]) -> None:
         """All of some jobs may have changed."""
-        for job_id in filter(chosen, list(self._watches)):
-            self.look(job_id)
+        for job_id in filter(is_selected, list(self._watchers)):
+            self.refresh_job(job_id)
 
     def on_subscribed(self) -> None:
         """Note that events come in from now on, by a subscription."""
-        self.events.on_subscribed()
-        self._roster.expire()
+        self.event_intake.on_subscribed()
+        self._roster_poller.invalidate()
 
-    def on_lost(self) -> None:
+    def on_subscription_lost(self) -> None:
         """Note that the subscription has ended."""
-        if not self._leaving:
-            self.events.on_lost()
-            self._roster.expire()
+        if not self._is_shutting_down:
+            self.event_intake.on_subscription_lost()
+            self._roster_poller.invalidate()
 
     @property
-    def state_source(self) -> SourceName:
+    def roster_source(self) -> SourceName:
         """Where the last roster came from, `none` before the first."""
         return self._last_roster.source if self._last_roster is not None else "none"
 
     @property
-    def watched_jobs(self) -> int:
+    def watched_job_count(self) -> int:
         """How many jobs are watched."""
-        return len(self._watches)
+        return len(self._watchers)
 
-    def leave(self) -> None:
+    def begin_shutdown(self) -> None:
         """Nothing is told any more: the server leaves, and not the conductor."""
-        self._leaving = True
+        self._is_shutting_down = True
 
-    def _watching(self, job_id: str, interval_s: float) -> Watching:
+    def _open_subscription(self, job_id: str, interval_s: float) -> JobSubscription:
         """A hold on a job, whose watch begins with the first."""
-        watch = self._watches.get(job_id) or self._start(job_id)
-        self._roster.add_interest(interval_s)
-        return Watching(self, watch, interval_s)
+        watch = self._watchers.get(job_id) or self._start_watcher(job_id)
+        self._roster_poller.add_interval(interval_s)
+        return JobSubscription(self, watch, interval_s)
 
-    def _start(self, job_id: str) -> JobWatch:
-        watch = JobWatch(
+    def _start_watcher(self, job_id: str) -> JobWatcher:
+        watch = JobWatcher(
             job_id,
-            source=self._source,
-            roster=self._roster,
-            turns=self._sharing.turns(job_id),
+            backend=self._backend,
+            roster_poller=self._roster_poller,
+            read_limiter=self._job_groups.read_limiter(job_id),
             progress=self.progress,
         )
         task = asyncio.create_task(watch.run(), name=f"watch {job_id!r}")
-        self._watches[job_id] = watch
-        self._tasks[watch] = task
-        task.add_done_callback(lambda task: self._on_end(watch, task))
+        self._watchers[job_id] = watch
+        self._watcher_tasks[watch] = task
+        task.add_done_callback(lambda task: self._on_watcher_done(watch, task))
         return watch
 
-    def _stop(self, watch: JobWatch) -> None:
+    def _stop_watcher(self, watcher: JobWatcher) -> None:
         """Ends a watch that nobody needs any more."""
-        if self._watches.get(watch.job_id) is watch:
-            del self._watches[watch.job_id]
-        if watch in self._tasks:
-            self._tasks[watch].cancel()
+        if self._watchers.get(watcher.job_id) is watcher:
+            del self._watchers[watcher.job_id]
+        if watcher in self._watcher_tasks:
+            self._watcher_tasks[watcher].cancel()
 
-    def _on_end(self, watch: JobWatch, task: asyncio.Task[None]) -> None:
+    def _on_watcher_done(self, watcher: JobWatcher, task: asyncio.Task[None]) -> None:
         """A watch has ended: the next viewer of its job begins a new one."""
-        del self._tasks[watch]
-        self.details.forget(watch)
-        if self._watches.get(watch.job_id) is watch:
-            del self._watches[watch.job_id]
+        del self._watcher_tasks[watcher]
+        self.roster_details.detach(watcher)
+        if self._watchers.get(watcher.job_id) is watcher:
+            del self._watchers[watcher.job_id]
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            logger.error("watching %r failed", watch.job_id, exc_info=error)
-            watch.fault(error)
+            logger.error("watching %r failed", watcher.job_id, exc_info=error)
+            watcher.fail(error)
 
     def _on_roster(self, roster: Roster) -> None:
         """Tells each watched job what the roster says of it, and the viewers of the roster."""
         before, self._last_roster = self._last_roster, roster
-        self._note_progress(before, roster)
-        self.events.on_roster(before, roster)
+        self._record_progress(before, roster)
+        self.event_intake.on_roster(before, roster)
         elsewhere = before is None or before.source != roster.source
-        for job_id, watch in self._watches.items():
+        for job_id, watch in self._watchers.items():
             entry = roster.entries.get(job_id)
             known = before.entries.get(job_id) if before is not None else None
             if elsewhere or entry != known:
-                watch.hint(RosterMark(entry, source_changed=elsewhere))
-        for job_id, topic in self._entries.items():
+                watch.add_hint(RosterHint(entry, source_changed=elsewhere))
+        for job_id, topic in self._entry_topics.items():
             entry = roster.entries.get(job_id)
             if entry is not None and (before is None or entry != before.entries.get(job_id)):
                 topic.publish(entry)
-        self.details.on_roster(roster)
-        self._lookouts.on_roster(roster)
+        self.roster_details.on_roster(roster)
+        self._roster_watchers.on_roster(roster)
         if len(self._roster_topic) and roster != before:
-            self._look_at_roster(roster)
+            self._publish_roster_snapshot(roster)
 
-    def _note_progress(self, before: Roster | None, roster: Roster) -> None:
+    def _record_progress(self, before: Roster | None, roster: Roster) -> None:
         """Note which jobs have changed; a change while nobody looked has no time."""
         if roster.source == "none":
             return
         now = asyncio.get_running_loop().time()
         # A conductor that is slow to answer is asked the less often.
-        is_recent = now - self._roster_at < RECENT_S + REST_FACTOR * roster.cost_s
-        self._roster_at = now
+        is_recent = now - self._last_roster_at < MAX_RECENT_GAP_S + REST_FACTOR * roster.cost_s
+        self._last_roster_at = now
         if before is None:
             return
-        note = self.progress.note if is_recent else self.progress.forget
+        note = self.progress.record if is_recent else self.progress.discard
         for job_id, entry in roster.entries.items():
             known = before.entries.get(job_id)
             if known is not entry and known is not None and entry_has_progressed(known, entry):
                 note(job_id)
-        self.progress.keep(roster.entries)
+        self.progress.retain(roster.entries)
 
-    def _on_details(self) -> None:
+    def _on_details_changed(self) -> None:
         """Tells the viewers of the roster what is known of its jobs now."""
         if self._last_roster is not None and len(self._roster_topic):
-            self._look_at_roster(self._last_roster)
+            self._publish_roster_snapshot(self._last_roster)
         else:
-            self._roster_view = None
+            self._roster_snapshot = None
 
-    def _newest_roster_view(self) -> RosterView:
+    def _latest_roster_snapshot(self) -> RosterSnapshot:
         """The last roster as its viewers see it, made once for all of them."""
         roster = self._last_roster
         if roster is None:
             raise LookupError("there is no roster before the first answer")
-        view = self._roster_view
+        view = self._roster_snapshot
         if view is None or view.roster is not roster:
-            return self._look_at_roster(roster)
+            return self._publish_roster_snapshot(roster)
         return view
 
-    def _look_at_roster(self, roster: Roster) -> RosterView:
+    def _publish_roster_snapshot(self, roster: Roster) -> RosterSnapshot:
         """Makes the view of this moment, and offers it to those who see a difference in it."""
-        shown = self._roster_view
-        view = self._roster_view = RosterView(roster, self.details.of_all(roster), shown)
-        if shown is None or not view.same(shown):
+        shown = self._roster_snapshot
+        view = self._roster_snapshot = RosterSnapshot(
+            roster, self.roster_details.get_all(roster), shown
+        )
+        if shown is None or not view.is_same(shown):
             self._roster_topic.publish(view)
         return view

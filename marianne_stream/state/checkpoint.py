@@ -25,7 +25,7 @@ from marianne_stream.wire import json_text
 
 # The status of a sheet that was at work when its job was cancelled or crashed. It is this server's
 # own: the conductor has no word for it.
-STOPPED = "stopped"
+STOPPED_STATUS = "stopped"
 
 SHEET_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 
@@ -65,12 +65,12 @@ class Checkpoint(msgspec.Struct, frozen=True):
     worktree_path: str | None = None
 
     @property
-    def bare(self) -> bool:
+    def is_metadata_only(self) -> bool:
         """Whether this is bare metadata: the job has no checkpoint."""
         return self.sheets is None and self.total_sheets is None
 
 
-def decode(data: bytes) -> Checkpoint:
+def decode_checkpoint(data: bytes) -> Checkpoint:
     """A checkpoint from JSON.
 
     Raises:
@@ -79,12 +79,12 @@ def decode(data: bytes) -> Checkpoint:
     return json_text.decode(data, Checkpoint)
 
 
-def time_text(value: str | float | None) -> str | None:
+def to_iso_time(value: str | float | None) -> str | None:
     """A time in either form as ISO 8601 text."""
     return iso_time(value) if isinstance(value, int | float) else value
 
 
-def epoch_s(value: str | float | None) -> float | None:
+def to_epoch_s(value: str | float | None) -> float | None:
     """A time in either form as epoch seconds; None where it cannot be read as a time."""
     if value is None or isinstance(value, int | float):
         return value
@@ -95,7 +95,7 @@ def epoch_s(value: str | float | None) -> float | None:
         return None
 
 
-def sheets_of(checkpoint: Checkpoint) -> tuple[Sheet, ...]:
+def make_sheets(checkpoint: Checkpoint) -> tuple[Sheet, ...]:
     """The sheets in the order of their numbers.
 
     Raises:
@@ -112,15 +112,15 @@ def sheets_of(checkpoint: Checkpoint) -> tuple[Sheet, ...]:
     )
 
 
-def outdated(checkpoint: Checkpoint, entry: RosterEntry) -> bool:
+def is_stale(checkpoint: Checkpoint, entry: RosterEntry) -> bool:
     """Whether a checkpoint is left from before the job was submitted again."""
-    if checkpoint.bare or entry.submitted_at is None:
+    if checkpoint.is_metadata_only or entry.submitted_at is None:
         return False
-    written_at = epoch_s(checkpoint.updated_at)
+    written_at = to_epoch_s(checkpoint.updated_at)
     return written_at is not None and written_at < entry.submitted_at
 
 
-def state_from_entry(entry: RosterEntry, *, source: SourceName, live: bool) -> JobState:
+def make_state_from_entry(entry: RosterEntry, *, source: SourceName, live: bool) -> JobState:
     """The state of a job of which only the roster's entry is to be believed."""
     return JobState(
         job_id=entry.job_id,
@@ -136,11 +136,11 @@ def state_from_entry(entry: RosterEntry, *, source: SourceName, live: bool) -> J
         started_at=iso_time(entry.started_at),
         completed_at=iso_time(entry.completed_at),
         workspace=entry.workspace,
-        run=run_mark(entry.submitted_at),
+        run=make_run_id(entry.submitted_at),
     )
 
 
-def run_mark(start: str | float | None) -> str:
+def make_run_id(start: str | float | None) -> str:
     """What tells one run of a job from the next, alike from every source.
 
     The conductor and its registry give the same start as text, but as a number some microseconds
@@ -149,13 +149,13 @@ def run_mark(start: str | float | None) -> str:
     return f"{start:.1f}" if isinstance(start, int | float) else start or ""
 
 
-def state_from(
+def make_state(
     checkpoint: Checkpoint,
     entry: RosterEntry | None,
     *,
     source: SourceName,
     live: bool,
-    settled: bool = False,
+    trust_status: bool = False,
 ) -> JobState:
     """What a checkpoint and a roster's entry say together.
 
@@ -168,61 +168,65 @@ def state_from(
         entry: the roster's entry, or None where the roster does not list the job.
         source: where the two come from.
         live: whether the conductor itself said it.
-        settled: whether the entry's status is to be believed even where the checkpoint says
+        trust_status: whether the entry's status is to be believed even where the checkpoint says
             otherwise.
 
     Raises:
         ValueError: a key of the sheets is not a sheet number.
     """
-    if entry is not None and outdated(checkpoint, entry):
-        return state_from_entry(entry, source=source, live=live)
-    if entry is not None and checkpoint.bare:
-        state = state_from_entry(entry, source=source, live=live)
-        believed = entry.status if settled else checkpoint.status
+    if entry is not None and is_stale(checkpoint, entry):
+        return make_state_from_entry(entry, source=source, live=live)
+    if entry is not None and checkpoint.is_metadata_only:
+        state = make_state_from_entry(entry, source=source, live=live)
+        believed = entry.status if trust_status else checkpoint.status
         message = checkpoint.error_message or state.error_message
         return replace(state, checkpoint_status=believed, error_message=message)
-    sheets = sheets_of(checkpoint)
+    sheets = make_sheets(checkpoint)
     # What the registry tells of a job that has ended, and its checkpoint may not.
     message = entry.error_message if entry is not None else None
     ended_at = iso_time(entry.completed_at) if entry is not None else None
     status = entry.status if entry is not None else checkpoint.status
     submitted_at = checkpoint.submitted_at if entry is None else entry.submitted_at
-    start = submitted_at if checkpoint.bare else checkpoint.started_at or checkpoint.created_at
+    start = (
+        submitted_at
+        if checkpoint.is_metadata_only
+        else checkpoint.started_at or checkpoint.created_at
+    )
     return JobState(
         job_id=checkpoint.job_id,
         status=status,
         source=source,
         live=live,
-        checkpoint_status=status if settled else checkpoint.status,
+        checkpoint_status=status if trust_status else checkpoint.status,
         job_name=checkpoint.job_name,
         sheets=sheets,
         total_sheets=max(checkpoint.total_sheets or 0, len(sheets)),
         completed_sheets=sum(sheet.status == "completed" for sheet in sheets),
-        current_sheet=checkpoint.current_sheet or lowest_at_work(sheets),
-        error_message=checkpoint.error_message or message or first_failure(sheets),
-        submitted_at=time_text(submitted_at),
-        created_at=time_text(checkpoint.created_at),
-        started_at=time_text(checkpoint.started_at),
-        updated_at=time_text(checkpoint.updated_at),
-        completed_at=time_text(checkpoint.completed_at) or ended_at,
+        current_sheet=checkpoint.current_sheet or first_active_sheet(sheets),
+        error_message=checkpoint.error_message or message or first_sheet_error(sheets),
+        submitted_at=to_iso_time(submitted_at),
+        created_at=to_iso_time(checkpoint.created_at),
+        started_at=to_iso_time(checkpoint.started_at),
+        updated_at=to_iso_time(checkpoint.updated_at),
+        completed_at=to_iso_time(checkpoint.completed_at) or ended_at,
         workspace=checkpoint.workspace or (entry.workspace if entry is not None else None),
         worktree_path=checkpoint.worktree_path,
-        from_checkpoint=not checkpoint.bare,
-        run=run_mark(start),
+        from_checkpoint=not checkpoint.is_metadata_only,
+        run=make_run_id(start),
     )
 
 
-def lowest_at_work(sheets: tuple[Sheet, ...]) -> int | None:
+def first_active_sheet(sheets: tuple[Sheet, ...]) -> int | None:
     """The number of the first sheet that is dispatched or in progress."""
     return next((sheet.number for sheet in sheets if sheet.status in WORKING_STATUSES), None)
 
 
-def first_failure(sheets: tuple[Sheet, ...]) -> str | None:
+def first_sheet_error(sheets: tuple[Sheet, ...]) -> str | None:
     """The error message of the first sheet that failed."""
     return next((sheet.error_message for sheet in sheets if sheet.status == "failed"), None)
 
 
-def without_work(state: JobState) -> JobState:
+def mark_stopped_sheets(state: JobState) -> JobState:
     """Return the state of a job that has ended, in which nothing is at work.
 
     A job that was cancelled, or that a crash ended, keeps its sheet dispatched in the checkpoint:
@@ -233,7 +237,7 @@ def without_work(state: JobState) -> JobState:
     sheets = state.sheets
     if state.final:
         sheets = tuple(
-            replace(sheet, status=STOPPED) if sheet.status in WORKING_STATUSES else sheet
+            replace(sheet, status=STOPPED_STATUS) if sheet.status in WORKING_STATUSES else sheet
             for sheet in sheets
         )
     return replace(state, current_sheet=None, sheets=sheets)

@@ -8,10 +8,15 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from marianne_stream.conductor.client import ConductorClient
-from marianne_stream.conductor.config import ConductorConfig
+from marianne_stream.conductor.config import DaemonConfigCache
 from marianne_stream.errors import ConductorProtocolError, ConductorRefusedError, JobNotFoundError
 from marianne_stream.models import JobState, MonitorEvent, Roster, RosterEntry
-from marianne_stream.state.checkpoint import MAX_SHEETS, Checkpoint, state_from, state_from_entry
+from marianne_stream.state.checkpoint import (
+    MAX_SHEETS,
+    Checkpoint,
+    make_state,
+    make_state_from_entry,
+)
 from marianne_stream.wire import job_ids, json_text, jsonrpc
 
 logger = logging.getLogger(__name__)
@@ -30,13 +35,13 @@ MAX_OBJECTS = 20 * MAX_SHEETS
 # Entries that are decoded before other tasks run: 500 take about 1 ms, if faulty 3 ms.
 BATCH_ENTRIES = 500
 
-REPORTED_FAULTS = 3
+MAX_REPORTED_FAULTS = 3
 
 # More than all running jobs have: the conductor keeps 200 events a job.
-RECENT_EVENTS = 2000
+MAX_OBSERVER_EVENTS = 2000
 
 
-class ListedJob(msgspec.Struct, frozen=True):
+class JobListEntry(msgspec.Struct, frozen=True):
     """An entry of `job.list`. Times are epoch seconds."""
 
     job_id: str
@@ -48,13 +53,13 @@ class ListedJob(msgspec.Struct, frozen=True):
     progress_total: Count | None = None
 
 
-class RecentEvents(msgspec.Struct, frozen=True):
+class ObserverEventsResult(msgspec.Struct, frozen=True):
     """The answer of `daemon.observer_events`."""
 
     events: list[msgspec.Raw]
 
 
-class RecentEvent(msgspec.Struct, frozen=True):
+class ObserverEvent(msgspec.Struct, frozen=True):
     """The fields of an event that decide where it goes."""
 
     job_id: str
@@ -62,21 +67,21 @@ class RecentEvent(msgspec.Struct, frozen=True):
     timestamp: float = 0.0
 
 
-class ConductorSource:
+class ConductorBackend:
     """Reads the conductor's jobs.
 
     Args:
         client: asks the conductor; it is not closed with the source.
-        config: kept up to date with each roster.
+        daemon_config: kept up to date with each roster.
     """
 
-    def __init__(self, client: ConductorClient, config: ConductorConfig) -> None:
+    def __init__(self, client: ConductorClient, daemon_config: DaemonConfigCache) -> None:
         self._client = client
-        self._config = config
+        self._daemon_config = daemon_config
         # What was last logged of entries that cannot be decoded.
-        self._reported = ""
+        self._last_warning = ""
 
-    async def roster(self) -> Roster:
+    async def read_roster(self) -> Roster:
         """Ask for `job.list`: at most 1,000 jobs, so a missing one proves nothing.
 
         An entry that cannot be decoded is left out, and logged once. An error of an answer that
@@ -84,57 +89,58 @@ class ConductorSource:
         """
         began = asyncio.get_running_loop().time()
         try:
-            return await self._roster()
+            return await self._request_roster()
         except ConductorProtocolError as error:
             # An error of its own: the frames of this one hold the answer, of up to 16 MiB.
             unusable = ConductorProtocolError(str(error))
         unusable.cost_s = asyncio.get_running_loop().time() - began
         raise unusable
 
-    async def _roster(self) -> Roster:
-        answer = await self._client.ask("job.list", None, msgspec.Raw)
-        await self._config.update()
-        entries = await self._entries(answer.result)
-        return Roster(entries, source="conductor", live=True, cost_s=answer.took_s)
+    async def _request_roster(self) -> Roster:
+        answer = await self._client.call("job.list", None, msgspec.Raw)
+        await self._daemon_config.refresh()
+        entries = await self._decode_entries(answer.result)
+        return Roster(entries, source="conductor", live=True, cost_s=answer.duration_s)
 
-    async def job(self, job_id: str, entry: RosterEntry | None) -> JobState:
+    async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
         """Ask for `job.status`.
 
         A refusal means "not found" only if the roster does not list the job, either.
         """
         try:
-            return await self._job(job_id, entry)
+            return await self._request_job(job_id, entry)
         except ConductorProtocolError as error:
             # An error of its own: the frames of this one hold the answer, of up to 16 MiB.
             unusable = str(error)
         raise ConductorProtocolError(unusable)
 
-    async def _job(self, job_id: str, entry: RosterEntry | None) -> JobState:
+    async def _request_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
         params = {"job_id": job_ids.raw(job_id), "workspace": ""}
         try:
-            answer = await self._client.ask("job.status", params, msgspec.Raw)
+            answer = await self._client.call("job.status", params, msgspec.Raw)
         except ConductorRefusedError as error:
             if error.number != jsonrpc.JOB_NOT_FOUND:
                 raise
             if entry is None:
                 raise JobNotFoundError(job_id) from error
-            return state_from_entry(entry, source="conductor", live=True)
-        checkpoint = decoded(
-            bounded(answer.result, MAX_OBJECTS, b"{", f"job.status of {job_id!r}"), Checkpoint
+            return make_state_from_entry(entry, source="conductor", live=True)
+        checkpoint = decode_result(
+            check_value_count(answer.result, MAX_OBJECTS, b"{", f"job.status of {job_id!r}"),
+            Checkpoint,
         )
         if checkpoint.job_id != job_id:
             raise ConductorProtocolError(
                 f"asked for job {job_id!r}, the conductor answered with {checkpoint.job_id!r}"
             )
         try:
-            state = state_from(checkpoint, entry, source="conductor", live=True)
+            state = make_state(checkpoint, entry, source="conductor", live=True)
         except ValueError as error:
             raise ConductorProtocolError(
                 f"job {job_id!r} has a sheet without a number: {error}"
             ) from error
-        return replace(state, cost_s=answer.took_s)
+        return replace(state, cost_s=answer.duration_s)
 
-    async def recent_events(self) -> list[tuple[float, MonitorEvent]]:
+    async def read_recent_events(self) -> list[tuple[float, MonitorEvent]]:
         """Ask for `daemon.observer_events` of all running jobs.
 
         Returns:
@@ -143,14 +149,16 @@ class ConductorSource:
         Raises:
             ConductorUnavailableError: the conductor cannot be asked, or does not have the method.
         """
-        params = {"limit": RECENT_EVENTS}
-        answer = await self._client.ask("daemon.observer_events", params, msgspec.Raw)
+        params = {"limit": MAX_OBSERVER_EVENTS}
+        answer = await self._client.call("daemon.observer_events", params, msgspec.Raw)
         what = "daemon.observer_events"
-        recent = decoded(bounded(answer.result, MAX_COMMAS, b",", what), RecentEvents)
+        recent = decode_result(
+            check_value_count(answer.result, MAX_COMMAS, b",", what), ObserverEventsResult
+        )
         found = []
-        for raw in recent.events[RECENT_EVENTS - 1 :: -1]:
+        for raw in recent.events[MAX_OBSERVER_EVENTS - 1 :: -1]:
             try:
-                event = json_text.decode(raw, RecentEvent)
+                event = json_text.decode(raw, ObserverEvent)
             except ValueError as error:
                 logger.debug("skipped an event of the observer: %s", error)
                 continue
@@ -160,8 +168,10 @@ class ConductorSource:
     async def close(self) -> None:
         """Do nothing: the source holds nothing open."""
 
-    async def _entries(self, raw: msgspec.Raw) -> dict[str, RosterEntry]:
-        listed = decoded(bounded(raw, MAX_COMMAS, b",", "job.list"), list[msgspec.Raw])
+    async def _decode_entries(self, raw: msgspec.Raw) -> dict[str, RosterEntry]:
+        listed = decode_result(
+            check_value_count(raw, MAX_COMMAS, b",", "job.list"), list[msgspec.Raw]
+        )
         entries = {}
         faults: list[str] = []
         faulty = max(0, len(listed) - MAX_ENTRIES)
@@ -169,57 +179,57 @@ class ConductorSource:
             if number % BATCH_ENTRIES == BATCH_ENTRIES - 1:
                 await asyncio.sleep(0)
             try:
-                job = json_text.decode(each, ListedJob)
+                job = json_text.decode(each, JobListEntry)
             except ValueError as error:
                 faulty += 1
-                if len(faults) < REPORTED_FAULTS:
+                if len(faults) < MAX_REPORTED_FAULTS:
                     faults.append(f"{bytes(each)[:80]!r}: {error}")
             else:
-                entries[job.job_id] = entry_of(job)
-        self._report(faulty, faults)
+                entries[job.job_id] = make_entry_from_listing(job)
+        self._warn_once(faulty, faults)
         return entries
 
-    def _report(self, count: int, faults: list[str]) -> None:
+    def _warn_once(self, count: int, faults: list[str]) -> None:
         """Log which entries are left out, once for as long as they are the same."""
         message = f"{count}, among them {'; '.join(faults)}" if count else ""
-        if message and message != self._reported:
+        if message and message != self._last_warning:
             logger.warning("left out of the roster, entries that cannot be used: %s", message)
-        self._reported = message
+        self._last_warning = message
 
 
-def bounded(raw: msgspec.Raw, most: int, mark: bytes, what: str) -> bytes:
+def check_value_count(raw: msgspec.Raw, max_count: int, marker: bytes, description: str) -> bytes:
     """Return an answer, unless it has so many values that decoding them takes long.
 
     Args:
         raw: the answer.
-        most: how often a byte may stand in it.
-        mark: the byte.
-        what: the answer, for the error.
+        max_count: how often a byte may stand in it.
+        marker: the byte.
+        description: the answer, for the error.
 
     Raises:
         ConductorProtocolError: it has.
     """
     data = bytes(raw)
-    if (found := data.count(mark)) > most:
+    if (found := data.count(marker)) > max_count:
         raise ConductorProtocolError(
-            f"{what} has {found} {mark.decode()!r}, at most {most} allowed"
+            f"{description} has {found} {marker.decode()!r}, at most {max_count} allowed"
         )
     return data
 
 
-def decoded(data: bytes, kind: type[T]) -> T:
+def decode_result(data: bytes, result_type: type[T]) -> T:
     """Decode an answer.
 
     Raises:
         ConductorProtocolError: it has another shape.
     """
     try:
-        return json_text.decode(data, kind)
+        return json_text.decode(data, result_type)
     except ValueError as error:
         raise ConductorProtocolError(f"the conductor answered in another shape: {error}") from error
 
 
-def entry_of(job: ListedJob) -> RosterEntry:
+def make_entry_from_listing(job: JobListEntry) -> RosterEntry:
     """Convert an entry of `job.list`."""
     return RosterEntry(
         job_id=job.job_id,

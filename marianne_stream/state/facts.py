@@ -10,23 +10,23 @@ from dataclasses import replace
 
 from marianne_stream.errors import StateUnavailableError
 from marianne_stream.models import Roster, RosterEntry
-from marianne_stream.state.source import StateSource
+from marianne_stream.state.source import Backend
 
 logger = logging.getLogger(__name__)
 
 # The first roster is held up for the registry for so long.
-FIRST_WAIT_S = 0.1
+FIRST_READ_TIMEOUT_S = 0.1
 
 # The registry is read again after this delay if it did not tell all; it doubles.
-FIRST_AGAIN_S = 2.0
-AGAIN_LIMIT_S = 60.0
+FIRST_RETRY_DELAY_S = 2.0
+MAX_RETRY_DELAY_S = 60.0
 
 
 # A job's id, its status, and when it was submitted and started, in whole seconds.
-Run = tuple[str, str, int, int]
+RunKey = tuple[str, str, int, int]
 
 
-class RegistryFacts:
+class RosterEnricher:
     """Remembers what the registry tells, and reads it for jobs of which it is not known yet.
 
     A job that has just ended has it read at once, and is completed in the next roster: none but the
@@ -37,81 +37,83 @@ class RegistryFacts:
         registry: the source whose roster tells.
     """
 
-    def __init__(self, registry: StateSource) -> None:
+    def __init__(self, registry: Backend) -> None:
         self._registry = registry
-        self._known: dict[str, RosterEntry] = {}
+        self._registry_entries: dict[str, RosterEntry] = {}
         # Runs that the registry did not complete when it was last read.
-        self._missed: frozenset[Run] = frozenset()
-        self._reading: asyncio.Task[None] | None = None
-        self._again_at = 0.0
-        self._delay_s = FIRST_AGAIN_S
+        self._unresolved: frozenset[RunKey] = frozenset()
+        self._read_task: asyncio.Task[None] | None = None
+        self._retry_at = 0.0
+        self._retry_delay_s = FIRST_RETRY_DELAY_S
 
-    async def complete(self, roster: Roster) -> Roster:
+    async def enrich(self, roster: Roster) -> Roster:
         """Return a roster with what is known besides. Never fails; cancelling is safe."""
-        unknown = self._unknown(roster)
+        unknown = self._find_unresolved(roster)
         if self._is_due(unknown):
-            await self._read()
-            unknown = self._unknown(roster)
-        self._missed = unknown
+            await self._start_read()
+            unknown = self._find_unresolved(roster)
+        self._unresolved = unknown
         # The rest have run again, or are listed no more.
-        self._known = {
+        self._registry_entries = {
             entry.job_id: known
             for entry in roster.entries.values()
-            if (known := self._of(entry)) is not None
+            if (known := self._find_registry_entry(entry)) is not None
         }
         completed = {
-            job_id: completed_entry(roster.entries[job_id], known)
-            for job_id, known in self._known.items()
+            job_id: enrich_entry(roster.entries[job_id], known)
+            for job_id, known in self._registry_entries.items()
         }
         return replace(roster, entries={**roster.entries, **completed})
 
     async def close(self) -> None:
         """End a read that is under way."""
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.wait((self._reading,))
+        if self._read_task is not None:
+            self._read_task.cancel()
+            await asyncio.wait((self._read_task,))
 
-    def _of(self, entry: RosterEntry) -> RosterEntry | None:
+    def _find_registry_entry(self, entry: RosterEntry) -> RosterEntry | None:
         """Return what the registry has told of the run that an entry is about."""
-        known = self._known.get(entry.job_id)
+        known = self._registry_entries.get(entry.job_id)
         return known if known is not None and entry.says_the_same(known) else None
 
-    def _unknown(self, roster: Roster) -> frozenset[Run]:
+    def _find_unresolved(self, roster: Roster) -> frozenset[RunKey]:
         incomplete = (entry for entry in roster.entries.values() if is_incomplete(entry))
-        return frozenset(run_of(entry) for entry in incomplete if self._of(entry) is None)
+        return frozenset(
+            make_run_key(entry) for entry in incomplete if self._find_registry_entry(entry) is None
+        )
 
-    def _is_due(self, unknown: frozenset[Run]) -> bool:
+    def _is_due(self, unresolved: frozenset[RunKey]) -> bool:
         """Return True if the registry is to be read for these."""
-        if not unknown or (self._reading is not None and not self._reading.done()):
+        if not unresolved or (self._read_task is not None and not self._read_task.done()):
             return False
-        if not unknown <= self._missed:
-            self._delay_s = FIRST_AGAIN_S
+        if not unresolved <= self._unresolved:
+            self._retry_delay_s = FIRST_RETRY_DELAY_S
             return True
-        return asyncio.get_running_loop().time() >= self._again_at
+        return asyncio.get_running_loop().time() >= self._retry_at
 
-    async def _read(self) -> None:
+    async def _start_read(self) -> None:
         """Start to read the registry; the first time, wait for it a moment."""
-        is_first = self._reading is None
-        self._again_at = asyncio.get_running_loop().time() + self._delay_s
-        self._delay_s = min(AGAIN_LIMIT_S, 2 * self._delay_s)
-        self._reading = asyncio.create_task(self._learn(), name="registry facts")
-        self._reading.add_done_callback(report)
+        is_first = self._read_task is None
+        self._retry_at = asyncio.get_running_loop().time() + self._retry_delay_s
+        self._retry_delay_s = min(MAX_RETRY_DELAY_S, 2 * self._retry_delay_s)
+        self._read_task = asyncio.create_task(self._read_registry(), name="registry facts")
+        self._read_task.add_done_callback(log_read_failure)
         if is_first:
             # A client that asks once is to be told of all jobs that ended before.
-            await asyncio.wait((self._reading,), timeout=FIRST_WAIT_S)
+            await asyncio.wait((self._read_task,), timeout=FIRST_READ_TIMEOUT_S)
 
-    async def _learn(self) -> None:
+    async def _read_registry(self) -> None:
         try:
-            roster = await self._registry.roster()
+            roster = await self._registry.read_roster()
         except StateUnavailableError as error:
             logger.debug("the registry tells nothing: %s", error)
             return
-        self._known.update(
-            (entry.job_id, entry) for entry in roster.entries.values() if has_facts(entry)
+        self._registry_entries.update(
+            (entry.job_id, entry) for entry in roster.entries.values() if is_informative(entry)
         )
 
 
-def run_of(entry: RosterEntry) -> Run:
+def make_run_key(entry: RosterEntry) -> RunKey:
     """Return what tells a run from others; its times differ by microseconds between rosters."""
     return entry.job_id, entry.status, round(entry.submitted_at or 0), round(entry.started_at or 0)
 
@@ -124,22 +126,26 @@ def is_incomplete(entry: RosterEntry) -> bool:
     return entry.terminal or (not entry.active and entry.completed_sheets is None)
 
 
-def has_facts(entry: RosterEntry) -> bool:
+def is_informative(entry: RosterEntry) -> bool:
     """Return True if the registry's entry tells what the conductor's may lack."""
     return entry.completed_at is not None or entry.completed_sheets is not None
 
 
-def completed_entry(entry: RosterEntry, known: RosterEntry) -> RosterEntry:
+def enrich_entry(entry: RosterEntry, registry_entry: RosterEntry) -> RosterEntry:
     """Return the conductor's entry with what the registry's tells besides."""
     if entry.completed_sheets is None:
         entry = replace(
-            entry, completed_sheets=known.completed_sheets, total_sheets=known.total_sheets
+            entry,
+            completed_sheets=registry_entry.completed_sheets,
+            total_sheets=registry_entry.total_sheets,
         )
-    return replace(entry, completed_at=known.completed_at, error_message=known.error_message)
+    return replace(
+        entry, completed_at=registry_entry.completed_at, error_message=registry_entry.error_message
+    )
 
 
-def report(reading: asyncio.Task[None]) -> None:
+def log_read_failure(task: asyncio.Task[None]) -> None:
     """Log an error that a read must not fail with."""
-    error = None if reading.cancelled() else reading.exception()
+    error = None if task.cancelled() else task.exception()
     if error is not None:
         logger.error("reading the registry has failed", exc_info=error)

@@ -20,36 +20,36 @@ from typing import TypeVar
 
 from marianne_stream.errors import CorruptStateError, JobNotFoundError, StoreUnreadableError
 from marianne_stream.models import JobState, Roster, RosterEntry
-from marianne_stream.state.checkpoint import Checkpoint, decode, epoch_s, state_from
+from marianne_stream.state.checkpoint import Checkpoint, decode_checkpoint, make_state, to_epoch_s
 
 logger = logging.getLogger(__name__)
 
 # The conductor's largest message; a checkpoint that does not fit into one is none.
-FILE_LIMIT_BYTES = 16 * 1024 * 1024
+MAX_FILE_BYTES = 16 * 1024 * 1024
 
 # One call, with those that are before it in the queue.
-READ_LIMIT_S = 2.0
+READ_TIMEOUT_S = 2.0
 
 # A file that changed so shortly before it was read can change again and keep its time: file systems
 # count in ticks of up to 10 ms.
-TICK_NS = 50_000_000
+MTIME_GRANULARITY_NS = 50_000_000
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class CachedFile:
     """What the last reading of a file gave."""
 
     # Inode, modification time and size: another mark is another content.
-    mark: tuple[int, int, int]
+    stamp: tuple[int, int, int]
     # None where the file holds no job that can be asked for under its name.
     entry: RosterEntry | None
     # Whether the same mark will mean the same content and the same failure.
-    lasting: bool
+    is_stable: bool
 
 
-class JsonDir:
+class CheckpointDirBackend:
     """A folder of checkpoints, as a source of state.
 
     Files are read one call after the other, on one thread.
@@ -61,12 +61,12 @@ class JsonDir:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         # Read and written on the thread alone.
-        self._known: dict[str, Known] = {}
+        self._cached_files: dict[str, CachedFile] = {}
         # One thread: a file system that hangs takes no more than that, and a call that waits for
         # its turn can still be cancelled.
-        self._thread: ThreadPoolExecutor | None = None
+        self._executor: ThreadPoolExecutor | None = None
 
-    async def roster(self) -> Roster:
+    async def read_roster(self) -> Roster:
         """Every job in the folder, newest first. A file that cannot be read is left out.
 
         A checkpoint does not tell when its job was submitted: its creation stands for that.
@@ -75,12 +75,12 @@ class JsonDir:
         Raises:
             StoreUnreadableError: the folder is missing, or cannot be read.
         """
-        entries = await self._in_thread(self._list)
+        entries = await self._run_in_thread(self._list_entries)
         entries.sort(key=lambda entry: entry.submitted_at or 0.0, reverse=True)
         listed = {entry.job_id: entry for entry in entries}
         return Roster(entries=listed, source="json", live=False)
 
-    async def job(self, job_id: str, entry: RosterEntry | None) -> JobState:  # noqa: ARG002
+    async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:  # noqa: ARG002
         """One job, whole. Cancelling is safe.
 
         Args:
@@ -94,11 +94,11 @@ class JsonDir:
         """
 
         def find() -> JobState:
-            with opened(self.folder) as folder_fd:
-                return load(folder_fd, file_name(job_id))[1]
+            with open_dir(self.folder) as folder_fd:
+                return load_checkpoint(folder_fd, checkpoint_file_name(job_id))[1]
 
         try:
-            state = await self._in_thread(find)
+            state = await self._run_in_thread(find)
         except FileNotFoundError as error:
             raise JobNotFoundError(job_id) from error
         # A file without a stem begins with a dot, as the temporary ones do.
@@ -108,68 +108,68 @@ class JsonDir:
 
     async def close(self) -> None:
         """Let the thread go. The folder can be read again afterwards."""
-        thread, self._thread = self._thread, None
+        thread, self._executor = self._executor, None
         if thread is not None:
             thread.shutdown(wait=False)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
+    async def _run_in_thread(self, work: Callable[[], T]) -> T:
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
         try:
-            async with asyncio.timeout(READ_LIMIT_S):
-                return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                return await asyncio.get_running_loop().run_in_executor(self._executor, work)
         except TimeoutError as error:
             raise StoreUnreadableError(
-                f"the checkpoints in {self.folder} were not read within {READ_LIMIT_S} s"
+                f"the checkpoints in {self.folder} were not read within {READ_TIMEOUT_S} s"
             ) from error
 
-    def _list(self) -> list[RosterEntry]:
+    def _list_entries(self) -> list[RosterEntry]:
         """The entries of all files; those that did not change are not read again."""
         present = set()
         try:
-            with opened(self.folder) as folder_fd, os.scandir(folder_fd) as files:
+            with open_dir(self.folder) as folder_fd, os.scandir(folder_fd) as files:
                 for file in files:
                     if file.name.endswith(".json") and not file.name.startswith("."):
                         present.add(file.name)
-                        self._learn(folder_fd, file)
+                        self._update_cached_file(folder_fd, file)
         except OSError as error:
             raise StoreUnreadableError(
                 f"the folder of checkpoints {self.folder} cannot be listed: {error.strerror}"
             ) from error
-        for name in self._known.keys() - present:
-            del self._known[name]
-        return [known.entry for known in self._known.values() if known.entry is not None]
+        for name in self._cached_files.keys() - present:
+            del self._cached_files[name]
+        return [known.entry for known in self._cached_files.values() if known.entry is not None]
 
-    def _learn(self, folder_fd: int, file: "os.DirEntry[str]") -> None:
+    def _update_cached_file(self, folder_fd: int, file: "os.DirEntry[str]") -> None:
         """Read one file, unless it is known as it is. The log gets one line a failure and mark."""
-        known = self._known.pop(file.name, None)
+        known = self._cached_files.pop(file.name, None)
         entry = None
         try:
             found = file.stat(follow_symlinks=False)
             mark = (found.st_ino, found.st_mtime_ns, found.st_size)
-            if known is not None and known.mark == mark and known.lasting:
-                self._known[file.name] = known
+            if known is not None and known.stamp == mark and known.is_stable:
+                self._cached_files[file.name] = known
                 return
-            lasting = abs(time.time_ns() - found.st_mtime_ns) > TICK_NS
-            entry = entry_in(folder_fd, file.name)
+            lasting = abs(time.time_ns() - found.st_mtime_ns) > MTIME_GRANULARITY_NS
+            entry = read_entry(folder_fd, file.name)
         except FileNotFoundError:
             # It was removed since the folder was listed.
             return
         except CorruptStateError as error:
-            if known is None or known.mark != mark:
+            if known is None or known.stamp != mark:
                 logger.warning("left out of the roster of %s: %s", self.folder, error)
             # Permissions, and what the system is short of, change without leaving a mark.
             lasting = lasting and not isinstance(error.__cause__, OSError)
-        self._known[file.name] = Known(mark, entry, lasting)
+        self._cached_files[file.name] = CachedFile(mark, entry, lasting)
 
 
-def file_name(job_id: str) -> str:
+def checkpoint_file_name(job_id: str) -> str:
     """The name of a job's file: Marianne keeps letters and digits of any script, `-` and `_`."""
     return "".join(c if c.isalnum() or c in "-_" else "_" for c in job_id) + ".json"
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[int]:
+def open_dir(folder: Path) -> Iterator[int]:
     """A descriptor of the folder, from which names are opened that cannot lead out of it.
 
     Raises:
@@ -187,29 +187,29 @@ def opened(folder: Path) -> Iterator[int]:
         os.close(folder_fd)
 
 
-def entry_in(folder_fd: int, name: str) -> RosterEntry:
+def read_entry(folder_fd: int, name: str) -> RosterEntry:
     """The entry of the job whose checkpoint a file holds.
 
     Raises:
         FileNotFoundError: there is no such file.
         CorruptStateError: it cannot be read, or it is of a job that has another file name.
     """
-    checkpoint, state = load(folder_fd, name)
-    if file_name(state.job_id) != name:
+    checkpoint, state = load_checkpoint(folder_fd, name)
+    if checkpoint_file_name(state.job_id) != name:
         raise CorruptStateError(f"{name!r} has the checkpoint of another job: {state.job_id!r}")
     return RosterEntry(
         job_id=state.job_id,
         status=state.status,
-        submitted_at=epoch_s(checkpoint.submitted_at or checkpoint.created_at),
-        started_at=epoch_s(checkpoint.started_at),
+        submitted_at=to_epoch_s(checkpoint.submitted_at or checkpoint.created_at),
+        started_at=to_epoch_s(checkpoint.started_at),
         completed_sheets=state.completed_sheets,
         total_sheets=state.total_sheets,
         workspace=state.workspace,
-        completed_at=epoch_s(checkpoint.completed_at) if state.terminal else None,
+        completed_at=to_epoch_s(checkpoint.completed_at) if state.terminal else None,
     )
 
 
-def load(folder_fd: int, name: str) -> tuple[Checkpoint, JobState]:
+def load_checkpoint(folder_fd: int, name: str) -> tuple[Checkpoint, JobState]:
     """A file of the folder, decoded. Its state is settled: nothing else tells the job's status.
 
     Raises:
@@ -217,8 +217,10 @@ def load(folder_fd: int, name: str) -> tuple[Checkpoint, JobState]:
         CorruptStateError: it cannot be read or decoded.
     """
     try:
-        checkpoint = decode(read(folder_fd, name))
-        return checkpoint, state_from(checkpoint, None, source="json", live=False, settled=True)
+        checkpoint = decode_checkpoint(read_file(folder_fd, name))
+        return checkpoint, make_state(
+            checkpoint, None, source="json", live=False, trust_status=True
+        )
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -229,7 +231,7 @@ def load(folder_fd: int, name: str) -> tuple[Checkpoint, JobState]:
         raise CorruptStateError(f"{name!r} is no checkpoint: {error}") from error
 
 
-def read(folder_fd: int, name: str) -> bytes:
+def read_file(folder_fd: int, name: str) -> bytes:
     """The bytes of a regular file of the folder, opened through no link.
 
     Raises:
@@ -243,12 +245,12 @@ def read(folder_fd: int, name: str) -> bytes:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise CorruptStateError(f"{name!r} is not a regular file")
-        if found.st_size > FILE_LIMIT_BYTES:
+        if found.st_size > MAX_FILE_BYTES:
             raise CorruptStateError(
-                f"{name!r} has {found.st_size} bytes, expected at most {FILE_LIMIT_BYTES}"
+                f"{name!r} has {found.st_size} bytes, expected at most {MAX_FILE_BYTES}"
             )
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             # What is appended meanwhile is cut off, and does not decode.
-            return file.read(FILE_LIMIT_BYTES)
+            return file.read(MAX_FILE_BYTES)
     finally:
         os.close(descriptor)

@@ -19,50 +19,50 @@ import aiosqlite
 
 from marianne_stream.errors import JobNotFoundError, StoreUnreadableError
 from marianne_stream.models import JobState, Roster, RosterEntry
-from marianne_stream.state.registry_file import Sight, explained, look_at
+from marianne_stream.state.registry_file import FileStamp, make_read_error, read_stamp
 from marianne_stream.state.registry_rows import (
     CheckpointDigest,
     Row,
-    digest_json,
-    digest_key,
-    entry_of,
-    make_digest,
-    run_key,
-    state_of,
-    text,
+    encode_checkpoint_digest,
+    make_entry_from_row,
+    make_row_digest,
+    make_state_from_row,
+    row_digest_key,
+    row_run_key,
+    text_or_none,
 )
 
 # One read, from the first look at the file to the closed connection.
-READ_LIMIT_S = 2.0
+READ_TIMEOUT_S = 2.0
 
 # One read and the reads that are before it in the queue.
-TURN_LIMIT_S = 10.0
+QUEUE_TIMEOUT_S = 10.0
 
 # How often a read begins again because the file changed, or its -wal came or went, under it.
-ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 
 # How many of its instructions SQLite runs before it asks again whether anybody waits: about 0.1 ms.
-STEPS_BETWEEN_LOOKS = 10_000
+PROGRESS_HANDLER_STEPS = 10_000
 
-REQUIRED = ("job_id", "status")
-LIGHT = (
-    *REQUIRED,
+REQUIRED_COLUMNS = ("job_id", "status")
+ROSTER_COLUMNS = (
+    *REQUIRED_COLUMNS,
     *("submitted_at", "started_at", "completed_at", "last_event_at"),
     *("total_sheets", "workspace", "error_message"),
 )
-WHOLE = (*LIGHT, "snapshot_path", "checkpoint_json")
+JOB_COLUMNS = (*ROSTER_COLUMNS, "snapshot_path", "checkpoint_json")
 
 # Checkpoints are looked into for so long in one read: the rest waits for the next.
-DIGEST_LIMIT_S = 0.2
+DIGEST_BUDGET_S = 0.2
 
 # The newest jobs of a registry; a conductor lists 1,000.
 MAX_ROWS = 5000
 
 T = TypeVar("T")
-Question = Callable[[aiosqlite.Connection], Awaitable[T]]
+Query = Callable[[aiosqlite.Connection], Awaitable[T]]
 
 
-class Registry:
+class RegistryBackend:
     """The registry of a conductor, as a source of state.
 
     Reads go one after the other, each on a thread of its own that ends with it.
@@ -77,15 +77,15 @@ class Registry:
         self._busy_timeout_s = busy_timeout_s
         # One at a time: closing an immutable connection drops the POSIX locks that another one of
         # this process has on the same file.
-        self._turn = asyncio.Lock()
+        self._read_lock = asyncio.Lock()
         # A read whose caller was cancelled closes its connection here.
-        self._sessions: set[asyncio.Task[Any]] = set()
+        self._read_tasks: set[asyncio.Task[Any]] = set()
         # What the checkpoints of rows say, for as long as a row stays the same.
         self._digests: dict[str, tuple[object, CheckpointDigest]] = {}
         # The first end that was told for a run.
-        self._ends: dict[str, tuple[object, float]] = {}
+        self._first_ends: dict[str, tuple[object, float]] = {}
 
-    async def roster(self) -> Roster:
+    async def read_roster(self) -> Roster:
         """Read every job in the registry, newest first.
 
         A row whose id or status is not text is no entry. Counts and ends are those of the
@@ -94,18 +94,18 @@ class Registry:
         Raises:
             StoreUnreadableError: the registry is missing, cannot be read, or is not one.
         """
-        rows = await self._read(self._all_rows)
+        rows = await self._read(self._query_rows)
         listed = {}
         for row in rows:
-            entry = entry_of(row)
+            entry = make_entry_from_row(row)
             if entry is not None:
-                listed[entry.job_id] = self._with_digest(entry, row)
-        for kept in (self._digests, self._ends):
+                listed[entry.job_id] = self._apply_digest(entry, row)
+        for kept in (self._digests, self._first_ends):
             for job_id in kept.keys() - listed.keys():
                 del kept[job_id]
         return Roster(entries=listed, source="registry", live=False)
 
-    async def job(self, job_id: str, entry: RosterEntry | None) -> JobState:  # noqa: ARG002
+    async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:  # noqa: ARG002
         """One job, whole. Cancelling is safe.
 
         The row's status is right over its checkpoint's, for good: so the state is settled.
@@ -119,68 +119,74 @@ class Registry:
             CorruptStateError: its row or its checkpoint is damaged.
             StoreUnreadableError: the registry is missing, cannot be read, or is not one.
         """
-        row = await self._row(job_id, WHOLE)
+        row = await self._query_row(job_id, JOB_COLUMNS)
         if row is None:
             raise JobNotFoundError(job_id)
-        told = self._ends.get(job_id)
-        if told is not None and told[0] == run_key(row):
+        told = self._first_ends.get(job_id)
+        if told is not None and told[0] == row_run_key(row):
             row = {**row, "completed_at": told[1]}
-        return await asyncio.to_thread(state_of, job_id, row)
+        return await asyncio.to_thread(make_state_from_row, job_id, row)
 
     async def close(self) -> None:
         """Wait for the reads whose callers were cancelled.
 
         The registry can be read again afterwards.
         """
-        if self._sessions:
-            await asyncio.wait(self._sessions, timeout=READ_LIMIT_S)
+        if self._read_tasks:
+            await asyncio.wait(self._read_tasks, timeout=READ_TIMEOUT_S)
 
-    async def _all_rows(self, connection: aiosqlite.Connection) -> list[Row]:
-        columns = await self._columns(connection, WHOLE)
-        chosen = ", ".join(name for name in columns if name in LIGHT)
+    async def _query_rows(self, connection: aiosqlite.Connection) -> list[Row]:
+        columns = await self._existing_columns(connection, JOB_COLUMNS)
+        chosen = ", ".join(name for name in columns if name in ROSTER_COLUMNS)
         order = "submitted_at DESC, job_id" if "submitted_at" in columns else "job_id"
         # Of the columns only those are taken that are named in this module.
         query = f"SELECT {chosen} FROM jobs ORDER BY {order} LIMIT {MAX_ROWS}"  # noqa: S608
-        rows = await rows_of(connection, query)
+        rows = await fetch_rows(connection, query)
         if "checkpoint_json" in columns:
-            await self._digest(connection, rows)
+            await self._update_digests(connection, rows)
         return rows
 
-    async def _digest(self, connection: aiosqlite.Connection, rows: list[Row]) -> None:
+    async def _update_digests(self, connection: aiosqlite.Connection, rows: list[Row]) -> None:
         """Look into the checkpoints of rows that have changed, for a limited time."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + DIGEST_LIMIT_S
+        until = loop.time() + DIGEST_BUDGET_S
         # SQLite calls it in its own thread. Text that is not UTF-8 is a damaged checkpoint.
-        await connection.create_function("checkpoint_digest", 1, digest_json, deterministic=True)
+        await connection.create_function(
+            "checkpoint_digest", 1, encode_checkpoint_digest, deterministic=True
+        )
         query = (
             "SELECT checkpoint_digest(CAST(checkpoint_json AS BLOB)) AS digest"
             " FROM jobs WHERE job_id = ?"
         )
         for row in rows:
-            job_id, key = text(row["job_id"]), digest_key(row)
+            job_id, key = text_or_none(row["job_id"]), row_digest_key(row)
             known = self._digests.get(job_id) if job_id is not None else None
-            if job_id is None or not encodable(job_id) or (known is not None and known[0] == key):
+            if (
+                job_id is None
+                or not is_encodable(job_id)
+                or (known is not None and known[0] == key)
+            ):
                 continue
             if loop.time() >= until:
                 return
-            for answer in await rows_of(connection, query, job_id):
-                self._digests[job_id] = key, make_digest(row, answer["digest"])
+            for answer in await fetch_rows(connection, query, job_id):
+                self._digests[job_id] = key, make_row_digest(row, answer["digest"])
 
-    def _with_digest(self, entry: RosterEntry, row: Row) -> RosterEntry:
+    def _apply_digest(self, entry: RosterEntry, row: Row) -> RosterEntry:
         """Return an entry with what its checkpoint says, if that is known.
 
         The end is the first that was told for the run: a conductor that stops writes another.
         """
         known = self._digests.get(entry.job_id)
-        if known is None or known[0] != digest_key(row):
+        if known is None or known[0] != row_digest_key(row):
             return replace(entry, completed_at=None)
-        digest, run = known[1], run_key(row)
+        digest, run = known[1], row_run_key(row)
         end = digest.completed_at if entry.terminal else None
-        told = self._ends.get(entry.job_id)
+        told = self._first_ends.get(entry.job_id)
         if told is not None and told[0] == run:
             end = told[1]
         elif end is not None:
-            self._ends[entry.job_id] = run, end
+            self._first_ends[entry.job_id] = run, end
         return replace(
             entry,
             completed_at=end,
@@ -188,76 +194,80 @@ class Registry:
             total_sheets=entry.total_sheets if digest.total_sheets is None else digest.total_sheets,
         )
 
-    async def _row(self, job_id: str, wanted: tuple[str, ...]) -> Row | None:
+    async def _query_row(self, job_id: str, wanted_columns: tuple[str, ...]) -> Row | None:
         async def ask(connection: aiosqlite.Connection) -> list[Row]:
-            columns = await self._columns(connection, wanted)
+            columns = await self._existing_columns(connection, wanted_columns)
             # As bytes: text that is not UTF-8 is a damaged checkpoint, and no error of SQLite.
             chosen = ", ".join(
                 "CAST(checkpoint_json AS BLOB) AS checkpoint_json" if c == "checkpoint_json" else c
                 for c in columns
             )
             query = f"SELECT {chosen} FROM jobs WHERE job_id = ?"  # noqa: S608 - the id is bound
-            return await rows_of(connection, query, job_id)
+            return await fetch_rows(connection, query, job_id)
 
-        if not encodable(job_id):
+        if not is_encodable(job_id):
             return None
         return next(iter(await self._read(ask)), None)
 
-    async def _columns(
-        self, connection: aiosqlite.Connection, wanted: tuple[str, ...]
+    async def _existing_columns(
+        self, connection: aiosqlite.Connection, wanted_columns: tuple[str, ...]
     ) -> list[str]:
         """Those of the wanted columns that there are: another conductor's registry has others."""
-        present = {row["name"] for row in await rows_of(connection, "PRAGMA table_info(jobs)")}
+        present = {row["name"] for row in await fetch_rows(connection, "PRAGMA table_info(jobs)")}
         if not present:
             raise StoreUnreadableError(f"the registry {self.path} has no table named jobs")
-        for name in REQUIRED:
+        for name in REQUIRED_COLUMNS:
             if name not in present:
                 raise StoreUnreadableError(
                     f"the table jobs of the registry {self.path} has no column named {name}"
                 )
-        return [name for name in wanted if name in present]
+        return [name for name in wanted_columns if name in present]
 
-    async def _read(self, question: Question[T]) -> T:
+    async def _read(self, query: Query[T]) -> T:
         """Wait for a turn, and ask within the time limits."""
         try:
-            async with asyncio.timeout(TURN_LIMIT_S), self._turn, asyncio.timeout(READ_LIMIT_S):
-                return await self._read_steadily(question)
+            async with (
+                asyncio.timeout(QUEUE_TIMEOUT_S),
+                self._read_lock,
+                asyncio.timeout(READ_TIMEOUT_S),
+            ):
+                return await self._read_consistently(query)
         except TimeoutError as error:
             raise StoreUnreadableError(
                 f"the registry {self.path} was not read within its time limit"
             ) from error
 
-    async def _read_steadily(self, question: Question[T]) -> T:
+    async def _read_consistently(self, query: Query[T]) -> T:
         """Ask until the file stays the same from before the question to behind the answer."""
-        for _ in range(ATTEMPTS):
-            seen = await asyncio.to_thread(look_at, self.path)
+        for _ in range(MAX_ATTEMPTS):
+            seen = await asyncio.to_thread(read_stamp, self.path)
             try:
-                answer = await self._ask(seen, question)
+                answer = await self._run_query_task(seen, query)
             except (sqlite3.Error, StoreUnreadableError) as error:
-                if await self._still(seen):
-                    raise await asyncio.to_thread(explained, error, seen) from error
+                if await self._is_unchanged(seen):
+                    raise await asyncio.to_thread(make_read_error, error, seen) from error
             else:
                 # With a -wal it comes from one transaction; without, nothing kept writers out.
-                if seen.journalled or await self._still(seen):
+                if seen.has_journal or await self._is_unchanged(seen):
                     return answer
         raise StoreUnreadableError(
-            f"the registry {self.path} changed each of {ATTEMPTS} times that it was read"
+            f"the registry {self.path} changed each of {MAX_ATTEMPTS} times that it was read"
         )
 
-    async def _still(self, seen: Sight) -> bool:
-        return await asyncio.to_thread(look_at, self.path) == seen
+    async def _is_unchanged(self, stamp: FileStamp) -> bool:
+        return await asyncio.to_thread(read_stamp, self.path) == stamp
 
-    async def _ask(self, seen: Sight, question: Question[T]) -> T:
+    async def _run_query_task(self, stamp: FileStamp, query: Query[T]) -> T:
         """Ask on a connection that a task of its own opens and closes, come what may."""
-        if self._sessions:
-            await asyncio.wait(self._sessions)
+        if self._read_tasks:
+            await asyncio.wait(self._read_tasks)
         connection = aiosqlite.connect(
-            seen.uri, uri=True, timeout=self._busy_timeout_s, isolation_level=None
+            stamp.uri, uri=True, timeout=self._busy_timeout_s, isolation_level=None
         )
         abandoned = threading.Event()
-        session = asyncio.create_task(hold(connection, question, abandoned), name="registry read")
-        self._sessions.add(session)
-        session.add_done_callback(self._ended)
+        session = asyncio.create_task(run_query(connection, query, abandoned), name="registry read")
+        self._read_tasks.add(session)
+        session.add_done_callback(self._on_read_done)
         try:
             await asyncio.wait((session,))
         except asyncio.CancelledError:
@@ -265,31 +275,31 @@ class Registry:
             raise
         return session.result()
 
-    def _ended(self, session: asyncio.Task[Any]) -> None:
-        self._sessions.discard(session)
+    def _on_read_done(self, task: asyncio.Task[Any]) -> None:
+        self._read_tasks.discard(task)
         # Whoever was cancelled does not hear of the failure, and it concerns nobody else.
-        if not session.cancelled():
-            session.exception()
+        if not task.cancelled():
+            task.exception()
 
 
-async def hold(
-    connection: aiosqlite.Connection, question: Question[T], abandoned: threading.Event
+async def run_query(
+    connection: aiosqlite.Connection, query: Query[T], abandoned: threading.Event
 ) -> T:
     """Open a connection, ask, and close it; a query that nobody waits for is broken off."""
     async with connection:
-        await connection.set_progress_handler(abandoned.is_set, STEPS_BETWEEN_LOOKS)
+        await connection.set_progress_handler(abandoned.is_set, PROGRESS_HANDLER_STEPS)
         connection.row_factory = sqlite3.Row
         # One name that is not UTF-8 must not hide all the others.
         connection.text_factory = lambda raw: raw.decode(errors="replace")
-        return await question(connection)
+        return await query(connection)
 
 
-async def rows_of(connection: aiosqlite.Connection, query: str, *values: str) -> list[Row]:
+async def fetch_rows(connection: aiosqlite.Connection, sql: str, *values: str) -> list[Row]:
     """What a query gives, by the names of the columns."""
-    return [dict(row) for row in await connection.execute_fetchall(query, values)]
+    return [dict(row) for row in await connection.execute_fetchall(sql, values)]
 
 
-def encodable(job_id: str) -> bool:
+def is_encodable(job_id: str) -> bool:
     """Whether SQLite can be asked for an id: one with half a surrogate pair in it has no UTF-8."""
     try:
         job_id.encode()

@@ -9,13 +9,13 @@ from marianne_stream.errors import StoreUnreadableError
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class FileStamp:
     """What the registry's file looked like at one moment: equal for as long as nobody wrote it."""
 
     # With no link in it: SQLite keeps its -wal beside the file itself.
-    file: Path
+    path: Path
     # Whether a journal is beside it: somebody writes, or was killed at it.
-    journalled: bool
+    has_journal: bool
     device: int
     inode: int
     mtime_ns: int
@@ -24,10 +24,10 @@ class Sight:
     @property
     def uri(self) -> str:
         """Where to open it. `mode=ro` beside immutable too: SQLite's default creates the file."""
-        return f"{self.file.as_uri()}?mode=ro{'' if self.journalled else '&immutable=1'}"
+        return f"{self.path.as_uri()}?mode=ro{'' if self.has_journal else '&immutable=1'}"
 
 
-def look_at(path: Path) -> Sight:
+def read_stamp(path: Path) -> FileStamp:
     """Look at the registry's file without opening it. Blocks.
 
     Raises:
@@ -37,7 +37,7 @@ def look_at(path: Path) -> Sight:
         file = path.resolve(strict=True)
         found = file.stat()
         # A rollback journal occurs for a moment, when a conductor has just created its registry.
-        journalled = any(beside(file, end).exists() for end in ("-wal", "-journal"))
+        journalled = any(sibling_path(file, end).exists() for end in ("-wal", "-journal"))
     except FileNotFoundError as error:
         raise StoreUnreadableError(f"there is no registry at {path}") from error
     except PermissionError as error:
@@ -50,29 +50,29 @@ def look_at(path: Path) -> Sight:
     if not stat.S_ISREG(found.st_mode):
         kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
         raise StoreUnreadableError(f"the registry {path} is {kind}, expected an SQLite database")
-    return Sight(file, journalled, found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+    return FileStamp(file, journalled, found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
 
 
-def beside(file: Path, end: str) -> Path:
+def sibling_path(file: Path, suffix: str) -> Path:
     """The file that SQLite keeps beside a database under the same name and an ending."""
-    return file.with_name(file.name + end)
+    return file.with_name(file.name + suffix)
 
 
-def explained(error: Exception, seen: Sight) -> StoreUnreadableError:
+def make_read_error(error: Exception, stamp: FileStamp) -> StoreUnreadableError:
     """Why it cannot be read: the permission that is missing, else SQLite's words. Blocks."""
     if isinstance(error, StoreUnreadableError):
         return error
-    reason = missing_permission(seen) or str(error)
-    return StoreUnreadableError(f"the registry {seen.file} cannot be read: {reason}")
+    reason = describe_missing_permission(stamp) or str(error)
+    return StoreUnreadableError(f"the registry {stamp.path} cannot be read: {reason}")
 
 
-def missing_permission(seen: Sight) -> str | None:
+def describe_missing_permission(stamp: FileStamp) -> str | None:
     """Which permission is missing to read the registry as it was tried, and on what. Blocks."""
-    wal, shm = beside(seen.file, "-wal"), beside(seen.file, "-shm")
-    for file in (seen.file, wal, shm):
+    wal, shm = sibling_path(stamp.path, "-wal"), sibling_path(stamp.path, "-shm")
+    for file in (stamp.path, wal, shm):
         if file.exists() and not os.access(file, os.R_OK):
             return f"no permission to read {file}"
-    folder = seen.file.parent
-    if seen.journalled and not shm.exists() and not os.access(folder, os.W_OK):
+    folder = stamp.path.parent
+    if stamp.has_journal and not shm.exists() and not os.access(folder, os.W_OK):
         return f"no permission to write to the folder {folder}, and there is no {shm.name} in it"
     return None

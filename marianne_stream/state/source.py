@@ -5,10 +5,10 @@ from typing import Protocol
 from marianne_stream.models import JobState, Roster, RosterEntry
 
 
-class StateSource(Protocol):
+class Backend(Protocol):
     """A place that knows jobs. Cancelling a call is safe."""
 
-    async def roster(self) -> Roster:
+    async def read_roster(self) -> Roster:
         """All jobs that the source lists.
 
         Raises:
@@ -16,7 +16,7 @@ class StateSource(Protocol):
         """
         ...
 
-    async def job(self, job_id: str, entry: RosterEntry | None) -> JobState:
+    async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
         """One job, whole.
 
         Args:

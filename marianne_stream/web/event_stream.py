@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 from marianne_stream.access.keeper import Grant
 from marianne_stream.errors import MarianneStreamError
 from marianne_stream.feeds.feed import Feed, LeftFeed
-from marianne_stream.jobs.views import error_frame
+from marianne_stream.jobs.views import make_error_frame
 from marianne_stream.web.request_ids import REQUEST_ID, path_in_log
 from marianne_stream.wire import sse
 from marianne_stream.wire.sse import WRITE_BYTES, Frames
@@ -201,12 +201,12 @@ class EventStream(EventSourceResponse):
             raise
         except MarianneStreamError as error:
             self.end_reason = "failed"
-            await self.send_frames(error_frame(error.detail, error.code))
+            await self.send_frames(make_error_frame(error.detail, error.code))
         except Exception:
             self.end_reason = "failed"
             logger.exception("a stream failed")
             fault = MarianneStreamError()
-            await self.send_frames(error_frame(fault.detail, fault.code))
+            await self.send_frames(make_error_frame(fault.detail, fault.code))
         if self._streams.leaving:
             await self.send_frames(sse.retry(self._streams.leaving_retry_ms()))
 
@@ -265,7 +265,7 @@ class EventStream(EventSourceResponse):
         self._in_hand = 0
         self._sending = False
 
-    def send_now(self, frames: Frames) -> bool:
+    def try_send(self, frames: Frames) -> bool:
         """Sends whole frames to a client that takes what it is sent; false where it does not.
 
         They go straight to the transport: its buffer has room, and the headers have gone before.
@@ -288,7 +288,7 @@ class EventStream(EventSourceResponse):
 
     def send_sign(self, frames: Frames) -> None:
         """Sends a sign of life to a client that has taken all that it was sent."""
-        if not self.unsent_bytes and self.send_now(frames):
+        if not self.unsent_bytes and self.try_send(frames):
             self._seen_written = self.written
 
     @property

@@ -20,7 +20,7 @@ async def ready(request: web.Request) -> web.Response:
     if request.app[STREAMS].leaving:
         return not_ready(LeavingError.public)
     try:
-        roster = await request.app[WATCHES].roster()
+        roster = await request.app[WATCHES].get_roster()
     except StateUnavailableError as error:
         return not_ready(error.detail)
     on_disk = (ON_DISK, roster.detail) if roster.source == "registry" else ()

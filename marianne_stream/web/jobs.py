@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from marianne_stream.errors import BadParameterError
-from marianne_stream.jobs.views import newest_first
+from marianne_stream.jobs.views import newest_first_key
 from marianne_stream.models import RosterEntry
 from marianne_stream.payloads import JobDetail, JobPage, JobStatusData, JobSummary
 from marianne_stream.web.answers import json_answer
@@ -34,20 +34,20 @@ async def list_jobs(request: web.Request) -> web.Response:
     place = place_of(after) if after is not None else None
     visible = request[GRANT].jobs
     watches = request.app[WATCHES]
-    roster = await watches.roster()
+    roster = await watches.get_roster()
     matching = sorted(
         (
             entry
             for entry in roster.entries.values()
             if visible(entry.job_id) and matches(entry, status, name)
         ),
-        key=newest_first,
+        key=newest_first_key,
     )
-    rest = [entry for entry in matching if place is None or newest_first(entry) > place]
+    rest = [entry for entry in matching if place is None or newest_first_key(entry) > place]
     page = rest[:limit]
     return json_answer(
         JobPage(
-            jobs=tuple(JobSummary.of(entry, watches.details.of(entry)) for entry in page),
+            jobs=tuple(JobSummary.of(entry, watches.roster_details.get(entry)) for entry in page),
             total=len(matching),
             next=page_mark(page[-1]) if len(rest) > limit else None,
         )
@@ -57,15 +57,15 @@ async def list_jobs(request: web.Request) -> web.Response:
 async def job(request: web.Request) -> web.Response:
     """`GET /api/jobs/{job_id}`: one job with its sheets."""
     watches, job_id = request.app[WATCHES], job_id_of(request)
-    state = await watches.state(job_id)
-    return json_answer(JobDetail.of(state, watches.progress.of(job_id)))
+    state = await watches.get_state(job_id)
+    return json_answer(JobDetail.of(state, watches.progress.get(job_id)))
 
 
 async def job_status(request: web.Request) -> web.Response:
     """`GET /api/jobs/{job_id}/status`: what a `job_status` event would say."""
     watches, job_id = request.app[WATCHES], job_id_of(request)
-    state = await watches.state(job_id)
-    return json_answer(JobStatusData.of(state, watches.progress.of(job_id)))
+    state = await watches.get_state(job_id)
+    return json_answer(JobStatusData.of(state, watches.progress.get(job_id)))
 
 
 def matches(entry: RosterEntry, status: str | None, name: str | None) -> bool:
@@ -77,7 +77,9 @@ def matches(entry: RosterEntry, status: str | None, name: str | None) -> bool:
 
 def page_mark(entry: RosterEntry) -> str:
     """What stands for an entry as the end of a page."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(newest_first(entry))).decode().rstrip("=")
+    return (
+        base64.urlsafe_b64encode(msgspec.json.encode(newest_first_key(entry))).decode().rstrip("=")
+    )
 
 
 def place_of(mark: str) -> tuple[float, str]:

@@ -6,12 +6,12 @@ from aiohttp import web
 
 from marianne_stream.feeds.job_logs import LogFinder
 from marianne_stream.feeds.log_streams import LogStreams
-from marianne_stream.jobs.watches import Watches
+from marianne_stream.jobs.watches import JobHub
 from marianne_stream.web.downloads import Downloads
 from marianne_stream.web.metrics import Metrics
 from marianne_stream.web.stream import Streams
 
-WATCHES = web.AppKey("WATCHES", Watches)
+WATCHES = web.AppKey("WATCHES", JobHub)
 METRICS = web.AppKey("METRICS", Metrics)
 STREAMS = web.AppKey("STREAMS", Streams)
 OPENAPI = web.AppKey("OPENAPI", bytes)

@@ -77,7 +77,7 @@ async def job_events(request: web.Request) -> web.StreamResponse:
     # Parameters first: a request that is wrong costs the conductor nothing.
     limit, cursor = int(LIMIT.read(request)), last_event_id(request)
     request.app[STREAMS].check_room(request)
-    await request.app[WATCHES].require(job_id)
+    await request.app[WATCHES].ensure_exists(job_id)
     return await stream_events(request, EventFilter(frozenset({job_id})), limit, cursor)
 
 
@@ -96,12 +96,12 @@ async def stream_events(
 ) -> web.StreamResponse:
     """Streams the wanted part of the timeline."""
     watches = request.app[WATCHES]
-    await watches.timeline.caught_up(TimelineCursor.parse(cursor))
+    await watches.replay_buffer.wait_caught_up(TimelineCursor.parse(cursor))
     feed = event_feed(
-        watches.timeline,
+        watches.replay_buffer,
         wanted=wanted,
         limit=limit,
         cursor=cursor,
-        source=partial(watches.events.frame, wanted),
+        source=partial(watches.event_intake.make_source_frame, wanted),
     )
     return request.app[STREAMS].answer(request, feed)

@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 from marianne_stream.feeds.feed import KINDS
 from marianne_stream.feeds.log_streams import LogStreams
 from marianne_stream.figures import PREFIX, counter, counters, gauge, gauges
-from marianne_stream.jobs.watches import Watches
+from marianne_stream.jobs.watches import JobHub
 from marianne_stream.version import VERSION
 from marianne_stream.web.answers import NO_STORE
 from marianne_stream.web.downloads import Downloads
@@ -50,7 +50,7 @@ class Metrics:
     def __init__(
         self,
         streams: Streams,
-        watches: Watches,
+        watches: JobHub,
         logs: LogStreams,
         downloads: Downloads,
         *,
@@ -125,7 +125,7 @@ class ServerFigures(Collector):
     """The figures that the parts keep."""
 
     def __init__(
-        self, streams: Streams, watches: Watches, logs: LogStreams, downloads: Downloads
+        self, streams: Streams, watches: JobHub, logs: LogStreams, downloads: Downloads
     ) -> None:
         self._streams = streams
         self._watches = watches
@@ -136,13 +136,15 @@ class ServerFigures(Collector):
         """All of them, as they are now."""
         yield from self._of_streams()
         watches = self._watches
-        yield gauge("watched_jobs", "Jobs that are watched.", watches.watched_jobs)
+        yield gauge("watched_jobs", "Jobs that are watched.", watches.watched_job_count)
         connected = "Whether events of the conductor come in."
-        yield gauge("monitor_connected", connected, int(watches.events.is_live))
-        yield counter("monitor_events", "Events of the conductor.", watches.timeline.last)
+        yield gauge("monitor_connected", connected, int(watches.event_intake.is_live))
+        yield counter(
+            "monitor_events", "Events of the conductor.", watches.replay_buffer.last_number
+        )
         times = "How often the conductor's events began to come in."
-        yield counter("monitor_connects", times, watches.events.subscriptions)
-        source = {name: int(name == watches.state_source) for name in SOURCES}
+        yield counter("monitor_connects", times, watches.event_intake.subscription_count)
+        source = {name: int(name == watches.roster_source) for name in SOURCES}
         what = "Where state came from last: 1 for one of them."
         yield gauges("state_source", what, "source", source)
         yield gauge("log_followers", "Logs that are followed.", len(self._logs))
@@ -169,7 +171,7 @@ class ServerFigures(Collector):
         yield counter("stream_events_sent", "Frames of streams.", frames)
         yield counter("stream_bytes_sent", "Bytes of streams, headers aside.", sent)
         gaps = "Gaps that slow readers were told of."
-        yield counter("slow_consumer_gaps", gaps, self._watches.timeline.slow_gaps)
+        yield counter("slow_consumer_gaps", gaps, self._watches.replay_buffer.slow_consumer_gaps)
         ended: dict[str, int] = {reason: streams.ended[reason] for reason in END_REASONS}
         what = "Streams that have ended, by reason."
         yield counters("streams_closed", what, "reason", ended)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from marianne_stream.conductor.client import ConductorClient
-from marianne_stream.conductor.rpc import message_of
+from marianne_stream.conductor.rpc import decode_message
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.errors import (
     AnswerTooLargeError,
@@ -38,11 +38,13 @@ class Status(msgspec.Struct):
 
 
 def visits_only(path: Path, *, slow_s: float = 1.0, call_limit_s: float = 10.0) -> ConductorClient:
-    return ConductorClient(path, events="visits", slow_s=slow_s, call_limit_s=call_limit_s)
+    return ConductorClient(
+        path, events_mode="visits", slow_after_s=slow_s, call_timeout_s=call_limit_s
+    )
 
 
 async def ask(client: ConductorClient, method: str = "daemon.status") -> int:
-    return (await client.ask(method, None, Status)).result.pid
+    return (await client.call(method, None, Status)).result.pid
 
 
 async def test_a_visit_ends_with_its_answer(conductor: SimulatedConductor) -> None:
@@ -88,7 +90,7 @@ async def test_a_slow_request_is_set_aside_and_others_go_on(conductor: Simulated
     slow = asyncio.create_task(ask(client))
     await until(lambda: conductor.statistics.requests["daemon.status"])
     for _ in range(3):
-        assert (await client.ask("job.list", None, list)).result == []
+        assert (await client.call("job.list", None, list)).result == []
     assert not slow.done()
     await until(lambda: conductor.statistics.connections_open == 1)
     assert await slow
@@ -105,7 +107,7 @@ async def test_a_method_that_is_never_answered_takes_one_slot_and_stops_no_other
     for _ in range(5):
         with pytest.raises(ConductorTimeoutError, match=r"still owes an answer to daemon\.status"):
             await ask(client)
-        assert (await client.ask("job.list", None, list)).result == []
+        assert (await client.call("job.list", None, list)).result == []
     await until(lambda: conductor.statistics.slots_taken == 1)
 
 
@@ -128,18 +130,18 @@ async def test_time_in_the_queue_for_a_slot_is_not_taken_for_the_cost_of_an_answ
 ) -> None:
     client = visits_only(conductor.socket_path)
     async with taken_slots(conductor, 5):
-        call = asyncio.create_task(client.ask("daemon.status", None, Status))
+        call = asyncio.create_task(client.call("daemon.status", None, Status))
         await until(lambda: conductor.statistics.connections_open == 6)
         await asyncio.sleep(0.2)
     conductor.delay_s["daemon.status"] = 0
-    assert (await call).took_s < 0.15
+    assert (await call).duration_s < 0.15
 
 
 async def test_calls_in_a_queue_fail_once_the_client_is_closed(
     conductor: SimulatedConductor,
 ) -> None:
     conductor.delay_s["daemon.status"] = 0.2
-    async with running_client(conductor.socket_path, events="visits") as (client, _):
+    async with running_client(conductor.socket_path, events_mode="visits") as (client, _):
         calls = [asyncio.create_task(ask(client)) for _ in range(4)]
         await until(lambda: conductor.statistics.requests["daemon.status"])
     found = await asyncio.gather(*calls, return_exceptions=True)
@@ -182,7 +184,7 @@ async def test_a_conductor_without_health_is_asked_all_the_same(
 ) -> None:
     conductor.unknown_methods.add("daemon.health")
     client = visits_only(conductor.socket_path)
-    assert (await client.ask("job.list", None, list)).result == []
+    assert (await client.call("job.list", None, list)).result == []
     assert client.pid is None
 
 
@@ -244,12 +246,12 @@ async def test_an_answer_of_the_largest_size_is_read(tmp_path: Path) -> None:
     answer = json.dumps({"id": 2, "result": [text]}).encode()
     path = tmp_path / "c.sock"
     async with scripted_conductor(path, answer + b"\n"):
-        found = (await visits_only(path).ask("any", None, list[str])).result
+        found = (await visits_only(path).call("any", None, list[str])).result
     assert found == [text]
     path = tmp_path / "d.sock"
     async with scripted_conductor(path, answer + b" \n"):
         with pytest.raises(AnswerTooLargeError):
-            await visits_only(path).ask("any", None, list[str])
+            await visits_only(path).call("any", None, list[str])
 
 
 @pytest.mark.parametrize(
@@ -261,7 +263,7 @@ async def test_an_answer_of_the_largest_size_is_read(tmp_path: Path) -> None:
 )
 async def test_an_answer_that_has_to_be_mended_leaves_the_loop_to_others(value: str) -> None:
     line = b'{"id":2,"result":{"pid":7,"odd":%s}}\n' % value.encode()
-    decoding = asyncio.create_task(message_of(line))
+    decoding = asyncio.create_task(decode_message(line))
     turns = 0
     while not decoding.done():
         await asyncio.sleep(0)

@@ -20,11 +20,11 @@ from tests.support.waiting import until
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Notices a stop soon, and tries again soon."""
-    monkeypatch.setattr(client_module, "NOTICE_S", 0.05)
+    monkeypatch.setattr(client_module, "STOP_CHECK_INTERVAL_S", 0.05)
 
 
 async def ask(client: ConductorClient) -> None:
-    await client.ask("daemon.health", None, dict)
+    await client.call("daemon.health", None, dict)
 
 
 async def test_events_come_in_order_with_the_params_that_were_sent(

@@ -5,33 +5,33 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from marianne_stream.fanout.mailboxes import BoundedMailbox
-from marianne_stream.fanout.places import Seen
-from marianne_stream.fanout.timeline import Timeline, TimelineEntry, Wanted
+from marianne_stream.fanout.mailboxes import DropOldestQueue
+from marianne_stream.fanout.places import ReadPosition
+from marianne_stream.fanout.timeline import EntryFilter, ReplayBuffer, ReplayEntry
 from marianne_stream.models import MonitorEvent
 from marianne_stream.wire.cursors import TimelineCursor
 from marianne_stream.wire.sse import Frames
 
 
-def filled(events: int, **bounds: Any) -> Timeline:
-    timeline = Timeline(**bounds)
+def filled(events: int, **bounds: Any) -> ReplayBuffer:
+    timeline = ReplayBuffer(**bounds)
     for number in range(1, events + 1):
         timeline.add(MonitorEvent("a", f"job.step{number}", b"{}"))
     return timeline
 
 
-def everything(_entry: TimelineEntry) -> bool:
+def everything(_entry: ReplayEntry) -> bool:
     return True
 
 
-def names(entries: list[TimelineEntry] | None) -> list[str] | None:
+def names(entries: list[ReplayEntry] | None) -> list[str] | None:
     return None if entries is None else [entry.event for entry in entries]
 
 
 def test_the_oldest_events_go_when_there_are_too_many_or_they_are_too_big() -> None:
-    assert names(filled(5, max_events=2).recent(9, everything)) == ["job.step4", "job.step5"]
-    one = len(filled(1).recent(1, everything)[0].frame)
-    kept = filled(5, max_bytes=one * 3 + 2).recent(9, everything)
+    assert names(filled(5, max_events=2).get_newest(9, everything)) == ["job.step4", "job.step5"]
+    one = len(filled(1).get_newest(1, everything)[0].frame)
+    kept = filled(5, max_bytes=one * 3 + 2).get_newest(9, everything)
     assert names(kept) == ["job.step3", "job.step4", "job.step5"]
 
 
@@ -39,9 +39,9 @@ def test_what_came_after_a_cursor_can_be_told_while_all_of_it_is_kept() -> None:
     timeline = filled(5, max_events=3)
 
     def since(number: int) -> list[str] | None:
-        kept = timeline.seen_by(TimelineCursor(timeline.epoch, number)) is not None
-        found = timeline.between(number, timeline.last, everything)
-        assert kept == (found is not None and number <= timeline.last)
+        kept = timeline.resolve_cursor(TimelineCursor(timeline.epoch, number)) is not None
+        found = timeline.get_range(number, timeline.last_number, everything)
+        assert kept == (found is not None and number <= timeline.last_number)
         return names(found) if kept else None
 
     assert since(5) == []
@@ -53,28 +53,28 @@ def test_what_came_after_a_cursor_can_be_told_while_all_of_it_is_kept() -> None:
 
 def test_the_cursor_of_another_process_tells_nothing() -> None:
     timeline = filled(3)
-    other = Timeline()
+    other = ReplayBuffer()
     assert timeline.epoch != other.epoch
-    assert timeline.seen_by(TimelineCursor(other.epoch, 2)) is None
+    assert timeline.resolve_cursor(TimelineCursor(other.epoch, 2)) is None
 
 
 def test_nothing_has_come_after_the_beginning() -> None:
-    timeline = Timeline()
-    assert timeline.seen_by(TimelineCursor(timeline.epoch, 0)) == Seen(0)
-    assert timeline.between(0, timeline.last, everything) == []
+    timeline = ReplayBuffer()
+    assert timeline.resolve_cursor(TimelineCursor(timeline.epoch, 0)) == ReadPosition(0)
+    assert timeline.get_range(0, timeline.last_number, everything) == []
 
 
 def test_a_gap_stands_among_the_newest_and_is_not_counted_as_an_event() -> None:
     timeline = filled(2)
     timeline.add_gap()
     timeline.add(MonitorEvent("a", "job.step3", b"{}"))
-    assert names(timeline.recent(2, everything)) == ["job.step2", "", "job.step3"]
+    assert names(timeline.get_newest(2, everything)) == ["job.step2", "", "job.step3"]
 
 
 def test_what_is_only_said_is_not_kept() -> None:
     timeline = filled(1)
-    timeline.say(lambda _wanted: b"event: source\ndata: {}\n\n")
-    assert names(timeline.recent(9, everything)) == ["job.step1"]
+    timeline.broadcast_unbuffered(lambda _wanted: b"event: source\ndata: {}\n\n")
+    assert names(timeline.get_newest(9, everything)) == ["job.step1"]
 
 
 class Looked:
@@ -84,31 +84,34 @@ class Looked:
         self.job_id = job_id
         self.count = 0
 
-    def __call__(self, entry: TimelineEntry) -> bool:
+    def __call__(self, entry: ReplayEntry) -> bool:
         """Whether an entry is wanted."""
         self.count += 1
         return entry.job_id in (self.job_id, None)
 
 
 def test_what_is_wanted_of_a_rare_job_is_found_without_a_look_at_all_others() -> None:
-    timeline = Timeline(max_events=1000)
+    timeline = ReplayBuffer(max_events=1000)
     timeline.add(MonitorEvent("rare", "job.gone", b"{}"))
     for number in range(1000):
         timeline.add(MonitorEvent("rare" if number % 500 == 7 else "a", f"job.step{number}", b"{}"))
     timeline.add_gap()
     looked, jobs = Looked("rare"), frozenset({"rare"})
     expected = ["job.step7", "job.step507", ""]
-    assert names(timeline.recent(50, looked, jobs)) == expected
-    assert names(timeline.between(timeline.oldest, timeline.last, looked, jobs)) == expected
-    assert names(timeline.between(600, timeline.last, looked, jobs)) == [""]
-    assert names(timeline.recent(50, looked, frozenset({"nobody"}))) == [""]
+    assert names(timeline.get_newest(50, looked, jobs)) == expected
+    assert (
+        names(timeline.get_range(timeline.oldest_number, timeline.last_number, looked, jobs))
+        == expected
+    )
+    assert names(timeline.get_range(600, timeline.last_number, looked, jobs)) == [""]
+    assert names(timeline.get_newest(50, looked, frozenset({"nobody"}))) == [""]
     assert looked.count <= 8
 
 
 def test_one_who_was_away_for_a_moment_costs_no_look_at_all_that_is_kept() -> None:
     timeline, looked = filled(1000), Looked("a")
-    assert names(timeline.between(999, 1000, looked)) == ["job.step1000"]
-    assert names(timeline.recent(1, looked)) == ["job.step1000"]
+    assert names(timeline.get_range(999, 1000, looked)) == ["job.step1000"]
+    assert names(timeline.get_newest(1, looked)) == ["job.step1000"]
     assert looked.count == 2
 
 
@@ -119,7 +122,7 @@ class Room:
         self.sent: list[bytes] = []
         self.full = False
 
-    def send_now(self, frames: Frames, /) -> bool:
+    def try_send(self, frames: Frames, /) -> bool:
         """Takes frames."""
         if not self.full:
             self.sent.append(frames.data)
@@ -128,11 +131,11 @@ class Room:
 
 @asynccontextmanager
 async def waiting(
-    timeline: Timeline, wanted: Wanted
-) -> AsyncIterator[tuple[Room, BoundedMailbox[TimelineEntry]]]:
+    timeline: ReplayBuffer, wanted: EntryFilter
+) -> AsyncIterator[tuple[Room, DropOldestQueue[ReplayEntry]]]:
     """A subscriber whose reader waits."""
-    room, mailbox = Room(), BoundedMailbox[TimelineEntry]()
-    mailbox.outlet = room
+    room, mailbox = Room(), DropOldestQueue[ReplayEntry]()
+    mailbox.sink = room
     timeline.subscribe(mailbox, wanted)
     reader = asyncio.create_task(mailbox.wait())
     await asyncio.sleep(0)
@@ -141,13 +144,13 @@ async def waiting(
     timeline.unsubscribe(mailbox, wanted)
 
 
-def add(timeline: Timeline, *names: str) -> None:
+def add(timeline: ReplayBuffer, *names: str) -> None:
     for name in names:
         timeline.add(MonitorEvent("a", name, b"{}"))
 
 
 async def test_what_comes_in_one_turn_goes_out_at_once_and_wakes_nobody() -> None:
-    timeline = Timeline()
+    timeline = ReplayBuffer()
     async with (
         waiting(timeline, everything) as (one, mailbox),
         waiting(timeline, everything) as (other, _),
@@ -163,7 +166,7 @@ async def test_what_comes_in_one_turn_goes_out_at_once_and_wakes_nobody() -> Non
 
 
 async def test_what_comes_in_one_turn_is_no_more_than_one_write_at_a_time() -> None:
-    timeline = Timeline()
+    timeline = ReplayBuffer()
     async with waiting(timeline, everything) as (room, _):
         for size in (20_000, 20_000, 100_000, 10, 10):
             timeline.add(MonitorEvent("a", "job.a", b"x" * size))
@@ -173,7 +176,7 @@ async def test_what_comes_in_one_turn_is_no_more_than_one_write_at_a_time() -> N
 
 
 async def test_only_what_is_wanted_goes_out() -> None:
-    timeline = Timeline()
+    timeline = ReplayBuffer()
     async with (
         waiting(timeline, everything) as (one, _),
         waiting(timeline, lambda entry: entry.event == "job.b") as (other, _),
@@ -187,7 +190,7 @@ async def test_only_what_is_wanted_goes_out() -> None:
 
 
 async def test_without_room_it_is_kept_and_stays_in_order() -> None:
-    timeline = Timeline()
+    timeline = ReplayBuffer()
     async with waiting(timeline, everything) as (room, mailbox):
         room.full = True
         add(timeline, "job.a")
@@ -201,13 +204,13 @@ async def test_without_room_it_is_kept_and_stays_in_order() -> None:
 
 
 async def test_one_who_subscribes_in_the_middle_of_a_turn_gets_nothing_twice() -> None:
-    timeline = Timeline()
+    timeline = ReplayBuffer()
     async with waiting(timeline, everything) as (early, _):
         add(timeline, "job.a")
-        late, mailbox = Room(), BoundedMailbox[TimelineEntry]()
-        mailbox.outlet = late
+        late, mailbox = Room(), DropOldestQueue[ReplayEntry]()
+        mailbox.sink = late
         timeline.subscribe(mailbox, everything)
-        past = timeline.recent(9, everything)
+        past = timeline.get_newest(9, everything)
         await asyncio.sleep(0)
         assert names(past) == ["job.a"]
         assert not mailbox.take().items

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from marianne_stream.fanout.timeline import Timeline
+from marianne_stream.fanout.timeline import ReplayBuffer
 from marianne_stream.feeds.events import EventFeed, EventFilter, event_feed
 from marianne_stream.feeds.feed import TAKEN_BYTES
 from marianne_stream.models import MonitorEvent
@@ -18,16 +18,16 @@ def source(event_id: str) -> bytes:
 
 
 @pytest.fixture
-def timeline() -> Timeline:
+def timeline() -> ReplayBuffer:
     """A timeline that keeps the last ten of twenty events."""
-    timeline = Timeline(max_events=10)
+    timeline = ReplayBuffer(max_events=10)
     for number in range(1, 21):
         timeline.add(MonitorEvent("a", f"job.step{number}", b"{}"))
     return timeline
 
 
 async def past(
-    timeline: Timeline, cursor: str, *, job_ids: frozenset[str] = frozenset()
+    timeline: ReplayBuffer, cursor: str, *, job_ids: frozenset[str] = frozenset()
 ) -> list[str]:
     """The names of what a viewer gets at first, with what a gap says."""
     wanted = EventFilter(job_ids)
@@ -45,29 +45,29 @@ def shown(chunks: list[bytes]) -> list[str]:
     ]
 
 
-async def test_a_new_viewer_gets_the_newest(timeline: Timeline) -> None:
+async def test_a_new_viewer_gets_the_newest(timeline: ReplayBuffer) -> None:
     assert await past(timeline, "") == ["source", "job.step18", "job.step19", "job.step20"]
 
 
-async def test_a_cursor_that_is_too_old_is_told_how_much_is_missing(timeline: Timeline) -> None:
+async def test_a_cursor_that_is_too_old_is_told_how_much_is_missing(timeline: ReplayBuffer) -> None:
     cursor = str(TimelineCursor(timeline.epoch, 5))
     expected = ["gap 12", "source", "job.step18", "job.step19", "job.step20"]
     assert await past(timeline, cursor) == expected
 
 
-async def test_how_much_of_a_part_is_missing_cannot_be_known(timeline: Timeline) -> None:
+async def test_how_much_of_a_part_is_missing_cannot_be_known(timeline: ReplayBuffer) -> None:
     cursor = str(TimelineCursor(timeline.epoch, 5))
     found = await past(timeline, cursor, job_ids=frozenset({"a"}))
     assert found[0] == "gap None"
 
 
-async def test_a_cursor_that_is_kept_gives_all_that_came_since(timeline: Timeline) -> None:
+async def test_a_cursor_that_is_kept_gives_all_that_came_since(timeline: ReplayBuffer) -> None:
     cursor = str(TimelineCursor(timeline.epoch, 12))
     assert await past(timeline, cursor) == ["source", *(f"job.step{n}" for n in range(13, 21))]
 
 
 async def test_one_who_was_cut_off_before_its_first_event_has_a_position(
-    timeline: Timeline,
+    timeline: ReplayBuffer,
 ) -> None:
     for limit, number in ((3, 17), (0, 20)):
         feed = event_feed(timeline, wanted=EventFilter(), limit=limit, cursor="", source=source)
@@ -76,7 +76,7 @@ async def test_one_who_was_cut_off_before_its_first_event_has_a_position(
         assert event.event_id == str(TimelineCursor(timeline.epoch, number))
 
 
-def fill(timeline: Timeline, events: int, data_bytes: int = 2) -> None:
+def fill(timeline: ReplayBuffer, events: int, data_bytes: int = 2) -> None:
     """Adds events, each in a turn of its own."""
     for number in range(events):
         timeline.add(MonitorEvent("a", f"job.new{number}", b"x" * data_bytes))
@@ -84,7 +84,7 @@ def fill(timeline: Timeline, events: int, data_bytes: int = 2) -> None:
 
 
 async def test_what_is_past_is_taken_a_piece_at_a_time_and_held_for_nobody() -> None:
-    timeline = Timeline()
+    timeline = ReplayBuffer()
     fill(timeline, 100, 10_000)
     cursor = str(TimelineCursor(timeline.epoch, 0))
     feed = event_feed(timeline, wanted=EventFilter(), limit=3, cursor=cursor, source=source)
@@ -96,7 +96,7 @@ async def test_what_is_past_is_taken_a_piece_at_a_time_and_held_for_nobody() -> 
 
 
 async def test_one_that_is_slower_than_the_past_is_forgotten_is_told_of_a_gap() -> None:
-    timeline = Timeline(max_events=20)
+    timeline = ReplayBuffer(max_events=20)
     fill(timeline, 20, 10_000)
     cursor = str(TimelineCursor(timeline.epoch, 0))
     feed = event_feed(timeline, wanted=EventFilter(), limit=3, cursor=cursor, source=source)
@@ -107,7 +107,7 @@ async def test_one_that_is_slower_than_the_past_is_forgotten_is_told_of_a_gap() 
     rest = shown([chunk async for chunk in feed.frames()])
     older = [f"job.new{number}" for number in range(10, 20)]
     assert rest == ["gap 4", "source", *older, *(f"job.new{number}" for number in range(10))]
-    assert timeline.slow_gaps == 1
+    assert timeline.slow_consumer_gaps == 1
 
 
 async def read(feed: EventFeed) -> list[str]:
@@ -117,15 +117,15 @@ async def read(feed: EventFeed) -> list[str]:
 
 
 async def test_what_a_mailbox_lets_go_is_read_from_the_timeline_while_that_keeps_it() -> None:
-    timeline = Timeline()
+    timeline = ReplayBuffer()
     feed = event_feed(timeline, wanted=EventFilter(), limit=0, cursor="", source=source)
     await anext(feed)
-    timeline.say(lambda _wanted: source(""))
+    timeline.broadcast_unbuffered(lambda _wanted: source(""))
     fill(timeline, 3000, 500)
     assert feed.held_bytes < 1000 * 700
     # It may have lost where events come from, and is told that again.
     assert await read(feed) == ["source", *(f"job.new{number}" for number in range(3000))]
-    assert timeline.slow_gaps == 0
+    assert timeline.slow_consumer_gaps == 0
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ async def test_one_that_is_slower_than_the_timeline_forgets_is_told_of_a_gap(
     job_ids: tuple[str, ...], *, with_gap: bool, missed: int | None
 ) -> None:
     """How many are missing is not known where a gap is among them, or some are not wanted."""
-    timeline = Timeline(max_events=1900)
+    timeline = ReplayBuffer(max_events=1900)
     wanted = EventFilter(frozenset(job_ids))
     feed = event_feed(timeline, wanted=wanted, limit=0, cursor="", source=source)
     await anext(feed)
@@ -147,4 +147,4 @@ async def test_one_that_is_slower_than_the_timeline_forgets_is_told_of_a_gap(
     rest = await read(feed)
     assert rest[:4] == ["source", f"gap {missed}", "source", "job.new50"]
     assert len(rest) == 3 + 1900
-    assert timeline.slow_gaps == 1
+    assert timeline.slow_consumer_gaps == 1

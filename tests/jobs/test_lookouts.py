@@ -8,54 +8,56 @@ from contextlib import asynccontextmanager
 import pytest
 
 from marianne_stream.errors import StateUnavailableError
-from marianne_stream.fanout.mailboxes import LatestMailbox
+from marianne_stream.fanout.mailboxes import LatestQueue
 from marianne_stream.jobs import lookouts as lookouts_module
-from marianne_stream.jobs.lookouts import WATCHED_JOBS, Lookouts
-from marianne_stream.jobs.views import End, JobView
+from marianne_stream.jobs.lookouts import MAX_WATCHED_JOBS, RosterJobWatchers
+from marianne_stream.jobs.views import JobSnapshot, SnapshotEnd
 from marianne_stream.models import JobState, Roster, RosterEntry
 from tests.support.waiting import until
 
 
-class Hold:
+class FakeSubscription:
     """A hold that tells whether it was left."""
 
-    def __init__(self, job_id: str, interval_s: float, held: dict[str, "Hold"]) -> None:
+    def __init__(self, job_id: str, interval_s: float, held: dict[str, "FakeSubscription"]) -> None:
         self.job_id = job_id
         self.interval_s = interval_s
-        self.mailbox: LatestMailbox[JobView] = LatestMailbox()
+        self.queue: LatestQueue[JobSnapshot] = LatestQueue()
         self._held = held
         assert job_id not in held
         held[job_id] = self
 
-    def look_every(self, interval_s: float) -> None:
+    def set_interval(self, interval_s: float) -> None:
         self.interval_s = interval_s
 
-    def leave(self) -> None:
+    def close(self) -> None:
         del self._held[self.job_id]
 
-    def ends(self, end: End) -> None:
-        self.mailbox.offer(view_of(self.job_id, end))
+    def ends(self, end: SnapshotEnd) -> None:
+        self.queue.offer(view_of(self.job_id, end))
 
 
 class Jobs:
     """What can be watched; holds on nothing but what is asked of it."""
 
     def __init__(self) -> None:
-        self.held: dict[str, Hold] = {}
+        self.held: dict[str, FakeSubscription] = {}
         self.asked: Counter[str] = Counter()
         self.failing: set[str] = set()
 
-    async def watch(self, job_id: str, interval_s: float) -> tuple[JobView, Hold]:
+    async def subscribe_job(
+        self, job_id: str, interval_s: float
+    ) -> tuple[JobSnapshot, FakeSubscription]:
         self.asked[job_id] += 1
         await asyncio.sleep(0)
         if job_id in self.failing:
             raise StateUnavailableError
-        return view_of(job_id), Hold(job_id, interval_s, self.held)
+        return view_of(job_id), FakeSubscription(job_id, interval_s, self.held)
 
 
-def view_of(job_id: str, end: End = "") -> JobView:
+def view_of(job_id: str, end: SnapshotEnd = "") -> JobSnapshot:
     state = JobState(job_id, "running", "conductor", live=True, checkpoint_status="running")
-    return JobView(state, source="conductor", live=True, end=end)
+    return JobSnapshot(state, source="conductor", live=True, end=end)
 
 
 def roster_of(*job_ids: str, over: tuple[str, ...] = ()) -> Roster:
@@ -68,9 +70,9 @@ def roster_of(*job_ids: str, over: tuple[str, ...] = ()) -> Roster:
 
 
 @asynccontextmanager
-async def posting(jobs: Jobs) -> AsyncIterator[Lookouts]:
+async def posting(jobs: Jobs) -> AsyncIterator[RosterJobWatchers]:
     """Lookouts that are called back in the end, and have let go of everything then."""
-    lookouts = Lookouts(jobs.watch)
+    lookouts = RosterJobWatchers(jobs.subscribe_job)
     try:
         yield lookouts
     finally:
@@ -88,32 +90,32 @@ async def test_jobs_are_watched_while_somebody_wants_that(jobs: Jobs) -> None:
     async with posting(jobs) as lookouts:
         lookouts.on_roster(roster_of("a", "b", over=("c",)))
         assert not jobs.asked
-        lookouts.add_interest(2.0)
-        lookouts.add_interest(2.0)
+        lookouts.add_interval(2.0)
+        lookouts.add_interval(2.0)
         await until(lambda: jobs.held.keys() == {"a", "b"})
-        lookouts.drop_interest(2.0)
+        lookouts.remove_interval(2.0)
         lookouts.on_roster(roster_of("a", "b", "d"))
         await until(lambda: jobs.held.keys() == {"a", "b", "d"})
         lookouts.on_roster(roster_of("b", "d"))
         await until(lambda: jobs.held.keys() == {"b", "d"})
-        lookouts.drop_interest(2.0)
+        lookouts.remove_interval(2.0)
         await until(lambda: not jobs.held)
     assert set(jobs.asked.values()) == {1}
 
 
 async def test_the_newest_jobs_are_watched_and_no_more_than_a_hundred(jobs: Jobs) -> None:
-    job_ids = [f"{number}" for number in range(WATCHED_JOBS + 20)]
+    job_ids = [f"{number}" for number in range(MAX_WATCHED_JOBS + 20)]
     async with posting(jobs) as lookouts:
-        lookouts.add_interest(2.0)
+        lookouts.add_interval(2.0)
         lookouts.on_roster(roster_of(*job_ids))
-        await until(lambda: len(jobs.held) == WATCHED_JOBS)
+        await until(lambda: len(jobs.held) == MAX_WATCHED_JOBS)
         assert jobs.held.keys() == set(job_ids[20:])
         assert next(iter(jobs.held)) == job_ids[-1]
 
 
 async def test_a_job_that_is_over_is_held_until_its_end_was_seen(jobs: Jobs) -> None:
     async with posting(jobs) as lookouts:
-        lookouts.add_interest(2.0)
+        lookouts.add_interval(2.0)
         lookouts.on_roster(roster_of("a"))
         await until(lambda: jobs.held)
         lookouts.on_roster(roster_of(over=("a",)))
@@ -130,11 +132,11 @@ async def test_a_job_that_is_over_is_held_until_its_end_was_seen(jobs: Jobs) -> 
 
 @pytest.mark.parametrize("end", ["fault", "deleted"])
 async def test_a_watch_that_ends_otherwise_is_begun_again(
-    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, end: End
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, end: SnapshotEnd
 ) -> None:
-    monkeypatch.setattr(lookouts_module, "FIRST_FAILURE_S", 0.001)
+    monkeypatch.setattr(lookouts_module, "FIRST_FAILURE_DELAY_S", 0.001)
     async with posting(jobs) as lookouts:
-        lookouts.add_interest(2.0)
+        lookouts.add_interval(2.0)
         lookouts.on_roster(roster_of("a"))
         await until(lambda: jobs.held)
         jobs.held["a"].ends(end)
@@ -144,10 +146,10 @@ async def test_a_watch_that_ends_otherwise_is_begun_again(
 async def test_a_job_that_cannot_be_watched_harms_no_other_and_is_tried_again(
     jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookouts_module, "FIRST_FAILURE_S", 0.001)
+    monkeypatch.setattr(lookouts_module, "FIRST_FAILURE_DELAY_S", 0.001)
     jobs.failing = {"bad"}
     async with posting(jobs) as lookouts:
-        lookouts.add_interest(2.0)
+        lookouts.add_interval(2.0)
         lookouts.on_roster(roster_of("a", "bad"))
         await until(lambda: jobs.held.keys() == {"a"} and jobs.asked["bad"] > 1)
         jobs.failing = set()
@@ -157,39 +159,39 @@ async def test_a_job_that_cannot_be_watched_harms_no_other_and_is_tried_again(
 async def test_a_job_that_cannot_be_watched_is_given_up_when_it_is_over(
     jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookouts_module, "FIRST_FAILURE_S", 0.001)
+    monkeypatch.setattr(lookouts_module, "FIRST_FAILURE_DELAY_S", 0.001)
     jobs.failing = {"bad"}
     async with posting(jobs) as lookouts:
-        lookouts.add_interest(2.0)
+        lookouts.add_interval(2.0)
         lookouts.on_roster(roster_of("bad"))
         await until(lambda: jobs.asked["bad"] > 1)
         lookouts.on_roster(roster_of(over=("bad",)))
-        await until(lambda: not lookouts._tasks)
+        await until(lambda: not lookouts._running_tasks)
 
 
 async def test_the_shortest_interval_of_all_counts_for_all(jobs: Jobs) -> None:
     async with posting(jobs) as lookouts:
-        lookouts.add_interest(2.0)
+        lookouts.add_interval(2.0)
         lookouts.on_roster(roster_of("a", "b"))
         await until(lambda: len(jobs.held) == 2)
-        lookouts.add_interest(0.5)
+        lookouts.add_interval(0.5)
         assert {hold.interval_s for hold in jobs.held.values()} == {0.5}
-        lookouts.drop_interest(0.5)
+        lookouts.remove_interval(0.5)
         assert {hold.interval_s for hold in jobs.held.values()} == {2.0}
 
 
 async def test_one_who_fails_for_a_reason_of_its_own_is_told_of_once(
     jobs: Jobs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def fail(job_id: str, interval_s: float) -> tuple[JobView, Hold]:
+    async def fail(job_id: str, interval_s: float) -> tuple[JobSnapshot, FakeSubscription]:
         jobs.asked[job_id] += 1
         raise RuntimeError(f"{job_id} at {interval_s}")
 
-    lookouts = Lookouts(fail)
-    lookouts.add_interest(2.0)
+    lookouts = RosterJobWatchers(fail)
+    lookouts.add_interval(2.0)
     for _ in range(3):
         lookouts.on_roster(roster_of("a"))
-        await until(lambda: not lookouts._tasks)
+        await until(lambda: not lookouts._running_tasks)
     await lookouts.close()
     assert jobs.asked["a"] == 1
     assert [record.getMessage() for record in caplog.records] == [
@@ -200,18 +202,18 @@ async def test_one_who_fails_for_a_reason_of_its_own_is_told_of_once(
 async def test_one_who_fails_takes_no_place_of_the_hundred_and_is_tried_anew_later(
     jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookouts_module, "WATCHED_JOBS", 1)
+    monkeypatch.setattr(lookouts_module, "MAX_WATCHED_JOBS", 1)
     broken = {"new"}
 
-    async def watch(job_id: str, interval_s: float) -> tuple[JobView, Hold]:
+    async def watch(job_id: str, interval_s: float) -> tuple[JobSnapshot, FakeSubscription]:
         if job_id in broken:
             raise RuntimeError(job_id)
-        return await jobs.watch(job_id, interval_s)
+        return await jobs.subscribe_job(job_id, interval_s)
 
-    lookouts = Lookouts(watch)
-    lookouts.add_interest(2.0)
+    lookouts = RosterJobWatchers(watch)
+    lookouts.add_interval(2.0)
     lookouts.on_roster(roster_of("old", "new"))
-    await until(lambda: not lookouts._tasks)
+    await until(lambda: not lookouts._running_tasks)
     lookouts.on_roster(roster_of("old", "new"))
     await until(lambda: jobs.held.keys() == {"old"})
     broken.clear()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from marianne_stream.jobs.poll_schedule import CAP_S, PollSchedule
+from marianne_stream.jobs.poll_schedule import MAX_DELAY_S, PollSchedule
 from marianne_stream.models import JobState, Sheet
 
 
@@ -31,7 +31,7 @@ def delays(state: JobState, reads: int, *, interval_s: float = 1.0) -> list[floa
     schedule = PollSchedule()
     found = []
     for number in range(reads):
-        schedule.saw(state, changed=number == 0, interval_s=interval_s)
+        schedule.on_state(state, changed=number == 0, interval_s=interval_s)
         found.append(schedule.delay_s)
     return found
 
@@ -64,18 +64,18 @@ def test_a_job_on_disk_is_read_at_the_interval_that_viewers_ask_for() -> None:
 def test_while_roster_and_checkpoint_disagree_reads_come_with_a_growing_delay() -> None:
     found = delays(a_state("completed", status="completed", checkpoint="running"), 12)
     assert found[:5] == [0.1, 0.2, 0.4, 0.8, 1.6]
-    assert found[-1] == CAP_S
+    assert found[-1] == MAX_DELAY_S
 
 
 def test_failed_reads_come_with_a_growing_delay_until_one_succeeds() -> None:
     schedule = PollSchedule()
     found = []
     for _ in range(7):
-        schedule.failed()
+        schedule.on_error()
         found.append(schedule.delay_s)
-    assert found == [1, 2, 4, 8, 16, CAP_S, CAP_S]
-    schedule.saw(a_state("dispatched"), changed=False, interval_s=2.0)
-    schedule.failed()
+    assert found == [1, 2, 4, 8, 16, MAX_DELAY_S, MAX_DELAY_S]
+    schedule.on_state(a_state("dispatched"), changed=False, interval_s=2.0)
+    schedule.on_error()
     assert schedule.delay_s == 1
 
 
@@ -83,6 +83,8 @@ def test_a_job_of_which_the_conductor_says_nothing_usable_is_read_ever_more_seld
     schedule = PollSchedule()
     found = []
     for _ in range(4):
-        schedule.saw(a_state("pending", live=False), changed=False, interval_s=0.1, fallback=True)
+        schedule.on_state(
+            a_state("pending", live=False), changed=False, interval_s=0.1, from_fallback=True
+        )
         found.append(schedule.delay_s)
     assert found == [2.0, 4.0, 8.0, 16.0]

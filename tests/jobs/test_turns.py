@@ -2,15 +2,15 @@
 
 import asyncio
 
-from marianne_stream.jobs.turns import UNASKED_REST_FACTOR, Turns
+from marianne_stream.jobs.turns import BACKGROUND_REST_FACTOR, StateReadLimiter
 
 
 async def test_one_looks_at_a_time_first_come_first_served() -> None:
-    turns = Turns()
+    turns = StateReadLimiter()
     order: list[int] = []
 
     async def look(number: int) -> None:
-        async with turns.turn(asked=True):
+        async with turns.acquire(on_demand=True):
             order.append(number)
             await asyncio.sleep(0)
             assert order[-1] == number
@@ -20,14 +20,14 @@ async def test_one_looks_at_a_time_first_come_first_served() -> None:
 
 
 async def test_a_look_that_nothing_asked_for_is_followed_by_a_long_rest_for_its_like() -> None:
-    turns = Turns()
-    assert turns.unasked_delay_s == 0
-    async with turns.turn(asked=True):
+    turns = StateReadLimiter()
+    assert turns.background_delay_s == 0
+    async with turns.acquire(on_demand=True):
         await asyncio.sleep(0.01)
-        assert turns.unasked_delay_s > 0
-    assert turns.unasked_delay_s == 0
-    async with turns.turn(asked=False):
+        assert turns.background_delay_s > 0
+    assert turns.background_delay_s == 0
+    async with turns.acquire(on_demand=False):
         await asyncio.sleep(0.01)
-    assert turns.unasked_delay_s > 0.9 * UNASKED_REST_FACTOR * 0.01
-    async with asyncio.timeout(0.1), turns.turn(asked=True):
+    assert turns.background_delay_s > 0.9 * BACKGROUND_REST_FACTOR * 0.01
+    async with asyncio.timeout(0.1), turns.acquire(on_demand=True):
         pass

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from marianne_stream.jobs.views import JobView, RosterView
+from marianne_stream.jobs.views import JobSnapshot, RosterSnapshot
 from marianne_stream.models import JobState, Roster, RosterEntry, Sheet
 from marianne_stream.wire.sse import EventParser
 
@@ -23,8 +23,8 @@ RUNNING = JobState(
 )
 
 
-def view(state: JobState = RUNNING, **options: Any) -> JobView:
-    return JobView(state, **{"source": "conductor", "live": True, **options})
+def view(state: JobState = RUNNING, **options: Any) -> JobSnapshot:
+    return JobSnapshot(state, **{"source": "conductor", "live": True, **options})
 
 
 def names(frames: bytes) -> list[tuple[str, str]]:
@@ -41,7 +41,7 @@ def data(frames: bytes, name: str) -> dict[str, Any]:
 
 def test_a_new_viewer_gets_the_source_the_status_and_all_sheets_with_the_id_on_the_last() -> None:
     first = view()
-    frames = first.since(None).data
+    frames = first.diff_from(None).data
     assert names(frames) == [
         ("source", ""),
         ("job_status", ""),
@@ -53,7 +53,7 @@ def test_a_new_viewer_gets_the_source_the_status_and_all_sheets_with_the_id_on_t
 def test_only_the_sheets_that_changed_are_sent() -> None:
     sheets = (RUNNING.sheets[0], Sheet(2, "completed"), RUNNING.sheets[2])
     after = view(replace(RUNNING, sheets=sheets, completed_sheets=2, current_sheet=None))
-    frames = after.since(view()).data
+    frames = after.diff_from(view()).data
     assert [name for name, _ in names(frames)] == ["job_status", "job_sheets"]
     assert data(frames, "job_sheets")["sheets"] == [
         {
@@ -68,38 +68,38 @@ def test_only_the_sheets_that_changed_are_sent() -> None:
 
 def test_a_status_without_a_changed_sheet_bears_the_id_itself() -> None:
     after = view(replace(RUNNING, status="paused"))
-    assert names(after.since(view()).data) == [("job_status", f"s-{after.cursor}")]
+    assert names(after.diff_from(view()).data) == [("job_status", f"s-{after.cursor}")]
 
 
 def test_a_sheet_that_changes_nothing_else_is_sent_alone() -> None:
     sheets = (*RUNNING.sheets[:2], Sheet(3, "ready"))
     after = view(replace(RUNNING, sheets=sheets))
-    assert names(after.since(view()).data) == [("job_sheets", f"s-{after.cursor}")]
-    assert not data(after.since(view()).data, "job_sheets")["complete"]
+    assert names(after.diff_from(view()).data) == [("job_sheets", f"s-{after.cursor}")]
+    assert not data(after.diff_from(view()).data, "job_sheets")["complete"]
 
 
 def test_other_sheets_than_before_are_sent_whole() -> None:
     after = view(replace(RUNNING, sheets=RUNNING.sheets[:2], total_sheets=2))
-    sheets = data(after.since(view()).data, "job_sheets")
+    sheets = data(after.diff_from(view()).data, "job_sheets")
     assert (sheets["complete"], len(sheets["sheets"])) == (True, 2)
 
 
 def test_a_new_time_alone_is_no_change() -> None:
     after = view(replace(RUNNING, updated_at="2026-11-23T19:25:00Z"))
-    assert after.same(view())
+    assert after.is_same(view())
     assert after.cursor == view().cursor
-    assert after.since(view()).data == b""
+    assert after.diff_from(view()).data == b""
 
 
 def test_the_same_state_of_another_run_is_a_change() -> None:
     after = view(replace(RUNNING, run="second"))
     assert after.cursor != view().cursor
-    assert [name for name, _ in names(after.since(view()).data)] == ["job_status", "job_sheets"]
+    assert [name for name, _ in names(after.diff_from(view()).data)] == ["job_status", "job_sheets"]
 
 
 def test_the_source_alone_moves_no_cursor() -> None:
     after = view(replace(RUNNING, source="registry", live=False), source="registry", live=False)
-    frames = after.since(view()).data
+    frames = after.diff_from(view()).data
     assert names(frames) == [("source", "")]
     assert data(frames, "source") == {"job_id": "a", "source": "registry", "live": False}
     assert after.cursor == view().cursor
@@ -108,32 +108,35 @@ def test_the_source_alone_moves_no_cursor() -> None:
 def test_the_end_has_an_id_of_its_own_kind() -> None:
     done = replace(RUNNING, status="completed", checkpoint_status="completed")
     after = view(done, end="finished")
-    assert names(after.since(view()).data) == [
+    assert names(after.diff_from(view()).data) == [
         ("job_status", f"s-{after.cursor}"),
         ("job_finished", f"f-{after.cursor}"),
     ]
-    assert data(after.since(view()).data, "job_finished") == {
+    assert data(after.diff_from(view()).data, "job_finished") == {
         "job_id": "a",
         "final_status": "completed",
     }
-    assert names(after.resumed()) == [("source", ""), ("job_finished", f"f-{after.cursor}")]
+    assert names(after.make_resume_frames()) == [
+        ("source", ""),
+        ("job_finished", f"f-{after.cursor}"),
+    ]
 
 
 def test_frames_are_made_once_for_all_viewers() -> None:
     after = view(replace(RUNNING, status="paused"))
-    assert after.since(view()).data is after.since(view()).data
+    assert after.diff_from(view()).data is after.diff_from(view()).data
 
 
 def test_the_roster_is_sent_whole_first_and_then_as_changes() -> None:
     old, new = RosterEntry("old", "running", 1.0), RosterEntry("new", "running", 2.0)
-    first = RosterView(Roster({"old": old, "new": new}, source="conductor", live=True), {})
-    frames = first.since(None).data
+    first = RosterSnapshot(Roster({"old": old, "new": new}, source="conductor", live=True), {})
+    frames = first.diff_from(None).data
     assert names(frames) == [("source", ""), ("roster", f"r-{first.cursor}")]
     assert [job["job_id"] for job in data(frames, "roster")["jobs"]] == ["new", "old"]
     assert data(frames, "roster")["complete"]
     changed = {"new": replace(new, status="paused")}
-    second = RosterView(Roster(changed, source="conductor", live=True), {})
-    change = data(second.since(first).data, "roster")
+    second = RosterSnapshot(Roster(changed, source="conductor", live=True), {})
+    change = data(second.diff_from(first).data, "roster")
     assert [job["status"] for job in change["jobs"]] == ["paused"]
     assert change["removed"] == ["old"]
     assert not change["complete"]

@@ -46,7 +46,7 @@ async def test_a_server_serves_although_redis_is_not_there(
 ) -> None:
     await redis.kill()
     async with relay() as app:
-        assert JOB in (await app[WATCHES].roster()).entries
+        assert JOB in (await app[WATCHES].get_roster()).entries
         await until(lambda: "cannot publish" in caplog.text)
         await redis.start()
         append(log, "one")

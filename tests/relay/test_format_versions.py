@@ -69,7 +69,7 @@ async def test_an_origin_that_finds_another_version_later_says_so_and_serves(
             caplog.clear()
             await redis.start()
             await until(lambda: f"this server publishes in format {FORMAT}" in caplog.text)
-            assert JOB in (await app[WATCHES].roster()).entries
+            assert JOB in (await app[WATCHES].get_roster()).entries
             assert not app[BACKGROUND].failed.is_set()
         assert await redis.call("EXISTS", KEYS.lock, KEYS.about, KEYS.format) == 0
 

@@ -127,7 +127,7 @@ async def test_events_are_published_with_the_numbers_that_viewers_see(
             conductor.emit(JOB, "job.said", {"number": number})
         await eventually(lambda: events(redis), lambda found: len(found) == 3)
         _, fields = (await redis.entries(KEYS.events))[-1]
-        assert fields[b"e"].decode() == app[WATCHES].timeline.epoch
+        assert fields[b"e"].decode() == app[WATCHES].replay_buffer.epoch
         assert (fields[b"n"], fields[b"j"], fields[b"v"]) == (b"3", b"lantern", b"job.said")
         assert json.loads(fields[b"d"])["data"] == {"number": 3}
 

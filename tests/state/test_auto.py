@@ -11,7 +11,7 @@ from marianne_stream.errors import (
     StateUnavailableError,
 )
 from marianne_stream.models import JobState, Roster, RosterEntry, SourceName
-from marianne_stream.state.auto import AutoSource
+from marianne_stream.state.auto import FallbackBackend
 
 AWAY = ConductorAwayError("nobody listens at /tmp/secret.sock")
 
@@ -26,12 +26,12 @@ class Source:
         self.away: StateUnavailableError | None = None
         self.closed = False
 
-    async def roster(self) -> Roster:
+    async def read_roster(self) -> Roster:
         if self.away is not None:
             raise self.away
         return Roster(self.listed, source=self.name, live=self.name == "conductor")
 
-    async def job(self, job_id: str, entry: RosterEntry | None) -> JobState:
+    async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
         if self.away is not None:
             raise self.away
         if job_id not in self.job_ids:
@@ -55,87 +55,87 @@ def registry() -> Source:
 
 
 @pytest.fixture
-def auto(conductor: Source, registry: Source) -> AutoSource:
+def auto(conductor: Source, registry: Source) -> FallbackBackend:
     """Both, in that order."""
-    return AutoSource(conductor, registry)
+    return FallbackBackend(conductor, registry)
 
 
-async def test_the_conductor_comes_first(auto: AutoSource) -> None:
-    assert (await auto.roster()).source == "conductor"
-    assert (await auto.job("both", None)).source == "conductor"
+async def test_the_conductor_comes_first(auto: FallbackBackend) -> None:
+    assert (await auto.read_roster()).source == "conductor"
+    assert (await auto.read_job("both", None)).source == "conductor"
 
 
 async def test_when_a_job_ended_is_the_registrys_word(
-    auto: AutoSource, conductor: Source, registry: Source
+    auto: FallbackBackend, conductor: Source, registry: Source
 ) -> None:
     conductor.listed = {"both": RosterEntry("both", "completed", 1.0, 2.0, 4, 4)}
     registry.listed = {"both": RosterEntry("both", "completed", 1.0, 2.0, completed_at=3.0)}
-    roster = await auto.roster()
+    roster = await auto.read_roster()
     assert (roster.source, roster.live) == ("conductor", True)
     entry = roster.entries["both"]
     assert (entry.completed_sheets, entry.completed_at) == (4, 3.0)
 
 
-async def test_a_job_that_only_the_registry_knows_is_still_there(auto: AutoSource) -> None:
-    assert (await auto.job("old", None)).source == "registry"
+async def test_a_job_that_only_the_registry_knows_is_still_there(auto: FallbackBackend) -> None:
+    assert (await auto.read_job("old", None)).source == "registry"
 
 
-async def test_a_job_that_neither_knows_is_gone(auto: AutoSource, registry: Source) -> None:
+async def test_a_job_that_neither_knows_is_gone(auto: FallbackBackend, registry: Source) -> None:
     with pytest.raises(JobNotFoundError, match="Score not found: new"):
-        await auto.job("new", None)
+        await auto.read_job("new", None)
     registry.away = StateUnavailableError("unreadable")
     with pytest.raises(JobNotFoundError):
-        await auto.job("new", None)
+        await auto.read_job("new", None)
 
 
 async def test_a_job_whose_row_is_damaged_is_still_there(
-    auto: AutoSource, registry: Source
+    auto: FallbackBackend, registry: Source
 ) -> None:
     registry.away = CorruptStateError("half a checkpoint")
     with pytest.raises(CorruptStateError):
-        await auto.job("new", None)
+        await auto.read_job("new", None)
 
 
 async def test_while_the_conductor_is_away_the_registry_is_read(
-    auto: AutoSource, conductor: Source
+    auto: FallbackBackend, conductor: Source
 ) -> None:
     conductor.away = AWAY
-    assert (await auto.roster()).source == "registry"
-    assert (await auto.job("both", None)).source == "registry"
+    assert (await auto.read_roster()).source == "registry"
+    assert (await auto.read_job("both", None)).source == "registry"
 
 
 async def test_while_the_conductor_is_away_a_missing_row_proves_nothing(
-    auto: AutoSource, conductor: Source
+    auto: FallbackBackend, conductor: Source
 ) -> None:
     conductor.away = AWAY
     with pytest.raises(StateUnavailableError) as caught:
-        await auto.job("new", None)
+        await auto.read_job("new", None)
     assert caught.value.detail == "The conductor is away, and its registry does not know this job."
 
 
 async def test_with_nobody_to_ask_nothing_is_known_and_no_path_is_told(
-    auto: AutoSource, conductor: Source, registry: Source
+    auto: FallbackBackend, conductor: Source, registry: Source
 ) -> None:
     conductor.away, registry.away = AWAY, StateUnavailableError("no registry at /tmp/secret.db")
-    for asked in (auto.roster(), auto.job("both", None)):
+    for asked in (auto.read_roster(), auto.read_job("both", None)):
         with pytest.raises(StateUnavailableError, match=r"secret\.sock.*secret\.db") as caught:
             await asked
         assert "secret" not in caught.value.detail
 
 
 async def test_a_change_of_the_source_is_one_line_of_the_log(
-    auto: AutoSource, conductor: Source, caplog: pytest.LogCaptureFixture
+    auto: FallbackBackend, conductor: Source, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
         for away in (None, AWAY, AWAY, AWAY, None, None):
             conductor.away = away
-            await auto.roster()
+            await auto.read_roster()
     assert [record.getMessage().split(",")[0] for record in caplog.records] == [
         "reading the registry",
         "the conductor answers again",
     ]
 
 
-async def test_both_are_closed(auto: AutoSource, conductor: Source, registry: Source) -> None:
+async def test_both_are_closed(auto: FallbackBackend, conductor: Source, registry: Source) -> None:
     await auto.close()
     assert (conductor.closed, registry.closed) == (True, True)

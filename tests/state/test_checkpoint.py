@@ -8,13 +8,13 @@ from marianne_stream.payloads import JobStatusData
 from marianne_stream.state.checkpoint import (
     Checkpoint,
     CheckpointSheet,
-    decode,
-    epoch_s,
-    run_mark,
-    state_from,
-    state_from_entry,
-    time_text,
-    without_work,
+    decode_checkpoint,
+    make_run_id,
+    make_state,
+    make_state_from_entry,
+    mark_stopped_sheets,
+    to_epoch_s,
+    to_iso_time,
 )
 
 WRITTEN_AT = "2026-11-23T19:24:54.875461Z"
@@ -30,7 +30,7 @@ def a_checkpoint(**fields: object) -> Checkpoint:
 
 def state(checkpoint: Checkpoint, entry: RosterEntry | None = None) -> JobState:
     """The state that the conductor would be taken to say."""
-    return state_from(checkpoint, entry, source="conductor", live=True)
+    return make_state(checkpoint, entry, source="conductor", live=True)
 
 
 def test_only_what_is_shown_is_decoded() -> None:
@@ -86,14 +86,14 @@ def test_the_entrys_status_is_right_and_not_final_while_the_two_disagree() -> No
 
 def test_a_source_whose_entry_is_the_last_word_can_say_that_it_is_final() -> None:
     entry = RosterEntry("a", "cancelled", submitted_at=WRITTEN_S - 8)
-    shown = state_from(a_checkpoint(), entry, source="registry", live=False, settled=True)
+    shown = make_state(a_checkpoint(), entry, source="registry", live=False, trust_status=True)
     assert shown.final
 
 
 def test_a_checkpoint_from_before_the_submission_says_nothing_of_this_run() -> None:
     entry = RosterEntry("a", "queued", submitted_at=WRITTEN_S + 1, workspace="/ws")
     old = a_checkpoint(status="completed")
-    assert state(old, entry) == state_from_entry(entry, source="conductor", live=True)
+    assert state(old, entry) == make_state_from_entry(entry, source="conductor", live=True)
     newer = RosterEntry("a", "queued", submitted_at=WRITTEN_S - 1)
     assert len(state(old, newer).sheets) == 3
 
@@ -101,25 +101,25 @@ def test_a_checkpoint_from_before_the_submission_says_nothing_of_this_run() -> N
 def test_bare_metadata_is_a_state_without_sheets() -> None:
     raw = b'{"job_id": "a", "status": "queued", "submitted_at": 1795461886.5, "workspace": "/ws"}'
     checkpoint = msgspec.json.decode(raw, type=Checkpoint)
-    assert checkpoint.bare
+    assert checkpoint.is_metadata_only
     shown = state(checkpoint)
     assert (shown.status, shown.sheets, shown.progress_percent) == ("queued", (), 0.0)
     assert (shown.submitted_at, shown.workspace) == ("2026-11-23T19:24:46.500Z", "/ws")
 
 
 def test_a_run_has_one_mark_though_two_sources_give_its_start_a_little_apart() -> None:
-    assert run_mark(1795461886.9938812) == run_mark(1795461886.993874)
-    assert run_mark(1795461886.9938812) != run_mark(1795461896.9938812)
-    assert run_mark(None) == ""
+    assert make_run_id(1795461886.9938812) == make_run_id(1795461886.993874)
+    assert make_run_id(1795461886.9938812) != make_run_id(1795461896.9938812)
+    assert make_run_id(None) == ""
 
 
 def test_a_time_is_read_in_either_form() -> None:
-    assert time_text(1795461894.875461) == "2026-11-23T19:24:54.875Z"
-    assert time_text(WRITTEN_AT) == WRITTEN_AT
-    assert epoch_s(WRITTEN_AT) == pytest.approx(WRITTEN_S)
-    assert epoch_s(WRITTEN_S) == WRITTEN_S
-    assert epoch_s("soon") is None
-    assert epoch_s(None) is None
+    assert to_iso_time(1795461894.875461) == "2026-11-23T19:24:54.875Z"
+    assert to_iso_time(WRITTEN_AT) == WRITTEN_AT
+    assert to_epoch_s(WRITTEN_AT) == pytest.approx(WRITTEN_S)
+    assert to_epoch_s(WRITTEN_S) == WRITTEN_S
+    assert to_epoch_s("soon") is None
+    assert to_epoch_s(None) is None
 
 
 @pytest.mark.parametrize("absurd", [1e13, 1e17, 1e300], ids=["year", "second", "number"])
@@ -152,27 +152,27 @@ def test_bare_metadata_takes_its_counts_from_the_entry() -> None:
 
 
 def test_a_time_without_a_zone_is_utc() -> None:
-    assert epoch_s("1970-01-01T00:00:01") == 1.0
+    assert to_epoch_s("1970-01-01T00:00:01") == 1.0
 
 
 def test_what_python_writes_and_json_does_not_have_costs_no_job() -> None:
     raw = rb'{"job_id": "odd\udcff", "status": "failed", "cost": NaN, "tail": "NaN \ud800"}'
-    assert decode(raw).job_id == r"odd\xff"
+    assert decode_checkpoint(raw).job_id == r"odd\xff"
 
 
 @pytest.mark.parametrize("status", ["cancelled", "failed", "completed"])
 def test_in_a_job_that_has_ended_nothing_is_at_work(status: str) -> None:
-    shown = without_work(state(a_checkpoint(status=status)))
+    shown = mark_stopped_sheets(state(a_checkpoint(status=status)))
     assert shown.current_sheet is None
     assert [sheet.status for sheet in shown.sheets] == ["completed", "stopped", "pending"]
 
 
 def test_while_the_roster_alone_says_that_a_job_is_over_its_sheets_stay_as_they_are() -> None:
-    shown = without_work(state(a_checkpoint(), RosterEntry("a", "completed")))
+    shown = mark_stopped_sheets(state(a_checkpoint(), RosterEntry("a", "completed")))
     assert shown.current_sheet is None
     assert [sheet.status for sheet in shown.sheets] == ["completed", "dispatched", "pending"]
     running = state(a_checkpoint())
-    assert without_work(running) is running
+    assert mark_stopped_sheets(running) is running
 
 
 def test_the_end_and_its_reason_are_those_of_the_entry_if_the_checkpoint_has_none() -> None:

@@ -13,7 +13,11 @@ import pytest
 
 from marianne_stream.errors import CorruptStateError, JobNotFoundError, StoreUnreadableError
 from marianne_stream.state import json_dir as json_dir_module
-from marianne_stream.state.json_dir import FILE_LIMIT_BYTES, JsonDir, file_name
+from marianne_stream.state.json_dir import (
+    MAX_FILE_BYTES,
+    CheckpointDirBackend,
+    checkpoint_file_name,
+)
 
 
 @pytest.fixture
@@ -25,9 +29,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def source(folder: Path) -> AsyncIterator[JsonDir]:
+async def source(folder: Path) -> AsyncIterator[CheckpointDirBackend]:
     """The folder under test."""
-    source = JsonDir(folder)
+    source = CheckpointDirBackend(folder)
     yield source
     await source.close()
 
@@ -41,7 +45,7 @@ def checkpoint(job_id: str, **fields: Any) -> str:
 
 def save(folder: Path, job_id: str, **fields: Any) -> Path:
     """Write a checkpoint as Marianne does: a temporary file, renamed."""
-    path = folder / file_name(job_id)
+    path = folder / checkpoint_file_name(job_id)
     temporary = path.with_suffix(".json.tmp")
     temporary.write_text(checkpoint(job_id, **fields))
     return temporary.replace(path)
@@ -55,23 +59,23 @@ def age(path: Path) -> None:
 
 def loaded_names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are read from now on."""
-    names, read = [], json_dir_module.read
+    names, read = [], json_dir_module.read_file
 
     def read_and_note(folder_fd: int, name: str) -> bytes:
         names.append(name)
         return read(folder_fd, name)
 
-    monkeypatch.setattr(json_dir_module, "read", read_and_note)
+    monkeypatch.setattr(json_dir_module, "read_file", read_and_note)
     return names
 
 
 async def test_the_roster_is_newest_first_and_says_where_it_is_from(
-    source: JsonDir, folder: Path
+    source: CheckpointDirBackend, folder: Path
 ) -> None:
     save(folder, "old", created_at="2026-11-23T19:24:13Z", workspace="/ws")
     save(folder, "new", created_at="2026-11-23T20:24:13Z", started_at="1970-01-01T00:00:01Z")
     save(folder, "never")
-    roster = await source.roster()
+    roster = await source.read_roster()
     assert list(roster.entries) == ["new", "old", "never"]
     assert (roster.source, roster.live) == ("json", False)
     entry = roster.entries["old"]
@@ -80,29 +84,31 @@ async def test_the_roster_is_newest_first_and_says_where_it_is_from(
 
 
 async def test_when_a_job_ended_is_told_for_as_long_as_it_is_over(
-    source: JsonDir, folder: Path
+    source: CheckpointDirBackend, folder: Path
 ) -> None:
     ended = {"completed_at": "1970-01-01T00:00:02Z"}
     save(folder, "over", status="completed", **ended)
     save(folder, "again", status="running", **ended)
-    entries = (await source.roster()).entries
+    entries = (await source.read_roster()).entries
     assert (entries["over"].completed_at, entries["again"].completed_at) == (2.0, None)
 
 
-async def test_a_job_is_what_its_file_says_and_settled(source: JsonDir, folder: Path) -> None:
+async def test_a_job_is_what_its_file_says_and_settled(
+    source: CheckpointDirBackend, folder: Path
+) -> None:
     save(folder, "a", status="failed", error_message="no more money")
-    state = await source.job("a", None)
+    state = await source.read_job("a", None)
     assert (state.status, state.error_message) == ("failed", "no more money")
     assert (state.source, state.live, state.final) == ("json", False, True)
 
 
 async def test_an_older_entry_does_not_speak_against_the_file(
-    source: JsonDir, folder: Path
+    source: CheckpointDirBackend, folder: Path
 ) -> None:
     save(folder, "a", status="running")
-    entry = (await source.roster()).entries["a"]
+    entry = (await source.read_roster()).entries["a"]
     save(folder, "a", status="completed")
-    state = await source.job("a", entry)
+    state = await source.read_job("a", entry)
     assert state.status == "completed"
     assert state.final
 
@@ -120,29 +126,29 @@ async def test_an_older_entry_does_not_speak_against_the_file(
     ],
 )
 async def test_an_id_of_any_characters_has_a_name_inside_the_folder(
-    source: JsonDir, folder: Path, job_id: str, name: str
+    source: CheckpointDirBackend, folder: Path, job_id: str, name: str
 ) -> None:
     assert save(folder, job_id) == folder / name
-    assert (await source.job(job_id, None)).job_id == job_id
-    assert list((await source.roster()).entries) == [job_id]
+    assert (await source.read_job(job_id, None)).job_id == job_id
+    assert list((await source.read_roster()).entries) == [job_id]
 
 
 async def test_of_two_ids_with_one_file_name_only_the_one_inside_is_found(
-    source: JsonDir, folder: Path
+    source: CheckpointDirBackend, folder: Path
 ) -> None:
     save(folder, "a b")
-    assert (await source.job("a b", None)).job_id == "a b"
+    assert (await source.read_job("a b", None)).job_id == "a b"
     with pytest.raises(JobNotFoundError, match="a_b"):
-        await source.job("a_b", None)
+        await source.read_job("a_b", None)
 
 
 @pytest.mark.parametrize("job_id", ["", "a", "a" * 255, "lone \udcff surrogate", "/etc/passwd"])
 async def test_an_id_without_a_file_is_not_found(
-    source: JsonDir, folder: Path, job_id: str
+    source: CheckpointDirBackend, folder: Path, job_id: str
 ) -> None:
     (folder / ".json").write_text(checkpoint(""))
     with pytest.raises(JobNotFoundError):
-        await source.job(job_id, None)
+        await source.read_job(job_id, None)
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
@@ -152,7 +158,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "another shape": lambda path: path.write_text('["bad"]'),
     "nested too deep": lambda path: path.write_text("[" * 99_999),
     "a sheet without a number": lambda path: path.write_text(checkpoint("bad", sheets={"x": {}})),
-    "oversized": lambda path: path.write_text(checkpoint("bad") + " " * FILE_LIMIT_BYTES),
+    "oversized": lambda path: path.write_text(checkpoint("bad") + " " * MAX_FILE_BYTES),
     "a link": lambda path: path.symlink_to("good.json"),
     "a link that leads nowhere": lambda path: path.symlink_to("nowhere.json"),
     "a folder": Path.mkdir,
@@ -162,32 +168,32 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 async def test_a_damaged_file_concerns_its_own_job_and_is_logged_once(
-    source: JsonDir, folder: Path, damage: str, caplog: pytest.LogCaptureFixture
+    source: CheckpointDirBackend, folder: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, json_dir_module.__name__)
     save(folder, "good")
     DAMAGES[damage](folder / "bad.json")
     for _ in range(3):
-        assert list((await source.roster()).entries) == ["good"]
+        assert list((await source.read_roster()).entries) == ["good"]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "'bad.json'" in caplog.text
     with pytest.raises(CorruptStateError) as caught:
-        await source.job("bad", None)
+        await source.read_job("bad", None)
     assert "/" not in caught.value.detail
     assert len(caplog.records) == 1
 
 
 async def test_a_file_that_is_damaged_again_is_logged_again(
-    source: JsonDir, folder: Path, caplog: pytest.LogCaptureFixture
+    source: CheckpointDirBackend, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for text in ("{", "[[", '"'):
         (folder / "bad.json").write_text(text)
-        await source.roster()
+        await source.read_roster()
     assert len(caplog.records) == 3
 
 
 async def test_a_file_that_cannot_be_opened_is_tried_again_though_it_does_not_change(
-    source: JsonDir,
+    source: CheckpointDirBackend,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -198,73 +204,75 @@ async def test_a_file_that_cannot_be_opened_is_tried_again_though_it_does_not_ch
 
     age(save(folder, "a"))
     with monkeypatch.context() as patched:
-        patched.setattr(json_dir_module, "read", refuse)
+        patched.setattr(json_dir_module, "read_file", refuse)
         for _ in range(2):
-            assert not (await source.roster()).entries
+            assert not (await source.read_roster()).entries
         with pytest.raises(CorruptStateError, match="Permission denied"):
-            await source.job("a", None)
-    assert list((await source.roster()).entries) == ["a"]
+            await source.read_job("a", None)
+    assert list((await source.read_roster()).entries) == ["a"]
     assert len(caplog.records) == 1
 
 
 async def test_a_file_that_another_name_belongs_to_is_no_entry(
-    source: JsonDir, folder: Path, caplog: pytest.LogCaptureFixture
+    source: CheckpointDirBackend, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     save(folder, "a").rename(folder / "copy of a.json")
-    assert not (await source.roster()).entries
+    assert not (await source.read_roster()).entries
     assert "has the checkpoint of another job: 'a'" in caplog.text
 
 
 async def test_temporary_files_and_others_are_passed_over_in_silence(
-    source: JsonDir, folder: Path, caplog: pytest.LogCaptureFixture
+    source: CheckpointDirBackend, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("a.json.tmp", ".a.json", ".json", "a.JSON", "marianne.log"):
         (folder / name).write_text("{")
-    assert not (await source.roster()).entries
+    assert not (await source.read_roster()).entries
     assert not caplog.records
 
 
 async def test_a_file_that_did_not_change_is_not_read_again(
-    source: JsonDir, folder: Path, monkeypatch: pytest.MonkeyPatch
+    source: CheckpointDirBackend, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for job_id in ("a", "b"):
         age(save(folder, job_id))
     names = loaded_names(monkeypatch)
-    await source.roster()
+    await source.read_roster()
     assert sorted(names) == ["a.json", "b.json"]
     names.clear()
     save(folder, "b", status="completed")
-    entries = (await source.roster()).entries
+    entries = (await source.read_roster()).entries
     assert names == ["b.json"]
     assert (entries["a"].status, entries["b"].status) == ("running", "completed")
 
 
 async def test_a_file_that_changes_within_one_tick_of_its_clock_is_noticed(
-    source: JsonDir, folder: Path, monkeypatch: pytest.MonkeyPatch
+    source: CheckpointDirBackend, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A long tick, so that a slow machine is still within it.
-    monkeypatch.setattr(json_dir_module, "TICK_NS", 60_000_000_000)
+    monkeypatch.setattr(json_dir_module, "MTIME_GRANULARITY_NS", 60_000_000_000)
     path = save(folder, "a", status="running")
     written = path.stat()
-    await source.roster()
+    await source.read_roster()
     # In place, so that inode, size and time are what they were.
     path.write_text(checkpoint("a", status="failing"))
     os.utime(path, ns=(written.st_mtime_ns, written.st_mtime_ns))
-    assert (await source.roster()).entries["a"].status == "failing"
+    assert (await source.read_roster()).entries["a"].status == "failing"
 
 
-async def test_a_file_that_is_removed_leaves_the_roster(source: JsonDir, folder: Path) -> None:
+async def test_a_file_that_is_removed_leaves_the_roster(
+    source: CheckpointDirBackend, folder: Path
+) -> None:
     path = save(folder, "a")
-    assert (await source.roster()).entries
+    assert (await source.read_roster()).entries
     path.unlink()
-    assert not (await source.roster()).entries
+    assert not (await source.read_roster()).entries
 
 
 async def test_a_folder_that_cannot_be_read_is_not_the_same_as_no_jobs(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for name in ("missing", "file"):
-        source = JsonDir(tmp_path / name)
-        for call in (source.roster(), source.job("a", None)):
+        source = CheckpointDirBackend(tmp_path / name)
+        for call in (source.read_roster(), source.read_job("a", None)):
             with pytest.raises(StoreUnreadableError, match=name) as caught:
                 await call
             assert not isinstance(caught.value, CorruptStateError)
@@ -273,35 +281,35 @@ async def test_a_folder_that_cannot_be_read_is_not_the_same_as_no_jobs(tmp_path:
 
 
 async def test_a_read_that_hangs_is_given_up_and_does_not_hold_up_the_loop(
-    source: JsonDir, folder: Path, monkeypatch: pytest.MonkeyPatch
+    source: CheckpointDirBackend, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A file system that hangs is stood for by a read that waits until it is let go.
     released = threading.Event()
     with monkeypatch.context() as patched:
-        patched.setattr(json_dir_module, "READ_LIMIT_S", 0.05)
-        patched.setattr(json_dir_module, "read", lambda *_: released.wait(5) and b"{")
+        patched.setattr(json_dir_module, "READ_TIMEOUT_S", 0.05)
+        patched.setattr(json_dir_module, "read_file", lambda *_: released.wait(5) and b"{")
         save(folder, "a")
-        for call in (source.job("a", None), source.roster()):
+        for call in (source.read_job("a", None), source.read_roster()):
             with pytest.raises(StoreUnreadableError, match="not read within"):
                 await call
         released.set()
-    assert (await source.job("a", None)).job_id == "a"
+    assert (await source.read_job("a", None)).job_id == "a"
 
 
 async def test_cancelling_leaves_no_descriptor_and_the_folder_can_be_read_again(
-    source: JsonDir, folder: Path
+    source: CheckpointDirBackend, folder: Path
 ) -> None:
     save(folder, "a")
-    await source.roster()
+    await source.read_roster()
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     for turns in range(20):
-        call = asyncio.create_task(source.roster())
+        call = asyncio.create_task(source.read_roster())
         for _ in range(turns):
             await asyncio.sleep(0)
         call.cancel()
         await asyncio.wait((call,))
     # One thread: when it has answered, those before are done.
-    assert (await source.job("a", None)).job_id == "a"
+    assert (await source.read_job("a", None)).job_id == "a"
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
     await source.close()
-    assert list((await source.roster()).entries) == ["a"]
+    assert list((await source.read_roster()).entries) == ["a"]

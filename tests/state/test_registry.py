@@ -16,8 +16,8 @@ import pytest
 
 from marianne_stream.errors import CorruptStateError, JobNotFoundError, StoreUnreadableError
 from marianne_stream.state import registry as registry_module
-from marianne_stream.state.registry import Question, Registry
-from marianne_stream.state.registry_file import Sight
+from marianne_stream.state.registry import Query, RegistryBackend
+from marianne_stream.state.registry_file import FileStamp
 from tests.support.registries import SCHEMA, Conductor, conductor_at, put
 
 RECORDING = Path(__file__).parents[3] / "shared" / "recordings" / "daemon-state.db"
@@ -54,9 +54,9 @@ def conductor(path: Path) -> Iterator[Conductor]:
 
 
 @pytest.fixture
-def registry(path: Path) -> Registry:
+def registry(path: Path) -> RegistryBackend:
     """The registry under test."""
-    return Registry(path, busy_timeout_s=0.05)
+    return RegistryBackend(path, busy_timeout_s=0.05)
 
 
 def nothing_is_held(path: Path) -> bool:
@@ -70,23 +70,23 @@ def nothing_is_held(path: Path) -> bool:
     return False
 
 
-async def refusal(registry: Registry) -> str:
+async def refusal(registry: RegistryBackend) -> str:
     """Why a registry cannot be read, for the log. A client reads no path; nothing is created."""
     before = sorted(registry.path.parent.iterdir())
     with pytest.raises(StoreUnreadableError) as caught:
-        await registry.roster()
+        await registry.read_roster()
     assert sorted(registry.path.parent.iterdir()) == before
     assert "/" not in caught.value.detail
     return str(caught.value)
 
 
 async def test_the_roster_is_newest_first_and_says_where_it_is_from(
-    registry: Registry, conductor: Conductor
+    registry: RegistryBackend, conductor: Conductor
 ) -> None:
     put(conductor, "old", submitted_at=1000.0, started_at=1001.5, workspace="/ws/old")
     put(conductor, "new", submitted_at=3000.0, status="paused_at_chain", total_sheets=7)
     put(conductor, "middle", submitted_at=2000.0)
-    roster = await registry.roster()
+    roster = await registry.read_roster()
     assert list(roster.entries) == ["new", "middle", "old"]
     assert (roster.source, roster.live) == ("registry", False)
     assert roster.entries["new"].status == "paused_at_chain"
@@ -96,18 +96,18 @@ async def test_the_roster_is_newest_first_and_says_where_it_is_from(
 
 
 async def test_when_a_job_ended_is_told_for_as_long_as_it_is_over(
-    registry: Registry, conductor: Conductor
+    registry: RegistryBackend, conductor: Conductor
 ) -> None:
     put(conductor, "over", status="failed", completed_at=2000.5)
     put(conductor, "again", status="running", completed_at=2000.5)
     put(conductor, "odd", status="failed", completed_at="yesterday")
-    entries = (await registry.roster()).entries
+    entries = (await registry.read_roster()).entries
     ends = {job_id: entry.completed_at for job_id, entry in entries.items()}
     assert ends == {"over": 2000.5, "again": None, "odd": None}
 
 
 async def test_a_damaged_checkpoint_concerns_its_own_job_alone(
-    registry: Registry, conductor: Conductor
+    registry: RegistryBackend, conductor: Conductor
 ) -> None:
     damages = [
         "",
@@ -120,18 +120,18 @@ async def test_a_damaged_checkpoint_concerns_its_own_job_alone(
     for damage in damages:
         put(conductor, "damaged", checkpoint_json=damage)
         with pytest.raises(CorruptStateError, match="damaged"):
-            await registry.job("damaged", None)
+            await registry.read_job("damaged", None)
     put(conductor, "whole", checkpoint_json=checkpoint("whole"))
-    assert (await registry.job("whole", None)).completed_sheets == 1
-    assert len((await registry.roster()).entries) == 2
+    assert (await registry.read_job("whole", None)).completed_sheets == 1
+    assert len((await registry.read_roster()).entries) == 2
 
 
 async def test_the_rows_status_is_right_and_final_over_its_checkpoints(
-    registry: Registry, conductor: Conductor
+    registry: RegistryBackend, conductor: Conductor
 ) -> None:
     text = checkpoint("a", status="running")
     put(conductor, "a", status="cancelled", completed_at=1795461896.64, checkpoint_json=text)
-    state = await registry.job("a", None)
+    state = await registry.read_job("a", None)
     assert state.status == "cancelled"
     assert state.final
     assert state.completed_at == "2026-11-23T19:24:56.640Z"
@@ -140,10 +140,10 @@ async def test_the_rows_status_is_right_and_final_over_its_checkpoints(
 
 
 async def test_a_job_without_a_checkpoint_has_the_state_of_its_row(
-    registry: Registry, conductor: Conductor
+    registry: RegistryBackend, conductor: Conductor
 ) -> None:
     put(conductor, "a", status="failed", total_sheets=3, workspace="/ws", snapshot_path="/s")
-    state = await registry.job("a", None)
+    state = await registry.read_job("a", None)
     assert (state.status, state.total_sheets, state.sheets) == ("failed", 3, ())
     assert (state.workspace, state.snapshot_path) == ("/ws", "/s")
     assert state.submitted_at == "1970-01-01T00:16:40.000Z"
@@ -151,42 +151,46 @@ async def test_a_job_without_a_checkpoint_has_the_state_of_its_row(
 
 
 async def test_the_error_message_is_the_checkpoints_else_the_rows_else_the_sheets(
-    registry: Registry, conductor: Conductor
+    registry: RegistryBackend, conductor: Conductor
 ) -> None:
     sheets = {"1": {"status": "failed", "error_message": "sheet's"}}
     orders = [("its", "row's", "its"), (None, "row's", "row's"), (None, None, "sheet's")]
     for first, second, shown in orders:
         text = checkpoint("a", error_message=first, sheets=sheets)
         put(conductor, "a", error_message=second, checkpoint_json=text)
-        assert (await registry.job("a", None)).error_message == shown
+        assert (await registry.read_job("a", None)).error_message == shown
 
 
-async def test_a_job_without_a_row_is_not_found(registry: Registry, conductor: Conductor) -> None:
+async def test_a_job_without_a_row_is_not_found(
+    registry: RegistryBackend, conductor: Conductor
+) -> None:
     put(conductor, "a'b")
-    assert (await registry.job("a'b", None)).job_id == "a'b"
+    assert (await registry.read_job("a'b", None)).job_id == "a'b"
     for job_id in ("a", "", "%", "lone \udcff surrogate", "a\0b"):
         with pytest.raises(JobNotFoundError):
-            await registry.job(job_id, None)
+            await registry.read_job(job_id, None)
 
 
 async def test_a_row_without_a_status_is_a_damaged_job_and_no_entry(
-    registry: Registry, conductor: Conductor
+    registry: RegistryBackend, conductor: Conductor
 ) -> None:
     put(conductor, "a", status=None)
     put(conductor, "b", status=b"\xff")
     put(conductor, None)
     put(conductor, "c", submitted_at=1e300, started_at="now", total_sheets="many")
     conductor.execute("UPDATE jobs SET workspace = CAST(x'2fff' AS TEXT)")
-    assert list((await registry.roster()).entries) == ["c"]
+    assert list((await registry.read_roster()).entries) == ["c"]
     with pytest.raises(CorruptStateError):
-        await registry.job("a", None)
+        await registry.read_job("a", None)
 
 
-async def test_an_older_registry_is_read_as_far_as_it_goes(registry: Registry, path: Path) -> None:
+async def test_an_older_registry_is_read_as_far_as_it_goes(
+    registry: RegistryBackend, path: Path
+) -> None:
     with closing(conductor_at(path, "CREATE TABLE jobs (job_id, status)")) as conductor:
         conductor.execute("INSERT INTO jobs VALUES ('a', 'completed')")
-        assert (await registry.job("a", None)).final
-        assert list((await registry.roster()).entries) == ["a"]
+        assert (await registry.read_job("a", None)).final
+        assert list((await registry.read_roster()).entries) == ["a"]
         conductor.execute("ALTER TABLE jobs RENAME status TO state")
         assert "has no column named status" in await refusal(registry)
 
@@ -203,21 +207,21 @@ async def test_an_older_registry_is_read_as_far_as_it_goes(registry: Registry, p
     ],
 )
 async def test_what_is_no_registry_is_named_for_what_it_is_and_never_created(
-    registry: Registry, path: Path, make: Callable[[Path], object], reason: str
+    registry: RegistryBackend, path: Path, make: Callable[[Path], object], reason: str
 ) -> None:
     make(path)
     assert reason in await refusal(registry)
 
 
 async def test_reading_keeps_no_write_ahead_log_from_being_checkpointed(
-    registry: Registry, conductor: Conductor, path: Path
+    registry: RegistryBackend, conductor: Conductor, path: Path
 ) -> None:
     put(conductor, "a")
-    await registry.roster()
+    await registry.read_roster()
     busy, *_ = conductor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     assert busy == 0
     put(conductor, "b")
-    assert "b" in (await registry.roster()).entries
+    assert "b" in (await registry.read_roster()).entries
 
 
 async def test_the_write_ahead_log_is_found_through_a_link(
@@ -226,74 +230,80 @@ async def test_the_write_ahead_log_is_found_through_a_link(
     put(conductor, "a")
     link = tmp_path / "link.db"
     link.symlink_to(path)
-    assert "a" in (await Registry(link).roster()).entries
+    assert "a" in (await RegistryBackend(link).read_roster()).entries
 
 
 async def test_a_registry_that_is_replaced_is_noticed_and_nothing_is_left_beside_it(
-    registry: Registry, path: Path
+    registry: RegistryBackend, path: Path
 ) -> None:
     for job_id in ("first", "second"):
         new = path.with_name("new.db")
         with closing(conductor_at(new)) as conductor:
             put(conductor, job_id)
         new.replace(path)
-        assert list((await registry.roster()).entries) == [job_id]
+        assert list((await registry.read_roster()).entries) == [job_id]
         assert list(path.parent.iterdir()) == [path]
 
 
-def after_each_read(registry: Registry, act: Callable[[Sight], object]) -> None:
+def after_each_read(registry: RegistryBackend, act: Callable[[FileStamp], object]) -> None:
     """Do something between each answer and the look at the file that follows it."""
-    ask = registry._ask
+    ask = registry._run_query_task
 
-    async def ask_and_act(seen: Sight, question: Question[Any]) -> Any:
+    async def ask_and_act(seen: FileStamp, question: Query[Any]) -> Any:
         answer = await ask(seen, question)
         act(seen)
         return answer
 
-    registry.__dict__["_ask"] = ask_and_act
+    registry.__dict__["_run_query_task"] = ask_and_act
 
 
-async def test_a_conductor_that_starts_meanwhile_is_noticed(registry: Registry, path: Path) -> None:
+async def test_a_conductor_that_starts_meanwhile_is_noticed(
+    registry: RegistryBackend, path: Path
+) -> None:
     conductor_at(path).close()
     with closing(sqlite3.connect(path, isolation_level=None)) as conductor:
         after_each_read(registry, lambda seen: put(conductor, seen.uri.partition("?")[2]))
-        assert list((await registry.roster()).entries) == ["mode=ro&immutable=1"]
+        assert list((await registry.read_roster()).entries) == ["mode=ro&immutable=1"]
 
 
-async def test_a_registry_that_never_keeps_still_is_refused(registry: Registry, path: Path) -> None:
+async def test_a_registry_that_never_keeps_still_is_refused(
+    registry: RegistryBackend, path: Path
+) -> None:
     conductor_at(path).close()
     after_each_read(registry, lambda seen: os.utime(path, ns=(0, seen.mtime_ns + 1)))
     assert "changed each of 3 times" in await refusal(registry)
 
 
-async def test_a_registry_that_is_locked_is_given_up_soon(registry: Registry, path: Path) -> None:
+async def test_a_registry_that_is_locked_is_given_up_soon(
+    registry: RegistryBackend, path: Path
+) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as conductor:
         conductor.execute(SCHEMA)
         conductor.execute("BEGIN EXCLUSIVE")
         put(conductor, "a")
         assert "database is locked" in await refusal(registry)
         conductor.execute("COMMIT")
-    assert "a" in (await registry.roster()).entries
+    assert "a" in (await registry.read_roster()).entries
 
 
 async def test_a_read_that_takes_too_long_is_interrupted(
-    registry: Registry, path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: RegistryBackend, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conductor_at(path, ENDLESS).close()
-    monkeypatch.setattr(registry_module, "READ_LIMIT_S", 0.1)
+    monkeypatch.setattr(registry_module, "READ_TIMEOUT_S", 0.1)
     assert "not read within its time limit" in await refusal(registry)
-    monkeypatch.setattr(registry_module, "READ_LIMIT_S", 2.0)
+    monkeypatch.setattr(registry_module, "READ_TIMEOUT_S", 2.0)
     await registry.close()
     assert nothing_is_held(path)
 
 
 @pytest.mark.parametrize("view", [False, True], ids=["quick", "endless"])
 async def test_a_cancelled_read_leaves_no_thread_and_no_descriptor(
-    registry: Registry, path: Path, *, view: bool
+    registry: RegistryBackend, path: Path, *, view: bool
 ) -> None:
     conductor_at(path, ENDLESS if view else SCHEMA).close()
     for turns in range(30):
-        read = asyncio.create_task(registry.roster())
+        read = asyncio.create_task(registry.read_roster())
         for _ in range(turns):
             await asyncio.sleep(0.0002 if view else 0)
         read.cancel()
@@ -304,12 +314,12 @@ async def test_a_cancelled_read_leaves_no_thread_and_no_descriptor(
 
 
 @pytest.mark.skipif(not RECORDING.exists(), reason="the recordings are not beside this checkout")
-async def test_a_recorded_registry_is_as_it_was_left(registry: Registry, path: Path) -> None:
+async def test_a_recorded_registry_is_as_it_was_left(registry: RegistryBackend, path: Path) -> None:
     shutil.copyfile(RECORDING, path)
-    assert list((await registry.roster()).entries) == ["tick", "fan", "failing", "wt"]
-    whole = await registry.job("wt", None)
+    assert list((await registry.read_roster()).entries) == ["tick", "fan", "failing", "wt"]
+    whole = await registry.read_job("wt", None)
     assert (whole.status, whole.progress_percent, whole.final) == ("completed", 100.0, True)
     assert whole.snapshot_path == "/home/marianne/.marianne/snapshots/wt/1795461867"
-    assert (await registry.job("failing", None)).error_message == "Exit code 1"
-    cancelled = await registry.job("tick", None)
+    assert (await registry.read_job("failing", None)).error_message == "Exit code 1"
+    cancelled = await registry.read_job("tick", None)
     assert (cancelled.status, cancelled.completed_sheets, cancelled.final) == ("cancelled", 1, True)

@@ -19,11 +19,11 @@ UNPRIVILEGED = """
 import asyncio, json, os, sys
 from pathlib import Path
 from marianne_stream.errors import StoreUnreadableError
-from marianne_stream.state.registry import Registry
+from marianne_stream.state.registry import RegistryBackend
 
 async def read(path):
     try:
-        return sorted((await Registry(Path(path)).roster()).entries)
+        return sorted((await RegistryBackend(Path(path)).read_roster()).entries)
     except StoreUnreadableError as error:
         return [str(error), error.detail]
 

@@ -27,7 +27,7 @@ class Listener:
     def on_subscribed(self) -> None:
         self.said.append("subscribed")
 
-    def on_lost(self) -> None:
+    def on_subscription_lost(self) -> None:
         self.said.append("lost")
 
 

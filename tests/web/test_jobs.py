@@ -280,7 +280,7 @@ async def test_a_hanging_conductor_holds_nobody_up_for_longer_than_a_call_may_ta
     aiohttp_client: Callable[..., Awaitable[Client]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    impatient = partial(ConductorClient, slow_s=0.1, call_limit_s=0.3)
+    impatient = partial(ConductorClient, slow_after_s=0.1, call_timeout_s=0.3)
     monkeypatch.setattr("marianne_stream.app.ConductorClient", impatient)
     conductor.launch("a", 2)
     await conductor.flush()

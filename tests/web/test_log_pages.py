@@ -416,7 +416,7 @@ async def test_a_page_of_long_lines_is_no_larger_than_a_megabyte(log: Path, clie
         ({"level": "loud"}, 400, "level must be one of"),
         ({"around": "x"}, 400, "around must be a cursor of a log, got 'x'"),
         ({"from": "left"}, 400, "from must be one of end, start, got 'left'"),
-        ({"from": "start"}, 400, EDGE_RENAMED),
+        ({"edge": "oldest"}, 400, EDGE_RENAMED),
         ({"from": "start", "before": "x"}, 400, "before and from cannot be given together"),
         ({"from": "end", "around": "x"}, 400, "around and from cannot be given together"),
         ({"after": "x", "around": "x"}, 400, "after and around cannot be given together"),

@@ -8,7 +8,7 @@ import aiohttp
 
 from marianne_stream.app import leave
 from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.jobs.watches import Watches
+from marianne_stream.jobs.watches import JobHub
 from marianne_stream.web.keys import WATCHES
 from tests.support.viewers import Viewer, watching
 from tests.support.waiting import until
@@ -21,8 +21,8 @@ WANTED = {"poll_interval": "0.1", "details": "true"}
 __all__ = ["start", "token_file"]
 
 
-def watches_of(client: Client) -> Watches:
-    watches: Watches = client.app[WATCHES]
+def watches_of(client: Client) -> JobHub:
+    watches: JobHub = client.app[WATCHES]
     return watches
 
 
@@ -60,7 +60,7 @@ async def test_the_current_sheet_and_the_last_progress_are_told_to_the_end_of_a_
         seen = [moment for moment in told if moment is not None]
         assert len(set(seen)) >= 4
         assert seen == sorted(seen)
-        await until(lambda: not watches_of(client).watched_jobs)
+        await until(lambda: not watches_of(client).watched_job_count)
         conductor.resume("a")
         conductor.dispatch("a", 1)
         await until(shows(viewer, "a", status="running", current_sheet=1))
@@ -79,7 +79,7 @@ async def test_one_who_comes_without_details_sees_what_others_have_watched_for(
                 (job,) = (await answer.json())["jobs"]
             assert job == jobs_of(plain)["a"]
         await until(shows(plain, "a", current_sheet=None, updated_at=None))
-        assert watches_of(client).watched_jobs == 0
+        assert watches_of(client).watched_job_count == 0
 
 
 async def test_a_viewer_of_a_job_lets_the_roster_know_its_sheet(
@@ -151,12 +151,12 @@ async def test_jobs_that_are_over_or_gone_are_not_asked_for(
         conductor.launch(job_id, 1)
     conductor.finish("over")
     async with watch(ROSTER, **WANTED) as viewer:
-        await until(lambda: watches_of(client).watched_jobs == 2)
+        await until(lambda: watches_of(client).watched_job_count == 2)
         conductor.remove("goes")
         await until(lambda: "goes" not in jobs_of(viewer))
-        await until(lambda: watches_of(client).watched_jobs == 1)
+        await until(lambda: watches_of(client).watched_job_count == 1)
     assert "over" not in {job_id for _, _, job_id in conductor.statistics.log}
-    await until(lambda: not watches_of(client).watched_jobs)
+    await until(lambda: not watches_of(client).watched_job_count)
 
 
 async def test_what_is_known_outlives_the_conductor(
@@ -188,7 +188,7 @@ async def test_a_narrowed_viewer_is_told_nothing_of_other_jobs(
     url = str(client.make_url(ROSTER))
     async with session, watching(session, url, **WANTED) as viewer:
         await until(shows(viewer, "nightly-1", current_sheet=1))
-        await until(lambda: watches_of(client).watched_jobs == 2)
+        await until(lambda: watches_of(client).watched_job_count == 2)
         conductor.complete_sheet("secret", 1)
         conductor.dispatch("secret", 2)
         conductor.complete_sheet("nightly-1", 1)
@@ -205,6 +205,6 @@ async def test_a_server_that_leaves_watches_nothing_any_more(
     async with watch(ROSTER, **WANTED) as viewer:
         await until(shows(viewer, "a", current_sheet=1))
         await leave(client.app, drain_s=0.0, hurry=asyncio.Event())
-        assert watches_of(client).watched_jobs == 0
+        assert watches_of(client).watched_job_count == 0
         await viewer.end()
     assert shows(viewer, "a", current_sheet=1)()

@@ -12,7 +12,7 @@ from aiohttp import web
 from marianne_stream.app import create_app
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.errors import ConductorAwayError
-from marianne_stream.fanout.mailboxes import Outlet
+from marianne_stream.fanout.mailboxes import Sink
 from marianne_stream.feeds.feed import Kind
 from marianne_stream.settings import Settings
 from marianne_stream.web import stream
@@ -171,7 +171,7 @@ class BrokenFeed:
     def __init__(self, fault: Exception) -> None:
         self._fault = fault
 
-    def attach(self, outlet: Outlet) -> None:
+    def attach(self, outlet: Sink) -> None:
         """Sends nothing at once."""
 
     async def frames(self) -> AsyncIterator[bytes]:

@@ -13,8 +13,8 @@ import msgspec
 from redis.asyncio import Redis
 
 from marianne_stream.errors import JobNotFoundError, StateUnavailableError
-from marianne_stream.jobs.turns import Turns
-from marianne_stream.jobs.watches import Watches
+from marianne_stream.jobs.turns import StateReadLimiter
+from marianne_stream.jobs.watches import JobHub
 from marianne_stream.models import EventPlace, JobState, MonitorEvent, Roster, RosterEntry
 from marianne_stream.relay.edges.reading import Pace
 from marianne_stream.relay.edges.source import Source
@@ -51,7 +51,7 @@ class Edge:
         self._open_client = open_client
         self._prefix = prefix
         self._all = not tuple(names)
-        self._watches: Watches | None = None
+        self._watches: JobHub | None = None
         self._names = SourceNames(open_client(), prefix)
         self._pace = Pace()
         self._is_full = False
@@ -64,7 +64,7 @@ class Edge:
         """Whether a job's id says whose it is."""
         return len(self.sources) > 1
 
-    async def run(self, watches: Watches) -> None:
+    async def run(self, watches: JobHub) -> None:
         """Reads all sources, until it is cancelled."""
         self._watches = watches
         reading: set[str] = set()
@@ -102,7 +102,7 @@ class Edge:
             self._changed.set()
             self.on_jobs()
 
-    async def roster(self) -> Roster:
+    async def read_roster(self) -> Roster:
         """Return the jobs of all sources; of one that cannot be read, those that it had last.
 
         Raises:
@@ -136,7 +136,7 @@ class Edge:
         """Return a sentence for each source that is published in a format not known here."""
         return [source.mismatch for source in self.sources.values() if source.mismatch]
 
-    async def job(self, job_id: str, entry: RosterEntry | None) -> JobState:
+    async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
         """One job, of the source that its id names."""
         source, own = self.find(job_id)
         state = await source.job(own)
@@ -177,14 +177,14 @@ class Edge:
         """What the ids of a source's jobs begin with."""
         return f"{source}:" if self.several else ""
 
-    def turns(self, job_id: str) -> Turns:
+    def read_limiter(self, job_id: str) -> StateReadLimiter:
         """Return the turns in which the jobs of a source are read; its own, as it may be slow."""
         try:
-            return self.find(job_id)[0].turns
+            return self.find(job_id)[0].read_limiter
         except (JobNotFoundError, StateUnavailableError):
-            return Turns()
+            return StateReadLimiter()
 
-    def group(self, job_id: str) -> str:
+    def group_name(self, job_id: str) -> str:
         """Return the name of a job's source, "" if there is none."""
         try:
             return self.find(job_id)[0].name
@@ -200,29 +200,31 @@ class Edge:
             return
         if self.several and event.job_id and event.place is not None:
             event = renamed(event, self._shown(event.place.source, event.job_id))
-        self._watches.timeline.add(event)
+        self._watches.replay_buffer.add(event)
 
     def on_gap(self, source: str, place: EventPlace | None) -> None:
         """Says that events are missing."""
         if self._watches is not None:
-            self._watches.timeline.add_gap(place=place, scope=self._scope(source))
+            self._watches.replay_buffer.add_gap(position=place, scope=self._scope(source))
 
     def on_begun(self, place: EventPlace) -> None:
         """Where a timeline begins of which nothing was told yet."""
         if self._watches is not None:
-            self._watches.timeline.places.begin(place.source, place.epoch, place.number)
+            self._watches.replay_buffer.positions.register_source(
+                place.source, place.epoch, place.number
+            )
 
     def on_jobs(self) -> None:
         """Has the roster read again."""
         if self._watches is not None:
-            self._watches.bring_forward()
+            self._watches.poll_roster_soon()
 
     def on_state(self, source: str, job_id: str) -> None:
         """Has a job looked at again."""
         if self._watches is not None:
             # Somebody may have come while there was one source.
             for name in {self._shown(source, job_id), job_id}:
-                self._watches.look(name)
+                self._watches.refresh_job(name)
 
     def on_life(self, source: str) -> None:
         """Says where a source's state comes from now, and whether its events come in."""
@@ -230,11 +232,11 @@ class Edge:
             return
         sources = self.sources.values()
         if any(each.begun for each in sources) and all(each.tried for each in sources):
-            self._watches.timeline.begun()
+            self._watches.replay_buffer.mark_ready()
         away = frozenset(self._scope(each.name) for each in sources if not each.events_live)
-        self._watches.events.say_away(away)
-        self._watches.bring_forward()
-        self._watches.look_at_all(lambda job_id: self.group(job_id) == source)
+        self._watches.event_intake.set_unavailable_scopes(away)
+        self._watches.poll_roster_soon()
+        self._watches.refresh_jobs(lambda job_id: self.group_name(job_id) == source)
 
     async def close(self) -> None:
         """Closes all connections."""

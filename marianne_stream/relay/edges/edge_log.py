@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from marianne_stream.fanout.mailboxes import Outlet
+from marianne_stream.fanout.mailboxes import Sink
 from marianne_stream.logs.entries import ENTRY_LINES
 from marianne_stream.logs.index import Selection
 from marianne_stream.logs.reader import Gap
@@ -122,7 +122,7 @@ class RelayedLog:
         self.source.reading.leave(self.key)
         self._holds.close()
 
-    def join(self, only: Selection | None, outlet: Outlet | None, place: bytes) -> RelayedMailbox:
+    def join(self, only: Selection | None, outlet: Sink | None, place: bytes) -> RelayedMailbox:
         """A mailbox that holds what follows this moment, for one who has all until then."""
         mailbox = RelayedMailbox(only, outlet, place)
         self._mailboxes.add(mailbox)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 
 from marianne_stream.errors import MarianneStreamError
-from marianne_stream.fanout.mailboxes import Outlet
+from marianne_stream.fanout.mailboxes import Sink
 from marianne_stream.feeds.feed import Kind
 from marianne_stream.feeds.log_frames import gap_frame
 from marianne_stream.feeds.log_matching import Filtering
@@ -70,7 +70,7 @@ class RelayedFeed:
         self._threads = log.threads
         self._is_over = is_over
         self._on_leave = on_leave
-        self._outlet: Outlet | None = None
+        self._outlet: Sink | None = None
         self._mailbox: RelayedMailbox | None = None
         self._closed = False
         # Of the last event that bore an id.
@@ -84,7 +84,7 @@ class RelayedFeed:
         """What is kept for the viewer."""
         return self._mailbox.held_bytes if self._mailbox is not None else 0
 
-    def attach(self, outlet: Outlet) -> None:
+    def attach(self, outlet: Sink) -> None:
         """Says where new lines may go at once."""
         self._outlet = outlet
 
@@ -212,11 +212,11 @@ class RelayedFeed:
         """Lets `frames` end."""
         self._closed = True
         if self._mailbox is not None:
-            self._mailbox.close()
+            self._mailbox.finish()
 
     def leave(self) -> None:
         """Lets go of the log."""
         self.close()
         if self._mailbox is not None:
-            self._mailbox.leave()
+            self._mailbox.close()
         self._on_leave(self._log)

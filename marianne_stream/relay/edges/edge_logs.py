@@ -18,7 +18,7 @@ from marianne_stream.feeds.awaited_log import AwaitedLogFeed
 from marianne_stream.feeds.feed import Feed, LeftFeed
 from marianne_stream.feeds.job_logs import JobFolders, LogSource
 from marianne_stream.feeds.log_streams import WAIT_INTERVAL_S, LogAsk
-from marianne_stream.jobs.watches import Watches
+from marianne_stream.jobs.watches import JobHub
 from marianne_stream.logs.opened import OpenLog
 from marianne_stream.logs.threads import LogThreads
 from marianne_stream.models import TERMINAL_STATUSES
@@ -49,7 +49,7 @@ class RelayedLogs:
         threads: where lines are matched against what viewers want.
     """
 
-    def __init__(self, edge: Edge, watches: Watches, threads: LogThreads) -> None:
+    def __init__(self, edge: Edge, watches: JobHub, threads: LogThreads) -> None:
         self._edge = edge
         self._watches = watches
         self._threads = threads
@@ -74,7 +74,7 @@ class RelayedLogs:
         seen = LogCursor.parse(ask.cursor)
         if not ask.follow and seen is not None and seen.kind == "x":
             return LeftFeed("log")
-        await self._watches.require(job_id)
+        await self._watches.ensure_exists(job_id)
         if ask.source is not None:
             # One of them is published, whichever there is.
             raise not_available_on_edge(
@@ -94,8 +94,10 @@ class RelayedLogs:
             )
 
     async def _is_over(self, job_id: str) -> bool:
-        entry = (await self._watches.roster()).entries.get(job_id)
-        status = entry.status if entry is not None else (await self._watches.state(job_id)).status
+        entry = (await self._watches.get_roster()).entries.get(job_id)
+        status = (
+            entry.status if entry is not None else (await self._watches.get_state(job_id)).status
+        )
         return status in TERMINAL_STATUSES
 
     async def _open(self, job_id: str, ask: LogAsk) -> RelayedFeed:
@@ -193,7 +195,7 @@ class NoLogFiles:
         watches: who knows the jobs.
     """
 
-    def __init__(self, edge: Edge, watches: Watches) -> None:
+    def __init__(self, edge: Edge, watches: JobHub) -> None:
         self._edge = edge
         self._watches = watches
 
@@ -205,7 +207,7 @@ class NoLogFiles:
             StateUnavailableError: Redis does not answer.
             OriginOnlyError: there is.
         """
-        await self._watches.require(job_id)
+        await self._watches.ensure_exists(job_id)
         raise not_available_on_edge(self._edge, job_id)
 
     async def find(self, job_id: str, folders: JobFolders, source: LogSource | None) -> OpenLog:

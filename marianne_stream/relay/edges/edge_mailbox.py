@@ -6,7 +6,7 @@ from functools import cached_property, partial
 
 import msgspec
 
-from marianne_stream.fanout.mailboxes import Mailbox, Outlet
+from marianne_stream.fanout.mailboxes import Sink, SubscriberQueue
 from marianne_stream.feeds.log_frames import conductor_json, facts_json
 from marianne_stream.feeds.log_matching import Filtering, WantedOnce
 from marianne_stream.logs.index import Selection
@@ -138,12 +138,12 @@ def text_of(placed: Placed) -> bytes | None:
     return decode_text(line).encode() if line else None
 
 
-class RelayedMailbox(Mailbox):
+class RelayedMailbox(SubscriberQueue):
     """Keeps batches up to a bound; one who is behind leaves, and reads from Redis again.
 
     Args:
         only: which lines the reader wants; all where it is None.
-        outlet: where frames go while the reader waits.
+        sink: where frames go while the reader waits.
         place: behind what the reader has.
 
     Attributes:
@@ -153,10 +153,10 @@ class RelayedMailbox(Mailbox):
         held_bytes: what is kept.
     """
 
-    def __init__(self, only: Selection | None, outlet: Outlet | None, place: bytes) -> None:
+    def __init__(self, only: Selection | None, outlet: Sink | None, place: bytes) -> None:
         super().__init__()
         self.only = only
-        self.outlet = outlet
+        self.sink = outlet
         self.place = place
         self.cursor = ""
         self.behind = False
@@ -167,15 +167,15 @@ class RelayedMailbox(Mailbox):
 
     def offer(self, batch: RelayedBatch, /) -> None:
         """Sends a batch at once, or keeps it, unless the reader has fallen behind."""
-        if self._closed or self.behind:
+        if self._finished or self.behind:
             return
         rest = batch.behind(self._offered)
         if rest is None:
             return
         self._offered = rest.end[0]
         # What is filtered is matched in a thread, once it was taken.
-        at_once = self.only is None and not rest.complete and self._at_rest
-        if at_once and (not rest.frames or self._sent(rest.all)):
+        at_once = self.only is None and not rest.complete and self._is_reader_waiting
+        if at_once and (not rest.frames or self._try_send(rest.all)):
             self._has(rest)
             return
         if self._batches and self.held_bytes + len(rest.frames) > MAILBOX_BYTES:
@@ -198,5 +198,5 @@ class RelayedMailbox(Mailbox):
         self.place, entry = batch.end
         self.cursor = entry.cursor or self.cursor
 
-    def _filled(self) -> bool:
+    def _has_items(self) -> bool:
         return bool(self._batches or self.behind)

@@ -12,7 +12,7 @@ from typing import Protocol
 from redis.asyncio import Redis
 
 from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnavailableError
-from marianne_stream.jobs.turns import Turns
+from marianne_stream.jobs.turns import StateReadLimiter
 from marianne_stream.models import EventPlace, JobState, MonitorEvent, RosterEntry
 from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.edges.reading import Pace, SourceReading
@@ -69,14 +69,14 @@ class Source:
         name: its name.
         begun: whether all events were told that were there when reading began.
         tried: whether reading began, or failed to.
-        turns: the turns in which its jobs are read.
+        read_limiter: the turns in which its jobs are read.
     """
 
     def __init__(self, client: Redis, keys: Keys, pace: Pace, teller: Teller) -> None:
         self.reading = SourceReading(client, keys, pace, self)
         self.name = keys.source
         self.begun = self.tried = False
-        self.turns = Turns()
+        self.read_limiter = StateReadLimiter()
         self._teller = teller
         self._entries: dict[str, RosterEntry] | None = None
         self._known: Mapping[str, RosterEntry] = {}

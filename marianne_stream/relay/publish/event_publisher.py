@@ -5,8 +5,8 @@ It must not know where events come from.
 
 from collections.abc import Iterable
 
-from marianne_stream.fanout.mailboxes import BoundedMailbox
-from marianne_stream.fanout.timeline import Timeline, TimelineEntry
+from marianne_stream.fanout.mailboxes import DropOldestQueue
+from marianne_stream.fanout.timeline import ReplayBuffer, ReplayEntry
 from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.format import EventEntry
 from marianne_stream.relay.keys import Keys
@@ -19,7 +19,7 @@ EVENTS_KEPT = 10_000
 WRITTEN_AT_ONCE = 500
 
 
-def everything(_entry: TimelineEntry) -> bool:
+def everything(_entry: ReplayEntry) -> bool:
     """Wants all events."""
     return True
 
@@ -36,7 +36,7 @@ class EventPublisher:
         keys: where it goes.
     """
 
-    def __init__(self, timeline: Timeline, keys: Keys) -> None:
+    def __init__(self, timeline: ReplayBuffer, keys: Keys) -> None:
         self._timeline = timeline
         self._key = keys.events
         # Rises with each process that publishes.
@@ -46,7 +46,7 @@ class EventPublisher:
 
     async def run(self, writer: Writer) -> None:
         """Publishes what was not, then what comes, until cancelled; raises as `write` does."""
-        mailbox: BoundedMailbox[TimelineEntry] = BoundedMailbox()
+        mailbox: DropOldestQueue[ReplayEntry] = DropOldestQueue()
         await self._find_place(writer)
         self._timeline.subscribe(mailbox, everything)
         try:
@@ -76,15 +76,15 @@ class EventPublisher:
     def _since_last(self) -> Iterable[EventEntry]:
         """What the timeline keeps and was not published, behind a gap where something is gone."""
         timeline, last = self._timeline, max(self._last, 0)
-        entries = timeline.between(last, timeline.last, everything)
+        entries = timeline.get_range(last, timeline.last_number, everything)
         if entries is None:
-            entries = timeline.recent(EVENTS_KEPT, everything)
-        first = entries[0].number if entries else timeline.last + 1
+            entries = timeline.get_newest(EVENTS_KEPT, everything)
+        first = entries[0].number if entries else timeline.last_number + 1
         if first > self._last + 1:
             yield EventEntry(timeline.epoch, first - 1)
         yield from map(self._entry, entries)
 
-    def _entry(self, entry: TimelineEntry) -> EventEntry:
+    def _entry(self, entry: ReplayEntry) -> EventEntry:
         epoch = self._timeline.epoch
         if not entry.event:
             return EventEntry(epoch, entry.number)
@@ -108,7 +108,7 @@ class EventPublisher:
         return Command("XADD", self._key, (*trim, f"{self._reign}-{entry.number}", *fields))
 
 
-def data_of(entry: TimelineEntry) -> bytes:
+def data_of(entry: ReplayEntry) -> bytes:
     """The data of a frame, which holds it a line at a time."""
     lines = entry.frame.split(b"\n")
     return b"\n".join(line[6:] for line in lines if line.startswith(b"data: "))

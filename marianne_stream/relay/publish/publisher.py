@@ -13,7 +13,7 @@ from typing import Literal
 from marianne_stream.errors import LockLostError, SourceTakenError
 from marianne_stream.feeds.followed import FollowedLogs
 from marianne_stream.feeds.job_logs import JobLogs
-from marianne_stream.jobs.watches import Watches
+from marianne_stream.jobs.watches import JobHub
 from marianne_stream.models import Roster
 from marianne_stream.relay.connecting import AWAY, check_primary, connected, hang_up, words
 from marianne_stream.relay.crew import together
@@ -90,7 +90,7 @@ class Publisher:
     """
 
     def __init__(
-        self, target: Target, watches: Watches, job_logs: JobLogs, followed: FollowedLogs
+        self, target: Target, watches: JobHub, job_logs: JobLogs, followed: FollowedLogs
     ) -> None:
         self._target = target
         self._keys = keys = target.keys
@@ -101,7 +101,7 @@ class Publisher:
         self.sessions = 0
         self.written = Written()
         self._begun: Attempt | None = None
-        self._events = EventPublisher(watches.timeline, keys)
+        self._events = EventPublisher(watches.replay_buffer, keys)
         self._logs = LogPublisher(job_logs, followed, keys, target.kept)
         self._delays = delays(first_s=FIRST_DELAY_S, cap_s=DELAY_CAP_S)
         # What was logged to be wrong; "" if nothing is.

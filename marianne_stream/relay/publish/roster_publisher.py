@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from marianne_stream.errors import StateUnavailableError
-from marianne_stream.jobs.views import newest_first
-from marianne_stream.jobs.watches import Watches
+from marianne_stream.jobs.views import newest_first_key
+from marianne_stream.jobs.watches import JobHub
 from marianne_stream.models import Roster, RosterEntry
 from marianne_stream.relay.format import MOST_JOBS, About, encode
 from marianne_stream.relay.keys import Keys, sources_key
@@ -33,7 +33,7 @@ def news(keys: Keys, kind: str, job_id: str = "") -> Command:
 
 def most_wanted(entry: RosterEntry) -> tuple[bool, float, str]:
     """The order in which jobs are published: those that go on, then the newest."""
-    return (entry.terminal, *newest_first(entry))
+    return (entry.terminal, *newest_first_key(entry))
 
 
 class RosterPublisher:
@@ -49,7 +49,7 @@ class RosterPublisher:
 
     def __init__(
         self,
-        watches: Watches,
+        watches: JobHub,
         keys: Keys,
         *,
         origin_url: str | None,
@@ -90,12 +90,12 @@ class RosterPublisher:
 
     def _about(self) -> About:
         return About(
-            source=self._watches.state_source,
+            source=self._watches.roster_source,
             live=self._live,
-            events_live=self._watches.events.is_live,
+            events_live=self._watches.event_intake.is_live,
             origin_url=self._origin_url,
             version=self._version,
-            epoch=self._watches.timeline.epoch,
+            epoch=self._watches.replay_buffer.epoch,
         )
 
     async def run_roster(self, writer: Writer) -> None:
@@ -103,17 +103,17 @@ class RosterPublisher:
         published: dict[str, bytes] | None = None
         while True:
             try:
-                view, watching = await self._watches.watch_roster(ROSTER_INTERVAL_S)
+                view, watching = await self._watches.subscribe_roster(ROSTER_INTERVAL_S)
             except StateUnavailableError:
                 await asyncio.sleep(ROSTER_INTERVAL_S)
                 continue
             try:
                 while True:
                     published = await self._publish(writer, view.roster, published)
-                    await watching.mailbox.wait()
-                    view = watching.mailbox.take()
+                    await watching.queue.wait()
+                    view = watching.queue.take()
             finally:
-                watching.leave()
+                watching.close()
 
     async def _publish(
         self, writer: Writer, roster: Roster, before: dict[str, bytes] | None

@@ -8,10 +8,10 @@ import heapq
 from dataclasses import replace
 
 from marianne_stream.errors import JobNotFoundError, MarianneStreamError
-from marianne_stream.jobs.details import of_same_submission
-from marianne_stream.jobs.lookouts import WATCHED_JOBS
-from marianne_stream.jobs.views import JobView, newest_first
-from marianne_stream.jobs.watches import Watches
+from marianne_stream.jobs.details import is_state_of_entry
+from marianne_stream.jobs.lookouts import MAX_WATCHED_JOBS
+from marianne_stream.jobs.views import JobSnapshot, newest_first_key
+from marianne_stream.jobs.watches import JobHub
 from marianne_stream.models import JobState, Roster, RosterEntry
 from marianne_stream.relay.crew import Crew, together
 from marianne_stream.relay.format import Missing, encode
@@ -44,7 +44,7 @@ class StatePublisher:
         writer: who writes them.
     """
 
-    def __init__(self, watches: Watches, keys: Keys, writer: Writer) -> None:
+    def __init__(self, watches: JobHub, keys: Keys, writer: Writer) -> None:
         self._watches = watches
         self._keys = keys
         self._writer = writer
@@ -80,7 +80,7 @@ class StatePublisher:
     def _wanted(self) -> set[str]:
         entries = self._roster.entries.values() if self._roster is not None else ()
         going_on = (entry for entry in entries if not entry.terminal or self._has_yet_to_end(entry))
-        newest = heapq.nsmallest(WATCHED_JOBS, going_on, key=newest_first)
+        newest = heapq.nsmallest(MAX_WATCHED_JOBS, going_on, key=newest_first_key)
         return self._asked_for.union(entry.job_id for entry in newest)
 
     def _has_yet_to_end(self, entry: RosterEntry) -> bool:
@@ -108,7 +108,7 @@ class StatePublisher:
             and state is not None
             and state.final
             and entry.status == state.status
-            and of_same_submission(state, entry)
+            and is_state_of_entry(state, entry)
         )
 
     def _entry(self, job_id: str) -> RosterEntry | None:
@@ -118,23 +118,23 @@ class StatePublisher:
         """Publishes what is known of one job, for as long as it is wanted."""
         while True:
             try:
-                view, hold = await self._watches.watch(job_id, STATE_INTERVAL_S)
+                view, hold = await self._watches.subscribe_job(job_id, STATE_INTERVAL_S)
             except MarianneStreamError as error:
                 await self._miss(job_id, error)
                 continue
             try:
                 await self._publish(view)
-                while not view.end and await hold.mailbox.wait():
-                    view = hold.mailbox.take()
+                while not view.end and await hold.queue.wait():
+                    view = hold.queue.take()
                     await self._publish(view)
             finally:
-                hold.leave()
+                hold.close()
             if view.end == "deleted":
                 await self._miss(job_id, JobNotFoundError(job_id))
             else:
                 await self._until_it_runs_again(job_id)
 
-    async def _publish(self, view: JobView) -> None:
+    async def _publish(self, view: JobSnapshot) -> None:
         # Paths are for the host alone.
         state = replace(view.state, workspace=None, worktree_path=None, snapshot_path=None)
         job_id = state.job_id
