@@ -111,7 +111,7 @@ def reader(
 ) -> AbstractAsyncContextManager[Measured]:
     """A process that reads so many streams; there once each of them has begun.
 
-    The kernel keeps `room_bytes` for each that are not read, or 0 for as much as it likes.
+    The kernel keeps `max_bytes` for each that are not read, or 0 for as much as it likes.
     """
     host, port = address.removeprefix("http://").split(":")
     script = Path(__file__).with_name("reader.py")

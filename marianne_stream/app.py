@@ -15,11 +15,11 @@ from marianne_stream.background import Background
 from marianne_stream.conductor.client import ConductorClient
 from marianne_stream.conductor.config import DaemonConfigCache
 from marianne_stream.fanout.timeline import ReplayBuffer
-from marianne_stream.feeds.followed import FollowedLogs
-from marianne_stream.feeds.job_logs import JobLogs, LogFinder
-from marianne_stream.feeds.log_streams import FileLogStreams, LogStreams
+from marianne_stream.feeds.followed import LogFollowers
+from marianne_stream.feeds.job_logs import FileLogLocator, LogLocator
+from marianne_stream.feeds.log_streams import FileLogFeeds, LogFeedProvider
 from marianne_stream.jobs.watches import JobHub
-from marianne_stream.logs.alarms import Alarms
+from marianne_stream.logs.alarms import FileWatcher
 from marianne_stream.logs.threads import LogThreads
 from marianne_stream.memory import give_back_freed
 from marianne_stream.relaying import edge_logs, edge_of, figures_of, publisher_of, publishing
@@ -95,11 +95,11 @@ class Parts:
     edge: "Edge | None"
     source: Backend
     watches: JobHub
-    alarms: Alarms
+    alarms: FileWatcher
     threads: LogThreads
-    followed: FollowedLogs
-    log_streams: LogStreams
-    log_finder: LogFinder
+    followed: LogFollowers
+    log_streams: LogFeedProvider
+    log_finder: LogLocator
     publisher: "Publisher | None"
     streams: Streams
     downloads: Downloads
@@ -152,14 +152,16 @@ def parts_of(settings: Settings) -> Parts:
         else None,
         job_groups=edge,
     )
-    alarms = Alarms(mode=settings.job_log_watch, poll_interval_s=settings.job_log_poll_interval_s)
-    followed = FollowedLogs(watches, alarms)
+    alarms = FileWatcher(
+        mode=settings.job_log_watch, poll_interval_s=settings.job_log_poll_interval_s
+    )
+    followed = LogFollowers(watches, alarms)
     threads = LogThreads()
-    job_logs = JobLogs(watches, backends.whereabouts, threads)
+    job_logs = FileLogLocator(watches, backends.whereabouts, threads)
     log_streams, log_finder = (
         edge_logs(edge, watches, threads)
         if edge is not None
-        else (FileLogStreams(job_logs, followed), job_logs)
+        else (FileLogFeeds(job_logs, followed), job_logs)
     )
     streams = Streams(
         max_streams=settings.max_streams, max_streams_of_one=settings.max_streams_per_address

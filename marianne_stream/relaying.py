@@ -14,8 +14,8 @@ from aiohttp import web
 from marianne_stream.access.places import is_credential
 from marianne_stream.access.tokens import private_text
 from marianne_stream.errors import SettingsError
-from marianne_stream.feeds.followed import FollowedLogs
-from marianne_stream.feeds.job_logs import JobLogs
+from marianne_stream.feeds.followed import LogFollowers
+from marianne_stream.feeds.job_logs import FileLogLocator
 from marianne_stream.jobs.watches import JobHub
 from marianne_stream.logs.threads import LogThreads
 from marianne_stream.relay.keys import Keys
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def publisher_of(
-    settings: Settings, watches: JobHub, job_logs: JobLogs, followed: FollowedLogs
+    settings: Settings, watches: JobHub, job_logs: FileLogLocator, followed: LogFollowers
 ) -> "Publisher | None":
     """Who publishes in Redis, as the settings say; None where nobody is to.
 

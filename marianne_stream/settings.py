@@ -31,7 +31,7 @@ from marianne_stream.setting_kinds import (
     origins,
     source_names,
 )
-from marianne_stream.wire.redis_urls import masked
+from marianne_stream.wire.redis_urls import redact_url
 
 ENVIRONMENT_PREFIX = "MARIANNE_STREAM_"
 
@@ -344,7 +344,7 @@ def sentence(place: str, name: str, fault: ErrorDetails) -> str:
         return str(fault["msg"]).removeprefix("Value error, ")
     got = fault["input"]
     if name in URLS_WITH_PASSWORDS:
-        got = masked(str(got))
+        got = redact_url(str(got))
     return f"{place} must be {allowed(name)}, got {got!r}"
 
 

@@ -18,7 +18,7 @@ from marianne_stream.listening import WORKER_VARIABLE, address, tcp_socket
 from marianne_stream.settings import Settings
 from marianne_stream.signals import ignore_from_now_on
 from marianne_stream.systemd import Notifier
-from marianne_stream.wire.backoff import delays
+from marianne_stream.wire.backoff import exponential_backoff
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Worker:
 
     async def run(self) -> int:
         """Runs it, and again where it fails; its exit code once it was asked to end."""
-        waits = delays()
+        waits = exponential_backoff()
         while True:
             began = time.monotonic()
             code = await self._once()
@@ -55,7 +55,7 @@ class Worker:
             if self._leaving:
                 return code
             if time.monotonic() - began > GOOD_RUN_S:
-                waits = delays()
+                waits = exponential_backoff()
             wait_s = next(waits)
             logger.error("worker %d ended with %d: again in %.1f s", self._number, code, wait_s)
             await asyncio.sleep(wait_s)

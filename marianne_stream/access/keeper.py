@@ -122,7 +122,7 @@ class Keeper:
     def sign_in_by_link(self, text: str) -> str | None:
         """Opens a session by the link, which works no more from then on; None where it does not."""
         lasting = (token for token in self._tokens if not token.is_expired)
-        link, whole = self._link, [token for token in lasting if token.jobs.all_jobs]
+        link, whole = self._link, [token for token in lasting if token.jobs.matches_all]
         if not link or not whole or time.monotonic() > self._link_ends_at:
             return None
         if not hmac.compare_digest(link, digest_of(text)):

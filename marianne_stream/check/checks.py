@@ -11,7 +11,7 @@ from marianne_stream.errors import ConductorUnavailableError, MarianneStreamErro
 from marianne_stream.models import Roster
 from marianne_stream.relaying import loaded, redis_password
 from marianne_stream.settings import Settings
-from marianne_stream.wire.redis_urls import masked
+from marianne_stream.wire.redis_urls import redact_url
 
 
 async def findings(settings: Settings, config: Path | None) -> AsyncGenerator[Finding, None]:
@@ -91,4 +91,4 @@ async def check_redis(name: str, url: str, settings: Settings) -> Finding:
     except MarianneStreamError as error:
         advice = f"see that Redis runs there, and that {name} and its password are right"
         return Finding("error", name, str(error), advice)
-    return Finding("ok", name, f"{masked(url)} answers")
+    return Finding("ok", name, f"{redact_url(url)} answers")

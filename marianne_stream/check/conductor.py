@@ -74,7 +74,7 @@ async def visit(path: Path) -> Visit:
     sock = await connect(path)
     try:
         reader, writer = await asyncio.open_unix_connection(
-            sock=sock, limit=jsonrpc.MESSAGE_LIMIT_BYTES
+            sock=sock, limit=jsonrpc.MAX_MESSAGE_BYTES
         )
     except BaseException:
         sock.close()
@@ -112,7 +112,7 @@ class Asking:
     async def __call__(self, method: str, kind: type[Answer], *, limit_s: float) -> Answer:
         """Ask one question; raises as `visit` does, and OSError or EOFError if cut off."""
         self._number += 1
-        self._writer.write(jsonrpc.request(self._number, method))
+        self._writer.write(jsonrpc.make_request(self._number, method))
         try:
             async with asyncio.timeout(limit_s):
                 line = await self._reader.readuntil(b"\n")
@@ -121,7 +121,7 @@ class Asking:
         except asyncio.LimitOverrunError as error:
             raise ConductorProtocolError(f"the answer to {method} is too large") from error
         try:
-            message = jsonrpc.message(line)
+            message = jsonrpc.parse_message(line)
             if message.error is not None:
                 raise ConductorRefusedError(method, message.error.code, message.error.message)
             return json_text.decode(message.result, kind)  # type: ignore[arg-type]

@@ -7,18 +7,23 @@ from typing import Literal
 
 from marianne_stream.check.finding import Finding, counted
 from marianne_stream.errors import LogForbiddenError, LogNotFoundError
-from marianne_stream.feeds.job_logs import LOG_NAME, JobFolders, look, own_places
-from marianne_stream.logs.opening import LogPlace
+from marianne_stream.feeds.job_logs import (
+    LOG_FILE_NAME,
+    JobDirs,
+    check_readable,
+    iter_job_candidates,
+)
+from marianne_stream.logs.opening import LogPath
 
 Sight = Literal["found", "missing", "forbidden"]
 
 READABLE_ADVICE = "run the server as a user who may read it; links are not followed"
 
 
-def sight_of(place: LogPlace) -> Sight:
+def sight_of(place: LogPath) -> Sight:
     """Return whether a log lies in a place, and may be read."""
     try:
-        look(place)
+        check_readable(place)
     except LogNotFoundError:
         return "missing"
     except LogForbiddenError:
@@ -33,7 +38,7 @@ def check_conductor_log(path: str | None) -> Finding:
         advice = "set log_file in the conductor's configuration, to see lines of jobs without a log"
         return Finding("warning", subject, "none is known", advice)
     log = PurePath(path)
-    sight = sight_of(LogPlace(str(log.parent), log.name, of_conductor=True))
+    sight = sight_of(LogPath(str(log.parent), log.name, is_conductor_log=True))
     if sight == "found":
         return Finding("ok", subject, f"{path} can be read")
     if sight == "missing":
@@ -55,14 +60,14 @@ def check_job_logs(workspaces: Iterable[str | None], *, has_conductor_log: bool)
         text += f", {sights['forbidden']} may not be read"
         return Finding("warning", "jobs' logs", text, READABLE_ADVICE)
     if sights["missing"] and not sights["found"] and not has_conductor_log:
-        advice = f"have jobs write {{workspace}}/{LOG_NAME}, or set log_file for the conductor"
+        advice = f"have jobs write {{workspace}}/{LOG_FILE_NAME}, or set log_file for the conductor"
         return Finding("warning", "jobs' logs", text, advice)
     return Finding("ok", "jobs' logs", text)
 
 
 def sight_of_job(workspace: str | None) -> Sight:
     """Return whether a job has a log in its workspace; the first place with something decides."""
-    for named in own_places(JobFolders(None, workspace, over=False)):
-        if (sight := sight_of(named.place)) != "missing":
+    for named in iter_job_candidates(JobDirs(None, workspace, job_ended=False)):
+        if (sight := sight_of(named.log_path)) != "missing":
             return sight
     return "missing"

@@ -171,7 +171,7 @@ def resumable(cursor: str) -> str:
     comes back with it is told just that, whatever was written since.
     """
     place = LogCursor.parse(cursor)
-    return cursor if place is None or place.kind != "x" else str(place.resumable())
+    return cursor if place is None or place.kind != "x" else str(place.as_resumable())
 
 
 def say_cut(notes: Notes, lines: Iterable[Line]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from marianne_stream.client.notes import Outage
 from marianne_stream.errors import UnreachableError
-from marianne_stream.wire.backoff import delays
+from marianne_stream.wire.backoff import exponential_backoff
 
 FIRST_DELAY_S = 1.0
 CAP_S = 30.0
@@ -40,7 +40,7 @@ class Tries:
         self._outage = outage
         self._reached = self._failing = False
         self._since_s = 0.0
-        self._delays = delays(first_s=FIRST_DELAY_S, cap_s=CAP_S)
+        self._delays = exponential_backoff(first_s=FIRST_DELAY_S, cap_s=CAP_S)
         self._asked_ms: int | None = None
 
     def answered(self) -> None:
@@ -51,7 +51,7 @@ class Tries:
     def went_well(self) -> None:
         """Something came: the next delay is a short one again."""
         self._asked_ms = None
-        self._delays = delays(first_s=FIRST_DELAY_S, cap_s=CAP_S)
+        self._delays = exponential_backoff(first_s=FIRST_DELAY_S, cap_s=CAP_S)
 
     async def wait(self, error: UnreachableError, *, retry_ms: int | None = None) -> None:
         """Waits until the next try; cancelling is safe.
@@ -77,6 +77,6 @@ class Tries:
         if retry_ms is not None and retry_ms != self._asked_ms:
             # The server's word counts, and from there on the delays grow.
             self._asked_ms = retry_ms
-            self._delays = delays(first_s=retry_ms / 1000, cap_s=CAP_S)
+            self._delays = exponential_backoff(first_s=retry_ms / 1000, cap_s=CAP_S)
         self._outage.begins(self, str(error))
         await asyncio.sleep(min(left_s, max(next(self._delays), error.retry_after_s or 0.0)))

@@ -6,7 +6,7 @@ from marianne_stream.client.events import MOST_EVENTS, EventWish, show_events
 from marianne_stream.client.output import Output
 from marianne_stream.client.server import Server
 from marianne_stream.commands import terminal
-from marianne_stream.wire.job_ids import written
+from marianne_stream.wire.job_ids import escape
 
 DESCRIPTION = """\
 Prints the conductor's events, the newest first and then what comes, until
@@ -21,7 +21,7 @@ marianne-stream events --json | jq -c 'select(.event == "job.failed")'"""
 def describe(parser: ArgumentParser) -> None:
     """Gives a parser the verb's options."""
     parser.add_argument(
-        "job", metavar="JOB", type=written, nargs="?", help="A job's id; left out, all."
+        "job", metavar="JOB", type=escape, nargs="?", help="A job's id; left out, all."
     )
     parser.add_argument(
         *("-n", "--lines"),

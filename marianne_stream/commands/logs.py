@@ -8,7 +8,7 @@ from marianne_stream.client.output import Output
 from marianne_stream.client.server import Server
 from marianne_stream.commands import terminal
 from marianne_stream.errors import SettingsError
-from marianne_stream.wire.job_ids import written
+from marianne_stream.wire.job_ids import escape
 from marianne_stream.wire.log_levels import LEVELS
 
 DESCRIPTION = """\
@@ -31,7 +31,7 @@ MOST_CONTEXT = 50
 
 def describe(parser: ArgumentParser) -> None:
     """Gives a parser the verb's options."""
-    parser.add_argument("job", metavar="JOB", type=written, help="A job's id.")
+    parser.add_argument("job", metavar="JOB", type=escape, help="A job's id.")
     parser.add_argument(
         *("-n", "--lines"),
         metavar="N",

@@ -10,7 +10,7 @@ from marianne_stream.client.views import JsonView, LineView, View
 from marianne_stream.client.watch import watch_jobs
 from marianne_stream.client.watch_roster import watch_roster
 from marianne_stream.commands import terminal
-from marianne_stream.wire.job_ids import written
+from marianne_stream.wire.job_ids import escape
 
 DESCRIPTION = """\
 Shows how far jobs are: as bars on a terminal, else as a line for each change.
@@ -28,7 +28,7 @@ marianne-stream watch --json nightly | jq -c .data"""
 
 def describe(parser: ArgumentParser) -> None:
     """Gives a parser the verb's options."""
-    parser.add_argument("job", metavar="JOB", type=written, nargs="*", help="A job's id.")
+    parser.add_argument("job", metavar="JOB", type=escape, nargs="*", help="A job's id.")
     terminal.describe(parser, DESCRIPTION, EXAMPLES)
 
 

@@ -21,7 +21,7 @@ from marianne_stream.errors import (
 )
 from marianne_stream.models import MonitorEvent
 from marianne_stream.wire import json_text, jsonrpc
-from marianne_stream.wire.backoff import delays
+from marianne_stream.wire.backoff import exponential_backoff
 from marianne_stream.wire.lines import LineSplitter, LineTooLongError
 
 logger = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class MonitorClient:
         Args:
             listener: gets the events.
         """
-        waits = delays(cap_s=MAX_RETRY_DELAY_S)
+        waits = exponential_backoff(cap_s=MAX_RETRY_DELAY_S)
         reported = ""
         loop = asyncio.get_running_loop()
         while True:
@@ -105,10 +105,10 @@ class MonitorClient:
                 logger.warning("not subscribed to the conductor's monitor: %s", reason)
             reported = reason
             if loop.time() - began > HEALTHY_AFTER_S:
-                waits = delays(cap_s=MAX_RETRY_DELAY_S)
+                waits = exponential_backoff(cap_s=MAX_RETRY_DELAY_S)
                 reported = ""
             if await self._wait_for_retry(next(waits)):
-                waits = delays(cap_s=MAX_RETRY_DELAY_S)
+                waits = exponential_backoff(cap_s=MAX_RETRY_DELAY_S)
 
     def retry_now(self) -> None:
         """Try at once: the conductor is known to be back."""
@@ -151,7 +151,7 @@ class _MonitorSession:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._reader = make_socket_reader(sock)
-        self._splitter = LineSplitter(limit_bytes=jsonrpc.MESSAGE_LIMIT_BYTES)
+        self._splitter = LineSplitter(limit_bytes=jsonrpc.MAX_MESSAGE_BYTES)
         self._lines: list[bytes] = []
 
     def close(self) -> None:
@@ -204,7 +204,7 @@ class _MonitorSession:
     async def _send(self, number: int, method: str) -> None:
         try:
             loop = asyncio.get_running_loop()
-            await loop.sock_sendall(self._sock, jsonrpc.request(number, method))
+            await loop.sock_sendall(self._sock, jsonrpc.make_request(number, method))
         except OSError as error:
             raise ConductorLostError(f"the conductor hung up: {error}") from error
 
@@ -240,7 +240,7 @@ def parse_notification(line: bytes) -> MonitorEvent | None:
         ConductorRefusedError: the line refuses the subscription.
     """
     try:
-        message = jsonrpc.message(line)
+        message = jsonrpc.parse_message(line)
         if message.error is not None and message.id == STREAM_REQUEST_ID:
             error = message.error
             raise ConductorRefusedError("daemon.monitor.stream", error.code, error.message)

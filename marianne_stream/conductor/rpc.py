@@ -109,7 +109,7 @@ class RpcConnection:
             return answer
         request_id = next(self._ids)
         self._pending[request_id] = (method, answer, loop.time())
-        self._writer.write(jsonrpc.request(request_id, method, params))
+        self._writer.write(jsonrpc.make_request(request_id, method, params))
         return answer
 
     def close(self) -> None:
@@ -208,7 +208,7 @@ async def open_connection(path: Path, *, on_idle: Callable[[RpcConnection], None
     """
     sock = await connect(path)
     try:
-        limit = jsonrpc.MESSAGE_LIMIT_BYTES
+        limit = jsonrpc.MAX_MESSAGE_BYTES
         streams = await asyncio.open_unix_connection(sock=sock, limit=limit)
     except BaseException:
         sock.close()
@@ -238,8 +238,8 @@ async def decode_message(line: bytes) -> jsonrpc.Message:
         ValueError: it is not JSON, or not a JSON-RPC message.
     """
     if len(line) > DECODE_IN_THREAD_BYTES:
-        return await asyncio.to_thread(jsonrpc.message, line)
-    return jsonrpc.message(line)
+        return await asyncio.to_thread(jsonrpc.parse_message, line)
+    return jsonrpc.parse_message(line)
 
 
 async def yield_to_loop(size_bytes: int) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from marianne_stream.wire.sse import Frames
+from marianne_stream.wire.sse import EncodedFrames
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ S = TypeVar("S", bound=SizedItem)
 class Sink(Protocol):
     """Where frames go out."""
 
-    def try_send(self, frames: Frames, /) -> bool:
+    def try_send(self, frames: EncodedFrames, /) -> bool:
         """Sends frames where there is room; false, and nothing sent, where there is none."""
         ...
 
@@ -84,7 +84,7 @@ class SubscriberQueue(ABC):
         """Whether the reader has taken all, and waits for more."""
         return self._waiter is not None and not self._waiter.done()
 
-    def _try_send(self, frames: Frames) -> bool:
+    def _try_send(self, frames: EncodedFrames) -> bool:
         """Whether frames went out at once."""
         return self._is_reader_waiting and self.sink is not None and self.sink.try_send(frames)
 
@@ -108,7 +108,7 @@ class LatestQueue(SubscriberQueue, Generic[T]):
         super().__init__()
         self._item: T | None = None
         self.last_delivered: T | None = None
-        self.diff: Callable[[T | None, T], Frames | None] | None = None
+        self.diff: Callable[[T | None, T], EncodedFrames | None] | None = None
 
     def close(self) -> None:
         """Lets go of the outlet, and of what was seen."""
@@ -176,7 +176,7 @@ class DropOldestQueue(SubscriberQueue, Generic[S]):
         """What is kept, roughly."""
         return self._size_bytes
 
-    def offer_all(self, items: Sequence[S], frames: Frames) -> None:
+    def offer_all(self, items: Sequence[S], frames: EncodedFrames) -> None:
         """Sends frames at once, or keeps the items that they are made of."""
         if self._finished:
             return

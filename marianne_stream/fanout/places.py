@@ -87,7 +87,7 @@ class SourcePositions:
         """What one has seen who stands at a cursor; None where that is not known."""
         last = next(reversed(self._entries), 0)
         beyond: dict[str, int] = {}
-        for epoch, number in cursor.places:
+        for epoch, number in cursor.positions:
             source, seen = self._find(epoch, number, last)
             if seen is None:
                 return None
@@ -107,7 +107,7 @@ class SourcePositions:
         heads = dict(self._heads.values())
         return any(
             number > heads[epoch] if epoch in heads else self._find(epoch, number, 0)[1] is None
-            for epoch, number in cursor.places
+            for epoch, number in cursor.positions
         )
 
     def _find(self, epoch: str, number: int, newest_number: int) -> tuple[str, int | None]:

@@ -149,7 +149,7 @@ class ReplayBuffer:
             if frame := frame_for(wanted):
                 entry = ReplayEntry(self.last_number + 1, None, "", frame)
                 for mailbox in mailboxes:
-                    mailbox.offer_all([entry], sse.Frames(frame))
+                    mailbox.offer_all([entry], sse.EncodedFrames(frame))
 
     @property
     def has_subscribers(self) -> bool:
@@ -178,7 +178,7 @@ class ReplayBuffer:
             if not chosen:
                 continue
             for part in split_into_writes(chosen):
-                frames = sse.Frames(b"".join([entry.frame for entry in part]))
+                frames = sse.EncodedFrames(b"".join([entry.frame for entry in part]))
                 for mailbox in mailboxes:
                     mailbox.offer_all(part, frames)
 
@@ -192,7 +192,7 @@ class ReplayBuffer:
         if self.positions.is_remote:
             seen = self.positions.resolve_cursor(cursor)
         else:
-            numbers = dict(cursor.places)
+            numbers = dict(cursor.positions)
             seen = ReadPosition(numbers[self.epoch]) if self.epoch in numbers else None
         if seen is None or not self.oldest_number - 1 <= seen.number <= self.last_number:
             return None
@@ -349,7 +349,7 @@ def split_into_writes(entries: list[ReplayEntry]) -> Iterator[list[ReplayEntry]]
     part: list[ReplayEntry] = []
     size = 0
     for entry in entries:
-        if part and size + entry.size_bytes > sse.WRITE_BYTES:
+        if part and size + entry.size_bytes > sse.MAX_WRITE_BYTES:
             yield part
             part, size = [], 0
         part.append(entry)

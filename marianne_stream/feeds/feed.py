@@ -6,11 +6,11 @@ from typing import Literal, Protocol, get_args
 from marianne_stream.fanout.mailboxes import Sink
 
 # How much of what is kept for a reader is taken, and sent, at once.
-TAKEN_BYTES = 64 * 1024
+MAX_BATCH_BYTES = 64 * 1024
 
 
-Kind = Literal["status", "roster", "events", "log"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+FeedKind = Literal["status", "roster", "events", "log"]
+FEED_KINDS: tuple[FeedKind, ...] = get_args(FeedKind)
 
 
 class Feed(Protocol):
@@ -18,26 +18,26 @@ class Feed(Protocol):
 
     Attributes:
         kind: what they tell of.
-        nothing_new: the viewer has seen all that there is, and nothing more will come: there is no
+        is_exhausted: the viewer has seen all that there is, and nothing more will come: there is no
             need to begin.
-        heartbeats: whether a `heartbeat` belongs on the stream when it is idle.
+        has_heartbeats: whether a `heartbeat` belongs on the stream when it is idle.
     """
 
     @property
-    def kind(self) -> Kind: ...
+    def kind(self) -> FeedKind: ...
 
     @property
-    def nothing_new(self) -> bool: ...
+    def is_exhausted(self) -> bool: ...
 
     @property
-    def heartbeats(self) -> bool: ...
+    def has_heartbeats(self) -> bool: ...
 
     @property
-    def held_bytes(self) -> int:
+    def buffered_bytes(self) -> int:
         """What is kept for the viewer and was not taken yet, roughly."""
         ...
 
-    def attach(self, outlet: Sink) -> None:
+    def set_sink(self, sink: Sink) -> None:
         """Says where frames may go without being taken, while `frames` waits for more."""
         ...
 
@@ -45,16 +45,16 @@ class Feed(Protocol):
         """Bytes that hold whole frames. Ends where the stream does. Cancelling is safe."""
         ...
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Lets `frames` end once it has given what is there."""
         ...
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Lets go of all that it watches, and of the outlet. Called once; after it, nothing is."""
         ...
 
 
-class LeftFeed:
+class EmptyFeed:
     """In the place of a feed that was left, or would be empty: there is nothing more.
 
     Args:
@@ -63,14 +63,14 @@ class LeftFeed:
 
     __slots__ = ("kind",)
 
-    nothing_new = True
-    heartbeats = False
-    held_bytes = 0
+    is_exhausted = True
+    has_heartbeats = False
+    buffered_bytes = 0
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: FeedKind) -> None:
         self.kind = kind
 
-    def attach(self, outlet: Sink) -> None:
+    def set_sink(self, sink: Sink) -> None:
         """Has nothing to send."""
 
     async def frames(self) -> AsyncIterator[bytes]:
@@ -79,8 +79,8 @@ class LeftFeed:
         for frames in nothing:
             yield frames
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Has no frames that could end."""
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Has nothing to let go of."""

@@ -11,194 +11,200 @@ from dataclasses import dataclass
 from functools import partial
 
 from marianne_stream.fanout.mailboxes import Sink
-from marianne_stream.feeds.feed import Kind
-from marianne_stream.feeds.followed import FollowedLog, FollowedLogs
-from marianne_stream.feeds.log_batches import LogMailbox
+from marianne_stream.feeds.feed import FeedKind
+from marianne_stream.feeds.followed import LogFollower, LogFollowers
+from marianne_stream.feeds.log_batches import LogBatchQueue
 from marianne_stream.feeds.log_frames import (
-    change_frames,
-    complete_frame,
-    line_frames,
-    partial_frame,
-    read_now,
+    make_change_frames,
+    make_complete_frame,
+    make_line_frames,
+    make_partial_frame,
+    now_iso,
 )
-from marianne_stream.feeds.log_matching import Filtering
-from marianne_stream.feeds.log_start import LogStart, LogTail
-from marianne_stream.logs.entries import NOTHING_ABOVE, lines_above, passes_behind
-from marianne_stream.logs.index import Selection
-from marianne_stream.logs.opened import OpenLog
-from marianne_stream.logs.reader import LogReader, Position, Step
+from marianne_stream.feeds.log_matching import LineMatcher
+from marianne_stream.feeds.log_start import LogTail, StartPoint
+from marianne_stream.logs.entries import NO_ENTRY, matches_after, read_lines_above
+from marianne_stream.logs.index import LineFilter
+from marianne_stream.logs.opened import LogHandle
+from marianne_stream.logs.reader import LogReader, Position, ReadResult
 from marianne_stream.logs.threads import JobThreads
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_lines import LogLine
 
 # How long one waits for the follower to see what one has seen oneself: at first, and at most.
-LOOK_AGAIN_S = 0.02
-LOOK_AGAIN_LIMIT_S = 1.0
+FOLLOWER_WAIT_S = 0.02
+MAX_FOLLOWER_WAIT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class LogWish:
+class LogFeedOptions:
     """What a viewer wants.
 
     Attributes:
         cursor: what it has seen, as it says; "" for a new one.
         tail_lines: how many lines a new one is given first.
-        only: which lines it wants; all where it is None.
-        over: whether the job was over when it came.
-        partial: whether it wants the last line while that has no newline.
+        line_filter: which lines it wants; all where it is None.
+        job_ended: whether the job was over when it came.
+        wants_partial: whether it wants the last line while that has no newline.
     """
 
     cursor: str
     tail_lines: int
-    only: Selection | None
-    over: bool
-    partial: bool = True
+    line_filter: LineFilter | None
+    job_ended: bool
+    wants_partial: bool = True
 
     @property
-    def seen(self) -> LogCursor | None:
+    def parsed_cursor(self) -> LogCursor | None:
         """The position that it has seen; None where there is none that can be read."""
         return LogCursor.parse(self.cursor)
 
 
-async def start_of(log: OpenLog, end: Position, wish: LogWish) -> LogStart:
+async def resolve_start(log: LogHandle, end: Position, options: LogFeedOptions) -> StartPoint:
     """Where a viewer begins in a log that ends at a position at this moment."""
-    seen = wish.seen
-    position = await log.find(seen) if seen is not None else None
+    seen = options.parsed_cursor
+    position = await log.find_position(seen) if seen is not None else None
     if position is not None:
         at_end = position.file.key == end.file.key and (
             position.offset >= await log.threads.read(end.file.size)
         )
-        return LogStart(position, resumes=True, at_end=at_end)
-    gap = bool(wish.cursor)
-    if wish.only is None or not wish.tail_lines:
-        return LogStart(await log.before(end, wish.tail_lines), gap=gap)
-    return LogStart(end, gap=gap, tail=LogTail(log, end, wish.only, wish.tail_lines))
+        return StartPoint(position, is_resumed=True, is_at_end=at_end)
+    gap = bool(options.cursor)
+    if options.line_filter is None or not options.tail_lines:
+        return StartPoint(await log.find_tail_start(end, options.tail_lines), has_gap=gap)
+    return StartPoint(
+        end, has_gap=gap, tail=LogTail(log, end, options.line_filter, options.tail_lines)
+    )
 
 
 class LogFeed:
     """The lines of a log that is followed.
 
     Args:
-        logs: who is told when the viewer leaves.
-        followed: the log, and who follows it.
+        followers: who is told when the viewer leaves.
+        follower: the log, and who follows it.
         start: where the viewer begins.
-        end: where the log ended when it came.
-        wish: what it wants.
+        initial_end: where the log ended when it came.
+        options: what it wants.
     """
 
-    kind: Kind = "log"
-    heartbeats = False
+    kind: FeedKind = "log"
+    has_heartbeats = False
 
     def __init__(
         self,
-        logs: FollowedLogs,
-        followed: FollowedLog,
+        followers: LogFollowers,
+        follower: LogFollower,
         *,
-        start: LogStart,
-        end: Position,
-        wish: LogWish,
+        start: StartPoint,
+        initial_end: Position,
+        options: LogFeedOptions,
     ) -> None:
-        self._logs = logs
-        self._followed = followed
+        self._followers = followers
+        self._follower = follower
         self._start = start
-        self._end = end
-        self._only = wish.only
-        self._partial = wish.partial
-        self._filtering = Filtering(wish.only) if wish.only is not None else None
-        self._outlet: Sink | None = None
-        self._mailbox: LogMailbox | None = None
-        self._closed = False
-        seen = wish.seen
-        self.nothing_new = wish.over and seen is not None and seen.kind != "l" and start.at_end
+        self._initial_end = initial_end
+        self._line_filter = options.line_filter
+        self._wants_partial = options.wants_partial
+        self._matcher = (
+            LineMatcher(options.line_filter) if options.line_filter is not None else None
+        )
+        self._sink: Sink | None = None
+        self._queue: LogBatchQueue | None = None
+        self._is_finished = False
+        seen = options.parsed_cursor
+        self.is_exhausted = (
+            options.job_ended and seen is not None and seen.kind != "l" and start.is_at_end
+        )
 
     @property
-    def held_bytes(self) -> int:
+    def buffered_bytes(self) -> int:
         """What is kept for the viewer."""
-        mailbox_bytes = self._mailbox.held_bytes if self._mailbox is not None else 0
-        return self._start.held_bytes + mailbox_bytes
+        mailbox_bytes = self._queue.buffered_bytes if self._queue is not None else 0
+        return self._start.buffered_bytes + mailbox_bytes
 
-    def attach(self, outlet: Sink) -> None:
+    def set_sink(self, sink: Sink) -> None:
         """Says where new lines may go at once."""
-        self._outlet = outlet
+        self._sink = sink
 
     async def frames(self) -> AsyncIterator[bytes]:
         """From the viewer's position to the end of the log."""
-        position, threads = self._start.position, self._followed.log.threads
+        position, threads = self._start.position, self._follower.log.threads
         async for chunk in self._start.frames():
             yield chunk
-        await begin_at(self._followed.log, position, self._filtering)
+        await start_matcher(self._follower.log, position, self._matcher)
         if (
-            not self._closed
-            and not self._start.resumes
-            and self._start.position.same_place(self._end)
+            not self._is_finished
+            and not self._start.is_resumed
+            and self._start.position.is_same_position(self._initial_end)
         ):
             # A position for one who is cut off before its first line.
-            yield sse.position(await self._cursor_at(self._start.position))
-        while not self._closed:
-            reader = self._followed.log.reader(position)
-            async for chunk in self._by_itself(reader):
+            yield sse.id_only(await self._make_cursor(self._start.position))
+        while not self._is_finished:
+            reader = self._follower.log.make_reader(position)
+            async for chunk in self._catch_up(reader):
                 yield chunk
             # From here to the subscription, nothing else runs.
-            if self._closed:
+            if self._is_finished:
                 return
-            if self._followed.complete:
-                yield await threads.read(complete_frame, reader.position)
+            if self._follower.is_complete:
+                yield await threads.read(make_complete_frame, reader.position)
                 return
-            mailbox = self._mailbox = self._followed.join(
-                self._only, self._outlet, partial=self._partial
+            mailbox = self._queue = self._follower.subscribe(
+                self._line_filter, self._sink, wants_partial=self._wants_partial
             )
-            async for chunk in live_frames(mailbox, self._filtering, threads):
+            async for chunk in read_live_frames(mailbox, self._matcher, threads):
                 yield chunk
-            self._followed.leave(mailbox)
-            if not mailbox.behind:
+            self._follower.unsubscribe(mailbox)
+            if not mailbox.has_overflowed:
                 return
             position = mailbox.position or reader.position
 
-    async def _cursor_at(self, position: Position) -> str:
-        return str(await self._followed.log.threads.read(position.cursor))
+    async def _make_cursor(self, position: Position) -> str:
+        return str(await self._follower.log.threads.read(position.make_cursor))
 
-    async def _by_itself(self, reader: LogReader) -> AsyncIterator[bytes]:
+    async def _catch_up(self, reader: LogReader) -> AsyncIterator[bytes]:
         """Reads from the file until it stands where the follower does."""
-        followed, delay_s = self._followed, LOOK_AGAIN_S
-        while not self._closed:
+        followed, delay_s = self._follower, FOLLOWER_WAIT_S
+        while not self._is_finished:
             bound = followed.position
-            if bound is None or reader.position.same_place(bound):
+            if bound is None or reader.position.is_same_position(bound):
                 return
-            read = await read_frames(
-                followed.log.threads, reader, bound, self._end, self._filtering
+            read = await read_next_frames(
+                followed.log.threads, reader, bound, self._initial_end, self._matcher
             )
             if read:
-                delay_s = LOOK_AGAIN_S
+                delay_s = FOLLOWER_WAIT_S
                 yield read
             elif read is None:
                 # It has seen a change before the follower has, or stands in a line that has not
                 # ended.
-                followed.ring()
+                followed.wake()
                 await asyncio.sleep(delay_s)
-                delay_s = min(LOOK_AGAIN_LIMIT_S, 2 * delay_s)
+                delay_s = min(MAX_FOLLOWER_WAIT_S, 2 * delay_s)
                 if followed.error is not None:
                     raise followed.error
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Lets `frames` end."""
-        self._closed = True
+        self._is_finished = True
         self._start.close()
-        if self._mailbox is not None:
-            self._followed.leave(self._mailbox)
-            self._mailbox.finish()
+        if self._queue is not None:
+            self._follower.unsubscribe(self._queue)
+            self._queue.finish()
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Lets go of the log."""
-        self.close()
-        self._outlet = None
-        if self._mailbox is not None:
-            self._mailbox.close()
-        self._logs.leave(self._followed)
+        self.finish()
+        self._sink = None
+        if self._queue is not None:
+            self._queue.close()
+        self._followers.unfollow(self._follower)
 
 
-async def live_frames(
-    mailbox: LogMailbox, filtering: Filtering | None, threads: JobThreads
+async def read_live_frames(
+    queue: LogBatchQueue, matcher: LineMatcher | None, threads: JobThreads
 ) -> AsyncIterator[bytes]:
     """What arrives and does not go out at once, until the log ends or the viewer falls behind.
 
@@ -207,173 +213,189 @@ async def live_frames(
     """
     # What takes an unfinished line from a filtered viewer: what follows may not be for it.
     cleared = b""
-    while await mailbox.wait():
-        while (batch := mailbox.take()) is not None:
-            frames = await batch.wanted(filtering, threads)
+    while await queue.wait():
+        while (batch := queue.take()) is not None:
+            frames = await batch.select_frames(matcher, threads)
             if frames or cleared:
                 yield frames or cleared
-            cleared = batch.cleared if batch.partial and frames else b""
-            if batch.complete:
+            cleared = batch.clearing_frame if batch.is_partial and frames else b""
+            if batch.is_complete:
                 return
-        if mailbox.error is not None:
-            raise mailbox.error
-        if mailbox.behind:
+        if queue.error is not None:
+            raise queue.error
+        if queue.has_overflowed:
             return
 
 
-class LogPart:
+class LogSnapshotFeed:
     """The lines of a log up to its end at one moment, and no more.
 
     Args:
         log: the log.
         start: where the viewer begins.
         end: where the log ended when it came.
-        wish: what it wants. Where the job is over, a line without a newline will not get one.
-        partial: the frame of the line that has no newline yet.
+        options: what it wants. Where the job is over, a line without a newline will not get one.
+        partial_event: the frame of the line that has no newline yet.
     """
 
-    kind: Kind = "log"
-    heartbeats = False
-    nothing_new = False
+    kind: FeedKind = "log"
+    has_heartbeats = False
+    is_exhausted = False
 
     def __init__(
         self,
-        log: OpenLog,
-        start: LogStart,
+        log: LogHandle,
+        start: StartPoint,
         end: Position,
-        wish: LogWish,
-        partial: bytes = b"",
+        options: LogFeedOptions,
+        partial_event: bytes = b"",
     ) -> None:
-        self._partial = partial
+        self._partial_event = partial_event
         self._log = log
         self._start = start
         self._end = end
-        self._over = wish.over
-        self._filtering = Filtering(wish.only) if wish.only is not None else None
-        self._closed = False
+        self._job_ended = options.job_ended
+        self._matcher = (
+            LineMatcher(options.line_filter) if options.line_filter is not None else None
+        )
+        self._is_finished = False
 
     @property
-    def held_bytes(self) -> int:
+    def buffered_bytes(self) -> int:
         """What was looked for; the rest it reads from the file."""
-        return self._start.held_bytes
+        return self._start.buffered_bytes
 
-    def attach(self, outlet: Sink) -> None:
+    def set_sink(self, sink: Sink) -> None:
         """Has nothing to send but what is taken."""
 
     async def frames(self) -> AsyncIterator[bytes]:
         """From the viewer's position to that end."""
         async for chunk in self._start.frames():
             yield chunk
-        await begin_at(self._log, self._start.position, self._filtering)
-        reader = self._log.reader(self._start.position)
+        await start_matcher(self._log, self._start.position, self._matcher)
+        reader = self._log.make_reader(self._start.position)
         threads = self._log.threads
-        while not self._closed:
-            read = await read_frames(threads, reader, self._end, self._end, self._filtering)
+        while not self._is_finished:
+            read = await read_next_frames(threads, reader, self._end, self._end, self._matcher)
             if read is None:
                 break
             if read:
                 yield read
-        if self._closed:
+        if self._is_finished:
             return
-        if self._over:
-            async for chunk in self._last(reader):
+        if self._job_ended:
+            async for chunk in self._read_last_line(reader):
                 yield chunk
-        elif self._partial:
-            yield self._partial
-        yield await threads.read(partial(complete_frame, reader.position, follow=False))
+        elif self._partial_event:
+            yield self._partial_event
+        yield await threads.read(partial(make_complete_frame, reader.position, follow=False))
 
-    async def _last(self, reader: LogReader) -> AsyncIterator[bytes]:
+    async def _read_last_line(self, reader: LogReader) -> AsyncIterator[bytes]:
         """What stands behind the last newline, where the job will not write the next one."""
         threads = self._log.threads
-        if frames := await read_frames(threads, reader, None, self._end, self._filtering):
+        if frames := await read_next_frames(threads, reader, None, self._end, self._matcher):
             yield frames
-        if (step := await threads.read(reader.finish)) is not None:
-            yield await wanted_frames(threads, step, step.end, self._filtering)
+        if (step := await threads.read(reader.flush)) is not None:
+            yield await make_matching_frames(threads, step, step.end, self._matcher)
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Lets `frames` end."""
-        self._closed = True
+        self._is_finished = True
         self._start.close()
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Has nothing to let go of."""
 
 
-async def begin_at(log: OpenLog, position: Position, filtering: Filtering | None) -> None:
+async def start_matcher(log: LogHandle, position: Position, matcher: LineMatcher | None) -> None:
     """Have what a viewer wants begin at a position, which may be within an entry."""
-    if filtering is not None:
+    if matcher is not None:
         file, offset = position.file, position.offset
-        await filtering.begin_behind(log.threads, lambda: lines_above(file, offset, log.selection))
+        await matcher.start_after(
+            log.threads, lambda: read_lines_above(file, offset, log.job_filter)
+        )
 
 
-async def read_frames(
+async def read_next_frames(
     threads: JobThreads,
     reader: LogReader,
-    bound: Position | None,
-    end: Position,
-    filtering: Filtering | None,
+    limit: Position | None,
+    initial_end: Position,
+    matcher: LineMatcher | None,
 ) -> bytes | None:
     """What a reader's next step gives, as frames; None where there is nothing more right now."""
-    if filtering is None:
-        return await threads.read(frames_of_next, reader, bound, end)
-    step = await threads.read(reader.step, bound)
-    return await wanted_frames(threads, step, end, filtering) if step is not None else None
+    if matcher is None:
+        return await threads.read(read_unfiltered_frames, reader, limit, initial_end)
+    step = await threads.read(reader.read, limit)
+    return (
+        await make_matching_frames(threads, step, initial_end, matcher)
+        if step is not None
+        else None
+    )
 
 
-async def wanted_frames(
-    threads: JobThreads, step: Step, end: Position, filtering: Filtering | None
+async def make_matching_frames(
+    threads: JobThreads, result: ReadResult, initial_end: Position, matcher: LineMatcher | None
 ) -> bytes:
     """The lines of a step that a viewer wants, and what follows them, as frames."""
-    lines: Sequence[LogLine] = step.lines
-    if filtering is not None:
-        lines = await filtering.choose(threads, lines, lambda line: line.text)
-        if step.changes:
-            filtering.above = NOTHING_ABOVE
-    return await threads.read(frames_of, step, lines, end)
+    lines: Sequence[LogLine] = result.lines
+    if matcher is not None:
+        lines = await matcher.select(threads, lines, lambda line: line.text)
+        if result.is_discontinuous:
+            matcher.entry_state = NO_ENTRY
+    return await threads.read(make_result_frames, result, lines, initial_end)
 
 
-def frames_of_next(reader: LogReader, bound: Position | None, end: Position) -> bytes | None:
+def read_unfiltered_frames(
+    reader: LogReader, limit: Position | None, initial_end: Position
+) -> bytes | None:
     """All of a reader's next step, as frames; None where there is none."""
-    step = reader.step(bound)
-    return frames_of(step, step.lines, end) if step is not None else None
+    step = reader.read(limit)
+    return make_result_frames(step, step.lines, initial_end) if step is not None else None
 
 
-def frames_of(step: Step, lines: Sequence[LogLine], end: Position) -> bytes:
+def make_result_frames(
+    result: ReadResult, lines: Sequence[LogLine], initial_end: Position
+) -> bytes:
     """Some lines of a step, and what follows them, as frames."""
-    later = step.end.file.key == end.file.key and step.end.offset > end.offset
-    frames = line_frames(step, lines, timestamp=read_now(), initial=not later)
-    return b"".join((*frames, *change_frames(step)))
+    later = result.end.file.key == initial_end.file.key and result.end.offset > initial_end.offset
+    frames = make_line_frames(result, lines, timestamp=now_iso(), is_initial=not later)
+    return b"".join((*frames, *make_change_frames(result)))
 
 
-async def log_feed(logs: FollowedLogs, log: OpenLog, job_id: str, wish: LogWish) -> LogFeed:
+async def open_log_feed(
+    followers: LogFollowers, log: LogHandle, job_id: str, options: LogFeedOptions
+) -> LogFeed:
     """A feed of a log that is followed, which must be left.
 
     Raises:
         LogNotFoundError: it is not there any more.
         LogForbiddenError: it may not be read any more.
     """
-    followed = logs.follow(log, job_id, over=wish.over)
+    followed = followers.follow(log, job_id, job_ended=options.job_ended)
     try:
-        end = await followed.begun()
-        start = await start_of(log, end, wish)
+        end = await followed.wait_started()
+        start = await resolve_start(log, end, options)
     except BaseException:
-        logs.leave(followed)
+        followers.unfollow(followed)
         raise
-    return LogFeed(logs, followed, start=start, end=end, wish=wish)
+    return LogFeed(followers, followed, start=start, initial_end=end, options=options)
 
 
-async def log_part(log: OpenLog, job_id: str, wish: LogWish) -> LogPart:
+async def open_log_snapshot_feed(
+    log: LogHandle, job_id: str, options: LogFeedOptions
+) -> LogSnapshotFeed:
     """A feed of what a log holds at this moment.
 
     Raises:
         LogNotFoundError: it is not there any more.
         LogForbiddenError: it may not be read any more.
     """
-    end = await log.end()
-    line = await log.unfinished(end)
-    if line is not None and wish.only is not None:
-        above = partial(lines_above, end.file, end.offset, log.selection)
-        is_wanted = await log.threads.match(passes_behind, wish.only, above, line.text)
+    end = await log.find_end()
+    line = await log.read_partial_line(end)
+    if line is not None and options.line_filter is not None:
+        above = partial(read_lines_above, end.file, end.offset, log.job_filter)
+        is_wanted = await log.threads.match(matches_after, options.line_filter, above, line.text)
         line = line if is_wanted else None
-    unfinished = partial_frame(job_id, line) if line is not None else b""
-    return LogPart(log, await start_of(log, end, wish), end, wish, unfinished)
+    unfinished = make_partial_frame(job_id, line) if line is not None else b""
+    return LogSnapshotFeed(log, await resolve_start(log, end, options), end, options, unfinished)

@@ -10,107 +10,109 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from marianne_stream.logs.entries import NOTHING_ABOVE, EntryFilter, EntryState, state_behind
-from marianne_stream.logs.index import Selection
+from marianne_stream.logs.entries import NO_ENTRY, EntryMatcher, EntryState, entry_state_after
+from marianne_stream.logs.index import LineFilter
 from marianne_stream.logs.threads import JobThreads
 
 T = TypeVar("T")
 
 # After so long a thread is given to the next one who waits for it.
-SLICE_S = 0.05
+MATCH_SLICE_S = 0.05
 
 
 @dataclass(slots=True)
-class Filtering:
+class LineMatcher:
     """What one viewer wants, and where in an entry it stands.
 
     Attributes:
-        only: which lines it wants.
-        above: what the lines that it has been given, or not, say of the next one.
+        line_filter: which lines it wants.
+        entry_state: what the lines that it has been given, or not, say of the next one.
     """
 
-    only: Selection
-    above: EntryState = NOTHING_ABOVE
+    line_filter: LineFilter
+    entry_state: EntryState = NO_ENTRY
 
-    async def begin_behind(self, threads: JobThreads, lines: Callable[[], Sequence[bytes]]) -> None:
+    async def start_after(
+        self, threads: JobThreads, read_lines: Callable[[], Sequence[bytes]]
+    ) -> None:
         """Stand behind some lines, which are read in a thread."""
-        above = await threads.find(lines)
-        self.above = await threads.match(state_behind, self.only, above)
+        above = await threads.find(read_lines)
+        self.entry_state = await threads.match(entry_state_after, self.line_filter, above)
 
-    async def choose(
-        self, threads: JobThreads, items: Sequence[T], text_of: Callable[[T], bytes | None]
+    async def select(
+        self, threads: JobThreads, items: Sequence[T], get_text: Callable[[T], bytes | None]
     ) -> list[T]:
         """Return the items that the viewer wants, in their order.
 
         Args:
             threads: where they are matched.
             items: lines, and what stands between them.
-            text_of: the text of a line; None for what is no line, which is always wanted, and
+            get_text: the text of a line; None for what is no line, which is always wanted, and
                 behind which no entry goes on.
         """
         wanted: list[T] = []
         place = 0
         while place < len(items):
-            some, place, self.above = await threads.match(
-                match_some, items, place, self.only, self.above, text_of
+            some, place, self.entry_state = await threads.match(
+                match_slice, items, place, self.line_filter, self.entry_state, get_text
             )
             wanted += some
         return wanted
 
 
-def match_some(
+def match_slice(
     items: Sequence[T],
-    place: int,
-    only: Selection,
-    above: EntryState,
-    text_of: Callable[[T], bytes | None],
+    start: int,
+    line_filter: LineFilter,
+    entry_state: EntryState,
+    get_text: Callable[[T], bytes | None],
 ) -> tuple[list[T], int, EntryState]:
     """Match items from a place on until the time is up.
 
     Returns:
         The wanted ones, where to go on, and what the lines up to there say of the next.
     """
-    until = time.monotonic() + SLICE_S
-    filtered = EntryFilter(only, above)
+    until = time.monotonic() + MATCH_SLICE_S
+    filtered = EntryMatcher(line_filter, entry_state)
     wanted: list[T] = []
-    while place < len(items):
-        item = items[place]
-        text = text_of(item)
+    while start < len(items):
+        item = items[start]
+        text = get_text(item)
         if text is None:
-            filtered.end_entry()
-        if text is None or filtered.passes(text):
+            filtered.reset()
+        if text is None or filtered.matches(text):
             wanted.append(item)
-        place += 1
+        start += 1
         if time.monotonic() >= until:
             break
-    return wanted, place, filtered.state
+    return wanted, start, filtered.state
 
 
 # Frames, and where in an entry a viewer stands who has them.
-Found = tuple[bytes, EntryState]
+CachedMatch = tuple[bytes, EntryState]
 
 
-class WantedOnce:
+class MatchCache:
     """What is wanted of the same lines, found once for all viewers that want the same."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[Selection, EntryState], Found] = {}
-        self._locks: defaultdict[tuple[Selection, EntryState], asyncio.Lock] = defaultdict(
+        self._matches: dict[tuple[LineFilter, EntryState], CachedMatch] = {}
+        self._locks: defaultdict[tuple[LineFilter, EntryState], asyncio.Lock] = defaultdict(
             asyncio.Lock
         )
 
-    async def get(
-        self, filtering: Filtering, find: Callable[[Filtering], Awaitable[bytes]]
+    async def get_or_compute(
+        self, matcher: LineMatcher, compute: Callable[[LineMatcher], Awaitable[bytes]]
     ) -> bytes:
         """Return what a viewer wants; find it if no viewer that wants the same has yet.
 
         Safe to cancel.
         """
-        key = (filtering.only, filtering.above)
+        key = (matcher.line_filter, matcher.entry_state)
         async with self._locks[key]:
-            if key not in self._found:
-                copy = Filtering(*key)
-                frames = await find(copy)
-                self._found[key] = frames, copy.above
-        frames, filtering.above = self._found[key]
+            if key not in self._matches:
+                copy = LineMatcher(*key)
+                frames = await compute(copy)
+                self._matches[key] = frames, copy.entry_state
+        frames, matcher.entry_state = self._matches[key]
         return frames

@@ -8,32 +8,32 @@ from functools import partial
 from typing import Protocol
 
 from marianne_stream.errors import LogNotFoundError
-from marianne_stream.feeds.awaited_log import AwaitedLogFeed
-from marianne_stream.feeds.feed import Feed, LeftFeed
-from marianne_stream.feeds.followed import FollowedLogs
-from marianne_stream.feeds.job_logs import JobLogs, LogSource
+from marianne_stream.feeds.awaited_log import PendingLogFeed
+from marianne_stream.feeds.feed import EmptyFeed, Feed
+from marianne_stream.feeds.followed import LogFollowers
+from marianne_stream.feeds.job_logs import FileLogLocator, LogSource
 from marianne_stream.feeds.log import (
     LogFeed,
-    LogPart,
-    LogWish,
-    log_feed,
-    log_part,
+    LogFeedOptions,
+    LogSnapshotFeed,
+    open_log_feed,
+    open_log_snapshot_feed,
 )
-from marianne_stream.logs.index import Selection
+from marianne_stream.logs.index import LineFilter
 from marianne_stream.wire.cursors import LogCursor
 
 # How often a log is looked for that is not there.
-WAIT_INTERVAL_S = 0.25
+MISSING_LOG_POLL_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class LogAsk:
+class LogRequest:
     """What a viewer asks for.
 
     Attributes:
         cursor: what it has seen, as it says; "" for a new one.
         tail_lines: how many lines a new one is given first.
-        only: which lines it wants; all where it is None.
+        line_filter: which lines it wants; all where it is None.
         source: `job` for a file of the job's own only, `conductor` for the conductor's log only.
         follow: whether it goes on with what comes.
         wait: whether it waits for a log that is not there yet.
@@ -42,18 +42,18 @@ class LogAsk:
 
     cursor: str
     tail_lines: int
-    only: Selection | None = None
+    line_filter: LineFilter | None = None
     source: LogSource | None = None
     follow: bool = True
     wait: bool = False
     shows_paths: bool = False
 
-    def told(self, error: LogNotFoundError) -> str:
+    def error_detail(self, error: LogNotFoundError) -> str:
         """Return what the viewer may read of a log that is missing."""
         return error.detail_with_paths if self.shows_paths else error.detail
 
 
-class LogStreams(Protocol):
+class LogFeedProvider(Protocol):
     """Who opens logs as feeds; its length is how many logs are followed."""
 
     def __len__(self) -> int: ...
@@ -63,7 +63,7 @@ class LogStreams(Protocol):
         """How many bytes of logs were read, by all who follow them."""
         ...
 
-    async def feed(self, job_id: str, ask: LogAsk) -> Feed:
+    async def open_feed(self, job_id: str, log_request: LogRequest) -> Feed:
         """A feed of a job's log, which must be left.
 
         Raises:
@@ -75,54 +75,56 @@ class LogStreams(Protocol):
         ...
 
 
-class FileLogStreams:
+class FileLogFeeds:
     """Logs from their files.
 
     Args:
-        job_logs: who finds them.
-        followed: who follows them.
+        locator: who finds them.
+        followers: who follows them.
     """
 
-    def __init__(self, job_logs: JobLogs, followed: FollowedLogs) -> None:
-        self._job_logs = job_logs
-        self._followed = followed
+    def __init__(self, locator: FileLogLocator, followers: LogFollowers) -> None:
+        self._locator = locator
+        self._followers = followers
 
     def __len__(self) -> int:
-        return len(self._followed)
+        return len(self._followers)
 
     @property
     def read_bytes(self) -> int:
-        """As `LogStreams` says."""
-        return self._followed.read_bytes
+        """As `LogFeedProvider` says."""
+        return self._followers.read_bytes
 
-    async def feed(self, job_id: str, ask: LogAsk) -> Feed:
-        """As `LogStreams` says."""
-        seen = LogCursor.parse(ask.cursor)
-        if not ask.follow and seen is not None and seen.kind == "x":
-            return LeftFeed("log")
-        folders = await self._job_logs.folders(job_id)
-        open_feed = partial(self._open, job_id, ask)
+    async def open_feed(self, job_id: str, log_request: LogRequest) -> Feed:
+        """As `LogFeedProvider` says."""
+        seen = LogCursor.parse(log_request.cursor)
+        if not log_request.follow and seen is not None and seen.kind == "x":
+            return EmptyFeed("log")
+        folders = await self._locator.find_dirs(job_id)
+        open_feed = partial(self._open_log, job_id, log_request)
         try:
             return await open_feed()
         except LogNotFoundError as error:
-            if not ask.wait:
+            if not log_request.wait:
                 raise
-            if folders.over and seen is not None and seen.kind != "l":
-                return LeftFeed("log")
-            return AwaitedLogFeed(
+            if folders.job_ended and seen is not None and seen.kind != "l":
+                return EmptyFeed("log")
+            return PendingLogFeed(
                 open_feed,
-                partial(self._is_over, job_id),
-                missing=ask.told(error),
-                interval_s=WAIT_INTERVAL_S,
+                partial(self._has_job_ended, job_id),
+                missing_detail=log_request.error_detail(error),
+                poll_interval_s=MISSING_LOG_POLL_S,
             )
 
-    async def _open(self, job_id: str, ask: LogAsk) -> LogFeed | LogPart:
-        latest = await self._job_logs.folders(job_id)
-        log = await self._job_logs.find(job_id, latest, ask.source)
-        wish = LogWish(ask.cursor, ask.tail_lines, ask.only, latest.over)
-        if not ask.follow:
-            return await log_part(log, job_id, wish)
-        return await log_feed(self._followed, log, job_id, wish)
+    async def _open_log(self, job_id: str, log_request: LogRequest) -> LogFeed | LogSnapshotFeed:
+        latest = await self._locator.find_dirs(job_id)
+        log = await self._locator.find_log(job_id, latest, log_request.source)
+        wish = LogFeedOptions(
+            log_request.cursor, log_request.tail_lines, log_request.line_filter, latest.job_ended
+        )
+        if not log_request.follow:
+            return await open_log_snapshot_feed(log, job_id, wish)
+        return await open_log_feed(self._followers, log, job_id, wish)
 
-    async def _is_over(self, job_id: str) -> bool:
-        return (await self._job_logs.folders(job_id)).over
+    async def _has_job_ended(self, job_id: str) -> bool:
+        return (await self._locator.find_dirs(job_id)).job_ended

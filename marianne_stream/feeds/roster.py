@@ -6,101 +6,105 @@ It must not know how rosters are read, or how frames are sent.
 from collections.abc import AsyncIterator
 
 from marianne_stream.fanout.mailboxes import Sink
-from marianne_stream.feeds.feed import Kind
+from marianne_stream.feeds.feed import FeedKind
 from marianne_stream.jobs.roster_hold import RosterSubscription
 from marianne_stream.jobs.views import RosterSnapshot
 from marianne_stream.jobs.watches import JobHub
 from marianne_stream.wire.cursors import RosterCursor
 from marianne_stream.wire.job_patterns import ALL_JOBS, JobPatterns
-from marianne_stream.wire.sse import Frames
+from marianne_stream.wire.sse import EncodedFrames
 
 
 class RosterFeed:
     """The rosters that a viewer has not seen, as frames; the newest replaces what was not taken.
 
     Args:
-        first: the roster when the viewer came.
-        watching: its hold on the roster.
+        snapshot: the roster when the viewer came.
+        subscription: its hold on the roster.
         cursor: what the viewer has seen, as it says; anything at all.
-        jobs: those that it may see.
+        job_scope: those that it may see.
     """
 
-    __slots__ = ("_jobs", "_resumes", "_watching")
+    __slots__ = ("_is_resumed", "_job_scope", "_subscription")
 
-    kind: Kind = "roster"
-    heartbeats = True
-    nothing_new = False
+    kind: FeedKind = "roster"
+    has_heartbeats = True
+    is_exhausted = False
 
     def __init__(
-        self, first: RosterSnapshot, watching: RosterSubscription, cursor: str, jobs: JobPatterns
+        self,
+        snapshot: RosterSnapshot,
+        subscription: RosterSubscription,
+        cursor: str,
+        job_scope: JobPatterns,
     ) -> None:
-        self._watching = watching
-        self._jobs = jobs
-        watching.queue.last_delivered = first
+        self._subscription = subscription
+        self._job_scope = job_scope
+        subscription.queue.last_delivered = snapshot
         seen = RosterCursor.parse(cursor)
-        self._resumes = seen is not None and seen.state == first.restrict_to(jobs).cursor
+        self._is_resumed = seen is not None and seen.state == snapshot.restrict_to(job_scope).cursor
 
     @property
-    def held_bytes(self) -> int:
+    def buffered_bytes(self) -> int:
         """Nothing: the newest roster is everybody's."""
         return 0
 
-    def attach(self, outlet: Sink) -> None:
+    def set_sink(self, sink: Sink) -> None:
         """Says where new rosters may go at once."""
-        self._watching.queue.sink = outlet
-        self._watching.queue.diff = self._change
+        self._subscription.queue.sink = sink
+        self._subscription.queue.diff = self._diff
 
     async def frames(self) -> AsyncIterator[bytes]:
         """From the first roster on, without an end of its own."""
-        mailbox = self._watching.queue
+        mailbox = self._subscription.queue
         first = (
-            mailbox.last_delivered.restrict_to(self._jobs)
+            mailbox.last_delivered.restrict_to(self._job_scope)
             if mailbox.last_delivered is not None
             else None
         )
         if first is not None:
-            yield first.make_resume_frames() if self._resumes else first.diff_from(None).data
+            yield first.make_resume_frames() if self._is_resumed else first.diff_from(None).data
             del first
         while await mailbox.wait():
             seen, view = mailbox.last_delivered, mailbox.take()
-            if frames := self._change(seen, view).data:
+            if frames := self._diff(seen, view).data:
                 yield frames
             del seen, view
 
-    def _change(self, seen: RosterSnapshot | None, view: RosterSnapshot) -> Frames:
+    def _diff(self, seen: RosterSnapshot | None, snapshot: RosterSnapshot) -> EncodedFrames:
         """The frames that lead from one roster to another."""
-        return view.restrict_to(self._jobs).diff_from(
-            seen.restrict_to(self._jobs) if seen is not None else None
+        return snapshot.restrict_to(self._job_scope).diff_from(
+            seen.restrict_to(self._job_scope) if seen is not None else None
         )
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Lets `frames` end."""
-        self._watching.queue.finish()
+        self._subscription.queue.finish()
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Lets go of the roster."""
-        self._watching.close()
+        self._subscription.close()
 
 
-async def roster_feed(
-    watches: JobHub,
+async def open_roster_feed(
+    hub: JobHub,
     *,
     poll_interval_s: float,
     cursor: str,
     details: bool = False,
-    jobs: JobPatterns = ALL_JOBS,
+    job_scope: JobPatterns = ALL_JOBS,
 ) -> RosterFeed:
     """A feed of the roster, as far as these jobs go, which must be left.
 
     Args:
-        watches: who knows the roster.
+        hub: who knows the roster.
         poll_interval_s: how old it may get, in seconds.
         cursor: what the viewer has seen, as it says; anything at all.
         details: whether the jobs are watched for what the roster does not tell.
-        jobs: those that the viewer may see.
+        job_scope: those that the viewer may see.
 
     Raises:
         StateUnavailableError: nobody could be asked.
     """
-    first, watching = await watches.subscribe_roster(poll_interval_s, details=details)
-    return RosterFeed(first, watching, cursor, jobs)
+    first, watching = await hub.subscribe_roster(poll_interval_s, details=details)
+    return RosterFeed(first, watching, cursor, job_scope)

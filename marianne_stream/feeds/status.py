@@ -6,54 +6,54 @@ It must not know how state is read, or how frames are sent.
 from collections.abc import AsyncIterator
 
 from marianne_stream.fanout.mailboxes import Sink
-from marianne_stream.feeds.feed import Kind
+from marianne_stream.feeds.feed import FeedKind
 from marianne_stream.jobs.views import JobSnapshot
 from marianne_stream.jobs.watches import JobHub, JobSubscription
 from marianne_stream.wire.cursors import StatusCursor
-from marianne_stream.wire.sse import Frames
+from marianne_stream.wire.sse import EncodedFrames
 
 
 class StatusFeed:
     """The views of a job that a viewer has not seen, as frames; the newest replaces older ones.
 
     Args:
-        view: the newest view when the viewer came.
-        watching: its hold on the job.
+        snapshot: the newest view when the viewer came.
+        subscription: its hold on the job.
         cursor: what the viewer has seen, as it says; anything at all.
     """
 
-    __slots__ = ("_resumes", "_watching", "nothing_new")
+    __slots__ = ("_is_resumed", "_subscription", "is_exhausted")
 
-    kind: Kind = "status"
-    heartbeats = True
+    kind: FeedKind = "status"
+    has_heartbeats = True
 
-    def __init__(self, view: JobSnapshot, watching: JobSubscription, cursor: str) -> None:
-        self._watching = watching
-        watching.queue.last_delivered = view
+    def __init__(self, snapshot: JobSnapshot, subscription: JobSubscription, cursor: str) -> None:
+        self._subscription = subscription
+        subscription.queue.last_delivered = snapshot
         seen = StatusCursor.parse(cursor)
-        self._resumes = seen is not None and seen.state == view.cursor
+        self._is_resumed = seen is not None and seen.state == snapshot.cursor
         # The same state, of the same run, was the end before: it need not be found out again.
-        self.nothing_new = (
-            seen is not None and self._resumes and seen.kind == "f" and view.state.terminal
+        self.is_exhausted = (
+            seen is not None and self._is_resumed and seen.kind == "f" and snapshot.state.terminal
         )
 
     @property
-    def held_bytes(self) -> int:
+    def buffered_bytes(self) -> int:
         """Nothing: the newest view is everybody's."""
         return 0
 
-    def attach(self, outlet: Sink) -> None:
+    def set_sink(self, sink: Sink) -> None:
         """Says where new views may go at once."""
-        self._watching.queue.sink = outlet
-        self._watching.queue.diff = change_at_once
+        self._subscription.queue.sink = sink
+        self._subscription.queue.diff = diff_unless_ended
 
     async def frames(self) -> AsyncIterator[bytes]:
         """From the first view to the end of the job."""
-        mailbox = self._watching.queue
+        mailbox = self._subscription.queue
         first = mailbox.last_delivered
         if first is not None:
             # One who resumes at the current state gets no snapshot again.
-            yield first.make_resume_frames() if self._resumes else first.diff_from(None).data
+            yield first.make_resume_frames() if self._is_resumed else first.diff_from(None).data
             if first.end:
                 return
             del first
@@ -65,22 +65,22 @@ class StatusFeed:
                 return
             del seen, view
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Lets `frames` end."""
-        self._watching.queue.finish()
+        self._subscription.queue.finish()
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Lets go of the job."""
-        self._watching.close()
+        self._subscription.close()
 
 
-def change_at_once(seen: JobSnapshot | None, view: JobSnapshot) -> Frames | None:
+def diff_unless_ended(seen: JobSnapshot | None, snapshot: JobSnapshot) -> EncodedFrames | None:
     """The frames of a change; None where the stream ends behind them."""
-    return None if view.end else view.diff_from(seen)
+    return None if snapshot.end else snapshot.diff_from(seen)
 
 
-async def status_feed(
-    watches: JobHub, job_id: str, *, poll_interval_s: float, cursor: str
+async def open_status_feed(
+    hub: JobHub, job_id: str, *, poll_interval_s: float, cursor: str
 ) -> StatusFeed:
     """A feed of one job, which must be left.
 
@@ -88,5 +88,5 @@ async def status_feed(
         JobNotFoundError: there is no such job.
         StateUnavailableError: nobody could be asked.
     """
-    view, watching = await watches.subscribe_job(job_id, poll_interval_s)
+    view, watching = await hub.subscribe_job(job_id, poll_interval_s)
     return StatusFeed(view, watching, cursor)

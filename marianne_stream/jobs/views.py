@@ -30,7 +30,7 @@ from marianne_stream.payloads import (
     StreamErrorData,
 )
 from marianne_stream.wire import sse
-from marianne_stream.wire.cursors import RosterCursor, StatusCursor, digest
+from marianne_stream.wire.cursors import RosterCursor, StatusCursor, state_digest
 from marianne_stream.wire.job_patterns import JobPatterns
 
 SHEETS_ADAPTER = TypeAdapter(tuple[Sheet, ...])
@@ -79,18 +79,18 @@ class Snapshot(ABC):
         self.detail = detail
         self.identity = (cursor, source, live, end, detail)
         self.cache_key: object = self.identity
-        self._diffs: dict[object, sse.Frames] = {}
+        self._diffs: dict[object, sse.EncodedFrames] = {}
 
     def is_same(self, other: Self) -> bool:
         """Whether a viewer sees no difference at all."""
         return self.identity == other.identity
 
-    def diff_from(self, previous: Self | None) -> sse.Frames:
+    def diff_from(self, previous: Self | None) -> sse.EncodedFrames:
         """The frames that take a viewer from what was seen, None for nothing yet, to this view."""
         key = None if previous is None else previous.cache_key
         frames = self._diffs.get(key)
         if frames is None:
-            frames = self._diffs[key] = sse.Frames(self._encode_diff(previous))
+            frames = self._diffs[key] = sse.EncodedFrames(self._encode_diff(previous))
         return frames
 
     def has_source_changed(self, previous: Self | None) -> bool:
@@ -140,7 +140,7 @@ class JobSnapshot(Snapshot):
         untimed = self.status_data.model_copy(update=dict.fromkeys(TIME_FIELDS))
         self.status_json = untimed.json_bytes()
         content = (state.run.encode(), self.status_json, SHEETS_ADAPTER.dump_json(state.sheets))
-        cursor = digest(b"\0".join(content))
+        cursor = state_digest(b"\0".join(content))
         super().__init__(source=source, live=live, cursor=cursor, end=end, detail=detail)
 
     @property
@@ -228,7 +228,9 @@ class RosterSnapshot(Snapshot):
             for entry in entries
         }
         jobs = tuple(self.summaries.values())
-        cursor = digest(SUMMARIES_ADAPTER.dump_json(jobs, exclude={"__all__": set(TIME_FIELDS)}))
+        cursor = state_digest(
+            SUMMARIES_ADAPTER.dump_json(jobs, exclude={"__all__": set(TIME_FIELDS)})
+        )
         super().__init__(
             source=roster.source, live=roster.live, cursor=cursor, detail=roster.detail
         )
@@ -244,12 +246,14 @@ class RosterSnapshot(Snapshot):
 
     def restrict_to(self, patterns: JobPatterns) -> "RosterSnapshot":
         """The same moment for one who may see these jobs; made once for all who may."""
-        if patterns.all_jobs:
+        if patterns.matches_all:
             return self
         view = self._restricted.get(patterns)
         if view is None:
             entries = {i: entry for i, entry in self.roster.entries.items() if patterns(i)}
-            live = self.roster.live or not any(map(patterns.may_match, self.roster.away or ("",)))
+            live = self.roster.live or not any(
+                map(patterns.may_match_prefix, self.roster.away or ("",))
+            )
             view = self._restricted[patterns] = RosterSnapshot(
                 replace(self.roster, entries=entries, live=live), self._details, self
             )

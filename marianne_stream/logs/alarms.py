@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from marianne_stream.logs.opening import Descriptor
+from marianne_stream.logs.opening import OwnedFd
 
 if sys.platform == "linux":
     from asyncinotify import Event, Inotify, Mask, Watch
@@ -22,15 +22,15 @@ logger = logging.getLogger(__name__)
 WatchMode = Literal["auto", "inotify", "poll"]
 
 # With inotify, a look without a hint: for what it does not tell, as writes through a mapping.
-UNHINTED_S = 2.0
+SAFETY_POLL_S = 2.0
 
 # File systems whose files others change without this kernel's knowledge.
-REMOTE = frozenset(
+NETWORK_FILESYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "virtiofs"}
 )
 
 
-class Alarm:
+class WakeUp:
     """Wakes one follower.
 
     Args:
@@ -39,28 +39,28 @@ class Alarm:
 
     def __init__(self, interval_s: float) -> None:
         self.interval_s = interval_s
-        self._rung = asyncio.Event()
+        self._event = asyncio.Event()
 
-    def ring(self) -> None:
+    def set(self) -> None:
         """Wakes the follower, now or at its next wait."""
-        self._rung.set()
+        self._event.set()
 
-    async def wait(self, limit_s: float | None = None) -> None:
+    async def wait(self, timeout_s: float | None = None) -> None:
         """Sleeps until it is rung, or the time is over. Safe to cancel."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.interval_s if limit_s is None else limit_s):
-                await self._rung.wait()
-        self._rung.clear()
+            async with asyncio.timeout(self.interval_s if timeout_s is None else timeout_s):
+                await self._event.wait()
+        self._event.clear()
 
 
-class Watched(NamedTuple):
+class WatchHandle(NamedTuple):
     """What an alarm hangs on: the numbers of its watches."""
 
-    alarm: Alarm
-    watches: tuple[int, ...]
+    wake_up: WakeUp
+    watch_ids: tuple[int, ...]
 
 
-class Alarms:
+class FileWatcher:
     """All alarms, on one inotify instance.
 
     Args:
@@ -71,53 +71,53 @@ class Alarms:
     def __init__(self, *, mode: WatchMode = "auto", poll_interval_s: float = 0.25) -> None:
         self.poll_interval_s = poll_interval_s
         self._mode = mode
-        self._alarms: dict[int, set[Alarm]] = {}
-        self._handles: dict[int, Watch] = {}
-        self._notify: Inotify | None = None
-        self._complained = False
-        self._remote: dict[int, bool] = {}
+        self._wake_ups: dict[int, set[WakeUp]] = {}
+        self._inotify_watches: dict[int, Watch] = {}
+        self._inotify: Inotify | None = None
+        self._has_warned = False
+        self._is_network_device: dict[int, bool] = {}
 
     async def run(self) -> None:
         """Passes on what inotify says, until cancelled."""
         if self._mode == "poll" or sys.platform != "linux":
             await asyncio.Event().wait()
         try:
-            self._notify = Inotify(cache_size=64)
+            self._inotify = Inotify(cache_size=64)
         except OSError as error:
-            self._complain(error)
+            self._warn_once(error)
             await asyncio.Event().wait()
             return
         try:
             while True:
-                self._pass_on(await self._notify.get())
+                self._dispatch(await self._inotify.get())
         finally:
-            self._notify.close()
-            self._notify = None
+            self._inotify.close()
+            self._inotify = None
 
-    def hang(self, *paths: Descriptor) -> Watched:
+    def watch(self, *descriptors: OwnedFd) -> WatchHandle:
         """A new alarm that rings when a file, or what is in a folder, changes."""
-        alarm = Alarm(self.poll_interval_s)
-        watches = tuple(self._watch(alarm, paths)) if self._notify is not None else ()
-        if len(watches) == len(paths):
-            alarm.interval_s = UNHINTED_S
-        return Watched(alarm, watches)
+        alarm = WakeUp(self.poll_interval_s)
+        watches = tuple(self._add_watches(alarm, descriptors)) if self._inotify is not None else ()
+        if len(watches) == len(descriptors):
+            alarm.interval_s = SAFETY_POLL_S
+        return WatchHandle(alarm, watches)
 
-    def take_down(self, watched: Watched) -> None:
+    def unwatch(self, watch_handle: WatchHandle) -> None:
         """Ends an alarm."""
-        for number in watched.watches:
-            alarms = self._alarms.get(number, set())
-            alarms.discard(watched.alarm)
+        for number in watch_handle.watch_ids:
+            alarms = self._wake_ups.get(number, set())
+            alarms.discard(watch_handle.wake_up)
             if alarms:
                 continue
-            self._alarms.pop(number, None)
-            handle = self._handles.pop(number, None)
-            if handle is not None and self._notify is not None:
+            self._wake_ups.pop(number, None)
+            handle = self._inotify_watches.pop(number, None)
+            if handle is not None and self._inotify is not None:
                 # It is gone by itself where the file is.
                 with contextlib.suppress(OSError):
-                    self._notify.rm_watch(handle)
+                    self._inotify.rm_watch(handle)
 
-    def _watch(self, alarm: Alarm, paths: Iterable[Descriptor]) -> Iterable[int]:
-        if self._notify is None:
+    def _add_watches(self, wake_up: WakeUp, descriptors: Iterable[OwnedFd]) -> Iterable[int]:
+        if self._inotify is None:
             return
         mask = (
             Mask.MODIFY
@@ -129,51 +129,51 @@ class Alarms:
             | Mask.MOVE_SELF
             | Mask.ATTRIB
         )
-        for descriptor in paths:
+        for descriptor in descriptors:
             try:
-                if self._mode == "auto" and self._is_remote(descriptor):
+                if self._mode == "auto" and self._is_on_network(descriptor):
                     return
                 # The descriptor's own path: the name may lead elsewhere by now.
-                handle = self._notify.add_watch(descriptor.path, mask)
+                handle = self._inotify.add_watch(descriptor.proc_path, mask)
             except OSError as error:
-                self._complain(error)
+                self._warn_once(error)
                 return
-            self._handles[handle.wd] = handle
-            self._alarms.setdefault(handle.wd, set()).add(alarm)
+            self._inotify_watches[handle.wd] = handle
+            self._wake_ups.setdefault(handle.wd, set()).add(wake_up)
             yield handle.wd
 
-    def _is_remote(self, descriptor: Descriptor) -> bool:
+    def _is_on_network(self, descriptor: OwnedFd) -> bool:
         """Whether a file lies on another machine: looked up once for each file system."""
-        device = os.fstat(descriptor.number).st_dev
-        if device not in self._remote:
-            self._remote[device] = is_remote(descriptor)
-        return self._remote[device]
+        device = os.fstat(descriptor.fd).st_dev
+        if device not in self._is_network_device:
+            self._is_network_device[device] = is_on_network_filesystem(descriptor)
+        return self._is_network_device[device]
 
-    def _pass_on(self, event: "Event") -> None:
+    def _dispatch(self, event: "Event") -> None:
         watch = event.watch
         if watch is None:
             # The queue ran over: nobody knows who was meant.
-            for alarms in list(self._alarms.values()):
+            for alarms in list(self._wake_ups.values()):
                 for alarm in alarms:
-                    alarm.ring()
+                    alarm.set()
             return
-        for alarm in self._alarms.get(watch.wd, ()):
-            alarm.ring()
+        for alarm in self._wake_ups.get(watch.wd, ()):
+            alarm.set()
 
-    def _complain(self, error: OSError) -> None:
-        if not self._complained:
-            self._complained = True
+    def _warn_once(self, error: OSError) -> None:
+        if not self._has_warned:
+            self._has_warned = True
             logger.warning("logs are looked at by the clock, inotify does not work: %s", error)
 
 
-def is_remote(descriptor: Descriptor) -> bool:
+def is_on_network_filesystem(descriptor: OwnedFd) -> bool:
     """Whether a file lies on another machine (proc(5), mountinfo)."""
-    info = Path(f"/proc/self/fdinfo/{descriptor.number}").read_text(encoding="ascii")
+    info = Path(f"/proc/self/fdinfo/{descriptor.fd}").read_text(encoding="ascii")
     mount = next((line.split()[1] for line in info.splitlines() if line.startswith("mnt_id:")), "")
     table = Path("/proc/self/mountinfo").read_bytes().decode("utf-8", "replace")
     for line in table.splitlines():
         fields = line.split()
         if fields[0] == mount:
             kind = fields[fields.index("-") + 1]
-            return kind in REMOTE or kind.startswith("fuse.")
+            return kind in NETWORK_FILESYSTEMS or kind.startswith("fuse.")
     return False

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from marianne_stream.logs.files import BLOCK_BYTES, LogFile
-from marianne_stream.logs.generations import MovedError
-from marianne_stream.wire.cursors import WINDOW_BYTES, fingerprint
-from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES, LineText, LogLine, end_state
-from marianne_stream.wire.log_text import BOM
+from marianne_stream.logs.generations import FileMovedError
+from marianne_stream.wire.cursors import HASH_WINDOW_BYTES, content_hash
+from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES, LineRenderer, LogLine, render_line
+from marianne_stream.wire.log_text import UTF8_BOM
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,55 +21,58 @@ class Block:
         start: the offset of the first one.
         end: the offset behind the last one.
         text: the lines; of one that is longer than a block, its end state and its newline.
-        before: the bytes before `start` that a cursor goes by.
-        behind: the bytes before `end`, where `text` is not whole.
+        start_window: the bytes before `start` that a cursor goes by.
+        end_window: the bytes before `end`, where `text` is not whole.
     """
 
     start: int
     end: int
     text: bytes = field(repr=False)
-    before: bytes = field(repr=False)
-    behind: bytes | None = field(default=None, repr=False)
+    start_window: bytes = field(repr=False)
+    end_window: bytes | None = field(default=None, repr=False)
 
     @property
-    def lines(self) -> int:
+    def line_count(self) -> int:
         """How many there are."""
         return self.text.count(b"\n") + (not self.text.endswith(b"\n"))
 
-    def window(self, end: int) -> bytes:
+    def window_before(self, end: int) -> bytes:
         """The bytes before the end of one of the lines that a cursor goes by."""
-        if self.behind is not None:
-            return self.behind
+        if self.end_window is not None:
+            return self.end_window
         behind = end - self.start
-        text = self.text[max(0, behind - WINDOW_BYTES) : behind]
-        missing = WINDOW_BYTES - len(text)
-        return self.before[-missing:] + text if missing else text
+        text = self.text[max(0, behind - HASH_WINDOW_BYTES) : behind]
+        missing = HASH_WINDOW_BYTES - len(text)
+        return self.start_window[-missing:] + text if missing else text
 
-    def cut(self, wanted: Sequence[tuple[int, int]]) -> list[LogLine]:
+    def extract_lines(self, numbered_indexes: Sequence[tuple[int, int]]) -> list[LogLine]:
         """Some of the lines.
 
         Args:
-            wanted: the place of each in the block, from 0, and its number.
+            numbered_indexes: the place of each in the block, from 0, and its number.
         """
-        if not wanted:
+        if not numbered_indexes:
             return []
         pieces = self.text.split(b"\n")
         ends = list(accumulate(map(len, pieces)))
-        return [self._line(pieces[place], ends[place] + place, number) for place, number in wanted]
+        return [
+            self._make_line(pieces[place], ends[place] + place, number)
+            for place, number in numbered_indexes
+        ]
 
-    def _line(self, piece: bytes, behind: int, number: int) -> LogLine:
-        terminated = behind < len(self.text)
-        end = self.start + behind + terminated if self.behind is None else self.end
-        text = end_state(piece)
+    def _make_line(self, piece: bytes, end_in_text: int, number: int) -> LogLine:
+        terminated = end_in_text < len(self.text)
+        end = self.start + end_in_text + terminated if self.end_window is None else self.end
+        text = render_line(piece)
         truncated = len(text) > LINE_LIMIT_BYTES
         text = text[:LINE_LIMIT_BYTES]
-        if behind == len(piece) and not self.start:
-            text = text.removeprefix(BOM)
-        digest = fingerprint(self.window(end))
+        if end_in_text == len(piece) and not self.start:
+            text = text.removeprefix(UTF8_BOM)
+        digest = content_hash(self.window_before(end))
         return LogLine(text, number, end, digest, truncated, terminated)
 
 
-def blocks_before(file: LogFile, offset: int) -> Iterator[Block]:
+def iter_blocks_backwards(file: LogFile, offset: int) -> Iterator[Block]:
     """The lines of a plain file before an offset, the last block first.
 
     Raises:
@@ -78,20 +81,20 @@ def blocks_before(file: LogFile, offset: int) -> Iterator[Block]:
     end = offset
     while end:
         low = max(0, end - BLOCK_BYTES)
-        head = max(0, low - WINDOW_BYTES)
+        head = max(0, low - HASH_WINDOW_BYTES)
         data = file.read(head, end - head)
         if len(data) < end - head:
-            raise MovedError
+            raise FileMovedError
         cut = data.find(b"\n", low - head, len(data) - 1) + 1 if low else 0
         if low and not cut:
-            block = long_line_before(file, end)
+            block = read_long_line_before(file, end)
         else:
-            block = Block(head + cut, end, data[cut:], data[max(0, cut - WINDOW_BYTES) : cut])
+            block = Block(head + cut, end, data[cut:], data[max(0, cut - HASH_WINDOW_BYTES) : cut])
         yield block
         end = block.start
 
 
-def long_line_before(file: LogFile, end: int) -> Block:
+def read_long_line_before(file: LogFile, end: int) -> Block:
     """The line that ends at an offset, and is longer than a block."""
     start = end - 1
     while start:
@@ -104,25 +107,25 @@ def long_line_before(file: LogFile, end: int) -> Block:
         if cut:
             break
     ending = b"\n" if file.read(end - 1, 1) == b"\n" else b""
-    text = long_line_text(file, start, end - len(ending)) + ending
-    return Block(start, end, text, file.window(start), file.window(end))
+    text = read_long_line_text(file, start, end - len(ending)) + ending
+    return Block(start, end, text, file.window_before(start), file.window_before(end))
 
 
-def long_line_text(file: LogFile, start: int, end: int) -> bytes:
+def read_long_line_text(file: LogFile, start: int, end: int) -> bytes:
     """The end state of the line between two offsets."""
-    line = LineText()
+    line = LineRenderer()
     while start < end and (piece := file.read(start, min(BLOCK_BYTES, end - start))):
         line.add(piece)
         start = file.hole_end(start + len(piece))
     return line.text
 
 
-def unfinished_text(file: LogFile, start: int) -> bytes | None:
+def read_partial_text(file: LogFile, start: int) -> bytes | None:
     """The end state of the line from an offset to the end of a file; None if it has a newline.
 
     Of a line that is longer than a block, its beginning and its last block are looked at.
     """
-    line, size, is_first = LineText(), file.size(), not start
+    line, size, is_first = LineRenderer(), file.size(), not start
     if size - start > BLOCK_BYTES:
         line.add(file.read(start, LINE_LIMIT_BYTES + 1))
         start = size - BLOCK_BYTES
@@ -130,80 +133,82 @@ def unfinished_text(file: LogFile, start: int) -> bytes | None:
     if b"\n" in rest:
         return None
     line.add(rest)
-    return line.text.removeprefix(BOM) if is_first else line.text
+    return line.text.removeprefix(UTF8_BOM) if is_first else line.text
 
 
-class BlocksFrom:
+class ForwardBlocks:
     """The lines of a file from an offset on, to its end or another offset. Reads each byte once.
 
     Args:
         file: the file, plain or compressed.
         offset: where to begin: behind a line.
-        before: the bytes before it that a cursor goes by.
-        upto: where to end; the file's end where it is None.
+        window: the bytes before it that a cursor goes by.
+        end_offset: where to end; the file's end where it is None.
     """
 
-    def __init__(self, file: LogFile, offset: int, before: bytes, upto: int | None = None) -> None:
+    def __init__(
+        self, file: LogFile, offset: int, window: bytes, end_offset: int | None = None
+    ) -> None:
         self._file = file
-        self._start = self._read_upto = offset
-        self._before = before
-        self._upto = upto
+        self._start = self._read_offset = offset
+        self._window = window
+        self._end_offset = end_offset
         self._carry = b""
 
     def __iter__(self) -> Iterator[Block]:
-        while data := self._next():
+        while data := self._read_next():
             data = self._carry + data
             cut = data.rfind(b"\n") + 1
             self._carry = data[cut:]
             if cut:
-                yield self._block(data[:cut])
+                yield self._make_block(data[:cut])
             elif len(data) >= BLOCK_BYTES:
-                yield self._long_line()
+                yield self._read_long_line()
         # Behind a long line, whole lines may be left as well.
         cut = self._carry.rfind(b"\n") + 1
         for rest in (self._carry[:cut], self._carry[cut:]):
             if rest:
-                yield self._block(rest)
+                yield self._make_block(rest)
 
-    def _next(self) -> bytes:
+    def _read_next(self) -> bytes:
         length = BLOCK_BYTES
-        if self._upto is not None:
-            length = min(length, self._upto - self._read_upto)
-        data = self._file.read(self._read_upto, length) if length > 0 else b""
-        self._read_upto += len(data)
+        if self._end_offset is not None:
+            length = min(length, self._end_offset - self._read_offset)
+        data = self._file.read(self._read_offset, length) if length > 0 else b""
+        self._read_offset += len(data)
         return data
 
     def _skip_hole(self) -> int:
         """Skips a hole, in which no line ends; returns how long it is."""
-        end = self._file.hole_end(self._read_upto)
-        if self._upto is not None:
-            end = min(end, self._upto)
-        length, self._read_upto = end - self._read_upto, end
+        end = self._file.hole_end(self._read_offset)
+        if self._end_offset is not None:
+            end = min(end, self._end_offset)
+        length, self._read_offset = end - self._read_offset, end
         return length
 
-    def _block(self, text: bytes) -> Block:
-        block = Block(self._start, self._start + len(text), text, self._before)
+    def _make_block(self, text: bytes) -> Block:
+        block = Block(self._start, self._start + len(text), text, self._window)
         self._start = block.end
-        self._before = (self._before + text[-WINDOW_BYTES:])[-WINDOW_BYTES:]
+        self._window = (self._window + text[-HASH_WINDOW_BYTES:])[-HASH_WINDOW_BYTES:]
         return block
 
-    def _long_line(self) -> Block:
+    def _read_long_line(self) -> Block:
         """The line that has begun, whose end is looked for."""
-        line_text = LineText()
+        line_text = LineRenderer()
         line_text.add(self._carry)
         ending = b""
-        window = (self._before + self._carry)[-WINDOW_BYTES:]
+        window = (self._window + self._carry)[-HASH_WINDOW_BYTES:]
         self._carry = b""
-        while data := self._next():
+        while data := self._read_next():
             line, newline, self._carry = data.partition(b"\n")
             line_text.add(line)
-            window = (window + line + newline)[-WINDOW_BYTES:]
+            window = (window + line + newline)[-HASH_WINDOW_BYTES:]
             if newline:
                 ending = newline
                 break
             if hole_bytes := self._skip_hole():
-                window = (window + b"\0" * min(hole_bytes, WINDOW_BYTES))[-WINDOW_BYTES:]
-        end = self._read_upto - len(self._carry)
-        block = Block(self._start, end, line_text.text + ending, self._before, window)
-        self._start, self._before = block.end, window
+                window = (window + b"\0" * min(hole_bytes, HASH_WINDOW_BYTES))[-HASH_WINDOW_BYTES:]
+        end = self._read_offset - len(self._carry)
+        block = Block(self._start, end, line_text.text + ending, self._window, window)
+        self._start, self._window = block.end, window
         return block

@@ -11,57 +11,57 @@ from contextvars import ContextVar
 from marianne_stream.errors import ReadLimitError
 
 # What one call may read, or decompress: some seconds of it.
-CALL_BYTES = 4 * 1024**3
+MAX_CALL_BYTES = 4 * 1024**3
 
 
-class StoppedError(Exception):
+class CallCancelledError(Exception):
     """Nobody waits for the result of the call any more."""
 
 
-class Bound:
+class ReadBudget:
     """The bound of one call. `stop` may be called from any thread.
 
     Args:
-        most_bytes: how many bytes the call may read.
+        max_bytes: how many bytes the call may read.
     """
 
-    def __init__(self, most_bytes: int = CALL_BYTES) -> None:
-        self._left_bytes = most_bytes
-        self._stopped = False
+    def __init__(self, max_bytes: int = MAX_CALL_BYTES) -> None:
+        self._remaining_bytes = max_bytes
+        self._is_cancelled = False
 
-    def stop(self) -> None:
+    def cancel(self) -> None:
         """Ends the call at its next read."""
-        self._stopped = True
+        self._is_cancelled = True
 
-    def count(self, length: int) -> None:
+    def consume(self, size_bytes: int) -> None:
         """Counts bytes that were read.
 
         Raises:
             StoppedError: the call was stopped.
             ReadLimitError: the call has read more than it may.
         """
-        if self._stopped:
-            raise StoppedError
-        self._left_bytes -= length
-        if self._left_bytes < 0:
+        if self._is_cancelled:
+            raise CallCancelledError
+        self._remaining_bytes -= size_bytes
+        if self._remaining_bytes < 0:
             raise ReadLimitError
 
 
-_BOUND: ContextVar[Bound | None] = ContextVar("bound", default=None)
+_CURRENT_BUDGET: ContextVar[ReadBudget | None] = ContextVar("bound", default=None)
 
 
 @contextmanager
-def within(bound: Bound) -> Iterator[None]:
+def use_budget(budget: ReadBudget) -> Iterator[None]:
     """Bounds what this thread reads inside the context."""
-    token = _BOUND.set(bound)
+    token = _CURRENT_BUDGET.set(budget)
     try:
         yield
     finally:
-        _BOUND.reset(token)
+        _CURRENT_BUDGET.reset(token)
 
 
-def count_read(length: int) -> None:
-    """Counts bytes that this thread has read from a file; raises as `Bound.count` does."""
-    bound = _BOUND.get()
+def consume_budget(size_bytes: int) -> None:
+    """Counts bytes that this thread has read from a file; raises as `ReadBudget.consume` does."""
+    bound = _CURRENT_BUDGET.get()
     if bound is not None:
-        bound.count(length)
+        bound.consume(size_bytes)

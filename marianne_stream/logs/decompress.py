@@ -12,20 +12,20 @@ import zlib
 from collections.abc import Callable
 from typing import Protocol
 
-from marianne_stream.logs.bounds import count_read
-from marianne_stream.logs.opening import Descriptor
+from marianne_stream.logs.bounds import consume_budget
+from marianne_stream.logs.opening import OwnedFd
 
 # An xz file names the memory that it needs: `xz -9` needs 65 MiB.
 XZ_MEMORY_BYTES = 100 * 1024 * 1024
 
-INPUT_BYTES = 64 * 1024
+INPUT_BUFFER_BYTES = 64 * 1024
 
 
 class DamagedFileError(Exception):
     """A compressed file is damaged, not whole yet, or needs too much memory."""
 
 
-class Text(Protocol):
+class DecompressedStream(Protocol):
     """The text of a file, in its order."""
 
     def read(self, length: int) -> bytes:
@@ -60,10 +60,10 @@ class Decompressor(Protocol):
         ...
 
 
-class CountedInput(io.RawIOBase):
+class BudgetedInput(io.RawIOBase):
     """An open file, read from its beginning without its own offset; each read is counted."""
 
-    def __init__(self, descriptor: Descriptor) -> None:
+    def __init__(self, descriptor: OwnedFd) -> None:
         self._descriptor = descriptor
         self._offset = 0
 
@@ -72,14 +72,14 @@ class CountedInput(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
-        """Reads into a buffer; raises as `count_read` does."""
-        length = os.preadv(self._descriptor.number, [buffer], self._offset)
+        """Reads into a buffer; raises as `consume_budget` does."""
+        length = os.preadv(self._descriptor.fd, [buffer], self._offset)
         self._offset += length
-        count_read(length)
+        consume_budget(length)
         return length
 
 
-class GzipText:
+class GzipStream:
     """The text of a gzip file of one member or several."""
 
     def __init__(self, source: io.BufferedReader) -> None:
@@ -93,71 +93,75 @@ class GzipText:
             raise DamagedFileError(str(error)) from error
 
 
-class StreamsText:
+class ConcatenatedStream:
     """The text of a file of one compressed stream or several, one behind the other.
 
     Args:
         source: the file.
-        make: makes a decompressor for the next stream.
+        make_decompressor: makes a decompressor for the next stream.
     """
 
-    def __init__(self, source: io.BufferedReader, make: Callable[[], Decompressor]) -> None:
+    def __init__(
+        self, source: io.BufferedReader, make_decompressor: Callable[[], Decompressor]
+    ) -> None:
         self._source = source
-        self._make = make
-        self._stream = make()
-        self._has_begun = False
+        self._make_decompressor = make_decompressor
+        self._decompressor = make_decompressor()
+        self._has_input = False
 
     def read(self, length: int) -> bytes:
         """So many bytes; fewer at the end."""
         try:
             pieces = []
-            while length and (piece := self._next(length)):
+            while length and (piece := self._read_next(length)):
                 pieces.append(piece)
                 length -= len(piece)
             return b"".join(pieces)
         except (OSError, EOFError, lzma.LZMAError) as error:
             raise DamagedFileError(str(error)) from error
 
-    def _next(self, length: int) -> bytes:
+    def _read_next(self, length: int) -> bytes:
         """Some bytes; none at the end."""
         while True:
             data = b""
-            if self._stream.eof:
+            if self._decompressor.eof:
                 # Between streams of xz, there may be NULs.
-                data = (self._stream.unused_data or self._source.read(INPUT_BYTES)).lstrip(b"\0")
+                data = (
+                    self._decompressor.unused_data or self._source.read(INPUT_BUFFER_BYTES)
+                ).lstrip(b"\0")
                 if not data and not self._source.peek(1):
                     return b""
-                self._stream, self._has_begun = self._make(), False
-            elif self._stream.needs_input:
-                data = self._source.read(INPUT_BYTES)
+                self._decompressor, self._has_input = self._make_decompressor(), False
+            elif self._decompressor.needs_input:
+                data = self._source.read(INPUT_BUFFER_BYTES)
                 if not data:
-                    if self._has_begun:
+                    if self._has_input:
                         raise EOFError("the file ends within a stream")
                     return b""
-            self._has_begun = self._has_begun or bool(data)
-            if piece := self._stream.decompress(data, length):
+            self._has_input = self._has_input or bool(data)
+            if piece := self._decompressor.decompress(data, length):
                 return piece
 
 
-def xz_decompressor() -> Decompressor:
+def make_xz_decompressor() -> Decompressor:
     """A decompressor of one xz stream."""
     return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY_BYTES)
 
 
 # By the endings of their names.
-TEXTS: dict[str, Callable[[io.BufferedReader], Text]] = {
-    ".gz": GzipText,
-    ".bz2": lambda source: StreamsText(source, bz2.BZ2Decompressor),
-    ".xz": lambda source: StreamsText(source, xz_decompressor),
+STREAM_FACTORIES: dict[str, Callable[[io.BufferedReader], DecompressedStream]] = {
+    ".gz": GzipStream,
+    ".bz2": lambda source: ConcatenatedStream(source, bz2.BZ2Decompressor),
+    ".xz": lambda source: ConcatenatedStream(source, make_xz_decompressor),
 }
 
 
 def is_compressed(name: str) -> bool:
     """Whether the name of a file says that it is compressed."""
-    return name.endswith(tuple(TEXTS))
+    return name.endswith(tuple(STREAM_FACTORIES))
 
 
-def text_of(descriptor: Descriptor, name: str) -> Text:
+def open_decompressed(descriptor: OwnedFd, name: str) -> DecompressedStream:
     """The text of a compressed file, from its beginning."""
-    make = next(make for ending, make in TEXTS.items() if name.endswith(ending))
-    return make(io.BufferedReader(CountedInput(descriptor), INPUT_BYTES))
+    make = next(make for ending, make in STREAM_FACTORIES.items() if name.endswith(ending))
+    return make(io.BufferedReader(BudgetedInput(descriptor), INPUT_BUFFER_BYTES))

@@ -7,10 +7,10 @@ import errno
 import os
 import threading
 
-from marianne_stream.logs.bounds import count_read
-from marianne_stream.logs.decompress import DamagedFileError, is_compressed, text_of
-from marianne_stream.logs.opening import Descriptor
-from marianne_stream.wire.cursors import WINDOW_BYTES, LogCursor, fingerprint
+from marianne_stream.logs.bounds import consume_budget
+from marianne_stream.logs.decompress import DamagedFileError, is_compressed, open_decompressed
+from marianne_stream.logs.opening import OwnedFd
+from marianne_stream.wire.cursors import HASH_WINDOW_BYTES, LogCursor, content_hash
 
 BLOCK_BYTES = 1024 * 1024
 
@@ -32,31 +32,31 @@ class LogFile:
     Attributes:
         key: device and inode: while it is open, no other file has them.
         name: what it was called.
-        left_at: where the one who followed it left it, once that is so.
+        final_offset: where the one who followed it left it, once that is so.
     """
 
     compressed = False
 
-    def __init__(self, descriptor: Descriptor, name: str) -> None:
+    def __init__(self, descriptor: OwnedFd, name: str) -> None:
         self.descriptor = descriptor
         self.name = name
-        status = os.fstat(descriptor.number)
+        status = os.fstat(descriptor.fd)
         self.key = (status.st_dev, status.st_ino)
-        self.left_at: int | None = None
-        self._first = 0
+        self.final_offset: int | None = None
+        self._first_line_hash = 0
 
-    def status(self) -> os.stat_result:
+    def stat(self) -> os.stat_result:
         """What the file system says of it now."""
-        return os.fstat(self.descriptor.number)
+        return os.fstat(self.descriptor.fd)
 
     def size(self) -> int:
         """How many bytes it holds now."""
-        return self.status().st_size
+        return self.stat().st_size
 
     def read(self, offset: int, length: int) -> bytes:
         """So many bytes from an offset on; fewer at the end."""
-        data = os.pread(self.descriptor.number, length, offset)
-        count_read(len(data))
+        data = os.pread(self.descriptor.fd, length, offset)
+        consume_budget(len(data))
         return data
 
     def size_up_to(self, limit: int) -> int | None:
@@ -67,7 +67,7 @@ class LogFile:
     def hole_end(self, offset: int) -> int:
         """Where the hole at an offset of a sparse file ends; the offset itself if it is data."""
         try:
-            return os.lseek(self.descriptor.number, offset, os.SEEK_DATA)
+            return os.lseek(self.descriptor.fd, offset, os.SEEK_DATA)
         except OSError as error:
             # Nothing but a hole follows (lseek(2)). Other file systems know no holes.
             return max(offset, self.size()) if error.errno == errno.ENXIO else offset
@@ -83,44 +83,47 @@ class LogFile:
                 low = middle + 1
         return high
 
-    def first(self) -> int:
+    def first_line_hash(self) -> int:
         """The fingerprint of the first line, or of its beginning; 0 while it has not ended."""
-        if not self._first:
-            head = self.read(0, WINDOW_BYTES)
+        if not self._first_line_hash:
+            head = self.read(0, HASH_WINDOW_BYTES)
             end = head.find(b"\n")
-            if end >= 0 or len(head) == WINDOW_BYTES:
-                self._first = fingerprint(head[: end + 1] if end >= 0 else head)
-        return self._first
+            if end >= 0 or len(head) == HASH_WINDOW_BYTES:
+                self._first_line_hash = content_hash(head[: end + 1] if end >= 0 else head)
+        return self._first_line_hash
 
-    def window(self, offset: int) -> bytes:
+    def window_before(self, offset: int) -> bytes:
         """The bytes before an offset, as many as a cursor goes by."""
-        start = max(0, offset - WINDOW_BYTES)
+        start = max(0, offset - HASH_WINDOW_BYTES)
         return self.read(start, offset - start)
 
-    def fits(self, cursor: LogCursor) -> bool:
+    def matches(self, cursor: LogCursor) -> bool:
         """Whether this is the file that a cursor behind a line is a position in.
 
         Blocks for as long as reading up to the cursor takes, where the file is compressed.
         """
         try:
-            if cursor.first and cursor.first != self.fresh().first():
+            if (
+                cursor.first_line_hash
+                and cursor.first_line_hash != self.refreshed().first_line_hash()
+            ):
                 return False
-            window = self.window(cursor.offset)
+            window = self.window_before(cursor.offset)
         except DamagedFileError:
             return False
-        if len(window) != min(cursor.offset, WINDOW_BYTES):
+        if len(window) != min(cursor.offset, HASH_WINDOW_BYTES):
             return False
         if not cursor.unterminated and not window.endswith(b"\n"):
             return False
-        return fingerprint(window) == cursor.digest
+        return content_hash(window) == cursor.window_hash
 
-    def fresh(self) -> "LogFile":
+    def refreshed(self) -> "LogFile":
         """The same with nothing remembered: the file may have been cut since."""
-        self._first = 0
+        self._first_line_hash = 0
         return self
 
 
-class CompressedFile(LogFile):
+class CompressedLogFile(LogFile):
     """A compressed generation. Offsets are those of the text; reading backwards begins again.
 
     Not for two threads at once, which a lock sees to.
@@ -128,9 +131,9 @@ class CompressedFile(LogFile):
 
     compressed = True
 
-    def __init__(self, descriptor: Descriptor, name: str) -> None:
+    def __init__(self, descriptor: OwnedFd, name: str) -> None:
         super().__init__(descriptor, name)
-        self._text = text_of(descriptor, name)
+        self._stream = open_decompressed(descriptor, name)
         self._lock = threading.Lock()
         self._offset = 0
 
@@ -156,26 +159,26 @@ class CompressedFile(LogFile):
         """
         with self._lock:
             if offset < self._offset:
-                self._text = text_of(self.descriptor, self.name)
+                self._stream = open_decompressed(self.descriptor, self.name)
                 self._offset = 0
             self._skip_to(offset)
-            return self._next(length) if self._offset == offset else b""
+            return self._read_next(length) if self._offset == offset else b""
 
     def _skip_to(self, offset: int) -> None:
         """Reads up to an offset of the text, or its end; it can be stopped between blocks."""
-        while self._offset < offset and self._next(min(BLOCK_BYTES, offset - self._offset)):
+        while self._offset < offset and self._read_next(min(BLOCK_BYTES, offset - self._offset)):
             pass
 
-    def _next(self, length: int) -> bytes:
+    def _read_next(self, length: int) -> bytes:
         """The next bytes of the text; none at its end."""
         if self._offset >= TEXT_LIMIT_BYTES:
             raise TextLimitError(f"the text is longer than {TEXT_LIMIT_BYTES} bytes")
-        data = self._text.read(length)
+        data = self._stream.read(length)
         self._offset += len(data)
-        count_read(len(data))
+        consume_budget(len(data))
         return data
 
 
-def opened(descriptor: Descriptor, name: str) -> LogFile:
+def make_log_file(descriptor: OwnedFd, name: str) -> LogFile:
     """The file behind a descriptor, by the form that its name tells."""
-    return CompressedFile(descriptor, name) if is_compressed(name) else LogFile(descriptor, name)
+    return CompressedLogFile(descriptor, name) if is_compressed(name) else LogFile(descriptor, name)

@@ -14,19 +14,19 @@ from typing import Literal
 
 from marianne_stream.errors import LogForbiddenError, LogNotFoundError
 from marianne_stream.logs.decompress import DamagedFileError
-from marianne_stream.logs.files import LogFile, TextLimitError, opened
-from marianne_stream.logs.opening import Descriptor, LogPlace, open_file, open_folder
+from marianne_stream.logs.files import LogFile, TextLimitError, make_log_file
+from marianne_stream.logs.opening import LogPath, OwnedFd, open_directory, open_regular_file
 from marianne_stream.wire.cursors import LogCursor
 
 # Behind the whole name: `.1`, `.2.gz`, `-20261124` of logrotate's dateext, and `.2026-11-28_05` of
 # Python's TimedRotatingFileHandler. Before its last part, as logrotate's `extension` has it:
 # `marianne-20261128.log`, `marianne.1.log.xz`.
-BEHIND = r"[.-][0-9][0-9._-]*"
-BEFORE_LAST = r"(?:[._-][0-9]{4}-?[0-9]{2}-?[0-9]{2}[0-9._-]*|\.[0-9]{1,3})"
-COMPRESSED = r"(?:\.gz|\.bz2|\.xz)?"
+SUFFIX_PATTERN = r"[.-][0-9][0-9._-]*"
+BEFORE_EXTENSION_PATTERN = r"(?:[._-][0-9]{4}-?[0-9]{2}-?[0-9]{2}[0-9._-]*|\.[0-9]{1,3})"
+COMPRESSION_PATTERN = r"(?:\.gz|\.bz2|\.xz)?"
 
 # More are not looked at: the newest are what a viewer may come back to.
-MAX_ROTATED = 1000
+MAX_ROTATED_FILES = 1000
 
 RotationReason = Literal["renamed", "truncated", "replaced"]
 
@@ -34,15 +34,15 @@ RotationReason = Literal["renamed", "truncated", "replaced"]
 COPY_HEAD_BYTES = 64 * 1024
 
 # How often a folder is listed again whose files are renamed while it is looked through.
-LISTINGS = 5
+MAX_LISTINGS = 5
 
 
-class MovedError(Exception):
+class FileMovedError(Exception):
     """A file is no longer what the folder listed under its name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sibling:
+class RotatedFile:
     """A rotated file as the folder lists it."""
 
     name: str
@@ -51,12 +51,12 @@ class Sibling:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CursorMatch:
     """Where a cursor fits: a file, and where to read on in it."""
 
     file: LogFile
     offset: int
-    number: int
+    line_number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,34 +67,36 @@ class Successor:
     reason: RotationReason
 
 
-class Generations:
+class LogFileSet:
     """The files of one log.
 
     Args:
-        place: where the log lies.
+        log_path where the log lies.
     """
 
-    def __init__(self, place: LogPlace) -> None:
-        self.place = place
-        self._rotated = rotated_names(place.name)
+    def __init__(self, log_path: LogPath) -> None:
+        self.path = log_path
+        self._rotated_name = compile_rotated_name(log_path.name)
 
-    def newest(self) -> LogFile:
+    def open_current(self) -> LogFile:
         """The file that is written now.
 
         Raises:
             LogNotFoundError: it is not there.
             LogForbiddenError: it may not be read.
         """
-        return opened(open_file(open_folder(self.place), self.place.name), self.place.name)
+        return make_log_file(
+            open_regular_file(open_directory(self.path), self.path.name), self.path.name
+        )
 
-    def newest_or_none(self) -> LogFile | None:
+    def open_current_or_none(self) -> LogFile | None:
         """The file that is written now; None while there is none that may be read."""
         try:
-            return self.newest()
+            return self.open_current()
         except (LogNotFoundError, LogForbiddenError):
             return None
 
-    def oldest(self) -> LogFile:
+    def open_oldest(self) -> LogFile:
         """The oldest file that is left; of the rotated ones, those that are looked at.
 
         Raises:
@@ -102,58 +104,60 @@ class Generations:
             LogForbiddenError: it may not be read.
             MovedError: files were renamed meanwhile.
         """
-        newest = self.newest()
-        for sibling in reversed(self._siblings()):
+        newest = self.open_current()
+        for sibling in reversed(self._list_rotated()):
             file = self._open(sibling)
             if not is_copy(file, newest):
                 return file
         return newest
 
-    def find(self, cursor: LogCursor) -> Found | None:
+    def find(self, cursor: LogCursor) -> CursorMatch | None:
         """The file that a cursor is a position in."""
         if cursor.offset == 0:
-            for _ in range(LISTINGS):
-                with contextlib.suppress(MovedError):
-                    return self._begun_since(cursor, self.newest_or_none())
+            for _ in range(MAX_LISTINGS):
+                with contextlib.suppress(FileMovedError):
+                    return self._find_by_time(cursor, self.open_current_or_none())
             return None
         # Behind a line, the first one is known: else it is none of ours.
-        is_ours = cursor.first or cursor.unterminated
-        return self._fitting(cursor) if is_ours else None
+        is_ours = cursor.first_line_hash or cursor.unterminated
+        return self._find_by_content(cursor) if is_ours else None
 
-    def _fitting(self, cursor: LogCursor) -> Found | None:
+    def _find_by_content(self, cursor: LogCursor) -> CursorMatch | None:
         """The file whose bytes before a cursor's offset are those that it was made behind."""
-        newest = self.newest_or_none()
-        if newest is not None and newest.key[1] == cursor.inode and newest.fits(cursor):
-            return found(newest, cursor)
+        newest = self.open_current_or_none()
+        if newest is not None and newest.key[1] == cursor.inode and newest.matches(cursor):
+            return match_in_file(newest, cursor)
         # Where files begin with the same lines, the one that was meant may have its inode still.
-        for file in self._rotated_files(cursor.inode):
-            if file.key[1] != cursor.inode and newest is not None and newest.fits(cursor):
-                return found(newest, cursor)
-            if file.fits(cursor):
-                return found(file, cursor)
-        return found(newest, cursor) if newest is not None and newest.fits(cursor) else None
+        for file in self._open_rotated(cursor.inode):
+            if file.key[1] != cursor.inode and newest is not None and newest.matches(cursor):
+                return match_in_file(newest, cursor)
+            if file.matches(cursor):
+                return match_in_file(file, cursor)
+        return (
+            match_in_file(newest, cursor) if newest is not None and newest.matches(cursor) else None
+        )
 
-    def copy_of(self, cursor: LogCursor, key: tuple[int, int]) -> LogFile | None:
+    def find_copy(self, cursor: LogCursor, key: tuple[int, int]) -> LogFile | None:
         """A rotated file in which a cursor fits, other than the one with a key."""
-        for file in self._rotated_files():
-            if file.key != key and file.fits(cursor):
+        for file in self._open_rotated():
+            if file.key != key and file.matches(cursor):
                 return file
         return None
 
     def has_shorter_copy(self, window: bytes, offset: int) -> bool:
         """Whether the newest rotated file ends within the bytes before an offset of a cut file."""
-        for file in self._rotated_files():
+        for file in self._open_rotated():
             try:
                 size = file.size_up_to(offset - 1)
                 begin = offset - len(window)
                 if size is None or size <= begin:
                     return False
-                return window.startswith(file.window(size)[-(size - begin) :])
+                return window.startswith(file.window_before(size)[-(size - begin) :])
             except DamagedFileError:
                 return False
         return False
 
-    def after(self, file: LogFile, end: LogCursor | None) -> Successor | None:
+    def next_file(self, file: LogFile, end: LogCursor | None) -> Successor | None:
         """The generation that follows one that has been read to its end.
 
         Args:
@@ -163,31 +167,31 @@ class Generations:
         Returns:
             None while there is none.
         """
-        for _ in range(LISTINGS):
+        for _ in range(MAX_LISTINGS):
             try:
-                return self._after(file, end)
-            except MovedError:
+                return self._next_file(file, end)
+            except FileMovedError:
                 continue
         return None
 
-    def before(self, file: LogFile) -> LogFile | None:
+    def previous_file(self, file: LogFile) -> LogFile | None:
         """The generation that came before one; None where it is the oldest that is left.
 
         Raises:
             MovedError: the file is no longer where it was.
         """
-        for _ in range(LISTINGS):
-            with contextlib.suppress(MovedError):
-                return self._before(file)
-        raise MovedError
+        for _ in range(MAX_LISTINGS):
+            with contextlib.suppress(FileMovedError):
+                return self._previous_file(file)
+        raise FileMovedError
 
-    def _before(self, file: LogFile) -> LogFile | None:
-        newest = self.newest_or_none()
-        siblings = self._siblings()
+    def _previous_file(self, file: LogFile) -> LogFile | None:
+        newest = self.open_current_or_none()
+        siblings = self._list_rotated()
         if newest is None or newest.key != file.key:
             keys = [sibling.key for sibling in siblings]
             if file.key not in keys:
-                raise MovedError
+                raise FileMovedError
             siblings = siblings[keys.index(file.key) + 1 :]
         for sibling in siblings:
             older = self._open(sibling)
@@ -195,17 +199,17 @@ class Generations:
                 return older
         return None
 
-    def _after(self, file: LogFile, end: LogCursor | None) -> Successor | None:
+    def _next_file(self, file: LogFile, end: LogCursor | None) -> Successor | None:
         # Opened before the folder is listed: what becomes of it meanwhile is in the list.
-        newest = self.newest_or_none()
+        newest = self.open_current_or_none()
         if newest is not None and newest.key == file.key:
             return None
-        siblings = self._siblings()
-        place = self._place_of(file, end, siblings)
+        siblings = self._list_rotated()
+        place = self._find_index(file, end, siblings)
         reason: RotationReason = "replaced" if place is None else "renamed"
         if place is None:
             # Nothing is left of it: what was written after it comes next.
-            written = file.status().st_mtime_ns
+            written = file.stat().st_mtime_ns
             newer = [sibling for sibling in siblings if sibling.mtime_ns > written]
         else:
             newer = siblings[:place]
@@ -216,48 +220,48 @@ class Generations:
                 return Successor(next_file, reason)
         return Successor(newest, reason) if newest is not None else None
 
-    def _place_of(
-        self, file: LogFile, end: LogCursor | None, siblings: list[Sibling]
+    def _find_index(
+        self, file: LogFile, end: LogCursor | None, rotated: list[RotatedFile]
     ) -> int | None:
         """Where in a list of siblings a file stands, under whatever name and in whatever form."""
-        for place, sibling in enumerate(siblings):
+        for place, sibling in enumerate(rotated):
             if sibling.key == file.key:
                 return place
         if end is None or end.offset == 0:
             return None
-        for place, sibling in enumerate(siblings):
-            if self._open(sibling).fits(end):
+        for place, sibling in enumerate(rotated):
+            if self._open(sibling).matches(end):
                 return place
         return None
 
-    def _begun_since(self, cursor: LogCursor, newest: LogFile | None) -> Found | None:
+    def _find_by_time(self, cursor: LogCursor, current: LogFile | None) -> CursorMatch | None:
         """Where a log goes on whose newest file held no line: in that file, or what came next.
 
         No content tells that file, so its time does; where two were written in one tick of the
         clock, its inode.
         """
-        for sibling in reversed(self._siblings()):
-            same = sibling.key[1] == cursor.inode and sibling.mtime_ns >= cursor.digest
-            if same or sibling.mtime_ns > cursor.digest:
+        for sibling in reversed(self._list_rotated()):
+            same = sibling.key[1] == cursor.inode and sibling.mtime_ns >= cursor.window_hash
+            if same or sibling.mtime_ns > cursor.window_hash:
                 file = self._open(sibling)
-                if not is_copy(file, newest):
-                    return Found(file, 0, 0)
-        return Found(newest, 0, 0) if newest is not None else None
+                if not is_copy(file, current):
+                    return CursorMatch(file, 0, 0)
+        return CursorMatch(current, 0, 0) if current is not None else None
 
-    def _siblings(self) -> list[Sibling]:
+    def _list_rotated(self) -> list[RotatedFile]:
         """The rotated files, newest first."""
         try:
-            folder = open_folder(self.place)
-            listed = list(self._listed(folder))
+            folder = open_directory(self.path)
+            listed = list(self._scan_directory(folder))
         except (LogNotFoundError, LogForbiddenError):
             return []
         listed.sort(key=lambda sibling: (-sibling.mtime_ns, sibling.name))
-        return listed[:MAX_ROTATED]
+        return listed[:MAX_ROTATED_FILES]
 
-    def _listed(self, folder: Descriptor) -> Iterator[Sibling]:
-        with os.scandir(folder.number) as entries:
+    def _scan_directory(self, directory: OwnedFd) -> Iterator[RotatedFile]:
+        with os.scandir(directory.fd) as entries:
             for entry in entries:
-                if not self._rotated.fullmatch(entry.name):
+                if not self._rotated_name.fullmatch(entry.name):
                     continue
                 try:
                     status = entry.stat(follow_symlinks=False)
@@ -265,76 +269,82 @@ class Generations:
                     continue
                 if stat.S_ISREG(status.st_mode):
                     key = (status.st_dev, status.st_ino)
-                    yield Sibling(entry.name, key, status.st_mtime_ns)
+                    yield RotatedFile(entry.name, key, status.st_mtime_ns)
 
-    def _rotated_files(self, inode: int = 0) -> Iterator[LogFile]:
+    def _open_rotated(self, inode: int = 0) -> Iterator[LogFile]:
         """The rotated files, newest first; all again where some were renamed meanwhile.
 
         Args:
             inode: the file that has it comes before all.
         """
-        for _ in range(LISTINGS):
+        for _ in range(MAX_LISTINGS):
             try:
-                for sibling in sorted(self._siblings(), key=lambda one: one.key[1] != inode):
+                for sibling in sorted(self._list_rotated(), key=lambda one: one.key[1] != inode):
                     yield self._open(sibling)
-            except MovedError:
+            except FileMovedError:
                 continue
             return
 
-    def _open(self, sibling: Sibling) -> LogFile:
+    def _open(self, rotated: RotatedFile) -> LogFile:
         """Opens a rotated file.
 
         Raises:
             MovedError: it is no longer what the folder listed.
         """
         try:
-            file = opened(open_file(open_folder(self.place), sibling.name), sibling.name)
+            file = make_log_file(
+                open_regular_file(open_directory(self.path), rotated.name), rotated.name
+            )
         except (LogNotFoundError, LogForbiddenError) as error:
-            raise MovedError from error
-        if file.key != sibling.key:
-            raise MovedError
+            raise FileMovedError from error
+        if file.key != rotated.key:
+            raise FileMovedError
         return file
 
 
-def rotated_names(name: str) -> re.Pattern[str]:
+def compile_rotated_name(name: str) -> re.Pattern[str]:
     """What matches the names of the rotated files of a log."""
     stem, _, last = name.rpartition(".")
-    forms = [re.escape(name) + BEHIND]
+    forms = [re.escape(name) + SUFFIX_PATTERN]
     if stem:
-        forms.append(re.escape(stem) + BEFORE_LAST + re.escape(f".{last}"))
-    return re.compile(f"(?:{'|'.join(forms)}){COMPRESSED}")
+        forms.append(re.escape(stem) + BEFORE_EXTENSION_PATTERN + re.escape(f".{last}"))
+    return re.compile(f"(?:{'|'.join(forms)}){COMPRESSION_PATTERN}")
 
 
-def found(file: LogFile, cursor: LogCursor) -> Found:
+def match_in_file(file: LogFile, cursor: LogCursor) -> CursorMatch:
     """Where to read on behind a cursor in a file that it fits."""
     if not cursor.unterminated:
-        return Found(file, cursor.offset, cursor.number)
+        return CursorMatch(file, cursor.offset, cursor.number)
     # The line was given before it had ended: its end says nothing new, and more of it is its rest.
     try:
         behind = file.read(cursor.offset, 1)
     except DamagedFileError:
         behind = b""
     if behind == b"\n":
-        return Found(file, cursor.offset + 1, cursor.number)
-    return Found(file, cursor.offset, cursor.number - len(behind))
+        return CursorMatch(file, cursor.offset + 1, cursor.number)
+    return CursorMatch(file, cursor.offset, cursor.number - len(behind))
 
 
-def is_copy(file: LogFile, newest: LogFile | None) -> bool:
+def is_copy(file: LogFile, current: LogFile | None) -> bool:
     """Whether a rotated file is being made from the newest, or holds what that still holds as well.
 
     One that is damaged and begins otherwise is none: what can be read of it counts.
     """
     try:
-        first = file.first()
-        if newest is None or newest.first() != first:
+        first = file.first_line_hash()
+        if current is None or current.first_line_hash() != first:
             return not first and not file.read(0, 1)
         head = file.read(0, COPY_HEAD_BYTES)
-        if newest.read(0, len(head)) != head:
+        if current.read(0, len(head)) != head:
             return False
         # No more of it is read than the newest holds.
-        size = file.size_up_to(newest.size())
-        return size is not None and size > 0 and newest.window(size) == file.window(size)
+        size = file.size_up_to(current.size())
+        return (
+            size is not None
+            and size > 0
+            and current.window_before(size) == file.window_before(size)
+        )
     except TextLimitError:
         return False
     except DamagedFileError:
-        return newest is not None
+        return current is not None

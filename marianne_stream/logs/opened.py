@@ -6,54 +6,54 @@ It must not know how lines are sent, or whose log it is.
 from functools import partial
 
 from marianne_stream.errors import ReadLimitError
-from marianne_stream.logs.blocks import BlocksFrom, unfinished_text
+from marianne_stream.logs.blocks import ForwardBlocks, read_partial_text
 from marianne_stream.logs.files import LogFile
-from marianne_stream.logs.generations import Generations
-from marianne_stream.logs.index import Indexes, LineIndex, Selection
-from marianne_stream.logs.opening import LogPlace
+from marianne_stream.logs.generations import LogFileSet
+from marianne_stream.logs.index import LineFilter, LineIndex, LineIndexCache
+from marianne_stream.logs.opening import LogPath
 from marianne_stream.logs.reader import LogReader, Position
 from marianne_stream.logs.threads import JobThreads
 from marianne_stream.wire.cursors import LogCursor
-from marianne_stream.wire.log_lines import LogLine, unfinished_line
+from marianne_stream.wire.log_lines import LogLine, make_partial_line
 
 # A request counts so many slices of a log at most. The next one goes on where it has stopped.
-SLICES = 32
+MAX_INDEX_SLICES = 32
 
 
-class OpenLog:
+class LogHandle:
     """One log, and which of its lines count.
 
     Args:
-        place: where it lies.
-        selection: which lines count; all where it is None.
-        indexes: the line counts of files.
+        log_path where it lies.
+        job_filter: which lines count; all where it is None.
+        index_cache: the line counts of files.
         threads: the threads of its job, in which it is read.
     """
 
     def __init__(
         self,
-        place: LogPlace,
+        log_path: LogPath,
         *,
-        selection: Selection | None,
-        indexes: Indexes,
+        job_filter: LineFilter | None,
+        index_cache: LineIndexCache,
         threads: JobThreads,
     ) -> None:
-        self.place = place
-        self.selection = selection
-        self.generations = Generations(place)
-        self._indexes = indexes
+        self.path = log_path
+        self.job_filter = job_filter
+        self.files = LogFileSet(log_path)
+        self._index_cache = index_cache
         self.threads = threads
 
-    async def newest(self) -> LogFile:
+    async def open_current(self) -> LogFile:
         """The file that is written now.
 
         Raises:
             LogNotFoundError: it is not there.
             LogForbiddenError: it may not be read.
         """
-        return await self.threads.read(self.generations.newest)
+        return await self.threads.read(self.files.open_current)
 
-    async def end(self, file: LogFile | None = None) -> Position:
+    async def find_end(self, file: LogFile | None = None) -> Position:
         """The position behind the last whole line. Counts what has not been counted.
 
         Raises:
@@ -61,87 +61,93 @@ class OpenLog:
             LogForbiddenError: it may not be read.
             ReadLimitError: there is more to count than one request may.
         """
-        file = file or await self.newest()
-        index = self._indexes.of(file, self.selection)
+        file = file or await self.open_current()
+        index = self._index_cache.get(file, self.job_filter)
         async with index.lock:
-            for _ in range(SLICES):
-                end = await self.threads.index(partial(end_of, file, index))
+            for _ in range(MAX_INDEX_SLICES):
+                end = await self.threads.index(partial(index_to_end, file, index))
                 if end is not None:
                     return end
         raise ReadLimitError
 
-    async def before(self, end: Position, lines: int) -> Position:
+    async def find_tail_start(self, end: Position, line_count: int) -> Position:
         """The position so many lines before another one in the same file, or at its beginning."""
-        if not lines or not end.number:
+        if not line_count or not end.number:
             return end
-        index = self._indexes.of(end.file, self.selection)
+        index = self._index_cache.get(end.file, self.job_filter)
         async with index.lock:
             return await self.threads.index(
-                partial(lines_before, index, end, lines, self.selection)
+                partial(find_lines_before, index, end, line_count, self.job_filter)
             )
 
-    async def find(self, cursor: LogCursor) -> Position | None:
+    async def find_position(self, cursor: LogCursor) -> Position | None:
         """Where a cursor fits; None where nothing fits it."""
-        return await self.threads.find(partial(self._find, cursor))
+        return await self.threads.find(partial(self._find_position, cursor))
 
-    async def unfinished(self, end: Position) -> LogLine | None:
+    async def read_partial_line(self, end: Position) -> LogLine | None:
         """The line behind the last whole one of a plain file; None if there is none."""
-        return await self.threads.read(unfinished_behind, end, self.selection)
+        return await self.threads.read(read_partial_line_after, end, self.job_filter)
 
-    def reader(self, position: Position) -> LogReader:
+    def make_reader(self, position: Position) -> LogReader:
         """One who reads on from a position."""
-        return LogReader(self.generations, position, self.selection)
+        return LogReader(self.files, position, self.job_filter)
 
-    def _find(self, cursor: LogCursor) -> Position | None:
+    def _find_position(self, cursor: LogCursor) -> Position | None:
         try:
-            found = self.generations.find(cursor)
+            found = self.files.find(cursor)
         except ReadLimitError:
             # Whatever it may fit, nobody can tell within a request.
             found = None
         if found is None:
             return None
-        return Position(found.file, found.offset, found.number, found.file.window(found.offset))
+        return Position(
+            found.file, found.offset, found.line_number, found.file.window_before(found.offset)
+        )
 
 
-def end_of(file: LogFile, index: LineIndex) -> Position | None:
+def index_to_end(file: LogFile, index: LineIndex) -> Position | None:
     """The position behind the last whole line of a file; None while there is more to count."""
     if not index.extend(file, file.size()):
         return None
-    return Position(file, index.end, index.number, file.window(index.end))
+    return Position(file, index.end, index.line_count, file.window_before(index.end))
 
 
-def unfinished_behind(end: Position, selection: Selection | None) -> LogLine | None:
+def read_partial_line_after(end: Position, job_filter: LineFilter | None) -> LogLine | None:
     """The line behind a position at the end of a file; None if it has been finished meanwhile."""
-    text = unfinished_text(end.file, end.offset)
+    text = read_partial_text(end.file, end.offset)
     if not text:
         return None
-    line = unfinished_line(text, end.number + 1, end.file.size())
-    return line if selection is None or selection.selects(line.text) else None
+    line = make_partial_line(text, end.number + 1, end.file.size())
+    return line if job_filter is None or job_filter.matches(line.text) else None
 
 
-def lines_before(
-    index: LineIndex, end: Position, lines: int, selection: Selection | None
+def find_lines_before(
+    index: LineIndex, end: Position, line_count: int, job_filter: LineFilter | None
 ) -> Position:
     """The position so many lines before another one, found from the back.
 
     Where the file was cut meanwhile, it is the other one itself.
     """
     file = end.file
-    target = max(0, end.number - lines)
+    target = max(0, end.number - line_count)
     if not target:
         return Position(file, 0, 0, b"")
     # The position may be one that a reader has come to which counts by itself.
     while not index.extend(file, end.offset):
         pass
-    start, number = index.block_before(end.offset)
+    start, number = index.find_block_before(end.offset)
     while number > target:
-        start, number = index.block_before(start)
+        start, number = index.find_block_before(start)
     if number == target:
-        return Position(file, start, number, file.window(start))
-    for block in BlocksFrom(file, start, file.window(start), end.offset):
-        counted = selection.in_block(block.text) if selection is not None else range(block.lines)
+        return Position(file, start, number, file.window_before(start))
+    for block in ForwardBlocks(file, start, file.window_before(start), end.offset):
+        counted = (
+            job_filter.find_matches(block.text)
+            if job_filter is not None
+            else range(block.line_count)
+        )
         if number + len(counted) >= target:
-            (line,) = block.cut([(counted[target - number - 1], target)])
-            return Position(file, line.end, target, block.window(line.end))
+            (line,) = block.extract_lines([(counted[target - number - 1], target)])
+            return Position(file, line.end, target, block.window_before(line.end))
         number += len(counted)
     return end

@@ -14,7 +14,7 @@ from marianne_stream.errors import BadParameterError, PatternTooComplexError
 PATTERN_LIMIT_CHARS = 1000
 
 # The most instructions, of the program that searches forwards and of the one that searches back.
-PROGRAM_LIMIT = 4000
+MAX_PROGRAM_SIZE = 4000
 
 # RE2's states live in so much, too; the less, the more often they are made anew.
 PATTERN_MEMORY_BYTES = 8 * 1024 * 1024
@@ -22,10 +22,10 @@ PATTERN_MEMORY_BYTES = 8 * 1024 * 1024
 # Compiling within this takes under 10 ms, and a program within the limit always fits.
 PROBE_MEMORY_BYTES = 512 * 1024
 
-TOO_LARGE = "pattern too large"
+TOO_LARGE_MESSAGE = "pattern too large"
 
 
-class Found(Protocol):
+class PatternMatch(Protocol):
     """What is used of a match."""
 
     def start(self) -> int:
@@ -46,48 +46,49 @@ class Pattern(Protocol):
         """How many instructions search back; -1 if they do not fit the memory."""
         ...
 
-    def search(self, text: bytes, pos: int = 0) -> Found | None:
+    def search(self, text: bytes, pos: int = 0) -> PatternMatch | None:
         """The first match from a position on."""
         ...
 
 
-def compiled(given: str, pattern: str) -> Pattern:
+def compile_pattern(client_pattern: str, pattern: str) -> Pattern:
     """Compile a pattern.
 
     Args:
-        given: the pattern as the client gave it, for the sentence of an error.
+        client_pattern: the pattern as the client gave it, for the sentence of an error.
         pattern: the same as it is searched for.
 
     Raises:
         BadParameterError: it cannot be used; the sentence holds RE2's own words.
-        PatternTooComplexError: its program is larger than `PROGRAM_LIMIT`.
+        PatternTooComplexError: its program is larger than `MAX_PROGRAM_SIZE`.
     """
-    if len(given) > PATTERN_LIMIT_CHARS:
+    if len(client_pattern) > PATTERN_LIMIT_CHARS:
         raise BadParameterError(
-            detail=f"regex must be at most {PATTERN_LIMIT_CHARS} characters long, got {len(given)}"
+            detail=f"regex must be at most {PATTERN_LIMIT_CHARS} characters long, "
+            f"got {len(client_pattern)}"
         )
-    shown = repr(given if len(given) <= 40 else given[:40] + "…")
-    refused = re.search(r"\\[AzQC]|\(\?[a-zA-Z]*-[a-zA-Z]*m", re.sub(r"\\\\", "", given))
+    shown = repr(client_pattern if len(client_pattern) <= 40 else client_pattern[:40] + "…")
+    refused = re.search(r"\\[AzQC]|\(\?[a-zA-Z]*-[a-zA-Z]*m", re.sub(r"\\\\", "", client_pattern))
     if refused is not None:
         raise BadParameterError(
             detail=f"regex cannot be used: {refused[0]} is not taken, a line is searched at a "
             f"time and ^ and $ are its ends: got {shown}"
         )
     try:
-        probe = compile_within(pattern, PROBE_MEMORY_BYTES)
+        probe = compile_with_memory(pattern, PROBE_MEMORY_BYTES)
         sizes = (probe.programsize, probe.reverseprogramsize)
-        if not 0 <= min(sizes) <= max(sizes) <= PROGRAM_LIMIT:
-            raise too_complex(shown)
-        return compile_within(pattern, PATTERN_MEMORY_BYTES)
+        if not 0 <= min(sizes) <= max(sizes) <= MAX_PROGRAM_SIZE:
+            raise make_too_complex_error(shown)
+        return compile_with_memory(pattern, PATTERN_MEMORY_BYTES)
     except (re2.error, UnicodeEncodeError) as error:
         why = error.args[0] if error.args else error
         why = why.decode("utf-8", "replace") if isinstance(why, bytes) else str(why)
-        if why.startswith(TOO_LARGE):
-            raise too_complex(shown) from error
+        if why.startswith(TOO_LARGE_MESSAGE):
+            raise make_too_complex_error(shown) from error
         raise BadParameterError(detail=f"regex cannot be used: {why}: got {shown}") from error
 
 
-def compile_within(pattern: str, memory_bytes: int) -> Pattern:
+def compile_with_memory(pattern: str, memory_bytes: int) -> Pattern:
     """Compile a pattern as RE2 does, in so much memory."""
     options = re2.Options()
     options.log_errors = False
@@ -97,9 +98,9 @@ def compile_within(pattern: str, memory_bytes: int) -> Pattern:
     return cast("Pattern", re2.compile(pattern.encode(), options))
 
 
-def too_complex(shown: str) -> PatternTooComplexError:
+def make_too_complex_error(quoted_pattern: str) -> PatternTooComplexError:
     """Make the error that names a pattern and the bound."""
     return PatternTooComplexError(
-        detail=f"regex is too complex: it compiles to more than {PROGRAM_LIMIT} instructions; "
-        f"use smaller counts in {{}} and fewer classes: got {shown}"
+        detail=f"regex is too complex: it compiles to more than {MAX_PROGRAM_SIZE} instructions; "
+        f"use smaller counts in {{}} and fewer classes: got {quoted_pattern}"
     )

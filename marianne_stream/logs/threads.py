@@ -8,7 +8,7 @@ from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from marianne_stream.errors import TooManySearchesError
-from marianne_stream.logs.pool import FairPool
+from marianne_stream.logs.pool import FairThreadPool
 
 T = TypeVar("T")
 
@@ -20,18 +20,18 @@ class LogThreads:
     """All threads that read logs; each job has a share of them."""
 
     def __init__(self) -> None:
-        self.readers = FairPool("log-reader", threads=6, per_job=2)
-        self.indexers = FairPool("log-indexer", threads=2, per_job=1)
-        self.finders = FairPool("log-finder", threads=2, per_job=1)
-        self.searchers = FairPool("log-searcher", threads=3, per_job=2)
-        self.matchers = FairPool("log-matcher", threads=2, per_job=1)
-        self._shares: WeakValueDictionary[str, JobThreads] = WeakValueDictionary()
+        self.readers = FairThreadPool("log-reader", max_threads=6, max_per_job=2)
+        self.indexers = FairThreadPool("log-indexer", max_threads=2, max_per_job=1)
+        self.finders = FairThreadPool("log-finder", max_threads=2, max_per_job=1)
+        self.searchers = FairThreadPool("log-searcher", max_threads=3, max_per_job=2)
+        self.matchers = FairThreadPool("log-matcher", max_threads=2, max_per_job=1)
+        self._by_job: WeakValueDictionary[str, JobThreads] = WeakValueDictionary()
 
-    def of_job(self, job_id: str) -> "JobThreads":
+    def for_job(self, job_id: str) -> "JobThreads":
         """A job's share of the threads: the same for all who hold it."""
-        share = self._shares.get(job_id)
+        share = self._by_job.get(job_id)
         if share is None:
-            share = self._shares[job_id] = JobThreads(self, job_id)
+            share = self._by_job[job_id] = JobThreads(self, job_id)
         return share
 
     def close(self) -> None:
@@ -52,7 +52,7 @@ class JobThreads:
     def __init__(self, threads: LogThreads, job_id: str) -> None:
         self._threads = threads
         self._job_id = job_id
-        self._searches = asyncio.Semaphore(SEARCHES_PER_JOB)
+        self._search_slots = asyncio.Semaphore(SEARCHES_PER_JOB)
 
     async def read(self, work: Callable[..., T], *arguments: object) -> T:
         """Runs what takes a moment."""
@@ -75,16 +75,16 @@ class JobThreads:
         return await self._threads.searchers.run(self._job_id, work)
 
     @asynccontextmanager
-    async def searching(self, *, waits: bool) -> AsyncIterator[None]:
+    async def search_slot(self, *, wait: bool) -> AsyncIterator[None]:
         """Makes room for a search of the job's log, for as long as the context lasts.
 
         Args:
-            waits: whether to wait for room where there is none; who came first gets it first.
+            wait: whether to wait for room where there is none; who came first gets it first.
 
         Raises:
             TooManySearchesError: as many searches of this job's log as there may be are going on.
         """
-        if not waits and self._searches.locked():
+        if not wait and self._search_slots.locked():
             raise TooManySearchesError
-        async with self._searches:
+        async with self._search_slots:
             yield

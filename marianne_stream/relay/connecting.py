@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, RedisError
 
 from marianne_stream.errors import SettingsError, StateUnavailableError
-from marianne_stream.wire.redis_urls import masked
+from marianne_stream.wire.redis_urls import redact_url
 
 # What asking Redis fails with while it is away, or cannot do what it is asked.
 AWAY = (RedisError, OSError)
@@ -131,7 +131,7 @@ def connected(url: str, password: str | None) -> Redis:
         pool.make_connection()  # type: ignore[no-untyped-call]
     except (TypeError, ValueError, RedisError):
         # The library's words may hold a part of the URL.
-        message = f"{masked(url)} is no URL of Redis that can be understood"
+        message = f"{redact_url(url)} is no URL of Redis that can be understood"
         raise SettingsError(message) from None
     return Redis(connection_pool=pool)
 
@@ -224,7 +224,7 @@ async def reach(url: str, password: str | None) -> None:
         # It answers, and knows the user, whose rights are for other commands.
         return
     except (*AWAY, TimeoutError) as error:
-        raise StateUnavailableError(f"{masked(url)} does not answer: {words(error)}") from error
+        raise StateUnavailableError(f"{redact_url(url)} does not answer: {words(error)}") from error
     finally:
         await hang_up(client)
 

@@ -115,7 +115,7 @@ class ConductorBackend:
         raise ConductorProtocolError(unusable)
 
     async def _request_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
-        params = {"job_id": job_ids.raw(job_id), "workspace": ""}
+        params = {"job_id": job_ids.unescape(job_id), "workspace": ""}
         try:
             answer = await self._client.call("job.status", params, msgspec.Raw)
         except ConductorRefusedError as error:

@@ -14,11 +14,11 @@ from multidict import CIMultiDict
 
 from marianne_stream.access.keeper import Grant
 from marianne_stream.errors import MarianneStreamError
-from marianne_stream.feeds.feed import Feed, LeftFeed
+from marianne_stream.feeds.feed import EmptyFeed, Feed
 from marianne_stream.jobs.views import make_error_frame
 from marianne_stream.web.request_ids import REQUEST_ID, path_in_log
 from marianne_stream.wire import sse
-from marianne_stream.wire.sse import WRITE_BYTES, Frames
+from marianne_stream.wire.sse import MAX_WRITE_BYTES, EncodedFrames
 
 logger = logging.getLogger(__name__)
 
@@ -227,8 +227,8 @@ class EventStream(EventSourceResponse):
 
     def leave_feed(self) -> None:
         """Lets go of the feed. Its mailbox holds the stream, which holds the feed: no longer."""
-        feed, self.feed = self.feed, LeftFeed(self.feed.kind)
-        feed.leave()
+        feed, self.feed = self.feed, EmptyFeed(self.feed.kind)
+        feed.close()
 
     def let_go(self) -> None:
         """Lets go of the feed, and of the connection, which may be another answer's from now on."""
@@ -256,16 +256,18 @@ class EventStream(EventSourceResponse):
         self._sending = True
         self._in_hand = len(frames)
         self.sent_frames += frames.count(b"\n\n")
-        for start in range(0, len(frames), WRITE_BYTES):
-            piece = frames[start : start + WRITE_BYTES]
+        for start in range(0, len(frames), MAX_WRITE_BYTES):
+            piece = frames[start : start + MAX_WRITE_BYTES]
             await self.write(piece)
-            self.written += len(piece) + (sse.framing_bytes(len(piece)) if self._chunks else 0)
+            self.written += len(piece) + (
+                sse.chunk_overhead_bytes(len(piece)) if self._chunks else 0
+            )
             if self._writer is not None:
                 await self._writer.drain()
         self._in_hand = 0
         self._sending = False
 
-    def try_send(self, frames: Frames) -> bool:
+    def try_send(self, frames: EncodedFrames) -> bool:
         """Sends whole frames to a client that takes what it is sent; false where it does not.
 
         They go straight to the transport: its buffer has room, and the headers have gone before.
@@ -275,7 +277,7 @@ class EventStream(EventSourceResponse):
         protocol = self._protocol
         if protocol is None or self._sending or protocol.writing_paused:
             return False
-        if len(frames.data) > WRITE_BYTES:
+        if len(frames.data) > MAX_WRITE_BYTES:
             return False
         transport = protocol.transport
         if transport is None or transport.is_closing():
@@ -286,7 +288,7 @@ class EventStream(EventSourceResponse):
         self.sent_frames += frames.count
         return True
 
-    def send_sign(self, frames: Frames) -> None:
+    def send_sign(self, frames: EncodedFrames) -> None:
         """Sends a sign of life to a client that has taken all that it was sent."""
         if not self.unsent_bytes and self.try_send(frames):
             self._seen_written = self.written
@@ -304,7 +306,7 @@ class EventStream(EventSourceResponse):
     @property
     def held_bytes(self) -> int:
         """What is kept for the client: in the transport, on its way there, and in the feed."""
-        return self.unsent_bytes + self._in_hand + self.feed.held_bytes
+        return self.unsent_bytes + self._in_hand + self.feed.buffered_bytes
 
     def has_written(self) -> bool:
         """Whether anything was written since this was asked last."""

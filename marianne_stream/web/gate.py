@@ -109,7 +109,7 @@ class Gate:
 
 def check_job(request: web.Request, grant: Grant) -> None:
     """Raises JobNotFoundError for a job that the bearer may not see: to him there is none."""
-    if "job_id" in request.match_info and not grant.jobs.all_jobs:
+    if "job_id" in request.match_info and not grant.jobs.matches_all:
         job_id = job_id_of(request)
         if not grant.jobs(job_id):
             raise JobNotFoundError(job_id)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from marianne_stream.feeds.job_logs import LogFinder
-from marianne_stream.feeds.log_streams import LogStreams
+from marianne_stream.feeds.job_logs import LogLocator
+from marianne_stream.feeds.log_streams import LogFeedProvider
 from marianne_stream.jobs.watches import JobHub
 from marianne_stream.web.downloads import Downloads
 from marianne_stream.web.metrics import Metrics
@@ -15,8 +15,8 @@ WATCHES = web.AppKey("WATCHES", JobHub)
 METRICS = web.AppKey("METRICS", Metrics)
 STREAMS = web.AppKey("STREAMS", Streams)
 OPENAPI = web.AppKey("OPENAPI", bytes)
-JOB_LOGS: web.AppKey[LogFinder] = web.AppKey("JOB_LOGS")
-LOG_STREAMS: web.AppKey[LogStreams] = web.AppKey("LOG_STREAMS")
+JOB_LOGS: web.AppKey[LogLocator] = web.AppKey("JOB_LOGS")
+LOG_STREAMS: web.AppKey[LogFeedProvider] = web.AppKey("LOG_STREAMS")
 # Sentences about what is not served although the rest is.
 NOT_SERVED: web.AppKey[Callable[[], list[str]]] = web.AppKey("NOT_SERVED")
 DOWNLOADS = web.AppKey("DOWNLOADS", Downloads)

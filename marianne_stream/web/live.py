@@ -7,9 +7,9 @@ from functools import partial
 
 from aiohttp import web
 
-from marianne_stream.feeds.events import EventFilter, event_feed
-from marianne_stream.feeds.roster import roster_feed
-from marianne_stream.feeds.status import status_feed
+from marianne_stream.feeds.events import EventFilter, open_event_feed
+from marianne_stream.feeds.roster import open_roster_feed
+from marianne_stream.feeds.status import open_status_feed
 from marianne_stream.web.gate import GRANT
 from marianne_stream.web.keys import STREAMS, WATCHES
 from marianne_stream.web.params import (
@@ -51,7 +51,7 @@ async def job_stream(request: web.Request) -> web.StreamResponse:
     interval_s = POLL_INTERVAL.read(request)
     watches, streams = request.app[WATCHES], request.app[STREAMS]
     streams.check_room(request)
-    feed = await status_feed(watches, job_id, poll_interval_s=interval_s, cursor=cursor)
+    feed = await open_status_feed(watches, job_id, poll_interval_s=interval_s, cursor=cursor)
     return streams.answer(request, feed)
 
 
@@ -61,12 +61,12 @@ async def roster_stream(request: web.Request) -> web.StreamResponse:
     details = DETAILS.read(request)
     streams = request.app[STREAMS]
     streams.check_room(request)
-    feed = await roster_feed(
+    feed = await open_roster_feed(
         request.app[WATCHES],
         poll_interval_s=interval_s,
         cursor=cursor,
         details=details,
-        jobs=request[GRANT].jobs,
+        job_scope=request[GRANT].jobs,
     )
     return streams.answer(request, feed)
 
@@ -97,11 +97,11 @@ async def stream_events(
     """Streams the wanted part of the timeline."""
     watches = request.app[WATCHES]
     await watches.replay_buffer.wait_caught_up(TimelineCursor.parse(cursor))
-    feed = event_feed(
+    feed = open_event_feed(
         watches.replay_buffer,
-        wanted=wanted,
+        event_filter=wanted,
         limit=limit,
         cursor=cursor,
-        source=partial(watches.event_intake.make_source_frame, wanted),
+        make_source_frame=partial(watches.event_intake.make_source_frame, wanted),
     )
     return request.app[STREAMS].answer(request, feed)

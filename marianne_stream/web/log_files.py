@@ -13,8 +13,14 @@ from urllib.parse import quote
 from aiohttp import web
 
 from marianne_stream.errors import LogTooLargeError, MarianneStreamError
-from marianne_stream.logs.opened import OpenLog
-from marianne_stream.logs.parts import FileText, LogSummary, SelectedText, Text, summary_of
+from marianne_stream.logs.opened import LogHandle
+from marianne_stream.logs.parts import (
+    BlockReader,
+    FileBlockReader,
+    FilteredBlockReader,
+    LogSummary,
+    summarize_log,
+)
 from marianne_stream.models import iso_time
 from marianne_stream.payloads import LogInfo
 from marianne_stream.web.answers import NO_STORE, error_answer, json_answer
@@ -37,8 +43,8 @@ async def info(request: web.Request) -> web.Response:
     return json_answer(
         LogInfo(
             job_id=job_id,
-            source="conductor" if log.place.of_conductor else "job",
-            log_file=log.place.shown,
+            source="conductor" if log.path.is_conductor_log else "job",
+            log_file=log.path.display_path,
             size_bytes=summary.size_bytes,
             lines=summary.end.number,
             last_modified=iso_time(summary.modified_s),
@@ -66,16 +72,16 @@ async def raw(request: web.Request) -> web.StreamResponse:
     """`GET /api/jobs/{job_id}/logs/raw`: the file itself; of the conductor's, the job's lines."""
     with request.app[DOWNLOADS].one(request):
         _, log = await opened(request)
-        if log.place.of_conductor:
+        if log.path.is_conductor_log:
             answer = text_answer({**RAW_HEADERS, "Accept-Ranges": "none"})
-            return await sent(request, answer, log, text_of(log, await summary_of(log)))
+            return await sent(request, answer, log, text_of(log, await summarize_log(log)))
         return await raw_file(request, log)
 
 
-async def raw_file(request: web.Request, log: OpenLog) -> web.StreamResponse:
+async def raw_file(request: web.Request, log: LogHandle) -> web.StreamResponse:
     """The file itself, or the part of it that is asked for, unless the client has it already."""
-    file = await log.newest()
-    status = await log.threads.read(file.status)
+    file = await log.open_current()
+    status = await log.threads.read(file.stat)
     version = Version(status.st_size, status.st_mtime_ns)
     headers = {
         **RAW_HEADERS,
@@ -90,7 +96,7 @@ async def raw_file(request: web.Request, log: OpenLog) -> web.StreamResponse:
         return http_error(request, refused, "The log has changed since.", {})
     part = requested_range(request, version)
     if part is None:
-        text = FileText(file, 0, version.size_bytes)
+        text = FileBlockReader(file, 0, version.size_bytes)
         return await sent(request, text_answer(headers), log, text)
     shown = f"{part.start}-{part.stop - 1}" if part else "*"
     headers["Content-Range"] = f"bytes {shown}/{version.size_bytes}"
@@ -98,7 +104,7 @@ async def raw_file(request: web.Request, log: OpenLog) -> web.StreamResponse:
         refused = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
         detail = f"The log holds {version.size_bytes} bytes: none of them are in that range."
         return http_error(request, refused, detail, {"Content-Range": headers["Content-Range"]})
-    text = FileText(file, part.start, part.stop)
+    text = FileBlockReader(file, part.start, part.stop)
     return await sent(request, text_answer(headers, status=206), log, text)
 
 
@@ -117,7 +123,12 @@ def text_answer(headers: Mapping[str, str], *, status: int = 200) -> web.StreamR
 
 
 async def sent(
-    request: web.Request, answer: web.StreamResponse, log: OpenLog, text: Text, *, head: bytes = b""
+    request: web.Request,
+    answer: web.StreamResponse,
+    log: LogHandle,
+    text: BlockReader,
+    *,
+    head: bytes = b"",
 ) -> web.StreamResponse:
     """An answer, sent with the text of a log, before which a head is put."""
     answer.content_length = len(head) + text.size_bytes
@@ -133,11 +144,11 @@ async def sent(
     return answer
 
 
-async def is_all_sent(answer: web.StreamResponse, log: OpenLog, text: Text) -> bool:
+async def is_all_sent(answer: web.StreamResponse, log: LogHandle, text: BlockReader) -> bool:
     """Send a text a block at a time; False if it ends early, or cannot be read on."""
     left = text.size_bytes
     try:
-        while left and (block := await log.threads.read(text.next)):
+        while left and (block := await log.threads.read(text.read_block)):
             left -= len(block)
             await answer.write(block)
     except MarianneStreamError as error:
@@ -145,35 +156,35 @@ async def is_all_sent(answer: web.StreamResponse, log: OpenLog, text: Text) -> b
     return not left
 
 
-async def opened(request: web.Request) -> tuple[str, OpenLog]:
+async def opened(request: web.Request) -> tuple[str, LogHandle]:
     """The log that a request is for."""
     job_id, source = job_id_of(request), source_of(request)
     job_logs = request.app[JOB_LOGS]
-    folders = await job_logs.folders(job_id)
-    return job_id, await job_logs.find(job_id, folders, source)
+    folders = await job_logs.find_dirs(job_id)
+    return job_id, await job_logs.find_log(job_id, folders, source)
 
 
-async def summarized(request: web.Request) -> tuple[str, OpenLog, LogSummary]:
+async def summarized(request: web.Request) -> tuple[str, LogHandle, LogSummary]:
     """The log that a request is for, and what it is at this moment."""
     job_id, log = await opened(request)
-    return job_id, log, await summary_of(log)
+    return job_id, log, await summarize_log(log)
 
 
-def text_of(log: OpenLog, summary: LogSummary) -> Text:
+def text_of(log: LogHandle, summary: LogSummary) -> BlockReader:
     """The text of a log, as far as it went when it was summarized."""
-    if log.selection is not None:
-        return SelectedText(log.selection, summary.end, summary.size_bytes)
-    return FileText(summary.end.file, 0, summary.file_bytes)
+    if log.job_filter is not None:
+        return FilteredBlockReader(log.job_filter, summary.end, summary.size_bytes)
+    return FileBlockReader(summary.end.file, 0, summary.file_bytes)
 
 
-def header(job_id: str, log: OpenLog, summary: LogSummary) -> str:
+def header(job_id: str, log: LogHandle, summary: LogSummary) -> str:
     """The five lines that head a text, and an empty one."""
     generated = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     return (
         f"# Marianne Job Logs - Job ID: {job_id.translate(ONE_LINE)}\n"
         f"# Generated: {generated}\n"
-        f"# File: {log.place.shown.translate(ONE_LINE)}\n"
-        f"# Size: {size_text(summary.size_bytes)}, {summary.lines} lines\n"
+        f"# File: {log.path.display_path.translate(ONE_LINE)}\n"
+        f"# Size: {size_text(summary.size_bytes)}, {summary.line_count} lines\n"
         f"# {'=' * 60}\n\n"
     )
 

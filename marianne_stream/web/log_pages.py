@@ -3,8 +3,8 @@
 from aiohttp import web
 
 from marianne_stream.errors import BadParameterError
-from marianne_stream.feeds.log_filter import log_filter
-from marianne_stream.logs.history import History, Page
+from marianne_stream.feeds.log_filter import make_line_filter
+from marianne_stream.logs.history import LogPager, PageResult
 from marianne_stream.logs.looked import PageLine
 from marianne_stream.payloads import LogPage, LogPageLine, LogPagePartial
 from marianne_stream.web.answers import json_answer
@@ -18,9 +18,9 @@ from marianne_stream.web.params import (
     job_id_of,
     shown,
 )
-from marianne_stream.wire.conductor_lines import conductor_line
+from marianne_stream.wire.conductor_lines import parse_conductor_line
 from marianne_stream.wire.cursors import LogCursor
-from marianne_stream.wire.log_levels import facts_of
+from marianne_stream.wire.log_levels import parse_line_facts
 from marianne_stream.wire.log_lines import LogLine
 
 BEFORE = TextParameter("before", "The cursor of a line: the page holds the lines before it.")
@@ -57,33 +57,35 @@ async def lines(request: web.Request) -> web.Response:
         raise BadParameterError(detail="around and context cannot be given together")
     before, after = cursor_of(request, BEFORE), cursor_of(request, AFTER)
     around, start = cursor_of(request, AROUND), FROM.read(request)
-    only = log_filter(
+    only = make_line_filter(
         contains=CONTAINS.read(request), regex=REGEX.read(request), level=LEVEL.read(request)
     )
     job_logs = request.app[JOB_LOGS]
-    folders = await job_logs.folders(job_id)
-    log = await job_logs.find(job_id, folders, source)
-    history = History(
+    folders = await job_logs.find_dirs(job_id)
+    log = await job_logs.find_log(job_id, folders, source)
+    history = LogPager(
         log,
-        only=only,
-        limit=limit,
-        over=folders.over,
-        context=context if only is not None else 0,
+        line_filter=only,
+        max_lines=limit,
+        job_ended=folders.job_ended,
+        context_lines=context if only is not None else 0,
     )
     if before is not None:
-        page = await history.before(before)
+        page = await history.read_before(before)
     elif after is not None:
-        page = await history.after(after)
+        page = await history.read_after(after)
     elif around is not None:
-        page = await history.around(around)
+        page = await history.read_around(around)
     elif start == "start":
-        page = await history.oldest()
+        page = await history.read_oldest()
     else:
-        page = await history.newest()
+        page = await history.read_newest()
 
     def encode() -> bytes:
-        place = log.place
-        return answer_of(job_id, place.shown, page, conductor=place.of_conductor).json_bytes()
+        place = log.path
+        return answer_of(
+            job_id, place.display_path, page, conductor=place.is_conductor_log
+        ).json_bytes()
 
     # A page of many lines takes 50 ms.
     return json_answer(await log.threads.read(encode))
@@ -119,10 +121,14 @@ def cursor_of(request: web.Request, parameter: TextParameter) -> LogCursor | Non
 
 def partial_of(line: LogLine | None) -> LogPagePartial | None:
     """An unfinished line as a client reads it."""
-    return LogPagePartial(line=line.shown, line_number=line.number) if line is not None else None
+    return (
+        LogPagePartial(line=line.display_text, line_number=line.number)
+        if line is not None
+        else None
+    )
 
 
-def answer_of(job_id: str, log_file: str, page: Page, *, conductor: bool) -> LogPage:
+def answer_of(job_id: str, log_file: str, page: PageResult, *, conductor: bool) -> LogPage:
     """A page as a client reads it."""
     return LogPage(
         job_id=job_id,
@@ -134,7 +140,7 @@ def answer_of(job_id: str, log_file: str, page: Page, *, conductor: bool) -> Log
         stopped_by=page.stopped_by,
         read_bytes=page.read_bytes,
         unread_bytes=page.unread_bytes,
-        gap=page.gap,
+        gap=page.has_gap,
         partial=partial_of(page.partial),
     )
 
@@ -142,8 +148,8 @@ def answer_of(job_id: str, log_file: str, page: Page, *, conductor: bool) -> Log
 def page_line(found: PageLine, *, conductor: bool) -> LogPageLine:
     """A line as it stands on a page."""
     line, cursor, match = found
-    text = line.shown
-    level, logged_at = facts_of(text)
+    text = line.display_text
+    level, logged_at = parse_line_facts(text)
     return LogPageLine(
         line=text,
         line_number=line.number,
@@ -152,5 +158,5 @@ def page_line(found: PageLine, *, conductor: bool) -> LogPageLine:
         match=match,
         level=level,
         logged_at=logged_at,
-        begins_run=conductor and conductor_line(line.text).begins_run,
+        begins_run=conductor and parse_conductor_line(line.text).is_run_start,
     )

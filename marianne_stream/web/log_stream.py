@@ -3,8 +3,8 @@
 from aiohttp import web
 
 from marianne_stream.feeds.job_logs import LogSource
-from marianne_stream.feeds.log_filter import log_filter
-from marianne_stream.feeds.log_streams import LogAsk
+from marianne_stream.feeds.log_filter import make_line_filter
+from marianne_stream.feeds.log_streams import LogRequest
 from marianne_stream.logs.patterns import PATTERN_LIMIT_CHARS
 from marianne_stream.web.gate import GRANT
 from marianne_stream.web.keys import LOG_STREAMS, STREAMS
@@ -43,20 +43,20 @@ FILTERS = (CONTAINS, REGEX, LEVEL)
 async def logs(request: web.Request) -> web.StreamResponse:
     """`GET /api/jobs/{job_id}/logs`: the log as it is written, to the job's end."""
     job_id, cursor = job_id_of(request), last_event_id(request)
-    only = log_filter(
+    only = make_line_filter(
         contains=CONTAINS.read(request), regex=REGEX.read(request), level=LEVEL.read(request)
     )
-    ask = LogAsk(
+    ask = LogRequest(
         cursor,
         int(TAIL_LINES.read(request)),
-        only=only,
+        line_filter=only,
         source=source_of(request),
         follow=FOLLOW.read(request),
         wait=WAIT.read(request),
-        shows_paths=request[GRANT].jobs.all_jobs,
+        shows_paths=request[GRANT].jobs.matches_all,
     )
     request.app[STREAMS].check_room(request)
-    feed = await request.app[LOG_STREAMS].feed(job_id, ask)
+    feed = await request.app[LOG_STREAMS].open_feed(job_id, ask)
     return request.app[STREAMS].answer(request, feed)
 
 

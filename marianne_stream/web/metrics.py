@@ -20,8 +20,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from marianne_stream.feeds.feed import KINDS
-from marianne_stream.feeds.log_streams import LogStreams
+from marianne_stream.feeds.feed import FEED_KINDS
+from marianne_stream.feeds.log_streams import LogFeedProvider
 from marianne_stream.figures import PREFIX, counter, counters, gauge, gauges
 from marianne_stream.jobs.watches import JobHub
 from marianne_stream.version import VERSION
@@ -51,7 +51,7 @@ class Metrics:
         self,
         streams: Streams,
         watches: JobHub,
-        logs: LogStreams,
+        logs: LogFeedProvider,
         downloads: Downloads,
         *,
         others: Iterable[Collector] = (),
@@ -125,7 +125,7 @@ class ServerFigures(Collector):
     """The figures that the parts keep."""
 
     def __init__(
-        self, streams: Streams, watches: JobHub, logs: LogStreams, downloads: Downloads
+        self, streams: Streams, watches: JobHub, logs: LogFeedProvider, downloads: Downloads
     ) -> None:
         self._streams = streams
         self._watches = watches
@@ -158,7 +158,7 @@ class ServerFigures(Collector):
 
     def _of_streams(self) -> Iterator[Metric]:
         streams = self._streams
-        counts: dict[str, int] = dict.fromkeys(KINDS, 0)
+        counts: dict[str, int] = dict.fromkeys(FEED_KINDS, 0)
         slow = 0
         frames, sent = streams.sent_frames, streams.sent_bytes
         for stream in streams:

@@ -82,7 +82,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except OriginOnlyError as error:
         return at_origin(request, error)
     except LogNotFoundError as error:
-        return answer_of(request, with_paths(error) if request[GRANT].jobs.all_jobs else error)
+        return answer_of(request, with_paths(error) if request[GRANT].jobs.matches_all else error)
     except MarianneStreamError as error:
         # That nothing can be asked is logged where it was found out, once and not for each request.
         where = path_in_log(request)

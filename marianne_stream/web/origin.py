@@ -27,7 +27,7 @@ def at_origin(request: web.Request, error: OriginOnlyError) -> web.Response:
         return answer_of(request, told)
     url = request.rel_url
     segments = url.raw_path.split("/")
-    raw_id = job_ids.raw(error.job_id).encode("utf-8", "surrogateescape")
+    raw_id = job_ids.unescape(error.job_id).encode("utf-8", "surrogateescape")
     segments[JOB_ID_SEGMENT] = quote(raw_id, safe="")
     query = f"?{url.raw_query_string}" if url.raw_query_string else ""
     location = error.origin_url.rstrip("/") + "/".join(segments) + query

@@ -229,7 +229,7 @@ def job_id_of(request: web.Request) -> str:
     # The router's own decoding would replace bytes that are not UTF-8.
     segment = request.rel_url.raw_path.split("/")[JOB_ID_SEGMENT]
     try:
-        return shown_id(request, job_ids.from_path(segment))
+        return shown_id(request, job_ids.from_path_segment(segment))
     except ValueError as error:
         raise BadRequestError(detail=f"{error}, got {shown(segment)}") from error
 

@@ -137,7 +137,7 @@ class Streams:
             due = len(waiting) - max(0, int((self._left_at - time.monotonic()) / each_s))
             for _ in range(due):
                 # Of one that has ended meanwhile, nothing is left to close.
-                waiting.pop().feed.close()
+                waiting.pop().feed.finish()
             await asyncio.sleep(DRAIN_TICK_S)
         self.close()
         if self._open:
@@ -153,7 +153,7 @@ class Streams:
         """
         self.leaving = True
         for stream in self._open:
-            stream.feed.close()
+            stream.feed.finish()
         asyncio.get_running_loop().call_later(LEAVING_S, self.abort_all)
 
     def abort_all(self) -> None:
@@ -180,21 +180,21 @@ class Streams:
             TooManyStreamsError: there are as many as there may be.
             TooManyStreamsOfOneError: there are as many as there may be to one client.
         """
-        if feed.nothing_new:
-            feed.leave()
+        if feed.is_exhausted:
+            feed.close()
             return nothing_new()
         try:
             self.check_room(request)
         except MarianneStreamError:
-            feed.leave()
+            feed.close()
             raise
         client = request[VISITOR].counted_as
         stream = EventStream(feed, self, grant=request[GRANT], client=client)
         self._open[stream] = None
         self._clients[client] += 1
-        feed.attach(stream)
+        feed.set_sink(stream)
         if self.leaving:
-            feed.close()
+            feed.finish()
         return stream
 
     def forget(self, stream: EventStream) -> None:
@@ -218,15 +218,15 @@ class Streams:
         Those whose right was revoked end, once they have sent what they have, or soon.
         """
         data = HeartbeatData(timestamp=round(time.time(), 3)).json_bytes()
-        heartbeat = sse.Frames(sse.frame(data, event="heartbeat"))
-        comment = sse.Frames(sse.comment("idle"))
+        heartbeat = sse.EncodedFrames(sse.frame(data, event="heartbeat"))
+        comment = sse.EncodedFrames(sse.comment("idle"))
         revoked: list[EventStream] = []
         for stream in streams:
             if stream.grant.revoked:
                 revoked.append(stream)
             if stream.has_written():
                 stream.idle_since = stream.quiet_since = now
-            elif stream.feed.heartbeats and now - stream.quiet_since >= IDLE_HEARTBEAT_S:
+            elif stream.feed.has_heartbeats and now - stream.quiet_since >= IDLE_HEARTBEAT_S:
                 stream.idle_since = stream.quiet_since = now
                 stream.send_sign(heartbeat)
             elif now - stream.idle_since >= IDLE_COMMENT_S:
@@ -240,7 +240,7 @@ class Streams:
         for stream in streams:
             if not stream.revoked_at:
                 stream.revoked_at = now
-                stream.feed.close()
+                stream.feed.finish()
             elif now - stream.revoked_at >= REVOKED_S:
                 stream.abort("revoked")
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 
 
-def delays(
+def exponential_backoff(
     *,
     first_s: float = 1.0,
     cap_s: float = 30.0,

@@ -9,19 +9,19 @@ from typing import NamedTuple
 
 import msgspec
 
-from marianne_stream.wire.log_levels import facts_of
-from marianne_stream.wire.log_text import plain_text
+from marianne_stream.wire.log_levels import parse_line_facts
+from marianne_stream.wire.log_text import strip_ansi_text
 
 # The event that begins a run.
-RUN_BEGINS = "job.submitted"
+RUN_START_EVENT = "job.submitted"
 
 # A field in console format. A value with a blank in it is written as Python has it: what stands
 # in such a value is no field.
-FIELD = re.compile(r"""(?<=\s)([\w.]+)=('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\{.*?\}|\S*)""")
+CONSOLE_FIELD = re.compile(r"""(?<=\s)([\w.]+)=('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\{.*?\}|\S*)""")
 # `extra` is a dictionary there.
 EXTRA_JOB_ID = re.compile(r"""[{,]\s*'job_id': ('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
-QUOTED = re.compile(r"""(['"])(.*)\1""", re.DOTALL)
-EVENT = re.compile(r"[^\[]*\[\w+\s*\]\s+(\S+)")
+QUOTED_VALUE = re.compile(r"""(['"])(.*)\1""", re.DOTALL)
+CONSOLE_EVENT = re.compile(r"[^\[]*\[\w+\s*\]\s+(\S+)")
 
 
 class ConductorLine(NamedTuple):
@@ -36,12 +36,12 @@ class ConductorLine(NamedTuple):
     job_ids: tuple[str, ...] = ()
 
     @property
-    def begins_run(self) -> bool:
+    def is_run_start(self) -> bool:
         """Whether a run of the job begins with it."""
-        return self.event == RUN_BEGINS
+        return self.event == RUN_START_EVENT
 
 
-NOT_ONE = ConductorLine()
+EMPTY_LINE = ConductorLine()
 
 
 class JsonFields(msgspec.Struct, frozen=True):
@@ -52,42 +52,42 @@ class JsonFields(msgspec.Struct, frozen=True):
     extra: object = None
 
 
-decode = msgspec.json.Decoder(JsonFields).decode
+decode_fields = msgspec.json.Decoder(JsonFields).decode
 
 
-def conductor_line(line: bytes) -> ConductorLine:
+def parse_conductor_line(line: bytes) -> ConductorLine:
     """Return what a line of the conductor's log says."""
     if b"job_id" not in line:
-        return NOT_ONE
+        return EMPTY_LINE
     if line.lstrip()[:1] != b"{":
-        return console_line(line.decode("utf-8", "replace"))
+        return parse_console_line(line.decode("utf-8", "replace"))
     try:
-        fields = decode(line)
+        fields = decode_fields(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return NOT_ONE
+        return EMPTY_LINE
     extra = fields.extra if isinstance(fields.extra, dict) else {}
     named = (fields.job_id, extra.get("job_id"))
     event = fields.event if isinstance(fields.event, str) else ""
     return ConductorLine(event, tuple(one for one in named if isinstance(one, str)))
 
 
-def console_line(line: str) -> ConductorLine:
+def parse_console_line(line: str) -> ConductorLine:
     """Return what a line in console format says; nothing if it does not begin with a time."""
-    text = plain_text(line)
-    if facts_of(text).logged_at is None:
-        return NOT_ONE
+    text = strip_ansi_text(line)
+    if parse_line_facts(text).logged_at is None:
+        return EMPTY_LINE
     named: list[str] = []
-    for name, value in FIELD.findall(text):
+    for name, value in CONSOLE_FIELD.findall(text):
         if name == "job_id":
             # Fields come last: a word before them that looks like one is a part of the event.
-            named[:] = [unquoted(value)]
+            named[:] = [unquote(value)]
         elif name == "extra" and (found := EXTRA_JOB_ID.search(value)) is not None:
-            named.append(unquoted(found[1]))
-    event = EVENT.match(text)
+            named.append(unquote(found[1]))
+    event = CONSOLE_EVENT.match(text)
     return ConductorLine(event[1] if event is not None else "", tuple(named))
 
 
-def unquoted(value: str) -> str:
+def unquote(value: str) -> str:
     """Return a value of a field without the quotes that Python's repr gave it."""
-    quoted = QUOTED.fullmatch(value)
+    quoted = QUOTED_VALUE.fullmatch(value)
     return re.sub(r"\\(['\"\\])", r"\1", quoted[2]) if quoted is not None else value

@@ -22,15 +22,15 @@ LOG_CURSOR = re.compile(
 )
 
 # How much of a log before an offset tells it from another file, or from the same one rewritten.
-WINDOW_BYTES = 4096
+HASH_WINDOW_BYTES = 4096
 
 
-def digest(content: bytes) -> str:
+def state_digest(content: bytes) -> str:
     """What stands for some content in a cursor: 96 bits of BLAKE2b, in hexadecimal."""
     return hashlib.blake2b(content, digest_size=12).hexdigest()
 
 
-def fingerprint(content: bytes | memoryview) -> int:
+def content_hash(content: bytes | memoryview) -> int:
     """What stands for some bytes of a log: 64 bits of XXH3, quick enough for each line."""
     return xxhash.xxh3_64_intdigest(content)
 
@@ -96,7 +96,7 @@ class TimelineCursor:
         return f"t-{self.epoch}-{self.number}{others}"
 
     @property
-    def places(self) -> tuple[tuple[str, int], ...]:
+    def positions(self) -> tuple[tuple[str, int], ...]:
         """Where all timelines stand that it tells of."""
         return ((self.epoch, self.number), *self.others)
 
@@ -120,36 +120,36 @@ class LogCursor:
 
     Attributes:
         inode: the file's, as a hint: file systems give the same one again.
-        first: the fingerprint of the file's first line; 0 where there was none yet.
+        first_line_hash: the fingerprint of the file's first line; 0 where there was none yet.
         offset: how many bytes of the file lie before it.
         number: the number of the line before it, 0 at the beginning.
-        digest: the fingerprint of the bytes before it, `WINDOW_BYTES` at most. At offset 0, where
-            there are none, when the file was last written, in nanoseconds of the epoch.
+        window_hash: the fingerprint of the bytes before it, `HASH_WINDOW_BYTES` at most. At offset
+            0, where there are none, when the file was last written, in nanoseconds of the epoch.
         unterminated: whether the line before it had no newline.
         kind: `l` behind a line, `c` behind log_complete, `x` behind the one of a stream that was
             not to follow.
     """
 
     inode: int
-    first: int
+    first_line_hash: int
     offset: int
     number: int
-    digest: int
+    window_hash: int
     unterminated: bool = False
     kind: LogCursorKind = "l"
 
     def __str__(self) -> str:
         mark = "u" if self.unterminated else ""
         return (
-            f"{self.kind}-{self.inode:x}-{self.first:016x}-{self.offset}{mark}"
-            f"-{self.number}-{self.digest:016x}"
+            f"{self.kind}-{self.inode:x}-{self.first_line_hash:016x}-{self.offset}{mark}"
+            f"-{self.number}-{self.window_hash:016x}"
         )
 
-    def ended(self, *, follow: bool) -> "LogCursor":
+    def as_complete(self, *, follow: bool) -> "LogCursor":
         """The same position behind a log_complete."""
         return replace(self, kind="c" if follow else "x")
 
-    def resumable(self) -> "LogCursor":
+    def as_resumable(self) -> "LogCursor":
         """The same position, from which a stream goes on whatever it was the end of."""
         return replace(self, kind="l")
 
@@ -163,10 +163,10 @@ class LogCursor:
         kind: LogCursorKind = "x" if match[1] == "x" else "c" if match[1] == "c" else "l"
         return cls(
             inode=int(match[2], 16),
-            first=int(match[3], 16),
+            first_line_hash=int(match[3], 16),
             offset=int(match[4]),
             number=int(match[6]),
-            digest=int(match[7], 16),
+            window_hash=int(match[7], 16),
             unterminated=bool(match[5]),
             kind=kind,
         )

@@ -9,21 +9,21 @@ UTF-8 text can hold. It is written as a backslash, an x and two lower-case hexad
 import re
 from urllib.parse import unquote_to_bytes
 
-WRITTEN_BYTE = re.compile(r"\\x([89a-f][0-9a-f])")
+ESCAPED_BYTE = re.compile(r"\\x([89a-f][0-9a-f])")
 
 
-def written(job_id: str) -> str:
+def escape(job_id: str) -> str:
     """A job id as it is shown: every byte that is not UTF-8 in its written form."""
     data = job_id.encode("utf-8", "surrogateescape")
     return data.decode("utf-8", "backslashreplace")
 
 
-def raw(job_id: str) -> str:
+def unescape(job_id: str) -> str:
     """A job id as the conductor knows it: lone surrogates in the place of written bytes."""
-    return WRITTEN_BYTE.sub(lambda match: chr(0xDC00 + int(match[1], 16)), job_id)
+    return ESCAPED_BYTE.sub(lambda match: chr(0xDC00 + int(match[1], 16)), job_id)
 
 
-def from_path(segment: str) -> str:
+def from_path_segment(segment: str) -> str:
     """The job id of a percent-encoded segment of a URL's path.
 
     Raises:

@@ -24,7 +24,7 @@ class JobPatterns:
         object.__setattr__(self, "_compiled", re.compile(whole))
 
     @property
-    def all_jobs(self) -> bool:
+    def matches_all(self) -> bool:
         """Whether nothing is left out, what is of no job included."""
         return not self.patterns
 
@@ -32,12 +32,12 @@ class JobPatterns:
         """Whether a job is among them."""
         return not self.patterns or self._compiled.match(job_id) is not None
 
-    def may_match(self, beginning: str) -> bool:
+    def may_match_prefix(self, prefix: str) -> bool:
         """Return whether an id that begins with a text can be among them."""
         if not self.patterns:
             return True
         literals = (WILDCARD.split(pattern, maxsplit=1)[0] for pattern in self.patterns)
-        return any(one.startswith(beginning) or beginning.startswith(one) for one in literals)
+        return any(one.startswith(prefix) or prefix.startswith(one) for one in literals)
 
 
 # One for all who may see everything.

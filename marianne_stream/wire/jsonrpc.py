@@ -12,7 +12,7 @@ import msgspec
 from marianne_stream.wire import json_text
 
 # The largest message of the conductor's protocol, its newline not counted.
-MESSAGE_LIMIT_BYTES = 16 * 1024 * 1024
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 # Those of the conductor's error codes that mean something of their own.
 JOB_NOT_FOUND = -32000
@@ -36,13 +36,13 @@ class Message(msgspec.Struct, frozen=True):
     error: ErrorObject | None = None
 
 
-def request(number: int, method: str, params: Mapping[str, Any] | None = None) -> bytes:
+def make_request(number: int, method: str, params: Mapping[str, Any] | None = None) -> bytes:
     """A request as a line, its newline included. Params left out are an empty object."""
     body = {"jsonrpc": "2.0", "method": method, "params": params or {}, "id": number}
     return json.dumps(body, separators=(",", ":")).encode() + b"\n"
 
 
-def message(line: bytes) -> Message:
+def parse_message(line: bytes) -> Message:
     """A line as a message.
 
     Raises:

@@ -13,14 +13,14 @@ class LineSplitter:
     """
 
     def __init__(self, *, limit_bytes: int) -> None:
-        self._limit = limit_bytes
+        self._limit_bytes = limit_bytes
         self._pieces: list[bytes] = []
-        self._size = 0
+        self._buffered_bytes = 0
 
     @property
     def pending_bytes(self) -> int:
         """How much of a line has arrived whose end has not."""
-        return self._size
+        return self._buffered_bytes
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The lines that the chunk completes, without their newlines.
@@ -31,11 +31,11 @@ class LineSplitter:
         *lines, rest = chunk.split(b"\n")
         if lines:
             lines[0] = b"".join((*self._pieces, lines[0]))
-            self._pieces, self._size = [], 0
+            self._pieces, self._buffered_bytes = [], 0
         if rest:
             self._pieces.append(rest)
-            self._size += len(rest)
+            self._buffered_bytes += len(rest)
         longest = max(map(len, lines), default=0)
-        if max(longest, self._size) > self._limit:
-            raise LineTooLongError(f"a line is longer than {self._limit} bytes")
+        if max(longest, self._buffered_bytes) > self._limit_bytes:
+            raise LineTooLongError(f"a line is longer than {self._limit_bytes} bytes")
         return lines

@@ -9,14 +9,14 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 
-from marianne_stream.wire.log_text import plain_text
+from marianne_stream.wire.log_text import strip_ansi_text
 
-Level = Literal["debug", "info", "warning", "error", "critical"]
+LineLevel = Literal["debug", "info", "warning", "error", "critical"]
 
 # The least grave first.
-LEVELS: tuple[Level, ...] = get_args(Level)
+LEVELS: tuple[LineLevel, ...] = get_args(LineLevel)
 
-NAMES: dict[str, Level] = {
+LEVEL_NAMES: dict[str, LineLevel] = {
     **dict.fromkeys(("trace", "debug"), "debug"),
     **dict.fromkeys(("info", "notice"), "info"),
     **dict.fromkeys(("warn", "warning"), "warning"),
@@ -25,39 +25,41 @@ NAMES: dict[str, Level] = {
 }
 
 # pino writes 10 to 60 as `level`, Python 10 to 50 as `levelno`. What lies between two is the lower.
-PINO: tuple[Level, ...] = ("debug", "debug", "info", "warning", "error", "critical")
-PYTHON = LEVELS
+PINO_SCALE: tuple[LineLevel, ...] = ("debug", "debug", "info", "warning", "error", "critical")
+PYTHON_SCALE = LEVELS
 
 # A level stands among so many characters behind the time, and a time among the first of a line.
-LEVEL_CHARS = 100
-HEAD_CHARS = LEVEL_CHARS + 60
+MAX_LEVEL_OFFSET_CHARS = 100
+MAX_HEAD_CHARS = MAX_LEVEL_OFFSET_CHARS + 60
 # With escape sequences in it, so much is looked at.
-RAW_HEAD_CHARS = 2000
+MAX_RAW_HEAD_CHARS = 2000
 
-BY_LENGTH = sorted(NAMES, key=len, reverse=True)
-NAME = "|".join(BY_LENGTH)
+NAMES_BY_LENGTH = sorted(LEVEL_NAMES, key=len, reverse=True)
+LEVEL_NAME_PATTERN = "|".join(NAMES_BY_LENGTH)
 # The first character is always tried for, and the rest looked back from it: so a search skips
 # most of a line in C.
-CAPITALS = "|".join(f"(?<={name[0].upper()}){name[1:].upper()}" for name in BY_LENGTH)
-KEYS = "|".join(rf"(?<=(?<!\w)(?i:{key})=)" for key in ("level", "levelname", "lvl", "severity"))
-LEVEL = re.compile(
-    r"[\[<=" + "".join(sorted({name[0].upper() for name in NAMES})) + "]"
-    rf"(?:(?<=[\[<])\s*(?i:({NAME}))\s*[\]>]"
-    rf"|(?:{KEYS})[\"']?(?i:({NAME}))(?!\w)"
-    rf"|(?<!\w.)(?:{CAPITALS})(?!\w))"
+CAPITALS_PATTERN = "|".join(f"(?<={name[0].upper()}){name[1:].upper()}" for name in NAMES_BY_LENGTH)
+KEY_PATTERN = "|".join(
+    rf"(?<=(?<!\w)(?i:{key})=)" for key in ("level", "levelname", "lvl", "severity")
+)
+LEVEL_RE = re.compile(
+    r"[\[<=" + "".join(sorted({name[0].upper() for name in LEVEL_NAMES})) + "]"
+    rf"(?:(?<=[\[<])\s*(?i:({LEVEL_NAME_PATTERN}))\s*[\]>]"
+    rf"|(?:{KEY_PATTERN})[\"']?(?i:({LEVEL_NAME_PATTERN}))(?!\w)"
+    rf"|(?<!\w.)(?:{CAPITALS_PATTERN})(?!\w))"
 )
 # ISO 8601 and its usual relatives, in brackets or behind a level.
-TIME = re.compile(
-    rf"(?:[\[<]?(?i:{NAME})\s*[\]>]?:?\s+)?\[?"
+TIME_RE = re.compile(
+    rf"(?:[\[<]?(?i:{LEVEL_NAME_PATTERN})\s*[\]>]?:?\s+)?\[?"
     r"(\d{4})([-/])(\d\d)\2(\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?"
     r"(?:\s?(Z|[+-]\d\d(?::?\d\d)?|UTC))?(?![\w:])\]?",
     re.ASCII,
 )
 
 # A number is a time from 1973 on: seconds of the epoch, or milli-, micro- or nanoseconds.
-EPOCH_FROM_S = 1e8
-EPOCH_UPTO_S = 1e11
-EPOCH_UPTO_NS = 1e20
+MIN_EPOCH_S = 1e8
+MAX_EPOCH_S = 1e11
+MAX_EPOCH_NS = 1e20
 
 
 class LineFacts(NamedTuple):
@@ -69,11 +71,11 @@ class LineFacts(NamedTuple):
             not say.
     """
 
-    level: Level | None = None
+    level: LineLevel | None = None
     logged_at: str | None = None
 
     @property
-    def begins_entry(self) -> bool:
+    def is_entry_start(self) -> bool:
         """Whether the line begins an entry, and belongs to none that began above it."""
         return self.level is not None or self.logged_at is not None
 
@@ -99,63 +101,63 @@ class JsonLine(msgspec.Struct, frozen=True):
 decode_line = msgspec.json.Decoder(JsonLine).decode
 
 
-def facts_of(line: str) -> LineFacts:
+def parse_line_facts(line: str) -> LineFacts:
     """Return the level and the time of a line; bytes that are no UTF-8 may be U+FFFD in it."""
     first = line[:1]
     if first == "{" or (first.isspace() and line.lstrip()[:1] == "{"):
         try:
-            return json_facts(decode_line(line))
+            return parse_json_facts(decode_line(line))
         except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
             # Cut, or no JSON: it is read as a text.
             pass
-    head = line[:HEAD_CHARS]
-    if "\x1b" in line[:RAW_HEAD_CHARS]:
-        head = plain_text(line[:RAW_HEAD_CHARS])[:HEAD_CHARS]
-    time = TIME.match(head)
-    logged_at = time_of(time) if time is not None else None
-    found = LEVEL.search(head, *level_span(time, logged_at))
+    head = line[:MAX_HEAD_CHARS]
+    if "\x1b" in line[:MAX_RAW_HEAD_CHARS]:
+        head = strip_ansi_text(line[:MAX_RAW_HEAD_CHARS])[:MAX_HEAD_CHARS]
+    time = TIME_RE.match(head)
+    logged_at = to_iso_time(time) if time is not None else None
+    found = LEVEL_RE.search(head, *level_search_range(time, logged_at))
     if found is None:
         return LineFacts(None, logged_at) if logged_at is not None else NO_FACTS
     name = found[1] or found[2] or found[0]
-    return LineFacts(NAMES[name.lower()], logged_at)
+    return LineFacts(LEVEL_NAMES[name.lower()], logged_at)
 
 
-def level_span(time: re.Match[str] | None, logged_at: str | None) -> tuple[int, int]:
+def level_search_range(time: re.Match[str] | None, logged_at: str | None) -> tuple[int, int]:
     """Where in the head of a line its level stands: behind the time, or before it."""
     if time is None or logged_at is None:
-        return 0, LEVEL_CHARS
-    return time.start() if time.start(1) > 1 else time.end(), time.end() + LEVEL_CHARS
+        return 0, MAX_LEVEL_OFFSET_CHARS
+    return time.start() if time.start(1) > 1 else time.end(), time.end() + MAX_LEVEL_OFFSET_CHARS
 
 
-def level_named(name: str) -> Level:
+def parse_level_name(name: str) -> LineLevel:
     """Return the level of a name in small letters.
 
     Raises:
         KeyError: no level has that name.
     """
-    return NAMES[name]
+    return LEVEL_NAMES[name]
 
 
-def level_of(line: str) -> Level | None:
+def parse_line_level(line: str) -> LineLevel | None:
     """Return the level of a line; None if it does not say."""
-    return facts_of(line).level
+    return parse_line_facts(line).level
 
 
-def json_facts(fields: JsonLine) -> LineFacts:
+def parse_json_facts(fields: JsonLine) -> LineFacts:
     """Return what the fields of a JSON line say."""
-    level = number_level(fields.level, PINO)
+    level = parse_numeric_level(fields.level, PINO_SCALE)
     for word in (fields.level, fields.levelname, fields.lvl, fields.severity):
         if level is None and isinstance(word, str):
-            level = NAMES.get(word.strip().lower())
-    level = level or number_level(fields.levelno, PYTHON)
+            level = LEVEL_NAMES.get(word.strip().lower())
+    level = level or parse_numeric_level(fields.levelno, PYTHON_SCALE)
     for time in (fields.timestamp, fields.time, fields.ts, fields.at, fields.asctime):
-        logged_at = field_time(time)
+        logged_at = parse_time_field(time)
         if logged_at is not None:
             return LineFacts(level, logged_at)
     return LineFacts(level)
 
 
-def number_level(number: object, scale: tuple[Level, ...]) -> Level | None:
+def parse_numeric_level(number: object, scale: tuple[LineLevel, ...]) -> LineLevel | None:
     """Return the level that a number means on a scale in tens; None if it is not on it."""
     if isinstance(number, bool) or not isinstance(number, int | float):
         return None
@@ -164,21 +166,21 @@ def number_level(number: object, scale: tuple[Level, ...]) -> Level | None:
     return scale[int(number // 10) - 1]
 
 
-def field_time(value: object) -> str | None:
+def parse_time_field(value: object) -> str | None:
     """Return the time that a field of a JSON line holds, ISO 8601; None if it holds none."""
     if isinstance(value, str):
-        match = TIME.match(value)
-        return time_of(match) if match is not None else None
-    if not isinstance(value, int | float) or not EPOCH_FROM_S <= value < EPOCH_UPTO_NS:
+        match = TIME_RE.match(value)
+        return to_iso_time(match) if match is not None else None
+    if not isinstance(value, int | float) or not MIN_EPOCH_S <= value < MAX_EPOCH_NS:
         return None
     seconds = float(value)
-    while seconds >= EPOCH_UPTO_S:
+    while seconds >= MAX_EPOCH_S:
         seconds /= 1000
     moment = datetime.fromtimestamp(seconds, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def time_of(match: re.Match[str]) -> str | None:
+def to_iso_time(match: re.Match[str]) -> str | None:
     """Return a time that was found, ISO 8601, as precisely as it was written; None if invalid."""
     year, _, month, day, clock, fraction, zone = match.groups()
     text = f"{year}-{month}-{day}T{clock}"

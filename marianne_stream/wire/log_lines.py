@@ -4,15 +4,15 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from marianne_stream.wire.cursors import WINDOW_BYTES, fingerprint
-from marianne_stream.wire.log_text import BOM
+from marianne_stream.wire.cursors import HASH_WINDOW_BYTES, content_hash
+from marianne_stream.wire.log_text import UTF8_BOM
 
 # A line longer than this is cut.
 LINE_LIMIT_BYTES = 64 * 1024
 
 # What returns to the beginning of a line (ECMA-48): a carriage return, EL 2, and CHA to column 1.
-RETURN = re.compile(rb"\r|\x1b\[2K|\x1b\[[01]?G")
-RETURN_LIMIT_BYTES = 4
+RETURN_SEQUENCE = re.compile(rb"\r|\x1b\[2K|\x1b\[[01]?G")
+MAX_RETURN_BYTES = 4
 
 # A line is looked into in pieces of so much: 16 KiB of returns take 3 ms.
 PIECE_BYTES = 16 * 1024
@@ -25,7 +25,7 @@ class LogLine(NamedTuple):
         text: the line without its end, in bytes; at most `LINE_LIMIT_BYTES`.
         number: counts from 1; behind a selection, the selected lines only.
         end: the offset in the file behind the line and its end.
-        digest: the fingerprint of the bytes before `end`.
+        window_hash: the fingerprint of the bytes before `end`.
         truncated: whether the line is longer than `text`.
         terminated: whether it ended in a newline.
     """
@@ -33,12 +33,12 @@ class LogLine(NamedTuple):
     text: bytes
     number: int
     end: int
-    digest: int
+    window_hash: int
     truncated: bool = False
     terminated: bool = True
 
     @property
-    def shown(self) -> str:
+    def display_text(self) -> str:
         """The text as a viewer reads it: bytes that are no UTF-8 are U+FFFD."""
         text = self.text
         if self.truncated:
@@ -53,7 +53,7 @@ class LogLine(NamedTuple):
         return text.decode("utf-8", "replace")
 
 
-def end_state(line: bytes) -> bytes:
+def render_line(line: bytes) -> bytes:
     """Return what a terminal shows of a line in the end: what is behind its last return.
 
     Of a line of more than `PIECE_BYTES`, no more is given than `LINE_LIMIT_BYTES` and a byte.
@@ -65,114 +65,120 @@ def end_state(line: bytes) -> bytes:
         return line
     if len(line) > PIECE_BYTES:
         # One call on a long line would hold the interpreter for 0.2 s.
-        text = LineText()
+        text = LineRenderer()
         for start in range(0, len(line), PIECE_BYTES):
             text.add(line[start : start + PIECE_BYTES])
         return text.text
-    parts = (part.lstrip(b"\0") for part in reversed(RETURN.split(line)))
+    parts = (part.lstrip(b"\0") for part in reversed(RETURN_SEQUENCE.split(line)))
     return next(filter(None, parts), b"")
 
 
-def end_states(block: bytes) -> bytes:
+def render_lines(block: bytes) -> bytes:
     """Return a block of lines with the end state of each; quick where that is the line itself."""
     block = block.replace(b"\r\n", b"\n")
-    returns = b"\r" in block or (b"\x1b[" in block and RETURN.search(block))
+    returns = b"\r" in block or (b"\x1b[" in block and RETURN_SEQUENCE.search(block))
     if not returns and b"\0" not in block:
         return block
-    return b"\n".join(map(end_state, block.split(b"\n")))
+    return b"\n".join(map(render_line, block.split(b"\n")))
 
 
-class LineText:
+class LineRenderer:
     """Collects the end state of a line that comes in pieces; keeps no more of it than is given.
 
     Attributes:
-        returned: whether a return was among them.
+        is_overwritten: whether a return was among them.
         is_hole: True while nothing but NULs has come.
     """
 
-    returned = False
+    is_overwritten = False
     is_hole = True
 
     def __init__(self) -> None:
         # What is behind the last return, and what was before it.
-        self._kept = self._before = b""
+        self._current = self._previous = b""
         # The end of the last piece, in which a return may have begun.
-        self._tail = b""
+        self._sequence_tail = b""
 
     @property
     def text(self) -> bytes:
         """The end state of what has come: above `LINE_LIMIT_BYTES`, it is not all of it."""
-        return self._kept or self._before
+        return self._current or self._previous
 
     def add(self, piece: bytes) -> None:
         """Adds a piece without a newline."""
         self.is_hole = self.is_hole and not piece.lstrip(b"\0")
-        joined = self._tail + piece
-        first, *behind = RETURN.split(joined) if b"\r" in joined or b"\x1b[" in joined else [joined]
-        self._keep(first[len(self._tail) :])
-        if behind and len(first) < len(self._tail) and len(self._kept) <= LINE_LIMIT_BYTES:
+        joined = self._sequence_tail + piece
+        first, *behind = (
+            RETURN_SEQUENCE.split(joined) if b"\r" in joined or b"\x1b[" in joined else [joined]
+        )
+        self._append(first[len(self._sequence_tail) :])
+        if (
+            behind
+            and len(first) < len(self._sequence_tail)
+            and len(self._current) <= LINE_LIMIT_BYTES
+        ):
             # The return began in what had been taken for text.
-            self._kept = self._kept[: len(first) - len(self._tail)]
-        self.returned = self.returned or bool(behind)
+            self._current = self._current[: len(first) - len(self._sequence_tail)]
+        self.is_overwritten = self.is_overwritten or bool(behind)
         for part in behind:
-            self._before, self._kept = self.text, b""
-            self._keep(part)
-        tail = (behind[-1] if behind else joined)[1 - RETURN_LIMIT_BYTES :]
-        self._tail = tail if b"\x1b" in tail else b""
+            self._previous, self._current = self.text, b""
+            self._append(part)
+        tail = (behind[-1] if behind else joined)[1 - MAX_RETURN_BYTES :]
+        self._sequence_tail = tail if b"\x1b" in tail else b""
 
     def take(self) -> bytes:
         """Return the end state, and begin with the next line."""
         text = self.text
-        self._kept = self._before = self._tail = b""
-        self.returned, self.is_hole = False, True
+        self._current = self._previous = self._sequence_tail = b""
+        self.is_overwritten, self.is_hole = False, True
         return text
 
-    def _keep(self, part: bytes) -> None:
-        if not self._kept:
+    def _append(self, part: bytes) -> None:
+        if not self._current:
             part = part.lstrip(b"\0")
-        self._kept += part[: LINE_LIMIT_BYTES + 1 - len(self._kept)]
+        self._current += part[: LINE_LIMIT_BYTES + 1 - len(self._current)]
 
 
-def unfinished_line(text: bytes, number: int, end: int) -> LogLine:
+def make_partial_line(text: bytes, number: int, end: int) -> LogLine:
     """A line that has no newline yet. It has no digest: it is no position."""
     truncated = len(text) > LINE_LIMIT_BYTES
     return LogLine(text[:LINE_LIMIT_BYTES], number, end, 0, truncated, terminated=False)
 
 
-Selects = Callable[[bytes], bool]
+LinePredicate = Callable[[bytes], bool]
 
 
-class LineCutter:
+class LogLineSplitter:
     """Cuts what is read from a file, from an offset on, into lines.
 
     Args:
         offset: where in the file the first byte that will be fed stands: behind a line end.
         number: the number of the line before.
-        window: the bytes before the offset, up to `WINDOW_BYTES`.
-        selects: which lines count and are given; all where it is None.
+        window: the bytes before the offset, up to `HASH_WINDOW_BYTES`.
+        predicate: which lines count and are given; all where it is None.
 
     Attributes:
-        scanned: the offset behind all that was fed.
-        position: the offset behind the last whole line.
+        fed_offset: the offset behind all that was fed.
+        line_offset: the offset behind the last whole line.
         number: the number of the last line.
         window: the bytes before `scanned`.
     """
 
     def __init__(
-        self, *, offset: int, number: int, window: bytes, selects: Selects | None = None
+        self, *, offset: int, number: int, window: bytes, predicate: LinePredicate | None = None
     ) -> None:
-        self.scanned = self.position = offset
+        self.fed_offset = self.line_offset = offset
         self.number = number
-        self.window = window[-WINDOW_BYTES:]
+        self.window = window[-HASH_WINDOW_BYTES:]
         # The bytes before `position`.
         self.line_window = self.window
-        self._selects = selects
-        self._begun = LineText()
+        self._predicate = predicate
+        self._renderer = LineRenderer()
 
     @property
     def pending_bytes(self) -> int:
         """How much of a line has been fed whose end has not."""
-        return self.scanned - self.position
+        return self.fed_offset - self.line_offset
 
     def feed(self, chunk: bytes) -> list[LogLine]:
         """The lines that the chunk completes."""
@@ -183,64 +189,66 @@ class LineCutter:
         as_it_is = b"\r" not in chunk and b"\x1b[" not in chunk and b"\0" not in chunk
         while (end := chunk.find(b"\n", start)) >= 0:
             behind = shift + end + 1
-            window = view[max(0, behind - WINDOW_BYTES) : behind]
+            window = view[max(0, behind - HASH_WINDOW_BYTES) : behind]
             text = chunk[start:end]
             if begun:
-                self._begun.add(text)
-                text, begun = self._begun.take(), False
+                self._renderer.add(text)
+                text, begun = self._renderer.take(), False
             elif not as_it_is:
-                text = end_state(text)
+                text = render_line(text)
             truncated = len(text) > LINE_LIMIT_BYTES
             if truncated:
                 text = text[:LINE_LIMIT_BYTES]
-            if not self.position and not start:
-                text = text.removeprefix(BOM)
-            if self._selects is None or self._selects(text):
+            if not self.line_offset and not start:
+                text = text.removeprefix(UTF8_BOM)
+            if self._predicate is None or self._predicate(text):
                 self.number += 1
-                digest = fingerprint(window)
-                lines.append(LogLine(text, self.number, self.scanned + end + 1, digest, truncated))
+                digest = content_hash(window)
+                lines.append(
+                    LogLine(text, self.number, self.fed_offset + end + 1, digest, truncated)
+                )
             start = end + 1
         if start:
             behind = shift + start
-            self.position = self.scanned + start
-            self.line_window = view[max(0, behind - WINDOW_BYTES) : behind]
-        self._begun.add(chunk[start:])
-        self.scanned += len(chunk)
-        self.window = view[-WINDOW_BYTES:]
+            self.line_offset = self.fed_offset + start
+            self.line_window = view[max(0, behind - HASH_WINDOW_BYTES) : behind]
+        self._renderer.add(chunk[start:])
+        self.fed_offset += len(chunk)
+        self.window = view[-HASH_WINDOW_BYTES:]
         return lines
 
     def skip_nuls(self, length: int) -> None:
         """Goes on as if so many NULs had been fed, which a hole of a sparse file is."""
-        self._begun.add(b"\0" * min(length, LINE_LIMIT_BYTES + 1))
-        self.scanned += length
-        self.window = (self.window + b"\0" * min(length, WINDOW_BYTES))[-WINDOW_BYTES:]
+        self._renderer.add(b"\0" * min(length, LINE_LIMIT_BYTES + 1))
+        self.fed_offset += length
+        self.window = (self.window + b"\0" * min(length, HASH_WINDOW_BYTES))[-HASH_WINDOW_BYTES:]
 
     @property
-    def returned(self) -> bool:
+    def is_overwritten(self) -> bool:
         """Whether that line has been begun anew by a return."""
-        return self._begun.returned
+        return self._renderer.is_overwritten
 
-    def unfinished(self) -> LogLine | None:
+    def partial_line(self) -> LogLine | None:
         """The line that has begun, as far as it has come; None if nothing of it is shown."""
-        text = self._begun.text
-        if not self.position:
-            text = text.removeprefix(BOM)
-        if not text or (self._selects is not None and not self._selects(text)):
+        text = self._renderer.text
+        if not self.line_offset:
+            text = text.removeprefix(UTF8_BOM)
+        if not text or (self._predicate is not None and not self._predicate(text)):
             return None
-        return unfinished_line(text, self.number + 1, self.scanned)
+        return make_partial_line(text, self.number + 1, self.fed_offset)
 
-    def finish(self) -> LogLine | None:
+    def flush(self) -> LogLine | None:
         """The line that has begun and will not be ended, where there is one."""
         if not self.pending_bytes:
             return None
-        is_hole, text = self._begun.is_hole, self._begun.take()
+        is_hole, text = self._renderer.is_hole, self._renderer.take()
         truncated = len(text) > LINE_LIMIT_BYTES
         text = text[:LINE_LIMIT_BYTES]
-        if not self.position:
-            text = text.removeprefix(BOM)
-        self.position, self.line_window = self.scanned, self.window
-        if is_hole or (self._selects is not None and not self._selects(text)):
+        if not self.line_offset:
+            text = text.removeprefix(UTF8_BOM)
+        self.line_offset, self.line_window = self.fed_offset, self.window
+        if is_hole or (self._predicate is not None and not self._predicate(text)):
             return None
         self.number += 1
-        digest = fingerprint(self.window)
-        return LogLine(text, self.number, self.scanned, digest, truncated, terminated=False)
+        digest = content_hash(self.window)
+        return LogLine(text, self.number, self.fed_offset, digest, truncated, terminated=False)

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 
 # ECMA-48: a control sequence; a control string up to BEL or ST, or else to the end of the line; and
 # other escapes of two or three characters.
-SEQUENCE = rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\|$)?|\x1b[ -/]*[0-~]"
-BYTES_SEQUENCE = re.compile(SEQUENCE, re.MULTILINE)
-TEXT_SEQUENCE = re.compile(SEQUENCE.decode(), re.MULTILINE)
+ESCAPE_SEQUENCE = (
+    rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\|$)?|\x1b[ -/]*[0-~]"
+)
+ESCAPE_SEQUENCE_BYTES = re.compile(ESCAPE_SEQUENCE, re.MULTILINE)
+ESCAPE_SEQUENCE_TEXT = re.compile(ESCAPE_SEQUENCE.decode(), re.MULTILINE)
 
 # RFC 8259, section 7. Two surrogates are one character.
 JSON_ESCAPE = re.compile(
@@ -18,22 +20,22 @@ JSON_ESCAPE = re.compile(
     rb'|(["\\/bfnrt]))'
 )
 # A line end within a text is one blank: what is made of a line stays one line.
-SHORT = {**dict.fromkeys(b"bfnrt", b" "), **{code: bytes([code]) for code in b'"\\/'}}
+SHORT_ESCAPES = {**dict.fromkeys(b"bfnrt", b" "), **{code: bytes([code]) for code in b'"\\/'}}
 
-BOM = b"\xef\xbb\xbf"
+UTF8_BOM = b"\xef\xbb\xbf"
 
 # A piece of lines: 64 KiB of escape sequences take 14 ms.
 PIECE_BYTES = 64 * 1024
 
 
-def plain(text: bytes) -> bytes:
+def strip_ansi(text: bytes) -> bytes:
     """Return lines without their escape sequences."""
     if b"\x1b" not in text:
         return text
-    return b"".join(BYTES_SEQUENCE.sub(b"", piece) for piece in pieces_at_lines(text))
+    return b"".join(ESCAPE_SEQUENCE_BYTES.sub(b"", piece) for piece in split_at_lines(text))
 
 
-def pieces_at_lines(text: bytes) -> Iterator[bytes]:
+def split_at_lines(text: bytes) -> Iterator[bytes]:
     """Cut lines into pieces at their ends: one call on a block would hold the interpreter long."""
     start = 0
     while start < len(text):
@@ -42,21 +44,21 @@ def pieces_at_lines(text: bytes) -> Iterator[bytes]:
         start = end
 
 
-def plain_text(text: str) -> str:
+def strip_ansi_text(text: str) -> str:
     """Return a line without its escape sequences."""
-    return TEXT_SEQUENCE.sub("", text) if "\x1b" in text else text
+    return ESCAPE_SEQUENCE_TEXT.sub("", text) if "\x1b" in text else text
 
 
-def unescaped(text: bytes) -> bytes:
+def decode_json_escapes(text: bytes) -> bytes:
     """Return lines with their JSON escapes decoded; a control character becomes a blank."""
-    return JSON_ESCAPE.sub(meant, text) if b"\\" in text else text
+    return JSON_ESCAPE.sub(decode_json_escape, text) if b"\\" in text else text
 
 
-def meant(escape: re.Match[bytes]) -> bytes:
+def decode_json_escape(escape: re.Match[bytes]) -> bytes:
     """Return what a JSON escape stands for; what stands for no character stays as it is."""
     high, low, single, short = escape.groups()
     if short:
-        return SHORT[short[0]]
+        return SHORT_ESCAPES[short[0]]
     if high:
         code = 0x10000 + ((int(high, 16) & 0x3FF) << 10) + (int(low, 16) & 0x3FF)
     else:

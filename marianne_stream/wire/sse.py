@@ -12,14 +12,14 @@ from dataclasses import dataclass
 LINE_ENDS = (b"\r\n", b"\n", b"\r")
 
 # The longest event that the parser takes before it gives up: the conductor's largest message fits.
-EVENT_LIMIT_CHARS = 32 * 1024 * 1024
+MAX_EVENT_CHARS = 32 * 1024 * 1024
 
 
 # Frames that are sent in one write are no more than this.
-WRITE_BYTES = 32 * 1024
+MAX_WRITE_BYTES = 32 * 1024
 
 
-class Frames:
+class EncodedFrames:
     """Whole frames, made once and sent to many: as they are, and as one chunk of HTTP/1.1.
 
     Args:
@@ -51,7 +51,7 @@ class Frames:
         return self._chunk
 
 
-def framing_bytes(length: int) -> int:
+def chunk_overhead_bytes(length: int) -> int:
     """How many bytes the framing of a chunk adds to its data (RFC 9112 section 7.1)."""
     return len(b"%x\r\n\r\n" % length)
 
@@ -71,17 +71,17 @@ def frame(data: bytes, *, event: str = "", event_id: str = "") -> bytes:
     """
     head = b""
     if event_id:
-        head += b"id: " + field_value("id", event_id, forbidden="\r\n\0") + b"\n"
+        head += b"id: " + encode_value("id", event_id, forbidden="\r\n\0") + b"\n"
     if event:
-        head += b"event: " + field_value("event", event, forbidden="\r\n") + b"\n"
+        head += b"event: " + encode_value("event", event, forbidden="\r\n") + b"\n"
     for line_end in (b"\r\n", b"\r"):
         data = data.replace(line_end, b"\n")
     return head + b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n"
 
 
-def position(event_id: str) -> bytes:
+def id_only(event_id: str) -> bytes:
     """An id alone: moves a client's last event id, and is shown to nobody (section 9.2.6)."""
-    return b"id: " + field_value("id", event_id, forbidden="\r\n\0") + b"\n\n"
+    return b"id: " + encode_value("id", event_id, forbidden="\r\n\0") + b"\n\n"
 
 
 def retry(delay_ms: int) -> bytes:
@@ -91,10 +91,10 @@ def retry(delay_ms: int) -> bytes:
 
 def comment(text: str = "") -> bytes:
     """A comment: keeps a connection from looking idle, and is shown to nobody."""
-    return b": " + field_value("comment", text, forbidden="\r\n") + b"\n\n"
+    return b": " + encode_value("comment", text, forbidden="\r\n") + b"\n\n"
 
 
-def field_value(name: str, value: str, *, forbidden: str) -> bytes:
+def encode_value(name: str, value: str, *, forbidden: str) -> bytes:
     """A value that is safe to stand on one line."""
     if any(character in value for character in forbidden):
         raise ValueError(f"{name} must not hold a line end or NUL, got {value!r}")
@@ -125,17 +125,17 @@ class EventParser:
         limit_chars: the longest line or event that is taken, in characters.
     """
 
-    def __init__(self, *, last_event_id: str = "", limit_chars: int = EVENT_LIMIT_CHARS) -> None:
+    def __init__(self, *, last_event_id: str = "", limit_chars: int = MAX_EVENT_CHARS) -> None:
         self.last_event_id = last_event_id
         self.retry_ms: int | None = None
-        self._limit = limit_chars
+        self._limit_chars = limit_chars
         # "Streams must be decoded using the UTF-8 decode algorithm": one leading BOM is dropped,
         # bad bytes are U+FFFD.
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
         self._rest = ""
         self._after_cr = False
         self._data: list[str] = []
-        self._size = 0
+        self._data_chars = 0
         self._event = ""
         self._id = last_event_id
 
@@ -145,13 +145,13 @@ class EventParser:
         Raises:
             ValueError: a line or an event is longer than the limit; the stream cannot be read on.
         """
-        for line in self._lines(self._decoder.decode(chunk)):
+        for line in self._split_lines(self._decoder.decode(chunk)):
             if line:
-                self._field(line)
+                self._process_field(line)
             elif (event := self._dispatch()) is not None:
                 yield event
 
-    def _lines(self, text: str) -> Iterator[str]:
+    def _split_lines(self, text: str) -> Iterator[str]:
         """The lines that the text completes; what follows the last line end is kept."""
         if self._after_cr and text:
             text = text.removeprefix("\n")
@@ -160,11 +160,11 @@ class EventParser:
         self._after_cr = text.endswith("\r")
         lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         self._rest = lines.pop()
-        if len(self._rest) > self._limit:
-            raise ValueError(f"a line is longer than {self._limit} characters")
+        if len(self._rest) > self._limit_chars:
+            raise ValueError(f"a line is longer than {self._limit_chars} characters")
         yield from lines
 
-    def _field(self, line: str) -> None:
+    def _process_field(self, line: str) -> None:
         """Takes one field in (WHATWG HTML section 9.2.6).
 
         Comments and unknown fields are passed over.
@@ -172,9 +172,9 @@ class EventParser:
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if name == "data":
-            self._size += len(value) + 1
-            if self._size > self._limit:
-                raise ValueError(f"an event is longer than {self._limit} characters")
+            self._data_chars += len(value) + 1
+            if self._data_chars > self._limit_chars:
+                raise ValueError(f"an event is longer than {self._limit_chars} characters")
             self._data.append(value)
         elif name == "event":
             self._event = value
@@ -187,7 +187,7 @@ class EventParser:
         """Ends the event at a blank line; one without data is none, but its id counts."""
         self.last_event_id = self._id
         data, event = self._data, self._event
-        self._data, self._event, self._size = [], "", 0
+        self._data, self._event, self._data_chars = [], "", 0
         if not data:
             return None
         return ServerSentEvent(event or "message", "\n".join(data), self._id)

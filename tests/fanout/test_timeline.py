@@ -10,7 +10,7 @@ from marianne_stream.fanout.places import ReadPosition
 from marianne_stream.fanout.timeline import EntryFilter, ReplayBuffer, ReplayEntry
 from marianne_stream.models import MonitorEvent
 from marianne_stream.wire.cursors import TimelineCursor
-from marianne_stream.wire.sse import Frames
+from marianne_stream.wire.sse import EncodedFrames
 
 
 def filled(events: int, **bounds: Any) -> ReplayBuffer:
@@ -122,7 +122,7 @@ class Room:
         self.sent: list[bytes] = []
         self.full = False
 
-    def try_send(self, frames: Frames, /) -> bool:
+    def try_send(self, frames: EncodedFrames, /) -> bool:
         """Takes frames."""
         if not self.full:
             self.sent.append(frames.data)

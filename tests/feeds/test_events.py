@@ -5,8 +5,8 @@ import json
 import pytest
 
 from marianne_stream.fanout.timeline import ReplayBuffer
-from marianne_stream.feeds.events import EventFeed, EventFilter, event_feed
-from marianne_stream.feeds.feed import TAKEN_BYTES
+from marianne_stream.feeds.events import EventFeed, EventFilter, open_event_feed
+from marianne_stream.feeds.feed import MAX_BATCH_BYTES
 from marianne_stream.models import MonitorEvent
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import TimelineCursor
@@ -31,8 +31,10 @@ async def past(
 ) -> list[str]:
     """The names of what a viewer gets at first, with what a gap says."""
     wanted = EventFilter(job_ids)
-    feed = event_feed(timeline, wanted=wanted, limit=3, cursor=cursor, source=source)
-    feed.close()
+    feed = open_event_feed(
+        timeline, event_filter=wanted, limit=3, cursor=cursor, make_source_frame=source
+    )
+    feed.finish()
     return shown([chunk async for chunk in feed.frames()])
 
 
@@ -70,7 +72,9 @@ async def test_one_who_was_cut_off_before_its_first_event_has_a_position(
     timeline: ReplayBuffer,
 ) -> None:
     for limit, number in ((3, 17), (0, 20)):
-        feed = event_feed(timeline, wanted=EventFilter(), limit=limit, cursor="", source=source)
+        feed = open_event_feed(
+            timeline, event_filter=EventFilter(), limit=limit, cursor="", make_source_frame=source
+        )
         first = await anext(feed)
         event = next(iter(EventParser().feed(first)))
         assert event.event_id == str(TimelineCursor(timeline.epoch, number))
@@ -87,23 +91,27 @@ async def test_what_is_past_is_taken_a_piece_at_a_time_and_held_for_nobody() -> 
     timeline = ReplayBuffer()
     fill(timeline, 100, 10_000)
     cursor = str(TimelineCursor(timeline.epoch, 0))
-    feed = event_feed(timeline, wanted=EventFilter(), limit=3, cursor=cursor, source=source)
-    assert feed.held_bytes == 0
-    feed.close()
+    feed = open_event_feed(
+        timeline, event_filter=EventFilter(), limit=3, cursor=cursor, make_source_frame=source
+    )
+    assert feed.buffered_bytes == 0
+    feed.finish()
     chunks = [chunk async for chunk in feed.frames()]
     assert shown(chunks) == ["source", *(f"job.new{number}" for number in range(100))]
-    assert max(map(len, chunks)) <= TAKEN_BYTES + 1000
+    assert max(map(len, chunks)) <= MAX_BATCH_BYTES + 1000
 
 
 async def test_one_that_is_slower_than_the_past_is_forgotten_is_told_of_a_gap() -> None:
     timeline = ReplayBuffer(max_events=20)
     fill(timeline, 20, 10_000)
     cursor = str(TimelineCursor(timeline.epoch, 0))
-    feed = event_feed(timeline, wanted=EventFilter(), limit=3, cursor=cursor, source=source)
+    feed = open_event_feed(
+        timeline, event_filter=EventFilter(), limit=3, cursor=cursor, make_source_frame=source
+    )
     first = await anext(feed)
     assert shown([first]) == ["source", *(f"job.new{number}" for number in range(6))]
     fill(timeline, 10)
-    feed.close()
+    feed.finish()
     rest = shown([chunk async for chunk in feed.frames()])
     older = [f"job.new{number}" for number in range(10, 20)]
     assert rest == ["gap 4", "source", *older, *(f"job.new{number}" for number in range(10))]
@@ -112,17 +120,19 @@ async def test_one_that_is_slower_than_the_past_is_forgotten_is_told_of_a_gap() 
 
 async def read(feed: EventFeed) -> list[str]:
     """What a viewer gets until it has all."""
-    feed.close()
+    feed.finish()
     return shown([chunk async for chunk in feed.frames()])
 
 
 async def test_what_a_mailbox_lets_go_is_read_from_the_timeline_while_that_keeps_it() -> None:
     timeline = ReplayBuffer()
-    feed = event_feed(timeline, wanted=EventFilter(), limit=0, cursor="", source=source)
+    feed = open_event_feed(
+        timeline, event_filter=EventFilter(), limit=0, cursor="", make_source_frame=source
+    )
     await anext(feed)
     timeline.broadcast_unbuffered(lambda _wanted: source(""))
     fill(timeline, 3000, 500)
-    assert feed.held_bytes < 1000 * 700
+    assert feed.buffered_bytes < 1000 * 700
     # It may have lost where events come from, and is told that again.
     assert await read(feed) == ["source", *(f"job.new{number}" for number in range(3000))]
     assert timeline.slow_consumer_gaps == 0
@@ -138,7 +148,9 @@ async def test_one_that_is_slower_than_the_timeline_forgets_is_told_of_a_gap(
     """How many are missing is not known where a gap is among them, or some are not wanted."""
     timeline = ReplayBuffer(max_events=1900)
     wanted = EventFilter(frozenset(job_ids))
-    feed = event_feed(timeline, wanted=wanted, limit=0, cursor="", source=source)
+    feed = open_event_feed(
+        timeline, event_filter=wanted, limit=0, cursor="", make_source_frame=source
+    )
     await anext(feed)
     fill(timeline, 50)
     if with_gap:

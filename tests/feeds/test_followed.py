@@ -2,22 +2,22 @@
 
 from typing import cast
 
-from marianne_stream.feeds.log_batches import MAILBOX_BYTES, LogBatch, LogMailbox
-from marianne_stream.logs.reader import Position, Step
+from marianne_stream.feeds.log_batches import MAX_QUEUED_BYTES, LogBatch, LogBatchQueue
+from marianne_stream.logs.reader import Position, ReadResult
 
 
 def batch(size: int) -> LogBatch:
     """A batch of so many bytes, from nowhere."""
     frames = b"x" * size
-    return LogBatch(Step([], 0, 0, cast("Position", None)), (), b"", frames)
+    return LogBatch(ReadResult([], 0, 0, cast("Position", None)), (), b"", frames)
 
 
 def test_a_batch_that_is_not_kept_is_not_counted() -> None:
-    mailbox = LogMailbox(None, None)
+    mailbox = LogBatchQueue(None, None)
     for _ in range(3):
-        mailbox.offer(batch(MAILBOX_BYTES // 2))
-    assert mailbox.behind
-    assert mailbox.held_bytes == 2 * (MAILBOX_BYTES // 2)
+        mailbox.offer(batch(MAX_QUEUED_BYTES // 2))
+    assert mailbox.has_overflowed
+    assert mailbox.buffered_bytes == 2 * (MAX_QUEUED_BYTES // 2)
     while mailbox.take() is not None:
         pass
-    assert mailbox.held_bytes == 0
+    assert mailbox.buffered_bytes == 0

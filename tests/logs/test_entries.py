@@ -9,13 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marianne_stream.logs.entries import (
-    ENTRY_BYTES,
-    ENTRY_LINES,
+    MAX_ENTRY_BYTES,
+    MAX_ENTRY_LINES,
     BlockEntries,
-    EntryFilter,
-    state_behind,
+    EntryMatcher,
+    entry_state_after,
 )
-from marianne_stream.logs.filters import AllOf, AtLeast, Contains, LineFilter, Matches
+from marianne_stream.logs.filters import (
+    AllFilters,
+    LevelFilter,
+    LineFilter,
+    RegexFilter,
+    TextFilter,
+)
 
 LINES = st.lists(
     st.sampled_from(
@@ -27,17 +33,17 @@ LINES = st.lists(
     max_size=30,
 )
 FILTERS: list[LineFilter] = [
-    Contains("a"),
-    AtLeast("error"),
-    Matches("^(b|  File)"),
-    AllOf((AtLeast("error"), Contains("ValueError"))),
-    AllOf((Contains("a"), Matches("File"))),
+    TextFilter("a"),
+    LevelFilter("error"),
+    RegexFilter("^(b|  File)"),
+    AllFilters((LevelFilter("error"), TextFilter("ValueError"))),
+    AllFilters((TextFilter("a"), RegexFilter("File"))),
 ]
 
 
 def forwards(only: LineFilter, lines: Sequence[bytes]) -> list[bool]:
-    chosen = EntryFilter(only)
-    return [chosen.passes(line.lstrip(b"\0")) for line in lines]
+    chosen = EntryMatcher(only)
+    return [chosen.matches(line.lstrip(b"\0")) for line in lines]
 
 
 @pytest.mark.parametrize("only", FILTERS, ids=repr)
@@ -51,7 +57,7 @@ def test_blocks_cut_anywhere_give_the_same_entries(
         block = b"".join(line + b"\n" for line in lines[start:end])
         above = [line.lstrip(b"\0")[:65_536] for line in lines[:start]]
         entries = BlockEntries(block, range(end - start), partial(list, above))
-        wanted, matches = entries.passed(only)
+        wanted, matches = entries.match(only)
         assert matches <= set(wanted)
         found += [place in wanted for place in range(end - start)]
     assert found == forwards(only, [line[:65_536] for line in lines])
@@ -61,24 +67,24 @@ def test_blocks_cut_anywhere_give_the_same_entries(
 def test_a_filter_that_goes_on_from_a_state_passes_the_same(
     lines: list[bytes], only: LineFilter
 ) -> None:
-    whole = EntryFilter(only)
+    whole = EntryMatcher(only)
     for place, line in enumerate(lines):
-        resumed = EntryFilter(only, state_behind(only, lines[:place]))
+        resumed = EntryMatcher(only, entry_state_after(only, lines[:place]))
         assert resumed.state == whole.state
-        assert resumed.passes(line) == whole.passes(line)
+        assert resumed.matches(line) == whole.matches(line)
 
 
 def test_a_level_keeps_the_traceback_below_its_line() -> None:
     lines = [b"[info] x", b"[error] y", b"Traceback:", b"  File z", b"ValueError", b"[info] x", b""]
-    assert forwards(AtLeast("error"), lines) == [False, True, True, True, True, False, False]
+    assert forwards(LevelFilter("error"), lines) == [False, True, True, True, True, False, False]
 
 
 def test_lines_without_a_level_or_a_time_above_them_stand_alone() -> None:
-    assert forwards(Contains("a"), [b"a", b"b", b"a", b"b"]) == [True, False, True, False]
+    assert forwards(TextFilter("a"), [b"a", b"b", b"a", b"b"]) == [True, False, True, False]
 
 
 def test_an_entry_ends_at_its_bounds() -> None:
-    many = [b"[error] a", *[b"x"] * (ENTRY_LINES + 50)]
-    assert sum(forwards(AtLeast("error"), many)) == ENTRY_LINES
+    many = [b"[error] a", *[b"x"] * (MAX_ENTRY_LINES + 50)]
+    assert sum(forwards(LevelFilter("error"), many)) == MAX_ENTRY_LINES
     large = [b"[error] a", *[b"x" * 1000] * 100]
-    assert sum(forwards(AtLeast("error"), large)) == 1 + ENTRY_BYTES // 1001
+    assert sum(forwards(LevelFilter("error"), large)) == 1 + MAX_ENTRY_BYTES // 1001

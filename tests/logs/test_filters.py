@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from marianne_stream.errors import BadParameterError, PatternTooComplexError
 from marianne_stream.logs.files import BLOCK_BYTES
 from marianne_stream.logs.filters import (
-    AllOf,
-    AtLeast,
-    Contains,
+    AllFilters,
+    JobFilter,
+    LevelFilter,
     LineFilter,
-    Matches,
-    OfJob,
+    RegexFilter,
+    TextFilter,
 )
-from marianne_stream.wire.log_lines import end_state
+from marianne_stream.wire.log_lines import render_line
 
 PIECES = st.sampled_from(
     [
@@ -35,19 +35,19 @@ PIECES = st.sampled_from(
 )
 LINES = st.lists(st.lists(PIECES, max_size=5).map(b"".join), max_size=20)
 FILTERS: list[LineFilter] = [
-    Contains("a"),
-    Contains(""),
-    Matches("a.*b"),
-    Matches("^$"),
-    Matches("[^x]$"),
-    Matches("(?i)error|é"),
-    Matches(r"a\s*b"),
-    Matches(r"\ba"),
-    Matches("a$"),
-    AtLeast("debug"),
-    AtLeast("warning"),
-    OfJob("a"),
-    AllOf((Contains("a"), AtLeast("debug"))),
+    TextFilter("a"),
+    TextFilter(""),
+    RegexFilter("a.*b"),
+    RegexFilter("^$"),
+    RegexFilter("[^x]$"),
+    RegexFilter("(?i)error|é"),
+    RegexFilter(r"a\s*b"),
+    RegexFilter(r"\ba"),
+    RegexFilter("a$"),
+    LevelFilter("debug"),
+    LevelFilter("warning"),
+    JobFilter("a"),
+    AllFilters((TextFilter("a"), LevelFilter("debug"))),
 ]
 
 
@@ -57,12 +57,12 @@ def test_a_block_gives_the_lines_that_are_wanted_alone(
     *, wanted: LineFilter, lines: list[bytes], end: bytes, open_end: bool
 ) -> None:
     block = b"".join(line + end for line in lines)
-    given_lines = [end_state(line) for line in block.split(b"\n")[:-1]]
+    given_lines = [render_line(line) for line in block.split(b"\n")[:-1]]
     if open_end:
         block += b"rest a ERROR b"
         given_lines.append(b"rest a ERROR b")
-    expected = [place for place, line in enumerate(given_lines) if wanted.selects(line)]
-    assert wanted.in_block(block) == expected
+    expected = [place for place, line in enumerate(given_lines) if wanted.matches(line)]
+    assert wanted.find_matches(block) == expected
 
 
 @pytest.mark.parametrize(
@@ -80,22 +80,22 @@ def test_a_block_gives_the_lines_that_are_wanted_alone(
     ],
 )
 def test_a_text_is_found_in_what_is_shown_of_a_line(text: str, line: bytes) -> None:
-    assert Contains(text).selects(line)
-    assert Matches(re.escape(text)).selects(line)
-    assert Contains(text).in_block(b"x\n" + line + b"\nx\n") == [1]
+    assert TextFilter(text).matches(line)
+    assert RegexFilter(re.escape(text)).matches(line)
+    assert TextFilter(text).find_matches(b"x\n" + line + b"\nx\n") == [1]
 
 
 @pytest.mark.parametrize(
     ("text", "line"), [("31m", b"\x1b[31mred"), ("http", b"a\x1b]8;;http://x\x1b\\b")]
 )
 def test_an_escape_sequence_is_not_found(text: str, line: bytes) -> None:
-    assert not Contains(text).selects(line)
-    assert Contains(text).in_block(line + b"\n") == []
+    assert not TextFilter(text).matches(line)
+    assert TextFilter(text).find_matches(line + b"\n") == []
 
 
 def test_what_a_hole_is_filled_with_and_a_byte_order_mark_are_not_searched() -> None:
     block = b"\xef\xbb\xbffirst\n" + b"\0" * 70_000 + b"second\n"
-    assert Matches("^(first|second)$").in_block(block) == [0, 1]
+    assert RegexFilter("^(first|second)$").find_matches(block) == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_an_expression_that_cannot_be_used_is_refused_with_the_reason(
     pattern: str, words: str
 ) -> None:
     with pytest.raises(BadParameterError) as refused:
-        Matches(pattern)
+        RegexFilter(pattern)
     assert words in refused.value.detail
     assert len(refused.value.detail) < 300
 
@@ -128,7 +128,7 @@ ALTERNATIVES = "|".join(f".{{{count}}}~" for count in range(200, 300))[:995].rpa
 )
 def test_a_pattern_with_a_large_program_is_too_complex(pattern: str) -> None:
     with pytest.raises(PatternTooComplexError) as refused:
-        Matches(pattern)
+        RegexFilter(pattern)
     assert "more than 4000 instructions" in refused.value.detail
 
 
@@ -136,7 +136,7 @@ def test_a_pattern_with_a_large_program_is_too_complex(pattern: str) -> None:
     "pattern", [r"sheet (3|4)", r"(?i)time.?out|\d{1,40} s$", ".{200}~|.{201}~"]
 )
 def test_a_pattern_with_a_small_program_is_searched_for(pattern: str) -> None:
-    assert Matches(pattern).piece_bytes <= BLOCK_BYTES
+    assert RegexFilter(pattern).piece_bytes <= BLOCK_BYTES
 
 
 @pytest.mark.parametrize(
@@ -152,4 +152,4 @@ def test_a_pattern_with_a_small_program_is_searched_for(pattern: str) -> None:
     ],
 )
 def test_a_line_is_a_jobs_where_it_says_so(line: bytes, *, selected: bool) -> None:
-    assert OfJob("moo").selects(line) is selected
+    assert JobFilter("moo").matches(line) is selected

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marianne_stream.logs import blocks
-from marianne_stream.logs.filters import Contains, LineFilter, OfJob
-from marianne_stream.logs.history import History, Page
-from marianne_stream.logs.index import Indexes
-from marianne_stream.logs.opened import OpenLog
-from marianne_stream.logs.opening import LogPlace
+from marianne_stream.logs.filters import JobFilter, LineFilter, TextFilter
+from marianne_stream.logs.history import LogPager, PageResult
+from marianne_stream.logs.index import LineIndexCache
+from marianne_stream.logs.opened import LogHandle
+from marianne_stream.logs.opening import LogPath
 from marianne_stream.logs.threads import LogThreads
 from marianne_stream.wire.cursors import LogCursor
-from marianne_stream.wire.log_lines import LineCutter
+from marianne_stream.wire.log_lines import LogLineSplitter
 
 # Lines that are short, empty, have blanks or a carriage return at their ends, or outgrow a block.
 LINE = st.sampled_from(
@@ -82,40 +82,42 @@ def expected(
     """The lines as the stream would give them."""
     wanted = []
     for age, (lines, rest) in reversed(list(enumerate(reversed(files)))):
-        cutter = LineCutter(
-            offset=0, number=0, window=b"", selects=selection.selects if selection else None
+        cutter = LogLineSplitter(
+            offset=0, number=0, window=b"", predicate=selection.matches if selection else None
         )
         found = cutter.feed(text_of(lines, rest, age))
-        if age and (last := cutter.finish()) is not None:
+        if age and (last := cutter.flush()) is not None:
             found.append(last)
-        wanted += [(x.shown, x.number) for x in found if only is None or only.selects(x.text)]
+        wanted += [
+            (x.display_text, x.number) for x in found if only is None or only.matches(x.text)
+        ]
     return wanted
 
 
-async def all_back(pages: History) -> list[Line]:
+async def all_back(pages: LogPager) -> list[Line]:
     """All lines, from the newest page back."""
-    page = await pages.newest()
+    page = await pages.read_newest()
     found = told(page)
     while page.before is not None:
-        page = await pages.before(again(page.before))
+        page = await pages.read_before(again(page.before))
         found = told(page) + found
     return found
 
 
-async def all_on(pages: History, start: LogCursor, page: Page | None = None) -> list[Line]:
+async def all_on(pages: LogPager, start: LogCursor, page: PageResult | None = None) -> list[Line]:
     """All lines behind a cursor."""
     found: list[Line] = []
     while page is None or page.stopped_by != "end":
-        page = await pages.after(start)
+        page = await pages.read_after(start)
         found += told(page)
         assert page.after is not None
         start = again(page.after)
     return found
 
 
-def told(page: Page) -> list[Line]:
+def told(page: PageResult) -> list[Line]:
     """The lines of a page, with their cursors."""
-    return [(line.shown, line.number, str(cursor)) for line, cursor, _ in page.lines]
+    return [(line.display_text, line.number, str(cursor)) for line, cursor, _ in page.lines]
 
 
 def again(cursor: LogCursor) -> LogCursor:
@@ -130,8 +132,8 @@ def again(cursor: LogCursor) -> LogCursor:
     files=FILES.filter(bool),
     compressed=st.integers(0, 3),
     limit=st.integers(1, 7),
-    selection=st.sampled_from([None, OfJob("a")]),
-    only=st.sampled_from([None, Contains("a")]),
+    selection=st.sampled_from([None, JobFilter("a")]),
+    only=st.sampled_from([None, TextFilter("a")]),
 )
 def test_pages_hold_every_line_once_and_in_order(
     *,
@@ -145,13 +147,13 @@ def test_pages_hold_every_line_once_and_in_order(
     async def check() -> None:
         with tempfile.TemporaryDirectory() as folder:
             write(Path(folder), files, compressed)
-            log = OpenLog(
-                LogPlace(folder, "marianne.log"),
-                selection=selection,
-                indexes=Indexes(),
-                threads=threads.of_job("a"),
+            log = LogHandle(
+                LogPath(folder, "marianne.log"),
+                job_filter=selection,
+                index_cache=LineIndexCache(),
+                threads=threads.for_job("a"),
             )
-            pages = History(log, only=only, limit=limit, over=False)
+            pages = LogPager(log, line_filter=only, max_lines=limit, job_ended=False)
             back = await all_back(pages)
             assert [line[:2] for line in back] == expected(files, selection, only)
             if back:

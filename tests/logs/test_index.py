@@ -7,25 +7,27 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.logs.filters import OfJob
-from marianne_stream.logs.index import Indexes
-from marianne_stream.logs.opened import OpenLog
-from marianne_stream.logs.opening import LogPlace
+from marianne_stream.logs.filters import JobFilter
+from marianne_stream.logs.index import LineIndexCache
+from marianne_stream.logs.opened import LogHandle
+from marianne_stream.logs.opening import LogPath
 from marianne_stream.logs.threads import LogThreads
-from marianne_stream.wire.log_lines import LineCutter
+from marianne_stream.wire.log_lines import LogLineSplitter
 
 MIB = 1024 * 1024
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> OpenLog:
+def log(tmp_path: Path) -> LogHandle:
     """A log that is not there yet."""
-    place = LogPlace(str(tmp_path), "marianne.log")
-    return OpenLog(place, selection=None, indexes=Indexes(), threads=LogThreads().of_job("a"))
+    place = LogPath(str(tmp_path), "marianne.log")
+    return LogHandle(
+        place, job_filter=None, index_cache=LineIndexCache(), threads=LogThreads().for_job("a")
+    )
 
 
 async def test_a_line_of_a_hundred_megabytes_is_never_in_memory(
-    log: OpenLog, tmp_path: Path
+    log: LogHandle, tmp_path: Path
 ) -> None:
     path = tmp_path / "marianne.log"
     with path.open("wb") as file:
@@ -33,60 +35,60 @@ async def test_a_line_of_a_hundred_megabytes_is_never_in_memory(
         for _ in range(100):
             file.write(b"x" * MIB)
     before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert (await log.end()).offset == 4
+    assert (await log.find_end()).offset == 4
     with path.open("ab") as file:
         file.write(b"\nthree\nfour\n")
-    end = await log.end()
+    end = await log.find_end()
     assert (end.number, end.offset) == (4, path.stat().st_size)
-    assert (await log.before(end, 1)).number == 3
-    assert (await log.before(end, 3)).offset == 4
+    assert (await log.find_tail_start(end, 1)).number == 3
+    assert (await log.find_tail_start(end, 3)).offset == 4
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 30 * 1024
 
 
 async def test_one_who_was_cancelled_while_it_counted_leaves_the_numbers_right(
-    log: OpenLog, tmp_path: Path
+    log: LogHandle, tmp_path: Path
 ) -> None:
     (tmp_path / "marianne.log").write_bytes(b"a line\n" * 3_000_000)
     for delay_s in (0.0, 0.001, 0.003, 0.005):
-        counting = asyncio.create_task(log.end())
+        counting = asyncio.create_task(log.find_end())
         await asyncio.sleep(delay_s)
         counting.cancel()
-    assert (await log.end()).number == 3_000_000
+    assert (await log.find_end()).number == 3_000_000
 
 
 async def test_a_resume_in_a_damaged_file_is_found_where_it_can_be_read(
-    log: OpenLog, tmp_path: Path
+    log: LogHandle, tmp_path: Path
 ) -> None:
     path = tmp_path / "marianne.log"
     path.write_bytes(b"".join(b"%d old\n" % n for n in range(200_000)))
-    position = await log.before(await log.end(), 199_900)
-    cursor = position.cursor()
+    position = await log.find_tail_start(await log.find_end(), 199_900)
+    cursor = position.make_cursor()
     damaged = gzip.compress(path.read_bytes())[:-1000]
     path.rename(tmp_path / "gone")
     (tmp_path / "marianne.log.1.gz").write_bytes(damaged)
     path.write_bytes(b"new\n")
-    found = await log.find(cursor)
+    found = await log.find_position(cursor)
     assert found is not None
     assert (found.offset, found.number) == (position.offset, 100)
 
 
 def test_of_a_long_line_the_index_sees_what_a_stream_sees() -> None:
-    wanted = OfJob("a")
+    wanted = JobFilter("a")
     line = b'{"job_id": "a", "event": "' + b"x" * 100_000 + b'"}\n'
-    cutter = LineCutter(offset=0, number=0, window=b"", selects=wanted.selects)
-    assert len(cutter.feed(line)) == len(wanted.in_block(line))
+    cutter = LogLineSplitter(offset=0, number=0, window=b"", predicate=wanted.matches)
+    assert len(cutter.feed(line)) == len(wanted.find_matches(line))
 
 
 async def test_a_line_that_has_begun_and_is_cut_away_hides_no_line_that_follows(
-    log: OpenLog, tmp_path: Path
+    log: LogHandle, tmp_path: Path
 ) -> None:
     path = tmp_path / "marianne.log"
     path.write_bytes(b"50%\r" * (512 * 1024))
-    assert (await log.end()).number == 0
+    assert (await log.find_end()).number == 0
     with path.open("r+b") as file:
         file.truncate(0)
         file.write(b"a line\n" * 1000)
-    assert (await log.end()).number == 1000
+    assert (await log.find_end()).number == 1000
     with path.open("ab") as file:
         file.write(b"a line\n" * 400_000)
-    assert (await log.end()).number == 401_000
+    assert (await log.find_end()).number == 401_000

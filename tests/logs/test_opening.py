@@ -7,12 +7,17 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.errors import LogForbiddenError, LogNotFoundError
-from marianne_stream.logs.opening import LogPlace, as_answer, open_file, open_folder
+from marianne_stream.logs.opening import (
+    LogPath,
+    open_directory,
+    open_regular_file,
+    translate_os_errors,
+)
 
 
-def place(folder: Path, *below: str) -> LogPlace:
+def place(folder: Path, *below: str) -> LogPath:
     """The log of a folder."""
-    return LogPlace(str(folder), "marianne.log", below)
+    return LogPath(str(folder), "marianne.log", below)
 
 
 def test_a_folder_that_is_swapped_for_a_link_meanwhile_is_still_the_one_that_was_opened(
@@ -22,23 +27,23 @@ def test_a_folder_that_is_swapped_for_a_link_meanwhile_is_still_the_one_that_was
     (folder / "marianne.log").write_text("own\n")
     (secret := tmp_path / "secret").mkdir()
     (secret / "marianne.log").write_text("secret\n")
-    opened = open_folder(place(folder))
+    opened = open_directory(place(folder))
     folder.rename(tmp_path / "old")
     folder.symlink_to(secret)
-    file = open_file(opened, "marianne.log")
-    assert os.pread(file.number, 100, 0) == b"own\n"
+    file = open_regular_file(opened, "marianne.log")
+    assert os.pread(file.fd, 100, 0) == b"own\n"
     with pytest.raises(LogForbiddenError):
-        open_folder(place(folder))
+        open_directory(place(folder))
 
 
 def test_a_file_that_is_swapped_for_a_link_before_it_is_opened_is_not_followed(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "secret").write_text("secret\n")
-    opened = open_folder(place(tmp_path))
+    opened = open_directory(place(tmp_path))
     (tmp_path / "marianne.log").symlink_to(tmp_path / "secret")
     with pytest.raises(LogForbiddenError):
-        open_file(opened, "marianne.log")
+        open_regular_file(opened, "marianne.log")
 
 
 @pytest.mark.parametrize("below", [(), ("logs",)])
@@ -49,7 +54,7 @@ def test_a_link_on_the_way_is_no_folder(tmp_path: Path, below: tuple[str, ...]) 
     link.parent.mkdir(exist_ok=True)
     link.symlink_to(tmp_path / "real")
     with pytest.raises(LogForbiddenError):
-        open_folder(place(tmp_path / "ws", *below))
+        open_directory(place(tmp_path / "ws", *below))
 
 
 @pytest.mark.parametrize("folder", ["relative", "/a/../b", "/a\0b"])
@@ -58,7 +63,7 @@ def test_a_path_that_leads_elsewhere_is_refused_before_it_is_opened(
 ) -> None:
     monkeypatch.setattr(os, "open", lambda *_: pytest.fail("it was opened"))
     with pytest.raises(LogForbiddenError):
-        open_folder(LogPlace(folder, "marianne.log"))
+        open_directory(LogPath(folder, "marianne.log"))
 
 
 @pytest.mark.parametrize(
@@ -73,5 +78,5 @@ def test_a_path_that_leads_elsewhere_is_refused_before_it_is_opened(
     ],
 )
 def test_what_the_system_says_is_told_to_a_client(number: int, error: type[Exception]) -> None:
-    with pytest.raises(error), as_answer("marianne.log"):
+    with pytest.raises(error), translate_os_errors("marianne.log"):
         raise OSError(number, os.strerror(number))

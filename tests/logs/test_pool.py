@@ -7,23 +7,23 @@ from functools import partial
 import pytest
 
 from marianne_stream.errors import LeavingError, ReadLimitError
-from marianne_stream.logs.bounds import CALL_BYTES, count_read
-from marianne_stream.logs.pool import FairPool
+from marianne_stream.logs.bounds import MAX_CALL_BYTES, consume_budget
+from marianne_stream.logs.pool import FairThreadPool
 
 
 @pytest.fixture
-def pool() -> FairPool:
+def pool() -> FairThreadPool:
     """Three threads, of which a job has two at most."""
-    return FairPool("test", threads=3, per_job=2)
+    return FairThreadPool("test", max_threads=3, max_per_job=2)
 
 
 def read_until_stopped() -> None:
     """A call that reads for as long as it is let."""
     while True:
-        count_read(1)
+        consume_budget(1)
 
 
-async def test_calls_of_one_job_never_hold_all_threads(pool: FairPool) -> None:
+async def test_calls_of_one_job_never_hold_all_threads(pool: FairThreadPool) -> None:
     calls = [asyncio.create_task(pool.run("greedy", read_until_stopped)) for _ in range(5)]
     await asyncio.sleep(0)
     assert await asyncio.wait_for(pool.run("other", lambda: "read"), 10) == "read"
@@ -32,7 +32,7 @@ async def test_calls_of_one_job_never_hold_all_threads(pool: FairPool) -> None:
     assert {type(result) for result in results} == {LeavingError}
 
 
-async def test_a_cancelled_call_ends_at_its_next_read(pool: FairPool) -> None:
+async def test_a_cancelled_call_ends_at_its_next_read(pool: FairThreadPool) -> None:
     ended = threading.Event()
 
     def work() -> None:
@@ -47,14 +47,14 @@ async def test_a_cancelled_call_ends_at_its_next_read(pool: FairPool) -> None:
     assert await asyncio.to_thread(ended.wait, 10)
 
 
-async def test_a_call_that_reads_more_than_it_may_fails(pool: FairPool) -> None:
+async def test_a_call_that_reads_more_than_it_may_fails(pool: FairThreadPool) -> None:
     with pytest.raises(ReadLimitError):
-        await pool.run("a", lambda: count_read(CALL_BYTES + 1))
+        await pool.run("a", lambda: consume_budget(MAX_CALL_BYTES + 1))
 
 
-async def test_jobs_take_turns(pool: FairPool) -> None:
+async def test_jobs_take_turns(pool: FairThreadPool) -> None:
     may_go, order = threading.Event(), list[str]()
-    one_thread = FairPool("test", threads=1, per_job=1)
+    one_thread = FairThreadPool("test", max_threads=1, max_per_job=1)
     first = asyncio.create_task(one_thread.run("a", lambda: may_go.wait(10)))
     await asyncio.sleep(0)
     waiting = [
@@ -68,7 +68,7 @@ async def test_jobs_take_turns(pool: FairPool) -> None:
     assert order.index("c") < 3
 
 
-async def test_a_closed_pool_takes_no_call(pool: FairPool) -> None:
+async def test_a_closed_pool_takes_no_call(pool: FairThreadPool) -> None:
     pool.close()
     with pytest.raises(LeavingError):
         await pool.run("a", read_until_stopped)

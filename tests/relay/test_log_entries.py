@@ -7,13 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marianne_stream.feeds.log_frames import gap_frame, line_frames, rotated_frame
-from marianne_stream.logs.reader import Gap, Rotated, Step
+from marianne_stream.feeds.log_frames import (
+    make_line_frames,
+    make_log_gap_frame,
+    make_rotated_frame,
+)
+from marianne_stream.logs.reader import LogGap, LogRotation, ReadResult
 from marianne_stream.relay.edges.edge_mailbox import frame_of
 from marianne_stream.relay.format import CONDUCTOR_FIELD, LogEntry, LogPlace
 from marianne_stream.relay.publish.log_entries import Lines, LogPlacer, Spot, entries_of, lines_of
 from marianne_stream.wire import sse
-from marianne_stream.wire.log_lines import LineCutter, LogLine
+from marianne_stream.wire.log_lines import LogLine, LogLineSplitter
 
 READ_AT = "2026-11-24T03:00:00.000Z"
 
@@ -29,7 +33,7 @@ ODD = [
 ]
 
 
-ROTATED = rotated_frame(Rotated("marianne.log", "renamed"))
+ROTATED = make_rotated_frame(LogRotation("marianne.log", "renamed"))
 
 
 def frames(
@@ -42,13 +46,13 @@ def frames(
     of_conductor: bool = False,
 ) -> bytes:
     """Lines as a follower gives them. Of the step, no more is there than is used."""
-    step = Step(list(lines), inode, first, cast("Any", None), of_conductor=of_conductor)
-    return b"".join(line_frames(step, step.lines, timestamp=timestamp, initial=initial))
+    step = ReadResult(list(lines), inode, first, cast("Any", None), is_conductor_log=of_conductor)
+    return b"".join(make_line_frames(step, step.lines, timestamp=timestamp, is_initial=initial))
 
 
 def cut(*texts: bytes, offset: int = 0, number: int = 0) -> list[LogLine]:
     """Texts as the lines of a file, from an offset on."""
-    cutter = LineCutter(offset=offset, number=number, window=b"")
+    cutter = LogLineSplitter(offset=offset, number=number, window=b"")
     return cutter.feed(b"".join(text + b"\n" for text in texts))
 
 
@@ -105,9 +109,9 @@ def test_whatever_a_line_says_it_is_one_line() -> None:
 
 
 def test_a_line_without_its_end_stays_with_the_others() -> None:
-    cutter = LineCutter(offset=0, number=0, window=b"")
+    cutter = LogLineSplitter(offset=0, number=0, window=b"")
     lines = cutter.feed(b"one\ntwo")
-    last = cutter.finish()
+    last = cutter.flush()
     assert last is not None
     assert assert_the_same(frames([*lines, last])).numbers == ("1", "2")
 
@@ -116,10 +120,10 @@ def test_a_line_without_its_end_stays_with_the_others() -> None:
     "some",
     [
         b"",
-        sse.position("l-24200c-00000000000000ab-0-0-00000000000000cd"),
-        gap_frame(None),
-        frames(cut(b"one")) + gap_frame(None),
-        gap_frame(None) + frames(cut(b"one")),
+        sse.id_only("l-24200c-00000000000000ab-0-0-00000000000000cd"),
+        make_log_gap_frame(None),
+        frames(cut(b"one")) + make_log_gap_frame(None),
+        make_log_gap_frame(None) + frames(cut(b"one")),
         frames(cut(b"one")) + b": a comment\n\n" + frames(cut(b"two", offset=4, number=1)),
         frames(cut(b"x" * 65_537)),
         frames(cut(b"one")) + frames(cut(b"two", offset=4, number=1), first=0xCD),
@@ -137,7 +141,7 @@ def test_what_is_not_lines_of_one_file_is_taken_one_by_one(some: bytes) -> None:
 
 def test_a_mark_that_waits_comes_before_the_lines_that_follow_it() -> None:
     placer = LogPlacer(Spot(generation=7, cursor="l", offset=50, first=0xAB))
-    assert placer.placed(entries_of(gap_frame(Gap("truncated", 5))), 1000) == []
+    assert placer.placed(entries_of(make_log_gap_frame(LogGap("truncated", 5))), 1000) == []
     lines = lines_of(frames(cut(b"one", b"two"), first=0xCD))
     assert lines is not None
     before, generation = placer.placed_lines(lines, 1000)
@@ -158,7 +162,7 @@ def test_lines_that_come_again_begin_a_new_generation() -> None:
 @pytest.mark.parametrize("alone", [False, True], ids=["together", "one by one"])
 def test_a_new_generation_is_higher_than_all_that_were_given(*, alone: bool) -> None:
     before = Spot(1000, cursor_of(frames(cut(b"one"))), 4, 0xAB)
-    marks = (gap_frame(Gap("truncated", 5)), ROTATED)
+    marks = (make_log_gap_frame(LogGap("truncated", 5)), ROTATED)
     follows = frames(cut(b"two", b"three"), first=0xCD)
     # The clock of the server that has taken over may be behind, and its stream set back.
     placer = LogPlacer(before, above=3000)

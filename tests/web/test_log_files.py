@@ -9,7 +9,7 @@ from aiohttp import ClientPayloadError
 
 from marianne_stream.app import create_app
 from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.logs.parts import FileText
+from marianne_stream.logs.parts import FileBlockReader
 from marianne_stream.settings import Settings
 from tests.web.conftest import Client, Watch
 from tests.web.test_log_stream import LOGS, append, has, lines_of
@@ -173,9 +173,9 @@ async def test_a_text_whose_file_is_lost_meanwhile_is_whole_or_ends_before_its_t
     log: Path, client: Client, monkeypatch: pytest.MonkeyPatch, fate: str
 ) -> None:
     append(log, *("x" * 99 for _ in range(20_000)))
-    read = FileText.next
+    read = FileBlockReader.read_block
 
-    def late(text: FileText) -> bytes:
+    def late(text: FileBlockReader) -> bytes:
         block = read(text)
         if fate == "cut":
             os.truncate(log, 0)
@@ -183,7 +183,7 @@ async def test_a_text_whose_file_is_lost_meanwhile_is_whole_or_ends_before_its_t
             log.unlink(missing_ok=True)
         return block
 
-    monkeypatch.setattr(FileText, "next", late)
+    monkeypatch.setattr(FileBlockReader, "read_block", late)
     answer = await client.get(f"{LOGS}/static")
     if fate == "removed":
         assert (await answer.text()).partition("\n\n")[2] == ("x" * 99 + "\n") * 20_000

@@ -10,7 +10,7 @@ import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.logs import scans
-from marianne_stream.logs.filters import Contains
+from marianne_stream.logs.filters import TextFilter
 from marianne_stream.web.log_pages import EDGE_RENAMED
 from tests.web.conftest import Client, Watch
 from tests.web.test_log_stream import LOGS, append, has
@@ -158,7 +158,7 @@ async def test_a_first_line_is_behind_the_empty_page_before_it(
 async def test_a_search_that_was_stopped_before_a_line_goes_on_with_that_line(
     log: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scans, "SEARCH_S", 0.0)
+    monkeypatch.setattr(scans, "SEARCH_TIMEOUT_S", 0.0)
     # A line that is the first of what is looked at in one go.
     append(log, "c" * 1_200_000, "a" * 600_000, "wanted" + "b" * 900_000)
     last = (await page(client, contains="wanted"))["lines"][-1]
@@ -174,7 +174,7 @@ async def test_a_search_for_a_slow_pattern_stops_within_a_block_and_goes_on_ther
 ) -> None:
     append(log, *(f"{n:05} " + "ab" * 40 for n in range(8000)))
     slow = "00000 .{200}~|0000[0-9] (ab){40}$|[a-e].{250}~"
-    monkeypatch.setattr(scans, "SEARCH_S", 0.0)
+    monkeypatch.setattr(scans, "SEARCH_TIMEOUT_S", 0.0)
     first = await page(client, regex=slow, start="start")
     assert (len(first["lines"]), first["stopped_by"]) == (10, "time")
     assert first["read_bytes"] < 64 * 1024
@@ -196,7 +196,7 @@ async def test_a_slow_search_goes_on_from_page_to_page(
     if form == "compressed":
         log.with_name("marianne.log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
         log.write_text("new\n")
-    monkeypatch.setattr(scans, "SEARCH_S", 0.0)
+    monkeypatch.setattr(scans, "SEARCH_TIMEOUT_S", 0.0)
     slow = "00 (ab){40}$|[a-e].{250}~"
     found: list[str] = []
     before, pages = None, 0
@@ -449,12 +449,12 @@ async def test_a_third_search_is_refused_until_a_reader_leaves(
     append(log, "one")
     entered, may_go = threading.Semaphore(0), threading.Event()
 
-    def slowly(wanted: Contains, block: bytes) -> list[int]:
+    def slowly(wanted: TextFilter, block: bytes) -> list[int]:
         entered.release()
         may_go.wait(10)
         return [0] if wanted.text.encode() in block else []
 
-    monkeypatch.setattr(Contains, "in_block", slowly)
+    monkeypatch.setattr(TextFilter, "find_matches", slowly)
     searches = [asyncio.create_task(page(client, contains="one")) for _ in range(2)]
     for _ in searches:
         assert await asyncio.to_thread(entered.acquire, timeout=10)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.logs.filters import Matches
+from marianne_stream.logs.filters import RegexFilter
 from tests.support.viewers import Viewer
 from tests.support.waiting import until
 from tests.web.conftest import Client, Watch
@@ -337,13 +337,13 @@ async def test_a_filter_that_takes_long_holds_up_no_other_viewer(
     log: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_go = threading.Event()
-    matching = Matches.selects
+    matching = RegexFilter.matches
 
-    def slowly(wanted: Matches, line: bytes) -> bool:
+    def slowly(wanted: RegexFilter, line: bytes) -> bool:
         may_go.wait(10)
         return matching(wanted, line)
 
-    monkeypatch.setattr(Matches, "selects", slowly)
+    monkeypatch.setattr(RegexFilter, "matches", slowly)
     log.touch()
     async with AsyncExitStack() as stack:
         slow = [

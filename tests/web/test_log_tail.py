@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.logs.filters import Contains
+from marianne_stream.logs.filters import TextFilter
 from tests.support.waiting import until
 from tests.web.conftest import Client, Watch
 from tests.web.test_log_stream import LOGS, append, has, lines_of
@@ -71,14 +71,14 @@ async def test_a_stream_with_a_filter_waits_for_its_turn_to_search_and_leaves_wh
 ) -> None:
     append(log, "one")
     entered, may_go = threading.Semaphore(0), threading.Event()
-    in_block = Contains.in_block
+    in_block = TextFilter.find_matches
 
-    def slowly(wanted: Contains, block: bytes) -> list[int]:
+    def slowly(wanted: TextFilter, block: bytes) -> list[int]:
         entered.release()
         may_go.wait(10)
         return in_block(wanted, block)
 
-    monkeypatch.setattr(Contains, "in_block", slowly)
+    monkeypatch.setattr(TextFilter, "find_matches", slowly)
     params = {"contains": "one"}
     searches = [asyncio.create_task(client.get(f"{LOGS}/lines", params=params)) for _ in range(2)]
     for _ in searches:
@@ -98,13 +98,13 @@ async def test_what_is_written_while_a_filter_looks_back_follows_once_and_in_ord
     log: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append(log, "one")
-    in_block = Contains.in_block
+    in_block = TextFilter.find_matches
 
-    def written_meanwhile(wanted: Contains, block: bytes) -> list[int]:
+    def written_meanwhile(wanted: TextFilter, block: bytes) -> list[int]:
         append(log, "one behind")
         return in_block(wanted, block)
 
-    monkeypatch.setattr(Contains, "in_block", written_meanwhile)
+    monkeypatch.setattr(TextFilter, "find_matches", written_meanwhile)
     async with watch(LOGS, contains="one") as viewer:
         await has(viewer, "one", "one behind")
         append(log, "one last")
@@ -116,13 +116,13 @@ async def test_a_file_that_is_cut_while_a_filter_looks_back_is_read_from_its_new
     log: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append(log, "one")
-    in_block = Contains.in_block
+    in_block = TextFilter.find_matches
 
-    def cut_meanwhile(wanted: Contains, block: bytes) -> list[int]:
+    def cut_meanwhile(wanted: TextFilter, block: bytes) -> list[int]:
         log.write_text("one of the new\n")
         return in_block(wanted, block)
 
-    monkeypatch.setattr(Contains, "in_block", cut_meanwhile)
+    monkeypatch.setattr(TextFilter, "find_matches", cut_meanwhile)
     async with watch(LOGS, contains="one") as viewer:
         await has(viewer, "one of the new")
         assert viewer.names == ["log_rotated", "log"]

@@ -122,13 +122,13 @@ async def test_after_the_kernels_queue_has_run_over_every_log_is_looked_at(
     log: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append(log, "one")
-    heard = alarms.Alarms._pass_on
+    heard = alarms.FileWatcher._dispatch
 
-    def run_over(self: alarms.Alarms, event: asyncinotify.Event) -> None:
+    def run_over(self: alarms.FileWatcher, event: asyncinotify.Event) -> None:
         # What the kernel sends instead of what it could not keep (inotify(7)).
         heard(self, asyncinotify.Event(None, asyncinotify.Mask.Q_OVERFLOW, 0, None))
 
-    monkeypatch.setattr(alarms.Alarms, "_pass_on", run_over)
+    monkeypatch.setattr(alarms.FileWatcher, "_dispatch", run_over)
     async with watch(LOGS) as viewer:
         await has(viewer, "one")
         append(log, "two")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.feeds.feed import LeftFeed
+from marianne_stream.feeds.feed import EmptyFeed
 from marianne_stream.web.event_stream import EventStream
 from marianne_stream.web.keys import STREAMS
 from marianne_stream.web.stream import Streams
@@ -227,7 +227,7 @@ async def test_of_one_that_reads_a_little_it_is_seen_that_it_does(
     await until(lambda: len(streams) == 1)
     (stream,) = streams
     for _ in range(5):
-        while stream.feed.held_bytes < MIB // 2:
+        while stream.feed.buffered_bytes < MIB // 2:
             conductor.emit("a", "job.step", {"fill": "x" * 2000})
             await asyncio.sleep(0)
         taken = stream.written - stream.unsent_bytes
@@ -281,8 +281,8 @@ async def test_a_stream_that_ends_is_one_of_those_open_until_its_client_has_take
     await until(lambda: len(streams) == 1)
     (stream,) = streams
     await fill(conductor, stream)
-    stream.feed.close()
-    await until(lambda: isinstance(stream.feed, LeftFeed))
+    stream.feed.finish()
+    await until(lambda: isinstance(stream.feed, EmptyFeed))
     assert len(streams) == 1
     await slow.read_until(lambda: False)
     assert slow.ended
@@ -303,7 +303,7 @@ async def test_a_stream_that_ends_while_its_client_does_not_read_is_disconnected
     await until(lambda: len(streams) == 1)
     (stream,) = streams
     await fill(conductor, stream)
-    stream.feed.close()
+    stream.feed.finish()
     await until(lambda: not len(streams))
     assert streams.ended == {"stalled": 1}
     server = client.server.runner.server if client.server.runner is not None else None

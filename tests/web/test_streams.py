@@ -13,7 +13,7 @@ from marianne_stream.app import create_app
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.errors import ConductorAwayError
 from marianne_stream.fanout.mailboxes import Sink
-from marianne_stream.feeds.feed import Kind
+from marianne_stream.feeds.feed import FeedKind
 from marianne_stream.settings import Settings
 from marianne_stream.web import stream
 from marianne_stream.web.gate import Gate
@@ -162,26 +162,26 @@ async def test_what_was_sent_is_counted_the_same_whichever_way_it_went(
 class BrokenFeed:
     """A feed that fails behind its first frame."""
 
-    nothing_new = False
-    kind: Kind = "status"
-    heartbeats = True
+    is_exhausted = False
+    kind: FeedKind = "status"
+    has_heartbeats = True
 
-    held_bytes = 0
+    buffered_bytes = 0
 
     def __init__(self, fault: Exception) -> None:
         self._fault = fault
 
-    def attach(self, outlet: Sink) -> None:
+    def set_sink(self, sink: Sink) -> None:
         """Sends nothing at once."""
 
     async def frames(self) -> AsyncIterator[bytes]:
         yield b"event: first\ndata: 1\n\n"
         raise self._fault
 
-    def close(self) -> None:
+    def finish(self) -> None:
         raise NotImplementedError
 
-    def leave(self) -> None:
+    def close(self) -> None:
         self.left = True
 
 

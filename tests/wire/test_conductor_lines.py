@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marianne_stream.wire.conductor_lines import conductor_line
+from marianne_stream.wire.conductor_lines import parse_conductor_line
 
 
 @pytest.mark.parametrize(
@@ -31,12 +31,12 @@ from marianne_stream.wire.conductor_lines import conductor_line
     ],
 )
 def test_a_line_says_of_which_job_it_is(line: str, event: str, job_ids: tuple[str, ...]) -> None:
-    found = conductor_line(line.encode())
+    found = parse_conductor_line(line.encode())
     assert (found.event, found.job_ids) == (event, job_ids)
 
 
 @given(st.binary())
 def test_any_bytes_are_a_line(line: bytes) -> None:
-    conductor_line(line)
-    conductor_line(b"2026-11-28T05:00:00Z [info ] job_id=" + line)
-    conductor_line(b'{"job_id": "' + line)
+    parse_conductor_line(line)
+    parse_conductor_line(b"2026-11-28T05:00:00Z [info ] job_id=" + line)
+    parse_conductor_line(b'{"job_id": "' + line)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marianne_stream.wire.cursors import RosterCursor, StatusCursor, TimelineCursor, digest
+from marianne_stream.wire.cursors import RosterCursor, StatusCursor, TimelineCursor, state_digest
 
 KINDS = (StatusCursor, RosterCursor, TimelineCursor)
 
@@ -12,9 +12,9 @@ KINDS = (StatusCursor, RosterCursor, TimelineCursor)
 @pytest.mark.parametrize(
     "cursor",
     [
-        StatusCursor("s", digest(b"a")),
-        StatusCursor("f", digest(b"a")),
-        RosterCursor(digest(b"b")),
+        StatusCursor("s", state_digest(b"a")),
+        StatusCursor("f", state_digest(b"a")),
+        RosterCursor(state_digest(b"b")),
         TimelineCursor("0123456789abcdef", 42),
     ],
     ids=str,
@@ -37,4 +37,4 @@ def test_a_cursor_of_another_size_is_no_cursor(text: str) -> None:
 
 
 def test_the_digest_is_the_same_in_every_process() -> None:
-    assert digest(b"a state") == "2bbdf205f270b9fa7703a46e"
+    assert state_digest(b"a state") == "2bbdf205f270b9fa7703a46e"

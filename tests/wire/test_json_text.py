@@ -31,7 +31,7 @@ def test_mended_in_small_pieces_is_what_it_is_in_one(
         if not isinstance(value, str):
             assert read == (None if isinstance(value, float) else value)
         elif value.isascii() or "\ud83d" not in value:
-            assert read == job_ids.written(value)
+            assert read == job_ids.escape(value)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ class Named(msgspec.Struct):
 
 
 def test_a_request_is_one_line() -> None:
-    line = jsonrpc.request(7, "job.status", {"job_id": "a\nb", "workspace": ""})
+    line = jsonrpc.make_request(7, "job.status", {"job_id": "a\nb", "workspace": ""})
     assert line.endswith(b"}\n")
     assert line.count(b"\n") == 1
     assert json.loads(line) == {
@@ -29,24 +29,24 @@ def test_a_request_is_one_line() -> None:
 
 
 def test_an_id_that_is_not_utf8_is_asked_for_as_python_writes_it() -> None:
-    assert rb"\udcff" in jsonrpc.request(1, "job.status", {"job_id": "\udcff"})
+    assert rb"\udcff" in jsonrpc.make_request(1, "job.status", {"job_id": "\udcff"})
 
 
 def test_an_answer_an_error_and_a_notification_are_told_apart() -> None:
-    answer = jsonrpc.message(b'{"jsonrpc":"2.0","id":1,"result":null}')
+    answer = jsonrpc.parse_message(b'{"jsonrpc":"2.0","id":1,"result":null}')
     assert isinstance(answer.result, msgspec.Raw)
     assert bytes(answer.result) == b"null"
-    error = jsonrpc.message(b'{"id":null,"error":{"code":-32700,"message":"no","data":1}}')
+    error = jsonrpc.parse_message(b'{"id":null,"error":{"code":-32700,"message":"no","data":1}}')
     assert error.error == jsonrpc.ErrorObject(-32700, "no")
     assert error.result is msgspec.UNSET
-    event = jsonrpc.message(b'{"method":"monitor.event","params":{"a":1}}')
+    event = jsonrpc.parse_message(b'{"method":"monitor.event","params":{"a":1}}')
     assert event.method == "monitor.event"
 
 
 @pytest.mark.parametrize("line", [b"", b"{", b"[1]", b"null", b'"x"', b'{"id":{}}', b"\xff"])
 def test_what_is_no_message_is_refused(line: bytes) -> None:
     with pytest.raises(ValueError, match=r"JSON|Expected|Input"):
-        jsonrpc.message(line)
+        jsonrpc.parse_message(line)
 
 
 def test_a_value_of_another_shape_is_refused() -> None:
@@ -69,7 +69,7 @@ def test_a_value_of_another_shape_is_refused() -> None:
 )
 def test_text_that_utf8_cannot_hold_is_mended(text: bytes, name: str) -> None:
     line = b'{"id":1,"result":{"name":"' + text + b'","tail":"\xff \\ud800","n":NaN}}'
-    raw = jsonrpc.message(line).result
+    raw = jsonrpc.parse_message(line).result
     assert isinstance(raw, msgspec.Raw)
     assert json_text.decode(raw, Named).name == name
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marianne_stream.wire.log_levels import LEVELS, NAMES, facts_of, level_of
+from marianne_stream.wire.log_levels import LEVEL_NAMES, LEVELS, parse_line_facts, parse_line_level
 
 PIECES = st.sampled_from(
     [
@@ -46,14 +46,14 @@ TIMES = st.datetimes()
 
 @given(st.one_of(st.text(), st.lists(PIECES, max_size=14).map("".join)))
 def test_any_line_has_facts_that_can_be_read(line: str) -> None:
-    level, logged_at = facts_of(line)
+    level, logged_at = parse_line_facts(line)
     assert level is None or level in LEVELS
     if logged_at is not None:
         datetime.fromisoformat(logged_at)
 
 
 @given(
-    name=st.sampled_from(sorted(NAMES)),
+    name=st.sampled_from(sorted(LEVEL_NAMES)),
     casing=st.sampled_from([str.lower, str.upper, str.title]),
     form=st.sampled_from(
         [
@@ -64,11 +64,11 @@ def test_any_line_has_facts_that_can_be_read(line: str) -> None:
     ),
 )
 def test_a_name_of_a_level_is_one_in_any_case(name: str, casing: type[str], form: str) -> None:
-    assert level_of(form.format(casing(name))) == NAMES[name]
+    assert parse_line_level(form.format(casing(name))) == LEVEL_NAMES[name]
 
 
 @given(
-    name=st.sampled_from(sorted(NAMES)),
+    name=st.sampled_from(sorted(LEVEL_NAMES)),
     key=st.sampled_from(["level", "levelname", "lvl", "severity"]),
     casing=st.sampled_from([str.lower, str.upper, str.title]),
     message=st.text(),
@@ -77,7 +77,7 @@ def test_a_json_line_has_the_level_of_its_field(
     name: str, key: str, casing: type[str], message: str
 ) -> None:
     line = msgspec.json.encode({"event": message, key: casing(name)}).decode()
-    assert level_of(line) == NAMES[name]
+    assert parse_line_level(line) == LEVEL_NAMES[name]
 
 
 @given(
@@ -90,7 +90,7 @@ def test_a_lines_own_time_is_its_first_words(
     moment: datetime, separator: str, zone: str, form: str
 ) -> None:
     text = moment.isoformat(sep=separator, timespec="microseconds") + zone
-    logged_at = facts_of(form.format(text)).logged_at
+    logged_at = parse_line_facts(form.format(text)).logged_at
     assert logged_at is not None
     assert datetime.fromisoformat(logged_at) == datetime.fromisoformat(text)
 
@@ -128,9 +128,9 @@ def test_a_lines_own_time_is_its_first_words(
     ],
 )
 def test_what_a_line_says_of_itself(line: str, level: str | None, logged_at: str | None) -> None:
-    assert facts_of(line) == (level, logged_at)
+    assert parse_line_facts(line) == (level, logged_at)
 
 
 def test_digits_of_another_script_are_no_time() -> None:
-    logged_at = facts_of("2026-01-01 10:00:00.\u0661\u0662\u0663Z x").logged_at
+    logged_at = parse_line_facts("2026-01-01 10:00:00.\u0661\u0662\u0663Z x").logged_at
     assert logged_at is None or logged_at.isascii()

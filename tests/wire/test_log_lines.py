@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marianne_stream.wire.cursors import WINDOW_BYTES, LogCursor, fingerprint
-from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES, LineCutter, LogLine
+from marianne_stream.wire.cursors import HASH_WINDOW_BYTES, LogCursor, content_hash
+from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES, LogLine, LogLineSplitter
 
 TEXT = st.lists(
     st.sampled_from(
@@ -38,9 +38,9 @@ def pieces(text: bytes, cuts: list[int]) -> list[bytes]:
 
 
 def lines_of(text: bytes, cuts: list[int]) -> list[LogLine]:
-    cutter = LineCutter(offset=0, number=0, window=b"")
+    cutter = LogLineSplitter(offset=0, number=0, window=b"")
     lines = [line for piece in pieces(text, cuts) for line in cutter.feed(piece)]
-    last = cutter.finish()
+    last = cutter.flush()
     return lines if last is None else [*lines, last]
 
 
@@ -63,17 +63,19 @@ def test_any_point_to_resume_gives_the_rest(
     lines = lines_of(text, [])
     seen = data.draw(st.integers(0, len(lines)))
     offset = lines[seen - 1].end if seen else 0
-    window = text[max(0, offset - WINDOW_BYTES) : offset]
-    cutter = LineCutter(offset=offset, number=seen, window=window)
+    window = text[max(0, offset - HASH_WINDOW_BYTES) : offset]
+    cutter = LogLineSplitter(offset=offset, number=seen, window=window)
     rest = [line for piece in pieces(text[offset:], cuts) for line in cutter.feed(piece)]
-    last = cutter.finish()
+    last = cutter.flush()
     assert [*rest, *([last] if last is not None else [])] == lines[seen:]
 
 
 @given(text=TEXT)
 def test_a_line_knows_the_bytes_before_its_end(text: bytes) -> None:
     for line in lines_of(text, [7]):
-        assert line.digest == fingerprint(text[max(0, line.end - WINDOW_BYTES) : line.end])
+        assert line.window_hash == content_hash(
+            text[max(0, line.end - HASH_WINDOW_BYTES) : line.end]
+        )
 
 
 def test_a_line_above_the_limit_is_cut_between_characters() -> None:
@@ -81,7 +83,7 @@ def test_a_line_above_the_limit_is_cut_between_characters() -> None:
     for cuts in ([], [1000] * 200):
         long, following = lines_of(text, cuts)
         assert long.truncated
-        assert long.shown == "a" + "é" * (LINE_LIMIT_BYTES // 2 - 1)
+        assert long.display_text == "a" + "é" * (LINE_LIMIT_BYTES // 2 - 1)
         assert (following.text, following.number, following.end) == (b"next", 2, len(text))
 
 
@@ -123,10 +125,10 @@ def test_a_hole_before_a_line_and_a_byte_order_mark_cost_no_line() -> None:
     st.builds(
         LogCursor,
         inode=st.integers(0, 2**64 - 1),
-        first=st.integers(0, 2**64 - 1),
+        first_line_hash=st.integers(0, 2**64 - 1),
         offset=st.integers(0, 10**17),
         number=st.integers(0, 10**17),
-        digest=st.integers(0, 2**64 - 1),
+        window_hash=st.integers(0, 2**64 - 1),
         unterminated=st.booleans(),
         kind=st.sampled_from(["l", "c", "x"]),
     ).filter(lambda cursor: cursor.number > 0 or not cursor.unterminated)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from marianne_stream.wire.redis_urls import masked
+from marianne_stream.wire.redis_urls import redact_url
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,4 @@ from marianne_stream.wire.redis_urls import masked
     ],
 )
 def test_what_is_secret_is_not_shown(url: str, shown: str) -> None:
-    assert masked(url) == shown
+    assert redact_url(url) == shown

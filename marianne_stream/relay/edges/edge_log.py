@@ -6,9 +6,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from marianne_stream.fanout.mailboxes import Sink
-from marianne_stream.logs.entries import ENTRY_LINES
-from marianne_stream.logs.index import Selection
-from marianne_stream.logs.reader import Gap
+from marianne_stream.logs.entries import MAX_ENTRY_LINES
+from marianne_stream.logs.index import LineFilter
+from marianne_stream.logs.reader import LogGap
 from marianne_stream.logs.threads import JobThreads
 from marianne_stream.relay.edges.edge_mailbox import (
     COMPLETE,
@@ -39,7 +39,7 @@ PAGE_ENTRIES = 500
 # So many marks may stand among the newest lines.
 MARKS = 20
 
-TRIMMED = Gap("rotated_away", None)
+TRIMMED = LogGap("rotated_away", None)
 
 # A relay knows the last 100 generations of a log; more files may begin with the same line.
 GENERATIONS = 100
@@ -61,7 +61,7 @@ class RelayedStart:
 
     place: bytes
     first: Sequence[Placed] = ()
-    gap: Gap | None = None
+    gap: LogGap | None = None
     cursor_expired: bool = False
     nothing_new: bool = False
     beyond: bool = False
@@ -122,7 +122,7 @@ class RelayedLog:
         self.source.reading.leave(self.key)
         self._holds.close()
 
-    def join(self, only: Selection | None, outlet: Sink | None, place: bytes) -> RelayedMailbox:
+    def join(self, only: LineFilter | None, outlet: Sink | None, place: bytes) -> RelayedMailbox:
         """A mailbox that holds what follows this moment, for one who has all until then."""
         mailbox = RelayedMailbox(only, outlet, place)
         self._mailboxes.add(mailbox)
@@ -173,7 +173,7 @@ class RelayedLog:
         """
         most = first[0][0] if first else place
         async with self.source.reading.asking() as redis:
-            found = placed(await newest(redis, self.key, count=ENTRY_LINES, most=most))
+            found = placed(await newest(redis, self.key, count=MAX_ENTRY_LINES, most=most))
         return [entry for entry in found if not first or entry[0] != most]
 
     async def on_entries(self, entries: list[Entry]) -> None:
@@ -263,7 +263,7 @@ async def generations_of(reading: SourceReading, job_id: str, seen: LogCursor) -
     """The generations of the files in which a cursor can lie, the newest first."""
     async with reading.asking() as redis:
         raw = await hash_fields(redis, reading.keys.files(job_id), FILES)
-    first = b"%016x" % seen.first
+    first = b"%016x" % seen.first_line_hash
     found = (int(number) for number, name in raw.items() if name == first and is_number(number))
     return sorted(found, reverse=True)[:GENERATIONS]
 
@@ -271,7 +271,10 @@ async def generations_of(reading: SourceReading, job_id: str, seen: LogCursor) -
 def is_there(entry: Placed, seen: LogCursor) -> bool:
     """Whether an entry is the one that a cursor stands behind."""
     cursor = LogCursor.parse(entry[1].cursor)
-    return cursor is not None and (cursor.first, cursor.digest) == (seen.first, seen.digest)
+    return cursor is not None and (cursor.first_line_hash, cursor.window_hash) == (
+        seen.first_line_hash,
+        seen.window_hash,
+    )
 
 
 def begins_behind(first: Placed, seen: LogCursor) -> bool:

@@ -12,10 +12,10 @@ from functools import partial
 
 from marianne_stream.errors import MarianneStreamError
 from marianne_stream.fanout.mailboxes import Sink
-from marianne_stream.feeds.feed import Kind
-from marianne_stream.feeds.log_frames import gap_frame
-from marianne_stream.feeds.log_matching import Filtering
-from marianne_stream.feeds.log_streams import LogAsk
+from marianne_stream.feeds.feed import FeedKind
+from marianne_stream.feeds.log_frames import make_log_gap_frame
+from marianne_stream.feeds.log_matching import LineMatcher
+from marianne_stream.feeds.log_streams import LogRequest
 from marianne_stream.payloads import LogCompleteData
 from marianne_stream.relay.edges.edge_log import TRIMMED, RelayedLog, RelayedStart, resumed
 from marianne_stream.relay.edges.edge_mailbox import (
@@ -49,23 +49,23 @@ class RelayedFeed:
         on_leave: called when it leaves.
     """
 
-    kind: Kind = "log"
-    heartbeats = False
+    kind: FeedKind = "log"
+    has_heartbeats = False
 
     def __init__(
         self,
         log: RelayedLog,
         start: RelayedStart,
         *,
-        ask: LogAsk,
+        ask: LogRequest,
         is_over: Callable[[], Awaitable[bool]],
         on_leave: Callable[[RelayedLog], None],
     ) -> None:
         self._log = log
         self._start = start
         self._place = start.place
-        self._only = ask.only
-        self._filtering = Filtering(ask.only) if ask.only is not None else None
+        self._only = ask.line_filter
+        self._filtering = LineMatcher(ask.line_filter) if ask.line_filter is not None else None
         self._follow = ask.follow
         self._threads = log.threads
         self._is_over = is_over
@@ -77,23 +77,23 @@ class RelayedFeed:
         self._cursor = ""
         # An end of the log, where that is the last that it has read by itself.
         self._final: Placed | None = None
-        self.nothing_new = start.nothing_new
+        self.is_exhausted = start.nothing_new
 
     @property
-    def held_bytes(self) -> int:
+    def buffered_bytes(self) -> int:
         """What is kept for the viewer."""
         return self._mailbox.held_bytes if self._mailbox is not None else 0
 
-    def attach(self, outlet: Sink) -> None:
+    def set_sink(self, sink: Sink) -> None:
         """Says where new lines may go at once."""
-        self._outlet = outlet
+        self._outlet = sink
 
     async def frames(self) -> AsyncIterator[bytes]:
         """From where the viewer stands, to the log's end."""
         end = max(self._log.last, self._start.place, key=place_of)
         if self._filtering is not None:
             above = await self._log.above(self._start.place, self._start.first)
-            await self._filtering.begin_behind(self._threads, partial(lines_of, above))
+            await self._filtering.start_after(self._threads, partial(lines_of, above))
         if first := await self._first(end):
             yield first
         while not self._closed:
@@ -122,9 +122,9 @@ class RelayedFeed:
         """What a viewer is told before all else, and the newest lines for a new one."""
         gap = b""
         if self._start.cursor_expired:
-            gap = gap_frame(None)
+            gap = make_log_gap_frame(None)
         elif self._start.gap is not None:
-            gap = gap_frame(self._start.gap)
+            gap = make_log_gap_frame(self._start.gap)
         return gap + await self._shown(self._start.first, end=end)
 
     async def _by_itself(self, end: bytes) -> AsyncIterator[bytes]:
@@ -137,7 +137,7 @@ class RelayedFeed:
                 # Redis has lost what the reading stands at: what comes instead comes here, too.
                 await asyncio.sleep(LOOK_AGAIN_S)
                 continue
-            gap = b"" if whole else gap_frame(TRIMMED)
+            gap = b"" if whole else make_log_gap_frame(TRIMMED)
             # Where there is nothing, the reading stands at what is gone.
             self._place = entries[-1][0] if entries else self._log.last
             if frames := gap + await self._shown(entries, end=end):
@@ -204,19 +204,19 @@ class RelayedFeed:
     def _end_so_far(self) -> bytes:
         """The end of a stream that was not to follow."""
         seen = LogCursor.parse(self._cursor)
-        cursor = str(seen.ended(follow=False)) if seen is not None else ""
+        cursor = str(seen.as_complete(follow=False)) if seen is not None else ""
         data = LogCompleteData(message="This is the end so far.")
         return sse.frame(data.json_bytes(), event=COMPLETE, event_id=cursor)
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Lets `frames` end."""
         self._closed = True
         if self._mailbox is not None:
             self._mailbox.finish()
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Lets go of the log."""
-        self.close()
+        self.finish()
         if self._mailbox is not None:
             self._mailbox.close()
         self._on_leave(self._log)

@@ -14,12 +14,12 @@ from marianne_stream.errors import (
     OriginOnlyError,
     StateUnavailableError,
 )
-from marianne_stream.feeds.awaited_log import AwaitedLogFeed
-from marianne_stream.feeds.feed import Feed, LeftFeed
-from marianne_stream.feeds.job_logs import JobFolders, LogSource
-from marianne_stream.feeds.log_streams import WAIT_INTERVAL_S, LogAsk
+from marianne_stream.feeds.awaited_log import PendingLogFeed
+from marianne_stream.feeds.feed import EmptyFeed, Feed
+from marianne_stream.feeds.job_logs import JobDirs, LogSource
+from marianne_stream.feeds.log_streams import MISSING_LOG_POLL_S, LogRequest
 from marianne_stream.jobs.watches import JobHub
-from marianne_stream.logs.opened import OpenLog
+from marianne_stream.logs.opened import LogHandle
 from marianne_stream.logs.threads import LogThreads
 from marianne_stream.models import TERMINAL_STATUSES
 from marianne_stream.relay.connecting import asked
@@ -64,33 +64,33 @@ class RelayedLogs:
         """How many bytes of lines were read, by all together."""
         return self._ended_bytes + sum(log.read_bytes for log in self._logs.values())
 
-    async def feed(self, job_id: str, ask: LogAsk) -> Feed:
+    async def open_feed(self, job_id: str, log_request: LogRequest) -> Feed:
         """A feed of a job's log, which must be left.
 
         Raises:
             JobNotFoundError, LogNotFoundError, LogForbiddenError: as the origin says.
             StateUnavailableError: Redis does not answer, or nothing is published in time.
         """
-        seen = LogCursor.parse(ask.cursor)
-        if not ask.follow and seen is not None and seen.kind == "x":
-            return LeftFeed("log")
+        seen = LogCursor.parse(log_request.cursor)
+        if not log_request.follow and seen is not None and seen.kind == "x":
+            return EmptyFeed("log")
         await self._watches.ensure_exists(job_id)
-        if ask.source is not None:
+        if log_request.source is not None:
             # One of them is published, whichever there is.
             raise not_available_on_edge(
                 self._edge, job_id, "Which log it is can be chosen there only."
             )
-        open_feed = partial(self._open, job_id, ask)
+        open_feed = partial(self._open, job_id, log_request)
         try:
             return await open_feed()
         except LogNotFoundError as error:
-            if not ask.wait:
+            if not log_request.wait:
                 raise
-            return AwaitedLogFeed(
+            return PendingLogFeed(
                 open_feed,
                 partial(self._is_over, job_id),
-                missing=ask.told(error),
-                interval_s=WAIT_INTERVAL_S,
+                missing_detail=log_request.error_detail(error),
+                poll_interval_s=MISSING_LOG_POLL_S,
             )
 
     async def _is_over(self, job_id: str) -> bool:
@@ -100,7 +100,7 @@ class RelayedLogs:
         )
         return status in TERMINAL_STATUSES
 
-    async def _open(self, job_id: str, ask: LogAsk) -> RelayedFeed:
+    async def _open(self, job_id: str, ask: LogRequest) -> RelayedFeed:
         is_over = partial(self._is_over, job_id)
         log = self._log(*self._edge.find(job_id))
         log.readers += 1
@@ -119,10 +119,10 @@ class RelayedLogs:
     def _log(self, source: Source, job_id: str) -> RelayedLog:
         name = f"{source.name}:{job_id}"
         if name not in self._logs:
-            self._logs[name] = RelayedLog(source, job_id, self._threads.of_job(name))
+            self._logs[name] = RelayedLog(source, job_id, self._threads.for_job(name))
         return self._logs[name]
 
-    def _check_kept(self, job_id: str, start: RelayedStart, ask: LogAsk) -> None:
+    def _check_kept(self, job_id: str, start: RelayedStart, ask: LogRequest) -> None:
         if start.beyond:
             why = f"Fewer than {ask.tail_lines} lines are kept here."
             raise not_available_on_edge(self._edge, job_id, why)
@@ -199,7 +199,7 @@ class NoLogFiles:
         self._edge = edge
         self._watches = watches
 
-    async def folders(self, job_id: str) -> JobFolders:
+    async def find_dirs(self, job_id: str) -> JobDirs:
         """None.
 
         Raises:
@@ -210,9 +210,9 @@ class NoLogFiles:
         await self._watches.ensure_exists(job_id)
         raise not_available_on_edge(self._edge, job_id)
 
-    async def find(self, job_id: str, folders: JobFolders, source: LogSource | None) -> OpenLog:
+    async def find_log(self, job_id: str, dirs: JobDirs, source: LogSource | None) -> LogHandle:
         """None: raises as `folders` does."""
-        del folders, source
+        del dirs, source
         raise not_available_on_edge(self._edge, job_id)
 
 

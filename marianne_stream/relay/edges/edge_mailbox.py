@@ -7,17 +7,17 @@ from functools import cached_property, partial
 import msgspec
 
 from marianne_stream.fanout.mailboxes import Sink, SubscriberQueue
-from marianne_stream.feeds.log_frames import conductor_json, facts_json
-from marianne_stream.feeds.log_matching import Filtering, WantedOnce
-from marianne_stream.logs.index import Selection
+from marianne_stream.feeds.log_frames import make_conductor_members, make_facts_members
+from marianne_stream.feeds.log_matching import LineMatcher, MatchCache
+from marianne_stream.logs.index import LineFilter
 from marianne_stream.logs.threads import JobThreads
 from marianne_stream.payloads import LogGapData
 from marianne_stream.relay.format import LogEntry
 from marianne_stream.relay.streams import Entry, is_after, readable
 from marianne_stream.relay.validation import parse_log_entry
 from marianne_stream.wire import sse
-from marianne_stream.wire.log_levels import facts_of
-from marianne_stream.wire.sse import Frames
+from marianne_stream.wire.log_levels import parse_line_facts
+from marianne_stream.wire.sse import EncodedFrames
 
 COMPLETE = "log_complete"
 
@@ -39,13 +39,13 @@ def frame_of(entry: LogEntry, *, initial: bool = False) -> bytes:
     if entry.mark:
         return sse.frame(entry.data, event=entry.mark, event_id=entry.cursor)
     if not entry.line:
-        return sse.position(entry.cursor)
+        return sse.id_only(entry.cursor)
     word = b"true" if initial else b"false"
     cut = b',"truncated":true' if entry.truncated else b""
     text = decode_text(entry.line)
-    facts = facts_json(facts_of(text))
+    facts = make_facts_members(parse_line_facts(text))
     if entry.of_conductor:
-        facts += conductor_json(text.encode("utf-8", "replace"))
+        facts += make_conductor_members(text.encode("utf-8", "replace"))
     return b'id: %b\nevent: log\ndata: {"line":%b,"line_number":%d,"timestamp":"%b",%b}\n\n' % (
         entry.cursor.encode(),
         entry.line,
@@ -77,7 +77,7 @@ class RelayedBatch:
 
     entries: Sequence[Placed]
     frames: bytes
-    _wanted: WantedOnce = field(default_factory=WantedOnce, compare=False)
+    _wanted: MatchCache = field(default_factory=MatchCache, compare=False)
 
     @classmethod
     def of(cls, entries: Sequence[Placed]) -> "RelayedBatch":
@@ -102,26 +102,26 @@ class RelayedBatch:
         return RelayedBatch.of(rest) if rest else None
 
     @cached_property
-    def all(self) -> Frames:
+    def all(self) -> EncodedFrames:
         """What a viewer is sent that wants all lines."""
-        return Frames(self.frames)
+        return EncodedFrames(self.frames)
 
-    async def wanted(self, filtering: Filtering | None, threads: JobThreads) -> bytes:
+    async def wanted(self, filtering: LineMatcher | None, threads: JobThreads) -> bytes:
         """Return the frames that a viewer wants, made once for all who want the same."""
         if filtering is None:
             return self.frames
-        return await self._wanted.get(filtering, partial(self._matched, threads))
+        return await self._wanted.get_or_compute(filtering, partial(self._matched, threads))
 
-    async def _matched(self, threads: JobThreads, filtering: Filtering) -> bytes:
+    async def _matched(self, threads: JobThreads, filtering: LineMatcher) -> bytes:
         return frames_of(await chosen(self.entries, filtering, threads))
 
 
 async def chosen(
-    entries: Sequence[Placed], filtering: Filtering | None, threads: JobThreads
+    entries: Sequence[Placed], filtering: LineMatcher | None, threads: JobThreads
 ) -> list[LogEntry]:
     """Return the lines that are wanted, and every mark."""
     if filtering is not None:
-        entries = await filtering.choose(threads, entries, text_of)
+        entries = await filtering.select(threads, entries, text_of)
     return [entry for _, entry in entries]
 
 
@@ -153,7 +153,7 @@ class RelayedMailbox(SubscriberQueue):
         held_bytes: what is kept.
     """
 
-    def __init__(self, only: Selection | None, outlet: Sink | None, place: bytes) -> None:
+    def __init__(self, only: LineFilter | None, outlet: Sink | None, place: bytes) -> None:
         super().__init__()
         self.only = only
         self.sink = outlet

@@ -19,7 +19,7 @@ from marianne_stream.relay.format import FORMAT, UNNAMED_FORMAT, About, EventEnt
 from marianne_stream.relay.keys import Keys
 from marianne_stream.relay.streams import BEGINNING, Entry, is_after, newest, read, readable, span
 from marianne_stream.relay.validation import parse_about, parse_event, parse_job_id, shown_format
-from marianne_stream.wire.backoff import delays
+from marianne_stream.wire.backoff import exponential_backoff
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ class SourceReading:
 
     async def run(self) -> None:
         """Reads until it is cancelled; comes back by itself."""
-        waits = delays(first_s=FIRST_DELAY_S, cap_s=DELAY_CAP_S)
+        waits = exponential_backoff(first_s=FIRST_DELAY_S, cap_s=DELAY_CAP_S)
         while True:
             began = time.monotonic()
             try:
@@ -160,7 +160,7 @@ class SourceReading:
                 logger.exception("reading %s failed, and is begun anew", self.keys.source)
                 await self._lose(error)
             if time.monotonic() - began > GOOD_SESSION_S:
-                waits = delays(first_s=FIRST_DELAY_S, cap_s=DELAY_CAP_S)
+                waits = exponential_backoff(first_s=FIRST_DELAY_S, cap_s=DELAY_CAP_S)
             await asyncio.sleep(next(waits))
 
     def follow(self, key: str, after: bytes, follower: Follower) -> None:

@@ -87,7 +87,7 @@ class Lines:
     of_conductor: bool = False
 
     def ids(self, generation: int) -> tuple[str, ...]:
-        """Their places in the stream, as `LogPlace` writes them."""
+        """Their places in the stream, as `LogPath` writes them."""
         return tuple([f"{generation}-{2 * offset}" for offset in self.offsets])
 
     def fields(self) -> tuple[str | tuple[str, ...], ...]:
@@ -175,7 +175,7 @@ class LogPlacer:
             cursor = cursor_of(entry)
             behind = entry.mark == COMPLETE
             found += self._move(cursor, cursor.offset + behind, now_s)
-            self._stand(cursor.first, cursor.offset, entry.cursor)
+            self._stand(cursor.first_line_hash, cursor.offset, entry.cursor)
             found.append((LogPlace(self._generation, cursor.offset, behind), entry))
         return found
 
@@ -195,11 +195,11 @@ class LogPlacer:
             self._begin(now_s)
             found.append((LogPlace(self._generation, 0), entry))
         self._kept = []
-        elsewhere = offset <= self._offset or self._first not in (0, cursor.first)
+        elsewhere = offset <= self._offset or self._first not in (0, cursor.first_line_hash)
         if elsewhere or not self._generation:
             self._begin(now_s)
-        if self.spot.generation != self._generation or self._first != cursor.first:
-            self.names[self._generation] = cursor.first
+        if self.spot.generation != self._generation or self._first != cursor.first_line_hash:
+            self.names[self._generation] = cursor.first_line_hash
         return found
 
     def _begin(self, now_s: int) -> None:

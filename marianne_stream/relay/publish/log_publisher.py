@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from itertools import chain
 
 from marianne_stream.errors import LockLostError, LogNotFoundError, MarianneStreamError
-from marianne_stream.feeds.followed import FollowedLogs
-from marianne_stream.feeds.job_logs import JobLogs
-from marianne_stream.feeds.log import LogFeed, LogWish, log_feed
-from marianne_stream.logs.opened import OpenLog
+from marianne_stream.feeds.followed import LogFollowers
+from marianne_stream.feeds.job_logs import FileLogLocator
+from marianne_stream.feeds.log import LogFeed, LogFeedOptions, open_log_feed
+from marianne_stream.logs.opened import LogHandle
 from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.format import LogEntry, LogPlace
 from marianne_stream.relay.keys import Keys
@@ -63,7 +63,9 @@ class LogPublisher:
         kept: how much is kept there.
     """
 
-    def __init__(self, job_logs: JobLogs, followed: FollowedLogs, keys: Keys, kept: Kept) -> None:
+    def __init__(
+        self, job_logs: FileLogLocator, followed: LogFollowers, keys: Keys, kept: Kept
+    ) -> None:
         self._job_logs = job_logs
         self._followed = followed
         self._keys = keys
@@ -92,7 +94,7 @@ class LogPublisher:
             delay_s = GOES_ON_S
             try:
                 async with self._opened(job_id, writer) as (feed, placer):
-                    if not feed.nothing_new:
+                    if not feed.is_exhausted:
                         await self._follow(job_id, writer, feed, placer)
             except LockLostError:
                 raise
@@ -116,8 +118,8 @@ class LogPublisher:
             MarianneStreamError: there is no such log, or it cannot be read.
             RedisError: Redis is away.
         """
-        folders = await self._job_logs.folders(job_id)
-        log = await self._job_logs.find(job_id, folders, None)
+        folders = await self._job_logs.find_dirs(job_id)
+        log = await self._job_logs.find_log(job_id, folders, None)
         async with self._looking:
             spot, again = await self._published(job_id, writer), False
         last = self._spots.get(job_id, Spot())
@@ -127,13 +129,13 @@ class LogPublisher:
             # them see no line twice, where it is still the same file.
             again = await is_newest(log, spot)
         cursor = "" if again else spot.cursor
-        wish = LogWish(cursor, TAIL_LINES, None, folders.over, partial=False)
-        feed = await log_feed(self._followed, log, job_id, wish)
+        wish = LogFeedOptions(cursor, TAIL_LINES, None, folders.job_ended, wants_partial=False)
+        feed = await open_log_feed(self._followed, log, job_id, wish)
         try:
             yield feed, LogPlacer(spot, above=last.generation, again=again)
         finally:
             self._open.discard(job_id)
-            feed.leave()
+            feed.close()
 
     async def _published(self, job_id: str, writer: Writer) -> Spot | None:
         """Where the stream ends; None where there is none."""
@@ -147,7 +149,7 @@ class LogPublisher:
         last = readable(newest, parse_log_entry)
         place, cursor = LogPlace.parse(newest[0][0]), last[0][1].cursor if last else ""
         known = LogCursor.parse(cursor)
-        return Spot(place.generation, cursor, place.offset, known.first if known else 0)
+        return Spot(place.generation, cursor, place.offset, known.first_line_hash if known else 0)
 
     async def _forget_before(self, generation: int, job_id: str, writer: Writer) -> None:
         """Lets go of generations of which nothing is kept."""
@@ -211,8 +213,8 @@ def fields_of(entry: LogEntry) -> Iterable[str | bytes]:
     return chain.from_iterable(entry.fields().items())
 
 
-async def is_newest(log: OpenLog, spot: Spot) -> bool:
+async def is_newest(log: LogHandle, spot: Spot) -> bool:
     """Whether a spot is in the file that is written now."""
     cursor = LogCursor.parse(spot.cursor)
-    position = await log.find(cursor) if cursor is not None else None
-    return position is not None and position.file.key == (await log.newest()).key
+    position = await log.find_position(cursor) if cursor is not None else None
+    return position is not None and position.file.key == (await log.open_current()).key

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from marianne_stream.errors import LockLostError, SourceTakenError
-from marianne_stream.feeds.followed import FollowedLogs
-from marianne_stream.feeds.job_logs import JobLogs
+from marianne_stream.feeds.followed import LogFollowers
+from marianne_stream.feeds.job_logs import FileLogLocator
 from marianne_stream.jobs.watches import JobHub
 from marianne_stream.models import Roster
 from marianne_stream.relay.connecting import AWAY, check_primary, connected, hang_up, words
@@ -26,8 +26,8 @@ from marianne_stream.relay.publish.selection import ChosenLogs, Interest
 from marianne_stream.relay.publish.state_publisher import StatePublisher
 from marianne_stream.relay.publish.writer import Command, Writer, Written
 from marianne_stream.version import VERSION
-from marianne_stream.wire.backoff import delays
-from marianne_stream.wire.redis_urls import masked
+from marianne_stream.wire.backoff import exponential_backoff
+from marianne_stream.wire.redis_urls import redact_url
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Publisher:
     """
 
     def __init__(
-        self, target: Target, watches: JobHub, job_logs: JobLogs, followed: FollowedLogs
+        self, target: Target, watches: JobHub, job_logs: FileLogLocator, followed: LogFollowers
     ) -> None:
         self._target = target
         self._keys = keys = target.keys
@@ -103,7 +103,7 @@ class Publisher:
         self._begun: Attempt | None = None
         self._events = EventPublisher(watches.replay_buffer, keys)
         self._logs = LogPublisher(job_logs, followed, keys, target.kept)
-        self._delays = delays(first_s=FIRST_DELAY_S, cap_s=DELAY_CAP_S)
+        self._delays = exponential_backoff(first_s=FIRST_DELAY_S, cap_s=DELAY_CAP_S)
         # What was logged to be wrong; "" if nothing is.
         self._told = ""
 
@@ -214,12 +214,12 @@ class Publisher:
         if self._told:
             logger.info("the relay of %r publishes again", self._keys.source)
         self._told = ""
-        self._delays = delays(first_s=FIRST_DELAY_S, cap_s=DELAY_CAP_S)
+        self._delays = exponential_backoff(first_s=FIRST_DELAY_S, cap_s=DELAY_CAP_S)
 
     def _tell(self, what: str, why: object) -> None:
         """One line an occurrence, however often it is tried again."""
         if not self._told or (what == REFUSES and self._told != what):
-            url = masked(self._target.url)
+            url = redact_url(self._target.url)
             said = words(why) if isinstance(why, BaseException) else why
             logger.warning("the relay of %r at %s %s: %s", self._keys.source, url, what, said)
         self._told = what
