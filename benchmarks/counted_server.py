@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from marianne_stream.memory import collect, give_back
+from marianne_stream.memory import collect_garbage, trim_heap
 from marianne_stream.serve import serve
 from marianne_stream.settings import Settings
 
@@ -17,8 +17,8 @@ def answer() -> None:
     """Reads a line, gives back what is free, and says how many tasks there are."""
     if sys.stdin.readline():
         # As it does by itself every half minute: what is measured next is what it keeps.
-        collect(0)
-        give_back()
+        collect_garbage(0)
+        trim_heap()
         announce(json.dumps({"tasks": len(asyncio.all_tasks())}))
     else:
         asyncio.get_running_loop().remove_reader(sys.stdin)

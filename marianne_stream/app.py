@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from marianne_stream.access.keeper import Keeper
-from marianne_stream.access.places import token_place
-from marianne_stream.access.sessions import Sessions
-from marianne_stream.background import Background
+from marianne_stream.access.keeper import Authenticator
+from marianne_stream.access.places import ensure_token_source
+from marianne_stream.access.sessions import SessionStore
+from marianne_stream.background import TaskSupervisor
 from marianne_stream.conductor.client import ConductorClient
 from marianne_stream.conductor.config import DaemonConfigCache
 from marianne_stream.fanout.timeline import ReplayBuffer
@@ -21,8 +21,14 @@ from marianne_stream.feeds.log_streams import FileLogFeeds, LogFeedProvider
 from marianne_stream.jobs.watches import JobHub
 from marianne_stream.logs.alarms import FileWatcher
 from marianne_stream.logs.threads import LogThreads
-from marianne_stream.memory import give_back_freed
-from marianne_stream.relaying import edge_logs, edge_of, figures_of, publisher_of, publishing
+from marianne_stream.memory import trim_heap_periodically
+from marianne_stream.relaying import (
+    make_collectors,
+    make_edge,
+    make_edge_logs,
+    make_publisher,
+    make_publisher_lifespan,
+)
 from marianne_stream.settings import Settings
 from marianne_stream.state.auto import FallbackBackend
 from marianne_stream.state.conductor import ConductorBackend
@@ -31,29 +37,34 @@ from marianne_stream.state.own_registry import ConductorRegistryBackend
 from marianne_stream.state.source import Backend
 from marianne_stream.state.whereabouts import JobPathResolver
 from marianne_stream.web import openapi
-from marianne_stream.web.connections import Limits, Runner
-from marianne_stream.web.downloads import Downloads
-from marianne_stream.web.gate import Gate
+from marianne_stream.web.connections import ConnectionLimits, LimitedAppRunner
+from marianne_stream.web.downloads import DownloadLimiter
+from marianne_stream.web.gate import AuthMiddleware
 from marianne_stream.web.keys import (
-    DOWNLOAD_LIMIT_BYTES,
-    DOWNLOADS,
-    JOB_LOGS,
-    LOG_STREAMS,
+    DOWNLOAD_LIMITER,
+    JOB_HUB,
+    LOG_FEEDS,
+    LOG_LOCATOR,
+    MAX_DOWNLOAD_BYTES,
     METRICS,
     NOT_SERVED,
     OPENAPI,
-    STREAMS,
-    WATCHES,
+    STREAM_REGISTRY,
 )
 from marianne_stream.web.metrics import Metrics
-from marianne_stream.web.middleware import errors_as_json, observing, on_prepare, unless_leaving
-from marianne_stream.web.pages import Pages, Templates
-from marianne_stream.web.params import JOB_NAMES
+from marianne_stream.web.middleware import (
+    add_response_headers,
+    errors_as_json,
+    make_request_context,
+    reject_while_draining,
+)
+from marianne_stream.web.pages import Frontend, Templates
+from marianne_stream.web.params import JOB_ID_RESOLVER
 from marianne_stream.web.routes import add_routes
-from marianne_stream.web.sign_in import SignIn
-from marianne_stream.web.sites import Sites
-from marianne_stream.web.stream import Streams
-from marianne_stream.web.visitor import Proxies
+from marianne_stream.web.sign_in import LoginPages
+from marianne_stream.web.sites import HostPolicy
+from marianne_stream.web.stream import StreamRegistry
+from marianne_stream.web.visitor import TrustedProxies
 
 if TYPE_CHECKING:
     from marianne_stream.relay.edges.edge import Edge
@@ -61,94 +72,94 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BACKGROUND = web.AppKey("BACKGROUND", Background)
-KEEPER: web.AppKey[Keeper | None] = web.AppKey("KEEPER")
+TASKS = web.AppKey("BACKGROUND", TaskSupervisor)
+AUTHENTICATOR: web.AppKey[Authenticator | None] = web.AppKey("KEEPER")
 
 # Only who signs in sends anything but a head: a token, and where to go on to.
-FORM_LIMIT_BYTES = 16 * 1024
-FORM_LIMIT_S = 10.0
+MAX_FORM_BYTES = 16 * 1024
+FORM_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Components:
     """What a server is made of.
 
     Attributes:
-        client: asks the conductor; None if none is asked.
+        conductor_client: asks the conductor; None if none is asked.
         edge: who reads what others publish; None where that is not what is served.
-        source: where state is read.
-        watches: who knows jobs, roster and events.
-        alarms: who tells that a log was written.
+        backend: where state is read.
+        job_hub: who knows jobs, roster and events.
+        file_watcher: who tells that a log was written.
         threads: where files are read.
-        followed: the logs that are followed.
-        log_streams: who opens logs as feeds.
-        log_finder: who finds their files.
+        log_followers: the logs that are followed.
+        log_feeds: who opens logs as feeds.
+        log_locator: who finds their files.
         publisher: who publishes all of it; None where nobody is to.
-        streams: what is open.
-        downloads: what is being sent as files.
+        stream_registry: what is open.
+        download_limiter: what is being sent as files.
         metrics: the figures of all of them.
-        keeper: who knows tokens and sessions; None where everybody may see everything.
-        background: the tasks of all of them.
+        authenticator: who knows tokens and sessions; None where everybody may see everything.
+        tasks: the tasks of all of them.
     """
 
-    client: ConductorClient | None
+    conductor_client: ConductorClient | None
     edge: "Edge | None"
-    source: Backend
-    watches: JobHub
-    alarms: FileWatcher
+    backend: Backend
+    job_hub: JobHub
+    file_watcher: FileWatcher
     threads: LogThreads
-    followed: LogFollowers
-    log_streams: LogFeedProvider
-    log_finder: LogLocator
+    log_followers: LogFollowers
+    log_feeds: LogFeedProvider
+    log_locator: LogLocator
     publisher: "Publisher | None"
-    streams: Streams
-    downloads: Downloads
+    stream_registry: StreamRegistry
+    download_limiter: DownloadLimiter
     metrics: Metrics
-    keeper: Keeper | None
-    background: Background
+    authenticator: Authenticator | None
+    tasks: TaskSupervisor
 
-    async def run(self, _app: web.Application) -> AsyncIterator[None]:
+    async def lifespan(self, _app: web.Application) -> AsyncIterator[None]:
         """Has all of them work for as long as the server runs."""
-        start = self.background.start
-        start("streams", self.streams.run())
-        start("downloads", self.downloads.run())
-        start("metrics", self.metrics.run())
-        start("memory", give_back_freed(lambda: len(self.streams)))
-        start("watches", self.watches.run())
-        start("log alarms", self.alarms.run())
-        if self.keeper is not None:
-            start("sessions", self.keeper.run())
-        if (monitor := self.edge or self.client) is not None:
-            start("conductor", monitor.run(self.watches))
+        start = self.tasks.start
+        start("streams", self.stream_registry.run_keepalive())
+        start("downloads", self.download_limiter.run_revocation())
+        start("metrics", self.metrics.run_lag_probe())
+        start("memory", trim_heap_periodically(lambda: len(self.stream_registry)))
+        start("watches", self.job_hub.run())
+        start("log alarms", self.file_watcher.run())
+        if self.authenticator is not None:
+            start("sessions", self.authenticator.run_revocation())
+        if (monitor := self.edge or self.conductor_client) is not None:
+            start("conductor", monitor.run(self.job_hub))
         yield
-        await self.followed.close()
-        await self.background.stop()
-        await self.source.close()
+        await self.log_followers.close()
+        await self.tasks.cancel()
+        await self.backend.close()
 
-    async def hang_up(self, _app: web.Application) -> None:
+    async def close_streams(self, _app: web.Application) -> None:
         """Ends what is open, where `leave` was not called before."""
-        self.streams.close()
-        self.watches.begin_shutdown()
-        await self.background.stop("relay", "conductor", "watches")
+        self.stream_registry.close()
+        self.job_hub.begin_shutdown()
+        await self.tasks.cancel("relay", "conductor", "watches")
         # What is still read is for answers that would come too late.
         self.threads.close()
 
 
-def parts_of(settings: Settings) -> Parts:
+def build_components(settings: Settings) -> Components:
     """Builds all parts, and joins them.
 
     Raises:
         SettingsError: one of them cannot be as it is to be.
     """
-    edge = edge_of(settings)
-    backends = make_backends(settings)
-    source = edge if edge is not None else backends.source
+    edge = make_edge(settings)
+    backends = build_state_components(settings)
+    source = edge if edge is not None else backends.backend
     watches = JobHub(
         source,
         ReplayBuffer(remote=edge is not None),
         event_source_name="conductor" if edge is None else "redis",
-        read_recent_events=backends.conductor.read_recent_events
-        if backends.conductor is not None
+        read_recent_events=backends.conductor_backend.read_recent_events
+        if backends.conductor_backend is not None
         else None,
         job_groups=edge,
     )
@@ -157,103 +168,114 @@ def parts_of(settings: Settings) -> Parts:
     )
     followed = LogFollowers(watches, alarms)
     threads = LogThreads()
-    job_logs = FileLogLocator(watches, backends.whereabouts, threads)
+    job_logs = FileLogLocator(watches, backends.path_resolver, threads)
     log_streams, log_finder = (
-        edge_logs(edge, watches, threads)
+        make_edge_logs(edge, watches, threads)
         if edge is not None
         else (FileLogFeeds(job_logs, followed), job_logs)
     )
-    streams = Streams(
-        max_streams=settings.max_streams, max_streams_of_one=settings.max_streams_per_address
+    streams = StreamRegistry(
+        max_streams=settings.max_streams, max_streams_per_client=settings.max_streams_per_address
     )
-    downloads = Downloads(settings.max_downloads, settings.max_downloads_per_address)
-    publisher = publisher_of(settings, watches, job_logs, followed)
-    figures = figures_of(publisher, edge)
-    return Parts(
-        client=backends.client,
+    downloads = DownloadLimiter(settings.max_downloads, settings.max_downloads_per_address)
+    publisher = make_publisher(settings, watches, job_logs, followed)
+    figures = make_collectors(publisher, edge)
+    return Components(
+        conductor_client=backends.conductor_client,
         edge=edge,
-        source=source,
-        watches=watches,
-        alarms=alarms,
+        backend=source,
+        job_hub=watches,
+        file_watcher=alarms,
         threads=threads,
-        followed=followed,
-        log_streams=log_streams,
-        log_finder=log_finder,
+        log_followers=followed,
+        log_feeds=log_streams,
+        log_locator=log_finder,
         publisher=publisher,
-        streams=streams,
-        downloads=downloads,
-        metrics=Metrics(streams, watches, log_streams, downloads, others=figures),
-        keeper=None if settings.no_auth else keeper_of(settings),
-        background=Background(),
+        stream_registry=streams,
+        download_limiter=downloads,
+        metrics=Metrics(streams, watches, log_streams, downloads, extra_collectors=figures),
+        authenticator=None if settings.no_auth else make_authenticator(settings),
+        tasks=TaskSupervisor(),
     )
 
 
 def create_app(settings: Settings) -> web.Application:
     """The whole server as an application that is ready to be run.
 
-    Its `BACKGROUND` tells when a part of it has failed: it serves no longer what it should, and had
+    Its `TASKS` tells when a part of it has failed: it serves no longer what it should, and had
     better end.
 
     Raises:
         SettingsError: a part of it cannot be as it is to be.
     """
-    parts = parts_of(settings)
-    sites = Sites(settings.allowed_hosts, settings.cors_origins)
-    gate = Gate(
-        parts.keeper,
-        sites=sites,
-        proxies=Proxies(settings.trusted_proxies),
-        open_paths=open_paths(settings),
+    parts = build_components(settings)
+    sites = HostPolicy(settings.allowed_hosts, settings.cors_origins)
+    gate = AuthMiddleware(
+        parts.authenticator,
+        host_policy=sites,
+        proxies=TrustedProxies(settings.trusted_proxies),
+        public_paths=public_paths(settings),
     )
     app = web.Application(
-        middlewares=[observing(parts.metrics), errors_as_json, gate.middleware(), unless_leaving],
-        client_max_size=FORM_LIMIT_BYTES,
+        middlewares=[
+            make_request_context(parts.metrics),
+            errors_as_json,
+            gate.make_middleware(),
+            reject_while_draining,
+        ],
+        client_max_size=MAX_FORM_BYTES,
     )
-    app.on_response_prepare.extend((sites.on_prepare, on_prepare))
-    app[KEEPER], app[OPENAPI] = parts.keeper, openapi.description()
-    app[WATCHES], app[STREAMS], app[BACKGROUND] = parts.watches, parts.streams, parts.background
-    app[LOG_STREAMS], app[JOB_LOGS] = parts.log_streams, parts.log_finder
+    app.on_response_prepare.extend((sites.add_security_headers, add_response_headers))
+    app[AUTHENTICATOR], app[OPENAPI] = parts.authenticator, openapi.make_openapi_document()
+    app[JOB_HUB], app[STREAM_REGISTRY], app[TASKS] = (
+        parts.job_hub,
+        parts.stream_registry,
+        parts.tasks,
+    )
+    app[LOG_FEEDS], app[LOG_LOCATOR] = parts.log_feeds, parts.log_locator
     app[NOT_SERVED] = parts.edge.mismatches if parts.edge is not None else list
-    app[JOB_NAMES] = parts.edge.name_of if parts.edge is not None else str
-    app[DOWNLOAD_LIMIT_BYTES] = settings.max_download_bytes
-    app[DOWNLOADS], app[METRICS] = parts.downloads, parts.metrics
+    app[JOB_ID_RESOLVER] = parts.edge.name_of if parts.edge is not None else str
+    app[MAX_DOWNLOAD_BYTES] = settings.max_download_bytes
+    app[DOWNLOAD_LIMITER], app[METRICS] = parts.download_limiter, parts.metrics
     add_routes(app.router)
-    add_pages(app, gate, settings)
-    app.cleanup_ctx.extend((publishing(parts.publisher, parts.background.start), parts.run))
-    app.on_shutdown.append(parts.hang_up)
+    add_frontend(app, gate, settings)
+    app.cleanup_ctx.extend(
+        (make_publisher_lifespan(parts.publisher, parts.tasks.start), parts.lifespan)
+    )
+    app.on_shutdown.append(parts.close_streams)
     return app
 
 
-def add_pages(app: web.Application, gate: Gate, settings: Settings) -> None:
+def add_frontend(app: web.Application, auth: AuthMiddleware, settings: Settings) -> None:
     """Puts the pages for people into a server."""
     templates = Templates()
-    SignIn(
-        gate,
+    LoginPages(
+        auth,
         templates,
         max_age_s=settings.session_max_age_s,
-        form_limit_s=min(FORM_LIMIT_S, settings.idle_timeout_s),
+        form_timeout_s=min(FORM_TIMEOUT_S, settings.idle_timeout_s),
     ).add_routes(app.router)
-    Pages(gate, templates).add_routes(app.router)
+    Frontend(auth, templates).add_routes(app.router)
 
 
-def open_paths(settings: Settings) -> set[str]:
+def public_paths(settings: Settings) -> set[str]:
     """The addresses that ask for no token by these settings."""
     wanted = {"/ready": settings.public_ready, "/metrics": settings.public_metrics}
     return {path for path, is_open in wanted.items() if is_open}
 
 
 # Connections that are no streams, in all and to one address.
-CONNECTIONS_BESIDE_STREAMS = 128
+NON_STREAM_CONNECTIONS = 128
 
 
-def runner_of(app: web.Application, settings: Settings) -> Runner:
+def make_runner(app: web.Application, settings: Settings) -> LimitedAppRunner:
     """What runs the server, with as many connections as these settings let there be."""
-    limits = Limits(
-        most=settings.max_streams + CONNECTIONS_BESIDE_STREAMS,
-        most_of_one=settings.max_streams_per_address + CONNECTIONS_BESIDE_STREAMS,
-        unlimited=Proxies(settings.trusted_proxies).trusts,
+    limits = ConnectionLimits(
+        total=settings.max_streams + NON_STREAM_CONNECTIONS,
+        per_client=settings.max_streams_per_address + NON_STREAM_CONNECTIONS,
+        is_exempt=TrustedProxies(settings.trusted_proxies).is_trusted,
     )
-    return Runner(
+    return LimitedAppRunner(
         app,
         app[METRICS],
         limits,
@@ -262,33 +284,34 @@ def runner_of(app: web.Application, settings: Settings) -> Runner:
     )
 
 
-async def leave(app: web.Application, *, drain_s: float, hurry: asyncio.Event) -> None:
+async def shutdown(app: web.Application, *, drain_timeout_s: float, force: asyncio.Event) -> None:
     """Ends what is open, in good order: the conductor's connections first, then the streams.
 
     Args:
         app: the server, which listens no more.
-        drain_s: over how long the streams are ended, so that not all clients return at once.
-        hurry: ends the rest at once when it is set.
+        drain_timeout_s: over how long the streams are ended, so that not all clients return at
+            once.
+        force: ends the rest at once when it is set.
     """
-    watches, streams, background = app[WATCHES], app[STREAMS], app[BACKGROUND]
-    streams.begin_leaving(drain_s)
+    watches, streams, background = app[JOB_HUB], app[STREAM_REGISTRY], app[TASKS]
+    streams.begin_drain(drain_timeout_s)
     watches.begin_shutdown()
     # Its last words come first, so that edges tell that the source is gone, and not the conductor.
-    await background.stop("relay")
-    await background.stop("conductor", "watches")
-    await streams.drain(hurry)
+    await background.cancel("relay")
+    await background.cancel("conductor", "watches")
+    await streams.drain(force)
 
 
-def abort(app: web.Application, runner: Runner) -> None:
+def abort(app: web.Application, runner: LimitedAppRunner) -> None:
     """Ends all that is open at once, whatever its clients have still to take."""
-    app[STREAMS].abort_all()
+    app[STREAM_REGISTRY].abort_all()
     runner.abort()
 
 
-def summary(app: web.Application) -> str:
+def status_line(app: web.Application) -> str:
     """What the server does, in one line."""
-    streams, watches = app[STREAMS], app[WATCHES]
-    if streams.leaving:
+    streams, watches = app[STREAM_REGISTRY], app[JOB_HUB]
+    if streams.is_draining:
         return f"leaving; {len(streams)} streams still open"
     return (
         f"{len(streams)} streams open; {watches.watched_job_count} jobs watched; "
@@ -296,39 +319,45 @@ def summary(app: web.Application) -> str:
     )
 
 
-def keeper_of(settings: Settings) -> Keeper:
+def make_authenticator(settings: Settings) -> Authenticator:
     """Who lets in, as the settings say; a token is made where none is named.
 
     Raises:
         SettingsError: the tokens cannot be read or made.
     """
-    place = token_place(settings.token_file, settings.data_dir)
+    place = ensure_token_source(settings.token_file, settings.data_dir)
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         logger.warning("sessions end with this process: no %s: %s", settings.data_dir, error)
-    sessions = Sessions(settings.data_dir, max_age_s=settings.session_max_age_s)
-    return Keeper(place.read, sessions, own=place.own, made=place.made, source=place.described)
+    sessions = SessionStore(settings.data_dir, max_age_s=settings.session_max_age_s)
+    return Authenticator(
+        place.read,
+        sessions,
+        is_generated=place.is_generated,
+        is_newly_generated=place.is_newly_generated,
+        source_description=place.description,
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Backends:
+class StateComponents:
     """The parts that read state.
 
     Attributes:
-        client: asks the conductor; None if none is asked.
-        conductor: the conductor as a source of state; None if none is asked.
-        source: the source that the settings choose.
-        whereabouts: knows where logs lie.
+        conductor_client: asks the conductor; None if none is asked.
+        conductor_backend: the conductor as a source of state; None if none is asked.
+        backend: the source that the settings choose.
+        path_resolver: knows where logs lie.
     """
 
-    client: ConductorClient | None
-    conductor: ConductorBackend | None
-    source: Backend
-    whereabouts: JobPathResolver
+    conductor_client: ConductorClient | None
+    conductor_backend: ConductorBackend | None
+    backend: Backend
+    path_resolver: JobPathResolver
 
 
-def make_backends(settings: Settings) -> Backends:
+def build_state_components(settings: Settings) -> StateComponents:
     """Build the parts that read state, as the settings say."""
     client = config = conductor = None
     if settings.state_backend in ("auto", "conductor"):
@@ -350,4 +379,4 @@ def make_backends(settings: Settings) -> Backends:
         )
     known = registry if settings.state_backend in ("auto", "registry") else None
     places = JobPathResolver(config, known, conductor_log_path=settings.conductor_log)
-    return Backends(client, conductor, source, places)
+    return StateComponents(client, conductor, source, places)

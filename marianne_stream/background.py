@@ -8,10 +8,10 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 # What lasts is said once in so long.
-SAID_AGAIN_S = 60.0
+LOG_INTERVAL_S = 60.0
 
 
-class Background:
+class TaskSupervisor:
     """The tasks that run as long as the server does. One that ends by itself has failed.
 
     Attributes:
@@ -23,16 +23,16 @@ class Background:
         self.failed = asyncio.Event()
         self.error: BaseException | None = None
         # That no connection could be accepted.
-        self._said_at = -SAID_AGAIN_S
+        self._last_accept_warning_at = -LOG_INTERVAL_S
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> None:
         """Starts a task."""
-        task = asyncio.create_task(work, name=name)
+        task = asyncio.create_task(coroutine, name=name)
         self._tasks[name] = task
         task.add_done_callback(self._on_done)
 
-    async def stop(self, *names: str) -> None:
+    async def cancel(self, *names: str) -> None:
         """Cancels the named tasks, all where none is named, and returns when they have ended."""
         tasks = [
             self._tasks.pop(name) for name in names or list(self._tasks) if name in self._tasks
@@ -42,7 +42,9 @@ class Background:
         if tasks:
             await asyncio.wait(tasks)
 
-    def on_loop_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def handle_loop_exception(
+        self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
+    ) -> None:
         """Takes what the loop cannot tell anybody else; a fault of ours ends the server.
 
         A client whose connection fails is none, and neither is a connection that the loop itself
@@ -53,11 +55,11 @@ class Background:
         callback = getattr(context.get("handle"), "_callback", None)
         if isinstance(error, OSError) and "socket" in context:
             # Each connection that waits is one, again and again.
-            if loop.time() - self._said_at >= SAID_AGAIN_S:
-                self._said_at = loop.time()
+            if loop.time() - self._last_accept_warning_at >= LOG_INTERVAL_S:
+                self._last_accept_warning_at = loop.time()
                 logger.warning("connections wait and cannot be accepted: %s", error.strerror)
             return
-        if error is None or not ours or of_asyncio(callback):
+        if error is None or not ours or is_asyncio_internal(callback):
             loop.default_exception_handler(context)
             return
         self._fail(str(context.get("message")), error)
@@ -67,13 +69,13 @@ class Background:
             error = task.exception() or RuntimeError("it ended by itself")
             self._fail(f"{task.get_name()} has failed", error)
 
-    def _fail(self, what: str, error: BaseException) -> None:
-        logger.error("%s", what, exc_info=error)
+    def _fail(self, message: str, error: BaseException) -> None:
+        logger.error("%s", message, exc_info=error)
         if self.error is None:
             self.error = error
         self.failed.set()
 
 
-def of_asyncio(callback: object) -> bool:
+def is_asyncio_internal(callback: object) -> bool:
     """Whether a callback of the loop is one of its own."""
     return (getattr(callback, "__module__", "") or "").startswith("asyncio.")

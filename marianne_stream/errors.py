@@ -1,49 +1,48 @@
 """Every error that marianne-stream raises on purpose, on one page.
 
-    MarianneStreamError                 500 internal_error
-    ├── BadRequestError                 400 bad_request
-    │   └── BadParameterError           400 bad_parameter
-    │       └── PatternTooComplexError  400 pattern_too_complex
-    ├── JobNotFoundError                404 job_not_found
-    ├── LogNotFoundError                404 log_not_found
-    ├── LogForbiddenError               403 log_forbidden
-    ├── LogTooLargeError                413 log_too_large
-    ├── OriginOnlyError                 501 not_available_on_edge
-    ├── CursorUnknownError              410 cursor_expired
-    ├── NotSignedInError                401 unauthenticated
-    │   └── WrongTokenError             401 invalid_token
-    ├── OriginMismatchError             403 cross_origin
-    ├── WrongHostError                  421 host_not_allowed
-    ├── TooManySignInsError             429 login_rate_limited
-    ├── TooManyDownloadsError           429 too_many_downloads
-    ├── TooManyDownloadsOfOneError      429 too_many_downloads_per_client
-    ├── TooManyStreamsOfOneError        429 too_many_streams_per_client
-    ├── TooManySearchesError            429 too_many_searches
-    ├── TooManyStreamsError             503 too_many_streams
-    ├── ReadLimitError                  503 read_limit
-    ├── LeavingError                    503 leaving
-    ├── StateUnavailableError           503 state_unavailable
-    │   ├── ConductorUnavailableError   503 conductor_unavailable
-    │   │   ├── ConductorAwayError      503 conductor_unreachable
-    │   │   ├── ConductorBusyError      503 conductor_busy
-    │   │   ├── ConductorLostError      503 conductor_disconnected
-    │   │   ├── ConductorTimeoutError   503 conductor_timeout
-    │   │   ├── ConductorRefusedError   503 conductor_error
-    │   │   └── ConductorProtocolError  503 conductor_protocol
-    │   │       └── AnswerTooLargeError 503 conductor_protocol
-    │   └── StoreUnreadableError        503 state_unreadable
-    │       └── CorruptStateError       503 state_corrupt
-    ├── SettingsError                   (never over HTTP: the command line exits with 2)
-    ├── SourceTakenError                (never over HTTP: the server ends at its start)
-    ├── LockLostError                   (never over HTTP: the relay stops writing)
-    └── TerminalError                   (never over HTTP: what a verb of the terminal ends with)
-        ├── NotThereError               (it exits with 3)
-        ├── NoLogError                  (it exits with 6)
-        ├── UnreachableError            (it exits with 5, when its patience is at an end)
-        └── NotLetInError               (it exits with 5)
+    MarianneStreamError                            500 internal_error
+    ├── BadRequestError                            400 bad_request
+    │   └── BadParameterError                      400 bad_parameter
+    │       └── PatternTooComplexError             400 pattern_too_complex
+    ├── JobNotFoundError                           404 job_not_found
+    ├── LogNotFoundError                           404 log_not_found
+    ├── LogForbiddenError                          403 log_forbidden
+    ├── LogTooLargeError                           413 log_too_large
+    ├── NotOnEdgeError                             501 not_available_on_edge
+    ├── CursorExpiredError                         410 cursor_expired
+    ├── UnauthenticatedError                       401 unauthenticated
+    │   └── InvalidTokenError                      401 invalid_token
+    ├── CrossOriginFormError                       403 cross_origin
+    ├── HostNotAllowedError                        421 host_not_allowed
+    ├── LoginRateLimitError                        429 login_rate_limited
+    ├── TooManyDownloadsError                      429 too_many_downloads
+    ├── TooManyDownloadsPerClientError             429 too_many_downloads_per_client
+    ├── TooManyStreamsPerClientError               429 too_many_streams_per_client
+    ├── TooManySearchesError                       429 too_many_searches
+    ├── TooManyStreamsError                        503 too_many_streams
+    ├── ReadLimitError                             503 read_limit
+    ├── ShuttingDownError                          503 shutting_down
+    ├── StateUnavailableError                      503 state_unavailable
+    │   ├── ConductorUnavailableError              503 conductor_unavailable
+    │   │   ├── ConductorUnreachableError          503 conductor_unreachable
+    │   │   ├── ConductorBusyError                 503 conductor_busy
+    │   │   ├── ConductorDisconnectedError         503 conductor_disconnected
+    │   │   ├── ConductorTimeoutError              503 conductor_timeout
+    │   │   ├── ConductorRpcError                  503 conductor_error
+    │   │   └── ConductorProtocolError             503 conductor_protocol
+    │   │       └── ConductorResponseTooLargeError 503 conductor_protocol
+    │   └── StateUnreadableError                   503 state_unreadable
+    │       └── CorruptStateError                  503 state_corrupt
+    ├── SettingsError                              (never over HTTP: the command line exits with 2)
+    ├── SourceNameInUseError                       (never over HTTP: the server ends at its start)
+    ├── LockLostError                              (never over HTTP: the relay stops writing)
+    └── CliError                                   (never over HTTP: a client command fails)
+        ├── CliJobNotFoundError                    (exit code 3)
+        ├── CliLogNotFoundError                    (exit code 6)
+        ├── ServerUnreachableError                 (exit code 5, after the last retry)
+        └── AccessDeniedError                      (exit code 5)
 
-`detail` is what a client may read: with no path of the host in it. The message of the
-exception is for the log, and may name paths and the operating system's own words.
+`detail` is for the client and contains no path of the host. The message is for the log.
 """
 
 from typing import ClassVar
@@ -59,12 +58,12 @@ class MarianneStreamError(Exception):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
-    public: ClassVar[str] = "The server failed to answer this request."
+    default_detail: ClassVar[str] = "The server failed to answer this request."
     # What the command line exits with.
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str = "", *, detail: str | None = None) -> None:
-        self.detail = detail or self.public
+        self.detail = detail or self.default_detail
         super().__init__(message or self.detail)
 
 
@@ -73,21 +72,21 @@ class BadRequestError(MarianneStreamError):
 
     status = 400
     code = "bad_request"
-    public = "The request cannot be understood."
+    default_detail = "The request cannot be understood."
 
 
 class BadParameterError(BadRequestError):
     """A parameter is out of its range, not of its type, not finite, or given twice."""
 
     code = "bad_parameter"
-    public = "A parameter is not valid."
+    default_detail = "A parameter is not valid."
 
 
 class PatternTooComplexError(BadParameterError):
     """A regular expression whose compiled program is so large that matching a line takes long."""
 
     code = "pattern_too_complex"
-    public = "The regular expression is too complex."
+    default_detail = "The regular expression is too complex."
 
 
 class JobNotFoundError(MarianneStreamError):
@@ -95,7 +94,7 @@ class JobNotFoundError(MarianneStreamError):
 
     status = 404
     code = "job_not_found"
-    public = "Score not found."
+    default_detail = "Score not found."
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
@@ -113,7 +112,7 @@ class LogNotFoundError(MarianneStreamError):
 
     status = 404
     code = "log_not_found"
-    public = "This job has no log."
+    default_detail = "This job has no log."
 
     def __init__(
         self, message: str = "", *, detail: str | None = None, detail_with_paths: str | None = None
@@ -127,7 +126,7 @@ class LogForbiddenError(MarianneStreamError):
 
     status = 403
     code = "log_forbidden"
-    public = "The log may not be read: it is no regular file inside the job's folder."
+    default_detail = "The log may not be read: it is no regular file inside the job's folder."
 
 
 class LogTooLargeError(MarianneStreamError):
@@ -135,10 +134,10 @@ class LogTooLargeError(MarianneStreamError):
 
     status = 413
     code = "log_too_large"
-    public = "Log file too large for download. Use the streaming endpoint instead."
+    default_detail = "Log file too large for download. Use the streaming endpoint instead."
 
 
-class OriginOnlyError(MarianneStreamError):
+class NotOnEdgeError(MarianneStreamError):
     """An edge has no files: only the server of the conductor's machine, the origin, can answer.
 
     Args:
@@ -149,7 +148,7 @@ class OriginOnlyError(MarianneStreamError):
 
     status = 501
     code = "not_available_on_edge"
-    public = "Only the conductor's own server has this, and its address is not known here."
+    default_detail = "Only the conductor's own server has this, and its address is not known here."
 
     def __init__(self, job_id: str, *, origin_url: str | None, detail: str | None = None) -> None:
         self.job_id = job_id
@@ -157,51 +156,51 @@ class OriginOnlyError(MarianneStreamError):
         super().__init__(detail=detail)
 
 
-class CursorUnknownError(MarianneStreamError):
+class CursorExpiredError(MarianneStreamError):
     """A cursor fits no file of the log that is left."""
 
     status = 410
     code = "cursor_expired"
-    public = "The cursor fits nothing that is left of this log."
+    default_detail = "The cursor fits nothing that is left of this log."
 
 
-class NotSignedInError(MarianneStreamError):
+class UnauthenticatedError(MarianneStreamError):
     """The request bears no token, and no session that lasts."""
 
     status = 401
     code = "unauthenticated"
-    public = "A token is needed: in an Authorization header as Bearer, or by signing in at /login."
+    default_detail = "A token is required: send it as a Bearer token, or sign in at /login."
 
 
-class WrongTokenError(NotSignedInError):
+class InvalidTokenError(UnauthenticatedError):
     """The request bears a token that is none."""
 
     code = "invalid_token"
-    public = "The token is not known here."
+    default_detail = "The token is not known here."
 
 
-class OriginMismatchError(MarianneStreamError):
+class CrossOriginFormError(MarianneStreamError):
     """A form was sent by a page that is not this server's."""
 
     status = 403
     code = "cross_origin"
-    public = "This can be sent by a page of this server only: the Origin header says otherwise."
+    default_detail = "Cross-origin form rejected: the Origin header does not match this server."
 
 
-class WrongHostError(MarianneStreamError):
+class HostNotAllowedError(MarianneStreamError):
     """The request is for a host name that is not this server's."""
 
     status = 421
     code = "host_not_allowed"
-    public = "This server does not answer for that host name; allowed_hosts names those it does."
+    default_detail = "Host name not allowed: this server answers for those in allowed_hosts."
 
 
-class TooManySignInsError(MarianneStreamError):
+class LoginRateLimitError(MarianneStreamError):
     """As many failed attempts of one address wait for their answer as may wait."""
 
     status = 429
     code = "login_rate_limited"
-    public = "Too many attempts to sign in have failed. Try again in a moment."
+    default_detail = "Too many attempts to sign in have failed. Try again in a moment."
 
 
 class TooManyDownloadsError(MarianneStreamError):
@@ -209,23 +208,23 @@ class TooManyDownloadsError(MarianneStreamError):
 
     status = 429
     code = "too_many_downloads"
-    public = "Too many logs are being downloaded at once. Ask again in a moment."
+    default_detail = "Too many logs are being downloaded at once. Ask again in a moment."
 
 
-class TooManyDownloadsOfOneError(MarianneStreamError):
+class TooManyDownloadsPerClientError(MarianneStreamError):
     """As many logs are being downloaded by one address as it may download at once."""
 
     status = 429
     code = "too_many_downloads_per_client"
-    public = "Too many logs are being downloaded by your address. Ask again in a moment."
+    default_detail = "Too many logs are being downloaded by your address. Ask again in a moment."
 
 
-class TooManyStreamsOfOneError(MarianneStreamError):
+class TooManyStreamsPerClientError(MarianneStreamError):
     """As many streams are open to one address as it may have."""
 
     status = 429
     code = "too_many_streams_per_client"
-    public = "Too many streams are open to your address. Come back in a moment."
+    default_detail = "Too many streams are open to your address. Come back in a moment."
 
 
 class TooManySearchesError(MarianneStreamError):
@@ -233,7 +232,7 @@ class TooManySearchesError(MarianneStreamError):
 
     status = 429
     code = "too_many_searches"
-    public = "Too many searches of this job's log go on at once. Ask again in a moment."
+    default_detail = "Too many searches of this job's log go on at once. Ask again in a moment."
 
 
 class TooManyStreamsError(MarianneStreamError):
@@ -241,7 +240,7 @@ class TooManyStreamsError(MarianneStreamError):
 
     status = 503
     code = "too_many_streams"
-    public = "Too many streams are open. Come back in a moment."
+    default_detail = "Too many streams are open. Come back in a moment."
 
 
 class ReadLimitError(MarianneStreamError):
@@ -249,15 +248,17 @@ class ReadLimitError(MarianneStreamError):
 
     status = 503
     code = "read_limit"
-    public = "This log holds more than one request may read. Ask again: what was counted is kept."
+    default_detail = (
+        "This log holds more than one request may read. Ask again: what was counted is kept."
+    )
 
 
-class LeavingError(MarianneStreamError):
+class ShuttingDownError(MarianneStreamError):
     """The server ends."""
 
     status = 503
     code = "shutting_down"
-    public = "This server is about to end. Come back in a moment."
+    default_detail = "This server is about to end. Come back in a moment."
 
 
 class StateUnavailableError(MarianneStreamError):
@@ -265,7 +266,7 @@ class StateUnavailableError(MarianneStreamError):
 
     status = 503
     code = "state_unavailable"
-    public = "Neither the conductor nor another source of state can be asked right now."
+    default_detail = "Neither the conductor nor another source of state can be asked right now."
     # Seconds that an unusable answer took: polling is spaced by it.
     cost_s = 0.0
 
@@ -274,78 +275,78 @@ class ConductorUnavailableError(StateUnavailableError):
     """The conductor could not be asked, or its answer could not be used."""
 
     code = "conductor_unavailable"
-    public = "The conductor cannot be asked right now."
+    default_detail = "The conductor cannot be asked right now."
 
 
-class ConductorAwayError(ConductorUnavailableError):
+class ConductorUnreachableError(ConductorUnavailableError):
     """Nobody listens at the socket, or the conductor says that it is about to leave."""
 
     code = "conductor_unreachable"
-    public = "The conductor is away."
+    default_detail = "The conductor is away."
 
 
 class ConductorBusyError(ConductorUnavailableError):
     """The conductor accepts connections, and has answered none of this server's for 1 s."""
 
     code = "conductor_busy"
-    public = "The conductor does not answer: others may hold all of its connection slots."
+    default_detail = "The conductor does not answer: others may hold all of its connection slots."
 
 
-class ConductorLostError(ConductorUnavailableError):
+class ConductorDisconnectedError(ConductorUnavailableError):
     """The connection ended before the answer was there."""
 
     code = "conductor_disconnected"
-    public = "The connection to the conductor was lost."
+    default_detail = "The connection to the conductor was lost."
 
 
 class ConductorTimeoutError(ConductorUnavailableError):
     """The conductor did not answer within the time limit of a call."""
 
     code = "conductor_timeout"
-    public = "The conductor did not answer in time."
+    default_detail = "The conductor did not answer in time."
 
 
-class ConductorRefusedError(ConductorUnavailableError):
+class ConductorRpcError(ConductorUnavailableError):
     """The conductor answered with a JSON-RPC error.
 
     Args:
         method: the method that was called.
-        number: the error's code (JSON-RPC 2.0 section 5.1).
+        rpc_code: the error's code (JSON-RPC 2.0 section 5.1).
         message: the error's message, as the conductor wrote it.
     """
 
     code = "conductor_error"
-    public = "The conductor refused the request."
+    default_detail = "The conductor refused the request."
 
-    def __init__(self, method: str, number: int, message: str) -> None:
+    def __init__(self, method: str, rpc_code: int, message: str) -> None:
         self.method = method
-        self.number = number
-        super().__init__(f"the conductor refused {method}: {message} ({number})")
+        self.rpc_code = rpc_code
+        super().__init__(f"the conductor refused {method}: {message} ({rpc_code})")
 
 
 class ConductorProtocolError(ConductorUnavailableError):
     """What the conductor sent is not what its protocol says."""
 
     code = "conductor_protocol"
-    public = "The conductor sent an answer that cannot be read."
+    default_detail = "The conductor sent an answer that cannot be read."
 
 
-class AnswerTooLargeError(ConductorProtocolError):
+class ConductorResponseTooLargeError(ConductorProtocolError):
     """An answer is longer than the protocol's largest message."""
 
 
-class StoreUnreadableError(StateUnavailableError):
+class StateUnreadableError(StateUnavailableError):
     """The registry or the folder of checkpoints cannot be read."""
 
     code = "state_unreadable"
-    public = "The state on disk cannot be read."
+    default_detail = "The state on disk cannot be read."
 
 
-class CorruptStateError(StoreUnreadableError):
+class CorruptStateError(StateUnreadableError):
     """What is stored for one job is damaged or half written; other jobs are not concerned."""
 
     code = "state_corrupt"
-    public = "The stored state of this job cannot be read."
+    default_detail = "The stored state of this job cannot be read."
 
 
 class SettingsError(MarianneStreamError):
@@ -354,7 +355,7 @@ class SettingsError(MarianneStreamError):
     exit_code = 2
 
 
-class SourceTakenError(MarianneStreamError):
+class SourceNameInUseError(MarianneStreamError):
     """Another relay publishes under the same name, or has done so in another format."""
 
 
@@ -362,23 +363,23 @@ class LockLostError(MarianneStreamError):
     """What a relay wrote was not written, since the lock of its source is not its own."""
 
 
-class TerminalError(MarianneStreamError):
+class CliError(MarianneStreamError):
     """The server's answer leaves a verb of the terminal nothing to do."""
 
 
-class NotThereError(TerminalError):
+class CliJobNotFoundError(CliError):
     """The server knows no such job."""
 
     exit_code = 3
 
 
-class NoLogError(TerminalError):
+class CliLogNotFoundError(CliError):
     """The server knows the job, and no log of it."""
 
     exit_code = 6
 
 
-class UnreachableError(TerminalError):
+class ServerUnreachableError(CliError):
     """The server cannot be reached, or asks to come back: another try may do.
 
     Args:
@@ -393,7 +394,7 @@ class UnreachableError(TerminalError):
         super().__init__(message)
 
 
-class NotLetInError(TerminalError):
+class AccessDeniedError(CliError):
     """The server wants a token, or another one, or does not answer for that host name."""
 
     exit_code = 5

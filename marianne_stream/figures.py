@@ -4,30 +4,34 @@ from collections.abc import Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-PREFIX = "marianne_stream"
+METRIC_PREFIX = "marianne_stream"
 
 
-def gauge(name: str, text: str, value: float) -> Metric:
+def make_gauge(name: str, help_text: str, value: float) -> Metric:
     """A figure that goes up and down."""
-    return GaugeMetricFamily(f"{PREFIX}_{name}", text, value)
+    return GaugeMetricFamily(f"{METRIC_PREFIX}_{name}", help_text, value)
 
 
-def counter(name: str, text: str, value: float) -> Metric:
+def make_counter(name: str, help_text: str, value: float) -> Metric:
     """A figure that goes up only."""
-    return CounterMetricFamily(f"{PREFIX}_{name}", text, value)
+    return CounterMetricFamily(f"{METRIC_PREFIX}_{name}", help_text, value)
 
 
-def gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+def make_labelled_gauge(
+    name: str, help_text: str, label: str, values: Mapping[str, float]
+) -> Metric:
     """Figures that go up and down, each by the value of a label."""
-    family = GaugeMetricFamily(f"{PREFIX}_{name}", text, labels=[label])
+    family = GaugeMetricFamily(f"{METRIC_PREFIX}_{name}", help_text, labels=[label])
     for key, value in values.items():
         family.add_metric([key], value)
     return family
 
 
-def counters(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+def make_labelled_counter(
+    name: str, help_text: str, label: str, values: Mapping[str, float]
+) -> Metric:
     """Figures that go up only, each by the value of a label."""
-    family = CounterMetricFamily(f"{PREFIX}_{name}", text, labels=[label])
+    family = CounterMetricFamily(f"{METRIC_PREFIX}_{name}", help_text, labels=[label])
     for key, value in values.items():
         family.add_metric([key], value)
     return family

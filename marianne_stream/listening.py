@@ -14,35 +14,37 @@ from marianne_stream.errors import MarianneStreamError, SettingsError
 BACKLOG = 4096
 
 # In the environment of a worker: the descriptor of its socket.
-WORKER_VARIABLE = "MARIANNE_STREAM_WORKER_SOCKET"
+WORKER_SOCKET_ENV = "MARIANNE_STREAM_WORKER_SOCKET"
 
 # What the kernel takes of a connection before it has room to send it (tcp(7)). Left to itself it
 # takes megabytes, and takes more only when a large part of them has left: from here, a client that
 # reads slowly would look like one that does not read.
-UNSENT_BYTES = 16 * 1024
+NOTSENT_LOWAT_BYTES = 16 * 1024
 
 # After so long, the kernel gives a connection up whose other end is gone, or has no room (tcp(7)).
-GIVEN_UP_MS = 60_000
+TCP_USER_TIMEOUT_MS = 60_000
 
 
 class ListenError(MarianneStreamError):
     """The address cannot be listened on."""
 
 
-def tcp_socket(host: str, port: int, *, shared: bool = False) -> socket.socket:
+def open_tcp_socket(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
     """A socket that is bound to an address.
 
     Args:
         host: the address, or a name of it.
         port: the port; 0 picks a free one.
-        shared: whether others of the same user may listen there, too (SO_REUSEPORT, socket(7)).
+        reuse_port: whether others of the same user may listen there, too (SO_REUSEPORT, socket(7)).
 
     Raises:
         ListenError: that cannot be done; the message says why.
     """
     try:
         family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        sock = socket.create_server(where[:2], family=family, backlog=BACKLOG, reuse_port=shared)
+        sock = socket.create_server(
+            where[:2], family=family, backlog=BACKLOG, reuse_port=reuse_port
+        )
     except socket.gaierror as error:
         raise ListenError(f"cannot listen on {host} port {port}: {error.strerror}") from error
     except UnicodeError as error:
@@ -50,22 +52,22 @@ def tcp_socket(host: str, port: int, *, shared: bool = False) -> socket.socket:
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
         raise ListenError(f"cannot listen on {host} port {port}: {why}") from error
-    for_streams(sock)
+    set_stream_socket_options(sock)
     return sock
 
 
-def worker_socket() -> socket.socket | None:
+def open_worker_socket() -> socket.socket | None:
     """The socket that a worker is given by the process that has started it; None in any other."""
-    descriptor = os.environ.pop(WORKER_VARIABLE, "")
+    descriptor = os.environ.pop(WORKER_SOCKET_ENV, "")
     return socket.socket(fileno=int(descriptor)) if descriptor.isdecimal() else None
 
 
 def is_worker() -> bool:
     """Whether this process is one of several that another one has started."""
-    return WORKER_VARIABLE in os.environ
+    return WORKER_SOCKET_ENV in os.environ
 
 
-def for_streams(sock: socket.socket) -> None:
+def set_stream_socket_options(sock: socket.socket) -> None:
     """Has the connections of a listening TCP socket, which inherit it, tell how they are.
 
     Nothing is done to a Unix socket, whose other end is this machine's, or where the system does
@@ -74,12 +76,12 @@ def for_streams(sock: socket.socket) -> None:
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GIVEN_UP_MS)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
 
 
-def unix_socket(path: Path, mode: int) -> socket.socket:
+def open_unix_socket(path: Path, mode: int) -> socket.socket:
     """A socket that is bound to a path, in the place of one that nobody listens on any more.
 
     Args:
@@ -91,7 +93,7 @@ def unix_socket(path: Path, mode: int) -> socket.socket:
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        remove_left(path)
+        remove_stale_socket(path)
         # Nobody gets in before the mode is what it is to be.
         before = os.umask(0o177)
         try:
@@ -110,7 +112,7 @@ def unix_socket(path: Path, mode: int) -> socket.socket:
     return sock
 
 
-def remove_left(path: Path) -> None:
+def remove_stale_socket(path: Path) -> None:
     """Removes the socket that a process left behind.
 
     Raises:
@@ -130,19 +132,19 @@ def remove_left(path: Path) -> None:
     raise ListenError(f"cannot listen on {path}: another process does")
 
 
-def remove_own(path: Path, number: int) -> None:
+def unlink_if_ours(path: Path, inode: int) -> None:
     """Removes the file of a Unix socket of ours, unless it is another's by now.
 
     Args:
         path: the file.
-        number: the inode that it had.
+        inode: the inode that it had.
     """
     with contextlib.suppress(OSError):
-        if path.lstat().st_ino == number:
+        if path.lstat().st_ino == inode:
             path.unlink()
 
 
-def check_listening(sock: socket.socket) -> None:
+def require_listening(sock: socket.socket) -> None:
     """Raises ListenError where a socket that was passed is none that listens for streams."""
     if sock.type != socket.SOCK_STREAM or not sock.getsockopt(
         socket.SOL_SOCKET, socket.SO_ACCEPTCONN
@@ -153,7 +155,7 @@ def check_listening(sock: socket.socket) -> None:
         )
 
 
-def check_private(sockets: Iterable[socket.socket]) -> None:
+def require_loopback(sockets: Iterable[socket.socket]) -> None:
     """Raises SettingsError where others than this machine could come in without a token."""
     for sock in sockets:
         if sock.family == socket.AF_UNIX:
@@ -166,7 +168,7 @@ def check_private(sockets: Iterable[socket.socket]) -> None:
             )
 
 
-def address(sock: socket.socket) -> str:
+def format_socket_address(sock: socket.socket) -> str:
     """What to type into a browser; or the path of a Unix socket."""
     if sock.family == socket.AF_UNIX:
         return f"unix:{sock.getsockname()}"

@@ -24,14 +24,14 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(fields)
 
 
-def set_level(level: LogLevel) -> None:
+def set_log_level(level: LogLevel) -> None:
     """Sets the least that is logged."""
     logging.getLogger().setLevel(level.upper())
 
 
-def configure_log(level: LogLevel, form: LogFormat) -> None:
+def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
     """Sets up the log of the whole process."""
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    handler.setFormatter(JsonFormatter() if form == "json" else text)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else text)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

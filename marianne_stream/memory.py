@@ -11,7 +11,7 @@ import ctypes
 import gc
 from collections.abc import Callable
 
-INTERVAL_S = 30.0
+TRIM_INTERVAL_S = 30.0
 
 # How many new objects the garbage collector waits for, by generation (gc.set_threshold). By its own
 # 700, 10, 10, ten thousand streams that come at once are looked through again and again: a third
@@ -20,40 +20,42 @@ GC_THRESHOLDS = (10_000, 10, 20)
 
 # With so many streams, looking through all objects stops the loop for 6 ms; with more, what is old
 # waits until the collector itself thinks that it is time.
-MANY_STREAMS = 1_000
+FULL_COLLECTION_MAX_STREAMS = 1_000
 
 OLD_GENERATION, YOUNG_GENERATION = 2, 1
 
 # malloc_trim(3): the GNU C library has it, others do without.
-TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
+MALLOC_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
-def spare_collections() -> None:
+def tune_gc() -> None:
     """Has the collector look less often, and never again at what is there now: that stays."""
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
 
 
-def collect(streams: int) -> None:
+def collect_garbage(open_streams: int) -> None:
     """Frees the circles that were left behind, all of them where few streams are open."""
-    gc.collect(OLD_GENERATION if streams < MANY_STREAMS else YOUNG_GENERATION)
+    gc.collect(OLD_GENERATION if open_streams < FULL_COLLECTION_MAX_STREAMS else YOUNG_GENERATION)
 
 
-def give_back() -> None:
+def trim_heap() -> None:
     """Gives the pages of freed memory back: 6 ms where 200 MiB lie in 40,000 holes."""
-    if TRIM is not None:
-        TRIM(0)
+    if MALLOC_TRIM is not None:
+        MALLOC_TRIM(0)
 
 
-async def give_back_freed(open_streams: Callable[[], int], interval_s: float = INTERVAL_S) -> None:
+async def trim_heap_periodically(
+    count_streams: Callable[[], int], interval_s: float = TRIM_INTERVAL_S
+) -> None:
     """Frees and gives memory back every so often, until it is cancelled.
 
     Args:
-        open_streams: says how many streams are open.
+        count_streams: says how many streams are open.
         interval_s: how often, in seconds.
     """
     while True:
         await asyncio.sleep(interval_s)
-        collect(open_streams())
+        collect_garbage(count_streams())
         # In a thread: it needs no object of Python's.
-        await asyncio.to_thread(give_back)
+        await asyncio.to_thread(trim_heap)

@@ -10,16 +10,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-SourceName = Literal["conductor", "registry", "json", "redis", "none"]
+StateSourceName = Literal["conductor", "registry", "json", "redis", "none"]
 
 # A newer conductor may know more statuses: an unknown one is passed on, and is not terminal.
 TERMINAL_STATUSES = frozenset({"completed", "failed", "cancelled"})
 
 # A sheet in one of these is at work: the lowest of them is the current sheet.
-WORKING_STATUSES = frozenset({"dispatched", "in_progress"})
+ACTIVE_SHEET_STATUSES = frozenset({"dispatched", "in_progress"})
 
 
-def iso_time(epoch_s: float | None) -> str | None:
+def format_iso_time(epoch_s: float | None) -> str | None:
     """Epoch seconds as ISO 8601 in UTC with milliseconds and a `Z`; None for no time at all.
 
     A number that no calendar has a time for is no time, either.
@@ -33,7 +33,7 @@ def iso_time(epoch_s: float | None) -> str | None:
     return text.replace("+00:00", "Z")
 
 
-def same_time(one: float | None, other: float | None) -> bool:
+def is_same_time(one: float | None, other: float | None) -> bool:
     """Whether two times are one: conductor and registry write it down some microseconds apart."""
     return abs((one or 0.0) - (other or 0.0)) < 0.1
 
@@ -70,26 +70,26 @@ class RosterEntry:
     error_message: str | None = None
 
     @property
-    def terminal(self) -> bool:
+    def is_terminal(self) -> bool:
         """Whether the job is over, for as long as nobody runs it again."""
         return self.status in TERMINAL_STATUSES
 
     @property
-    def active(self) -> bool:
+    def is_active(self) -> bool:
         """True if the job runs or is about to: its state may change at any moment."""
-        return not self.terminal and not self.status.startswith("paused")
+        return not self.is_terminal and not self.status.startswith("paused")
 
-    def same_submission(self, other: "RosterEntry") -> bool:
+    def is_same_submission(self, other: "RosterEntry") -> bool:
         """Return True if two entries are of the same submission."""
-        return same_time(self.submitted_at, other.submitted_at)
+        return is_same_time(self.submitted_at, other.submitted_at)
 
-    def same_run(self, other: "RosterEntry") -> bool:
+    def is_same_run(self, other: "RosterEntry") -> bool:
         """Return True if two entries are of the same submission, and started at the same time."""
-        return self.same_submission(other) and same_time(self.started_at, other.started_at)
+        return self.is_same_submission(other) and is_same_time(self.started_at, other.started_at)
 
-    def says_the_same(self, other: "RosterEntry") -> bool:
+    def is_same_run_and_status(self, other: "RosterEntry") -> bool:
         """Return True if two entries are of one run, at the same status."""
-        return self.status == other.status and self.same_run(other)
+        return self.status == other.status and self.is_same_run(other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +105,12 @@ class Roster:
     """
 
     entries: Mapping[str, RosterEntry]
-    source: SourceName
+    source: StateSourceName
     live: bool
     detail: str = ""
     cost_s: float = field(default=0.0, compare=False)
     # What the ids of those jobs begin with of which that is not so, where only some are.
-    away: frozenset[str] = frozenset()
+    unavailable_scopes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class JobState:
 
     job_id: str
     status: str
-    source: SourceName
+    source: StateSourceName
     live: bool
     checkpoint_status: str
     job_name: str | None = None
@@ -157,19 +157,19 @@ class JobState:
     cost_s: float = field(default=0.0, compare=False)
 
     @property
-    def terminal(self) -> bool:
+    def is_terminal(self) -> bool:
         """Whether the status is one that a run ends with."""
         return self.status in TERMINAL_STATUSES
 
     @property
-    def settled(self) -> bool:
+    def is_consistent(self) -> bool:
         """Whether the roster and the checkpoint agree."""
         return self.status == self.checkpoint_status
 
     @property
-    def final(self) -> bool:
+    def is_final(self) -> bool:
         """Whether the job is over and nothing contradicts it."""
-        return self.terminal and self.settled
+        return self.is_terminal and self.is_consistent
 
     @property
     def progress_percent(self) -> float:
@@ -179,13 +179,13 @@ class JobState:
         return round(100.0 * self.completed_sheets / self.total_sheets, 1)
 
     @property
-    def at_work(self) -> bool:
+    def has_active_sheet(self) -> bool:
         """Whether any sheet is being played."""
-        return any(sheet.status in WORKING_STATUSES for sheet in self.sheets)
+        return any(sheet.status in ACTIVE_SHEET_STATUSES for sheet in self.sheets)
 
 
 @dataclass(frozen=True, slots=True)
-class EventPlace:
+class RemotePosition:
     """Where an event stands on the timeline of another process.
 
     Attributes:
@@ -211,14 +211,14 @@ class MonitorEvent:
     job_id: str
     event: str
     params: bytes
-    place: EventPlace | None = None
+    remote_position: RemotePosition | None = None
 
     @property
-    def announces_change(self) -> bool:
+    def may_change_state(self) -> bool:
         """Whether it says that a job's state may have changed, rather than that something moved."""
         return self.event.startswith(("job.", "sheet.", "baton."))
 
     @property
-    def of_whole_job(self) -> bool:
+    def is_job_level(self) -> bool:
         """Whether it says that the job's own status may have changed."""
         return self.event.startswith("job.")

@@ -6,7 +6,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from marianne_stream.models import JobState, RosterDetails, RosterEntry, Sheet, SourceName, iso_time
+from marianne_stream.models import (
+    JobState,
+    RosterDetails,
+    RosterEntry,
+    Sheet,
+    StateSourceName,
+    format_iso_time,
+)
 
 
 def is_none(value: object) -> bool:
@@ -30,7 +37,7 @@ class Payload(BaseModel):
 
 
 class JobStatusData(Payload):
-    """The data of a `job_status` event, and of `GET /api/jobs/{job_id}/status`."""
+    """The data of a `get_job_status` event, and of `GET /api/jobs/{job_id}/status`."""
 
     job_id: str
     status: str = Field(description="Status of the job; unknown ones are passed on.")
@@ -49,7 +56,7 @@ class JobStatusData(Payload):
     )
 
     @classmethod
-    def of(cls, state: JobState, last_progress_at: str | None) -> "JobStatusData":
+    def from_state(cls, state: JobState, last_progress_at: str | None) -> "JobStatusData":
         """Show a state to viewers."""
         return cls(
             job_id=state.job_id,
@@ -72,15 +79,15 @@ class JobDetail(JobStatusData):
     created_at: str | None = Field(description="ISO 8601.")
     started_at: str | None = Field(description="ISO 8601.")
     completed_at: str | None = Field(description="ISO 8601.")
-    source: SourceName = Field(description="Where the state comes from.")
+    source: StateSourceName = Field(description="Where the state comes from.")
     live: bool = Field(description="Whether the conductor itself said it.")
     sheets: tuple[Sheet, ...]
 
     @classmethod
-    def of(cls, state: JobState, last_progress_at: str | None) -> "JobDetail":
+    def from_state(cls, state: JobState, last_progress_at: str | None) -> "JobDetail":
         """Show a state to programs."""
         return cls(
-            **JobStatusData.of(state, last_progress_at).model_dump(),
+            **JobStatusData.from_state(state, last_progress_at).model_dump(),
             job_name=state.job_name,
             submitted_at=state.submitted_at,
             created_at=state.created_at,
@@ -137,14 +144,14 @@ class JobSummary(Payload):
     )
 
     @classmethod
-    def of(cls, entry: RosterEntry, details: RosterDetails | None) -> "JobSummary":
+    def from_entry(cls, entry: RosterEntry, details: RosterDetails | None) -> "JobSummary":
         """What a viewer sees of an entry, with what is known of the job besides."""
         return cls(
             job_id=entry.job_id,
             status=entry.status,
-            submitted_at=iso_time(entry.submitted_at),
-            started_at=iso_time(entry.started_at),
-            completed_at=iso_time(entry.completed_at),
+            submitted_at=format_iso_time(entry.submitted_at),
+            started_at=format_iso_time(entry.started_at),
+            completed_at=format_iso_time(entry.completed_at),
             completed_sheets=entry.completed_sheets,
             total_sheets=entry.total_sheets,
             current_sheet=details.current_sheet if details is not None else None,
@@ -173,7 +180,7 @@ class SourceData(Payload):
     """The data of a `source` event: where state now comes from."""
 
     job_id: str | None = Field(description="null on streams of more than one job.")
-    source: SourceName
+    source: StateSourceName
     live: bool = Field(description="Whether the conductor itself answers.")
     detail: str | None = Field(
         default=None, description="Why it does not, in a sentence; absent if that is not known."
@@ -212,7 +219,7 @@ class TimelineEventData(Payload):
     timestamp: float = Field(description="Epoch seconds.")
 
 
-LogLevel = Literal["debug", "info", "warning", "error", "critical"]
+LineLevel = Literal["debug", "info", "warning", "error", "critical"]
 
 
 class LogData(Payload):
@@ -223,7 +230,7 @@ class LogData(Payload):
     timestamp: str = Field(description="When the line was read, ISO 8601.")
     initial: bool = Field(description="Whether it was there when the stream began.")
     truncated: bool = Field(default=False, description="true on a line cut at 64 KiB, else absent.")
-    level: LogLevel | None = Field(
+    level: LineLevel | None = Field(
         default=None, exclude_if=is_none, description="Absent if the line has none."
     )
     logged_at: str | None = Field(
@@ -303,7 +310,7 @@ class LogPageLine(Payload):
         description="Whether the filters pass it by itself, and not as a line of an entry, or as "
         "context; absent without a filter.",
     )
-    level: LogLevel | None = Field(
+    level: LineLevel | None = Field(
         default=None, exclude_if=is_none, description="Absent if the line has none."
     )
     logged_at: str | None = Field(
@@ -372,6 +379,6 @@ class ReadyData(Payload):
     """`GET /ready`: whether jobs can be served, and what is missing."""
 
     ready: bool
-    source: SourceName
+    source: StateSourceName
     live: bool
     reasons: tuple[str, ...]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from marianne_stream.access.places import is_credential
-from marianne_stream.access.tokens import private_text
+from marianne_stream.access.tokens import read_private_file
 from marianne_stream.errors import SettingsError
 from marianne_stream.feeds.followed import LogFollowers
 from marianne_stream.feeds.job_logs import FileLogLocator
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from marianne_stream.relay.publish.publisher import Publisher
 
 
-def publisher_of(
-    settings: Settings, watches: JobHub, job_logs: FileLogLocator, followed: LogFollowers
+def make_publisher(
+    settings: Settings, job_hub: JobHub, log_locator: FileLogLocator, log_followers: LogFollowers
 ) -> "Publisher | None":
     """Who publishes in Redis, as the settings say; None where nobody is to.
 
@@ -42,31 +42,31 @@ def publisher_of(
     relay = loaded("publish.publisher")
     target = relay.Target(
         url=settings.publish_url,
-        password=redis_password(settings),
+        password=read_redis_password(settings),
         keys=Keys(settings.redis_prefix, settings.source_name),
         origin_url=settings.public_url,
         logs=settings.publish_logs,
         kept=relay.Kept(settings.redis_log_max_lines, settings.redis_log_ttl_s),
     )
-    publisher: Publisher = relay.Publisher(target, watches, job_logs, followed)
+    publisher: Publisher = relay.Publisher(target, job_hub, log_locator, log_followers)
     return publisher
 
 
-def publishing(
-    publisher: "Publisher | None", start: Callable[[str, Coroutine[Any, Any, None]], None]
+def make_publisher_lifespan(
+    publisher: "Publisher | None", start_task: Callable[[str, Coroutine[Any, Any, None]], None]
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     """Begins to publish before anything else begins, and fails where another relay does it."""
 
     async def publish(_app: web.Application) -> AsyncIterator[None]:
         if publisher is not None:
             await publisher.begin()
-            start("relay", publisher.run())
+            start_task("relay", publisher.run())
         yield
 
     return publish
 
 
-def edge_of(settings: Settings) -> "Edge | None":
+def make_edge(settings: Settings) -> "Edge | None":
     """Who reads what others publish, where that is what is served; None where it is not.
 
     Raises:
@@ -74,21 +74,21 @@ def edge_of(settings: Settings) -> "Edge | None":
     """
     if settings.state_backend != "redis" or settings.redis_url is None:
         return None
-    password = redis_password(settings)
+    password = read_redis_password(settings)
     open_client = partial(loaded("connecting").connected, settings.redis_url, password)
     edge: Edge = loaded("edges.edge").Edge(open_client, settings.redis_prefix, settings.sources)
     return edge
 
 
-def edge_logs(
-    edge: "Edge", watches: JobHub, threads: LogThreads
+def make_edge_logs(
+    edge: "Edge", job_hub: JobHub, threads: LogThreads
 ) -> "tuple[RelayedLogs, NoLogFiles]":
     """The logs that an edge serves, and who says that there are no files of them."""
     module = loaded("edges.edge_logs")
-    return module.RelayedLogs(edge, watches, threads), module.NoLogFiles(edge, watches)
+    return module.RelayedLogs(edge, job_hub, threads), module.NoLogFiles(edge, job_hub)
 
 
-def figures_of(publisher: "Publisher | None", edge: "Edge | None") -> "list[Collector]":
+def make_collectors(publisher: "Publisher | None", edge: "Edge | None") -> "list[Collector]":
     """The figures of who publishes, or of an edge."""
     if publisher is None and edge is None:
         return []
@@ -97,7 +97,7 @@ def figures_of(publisher: "Publisher | None", edge: "Edge | None") -> "list[Coll
     return found + ([figures.EdgeFigures(edge)] if edge is not None else [])
 
 
-def redis_password(settings: Settings) -> str | None:
+def read_redis_password(settings: Settings) -> str | None:
     """The password for Redis, where a file holds it.
 
     Raises:
@@ -107,7 +107,9 @@ def redis_password(settings: Settings) -> str | None:
     if path is None:
         return None
     passed = is_credential(path)
-    return private_text(path, passed_by_systemd=passed, what="password for Redis").strip()
+    return read_private_file(
+        path, passed_by_systemd=passed, content_name="password for Redis"
+    ).strip()
 
 
 def loaded(name: str) -> ModuleType:

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_settings import NoDecode
 
-from marianne_stream.access.places import at_home
+from marianne_stream.access.places import expand_user
 from marianne_stream.wire.redis_urls import REDIS_URL
 
 # Settings by the names that they had before 0.1.0. Each is an error that gives the new name.
@@ -42,37 +42,37 @@ RENAMED = {
 }
 
 
-def no_truth(value: object) -> object:
+def reject_bool(value: object) -> object:
     """A value that is no truth value: pydantic would count those as 0 and 1."""
     if isinstance(value, bool):
         raise ValueError("a truth value is no number")  # noqa: TRY004 - pydantic wants it so
     return value
 
 
-def words(value: object) -> object:
+def split_csv(value: object) -> object:
     """Text as its words, which commas divide; a list of a file as it is."""
     if isinstance(value, str):
         return tuple(word.strip() for word in value.split(",") if word.strip())
     return value
 
 
-def host_names(names: tuple[str, ...]) -> tuple[str, ...]:
+def check_host_names(names: tuple[str, ...]) -> tuple[str, ...]:
     """Names without a scheme, a port or a path."""
     for name in names:
-        if not HOST_NAME.fullmatch(name):
+        if not HOST_NAME_RE.fullmatch(name):
             raise ValueError(f"{name!r} is no host name")
     return names
 
 
-def origins(names: tuple[str, ...]) -> tuple[str, ...]:
+def check_origins(names: tuple[str, ...]) -> tuple[str, ...]:
     """Sites as a browser names them."""
     for name in names:
-        if not ORIGIN.fullmatch(name):
+        if not ORIGIN_RE.fullmatch(name):
             raise ValueError(f"{name!r} is no origin")
     return names
 
 
-def networks(names: tuple[str, ...]) -> tuple[str, ...]:
+def check_networks(names: tuple[str, ...]) -> tuple[str, ...]:
     """Networks, addresses, and the word for Unix sockets."""
     for name in names:
         if name != "unix":
@@ -87,31 +87,31 @@ def check_redis_url(url: str) -> str:
     return url
 
 
-def source_names(names: tuple[str, ...]) -> tuple[str, ...]:
+def check_source_names(names: tuple[str, ...]) -> tuple[str, ...]:
     """Names of sources."""
     for name in names:
-        if not SOURCE_NAME.fullmatch(name):
+        if not SOURCE_NAME_RE.fullmatch(name):
             raise ValueError(f"{name!r} is no name of a source")
     return names
 
 
-SOURCE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-HOST_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
-ORIGIN = re.compile(r"https?://[a-z0-9._\[\]:-]+")
+SOURCE_NAME_RE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+HOST_NAME_RE = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+ORIGIN_RE = re.compile(r"https?://[a-z0-9._\[\]:-]+")
 
 
-def none_as_word(value: object) -> object:
+def parse_none(value: object) -> object:
     """The word none as None."""
     return None if value == "none" else value
 
 
-def no_number(value: object) -> object:
+def reject_int(value: object) -> object:
     """A value that is no number: 0660 of a TOML file would be six hundred and sixty."""
     if isinstance(value, int):
         raise ValueError("write it as text")  # noqa: TRY004 - pydantic wants it so
     return value
 
 
-UserPath = Annotated[Path, AfterValidator(at_home)]
-Port = Annotated[int, BeforeValidator(no_truth)]
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(words)]
+UserPath = Annotated[Path, AfterValidator(expand_user)]
+Port = Annotated[int, BeforeValidator(reject_bool)]
+CsvTuple = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_csv)]

@@ -14,32 +14,32 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
-from marianne_stream.access.places import default_private_dir
+from marianne_stream.access.places import default_data_dir
 from marianne_stream.errors import SettingsError
 from marianne_stream.setting_kinds import (
     RENAMED,
-    SOURCE_NAME,
+    SOURCE_NAME_RE,
+    CsvTuple,
     Port,
     UserPath,
-    Words,
+    check_host_names,
+    check_networks,
+    check_origins,
     check_redis_url,
-    host_names,
-    networks,
-    no_number,
-    no_truth,
-    none_as_word,
-    origins,
-    source_names,
+    check_source_names,
+    parse_none,
+    reject_bool,
+    reject_int,
 )
 from marianne_stream.wire.redis_urls import redact_url
 
-ENVIRONMENT_PREFIX = "MARIANNE_STREAM_"
+ENV_PREFIX = "MARIANNE_STREAM_"
 
-State = Literal["auto", "conductor", "registry", "json", "redis"]
+BackendChoice = Literal["auto", "conductor", "registry", "json", "redis"]
 ConductorEvents = Literal["auto", "visits"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
-LogWatch = Literal["auto", "inotify", "poll"]
+JobLogWatch = Literal["auto", "inotify", "poll"]
 PublishedLogs = Literal["watched", "all"]
 
 
@@ -47,15 +47,15 @@ class Settings(BaseSettings):
     """What the server can be told. Each field's description is its help."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True
+        env_prefix=ENV_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True
     )
 
     host: str = Field("127.0.0.1", min_length=1, description="The address to listen on.")
-    port: Annotated[Port | None, BeforeValidator(none_as_word)] = Field(
+    port: Annotated[Port | None, BeforeValidator(parse_none)] = Field(
         8765, ge=0, le=65535, description="The TCP port to listen on; 0 picks a free one."
     )
     uds: UserPath | None = Field(None, description="A Unix socket to listen on as well.")
-    uds_mode: Annotated[str, BeforeValidator(no_number)] = Field(
+    uds_mode: Annotated[str, BeforeValidator(reject_int)] = Field(
         "0660",
         pattern=r"^0?[0-7]{3}$",
         description="The permissions of that socket; who may write to it may connect.",
@@ -64,7 +64,7 @@ class Settings(BaseSettings):
         Path("/tmp/marianne.sock"),  # noqa: S108 - the conductor's choice; it is only connected to
         description="The conductor's Unix socket.",
     )
-    state_backend: State = Field(
+    state_backend: BackendChoice = Field(
         "auto",
         description="Where state is read; auto: the conductor while it answers, else its registry.",
     )
@@ -84,51 +84,51 @@ class Settings(BaseSettings):
     conductor_log: UserPath | None = Field(
         None, description="The conductor's own log; left out, the conductor is asked for it."
     )
-    job_log_watch: LogWatch = Field(
+    job_log_watch: JobLogWatch = Field(
         "auto",
         description="How a log is watched; auto: by inotify, by polling on network folders.",
     )
-    job_log_poll_interval_s: Annotated[float, BeforeValidator(no_truth)] = Field(
+    job_log_poll_interval_s: Annotated[float, BeforeValidator(reject_bool)] = Field(
         0.25,
         ge=0.01,
         le=60,
         allow_inf_nan=False,
         description="How often a log that inotify does not tell of is looked at, in seconds.",
     )
-    max_download_bytes: Annotated[int, BeforeValidator(no_truth)] = Field(
+    max_download_bytes: Annotated[int, BeforeValidator(reject_bool)] = Field(
         50 * 1024 * 1024,
         ge=0,
         le=2**62,
         description="The largest log that is given as one text, in bytes.",
     )
-    max_streams: Annotated[int, BeforeValidator(no_truth)] = Field(
+    max_streams: Annotated[int, BeforeValidator(reject_bool)] = Field(
         10_000,
         ge=1,
         le=1_000_000,
         description="How many streams may be open; no more than the process may open files.",
     )
-    max_streams_per_address: Annotated[int, BeforeValidator(no_truth)] = Field(
+    max_streams_per_address: Annotated[int, BeforeValidator(reject_bool)] = Field(
         1000,
         ge=1,
         le=1_000_000,
         description="How many streams may be open to one address.",
     )
-    max_downloads: Annotated[int, BeforeValidator(no_truth)] = Field(
+    max_downloads: Annotated[int, BeforeValidator(reject_bool)] = Field(
         20, ge=1, le=10_000, description="How many logs may be downloaded as files at once."
     )
-    max_downloads_per_address: Annotated[int, BeforeValidator(no_truth)] = Field(
+    max_downloads_per_address: Annotated[int, BeforeValidator(reject_bool)] = Field(
         5,
         ge=1,
         le=10_000,
         description="How many logs may be downloaded as files at once by one address.",
     )
-    max_header_bytes: Annotated[int, BeforeValidator(no_truth)] = Field(
+    max_header_bytes: Annotated[int, BeforeValidator(reject_bool)] = Field(
         32 * 1024,
         ge=1024,
         le=1024 * 1024,
         description="The longest address, and the longest header, of a request, in bytes.",
     )
-    idle_timeout_s: Annotated[float, BeforeValidator(no_truth)] = Field(
+    idle_timeout_s: Annotated[float, BeforeValidator(reject_bool)] = Field(
         75.0,
         ge=1,
         le=3600,
@@ -140,10 +140,10 @@ class Settings(BaseSettings):
         None, description="The tokens that are let in; left out, the server makes one of its own."
     )
     data_dir: UserPath = Field(
-        default_factory=default_private_dir,
+        default_factory=default_data_dir,
         description="The folder for the server's own token and its sessions.",
     )
-    session_max_age_s: Annotated[int, BeforeValidator(no_truth)] = Field(
+    session_max_age_s: Annotated[int, BeforeValidator(reject_bool)] = Field(
         7 * 24 * 3600,
         ge=60,
         le=366 * 24 * 3600,
@@ -151,16 +151,16 @@ class Settings(BaseSettings):
     )
     public_ready: bool = Field(default=False, description="Whether /ready asks for no token.")
     public_metrics: bool = Field(default=False, description="Whether /metrics asks for no token.")
-    allowed_hosts: Annotated[Words, AfterValidator(host_names)] = Field(
+    allowed_hosts: Annotated[CsvTuple, AfterValidator(check_host_names)] = Field(
         (), description="The host names that are answered for, besides those of this machine alone."
     )
-    cors_origins: Annotated[Words, AfterValidator(origins)] = Field(
+    cors_origins: Annotated[CsvTuple, AfterValidator(check_origins)] = Field(
         (), description="Sites whose pages may ask, as https://grafana.example.org."
     )
-    trusted_proxies: Annotated[Words, AfterValidator(networks)] = Field(
+    trusted_proxies: Annotated[CsvTuple, AfterValidator(check_networks)] = Field(
         (), description="Proxies whose X-Forwarded-For and -Proto are believed; unix: the socket."
     )
-    drain_timeout_s: Annotated[float, BeforeValidator(no_truth)] = Field(
+    drain_timeout_s: Annotated[float, BeforeValidator(reject_bool)] = Field(
         5.0,
         ge=0,
         le=3600,
@@ -172,7 +172,7 @@ class Settings(BaseSettings):
     )
     source_name: str | None = Field(
         None,
-        pattern=f"^{SOURCE_NAME.pattern}$",
+        pattern=f"^{SOURCE_NAME_RE.pattern}$",
         description="What this conductor is called there; no two may have one name.",
     )
     public_url: str | None = Field(
@@ -183,10 +183,10 @@ class Settings(BaseSettings):
     redis_url: Annotated[str, AfterValidator(check_redis_url)] | None = Field(
         None, repr=False, description="The Redis that state redis reads."
     )
-    sources: Annotated[Words, AfterValidator(source_names)] = Field(
+    sources: Annotated[CsvTuple, AfterValidator(check_source_names)] = Field(
         (), description="Whose jobs state redis serves; left out, all that are published there."
     )
-    workers: Annotated[int, BeforeValidator(no_truth)] = Field(
+    workers: Annotated[int, BeforeValidator(reject_bool)] = Field(
         1,
         ge=1,
         le=64,
@@ -204,10 +204,10 @@ class Settings(BaseSettings):
     publish_logs: PublishedLogs = Field(
         "watched", description="Whose logs are published: of jobs watched there, or all that run."
     )
-    redis_log_max_lines: Annotated[int, BeforeValidator(no_truth)] = Field(
+    redis_log_max_lines: Annotated[int, BeforeValidator(reject_bool)] = Field(
         100_000, ge=100, le=10_000_000, description="How many lines of a log Redis keeps, roughly."
     )
-    redis_log_ttl_s: Annotated[int, BeforeValidator(no_truth)] = Field(
+    redis_log_ttl_s: Annotated[int, BeforeValidator(reject_bool)] = Field(
         24 * 3600,
         ge=60,
         le=366 * 24 * 3600,
@@ -221,7 +221,7 @@ class Settings(BaseSettings):
     )
 
     @model_validator(mode="after")
-    def needs_its_folder(self) -> Self:
+    def _require_checkpoint_dir(self) -> Self:
         """State json is nothing without its folder."""
         if self.state_backend == "json" and self.checkpoint_dir is None:
             raise ValueError(
@@ -230,7 +230,7 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def needs_its_redis(self) -> Self:
+    def _require_redis_url(self) -> Self:
         """State redis is nothing without its Redis, and is published by others."""
         if self.state_backend == "redis" and self.redis_url is None:
             raise ValueError(
@@ -243,7 +243,7 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def needs_no_conductor(self) -> Self:
+    def _check_workers(self) -> Self:
         """Several processes at a conductor would take all of its slots."""
         if self.workers > 1 and self.state_backend != "redis":
             raise ValueError(
@@ -256,19 +256,19 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def needs_its_name(self) -> Self:
+    def _require_source_name(self) -> Self:
         """What is published is nothing without whose it is."""
         if self.publish_url is not None and self.source_name is None:
             raise ValueError("publish_url needs source_name, what this conductor is called there")
         return self
 
 
-def load(arguments: dict[str, Any], config: Path | None = None) -> Settings:
+def load_settings(arguments: dict[str, Any], config_path: Path | None = None) -> Settings:
     """The settings of this process.
 
     Args:
         arguments: what the command line gives, by the settings' names.
-        config: a TOML file, or None.
+        config_path: a TOML file, or None.
 
     Raises:
         SettingsError: a value cannot be used; the message names the setting, what was got, and what
@@ -276,7 +276,7 @@ def load(arguments: dict[str, Any], config: Path | None = None) -> Settings:
     """
     check_environment(os.environ)
     environment = EnvSettingsSource(Settings)()
-    in_file = read_file(config) if config is not None else {}
+    in_file = read_settings_file(config_path) if config_path is not None else {}
     values = {**in_file, **environment, **arguments}
     try:
         return Settings(**values)
@@ -284,15 +284,15 @@ def load(arguments: dict[str, Any], config: Path | None = None) -> Settings:
         fault = error.errors()[0]
         name = str(fault["loc"][0]) if fault["loc"] else ""
         if name in arguments:
-            place = option(name)
+            place = option_name(name)
         elif name in environment:
-            place = ENVIRONMENT_PREFIX + name.upper()
+            place = ENV_PREFIX + name.upper()
         else:
-            place = f"{name} in {config}"
-        raise SettingsError(sentence(place, name, fault)) from error
+            place = f"{name} in {config_path}"
+        raise SettingsError(format_error(place, name, fault)) from error
 
 
-def read_file(path: Path) -> dict[str, Any]:
+def read_settings_file(path: Path) -> dict[str, Any]:
     """The settings that a TOML file gives.
 
     Raises:
@@ -306,11 +306,11 @@ def read_file(path: Path) -> dict[str, Any]:
         raise SettingsError(f"--config {path} is not TOML: {error}") from error
     for name in values:
         if name not in Settings.model_fields:
-            raise SettingsError(unknown_setting(name, path))
+            raise SettingsError(format_unknown_setting(name, path))
     return values
 
 
-def unknown_setting(name: str, path: Path) -> str:
+def format_unknown_setting(name: str, path: Path) -> str:
     """Return the error message for a key of a TOML file that is not a setting."""
     if name in RENAMED:
         return f"{name} in {path} was renamed: use {RENAMED[name]}"
@@ -322,47 +322,47 @@ def unknown_setting(name: str, path: Path) -> str:
 def check_environment(environment: Mapping[str, str]) -> None:
     """Raise SettingsError if an environment variable has the old name of a setting."""
     for name in environment:
-        old = name.upper().removeprefix(ENVIRONMENT_PREFIX).lower()
-        if old in RENAMED and name.upper().startswith(ENVIRONMENT_PREFIX):
-            new = ENVIRONMENT_PREFIX + RENAMED[old].upper()
+        old = name.upper().removeprefix(ENV_PREFIX).lower()
+        if old in RENAMED and name.upper().startswith(ENV_PREFIX):
+            new = ENV_PREFIX + RENAMED[old].upper()
             raise SettingsError(f"the environment variable {name} was renamed: use {new}")
 
 
-def option(name: str) -> str:
+def option_name(name: str) -> str:
     """A setting as an option of the command line."""
     return "--" + name.replace("_", "-")
 
 
 def negated_option(name: str) -> str:
     """Return the command-line option that sets a boolean setting to false."""
-    return option(name.removeprefix("no_") if name.startswith("no_") else f"no_{name}")
+    return option_name(name.removeprefix("no_") if name.startswith("no_") else f"no_{name}")
 
 
-def sentence(place: str, name: str, fault: ErrorDetails) -> str:
+def format_error(source: str, name: str, error: ErrorDetails) -> str:
     """Why a value cannot be used."""
     if not name:
-        return str(fault["msg"]).removeprefix("Value error, ")
-    got = fault["input"]
-    if name in URLS_WITH_PASSWORDS:
+        return str(error["msg"]).removeprefix("Value error, ")
+    got = error["input"]
+    if name in SECRET_URLS:
         got = redact_url(str(got))
-    return f"{place} must be {allowed(name)}, got {got!r}"
+    return f"{source} must be {describe_allowed(name)}, got {got!r}"
 
 
-URLS_WITH_PASSWORDS = {"publish_url", "redis_url"}
+SECRET_URLS = {"publish_url", "redis_url"}
 
 
-REDIS_URLS = (
+REDIS_URL_TEXT = (
     "a URL that begins with redis://, rediss://, unix://, redis+sentinel:// or rediss+sentinel://"
 )
 
 # What those settings may be of which the schema does not say it.
-SPECIAL = {
+ALLOWED_TEXT = {
     "port": "a whole number from 0 to 65535, or none",
     "uds_mode": "three octal digits as text",
     "allowed_hosts": "host names, divided by commas",
     "cors_origins": "origins, divided by commas",
-    "publish_url": REDIS_URLS,
-    "redis_url": REDIS_URLS,
+    "publish_url": REDIS_URL_TEXT,
+    "redis_url": REDIS_URL_TEXT,
     "sources": "names of sources, divided by commas",
     "source_name": "1 to 64 letters, digits, dots, dashes or underscores",
     "public_url": "a URL that begins with http:// or https://",
@@ -371,7 +371,7 @@ SPECIAL = {
 }
 
 
-def default_text(name: str) -> str:
+def describe_default(name: str) -> str:
     """What a setting is where it is left out, in words."""
     field = Settings.model_fields[name]
     if field.default_factory is not None:
@@ -381,10 +381,10 @@ def default_text(name: str) -> str:
     return str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
 
 
-def allowed(name: str) -> str:
+def describe_allowed(name: str) -> str:
     """What a setting may be, in words."""
-    if name in SPECIAL:
-        return SPECIAL[name]
+    if name in ALLOWED_TEXT:
+        return ALLOWED_TEXT[name]
     schema = Settings.model_json_schema()["properties"][name]
     if "enum" in schema:
         return "one of " + ", ".join(schema["enum"])

@@ -5,15 +5,15 @@ import signal
 from collections.abc import Iterable
 
 
-def ignore_from_now_on(numbers: Iterable[int]) -> None:
+def ignore_signals(signal_numbers: Iterable[int]) -> None:
     """Ignore signals that the running loop has handled until now.
 
     They are blocked meanwhile: asyncio restores the default action first, which ends the process.
     """
     loop = asyncio.get_running_loop()
-    numbers = frozenset(numbers)
-    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-    for number in numbers:
+    signal_numbers = frozenset(signal_numbers)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal_numbers)
+    for number in signal_numbers:
         loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signal_numbers)

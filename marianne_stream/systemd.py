@@ -11,10 +11,10 @@ import time
 logger = logging.getLogger(__name__)
 
 # The first descriptor that is passed (sd_listen_fds(3)).
-FIRST_DESCRIPTOR = 3
+LISTEN_FDS_START = 3
 
 
-def passed_sockets() -> list[socket.socket]:
+def open_passed_sockets() -> list[socket.socket]:
     """The sockets that systemd listens on for this process.
 
     They are taken out of the environment: no child is to believe that they are its own.
@@ -27,7 +27,7 @@ def passed_sockets() -> list[socket.socket]:
     if pid != str(os.getpid()) or not (count.isascii() and count.isdecimal()):
         return []
     found = []
-    for descriptor in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count)):
+    for descriptor in range(LISTEN_FDS_START, LISTEN_FDS_START + int(count)):
         sock = socket.socket(fileno=descriptor)
         sock.set_inheritable(False)
         found.append(sock)
@@ -38,7 +38,7 @@ class Notifier:
     """Tells systemd how the service is.
 
     Attributes:
-        watchdog_s: how often it wants to hear that the service lives; None for never.
+        watchdog_interval_s: how often it wants to hear that the service lives; None for never.
     """
 
     def __init__(self) -> None:
@@ -52,15 +52,15 @@ class Notifier:
         for_us = os.environ.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         # Twice in the time that it waits (sd_watchdog_enabled(3)).
         given = for_us and interval_us.isdigit() and int(interval_us) > 0
-        self.watchdog_s = int(interval_us) / 2e6 if given else None
+        self.watchdog_interval_s = int(interval_us) / 2e6 if given else None
         self._status = ""
         # What there was no room for yet, in its order.
-        self._owed: list[str] = []
+        self._pending: list[str] = []
 
     @property
-    def owes(self) -> bool:
-        """Whether something is still to be told, by `tell_again`."""
-        return bool(self._owed)
+    def has_pending(self) -> bool:
+        """Whether something is still to be told, by `flush`."""
+        return bool(self._pending)
 
     def ready(self) -> None:
         """The service can be used, or has read its settings again."""
@@ -74,37 +74,37 @@ class Notifier:
         """The service begins to end."""
         self._send("STOPPING=1")
 
-    def alive(self) -> None:
+    def ping_watchdog(self) -> None:
         """The service lives."""
-        if not self._owed:
+        if not self._pending:
             self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:
         """What the service does, in one line; said where it is not what was said before."""
         if text != self._status:
             self._status = text
-            self._owed = [owed for owed in self._owed if not owed.startswith("STATUS=")]
+            self._pending = [owed for owed in self._pending if not owed.startswith("STATUS=")]
             self._send(f"STATUS={text}")
 
     def _send(self, text: str) -> None:
         if self._address:
-            self._owed.append(text)
-            self.tell_again()
+            self._pending.append(text)
+            self.flush()
 
-    def tell_again(self) -> None:
+    def flush(self) -> None:
         """Tells what there was no room for before: others write to the same queue."""
-        while self._owed:
-            text = self._owed[0]
+        while self._pending:
+            text = self._pending[0]
             try:
                 self._sock.sendto(text.encode(), self._address)
             except BlockingIOError:
                 return
             except OSError as error:
                 logger.debug("systemd was not told %r: %s", text, error)
-            del self._owed[0]
+            del self._pending[0]
 
     def close(self) -> None:
         """Nothing is told any more."""
         self._address = ""
-        self._owed.clear()
+        self._pending.clear()
         self._sock.close()

@@ -14,21 +14,21 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
-from marianne_stream.listening import WORKER_VARIABLE, address, tcp_socket
+from marianne_stream.listening import WORKER_SOCKET_ENV, format_socket_address, open_tcp_socket
 from marianne_stream.settings import Settings
-from marianne_stream.signals import ignore_from_now_on
+from marianne_stream.signals import ignore_signals
 from marianne_stream.systemd import Notifier
 from marianne_stream.wire.backoff import exponential_backoff
 
 logger = logging.getLogger(__name__)
 
 # One that ran for so long was a good one: the next is started at once.
-GOOD_RUN_S = 10.0
+HEALTHY_AFTER_S = 10.0
 
-ALIVE_INTERVAL_S = 5.0
+STATUS_INTERVAL_S = 5.0
 
 
-class Worker:
+class WorkerProcess:
     """One process, for as long as it is wanted.
 
     Args:
@@ -42,7 +42,7 @@ class Worker:
         self._sock = sock
         self._command = command
         self._process: asyncio.subprocess.Process | None = None
-        self._leaving = False
+        self._is_stopping = False
         self.ready = asyncio.Event()
 
     async def run(self) -> int:
@@ -50,30 +50,30 @@ class Worker:
         waits = exponential_backoff()
         while True:
             began = time.monotonic()
-            code = await self._once()
+            code = await self._run_once()
             self.ready.clear()
-            if self._leaving:
+            if self._is_stopping:
                 return code
-            if time.monotonic() - began > GOOD_RUN_S:
+            if time.monotonic() - began > HEALTHY_AFTER_S:
                 waits = exponential_backoff()
             wait_s = next(waits)
             logger.error("worker %d ended with %d: again in %.1f s", self._number, code, wait_s)
             await asyncio.sleep(wait_s)
-            if self._leaving:
+            if self._is_stopping:
                 return code
 
-    def send(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         """Passes a signal on."""
         if number != signal.SIGHUP:
-            self._leaving = True
+            self._is_stopping = True
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
 
-    async def _once(self) -> int:
+    async def _run_once(self) -> int:
         descriptor = self._sock.fileno()
         # Who tells systemd is this process alone.
         environment = {k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"}
-        environment[WORKER_VARIABLE] = str(descriptor)
+        environment[WORKER_SOCKET_ENV] = str(descriptor)
         self._process = await asyncio.create_subprocess_exec(
             *self._command,
             env=environment,
@@ -108,11 +108,11 @@ async def run_workers(
     notifier = Notifier()
     with contextlib.ExitStack() as stack:
         stack.callback(notifier.close)
-        sockets = list(shared_sockets(settings, stack))
-        workers = [Worker(number, sock, command) for number, sock in enumerate(sockets, 1)]
-        async with passing_signals_on(workers):
+        sockets = list(open_shared_sockets(settings, stack))
+        workers = [WorkerProcess(number, sock, command) for number, sock in enumerate(sockets, 1)]
+        async with forward_signals(workers):
             running = [asyncio.create_task(worker.run()) for worker in workers]
-            alive = asyncio.create_task(tell(workers, sockets[0], notifier, announce))
+            alive = asyncio.create_task(run_report_loop(workers, sockets[0], notifier, announce))
             codes = await asyncio.gather(*running)
             alive.cancel()
             await asyncio.wait([alive])
@@ -120,17 +120,17 @@ async def run_workers(
     return int(any(codes))
 
 
-def shared_sockets(settings: Settings, stack: contextlib.ExitStack) -> Iterator[socket.socket]:
+def open_shared_sockets(settings: Settings, stack: contextlib.ExitStack) -> Iterator[socket.socket]:
     """A socket for each worker, all of which listen at one address."""
     port = settings.port or 0
     for _ in range(settings.workers):
-        sock = stack.enter_context(tcp_socket(settings.host, port, shared=True))
+        sock = stack.enter_context(open_tcp_socket(settings.host, port, reuse_port=True))
         port = sock.getsockname()[1]
         yield sock
 
 
-async def tell(
-    workers: Sequence[Worker],
+async def run_report_loop(
+    workers: Sequence[WorkerProcess],
     sock: socket.socket,
     notifier: Notifier,
     announce: Callable[[str], None],
@@ -138,29 +138,31 @@ async def tell(
     """Says when all listen, and that this process lives, until it is cancelled."""
     for worker in workers:
         await worker.ready.wait()
-    announce(f"marianne-stream listening on {address(sock)}")
+    announce(f"marianne-stream listening on {format_socket_address(sock)}")
     notifier.ready()
     while True:
         there = sum(worker.ready.is_set() for worker in workers)
         notifier.status(f"{there} of {len(workers)} workers serve")
-        if notifier.watchdog_s is not None:
-            notifier.alive()
-        await asyncio.sleep(min(ALIVE_INTERVAL_S, notifier.watchdog_s or ALIVE_INTERVAL_S))
+        if notifier.watchdog_interval_s is not None:
+            notifier.ping_watchdog()
+        await asyncio.sleep(
+            min(STATUS_INTERVAL_S, notifier.watchdog_interval_s or STATUS_INTERVAL_S)
+        )
 
 
 @contextlib.asynccontextmanager
-async def passing_signals_on(workers: Sequence[Worker]) -> AsyncIterator[None]:
+async def forward_signals(workers: Sequence[WorkerProcess]) -> AsyncIterator[None]:
     """Passes signals on to all workers for as long as the context lasts; ignores them after it."""
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
     def pass_on(number: signal.Signals) -> None:
         for worker in workers:
-            worker.send(number)
+            worker.send_signal(number)
 
     for number in numbers:
         loop.add_signal_handler(number, pass_on, number)
     try:
         yield
     finally:
-        ignore_from_now_on(numbers)
+        ignore_signals(numbers)

@@ -19,7 +19,7 @@ from marianne_stream.client import running
 from marianne_stream.client.watched import FROM_GOOD_TO_BAD
 from marianne_stream.commands import terminal
 from marianne_stream.commands.verbs import VERBS, parser_of
-from marianne_stream.errors import MarianneStreamError, SettingsError, TerminalError
+from marianne_stream.errors import CliError, MarianneStreamError, SettingsError
 from marianne_stream.models import Sheet
 from marianne_stream.payloads import (
     GapReason,
@@ -36,7 +36,13 @@ from marianne_stream.payloads import (
     ReadyData,
     TimelineEventData,
 )
-from marianne_stream.settings import ENVIRONMENT_PREFIX, Settings, allowed, default_text, option
+from marianne_stream.settings import (
+    ENV_PREFIX,
+    Settings,
+    describe_allowed,
+    describe_default,
+    option_name,
+)
 from marianne_stream.web.params import ChoiceParameter, FlagParameter, NumberParameter, Parameter
 from marianne_stream.web.routes import ROUTES, Route
 
@@ -132,16 +138,16 @@ def error_classes(root: type[MarianneStreamError]) -> Iterator[type[MarianneStre
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_in_the_reference(name: str) -> None:
-    default = default_text(name)
+    default = describe_default(name)
     written = default if default == "none" or " " in default else f"`{default}`"
     cells = row(text_of(REFERENCE / "settings.md"), f"`{name}`")
-    assert cells[1:4] == [f"`{option(name)}`", f"`{ENVIRONMENT_PREFIX}{name.upper()}`", written]
-    assert cells[4] == allowed(name)
+    assert cells[1:4] == [f"`{option_name(name)}`", f"`{ENV_PREFIX}{name.upper()}`", written]
+    assert cells[4] == describe_allowed(name)
     assert cells[5]
 
 
 def test_the_reference_has_no_setting_that_is_none() -> None:
-    documented = re.findall(rf"`{ENVIRONMENT_PREFIX}(\w+)`", text_of(REFERENCE / "settings.md"))
+    documented = re.findall(rf"`{ENV_PREFIX}(\w+)`", text_of(REFERENCE / "settings.md"))
     assert {name.lower() for name in documented} == set(Settings.model_fields)
 
 
@@ -209,7 +215,7 @@ def test_every_exit_code_of_the_terminal_is_in_the_reference() -> None:
         int(cells[0]) for cells in rows(section(COMMANDS, "Exit codes of the client commands"))
     }
     signals = {running.INTERRUPTED, running.TERMINATED, running.NOBODY_READS}
-    errors = {error.exit_code for error in error_classes(TerminalError)}
+    errors = {error.exit_code for error in error_classes(CliError)}
     assert documented == set(FROM_GOOD_TO_BAD) | errors | signals
 
 
@@ -248,16 +254,16 @@ def test_every_parameter_has_its_default_and_range(route: Route, parameter: Para
     _, default, range_, meaning = documented[f"`{parameter.name}`"]
     assert meaning
     if isinstance(parameter, NumberParameter):
-        kind = ", an integer" if parameter.whole else parameter.unit
+        kind = ", an integer" if parameter.is_integer else parameter.unit
         assert default == str(parameter.default)
-        assert range_ == f"{parameter.low} to {parameter.high}{kind}"
+        assert range_ == f"{parameter.minimum} to {parameter.maximum}{kind}"
     elif isinstance(parameter, ChoiceParameter):
         assert range_ == ", ".join(parameter.choices)
     elif isinstance(parameter, FlagParameter):
         assert (default, range_) == (str(parameter.default).lower(), "true or false")
     else:
         assert range_ == "text"
-        assert ("May be repeated." in meaning) == parameter.repeats
+        assert ("May be repeated." in meaning) == parameter.is_repeatable
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
@@ -384,7 +390,7 @@ def test_every_stream_names_its_events(route: Route) -> None:
     sentence = re.search(r"Events: (.*?)\. It ", text)
     assert sentence, "no sentence names the events"
     assert set(re.findall(r"`(\w+)`", sentence[1])) == set(route.events or {})
-    assert ("the conductor's own" in sentence[1]) == route.timeline
+    assert ("the conductor's own" in sentence[1]) == route.has_conductor_events
 
 
 @pytest.mark.parametrize("name", MODELS)

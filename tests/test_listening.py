@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from marianne_stream.listening import for_streams, tcp_socket
+from marianne_stream.listening import open_tcp_socket, set_stream_socket_options
 
 
 @pytest.mark.skipif(
@@ -13,7 +13,7 @@ from marianne_stream.listening import for_streams, tcp_socket
 )
 def test_connections_inherit_how_much_waits_in_the_kernel_and_when_it_gives_up() -> None:
     with contextlib.ExitStack() as stack:
-        listening = stack.enter_context(tcp_socket("127.0.0.1", 0))
+        listening = stack.enter_context(open_tcp_socket("127.0.0.1", 0))
         stack.enter_context(socket.create_connection(listening.getsockname()))
         accepted = stack.enter_context(listening.accept()[0])
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 16 * 1024
@@ -22,4 +22,4 @@ def test_connections_inherit_how_much_waits_in_the_kernel_and_when_it_gives_up()
 
 def test_a_unix_socket_is_left_as_it_is() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        for_streams(sock)
+        set_stream_socket_options(sock)

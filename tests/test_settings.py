@@ -12,7 +12,7 @@ from marianne_stream.commands.serve import arguments_of
 from marianne_stream.commands.verbs import VERBS, parser_of
 from marianne_stream.errors import SettingsError
 from marianne_stream.setting_kinds import RENAMED
-from marianne_stream.settings import REDIS_URLS, Settings, load, option
+from marianne_stream.settings import REDIS_URL_TEXT, Settings, load_settings, option_name
 from marianne_stream.state.own_registry import default_registry_path
 
 
@@ -27,7 +27,7 @@ def file(tmp_path: Path) -> Path:
 def test_each_place_wins_over_the_next(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARIANNE_STREAM_PORT", "2")
     monkeypatch.setenv("MARIANNE_STREAM_HOST", "from-environment")
-    settings = load({"port": "3"}, file)
+    settings = load_settings({"port": "3"}, file)
     assert settings.port == 3
     assert settings.host == "from-environment"
     assert settings.log_level == "error"
@@ -35,7 +35,7 @@ def test_each_place_wins_over_the_next(file: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_defaults_are_those_of_a_conductor_on_the_same_machine() -> None:
-    settings = load({})
+    settings = load_settings({})
     assert (settings.host, settings.port) == ("127.0.0.1", 8765)
     assert settings.conductor_socket == Path("/tmp/marianne.sock")
     assert settings.registry_path is None
@@ -44,16 +44,16 @@ def test_the_defaults_are_those_of_a_conductor_on_the_same_machine() -> None:
 
 def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARIANNE_STREAM_PORT", "")
-    assert load({}).port == 8765
+    assert load_settings({}).port == 8765
 
 
 def test_a_variable_that_is_no_setting_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARIANNE_STREAM_REQUIRE", "all")
-    assert load({}).port == 8765
+    assert load_settings({}).port == 8765
 
 
 def test_settings_cannot_be_changed() -> None:
-    settings: Any = load({})
+    settings: Any = load_settings({})
     with pytest.raises(ValidationError, match="frozen"):
         settings.port = 1
 
@@ -62,15 +62,17 @@ def test_a_user_without_a_home_folder_can_serve(monkeypatch: pytest.MonkeyPatch)
     """As systemd's DynamicUser= is one, where nothing asks systemd for users."""
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
-    assert default_registry_path(load({"data_dir": "/var/lib/own"}).conductor_socket) == Path(
-        "~/.marianne/daemon-state.db"
-    )
+    assert default_registry_path(
+        load_settings({"data_dir": "/var/lib/own"}).conductor_socket
+    ) == Path("~/.marianne/daemon-state.db")
     with pytest.raises(SettingsError, match="--conductor-socket must be a path"):
-        load({"conductor_socket": "~/c.sock", "data_dir": "/var/lib/own"})
+        load_settings({"conductor_socket": "~/c.sock", "data_dir": "/var/lib/own"})
 
 
 def test_a_tilde_is_the_home_folder() -> None:
-    assert load({"conductor_socket": "~/c.sock"}).conductor_socket == Path.home() / "c.sock"
+    assert (
+        load_settings({"conductor_socket": "~/c.sock"}).conductor_socket == Path.home() / "c.sock"
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,7 +103,7 @@ def test_a_tilde_is_the_home_folder() -> None:
         (
             "redis_url",
             "http://x",
-            f"--redis-url must be {REDIS_URLS}, got 'http://x'",
+            f"--redis-url must be {REDIS_URL_TEXT}, got 'http://x'",
         ),
         (
             "sources",
@@ -117,7 +119,7 @@ def test_a_tilde_is_the_home_folder() -> None:
 )
 def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: Any, sentence: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        load({name: value})
+        load_settings({name: value})
     assert str(caught.value) == sentence
 
 
@@ -127,10 +129,10 @@ def test_a_bad_value_is_named_where_it_stands(
     path = tmp_path / "x.toml"
     path.write_text('port = "abc"')
     with pytest.raises(SettingsError, match=r"^port in .*x\.toml must be a whole number"):
-        load({}, path)
+        load_settings({}, path)
     monkeypatch.setenv("MARIANNE_STREAM_PORT", "abc")
     with pytest.raises(SettingsError, match=r"^MARIANNE_STREAM_PORT must be a whole number"):
-        load({}, path)
+        load_settings({}, path)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ def test_a_bad_file_is_named(tmp_path: Path, text: bytes | None, sentence: str) 
     if text is not None:
         path.write_bytes(text)
     with pytest.raises(SettingsError, match=sentence):
-        load({}, path)
+        load_settings({}, path)
 
 
 def test_every_setting_has_a_description() -> None:
@@ -162,7 +164,7 @@ def test_old_environment_variable_is_refused_with_the_new_name(
 ) -> None:
     monkeypatch.setenv(f"MARIANNE_STREAM_{old.upper()}", "1")
     with pytest.raises(SettingsError) as caught:
-        load({})
+        load_settings({})
     assert str(caught.value) == (
         f"the environment variable MARIANNE_STREAM_{old.upper()} was renamed: "
         f"use MARIANNE_STREAM_{new.upper()}"
@@ -174,8 +176,8 @@ def test_old_option_is_refused_with_the_new_one(
     old: str, new: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(["serve", option(old), "1"])
-    assert f"{option(old)} was renamed: use {option(new)}" in capsys.readouterr().err
+        main(["serve", option_name(old), "1"])
+    assert f"{option_name(old)} was renamed: use {option_name(new)}" in capsys.readouterr().err
 
 
 def test_old_option_that_switches_off_is_refused_with_the_new_one(

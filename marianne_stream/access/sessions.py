@@ -14,18 +14,18 @@ from pathlib import Path
 
 import msgspec
 
-from marianne_stream.access.tokens import digest_of
+from marianne_stream.access.tokens import digest_secret
 
 logger = logging.getLogger(__name__)
 
-ID_BYTES = 32
+SESSION_ID_BYTES = 32
 
 LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 
 # Beyond it, those that end first make room: those of the same token first, so that who has one
 # for a few jobs signs out nobody else.
 MAX_SESSIONS = 10_000
-MAX_SESSIONS_OF_ONE = 1_000
+MAX_SESSIONS_PER_TOKEN = 1_000
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -40,10 +40,10 @@ class Session(msgspec.Struct, frozen=True):
     ends_at: float
 
 
-Known = dict[str, Session]
+SessionMap = dict[str, Session]
 
 
-class Sessions:
+class SessionStore:
     """All sessions, by the digests of their ids.
 
     Args:
@@ -54,52 +54,54 @@ class Sessions:
     def __init__(self, folder: Path | None, *, max_age_s: float) -> None:
         self._folder = folder
         self._max_age_s = max_age_s
-        self._in_file: Known = {}
+        self._stored: SessionMap = {}
         # What tells one version of the file from the next.
-        self._version: tuple[int, int, int] | None = None
+        self._file_version: tuple[int, int, int] | None = None
         # What is not in the file yet: it holds all the same.
-        self._added: Known = {}
-        self._removed: set[str] = set()
-        self._faulty = False
+        self._pending_added: SessionMap = {}
+        self._pending_removed: set[str] = set()
+        self._is_write_failing = False
 
-    def find(self, session_id: str) -> tuple[str, Session] | None:
+    def get(self, session_id: str) -> tuple[str, Session] | None:
         """The session with an id, and the digest of that; None where there is none any more."""
         self._read()
         # A digest of a random id: looking it up tells nothing of another one.
-        digest = digest_of(session_id)
-        session = self._known(digest)
+        digest = digest_secret(session_id)
+        session = self._get_valid(digest)
         return (digest, session) if session is not None else None
 
-    def is_open(self, digest: str) -> bool:
+    def is_valid(self, digest: str) -> bool:
         """Whether the session with this digest goes on."""
-        return self._known(digest) is not None
+        return self._get_valid(digest) is not None
 
-    def add(self, token: str) -> str:
+    def create(self, token_digest: str) -> str:
         """Opens a session with the token of this digest, and gives its id."""
-        session_id = secrets.token_urlsafe(ID_BYTES)
-        self._added[digest_of(session_id)] = Session(token, time.time() + self._max_age_s)
+        session_id = secrets.token_urlsafe(SESSION_ID_BYTES)
+        self._pending_added[digest_secret(session_id)] = Session(
+            token_digest, time.time() + self._max_age_s
+        )
         # Where they cannot be written, they stay here.
-        self._added = newest(self._added)
+        self._pending_added = prune(self._pending_added)
         self._write()
         return session_id
 
-    def remove(self, session_id: str) -> None:
+    def revoke(self, session_id: str) -> None:
         """Ends a session, for good."""
-        digest = digest_of(session_id)
-        self._added.pop(digest, None)
-        self._removed.add(digest)
+        digest = digest_secret(session_id)
+        self._pending_added.pop(digest, None)
+        self._pending_removed.add(digest)
         self._write()
 
-    def refresh(self) -> None:
+    def sync(self) -> None:
         """Writes what could not be written before, and reads what others have."""
-        if self._added or self._removed:
+        if self._pending_added or self._pending_removed:
             self._write()
         self._read()
 
-    def _known(self, digest: str) -> Session | None:
-        if digest in self._removed:
+    def _get_valid(self, digest: str) -> Session | None:
+        if digest in self._pending_removed:
             return None
-        session = self._added.get(digest) or self._in_file.get(digest)
+        session = self._pending_added.get(digest) or self._stored.get(digest)
         return session if session is not None and session.ends_at > time.time() else None
 
     def _read(self) -> None:
@@ -110,16 +112,16 @@ class Sessions:
         try:
             status = path.stat()
             version = (status.st_ino, status.st_mtime_ns, status.st_size)
-            if version != self._version:
-                self._in_file = msgspec.json.decode(path.read_bytes(), type=Known)
-                self._version = version
+            if version != self._file_version:
+                self._stored = msgspec.json.decode(path.read_bytes(), type=SessionMap)
+                self._file_version = version
         except FileNotFoundError:
-            self._in_file, self._version = {}, None
+            self._stored, self._file_version = {}, None
         except (OSError, ValueError) as error:
             # Whoever was signed in signs in again: better than to let in who signed out.
-            if self._in_file:
+            if self._stored:
                 logger.warning("the sessions cannot be read, and nobody is signed in: %s", error)
-            self._in_file, self._version = {}, None
+            self._stored, self._file_version = {}, None
 
     def _write(self) -> None:
         """Brings the file up to date; what cannot be written is kept, and written later."""
@@ -137,40 +139,40 @@ class Sessions:
         except BlockingIOError:
             return
         except OSError as error:
-            if not self._faulty:
+            if not self._is_write_failing:
                 logger.warning("sessions cannot be kept, they end with this process: %s", error)
-            self._faulty = True
+            self._is_write_failing = True
             return
-        self._faulty = False
-        self._added.clear()
-        self._removed.clear()
+        self._is_write_failing = False
+        self._pending_added.clear()
+        self._pending_removed.clear()
 
     def _replace(self, path: Path) -> None:
         """Writes all sessions that go on into a file, in the place of the one there was."""
-        known = {**self._in_file, **self._added}
-        for digest in self._removed:
+        known = {**self._stored, **self._pending_added}
+        for digest in self._pending_removed:
             known.pop(digest, None)
         made = path.with_name(f".sessions-{secrets.token_hex(8)}")
         try:
             descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
-                file.write(msgspec.json.encode(newest(known)))
+                file.write(msgspec.json.encode(prune(known)))
             made.replace(path)
         finally:
             made.unlink(missing_ok=True)
-        self._version = None
+        self._file_version = None
         self._read()
 
 
-def newest(known: Known) -> Known:
+def prune(sessions: SessionMap) -> SessionMap:
     """Sessions that go on; where there are too many, without those that end first."""
     now = time.time()
     of_one: Counter[str] = Counter()
-    kept: Known = {}
-    for digest, session in sorted(known.items(), key=lambda pair: -pair[1].ends_at):
+    kept: SessionMap = {}
+    for digest, session in sorted(sessions.items(), key=lambda pair: -pair[1].ends_at):
         if session.ends_at <= now or len(kept) == MAX_SESSIONS:
             break
         of_one[session.token] += 1
-        if of_one[session.token] <= MAX_SESSIONS_OF_ONE:
+        if of_one[session.token] <= MAX_SESSIONS_PER_TOKEN:
             kept[digest] = session
     return kept

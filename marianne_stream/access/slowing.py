@@ -7,37 +7,37 @@ import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from marianne_stream.errors import TooManySignInsError
+from marianne_stream.errors import LoginRateLimitError
 
-FIRST_DELAY_S = 0.25
-LONGEST_DELAY_S = 8.0
-WAITING_AT_ONCE = 20
+MIN_DELAY_S = 0.25
+MAX_DELAY_S = 8.0
+MAX_PENDING = 20
 
 # An address that has failed, and was quiet for so long, begins anew.
-FORGOTTEN_AFTER_S = 600.0
-REMEMBERED_ADDRESSES = 10_000
+RESET_AFTER_S = 600.0
+MAX_TRACKED_CLIENTS = 10_000
 
 
 @dataclass(slots=True)
-class Failures:
+class FailureRecord:
     """What an address has failed at."""
 
     count: int = 0
-    waiting: int = 0
-    last_at: float = 0.0
+    pending: int = 0
+    last_failure_at: float = 0.0
 
-    def end_waiting(self) -> None:
+    def release_pending(self) -> None:
         """One has waited long enough."""
-        self.waiting -= 1
+        self.pending -= 1
 
 
-class Slowing:
+class LoginThrottle:
     """Holds back who failed."""
 
     def __init__(self) -> None:
-        self._failures: OrderedDict[str, Failures] = OrderedDict()
+        self._failures: OrderedDict[str, FailureRecord] = OrderedDict()
 
-    async def failed(self, address: str) -> None:
+    async def penalize(self, client_key: str) -> None:
         """Waits as long as one more failure of an address has to.
 
         Who does not wait for it has not waited less: its place is taken as long.
@@ -47,17 +47,17 @@ class Slowing:
         """
         loop = asyncio.get_running_loop()
         now = loop.time()
-        failures = self._failures.setdefault(address, Failures())
-        self._failures.move_to_end(address)
-        while len(self._failures) > REMEMBERED_ADDRESSES:
+        failures = self._failures.setdefault(client_key, FailureRecord())
+        self._failures.move_to_end(client_key)
+        while len(self._failures) > MAX_TRACKED_CLIENTS:
             self._failures.popitem(last=False)
-        if failures.waiting >= WAITING_AT_ONCE:
-            raise TooManySignInsError
-        if now - failures.last_at > FORGOTTEN_AFTER_S:
+        if failures.pending >= MAX_PENDING:
+            raise LoginRateLimitError
+        if now - failures.last_failure_at > RESET_AFTER_S:
             failures.count = 0
         failures.count += 1
-        failures.last_at = now
-        failures.waiting += 1
-        delay_s = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(failures.count - 1, 10))
-        loop.call_later(delay_s, failures.end_waiting)
+        failures.last_failure_at = now
+        failures.pending += 1
+        delay_s = min(MAX_DELAY_S, MIN_DELAY_S * 2 ** min(failures.count - 1, 10))
+        loop.call_later(delay_s, failures.release_pending)
         await asyncio.sleep(delay_s)

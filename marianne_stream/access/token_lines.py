@@ -12,18 +12,18 @@ from datetime import datetime
 from marianne_stream.errors import SettingsError
 
 # What a header and a form can hold without quoting; fewer characters could be guessed.
-TOKEN = re.compile(r"[\x21-\x7e]{16,512}")
+TOKEN_RE = re.compile(r"[\x21-\x7e]{16,512}")
 
-NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
+NAME_RE = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 
-OPTIONS = ("name", "rights", "expires")
+OPTION_NAMES = ("name", "rights", "expires")
 
 # What a token may allow besides reading its jobs.
 RIGHTS = ("files",)
 
 # An option's name as an error repeats it. A token that stands in the place of one has other
 # characters, or more of them.
-OPTION_NAME = re.compile(r"[a-z_]{1,15}")
+OPTION_NAME_RE = re.compile(r"[a-z_]{1,15}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,14 @@ class TokenLine:
     """What a line says.
 
     Attributes:
-        text: the token itself.
+        token: the token itself.
         patterns: patterns of job ids; none for all jobs.
         name: how the log names the token.
         rights: what it allows besides reading its jobs.
         expires_at_s: when it is refused from, in epoch seconds; None for never.
     """
 
-    text: str
+    token: str
     patterns: tuple[str, ...]
     name: str
     rights: frozenset[str] = frozenset()
@@ -49,12 +49,12 @@ class TokenLine:
         return self.expires_at_s is not None and now_s >= self.expires_at_s
 
 
-def parse_line(line: str, *, number: int, path: object) -> TokenLine | None:
+def parse_token_line(line: str, *, line_number: int, path: object) -> TokenLine | None:
     """Return what a line says, or None if it is blank or a comment.
 
     Args:
         line: the line.
-        number: its number, from 1: a token without a name is called `line-NUMBER`.
+        line_number: its number, from 1: a token without a name is called `line-NUMBER`.
         path: the file, as an error names it.
 
     Raises:
@@ -63,50 +63,53 @@ def parse_line(line: str, *, number: int, path: object) -> TokenLine | None:
     text, *words = line.split() or [""]
     if not text or text.startswith("#"):
         return None
-    where = f"line {number} of {path}"
-    if not TOKEN.fullmatch(text):
+    where = f"line {line_number} of {path}"
+    if not TOKEN_RE.fullmatch(text):
         raise SettingsError(
             f"{where} must begin with a token of 16 to 512 ASCII characters without blanks, got "
             f"{len(text)} characters"
         )
-    options = options_of([word for word in words if "=" in word], where)
+    options = parse_options([word for word in words if "=" in word], where)
     try:
         return TokenLine(
             text,
             tuple(word for word in words if "=" not in word),
-            name=name_of(options["name"]) if "name" in options else f"line-{number}",
-            rights=rights_of(options["rights"]) if "rights" in options else frozenset(),
-            expires_at_s=expiry_of(options["expires"]) if "expires" in options else None,
+            name=parse_name(options["name"]) if "name" in options else f"line-{line_number}",
+            rights=parse_rights(options["rights"]) if "rights" in options else frozenset(),
+            expires_at_s=parse_expiry(options["expires"]) if "expires" in options else None,
         )
     except ValueError as error:
         raise SettingsError(f"{where}: {error}") from error
 
 
-def options_of(words: list[str], where: str) -> dict[str, str]:
-    """Return the options of a line by their names; raises as `parse_line` does."""
+def parse_options(words: list[str], location: str) -> dict[str, str]:
+    """Return the options of a line by their names; raises as `parse_token_line` does."""
     values: dict[str, str] = {}
     for word in words:
         name, _, value = word.partition("=")
-        if name not in OPTIONS:
-            shown = f"{name}=" if OPTION_NAME.fullmatch(name) else f"one of {len(word)} characters"
-            known = ", ".join(f"{each}=" for each in OPTIONS)
+        if name not in OPTION_NAMES:
+            shown = (
+                f"{name}=" if OPTION_NAME_RE.fullmatch(name) else f"one of {len(word)} characters"
+            )
+            known = ", ".join(f"{each}=" for each in OPTION_NAMES)
             raise SettingsError(
-                f"{where} may have the options {known}, got {shown}; in a pattern, ? stands for ="
+                f"{location} may have the options {known}, got {shown}; in a pattern, ? stands "
+                f"for ="
             )
         if name in values:
-            raise SettingsError(f"{where} has {name}= twice")
+            raise SettingsError(f"{location} has {name}= twice")
         values[name] = value
     return values
 
 
-def name_of(text: str) -> str:
+def parse_name(text: str) -> str:
     """Return a name; raises ValueError if it is not valid."""
-    if not NAME.fullmatch(text):
+    if not NAME_RE.fullmatch(text):
         raise ValueError("name= must have 1 to 64 letters, digits, dots, dashes, underscores or @")
     return text
 
 
-def rights_of(text: str) -> frozenset[str]:
+def parse_rights(text: str) -> frozenset[str]:
     """Return the rights that commas divide; raises ValueError if there is no such right."""
     rights = frozenset(text.split(","))
     if not rights.issubset(RIGHTS):
@@ -114,7 +117,7 @@ def rights_of(text: str) -> frozenset[str]:
     return rights
 
 
-def expiry_of(text: str) -> float:
+def parse_expiry(text: str) -> float:
     """Return a time in ISO 8601 as epoch seconds: local time if it names no zone.
 
     A date is its beginning. Raises ValueError if it is not a time.

@@ -12,14 +12,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from marianne_stream.access.token_lines import TokenLine, parse_line
+from marianne_stream.access.token_lines import TokenLine, parse_token_line
 from marianne_stream.errors import SettingsError
 from marianne_stream.wire.job_patterns import JobPatterns
 
-OWN_TOKEN_BYTES = 32
-OWN_TOKEN_NAME = "token"  # noqa: S105 - the name of a file
+GENERATED_TOKEN_BYTES = 32
+GENERATED_TOKEN_FILENAME = "token"  # noqa: S105 - the name of a file
 
-FILE_LIMIT_BYTES = 1024 * 1024
+MAX_FILE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,14 @@ class Token:
 
     Attributes:
         digest: SHA-256 of its text, in hexadecimal: all that is needed to know it again.
-        jobs: the jobs that its bearer may see.
+        job_scope: the jobs that its bearer may see.
         name: how the log names it.
         rights: what it allows besides reading its jobs.
         expires_at_s: when it is refused from, in epoch seconds; None for never.
     """
 
     digest: str
-    jobs: JobPatterns
+    job_scope: JobPatterns
     name: str = ""
     rights: frozenset[str] = frozenset()
     expires_at_s: float | None = None
@@ -46,14 +46,14 @@ class Token:
         return self.expires_at_s is not None and time.time() >= self.expires_at_s
 
 
-def digest_of(text: str) -> str:
+def digest_secret(text: str) -> str:
     """What stands for a secret where it need not be told."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def find(tokens: tuple[Token, ...], text: str) -> Token | None:
+def match_token(tokens: tuple[Token, ...], text: str) -> Token | None:
     """The token that a text is, in a time that does not tell how near it came to one."""
-    digest = digest_of(text)
+    digest = digest_secret(text)
     found = None
     for token in tokens:
         if hmac.compare_digest(token.digest, digest):
@@ -75,98 +75,103 @@ def read_tokens(path: Path, *, passed_by_systemd: bool = False) -> tuple[Token, 
     """
     return tuple(
         Token(
-            digest_of(line.text),
+            digest_secret(line.token),
             JobPatterns(line.patterns),
             name=line.name,
             rights=line.rights,
             expires_at_s=line.expires_at_s,
         )
-        for line in lines_of(path, passed_by_systemd=passed_by_systemd)
+        for line in parse_token_file(path, passed_by_systemd=passed_by_systemd)
     )
 
 
-def first_token(path: Path, *, passed_by_systemd: bool = False) -> str | None:
+def read_unrestricted_token(path: Path, *, passed_by_systemd: bool = False) -> str | None:
     """The first token of a file that sees all jobs, as it is written; None where there is none.
 
     Raises: as `read_tokens` does.
     """
     now_s = time.time()
-    for line in lines_of(path, passed_by_systemd=passed_by_systemd):
+    for line in parse_token_file(path, passed_by_systemd=passed_by_systemd):
         if not line.patterns and not line.is_expired(now_s):
-            return line.text
+            return line.token
     return None
 
 
-def any_token(path: Path) -> str:
+def read_preferred_token(path: Path) -> str:
     """The first token of a file that sees all jobs, else its first; raises as `read_tokens` does.
 
     What a client sends, for which a few jobs are better than none.
     """
     now_s = time.time()
-    lines = lines_of(path, passed_by_systemd=False)
+    lines = parse_token_file(path, passed_by_systemd=False)
     lasting = [line for line in lines if not line.is_expired(now_s)] or lines
-    return next((line.text for line in lasting if not line.patterns), lasting[0].text)
+    return next((line.token for line in lasting if not line.patterns), lasting[0].token)
 
 
-def lines_of(path: Path, *, passed_by_systemd: bool) -> list[TokenLine]:
+def parse_token_file(path: Path, *, passed_by_systemd: bool) -> list[TokenLine]:
     """The lines of a file that have a token; raises as `read_tokens` does."""
     found: dict[str, TokenLine] = {}
     names: set[str] = set()
-    text = private_text(path, passed_by_systemd=passed_by_systemd)
+    text = read_private_file(path, passed_by_systemd=passed_by_systemd)
     for number, words in enumerate(text.splitlines(), start=1):
-        line = parse_line(words, number=number, path=path)
+        line = parse_token_line(words, line_number=number, path=path)
         if line is None:
             continue
-        if line.text in found:
+        if line.token in found:
             raise SettingsError(f"line {number} of {path} has a token that was there before")
         if line.name in names:
             raise SettingsError(f"line {number} of {path} has a name that was there before")
-        found[line.text] = line
+        found[line.token] = line
         names.add(line.name)
     if not found:
         raise SettingsError(f"{path} holds no token: nobody could come in")
     return list(found.values())
 
 
-def private_text(path: Path, *, passed_by_systemd: bool = False, what: str = "tokens") -> str:
+def read_private_file(
+    path: Path, *, passed_by_systemd: bool = False, content_name: str = "tokens"
+) -> str:
     """The text of a file that only its owner may read; raises as `read_tokens` does.
 
     Args:
         path: the file.
         passed_by_systemd: as in `read_tokens`.
-        what: what is in it, in a word or two.
+        content_name: what is in it, in a word or two.
     """
     try:
         # Not blocking: it may be a pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             status = os.fstat(file.fileno())
-            data = file.read(FILE_LIMIT_BYTES + 1) if stat.S_ISREG(status.st_mode) else b""
+            data = file.read(MAX_FILE_BYTES + 1) if stat.S_ISREG(status.st_mode) else b""
     except OSError as error:
-        raise SettingsError(f"the {what} in {path} cannot be read: {error.strerror}") from error
+        raise SettingsError(
+            f"the {content_name} in {path} cannot be read: {error.strerror}"
+        ) from error
     if not stat.S_ISREG(status.st_mode):
-        raise SettingsError(f"the {what} must be in a regular file, and {path} is none")
+        raise SettingsError(f"the {content_name} must be in a regular file, and {path} is none")
     mode = stat.S_IMODE(status.st_mode)
     if not passed_by_systemd and (mode & 0o077 or status.st_uid not in (0, os.geteuid())):
         raise SettingsError(
-            f"{path} holds the {what}, and must be its owner's alone (chmod 600, owned by the user "
+            f"{path} holds the {content_name}, and must be its owner's alone (chmod 600, owned "
+            f"by the user "
             f"who runs this); it has mode {mode:04o} and belongs to user {status.st_uid}"
         )
-    if len(data) > FILE_LIMIT_BYTES:
-        raise SettingsError(f"{path} must hold no more than {FILE_LIMIT_BYTES} bytes")
+    if len(data) > MAX_FILE_BYTES:
+        raise SettingsError(f"{path} must hold no more than {MAX_FILE_BYTES} bytes")
     try:
         return data.decode()
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path} must be text in UTF-8: {error}") from error
 
 
-def own_token(folder: Path) -> tuple[Path, bool]:
+def ensure_generated_token(folder: Path) -> tuple[Path, bool]:
     """The file of this server's own token, and whether it was made, since it was not there.
 
     Raises:
         SettingsError: it cannot be made.
     """
-    path = folder / OWN_TOKEN_NAME
+    path = folder / GENERATED_TOKEN_FILENAME
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.exists():
@@ -177,7 +182,7 @@ def own_token(folder: Path) -> tuple[Path, bool]:
         descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.write(secrets.token_urlsafe(OWN_TOKEN_BYTES) + "\n")
+                file.write(secrets.token_urlsafe(GENERATED_TOKEN_BYTES) + "\n")
             os.link(made, path)
         except FileExistsError:
             pass

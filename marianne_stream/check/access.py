@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from marianne_stream.access.places import existing_token_place
+from marianne_stream.access.places import find_token_source
 from marianne_stream.check.finding import Finding, Level
 from marianne_stream.errors import SettingsError
 
@@ -34,7 +34,7 @@ def check_tokens(token_file: Path | None, data_dir: Path, *, insecure: bool) -> 
     subject = "tokens"
     if insecure:
         return Finding("ok", subject, "insecure is set, and nobody is asked for one")
-    place = existing_token_place(token_file, data_dir)
+    place = find_token_source(token_file, data_dir)
     if place is None:
         return Finding("ok", subject, "the server makes one of its own at its start")
     try:

@@ -16,12 +16,12 @@ from marianne_stream.check.finding import Finding, counted
 from marianne_stream.conductor.address import connect
 from marianne_stream.conductor.config import DaemonConfig
 from marianne_stream.errors import (
-    ConductorAwayError,
-    ConductorLostError,
+    ConductorDisconnectedError,
     ConductorProtocolError,
-    ConductorRefusedError,
+    ConductorRpcError,
     ConductorTimeoutError,
     ConductorUnavailableError,
+    ConductorUnreachableError,
 )
 from marianne_stream.wire import json_text, jsonrpc
 
@@ -85,13 +85,13 @@ async def visit(path: Path) -> Visit:
         health = await ask("daemon.health", Health, limit_s=SLOT_LIMIT_S)
         try:
             config = await ask("daemon.config", DaemonConfig, limit_s=ANSWER_LIMIT_S)
-        except ConductorRefusedError:
+        except ConductorRpcError:
             # An older conductor does not have the method.
             config = DaemonConfig()
         listed = await ask("job.list", list[msgspec.Raw], limit_s=ANSWER_LIMIT_S)
         return Visit(health, config, readable(listed))
     except (OSError, EOFError) as error:
-        raise ConductorLostError(f"the connection was lost: {error}") from error
+        raise ConductorDisconnectedError(f"the connection was lost: {error}") from error
     finally:
         writer.close()
 
@@ -123,7 +123,7 @@ class Asking:
         try:
             message = jsonrpc.parse_message(line)
             if message.error is not None:
-                raise ConductorRefusedError(method, message.error.code, message.error.message)
+                raise ConductorRpcError(method, message.error.code, message.error.message)
             return json_text.decode(message.result, kind)  # type: ignore[arg-type]
         except ValueError as error:
             raise ConductorProtocolError(f"the answer to {method} cannot be read") from error
@@ -158,7 +158,7 @@ def not_found(error: ConductorUnavailableError, path: Path, *, alone: bool) -> F
     if isinstance(error, ConductorTimeoutError):
         text = f"{path} accepts, and gives no answer within {SLOT_LIMIT_S:g} s: all its connection "
         return Finding("error", SUBJECT, f"{text}slots may be taken", NO_SLOT_ADVICE)
-    if isinstance(error, ConductorAwayError):
+    if isinstance(error, ConductorUnreachableError):
         # The registry shows what was last known until the conductor is back.
         return Finding("error" if alone else "warning", SUBJECT, str(error), AWAY_ADVICE)
     advice = DENIED_ADVICE if isinstance(error.__cause__, PermissionError) else ""

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from marianne_stream.check.finding import Finding, Level, counted
-from marianne_stream.errors import StoreUnreadableError
+from marianne_stream.errors import StateUnreadableError
 from marianne_stream.models import Roster
 from marianne_stream.state.json_dir import CheckpointDirBackend
 from marianne_stream.state.own_registry import (
@@ -18,11 +18,11 @@ from marianne_stream.state.source import Backend
 UNREADABLE_ADVICE = "run the server as a user who may read it, and leave registry out or name it"
 
 
-async def read_roster(source: Backend) -> Roster | StoreUnreadableError:
+async def read_roster(source: Backend) -> Roster | StateUnreadableError:
     """Return what is on disk, or why it cannot be read."""
     try:
         return await source.read_roster()
-    except StoreUnreadableError as error:
+    except StateUnreadableError as error:
         return error
     finally:
         await source.close()
@@ -46,7 +46,7 @@ async def check_registry(
         advice = f"leave registry out, or set it to {own}"
         return Finding("warning", "registry", text, advice), None
     roster = await read_roster(RegistryBackend(path))
-    if isinstance(roster, StoreUnreadableError):
+    if isinstance(roster, StateUnreadableError):
         level: Level = "error" if alone else "warning"
         return Finding(level, "registry", str(roster), UNREADABLE_ADVICE), None
     return Finding("ok", "registry", f"{path} has {counted(len(roster.entries), 'job')}"), roster
@@ -55,7 +55,7 @@ async def check_registry(
 async def check_checkpoints(folder: Path) -> tuple[Finding, Roster | None]:
     """Read the folder of checkpoints."""
     roster = await read_roster(CheckpointDirBackend(folder))
-    if isinstance(roster, StoreUnreadableError):
+    if isinstance(roster, StateUnreadableError):
         advice = "name the folder with checkpoint_dir, and run the server as a user who may read it"
         return Finding("error", "checkpoints", str(roster), advice), None
     return Finding(

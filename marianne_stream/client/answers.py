@@ -36,7 +36,7 @@ class Detail(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The data of `job_status`."""
+    """The data of `get_job_status`."""
 
     status: str
     completed_sheets: int = 0

@@ -16,7 +16,7 @@ from marianne_stream.client.output import Output
 from marianne_stream.client.server import Server
 from marianne_stream.client.stream import Event, Stream, read
 from marianne_stream.client.unfinished import UnfinishedLine
-from marianne_stream.errors import NoLogError
+from marianne_stream.errors import CliLogNotFoundError
 from marianne_stream.wire.cursors import LogCursor
 
 # As many as the server gives to one who comes back and has lost his place.
@@ -105,7 +105,7 @@ async def show_log(server: Server, output: Output, wish: LogWish, *, as_json: bo
                 for event in batch:
                     say(server.notes, event)
                     if event.name == "log_complete" and event.data.get("missing") is True:
-                        exit_code = NoLogError.exit_code
+                        exit_code = CliLogNotFoundError.exit_code
     finally:
         unfinished.leave()
     return exit_code
@@ -145,7 +145,7 @@ async def begun(server: Server, wish: LogWish) -> tuple[LogWish, Event | None]:
         return wish, None
     try:
         place = await place_since(server, wish.job_id, wish.filters(), wish.since_s)
-    except NoLogError:
+    except CliLogNotFoundError:
         if not wish.follow:
             raise
         # The stream says that there is none, and waits for it: all of its lines are new.

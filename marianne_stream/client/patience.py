@@ -7,7 +7,7 @@ import asyncio
 from dataclasses import dataclass
 
 from marianne_stream.client.notes import Outage
-from marianne_stream.errors import UnreachableError
+from marianne_stream.errors import ServerUnreachableError
 from marianne_stream.wire.backoff import exponential_backoff
 
 FIRST_DELAY_S = 1.0
@@ -53,7 +53,7 @@ class Tries:
         self._asked_ms = None
         self._delays = exponential_backoff(first_s=FIRST_DELAY_S, cap_s=CAP_S)
 
-    async def wait(self, error: UnreachableError, *, retry_ms: int | None = None) -> None:
+    async def wait(self, error: ServerUnreachableError, *, retry_ms: int | None = None) -> None:
         """Waits until the next try; cancelling is safe.
 
         Args:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
-from marianne_stream.errors import TerminalError
+from marianne_stream.errors import CliError
 
 # 128 and the number of the signal, as a shell says it.
 INTERRUPTED = 128 + signal.SIGINT
@@ -48,7 +48,7 @@ def run(main: Coroutine[Any, Any, int]) -> int:
     except OSError as error:
         # The network's own are answers of the server to the rest of the program.
         forget_output()
-        raise TerminalError(f"the output cannot be written: {error.strerror}") from error
+        raise CliError(f"the output cannot be written: {error.strerror}") from error
 
 
 async def until_left(main: Coroutine[Any, Any, int]) -> int:

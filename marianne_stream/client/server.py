@@ -20,14 +20,14 @@ from marianne_stream.client.notes import Notes, Outage
 from marianne_stream.client.patience import Patience, Tries
 from marianne_stream.client.server_clock import ServerClock, bounds_of
 from marianne_stream.errors import (
+    AccessDeniedError,
+    CliError,
+    CliJobNotFoundError,
+    CliLogNotFoundError,
     LogNotFoundError,
     MarianneStreamError,
-    NoLogError,
-    NotLetInError,
-    NotThereError,
+    ServerUnreachableError,
     SettingsError,
-    TerminalError,
-    UnreachableError,
 )
 from marianne_stream.version import VERSION
 
@@ -42,9 +42,9 @@ RETRY_AFTER_LIMIT_S = 60.0
 # Statuses that stay, whatever is done about them here.
 FINAL: dict[int, type[MarianneStreamError]] = {
     400: SettingsError,
-    403: NotLetInError,
-    404: NotThereError,
-    421: NotLetInError,
+    403: AccessDeniedError,
+    404: CliJobNotFoundError,
+    421: AccessDeniedError,
 }
 
 ERRORS = (aiohttp.ClientError, OSError, TimeoutError)
@@ -161,7 +161,7 @@ class Server:
         try:
             return msgspec.json.decode(body, type=kind)
         except (msgspec.DecodeError, ValueError) as error:
-            raise TerminalError(
+            raise CliError(
                 f"{self._address.shown} gave an answer that is none of marianne-stream's"
             ) from error
 
@@ -173,7 +173,7 @@ class Server:
         while True:
             try:
                 answer = await self.ask(path, params, kind)
-            except UnreachableError as error:
+            except ServerUnreachableError as error:
                 await tries.wait(error)
             else:
                 tries.answered()
@@ -199,7 +199,7 @@ class Server:
             detail = "A token is needed"
         detail = detail.rstrip(".") or f"{self._address.shown} answered {response.status}"
         if fault.code == LogNotFoundError.code:
-            return NoLogError(detail)
+            return CliLogNotFoundError(detail)
         return fault_of(response.status, detail, response.headers.get("Retry-After", ""))
 
 
@@ -213,19 +213,21 @@ def fault_of(status: int, detail: str, retry_after: str) -> MarianneStreamError:
     """
     if status == 429 or status >= 500:
         if not (retry_after.isascii() and retry_after.isdigit()):
-            return UnreachableError(detail)
-        return UnreachableError(detail, retry_after_s=min(float(retry_after), RETRY_AFTER_LIMIT_S))
+            return ServerUnreachableError(detail)
+        return ServerUnreachableError(
+            detail, retry_after_s=min(float(retry_after), RETRY_AFTER_LIMIT_S)
+        )
     if status == 401:
-        return NotLetInError(
+        return AccessDeniedError(
             f"{detail}; name a file that holds one with --token-file or "
             "MARIANNE_STREAM_TOKEN_FILE, or give it as MARIANNE_STREAM_TOKEN"
         )
     if status in FINAL:
         return FINAL[status](detail)
-    return TerminalError(f"the server answered {status}: {detail}")
+    return CliError(f"the server answered {status}: {detail}")
 
 
-def lost(error: Exception, shown: str) -> UnreachableError:
+def lost(error: Exception, shown: str) -> ServerUnreachableError:
     """Why a connection failed, in a sentence."""
     reason = "the connection was lost"
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLError):
@@ -241,4 +243,4 @@ def lost(error: Exception, shown: str) -> UnreachableError:
         reason = "it says nothing"
     elif isinstance(error, aiohttp.ClientResponseError):
         reason = "what answers there does not speak HTTP"
-    return UnreachableError(f"{shown} cannot be reached: {reason}")
+    return ServerUnreachableError(f"{shown} cannot be reached: {reason}")

@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 
 from marianne_stream.client.server import Server
-from marianne_stream.errors import TerminalError, UnreachableError
+from marianne_stream.errors import CliError, ServerUnreachableError
 from marianne_stream.wire.sse import EventParser, ServerSentEvent
 
 EVENT_STREAM = "text/event-stream"
@@ -93,8 +93,8 @@ class Stream:
                     async for batch in batches:
                         yield batch
                 # In good order, but too early: it leaves, or had a fault.
-                why = UnreachableError("the server has ended the stream")
-            except UnreachableError as error:
+                why = ServerUnreachableError("the server has ended the stream")
+            except ServerUnreachableError as error:
                 why = error
             if not self._ended:
                 await self._tries.wait(why, retry_ms=self._retry_ms)
@@ -108,7 +108,7 @@ class Stream:
                 self._ended = True
                 return
             if response.content_type != EVENT_STREAM:
-                raise TerminalError(
+                raise CliError(
                     f"the answer must be {EVENT_STREAM}, got {response.content_type}: "
                     "is it a marianne-stream?"
                 )
@@ -128,7 +128,7 @@ class Stream:
             try:
                 events = list(parser.feed(chunk))
             except ValueError as error:
-                raise TerminalError(f"the stream cannot be read: {error}") from error
+                raise CliError(f"the stream cannot be read: {error}") from error
             self._retry_ms = parser.retry_ms
             if events or parser.last_event_id != self._cursor:
                 self._tries.answered()
@@ -157,7 +157,7 @@ def event_of(event: ServerSentEvent) -> Event:
     try:
         data = msgspec.json.decode(event.data, type=dict[str, Any])
     except (msgspec.DecodeError, ValueError) as error:
-        raise TerminalError(f"the data of {event.event} cannot be read: {error}") from error
+        raise CliError(f"the data of {event.event} cannot be read: {error}") from error
     return Event(event.event, data, event.event_id)
 
 
@@ -170,4 +170,4 @@ def read(event: Event, kind: type[Read]) -> Read:
     try:
         return msgspec.convert(event.data, kind)
     except msgspec.ValidationError as error:
-        raise TerminalError(f"the data of {event.name} cannot be used: {error}") from error
+        raise CliError(f"the data of {event.name} cannot be used: {error}") from error

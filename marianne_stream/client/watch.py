@@ -14,7 +14,7 @@ from marianne_stream.client.server import Server
 from marianne_stream.client.stream import Event, Stream, read
 from marianne_stream.client.views import View
 from marianne_stream.client.watched import EXIT_CODES, EXIT_NOT_FOUND, WatchedJob, worst
-from marianne_stream.errors import MarianneStreamError, NotThereError, UnreachableError
+from marianne_stream.errors import CliJobNotFoundError, MarianneStreamError, ServerUnreachableError
 
 # How old a change that no event announces may get before it is seen.
 POLL_INTERVAL_S = 1.0
@@ -67,9 +67,9 @@ class JobWatch:
         try:
             await self._read()
         except MarianneStreamError as error:
-            if isinstance(error, NotThereError):
+            if isinstance(error, CliJobNotFoundError):
                 self._job.trouble = "not found"
-            elif isinstance(error, UnreachableError):
+            elif isinstance(error, ServerUnreachableError):
                 self._job.trouble = "unreachable"
             else:
                 self._job.trouble = "refused"
@@ -97,7 +97,7 @@ class JobWatch:
             if changed and self._view.shows_times:
                 await self._ask_times()
         elif event.name == "job_deleted":
-            raise NotThereError(f"{self._job.job_id} is gone: the conductor knows it no more")
+            raise CliJobNotFoundError(f"{self._job.job_id} is gone: the conductor knows it no more")
 
     async def _ask_times(self) -> None:
         """Asks when the job started and ended, which its stream does not say."""

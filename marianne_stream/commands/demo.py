@@ -16,7 +16,7 @@ from marianne_stream.demo.replay import Replay
 from marianne_stream.demo.scenario import Scenario
 from marianne_stream.errors import MarianneStreamError, SettingsError
 from marianne_stream.listening import ListenError
-from marianne_stream.log_output import configure_log
+from marianne_stream.log_output import configure_logging
 from marianne_stream.serve import serve
 from marianne_stream.settings import Settings
 
@@ -54,7 +54,7 @@ def run(options: Namespace) -> int:
     # What is invented needs no token, and is for this machine alone.
     settings = settings_from({**given, "state_backend": "auto", "no_auth": True})
     recording = Recording.load(replay) if replay is not None else None
-    configure_log(settings.log_level, settings.log_format)
+    configure_logging(settings.log_level, settings.log_format)
     with TemporaryDirectory(prefix="marianne-demo-") as folder:
         return asyncio.run(demonstrate(settings, Path(folder), recording, times))
 

@@ -5,18 +5,18 @@ import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Mapping
 
-from marianne_stream.access.places import token_place
+from marianne_stream.access.places import ensure_token_source
 from marianne_stream.commands.settings_options import add_settings, announce, settings_from
 from marianne_stream.commands.verbs import PROGRAM
 from marianne_stream.listening import is_worker
-from marianne_stream.log_output import configure_log
+from marianne_stream.log_output import configure_logging
 from marianne_stream.serve import serve
-from marianne_stream.settings import ENVIRONMENT_PREFIX, Settings, negated_option, option
+from marianne_stream.settings import ENV_PREFIX, Settings, negated_option, option_name
 from marianne_stream.version import VERSION
 from marianne_stream.workers import run_workers
 
 EPILOG = f"""\
-Settings are also read from the environment ({ENVIRONMENT_PREFIX}PORT and so on)
+Settings are also read from the environment ({ENV_PREFIX}PORT and so on)
 and from the file that --config names; the command line wins over both, the
 environment over the file.
 
@@ -40,18 +40,18 @@ def run(options: Namespace) -> int:
     """Serves until SIGTERM or SIGINT."""
     given = vars(options)
     settings = settings_from(given)
-    configure_log(settings.log_level, settings.log_format)
+    configure_logging(settings.log_level, settings.log_format)
     if settings.workers > 1 and not is_worker():
         if not settings.no_auth:
             # Before several of them would each make one.
-            token_place(settings.token_file, settings.data_dir)
+            ensure_token_source(settings.token_file, settings.data_dir)
         command = [sys.executable, "-m", "marianne_stream", "serve", *arguments_of(given)]
         return asyncio.run(run_workers(settings, command, announce))
     return asyncio.run(
         serve(
             settings,
             announce=announce,
-            reread=lambda: settings_from(given),
+            load_settings=lambda: settings_from(given),
             settings_file=given["config"],
         )
     )
@@ -62,7 +62,7 @@ def arguments_of(given: Mapping[str, object]) -> list[str]:
     arguments = []
     for name, value in given.items():
         if isinstance(value, bool):
-            arguments.append(option(name) if value else negated_option(name))
+            arguments.append(option_name(name) if value else negated_option(name))
         elif value is not None:
-            arguments.append(f"{option(name)}={value}")
+            arguments.append(f"{option_name(name)}={value}")
     return arguments

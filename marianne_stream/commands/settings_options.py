@@ -9,11 +9,11 @@ from marianne_stream.commands.verbs import RenamedOption
 from marianne_stream.setting_kinds import RENAMED
 from marianne_stream.settings import (
     Settings,
-    allowed,
-    default_text,
-    load,
+    describe_allowed,
+    describe_default,
+    load_settings,
     negated_option,
-    option,
+    option_name,
 )
 
 
@@ -22,17 +22,21 @@ def add_settings(parser: ArgumentParser, names: Collection[str]) -> None:
     parser.add_argument("--config", metavar="FILE", type=Path, help="A TOML file of settings.")
     for name in names:
         field = Settings.model_fields[name]
-        default = default_text(name)
+        default = describe_default(name)
         common: dict[str, Any] = {
             "dest": name,
             "default": SUPPRESS,
-            "help": f"{field.description} ({allowed(name)}; default: {default})".replace("%", "%%"),
+            "help": f"{field.description} ({describe_allowed(name)}; default: {default})".replace(
+                "%", "%%"
+            ),
         }
         if field.annotation is bool:
-            parser.add_argument(option(name), negated_option(name), action=Switch, **common)
+            parser.add_argument(option_name(name), negated_option(name), action=Switch, **common)
         else:
-            is_number = "number" in allowed(name)
-            parser.add_argument(option(name), metavar="N" if is_number else name.upper(), **common)
+            is_number = "number" in describe_allowed(name)
+            parser.add_argument(
+                option_name(name), metavar="N" if is_number else name.upper(), **common
+            )
     for old, new in RENAMED.items():
         if new in names:
             add_renamed_option(parser, old, new)
@@ -65,9 +69,9 @@ class Switch(Action):
 
 def add_renamed_option(parser: ArgumentParser, old: str, new: str) -> None:
     """Add the old name of an option; using it is an error that gives the new name."""
-    names = [(option(old), option(new))]
+    names = [(option_name(old), option_name(new))]
     if Settings.model_fields[new].annotation is bool:
-        names.append((option(f"no_{old}"), negated_option(new)))
+        names.append((option_name(f"no_{old}"), negated_option(new)))
     for old_option, new_option in names:
         parser.add_argument(
             old_option,
@@ -81,7 +85,7 @@ def add_renamed_option(parser: ArgumentParser, old: str, new: str) -> None:
 
 def settings_from(options: dict[str, Any]) -> Settings:
     """The settings that parsed options give, `config` among them."""
-    return load(
+    return load_settings(
         {name: value for name, value in options.items() if name != "config"}, options["config"]
     )
 

@@ -12,9 +12,9 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from marianne_stream.access.places import at_home, default_private_dir, local_token
-from marianne_stream.access.token_lines import TOKEN
-from marianne_stream.access.tokens import any_token
+from marianne_stream.access.places import default_data_dir, expand_user, find_local_token
+from marianne_stream.access.token_lines import TOKEN_RE
+from marianne_stream.access.tokens import read_preferred_token
 from marianne_stream.client import running
 from marianne_stream.client.address import DEFAULT_URL, ServerAddress, server_address
 from marianne_stream.client.notes import Notes
@@ -109,23 +109,23 @@ def token_for(address: ServerAddress, token_file: Path | None) -> str | None:
         SettingsError: what is named cannot be used.
     """
     if token_file is not None:
-        return any_token(expanded("--token-file", token_file))
+        return read_preferred_token(expanded("--token-file", token_file))
     if token := os.environ.get(TOKEN_VARIABLE):
-        if not TOKEN.fullmatch(token):
+        if not TOKEN_RE.fullmatch(token):
             raise SettingsError(
                 f"{TOKEN_VARIABLE} must be a token of 16 to 512 ASCII characters without blanks, "
                 f"got {len(token)} characters"
             )
         return token
     if named := os.environ.get(TOKEN_FILE_VARIABLE):
-        return any_token(expanded(TOKEN_FILE_VARIABLE, Path(named)))
+        return read_preferred_token(expanded(TOKEN_FILE_VARIABLE, Path(named)))
     if not address.local:
         return None
     if OLD_DATA_DIR_VARIABLE in os.environ:
         raise SettingsError(f"{OLD_DATA_DIR_VARIABLE} was renamed: use {DATA_DIR_VARIABLE}")
     folder = os.environ.get(DATA_DIR_VARIABLE)
-    return local_token(
-        expanded(DATA_DIR_VARIABLE, Path(folder)) if folder else default_private_dir()
+    return find_local_token(
+        expanded(DATA_DIR_VARIABLE, Path(folder)) if folder else default_data_dir()
     )
 
 
@@ -136,7 +136,7 @@ def expanded(name: str, path: Path) -> Path:
         SettingsError: there is no such home.
     """
     try:
-        return at_home(path)
+        return expand_user(path)
     except ValueError as error:
         raise SettingsError(f"{name} must be a path, got {path}: {error}") from error
 

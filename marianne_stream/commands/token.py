@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from marianne_stream.access.places import token_place
+from marianne_stream.access.places import ensure_token_source
 from marianne_stream.commands.settings_options import add_settings, settings_from
 from marianne_stream.commands.verbs import PROGRAM
 from marianne_stream.errors import SettingsError
@@ -25,8 +25,8 @@ def run(options: Namespace) -> int:
         SettingsError: there is none for all jobs, or it cannot be read or made.
     """
     settings = settings_from(vars(options))
-    place = token_place(settings.token_file, settings.data_dir)
-    token = place.first()
+    place = ensure_token_source(settings.token_file, settings.data_dir)
+    token = place.read_unrestricted_token()
     if token is None:
         raise SettingsError(f"{place.path} has no token for all jobs")
     print(token)

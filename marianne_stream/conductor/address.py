@@ -9,7 +9,7 @@ import socket
 import stat
 from pathlib import Path
 
-from marianne_stream.errors import ConductorAwayError, ConductorUnavailableError
+from marianne_stream.errors import ConductorUnavailableError, ConductorUnreachableError
 
 # Connecting to a Unix socket takes microseconds, unless nobody accepts and the backlog is full.
 CONNECT_TIMEOUT_S = 2.0
@@ -39,7 +39,7 @@ async def connect(path: Path) -> socket.socket:
         ) from error
     except (FileNotFoundError, ConnectionRefusedError) as error:
         sock.close()
-        raise ConductorAwayError(describe_connect_error(path, error)) from error
+        raise ConductorUnreachableError(describe_connect_error(path, error)) from error
     except OSError as error:
         sock.close()
         raise ConductorUnavailableError(describe_connect_error(path, error)) from error

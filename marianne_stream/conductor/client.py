@@ -23,12 +23,12 @@ from marianne_stream.conductor.rpc import (
     yield_to_loop,
 )
 from marianne_stream.errors import (
-    ConductorAwayError,
     ConductorBusyError,
     ConductorProtocolError,
-    ConductorRefusedError,
+    ConductorRpcError,
     ConductorTimeoutError,
     ConductorUnavailableError,
+    ConductorUnreachableError,
 )
 from marianne_stream.wire import json_text, jsonrpc
 
@@ -201,7 +201,7 @@ class ConductorClient:
                         )
                     self._on_answered(probes[-1])
                     if self._is_stopping:
-                        raise ConductorAwayError("the conductor is shutting down")
+                        raise ConductorUnreachableError("the conductor is shutting down")
             finally:
                 for probe in probes:
                     probe.close()
@@ -260,7 +260,7 @@ class ConductorClient:
         Raises: as `ask` does.
         """
         if self._closed:
-            raise ConductorAwayError("this process is stopping")
+            raise ConductorUnreachableError("this process is stopping")
         visit = self._visit_connection
         if visit is not None and visit.has_slot and visit.oldest_pending_s > PENDING_TIMEOUT_S:
             # The answer will not come: only a connection that waits for its slot is kept for ever.
@@ -278,13 +278,13 @@ class ConductorClient:
             return visit
         try:
             self._visit_connection = await open_connection(self._path, on_idle=self._on_idle)
-        except ConductorAwayError:
+        except ConductorUnreachableError:
             # A conductor that stops closes its socket first, and then waits for its clients.
             self._on_unreachable()
             raise
         if self._closed:
             self._close_connections()
-            raise ConductorAwayError("this process is stopping")
+            raise ConductorUnreachableError("this process is stopping")
         return self._visit_connection
 
     def _detach_slow_request(self, connection: RpcConnection, request: object) -> None:
@@ -313,9 +313,9 @@ class ConductorClient:
     ) -> msgspec.Raw:
         """Return an answer's result; if it says that the conductor is stopping, leave."""
         error = answer.exception()
-        if isinstance(error, ConductorRefusedError) and error.number == jsonrpc.SHUTTING_DOWN:
+        if isinstance(error, ConductorRpcError) and error.rpc_code == jsonrpc.SHUTTING_DOWN:
             self._on_unreachable()
-            raise ConductorAwayError("the conductor is shutting down") from error
+            raise ConductorUnreachableError("the conductor is shutting down") from error
         if error is not None:
             raise error
         self._on_answered(connection)

@@ -5,7 +5,7 @@ import logging
 import msgspec
 
 from marianne_stream.conductor.client import ConductorClient
-from marianne_stream.errors import ConductorRefusedError, ConductorUnavailableError
+from marianne_stream.errors import ConductorRpcError, ConductorUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class DaemonConfigCache:
             return
         try:
             self.value = (await self._client.call("daemon.config", None, DaemonConfig)).result
-        except ConductorRefusedError as error:
+        except ConductorRpcError as error:
             # An older conductor does not have the method.
             logger.info("daemon.config: %s", error)
             self.value = DaemonConfig()

@@ -12,12 +12,12 @@ import msgspec
 from marianne_stream.conductor.address import connect
 from marianne_stream.conductor.readers import make_socket_reader
 from marianne_stream.errors import (
-    ConductorAwayError,
     ConductorBusyError,
-    ConductorLostError,
+    ConductorDisconnectedError,
     ConductorProtocolError,
-    ConductorRefusedError,
+    ConductorRpcError,
     ConductorUnavailableError,
+    ConductorUnreachableError,
 )
 from marianne_stream.models import MonitorEvent
 from marianne_stream.wire import json_text, jsonrpc
@@ -170,7 +170,7 @@ class _MonitorSession:
         await self._send(STREAM_REQUEST_ID, "daemon.monitor.stream")
         greeting = self._lines.pop(0)
         if b'"shutting_down":true' in greeting.replace(b" ", b""):
-            raise ConductorAwayError("the conductor is shutting down")
+            raise ConductorUnreachableError("the conductor is shutting down")
 
     async def events(self) -> AsyncIterator[MonitorEvent]:
         """Yield the notifications in order; a line that is none is logged and skipped.
@@ -206,13 +206,13 @@ class _MonitorSession:
             loop = asyncio.get_running_loop()
             await loop.sock_sendall(self._sock, jsonrpc.make_request(number, method))
         except OSError as error:
-            raise ConductorLostError(f"the conductor hung up: {error}") from error
+            raise ConductorDisconnectedError(f"the conductor hung up: {error}") from error
 
     async def _read(self) -> None:
         """Waits for bytes, and keeps the lines that they complete."""
         data = await self._reader.read()
         if not data:
-            raise ConductorLostError("the monitor stream has ended")
+            raise ConductorDisconnectedError("the monitor stream has ended")
         try:
             self._lines += self._splitter.feed(data)
         except LineTooLongError as error:
@@ -243,7 +243,7 @@ def parse_notification(line: bytes) -> MonitorEvent | None:
         message = jsonrpc.parse_message(line)
         if message.error is not None and message.id == STREAM_REQUEST_ID:
             error = message.error
-            raise ConductorRefusedError("daemon.monitor.stream", error.code, error.message)
+            raise ConductorRpcError("daemon.monitor.stream", error.code, error.message)
         if message.method != "monitor.event":
             logger.warning("skipped a line of the monitor stream that is no event: %r", line[:80])
             return None

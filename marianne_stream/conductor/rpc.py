@@ -11,10 +11,10 @@ import msgspec
 
 from marianne_stream.conductor.address import connect
 from marianne_stream.errors import (
-    AnswerTooLargeError,
-    ConductorLostError,
+    ConductorDisconnectedError,
     ConductorProtocolError,
-    ConductorRefusedError,
+    ConductorResponseTooLargeError,
+    ConductorRpcError,
     ConductorUnavailableError,
 )
 from marianne_stream.wire import json_text, jsonrpc
@@ -114,14 +114,14 @@ class RpcConnection:
 
     def close(self) -> None:
         """Close the connection; requests in progress fail with ConductorLostError."""
-        self._fail_pending(ConductorLostError("the connection to the conductor was closed"))
+        self._fail_pending(ConductorDisconnectedError("the connection to the conductor was closed"))
         self._task.cancel()
         self._writer.close()
 
     def _on_health(self, answer: asyncio.Future[Raw]) -> None:
         try:
             health = json_text.decode(answer.result(), DaemonHealth)
-        except ConductorRefusedError:
+        except ConductorRpcError:
             # A conductor without this method has a slot for the connection all the same.
             self._set_health(DaemonHealth())
         except ValueError as error:
@@ -148,14 +148,18 @@ class RpcConnection:
                 await self._on_line(await self._reader.readuntil(b"\n"))
         except asyncio.IncompleteReadError as error:
             half = " in the middle of an answer" if error.partial else ""
-            self._fail_pending(ConductorLostError(f"the conductor closed the connection{half}"))
+            self._fail_pending(
+                ConductorDisconnectedError(f"the conductor closed the connection{half}")
+            )
         except asyncio.LimitOverrunError:
             self._fail_pending(
-                AnswerTooLargeError("the conductor's answer is larger than its protocol allows")
+                ConductorResponseTooLargeError(
+                    "the conductor's answer is larger than its protocol allows"
+                )
             )
         except OSError as error:
             self._fail_pending(
-                ConductorLostError(f"the connection to the conductor was lost: {error}")
+                ConductorDisconnectedError(f"the connection to the conductor was lost: {error}")
             )
         finally:
             # Whatever ended this task: a connection without a reader must not look open.
@@ -222,7 +226,7 @@ def resolve_request(method: str, answer: asyncio.Future[Raw], message: jsonrpc.M
         return
     if message.error is not None:
         error = message.error
-        answer.set_exception(ConductorRefusedError(method, error.code, error.message))
+        answer.set_exception(ConductorRpcError(method, error.code, error.message))
     elif isinstance(message.result, msgspec.Raw):
         answer.set_result(message.result)
     else:

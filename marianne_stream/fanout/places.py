@@ -8,7 +8,7 @@ must not know what the entries say.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from marianne_stream.models import EventPlace
+from marianne_stream.models import RemotePosition
 from marianne_stream.wire.cursors import TimelineCursor
 
 # Before all that any process tells, for as long as none has told anything.
@@ -49,7 +49,7 @@ class SourcePositions:
         # How far each source has got, by its name.
         self._heads: dict[str, tuple[str, int]] = {}
         self._numbers: dict[tuple[str, int], int] = {}
-        self._entries: dict[int, tuple[EventPlace, str]] = {}
+        self._entries: dict[int, tuple[RemotePosition, str]] = {}
         # The position before the oldest entry that is kept.
         self._oldest_cursor = str(START_CURSOR)
 
@@ -60,7 +60,7 @@ class SourcePositions:
             if not self._entries:
                 self._oldest_cursor = self._format_cursor(source)
 
-    def add(self, number: int, position: EventPlace) -> str:
+    def add(self, number: int, position: RemotePosition) -> str:
         """Takes the place of an entry in, and gives the id of its event."""
         self.register_source(position.source, position.epoch, max(0, position.number - 1))
         self._heads[position.source] = (position.epoch, position.number)

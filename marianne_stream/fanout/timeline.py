@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from marianne_stream.errors import StateUnavailableError
 from marianne_stream.fanout.mailboxes import DropOldestQueue
 from marianne_stream.fanout.places import ReadPosition, SourcePositions
-from marianne_stream.models import EventPlace, MonitorEvent
+from marianne_stream.models import MonitorEvent, RemotePosition
 from marianne_stream.payloads import GapData
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import TimelineCursor
@@ -125,9 +125,9 @@ class ReplayBuffer:
         safe = SAFE_EVENT_NAME.fullmatch(event.event) and event.event not in RESERVED_NAMES
         name = event.event if safe else ""
         entry = ReplayEntry(0, event.job_id, event.event, event.params)
-        self._append(entry, name=name, position=event.place)
+        self._append(entry, name=name, position=event.remote_position)
 
-    def add_gap(self, *, position: EventPlace | None = None, scope: str = "") -> None:
+    def add_gap(self, *, position: RemotePosition | None = None, scope: str = "") -> None:
         """Says that events were missed before the next one, nobody knows how many.
 
         Args:
@@ -297,7 +297,7 @@ class ReplayBuffer:
         parts = [one[bisect_right(one, after) : bisect_right(one, until)] for one in lists]
         return heapq.merge(*parts)
 
-    def _append(self, entry: ReplayEntry, *, name: str, position: EventPlace | None) -> None:
+    def _append(self, entry: ReplayEntry, *, name: str, position: RemotePosition | None) -> None:
         """Numbers an entry, makes a frame of its data, and publishes it."""
         self.last_number += 1
         if position is not None:

@@ -84,8 +84,8 @@ class LogFollower:
 
     def offer(self, entry: RosterEntry, /) -> None:
         """Takes in what the roster says of the job."""
-        if entry.terminal != self._job_ended:
-            self._job_ended = entry.terminal
+        if entry.is_terminal != self._job_ended:
+            self._job_ended = entry.is_terminal
             self.wake()
 
     def wake(self) -> None:

@@ -123,7 +123,7 @@ class FileLogLocator:
         if entry is not None and known is not None and known.is_valid_for(entry):
             return known.dirs
         state = await self._hub.get_state(job_id)
-        current = state.from_checkpoint and state.settled
+        current = state.from_checkpoint and state.is_consistent
         folders = make_job_dirs(state, entry, is_checkpoint_current=current)
         if entry is not None:
             until_s = math.inf if current else time.monotonic() + UNCERTAIN_TTL_S
@@ -233,7 +233,7 @@ def make_log_not_found_error(
 def describe_searched(names: list[str]) -> str:
     """Return the sentences that name the places that were looked at."""
     where = f"Looked for {', '.join(names)}." if names else "Its workspace is not known."
-    return f"{LogNotFoundError.public} {where}"
+    return f"{LogNotFoundError.default_detail} {where}"
 
 
 def check_readable(log_path: LogPath) -> None:

@@ -1,8 +1,7 @@
-"""A log, for one viewer: what it missed or the newest lines, then what comes.
+"""The log feed of one viewer: missed lines or the newest ones, then new lines as they come.
 
-One that stands behind the follower reads from the file by itself, never past the follower's
-position; one that stands there joins it, in one turn of the loop. It must not know how frames are
-sent.
+A feed behind the shared follower reads the file itself, never past the follower's position. At
+that position it joins the follower, within one iteration of the event loop.
 """
 
 import asyncio

@@ -34,7 +34,10 @@ class StatusFeed:
         self._is_resumed = seen is not None and seen.state == snapshot.cursor
         # The same state, of the same run, was the end before: it need not be found out again.
         self.is_exhausted = (
-            seen is not None and self._is_resumed and seen.kind == "f" and snapshot.state.terminal
+            seen is not None
+            and self._is_resumed
+            and seen.kind == "f"
+            and snapshot.state.is_terminal
         )
 
     @property

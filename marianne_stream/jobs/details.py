@@ -10,7 +10,7 @@ from dataclasses import replace
 from marianne_stream.jobs.progress import ProgressTimes
 from marianne_stream.jobs.views import JobSnapshot
 from marianne_stream.jobs.watch import JobWatcher
-from marianne_stream.models import JobState, Roster, RosterDetails, RosterEntry, same_time
+from marianne_stream.models import JobState, Roster, RosterDetails, RosterEntry, is_same_time
 from marianne_stream.state.checkpoint import to_epoch_s
 
 # Changes within so long are told together.
@@ -70,7 +70,7 @@ class RosterDetailCache:
         # A state from before or behind the entry has another sheet at work.
         same_count = entry.completed_sheets in (None, state.completed_sheets)
         return RosterDetails(
-            current_sheet=state.current_sheet if same_count and not entry.terminal else None,
+            current_sheet=state.current_sheet if same_count and not entry.is_terminal else None,
             updated_at=state.updated_at,
             last_progress_at=last_progress_at,
         )
@@ -115,4 +115,4 @@ def is_state_of_entry(state: JobState, entry: RosterEntry) -> bool:
 
     In a folder of checkpoints, which tell no submission, a job's creation stands for it.
     """
-    return same_time(to_epoch_s(state.submitted_at or state.created_at), entry.submitted_at)
+    return is_same_time(to_epoch_s(state.submitted_at or state.created_at), entry.submitted_at)

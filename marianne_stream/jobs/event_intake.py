@@ -7,7 +7,7 @@ from marianne_stream.fanout.timeline import EntryFilter, ReplayBuffer, matches_a
 from marianne_stream.jobs.event_visits import EventVisits, ReadRecentEvents
 from marianne_stream.jobs.roster import RosterPoller
 from marianne_stream.jobs.views import make_source_frame
-from marianne_stream.models import MonitorEvent, Roster, SourceName
+from marianne_stream.models import MonitorEvent, Roster, StateSourceName
 
 # While there is no subscription, events are asked for at this interval.
 VISIT_INTERVAL_S = 1.0
@@ -35,12 +35,12 @@ class EventIntake:
         replay_buffer: ReplayBuffer,
         roster_poller: RosterPoller,
         *,
-        source_name: SourceName,
+        source_name: StateSourceName,
         read_recent_events: ReadRecentEvents | None,
     ) -> None:
         self._replay_buffer = replay_buffer
         self._roster_poller = roster_poller
-        self._source_name: SourceName = source_name
+        self._source_name: StateSourceName = source_name
         self._visits = (
             EventVisits(read_recent_events, self.add) if read_recent_events is not None else None
         )
@@ -79,7 +79,7 @@ class EventIntake:
     def add(self, event: MonitorEvent) -> None:
         """Put an event onto the timeline."""
         self._replay_buffer.add(event)
-        if event.of_whole_job:
+        if event.is_job_level:
             # The job may be new, and not be watched by anybody yet.
             self._roster_poller.poll_soon()
 
@@ -120,7 +120,7 @@ class EventIntake:
     def make_source_frame(self, entry_filter: EntryFilter, event_id: str = "") -> bytes:
         """Make a `source` event that says whether the events that are wanted come in."""
         is_live = not matches_any_scope(self._unavailable_scopes, entry_filter)
-        source: SourceName = self._source_name if is_live else "none"
+        source: StateSourceName = self._source_name if is_live else "none"
         return make_source_frame(None, source, live=is_live, event_id=event_id)
 
     def set_unavailable_scopes(self, scopes: frozenset[str]) -> None:

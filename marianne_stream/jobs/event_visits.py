@@ -87,12 +87,12 @@ class EventVisits:
 
 def observed_event_names(before: RosterEntry | None, entry: RosterEntry) -> tuple[str, ...]:
     """Return the names of what has happened to a job between two rosters."""
-    if before is not None and before.status == entry.status and before.same_run(entry):
+    if before is not None and before.status == entry.status and before.is_same_run(entry):
         return ()
     begun: tuple[str, ...] = ()
-    if entry.started_at is not None and (before is None or not before.same_run(entry)):
+    if entry.started_at is not None and (before is None or not before.is_same_run(entry)):
         resumes = before is not None and before.started_at is not None
-        resumes = resumes and before is not None and before.same_submission(entry)
+        resumes = resumes and before is not None and before.is_same_submission(entry)
         begun = ("job.resuming",) if resumes else ("job.started",)
     if entry.status == "running":
         return begun or ("job.resuming",)

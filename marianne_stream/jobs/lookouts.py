@@ -123,7 +123,9 @@ class RosterJobWatchers:
         posts, entries = self._job_tasks, self._roster.entries.values()
         groups: defaultdict[str, list[RosterEntry]] = defaultdict(list)
         for entry in entries:
-            if entry.job_id in posts or not (entry.terminal or entry.job_id in self._failed_jobs):
+            if entry.job_id in posts or not (
+                entry.is_terminal or entry.job_id in self._failed_jobs
+            ):
                 groups[self._group_name(entry.job_id)].append(entry)
         share = MAX_WATCHED_JOBS // max(1, len(groups))
         newest = (heapq.nsmallest(share, each, key=newest_first_key) for each in groups.values())
@@ -162,7 +164,7 @@ class RosterJobWatchers:
 
     def _is_unfinished(self, job_id: str) -> bool:
         entry = self._roster.entries.get(job_id) if self._roster is not None else None
-        return entry is not None and not entry.terminal
+        return entry is not None and not entry.is_terminal
 
     async def _wait_for_end(self, snapshot: JobSnapshot, subscription: Subscription) -> SnapshotEnd:
         """Holds on until a watch ends, and says how it did."""

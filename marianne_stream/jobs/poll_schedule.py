@@ -54,7 +54,7 @@ class PollSchedule:
         """
         self._failures = 0
         self._unchanged_reads = 0 if changed else self._unchanged_reads + 1
-        if not state.settled and state.terminal:
+        if not state.is_consistent and state.is_terminal:
             self.delay_s = exponential_delay_s(FIRST_CONFLICT_DELAY_S, self._unchanged_reads)
         elif from_fallback:
             self.delay_s = exponential_delay_s(FIRST_FAILURE_DELAY_S, self._unchanged_reads)
@@ -90,4 +90,4 @@ def exponential_delay_s(first_s: float, doublings: int) -> float:
 
 def is_between_sheets(state: JobState) -> bool:
     """Return True if a running job has sheets to do, and none at work."""
-    return not state.at_work and state.completed_sheets < state.total_sheets
+    return not state.has_active_sheet and state.completed_sheets < state.total_sheets

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Container
 
-from marianne_stream.models import JobState, RosterEntry, iso_time
+from marianne_stream.models import JobState, RosterEntry, format_iso_time
 
 
 class ProgressTimes:
@@ -31,7 +31,7 @@ class ProgressTimes:
 
     def get(self, job_id: str) -> str | None:
         """Return the time of a job's last change as ISO 8601; None if none was seen."""
-        return iso_time(self._times.get(job_id))
+        return format_iso_time(self._times.get(job_id))
 
 
 def has_progressed(before: JobState, after: JobState) -> bool:
@@ -46,6 +46,6 @@ def has_progressed(before: JobState, after: JobState) -> bool:
 
 def entry_has_progressed(before: RosterEntry, after: RosterEntry) -> bool:
     """Return True if the second entry shows progress since the first; a count that is new, none."""
-    if before.status != after.status or not before.same_run(after):
+    if before.status != after.status or not before.is_same_run(after):
         return True
     return before.completed_sheets not in (None, after.completed_sheets)

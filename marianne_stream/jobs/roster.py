@@ -160,7 +160,7 @@ class RosterPoller:
         roster = self.latest
         if roster is None or roster.source != "conductor":
             return min(self._intervals)
-        is_active = any(entry.active for entry in roster.entries.values())
+        is_active = any(entry.is_active for entry in roster.entries.values())
         return ACTIVE_INTERVAL_S if is_active else IDLE_INTERVAL_S
 
     async def _poll(self) -> None:
@@ -221,7 +221,7 @@ def carry_over_entries(roster: Roster, previous: Roster) -> Roster:
 
 def carry_over_fields(entry: RosterEntry, previous: RosterEntry | None) -> RosterEntry:
     """Return an entry with what is known of the same run, and is not told any more."""
-    if previous is None or not entry.same_run(previous):
+    if previous is None or not entry.is_same_run(previous):
         return entry
     if previous == entry:
         # The same object: whoever compares the two need not look any closer.
@@ -231,7 +231,7 @@ def carry_over_fields(entry: RosterEntry, previous: RosterEntry | None) -> Roste
     if entry.completed_sheets is None:
         total = entry.total_sheets if previous.total_sheets is None else previous.total_sheets
         entry = replace(entry, completed_sheets=previous.completed_sheets, total_sheets=total)
-    if not entry.says_the_same(previous):
+    if not entry.is_same_run_and_status(previous):
         return entry
     return replace(
         entry,

@@ -17,7 +17,7 @@ from marianne_stream.models import (
     RosterDetails,
     RosterEntry,
     Sheet,
-    SourceName,
+    StateSourceName,
 )
 from marianne_stream.payloads import (
     JobDeletedData,
@@ -66,7 +66,7 @@ class Snapshot(ABC):
     def __init__(
         self,
         *,
-        source: SourceName,
+        source: StateSourceName,
         live: bool,
         cursor: str,
         end: SnapshotEnd = "",
@@ -120,7 +120,7 @@ class JobSnapshot(Snapshot):
         last_progress_at: when the job was last seen to change, ISO 8601.
 
     Attributes:
-        status_data: the data of its `job_status`.
+        status_data: the data of its `get_job_status`.
         status_json: the same as JSON, without the times that are no difference by themselves.
     """
 
@@ -128,7 +128,7 @@ class JobSnapshot(Snapshot):
         self,
         state: JobState,
         *,
-        source: SourceName,
+        source: StateSourceName,
         live: bool,
         end: SnapshotEnd = "",
         detail: str = "",
@@ -136,7 +136,7 @@ class JobSnapshot(Snapshot):
     ) -> None:
         self.state = state
         self.job_id = state.job_id
-        self.status_data = JobStatusData.of(state, last_progress_at)
+        self.status_data = JobStatusData.from_state(state, last_progress_at)
         untimed = self.status_data.model_copy(update=dict.fromkeys(TIME_FIELDS))
         self.status_json = untimed.json_bytes()
         content = (state.run.encode(), self.status_json, SHEETS_ADAPTER.dump_json(state.sheets))
@@ -167,7 +167,7 @@ class JobSnapshot(Snapshot):
         return frames
 
     def _make_state_frames(self, previous: "JobSnapshot | None") -> bytes:
-        """`job_status`, `job_sheets` or both; the last of them bears the id."""
+        """`get_job_status`, `job_sheets` or both; the last of them bears the id."""
         # What was seen of another run, or of other sheets, is not to be added to.
         known = previous if previous is not None and previous.sheet_key == self.sheet_key else None
         before = set(known.state.sheets) if known is not None else set()
@@ -224,7 +224,7 @@ class RosterSnapshot(Snapshot):
         entries = sorted(roster.entries.values(), key=newest_first_key)
         self.summaries = {
             entry.job_id: (previous and previous.get_summary(entry, details.get(entry.job_id)))
-            or JobSummary.of(entry, details.get(entry.job_id))
+            or JobSummary.from_entry(entry, details.get(entry.job_id))
             for entry in entries
         }
         jobs = tuple(self.summaries.values())
@@ -252,7 +252,7 @@ class RosterSnapshot(Snapshot):
         if view is None:
             entries = {i: entry for i, entry in self.roster.entries.items() if patterns(i)}
             live = self.roster.live or not any(
-                map(patterns.may_match_prefix, self.roster.away or ("",))
+                map(patterns.may_match_prefix, self.roster.unavailable_scopes or ("",))
             )
             view = self._restricted[patterns] = RosterSnapshot(
                 replace(self.roster, entries=entries, live=live), self._details, self
@@ -285,7 +285,7 @@ def newest_first_key(entry: RosterEntry) -> tuple[float, str]:
 
 
 def make_source_frame(
-    job_id: str | None, source: SourceName, *, live: bool, detail: str = "", event_id: str = ""
+    job_id: str | None, source: StateSourceName, *, live: bool, detail: str = "", event_id: str = ""
 ) -> bytes:
     """Make a `source` event. It has an id only if it is a position that has no other."""
     data = SourceData(job_id=job_id, source=source, live=live, detail=detail or None)

@@ -16,7 +16,7 @@ from marianne_stream.jobs.progress import ProgressTimes, has_progressed
 from marianne_stream.jobs.roster import RosterPoller
 from marianne_stream.jobs.turns import StateReadLimiter
 from marianne_stream.jobs.views import JobSnapshot, SnapshotEnd
-from marianne_stream.models import JobState, MonitorEvent, RosterEntry, same_time
+from marianne_stream.models import JobState, MonitorEvent, RosterEntry, is_same_time
 from marianne_stream.state.checkpoint import mark_stopped_sheets, to_epoch_s
 from marianne_stream.state.source import Backend
 
@@ -132,7 +132,7 @@ class JobWatcher:
 
     def add_hint(self, hint: Hint) -> None:
         """Something may have changed; events that announce no change of the job are ignored."""
-        if isinstance(hint, MonitorEvent) and not hint.announces_change:
+        if isinstance(hint, MonitorEvent) and not hint.may_change_state:
             return
         # A full queue is reason enough to look.
         if self._hints.qsize() < MAX_QUEUED_HINTS:
@@ -183,7 +183,7 @@ class JobWatcher:
         began = asyncio.get_running_loop().time()
         heard, self._hints_processed = self._hints_processed, asyncio.Event()
         try:
-            if any(isinstance(hint, MonitorEvent) and hint.of_whole_job for hint in hints):
+            if any(isinstance(hint, MonitorEvent) and hint.is_job_level for hint in hints):
                 # The roster is right about the status, so it is asked before the rest.
                 await self._roster_poller.get()
             await self._read_and_publish(began, on_demand=bool(hints))
@@ -231,9 +231,9 @@ class JobWatcher:
         shown = self.snapshot.state
         if entry.completed_sheets not in (None, shown.completed_sheets):
             return True
-        if entry.terminal and entry.error_message not in (None, shown.error_message):
+        if entry.is_terminal and entry.error_message not in (None, shown.error_message):
             return True
-        return entry.status != shown.status or not entry.same_run(self._last_entry)
+        return entry.status != shown.status or not entry.is_same_run(self._last_entry)
 
     async def _read_and_publish(self, roster_since: float, *, on_demand: bool) -> None:
         """Reads the state, and publishes what is new.
@@ -248,14 +248,14 @@ class JobWatcher:
             StateUnavailableError: nobody could be asked.
         """
         state = await self._read_state(on_demand=on_demand)
-        if not state.settled or (
-            state.final and self._roster_poller.latest_requested_at < roster_since
+        if not state.is_consistent or (
+            state.is_final and self._roster_poller.latest_requested_at < roster_since
         ):
             state = await self._with_fresh_status(state)
         self._is_missing = False
         self._last_read_at = asyncio.get_running_loop().time()
         state = mark_stopped_sheets(self._resolve_conflict(self._not_older_than_snapshot(state)))
-        changed = self._publish(state, end="finished" if state.final else "")
+        changed = self._publish(state, end="finished" if state.is_final else "")
         interval_s = min(self._intervals, default=MAX_FIRST_ROSTER_AGE_S)
         roster = self._roster_poller.latest
         self._schedule.on_state(
@@ -307,14 +307,14 @@ class JobWatcher:
                 source=state.source,
                 live=state.live,
             )
-        if same_run and known.terminal and state.terminal and known.completed_at:
+        if same_run and known.is_terminal and state.is_terminal and known.completed_at:
             # The end that was told first: a conductor that stops writes another over it.
             return replace(state, completed_at=known.completed_at)
         return state
 
     def _resolve_conflict(self, state: JobState) -> JobState:
         """A state with the roster's word for it, once the checkpoint has long said otherwise."""
-        if state.settled or not state.terminal:
+        if state.is_consistent or not state.is_terminal:
             self._conflict_since = None
             return state
         now = asyncio.get_running_loop().time()
@@ -369,4 +369,4 @@ def updated_at_s(state: JobState) -> float:
 
 def is_same_submission(one: JobState, other: JobState) -> bool:
     """Whether two states are of the same submission, whichever source they come from."""
-    return same_time(to_epoch_s(one.submitted_at), to_epoch_s(other.submitted_at))
+    return is_same_time(to_epoch_s(one.submitted_at), to_epoch_s(other.submitted_at))

@@ -24,7 +24,7 @@ from marianne_stream.jobs.roster_hold import RosterSubscription
 from marianne_stream.jobs.turns import JobGroups, SingleJobGroup
 from marianne_stream.jobs.views import JobSnapshot, RosterSnapshot
 from marianne_stream.jobs.watch import JobWatcher, RosterHint
-from marianne_stream.models import JobState, MonitorEvent, Roster, RosterEntry, SourceName
+from marianne_stream.models import JobState, MonitorEvent, Roster, RosterEntry, StateSourceName
 from marianne_stream.state.source import Backend
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class JobHub:
         backend: Backend,
         replay_buffer: ReplayBuffer,
         *,
-        event_source_name: SourceName = "conductor",
+        event_source_name: StateSourceName = "conductor",
         read_recent_events: ReadRecentEvents | None = None,
         job_groups: JobGroups | None = None,
     ) -> None:
@@ -284,7 +284,7 @@ class JobHub:
             self._roster_poller.invalidate()
 
     @property
-    def roster_source(self) -> SourceName:
+    def roster_source(self) -> StateSourceName:
         """Where the last roster came from, `none` before the first."""
         return self._last_roster.source if self._last_roster is not None else "none"
 

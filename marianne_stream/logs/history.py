@@ -12,7 +12,7 @@ from functools import partial
 from itertools import chain
 from typing import Literal, TypeVar
 
-from marianne_stream.errors import CursorUnknownError, StateUnavailableError
+from marianne_stream.errors import CursorExpiredError, StateUnavailableError
 from marianne_stream.logs.blocks import read_long_line_text
 from marianne_stream.logs.entries import matches_after, read_lines_above
 from marianne_stream.logs.files import LogFile
@@ -257,7 +257,7 @@ class LogPager:
     async def _find(self, cursor: LogCursor) -> Position:
         found = await self._log.find_position(cursor)
         if found is None:
-            raise CursorUnknownError
+            raise CursorExpiredError
         return found
 
     async def _find_end(self, file: LogFile, *, include_partial: bool) -> Position:

@@ -13,7 +13,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from marianne_stream.errors import LeavingError
+from marianne_stream.errors import ShuttingDownError
 from marianne_stream.logs.bounds import CallCancelledError, ReadBudget, use_budget
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ class FairThreadPool:
             ReadLimitError: the call has read more than it may.
         """
         if self._closed:
-            raise LeavingError
+            raise ShuttingDownError
         call = WorkItem(job_id, work)
         self._waiting.setdefault(job_id, deque()).append(call)
         self._dispatch()
@@ -83,7 +83,7 @@ class FairThreadPool:
         for calls in self._waiting.values():
             for call in calls:
                 if not call.future.done():
-                    call.future.set_exception(LeavingError())
+                    call.future.set_exception(ShuttingDownError())
         self._waiting.clear()
         for call in self._running_items:
             call.budget.cancel()
@@ -141,7 +141,7 @@ class FairThreadPool:
             else:
                 # Only the end of the pool stops a call that is waited for.
                 item.future.set_exception(
-                    LeavingError() if isinstance(error, CallCancelledError) else error
+                    ShuttingDownError() if isinstance(error, CallCancelledError) else error
                 )
         if not self._closed:
             self._dispatch()

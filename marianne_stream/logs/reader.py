@@ -1,7 +1,4 @@
-"""Reads a log on from a position, a step at a time, across every kind of rotation.
-
-It blocks, and belongs in a thread. It must not know who reads, or how lines are sent.
-"""
+"""Reader of a log: goes on from a position, a result at a time, across rotations. It blocks."""
 
 import time
 from dataclasses import dataclass, field, replace

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
 
-from marianne_stream.errors import CursorUnknownError, ReadLimitError
+from marianne_stream.errors import CursorExpiredError, ReadLimitError
 from marianne_stream.logs.blocks import Block, ForwardBlocks, iter_blocks_backwards
 from marianne_stream.logs.context import read_context
 from marianne_stream.logs.decompress import DamagedFileError
@@ -238,7 +238,7 @@ class BackwardsScan(Scan):
             raise FileMovedError
         if number < 0:
             # The position of a client has a lower number than it has lines before it.
-            raise CursorUnknownError
+            raise CursorExpiredError
 
     def is_page_done(self, skip_offset: int | None) -> bool:
         """Whether the page ends here: more than the line that is left out has been looked at."""

@@ -8,7 +8,12 @@ from collections.abc import Iterator
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from marianne_stream.figures import counter, counters, gauge, gauges
+from marianne_stream.figures import (
+    make_counter,
+    make_gauge,
+    make_labelled_counter,
+    make_labelled_gauge,
+)
 from marianne_stream.relay.edges.edge import Edge
 from marianne_stream.relay.publish.publisher import Publisher
 
@@ -23,15 +28,17 @@ class RelayFigures(Collector):
         """All of them, as they are now."""
         relay, written = self._publisher, self._publisher.written
         publishing = "Whether the server publishes: Redis answers, and no other relay has the lock."
-        yield gauge("relay_publishing", publishing, int(relay.publishing))
-        yield counter("relay_starts", "How often it began to publish.", relay.sessions)
-        yield gauge("relay_published_logs", "Logs that are being published.", relay.published_logs)
-        yield counter("relay_batches", "Batches that Redis has taken.", written.batches)
-        yield counter("relay_commands", "Commands in them.", written.commands)
+        yield make_gauge("relay_publishing", publishing, int(relay.publishing))
+        yield make_counter("relay_starts", "How often it began to publish.", relay.sessions)
+        yield make_gauge(
+            "relay_published_logs", "Logs that are being published.", relay.published_logs
+        )
+        yield make_counter("relay_batches", "Batches that Redis has taken.", written.batches)
+        yield make_counter("relay_commands", "Commands in them.", written.commands)
         repeats = "Entries of them that Redis had before, and refused."
-        yield counter("relay_duplicate_entries", repeats, written.repeats)
+        yield make_counter("relay_duplicate_entries", repeats, written.repeats)
         seconds = "How long Redis took for the batches, all together."
-        yield counter("relay_write_seconds", seconds, written.seconds)
+        yield make_counter("relay_write_seconds", seconds, written.seconds)
 
 
 class EdgeFigures(Collector):
@@ -44,13 +51,17 @@ class EdgeFigures(Collector):
         """All of them, as they are now."""
         sources = self._edge.sources.values()
         connected = {source.name: float(source.reading.connected) for source in sources}
-        yield gauges("edge_connected", "Whether Redis can be read.", "source", connected)
+        yield make_labelled_gauge(
+            "edge_connected", "Whether Redis can be read.", "source", connected
+        )
         live = {source.name: float(source.live) for source in sources}
         what = "Whether a relay publishes what the conductor itself says."
-        yield gauges("edge_source_live", what, "source", live)
+        yield make_labelled_gauge("edge_source_live", what, "source", live)
         sessions = {source.name: float(source.reading.sessions) for source in sources}
-        yield counters("edge_sessions", "How often reading began.", "source", sessions)
+        yield make_labelled_counter("edge_sessions", "How often reading began.", "source", sessions)
         reads = {source.name: float(source.reading.reads) for source in sources}
-        yield counters("edge_reads", "Reads that Redis has answered.", "source", reads)
+        yield make_labelled_counter("edge_reads", "Reads that Redis has answered.", "source", reads)
         entries = {source.name: float(source.reading.entries) for source in sources}
-        yield counters("edge_entries", "Entries of streams that came.", "source", entries)
+        yield make_labelled_counter(
+            "edge_entries", "Entries of streams that came.", "source", entries
+        )

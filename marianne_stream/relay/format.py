@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from marianne_stream.models import JobState, RosterEntry, SourceName
+from marianne_stream.models import JobState, RosterEntry, StateSourceName
 
 # The version of all that docs/reference/relay.md describes. Version 1 did not say what it was.
 FORMAT = 2
@@ -39,7 +39,7 @@ class About(msgspec.Struct, frozen=True):
         epoch: of the process that numbers its events.
     """
 
-    source: SourceName
+    source: StateSourceName
     live: bool
     events_live: bool
     origin_url: str | None = None

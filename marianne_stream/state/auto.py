@@ -104,7 +104,7 @@ class FallbackBackend:
         cancelled, or a crash ended it.
         """
         explained = state.completed_at and (state.status != "failed" or state.error_message)
-        if not state.terminal or explained:
+        if not state.is_terminal or explained:
             return state
         try:
             known = await self._fallback.read_job(state.job_id, entry)

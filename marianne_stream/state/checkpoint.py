@@ -14,12 +14,12 @@ from typing import Annotated
 import msgspec
 
 from marianne_stream.models import (
-    WORKING_STATUSES,
+    ACTIVE_SHEET_STATUSES,
     JobState,
     RosterEntry,
     Sheet,
-    SourceName,
-    iso_time,
+    StateSourceName,
+    format_iso_time,
 )
 from marianne_stream.wire import json_text
 
@@ -81,7 +81,7 @@ def decode_checkpoint(data: bytes) -> Checkpoint:
 
 def to_iso_time(value: str | float | None) -> str | None:
     """A time in either form as ISO 8601 text."""
-    return iso_time(value) if isinstance(value, int | float) else value
+    return format_iso_time(value) if isinstance(value, int | float) else value
 
 
 def to_epoch_s(value: str | float | None) -> float | None:
@@ -120,7 +120,7 @@ def is_stale(checkpoint: Checkpoint, entry: RosterEntry) -> bool:
     return written_at is not None and written_at < entry.submitted_at
 
 
-def make_state_from_entry(entry: RosterEntry, *, source: SourceName, live: bool) -> JobState:
+def make_state_from_entry(entry: RosterEntry, *, source: StateSourceName, live: bool) -> JobState:
     """The state of a job of which only the roster's entry is to be believed."""
     return JobState(
         job_id=entry.job_id,
@@ -132,9 +132,9 @@ def make_state_from_entry(entry: RosterEntry, *, source: SourceName, live: bool)
         total_sheets=max(entry.total_sheets or 0, entry.completed_sheets or 0),
         completed_sheets=entry.completed_sheets or 0,
         error_message=entry.error_message,
-        submitted_at=iso_time(entry.submitted_at),
-        started_at=iso_time(entry.started_at),
-        completed_at=iso_time(entry.completed_at),
+        submitted_at=format_iso_time(entry.submitted_at),
+        started_at=format_iso_time(entry.started_at),
+        completed_at=format_iso_time(entry.completed_at),
         workspace=entry.workspace,
         run=make_run_id(entry.submitted_at),
     )
@@ -153,7 +153,7 @@ def make_state(
     checkpoint: Checkpoint,
     entry: RosterEntry | None,
     *,
-    source: SourceName,
+    source: StateSourceName,
     live: bool,
     trust_status: bool = False,
 ) -> JobState:
@@ -184,7 +184,7 @@ def make_state(
     sheets = make_sheets(checkpoint)
     # What the registry tells of a job that has ended, and its checkpoint may not.
     message = entry.error_message if entry is not None else None
-    ended_at = iso_time(entry.completed_at) if entry is not None else None
+    ended_at = format_iso_time(entry.completed_at) if entry is not None else None
     status = entry.status if entry is not None else checkpoint.status
     submitted_at = checkpoint.submitted_at if entry is None else entry.submitted_at
     start = (
@@ -218,7 +218,7 @@ def make_state(
 
 def first_active_sheet(sheets: tuple[Sheet, ...]) -> int | None:
     """The number of the first sheet that is dispatched or in progress."""
-    return next((sheet.number for sheet in sheets if sheet.status in WORKING_STATUSES), None)
+    return next((sheet.number for sheet in sheets if sheet.status in ACTIVE_SHEET_STATUSES), None)
 
 
 def first_sheet_error(sheets: tuple[Sheet, ...]) -> str | None:
@@ -232,12 +232,14 @@ def mark_stopped_sheets(state: JobState) -> JobState:
     A job that was cancelled, or that a crash ended, keeps its sheet dispatched in the checkpoint:
     such a sheet is shown as `stopped`, once nothing contradicts that the job is over.
     """
-    if not state.terminal:
+    if not state.is_terminal:
         return state
     sheets = state.sheets
-    if state.final:
+    if state.is_final:
         sheets = tuple(
-            replace(sheet, status=STOPPED_STATUS) if sheet.status in WORKING_STATUSES else sheet
+            replace(sheet, status=STOPPED_STATUS)
+            if sheet.status in ACTIVE_SHEET_STATUSES
+            else sheet
             for sheet in sheets
         )
     return replace(state, current_sheet=None, sheets=sheets)

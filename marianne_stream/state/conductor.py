@@ -9,7 +9,7 @@ import msgspec
 
 from marianne_stream.conductor.client import ConductorClient
 from marianne_stream.conductor.config import DaemonConfigCache
-from marianne_stream.errors import ConductorProtocolError, ConductorRefusedError, JobNotFoundError
+from marianne_stream.errors import ConductorProtocolError, ConductorRpcError, JobNotFoundError
 from marianne_stream.models import JobState, MonitorEvent, Roster, RosterEntry
 from marianne_stream.state.checkpoint import (
     MAX_SHEETS,
@@ -118,8 +118,8 @@ class ConductorBackend:
         params = {"job_id": job_ids.unescape(job_id), "workspace": ""}
         try:
             answer = await self._client.call("job.status", params, msgspec.Raw)
-        except ConductorRefusedError as error:
-            if error.number != jsonrpc.JOB_NOT_FOUND:
+        except ConductorRpcError as error:
+            if error.rpc_code != jsonrpc.JOB_NOT_FOUND:
                 raise
             if entry is None:
                 raise JobNotFoundError(job_id) from error

@@ -74,7 +74,7 @@ class RosterEnricher:
     def _find_registry_entry(self, entry: RosterEntry) -> RosterEntry | None:
         """Return what the registry has told of the run that an entry is about."""
         known = self._registry_entries.get(entry.job_id)
-        return known if known is not None and entry.says_the_same(known) else None
+        return known if known is not None and entry.is_same_run_and_status(known) else None
 
     def _find_unresolved(self, roster: Roster) -> frozenset[RunKey]:
         incomplete = (entry for entry in roster.entries.values() if is_incomplete(entry))
@@ -123,7 +123,7 @@ def is_incomplete(entry: RosterEntry) -> bool:
 
     A job that runs has counts of its own, which change.
     """
-    return entry.terminal or (not entry.active and entry.completed_sheets is None)
+    return entry.is_terminal or (not entry.is_active and entry.completed_sheets is None)
 
 
 def is_informative(entry: RosterEntry) -> bool:

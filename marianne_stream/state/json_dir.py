@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from marianne_stream.errors import CorruptStateError, JobNotFoundError, StoreUnreadableError
+from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnreadableError
 from marianne_stream.models import JobState, Roster, RosterEntry
 from marianne_stream.state.checkpoint import Checkpoint, decode_checkpoint, make_state, to_epoch_s
 
@@ -119,7 +119,7 @@ class CheckpointDirBackend:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 return await asyncio.get_running_loop().run_in_executor(self._executor, work)
         except TimeoutError as error:
-            raise StoreUnreadableError(
+            raise StateUnreadableError(
                 f"the checkpoints in {self.folder} were not read within {READ_TIMEOUT_S} s"
             ) from error
 
@@ -133,7 +133,7 @@ class CheckpointDirBackend:
                         present.add(file.name)
                         self._update_cached_file(folder_fd, file)
         except OSError as error:
-            raise StoreUnreadableError(
+            raise StateUnreadableError(
                 f"the folder of checkpoints {self.folder} cannot be listed: {error.strerror}"
             ) from error
         for name in self._cached_files.keys() - present:
@@ -178,7 +178,7 @@ def open_dir(folder: Path) -> Iterator[int]:
     try:
         folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise StoreUnreadableError(
+        raise StateUnreadableError(
             f"the folder of checkpoints {folder} cannot be read: {error.strerror}"
         ) from error
     try:
@@ -205,7 +205,7 @@ def read_entry(folder_fd: int, name: str) -> RosterEntry:
         completed_sheets=state.completed_sheets,
         total_sheets=state.total_sheets,
         workspace=state.workspace,
-        completed_at=to_epoch_s(checkpoint.completed_at) if state.terminal else None,
+        completed_at=to_epoch_s(checkpoint.completed_at) if state.is_terminal else None,
     )
 
 

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from marianne_stream.conductor.config import DaemonConfigCache
-from marianne_stream.errors import StoreUnreadableError
+from marianne_stream.errors import StateUnreadableError
 from marianne_stream.models import JobState, Roster, RosterEntry
 from marianne_stream.state.registry import RegistryBackend
 
@@ -75,7 +75,7 @@ class ConductorRegistryBackend:
                 await self._select_registry(expand_home(told))
                 self._selected_db_path = told
         if self._mismatch_error:
-            raise StoreUnreadableError(self._mismatch_error, detail=WRONG_REGISTRY_DETAIL)
+            raise StateUnreadableError(self._mismatch_error, detail=WRONG_REGISTRY_DETAIL)
         return self._registry
 
     async def _select_registry(self, conductor_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from marianne_stream.errors import JobNotFoundError, StoreUnreadableError
+from marianne_stream.errors import JobNotFoundError, StateUnreadableError
 from marianne_stream.models import JobState, Roster, RosterEntry
 from marianne_stream.state.registry_file import FileStamp, make_read_error, read_stamp
 from marianne_stream.state.registry_rows import (
@@ -181,7 +181,7 @@ class RegistryBackend:
         if known is None or known[0] != row_digest_key(row):
             return replace(entry, completed_at=None)
         digest, run = known[1], row_run_key(row)
-        end = digest.completed_at if entry.terminal else None
+        end = digest.completed_at if entry.is_terminal else None
         told = self._first_ends.get(entry.job_id)
         if told is not None and told[0] == run:
             end = told[1]
@@ -215,10 +215,10 @@ class RegistryBackend:
         """Those of the wanted columns that there are: another conductor's registry has others."""
         present = {row["name"] for row in await fetch_rows(connection, "PRAGMA table_info(jobs)")}
         if not present:
-            raise StoreUnreadableError(f"the registry {self.path} has no table named jobs")
+            raise StateUnreadableError(f"the registry {self.path} has no table named jobs")
         for name in REQUIRED_COLUMNS:
             if name not in present:
-                raise StoreUnreadableError(
+                raise StateUnreadableError(
                     f"the table jobs of the registry {self.path} has no column named {name}"
                 )
         return [name for name in wanted_columns if name in present]
@@ -233,7 +233,7 @@ class RegistryBackend:
             ):
                 return await self._read_consistently(query)
         except TimeoutError as error:
-            raise StoreUnreadableError(
+            raise StateUnreadableError(
                 f"the registry {self.path} was not read within its time limit"
             ) from error
 
@@ -243,14 +243,14 @@ class RegistryBackend:
             seen = await asyncio.to_thread(read_stamp, self.path)
             try:
                 answer = await self._run_query_task(seen, query)
-            except (sqlite3.Error, StoreUnreadableError) as error:
+            except (sqlite3.Error, StateUnreadableError) as error:
                 if await self._is_unchanged(seen):
                     raise await asyncio.to_thread(make_read_error, error, seen) from error
             else:
                 # With a -wal it comes from one transaction; without, nothing kept writers out.
                 if seen.has_journal or await self._is_unchanged(seen):
                     return answer
-        raise StoreUnreadableError(
+        raise StateUnreadableError(
             f"the registry {self.path} changed each of {MAX_ATTEMPTS} times that it was read"
         )
 

@@ -5,7 +5,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from marianne_stream.errors import StoreUnreadableError
+from marianne_stream.errors import StateUnreadableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +39,17 @@ def read_stamp(path: Path) -> FileStamp:
         # A rollback journal occurs for a moment, when a conductor has just created its registry.
         journalled = any(sibling_path(file, end).exists() for end in ("-wal", "-journal"))
     except FileNotFoundError as error:
-        raise StoreUnreadableError(f"there is no registry at {path}") from error
+        raise StateUnreadableError(f"there is no registry at {path}") from error
     except PermissionError as error:
-        raise StoreUnreadableError(
+        raise StateUnreadableError(
             f"the registry {path} is out of reach: no permission to search a folder on the way"
         ) from error
     # RuntimeError: Python before 3.13 says so of links that go in a circle.
     except (OSError, RuntimeError) as error:
-        raise StoreUnreadableError(f"the registry {path} is out of reach: {error}") from error
+        raise StateUnreadableError(f"the registry {path} is out of reach: {error}") from error
     if not stat.S_ISREG(found.st_mode):
         kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
-        raise StoreUnreadableError(f"the registry {path} is {kind}, expected an SQLite database")
+        raise StateUnreadableError(f"the registry {path} is {kind}, expected an SQLite database")
     return FileStamp(file, journalled, found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
 
 
@@ -58,12 +58,12 @@ def sibling_path(file: Path, suffix: str) -> Path:
     return file.with_name(file.name + suffix)
 
 
-def make_read_error(error: Exception, stamp: FileStamp) -> StoreUnreadableError:
+def make_read_error(error: Exception, stamp: FileStamp) -> StateUnreadableError:
     """Why it cannot be read: the permission that is missing, else SQLite's words. Blocks."""
-    if isinstance(error, StoreUnreadableError):
+    if isinstance(error, StateUnreadableError):
         return error
     reason = describe_missing_permission(stamp) or str(error)
-    return StoreUnreadableError(f"the registry {stamp.path} cannot be read: {reason}")
+    return StateUnreadableError(f"the registry {stamp.path} cannot be read: {reason}")
 
 
 def describe_missing_permission(stamp: FileStamp) -> str | None:

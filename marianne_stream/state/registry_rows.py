@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from marianne_stream.errors import CorruptStateError
-from marianne_stream.models import JobState, RosterEntry, iso_time
+from marianne_stream.models import JobState, RosterEntry, format_iso_time
 from marianne_stream.state.checkpoint import (
     decode_checkpoint,
     make_state,
@@ -92,7 +92,7 @@ def make_entry_from_row(row: Row) -> RosterEntry | None:
     # The row of a job that runs again may still hold when it ended before.
     return (
         replace(entry, completed_at=epoch_s_or_none(row.get("completed_at")))
-        if entry.terminal
+        if entry.is_terminal
         else entry
     )
 
@@ -111,7 +111,7 @@ def make_state_from_row(job_id: str, row: Row) -> JobState:
         state,
         job_id=entry.job_id,
         error_message=state.error_message or text_or_none(row.get("error_message")),
-        completed_at=state.completed_at or iso_time(entry.completed_at),
+        completed_at=state.completed_at or format_iso_time(entry.completed_at),
         snapshot_path=text_or_none(row.get("snapshot_path")),
     )
 

@@ -7,14 +7,14 @@ from http import HTTPStatus
 
 from aiohttp import ETag, web
 
-RANGES = re.compile(r"bytes=([0-9]*)-([0-9]*)", re.IGNORECASE)
+RANGE_RE = re.compile(r"bytes=([0-9]*)-([0-9]*)", re.IGNORECASE)
 
 # A number of more digits is beyond any file, and slow to read.
-RANGE_LIMIT_CHARS = 64
+MAX_RANGE_CHARS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class FileVersion:
     """A file as it was at one moment.
 
     Attributes:
@@ -31,30 +31,30 @@ class Version:
         return f"{self.modified_ns:x}-{self.size_bytes:x}"
 
     @property
-    def modified(self) -> datetime:
+    def last_modified(self) -> datetime:
         """The time of the last write, in whole seconds, as `Last-Modified` has it."""
         return datetime.fromtimestamp(self.modified_ns // 10**9, UTC)
 
 
-def condition_status(request: web.Request, version: Version) -> HTTPStatus | None:
+def evaluate_preconditions(request: web.Request, version: FileVersion) -> HTTPStatus | None:
     """The status that a request's conditions ask for: 412, 304, or None to send the file.
 
     The order is that of RFC 9110 section 13.2.2.
     """
     if request.if_match is not None:
-        if not matches(request.if_match, version, weak=False):
+        if not etag_matches(request.if_match, version, weak=False):
             return HTTPStatus.PRECONDITION_FAILED
-    elif request.if_unmodified_since and version.modified > request.if_unmodified_since:
+    elif request.if_unmodified_since and version.last_modified > request.if_unmodified_since:
         return HTTPStatus.PRECONDITION_FAILED
     if request.if_none_match is not None:
-        if matches(request.if_none_match, version, weak=True):
+        if etag_matches(request.if_none_match, version, weak=True):
             return HTTPStatus.NOT_MODIFIED
-    elif request.if_modified_since and version.modified <= request.if_modified_since:
+    elif request.if_modified_since and version.last_modified <= request.if_modified_since:
         return HTTPStatus.NOT_MODIFIED
     return None
 
 
-def matches(etags: tuple[ETag, ...], version: Version, *, weak: bool) -> bool:
+def etag_matches(etags: tuple[ETag, ...], version: FileVersion, *, weak: bool) -> bool:
     """Compare entity tags, weakly or strongly (RFC 9110 section 8.8.3.2)."""
     return any(
         etag.value == "*" or (etag.value == version.etag and (weak or not etag.is_weak))
@@ -62,7 +62,7 @@ def matches(etags: tuple[ETag, ...], version: Version, *, weak: bool) -> bool:
     )
 
 
-def requested_range(request: web.Request, version: Version) -> range | None:
+def parse_range(request: web.Request, version: FileVersion) -> range | None:
     """The bytes that a request asks for, or None for all of them.
 
     A Range that is invalid, of another unit, or of several parts is ignored, as RFC 9110 section
@@ -70,8 +70,8 @@ def requested_range(request: web.Request, version: Version) -> range | None:
     that cannot be satisfied.
     """
     text = request.headers.get("Range", "")
-    match = RANGES.fullmatch(text) if len(text) <= RANGE_LIMIT_CHARS else None
-    if match is None or request.method != "GET" or not is_same_version(request, version):
+    match = RANGE_RE.fullmatch(text) if len(text) <= MAX_RANGE_CHARS else None
+    if match is None or request.method != "GET" or not if_range_matches(request, version):
         return None
     first, last = match.groups()
     size = version.size_bytes
@@ -82,11 +82,11 @@ def requested_range(request: web.Request, version: Version) -> range | None:
     return range(size - min(size, int(last)), size) if last else None
 
 
-def is_same_version(request: web.Request, version: Version) -> bool:
+def if_range_matches(request: web.Request, version: FileVersion) -> bool:
     """If-Range: an entity tag or a date that must be exactly the file's (RFC 9110 13.1.5)."""
     text = request.headers.get("If-Range")
     if text is None:
         return True
     if text.startswith(('"', "W/")):
         return text == f'"{version.etag}"'
-    return request.if_range == version.modified
+    return request.if_range == version.last_modified

@@ -12,11 +12,11 @@ from typing import Any
 
 from aiohttp import web
 
-from marianne_stream.errors import TooManyDownloadsError, TooManyDownloadsOfOneError
-from marianne_stream.web.gate import GRANT, VISITOR
+from marianne_stream.errors import TooManyDownloadsError, TooManyDownloadsPerClientError
+from marianne_stream.web.gate import CLIENT_INFO, GRANT
 
 # How soon one ends whose right was revoked.
-REVIEW_S = 1.0
+REVOKE_INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,51 +40,51 @@ class Download:
             asyncio.get_running_loop().call_soon(self.request.transport.abort)
 
 
-class Downloads:
+class DownloadLimiter:
     """All open downloads.
 
     Args:
-        most: how many there may be at once.
-        most_of_one: how many one client may have at once.
+        max_total: how many there may be at once.
+        max_per_client: how many one client may have at once.
     """
 
-    def __init__(self, most: int, most_of_one: int) -> None:
-        self._most = most
-        self._most_of_one = most_of_one
+    def __init__(self, max_total: int, max_per_client: int) -> None:
+        self._max_total = max_total
+        self._max_per_client = max_per_client
         self._open: set[Download] = set()
-        self._clients: Counter[str] = Counter()
+        self._open_by_client: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._open)
 
     @contextmanager
-    def one(self, request: web.Request) -> Iterator[None]:
+    def slot(self, request: web.Request) -> Iterator[None]:
         """Counts a download for as long as the context lasts, in the task that sends it.
 
         Raises:
             TooManyDownloadsError: there are as many as there may be.
             TooManyDownloadsOfOneError: the client has as many as one client may have.
         """
-        client = request[VISITOR].counted_as
-        if len(self._open) >= self._most:
+        client = request[CLIENT_INFO].rate_limit_key
+        if len(self._open) >= self._max_total:
             raise TooManyDownloadsError
-        if self._clients[client] >= self._most_of_one:
-            raise TooManyDownloadsOfOneError
+        if self._open_by_client[client] >= self._max_per_client:
+            raise TooManyDownloadsPerClientError
         download = Download(request, asyncio.current_task())
         self._open.add(download)
-        self._clients[client] += 1
+        self._open_by_client[client] += 1
         try:
             yield
         finally:
             self._open.discard(download)
-            self._clients[client] -= 1
-            if not self._clients[client]:
-                del self._clients[client]
+            self._open_by_client[client] -= 1
+            if not self._open_by_client[client]:
+                del self._open_by_client[client]
 
-    async def run(self) -> None:
+    async def run_revocation(self) -> None:
         """Ends those whose right was revoked, until it is cancelled."""
         while True:
-            await asyncio.sleep(REVIEW_S)
+            await asyncio.sleep(REVOKE_INTERVAL_S)
             for download in list(self._open):
                 if download.request[GRANT].revoked:
                     download.abort()

@@ -10,108 +10,110 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from yarl import URL
 
-from marianne_stream.access.keeper import EVERYTHING, Grant, Keeper
-from marianne_stream.access.slowing import Slowing
-from marianne_stream.errors import JobNotFoundError, NotSignedInError, WrongTokenError
-from marianne_stream.web.params import job_id_of
-from marianne_stream.web.sign_in_log import SignInLog
-from marianne_stream.web.sites import Sites
-from marianne_stream.web.visitor import Proxies, Visitor
+from marianne_stream.access.keeper import UNRESTRICTED, Authenticator, Grant
+from marianne_stream.access.slowing import LoginThrottle
+from marianne_stream.errors import InvalidTokenError, JobNotFoundError, UnauthenticatedError
+from marianne_stream.web.params import read_job_id
+from marianne_stream.web.sign_in_log import LoginLog
+from marianne_stream.web.sites import HostPolicy
+from marianne_stream.web.visitor import ClientInfo, TrustedProxies
 
-VISITOR = web.RequestKey("VISITOR", Visitor)
+CLIENT_INFO = web.RequestKey("VISITOR", ClientInfo)
 GRANT = web.RequestKey("GRANT", Grant)
 
-BEARER = "bearer "
+BEARER_PREFIX = "bearer "
 
 # What anybody may have: that the process is alive, and what is needed to sign in and out.
-OPEN_PATHS = frozenset({"/health", "/login", "/logout"})
-OPEN_FOLDER = "/static/"
+PUBLIC_PATHS = frozenset({"/health", "/login", "/logout"})
+PUBLIC_PREFIX = "/static/"
 
 
-class Gate:
+class AuthMiddleware:
     """Lets requests in.
 
     Args:
-        keeper: who knows the tokens and sessions; None where everybody may see everything.
-        sites: the names that are answered for.
+        authenticator: who knows the tokens and sessions; None where everybody may see everything.
+        host_policy: the names that are answered for.
         proxies: who is believed about where a request comes from.
-        open_paths: addresses that are open to everybody, besides those that always are.
+        public_paths: addresses that are open to everybody, besides those that always are.
     """
 
     def __init__(
         self,
-        keeper: Keeper | None,
+        authenticator: Authenticator | None,
         *,
-        sites: Sites,
-        proxies: Proxies,
-        open_paths: Iterable[str] = (),
+        host_policy: HostPolicy,
+        proxies: TrustedProxies,
+        public_paths: Iterable[str] = (),
     ) -> None:
-        self.keeper = keeper
-        self.sites = sites
-        self.slowing = Slowing()
-        self.log = SignInLog()
+        self.authenticator = authenticator
+        self.host_policy = host_policy
+        self.login_throttle = LoginThrottle()
+        self.login_log = LoginLog()
         self._proxies = proxies
-        self._open_paths = OPEN_PATHS.union(open_paths)
+        self._public_paths = PUBLIC_PATHS.union(public_paths)
 
-    def middleware(self) -> Middleware:
+    def make_middleware(self) -> Middleware:
         """The gate as aiohttp wants it."""
 
         @web.middleware
         async def let_in(request: web.Request, handler: Handler) -> web.StreamResponse:
-            request[VISITOR] = self._proxies.visitor(request)
-            self.sites.check_host(request)
-            if (answer := self.sites.preflight(request)) is not None:
+            request[CLIENT_INFO] = self._proxies.client_info(request)
+            self.host_policy.require_allowed_host(request)
+            if (answer := self.host_policy.preflight_response(request)) is not None:
                 return answer
-            if self._is_open(request.path):
-                request[GRANT] = EVERYTHING
-            elif (grant := await self._grant(request)) is None:
+            if self._is_public(request.path):
+                request[GRANT] = UNRESTRICTED
+            elif (grant := await self._authenticate(request)) is None:
                 return unauthenticated(request)
             else:
                 request[GRANT] = grant
-                check_job(request, grant)
+                require_job_access(request, grant)
             return await handler(request)
 
         return let_in
 
-    async def known(self, request: web.Request) -> Grant | None:
+    async def session_grant(self, request: web.Request) -> Grant | None:
         """What the session of a browser grants; None where there is none."""
-        if self.keeper is None:
-            return EVERYTHING
-        session_id = request.cookies.get(cookie_name(request))
-        return self.keeper.by_session(session_id) if session_id else None
+        if self.authenticator is None:
+            return UNRESTRICTED
+        session_id = request.cookies.get(session_cookie_name(request))
+        return self.authenticator.authenticate_session(session_id) if session_id else None
 
-    async def _grant(self, request: web.Request) -> Grant | None:
+    async def _authenticate(self, request: web.Request) -> Grant | None:
         """What the bearer of a request is granted; None where it bears nothing.
 
         Raises:
             WrongTokenError: it bears a token that is none; after a while.
             TooManySignInsError: too many such answers wait already.
         """
-        if self.keeper is None:
-            return EVERYTHING
+        if self.authenticator is None:
+            return UNRESTRICTED
         header = request.headers.get("Authorization", "")
         # Another scheme is for a proxy before us, which may pass it on.
-        if header[: len(BEARER)].lower() != BEARER:
-            return await self.known(request)
+        if header[: len(BEARER_PREFIX)].lower() != BEARER_PREFIX:
+            return await self.session_grant(request)
         # Others' failures, from the same address, lock out nobody who has one.
-        text = header[len(BEARER) :].strip()
-        grant = self.keeper.by_token(text)
+        text = header[len(BEARER_PREFIX) :].strip()
+        grant = self.authenticator.authenticate_token(text)
         if grant is None:
-            visitor = request[VISITOR]
-            self.log.refused("token refused", visitor, **self.keeper.why_refused(text))
-            await self.slowing.failed(visitor.counted_as)
-            raise WrongTokenError
+            visitor = request[CLIENT_INFO]
+            self.login_log.log_rejected(
+                "token refused", visitor, **self.authenticator.rejection_fields(text)
+            )
+            await self.login_throttle.penalize(visitor.rate_limit_key)
+            raise InvalidTokenError
         return grant
 
-    def _is_open(self, path: str) -> bool:
-        return path in self._open_paths or path.startswith(OPEN_FOLDER)
+    def _is_public(self, path: str) -> bool:
+        return path in self._public_paths or path.startswith(PUBLIC_PREFIX)
 
 
-def check_job(request: web.Request, grant: Grant) -> None:
+def require_job_access(request: web.Request, grant: Grant) -> None:
     """Raises JobNotFoundError for a job that the bearer may not see: to him there is none."""
-    if "job_id" in request.match_info and not grant.jobs.matches_all:
-        job_id = job_id_of(request)
-        if not grant.jobs(job_id):
+    if "job_id" in request.match_info and not grant.job_scope.matches_all:
+        job_id = read_job_id(request)
+        if not grant.job_scope(job_id):
             raise JobNotFoundError(job_id)
 
 
@@ -119,15 +121,15 @@ def unauthenticated(request: web.Request) -> web.StreamResponse:
     """A person is shown the way; a program is told."""
     if request.method == "GET" and "text/html" in request.headers.get("Accept", "").lower():
         raise web.HTTPSeeOther(f"/login?next={quote(request.raw_path, safe='')}")
-    raise NotSignedInError
+    raise UnauthenticatedError
 
 
-def cookie_name(request: web.Request) -> str:
+def session_cookie_name(request: web.Request) -> str:
     """The session's cookie, with the port: a browser would send one of another port, too.
 
     RFC 6265 section 8.5.
     """
-    default = 443 if request[VISITOR].secure else 80
+    default = 443 if request[CLIENT_INFO].secure else 80
     try:
         url = URL.build(scheme="http", authority=request.headers.get("Host", ""))
         port = url.explicit_port or default

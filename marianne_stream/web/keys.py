@@ -7,17 +7,17 @@ from aiohttp import web
 from marianne_stream.feeds.job_logs import LogLocator
 from marianne_stream.feeds.log_streams import LogFeedProvider
 from marianne_stream.jobs.watches import JobHub
-from marianne_stream.web.downloads import Downloads
+from marianne_stream.web.downloads import DownloadLimiter
 from marianne_stream.web.metrics import Metrics
-from marianne_stream.web.stream import Streams
+from marianne_stream.web.stream import StreamRegistry
 
-WATCHES = web.AppKey("WATCHES", JobHub)
+JOB_HUB = web.AppKey("WATCHES", JobHub)
 METRICS = web.AppKey("METRICS", Metrics)
-STREAMS = web.AppKey("STREAMS", Streams)
+STREAM_REGISTRY = web.AppKey("STREAMS", StreamRegistry)
 OPENAPI = web.AppKey("OPENAPI", bytes)
-JOB_LOGS: web.AppKey[LogLocator] = web.AppKey("JOB_LOGS")
-LOG_STREAMS: web.AppKey[LogFeedProvider] = web.AppKey("LOG_STREAMS")
+LOG_LOCATOR: web.AppKey[LogLocator] = web.AppKey("JOB_LOGS")
+LOG_FEEDS: web.AppKey[LogFeedProvider] = web.AppKey("LOG_STREAMS")
 # Sentences about what is not served although the rest is.
 NOT_SERVED: web.AppKey[Callable[[], list[str]]] = web.AppKey("NOT_SERVED")
-DOWNLOADS = web.AppKey("DOWNLOADS", Downloads)
-DOWNLOAD_LIMIT_BYTES = web.AppKey("DOWNLOAD_LIMIT_BYTES", int)
+DOWNLOAD_LIMITER = web.AppKey("DOWNLOADS", DownloadLimiter)
+MAX_DOWNLOAD_BYTES = web.AppKey("DOWNLOAD_LIMIT_BYTES", int)

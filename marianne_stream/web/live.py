@@ -11,14 +11,14 @@ from marianne_stream.feeds.events import EventFilter, open_event_feed
 from marianne_stream.feeds.roster import open_roster_feed
 from marianne_stream.feeds.status import open_status_feed
 from marianne_stream.web.gate import GRANT
-from marianne_stream.web.keys import STREAMS, WATCHES
+from marianne_stream.web.keys import JOB_HUB, STREAM_REGISTRY
 from marianne_stream.web.params import (
     FlagParameter,
     NumberParameter,
     TextParameter,
-    job_id_of,
-    last_event_id,
-    shown_id,
+    read_job_id,
+    read_last_event_id,
+    resolve_job_id,
 )
 from marianne_stream.wire.cursors import TimelineCursor
 
@@ -37,71 +37,73 @@ DETAILS = FlagParameter(
     description="Whether running jobs are watched for their current sheet and last change.",
 )
 LIMIT = NumberParameter(
-    "limit", 50, 0, 200, "How many of the newest events come first.", whole=True
+    "limit", 50, 0, 200, "How many of the newest events come first.", is_integer=True
 )
-JOB_ID = TextParameter("job_id", "Only events of this job; may be repeated.", repeats=True)
+JOB_ID = TextParameter("job_id", "Only events of this job; may be repeated.", is_repeatable=True)
 EVENT = TextParameter(
-    "event", "Only events whose names begin with this; may be repeated.", repeats=True
+    "event", "Only events whose names begin with this; may be repeated.", is_repeatable=True
 )
 
 
-async def job_stream(request: web.Request) -> web.StreamResponse:
+async def stream_job(request: web.Request) -> web.StreamResponse:
     """`GET /api/jobs/{job_id}/stream`: status as it changes, to the job's end."""
-    job_id, cursor = job_id_of(request), last_event_id(request)
+    job_id, cursor = read_job_id(request), read_last_event_id(request)
     interval_s = POLL_INTERVAL.read(request)
-    watches, streams = request.app[WATCHES], request.app[STREAMS]
-    streams.check_room(request)
+    watches, streams = request.app[JOB_HUB], request.app[STREAM_REGISTRY]
+    streams.require_capacity(request)
     feed = await open_status_feed(watches, job_id, poll_interval_s=interval_s, cursor=cursor)
-    return streams.answer(request, feed)
+    return streams.open(request, feed)
 
 
-async def roster_stream(request: web.Request) -> web.StreamResponse:
+async def stream_roster(request: web.Request) -> web.StreamResponse:
     """`GET /api/roster/stream`: the roster as it changes."""
-    cursor, interval_s = last_event_id(request), POLL_INTERVAL.read(request)
+    cursor, interval_s = read_last_event_id(request), POLL_INTERVAL.read(request)
     details = DETAILS.read(request)
-    streams = request.app[STREAMS]
-    streams.check_room(request)
+    streams = request.app[STREAM_REGISTRY]
+    streams.require_capacity(request)
     feed = await open_roster_feed(
-        request.app[WATCHES],
+        request.app[JOB_HUB],
         poll_interval_s=interval_s,
         cursor=cursor,
         details=details,
-        job_scope=request[GRANT].jobs,
+        job_scope=request[GRANT].job_scope,
     )
-    return streams.answer(request, feed)
+    return streams.open(request, feed)
 
 
-async def job_events(request: web.Request) -> web.StreamResponse:
+async def stream_job_events(request: web.Request) -> web.StreamResponse:
     """`GET /api/jobs/{job_id}/events`: the job's timeline."""
-    job_id = job_id_of(request)
+    job_id = read_job_id(request)
     # Parameters first: a request that is wrong costs the conductor nothing.
-    limit, cursor = int(LIMIT.read(request)), last_event_id(request)
-    request.app[STREAMS].check_room(request)
-    await request.app[WATCHES].ensure_exists(job_id)
-    return await stream_events(request, EventFilter(frozenset({job_id})), limit, cursor)
+    limit, cursor = int(LIMIT.read(request)), read_last_event_id(request)
+    request.app[STREAM_REGISTRY].require_capacity(request)
+    await request.app[JOB_HUB].ensure_exists(job_id)
+    return await open_event_stream(request, EventFilter(frozenset({job_id})), limit, cursor)
 
 
-async def events(request: web.Request) -> web.StreamResponse:
+async def stream_all_events(request: web.Request) -> web.StreamResponse:
     """`GET /api/events/stream`: everyone's timeline, or what of it is wanted."""
     wanted = EventFilter(
-        frozenset(shown_id(request, job_id) for job_id in JOB_ID.read_all(request)),
+        frozenset(resolve_job_id(request, job_id) for job_id in JOB_ID.read_all(request)),
         tuple(EVENT.read_all(request)),
-        request[GRANT].jobs,
+        request[GRANT].job_scope,
     )
-    return await stream_events(request, wanted, int(LIMIT.read(request)), last_event_id(request))
+    return await open_event_stream(
+        request, wanted, int(LIMIT.read(request)), read_last_event_id(request)
+    )
 
 
-async def stream_events(
-    request: web.Request, wanted: EventFilter, limit: int, cursor: str
+async def open_event_stream(
+    request: web.Request, event_filter: EventFilter, limit: int, cursor: str
 ) -> web.StreamResponse:
     """Streams the wanted part of the timeline."""
-    watches = request.app[WATCHES]
+    watches = request.app[JOB_HUB]
     await watches.replay_buffer.wait_caught_up(TimelineCursor.parse(cursor))
     feed = open_event_feed(
         watches.replay_buffer,
-        event_filter=wanted,
+        event_filter=event_filter,
         limit=limit,
         cursor=cursor,
-        make_source_frame=partial(watches.event_intake.make_source_frame, wanted),
+        make_source_frame=partial(watches.event_intake.make_source_frame, event_filter),
     )
-    return request.app[STREAMS].answer(request, feed)
+    return request.app[STREAM_REGISTRY].open(request, feed)

@@ -7,16 +7,16 @@ from marianne_stream.feeds.log_filter import make_line_filter
 from marianne_stream.logs.history import LogPager, PageResult
 from marianne_stream.logs.looked import PageLine
 from marianne_stream.payloads import LogPage, LogPageLine, LogPagePartial
-from marianne_stream.web.answers import json_answer
-from marianne_stream.web.keys import JOB_LOGS
-from marianne_stream.web.log_stream import CONTAINS, LEVEL, REGEX, source_of
+from marianne_stream.web.answers import json_response
+from marianne_stream.web.keys import LOG_LOCATOR
+from marianne_stream.web.log_stream import CONTAINS, LEVEL, REGEX, read_log_source
 from marianne_stream.web.params import (
     ChoiceParameter,
     NumberParameter,
     Parameter,
     TextParameter,
-    job_id_of,
-    shown,
+    read_job_id,
+    repr_truncated,
 )
 from marianne_stream.wire.conductor_lines import parse_conductor_line
 from marianne_stream.wire.cursors import LogCursor
@@ -35,32 +35,32 @@ FROM = ChoiceParameter(
 EDGE_RENAMED = (
     "edge was renamed: use from=end instead of edge=newest, and from=start instead of edge=oldest"
 )
-LIMIT = NumberParameter("limit", 100, 1, 1000, "How many lines a page holds.", whole=True)
+LIMIT = NumberParameter("limit", 100, 1, 1000, "How many lines a page holds.", is_integer=True)
 CONTEXT = NumberParameter(
     "context",
     0,
     0,
     50,
     "How many lines are shown before and behind each that is found.",
-    whole=True,
+    is_integer=True,
 )
 
 
-async def lines(request: web.Request) -> web.Response:
+async def get_log_page(request: web.Request) -> web.Response:
     """`GET /api/jobs/{job_id}/logs/lines`: a page of the log, or of what a search finds in it."""
-    job_id, source, limit = job_id_of(request), source_of(request), int(LIMIT.read(request))
+    job_id, source, limit = read_job_id(request), read_log_source(request), int(LIMIT.read(request))
     if "edge" in request.query:
         raise BadParameterError(detail=EDGE_RENAMED)
-    one_of(request, BEFORE, AFTER, AROUND, FROM)
+    require_single_anchor(request, BEFORE, AFTER, AROUND, FROM)
     context = int(CONTEXT.read(request))
     if context and AROUND.name in request.query:
         raise BadParameterError(detail="around and context cannot be given together")
-    before, after = cursor_of(request, BEFORE), cursor_of(request, AFTER)
-    around, start = cursor_of(request, AROUND), FROM.read(request)
+    before, after = read_cursor(request, BEFORE), read_cursor(request, AFTER)
+    around, start = read_cursor(request, AROUND), FROM.read(request)
     only = make_line_filter(
         contains=CONTAINS.read(request), regex=REGEX.read(request), level=LEVEL.read(request)
     )
-    job_logs = request.app[JOB_LOGS]
+    job_logs = request.app[LOG_LOCATOR]
     folders = await job_logs.find_dirs(job_id)
     log = await job_logs.find_log(job_id, folders, source)
     history = LogPager(
@@ -83,15 +83,15 @@ async def lines(request: web.Request) -> web.Response:
 
     def encode() -> bytes:
         place = log.path
-        return answer_of(
-            job_id, place.display_path, page, conductor=place.is_conductor_log
+        return make_log_page(
+            job_id, place.display_path, page, is_conductor_log=place.is_conductor_log
         ).json_bytes()
 
     # A page of many lines takes 50 ms.
-    return json_answer(await log.threads.read(encode))
+    return json_response(await log.threads.read(encode))
 
 
-def one_of(request: web.Request, *parameters: Parameter) -> None:
+def require_single_anchor(request: web.Request, *parameters: Parameter) -> None:
     """Makes sure that a request says once where its page begins.
 
     Raises:
@@ -102,7 +102,7 @@ def one_of(request: web.Request, *parameters: Parameter) -> None:
         raise BadParameterError(detail=f"{' and '.join(given)} cannot be given together")
 
 
-def cursor_of(request: web.Request, parameter: TextParameter) -> LogCursor | None:
+def read_cursor(request: web.Request, parameter: TextParameter) -> LogCursor | None:
     """The position that a parameter gives; None where it is left out.
 
     Raises:
@@ -114,12 +114,12 @@ def cursor_of(request: web.Request, parameter: TextParameter) -> LogCursor | Non
     cursor = LogCursor.parse(text)
     if cursor is None:
         raise BadParameterError(
-            detail=f"{parameter.name} must be a cursor of a log, got {shown(text)}"
+            detail=f"{parameter.name} must be a cursor of a log, got {repr_truncated(text)}"
         )
     return cursor
 
 
-def partial_of(line: LogLine | None) -> LogPagePartial | None:
+def make_page_partial(line: LogLine | None) -> LogPagePartial | None:
     """An unfinished line as a client reads it."""
     return (
         LogPagePartial(line=line.display_text, line_number=line.number)
@@ -128,26 +128,28 @@ def partial_of(line: LogLine | None) -> LogPagePartial | None:
     )
 
 
-def answer_of(job_id: str, log_file: str, page: PageResult, *, conductor: bool) -> LogPage:
+def make_log_page(
+    job_id: str, log_file: str, page: PageResult, *, is_conductor_log: bool
+) -> LogPage:
     """A page as a client reads it."""
     return LogPage(
         job_id=job_id,
-        source="conductor" if conductor else "job",
+        source="conductor" if is_conductor_log else "job",
         log_file=log_file,
-        lines=[page_line(found, conductor=conductor) for found in page.lines],
+        lines=[make_page_line(found, is_conductor_log=is_conductor_log) for found in page.lines],
         before=str(page.before) if page.before is not None else None,
         after=str(page.after) if page.after is not None else None,
         stopped_by=page.stopped_by,
         read_bytes=page.read_bytes,
         unread_bytes=page.unread_bytes,
         gap=page.has_gap,
-        partial=partial_of(page.partial),
+        partial=make_page_partial(page.partial),
     )
 
 
-def page_line(found: PageLine, *, conductor: bool) -> LogPageLine:
+def make_page_line(item: PageLine, *, is_conductor_log: bool) -> LogPageLine:
     """A line as it stands on a page."""
-    line, cursor, match = found
+    line, cursor, match = item
     text = line.display_text
     level, logged_at = parse_line_facts(text)
     return LogPageLine(
@@ -158,5 +160,5 @@ def page_line(found: PageLine, *, conductor: bool) -> LogPageLine:
         match=match,
         level=level,
         logged_at=logged_at,
-        begins_run=conductor and parse_conductor_line(line.text).is_run_start,
+        begins_run=is_conductor_log and parse_conductor_line(line.text).is_run_start,
     )

@@ -7,19 +7,19 @@ from marianne_stream.feeds.log_filter import make_line_filter
 from marianne_stream.feeds.log_streams import LogRequest
 from marianne_stream.logs.patterns import PATTERN_LIMIT_CHARS
 from marianne_stream.web.gate import GRANT
-from marianne_stream.web.keys import LOG_STREAMS, STREAMS
+from marianne_stream.web.keys import LOG_FEEDS, STREAM_REGISTRY
 from marianne_stream.web.params import (
     ChoiceParameter,
     FlagParameter,
     NumberParameter,
     TextParameter,
-    job_id_of,
-    last_event_id,
+    read_job_id,
+    read_last_event_id,
 )
 from marianne_stream.wire.log_levels import LEVELS
 
 TAIL_LINES = NumberParameter(
-    "tail_lines", 100, 0, 1000, "How many of the newest lines come first.", whole=True
+    "tail_lines", 100, 0, 1000, "How many of the newest lines come first.", is_integer=True
 )
 FOLLOW = FlagParameter("follow", default=True, description="Whether to go on with what comes.")
 WAIT = FlagParameter(
@@ -34,15 +34,15 @@ CONTAINS = TextParameter("contains", "Only lines that hold this text.")
 REGEX = TextParameter(
     "regex",
     "Only lines in which this regular expression (RE2) is found.",
-    most=PATTERN_LIMIT_CHARS,
+    max_chars=PATTERN_LIMIT_CHARS,
 )
 LEVEL = ChoiceParameter("level", LEVELS, "Only lines of this level, or a graver one.")
-FILTERS = (CONTAINS, REGEX, LEVEL)
+FILTER_PARAMETERS = (CONTAINS, REGEX, LEVEL)
 
 
-async def logs(request: web.Request) -> web.StreamResponse:
+async def stream_log(request: web.Request) -> web.StreamResponse:
     """`GET /api/jobs/{job_id}/logs`: the log as it is written, to the job's end."""
-    job_id, cursor = job_id_of(request), last_event_id(request)
+    job_id, cursor = read_job_id(request), read_last_event_id(request)
     only = make_line_filter(
         contains=CONTAINS.read(request), regex=REGEX.read(request), level=LEVEL.read(request)
     )
@@ -50,17 +50,17 @@ async def logs(request: web.Request) -> web.StreamResponse:
         cursor,
         int(TAIL_LINES.read(request)),
         line_filter=only,
-        source=source_of(request),
+        source=read_log_source(request),
         follow=FOLLOW.read(request),
         wait=WAIT.read(request),
-        shows_paths=request[GRANT].jobs.matches_all,
+        shows_paths=request[GRANT].job_scope.matches_all,
     )
-    request.app[STREAMS].check_room(request)
-    feed = await request.app[LOG_STREAMS].open_feed(job_id, ask)
-    return request.app[STREAMS].answer(request, feed)
+    request.app[STREAM_REGISTRY].require_capacity(request)
+    feed = await request.app[LOG_FEEDS].open_feed(job_id, ask)
+    return request.app[STREAM_REGISTRY].open(request, feed)
 
 
-def source_of(request: web.Request) -> LogSource | None:
+def read_log_source(request: web.Request) -> LogSource | None:
     """Which log a request wants."""
     word = SOURCE.read(request)
     return "job" if word == "job" else "conductor" if word == "conductor" else None

@@ -11,12 +11,12 @@ from pydantic.json_schema import models_json_schema
 
 from marianne_stream.payloads import ErrorData, Payload, TimelineEventData
 from marianne_stream.version import VERSION
-from marianne_stream.web.gate import OPEN_PATHS
+from marianne_stream.web.gate import PUBLIC_PATHS
 from marianne_stream.web.routes import ROUTES, Route
 
-REF = "#/components/schemas/{model}"
+REF_TEMPLATE = "#/components/schemas/{model}"
 
-JOB_ID = {
+JOB_ID_PARAMETER = {
     "name": "job_id",
     "in": "path",
     "required": True,
@@ -26,14 +26,14 @@ JOB_ID = {
 
 # What may be answered at any address, before anything of the request is looked at.
 COMMON_ERRORS = {421: "The request is for a host name that is not the server's."}
-GUARDED_ERRORS = {
+AUTHENTICATED_ERRORS = {
     401: "No token, or one that is not known.",
     429: "Too much is asked for at once, or too many failed attempts wait.",
     503: "The server is about to end.",
 }
 
 
-def description() -> bytes:
+def make_openapi_document() -> bytes:
     """The whole document, as JSON in UTF-8."""
     document = {
         "openapi": "3.1.0",
@@ -44,9 +44,9 @@ def description() -> bytes:
             "Server-Sent Events, and the same as JSON.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "paths": {route.path: {"get": operation(route)} for route in ROUTES},
+        "paths": {route.path: {"get": make_operation(route)} for route in ROUTES},
         "components": {
-            "schemas": schemas(models()),
+            "schemas": make_schemas(collect_models()),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"token": []}],
@@ -54,7 +54,7 @@ def description() -> bytes:
     return json.dumps(document, indent=1).encode()
 
 
-def models() -> Iterable[type[Payload]]:
+def collect_models() -> Iterable[type[Payload]]:
     """Every model that an answer or an event holds, once."""
     found: dict[type[Payload], None] = {ErrorData: None, TimelineEventData: None}
     for route in ROUTES:
@@ -64,54 +64,62 @@ def models() -> Iterable[type[Payload]]:
     return found
 
 
-def schemas(found: Iterable[type[Payload]]) -> Any:
+def make_schemas(models: Iterable[type[Payload]]) -> Any:
     """The models as schemas, by name."""
     _, definitions = models_json_schema(
-        [(model, "serialization") for model in found], ref_template=REF
+        [(model, "serialization") for model in models], ref_template=REF_TEMPLATE
     )
     return definitions["$defs"]
 
 
-def operation(route: Route) -> dict[str, Any]:
+def make_operation(route: Route) -> dict[str, Any]:
     """One route as an operation object."""
-    parameters = [parameter.described() for parameter in route.parameters]
+    parameters = [parameter.to_openapi() for parameter in route.parameters]
     if "{job_id}" in route.path:
-        parameters.insert(0, JOB_ID)
+        parameters.insert(0, JOB_ID_PARAMETER)
     name = route.path.strip("/").replace("{job_id}", "job").replace("/", "_").replace(".", "_")
-    is_open = route.path in OPEN_PATHS
-    errors = {**COMMON_ERRORS, **({} if is_open else GUARDED_ERRORS), **route.errors}
+    is_open = route.path in PUBLIC_PATHS
+    errors = {**COMMON_ERRORS, **({} if is_open else AUTHENTICATED_ERRORS), **route.errors}
     return {
         "operationId": name,
         "summary": route.summary,
         "parameters": parameters,
         **({"security": []} if is_open else {}),
         "responses": {
-            "200": success(route),
-            **({"204": {"description": "Nothing new will come."}} if ends(route) else {}),
-            **{str(status): failure(errors[status], status, route) for status in sorted(errors)},
+            "200": make_success_response(route),
+            **(
+                {"204": {"description": "Nothing new will come."}} if has_final_event(route) else {}
+            ),
+            **{
+                str(status): make_error_response(errors[status], status, route)
+                for status in sorted(errors)
+            },
         },
     }
 
 
-def success(route: Route) -> dict[str, Any]:
+def make_success_response(route: Route) -> dict[str, Any]:
     """What a 200 holds."""
     if route.events is not None:
-        return {"description": "An event stream.", "content": {"text/event-stream": stream(route)}}
-    schema = reference(route.model) if route.model is not None else {"type": "object"}
+        return {
+            "description": "An event stream.",
+            "content": {"text/event-stream": make_stream_content(route)},
+        }
+    schema = make_schema_ref(route.model) if route.model is not None else {"type": "object"}
     if route.content_type != "application/json":
         schema = {"type": "string"}
     return {"description": "As asked.", "content": {route.content_type: {"schema": schema}}}
 
 
-def stream(route: Route) -> dict[str, Any]:
+def make_stream_content(route: Route) -> dict[str, Any]:
     """What an event stream holds: the events by name, each with the schema of its data."""
-    events = {name: reference(model) for name, model in (route.events or {}).items()}
-    if route.timeline:
-        events["*"] = reference(TimelineEventData)
-    return {"schema": event_schema(events), "x-events": events}
+    events = {name: make_schema_ref(model) for name, model in (route.events or {}).items()}
+    if route.has_conductor_events:
+        events["*"] = make_schema_ref(TimelineEventData)
+    return {"schema": make_event_schema(events), "x-events": events}
 
 
-def event_schema(events: dict[str, dict[str, str]]) -> dict[str, Any]:
+def make_event_schema(events: dict[str, dict[str, str]]) -> dict[str, Any]:
     """The schema of one event of a stream, `*` standing for all that have another name.
 
     OpenAPI has a place for it, itemSchema, from 3.2 on; who reads streams by an earlier version
@@ -144,20 +152,20 @@ def event_schema(events: dict[str, dict[str, str]]) -> dict[str, Any]:
     }
 
 
-def failure(why: str, status: int, route: Route) -> dict[str, Any]:
+def make_error_response(description: str, status: int, route: Route) -> dict[str, Any]:
     """What an error holds; that nothing can be served is an answer of its own."""
     own = route.model if route.path == "/ready" and status in route.errors else None
     return {
-        "description": why,
-        "content": {"application/json": {"schema": reference(own or ErrorData)}},
+        "description": description,
+        "content": {"application/json": {"schema": make_schema_ref(own or ErrorData)}},
     }
 
 
-def reference(model: type[Payload]) -> dict[str, str]:
+def make_schema_ref(model: type[Payload]) -> dict[str, str]:
     """A model's schema, by name."""
-    return {"$ref": REF.format(model=model.__name__)}
+    return {"$ref": REF_TEMPLATE.format(model=model.__name__)}
 
 
-def ends(route: Route) -> bool:
+def has_final_event(route: Route) -> bool:
     """Whether the stream has an end after which there is nothing new."""
     return bool({"job_finished", "log_complete"} & set(route.events or {}))

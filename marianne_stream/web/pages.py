@@ -12,18 +12,21 @@ from aiohttp import ETag, web
 
 from marianne_stream.errors import MarianneStreamError
 from marianne_stream.web.answers import NO_STORE
-from marianne_stream.web.gate import Gate
-from marianne_stream.web.sites import PAGE_POLICY
+from marianne_stream.web.gate import AuthMiddleware
+from marianne_stream.web.sites import PAGE_CONTENT_SECURITY_POLICY
 
-STATIC = files("marianne_stream.web") / "static"
+STATIC_DIR = files("marianne_stream.web") / "static"
 
 # Pages that are filled in and answered at addresses of their own.
 TEMPLATE_SUFFIX = ".html"
 
 # Asked for again each time, and answered 304 while they stay the same: an upgrade is seen at once.
-FILE_HEADERS = {"Cache-Control": "no-cache", "Content-Security-Policy": PAGE_POLICY}
+FILE_HEADERS = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": PAGE_CONTENT_SECURITY_POLICY,
+}
 
-SIGN_OUT = '<form method="post" action="/logout"><button>Sign out</button></form>'
+SIGN_OUT_FORM = '<form method="post" action="/logout"><button>Sign out</button></form>'
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +50,11 @@ class Templates:
     def __init__(self) -> None:
         self._texts = {
             entry.name: Template(entry.read_text(encoding="utf-8"))
-            for entry in STATIC.iterdir()
+            for entry in STATIC_DIR.iterdir()
             if entry.name.endswith(TEMPLATE_SUFFIX)
         }
 
-    def page(
+    def render(
         self, name: str, *, status: int = 200, trusted: dict[str, str] | None = None, **values: str
     ) -> web.Response:
         """A page, with values in the places that it has for them.
@@ -67,39 +70,39 @@ class Templates:
             text=self._texts[name].substitute(safe | (trusted or {})),
             status=status,
             content_type="text/html",
-            headers={**NO_STORE, "Content-Security-Policy": PAGE_POLICY},
+            headers={**NO_STORE, "Content-Security-Policy": PAGE_CONTENT_SECURITY_POLICY},
         )
 
 
-class Pages:
+class Frontend:
     """The page that shows jobs, and the files of all pages, which are read once.
 
     Args:
-        gate: who is let in.
+        auth: who is let in.
         templates: what the page is made of.
     """
 
-    def __init__(self, gate: Gate, templates: Templates) -> None:
+    def __init__(self, auth: AuthMiddleware, templates: Templates) -> None:
         self._templates = templates
-        self._sign_out = "" if gate.keeper is None else SIGN_OUT
-        self._files = dict(static_files(STATIC))
+        self._sign_out_form = "" if auth.authenticator is None else SIGN_OUT_FORM
+        self._files = dict(load_static_files(STATIC_DIR))
         # Pages of one release share a worker; those of another have their own.
         etags = "".join(file.etag.value for _, file in sorted(self._files.items()))
-        self._release = hashlib.sha256(etags.encode()).hexdigest()[:16]
+        self._content_hash = hashlib.sha256(etags.encode()).hexdigest()[:16]
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Puts the addresses into a router."""
-        router.add_get("/", self.shell)
+        router.add_get("/", self.app_shell)
         # Whether there is such a job, and who may see it, its API says.
-        router.add_get("/jobs/{shown_job_id:[^/]+}", self.shell)
-        router.add_get("/static/{name:.+}", self.file)
+        router.add_get("/jobs/{shown_job_id:[^/]+}", self.app_shell)
+        router.add_get("/static/{name:.+}", self.static_file)
 
-    async def shell(self, _request: web.Request) -> web.Response:
+    async def app_shell(self, _request: web.Request) -> web.Response:
         """`GET /` and `GET /jobs/{job_id}`: the page; which view it shows is for its address."""
-        trusted = {"sign_out": self._sign_out}
-        return self._templates.page("index.html", trusted=trusted, release=self._release)
+        trusted = {"sign_out": self._sign_out_form}
+        return self._templates.render("index.html", trusted=trusted, release=self._content_hash)
 
-    async def file(self, request: web.Request) -> web.Response:
+    async def static_file(self, request: web.Request) -> web.Response:
         """`GET /static/…`: a file of the pages."""
         found = self._files.get(request.match_info["name"])
         if found is None:
@@ -116,19 +119,19 @@ class Pages:
         return answer
 
 
-def static_files(folder: Traversable, below: str = "") -> Iterator[tuple[str, StaticFile]]:
+def load_static_files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, StaticFile]]:
     """All files in a folder and in those below it, by their paths."""
     for entry in folder.iterdir():
-        name = below + entry.name
+        name = prefix + entry.name
         if entry.is_dir():
-            yield from static_files(entry, f"{name}/")
+            yield from load_static_files(entry, f"{name}/")
         elif not name.endswith(TEMPLATE_SUFFIX):
             body = entry.read_bytes()
             digest = hashlib.sha256(body).hexdigest()[:32]
-            yield name, StaticFile(body, content_type_of(name), ETag(digest))
+            yield name, StaticFile(body, guess_content_type(name), ETag(digest))
 
 
-def content_type_of(name: str) -> str:
+def guess_content_type(name: str) -> str:
     """What a file is, by its name, whatever the system thinks of it.
 
     Raises:

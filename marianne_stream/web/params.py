@@ -15,16 +15,16 @@ from marianne_stream.errors import BadParameterError, BadRequestError
 from marianne_stream.wire import job_ids
 
 # Ours are under 60 characters; what is longer is none of ours, and is not looked at.
-CURSOR_LIMIT = 10_000
+MAX_CURSOR_CHARS = 10_000
 
 # Where the job id stands in "/api/jobs/{job_id}/…".
-JOB_ID_SEGMENT = 3
+JOB_ID_SEGMENT_INDEX = 3
 
 # How jobs are called here that have another name elsewhere.
-JOB_NAMES: web.AppKey[Callable[[str], str]] = web.AppKey("JOB_NAMES")
+JOB_ID_RESOLVER: web.AppKey[Callable[[str], str]] = web.AppKey("JOB_NAMES")
 
-WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
-NUMBER = re.compile(
+INTEGER_RE = re.compile(r"[+-]?[0-9]{1,30}")
+NUMBER_RE = re.compile(
     r"[+-]?([0-9]{1,30}\.?[0-9]{0,30}|\.[0-9]{1,30})(e[+-]?[0-9]{1,3})?", re.IGNORECASE
 )
 
@@ -36,22 +36,22 @@ class NumberParameter:
     Attributes:
         name: as it stands in the URL.
         default: what it is when it is left out.
-        low: the least that is allowed.
-        high: the most that is allowed.
+        minimum: the least that is allowed.
+        maximum: the most that is allowed.
         description: what it does, with its unit.
         label: how an error names it.
         unit: how an error goes on behind the range.
-        whole: whether it is an integer.
+        is_integer: whether it is an integer.
     """
 
     name: str
     default: float
-    low: float
-    high: float
+    minimum: float
+    maximum: float
     description: str
     label: str = ""
     unit: str = ""
-    whole: bool = False
+    is_integer: bool = False
 
     def read(self, request: web.Request) -> float:
         """The value that a request gives.
@@ -59,28 +59,30 @@ class NumberParameter:
         Raises:
             BadParameterError: it is given twice, is not a number, or is out of its range.
         """
-        text = single(request, self.name)
+        text = read_single(request, self.name)
         if text is None:
             return self.default
         # Python's own reading takes more than a client could mean: underscores, blanks, other
         # scripts' digits.
-        if not (WHOLE if self.whole else NUMBER).fullmatch(text):
-            kind = "an integer" if self.whole else "a number"
-            raise BadParameterError(detail=f"{self.name} must be {kind}, got {shown(text)}")
+        if not (INTEGER_RE if self.is_integer else NUMBER_RE).fullmatch(text):
+            kind = "an integer" if self.is_integer else "a number"
+            raise BadParameterError(
+                detail=f"{self.name} must be {kind}, got {repr_truncated(text)}"
+            )
         value = float(text)
-        if not self.low <= value <= self.high:
+        if not self.minimum <= value <= self.maximum:
             label = self.label or self.name
             raise BadParameterError(
-                detail=f"{label} must be between {self.low} and {self.high}{self.unit}"
+                detail=f"{label} must be between {self.minimum} and {self.maximum}{self.unit}"
             )
         return value
 
-    def described(self) -> dict[str, Any]:
+    def to_openapi(self) -> dict[str, Any]:
         """As a parameter object of OpenAPI 3.1."""
         schema = {
-            "type": "integer" if self.whole else "number",
-            "minimum": self.low,
-            "maximum": self.high,
+            "type": "integer" if self.is_integer else "number",
+            "minimum": self.minimum,
+            "maximum": self.maximum,
             "default": self.default,
         }
         return {"name": self.name, "in": "query", "description": self.description, "schema": schema}
@@ -93,14 +95,14 @@ class TextParameter:
     Attributes:
         name: as it stands in the URL.
         description: what it does.
-        repeats: whether it may be given more than once.
-        most: how many characters it may have, where there is a limit.
+        is_repeatable: whether it may be given more than once.
+        max_chars: how many characters it may have, where there is a limit.
     """
 
     name: str
     description: str
-    repeats: bool = False
-    most: int | None = None
+    is_repeatable: bool = False
+    max_chars: int | None = None
 
     def read(self, request: web.Request) -> str | None:
         """The value that a request gives, or None.
@@ -108,18 +110,18 @@ class TextParameter:
         Raises:
             BadParameterError: it is given twice.
         """
-        return single(request, self.name)
+        return read_single(request, self.name)
 
     def read_all(self, request: web.Request) -> list[str]:
         """All values that a request gives."""
         return request.query.getall(self.name, [])
 
-    def described(self) -> dict[str, Any]:
+    def to_openapi(self) -> dict[str, Any]:
         """As a parameter object of OpenAPI 3.1."""
         schema: dict[str, Any] = {"type": "string"}
-        if self.most is not None:
-            schema["maxLength"] = self.most
-        if self.repeats:
+        if self.max_chars is not None:
+            schema["maxLength"] = self.max_chars
+        if self.is_repeatable:
             schema = {"type": "array", "items": schema}
         return {"name": self.name, "in": "query", "description": self.description, "schema": schema}
 
@@ -146,15 +148,17 @@ class ChoiceParameter:
         Raises:
             BadParameterError: it is given twice, or is none of the words.
         """
-        text = single(request, self.name)
+        text = read_single(request, self.name)
         if text is None:
             return self.default
         if text not in self.choices:
             words = ", ".join(self.choices)
-            raise BadParameterError(detail=f"{self.name} must be one of {words}, got {shown(text)}")
+            raise BadParameterError(
+                detail=f"{self.name} must be one of {words}, got {repr_truncated(text)}"
+            )
         return text
 
-    def described(self) -> dict[str, Any]:
+    def to_openapi(self) -> dict[str, Any]:
         """As a parameter object of OpenAPI 3.1."""
         schema: dict[str, Any] = {"type": "string", "enum": list(self.choices)}
         if self.default is not None:
@@ -182,14 +186,16 @@ class FlagParameter:
         Raises:
             BadParameterError: it is given twice, or is neither.
         """
-        text = single(request, self.name)
+        text = read_single(request, self.name)
         if text is None:
             return self.default
         if text not in ("true", "false", "1", "0"):
-            raise BadParameterError(detail=f"{self.name} must be true or false, got {shown(text)}")
+            raise BadParameterError(
+                detail=f"{self.name} must be true or false, got {repr_truncated(text)}"
+            )
         return text in ("true", "1")
 
-    def described(self) -> dict[str, Any]:
+    def to_openapi(self) -> dict[str, Any]:
         """As a parameter object of OpenAPI 3.1."""
         schema = {"type": "boolean", "default": self.default}
         return {"name": self.name, "in": "query", "description": self.description, "schema": schema}
@@ -203,7 +209,7 @@ LAST_EVENT_ID = TextParameter(
 )
 
 
-def single(request: web.Request, name: str) -> str | None:
+def read_single(request: web.Request, name: str) -> str | None:
     """The one value of a parameter, or None where it is left out.
 
     Raises:
@@ -215,35 +221,35 @@ def single(request: web.Request, name: str) -> str | None:
     return values[0] if values else None
 
 
-def shown(text: str) -> str:
+def repr_truncated(text: str) -> str:
     """What a client sent, short enough to be said back."""
     return repr(text if len(text) <= 40 else text[:40] + "…")
 
 
-def job_id_of(request: web.Request) -> str:
+def read_job_id(request: web.Request) -> str:
     """The job id in the path of a request, in its written form, and as it is shown here.
 
     Raises:
         BadRequestError: it holds what no job id can.
     """
     # The router's own decoding would replace bytes that are not UTF-8.
-    segment = request.rel_url.raw_path.split("/")[JOB_ID_SEGMENT]
+    segment = request.rel_url.raw_path.split("/")[JOB_ID_SEGMENT_INDEX]
     try:
-        return shown_id(request, job_ids.from_path_segment(segment))
+        return resolve_job_id(request, job_ids.from_path_segment(segment))
     except ValueError as error:
-        raise BadRequestError(detail=f"{error}, got {shown(segment)}") from error
+        raise BadRequestError(detail=f"{error}, got {repr_truncated(segment)}") from error
 
 
-def shown_id(request: web.Request, job_id: str) -> str:
+def resolve_job_id(request: web.Request, job_id: str) -> str:
     """A job id as it is shown here: what somebody may see goes by that alone."""
-    return request.app[JOB_NAMES](job_id)
+    return request.app[JOB_ID_RESOLVER](job_id)
 
 
-def last_event_id(request: web.Request) -> str:
+def read_last_event_id(request: web.Request) -> str:
     """Where a viewer stopped, as it says: the header's value, else the parameter's, else "".
 
     Raises:
         BadParameterError: the parameter is given twice.
     """
     text = request.headers.get("Last-Event-ID") or LAST_EVENT_ID.read(request) or ""
-    return text[:CURSOR_LIMIT]
+    return text[:MAX_CURSOR_CHARS]

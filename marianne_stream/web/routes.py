@@ -33,24 +33,24 @@ from marianne_stream.payloads import (
 from marianne_stream.web import health, jobs, live, log_files, log_pages, log_stream
 from marianne_stream.web.params import LAST_EVENT_ID, Parameter
 
-Events = Mapping[str, type[Payload]]
+EventModels = Mapping[str, type[Payload]]
 
 # On every stream: where state comes from, signs of life, and a fault.
-COMMON_EVENTS: Events = {
+COMMON_EVENTS: EventModels = {
     "source": SourceData,
     "heartbeat": HeartbeatData,
     "stream_error": StreamErrorData,
 }
-STATUS_EVENTS: Events = {
+STATUS_EVENTS: EventModels = {
     "job_status": JobStatusData,
     "job_sheets": JobSheetsData,
     "job_finished": JobFinishedData,
     "job_deleted": JobDeletedData,
     **COMMON_EVENTS,
 }
-ROSTER_EVENTS: Events = {"roster": RosterData, **COMMON_EVENTS}
+ROSTER_EVENTS: EventModels = {"roster": RosterData, **COMMON_EVENTS}
 
-LOG_EVENTS: Events = {
+LOG_EVENTS: EventModels = {
     "log": LogData,
     "log_partial": LogPartialData,
     "log_rotated": LogRotatedData,
@@ -61,7 +61,7 @@ LOG_EVENTS: Events = {
 }
 
 # The conductor's own events stand beside these, each under its own name.
-TIMELINE_EVENTS: Events = {"gap": GapData, **COMMON_EVENTS}
+TIMELINE_EVENTS: EventModels = {"gap": GapData, **COMMON_EVENTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Route:
         summary: one sentence of what it gives.
         model: what a 200 holds, where it is JSON.
         events: what a stream may hold, where it is one.
-        timeline: whether the stream also holds the conductor's own events.
+        has_conductor_events: whether the stream also holds the conductor's own events.
         content_type: what a 200 holds, where it is neither JSON nor a stream.
         parameters: what may stand behind the question mark.
         errors: the statuses of errors, and when they are given.
@@ -84,15 +84,15 @@ class Route:
     handler: Handler
     summary: str
     model: type[Payload] | None = None
-    events: Events | None = None
-    timeline: bool = False
+    events: EventModels | None = None
+    has_conductor_events: bool = False
     content_type: str = "application/json"
     parameters: tuple[Parameter, ...] = ()
     errors: Mapping[int, str] = field(default_factory=dict)
 
 
-BAD = {400: "A parameter is not valid."}
-UNKNOWN = {404: "There is no such job."}
+BAD_REQUEST = {400: "A parameter is not valid."}
+NOT_FOUND = {404: "There is no such job."}
 UNAVAILABLE = {503: "Neither the conductor nor another source of state can be asked."}
 LOG_ERRORS = {
     400: "A parameter or the job id is not valid.",
@@ -100,7 +100,7 @@ LOG_ERRORS = {
     404: "There is no such job, or it has no log.",
     **UNAVAILABLE,
 }
-ONE_JOB = {400: "A parameter or the job id is not valid.", **UNKNOWN, **UNAVAILABLE}
+JOB_ERRORS = {400: "A parameter or the job id is not valid.", **NOT_FOUND, **UNAVAILABLE}
 
 ROUTES = (
     Route(
@@ -109,55 +109,59 @@ ROUTES = (
         "The roster, in pages, newest first.",
         model=JobPage,
         parameters=(jobs.STATUS, jobs.NAME, jobs.LIMIT, jobs.AFTER),
-        errors={**BAD, **UNAVAILABLE},
+        errors={**BAD_REQUEST, **UNAVAILABLE},
     ),
     Route(
         "/api/roster/stream",
-        live.roster_stream,
+        live.stream_roster,
         "The roster as it changes.",
         events=ROSTER_EVENTS,
         parameters=(live.POLL_INTERVAL, live.DETAILS, LAST_EVENT_ID),
-        errors={**BAD, **UNAVAILABLE},
+        errors={**BAD_REQUEST, **UNAVAILABLE},
     ),
     Route(
-        "/api/jobs/{job_id}", jobs.job, "One job with its sheets.", model=JobDetail, errors=ONE_JOB
+        "/api/jobs/{job_id}",
+        jobs.get_job,
+        "One job with its sheets.",
+        model=JobDetail,
+        errors=JOB_ERRORS,
     ),
     Route(
         "/api/jobs/{job_id}/status",
-        jobs.job_status,
+        jobs.get_job_status,
         "One job's status, as a job_status event has it.",
         model=JobStatusData,
-        errors=ONE_JOB,
+        errors=JOB_ERRORS,
     ),
     Route(
         "/api/jobs/{job_id}/stream",
-        live.job_stream,
+        live.stream_job,
         "One job's status as it changes, to the job's end.",
         events=STATUS_EVENTS,
         parameters=(live.POLL_INTERVAL, LAST_EVENT_ID),
-        errors=ONE_JOB,
+        errors=JOB_ERRORS,
     ),
     Route(
         "/api/jobs/{job_id}/events",
-        live.job_events,
+        live.stream_job_events,
         "One job's timeline.",
         events=TIMELINE_EVENTS,
-        timeline=True,
+        has_conductor_events=True,
         parameters=(live.LIMIT, LAST_EVENT_ID),
-        errors=ONE_JOB,
+        errors=JOB_ERRORS,
     ),
     Route(
         "/api/events/stream",
-        live.events,
+        live.stream_all_events,
         "Everyone's timeline, or what of it is wanted.",
         events=TIMELINE_EVENTS,
-        timeline=True,
+        has_conductor_events=True,
         parameters=(live.LIMIT, live.JOB_ID, live.EVENT, LAST_EVENT_ID),
-        errors=BAD,
+        errors=BAD_REQUEST,
     ),
     Route(
         "/api/jobs/{job_id}/logs",
-        log_stream.logs,
+        log_stream.stream_log,
         "One job's log as it is written, to the job's end.",
         events=LOG_EVENTS,
         parameters=(
@@ -165,14 +169,14 @@ ROUTES = (
             log_stream.FOLLOW,
             log_stream.WAIT,
             log_stream.SOURCE,
-            *log_stream.FILTERS,
+            *log_stream.FILTER_PARAMETERS,
             LAST_EVENT_ID,
         ),
         errors=LOG_ERRORS,
     ),
     Route(
         "/api/jobs/{job_id}/logs/static",
-        log_files.static,
+        log_files.download_log_text,
         "One job's log as a text to keep, five lines about it first.",
         content_type="text/plain",
         parameters=(log_stream.SOURCE,),
@@ -180,7 +184,7 @@ ROUTES = (
     ),
     Route(
         "/api/jobs/{job_id}/logs/raw",
-        log_files.raw,
+        log_files.download_log_file,
         "The log file itself, of any size.",
         content_type="text/plain",
         parameters=(log_stream.SOURCE,),
@@ -188,7 +192,7 @@ ROUTES = (
     ),
     Route(
         "/api/jobs/{job_id}/logs/info",
-        log_files.info,
+        log_files.get_log_info,
         "How large one job's log is, and where a stream would go on.",
         model=LogInfo,
         parameters=(log_stream.SOURCE,),
@@ -196,7 +200,7 @@ ROUTES = (
     ),
     Route(
         "/api/jobs/{job_id}/logs/lines",
-        log_pages.lines,
+        log_pages.get_log_page,
         "One job's log in pages, or what a search finds in it.",
         model=LogPage,
         parameters=(
@@ -207,7 +211,7 @@ ROUTES = (
             log_pages.LIMIT,
             log_pages.CONTEXT,
             log_stream.SOURCE,
-            *log_stream.FILTERS,
+            *log_stream.FILTER_PARAMETERS,
         ),
         errors={
             **LOG_ERRORS,
@@ -215,21 +219,21 @@ ROUTES = (
             429: "Too many logs are being searched.",
         },
     ),
-    Route("/health", health.health, "The process is alive. Nobody is asked.", model=HealthData),
+    Route("/health", health.get_health, "The process is alive. Nobody is asked.", model=HealthData),
     Route(
         "/ready",
-        health.ready,
+        health.get_readiness,
         "Whether jobs can be served, and what is missing.",
         model=ReadyData,
         errors={503: "Nothing can be served; the body says what is missing."},
     ),
     Route(
         "/metrics",
-        health.metrics,
+        health.get_metrics,
         "Figures of the server for Prometheus.",
         content_type="text/plain",
     ),
-    Route("/openapi.json", health.openapi, "This description."),
+    Route("/openapi.json", health.get_openapi, "This description."),
 )
 
 

@@ -8,128 +8,141 @@ import asyncio
 from aiohttp import web
 from yarl import URL
 
-from marianne_stream.access.keeper import Keeper
-from marianne_stream.errors import BadRequestError, WrongTokenError
+from marianne_stream.access.keeper import Authenticator
+from marianne_stream.errors import BadRequestError, InvalidTokenError
 from marianne_stream.web.answers import NO_STORE
-from marianne_stream.web.gate import VISITOR, Gate, cookie_name
+from marianne_stream.web.gate import CLIENT_INFO, AuthMiddleware, session_cookie_name
 from marianne_stream.web.pages import Templates
 
-WRONG_TOKEN = "That token is not known here."  # noqa: S105 - what a person is told, no token
-USED_LINK = "This link has been used, is older than an hour, or is of a server that has ended."
+INVALID_TOKEN_MESSAGE = "That token is not known here."  # noqa: S105 - what a person is told, no token
+EXPIRED_LINK_MESSAGE = (
+    "This link has been used, is older than an hour, or is of a server that has ended."
+)
 
 
-class SignIn:
+class LoginPages:
     """The pages and forms of signing in.
 
     Args:
-        gate: who knows the tokens.
+        auth: who knows the tokens.
         templates: what the form is made of.
         max_age_s: how long a browser keeps its cookie.
-        form_limit_s: how long a form may take to come; a token and an address are sent at once.
+        form_timeout_s: how long a form may take to come; a token and an address are sent at once.
     """
 
     def __init__(
-        self, gate: Gate, templates: Templates, *, max_age_s: int, form_limit_s: float
+        self, auth: AuthMiddleware, templates: Templates, *, max_age_s: int, form_timeout_s: float
     ) -> None:
-        self._gate = gate
+        self._auth = auth
         self._templates = templates
         self._max_age_s = max_age_s
-        self._form_limit_s = form_limit_s
+        self._form_timeout_s = form_timeout_s
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Puts the addresses into a router."""
         # A link that works once is not to be spent by a HEAD.
-        router.add_get("/login", self.form, allow_head=False)
-        router.add_post("/login", self.sign_in)
-        router.add_post("/logout", self.sign_out)
+        router.add_get("/login", self.login_page, allow_head=False)
+        router.add_post("/login", self.log_in)
+        router.add_post("/logout", self.log_out)
 
-    async def form(self, request: web.Request) -> web.Response:
+    async def login_page(self, request: web.Request) -> web.Response:
         """`GET /login`: the form; or, by a link that works once, signed in."""
-        keeper, code = self._gate.keeper, request.query.get("code")
-        where = local_path(request.query.get("next", "/"))
-        if keeper is None or (not code and await self._gate.known(request) is not None):
+        keeper, code = self._auth.authenticator, request.query.get("code")
+        where = safe_redirect_path(request.query.get("next", "/"))
+        if keeper is None or (not code and await self._auth.session_grant(request) is not None):
             raise web.HTTPSeeOther(where)
         if not code:
-            return self._templates.page("sign-in.html", message="", next=where)
-        session_id = keeper.sign_in_by_link(code)
+            return self._templates.render("sign-in.html", message="", next=where)
+        session_id = keeper.redeem_login_link(code)
         if session_id is None:
-            await self._failed(request, method="link", reason="used_link")
-            return self._templates.page("sign-in.html", status=401, message=USED_LINK, next=where)
-        self._accepted(request, "signed in", keeper, session_id, method="link")
-        return self._signed_in(request, session_id, gone_on(where))
+            await self._penalize_failure(request, method="link", reason="used_link")
+            return self._templates.render(
+                "sign-in.html", status=401, message=EXPIRED_LINK_MESSAGE, next=where
+            )
+        self._log_success(request, "signed in", keeper, session_id, method="link")
+        return self._set_session_cookie(request, session_id, see_other(where))
 
-    async def sign_in(self, request: web.Request) -> web.StreamResponse:
+    async def log_in(self, request: web.Request) -> web.StreamResponse:
         """`POST /login`: a token for a session, as a form or as JSON."""
-        keeper = self._guarded(request)
+        keeper = self._require_same_origin(request)
         as_form = request.content_type == "application/x-www-form-urlencoded"
-        fields = await fields_of(request, as_form=as_form, limit_s=self._form_limit_s)
-        where = local_path(fields.get("next", "/"))
+        fields = await read_login_fields(request, is_form=as_form, timeout_s=self._form_timeout_s)
+        where = safe_redirect_path(fields.get("next", "/"))
         if keeper is None:
-            return gone_on(where)
+            return see_other(where)
         token = fields.get("token", "").strip()
         method = "form" if as_form else "json"
-        session_id = keeper.sign_in(token)
+        session_id = keeper.create_session(token)
         if session_id is None:
-            await self._failed(request, method=method, **keeper.why_refused(token))
+            await self._penalize_failure(request, method=method, **keeper.rejection_fields(token))
             if not as_form:
-                raise WrongTokenError
-            return self._templates.page("sign-in.html", status=401, message=WRONG_TOKEN, next=where)
-        self._accepted(request, "signed in", keeper, session_id, method=method)
-        answer = gone_on(where) if as_form else web.Response(status=204, headers=NO_STORE)
-        return self._signed_in(request, session_id, answer)
+                raise InvalidTokenError
+            return self._templates.render(
+                "sign-in.html", status=401, message=INVALID_TOKEN_MESSAGE, next=where
+            )
+        self._log_success(request, "signed in", keeper, session_id, method=method)
+        answer = see_other(where) if as_form else web.Response(status=204, headers=NO_STORE)
+        return self._set_session_cookie(request, session_id, answer)
 
-    async def sign_out(self, request: web.Request) -> web.StreamResponse:
+    async def log_out(self, request: web.Request) -> web.StreamResponse:
         """`POST /logout`: the session is over, for good, and the streams that it opened end."""
-        keeper = self._guarded(request)
-        session_id = request.cookies.get(cookie_name(request))
+        keeper = self._require_same_origin(request)
+        session_id = request.cookies.get(session_cookie_name(request))
         if keeper is not None and session_id:
-            if keeper.by_session(session_id) is not None:
-                self._accepted(request, "signed out", keeper, session_id)
-            keeper.sign_out(session_id)
-        answer = gone_on("/login")
-        answer.del_cookie(cookie_name(request), path="/")
+            if keeper.authenticate_session(session_id) is not None:
+                self._log_success(request, "signed out", keeper, session_id)
+            keeper.end_session(session_id)
+        answer = see_other("/login")
+        answer.del_cookie(session_cookie_name(request), path="/")
         return answer
 
-    def _accepted(
-        self, request: web.Request, event: str, keeper: Keeper, session_id: str, **fields: str
+    def _log_success(
+        self,
+        request: web.Request,
+        event: str,
+        authenticator: Authenticator,
+        session_id: str,
+        **fields: str,
     ) -> None:
-        name = keeper.name_of_session(session_id)
-        self._gate.log.accepted(event, request[VISITOR], token=name, **fields)
+        name = authenticator.session_token_name(session_id)
+        self._auth.login_log.log_accepted(event, request[CLIENT_INFO], token=name, **fields)
 
-    async def _failed(self, request: web.Request, **fields: str) -> None:
+    async def _penalize_failure(self, request: web.Request, **fields: str) -> None:
         """Log that a sign-in failed, and wait as long as a failure of this address has to."""
-        visitor = request[VISITOR]
-        self._gate.log.refused("sign-in failed", visitor, **fields)
-        await self._gate.slowing.failed(visitor.counted_as)
+        visitor = request[CLIENT_INFO]
+        self._auth.login_log.log_rejected("sign-in failed", visitor, **fields)
+        await self._auth.login_throttle.penalize(visitor.rate_limit_key)
 
-    def _guarded(self, request: web.Request) -> Keeper | None:
+    def _require_same_origin(self, request: web.Request) -> Authenticator | None:
         """Who keeps the tokens, for a request that a page of this server made."""
-        self._gate.sites.check_origin(request, secure=request[VISITOR].secure)
-        return self._gate.keeper
+        self._auth.host_policy.require_same_origin(request, secure=request[CLIENT_INFO].secure)
+        return self._auth.authenticator
 
-    def _signed_in(
-        self, request: web.Request, session_id: str, answer: web.Response
+    def _set_session_cookie(
+        self, request: web.Request, session_id: str, response: web.Response
     ) -> web.Response:
-        answer.set_cookie(
-            cookie_name(request),
+        response.set_cookie(
+            session_cookie_name(request),
             session_id,
             max_age=self._max_age_s,
             path="/",
-            secure=request[VISITOR].secure,
+            secure=request[CLIENT_INFO].secure,
             httponly=True,
             samesite="Lax",
         )
-        answer.headers.update(NO_STORE)
-        return answer
+        response.headers.update(NO_STORE)
+        return response
 
 
-async def fields_of(request: web.Request, *, as_form: bool, limit_s: float) -> dict[str, str]:
+async def read_login_fields(
+    request: web.Request, *, is_form: bool, timeout_s: float
+) -> dict[str, str]:
     """The fields of a form, or of an object of JSON.
 
     Args:
         request: what holds them.
-        as_form: whether they come as a form.
-        limit_s: how long they may take to come.
+        is_form: whether they come as a form.
+        timeout_s: how long they may take to come.
 
     Raises:
         BadRequestError: it is neither, or does not come in time.
@@ -139,8 +152,8 @@ async def fields_of(request: web.Request, *, as_form: bool, limit_s: float) -> d
         # How large it is would be known only when it is unpacked.
         raise BadRequestError(detail=wanted)
     try:
-        async with asyncio.timeout(limit_s):
-            fields = dict(await request.post()) if as_form else await request.json()
+        async with asyncio.timeout(timeout_s):
+            fields = dict(await request.post()) if is_form else await request.json()
     except (
         TimeoutError,
         ValueError,
@@ -157,13 +170,13 @@ async def fields_of(request: web.Request, *, as_form: bool, limit_s: float) -> d
     return texts
 
 
-def gone_on(where: str) -> web.Response:
+def see_other(path: str) -> web.Response:
     """An answer that leads a browser on, with a GET (RFC 9110 section 15.4.4)."""
-    location = str(URL(where).with_fragment(None))
+    location = str(URL(path).with_fragment(None))
     return web.Response(status=303, headers={**NO_STORE, "Location": location})
 
 
-def local_path(text: str) -> str:
+def safe_redirect_path(text: str) -> str:
     """An address of this server to go on to; another one is not gone on to."""
     if not text.startswith("/") or text.startswith(("//", "/\\")) or not text.isprintable():
         return "/"

@@ -8,16 +8,16 @@ import asyncio
 import logging
 from collections import Counter
 
-from marianne_stream.web.visitor import Visitor
+from marianne_stream.web.visitor import ClientInfo
 
 logger = logging.getLogger(__name__)
 
-MINUTE_S = 60.0
-LINES_PER_ADDRESS = 10
-LINES_IN_ALL = 300
+WINDOW_S = 60.0
+MAX_LINES_PER_CLIENT = 10
+MAX_LINES = 300
 
 
-class LineBudget:
+class LogLineLimiter:
     """The lines that may be written in a minute.
 
     Args:
@@ -26,48 +26,51 @@ class LineBudget:
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
-        self._lines: Counter[str] = Counter()
-        self._left_out = 0
-        self._minute: asyncio.TimerHandle | None = None
+        self._lines_by_client: Counter[str] = Counter()
+        self._suppressed_lines = 0
+        self._window_timer: asyncio.TimerHandle | None = None
 
-    def spend(self, visitor: Visitor) -> bool:
+    def try_acquire(self, client: ClientInfo) -> bool:
         """Return whether a line about a client may be written, and count it."""
-        if self._minute is None:
-            self._minute = asyncio.get_running_loop().call_later(MINUTE_S, self._end_minute)
-        address = visitor.counted_as
+        if self._window_timer is None:
+            self._window_timer = asyncio.get_running_loop().call_later(WINDOW_S, self._end_window)
+        address = client.rate_limit_key
         # Addresses beyond the limit are not remembered: the counter is bounded by it, too.
-        if self._lines.total() >= LINES_IN_ALL or self._lines[address] >= LINES_PER_ADDRESS:
-            self._left_out += 1
+        if (
+            self._lines_by_client.total() >= MAX_LINES
+            or self._lines_by_client[address] >= MAX_LINES_PER_CLIENT
+        ):
+            self._suppressed_lines += 1
             return False
-        self._lines[address] += 1
+        self._lines_by_client[address] += 1
         return True
 
-    def _end_minute(self) -> None:
-        if self._left_out:
-            logger.warning("lines left out kind=%s count=%d", self._kind, self._left_out)
-        self._minute, self._left_out = None, 0
-        self._lines.clear()
+    def _end_window(self) -> None:
+        if self._suppressed_lines:
+            logger.warning("lines left out kind=%s count=%d", self._kind, self._suppressed_lines)
+        self._window_timer, self._suppressed_lines = None, 0
+        self._lines_by_client.clear()
 
 
-class SignInLog:
+class LoginLog:
     """Writes the log of sign-ins. Failures have a budget of their own, and hide nothing else."""
 
     def __init__(self) -> None:
-        self._accepted = LineBudget("accepted")
-        self._refused = LineBudget("refused")
+        self._accepted_limiter = LogLineLimiter("accepted")
+        self._rejected_limiter = LogLineLimiter("refused")
 
-    def accepted(self, event: str, visitor: Visitor, **fields: str) -> None:
+    def log_accepted(self, event: str, client: ClientInfo, **fields: str) -> None:
         """Log that a client signed in or out: `signed in address=… token=NAME …`."""
-        if self._accepted.spend(visitor):
-            logger.info("%s", line_of(event, visitor, fields))
+        if self._accepted_limiter.try_acquire(client):
+            logger.info("%s", format_log_line(event, client, fields))
 
-    def refused(self, event: str, visitor: Visitor, **fields: str) -> None:
+    def log_rejected(self, event: str, client: ClientInfo, **fields: str) -> None:
         """Log that a client was not let in: `token refused address=… reason=…`."""
-        if self._refused.spend(visitor):
-            logger.warning("%s", line_of(event, visitor, fields))
+        if self._rejected_limiter.try_acquire(client):
+            logger.warning("%s", format_log_line(event, client, fields))
 
 
-def line_of(event: str, visitor: Visitor, fields: dict[str, str]) -> str:
+def format_log_line(event: str, client: ClientInfo, fields: dict[str, str]) -> str:
     """Return an event and its fields as key=value, without those that are empty."""
-    pairs = {"address": visitor.address, **fields}
+    pairs = {"address": client.address, **fields}
     return " ".join((event, *(f"{name}={value}" for name, value in pairs.items() if value)))

@@ -16,125 +16,125 @@ from aiohttp import web
 from marianne_stream.errors import (
     MarianneStreamError,
     TooManyStreamsError,
-    TooManyStreamsOfOneError,
+    TooManyStreamsPerClientError,
 )
 from marianne_stream.feeds.feed import Feed
 from marianne_stream.payloads import HeartbeatData
 from marianne_stream.web.answers import NO_STORE
-from marianne_stream.web.event_stream import EndReason, EventStream
-from marianne_stream.web.gate import GRANT, VISITOR
+from marianne_stream.web.event_stream import CloseReason, SSEResponse
+from marianne_stream.web.gate import CLIENT_INFO, GRANT
 from marianne_stream.wire import sse
 
 logger = logging.getLogger(__name__)
 
 # While we are leaving, as many streams end in a second at least; the clients return later by this
 # than the last of them has left, and then over as long again, or a second.
-LEAVING_EACH_S = 200
-LEAVING_MARGIN_S = 0.5
-LEAVING_SPREAD_S = 1.0
+DRAIN_STREAMS_PER_S = 200
+DRAIN_RETRY_MARGIN_S = 0.5
+DRAIN_RETRY_SPREAD_S = 1.0
 
 DRAIN_TICK_S = 0.02
 
 # How long clients have to take what they are sent when the server ends.
-LEAVING_S = 1.0
+DRAIN_FLUSH_TIMEOUT_S = 1.0
 
 # How long a client has to take what it was sent before its right was revoked.
-REVOKED_S = 2.0
+REVOKED_FLUSH_TIMEOUT_S = 2.0
 
-IDLE_COMMENT_S = 15.0
-IDLE_HEARTBEAT_S = 30.0
+COMMENT_AFTER_IDLE_S = 15.0
+HEARTBEAT_AFTER_IDLE_S = 30.0
 
 # Each stream is looked after so often, and a share of them at a time: a sign of life to ten
 # thousand who came together would stop the loop for 100 ms.
 TICK_S = 1.0
-SHARES = 10
+TICK_SLICES = 10
 
 # One whose write buffer has not shrunk for so long is disconnected; and those that hold the most,
 # when all together hold more than this.
-STUCK_S = 60.0
-HELD_BYTES = 256 * 1024 * 1024
+STALL_TIMEOUT_S = 60.0
+MAX_BUFFERED_BYTES = 256 * 1024 * 1024
 
 
-class Streams:
+class StreamRegistry:
     """All open streams: one timer keeps the idle ones alive, and closing ends all.
 
     Args:
         max_streams: how many there may be.
-        max_streams_of_one: how many there may be to one client.
-        stuck_s: how long a client may take nothing.
-        held_bytes: what may be kept for all together.
+        max_streams_per_client: how many there may be to one client.
+        stall_timeout_s: how long a client may take nothing.
+        max_buffered_bytes: what may be kept for all together.
 
     Attributes:
-        leaving: whether the server ends.
+        is_draining: whether the server ends.
         sent_frames: how many frames the streams that have ended were sent.
         sent_bytes: how many bytes.
-        ended: how many have ended, by reason.
+        closed: how many have ended, by reason.
     """
 
     def __init__(
         self,
         *,
         max_streams: int = 10_000,
-        max_streams_of_one: int = 10_000,
-        stuck_s: float = STUCK_S,
-        held_bytes: int = HELD_BYTES,
+        max_streams_per_client: int = 10_000,
+        stall_timeout_s: float = STALL_TIMEOUT_S,
+        max_buffered_bytes: int = MAX_BUFFERED_BYTES,
     ) -> None:
-        self._open: dict[EventStream, None] = {}
+        self._open: dict[SSEResponse, None] = {}
         # Of the streams that have ended.
         self.sent_frames = self.sent_bytes = 0
-        self.ended: Counter[EndReason] = Counter()
+        self.closed: Counter[CloseReason] = Counter()
         self._max_streams = max_streams
-        self._max_streams_of_one = max_streams_of_one
-        self._clients: Counter[str] = Counter()
-        self._stuck_s = stuck_s
-        self._held_bytes = held_bytes
-        self.leaving = False
-        self._leaving_s = self._left_at = 0.0
-        self._all_gone = asyncio.Event()
+        self._max_streams_per_client = max_streams_per_client
+        self._open_by_client: Counter[str] = Counter()
+        self._stall_timeout_s = stall_timeout_s
+        self._max_buffered_bytes = max_buffered_bytes
+        self.is_draining = False
+        self._drain_duration_s = self._drain_ends_at = 0.0
+        self._all_closed = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def __iter__(self) -> Iterator[EventStream]:
+    def __iter__(self) -> Iterator[SSEResponse]:
         return iter(self._open)
 
-    async def run(self) -> None:
+    async def run_keepalive(self) -> None:
         """Gives idle streams a sign of life, until cancelled."""
         while True:
             streams = list(self._open)
-            for share in range(SHARES):
-                await asyncio.sleep(TICK_S / SHARES)
+            for share in range(TICK_SLICES):
+                await asyncio.sleep(TICK_S / TICK_SLICES)
                 now = time.monotonic()
-                self._keep_alive(streams[share::SHARES], now)
-                self._end_stuck(streams[share::SHARES], now)
+                self._send_keepalives(streams[share::TICK_SLICES], now)
+                self._abort_stalled(streams[share::TICK_SLICES], now)
             # Those that have ended are held no longer.
             del streams
-            self._bound_memory()
+            self._limit_memory()
 
-    def begin_leaving(self, drain_s: float) -> None:
+    def begin_drain(self, drain_timeout_s: float) -> None:
         """No stream is begun any more; those that are open end over so long, or less if few."""
-        self._leaving_s = min(drain_s, len(self._open) / LEAVING_EACH_S)
-        self._left_at = time.monotonic() + self._leaving_s
-        self.leaving = True
-        self._all_gone.clear()
+        self._drain_duration_s = min(drain_timeout_s, len(self._open) / DRAIN_STREAMS_PER_S)
+        self._drain_ends_at = time.monotonic() + self._drain_duration_s
+        self.is_draining = True
+        self._all_closed.clear()
 
-    def leaving_retry_ms(self) -> int:
+    def drain_retry_ms(self) -> int:
         """When a client does well to come back, in milliseconds: after all others have gone."""
-        rest_s = max(0.0, self._left_at - time.monotonic())
-        spread_s = random.uniform(0.0, max(LEAVING_SPREAD_S, self._leaving_s))  # noqa: S311 - no secret
-        return round(1000 * (rest_s + LEAVING_MARGIN_S + spread_s))
+        rest_s = max(0.0, self._drain_ends_at - time.monotonic())
+        spread_s = random.uniform(0.0, max(DRAIN_RETRY_SPREAD_S, self._drain_duration_s))  # noqa: S311 - no secret
+        return round(1000 * (rest_s + DRAIN_RETRY_MARGIN_S + spread_s))
 
-    async def drain(self, hurry: asyncio.Event) -> None:
-        """Ends the streams one after the other, once `begin_leaving` was called.
+    async def drain(self, force: asyncio.Event) -> None:
+        """Ends the streams one after the other, once `begin_drain` was called.
 
         Args:
-            hurry: ends the rest at once when it is set.
+            force: ends the rest at once when it is set.
         """
         waiting = list(self._open)
         random.shuffle(waiting)
-        each_s = self._leaving_s / max(1, len(waiting))
-        while each_s and waiting and not hurry.is_set():
-            due = len(waiting) - max(0, int((self._left_at - time.monotonic()) / each_s))
+        each_s = self._drain_duration_s / max(1, len(waiting))
+        while each_s and waiting and not force.is_set():
+            due = len(waiting) - max(0, int((self._drain_ends_at - time.monotonic()) / each_s))
             for _ in range(due):
                 # Of one that has ended meanwhile, nothing is left to close.
                 waiting.pop().feed.finish()
@@ -142,8 +142,8 @@ class Streams:
         self.close()
         if self._open:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LEAVING_S):
-                    await self._all_gone.wait()
+                async with asyncio.timeout(DRAIN_FLUSH_TIMEOUT_S):
+                    await self._all_closed.wait()
         self.abort_all()
 
     def close(self) -> None:
@@ -151,17 +151,17 @@ class Streams:
 
         A client that does not take it is not waited for.
         """
-        self.leaving = True
+        self.is_draining = True
         for stream in self._open:
             stream.feed.finish()
-        asyncio.get_running_loop().call_later(LEAVING_S, self.abort_all)
+        asyncio.get_running_loop().call_later(DRAIN_FLUSH_TIMEOUT_S, self.abort_all)
 
     def abort_all(self) -> None:
         """Ends all streams at once, without what has not been sent."""
         for stream in list(self._open):
             stream.abort("shutdown")
 
-    def check_room(self, request: web.Request) -> None:
+    def require_capacity(self, request: web.Request) -> None:
         """Makes sure that one more may begin, before anything is asked or opened for it.
 
         Raises:
@@ -170,10 +170,13 @@ class Streams:
         """
         if len(self._open) >= self._max_streams:
             raise TooManyStreamsError
-        if self._clients[request[VISITOR].counted_as] >= self._max_streams_of_one:
-            raise TooManyStreamsOfOneError
+        if (
+            self._open_by_client[request[CLIENT_INFO].rate_limit_key]
+            >= self._max_streams_per_client
+        ):
+            raise TooManyStreamsPerClientError
 
-    def answer(self, request: web.Request, feed: Feed) -> web.StreamResponse:
+    def open(self, request: web.Request, feed: Feed) -> web.StreamResponse:
         """The answer that sends a feed; it is the answer's to leave from now on.
 
         Raises:
@@ -182,37 +185,37 @@ class Streams:
         """
         if feed.is_exhausted:
             feed.close()
-            return nothing_new()
+            return no_content_response()
         try:
-            self.check_room(request)
+            self.require_capacity(request)
         except MarianneStreamError:
             feed.close()
             raise
-        client = request[VISITOR].counted_as
-        stream = EventStream(feed, self, grant=request[GRANT], client=client)
+        client = request[CLIENT_INFO].rate_limit_key
+        stream = SSEResponse(feed, self, grant=request[GRANT], client_key=client)
         self._open[stream] = None
-        self._clients[client] += 1
+        self._open_by_client[client] += 1
         feed.set_sink(stream)
-        if self.leaving:
+        if self.is_draining:
             feed.finish()
         return stream
 
-    def forget(self, stream: EventStream) -> None:
+    def discard(self, stream: SSEResponse) -> None:
         """A stream has ended, and its client has taken all, or is gone."""
         del self._open[stream]
         if not self._open:
-            self._all_gone.set()
-        self._clients[stream.client] -= 1
-        if not self._clients[stream.client]:
-            del self._clients[stream.client]
-        stream.let_go()
+            self._all_closed.set()
+        self._open_by_client[stream.client_key] -= 1
+        if not self._open_by_client[stream.client_key]:
+            del self._open_by_client[stream.client_key]
+        stream.detach()
         self.sent_frames += stream.sent_frames
-        self.sent_bytes += stream.written
-        self.ended[stream.end_reason] += 1
+        self.sent_bytes += stream.written_bytes
+        self.closed[stream.close_reason] += 1
         if logger.isEnabledFor(logging.INFO):
-            logger.info("%s %s %s ended: %s, %.1f s, %d bytes", *stream.ended_line())
+            logger.info("%s %s %s ended: %s, %.1f s, %d bytes", *stream.access_log_fields())
 
-    def _keep_alive(self, streams: list[EventStream], now: float) -> None:
+    def _send_keepalives(self, streams: list[SSEResponse], now: float) -> None:
         """Writes to what has been idle for long, unless it does not take what it is sent.
 
         Those whose right was revoked end, once they have sent what they have, or soon.
@@ -220,58 +223,62 @@ class Streams:
         data = HeartbeatData(timestamp=round(time.time(), 3)).json_bytes()
         heartbeat = sse.EncodedFrames(sse.frame(data, event="heartbeat"))
         comment = sse.EncodedFrames(sse.comment("idle"))
-        revoked: list[EventStream] = []
+        revoked: list[SSEResponse] = []
         for stream in streams:
             if stream.grant.revoked:
                 revoked.append(stream)
-            if stream.has_written():
-                stream.idle_since = stream.quiet_since = now
-            elif stream.feed.has_heartbeats and now - stream.quiet_since >= IDLE_HEARTBEAT_S:
-                stream.idle_since = stream.quiet_since = now
-                stream.send_sign(heartbeat)
-            elif now - stream.idle_since >= IDLE_COMMENT_S:
-                stream.idle_since = now
-                stream.send_sign(comment)
-        self._end_revoked(revoked, now)
+            if stream.has_written_since_check():
+                stream.last_write_at = stream.last_event_at = now
+            elif (
+                stream.feed.has_heartbeats and now - stream.last_event_at >= HEARTBEAT_AFTER_IDLE_S
+            ):
+                stream.last_write_at = stream.last_event_at = now
+                stream.send_keepalive(heartbeat)
+            elif now - stream.last_write_at >= COMMENT_AFTER_IDLE_S:
+                stream.last_write_at = now
+                stream.send_keepalive(comment)
+        self._close_revoked(revoked, now)
 
     @staticmethod
-    def _end_revoked(streams: list[EventStream], now: float) -> None:
+    def _close_revoked(streams: list[SSEResponse], now: float) -> None:
         """Ends those who have no right to more; at once who does not take what there is."""
         for stream in streams:
             if not stream.revoked_at:
                 stream.revoked_at = now
                 stream.feed.finish()
-            elif now - stream.revoked_at >= REVOKED_S:
+            elif now - stream.revoked_at >= REVOKED_FLUSH_TIMEOUT_S:
                 stream.abort("revoked")
 
-    def _end_stuck(self, streams: list[EventStream], now: float) -> None:
+    def _abort_stalled(self, streams: list[SSEResponse], now: float) -> None:
         """Disconnects who takes nothing."""
-        stuck = [stream for stream in streams if stream.is_stuck(now, self._stuck_s)]
+        stuck = [stream for stream in streams if stream.is_stalled(now, self._stall_timeout_s)]
         for stream in stuck:
             stream.abort("stalled")
         if stuck:
             logger.info(
-                "%d clients took nothing for %.0f s: disconnected", len(stuck), self._stuck_s
+                "%d clients took nothing for %.0f s: disconnected",
+                len(stuck),
+                self._stall_timeout_s,
             )
 
-    def _bound_memory(self) -> None:
+    def _limit_memory(self) -> None:
         """Disconnects who holds the most, where all hold too much.
 
         What many hold together is counted for each of them: the sum is an upper bound.
         """
-        held = sum(stream.held_bytes for stream in self._open)
-        if held <= self._held_bytes:
+        held = sum(stream.buffered_bytes for stream in self._open)
+        if held <= self._max_buffered_bytes:
             return
         let_go = 0
-        for stream in sorted(self._open, key=lambda one: one.held_bytes, reverse=True):
-            if held <= self._held_bytes:
+        for stream in sorted(self._open, key=lambda one: one.buffered_bytes, reverse=True):
+            if held <= self._max_buffered_bytes:
                 break
-            held -= stream.held_bytes
+            held -= stream.buffered_bytes
             stream.abort("memory_pressure")
             let_go += 1
         logger.warning("disconnected: %d that do not read, all held too much together", let_go)
 
 
-def nothing_new() -> web.Response:
+def no_content_response() -> web.Response:
     """The answer on which an EventSource stops for good (WHATWG HTML section 9.2.3)."""
     return web.Response(status=204, headers=NO_STORE)

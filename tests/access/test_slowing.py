@@ -4,22 +4,22 @@ import asyncio
 
 import pytest
 
-from marianne_stream.access.slowing import WAITING_AT_ONCE, Slowing
-from marianne_stream.errors import TooManySignInsError
+from marianne_stream.access.slowing import MAX_PENDING, LoginThrottle
+from marianne_stream.errors import LoginRateLimitError
 
 
 async def test_who_leaves_keeps_his_place_until_the_delay_is_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("marianne_stream.access.slowing.LONGEST_DELAY_S", 0.5)
-    slowing = Slowing()
-    for _ in range(WAITING_AT_ONCE):
-        attempt = asyncio.create_task(slowing.failed("an address"))
+    monkeypatch.setattr("marianne_stream.access.slowing.MAX_DELAY_S", 0.5)
+    slowing = LoginThrottle()
+    for _ in range(MAX_PENDING):
+        attempt = asyncio.create_task(slowing.penalize("an address"))
         await asyncio.sleep(0)
         attempt.cancel()
         await asyncio.wait([attempt])
-    with pytest.raises(TooManySignInsError):
-        await slowing.failed("an address")
-    await slowing.failed("another address")
+    with pytest.raises(LoginRateLimitError):
+        await slowing.penalize("an address")
+    await slowing.penalize("another address")
     await asyncio.sleep(0.5)
-    await slowing.failed("an address")
+    await slowing.penalize("an address")

@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.access.places import token_place
-from marianne_stream.access.tokens import any_token, find, first_token, read_tokens
+from marianne_stream.access.places import ensure_token_source
+from marianne_stream.access.tokens import (
+    match_token,
+    read_preferred_token,
+    read_tokens,
+    read_unrestricted_token,
+)
 from marianne_stream.errors import SettingsError
 
 WHOLE, NARROW = "whole-token-0123456789", "narrow-token-0123456789"
@@ -22,16 +27,16 @@ def written(folder: Path, text: str, mode: int = 0o600) -> Path:
 def test_a_line_has_a_token_and_the_jobs_it_is_for(tmp_path: Path) -> None:
     path = written(tmp_path, f"# of the team\n\n{WHOLE}\n  {NARROW} nightly-* weekly \n")
     tokens = read_tokens(path)
-    whole, narrow = find(tokens, WHOLE), find(tokens, NARROW)
+    whole, narrow = match_token(tokens, WHOLE), match_token(tokens, NARROW)
     assert whole is not None
-    assert whole.jobs("anything")
+    assert whole.job_scope("anything")
     assert narrow is not None
-    assert [narrow.jobs(job) for job in ("nightly-1", "weekly", "weekly-2", "a")] == [
+    assert [narrow.job_scope(job) for job in ("nightly-1", "weekly", "weekly-2", "a")] == [
         *(True, True),
         *(False, False),
     ]
-    assert find(tokens, WHOLE[:-1]) is None
-    assert find(tokens, "") is None
+    assert match_token(tokens, WHOLE[:-1]) is None
+    assert match_token(tokens, "") is None
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
@@ -65,10 +70,10 @@ def test_the_servers_own_token_is_made_once_and_nobody_elses_to_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-    first, second = (token_place(None, tmp_path / "own") for _ in range(2))
-    assert first.own
-    assert first.first() == second.first()
-    assert len(first.first() or "") >= 40
+    first, second = (ensure_token_source(None, tmp_path / "own") for _ in range(2))
+    assert first.is_generated
+    assert first.read_unrestricted_token() == second.read_unrestricted_token()
+    assert len(first.read_unrestricted_token() or "") >= 40
     assert first.path.stat().st_mode & 0o777 == 0o600
     assert first.path.parent.stat().st_mode & 0o777 == 0o700
     assert [path.name for path in first.path.parent.iterdir()] == ["token"]
@@ -80,7 +85,7 @@ def test_a_credential_of_systemd_is_taken_whatever_its_mode(
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     path = written(tmp_path, WHOLE, 0o440)
     for named in (None, path):
-        assert token_place(named, tmp_path / "own").first() == WHOLE
+        assert ensure_token_source(named, tmp_path / "own").read_unrestricted_token() == WHOLE
     assert not (tmp_path / "own").exists()
 
 
@@ -88,7 +93,7 @@ def test_what_lies_beside_the_credentials_of_systemd_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "unit"))
-    place = token_place(written(tmp_path, WHOLE, 0o440), tmp_path / "own")
+    place = ensure_token_source(written(tmp_path, WHOLE, 0o440), tmp_path / "own")
     with pytest.raises(SettingsError, match="mode 0440"):
         place.read()
 
@@ -101,7 +106,7 @@ def test_options_may_stand_among_the_patterns(tmp_path: Path) -> None:
     assert (whole.name, whole.rights, whole.expires_at_s) == ("line-1", frozenset(), None)
     assert (narrow.name, narrow.rights) == ("night", frozenset({"files"}))
     assert narrow.expires_at_s == 1798740000
-    assert narrow.jobs.patterns == ("a-*", "b")
+    assert narrow.job_scope.patterns == ("a-*", "b")
 
 
 @pytest.mark.parametrize(
@@ -134,5 +139,5 @@ def test_two_tokens_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_expired_token_is_not_what_a_client_sends(tmp_path: Path) -> None:
     path = written(tmp_path, f"{WHOLE} expires=2020-01-01\n{NARROW}\n")
-    assert any_token(path) == NARROW
-    assert first_token(path) == NARROW
+    assert read_preferred_token(path) == NARROW
+    assert read_unrestricted_token(path) == NARROW

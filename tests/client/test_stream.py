@@ -12,12 +12,12 @@ from marianne_stream.client.patience import Patience
 from marianne_stream.client.server import Server, fault_of
 from marianne_stream.client.stream import Event, Stream
 from marianne_stream.errors import (
+    AccessDeniedError,
+    CliError,
+    CliJobNotFoundError,
     MarianneStreamError,
-    NotLetInError,
-    NotThereError,
+    ServerUnreachableError,
     SettingsError,
-    TerminalError,
-    UnreachableError,
 )
 from tests.support.told import END, QUICK, STREAM, Told, fault, line, said
 from tests.support.waiting import until
@@ -48,7 +48,7 @@ async def test_a_server_that_ends_each_stream_at_once_is_not_waited_for_without_
 ) -> None:
     told = Told(*first, said())
     async with told.serving(Patience(0.05, 0.05)) as server:
-        with pytest.raises(UnreachableError, match="the server has ended the stream"):
+        with pytest.raises(ServerUnreachableError, match="the server has ended the stream"):
             await read(server)
     assert told.notes == ["marianne-stream: the server has ended the stream; trying again"]
 
@@ -119,21 +119,21 @@ async def test_a_server_that_has_not_answered_yet_is_waited_for_as_long_as_is_wa
         assert len(await read(server)) == 1
     told = Told(fault(502))
     async with told.serving() as server:
-        with pytest.raises(UnreachableError):
+        with pytest.raises(ServerUnreachableError):
             await read(server)
 
 
 async def test_a_server_that_was_lost_is_not_waited_for_longer_than_is_wanted() -> None:
     told = Told(said(line(1)), fault(500, "It broke."))
     async with told.serving(Patience(0.0, 0.01)) as server:
-        with pytest.raises(UnreachableError, match="It broke"):
+        with pytest.raises(ServerUnreachableError, match="It broke"):
             await read(server)
 
 
 async def test_a_redirect_is_not_followed_so_that_the_token_stays_here() -> None:
     told = Told(lambda: web.Response(status=302, headers={"Location": "/elsewhere"}))
     async with told.serving(token="t" * 16) as server:
-        with pytest.raises(TerminalError, match="answered 302"):
+        with pytest.raises(CliError, match="answered 302"):
             await read(server)
     assert [request.headers["Authorization"] for request in told.asked] == ["Bearer " + "t" * 16]
 
@@ -141,7 +141,7 @@ async def test_a_redirect_is_not_followed_so_that_the_token_stays_here() -> None
 async def test_an_answer_that_is_no_event_stream_is_a_sentence() -> None:
     told = Told(lambda: web.Response(text="<p>Welcome", content_type="text/html"))
     async with told.serving() as server:
-        with pytest.raises(TerminalError, match="got text/html: is it a marianne-stream"):
+        with pytest.raises(CliError, match="got text/html: is it a marianne-stream"):
             await read(server)
 
 
@@ -180,14 +180,14 @@ async def test_a_fault_of_the_server_is_said_and_the_stream_goes_on() -> None:
     ("status", "error"),
     [
         (400, SettingsError),
-        (401, NotLetInError),
-        (403, NotLetInError),
-        (404, NotThereError),
-        (410, TerminalError),
-        (421, NotLetInError),
-        (429, UnreachableError),
-        (500, UnreachableError),
-        (503, UnreachableError),
+        (401, AccessDeniedError),
+        (403, AccessDeniedError),
+        (404, CliJobNotFoundError),
+        (410, CliError),
+        (421, AccessDeniedError),
+        (429, ServerUnreachableError),
+        (500, ServerUnreachableError),
+        (503, ServerUnreachableError),
     ],
 )
 def test_what_each_status_means(status: int, error: type[MarianneStreamError]) -> None:
@@ -201,5 +201,5 @@ def test_how_long_to_wait_is_the_servers_word_within_reason(
     header: str, wait_s: float | None
 ) -> None:
     error = fault_of(503, "No", header)
-    assert isinstance(error, UnreachableError)
+    assert isinstance(error, ServerUnreachableError)
     assert error.retry_after_s == wait_s

@@ -5,11 +5,11 @@ import pytest
 from marianne_stream.client.answers import Detail, Job, Status
 from marianne_stream.client.watched import EXIT_CODES, FROM_GOOD_TO_BAD, WatchedJob, worst
 from marianne_stream.errors import (
-    NotLetInError,
-    NotThereError,
+    AccessDeniedError,
+    CliError,
+    CliJobNotFoundError,
+    ServerUnreachableError,
     SettingsError,
-    TerminalError,
-    UnreachableError,
 )
 from marianne_stream.models import TERMINAL_STATUSES
 
@@ -19,7 +19,13 @@ def test_every_status_that_ends_a_job_has_an_exit_code() -> None:
 
 
 def test_every_exit_code_has_its_place_among_the_others() -> None:
-    errors = (NotLetInError, NotThereError, SettingsError, TerminalError, UnreachableError)
+    errors = (
+        AccessDeniedError,
+        CliJobNotFoundError,
+        SettingsError,
+        CliError,
+        ServerUnreachableError,
+    )
     codes = {*EXIT_CODES.values(), *(error.exit_code for error in errors)}
     assert codes == set(FROM_GOOD_TO_BAD)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.access.places import token_place
+from marianne_stream.access.places import ensure_token_source
 from marianne_stream.client.address import server_address
 from marianne_stream.commands.terminal import token_for
 from marianne_stream.errors import SettingsError
@@ -31,7 +31,7 @@ def file_of(folder: Path, text: str) -> Path:
 
 
 def test_the_servers_own_token_is_found_and_sent_to_this_machine_only(private: Path) -> None:
-    token = token_place(None, private).first()
+    token = ensure_token_source(None, private).read_unrestricted_token()
     assert token_for(HERE, None) == token
     assert token_for(server_address("unix:/run/s.sock"), None) == token
     assert token_for(ELSEWHERE, None) is None
@@ -45,14 +45,14 @@ def test_no_token_is_made(private: Path) -> None:
 def test_the_servers_folder_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARIANNE_STREAM_DATA_DIR", str(tmp_path / "other"))
     assert token_for(HERE, None) is None
-    token = token_place(None, tmp_path / "other").first()
+    token = ensure_token_source(None, tmp_path / "other").read_unrestricted_token()
     assert token_for(HERE, None) == token
 
 
 def test_what_is_named_wins_over_what_is_found(
     private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    token_place(None, private)
+    ensure_token_source(None, private)
     monkeypatch.setenv("MARIANNE_STREAM_TOKEN_FILE", str(file_of(tmp_path, "f" * 16)))
     assert token_for(ELSEWHERE, None) == token_for(HERE, None) == "f" * 16
     monkeypatch.setenv("MARIANNE_STREAM_TOKEN", "e" * 16)

@@ -13,14 +13,14 @@ from marianne_stream.conductor.client import ConductorClient
 from marianne_stream.conductor.rpc import decode_message
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.errors import (
-    AnswerTooLargeError,
-    ConductorAwayError,
     ConductorBusyError,
-    ConductorLostError,
+    ConductorDisconnectedError,
     ConductorProtocolError,
-    ConductorRefusedError,
+    ConductorResponseTooLargeError,
+    ConductorRpcError,
     ConductorTimeoutError,
     ConductorUnavailableError,
+    ConductorUnreachableError,
 )
 from tests.support.conductors import (
     list_jobs,
@@ -65,9 +65,9 @@ async def test_callers_that_wait_share_a_visit(conductor: SimulatedConductor) ->
 
 async def test_a_refusal_is_an_error_with_its_code(conductor: SimulatedConductor) -> None:
     client = visits_only(conductor.socket_path)
-    with pytest.raises(ConductorRefusedError, match=r"no\.such") as caught:
+    with pytest.raises(ConductorRpcError, match=r"no\.such") as caught:
         await ask(client, "no.such")
-    assert caught.value.number == -32601
+    assert caught.value.rpc_code == -32601
     assert await ask(client)
 
 
@@ -147,7 +147,7 @@ async def test_calls_in_a_queue_fail_once_the_client_is_closed(
     found = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(error, ConductorUnavailableError) for error in found)
     await until(lambda: conductor.statistics.connections_open == 0)
-    with pytest.raises(ConductorAwayError, match="stopping"):
+    with pytest.raises(ConductorUnreachableError, match="stopping"):
         await ask(client)
 
 
@@ -173,9 +173,9 @@ async def test_a_conductor_that_dies_fails_the_call_in_progress(
     call = asyncio.create_task(ask(client))
     await until(lambda: conductor.statistics.requests["daemon.status"])
     await conductor.kill()
-    with pytest.raises(ConductorLostError):
+    with pytest.raises(ConductorDisconnectedError):
         await call
-    with pytest.raises(ConductorAwayError):
+    with pytest.raises(ConductorUnreachableError):
         await ask(client)
 
 
@@ -216,9 +216,9 @@ async def test_a_conductor_that_is_shutting_down_is_visited_and_not_subscribed_t
             ConductorProtocolError,
             "what",
         ),
-        (b'{"id":2,"res', ConductorLostError, "in the middle of an answer"),
-        (b'{"id":99,"result":{"pid":1}}\n', ConductorLostError, "closed the connection"),
-        (b"", ConductorLostError, "closed the connection"),
+        (b'{"id":2,"res', ConductorDisconnectedError, "in the middle of an answer"),
+        (b'{"id":99,"result":{"pid":1}}\n', ConductorDisconnectedError, "closed the connection"),
+        (b"", ConductorDisconnectedError, "closed the connection"),
         (b'{"id":' + b"[" * 900 + b"\n", ConductorProtocolError, "not JSON-RPC"),
     ],
     ids=lambda value: value[:30] if isinstance(value, bytes) else None,
@@ -250,7 +250,7 @@ async def test_an_answer_of_the_largest_size_is_read(tmp_path: Path) -> None:
     assert found == [text]
     path = tmp_path / "d.sock"
     async with scripted_conductor(path, answer + b" \n"):
-        with pytest.raises(AnswerTooLargeError):
+        with pytest.raises(ConductorResponseTooLargeError):
             await visits_only(path).call("any", None, list[str])
 
 

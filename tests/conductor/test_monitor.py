@@ -12,7 +12,7 @@ from marianne_stream.conductor import client as client_module
 from marianne_stream.conductor import monitor
 from marianne_stream.conductor.client import ConductorClient
 from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.errors import ConductorAwayError
+from marianne_stream.errors import ConductorUnreachableError
 from tests.support.conductors import leave_dead_slots, running_client, taken_slots
 from tests.support.waiting import until
 
@@ -100,7 +100,7 @@ async def test_a_conductor_that_is_asked_to_stop_is_let_go(
             assert conductor.statistics.connections_open == 0
             await until(lambda: listener.said == ["subscribed", "lost"])
             for _ in range(3):
-                with pytest.raises(ConductorAwayError):
+                with pytest.raises(ConductorUnreachableError):
                     await ask(client)
     assert caplog.text.count("subscription closed") == 1
 
@@ -133,7 +133,7 @@ async def test_a_conductor_that_comes_back_is_subscribed_to_as_soon_as_it_answer
         for _ in range(3):
             await conductor.kill()
             await until(lambda: not client.is_subscribed)
-            with pytest.raises(ConductorAwayError):
+            with pytest.raises(ConductorUnreachableError):
                 await ask(client)
             await conductor.start()
             await ask(client)
@@ -179,7 +179,7 @@ async def test_a_conductor_that_is_away_is_said_once(
     async with running_client(tmp_path / "nobody.sock") as (client, _):
         await until(lambda: "there is no socket" in caplog.text)
         for _ in range(3):
-            with pytest.raises(ConductorAwayError):
+            with pytest.raises(ConductorUnreachableError):
                 await ask(client)
     assert caplog.text.count("there is no socket") == 1
 

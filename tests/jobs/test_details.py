@@ -13,7 +13,7 @@ from marianne_stream.jobs.roster import RosterPoller
 from marianne_stream.jobs.turns import StateReadLimiter
 from marianne_stream.jobs.views import JobSnapshot, RosterSnapshot, SnapshotEnd
 from marianne_stream.jobs.watch import JobWatcher
-from marianne_stream.models import JobState, Roster, RosterDetails, RosterEntry, iso_time
+from marianne_stream.models import JobState, Roster, RosterDetails, RosterEntry, format_iso_time
 from tests.jobs.test_roster import Source
 from tests.support.waiting import until
 
@@ -24,7 +24,7 @@ STATE = JobState(
     source="conductor",
     live=True,
     checkpoint_status="running",
-    submitted_at=iso_time(1000.0),
+    submitted_at=format_iso_time(1000.0),
     current_sheet=2,
     updated_at="2026-11-23T19:24:13Z",
 )
@@ -91,7 +91,7 @@ async def test_what_is_known_of_another_submission_is_not_told(details: RosterDe
 async def test_where_no_submission_is_told_the_creation_stands_for_it(
     details: RosterDetailCache,
 ) -> None:
-    details.attach(watch_of(replace(STATE, submitted_at=None, created_at=iso_time(1000.0))))
+    details.attach(watch_of(replace(STATE, submitted_at=None, created_at=format_iso_time(1000.0))))
     assert details.get(ENTRY) == KNOWN
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from marianne_stream.errors import StateUnavailableError
 from marianne_stream.jobs.roster import RosterPoller, carry_over_fields
-from marianne_stream.models import JobState, Roster, RosterEntry, SourceName
+from marianne_stream.models import JobState, Roster, RosterEntry, StateSourceName
 from tests.support.waiting import until
 
 
@@ -20,7 +20,7 @@ class Source:
         self.asked = 0
         self.away = False
         self.slow: asyncio.Event | None = None
-        self.source: SourceName = "registry"
+        self.source: StateSourceName = "registry"
         self.cost_s = 0.0
         self.status = ""
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from marianne_stream.errors import LeavingError, ReadLimitError
+from marianne_stream.errors import ReadLimitError, ShuttingDownError
 from marianne_stream.logs.bounds import MAX_CALL_BYTES, consume_budget
 from marianne_stream.logs.pool import FairThreadPool
 
@@ -29,7 +29,7 @@ async def test_calls_of_one_job_never_hold_all_threads(pool: FairThreadPool) -> 
     assert await asyncio.wait_for(pool.run("other", lambda: "read"), 10) == "read"
     pool.close()
     results = await asyncio.gather(*calls, return_exceptions=True)
-    assert {type(result) for result in results} == {LeavingError}
+    assert {type(result) for result in results} == {ShuttingDownError}
 
 
 async def test_a_cancelled_call_ends_at_its_next_read(pool: FairThreadPool) -> None:
@@ -70,5 +70,5 @@ async def test_jobs_take_turns(pool: FairThreadPool) -> None:
 
 async def test_a_closed_pool_takes_no_call(pool: FairThreadPool) -> None:
     pool.close()
-    with pytest.raises(LeavingError):
+    with pytest.raises(ShuttingDownError):
         await pool.run("a", read_until_stopped)

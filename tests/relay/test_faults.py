@@ -14,11 +14,11 @@ from urllib.parse import quote
 
 import pytest
 
-from marianne_stream.app import BACKGROUND
+from marianne_stream.app import TASKS
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.errors import SettingsError
 from marianne_stream.relay.publish import log_publisher
-from marianne_stream.web.keys import WATCHES
+from marianne_stream.web.keys import JOB_HUB
 from tests.relay.conftest import (
     JOB,
     KEYS,
@@ -46,7 +46,7 @@ async def test_a_server_serves_although_redis_is_not_there(
 ) -> None:
     await redis.kill()
     async with relay() as app:
-        assert JOB in (await app[WATCHES].get_roster()).entries
+        assert JOB in (await app[JOB_HUB].get_roster()).entries
         await until(lambda: "cannot publish" in caplog.text)
         await redis.start()
         append(log, "one")
@@ -54,7 +54,7 @@ async def test_a_server_serves_although_redis_is_not_there(
         await lines_are(redis, "one")
         warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
         assert len(warnings) == 1
-        assert not app[BACKGROUND].failed.is_set()
+        assert not app[TASKS].failed.is_set()
 
 
 async def test_all_is_published_anew_when_redis_has_lost_it(

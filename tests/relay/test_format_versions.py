@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.app import BACKGROUND
+from marianne_stream.app import TASKS
 from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.errors import SourceTakenError
+from marianne_stream.errors import SourceNameInUseError
 from marianne_stream.relay.format import FORMAT
 from marianne_stream.relay.keys import Keys
-from marianne_stream.web.keys import WATCHES
+from marianne_stream.web.keys import JOB_HUB
 from tests.relay.conftest import JOB, KEYS, Relay
 from tests.support.edges import edge, origin
 from tests.support.processes import process
@@ -36,7 +36,7 @@ async def test_an_origin_refuses_the_data_of_another_version(
     await publish_as(redis, KEYS, version)
     before = sorted(await redis.call("KEYS", "*"))
     sentence = f"data of 'here' in format {version}, and this server publishes in format {FORMAT}"
-    with pytest.raises(SourceTakenError, match=sentence):
+    with pytest.raises(SourceNameInUseError, match=sentence):
         async with relay():
             pytest.fail("it began")
     assert sorted(await redis.call("KEYS", "*")) == before
@@ -69,8 +69,8 @@ async def test_an_origin_that_finds_another_version_later_says_so_and_serves(
             caplog.clear()
             await redis.start()
             await until(lambda: f"this server publishes in format {FORMAT}" in caplog.text)
-            assert JOB in (await app[WATCHES].get_roster()).entries
-            assert not app[BACKGROUND].failed.is_set()
+            assert JOB in (await app[JOB_HUB].get_roster()).entries
+            assert not app[TASKS].failed.is_set()
         assert await redis.call("EXISTS", KEYS.lock, KEYS.about, KEYS.format) == 0
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.errors import SourceTakenError
+from marianne_stream.errors import SourceNameInUseError
 from marianne_stream.models import JobState
 from marianne_stream.relay.format import decode_about, decode_entry, decode_missing, decode_state
-from marianne_stream.web.keys import WATCHES
+from marianne_stream.web.keys import JOB_HUB
 from tests.relay.conftest import (
     JOB,
     KEYS,
@@ -68,7 +68,7 @@ async def test_the_states_of_running_jobs_are_published(
         conductor.dispatch(JOB, 2)
         conductor.complete_sheet(JOB, 2)
         conductor.finish(JOB)
-        found = await eventually(lambda: state(redis), lambda found: found and found.final)
+        found = await eventually(lambda: state(redis), lambda found: found and found.is_final)
         assert (found.status, found.workspace) == ("completed", None)
 
 
@@ -87,7 +87,7 @@ async def test_a_job_that_is_over_is_published_where_somebody_asks_for_it(
         await eventually(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: found)
         assert await state(redis, "mill") is None
         await interest(redis, "state", "mill")
-        await eventually(lambda: state(redis, "mill"), lambda found: found and found.final)
+        await eventually(lambda: state(redis, "mill"), lambda found: found and found.is_final)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ async def test_events_are_published_with_the_numbers_that_viewers_see(
             conductor.emit(JOB, "job.said", {"number": number})
         await eventually(lambda: events(redis), lambda found: len(found) == 3)
         _, fields = (await redis.entries(KEYS.events))[-1]
-        assert fields[b"e"].decode() == app[WATCHES].replay_buffer.epoch
+        assert fields[b"e"].decode() == app[JOB_HUB].replay_buffer.epoch
         assert (fields[b"n"], fields[b"j"], fields[b"v"]) == (b"3", b"lantern", b"job.said")
         assert json.loads(fields[b"d"])["data"] == {"number": 3}
 
@@ -205,7 +205,7 @@ async def test_no_more_lines_are_kept_than_is_set(
 async def test_a_second_relay_of_the_same_name_is_refused(relay: Relay) -> None:
     async with relay():
         with pytest.raises(
-            SourceTakenError, match=r"publishes as 'here', .* for another \d+\.\d s"
+            SourceNameInUseError, match=r"publishes as 'here', .* for another \d+\.\d s"
         ):
             async with relay():
                 pytest.fail("it began")

@@ -5,22 +5,22 @@ import logging
 import pytest
 
 from marianne_stream.errors import (
-    ConductorAwayError,
+    ConductorUnreachableError,
     CorruptStateError,
     JobNotFoundError,
     StateUnavailableError,
 )
-from marianne_stream.models import JobState, Roster, RosterEntry, SourceName
+from marianne_stream.models import JobState, Roster, RosterEntry, StateSourceName
 from marianne_stream.state.auto import FallbackBackend
 
-AWAY = ConductorAwayError("nobody listens at /tmp/secret.sock")
+AWAY = ConductorUnreachableError("nobody listens at /tmp/secret.sock")
 
 
 class Source:
     """A source that knows some jobs, or is away."""
 
-    def __init__(self, name: SourceName, *job_ids: str) -> None:
-        self.name: SourceName = name
+    def __init__(self, name: StateSourceName, *job_ids: str) -> None:
+        self.name: StateSourceName = name
         self.job_ids = job_ids
         self.listed = {job_id: RosterEntry(job_id, "running") for job_id in job_ids}
         self.away: StateUnavailableError | None = None

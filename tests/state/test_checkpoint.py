@@ -80,14 +80,14 @@ def test_the_error_message_is_that_of_the_first_failed_sheet_where_the_job_has_n
 def test_the_entrys_status_is_right_and_not_final_while_the_two_disagree() -> None:
     entry = RosterEntry("a", "cancelled", submitted_at=WRITTEN_S - 8)
     shown = state(a_checkpoint(), entry)
-    assert (shown.status, shown.terminal, shown.final) == ("cancelled", True, False)
-    assert state(a_checkpoint(status="cancelled"), entry).final
+    assert (shown.status, shown.is_terminal, shown.is_final) == ("cancelled", True, False)
+    assert state(a_checkpoint(status="cancelled"), entry).is_final
 
 
 def test_a_source_whose_entry_is_the_last_word_can_say_that_it_is_final() -> None:
     entry = RosterEntry("a", "cancelled", submitted_at=WRITTEN_S - 8)
     shown = make_state(a_checkpoint(), entry, source="registry", live=False, trust_status=True)
-    assert shown.final
+    assert shown.is_final
 
 
 def test_a_checkpoint_from_before_the_submission_says_nothing_of_this_run() -> None:
@@ -139,7 +139,7 @@ def test_there_are_never_more_completed_sheets_than_sheets(total: int) -> None:
     sheets = {"1": {"status": "completed"}, "2": {"status": "completed"}}
     shown = state(a_checkpoint(sheets=sheets, total_sheets=total))
     assert (shown.completed_sheets, shown.total_sheets) == (2, 2)
-    assert JobStatusData.of(shown, None).progress_percent == 100
+    assert JobStatusData.from_state(shown, None).progress_percent == 100
 
 
 def test_bare_metadata_takes_its_counts_from_the_entry() -> None:
@@ -148,7 +148,7 @@ def test_bare_metadata_takes_its_counts_from_the_entry() -> None:
     shown = state(bare, entry)
     assert (shown.completed_sheets, shown.total_sheets) == (2, 4)
     assert shown.error_message == "no such instrument"
-    assert shown.final
+    assert shown.is_final
 
 
 def test_a_time_without_a_zone_is_utc() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from marianne_stream.errors import CorruptStateError, JobNotFoundError, StoreUnreadableError
+from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnreadableError
 from marianne_stream.state import json_dir as json_dir_module
 from marianne_stream.state.json_dir import (
     MAX_FILE_BYTES,
@@ -99,7 +99,7 @@ async def test_a_job_is_what_its_file_says_and_settled(
     save(folder, "a", status="failed", error_message="no more money")
     state = await source.read_job("a", None)
     assert (state.status, state.error_message) == ("failed", "no more money")
-    assert (state.source, state.live, state.final) == ("json", False, True)
+    assert (state.source, state.live, state.is_final) == ("json", False, True)
 
 
 async def test_an_older_entry_does_not_speak_against_the_file(
@@ -110,7 +110,7 @@ async def test_an_older_entry_does_not_speak_against_the_file(
     save(folder, "a", status="completed")
     state = await source.read_job("a", entry)
     assert state.status == "completed"
-    assert state.final
+    assert state.is_final
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ async def test_a_folder_that_cannot_be_read_is_not_the_same_as_no_jobs(tmp_path:
     for name in ("missing", "file"):
         source = CheckpointDirBackend(tmp_path / name)
         for call in (source.read_roster(), source.read_job("a", None)):
-            with pytest.raises(StoreUnreadableError, match=name) as caught:
+            with pytest.raises(StateUnreadableError, match=name) as caught:
                 await call
             assert not isinstance(caught.value, CorruptStateError)
             assert "/" not in caught.value.detail
@@ -290,7 +290,7 @@ async def test_a_read_that_hangs_is_given_up_and_does_not_hold_up_the_loop(
         patched.setattr(json_dir_module, "read_file", lambda *_: released.wait(5) and b"{")
         save(folder, "a")
         for call in (source.read_job("a", None), source.read_roster()):
-            with pytest.raises(StoreUnreadableError, match="not read within"):
+            with pytest.raises(StateUnreadableError, match="not read within"):
                 await call
         released.set()
     assert (await source.read_job("a", None)).job_id == "a"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from marianne_stream.errors import CorruptStateError, JobNotFoundError, StoreUnreadableError
+from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnreadableError
 from marianne_stream.state import registry as registry_module
 from marianne_stream.state.registry import Query, RegistryBackend
 from marianne_stream.state.registry_file import FileStamp
@@ -73,7 +73,7 @@ def nothing_is_held(path: Path) -> bool:
 async def refusal(registry: RegistryBackend) -> str:
     """Why a registry cannot be read, for the log. A client reads no path; nothing is created."""
     before = sorted(registry.path.parent.iterdir())
-    with pytest.raises(StoreUnreadableError) as caught:
+    with pytest.raises(StateUnreadableError) as caught:
         await registry.read_roster()
     assert sorted(registry.path.parent.iterdir()) == before
     assert "/" not in caught.value.detail
@@ -133,7 +133,7 @@ async def test_the_rows_status_is_right_and_final_over_its_checkpoints(
     put(conductor, "a", status="cancelled", completed_at=1795461896.64, checkpoint_json=text)
     state = await registry.read_job("a", None)
     assert state.status == "cancelled"
-    assert state.final
+    assert state.is_final
     assert state.completed_at == "2026-11-23T19:24:56.640Z"
     assert (state.source, state.live) == ("registry", False)
     assert (state.completed_sheets, state.total_sheets, state.current_sheet) == (1, 2, 2)
@@ -147,7 +147,7 @@ async def test_a_job_without_a_checkpoint_has_the_state_of_its_row(
     assert (state.status, state.total_sheets, state.sheets) == ("failed", 3, ())
     assert (state.workspace, state.snapshot_path) == ("/ws", "/s")
     assert state.submitted_at == "1970-01-01T00:16:40.000Z"
-    assert state.final
+    assert state.is_final
 
 
 async def test_the_error_message_is_the_checkpoints_else_the_rows_else_the_sheets(
@@ -189,7 +189,7 @@ async def test_an_older_registry_is_read_as_far_as_it_goes(
 ) -> None:
     with closing(conductor_at(path, "CREATE TABLE jobs (job_id, status)")) as conductor:
         conductor.execute("INSERT INTO jobs VALUES ('a', 'completed')")
-        assert (await registry.read_job("a", None)).final
+        assert (await registry.read_job("a", None)).is_final
         assert list((await registry.read_roster()).entries) == ["a"]
         conductor.execute("ALTER TABLE jobs RENAME status TO state")
         assert "has no column named status" in await refusal(registry)
@@ -318,8 +318,12 @@ async def test_a_recorded_registry_is_as_it_was_left(registry: RegistryBackend, 
     shutil.copyfile(RECORDING, path)
     assert list((await registry.read_roster()).entries) == ["tick", "fan", "failing", "wt"]
     whole = await registry.read_job("wt", None)
-    assert (whole.status, whole.progress_percent, whole.final) == ("completed", 100.0, True)
+    assert (whole.status, whole.progress_percent, whole.is_final) == ("completed", 100.0, True)
     assert whole.snapshot_path == "/home/marianne/.marianne/snapshots/wt/1795461867"
     assert (await registry.read_job("failing", None)).error_message == "Exit code 1"
     cancelled = await registry.read_job("tick", None)
-    assert (cancelled.status, cancelled.completed_sheets, cancelled.final) == ("cancelled", 1, True)
+    assert (cancelled.status, cancelled.completed_sheets, cancelled.is_final) == (
+        "cancelled",
+        1,
+        True,
+    )

@@ -15,7 +15,7 @@ from pathlib import Path
 import aiohttp
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.web.stream import LEAVING_EACH_S
+from marianne_stream.web.stream import DRAIN_STREAMS_PER_S
 from marianne_stream.wire.sse import EventParser
 from tests.support.processes import Process, process
 from tests.support.waiting import until
@@ -191,7 +191,7 @@ async def restart(
                 await asyncio.wait([writing])
                 last = int(log.read_text().split()[-1])
                 await until(lambda: all(w.numbers[-1] == last for w in found), limit_s=LIMIT_S)
-    drained_s = min(drain_s, watchers / LEAVING_EACH_S)
+    drained_s = min(drain_s, watchers / DRAIN_STREAMS_PER_S)
     return Outcome(found, code, told_at, exit_s, drained_s, last, old.log)
 
 

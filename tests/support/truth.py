@@ -13,7 +13,7 @@ WORKING = ("dispatched", "in_progress")
 
 
 def seen_by(viewer: Viewer) -> list[Seen]:
-    """The states of a viewer's `job_status` events, in order."""
+    """The states of a viewer's `get_job_status` events, in order."""
     return [
         (data["status"], data["completed_sheets"], data["total_sheets"], data["current_sheet"])
         for data in viewer.data("job_status")

@@ -51,7 +51,7 @@ class Viewer:
 
     @property
     def progress(self) -> list[tuple[str, int, int | None]]:
-        """Of each `job_status` the status, the completed sheets and the current sheet."""
+        """Of each `get_job_status` the status, the completed sheets and the current sheet."""
         return [
             (data["status"], data["completed_sheets"], data["current_sheet"])
             for data in self.data("job_status")
@@ -67,12 +67,12 @@ class Viewer:
         return self.data(name)[count - 1]
 
     async def saw_status(self, *, limit_s: float = 10.0, **fields: object) -> dict[str, Any]:
-        """Waits until the newest `job_status` has these values."""
+        """Waits until the newest `get_job_status` has these values."""
         await until(lambda: self.shows(**fields), limit_s=limit_s)
         return self.data("job_status")[-1]
 
     def shows(self, **fields: object) -> bool:
-        """Whether the newest `job_status` has these values."""
+        """Whether the newest `get_job_status` has these values."""
         newest = (self.data("job_status") or [{}])[-1]
         return all(newest.get(name) == value for name, value in fields.items())
 

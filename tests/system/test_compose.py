@@ -21,7 +21,7 @@ import yaml
 from marianne_stream.commands.settings_options import settings_from
 from marianne_stream.commands.verbs import VERBS, parser_of
 from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.settings import ENVIRONMENT_PREFIX, Settings
+from marianne_stream.settings import ENV_PREFIX, Settings
 from tests.support.external import program
 from tests.support.nginx import EXAMPLES, NAME, filled, site
 from tests.support.ports import free_port
@@ -151,13 +151,11 @@ def test_users_of_redis_may_do_what_is_documented(user: str, page: Path) -> None
 @pytest.mark.parametrize("name", SERVERS)
 def test_the_servers_take_their_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     service = composed()["services"][name]
-    for variable in [
-        variable for variable in os.environ if variable.startswith(ENVIRONMENT_PREFIX)
-    ]:
+    for variable in [variable for variable in os.environ if variable.startswith(ENV_PREFIX)]:
         monkeypatch.delenv(variable)
     for variable, value in service["environment"].items():
         # One that is no setting would be left alone.
-        assert variable.removeprefix(ENVIRONMENT_PREFIX).lower() in Settings.model_fields
+        assert variable.removeprefix(ENV_PREFIX).lower() in Settings.model_fields
         monkeypatch.setenv(variable, value)
     command, verb, *options = service["command"]
     assert (command, verb) == ("marianne-stream", "serve")

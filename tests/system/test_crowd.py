@@ -18,7 +18,7 @@ VIEWERS = 500
 CHANGES = 200
 APART_S = 0.05
 
-# As a `job_status` has it, which the newest of what came is sure to hold.
+# As a `get_job_status` has it, which the newest of what came is sure to hold.
 COMPLETED = re.compile(rb'"completed_sheets":([0-9]+)')
 NEWEST_BYTES = 4096
 
@@ -43,7 +43,7 @@ class RawViewer(asyncio.Protocol):
         self.ended = exc is None
 
     def completed_sheets(self) -> list[int]:
-        """The progress that its `job_status` events showed."""
+        """The progress that its `get_job_status` events showed."""
         body = bytes(self.data).partition(b"\r\n\r\n")[2]
         events = EventParser().feed(body)
         return [

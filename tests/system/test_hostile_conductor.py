@@ -54,7 +54,7 @@ async def health_until(session: aiohttp.ClientSession, condition: Callable[[], o
 
 
 def completed(viewer: Viewer) -> int:
-    """Return how many sheets the newest `job_status` of a viewer counts."""
+    """Return how many sheets the newest `get_job_status` of a viewer counts."""
     return int((viewer.data("job_status") or [{"completed_sheets": 0}])[-1]["completed_sheets"])
 
 

@@ -66,12 +66,12 @@ def accepts(running: Process) -> bool:
 async def test_a_fault_while_it_leaves_is_told_by_the_exit_code(tmp_path: Path) -> None:
     script = """
 import sys
-from marianne_stream.access.keeper import Keeper
+from marianne_stream.access.keeper import Authenticator
 from marianne_stream.cli import main
 from marianne_stream.web.stream import Streams
 async def drain(self, hurry):
-    def review(self): raise ZeroDivisionError("a fault of ours")
-    Keeper.review = review
+    def revoke_stale(self): raise ZeroDivisionError("a fault of ours")
+    Authenticator.revoke_stale = revoke_stale
     await hurry.wait()
 Streams.drain = drain
 sys.exit(main(sys.argv[1:]))

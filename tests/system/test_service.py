@@ -378,10 +378,10 @@ async def test_what_is_passed_and_does_not_listen_is_refused(tmp_path: Path, kin
 async def test_a_fault_of_a_part_ends_the_process_with_a_last_line(tmp_path: Path) -> None:
     script = """
 import sys
-from marianne_stream.access.keeper import Keeper
+from marianne_stream.access.keeper import Authenticator
 from marianne_stream.cli import main
-def review(self): raise ZeroDivisionError("a fault of ours")
-Keeper.review = review
+def revoke_stale(self): raise ZeroDivisionError("a fault of ours")
+Authenticator.revoke_stale = revoke_stale
 sys.exit(main(sys.argv[1:]))
 """
     async with process("-c", script, *places(tmp_path), "--port", 0) as running:

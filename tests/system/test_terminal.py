@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.access.places import token_place
+from marianne_stream.access.places import ensure_token_source
 from marianne_stream.commands.verbs import VERBS
 from marianne_stream.demo.conductor import SimulatedConductor
 from tests.support.external import clock_ahead
@@ -166,7 +166,7 @@ async def test_a_server_at_a_unix_socket_lets_its_own_user_in_without_any_set_up
 ) -> None:
     conductor.launch("a", 1)
     private = tmp_path / "marianne-stream"
-    token_place(None, private)
+    ensure_token_source(None, private)
     path = tmp_path / "http.sock"
     async with process(
         *("-m", "marianne_stream", "--port", "none", "--uds", path, "--data-dir", private),

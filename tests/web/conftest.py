@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient
 
 from marianne_stream.app import create_app
 from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.listening import tcp_socket
+from marianne_stream.listening import open_tcp_socket
 from marianne_stream.settings import Settings
 from tests.support.viewers import Viewer, watching
 
@@ -36,7 +36,7 @@ async def client(settings: Settings, aiohttp_client: Callable[..., Awaitable[Cli
 
 def listen(host: str, port: int, _family: socket.AddressFamily) -> socket.socket:
     """Listens as the server does, whose connections are not as the system has them by itself."""
-    return tcp_socket(host, port)
+    return open_tcp_socket(host, port)
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from marianne_stream.app import KEEPER, create_app
+from marianne_stream.app import AUTHENTICATOR, create_app
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.settings import Settings
-from marianne_stream.web.keys import DOWNLOADS, STREAMS
-from marianne_stream.web.sites import host_name
-from marianne_stream.web.visitor import ip_of
+from marianne_stream.web.keys import DOWNLOAD_LIMITER, STREAM_REGISTRY
+from marianne_stream.web.sites import parse_host_name
+from marianne_stream.web.visitor import parse_ip
 from tests.support.viewers import watching
 from tests.support.waiting import until
 from tests.web.conftest import Client
@@ -134,13 +134,13 @@ async def test_only_its_own_names_are_answered_for(start: Start, host: str, stat
 
 async def test_names_that_are_too_long_are_not_remembered(start: Start) -> None:
     client = await start(trusted_proxies=("127.0.0.1",))
-    before = host_name.cache_info().currsize, ip_of.cache_info().currsize
+    before = parse_host_name.cache_info().currsize, parse_ip.cache_info().currsize
     for number in range(20):
         name = f"{number}".ljust(300, "a")
         headers = {"Host": f"{name}.localhost", "X-Forwarded-For": name}
         async with client.get("/health", headers=headers) as response:
             assert await code_of(response) == (421, "host_not_allowed")
-    after = host_name.cache_info().currsize, ip_of.cache_info().currsize
+    after = parse_host_name.cache_info().currsize, parse_ip.cache_info().currsize
     assert after[0] == before[0]
     # The client's own address.
     assert after[1] - before[1] <= 1
@@ -227,7 +227,7 @@ async def test_streams_of_a_token_that_is_taken_back_end(
         await ends.saw("roster")
         await stays.saw("roster")
         token_file.write_text(f"{WHOLE}\n")
-        keeper = client.app[KEEPER] if client.app is not None else None
+        keeper = client.app[AUTHENTICATOR] if client.app is not None else None
         assert keeper is not None
         keeper.reload()
         await ends.end(limit_s=5)
@@ -243,7 +243,7 @@ async def test_a_revoked_stream_ends_though_nobody_reads_it(
     client = await start()
     app = client.app
     assert app is not None
-    streams, keeper = app[STREAMS], app[KEEPER]
+    streams, keeper = app[STREAM_REGISTRY], app[AUTHENTICATOR]
     assert keeper is not None
     async with client.get("/api/events/stream", headers=NARROWED) as response:
         assert response.status == 200
@@ -254,7 +254,7 @@ async def test_a_revoked_stream_ends_though_nobody_reads_it(
         token_file.write_text(f"{WHOLE}\n")
         keeper.reload()
         await until(lambda: not len(streams), limit_s=10)
-        assert streams.ended["revoked"] == 1
+        assert streams.closed["revoked"] == 1
 
 
 async def signed_in(client: Client, **headers: str) -> aiohttp.ClientResponse:
@@ -393,7 +393,7 @@ async def test_downloads_are_bounded(start: Start, log: Path) -> None:
                 assert await code_of(second) == (429, "too_many_downloads")
             await first.read()
 
-        downloads = client.app[DOWNLOADS] if client.app is not None else None
+        downloads = client.app[DOWNLOAD_LIMITER] if client.app is not None else None
         assert downloads is not None
         await until(lambda: not len(downloads))
 

@@ -9,8 +9,8 @@ import pytest
 from yarl import URL
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.web.event_stream import END_REASONS
-from marianne_stream.web.keys import STREAMS
+from marianne_stream.web.event_stream import CLOSE_REASONS
+from marianne_stream.web.keys import STREAM_REGISTRY
 from tests.support.processes import CHECKOUT
 from tests.support.prometheus import REFERENCE, documented_metrics, metrics, samples
 from tests.support.waiting import until
@@ -51,7 +51,7 @@ async def test_streams_and_what_they_were_sent_are_counted(
         assert after[frames] - before[frames] == 5
         seen = "marianne_stream_monitor_events_total{}"
         assert after[seen] - before[seen] == 5
-    streams = client.app[STREAMS] if client.app is not None else ()
+    streams = client.app[STREAM_REGISTRY] if client.app is not None else ()
     await until(lambda: not len(streams))
     left = (await figures(client))["marianne_stream_streams_closed_total{reason=client_disconnect}"]
     assert left == 2
@@ -157,4 +157,4 @@ async def test_reference_has_the_metrics_of_a_server_and_no_other(
 
 def test_reference_has_every_reason_for_which_a_stream_is_closed() -> None:
     table = REFERENCE.read_text().partition("### Reasons")[2].partition("\n## ")[0]
-    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(END_REASONS)
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(CLOSE_REASONS)

@@ -8,7 +8,7 @@ from marianne_stream.web import openapi
 from marianne_stream.web.routes import ROUTES
 from tests.web.conftest import Client
 
-DOCUMENT = json.loads(openapi.description())
+DOCUMENT = json.loads(openapi.make_openapi_document())
 
 
 def test_it_is_valid_openapi_3_1() -> None:

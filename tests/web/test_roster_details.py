@@ -6,10 +6,10 @@ from typing import Any
 
 import aiohttp
 
-from marianne_stream.app import leave
+from marianne_stream.app import shutdown
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.jobs.watches import JobHub
-from marianne_stream.web.keys import WATCHES
+from marianne_stream.web.keys import JOB_HUB
 from tests.support.viewers import Viewer, watching
 from tests.support.waiting import until
 from tests.web.conftest import Client, Watch
@@ -22,7 +22,7 @@ __all__ = ["start", "token_file"]
 
 
 def watches_of(client: Client) -> JobHub:
-    watches: JobHub = client.app[WATCHES]
+    watches: JobHub = client.app[JOB_HUB]
     return watches
 
 
@@ -204,7 +204,7 @@ async def test_a_server_that_leaves_watches_nothing_any_more(
     conductor.dispatch("a", 1)
     async with watch(ROSTER, **WANTED) as viewer:
         await until(shows(viewer, "a", current_sheet=1))
-        await leave(client.app, drain_s=0.0, hurry=asyncio.Event())
+        await shutdown(client.app, drain_timeout_s=0.0, force=asyncio.Event())
         assert watches_of(client).watched_job_count == 0
         await viewer.end()
     assert shows(viewer, "a", current_sheet=1)()

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.models import iso_time
+from marianne_stream.models import format_iso_time
 from tests.support.waiting import until
 from tests.web.conftest import Watch
 
@@ -57,7 +57,7 @@ async def test_when_a_job_ended_is_told_and_taken_back_when_it_runs_again(
         assert newest()["completed_at"] is None
         conductor.finish("a")
         await until(lambda: newest()["completed_at"])
-        assert newest()["completed_at"] == iso_time(conductor.jobs["a"].completed_at)
+        assert newest()["completed_at"] == format_iso_time(conductor.jobs["a"].completed_at)
         await conductor.kill()
         await until(lambda: viewer.data("source")[-1]["source"] == "registry")
         await conductor.start()

@@ -3,27 +3,27 @@
 import pytest
 
 from marianne_stream.web import sign_in_log
-from marianne_stream.web.sign_in_log import LINES_IN_ALL, LINES_PER_ADDRESS, SignInLog
-from marianne_stream.web.visitor import Visitor
+from marianne_stream.web.sign_in_log import MAX_LINES, MAX_LINES_PER_CLIENT, LoginLog
+from marianne_stream.web.visitor import ClientInfo
 from tests.support.waiting import until
 
 
-def refused(log: SignInLog, address: str, times: int) -> None:
+def refused(log: LoginLog, address: str, times: int) -> None:
     for _ in range(times):
-        log.refused("token refused", Visitor(address, secure=False), reason="unknown_token")
+        log.log_rejected("token refused", ClientInfo(address, secure=False), reason="unknown_token")
 
 
 async def test_lines_beyond_the_limit_are_counted_when_the_minute_is_over(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(sign_in_log, "MINUTE_S", 0.2)
-    log = SignInLog()
+    monkeypatch.setattr(sign_in_log, "WINDOW_S", 0.2)
+    log = LoginLog()
     with caplog.at_level("INFO"):
-        refused(log, "192.0.2.1", LINES_PER_ADDRESS + 5)
+        refused(log, "192.0.2.1", MAX_LINES_PER_CLIENT + 5)
         # Addresses of one network of 64 bits count as one.
-        refused(log, "2001:db8::1", LINES_PER_ADDRESS)
+        refused(log, "2001:db8::1", MAX_LINES_PER_CLIENT)
         refused(log, "2001:db8::2", 1)
-        assert len(caplog.messages) == 2 * LINES_PER_ADDRESS
+        assert len(caplog.messages) == 2 * MAX_LINES_PER_CLIENT
         await until(lambda: "lines left out kind=refused count=6" in caplog.messages)
         refused(log, "192.0.2.1", 1)
         assert caplog.messages[-1] == "token refused address=192.0.2.1 reason=unknown_token"
@@ -32,10 +32,10 @@ async def test_lines_beyond_the_limit_are_counted_when_the_minute_is_over(
 async def test_many_addresses_share_a_limit_that_hides_no_sign_in(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    log = SignInLog()
+    log = LoginLog()
     with caplog.at_level("INFO"):
-        for number in range(LINES_IN_ALL + 50):
+        for number in range(MAX_LINES + 50):
             refused(log, f"10.0.{number // 256}.{number % 256}", 1)
-        assert len(caplog.messages) == LINES_IN_ALL
-        log.accepted("signed in", Visitor("192.0.2.1", secure=True), method="form")
+        assert len(caplog.messages) == MAX_LINES
+        log.log_accepted("signed in", ClientInfo("192.0.2.1", secure=True), method="form")
         assert caplog.messages[-1] == "signed in address=192.0.2.1 method=form"

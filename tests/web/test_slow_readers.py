@@ -13,9 +13,9 @@ import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.feeds.feed import EmptyFeed
-from marianne_stream.web.event_stream import EventStream
-from marianne_stream.web.keys import STREAMS
-from marianne_stream.web.stream import Streams
+from marianne_stream.web.event_stream import SSEResponse
+from marianne_stream.web.keys import STREAM_REGISTRY
+from marianne_stream.web.stream import StreamRegistry
 from marianne_stream.wire.sse import EventParser, ServerSentEvent
 from tests.support.viewers import Viewer
 from tests.support.waiting import until
@@ -88,10 +88,10 @@ async def stopped(client: Client, path: str, last_event_id: str = "") -> Stopped
 
 
 @pytest.fixture
-async def streams(conductor: SimulatedConductor, client: Client) -> Streams:
+async def streams(conductor: SimulatedConductor, client: Client) -> StreamRegistry:
     """All streams of the server, which hears the conductor's events."""
     await until(lambda: conductor.statistics.monitor_streams_open)
-    return client.app[STREAMS]
+    return client.app[STREAM_REGISTRY]
 
 
 def has_seen(viewer: Viewer, event: str, count: int) -> bool:
@@ -104,18 +104,18 @@ def has_more(reader: StoppedReader, events: int) -> bool:
     return len(reader.events) > events
 
 
-def has_taken(stream: EventStream, before: int) -> bool:
+def has_taken(stream: SSEResponse, before: int) -> bool:
     """Whether the kernel has taken more of a stream than before."""
-    return stream.written - stream.unsent_bytes > before
+    return stream.written_bytes - stream.unsent_bytes > before
 
 
-def held(streams: Streams) -> list[int]:
+def held(streams: StreamRegistry) -> list[int]:
     """What is kept for each client, the least first."""
-    return sorted(stream.held_bytes for stream in streams)
+    return sorted(stream.buffered_bytes for stream in streams)
 
 
 async def test_of_a_timeline_a_mebibyte_is_kept_and_the_others_get_all(
-    conductor: SimulatedConductor, client: Client, watch: Watch, streams: Streams
+    conductor: SimulatedConductor, client: Client, watch: Watch, streams: StreamRegistry
 ) -> None:
     conductor.launch("a", 1)
     async with watch("/api/events/stream") as quick:
@@ -138,7 +138,7 @@ async def test_of_a_timeline_a_mebibyte_is_kept_and_the_others_get_all(
 
 
 async def test_of_a_status_the_newest_is_kept(
-    conductor: SimulatedConductor, client: Client, streams: Streams
+    conductor: SimulatedConductor, client: Client, streams: StreamRegistry
 ) -> None:
     sheets = 400
     conductor.launch("a", sheets)
@@ -155,7 +155,7 @@ async def test_of_a_status_the_newest_is_kept(
 
 
 async def test_of_a_log_nothing_is_kept_and_nothing_is_lost(
-    log: Path, client: Client, watch: Watch, streams: Streams
+    log: Path, client: Client, watch: Watch, streams: StreamRegistry
 ) -> None:
     log.touch()
     lines = 20_000
@@ -177,10 +177,10 @@ async def test_one_that_takes_nothing_is_disconnected_and_resumes_whole(
     log: Path,
     client: Client,
     watch: Watch,
-    streams: Streams,
+    streams: StreamRegistry,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(streams, "_stuck_s", 2.0)
+    monkeypatch.setattr(streams, "_stall_timeout_s", 2.0)
     log.write_text("".join(f"{n} {'x' * 200}\n" for n in range(10_000)))
     async with watch(LOGS, tail_lines="0") as quick:
         slow = await stopped(client, f"{LOGS}?tail_lines=1000")
@@ -201,10 +201,10 @@ async def test_one_that_takes_nothing_is_disconnected_and_resumes_whole(
 async def test_one_that_reads_slowly_is_not_disconnected(
     conductor: SimulatedConductor,
     client: Client,
-    streams: Streams,
+    streams: StreamRegistry,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(streams, "_stuck_s", 3.0)
+    monkeypatch.setattr(streams, "_stall_timeout_s", 3.0)
     conductor.launch("a", 1)
     slow = await stopped(client, "/api/events/stream?limit=0")
     await until(lambda: len(streams) == 1)
@@ -220,7 +220,7 @@ async def test_one_that_reads_slowly_is_not_disconnected(
 
 
 async def test_of_one_that_reads_a_little_it_is_seen_that_it_does(
-    conductor: SimulatedConductor, client: Client, streams: Streams
+    conductor: SimulatedConductor, client: Client, streams: StreamRegistry
 ) -> None:
     conductor.launch("a", 1)
     slow = await stopped(client, "/api/events/stream?limit=0")
@@ -230,7 +230,7 @@ async def test_of_one_that_reads_a_little_it_is_seen_that_it_does(
         while stream.feed.buffered_bytes < MIB // 2:
             conductor.emit("a", "job.step", {"fill": "x" * 2000})
             await asyncio.sleep(0)
-        taken = stream.written - stream.unsent_bytes
+        taken = stream.written_bytes - stream.unsent_bytes
         seen = len(slow.events)
         # Some 100 KB.
         await slow.read_until(partial(has_more, slow, seen + 50))
@@ -242,10 +242,10 @@ async def test_when_all_hold_too_much_together_the_one_that_holds_most_is_let_go
     conductor: SimulatedConductor,
     client: Client,
     watch: Watch,
-    streams: Streams,
+    streams: StreamRegistry,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(streams, "_held_bytes", MIB // 2)
+    monkeypatch.setattr(streams, "_max_buffered_bytes", MIB // 2)
     conductor.launch("a", 1)
     conductor.launch(JOB, 1)
     async with watch("/api/events/stream") as quick:
@@ -266,7 +266,7 @@ async def test_when_all_hold_too_much_together_the_one_that_holds_most_is_let_go
     less.close()
 
 
-async def fill(conductor: SimulatedConductor, stream: EventStream) -> None:
+async def fill(conductor: SimulatedConductor, stream: SSEResponse) -> None:
     """Emits events of a job until the kernel takes no more of a stream, and its feed is at rest."""
     while not stream.unsent_bytes:
         conductor.emit("a", "job.step", {"fill": "x" * 2000})
@@ -274,7 +274,7 @@ async def fill(conductor: SimulatedConductor, stream: EventStream) -> None:
 
 
 async def test_a_stream_that_ends_is_one_of_those_open_until_its_client_has_taken_all(
-    conductor: SimulatedConductor, client: Client, streams: Streams
+    conductor: SimulatedConductor, client: Client, streams: StreamRegistry
 ) -> None:
     conductor.launch("a", 1)
     slow = await stopped(client, "/api/events/stream?limit=0")
@@ -287,17 +287,17 @@ async def test_a_stream_that_ends_is_one_of_those_open_until_its_client_has_take
     await slow.read_until(lambda: False)
     assert slow.ended
     await until(lambda: not len(streams))
-    assert streams.ended == {"finished": 1}
+    assert streams.closed == {"finished": 1}
     slow.close()
 
 
 async def test_a_stream_that_ends_while_its_client_does_not_read_is_disconnected(
     conductor: SimulatedConductor,
     client: Client,
-    streams: Streams,
+    streams: StreamRegistry,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(streams, "_stuck_s", 0.5)
+    monkeypatch.setattr(streams, "_stall_timeout_s", 0.5)
     conductor.launch("a", 1)
     slow = await stopped(client, "/api/events/stream?limit=0")
     await until(lambda: len(streams) == 1)
@@ -305,7 +305,7 @@ async def test_a_stream_that_ends_while_its_client_does_not_read_is_disconnected
     await fill(conductor, stream)
     stream.feed.finish()
     await until(lambda: not len(streams))
-    assert streams.ended == {"stalled": 1}
+    assert streams.closed == {"stalled": 1}
     server = client.server.runner.server if client.server.runner is not None else None
     assert server is not None
     await until(lambda: not server.connections)
@@ -313,7 +313,7 @@ async def test_a_stream_that_ends_while_its_client_does_not_read_is_disconnected
 
 
 async def test_an_event_larger_than_one_write_is_not_copied_for_each_that_does_not_read(
-    conductor: SimulatedConductor, client: Client, watch: Watch, streams: Streams
+    conductor: SimulatedConductor, client: Client, watch: Watch, streams: StreamRegistry
 ) -> None:
     conductor.launch("a", 1)
     async with watch("/api/events/stream", limit="0") as quick:
@@ -333,7 +333,7 @@ async def test_an_event_larger_than_one_write_is_not_copied_for_each_that_does_n
     "path", ["/api/events/stream", f"/api/jobs/{JOB}/stream", "/api/roster/stream", LOGS]
 )
 async def test_what_a_stream_was_made_of_goes_with_it_and_waits_for_no_collector(
-    log: Path, client: Client, streams: Streams, path: str
+    log: Path, client: Client, streams: StreamRegistry, path: str
 ) -> None:
     log.write_text("one line\n")
     await asyncio.sleep(0)

@@ -11,17 +11,17 @@ from aiohttp import web
 
 from marianne_stream.app import create_app
 from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.errors import ConductorAwayError
+from marianne_stream.errors import ConductorUnreachableError
 from marianne_stream.fanout.mailboxes import Sink
 from marianne_stream.feeds.feed import FeedKind
 from marianne_stream.settings import Settings
 from marianne_stream.web import stream
-from marianne_stream.web.gate import Gate
-from marianne_stream.web.keys import STREAMS
+from marianne_stream.web.gate import AuthMiddleware
+from marianne_stream.web.keys import STREAM_REGISTRY
 from marianne_stream.web.middleware import errors_as_json
-from marianne_stream.web.sites import Sites
-from marianne_stream.web.stream import Streams
-from marianne_stream.web.visitor import Proxies
+from marianne_stream.web.sites import HostPolicy
+from marianne_stream.web.stream import StreamRegistry
+from marianne_stream.web.visitor import TrustedProxies
 from tests.support.viewers import Viewer, watching
 from tests.support.waiting import until
 from tests.web.conftest import Client, Watch
@@ -30,8 +30,8 @@ from tests.web.conftest import Client, Watch
 async def test_an_idle_stream_gets_comments_and_heartbeats(
     conductor: SimulatedConductor, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "IDLE_COMMENT_S", 0.9)
-    monkeypatch.setattr(stream, "IDLE_HEARTBEAT_S", 1.9)
+    monkeypatch.setattr(stream, "COMMENT_AFTER_IDLE_S", 0.9)
+    monkeypatch.setattr(stream, "HEARTBEAT_AFTER_IDLE_S", 1.9)
     conductor.launch("a", 1)
     async with watch("/api/jobs/a/stream") as viewer:
         heartbeat = await viewer.saw("heartbeat")
@@ -44,7 +44,7 @@ async def test_a_viewer_that_leaves_is_forgotten_at_once(
     conductor: SimulatedConductor, watch: Watch, client: Client
 ) -> None:
     conductor.launch("a", 1)
-    streams = client.app[STREAMS]
+    streams = client.app[STREAM_REGISTRY]
     async with watch("/api/jobs/a/stream") as viewer:
         await viewer.saw("job_sheets")
         assert len(streams) == 1
@@ -68,7 +68,7 @@ async def test_above_the_limit_an_event_source_is_asked_to_come_back_and_others_
             assert (come_back.status, come_back.content_type) == (200, "text/event-stream")
             assert (await come_back.text()).startswith("retry: ")
         assert (await client.get("/health")).status == 200
-    await until(lambda: not len(client.app[STREAMS]))
+    await until(lambda: not len(client.app[STREAM_REGISTRY]))
     async with watching(client.session, str(client.make_url(path))) as viewer:
         await viewer.saw("job_sheets")
 
@@ -125,17 +125,17 @@ async def test_those_who_came_together_are_not_all_given_a_sign_at_once(
     client: Client,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stream, "IDLE_COMMENT_S", 0.0)
+    monkeypatch.setattr(stream, "COMMENT_AFTER_IDLE_S", 0.0)
     conductor.launch("a", 1)
-    streams = client.app[STREAMS]
+    streams = client.app[STREAM_REGISTRY]
     async with AsyncExitStack() as stack:
         for _ in range(20):
             url = str(client.make_url("/api/events/stream"))
             viewer = await stack.enter_async_context(watching(client.session, url))
             await viewer.saw("source")
-        quiet = {one: one.written for one in streams}
-        await until(lambda: all(one.written > written for one, written in quiet.items()))
-        together = Counter(one.idle_since for one in streams)
+        quiet = {one: one.written_bytes for one in streams}
+        await until(lambda: all(one.written_bytes > written for one, written in quiet.items()))
+        together = Counter(one.last_write_at for one in streams)
     assert max(together.values()) <= 2
 
 
@@ -154,8 +154,8 @@ async def test_what_was_sent_is_counted_the_same_whichever_way_it_went(
     async with asyncio.timeout(5):
         while b"event: job.last" not in body or not body.endswith(b"\n\n\r\n"):
             body += await reader.read(65536)
-    (one,) = client.app[STREAMS]
-    assert one.written == len(body)
+    (one,) = client.app[STREAM_REGISTRY]
+    assert one.written_bytes == len(body)
     writer.close()
 
 
@@ -188,7 +188,11 @@ class BrokenFeed:
 @pytest.mark.parametrize(
     ("fault", "error", "error_type"),
     [
-        (ConductorAwayError("at /tmp/secret"), "The conductor is away.", "conductor_unreachable"),
+        (
+            ConductorUnreachableError("at /tmp/secret"),
+            "The conductor is away.",
+            "conductor_unreachable",
+        ),
         (KeyError("/tmp/secret"), "The server failed to answer this request.", "internal_error"),
     ],
 )
@@ -199,10 +203,10 @@ async def test_a_fault_after_the_headers_is_an_event_and_the_end(
     aiohttp_client: Callable[..., Awaitable[Client]],
 ) -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
-        return Streams().answer(request, BrokenFeed(fault))
+        return StreamRegistry().open(request, BrokenFeed(fault))
 
-    gate = Gate(None, sites=Sites((), ()), proxies=Proxies(()))
-    app = web.Application(middlewares=[errors_as_json, gate.middleware()])
+    gate = AuthMiddleware(None, host_policy=HostPolicy((), ()), proxies=TrustedProxies(()))
+    app = web.Application(middlewares=[errors_as_json, gate.make_middleware()])
     app.router.add_get("/", handle)
     client = await aiohttp_client(app)
     async with watching(client.session, str(client.make_url("/"))) as viewer:

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from marianne_stream.errors import JobNotFoundError, StateUnavailableError
 from marianne_stream.jobs.turns import StateReadLimiter
 from marianne_stream.jobs.watches import JobHub
-from marianne_stream.models import EventPlace, JobState, MonitorEvent, Roster, RosterEntry
+from marianne_stream.models import JobState, MonitorEvent, RemotePosition, Roster, RosterEntry
 from marianne_stream.relay.edges.reading import Pace
 from marianne_stream.relay.edges.source import Source
 from marianne_stream.relay.edges.source_names import SourceNames
@@ -130,7 +130,7 @@ class Edge:
             await asyncio.sleep(0)
         if len(faults) == len(sources):
             raise faults[0]
-        return Roster(entries, source="redis", live=not away, away=frozenset(away))
+        return Roster(entries, source="redis", live=not away, unavailable_scopes=frozenset(away))
 
     def mismatches(self) -> list[str]:
         """Return a sentence for each source that is published in a format not known here."""
@@ -198,16 +198,16 @@ class Edge:
         """
         if self._watches is None:
             return
-        if self.several and event.job_id and event.place is not None:
-            event = renamed(event, self._shown(event.place.source, event.job_id))
+        if self.several and event.job_id and event.remote_position is not None:
+            event = renamed(event, self._shown(event.remote_position.source, event.job_id))
         self._watches.replay_buffer.add(event)
 
-    def on_gap(self, source: str, place: EventPlace | None) -> None:
+    def on_gap(self, source: str, place: RemotePosition | None) -> None:
         """Says that events are missing."""
         if self._watches is not None:
             self._watches.replay_buffer.add_gap(position=place, scope=self._scope(source))
 
-    def on_begun(self, place: EventPlace) -> None:
+    def on_begun(self, place: RemotePosition) -> None:
         """Where a timeline begins of which nothing was told yet."""
         if self._watches is not None:
             self._watches.replay_buffer.positions.register_source(

@@ -11,7 +11,7 @@ from marianne_stream.errors import (
     LogForbiddenError,
     LogNotFoundError,
     MarianneStreamError,
-    OriginOnlyError,
+    NotOnEdgeError,
     StateUnavailableError,
 )
 from marianne_stream.feeds.awaited_log import PendingLogFeed
@@ -216,9 +216,9 @@ class NoLogFiles:
         raise not_available_on_edge(self._edge, job_id)
 
 
-def not_available_on_edge(edge: Edge, job_id: str, why: str = "") -> OriginOnlyError:
+def not_available_on_edge(edge: Edge, job_id: str, why: str = "") -> NotOnEdgeError:
     """The error that says where else to ask."""
     source, own = edge.find(job_id)
     origin_url = source.about.origin_url if source.about is not None else None
-    detail = f"{why} {OriginOnlyError.public}".strip()
-    return OriginOnlyError(own, origin_url=origin_url, detail=detail)
+    detail = f"{why} {NotOnEdgeError.default_detail}".strip()
+    return NotOnEdgeError(own, origin_url=origin_url, detail=detail)

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnavailableError
 from marianne_stream.jobs.turns import StateReadLimiter
-from marianne_stream.models import EventPlace, JobState, MonitorEvent, RosterEntry
+from marianne_stream.models import JobState, MonitorEvent, RemotePosition, RosterEntry
 from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.edges.reading import Pace, SourceReading
 from marianne_stream.relay.format import MOST_JOBS, About, EventEntry
@@ -39,10 +39,10 @@ class Teller(Protocol):
     def on_event(self, event: MonitorEvent, /) -> None:
         """An event of a job, by the source's own name for it."""
 
-    def on_gap(self, source: str, place: EventPlace | None, /) -> None:
+    def on_gap(self, source: str, place: RemotePosition | None, /) -> None:
         """Events are missing: the source says so, or it was found here."""
 
-    def on_begun(self, place: EventPlace, /) -> None:
+    def on_begun(self, place: RemotePosition, /) -> None:
         """Where a source stands of which no event was told yet."""
 
     def on_jobs(self, /) -> None:
@@ -202,7 +202,7 @@ class Source:
                 # Another process numbers them, and says nothing of what lies between.
                 self._teller.on_gap(self.name, None)
             self._told = entry.epoch, entry.number
-            place = EventPlace(self.name, entry.epoch, entry.number)
+            place = RemotePosition(self.name, entry.epoch, entry.number)
             if entry.event:
                 event = MonitorEvent(entry.job_id, entry.event, entry.params, place)
                 self._teller.on_event(event)
@@ -230,7 +230,7 @@ class Source:
         """Says where state comes from now, and whether events come in."""
         self.tried = True
         if about is not None and about.epoch and self._told is None:
-            self._teller.on_begun(EventPlace(self.name, about.epoch, 0))
+            self._teller.on_begun(RemotePosition(self.name, about.epoch, 0))
         self._teller.on_life(self.name)
 
 

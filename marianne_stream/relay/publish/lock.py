@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from marianne_stream.errors import SourceTakenError
+from marianne_stream.errors import SourceNameInUseError
 from marianne_stream.relay.connecting import asked
 from marianne_stream.relay.format import FORMAT, UNNAMED_FORMAT
 from marianne_stream.relay.keys import Keys
@@ -86,7 +86,7 @@ class Lock:
             )
         )
         if len(answer) > 3:
-            raise SourceTakenError(
+            raise SourceNameInUseError(
                 f"Redis has data of {keys.source!r} in format {shown_format(answer[3])}, and this "
                 f"server publishes in format {FORMAT}: give it another source_name, or, if no "
                 f"other server publishes as {keys.source!r}, delete the keys {keys.all}"
@@ -110,7 +110,7 @@ class Lock:
             await asyncio.sleep(LOOK_S)
             before, attempt = attempt, await self.attempt()
             if not attempt.token and attempt.left_ms > before.left_ms:
-                raise SourceTakenError(
+                raise SourceNameInUseError(
                     f"another relay publishes as {self._keys.source!r}, and its lock lasts for "
                     f"another {attempt.left_ms / 1000:.1f} s unless it is renewed: give this one "
                     "another source_name, or stop that one"

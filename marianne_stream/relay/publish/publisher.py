@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass
 from typing import Literal
 
-from marianne_stream.errors import LockLostError, SourceTakenError
+from marianne_stream.errors import LockLostError, SourceNameInUseError
 from marianne_stream.feeds.followed import LogFollowers
 from marianne_stream.feeds.job_logs import FileLogLocator
 from marianne_stream.jobs.watches import JobHub
@@ -124,7 +124,7 @@ class Publisher:
         except AWAY:
             # It is told when that is tried again.
             return
-        except SourceTakenError:
+        except SourceNameInUseError:
             await self._hang_up()
             raise
 
@@ -136,7 +136,7 @@ class Publisher:
                     await self._publish()
                 except LockLostError as error:
                     self._tell("publishes no more", error)
-                except SourceTakenError as error:
+                except SourceNameInUseError as error:
                     self._tell(REFUSES, error)
                 except AWAY as error:
                     self._tell("cannot publish, and will try again", error)

@@ -33,7 +33,7 @@ def news(keys: Keys, kind: str, job_id: str = "") -> Command:
 
 def most_wanted(entry: RosterEntry) -> tuple[bool, float, str]:
     """The order in which jobs are published: those that go on, then the newest."""
-    return (entry.terminal, *newest_first_key(entry))
+    return (entry.is_terminal, *newest_first_key(entry))
 
 
 class RosterPublisher:

@@ -108,7 +108,7 @@ class ChosenLogs:
         """Takes the newest roster in."""
         if not self._of_all:
             return
-        going_on = {i for i, entry in roster.entries.items() if not entry.terminal}
+        going_on = {i for i, entry in roster.entries.items() if not entry.is_terminal}
         now = asyncio.get_running_loop().time()
         for job_id, until in list(self._until.items()):
             if until < now:

@@ -79,7 +79,9 @@ class StatePublisher:
 
     def _wanted(self) -> set[str]:
         entries = self._roster.entries.values() if self._roster is not None else ()
-        going_on = (entry for entry in entries if not entry.terminal or self._has_yet_to_end(entry))
+        going_on = (
+            entry for entry in entries if not entry.is_terminal or self._has_yet_to_end(entry)
+        )
         newest = heapq.nsmallest(MAX_WATCHED_JOBS, going_on, key=newest_first_key)
         return self._asked_for.union(entry.job_id for entry in newest)
 
@@ -106,7 +108,7 @@ class StatePublisher:
         return (
             entry is not None
             and state is not None
-            and state.final
+            and state.is_final
             and entry.status == state.status
             and is_state_of_entry(state, entry)
         )
