@@ -21,37 +21,37 @@ from benchmarks.hostile_case import hostile
 from benchmarks.log_cases import big_log, log_fanout, log_latency, log_memory, tail_f
 from benchmarks.nginx_case import nginx_cost, through_nginx
 from benchmarks.page_case import page
-from benchmarks.processes import python, server
+from benchmarks.processes import run_python, run_server
 from benchmarks.redis_case import redis_reads
 from benchmarks.relay_cases import relay
 from benchmarks.relay_lines_case import relay_lines
 from benchmarks.relay_many_case import relay_many
-from benchmarks.soak import LEAST_MINUTES, soak
+from benchmarks.soak import MIN_MINUTES, soak
 from benchmarks.sources_case import edge_sources
 from benchmarks.stream_cases import (
     arrival,
+    conductor_requests,
     fanout,
-    guest,
     many_jobs,
     saturation,
     send_alone,
-    slow_readers,
+    slow_consumers,
 )
 from benchmarks.trials import restart, torture
 from benchmarks.workers_case import workers
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.wire.sse import EventParser
 
-Case = Callable[[Path], Awaitable[dict[str, float]]]
-Trial = Callable[..., Awaitable[dict[str, float]]]
+BenchmarkCase = Callable[[Path], Awaitable[dict[str, float]]]
+TrialCase = Callable[..., Awaitable[dict[str, float]]]
 
 
 async def startup(folder: Path) -> dict[str, float]:
     """From the start of the process to the line that says where it listens."""
     times = []
     for _ in range(7):
-        async with server(folder) as running:
-            times.append(running.began_s)
+        async with run_server(folder) as running:
+            times.append(running.startup_s)
     return {"median_s": statistics.median(times), "worst_s": max(times)}
 
 
@@ -60,7 +60,7 @@ async def idle(folder: Path) -> dict[str, float]:
     conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
     await conductor.start()
     try:
-        async with server(folder) as running:
+        async with run_server(folder) as running:
             await asyncio.sleep(2)
             before = running.cpu_s()
             await asyncio.sleep(10)
@@ -69,7 +69,7 @@ async def idle(folder: Path) -> dict[str, float]:
         await conductor.kill()
 
 
-async def departure(folder: Path) -> dict[str, float]:
+async def conductor_stop(folder: Path) -> dict[str, float]:
     """How long a conductor takes to stop while we are subscribed, and after we were killed."""
     found = {}
     for name in ("subscribed_s", "killed_s"):
@@ -77,8 +77,8 @@ async def departure(folder: Path) -> dict[str, float]:
         for _ in range(3):
             place = ("--socket", folder / "c.sock", "--scenario", "none")
             async with (
-                python("-m", "marianne_stream.demo", *place) as host,
-                server(folder) as running,
+                run_python("-m", "marianne_stream.demo", *place) as host,
+                run_server(folder) as running,
             ):
                 await asyncio.sleep(0.5)
                 if name == "killed_s":
@@ -92,10 +92,10 @@ async def departure(folder: Path) -> dict[str, float]:
     return found
 
 
-async def announced(folder: Path) -> dict[str, float]:
+async def event_latency(folder: Path) -> dict[str, float]:
     """From a change that an event announces to its receipt by a viewer."""
     conductor = SimulatedConductor(
-        folder / "c.sock", registry=folder / "state.db", sheet_events=True
+        folder / "c.sock", registry=folder / "state.db", has_sheet_events=True
     )
     await conductor.start()
     changes = 300
@@ -103,7 +103,7 @@ async def announced(folder: Path) -> dict[str, float]:
     times = []
     try:
         async with (
-            server(folder) as running,
+            run_server(folder) as running,
             aiohttp.ClientSession(f"{running.address}/") as session,
             session.get("api/jobs/a/stream") as response,
         ):
@@ -113,7 +113,7 @@ async def announced(folder: Path) -> dict[str, float]:
             for number in range(1, changes + 1):
                 conductor.complete_sheet("a", number)
                 began = time.perf_counter()
-                await seen(response, parser, number)
+                await read_until_completed(response, parser, number)
                 times.append(time.perf_counter() - began)
                 await asyncio.sleep(0.03)
     finally:
@@ -122,7 +122,9 @@ async def announced(folder: Path) -> dict[str, float]:
     return {"p50_ms": 1000 * cuts[49], "p99_ms": 1000 * cuts[98]}
 
 
-async def seen(response: aiohttp.ClientResponse, parser: EventParser, completed: int) -> None:
+async def read_until_completed(
+    response: aiohttp.ClientResponse, parser: EventParser, completed: int
+) -> None:
     """Reads until a status with so many sheets has come."""
     async for chunk in response.content.iter_any():
         for event in parser.feed(chunk):
@@ -140,19 +142,19 @@ async def heavy_state(folder: Path) -> dict[str, float]:
         place = folder / kind
         place.mkdir()
         script = Path(__file__).with_name("heavy_conductor.py")
-        async with python(script, place / "c.sock", kind), server(place) as running:
-            asking = python("-c", READER, f"{running.address}/api/jobs/a/status")
+        async with run_python(script, place / "c.sock", kind), run_server(place) as running:
+            asking = run_python("-c", STATE_READER_SCRIPT, f"{running.address}/api/jobs/a/status")
             async with asking as reader:
                 reading = asyncio.create_task(reader.process.wait())
-                found[f"{kind}_ms"] = 1000 * await longest_wait(running.address, reading)
+                found[f"{kind}_ms"] = 1000 * await longest_health(running.address, reading)
     return found
 
 
-async def longest_wait(address: str, until: "asyncio.Task[int]") -> float:
+async def longest_health(address: str, work: "asyncio.Task[int]") -> float:
     """The longest that a small answer took before a task ended, in seconds."""
     worst = 0.0
     async with aiohttp.ClientSession() as session:
-        while not until.done():
+        while not work.done():
             began = time.perf_counter()
             async with session.get(f"{address}/health") as response:
                 await response.read()
@@ -162,7 +164,7 @@ async def longest_wait(address: str, until: "asyncio.Task[int]") -> float:
 
 
 # Asks for the state again and again, from a process of its own.
-READER = """
+STATE_READER_SCRIPT = """
 import sys, time, urllib.request
 print("ready", flush=True)
 for _ in range(10):
@@ -170,74 +172,76 @@ for _ in range(10):
     time.sleep(0.1)
 """
 
-CASES: tuple[Case, ...] = (
-    *(startup, idle, departure, announced, freshness, heavy_state),
-    *(fanout, saturation, send_alone, arrival, slow_readers, many_jobs, guest),
+CASES: tuple[BenchmarkCase, ...] = (
+    *(startup, idle, conductor_stop, event_latency, freshness, heavy_state),
+    *(fanout, saturation, send_alone, arrival, slow_consumers, many_jobs, conductor_requests),
     *(log_latency, tail_f, log_fanout, log_memory, big_log, through_nginx, hostile),
 )
 
 
 # Only when they are named.
-NAMED: tuple[Case, ...] = (
+NAMED_CASES: tuple[BenchmarkCase, ...] = (
     *(relay, relay_lines, relay_many, redis_reads),
     *(edge_sources, workers, nginx_cost),
 )
 
 # Only when they are named: they take long, and pass or fail.
-TRIALS: tuple[Trial, ...] = (torture, soak, restart, page)
+TRIALS: tuple[TrialCase, ...] = (torture, soak, restart, page)
 
 
 async def main() -> int:
     """Runs every case, or those that are named, and prints a table; 1 where one found faults."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="CASE", help=", ".join(map(name_of, ALL)))
+    parser.add_argument(
+        "names", nargs="*", metavar="CASE", help=", ".join(map(case_name, ALL_CASES))
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="writes the figures there, too")
     parser.add_argument("--lines", type=int, default=1_000_000, help="of torture")
     parser.add_argument("--minutes", type=float, default=10.0, help="of soak")
     parser.add_argument("--seed", type=int, default=7, help="of torture and soak")
     options = parser.parse_args()
-    unknown = set(options.names) - set(map(name_of, ALL))
+    unknown = set(options.names) - set(map(case_name, ALL_CASES))
     if unknown:
         parser.error(f"there is no case {min(unknown)!r}")
-    if options.minutes < LEAST_MINUTES:
-        parser.error(f"--minutes is {options.minutes}; a slope shows in {LEAST_MINUTES} at least")
+    if options.minutes < MIN_MINUTES:
+        parser.error(f"--minutes is {options.minutes}; a slope shows in {MIN_MINUTES} at least")
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     sys.stdout.write(f"{machine}, Python {platform.python_version()}\n")
     failed = False
     began = time.monotonic()
     found: dict[str, dict[str, float]] = {}
-    for case in (*CASES, *NAMED):
-        if name_of(case) in options.names or (not options.names and case in CASES):
-            found[name_of(case)] = await run(case, case)
-            failed = failed or bool(found[name_of(case)].get("faults"))
+    for case in (*CASES, *NAMED_CASES):
+        if case_name(case) in options.names or (not options.names and case in CASES):
+            found[case_name(case)] = await run_case(case, case)
+            failed = failed or bool(found[case_name(case)].get("faults"))
     for trial in TRIALS:
-        if name_of(trial) in options.names:
-            figures = await run(trial, partial(trial, options=options))
+        if case_name(trial) in options.names:
+            figures = await run_case(trial, partial(trial, options=options))
             failed = failed or bool(figures["faults"])
-            found[name_of(trial)] = figures
+            found[case_name(trial)] = figures
     sys.stdout.write(f"in {time.monotonic() - began:.0f} s\n")
     if options.json is not None:
         options.json.write_text(json.dumps({"machine": machine, "figures": found}, indent=2) + "\n")
     return int(failed)
 
 
-async def run(
-    named: object, work: Callable[[Path], Awaitable[dict[str, float]]]
+async def run_case(
+    case: object, work: Callable[[Path], Awaitable[dict[str, float]]]
 ) -> dict[str, float]:
     """Runs one case in a folder of its own, and prints its figures."""
     with tempfile.TemporaryDirectory() as folder:
         figures = await work(Path(folder))
     for figure, value in figures.items():
-        sys.stdout.write(f"{name_of(named):12} {figure:36} {value:14,.2f}\n")
+        sys.stdout.write(f"{case_name(case):12} {figure:36} {value:14,.2f}\n")
         sys.stdout.flush()
     return figures
 
 
-def name_of(case: object) -> str:
+def case_name(case: object) -> str:
     """What a case is called on the command line."""
     return getattr(case, "__name__", "")
 
 
-ALL = (*CASES, *NAMED, *TRIALS)
+ALL_CASES = (*CASES, *NAMED_CASES, *TRIALS)
 
 sys.exit(asyncio.run(main()))

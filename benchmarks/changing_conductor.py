@@ -14,14 +14,14 @@ from pathlib import Path
 
 from marianne_stream.demo.conductor import SimulatedConductor
 
-JOBS = 8
-ROUNDS = 2
-SHEETS = 4
+JOB_COUNT = 8
+ROUND_COUNT = 2
+SHEET_COUNT = 4
 
 Change = tuple[str, str, str | int, float]
 
 
-class ChangingJobs:
+class JobPlayer:
     """Jobs that start, play their sheets, pause, resume and end, as nothing announces it.
 
     Args:
@@ -30,42 +30,42 @@ class ChangingJobs:
 
     def __init__(self, conductor: SimulatedConductor) -> None:
         self._conductor = conductor
-        self._random = random.Random(7)
+        self._rng = random.Random(7)
         self.changes: list[Change] = []
 
     async def play(self, slot: int) -> None:
         """Run one job after the other; half of them complete, the others are cancelled."""
-        await self._wait(0.0, 2.0)
-        for number in range(ROUNDS):
+        await self._sleep(0.0, 2.0)
+        for number in range(ROUND_COUNT):
             job_id = f"job-{slot}-{number}"
-            self._note("start", job_id, "running")
-            self._conductor.launch(job_id, SHEETS)
-            for sheet in range(1, SHEETS + 1):
-                await self._wait(0.3, 0.9)
-                self._note("sheet", job_id, sheet)
+            self._record("start", job_id, "running")
+            self._conductor.launch(job_id, SHEET_COUNT)
+            for sheet in range(1, SHEET_COUNT + 1):
+                await self._sleep(0.3, 0.9)
+                self._record("sheet", job_id, sheet)
                 self._conductor.dispatch(job_id, sheet)
-                await self._wait(1.0, 1.5)
-                self._note("count", job_id, sheet)
+                await self._sleep(1.0, 1.5)
+                self._record("count", job_id, sheet)
                 self._conductor.complete_sheet(job_id, sheet)
-            await self._wait(0.5, 1.0)
-            self._note("pause", job_id, "paused")
+            await self._sleep(0.5, 1.0)
+            self._record("pause", job_id, "paused")
             self._conductor.pause(job_id)
-            await self._wait(0.5, 1.0)
+            await self._sleep(0.5, 1.0)
             self._conductor.resume(job_id)
-            await self._wait(0.5, 1.0)
+            await self._sleep(0.5, 1.0)
             if (slot + number) % 2:
-                self._note("cancel", job_id, "cancelled")
+                self._record("cancel", job_id, "cancelled")
                 self._conductor.cancel(job_id)
             else:
-                self._note("end", job_id, "completed")
+                self._record("end", job_id, "completed")
                 self._conductor.finish(job_id)
-            await self._wait(0.5, 1.0)
+            await self._sleep(0.5, 1.0)
 
-    def _note(self, kind: str, job_id: str, value: str | int) -> None:
+    def _record(self, kind: str, job_id: str, value: str | int) -> None:
         self.changes.append((kind, job_id, value, time.monotonic()))
 
-    async def _wait(self, least_s: float, most_s: float) -> None:
-        await asyncio.sleep(self._random.uniform(least_s, most_s))
+    async def _sleep(self, min_s: float, max_s: float) -> None:
+        await asyncio.sleep(self._rng.uniform(min_s, max_s))
 
 
 async def main(path: str, registry: str) -> None:
@@ -75,8 +75,8 @@ async def main(path: str, registry: str) -> None:
     sys.stdout.write(f"ready {path}\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.readline)
-    jobs = ChangingJobs(conductor)
-    await asyncio.gather(*(jobs.play(slot) for slot in range(JOBS)))
+    jobs = JobPlayer(conductor)
+    await asyncio.gather(*(jobs.play(slot) for slot in range(JOB_COUNT)))
     await asyncio.sleep(1.0)
     sys.stdout.write(json.dumps(jobs.changes) + "\n")
     sys.stdout.flush()

@@ -13,18 +13,18 @@ from marianne_stream.serve import serve
 from marianne_stream.settings import Settings
 
 
-def answer() -> None:
+def on_stdin() -> None:
     """Reads a line, gives back what is free, and says how many tasks there are."""
     if sys.stdin.readline():
         # As it does by itself every half minute: what is measured next is what it keeps.
         collect_garbage(0)
         trim_heap()
-        announce(json.dumps({"tasks": len(asyncio.all_tasks())}))
+        print_line(json.dumps({"tasks": len(asyncio.all_tasks())}))
     else:
         asyncio.get_running_loop().remove_reader(sys.stdin)
 
 
-def announce(line: str) -> None:
+def print_line(line: str) -> None:
     """Writes a line at once."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
@@ -32,9 +32,9 @@ def announce(line: str) -> None:
 
 async def main() -> int:
     """Serves until it is told to end."""
-    asyncio.get_running_loop().add_reader(sys.stdin, answer)
+    asyncio.get_running_loop().add_reader(sys.stdin, on_stdin)
     settings = Settings(port=0, conductor_socket=Path(sys.argv[1]), registry_path=Path(sys.argv[2]))
-    return await serve(settings, announce=announce)
+    return await serve(settings, announce=print_line)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import aiohttp
 
-from benchmarks.processes import Measured, all_read, python, reader, server
+from benchmarks.processes import MeasuredProcess, run_python, run_reader, run_server, wait_all_read
 from marianne_stream.demo.conductor import SimulatedConductor
 
 # What an event says, besides its mark.
@@ -27,20 +27,20 @@ class Contestant:
     """A server that is measured.
 
     Attributes:
-        measured: its process.
+        process: its process.
         address: where it listens.
         path: what its viewers ask for.
         publish: gives it an event for all of them.
     """
 
-    measured: Measured
+    process: MeasuredProcess
     address: str
     path: str
     publish: Publish
 
 
 @asynccontextmanager
-async def ours(folder: Path, *options: object) -> AsyncIterator[Contestant]:
+async def run_marianne(folder: Path, *options: object) -> AsyncIterator[Contestant]:
     """This project's server, which hears events of its conductor."""
     conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
     await conductor.start()
@@ -50,7 +50,7 @@ async def ours(folder: Path, *options: object) -> AsyncIterator[Contestant]:
 
     try:
         conductor.launch("a", 1)
-        async with server(folder, *options) as running:
+        async with run_server(folder, *options) as running:
             await asyncio.sleep(0.5)
             yield Contestant(running, running.address, "/api/events/stream?limit=0", publish)
     finally:
@@ -58,9 +58,9 @@ async def ours(folder: Path, *options: object) -> AsyncIterator[Contestant]:
 
 
 @asynccontextmanager
-async def peer(script: str) -> AsyncIterator[Contestant]:
+async def run_peer(script: str) -> AsyncIterator[Contestant]:
     """A script of `peers`, which reads events from its standard input."""
-    async with python("-m", f"benchmarks.peers.{script}") as running:
+    async with run_python("-m", f"benchmarks.peers.{script}") as running:
 
         async def publish(text: str) -> None:
             if running.process.stdin is not None:
@@ -70,10 +70,12 @@ async def peer(script: str) -> AsyncIterator[Contestant]:
 
 
 @asynccontextmanager
-async def nchan(folder: Path) -> AsyncIterator[Contestant]:
+async def run_nchan(folder: Path) -> AsyncIterator[Contestant]:
     """nginx with nchan: one worker, which is what is measured."""
     port = 18090
-    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, module=NCHAN_MODULE, port=port))
+    (folder / "nginx.conf").write_text(
+        NGINX_CONFIG.format(folder=folder, module=NCHAN_MODULE, port=port)
+    )
     process = await asyncio.create_subprocess_exec(
         *("nginx", "-c", folder / "nginx.conf", "-e", folder / "error.log", "-p", folder),
         stdout=asyncio.subprocess.DEVNULL,
@@ -81,7 +83,7 @@ async def nchan(folder: Path) -> AsyncIterator[Contestant]:
     address = f"http://127.0.0.1:{port}"
     try:
         async with aiohttp.ClientSession() as session:
-            await listening(session, address)
+            await wait_listening(session, address)
         # Pipelined: an answer is not waited for, so that the publisher is not what is measured.
         answers, requests = await asyncio.open_connection("127.0.0.1", port)
         reading = asyncio.create_task(answers.read())
@@ -90,7 +92,7 @@ async def nchan(folder: Path) -> AsyncIterator[Contestant]:
             head = f"POST /pub HTTP/1.1\r\nHost: a\r\nContent-Length: {len(text)}\r\n\r\n"
             requests.write(f"{head}{text}".encode())
 
-        worker = Measured(process, 0.0, "", pid=worker_of(process))
+        worker = MeasuredProcess(process, 0.0, "", pid=find_worker_pid(process))
         yield Contestant(worker, address, "/sub", publish)
         requests.close()
         reading.cancel()
@@ -99,7 +101,7 @@ async def nchan(folder: Path) -> AsyncIterator[Contestant]:
         await process.wait()
 
 
-NGINX = """
+NGINX_CONFIG = """
 load_module {module};
 daemon off;
 user root;
@@ -135,7 +137,7 @@ def has_nchan() -> bool:
     return shutil.which("nginx") is not None and NCHAN_MODULE.exists()
 
 
-async def listening(session: aiohttp.ClientSession, address: str) -> None:
+async def wait_listening(session: aiohttp.ClientSession, address: str) -> None:
     """Waits until somebody listens."""
     for _ in range(200):
         try:
@@ -148,39 +150,41 @@ async def listening(session: aiohttp.ClientSession, address: str) -> None:
     raise RuntimeError(f"nobody listens at {address}")
 
 
-async def load(contestant: Contestant, viewers: int, rate: int, seconds: float) -> dict[str, float]:
+async def run_load(
+    contestant: Contestant, viewer_count: int, events_per_s: int, duration_s: float
+) -> dict[str, float]:
     """So many viewers and events a second, for so long: what arrived, how late, at what cost."""
-    before_kib = contestant.measured.memory_kib()
-    async with reader(contestant.address, contestant.path, viewers, timeout_s=60) as seen:
+    before_kib = contestant.process.memory_kib()
+    async with run_reader(contestant.address, contestant.path, viewer_count, timeout_s=60) as seen:
         await asyncio.sleep(1.0)
-        held_kib = contestant.measured.memory_kib() - before_kib
-        first = await seen.ask("report")
-        cpu_s, began = contestant.measured.cpu_s(), time.monotonic()
-        count = int(rate * seconds)
+        held_kib = contestant.process.memory_kib() - before_kib
+        first = await seen.request("report")
+        cpu_s, began = contestant.process.cpu_s(), time.monotonic()
+        count = int(events_per_s * duration_s)
         for number in range(1, count + 1):
             await contestant.publish(f"<{number}@{time.monotonic():.6f}>{PADDING}")
-            await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
-        report = await all_read(seen)
-        cpu_s = contestant.measured.cpu_s() - cpu_s
+            await asyncio.sleep(max(0.0, began + number / events_per_s - time.monotonic()))
+        report = await wait_all_read(seen)
+        cpu_s = contestant.process.cpu_s() - cpu_s
         return {
             "deliveries_s": report["events"] / report["seconds"],
             "p50_ms": report["p50_ms"],
             "p99_ms": report["p99_ms"],
-            "lost": count * viewers - report["events"] + report["faults"],
+            "lost": count * viewer_count - report["events"] + report["faults"],
             "cpu_us": 1e6 * cpu_s / max(1.0, report["events"]),
             "reader_us": 1e6 * (report["cpu_s"] - first["cpu_s"]) / max(1.0, report["events"]),
             "arrival_s": first["arrival_s"],
-            "kib_a_viewer": held_kib / viewers,
+            "kib_a_viewer": held_kib / viewer_count,
         }
 
 
-def worker_of(process: asyncio.subprocess.Process) -> int:
+def find_worker_pid(process: asyncio.subprocess.Process) -> int:
     """The one child of a process."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     return int(children.read_text(encoding="ascii").split()[0])
 
 
-def table(name: str, figures: dict[str, float]) -> None:
+def print_figures(name: str, figures: dict[str, float]) -> None:
     """Prints the figures of one contestant."""
     shown = "  ".join(f"{figure} {value:,.1f}" for figure, value in figures.items())
     sys.stdout.write(f"{name:18} {shown}\n")

@@ -11,11 +11,11 @@ from typing import Any
 import aiohttp
 
 from benchmarks.changing_conductor import Change
-from benchmarks.processes import Measured, python, server
+from benchmarks.processes import MeasuredProcess, run_python, run_server
 from marianne_stream.wire.sse import EventParser
 
 # What of an entry of the roster shows a change of each kind.
-FIELDS = {
+FIELD_BY_CHANGE = {
     "start": "status",
     "end": "status",
     "pause": "status",
@@ -24,7 +24,7 @@ FIELDS = {
     "sheet": "current_sheet",
 }
 
-Seen = dict[tuple[str, str, str | int], float]
+SeenAt = dict[tuple[str, str, str | int], float]
 
 
 async def freshness(folder: Path) -> dict[str, float]:
@@ -36,13 +36,13 @@ async def freshness(folder: Path) -> dict[str, float]:
     figures: dict[str, float] = {}
     for way in ("auto", "visits"):
         (place := folder / way).mkdir()
-        changes, seen = await changes_seen(place, way)
+        changes, seen = await record_changes(place, way)
         times: defaultdict[str, list[float]] = defaultdict(list)
         for kind, job_id, value, made_at in changes:
-            seen_at = seen.get((FIELDS[kind], job_id, value))
+            seen_at = seen.get((FIELD_BY_CHANGE[kind], job_id, value))
             if seen_at is not None:
                 times[kind].append(1000 * (seen_at - made_at))
-        for kind in FIELDS:
+        for kind in FIELD_BY_CHANGE:
             cuts = statistics.quantiles(times[kind], n=100, method="inclusive")
             figures[f"{way} {kind} p50_ms"] = cuts[49]
             figures[f"{way} {kind} p99_ms"] = cuts[98]
@@ -52,25 +52,25 @@ async def freshness(folder: Path) -> dict[str, float]:
     return figures
 
 
-async def changes_seen(place: Path, way: str) -> tuple[list[Change], Seen]:
+async def record_changes(folder: Path, conductor_events: str) -> tuple[list[Change], SeenAt]:
     """Play all changes; return them, and when a viewer first saw each value."""
     script = Path(__file__).with_name("changing_conductor.py")
     async with (
-        python(script, place / "c.sock", place / "state.db") as conductor,
-        server(place, "--conductor-events", way) as running,
+        run_python(script, folder / "c.sock", folder / "state.db") as conductor,
+        run_server(folder, "--conductor-events", conductor_events) as running,
         aiohttp.ClientSession(f"{running.address}/") as session,
         session.get("api/roster/stream?details=true") as response,
     ):
-        seen: Seen = {}
-        watching = asyncio.create_task(watch(response, seen))
+        seen: SeenAt = {}
+        watching = asyncio.create_task(record_entries(response, seen))
         try:
-            return await played(conductor), seen
+            return await play_changes(conductor), seen
         finally:
             watching.cancel()
             await asyncio.wait([watching])
 
 
-async def played(conductor: Measured) -> list[Change]:
+async def play_changes(conductor: MeasuredProcess) -> list[Change]:
     """Let the conductor begin, and return its changes when it has made them."""
     if conductor.process.stdin is None or conductor.process.stdout is None:
         raise RuntimeError("the process was started without pipes")
@@ -83,7 +83,7 @@ async def played(conductor: Measured) -> list[Change]:
     return changes
 
 
-async def watch(response: aiohttp.ClientResponse, seen: Seen) -> None:
+async def record_entries(response: aiohttp.ClientResponse, seen: SeenAt) -> None:
     """Note when each value of a job was first there, until cancelled."""
     parser = EventParser()
     async for chunk in response.content.iter_any():
@@ -91,10 +91,10 @@ async def watch(response: aiohttp.ClientResponse, seen: Seen) -> None:
         for event in parser.feed(chunk):
             if event.event == "roster":
                 for entry in json.loads(event.data)["jobs"]:
-                    note(entry, now, seen)
+                    record_entry(entry, now, seen)
 
 
-def note(entry: dict[str, Any], now: float, seen: Seen) -> None:
+def record_entry(entry: dict[str, Any], now_s: float, seen: SeenAt) -> None:
     """Note the values of one entry of the roster."""
-    for field in set(FIELDS.values()):
-        seen.setdefault((field, entry["job_id"], entry[field]), now)
+    for field in set(FIELD_BY_CHANGE.values()):
+        seen.setdefault((field, entry["job_id"], entry[field]), now_s)

@@ -15,7 +15,7 @@ KINDS: dict[str, dict[str, object]] = {
 }
 
 
-def checkpoint(kind: str) -> dict[str, object]:
+def make_checkpoint(kind: str) -> dict[str, object]:
     """A state of about 8 MB; a small one where the kind is none of these."""
     sheet = {"status": "completed", "instrument_name": "cli", **KINDS.get(kind, {})}
     count = SIZE_BYTES // len(json.dumps(sheet)) if kind in KINDS else 10
@@ -28,7 +28,7 @@ async def main(path: str, kind: str) -> None:
     results = {
         "daemon.health": json.dumps({"shutting_down": False}),
         "job.list": json.dumps([{"job_id": "a", "status": "running"}]),
-        "job.status": json.dumps(checkpoint(kind)),
+        "job.status": json.dumps(make_checkpoint(kind)),
     }
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

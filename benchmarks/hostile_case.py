@@ -1,8 +1,8 @@
 """Hostile input: the longest `/health` while it comes in, and from SIGTERM to the server's exit.
 
-To add a case, add a `Hostile` to `HOSTILE`, or a kind to `tests/support/hostile_conductor.py`.
-`small_log` and `small_roster` are not hostile: what the others take beyond them is theirs, and the
-rest the machine's.
+To add a case, add a `HostileCase` to `HOSTILE_CASES`, or a kind to
+`tests/support/hostile_conductor.py`. `write_small_log` and `small_roster` are not hostile: what
+the others take beyond them is theirs, and the rest the machine's.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from benchmarks.processes import Measured, python, server
+from benchmarks.processes import MeasuredProcess, run_python, run_server
 from marianne_stream.demo.conductor import SimulatedConductor
 from tests.support import hostile_conductor
 from tests.support.hostile_conductor import KINDS
@@ -26,7 +26,7 @@ MIB = 1024 * 1024
 GIB = 1024 * MIB
 
 # How long the input of each case goes on before the server is asked to end.
-SECONDS = 5.0
+DURATION_S = 5.0
 
 # Those who watch a conductor whose answers are hostile.
 CONDUCTOR_PATHS = (
@@ -35,7 +35,7 @@ CONDUCTOR_PATHS = (
 )
 
 # Asks for /health every 5 ms, in a process of its own; prints the longest answer, in seconds.
-HEALTH = """
+HEALTH_SCRIPT = """
 import http.client, sys, time
 connection = http.client.HTTPConnection(sys.argv[1].removeprefix("http://"))
 print("ready", flush=True)
@@ -51,7 +51,7 @@ print(longest, flush=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Hostile:
+class HostileCase:
     """A case of hostile input.
 
     Attributes:
@@ -68,9 +68,9 @@ class Hostile:
 async def hostile(folder: Path) -> dict[str, float]:
     """The longest `/health` during each kind of hostile input, and from SIGTERM to the exit."""
     found: dict[str, float] = {}
-    for case in HOSTILE:
+    for case in HOSTILE_CASES:
         (place := folder / case.name).mkdir()
-        health_s, exit_s = await measure(case, place)
+        health_s, exit_s = await measure_case(case, place)
         found[f"{case.name}_health_ms"] = 1000 * health_s
         found[f"{case.name}_exit_s"] = exit_s
     for kind in KINDS:
@@ -80,45 +80,45 @@ async def hostile(folder: Path) -> dict[str, float]:
     return found
 
 
-async def measure_conductor(kind: str, place: Path) -> dict[str, float]:
+async def measure_conductor(kind: str, folder: Path) -> dict[str, float]:
     """The same of a conductor whose answers are hostile, and how much the server's memory grew."""
     async with (
-        python(hostile_conductor.__file__, place / "c.sock", kind),
-        server(place) as running,
-        requests(running.address, CONDUCTOR_PATHS),
+        run_python(hostile_conductor.__file__, folder / "c.sock", kind),
+        run_server(folder) as running,
+        request_repeatedly(running.address, CONDUCTOR_PATHS),
     ):
         before_kib = running.memory_kib()
         health_s = await longest_health(running.address)
         grown_kib = running.memory_kib() - before_kib
         return {
             "health_ms": 1000 * health_s,
-            "exit_s": await exit_s(running),
+            "exit_s": await measure_exit_s(running),
             "grown_mib": grown_kib / 1024,
         }
 
 
-async def measure(case: Hostile, place: Path) -> tuple[float, float]:
+async def measure_case(case: HostileCase, folder: Path) -> tuple[float, float]:
     """The longest `/health` of a case, and from SIGTERM to the exit, in seconds."""
-    conductor = SimulatedConductor(place / "c.sock", registry=place / "state.db")
+    conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
     await conductor.start()
     try:
-        await asyncio.to_thread((work := place / "work").mkdir)
+        await asyncio.to_thread((work := folder / "work").mkdir)
         case.prepare(conductor, work)
-        async with server(place) as running, case.attack(running.address):
-            return await longest_health(running.address), await exit_s(running)
+        async with run_server(folder) as running, case.attack(running.address):
+            return await longest_health(running.address), await measure_exit_s(running)
     finally:
         await conductor.kill()
 
 
 async def longest_health(address: str) -> float:
     """The longest `/health` in the next seconds, in seconds."""
-    async with python("-c", HEALTH, address, SECONDS) as health:
+    async with run_python("-c", HEALTH_SCRIPT, address, DURATION_S) as health:
         if health.process.stdout is None:
             raise RuntimeError("the process was started without a pipe")
         return float(await health.process.stdout.readline())
 
 
-async def exit_s(running: Measured) -> float:
+async def measure_exit_s(running: MeasuredProcess) -> float:
     """End a server with SIGTERM; return how long that took, in seconds."""
     began = time.perf_counter()
     running.process.send_signal(signal.SIGTERM)
@@ -126,13 +126,13 @@ async def exit_s(running: Measured) -> float:
     return time.perf_counter() - began
 
 
-def small_log(conductor: SimulatedConductor, work: Path) -> None:
+def write_small_log(conductor: SimulatedConductor, work: Path) -> None:
     """A log of one line, with which the others are compared."""
     (work / "marianne.log").write_bytes(b"the first line\n")
     conductor.launch("a", 1, workspace=str(work))
 
 
-def gzip_bomb(conductor: SimulatedConductor, work: Path) -> None:
+def write_gzip_bomb(conductor: SimulatedConductor, work: Path) -> None:
     """A rotated file of 20 MB that expands to 20 GiB, and begins as the log does."""
     member = gzip.compress(b"\0" * (64 * MIB), 9)
     head = gzip.compress(b"the first line\n")
@@ -141,7 +141,7 @@ def gzip_bomb(conductor: SimulatedConductor, work: Path) -> None:
     conductor.launch("a", 1, workspace=str(work))
 
 
-def sparse_log(conductor: SimulatedConductor, work: Path) -> None:
+def write_sparse_log(conductor: SimulatedConductor, work: Path) -> None:
     """A log of 2 TiB that takes no room."""
     with (work / "marianne.log").open("wb") as file:
         file.write(b"the first line\n")
@@ -150,7 +150,7 @@ def sparse_log(conductor: SimulatedConductor, work: Path) -> None:
     conductor.launch("a", 1, workspace=str(work))
 
 
-def long_line(conductor: SimulatedConductor, work: Path) -> None:
+def write_long_line(conductor: SimulatedConductor, work: Path) -> None:
     """A log with a line of 4 GiB."""
     with (work / "marianne.log").open("wb") as file:
         file.write(b"the first line\n")
@@ -160,14 +160,14 @@ def long_line(conductor: SimulatedConductor, work: Path) -> None:
     conductor.launch("a", 1, workspace=str(work))
 
 
-def long_lines(conductor: SimulatedConductor, work: Path) -> None:
+def write_long_lines(conductor: SimulatedConductor, work: Path) -> None:
     """A log of 50,000 lines of 1 KB each."""
     (work / "marianne.log").write_bytes((b"x" * 1023 + b"\n") * 50_000)
     conductor.launch("a", 1, workspace=str(work))
 
 
 @asynccontextmanager
-async def slow_patterns(address: str) -> AsyncIterator[None]:
+async def request_slow_patterns(address: str) -> AsyncIterator[None]:
     """Viewers who search by slow patterns: one that is refused, and the largest that is allowed."""
     refused = "|".join(f".{{{number}}}~" for number in range(200, 320))
     allowed = "|".join(f".{{{number}}}~" for number in range(20, 37))
@@ -176,20 +176,20 @@ async def slow_patterns(address: str) -> AsyncIterator[None]:
         for pattern in (refused, allowed)
         for place in ("?tail_lines=1000&", "?tail_lines=0&", "/lines?")
     ]
-    async with requests(address, paths * 2):
+    async with request_repeatedly(address, paths * 2):
         yield
 
 
 @asynccontextmanager
-async def log_requests(address: str) -> AsyncIterator[None]:
+async def request_logs(address: str) -> AsyncIterator[None]:
     """Twelve viewers who ask for a log in every way, again and again."""
     paths = ("lines", "lines?from=start", "lines?contains=no", "info", "?tail_lines=1000", "raw")
-    async with requests(address, [f"/api/jobs/a/logs/{path}" for path in paths] * 2):
+    async with request_repeatedly(address, [f"/api/jobs/a/logs/{path}" for path in paths] * 2):
         yield
 
 
 @asynccontextmanager
-async def requests(address: str, paths: Sequence[str]) -> AsyncIterator[None]:
+async def request_repeatedly(address: str, paths: Sequence[str]) -> AsyncIterator[None]:
     """Clients that each ask for one path, again and again."""
     async with aiohttp.ClientSession() as session:
 
@@ -212,10 +212,10 @@ async def requests(address: str, paths: Sequence[str]) -> AsyncIterator[None]:
             await asyncio.wait(clients)
 
 
-HOSTILE = (
-    Hostile("small_log", small_log, log_requests),
-    Hostile("gzip_bomb", gzip_bomb, log_requests),
-    Hostile("sparse_log", sparse_log, log_requests),
-    Hostile("long_line", long_line, log_requests),
-    Hostile("slow_patterns", long_lines, slow_patterns),
+HOSTILE_CASES = (
+    HostileCase("small_log", write_small_log, request_logs),
+    HostileCase("gzip_bomb", write_gzip_bomb, request_logs),
+    HostileCase("sparse_log", write_sparse_log, request_logs),
+    HostileCase("long_line", write_long_line, request_logs),
+    HostileCase("slow_patterns", write_long_lines, request_slow_patterns),
 )

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import aiohttp
 
-from benchmarks.processes import Measured, all_read, reader, server
+from benchmarks.processes import MeasuredProcess, run_reader, run_server, wait_all_read
 from marianne_stream.demo.conductor import SimulatedConductor
 
-LOGS = "/api/jobs/a/logs"
+LOG_PATH = "/api/jobs/a/logs"
 
 GIB = 1024**3
-LINE = b"2026-11-24T03:00:00.000000000 [info] sheet 1 line of a big log, as long as most\n"
+SAMPLE_LINE = b"2026-11-24T03:00:00.000000000 [info] sheet 1 line of a big log, as long as most\n"
 
 
 @asynccontextmanager
-async def logged_job(folder: Path) -> AsyncIterator[tuple[Measured, Path]]:
+async def run_logged_job(folder: Path) -> AsyncIterator[tuple[MeasuredProcess, Path]]:
     """A server, and the log of a running job that its conductor knows."""
     conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
     await conductor.start()
@@ -27,7 +27,7 @@ async def logged_job(folder: Path) -> AsyncIterator[tuple[Measured, Path]]:
     (log := workspace / "marianne.log").touch()
     conductor.launch("a", 1, workspace=str(workspace))
     try:
-        async with server(folder) as running:
+        async with run_server(folder) as running:
             yield running, log
     finally:
         await conductor.kill()
@@ -39,11 +39,11 @@ async def log_latency(folder: Path) -> dict[str, float]:
     for viewers in (1, 100):
         (place := folder / str(viewers)).mkdir()
         async with (
-            logged_job(place) as (running, log),
-            reader(running.address, LOGS, viewers) as seen,
+            run_logged_job(place) as (running, log),
+            run_reader(running.address, LOG_PATH, viewers) as seen,
         ):
-            await write(log, seconds=5, rate=100, batches=100)
-            report = await all_read(seen)
+            await write_lines(log, duration_s=5, lines_per_s=100, writes_per_s=100)
+            report = await wait_all_read(seen)
             found[f"p50_{viewers}_ms"] = report["p50_ms"]
             found[f"p99_{viewers}_ms"] = report["p99_ms"]
             found[f"lost_{viewers}"] = 500 * viewers - report["events"] + report["faults"]
@@ -54,12 +54,12 @@ async def log_fanout(folder: Path) -> dict[str, float]:
     """5,000 lines a second to 100 viewers, for five seconds; and to one `tail -F`."""
     seconds, rate, viewers = 5, 5000, 100
     async with (
-        logged_job(folder) as (running, log),
-        reader(running.address, LOGS, viewers) as seen,
+        run_logged_job(folder) as (running, log),
+        run_reader(running.address, LOG_PATH, viewers) as seen,
     ):
         before = running.cpu_s()
-        await write(log, seconds=seconds, rate=rate, batches=50)
-        report = await all_read(seen)
+        await write_lines(log, duration_s=seconds, lines_per_s=rate, writes_per_s=50)
+        report = await wait_all_read(seen)
         took = report["seconds"]
         return {
             "deliveries_s": report["events"] / took,
@@ -86,7 +86,7 @@ async def tail_f(folder: Path) -> dict[str, float]:
 
     reading = asyncio.create_task(read())
     await asyncio.sleep(0.5)
-    await write(log, seconds=5, rate=100, batches=100)
+    await write_lines(log, duration_s=5, lines_per_s=100, writes_per_s=100)
     await asyncio.sleep(1.2)
     tail.terminate()
     await tail.wait()
@@ -101,19 +101,19 @@ async def tail_f(folder: Path) -> dict[str, float]:
 
 async def log_memory(folder: Path) -> dict[str, float]:
     """What the server holds while 100 viewers read 1 GiB each from its start, for five seconds."""
-    async with logged_job(folder) as (running, log):
-        start = await beginning(running.address)
-        await asyncio.to_thread(fill, log)
-        async with reader(running.address, LOGS, 1, f"Last-Event-ID: {start}"):
+    async with run_logged_job(folder) as (running, log):
+        start = await fetch_start_cursor(running.address)
+        await asyncio.to_thread(write_large_log, log)
+        async with run_reader(running.address, LOG_PATH, 1, f"Last-Event-ID: {start}"):
             await asyncio.sleep(1)
         before = running.memory_kib()
-        async with reader(running.address, LOGS, 100, f"Last-Event-ID: {start}") as seen:
-            await seen.ask("report")
+        async with run_reader(running.address, LOG_PATH, 100, f"Last-Event-ID: {start}") as seen:
+            await seen.request("report")
             highest = 0
             for _ in range(50):
                 await asyncio.sleep(0.1)
                 highest = max(highest, running.memory_kib())
-            report = await seen.ask("report")
+            report = await seen.request("report")
             return {
                 "before_mib": before / 1024,
                 "highest_mib": highest / 1024,
@@ -122,37 +122,45 @@ async def log_memory(folder: Path) -> dict[str, float]:
             }
 
 
-async def beginning(address: str) -> str:
+async def fetch_start_cursor(address: str) -> str:
     """The cursor at the beginning of a log that is empty."""
-    async with aiohttp.ClientSession() as session, session.get(f"{address}{LOGS}/info") as answer:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{address}{LOG_PATH}/info") as answer,
+    ):
         cursor: str = (await answer.json())["cursor"]
         return cursor
 
 
-async def write(
-    log: Path, *, seconds: float, rate: int, batches: int, words: bytes = b"sheet 1 says"
+async def write_lines(
+    log: Path,
+    *,
+    duration_s: float,
+    lines_per_s: int,
+    writes_per_s: int,
+    text: bytes = b"sheet 1 says",
 ) -> None:
     """Appends marked lines, so many a second, in so many writes a second."""
     began, number = time.monotonic(), 0
     with log.open("ab", buffering=0) as file:
-        for batch in range(1, int(seconds * batches) + 1):
-            now, upto = time.monotonic(), batch * rate // batches
-            file.write(b"".join(b"<%d@%.6f> %b\n" % (n, now, words) for n in range(number, upto)))
+        for batch in range(1, int(duration_s * writes_per_s) + 1):
+            now, upto = time.monotonic(), batch * lines_per_s // writes_per_s
+            file.write(b"".join(b"<%d@%.6f> %b\n" % (n, now, text) for n in range(number, upto)))
             number = upto
-            await asyncio.sleep(max(0.0, began + batch / batches - time.monotonic()))
+            await asyncio.sleep(max(0.0, began + batch / writes_per_s - time.monotonic()))
 
 
 async def big_log(folder: Path) -> dict[str, float]:
     """The first line of a tail of 1 GiB, first and later, and how long others wait meanwhile."""
     async with (
-        logged_job(folder) as (running, log),
+        run_logged_job(folder) as (running, log),
         aiohttp.ClientSession(f"{running.address}/") as session,
     ):
-        await asyncio.to_thread(fill, log)
-        plain = await asyncio.to_thread(count_plainly, log)
-        first = asyncio.create_task(first_line(session))
+        await asyncio.to_thread(write_large_log, log)
+        plain = await asyncio.to_thread(measure_plain_read_s, log)
+        first = asyncio.create_task(measure_first_line_s(session))
         stall = await longest_health(session, first)
-        later = [await first_line(session) for _ in range(20)]
+        later = [await measure_first_line_s(session) for _ in range(20)]
         return {
             "plain_read_ms": 1000 * plain,
             "first_ms": 1000 * await first,
@@ -161,15 +169,15 @@ async def big_log(folder: Path) -> dict[str, float]:
         }
 
 
-def fill(log: Path) -> None:
+def write_large_log(log: Path) -> None:
     """Writes 1 GiB."""
-    block = LINE * (4 * 1024 * 1024 // len(LINE))
+    block = SAMPLE_LINE * (4 * 1024 * 1024 // len(SAMPLE_LINE))
     with log.open("ab") as file:
         for _ in range(GIB // len(block)):
             file.write(block)
 
 
-def count_plainly(log: Path) -> float:
+def measure_plain_read_s(log: Path) -> float:
     """How long reading the file and counting its newlines takes, in seconds."""
     began = time.perf_counter()
     with log.open("rb", buffering=0) as file:
@@ -178,7 +186,7 @@ def count_plainly(log: Path) -> float:
     return time.perf_counter() - began
 
 
-async def first_line(session: aiohttp.ClientSession) -> float:
+async def measure_first_line_s(session: aiohttp.ClientSession) -> float:
     """From the request to the first line, in seconds."""
     began = time.perf_counter()
     async with session.get("api/jobs/a/logs") as response:
@@ -186,10 +194,10 @@ async def first_line(session: aiohttp.ClientSession) -> float:
         return time.perf_counter() - began
 
 
-async def longest_health(session: aiohttp.ClientSession, until: "asyncio.Task[float]") -> float:
+async def longest_health(session: aiohttp.ClientSession, work: "asyncio.Task[float]") -> float:
     """The longest that a small answer took before a task ended, in seconds."""
     worst = 0.0
-    while not until.done():
+    while not work.done():
         began = time.perf_counter()
         async with session.get("health") as response:
             await response.read()

@@ -12,32 +12,32 @@ from pathlib import Path
 
 import aiohttp
 
-from benchmarks.fanout import PADDING, worker_of
-from benchmarks.processes import Measured, server
+from benchmarks.fanout import PADDING, find_worker_pid
+from benchmarks.processes import MeasuredProcess, run_server
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.wire.sse import EventParser
-from tests.support.nginx import NAME, Site, site
+from tests.support.nginx import SITE_NAME, ProxiedServer, run_behind_nginx
 
 # In each turn.
-EVENTS = 200
+EVENTS_PER_TURN = 200
 TURNS = 6
-PAUSE_S = 0.01
+EVENT_INTERVAL_S = 0.01
 
 # What is looked at when the cost of a delivery is: so many, each of them so many events.
-VIEWERS, DELIVERED = 100, 400
+VIEWER_COUNT, EVENTS_PER_VIEWER = 100, 400
 
 EVENTS_PATH = "/api/events/stream?limit=0"
 
 
-class Viewer:
+class LatencyViewer:
     """One viewer of events that say when they were made.
 
     Attributes:
-        ages_s: how old each was when it came.
+        latencies_s: how old each was when it came.
     """
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self.ages_s: list[float] = []
+        self.latencies_s: list[float] = []
         self._response = response
         self._parser = EventParser()
 
@@ -47,15 +47,17 @@ class Viewer:
             now = time.monotonic()
             for event in self._parser.feed(chunk):
                 if event.event == "sheet.said":
-                    self.ages_s.append(now - json.loads(event.data)["data"]["at"])
+                    self.latencies_s.append(now - json.loads(event.data)["data"]["at"])
 
 
 @asynccontextmanager
-async def watching(session: aiohttp.ClientSession, address: str) -> AsyncIterator[Viewer]:
+async def open_latency_viewer(
+    session: aiohttp.ClientSession, address: str
+) -> AsyncIterator[LatencyViewer]:
     """A viewer for as long as the context lasts."""
     async with session.get(f"{address}{EVENTS_PATH}") as response:
         response.raise_for_status()
-        viewer = Viewer(response)
+        viewer = LatencyViewer(response)
         reading = asyncio.create_task(viewer.read())
         try:
             yield viewer
@@ -65,14 +67,23 @@ async def watching(session: aiohttp.ClientSession, address: str) -> AsyncIterato
 
 
 @asynccontextmanager
-async def behind_nginx(folder: Path) -> AsyncIterator[tuple[SimulatedConductor, Measured, Site]]:
+async def run_proxied_server(
+    folder: Path,
+) -> AsyncIterator[tuple[SimulatedConductor, MeasuredProcess, ProxiedServer]]:
     """A conductor with a job, the server that asks it, and nginx before that."""
     conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
     await conductor.start()
-    options = ("--uds", folder / "http.sock", "--allowed-hosts", NAME, "--trusted-proxies", "unix")
+    options = (
+        "--uds",
+        folder / "http.sock",
+        "--allowed-hosts",
+        SITE_NAME,
+        "--trusted-proxies",
+        "unix",
+    )
     try:
         conductor.launch("a", 1)
-        async with server(folder, *options) as running, site(folder) as behind:
+        async with run_server(folder, *options) as running, run_behind_nginx(folder) as behind:
             yield conductor, running, behind
     finally:
         await conductor.kill()
@@ -85,23 +96,23 @@ async def through_nginx(folder: Path) -> dict[str, float]:
         return {}
     ages_s: dict[str, list[float]] = {"direct": [], "nginx": []}
     async with AsyncExitStack() as stack:
-        conductor, running, behind = await stack.enter_async_context(behind_nginx(folder))
+        conductor, running, behind = await stack.enter_async_context(run_proxied_server(folder))
         direct = await stack.enter_async_context(aiohttp.ClientSession())
         ways = {"direct": (direct, running.address), "nginx": (behind.session, behind.address)}
         for turn in range(TURNS):
             way = ("direct", "nginx")[turn % 2]
-            async with watching(*ways[way]) as viewer:
+            async with open_latency_viewer(*ways[way]) as viewer:
                 await asyncio.sleep(0.5)
-                for _ in range(EVENTS):
+                for _ in range(EVENTS_PER_TURN):
                     conductor.emit("a", "sheet.said", {"at": time.monotonic()})
-                    await asyncio.sleep(PAUSE_S)
+                    await asyncio.sleep(EVENT_INTERVAL_S)
                 await asyncio.sleep(0.5)
-            ages_s[way] += viewer.ages_s
+            ages_s[way] += viewer.latencies_s
     figures: dict[str, float] = {}
     for way, found in ages_s.items():
         cuts = statistics.quantiles(found, n=100)
         figures[f"{way} events"] = len(found)
-        figures[f"{way} lost"] = EVENTS * TURNS // 2 - len(found)
+        figures[f"{way} lost"] = EVENTS_PER_TURN * TURNS // 2 - len(found)
         figures[f"{way} p50_ms"] = 1000 * cuts[49]
         figures[f"{way} p99_ms"] = 1000 * cuts[98]
     return figures
@@ -113,24 +124,26 @@ async def nginx_cost(folder: Path) -> dict[str, float]:
         sys.stdout.write("nginx_cost: nginx is not installed\n")
         return {}
     async with AsyncExitStack() as stack:
-        conductor, running, behind = await stack.enter_async_context(behind_nginx(folder))
-        worker = Measured(running.process, 0.0, "", pid=worker_of(behind.nginx.process))
+        conductor, running, behind = await stack.enter_async_context(run_proxied_server(folder))
+        worker = MeasuredProcess(
+            running.process, 0.0, "", pid=find_worker_pid(behind.nginx.process)
+        )
         held_kib = worker.memory_kib()
         viewers = [
-            await stack.enter_async_context(watching(behind.session, behind.address))
-            for _ in range(VIEWERS)
+            await stack.enter_async_context(open_latency_viewer(behind.session, behind.address))
+            for _ in range(VIEWER_COUNT)
         ]
         await asyncio.sleep(0.5)
         held_kib = worker.memory_kib() - held_kib
         before = running.cpu_s(), worker.cpu_s()
-        for _ in range(DELIVERED):
+        for _ in range(EVENTS_PER_VIEWER):
             conductor.emit("a", "sheet.said", {"at": time.monotonic(), "text": PADDING})
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(EVENT_INTERVAL_S)
         await asyncio.sleep(1.0)
-        count = sum(len(viewer.ages_s) for viewer in viewers)
+        count = sum(len(viewer.latencies_s) for viewer in viewers)
         return {
-            "lost": VIEWERS * DELIVERED - count,
+            "lost": VIEWER_COUNT * EVENTS_PER_VIEWER - count,
             "server_us": 1e6 * (running.cpu_s() - before[0]) / count,
             "nginx_us": 1e6 * (worker.cpu_s() - before[1]) / count,
-            "nginx_kib_a_viewer": held_kib / VIEWERS,
+            "nginx_kib_a_viewer": held_kib / VIEWER_COUNT,
         }

@@ -9,22 +9,22 @@ from pathlib import Path
 
 from playwright.async_api import Browser, Page
 
-from benchmarks.processes import private_kib, server
+from benchmarks.processes import process_memory_kib, run_server
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.browser import chromium, driven, person
+from tests.support.browser import connect_browser, open_browser_user, run_chromium
 
-LINES = 1_000_000
-RATE = 1000
-BATCHES = 20
-SECONDS = 10.0
-KEYS = 40
+LINE_COUNT = 1_000_000
+LINES_PER_S = 1000
+WRITES_PER_S = 20
+DURATION_S = 10.0
+KEY_COUNT = 40
 
 # More than this is a fault.
-ANSWER_LIMIT_MS = 100.0
-MEMORY_LIMIT_MIB = 300.0
+MAX_KEY_LATENCY_MS = 100.0
+MAX_MEMORY_MIB = 300.0
 
 # From the key to the next picture that shows what it did.
-ANSWER = """async (key) => {
+MEASURE_KEY_SCRIPT = """async (key) => {
   const drawn = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
   const began = performance.now();
   document.querySelector(".log-rows").dispatchEvent(
@@ -41,79 +41,79 @@ async def page(folder: Path, options: argparse.Namespace) -> dict[str, float]:  
     conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
     await conductor.start()
     conductor.launch("a", 4, workspace=str(workspace))
-    await asyncio.to_thread(write, log, 1, LINES)
+    await asyncio.to_thread(write_lines, log, 1, LINE_COUNT)
     try:
-        with tempfile.TemporaryDirectory() as place, chromium(Path(place)) as address:
+        with tempfile.TemporaryDirectory() as place, run_chromium(Path(place)) as address:
             async with (
-                server(folder) as running,
-                driven(address) as browser,
-                person(browser, running.address, "benchmark") as someone,
+                run_server(folder) as running,
+                connect_browser(address) as browser,
+                open_browser_user(browser, running.address, "benchmark") as someone,
             ):
                 began = time.perf_counter()
-                shown = await someone.open("/jobs/a")
-                await shown.get_by_text(f"line {LINES} of many").wait_for()
+                shown = await someone.open_page("/jobs/a")
+                await shown.get_by_text(f"line {LINE_COUNT} of many").wait_for()
                 figures = {"first_lines_ms": 1000 * (time.perf_counter() - began)}
-                figures |= await used(shown, log)
-                memory_mib = await memory_kib(browser) / 1024
-                slow = figures["key_worst_ms"] > ANSWER_LIMIT_MS
-                faults = slow + (memory_mib > MEMORY_LIMIT_MIB)
+                figures |= await use_page(shown, log)
+                memory_mib = await renderer_memory_kib(browser) / 1024
+                slow = figures["key_worst_ms"] > MAX_KEY_LATENCY_MS
+                faults = slow + (memory_mib > MAX_MEMORY_MIB)
                 return figures | {"memory_mib": memory_mib, "faults": faults}
     finally:
         await conductor.kill()
 
 
-async def used(shown: Page, log: Path) -> dict[str, float]:
+async def use_page(tab: Page, log: Path) -> dict[str, float]:
     """What a page does while a thousand lines a second come, and somebody looks around in it."""
-    writing = asyncio.create_task(keep_writing(log))
+    writing = asyncio.create_task(write_continuously(log))
     answers = []
-    for turn in range(KEYS):
-        await asyncio.sleep(SECONDS / KEYS)
-        answers.append(await shown.evaluate(ANSWER, "kjf"[turn % 3]))
+    for turn in range(KEY_COUNT):
+        await asyncio.sleep(DURATION_S / KEY_COUNT)
+        answers.append(await tab.evaluate(MEASURE_KEY_SCRIPT, "kjf"[turn % 3]))
     await writing
-    last = LINES + int(RATE * SECONDS)
-    await shown.get_by_text(f"line {last} of many").wait_for()
+    last = LINE_COUNT + int(LINES_PER_S * DURATION_S)
+    await tab.get_by_text(f"line {last} of many").wait_for()
     began = time.perf_counter()
-    await shown.keyboard.press("g")
-    await shown.get_by_text("line 1 of many", exact=True).wait_for()
+    await tab.keyboard.press("g")
+    await tab.get_by_text("line 1 of many", exact=True).wait_for()
     to_start_s = time.perf_counter() - began
     began = time.perf_counter()
-    await shown.get_by_label("Search the whole log").fill(f"line {LINES // 2} of")
-    await shown.keyboard.press("Enter")
-    await shown.locator(".row.current").wait_for()
+    await tab.get_by_label("Search the whole log").fill(f"line {LINE_COUNT // 2} of")
+    await tab.keyboard.press("Enter")
+    await tab.locator(".row.current").wait_for()
     found_s = time.perf_counter() - began
-    session = await shown.context.new_cdp_session(shown)
+    session = await tab.context.new_cdp_session(tab)
     heap = await session.send("Runtime.getHeapUsage")
     return {
         "key_p50_ms": statistics.median(answers),
         "key_worst_ms": max(answers),
         "heap_mib": heap["usedSize"] / 1024**2,
         "heap_all_mib": heap["totalSize"] / 1024**2,
-        "rows_in_the_page": await shown.locator(".row").count(),
+        "rows_in_the_page": await tab.locator(".row").count(),
         "to_the_beginning_ms": 1000 * to_start_s,
         "search_to_the_middle_ms": 1000 * found_s,
     }
 
 
-async def memory_kib(browser: Browser) -> int:
+async def renderer_memory_kib(browser: Browser) -> int:
     """What the process of the page holds: the largest of the browser's that show any."""
     session = await browser.new_browser_cdp_session()
     found = await session.send("SystemInfo.getProcessInfo")
     pids = [one["id"] for one in found["processInfo"] if one["type"] == "renderer"]
-    return max(map(private_kib, pids))
+    return max(map(process_memory_kib, pids))
 
 
-async def keep_writing(log: Path) -> None:
+async def write_continuously(log: Path) -> None:
     """A thousand lines a second."""
-    each = RATE // BATCHES
-    number = LINES
+    each = LINES_PER_S // WRITES_PER_S
+    number = LINE_COUNT
     began = time.monotonic()
-    for batch in range(1, int(SECONDS * BATCHES) + 1):
-        write(log, number + 1, number + each)
+    for batch in range(1, int(DURATION_S * WRITES_PER_S) + 1):
+        write_lines(log, number + 1, number + each)
         number += each
-        await asyncio.sleep(max(0.0, began + batch / BATCHES - time.monotonic()))
+        await asyncio.sleep(max(0.0, began + batch / WRITES_PER_S - time.monotonic()))
 
 
-def write(log: Path, first: int, last: int) -> None:
+def write_lines(log: Path, first: int, last: int) -> None:
     """Appends numbered lines."""
     with log.open("a", encoding="utf-8") as file:
         file.writelines(

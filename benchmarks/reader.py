@@ -25,72 +25,77 @@ from collections.abc import Iterator
 
 READ_BYTES = 128 * 1024
 
-MARK = re.compile(rb"<(\d+)@([\d.]+)>")
+MARK_RE = re.compile(rb"<(\d+)@([\d.]+)>")
 
 # Between two chunks of HTTP/1.1, which may part a mark: an event has no carriage return.
-CHUNK = re.compile(rb"\r\n[0-9a-f]+\r\n")
+CHUNK_BOUNDARY_RE = re.compile(rb"\r\n[0-9a-f]+\r\n")
 
 
-class Stream:
+class ReadStream:
     """One connection, and what was read from it, with the time.
 
     Attributes:
-        place: counts the streams from 0; it stands for `{n}` in the path.
-        number: of the last mark; 0 before the first.
-        rest: what was read of an event that is not whole yet.
+        index: counts the streams from 0; it stands for `{n}` in the path.
+        last_number: of the last mark; 0 before the first.
+        partial: what was read of an event that is not whole yet.
     """
 
-    __slots__ = ("number", "place", "read", "rest", "seen", "sock")
+    __slots__ = ("chunks", "index", "last_number", "partial", "read", "sock")
 
-    def __init__(self, sock: socket.socket, place: int) -> None:
+    def __init__(self, sock: socket.socket, index: int) -> None:
         self.sock = sock
-        self.place = place
+        self.index = index
         self.read = sock.recv
-        self.seen: list[tuple[float, bytes]] = []
-        self.number = 0
-        self.rest = b""
+        self.chunks: list[tuple[float, bytes]] = []
+        self.last_number = 0
+        self.partial = b""
 
 
-class Reader:
+class MultiStreamReader:
     """All streams.
 
     Args:
         address: whom to ask.
         request: what to ask each time.
-        count: how many connections.
-        room_bytes: how much the kernel is to keep for each; 0 for as much as it likes.
+        connection_count: how many connections.
+        receive_buffer_bytes: how much the kernel is to keep for each; 0 for as much as it likes.
     """
 
     def __init__(
-        self, address: tuple[str, int], request: bytes, count: int, *, room_bytes: int = 0
+        self,
+        address: tuple[str, int],
+        request: bytes,
+        connection_count: int,
+        *,
+        receive_buffer_bytes: int = 0,
     ) -> None:
         self._poll = select.epoll()
-        self._streams: dict[int, Stream] = {}
+        self._streams: dict[int, ReadStream] = {}
         self._request = request
         self._address = address
-        self._count = count
-        self._room_bytes = room_bytes
-        self.opened = self.bytes = self.ends = self.refused = 0
+        self._connection_count = connection_count
+        self._receive_buffer_bytes = receive_buffer_bytes
+        self.open_count = self.bytes = self.closed_count = self.refused = 0
         self.arrival_s = 0.0
-        self.since = self.last_at = time.monotonic()
+        self.report_started_at = self.last_read_at = time.monotonic()
 
-    def arrive(self, timeout_s: float) -> None:
+    def connect_all(self, timeout_s: float) -> None:
         """Opens all connections, as many at once as the kernel takes, and waits for them."""
         began = time.monotonic()
-        for place in range(self._count):
+        for place in range(self._connection_count):
             sock = socket.socket(type=socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-            if self._room_bytes:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._room_bytes)
+            if self._receive_buffer_bytes:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer_bytes)
             sock.connect_ex(self._address)
-            self._streams[sock.fileno()] = Stream(sock, place)
+            self._streams[sock.fileno()] = ReadStream(sock, place)
             self._poll.register(sock, select.EPOLLOUT)
             if len(self._streams) % 256 == 0:
-                self.turn(0.0)
-        while self.opened < self._count and time.monotonic() - began < timeout_s:
-            self.turn(0.1)
+                self.poll_once(0.0)
+        while self.open_count < self._connection_count and time.monotonic() - began < timeout_s:
+            self.poll_once(0.1)
         self.arrival_s = time.monotonic() - began
 
-    def turn(self, timeout_s: float) -> bool:
+    def poll_once(self, timeout_s: float) -> bool:
         """Serves what is ready; true where the standard input is."""
         asked = False
         ready = self._poll.poll(timeout_s, 1024)
@@ -103,39 +108,39 @@ class Reader:
                 except OSError:
                     data = b""
                 if data:
-                    stream.seen.append((now, data))
-                    self.last_at = now
+                    stream.chunks.append((now, data))
+                    self.last_read_at = now
                     continue
-                self._end(number)
+                self._close(number)
             elif number == 0:
                 asked = True
             elif event & select.EPOLLOUT:
-                self._ask(number)
+                self._send_request(number)
             else:
-                self._end(number)
-        if self.opened < self._count:
-            self.opened = sum(bool(stream.seen) for stream in self._streams.values())
+                self._close(number)
+        if self.open_count < self._connection_count:
+            self.open_count = sum(bool(stream.chunks) for stream in self._streams.values())
         return asked
 
-    def listen(self) -> None:
+    def watch_stdin(self) -> None:
         """Takes what the standard input says, from now on."""
         self._poll.register(0, select.EPOLLIN)
 
-    def _ask(self, number: int) -> None:
+    def _send_request(self, number: int) -> None:
         try:
             stream = self._streams[number]
-            stream.sock.sendall(self._request.replace(b"{n}", b"%d" % stream.place))
+            stream.sock.sendall(self._request.replace(b"{n}", b"%d" % stream.index))
         except OSError:
-            self._end(number)
+            self._close(number)
         else:
             self._poll.modify(number, select.EPOLLIN)
 
-    def _end(self, number: int) -> None:
-        self.ends += 1
+    def _close(self, number: int) -> None:
+        self.closed_count += 1
         self._poll.unregister(number)
         self._streams[number].sock.close()
 
-    def waiting(self) -> int:
+    def count_unread_bytes(self) -> int:
         """How many bytes have come that were not read, in all streams (FIONREAD, ioctl_tcp(2))."""
         found = array.array("i", [0])
         total = 0
@@ -144,49 +149,49 @@ class Reader:
             total += found[0]
         return total
 
-    def look(self) -> dict[str, float]:
+    def report_idle(self) -> dict[str, float]:
         """How long nothing has come."""
-        return {"quiet_s": time.monotonic() - self.last_at}
+        return {"quiet_s": time.monotonic() - self.last_read_at}
 
     def report(self) -> dict[str, float]:
         """What was seen since the last report."""
-        cpu_s, since, last_at = time.process_time(), self.since, self.last_at
+        cpu_s, since, last_at = time.process_time(), self.report_started_at, self.last_read_at
         ages: list[float] = []
         bytes_read = faults = 0
         for stream in self._streams.values():
-            bytes_read += sum(len(data) for _, data in stream.seen)
-            for age, number in self._marks(stream):
-                faults += stream.number not in (0, number - 1)
-                stream.number = number
+            bytes_read += sum(len(data) for _, data in stream.chunks)
+            for age, number in self._parse_marks(stream):
+                faults += stream.last_number not in (0, number - 1)
+                stream.last_number = number
                 ages.append(age)
-            stream.seen = []
+            stream.chunks = []
         ages.sort()
-        self.since = time.monotonic()
+        self.report_started_at = time.monotonic()
         return {
             "events": len(ages),
             "bytes": bytes_read,
             "faults": faults,
-            "ends": self.ends,
+            "ends": self.closed_count,
             "seconds": max(last_at - since, 1e-6),
             "p50_ms": 1000 * ages[len(ages) // 2] if ages else 0.0,
             "p99_ms": 1000 * ages[len(ages) * 99 // 100] if ages else 0.0,
             "worst_ms": 1000 * ages[-1] if ages else 0.0,
             "cpu_s": cpu_s,
             "arrival_s": self.arrival_s,
-            "opened": self.opened,
+            "opened": self.open_count,
         }
 
     @staticmethod
-    def _marks(stream: Stream) -> Iterator[tuple[float, int]]:
+    def _parse_marks(stream: ReadStream) -> Iterator[tuple[float, int]]:
         """How old each event was when it came, and its number."""
-        for now, read in stream.seen:
-            data = CHUNK.sub(b"", stream.rest + read)
+        for now, read in stream.chunks:
+            data = CHUNK_BOUNDARY_RE.sub(b"", stream.partial + read)
             end = 0
-            for mark in MARK.finditer(data):
+            for mark in MARK_RE.finditer(data):
                 yield now - float(mark[2]), int(mark[1])
                 end = mark.end()
             # A mark may be cut where a read ends.
-            stream.rest = data[max(end, len(data) - 64) :]
+            stream.partial = data[max(end, len(data) - 64) :]
 
 
 def main() -> None:
@@ -196,33 +201,35 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     lines = [f"GET {path} HTTP/1.1", f"Host: {host}:{port}", "Accept: text/event-stream", *headers]
     request = "\r\n".join((*lines, "", "")).encode()
-    reader = Reader((host, int(port)), request, int(count), room_bytes=int(room_bytes))
-    reader.arrive(float(timeout_s))
+    reader = MultiStreamReader(
+        (host, int(port)), request, int(count), receive_buffer_bytes=int(room_bytes)
+    )
+    reader.connect_all(float(timeout_s))
     sys.stdout.write(f"reading {reader.arrival_s}\n")
     sys.stdout.flush()
-    reader.listen()
+    reader.watch_stdin()
     while True:
-        if reader.turn(1.0):
+        if reader.poll_once(1.0):
             line = sys.stdin.readline()
             if not line:
                 return
             if line == "hold\n":
-                hold(reader)
+                pause_reading(reader)
                 continue
-            say(reader.report() if line == "report\n" else reader.look())
+            write_response(reader.report() if line == "report\n" else reader.report_idle())
 
 
-def hold(reader: Reader) -> None:
+def pause_reading(reader: MultiStreamReader) -> None:
     """Reads nothing, and so leaves the processor to others; says how much waits to be read."""
-    say({"waiting": reader.waiting()})
+    write_response({"waiting": reader.count_unread_bytes()})
     while sys.stdin.readline() == "waiting\n":
-        say({"waiting": reader.waiting()})
-    say({"waiting": reader.waiting()})
+        write_response({"waiting": reader.count_unread_bytes()})
+    write_response({"waiting": reader.count_unread_bytes()})
 
 
-def say(answer: dict[str, float]) -> None:
+def write_response(response: dict[str, float]) -> None:
     """Writes a line of JSON."""
-    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.write(json.dumps(response) + "\n")
     sys.stdout.flush()
 
 

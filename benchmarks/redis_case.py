@@ -3,57 +3,61 @@
 import time
 from pathlib import Path
 
-from benchmarks.processes import processor_s
+from benchmarks.processes import process_cpu_s
 from marianne_stream.relay.format import LogEntry, LogPlace
 from marianne_stream.relay.keys import Keys
-from tests.support.redis import RedisServer, redis_server
+from tests.support.redis import RedisServer, run_redis
 
-LOG = Keys("marianne-stream", "here").log("a")
+LOG_KEY = Keys("marianne-stream", "here").log("a")
 
-ENTRIES = 50_000
-LINE = b'"2026-11-24T03:00:00.000000000 [info] sheet 1 says what most of them do, as most do"'
+ENTRY_COUNT = 50_000
+SAMPLE_LINE = (
+    b'"2026-11-24T03:00:00.000000000 [info] sheet 1 says what most of them do, as most do"'
+)
 
 # How many entries a read gives, and how long each is asked for.
-COUNTS, SECONDS = (1, 10, 500), 3.0
+BATCH_SIZES, DURATION_S = (1, 10, 500), 3.0
 
 
 async def redis_reads(folder: Path) -> dict[str, float]:
     """Processor time and bytes of an entry, by how many come at once; memory of one."""
-    async with redis_server(folder) as redis:
+    async with run_redis(folder) as redis:
         before = (await redis.client.info("memory"))["used_memory"]
-        await fill(redis)
+        await write_log(redis)
         info = await redis.client.info()
-        figures = {"bytes_kept": (info["used_memory"] - before) / ENTRIES}
-        for count in COUNTS:
-            found = await read(redis, info["process_id"], count)
+        figures = {"bytes_kept": (info["used_memory"] - before) / ENTRY_COUNT}
+        for count in BATCH_SIZES:
+            found = await measure_reads(redis, info["process_id"], count)
             figures |= {f"{count} at once {name}": value for name, value in found.items()}
     return figures
 
 
-async def fill(redis: RedisServer) -> None:
+async def write_log(redis: RedisServer) -> None:
     """Writes a log."""
     pipe = redis.client.pipeline(transaction=False)
-    for number in range(1, ENTRIES + 1):
+    for number in range(1, ENTRY_COUNT + 1):
         cursor = f"l-1e240-0123456789abcdef-{80 * number}-{number}-0123456789abcdef"
-        entry = LogEntry(cursor, LINE, number, "2026-11-24T03:00:00.000000Z")
+        entry = LogEntry(cursor, SAMPLE_LINE, number, "2026-11-24T03:00:00.000000Z")
         place = LogPlace(1_795_500_000, 80 * number)
         fields = [field for pair in entry.fields().items() for field in pair]
-        pipe.execute_command("XADD", LOG, str(place), *fields)
+        pipe.execute_command("XADD", LOG_KEY, str(place), *fields)
     await pipe.execute()
 
 
-async def read(redis: RedisServer, pid: int, count: int) -> dict[str, float]:
+async def measure_reads(redis: RedisServer, pid: int, batch_size: int) -> dict[str, float]:
     """Reads entries one after the other, so many at once."""
     sent = (await redis.client.info("stats"))["total_net_output_bytes"]
-    cpu_s, began = processor_s(pid), time.monotonic()
+    cpu_s, began = process_cpu_s(pid), time.monotonic()
     place, entries = b"0", 0
-    while time.monotonic() - began < SECONDS:
-        answer = await redis.call("XREAD", "COUNT", count, "BLOCK", 1, "STREAMS", LOG, place)
+    while time.monotonic() - began < DURATION_S:
+        answer = await redis.call(
+            "XREAD", "COUNT", batch_size, "BLOCK", 1, "STREAMS", LOG_KEY, place
+        )
         if not answer:
             place = b"0"
             continue
         found = answer[0][1]
         place, entries = found[-1][0], entries + len(found)
-    cpu_s = processor_s(pid) - cpu_s
+    cpu_s = process_cpu_s(pid) - cpu_s
     sent = (await redis.client.info("stats"))["total_net_output_bytes"] - sent
     return {"us an entry": 1e6 * cpu_s / entries, "bytes an entry": sent / entries}

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import aiohttp
 
-from benchmarks.fanout import Contestant, load, ours
-from benchmarks.processes import Measured, python, server
+from benchmarks.fanout import Contestant, run_load, run_marianne
+from benchmarks.processes import MeasuredProcess, run_python, run_server
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.redis import RedisServer, redis_server
+from tests.support.redis import RedisServer, run_redis
 
 SOURCE = "here"
 
 # More events a second than can be sent one by one, for as many viewers as show that.
-VIEWERS, RATE, SECONDS = 1000, 400, 3.0
+VIEWER_COUNT, EVENTS_PER_S, DURATION_S = 1000, 400, 3.0
 
 
 @asynccontextmanager
-async def edge(folder: Path, workers: int = 1) -> AsyncIterator[Contestant]:
+async def run_edge_with_origin(folder: Path, workers: int = 1) -> AsyncIterator[Contestant]:
     """An edge, which reads what another server publishes of its conductor."""
     conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
     await conductor.start()
@@ -30,9 +30,9 @@ async def edge(folder: Path, workers: int = 1) -> AsyncIterator[Contestant]:
     try:
         conductor.launch("a", 1)
         async with (
-            redis_server(folder) as redis,
-            server(folder, "--publish-url", redis.url, "--source-name", SOURCE),
-            edge_of(redis, workers) as running,
+            run_redis(folder) as redis,
+            run_server(folder, "--publish-url", redis.url, "--source-name", SOURCE),
+            run_edge(redis, workers) as running,
         ):
             path = "/api/events/stream?limit=0"
             yield Contestant(running, running.address, path, publish)
@@ -41,18 +41,18 @@ async def edge(folder: Path, workers: int = 1) -> AsyncIterator[Contestant]:
 
 
 @asynccontextmanager
-async def edge_of(redis: RedisServer, workers: int = 1) -> AsyncIterator[Measured]:
+async def run_edge(redis: RedisServer, workers: int = 1) -> AsyncIterator[MeasuredProcess]:
     """An edge that has been told of the job."""
-    async with python(
+    async with run_python(
         *("-m", "marianne_stream", "--port", 0, "--no-auth", "--log-level", "error"),
         *("--state-backend", "redis", "--redis-url", redis.url, "--sources", SOURCE),
         *("--workers", workers, "--max-streams-per-address", 20_000),
     ) as running:
-        await knows(running.address)
+        await wait_for_job(running.address)
         yield running
 
 
-async def knows(address: str) -> None:
+async def wait_for_job(address: str) -> None:
     """Waits until an edge has been told of the job."""
     async with aiohttp.ClientSession() as session:
         for _ in range(200):
@@ -66,16 +66,16 @@ async def knows(address: str) -> None:
 async def relay(folder: Path) -> dict[str, float]:
     """Delay and deliveries: by the server itself, by an edge, and by an edge of two workers."""
     ways: dict[str, Callable[[Path], AbstractAsyncContextManager[Contestant]]] = {
-        "direct": ours,
-        "edge": edge,
-        "two_workers": lambda place: edge(place, 2),
+        "direct": run_marianne,
+        "edge": run_edge_with_origin,
+        "two_workers": lambda place: run_edge_with_origin(place, 2),
     }
     figures: dict[str, float] = {}
     for name, way in ways.items():
         (place := folder / name).mkdir()
         async with way(place) as running:
-            quiet = await load(running, 1, 100, SECONDS)
-            busy = await load(running, VIEWERS, RATE, SECONDS)
+            quiet = await run_load(running, 1, 100, DURATION_S)
+            busy = await run_load(running, VIEWER_COUNT, EVENTS_PER_S, DURATION_S)
         figures |= {
             f"{name} delay p50_ms": quiet["p50_ms"],
             f"{name} delay p99_ms": quiet["p99_ms"],

@@ -8,37 +8,43 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.log_cases import LOGS, write
-from benchmarks.processes import Measured, all_read, processor_s, python, reader
-from benchmarks.relay_cases import SOURCE, edge_of
+from benchmarks.log_cases import LOG_PATH, write_lines
+from benchmarks.processes import (
+    MeasuredProcess,
+    process_cpu_s,
+    run_python,
+    run_reader,
+    wait_all_read,
+)
+from benchmarks.relay_cases import SOURCE, run_edge
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.relay.format import LogEntry
 from marianne_stream.relay.keys import Keys
-from tests.support.redis import RedisServer, redis_server
+from tests.support.redis import RedisServer, run_redis
 
 KEYS = Keys("marianne-stream", SOURCE)
-LOG = KEYS.log("a")
+LOG_KEY = KEYS.log("a")
 
-RATE, SECONDS = 50_000, 6
+LINES_PER_S, DURATION_S = 50_000, 6
 
 # How many writes these come in, each second.
-BATCHES = 100
+WRITES_PER_S = 100
 
 # Makes a line nearly 80 bytes long, with its mark and its newline.
-WORDS = b"[info] sheet 1 says what most of them do, about as much"
+LINE_TEXT = b"[info] sheet 1 says what most of them do, about as much"
 
 # So many at once show how many more a second there could be.
 BURST_LINES = 300_000
 
 # How often the newest line in Redis is looked at, and how long the last one may take.
-LOOK_S = 0.02
-LIMIT_S = 60.0
+POLL_INTERVAL_S = 0.02
+TIMEOUT_S = 60.0
 
-MARK = re.compile(rb"<(\d+)@([\d.]+)>")
+MARK_RE = re.compile(rb"<(\d+)@([\d.]+)>")
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedLog:
     """A log that is published.
 
     Attributes:
@@ -50,45 +56,45 @@ class Published:
 
     redis: RedisServer
     redis_pid: int
-    relay: Measured
+    relay: MeasuredProcess
     log: Path
 
     def cpu_s(self) -> tuple[float, float]:
         """The processor time that the relay and Redis have used."""
-        return self.relay.cpu_s(), processor_s(self.redis_pid)
+        return self.relay.cpu_s(), process_cpu_s(self.redis_pid)
 
-    async def until(self, lines: int) -> list[float]:
+    async def wait_published(self, line_count: int) -> list[float]:
         """Looks at the newest line until all are there, and says how old each was then, in ms."""
         ages: list[float] = []
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while True:
-                found = await self.redis.call("XREVRANGE", LOG, "+", "-", "COUNT", "1")
-                mark = MARK.search(found[0][1].get(b"l", b"")) if found else None
+                found = await self.redis.call("XREVRANGE", LOG_KEY, "+", "-", "COUNT", "1")
+                mark = MARK_RE.search(found[0][1].get(b"l", b"")) if found else None
                 if mark is not None:
                     ages.append(1000 * (time.monotonic() - float(mark[2])))
-                    if int(mark[1]) == lines - 1:
+                    if int(mark[1]) == line_count - 1:
                         return ages
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(POLL_INTERVAL_S)
 
-    async def stream(self, lines: int) -> dict[str, float]:
+    async def check_stream(self, line_count: int) -> dict[str, float]:
         """What the stream holds, and what is wrong with it after so many lines.
 
         Redis gives no id twice, and a line's id is its place in the file: so, where as many were
         added as were written, each is there once. Those that are kept are looked at.
         """
-        added = (await self.redis.client.xinfo_stream(LOG))["entries-added"]
-        kept = [LogEntry.of(fields) for _, fields in await self.redis.entries(LOG)]
-        marks = [mark for entry in kept if (mark := MARK.search(entry.line))]
+        added = (await self.redis.client.xinfo_stream(LOG_KEY))["entries-added"]
+        kept = [LogEntry.of(fields) for _, fields in await self.redis.read_stream(LOG_KEY)]
+        marks = [mark for entry in kept if (mark := MARK_RE.search(entry.line))]
         numbers = [int(mark[1]) for mark in marks]
-        in_order = numbers == list(range(lines - len(numbers), lines))
+        in_order = numbers == list(range(line_count - len(numbers), line_count))
         # The position of a log without a line is an entry, too.
-        faults = abs(added - lines - 1) + (not in_order)
-        size = await self.redis.call("MEMORY", "USAGE", LOG, "SAMPLES", "0")
+        faults = abs(added - line_count - 1) + (not in_order)
+        size = await self.redis.call("MEMORY", "USAGE", LOG_KEY, "SAMPLES", "0")
         return {"kept": len(kept), "bytes a kept line": size / len(kept), "faults": faults}
 
 
 @asynccontextmanager
-async def published(folder: Path) -> AsyncIterator[Published]:
+async def run_publisher(folder: Path) -> AsyncIterator[PublishedLog]:
     """The log of a running job, which has no line yet, and who publishes it and serves nothing."""
     conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
     await conductor.start()
@@ -97,8 +103,8 @@ async def published(folder: Path) -> AsyncIterator[Published]:
     conductor.launch("a", 1, workspace=str(workspace))
     try:
         async with (
-            redis_server(folder) as redis,
-            python(
+            run_redis(folder) as redis,
+            run_python(
                 *("-m", "marianne_stream", "--port", "none", "--log-level", "error"),
                 *("--conductor-socket", folder / "c.sock", "--registry-path", folder / "state.db"),
                 *("--data-dir", folder / "private", "--source-name", SOURCE),
@@ -106,7 +112,7 @@ async def published(folder: Path) -> AsyncIterator[Published]:
             ) as relay,
         ):
             pid = int((await redis.client.info("server"))["process_id"])
-            yield Published(redis, pid, relay, log)
+            yield PublishedLog(redis, pid, relay, log)
     finally:
         await conductor.kill()
 
@@ -114,60 +120,72 @@ async def published(folder: Path) -> AsyncIterator[Published]:
 async def relay_lines(folder: Path) -> dict[str, float]:
     """50,000 lines a second for six seconds, without an edge and with one, and many at once."""
     found: dict[str, float] = {}
-    for name, case in (("alone", alone), ("edge", with_edge), ("burst", burst)):
+    for name, case in (("alone", without_edge), ("edge", with_edge), ("burst", publish_burst)):
         (place := folder / name).mkdir()
-        async with published(place) as running:
+        async with run_publisher(place) as running:
             figures = await case(running)
         found |= {f"{name} {figure}": value for figure, value in figures.items()}
     return found
 
 
-async def alone(running: Published) -> dict[str, float]:
+async def without_edge(running: PublishedLog) -> dict[str, float]:
     """A log that nobody reads: an edge is not there, but what it says."""
-    async with watching(running.redis):
-        figures = await written(running)
-        return figures | await running.stream(RATE * SECONDS)
+    async with keep_interest(running.redis):
+        figures = await measure_writes(running)
+        return figures | await running.check_stream(LINES_PER_S * DURATION_S)
 
 
-async def with_edge(running: Published) -> dict[str, float]:
+async def with_edge(running: PublishedLog) -> dict[str, float]:
     """A log that one viewer reads at an edge."""
     async with (
-        edge_of(running.redis) as edge,
-        reader(edge.address, LOGS, 1, timeout_s=60) as seen,
+        run_edge(running.redis) as edge,
+        run_reader(edge.address, LOG_PATH, 1, timeout_s=60) as seen,
     ):
         cpu_s = edge.cpu_s()
-        figures = await written(running)
-        report = await all_read(seen)
-        lines = RATE * SECONDS
+        figures = await measure_writes(running)
+        report = await wait_all_read(seen)
+        lines = LINES_PER_S * DURATION_S
         return figures | {
             "viewer p50_ms": report["p50_ms"],
             "viewer p99_ms": report["p99_ms"],
             "viewer lost": lines - report["events"] + report["faults"],
             "edge_us a line": 1e6 * (edge.cpu_s() - cpu_s) / lines,
-            **await running.stream(lines),
+            **await running.check_stream(lines),
         }
 
 
-async def burst(running: Published) -> dict[str, float]:
+async def publish_burst(running: PublishedLog) -> dict[str, float]:
     """Very many lines at once."""
-    async with watching(running.redis):
+    async with keep_interest(running.redis):
         before, began = running.cpu_s(), time.monotonic()
-        await write(running.log, seconds=0.1, rate=10 * BURST_LINES, batches=10, words=WORDS)
-        await running.until(BURST_LINES)
+        await write_lines(
+            running.log,
+            duration_s=0.1,
+            lines_per_s=10 * BURST_LINES,
+            writes_per_s=10,
+            text=LINE_TEXT,
+        )
+        await running.wait_published(BURST_LINES)
         took_s = time.monotonic() - began
         return {
             "lines_s": BURST_LINES / took_s,
-            **costs(before, running.cpu_s(), BURST_LINES),
-            **await running.stream(BURST_LINES),
+            **cpu_per_line(before, running.cpu_s(), BURST_LINES),
+            **await running.check_stream(BURST_LINES),
         }
 
 
-async def written(running: Published) -> dict[str, float]:
+async def measure_writes(running: PublishedLog) -> dict[str, float]:
     """Writes so many lines a second, and what that costs until the last one is in Redis."""
-    lines = RATE * SECONDS
+    lines = LINES_PER_S * DURATION_S
     before, began = running.cpu_s(), time.monotonic()
-    looking = asyncio.create_task(running.until(lines))
-    await write(running.log, seconds=SECONDS, rate=RATE, batches=BATCHES, words=WORDS)
+    looking = asyncio.create_task(running.wait_published(lines))
+    await write_lines(
+        running.log,
+        duration_s=DURATION_S,
+        lines_per_s=LINES_PER_S,
+        writes_per_s=WRITES_PER_S,
+        text=LINE_TEXT,
+    )
     written_at = time.monotonic()
     ages = sorted(await looking)
     return {
@@ -176,18 +194,23 @@ async def written(running: Published) -> dict[str, float]:
         "last_ms": 1000 * (time.monotonic() - written_at),
         "in Redis p50_ms": ages[len(ages) // 2],
         "in Redis p99_ms": ages[len(ages) * 99 // 100],
-        **costs(before, running.cpu_s(), lines),
+        **cpu_per_line(before, running.cpu_s(), lines),
     }
 
 
-def costs(before: tuple[float, float], after: tuple[float, float], lines: int) -> dict[str, float]:
+def cpu_per_line(
+    before: tuple[float, float], after: tuple[float, float], line_count: int
+) -> dict[str, float]:
     """The processor time of a line."""
     relay_s, redis_s = (late - early for early, late in zip(before, after, strict=True))
-    return {"relay_us a line": 1e6 * relay_s / lines, "redis_us a line": 1e6 * redis_s / lines}
+    return {
+        "relay_us a line": 1e6 * relay_s / line_count,
+        "redis_us a line": 1e6 * redis_s / line_count,
+    }
 
 
 @asynccontextmanager
-async def watching(redis: RedisServer) -> AsyncIterator[None]:
+async def keep_interest(redis: RedisServer) -> AsyncIterator[None]:
     """Says what an edge says while somebody watches the log there; begins when it is read."""
 
     async def say() -> None:
@@ -197,9 +220,9 @@ async def watching(redis: RedisServer) -> AsyncIterator[None]:
 
     saying = asyncio.create_task(say())
     try:
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(TIMEOUT_S):
             # A position comes before the first line.
-            await redis.client.xread({LOG: "0"}, block=0)
+            await redis.client.xread({LOG_KEY: "0"}, block=0)
         yield
     finally:
         saying.cancel()

@@ -8,21 +8,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from benchmarks.processes import Measured, all_read, processor_s, reader, server
-from benchmarks.relay_cases import SOURCE, edge_of
+from benchmarks.processes import (
+    MeasuredProcess,
+    process_cpu_s,
+    run_reader,
+    run_server,
+    wait_all_read,
+)
+from benchmarks.relay_cases import SOURCE, run_edge
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.redis import RedisServer, redis_server
+from tests.support.redis import RedisServer, run_redis
 
-LOGS = 100
+LOG_COUNT = 100
 
 # How often each is written, a second, and for how long.
-RATES, SECONDS = (5, 20, 80), 4
+LINES_PER_S, DURATION_S = (5, 20, 80), 4
 
-PATH = "/api/jobs/a{n}/logs?tail_lines=0"
+LOG_PATH = "/api/jobs/a{n}/logs?tail_lines=0"
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedLogs:
     """Logs that are published, and an edge where each has a viewer.
 
     Attributes:
@@ -34,15 +40,15 @@ class Published:
 
     logs: Sequence[IO[str]]
     redis: RedisServer
-    relay: Measured
-    edge: Measured
+    relay: MeasuredProcess
+    edge: MeasuredProcess
 
-    async def used(self) -> dict[str, float]:
+    async def read_usage(self) -> dict[str, float]:
         """The processor time that each has used, in seconds, and how often Redis was called."""
         info = await self.redis.client.info("all")
         return {
             "relay_us": 1e6 * self.relay.cpu_s(),
-            "redis_us": 1e6 * processor_s(info["process_id"]),
+            "redis_us": 1e6 * process_cpu_s(info["process_id"]),
             "edge_us": 1e6 * self.edge.cpu_s(),
             "scripts": info.get("cmdstat_evalsha", {}).get("calls", 0),
             "reads": info.get("cmdstat_xread", {}).get("calls", 0),
@@ -50,13 +56,13 @@ class Published:
 
 
 @asynccontextmanager
-async def published(folder: Path) -> AsyncIterator[Published]:
+async def run_publisher(folder: Path) -> AsyncIterator[PublishedLogs]:
     """The logs of running jobs."""
     conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
     await conductor.start()
     with ExitStack() as stack:
         logs = []
-        for number in range(LOGS):
+        for number in range(LOG_COUNT):
             (workspace := folder / str(number)).mkdir()
             logs.append(stack.enter_context((workspace / "marianne.log").open("a")))
             conductor.launch(f"a{number}", 1, workspace=str(workspace))
@@ -64,11 +70,11 @@ async def published(folder: Path) -> AsyncIterator[Published]:
         conductor.launch("a", 1)
         try:
             async with (
-                redis_server(folder / "redis") as redis,
-                server(folder, "--publish-url", redis.url, "--source-name", SOURCE) as relay,
-                edge_of(redis) as edge,
+                run_redis(folder / "redis") as redis,
+                run_server(folder, "--publish-url", redis.url, "--source-name", SOURCE) as relay,
+                run_edge(redis) as edge,
             ):
-                yield Published(logs, redis, relay, edge)
+                yield PublishedLogs(logs, redis, relay, edge)
         finally:
             await conductor.kill()
 
@@ -76,30 +82,30 @@ async def published(folder: Path) -> AsyncIterator[Published]:
 async def relay_many(folder: Path) -> dict[str, float]:
     """A hundred logs, each of which has a viewer: 500 to 8,000 lines a second, one by one."""
     figures = {"faults": 0.0}
-    for rate in RATES:
+    for rate in LINES_PER_S:
         (place := folder / str(rate)).mkdir()
         async with (
-            published(place) as running,
-            reader(running.edge.address, PATH, LOGS, timeout_s=60) as seen,
+            run_publisher(place) as running,
+            run_reader(running.edge.address, LOG_PATH, LOG_COUNT, timeout_s=60) as seen,
         ):
-            before = await running.used()
-            written = await write(running.logs, rate)
-            report = await all_read(seen)
-            used = await running.used()
+            before = await running.read_usage()
+            written = await write_lines(running.logs, rate)
+            report = await wait_all_read(seen)
+            used = await running.read_usage()
         figures["faults"] += written - report["events"] + report["faults"]
         found = {name: (used[name] - before[name]) / written for name in used}
         found |= {"p50_ms": report["p50_ms"], "p99_ms": report["p99_ms"]}
-        figures |= {f"{LOGS * rate} lines_s {name}": value for name, value in found.items()}
+        figures |= {f"{LOG_COUNT * rate} lines_s {name}": value for name, value in found.items()}
     return figures
 
 
-async def write(logs: Sequence[IO[str]], rate: int) -> int:
+async def write_lines(logs: Sequence[IO[str]], lines_per_s: int) -> int:
     """Writes a line to one log after the other, each so often a second; how many in all."""
     began = time.monotonic()
     written = 0
-    for number in range(rate * SECONDS):
+    for number in range(lines_per_s * DURATION_S):
         for place, log in enumerate(logs):
-            due = began + (number + place / LOGS) / rate
+            due = began + (number + place / LOG_COUNT) / lines_per_s
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             log.write(f"[info] sheet 1 says <{number + 1}@{time.monotonic():.6f}>, as most do\n")
             log.flush()

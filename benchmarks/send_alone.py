@@ -10,19 +10,19 @@ import socket
 import sys
 import time
 
-ROUNDS = 21
+ROUND_COUNT = 21
 PAYLOAD = b"x" * 330
 
 
-def read(address: tuple[str, int], count: int, ready: int) -> None:
+def read_forever(address: tuple[str, int], connection_count: int, ready_fd: int) -> None:
     """Opens the connections, and reads for ever."""
     poll = select.epoll()
     readers = {}
-    for _ in range(count):
+    for _ in range(connection_count):
         sock = socket.create_connection(address)
         poll.register(sock, select.EPOLLIN)
         readers[sock.fileno()] = sock
-    os.write(ready, b"x")
+    os.write(ready_fd, b"x")
     while True:
         for number, _ in poll.poll(10, 1024):
             if not readers[number].recv(65536):
@@ -36,7 +36,7 @@ def main() -> None:
     told, ready = os.pipe()
     reader = os.fork()
     if not reader:
-        read(listening.getsockname(), count, ready)
+        read_forever(listening.getsockname(), count, ready)
     senders = []
     for _ in range(count):
         sock, _ = listening.accept()
@@ -45,7 +45,7 @@ def main() -> None:
     os.read(told, 1)
     sends = [sock.send for sock in senders]
     times = []
-    for _ in range(ROUNDS):
+    for _ in range(ROUND_COUNT):
         began = time.process_time()
         for send in sends:
             send(PAYLOAD)
@@ -53,7 +53,7 @@ def main() -> None:
         # The reader keeps up, as the viewers do.
         time.sleep(count / 50_000)
     os.kill(reader, 9)
-    sys.stdout.write(f"median_us {sorted(times)[ROUNDS // 2]}\n")
+    sys.stdout.write(f"median_us {sorted(times)[ROUND_COUNT // 2]}\n")
 
 
 if __name__ == "__main__":

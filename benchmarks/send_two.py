@@ -16,38 +16,41 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from queue import Queue
 
-CONNECTIONS, SENT, ROUNDS = 500, 300, 5
+CONNECTION_COUNT, SEND_COUNT, ROUND_COUNT = 500, 300, 5
 PAYLOAD = b"x" * 330
 
 # What is sent and not read must find room.
-RECEIVED_BYTES = 1024 * 1024
+RECEIVE_BUFFER_BYTES = 1024 * 1024
 
 
-def send(begin: Barrier, took_s: "Queue[float]") -> None:
+def send_repeatedly(barrier: Barrier, durations_s: "Queue[float]") -> None:
     """Sends to all connections again and again, and says how long that took."""
     with contextlib.ExitStack() as stack:
         listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=4096))
         sends = []
-        for _ in range(CONNECTIONS):
+        for _ in range(CONNECTION_COUNT):
             receiver = stack.enter_context(socket.socket())
-            receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED_BYTES)
+            receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
             receiver.connect(listening.getsockname())
             sender = stack.enter_context(listening.accept()[0])
             sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sends.append(sender.send)
-        begin.wait()
+        barrier.wait()
         began = time.monotonic()
-        for _ in range(SENT):
+        for _ in range(SEND_COUNT):
             for one in sends:
                 one(PAYLOAD)
-        took_s.put(time.monotonic() - began)
+        durations_s.put(time.monotonic() - began)
 
 
-def slowest_s(count: int) -> float:
+def measure_slowest_s(process_count: int) -> float:
     """How long so many processes take, side by side."""
-    begin = multiprocessing.Barrier(count)
+    begin = multiprocessing.Barrier(process_count)
     took_s: Queue[float] = multiprocessing.Queue()  # type: ignore[assignment]
-    processes = [multiprocessing.Process(target=send, args=(begin, took_s)) for _ in range(count)]
+    processes = [
+        multiprocessing.Process(target=send_repeatedly, args=(begin, took_s))
+        for _ in range(process_count)
+    ]
     for process in processes:
         process.start()
     found = max(took_s.get() for _ in processes)
@@ -57,5 +60,5 @@ def slowest_s(count: int) -> float:
 
 
 if __name__ == "__main__":
-    ratios = [2 * slowest_s(1) / slowest_s(2) for _ in range(ROUNDS)]
+    ratios = [2 * measure_slowest_s(1) / measure_slowest_s(2) for _ in range(ROUND_COUNT)]
     sys.stdout.write(f"ratio {statistics.median(ratios)}\n")

@@ -16,50 +16,50 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from benchmarks.processes import Measured, python, reader
+from benchmarks.processes import MeasuredProcess, run_python, run_reader
 from marianne_stream.demo.conductor import SimulatedConductor
 
-JOBS = 20
+JOB_COUNT = 20
 PATHS = (
     *("/api/jobs/job-{n}/stream", "/api/jobs/job-{n}/logs?tail_lines=100", "/api/roster/stream"),
     *("/api/jobs/job-{n}/events", "/api/events/stream?limit=200&event=sheet"),
 )
 ROUND_S = 8.0
-ROTATED_BYTES = 1024 * 1024
+ROTATE_AT_BYTES = 1024 * 1024
 
 # In which there are rounds enough to tell a slope.
-LEAST_MINUTES = 2.0
+MIN_MINUTES = 2.0
 
 # As much as the timeline keeps, so that it is full from the start.
-PAST_EVENTS = 11_000
+INITIAL_EVENTS = 11_000
 
 # What grows less than this, from the first round that counts to the last, does not leak: a
 # collection of garbage more or less, a thread's stack.
-LIMITS = {"memory_kib": 2048.0, "descriptors": 2.0, "tasks": 2.0}
+MAX_GROWTH = {"memory_kib": 2048.0, "descriptors": 2.0, "tasks": 2.0}
 
 
 async def soak(folder: Path, options: argparse.Namespace) -> dict[str, float]:
     """Viewers who come and go, logs and events, for some minutes; fails where something grows."""
     # Always the same: two runs can be compared.
     chance = random.Random(options.seed)
-    samples: dict[str, list[float]] = {name: [] for name in LIMITS}
+    samples: dict[str, list[float]] = {name: [] for name in MAX_GROWTH}
     viewers = 0
-    async with busy_server(folder) as (conductor, running):
-        for number in range(PAST_EVENTS):
-            conductor.emit(f"job-{number % JOBS}", "sheet.said", {"text": "x" * 400})
+    async with run_busy_server(folder) as (conductor, running):
+        for number in range(INITIAL_EVENTS):
+            conductor.emit(f"job-{number % JOB_COUNT}", "sheet.said", {"text": "x" * 400})
             if number % 100 == 0:
                 # As many at once as the conductor keeps for one who listens.
                 await asyncio.sleep(0.05)
         ends_at = time.monotonic() + 60 * options.minutes
         while time.monotonic() < ends_at:
-            viewers += await watch(running, chance)
+            viewers += await run_round(running, chance)
             await asyncio.sleep(1.0)
-            tasks = (await running.ask("tasks"))["tasks"]
+            tasks = (await running.request("tasks"))["tasks"]
             samples["memory_kib"].append(running.memory_kib())
-            samples["descriptors"].append(running.descriptors())
+            samples["descriptors"].append(running.count_open_files())
             samples["tasks"].append(tasks)
-    grown = {name: growth(found) for name, found in samples.items()}
-    for name, limit in LIMITS.items():
+    grown = {name: estimate_growth(found) for name, found in samples.items()}
+    for name, limit in MAX_GROWTH.items():
         if grown[name] > limit:
             sys.stdout.write(f"{name} has grown by {grown[name]:.0f}: {samples[name]}\n")
     return {
@@ -67,11 +67,11 @@ async def soak(folder: Path, options: argparse.Namespace) -> dict[str, float]:
         "viewers": viewers,
         **{f"{name} last": found[-1] for name, found in samples.items()},
         **{f"{name} grown": value for name, value in grown.items()},
-        "faults": sum(grown[name] > limit for name, limit in LIMITS.items()),
+        "faults": sum(grown[name] > limit for name, limit in MAX_GROWTH.items()),
     }
 
 
-def growth(samples: Sequence[float]) -> float:
+def estimate_growth(samples: Sequence[float]) -> float:
     """By how much a figure has grown in the last two thirds of its samples.
 
     The median of the slopes between any two (Theil and Sen): one that is far off moves it little.
@@ -87,33 +87,35 @@ def growth(samples: Sequence[float]) -> float:
     return slope * (len(counted) - 1)
 
 
-async def watch(running: Measured, chance: random.Random) -> int:
+async def run_round(running: MeasuredProcess, rng: random.Random) -> int:
     """A round: some viewers of each kind, who come at once and leave one kind after the other."""
     came = 0
     async with contextlib.AsyncExitStack() as stack:
         for path in PATHS:
-            count = chance.randint(1, JOBS)
-            await stack.enter_async_context(reader(running.address, path, count))
+            count = rng.randint(1, JOB_COUNT)
+            await stack.enter_async_context(run_reader(running.address, path, count))
             came += count
-            await asyncio.sleep(chance.uniform(0.0, ROUND_S / len(PATHS)))
+            await asyncio.sleep(rng.uniform(0.0, ROUND_S / len(PATHS)))
     return came
 
 
 @asynccontextmanager
-async def busy_server(folder: Path) -> AsyncIterator[tuple[SimulatedConductor, Measured]]:
+async def run_busy_server(
+    folder: Path,
+) -> AsyncIterator[tuple[SimulatedConductor, MeasuredProcess]]:
     """A server, and a conductor whose jobs change and write their logs."""
     conductor = SimulatedConductor(
-        folder / "c.sock", registry=folder / "state.db", sheet_events=True
+        folder / "c.sock", registry=folder / "state.db", has_sheet_events=True
     )
     await conductor.start()
-    for number in range(JOBS):
+    for number in range(JOB_COUNT):
         (workspace := folder / f"ws-{number}").mkdir()
         (workspace / "marianne.log").touch()
         conductor.launch(f"job-{number}", 1000, workspace=str(workspace))
     script = Path(__file__).with_name("counted_server.py")
-    working = asyncio.create_task(work(conductor, folder))
+    working = asyncio.create_task(generate_load(conductor, folder))
     try:
-        async with python(script, folder / "c.sock", folder / "state.db") as running:
+        async with run_python(script, folder / "c.sock", folder / "state.db") as running:
             await asyncio.sleep(1.0)
             yield conductor, running
             # The server is not what ends first: a fault of the work is a fault of the run.
@@ -125,17 +127,17 @@ async def busy_server(folder: Path) -> AsyncIterator[tuple[SimulatedConductor, M
         await conductor.kill()
 
 
-async def work(conductor: SimulatedConductor, folder: Path) -> None:
+async def generate_load(conductor: SimulatedConductor, folder: Path) -> None:
     """Writes 20 lines to each log and tells of an event, twenty times a second."""
     for turn in itertools.count():
-        number = turn % JOBS
-        if turn < 500 * JOBS:
-            conductor.complete_sheet(f"job-{number}", turn // JOBS + 1)
+        number = turn % JOB_COUNT
+        if turn < 500 * JOB_COUNT:
+            conductor.complete_sheet(f"job-{number}", turn // JOB_COUNT + 1)
         conductor.emit(f"job-{number}", "sheet.said", {"text": "y" * 400})
         log = folder / f"ws-{number}" / "marianne.log"
         with log.open("ab") as file:
             file.write(b"2026-11-24 03:00:00 [info] one of many lines of a job\n" * 400)
-        if log.stat().st_size > ROTATED_BYTES:
+        if log.stat().st_size > ROTATE_AT_BYTES:
             log.replace(log.with_name("marianne.log.1"))
             log.touch()
         await asyncio.sleep(0.05)

@@ -8,39 +8,39 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.processes import all_read, processor_s, python, reader
+from benchmarks.processes import process_cpu_s, run_python, run_reader, wait_all_read
 from marianne_stream.models import JobState, RosterEntry
 from marianne_stream.relay.format import FORMAT, About, LogEntry, LogPlace, encode
 from marianne_stream.relay.keys import Keys, sources_key
-from tests.support.redis import RedisServer, redis_server
+from tests.support.redis import RedisServer, run_redis
 
 PREFIX = "marianne-stream"
 
 # So many logs in all, whatever source they are of; each has a viewer.
-LOGS = 100
-SOURCES = (1, 10)
-LINES_S, SECONDS = 2000, 4
+LOG_COUNT = 100
+SOURCE_COUNTS = (1, 10)
+LINES_PER_S, DURATION_S = 2000, 4
 
-RUNNING = "2026-11-24T03:00:00.000Z"
+CREATED_AT = "2026-11-24T03:00:00.000Z"
 
 
-class Relays:
+class SimulatedRelays:
     """What relays of several sources say.
 
     Args:
         redis: where.
-        count: how many sources.
+        source_count: how many sources.
     """
 
-    def __init__(self, redis: RedisServer, count: int) -> None:
+    def __init__(self, redis: RedisServer, source_count: int) -> None:
         self._redis = redis
-        self._keys = [Keys(PREFIX, f"s{number}") for number in range(count)]
+        self._keys = [Keys(PREFIX, f"s{number}") for number in range(source_count)]
 
-    def job(self, number: int) -> tuple[Keys, str]:
+    def locate_job(self, number: int) -> tuple[Keys, str]:
         """The source of a job, and its id there."""
         return self._keys[number % len(self._keys)], f"a{number}"
 
-    async def publish(self) -> None:
+    async def publish_jobs(self) -> None:
         """Says that all of them run."""
         about = encode(About(source="conductor", live=True, events_live=True, epoch="e"))
         for keys in self._keys:
@@ -48,36 +48,36 @@ class Relays:
             await self._redis.call("INCR", keys.fence)
             await self._redis.call("SET", keys.format, FORMAT)
             await self._redis.call("SET", keys.about, about)
-        for number in range(LOGS):
-            keys, job_id = self.job(number)
+        for number in range(LOG_COUNT):
+            keys, job_id = self.locate_job(number)
             entry = RosterEntry(job_id, "running", 1.0, 1.0, 0, 1)
-            state = JobState(job_id, "running", "conductor", True, "running", created_at=RUNNING)  # noqa: FBT003
+            state = JobState(job_id, "running", "conductor", True, "running", created_at=CREATED_AT)  # noqa: FBT003
             await self._redis.call("HSET", keys.jobs, job_id, encode(entry))
             await self._redis.call("HSET", keys.states, job_id, encode(state))
-            await self._redis.call("XADD", keys.log(job_id), "1-0", "c", cursor(0))
+            await self._redis.call("XADD", keys.log(job_id), "1-0", "c", make_cursor(0))
 
-    async def write(self) -> int:
+    async def write_lines(self) -> int:
         """Adds a line to one log after the other; how many in all."""
         began = time.monotonic()
-        total = LINES_S * SECONDS
+        total = LINES_PER_S * DURATION_S
         for number in range(total):
-            await asyncio.sleep(max(0.0, began + number / LINES_S - time.monotonic()))
-            keys, job_id = self.job(number % LOGS)
-            line = number // LOGS + 1
+            await asyncio.sleep(max(0.0, began + number / LINES_PER_S - time.monotonic()))
+            keys, job_id = self.locate_job(number % LOG_COUNT)
+            line = number // LOG_COUNT + 1
             text = f'"[info] sheet 1 says <{line}@{time.monotonic():.6f}>, as most do"'.encode()
-            entry = LogEntry(cursor(line), text, line, "2026-11-24T03:00:00.000000Z")
+            entry = LogEntry(make_cursor(line), text, line, "2026-11-24T03:00:00.000000Z")
             await self._redis.call(
-                *("XADD", keys.log(job_id), str(LogPlace(1, 80 * line))), *flat(entry)
+                *("XADD", keys.log(job_id), str(LogPlace(1, 80 * line))), *flatten_fields(entry)
             )
         return total
 
 
-def cursor(line: int) -> str:
+def make_cursor(line: int) -> str:
     """The id of a line's event."""
     return f"l-1e240-0123456789abcdef-{80 * line}-{line}-0123456789abcdef"
 
 
-def flat(entry: LogEntry) -> Iterator[str | bytes]:
+def flatten_fields(entry: LogEntry) -> Iterator[str | bytes]:
     """The fields of an entry, one behind the other."""
     return (field for pair in entry.fields().items() for field in pair)
 
@@ -85,19 +85,19 @@ def flat(entry: LogEntry) -> Iterator[str | bytes]:
 async def edge_sources(folder: Path) -> dict[str, float]:
     """2,000 lines a second in 100 logs, one by one, of one source and of ten."""
     figures = {"faults": 0.0}
-    for count in SOURCES:
-        async with redis_server(folder / str(count)) as redis:
-            relays = Relays(redis, count)
-            await relays.publish()
-            found = await served(redis, relays)
+    for count in SOURCE_COUNTS:
+        async with run_redis(folder / str(count)) as redis:
+            relays = SimulatedRelays(redis, count)
+            await relays.publish_jobs()
+            found = await measure_edge(redis, relays)
         figures["faults"] += found.pop("lost")
         figures |= {f"{count} sources {name}": value for name, value in found.items()}
     return figures
 
 
-async def served(redis: RedisServer, relays: Relays) -> dict[str, float]:
+async def measure_edge(redis: RedisServer, relays: SimulatedRelays) -> dict[str, float]:
     """What an edge makes of it."""
-    async with python(
+    async with run_python(
         *("-m", "marianne_stream", "--port", 0, "--no-auth", "--log-level", "error"),
         *(
             "--state-backend",
@@ -110,18 +110,18 @@ async def served(redis: RedisServer, relays: Relays) -> dict[str, float]:
     ) as edge:
         await asyncio.sleep(2.0)
         path = "/api/jobs/a{n}/logs?tail_lines=0"
-        async with reader(edge.address, path, LOGS, timeout_s=60) as seen:
+        async with run_reader(edge.address, path, LOG_COUNT, timeout_s=60) as seen:
             info = await redis.client.info("all")
-            before = edge.cpu_s(), processor_s(info["process_id"]), info["cmdstat_xread"]["calls"]
-            written = await relays.write()
-            report = await all_read(seen)
+            before = edge.cpu_s(), process_cpu_s(info["process_id"]), info["cmdstat_xread"]["calls"]
+            written = await relays.write_lines()
+            report = await wait_all_read(seen)
             info = await redis.client.info("all")
-            after = edge.cpu_s(), processor_s(info["process_id"]), info["cmdstat_xread"]["calls"]
+            after = edge.cpu_s(), process_cpu_s(info["process_id"]), info["cmdstat_xread"]["calls"]
     edge_s, redis_s, reads = (late - early for early, late in zip(before, after, strict=True))
     return {
         "edge_us a line": 1e6 * edge_s / written,
         "redis_us a line": 1e6 * redis_s / written,
-        "reads_s": reads / SECONDS,
+        "reads_s": reads / DURATION_S,
         "p50_ms": report["p50_ms"],
         "p99_ms": report["p99_ms"],
         "lost": written - report["events"] + report["faults"],

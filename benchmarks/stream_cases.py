@@ -9,8 +9,8 @@ from pathlib import Path
 
 import aiohttp
 
-from benchmarks.fanout import Contestant, has_nchan, load, nchan, ours, peer
-from benchmarks.processes import Measured, python, reader, server
+from benchmarks.fanout import Contestant, has_nchan, run_load, run_marianne, run_nchan, run_peer
+from benchmarks.processes import MeasuredProcess, run_python, run_reader, run_server
 from marianne_stream.demo.conductor import SimulatedConductor
 
 Contestants = dict[str, Callable[[Path], AbstractAsyncContextManager[Contestant]]]
@@ -20,17 +20,17 @@ LOADS = (
     *((100, 500, 2.0), (1000, 50, 2.0), (1000, 100, 2.0)),
     *((5000, 20, 2.0), (10_000, 5, 3.0)),
 )
-SATURATING_RATES = (800, 1600)
+SATURATING_EVENTS_PER_S = (800, 1600)
 
 
-def contestants(*, all_of_them: bool) -> Contestants:
+def select_contestants(*, all_servers: bool) -> Contestants:
     """Ours, and those who come near; where all are wanted, the plain ones as well."""
-    found: Contestants = {"ours": ours}
+    found: Contestants = {"ours": run_marianne}
     if has_nchan():
-        found["nchan"] = nchan
-    if all_of_them:
-        found["aiohttp_sse"] = lambda _: peer("plain_aiohttp_sse")
-        found["sse_starlette"] = lambda _: peer("starlette_sse")
+        found["nchan"] = run_nchan
+    if all_servers:
+        found["aiohttp_sse"] = lambda _: run_peer("plain_aiohttp_sse")
+        found["sse_starlette"] = lambda _: run_peer("starlette_sse")
     return found
 
 
@@ -41,11 +41,11 @@ async def fanout(folder: Path) -> dict[str, float]:
     """
     figures = {"faults": 0.0}
     for viewers, rate, seconds in LOADS:
-        everyone = contestants(all_of_them=(viewers, rate) == (1000, 100))
+        everyone = select_contestants(all_servers=(viewers, rate) == (1000, 100))
         for name, contestant in everyone.items():
             (place := folder / f"{name}-{viewers}-{rate}").mkdir()
             async with contestant(place) as running:
-                found = await load(running, viewers, rate, seconds)
+                found = await run_load(running, viewers, rate, seconds)
             if name == "ours":
                 figures["faults"] += found["lost"]
             for figure in ("deliveries_s", "p50_ms", "p99_ms", "lost", "cpu_us"):
@@ -56,11 +56,11 @@ async def fanout(folder: Path) -> dict[str, float]:
 async def saturation(folder: Path) -> dict[str, float]:
     """More events a second than can be sent one by one, to 1,000 viewers: what arrives."""
     figures: dict[str, float] = {}
-    for rate in SATURATING_RATES:
-        for name, contestant in contestants(all_of_them=False).items():
+    for rate in SATURATING_EVENTS_PER_S:
+        for name, contestant in select_contestants(all_servers=False).items():
             (place := folder / f"{name}-{rate}").mkdir()
             async with contestant(place) as running:
-                found = await load(running, 1000, rate, 2.0)
+                found = await run_load(running, 1000, rate, 2.0)
             for figure in ("deliveries_s", "p99_ms", "lost"):
                 figures[f"{rate} {name} {figure}"] = found[figure]
             best = f"{name} best_deliveries_s"
@@ -76,7 +76,7 @@ async def send_alone(_folder: Path) -> dict[str, float]:
     script = Path(__file__).with_name("send_alone.py")
     found = {}
     for count in (1000, 9000):
-        async with python(script, count) as measured:
+        async with run_python(script, count) as measured:
             found[f"{count} median_us"] = float(measured.address)
     return found
 
@@ -87,25 +87,25 @@ async def arrival(folder: Path) -> dict[str, float]:
     A fault is one for whom ours has nothing.
     """
     figures: dict[str, float] = {}
-    alternatives = contestants(all_of_them=False)
-    alternatives["bare"] = lambda _: peer("bare_aiohttp")
+    alternatives = select_contestants(all_servers=False)
+    alternatives["bare"] = lambda _: run_peer("bare_aiohttp")
     for name, contestant in alternatives.items():
         (place := folder / name).mkdir()
         async with contestant(place) as running:
-            before_kib, kernel_kib = running.measured.memory_kib(), slab_kib()
-            before = running.measured.descriptors()
-            async with reader(running.address, running.path, 10_000, timeout_s=60) as seen:
+            before_kib, kernel_kib = running.process.memory_kib(), kernel_slab_kib()
+            before = running.process.count_open_files()
+            async with run_reader(running.address, running.path, 10_000, timeout_s=60) as seen:
                 await asyncio.sleep(1.0)
-                report = await seen.ask("report")
-                held_kib = running.measured.memory_kib() - before_kib
-                kernel_kib = slab_kib() - kernel_kib
-                cpu_s = running.measured.cpu_s()
+                report = await seen.request("report")
+                held_kib = running.process.memory_kib() - before_kib
+                kernel_kib = kernel_slab_kib() - kernel_kib
+                cpu_s = running.process.cpu_s()
                 seen.process.kill()
                 await seen.process.wait()
                 began = time.monotonic()
-                await gone(running.measured, before)
+                await wait_disconnected(running.process, before)
                 left_s = time.monotonic() - began
-                cpu_s = running.measured.cpu_s() - cpu_s
+                cpu_s = running.process.cpu_s() - cpu_s
             if name == "ours":
                 figures["faults"] = 10_000 - report["opened"]
             figures |= {
@@ -115,26 +115,26 @@ async def arrival(folder: Path) -> dict[str, float]:
                 f"{name} kernel_kib_an_end": kernel_kib / 20_000,
                 f"{name} leaving_s": left_s,
                 f"{name} leaving_cpu_s": cpu_s,
-                f"{name} kept_mib": (running.measured.memory_kib() - before_kib) / 1024,
+                f"{name} kept_mib": (running.process.memory_kib() - before_kib) / 1024,
             }
     return figures
 
 
-def slab_kib() -> int:
+def kernel_slab_kib() -> int:
     """What the kernel holds for its own things, connections among them, in KiB."""
     text = Path("/proc/meminfo").read_text(encoding="ascii")
     return int(text.partition("Slab:")[2].split()[0])
 
 
-async def gone(measured: Measured, descriptors: int) -> None:
+async def wait_disconnected(measured: MeasuredProcess, open_files: int) -> None:
     """Waits until a process has no more files open than before."""
     for _ in range(1000):
-        if measured.descriptors() <= descriptors + 2:
+        if measured.count_open_files() <= open_files + 2:
             return
         await asyncio.sleep(0.02)
 
 
-async def slow_readers(folder: Path) -> dict[str, float]:
+async def slow_consumers(folder: Path) -> dict[str, float]:
     """1,000 viewers, 50 events a second; then the same beside 100 that read nothing.
 
     A fault is what is lost, and one of the 100 who is not behind.
@@ -143,29 +143,29 @@ async def slow_readers(folder: Path) -> dict[str, float]:
     script = Path(__file__).with_name("stuck.py")
     for stuck in (0, 100):
         (place := folder / str(stuck)).mkdir()
-        async with ours(place) as running:
+        async with run_marianne(place) as running:
             host, port = running.address.removeprefix("http://").split(":")
             if not stuck:
-                found = await load(running, 1000, 50, 4.0)
+                found = await run_load(running, 1000, 50, 4.0)
             else:
                 path = "/api/events/stream?limit=0"
-                async with python(script, host, port, path, stuck):
+                async with run_python(script, host, port, path, stuck):
                     # Their kernel's buffers first: 300 bytes an event would take long for that.
                     for _ in range(600):
                         await running.publish("x" * 12_000)
                         await asyncio.sleep(0.002)
                     await asyncio.sleep(0.5)
-                    found = await load(running, 1000, 50, 4.0)
-                    figures["faults"] += abs(stuck - await behind(running.address))
+                    found = await run_load(running, 1000, 50, 4.0)
+                    figures["faults"] += abs(stuck - await fetch_slow_consumers(running.address))
             figures["faults"] += found["lost"]
             figures[f"{stuck} stuck p50_ms"] = found["p50_ms"]
             figures[f"{stuck} stuck p99_ms"] = found["p99_ms"]
             figures[f"{stuck} stuck lost"] = found["lost"]
-            figures[f"{stuck} stuck memory_mib"] = running.measured.memory_kib() / 1024
+            figures[f"{stuck} stuck memory_mib"] = running.process.memory_kib() / 1024
     return figures
 
 
-async def behind(address: str) -> float:
+async def fetch_slow_consumers(address: str) -> float:
     """How many clients of a server have not taken all, as it says itself."""
     async with aiohttp.ClientSession() as session, session.get(f"{address}/metrics") as answer:
         found = re.search(
@@ -175,16 +175,16 @@ async def behind(address: str) -> float:
 
 
 @asynccontextmanager
-async def watched_jobs(
-    folder: Path, jobs: int
-) -> AsyncIterator[tuple[SimulatedConductor, Measured]]:
+async def run_jobs(
+    folder: Path, job_count: int
+) -> AsyncIterator[tuple[SimulatedConductor, MeasuredProcess]]:
     """A server, and a conductor with so many jobs that run."""
     conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
     await conductor.start()
     try:
-        for number in range(jobs):
+        for number in range(job_count):
             conductor.launch(f"job-{number}", 10)
-        async with server(folder) as running:
+        async with run_server(folder) as running:
             yield conductor, running
     finally:
         await conductor.kill()
@@ -192,37 +192,39 @@ async def watched_jobs(
 
 async def many_jobs(folder: Path) -> dict[str, float]:
     """1,000 jobs that run, each with a viewer; one of them changes, 50 times a second."""
-    async with watched_jobs(folder, 1000) as (conductor, running):
-        async with reader(running.address, "/api/jobs/job-{n}/stream", 1000, timeout_s=60) as seen:
-            arrived = await seen.ask("report")
+    async with run_jobs(folder, 1000) as (conductor, running):
+        async with run_reader(
+            running.address, "/api/jobs/job-{n}/stream", 1000, timeout_s=60
+        ) as seen:
+            arrived = await seen.request("report")
             await asyncio.sleep(5.0)
-            asked, cpu_s, began = requests(conductor), running.cpu_s(), time.monotonic()
-            changing = asyncio.create_task(change(conductor, seconds=5.0))
+            asked, cpu_s, began = count_requests(conductor), running.cpu_s(), time.monotonic()
+            changing = asyncio.create_task(complete_sheets(conductor, duration_s=5.0))
             worst = await longest_health(running.address, changing)
             took = time.monotonic() - began
-            report = await seen.ask("report")
+            report = await seen.request("report")
         return {
             "arrival_s": arrived["arrival_s"],
             "opened": arrived["opened"],
-            "requests_s": (requests(conductor) - asked) / took,
+            "requests_s": (count_requests(conductor) - asked) / took,
             "cpu_percent": 100 * (running.cpu_s() - cpu_s) / took,
             "kib_s": report["bytes"] / report["seconds"] / 1024,
             "health_worst_ms": 1000 * worst,
         }
 
 
-async def change(conductor: SimulatedConductor, *, seconds: float) -> None:
+async def complete_sheets(conductor: SimulatedConductor, *, duration_s: float) -> None:
     """Completes a sheet of one job after the other."""
-    for number in range(int(50 * seconds)):
+    for number in range(int(50 * duration_s)):
         conductor.complete_sheet(f"job-{number % 1000}", 1)
         await asyncio.sleep(0.02)
 
 
-async def longest_health(address: str, until: "asyncio.Task[None]") -> float:
+async def longest_health(address: str, work: "asyncio.Task[None]") -> float:
     """The longest that a small answer took before a task ended, in seconds."""
     worst = 0.0
     async with aiohttp.ClientSession() as session:
-        while not until.done():
+        while not work.done():
             began = time.perf_counter()
             async with session.get(f"{address}/health") as response:
                 await response.read()
@@ -231,23 +233,23 @@ async def longest_health(address: str, until: "asyncio.Task[None]") -> float:
     return worst
 
 
-async def guest(folder: Path) -> dict[str, float]:
+async def conductor_requests(folder: Path) -> dict[str, float]:
     """What the conductor is asked in 5 s, for one viewer of a job that runs, and for 1,000."""
     figures: dict[str, float] = {}
     for viewers in (1, 1000):
         (place := folder / str(viewers)).mkdir()
         async with (
-            watched_jobs(place, 1) as (conductor, running),
-            reader(running.address, "/api/jobs/job-0/stream", viewers),
+            run_jobs(place, 1) as (conductor, running),
+            run_reader(running.address, "/api/jobs/job-0/stream", viewers),
         ):
             await asyncio.sleep(2.0)
-            before = requests(conductor)
+            before = count_requests(conductor)
             await asyncio.sleep(5.0)
-            figures[f"{viewers} requests"] = requests(conductor) - before
+            figures[f"{viewers} requests"] = count_requests(conductor) - before
             figures[f"{viewers} connections"] = conductor.statistics.connections_open
     return figures
 
 
-def requests(conductor: SimulatedConductor) -> int:
+def count_requests(conductor: SimulatedConductor) -> int:
     """How often a conductor was asked anything."""
     return sum(conductor.statistics.requests.values())

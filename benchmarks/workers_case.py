@@ -16,151 +16,162 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from benchmarks.fanout import PADDING, Contestant, table
-from benchmarks.processes import TICKS_S, Measured, all_read, processor_s, python, reader
-from benchmarks.relay_cases import edge
+from benchmarks.fanout import PADDING, Contestant, print_figures
+from benchmarks.processes import (
+    TICKS_PER_S,
+    MeasuredProcess,
+    process_cpu_s,
+    run_python,
+    run_reader,
+    wait_all_read,
+)
+from benchmarks.relay_cases import run_edge_with_origin
 
-VIEWERS = 1000
+VIEWER_COUNT = 1000
 
 # Of these the delay is taken: they read, and are so few that it costs next to nothing.
-READING = 20
+READING_VIEWER_COUNT = 20
 
 # So many at once, so often; and so many in time, at so many a second. An event has 330 bytes, so
 # that no more than 264 MB are kept at a time for all viewers.
-BURST_EVENTS, BURSTS = 800, 5
-EVENTS, RATES = 500, (100, 400)
+BURST_EVENTS, BURST_COUNT = 800, 5
+EVENT_COUNT, EVENTS_PER_S = 500, (100, 400)
 
 # How fast a burst is published: of a conductor that says more at once, some is dropped.
-PUBLISHED_RATE = 1000
+BURST_EVENTS_PER_S = 1000
 
-ROUNDS = 3
+ROUND_COUNT = 3
 
 # How much the kernel keeps for a viewer, and how often is asked how much that is.
-ROOM_BYTES = 2 * 1024 * 1024
-LOOK_S = 0.01
+RECEIVE_BUFFER_BYTES = 2 * 1024 * 1024
+POLL_INTERVAL_S = 0.01
 
 # What has not changed for so long has arrived.
-QUIET_S = 0.2
+IDLE_TIMEOUT_S = 0.2
 
 # How long the relay may take to publish the last of it.
-PUBLISHED_S = 0.5
+PUBLISH_DELAY_S = 0.5
 
 # How much of a core others may take meanwhile; where they take more it is done again, so often.
-OTHERS_CORES = 0.2
-BURST_TRIES, TRIES = 12, 3
+MAX_OTHER_CORES = 0.2
+MAX_BURST_TRIES, MAX_TRIES = 12, 3
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class DeliveryResult:
     """What workers did, from a moment until everything had arrived.
 
     Attributes:
         deliveries: how many there were.
-        took_s: how long it took.
+        duration_s: how long it took.
         cpu_s: the workers' processor time.
-        others_cores: how many cores were taken by what is no part of this.
-        delays: what those say who read.
+        other_cores: how many cores were taken by what is no part of this.
+        latencies: what those say who read.
     """
 
     deliveries: int
-    took_s: float
+    duration_s: float
     cpu_s: float
-    others_cores: float
-    delays: dict[str, float]
+    other_cores: float
+    latencies: dict[str, float]
 
 
-class Meter:
+class CpuMeter:
     """Reads clocks from a moment on: the workers', and those of everything else."""
 
     def __init__(self, pids: list[int]) -> None:
         self._pids = pids
-        self.began = time.monotonic()
-        self._cpu_s = self._workers_s()
-        self._others_s = others_s()
+        self.started_at = time.monotonic()
+        self._initial_cpu_s = self._workers_s()
+        self._initial_other_s = other_cpu_s()
 
     def cpu_s(self) -> float:
         """The processor time that the workers have used since."""
-        return self._workers_s() - self._cpu_s
+        return self._workers_s() - self._initial_cpu_s
 
-    def others_cores(self) -> float:
+    def other_cores(self) -> float:
         """How many cores were taken since by what is no part of this."""
-        return (others_s() - self._others_s) / (time.monotonic() - self.began)
+        return (other_cpu_s() - self._initial_other_s) / (time.monotonic() - self.started_at)
 
     def _workers_s(self) -> float:
-        return sum(map(processor_s, self._pids))
+        return sum(map(process_cpu_s, self._pids))
 
 
-class Crowd:
+class EdgeViewers:
     """The viewers of an edge.
 
     Args:
         running: the edge.
-        still: those who do not read until they are told.
+        paused: those who do not read until they are told.
         reading: those who do.
 
     Attributes:
-        pids: the workers.
-        published: how many events there were.
-        lost: how many deliveries are missing.
+        worker_pids: the workers.
+        event_count: how many events there were.
+        lost_deliveries: how many deliveries are missing.
     """
 
-    def __init__(self, running: Contestant, still: Measured, reading: Measured) -> None:
+    def __init__(
+        self, running: Contestant, paused: MeasuredProcess, reading: MeasuredProcess
+    ) -> None:
         self._publish = running.publish
-        self._still = still
+        self._paused = paused
         self._reading = reading
-        self.pids = workers_of(running.measured.pid)
-        self.published = 0
-        self.lost = 0.0
+        self.worker_pids = worker_pids(running.process.pid)
+        self.event_count = 0
+        self.lost_deliveries = 0.0
 
-    async def publish(self, events: int, rate: int) -> None:
+    async def publish(self, event_count: int, events_per_s: int) -> None:
         """Publishes events, so many a second."""
         began = time.monotonic()
-        for number in range(1, events + 1):
-            self.published += 1
-            await self._publish(f"<{self.published}@{time.monotonic():.6f}>{PADDING}")
-            await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
+        for number in range(1, event_count + 1):
+            self.event_count += 1
+            await self._publish(f"<{self.event_count}@{time.monotonic():.6f}>{PADDING}")
+            await asyncio.sleep(max(0.0, began + number / events_per_s - time.monotonic()))
 
-    async def hold(self) -> None:
+    async def pause_reading(self) -> None:
         """Has most of them read nothing from now on."""
-        await self._still.ask("hold")
+        await self._paused.request("hold")
 
-    async def sent(self, meter: Meter, events: int) -> Sent:
+    async def collect_result(self, meter: CpuMeter, event_count: int) -> DeliveryResult:
         """What the workers have done when these events have arrived; all is read, and checked."""
-        took_s = await self._arrived() - meter.began
-        cpu_s, others_cores = meter.cpu_s(), meter.others_cores()
-        await self._still.ask("read")
-        report = await all_read(self._still)
-        self.lost += events * VIEWERS - report["events"] + report["faults"]
-        delays = await all_read(self._reading)
-        return Sent(events * (VIEWERS + READING), took_s, cpu_s, others_cores, delays)
+        took_s = await self._wait_idle() - meter.started_at
+        cpu_s, others_cores = meter.cpu_s(), meter.other_cores()
+        await self._paused.request("read")
+        report = await wait_all_read(self._paused)
+        self.lost_deliveries += event_count * VIEWER_COUNT - report["events"] + report["faults"]
+        delays = await wait_all_read(self._reading)
+        return DeliveryResult(
+            event_count * (VIEWER_COUNT + READING_VIEWER_COUNT), took_s, cpu_s, others_cores, delays
+        )
 
-    async def _arrived(self) -> float:
+    async def _wait_idle(self) -> float:
         """When nothing more arrived."""
         waiting, at = 0.0, time.monotonic()
-        while time.monotonic() - at < QUIET_S:
-            await asyncio.sleep(LOOK_S)
+        while time.monotonic() - at < IDLE_TIMEOUT_S:
+            await asyncio.sleep(POLL_INTERVAL_S)
             asked_at = time.monotonic()
-            if (now := (await self._still.ask("waiting"))["waiting"]) != waiting:
+            if (now := (await self._paused.request("waiting"))["waiting"]) != waiting:
                 waiting, at = now, asked_at
         return at
 
-    def signal(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         """Tells all workers."""
-        for pid in self.pids:
+        for pid in self.worker_pids:
             os.kill(pid, number)
 
 
 async def workers(folder: Path) -> dict[str, float]:
     """One worker and two, in turns: deliveries of a burst, and of what comes in time."""
     found: dict[int, list[dict[str, float]]] = {1: [], 2: []}
-    for number in range(1, ROUNDS + 1):
+    for number in range(1, ROUND_COUNT + 1):
         for count, rounds in found.items():
             (place := folder / f"{number}-{count}").mkdir()
-            async with edge(place, count) as running:
-                rounds.append(await one_round(running))
-            table(f"round {number}, {count}", rounds[-1])
+            async with run_edge_with_origin(place, count) as running:
+                rounds.append(await run_round(running))
+            print_figures(f"round {number}, {count}", rounds[-1])
     # What two cores of this machine can do at all.
-    async with python(Path(__file__).with_name("send_two.py")) as measured:
+    async with run_python(Path(__file__).with_name("send_two.py")) as measured:
         figures = {"2 to 1 send alone": float(measured.address)}
     for figure in found[1][0]:
         one, two = ([each[figure] for each in found[count]] for count in (1, 2))
@@ -171,88 +182,95 @@ async def workers(folder: Path) -> dict[str, float]:
     return figures
 
 
-async def one_round(running: Contestant) -> dict[str, float]:
+async def run_round(running: Contestant) -> dict[str, float]:
     """Bursts and then events in time, to viewers who do not read until all has arrived."""
     async with (
-        reader(running.address, running.path, VIEWERS, room_bytes=ROOM_BYTES) as still,
-        reader(running.address, running.path, READING) as reading,
+        run_reader(
+            running.address, running.path, VIEWER_COUNT, receive_buffer_bytes=RECEIVE_BUFFER_BYTES
+        ) as still,
+        run_reader(running.address, running.path, READING_VIEWER_COUNT) as reading,
     ):
         await asyncio.sleep(1.0)
-        crowd = Crowd(running, still, reading)
-        figures = shown("burst", await quietly(partial(burst, crowd), BURSTS, BURST_TRIES))
-        for rate in RATES:
-            (found,) = await quietly(partial(in_time, crowd, rate), 1, TRIES)
-            figures |= shown(f"{rate} a second", [found])
-            figures[f"{rate} a second: p50_ms"] = found.delays["p50_ms"]
-            figures[f"{rate} a second: p99_ms"] = found.delays["p99_ms"]
-        return figures | {"lost": crowd.lost}
+        crowd = EdgeViewers(running, still, reading)
+        figures = to_figures(
+            "burst",
+            await repeat_undisturbed(partial(run_burst, crowd), BURST_COUNT, MAX_BURST_TRIES),
+        )
+        for rate in EVENTS_PER_S:
+            (found,) = await repeat_undisturbed(partial(run_paced, crowd, rate), 1, MAX_TRIES)
+            figures |= to_figures(f"{rate} a second", [found])
+            figures[f"{rate} a second: p50_ms"] = found.latencies["p50_ms"]
+            figures[f"{rate} a second: p99_ms"] = found.latencies["p99_ms"]
+        return figures | {"lost": crowd.lost_deliveries}
 
 
-async def quietly(once: Callable[[], Awaitable[Sent]], times: int, tries: int) -> list[Sent]:
+async def repeat_undisturbed(
+    run_once: Callable[[], Awaitable[DeliveryResult]], result_count: int, max_tries: int
+) -> list[DeliveryResult]:
     """Does something until it was done so often while others took next to nothing.
 
     Where that does not come about in so many tries, those are given when they took the least.
     """
-    found: list[Sent] = []
-    for _ in range(tries):
-        found.append(await once())
-        if sum(each.others_cores <= OTHERS_CORES for each in found) == times:
+    found: list[DeliveryResult] = []
+    for _ in range(max_tries):
+        found.append(await run_once())
+        if sum(each.other_cores <= MAX_OTHER_CORES for each in found) == result_count:
             break
-    return sorted(found, key=lambda each: each.others_cores)[:times]
+    return sorted(found, key=lambda each: each.other_cores)[:result_count]
 
 
-def shown(name: str, found: list[Sent]) -> dict[str, float]:
+def to_figures(name: str, found: list[DeliveryResult]) -> dict[str, float]:
     """Several as figures."""
     deliveries = sum(each.deliveries for each in found)
-    took_s, cpu_s = sum(each.took_s for each in found), sum(each.cpu_s for each in found)
+    took_s, cpu_s = sum(each.duration_s for each in found), sum(each.cpu_s for each in found)
     return {
         f"{name}: deliveries_s": deliveries / took_s,
         f"{name}: deliveries a cpu_s": deliveries / cpu_s,
         f"{name}: cores": cpu_s / took_s,
-        f"{name}: others' cores": max(each.others_cores for each in found),
+        f"{name}: others' cores": max(each.other_cores for each in found),
     }
 
 
-async def burst(crowd: Crowd) -> Sent:
+async def run_burst(viewers: EdgeViewers) -> DeliveryResult:
     """What workers send who find very much in Redis: they are stopped until all is there."""
-    await crowd.hold()
-    crowd.signal(signal.SIGSTOP)
+    await viewers.pause_reading()
+    viewers.send_signal(signal.SIGSTOP)
     try:
-        await crowd.publish(BURST_EVENTS, PUBLISHED_RATE)
-        await asyncio.sleep(PUBLISHED_S)
-        meter = Meter(crowd.pids)
+        await viewers.publish(BURST_EVENTS, BURST_EVENTS_PER_S)
+        await asyncio.sleep(PUBLISH_DELAY_S)
+        meter = CpuMeter(viewers.worker_pids)
     finally:
-        crowd.signal(signal.SIGCONT)
-    return await crowd.sent(meter, BURST_EVENTS)
+        viewers.send_signal(signal.SIGCONT)
+    return await viewers.collect_result(meter, BURST_EVENTS)
 
 
-async def in_time(crowd: Crowd, rate: int) -> Sent:
+async def run_paced(viewers: EdgeViewers, events_per_s: int) -> DeliveryResult:
     """What workers send while so many events come a second."""
-    await crowd.hold()
-    meter = Meter(crowd.pids)
-    await crowd.publish(EVENTS, rate)
-    return await crowd.sent(meter, EVENTS)
+    await viewers.pause_reading()
+    meter = CpuMeter(viewers.worker_pids)
+    await viewers.publish(EVENT_COUNT, events_per_s)
+    return await viewers.collect_result(meter, EVENT_COUNT)
 
 
-def workers_of(pid: int) -> list[int]:
+def worker_pids(pid: int) -> list[int]:
     """The processes that a process has started, which are its workers; itself where it has none."""
-    return children_of(pid) or [pid]
+    return child_pids(pid) or [pid]
 
 
-def others_s() -> float:
+def other_cpu_s() -> float:
     """The processor time that all have used but this process and those it has started."""
     lines = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)
     user, nice, system, _idle, _wait, irq, softirq, steal, *_ = map(int, lines[0].split()[1:])
-    all_s = (user + nice + system + irq + softirq + steal) / TICKS_S
-    return all_s - sum(map(processor_s, family_of(os.getpid())))
+    all_s = (user + nice + system + irq + softirq + steal) / TICKS_PER_S
+    return all_s - sum(map(process_cpu_s, process_tree(os.getpid())))
 
 
-def family_of(pid: int) -> list[int]:
+def process_tree(pid: int) -> list[int]:
     """A process, those that it has started, and those that these have."""
-    return [pid, *chain.from_iterable(family_of(child) for child in children_of(pid))]
+    return [pid, *chain.from_iterable(process_tree(child) for child in child_pids(pid))]
 
 
-def children_of(pid: int) -> list[int]:
+def child_pids(pid: int) -> list[int]:
     """The processes that a process has started, in whichever of its threads."""
     lists = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for each in lists for child in each.read_text(encoding="ascii").split()]

@@ -7,17 +7,17 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from marianne_stream.commands.verbs import (
-    COMPLETING,
-    DEFAULT_VERB,
+    COMMANDS,
+    COMPLETE_COMMAND,
+    DEFAULT_COMMAND,
     PROGRAM,
-    VERBS,
-    parser_of,
-    program_help,
+    format_program_help,
+    make_parser,
 )
 from marianne_stream.errors import MarianneStreamError, SettingsError
 
 # As a shell says it of a program that SIGINT has ended: 128 and the signal's number.
-INTERRUPTED = 130
+EXIT_SIGINT = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,31 +34,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if "_ARGCOMPLETE" in os.environ:
             # A shell asks what may stand where the cursor is.
-            return COMPLETING.load().run(Namespace())
-        return run(arguments)
+            return COMPLETE_COMMAND.load().run(Namespace())
+        return run_command(arguments)
     except MarianneStreamError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return EXIT_SIGINT
 
 
-def run(arguments: list[str]) -> int:
+def run_command(arguments: list[str]) -> int:
     """Runs the verb that the first argument names; says which there are where help is asked for.
 
     Raises:
         SettingsError: there is no such verb.
     """
     if arguments and arguments[0] in ("-h", "--help"):
-        print(program_help(), end="")
+        print(format_program_help(), end="")
         return 0
-    name = DEFAULT_VERB
+    name = DEFAULT_COMMAND
     if arguments and not arguments[0].startswith("-"):
         name = arguments.pop(0)
-    if name not in VERBS:
-        raise SettingsError(f"there is no verb {name!r}; these are: {', '.join(VERBS)}")
-    if name == DEFAULT_VERB:
+    if name not in COMMANDS:
+        raise SettingsError(f"there is no verb {name!r}; these are: {', '.join(COMMANDS)}")
+    if name == DEFAULT_COMMAND:
         # A server takes it as a request to reload: until it listens, there is nothing to reload.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    verb = VERBS[name].load()
-    return verb.run(parser_of(name, verb).parse_args(arguments))
+    verb = COMMANDS[name].load()
+    return verb.run(make_parser(name, verb).parse_args(arguments))

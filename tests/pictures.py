@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
-from tests.support.browser import chromium, driven, person
-from tests.support.external import CHECKOUT, program
-from tests.support.processes import process
+from tests.support.browser import connect_browser, open_browser_user, run_chromium
+from tests.support.external import CHECKOUT, require_program
+from tests.support.processes import run_process
 
 IMAGES = CHECKOUT / "docs" / "images"
 
@@ -42,10 +42,10 @@ pre {{ margin: 0; padding: 18px 22px; font: 15px/1.45 "DejaVu Sans Mono", monosp
 
 async def main() -> None:
     """Takes them all."""
-    with tempfile.TemporaryDirectory() as folder, chromium(Path(folder)) as address:
+    with tempfile.TemporaryDirectory() as folder, run_chromium(Path(folder)) as address:
         async with (
-            process("-m", "marianne_stream", "demo", "--port", 0) as demo,
-            driven(address) as browser,
+            run_process("-m", "marianne_stream", "demo", "--port", 0) as demo,
+            connect_browser(address) as browser,
         ):
             await asyncio.sleep(PLAYED_S)
             await of_the_page(browser, demo.address)
@@ -60,8 +60,10 @@ async def of_the_page(browser: Browser, address: str) -> None:
     """The list in light, a job in dark."""
     for name, path, scheme in (("jobs", "/", "light"), ("job", f"/jobs/{JOBS[0]}", "dark")):
         size = {"width": 1240, "height": 420 if name == "jobs" else 720}
-        async with person(browser, address, name, viewport=size, color_scheme=scheme) as someone:
-            page = await someone.open(path)
+        async with open_browser_user(
+            browser, address, name, viewport=size, color_scheme=scheme
+        ) as someone:
+            page = await someone.open_page(path)
             await page.locator(".job, .row.line").first.wait_for()
             await page.wait_for_timeout(1500)
             await page.screenshot(path=IMAGES / f"{name}.png")
@@ -69,7 +71,7 @@ async def of_the_page(browser: Browser, address: str) -> None:
 
 def watched(address: str) -> str:
     """What `watch` of three jobs shows, in a terminal that tmux is, with its colours."""
-    tmux = (program("tmux"), "-L", "pictures")
+    tmux = (require_program("tmux"), "-L", "pictures")
     verb = shlex.join([sys.executable, "-m", "marianne_stream", "watch", "--url", address, *JOBS])
     size = ("-x", str(COLUMNS), "-y", str(LINES))
     # What it has shown stays when the jobs are over.

@@ -16,9 +16,9 @@ from aiohttp.test_utils import TestClient
 from marianne_stream import cli
 from marianne_stream.app import create_app
 from marianne_stream.client import running
-from marianne_stream.client.watched import FROM_GOOD_TO_BAD
+from marianne_stream.client.watched import EXIT_SEVERITY
 from marianne_stream.commands import terminal
-from marianne_stream.commands.verbs import VERBS, parser_of
+from marianne_stream.commands.verbs import COMMANDS, make_parser
 from marianne_stream.errors import CliError, MarianneStreamError, SettingsError
 from marianne_stream.models import Sheet
 from marianne_stream.payloads import (
@@ -49,7 +49,7 @@ from marianne_stream.web.routes import ROUTES, Route
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
-COMMANDS = REFERENCE / "commands.md"
+COMMANDS_PAGE = REFERENCE / "commands.md"
 PAGES = sorted(DOCS.rglob("*.md"))
 SERVER_VERBS = ("serve", "demo", "check", "token")
 TERMINAL_VERBS = ("jobs", "watch", "logs", "events", "completion")
@@ -152,18 +152,18 @@ def test_the_reference_has_no_setting_that_is_none() -> None:
 
 
 def test_the_reference_has_all_commands_and_no_other() -> None:
-    commands = table_of(text_of(COMMANDS), "command")
-    assert [cells[0] for cells in commands] == [f"[`{name}`](#{name})" for name in VERBS]
-    assert all(section(COMMANDS, name).strip() for name in VERBS)
+    commands = table_of(text_of(COMMANDS_PAGE), "command")
+    assert [cells[0] for cells in commands] == [f"[`{name}`](#{name})" for name in COMMANDS]
+    assert all(section(COMMANDS_PAGE, name).strip() for name in COMMANDS)
 
 
 @pytest.mark.parametrize("verb", SERVER_VERBS)
 def test_every_option_of_a_server_command_is_in_the_reference(verb: str) -> None:
-    text = section(COMMANDS, verb)
+    text = section(COMMANDS_PAGE, verb)
     prose = " ".join(text.split())
     options = options_of(verb)
     settings = {name for name, action in options.items() if action.dest in Settings.model_fields}
-    shared = table_of(section(COMMANDS, "Options of the server commands"), "option")
+    shared = table_of(section(COMMANDS_PAGE, "Options of the server commands"), "option")
     documented = {cells[0] for cells in shared + table_of(text, "option")}
     assert documented == options.keys() - settings
     taken = {options[name].dest for name in settings}
@@ -177,7 +177,7 @@ def test_every_option_of_a_server_command_is_in_the_reference(verb: str) -> None
 
 def options_of(verb: str) -> dict[str, Action]:
     """The options and arguments of a verb of the terminal, as the reference writes them."""
-    actions = parser_of(verb, VERBS[verb].load())._actions
+    actions = make_parser(verb, COMMANDS[verb].load())._actions
     shown = [action for action in actions if action.help != SUPPRESS and action.dest != "help"]
     return {written_option(action): action for action in shown}
 
@@ -193,8 +193,8 @@ def written_option(action: Action) -> str:
 
 @pytest.mark.parametrize("verb", TERMINAL_VERBS)
 def test_every_option_of_the_terminal_is_in_the_reference(verb: str) -> None:
-    shared = rows(section(COMMANDS, "Options of the client commands"))
-    own = rows(section(COMMANDS, verb))
+    shared = rows(section(COMMANDS_PAGE, "Options of the client commands"))
+    own = rows(section(COMMANDS_PAGE, verb))
     documented = {cells[0]: cells for cells in (own if verb == "completion" else own + shared)}
     options = options_of(verb)
     assert documented.keys() == options.keys()
@@ -205,27 +205,27 @@ def test_every_option_of_the_terminal_is_in_the_reference(verb: str) -> None:
 
 
 def test_every_exit_code_of_the_server_commands_is_in_the_reference() -> None:
-    text = section(COMMANDS, "Exit codes of the server commands")
+    text = section(COMMANDS_PAGE, "Exit codes of the server commands")
     errors = {MarianneStreamError.exit_code, SettingsError.exit_code}
-    assert {int(cells[0]) for cells in rows(text)} == {0, cli.INTERRUPTED} | errors
+    assert {int(cells[0]) for cells in rows(text)} == {0, cli.EXIT_SIGINT} | errors
 
 
 def test_every_exit_code_of_the_terminal_is_in_the_reference() -> None:
     documented = {
-        int(cells[0]) for cells in rows(section(COMMANDS, "Exit codes of the client commands"))
+        int(cells[0]) for cells in rows(section(COMMANDS_PAGE, "Exit codes of the client commands"))
     }
-    signals = {running.INTERRUPTED, running.TERMINATED, running.NOBODY_READS}
+    signals = {running.EXIT_SIGINT, running.EXIT_SIGTERM, running.EXIT_SIGPIPE}
     errors = {error.exit_code for error in error_classes(CliError)}
-    assert documented == set(FROM_GOOD_TO_BAD) | errors | signals
+    assert documented == set(EXIT_SEVERITY) | errors | signals
 
 
 def test_every_variable_of_the_terminal_is_in_its_reference() -> None:
-    documented = set(re.findall(r"MARIANNE_STREAM_\w+", text_of(COMMANDS)))
+    documented = set(re.findall(r"MARIANNE_STREAM_\w+", text_of(COMMANDS_PAGE)))
     assert documented == {
-        terminal.URL_VARIABLE,
-        terminal.TOKEN_VARIABLE,
-        terminal.TOKEN_FILE_VARIABLE,
-        terminal.DATA_DIR_VARIABLE,
+        terminal.URL_ENV,
+        terminal.TOKEN_ENV,
+        terminal.TOKEN_FILE_ENV,
+        terminal.DATA_DIR_ENV,
     }
 
 

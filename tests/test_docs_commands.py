@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from marianne_stream.commands.verbs import VERBS, parser_of
+from marianne_stream.commands.verbs import COMMANDS, make_parser
 from tests.support.processes import CHECKOUT
 
 PAGES = [*sorted((CHECKOUT / "docs").rglob("*.md")), *sorted(CHECKOUT.glob("*.md"))]
@@ -48,6 +48,6 @@ def commands() -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize("arguments", commands(), ids=" ".join)
 def test_command_of_the_documentation_is_accepted(arguments: tuple[str, ...]) -> None:
-    verb = arguments[0] if arguments and arguments[0] in VERBS else "serve"
+    verb = arguments[0] if arguments and arguments[0] in COMMANDS else "serve"
     rest = arguments[1:] if arguments[:1] == (verb,) else arguments
-    assert parser_of(verb, VERBS[verb].load()).parse_args(rest)
+    assert make_parser(verb, COMMANDS[verb].load()).parse_args(rest)

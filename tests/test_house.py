@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.commands.verbs import VERBS
+from marianne_stream.commands.verbs import COMMANDS
 
 PACKAGE = Path(__file__).parents[1] / "marianne_stream"
 
@@ -154,7 +154,7 @@ def test_no_source_file_has_more_than_400_lines() -> None:
 
 
 def test_the_table_of_verbs_names_modules_that_are_there() -> None:
-    assert all(hasattr(place.load(), "run") for place in VERBS.values())
+    assert all(hasattr(place.load(), "run") for place in COMMANDS.values())
 
 
 def test_only_the_command_line_prints() -> None:

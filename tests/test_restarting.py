@@ -1,37 +1,45 @@
 """What the trial of restarts calls a fault."""
 
-from benchmarks.trials import crowding
-from tests.support.restarting import Outcome, Watcher
+from benchmarks.trials import check_reconnect_spread
+from tests.support.restarting import RestartResult, RestartViewer
 
 
-def watcher(*numbers: int) -> Watcher:
+def watcher(*numbers: int) -> RestartViewer:
     """One who came back when it was asked to."""
-    found = Watcher("")
-    found.numbers = list(numbers)
-    found.ended_at, found.retry_s, found.returned_at = 10.0, 2.0, 12.0
+    found = RestartViewer("")
+    found.line_numbers = list(numbers)
+    found.disconnected_at, found.retry_s, found.reconnected_at = 10.0, 2.0, 12.0
     return found
 
 
 def test_a_line_that_is_lost_doubled_or_out_of_order_is_a_fault() -> None:
-    assert watcher(3, 4, 5).faults == []
+    assert watcher(3, 4, 5).errors == []
     for numbers in ((1, 3), (1, 1), (1, 2, 1)):
-        assert len(watcher(*numbers).faults) == 1
+        assert len(watcher(*numbers).errors) == 1
 
 
-def outcome(*watchers: Watcher) -> Outcome:
+def outcome(*watchers: RestartViewer) -> RestartResult:
     """A drain of 3 s that began at 9."""
-    return Outcome(list(watchers), code=0, told_at=9.0, exit_s=3.0, drained_s=3.0, last=1, log="")
+    return RestartResult(
+        list(watchers),
+        exit_code=0,
+        stopped_at=9.0,
+        exit_s=3.0,
+        min_drain_s=3.0,
+        last_line_number=1,
+        log="",
+    )
 
 
 def test_who_is_not_told_when_to_come_back_or_is_before_the_drain_is_over_is_a_fault() -> None:
     early, untold = watcher(1), watcher(1)
     early.retry_s, untold.retry_s = 1.9, None
-    assert outcome(watcher(1)).faults == []
-    assert len(outcome(early).faults) == 1
-    assert outcome(untold).faults
+    assert outcome(watcher(1)).errors == []
+    assert len(outcome(early).errors) == 1
+    assert outcome(untold).errors
 
 
 def test_when_most_come_back_in_one_second_it_is_a_fault() -> None:
     spread = [number / 100 for number in range(300)]
-    assert crowding(spread) == []
-    assert len(crowding([*spread[:99], *([2.0] * 201)])) == 1
+    assert check_reconnect_spread(spread) == []
+    assert len(check_reconnect_spread([*spread[:99], *([2.0] * 201)])) == 1

@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from marianne_stream.cli import main
-from marianne_stream.commands.serve import arguments_of
-from marianne_stream.commands.verbs import VERBS, parser_of
+from marianne_stream.commands.serve import format_options
+from marianne_stream.commands.verbs import COMMANDS, make_parser
 from marianne_stream.errors import SettingsError
 from marianne_stream.setting_kinds import RENAMED
 from marianne_stream.settings import REDIS_URL_TEXT, Settings, load_settings, option_name
@@ -203,7 +203,7 @@ def test_old_option_that_switches_off_is_refused_with_the_new_one(
 def test_switch_is_read_and_passed_on_to_workers_as_given(
     option_text: str, name: str, *, value: bool
 ) -> None:
-    parser = parser_of("serve", VERBS["serve"].load())
+    parser = make_parser("serve", COMMANDS["serve"].load())
     given = vars(parser.parse_args([option_text]))
     assert given[name] is value
-    assert arguments_of(given) == [option_text]
+    assert format_options(given) == [option_text]

@@ -14,9 +14,9 @@ import pytest
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.version import VERSION
 from tests.support import tutorial
-from tests.support.external import missing, program
-from tests.support.processes import CHECKOUT, Process, process, server
-from tests.support.terminals import environment
+from tests.support.external import require_program, skip_or_fail
+from tests.support.processes import CHECKOUT, ManagedProcess, run_process, run_server
+from tests.support.terminals import make_environment
 from tests.support.tutorial import Command, commands
 
 LIMIT_S = 120.0
@@ -36,9 +36,9 @@ OTHER_CHAPTERS = {"Install", "Start the demo", "Resume a stream", "Next steps"}
 
 
 @pytest.fixture
-async def demo() -> AsyncIterator[Process]:
+async def demo() -> AsyncIterator[ManagedProcess]:
     """The demo, faster than life."""
-    async with process("-m", "marianne_stream", "demo", "--port", 0, "--speed", 5) as running:
+    async with run_process("-m", "marianne_stream", "demo", "--port", 0, "--speed", 5) as running:
         yield running
 
 
@@ -46,7 +46,7 @@ async def demo() -> AsyncIterator[Process]:
 def folder(tmp_path: Path) -> Path:
     """A directory whose `.venv` is the environment of this test."""
     if not (Path(sys.prefix) / "bin" / "activate").exists():
-        missing("a virtual environment")
+        skip_or_fail("a virtual environment")
     (tmp_path / "clone").mkdir()
     (tmp_path / "clone" / ".venv").symlink_to(sys.prefix)
     return tmp_path / "clone"
@@ -58,14 +58,14 @@ async def run_script(lines: list[str], folder: Path, **variables: str) -> list[t
     shell = await asyncio.create_subprocess_exec(
         *("bash", "-c", script),
         cwd=folder,
-        env=environment(folder.parent, **variables),
+        env=make_environment(folder.parent, **variables),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(LIMIT_S):
         output, errors = await shell.communicate()
     if b"No matching distribution found for setuptools" in errors:
-        missing("a package index")
+        skip_or_fail("a package index")
     parts = re.split(r"\n@@(\d+)@@\n", output.decode())
     assert len(parts) == 2 * len(lines) + 1, (output, errors)
     return [(int(code), text) for text, code in zip(parts[::2], parts[1::2], strict=False)]
@@ -77,7 +77,7 @@ async def run_chapter(chapter: str, folder: Path, address: str) -> list[tuple[Co
     lines = [runnable(command.line, address) for command in found]
     for line in lines:
         if line.startswith("curl"):
-            program("curl")
+            require_program("curl")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     results = await run_script(lines, folder, PATH=path, MARIANNE_STREAM_URL=address)
     ran = [(command, *result) for command, result in zip(found, results, strict=True)]
@@ -133,20 +133,22 @@ async def test_demo_starts_as_shown() -> None:
     (command,) = commands("Start the demo")
     name, *arguments = command.line.split()
     assert name == "marianne-stream"
-    async with process("-m", "marianne_stream", *arguments, "--port", 0) as running:
+    async with run_process("-m", "marianne_stream", *arguments, "--port", 0) as running:
         shown = command.shown.replace(tutorial.ADDRESS, running.address)
         assert running.first_line == shown
 
 
 @pytest.mark.parametrize("chapter", ["Use the terminal client", "Use the API", "Follow everything"])
 async def test_commands_against_the_demo_show_what_the_page_shows(
-    demo: Process, folder: Path, chapter: str
+    demo: ManagedProcess, folder: Path, chapter: str
 ) -> None:
     for command, code, output in await run_chapter(chapter, folder, demo.address):
         assert code == 0, (command, output)
 
 
-async def test_stream_ends_with_the_event_that_the_page_shows(demo: Process, folder: Path) -> None:
+async def test_stream_ends_with_the_event_that_the_page_shows(
+    demo: ManagedProcess, folder: Path
+) -> None:
     ran = await run_chapter("Use the API", folder, demo.address)
     (ending,) = tutorial.code_blocks("Use the API", "text")
     event, data = ending.splitlines()[1:]
@@ -161,7 +163,7 @@ async def test_resumed_stream_does_not_repeat_the_state(
     conductor.complete_sheet("lantern-festival", 1)
     conductor.fail_sheet("lantern-festival", 2)
     conductor.finish("lantern-festival", "failed")
-    async with server(tmp_path) as running:
+    async with run_server(tmp_path) as running:
         ran = await run_chapter("Resume a stream", folder, running.address)
     assert all(code == 0 for _, code, _ in ran)
     whole, _, resumed, _, finished = (output for *_, output in ran)
@@ -171,7 +173,7 @@ async def test_resumed_stream_does_not_repeat_the_state(
     assert "event:" not in finished
 
 
-async def test_python_program_follows_a_job_to_its_end(demo: Process, folder: Path) -> None:
+async def test_python_program_follows_a_job_to_its_end(demo: ManagedProcess, folder: Path) -> None:
     (snippet,) = tutorial.code_blocks("Follow a job from Python", "python")
     (folder / "watch_job.py").write_text(snippet)
     ran = await run_chapter("Follow a job from Python", folder, demo.address)

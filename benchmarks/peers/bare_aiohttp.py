@@ -9,7 +9,7 @@ import sys
 from aiohttp import web
 
 
-async def stream(request: web.Request) -> web.StreamResponse:
+async def stream_comment(request: web.Request) -> web.StreamResponse:
     """Sends one comment, and waits for ever."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
@@ -21,7 +21,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
 async def main() -> None:
     """Serves until it is killed."""
     app = web.Application()
-    app.router.add_get("/", stream)
+    app.router.add_get("/", stream_comment)
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096).start()

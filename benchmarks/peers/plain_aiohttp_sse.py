@@ -9,43 +9,43 @@ import sys
 from aiohttp import web
 from aiohttp_sse import sse_response
 
-VIEWERS: set[asyncio.Queue[str]] = set()
+QUEUES: set[asyncio.Queue[str]] = set()
 
 
-async def stream(request: web.Request) -> web.StreamResponse:
+async def stream_events(request: web.Request) -> web.StreamResponse:
     """Sends what comes."""
     queue: asyncio.Queue[str] = asyncio.Queue()
     async with sse_response(request) as response:
         await response.send("hello")
-        VIEWERS.add(queue)
+        QUEUES.add(queue)
         try:
             while response.is_connected():
                 await response.send(await queue.get())
         finally:
-            VIEWERS.discard(queue)
+            QUEUES.discard(queue)
     return response
 
 
-def publish() -> None:
+def on_stdin() -> None:
     """Puts what the standard input says into every queue."""
     line = sys.stdin.readline()
     if not line:
         sys.exit()
-    for queue in VIEWERS:
+    for queue in QUEUES:
         queue.put_nowait(line.rstrip())
 
 
 async def main() -> None:
     """Serves until it is killed."""
     app = web.Application()
-    app.router.add_get("/", stream)
+    app.router.add_get("/", stream_events)
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, backlog=4096)
     await site.start()
     sys.stdout.write(f"ready http://127.0.0.1:{runner.addresses[0][1]}\n")
     sys.stdout.flush()
-    asyncio.get_running_loop().add_reader(0, publish)
+    asyncio.get_running_loop().add_reader(0, on_stdin)
     await asyncio.Event().wait()
 
 

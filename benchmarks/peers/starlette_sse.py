@@ -14,31 +14,31 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
 
-VIEWERS: set[asyncio.Queue[str]] = set()
+QUEUES: set[asyncio.Queue[str]] = set()
 
 
-async def events(queue: "asyncio.Queue[str]") -> AsyncIterator[dict[str, str]]:
+async def read_queue(queue: "asyncio.Queue[str]") -> AsyncIterator[dict[str, str]]:
     """What comes."""
-    VIEWERS.add(queue)
+    QUEUES.add(queue)
     try:
         yield {"data": "hello"}
         while True:
             yield {"data": await queue.get()}
     finally:
-        VIEWERS.discard(queue)
+        QUEUES.discard(queue)
 
 
-async def stream(_request: Request) -> EventSourceResponse:
+async def stream_events(_request: Request) -> EventSourceResponse:
     """Sends what comes."""
-    return EventSourceResponse(events(asyncio.Queue()))
+    return EventSourceResponse(read_queue(asyncio.Queue()))
 
 
-def publish() -> None:
+def on_stdin() -> None:
     """Puts what the standard input says into every queue."""
     line = sys.stdin.readline()
     if not line:
         sys.exit()
-    for queue in VIEWERS:
+    for queue in QUEUES:
         queue.put_nowait(line.rstrip())
 
 
@@ -46,11 +46,14 @@ async def main() -> None:
     """Serves until it is killed."""
     sock = socket.create_server(("127.0.0.1", 0), backlog=4096)
     config = uvicorn.Config(
-        Starlette(routes=[Route("/", stream)]), log_level="error", access_log=False, loop="asyncio"
+        Starlette(routes=[Route("/", stream_events)]),
+        log_level="error",
+        access_log=False,
+        loop="asyncio",
     )
     sys.stdout.write(f"ready http://127.0.0.1:{sock.getsockname()[1]}\n")
     sys.stdout.flush()
-    asyncio.get_running_loop().add_reader(0, publish)
+    asyncio.get_running_loop().add_reader(0, on_stdin)
     await uvicorn.Server(config).serve([sock])
 
 

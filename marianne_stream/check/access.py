@@ -4,19 +4,19 @@ import os
 from pathlib import Path
 
 from marianne_stream.access.places import find_token_source
-from marianne_stream.check.finding import Finding, Level
+from marianne_stream.check.finding import Finding, FindingLevel
 from marianne_stream.errors import SettingsError
 
 
-def check_private_dir(folder: Path, *, holds_token: bool) -> Finding:
+def check_data_dir(folder: Path, *, stores_token: bool) -> Finding:
     """Look whether a folder can be written to, or made.
 
     Args:
         folder: the folder for sessions and the server's own token.
-        holds_token: whether the server needs it, to make a token of its own.
+        stores_token: whether the server needs it, to make a token of its own.
     """
     subject = "data_dir"
-    level: Level = "error" if holds_token else "warning"
+    level: FindingLevel = "error" if stores_token else "warning"
     advice = "give it to the user who runs the server, or name another folder with data_dir"
     if folder.exists() and not folder.is_dir():
         return Finding(level, subject, f"{folder} is not a folder", advice)
@@ -29,10 +29,10 @@ def check_private_dir(folder: Path, *, holds_token: bool) -> Finding:
     return Finding("ok", subject, f"{folder} {text}")
 
 
-def check_tokens(token_file: Path | None, data_dir: Path, *, insecure: bool) -> Finding:
+def check_tokens(token_file: Path | None, data_dir: Path, *, no_auth: bool) -> Finding:
     """Read the tokens, if the server asks for one."""
     subject = "tokens"
-    if insecure:
+    if no_auth:
         return Finding("ok", subject, "insecure is set, and nobody is asked for one")
     place = find_token_source(token_file, data_dir)
     if place is None:

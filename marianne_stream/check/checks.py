@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from marianne_stream.check import access, conductor, logs, state
-from marianne_stream.check.conductor import Visit
+from marianne_stream.check.conductor import ConductorReport
 from marianne_stream.check.finding import Finding
 from marianne_stream.errors import ConductorUnavailableError, MarianneStreamError
 from marianne_stream.models import Roster
@@ -14,7 +14,7 @@ from marianne_stream.settings import Settings
 from marianne_stream.wire.redis_urls import redact_url
 
 
-async def findings(settings: Settings, config: Path | None) -> AsyncGenerator[Finding, None]:
+async def run_checks(settings: Settings, config: Path | None) -> AsyncGenerator[Finding, None]:
     """Yield what each check finds, as soon as it is found. Cancelling is safe.
 
     Args:
@@ -24,62 +24,63 @@ async def findings(settings: Settings, config: Path | None) -> AsyncGenerator[Fi
     where = f"read, {config} among them" if config is not None else "read, no file among them"
     yield Finding("ok", "settings", where)
     if settings.state_backend != "redis":
-        async for finding in sources(settings):
+        async for finding in check_sources(settings):
             yield finding
     own_token = settings.token_file is None and not settings.no_auth
-    yield await asyncio.to_thread(
-        access.check_private_dir, settings.data_dir, holds_token=own_token
-    )
+    yield await asyncio.to_thread(access.check_data_dir, settings.data_dir, stores_token=own_token)
     yield await asyncio.to_thread(
         access.check_tokens,
         settings.token_file,
         settings.data_dir,
-        insecure=settings.no_auth,
+        no_auth=settings.no_auth,
     )
     for name, url in (("publish_url", settings.publish_url), ("redis_url", settings.redis_url)):
         if url is not None:
             yield await check_redis(name, url, settings)
 
 
-async def sources(settings: Settings) -> AsyncGenerator[Finding, None]:
+async def check_sources(settings: Settings) -> AsyncGenerator[Finding, None]:
     """Yield what is found of the sources of state and of the logs."""
-    visited: Visit | None = None
+    visited: ConductorReport | None = None
     if settings.state_backend in ("auto", "conductor"):
         try:
-            visited = await conductor.visit(settings.conductor_socket)
-            yield conductor.found(visited, settings.conductor_socket)
+            visited = await conductor.query_conductor(settings.conductor_socket)
+            yield conductor.report_finding(visited, settings.conductor_socket)
         except ConductorUnavailableError as error:
             alone = settings.state_backend == "conductor"
-            yield conductor.not_found(error, settings.conductor_socket, alone=alone)
+            yield conductor.error_finding(error, settings.conductor_socket, is_only_source=alone)
     roster: Roster | None = None
     if settings.state_backend in ("auto", "registry"):
         named = visited.config.state_db_path if visited is not None else None
         finding, roster = await state.check_registry(
-            settings.registry_path, named, socket=settings.conductor_socket, alone=visited is None
+            settings.registry_path,
+            named,
+            socket=settings.conductor_socket,
+            is_only_source=visited is None,
         )
         yield finding
     elif settings.state_backend == "json" and settings.checkpoint_dir is not None:
         finding, roster = await state.check_checkpoints(settings.checkpoint_dir)
         yield finding
-    log = conductor_log(settings, visited)
+    log = conductor_log_path(settings, visited)
     log_finding = await asyncio.to_thread(logs.check_conductor_log, log)
     yield log_finding
-    workspaces = workspaces_of(visited, roster)
+    workspaces = job_workspaces(visited, roster)
     has_log = log_finding.level == "ok"
     yield await asyncio.to_thread(logs.check_job_logs, workspaces, has_conductor_log=has_log)
 
 
-def conductor_log(settings: Settings, visited: Visit | None) -> str | None:
+def conductor_log_path(settings: Settings, report: ConductorReport | None) -> str | None:
     """Return where the conductor's own log is, as the server would find it."""
     if settings.conductor_log is not None:
         return str(settings.conductor_log)
-    return visited.config.log_file if visited is not None else None
+    return report.config.log_file if report is not None else None
 
 
-def workspaces_of(visited: Visit | None, roster: Roster | None) -> list[str | None]:
+def job_workspaces(report: ConductorReport | None, roster: Roster | None) -> list[str | None]:
     """Return the workspace of each job: the conductor's word comes first."""
-    if visited is not None:
-        return [job.workspace for job in visited.jobs]
+    if report is not None:
+        return [job.workspace for job in report.jobs]
     entries = roster.entries.values() if roster is not None else ()
     return [entry.workspace for entry in entries]
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Level = Literal["ok", "warning", "error"]
+FindingLevel = Literal["ok", "warning", "error"]
 
 
-def counted(count: int, noun: str) -> str:
+def pluralize(count: int, noun: str) -> str:
     """Return a number of things: `1 job`, `2 jobs`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
@@ -22,7 +22,7 @@ class Finding:
         advice: what to do; "" for nothing.
     """
 
-    level: Level
+    level: FindingLevel
     subject: str
     text: str
     advice: str = ""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Literal
 
-from marianne_stream.check.finding import Finding, counted
+from marianne_stream.check.finding import Finding, pluralize
 from marianne_stream.errors import LogForbiddenError, LogNotFoundError
 from marianne_stream.feeds.job_logs import (
     LOG_FILE_NAME,
@@ -15,15 +15,15 @@ from marianne_stream.feeds.job_logs import (
 )
 from marianne_stream.logs.opening import LogPath
 
-Sight = Literal["found", "missing", "forbidden"]
+LogAccess = Literal["found", "missing", "forbidden"]
 
 READABLE_ADVICE = "run the server as a user who may read it; links are not followed"
 
 
-def sight_of(place: LogPath) -> Sight:
+def log_access(path: LogPath) -> LogAccess:
     """Return whether a log lies in a place, and may be read."""
     try:
-        check_readable(place)
+        check_readable(path)
     except LogNotFoundError:
         return "missing"
     except LogForbiddenError:
@@ -38,7 +38,7 @@ def check_conductor_log(path: str | None) -> Finding:
         advice = "set log_file in the conductor's configuration, to see lines of jobs without a log"
         return Finding("warning", subject, "none is known", advice)
     log = PurePath(path)
-    sight = sight_of(LogPath(str(log.parent), log.name, is_conductor_log=True))
+    sight = log_access(LogPath(str(log.parent), log.name, is_conductor_log=True))
     if sight == "found":
         return Finding("ok", subject, f"{path} can be read")
     if sight == "missing":
@@ -54,8 +54,8 @@ def check_job_logs(workspaces: Iterable[str | None], *, has_conductor_log: bool)
         workspaces: the folder of each job; None if it is not known.
         has_conductor_log: whether the conductor's log has lines of the other jobs.
     """
-    sights = Counter(map(sight_of_job, workspaces))
-    text = f"a log of their own: {sights['found']} of {counted(sights.total(), 'job')}"
+    sights = Counter(map(job_log_access, workspaces))
+    text = f"a log of their own: {sights['found']} of {pluralize(sights.total(), 'job')}"
     if sights["forbidden"]:
         text += f", {sights['forbidden']} may not be read"
         return Finding("warning", "jobs' logs", text, READABLE_ADVICE)
@@ -65,9 +65,9 @@ def check_job_logs(workspaces: Iterable[str | None], *, has_conductor_log: bool)
     return Finding("ok", "jobs' logs", text)
 
 
-def sight_of_job(workspace: str | None) -> Sight:
+def job_log_access(workspace: str | None) -> LogAccess:
     """Return whether a job has a log in its workspace; the first place with something decides."""
     for named in iter_job_candidates(JobDirs(None, workspace, job_ended=False)):
-        if (sight := sight_of(named.log_path)) != "missing":
+        if (sight := log_access(named.log_path)) != "missing":
             return sight
     return "missing"

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from marianne_stream.check.finding import Finding, Level, counted
+from marianne_stream.check.finding import Finding, FindingLevel, pluralize
 from marianne_stream.errors import StateUnreadableError
 from marianne_stream.models import Roster
 from marianne_stream.state.json_dir import CheckpointDirBackend
@@ -29,27 +29,27 @@ async def read_roster(source: Backend) -> Roster | StateUnreadableError:
 
 
 async def check_registry(
-    chosen: Path | None, named: str | None, *, socket: Path, alone: bool
+    configured: Path | None, reported: str | None, *, socket: Path, is_only_source: bool
 ) -> tuple[Finding, Roster | None]:
     """Read the registry, and compare it with the one that the conductor names.
 
     Args:
-        chosen: the registry that the setting names; None for the conductor's own.
-        named: the conductor's own, by its word; None if it did not say.
+        configured: the registry that the setting names; None for the conductor's own.
+        reported: the conductor's own, by its word; None if it did not say.
         socket: the conductor's socket, by which its registry is guessed if it did not say.
-        alone: whether there is no other source of state.
+        is_only_source: whether there is no other source of state.
     """
-    own = expand_home(named) if named is not None else default_registry_path(socket)
-    path = chosen or own
-    if await asyncio.to_thread(are_different_files, path, own) and named is not None:
+    own = expand_home(reported) if reported is not None else default_registry_path(socket)
+    path = configured or own
+    if await asyncio.to_thread(are_different_files, path, own) and reported is not None:
         text = f"{path} is not read: the conductor's own is {own}"
         advice = f"leave registry out, or set it to {own}"
         return Finding("warning", "registry", text, advice), None
     roster = await read_roster(RegistryBackend(path))
     if isinstance(roster, StateUnreadableError):
-        level: Level = "error" if alone else "warning"
+        level: FindingLevel = "error" if is_only_source else "warning"
         return Finding(level, "registry", str(roster), UNREADABLE_ADVICE), None
-    return Finding("ok", "registry", f"{path} has {counted(len(roster.entries), 'job')}"), roster
+    return Finding("ok", "registry", f"{path} has {pluralize(len(roster.entries), 'job')}"), roster
 
 
 async def check_checkpoints(folder: Path) -> tuple[Finding, Roster | None]:
@@ -59,5 +59,5 @@ async def check_checkpoints(folder: Path) -> tuple[Finding, Roster | None]:
         advice = "name the folder with checkpoint_dir, and run the server as a user who may read it"
         return Finding("error", "checkpoints", str(roster), advice), None
     return Finding(
-        "ok", "checkpoints", f"{folder} has {counted(len(roster.entries), 'job')}"
+        "ok", "checkpoints", f"{folder} has {pluralize(len(roster.entries), 'job')}"
     ), roster

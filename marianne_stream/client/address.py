@@ -13,7 +13,7 @@ from marianne_stream.errors import SettingsError
 
 DEFAULT_URL = "http://127.0.0.1:8765"
 
-EXPECTED = "http://HOST:PORT, https://HOST or unix:/PATH"
+EXPECTED_FORM = "http://HOST:PORT, https://HOST or unix:/PATH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,20 +21,20 @@ class ServerAddress:
     """A server's address.
 
     Attributes:
-        shown: as it was given.
+        text: as it was given.
         base: what its paths are below.
-        unix: the socket to connect to, where it is one.
+        socket_path: the socket to connect to, where it is one.
     """
 
-    shown: str
+    text: str
     base: URL
-    unix: str | None = None
+    socket_path: str | None = None
 
     @property
-    def local(self) -> bool:
+    def is_local(self) -> bool:
         """Whether what is sent there cannot leave this machine."""
         host = self.base.host or ""
-        if self.unix is not None or host == "localhost":
+        if self.socket_path is not None or host == "localhost":
             return True
         try:
             return ipaddress.ip_address(host).is_loopback
@@ -46,7 +46,7 @@ class ServerAddress:
         return URL(str(self.base).rstrip("/") + path, encoded=True)
 
 
-def server_address(text: str) -> ServerAddress:
+def parse_server_address(text: str) -> ServerAddress:
     """An address as a user writes it.
 
     Raises:
@@ -56,7 +56,7 @@ def server_address(text: str) -> ServerAddress:
     if scheme == "unix":
         path = "/" + path.lstrip("/") if path.startswith("/") else path
         if not path or "\0" in path:
-            raise SettingsError(f"the server's address must be {EXPECTED}, got {text!r}")
+            raise SettingsError(f"the server's address must be {EXPECTED_FORM}, got {text!r}")
         return ServerAddress(text, URL("http://localhost"), path)
     try:
         url = URL(text)
@@ -64,7 +64,7 @@ def server_address(text: str) -> ServerAddress:
     except ValueError:
         usable = False
     if not usable or url.query_string or url.fragment:
-        raise SettingsError(f"the server's address must be {EXPECTED}, got {text!r}")
+        raise SettingsError(f"the server's address must be {EXPECTED_FORM}, got {text!r}")
     if url.user is not None or url.password is not None:
         raise SettingsError(
             "the server's address must hold no user and no password: a token comes from a file or "
@@ -73,12 +73,12 @@ def server_address(text: str) -> ServerAddress:
     return ServerAddress(text.rstrip("/"), url)
 
 
-def job_path(job_id: str, rest: str = "") -> str:
+def job_path(job_id: str, subpath: str = "") -> str:
     """The path of a job, or of something of it.
 
     Args:
         job_id: its id in its written form (`wire/job_ids.py`).
-        rest: what of it, beginning with a slash.
+        subpath: what of it, beginning with a slash.
 
     Raises:
         SettingsError: no job can have this id.
@@ -87,4 +87,4 @@ def job_path(job_id: str, rest: str = "") -> str:
         raise SettingsError(
             f"a job's id holds any characters but / and NUL, and at least one; got {job_id!r}"
         )
-    return "/api/jobs/" + quote(job_id, safe="") + rest
+    return "/api/jobs/" + quote(job_id, safe="") + subpath

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 
-class Job(msgspec.Struct, frozen=True):
+class JobBody(msgspec.Struct, frozen=True):
     """An entry of the roster."""
 
     job_id: str
@@ -21,21 +21,21 @@ class Job(msgspec.Struct, frozen=True):
     current_sheet: int | None = None
 
 
-class Page(msgspec.Struct, frozen=True):
+class JobPageBody(msgspec.Struct, frozen=True):
     """A page of the roster; the entries as they came, since `--json` prints them so."""
 
     jobs: list[dict[str, Any]]
     next: str | None = None
 
 
-class Detail(msgspec.Struct, frozen=True):
+class JobTimesBody(msgspec.Struct, frozen=True):
     """One job, as far as its status does not say it."""
 
     started_at: str | None = None
     completed_at: str | None = None
 
 
-class Status(msgspec.Struct, frozen=True):
+class StatusBody(msgspec.Struct, frozen=True):
     """The data of `get_job_status`."""
 
     status: str
@@ -45,15 +45,15 @@ class Status(msgspec.Struct, frozen=True):
     error_message: str | None = None
 
 
-class Roster(msgspec.Struct, frozen=True):
+class RosterBody(msgspec.Struct, frozen=True):
     """The data of `roster`."""
 
     complete: bool
-    jobs: list[Job]
+    jobs: list[JobBody]
     removed: list[str]
 
 
-class Line(msgspec.Struct, frozen=True):
+class LogLineBody(msgspec.Struct, frozen=True):
     """The data of `log`."""
 
     line: str
@@ -62,14 +62,14 @@ class Line(msgspec.Struct, frozen=True):
     source: str = ""
 
 
-class Fault(msgspec.Struct, frozen=True):
+class ErrorBody(msgspec.Struct, frozen=True):
     """The body of an answer that is an error."""
 
     detail: str
     code: str = ""
 
 
-class TimelineEvent(msgspec.Struct, frozen=True):
+class TimelineEventBody(msgspec.Struct, frozen=True):
     """The data of an event of the timeline."""
 
     event: str = ""

@@ -3,10 +3,10 @@
 from rich.progress_bar import ProgressBar
 
 # On a narrower terminal the words come first.
-BAR_NEEDS_COLUMNS = 64
+MIN_COLUMNS_FOR_BAR = 64
 
 
-def bar(completed: int | None, total: int | None, style: str) -> ProgressBar:
+def make_progress_bar(completed: int | None, total: int | None, style: str) -> ProgressBar:
     """A bar as wide as its column, in the colour of the status."""
     return ProgressBar(
         total=max(1, total or 0),
@@ -17,7 +17,7 @@ def bar(completed: int | None, total: int | None, style: str) -> ProgressBar:
     )
 
 
-def count(completed: int | None, total: int | None) -> str:
+def format_sheet_count(completed: int | None, total: int | None) -> str:
     """Completed sheets of all; empty where the source does not tell."""
     if not total:
         return ""

@@ -18,57 +18,57 @@ CONTROL_STRING = r"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\
 # Others are of two or three characters.
 ESCAPE = r"\x1b[ -/]*[0-~]"
 
-SEQUENCE = re.compile(f"{CONTROL_SEQUENCE}|{CONTROL_STRING}|{ESCAPE}")
+SEQUENCE_RE = re.compile(f"{CONTROL_SEQUENCE}|{CONTROL_STRING}|{ESCAPE}")
 
 # Select Graphic Rendition: colours and the like, of which nothing outlasts the line.
-COLOUR = re.compile(r"(?:\x1b\[|\x9b)([0-9;:]{,64})m")
+SGR_RE = re.compile(r"(?:\x1b\[|\x9b)([0-9;:]{,64})m")
 
 # Of these, the one that hides text, and those that others follow: `5` and an index, or `2` and
 # three values.
-CONCEAL = 8
-COLOURS = frozenset({38, 48, 58})
-COLOUR_PARAMETERS = {"5": 1, "2": 3}
+SGR_CONCEAL = 8
+SGR_EXTENDED_COLOURS = frozenset({38, 48, 58})
+EXTENDED_COLOUR_LENGTHS = {"5": 1, "2": 3}
 
 # Controls that stand alone, and those that turn the direction of what follows (UAX #9).
-TURNS = r"\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069"
-CONTROL = re.compile(rf"[\x00-\x08\x0a-\x1f\x7f-\x9f{TURNS}]")
+BIDI_CONTROLS = r"\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+CONTROL_RE = re.compile(rf"[\x00-\x08\x0a-\x1f\x7f-\x9f{BIDI_CONTROLS}]")
 
 # What JSON lets stand, and a terminal or a reader of UTF-8 would stumble over.
-UNSAFE_IN_JSON = re.compile(rf"[\x7f-\x9f{TURNS}\ud800-\udfff]")
+UNSAFE_IN_JSON_RE = re.compile(rf"[\x7f-\x9f{BIDI_CONTROLS}\ud800-\udfff]")
 
 
-def clean(text: str) -> str:
+def strip_controls(text: str) -> str:
     """A text without escape sequences, and with a picture in the place of any other control.
 
     A tab stays as it is.
     """
     if text.isascii() and text.isprintable():
         return text
-    return CONTROL.sub(picture, SEQUENCE.sub("", text))
+    return CONTROL_RE.sub(control_picture, SEQUENCE_RE.sub("", text))
 
 
-def clean_word(text: str) -> str:
+def strip_to_one_line(text: str) -> str:
     """A text that stands in one cell of a table: as `clean`, and without tabs."""
-    return clean(text.replace("\r\n", " ").replace("\n", " ").replace("\t", " "))
+    return strip_controls(text.replace("\r\n", " ").replace("\n", " ").replace("\t", " "))
 
 
-def coloured(text: str) -> str:
+def strip_all_but_colours(text: str) -> str:
     """A text whose colours stay, and nothing else of its escape sequences does."""
     if text.isascii() and text.isprintable():
         return text
     pieces, place, colours = [], 0, False
-    for match in SEQUENCE.finditer(text):
-        pieces.append(CONTROL.sub(picture, text[place : match.start()]))
+    for match in SEQUENCE_RE.finditer(text):
+        pieces.append(CONTROL_RE.sub(control_picture, text[place : match.start()]))
         place = match.end()
-        colour = COLOUR.fullmatch(match[0])
-        if colour is not None and (parameters := unconcealed(colour[1])) is not None:
+        colour = SGR_RE.fullmatch(match[0])
+        if colour is not None and (parameters := without_conceal(colour[1])) is not None:
             pieces.append(f"\x1b[{parameters}m")
             colours = True
-    pieces.append(CONTROL.sub(picture, text[place:]))
+    pieces.append(CONTROL_RE.sub(control_picture, text[place:]))
     return "".join(pieces) + (RESET if colours else "")
 
 
-def unconcealed(parameters: str) -> str | None:
+def without_conceal(parameters: str) -> str | None:
     """What is left of the parameters of a colour without the one that hides text; None for nothing.
 
     Those that belong to another one, as in `38;5;8`, are colours and not that one.
@@ -76,24 +76,24 @@ def unconcealed(parameters: str) -> str | None:
     given = iter(parameters.split(";"))
     kept: list[str] = []
     for one in given:
-        code = number_of(one)
-        if code in COLOURS and ":" not in one:
+        code = parse_sgr_parameter(one)
+        if code in SGR_EXTENDED_COLOURS and ":" not in one:
             kind = next(given, "")
-            if kind not in COLOUR_PARAMETERS:
+            if kind not in EXTENDED_COLOUR_LENGTHS:
                 # What follows means one thing to one terminal, and another to the next.
                 break
-            kept += [one, kind, *islice(given, COLOUR_PARAMETERS[kind])]
-        elif code != CONCEAL:
+            kept += [one, kind, *islice(given, EXTENDED_COLOUR_LENGTHS[kind])]
+        elif code != SGR_CONCEAL:
             kept.append(one)
     return ";".join(kept) if kept else None
 
 
-def number_of(parameter: str) -> int:
+def parse_sgr_parameter(parameter: str) -> int:
     """The number of a parameter, without what is behind a colon; one that is left out is 0."""
     return int(parameter.partition(":")[0] or 0)
 
 
-def picture(match: re.Match[str]) -> str:
+def control_picture(match: re.Match[str]) -> str:
     """What a control is shown as: its picture where Unicode has one."""
     code = ord(match[0])
     if code < 0x20:
@@ -101,7 +101,7 @@ def picture(match: re.Match[str]) -> str:
     return "\u2421" if code == 0x7F else "\ufffd"
 
 
-def json_line(value: object) -> str:
+def encode_json_line(value: object) -> str:
     """A value as one line of JSON, with nothing in it that a terminal would act on."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return UNSAFE_IN_JSON_RE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

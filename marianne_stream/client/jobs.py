@@ -9,33 +9,38 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from marianne_stream.client.answers import Job, Page
-from marianne_stream.client.bars import bar, count
-from marianne_stream.client.cleaning import clean_word
-from marianne_stream.client.output import Output, shortened, status_style
-from marianne_stream.client.server import Server
-from marianne_stream.client.times import clock, date_and_time, duration, epoch_of
+from marianne_stream.client.answers import JobBody, JobPageBody
+from marianne_stream.client.bars import format_sheet_count, make_progress_bar
+from marianne_stream.client.cleaning import strip_to_one_line
+from marianne_stream.client.output import Output, status_style, truncate_middle
+from marianne_stream.client.server import ApiClient
+from marianne_stream.client.times import (
+    format_date_time,
+    format_duration,
+    format_time,
+    parse_iso_time,
+)
 from marianne_stream.client.watched import EXIT_CODES
 from marianne_stream.errors import SettingsError
 
-PAGE_JOBS = 1000
+JOBS_PER_PAGE = 1000
 
-UNKNOWN = "-"
+UNKNOWN_TEXT = "-"
 BAR_COLUMNS = 12
 GAP_COLUMNS = 2
 # Bars leave so much room for names, if names need it, and so does the start of jobs.
-BAR_LEAVES_COLUMNS = 24
-LEAST_NAME_COLUMNS = 16
+MIN_NAME_COLUMNS_WITH_BAR = 24
+MIN_NAME_COLUMNS_WITH_START = 16
 
 # The statuses that a conductor is known to give. A newer one may give more.
-STATUSES = (
+KNOWN_STATUSES = (
     *("queued", "pending", "running", "paused", "paused_at_chain"),
     *("completed", "failed", "cancelled"),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class JobQuery:
     """Which jobs are wanted.
 
     Attributes:
@@ -49,7 +54,7 @@ class Wanted:
     limit: int | None = None
 
 
-async def show_jobs(server: Server, output: Output, wanted: Wanted, *, as_json: bool) -> int:
+async def print_jobs(client: ApiClient, output: Output, query: JobQuery, *, as_json: bool) -> int:
     """Prints the jobs that are wanted, the newest first, and returns the exit code.
 
     Raises:
@@ -58,34 +63,40 @@ async def show_jobs(server: Server, output: Output, wanted: Wanted, *, as_json: 
     """
     if as_json:
         found = 0
-        async for page in pages(server, wanted):
+        async for page in fetch_pages(client, query):
             output.write_objects(page)
             found += len(page)
-        check_status(wanted, found)
+        require_known_status(query, found)
         return 0
-    jobs = [msgspec.convert(job, Job) async for page in pages(server, wanted) for job in page]
-    check_status(wanted, len(jobs))
+    jobs = [
+        msgspec.convert(job, JobBody) async for page in fetch_pages(client, query) for job in page
+    ]
+    require_known_status(query, len(jobs))
     if not jobs:
-        server.notes.say("no such job" if wanted.status or wanted.name else "no jobs yet")
+        client.reporter.report("no such job" if query.status or query.name else "no jobs yet")
         return 0
-    output.console.print(table_of(jobs, output, now_s=server.clock.now_s()))
+    output.console.print(make_table(jobs, output, now_s=client.clock.now_s()))
     return 0
 
 
-def check_status(wanted: Wanted, found: int) -> None:
+def require_known_status(query: JobQuery, match_count: int) -> None:
     """Raise SettingsError if no job has the wanted status, and no conductor is known to give it."""
-    if wanted.status and not found and wanted.status not in STATUSES:
-        raise SettingsError(f"--status must be one of {', '.join(STATUSES)}, got {wanted.status!r}")
+    if query.status and not match_count and query.status not in KNOWN_STATUSES:
+        raise SettingsError(
+            f"--status must be one of {', '.join(KNOWN_STATUSES)}, got {query.status!r}"
+        )
 
 
-async def pages(server: Server, wanted: Wanted) -> AsyncIterator[list[dict[str, Any]]]:
-    """Yields the roster, page for page, until there is no more or enough; raises as `show_jobs`."""
-    params = {"status": wanted.status, "name": wanted.name}
+async def fetch_pages(client: ApiClient, query: JobQuery) -> AsyncIterator[list[dict[str, Any]]]:
+    """Yield the roster page by page, until it ends or is large enough; raises as `print_jobs`."""
+    params = {"status": query.status, "name": query.name}
     params = {name: value for name, value in params.items() if value}
-    left = wanted.limit
+    left = query.limit
     while left is None or left > 0:
-        size = PAGE_JOBS if left is None else min(left, PAGE_JOBS)
-        page = await server.ask_patiently("/api/jobs", {**params, "limit": str(size)}, Page)
+        size = JOBS_PER_PAGE if left is None else min(left, JOBS_PER_PAGE)
+        page = await client.get_json_with_retry(
+            "/api/jobs", {**params, "limit": str(size)}, JobPageBody
+        )
         yield page.jobs
         if page.next is None:
             return
@@ -94,112 +105,116 @@ async def pages(server: Server, wanted: Wanted) -> AsyncIterator[list[dict[str, 
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """A job as the table shows it, one text a column."""
 
     name: str
     status: str
     sheets: str
-    started: str
-    lasted: str
+    start: str
+    duration: str
 
     @classmethod
-    def of(cls, job: Job, *, now_s: float, today: str) -> "Row":
+    def from_job(cls, job: JobBody, *, now_s: float, today: str) -> "TableRow":
         """Return the row of a job; times of the day that is given are shown without the date."""
-        started_s = epoch_of(job.started_at)
+        started_s = parse_iso_time(job.started_at)
         return cls(
-            clean_word(job.job_id),
-            clean_word(job.status),
-            count(job.completed_sheets, job.total_sheets) or UNKNOWN,
-            started(started_s, today) or UNKNOWN,
-            lasted(job, started_s, now_s) or UNKNOWN,
+            strip_to_one_line(job.job_id),
+            strip_to_one_line(job.status),
+            format_sheet_count(job.completed_sheets, job.total_sheets) or UNKNOWN_TEXT,
+            format_start(started_s, today) or UNKNOWN_TEXT,
+            format_job_duration(job, started_s, now_s) or UNKNOWN_TEXT,
         )
 
 
-HEADS = Row("JOB", "STATUS", "SHEETS", "STARTED", "DURATION")
+HEADINGS = TableRow("JOB", "STATUS", "SHEETS", "STARTED", "DURATION")
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class ColumnLayout:
     """What fits into the width of a terminal: status, sheets and duration always do.
 
     Attributes:
-        name: how wide a job's name may be.
-        bars: whether there are bars.
-        started: whether it is shown when a job started.
+        name_columns: how wide a job's name may be.
+        has_bars: whether there are bars.
+        has_start: whether it is shown when a job started.
     """
 
-    name: int
-    bars: bool
-    started: bool
+    name_columns: int
+    has_bars: bool
+    has_start: bool
 
     @classmethod
-    def fitting(cls, rows: list[Row], *, width: int, animated: bool) -> "Columns":
+    def from_rows(cls, rows: list[TableRow], *, width: int, animated: bool) -> "ColumnLayout":
         """Return the columns for these rows: bars go first, then the start, then names are cut."""
         name, status, sheets, start, last = (
-            max(cell_len(getattr(row, field.name)) for row in (HEADS, *rows))
-            for field in fields(Row)
+            max(cell_len(getattr(row, field.name)) for row in (HEADINGS, *rows))
+            for field in fields(TableRow)
         )
         room = width - sum(size + GAP_COLUMNS for size in (status, sheets, start, last))
-        bars = animated and room - BAR_COLUMNS - GAP_COLUMNS >= min(name, BAR_LEAVES_COLUMNS)
+        bars = animated and room - BAR_COLUMNS - GAP_COLUMNS >= min(name, MIN_NAME_COLUMNS_WITH_BAR)
         if bars:
             room -= BAR_COLUMNS + GAP_COLUMNS
-        has_start = room >= min(name, LEAST_NAME_COLUMNS)
+        has_start = room >= min(name, MIN_NAME_COLUMNS_WITH_START)
         if not has_start:
             room += start + GAP_COLUMNS
         return cls(max(1, min(name, room)), bars, has_start)
 
 
-def table_of(jobs: list[Job], output: Output, *, now_s: float) -> Table:
+def make_table(jobs: list[JobBody], output: Output, *, now_s: float) -> Table:
     """The jobs as a table: with bars where it is drawn on a terminal."""
-    today = date_and_time(now_s)[:10] if output.animated else ""
-    rows = [Row.of(job, now_s=now_s, today=today) for job in jobs]
-    columns = Columns.fitting(rows, width=output.console.width, animated=output.animated)
+    today = format_date_time(now_s)[:10] if output.can_redraw else ""
+    rows = [TableRow.from_job(job, now_s=now_s, today=today) for job in jobs]
+    columns = ColumnLayout.from_rows(rows, width=output.console.width, animated=output.can_redraw)
     table = Table(box=None, pad_edge=False, padding=(0, GAP_COLUMNS, 0, 0), header_style="quiet")
-    table.add_column(HEADS.name, no_wrap=True)
-    table.add_column(HEADS.status, no_wrap=True)
-    if columns.bars:
+    table.add_column(HEADINGS.name, no_wrap=True)
+    table.add_column(HEADINGS.status, no_wrap=True)
+    if columns.has_bars:
         table.add_column("", width=BAR_COLUMNS)
-    table.add_column(HEADS.sheets, no_wrap=True, justify="right")
-    if columns.started:
-        table.add_column(HEADS.started, no_wrap=True)
-    table.add_column(HEADS.lasted, no_wrap=True, justify="right")
+    table.add_column(HEADINGS.sheets, no_wrap=True, justify="right")
+    if columns.has_start:
+        table.add_column(HEADINGS.start, no_wrap=True)
+    table.add_column(HEADINGS.duration, no_wrap=True, justify="right")
     for job, row in zip(jobs, rows, strict=True):
         style = status_style(job.status)
         table.add_row(
-            Text(shortened(row.name, columns.name)),
+            Text(truncate_middle(row.name, columns.name_columns)),
             Text(row.status, style=style),
-            *([bar(job.completed_sheets, job.total_sheets, style)] if columns.bars else []),
+            *(
+                [make_progress_bar(job.completed_sheets, job.total_sheets, style)]
+                if columns.has_bars
+                else []
+            ),
             Text(row.sheets),
-            *([Text(row.started)] if columns.started else []),
-            Text(row.lasted),
+            *([Text(row.start)] if columns.has_start else []),
+            Text(row.duration),
         )
     return table
 
 
-def started(started_s: float | None, today: str) -> str:
+def format_start(started_s: float | None, today: str) -> str:
     """When a job has started: the time alone where it was today."""
     if started_s is None:
         return ""
-    text = date_and_time(started_s)
-    return clock(started_s) if today and text.startswith(today) else text
+    text = format_date_time(started_s)
+    return format_time(started_s) if today and text.startswith(today) else text
 
 
-def lasted(job: Job, started_s: float | None, now_s: float) -> str:
+def format_job_duration(job: JobBody, started_s: float | None, now_s: float) -> str:
     """How long a job has run, or ran; empty where that is not known."""
-    ended_s = epoch_of(job.completed_at)
+    ended_s = parse_iso_time(job.completed_at)
     if started_s is None or (job.status in EXIT_CODES and ended_s is None):
         return ""
-    return duration((now_s if ended_s is None else ended_s) - started_s)
+    return format_duration((now_s if ended_s is None else ended_s) - started_s)
 
 
-async def job_ids(server: Server, prefix: str) -> list[str]:
+async def fetch_job_ids(client: ApiClient, prefix: str) -> list[str]:
     """The ids of the newest jobs that begin with a text; asked for once.
 
     Raises:
         MarianneStreamError: the server cannot be reached, or does not answer as it should.
     """
-    params = {"limit": str(PAGE_JOBS), **({"name": prefix} if prefix else {})}
-    page = await server.ask("/api/jobs", params, Page)
-    ids = [msgspec.convert(job, Job).job_id for job in page.jobs]
+    params = {"limit": str(JOBS_PER_PAGE), **({"name": prefix} if prefix else {})}
+    page = await client.get_json("/api/jobs", params, JobPageBody)
+    ids = [msgspec.convert(job, JobBody).job_id for job in page.jobs]
     return [job_id for job_id in ids if job_id.startswith(prefix)]

@@ -12,15 +12,15 @@ from typing import Any
 import msgspec
 
 from marianne_stream.client.address import job_path
-from marianne_stream.client.server import Server
-from marianne_stream.client.stream import Event
-from marianne_stream.client.times import epoch_of
+from marianne_stream.client.server import ApiClient
+from marianne_stream.client.stream import StreamEvent
+from marianne_stream.client.times import parse_iso_time
 
-PAGE_LINES = 1000
+LINES_PER_PAGE = 1000
 
 
 # What a page says of a line, and a stream does not.
-OF_PAGES = frozenset({"cursor", "match"})
+PAGE_ONLY_FIELDS = frozenset({"cursor", "match"})
 
 
 class TimedLine(msgspec.Struct, frozen=True):
@@ -38,41 +38,41 @@ class LinePage(msgspec.Struct, frozen=True):
     source: str = ""
 
 
-def event_of(line: dict[str, Any]) -> Event:
+def make_log_event(line: dict[str, Any]) -> StreamEvent:
     """Return a line of a page as the event that a stream has of it."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    data = {name: value for name, value in line.items() if name not in OF_PAGES}
+    data = {name: value for name, value in line.items() if name not in PAGE_ONLY_FIELDS}
     if not data.get("truncated"):
         data.pop("truncated", None)
-    return Event("log", data | {"timestamp": now, "initial": True}, line["cursor"])
+    return StreamEvent("log", data | {"timestamp": now, "initial": True}, line["cursor"])
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SincePosition:
     """Where to begin.
 
     Attributes:
         cursor: behind which line; "" if the log has no line yet.
-        first: a line that comes first, and has none before it: the whole log is new enough.
-        timed: whether any line that was looked at has a time; true if there was none.
+        first_event: a line that comes first, and has none before it: the whole log is new enough.
+        has_times: whether any line that was looked at has a time; true if there was none.
     """
 
     cursor: str = ""
-    first: Event | None = None
-    timed: bool = True
+    first_event: StreamEvent | None = None
+    has_times: bool = True
 
 
-async def place_since(
-    server: Server, job_id: str, filters: dict[str, str], since_s: float
-) -> Place:
+async def find_since(
+    client: ApiClient, job_id: str, filter_params: dict[str, str], since_s: float
+) -> SincePosition:
     """Return the place before the first line that is as new as a time.
 
     Lines are in the order in which they were written, so the search ends at the first older one.
 
     Args:
-        server: who is asked.
+        client: who is asked.
         job_id: whose log.
-        filters: the parameters that say which lines are wanted.
+        filter_params: the parameters that say which lines are wanted.
         since_s: the time, in epoch seconds.
 
     Raises:
@@ -81,14 +81,14 @@ async def place_since(
     """
     cursor, timed, is_first = "", True, False
     first: dict[str, Any] | None = None
-    async for found in newest_first(server, job_id, filters):
+    async for found in fetch_newest_first(client, job_id, filter_params):
         line = msgspec.convert(found, TimedLine)
         if not cursor:
             cursor, timed = line.cursor, False
         if is_first:
             # The line above the oldest one that is new enough.
             cursor, is_first = line.cursor, False
-        logged_s = epoch_of(line.logged_at)
+        logged_s = parse_iso_time(line.logged_at)
         if logged_s is None:
             continue
         timed = True
@@ -96,19 +96,19 @@ async def place_since(
             break
         is_first, first = True, found
     if is_first and first is not None:
-        event = event_of(first)
-        return Place(event.cursor, event)
-    return Place(cursor, timed=timed)
+        event = make_log_event(first)
+        return SincePosition(event.cursor, event)
+    return SincePosition(cursor, has_times=timed)
 
 
-async def newest_first(
-    server: Server, job_id: str, filters: dict[str, str]
+async def fetch_newest_first(
+    client: ApiClient, job_id: str, filter_params: dict[str, str]
 ) -> AsyncIterator[dict[str, Any]]:
-    """Yield the lines of a log, the newest first; raises as `place_since`."""
+    """Yield the lines of a log, the newest first; raises as `find_since`."""
     place: dict[str, str] = {}
     while True:
-        params = {**filters, **place, "limit": str(PAGE_LINES)}
-        page = await server.ask_patiently(job_path(job_id, "/logs/lines"), params, LinePage)
+        params = {**filter_params, **place, "limit": str(LINES_PER_PAGE)}
+        page = await client.get_json_with_retry(job_path(job_id, "/logs/lines"), params, LinePage)
         # A stream says with each line if it is of the conductor's own log.
         whose = {"source": page.source} if page.source == "conductor" else {}
         for line in reversed(page.lines):

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.theme import Theme
 
-from marianne_stream.client.cleaning import json_line
+from marianne_stream.client.cleaning import encode_json_line
 
 COLOUR_CHOICES = ("auto", "always", "never")
 
@@ -20,7 +20,7 @@ COLOUR_CHOICES = ("auto", "always", "never")
 PIPE_COLUMNS = 1_000_000
 
 # In the place of what is cut out of a text.
-CUT = "…"
+ELLIPSIS = "…"
 
 STYLES = {
     "status.running": "cyan",
@@ -36,7 +36,7 @@ STYLES = {
 }
 
 
-class HonestConsole(Console):
+class PipeAwareConsole(Console):
     """A console that leaves it to the program what is done when nobody reads."""
 
     def on_broken_pipe(self) -> None:
@@ -50,11 +50,11 @@ class Output:
     Args:
         stream: where to write.
         colour: `always`, `never`, or `auto`: where it is a terminal that takes colours.
-        environment: where NO_COLOR (no-color.org) and TERM stand.
+        environ: where NO_COLOR (no-color.org) and TERM stand.
 
     Attributes:
-        animated: whether what was written can be drawn over.
-        coloured: whether colours are wanted.
+        can_redraw: whether what was written can be drawn over.
+        has_colours: whether colours are wanted.
         console: the same for tables.
     """
 
@@ -63,21 +63,21 @@ class Output:
         stream: TextIO = sys.stdout,
         *,
         colour: str = "auto",
-        environment: Mapping[str, str] = os.environ,
+        environ: Mapping[str, str] = os.environ,
     ) -> None:
         self._stream = stream
         terminal = stream.isatty()
-        smart = terminal and environment.get("TERM", "dumb") not in ("", "dumb", "unknown")
-        self.animated = smart
-        self.coloured = colour == "always" or (
-            colour == "auto" and smart and not environment.get("NO_COLOR")
+        smart = terminal and environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
+        self.can_redraw = smart
+        self.has_colours = colour == "always" or (
+            colour == "auto" and smart and not environ.get("NO_COLOR")
         )
-        self.console = HonestConsole(
+        self.console = PipeAwareConsole(
             file=stream,
             theme=Theme(STYLES, inherit=False),
             force_terminal=smart,
-            no_color=not self.coloured,
-            color_system="auto" if smart else ("standard" if self.coloured else None),
+            no_color=not self.has_colours,
+            color_system="auto" if smart else ("standard" if self.has_colours else None),
             width=None if terminal else PIPE_COLUMNS,
             highlight=False,
             markup=False,
@@ -95,17 +95,17 @@ class Output:
         self._stream.write("".join(line + "\n" for line in lines))
         self._stream.flush()
 
-    def draw(self, text: str) -> None:
+    def write_text(self, text: str) -> None:
         """Writes a text at once, without a line end; raises as `write` does."""
         self._stream.write(text)
         self._stream.flush()
 
     def write_objects(self, values: Iterable[dict[str, Any]]) -> None:
         """Writes each value as one line of JSON; raises as `write` does."""
-        self.write(json_line(value) for value in values)
+        self.write(encode_json_line(value) for value in values)
 
 
-def shortened(text: str, columns: int) -> str:
+def truncate_middle(text: str, columns: int) -> str:
     """Return a text that is at most so wide on a terminal, cut in its middle.
 
     The ends of a name tell it from its neighbours: `nightly-…-2026-11-28`.
@@ -118,10 +118,10 @@ def shortened(text: str, columns: int) -> str:
         return text
     behind = (columns - 1) // 2
     before = columns - 1 - behind
-    return f"{beginning(text, before)}{CUT}{beginning(text[::-1], behind)[::-1]}"
+    return f"{truncate_end(text, before)}{ELLIPSIS}{truncate_end(text[::-1], behind)[::-1]}"
 
 
-def beginning(text: str, columns: int) -> str:
+def truncate_end(text: str, columns: int) -> str:
     """Return as many of the first characters of a text as so many columns hold."""
     width = 0
     for place, character in enumerate(text):
@@ -131,7 +131,7 @@ def beginning(text: str, columns: int) -> str:
     return text
 
 
-def padded(text: str, columns: int) -> str:
+def pad(text: str, columns: int) -> str:
     """A text that is at least so wide on a terminal."""
     return text + " " * (columns - cell_len(text))
 

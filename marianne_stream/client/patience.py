@@ -6,52 +6,52 @@ It must not know what is tried.
 import asyncio
 from dataclasses import dataclass
 
-from marianne_stream.client.notes import Outage
+from marianne_stream.client.notes import ConnectionStatus
 from marianne_stream.errors import ServerUnreachableError
 from marianne_stream.wire.backoff import exponential_backoff
 
-FIRST_DELAY_S = 1.0
-CAP_S = 30.0
+INITIAL_DELAY_S = 1.0
+MAX_DELAY_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long a server that cannot be reached is waited for, in seconds.
 
     Attributes:
-        at_first_s: before it has answered at all.
-        later_s: once it has.
+        connect_timeout_s: before it has answered at all.
+        reconnect_timeout_s: once it has.
     """
 
-    at_first_s: float = 0.0
-    later_s: float = 300.0
+    connect_timeout_s: float = 0.0
+    reconnect_timeout_s: float = 300.0
 
 
-class Tries:
+class Retrier:
     """The tries of one request, or of one stream with all its connections.
 
     Args:
-        patience: how long to go on.
-        outage: who hears that there is another try.
+        policy: how long to go on.
+        status: who hears that there is another try.
     """
 
-    def __init__(self, patience: Patience, outage: Outage) -> None:
-        self._patience = patience
-        self._outage = outage
-        self._reached = self._failing = False
-        self._since_s = 0.0
-        self._delays = exponential_backoff(first_s=FIRST_DELAY_S, cap_s=CAP_S)
-        self._asked_ms: int | None = None
+    def __init__(self, policy: RetryPolicy, status: ConnectionStatus) -> None:
+        self._policy = policy
+        self._status = status
+        self._has_connected = self._is_failing = False
+        self._failing_since_s = 0.0
+        self._delays = exponential_backoff(first_s=INITIAL_DELAY_S, cap_s=MAX_DELAY_S)
+        self._retry_ms: int | None = None
 
-    def answered(self) -> None:
+    def on_connected(self) -> None:
         """The server gave what was asked for: what it is waited for begins anew."""
-        self._outage.ends(self)
-        self._reached, self._failing = True, False
+        self._status.on_connected(self)
+        self._has_connected, self._is_failing = True, False
 
-    def went_well(self) -> None:
+    def reset_delay(self) -> None:
         """Something came: the next delay is a short one again."""
-        self._asked_ms = None
-        self._delays = exponential_backoff(first_s=FIRST_DELAY_S, cap_s=CAP_S)
+        self._retry_ms = None
+        self._delays = exponential_backoff(first_s=INITIAL_DELAY_S, cap_s=MAX_DELAY_S)
 
     async def wait(self, error: ServerUnreachableError, *, retry_ms: int | None = None) -> None:
         """Waits until the next try; cancelling is safe.
@@ -64,19 +64,23 @@ class Tries:
             UnreachableError: patience is at an end.
         """
         now_s = asyncio.get_running_loop().time()
-        if not self._failing:
-            self._failing, self._since_s = True, now_s
+        if not self._is_failing:
+            self._is_failing, self._failing_since_s = True, now_s
         if error.retry_after_s is not None:
             # It said so itself: it is there.
-            self._reached = True
-        limit_s = self._patience.later_s if self._reached else self._patience.at_first_s
-        left_s = self._since_s + limit_s - now_s
+            self._has_connected = True
+        limit_s = (
+            self._policy.reconnect_timeout_s
+            if self._has_connected
+            else self._policy.connect_timeout_s
+        )
+        left_s = self._failing_since_s + limit_s - now_s
         if left_s <= 0:
-            self._outage.given_up(self)
+            self._status.discard(self)
             raise error
-        if retry_ms is not None and retry_ms != self._asked_ms:
+        if retry_ms is not None and retry_ms != self._retry_ms:
             # The server's word counts, and from there on the delays grow.
-            self._asked_ms = retry_ms
-            self._delays = exponential_backoff(first_s=retry_ms / 1000, cap_s=CAP_S)
-        self._outage.begins(self, str(error))
+            self._retry_ms = retry_ms
+            self._delays = exponential_backoff(first_s=retry_ms / 1000, cap_s=MAX_DELAY_S)
+        self._status.on_disconnected(self, str(error))
         await asyncio.sleep(min(left_s, max(next(self._delays), error.retry_after_s or 0.0)))

@@ -16,14 +16,14 @@ from typing import Any, Self
 from marianne_stream.errors import CliError
 
 # 128 and the number of the signal, as a shell says it.
-INTERRUPTED = 128 + signal.SIGINT
-TERMINATED = 128 + signal.SIGTERM
-NOBODY_READS = 128 + signal.SIGPIPE
+EXIT_SIGINT = 128 + signal.SIGINT
+EXIT_SIGTERM = 128 + signal.SIGTERM
+EXIT_SIGPIPE = 128 + signal.SIGPIPE
 
-ENDED_BY: dict[int, int] = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+EXIT_BY_SIGNAL: dict[int, int] = {signal.SIGINT: EXIT_SIGINT, signal.SIGTERM: EXIT_SIGTERM}
 
 # How long the loop may stand still, once the program is asked to end: so long a write may take.
-STUCK_S = 1.0
+LOOP_STALL_TIMEOUT_S = 1.0
 
 
 def run(main: Coroutine[Any, Any, int]) -> int:
@@ -39,88 +39,88 @@ def run(main: Coroutine[Any, Any, int]) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return asyncio.run(until_left(main))
+        return asyncio.run(run_until_stopped(main))
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return EXIT_SIGINT
     except BrokenPipeError:
-        forget_output()
-        return NOBODY_READS
+        detach_stdout()
+        return EXIT_SIGPIPE
     except OSError as error:
         # The network's own are answers of the server to the rest of the program.
-        forget_output()
+        detach_stdout()
         raise CliError(f"the output cannot be written: {error.strerror}") from error
 
 
-async def until_left(main: Coroutine[Any, Any, int]) -> int:
+async def run_until_stopped(main: Coroutine[Any, Any, int]) -> int:
     """Runs a coroutine until it ends, a signal comes, or the reader of standard output has gone."""
     working = asyncio.ensure_future(main)
-    with Leaving(working) as leaving, told_when_nobody_reads(leaving):
+    with StopOnSignal(working) as leaving, stop_on_broken_pipe(leaving):
         try:
             return await working
         except asyncio.CancelledError:
-            if leaving.code is not None:
-                return leaving.code
+            if leaving.exit_code is not None:
+                return leaving.exit_code
             raise
 
 
-class Leaving:
+class StopOnSignal:
     """Ends a program that is asked to; a context that listens for it.
 
     A write waits for its reader, and with it the loop: a signal is taken when it comes, and when
     the loop does not turn any more, the program ends without it.
 
     Args:
-        working: what is cancelled.
+        task: what is cancelled.
 
     Attributes:
-        code: what to exit with; None while the program is not asked to end.
+        exit_code: what to exit with; None while the program is not asked to end.
     """
 
-    def __init__(self, working: asyncio.Future[int]) -> None:
+    def __init__(self, task: asyncio.Future[int]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._working = working
-        self._turns = False
-        self._before: dict[int, Any] = {}
-        self.code: int | None = None
+        self._task = task
+        self._is_loop_running = False
+        self._previous_handlers: dict[int, Any] = {}
+        self.exit_code: int | None = None
 
     def __enter__(self) -> Self:
-        for number in ENDED_BY:
-            self._before[number] = signal.signal(number, self._asked)
-        self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._look)
+        for number in EXIT_BY_SIGNAL:
+            self._previous_handlers[number] = signal.signal(number, self._on_stop_signal)
+        self._previous_handlers[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._on_alarm)
         return self
 
     def __exit__(self, *_: object) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in self._before.items():
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
 
-    def leave(self, code: int) -> None:
+    def stop(self, exit_code: int) -> None:
         """Ends what is running; the first reason counts."""
-        self.code = code if self.code is None else self.code
-        self._working.cancel()
+        self.exit_code = exit_code if self.exit_code is None else self.exit_code
+        self._task.cancel()
 
-    def _asked(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signal's form
-        self.code = ENDED_BY[number] if self.code is None else self.code
-        self._loop.call_soon_threadsafe(self._working.cancel)
-        self._expect_turn()
-        signal.setitimer(signal.ITIMER_REAL, STUCK_S, STUCK_S)
+    def _on_stop_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signal's form
+        self.exit_code = EXIT_BY_SIGNAL[number] if self.exit_code is None else self.exit_code
+        self._loop.call_soon_threadsafe(self._task.cancel)
+        self._probe_loop()
+        signal.setitimer(signal.ITIMER_REAL, LOOP_STALL_TIMEOUT_S, LOOP_STALL_TIMEOUT_S)
 
-    def _look(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signal's form
-        if not self._turns and self.code is not None:
+    def _on_alarm(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signal's form
+        if not self._is_loop_running and self.exit_code is not None:
             # What it would still write, nobody would read.
-            os._exit(self.code)
-        self._expect_turn()
+            os._exit(self.exit_code)
+        self._probe_loop()
 
-    def _expect_turn(self) -> None:
-        self._turns = False
-        self._loop.call_soon_threadsafe(self._turned)
+    def _probe_loop(self) -> None:
+        self._is_loop_running = False
+        self._loop.call_soon_threadsafe(self._on_probe)
 
-    def _turned(self) -> None:
-        self._turns = True
+    def _on_probe(self) -> None:
+        self._is_loop_running = True
 
 
 @contextmanager
-def told_when_nobody_reads(leaving: Leaving) -> Iterator[None]:
+def stop_on_broken_pipe(stopper: StopOnSignal) -> Iterator[None]:
     """Has a program leave with the reader of its standard output, where that is a pipe."""
     loop, output = asyncio.get_running_loop(), sys.stdout.fileno()
     if not stat.S_ISFIFO(os.fstat(output).st_mode):
@@ -130,8 +130,8 @@ def told_when_nobody_reads(leaving: Leaving) -> Iterator[None]:
     # A pipe's end for writing becomes readable when its other end is closed (poll(2), POLLERR).
     def nobody_reads() -> None:
         loop.remove_reader(output)
-        forget_output()
-        leaving.leave(NOBODY_READS)
+        detach_stdout()
+        stopper.stop(EXIT_SIGPIPE)
 
     loop.add_reader(output, nobody_reads)
     try:
@@ -140,7 +140,7 @@ def told_when_nobody_reads(leaving: Leaving) -> Iterator[None]:
         loop.remove_reader(output)
 
 
-def forget_output() -> None:
+def detach_stdout() -> None:
     """Puts nothing in the place of standard output: Python writes to it once more at its end."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, sys.stdout.fileno())

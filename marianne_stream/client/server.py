@@ -15,10 +15,10 @@ import aiohttp
 import msgspec
 
 from marianne_stream.client.address import ServerAddress
-from marianne_stream.client.answers import Fault
-from marianne_stream.client.notes import Notes, Outage
-from marianne_stream.client.patience import Patience, Tries
-from marianne_stream.client.server_clock import ServerClock, bounds_of
+from marianne_stream.client.answers import ErrorBody
+from marianne_stream.client.notes import ConnectionStatus, StderrReporter
+from marianne_stream.client.patience import Retrier, RetryPolicy
+from marianne_stream.client.server_clock import ServerClock, estimate_offset
 from marianne_stream.errors import (
     AccessDeniedError,
     CliError,
@@ -31,38 +31,38 @@ from marianne_stream.errors import (
 )
 from marianne_stream.version import VERSION
 
-CONNECT_LIMIT_S = 10.0
-ANSWER_LIMIT_S = 30.0
+CONNECT_TIMEOUT_S = 10.0
+RESPONSE_TIMEOUT_S = 30.0
 # The server says something every 15 s: after three times that the connection is dead.
-SILENCE_LIMIT_S = 45.0
+READ_TIMEOUT_S = 45.0
 
-FAULT_LIMIT_BYTES = 64 * 1024
-RETRY_AFTER_LIMIT_S = 60.0
+MAX_ERROR_BODY_BYTES = 64 * 1024
+MAX_RETRY_AFTER_S = 60.0
 
 # Statuses that stay, whatever is done about them here.
-FINAL: dict[int, type[MarianneStreamError]] = {
+PERMANENT_ERRORS: dict[int, type[MarianneStreamError]] = {
     400: SettingsError,
     403: AccessDeniedError,
     404: CliJobNotFoundError,
     421: AccessDeniedError,
 }
 
-ERRORS = (aiohttp.ClientError, OSError, TimeoutError)
+CONNECTION_ERRORS = (aiohttp.ClientError, OSError, TimeoutError)
 
-Answer = TypeVar("Answer")
+BodyT = TypeVar("BodyT")
 
 
-class Server:
+class ApiClient:
     """One server; a context that holds its connections.
 
     Args:
         address: where it is.
         token: what it is sent as a bearer token; None where there is none.
-        patience: how long it is waited for.
-        notes: where it is said that it is.
+        retry_policy: how long it is waited for.
+        reporter: where it is said that it is.
 
     Attributes:
-        notes: the same.
+        reporter: the same.
         clock: the server's time.
     """
 
@@ -71,20 +71,20 @@ class Server:
         address: ServerAddress,
         *,
         token: str | None = None,
-        patience: Patience,
-        notes: Notes,
+        retry_policy: RetryPolicy,
+        reporter: StderrReporter,
     ) -> None:
         self._address = address
         self._token = token
-        self._patience = patience
-        self.notes = notes
+        self._retry_policy = retry_policy
+        self.reporter = reporter
         self.clock = ServerClock()
-        self._outage = Outage(notes)
+        self._connection_status = ConnectionStatus(reporter)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         # No limit of connections: each job that is watched has one.
-        unix = self._address.unix
+        unix = self._address.socket_path
         connector = aiohttp.UnixConnector(unix, limit=0) if unix else aiohttp.TCPConnector(limit=0)
         # `*/*`, and not an event stream by name: an error is then answered as what it is.
         headers = {"Accept": "*/*", "User-Agent": f"marianne-stream/{VERSION}"}
@@ -109,7 +109,7 @@ class Server:
         params: Mapping[str, str],
         *,
         last_event_id: str = "",
-        limit_s: float | None = None,
+        timeout_s: float | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One request, and its answer while the context lasts; cancelling is safe.
 
@@ -117,7 +117,7 @@ class Server:
             path: what is asked for, encoded.
             params: the parameters.
             last_event_id: where to resume; "" for the beginning.
-            limit_s: how long all of it may take; None for a stream.
+            timeout_s: how long all of it may take; None for a stream.
 
         Raises:
             UnreachableError: it failed, inside the context as well, and may not fail again.
@@ -127,7 +127,7 @@ class Server:
             raise RuntimeError("the context is not entered")
         headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
         timeout = aiohttp.ClientTimeout(
-            total=limit_s, sock_connect=CONNECT_LIMIT_S, sock_read=SILENCE_LIMIT_S
+            total=timeout_s, sock_connect=CONNECT_TIMEOUT_S, sock_read=READ_TIMEOUT_S
         )
         asked_s = time.time()
         try:
@@ -139,71 +139,73 @@ class Server:
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
-                if bounds := bounds_of(response.headers.get("Date", ""), asked_s, time.time()):
-                    self.clock.take(bounds)
+                if bounds := estimate_offset(
+                    response.headers.get("Date", ""), asked_s, time.time()
+                ):
+                    self.clock.narrow(bounds)
                 if response.status not in (200, 204):
-                    raise await self._fault(response)
+                    raise await self._read_error(response)
                 yield response
-        except ERRORS as error:
-            raise lost(error, self._address.shown) from error
+        except CONNECTION_ERRORS as error:
+            raise connection_error(error, self._address.text) from error
 
-    async def ask(
+    async def get_json(
         self,
         path: str,
         params: Mapping[str, str],
-        kind: type[Answer],
+        body_type: type[BodyT],
         *,
-        limit_s: float = ANSWER_LIMIT_S,
-    ) -> Answer:
+        timeout_s: float = RESPONSE_TIMEOUT_S,
+    ) -> BodyT:
         """Asks once for an answer of JSON; raises as `open` does."""
-        async with self.open(path, params, limit_s=limit_s) as response:
+        async with self.open(path, params, timeout_s=timeout_s) as response:
             body = await response.read()
         try:
-            return msgspec.json.decode(body, type=kind)
+            return msgspec.json.decode(body, type=body_type)
         except (msgspec.DecodeError, ValueError) as error:
             raise CliError(
-                f"{self._address.shown} gave an answer that is none of marianne-stream's"
+                f"{self._address.text} gave an answer that is none of marianne-stream's"
             ) from error
 
-    async def ask_patiently(
-        self, path: str, params: Mapping[str, str], kind: type[Answer]
-    ) -> Answer:
+    async def get_json_with_retry(
+        self, path: str, params: Mapping[str, str], body_type: type[BodyT]
+    ) -> BodyT:
         """Asks until there is an answer, or patience is at an end; raises as `open` does."""
-        tries = self.tries()
+        tries = self.make_retrier()
         while True:
             try:
-                answer = await self.ask(path, params, kind)
+                answer = await self.get_json(path, params, body_type)
             except ServerUnreachableError as error:
                 await tries.wait(error)
             else:
-                tries.answered()
+                tries.on_connected()
                 return answer
 
-    def tries(self) -> Tries:
+    def make_retrier(self) -> Retrier:
         """The tries of something that is asked for."""
-        return Tries(self._patience, self._outage)
+        return Retrier(self._retry_policy, self._connection_status)
 
-    async def _fault(self, response: aiohttp.ClientResponse) -> MarianneStreamError:
+    async def _read_error(self, response: aiohttp.ClientResponse) -> MarianneStreamError:
         """What an answer that is an error means."""
         body = b""
         async for chunk in response.content.iter_any():
             body += chunk
-            if len(body) > FAULT_LIMIT_BYTES:
+            if len(body) > MAX_ERROR_BODY_BYTES:
                 break
         try:
-            fault = msgspec.json.decode(body, type=Fault)
+            fault = msgspec.json.decode(body, type=ErrorBody)
         except (msgspec.DecodeError, ValueError):
-            fault = Fault("")
+            fault = ErrorBody("")
         detail = fault.detail
         if response.status == 401 and self._token is None:
             detail = "A token is needed"
-        detail = detail.rstrip(".") or f"{self._address.shown} answered {response.status}"
+        detail = detail.rstrip(".") or f"{self._address.text} answered {response.status}"
         if fault.code == LogNotFoundError.code:
             return CliLogNotFoundError(detail)
-        return fault_of(response.status, detail, response.headers.get("Retry-After", ""))
+        return error_for_status(response.status, detail, response.headers.get("Retry-After", ""))
 
 
-def fault_of(status: int, detail: str, retry_after: str) -> MarianneStreamError:
+def error_for_status(status: int, detail: str, retry_after: str) -> MarianneStreamError:
     """What an answer that is an error means: whether it may pass, and what to exit with.
 
     Args:
@@ -215,19 +217,19 @@ def fault_of(status: int, detail: str, retry_after: str) -> MarianneStreamError:
         if not (retry_after.isascii() and retry_after.isdigit()):
             return ServerUnreachableError(detail)
         return ServerUnreachableError(
-            detail, retry_after_s=min(float(retry_after), RETRY_AFTER_LIMIT_S)
+            detail, retry_after_s=min(float(retry_after), MAX_RETRY_AFTER_S)
         )
     if status == 401:
         return AccessDeniedError(
             f"{detail}; name a file that holds one with --token-file or "
             "MARIANNE_STREAM_TOKEN_FILE, or give it as MARIANNE_STREAM_TOKEN"
         )
-    if status in FINAL:
-        return FINAL[status](detail)
+    if status in PERMANENT_ERRORS:
+        return PERMANENT_ERRORS[status](detail)
     return CliError(f"the server answered {status}: {detail}")
 
 
-def lost(error: Exception, shown: str) -> ServerUnreachableError:
+def connection_error(error: Exception, address: str) -> ServerUnreachableError:
     """Why a connection failed, in a sentence."""
     reason = "the connection was lost"
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLError):
@@ -238,9 +240,9 @@ def lost(error: Exception, shown: str) -> ServerUnreachableError:
         number = error.os_error.errno
         reason = os.strerror(number) if number and number > 0 else str(error.os_error)
     elif isinstance(error, aiohttp.ConnectionTimeoutError):
-        reason = f"no answer in {CONNECT_LIMIT_S:.0f} s"
+        reason = f"no answer in {CONNECT_TIMEOUT_S:.0f} s"
     elif isinstance(error, TimeoutError):
         reason = "it says nothing"
     elif isinstance(error, aiohttp.ClientResponseError):
         reason = "what answers there does not speak HTTP"
-    return ServerUnreachableError(f"{shown} cannot be reached: {reason}")
+    return ServerUnreachableError(f"{address} cannot be reached: {reason}")

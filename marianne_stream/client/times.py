@@ -8,7 +8,7 @@ HOUR_S = 60 * MINUTE_S
 DAY_S = 24 * HOUR_S
 
 
-def epoch_of(text: str | None) -> float | None:
+def parse_iso_time(text: str | None) -> float | None:
     """ISO 8601 as epoch seconds; None for no time, or for what is none."""
     try:
         return datetime.fromisoformat(text).timestamp() if text else None
@@ -17,12 +17,12 @@ def epoch_of(text: str | None) -> float | None:
 
 
 # As `1h30m`: numbers with their units, the largest first or not.
-DURATION = re.compile(r"(?:\d{1,9}[smhdw])+")
-PART = re.compile(r"(\d+)([smhdw])")
+DURATION_RE = re.compile(r"(?:\d{1,9}[smhdw])+")
+DURATION_PART_RE = re.compile(r"(\d+)([smhdw])")
 UNITS_S = {"s": 1, "m": MINUTE_S, "h": HOUR_S, "d": DAY_S, "w": 7 * DAY_S}
 
 
-def since_of(text: str, now_s: float) -> float:
+def parse_since(text: str, now_s: float) -> float:
     """Return the moment that a person means, in epoch seconds.
 
     Args:
@@ -33,9 +33,11 @@ def since_of(text: str, now_s: float) -> float:
     Raises:
         ValueError: it is neither.
     """
-    if DURATION.fullmatch(text):
-        return now_s - sum(int(count) * UNITS_S[unit] for count, unit in PART.findall(text))
-    moment_s = epoch_of(text)
+    if DURATION_RE.fullmatch(text):
+        return now_s - sum(
+            int(count) * UNITS_S[unit] for count, unit in DURATION_PART_RE.findall(text)
+        )
+    moment_s = parse_iso_time(text)
     if moment_s is None:
         raise ValueError(
             f"must be a duration as 10m, 2h or 1d, or a time in ISO 8601, got {text!r}"
@@ -43,17 +45,17 @@ def since_of(text: str, now_s: float) -> float:
     return moment_s
 
 
-def clock(epoch_s: float) -> str:
+def format_time(epoch_s: float) -> str:
     """The time of day; empty for what no calendar has a time for."""
-    return shown(epoch_s, "%H:%M:%S")
+    return format_local_time(epoch_s, "%H:%M:%S")
 
 
-def date_and_time(epoch_s: float) -> str:
+def format_date_time(epoch_s: float) -> str:
     """The date and the time of day; empty for what no calendar has a time for."""
-    return shown(epoch_s, "%Y-%m-%d %H:%M:%S")
+    return format_local_time(epoch_s, "%Y-%m-%d %H:%M:%S")
 
 
-def shown(epoch_s: float, form: str) -> str:
+def format_local_time(epoch_s: float, form: str) -> str:
     """A time in a form of strftime(3), in local time."""
     try:
         return datetime.fromtimestamp(epoch_s).astimezone().strftime(form)
@@ -61,7 +63,7 @@ def shown(epoch_s: float, form: str) -> str:
         return ""
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """How long something took, in its two largest units."""
     whole = max(0, int(seconds))
     if whole < MINUTE_S:

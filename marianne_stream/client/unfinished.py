@@ -2,14 +2,14 @@
 
 from rich.cells import cell_len, set_cell_size
 
-from marianne_stream.client.cleaning import clean
+from marianne_stream.client.cleaning import strip_controls
 from marianne_stream.client.output import Output
 
 # To the beginning of the line, and erase what stands there (ECMA-48, EL).
-ERASE = "\r\x1b[K"
+ERASE_LINE = "\r\x1b[K"
 
 
-class UnfinishedLine:
+class PartialLineDisplay:
     """Draws the unfinished last line of a log, where what was written can be drawn over.
 
     Args:
@@ -23,21 +23,21 @@ class UnfinishedLine:
     def draw(self, text: str) -> None:
         """Draws the line as it is now, in the place of what it was; "" leaves nothing there."""
         self.erase()
-        if not text or not self._output.animated:
+        if not text or not self._output.can_redraw:
             return
-        shown, columns = clean(text).expandtabs(), self._output.console.width - 1
+        shown, columns = strip_controls(text).expandtabs(), self._output.console.width - 1
         if cell_len(shown) > columns:
             shown = set_cell_size(shown, columns - 1) + "…"
-        self._output.draw(shown)
+        self._output.write_text(shown)
         self._is_drawn = True
 
     def erase(self) -> None:
         """Makes room for whole lines, and for what is said on standard error."""
         if self._is_drawn:
-            self._output.draw(ERASE)
+            self._output.write_text(ERASE_LINE)
             self._is_drawn = False
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Leaves the line as it is, and goes on below it."""
         if self._is_drawn:
             self._output.write([""])

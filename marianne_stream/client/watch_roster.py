@@ -5,67 +5,67 @@ It must not know how they are shown.
 
 from contextlib import aclosing
 
-from marianne_stream.client.answers import Job, Roster
-from marianne_stream.client.notes import SourceNotes
-from marianne_stream.client.server import Server
-from marianne_stream.client.stream import Event, Stream, read
-from marianne_stream.client.views import View
+from marianne_stream.client.answers import JobBody, RosterBody
+from marianne_stream.client.notes import SourceReporter
+from marianne_stream.client.server import ApiClient
+from marianne_stream.client.stream import SSEClient, StreamEvent, convert_data
+from marianne_stream.client.views import JobRenderer
 from marianne_stream.client.watched import WatchedJob
 
 POLL_INTERVAL_S = 1.0
 
 
-async def watch_roster(server: Server, view: View) -> int:
+async def watch_roster(client: ApiClient, renderer: JobRenderer) -> int:
     """Watches all jobs that run, now or later; it ends by being cancelled, which is safe.
 
     Raises:
         MarianneStreamError: the server cannot be reached, or does not answer as it should.
     """
-    watch = RosterWatch(server, view)
+    watch = RosterTracker(client, renderer)
     params = {"poll_interval": str(POLL_INTERVAL_S), "details": "true"}
-    stream = Stream(server, "/api/roster/stream", params)
+    stream = SSEClient(client, "/api/roster/stream", params)
     async with aclosing(stream.batches()) as batches:
         async for batch in batches:
             for event in batch:
-                view.hear(event)
-                watch.take(event)
+                renderer.on_event(event)
+                watch.on_event(event)
     return 0
 
 
-class RosterWatch:
+class RosterTracker:
     """The jobs that are shown: those that are not over, and those that ended while they were.
 
     Args:
-        server: whose they are.
-        view: what shows them.
+        client: whose they are.
+        renderer: what shows them.
     """
 
-    def __init__(self, server: Server, view: View) -> None:
-        self._view = view
-        self._clock = server.clock
-        self._source = SourceNotes(server.notes)
-        self._shown: dict[str, WatchedJob] = {}
+    def __init__(self, client: ApiClient, renderer: JobRenderer) -> None:
+        self._renderer = renderer
+        self._clock = client.clock
+        self._source_reporter = SourceReporter(client.reporter)
+        self._jobs: dict[str, WatchedJob] = {}
 
-    def take(self, event: Event) -> None:
+    def on_event(self, event: StreamEvent) -> None:
         """Takes what an event says."""
         if event.name == "source":
-            self._source.hear(event.data)
+            self._source_reporter.on_source_event(event.data)
         elif event.name == "roster":
-            roster = read(event, Roster)
+            roster = convert_data(event, RosterBody)
             listed = {entry.job_id for entry in roster.jobs}
             removed = set(roster.removed)
             if roster.complete:
-                removed |= self._shown.keys() - listed
+                removed |= self._jobs.keys() - listed
             for job_id in removed:
-                self._shown.pop(job_id, None)
-                self._view.forget(job_id)
+                self._jobs.pop(job_id, None)
+                self._renderer.remove(job_id)
             for entry in roster.jobs:
-                self._take_entry(entry)
+                self._update_job(entry)
 
-    def _take_entry(self, entry: Job) -> None:
-        job = self._shown.get(entry.job_id) or WatchedJob(entry.job_id)
-        known = entry.job_id in self._shown
-        job.take_entry(entry, now_s=self._clock.now_s())
-        if known or not job.over:
-            self._shown[job.job_id] = job
-            self._view.show(job)
+    def _update_job(self, entry: JobBody) -> None:
+        job = self._jobs.get(entry.job_id) or WatchedJob(entry.job_id)
+        known = entry.job_id in self._jobs
+        job.apply_entry(entry, now_s=self._clock.now_s())
+        if known or not job.is_over:
+            self._jobs[job.job_id] = job
+            self._renderer.update(job)

@@ -5,9 +5,13 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from contextlib import aclosing
 from pathlib import Path
 
-from marianne_stream.check.checks import findings
-from marianne_stream.client.cleaning import clean_word
-from marianne_stream.commands.settings_options import add_settings, announce, settings_from
+from marianne_stream.check.checks import run_checks
+from marianne_stream.client.cleaning import strip_to_one_line
+from marianne_stream.commands.settings_options import (
+    add_settings_options,
+    make_settings,
+    print_line,
+)
 from marianne_stream.commands.verbs import PROGRAM
 from marianne_stream.settings import Settings
 
@@ -20,7 +24,7 @@ Examples:
 """
 
 
-def describe(parser: ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Gives a parser all settings."""
     parser.description = (
         "Reads the settings as serve does, and looks whether conductor, registry, logs,\n"
@@ -29,20 +33,20 @@ def describe(parser: ArgumentParser) -> None:
     )
     parser.formatter_class = RawDescriptionHelpFormatter
     parser.epilog = EPILOG
-    add_settings(parser, Settings.model_fields)
+    add_settings_options(parser, Settings.model_fields)
 
 
 def run(options: Namespace) -> int:
     """Checks."""
     given = vars(options)
-    return asyncio.run(check(settings_from(given), given["config"]))
+    return asyncio.run(print_findings(make_settings(given), given["config"]))
 
 
-async def check(settings: Settings, config: Path | None) -> int:
+async def print_findings(settings: Settings, config: Path | None) -> int:
     """Print what each check finds, and return the exit code."""
     failed = False
-    async with aclosing(findings(settings, config)) as found:
+    async with aclosing(run_checks(settings, config)) as found:
         async for finding in found:
-            announce(clean_word(finding.line))
+            print_line(strip_to_one_line(finding.line))
             failed = failed or finding.level == "error"
     return 1 if failed else 0

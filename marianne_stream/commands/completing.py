@@ -11,28 +11,30 @@ from pathlib import Path
 from argcomplete import autocomplete
 from argcomplete.completers import BaseCompleter, FilesCompleter
 
-from marianne_stream.client.address import DEFAULT_URL, server_address
-from marianne_stream.client.cleaning import clean_word
-from marianne_stream.client.jobs import job_ids
-from marianne_stream.client.notes import Notes
-from marianne_stream.client.patience import Patience
-from marianne_stream.client.server import Server
-from marianne_stream.commands.terminal import URL_VARIABLE, token_for
-from marianne_stream.commands.verbs import DEFAULT_VERB, PROGRAM, VERBS
+from marianne_stream.client.address import DEFAULT_URL, parse_server_address
+from marianne_stream.client.cleaning import strip_to_one_line
+from marianne_stream.client.jobs import fetch_job_ids
+from marianne_stream.client.notes import StderrReporter
+from marianne_stream.client.patience import RetryPolicy
+from marianne_stream.client.server import ApiClient
+from marianne_stream.commands.terminal import URL_ENV, find_token
+from marianne_stream.commands.verbs import COMMANDS, DEFAULT_COMMAND, PROGRAM
 from marianne_stream.errors import MarianneStreamError
 
 # A key was pressed: whoever is slower than this is too slow.
-NAMES_LIMIT_S = 0.5
+JOB_IDS_TIMEOUT_S = 0.5
 
 
 def run(options: Namespace) -> int:  # noqa: ARG001 - as all verbs
     """Answers, and ends the process."""
     line = os.environ.get("COMP_LINE", "")
-    autocomplete(whole_parser(line), always_complete_options=False, default_completer=Completer())
+    autocomplete(
+        make_completion_parser(line), always_complete_options=False, default_completer=Completer()
+    )
     return 0
 
 
-def whole_parser(line: str) -> ArgumentParser:
+def make_completion_parser(line: str) -> ArgumentParser:
     """A parser of all verbs, of which only the one that the line names knows its options.
 
     The others would take longer to load than a key press may.
@@ -41,12 +43,12 @@ def whole_parser(line: str) -> ArgumentParser:
     named = words[1] if len(words) > 1 else ""
     parser = ArgumentParser(prog=PROGRAM, allow_abbrev=False)
     if named.startswith("-"):
-        VERBS[DEFAULT_VERB].load().describe(parser)
+        COMMANDS[DEFAULT_COMMAND].load().add_arguments(parser)
     verbs = parser.add_subparsers()
-    for name, place in VERBS.items():
+    for name, place in COMMANDS.items():
         verb = verbs.add_parser(name, help=place.summary, allow_abbrev=False)
         if name == named:
-            place.load().describe(verb)
+            place.load().add_arguments(verb)
     return parser
 
 
@@ -63,28 +65,30 @@ class Completer(BaseCompleter):
     ) -> list[str]:
         """The jobs where one is wanted, files where one is."""
         if action.dest == "job":
-            return names(prefix, parsed_args)
+            return complete_job_ids(prefix, parsed_args)
         if action.type is Path:
             return list(FilesCompleter()(prefix))
         return []
 
 
-def names(prefix: str, options: Namespace) -> list[str]:
+def complete_job_ids(prefix: str, options: Namespace) -> list[str]:
     """The jobs that the server lists; none where it cannot say so in time."""
     try:
-        address = server_address(
-            getattr(options, "url", None) or os.environ.get(URL_VARIABLE) or DEFAULT_URL
+        address = parse_server_address(
+            getattr(options, "url", None) or os.environ.get(URL_ENV) or DEFAULT_URL
         )
-        token = token_for(address, getattr(options, "token_file", None))
-        server = Server(address, token=token, patience=Patience(), notes=Notes())
-        found = asyncio.run(in_time(server, prefix))
+        token = find_token(address, getattr(options, "token_file", None))
+        server = ApiClient(
+            address, token=token, retry_policy=RetryPolicy(), reporter=StderrReporter()
+        )
+        found = asyncio.run(fetch_with_timeout(server, prefix))
     except (MarianneStreamError, TimeoutError):
         return []
     # One that would have to be changed to be shown cannot be typed, either.
-    return [job_id for job_id in found if clean_word(job_id) == job_id]
+    return [job_id for job_id in found if strip_to_one_line(job_id) == job_id]
 
 
-async def in_time(server: Server, prefix: str) -> list[str]:
+async def fetch_with_timeout(client: ApiClient, prefix: str) -> list[str]:
     """The ids that hold what was typed."""
-    async with asyncio.timeout(NAMES_LIMIT_S), server:
-        return await job_ids(server, prefix)
+    async with asyncio.timeout(JOB_IDS_TIMEOUT_S), client:
+        return await fetch_job_ids(client, prefix)

@@ -16,7 +16,7 @@ or ~/.config/fish/config.fish:
   marianne-stream completion fish | source"""
 
 
-def describe(parser: ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Gives a parser the verb's options."""
     parser.formatter_class = RawDescriptionHelpFormatter
     parser.description = "Prints what a shell needs to complete verbs, options and jobs."

@@ -8,11 +8,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from marianne_stream.commands.settings_options import add_settings, announce, settings_from
+from marianne_stream.commands.settings_options import (
+    add_settings_options,
+    make_settings,
+    print_line,
+)
 from marianne_stream.commands.verbs import PROGRAM
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.demo.recording import Recording
-from marianne_stream.demo.replay import Replay
+from marianne_stream.demo.replay import ReplayConductor
 from marianne_stream.demo.scenario import Scenario
 from marianne_stream.errors import MarianneStreamError, SettingsError
 from marianne_stream.listening import ListenError
@@ -27,10 +31,10 @@ Examples:
 """
 
 # The tasks that a demo's conductor needs besides itself.
-Playing = tuple[asyncio.Task[None], ...]
+PlayerTasks = tuple[asyncio.Task[None], ...]
 
 
-def describe(parser: ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Gives a parser the demo's own options, and a few settings."""
     parser.description = "Serves a simulated conductor, whose jobs run in a loop; none is needed."
     parser.formatter_class = RawDescriptionHelpFormatter
@@ -39,11 +43,11 @@ def describe(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--speed",
         metavar="N",
-        type=speed,
+        type=parse_speed,
         default=1.0,
         help="How many times as fast as life (a number above 0; default: 1.0).",
     )
-    add_settings(parser, ("host", "port", "log_level", "log_format"))
+    add_settings_options(parser, ("host", "port", "log_level", "log_format"))
 
 
 def run(options: Namespace) -> int:
@@ -52,15 +56,15 @@ def run(options: Namespace) -> int:
     replay, times = given.pop("replay"), given.pop("speed")
     # Where the environment says that state is to be read is not for the demo.
     # What is invented needs no token, and is for this machine alone.
-    settings = settings_from({**given, "state_backend": "auto", "no_auth": True})
-    recording = Recording.load(replay) if replay is not None else None
+    settings = make_settings({**given, "state_backend": "auto", "no_auth": True})
+    recording = Recording.from_file(replay) if replay is not None else None
     configure_logging(settings.log_level, settings.log_format)
     with TemporaryDirectory(prefix="marianne-demo-") as folder:
-        return asyncio.run(demonstrate(settings, Path(folder), recording, times))
+        return asyncio.run(run_demo(settings, Path(folder), recording, times))
 
 
-async def demonstrate(
-    settings: Settings, folder: Path, recording: Recording | None, times: float
+async def run_demo(
+    settings: Settings, folder: Path, recording: Recording | None, speed: float
 ) -> int:
     """Serves a simulated conductor that lives in a folder, until the server ends."""
     socket, registry = folder / "conductor.sock", folder / "daemon-state.db"
@@ -68,11 +72,11 @@ async def demonstrate(
     place = {"conductor_socket": socket, "registry_path": registry, "uds": None}
     settings = settings.model_copy(update=place)
     if recording is not None:
-        conductor = replayed(socket, recording, times)
+        conductor = run_replay(socket, recording, speed)
     else:
-        conductor = simulated(socket, registry, folder, times)
+        conductor = run_simulation(socket, registry, folder, speed)
     async with conductor as playing:
-        say = announce_demo if recording is None else announce
+        say = print_demo_address if recording is None else print_line
         serving = asyncio.create_task(serve(settings, announce=say))
         await asyncio.wait({serving, *playing}, return_when=asyncio.FIRST_COMPLETED)
         for task in playing:
@@ -85,10 +89,10 @@ async def demonstrate(
 
 
 @asynccontextmanager
-async def replayed(path: Path, recording: Recording, times: float) -> AsyncIterator[Playing]:
+async def run_replay(path: Path, recording: Recording, speed: float) -> AsyncIterator[PlayerTasks]:
     """A conductor that says what one was recorded to say."""
-    conductor = Replay(path, recording, speed=times)
-    await start(conductor, path)
+    conductor = ReplayConductor(path, recording, speed=speed)
+    await start_conductor(conductor, path)
     try:
         yield ()
     finally:
@@ -96,13 +100,13 @@ async def replayed(path: Path, recording: Recording, times: float) -> AsyncItera
 
 
 @asynccontextmanager
-async def simulated(
-    path: Path, registry: Path, folder: Path, times: float
-) -> AsyncIterator[Playing]:
+async def run_simulation(
+    path: Path, registry: Path, folder: Path, speed: float
+) -> AsyncIterator[PlayerTasks]:
     """A conductor whose jobs run in a loop, in a task of their own."""
     conductor = SimulatedConductor(path, registry=registry)
-    await start(conductor, path)
-    playing = asyncio.create_task(Scenario(conductor, folder, speed=times).run())
+    await start_conductor(conductor, path)
+    playing = asyncio.create_task(Scenario(conductor, folder, speed=speed).run())
     try:
         yield (playing,)
     finally:
@@ -111,7 +115,7 @@ async def simulated(
         await conductor.kill()
 
 
-async def start(conductor: Replay | SimulatedConductor, path: Path) -> None:
+async def start_conductor(conductor: ReplayConductor | SimulatedConductor, path: Path) -> None:
     """Starts a conductor of our own.
 
     Raises:
@@ -123,16 +127,16 @@ async def start(conductor: Replay | SimulatedConductor, path: Path) -> None:
         raise ListenError(f"the demo cannot listen at {path}: {error}") from error
 
 
-def announce_demo(line: str) -> None:
+def print_demo_address(line: str) -> None:
     """Prints the address, and what to do with it."""
     address = line.rpartition(" ")[2]
-    announce(line)
-    announce("Its jobs are invented, and run in a loop. Open it in a browser, or in a terminal:")
-    announce(f"  {PROGRAM} watch --url {address}")
-    announce(f"  curl -N {address}/api/jobs/tide-tables/stream")
+    print_line(line)
+    print_line("Its jobs are invented, and run in a loop. Open it in a browser, or in a terminal:")
+    print_line(f"  {PROGRAM} watch --url {address}")
+    print_line(f"  curl -N {address}/api/jobs/tide-tables/stream")
 
 
-def speed(text: str) -> float:
+def parse_speed(text: str) -> float:
     """A speed from the command line.
 
     Raises:

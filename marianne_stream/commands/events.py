@@ -2,9 +2,9 @@
 
 from argparse import ArgumentParser, Namespace
 
-from marianne_stream.client.events import MOST_EVENTS, EventWish, show_events
+from marianne_stream.client.events import MAX_EVENTS, EventQuery, print_events
 from marianne_stream.client.output import Output
-from marianne_stream.client.server import Server
+from marianne_stream.client.server import ApiClient
 from marianne_stream.commands import terminal
 from marianne_stream.wire.job_ids import escape
 
@@ -18,7 +18,7 @@ marianne-stream events nightly -n 0
 marianne-stream events --json | jq -c 'select(.event == "job.failed")'"""
 
 
-def describe(parser: ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Gives a parser the verb's options."""
     parser.add_argument(
         "job", metavar="JOB", type=escape, nargs="?", help="A job's id; left out, all."
@@ -26,9 +26,9 @@ def describe(parser: ArgumentParser) -> None:
     parser.add_argument(
         *("-n", "--lines"),
         metavar="N",
-        type=terminal.whole_number(0, MOST_EVENTS),
+        type=terminal.make_int_parser(0, MAX_EVENTS),
         default=50,
-        help=f"How many of the newest events come first (0 to {MOST_EVENTS}; default: 50).",
+        help=f"How many of the newest events come first (0 to {MAX_EVENTS}; default: 50).",
     )
     parser.add_argument(
         "--since-cursor",
@@ -36,14 +36,14 @@ def describe(parser: ArgumentParser) -> None:
         default="",
         help="Begins behind this event, as --json gave it, and leaves -n aside.",
     )
-    terminal.describe(parser, DESCRIPTION, EXAMPLES)
+    terminal.add_client_arguments(parser, DESCRIPTION, EXAMPLES)
 
 
 def run(options: Namespace) -> int:
     """Prints them."""
-    wish = EventWish(options.job, options.lines, options.since_cursor)
+    wish = EventQuery(options.job, options.lines, options.since_cursor)
 
-    async def verb(server: Server, output: Output) -> int:
-        return await show_events(server, output, wish, as_json=options.json)
+    async def verb(server: ApiClient, output: Output) -> int:
+        return await print_events(server, output, wish, as_json=options.json)
 
-    return terminal.run(options, verb)
+    return terminal.run_client(options, verb)

@@ -2,10 +2,10 @@
 
 from argparse import ArgumentParser, Namespace
 
-from marianne_stream.client.log_context import show_found
-from marianne_stream.client.logs import MOST_LINES, LogWish, show_log
+from marianne_stream.client.log_context import print_matches
+from marianne_stream.client.logs import MAX_TAIL_LINES, LogQuery, print_log
 from marianne_stream.client.output import Output
-from marianne_stream.client.server import Server
+from marianne_stream.client.server import ApiClient
 from marianne_stream.commands import terminal
 from marianne_stream.errors import SettingsError
 from marianne_stream.wire.job_ids import escape
@@ -26,18 +26,18 @@ marianne-stream logs nightly --grep timeout -C 3
 marianne-stream logs nightly --json | tail -n 1 | jq -r .cursor"""
 
 
-MOST_CONTEXT = 50
+MAX_CONTEXT_LINES = 50
 
 
-def describe(parser: ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Gives a parser the verb's options."""
     parser.add_argument("job", metavar="JOB", type=escape, help="A job's id.")
     parser.add_argument(
         *("-n", "--lines"),
         metavar="N",
-        type=terminal.whole_number(0, MOST_LINES),
+        type=terminal.make_int_parser(0, MAX_TAIL_LINES),
         default=100,
-        help=f"How many of the newest lines come first (0 to {MOST_LINES}; default: 100).",
+        help=f"How many of the newest lines come first (0 to {MAX_TAIL_LINES}; default: 100).",
     )
     parser.add_argument(
         *("-f", "--follow"), action="store_true", help="Goes on with what is written."
@@ -51,7 +51,7 @@ def describe(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--since",
         metavar="WHEN",
-        type=terminal.moment,
+        type=terminal.parse_time,
         help="Begins with the first line of this time or later, by the lines' own times, and "
         "leaves -n aside: 10m, 2h or 1d ago, or a time in ISO 8601, local without a zone.",
     )
@@ -67,11 +67,11 @@ def describe(parser: ArgumentParser) -> None:
     parser.add_argument(
         *("-C", "--context"),
         metavar="N",
-        type=terminal.whole_number(0, MOST_CONTEXT),
+        type=terminal.make_int_parser(0, MAX_CONTEXT_LINES),
         help=f"With --grep or --level, and without -f: N lines before and behind each that is "
-        f"found (0 to {MOST_CONTEXT}).",
+        f"found (0 to {MAX_CONTEXT_LINES}).",
     )
-    terminal.describe(parser, DESCRIPTION, EXAMPLES)
+    terminal.add_client_arguments(parser, DESCRIPTION, EXAMPLES)
 
 
 def run(options: Namespace) -> int:
@@ -89,19 +89,19 @@ def run(options: Namespace) -> int:
         raise SettingsError("-C needs --grep or --level: it shows lines around those that match")
     if options.since is not None and options.since_cursor:
         raise SettingsError("--since and --since-cursor cannot be given together")
-    wish = LogWish(
+    wish = LogQuery(
         options.job,
         options.lines,
-        follow=options.follow,
+        is_following=options.follow,
         cursor=options.since_cursor,
         since_s=options.since,
         level=options.level,
         regex=options.grep,
     )
 
-    async def verb(server: Server, output: Output) -> int:
+    async def verb(server: ApiClient, output: Output) -> int:
         if context is not None:
-            return await show_found(server, output, wish, context, as_json=options.json)
-        return await show_log(server, output, wish, as_json=options.json)
+            return await print_matches(server, output, wish, context, as_json=options.json)
+        return await print_log(server, output, wish, as_json=options.json)
 
-    return terminal.run(options, verb)
+    return terminal.run_client(options, verb)

@@ -6,7 +6,11 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Mapping
 
 from marianne_stream.access.places import ensure_token_source
-from marianne_stream.commands.settings_options import add_settings, announce, settings_from
+from marianne_stream.commands.settings_options import (
+    add_settings_options,
+    make_settings,
+    print_line,
+)
 from marianne_stream.commands.verbs import PROGRAM
 from marianne_stream.listening import is_worker
 from marianne_stream.log_output import configure_logging
@@ -27,37 +31,37 @@ Examples:
 """
 
 
-def describe(parser: ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Gives a parser all settings."""
     parser.description = "Streams the jobs of a Marianne conductor as Server-Sent Events."
     parser.formatter_class = RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {VERSION}")
-    add_settings(parser, Settings.model_fields)
+    add_settings_options(parser, Settings.model_fields)
 
 
 def run(options: Namespace) -> int:
     """Serves until SIGTERM or SIGINT."""
     given = vars(options)
-    settings = settings_from(given)
+    settings = make_settings(given)
     configure_logging(settings.log_level, settings.log_format)
     if settings.workers > 1 and not is_worker():
         if not settings.no_auth:
             # Before several of them would each make one.
             ensure_token_source(settings.token_file, settings.data_dir)
-        command = [sys.executable, "-m", "marianne_stream", "serve", *arguments_of(given)]
-        return asyncio.run(run_workers(settings, command, announce))
+        command = [sys.executable, "-m", "marianne_stream", "serve", *format_options(given)]
+        return asyncio.run(run_workers(settings, command, print_line))
     return asyncio.run(
         serve(
             settings,
-            announce=announce,
-            load_settings=lambda: settings_from(given),
+            announce=print_line,
+            load_settings=lambda: make_settings(given),
             settings_file=given["config"],
         )
     )
 
 
-def arguments_of(given: Mapping[str, object]) -> list[str]:
+def format_options(given: Mapping[str, object]) -> list[str]:
     """Options as they were given on the command line."""
     arguments = []
     for name, value in given.items():

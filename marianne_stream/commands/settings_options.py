@@ -17,7 +17,7 @@ from marianne_stream.settings import (
 )
 
 
-def add_settings(parser: ArgumentParser, names: Collection[str]) -> None:
+def add_settings_options(parser: ArgumentParser, names: Collection[str]) -> None:
     """Gives a parser an option for each of the named settings, and `--config`."""
     parser.add_argument("--config", metavar="FILE", type=Path, help="A TOML file of settings.")
     for name in names:
@@ -83,13 +83,13 @@ def add_renamed_option(parser: ArgumentParser, old: str, new: str) -> None:
         )
 
 
-def settings_from(options: dict[str, Any]) -> Settings:
+def make_settings(options: dict[str, Any]) -> Settings:
     """The settings that parsed options give, `config` among them."""
     return load_settings(
         {name: value for name, value in options.items() if name != "config"}, options["config"]
     )
 
 
-def announce(line: str) -> None:
+def print_line(line: str) -> None:
     """Prints a line at once, for whoever waits for it."""
     print(line, flush=True)

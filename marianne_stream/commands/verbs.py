@@ -10,13 +10,13 @@ from importlib import import_module
 from typing import Protocol, cast
 
 PROGRAM = "marianne-stream"
-DEFAULT_VERB = "serve"
+DEFAULT_COMMAND = "serve"
 
 
-class Verb(Protocol):
+class CliCommand(Protocol):
     """What the module of a verb has."""
 
-    def describe(self, parser: ArgumentParser) -> None:
+    def add_arguments(self, parser: ArgumentParser) -> None:
         """Gives a parser the verb's description, examples and options."""
 
     def run(self, options: Namespace) -> int:
@@ -24,7 +24,7 @@ class Verb(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LazyCommand:
     """Where a verb is found.
 
     Attributes:
@@ -35,21 +35,21 @@ class Place:
     module: str
     summary: str
 
-    def load(self) -> Verb:
+    def load(self) -> CliCommand:
         """The verb itself."""
-        return cast("Verb", import_module(f"marianne_stream.commands.{self.module}"))
+        return cast("CliCommand", import_module(f"marianne_stream.commands.{self.module}"))
 
 
-VERBS = {
-    "serve": Place("serve", "serves a conductor's jobs"),
-    "demo": Place("demo", "serves a simulated conductor, whose jobs run in a loop"),
-    "check": Place("check", "looks whether conductor, registry, logs and tokens can be used"),
-    "token": Place("token", "prints the token that the server asks for"),
-    "jobs": Place("jobs", "lists the jobs"),
-    "watch": Place("watch", "shows how far jobs are, until they end"),
-    "logs": Place("logs", "prints a job's log, and follows it"),
-    "events": Place("events", "prints what the conductor says, as it comes"),
-    "completion": Place("completion", "prints what a shell needs to complete all this"),
+COMMANDS = {
+    "serve": LazyCommand("serve", "serves a conductor's jobs"),
+    "demo": LazyCommand("demo", "serves a simulated conductor, whose jobs run in a loop"),
+    "check": LazyCommand("check", "looks whether conductor, registry, logs and tokens can be used"),
+    "token": LazyCommand("token", "prints the token that the server asks for"),
+    "jobs": LazyCommand("jobs", "lists the jobs"),
+    "watch": LazyCommand("watch", "shows how far jobs are, until they end"),
+    "logs": LazyCommand("logs", "prints a job's log, and follows it"),
+    "events": LazyCommand("events", "prints what the conductor says, as it comes"),
+    "completion": LazyCommand("completion", "prints what a shell needs to complete all this"),
 }
 
 HELP = f"""\
@@ -57,35 +57,35 @@ usage: {PROGRAM} [VERB] [OPTION ...]
 
 Streams the jobs of a Marianne conductor, and shows them in a terminal.
 
-Verbs; {DEFAULT_VERB} is what runs where none is named:
+Verbs; {DEFAULT_COMMAND} is what runs where none is named:
 {{verbs}}
 Examples:
   {PROGRAM} demo
   {PROGRAM} watch nightly
 
 {PROGRAM} VERB --help tells the options of one, and gives examples:
-{PROGRAM} {DEFAULT_VERB} --help all settings of the server.
+{PROGRAM} {DEFAULT_COMMAND} --help all settings of the server.
 {PROGRAM} --version prints the version.
 """
 
 # What runs when a shell asks how a command line may go on.
-COMPLETING = Place("completing", "answers a shell")
+COMPLETE_COMMAND = LazyCommand("completing", "answers a shell")
 
 
-def program_help() -> str:
+def format_program_help() -> str:
     """What the program is, and its verbs with what each does."""
-    width = max(map(len, VERBS))
-    lines = (f"  {name:{width}}  {place.summary}\n" for name, place in VERBS.items())
+    width = max(map(len, COMMANDS))
+    lines = (f"  {name:{width}}  {place.summary}\n" for name, place in COMMANDS.items())
     return HELP.format(verbs="".join(lines))
 
 
-def parser_of(name: str, verb: Verb) -> ArgumentParser:
+def make_parser(name: str, command: CliCommand) -> ArgumentParser:
     """The parser of one verb, as its own program."""
     # An abbreviation that works today would mean another option tomorrow.
     parser = ArgumentParser(
-        prog=PROGRAM if name == DEFAULT_VERB else f"{PROGRAM} {name}", allow_abbrev=False
+        prog=PROGRAM if name == DEFAULT_COMMAND else f"{PROGRAM} {name}", allow_abbrev=False
     )
-    verb.describe(parser)
+    command.add_arguments(parser)
     return parser
 
 

@@ -3,10 +3,10 @@
 from argparse import ArgumentParser, Namespace
 
 from marianne_stream.client.address import job_path
-from marianne_stream.client.board import Board
+from marianne_stream.client.board import LiveTable
 from marianne_stream.client.output import Output
-from marianne_stream.client.server import Server
-from marianne_stream.client.views import JsonView, LineView, View
+from marianne_stream.client.server import ApiClient
+from marianne_stream.client.views import JobRenderer, JsonRenderer, PlainTextRenderer
 from marianne_stream.client.watch import watch_jobs
 from marianne_stream.client.watch_roster import watch_roster
 from marianne_stream.commands import terminal
@@ -26,10 +26,10 @@ marianne-stream watch nightly && ./publish
 marianne-stream watch --json nightly | jq -c .data"""
 
 
-def describe(parser: ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Gives a parser the verb's options."""
     parser.add_argument("job", metavar="JOB", type=escape, nargs="*", help="A job's id.")
-    terminal.describe(parser, DESCRIPTION, EXAMPLES)
+    terminal.add_client_arguments(parser, DESCRIPTION, EXAMPLES)
 
 
 def run(options: Namespace) -> int:
@@ -39,16 +39,16 @@ def run(options: Namespace) -> int:
         # A fault of the command line is told before anything is drawn.
         job_path(job)
 
-    async def watch(server: Server, view: View) -> int:
+    async def watch(server: ApiClient, view: JobRenderer) -> int:
         return await (watch_jobs(server, view, jobs) if jobs else watch_roster(server, view))
 
-    async def verb(server: Server, output: Output) -> int:
+    async def verb(server: ApiClient, output: Output) -> int:
         if options.json:
-            return await watch(server, JsonView(output))
-        if not output.animated:
-            return await watch(server, LineView(output, job_ids=jobs))
-        board = Board(output, server.notes, server.clock, empty="No job is running.")
-        async with board.drawn():
+            return await watch(server, JsonRenderer(output))
+        if not output.can_redraw:
+            return await watch(server, PlainTextRenderer(output, job_ids=jobs))
+        board = LiveTable(output, server.reporter, server.clock, empty_text="No job is running.")
+        async with board.running():
             return await watch(server, board)
 
-    return terminal.run(options, verb)
+    return terminal.run_client(options, verb)

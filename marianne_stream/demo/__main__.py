@@ -15,16 +15,19 @@ from tempfile import TemporaryDirectory
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.demo.recording import Recording
-from marianne_stream.demo.replay import Replay
-from marianne_stream.demo.scenario import Scenario, four_jobs
+from marianne_stream.demo.replay import ReplayConductor
+from marianne_stream.demo.scenario import Scenario, make_recorded_scenario
 from marianne_stream.demo.server import ConductorServer
 from marianne_stream.errors import SettingsError
 
 EXIT_SETTINGS = 2
-SCENARIOS: dict[str, Callable[..., Scenario]] = {"pleasant": Scenario, "four-jobs": four_jobs}
+SCENARIOS: dict[str, Callable[..., Scenario]] = {
+    "pleasant": Scenario,
+    "four-jobs": make_recorded_scenario,
+}
 
 
-def arguments() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m marianne_stream.demo",
@@ -37,11 +40,13 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--scenario", choices=[*SCENARIOS, "none"], default="pleasant")
     parser.add_argument("--replay", type=Path, help="a recording to repeat, with no scenario")
-    parser.add_argument("--speed", type=positive, default=1.0, help="seconds that pass in one")
+    parser.add_argument(
+        "--speed", type=parse_positive, default=1.0, help="seconds that pass in one"
+    )
     return parser
 
 
-def positive(text: str) -> float:
+def parse_positive(text: str) -> float:
     """Read a number above 0 from the command line."""
     value = float(text)
     if not 0 < value < math.inf:
@@ -61,32 +66,32 @@ async def run(options: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop.set)
     if options.replay is not None:
-        await repeat(options, asked_to_stop)
+        await run_replay(options, asked_to_stop)
     else:
-        await simulate(options, asked_to_stop)
+        await run_simulation(options, asked_to_stop)
 
 
-async def repeat(options: argparse.Namespace, asked_to_stop: asyncio.Event) -> None:
+async def run_replay(options: argparse.Namespace, stop_requested: asyncio.Event) -> None:
     """Repeat a recording until asked to stop."""
-    recording = await asyncio.to_thread(Recording.load, options.replay)
-    replay = Replay(options.socket, recording, speed=options.speed)
-    await listen(replay)
-    await asked_to_stop.wait()
+    recording = await asyncio.to_thread(Recording.from_file, options.replay)
+    replay = ReplayConductor(options.socket, recording, speed=options.speed)
+    await start_conductor(replay)
+    await stop_requested.wait()
     await replay.stop()
 
 
-async def simulate(options: argparse.Namespace, asked_to_stop: asyncio.Event) -> None:
+async def run_simulation(options: argparse.Namespace, stop_requested: asyncio.Event) -> None:
     """Play a scenario until asked to stop; with none, answer that there are no jobs."""
     conductor = SimulatedConductor(options.socket, registry=options.registry)
-    await listen(conductor)
+    await start_conductor(conductor)
     async with asyncio.TaskGroup() as group:
-        playing = group.create_task(play(conductor, options))
-        await asked_to_stop.wait()
+        playing = group.create_task(run_scenario(conductor, options))
+        await stop_requested.wait()
         playing.cancel()
     await conductor.stop()
 
 
-async def play(conductor: SimulatedConductor, options: argparse.Namespace) -> None:
+async def run_scenario(conductor: SimulatedConductor, options: argparse.Namespace) -> None:
     """Play the chosen scenario, if there is one, in the chosen folder or one of its own."""
     if options.scenario == "none":
         return
@@ -99,7 +104,7 @@ async def play(conductor: SimulatedConductor, options: argparse.Namespace) -> No
         await build(conductor, folder, speed=options.speed).run()
 
 
-async def listen(conductor: ConductorServer) -> None:
+async def start_conductor(conductor: ConductorServer) -> None:
     """Start a conductor, and say so in one line."""
     await conductor.start()
     sys.stdout.write(f"conductor listening at {conductor.socket_path}\n")
@@ -108,7 +113,7 @@ async def listen(conductor: ConductorServer) -> None:
 
 def main() -> int:
     """Run the command line; the exit status is 0 once all connections have gone."""
-    options = arguments().parse_args()
+    options = make_parser().parse_args()
     try:
         asyncio.run(run(options))
     except (SettingsError, OSError) as exc:

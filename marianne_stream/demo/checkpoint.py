@@ -7,23 +7,23 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-Fields = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
-def iso(epoch_s: float) -> str:
+def format_time(epoch_s: float) -> str:
     """Give a time in the conductor's form: microseconds, and `Z`."""
     moment = datetime.fromtimestamp(epoch_s, UTC)
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def new_checkpoint(
+def make_checkpoint(
     job_id: str,
     *,
     sheets: int,
     now_s: float,
     instrument: str = "cli",
     movements: Mapping[int, int] | None = None,
-) -> Fields:
+) -> JsonObject:
     """Give the checkpoint of a run that begins now, all of its sheets pending.
 
     Args:
@@ -41,22 +41,22 @@ def new_checkpoint(
         "config_hash": None,
         "config_snapshot": None,
         "config_path": None,
-        "created_at": iso(now_s),
-        "updated_at": iso(now_s),
-        "started_at": iso(now_s),
+        "created_at": format_time(now_s),
+        "updated_at": format_time(now_s),
+        "started_at": format_time(now_s),
         "completed_at": None,
         "total_sheets": sheets,
         "last_completed_sheet": 0,
         "current_sheet": None,
         "status": "running",
-        "sheets": {str(n): new_sheet(n, instrument, of_sheet.get(n)) for n in numbers},
+        "sheets": {str(n): make_sheet(n, instrument, of_sheet.get(n)) for n in numbers},
         "instruments_used": [instrument],
         "total_movements": len(set(of_sheet.values())) or sheets,
-        **_unused_by_job(),
+        **_unused_job_fields(),
     }
 
 
-def new_sheet(number: int, instrument: str = "cli", movement: int | None = None) -> Fields:
+def make_sheet(number: int, instrument: str = "cli", movement: int | None = None) -> JsonObject:
     """Give a sheet that nothing has happened to yet."""
     return {
         "sheet_num": number,
@@ -70,11 +70,11 @@ def new_sheet(number: int, instrument: str = "cli", movement: int | None = None)
         "normal_attempts": 0,
         "stdout_tail": None,
         "total_duration_seconds": 0.0,
-        **_unused_by_sheet(),
+        **_unused_sheet_fields(),
     }
 
 
-def _unused_by_job() -> Fields:
+def _unused_job_fields() -> JsonObject:
     return {
         "pid": None,
         "error_message": None,
@@ -103,7 +103,7 @@ def _unused_by_job() -> Fields:
     }
 
 
-def _unused_by_sheet() -> Fields:
+def _unused_sheet_fields() -> JsonObject:
     empty = (
         "exit_code error_category validation_passed validation_details instrument_model voice "
         "exit_signal exit_reason execution_duration_seconds last_pass_percentage execution_mode "

@@ -12,30 +12,30 @@ from pathlib import Path
 from typing import Any
 
 from marianne_stream.demo import jsonrpc
-from marianne_stream.demo.checkpoint import Fields
-from marianne_stream.demo.connection import unknown_method
+from marianne_stream.demo.checkpoint import JsonObject
+from marianne_stream.demo.connection import method_not_found
 from marianne_stream.demo.daemon import Daemon
-from marianne_stream.demo.job import SimulatedJob, job_from_row
-from marianne_stream.demo.jsonrpc import Refusal
-from marianne_stream.demo.operations import Operations
-from marianne_stream.demo.registry import Registry
+from marianne_stream.demo.job import SimulatedJob, make_job_from_row
+from marianne_stream.demo.jsonrpc import RpcErrorResult
+from marianne_stream.demo.operations import JobOperations
+from marianne_stream.demo.registry import RegistryWriter
 from marianne_stream.demo.server import ConductorServer
 
-OBSERVER_EVENTS_KEPT = 200
+MAX_OBSERVER_EVENTS = 200
 
 
-class SimulatedConductor(Operations, ConductorServer):
+class SimulatedConductor(JobOperations, ConductorServer):
     """A conductor whose jobs do what a test or a scenario tells them.
 
     Args:
         socket_path: where it listens.
         registry: its SQLite file; None keeps jobs in memory only, and names a file that is not
             there in `daemon.config`.
-        connections: how many connections are served at once.
-        event_queue: how many events each subscription holds.
-        max_jobs_listed: how many jobs the roster holds, the newest.
+        max_connections: how many connections are served at once.
+        max_queued_events: how many events each subscription holds.
+        max_listed_jobs: how many jobs the roster holds, the newest.
         shutdown_grace_s: seconds that stopping takes, even with nobody connected.
-        sheet_events: emit `sheet.*` events, as other conductors do.
+        has_sheet_events: emit `sheet.*` events, as other conductors do.
         log_file: the conductor's own log, as its configuration names it.
     """
 
@@ -44,38 +44,38 @@ class SimulatedConductor(Operations, ConductorServer):
         socket_path: Path,
         *,
         registry: Path | None = None,
-        connections: int = 5,
-        event_queue: int = 100,
-        max_jobs_listed: int = 1000,
+        max_connections: int = 5,
+        max_queued_events: int = 100,
+        max_listed_jobs: int = 1000,
         shutdown_grace_s: float = 0.5,
-        sheet_events: bool = False,
+        has_sheet_events: bool = False,
         log_file: Path | None = None,
     ) -> None:
-        Operations.__init__(self, sheet_events=sheet_events)
+        JobOperations.__init__(self, has_sheet_events=has_sheet_events)
         ConductorServer.__init__(
             self,
             socket_path,
-            connections=connections,
-            event_queue=event_queue,
+            max_connections=max_connections,
+            max_queued_events=max_queued_events,
             shutdown_grace_s=shutdown_grace_s,
         )
         self.daemon = Daemon(
             socket_path=str(socket_path),
             state_db_path=str(registry or socket_path.with_name("daemon-state.db")),
             log_file=None if log_file is None else str(log_file),
-            connections=connections,
-            max_job_history=max_jobs_listed,
+            max_connections=max_connections,
+            max_job_history=max_listed_jobs,
         )
 
         # Called after every change of a job, with its id.
-        self.listeners: list[Callable[[str], None]] = []
-        self._registry = None if registry is None else Registry(registry)
-        self._max_jobs_listed = max_jobs_listed
-        self._announced: set[asyncio.TimerHandle] = set()
-        self._observed: defaultdict[str, deque[Fields]] = defaultdict(
-            lambda: deque(maxlen=OBSERVER_EVENTS_KEPT)
+        self.job_listeners: list[Callable[[str], None]] = []
+        self._registry = None if registry is None else RegistryWriter(registry)
+        self._max_listed_jobs = max_listed_jobs
+        self._event_timers: set[asyncio.TimerHandle] = set()
+        self._observer_events_by_job: defaultdict[str, deque[JsonObject]] = defaultdict(
+            lambda: deque(maxlen=MAX_OBSERVER_EVENTS)
         )
-        self._methods = self._method_table()
+        self._methods = self._make_methods()
 
     async def start(self) -> None:
         """Listen. Jobs of the registry that are not in memory are loaded from it.
@@ -103,19 +103,19 @@ class SimulatedConductor(Operations, ConductorServer):
         As the real one does, it writes the moment of its stop over the end of every job.
         """
         await super().stop()
-        self._forget_announced()
+        self._cancel_event_timers()
         if self._registry is not None:
             for job in self.jobs.values():
                 if job.completed_at is not None:
-                    self._registry.put({**job.row(), "completed_at": time.time()})
+                    self._registry.put({**job.registry_row(), "completed_at": time.time()})
             await self._registry.close()
 
     async def kill(self) -> None:
         """Go as a crashed process goes: the socket file and the registry's -wal file stay."""
         await super().kill()
-        self._forget_announced()
+        self._cancel_event_timers()
         if self._registry is not None:
-            await self._registry.abandon()
+            await self._registry.crash()
 
     async def flush(self) -> None:
         """Wait until the registry has every change made so far."""
@@ -125,7 +125,7 @@ class SimulatedConductor(Operations, ConductorServer):
     def answer(self, method: str, params: Mapping[str, object]) -> object:
         """Answer one method of the conductor's table."""
         known = self._methods.get(method)
-        return unknown_method(method) if known is None else known(params)
+        return method_not_found(method) if known is None else known(params)
 
     def emit(
         self, job_id: str, event: str, data: Mapping[str, Any] | None = None, sheet_num: int = 0
@@ -138,7 +138,7 @@ class SimulatedConductor(Operations, ConductorServer):
             data: what it says; None is sent as null.
             sheet_num: the sheet that it names; 0 for the whole job.
         """
-        params: Fields = {
+        params: JsonObject = {
             "job_id": job_id,
             "sheet_num": sheet_num,
             "event": event,
@@ -146,8 +146,8 @@ class SimulatedConductor(Operations, ConductorServer):
             "timestamp": time.time(),
         }
         if event.startswith("observer."):
-            self._observed[job_id].append(params)
-        self.send_event(jsonrpc.notification_line(params))
+            self._observer_events_by_job[job_id].append(params)
+        self.send_event(jsonrpc.encode_notification(params))
 
     def emit_later(self, delay_s: float, job_id: str, event: str, data: Mapping[str, Any]) -> None:
         """Send one event after a delay, unless the conductor goes before; at once where it is 0."""
@@ -156,34 +156,34 @@ class SimulatedConductor(Operations, ConductorServer):
             return
 
         def announce() -> None:
-            self._announced.discard(timer)
+            self._event_timers.discard(timer)
             self.emit(job_id, event, data)
 
         timer = asyncio.get_running_loop().call_later(delay_s, announce)
-        self._announced.add(timer)
+        self._event_timers.add(timer)
 
-    def changed(self, job: SimulatedJob, *, saved: bool = True) -> None:
+    def on_job_changed(self, job: SimulatedJob, *, is_saved: bool = True) -> None:
         """Hear that a job changed: write its row, and tell the listeners."""
         if self._registry is not None:
-            if saved:
-                job.save()
-            self._registry.put(job.row())
-        for listener in self.listeners:
+            if is_saved:
+                job.save_checkpoint()
+            self._registry.put(job.registry_row())
+        for listener in self.job_listeners:
             listener(job.job_id)
 
-    def removed(self, job_id: str, *, keep_row: bool) -> None:
+    def on_job_removed(self, job_id: str, *, keep_row: bool) -> None:
         """Hear that a job is gone from memory."""
-        self._observed.pop(job_id, None)
+        self._observer_events_by_job.pop(job_id, None)
         if self._registry is not None and not keep_row:
             self._registry.delete(job_id)
-        for listener in self.listeners:
+        for listener in self.job_listeners:
             listener(job_id)
 
-    def _method_table(self) -> dict[str, Callable[[Mapping[str, object]], object]]:
-        daemon, running = self.daemon, self._running_jobs
+    def _make_methods(self) -> dict[str, Callable[[Mapping[str, object]], object]]:
+        daemon, running = self.daemon, self._count_running
         return {
-            "daemon.health": lambda _: daemon.health(shutting_down=self.shutting_down),
-            "daemon.ready": lambda _: daemon.ready(running(), shutting_down=self.shutting_down),
+            "daemon.health": lambda _: daemon.health(shutting_down=self.is_shutting_down),
+            "daemon.ready": lambda _: daemon.ready(running(), shutting_down=self.is_shutting_down),
             "daemon.status": lambda _: daemon.status(running()),
             "daemon.config": lambda _: daemon.config(),
             "daemon.observer_events": self._observer_events,
@@ -194,49 +194,51 @@ class SimulatedConductor(Operations, ConductorServer):
     async def _load(self) -> None:
         if self._registry is not None:
             rows = await self._registry.open()
-            self.jobs = {row["job_id"]: job_from_row(row) for row in rows} | self.jobs
+            self.jobs = {row["job_id"]: make_job_from_row(row) for row in rows} | self.jobs
 
-    def _job_list(self) -> list[Fields]:
-        newest = list(self.jobs.values())[-self._max_jobs_listed :]
+    def _job_list(self) -> list[JsonObject]:
+        newest = list(self.jobs.values())[-self._max_listed_jobs :]
         return [job.roster_entry() for job in newest]
 
     def _job_status(self, params: Mapping[str, object]) -> object:
-        job = self._job_named_in(params)
-        if isinstance(job, Refusal):
+        job = self._find_job(params)
+        if isinstance(job, RpcErrorResult):
             return job
-        if job.orphaned:
-            self.find_orphan_dead(job)
-        return job.status_answer()
+        if job.is_orphaned:
+            self.fail_orphan(job)
+        return job.status_result()
 
     def _observer_events(self, params: Mapping[str, object]) -> object:
         """Answer with the recent events of running jobs, newest first: of one, or of all."""
         job_id, limit = params.get("job_id"), params.get("limit", 50)
         if not isinstance(limit, int) or limit < 1:
-            return Refusal(jsonrpc.INVALID_PARAMS, "Invalid params: limit is a positive number")
+            return RpcErrorResult(
+                jsonrpc.INVALID_PARAMS, "Invalid params: limit is a positive number"
+            )
         events = [
             event
             for job in self.jobs.values()
             if job.status == "running" and job_id in (None, job.job_id)
-            for event in self._observed[job.job_id]
+            for event in self._observer_events_by_job[job.job_id]
         ]
         events.sort(key=lambda event: float(event["timestamp"]), reverse=True)
         return {"events": events[:limit]}
 
-    def _job_named_in(self, params: Mapping[str, object]) -> SimulatedJob | Refusal:
+    def _find_job(self, params: Mapping[str, object]) -> SimulatedJob | RpcErrorResult:
         job_id = params.get("job_id")
         if not isinstance(job_id, str):
-            return Refusal(jsonrpc.INVALID_PARAMS, "Invalid params: job_id is a string")
-        return self.jobs.get(job_id) or not_found(job_id)
+            return RpcErrorResult(jsonrpc.INVALID_PARAMS, "Invalid params: job_id is a string")
+        return self.jobs.get(job_id) or job_not_found(job_id)
 
-    def _running_jobs(self) -> int:
+    def _count_running(self) -> int:
         return sum(job.status == "running" for job in self.jobs.values())
 
-    def _forget_announced(self) -> None:
-        for timer in self._announced:
+    def _cancel_event_timers(self) -> None:
+        for timer in self._event_timers:
             timer.cancel()
-        self._announced.clear()
+        self._event_timers.clear()
 
 
-def not_found(job_id: str) -> Refusal:
+def job_not_found(job_id: str) -> RpcErrorResult:
     """Give the refusal of a job that the conductor does not have."""
-    return Refusal(jsonrpc.JOB_NOT_FOUND, f"Job '{job_id}' not found")
+    return RpcErrorResult(jsonrpc.JOB_NOT_FOUND, f"Job '{job_id}' not found")

@@ -17,44 +17,44 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, cast
 
 from marianne_stream.demo import jsonrpc
-from marianne_stream.demo.jsonrpc import Refusal, Request
+from marianne_stream.demo.jsonrpc import RpcErrorResult, RpcRequest
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from marianne_stream.demo.statistics import Statistics
+    from marianne_stream.demo.statistics import ServerStatistics
 
-LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 MONITOR_STREAM = "daemon.monitor.stream"
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Faults:
+class FaultInjection:
     """What goes wrong, by method. Tests change it while the conductor runs."""
 
     # Seconds between taking the answer's content and writing it.
-    delay_s: dict[str, float] = field(default_factory=dict)
+    response_delay_s: dict[str, float] = field(default_factory=dict)
 
     # Methods that are never answered; the connection stays, and keeps its slot.
-    hang: set[str] = field(default_factory=set)
+    unanswered: set[str] = field(default_factory=set)
 
     # Methods that an older conductor does not know.
     unknown_methods: set[str] = field(default_factory=set)
 
     # Written as they are, with no newline added, in place of the answer's line.
-    raw_answers: dict[str, bytes] = field(default_factory=dict)
+    raw_responses: dict[str, bytes] = field(default_factory=dict)
 
     # Methods after whose answer the conductor closes the connection.
     close_after: set[str] = field(default_factory=set)
 
 
-class Host(Protocol):
+class ConnectionHost(Protocol):
     """What a connection needs of the server that accepted it."""
 
-    faults: Faults
-    statistics: "Statistics"
+    faults: FaultInjection
+    statistics: "ServerStatistics"
     slots: asyncio.Semaphore
 
     def answer(self, method: str, params: dict[str, object]) -> object:
@@ -65,29 +65,29 @@ class Host(Protocol):
         """Give a queue that events arrive in for as long as the context lasts."""
         ...
 
-    def joined(self, connection: "Connection") -> None:
+    def on_connect(self, connection: "ClientConnection") -> None:
         """Hear that a connection was accepted."""
         ...
 
-    def left(self, connection: "Connection") -> None:
+    def on_disconnect(self, connection: "ClientConnection") -> None:
         """Hear that a connection's transport is gone."""
         ...
 
 
-class Connection(asyncio.StreamReaderProtocol):
+class ClientConnection(asyncio.StreamReaderProtocol):
     """Serves the requests of one client in order, once it has one of the host's slots.
 
     Args:
         host: the server that accepted it.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: ConnectionHost) -> None:
         # The protocol itself holds its reader by a weak reference only.
-        self.reader = asyncio.StreamReader(limit=LARGEST_MESSAGE_BYTES)
+        self.reader = asyncio.StreamReader(limit=MAX_MESSAGE_BYTES)
         super().__init__(self.reader)
         self.host = host
         # An event stream whose client is there, as far as can be known.
-        self._streams = False
+        self._is_streaming = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a place."""
@@ -96,13 +96,13 @@ class Connection(asyncio.StreamReaderProtocol):
         stream = cast("asyncio.WriteTransport", transport)
         self.writer = asyncio.StreamWriter(stream, self, self.reader, loop)
         self.task = loop.create_task(self._serve())
-        self.host.joined(self)
+        self.host.on_connect(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count the transport as gone; the handler goes on until it reads or writes."""
         super().connection_lost(exc)
         self._end_stream()
-        self.host.left(self)
+        self.host.on_disconnect(self)
 
     def abort(self) -> None:
         """Lose the transport at once, with whatever it had still to write, and end the handler."""
@@ -114,8 +114,8 @@ class Connection(asyncio.StreamReaderProtocol):
             async with self.host.slots:
                 self.host.statistics.slots_taken += 1
                 try:
-                    while line := await self._next_line():
-                        await self._take(jsonrpc.parse(line))
+                    while line := await self._read_line():
+                        await self._handle_request(jsonrpc.parse_request(line))
                 finally:
                     self.host.statistics.slots_taken -= 1
         except ConnectionError as exc:
@@ -123,56 +123,58 @@ class Connection(asyncio.StreamReaderProtocol):
         finally:
             self.writer.close()
 
-    async def _next_line(self) -> bytes:
+    async def _read_line(self) -> bytes:
         """Read one line; an empty value says that no more will come."""
         try:
             return await self.reader.readuntil(b"\n")
         except asyncio.IncompleteReadError:
             return b""
         except asyncio.LimitOverrunError:
-            too_long = Refusal(jsonrpc.PARSE_ERROR, "Parse error: the message is above 16 MiB")
-            await self._write(jsonrpc.answer_line(None, too_long))
+            too_long = RpcErrorResult(
+                jsonrpc.PARSE_ERROR, "Parse error: the message is above 16 MiB"
+            )
+            await self._write(jsonrpc.encode_response(None, too_long))
             return b""
 
-    async def _take(self, request: Request | Refusal) -> None:
-        if isinstance(request, Refusal):
-            await self._write(jsonrpc.answer_line(request.id, request))
+    async def _handle_request(self, request: RpcRequest | RpcErrorResult) -> None:
+        if isinstance(request, RpcErrorResult):
+            await self._write(jsonrpc.encode_response(request.id, request))
             return
-        self.host.statistics.requested(request.method, request.job_id)
+        self.host.statistics.count_request(request.method, request.job_id)
         faults = self.host.faults
-        line = self._line_for(request)
-        if request.method in faults.hang:
+        line = self._make_response(request)
+        if request.method in faults.unanswered:
             await asyncio.Event().wait()
-        await asyncio.sleep(faults.delay_s.get(request.method, 0))
+        await asyncio.sleep(faults.response_delay_s.get(request.method, 0))
         await self._write(line)
         if request.method in faults.close_after:
             self.writer.close()
         elif request.method == MONITOR_STREAM and request.method not in faults.unknown_methods:
             await self._stream_events()
 
-    def _line_for(self, request: Request) -> bytes:
+    def _make_response(self, request: RpcRequest) -> bytes:
         """Give what the answer is now, before any delay, as a slow conductor would send it."""
         method = request.method
-        if method in self.host.faults.raw_answers:
-            return self.host.faults.raw_answers[method]
+        if method in self.host.faults.raw_responses:
+            return self.host.faults.raw_responses[method]
         if method in self.host.faults.unknown_methods:
-            result: object = unknown_method(method)
+            result: object = method_not_found(method)
         elif method == MONITOR_STREAM:
             return b""
         else:
-            result = self._result_of(request)
-        return jsonrpc.answer_line(request.id, result) if request.answered else b""
+            result = self._call_host(request)
+        return jsonrpc.encode_response(request.id, result) if request.expects_response else b""
 
-    def _result_of(self, request: Request) -> object:
+    def _call_host(self, request: RpcRequest) -> object:
         try:
             return self.host.answer(request.method, request.params)
         except Exception:
             logger.exception("%s could not be answered", request.method)
-            return Refusal(jsonrpc.INTERNAL_ERROR, "Internal error")
+            return RpcErrorResult(jsonrpc.INTERNAL_ERROR, "Internal error")
 
     async def _stream_events(self) -> None:
         """Write events for as long as the transport lives. Never reads."""
-        self._streams = True
+        self._is_streaming = True
         self.host.statistics.monitor_streams_open += 1
         try:
             with self.host.subscribe() as events:
@@ -183,8 +185,8 @@ class Connection(asyncio.StreamReaderProtocol):
             self._end_stream()
 
     def _end_stream(self) -> None:
-        if self._streams:
-            self._streams = False
+        if self._is_streaming:
+            self._is_streaming = False
             self.host.statistics.monitor_streams_open -= 1
 
     async def _write(self, line: bytes) -> None:
@@ -192,7 +194,7 @@ class Connection(asyncio.StreamReaderProtocol):
         await self.writer.drain()
 
 
-def unknown_method(method: str) -> Refusal:
+def method_not_found(method: str) -> RpcErrorResult:
     """Give the refusal of a method that this conductor does not have."""
     code = jsonrpc.METHOD_NOT_FOUND
-    return Refusal(code, f"Method not found: {method}", {"method": method})
+    return RpcErrorResult(code, f"Method not found: {method}", {"method": method})

@@ -8,7 +8,7 @@ import resource
 import time
 from dataclasses import dataclass, field
 
-from marianne_stream.demo.checkpoint import Fields
+from marianne_stream.demo.checkpoint import JsonObject
 
 VERSION = "0.1.0"
 
@@ -21,14 +21,14 @@ class Daemon:
         socket_path: where it listens.
         state_db_path: its registry, as its configuration names it.
         log_file: its own log, or None.
-        connections: how many connections it serves at once.
+        max_connections: how many connections it serves at once.
         max_job_history: how many jobs its roster holds at most.
     """
 
     socket_path: str
     state_db_path: str
     log_file: str | None = None
-    connections: int = 5
+    max_connections: int = 5
     max_job_history: int = 1000
     pid: int = field(default_factory=os.getpid)
     started_s: float = field(default_factory=time.monotonic)
@@ -38,7 +38,7 @@ class Daemon:
         """Seconds since the conductor started."""
         return round(time.monotonic() - self.started_s, 1)
 
-    def health(self, *, shutting_down: bool) -> Fields:
+    def health(self, *, shutting_down: bool) -> JsonObject:
         """Answer `daemon.health`."""
         return {
             "status": "ok",
@@ -47,12 +47,12 @@ class Daemon:
             "shutting_down": shutting_down,
         }
 
-    def ready(self, running_jobs: int, *, shutting_down: bool) -> Fields:
+    def ready(self, running_jobs: int, *, shutting_down: bool) -> JsonObject:
         """Answer `daemon.ready`."""
         return {
             "status": "not_ready" if shutting_down else "ready",
             "running_jobs": running_jobs,
-            "memory_mb": memory_mb(),
+            "memory_mb": peak_memory_mb(),
             "child_processes": 0,
             "accepting_work": not shutting_down,
             "shutting_down": shutting_down,
@@ -61,24 +61,24 @@ class Daemon:
             "uptime_seconds": self.uptime_s,
         }
 
-    def status(self, running_jobs: int) -> Fields:
+    def status(self, running_jobs: int) -> JsonObject:
         """Answer `daemon.status`."""
         return {
             "pid": self.pid,
             "uptime_seconds": self.uptime_s,
             "running_jobs": running_jobs,
             "total_jobs_active": running_jobs,
-            "memory_usage_mb": memory_mb(),
+            "memory_usage_mb": peak_memory_mb(),
             "version": VERSION,
         }
 
-    def config(self) -> Fields:
+    def config(self) -> JsonObject:
         """Answer `daemon.config`: the parts that a guest may care for, of a far larger answer."""
         return {
             "socket": {
                 "path": self.socket_path,
                 "permissions": 0o660,
-                "backlog": self.connections,
+                "backlog": self.max_connections,
             },
             "pid_file": None,
             "max_concurrent_jobs": 15,
@@ -95,6 +95,6 @@ class Daemon:
         }
 
 
-def memory_mb() -> float:
+def peak_memory_mb() -> float:
     """Give the largest memory that this process had."""
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from marianne_stream.demo.checkpoint import Fields, iso
+from marianne_stream.demo.checkpoint import JsonObject, format_time
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class SimulatedJob:
     movements: dict[int, int] = field(default_factory=dict)
 
     # None for a job that has not published one: job.status gives bare metadata then.
-    checkpoint: Fields | None = None
+    checkpoint: JsonObject | None = None
 
     # The checkpoint as the registry has it, which a cancelled job's last state never reaches.
     saved_checkpoint: str | None = None
@@ -44,7 +44,7 @@ class SimulatedJob:
     has_run: bool = False
 
     # Loaded as running from a registry: its process is gone, which nobody has noticed yet.
-    orphaned: bool = False
+    is_orphaned: bool = False
 
     # Of a job that failed before it published a checkpoint, or that a crash ended, which the
     # registry alone tells.
@@ -66,7 +66,7 @@ class SimulatedJob:
         sheets = self.checkpoint["sheets"] if self.checkpoint else {}
         return {number: sheet["status"] for number, sheet in sheets.items()}
 
-    def sheet(self, number: int) -> Fields:
+    def sheet(self, number: int) -> JsonObject:
         """Give one sheet's fields, to change in place.
 
         Raises:
@@ -74,25 +74,25 @@ class SimulatedJob:
         """
         if self.checkpoint is None or str(number) not in self.checkpoint["sheets"]:
             raise KeyError(f"job {self.job_id!r} has no sheet {number}")
-        found: Fields = self.checkpoint["sheets"][str(number)]
+        found: JsonObject = self.checkpoint["sheets"][str(number)]
         return found
 
-    def date(self, now_s: float) -> None:
+    def update_timestamps(self, now_s: float) -> None:
         """Give the checkpoint the time of a change, and what follows from its sheets."""
         if self.checkpoint is None:
             return
         sheets = self.checkpoint["sheets"].values()
         done = (sheet["sheet_num"] for sheet in sheets if sheet["status"] == "completed")
         self.checkpoint["last_completed_sheet"] = max(done, default=0)
-        self.checkpoint["updated_at"] = iso(now_s)
+        self.checkpoint["updated_at"] = format_time(now_s)
         self.last_event_at = now_s
 
-    def save(self) -> None:
+    def save_checkpoint(self) -> None:
         """Make the checkpoint as it is now what the registry is to have."""
         if self.checkpoint is not None:
             self.saved_checkpoint = json.dumps(self.checkpoint, separators=(",", ":"))
 
-    def roster_entry(self) -> Fields:
+    def roster_entry(self) -> JsonObject:
         """Give the job's entry in the answer to `job.list`."""
         entry = self._metadata()
         if self.has_run and self.checkpoint is not None:
@@ -100,7 +100,7 @@ class SimulatedJob:
             entry["progress_total"] = self.checkpoint["total_sheets"]
         return entry
 
-    def status_answer(self) -> Fields:
+    def status_result(self) -> JsonObject:
         """Give the answer to `job.status`: the checkpoint, or bare metadata before there is one."""
         if self.checkpoint is not None:
             return self.checkpoint
@@ -110,7 +110,7 @@ class SimulatedJob:
             answer["error_traceback"] = self.error_traceback
         return answer
 
-    def row(self) -> Fields:
+    def registry_row(self) -> JsonObject:
         """Give the job's row of the registry; current_sheet and total_sheets stay null there."""
         return {
             "job_id": self.job_id,
@@ -127,22 +127,22 @@ class SimulatedJob:
             "checkpoint_json": self.saved_checkpoint,
         }
 
-    def inflate(self, size_bytes: int, *, of: Literal["values", "strings"] = "strings") -> None:
+    def pad(self, min_bytes: int, *, kind: Literal["values", "strings"] = "strings") -> None:
         """Pad the sheets until the answer to `job.status` has at least so many bytes.
 
         Args:
-            size_bytes: of the result alone, written with no spaces.
-            of: many small values (in outcome_data), or one long string a sheet (stdout_tail).
+            min_bytes: of the result alone, written with no spaces.
+            kind: many small values (in outcome_data), or one long string a sheet (stdout_tail).
         """
         if self.checkpoint is None:
             raise ValueError(f"job {self.job_id!r} has no checkpoint to inflate")
-        sheets: list[Fields] = list(self.checkpoint["sheets"].values())
+        sheets: list[JsonObject] = list(self.checkpoint["sheets"].values())
         for sheet in sheets:
             sheet["stdout_tail"] = sheet["outcome_data"] = None
-        missing = size_bytes - len(json.dumps(self.checkpoint, separators=(",", ":")))
+        missing = min_bytes - len(json.dumps(self.checkpoint, separators=(",", ":")))
         share = max(0, -(-missing // len(sheets)))
         for sheet in sheets:
-            if of == "strings":
+            if kind == "strings":
                 sheet["stdout_tail"] = ("all is well. " * (share // 13 + 1))[: share + 4]
             else:
                 # Each is 17 bytes on the wire: its key, its value, the colon and the comma.
@@ -159,14 +159,14 @@ class SimulatedJob:
         }
 
 
-def job_from_row(row: Fields) -> SimulatedJob:
+def make_job_from_row(row: JsonObject) -> SimulatedJob:
     """Give a job as a conductor that has just started knows it from its registry.
 
     Its status in the row is right where the checkpoint's differs, and replaces it. A job that was
     running stays so until somebody asks for its state: its process is found gone only then.
     """
     saved = row["checkpoint_json"]
-    checkpoint: Fields | None = json.loads(saved) if saved else None
+    checkpoint: JsonObject | None = json.loads(saved) if saved else None
     if checkpoint is not None:
         checkpoint["status"] = row["status"]
     job = SimulatedJob(
@@ -180,7 +180,7 @@ def job_from_row(row: Fields) -> SimulatedJob:
         completed_at=row["completed_at"],
         checkpoint=checkpoint,
         saved_checkpoint=saved,
-        orphaned=row["status"] == "running",
+        is_orphaned=row["status"] == "running",
         error_message=row["error_message"],
         last_event_at=row["last_event_at"],
         snapshot_path=row["snapshot_path"],

@@ -10,9 +10,9 @@ import random
 import time
 from pathlib import Path
 
-from marianne_stream.demo.checkpoint import iso
+from marianne_stream.demo.checkpoint import format_time
 
-LEVELS = ("debug", "info", "info", "info", "info", "warning", "error")
+LEVEL_CHOICES = ("debug", "info", "info", "info", "info", "warning", "error")
 PHRASES = (
     "reading the score",
     "tuning to 440 Hz, ±0.3",
@@ -26,36 +26,41 @@ PHRASES = (
     "nothing to retry",
     "saved draft №7 — “good enough”",
 )
-ONE_JSON_LINE_IN = 9
+JSON_LINE_INTERVAL = 9
 
 
-class JobLog:
+class JobLogWriter:
     """Appends to one job's `marianne.log`.
 
     Args:
         workspace: the job's folder; made when it is missing.
-        chance: where the choice of lines comes from.
+        rng: where the choice of lines comes from.
     """
 
-    def __init__(self, workspace: Path, chance: random.Random) -> None:
+    def __init__(self, workspace: Path, rng: random.Random) -> None:
         self.path = workspace / "marianne.log"
-        self._chance = chance
-        self._written = 0
+        self._rng = rng
+        self._line_count = 0
 
     async def write(self, sheet: int) -> None:
         """Append the next line, in a thread. A cancelled call may still append it."""
-        self._written += 1
-        await asyncio.to_thread(self._append, self._line(sheet))
+        self._line_count += 1
+        await asyncio.to_thread(self._append, self._make_line(sheet))
 
-    def _line(self, sheet: int) -> str:
+    def _make_line(self, sheet: int) -> str:
         now_ns = time.time_ns()
         now_s = now_ns / 10**9
-        level, phrase = self._chance.choice(LEVELS), self._chance.choice(PHRASES)
-        if self._chance.randrange(ONE_JSON_LINE_IN) == 0:
-            fields = {"event": phrase, "sheet": sheet, "level": level, "timestamp": iso(now_s)}
+        level, phrase = self._rng.choice(LEVEL_CHOICES), self._rng.choice(PHRASES)
+        if self._rng.randrange(JSON_LINE_INTERVAL) == 0:
+            fields = {
+                "event": phrase,
+                "sheet": sheet,
+                "level": level,
+                "timestamp": format_time(now_s),
+            }
             return json.dumps(fields, ensure_ascii=False) + "\n"
-        moment = f"{iso(now_s)[:19]}.{now_ns % 10**9:09d}"
-        return f"{moment} [{level}] sheet {sheet} line {self._written} {phrase}\n"
+        moment = f"{format_time(now_s)[:19]}.{now_ns % 10**9:09d}"
+        return f"{moment} [{level}] sheet {sheet} line {self._line_count} {phrase}\n"
 
     def _append(self, line: str) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

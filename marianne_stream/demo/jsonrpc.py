@@ -15,13 +15,13 @@ JOB_NOT_FOUND = -32000
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RpcRequest:
     """One request; a notification has no answer, and its id is None."""
 
     method: str
     params: dict[str, object]
     id: object
-    answered: bool
+    expects_response: bool
 
     @property
     def job_id(self) -> str:
@@ -31,7 +31,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RpcErrorResult:
     """An error in place of a result (JSON-RPC 2.0 section 5.1); `id` of the request, when known."""
 
     code: int
@@ -40,35 +40,39 @@ class Refusal:
     id: object = None
 
 
-def encode(value: object) -> bytes:
+def encode_line(value: object) -> bytes:
     """Give one line. Escapes all but ASCII, so that a lone surrogate passes as `\\udcXX`."""
     return json.dumps(value, separators=(",", ":")).encode("ascii") + b"\n"
 
 
-def answer_line(request_id: object, result: object) -> bytes:
+def encode_response(request_id: object, result: object) -> bytes:
     """Give the line that answers a request: with its result, or with the refusal in its place."""
-    if isinstance(result, Refusal):
+    if isinstance(result, RpcErrorResult):
         error = {"code": result.code, "message": result.message, "data": result.data}
-        return encode({"jsonrpc": "2.0", "error": error, "id": request_id})
-    return encode({"jsonrpc": "2.0", "result": result, "id": request_id})
+        return encode_line({"jsonrpc": "2.0", "error": error, "id": request_id})
+    return encode_line({"jsonrpc": "2.0", "result": result, "id": request_id})
 
 
-def notification_line(params: dict[str, object]) -> bytes:
+def encode_notification(params: dict[str, object]) -> bytes:
     """Give the line of one monitor event."""
-    return encode({"jsonrpc": "2.0", "method": "monitor.event", "params": params})
+    return encode_line({"jsonrpc": "2.0", "method": "monitor.event", "params": params})
 
 
-def parse(line: bytes) -> Request | Refusal:
+def parse_request(line: bytes) -> RpcRequest | RpcErrorResult:
     """Read one line; what cannot be read comes back as the refusal to send."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError):
-        return Refusal(PARSE_ERROR, "Parse error: the line is not JSON")
+        return RpcErrorResult(PARSE_ERROR, "Parse error: the line is not JSON")
     if not isinstance(message, dict):
-        return Refusal(INVALID_REQUEST, "Invalid request: expected an object")
+        return RpcErrorResult(INVALID_REQUEST, "Invalid request: expected an object")
     method, params = message.get("method"), message.get("params", {})
     if not isinstance(method, str):
-        return Refusal(INVALID_REQUEST, "Invalid request: expected a method", id=message.get("id"))
+        return RpcErrorResult(
+            INVALID_REQUEST, "Invalid request: expected a method", id=message.get("id")
+        )
     if not isinstance(params, dict):
-        return Refusal(INVALID_PARAMS, "Invalid params: expected an object", id=message.get("id"))
-    return Request(method, params, message.get("id"), answered="id" in message)
+        return RpcErrorResult(
+            INVALID_PARAMS, "Invalid params: expected an object", id=message.get("id")
+        )
+    return RpcRequest(method, params, message.get("id"), expects_response="id" in message)

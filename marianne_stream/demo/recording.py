@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from marianne_stream.demo.checkpoint import Fields
-from marianne_stream.demo.truth import moment
+from marianne_stream.demo.checkpoint import JsonObject
+from marianne_stream.demo.truth import make_state
 from marianne_stream.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RecordedMessage:
     """One line that the conductor sent, `time_s` after the recording began."""
 
     time_s: float
-    message: Fields
+    message: JsonObject
 
     # Empty for a notification.
     method: str
@@ -34,25 +34,25 @@ class Recording:
         entries: the lines; sorted here by their times.
     """
 
-    def __init__(self, entries: list[Entry]) -> None:
+    def __init__(self, entries: list[RecordedMessage]) -> None:
         self.entries = sorted(entries, key=lambda entry: entry.time_s)
-        self._answers: dict[tuple[str, str], list[Entry]] = {}
+        self._responses: dict[tuple[str, str], list[RecordedMessage]] = {}
         for entry in self.entries:
             if entry.method:
-                self._answers.setdefault((entry.method, entry.job_id), []).append(entry)
+                self._responses.setdefault((entry.method, entry.job_id), []).append(entry)
 
     @classmethod
-    def load(cls, path: Path) -> "Recording":
+    def from_file(cls, path: Path) -> "Recording":
         """Read a recording. Blocks while it reads.
 
         Raises:
             SettingsError: the file cannot be read, or a line is malformed: it names which.
         """
-        entries: list[Entry] = []
+        entries: list[RecordedMessage] = []
         try:
             with path.open("rb") as lines:
                 for number, line in enumerate(lines, 1):
-                    entries.append(read_entry(line, f"{path}, line {number}"))
+                    entries.append(parse_entry(line, f"{path}, line {number}"))
         except OSError as exc:
             raise SettingsError(f"the recording {path} cannot be read: {exc.strerror}") from exc
         return cls(entries)
@@ -62,57 +62,57 @@ class Recording:
         """The time of the last line."""
         return self.entries[-1].time_s if self.entries else 0.0
 
-    def notifications(self) -> Iterator[Entry]:
+    def notifications(self) -> Iterator[RecordedMessage]:
         """Yield what was sent without being asked for."""
         return (entry for entry in self.entries if not entry.method)
 
-    def answer_at(self, time_s: float, method: str, job_id: str = "") -> Entry | None:
+    def response_at(self, time_s: float, method: str, job_id: str = "") -> RecordedMessage | None:
         """Give the last answer to a method (about a job) up to a time, or None before the first."""
-        answers = self._answers.get((method, job_id), [])
+        answers = self._responses.get((method, job_id), [])
         place = bisect_right(answers, time_s, key=lambda entry: entry.time_s)
         return answers[place - 1] if place else None
 
-    def first_answer(self, method: str) -> Entry | None:
+    def first_response(self, method: str) -> RecordedMessage | None:
         """Give the first answer to a method about no job, whenever it was."""
-        answers = self._answers.get((method, ""))
+        answers = self._responses.get((method, ""))
         return answers[0] if answers else None
 
-    def truth(self) -> dict[str, list[Fields]]:
+    def job_states(self) -> dict[str, list[JsonObject]]:
         """Give the states of each job that was ever found, in order, with the recording's times."""
         return {
             job_id: [
-                moment(entry.time_s, entry.message["result"]["status"], entry.message["result"])
+                make_state(entry.time_s, entry.message["result"]["status"], entry.message["result"])
                 for entry in answers
                 if "result" in entry.message
             ]
-            for (method, job_id), answers in self._answers.items()
+            for (method, job_id), answers in self._responses.items()
             if method == "job.status" and any("result" in entry.message for entry in answers)
         }
 
 
-def read_entry(line: bytes, place: str) -> Entry:
+def parse_entry(line: bytes, location: str) -> RecordedMessage:
     """Read one line of a recording; what the conductor sent may be an object or its text.
 
     Raises:
         SettingsError: the line is malformed; the message begins with the place.
     """
-    fields = read_object(line, place)
+    fields = parse_object(line, location)
     time_s, kind, message = fields.get("t"), fields.get("kind"), fields.get("line")
     if isinstance(time_s, bool) or not isinstance(time_s, int | float):
-        raise SettingsError(f"{place}: got {time_s!r} as t, expected seconds")
+        raise SettingsError(f"{location}: got {time_s!r} as t, expected seconds")
     if isinstance(message, str):
-        message = read_object(message, place)
+        message = parse_object(message, location)
     if not isinstance(message, dict):
-        raise SettingsError(f"{place}: got {message!r:.40} as line, expected an object")
+        raise SettingsError(f"{location}: got {message!r:.40} as line, expected an object")
     if kind == "notify":
-        return Entry(time_s, message, "", "")
+        return RecordedMessage(time_s, message, "", "")
     method, params = fields.get("method"), fields.get("params") or {}
     if kind != "response" or not isinstance(method, str) or not isinstance(params, dict):
-        raise SettingsError(f"{place}: expected a notify, or a response with method and params")
-    return Entry(time_s, message, method, str(params.get("job_id", "")))
+        raise SettingsError(f"{location}: expected a notify, or a response with method and params")
+    return RecordedMessage(time_s, message, method, str(params.get("job_id", "")))
 
 
-def read_object(text: str | bytes, place: str) -> dict[str, Any]:
+def parse_object(text: str | bytes, location: str) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
@@ -121,7 +121,7 @@ def read_object(text: str | bytes, place: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as exc:
-        raise SettingsError(f"{place}: expected JSON, but {exc}") from exc
+        raise SettingsError(f"{location}: expected JSON, but {exc}") from exc
     if not isinstance(value, dict):
-        raise SettingsError(f"{place}: got {value!r:.40}, expected an object")
+        raise SettingsError(f"{location}: got {value!r:.40}, expected an object")
     return value

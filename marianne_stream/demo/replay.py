@@ -9,24 +9,24 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from marianne_stream.demo import jsonrpc
-from marianne_stream.demo.checkpoint import Fields
-from marianne_stream.demo.conductor import not_found
-from marianne_stream.demo.connection import unknown_method
-from marianne_stream.demo.jsonrpc import Refusal
+from marianne_stream.demo.checkpoint import JsonObject
+from marianne_stream.demo.conductor import job_not_found
+from marianne_stream.demo.connection import method_not_found
+from marianne_stream.demo.jsonrpc import RpcErrorResult
 from marianne_stream.demo.recording import Recording
 from marianne_stream.demo.server import ConductorServer
 
 
-class Replay(ConductorServer):
+class ReplayConductor(ConductorServer):
     """Answers with what was last recorded, and keeps to the last state after the end.
 
     Args:
         socket_path: where it listens.
         recording: what it repeats.
         speed: how many recorded seconds pass in one.
-        begin_at_start: time runs from `start` on; False waits for `begin`, before which there
+        plays_at_start: time runs from `start` on; False waits for `begin`, before which there
             are no jobs.
-        connections: how many connections are served at once.
+        max_connections: how many connections are served at once.
         shutdown_grace_s: seconds that stopping takes, even with nobody connected.
     """
 
@@ -36,85 +36,87 @@ class Replay(ConductorServer):
         recording: Recording,
         *,
         speed: float = 1.0,
-        begin_at_start: bool = True,
-        connections: int = 5,
+        plays_at_start: bool = True,
+        max_connections: int = 5,
         shutdown_grace_s: float = 0.5,
     ) -> None:
-        super().__init__(socket_path, connections=connections, shutdown_grace_s=shutdown_grace_s)
+        super().__init__(
+            socket_path, max_connections=max_connections, shutdown_grace_s=shutdown_grace_s
+        )
         self.recording = recording
 
         # Set once the last notification has been sent and the last answer holds.
-        self.ended = asyncio.Event()
+        self.finished = asyncio.Event()
         self._speed = speed
-        self._begin_at_start = begin_at_start
-        self._begun_at: float | None = None
-        self._playing: asyncio.Task[None] | None = None
+        self._plays_at_start = plays_at_start
+        self._play_started_s: float | None = None
+        self._play_task: asyncio.Task[None] | None = None
 
     @property
     def position_s(self) -> float:
         """The time in the recording; below 0 before it begins."""
-        if self._begun_at is None:
+        if self._play_started_s is None:
             return -1.0
-        return (time.monotonic() - self._begun_at) * self._speed
+        return (time.monotonic() - self._play_started_s) * self._speed
 
     async def start(self) -> None:
         """Listen, and begin unless that is to wait."""
         await super().start()
-        if self._begin_at_start and self._begun_at is None:
-            self.begin()
+        if self._plays_at_start and self._play_started_s is None:
+            self.play()
 
-    def begin(self) -> None:
+    def play(self) -> None:
         """Let the recording's time run from 0."""
-        self._begun_at = time.monotonic()
-        self._playing = asyncio.get_running_loop().create_task(self._play())
+        self._play_started_s = time.monotonic()
+        self._play_task = asyncio.get_running_loop().create_task(self._send_notifications())
 
     async def stop(self) -> None:
         """Stop as one that was asked to; events go on until every connection has gone."""
         await super().stop()
-        await self._end()
+        await self._stop_playing()
 
     async def kill(self) -> None:
         """Go as a crashed process goes."""
         await super().kill()
-        await self._end()
+        await self._stop_playing()
 
-    def truth(self) -> dict[str, list[Fields]]:
+    def job_states(self) -> dict[str, list[JsonObject]]:
         """Give the states of each job, in order, with the recording's times."""
-        return self.recording.truth()
+        return self.recording.job_states()
 
     def answer(self, method: str, params: Mapping[str, object]) -> object:
         """Answer with what was last recorded up to now."""
         job_id = params.get("job_id", "")
-        entry = self.recording.answer_at(self.position_s, method, str(job_id))
+        entry = self.recording.response_at(self.position_s, method, str(job_id))
         if entry is None and method.startswith("daemon."):
-            entry = self.recording.first_answer(method)
+            entry = self.recording.first_response(method)
         if entry is not None:
-            return self._recorded(entry.message)
+            return self._to_result(entry.message)
         if method == "job.list":
             return []
-        return not_found(str(job_id)) if method == "job.status" else unknown_method(method)
+        return job_not_found(str(job_id)) if method == "job.status" else method_not_found(method)
 
-    def _recorded(self, message: Fields) -> object:
+    def _to_result(self, message: JsonObject) -> object:
         if "error" in message:
             error = message["error"]
-            return Refusal(error["code"], error["message"], error.get("data"))
+            return RpcErrorResult(error["code"], error["message"], error.get("data"))
         result = message.get("result")
         if isinstance(result, dict) and "shutting_down" in result:
-            return {**result, "shutting_down": self.shutting_down}
+            return {**result, "shutting_down": self.is_shutting_down}
         return result
 
-    async def _play(self) -> None:
+    async def _send_notifications(self) -> None:
         for entry in self.recording.notifications():
-            await self._until(entry.time_s)
-            self.send_event(jsonrpc.encode(entry.message))
-        await self._until(self.recording.duration_s)
-        self.ended.set()
+            await self._sleep_until(entry.time_s)
+            self.send_event(jsonrpc.encode_line(entry.message))
+        await self._sleep_until(self.recording.duration_s)
+        self.finished.set()
 
-    async def _until(self, time_s: float) -> None:
+    async def _sleep_until(self, time_s: float) -> None:
         await asyncio.sleep(max(0.0, time_s - self.position_s) / self._speed)
 
-    async def _end(self) -> None:
-        if self._playing is not None:
-            self._playing.cancel()
-            await asyncio.wait([self._playing])
-            self._playing = None
+    async def _stop_playing(self) -> None:
+        if self._play_task is not None:
+            self._play_task.cancel()
+            await asyncio.wait([self._play_task])
+            self._play_task = None

@@ -6,11 +6,11 @@ It owns the tasks that play. It must not know what a score does.
 import asyncio
 from pathlib import Path
 
-from marianne_stream.demo.checkpoint import Fields
+from marianne_stream.demo.checkpoint import JsonObject
 from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.demo.player import Player
-from marianne_stream.demo.score import PLEASANT_SCORES, RECORDED_SCORES, Score
-from marianne_stream.demo.truth import TruthRecorder
+from marianne_stream.demo.player import ScorePlayer
+from marianne_stream.demo.score import DEMO_SCORES, RECORDED_SCORES, Score
+from marianne_stream.demo.truth import StateHistory
 
 SEED = 1795461853
 
@@ -33,39 +33,41 @@ class Scenario:
         *,
         speed: float = 1.0,
         rounds: int | None = None,
-        scores: tuple[Score, ...] = PLEASANT_SCORES,
+        scores: tuple[Score, ...] = DEMO_SCORES,
     ) -> None:
-        self._recorder = TruthRecorder(conductor)
+        self._history = StateHistory(conductor)
         self._players = [
-            Player(conductor, score, folder, speed=speed, seed=SEED) for score in scores
+            ScorePlayer(conductor, score, folder, speed=speed, seed=SEED) for score in scores
         ]
         self._rounds = rounds
 
     @property
-    def truth(self) -> dict[str, list[Fields]]:
+    def job_states(self) -> dict[str, list[JsonObject]]:
         """The states that each job has gone through: see `truth.moment` for their fields."""
-        return self._recorder.truth
+        return self._history.job_states
 
     async def run(self) -> None:
         """Play until every score has had its rounds. Cancelling is safe: jobs stay as they are."""
         async with asyncio.TaskGroup() as group:
             for player in self._players:
-                group.create_task(self._play(player))
+                group.create_task(self._play_rounds(player))
         # The last changes are written down at the end of a turn of the loop.
         await asyncio.sleep(0)
 
-    async def _play(self, player: Player) -> None:
-        await player.rest(player.score.begins_s)
+    async def _play_rounds(self, player: ScorePlayer) -> None:
+        await player.sleep(player.score.start_delay_s)
         played = 0
         while True:
             await player.play()
             played += 1
             if played == self._rounds:
                 return
-            await player.rest(player.score.rest_s)
+            await player.sleep(player.score.repeat_delay_s)
 
 
-def four_jobs(conductor: SimulatedConductor, folder: Path, *, speed: float = 1.0) -> Scenario:
+def make_recorded_scenario(
+    conductor: SimulatedConductor, folder: Path, *, speed: float = 1.0
+) -> Scenario:
     """Give the scenario of the recording: `wt`, `failing`, `fan` and `tick`, once each.
 
     It takes 58 score seconds.

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from marianne_stream.demo.connection import Connection, Faults
-from marianne_stream.demo.statistics import Statistics
+from marianne_stream.demo.connection import ClientConnection, FaultInjection
+from marianne_stream.demo.statistics import ServerStatistics
 
 SOCKET_MODE = 0o660
 
@@ -24,8 +24,8 @@ class ConductorServer(ABC):
 
     Args:
         socket_path: where to listen; a stale socket file there is replaced, a live one is not.
-        connections: how many connections are served at once; further ones connect and wait.
-        event_queue: how many events each subscription holds; the newest is dropped silently.
+        max_connections: how many connections are served at once; further ones connect and wait.
+        max_queued_events: how many events each subscription holds; the newest is dropped silently.
         shutdown_grace_s: seconds that stopping takes, even with nobody connected.
     """
 
@@ -33,37 +33,37 @@ class ConductorServer(ABC):
         self,
         socket_path: Path,
         *,
-        connections: int = 5,
-        event_queue: int = 100,
+        max_connections: int = 5,
+        max_queued_events: int = 100,
         shutdown_grace_s: float = 0.5,
     ) -> None:
         self.socket_path = socket_path
-        self.faults = Faults()
-        self.statistics = Statistics()
-        self.slots = asyncio.Semaphore(connections)
-        self.connections = connections
-        self.shutting_down = False
-        self._event_queue = event_queue
+        self.faults = FaultInjection()
+        self.statistics = ServerStatistics()
+        self.slots = asyncio.Semaphore(max_connections)
+        self.max_connections = max_connections
+        self.is_shutting_down = False
+        self._max_queued_events = max_queued_events
         self._shutdown_grace_s = shutdown_grace_s
         self._subscriptions: set[asyncio.Queue[bytes]] = set()
-        self._connections: set[Connection] = set()
+        self._connections: set[ClientConnection] = set()
         self._handlers: set[asyncio.Task[None]] = set()
-        self._all_gone = asyncio.Event()
-        self._all_gone.set()
+        self._all_disconnected = asyncio.Event()
+        self._all_disconnected.set()
         self._listener: asyncio.Server | None = None
 
         # Which file is ours to unlink: another conductor may have put its own there since.
-        self._own_file: tuple[int, int] | None = None
+        self._socket_identity: tuple[int, int] | None = None
 
     @property
-    def delay_s(self) -> dict[str, float]:
+    def response_delay_s(self) -> dict[str, float]:
         """Seconds to wait before an answer is written, by method."""
-        return self.faults.delay_s
+        return self.faults.response_delay_s
 
     @property
-    def hang(self) -> set[str]:
+    def unanswered(self) -> set[str]:
         """Methods that are never answered."""
-        return self.faults.hang
+        return self.faults.unanswered
 
     @property
     def unknown_methods(self) -> set[str]:
@@ -71,9 +71,9 @@ class ConductorServer(ABC):
         return self.faults.unknown_methods
 
     @property
-    def raw_answers(self) -> dict[str, bytes]:
+    def raw_responses(self) -> dict[str, bytes]:
         """Bytes to write in place of an answer's line, by method."""
-        return self.faults.raw_answers
+        return self.faults.raw_responses
 
     @property
     def close_after(self) -> set[str]:
@@ -83,7 +83,7 @@ class ConductorServer(ABC):
     @property
     def free_slots(self) -> int:
         """How many further connections would be served now."""
-        return self.connections - self.statistics.slots_taken
+        return self.max_connections - self.statistics.slots_taken
 
     @property
     def is_listening(self) -> bool:
@@ -102,12 +102,12 @@ class ConductorServer(ABC):
         """
         if self.is_listening:
             raise RuntimeError(f"the conductor listens at {self.socket_path} already")
-        self.shutting_down = False
-        listener = bind(self.socket_path)
-        self._own_file = identity(self.socket_path)
+        self.is_shutting_down = False
+        listener = bind_socket(self.socket_path)
+        self._socket_identity = file_identity(self.socket_path)
         loop = asyncio.get_running_loop()
         # Not create_unix_server: from Python 3.13 on it unlinks the file when it closes.
-        self._listener = await loop.create_server(lambda: Connection(self), sock=listener)
+        self._listener = await loop.create_server(lambda: ClientConnection(self), sock=listener)
 
     async def stop(self) -> None:
         """Stop as one that was asked to: wait until every connection has gone, for ever if need be.
@@ -116,17 +116,19 @@ class ConductorServer(ABC):
         has no time limit because the real conductor's has none. Cancelling it is safe: the
         conductor stays as it is, and can be stopped again or killed.
         """
-        self.shutting_down = True
+        self.is_shutting_down = True
         self._stop_listening()
         await asyncio.sleep(self._shutdown_grace_s)
-        await self._until_gone()
-        if self._own_file is not None and self._own_file == identity(self.socket_path):
+        await self._wait_disconnected()
+        if self._socket_identity is not None and self._socket_identity == file_identity(
+            self.socket_path
+        ):
             self.socket_path.unlink(missing_ok=True)
-        self._own_file = None
+        self._socket_identity = None
 
     async def kill(self) -> None:
         """Go as a crashed process goes: all connections lost at once, the socket file left."""
-        self._own_file = None
+        self._socket_identity = None
         self._stop_listening()
         await self.disconnect_all()
 
@@ -134,7 +136,7 @@ class ConductorServer(ABC):
         """Lose every open connection at once, and go on listening if the conductor does."""
         for connection in list(self._connections):
             connection.abort()
-        await self._until_gone()
+        await self._wait_disconnected()
 
     def send_event(self, line: bytes) -> None:
         """Put one line into the queue of every subscription that has room for it."""
@@ -147,50 +149,50 @@ class ConductorServer(ABC):
     @contextmanager
     def subscribe(self) -> Iterator[asyncio.Queue[bytes]]:
         """Give a queue that events arrive in for as long as the context lasts."""
-        events: asyncio.Queue[bytes] = asyncio.Queue(self._event_queue)
+        events: asyncio.Queue[bytes] = asyncio.Queue(self._max_queued_events)
         self._subscriptions.add(events)
         try:
             yield events
         finally:
             self._subscriptions.discard(events)
 
-    def joined(self, connection: Connection) -> None:
+    def on_connect(self, connection: ClientConnection) -> None:
         """Hear that a connection was accepted."""
         self._connections.add(connection)
         self._handlers.add(connection.task)
         connection.task.add_done_callback(self._handlers.discard)
-        self._all_gone.clear()
-        self.statistics.connected()
+        self._all_disconnected.clear()
+        self.statistics.count_connect()
 
-    def left(self, connection: Connection) -> None:
+    def on_disconnect(self, connection: ClientConnection) -> None:
         """Hear that a connection's transport is gone."""
         self._connections.discard(connection)
-        self.statistics.disconnected()
+        self.statistics.count_disconnect()
         if not self._connections:
-            self._all_gone.set()
+            self._all_disconnected.set()
 
     def _stop_listening(self) -> None:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
 
-    async def _until_gone(self) -> None:
+    async def _wait_disconnected(self) -> None:
         """Wait for all transports, then cancel the handlers that are left, as the real one does."""
         # The server's own wait_closed waits for connections on some versions of Python only.
-        await self._all_gone.wait()
+        await self._all_disconnected.wait()
         for handler in self._handlers:
             handler.cancel()
         if self._handlers:
             await asyncio.wait(self._handlers)
 
 
-def bind(path: Path) -> socket.socket:
+def bind_socket(path: Path) -> socket.socket:
     """Give a listening socket's beginnings at a path, whose stale socket file is removed first.
 
     Raises:
         OSError: the path cannot be bound, or somebody listens there.
     """
-    remove_stale(path)
+    remove_stale_file(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.settimeout(0)
@@ -202,7 +204,7 @@ def bind(path: Path) -> socket.socket:
     return listener
 
 
-def remove_stale(path: Path) -> None:
+def remove_stale_file(path: Path) -> None:
     """Remove a socket file at which nobody listens; leave every other kind of file alone.
 
     Raises:
@@ -224,7 +226,7 @@ def remove_stale(path: Path) -> None:
         raise OSError(errno.EADDRINUSE, "another conductor listens there", os.fspath(path))
 
 
-def identity(path: Path) -> tuple[int, int] | None:
+def file_identity(path: Path) -> tuple[int, int] | None:
     """Tell a file from another that bears its name later: device and inode, None without a file."""
     try:
         found = path.lstat()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Statistics:
+class ServerStatistics:
     """Counters that only the server changes.
 
     A connection is open from its accept until its transport is lost: served, waiting for a slot,
@@ -24,20 +24,20 @@ class Statistics:
     requests: Counter[str] = field(default_factory=Counter)
 
     # (monotonic time, method, job_id or ""), in the order in which the requests were taken.
-    log: list[tuple[float, str, str]] = field(default_factory=list)
+    request_log: list[tuple[float, str, str]] = field(default_factory=list)
     events_sent: int = 0
     events_dropped: int = 0
 
-    def connected(self) -> None:
+    def count_connect(self) -> None:
         """Count a connection that was accepted."""
         self.connections_open += 1
         self.connections_peak = max(self.connections_peak, self.connections_open)
 
-    def disconnected(self) -> None:
+    def count_disconnect(self) -> None:
         """Count a connection whose transport is gone."""
         self.connections_open -= 1
 
-    def requested(self, method: str, job_id: str) -> None:
+    def count_request(self, method: str, job_id: str) -> None:
         """Count a request that a slot was found for."""
         self.requests[method] += 1
-        self.log.append((time.monotonic(), method, job_id))
+        self.request_log.append((time.monotonic(), method, job_id))

@@ -7,40 +7,40 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from marianne_stream.demo.checkpoint import Fields
+from marianne_stream.demo.checkpoint import JsonObject
 
 if TYPE_CHECKING:
     from marianne_stream.demo.conductor import SimulatedConductor
 
 
-def moment(time_s: float, status: str | None, answer: Fields) -> Fields:
+def make_state(time_s: float, status: str | None, result: JsonObject) -> JsonObject:
     """Give one state of a job.
 
     Args:
         time_s: when it began.
         status: the roster's; None for a job that is gone.
-        answer: what `job.status` answers with then.
+        result: what `job.status` answers with then.
 
     Returns:
         `t`, `status`, `completed`, `total` (None without a checkpoint), and `sheets`, the status
         of each by its number as a string.
     """
-    sheets = {number: sheet["status"] for number, sheet in answer.get("sheets", {}).items()}
+    sheets = {number: sheet["status"] for number, sheet in result.get("sheets", {}).items()}
     return {
         "t": time_s,
         "status": status,
         "completed": sum(sheet == "completed" for sheet in sheets.values()),
-        "total": answer.get("total_sheets"),
+        "total": result.get("total_sheets"),
         "sheets": sheets,
     }
 
 
-def differs(one: Fields, other: Fields) -> bool:
+def states_differ(first: JsonObject, second: JsonObject) -> bool:
     """Say whether two states differ in more than their time."""
-    return {**one, "t": 0} != {**other, "t": 0}
+    return {**first, "t": 0} != {**second, "t": 0}
 
 
-class TruthRecorder:
+class StateHistory:
     """Writes down each state of each job of a conductor, from now on.
 
     Changes that are made with nothing awaited between are one: nobody could ask in between. The
@@ -48,22 +48,22 @@ class TruthRecorder:
     """
 
     def __init__(self, conductor: "SimulatedConductor") -> None:
-        self.truth: dict[str, list[Fields]] = {}
+        self.job_states: dict[str, list[JsonObject]] = {}
         self._conductor = conductor
-        self._changed: set[str] = set()
-        conductor.listeners.append(self._hear)
+        self._changed_jobs: set[str] = set()
+        conductor.job_listeners.append(self._on_change)
 
-    def _hear(self, job_id: str) -> None:
-        if not self._changed:
-            asyncio.get_running_loop().call_soon(self._write_down)
-        self._changed.add(job_id)
+    def _on_change(self, job_id: str) -> None:
+        if not self._changed_jobs:
+            asyncio.get_running_loop().call_soon(self._record_changes)
+        self._changed_jobs.add(job_id)
 
-    def _write_down(self) -> None:
-        for job_id in self._changed:
+    def _record_changes(self) -> None:
+        for job_id in self._changed_jobs:
             job = self._conductor.jobs.get(job_id)
-            answer = {} if job is None else job.status_answer()
-            now = moment(time.monotonic(), None if job is None else job.status, answer)
-            states = self.truth.setdefault(job_id, [])
-            if not states or differs(states[-1], now):
+            answer = {} if job is None else job.status_result()
+            now = make_state(time.monotonic(), None if job is None else job.status, answer)
+            states = self.job_states.setdefault(job_id, [])
+            if not states or states_differ(states[-1], now):
                 states.append(now)
-        self._changed.clear()
+        self._changed_jobs.clear()

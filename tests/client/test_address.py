@@ -2,7 +2,7 @@
 
 import pytest
 
-from marianne_stream.client.address import job_path, server_address
+from marianne_stream.client.address import job_path, parse_server_address
 from marianne_stream.errors import SettingsError
 
 
@@ -21,17 +21,17 @@ from marianne_stream.errors import SettingsError
     ],
 )
 def test_only_loopback_and_unix_sockets_are_this_machine(text: str, local: bool) -> None:  # noqa: FBT001
-    assert server_address(text).local is local
+    assert parse_server_address(text).is_local is local
 
 
 def test_a_path_of_a_proxy_stands_before_the_servers_own() -> None:
-    address = server_address("https://example.org/stream/")
+    address = parse_server_address("https://example.org/stream/")
     assert str(address.url("/api/jobs/a%2520b")) == "https://example.org/stream/api/jobs/a%2520b"
 
 
 def test_a_unix_socket_may_be_written_with_slashes() -> None:
     for text in ("unix:/run/s.sock", "unix:///run/s.sock"):
-        assert server_address(text).unix == "/run/s.sock"
+        assert parse_server_address(text).socket_path == "/run/s.sock"
 
 
 @pytest.mark.parametrize(
@@ -40,13 +40,13 @@ def test_a_unix_socket_may_be_written_with_slashes() -> None:
 )
 def test_what_is_no_address_is_a_sentence_with_what_is_expected(text: str) -> None:
     with pytest.raises(SettingsError, match=r"must be http://HOST:PORT, .* got '") as caught:
-        server_address(text)
+        parse_server_address(text)
     assert repr(text) in str(caught.value)
 
 
 def test_a_secret_in_the_address_is_refused_and_not_repeated() -> None:
     with pytest.raises(SettingsError) as caught:
-        server_address("https://me:secret@example.org")
+        parse_server_address("https://me:secret@example.org")
     assert "secret" not in str(caught.value)
 
 

@@ -20,14 +20,14 @@ from marianne_stream.payloads import (
 @pytest.mark.parametrize(
     ("read", "sent"),
     [
-        (answers.Job, JobSummary),
-        (answers.Page, JobPage),
-        (answers.Detail, JobDetail),
-        (answers.Status, JobStatusData),
-        (answers.Roster, RosterData),
-        (answers.Line, LogData),
-        (answers.Fault, ErrorData),
-        (answers.TimelineEvent, TimelineEventData),
+        (answers.JobBody, JobSummary),
+        (answers.JobPageBody, JobPage),
+        (answers.JobTimesBody, JobDetail),
+        (answers.StatusBody, JobStatusData),
+        (answers.RosterBody, RosterData),
+        (answers.LogLineBody, LogData),
+        (answers.ErrorBody, ErrorData),
+        (answers.TimelineEventBody, TimelineEventData),
     ],
 )
 def test_every_field_is_one_that_the_server_sends(
@@ -37,5 +37,5 @@ def test_every_field_is_one_that_the_server_sends(
 
 
 def test_what_a_newer_server_says_besides_is_passed_over() -> None:
-    line = msgspec.json.decode(b'{"line":"a","colour":"red"}', type=answers.Line)
+    line = msgspec.json.decode(b'{"line":"a","colour":"red"}', type=answers.LogLineBody)
     assert line.line == "a"

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marianne_stream.client.cleaning import clean, clean_word, coloured, json_line
+from marianne_stream.client.cleaning import (
+    encode_json_line,
+    strip_all_but_colours,
+    strip_controls,
+    strip_to_one_line,
+)
 
 ACTS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
@@ -36,13 +41,13 @@ TEXT = st.text(st.sampled_from("\x1b\x9b\x9d[]P\\m;:0123?Jh\x07\t\r\n\x00\x7fÃ©å
     ],
 )
 def test_escape_sequences_go_and_other_controls_are_pictures(text: str, shown: str) -> None:
-    assert clean(text) == shown
+    assert strip_controls(text) == shown
 
 
 def test_colours_stay_where_they_are_wanted_and_end_with_the_line() -> None:
-    assert coloured("\x1b[1;31mred\x1b[2J") == "\x1b[1;31mred\x1b[0m"
-    assert coloured("\x9b38:5:1mred") == "\x1b[38:5:1mred\x1b[0m"
-    assert coloured("\x1b[2Jplain") == "plain"
+    assert strip_all_but_colours("\x1b[1;31mred\x1b[2J") == "\x1b[1;31mred\x1b[0m"
+    assert strip_all_but_colours("\x9b38:5:1mred") == "\x1b[38:5:1mred\x1b[0m"
+    assert strip_all_but_colours("\x1b[2Jplain") == "plain"
 
 
 @pytest.mark.parametrize(
@@ -63,25 +68,25 @@ def test_colours_stay_where_they_are_wanted_and_end_with_the_line() -> None:
     ],
 )
 def test_no_colour_hides_text(sequence: str, kept: str) -> None:
-    assert coloured(f"\x1b[{sequence}mtext").removesuffix("\x1b[0m") == f"{kept}text"
+    assert strip_all_but_colours(f"\x1b[{sequence}mtext").removesuffix("\x1b[0m") == f"{kept}text"
 
 
 def test_a_cell_of_a_table_is_one_line_without_tabs() -> None:
-    assert clean_word("two\r\nlines\tand a tab") == "two lines and a tab"
+    assert strip_to_one_line("two\r\nlines\tand a tab") == "two lines and a tab"
 
 
 @given(TEXT)
 def test_no_text_at_all_acts_on_a_terminal(text: str) -> None:
-    assert not ACTS.search(clean(text))
-    assert not ACTS.search(COLOUR.sub("", coloured(text)))
+    assert not ACTS.search(strip_controls(text))
+    assert not ACTS.search(COLOUR.sub("", strip_all_but_colours(text)))
 
 
 @given(st.text())
 def test_json_is_the_same_value_and_acts_on_no_terminal(text: str) -> None:
-    line = json_line({"text": text})
+    line = encode_json_line({"text": text})
     assert not ACTS.search(line)
     assert json.loads(line) == {"text": text}
 
 
 def test_half_a_surrogate_can_be_written_as_json() -> None:
-    assert json_line({"text": "\ud800"}).encode() == b'{"text":"\\ud800"}'
+    assert encode_json_line({"text": "\ud800"}).encode() == b'{"text":"\\ud800"}'

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from marianne_stream.client.output import Output, padded, shortened
+from marianne_stream.client.output import Output, pad, truncate_middle
 
 
 class Screen(io.StringIO):
@@ -33,26 +33,26 @@ def test_a_terminal_is_coloured_as_it_and_its_user_want(
     coloured: bool,  # noqa: FBT001
     animated: bool,  # noqa: FBT001
 ) -> None:
-    output = Output(Screen(), colour=colour, environment=environment)
-    assert (output.coloured, output.animated) == (coloured, animated)
+    output = Output(Screen(), colour=colour, environ=environment)
+    assert (output.has_colours, output.can_redraw) == (coloured, animated)
 
 
 def test_a_pipe_has_colours_where_they_are_asked_for_only() -> None:
-    assert not Output(io.StringIO(), environment={"TERM": "xterm"}).coloured
+    assert not Output(io.StringIO(), environ={"TERM": "xterm"}).has_colours
     stream = io.StringIO()
-    Output(stream, colour="always", environment={}).console.print("x", style="status.failed")
+    Output(stream, colour="always", environ={}).console.print("x", style="status.failed")
     assert "\x1b[1;31mx" in stream.getvalue()
 
 
 def test_a_line_is_never_broken_in_a_pipe() -> None:
     stream = io.StringIO()
-    Output(stream, environment={}).console.print("x " * 1000, soft_wrap=True)
+    Output(stream, environ={}).console.print("x " * 1000, soft_wrap=True)
     assert stream.getvalue().count("\n") == 1
 
 
 def test_wide_characters_count_as_what_they_take() -> None:
-    assert padded("字", 4) == "字  "
-    assert padded("abcde", 4) == "abcde"
+    assert pad("字", 4) == "字  "
+    assert pad("abcde", 4) == "abcde"
 
 
 def test_that_nobody_reads_is_passed_on_by_tables_as_by_lines() -> None:
@@ -60,7 +60,7 @@ def test_that_nobody_reads_is_passed_on_by_tables_as_by_lines() -> None:
     os.close(reader)
     # Unbuffered, so that nothing is left to be written when it is closed.
     with io.TextIOWrapper(os.fdopen(writer, "wb", 0), write_through=True) as stream:
-        output = Output(stream, environment={})
+        output = Output(stream, environ={})
         with pytest.raises(BrokenPipeError):
             output.write(["a"])
         with pytest.raises(BrokenPipeError):
@@ -79,4 +79,4 @@ def test_that_nobody_reads_is_passed_on_by_tables_as_by_lines() -> None:
     ],
 )
 def test_text_that_is_too_wide_is_cut_in_its_middle(text: str, columns: int, cut: str) -> None:
-    assert shortened(text, columns) == cut
+    assert truncate_middle(text, columns) == cut

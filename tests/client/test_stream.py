@@ -8,9 +8,9 @@ from aiohttp import web
 
 from marianne_stream.client import server as server_module
 from marianne_stream.client import stream as stream_module
-from marianne_stream.client.patience import Patience
-from marianne_stream.client.server import Server, fault_of
-from marianne_stream.client.stream import Event, Stream
+from marianne_stream.client.patience import RetryPolicy
+from marianne_stream.client.server import ApiClient, error_for_status
+from marianne_stream.client.stream import SSEClient, StreamEvent
 from marianne_stream.errors import (
     AccessDeniedError,
     CliError,
@@ -19,161 +19,176 @@ from marianne_stream.errors import (
     ServerUnreachableError,
     SettingsError,
 )
-from tests.support.told import END, QUICK, STREAM, Told, fault, line, said
-from tests.support.waiting import until
+from tests.support.told import (
+    LOG_COMPLETE,
+    SHORT_RETRY,
+    STREAM_HEADERS,
+    ScriptedServer,
+    error_response,
+    make_log_frame,
+    stream_response,
+)
+from tests.support.waiting import wait_until
 
 
-async def read(server: Server, cursor: str = "") -> list[Event]:
+async def read(server: ApiClient, cursor: str = "") -> list[StreamEvent]:
     """Reads a stream to its end."""
-    stream = Stream(server, "/a", {"n": "1"}, params_again={"n": "2"}, cursor=cursor)
+    stream = SSEClient(server, "/a", {"n": "1"}, resume_params={"n": "2"}, cursor=cursor)
     return [event async for batch in stream.batches() for event in batch]
 
 
 async def test_a_stream_that_ends_early_is_taken_up_where_it_stopped() -> None:
-    told = Told(said(line(1), line(2)), said(), said(line(3), END))
-    async with told.serving() as server:
+    told = ScriptedServer(
+        stream_response(make_log_frame(1), make_log_frame(2)),
+        stream_response(),
+        stream_response(make_log_frame(3), LOG_COMPLETE),
+    )
+    async with told.run() as server:
         events = await read(server)
     assert [event.data.get("line") for event in events] == ["1", "2", "3", None]
-    assert told.resumed == ["", "l-2", "l-2"]
-    assert [request.query["n"] for request in told.asked] == ["1", "2", "2"]
-    assert told.notes == [
+    assert told.last_event_ids == ["", "l-2", "l-2"]
+    assert [request.query["n"] for request in told.requests] == ["1", "2", "2"]
+    assert told.messages == [
         "marianne-stream: the server has ended the stream; trying again",
         "marianne-stream: connected again",
     ]
 
 
-@pytest.mark.parametrize("first", [[], [said(line(1))]])
+@pytest.mark.parametrize("first", [[], [stream_response(make_log_frame(1))]])
 async def test_a_server_that_ends_each_stream_at_once_is_not_waited_for_without_end(
     first: list[Callable[[], web.Response]],
 ) -> None:
-    told = Told(*first, said())
-    async with told.serving(Patience(0.05, 0.05)) as server:
+    told = ScriptedServer(*first, stream_response())
+    async with told.run(RetryPolicy(0.05, 0.05)) as server:
         with pytest.raises(ServerUnreachableError, match="the server has ended the stream"):
             await read(server)
-    assert told.notes == ["marianne-stream: the server has ended the stream; trying again"]
+    assert told.messages == ["marianne-stream: the server has ended the stream; trying again"]
 
 
 async def test_a_stream_that_lasts_is_connected_though_nothing_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stream_module, "LASTS_S", 0.0)
-    told = Told(said(line(1)))
+    monkeypatch.setattr(stream_module, "HEALTHY_AFTER_S", 0.0)
+    told = ScriptedServer(stream_response(make_log_frame(1)))
 
     async def be_quiet(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers=STREAM)
+        response = web.StreamResponse(headers=STREAM_HEADERS)
         await response.prepare(request)
-        await response.write(QUICK + (b"" if told.asked else line(1)))
-        told.asked.append(request)
-        if len(told.asked) > 1:
-            await until(lambda: "marianne-stream: connected again" in told.notes)
-            await response.write(END)
+        await response.write(SHORT_RETRY + (b"" if told.requests else make_log_frame(1)))
+        told.requests.append(request)
+        if len(told.requests) > 1:
+            await wait_until(lambda: "marianne-stream: connected again" in told.messages)
+            await response.write(LOG_COMPLETE)
         return response
 
     monkeypatch.setattr(told, "answer", be_quiet)
-    async with told.serving() as server:
+    async with told.run() as server:
         assert len(await read(server)) == 2
 
 
 async def test_half_an_event_is_not_shown_and_comes_whole_later() -> None:
-    told = Told(said(line(1), line(2)[:-2]), said(line(2), END))
-    async with told.serving() as server:
+    told = ScriptedServer(
+        stream_response(make_log_frame(1), make_log_frame(2)[:-2]),
+        stream_response(make_log_frame(2), LOG_COMPLETE),
+    )
+    async with told.run() as server:
         assert [event.data.get("line") for event in await read(server)] == ["1", "2", None]
-    assert told.resumed == ["", "l-1"]
+    assert told.last_event_ids == ["", "l-1"]
 
 
 async def test_an_id_alone_is_kept_for_the_next_connection() -> None:
-    told = Told(said(b"id: l-0\n\n"), said(END))
-    async with told.serving() as server:
+    told = ScriptedServer(stream_response(b"id: l-0\n\n"), stream_response(LOG_COMPLETE))
+    async with told.run() as server:
         await read(server)
-    assert told.resumed == ["", "l-0"]
+    assert told.last_event_ids == ["", "l-0"]
 
 
 async def test_204_is_the_end() -> None:
-    told = Told(lambda: web.Response(status=204))
-    async with told.serving() as server:
+    told = ScriptedServer(lambda: web.Response(status=204))
+    async with told.run() as server:
         assert await read(server, "c-9") == []
-    assert told.resumed == ["c-9"]
+    assert told.last_event_ids == ["c-9"]
 
 
 async def test_nothing_is_asked_for_after_the_last_event() -> None:
-    told = Told(said(END))
-    async with told.serving() as server:
+    told = ScriptedServer(stream_response(LOG_COMPLETE))
+    async with told.run() as server:
         assert [event.cursor for event in await read(server)] == ["c-9"]
-    assert len(told.asked) == 1
+    assert len(told.requests) == 1
 
 
 async def test_a_server_that_asks_to_come_back_is_asked_again_and_that_is_said_once() -> None:
-    busy = fault(503, "Too many streams are open.", Retry_After="0")
-    told = Told(busy, said(line(1), END))
-    async with told.serving() as server:
+    busy = error_response(503, "Too many streams are open.", Retry_After="0")
+    told = ScriptedServer(busy, stream_response(make_log_frame(1), LOG_COMPLETE))
+    async with told.run() as server:
         assert len(await read(server)) == 2
-    assert told.notes == [
+    assert told.messages == [
         "marianne-stream: Too many streams are open; trying again",
         "marianne-stream: connected again",
     ]
 
 
 async def test_a_server_that_has_not_answered_yet_is_waited_for_as_long_as_is_wanted() -> None:
-    told = Told(fault(502), said(END))
-    async with told.serving(Patience(60.0, 60.0)) as server:
+    told = ScriptedServer(error_response(502), stream_response(LOG_COMPLETE))
+    async with told.run(RetryPolicy(60.0, 60.0)) as server:
         assert len(await read(server)) == 1
-    told = Told(fault(502))
-    async with told.serving() as server:
+    told = ScriptedServer(error_response(502))
+    async with told.run() as server:
         with pytest.raises(ServerUnreachableError):
             await read(server)
 
 
 async def test_a_server_that_was_lost_is_not_waited_for_longer_than_is_wanted() -> None:
-    told = Told(said(line(1)), fault(500, "It broke."))
-    async with told.serving(Patience(0.0, 0.01)) as server:
+    told = ScriptedServer(stream_response(make_log_frame(1)), error_response(500, "It broke."))
+    async with told.run(RetryPolicy(0.0, 0.01)) as server:
         with pytest.raises(ServerUnreachableError, match="It broke"):
             await read(server)
 
 
 async def test_a_redirect_is_not_followed_so_that_the_token_stays_here() -> None:
-    told = Told(lambda: web.Response(status=302, headers={"Location": "/elsewhere"}))
-    async with told.serving(token="t" * 16) as server:
+    told = ScriptedServer(lambda: web.Response(status=302, headers={"Location": "/elsewhere"}))
+    async with told.run(token="t" * 16) as server:
         with pytest.raises(CliError, match="answered 302"):
             await read(server)
-    assert [request.headers["Authorization"] for request in told.asked] == ["Bearer " + "t" * 16]
+    assert [request.headers["Authorization"] for request in told.requests] == ["Bearer " + "t" * 16]
 
 
 async def test_an_answer_that_is_no_event_stream_is_a_sentence() -> None:
-    told = Told(lambda: web.Response(text="<p>Welcome", content_type="text/html"))
-    async with told.serving() as server:
+    told = ScriptedServer(lambda: web.Response(text="<p>Welcome", content_type="text/html"))
+    async with told.run() as server:
         with pytest.raises(CliError, match="got text/html: is it a marianne-stream"):
             await read(server)
 
 
 async def test_a_server_that_says_nothing_counts_as_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "SILENCE_LIMIT_S", 0.05)
+    monkeypatch.setattr(server_module, "READ_TIMEOUT_S", 0.05)
     heard: list[str] = []
 
     async def fall_silent(request: web.Request) -> web.StreamResponse:
         heard.append(request.headers.get("Last-Event-ID", ""))
         if len(heard) > 1:
-            return said(END)()
-        response = web.StreamResponse(headers=STREAM)
+            return stream_response(LOG_COMPLETE)()
+        response = web.StreamResponse(headers=STREAM_HEADERS)
         await response.prepare(request)
-        await response.write(QUICK + line(1))
+        await response.write(SHORT_RETRY + make_log_frame(1))
         # Until the client leaves.
         await asyncio.sleep(30)
         return response
 
-    told = Told()
+    told = ScriptedServer()
     monkeypatch.setattr(told, "answer", fall_silent)
-    async with told.serving() as server:
+    async with told.run() as server:
         assert len(await read(server)) == 2
     assert heard == ["", "l-1"]
-    assert "it says nothing; trying again" in told.notes[0]
+    assert "it says nothing; trying again" in told.messages[0]
 
 
 async def test_a_fault_of_the_server_is_said_and_the_stream_goes_on() -> None:
     broke = b'event: stream_error\ndata: {"error":"It broke.","error_type":"internal_error"}\n\n'
-    told = Told(said(line(1), broke), said(END))
-    async with told.serving() as server:
+    told = ScriptedServer(stream_response(make_log_frame(1), broke), stream_response(LOG_COMPLETE))
+    async with told.run() as server:
         await read(server)
-    assert told.notes[0] == "marianne-stream: It broke."
+    assert told.messages[0] == "marianne-stream: It broke."
 
 
 @pytest.mark.parametrize(
@@ -191,7 +206,7 @@ async def test_a_fault_of_the_server_is_said_and_the_stream_goes_on() -> None:
     ],
 )
 def test_what_each_status_means(status: int, error: type[MarianneStreamError]) -> None:
-    assert type(fault_of(status, "No", "")) is error
+    assert type(error_for_status(status, "No", "")) is error
 
 
 @pytest.mark.parametrize(
@@ -200,6 +215,6 @@ def test_what_each_status_means(status: int, error: type[MarianneStreamError]) -
 def test_how_long_to_wait_is_the_servers_word_within_reason(
     header: str, wait_s: float | None
 ) -> None:
-    error = fault_of(503, "No", header)
+    error = error_for_status(503, "No", header)
     assert isinstance(error, ServerUnreachableError)
     assert error.retry_after_s == wait_s

@@ -4,7 +4,13 @@ import time
 
 import pytest
 
-from marianne_stream.client.times import clock, date_and_time, duration, epoch_of, since_of
+from marianne_stream.client.times import (
+    format_date_time,
+    format_duration,
+    format_time,
+    parse_iso_time,
+    parse_since,
+)
 
 
 @pytest.mark.parametrize(
@@ -22,17 +28,17 @@ from marianne_stream.client.times import clock, date_and_time, duration, epoch_o
     ],
 )
 def test_a_duration_is_shown_in_its_two_largest_units(seconds: float, shown: str) -> None:
-    assert duration(seconds) == shown
+    assert format_duration(seconds) == shown
 
 
 def test_times_are_those_of_the_users_own_zone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Kolkata")
     time.tzset()
     try:
-        epoch_s = epoch_of("2026-11-23T22:14:15.888Z")
+        epoch_s = parse_iso_time("2026-11-23T22:14:15.888Z")
         assert epoch_s is not None
-        assert date_and_time(epoch_s) == "2026-11-24 03:44:15"
-        assert clock(epoch_s) == "03:44:15"
+        assert format_date_time(epoch_s) == "2026-11-24 03:44:15"
+        assert format_time(epoch_s) == "03:44:15"
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -40,11 +46,11 @@ def test_times_are_those_of_the_users_own_zone(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("text", [None, "", "yesterday", "9999-99-99"])
 def test_what_is_no_time_is_none(text: str | None) -> None:
-    assert epoch_of(text) is None
+    assert parse_iso_time(text) is None
 
 
 def test_a_time_that_no_calendar_has_is_shown_as_nothing() -> None:
-    assert clock(1e30) == ""
+    assert format_time(1e30) == ""
 
 
 @pytest.mark.parametrize(
@@ -52,7 +58,7 @@ def test_a_time_that_no_calendar_has_is_shown_as_nothing() -> None:
     [("10m", 600), ("2h", 7200), ("1d", 86400), ("1h30m", 5400), ("45s", 45), ("1w", 604800)],
 )
 def test_duration_is_before_now(text: str, seconds_ago: float) -> None:
-    assert since_of(text, 2_000_000.0) == 2_000_000.0 - seconds_ago
+    assert parse_since(text, 2_000_000.0) == 2_000_000.0 - seconds_ago
 
 
 @pytest.mark.parametrize(
@@ -60,10 +66,10 @@ def test_duration_is_before_now(text: str, seconds_ago: float) -> None:
     [("1970-01-02T00:00Z", 86400.0), ("1970-01-02 01:00:00.5+01:00", 86400.5)],
 )
 def test_time_is_iso_8601(text: str, moment_s: float) -> None:
-    assert since_of(text, 0.0) == moment_s
+    assert parse_since(text, 0.0) == moment_s
 
 
 @pytest.mark.parametrize("text", ["", "10", "m", "10m ago", "yesterday", "-1h", "2026-13-01"])
 def test_what_is_neither_a_duration_nor_a_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must be a duration as 10m, 2h or 1d"):
-        since_of(text, 0.0)
+        parse_since(text, 0.0)

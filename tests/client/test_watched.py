@@ -2,8 +2,8 @@
 
 import pytest
 
-from marianne_stream.client.answers import Detail, Job, Status
-from marianne_stream.client.watched import EXIT_CODES, FROM_GOOD_TO_BAD, WatchedJob, worst
+from marianne_stream.client.answers import JobBody, JobTimesBody, StatusBody
+from marianne_stream.client.watched import EXIT_CODES, EXIT_SEVERITY, WatchedJob, worst_exit_code
 from marianne_stream.errors import (
     AccessDeniedError,
     CliError,
@@ -27,60 +27,60 @@ def test_every_exit_code_has_its_place_among_the_others() -> None:
         ServerUnreachableError,
     )
     codes = {*EXIT_CODES.values(), *(error.exit_code for error in errors)}
-    assert codes == set(FROM_GOOD_TO_BAD)
+    assert codes == set(EXIT_SEVERITY)
 
 
 @pytest.mark.parametrize(
     ("codes", "one"), [([], 0), ([0, 4], 4), ([4, 1, 0], 1), ([1, 3], 3), ([3, 5, 1], 5)]
 )
 def test_the_worst_of_several_counts(codes: list[int], one: int) -> None:
-    assert worst(codes) == one
+    assert worst_exit_code(codes) == one
 
 
 def test_a_job_of_the_roster_ends_when_it_was_seen_to_end() -> None:
     job = WatchedJob("a")
-    job.take_entry(Job("a", "running", started_at="1970-01-01T00:00:10Z"), now_s=20.0)
-    assert job.lasted_s(25.0) == 15.0
-    job.take_entry(Job("a", "completed", started_at="1970-01-01T00:00:10Z"), now_s=30.0)
-    job.take_entry(Job("a", "completed", started_at="1970-01-01T00:00:10Z"), now_s=40.0)
-    assert job.lasted_s(50.0) == 20.0
+    job.apply_entry(JobBody("a", "running", started_at="1970-01-01T00:00:10Z"), now_s=20.0)
+    assert job.duration_s(25.0) == 15.0
+    job.apply_entry(JobBody("a", "completed", started_at="1970-01-01T00:00:10Z"), now_s=30.0)
+    job.apply_entry(JobBody("a", "completed", started_at="1970-01-01T00:00:10Z"), now_s=40.0)
+    assert job.duration_s(50.0) == 20.0
 
 
 @pytest.mark.parametrize("sheet", [2, None])
 def test_a_job_of_the_roster_shows_the_sheet_at_work(sheet: int | None) -> None:
-    job = WatchedJob("a", current=1)
-    job.take_entry(Job("a", "running", current_sheet=sheet), now_s=20.0)
-    assert job.current == sheet
+    job = WatchedJob("a", current_sheet=1)
+    job.apply_entry(JobBody("a", "running", current_sheet=sheet), now_s=20.0)
+    assert job.current_sheet == sheet
 
 
 def test_a_job_of_the_roster_ended_when_the_roster_says_so() -> None:
     job = WatchedJob("a")
     start, end = "1970-01-01T00:00:10Z", "1970-01-01T00:00:28Z"
-    job.take_entry(Job("a", "running", started_at=start), now_s=20.0)
-    job.take_entry(Job("a", "completed", started_at=start), now_s=30.0)
-    job.take_entry(Job("a", "completed", started_at=start, completed_at=end), now_s=40.0)
-    assert job.lasted_s(50.0) == 18.0
+    job.apply_entry(JobBody("a", "running", started_at=start), now_s=20.0)
+    job.apply_entry(JobBody("a", "completed", started_at=start), now_s=30.0)
+    job.apply_entry(JobBody("a", "completed", started_at=start, completed_at=end), now_s=40.0)
+    assert job.duration_s(50.0) == 18.0
 
 
 def test_how_long_a_job_took_that_had_ended_before_is_not_known() -> None:
     job = WatchedJob("a", status="completed", started_s=1.0)
-    assert job.lasted_s(50.0) is None
+    assert job.duration_s(50.0) is None
 
 
 def test_job_of_a_status_stream_ended_when_its_times_say_else_when_it_was_seen_to() -> None:
     job = WatchedJob("a")
-    job.take_status(Status("running"), now_s=12.0)
-    job.take_times(Detail("1970-01-01T00:00:10Z"))
-    assert job.lasted_s(20.0) == 10.0
-    job.take_status(Status("cancelled"), now_s=30.0)
-    job.take_times(Detail("1970-01-01T00:00:10Z"))
-    assert job.lasted_s(99.0) == 20.0
-    job.take_times(Detail("1970-01-01T00:00:10Z", "1970-01-01T00:00:25Z"))
-    assert job.lasted_s(99.0) == 15.0
+    job.apply_status(StatusBody("running"), now_s=12.0)
+    job.apply_times(JobTimesBody("1970-01-01T00:00:10Z"))
+    assert job.duration_s(20.0) == 10.0
+    job.apply_status(StatusBody("cancelled"), now_s=30.0)
+    job.apply_times(JobTimesBody("1970-01-01T00:00:10Z"))
+    assert job.duration_s(99.0) == 20.0
+    job.apply_times(JobTimesBody("1970-01-01T00:00:10Z", "1970-01-01T00:00:25Z"))
+    assert job.duration_s(99.0) == 15.0
 
 
 def test_job_that_had_ended_before_has_no_duration_unless_it_is_told() -> None:
     job = WatchedJob("a")
-    job.take_status(Status("cancelled"), now_s=30.0)
-    job.take_times(Detail("1970-01-01T00:00:10Z"))
-    assert job.lasted_s(99.0) is None
+    job.apply_status(StatusBody("cancelled"), now_s=30.0)
+    job.apply_times(JobTimesBody("1970-01-01T00:00:10Z"))
+    assert job.duration_s(99.0) is None

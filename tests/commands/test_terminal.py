@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.access.places import ensure_token_source
-from marianne_stream.client.address import server_address
-from marianne_stream.commands.terminal import token_for
+from marianne_stream.client.address import parse_server_address
+from marianne_stream.commands.terminal import find_token
 from marianne_stream.errors import SettingsError
 
-HERE = server_address("http://127.0.0.1:8765")
-ELSEWHERE = server_address("https://watch.example.org")
+HERE = parse_server_address("http://127.0.0.1:8765")
+ELSEWHERE = parse_server_address("https://watch.example.org")
 
 
 @pytest.fixture(autouse=True)
@@ -32,21 +32,21 @@ def file_of(folder: Path, text: str) -> Path:
 
 def test_the_servers_own_token_is_found_and_sent_to_this_machine_only(private: Path) -> None:
     token = ensure_token_source(None, private).read_unrestricted_token()
-    assert token_for(HERE, None) == token
-    assert token_for(server_address("unix:/run/s.sock"), None) == token
-    assert token_for(ELSEWHERE, None) is None
+    assert find_token(HERE, None) == token
+    assert find_token(parse_server_address("unix:/run/s.sock"), None) == token
+    assert find_token(ELSEWHERE, None) is None
 
 
 def test_no_token_is_made(private: Path) -> None:
-    assert token_for(HERE, None) is None
+    assert find_token(HERE, None) is None
     assert not private.exists()
 
 
 def test_the_servers_folder_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARIANNE_STREAM_DATA_DIR", str(tmp_path / "other"))
-    assert token_for(HERE, None) is None
+    assert find_token(HERE, None) is None
     token = ensure_token_source(None, tmp_path / "other").read_unrestricted_token()
-    assert token_for(HERE, None) == token
+    assert find_token(HERE, None) == token
 
 
 def test_what_is_named_wins_over_what_is_found(
@@ -54,10 +54,10 @@ def test_what_is_named_wins_over_what_is_found(
 ) -> None:
     ensure_token_source(None, private)
     monkeypatch.setenv("MARIANNE_STREAM_TOKEN_FILE", str(file_of(tmp_path, "f" * 16)))
-    assert token_for(ELSEWHERE, None) == token_for(HERE, None) == "f" * 16
+    assert find_token(ELSEWHERE, None) == find_token(HERE, None) == "f" * 16
     monkeypatch.setenv("MARIANNE_STREAM_TOKEN", "e" * 16)
-    assert token_for(HERE, None) == "e" * 16
-    assert token_for(HERE, tmp_path / "tokens") == "f" * 16
+    assert find_token(HERE, None) == "e" * 16
+    assert find_token(HERE, tmp_path / "tokens") == "f" * 16
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_is_named_wins_over_what_is_found(
 def test_of_several_the_first_for_all_jobs_is_sent_else_the_first(
     tmp_path: Path, text: str, token: str
 ) -> None:
-    assert token_for(ELSEWHERE, file_of(tmp_path, text)) == token
+    assert find_token(ELSEWHERE, file_of(tmp_path, text)) == token
 
 
 def test_what_is_no_token_is_a_sentence_that_does_not_hold_it(
@@ -78,5 +78,5 @@ def test_what_is_no_token_is_a_sentence_that_does_not_hold_it(
 ) -> None:
     monkeypatch.setenv("MARIANNE_STREAM_TOKEN", "short")
     with pytest.raises(SettingsError, match="got 5 characters") as caught:
-        token_for(ELSEWHERE, None)
+        find_token(ELSEWHERE, None)
     assert "short" not in str(caught.value)

@@ -23,12 +23,12 @@ from marianne_stream.errors import (
     ConductorUnreachableError,
 )
 from tests.support.conductors import (
-    list_jobs,
-    running_client,
-    scripted_conductor,
-    taken_slots,
+    occupy_slots,
+    request_job_list,
+    run_client,
+    run_scripted_conductor,
 )
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 
 class Status(msgspec.Struct):
@@ -50,7 +50,7 @@ async def ask(client: ConductorClient, method: str = "daemon.status") -> int:
 async def test_a_visit_ends_with_its_answer(conductor: SimulatedConductor) -> None:
     client = visits_only(conductor.socket_path)
     assert await ask(client) == conductor.daemon.pid == client.pid
-    await until(lambda: conductor.statistics.connections_open == 0)
+    await wait_until(lambda: conductor.statistics.connections_open == 0)
     assert await ask(client) == conductor.daemon.pid
     assert conductor.statistics.connections_peak == 1
 
@@ -60,7 +60,7 @@ async def test_callers_that_wait_share_a_visit(conductor: SimulatedConductor) ->
     await asyncio.gather(*(ask(client) for _ in range(50)))
     assert conductor.statistics.requests == {"daemon.health": 1, "daemon.status": 50}
     assert conductor.statistics.connections_peak == 1
-    await until(lambda: conductor.statistics.connections_open == 0)
+    await wait_until(lambda: conductor.statistics.connections_open == 0)
 
 
 async def test_a_refusal_is_an_error_with_its_code(conductor: SimulatedConductor) -> None:
@@ -74,33 +74,33 @@ async def test_a_refusal_is_an_error_with_its_code(conductor: SimulatedConductor
 async def test_a_cancelled_call_ends_its_visit_when_the_answer_has_come(
     conductor: SimulatedConductor,
 ) -> None:
-    conductor.delay_s["daemon.status"] = 0.1
+    conductor.response_delay_s["daemon.status"] = 0.1
     client = visits_only(conductor.socket_path)
     call = asyncio.create_task(ask(client))
-    await until(lambda: conductor.statistics.requests["daemon.status"])
+    await wait_until(lambda: conductor.statistics.requests["daemon.status"])
     call.cancel()
     await asyncio.wait([call])
     assert conductor.statistics.connections_open == 1
-    await until(lambda: conductor.statistics.connections_open == 0)
+    await wait_until(lambda: conductor.statistics.connections_open == 0)
 
 
 async def test_a_slow_request_is_set_aside_and_others_go_on(conductor: SimulatedConductor) -> None:
-    conductor.delay_s["daemon.status"] = 0.3
+    conductor.response_delay_s["daemon.status"] = 0.3
     client = visits_only(conductor.socket_path, slow_s=0.05)
     slow = asyncio.create_task(ask(client))
-    await until(lambda: conductor.statistics.requests["daemon.status"])
+    await wait_until(lambda: conductor.statistics.requests["daemon.status"])
     for _ in range(3):
         assert (await client.call("job.list", None, list)).result == []
     assert not slow.done()
-    await until(lambda: conductor.statistics.connections_open == 1)
+    await wait_until(lambda: conductor.statistics.connections_open == 1)
     assert await slow
-    await until(lambda: conductor.statistics.connections_open == 0)
+    await wait_until(lambda: conductor.statistics.connections_open == 0)
 
 
 async def test_a_method_that_is_never_answered_takes_one_slot_and_stops_no_other(
     conductor: SimulatedConductor,
 ) -> None:
-    conductor.hang.add("daemon.status")
+    conductor.unanswered.add("daemon.status")
     client = visits_only(conductor.socket_path, slow_s=0.05, call_limit_s=0.1)
     with pytest.raises(ConductorTimeoutError, match=r"within 0\.1 s"):
         await ask(client)
@@ -108,45 +108,45 @@ async def test_a_method_that_is_never_answered_takes_one_slot_and_stops_no_other
         with pytest.raises(ConductorTimeoutError, match=r"still owes an answer to daemon\.status"):
             await ask(client)
         assert (await client.call("job.list", None, list)).result == []
-    await until(lambda: conductor.statistics.slots_taken == 1)
+    await wait_until(lambda: conductor.statistics.slots_taken == 1)
 
 
 async def test_a_connection_that_waits_for_a_slot_is_kept_and_is_the_only_one(
     conductor: SimulatedConductor,
 ) -> None:
     client = visits_only(conductor.socket_path, slow_s=0.05)
-    async with taken_slots(conductor, 5):
+    async with occupy_slots(conductor, 5):
         for _ in range(4):
             with pytest.raises(ConductorBusyError, match="all its slots may be taken"):
                 await ask(client)
         assert conductor.statistics.connections_open == 6
-    await until(lambda: conductor.statistics.connections_open == 0)
+    await wait_until(lambda: conductor.statistics.connections_open == 0)
     assert await ask(client)
-    assert await list_jobs(conductor)
+    assert await request_job_list(conductor)
 
 
 async def test_time_in_the_queue_for_a_slot_is_not_taken_for_the_cost_of_an_answer(
     conductor: SimulatedConductor,
 ) -> None:
     client = visits_only(conductor.socket_path)
-    async with taken_slots(conductor, 5):
+    async with occupy_slots(conductor, 5):
         call = asyncio.create_task(client.call("daemon.status", None, Status))
-        await until(lambda: conductor.statistics.connections_open == 6)
+        await wait_until(lambda: conductor.statistics.connections_open == 6)
         await asyncio.sleep(0.2)
-    conductor.delay_s["daemon.status"] = 0
+    conductor.response_delay_s["daemon.status"] = 0
     assert (await call).duration_s < 0.15
 
 
 async def test_calls_in_a_queue_fail_once_the_client_is_closed(
     conductor: SimulatedConductor,
 ) -> None:
-    conductor.delay_s["daemon.status"] = 0.2
-    async with running_client(conductor.socket_path, events_mode="visits") as (client, _):
+    conductor.response_delay_s["daemon.status"] = 0.2
+    async with run_client(conductor.socket_path, events_mode="visits") as (client, _):
         calls = [asyncio.create_task(ask(client)) for _ in range(4)]
-        await until(lambda: conductor.statistics.requests["daemon.status"])
+        await wait_until(lambda: conductor.statistics.requests["daemon.status"])
     found = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(error, ConductorUnavailableError) for error in found)
-    await until(lambda: conductor.statistics.connections_open == 0)
+    await wait_until(lambda: conductor.statistics.connections_open == 0)
     with pytest.raises(ConductorUnreachableError, match="stopping"):
         await ask(client)
 
@@ -168,10 +168,10 @@ async def test_without_a_descriptor_left_a_call_fails_and_a_later_one_succeeds(
 async def test_a_conductor_that_dies_fails_the_call_in_progress(
     conductor: SimulatedConductor,
 ) -> None:
-    conductor.hang.add("daemon.status")
+    conductor.unanswered.add("daemon.status")
     client = visits_only(conductor.socket_path)
     call = asyncio.create_task(ask(client))
-    await until(lambda: conductor.statistics.requests["daemon.status"])
+    await wait_until(lambda: conductor.statistics.requests["daemon.status"])
     await conductor.kill()
     with pytest.raises(ConductorDisconnectedError):
         await call
@@ -191,16 +191,16 @@ async def test_a_conductor_without_health_is_asked_all_the_same(
 async def test_a_conductor_that_is_shutting_down_is_visited_and_not_subscribed_to(
     conductor: SimulatedConductor,
 ) -> None:
-    async with running_client(conductor.socket_path) as (client, listener):
-        await until(lambda: client.is_subscribed)
-        conductor.shutting_down = True
+    async with run_client(conductor.socket_path) as (client, listener):
+        await wait_until(lambda: client.is_subscribed)
+        conductor.is_shutting_down = True
         assert await ask(client)
-        await until(lambda: listener.said == ["subscribed", "lost"])
+        await wait_until(lambda: listener.calls == ["subscribed", "lost"])
         assert await ask(client)
-        await until(lambda: conductor.statistics.connections_open == 0)
-        conductor.shutting_down = False
+        await wait_until(lambda: conductor.statistics.connections_open == 0)
+        conductor.is_shutting_down = False
         assert await ask(client)
-        await until(lambda: client.is_subscribed)
+        await wait_until(lambda: client.is_subscribed)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ async def test_what_is_no_answer_is_a_typed_error(
     tmp_path: Path, answer: bytes, error: type[Exception], message: str
 ) -> None:
     path = tmp_path / "c.sock"
-    async with scripted_conductor(path, answer):
+    async with run_scripted_conductor(path, answer):
         with pytest.raises(error, match=message):
             await ask(visits_only(path))
 
@@ -235,7 +235,7 @@ async def test_what_is_no_answer_is_a_typed_error(
 async def test_an_answer_that_is_nested_too_deeply_costs_only_its_call(tmp_path: Path) -> None:
     path = tmp_path / "c.sock"
     deep = b'{"id":2,"result":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n"
-    async with scripted_conductor(path, deep):
+    async with run_scripted_conductor(path, deep):
         with pytest.raises(ConductorProtocolError, match="nested too deeply"):
             await ask(visits_only(path))
 
@@ -245,11 +245,11 @@ async def test_an_answer_of_the_largest_size_is_read(tmp_path: Path) -> None:
     text = "y" * (16 * 1024 * 1024 - empty)
     answer = json.dumps({"id": 2, "result": [text]}).encode()
     path = tmp_path / "c.sock"
-    async with scripted_conductor(path, answer + b"\n"):
+    async with run_scripted_conductor(path, answer + b"\n"):
         found = (await visits_only(path).call("any", None, list[str])).result
     assert found == [text]
     path = tmp_path / "d.sock"
-    async with scripted_conductor(path, answer + b" \n"):
+    async with run_scripted_conductor(path, answer + b" \n"):
         with pytest.raises(ConductorResponseTooLargeError):
             await visits_only(path).call("any", None, list[str])
 

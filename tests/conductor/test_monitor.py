@@ -13,8 +13,8 @@ from marianne_stream.conductor import monitor
 from marianne_stream.conductor.client import ConductorClient
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.errors import ConductorUnreachableError
-from tests.support.conductors import leave_dead_slots, running_client, taken_slots
-from tests.support.waiting import until
+from tests.support.conductors import make_dead_slots, occupy_slots, run_client
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -30,12 +30,12 @@ async def ask(client: ConductorClient) -> None:
 async def test_events_come_in_order_with_the_params_that_were_sent(
     conductor: SimulatedConductor,
 ) -> None:
-    async with running_client(conductor.socket_path) as (_, listener):
-        await until(lambda: conductor.statistics.monitor_streams_open)
+    async with run_client(conductor.socket_path) as (_, listener):
+        await wait_until(lambda: conductor.statistics.monitor_streams_open)
         conductor.emit("a é✓", "job.started", {"sheet_count": 2})
         for number in range(50):
             conductor.emit("a é✓", "observer.file_created", {"path": f"{number}"}, number)
-        await until(lambda: len(listener.events) == 51)
+        await wait_until(lambda: len(listener.events) == 51)
     first = listener.events[0]
     assert (first.job_id, first.event) == ("a é✓", "job.started")
     params = msgspec.json.decode(first.params)
@@ -45,60 +45,60 @@ async def test_events_come_in_order_with_the_params_that_were_sent(
 
 
 async def test_four_connections_are_probed_and_two_are_used(conductor: SimulatedConductor) -> None:
-    async with running_client(conductor.socket_path) as (client, _):
-        await until(lambda: conductor.statistics.monitor_streams_open)
-        await until(lambda: conductor.statistics.connections_open == 1)
+    async with run_client(conductor.socket_path) as (client, _):
+        await wait_until(lambda: conductor.statistics.monitor_streams_open)
+        await wait_until(lambda: conductor.statistics.connections_open == 1)
         assert conductor.statistics.requests["daemon.health"] == 5
         conductor.statistics.connections_peak = 0
         await asyncio.gather(*(ask(client) for _ in range(20)))
         assert conductor.statistics.connections_peak == 2
-        await until(lambda: conductor.statistics.connections_open == 1)
+        await wait_until(lambda: conductor.statistics.connections_open == 1)
 
 
 @pytest.mark.parametrize(("taken", "subscribes"), [(1, True), (2, False), (4, False)])
 async def test_a_subscription_begins_only_if_four_slots_are_free(
     conductor: SimulatedConductor, taken: int, *, subscribes: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await leave_dead_slots(conductor, taken)
-    async with running_client(conductor.socket_path) as (client, listener):
+    await make_dead_slots(conductor, taken)
+    async with run_client(conductor.socket_path) as (client, listener):
         if subscribes:
-            await until(lambda: listener.said == ["subscribed"])
+            await wait_until(lambda: listener.calls == ["subscribed"])
         else:
-            await until(lambda: "events come by visits" in caplog.text)
-            await until(lambda: conductor.free_slots == 5 - taken)
+            await wait_until(lambda: "events come by visits" in caplog.text)
+            await wait_until(lambda: conductor.free_slots == 5 - taken)
             assert not client.is_subscribed
         await ask(client)
-    await until(lambda: conductor.free_slots == 5 - taken - subscribes)
+    await wait_until(lambda: conductor.free_slots == 5 - taken - subscribes)
 
 
 async def test_a_subscription_begins_when_slots_are_free_again(
     conductor: SimulatedConductor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(monitor, "exponential_backoff", lambda **_: iter([0.01] * 1000))
-    async with running_client(conductor.socket_path) as (client, _):
-        await until(lambda: client.is_subscribed)
-    await until(lambda: conductor.statistics.connections_open == 0)
-    async with taken_slots(conductor, 3), running_client(conductor.socket_path) as (client, _):
+    async with run_client(conductor.socket_path) as (client, _):
+        await wait_until(lambda: client.is_subscribed)
+    await wait_until(lambda: conductor.statistics.connections_open == 0)
+    async with occupy_slots(conductor, 3), run_client(conductor.socket_path) as (client, _):
         await asyncio.sleep(0.1)
         assert not client.is_subscribed
         # The next event frees the slot of the subscription that has ended.
         conductor.emit("", "monitor.anomaly")
         await asyncio.sleep(0.1)
         assert not client.is_subscribed
-    async with running_client(conductor.socket_path) as (client, _):
-        await until(lambda: client.is_subscribed)
+    async with run_client(conductor.socket_path) as (client, _):
+        await wait_until(lambda: client.is_subscribed)
 
 
 async def test_a_conductor_that_is_asked_to_stop_is_let_go(
     conductor: SimulatedConductor, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        async with running_client(conductor.socket_path) as (client, listener):
-            await until(lambda: client.is_subscribed)
+        async with run_client(conductor.socket_path) as (client, listener):
+            await wait_until(lambda: client.is_subscribed)
             async with asyncio.timeout(5):
                 await conductor.stop()
             assert conductor.statistics.connections_open == 0
-            await until(lambda: listener.said == ["subscribed", "lost"])
+            await wait_until(lambda: listener.calls == ["subscribed", "lost"])
             for _ in range(3):
                 with pytest.raises(ConductorUnreachableError):
                     await ask(client)
@@ -108,45 +108,45 @@ async def test_a_conductor_that_is_asked_to_stop_is_let_go(
 async def test_a_conductor_that_has_just_been_told_of_an_event_is_let_go_too(
     conductor: SimulatedConductor,
 ) -> None:
-    async with running_client(conductor.socket_path) as (_, listener):
-        await until(lambda: conductor.statistics.monitor_streams_open)
+    async with run_client(conductor.socket_path) as (_, listener):
+        await wait_until(lambda: conductor.statistics.monitor_streams_open)
         conductor.emit("a", "job.started")
-        await until(lambda: listener.events)
+        await wait_until(lambda: listener.events)
         async with asyncio.timeout(5):
             await conductor.stop()
 
 
 async def test_a_client_that_ends_leaves_no_connection(conductor: SimulatedConductor) -> None:
-    async with running_client(conductor.socket_path):
-        await until(lambda: conductor.statistics.monitor_streams_open)
-    await until(lambda: conductor.statistics.connections_open == 0)
+    async with run_client(conductor.socket_path):
+        await wait_until(lambda: conductor.statistics.monitor_streams_open)
+    await wait_until(lambda: conductor.statistics.connections_open == 0)
     assert conductor.free_slots == 4
     conductor.emit("", "monitor.anomaly")
-    await until(lambda: conductor.free_slots == 5)
+    await wait_until(lambda: conductor.free_slots == 5)
 
 
 async def test_a_conductor_that_comes_back_is_subscribed_to_as_soon_as_it_answers(
     conductor: SimulatedConductor,
 ) -> None:
-    async with running_client(conductor.socket_path) as (client, listener):
-        await until(lambda: client.is_subscribed)
+    async with run_client(conductor.socket_path) as (client, listener):
+        await wait_until(lambda: client.is_subscribed)
         for _ in range(3):
             await conductor.kill()
-            await until(lambda: not client.is_subscribed)
+            await wait_until(lambda: not client.is_subscribed)
             with pytest.raises(ConductorUnreachableError):
                 await ask(client)
             await conductor.start()
             await ask(client)
-            await until(lambda: client.is_subscribed, limit_s=0.9)
-        assert listener.said == ["subscribed", "lost"] * 3 + ["subscribed"]
+            await wait_until(lambda: client.is_subscribed, timeout_s=0.9)
+        assert listener.calls == ["subscribed", "lost"] * 3 + ["subscribed"]
 
 
 async def test_an_older_conductor_without_a_monitor_is_asked_all_the_same(
     conductor: SimulatedConductor, caplog: pytest.LogCaptureFixture
 ) -> None:
     conductor.unknown_methods.add("daemon.monitor.stream")
-    async with running_client(conductor.socket_path) as (client, _):
-        await until(lambda: "refused daemon.monitor.stream" in caplog.text)
+    async with run_client(conductor.socket_path) as (client, _):
+        await wait_until(lambda: "refused daemon.monitor.stream" in caplog.text)
         await ask(client)
 
 
@@ -163,12 +163,12 @@ async def test_a_line_that_is_no_event_is_logged_and_skipped(
         b'{"method":"monitor.event","params":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n",
     )
     with caplog.at_level(logging.WARNING):
-        async with running_client(conductor.socket_path) as (_, listener):
-            await until(lambda: conductor.statistics.monitor_streams_open)
+        async with run_client(conductor.socket_path) as (_, listener):
+            await wait_until(lambda: conductor.statistics.monitor_streams_open)
             for line in bad:
                 conductor.send_event(line)
             conductor.emit("a", "job.started")
-            await until(lambda: listener.events)
+            await wait_until(lambda: listener.events)
     assert [event.event for event in listener.events] == ["job.started"]
     assert caplog.text.count("skipped a line") == len(bad)
 
@@ -176,8 +176,8 @@ async def test_a_line_that_is_no_event_is_logged_and_skipped(
 async def test_a_conductor_that_is_away_is_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with running_client(tmp_path / "nobody.sock") as (client, _):
-        await until(lambda: "there is no socket" in caplog.text)
+    async with run_client(tmp_path / "nobody.sock") as (client, _):
+        await wait_until(lambda: "there is no socket" in caplog.text)
         for _ in range(3):
             with pytest.raises(ConductorUnreachableError):
                 await ask(client)
@@ -204,9 +204,9 @@ async def test_events_faster_than_they_are_taken_leave_the_loop_to_others(tmp_pa
     path = tmp_path / "c.sock"
     async with (
         await asyncio.start_unix_server(handle, path),
-        running_client(path) as (_, listener),
+        run_client(path) as (_, listener),
     ):
-        await until(lambda: len(listener.events) > 20_000)
+        await wait_until(lambda: len(listener.events) > 20_000)
         turns = 0
         began = len(listener.events)
         while len(listener.events) < began + 50_000:

@@ -10,10 +10,10 @@ import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
 
-LIMIT_S = 5.0
+TIMEOUT_S = 5.0
 
 
-class Client:
+class LineClient:
     """One connection, spoken to in lines. It knows nothing of marianne-stream's own client."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -28,20 +28,20 @@ class Client:
         await self.writer.drain()
         return self.last_id
 
-    async def line(self, limit_s: float = LIMIT_S) -> dict[str, Any]:
-        async with asyncio.timeout(limit_s):
+    async def read_message(self, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+        async with asyncio.timeout(timeout_s):
             message: dict[str, Any] = json.loads(await self.reader.readline())
         return message
 
     async def call(self, method: str, **params: object) -> Any:
         asked = await self.send(method, **params)
-        answer = await self.line()
+        answer = await self.read_message()
         assert answer["id"] == asked
         return answer["result"]
 
-    async def refusal(self, method: str, **params: object) -> dict[str, Any]:
+    async def call_error(self, method: str, **params: object) -> dict[str, Any]:
         await self.send(method, **params)
-        error: dict[str, Any] = (await self.line())["error"]
+        error: dict[str, Any] = (await self.read_message())["error"]
         return error
 
     async def is_silent(self, for_s: float = 0.05) -> bool:
@@ -58,17 +58,17 @@ class Client:
             await self.writer.wait_closed()
 
 
-Connect = Callable[[], Awaitable[Client]]
+ConnectFactory = Callable[[], Awaitable[LineClient]]
 
 
 @pytest.fixture
-async def connect(conductor: SimulatedConductor) -> AsyncIterator[Connect]:
+async def connect(conductor: SimulatedConductor) -> AsyncIterator[ConnectFactory]:
     """Give a function that connects; what it connected is closed at the end."""
-    clients: list[Client] = []
+    clients: list[LineClient] = []
 
-    async def connect() -> Client:
+    async def connect() -> LineClient:
         streams = await asyncio.open_unix_connection(conductor.socket_path, limit=2**25)
-        clients.append(Client(*streams))
+        clients.append(LineClient(*streams))
         return clients[-1]
 
     yield connect

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 Connect = Callable[[], Awaitable[Any]]
 
@@ -28,7 +28,7 @@ async def test_a_queued_job_has_bare_metadata_until_its_run_publishes_a_checkpoi
         "started_at": None,
     }
     assert await client.call("job.list") == [bare]
-    conductor.publish("fan")
+    conductor.start_run("fan")
     checkpoint = await client.call("job.status", job_id="fan")
     assert (checkpoint["status"], checkpoint["total_sheets"]) == ("running", 2)
     assert [sheet["status"] for sheet in checkpoint["sheets"].values()] == ["pending"] * 2
@@ -75,7 +75,7 @@ async def test_a_job_that_is_submitted_again_keeps_its_old_checkpoint_until_it_p
     (entry,) = await client.call("job.list")
     assert entry["status"] == "queued"
     assert (await client.call("job.status", job_id="wt"))["status"] == "completed"
-    conductor.publish("wt")
+    conductor.start_run("wt")
     assert (await client.call("job.status", job_id="wt"))["total_sheets"] == 3
 
 
@@ -84,7 +84,7 @@ async def test_only_the_start_the_resumption_and_the_end_of_a_job_have_events(
 ) -> None:
     client = await connect()
     await client.send("daemon.monitor.stream")
-    await until(lambda: conductor.statistics.monitor_streams_open == 1)
+    await wait_until(lambda: conductor.statistics.monitor_streams_open == 1)
     conductor.launch("fan", sheets=1)
     conductor.dispatch("fan", 1)
     conductor.pause("fan")
@@ -105,7 +105,7 @@ async def test_only_the_start_the_resumption_and_the_end_of_a_job_have_events(
 
 
 async def test_sheet_events_are_sent_where_they_are_asked_for(tmp_path: Path) -> None:
-    conductor = SimulatedConductor(tmp_path / "c.sock", sheet_events=True)
+    conductor = SimulatedConductor(tmp_path / "c.sock", has_sheet_events=True)
     with conductor.subscribe() as events:
         conductor.launch("fan", sheets=3)
         conductor.dispatch("fan", 1)
@@ -174,7 +174,7 @@ async def test_a_status_that_nobody_knows_yet_can_be_given(
 
 
 async def test_the_roster_holds_the_newest_jobs_only(tmp_path: Path) -> None:
-    conductor = SimulatedConductor(tmp_path / "c.sock", max_jobs_listed=2)
+    conductor = SimulatedConductor(tmp_path / "c.sock", max_listed_jobs=2)
     for job_id in ("one", "two", "three", "one"):
         conductor.submit(job_id)
     roster = conductor.answer("job.list", {})
@@ -221,7 +221,7 @@ async def test_the_observers_events_are_told_again_while_the_job_runs(
 async def test_an_inflated_job_answers_with_megabytes(
     conductor: SimulatedConductor, connect: Connect, of: Literal["values", "strings"]
 ) -> None:
-    conductor.launch("long", sheets=40).inflate(4_000_000, of=of)
+    conductor.launch("long", sheets=40).pad(4_000_000, kind=of)
     client = await connect()
     await client.send("job.status", job_id="long")
     line = await client.reader.readline()

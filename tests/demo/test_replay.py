@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from marianne_stream.demo.checkpoint import new_checkpoint
+from marianne_stream.demo.checkpoint import make_checkpoint
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.demo.recording import Recording
-from marianne_stream.demo.replay import Replay
+from marianne_stream.demo.replay import ReplayConductor
 from marianne_stream.errors import SettingsError
 
 RECORDED = Path(__file__).parents[3] / "shared" / "recordings" / "four-jobs.ndjson"
@@ -31,9 +31,9 @@ def write(path: Path, *entries: object) -> Path:
 
 
 @pytest.fixture
-async def replay(tmp_path: Path) -> AsyncIterator[Replay]:
+async def replay(tmp_path: Path) -> AsyncIterator[ReplayConductor]:
     """Give a short recording's conductor, whose time has not begun."""
-    fan = new_checkpoint("fan", sheets=2, now_s=0)
+    fan = make_checkpoint("fan", sheets=2, now_s=0)
     event = {"jsonrpc": "2.0", "method": "monitor.event", "params": {"job_id": "fan"}}
     path = write(
         tmp_path / "short.ndjson",
@@ -43,11 +43,11 @@ async def replay(tmp_path: Path) -> AsyncIterator[Replay]:
         {"t": 2.0, "kind": "notify", "line": event},
         answered(3.0, "job.status", {**fan, "status": "paused"}, job_id="fan", workspace=""),
     )
-    replay = Replay(
+    replay = ReplayConductor(
         tmp_path / "c.sock",
-        Recording.load(path),
+        Recording.from_file(path),
         speed=100,
-        begin_at_start=False,
+        plays_at_start=False,
         shutdown_grace_s=0,
     )
     await replay.start()
@@ -55,7 +55,9 @@ async def replay(tmp_path: Path) -> AsyncIterator[Replay]:
     await replay.kill()
 
 
-async def test_before_it_begins_there_are_no_jobs_and_the_daemon_answers(replay: Replay) -> None:
+async def test_before_it_begins_there_are_no_jobs_and_the_daemon_answers(
+    replay: ReplayConductor,
+) -> None:
     assert replay.answer("job.list", {}) == []
     assert getattr(replay.answer("job.status", {"job_id": "fan"}), "code", None) == -32000
     assert replay.answer("daemon.health", {}) == {"status": "ok", "shutting_down": False}
@@ -63,17 +65,17 @@ async def test_before_it_begins_there_are_no_jobs_and_the_daemon_answers(replay:
 
 
 async def test_it_sends_events_at_their_time_and_keeps_the_last_state_after_the_end(
-    replay: Replay,
+    replay: ReplayConductor,
 ) -> None:
     reader, writer = await asyncio.open_unix_connection(replay.socket_path)
     writer.write(b'{"id":1,"method":"daemon.health"}\n{"id":2,"method":"daemon.monitor.stream"}\n')
     assert json.loads(await reader.readline())["id"] == 1
     assert replay.statistics.monitor_streams_open == 1
-    replay.begin()
+    replay.play()
     event = json.loads(await asyncio.wait_for(reader.readline(), 2))
     assert event["params"] == {"job_id": "fan"}
     assert replay.position_s >= 2.0
-    await asyncio.wait_for(replay.ended.wait(), 2)
+    await asyncio.wait_for(replay.finished.wait(), 2)
     status = replay.answer("job.status", {"job_id": "fan", "workspace": "elsewhere"})
     assert isinstance(status, dict)
     assert status["status"] == "paused"
@@ -82,8 +84,8 @@ async def test_it_sends_events_at_their_time_and_keeps_the_last_state_after_the_
     await writer.wait_closed()
 
 
-async def test_its_truth_is_the_recorded_states_with_their_times(replay: Replay) -> None:
-    states = replay.truth()["fan"]
+async def test_its_truth_is_the_recorded_states_with_their_times(replay: ReplayConductor) -> None:
+    states = replay.job_states()["fan"]
     assert [(state["t"], state["status"]) for state in states] == [
         (1.0, "running"),
         (3.0, "paused"),
@@ -91,7 +93,9 @@ async def test_its_truth_is_the_recorded_states_with_their_times(replay: Replay)
     assert states[0]["sheets"] == {"1": "pending", "2": "pending"}
 
 
-async def test_it_says_that_it_is_shutting_down_whatever_was_recorded(replay: Replay) -> None:
+async def test_it_says_that_it_is_shutting_down_whatever_was_recorded(
+    replay: ReplayConductor,
+) -> None:
     await replay.stop()
     assert replay.answer("daemon.health", {}) == {"status": "ok", "shutting_down": True}
 
@@ -111,19 +115,19 @@ def test_a_malformed_line_is_named_by_its_number(tmp_path: Path, line: str, comp
     path = tmp_path / "bad.ndjson"
     path.write_text('{"t": 0, "kind": "notify", "line": {}}\n' + line + "\n")
     with pytest.raises(SettingsError) as caught:
-        Recording.load(path)
+        Recording.from_file(path)
     assert f"{path}, line 2: " in str(caught.value)
     assert complaint in str(caught.value)
 
 
 def test_a_recording_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"none\.ndjson cannot be read: No such file"):
-        Recording.load(tmp_path / "none.ndjson")
+        Recording.from_file(tmp_path / "none.ndjson")
 
 
 @recorded
 def test_the_recorded_jobs_end_as_they_did() -> None:
-    truth = Recording.load(RECORDED).truth()
+    truth = Recording.from_file(RECORDED).job_states()
     ends = {job: (states[-1]["status"], states[-1]["completed"]) for job, states in truth.items()}
     assert ends == {
         "wt": ("completed", 4),
@@ -135,16 +139,16 @@ def test_the_recorded_jobs_end_as_they_did() -> None:
 
 @recorded
 def test_a_simulated_job_has_the_fields_of_a_recorded_one(tmp_path: Path) -> None:
-    recording = Recording.load(RECORDED)
+    recording = Recording.from_file(RECORDED)
     last = recording.duration_s
-    status = recording.answer_at(last, "job.status", "wt")
-    roster = recording.answer_at(last, "job.list")
+    status = recording.response_at(last, "job.status", "wt")
+    roster = recording.response_at(last, "job.list")
     assert status is not None
     assert roster is not None
     conductor = SimulatedConductor(tmp_path / "c.sock")
     job = conductor.launch("wt", sheets=4)
     recorded_job = status.message["result"]
-    assert set(job.status_answer()) == set(recorded_job)
+    assert set(job.status_result()) == set(recorded_job)
     assert set(job.sheet(1)) == set(recorded_job["sheets"]["1"])
     assert list(job.roster_entry()) == list(roster.message["result"][0])
     unchanging = {key for key in job.sheet(1) if key not in {"status", "total_duration_seconds"}}

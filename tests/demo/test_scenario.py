@@ -10,9 +10,9 @@ import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.demo.recording import Recording
-from marianne_stream.demo.scenario import Scenario, four_jobs
-from marianne_stream.demo.score import PLEASANT_SCORES
-from tests.support.waiting import until
+from marianne_stream.demo.scenario import Scenario, make_recorded_scenario
+from marianne_stream.demo.score import DEMO_SCORES
+from tests.support.waiting import wait_until
 
 RECORDED = Path(__file__).parents[3] / "shared" / "recordings" / "four-jobs.ndjson"
 LOG_LINE = re.compile(
@@ -29,11 +29,11 @@ def steps(states: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 async def test_the_four_jobs_go_through_the_states_that_were_recorded(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
-    scenario = four_jobs(conductor, tmp_path, speed=60)
+    scenario = make_recorded_scenario(conductor, tmp_path, speed=60)
     await asyncio.wait_for(scenario.run(), 5)
-    recorded = Recording.load(RECORDED).truth()
-    assert list(scenario.truth) == list(recorded)
-    for job_id, states in scenario.truth.items():
+    recorded = Recording.from_file(RECORDED).job_states()
+    assert list(scenario.job_states) == list(recorded)
+    for job_id, states in scenario.job_states.items():
         # Between the recorder's looks, a moment of the real jobs' could pass unseen.
         played = iter(step for step in steps(states) if step[0] != "queued")
         missed = [step for step in steps(recorded[job_id]) if step not in played]
@@ -49,17 +49,17 @@ async def test_the_demonstration_is_the_same_each_time_and_goes_round(
     other = SimulatedConductor(tmp_path / "other.sock")
     again = Scenario(other, tmp_path / "b", speed=100, rounds=2)
     await asyncio.wait_for(again.run(), 5)
-    ends = {job_id: states[-1]["status"] for job_id, states in scenario.truth.items()}
+    ends = {job_id: states[-1]["status"] for job_id, states in scenario.job_states.items()}
     assert ends == {
         "tide-tables": "completed",
         "lantern-festival": "failed",
         "cathedral-of-moss": "completed",
         "paper-boats": "cancelled",
     }
-    for job_id, states in scenario.truth.items():
-        assert steps(states) == steps(again.truth[job_id])
+    for job_id, states in scenario.job_states.items():
+        assert steps(states) == steps(again.job_states[job_id])
         assert [state["status"] for state in states].count("queued") == 2
-    moss = scenario.truth["cathedral-of-moss"]
+    moss = scenario.job_states["cathedral-of-moss"]
     assert any(list(state["sheets"].values()).count("dispatched") == 4 for state in moss)
     assert "paused" in {state["status"] for state in moss}
 
@@ -82,9 +82,9 @@ async def test_jobs_write_logs_of_all_levels_with_text_beyond_ascii_and_some_jso
 
 
 def test_the_demonstration_moves_within_2_s_and_something_ends_well_within_15_s() -> None:
-    first = PLEASANT_SCORES[0]
-    assert first.begins_s + first.queued_s + first.sheet_s < 2
-    assert first.queued_s + first.sheets * (first.sheet_s + first.gap_s) < 15
+    first = DEMO_SCORES[0]
+    assert first.start_delay_s + first.queue_time_s + first.sheet_duration_s < 2
+    assert first.queue_time_s + first.sheets * (first.sheet_duration_s + first.movement_gap_s) < 15
 
 
 async def test_a_scenario_that_is_cancelled_leaves_its_jobs_as_they_are(
@@ -92,7 +92,7 @@ async def test_a_scenario_that_is_cancelled_leaves_its_jobs_as_they_are(
 ) -> None:
     tasks = asyncio.all_tasks()
     playing = asyncio.create_task(Scenario(conductor, tmp_path, speed=20).run())
-    await until(lambda: len(conductor.jobs) == 4)
+    await wait_until(lambda: len(conductor.jobs) == 4)
     playing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await playing

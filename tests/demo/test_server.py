@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 Connect = Callable[[], Awaitable[Any]]
 
@@ -21,14 +21,14 @@ async def open_stream(conductor: SimulatedConductor, connect: Connect) -> Any:
     wanted = conductor.statistics.monitor_streams_open + 1
     client = await connect()
     await client.send("daemon.monitor.stream")
-    await until(lambda: conductor.statistics.monitor_streams_open == wanted)
+    await wait_until(lambda: conductor.statistics.monitor_streams_open == wanted)
     return client
 
 
 async def test_requests_on_one_connection_are_answered_in_order(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
-    conductor.delay_s["job.list"] = 0.02
+    conductor.response_delay_s["job.list"] = 0.02
     client = await connect()
     asked = [await client.send("job.list"), await client.send("daemon.health")]
     assert [(await client.line())["id"] for _ in asked] == asked
@@ -73,9 +73,9 @@ async def test_a_monitor_stream_closed_with_a_byte_unread_keeps_its_slot_but_no_
         client.connect(str(conductor.socket_path))
         health = b'{"jsonrpc":"2.0","method":"daemon.health","params":{},"id":1}\n'
         await loop.sock_sendall(client, health + health.replace(b"health", b"monitor.stream"))
-        await until(lambda: conductor.statistics.monitor_streams_open == 1)
+        await wait_until(lambda: conductor.statistics.monitor_streams_open == 1)
         assert await loop.sock_recv(client, 1) == b"{"
-    await until(lambda: conductor.statistics.connections_open == 0)
+    await wait_until(lambda: conductor.statistics.connections_open == 0)
     assert conductor.free_slots == 4
     await asyncio.wait_for(conductor.stop(), 1)
     assert conductor.free_slots == 5
@@ -133,7 +133,7 @@ async def test_events_above_the_queue_are_dropped_and_the_newest_go(
     client = await open_stream(conductor, connect)
     for number in range(130):
         conductor.emit("fan", "observer.file_created", {"path": f"out-{number}.txt"})
-    await until(lambda: conductor.statistics.events_sent == 100)
+    await wait_until(lambda: conductor.statistics.events_sent == 100)
     arrived = [(await client.line())["params"]["data"]["path"] for _ in range(100)]
     assert arrived == [f"out-{number}.txt" for number in range(100)]
     assert await client.is_silent()
@@ -163,7 +163,7 @@ async def test_stopping_refuses_the_new_and_answers_the_old_until_they_go(
     client = await connect()
     assert (await client.call("daemon.health"))["shutting_down"] is False
     stopping = asyncio.create_task(conductor.stop())
-    await until(lambda: conductor.shutting_down)
+    await wait_until(lambda: conductor.is_shutting_down)
     assert (await client.call("daemon.health"))["shutting_down"] is True
     with pytest.raises(ConnectionRefusedError):
         await connect()
@@ -214,7 +214,7 @@ async def test_stopping_leaves_the_socket_file_of_a_conductor_that_came_after(
     client = await connect()
     await client.call("daemon.health")
     stopping = asyncio.create_task(conductor.stop())
-    await until(lambda: conductor.shutting_down)
+    await wait_until(lambda: conductor.is_shutting_down)
     successor = SimulatedConductor(conductor.socket_path)
     await successor.start()
     await client.close()
@@ -257,8 +257,8 @@ async def test_faults_are_as_they_were_asked_for(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     conductor.unknown_methods.add("job.list")
-    conductor.raw_answers["job.status"] = b'{"half":'
-    conductor.hang.add("daemon.status")
+    conductor.raw_responses["job.status"] = b'{"half":'
+    conductor.unanswered.add("daemon.status")
     conductor.close_after.add("daemon.config")
     client = await connect()
     assert (await client.refusal("job.list"))["code"] == -32601
@@ -270,18 +270,18 @@ async def test_faults_are_as_they_were_asked_for(
     await client.send("daemon.status")
     await client.send("daemon.health")
     assert await client.is_silent()
-    methods = [method for _, method, _ in conductor.statistics.log]
+    methods = [method for _, method, _ in conductor.statistics.request_log]
     assert methods == ["job.list", "daemon.config", "job.status", "daemon.status"]
-    assert conductor.statistics.log[2][2] == "fan"
+    assert conductor.statistics.request_log[2][2] == "fan"
 
 
 async def test_an_answer_says_what_was_true_before_its_delay(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
-    conductor.delay_s["job.list"] = 0.05
+    conductor.response_delay_s["job.list"] = 0.05
     client = await connect()
     await client.send("job.list")
-    await until(lambda: conductor.statistics.requests["job.list"] == 1)
+    await wait_until(lambda: conductor.statistics.requests["job.list"] == 1)
     conductor.submit("late")
     assert (await client.line())["result"] == []
 

@@ -15,7 +15,7 @@ from marianne_stream.jobs.views import JobSnapshot, RosterSnapshot, SnapshotEnd
 from marianne_stream.jobs.watch import JobWatcher
 from marianne_stream.models import JobState, Roster, RosterDetails, RosterEntry, format_iso_time
 from tests.jobs.test_roster import Source
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 ENTRY = RosterEntry("a", "running", 1000.0, 1001.0)
 STATE = JobState(
@@ -120,10 +120,10 @@ async def test_changes_that_come_together_are_told_together(
         details.attach(watch)
         show(watch, replace(STATE, job_id=watch.job_id, current_sheet=3))
     assert told == []
-    await until(lambda: told)
+    await wait_until(lambda: told)
     assert len(told) == 1
     show(watches[0], STATE)
-    await until(lambda: len(told) == 2)
+    await wait_until(lambda: len(told) == 2)
 
 
 async def test_nothing_is_told_once_it_is_closed(

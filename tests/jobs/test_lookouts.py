@@ -13,7 +13,7 @@ from marianne_stream.jobs import lookouts as lookouts_module
 from marianne_stream.jobs.lookouts import MAX_WATCHED_JOBS, RosterJobWatchers
 from marianne_stream.jobs.views import JobSnapshot, SnapshotEnd
 from marianne_stream.models import JobState, Roster, RosterEntry
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 
 class FakeSubscription:
@@ -92,14 +92,14 @@ async def test_jobs_are_watched_while_somebody_wants_that(jobs: Jobs) -> None:
         assert not jobs.asked
         lookouts.add_interval(2.0)
         lookouts.add_interval(2.0)
-        await until(lambda: jobs.held.keys() == {"a", "b"})
+        await wait_until(lambda: jobs.held.keys() == {"a", "b"})
         lookouts.remove_interval(2.0)
         lookouts.on_roster(roster_of("a", "b", "d"))
-        await until(lambda: jobs.held.keys() == {"a", "b", "d"})
+        await wait_until(lambda: jobs.held.keys() == {"a", "b", "d"})
         lookouts.on_roster(roster_of("b", "d"))
-        await until(lambda: jobs.held.keys() == {"b", "d"})
+        await wait_until(lambda: jobs.held.keys() == {"b", "d"})
         lookouts.remove_interval(2.0)
-        await until(lambda: not jobs.held)
+        await wait_until(lambda: not jobs.held)
     assert set(jobs.asked.values()) == {1}
 
 
@@ -108,7 +108,7 @@ async def test_the_newest_jobs_are_watched_and_no_more_than_a_hundred(jobs: Jobs
     async with posting(jobs) as lookouts:
         lookouts.add_interval(2.0)
         lookouts.on_roster(roster_of(*job_ids))
-        await until(lambda: len(jobs.held) == MAX_WATCHED_JOBS)
+        await wait_until(lambda: len(jobs.held) == MAX_WATCHED_JOBS)
         assert jobs.held.keys() == set(job_ids[20:])
         assert next(iter(jobs.held)) == job_ids[-1]
 
@@ -117,17 +117,17 @@ async def test_a_job_that_is_over_is_held_until_its_end_was_seen(jobs: Jobs) -> 
     async with posting(jobs) as lookouts:
         lookouts.add_interval(2.0)
         lookouts.on_roster(roster_of("a"))
-        await until(lambda: jobs.held)
+        await wait_until(lambda: jobs.held)
         lookouts.on_roster(roster_of(over=("a",)))
         await asyncio.sleep(0)
         assert jobs.held
         jobs.held["a"].ends("finished")
-        await until(lambda: not jobs.held)
+        await wait_until(lambda: not jobs.held)
         lookouts.on_roster(roster_of(over=("a",)))
         await asyncio.sleep(0)
         assert jobs.asked["a"] == 1
         lookouts.on_roster(roster_of("a"))
-        await until(lambda: jobs.held)
+        await wait_until(lambda: jobs.held)
 
 
 @pytest.mark.parametrize("end", ["fault", "deleted"])
@@ -138,9 +138,9 @@ async def test_a_watch_that_ends_otherwise_is_begun_again(
     async with posting(jobs) as lookouts:
         lookouts.add_interval(2.0)
         lookouts.on_roster(roster_of("a"))
-        await until(lambda: jobs.held)
+        await wait_until(lambda: jobs.held)
         jobs.held["a"].ends(end)
-        await until(lambda: jobs.asked["a"] == 2 and jobs.held)
+        await wait_until(lambda: jobs.asked["a"] == 2 and jobs.held)
 
 
 async def test_a_job_that_cannot_be_watched_harms_no_other_and_is_tried_again(
@@ -151,9 +151,9 @@ async def test_a_job_that_cannot_be_watched_harms_no_other_and_is_tried_again(
     async with posting(jobs) as lookouts:
         lookouts.add_interval(2.0)
         lookouts.on_roster(roster_of("a", "bad"))
-        await until(lambda: jobs.held.keys() == {"a"} and jobs.asked["bad"] > 1)
+        await wait_until(lambda: jobs.held.keys() == {"a"} and jobs.asked["bad"] > 1)
         jobs.failing = set()
-        await until(lambda: jobs.held.keys() == {"a", "bad"})
+        await wait_until(lambda: jobs.held.keys() == {"a", "bad"})
 
 
 async def test_a_job_that_cannot_be_watched_is_given_up_when_it_is_over(
@@ -164,16 +164,16 @@ async def test_a_job_that_cannot_be_watched_is_given_up_when_it_is_over(
     async with posting(jobs) as lookouts:
         lookouts.add_interval(2.0)
         lookouts.on_roster(roster_of("bad"))
-        await until(lambda: jobs.asked["bad"] > 1)
+        await wait_until(lambda: jobs.asked["bad"] > 1)
         lookouts.on_roster(roster_of(over=("bad",)))
-        await until(lambda: not lookouts._running_tasks)
+        await wait_until(lambda: not lookouts._running_tasks)
 
 
 async def test_the_shortest_interval_of_all_counts_for_all(jobs: Jobs) -> None:
     async with posting(jobs) as lookouts:
         lookouts.add_interval(2.0)
         lookouts.on_roster(roster_of("a", "b"))
-        await until(lambda: len(jobs.held) == 2)
+        await wait_until(lambda: len(jobs.held) == 2)
         lookouts.add_interval(0.5)
         assert {hold.interval_s for hold in jobs.held.values()} == {0.5}
         lookouts.remove_interval(0.5)
@@ -191,7 +191,7 @@ async def test_one_who_fails_for_a_reason_of_its_own_is_told_of_once(
     lookouts.add_interval(2.0)
     for _ in range(3):
         lookouts.on_roster(roster_of("a"))
-        await until(lambda: not lookouts._running_tasks)
+        await wait_until(lambda: not lookouts._running_tasks)
     await lookouts.close()
     assert jobs.asked["a"] == 1
     assert [record.getMessage() for record in caplog.records] == [
@@ -213,11 +213,11 @@ async def test_one_who_fails_takes_no_place_of_the_hundred_and_is_tried_anew_lat
     lookouts = RosterJobWatchers(watch)
     lookouts.add_interval(2.0)
     lookouts.on_roster(roster_of("old", "new"))
-    await until(lambda: not lookouts._running_tasks)
+    await wait_until(lambda: not lookouts._running_tasks)
     lookouts.on_roster(roster_of("old", "new"))
-    await until(lambda: jobs.held.keys() == {"old"})
+    await wait_until(lambda: jobs.held.keys() == {"old"})
     broken.clear()
     lookouts.on_roster(roster_of("old", over=("new",)))
     lookouts.on_roster(roster_of("old", "new"))
-    await until(lambda: jobs.held.keys() == {"new"})
+    await wait_until(lambda: jobs.held.keys() == {"new"})
     await lookouts.close()

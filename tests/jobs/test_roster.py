@@ -10,7 +10,7 @@ import pytest
 from marianne_stream.errors import StateUnavailableError
 from marianne_stream.jobs.roster import RosterPoller, carry_over_fields
 from marianne_stream.models import JobState, Roster, RosterEntry, StateSourceName
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 
 class Source:
@@ -66,7 +66,7 @@ async def test_on_disk_the_shortest_interval_counts() -> None:
     async with ticking(source) as (timer, _):
         timer.add_interval(30.0)
         timer.add_interval(0.01)
-        await until(lambda: source.asked >= 5)
+        await wait_until(lambda: source.asked >= 5)
         timer.remove_interval(0.01)
         await asyncio.sleep(0)
         before = source.asked
@@ -85,9 +85,9 @@ async def test_a_conductor_is_asked_as_often_as_its_jobs_call_for(
     source.source, source.status = "conductor", status
     async with ticking(source) as (timer, _):
         timer.add_interval(30.0)
-        await until(lambda: source.asked == 1)
+        await wait_until(lambda: source.asked == 1)
         assert timer._poll_interval_s() == interval_s
-        await until(lambda: source.asked == 2)
+        await wait_until(lambda: source.asked == 2)
 
 
 async def test_a_conductor_that_is_slow_to_answer_rests_twenty_times_as_long() -> None:
@@ -95,25 +95,25 @@ async def test_a_conductor_that_is_slow_to_answer_rests_twenty_times_as_long() -
     source.source, source.status, source.cost_s = "conductor", "running", 60.0
     async with ticking(source) as (timer, _):
         timer.add_interval(0.1)
-        await until(lambda: source.asked == 1)
+        await wait_until(lambda: source.asked == 1)
         timer.poll_soon()
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(timer.get(), 0.2)
         assert source.asked == 1
         # Unless the answer is known to be out of date.
         timer.invalidate()
-        await until(lambda: source.asked == 2)
+        await wait_until(lambda: source.asked == 2)
 
 
 async def test_one_roster_serves_a_whole_burst_of_hints() -> None:
     source = Source()
     async with ticking(source) as (timer, _):
         timer.add_interval(30.0)
-        await until(lambda: source.asked == 1)
+        await wait_until(lambda: source.asked == 1)
         await asyncio.sleep(0.1)
         for _ in range(100):
             timer.poll_soon(0.01)
-        await until(lambda: source.asked == 2)
+        await wait_until(lambda: source.asked == 2)
         await asyncio.sleep(0.05)
         assert source.asked == 2
 
@@ -133,7 +133,7 @@ async def test_one_who_comes_while_the_conductor_is_asked_shares_the_answer() ->
     async with ticking(source) as (timer, _):
         source.slow = asyncio.Event()
         first = asyncio.create_task(timer.get())
-        await until(lambda: source.asked)
+        await wait_until(lambda: source.asked)
         young = asyncio.create_task(timer.get(60.0))
         fresh = asyncio.create_task(timer.get())
         await asyncio.sleep(0)
@@ -148,7 +148,7 @@ async def test_nobody_is_left_waiting_when_the_timer_ends() -> None:
     source.slow = asyncio.Event()
     async with ticking(source) as (timer, _):
         waiting = [asyncio.create_task(timer.get()) for _ in range(2)]
-        await until(lambda: source.asked)
+        await wait_until(lambda: source.asked)
         waiting.append(asyncio.create_task(timer.get()))
         await asyncio.sleep(0)
     for each in waiting:

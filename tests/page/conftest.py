@@ -7,8 +7,8 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.browser import Person, chromium, driven, person
-from tests.support.processes import Process, server
+from tests.support.browser import BrowserUser, connect_browser, open_browser_user, run_chromium
+from tests.support.processes import ManagedProcess, run_server
 
 # A busy machine draws late: how late is for a benchmark to say.
 expect.set_options(timeout=20_000)
@@ -17,36 +17,36 @@ expect.set_options(timeout=20_000)
 @pytest.fixture(scope="session")
 def browser_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Headless Chromium for all tests; they are skipped if it is not installed."""
-    with chromium(tmp_path_factory.mktemp("chromium")) as address:
+    with run_chromium(tmp_path_factory.mktemp("chromium")) as address:
         yield address
 
 
 @pytest.fixture
 async def browser(browser_address: str) -> AsyncIterator[Browser]:
     """Connection of this test to the browser."""
-    async with driven(browser_address) as browser:
+    async with connect_browser(browser_address) as browser:
         yield browser
 
 
 @pytest.fixture
-async def running(conductor: SimulatedConductor, tmp_path: Path) -> AsyncIterator[Process]:
+async def server(conductor: SimulatedConductor, tmp_path: Path) -> AsyncIterator[ManagedProcess]:
     """Server without authentication, with a running conductor."""
     del conductor
-    async with server(tmp_path) as running:
+    async with run_server(tmp_path) as running:
         yield running
 
 
 @pytest.fixture
-async def someone(
-    browser: Browser, running: Process, request: pytest.FixtureRequest
-) -> AsyncIterator[Person]:
+async def user(
+    browser: Browser, server: ManagedProcess, request: pytest.FixtureRequest
+) -> AsyncIterator[BrowserUser]:
     """Browser context for the server."""
-    async with person(browser, running.address, request.node.name) as someone:
+    async with open_browser_user(browser, server.address, request.node.name) as someone:
         yield someone
 
 
 @pytest.fixture
-async def log(conductor: SimulatedConductor, tmp_path: Path) -> Path:
+async def log_path(conductor: SimulatedConductor, tmp_path: Path) -> Path:
     """Path of the log of the running job `lantern`; the file does not exist yet."""
     workspace = tmp_path / "ws"
     workspace.mkdir()

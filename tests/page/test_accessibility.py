@@ -7,8 +7,8 @@ import pytest
 from playwright.async_api import Page, expect
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.browser import Person, axe_source
-from tests.support.external import node_with
+from tests.support.browser import BrowserUser, read_axe_source
+from tests.support.external import require_node_module
 
 RUN = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.map(
   ({ id, nodes }) => ({ id, nodes: nodes.map((node) => node.html + " " + node.failureSummary) }))"""
@@ -22,10 +22,10 @@ async def violations(page: Page) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_axe_finds_no_violation(
-    someone: Person, conductor: SimulatedConductor, log: Path, scheme: str
+    user: BrowserUser, conductor: SimulatedConductor, log_path: Path, scheme: str
 ) -> None:
-    node_with("axe-core")
-    log.write_text(
+    require_node_module("axe-core")
+    log_path.write_text(
         "2026-11-24T03:00:00 [info] plain\n2026-11-24T03:00:00 [debug] debug\n"
         "2026-11-24T03:00:00 [warning] warning\n2026-11-24T03:00:00 [error] error\n"
         '{"event":"done","level":"info","sheet":3}\n'
@@ -44,10 +44,10 @@ async def test_axe_finds_no_violation(
     conductor.fail_sheet("lantern", 2, "An error")
     conductor.complete_sheet("lantern", 1)
     # The page's own policy lets no script in, and axe is none of its own.
-    page = await someone.open("/")
+    page = await user.open_page("/")
     await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     await expect(page.locator(".job")).to_have_count(5)
-    await page.evaluate(axe_source())
+    await page.evaluate(read_axe_source())
     assert await violations(page) == []
     await page.locator(".job .name", has_text="lantern").click()
     await expect(page.locator(".sheet")).to_have_count(4)
@@ -67,12 +67,12 @@ async def test_axe_finds_no_violation(
 
 
 async def test_many_status_changes_become_one_announcement(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     names = [f"job-{number}" for number in range(6)]
     for name in names:
         conductor.launch(name, 1)
-    page = await someone.open("/")
+    page = await user.open_page("/")
     await expect(page.locator(".job")).to_have_count(6)
     await page.evaluate(
         """() => {
@@ -89,11 +89,11 @@ async def test_many_status_changes_become_one_announcement(
 
 
 async def test_reduced_motion_stops_animations(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("a", 2)
     conductor.dispatch("a", 1)
-    page = await someone.open("/jobs/a")
+    page = await user.open_page("/jobs/a")
     icon = page.locator(".sheet[data-tone=running] .icon")
     await expect(icon).to_be_visible()
     name = "(icon) => getComputedStyle(icon).animationName"
@@ -103,16 +103,16 @@ async def test_reduced_motion_stops_animations(
 
 
 async def test_job_view_layout_does_not_shift(
-    someone: Person, conductor: SimulatedConductor, log: Path
+    user: BrowserUser, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    log.write_text("".join(f"line {number}\n" for number in range(50)))
-    await someone.context.add_init_script(
+    log_path.write_text("".join(f"line {number}\n" for number in range(50)))
+    await user.context.add_init_script(
         """window.shift = 0;
         new PerformanceObserver((list) => list.getEntries().forEach((entry) => {
           if (!entry.hadRecentInput) window.shift += entry.value;
         })).observe({ type: "layout-shift", buffered: true });"""
     )
-    page = await someone.open("/jobs/lantern")
+    page = await user.open_page("/jobs/lantern")
     await expect(page.locator(".row.line").last).to_be_visible()
     await expect(page.locator(".sheet")).to_have_count(4)
     conductor.complete_sheet("lantern", 1)

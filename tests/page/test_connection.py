@@ -7,11 +7,11 @@ from pathlib import Path
 from playwright.async_api import Browser, Page, Route, expect
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.browser import Person, person
-from tests.support.cutting import wire_to
+from tests.support.browser import BrowserUser, open_browser_user
+from tests.support.cutting import run_faulty_proxy
 from tests.support.ports import free_port
-from tests.support.processes import Process, process, server
-from tests.support.viewers import open_streams
+from tests.support.processes import ManagedProcess, run_process, run_server
+from tests.support.viewers import fetch_open_streams
 
 LOST = re.compile(r"^Not live since \d\d:\d\d, last known state from the registry$")
 
@@ -27,10 +27,10 @@ def append(log: Path, first: int, last: int) -> None:
 
 
 async def test_connection_status_follows_a_conductor_restart(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("a", 4)
-    page = await someone.open("/jobs/a")
+    page = await user.open_page("/jobs/a")
     mark = page.locator("#connection")
     await expect(mark).to_contain_text("from the conductor")
     await expect(page.locator(".sheet")).to_have_count(4)
@@ -46,23 +46,23 @@ async def test_connection_status_follows_a_conductor_restart(
 
 
 async def test_reconnect_after_server_restart_repeats_no_line(
-    browser: Browser, conductor: SimulatedConductor, log: Path, tmp_path: Path
+    browser: Browser, conductor: SimulatedConductor, log_path: Path, tmp_path: Path
 ) -> None:
     port = free_port()
-    append(log, 1, 20)
+    append(log_path, 1, 20)
     options = ("--port", port, "--drain-timeout-s", 0)
-    async with person(browser, f"http://127.0.0.1:{port}", "server_restart") as someone:
-        async with server(tmp_path, *options) as running:
-            page = await someone.open("/jobs/lantern")
+    async with open_browser_user(browser, f"http://127.0.0.1:{port}", "server_restart") as someone:
+        async with run_server(tmp_path, *options) as running:
+            page = await someone.open_page("/jobs/lantern")
             await expect(page.locator(".row.line")).to_have_count(20)
-            running.send(signal.SIGTERM)
-            await running.ended()
+            running.send_signal(signal.SIGTERM)
+            await running.wait()
         await expect(page.locator("#connection")).to_contain_text("reconnecting")
         icon = page.locator("link[rel=icon]")
         await expect(icon).to_have_attribute("href", "/static/icons/offline.svg")
-        append(log, 21, 40)
+        append(log_path, 21, 40)
         conductor.complete_sheet("lantern", 1)
-        async with server(tmp_path, *options):
+        async with run_server(tmp_path, *options):
             await expect(page.locator("#connection")).to_contain_text("Live", timeout=20_000)
             await expect(page.locator(".row.line")).to_have_count(40)
             assert await numbers(page) == list(range(1, 41))
@@ -70,20 +70,20 @@ async def test_reconnect_after_server_restart_repeats_no_line(
 
 
 async def test_streams_reconnect_after_the_machine_slept(
-    browser: Browser, running: Process, conductor: SimulatedConductor, log: Path
+    browser: Browser, server: ManagedProcess, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    append(log, 1, 10)
+    append(log_path, 1, 10)
     async with (
-        wire_to(running.address) as wire,
-        person(browser, wire.url, "machine_that_slept") as someone,
+        run_faulty_proxy(server.address) as wire,
+        open_browser_user(browser, wire.url, "machine_that_slept") as someone,
     ):
         # The clock of a page can be set, that of a worker cannot: the streams are the page's own.
         await someone.context.add_init_script("delete window.SharedWorker")
         await someone.context.clock.install()
-        page = await someone.open("/jobs/lantern")
+        page = await someone.open_page("/jobs/lantern")
         await expect(page.locator(".row.line")).to_have_count(10)
-        wire.deafen()
-        append(log, 11, 12)
+        wire.blackhole()
+        append(log_path, 11, 12)
         conductor.complete_sheet("lantern", 1)
         # Asleep, nothing is heard and no timer goes off, and then an hour is over at once.
         await someone.context.clock.fast_forward(3_600_000)
@@ -97,15 +97,17 @@ async def test_streams_reconnect_after_the_machine_slept(
         await expect(page.locator("#connection")).to_contain_text("Live")
 
 
-async def test_tabs_share_one_roster_stream(someone: Person, conductor: SimulatedConductor) -> None:
+async def test_tabs_share_one_roster_stream(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
     conductor.launch("a", 2)
-    first = await someone.open()
+    first = await user.open_page()
     await expect(first.locator(".job")).to_have_count(1)
-    tabs = [await someone.open() for _ in range(7)]
+    tabs = [await user.open_page() for _ in range(7)]
     for tab in tabs:
         await expect(tab.locator(".job")).to_have_count(1)
         await expect(tab.locator("#connection")).to_contain_text("Live")
-    assert (await open_streams(someone.address))["roster"] == 1
+    assert (await fetch_open_streams(user.address))["roster"] == 1
     conductor.complete_sheet("a", 1)
     for tab in tabs:
         await expect(tab.locator(".job .count")).to_have_text("1 / 2")
@@ -116,14 +118,14 @@ async def test_tabs_share_one_roster_stream(someone: Person, conductor: Simulate
 
 
 async def test_many_job_tabs_open_at_most_four_streams(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     for number in range(4):
         conductor.launch(f"job-{number}", 2)
-    tabs = [await someone.open(f"/jobs/job-{number}") for number in range(4)]
+    tabs = [await user.open_page(f"/jobs/job-{number}") for number in range(4)]
     for tab in tabs:
         await expect(tab.locator(".job-header .status-label")).to_have_text("running")
-    counts = await open_streams(someone.address)
+    counts = await fetch_open_streams(user.address)
     assert sum(counts.values()) <= 4
     await tabs[1].close()
     await tabs[2].close()
@@ -132,11 +134,11 @@ async def test_many_job_tabs_open_at_most_four_streams(
 
 
 async def test_page_connects_without_shared_workers(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("a", 2)
-    await someone.context.add_init_script("delete window.SharedWorker")
-    page = await someone.open("/jobs/a")
+    await user.context.add_init_script("delete window.SharedWorker")
+    page = await user.open_page("/jobs/a")
     await expect(page.locator(".sheet")).to_have_count(2)
     conductor.complete_sheet("a", 1)
     await expect(page.locator(".job-header .count")).to_have_text("1 / 2")
@@ -153,10 +155,10 @@ async def test_unauthenticated_page_redirects_to_sign_in_and_back(
     private = ("--data-dir", tmp_path / "private", "--token-file", tokens)
     command = ("-m", "marianne_stream", "--port", 0, *places, *private)
     async with (
-        process(*command) as running,
-        person(browser, running.address, "sign_in") as someone,
+        run_process(*command) as running,
+        open_browser_user(browser, running.address, "sign_in") as someone,
     ):
-        page = await someone.open("/jobs/a")
+        page = await someone.open_page("/jobs/a")
         await page.get_by_label("Token").fill("wrong-wrong-wrong-wrong")
         await page.get_by_role("button", name="Sign in").click()
         await expect(page.get_by_role("alert")).to_contain_text("not known")
@@ -182,19 +184,19 @@ window.sources = [status, logs];
 
 
 async def test_dashboard_page_works_unchanged(
-    someone: Person, conductor: SimulatedConductor, log: Path
+    user: BrowserUser, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    append(log, 1, 2)
-    page = await someone.context.new_page()
+    append(log_path, 1, 2)
+    page = await user.context.new_page()
 
     async def answer(route: Route) -> None:
         await route.fulfill(body=DASHBOARD, content_type="text/html")
 
     await page.route("**/dashboard", answer)
-    await page.goto(f"{someone.address}/dashboard")
+    await page.goto(f"{user.address}/dashboard")
     items = page.locator("li")
     await expect(items.filter(has_text="line 2")).to_have_count(1)
-    append(log, 3, 3)
+    append(log_path, 3, 3)
     await expect(items.filter(has_text="line 3")).to_have_count(1)
     conductor.finish("lantern")
     await expect(items.filter(has_text="finished")).to_have_count(1, timeout=15_000)

@@ -6,7 +6,7 @@ from playwright.async_api import Page, Route, expect
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from tests.page.test_log import line, scroll_up, write
-from tests.support.browser import Person
+from tests.support.browser import BrowserUser
 
 IN_THE_MIDDLE = """() => {
   const { top, height } = document.querySelector(".log-rows").getBoundingClientRect();
@@ -27,14 +27,12 @@ async def in_the_middle(page: Page) -> str:
     return str(await page.evaluate(IN_THE_MIDDLE))
 
 
-async def test_keyboard_selects_opens_and_copies_lines(someone: Person, log: Path) -> None:
-    await someone.context.grant_permissions(
-        ["clipboard-read", "clipboard-write"], origin=someone.address
-    )
-    log.write_text(
+async def test_keyboard_selects_opens_and_copies_lines(user: BrowserUser, log_path: Path) -> None:
+    await user.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=user.address)
+    log_path.write_text(
         'one\n{"event":"two","order":12345678901234567890}\nth\x1b[31mree\x1b[0m\nfour\n'
     )
-    page = await someone.open("/jobs/lantern")
+    page = await user.open_page("/jobs/lantern")
     await expect(line(page, 4)).to_be_visible()
     await page.keyboard.press("k")
     current = page.locator(".row.current .number")
@@ -57,9 +55,9 @@ async def test_keyboard_selects_opens_and_copies_lines(someone: Person, log: Pat
     assert "#line=" not in page.url
 
 
-async def test_space_presses_the_focused_button(someone: Person, log: Path) -> None:
-    write(log, 1, 3)
-    page = await someone.open("/jobs/lantern")
+async def test_space_presses_the_focused_button(user: BrowserUser, log_path: Path) -> None:
+    write(log_path, 1, 3)
+    page = await user.open_page("/jobs/lantern")
     wrap = page.get_by_role("button", name="Wrap")
     await expect(wrap).to_have_attribute("aria-pressed", "true")
     await wrap.focus()
@@ -67,12 +65,10 @@ async def test_space_presses_the_focused_button(someone: Person, log: Path) -> N
     await expect(wrap).to_have_attribute("aria-pressed", "false")
 
 
-async def test_copy_after_jump_copies_visible_lines_only(someone: Person, log: Path) -> None:
-    await someone.context.grant_permissions(
-        ["clipboard-read", "clipboard-write"], origin=someone.address
-    )
-    write(log, 1, 3000)
-    page = await someone.open("/jobs/lantern")
+async def test_copy_after_jump_copies_visible_lines_only(user: BrowserUser, log_path: Path) -> None:
+    await user.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=user.address)
+    write(log_path, 1, 3000)
+    page = await user.open_page("/jobs/lantern")
     await expect(line(page, 3000)).to_be_visible()
     await line(page, 2995).get_by_role("button").click()
     await page.get_by_label("Search the whole log").fill("line 700 of")
@@ -86,9 +82,9 @@ async def test_copy_after_jump_copies_visible_lines_only(someone: Person, log: P
     assert "line 700 of many" in copied
 
 
-async def test_focus_and_selection_survive_new_lines(someone: Person, log: Path) -> None:
-    write(log, 1, 300)
-    page = await someone.open("/jobs/lantern")
+async def test_focus_and_selection_survive_new_lines(user: BrowserUser, log_path: Path) -> None:
+    write(log_path, 1, 300)
+    page = await user.open_page("/jobs/lantern")
     await expect(line(page, 300)).to_be_visible()
     await scroll_up(page, 900)
     await paused(page)
@@ -97,19 +93,19 @@ async def test_focus_and_selection_survive_new_lines(someone: Person, log: Path)
     await row.locator(".text").select_text()
     await row.get_by_role("button").focus()
     await page.mouse.wheel(0, -60)
-    write(log, 301, 310)
+    write(log_path, 301, 310)
     await expect(page.locator(".new-lines-button")).to_contain_text("10 new lines")
     assert await page.evaluate("document.activeElement.textContent") == number
     assert f"line {number}" in await page.evaluate("String(getSelection())")
 
 
 async def test_job_opened_before_submission_appears_later(
-    someone: Person, conductor: SimulatedConductor, log: Path
+    user: BrowserUser, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    page = await someone.open("/jobs/later")
+    page = await user.open_page("/jobs/later")
     await expect(page.locator(".job-error")).to_have_text("Score not found: later")
-    write(log, 1, 2)
-    conductor.launch("later", 3, workspace=str(log.parent))
+    write(log_path, 1, 2)
+    conductor.launch("later", 3, workspace=str(log_path.parent))
     await expect(page.locator(".sheet")).to_have_count(3)
     await expect(page.locator(".job-error")).to_be_hidden()
     await expect(line(page, 2)).to_be_visible()
@@ -118,23 +114,23 @@ async def test_job_opened_before_submission_appears_later(
 
 
 async def test_page_connects_if_the_worker_does_not_load(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("a", 1)
 
     async def refuse(route: Route) -> None:
         await route.abort()
 
-    await someone.context.route("**/worker.js*", refuse)
-    page = await someone.open()
+    await user.context.route("**/worker.js*", refuse)
+    page = await user.open_page()
     await expect(page.locator(".job")).to_have_count(1, timeout=10_000)
 
 
 async def test_skip_link_focuses_the_content_and_keeps_the_position(
-    someone: Person, log: Path
+    user: BrowserUser, log_path: Path
 ) -> None:
-    write(log, 1, 300)
-    page = await someone.open("/jobs/lantern")
+    write(log_path, 1, 300)
+    page = await user.open_page("/jobs/lantern")
     await expect(line(page, 300)).to_be_visible()
     await scroll_up(page, 600)
     await paused(page)
@@ -149,22 +145,22 @@ async def test_skip_link_focuses_the_content_and_keeps_the_position(
 
 
 async def test_error_message_shows_no_control_characters(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("a", 2)
     conductor.fail_sheet("a", 1, "\x1b[31mred\x1b[0m \u202eabc")
-    page = await someone.open("/jobs/a")
+    page = await user.open_page("/jobs/a")
     await expect(page.locator(".job-error")).to_have_text("red \ufffdabc")
     await page.get_by_role("button", name="Sheet 1").click()
     await expect(page.locator(".sheet-details .error")).to_have_text("red \ufffdabc")
 
 
-async def test_search_respects_the_level_filter(someone: Person, log: Path) -> None:
-    log.write_text(
+async def test_search_respects_the_level_filter(user: BrowserUser, log_path: Path) -> None:
+    log_path.write_text(
         "".join(f"2026-11-24T03:00:00 [info] said {n}\n" for n in range(50))
         + "2026-11-24T03:00:00 [error] said in anger\n"
     )
-    page = await someone.open("/jobs/lantern")
+    page = await user.open_page("/jobs/lantern")
     await page.get_by_label("Search the whole log").fill("said")
     await page.keyboard.press("Enter")
     count = page.locator(".log-search .count")
@@ -173,9 +169,11 @@ async def test_search_respects_the_level_filter(someone: Person, log: Path) -> N
     await expect(count).to_have_text("1 of 1")
 
 
-async def test_linked_range_longer_than_a_page_is_selected(someone: Person, log: Path) -> None:
-    write(log, 1, 3000)
-    page = await someone.open("/jobs/lantern")
+async def test_linked_range_longer_than_a_page_is_selected(
+    user: BrowserUser, log_path: Path
+) -> None:
+    write(log_path, 1, 3000)
+    page = await user.open_page("/jobs/lantern")
     await expect(line(page, 3000)).to_be_visible()
     await page.keyboard.press("g")
     await line(page, 5).get_by_role("button").click()
@@ -184,5 +182,5 @@ async def test_linked_range_longer_than_a_page_is_selected(someone: Person, log:
     await expect(line(page, 3000)).to_be_visible()
     await line(page, 2990).get_by_role("button").click()
     last = page.url.partition("#line=")[2]
-    other = await someone.open(f"{url.removeprefix(someone.address)}..{last}")
+    other = await user.open_page(f"{url.removeprefix(user.address)}..{last}")
     await expect(other.locator(".log-status")).to_have_text("2986 lines selected")

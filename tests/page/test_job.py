@@ -3,16 +3,16 @@
 from playwright.async_api import expect
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.browser import Person
+from tests.support.browser import BrowserUser
 
 MOVEMENTS = {1: 1, 2: 1, 3: 2, 4: 2, 5: 2, 6: 3}
 
 
 async def test_sheet_grid_groups_by_movement_and_updates(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("moss", 6, movements=MOVEMENTS)
-    page = await someone.open("/jobs/moss")
+    page = await user.open_page("/jobs/moss")
     await expect(page.locator(".movement")).to_have_count(3)
     await expect(page.locator(".movement").nth(1).locator(".sheet")).to_have_count(3)
     conductor.complete_sheet("moss", 1)
@@ -25,11 +25,11 @@ async def test_sheet_grid_groups_by_movement_and_updates(
 
 
 async def test_clicked_sheet_shows_instrument_and_error(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("moss", 3, instrument="organ")
     conductor.fail_sheet("moss", 2, "The wind\ntook <b>lantern</b> 3")
-    page = await someone.open("/jobs/moss")
+    page = await user.open_page("/jobs/moss")
     sheet = page.get_by_role("button", name="Sheet 2, failed, organ, has an error")
     await sheet.click()
     detail = page.locator(".sheet-details")
@@ -41,9 +41,11 @@ async def test_clicked_sheet_shows_instrument_and_error(
     await expect(page.locator(".job-error")).to_contain_text("The wind")
 
 
-async def test_many_sheets_have_small_cells(someone: Person, conductor: SimulatedConductor) -> None:
+async def test_many_sheets_have_small_cells(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
     conductor.launch("wide", 300)
-    page = await someone.open("/jobs/wide")
+    page = await user.open_page("/jobs/wide")
     await expect(page.locator(".sheet")).to_have_count(300)
     box = await page.locator(".sheet").first.bounding_box()
     assert box is not None
@@ -51,10 +53,10 @@ async def test_many_sheets_have_small_cells(someone: Person, conductor: Simulate
 
 
 async def test_progress_chart_follows_a_job_to_its_end_and_restart(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("moss", 2)
-    page = await someone.open("/jobs/moss")
+    page = await user.open_page("/jobs/moss")
     known = page.locator(".progress-chart .known")
     await expect(known).to_be_attached()
     before = await known.get_attribute("d")
@@ -73,10 +75,10 @@ async def test_progress_chart_follows_a_job_to_its_end_and_restart(
 
 
 async def test_timeline_shows_the_selected_event_group(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("moss", 2)
-    page = await someone.open("/jobs/moss")
+    page = await user.open_page("/jobs/moss")
     await expect(page.locator(".sheet")).to_have_count(2)
     conductor.emit("moss", "job.noted", {"by": "<i>me</i>", "deep": {"a": 1}})
     conductor.emit("moss", "observer.file_created", {"path": "out.txt"})
@@ -106,17 +108,19 @@ async def test_timeline_shows_the_selected_event_group(
     await expect(events).to_have_count(0)
 
 
-async def test_unknown_job_shows_not_found(someone: Person, conductor: SimulatedConductor) -> None:
+async def test_unknown_job_shows_not_found(
+    user: BrowserUser, conductor: SimulatedConductor
+) -> None:
     conductor.launch("moss", 2)
-    page = await someone.open("/jobs/nothing")
+    page = await user.open_page("/jobs/nothing")
     await expect(page.locator(".job-error")).to_have_text("Score not found: nothing")
 
 
 async def test_deleted_job_shows_that_it_no_longer_exists(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("moss", 2)
-    page = await someone.open("/jobs/moss")
+    page = await user.open_page("/jobs/moss")
     await expect(page.locator(".sheet")).to_have_count(2)
     conductor.remove("moss")
     await expect(page.locator(".job-error")).to_contain_text(
@@ -125,11 +129,11 @@ async def test_deleted_job_shows_that_it_no_longer_exists(
 
 
 async def test_notification_is_sent_when_the_job_ends(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
-    await someone.context.grant_permissions(["notifications"], origin=someone.address)
+    await user.context.grant_permissions(["notifications"], origin=user.address)
     conductor.launch("moss", 1)
-    page = await someone.open("/jobs/moss")
+    page = await user.open_page("/jobs/moss")
     # Headless, nothing is shown: what would be is kept.
     await page.evaluate(
         """() => {

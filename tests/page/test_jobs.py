@@ -5,8 +5,8 @@ from pathlib import Path
 from playwright.async_api import Page, expect
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.browser import Person
-from tests.support.processes import Process
+from tests.support.browser import BrowserUser
+from tests.support.processes import ManagedProcess
 
 
 def play(conductor: SimulatedConductor) -> None:
@@ -29,10 +29,10 @@ async def names(page: Page) -> list[str]:
 
 
 async def test_job_list_shows_status_progress_and_times(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     play(conductor)
-    page = await someone.open()
+    page = await user.open_page()
     busy = page.locator(".job", has_text="busy")
     await expect(busy.locator(".status-label")).to_have_text("running")
     await expect(busy.locator(".count")).to_have_text("1 / 4")
@@ -51,10 +51,10 @@ async def test_job_list_shows_status_progress_and_times(
 
 
 async def test_job_list_updates_and_tab_shows_failures(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("busy", 4)
-    page = await someone.open()
+    page = await user.open_page()
     await expect(page).to_have_title("Jobs · Marianne")
     row = page.locator(".job", has_text="busy")
     await expect(row.locator(".count")).to_have_text("0 / 4")
@@ -74,10 +74,10 @@ async def test_job_list_updates_and_tab_shows_failures(
 
 
 async def test_filters_by_status_and_name_are_kept_in_the_url(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     play(conductor)
-    page = await someone.open()
+    page = await user.open_page()
     await page.get_by_role("button", name="failed").click()
     await expect(page.locator(".job")).to_have_count(1)
     assert page.url.endswith("/?status=failed")
@@ -96,10 +96,10 @@ async def test_filters_by_status_and_name_are_kept_in_the_url(
 
 
 async def test_keyboard_steps_through_jobs_and_opens_one(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     play(conductor)
-    page = await someone.open()
+    page = await user.open_page()
     await expect(page.locator(".job")).to_have_count(5)
     await page.keyboard.press("j")
     await page.keyboard.press("j")
@@ -123,9 +123,9 @@ async def test_keyboard_steps_through_jobs_and_opens_one(
 
 
 async def test_empty_job_list_explains_how_to_submit(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
-    page = await someone.open()
+    page = await user.open_page()
     await expect(page.locator(".empty")).to_contain_text("Submit a score to the conductor")
     conductor.launch("first", 1)
     await expect(page.locator(".job .name")).to_have_text("first")
@@ -133,11 +133,11 @@ async def test_empty_job_list_explains_how_to_submit(
 
 
 async def test_job_name_with_html_is_shown_as_text(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     odd = '<img src=x onerror="alert(1)"> 100% & "quoted" 苔'
     conductor.launch(odd, 2)
-    page = await someone.open()
+    page = await user.open_page()
     await expect(page.locator(".job .name")).to_have_text(odd)
     await page.locator(".job .name").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text(odd)
@@ -145,22 +145,22 @@ async def test_job_name_with_html_is_shown_as_text(
 
 
 async def test_job_named_like_a_folder_explains_why_it_has_no_page(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("..", 2)
-    page = await someone.open()
+    page = await user.open_page()
     await expect(page.locator(".job .reason")).to_contain_text("No page")
     await page.keyboard.press("j")
     await expect(page.locator(".job .name")).to_be_focused()
     await page.get_by_label("Filter jobs by name").fill("..")
     await page.keyboard.press("Enter")
     await expect(page.locator("#announcer")).to_contain_text("No page")
-    assert page.url == f"{someone.address}/?name=.."
+    assert page.url == f"{user.address}/?name=.."
 
 
-async def test_theme_is_kept_after_reload(someone: Person, conductor: SimulatedConductor) -> None:
+async def test_theme_is_kept_after_reload(user: BrowserUser, conductor: SimulatedConductor) -> None:
     conductor.launch("a", 1)
-    page = await someone.open()
+    page = await user.open_page()
     ground = "getComputedStyle(document.body).backgroundColor"
     light = await page.evaluate(ground)
     await page.keyboard.press("t")
@@ -171,11 +171,11 @@ async def test_theme_is_kept_after_reload(someone: Person, conductor: SimulatedC
 
 
 async def test_order_is_kept_while_the_pointer_is_on_the_list(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("a", 2)
     conductor.launch("b", 2)
-    page = await someone.open()
+    page = await user.open_page()
     await expect(page.locator(".job")).to_have_count(2)
     before = await names(page)
     await page.locator(".job").first.hover()
@@ -188,15 +188,17 @@ async def test_order_is_kept_while_the_pointer_is_on_the_list(
 
 
 async def test_page_of_360_pixels_does_not_scroll_sideways(
-    someone: Person, conductor: SimulatedConductor, log: Path, running: Process
+    user: BrowserUser, conductor: SimulatedConductor, log_path: Path, server: ManagedProcess
 ) -> None:
-    del running
+    del server
     play(conductor)
-    log.write_text("".join(f"2026-11-24T00:00:00 [info] {'long ' * 40}{n}\n" for n in range(200)))
-    page = await someone.open()
+    log_path.write_text(
+        "".join(f"2026-11-24T00:00:00 [info] {'long ' * 40}{n}\n" for n in range(200))
+    )
+    page = await user.open_page()
     await page.set_viewport_size({"width": 360, "height": 740})
     for path in ("/", "/jobs/lantern"):
-        await page.goto(someone.address + path)
+        await page.goto(user.address + path)
         await expect(page.locator(".job, .row.line").first).to_be_visible()
         wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
         assert not await page.evaluate(wide), path

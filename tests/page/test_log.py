@@ -6,7 +6,7 @@ from pathlib import Path
 from playwright.async_api import Locator, Page, expect
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.browser import Person
+from tests.support.browser import BrowserUser
 
 AT_END = """(rows) => rows.scrollHeight - rows.clientHeight - rows.scrollTop < 8"""
 
@@ -34,18 +34,18 @@ async def scroll_up(page: Page, by: int) -> None:
 
 
 async def test_scrolling_up_stops_following_and_counts_new_lines(
-    someone: Person, log: Path
+    user: BrowserUser, log_path: Path
 ) -> None:
-    write(log, 1, 300)
-    page = await someone.open("/jobs/lantern")
+    write(log_path, 1, 300)
+    page = await user.open_page("/jobs/lantern")
     await expect(line(page, 300)).to_be_visible()
-    write(log, 301, 320)
+    write(log_path, 301, 320)
     await expect(line(page, 320)).to_be_visible()
     await scroll_up(page, 600)
     follow = page.get_by_role("button", name="Follow")
     await expect(follow).to_have_attribute("aria-pressed", "false")
     seen = await page.locator(".row.line .number").first.inner_text()
-    write(log, 321, 332)
+    write(log_path, 321, 332)
     await expect(page.locator(".new-lines-button")).to_have_text("↓ 12 new lines")
     assert await page.locator(".row.line .number").first.inner_text() == seen
     await page.keyboard.press("f")
@@ -55,10 +55,10 @@ async def test_scrolling_up_stops_following_and_counts_new_lines(
 
 
 async def test_log_draws_visible_rows_only_and_loads_older_lines_on_scroll(
-    someone: Person, log: Path
+    user: BrowserUser, log_path: Path
 ) -> None:
-    write(log, 1, 5000)
-    page = await someone.open("/jobs/lantern")
+    write(log_path, 1, 5000)
+    page = await user.open_page("/jobs/lantern")
     await expect(line(page, 5000)).to_be_visible()
     assert await page.locator(".row").count() < 200
     numbers = page.locator(".row.line .number")
@@ -78,14 +78,14 @@ async def test_log_draws_visible_rows_only_and_loads_older_lines_on_scroll(
 
 
 async def test_scrolling_reaches_rotated_files_and_marks_the_rotation(
-    someone: Person, log: Path
+    user: BrowserUser, log_path: Path
 ) -> None:
-    write(log, 1, 400)
-    with gzip.open(log.with_name("marianne.log.1.gz"), "wb") as old:
-        old.write(log.read_bytes())
-    log.unlink()
-    write(log, 401, 450)
-    page = await someone.open("/jobs/lantern")
+    write(log_path, 1, 400)
+    with gzip.open(log_path.with_name("marianne.log.1.gz"), "wb") as old:
+        old.write(log_path.read_bytes())
+    log_path.unlink()
+    write(log_path, 401, 450)
+    page = await user.open_page("/jobs/lantern")
     await expect(page.locator(".row .text", has_text="line 450 of many")).to_be_visible()
     mark = page.locator(".row.marker.rotated")
     for _ in range(20):
@@ -94,23 +94,23 @@ async def test_scrolling_reaches_rotated_files_and_marks_the_rotation(
         if await mark.count():
             break
     await expect(mark).to_contain_text("rotated")
-    log.rename(log.with_name("marianne.log.2"))
-    write(log, 1, 3)
+    log_path.rename(log_path.with_name("marianne.log.2"))
+    write(log_path, 1, 3)
     await page.keyboard.press("G")
     await expect(page.locator(".row.marker", has_text="renamed")).to_be_visible()
 
 
 async def test_search_covers_the_whole_log_and_shows_matches_in_context(
-    someone: Person, log: Path
+    user: BrowserUser, log_path: Path
 ) -> None:
-    write(log, 1, 2000)
-    with log.open("a", encoding="utf-8") as file:
+    write(log_path, 1, 2000)
+    with log_path.open("a", encoding="utf-8") as file:
         file.write("2026-11-24T03:00:01 [error] The Needle, 1 of 2\n")
-    write(log, 2002, 6000)
-    with log.open("a", encoding="utf-8") as file:
+    write(log_path, 2002, 6000)
+    with log_path.open("a", encoding="utf-8") as file:
         file.write("2026-11-24T03:00:01 [error] the needle, 2 of 2\n")
-    write(log, 6002, 9000)
-    page = await someone.open("/jobs/lantern")
+    write(log_path, 6002, 9000)
+    page = await user.open_page("/jobs/lantern")
     await expect(line(page, 9000)).to_be_visible()
     await page.keyboard.press("/")
     await page.keyboard.type("needle")
@@ -139,42 +139,42 @@ async def test_search_covers_the_whole_log_and_shows_matches_in_context(
     await expect(count).to_contain_text("regex")
 
 
-async def test_level_filter_is_applied_by_the_server(someone: Person, log: Path) -> None:
-    write(log, 1, 500)
-    with log.open("a", encoding="utf-8") as file:
+async def test_level_filter_is_applied_by_the_server(user: BrowserUser, log_path: Path) -> None:
+    write(log_path, 1, 500)
+    with log_path.open("a", encoding="utf-8") as file:
         file.write(
             "2026-11-24T03:00:01 [warning] a warning\n2026-11-24T03:00:01 [error] an error\n"
         )
-    page = await someone.open("/jobs/lantern")
+    page = await user.open_page("/jobs/lantern")
     await expect(page.locator(".row[data-level=warning]")).to_be_visible()
     await expect(page.locator(".row[data-level=error] .level")).to_have_text("error")
     await page.get_by_label("Level").select_option("warning")
     await expect(page.locator(".row.line")).to_have_count(2)
-    with log.open("a", encoding="utf-8") as file:
+    with log_path.open("a", encoding="utf-8") as file:
         file.write("2026-11-24T03:00:02 [info] quiet\n2026-11-24T03:00:02 [error] another\n")
     await expect(page.locator(".row.line")).to_have_count(3)
 
 
 async def test_ansi_colours_are_shown_and_other_sequences_removed(
-    someone: Person, log: Path
+    user: BrowserUser, log_path: Path
 ) -> None:
-    log.write_text(
+    log_path.write_text(
         "\x1b[31mred\x1b[0m \x1b[1;38;5;208mbold\x1b[0m \x1b]0;title\x07\x1b[2Jclear\x07\n"
         "<script>alert(1)</script><img src=x onerror=alert(1)>\n"
     )
-    page = await someone.open("/jobs/lantern")
+    page = await user.open_page("/jobs/lantern")
     text = page.locator(".row.line .text")
     await expect(text.first).to_have_text("red bold clear␇")
     await expect(text.first.locator("[data-fg=red]")).to_have_text("red")
     await expect(text.nth(1)).to_have_text("<script>alert(1)</script><img src=x onerror=alert(1)>")
 
 
-async def test_json_line_opens_its_fields_on_click(someone: Person, log: Path) -> None:
-    log.write_text(
+async def test_json_line_opens_its_fields_on_click(user: BrowserUser, log_path: Path) -> None:
+    log_path.write_text(
         '{"event":"sheet.done","level":"warning","timestamp":"2026-11-24T03:00:00.5Z","sheet":3}\n'
         "plain\n"
     )
-    page = await someone.open("/jobs/lantern")
+    page = await user.open_page("/jobs/lantern")
     row = page.locator(".row.json")
     await expect(row).to_have_count(1)
     await expect(row.locator(".text")).to_contain_text("sheet.done sheet=3")
@@ -190,9 +190,9 @@ async def test_json_line_opens_its_fields_on_click(someone: Person, log: Path) -
     await expect(page.locator(".row.json .fields")).to_have_count(0)
 
 
-async def test_wrap_and_times_are_toggled_and_kept(someone: Person, log: Path) -> None:
-    log.write_text(f"2026-11-24T03:00:00.119 [info] {'word ' * 200}\n")
-    page = await someone.open("/jobs/lantern")
+async def test_wrap_and_times_are_toggled_and_kept(user: BrowserUser, log_path: Path) -> None:
+    log_path.write_text(f"2026-11-24T03:00:00.119 [info] {'word ' * 200}\n")
+    page = await user.open_page("/jobs/lantern")
     row = page.locator(".row.line")
     await expect(row.locator("time")).to_have_text("03:00:00.119")
     tall = await row.locator(".text").bounding_box()
@@ -209,9 +209,11 @@ async def test_wrap_and_times_are_toggled_and_kept(someone: Person, log: Path) -
     await expect(row.locator("time")).to_be_hidden()
 
 
-async def test_link_selects_a_line_range_also_after_rotation(someone: Person, log: Path) -> None:
-    write(log, 1, 3000)
-    page = await someone.open("/jobs/lantern")
+async def test_link_selects_a_line_range_also_after_rotation(
+    user: BrowserUser, log_path: Path
+) -> None:
+    write(log_path, 1, 3000)
+    page = await user.open_page("/jobs/lantern")
     await expect(line(page, 3000)).to_be_visible()
     await scroll_up(page, 20_000)
     await expect(line(page, 3000)).to_be_hidden()
@@ -223,75 +225,75 @@ async def test_link_selects_a_line_range_also_after_rotation(someone: Person, lo
     await expect(page.locator(".row.selected")).to_have_count(4)
     await expect(page.locator(".log-status")).to_have_text("4 lines selected")
     assert "#line=l-" in page.url
-    with gzip.open(log.with_name("marianne.log.1.gz"), "wb") as old:
-        old.write(log.read_bytes())
-    log.unlink()
-    write(log, 3001, 3100)
-    other = await someone.open(page.url.removeprefix(someone.address))
+    with gzip.open(log_path.with_name("marianne.log.1.gz"), "wb") as old:
+        old.write(log_path.read_bytes())
+    log_path.unlink()
+    write(log_path, 3001, 3100)
+    other = await user.open_page(page.url.removeprefix(user.address))
     await expect(other.locator(".row.selected")).to_have_count(4)
     await expect(other.locator(".row.selected .number").first).to_have_text(str(number))
-    gone = await someone.open("/jobs/lantern#line=l-1-2-3-4-5")
+    gone = await user.open_page("/jobs/lantern#line=l-1-2-3-4-5")
     await expect(gone.locator(".log-note, .row.line").first).to_be_visible()
 
 
-async def test_lines_are_copied_and_the_log_file_downloaded(someone: Person, log: Path) -> None:
-    await someone.context.grant_permissions(
-        ["clipboard-read", "clipboard-write"], origin=someone.address
-    )
-    write(log, 1, 20)
-    page = await someone.open("/jobs/lantern")
+async def test_lines_are_copied_and_the_log_file_downloaded(
+    user: BrowserUser, log_path: Path
+) -> None:
+    await user.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=user.address)
+    write(log_path, 1, 20)
+    page = await user.open_page("/jobs/lantern")
     await line(page, 3).get_by_role("button").click()
     await line(page, 5).get_by_role("button").click(modifiers=["Shift"])
     await page.get_by_role("button", name="Copy").click()
     await expect(page.locator(".log-status")).to_have_text("3 lines copied")
     copied = await page.evaluate("navigator.clipboard.readText()")
-    assert copied == "".join(log.read_text().splitlines(keepends=True)[2:5])
+    assert copied == "".join(log_path.read_text().splitlines(keepends=True)[2:5])
     async with page.expect_download() as downloading:
         await page.get_by_role("link", name="Download").click()
     download = await downloading.value
     assert download.suggested_filename == "lantern.log"
-    assert Path(await download.path()).read_text() == log.read_text()
+    assert Path(await download.path()).read_text() == log_path.read_text()
 
 
 async def test_log_shows_its_end_and_continues_when_the_job_is_resumed(
-    someone: Person, conductor: SimulatedConductor, log: Path
+    user: BrowserUser, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    write(log, 1, 5)
-    page = await someone.open("/jobs/lantern")
+    write(log_path, 1, 5)
+    page = await user.open_page("/jobs/lantern")
     await expect(line(page, 5)).to_be_visible()
     conductor.finish("lantern")
     await expect(page.locator(".row.marker.end")).to_be_visible(timeout=20_000)
-    conductor.launch("lantern", 4, workspace=str(log.parent))
+    conductor.launch("lantern", 4, workspace=str(log_path.parent))
     await expect(page.locator(".job-header .status-label")).to_have_text("running")
-    write(log, 6, 8)
+    write(log_path, 6, 8)
     await expect(line(page, 8)).to_be_visible()
     numbers = await page.locator(".row.line .number").all_inner_texts()
     assert numbers == [str(number) for number in range(1, 9)]
 
 
-async def test_truncated_log_shows_a_marker(someone: Person, log: Path) -> None:
-    write(log, 1, 400)
-    page = await someone.open("/jobs/lantern")
+async def test_truncated_log_shows_a_marker(user: BrowserUser, log_path: Path) -> None:
+    write(log_path, 1, 400)
+    page = await user.open_page("/jobs/lantern")
     await expect(line(page, 400)).to_be_visible()
-    log.write_text("")
-    write(log, 1, 2)
+    log_path.write_text("")
+    write(log_path, 1, 2)
     await expect(page.locator(".row.marker").first).to_be_visible()
     await expect(page.locator(".row .text", has_text="line 2 of many").last).to_be_visible()
 
 
-async def test_log_created_later_is_followed(someone: Person, log: Path) -> None:
-    page = await someone.open("/jobs/lantern")
+async def test_log_created_later_is_followed(user: BrowserUser, log_path: Path) -> None:
+    page = await user.open_page("/jobs/lantern")
     await expect(page.locator(".job-header .status-label")).to_have_text("running")
-    write(log, 1, 2)
+    write(log_path, 1, 2)
     await expect(line(page, 2)).to_be_visible()
 
 
 async def test_missing_log_is_not_shown_as_empty(
-    someone: Person, log: Path, conductor: SimulatedConductor
+    user: BrowserUser, log_path: Path, conductor: SimulatedConductor
 ) -> None:
-    page = await someone.open("/jobs/lantern")
+    page = await user.open_page("/jobs/lantern")
     marker = page.locator(".row.marker.missing")
-    await expect(marker).to_contain_text(f"This job has no log. Looked for {log}")
+    await expect(marker).to_contain_text(f"This job has no log. Looked for {log_path}")
     await expect(marker).to_contain_text("set log_file in the conductor's configuration")
     await expect(page.locator(".log-status")).to_have_text("No log")
     conductor.finish("lantern")
@@ -302,27 +304,27 @@ async def test_missing_log_is_not_shown_as_empty(
     await expect(page.get_by_text("No lines yet")).to_have_count(0)
 
 
-async def test_lines_appear_after_a_missing_log(someone: Person, log: Path) -> None:
-    page = await someone.open("/jobs/lantern")
+async def test_lines_appear_after_a_missing_log(user: BrowserUser, log_path: Path) -> None:
+    page = await user.open_page("/jobs/lantern")
     await expect(page.locator(".row.marker.missing")).to_be_visible()
-    write(log, 1, 2)
+    write(log_path, 1, 2)
     await expect(line(page, 2)).to_be_visible()
     await expect(page.locator(".log-status")).to_have_text("Following")
 
 
 async def test_partial_line_is_shown_and_replaced_by_the_whole_line(
-    someone: Person, log: Path
+    user: BrowserUser, log_path: Path
 ) -> None:
-    write(log, 1, 200)
-    page = await someone.open("/jobs/lantern")
+    write(log_path, 1, 200)
+    page = await user.open_page("/jobs/lantern")
     await expect(line(page, 200)).to_be_visible()
     partial = page.locator(".partial .row")
     for shown in ("50 %", "75 %"):
-        with log.open("a", encoding="utf-8") as file:
+        with log_path.open("a", encoding="utf-8") as file:
             file.write(f"\r\x1b[32m{shown}\x1b[0m")
         await expect(partial.locator(".text")).to_have_text(shown)
     assert await page.locator(".log-rows").evaluate(AT_END)
-    with log.open("a", encoding="utf-8") as file:
+    with log_path.open("a", encoding="utf-8") as file:
         file.write("\rdone\n")
     await expect(line(page, 201)).to_contain_text("done")
     await expect(partial).to_have_count(0)
@@ -330,7 +332,7 @@ async def test_partial_line_is_shown_and_replaced_by_the_whole_line(
 
 
 async def test_conductor_log_is_labelled_and_its_runs_marked(
-    someone: Person, conductor: SimulatedConductor, tmp_path: Path
+    user: BrowserUser, conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     conductor.launch("quiet", 2)
     path = tmp_path / "conductor.log"
@@ -340,7 +342,7 @@ async def test_conductor_log_is_labelled_and_its_runs_marked(
         '{"event":"sheet.begun","extra":{"job_id":"quiet","sheet_num":1}}\n'
         '{"event":"job.submitted","job_id":"quiet","level":"info"}\n'
     )
-    page = await someone.open("/jobs/quiet")
+    page = await user.open_page("/jobs/quiet")
     await expect(page.locator(".log-source")).to_have_text(
         "Lines of this job in the conductor's log"
     )

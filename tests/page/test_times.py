@@ -9,8 +9,8 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.browser import Person, person
-from tests.support.processes import Process, server
+from tests.support.browser import BrowserUser, open_browser_user
+from tests.support.processes import ManagedProcess, run_server
 
 UNKNOWN = "\N{EN DASH}"
 JUST_NOW = re.compile(r"^(now|\d+ s ago)$")
@@ -18,54 +18,54 @@ JUST_NOW = re.compile(r"^(now|\d+ s ago)$")
 
 @pytest.fixture
 async def in_india(
-    browser: Browser, running: Process, request: pytest.FixtureRequest
-) -> AsyncIterator[Person]:
+    browser: Browser, server: ManagedProcess, request: pytest.FixtureRequest
+) -> AsyncIterator[BrowserUser]:
     """Browser context in a time zone five and a half hours ahead of UTC."""
     zone = {"timezone_id": "Asia/Kolkata"}
-    async with person(browser, running.address, request.node.name, **zone) as someone:
+    async with open_browser_user(browser, server.address, request.node.name, **zone) as someone:
         yield someone
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
 async def test_wrong_browser_clock_changes_no_duration(
-    someone: Person, conductor: SimulatedConductor, hours: int
+    user: BrowserUser, conductor: SimulatedConductor, hours: int
 ) -> None:
     conductor.launch("done", 1)
     conductor.finish("done")
     conductor.launch("busy", 2)
     # The clock of a page can be set, that of a worker cannot: the streams are the page's own.
-    await someone.context.add_init_script("delete window.SharedWorker")
-    await someone.context.clock.install(time=datetime.now(UTC) + timedelta(hours=hours))
-    page = await someone.open()
+    await user.context.add_init_script("delete window.SharedWorker")
+    await user.context.clock.install(time=datetime.now(UTC) + timedelta(hours=hours))
+    page = await user.open_page()
     busy = page.locator(".job", has_text="busy")
     await expect(busy.locator(".duration .value")).to_contain_text(" s")
     await expect(busy.locator(".duration .value")).not_to_contain_text(" h ")
     ended = page.locator(".job", has_text="done").locator(".changed")
     await expect(ended).to_contain_text("Ended")
     await expect(ended).not_to_contain_text(" h ")
-    await page.goto(f"{someone.address}/jobs/busy")
+    await page.goto(f"{user.address}/jobs/busy")
     duration = page.locator(".facts div", has_text="Duration").locator("dd")
     await expect(duration).to_contain_text(" s")
     await expect(duration).not_to_contain_text(" h ")
 
 
 async def test_times_and_animations_stop_while_the_conductor_is_away(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("busy", 2)
     conductor.dispatch("busy", 1)
-    await someone.context.add_init_script("delete window.SharedWorker")
-    await someone.context.clock.install()
-    page = await someone.open("/jobs/busy")
+    await user.context.add_init_script("delete window.SharedWorker")
+    await user.context.clock.install()
+    page = await user.open_page("/jobs/busy")
     mark = page.locator("#connection")
     await expect(mark).to_have_text("Live from the conductor")
     await conductor.stop()
     await expect(mark).to_contain_text("Not live since", timeout=20_000)
     duration = page.locator(".facts div", has_text="Duration").locator("dd")
     # The last tick may have been before the moment at which durations stopped.
-    await someone.context.clock.run_for(1_500)
+    await user.context.clock.run_for(1_500)
     before = await duration.inner_text()
-    await someone.context.clock.run_for(5_000)
+    await user.context.clock.run_for(5_000)
     assert await duration.inner_text() == before
     icon = page.locator(".sheet[data-tone=running] .icon")
     assert await icon.evaluate("(icon) => getComputedStyle(icon).animationName") == "none"
@@ -77,11 +77,11 @@ async def test_times_and_animations_stop_while_the_conductor_is_away(
 
 
 async def test_page_opened_without_a_conductor_shows_no_durations(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("busy", 2)
     await conductor.stop()
-    page = await someone.open()
+    page = await user.open_page()
     await expect(page.locator(".job .status-label")).to_have_text("running")
     await expect(page.locator("#connection")).to_have_text(
         "Not live, last known state from the registry"
@@ -94,13 +94,13 @@ async def test_page_opened_without_any_backend_shows_the_reasons(
     browser: Browser, tmp_path: Path
 ) -> None:
     async with (
-        server(tmp_path) as running,
-        person(browser, running.address, "nothing_to_read") as someone,
+        run_server(tmp_path) as running,
+        open_browser_user(browser, running.address, "nothing_to_read") as someone,
     ):
-        page = await someone.open()
+        page = await someone.open_page()
         await expect(page.locator(".empty")).to_contain_text("Neither the conductor nor another")
         await expect(page.locator("#connection")).to_contain_text("Not live")
-        job = await someone.open("/jobs/busy")
+        job = await someone.open_page("/jobs/busy")
         await expect(job.locator(".job-error")).to_contain_text("Neither the conductor nor another")
         conductor = SimulatedConductor(
             tmp_path / "c.sock", registry=tmp_path / "state.db", shutdown_grace_s=0
@@ -116,16 +116,16 @@ async def test_page_opened_without_any_backend_shows_the_reasons(
 
 
 async def test_time_zone_switch_changes_all_times_and_is_kept(
-    in_india: Person, conductor: SimulatedConductor, log: Path
+    in_india: BrowserUser, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    log.write_text(
+    log_path.write_text(
         "2026-11-23T20:00:00Z [info] with a zone\n"
         "2026-11-23T21:00:00+01:00 [info] with another\n"
         "2026-11-23T20:00:00 [info] without\n"
         "no time at all\n"
         '{"event":"as JSON","timestamp":"2026-11-24T20:00:00.25+00:00"}\n'
     )
-    page = await in_india.open("/jobs/lantern")
+    page = await in_india.open_page("/jobs/lantern")
     conductor.emit("lantern", "job.noted", {})
     times = page.locator(".row.line time")
     local = ["01:30:00", "01:30:00", "20:00:00", "", "01:30:00.250"]
@@ -151,11 +151,13 @@ async def test_time_zone_switch_changes_all_times_and_is_kept(
     await expect(times.first).to_have_text("20:00:00")
 
 
-async def test_line_without_a_time_shows_its_reception_time(someone: Person, log: Path) -> None:
-    log.write_text("first\n")
-    page = await someone.open("/jobs/lantern")
+async def test_line_without_a_time_shows_its_reception_time(
+    user: BrowserUser, log_path: Path
+) -> None:
+    log_path.write_text("first\n")
+    page = await user.open_page("/jobs/lantern")
     await expect(page.locator(".row.line")).to_have_count(1)
-    with log.open("a") as file:
+    with log_path.open("a") as file:
         file.write("no time\n2026-11-23T20:00:00Z with a time\n")
     read = page.locator(".row.line", has_text="no time").locator("time")
     await expect(read).to_have_attribute("data-kind", "received")
@@ -165,11 +167,11 @@ async def test_line_without_a_time_shows_its_reception_time(someone: Person, log
 
 
 async def test_changed_is_empty_before_the_first_observed_change(
-    someone: Person, conductor: SimulatedConductor
+    user: BrowserUser, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("busy", 4)
     conductor.launch("quiet", 4)
-    page = await someone.open()
+    page = await user.open_page()
     changed = page.locator(".job", has_text="busy").locator(".changed .value")
     await expect(page.locator(".job .duration .value").first).to_contain_text(" s")
     conductor.complete_sheet("busy", 1)

@@ -5,18 +5,18 @@ import signal
 from playwright.async_api import Browser, expect
 
 from tests.support import tutorial
-from tests.support.browser import person
+from tests.support.browser import open_browser_user
 from tests.support.ports import free_port
-from tests.support.processes import process
-from tests.support.waiting import until
+from tests.support.processes import run_process
+from tests.support.waiting import wait_until
 
 
 async def test_page_shows_what_the_tutorial_describes(browser: Browser) -> None:
     async with (
-        process("-m", "marianne_stream", "demo", "--port", 0) as demo,
-        person(browser, demo.address, "tutorial") as someone,
+        run_process("-m", "marianne_stream", "demo", "--port", 0) as demo,
+        open_browser_user(browser, demo.address, "tutorial") as someone,
     ):
-        page = await someone.open("/")
+        page = await someone.open_page("/")
         await expect(page.locator(".job")).to_have_count(4)
         await page.get_by_text("cathedral-of-moss").click()
         # A run begins a log of its own: search once the sheet has written to it.
@@ -36,16 +36,19 @@ async def test_snippet_follows_a_job_through_a_restart_of_the_demo(browser: Brow
     port = free_port()
     demo = ("-m", "marianne_stream", "demo", "--port", port, "--speed")
     lines: list[str] = []
-    async with process(*demo, 0.5) as first, person(browser, first.address, "snippet") as someone:
-        page = await someone.open("/")
+    async with (
+        run_process(*demo, 0.5) as first,
+        open_browser_user(browser, first.address, "snippet") as someone,
+    ):
+        page = await someone.open_page("/")
         page.on("console", lambda message: lines.append(message.text))
         console = await page.context.new_cdp_session(page)
         # As the developer tools evaluate what is typed into their console.
         await console.send("Runtime.evaluate", {"expression": snippet, "replMode": True})
-        await until(lambda: any(line.startswith("running: ") for line in lines), limit_s=30)
-        first.send(signal.SIGINT)
-        assert await first.ended() == 0
+        await wait_until(lambda: any(line.startswith("running: ") for line in lines), timeout_s=30)
+        first.send_signal(signal.SIGINT)
+        assert await first.wait() == 0
         lines.clear()
-        async with process(*demo, 5):
-            await until(lambda: "finished: completed" in lines, limit_s=30)
+        async with run_process(*demo, 5):
+            await wait_until(lambda: "finished: completed" in lines, timeout_s=30)
         assert any(line.startswith("running: ") for line in lines)

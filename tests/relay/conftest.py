@@ -13,38 +13,38 @@ from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.relay.format import EventEntry, LogEntry, LogPlace
 from marianne_stream.relay.keys import Keys
 from marianne_stream.settings import Settings
-from tests.support.redis import RedisServer, redis_server
+from tests.support.redis import RedisServer, run_redis
 from tests.support.viewers import Viewer
-from tests.support.waiting import eventually, until
+from tests.support.waiting import wait_for_value, wait_until
 
 JOB = "lantern"
 KEYS = Keys("marianne-stream", "here")
 
-Relay = Callable[..., AbstractAsyncContextManager[web.Application]]
+StartRelay = Callable[..., AbstractAsyncContextManager[web.Application]]
 
 
 @pytest.fixture
 async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
     """A Redis that loses its data when it is killed."""
-    async with redis_server(tmp_path) as server:
+    async with run_redis(tmp_path) as server:
         yield server
 
 
 @pytest.fixture
-def relay(conductor: SimulatedConductor, tmp_path: Path, redis: RedisServer) -> Relay:
+def start_relay(conductor: SimulatedConductor, tmp_path: Path, redis: RedisServer) -> StartRelay:
     """Starts a server that publishes, for as long as a context lasts."""
     del conductor
 
     def start(**given: Any) -> AbstractAsyncContextManager[web.Application]:
         place = {"conductor_socket": tmp_path / "c.sock", "registry_path": tmp_path / "state.db"}
         target = {"publish_url": redis.url, "source_name": KEYS.source}
-        return running(Settings(**{**place, **target, "no_auth": True, **given}))
+        return run_app(Settings(**{**place, **target, "no_auth": True, **given}))
 
     return start
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[web.Application]:
+async def run_app(settings: Settings) -> AsyncIterator[web.Application]:
     """A server that listens nowhere."""
     app = create_app(settings)
     runner = web.AppRunner(app)
@@ -56,7 +56,7 @@ async def running(settings: Settings) -> AsyncIterator[web.Application]:
 
 
 @pytest.fixture
-async def log(conductor: SimulatedConductor, tmp_path: Path) -> Path:
+async def log_path(conductor: SimulatedConductor, tmp_path: Path) -> Path:
     """The log file of a running job; it is not there yet."""
     workspace = tmp_path / "ws"
     workspace.mkdir()
@@ -64,49 +64,53 @@ async def log(conductor: SimulatedConductor, tmp_path: Path) -> Path:
     return workspace / "marianne.log"
 
 
-def append(log: Path, *lines: str) -> None:
-    with log.open("a", encoding="utf-8") as file:
+def append_lines(path: Path, *lines: str) -> None:
+    with path.open("a", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in lines)
 
 
-async def subscribed(conductor: SimulatedConductor) -> None:
+async def wait_subscribed(conductor: SimulatedConductor) -> None:
     """Waits until a server is told of events: a conductor says so before it does so."""
-    await until(lambda: conductor.statistics.monitor_streams_open)
+    await wait_until(lambda: conductor.statistics.monitor_streams_open)
 
 
-async def interest(redis: RedisServer, kind: str, job_id: str = JOB) -> None:
+async def publish_interest(redis: RedisServer, kind: str, job_id: str = JOB) -> None:
     """Says what an edge says of what its viewers watch."""
     await redis.call("XADD", KEYS.interest, "*", "k", kind, "j", job_id)
 
 
-async def entries(redis: RedisServer, job_id: str = JOB) -> list[tuple[LogPlace, LogEntry]]:
+async def read_log_entries(
+    redis: RedisServer, job_id: str = JOB
+) -> list[tuple[LogPlace, LogEntry]]:
     """What is published of a log; the ids are found to rise."""
-    found = await redis.entries(KEYS.log(job_id))
+    found = await redis.read_stream(KEYS.log(job_id))
     logged = [(LogPlace.parse(place), LogEntry.of(fields)) for place, fields in found]
     assert [place for place, _ in logged] == sorted({place for place, _ in logged})
     return logged
 
 
-async def lines(redis: RedisServer, job_id: str = JOB) -> list[str]:
+async def read_log_lines(redis: RedisServer, job_id: str = JOB) -> list[str]:
     """The lines that are published of a log, and the marks between them, in brackets."""
     return [
         f"[{entry.mark}]" if entry.mark else entry.line.decode().strip('"')
-        for _, entry in await entries(redis, job_id)
+        for _, entry in await read_log_entries(redis, job_id)
     ]
 
 
-async def lines_are(redis: RedisServer, *wanted: str) -> None:
+async def wait_for_log_lines(redis: RedisServer, *expected: str) -> None:
     """Waits until as many lines and marks are published, and checks that they are these."""
-    found = await eventually(lambda: lines(redis), lambda found: len(found) >= len(wanted))
-    assert found == list(wanted)
+    found = await wait_for_value(
+        lambda: read_log_lines(redis), lambda found: len(found) >= len(expected)
+    )
+    assert found == list(expected)
 
 
-async def events(redis: RedisServer) -> list[tuple[int, str]]:
+async def read_events(redis: RedisServer) -> list[tuple[int, str]]:
     """The numbers and names of the events that are published; a gap has no name."""
-    published = [EventEntry.of(fields) for _, fields in await redis.entries(KEYS.events)]
+    published = [EventEntry.of(fields) for _, fields in await redis.read_stream(KEYS.events)]
     return [(entry.number, entry.event) for entry in published]
 
 
-def told(viewer: Viewer) -> list[tuple[str, str]]:
+def events_with_ids(viewer: Viewer) -> list[tuple[str, str]]:
     """The events that bear an id of their own, with the ids."""
     return [(e.event, e.event_id) for e in viewer.events if e.event not in ("source", "heartbeat")]

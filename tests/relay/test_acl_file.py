@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
-from tests.support.redis import redis_server
+from tests.support.redis import run_redis
 from tests.support.rights import GUIDE, PASSWORD, PREFIX
 
 SOURCE = "oak"
@@ -23,7 +23,7 @@ def acl_lines() -> list[str]:
 
 async def test_redis_starts_with_the_acl_file_of_the_guide(tmp_path: Path) -> None:
     (acl_file := tmp_path / "users.acl").write_text("\n".join(acl_lines()) + "\n")
-    async with redis_server(tmp_path, options=("--aclfile", acl_file)) as redis:
+    async with run_redis(tmp_path, options=("--aclfile", acl_file)) as redis:
         for user in (f"relay-{SOURCE}", "edge"):
             async with Redis(port=redis.port, username=user, password=PASSWORD) as client:
                 ping: Any = client.ping()

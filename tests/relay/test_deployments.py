@@ -10,108 +10,110 @@ import pytest
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.errors import SettingsError
 from marianne_stream.relay.connecting import connected
-from tests.relay.conftest import JOB, append, told
+from tests.relay.conftest import JOB, append_lines, events_with_ids
 from tests.support.deployments import (
-    SERVICE,
-    Deployment,
-    by_tls,
-    of_valkey,
-    watched_by_sentinel,
+    SENTINEL_SERVICE,
+    RedisDeployment,
+    run_sentinel,
+    run_tls_redis,
+    run_valkey,
 )
-from tests.support.edges import Site, edge, origin
-from tests.support.redis import redis_server
+from tests.support.edges import RelayServer, run_edge, run_origin
+from tests.support.redis import run_redis
 from tests.support.rights import PASSWORD
 from tests.support.viewers import Viewer
-from tests.support.waiting import eventually, until
+from tests.support.waiting import wait_for_value, wait_until
 
 SOURCE = "oak"
 
 LIMIT_S = 30.0
 
-Deploy = Callable[[Path], AbstractAsyncContextManager[Deployment]]
+Deploy = Callable[[Path], AbstractAsyncContextManager[RedisDeployment]]
 
 
 @asynccontextmanager
 async def served(
-    folder: Path, redis: Deployment, *names: str, **given: Any
-) -> AsyncIterator[tuple[Site, Site]]:
+    folder: Path, redis: RedisDeployment, *names: str, **given: Any
+) -> AsyncIterator[tuple[RelayServer, RelayServer]]:
     """An origin that publishes, and an edge that has been told of its job."""
     if redis.password:
         file = given["redis_password_file"] = folder / "password"
         file.touch(mode=0o600)
         file.write_text(redis.password)
     async with (
-        origin(folder, redis.first, SOURCE, url=redis.url, **given) as first,
-        edge(redis.first, url=redis.url, **given) as second,
+        run_origin(folder, redis.primary, SOURCE, url=redis.url, **given) as first,
+        run_edge(redis.primary, url=redis.url, **given) as second,
     ):
-        await second.follows(JOB)
+        await second.wait_live(JOB)
         yield first, second
 
 
 @asynccontextmanager
-async def viewers(first: Site, second: Site) -> AsyncIterator[tuple[Viewer, ...]]:
+async def viewers(first: RelayServer, second: RelayServer) -> AsyncIterator[tuple[Viewer, ...]]:
     """Of the events at the origin; and at the edge, of the events, the job, and its log."""
     async with (
-        first.watch("/api/events/stream") as events_there,
-        second.watch("/api/events/stream") as events,
-        second.watch(f"/api/jobs/{JOB}/stream") as status,
-        second.watch(f"/api/jobs/{JOB}/logs") as lines,
+        first.open_viewer("/api/events/stream") as events_there,
+        second.open_viewer("/api/events/stream") as events,
+        second.open_viewer(f"/api/jobs/{JOB}/stream") as status,
+        second.open_viewer(f"/api/jobs/{JOB}/logs") as lines,
     ):
         yield events_there, events, status, lines
 
 
-@pytest.mark.parametrize("deploy", [by_tls, of_valkey, watched_by_sentinel])
+@pytest.mark.parametrize("deploy", [run_tls_redis, run_valkey, run_sentinel])
 async def test_an_edge_shows_what_its_origin_does(
-    tmp_path: Path, conductor: SimulatedConductor, log: Path, deploy: Deploy
+    tmp_path: Path, conductor: SimulatedConductor, log_path: Path, deploy: Deploy
 ) -> None:
-    append(log, "one")
+    append_lines(log_path, "one")
     async with (
         deploy(tmp_path / "redis") as redis,
         served(tmp_path, redis) as sites,
         viewers(*sites) as (events_there, events, status, lines),
     ):
-        await lines.saw("log")
+        await lines.wait_for("log")
         conductor.dispatch(JOB, 1)
         conductor.emit(JOB, "job.said")
-        append(log, "two")
-        await lines.saw("log", 2)
-        await status.saw_status(current_sheet=1)
-        await events.saw("job.said")
-        await until(lambda: events.last_event_id == events_there.last_event_id)
+        append_lines(log_path, "two")
+        await lines.wait_for("log", 2)
+        await status.wait_for_status(current_sheet=1)
+        await events.wait_for("job.said")
+        await wait_until(lambda: events.last_event_id == events_there.last_event_id)
 
 
-async def fail_over(redis: Deployment) -> None:
+async def fail_over(redis: RedisDeployment) -> None:
     """Kills the primary, and returns when its replica has taken over."""
-    await redis.first.kill()
-    await eventually(
-        lambda: redis.replica.call("ROLE"), lambda role: role[0] == b"master", limit_s=LIMIT_S
+    await redis.primary.kill()
+    await wait_for_value(
+        lambda: redis.replica.call("ROLE"), lambda role: role[0] == b"master", timeout_s=LIMIT_S
     )
 
 
 async def test_nothing_is_lost_or_repeated_when_a_replica_takes_over(
-    tmp_path: Path, conductor: SimulatedConductor, log: Path
+    tmp_path: Path, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    append(log, *(f"line {number}" for number in range(1, 21)))
+    append_lines(log_path, *(f"line {number}" for number in range(1, 21)))
     async with (
-        watched_by_sentinel(tmp_path / "redis") as redis,
+        run_sentinel(tmp_path / "redis") as redis,
         served(tmp_path, redis) as sites,
         viewers(*sites) as (events_there, events, status, lines),
     ):
-        await lines.saw("log", 20)
+        await lines.wait_for("log", 20)
         conductor.emit(JOB, "job.said", {"number": 1})
-        await events.saw("job.said")
+        await events.wait_for("job.said")
         await fail_over(redis)
         conductor.emit(JOB, "job.said", {"number": 2})
         conductor.dispatch(JOB, 1)
-        append(log, *(f"line {number}" for number in range(21, 31)))
-        await status.saw_status(current_sheet=1, limit_s=LIMIT_S)
-        await lines.saw("log", 30, limit_s=LIMIT_S)
-        await until(lambda: events.last_event_id == events_there.last_event_id, limit_s=LIMIT_S)
-        assert told(events) == told(events_there)
-        numbers = [data["line_number"] for data in lines.data("log")]
+        append_lines(log_path, *(f"line {number}" for number in range(21, 31)))
+        await status.wait_for_status(current_sheet=1, timeout_s=LIMIT_S)
+        await lines.wait_for("log", 30, timeout_s=LIMIT_S)
+        await wait_until(
+            lambda: events.last_event_id == events_there.last_event_id, timeout_s=LIMIT_S
+        )
+        assert events_with_ids(events) == events_with_ids(events_there)
+        numbers = [data["line_number"] for data in lines.event_data("log")]
         assert numbers == list(range(1, 31))
-        assert lines.counts["log_gap"] == 0
-        assert not any(viewer.ended for viewer in (status, events, lines))
+        assert lines.event_counts["log_gap"] == 0
+        assert not any(viewer.has_ended for viewer in (status, events, lines))
 
 
 async def test_a_relay_and_an_edge_leave_a_server_that_others_have_given_up(
@@ -120,46 +122,48 @@ async def test_a_relay_and_an_edge_leave_a_server_that_others_have_given_up(
     """It answers on, as one that is cut off; here another one is named by hand."""
     conductor.launch(JOB, 2)
     async with (
-        watched_by_sentinel(tmp_path / "redis") as redis,
-        redis_server(tmp_path / "another") as another,
+        run_sentinel(tmp_path / "redis") as redis,
+        run_redis(tmp_path / "another") as another,
         served(tmp_path, redis) as (_, second),
-        second.watch("/api/roster/stream") as roster,
+        second.open_viewer("/api/roster/stream") as roster,
     ):
         assert redis.sentinel is not None
-        await redis.sentinel.call("SENTINEL", "REMOVE", SERVICE)
-        await redis.sentinel.call("SENTINEL", "MONITOR", SERVICE, "127.0.0.1", another.port, 1)
-        await eventually(
-            lambda: another.call("KEYS", "*:status"), lambda found: found, limit_s=LIMIT_S
+        await redis.sentinel.call("SENTINEL", "REMOVE", SENTINEL_SERVICE)
+        await redis.sentinel.call(
+            "SENTINEL", "MONITOR", SENTINEL_SERVICE, "127.0.0.1", another.port, 1
+        )
+        await wait_for_value(
+            lambda: another.call("KEYS", "*:status"), lambda found: found, timeout_s=LIMIT_S
         )
         conductor.launch("later", 1)
-        await until(lambda: b'"later"' in roster.raw, limit_s=LIMIT_S)
-        assert await redis.first.call("PING")
-        assert not roster.ended
+        await wait_until(lambda: b'"later"' in roster.raw, timeout_s=LIMIT_S)
+        assert await redis.primary.call("PING")
+        assert not roster.has_ended
 
 
 async def test_edges_can_read_from_replicas_where_all_logs_are_published(
-    tmp_path: Path, conductor: SimulatedConductor, log: Path
+    tmp_path: Path, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    append(log, "one")
+    append_lines(log_path, "one")
     async with (
-        redis_server(tmp_path / "primary") as primary,
-        redis_server(
+        run_redis(tmp_path / "primary") as primary,
+        run_redis(
             tmp_path / "replica",
             options=("--replicaof", "127.0.0.1", primary.port, "--replica-read-only", "no"),
         ) as replica,
-        origin(tmp_path, primary, SOURCE, publish_logs="all"),
-        edge(replica) as second,
+        run_origin(tmp_path, primary, SOURCE, publish_logs="all"),
+        run_edge(replica) as second,
     ):
-        await second.follows(JOB)
+        await second.wait_live(JOB)
         async with (
-            second.watch(f"/api/jobs/{JOB}/logs") as lines,
-            second.watch(f"/api/jobs/{JOB}/stream") as status,
+            second.open_viewer(f"/api/jobs/{JOB}/logs") as lines,
+            second.open_viewer(f"/api/jobs/{JOB}/stream") as status,
         ):
-            await lines.saw("log")
-            append(log, "two")
-            await lines.saw("log", 2)
+            await lines.wait_for("log")
+            append_lines(log_path, "two")
+            await lines.wait_for("log", 2)
             conductor.dispatch(JOB, 1)
-            await status.saw_status(current_sheet=1)
+            await status.wait_for_status(current_sheet=1)
         # What the edge says stays with the replica.
         assert await primary.call("KEYS", "*:interest") == []
 
@@ -167,13 +171,13 @@ async def test_edges_can_read_from_replicas_where_all_logs_are_published(
 async def test_a_server_whose_certificate_is_not_trusted_is_told_nothing(
     tmp_path: Path, conductor: SimulatedConductor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with by_tls(tmp_path / "redis") as redis:
+    async with run_tls_redis(tmp_path / "redis") as redis:
         url = redis.url.partition("?")[0].replace("://", f"://:{PASSWORD}@")
-        async with origin(tmp_path, redis.first, SOURCE, url=url):
-            await until(lambda: "cannot publish" in caplog.text)
+        async with run_origin(tmp_path, redis.primary, SOURCE, url=url):
+            await wait_until(lambda: "cannot publish" in caplog.text)
         assert "certificate verify failed" in caplog.text.lower()
         assert PASSWORD not in caplog.text
-        assert await redis.first.call("KEYS", "*") == []
+        assert await redis.primary.call("KEYS", "*") == []
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.relay.conftest import append
-from tests.support.edges import edge, origin
+from tests.relay.conftest import append_lines
+from tests.support.edges import run_edge, run_origin
 from tests.support.redis import RedisServer
 from tests.support.viewers import Viewer
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 
 async def test_jobs_are_on_an_edge_as_on_the_origin(
@@ -15,8 +15,8 @@ async def test_jobs_are_on_an_edge_as_on_the_origin(
 ) -> None:
     conductor.launch("lantern", 2)
     conductor.launch("harbour", 3)
-    async with origin(tmp_path, redis) as first, edge(redis) as second:
-        await second.follows("lantern", "harbour")
+    async with run_origin(tmp_path, redis) as first, run_edge(redis) as second:
+        await second.wait_live("lantern", "harbour")
         for path in ("/api/jobs/harbour", "/api/jobs/lantern", "/api/jobs/lantern/status"):
             (_, here), (_, there) = await second.get(path), await first.get(path)
             assert {**here, "source": ""} == {**there, "source": ""}
@@ -26,16 +26,16 @@ async def test_a_job_is_seen_to_its_end(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("lantern", 2)
-    async with origin(tmp_path, redis), edge(redis) as second:
-        await second.follows("lantern")
-        async with second.watch("/api/jobs/lantern/stream") as viewer:
-            source = await viewer.saw("source")
+    async with run_origin(tmp_path, redis), run_edge(redis) as second:
+        await second.wait_live("lantern")
+        async with second.open_viewer("/api/jobs/lantern/stream") as viewer:
+            source = await viewer.wait_for("source")
             assert (source["source"], source["live"]) == ("redis", True)
             conductor.dispatch("lantern", 1)
-            await viewer.saw_status(current_sheet=1)
+            await viewer.wait_for_status(current_sheet=1)
             conductor.finish("lantern", "completed")
-            await viewer.saw("job_finished")
-            await viewer.end()
+            await viewer.wait_for("job_finished")
+            await viewer.wait_ended()
 
 
 async def test_events_have_the_ids_of_the_origin(
@@ -43,23 +43,25 @@ async def test_events_have_the_ids_of_the_origin(
 ) -> None:
     conductor.launch("lantern", 2)
     async with (
-        origin(tmp_path, redis) as first,
-        edge(redis) as second,
-        edge(redis) as third,
+        run_origin(tmp_path, redis) as first,
+        run_edge(redis) as second,
+        run_edge(redis) as third,
     ):
-        await second.follows("lantern")
+        await second.wait_live("lantern")
         async with (
-            first.watch("/api/events/stream") as there,
-            second.watch("/api/events/stream") as here,
+            first.open_viewer("/api/events/stream") as there,
+            second.open_viewer("/api/events/stream") as here,
         ):
             for number in range(1, 6):
                 conductor.emit("lantern", "sheet.note", {"number": number})
-            await until(lambda: there.counts["sheet.note"] == 5)
-            await until(lambda: here.last_event_id == there.last_event_id)
+            await wait_until(lambda: there.event_counts["sheet.note"] == 5)
+            await wait_until(lambda: here.last_event_id == there.last_event_id)
             told = [event for event in there.events if event.event not in ("source", "heartbeat")]
             assert [e for e in here.events if e.event not in ("source", "heartbeat")] == told
-            async with third.watch("/api/events/stream", last_event_id=told[0].event_id) as later:
-                await until(lambda: later.last_event_id == there.last_event_id)
+            async with third.open_viewer(
+                "/api/events/stream", last_event_id=told[0].event_id
+            ) as later:
+                await wait_until(lambda: later.last_event_id == there.last_event_id)
                 assert [e for e in later.events if e.event != "source"] == told[1:]
 
 
@@ -71,53 +73,55 @@ async def test_a_log_is_on_an_edge_as_on_the_origin(
     log.write_text("".join(f"line {number}\n" for number in range(1, 301)))
     conductor.launch("lantern", 2, workspace=str(workspace))
     async with (
-        origin(tmp_path, redis) as first,
-        edge(redis) as second,
+        run_origin(tmp_path, redis) as first,
+        run_edge(redis) as second,
     ):
-        await second.follows("lantern")
+        await second.wait_live("lantern")
         async with (
-            first.watch("/api/jobs/lantern/logs") as there,
-            second.watch("/api/jobs/lantern/logs") as here,
+            first.open_viewer("/api/jobs/lantern/logs") as there,
+            second.open_viewer("/api/jobs/lantern/logs") as here,
         ):
-            await here.saw("log", 100)
+            await here.wait_for("log", 100)
             with log.open("a") as file:
                 file.write("more\n")
-            await there.saw("log", 101)
-            await here.saw("log", 101)
+            await there.wait_for("log", 101)
+            await here.wait_for("log", 101)
             assert [e.event_id for e in here.events] == [e.event_id for e in there.events]
-            assert [d["line"] for d in here.data("log")] == [d["line"] for d in there.data("log")]
-            assert [d["initial"] for d in here.data("log")] == [
-                d["initial"] for d in there.data("log")
+            assert [d["line"] for d in here.event_data("log")] == [
+                d["line"] for d in there.event_data("log")
+            ]
+            assert [d["initial"] for d in here.event_data("log")] == [
+                d["initial"] for d in there.event_data("log")
             ]
             conductor.finish("lantern", "completed")
-            await here.saw("log_complete")
-            await here.end()
+            await here.wait_for("log_complete")
+            await here.wait_ended()
             assert here.last_event_id.startswith("c-")
-            async with second.watch("/api/jobs/lantern/logs", tail_lines="3") as late:
-                await late.end()
-                assert late.names == ["log", "log", "log", "log_complete"]
-            async with first.watch(
+            async with second.open_viewer("/api/jobs/lantern/logs", tail_lines="3") as late:
+                await late.wait_ended()
+                assert late.event_names == ["log", "log", "log", "log_complete"]
+            async with first.open_viewer(
                 "/api/jobs/lantern/logs", last_event_id=here.events[-3].event_id
             ) as back:
-                await back.end()
-                assert back.names == ["log", "log_complete"]
+                await back.wait_ended()
+                assert back.event_names == ["log", "log_complete"]
 
 
 async def test_filters_of_a_log_are_on_an_edge_as_on_the_origin(
-    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    append(log, "one [info] begins", "two [error] fails", "three")
-    async with origin(tmp_path, redis) as first, edge(redis) as second:
-        await second.follows("lantern")
+    append_lines(log_path, "one [info] begins", "two [error] fails", "three")
+    async with run_origin(tmp_path, redis) as first, run_edge(redis) as second:
+        await second.wait_live("lantern")
         logs = "/api/jobs/lantern/logs"
         for options in ({"level": "error"}, {"regex": "^t"}, {"contains": "fails", "regex": "w"}):
             last = f"t w fails [error] {options}"
             async with (
-                first.watch(logs, **options) as there,
-                second.watch(logs, **options) as here,
+                first.open_viewer(logs, **options) as there,
+                second.open_viewer(logs, **options) as here,
             ):
-                await until(lambda: there.counts["log"] and here.counts["log"])
-                append(log, "two fails [error]", "five [info]", last)
+                await wait_until(lambda: there.event_counts["log"] and here.event_counts["log"])
+                append_lines(log_path, "two fails [error]", "five [info]", last)
                 assert await lines_upto(there, last) == await lines_upto(here, last)
         status, refused = await second.get(logs, params={"regex": ".{500}~|.{501}~"})
         assert (status, refused["code"]) == (400, "pattern_too_complex")
@@ -127,7 +131,7 @@ async def lines_upto(viewer: Viewer, line: str) -> list[tuple[int, str]]:
     """The last two lines of a viewer, once one of them is the last."""
 
     def seen() -> list[tuple[int, str]]:
-        return [(data["line_number"], data["line"]) for data in viewer.data("log")[-2:]]
+        return [(data["line_number"], data["line"]) for data in viewer.event_data("log")[-2:]]
 
-    await until(lambda: line in [text for _, text in seen()])
+    await wait_until(lambda: line in [text for _, text in seen()])
     return seen()

@@ -3,115 +3,115 @@
 from pathlib import Path
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.relay.conftest import append, told
-from tests.support.edges import edge, origin
+from tests.relay.conftest import append_lines, events_with_ids
+from tests.support.edges import run_edge, run_origin
 from tests.support.redis import RedisServer
-from tests.support.rights import edge_rights
+from tests.support.rights import edge_acl
 from tests.support.viewers import Viewer
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 
 def source_is(viewer: Viewer, name: str, *, live: bool) -> bool:
-    newest = (viewer.data("source") or [{}])[-1]
+    newest = (viewer.event_data("source") or [{}])[-1]
     return (newest.get("source"), newest.get("live")) == (name, live)
 
 
 async def test_streams_stay_while_redis_is_away_and_go_on_when_it_has_lost_its_data(
-    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    append(log, *(f"line {number}" for number in range(1, 21)))
-    async with origin(tmp_path, redis) as first, edge(redis) as second:
-        await second.follows("lantern")
+    append_lines(log_path, *(f"line {number}" for number in range(1, 21)))
+    async with run_origin(tmp_path, redis) as first, run_edge(redis) as second:
+        await second.wait_live("lantern")
         async with (
-            second.watch("/api/jobs/lantern/stream") as status,
-            second.watch("/api/roster/stream") as roster,
-            second.watch("/api/events/stream") as events,
-            second.watch("/api/jobs/lantern/logs") as lines,
-            first.watch("/api/events/stream") as events_there,
+            second.open_viewer("/api/jobs/lantern/stream") as status,
+            second.open_viewer("/api/roster/stream") as roster,
+            second.open_viewer("/api/events/stream") as events,
+            second.open_viewer("/api/jobs/lantern/logs") as lines,
+            first.open_viewer("/api/events/stream") as events_there,
         ):
-            await lines.saw("log", 20)
+            await lines.wait_for("log", 20)
             conductor.emit("lantern", "job.said", {"number": 1})
-            await events.saw("job.said")
+            await events.wait_for("job.said")
             await redis.kill()
-            await until(lambda: source_is(status, "none", live=False))
-            await until(lambda: source_is(events, "none", live=False))
-            await until(lambda: source_is(roster, "none", live=False))
+            await wait_until(lambda: source_is(status, "none", live=False))
+            await wait_until(lambda: source_is(events, "none", live=False))
+            await wait_until(lambda: source_is(roster, "none", live=False))
             conductor.emit("lantern", "job.said", {"number": 2})
             conductor.dispatch("lantern", 1)
-            append(log, *(f"line {number}" for number in range(21, 31)))
+            append_lines(log_path, *(f"line {number}" for number in range(21, 31)))
             await redis.start()
-            await status.saw_status(current_sheet=1, limit_s=30)
-            await until(lambda: source_is(status, "redis", live=True))
-            await until(lambda: source_is(roster, "redis", live=True))
-            await until(lambda: source_is(events, "redis", live=True))
-            await lines.saw("log", 30, limit_s=30)
+            await status.wait_for_status(current_sheet=1, timeout_s=30)
+            await wait_until(lambda: source_is(status, "redis", live=True))
+            await wait_until(lambda: source_is(roster, "redis", live=True))
+            await wait_until(lambda: source_is(events, "redis", live=True))
+            await lines.wait_for("log", 30, timeout_s=30)
             conductor.emit("lantern", "job.said", {"number": 3})
-            await until(lambda: events.last_event_id == events_there.last_event_id)
-            assert told(events) == told(events_there)
-            numbers = [int(data["line"].split()[1]) for data in lines.data("log")]
+            await wait_until(lambda: events.last_event_id == events_there.last_event_id)
+            assert events_with_ids(events) == events_with_ids(events_there)
+            numbers = [int(data["line"].split()[1]) for data in lines.event_data("log")]
             assert numbers == list(range(1, 31))
-            assert lines.counts["log_gap"] == 0
-            assert not any(viewer.ended for viewer in (status, roster, events, lines))
+            assert lines.event_counts["log_gap"] == 0
+            assert not any(viewer.has_ended for viewer in (status, roster, events, lines))
 
 
 async def test_another_origin_process_after_the_loss_of_all_data_repeats_no_line(
-    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    append(log, *(f"line {number}" for number in range(1, 21)))
-    async with edge(redis) as second:
-        async with origin(tmp_path, redis):
-            await second.follows("lantern")
+    append_lines(log_path, *(f"line {number}" for number in range(1, 21)))
+    async with run_edge(redis) as second:
+        async with run_origin(tmp_path, redis):
+            await second.wait_live("lantern")
             # One who is there all the time, and one who comes back.
-            async with second.watch("/api/jobs/lantern/logs") as early:
-                await early.saw("log", 20)
-        async with second.watch(
+            async with second.open_viewer("/api/jobs/lantern/logs") as early:
+                await early.wait_for("log", 20)
+        async with second.open_viewer(
             "/api/jobs/lantern/logs", last_event_id=early.last_event_id
         ) as stays:
             await redis.kill()
-            append(log, *(f"line {number}" for number in range(21, 31)))
+            append_lines(log_path, *(f"line {number}" for number in range(21, 31)))
             await redis.start()
-            async with origin(tmp_path, redis):
-                await stays.saw("log", 10, limit_s=30)
-                async with second.watch(
+            async with run_origin(tmp_path, redis):
+                await stays.wait_for("log", 10, timeout_s=30)
+                async with second.open_viewer(
                     "/api/jobs/lantern/logs", last_event_id=early.last_event_id
                 ) as back:
-                    await back.saw("log", 10)
-                append(log, "line 31")
-                await stays.saw("log", 11)
+                    await back.wait_for("log", 10)
+                append_lines(log_path, "line 31")
+                await stays.wait_for("log", 11)
                 for viewer in (stays, back):
-                    lines = [data["line"] for data in viewer.data("log")]
+                    lines = [data["line"] for data in viewer.event_data("log")]
                     assert lines[:10] == [f"line {number}" for number in range(21, 31)]
-                    assert viewer.counts["log_gap"] == 0
+                    assert viewer.event_counts["log_gap"] == 0
 
 
 async def test_viewers_are_told_when_the_origin_goes_and_comes(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("lantern", 2)
-    async with edge(redis) as second:
-        async with origin(tmp_path, redis):
-            await second.follows("lantern")
-            async with second.watch("/api/events/stream") as before:
+    async with run_edge(redis) as second:
+        async with run_origin(tmp_path, redis):
+            await second.wait_live("lantern")
+            async with second.open_viewer("/api/events/stream") as before:
                 conductor.emit("lantern", "job.said", {"number": 1})
-                await before.saw("job.said")
+                await before.wait_for("job.said")
         async with (
-            second.watch("/api/jobs/lantern/stream") as status,
-            second.watch("/api/events/stream", last_event_id=before.last_event_id) as events,
+            second.open_viewer("/api/jobs/lantern/stream") as status,
+            second.open_viewer("/api/events/stream", last_event_id=before.last_event_id) as events,
         ):
-            await until(lambda: source_is(status, "redis", live=False))
-            await until(lambda: source_is(events, "none", live=False))
-            async with origin(tmp_path, redis):
-                await until(lambda: source_is(status, "redis", live=True))
-                await until(lambda: source_is(events, "redis", live=True))
+            await wait_until(lambda: source_is(status, "redis", live=False))
+            await wait_until(lambda: source_is(events, "none", live=False))
+            async with run_origin(tmp_path, redis):
+                await wait_until(lambda: source_is(status, "redis", live=True))
+                await wait_until(lambda: source_is(events, "redis", live=True))
                 conductor.emit("lantern", "job.said", {"number": 2})
-                await events.saw("job.said")
+                await events.wait_for("job.said")
                 # Another process numbers the events: some may be missing between.
-                assert [name for name, _ in told(events)] == ["gap", "job.said"]
+                assert [name for name, _ in events_with_ids(events)] == ["gap", "job.said"]
 
 
 async def test_who_comes_while_redis_is_away_is_asked_to_come_back(redis: RedisServer) -> None:
     await redis.kill()
-    async with edge(redis, sources=("oak",)) as second:
+    async with run_edge(redis, sources=("oak",)) as second:
         assert (await second.get("/api/jobs"))[0] == 503
         assert (await second.get("/ready"))[0] == 503
         assert (await second.get("/health"))[0] == 200
@@ -119,26 +119,26 @@ async def test_who_comes_while_redis_is_away_is_asked_to_come_back(redis: RedisS
 
 
 async def test_an_edge_needs_no_more_rights_than_the_guide_gives_it(
-    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    await redis.call("ACL", "SETUSER", *edge_rights())
-    append(log, "one")
+    await redis.call("ACL", "SETUSER", *edge_acl())
+    append_lines(log_path, "one")
     url = redis.url.replace("//", "//edge:secret@")
-    async with origin(tmp_path, redis), edge(redis, url=url) as second:
-        await second.follows("lantern")
+    async with run_origin(tmp_path, redis), run_edge(redis, url=url) as second:
+        await second.wait_live("lantern")
         async with (
-            second.watch("/api/jobs/lantern/stream") as status,
-            second.watch("/api/events/stream") as events,
-            second.watch("/api/jobs/lantern/logs") as lines,
+            second.open_viewer("/api/jobs/lantern/stream") as status,
+            second.open_viewer("/api/events/stream") as events,
+            second.open_viewer("/api/jobs/lantern/logs") as lines,
         ):
-            await lines.saw("log")
+            await lines.wait_for("log")
             conductor.emit("lantern", "job.said")
             conductor.dispatch("lantern", 1)
-            await events.saw("job.said")
-            await status.saw_status(current_sheet=1)
-        async with second.watch(
+            await events.wait_for("job.said")
+            await status.wait_for_status(current_sheet=1)
+        async with second.open_viewer(
             "/api/jobs/lantern/logs", last_event_id=lines.last_event_id
         ) as back:
-            append(log, "two")
-            await back.saw("log")
+            append_lines(log_path, "two")
+            await back.wait_for("log")
     assert await redis.call("ACL", "LOG") == []

@@ -4,11 +4,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.relay.conftest import append
-from tests.support.edges import Site, edge, origin
+from tests.relay.conftest import append_lines
+from tests.support.edges import RelayServer, run_edge, run_origin
 from tests.support.redis import RedisServer
 from tests.support.viewers import Viewer
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 VIEWERS = 50
 ROUNDS = 20
@@ -18,9 +18,13 @@ async def test_a_viewer_who_knows_the_state_is_told_it_by_nobody_again(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("lantern", 2)
-    async with origin(tmp_path, redis) as first, edge(redis) as second, edge(redis) as third:
+    async with (
+        run_origin(tmp_path, redis) as first,
+        run_edge(redis) as second,
+        run_edge(redis) as third,
+    ):
         for site in (second, third):
-            await site.follows("lantern")
+            await site.wait_live("lantern")
         # What the origin knows of jobs beyond the roster, an edge learns when they are watched.
         for path, name, sites in (
             ("/api/jobs/lantern/stream", "job_status", (first, second, third, first)),
@@ -28,48 +32,52 @@ async def test_a_viewer_who_knows_the_state_is_told_it_by_nobody_again(
         ):
             cursor = ""
             for site in sites:
-                async with site.watch(path, last_event_id=cursor) as viewer:
-                    await viewer.saw("source")
+                async with site.open_viewer(path, last_event_id=cursor) as viewer:
+                    await viewer.wait_for("source")
                     if not cursor:
-                        await viewer.saw(name)
+                        await viewer.wait_for(name)
                         await has_place(viewer)
-                    assert viewer.counts[name] == (not cursor)
+                    assert viewer.event_counts[name] == (not cursor)
                     cursor = viewer.last_event_id
 
 
 async def has_place(*viewers: Viewer) -> None:
-    await until(lambda: all(viewer.last_event_id for viewer in viewers))
+    await wait_until(lambda: all(viewer.last_event_id for viewer in viewers))
 
 
 async def has_round(number: int, timeline: Viewer, log: Viewer) -> None:
-    await until(lambda: number in said(timeline))
-    await until(lambda: f'"line {number + 1}"'.encode() in log.raw)
+    await wait_until(lambda: number in said(timeline))
+    await wait_until(lambda: f'"line {number + 1}"'.encode() in log.raw)
 
 
 async def test_events_and_lines_are_told_once_wherever_a_viewer_goes(
-    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    append(log, "line 0")
-    async with origin(tmp_path, redis) as first, edge(redis) as second, edge(redis) as third:
+    append_lines(log_path, "line 0")
+    async with (
+        run_origin(tmp_path, redis) as first,
+        run_edge(redis) as second,
+        run_edge(redis) as third,
+    ):
         for site in (second, third):
-            await site.follows("lantern")
+            await site.wait_live("lantern")
         sites = (first, second, third, second, first, third) * 2
         events, lines = "", ""
         numbers: list[int] = []
         told: list[int] = []
         for round_number, site in enumerate(sites):
             async with (
-                site.watch("/api/events/stream", last_event_id=events) as timeline,
-                site.watch("/api/jobs/lantern/logs", last_event_id=lines) as viewer,
+                site.open_viewer("/api/events/stream", last_event_id=events) as timeline,
+                site.open_viewer("/api/jobs/lantern/logs", last_event_id=lines) as viewer,
             ):
-                await timeline.saw("source")
+                await timeline.wait_for("source")
                 await has_place(viewer)
                 conductor.emit("lantern", "job.said", {"number": round_number})
-                append(log, f"line {round_number + 1}")
+                append_lines(log_path, f"line {round_number + 1}")
                 await has_round(round_number, timeline, viewer)
-                assert timeline.counts["gap"] == viewer.counts["log_gap"] == 0
+                assert timeline.event_counts["gap"] == viewer.event_counts["log_gap"] == 0
                 told += said(timeline)
-                numbers += [int(data["line"].split()[1]) for data in viewer.data("log")]
+                numbers += [int(data["line"].split()[1]) for data in viewer.event_data("log")]
                 events, lines = timeline.last_event_id, viewer.last_event_id
             # While nobody is there.
             conductor.emit("lantern", "job.said", {"number": 100 + round_number})
@@ -79,42 +87,42 @@ async def test_events_and_lines_are_told_once_wherever_a_viewer_goes(
 
 
 def said(viewer: Viewer) -> list[int]:
-    return [data["data"]["number"] for data in viewer.data("job.said")]
+    return [data["data"]["number"] for data in viewer.event_data("job.said")]
 
 
 async def test_redis_is_read_once_for_all_who_watch_the_same(
-    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    append(log, "line 0")
-    async with origin(tmp_path, redis), edge(redis) as second:
-        await second.follows("lantern")
-        alone = await cost(redis, conductor, second, log, 1)
-        together = await cost(redis, conductor, second, log, VIEWERS)
+    append_lines(log_path, "line 0")
+    async with run_origin(tmp_path, redis), run_edge(redis) as second:
+        await second.wait_live("lantern")
+        alone = await cost(redis, conductor, second, log_path, 1)
+        together = await cost(redis, conductor, second, log_path, VIEWERS)
         assert together <= alone + ROUNDS
 
 
 async def cost(
-    redis: RedisServer, conductor: SimulatedConductor, site: Site, log: Path, viewers: int
+    redis: RedisServer, conductor: SimulatedConductor, site: RelayServer, log: Path, viewers: int
 ) -> int:
     """How often Redis is read for some changes, while so many watch."""
     paths = ("/api/jobs/lantern/logs", "/api/events/stream", "/api/roster/stream")
     async with AsyncExitStack() as stack:
         watching = [
-            [await stack.enter_async_context(site.watch(path)) for path in paths]
+            [await stack.enter_async_context(site.open_viewer(path)) for path in paths]
             for _ in range(viewers)
         ]
         await has_place(*(viewer for three in watching for viewer in three))
         before = await reads(redis)
         for number in range(ROUNDS):
-            append(log, f"line {viewers} {number}")
+            append_lines(log, f"line {viewers} {number}")
             conductor.emit("lantern", "job.said", {"number": number})
             await have(f"line {viewers} {number}".encode(), [logs for logs, _, _ in watching])
-        await until(lambda: all(e.counts["job.said"] >= ROUNDS for _, e, _ in watching))
+        await wait_until(lambda: all(e.event_counts["job.said"] >= ROUNDS for _, e, _ in watching))
         return await reads(redis) - before
 
 
 async def have(text: bytes, viewers: list[Viewer]) -> None:
-    await until(lambda: all(text in viewer.raw for viewer in viewers))
+    await wait_until(lambda: all(text in viewer.raw for viewer in viewers))
 
 
 async def reads(redis: RedisServer) -> int:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.relay.conftest import append
-from tests.support.edges import Site, edge, origin
+from tests.relay.conftest import append_lines
+from tests.support.edges import RelayServer, run_edge, run_origin
 from tests.support.redis import RedisServer
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 PLACES = ("raw", "static", "info", "lines?limit=5&contains=a%20b")
 
@@ -38,8 +38,8 @@ async def origins(
 ) -> AsyncIterator[None]:
     """A server beside each of them, which publishes."""
     async with (
-        origin(tmp_path / "oak", redis, "oak"),
-        origin(tmp_path / "elm", redis, "elm"),
+        run_origin(tmp_path / "oak", redis, "oak"),
+        run_origin(tmp_path / "elm", redis, "elm"),
     ):
         yield
 
@@ -47,7 +47,7 @@ async def origins(
 ALL = ("elm:of-both", "elm:of-elm", "oak:of-both", "oak:of-oak")
 
 
-async def ids(site: Site, **options: dict[str, str]) -> list[str]:
+async def ids(site: RelayServer, **options: dict[str, str]) -> list[str]:
     _, page = await site.get("/api/jobs", **options)
     return sorted(job["job_id"] for job in page["jobs"])
 
@@ -55,10 +55,10 @@ async def ids(site: Site, **options: dict[str, str]) -> list[str]:
 async def test_jobs_of_several_sources_are_told_apart_by_their_names(
     redis: RedisServer, origins: None
 ) -> None:
-    async with edge(redis) as both, edge(redis, sources=("elm",)) as one:
-        await both.follows(*ALL)
+    async with run_edge(redis) as both, run_edge(redis, sources=("elm",)) as one:
+        await both.wait_live(*ALL)
         assert await ids(both) == list(ALL)
-        await one.follows("of-both", "of-elm")
+        await one.wait_live("of-both", "of-elm")
         assert await ids(one) == ["of-both", "of-elm"]
         for asked, found in (
             ("elm:of-both", "elm:of-both"),
@@ -73,44 +73,44 @@ async def test_jobs_of_several_sources_are_told_apart_by_their_names(
 async def test_events_and_changes_come_under_the_name_that_is_shown(
     redis: RedisServer, origins: None, conductors: dict[str, SimulatedConductor]
 ) -> None:
-    async with edge(redis) as both:
-        await both.follows(*ALL)
+    async with run_edge(redis) as both:
+        await both.wait_live(*ALL)
         async with (
-            both.watch("/api/events/stream", job_id="of-oak") as events,
-            both.watch("/api/jobs/of-oak/stream") as status,
+            both.open_viewer("/api/events/stream", job_id="of-oak") as events,
+            both.open_viewer("/api/jobs/of-oak/stream") as status,
         ):
-            await events.saw("source")
+            await events.wait_for("source")
             conductors["elm"].emit("of-both", "job.said")
             conductors["oak"].emit("of-oak", "job.said")
-            assert (await events.saw("job.said"))["job_id"] == "oak:of-oak"
+            assert (await events.wait_for("job.said"))["job_id"] == "oak:of-oak"
             conductors["oak"].dispatch("of-oak", 1)
-            assert (await status.saw_status(current_sheet=1))["job_id"] == "oak:of-oak"
-            assert events.counts["job.said"] == 1
+            assert (await status.wait_for_status(current_sheet=1))["job_id"] == "oak:of-oak"
+            assert events.event_counts["job.said"] == 1
 
 
 async def test_a_viewer_of_several_sources_moves_to_an_edge_that_has_another_order(
     redis: RedisServer, origins: None, conductors: dict[str, SimulatedConductor]
 ) -> None:
-    async with edge(redis) as one:
-        await one.follows(*ALL)
-        async with one.watch("/api/events/stream") as viewer:
-            await viewer.saw("source")
+    async with run_edge(redis) as one:
+        await one.wait_live(*ALL)
+        async with one.open_viewer("/api/events/stream") as viewer:
+            await viewer.wait_for("source")
             for number in range(30):
                 for name, conductor in conductors.items():
                     conductor.emit(f"of-{name}", "job.said", {"number": number})
-            await viewer.saw("job.said", 60)
+            await viewer.wait_for("job.said", 60)
             told = [event for event in viewer.events if event.event == "job.said"]
         # It reads one source after the other.
-        async with edge(redis) as other:
-            await other.follows(*ALL)
+        async with run_edge(redis) as other:
+            await other.wait_live(*ALL)
             for at in (0, 17, 40, 58):
-                async with other.watch(
+                async with other.open_viewer(
                     "/api/events/stream", last_event_id=told[at].event_id
                 ) as back:
-                    await back.saw("job.said", 59 - at)
+                    await back.wait_for("job.said", 59 - at)
                     rest = [event.data for event in back.events if event.event == "job.said"]
                     assert sorted(rest) == sorted(event.data for event in told[at + 1 :])
-                    assert back.counts["gap"] == 0
+                    assert back.event_counts["gap"] == 0
 
 
 async def test_a_token_for_some_jobs_counts_by_the_name_that_is_shown(
@@ -118,10 +118,13 @@ async def test_a_token_for_some_jobs_counts_by_the_name_that_is_shown(
 ) -> None:
     (tokens := tmp_path / "tokens").write_text(f"{'a' * 32} oak:*\n{'b' * 32} of-*\n")
     tokens.chmod(0o600)
-    async with edge(redis) as open_to_all, edge(redis, no_auth=False, token_file=tokens) as both:
-        await open_to_all.follows(*ALL)
+    async with (
+        run_edge(redis) as open_to_all,
+        run_edge(redis, no_auth=False, token_file=tokens) as both,
+    ):
+        await open_to_all.wait_live(*ALL)
         oak, plain = ({"Authorization": f"Bearer {letter * 32}"} for letter in "ab")
-        await both.follows("oak:of-both", "oak:of-oak", headers=oak)
+        await both.wait_live("oak:of-both", "oak:of-oak", headers=oak)
         assert await ids(both, headers=oak) == ["oak:of-both", "oak:of-oak"]
         assert (await both.get("/api/jobs/of-oak", headers=oak))[0] == 200
         assert (await both.get("/api/jobs/of-elm", headers=oak))[0] == 404
@@ -130,15 +133,15 @@ async def test_a_token_for_some_jobs_counts_by_the_name_that_is_shown(
 
 
 async def test_what_needs_the_file_is_asked_of_the_origin(
-    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    append(log, "one")
+    append_lines(log_path, "one")
     there = "https://oak.example.org/base/"
     async with (
-        origin(tmp_path, redis, public_url=there),
-        edge(redis) as second,
+        run_origin(tmp_path, redis, public_url=there),
+        run_edge(redis) as second,
     ):
-        await second.follows("lantern")
+        await second.wait_live("lantern")
         for place in PLACES:
             status, location = await second.get(f"/api/jobs/lantern/logs/{place}")
             assert (status, location) == (307, f"{there}api/jobs/lantern/logs/{place}")
@@ -151,33 +154,36 @@ async def test_what_needs_the_file_is_asked_of_the_origin(
 
 
 async def test_where_the_origin_cannot_be_asked_an_error_says_so(
-    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    append(log, *(f"line {number}" for number in range(1, 1201)))
-    async with origin(tmp_path, redis, redis_log_max_lines=100) as first, edge(redis) as second:
-        await second.follows("lantern")
+    append_lines(log_path, *(f"line {number}" for number in range(1, 1201)))
+    async with (
+        run_origin(tmp_path, redis, redis_log_max_lines=100) as first,
+        run_edge(redis) as second,
+    ):
+        await second.wait_live("lantern")
         for place in PLACES:
             status, error = await second.get(f"/api/jobs/lantern/logs/{place}")
             assert (status, error["code"]) == (501, "not_available_on_edge")
-        async with second.watch("/api/jobs/lantern/logs", tail_lines="10") as viewer:
-            await viewer.saw("log", 10)
-            append(log, *(f"line {number}" for number in range(1201, 1801)))
-            await until(lambda: b"line 1800" in viewer.raw)
+        async with second.open_viewer("/api/jobs/lantern/logs", tail_lines="10") as viewer:
+            await viewer.wait_for("log", 10)
+            append_lines(log_path, *(f"line {number}" for number in range(1201, 1801)))
+            await wait_until(lambda: b"line 1800" in viewer.raw)
             # Some of them were gone before the edge had read them.
-            numbers = [int(data["line"].split()[1]) for data in viewer.data("log")]
+            numbers = [int(data["line"].split()[1]) for data in viewer.event_data("log")]
             assert numbers == sorted(set(numbers))
-            assert (viewer.counts["log_gap"] > 0) == (len(numbers) < 610)
+            assert (viewer.event_counts["log_gap"] > 0) == (len(numbers) < 610)
         status, error = await second.get("/api/jobs/lantern/logs?tail_lines=1000")
         assert (status, error["code"]) == (501, "not_available_on_edge")
         assert "Fewer than 1000 lines" in error["detail"]
         # One who saw what was trimmed meanwhile is told.
-        async with second.watch(
+        async with second.open_viewer(
             "/api/jobs/lantern/logs", last_event_id=viewer.events[0].event_id
         ) as late:
-            await until(lambda: late.counts["log"] > 90)
-            assert late.data("log_gap")[0]["reason"] == "rotated_away"
-            assert late.data("log")[-1]["line"] == "line 1800"
-        async with first.watch(
+            await wait_until(lambda: late.event_counts["log"] > 90)
+            assert late.event_data("log_gap")[0]["reason"] == "rotated_away"
+            assert late.event_data("log")[-1]["line"] == "line 1800"
+        async with first.open_viewer(
             "/api/jobs/lantern/logs", last_event_id=viewer.events[0].event_id
         ) as there:
-            await there.saw("log", 609)
+            await there.wait_for("log", 609)

@@ -22,17 +22,17 @@ from marianne_stream.web.keys import JOB_HUB
 from tests.relay.conftest import (
     JOB,
     KEYS,
-    Relay,
-    append,
-    events,
-    interest,
-    lines,
-    lines_are,
-    subscribed,
+    StartRelay,
+    append_lines,
+    publish_interest,
+    read_events,
+    read_log_lines,
+    wait_for_log_lines,
+    wait_subscribed,
 )
-from tests.support.processes import Process, process
-from tests.support.redis import RedisServer, redis_server
-from tests.support.waiting import eventually, until
+from tests.support.processes import ManagedProcess, run_process
+from tests.support.redis import RedisServer, run_redis
+from tests.support.waiting import wait_for_value, wait_until
 
 WRITER = Path(__file__).parents[1] / "support" / "log_writer.py"
 
@@ -42,151 +42,153 @@ PASSWORD = "a-Secret,that:must/not@be#seen"
 
 
 async def test_a_server_serves_although_redis_is_not_there(
-    redis: RedisServer, relay: Relay, caplog: pytest.LogCaptureFixture, log: Path
+    redis: RedisServer, start_relay: StartRelay, caplog: pytest.LogCaptureFixture, log_path: Path
 ) -> None:
     await redis.kill()
-    async with relay() as app:
+    async with start_relay() as app:
         assert JOB in (await app[JOB_HUB].get_roster()).entries
-        await until(lambda: "cannot publish" in caplog.text)
+        await wait_until(lambda: "cannot publish" in caplog.text)
         await redis.start()
-        append(log, "one")
-        await interest(redis, "log")
-        await lines_are(redis, "one")
+        append_lines(log_path, "one")
+        await publish_interest(redis, "log")
+        await wait_for_log_lines(redis, "one")
         warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
         assert len(warnings) == 1
         assert not app[TASKS].failed.is_set()
 
 
 async def test_all_is_published_anew_when_redis_has_lost_it(
-    conductor: SimulatedConductor, redis: RedisServer, relay: Relay, log: Path
+    conductor: SimulatedConductor, redis: RedisServer, start_relay: StartRelay, log_path: Path
 ) -> None:
-    append(log, "one", "two")
-    async with relay():
-        await subscribed(conductor)
+    append_lines(log_path, "one", "two")
+    async with start_relay():
+        await wait_subscribed(conductor)
         conductor.emit(JOB, "job.said")
-        await interest(redis, "log")
-        await lines_are(redis, "one", "two")
-        places = [place for place, _ in await redis.entries(KEYS.log(JOB))]
-        numbered = [place for place, _ in await redis.entries(KEYS.events)]
+        await publish_interest(redis, "log")
+        await wait_for_log_lines(redis, "one", "two")
+        places = [place for place, _ in await redis.read_stream(KEYS.log(JOB))]
+        numbered = [place for place, _ in await redis.read_stream(KEYS.events)]
         await redis.kill()
-        append(log, "three")
+        append_lines(log_path, "three")
         conductor.emit(JOB, "job.said")
         await redis.start()
-        await interest(redis, "log")
-        await lines_are(redis, "one", "two", "three")
-        await eventually(lambda: events(redis), lambda found: len(found) == 2)
-        await eventually(lambda: redis.call("HKEYS", KEYS.states), lambda found: found)
+        await publish_interest(redis, "log")
+        await wait_for_log_lines(redis, "one", "two", "three")
+        await wait_for_value(lambda: read_events(redis), lambda found: len(found) == 2)
+        await wait_for_value(lambda: redis.call("HKEYS", KEYS.states), lambda found: found)
         assert await redis.call("HKEYS", KEYS.jobs) == [JOB.encode()]
         # Whoever has read them before passes them over.
-        assert [place for place, _ in await redis.entries(KEYS.log(JOB))][:2] == places
-        assert [place for place, _ in await redis.entries(KEYS.events)][:1] == numbered
+        assert [place for place, _ in await redis.read_stream(KEYS.log(JOB))][:2] == places
+        assert [place for place, _ in await redis.read_stream(KEYS.events)][:1] == numbered
 
 
 async def test_another_file_gets_higher_ids_than_what_was_lost(
-    redis: RedisServer, relay: Relay, log: Path
+    redis: RedisServer, start_relay: StartRelay, log_path: Path
 ) -> None:
-    append(log, "one", "two")
-    async with relay():
-        await interest(redis, "log")
-        await lines_are(redis, "one", "two")
-        before = (await redis.entries(KEYS.log(JOB)))[-1][0]
+    append_lines(log_path, "one", "two")
+    async with start_relay():
+        await publish_interest(redis, "log")
+        await wait_for_log_lines(redis, "one", "two")
+        before = (await redis.read_stream(KEYS.log(JOB)))[-1][0]
         await redis.kill()
-        log.unlink()
-        append(log, "one")
+        log_path.unlink()
+        append_lines(log_path, "one")
         await redis.start()
-        await interest(redis, "log")
-        found = await eventually(lambda: lines(redis), lambda found: found)
+        await publish_interest(redis, "log")
+        found = await wait_for_value(lambda: read_log_lines(redis), lambda found: found)
         assert found[-1] == "one"
-        after = (await redis.entries(KEYS.log(JOB)))[0][0]
+        after = (await redis.read_stream(KEYS.log(JOB)))[0][0]
         assert int(after.partition(b"-")[0]) > int(before.partition(b"-")[0])
 
 
 async def test_everything_at_once_lost_while_the_connection_stays(
-    redis: RedisServer, relay: Relay, log: Path
+    redis: RedisServer, start_relay: StartRelay, log_path: Path
 ) -> None:
-    append(log, "one")
-    async with relay():
-        await interest(redis, "log")
-        await lines_are(redis, "one")
+    append_lines(log_path, "one")
+    async with start_relay():
+        await publish_interest(redis, "log")
+        await wait_for_log_lines(redis, "one")
         files = await redis.call("HGETALL", KEYS.files(JOB))
         await redis.call("FLUSHALL")
-        append(log, "two")
-        await eventually(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: found)
-        await interest(redis, "log")
-        await lines_are(redis, "one", "two")
+        append_lines(log_path, "two")
+        await wait_for_value(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: found)
+        await publish_interest(redis, "log")
+        await wait_for_log_lines(redis, "one", "two")
         # By these, one who comes back is found again.
         assert await redis.call("HGETALL", KEYS.files(JOB)) == files != {}
 
 
 async def test_nothing_is_lost_or_repeated_over_a_restart_with_its_data(
-    conductor: SimulatedConductor, relay: Relay, log: Path, tmp_path: Path
+    conductor: SimulatedConductor, start_relay: StartRelay, log_path: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "data").mkdir()
     async with (
-        redis_server(tmp_path / "data", durable=True) as redis,
-        relay(publish_url=redis.url),
+        run_redis(tmp_path / "data", durable=True) as redis,
+        start_relay(publish_url=redis.url),
     ):
-        await subscribed(conductor)
+        await wait_subscribed(conductor)
         conductor.emit(JOB, "job.said")
-        append(log, "one", "two")
-        await interest(redis, "log")
-        await lines_are(redis, "one", "two")
+        append_lines(log_path, "one", "two")
+        await publish_interest(redis, "log")
+        await wait_for_log_lines(redis, "one", "two")
         await redis.kill()
         conductor.emit(JOB, "job.said")
-        append(log, "three")
-        log.rename(log.with_name("marianne.log.1"))
-        append(log, "four")
+        append_lines(log_path, "three")
+        log_path.rename(log_path.with_name("marianne.log.1"))
+        append_lines(log_path, "four")
         await redis.start()
-        await lines_are(redis, "one", "two", "three", "[log_rotated]", "four")
-        await eventually(
-            lambda: events(redis), lambda found: found == [(1, "job.said"), (2, "job.said")]
+        await wait_for_log_lines(redis, "one", "two", "three", "[log_rotated]", "four")
+        await wait_for_value(
+            lambda: read_events(redis), lambda found: found == [(1, "job.said"), (2, "job.said")]
         )
 
 
 @pytest.mark.parametrize("form", ["rename", "copytruncate"])
 async def test_a_rotation_while_no_relay_runs_repeats_nothing(
-    redis: RedisServer, relay: Relay, log: Path, form: str
+    redis: RedisServer, start_relay: StartRelay, log_path: Path, form: str
 ) -> None:
-    append(log, "head", "one")
-    async with relay():
-        await interest(redis, "log")
-        await lines_are(redis, "head", "one")
-    append(log, "two")
-    old = log.with_name("marianne.log.1")
+    append_lines(log_path, "head", "one")
+    async with start_relay():
+        await publish_interest(redis, "log")
+        await wait_for_log_lines(redis, "head", "one")
+    append_lines(log_path, "two")
+    old = log_path.with_name("marianne.log.1")
     if form == "rename":
-        log.rename(old)
+        log_path.rename(old)
     else:
-        shutil.copyfile(log, old)
-        os.truncate(log, 0)
-    append(log, "head", "three")
-    async with relay():
-        await interest(redis, "log")
-        await lines_are(redis, "head", "one", "two", "[log_rotated]", "head", "three")
+        shutil.copyfile(log_path, old)
+        os.truncate(log_path, 0)
+    append_lines(log_path, "head", "three")
+    async with start_relay():
+        await publish_interest(redis, "log")
+        await wait_for_log_lines(redis, "head", "one", "two", "[log_rotated]", "head", "three")
 
 
 async def test_a_relay_that_is_killed_again_and_again_publishes_every_line_once(
-    redis: RedisServer, log: Path, tmp_path: Path
+    redis: RedisServer, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log, "begin")
+    append_lines(log_path, "begin")
     async with server(tmp_path, redis):
-        await interest(redis, "log")
-        await lines_are(redis, "begin")
+        await publish_interest(redis, "log")
+        await wait_for_log_lines(redis, "begin")
     writer = await asyncio.create_subprocess_exec(
-        *(sys.executable, WRITER, log, str(TOTAL), "7"), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, WRITER, log_path, str(TOTAL), "7"), stdout=asyncio.subprocess.PIPE
     )
     while writer.returncode is None:
         async with server(tmp_path, redis) as relay:
-            await interest(redis, "log")
-            before = len(await lines(redis))
-            await eventually(lambda: lines(redis), partial(is_longer, than=before))
-            relay.send(signal.SIGKILL)
-            await relay.ended()
+            await publish_interest(redis, "log")
+            before = len(await read_log_lines(redis))
+            await wait_for_value(lambda: read_log_lines(redis), partial(is_longer, than=before))
+            relay.send_signal(signal.SIGKILL)
+            await relay.wait()
         # It would expire by itself.
         await redis.call("DEL", KEYS.lock)
     async with server(tmp_path, redis):
-        await interest(redis, "log")
-        await eventually(lambda: lines(redis), lambda found: found[-1].startswith(f"{TOTAL} "))
-    published = await lines(redis)
+        await publish_interest(redis, "log")
+        await wait_for_value(
+            lambda: read_log_lines(redis), lambda found: found[-1].startswith(f"{TOTAL} ")
+        )
+    published = await read_log_lines(redis)
     numbers = [int(line.split()[0]) for line in published if line[0].isdigit()]
     assert numbers == list(range(1, TOTAL + 1))
     assert published.count("[log_rotated]") == sum(
@@ -201,9 +203,9 @@ def is_longer(found: list[str], *, than: int) -> bool:
 
 def server(
     folder: Path, redis: RedisServer, *arguments: object
-) -> AbstractAsyncContextManager[Process]:
+) -> AbstractAsyncContextManager[ManagedProcess]:
     """A process that publishes only."""
-    return process(
+    return run_process(
         *("-m", "marianne_stream", "--port", "none"),
         *("--conductor-socket", folder / "c.sock", "--registry-path", folder / "state.db"),
         *("--data-dir", folder / "private", "--source-name", KEYS.source),
@@ -216,13 +218,13 @@ async def test_a_process_that_only_publishes_says_so(
 ) -> None:
     async with server(tmp_path, redis) as relay:
         assert relay.first_line == "marianne-stream publishes as here\n"
-        await eventually(lambda: redis.client.get(KEYS.about), lambda found: found)
+        await wait_for_value(lambda: redis.client.get(KEYS.about), lambda found: found)
         async with server(tmp_path, redis) as second:
-            assert await second.ended() == 1
+            assert await second.wait() == 1
             assert "another relay publishes as 'here'" in second.log
             assert "Traceback" not in second.log
-        relay.send(signal.SIGTERM)
-        assert await relay.ended() == 0
+        relay.send_signal(signal.SIGTERM)
+        assert await relay.wait() == 0
         assert await redis.client.get(KEYS.about) is None
 
 
@@ -234,12 +236,12 @@ async def test_a_password_from_a_file_is_used_and_never_shown(
     file.chmod(0o600)
     await redis.call("CONFIG", "SET", "requirepass", PASSWORD)
     async with server(tmp_path, redis, "--log-level", "debug", "--redis-password-file", file) as a:
-        await eventually(lambda: redis.client.get(KEYS.about), lambda found: found)
+        await wait_for_value(lambda: redis.client.get(KEYS.about), lambda found: found)
         await redis.call("CONFIG", "SET", "requirepass", "another")
         await redis.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        await until(lambda: "cannot publish" in a.log)
-        a.send(signal.SIGTERM)
-        assert await a.ended() == 0
+        await wait_until(lambda: "cannot publish" in a.log)
+        a.send_signal(signal.SIGTERM)
+        assert await a.wait() == 0
         assert PASSWORD not in a.log + a.output
 
 
@@ -248,7 +250,7 @@ async def test_a_password_in_the_url_is_never_shown(
 ) -> None:
     url = f"redis://somebody:{quote(PASSWORD, safe='')}@127.0.0.1:{redis.port}"
     async with server(tmp_path, redis, "--log-level", "debug", "--publish-url", url) as relay:
-        await until(lambda: "cannot publish" in relay.log)
+        await wait_until(lambda: "cannot publish" in relay.log)
         assert f"redis://***@127.0.0.1:{redis.port}" in relay.log
         assert quote(PASSWORD, safe="") not in relay.log
         assert PASSWORD not in relay.log
@@ -257,8 +259,8 @@ async def test_a_password_in_the_url_is_never_shown(
 async def test_an_edge_that_cannot_understand_its_url_says_so_and_does_not_begin() -> None:
     url = "redis+sentinel://u:Secret@here:1"
     edge = ("-m", "marianne_stream", "--port", 0, "--no-auth", "--state-backend", "redis")
-    async with process(*edge, "--redis-url", url) as running:
-        assert await running.ended() == 2
+    async with run_process(*edge, "--redis-url", url) as running:
+        assert await running.wait() == 2
         assert running.log == (
             "marianne-stream: redis+sentinel://***@here:1 is no URL of Redis that can be "
             "understood\n"
@@ -266,17 +268,17 @@ async def test_an_edge_that_cannot_understand_its_url_says_so_and_does_not_begin
 
 
 async def test_a_log_that_is_published_and_quiet_is_kept(
-    redis: RedisServer, relay: Relay, log: Path, monkeypatch: pytest.MonkeyPatch
+    redis: RedisServer, start_relay: StartRelay, log_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_publisher, "KEPT_EVERY", 0.001)
-    append(log, "one")
+    append_lines(log_path, "one")
     keys = (KEYS.log(JOB), KEYS.files(JOB))
-    async with relay(redis_log_ttl_s=100):
-        await interest(redis, "log")
-        await lines_are(redis, "one")
+    async with start_relay(redis_log_ttl_s=100):
+        await publish_interest(redis, "log")
+        await wait_for_log_lines(redis, "one")
         for key in keys:
             await redis.call("EXPIRE", key, 5)
-            await eventually(partial(redis.call, "TTL", key), lambda left_s: left_s > 50)
+            await wait_for_value(partial(redis.call, "TTL", key), lambda left_s: left_s > 50)
 
 
 async def test_a_password_file_that_others_can_read_is_refused(
@@ -286,7 +288,7 @@ async def test_a_password_file_that_others_can_read_is_refused(
     file.write_text(PASSWORD)
     file.chmod(0o644)
     async with server(tmp_path, redis, "--redis-password-file", file) as relay:
-        assert await relay.ended() == 2
+        assert await relay.wait() == 2
         assert "holds the password for Redis, and must be its owner's alone" in relay.log
 
 
@@ -300,18 +302,18 @@ async def test_a_password_that_systemd_passes_is_used_whatever_its_mode(
     file.chmod(0o440)
     await redis.call("CONFIG", "SET", "requirepass", PASSWORD)
     async with server(tmp_path, redis, "--redis-password-file", file):
-        await eventually(lambda: redis.client.get(KEYS.about), lambda found: found)
+        await wait_for_value(lambda: redis.client.get(KEYS.about), lambda found: found)
 
 
 async def test_without_redis_py_the_option_says_so(
-    relay: Relay, monkeypatch: pytest.MonkeyPatch
+    start_relay: StartRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("marianne_stream.relay.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "redis", None)
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     with pytest.raises(SettingsError, match=r"pip install 'marianne-stream\[redis\]'"):
-        async with relay():
+        async with start_relay():
             pytest.fail("it began")
 
 

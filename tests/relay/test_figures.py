@@ -3,17 +3,17 @@
 from pathlib import Path
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.relay.conftest import append
-from tests.support.edges import Site, edge, origin
-from tests.support.prometheus import documented_metrics, metrics, samples
+from tests.relay.conftest import append_lines
+from tests.support.edges import RelayServer, run_edge, run_origin
+from tests.support.prometheus import documented_metrics, metrics, parse_samples
 from tests.support.redis import RedisServer
-from tests.support.waiting import eventually
+from tests.support.waiting import wait_for_value
 
 
-async def figures(site: Site, *, of: str) -> dict[str, float]:
+async def figures(site: RelayServer, *, of: str) -> dict[str, float]:
     """The figures of a part, by what follows its name."""
     _, text = await site.get("/metrics")
-    found = {name: value for name, value in samples(text).items() if f"_{of}_" in name}
+    found = {name: value for name, value in parse_samples(text).items() if f"_{of}_" in name}
     prefix = f"marianne_stream_{of}_"
     served, documented = metrics(text), documented_metrics()
     assert {name: served[name] for name in served if name.startswith(prefix)} == {
@@ -23,13 +23,13 @@ async def figures(site: Site, *, of: str) -> dict[str, float]:
 
 
 async def test_a_relay_and_an_edge_tell_how_they_are(
-    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    append(log, "one")
-    async with origin(tmp_path, redis) as first, edge(redis) as second:
-        await second.follows("lantern")
-        async with second.watch("/api/jobs/lantern/logs") as lines:
-            await lines.saw("log")
+    append_lines(log_path, "one")
+    async with run_origin(tmp_path, redis) as first, run_edge(redis) as second:
+        await second.wait_live("lantern")
+        async with second.open_viewer("/api/jobs/lantern/logs") as lines:
+            await lines.wait_for("log")
             relay = await figures(first, of="relay")
             assert (relay["publishing{}"], relay["starts_total{}"]) == (1, 1)
             assert (relay["published_logs{}"], relay["duplicate_entries_total{}"]) == (1, 0)
@@ -40,17 +40,17 @@ async def test_a_relay_and_an_edge_tell_how_they_are(
             assert seen["sessions_total{source=oak}"] == 1
             assert seen["entries_total{source=oak}"] >= 1 <= seen["reads_total{source=oak}"]
         await redis.kill()
-        await eventually(
+        await wait_for_value(
             lambda: figures(first, of="relay"), lambda found: found["publishing{}"] == 0
         )
-        await eventually(
+        await wait_for_value(
             lambda: figures(second, of="edge"),
             lambda found: (
                 (found["connected{source=oak}"], found["source_live{source=oak}"]) == (0, 0)
             ),
         )
         await redis.start()
-        await eventually(
+        await wait_for_value(
             lambda: figures(first, of="relay"),
             lambda found: (found["publishing{}"], found["starts_total{}"]) == (1, 2),
         )

@@ -11,11 +11,11 @@ from marianne_stream.errors import SourceNameInUseError
 from marianne_stream.relay.format import FORMAT
 from marianne_stream.relay.keys import Keys
 from marianne_stream.web.keys import JOB_HUB
-from tests.relay.conftest import JOB, KEYS, Relay
-from tests.support.edges import edge, origin
-from tests.support.processes import process
-from tests.support.redis import RedisServer, redis_server
-from tests.support.waiting import eventually, until
+from tests.relay.conftest import JOB, KEYS, StartRelay
+from tests.support.edges import run_edge, run_origin
+from tests.support.processes import run_process
+from tests.support.redis import RedisServer, run_redis
+from tests.support.waiting import wait_for_value, wait_until
 
 ELM = Keys("marianne-stream", "elm")
 
@@ -31,13 +31,13 @@ async def publish_as(redis: RedisServer, keys: Keys, version: int) -> None:
 
 @pytest.mark.parametrize("version", [1, FORMAT + 1])
 async def test_an_origin_refuses_the_data_of_another_version(
-    redis: RedisServer, relay: Relay, version: int
+    redis: RedisServer, start_relay: StartRelay, version: int
 ) -> None:
     await publish_as(redis, KEYS, version)
     before = sorted(await redis.call("KEYS", "*"))
     sentence = f"data of 'here' in format {version}, and this server publishes in format {FORMAT}"
     with pytest.raises(SourceNameInUseError, match=sentence):
-        async with relay():
+        async with start_relay():
             pytest.fail("it began")
     assert sorted(await redis.call("KEYS", "*")) == before
 
@@ -46,29 +46,29 @@ async def test_an_origin_says_at_its_start_what_to_do_about_another_version(
     conductor: SimulatedConductor, redis: RedisServer, tmp_path: Path
 ) -> None:
     await publish_as(redis, KEYS, 1)
-    async with process(
+    async with run_process(
         *("-m", "marianne_stream", "--port", "none"),
         *("--conductor-socket", tmp_path / "c.sock", "--registry-path", tmp_path / "state.db"),
         *("--data-dir", tmp_path / "private", "--source-name", KEYS.source),
         *("--publish-url", redis.url),
     ) as server:
-        assert await server.ended() == 1
+        assert await server.wait() == 1
         assert "give it another source_name, or, if no other server publishes" in server.log
         assert "delete the keys marianne-stream:{here}:*" in server.log
         assert "Traceback" not in server.log
 
 
 async def test_an_origin_that_finds_another_version_later_says_so_and_serves(
-    relay: Relay, log: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    start_relay: StartRelay, log_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with redis_server(tmp_path / "data", durable=True) as redis:
+    async with run_redis(tmp_path / "data", durable=True) as redis:
         await publish_as(redis, KEYS, 1)
         await redis.kill()
-        async with relay(publish_url=redis.url) as app:
-            await until(lambda: "cannot publish" in caplog.text)
+        async with start_relay(publish_url=redis.url) as app:
+            await wait_until(lambda: "cannot publish" in caplog.text)
             caplog.clear()
             await redis.start()
-            await until(lambda: f"this server publishes in format {FORMAT}" in caplog.text)
+            await wait_until(lambda: f"this server publishes in format {FORMAT}" in caplog.text)
             assert JOB in (await app[JOB_HUB].get_roster()).entries
             assert not app[TASKS].failed.is_set()
         assert await redis.call("EXISTS", KEYS.lock, KEYS.about, KEYS.format) == 0
@@ -88,8 +88,8 @@ async def test_an_edge_serves_nothing_of_a_source_of_another_version_and_says_so
         f"it is published in format {version}, and this edge reads format {FORMAT}: run the same "
         "release on both"
     )
-    async with origin(tmp_path, redis), edge(redis) as both:
-        await eventually(
+    async with run_origin(tmp_path, redis), run_edge(redis) as both:
+        await wait_for_value(
             lambda: both.get("/api/jobs"),
             lambda found: [job["job_id"] for job in found[1].get("jobs", ())] == [f"oak:{JOB}"],
         )
@@ -97,8 +97,8 @@ async def test_an_edge_serves_nothing_of_a_source_of_another_version_and_says_so
         assert (status, ready["live"]) == (200, False)
         assert ready["reasons"] == [f"Source 'elm' is not served: {sentence}."]
         assert (await both.get(f"/api/jobs/elm:{JOB}"))[0] in (404, 503)
-        async with edge(redis, sources=("elm",)) as one:
-            await until(lambda: caplog.text.count(sentence) == 2)
+        async with run_edge(redis, sources=("elm",)) as one:
+            await wait_until(lambda: caplog.text.count(sentence) == 2)
             status, ready = await one.get("/ready")
             assert (status, ready["reasons"]) == (503, [f"Source 'elm' is not served: {sentence}."])
             assert (await one.get("/api/jobs"))[0] == 503
@@ -113,12 +113,12 @@ async def test_an_edge_leaves_and_comes_back_as_the_version_changes(
 ) -> None:
     conductor.launch(JOB, 2)
     keys = Keys("marianne-stream", "oak")
-    async with origin(tmp_path, redis), edge(redis) as second:
-        await second.follows(JOB)
+    async with run_origin(tmp_path, redis), run_edge(redis) as second:
+        await second.wait_live(JOB)
         await redis.call("SET", keys.format, FORMAT + 1)
-        _, ready = await eventually(
-            lambda: second.get("/ready"), lambda found: found[0] == 503, limit_s=30
+        _, ready = await wait_for_value(
+            lambda: second.get("/ready"), lambda found: found[0] == 503, timeout_s=30
         )
         assert f"in format {FORMAT + 1}" in ready["reasons"][0]
         await redis.call("SET", keys.format, FORMAT)
-        await second.follows(JOB)
+        await second.wait_live(JOB)

@@ -17,11 +17,11 @@ from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.relay.format import LogPlace
 from marianne_stream.relay.keys import Keys
 from marianne_stream.relay.publish.log_publisher import TAIL_LINES
-from tests.relay.conftest import JOB, append
-from tests.support.edges import Site, edge, origin
+from tests.relay.conftest import JOB, append_lines
+from tests.support.edges import RelayServer, run_edge, run_origin
 from tests.support.redis import RedisServer
 from tests.support.viewers import Viewer
-from tests.support.waiting import eventually, until
+from tests.support.waiting import wait_for_value, wait_until
 
 KEYS = Keys("marianne-stream", "oak")
 
@@ -51,9 +51,9 @@ class Replica:
 
         By then, the clock has gone past all ids: one that is made anew is not what it was.
         """
-        places = [place for place, _ in await self._redis.entries(KEYS.log(JOB))]
+        places = [place for place, _ in await self._redis.read_stream(KEYS.log(JOB))]
         generation = max((LogPlace.parse(place).generation for place in places), default=0)
-        await eventually(
+        await wait_for_value(
             lambda: self._redis.call("TIME"), lambda time: int(time[0]) > generation + 1
         )
         await somebody_waits(self._redis)
@@ -69,7 +69,9 @@ class Replica:
 
 async def somebody_waits(redis: RedisServer) -> None:
     """Waits until a read waits: between two of them, nobody would notice that he was cut off."""
-    await eventually(lambda: redis.client.info("clients"), lambda found: found["blocked_clients"])
+    await wait_for_value(
+        lambda: redis.client.info("clients"), lambda found: found["blocked_clients"]
+    )
 
 
 def rotate(log: Path, number: int = 1) -> None:
@@ -80,7 +82,7 @@ def shown(viewer: Viewer) -> list[str]:
     """The lines and marks that a viewer was sent, the marks in brackets."""
     names = ("log", "log_rotated", "log_gap", "log_complete")
     events = [event for event in viewer.events if event.event in names]
-    data = viewer.data(*names)
+    data = viewer.event_data(*names)
     return [
         told["line"] if event.event == "log" else f"[{event.event}]"
         for event, told in zip(events, data, strict=True)
@@ -88,101 +90,101 @@ def shown(viewer: Viewer) -> list[str]:
 
 
 @asynccontextmanager
-async def watched(second: Site, *lines: str) -> AsyncIterator[Viewer]:
+async def watched(second: RelayServer, *lines: str) -> AsyncIterator[Viewer]:
     """A viewer at an edge who has seen some lines."""
-    await second.follows(JOB)
-    async with second.watch(LOG) as viewer:
-        await viewer.saw("log", len(lines))
+    await second.wait_live(JOB)
+    async with second.open_viewer(LOG) as viewer:
+        await viewer.wait_for("log", len(lines))
         assert shown(viewer) == list(lines)
         yield viewer
 
 
 async def test_lines_that_a_replica_has_not_heard_of_are_shown_once(
-    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    append(log, "a1", "a2")
+    append_lines(log_path, "a1", "a2")
     async with (
-        origin(tmp_path, redis),
-        edge(redis) as second,
+        run_origin(tmp_path, redis),
+        run_edge(redis) as second,
         watched(second, "a1", "a2") as viewer,
     ):
         replica = await Replica.of(redis)
-        append(log, "a3", "a4")
-        await viewer.saw("log", 4)
+        append_lines(log_path, "a3", "a4")
+        await viewer.wait_for("log", 4)
         async with replica.taking_over():
-            append(log, "a5")
-        await viewer.saw("log", 5, limit_s=LIMIT_S)
+            append_lines(log_path, "a5")
+        await viewer.wait_for("log", 5, timeout_s=LIMIT_S)
         assert shown(viewer) == ["a1", "a2", "a3", "a4", "a5"]
 
 
 async def test_a_rotation_that_a_replica_has_not_heard_of_is_shown_once(
-    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    append(log, "a1", "a2")
+    append_lines(log_path, "a1", "a2")
     async with (
-        origin(tmp_path, redis),
-        edge(redis) as second,
+        run_origin(tmp_path, redis),
+        run_edge(redis) as second,
         watched(second, "a1", "a2") as viewer,
     ):
         replica = await Replica.of(redis)
-        rotate(log)
-        append(log, "b1", "b2")
-        await viewer.saw("log", 4)
+        rotate(log_path)
+        append_lines(log_path, "b1", "b2")
+        await viewer.wait_for("log", 4)
         async with replica.taking_over():
-            append(log, "b3")
+            append_lines(log_path, "b3")
         wanted = ["a1", "a2", "[log_rotated]", "b1", "b2", "b3"]
-        await viewer.saw("log", 5, limit_s=LIMIT_S)
+        await viewer.wait_for("log", 5, timeout_s=LIMIT_S)
         assert shown(viewer) == wanted
-        async with second.watch(LOG) as new:
-            await new.saw("log", 5)
+        async with second.open_viewer(LOG) as new:
+            await new.wait_for("log", 5)
             assert shown(new) == wanted
 
 
 async def test_two_rotations_that_a_replica_has_not_heard_of_are_shown_once_or_told_as_a_gap(
-    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    append(log, "a1", "a2")
+    append_lines(log_path, "a1", "a2")
     async with (
-        origin(tmp_path, redis),
-        edge(redis) as second,
+        run_origin(tmp_path, redis),
+        run_edge(redis) as second,
         watched(second, "a1", "a2") as viewer,
     ):
         replica = await Replica.of(redis)
-        rotate(log, 2)
-        append(log, "b1")
-        await viewer.saw("log", 3)
-        rotate(log, 1)
-        append(log, "c1")
-        await viewer.saw("log", 4)
+        rotate(log_path, 2)
+        append_lines(log_path, "b1")
+        await viewer.wait_for("log", 3)
+        rotate(log_path, 1)
+        append_lines(log_path, "c1")
+        await viewer.wait_for("log", 4)
         async with replica.taking_over():
-            append(log, "c2")
-        await until(lambda: "c2" in shown(viewer), limit_s=LIMIT_S)
-        append(log, "c3")
-        await until(lambda: "c3" in shown(viewer))
+            append_lines(log_path, "c2")
+        await wait_until(lambda: "c2" in shown(viewer), timeout_s=LIMIT_S)
+        append_lines(log_path, "c3")
+        await wait_until(lambda: "c3" in shown(viewer))
         before = ["a1", "a2", "[log_rotated]", "b1", "[log_rotated]", "c1"]
         assert shown(viewer)[:6] == before
         rest = shown(viewer)[6:]
         # Where the edge reads the first of them before the last is there, it does not know the
         # place. Behind the gap, what is published again comes twice.
         assert rest == ["c2", "c3"] or (rest[0], rest[-2:]) == ("[log_gap]", ["c2", "c3"])
-        assert not viewer.ended
+        assert not viewer.has_ended
 
 
 async def test_another_process_repeats_no_line_over_a_rotation_that_a_replica_has_not_heard_of(
-    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    append(log, "a1", "a2")
-    async with edge(redis) as second:
-        async with origin(tmp_path, redis), watched(second, "a1", "a2") as early:
+    append_lines(log_path, "a1", "a2")
+    async with run_edge(redis) as second:
+        async with run_origin(tmp_path, redis), watched(second, "a1", "a2") as early:
             replica = await Replica.of(redis)
-            rotate(log)
-            append(log, "b1", "b2")
-            await early.saw("log", 4)
-        async with second.watch(LOG, last_event_id=early.last_event_id) as viewer:
+            rotate(log_path)
+            append_lines(log_path, "b1", "b2")
+            await early.wait_for("log", 4)
+        async with second.open_viewer(LOG, last_event_id=early.last_event_id) as viewer:
             async with replica.taking_over():
-                append(log, "b3")
-            async with origin(tmp_path, redis):
-                await viewer.saw("log", limit_s=LIMIT_S)
+                append_lines(log_path, "b3")
+            async with run_origin(tmp_path, redis):
+                await viewer.wait_for("log", timeout_s=LIMIT_S)
                 assert shown(viewer) == ["b3"]
 
 
@@ -190,72 +192,72 @@ async def test_who_comes_before_all_is_published_again_sees_all_of_it(
     tmp_path: Path,
     redis: RedisServer,
     conductor: SimulatedConductor,
-    log: Path,
+    log_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    append(log, "a1", "a2")
-    async with edge(redis) as second:
-        async with origin(tmp_path, redis), watched(second, "a1", "a2") as early:
+    append_lines(log_path, "a1", "a2")
+    async with run_edge(redis) as second:
+        async with run_origin(tmp_path, redis), watched(second, "a1", "a2") as early:
             replica = await Replica.of(redis)
-            rotate(log)
-            append(log, "b1", "b2")
-            await early.saw("log", 4)
-        async with second.watch(LOG, last_event_id=early.last_event_id) as viewer:
+            rotate(log_path)
+            append_lines(log_path, "b1", "b2")
+            await early.wait_for("log", 4)
+        async with second.open_viewer(LOG, last_event_id=early.last_event_id) as viewer:
             async with replica.taking_over():
-                append(log, "b3")
-            await until(lambda: "Redis can be read again" in caplog.text)
-            async with second.watch(LOG) as new:
-                await new.saw("log", 2)
-                async with origin(tmp_path, redis):
-                    await new.saw("log", 5, limit_s=LIMIT_S)
+                append_lines(log_path, "b3")
+            await wait_until(lambda: "Redis can be read again" in caplog.text)
+            async with second.open_viewer(LOG) as new:
+                await new.wait_for("log", 2)
+                async with run_origin(tmp_path, redis):
+                    await new.wait_for("log", 5, timeout_s=LIMIT_S)
                     assert shown(new) == ["a1", "a2", "[log_rotated]", "b1", "b2", "b3"]
-                    await viewer.saw("log", 1)
+                    await viewer.wait_for("log", 1)
                     assert shown(viewer) == ["b3"]
 
 
 async def test_a_gap_that_a_replica_leaves_is_told_once(
-    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    append(log, "a1", "a2")
+    append_lines(log_path, "a1", "a2")
     async with (
-        origin(tmp_path, redis),
-        edge(redis) as second,
+        run_origin(tmp_path, redis),
+        run_edge(redis) as second,
         watched(second, "a1", "a2") as viewer,
     ):
         replica = await Replica.of(redis)
-        rotate(log)
-        append(log, "b1", "b2")
-        await viewer.saw("log", 4)
+        rotate(log_path)
+        append_lines(log_path, "b1", "b2")
+        await viewer.wait_for("log", 4)
         async with replica.taking_over():
-            append(log, "b3")
-            log.with_name("marianne.log.1").unlink()
-            log.unlink()
-            append(log, "c1", "c2")
-        await viewer.saw("log", 6, limit_s=LIMIT_S)
-        append(log, "c3")
-        await viewer.saw("log", 7)
+            append_lines(log_path, "b3")
+            log_path.with_name("marianne.log.1").unlink()
+            log_path.unlink()
+            append_lines(log_path, "c1", "c2")
+        await viewer.wait_for("log", 6, timeout_s=LIMIT_S)
+        append_lines(log_path, "c3")
+        await viewer.wait_for("log", 7)
         wanted = ["a1", "a2", "[log_rotated]", "b1", "b2", "[log_gap]", "c1", "c2", "c3"]
         assert shown(viewer) == wanted
 
 
 async def test_lines_that_are_not_published_again_are_a_gap_that_is_told_once(
-    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    append(log, "a1", "a2")
-    async with edge(redis) as second:
-        async with origin(tmp_path, redis), watched(second, "a1", "a2") as early:
+    append_lines(log_path, "a1", "a2")
+    async with run_edge(redis) as second:
+        async with run_origin(tmp_path, redis), watched(second, "a1", "a2") as early:
             pass
-        async with second.watch(LOG, last_event_id=early.last_event_id) as viewer:
+        async with second.open_viewer(LOG, last_event_id=early.last_event_id) as viewer:
             await somebody_waits(redis)
             await redis.call("DEL", KEYS.log(JOB), KEYS.files(JOB))
             await redis.call("CLIENT", "KILL", "TYPE", "normal")
             later = [f"b{number}" for number in range(TAIL_LINES + 100)]
-            append(log, *later)
-            async with origin(tmp_path, redis):
-                await viewer.saw("log", TAIL_LINES, limit_s=LIMIT_S)
-                append(log, "last")
-                await viewer.saw("log", TAIL_LINES + 1)
+            append_lines(log_path, *later)
+            async with run_origin(tmp_path, redis):
+                await viewer.wait_for("log", TAIL_LINES, timeout_s=LIMIT_S)
+                append_lines(log_path, "last")
+                await viewer.wait_for("log", TAIL_LINES + 1)
                 assert shown(viewer) == ["[log_gap]", *later[100:], "last"]
 
 
@@ -263,50 +265,50 @@ async def test_a_place_that_is_there_again_after_a_second_cut_is_no_gap(
     tmp_path: Path,
     redis: RedisServer,
     conductor: SimulatedConductor,
-    log: Path,
+    log_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    append(log, "a1", "a2")
-    async with edge(redis) as second:
-        async with origin(tmp_path, redis), watched(second, "a1", "a2") as early:
+    append_lines(log_path, "a1", "a2")
+    async with run_edge(redis) as second:
+        async with run_origin(tmp_path, redis), watched(second, "a1", "a2") as early:
             replica = await Replica.of(redis)
-        async with second.watch(LOG, last_event_id=early.last_event_id) as viewer:
+        async with second.open_viewer(LOG, last_event_id=early.last_event_id) as viewer:
             await somebody_waits(redis)
             async with redis.client.pipeline(transaction=True) as pipe:
                 pipe.delete(KEYS.log(JOB))
                 pipe.execute_command("CLIENT", "KILL", "TYPE", "normal")
                 await pipe.execute()
-            await until(lambda: caplog.text.count("Redis can be read again") == 1)
+            await wait_until(lambda: caplog.text.count("Redis can be read again") == 1)
             async with replica.taking_over():
-                append(log, "a3")
-            await until(lambda: caplog.text.count("Redis can be read again") == 2)
-            async with origin(tmp_path, redis):
-                await viewer.saw("log", limit_s=LIMIT_S)
+                append_lines(log_path, "a3")
+            await wait_until(lambda: caplog.text.count("Redis can be read again") == 2)
+            async with run_origin(tmp_path, redis):
+                await viewer.wait_for("log", timeout_s=LIMIT_S)
                 assert shown(viewer) == ["a3"]
 
 
 async def test_a_log_that_is_written_anew_meanwhile_and_begins_alike_is_shown(
-    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log: Path
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    append(log, "head", "a2", "a3", "a4")
+    append_lines(log_path, "head", "a2", "a3", "a4")
     async with (
-        origin(tmp_path, redis),
-        edge(redis) as second,
+        run_origin(tmp_path, redis),
+        run_edge(redis) as second,
         watched(second, "head", "a2", "a3", "a4") as viewer,
     ):
         replica = await Replica.of(redis)
-        append(log, "a5")
-        await viewer.saw("log", 5)
+        append_lines(log_path, "a5")
+        await viewer.wait_for("log", 5)
         async with replica.taking_over():
-            log.write_text("head\nn2\n")
-        await viewer.saw("log", 7, limit_s=LIMIT_S)
-        async with second.watch(LOG) as late:
-            await until(lambda: "n2" in shown(late))
-            append(log, "n3")
-            await until(lambda: "n3" in shown(late))
-            await viewer.saw("log", 8)
+            log_path.write_text("head\nn2\n")
+        await viewer.wait_for("log", 7, timeout_s=LIMIT_S)
+        async with second.open_viewer(LOG) as late:
+            await wait_until(lambda: "n2" in shown(late))
+            append_lines(log_path, "n3")
+            await wait_until(lambda: "n3" in shown(late))
+            await viewer.wait_for("log", 8)
         assert shown(viewer)[:5] == ["head", "a2", "a3", "a4", "a5"]
         assert [each for each in shown(viewer)[5:] if each[0] != "["] == ["head", "n2", "n3"]
-        assert viewer.counts["log_gap"] == 1
+        assert viewer.event_counts["log_gap"] == 1
         assert shown(late)[-1] == "n3"

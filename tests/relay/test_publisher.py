@@ -14,24 +14,24 @@ from marianne_stream.web.keys import JOB_HUB
 from tests.relay.conftest import (
     JOB,
     KEYS,
-    Relay,
-    append,
-    entries,
-    events,
-    interest,
-    lines,
-    lines_are,
-    subscribed,
+    StartRelay,
+    append_lines,
+    publish_interest,
+    read_events,
+    read_log_entries,
+    read_log_lines,
+    wait_for_log_lines,
+    wait_subscribed,
 )
 from tests.support.redis import RedisServer
-from tests.support.rights import relay_rights
-from tests.support.waiting import eventually, until
+from tests.support.rights import relay_acl
+from tests.support.waiting import wait_for_value, wait_until
 
 
-async def test_the_relay_says_what_it_is(redis: RedisServer, relay: Relay) -> None:
-    async with relay(public_url="https://origin.example.org"):
+async def test_the_relay_says_what_it_is(redis: RedisServer, start_relay: StartRelay) -> None:
+    async with start_relay(public_url="https://origin.example.org"):
         about = decode_about(
-            await eventually(lambda: redis.client.get(KEYS.about), lambda found: found)
+            await wait_for_value(lambda: redis.client.get(KEYS.about), lambda found: found)
         )
         assert (about.source, about.live, about.events_live) == ("conductor", True, True)
         assert about.origin_url == "https://origin.example.org"
@@ -42,33 +42,35 @@ async def test_the_relay_says_what_it_is(redis: RedisServer, relay: Relay) -> No
 
 
 async def test_the_roster_is_published_as_it_changes_and_without_paths(
-    conductor: SimulatedConductor, redis: RedisServer, relay: Relay, log: Path
+    conductor: SimulatedConductor, redis: RedisServer, start_relay: StartRelay, log_path: Path
 ) -> None:
-    async with relay():
-        found = await eventually(lambda: redis.call("HGETALL", KEYS.jobs), lambda found: found)
+    async with start_relay():
+        found = await wait_for_value(lambda: redis.call("HGETALL", KEYS.jobs), lambda found: found)
         entry = decode_entry(found[JOB.encode()])
         assert (entry.job_id, entry.status, entry.workspace) == (JOB, "running", None)
         conductor.launch("mill", 1)
-        await eventually(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: b"mill" in found)
+        await wait_for_value(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: b"mill" in found)
         conductor.finish("mill")
         conductor.remove("mill")
-        await eventually(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: len(found) == 1)
-        assert {b"k": b"jobs"} in [fields for _, fields in await redis.entries(KEYS.news)]
-        assert str(log.parent) not in str(await redis.call("HGETALL", KEYS.jobs))
+        await wait_for_value(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: len(found) == 1)
+        assert {b"k": b"jobs"} in [fields for _, fields in await redis.read_stream(KEYS.news)]
+        assert str(log_path.parent) not in str(await redis.call("HGETALL", KEYS.jobs))
 
 
 async def test_the_states_of_running_jobs_are_published(
-    conductor: SimulatedConductor, redis: RedisServer, relay: Relay, log: Path
+    conductor: SimulatedConductor, redis: RedisServer, start_relay: StartRelay, log_path: Path
 ) -> None:
-    async with relay():
-        await eventually(lambda: state(redis), lambda found: found and found.status == "running")
+    async with start_relay():
+        await wait_for_value(
+            lambda: state(redis), lambda found: found and found.status == "running"
+        )
         conductor.dispatch(JOB, 1)
         conductor.complete_sheet(JOB, 1)
-        await eventually(lambda: state(redis), lambda found: found.completed_sheets == 1)
+        await wait_for_value(lambda: state(redis), lambda found: found.completed_sheets == 1)
         conductor.dispatch(JOB, 2)
         conductor.complete_sheet(JOB, 2)
         conductor.finish(JOB)
-        found = await eventually(lambda: state(redis), lambda found: found and found.is_final)
+        found = await wait_for_value(lambda: state(redis), lambda found: found and found.is_final)
         assert (found.status, found.workspace) == ("completed", None)
 
 
@@ -79,15 +81,15 @@ async def state(redis: RedisServer, job_id: str = JOB) -> JobState | None:
 
 
 async def test_a_job_that_is_over_is_published_where_somebody_asks_for_it(
-    conductor: SimulatedConductor, redis: RedisServer, relay: Relay
+    conductor: SimulatedConductor, redis: RedisServer, start_relay: StartRelay
 ) -> None:
     conductor.launch("mill", 1)
     conductor.finish("mill")
-    async with relay():
-        await eventually(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: found)
+    async with start_relay():
+        await wait_for_value(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: found)
         assert await state(redis, "mill") is None
-        await interest(redis, "state", "mill")
-        await eventually(lambda: state(redis, "mill"), lambda found: found and found.is_final)
+        await publish_interest(redis, "state", "mill")
+        await wait_for_value(lambda: state(redis, "mill"), lambda found: found and found.is_final)
 
 
 @pytest.mark.parametrize(
@@ -95,142 +97,146 @@ async def test_a_job_that_is_over_is_published_where_somebody_asks_for_it(
     [("state", "nobody", "job_not_found"), ("log", "nobody", "job_not_found")],
 )
 async def test_what_is_not_to_be_had_is_said(
-    redis: RedisServer, relay: Relay, kind: str, job_id: str, code: str
+    redis: RedisServer, start_relay: StartRelay, kind: str, job_id: str, code: str
 ) -> None:
-    async with relay():
-        await interest(redis, kind, job_id)
+    async with start_relay():
+        await publish_interest(redis, kind, job_id)
         key = KEYS.missing(kind, job_id)
-        found = await eventually(lambda: redis.client.get(key), lambda found: found)
+        found = await wait_for_value(lambda: redis.client.get(key), lambda found: found)
         assert decode_missing(found).code == code
         assert 0 < await redis.client.ttl(key) <= 15
 
 
 async def test_a_log_that_is_not_there_is_missing_until_it_is(
-    redis: RedisServer, relay: Relay, log: Path
+    redis: RedisServer, start_relay: StartRelay, log_path: Path
 ) -> None:
-    async with relay():
-        await interest(redis, "log")
+    async with start_relay():
+        await publish_interest(redis, "log")
         key = KEYS.missing("log", JOB)
-        found = await eventually(lambda: redis.client.get(key), lambda found: found)
+        found = await wait_for_value(lambda: redis.client.get(key), lambda found: found)
         assert decode_missing(found).code == "log_not_found"
-        append(log, "one")
-        await lines_are(redis, "one")
+        append_lines(log_path, "one")
+        await wait_for_log_lines(redis, "one")
         assert await redis.client.get(key) is None
 
 
 async def test_events_are_published_with_the_numbers_that_viewers_see(
-    conductor: SimulatedConductor, redis: RedisServer, relay: Relay
+    conductor: SimulatedConductor, redis: RedisServer, start_relay: StartRelay
 ) -> None:
-    async with relay() as app:
-        await subscribed(conductor)
+    async with start_relay() as app:
+        await wait_subscribed(conductor)
         for number in range(1, 4):
             conductor.emit(JOB, "job.said", {"number": number})
-        await eventually(lambda: events(redis), lambda found: len(found) == 3)
-        _, fields = (await redis.entries(KEYS.events))[-1]
+        await wait_for_value(lambda: read_events(redis), lambda found: len(found) == 3)
+        _, fields = (await redis.read_stream(KEYS.events))[-1]
         assert fields[b"e"].decode() == app[JOB_HUB].replay_buffer.epoch
         assert (fields[b"n"], fields[b"j"], fields[b"v"]) == (b"3", b"lantern", b"job.said")
         assert json.loads(fields[b"d"])["data"] == {"number": 3}
 
 
 async def test_another_process_begins_with_a_gap(
-    conductor: SimulatedConductor, redis: RedisServer, relay: Relay
+    conductor: SimulatedConductor, redis: RedisServer, start_relay: StartRelay
 ) -> None:
     for _ in range(2):
-        async with relay():
-            await subscribed(conductor)
-            before = len(await events(redis))
+        async with start_relay():
+            await wait_subscribed(conductor)
+            before = len(await read_events(redis))
             conductor.emit(JOB, "job.said")
             # The gap and what follows it may be written one after the other.
-            await eventually(
-                lambda: events(redis),
+            await wait_for_value(
+                lambda: read_events(redis),
                 lambda found: len(found) > before and found[-1][1],  # noqa: B023
             )
-    assert await events(redis) == [(1, "job.said"), (0, ""), (1, "job.said")]
+    assert await read_events(redis) == [(1, "job.said"), (0, ""), (1, "job.said")]
 
 
 async def test_a_log_is_published_where_somebody_watches_it(
-    redis: RedisServer, relay: Relay, log: Path
+    redis: RedisServer, start_relay: StartRelay, log_path: Path
 ) -> None:
-    append(log, *(f"line {number}" for number in range(1, 1502)))
-    async with relay():
-        await eventually(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: found)
-        assert await lines(redis) == []
-        await interest(redis, "log")
-        await lines_are(redis, *(f"line {number}" for number in range(502, 1502)))
-        append(log, 'é✓ "quoted"')
-        found = await eventually(lambda: entries(redis), lambda found: len(found) == 1001)
+    append_lines(log_path, *(f"line {number}" for number in range(1, 1502)))
+    async with start_relay():
+        await wait_for_value(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: found)
+        assert await read_log_lines(redis) == []
+        await publish_interest(redis, "log")
+        await wait_for_log_lines(redis, *(f"line {number}" for number in range(502, 1502)))
+        append_lines(log_path, 'é✓ "quoted"')
+        found = await wait_for_value(
+            lambda: read_log_entries(redis), lambda found: len(found) == 1001
+        )
         place, entry = found[-1]
         assert (json.loads(entry.line), entry.number) == ('é✓ "quoted"', 1502)
-        assert place.offset == log.stat().st_size
+        assert place.offset == log_path.stat().st_size
         assert str(place.generation).encode() in await redis.call("HKEYS", KEYS.files(JOB))
         assert 0 < await redis.client.ttl(KEYS.log(JOB)) <= 24 * 3600
 
 
 async def test_the_logs_of_all_running_jobs_are_published_where_that_is_set(
-    conductor: SimulatedConductor, redis: RedisServer, relay: Relay, log: Path
+    conductor: SimulatedConductor, redis: RedisServer, start_relay: StartRelay, log_path: Path
 ) -> None:
-    append(log, "one")
-    async with relay(publish_logs="all"):
-        await lines_are(redis, "one")
+    append_lines(log_path, "one")
+    async with start_relay(publish_logs="all"):
+        await wait_for_log_lines(redis, "one")
         conductor.finish(JOB)
-        append(log, "two")
-        await lines_are(redis, "one", "two", "[log_complete]")
+        append_lines(log_path, "two")
+        await wait_for_log_lines(redis, "one", "two", "[log_complete]")
 
 
 async def test_a_log_that_goes_on_behind_its_end_is_published_on(
-    conductor: SimulatedConductor, redis: RedisServer, relay: Relay, log: Path
+    conductor: SimulatedConductor, redis: RedisServer, start_relay: StartRelay, log_path: Path
 ) -> None:
-    append(log, "one")
+    append_lines(log_path, "one")
     conductor.finish(JOB)
-    async with relay():
-        await interest(redis, "log")
-        await lines_are(redis, "one", "[log_complete]")
-        append(log, "two")
+    async with start_relay():
+        await publish_interest(redis, "log")
+        await wait_for_log_lines(redis, "one", "[log_complete]")
+        append_lines(log_path, "two")
         conductor.resume(JOB)
-        await lines_are(redis, "one", "[log_complete]", "two")
+        await wait_for_log_lines(redis, "one", "[log_complete]", "two")
 
 
 async def test_no_more_lines_are_kept_than_is_set(
-    redis: RedisServer, relay: Relay, log: Path
+    redis: RedisServer, start_relay: StartRelay, log_path: Path
 ) -> None:
-    append(log, "one")
-    async with relay(redis_log_max_lines=100):
-        await interest(redis, "log")
-        await lines_are(redis, "one")
-        append(log, *(f"line {number}" for number in range(1000)))
-        await eventually(lambda: lines(redis), lambda found: found[-1] == "line 999")
-        assert len(await lines(redis)) < 300
+    append_lines(log_path, "one")
+    async with start_relay(redis_log_max_lines=100):
+        await publish_interest(redis, "log")
+        await wait_for_log_lines(redis, "one")
+        append_lines(log_path, *(f"line {number}" for number in range(1000)))
+        await wait_for_value(lambda: read_log_lines(redis), lambda found: found[-1] == "line 999")
+        assert len(await read_log_lines(redis)) < 300
 
 
-async def test_a_second_relay_of_the_same_name_is_refused(relay: Relay) -> None:
-    async with relay():
+async def test_a_second_relay_of_the_same_name_is_refused(start_relay: StartRelay) -> None:
+    async with start_relay():
         with pytest.raises(
             SourceNameInUseError, match=r"publishes as 'here', .* for another \d+\.\d s"
         ):
-            async with relay():
+            async with start_relay():
                 pytest.fail("it began")
 
 
-async def test_a_relay_that_died_is_followed_by_another(redis: RedisServer, relay: Relay) -> None:
+async def test_a_relay_that_died_is_followed_by_another(
+    redis: RedisServer, start_relay: StartRelay
+) -> None:
     await redis.call("SET", KEYS.lock, "7-dead", "PX", "1500")
-    async with relay():
-        await eventually(lambda: redis.client.get(KEYS.about), lambda found: found)
+    async with start_relay():
+        await wait_for_value(lambda: redis.client.get(KEYS.about), lambda found: found)
 
 
 async def test_a_relay_whose_lock_is_another_s_writes_nothing_until_it_is_free(
     conductor: SimulatedConductor,
     redis: RedisServer,
-    relay: Relay,
+    start_relay: StartRelay,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with relay():
-        await eventually(lambda: redis.client.get(KEYS.about), lambda found: found)
+    async with start_relay():
+        await wait_for_value(lambda: redis.client.get(KEYS.about), lambda found: found)
         await redis.call("SET", KEYS.lock, "99-other", "PX", "3000")
         conductor.launch("mill", 1)
-        await until(lambda: "publishes no more" in caplog.text)
+        await wait_until(lambda: "publishes no more" in caplog.text)
         assert b"mill" not in await redis.call("HKEYS", KEYS.jobs)
         assert await redis.client.get(KEYS.lock) == b"99-other"
-        await eventually(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: b"mill" in found)
+        await wait_for_value(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: b"mill" in found)
         warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
         assert len(warnings) == 1
 
@@ -238,24 +244,24 @@ async def test_a_relay_whose_lock_is_another_s_writes_nothing_until_it_is_free(
 async def test_a_relay_needs_no_more_rights_than_the_reference_gives_it(
     conductor: SimulatedConductor,
     redis: RedisServer,
-    relay: Relay,
-    log: Path,
+    start_relay: StartRelay,
+    log_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    await redis.call("ACL", "SETUSER", *relay_rights(KEYS.source))
-    append(log, "one")
-    async with relay(publish_url=redis.url.replace("//", "//relay-here:secret@")):
-        await subscribed(conductor)
+    await redis.call("ACL", "SETUSER", *relay_acl(KEYS.source))
+    append_lines(log_path, "one")
+    async with start_relay(publish_url=redis.url.replace("//", "//relay-here:secret@")):
+        await wait_subscribed(conductor)
         conductor.emit(JOB, "job.said")
-        await interest(redis, "state", "nobody")
-        await interest(redis, "log")
-        await lines_are(redis, "one")
-        await eventually(lambda: events(redis), lambda found: found)
-        await eventually(lambda: state(redis), lambda found: found)
+        await publish_interest(redis, "state", "nobody")
+        await publish_interest(redis, "log")
+        await wait_for_log_lines(redis, "one")
+        await wait_for_value(lambda: read_events(redis), lambda found: found)
+        await wait_for_value(lambda: state(redis), lambda found: found)
         key = KEYS.missing("state", "nobody")
-        await eventually(lambda: redis.client.get(key), lambda found: found)
+        await wait_for_value(lambda: redis.client.get(key), lambda found: found)
         conductor.finish(JOB)
-        await lines_are(redis, "one", "[log_complete]")
+        await wait_for_log_lines(redis, "one", "[log_complete]")
     assert await redis.client.get(KEYS.lock) is None
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
     assert await redis.call("ACL", "LOG") == []

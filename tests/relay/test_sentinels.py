@@ -9,9 +9,9 @@ import pytest
 from redis.exceptions import RedisError
 
 from marianne_stream.relay.connecting import SentinelPool, asked, check_primary, connected, hang_up
-from tests.support.deployments import SERVICE, watched_by_sentinel
+from tests.support.deployments import SENTINEL_SERVICE, run_sentinel
 from tests.support.ports import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import wait_for_value
 
 
 @asynccontextmanager
@@ -32,10 +32,10 @@ async def silent() -> AsyncIterator[str]:
 
 
 async def test_sentinels_that_are_silent_or_away_keep_nobody(tmp_path: Path) -> None:
-    async with watched_by_sentinel(tmp_path) as redis, silent() as never:
+    async with run_sentinel(tmp_path) as redis, silent() as never:
         assert redis.sentinel is not None
         hosts = f"{never},127.0.0.1:{free_port()},127.0.0.1:{redis.sentinel.port}"
-        client = connected(f"redis+sentinel://{hosts}/{SERVICE}", None)
+        client = connected(f"redis+sentinel://{hosts}/{SENTINEL_SERVICE}", None)
         async with asyncio.timeout(5):
             assert await client.ping()
         await redis.sentinel.kill()
@@ -46,16 +46,18 @@ async def test_sentinels_that_are_silent_or_away_keep_nobody(tmp_path: Path) -> 
 
 
 async def test_all_connections_are_closed_when_another_primary_is_named(tmp_path: Path) -> None:
-    async with watched_by_sentinel(tmp_path) as redis:
+    async with run_sentinel(tmp_path) as redis:
         assert redis.sentinel is not None
-        client = connected(f"redis+sentinel://127.0.0.1:{redis.sentinel.port}/{SERVICE}", None)
-        waiting = asyncio.create_task(asked(client.xread({"a": "$"}, block=60_000)))
-        await eventually(
-            lambda: redis.first.client.info("clients"), lambda found: found["blocked_clients"]
+        client = connected(
+            f"redis+sentinel://127.0.0.1:{redis.sentinel.port}/{SENTINEL_SERVICE}", None
         )
-        await redis.sentinel.call("SENTINEL", "REMOVE", SERVICE)
+        waiting = asyncio.create_task(asked(client.xread({"a": "$"}, block=60_000)))
+        await wait_for_value(
+            lambda: redis.primary.client.info("clients"), lambda found: found["blocked_clients"]
+        )
+        await redis.sentinel.call("SENTINEL", "REMOVE", SENTINEL_SERVICE)
         port = redis.replica.port
-        await redis.sentinel.call("SENTINEL", "MONITOR", SERVICE, "127.0.0.1", port, 1)
+        await redis.sentinel.call("SENTINEL", "MONITOR", SENTINEL_SERVICE, "127.0.0.1", port, 1)
         with pytest.raises(RedisError, match="another server has taken over"):
             await check_primary(client)
         with pytest.raises(RedisError):
@@ -65,7 +67,7 @@ async def test_all_connections_are_closed_when_another_primary_is_named(tmp_path
 
 
 async def test_who_finds_no_primary_is_told_why_and_no_password(tmp_path: Path) -> None:
-    async with watched_by_sentinel(tmp_path) as redis:
+    async with run_sentinel(tmp_path) as redis:
         assert redis.sentinel is not None
         url = f"redis+sentinel://u:Secret@127.0.0.1:{redis.sentinel.port}/other"
         for more in ("", "?sentinel_password=Secret"):

@@ -20,7 +20,7 @@ def rows(*numbers: int) -> Command:
 
 async def numbers(redis: RedisServer) -> list[bytes]:
     """Those that are there."""
-    return [fields[b"n"] for _, fields in await redis.entries(LOG)]
+    return [fields[b"n"] for _, fields in await redis.read_stream(LOG)]
 
 
 async def test_a_command_with_columns_is_done_for_each_row(redis: RedisServer) -> None:
@@ -29,7 +29,7 @@ async def test_a_command_with_columns_is_done_for_each_row(redis: RedisServer) -
     behind = Command("SET", KEYS.about, ("x",))
     assert await writer.write_now([rows(*range(1, 2001)), behind]) == 0
     assert await numbers(redis) == [b"%d" % number for number in range(1, 2001)]
-    _, fields = (await redis.entries(LOG))[-1]
+    _, fields = (await redis.read_stream(LOG))[-1]
     assert fields == {b"n": b"2000", b"t": b"now"}
     assert await redis.client.get(KEYS.about) == b"x"
 

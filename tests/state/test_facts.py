@@ -11,7 +11,7 @@ from marianne_stream.errors import StateUnavailableError
 from marianne_stream.models import JobState, Roster, RosterEntry
 from marianne_stream.state import facts as facts_module
 from marianne_stream.state.facts import RosterEnricher
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 OVER = RosterEntry("a", "completed", 1.0, 2.0)
 
@@ -70,7 +70,7 @@ async def facts(registry: Registry) -> AsyncIterator[RosterEnricher]:
 async def end_told(facts: RosterEnricher, entry: RosterEntry = OVER) -> float | None:
     """The end of one job, which is all that the roster holds, once the registry has been read."""
     await facts.enrich(roster_of(entry))
-    await until(lambda: facts._read_task is None or facts._read_task.done())
+    await wait_until(lambda: facts._read_task is None or facts._read_task.done())
     return (await facts.enrich(roster_of(entry))).entries[entry.job_id].completed_at
 
 
@@ -123,7 +123,7 @@ async def test_a_registry_that_lags_is_read_again_but_not_with_each_roster(
     registry.entries = [ended(OVER, 3.0)]
     assert await end_told(facts) is None
     await facts.enrich(roster_of(OVER, RosterEntry("b", "failed", 5.0, 6.0)))
-    await until(lambda: registry.reads == 2)
+    await wait_until(lambda: registry.reads == 2)
     assert await end_told(facts) == 3.0
     assert registry.reads == 2
 
@@ -189,7 +189,7 @@ async def test_nobody_waits_for_a_registry_that_hangs_and_what_it_says_late_is_t
         assert (await facts.enrich(roster_of(OVER, also))).entries["a"].completed_at is None
     assert registry.reads <= 1
     registry.slow.set()
-    await until(lambda: facts._registry_entries)
+    await wait_until(lambda: facts._registry_entries)
     assert await end_told(facts) == 3.0
 
 

@@ -18,7 +18,7 @@ from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnr
 from marianne_stream.state import registry as registry_module
 from marianne_stream.state.registry import Query, RegistryBackend
 from marianne_stream.state.registry_file import FileStamp
-from tests.support.registries import SCHEMA, Conductor, conductor_at, put
+from tests.support.registries import SCHEMA, RegistryConnection, open_registry, put_row
 
 RECORDING = Path(__file__).parents[3] / "shared" / "recordings" / "daemon-state.db"
 
@@ -46,9 +46,9 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def conductor(path: Path) -> Iterator[Conductor]:
+def conductor(path: Path) -> Iterator[RegistryConnection]:
     """A conductor that runs: its -wal is there, and holds all of its rows."""
-    with closing(conductor_at(path)) as connection:
+    with closing(open_registry(path)) as connection:
         assert path.with_name(f"{path.name}-wal").exists()
         yield connection
 
@@ -81,11 +81,11 @@ async def refusal(registry: RegistryBackend) -> str:
 
 
 async def test_the_roster_is_newest_first_and_says_where_it_is_from(
-    registry: RegistryBackend, conductor: Conductor
+    registry: RegistryBackend, conductor: RegistryConnection
 ) -> None:
-    put(conductor, "old", submitted_at=1000.0, started_at=1001.5, workspace="/ws/old")
-    put(conductor, "new", submitted_at=3000.0, status="paused_at_chain", total_sheets=7)
-    put(conductor, "middle", submitted_at=2000.0)
+    put_row(conductor, "old", submitted_at=1000.0, started_at=1001.5, workspace="/ws/old")
+    put_row(conductor, "new", submitted_at=3000.0, status="paused_at_chain", total_sheets=7)
+    put_row(conductor, "middle", submitted_at=2000.0)
     roster = await registry.read_roster()
     assert list(roster.entries) == ["new", "middle", "old"]
     assert (roster.source, roster.live) == ("registry", False)
@@ -96,18 +96,18 @@ async def test_the_roster_is_newest_first_and_says_where_it_is_from(
 
 
 async def test_when_a_job_ended_is_told_for_as_long_as_it_is_over(
-    registry: RegistryBackend, conductor: Conductor
+    registry: RegistryBackend, conductor: RegistryConnection
 ) -> None:
-    put(conductor, "over", status="failed", completed_at=2000.5)
-    put(conductor, "again", status="running", completed_at=2000.5)
-    put(conductor, "odd", status="failed", completed_at="yesterday")
+    put_row(conductor, "over", status="failed", completed_at=2000.5)
+    put_row(conductor, "again", status="running", completed_at=2000.5)
+    put_row(conductor, "odd", status="failed", completed_at="yesterday")
     entries = (await registry.read_roster()).entries
     ends = {job_id: entry.completed_at for job_id, entry in entries.items()}
     assert ends == {"over": 2000.5, "again": None, "odd": None}
 
 
 async def test_a_damaged_checkpoint_concerns_its_own_job_alone(
-    registry: RegistryBackend, conductor: Conductor
+    registry: RegistryBackend, conductor: RegistryConnection
 ) -> None:
     damages = [
         "",
@@ -118,19 +118,19 @@ async def test_a_damaged_checkpoint_concerns_its_own_job_alone(
         checkpoint("a", sheets={"one": {}}),
     ]
     for damage in damages:
-        put(conductor, "damaged", checkpoint_json=damage)
+        put_row(conductor, "damaged", checkpoint_json=damage)
         with pytest.raises(CorruptStateError, match="damaged"):
             await registry.read_job("damaged", None)
-    put(conductor, "whole", checkpoint_json=checkpoint("whole"))
+    put_row(conductor, "whole", checkpoint_json=checkpoint("whole"))
     assert (await registry.read_job("whole", None)).completed_sheets == 1
     assert len((await registry.read_roster()).entries) == 2
 
 
 async def test_the_rows_status_is_right_and_final_over_its_checkpoints(
-    registry: RegistryBackend, conductor: Conductor
+    registry: RegistryBackend, conductor: RegistryConnection
 ) -> None:
     text = checkpoint("a", status="running")
-    put(conductor, "a", status="cancelled", completed_at=1795461896.64, checkpoint_json=text)
+    put_row(conductor, "a", status="cancelled", completed_at=1795461896.64, checkpoint_json=text)
     state = await registry.read_job("a", None)
     assert state.status == "cancelled"
     assert state.is_final
@@ -140,9 +140,9 @@ async def test_the_rows_status_is_right_and_final_over_its_checkpoints(
 
 
 async def test_a_job_without_a_checkpoint_has_the_state_of_its_row(
-    registry: RegistryBackend, conductor: Conductor
+    registry: RegistryBackend, conductor: RegistryConnection
 ) -> None:
-    put(conductor, "a", status="failed", total_sheets=3, workspace="/ws", snapshot_path="/s")
+    put_row(conductor, "a", status="failed", total_sheets=3, workspace="/ws", snapshot_path="/s")
     state = await registry.read_job("a", None)
     assert (state.status, state.total_sheets, state.sheets) == ("failed", 3, ())
     assert (state.workspace, state.snapshot_path) == ("/ws", "/s")
@@ -151,20 +151,20 @@ async def test_a_job_without_a_checkpoint_has_the_state_of_its_row(
 
 
 async def test_the_error_message_is_the_checkpoints_else_the_rows_else_the_sheets(
-    registry: RegistryBackend, conductor: Conductor
+    registry: RegistryBackend, conductor: RegistryConnection
 ) -> None:
     sheets = {"1": {"status": "failed", "error_message": "sheet's"}}
     orders = [("its", "row's", "its"), (None, "row's", "row's"), (None, None, "sheet's")]
     for first, second, shown in orders:
         text = checkpoint("a", error_message=first, sheets=sheets)
-        put(conductor, "a", error_message=second, checkpoint_json=text)
+        put_row(conductor, "a", error_message=second, checkpoint_json=text)
         assert (await registry.read_job("a", None)).error_message == shown
 
 
 async def test_a_job_without_a_row_is_not_found(
-    registry: RegistryBackend, conductor: Conductor
+    registry: RegistryBackend, conductor: RegistryConnection
 ) -> None:
-    put(conductor, "a'b")
+    put_row(conductor, "a'b")
     assert (await registry.read_job("a'b", None)).job_id == "a'b"
     for job_id in ("a", "", "%", "lone \udcff surrogate", "a\0b"):
         with pytest.raises(JobNotFoundError):
@@ -172,12 +172,12 @@ async def test_a_job_without_a_row_is_not_found(
 
 
 async def test_a_row_without_a_status_is_a_damaged_job_and_no_entry(
-    registry: RegistryBackend, conductor: Conductor
+    registry: RegistryBackend, conductor: RegistryConnection
 ) -> None:
-    put(conductor, "a", status=None)
-    put(conductor, "b", status=b"\xff")
-    put(conductor, None)
-    put(conductor, "c", submitted_at=1e300, started_at="now", total_sheets="many")
+    put_row(conductor, "a", status=None)
+    put_row(conductor, "b", status=b"\xff")
+    put_row(conductor, None)
+    put_row(conductor, "c", submitted_at=1e300, started_at="now", total_sheets="many")
     conductor.execute("UPDATE jobs SET workspace = CAST(x'2fff' AS TEXT)")
     assert list((await registry.read_roster()).entries) == ["c"]
     with pytest.raises(CorruptStateError):
@@ -187,7 +187,7 @@ async def test_a_row_without_a_status_is_a_damaged_job_and_no_entry(
 async def test_an_older_registry_is_read_as_far_as_it_goes(
     registry: RegistryBackend, path: Path
 ) -> None:
-    with closing(conductor_at(path, "CREATE TABLE jobs (job_id, status)")) as conductor:
+    with closing(open_registry(path, "CREATE TABLE jobs (job_id, status)")) as conductor:
         conductor.execute("INSERT INTO jobs VALUES ('a', 'completed')")
         assert (await registry.read_job("a", None)).is_final
         assert list((await registry.read_roster()).entries) == ["a"]
@@ -214,20 +214,20 @@ async def test_what_is_no_registry_is_named_for_what_it_is_and_never_created(
 
 
 async def test_reading_keeps_no_write_ahead_log_from_being_checkpointed(
-    registry: RegistryBackend, conductor: Conductor, path: Path
+    registry: RegistryBackend, conductor: RegistryConnection, path: Path
 ) -> None:
-    put(conductor, "a")
+    put_row(conductor, "a")
     await registry.read_roster()
     busy, *_ = conductor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     assert busy == 0
-    put(conductor, "b")
+    put_row(conductor, "b")
     assert "b" in (await registry.read_roster()).entries
 
 
 async def test_the_write_ahead_log_is_found_through_a_link(
-    conductor: Conductor, path: Path, tmp_path: Path
+    conductor: RegistryConnection, path: Path, tmp_path: Path
 ) -> None:
-    put(conductor, "a")
+    put_row(conductor, "a")
     link = tmp_path / "link.db"
     link.symlink_to(path)
     assert "a" in (await RegistryBackend(link).read_roster()).entries
@@ -238,8 +238,8 @@ async def test_a_registry_that_is_replaced_is_noticed_and_nothing_is_left_beside
 ) -> None:
     for job_id in ("first", "second"):
         new = path.with_name("new.db")
-        with closing(conductor_at(new)) as conductor:
-            put(conductor, job_id)
+        with closing(open_registry(new)) as conductor:
+            put_row(conductor, job_id)
         new.replace(path)
         assert list((await registry.read_roster()).entries) == [job_id]
         assert list(path.parent.iterdir()) == [path]
@@ -260,16 +260,16 @@ def after_each_read(registry: RegistryBackend, act: Callable[[FileStamp], object
 async def test_a_conductor_that_starts_meanwhile_is_noticed(
     registry: RegistryBackend, path: Path
 ) -> None:
-    conductor_at(path).close()
+    open_registry(path).close()
     with closing(sqlite3.connect(path, isolation_level=None)) as conductor:
-        after_each_read(registry, lambda seen: put(conductor, seen.uri.partition("?")[2]))
+        after_each_read(registry, lambda seen: put_row(conductor, seen.uri.partition("?")[2]))
         assert list((await registry.read_roster()).entries) == ["mode=ro&immutable=1"]
 
 
 async def test_a_registry_that_never_keeps_still_is_refused(
     registry: RegistryBackend, path: Path
 ) -> None:
-    conductor_at(path).close()
+    open_registry(path).close()
     after_each_read(registry, lambda seen: os.utime(path, ns=(0, seen.mtime_ns + 1)))
     assert "changed each of 3 times" in await refusal(registry)
 
@@ -280,7 +280,7 @@ async def test_a_registry_that_is_locked_is_given_up_soon(
     with closing(sqlite3.connect(path, isolation_level=None)) as conductor:
         conductor.execute(SCHEMA)
         conductor.execute("BEGIN EXCLUSIVE")
-        put(conductor, "a")
+        put_row(conductor, "a")
         assert "database is locked" in await refusal(registry)
         conductor.execute("COMMIT")
     assert "a" in (await registry.read_roster()).entries
@@ -289,7 +289,7 @@ async def test_a_registry_that_is_locked_is_given_up_soon(
 async def test_a_read_that_takes_too_long_is_interrupted(
     registry: RegistryBackend, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    conductor_at(path, ENDLESS).close()
+    open_registry(path, ENDLESS).close()
     monkeypatch.setattr(registry_module, "READ_TIMEOUT_S", 0.1)
     assert "not read within its time limit" in await refusal(registry)
     monkeypatch.setattr(registry_module, "READ_TIMEOUT_S", 2.0)
@@ -301,7 +301,7 @@ async def test_a_read_that_takes_too_long_is_interrupted(
 async def test_a_cancelled_read_leaves_no_thread_and_no_descriptor(
     registry: RegistryBackend, path: Path, *, view: bool
 ) -> None:
-    conductor_at(path, ENDLESS if view else SCHEMA).close()
+    open_registry(path, ENDLESS if view else SCHEMA).close()
     for turns in range(30):
         read = asyncio.create_task(registry.read_roster())
         for _ in range(turns):

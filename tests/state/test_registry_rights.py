@@ -12,19 +12,19 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import CHECKOUT
-from tests.support.registries import conductor_at, put
+from tests.support.registries import open_registry, put_row
 
 # Reads each registry that it is told of, without root's permission to do anything.
 UNPRIVILEGED = """
 import asyncio, json, os, sys
 from pathlib import Path
-from marianne_stream.errors import StoreUnreadableError
+from marianne_stream.errors import StateUnreadableError
 from marianne_stream.state.registry import RegistryBackend
 
 async def read(path):
     try:
         return sorted((await RegistryBackend(Path(path)).read_roster()).entries)
-    except StoreUnreadableError as error:
+    except StateUnreadableError as error:
         return [str(error), error.detail]
 
 asyncio.run(read(sys.argv[1]))  # imports what is imported late
@@ -45,10 +45,10 @@ def unprivileged() -> Iterator[dict[str, list[str]]]:
         for path in paths.values():
             path.parent.mkdir()
         for name in ("closed", "secret", "hidden"):
-            with closing(conductor_at(paths[name])) as conductor:
-                put(conductor, name)
-        with closing(conductor_at(paths["running"])) as conductor:
-            put(conductor, "running")
+            with closing(open_registry(paths[name])) as conductor:
+                put_row(conductor, name)
+        with closing(open_registry(paths["running"])) as conductor:
+            put_row(conductor, "running")
             for end in ("", "-wal"):
                 shutil.copy(f"{paths['running']}{end}", f"{paths['killed']}{end}")
             paths["secret"].chmod(0)

@@ -10,24 +10,24 @@ from pathlib import Path
 
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
 
-from tests.support.external import CHECKOUT, program
+from tests.support.external import CHECKOUT, require_program
 
 # Kept as what a run leaves behind.
 SCREENSHOTS = CHECKOUT / "build" / "screenshots"
 
 # It asks nobody but the servers of a test.
-ARGUMENTS = (
+CHROMIUM_ARGUMENTS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--remote-debugging-port=0", "--hide-scrollbars", "--mute-audio"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 
-BEGIN_LIMIT_S = 30.0
+START_TIMEOUT_S = 30.0
 
 # What a browser says of its own accord when a server is not there, as some tests want it.
-OF_NETWORK = ("net::ERR_", "Failed to load resource")
+NETWORK_ERRORS = ("net::ERR_", "Failed to load resource")
 
-WATCH_POLICY = """
+RECORD_POLICY_VIOLATIONS = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) =>
   window.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
@@ -35,21 +35,23 @@ document.addEventListener("securitypolicyviolation", (event) =>
 
 
 @contextmanager
-def chromium(folder: Path) -> Iterator[str]:
+def run_chromium(folder: Path) -> Iterator[str]:
     """A browser as a process of its own; gives the address at which it is driven.
 
     Args:
         folder: for all that it keeps.
     """
     names = ("chromium", "chromium-browser", "google-chrome")
-    path = program(next(filter(shutil.which, names), names[0]))
+    path = require_program(next(filter(shutil.which, names), names[0]))
     place = folder / "DevToolsActivePort"
     with (folder / "chromium.log").open("wb") as log:
         process = subprocess.Popen(
-            [path, *ARGUMENTS, f"--user-data-dir={folder}", "about:blank"], stdout=log, stderr=log
+            [path, *CHROMIUM_ARGUMENTS, f"--user-data-dir={folder}", "about:blank"],
+            stdout=log,
+            stderr=log,
         )
     try:
-        deadline = time.monotonic() + BEGIN_LIMIT_S
+        deadline = time.monotonic() + START_TIMEOUT_S
         # The port, and a path that holds a secret (Chrome DevTools Protocol).
         while not place.exists() or len(lines := place.read_text().splitlines()) < 2:
             assert process.poll() is None, (folder / "chromium.log").read_text()
@@ -58,17 +60,17 @@ def chromium(folder: Path) -> Iterator[str]:
         yield f"ws://127.0.0.1:{lines[0]}{lines[1]}"
     finally:
         process.terminate()
-        process.wait(BEGIN_LIMIT_S)
+        process.wait(START_TIMEOUT_S)
 
 
 @asynccontextmanager
-async def driven(address: str) -> AsyncIterator[Browser]:
+async def connect_browser(address: str) -> AsyncIterator[Browser]:
     """The browser at an address, for as long as the context lasts."""
     async with async_playwright() as playwright:
         yield await playwright.chromium.connect_over_cdp(address)
 
 
-class Person:
+class BrowserUser:
     """Looks at pages, and hears of every fault in them.
 
     Args:
@@ -77,32 +79,32 @@ class Person:
         name: of the screenshots.
 
     Attributes:
-        faults: what a page has complained of.
+        errors: what a page has complained of.
     """
 
     def __init__(self, context: BrowserContext, address: str, name: str) -> None:
         self.context = context
         self.address = address
-        self.faults: list[str] = []
+        self.errors: list[str] = []
         self._name = name
         self._pages: list[Page] = []
 
-    async def open(self, path: str = "/") -> Page:
+    async def open_page(self, path: str = "/") -> Page:
         """A tab that shows an address."""
         page = await self.context.new_page()
         page.set_default_timeout(30_000)
         self._pages.append(page)
-        page.on("console", self._heard)
-        page.on("pageerror", lambda error: self.faults.append(f"page: {error}"))
-        await page.add_init_script(WATCH_POLICY)
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.errors.append(f"page: {error}"))
+        await page.add_init_script(RECORD_POLICY_VIOLATIONS)
         await page.goto(self.address + path)
         return page
 
-    def _heard(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and not any(word in message.text for word in OF_NETWORK):
-            self.faults.append(f"console: {message.text}")
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not any(word in message.text for word in NETWORK_ERRORS):
+            self.errors.append(f"console: {message.text}")
 
-    async def leave(self) -> None:
+    async def check_pages(self) -> None:
         """Takes a picture of each tab, and fails where any has complained."""
         for number, page in enumerate(self._pages):
             if page.is_closed():
@@ -111,27 +113,27 @@ class Person:
             ending = f"-{number}" if number else ""
             await page.screenshot(path=SCREENSHOTS / f"{self._name}{ending}.png")
             violations = await page.evaluate("window.violations ?? []")
-            self.faults.extend(f"policy: {violation}" for violation in violations)
-        assert self.faults == []
+            self.errors.extend(f"policy: {violation}" for violation in violations)
+        assert self.errors == []
 
 
 @asynccontextmanager
-async def person(
+async def open_browser_user(
     browser: Browser, address: str, name: str, **options: object
-) -> AsyncIterator[Person]:
+) -> AsyncIterator[BrowserUser]:
     """Somebody with a browser of their own, whose pages are to be without a fault."""
     context = await browser.new_context(
         **{"viewport": {"width": 1280, "height": 800}, "locale": "en-GB", **options}  # type: ignore[arg-type]
     )
-    someone = Person(context, address, name)
+    someone = BrowserUser(context, address, name)
     try:
         yield someone
-        await someone.leave()
+        await someone.check_pages()
     finally:
         await context.close()
 
 
-def axe_source() -> str:
+def read_axe_source() -> str:
     """The script of axe-core, from npm."""
     folder = Path(os.environ.get("NODE_PATH") or CHECKOUT / "node_modules")
     return (folder / "axe-core" / "axe.min.js").read_text(encoding="utf-8")

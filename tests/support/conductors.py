@@ -9,35 +9,35 @@ from typing import Any
 from marianne_stream.conductor.client import ConductorClient
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.models import MonitorEvent
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
-HEALTH = b'{"jsonrpc":"2.0","method":"daemon.health","params":{},"id":1}\n'
+HEALTH_REQUEST = b'{"jsonrpc":"2.0","method":"daemon.health","params":{},"id":1}\n'
 
 
-class Listener:
+class RecordingListener:
     """Records what the client tells of the monitor."""
 
     def __init__(self) -> None:
         self.events: list[MonitorEvent] = []
-        self.said: list[str] = []
+        self.calls: list[str] = []
 
     def on_event(self, event: MonitorEvent) -> None:
         self.events.append(event)
 
     def on_subscribed(self) -> None:
-        self.said.append("subscribed")
+        self.calls.append("subscribed")
 
     def on_subscription_lost(self) -> None:
-        self.said.append("lost")
+        self.calls.append("lost")
 
 
 @asynccontextmanager
-async def running_client(
+async def run_client(
     path: Path, **options: Any
-) -> AsyncIterator[tuple[ConductorClient, Listener]]:
+) -> AsyncIterator[tuple[ConductorClient, RecordingListener]]:
     """A client that runs for as long as the context lasts."""
     client = ConductorClient(path, **options)
-    listener = Listener()
+    listener = RecordingListener()
     task = asyncio.create_task(client.run(listener))
     try:
         yield client, listener
@@ -47,11 +47,11 @@ async def running_client(
 
 
 @asynccontextmanager
-async def scripted_conductor(path: Path, *answers: bytes) -> AsyncIterator[None]:
+async def run_scripted_conductor(path: Path, *responses: bytes) -> AsyncIterator[None]:
     """A conductor that greets, gives these bytes, one for each further line, and hangs up."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for answer in (b'{"id":1,"result":{}}\n', *answers):
+        for answer in (b'{"id":1,"result":{}}\n', *responses):
             await reader.readline()
             writer.write(answer)
         writer.close()
@@ -61,37 +61,37 @@ async def scripted_conductor(path: Path, *answers: bytes) -> AsyncIterator[None]
 
 
 @asynccontextmanager
-async def taken_slots(conductor: SimulatedConductor, count: int) -> AsyncIterator[None]:
+async def occupy_slots(conductor: SimulatedConductor, count: int) -> AsyncIterator[None]:
     """Other clients hold so many of the conductor's slots for as long as the context lasts."""
     before = conductor.statistics.slots_taken
     async with AsyncExitStack() as stack:
         for _ in range(count):
             _, writer = await asyncio.open_unix_connection(conductor.socket_path)
             stack.callback(writer.close)
-            writer.write(HEALTH)
-        await until(lambda: conductor.statistics.slots_taken == before + count)
+            writer.write(HEALTH_REQUEST)
+        await wait_until(lambda: conductor.statistics.slots_taken == before + count)
         yield
 
 
-async def list_jobs(conductor: SimulatedConductor, *, limit_s: float = 1.0) -> bytes:
+async def request_job_list(conductor: SimulatedConductor, *, timeout_s: float = 1.0) -> bytes:
     """Ask for `job.list` as another client does, within a limit."""
-    async with asyncio.timeout(limit_s):
+    async with asyncio.timeout(timeout_s):
         reader, writer = await asyncio.open_unix_connection(conductor.socket_path)
         try:
-            writer.write(HEALTH.replace(b"daemon.health", b"job.list"))
+            writer.write(HEALTH_REQUEST.replace(b"daemon.health", b"job.list"))
             return await reader.readline()
         finally:
             writer.close()
 
 
-async def leave_dead_slots(conductor: SimulatedConductor, count: int) -> None:
+async def make_dead_slots(conductor: SimulatedConductor, count: int) -> None:
     """Begin and end so many subscriptions: each leaves a slot that the next event frees."""
     before = conductor.statistics.monitor_streams_open
     writers = []
     for _ in range(count):
         _, writer = await asyncio.open_unix_connection(conductor.socket_path)
-        writer.write(HEALTH.replace(b"daemon.health", b"daemon.monitor.stream"))
+        writer.write(HEALTH_REQUEST.replace(b"daemon.health", b"daemon.monitor.stream"))
         writers.append(writer)
-    await until(lambda: conductor.statistics.monitor_streams_open == before + count)
+    await wait_until(lambda: conductor.statistics.monitor_streams_open == before + count)
     for writer in writers:
         writer.close()

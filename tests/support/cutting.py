@@ -6,53 +6,53 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 
-class Wire:
+class FaultyProxy:
     """Passes connections on to a server.
 
     Attributes:
         url: where clients connect.
-        passed: how many connections it has taken.
+        connection_count: how many connections it has taken.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self._host = host
         self._port = port
-        self._open: set[asyncio.StreamWriter] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         self.url = ""
-        self.passed = 0
+        self.connection_count = 0
         # Connections that were made before it became this many times deaf carry nothing any more.
-        self._deafened = 0
+        self._blackhole_count = 0
 
-    def cut(self) -> None:
+    def disconnect_all(self) -> None:
         """Cuts all connections off, in the middle of whatever they carry."""
-        for writer in self._open:
+        for writer in self._writers:
             writer.transport.abort()
 
-    def deafen(self) -> None:
+    def blackhole(self) -> None:
         """Lets all connections be open and carry nothing any more; new ones do.
 
         So it is for a machine that slept, whose connections were forgotten by others.
         """
-        self._deafened += 1
+        self._blackhole_count += 1
 
-    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carries one connection to its end."""
-        self.passed += 1
+        self.connection_count += 1
         away_reader, away = await asyncio.open_connection(self._host, self._port)
-        self._open |= {writer, away}
+        self._writers |= {writer, away}
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._copy(reader, away))
                 group.create_task(self._copy(away_reader, writer))
         finally:
-            self._open -= {writer, away}
+            self._writers -= {writer, away}
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Copies until either side ends."""
-        deafened = self._deafened
+        deafened = self._blackhole_count
         try:
             while data := await reader.read(65536):
-                if deafened == self._deafened:
+                if deafened == self._blackhole_count:
                     writer.write(data)
                     await writer.drain()
         except ConnectionError:
@@ -63,11 +63,11 @@ class Wire:
 
 
 @asynccontextmanager
-async def wire_to(address: str) -> AsyncIterator[Wire]:
+async def run_faulty_proxy(address: str) -> AsyncIterator[FaultyProxy]:
     """A wire to a server, for as long as the context lasts."""
     host, port = urlsplit(address).netloc.split(":")
-    wire = Wire(host, int(port))
-    async with await asyncio.start_server(wire.carry, "127.0.0.1", 0) as listening:
+    wire = FaultyProxy(host, int(port))
+    async with await asyncio.start_server(wire.forward, "127.0.0.1", 0) as listening:
         wire.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
         yield wire
-        wire.cut()
+        wire.disconnect_all()

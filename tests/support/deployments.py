@@ -7,12 +7,12 @@ from pathlib import Path
 
 import trustme
 
-from tests.support.external import valkey_server
-from tests.support.redis import RedisServer, redis_server
-from tests.support.waiting import eventually
+from tests.support.external import require_valkey
+from tests.support.redis import RedisServer, run_redis
+from tests.support.waiting import wait_for_value
 
 # What Sentinels call the server.
-SERVICE = "marianne"
+SENTINEL_SERVICE = "marianne"
 
 PASSWORD = "as-Secret,as:can/be"
 
@@ -21,7 +21,7 @@ DOWN_AFTER_MS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Deployment:
+class RedisDeployment:
     """Some servers that are one Redis.
 
     Attributes:
@@ -39,13 +39,13 @@ class Deployment:
     password: str = ""
 
     @property
-    def first(self) -> RedisServer:
+    def primary(self) -> RedisServer:
         """The primary of what is looked at."""
         return self.servers[0]
 
 
 @asynccontextmanager
-async def by_tls(folder: Path) -> AsyncIterator[Deployment]:
+async def run_tls_redis(folder: Path) -> AsyncIterator[RedisDeployment]:
     """A server that is reached by TLS alone, and asks for a password."""
     folder.mkdir()
     authority = trustme.CA()
@@ -58,40 +58,41 @@ async def by_tls(folder: Path) -> AsyncIterator[Deployment]:
         *("--requirepass", PASSWORD),
     )
     tls = {"host": "127.0.0.1", "ssl": True, "ssl_ca_certs": str(folder / "ca.pem")}
-    async with redis_server(folder, options=options, access=tls | {"password": PASSWORD}) as server:
+    async with run_redis(folder, options=options, access=tls | {"password": PASSWORD}) as server:
         url = f"rediss://127.0.0.1:{server.port}?ssl_ca_certs={folder}/ca.pem"
-        yield Deployment(url, (server,), server, password=PASSWORD)
+        yield RedisDeployment(url, (server,), server, password=PASSWORD)
 
 
 @asynccontextmanager
-async def of_valkey(folder: Path) -> AsyncIterator[Deployment]:
+async def run_valkey(folder: Path) -> AsyncIterator[RedisDeployment]:
     """A server that is Valkey."""
-    async with redis_server(folder, command=valkey_server()) as server:
+    async with run_redis(folder, command=require_valkey()) as server:
         assert "valkey_version" in await server.call("INFO", "server")
-        yield Deployment(server.url, (server,), server)
+        yield RedisDeployment(server.url, (server,), server)
 
 
 @asynccontextmanager
-async def watched_by_sentinel(folder: Path) -> AsyncIterator[Deployment]:
+async def run_sentinel(folder: Path) -> AsyncIterator[RedisDeployment]:
     """A primary, its replica, and a Sentinel, which has the one take over from the other."""
     async with AsyncExitStack() as stack:
-        primary = await stack.enter_async_context(redis_server(folder / "primary"))
+        primary = await stack.enter_async_context(run_redis(folder / "primary"))
         replica = await stack.enter_async_context(
-            redis_server(folder / "replica", options=("--replicaof", "127.0.0.1", primary.port))
+            run_redis(folder / "replica", options=("--replicaof", "127.0.0.1", primary.port))
         )
-        await eventually(lambda: primary.call("WAIT", 1, 100), lambda count: count == 1)
+        await wait_for_value(lambda: primary.call("WAIT", 1, 100), lambda count: count == 1)
         config = folder / "sentinel.conf"
         config.write_text(
-            f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} 1\n"
-            f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}\n"
-            f"sentinel failover-timeout {SERVICE} 2000\n"
+            f"sentinel monitor {SENTINEL_SERVICE} 127.0.0.1 {primary.port} 1\n"
+            f"sentinel down-after-milliseconds {SENTINEL_SERVICE} {DOWN_AFTER_MS}\n"
+            f"sentinel failover-timeout {SENTINEL_SERVICE} 2000\n"
         )
         sentinel = await stack.enter_async_context(
-            redis_server(folder / "sentinel", config=config, options=("--sentinel",))
+            run_redis(folder / "sentinel", config=config, options=("--sentinel",))
         )
         # It hears of replicas from their primary.
-        await eventually(
-            lambda: sentinel.call("SENTINEL", "REPLICAS", SERVICE), lambda replicas: replicas
+        await wait_for_value(
+            lambda: sentinel.call("SENTINEL", "REPLICAS", SENTINEL_SERVICE),
+            lambda replicas: replicas,
         )
-        url = f"redis+sentinel://127.0.0.1:{sentinel.port}/{SERVICE}"
-        yield Deployment(url, (primary, replica), replica, sentinel)
+        url = f"redis+sentinel://127.0.0.1:{sentinel.port}/{SENTINEL_SERVICE}"
+        yield RedisDeployment(url, (primary, replica), replica, sentinel)

@@ -12,11 +12,11 @@ from aiohttp.test_utils import TestServer
 from marianne_stream.app import create_app
 from marianne_stream.settings import Settings
 from tests.support.redis import RedisServer
-from tests.support.viewers import Viewer, watching
-from tests.support.waiting import LIMIT_S
+from tests.support.viewers import Viewer, open_viewer
+from tests.support.waiting import TIMEOUT_S
 
 
-class Site:
+class RelayServer:
     """A server, and a client of it.
 
     Attributes:
@@ -28,13 +28,13 @@ class Site:
         self._server = server
         self._session = session
 
-    def watch(self, path: str, **options: Any) -> AbstractAsyncContextManager[Viewer]:
+    def open_viewer(self, path: str, **options: Any) -> AbstractAsyncContextManager[Viewer]:
         """Opens a stream."""
-        return watching(self._session, self.url + path, **options)
+        return open_viewer(self._session, self.url + path, **options)
 
-    async def follows(self, *job_ids: str, **options: Any) -> None:
+    async def wait_live(self, *job_ids: str, **options: Any) -> None:
         """Waits until the conductor's own word comes in, of these jobs at least."""
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while True:
                 _, ready = await self.get("/ready", **options)
                 if ready.get("live"):
@@ -52,22 +52,22 @@ class Site:
 
 
 @asynccontextmanager
-async def site(settings: Settings) -> AsyncIterator[Site]:
+async def run_relay_server(settings: Settings) -> AsyncIterator[RelayServer]:
     """A server with some settings."""
     server = TestServer(create_app(settings))
     await server.start_server()
     try:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-            yield Site(server, session)
+            yield RelayServer(server, session)
     finally:
         await server.close()
 
 
-def origin(
+def run_origin(
     folder: Path, redis: RedisServer, name: str = "oak", *, url: str = "", **options: Any
-) -> AbstractAsyncContextManager[Site]:
+) -> AbstractAsyncContextManager[RelayServer]:
     """A server that asks the conductor in a folder, and publishes."""
-    return site(
+    return run_relay_server(
         Settings(
             conductor_socket=folder / "c.sock",
             registry_path=folder / "state.db",
@@ -79,11 +79,13 @@ def origin(
     )
 
 
-def edge(redis: RedisServer, *, url: str = "", **options: Any) -> AbstractAsyncContextManager[Site]:
+def run_edge(
+    redis: RedisServer, *, url: str = "", **options: Any
+) -> AbstractAsyncContextManager[RelayServer]:
     """A server that reads Redis."""
     given: dict[str, Any] = {
         "no_auth": True,
         "state_backend": "redis",
         "redis_url": url or redis.url,
     }
-    return site(Settings(**(given | options)))
+    return run_relay_server(Settings(**(given | options)))

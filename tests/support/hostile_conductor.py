@@ -13,12 +13,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-SHEETS_A_SECOND = 10
-SHEETS = 5_000
+SHEETS_PER_SECOND = 10
+TOTAL_SHEETS = 5_000
 
 # 100,000 events a second, in bursts.
 BURST_EVENTS = 1_000
-BURST_S = 0.01
+BURST_INTERVAL_S = 0.01
 
 EVENT = b'{"method":"monitor.event","params":{"job_id":"other","event":"observer.x","data":null}}\n'
 
@@ -26,15 +26,15 @@ EVENT = b'{"method":"monitor.event","params":{"job_id":"other","event":"observer
 ROSTERS: dict[str, Callable[[], str]] = {
     "small_roster": lambda: "",
     # 15 MiB of halves of surrogate pairs.
-    "lone_halves": lambda: entry("tail", '"' + r"\udc80" * (15 * 1024 * 1024 // 6) + '"'),
-    "not_numbers": lambda: entry("tail", "[" + ",".join(["NaN"] * 4_000_000) + "]"),
+    "lone_halves": lambda: format_entry("tail", '"' + r"\udc80" * (15 * 1024 * 1024 // 6) + '"'),
+    "not_numbers": lambda: format_entry("tail", "[" + ",".join(["NaN"] * 4_000_000) + "]"),
     "not_jobs": lambda: ',{"a":1}' * 2_000_000,
 }
 
 KINDS = ("flood", *ROSTERS, "many_events", "many_sheets")
 
 
-def entry(field: str, value: str) -> str:
+def format_entry(field: str, value: str) -> str:
     """An entry of `job.list` with one more field."""
     return f',{{"job_id":"odd","status":"running","{field}":{value}}}'
 
@@ -47,9 +47,9 @@ class HostileConductor:
     """
 
     def __init__(self, kind: str) -> None:
-        self._began = time.monotonic()
+        self._started_s = time.monotonic()
         self._kind = kind
-        self._behind = ROSTERS.get(kind, ROSTERS["small_roster"])().encode()
+        self._extra_entries = ROSTERS.get(kind, ROSTERS["small_roster"])().encode()
         events = "{}," * 2_000_000 if kind == "many_events" else ""
         self._events = b'{"events":[%s]}' % events.rstrip(",").encode()
         if kind == "many_sheets":
@@ -62,7 +62,7 @@ class HostileConductor:
             while line := await reader.readline():
                 request = json.loads(line)
                 if request["method"] == "daemon.monitor.stream":
-                    await self._notify(writer)
+                    await self._send_events(writer)
                 result = self._result(request["method"])
                 if result is None:
                     answer = b'"error":{"code":-32601,"message":"Method not found"}'
@@ -72,13 +72,13 @@ class HostileConductor:
                 await writer.drain()
         writer.close()
 
-    async def _notify(self, writer: asyncio.StreamWriter) -> None:
+    async def _send_events(self, writer: asyncio.StreamWriter) -> None:
         """Send events for as long as the connection lives, as quickly as they are read at most."""
         due = time.monotonic()
         while True:
             if self._kind == "flood":
                 writer.write(EVENT * BURST_EVENTS)
-            due += BURST_S
+            due += BURST_INTERVAL_S
             await writer.drain()
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 
@@ -87,7 +87,7 @@ class HostileConductor:
             case "daemon.health":
                 return b'{"shutting_down":false}'
             case "job.list":
-                return b"[" + self._entry() + self._behind + b"]"
+                return b"[" + self._entry() + self._extra_entries + b"]"
             case "job.status":
                 return self._checkpoint()
             case "daemon.observer_events":
@@ -96,14 +96,14 @@ class HostileConductor:
 
     @property
     def _completed(self) -> int:
-        return min(SHEETS, int(SHEETS_A_SECOND * (time.monotonic() - self._began)))
+        return min(TOTAL_SHEETS, int(SHEETS_PER_SECOND * (time.monotonic() - self._started_s)))
 
     def _entry(self) -> bytes:
-        entry = {"job_id": "other", "status": "running", "progress_total": SHEETS}
+        entry = {"job_id": "other", "status": "running", "progress_total": TOTAL_SHEETS}
         return json.dumps({**entry, "progress_completed": self._completed}).encode()
 
     def _checkpoint(self) -> bytes:
-        checkpoint = {"job_id": "other", "status": "running", "total_sheets": SHEETS}
+        checkpoint = {"job_id": "other", "status": "running", "total_sheets": TOTAL_SHEETS}
         sheets = {str(n): {"status": "completed"} for n in range(1, self._completed + 1)}
         text = json.dumps({**checkpoint, "sheets": sheets}).encode()
         if self._kind == "many_sheets":

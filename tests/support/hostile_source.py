@@ -12,7 +12,7 @@ from marianne_stream.relay.format import FORMAT, About, EventEntry, LogEntry, en
 from marianne_stream.relay.keys import Keys
 from tests.support.redis import RedisServer
 
-Word = str | bytes | int
+RedisArgument = str | bytes | int
 
 # A job that anybody may look at, and one more.
 JOBS = ("bait", "other")
@@ -58,49 +58,56 @@ class HostileSource:
         self._random = random.Random(seed)
         self._number = 0
 
-    async def begin(self) -> None:
+    async def write_valid_source(self) -> None:
         """Writes what a relay does of two jobs, with a line of a log."""
         keys = self._keys
-        await self.do("SADD", f"{keys.prefix}:sources", keys.source)
-        await self.do("INCR", keys.fence)
-        await self.do("SET", keys.format, FORMAT)
+        await self.execute("SADD", f"{keys.prefix}:sources", keys.source)
+        await self.execute("INCR", keys.fence)
+        await self.execute("SET", keys.format, FORMAT)
         for job_id in JOBS:
             entry = RosterEntry(job_id, "running", 1.0, 1.0, 0, 1)
             state = JobState(job_id, "running", "conductor", live=True, checkpoint_status="running")
-            await self.do("HSET", keys.jobs, job_id, encode(entry))
-            await self.do("HSET", keys.states, job_id, encode(state))
-            await self.do("XADD", keys.log(job_id), "1-160", *self._line())
+            await self.execute("HSET", keys.jobs, job_id, encode(entry))
+            await self.execute("HSET", keys.states, job_id, encode(state))
+            await self.execute("XADD", keys.log(job_id), "1-160", *self._log_line_fields())
         about = About(source="conductor", live=True, events_live=True, epoch=EPOCH)
-        await self.do("SET", keys.about, encode(about))
+        await self.execute("SET", keys.about, encode(about))
 
-    async def do(self, *words: Word) -> None:
+    async def execute(self, *arguments: RedisArgument) -> None:
         """Does a command, whether Redis takes it or not."""
         with suppress(RedisError):
-            await self._redis.call(*words)
+            await self._redis.call(*arguments)
 
-    async def write_anything(self, times: int) -> None:
+    async def write_random(self, count: int) -> None:
         """Writes into any of its keys, so many times."""
-        for _ in range(times):
+        for _ in range(count):
             write = self._random.choice(
                 (
-                    *(self._about, self._roster, self._state, self._news, self._event, self._log),
-                    *(self._any_key, self._missing, self._files),
+                    *(
+                        self._status_command,
+                        self._roster_command,
+                        self._state_command,
+                        self._change_command,
+                        self._event_command,
+                        self._log_command,
+                    ),
+                    *(self._any_key_command, self._unavailable_command, self._files_command),
                 )
             )
-            await self.do(*write())
+            await self.execute(*write())
 
-    def _line(self) -> Iterator[Word]:
+    def _log_line_fields(self) -> Iterator[RedisArgument]:
         entry = LogEntry(CURSOR, b'"a line"', 1, "2026-11-24T03:00:00.000000Z")
         return (word for pair in entry.fields().items() for word in pair)
 
-    def _value(self) -> bytes:
+    def _random_value(self) -> bytes:
         return self._random.choice(VALUES)
 
-    def _mutated(self, data: bytes) -> bytes:
+    def _mutate(self, data: bytes) -> bytes:
         """The same with a byte, or a value of JSON, changed."""
         kind = self._random.randrange(3)
         if kind == 0:
-            return self._value()
+            return self._random_value()
         if kind == 1:
             at = self._random.randrange(len(data))
             return data[:at] + self._random.randbytes(1) + data[at + 1 :]
@@ -120,58 +127,58 @@ class HostileSource:
         fields[self._random.choice(list(fields))] = self._random.choice(wrong)
         return json.dumps(fields).encode()
 
-    def _fields(self, words: Iterator[Word]) -> list[Word]:
+    def _corrupt_fields(self, fields: Iterator[RedisArgument]) -> list[RedisArgument]:
         """Fields of an entry, of which one is wrong or missing."""
-        found = list(words)
+        found = list(fields)
         at = 2 * self._random.randrange(len(found) // 2)
         if len(found) > 2 and not self._random.randrange(3):
             del found[at : at + 2]
         else:
-            found[at + 1] = self._value()
+            found[at + 1] = self._random_value()
         return found
 
-    def _about(self) -> tuple[Word, ...]:
+    def _status_command(self) -> tuple[RedisArgument, ...]:
         about = About("conductor", live=True, events_live=True, origin_url="http://a", epoch=EPOCH)
-        return ("SET", self._keys.about, self._mutated(encode(about)))
+        return ("SET", self._keys.about, self._mutate(encode(about)))
 
-    def _roster(self) -> tuple[Word, ...]:
+    def _roster_command(self) -> tuple[RedisArgument, ...]:
         job_id = self._random.choice((*JOBS, b"\xff", f"job-{self._random.randrange(50)}"))
         entry = encode(RosterEntry("bait", "running", 1.0, 1.0, 0, 1))
-        return ("HSET", self._keys.jobs, job_id, self._mutated(entry))
+        return ("HSET", self._keys.jobs, job_id, self._mutate(entry))
 
-    def _state(self) -> tuple[Word, ...]:
+    def _state_command(self) -> tuple[RedisArgument, ...]:
         state = JobState("bait", "running", "conductor", live=True, checkpoint_status="running")
-        return ("HSET", self._keys.states, "bait", self._mutated(encode(state)))
+        return ("HSET", self._keys.states, "bait", self._mutate(encode(state)))
 
-    def _news(self) -> tuple[Word, ...]:
-        kind = self._random.choice(("jobs", "status", "state", self._value()))
-        job_id = self._random.choice((*JOBS, self._value()))
+    def _change_command(self) -> tuple[RedisArgument, ...]:
+        kind = self._random.choice(("jobs", "status", "state", self._random_value()))
+        job_id = self._random.choice((*JOBS, self._random_value()))
         return ("XADD", self._keys.news, "MAXLEN", 1_000, "*", "k", kind, "j", job_id)
 
-    def _event(self) -> tuple[Word, ...]:
+    def _event_command(self) -> tuple[RedisArgument, ...]:
         self._number += 1
         entry = EventEntry(EPOCH, self._number, "bait", "job.said", b'{"job_id": "bait"}')
-        fields: list[Word] = [word for pair in entry.fields().items() for word in pair]
+        fields: list[RedisArgument] = [word for pair in entry.fields().items() for word in pair]
         if self._random.randrange(2):
-            fields = self._fields(iter(fields))
+            fields = self._corrupt_fields(iter(fields))
         return ("XADD", self._keys.events, "MAXLEN", 1_000, "*", *fields)
 
-    def _log(self) -> tuple[Word, ...]:
+    def _log_command(self) -> tuple[RedisArgument, ...]:
         mark = LogEntry("", mark="log_gap", data=b"{}")
-        words: tuple[Word, ...] = tuple(self._line())
+        words: tuple[RedisArgument, ...] = tuple(self._log_line_fields())
         if not self._random.randrange(3):
             words = tuple(word for pair in mark.fields().items() for word in pair)
         key = self._keys.log(self._random.choice(JOBS))
-        return ("XADD", key, "MAXLEN", 1_000, "*", *self._fields(iter(words)))
+        return ("XADD", key, "MAXLEN", 1_000, "*", *self._corrupt_fields(iter(words)))
 
-    def _missing(self) -> tuple[Word, ...]:
+    def _unavailable_command(self) -> tuple[RedisArgument, ...]:
         kind = self._random.choice(("state", "log"))
-        return ("SET", self._keys.missing(kind, "bait"), self._value(), "EX", 1)
+        return ("SET", self._keys.missing(kind, "bait"), self._random_value(), "EX", 1)
 
-    def _files(self) -> tuple[Word, ...]:
-        return ("HSET", self._keys.files("bait"), self._value()[:1_000], EPOCH)
+    def _files_command(self) -> tuple[RedisArgument, ...]:
+        return ("HSET", self._keys.files("bait"), self._random_value()[:1_000], EPOCH)
 
-    def _any_key(self) -> tuple[Word, ...]:
+    def _any_key_command(self) -> tuple[RedisArgument, ...]:
         """A key of another type, or gone, or under a name that no source has."""
         keys = self._keys
         key = self._random.choice(
@@ -185,10 +192,10 @@ class HostileSource:
                 keys.log("bait"),
             )
         )
-        commands: tuple[Callable[[], tuple[Word, ...]], ...] = (
+        commands: tuple[Callable[[], tuple[RedisArgument, ...]], ...] = (
             lambda: ("DEL", key),
-            lambda: ("SET", key, self._value()),
-            lambda: ("SADD", f"{keys.prefix}:sources", self._value()[:1_000]),
-            lambda: ("HSET", keys.jobs, self._value()[:1_000], self._value()),
+            lambda: ("SET", key, self._random_value()),
+            lambda: ("SADD", f"{keys.prefix}:sources", self._random_value()[:1_000]),
+            lambda: ("HSET", keys.jobs, self._random_value()[:1_000], self._random_value()),
         )
         return self._random.choice(commands)()

@@ -16,14 +16,14 @@ from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.wire.sse import EventParser, ServerSentEvent
 from tests.support import log_writer
 from tests.support.ports import free_port
-from tests.support.processes import server
-from tests.support.waiting import until
+from tests.support.processes import run_server
+from tests.support.waiting import wait_until
 
-VIEWERS = 4
-END_LIMIT_S = 120.0
+VIEWER_COUNT = 4
+TORTURE_TIMEOUT_S = 120.0
 
 
-class CutOffError(Exception):
+class ViewerDisconnectedError(Exception):
     """A viewer has seen as much as it was to see at one time."""
 
 
@@ -36,19 +36,19 @@ class LogViewer:
 
     Attributes:
         events: all that it was sent, in order.
-        cuts: how often it came back.
+        reconnects: how often it came back.
         last_id: what it says when it comes back.
     """
 
     def __init__(self, urls: Sequence[str], seed: int) -> None:
         self.events: list[ServerSentEvent] = []
-        self.cuts = 0
+        self.reconnects = 0
         self._urls = urls
-        self._chance = random.Random(seed)
+        self._rng = random.Random(seed)
         self.last_id = ""
 
     @property
-    def faults(self) -> list[str]:
+    def sequence_errors(self) -> list[str]:
         """Each place where a line is missing without a gap, doubled, or out of order."""
         found = []
         before, excused = 0, False
@@ -67,7 +67,7 @@ class LogViewer:
         return found
 
     @property
-    def last_number(self) -> int:
+    def last_line_number(self) -> int:
         """The number of the last line."""
         lines = (json.loads(e.data)["line"] for e in reversed(self.events) if e.event == "log")
         return int(next(lines).split()[0])
@@ -77,49 +77,51 @@ class LogViewer:
         timeout = aiohttp.ClientTimeout(total=None)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             while not self.events or self.events[-1].event != "log_complete":
-                with contextlib.suppress(CutOffError, aiohttp.ClientError, OSError):
+                with contextlib.suppress(ViewerDisconnectedError, aiohttp.ClientError, OSError):
                     await self._read_once(session)
-                self.cuts += 1
+                self.reconnects += 1
                 await asyncio.sleep(0.01)
 
     async def _read_once(self, session: aiohttp.ClientSession) -> None:
         parser = EventParser(last_event_id=self.last_id)
         headers = {"Last-Event-ID": self.last_id} if self.last_id else {}
-        enough = len(self.events) + self._chance.randint(50, 6000)
+        enough = len(self.events) + self._rng.randint(50, 6000)
         params = {"tail_lines": "1000", "wait": "true"}
-        url = self._chance.choice(self._urls)
+        url = self._rng.choice(self._urls)
         async with session.get(url, headers=headers, params=params) as response:
             if response.status == 503:
-                raise CutOffError
+                raise ViewerDisconnectedError
             assert response.status == 200, await response.text()
             async for chunk in response.content.iter_any():
                 for event in parser.feed(chunk):
                     self.events.append(event)
                     self.last_id = event.event_id
                     if len(self.events) >= enough:
-                        raise CutOffError
+                        raise ViewerDisconnectedError
                 # An id may come alone.
                 self.last_id = parser.last_event_id
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class LogTortureResult:
     """What has happened.
 
     Attributes:
         viewers: those who read.
         kills: how often the server was killed.
         rotations: how often the log was rotated, by kind.
-        logged: what the servers logged.
+        server_logs: what the servers logged.
     """
 
     viewers: list[LogViewer]
     kills: int
     rotations: dict[str, int]
-    logged: list[str] = field(default_factory=list)
+    server_logs: list[str] = field(default_factory=list)
 
 
-async def torture(folder: Path, *, lines: int, seed: int, limit_s: float = END_LIMIT_S) -> Outcome:
+async def run_log_torture(
+    folder: Path, *, line_count: int, seed: int, timeout_s: float = TORTURE_TIMEOUT_S
+) -> LogTortureResult:
     """Writes a log while it is read and everything goes wrong."""
     conductor = SimulatedConductor(
         folder / "c.sock", registry=folder / "state.db", shutdown_grace_s=0
@@ -130,15 +132,17 @@ async def torture(folder: Path, *, lines: int, seed: int, limit_s: float = END_L
     conductor.launch("tortured", 2, workspace=str(workspace))
     port = free_port()
     url = f"http://127.0.0.1:{port}/api/jobs/tortured/logs"
-    viewers = [LogViewer([url], seed * VIEWERS + place) for place in range(VIEWERS)]
+    viewers = [LogViewer([url], seed * VIEWER_COUNT + place) for place in range(VIEWER_COUNT)]
     written, done = asyncio.Event(), asyncio.Event()
     try:
-        async with asyncio.timeout(limit_s), asyncio.TaskGroup() as group:
-            serving = group.create_task(serve(folder, port, written, done, random.Random(seed)))
+        async with asyncio.timeout(timeout_s), asyncio.TaskGroup() as group:
+            serving = group.create_task(
+                run_and_kill_servers(folder, port, written, done, random.Random(seed))
+            )
             reading = [group.create_task(viewer.read()) for viewer in viewers]
             # A viewer has a position before the first line, and so loses none.
-            await until(lambda: all(viewer.last_id for viewer in viewers))
-            rotations = await write(log, lines, seed)
+            await wait_until(lambda: all(viewer.last_id for viewer in viewers))
+            rotations = await run_log_writer(log, line_count, seed)
             written.set()
             conductor.finish("tortured", "completed")
             await asyncio.wait(reading)
@@ -146,35 +150,35 @@ async def torture(folder: Path, *, lines: int, seed: int, limit_s: float = END_L
             logs = await serving
     finally:
         await conductor.kill()
-    return Outcome(viewers, len(logs) - 1, rotations, logs)
+    return LogTortureResult(viewers, len(logs) - 1, rotations, logs)
 
 
-async def serve(
+async def run_and_kill_servers(
     folder: Path,
     port: int,
-    written: asyncio.Event,
+    log_written: asyncio.Event,
     done: asyncio.Event,
-    chance: random.Random,
+    rng: random.Random,
 ) -> list[str]:
     """Runs a server, and kills it now and then while the log is written."""
     logs = []
     while not done.is_set():
         # The later option counts.
-        async with server(folder, "--port", port) as running:
-            limit_s = None if written.is_set() else chance.uniform(0.6, 1.5)
+        async with run_server(folder, "--port", port) as running:
+            limit_s = None if log_written.is_set() else rng.uniform(0.6, 1.5)
             try:
                 await asyncio.wait_for(done.wait(), limit_s)
             except TimeoutError:
-                running.send(signal.SIGKILL)
-                await running.ended()
+                running.send_signal(signal.SIGKILL)
+                await running.wait()
             logs.append(running.log)
     return logs
 
 
-async def write(path: Path, lines: int, seed: int) -> dict[str, int]:
+async def run_log_writer(path: Path, line_count: int, seed: int) -> dict[str, int]:
     """Runs the writer to its end."""
     writer = await asyncio.create_subprocess_exec(
-        *(sys.executable, log_writer.__file__, str(path), str(lines), str(seed)),
+        *(sys.executable, log_writer.__file__, str(path), str(line_count), str(seed)),
         stdout=asyncio.subprocess.PIPE,
     )
     output, _ = await writer.communicate()

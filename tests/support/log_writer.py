@@ -17,86 +17,88 @@ from collections import Counter
 from pathlib import Path
 
 FIRST_LINE = "the same first line in every file\n"
-BURSTS = (1, 1, 3, 20, 200, 2000)
+BURST_LINES = (1, 1, 3, 20, 200, 2000)
 
 
-class Writer:
+class LogWriter:
     """Appends to one log and rotates it.
 
     Args:
         path: the log.
-        chance: where all choices come from.
+        rng: where all choices come from.
     """
 
-    def __init__(self, path: Path, chance: random.Random) -> None:
+    def __init__(self, path: Path, rng: random.Random) -> None:
         self._path = path
-        self._chance = chance
+        self._rng = rng
         self.rotations: Counter[str] = Counter()
         self._open()
 
     def append(self, first: int, last: int) -> None:
         """Appends numbered lines, some of them in pieces."""
         text = "".join(
-            f"{number} é✓ {'x' * self._chance.randint(0, 120)}\n"
-            for number in range(first, last + 1)
+            f"{number} é✓ {'x' * self._rng.randint(0, 120)}\n" for number in range(first, last + 1)
         )
         data = text.encode()
         while data:
-            cut = self._chance.randint(1, len(data)) if self._chance.random() < 0.3 else len(data)
-            os.write(self._file, data[:cut])
+            cut = self._rng.randint(1, len(data)) if self._rng.random() < 0.3 else len(data)
+            os.write(self._fd, data[:cut])
             data = data[cut:]
             if data:
-                time.sleep(self._chance.random() * 0.003)
+                time.sleep(self._rng.random() * 0.003)
 
     def rotate(self) -> None:
         """Begins a new file, or the same anew."""
-        kind = self._chance.choice(("gzip", "gzip", "rename", "copytruncate", "copytruncate"))
+        kind = self._rng.choice(("gzip", "gzip", "rename", "copytruncate", "copytruncate"))
         self.rotations[kind] += 1
         if kind == "gzip":
-            self._make_room(".gz")
-            with self._path.open("rb") as old, gzip.open(self._old(1, ".gz"), "wb", 1) as new:
+            self._shift_rotated_files(".gz")
+            with (
+                self._path.open("rb") as old,
+                gzip.open(self._rotated_path(1, ".gz"), "wb", 1) as new,
+            ):
                 shutil.copyfileobj(old, new)
             self._path.unlink()
         else:
-            self._make_room("")
+            self._shift_rotated_files("")
             if kind == "rename":
-                self._path.rename(self._old(1, ""))
+                self._path.rename(self._rotated_path(1, ""))
             else:
-                shutil.copyfile(self._path, self._old(1, ""))
+                shutil.copyfile(self._path, self._rotated_path(1, ""))
                 os.truncate(self._path, 0)
-        os.close(self._file)
+        os.close(self._fd)
         # Files are ordered by the times of their last writes, which a clock of 4 ms gives them.
         time.sleep(0.01)
         self._open()
 
-    def _old(self, number: int, ending: str) -> Path:
+    def _rotated_path(self, number: int, ending: str) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}{ending}")
 
-    def _make_room(self, ending: str) -> None:
+    def _shift_rotated_files(self, ending: str) -> None:
         """Moves older files of one form up by one."""
         count = 0
-        while self._old(count + 1, ending).exists():
+        while self._rotated_path(count + 1, ending).exists():
             count += 1
         for number in range(count, 0, -1):
-            self._old(number, ending).rename(self._old(number + 1, ending))
+            self._rotated_path(number, ending).rename(self._rotated_path(number + 1, ending))
 
     def _open(self) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self._file = os.open(self._path, flags, 0o600)
-        os.write(self._file, FIRST_LINE.encode())
+        self._fd = os.open(self._path, flags, 0o600)
+        os.write(self._fd, FIRST_LINE.encode())
 
 
-def main(path: Path, lines: int, seed: int) -> None:
+def main(path: Path, line_count: int, seed: int) -> None:
     """Writes the whole log."""
     chance = random.Random(seed)
-    writer = Writer(path, chance)
+    writer = LogWriter(path, chance)
     number, rotation = 1, chance.randint(1000, 6000)
-    while number <= lines:
+    while number <= line_count:
         if number >= rotation:
             writer.rotate()
             rotation = number + chance.randint(1000, 6000)
-        burst = 10_000 if chance.random() < 0.002 else chance.choice(BURSTS)
-        last = min(lines, number + burst - 1)
+        burst = 10_000 if chance.random() < 0.002 else chance.choice(BURST_LINES)
+        last = min(line_count, number + burst - 1)
         writer.append(number, last)
         number = last + 1
         time.sleep(chance.random() * 0.0002 * min(burst, 200))

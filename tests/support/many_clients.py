@@ -8,13 +8,13 @@ from typing import Any
 
 import schemathesis
 
-NUMBERS = itertools.count(1)
+CLIENT_NUMBERS = itertools.count(1)
 
 
 @schemathesis.hook
 def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
     """Names another client each time."""
-    number = next(NUMBERS)
+    number = next(CLIENT_NUMBERS)
     case.headers = {
         **(case.headers or {}),
         "X-Forwarded-For": f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}",

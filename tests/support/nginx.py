@@ -12,17 +12,17 @@ from pathlib import Path
 import aiohttp
 import trustme
 
-from tests.support.external import program
+from tests.support.external import require_program
 from tests.support.ports import free_port
-from tests.support.viewers import watching
-from tests.support.waiting import until
+from tests.support.viewers import open_viewer
+from tests.support.waiting import wait_until
 
 # The name of the site that the example is filled for.
-NAME = "watch.example.org"
+SITE_NAME = "watch.example.org"
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
-MAIN = """
+MAIN_CONFIG = """
 daemon off;
 pid {folder}/nginx.pid;
 worker_processes 1;
@@ -40,7 +40,7 @@ http {{
 """
 
 
-def filled(name: str, **values: object) -> str:
+def fill_example(name: str, **values: object) -> str:
     """A file of docs/examples with its placeholders filled."""
     text = (EXAMPLES / name).read_text(encoding="utf-8")
     for key, value in values.items():
@@ -49,7 +49,7 @@ def filled(name: str, **values: object) -> str:
     return text
 
 
-class Nginx:
+class NginxServer:
     """A running nginx.
 
     Args:
@@ -65,14 +65,14 @@ class Nginx:
 
 
 @asynccontextmanager
-async def nginx(folder: Path, site: str, port: int) -> AsyncIterator[Nginx]:
+async def run_nginx(folder: Path, site: str, port: int) -> AsyncIterator[NginxServer]:
     """nginx with this site, for as long as the context lasts."""
-    command = program("nginx")
+    command = require_program("nginx")
     folder.mkdir(exist_ok=True)
     (folder / "site.conf").write_text(site)
     # As root it would give up its rights, and could not connect to the sockets of a test.
     user = "user root;\n" if Path("/root").owner() == Path(folder).owner() else ""
-    (folder / "nginx.conf").write_text(user + MAIN.format(folder=folder))
+    (folder / "nginx.conf").write_text(user + MAIN_CONFIG.format(folder=folder))
     process = await asyncio.create_subprocess_exec(
         *(command, "-c", folder / "nginx.conf", "-e", folder / "error.log", "-p", folder)
     )
@@ -83,8 +83,8 @@ async def nginx(folder: Path, site: str, port: int) -> AsyncIterator[Nginx]:
             return sock.connect_ex(("127.0.0.1", port)) == 0
 
     try:
-        await until(listens)
-        yield Nginx(process)
+        await wait_until(listens)
+        yield NginxServer(process)
     finally:
         if process.returncode is None:
             process.terminate()
@@ -92,7 +92,7 @@ async def nginx(folder: Path, site: str, port: int) -> AsyncIterator[Nginx]:
 
 
 @dataclass
-class Site:
+class ProxiedServer:
     """A server behind nginx.
 
     Attributes:
@@ -101,15 +101,15 @@ class Site:
         session: a client that trusts it, and finds it by that name.
     """
 
-    nginx: Nginx
+    nginx: NginxServer
     address: str
     session: aiohttp.ClientSession
 
 
 @asynccontextmanager
-async def site(
+async def run_behind_nginx(
     folder: Path, *changes: tuple[str, str], example: str = "nginx.conf", **servers: object
-) -> AsyncIterator[Site]:
+) -> AsyncIterator[ProxiedServer]:
     """nginx with an example, whose name the session resolves to loopback.
 
     Args:
@@ -119,13 +119,13 @@ async def site(
         servers: the placeholders for what is behind it; left out, a socket in the folder.
     """
     authority = trustme.CA()
-    certificate = authority.issue_cert(NAME)
+    certificate = authority.issue_cert(SITE_NAME)
     certificate.private_key_and_cert_chain_pem.write_to_path(folder / "all.pem")
     port = free_port()
-    text = filled(
+    text = fill_example(
         example,
         **(servers or {"SOCKET": folder / "http.sock"}),
-        SERVER_NAME=NAME,
+        SERVER_NAME=SITE_NAME,
         LISTEN=f"127.0.0.1:{port}",
         CERTIFICATE=folder / "all.pem",
         CERTIFICATE_KEY=folder / "all.pem",
@@ -135,30 +135,30 @@ async def site(
         text = text.replace(old, new)
     trust = ssl.create_default_context()
     authority.configure_trust(trust)
-    connector = aiohttp.TCPConnector(ssl=trust, resolver=Loopback())
+    connector = aiohttp.TCPConnector(ssl=trust, resolver=LoopbackResolver())
     jar = aiohttp.CookieJar()
     async with (
-        nginx(folder / "nginx", text, port) as running,
+        run_nginx(folder / "nginx", text, port) as running,
         aiohttp.ClientSession(connector=connector, cookie_jar=jar) as session,
     ):
-        yield Site(running, f"https://{NAME}:{port}", session)
+        yield ProxiedServer(running, f"https://{SITE_NAME}:{port}", session)
 
 
-async def comes_back_and_others_are_told(behind: Site) -> None:
+async def check_unavailable_responses(proxied: ProxiedServer) -> None:
     """While nothing answers, an EventSource is asked to come back, and a program is told 503."""
-    async with watching(behind.session, f"{behind.address}/api/roster/stream") as viewer:
-        await viewer.end()
+    async with open_viewer(proxied.session, f"{proxied.address}/api/roster/stream") as viewer:
+        await viewer.wait_ended()
         assert viewer.response.status == 200
         assert 1500 <= (viewer.retry_ms or 0) <= 4500
         assert viewer.response.headers["X-Content-Type-Options"] == "nosniff"
         assert "max-age" in viewer.response.headers["Strict-Transport-Security"]
-    async with behind.session.get(f"{behind.address}/api/jobs") as response:
+    async with proxied.session.get(f"{proxied.address}/api/jobs") as response:
         assert response.status == 503
         assert response.headers["Retry-After"] == "5"
         assert (await response.json())["code"] == "shutting_down"
 
 
-class Loopback(aiohttp.abc.AbstractResolver):
+class LoopbackResolver(aiohttp.abc.AbstractResolver):
     """Every name leads to this machine."""
 
     async def resolve(

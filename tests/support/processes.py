@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-LIMIT_S = 20.0
+TIMEOUT_S = 20.0
 
 CHECKOUT = Path(__file__).parents[2]
 
 
-class Process:
+class ManagedProcess:
     """A process that says in one line that it is there.
 
     Attributes:
@@ -24,7 +24,7 @@ class Process:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
-        self._reading: list[asyncio.Task[None]] = []
+        self._read_tasks: list[asyncio.Task[None]] = []
         self.first_line = self.output = ""
         self.log = ""
 
@@ -38,28 +38,28 @@ class Process:
         """Where it listens: the end of its first line."""
         return self.first_line.split()[-1]
 
-    def memory_kib(self) -> int:
+    def rss_kib(self) -> int:
         """The memory that it holds, in KiB."""
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
         return int(status.partition("VmRSS:")[2].split()[0])
 
-    def processor_s(self) -> float:
+    def cpu_s(self) -> float:
         """The processor time that it has used, in seconds."""
         fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rsplit(")")[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def descriptors(self) -> int:
+    def count_open_files(self) -> int:
         """How many files it has open."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
-    async def begin(self) -> None:
+    async def wait_ready(self) -> None:
         """Waits for the first line, and reads on in the background."""
         assert self._process.stdout is not None
         assert self._process.stderr is not None
-        self._reading = [asyncio.create_task(self._read_log(self._process.stderr))]
-        async with asyncio.timeout(LIMIT_S):
+        self._read_tasks = [asyncio.create_task(self._read_log(self._process.stderr))]
+        async with asyncio.timeout(TIMEOUT_S):
             self.first_line = (await self._process.stdout.readline()).decode()
-        self._reading.append(asyncio.create_task(self._read_output(self._process.stdout)))
+        self._read_tasks.append(asyncio.create_task(self._read_output(self._process.stdout)))
 
     async def _read_log(self, stream: asyncio.StreamReader) -> None:
         while line := await stream.readline():
@@ -69,22 +69,22 @@ class Process:
         while line := await stream.readline():
             self.output += line.decode()
 
-    def send(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         """Sends it a signal."""
         self._process.send_signal(number)
 
-    async def ended(self, *, limit_s: float = LIMIT_S) -> int:
+    async def wait(self, *, timeout_s: float = TIMEOUT_S) -> int:
         """Waits until it has ended, and returns its exit code."""
-        async with asyncio.timeout(limit_s):
+        async with asyncio.timeout(timeout_s):
             code = await self._process.wait()
-            await asyncio.gather(*self._reading)
+            await asyncio.gather(*self._read_tasks)
         return code
 
 
 @asynccontextmanager
-async def process(
+async def run_process(
     *arguments: object, pass_fds: tuple[int, ...] = (), **environment: str
-) -> AsyncIterator[Process]:
+) -> AsyncIterator[ManagedProcess]:
     """Python with these arguments, for as long as the context lasts."""
     started = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -95,28 +95,28 @@ async def process(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    running = Process(started)
+    running = ManagedProcess(started)
     try:
-        await running.begin()
+        await running.wait_ready()
         yield running
     finally:
         if started.returncode is None:
             started.kill()
-        await running.ended()
+        await running.wait()
 
 
-def server(folder: Path, *arguments: object) -> AbstractAsyncContextManager[Process]:
+def run_server(folder: Path, *arguments: object) -> AbstractAsyncContextManager[ManagedProcess]:
     """A server that looks for its conductor and registry in a folder."""
-    return process(
+    return run_process(
         *("-m", "marianne_stream", "--port", 0, "--no-auth"),
         *("--conductor-socket", folder / "c.sock", "--registry-path", folder / "state.db"),
         *arguments,
     )
 
 
-def conductor(folder: Path, *arguments: object) -> AbstractAsyncContextManager[Process]:
+def run_conductor(folder: Path, *arguments: object) -> AbstractAsyncContextManager[ManagedProcess]:
     """A simulated conductor as a process of its own, with nothing to do."""
-    return process(
+    return run_process(
         *("-m", "marianne_stream.demo"),
         *("--socket", folder / "c.sock", "--registry", folder / "state.db"),
         *("--scenario", "none"),

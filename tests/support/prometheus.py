@@ -11,7 +11,7 @@ REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 Metrics = dict[str, tuple[str, frozenset[str]]]
 
 
-def samples(text: str) -> dict[str, float]:
+def parse_samples(text: str) -> dict[str, float]:
     """Each sample by its name and labels."""
     found = {}
     for family in text_string_to_metric_families(text):

@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-Conductor = sqlite3.Connection
+RegistryConnection = sqlite3.Connection
 
 SCHEMA = """
 CREATE TABLE jobs (
@@ -13,7 +13,7 @@ CREATE TABLE jobs (
 """
 
 
-def conductor_at(path: Path, schema: str = SCHEMA) -> Conductor:
+def open_registry(path: Path, schema: str = SCHEMA) -> RegistryConnection:
     """A connection that writes a registry as the conductor does, and stays open."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
@@ -21,7 +21,7 @@ def conductor_at(path: Path, schema: str = SCHEMA) -> Conductor:
     return connection
 
 
-def put(connection: Conductor, job_id: str | None, **columns: Any) -> None:
+def put_row(connection: RegistryConnection, job_id: str | None, **columns: Any) -> None:
     """Write a row, with a status and a submission unless they are given."""
     row = {"job_id": job_id, "status": "running", "submitted_at": 1000.0, **columns}
     marks = ", ".join("?" * len(row))

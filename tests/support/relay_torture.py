@@ -12,35 +12,35 @@ from functools import partial
 from pathlib import Path
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.log_torture import VIEWERS, LogViewer, write
+from tests.support.log_torture import VIEWER_COUNT, LogViewer, run_log_writer
 from tests.support.ports import free_port
-from tests.support.processes import Process, process, server
-from tests.support.redis import RedisServer, redis_server
-from tests.support.waiting import until
+from tests.support.processes import ManagedProcess, run_process, run_server
+from tests.support.redis import RedisServer, run_redis
+from tests.support.waiting import wait_until
 
-END_LIMIT_S = 180.0
+TORTURE_TIMEOUT_S = 180.0
 
 JOB = "tortured"
 
-Start = Callable[[], AbstractAsyncContextManager[Process]]
+StartProcess = Callable[[], AbstractAsyncContextManager[ManagedProcess]]
 
 
 @dataclass(frozen=True, slots=True)
-class RelayOutcome:
+class RelayTortureResult:
     """What has happened.
 
     Attributes:
         viewers: those who read.
         kills: how often each part was killed.
-        logged: what the servers logged.
+        server_logs: what the servers logged.
     """
 
     viewers: list[LogViewer]
     kills: Counter[str]
-    logged: list[str]
+    server_logs: list[str]
 
 
-async def torture(folder: Path, *, lines: int, seed: int) -> RelayOutcome:
+async def run_relay_torture(folder: Path, *, line_count: int, seed: int) -> RelayTortureResult:
     """Writes a log while it is read through Redis, and everything is killed in turn."""
     conductor = SimulatedConductor(
         folder / "c.sock", registry=folder / "state.db", shutdown_grace_s=0
@@ -51,49 +51,49 @@ async def torture(folder: Path, *, lines: int, seed: int) -> RelayOutcome:
     conductor.launch(JOB, 2, workspace=str(workspace))
     ports = [free_port(), free_port()]
     urls = [f"http://127.0.0.1:{port}/api/jobs/{JOB}/logs" for port in ports]
-    viewers = [LogViewer(urls, seed * VIEWERS + place) for place in range(VIEWERS)]
-    run = Run(folder, random.Random(seed))
+    viewers = [LogViewer(urls, seed * VIEWER_COUNT + place) for place in range(VIEWER_COUNT)]
+    run = TortureRun(folder, random.Random(seed))
     try:
         async with (
-            asyncio.timeout(END_LIMIT_S),
-            redis_server(folder, durable=True) as redis,
+            asyncio.timeout(TORTURE_TIMEOUT_S),
+            run_redis(folder, durable=True) as redis,
             asyncio.TaskGroup() as group,
         ):
-            serving = run.begin(group, redis, ports)
+            serving = run.start(group, redis, ports)
             reading = [group.create_task(viewer.read()) for viewer in viewers]
-            await until(lambda: all(viewer.last_id for viewer in viewers), limit_s=30)
+            await wait_until(lambda: all(viewer.last_id for viewer in viewers), timeout_s=30)
             killing = group.create_task(run.kill_in_turn(redis))
-            await write(log, lines, seed)
+            await run_log_writer(log, line_count, seed)
             conductor.finish(JOB, "completed")
-            run.written.set()
+            run.log_written.set()
             await killing
             await asyncio.wait(reading)
-            run.end()
+            run.stop()
             await asyncio.wait(serving)
     finally:
         await conductor.kill()
-    return RelayOutcome(viewers, run.kills, run.logged)
+    return RelayTortureResult(viewers, run.kills, run.server_logs)
 
 
-class Run:
+class TortureRun:
     """What runs, and is killed.
 
     Attributes:
-        written: set when the log is.
+        log_written: set when the log is.
         kills: how often each part was.
-        logged: what the servers logged.
+        server_logs: what the servers logged.
     """
 
-    def __init__(self, folder: Path, chance: random.Random) -> None:
-        self.written = asyncio.Event()
+    def __init__(self, folder: Path, rng: random.Random) -> None:
+        self.log_written = asyncio.Event()
         self.kills: Counter[str] = Counter()
-        self.logged: list[str] = []
+        self.server_logs: list[str] = []
         self._folder = folder
-        self._chance = chance
-        self._turns: dict[str, asyncio.Event] = {}
-        self._done = False
+        self._rng = rng
+        self._kill_requests: dict[str, asyncio.Event] = {}
+        self._is_stopping = False
 
-    def begin(
+    def start(
         self, group: asyncio.TaskGroup, redis: RedisServer, ports: list[int]
     ) -> list[asyncio.Task[None]]:
         """Begins to run a relay and edges."""
@@ -107,39 +107,41 @@ class Run:
             "--redis-url",
             redis.url,
         )
-        starts: dict[str, Start] = {"relay": partial(server, self._folder, *relay)}
+        starts: dict[str, StartProcess] = {"relay": partial(run_server, self._folder, *relay)}
         for port in ports:
-            starts[f"edge {port}"] = partial(process, *edge, "--port", port)
-        return [group.create_task(self._keep(name, start)) for name, start in starts.items()]
+            starts[f"edge {port}"] = partial(run_process, *edge, "--port", port)
+        return [
+            group.create_task(self._keep_running(name, start)) for name, start in starts.items()
+        ]
 
-    async def _keep(self, name: str, start: Start) -> None:
+    async def _keep_running(self, name: str, start: StartProcess) -> None:
         """Runs a server, and starts it again when it was killed."""
-        turn = self._turns[name] = asyncio.Event()
-        while not self._done:
+        turn = self._kill_requests[name] = asyncio.Event()
+        while not self._is_stopping:
             async with start() as running:
                 await turn.wait()
                 turn.clear()
-                if not self._done:
-                    running.send(signal.SIGKILL)
-                    await running.ended()
-            self.logged.append(running.log)
+                if not self._is_stopping:
+                    running.send_signal(signal.SIGKILL)
+                    await running.wait()
+            self.server_logs.append(running.log)
 
     async def kill_in_turn(self, redis: RedisServer) -> None:
         """Kills one after the other, until all were killed and the log is written."""
-        for name in itertools.cycle((*self._turns, "redis")):
-            await asyncio.sleep(self._chance.uniform(0.4, 1.0))
-            if self.written.is_set() and len(self.kills) == len(self._turns) + 1:
+        for name in itertools.cycle((*self._kill_requests, "redis")):
+            await asyncio.sleep(self._rng.uniform(0.4, 1.0))
+            if self.log_written.is_set() and len(self.kills) == len(self._kill_requests) + 1:
                 return
             self.kills[name] += 1
             if name == "redis":
                 await redis.kill()
-                await asyncio.sleep(self._chance.uniform(0, 0.3))
+                await asyncio.sleep(self._rng.uniform(0, 0.3))
                 await redis.start()
             else:
-                self._turns[name].set()
+                self._kill_requests[name].set()
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Lets all servers end."""
-        self._done = True
-        for turn in self._turns.values():
+        self._is_stopping = True
+        for turn in self._kill_requests.values():
             turn.set()

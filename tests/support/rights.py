@@ -11,24 +11,26 @@ GUIDE = DOCS / "how-to" / "more-than-one-machine.md"
 PREFIX, PASSWORD = "marianne-stream", "secret"
 
 
-def relay_rights(source: str) -> list[str]:
+def relay_acl(source: str) -> list[str]:
     """Of the user `relay-SOURCE`."""
-    text = user(REFERENCE, "relay-S")
-    return filled(text.replace("{S}", f"{{{source}}}").replace("relay-S", f"relay-{source}"))
+    text = read_acl_user(REFERENCE, "relay-S")
+    return fill_placeholders(
+        text.replace("{S}", f"{{{source}}}").replace("relay-S", f"relay-{source}")
+    )
 
 
-def edge_rights() -> list[str]:
+def edge_acl() -> list[str]:
     """Of the user `edge`."""
-    return filled(user(GUIDE, "edge"))
+    return fill_placeholders(read_acl_user(GUIDE, "edge"))
 
 
-def user(document: Path, name: str) -> str:
+def read_acl_user(document: Path, name: str) -> str:
     """What a document says of a user."""
     found = re.search(rf"```(?:text)?\nuser ({name} .*?)\n```", document.read_text(), re.DOTALL)
     assert found is not None
     return found[1]
 
 
-def filled(text: str) -> list[str]:
+def fill_placeholders(text: str) -> list[str]:
     """The words, with what they leave open."""
     return text.replace("PREFIX", PREFIX).replace(">PASSWORD", f">{PASSWORD}").split()

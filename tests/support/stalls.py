@@ -4,32 +4,32 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-STEP_S = 0.01
+STEP_INTERVAL_S = 0.01
 
 
-class Stalls:
+class LoopLag:
     """Measures while its context lasts.
 
     Attributes:
-        longest_s: the longest that a step of a hundredth of a second was late.
+        max_s: the longest that a step of a hundredth of a second was late.
     """
 
     def __init__(self) -> None:
-        self.longest_s = 0.0
+        self.max_s = 0.0
 
     async def measure(self) -> None:
         """Steps until it is cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + STEP_S
-            await asyncio.sleep(STEP_S)
-            self.longest_s = max(self.longest_s, loop.time() - due)
+            due = loop.time() + STEP_INTERVAL_S
+            await asyncio.sleep(STEP_INTERVAL_S)
+            self.max_s = max(self.max_s, loop.time() - due)
 
 
 @asynccontextmanager
-async def stalls() -> AsyncIterator[Stalls]:
+async def measure_loop_lag() -> AsyncIterator[LoopLag]:
     """Measures for as long as the context lasts."""
-    measured = Stalls()
+    measured = LoopLag()
     task = asyncio.create_task(measured.measure())
     try:
         yield measured

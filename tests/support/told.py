@@ -6,26 +6,26 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from marianne_stream.client.address import server_address
-from marianne_stream.client.notes import Notes
-from marianne_stream.client.patience import Patience
-from marianne_stream.client.server import Server
+from marianne_stream.client.address import parse_server_address
+from marianne_stream.client.notes import StderrReporter
+from marianne_stream.client.patience import RetryPolicy
+from marianne_stream.client.server import ApiClient
 
-STREAM = {"Content-Type": "text/event-stream"}
-DEFAULT = Patience()
-QUICK = b"retry: 1\n\n"
+STREAM_HEADERS = {"Content-Type": "text/event-stream"}
+DEFAULT_POLICY = RetryPolicy()
+SHORT_RETRY = b"retry: 1\n\n"
 
 
-def line(number: int) -> bytes:
+def make_log_frame(number: int) -> bytes:
     return b'id: l-%d\nevent: log\ndata: {"line":"%d"}\n\n' % (number, number)
 
 
-def said(*frames: bytes) -> Callable[[], web.Response]:
+def stream_response(*frames: bytes) -> Callable[[], web.Response]:
     """An answer that says so much, and ends in good order."""
-    return lambda: web.Response(body=QUICK + b"".join(frames), headers=STREAM)
+    return lambda: web.Response(body=SHORT_RETRY + b"".join(frames), headers=STREAM_HEADERS)
 
 
-def fault(status: int, detail: str = "No.", **headers: str) -> Callable[[], web.Response]:
+def error_response(status: int, detail: str = "No.", **headers: str) -> Callable[[], web.Response]:
     """An answer that is an error."""
     body = {"detail": detail, "code": "any"}
     return lambda: web.json_response(
@@ -33,41 +33,43 @@ def fault(status: int, detail: str = "No.", **headers: str) -> Callable[[], web.
     )
 
 
-END = b'id: c-9\nevent: log_complete\ndata: {"message":"The end."}\n\n'
+LOG_COMPLETE = b'id: c-9\nevent: log_complete\ndata: {"message":"The end."}\n\n'
 
 
-class Told:
+class ScriptedServer:
     """A server that gives the answers that it was told, in their order.
 
     Attributes:
-        asked: what it was asked, in order.
-        notes: what the client said of it.
+        requests: what it was asked, in order.
+        messages: what the client said of it.
     """
 
-    def __init__(self, *answers: Callable[[], web.StreamResponse]) -> None:
-        self._answers = list(answers)
-        self.asked: list[web.BaseRequest] = []
-        self.notes: list[str] = []
+    def __init__(self, *responses: Callable[[], web.StreamResponse]) -> None:
+        self._responses = list(responses)
+        self.requests: list[web.BaseRequest] = []
+        self.messages: list[str] = []
 
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append(request)
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.requests.append(request)
         # The last one stays.
-        return (self._answers.pop(0) if len(self._answers) > 1 else self._answers[0])()
+        return (self._responses.pop(0) if len(self._responses) > 1 else self._responses[0])()
 
     @property
-    def resumed(self) -> list[str]:
+    def last_event_ids(self) -> list[str]:
         """Where each request wanted to go on."""
-        return [request.headers.get("Last-Event-ID", "") for request in self.asked]
+        return [request.headers.get("Last-Event-ID", "") for request in self.requests]
 
     @asynccontextmanager
-    async def serving(
-        self, patience: Patience = DEFAULT, token: str | None = None
-    ) -> AsyncIterator[Server]:
+    async def run(
+        self, retry_policy: RetryPolicy = DEFAULT_POLICY, token: str | None = None
+    ) -> AsyncIterator[ApiClient]:
         """The server, as a client has it."""
         app = web.Application()
-        app.router.add_get("/{path:.*}", self.answer)
+        app.router.add_get("/{path:.*}", self.handle)
         async with TestServer(app) as serving:
-            address = server_address(str(serving.make_url("/")))
-            notes = Notes(self.notes.append)
-            async with Server(address, token=token, patience=patience, notes=notes) as server:
+            address = parse_server_address(str(serving.make_url("/")))
+            notes = StderrReporter(self.messages.append)
+            async with ApiClient(
+                address, token=token, retry_policy=retry_policy, reporter=notes
+            ) as server:
                 yield server

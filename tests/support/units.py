@@ -8,19 +8,19 @@ import shlex
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from tests.support.processes import Process, process
+from tests.support.processes import ManagedProcess, run_process
 
 
-def command_of(unit: str, beginning: str = "ExecStart=") -> list[str]:
+def parse_command(unit: str, prefix: str = "ExecStart=") -> list[str]:
     """The command on the line that begins so."""
-    line = next(line for line in unit.splitlines() if line.startswith(beginning))
-    return shlex.split(line.removeprefix(beginning))
+    line = next(line for line in unit.splitlines() if line.startswith(prefix))
+    return shlex.split(line.removeprefix(prefix))
 
 
-def environment_of(unit: str, folder: Path) -> dict[str, str]:
+def make_unit_environment(unit: str, folder: Path) -> dict[str, str]:
     """The environment of the service (systemd.exec(5)); its folders lie in the given one."""
     environment = {
-        "CREDENTIALS_DIRECTORY": str(passed_credentials(unit, folder)),
+        "CREDENTIALS_DIRECTORY": str(copy_credentials(unit, folder)),
         "STATE_DIRECTORY": str(folder / "state"),
     }
     for name, value in re.findall(r"^Environment=(\w+)=(.*)$", unit, re.MULTILINE):
@@ -28,7 +28,7 @@ def environment_of(unit: str, folder: Path) -> dict[str, str]:
     return environment
 
 
-def passed_credentials(unit: str, folder: Path) -> Path:
+def copy_credentials(unit: str, folder: Path) -> Path:
     """The folder with copies of the credentials, with the mode that newer releases give them."""
     (passed := folder / "credentials").mkdir(parents=True)
     for name, path in re.findall(r"^LoadCredential=(\S+?):(.*)$", unit, re.MULTILINE):
@@ -37,7 +37,9 @@ def passed_credentials(unit: str, folder: Path) -> Path:
     return passed
 
 
-def service(unit: str, folder: Path, **environment: str) -> AbstractAsyncContextManager[Process]:
+def run_unit(
+    unit: str, folder: Path, **environment: str
+) -> AbstractAsyncContextManager[ManagedProcess]:
     """What a unit runs, which is Python, for as long as the context lasts.
 
     Args:
@@ -45,5 +47,5 @@ def service(unit: str, folder: Path, **environment: str) -> AbstractAsyncContext
         folder: where its state and its credentials are put; it is made.
         environment: what is added to the unit's.
     """
-    given = {**environment_of(unit, folder), **environment}
-    return process(*command_of(unit)[1:], pass_fds=(), **given)
+    given = {**make_unit_environment(unit, folder), **environment}
+    return run_process(*parse_command(unit)[1:], pass_fds=(), **given)

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from marianne_stream.wire.sse import EventParser, ServerSentEvent
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 
 class Viewer:
@@ -20,18 +20,18 @@ class Viewer:
     Attributes:
         response: the answer's head.
         events: all events so far.
-        counts: how many of them have each name.
-        ended: whether the server has ended the stream in good order.
-        broken: what cut the stream off, where something did.
+        event_counts: how many of them have each name.
+        has_ended: whether the server has ended the stream in good order.
+        error: what cut the stream off, where something did.
     """
 
     def __init__(self, response: aiohttp.ClientResponse, last_event_id: str = "") -> None:
         self.response = response
         self.events: list[ServerSentEvent] = []
-        self.counts: Counter[str] = Counter()
+        self.event_counts: Counter[str] = Counter()
         self.raw = b""
-        self.ended = False
-        self.broken: Exception | None = None
+        self.has_ended = False
+        self.error: Exception | None = None
         self._parser = EventParser(last_event_id=last_event_id)
 
     @property
@@ -45,7 +45,7 @@ class Viewer:
         return self._parser.retry_ms
 
     @property
-    def names(self) -> list[str]:
+    def event_names(self) -> list[str]:
         """The names of the events so far."""
         return [event.event for event in self.events]
 
@@ -54,32 +54,34 @@ class Viewer:
         """Of each `get_job_status` the status, the completed sheets and the current sheet."""
         return [
             (data["status"], data["completed_sheets"], data["current_sheet"])
-            for data in self.data("job_status")
+            for data in self.event_data("job_status")
         ]
 
-    def data(self, *names: str) -> list[dict[str, Any]]:
+    def event_data(self, *names: str) -> list[dict[str, Any]]:
         """The data of the events of these names, in order."""
         return [json.loads(event.data) for event in self.events if event.event in names]
 
-    async def saw(self, name: str, count: int = 1, *, limit_s: float = 10.0) -> dict[str, Any]:
+    async def wait_for(
+        self, name: str, count: int = 1, *, timeout_s: float = 10.0
+    ) -> dict[str, Any]:
         """Waits until so many events of a name have come, and returns the data of the last."""
-        await until(lambda: self.counts[name] >= count, limit_s=limit_s)
-        return self.data(name)[count - 1]
+        await wait_until(lambda: self.event_counts[name] >= count, timeout_s=timeout_s)
+        return self.event_data(name)[count - 1]
 
-    async def saw_status(self, *, limit_s: float = 10.0, **fields: object) -> dict[str, Any]:
+    async def wait_for_status(self, *, timeout_s: float = 10.0, **fields: object) -> dict[str, Any]:
         """Waits until the newest `get_job_status` has these values."""
-        await until(lambda: self.shows(**fields), limit_s=limit_s)
-        return self.data("job_status")[-1]
+        await wait_until(lambda: self.has_status(**fields), timeout_s=timeout_s)
+        return self.event_data("job_status")[-1]
 
-    def shows(self, **fields: object) -> bool:
+    def has_status(self, **fields: object) -> bool:
         """Whether the newest `get_job_status` has these values."""
-        newest = (self.data("job_status") or [{}])[-1]
+        newest = (self.event_data("job_status") or [{}])[-1]
         return all(newest.get(name) == value for name, value in fields.items())
 
-    async def end(self, *, limit_s: float = 10.0) -> None:
+    async def wait_ended(self, *, timeout_s: float = 10.0) -> None:
         """Waits until the stream has ended in good order."""
-        await until(lambda: self.ended or self.broken, limit_s=limit_s)
-        assert self.broken is None
+        await wait_until(lambda: self.has_ended or self.error, timeout_s=timeout_s)
+        assert self.error is None
 
     async def read(self) -> None:
         """Reads to the end."""
@@ -88,14 +90,14 @@ class Viewer:
                 self.raw += chunk
                 for event in self._parser.feed(chunk):
                     self.events.append(event)
-                    self.counts[event.event] += 1
-            self.ended = True
+                    self.event_counts[event.event] += 1
+            self.has_ended = True
         except aiohttp.ClientError as error:
-            self.broken = error
+            self.error = error
 
 
 @asynccontextmanager
-async def watching(
+async def open_viewer(
     session: aiohttp.ClientSession, url: str, *, last_event_id: str = "", **params: str
 ) -> AsyncIterator[Viewer]:
     """A viewer for as long as the context lasts."""
@@ -113,7 +115,7 @@ async def watching(
             await asyncio.wait([reading])
 
 
-async def open_streams(address: str) -> dict[str, int]:
+async def fetch_open_streams(address: str) -> dict[str, int]:
     """How many streams of each kind a server says are open; it asks for no token."""
     async with aiohttp.ClientSession() as session, session.get(f"{address}/metrics") as answer:
         text = await answer.text()

@@ -7,26 +7,29 @@ from typing import Any
 
 import pytest
 
-LIMIT_S = 10.0
+TIMEOUT_S = 10.0
 
 
-async def until(condition: Callable[[], object], *, limit_s: float = LIMIT_S) -> None:
+async def wait_until(condition: Callable[[], object], *, timeout_s: float = TIMEOUT_S) -> None:
     """Waits until a condition holds, and fails when it does not within the limit."""
-    deadline = time.monotonic() + limit_s
+    deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "the condition never came"
         await asyncio.sleep(0.002)
 
 
-async def eventually(
-    look: Callable[[], Awaitable[Any]], wanted: Callable[[Any], object], *, limit_s: float = LIMIT_S
+async def wait_for_value(
+    read: Callable[[], Awaitable[Any]],
+    is_expected: Callable[[Any], object],
+    *,
+    timeout_s: float = TIMEOUT_S,
 ) -> Any:
     """What a look gives, once it is what is wanted."""
     found = None
     try:
-        async with asyncio.timeout(limit_s):
+        async with asyncio.timeout(timeout_s):
             while True:
-                if wanted(found := await look()):
+                if is_expected(found := await read()):
                     return found
                 await asyncio.sleep(0.02)
     except TimeoutError:

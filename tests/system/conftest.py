@@ -6,26 +6,26 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.cutting import Wire, wire_to
-from tests.support.processes import Process, server
+from tests.support.cutting import FaultyProxy, run_faulty_proxy
+from tests.support.processes import ManagedProcess, run_server
 
 
 @pytest.fixture
-async def running(conductor: SimulatedConductor, tmp_path: Path) -> AsyncIterator[Process]:
+async def server(conductor: SimulatedConductor, tmp_path: Path) -> AsyncIterator[ManagedProcess]:
     """A server that asks the conductor."""
-    async with server(tmp_path) as running:
+    async with run_server(tmp_path) as running:
         yield running
 
 
 @pytest.fixture
-async def wire(running: Process) -> AsyncIterator[Wire]:
+async def proxy(server: ManagedProcess) -> AsyncIterator[FaultyProxy]:
     """A wire to that server, which can be cut."""
-    async with wire_to(running.address) as wire:
+    async with run_faulty_proxy(server.address) as wire:
         yield wire
 
 
 @pytest.fixture
-async def log(conductor: SimulatedConductor, tmp_path: Path) -> Path:
+async def log_path(conductor: SimulatedConductor, tmp_path: Path) -> Path:
     """The log of a job `logged`, which runs."""
     (workspace := tmp_path / "ws").mkdir()
     (log := workspace / "marianne.log").touch()

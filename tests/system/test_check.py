@@ -9,9 +9,9 @@ import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from tests.support.ports import free_port
-from tests.support.redis import redis_server
-from tests.support.terminals import Ran, ran
-from tests.support.waiting import until
+from tests.support.redis import run_redis
+from tests.support.terminals import CompletedCommand, run_command
+from tests.support.waiting import wait_until
 
 
 def places(folder: Path) -> tuple[object, ...]:
@@ -22,7 +22,7 @@ def places(folder: Path) -> tuple[object, ...]:
     )
 
 
-def found(ended: Ran) -> dict[str, tuple[str, str]]:
+def found(ended: CompletedCommand) -> dict[str, tuple[str, str]]:
     """Return the level and the text of each line, by its subject."""
     lines = {}
     for line in ended.lines:
@@ -42,8 +42,8 @@ async def test_everything_in_order_is_exit_0(conductor: SimulatedConductor, tmp_
     await conductor.flush()
     config = tmp_path / "settings.toml"
     config.write_text("port = 0\n")
-    ended = await ran(tmp_path, "check", "--config", config, *places(tmp_path))
-    assert (ended.code, ended.errors) == (0, "")
+    ended = await run_command(tmp_path, "check", "--config", config, *places(tmp_path))
+    assert (ended.exit_code, ended.stderr) == (0, "")
     assert found(ended) == {
         "settings": ("ok", f"read, {config} among them"),
         "conductor": (
@@ -58,7 +58,7 @@ async def test_everything_in_order_is_exit_0(conductor: SimulatedConductor, tmp_
     }
     # It made nothing, and left no connection behind.
     assert not (tmp_path / "private").exists()
-    await until(lambda: conductor.statistics.connections_open == 0)
+    await wait_until(lambda: conductor.statistics.connections_open == 0)
     assert set(conductor.statistics.requests) == {"daemon.health", "daemon.config", "job.list"}
 
 
@@ -66,11 +66,11 @@ async def test_conductor_without_a_free_slot_is_an_error_that_says_what_to_do(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     others = [await asyncio.open_unix_connection(conductor.socket_path) for _ in range(5)]
-    await until(lambda: conductor.statistics.connections_open == 5)
-    ended = await ran(tmp_path, "check", *places(tmp_path))
+    await wait_until(lambda: conductor.statistics.connections_open == 5)
+    ended = await run_command(tmp_path, "check", *places(tmp_path))
     for _, writer in others:
         writer.close()
-    assert ended.code == 1
+    assert ended.exit_code == 1
     level, text = found(ended)["conductor"]
     assert level == "error"
     assert "gives no answer within 1 s: all its connection slots may be taken. To do: close" in text
@@ -82,15 +82,15 @@ async def test_conductor_that_is_away_is_a_warning_while_its_registry_is_there(
 ) -> None:
     conductor.launch("a", 1)
     await conductor.stop()
-    ended = await ran(tmp_path, "check", *places(tmp_path))
-    assert ended.code == 0
+    ended = await run_command(tmp_path, "check", *places(tmp_path))
+    assert ended.exit_code == 0
     level, text = found(ended)["conductor"]
     assert level == "warning"
     assert f"there is no socket at {tmp_path}/c.sock. To do: start the conductor" in text
     assert found(ended)["registry"] == ("ok", f"{tmp_path}/state.db has 1 job")
     assert found(ended)["jobs' logs"][1].startswith("a log of their own: 0 of 1 job. To do:")
-    alone = await ran(tmp_path, "check", "--state-backend", "conductor", *places(tmp_path))
-    assert alone.code == 1
+    alone = await run_command(tmp_path, "check", "--state-backend", "conductor", *places(tmp_path))
+    assert alone.exit_code == 1
 
 
 async def test_registry_of_another_conductor_is_a_warning(
@@ -100,8 +100,8 @@ async def test_registry_of_another_conductor_is_a_warning(
     other = tmp_path / "other.db"
     with closing(sqlite3.connect(other)) as registry:
         registry.execute("CREATE TABLE jobs (job_id TEXT PRIMARY KEY, status TEXT)")
-    ended = await ran(tmp_path, "check", *places(tmp_path), "--registry-path", other)
-    assert ended.code == 0
+    ended = await run_command(tmp_path, "check", *places(tmp_path), "--registry-path", other)
+    assert ended.exit_code == 0
     level, text = found(ended)["registry"]
     assert level == "warning"
     assert text.startswith(f"{other} is not read: the conductor's own is {tmp_path}/state.db. To")
@@ -113,12 +113,12 @@ async def test_what_is_missing_is_an_error_each(tmp_path: Path) -> None:
     tokens.chmod(0o600)
     (tmp_path / "private").write_text("no folder\n")
     dead = f"redis://:secret@127.0.0.1:{free_port()}"
-    ended = await ran(
+    ended = await run_command(
         tmp_path,
         *("check", "--state-backend", "registry", *places(tmp_path), "--token-file", tokens),
         *("--publish-url", dead, "--source-name", "here"),
     )
-    assert ended.code == 1
+    assert ended.exit_code == 1
     lines = found(ended)
     assert "conductor" not in lines
     assert lines["registry"][0] == "error"
@@ -129,8 +129,8 @@ async def test_what_is_missing_is_an_error_each(tmp_path: Path) -> None:
     assert "have expired" in lines["tokens"][1]
     assert lines["publish_url"][0] == "error"
     assert "does not answer" in lines["publish_url"][1]
-    assert "secret" not in ended.out
-    assert "token-of-somebody" not in ended.out
+    assert "secret" not in ended.stdout
+    assert "token-of-somebody" not in ended.stdout
 
 
 async def test_log_that_is_a_link_may_not_be_read(
@@ -139,7 +139,7 @@ async def test_log_that_is_a_link_may_not_be_read(
     (workspace := tmp_path / "ws").mkdir()
     (workspace / "marianne.log").symlink_to("/etc/passwd")
     conductor.launch("linked", 1, workspace=str(workspace))
-    ended = await ran(tmp_path, "check", *places(tmp_path))
+    ended = await run_command(tmp_path, "check", *places(tmp_path))
     level, text = found(ended)["jobs' logs"]
     assert level == "warning"
     assert text.startswith("a log of their own: 0 of 1 job, 1 may not be read. To do: run the")
@@ -147,16 +147,16 @@ async def test_log_that_is_a_link_may_not_be_read(
 
 async def test_folder_of_checkpoints_is_read(tmp_path: Path) -> None:
     json_state = ("--state-backend", "json", "--checkpoint-dir", tmp_path / "states")
-    ended = await ran(tmp_path, "check", *json_state, *places(tmp_path))
-    assert (ended.code, found(ended)["checkpoints"][0]) == (1, "error")
+    ended = await run_command(tmp_path, "check", *json_state, *places(tmp_path))
+    assert (ended.exit_code, found(ended)["checkpoints"][0]) == (1, "error")
     (tmp_path / "states").mkdir()
-    ended = await ran(tmp_path, "check", *json_state, *places(tmp_path))
-    assert (ended.code, found(ended)["checkpoints"][1]) == (0, f"{tmp_path}/states has 0 jobs")
+    ended = await run_command(tmp_path, "check", *json_state, *places(tmp_path))
+    assert (ended.exit_code, found(ended)["checkpoints"][1]) == (0, f"{tmp_path}/states has 0 jobs")
 
 
 async def test_redis_of_an_edge_is_asked(tmp_path: Path) -> None:
-    async with redis_server(tmp_path) as redis:
-        ended = await ran(
+    async with run_redis(tmp_path) as redis:
+        ended = await run_command(
             tmp_path,
             "check",
             "--state-backend",
@@ -165,7 +165,7 @@ async def test_redis_of_an_edge_is_asked(tmp_path: Path) -> None:
             redis.url,
             *places(tmp_path),
         )
-    assert ended.code == 0
+    assert ended.exit_code == 0
     assert set(found(ended)) == {"settings", "data_dir", "tokens", "redis_url"}
     assert found(ended)["redis_url"] == ("ok", f"{redis.url} answers")
 
@@ -174,5 +174,5 @@ async def test_redis_of_an_edge_is_asked(tmp_path: Path) -> None:
 async def test_settings_that_cannot_be_understood_are_exit_2(
     tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    ended = await ran(tmp_path, "check", *options)
-    assert (ended.code, ended.out) == (2, "")
+    ended = await run_command(tmp_path, "check", *options)
+    assert (ended.exit_code, ended.stdout) == (2, "")

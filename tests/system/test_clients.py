@@ -11,19 +11,19 @@ import pytest
 from httpx_sse import ServerSentEvent, aconnect_sse
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.cutting import Wire, wire_to
-from tests.support.external import node_with
-from tests.support.processes import server
-from tests.support.waiting import until
+from tests.support.cutting import FaultyProxy, run_faulty_proxy
+from tests.support.external import require_node_module
+from tests.support.processes import run_server
+from tests.support.waiting import wait_until
 
 CLIENT = Path(__file__).with_name("event_source.cjs")
 
 
 @pytest.fixture
-async def wire(conductor: SimulatedConductor, tmp_path: Path) -> AsyncIterator[Wire]:
+async def wire(conductor: SimulatedConductor, tmp_path: Path) -> AsyncIterator[FaultyProxy]:
     """A wire to a server that asks the conductor, which has one job."""
     conductor.launch("a", 3)
-    async with server(tmp_path) as running, wire_to(running.address) as wire:
+    async with run_server(tmp_path) as running, run_faulty_proxy(running.address) as wire:
         yield wire
 
 
@@ -35,9 +35,9 @@ def play(conductor: SimulatedConductor, number: int) -> None:
 
 
 async def test_the_event_source_of_npm_reads_to_the_end_and_resumes(
-    conductor: SimulatedConductor, wire: Wire
+    conductor: SimulatedConductor, wire: FaultyProxy
 ) -> None:
-    node, environment = node_with("eventsource")
+    node, environment = require_node_module("eventsource")
     client = await asyncio.create_subprocess_exec(
         node,
         str(CLIENT),
@@ -61,7 +61,7 @@ async def test_the_event_source_of_npm_reads_to_the_end_and_resumes(
     await hear("job_sheets")
     play(conductor, 1)
     await hear("job_status", completed_sheets=1)
-    wire.cut()
+    wire.disconnect_all()
     await hear("error", closed=False)
     play(conductor, 2)
     await hear("job_status", completed_sheets=2)
@@ -72,7 +72,7 @@ async def test_the_event_source_of_npm_reads_to_the_end_and_resumes(
     assert await client.wait() == 0
     completed = [each["data"]["completed_sheets"] for each in said if each["event"] == "job_status"]
     assert completed == [0, 1, 2, 3]
-    assert wire.passed >= 2
+    assert wire.connection_count >= 2
 
 
 async def read_with_httpx(url: str, seen: list[ServerSentEvent], last_event_id: str) -> int:
@@ -90,7 +90,7 @@ async def read_with_httpx(url: str, seen: list[ServerSentEvent], last_event_id: 
 
 
 async def test_httpx_sse_reads_to_the_end_and_resumes(
-    conductor: SimulatedConductor, wire: Wire
+    conductor: SimulatedConductor, wire: FaultyProxy
 ) -> None:
     url = f"{wire.url}/api/jobs/a/stream?poll_interval=0.1"
     seen: list[ServerSentEvent] = []
@@ -99,16 +99,16 @@ async def test_httpx_sse_reads_to_the_end_and_resumes(
         return [e.json()["completed_sheets"] for e in seen if e.event == "job_status"]
 
     reading = asyncio.create_task(read_with_httpx(url, seen, ""))
-    await until(lambda: any(event.event == "job_sheets" for event in seen))
+    await wait_until(lambda: any(event.event == "job_sheets" for event in seen))
     play(conductor, 1)
-    await until(lambda: completed() == [0, 1])
-    wire.cut()
+    await wait_until(lambda: completed() == [0, 1])
+    wire.disconnect_all()
     with pytest.raises(httpx.TransportError):
         await reading
     play(conductor, 2)
     last = next(event.id for event in reversed(seen) if event.id)
     reading = asyncio.create_task(read_with_httpx(url, seen, last))
-    await until(lambda: completed() == [0, 1, 2])
+    await wait_until(lambda: completed() == [0, 1, 2])
     play(conductor, 3)
     assert await reading == 200
     assert completed() == [0, 1, 2, 3]

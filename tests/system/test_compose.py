@@ -18,16 +18,16 @@ import aiohttp
 import pytest
 import yaml
 
-from marianne_stream.commands.settings_options import settings_from
-from marianne_stream.commands.verbs import VERBS, parser_of
+from marianne_stream.commands.settings_options import make_settings
+from marianne_stream.commands.verbs import COMMANDS, make_parser
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.settings import ENV_PREFIX, Settings
-from tests.support.external import program
-from tests.support.nginx import EXAMPLES, NAME, filled, site
+from tests.support.external import require_program
+from tests.support.nginx import EXAMPLES, SITE_NAME, fill_example, run_behind_nginx
 from tests.support.ports import free_port
-from tests.support.processes import CHECKOUT, Process, process
-from tests.support.redis import RedisServer, redis_server
-from tests.support.viewers import watching
+from tests.support.processes import CHECKOUT, ManagedProcess, run_process
+from tests.support.redis import RedisServer, run_redis
+from tests.support.viewers import open_viewer
 
 DOCS = EXAMPLES.parent
 GUIDE = DOCS / "how-to" / "more-than-one-machine.md"
@@ -57,11 +57,11 @@ def composed(**places: object) -> dict[str, Any]:
         "REGISTRY_FOLDER": "/var/lib/marianne",
         "WORKSPACES": "/srv/jobs",
         "SOURCE_NAME": "oak",
-        "SERVER_NAME": NAME,
+        "SERVER_NAME": SITE_NAME,
         "RELAY_DIGEST": "0" * 64,
         "EDGE_DIGEST": "1" * 64,
     }
-    read: dict[str, Any] = yaml.safe_load(filled("compose.yaml", **(given | places)))
+    read: dict[str, Any] = yaml.safe_load(fill_example("compose.yaml", **(given | places)))
     return read
 
 
@@ -159,7 +159,7 @@ def test_the_servers_take_their_settings(name: str, monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv(variable, value)
     command, verb, *options = service["command"]
     assert (command, verb) == ("marianne-stream", "serve")
-    settings = settings_from(vars(parser_of(verb, VERBS[verb].load()).parse_args(options)))
+    settings = make_settings(vars(make_parser(verb, COMMANDS[verb].load()).parse_args(options)))
     assert (settings.source_name, settings.port) in [("oak", None), (None, 8765)]
     assert not settings.no_auth
 
@@ -171,7 +171,7 @@ def test_nginx_takes_its_settings(tmp_path: Path) -> None:
     # Who runs the tests need not be allowed to write nginx's own log.
     here = text.replace(folder, f"{tmp_path}/conf.d").replace("http {", "http { access_log off;")
     (tmp_path / "nginx.conf").write_text(here)
-    command = (program("nginx"), "-t", "-c", tmp_path / "nginx.conf", "-p", tmp_path)
+    command = (require_program("nginx"), "-t", "-c", tmp_path / "nginx.conf", "-p", tmp_path)
     own = ("-e", tmp_path / "error.log", "-g", f"pid {tmp_path}/pid;")
     found = subprocess.run(
         (*command, *own), capture_output=True, text=True, timeout=60, check=False
@@ -186,7 +186,7 @@ def secrets(tmp_path: Path) -> dict[str, str]:
     assert found
     script = "set -e\n" + found[1].replace("$ ", "", 1).replace("\n$ ", "\n")
     done = subprocess.run(
-        (program("bash"), "-c", script),
+        (require_program("bash"), "-c", script),
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -230,14 +230,14 @@ async def redis(tmp_path: Path, file: dict[str, Any]) -> AsyncIterator[RedisServ
     target = file["services"]["redis"]["configs"][0]["target"]
     here = [option.replace(target, str(users)) for option in options]
     assert here != options
-    async with redis_server(tmp_path, options=here, access=ADMIN) as redis:
+    async with run_redis(tmp_path, options=here, access=ADMIN) as redis:
         yield redis
         assert await redis.call("ACL", "LOG") == []
 
 
 def server(
     service: dict[str, Any], folder: Path, redis: RedisServer
-) -> AbstractAsyncContextManager[Process]:
+) -> AbstractAsyncContextManager[ManagedProcess]:
     """What a container runs, with what is mounted into it by its paths on this machine."""
     places = dict(mounted(service, folder))
     places |= {"redis:6379": f"127.0.0.1:{redis.port}", "172.31.87.10": "127.0.0.1"}
@@ -251,7 +251,7 @@ def server(
 
     environment = {name: here(value) for name, value in service["environment"].items()}
     arguments = [here(word) for word in service["command"][1:]]
-    return process("-m", "marianne_stream", *arguments, pass_fds=(), **environment)
+    return run_process("-m", "marianne_stream", *arguments, pass_fds=(), **environment)
 
 
 def mounted(service: dict[str, Any], folder: Path) -> Iterator[tuple[str, str]]:
@@ -276,19 +276,21 @@ async def test_a_job_is_seen_through_all_of_it(
     async with relay as publishing, edges[0] as first, edges[1] as second:
         assert publishing.first_line == "marianne-stream publishes as oak\n"
         one, two = (edge.address.removeprefix("http://") for edge in (first, second))
-        async with site(tmp_path, example="nginx-edges.conf", EDGE_1=one, EDGE_2=two) as behind:
+        async with run_behind_nginx(
+            tmp_path, example="nginx-edges.conf", EDGE_1=one, EDGE_2=two
+        ) as behind:
             behind.session.headers["Authorization"] = f"Bearer {token}"
-            async with watching(
+            async with open_viewer(
                 behind.session, f"{behind.address}/api/jobs/lantern/logs", wait="true"
             ) as viewer:
-                assert (await viewer.saw("log"))["line"] == "a line"
+                assert (await viewer.wait_for("log"))["line"] == "a line"
         await knows_who_signs_in_at_the_other(first.address, second.address, token)
         assert "WARNING" not in publishing.log
 
 
 async def knows_who_signs_in_at_the_other(first: str, second: str, token: str) -> None:
     """A browser's session at one edge is one at the other."""
-    named = {"Host": NAME, "Origin": f"http://{NAME}"}
+    named = {"Host": SITE_NAME, "Origin": f"http://{SITE_NAME}"}
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         async with session.post(f"{first}/login", json={"token": token}, headers=named) as answer:
             assert answer.status == 204

@@ -11,10 +11,10 @@ import aiohttp
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.conductors import leave_dead_slots, list_jobs, taken_slots
-from tests.support.processes import Process, server
-from tests.support.viewers import Viewer, watching
-from tests.support.waiting import eventually, until
+from tests.support.conductors import make_dead_slots, occupy_slots, request_job_list
+from tests.support.processes import ManagedProcess, run_server
+from tests.support.viewers import Viewer, open_viewer
+from tests.support.waiting import wait_for_value, wait_until
 
 RESTARTS = 12
 
@@ -25,14 +25,14 @@ async def shows_job(viewer: Viewer, job_id: str, status: str) -> None:
     def found() -> bool:
         return any(
             (job["job_id"], job["status"]) == (job_id, status)
-            for data in viewer.data("roster")
+            for data in viewer.event_data("roster")
             for job in data["jobs"]
         )
 
-    await until(found)
+    await wait_until(found)
 
 
-async def ready(session: aiohttp.ClientSession, running: Process) -> dict[str, Any]:
+async def ready(session: aiohttp.ClientSession, running: ManagedProcess) -> dict[str, Any]:
     async with session.get(f"{running.address}/ready") as answer:
         found: dict[str, Any] = await answer.json()
         return found
@@ -47,10 +47,10 @@ async def test_servers_that_are_restarted_leave_three_slots_free(
         conductor.dispatch("beside", 1)
     async with aiohttp.ClientSession() as session:
         for number in range(RESTARTS):
-            async with server(tmp_path) as running:
+            async with run_server(tmp_path) as running:
                 url = f"{running.address}/api/roster/stream"
-                async with watching(session, url) as viewer:
-                    await viewer.saw("roster")
+                async with open_viewer(session, url) as viewer:
+                    await viewer.wait_for("roster")
                     if beside == "busy job":
                         conductor.emit("beside", "observer.file_modified", {"path": "out.txt"})
                     job_id = f"job-{number}"
@@ -58,15 +58,15 @@ async def test_servers_that_are_restarted_leave_three_slots_free(
                         # No event frees the slots that are dead: a job that is only submitted.
                         conductor.submit(job_id)
                         await shows_job(viewer, job_id, "queued")
-                    running.send(signal.SIGKILL if number % 2 else signal.SIGTERM)
-                    await running.ended()
-            await until(lambda: conductor.free_slots >= 3)
-            assert json.loads(await list_jobs(conductor))["id"] == 1
+                    running.send_signal(signal.SIGKILL if number % 2 else signal.SIGTERM)
+                    await running.wait()
+            await wait_until(lambda: conductor.free_slots >= 3)
+            assert json.loads(await request_job_list(conductor))["id"] == 1
         # A job that starts now is seen, by the events or without them.
-        async with server(tmp_path) as running:
+        async with run_server(tmp_path) as running:
             url = f"{running.address}/api/roster/stream"
-            async with watching(session, url) as viewer:
-                await viewer.saw("roster")
+            async with open_viewer(session, url) as viewer:
+                await viewer.wait_for("roster")
                 conductor.launch("last", 1)
                 await shows_job(viewer, "last", "running")
 
@@ -78,17 +78,17 @@ async def test_two_servers_at_one_conductor_leave_room_for_others(
     async with aiohttp.ClientSession() as session, AsyncExitStack() as stack:
         viewers = []
         for _ in range(2):
-            running = await stack.enter_async_context(server(tmp_path))
+            running = await stack.enter_async_context(run_server(tmp_path))
             url = f"{running.address}/api/jobs/a/stream"
-            viewers.append(await stack.enter_async_context(watching(session, url)))
+            viewers.append(await stack.enter_async_context(open_viewer(session, url)))
         for viewer in viewers:
-            await viewer.saw("job_sheets")
+            await viewer.wait_for("job_sheets")
         for number in (1, 2):
             conductor.complete_sheet("a", number)
             for viewer in viewers:
-                await viewer.saw_status(completed_sheets=number)
-            assert await list_jobs(conductor)
-        await until(lambda: conductor.free_slots >= 2)
+                await viewer.wait_for_status(completed_sheets=number)
+            assert await request_job_list(conductor)
+        await wait_until(lambda: conductor.free_slots >= 2)
 
 
 async def test_a_conductor_without_a_free_slot_is_waited_for_and_then_stops_when_asked(
@@ -97,13 +97,13 @@ async def test_a_conductor_without_a_free_slot_is_waited_for_and_then_stops_when
     conductor.launch("a", 2)
     await conductor.flush()
     async with AsyncExitStack() as others, aiohttp.ClientSession() as session:
-        await others.enter_async_context(taken_slots(conductor, 5))
-        async with server(tmp_path) as running:
+        await others.enter_async_context(occupy_slots(conductor, 5))
+        async with run_server(tmp_path) as running:
             url = f"{running.address}/api/jobs/a/stream"
-            async with watching(session, url) as viewer:
-                await viewer.saw("source")
+            async with open_viewer(session, url) as viewer:
+                await viewer.wait_for("source")
                 # The registry is shown meanwhile, and why.
-                source = viewer.data("source")[-1]
+                source = viewer.event_data("source")[-1]
                 assert (source["source"], source["live"]) == ("registry", False)
                 assert "connection slots" in source["detail"]
                 found = await ready(session, running)
@@ -112,13 +112,13 @@ async def test_a_conductor_without_a_free_slot_is_waited_for_and_then_stops_when
                 await asyncio.sleep(0.5)
                 assert conductor.statistics.connections_open == 6
                 await others.aclose()
-                await until(lambda: viewer.data("source")[-1]["live"])
+                await wait_until(lambda: viewer.event_data("source")[-1]["live"])
                 conductor.complete_sheet("a", 1)
-                await viewer.saw_status(completed_sheets=1)
+                await viewer.wait_for_status(completed_sheets=1)
                 assert running.log.count("all its slots may be taken") == 1
                 async with asyncio.timeout(3):
                     await conductor.stop()
-                await eventually(
+                await wait_for_value(
                     lambda: ready(session, running), lambda found: found["source"] == "registry"
                 )
 
@@ -127,40 +127,40 @@ async def test_dead_slots_are_left_alone_and_the_next_event_frees_them(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     conductor.launch("a", 2)
-    await leave_dead_slots(conductor, 4)
-    async with server(tmp_path) as running, aiohttp.ClientSession() as session:
+    await make_dead_slots(conductor, 4)
+    async with run_server(tmp_path) as running, aiohttp.ClientSession() as session:
         url = f"{running.address}/api/jobs/a/stream"
-        async with watching(session, url) as viewer:
-            await viewer.saw("job_sheets")
+        async with open_viewer(session, url) as viewer:
+            await viewer.wait_for("job_sheets")
             # One slot for all: the server visits, and another client is answered in between.
             conductor.complete_sheet("a", 1)
-            await viewer.saw_status(completed_sheets=1)
-            assert await list_jobs(conductor)
+            await viewer.wait_for_status(completed_sheets=1)
+            assert await request_job_list(conductor)
             conductor.launch("b", 1)
-            await until(lambda: conductor.free_slots >= 3)
+            await wait_until(lambda: conductor.free_slots >= 3)
 
 
 async def test_a_job_of_eight_megabytes_is_read_in_a_visit(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     heavy = conductor.launch("heavy", 20)
-    heavy.inflate(8_000_000)
+    heavy.pad(8_000_000)
     conductor.launch("light", 2)
     options = ("--conductor-events", "visits")
     async with (
-        server(tmp_path, *options) as running,
+        run_server(tmp_path, *options) as running,
         aiohttp.ClientSession(running.address) as session,
-        watching(session, "/api/jobs/heavy/stream") as one,
-        watching(session, "/api/jobs/light/stream") as other,
+        open_viewer(session, "/api/jobs/heavy/stream") as one,
+        open_viewer(session, "/api/jobs/light/stream") as other,
     ):
-        await one.saw("job_sheets")
-        await other.saw("job_sheets")
+        await one.wait_for("job_sheets")
+        await other.wait_for("job_sheets")
         conductor.complete_sheet("heavy", 1)
         conductor.complete_sheet("light", 1)
-        await other.saw_status(completed_sheets=1)
-        await one.saw_status(completed_sheets=1)
-        assert await list_jobs(conductor)
-    await until(lambda: conductor.statistics.connections_open == 0)
+        await other.wait_for_status(completed_sheets=1)
+        await one.wait_for_status(completed_sheets=1)
+        assert await request_job_list(conductor)
+    await wait_until(lambda: conductor.statistics.connections_open == 0)
     assert conductor.free_slots == 5
 
 
@@ -170,30 +170,30 @@ async def test_events_come_without_a_subscription_each_once_and_marked_if_observ
     conductor.launch("a", 2)
     options = ("--conductor-events", "visits")
     async with (
-        server(tmp_path, *options) as running,
+        run_server(tmp_path, *options) as running,
         aiohttp.ClientSession(running.address) as session,
-        watching(session, "/api/events/stream") as viewer,
+        open_viewer(session, "/api/events/stream") as viewer,
     ):
-        await until(lambda: any(data["live"] for data in viewer.data("source")))
+        await wait_until(lambda: any(data["live"] for data in viewer.event_data("source")))
         for number in range(5):
             conductor.emit("a", "observer.file_created", {"path": f"{number}"})
-        await viewer.saw("observer.file_created", count=5)
+        await viewer.wait_for("observer.file_created", count=5)
         conductor.pause("a")
-        await viewer.saw("job.paused")
+        await viewer.wait_for("job.paused")
         conductor.resume("a")
-        await viewer.saw("job.resuming")
+        await viewer.wait_for("job.resuming")
         conductor.launch("b", 1)
-        await viewer.saw("job.started")
+        await viewer.wait_for("job.started")
         for number in range(5, 8):
             conductor.emit("b", "observer.file_created", {"path": f"{number}"})
-        await viewer.saw("observer.file_created", count=8)
+        await viewer.wait_for("observer.file_created", count=8)
         conductor.finish("b")
-        await viewer.saw("job.completed")
-        paths = [data["data"]["path"] for data in viewer.data("observer.file_created")]
+        await viewer.wait_for("job.completed")
+        paths = [data["data"]["path"] for data in viewer.event_data("observer.file_created")]
         assert paths == [str(number) for number in range(8)]
         assert all(
             data["observed"]
             for name in ("job.paused", "job.resuming", "job.started", "job.completed")
-            for data in viewer.data(name)
+            for data in viewer.event_data(name)
         )
         assert conductor.statistics.monitor_streams_open == 0

@@ -9,10 +9,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.demo.truth import TruthRecorder
+from marianne_stream.demo.truth import StateHistory
 from marianne_stream.wire.sse import EventParser
-from tests.support.processes import server
-from tests.support.waiting import until
+from tests.support.processes import run_server
+from tests.support.waiting import wait_until
 
 VIEWERS = 500
 CHANGES = 200
@@ -69,31 +69,31 @@ async def crowd(address: str) -> list[RawViewer]:
             lambda: RawViewer("/api/jobs/busy/stream"), host, int(port)
         )
         viewers.append(viewer)
-    await until(lambda: all(b"job_sheets" in viewer.data for viewer in viewers), limit_s=30)
+    await wait_until(lambda: all(b"job_sheets" in viewer.data for viewer in viewers), timeout_s=30)
     return viewers
 
 
 async def test_five_hundred_viewers_see_twenty_changes_a_second(tmp_path: Path) -> None:
     conductor = SimulatedConductor(
-        tmp_path / "c.sock", registry=tmp_path / "state.db", sheet_events=True
+        tmp_path / "c.sock", registry=tmp_path / "state.db", has_sheet_events=True
     )
     await conductor.start()
     conductor.launch("busy", CHANGES)
-    truth = TruthRecorder(conductor).truth
+    truth = StateHistory(conductor).job_states
     try:
-        async with server(tmp_path) as running:
-            await until(lambda: conductor.statistics.monitor_streams_open)
+        async with run_server(tmp_path) as running:
+            await wait_until(lambda: conductor.statistics.monitor_streams_open)
             viewers = await crowd(running.address)
             before = conductor.statistics.requests.copy()
             for number in range(1, CHANGES + 1):
                 conductor.complete_sheet("busy", number)
                 await asyncio.sleep(APART_S)
                 # No faster than a busy machine is: one of the viewers has seen it by then.
-                await until(partial(has_come_to, viewers[0], number), limit_s=30)
+                await wait_until(partial(has_come_to, viewers[0], number), timeout_s=30)
             conductor.finish("busy")
-            await until(lambda: all(viewer.ended for viewer in viewers), limit_s=30)
+            await wait_until(lambda: all(viewer.ended for viewer in viewers), timeout_s=30)
         asked = conductor.statistics.requests - before
-        await until(lambda: conductor.free_slots >= 3)
+        await wait_until(lambda: conductor.free_slots >= 3)
         # The end is a change, too; and each change is looked at once more.
         assert asked["job.status"] <= 2 * (CHANGES + 1)
         seconds = truth["busy"][-1]["t"] - truth["busy"][0]["t"]

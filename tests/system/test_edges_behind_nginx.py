@@ -17,19 +17,19 @@ import pytest
 from marianne_stream.demo.conductor import SimulatedConductor
 from tests.support.nginx import (
     EXAMPLES,
-    NAME,
-    Site,
-    comes_back_and_others_are_told,
-    filled,
-    site,
+    SITE_NAME,
+    ProxiedServer,
+    check_unavailable_responses,
+    fill_example,
+    run_behind_nginx,
 )
 from tests.support.ports import free_port
-from tests.support.processes import Process
-from tests.support.redis import RedisServer, redis_server
-from tests.support.rights import PASSWORD, edge_rights, relay_rights
-from tests.support.units import service
-from tests.support.viewers import Viewer, open_streams, watching
-from tests.support.waiting import LIMIT_S, until
+from tests.support.processes import ManagedProcess
+from tests.support.redis import RedisServer, run_redis
+from tests.support.rights import PASSWORD, edge_acl, relay_acl
+from tests.support.units import run_unit
+from tests.support.viewers import Viewer, fetch_open_streams, open_viewer
+from tests.support.waiting import TIMEOUT_S, wait_until
 
 GUIDE = EXAMPLES.parent / "how-to" / "more-than-one-machine.md"
 TOKEN = "whole-token-0123456789"
@@ -45,7 +45,7 @@ class Edges:
         running: the edges.
     """
 
-    def __init__(self, behind: Site, running: list[Process]) -> None:
+    def __init__(self, behind: ProxiedServer, running: list[ManagedProcess]) -> None:
         self.session, self.address, self.behind = behind.session, behind.address, behind
         self.running = running
 
@@ -55,15 +55,15 @@ class Edges:
 
     def watching(self) -> AbstractAsyncContextManager[Viewer]:
         """A viewer of the job's status."""
-        return watching(self.session, self.url("/stream"))
+        return open_viewer(self.session, self.url("/stream"))
 
     async def streams(self) -> list[int]:
         """How many streams each edge has open."""
-        return [sum((await open_streams(edge.address)).values()) for edge in self.running]
+        return [sum((await fetch_open_streams(edge.address)).values()) for edge in self.running]
 
     async def have(self, *counts: int) -> None:
         """Waits until one edge has so many streams open, and the other one so many."""
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while True:
                 if sorted(await self.streams()) == list(counts):
                     return
@@ -71,8 +71,8 @@ class Edges:
 
     async def kill(self, number: int) -> None:
         """Ends an edge as a crash does."""
-        self.running[number].send(signal.SIGKILL)
-        await self.running[number].ended()
+        self.running[number].send_signal(signal.SIGKILL)
+        await self.running[number].wait()
 
     async def status(self, path: str, **headers: str) -> int:
         """The status of an answer to a program."""
@@ -83,8 +83,8 @@ class Edges:
 @pytest.fixture
 async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
     """A Redis with the two users of the documentation, and no other who gets in."""
-    async with redis_server(tmp_path) as redis:
-        for words in (relay_rights("oak"), edge_rights()):
+    async with run_redis(tmp_path) as redis:
+        for words in (relay_acl("oak"), edge_acl()):
             await redis.call("ACL", "SETUSER", *words)
         yield redis
         assert await redis.call("ACL", "LOG") == []
@@ -112,12 +112,12 @@ def places(folder: Path) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def publishing(unit: str, folder: Path, redis: RedisServer) -> AsyncIterator[Process]:
+async def publishing(unit: str, folder: Path, redis: RedisServer) -> AsyncIterator[ManagedProcess]:
     """A unit that publishes what the conductor of a folder says."""
     url = redis.url.replace("//", "//relay-oak@")
     text = settings(0, registry_path=f'"{folder}/state.db"', publish_url=f'"{url}"')
     (folder / "relay" / "config").write_text(f'conductor_socket = "{folder}/c.sock"\n{text}')
-    async with service(unit, folder / "relay", MARIANNE_STREAM_PORT="0") as running:
+    async with run_unit(unit, folder / "relay", MARIANNE_STREAM_PORT="0") as running:
         yield running
     assert "WARNING" not in running.log
 
@@ -125,19 +125,21 @@ async def publishing(unit: str, folder: Path, redis: RedisServer) -> AsyncIterat
 @pytest.fixture
 async def relay(
     tmp_path: Path, conductor: SimulatedConductor, redis: RedisServer
-) -> AsyncIterator[Process]:
+) -> AsyncIterator[ManagedProcess]:
     """The relay's unit."""
     owner = {"USER": "root", "SOCKET_GROUP": "root"}
-    unit = filled("marianne-stream-relay.service", **places(tmp_path / "relay"), **owner)
+    unit = fill_example("marianne-stream-relay.service", **places(tmp_path / "relay"), **owner)
     async with publishing(unit, tmp_path, redis) as running:
         assert running.first_line == "marianne-stream publishes as oak\n"
         yield running
 
 
 @asynccontextmanager
-async def edge(folder: Path, redis: RedisServer, **environment: str) -> AsyncIterator[Process]:
+async def edge(
+    folder: Path, redis: RedisServer, **environment: str
+) -> AsyncIterator[ManagedProcess]:
     """The edge's unit."""
-    unit = filled(
+    unit = fill_example(
         "marianne-stream-edge.service",
         **places(folder),
         PORT=free_port(),
@@ -148,7 +150,7 @@ async def edge(folder: Path, redis: RedisServer, **environment: str) -> AsyncIte
     (folder / "config").write_text(settings(1, **here))
     (folder / "tokens").write_text(f"{TOKEN}\n")
     given = {"MARIANNE_STREAM_WORKERS": "1", "MARIANNE_STREAM_PUBLIC_METRICS": "true"}
-    async with service(unit, folder, **(given | environment)) as running:
+    async with run_unit(unit, folder, **(given | environment)) as running:
         yield running
 
 
@@ -169,15 +171,17 @@ async def two_edges(
         edge(folder / "edge-2", redis, **states[1]) as second,
     ):
         one, two = (edge.address.removeprefix("http://") for edge in (first, second))
-        async with site(folder, example="nginx-edges.conf", EDGE_1=one, EDGE_2=two) as behind:
+        async with run_behind_nginx(
+            folder, example="nginx-edges.conf", EDGE_1=one, EDGE_2=two
+        ) as behind:
             for running in (first, second):
                 await knows(behind.session, running)
             yield Edges(behind, [first, second])
 
 
-async def knows(session: aiohttp.ClientSession, edge: Process) -> None:
+async def knows(session: aiohttp.ClientSession, edge: ManagedProcess) -> None:
     """Waits until an edge has been told of the job."""
-    async with asyncio.timeout(LIMIT_S):
+    async with asyncio.timeout(TIMEOUT_S):
         while True:
             async with session.get(f"{edge.address}/api/jobs/{JOB}", headers=BEARER) as answer:
                 if answer.status == 200:
@@ -185,14 +189,16 @@ async def knows(session: aiohttp.ClientSession, edge: Process) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.usefixtures("conductor", "log")
+@pytest.mark.usefixtures("conductor", "log_path")
 async def test_the_drop_in_has_the_server_publish_what_it_serves(
     tmp_path: Path, redis: RedisServer
 ) -> None:
     given = places(tmp_path / "relay")
     own = {name: given.pop(name) for name in ("PYTHON", "CONFIG")}
-    unit = filled("marianne-stream.service", **own, USER="root", SOCKET_GROUP="root", CHECKOUT="/")
-    unit += filled("marianne-stream-publish.conf", **given)
+    unit = fill_example(
+        "marianne-stream.service", **own, USER="root", SOCKET_GROUP="root", CHECKOUT="/"
+    )
+    unit += fill_example("marianne-stream-publish.conf", **given)
     async with (
         publishing(unit, tmp_path, redis) as running,
         edge(tmp_path / "edge", redis) as other,
@@ -202,7 +208,7 @@ async def test_the_drop_in_has_the_server_publish_what_it_serves(
         await knows(session, other)
 
 
-@pytest.mark.usefixtures("relay", "log")
+@pytest.mark.usefixtures("relay", "log_path")
 async def test_an_edge_with_the_workers_of_the_guide_lets_in_who_has_a_token(
     tmp_path: Path, redis: RedisServer
 ) -> None:
@@ -212,38 +218,38 @@ async def test_an_edge_with_the_workers_of_the_guide_lets_in_who_has_a_token(
             await knows(session, running)
             async with session.get(f"{running.address}/api/jobs") as answer:
                 assert answer.status == 401
-        running.send(signal.SIGTERM)
-        assert await running.ended() == 0
+        running.send_signal(signal.SIGTERM)
+        assert await running.wait() == 0
 
 
 @pytest.mark.usefixtures("relay")
 async def test_a_viewer_whose_edge_is_killed_goes_on_at_the_other_one(
-    tmp_path: Path, redis: RedisServer, log: Path
+    tmp_path: Path, redis: RedisServer, log_path: Path
 ) -> None:
-    write(log, "line 0")
+    write(log_path, "line 0")
     async with two_edges(tmp_path, redis) as edges:
         edges.session.headers.update(BEARER)
-        async with watching(edges.session, edges.url("/logs")) as viewer:
-            await viewer.saw("log")
-            write(log, "line 1")
-            await viewer.saw("log", 2)
+        async with open_viewer(edges.session, edges.url("/logs")) as viewer:
+            await viewer.wait_for("log")
+            write(log_path, "line 1")
+            await viewer.wait_for("log", 2)
             await edges.kill((await edges.streams()).index(1))
-            await until(lambda: viewer.broken or viewer.ended)
-            lines = [data["line"] for data in viewer.data("log")]
-        write(log, "line 2")
-        async with watching(
+            await wait_until(lambda: viewer.error or viewer.has_ended)
+            lines = [data["line"] for data in viewer.event_data("log")]
+        write(log_path, "line 2")
+        async with open_viewer(
             edges.session, edges.url("/logs"), last_event_id=viewer.last_event_id
         ) as viewer:
-            await viewer.saw("log")
-            write(log, "line 3")
-            await viewer.saw("log", 2)
-            lines += [data["line"] for data in viewer.data("log")]
+            await viewer.wait_for("log")
+            write(log_path, "line 3")
+            await viewer.wait_for("log", 2)
+            lines += [data["line"] for data in viewer.event_data("log")]
         # Nobody is told that one is gone.
         assert [await edges.status("") for _ in range(8)] == [200] * 8
     assert lines == ["line 0", "line 1", "line 2", "line 3"]
 
 
-@pytest.mark.usefixtures("relay", "log")
+@pytest.mark.usefixtures("relay", "log_path")
 async def test_while_no_edge_answers_viewers_are_asked_to_come_back(
     tmp_path: Path, redis: RedisServer
 ) -> None:
@@ -252,7 +258,7 @@ async def test_while_no_edge_answers_viewers_are_asked_to_come_back(
             await edges.kill(number)
         for headers in ({}, BEARER):
             edges.session.headers.update(headers)
-            await comes_back_and_others_are_told(edges.behind)
+            await check_unavailable_responses(edges.behind)
 
 
 def cut_off(viewer: Viewer) -> None:
@@ -263,7 +269,7 @@ def cut_off(viewer: Viewer) -> None:
     connection.transport.abort()
 
 
-@pytest.mark.usefixtures("relay", "log")
+@pytest.mark.usefixtures("relay", "log_path")
 async def test_who_sends_a_token_goes_to_the_edge_with_the_fewest_streams(
     tmp_path: Path, redis: RedisServer
 ) -> None:
@@ -286,7 +292,7 @@ async def test_who_sends_a_token_goes_to_the_edge_with_the_fewest_streams(
         assert "marianne_seat" not in {cookie.key for cookie in edges.session.cookie_jar}
 
 
-@pytest.mark.usefixtures("relay", "log")
+@pytest.mark.usefixtures("relay", "log_path")
 @pytest.mark.parametrize("shared", [False, True], ids=["of its own", "shared"])
 async def test_a_browser_stays_signed_in_at_its_edge_and_with_a_shared_folder_at_all(
     tmp_path: Path, redis: RedisServer, *, shared: bool
@@ -302,12 +308,12 @@ async def test_a_browser_stays_signed_in_at_its_edge_and_with_a_shared_folder_at
         assert {cookie["secure"] for cookie in edges.session.cookie_jar} == {True}
         assert [await edges.status("") for _ in range(8)] == [200] * 8
         async with edges.watching() as viewer:
-            await viewer.saw("job_status")
+            await viewer.wait_for("job_status")
             await edges.kill((await edges.streams()).index(1))
-            await until(lambda: viewer.broken or viewer.ended)
+            await wait_until(lambda: viewer.error or viewer.has_ended)
         assert await edges.status("") == (200 if shared else 401)
 
 
 async def test_the_settings_of_the_guide_are_for_that_name() -> None:
     """The certificate of the tests, and with it what they show, is for it alone."""
-    assert f'allowed_hosts = ["{NAME}"]' in settings(1)
+    assert f'allowed_hosts = ["{SITE_NAME}"]' in settings(1)

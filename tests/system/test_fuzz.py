@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.web.routes import ROUTES
-from tests.support.processes import CHECKOUT, Process, process
-from tests.support.raw_http import answer_to
+from tests.support.processes import CHECKOUT, ManagedProcess, run_process
+from tests.support.raw_http import exchange
 
 TOKEN = "whole-token-0123456789"
 SCHEMATHESIS = CHECKOUT / "tests" / "support" / "schemathesis.toml"
@@ -149,7 +149,7 @@ async def busy(conductor: SimulatedConductor, folder: Path) -> AsyncIterator[Non
 
 
 @pytest.fixture
-async def running(tmp_path: Path, conductor: SimulatedConductor) -> AsyncIterator[Process]:
+async def running(tmp_path: Path, conductor: SimulatedConductor) -> AsyncIterator[ManagedProcess]:
     """The server. No part of it may have failed at the end, whatever was asked."""
     tokens = tmp_path / "tokens"
     tokens.write_text(f"{TOKEN}\n")
@@ -159,13 +159,13 @@ async def running(tmp_path: Path, conductor: SimulatedConductor) -> AsyncIterato
         *("--conductor-socket", tmp_path / "c.sock", "--registry-path", tmp_path / "state.db"),
         *("--trusted-proxies", "127.0.0.1"),
     )
-    async with busy(conductor, tmp_path), process(*arguments) as running:
+    async with busy(conductor, tmp_path), run_process(*arguments) as running:
         yield running
         assert "ERROR" not in running.log
         assert "Traceback" not in running.log
 
 
-async def test_schemathesis_finds_nothing(running: Process, tmp_path: Path) -> None:
+async def test_schemathesis_finds_nothing(running: ManagedProcess, tmp_path: Path) -> None:
     """All its checks and phases, by the description that the server itself gives."""
     description = tmp_path / "openapi.json"
     headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -193,7 +193,7 @@ async def test_schemathesis_finds_nothing(running: Process, tmp_path: Path) -> N
 
 
 async def test_no_bytes_make_it_fail_hang_grow_or_tell_of_its_host(
-    running: Process, tmp_path: Path
+    running: ManagedProcess, tmp_path: Path
 ) -> None:
     statuses: set[int] = set()
     secrets = [str(place).encode() for place in (tmp_path, CHECKOUT, sys.prefix)]
@@ -207,7 +207,7 @@ async def test_no_bytes_make_it_fail_hang_grow_or_tell_of_its_host(
     )
     @given(conversations)
     def talk(conversation: list[bytes]) -> None:
-        answer = answer_to(running.address, conversation)
+        answer = exchange(running.address, conversation)
         for status in map(int, STATUS.findall(answer)):
             statuses.add(status)
             assert status < 500, answer
@@ -225,13 +225,13 @@ async def test_no_bytes_make_it_fail_hang_grow_or_tell_of_its_host(
     async with aiohttp.ClientSession(timeout=timeout) as session:
         asking = asyncio.create_task(health())
         await asyncio.to_thread(talk)
-        before, files = running.memory_kib(), running.descriptors()
+        before, files = running.rss_kib(), running.count_open_files()
         # The same again: what is kept once may be kept, what is kept each time is a leak.
         await asyncio.to_thread(talk)
         assert not asking.done(), asking.result()
         asking.cancel()
         await asyncio.wait([asking])
-    assert running.memory_kib() - before < 4096
-    assert running.descriptors() <= files + 2
+    assert running.rss_kib() - before < 4096
+    assert running.count_open_files() <= files + 2
     # It has been asked all kinds of things, not only such that nothing comes of.
     assert statuses >= {200, 400, 401, 404, 405, 421}

@@ -11,8 +11,8 @@ import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from tests.support import hostile_conductor
-from tests.support.processes import Process, process, server
-from tests.support.viewers import Viewer, watching
+from tests.support.processes import ManagedProcess, run_process, run_server
+from tests.support.viewers import Viewer, open_viewer
 
 DRAIN_S = 5.0
 
@@ -21,22 +21,22 @@ GROWTH_KIB = 256 * 1024
 
 
 @asynccontextmanager
-async def served_from(tmp_path: Path, kind: str, *options: str) -> AsyncIterator[Process]:
+async def served_from(tmp_path: Path, kind: str, *options: str) -> AsyncIterator[ManagedProcess]:
     """A server of a conductor whose answers are hostile, and of a registry with its job `other`."""
     before = SimulatedConductor(tmp_path / "c.sock", registry=tmp_path / "state.db")
     await before.start()
-    before.launch("other", hostile_conductor.SHEETS)
+    before.launch("other", hostile_conductor.TOTAL_SHEETS)
     await before.flush()
     await before.kill()
     async with (
-        process(hostile_conductor.__file__, tmp_path / "c.sock", kind),
-        server(tmp_path, "--drain-timeout-s", DRAIN_S, *options) as running,
+        run_process(hostile_conductor.__file__, tmp_path / "c.sock", kind),
+        run_server(tmp_path, "--drain-timeout-s", DRAIN_S, *options) as running,
     ):
-        memory_kib = running.memory_kib()
+        memory_kib = running.rss_kib()
         yield running
-        assert running.memory_kib() < memory_kib + GROWTH_KIB
-        running.send(signal.SIGTERM)
-        assert await running.ended(limit_s=DRAIN_S + 2) == 0
+        assert running.rss_kib() < memory_kib + GROWTH_KIB
+        running.send_signal(signal.SIGTERM)
+        assert await running.wait(timeout_s=DRAIN_S + 2) == 0
         assert "Traceback" not in running.log
 
 
@@ -55,7 +55,9 @@ async def health_until(session: aiohttp.ClientSession, condition: Callable[[], o
 
 def completed(viewer: Viewer) -> int:
     """Return how many sheets the newest `get_job_status` of a viewer counts."""
-    return int((viewer.data("job_status") or [{"completed_sheets": 0}])[-1]["completed_sheets"])
+    return int(
+        (viewer.event_data("job_status") or [{"completed_sheets": 0}])[-1]["completed_sheets"]
+    )
 
 
 async def monitor_events(session: aiohttp.ClientSession) -> int:
@@ -70,26 +72,26 @@ async def test_a_flood_of_events_holds_up_nobody_and_takes_no_memory(tmp_path: P
     async with (
         served_from(tmp_path, "flood") as running,
         aiohttp.ClientSession(f"{running.address}/") as session,
-        watching(session, "api/jobs/other/stream") as viewer,
-        watching(session, "api/roster/stream?details=true"),
+        open_viewer(session, "api/jobs/other/stream") as viewer,
+        open_viewer(session, "api/roster/stream?details=true"),
     ):
         for _ in range(5):
             seen = completed(viewer)
             await health_until(session, lambda seen=seen: completed(viewer) > seen + 5)  # type: ignore[misc]
         assert await monitor_events(session) > 50_000
-        assert running.memory_kib() < 300 * 1024
+        assert running.rss_kib() < 300 * 1024
 
 
 async def test_a_roster_with_halves_of_surrogate_pairs_is_shown(tmp_path: Path) -> None:
     async with (
         served_from(tmp_path, "lone_halves") as running,
         aiohttp.ClientSession(f"{running.address}/") as session,
-        watching(session, "api/jobs/other/stream") as viewer,
+        open_viewer(session, "api/jobs/other/stream") as viewer,
     ):
         await health_until(session, lambda: completed(viewer) > 20)
         async with session.get("api/jobs") as answer:
             assert {job["job_id"] for job in (await answer.json())["jobs"]} == {"other", "odd"}
-        assert viewer.data("source")[-1]["source"] == "conductor"
+        assert viewer.event_data("source")[-1]["source"] == "conductor"
 
 
 @pytest.mark.parametrize("kind", ["not_numbers", "not_jobs"])
@@ -99,12 +101,14 @@ async def test_a_roster_of_millions_of_values_is_replaced_by_the_registry(
     async with (
         served_from(tmp_path, kind) as running,
         aiohttp.ClientSession(f"{running.address}/") as session,
-        watching(session, "api/jobs/other/stream") as viewer,
-        watching(session, "api/roster/stream?details=true") as roster,
+        open_viewer(session, "api/jobs/other/stream") as viewer,
+        open_viewer(session, "api/roster/stream?details=true") as roster,
     ):
-        await health_until(session, lambda: roster.counts["roster"] and viewer.counts["job_status"])
+        await health_until(
+            session, lambda: roster.event_counts["roster"] and viewer.event_counts["job_status"]
+        )
         await health_until(session, lambda: "reading the registry, the conductor" in running.log)
-        assert roster.data("source")[-1]["source"] == "registry"
+        assert roster.event_data("source")[-1]["source"] == "registry"
         async with session.get("api/jobs") as answer:
             assert [job["job_id"] for job in (await answer.json())["jobs"]] == ["other"]
 
@@ -113,17 +117,17 @@ async def test_a_job_of_a_million_sheets_is_read_from_the_registry(tmp_path: Pat
     async with (
         served_from(tmp_path, "many_sheets") as running,
         aiohttp.ClientSession(f"{running.address}/") as session,
-        watching(session, "api/jobs/other/stream") as viewer,
+        open_viewer(session, "api/jobs/other/stream") as viewer,
     ):
         await health_until(session, lambda: "reading job 'other' from" in running.log)
-        await health_until(session, lambda: viewer.counts["job_status"])
+        await health_until(session, lambda: viewer.event_counts["job_status"])
 
 
 async def test_millions_of_recent_events_do_not_hold_up_the_state(tmp_path: Path) -> None:
     async with (
         served_from(tmp_path, "many_events", "--conductor-events", "visits") as running,
         aiohttp.ClientSession(f"{running.address}/") as session,
-        watching(session, "api/jobs/other/stream") as viewer,
-        watching(session, "api/jobs/other/events"),
+        open_viewer(session, "api/jobs/other/stream") as viewer,
+        open_viewer(session, "api/jobs/other/events"),
     ):
         await health_until(session, lambda: completed(viewer) > 20)

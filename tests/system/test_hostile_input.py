@@ -20,10 +20,10 @@ from marianne_stream.models import RosterEntry
 from marianne_stream.relay.format import About, EventEntry, encode
 from marianne_stream.relay.keys import Keys, sources_key
 from tests.support.hostile_source import HostileSource
-from tests.support.processes import Process, process, server
-from tests.support.redis import RedisServer, redis_server
-from tests.support.viewers import Viewer, watching
-from tests.support.waiting import eventually, until
+from tests.support.processes import ManagedProcess, run_process, run_server
+from tests.support.redis import RedisServer, run_redis
+from tests.support.viewers import Viewer, open_viewer
+from tests.support.waiting import wait_for_value, wait_until
 
 PREFIX = "marianne-stream"
 ELM = Keys(PREFIX, "elm")
@@ -51,7 +51,7 @@ class Relayed:
     conductor: SimulatedConductor
     log: Path
     elm: HostileSource
-    edge: Process
+    edge: ManagedProcess
     session: aiohttp.ClientSession
 
     async def status(self, path: str) -> int:
@@ -74,7 +74,7 @@ async def relayed(tmp_path: Path) -> AsyncIterator[Relayed]:
     (workspace := tmp_path / "workspace").mkdir()
     (log := workspace / "marianne.log").write_text("line 0\n")
     async with AsyncExitStack() as stack:
-        redis = await stack.enter_async_context(redis_server(tmp_path))
+        redis = await stack.enter_async_context(run_redis(tmp_path))
         conductor = SimulatedConductor(
             tmp_path / "c.sock", registry=tmp_path / "state.db", shutdown_grace_s=0
         )
@@ -82,12 +82,12 @@ async def relayed(tmp_path: Path) -> AsyncIterator[Relayed]:
         stack.push_async_callback(conductor.kill)
         conductor.launch("lantern", 50, workspace=str(workspace))
         elm = HostileSource(redis, ELM)
-        await elm.begin()
+        await elm.write_valid_source()
         await stack.enter_async_context(
-            server(tmp_path, "--publish-url", redis.url, "--source-name", "oak")
+            run_server(tmp_path, "--publish-url", redis.url, "--source-name", "oak")
         )
         edge = await stack.enter_async_context(
-            process(
+            run_process(
                 *("-m", "marianne_stream", "--port", 0, "--drain-timeout-s", DRAIN_S),
                 *("--state-backend", "redis", "--redis-url", redis.url, "--token-file", tokens),
             )
@@ -95,7 +95,7 @@ async def relayed(tmp_path: Path) -> AsyncIterator[Relayed]:
         session = await stack.enter_async_context(aiohttp.ClientSession(headers=TOKEN))
         found = Relayed(redis, conductor, log, elm, edge, session)
         both = {"oak:lantern", "elm:bait"}
-        await eventually(found.job_ids, lambda ids: both <= set(ids), limit_s=20)
+        await wait_for_value(found.job_ids, lambda ids: both <= set(ids), timeout_s=20)
         yield found
 
 
@@ -117,10 +117,10 @@ class OakViewers:
     def check_nothing_noticed(self) -> None:
         """Nothing but oak's own came, and nothing of that is missing."""
         for viewer in self.all:
-            assert not viewer.ended
-            assert viewer.broken is None
-            assert viewer.counts["gap"] == viewer.counts["log_gap"] == 0
-            assert [data["live"] for data in viewer.data("source")] == [True] * (
+            assert not viewer.has_ended
+            assert viewer.error is None
+            assert viewer.event_counts["gap"] == viewer.event_counts["log_gap"] == 0
+            assert [data["live"] for data in viewer.event_data("source")] == [True] * (
                 viewer not in (self.log, self.errors)
             )
             assert "elm" not in viewer.raw.decode()
@@ -134,7 +134,7 @@ async def oak_viewers(relayed: Relayed) -> AsyncIterator[OakViewers]:
         session = await stack.enter_async_context(aiohttp.ClientSession(headers=OAK_ONLY))
         viewers = OakViewers(
             *[
-                await stack.enter_async_context(watching(session, url))
+                await stack.enter_async_context(open_viewer(session, url))
                 for url in (
                     f"{job}/stream",
                     f"{job}/events?limit=0",
@@ -144,10 +144,10 @@ async def oak_viewers(relayed: Relayed) -> AsyncIterator[OakViewers]:
                 )
             ]
         )
-        await viewers.status.saw("job_sheets")
-        await viewers.events.saw("source")
-        await viewers.log.saw("log")
-        await viewers.roster.saw("roster")
+        await viewers.status.wait_for("job_sheets")
+        await viewers.events.wait_for("source")
+        await viewers.log.wait_for("log")
+        await viewers.roster.wait_for("roster")
         yield viewers
 
 
@@ -157,18 +157,18 @@ async def go_on(relayed: Relayed, viewers: OakViewers, step: int) -> None:
         file.write(f"line {step}\n")
     relayed.conductor.emit("lantern", "job.said", {"step": step})
     relayed.conductor.dispatch("lantern", step)
-    await viewers.status.saw_status(current_sheet=step)
-    await viewers.events.saw("job.said", step)
-    await viewers.log.saw("log", step + 1)
-    await viewers.errors.saw("log", step)
+    await viewers.status.wait_for_status(current_sheet=step)
+    await viewers.events.wait_for("job.said", step)
+    await viewers.log.wait_for("log", step + 1)
+    await viewers.errors.wait_for("log", step)
     relayed.conductor.complete_sheet("lantern", step)
     assert await relayed.status("/health") == 200
 
 
-async def ends_when_asked(edge: Process) -> None:
+async def ends_when_asked(edge: ManagedProcess) -> None:
     """SIGTERM ends the edge in time, and no fault of it was logged."""
-    edge.send(signal.SIGTERM)
-    assert await edge.ended(limit_s=DRAIN_S + 2) == 0
+    edge.send_signal(signal.SIGTERM)
+    assert await edge.wait(timeout_s=DRAIN_S + 2) == 0
     assert "Traceback" not in edge.log
 
 
@@ -180,30 +180,34 @@ async def test_anything_in_one_sources_keys_is_not_noticed_by_anothers_viewers(
         for step in range(1, 31):
             # Those who watch the hostile source come and go: whatever they see, they are answered.
             async with (
-                watching(relayed.session, f"{bait}/stream"),
-                watching(relayed.session, f"{bait}/logs?contains=line"),
-                watching(relayed.session, f"{bait}/events"),
-                watching(relayed.session, f"{relayed.edge.address}/api/roster/stream?details=true"),
+                open_viewer(relayed.session, f"{bait}/stream"),
+                open_viewer(relayed.session, f"{bait}/logs?contains=line"),
+                open_viewer(relayed.session, f"{bait}/events"),
+                open_viewer(
+                    relayed.session, f"{relayed.edge.address}/api/roster/stream?details=true"
+                ),
             ):
-                await relayed.elm.write_anything(40)
+                await relayed.elm.write_random(40)
                 await go_on(relayed, viewers, step)
             for path in ("elm:bait", "elm:bait/logs/raw", "elm:other/status"):
                 assert await relayed.status(f"/api/jobs/{path}") != 500
             if not step % 5:
-                await relayed.elm.do("DEL", ELM.news, ELM.events, ELM.jobs, ELM.states)
-                await relayed.elm.begin()
+                await relayed.elm.execute("DEL", ELM.news, ELM.events, ELM.jobs, ELM.states)
+                await relayed.elm.write_valid_source()
         viewers.check_nothing_noticed()
     await ends_when_asked(relayed.edge)
 
 
 async def test_names_that_are_no_utf_8_do_not_end_an_edge(relayed: Relayed) -> None:
     async with oak_viewers(relayed) as viewers:
-        await relayed.elm.do("SADD", sources_key(PREFIX), b"\xff", b"a\nb", b"x" * 100)
-        await relayed.elm.do("XADD", ELM.news, "*", "k", "state", "j", b"\xff")
+        await relayed.elm.execute("SADD", sources_key(PREFIX), b"\xff", b"a\nb", b"x" * 100)
+        await relayed.elm.execute("XADD", ELM.news, "*", "k", "state", "j", b"\xff")
         entry = EventEntry("a\nb", 1, "bait", "job.said", b"{}").fields()
-        await relayed.elm.do("XADD", ELM.events, "*", *(w for pair in entry.items() for w in pair))
-        await relayed.elm.do("XADD", ELM.log("bait"), "*", "m", "log_gap\nid: x", "d", "{}")
-        await relayed.elm.do("HSET", ELM.jobs, b"\xff", b"\xff")
+        await relayed.elm.execute(
+            "XADD", ELM.events, "*", *(w for pair in entry.items() for w in pair)
+        )
+        await relayed.elm.execute("XADD", ELM.log("bait"), "*", "m", "log_gap\nid: x", "d", "{}")
+        await relayed.elm.execute("HSET", ELM.jobs, b"\xff", b"\xff")
         for step in range(1, 4):
             await go_on(relayed, viewers, step)
         assert "elm:other" in await relayed.job_ids()
@@ -213,24 +217,26 @@ async def test_names_that_are_no_utf_8_do_not_end_an_edge(relayed: Relayed) -> N
 
 async def test_an_origin_url_that_no_header_can_hold_is_none(relayed: Relayed) -> None:
     about = About("registry", live=False, events_live=True, origin_url="http://a\r\nSet-Cookie: b")
-    async with watching(
+    async with open_viewer(
         relayed.session, f"{relayed.edge.address}/api/jobs/elm:bait/stream"
     ) as bait:
-        await bait.saw("source")
-        await relayed.elm.do("SET", ELM.about, encode(about))
-        await until(lambda: bait.data("source")[-1]["live"] is False)
+        await bait.wait_for("source")
+        await relayed.elm.execute("SET", ELM.about, encode(about))
+        await wait_until(lambda: bait.event_data("source")[-1]["live"] is False)
     assert await relayed.status("/api/jobs/elm:bait/logs/raw") == 501
 
 
 async def test_planted_sources_open_no_connections(relayed: Relayed) -> None:
     async with oak_viewers(relayed) as viewers:
-        before = relayed.edge.descriptors()
-        await relayed.elm.do("SADD", sources_key(PREFIX), *(f"planted-{n}" for n in range(3_000)))
+        before = relayed.edge.count_open_files()
+        await relayed.elm.execute(
+            "SADD", sources_key(PREFIX), *(f"planted-{n}" for n in range(3_000))
+        )
         # One that publishes is found among them.
         ash = HostileSource(relayed.redis, Keys(PREFIX, "ash"))
-        await ash.begin()
-        await eventually(relayed.job_ids, lambda ids: "ash:bait" in ids, limit_s=30)
-        assert relayed.edge.descriptors() < before + 20
+        await ash.write_valid_source()
+        await wait_for_value(relayed.job_ids, lambda ids: "ash:bait" in ids, timeout_s=30)
+        assert relayed.edge.count_open_files() < before + 20
         await go_on(relayed, viewers, 1)
         viewers.check_nothing_noticed()
 
@@ -242,14 +248,14 @@ async def test_planted_jobs_are_bounded_and_hold_up_nobody(relayed: Relayed) -> 
             for number in range(first, first + 10_000):
                 entry = RosterEntry(f"job-{number}", "running", 1e12 + number, 1.0, 0, 1)
                 pairs += [entry.job_id, encode(entry)]
-            await relayed.elm.do("HSET", ELM.jobs, *pairs)
-        await relayed.elm.do("XADD", ELM.news, "*", "k", "jobs")
+            await relayed.elm.execute("HSET", ELM.jobs, *pairs)
+        await relayed.elm.execute("XADD", ELM.news, "*", "k", "jobs")
         for step in range(1, 11):
-            await relayed.elm.do("XADD", ELM.news, "*", "k", "jobs")
+            await relayed.elm.execute("XADD", ELM.news, "*", "k", "jobs")
             await go_on(relayed, viewers, step)
         ids = [job_id for job_id in await relayed.job_ids() if job_id.startswith("elm:")]
         assert len(ids) == 1000
-        await until(lambda: "jobs ignored source=elm" in relayed.edge.log)
+        await wait_until(lambda: "jobs ignored source=elm" in relayed.edge.log)
         viewers.check_nothing_noticed()
     await ends_when_asked(relayed.edge)
 
@@ -350,30 +356,32 @@ async def many_viewers(address: str, job_id: str) -> AsyncIterator[aiohttp.Clien
 
 
 async def test_another_jobs_log_is_answered_while_a_hostile_one_is_read(
-    hostile: str, running: Process, tmp_path: Path
+    hostile: str, server: ManagedProcess, tmp_path: Path
 ) -> None:
     log = tmp_path / "other" / "marianne.log"
-    async with many_viewers(running.address, hostile) as session:
+    async with many_viewers(server.address, hostile) as session:
         for number in range(20):
             async with session.get("api/jobs/other/logs/lines") as answer:
                 lines = (await answer.json())["lines"]
                 assert len(lines) == 2 + number
-            url = f"{running.address}/api/jobs/other/logs"
-            async with watching(session, url, tail_lines="1") as viewer:
-                await viewer.saw("log")
+            url = f"{server.address}/api/jobs/other/logs"
+            async with open_viewer(session, url, tail_lines="1") as viewer:
+                await viewer.wait_for("log")
                 with log.open("ab") as file:
                     file.write(b"%d\n" % number)
-                await viewer.saw("log", 2)
+                await viewer.wait_for("log", 2)
 
 
-async def test_reading_stops_once_its_viewers_have_left(hostile: str, running: Process) -> None:
-    async with many_viewers(running.address, hostile):
+async def test_reading_stops_once_its_viewers_have_left(
+    hostile: str, server: ManagedProcess
+) -> None:
+    async with many_viewers(server.address, hostile):
         pass
 
     async def is_idle() -> bool:
-        before = running.processor_s()
+        before = server.cpu_s()
         await asyncio.sleep(0.5)
-        return running.processor_s() - before < 0.05
+        return server.cpu_s() - before < 0.05
 
     async with asyncio.timeout(5):
         while not await is_idle():
@@ -381,19 +389,19 @@ async def test_reading_stops_once_its_viewers_have_left(hostile: str, running: P
 
 
 async def test_sigterm_ends_the_process_while_a_hostile_log_is_read(
-    hostile: str, running: Process
+    hostile: str, server: ManagedProcess
 ) -> None:
-    async with many_viewers(running.address, hostile):
-        running.send(signal.SIGTERM)
-        assert await running.ended(limit_s=DRAIN_S + 2) == 0
+    async with many_viewers(server.address, hostile):
+        server.send_signal(signal.SIGTERM)
+        assert await server.wait(timeout_s=DRAIN_S + 2) == 0
 
 
 async def test_a_sparse_log_is_shown_from_both_its_ends(
-    conductor: SimulatedConductor, running: Process, tmp_path: Path
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     conductor.launch("sparse", 2, workspace=str(tmp_path))
     write_sparse(tmp_path / "marianne.log")
-    async with aiohttp.ClientSession(f"{running.address}/api/jobs/sparse/") as session:
+    async with aiohttp.ClientSession(f"{server.address}/api/jobs/sparse/") as session:
         async with session.get("logs/lines?limit=1") as answer:
             newest = await answer.json()
         assert [line["line"] for line in newest["lines"]] == ["the last line"]
@@ -405,11 +413,11 @@ async def test_a_sparse_log_is_shown_from_both_its_ends(
 
 
 async def test_a_bomb_is_a_gap_in_the_log(
-    conductor: SimulatedConductor, running: Process, tmp_path: Path
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     conductor.launch("bomb", 2, workspace=str(tmp_path))
     write_bomb(tmp_path / "marianne.log")
-    url = f"{running.address}/api/jobs/bomb/logs/lines"
+    url = f"{server.address}/api/jobs/bomb/logs/lines"
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
         page = await answer.json()
     assert page["gap"]

@@ -11,10 +11,10 @@ import aiohttp
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.processes import Process, process, server
-from tests.support.restarting import places
-from tests.support.viewers import watching
-from tests.support.waiting import until
+from tests.support.processes import ManagedProcess, run_process, run_server
+from tests.support.restarting import make_server_options
+from tests.support.viewers import open_viewer
+from tests.support.waiting import wait_until
 
 # As many files as the server may open, streams or not.
 FILES = 400
@@ -33,7 +33,7 @@ def files() -> None:
 
 
 @contextmanager
-def idle(running: Process, count: int, source: str) -> Iterator[list[socket.socket]]:
+def idle(running: ManagedProcess, count: int, source: str) -> Iterator[list[socket.socket]]:
     """Connections from an address of this machine, which send nothing."""
     port = int(running.address.rpartition(":")[2])
     with ExitStack() as stack:
@@ -59,7 +59,7 @@ def still_open(connections: list[socket.socket]) -> int:
     return count
 
 
-async def health(running: Process) -> int:
+async def health(running: ManagedProcess) -> int:
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"{running.address}/health") as response,
@@ -68,18 +68,18 @@ async def health(running: Process) -> int:
 
 
 async def test_an_address_has_as_many_as_it_may_and_others_are_served(tmp_path: Path) -> None:
-    async with server(tmp_path, "--max-streams-per-address", 10) as running:
+    async with run_server(tmp_path, "--max-streams-per-address", 10) as running:
         with idle(running, 300, "127.0.0.2") as connections:
-            await until(lambda: still_open(connections) == 10 + 128)
+            await wait_until(lambda: still_open(connections) == 10 + 128)
             assert await health(running) == 200
             assert running.log.count("connections are refused") == 1
 
 
 async def test_a_proxy_has_as_many_as_there_may_be_in_all(tmp_path: Path) -> None:
     options = ("--max-streams-per-address", 10, "--max-streams", 100)
-    async with server(tmp_path, *options, "--trusted-proxies", "127.0.0.2") as running:
+    async with run_server(tmp_path, *options, "--trusted-proxies", "127.0.0.2") as running:
         with idle(running, 300, "127.0.0.2") as connections:
-            await until(lambda: still_open(connections) == 100 + 128)
+            await wait_until(lambda: still_open(connections) == 100 + 128)
 
 
 async def test_at_the_limit_of_files_streams_go_on_and_nothing_floods_the_log(
@@ -88,22 +88,22 @@ async def test_at_the_limit_of_files_streams_go_on_and_nothing_floods_the_log(
     conductor.launch("a", 1)
     options = ("--port", 0, "--no-auth")
     async with (
-        process("-c", BARELY, *places(tmp_path), *options) as running,
+        run_process("-c", BARELY, *make_server_options(tmp_path), *options) as running,
         aiohttp.ClientSession() as session,
-        watching(session, f"{running.address}/api/events/stream") as viewer,
+        open_viewer(session, f"{running.address}/api/events/stream") as viewer,
     ):
-        await until(lambda: b'"live":true' in viewer.raw)
+        await wait_until(lambda: b'"live":true' in viewer.raw)
         with ExitStack() as stack:
             connections = [
                 sock
                 for number in range(2, 6)
                 for sock in stack.enter_context(idle(running, 150, f"127.0.0.{number}"))
             ]
-            await until(lambda: still_open(connections) < FILES - 100)
+            await wait_until(lambda: still_open(connections) < FILES - 100)
             for number in range(20):
                 conductor.emit("a", "sheet.said", {"number": number})
-                await viewer.saw("sheet.said", number + 1)
-            assert running.descriptors() < FILES
+                await viewer.wait_for("sheet.said", number + 1)
+            assert running.count_open_files() < FILES
         assert await until_healthy(running) == 200
         assert "ERROR" not in running.log
         assert len(running.log.splitlines()) < 20
@@ -114,23 +114,23 @@ async def test_where_no_more_files_can_be_opened_it_is_said_once(
 ) -> None:
     conductor.launch("a", 1)
     async with (
-        server(tmp_path) as running,
+        run_server(tmp_path) as running,
         aiohttp.ClientSession() as session,
-        watching(session, f"{running.address}/api/events/stream") as viewer,
+        open_viewer(session, f"{running.address}/api/events/stream") as viewer,
     ):
-        await until(lambda: b'"live":true' in viewer.raw)
+        await wait_until(lambda: b'"live":true' in viewer.raw)
         resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (100, 100))
         with idle(running, 200, "127.0.0.2"):
-            await until(lambda: "cannot be accepted" in running.log)
+            await wait_until(lambda: "cannot be accepted" in running.log)
             for number in range(20):
                 conductor.emit("a", "sheet.said", {"number": number})
-                await viewer.saw("sheet.said", number + 1)
+                await viewer.wait_for("sheet.said", number + 1)
         assert await until_healthy(running) == 200
         assert running.log.count("cannot be accepted") == 1
         assert "ERROR" not in running.log
 
 
-async def until_healthy(running: Process) -> int:
+async def until_healthy(running: ManagedProcess) -> int:
     """Waits until the connections that were closed are so for the server, too."""
     for _ in range(100):
         try:

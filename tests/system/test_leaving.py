@@ -11,11 +11,11 @@ from pathlib import Path
 import aiohttp
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.nginx import NAME, Site, site
-from tests.support.processes import Process, process
-from tests.support.raw_http import connected
-from tests.support.restarting import activated, places
-from tests.support.waiting import until
+from tests.support.nginx import SITE_NAME, ProxiedServer, run_behind_nginx
+from tests.support.processes import ManagedProcess, run_process
+from tests.support.raw_http import open_connection
+from tests.support.restarting import make_server_options, run_activated_server
+from tests.support.waiting import wait_until
 
 # Nothing but a second signal ends this one: all that it waits for takes an hour.
 PATIENT = """
@@ -27,9 +27,9 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def ask(running: Process, path: str) -> socket.socket:
+def ask(running: ManagedProcess, path: str) -> socket.socket:
     """A client that asks, and takes nothing of the answer but its beginning."""
-    sock = connected(running.address)
+    sock = open_connection(running.address)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     assert sock.recv(12) == b"HTTP/1.1 200"
@@ -43,21 +43,21 @@ async def test_a_second_signal_waits_for_nobody_who_does_not_read(
     (workspace / "marianne.log").write_bytes((b"x" * 999 + b"\n") * 30_000)
     conductor.launch("a", 1, workspace=str(workspace))
     options = ("--port", 0, "--no-auth", "--drain-timeout-s", 0, "--max-downloads-per-address", 20)
-    async with process("-c", PATIENT, *places(tmp_path), *options) as running:
+    async with run_process("-c", PATIENT, *make_server_options(tmp_path), *options) as running:
         paths = [f"/api/jobs/a/logs{what}" for what in ("?tail_lines=1000", "/raw", "/static")]
         with ExitStack() as stack:
             for path in paths * 3:
                 stack.enter_context(await asyncio.to_thread(ask, running, path))
-            running.send(signal.SIGTERM)
-            await until(lambda: not accepts(running))
-            running.send(signal.SIGTERM)
-            assert await running.ended() == 0
+            running.send_signal(signal.SIGTERM)
+            await wait_until(lambda: not accepts(running))
+            running.send_signal(signal.SIGTERM)
+            assert await running.wait() == 0
     assert "ERROR" not in running.log
 
 
-def accepts(running: Process) -> bool:
+def accepts(running: ManagedProcess) -> bool:
     try:
-        connected(running.address).close()
+        open_connection(running.address).close()
     except ConnectionError:
         return False
     return True
@@ -68,19 +68,19 @@ async def test_a_fault_while_it_leaves_is_told_by_the_exit_code(tmp_path: Path) 
 import sys
 from marianne_stream.access.keeper import Authenticator
 from marianne_stream.cli import main
-from marianne_stream.web.stream import Streams
-async def drain(self, hurry):
+from marianne_stream.web.stream import StreamRegistry
+async def drain(self, force):
     def revoke_stale(self): raise ZeroDivisionError("a fault of ours")
     Authenticator.revoke_stale = revoke_stale
-    await hurry.wait()
-Streams.drain = drain
+    await force.wait()
+StreamRegistry.drain = drain
 sys.exit(main(sys.argv[1:]))
 """
-    async with process("-c", script, *places(tmp_path), "--port", 0) as running:
-        running.send(signal.SIGTERM)
-        await until(lambda: "a fault of ours" in running.log)
-        running.send(signal.SIGTERM)
-        assert await running.ended() == 1
+    async with run_process("-c", script, *make_server_options(tmp_path), "--port", 0) as running:
+        running.send_signal(signal.SIGTERM)
+        await wait_until(lambda: "a fault of ours" in running.log)
+        running.send_signal(signal.SIGTERM)
+        assert await running.wait() == 1
     assert "CRITICAL" in running.log.strip().splitlines()[-1]
 
 
@@ -102,28 +102,28 @@ async def test_nobody_behind_nginx_notices_a_restart(
 ) -> None:
     """A connection that nginx keeps leads to a server that leaves: the next one answers."""
     conductor.launch("a", 1)
-    options = ("--no-auth", "--allowed-hosts", NAME, "--trusted-proxies", "unix")
+    options = ("--no-auth", "--allowed-hosts", SITE_NAME, "--trusted-proxies", "unix")
     with listening(tmp_path / "http.sock") as sock:
         connector = aiohttp.UnixConnector(str(tmp_path / "http.sock"), limit=0)
         async with (
-            site(tmp_path) as behind,
+            run_behind_nginx(tmp_path) as behind,
             aiohttp.ClientSession(connector=connector) as direct,
-            activated(sock, tmp_path, *options) as old,
+            run_activated_server(sock, tmp_path, *options) as old,
         ):
             assert await asyncio.gather(*(asked(behind) for _ in range(8))) == [200] * 8
             events = "http://localhost/api/events/stream"
             # They take a second and a half to be drained.
             async with watched(direct, events, 300) as streams:
-                old.send(signal.SIGTERM)
-                await until(lambda: any(stream.content.is_eof() for stream in streams))
+                old.send_signal(signal.SIGTERM)
+                await wait_until(lambda: any(stream.content.is_eof() for stream in streams))
                 asking = [asyncio.create_task(asked(behind)) for _ in range(8)]
-                assert await old.ended() == 0
+                assert await old.wait() == 0
                 assert not any(task.done() for task in asking)
-            async with activated(sock, tmp_path, *options):
+            async with run_activated_server(sock, tmp_path, *options):
                 assert await asyncio.gather(*asking) == [200] * 8
 
 
-async def asked(behind: Site) -> int:
+async def asked(behind: ProxiedServer) -> int:
     async with behind.session.get(f"{behind.address}/api/jobs") as answer:
         return answer.status
 

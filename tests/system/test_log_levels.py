@@ -8,10 +8,10 @@ from typing import Any
 import aiohttp
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.processes import Process, server
-from tests.support.terminals import ran
-from tests.support.viewers import watching
-from tests.support.waiting import until
+from tests.support.processes import ManagedProcess, run_server
+from tests.support.terminals import run_command
+from tests.support.viewers import open_viewer
+from tests.support.waiting import wait_until
 
 LOGS = "/api/jobs/logged/logs"
 
@@ -35,24 +35,26 @@ async def lines_of(address: str, **params: str) -> list[dict[str, Any]]:
         return lines
 
 
-async def test_the_first_line_behind_a_hole_is_shown(running: Process, log: Path) -> None:
-    append(log, b"before the cut\n")
-    url = running.address + LOGS
-    async with aiohttp.ClientSession() as session, watching(session, url) as viewer:
-        await viewer.saw("log")
-        with log.open("r+b") as file:
+async def test_the_first_line_behind_a_hole_is_shown(
+    server: ManagedProcess, log_path: Path
+) -> None:
+    append(log_path, b"before the cut\n")
+    url = server.address + LOGS
+    async with aiohttp.ClientSession() as session, open_viewer(session, url) as viewer:
+        await viewer.wait_for("log")
+        with log_path.open("r+b") as file:
             file.truncate(0)
             # Its writer goes on where it was.
             file.seek(70_000)
             file.write(b"FIRST\nsecond\n")
-        await viewer.saw("log", 3)
-    shown = [(data["line"], data["line_number"]) for data in viewer.data("log")[1:]]
+        await viewer.wait_for("log", 3)
+    shown = [(data["line"], data["line_number"]) for data in viewer.event_data("log")[1:]]
     assert shown == [("FIRST", 1), ("second", 2)]
-    assert [line["line"] for line in await lines_of(running.address)] == ["FIRST", "second"]
+    assert [line["line"] for line in await lines_of(server.address)] == ["FIRST", "second"]
 
 
 async def test_a_level_is_said_filtered_and_searched_by_one_definition(
-    running: Process, log: Path, tmp_path: Path
+    server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     lines = {
         "[error    ] structlog": "error",
@@ -64,90 +66,96 @@ async def test_a_level_is_said_filtered_and_searched_by_one_definition(
         '{"levelno": 20, "message": "logging"}': "info",
         "[info] nothing of an error": "info",
     }
-    append(log, "".join(f"{line}\n" for line in lines).encode())
-    url = running.address + LOGS
-    async with aiohttp.ClientSession() as session, watching(session, url) as viewer:
-        await viewer.saw("log", len(lines))
-    told = viewer.data("log")
+    append(log_path, "".join(f"{line}\n" for line in lines).encode())
+    url = server.address + LOGS
+    async with aiohttp.ClientSession() as session, open_viewer(session, url) as viewer:
+        await viewer.wait_for("log", len(lines))
+    told = viewer.event_data("log")
     assert {data["line"]: data["level"] for data in told} == lines
     assert [data.get("logged_at") for data in told][2:6] == [
         *("2026-11-28T05:00:00.5+01:00", None, None, "2026-11-23T19:24:22.560Z"),
     ]
-    paged = await lines_of(running.address)
+    paged = await lines_of(server.address)
     for field in ("line", "level", "logged_at"):
         assert [line.get(field) for line in paged] == [data.get(field) for data in told]
     grave = [line for line, level in lines.items() if level in ("error", "critical")]
-    assert [line["line"] for line in await lines_of(running.address, level="error")] == grave
+    assert [line["line"] for line in await lines_of(server.address, level="error")] == grave
     async with (
         aiohttp.ClientSession() as session,
-        watching(session, url, level="error") as viewer,
+        open_viewer(session, url, level="error") as viewer,
     ):
-        await viewer.saw("log", len(grave))
-    assert [data["line"] for data in viewer.data("log")] == grave
-    printed = await ran(
-        *(tmp_path, "logs", "logged", "--level", "critical", "--url", running.address)
+        await viewer.wait_for("log", len(grave))
+    assert [data["line"] for data in viewer.event_data("log")] == grave
+    printed = await run_command(
+        *(tmp_path, "logs", "logged", "--level", "critical", "--url", server.address)
     )
     assert printed.lines == ["2026-11-28T05:00:00.5+01:00 [CRIT] x"]
 
 
 async def test_a_traceback_stays_with_the_line_that_announces_it(
-    running: Process, log: Path, tmp_path: Path
+    server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     entry = ["2026-11-28T05:00:00Z [error    ] sheet 2 failed", *TRACEBACK]
-    append(log, "\n".join(["[info] a", *entry, "[info] b", ""]).encode())
-    url = running.address + LOGS
+    append(log_path, "\n".join(["[info] a", *entry, "[info] b", ""]).encode())
+    url = server.address + LOGS
     async with (
         aiohttp.ClientSession() as session,
-        watching(session, url, level="error") as viewer,
+        open_viewer(session, url, level="error") as viewer,
     ):
-        await viewer.saw("log", 4)
+        await viewer.wait_for("log", 4)
         # Of what comes, too, in as many writes as there are lines.
         for line in ("[info] c", *entry, "[info] d"):
-            append(log, f"{line}\n".encode())
+            append(log_path, f"{line}\n".encode())
             await asyncio.sleep(0.02)
-        await viewer.saw("log", 8)
-    assert [data["line"] for data in viewer.data("log")] == entry * 2
-    found = await lines_of(running.address, level="error", limit="4", context="1")
+        await viewer.wait_for("log", 8)
+    assert [data["line"] for data in viewer.event_data("log")] == entry * 2
+    found = await lines_of(server.address, level="error", limit="4", context="1")
     assert [(line["line"], line["match"]) for line in found] == [
         ("[info] c", False),
         (entry[0], True),
         *((line, False) for line in TRACEBACK),
         ("[info] d", False),
     ]
-    address = ("--url", running.address)
-    printed = await ran(tmp_path, "logs", "logged", "--level", "error", *address)
+    address = ("--url", server.address)
+    printed = await run_command(tmp_path, "logs", "logged", "--level", "error", *address)
     assert printed.lines == entry * 2
-    printed = await ran(tmp_path, "logs", "logged", "--grep", "sheet 2", "-C", "0", *address)
+    printed = await run_command(
+        tmp_path, "logs", "logged", "--grep", "sheet 2", "-C", "0", *address
+    )
     assert printed.lines == [*entry, "--", *entry]
 
 
 async def test_an_unfinished_line_belongs_to_its_entry(
-    running: Process, log: Path, tmp_path: Path
+    server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log, b"[error] a\nTraceback:\n  unfinished")
-    address = f"{running.address}{LOGS}/lines"
+    append(log_path, b"[error] a\nTraceback:\n  unfinished")
+    address = f"{server.address}{LOGS}/lines"
     async with (
         aiohttp.ClientSession() as session,
         session.get(address, params={"level": "error"}) as answer,
     ):
         page = await answer.json()
     assert page["partial"] == {"line": "  unfinished", "line_number": 3}
-    printed = await ran(*(tmp_path, "logs", "logged", "--level", "error", "--url", running.address))
+    printed = await run_command(
+        *(tmp_path, "logs", "logged", "--level", "error", "--url", server.address)
+    )
     assert printed.lines == ["[error] a", "Traceback:", "  unfinished"]
-    append(log, b"\n[info] b\nunfinished")
-    assert [line["line"] for line in await lines_of(running.address, level="error")][-1:] == [
+    append(log_path, b"\n[info] b\nunfinished")
+    assert [line["line"] for line in await lines_of(server.address, level="error")][-1:] == [
         "  unfinished"
     ]
-    printed = await ran(*(tmp_path, "logs", "logged", "--level", "error", "--url", running.address))
+    printed = await run_command(
+        *(tmp_path, "logs", "logged", "--level", "error", "--url", server.address)
+    )
     assert printed.lines[-1] == "  unfinished"
 
 
-async def test_a_search_sees_what_is_shown(running: Process, log: Path) -> None:
+async def test_a_search_sees_what_is_shown(server: ManagedProcess, log_path: Path) -> None:
     lines = ["sheet \x1b[1m7\x1b[0m begins", '{"event": "caf\\u00e9 says \\"no\\""}', "last"]
-    append(log, b"\xef\xbb\xbf" + "\n".join([*lines, ""]).encode())
+    append(log_path, b"\xef\xbb\xbf" + "\n".join([*lines, ""]).encode())
 
     async def found(**search: str) -> list[str]:
-        return [line["line"] for line in await lines_of(running.address, **search)]
+        return [line["line"] for line in await lines_of(server.address, **search)]
 
     assert await found(regex="^sheet 7 begins$") == lines[:1]
     assert await found(contains="1m") == []
@@ -166,48 +174,48 @@ async def test_the_conductors_log_in_console_format_says_that_it_is_the_conducto
     other = "2026-11-28T05:00:01Z [info     ] x [baton] job_id=other msg='job_id=told'"
     append(path, "\n".join([lines[0], other, "2 changes detected", lines[1], ""]).encode())
     conductor.launch("told", 2, workspace=str(tmp_path / "nowhere"))
-    async with server(tmp_path, "--conductor-log", path) as running:
+    async with run_server(tmp_path, "--conductor-log", path) as running:
         url = f"{running.address}/api/jobs/told/logs"
-        async with aiohttp.ClientSession() as session, watching(session, url) as viewer:
-            await until(lambda: viewer.counts["log"] == 2)
-        assert [(data["line"], data["source"]) for data in viewer.data("log")] == [
+        async with aiohttp.ClientSession() as session, open_viewer(session, url) as viewer:
+            await wait_until(lambda: viewer.event_counts["log"] == 2)
+        assert [(data["line"], data["source"]) for data in viewer.event_data("log")] == [
             (line, "conductor") for line in lines
         ]
-        assert [data.get("begins_run") for data in viewer.data("log")] == [True, None]
-        printed = await ran(tmp_path, "logs", "told", "--url", running.address)
+        assert [data.get("begins_run") for data in viewer.event_data("log")] == [True, None]
+        printed = await run_command(tmp_path, "logs", "told", "--url", running.address)
     assert len(printed.lines) == 2
-    assert "these are its lines of the conductor's log" in printed.errors
+    assert "these are its lines of the conductor's log" in printed.stderr
 
 
 async def test_an_unfinished_line_that_no_longer_passes_a_filter_is_taken_back(
-    running: Process, log: Path
+    server: ManagedProcess, log_path: Path
 ) -> None:
-    append(log, b"one\n")
-    url = running.address + LOGS
+    append(log_path, b"one\n")
+    url = server.address + LOGS
     async with (
         aiohttp.ClientSession() as session,
-        watching(session, url, contains="foo") as viewer,
+        open_viewer(session, url, contains="foo") as viewer,
     ):
-        append(log, b"foo 10 %")
-        assert (await viewer.saw("log_partial"))["line"] == "foo 10 %"
-        append(log, b"\rbar 20 %")
-        assert (await viewer.saw("log_partial", 2))["line"] == ""
-        append(log, b"\rfoo 30 %")
-        assert (await viewer.saw("log_partial", 3))["line"] == "foo 30 %"
-        append(log, b"\rdone\n")
-        assert (await viewer.saw("log_partial", 4))["line"] == ""
-        append(log, b"foo is over\n")
-        assert (await viewer.saw("log"))["line"] == "foo is over"
+        append(log_path, b"foo 10 %")
+        assert (await viewer.wait_for("log_partial"))["line"] == "foo 10 %"
+        append(log_path, b"\rbar 20 %")
+        assert (await viewer.wait_for("log_partial", 2))["line"] == ""
+        append(log_path, b"\rfoo 30 %")
+        assert (await viewer.wait_for("log_partial", 3))["line"] == "foo 30 %"
+        append(log_path, b"\rdone\n")
+        assert (await viewer.wait_for("log_partial", 4))["line"] == ""
+        append(log_path, b"foo is over\n")
+        assert (await viewer.wait_for("log"))["line"] == "foo is over"
 
 
 async def test_an_older_file_does_not_go_on_with_the_entries_of_a_newer_one(
-    running: Process, log: Path
+    server: ManagedProcess, log_path: Path
 ) -> None:
     older = b"  the first line of all\nINFO x\n"
     newer = b"INFO a\nERROR newer\n  its traceback\n"
-    log.with_name("marianne.log.2.gz").write_bytes(gzip.compress(older))
-    log.with_name("marianne.log.1.gz").write_bytes(gzip.compress(newer))
-    append(log, b"INFO now\n")
+    log_path.with_name("marianne.log.2.gz").write_bytes(gzip.compress(older))
+    log_path.with_name("marianne.log.1.gz").write_bytes(gzip.compress(newer))
+    append(log_path, b"INFO now\n")
     for edge in ("newest", "oldest"):
-        found = await lines_of(running.address, level="error", edge=edge)
+        found = await lines_of(server.address, level="error", edge=edge)
         assert [line["line"] for line in found] == ["ERROR newer", "  its traceback"]

@@ -13,29 +13,31 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.support.processes import Process
-from tests.support.raw_http import connected, heard_from
-from tests.support.terminals import ran, terminal
-from tests.support.viewers import watching
-from tests.support.waiting import until
+from tests.support.processes import ManagedProcess
+from tests.support.raw_http import open_connection, receive
+from tests.support.terminals import open_terminal, run_command
+from tests.support.viewers import open_viewer
+from tests.support.waiting import wait_until
 
 MIB = 1024 * 1024
 
 
-async def test_an_answer_whose_file_is_cut_ends_its_connection(running: Process, log: Path) -> None:
-    log.write_bytes(b"x" * (64 * MIB))
+async def test_an_answer_whose_file_is_cut_ends_its_connection(
+    server: ManagedProcess, log_path: Path
+) -> None:
+    log_path.write_bytes(b"x" * (64 * MIB))
     request = b"GET /api/jobs/logged/logs/raw HTTP/1.1\r\nHost: localhost\r\n\r\n"
     health = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
     def ask() -> bytes:
-        with connected(running.address) as sock:
+        with open_connection(server.address) as sock:
             sock.sendall(request + health)
             heard = b""
             while len(heard) < MIB:
                 heard += sock.recv(MIB)
             # The rest is more than the kernel keeps for a client that does not read.
-            os.truncate(log, 0)
-            return heard + heard_from(sock)
+            os.truncate(log_path, 0)
+            return heard + receive(sock)
 
     head, _, body = (await asyncio.to_thread(ask)).partition(b"\r\n\r\n")
     assert b"Content-Length: %d" % (64 * MIB) in head
@@ -45,39 +47,39 @@ async def test_an_answer_whose_file_is_cut_ends_its_connection(running: Process,
 
 @pytest.mark.parametrize("before", [0, 1, 20_000])
 async def test_an_unfinished_line_that_is_rewritten_repeats_no_line(
-    running: Process, log: Path, before: int
+    server: ManagedProcess, log_path: Path, before: int
 ) -> None:
-    log.write_bytes(b"a\n" * before + b"unfinished")
-    url = f"{running.address}/api/jobs/logged/logs"
-    async with aiohttp.ClientSession() as session, watching(session, url) as viewer:
-        await until(lambda: viewer.raw)
+    log_path.write_bytes(b"a\n" * before + b"unfinished")
+    url = f"{server.address}/api/jobs/logged/logs"
+    async with aiohttp.ClientSession() as session, open_viewer(session, url) as viewer:
+        await wait_until(lambda: viewer.raw)
         for text in (b"rewritten in place", b"cut", b"the whole\nunfinished", b"the whole\nnext\n"):
-            with log.open("r+b") as file:
+            with log_path.open("r+b") as file:
                 file.seek(2 * before)
                 file.write(text)
                 file.truncate()
             # Read by the server before it changes again.
             await asyncio.sleep(0.1)
-        await viewer.saw("log", min(before, 100) + 2)
-    lines = [data["line"] for data in viewer.data("log")]
+        await viewer.wait_for("log", min(before, 100) + 2)
+    lines = [data["line"] for data in viewer.event_data("log")]
     assert lines == ["a"] * min(before, 100) + ["the whole", "next"]
-    assert viewer.data("log")[-1]["line_number"] == before + 2
-    assert viewer.counts["log_rotated"] == viewer.counts["log_gap"] == 0
+    assert viewer.event_data("log")[-1]["line_number"] == before + 2
+    assert viewer.event_counts["log_rotated"] == viewer.event_counts["log_gap"] == 0
 
 
 async def test_a_line_that_is_rewritten_as_another_is_given_once(
-    running: Process, log: Path
+    server: ManagedProcess, log_path: Path
 ) -> None:
-    log.write_bytes(b"a\nx")
-    url = f"{running.address}/api/jobs/logged/logs"
-    async with aiohttp.ClientSession() as session, watching(session, url) as viewer:
-        await viewer.saw("log")
+    log_path.write_bytes(b"a\nx")
+    url = f"{server.address}/api/jobs/logged/logs"
+    async with aiohttp.ClientSession() as session, open_viewer(session, url) as viewer:
+        await viewer.wait_for("log")
         await asyncio.sleep(0.1)
-        with log.open("r+b") as file:
+        with log_path.open("r+b") as file:
             file.seek(2)
             file.write(b"y\n")
-        await viewer.saw("log", 2)
-    assert [data["line"] for data in viewer.data("log")] == ["a", "y"]
+        await viewer.wait_for("log", 2)
+    assert [data["line"] for data in viewer.event_data("log")] == ["a", "y"]
 
 
 def append(log: Path, text: bytes) -> None:
@@ -87,71 +89,73 @@ def append(log: Path, text: bytes) -> None:
 
 
 async def test_an_unfinished_line_is_shown_until_the_whole_one_replaces_it(
-    running: Process, log: Path
+    server: ManagedProcess, log_path: Path
 ) -> None:
-    append(log, b"one\ntwo\nunfin")
-    url = f"{running.address}/api/jobs/logged/logs"
+    append(log_path, b"one\ntwo\nunfin")
+    url = f"{server.address}/api/jobs/logged/logs"
     async with (
         aiohttp.ClientSession() as session,
-        watching(session, url, tail_lines="1") as viewer,
+        open_viewer(session, url, tail_lines="1") as viewer,
     ):
-        shown = await viewer.saw("log_partial")
+        shown = await viewer.wait_for("log_partial")
         assert shown == {"job_id": "logged", "line": "unfin", "line_number": 3}
-        assert viewer.names == ["log", "log_partial"]
+        assert viewer.event_names == ["log", "log_partial"]
         position = viewer.last_event_id
-        append(log, b"ished")
-        await viewer.saw("log_partial", 2)
+        append(log_path, b"ished")
+        await viewer.wait_for("log_partial", 2)
         # One who comes while it is shown is shown it at once.
-        async with watching(session, url, last_event_id=position) as later:
-            assert (await later.saw("log_partial"))["line"] == "unfinished"
-            append(log, b" line\nfour\n")
-            await later.saw("log", 2)
-        await viewer.saw("log", 3)
+        async with open_viewer(session, url, last_event_id=position) as later:
+            assert (await later.wait_for("log_partial"))["line"] == "unfinished"
+            append(log_path, b" line\nfour\n")
+            await later.wait_for("log", 2)
+        await viewer.wait_for("log", 3)
     events = [event for event in viewer.events if event.event == "log_partial"]
     assert {event.event_id for event in events} == {position}
-    assert [data["line"] for data in viewer.data("log")] == ["two", "unfinished line", "four"]
-    assert [data["line_number"] for data in viewer.data("log")] == [2, 3, 4]
+    assert [data["line"] for data in viewer.event_data("log")] == ["two", "unfinished line", "four"]
+    assert [data["line_number"] for data in viewer.event_data("log")] == [2, 3, 4]
 
 
 async def test_an_unfinished_line_that_is_gone_is_shown_as_empty(
-    running: Process, log: Path
+    server: ManagedProcess, log_path: Path
 ) -> None:
-    append(log, b"one\nunfinished")
-    url = f"{running.address}/api/jobs/logged/logs"
-    async with aiohttp.ClientSession() as session, watching(session, url) as viewer:
-        await viewer.saw("log_partial")
-        os.truncate(log, 4)
+    append(log_path, b"one\nunfinished")
+    url = f"{server.address}/api/jobs/logged/logs"
+    async with aiohttp.ClientSession() as session, open_viewer(session, url) as viewer:
+        await viewer.wait_for("log_partial")
+        os.truncate(log_path, 4)
         gone = {"job_id": "logged", "line": "", "line_number": 2}
-        assert await viewer.saw("log_partial", 2) == gone
+        assert await viewer.wait_for("log_partial", 2) == gone
 
 
 @pytest.mark.parametrize("back", [b"\r", b"\x1b[2K\x1b[1G", b"\x1b[2K\x1b[G"])
 async def test_a_progress_bar_updates_in_place_while_it_is_written(
-    running: Process, log: Path, back: bytes
+    server: ManagedProcess, log_path: Path, back: bytes
 ) -> None:
-    append(log, b"one\n")
-    url = f"{running.address}/api/jobs/logged/logs"
-    async with aiohttp.ClientSession() as session, watching(session, url) as viewer:
-        await viewer.saw("log")
+    append(log_path, b"one\n")
+    url = f"{server.address}/api/jobs/logged/logs"
+    async with aiohttp.ClientSession() as session, open_viewer(session, url) as viewer:
+        await viewer.wait_for("log")
         percent = 0
         # A bar that is written so often is never quiet.
-        while viewer.counts["log_partial"] < 3:
+        while viewer.event_counts["log_partial"] < 3:
             percent += 1
-            append(log, back + b"%d %%" % percent)
+            append(log_path, back + b"%d %%" % percent)
             await asyncio.sleep(0.02)
-        append(log, back + b"done\n")
-        await viewer.saw("log", 2)
-    shown = [int(data["line"].removesuffix(" %")) for data in viewer.data("log_partial")]
+        append(log_path, back + b"done\n")
+        await viewer.wait_for("log", 2)
+    shown = [int(data["line"].removesuffix(" %")) for data in viewer.event_data("log_partial")]
     assert shown == sorted(set(shown))
     # Not each of them: four times a second at most.
     assert len(shown) < percent / 4
-    assert viewer.data("log")[-1]["line"] == "done"
+    assert viewer.event_data("log")[-1]["line"] == "done"
 
 
-async def test_pages_and_searches_hold_the_unfinished_line(running: Process, log: Path) -> None:
-    append(log, b"one\n1 %\r2 %\ntwo\n50 %\r75 %")
+async def test_pages_and_searches_hold_the_unfinished_line(
+    server: ManagedProcess, log_path: Path
+) -> None:
+    append(log_path, b"one\n1 %\r2 %\ntwo\n50 %\r75 %")
     unfinished = {"line": "75 %", "line_number": 4}
-    url = f"{running.address}/api/jobs/logged/logs/lines"
+    url = f"{server.address}/api/jobs/logged/logs/lines"
     async with aiohttp.ClientSession() as session:
 
         async def page(**params: str) -> dict[str, Any]:
@@ -173,34 +177,34 @@ async def test_pages_and_searches_hold_the_unfinished_line(running: Process, log
 
 
 async def test_a_terminal_shows_an_unfinished_line_and_each_line_once(
-    running: Process, log: Path, tmp_path: Path
+    server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log, b"one\ntwo\n50 %\r75 %")
-    logs = ("logs", "logged", "--url", running.address)
+    append(log_path, b"one\ntwo\n50 %\r75 %")
+    logs = ("logs", "logged", "--url", server.address)
     for options, shown in (
         (("-n", "1"), ["two", "75 %"]),
         (("-n", "0"), ["75 %"]),
         (("-n", "0", "--grep", "75"), ["75 %"]),
         (("-n", "0", "--grep", "50"), []),
     ):
-        assert (await ran(tmp_path, *logs, *options)).lines == shown
-    events = [json.loads(line) for line in (await ran(tmp_path, *logs, "--json")).lines]
+        assert (await run_command(tmp_path, *logs, *options)).lines == shown
+    events = [json.loads(line) for line in (await run_command(tmp_path, *logs, "--json")).lines]
     assert [event["event"] for event in events] == ["log", "log", "log_complete"]
 
 
 async def test_a_terminal_draws_a_progress_bar_in_its_place(
-    running: Process, log: Path, tmp_path: Path
+    server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log, b"one\n")
-    logs = ("logs", "logged", "-f", "--url", running.address)
-    async with terminal(tmp_path, *logs) as shell:
-        await until(lambda: "one\r\n" in shell.raw)
-        append(log, b"\r50 % " + b"#" * 200)
-        await until(lambda: "50 % #" in shell.raw)
-        append(log, b"\r75 %")
-        await until(lambda: "75 %" in shell.raw)
-        append(log, b"\rdone\nlast\n")
-        await until(lambda: "last\r\n" in shell.raw)
+    append(log_path, b"one\n")
+    logs = ("logs", "logged", "-f", "--url", server.address)
+    async with open_terminal(tmp_path, *logs) as shell:
+        await wait_until(lambda: "one\r\n" in shell.raw)
+        append(log_path, b"\r50 % " + b"#" * 200)
+        await wait_until(lambda: "50 % #" in shell.raw)
+        append(log_path, b"\r75 %")
+        await wait_until(lambda: "75 %" in shell.raw)
+        append(log_path, b"\rdone\nlast\n")
+        await wait_until(lambda: "last\r\n" in shell.raw)
     drawn = shell.raw.partition("one\r\n")[2]
     # One row, drawn over, and the whole lines behind it.
     assert drawn.partition("\r\n")[0].rpartition("\r\x1b[K")[2] == "done"
@@ -226,13 +230,15 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("name", [*ROTATED_NAMES, *OTHER_NAMES])
-async def test_a_rotated_file_is_found_by_its_name(running: Process, log: Path, name: str) -> None:
+async def test_a_rotated_file_is_found_by_its_name(
+    server: ManagedProcess, log_path: Path, name: str
+) -> None:
     compress = COMPRESS.get(Path(name).suffix, bytes)
     # Two streams, one behind the other, are one file to every decompressor.
-    log.with_name(name).write_bytes(compress(b"old one\nold ") + compress(b"two\n"))
-    os.utime(log.with_name(name), (1_000_000, 1_000_000))
-    log.write_bytes(b"new\n")
-    url = f"{running.address}/api/jobs/logged/logs/lines"
+    log_path.with_name(name).write_bytes(compress(b"old one\nold ") + compress(b"two\n"))
+    os.utime(log_path.with_name(name), (1_000_000, 1_000_000))
+    log_path.write_bytes(b"new\n")
+    url = f"{server.address}/api/jobs/logged/logs/lines"
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
         lines = [line["line"] for line in (await answer.json())["lines"]]
     assert lines == (["old one", "old two", "new"] if name in ROTATED_NAMES else ["new"])
@@ -241,15 +247,15 @@ async def test_a_rotated_file_is_found_by_its_name(running: Process, log: Path, 
 @pytest.mark.parametrize("ending", COMPRESS)
 @pytest.mark.parametrize("damage", ["cut", "garbage"])
 async def test_what_can_be_read_of_a_damaged_file_is_shown_before_a_gap(
-    running: Process, log: Path, ending: str, damage: str
+    server: ManagedProcess, log_path: Path, ending: str, damage: str
 ) -> None:
     text = b"".join(b"%d %d\n" % (number, number**9) for number in range(100_000))
     whole = COMPRESS[ending](text)
     damaged = whole[:-1000] if damage == "cut" else whole[: len(whole) // 2] + b"garbage" * 1000
-    log.with_name(f"marianne.log.1{ending}").write_bytes(damaged)
-    os.utime(log.with_name(f"marianne.log.1{ending}"), (1_000_000, 1_000_000))
-    log.write_bytes(b"new\n")
-    url = f"{running.address}/api/jobs/logged/logs/lines"
+    log_path.with_name(f"marianne.log.1{ending}").write_bytes(damaged)
+    os.utime(log_path.with_name(f"marianne.log.1{ending}"), (1_000_000, 1_000_000))
+    log_path.write_bytes(b"new\n")
+    url = f"{server.address}/api/jobs/logged/logs/lines"
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
         page = await answer.json()
     assert page["gap"]

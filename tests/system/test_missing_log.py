@@ -8,12 +8,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from marianne_stream.demo.checkpoint import new_checkpoint
+from marianne_stream.demo.checkpoint import make_checkpoint
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.processes import Process, process
-from tests.support.terminals import piped, ran
-from tests.support.viewers import watching
-from tests.support.waiting import eventually, until
+from tests.support.processes import ManagedProcess, run_process
+from tests.support.terminals import run_command, start_command
+from tests.support.viewers import open_viewer
+from tests.support.waiting import wait_for_value, wait_until
 
 WHOLE, NARROW = "whole-token-0123456789", "narrow-token-0123456789"
 
@@ -49,7 +49,7 @@ async def test_missing_log_answer_names_paths_only_to_tokens_for_all_jobs(
     tokens = tmp_path / "tokens"
     tokens.write_text(f"{WHOLE}\n{NARROW} silent\n")
     tokens.chmod(0o600)
-    async with process(
+    async with run_process(
         *("-m", "marianne_stream", "--port", 0, "--token-file", tokens),
         *("--conductor-socket", tmp_path / "c.sock", "--registry-path", tmp_path / "state.db"),
         *("--data-dir", tmp_path / "private"),
@@ -62,69 +62,77 @@ async def test_missing_log_answer_names_paths_only_to_tokens_for_all_jobs(
 
 @pytest.mark.usefixtures("workspace")
 async def test_missing_conductor_log_is_named(
-    conductor: SimulatedConductor, running: Process, tmp_path: Path
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     conductor.daemon.log_file = str(tmp_path / "gone.log")
-    _, told = await answer_of(running.address, "/api/jobs/silent/logs")
+    _, told = await answer_of(server.address, "/api/jobs/silent/logs")
     assert f"{tmp_path}/gone.log. To get one, have the job write {{workspace}}" in told["detail"]
     assert "set log_file" not in told["detail"]
-    _, told = await answer_of(running.address, "/api/jobs/silent/logs?source=job")
+    _, told = await answer_of(server.address, "/api/jobs/silent/logs?source=job")
     assert "gone.log" not in told["detail"]
 
 
 async def test_stream_that_waits_says_that_the_log_is_missing(
-    workspace: Path, running: Process
+    workspace: Path, server: ManagedProcess
 ) -> None:
     async with (
         aiohttp.ClientSession() as session,
-        watching(session, f"{running.address}/api/jobs/silent/logs", wait="true") as viewer,
+        open_viewer(session, f"{server.address}/api/jobs/silent/logs", wait="true") as viewer,
     ):
-        await until(lambda: viewer.names == ["log_missing"])
-        assert viewer.data("log_missing") == [{"detail": NOWHERE.format(workspace)}]
+        await wait_until(lambda: viewer.event_names == ["log_missing"])
+        assert viewer.event_data("log_missing") == [{"detail": NOWHERE.format(workspace)}]
         (workspace / "marianne.log").write_text("one\n")
-        await until(lambda: viewer.names == ["log_missing", "log"])
+        await wait_until(lambda: viewer.event_names == ["log_missing", "log"])
 
 
 async def test_logs_of_a_job_without_one_says_so_and_exits_6(
-    workspace: Path, running: Process, tmp_path: Path
+    workspace: Path, server: ManagedProcess, tmp_path: Path
 ) -> None:
-    ended = await ran(tmp_path, "logs", "silent", "--url", running.address)
+    ended = await run_command(tmp_path, "logs", "silent", "--url", server.address)
     sentence = NOWHERE.format(workspace).rstrip(".")
-    assert (ended.code, ended.out, ended.errors) == (6, "", f"marianne-stream: {sentence}\n")
-    unknown = await ran(tmp_path, "logs", "unknown", "--url", running.address)
-    assert (unknown.code, unknown.out) == (3, "")
-    assert "not found: unknown" in unknown.errors
+    assert (ended.exit_code, ended.stdout, ended.stderr) == (
+        6,
+        "",
+        f"marianne-stream: {sentence}\n",
+    )
+    unknown = await run_command(tmp_path, "logs", "unknown", "--url", server.address)
+    assert (unknown.exit_code, unknown.stdout) == (3, "")
+    assert "not found: unknown" in unknown.stderr
 
 
 async def test_follow_of_a_job_that_ends_without_a_log_exits_6(
-    conductor: SimulatedConductor, workspace: Path, running: Process, tmp_path: Path
+    conductor: SimulatedConductor, workspace: Path, server: ManagedProcess, tmp_path: Path
 ) -> None:
-    async with piped(tmp_path, "logs", "silent", "-f", "--url", running.address) as following:
-        await until(lambda: following.errors)
+    async with start_command(
+        tmp_path, "logs", "silent", "-f", "--url", server.address
+    ) as following:
+        await wait_until(lambda: following.stderr)
         conductor.finish("silent", "completed")
-        ended = await following.ended()
-    assert (ended.code, ended.out) == (6, "")
-    assert ended.errors == f"marianne-stream: {NOWHERE.format(workspace)}\n"
-    late = await ran(tmp_path, "logs", "silent", "-f", "--json", "--url", running.address)
-    assert late.code == 6
+        ended = await following.wait()
+    assert (ended.exit_code, ended.stdout) == (6, "")
+    assert ended.stderr == f"marianne-stream: {NOWHERE.format(workspace)}\n"
+    late = await run_command(tmp_path, "logs", "silent", "-f", "--json", "--url", server.address)
+    assert late.exit_code == 6
     events = [json.loads(line) for line in late.lines]
     assert [event["event"] for event in events] == ["log_missing", "log_complete"]
     assert events[-1]["data"]["missing"] is True
 
 
 async def test_follow_of_an_empty_log_exits_0(
-    conductor: SimulatedConductor, workspace: Path, running: Process, tmp_path: Path
+    conductor: SimulatedConductor, workspace: Path, server: ManagedProcess, tmp_path: Path
 ) -> None:
-    async with piped(tmp_path, "logs", "silent", "-f", "--url", running.address) as following:
-        await until(lambda: "no log" in following.errors)
+    async with start_command(
+        tmp_path, "logs", "silent", "-f", "--url", server.address
+    ) as following:
+        await wait_until(lambda: "no log" in following.stderr)
         (workspace / "marianne.log").touch()
         conductor.finish("silent", "completed")
-        ended = await following.ended()
-    assert (ended.code, ended.out) == (0, "")
+        ended = await following.wait()
+    assert (ended.exit_code, ended.stdout) == (0, "")
 
 
 async def test_log_of_a_job_that_runs_again_is_found_with_its_first_checkpoint(
-    conductor: SimulatedConductor, running: Process, tmp_path: Path
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     (before := tmp_path / "before").mkdir()
     (now := tmp_path / "now").mkdir()
@@ -134,11 +142,11 @@ async def test_log_of_a_job_that_runs_again_is_found_with_its_first_checkpoint(
     # The roster says that the job runs, and the checkpoint is still the one of the first run.
     job = conductor.submit("again", 1, workspace=str(before))
     conductor.set_status("again", roster="running")
-    status, _ = await answer_of(running.address, "/api/jobs/again/logs/info")
+    status, _ = await answer_of(server.address, "/api/jobs/again/logs/info")
     assert status == 404
     roster = job.roster_entry()
-    job.checkpoint = new_checkpoint("again", sheets=1, now_s=time.time())
+    job.checkpoint = make_checkpoint("again", sheets=1, now_s=time.time())
     job.checkpoint["worktree_path"] = str(now)
     assert job.roster_entry() == roster
-    info = partial(answer_of, running.address, "/api/jobs/again/logs/info")
-    await eventually(info, lambda answer: answer[0] == 200)
+    info = partial(answer_of, server.address, "/api/jobs/again/logs/info")
+    await wait_for_value(info, lambda answer: answer[0] == 200)

@@ -16,16 +16,16 @@ from aiohttp.typedefs import Handler
 from marianne_stream.demo.conductor import SimulatedConductor
 from tests.support.nginx import (
     EXAMPLES,
-    NAME,
-    comes_back_and_others_are_told,
-    filled,
-    nginx,
-    site,
+    SITE_NAME,
+    check_unavailable_responses,
+    fill_example,
+    run_behind_nginx,
+    run_nginx,
 )
 from tests.support.ports import free_port
-from tests.support.processes import Process, process
-from tests.support.viewers import watching
-from tests.support.waiting import until
+from tests.support.processes import ManagedProcess, run_process
+from tests.support.viewers import open_viewer
+from tests.support.waiting import wait_until
 
 TOKEN = "whole-token-0123456789"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -40,7 +40,7 @@ def service(folder: Path) -> tuple[object, ...]:
         *("-m", "marianne_stream", "--port", "none", "--uds", folder / "http.sock"),
         *("--conductor-socket", folder / "c.sock", "--registry-path", folder / "state.db"),
         *("--data-dir", folder / "own", "--token-file", tokens),
-        *("--allowed-hosts", NAME, "--trusted-proxies", "unix"),
+        *("--allowed-hosts", SITE_NAME, "--trusted-proxies", "unix"),
     )
 
 
@@ -48,7 +48,7 @@ async def test_a_person_signs_in_over_tls_and_watches(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("a", 3)
-    async with process(*service(tmp_path)), site(tmp_path) as behind:
+    async with run_process(*service(tmp_path)), run_behind_nginx(tmp_path) as behind:
         session, address = behind.session, behind.address
         async with session.get(f"{address}/", headers={"Accept": "text/html"}) as page:
             assert page.url.path == "/login"
@@ -59,12 +59,12 @@ async def test_a_person_signs_in_over_tls_and_watches(
             assert "Sign out" in await page.text()
         cookie = next(iter(session.cookie_jar))
         assert cookie["secure"]
-        async with watching(session, f"{address}/api/events/stream") as viewer:
-            await until(lambda: b'"live":true' in viewer.raw)
+        async with open_viewer(session, f"{address}/api/events/stream") as viewer:
+            await wait_until(lambda: b'"live":true' in viewer.raw)
             for number in range(5):
                 conductor.emit("a", "sheet.said", {"number": number})
                 # Each passes before the next is there.
-                await viewer.saw("sheet.said", number + 1)
+                await viewer.wait_for("sheet.said", number + 1)
             assert viewer.response.headers["X-Request-ID"]
 
 
@@ -73,12 +73,12 @@ async def test_the_default_version_of_http_works_too(
 ) -> None:
     conductor.launch("a", 2)
     change = ("proxy_http_version 1.1;", "")
-    async with process(*service(tmp_path)), site(tmp_path, change) as behind:
+    async with run_process(*service(tmp_path)), run_behind_nginx(tmp_path, change) as behind:
         behind.session.headers.update(BEARER)
-        async with watching(behind.session, f"{behind.address}/api/jobs/a/stream") as viewer:
-            await viewer.saw("job_sheets")
+        async with open_viewer(behind.session, f"{behind.address}/api/jobs/a/stream") as viewer:
+            await viewer.wait_for("job_sheets")
             conductor.complete_sheet("a", 1)
-            await viewer.saw_status(completed_sheets=1)
+            await viewer.wait_for_status(completed_sheets=1)
 
 
 async def test_a_stream_resumes_through_a_reload_of_nginx_and_a_restart_of_ours(
@@ -88,28 +88,31 @@ async def test_a_stream_resumes_through_a_reload_of_nginx_and_a_restart_of_ours(
     conductor.launch("a", 2, workspace=str(tmp_path / "ws"))
     log = tmp_path / "ws" / "marianne.log"
     log.write_text("line 0\n")
-    async with site(tmp_path) as behind:
+    async with run_behind_nginx(tmp_path) as behind:
         behind.session.headers.update(BEARER)
         url = f"{behind.address}/api/jobs/a/logs"
         lines = []
-        async with process(*service(tmp_path)) as old, watching(behind.session, url) as viewer:
-            await viewer.saw("log")
+        async with (
+            run_process(*service(tmp_path)) as old,
+            open_viewer(behind.session, url) as viewer,
+        ):
+            await viewer.wait_for("log")
             behind.nginx.reload()
             await asyncio.sleep(0.3)
             write(log, "line 1")
-            await viewer.saw("log", 2)
+            await viewer.wait_for("log", 2)
             await end(old)
-            await viewer.end()
-            lines += [data["line"] for data in viewer.data("log")]
+            await viewer.wait_ended()
+            lines += [data["line"] for data in viewer.event_data("log")]
             assert viewer.retry_ms is not None
         write(log, "line 2")
-        await comes_back_and_others_are_told(behind)
+        await check_unavailable_responses(behind)
         async with (
-            process(*service(tmp_path)),
-            watching(behind.session, url, last_event_id=viewer.last_event_id) as viewer,
+            run_process(*service(tmp_path)),
+            open_viewer(behind.session, url, last_event_id=viewer.last_event_id) as viewer,
         ):
-            await viewer.saw("log")
-            lines += [data["line"] for data in viewer.data("log")]
+            await viewer.wait_for("log")
+            lines += [data["line"] for data in viewer.event_data("log")]
     assert lines == ["line 0", "line 1", "line 2"]
 
 
@@ -118,9 +121,9 @@ def write(log: Path, line: str) -> None:
         file.write(f"{line}\n")
 
 
-async def end(running: Process) -> None:
-    running.send(signal.SIGTERM)
-    assert await running.ended() == 0
+async def end(running: ManagedProcess) -> None:
+    running.send_signal(signal.SIGTERM)
+    assert await running.wait() == 0
 
 
 async def test_a_service_of_auth_request_is_asked_first(
@@ -134,7 +137,7 @@ async def test_a_service_of_auth_request_is_asked_first(
     port = free_port()
     asking = block.replace("    # ", "    ").replace("127.0.0.1:9000", f"127.0.0.1:{port}")
     changes = ((block, asking), ("# auth_request", "auth_request"))
-    async with process(*service(tmp_path)), site(tmp_path, *changes) as behind:
+    async with run_process(*service(tmp_path)), run_behind_nginx(tmp_path, *changes) as behind:
         url = f"{behind.address}/api/jobs/a"
         behind.session.headers.update(BEARER)
         async with auth_service(port):
@@ -146,9 +149,9 @@ async def test_a_service_of_auth_request_is_asked_first(
         # It is away.
         async with behind.session.get(url) as response:
             assert response.status == 503
-        async with watching(behind.session, f"{url}/stream") as viewer:
-            await viewer.end()
-            assert (viewer.response.status, viewer.names) == (200, [])
+        async with open_viewer(behind.session, f"{url}/stream") as viewer:
+            await viewer.wait_ended()
+            assert (viewer.response.status, viewer.event_names) == (200, [])
 
 
 @asynccontextmanager
@@ -168,9 +171,9 @@ async def test_the_dashboards_four_paths_come_here_and_all_else_goes_there(
     (tmp_path / "ws").mkdir()
     (tmp_path / "ws" / "marianne.log").write_text("a line\n")
     conductor.launch("a", 2, workspace=str(tmp_path / "ws"))
-    async with dashboard() as there, process(*service(tmp_path)):
+    async with dashboard() as there, run_process(*service(tmp_path)):
         port = free_port()
-        text = filled(
+        text = fill_example(
             "nginx-dashboard.conf",
             SOCKET=tmp_path / "http.sock",
             SERVER_NAME="localhost",
@@ -179,11 +182,11 @@ async def test_the_dashboards_four_paths_come_here_and_all_else_goes_there(
             DASHBOARD=there,
         )
         address = f"http://localhost:{port}"
-        async with nginx(tmp_path / "nginx", text, port), aiohttp.ClientSession() as session:
-            async with watching(session, f"{address}/api/jobs/a/stream") as viewer:
-                await viewer.saw("job_status")
-            async with watching(session, f"{address}/api/jobs/a/logs") as viewer:
-                await viewer.saw("log")
+        async with run_nginx(tmp_path / "nginx", text, port), aiohttp.ClientSession() as session:
+            async with open_viewer(session, f"{address}/api/jobs/a/stream") as viewer:
+                await viewer.wait_for("job_status")
+            async with open_viewer(session, f"{address}/api/jobs/a/logs") as viewer:
+                await viewer.wait_for("log")
             for path in ("logs/static", "logs/info"):
                 async with session.get(f"{address}/api/jobs/a/{path}") as response:
                     assert response.headers["Server"] != "dashboard"
@@ -198,7 +201,7 @@ async def test_who_watches_by_the_dashboards_address_comes_back_while_we_are_awa
     tmp_path: Path,
 ) -> None:
     port = free_port()
-    text = filled(
+    text = fill_example(
         "nginx-dashboard.conf",
         SOCKET=tmp_path / "http.sock",
         SERVER_NAME="localhost",
@@ -207,9 +210,9 @@ async def test_who_watches_by_the_dashboards_address_comes_back_while_we_are_awa
         DASHBOARD="http://127.0.0.1:1",
     )
     url = f"http://localhost:{port}/api/jobs/a"
-    async with nginx(tmp_path / "nginx", text, port), aiohttp.ClientSession() as session:
-        async with watching(session, f"{url}/stream") as viewer:
-            await viewer.end()
+    async with run_nginx(tmp_path / "nginx", text, port), aiohttp.ClientSession() as session:
+        async with open_viewer(session, f"{url}/stream") as viewer:
+            await viewer.wait_ended()
             assert viewer.response.status == 200
             assert 1500 <= (viewer.retry_ms or 0) <= 4500
         async with session.get(f"{url}/logs/info") as response:
@@ -251,7 +254,7 @@ def test_no_placeholder_is_left_unnamed(name: str) -> None:
         "nginx-dashboard.conf": {"SOCKET": 1, "TOKEN": 1, "DASHBOARD": 1},
         "nginx-edges.conf": {"EDGE_1": 1, "EDGE_2": 1, "CERTIFICATE": 1, "CERTIFICATE_KEY": 1},
     }[name]
-    assert not [w for w in filled(name, **values, **more).split("@")[1:-1] if w.isupper()]
+    assert not [w for w in fill_example(name, **values, **more).split("@")[1:-1] if w.isupper()]
 
 
 async def test_prometheus_reaches_the_server_as_the_guide_configures_it(
@@ -261,10 +264,10 @@ async def test_prometheus_reaches_the_server_as_the_guide_configures_it(
     behind_nginx = re.search(r"```yaml\n(.*?)```", guide, re.DOTALL)
     assert behind_nginx
     (scrape,) = yaml.safe_load(behind_nginx[1])["scrape_configs"]
-    assert scrape["static_configs"] == [{"targets": [NAME]}]
+    assert scrape["static_configs"] == [{"targets": [SITE_NAME]}]
     assert "credentials_file" in scrape["authorization"]
-    async with process(*service(tmp_path)), site(tmp_path) as behind:
-        assert behind.address.startswith(f"{scrape['scheme']}://{NAME}:")
+    async with run_process(*service(tmp_path)), run_behind_nginx(tmp_path) as behind:
+        assert behind.address.startswith(f"{scrape['scheme']}://{SITE_NAME}:")
         url = f"{behind.address}/metrics"
         async with behind.session.get(url) as answer:
             assert answer.status == 401

@@ -8,8 +8,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.support.processes import Process, server
-from tests.support.raw_http import answer_to
+from tests.support.processes import ManagedProcess, run_server
+from tests.support.raw_http import exchange
 
 HOST = b"Host: localhost\r\n"
 SECRET = b"what-was-sent"
@@ -28,16 +28,16 @@ FAULTS = (
 
 
 @pytest.fixture
-async def running(tmp_path: Path) -> AsyncIterator[Process]:
+async def running(tmp_path: Path) -> AsyncIterator[ManagedProcess]:
     """A server whose log stays quiet."""
-    async with server(tmp_path, "--max-header-bytes", 2048) as running:
+    async with run_server(tmp_path, "--max-header-bytes", 2048) as running:
         yield running
         assert "ERROR" not in running.log
 
 
-async def test_each_fault_has_the_one_form(running: Process) -> None:
+async def test_each_fault_has_the_one_form(running: ManagedProcess) -> None:
     for asked, status in FAULTS:
-        answer = await asyncio.to_thread(answer_to, running.address, [asked])
+        answer = await asyncio.to_thread(exchange, running.address, [asked])
         version, code, *_ = answer.split()
         assert (version[:7], int(code)) == (b"HTTP/1.", status), asked
         head, _, body = answer.partition(b"\r\n\r\n")
@@ -50,8 +50,8 @@ async def test_each_fault_has_the_one_form(running: Process) -> None:
             assert told not in answer
 
 
-async def test_they_are_counted(running: Process) -> None:
-    await asyncio.to_thread(answer_to, running.address, [SECRET + b"\r\n\r\n"])
+async def test_they_are_counted(running: ManagedProcess) -> None:
+    await asyncio.to_thread(exchange, running.address, [SECRET + b"\r\n\r\n"])
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"{running.address}/metrics") as answer,

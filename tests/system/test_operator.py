@@ -12,12 +12,12 @@ import aiohttp
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.nginx import EXAMPLES, filled, site
+from tests.support.nginx import EXAMPLES, fill_example, run_behind_nginx
 from tests.support.processes import CHECKOUT
-from tests.support.restarting import passed
-from tests.support.units import command_of
-from tests.support.viewers import watching
-from tests.support.waiting import until
+from tests.support.restarting import run_with_socket
+from tests.support.units import parse_command
+from tests.support.viewers import open_viewer
+from tests.support.waiting import wait_until
 
 GUIDE = EXAMPLES.parent / "how-to" / "run-it-as-a-service.md"
 TOKEN = "whole-token-0123456789"
@@ -50,7 +50,7 @@ def held(tmp_path: Path) -> Iterator[socket.socket]:
 
 def command(config: Path, beginning: str) -> list[str]:
     """What the service unit runs, with its placeholders filled; the checkout's way is a comment."""
-    text = filled(
+    text = fill_example(
         "marianne-stream.service",
         PYTHON=sys.executable,
         CONFIG=config,
@@ -58,7 +58,7 @@ def command(config: Path, beginning: str) -> list[str]:
         USER="root",
         SOCKET_GROUP="root",
     )
-    return command_of(text, beginning)
+    return parse_command(text, beginning)
 
 
 @pytest.mark.parametrize("beginning", ["ExecStart=", "# ExecStart="], ids=["module", "checkout"])
@@ -77,8 +77,8 @@ async def test_the_examples_lead_to_a_page_behind_tls_that_asks_for_a_token(
         "STATE_DIRECTORY": str(tmp_path / "state"),
     }
     async with (
-        passed(held, *command(config, beginning), **environment) as running,
-        site(tmp_path) as behind,
+        run_with_socket(held, *command(config, beginning), **environment) as running,
+        run_behind_nginx(tmp_path) as behind,
     ):
         session, address = behind.session, behind.address
         async with session.get(f"{address}/", headers={"Accept": "text/html"}) as page:
@@ -90,15 +90,15 @@ async def test_the_examples_lead_to_a_page_behind_tls_that_asks_for_a_token(
                 assert page.status == status
         assert "Sign out" in await text_of(session, f"{address}/")
         assert next(iter(session.cookie_jar))["secure"]
-        async with watching(session, f"{address}/api/jobs/a/stream") as viewer:
-            await viewer.saw("job_status")
+        async with open_viewer(session, f"{address}/api/jobs/a/stream") as viewer:
+            await viewer.wait_for("job_status")
         # What ExecReload sends.
-        running.send(signal.SIGHUP)
-        await until(
+        running.send_signal(signal.SIGHUP)
+        await wait_until(
             lambda: f"read the tokens again: {credentials}/tokens, as systemd" in running.log
         )
-        running.send(signal.SIGTERM)
-        assert await running.ended() == 0
+        running.send_signal(signal.SIGTERM)
+        assert await running.wait() == 0
         assert (tmp_path / "state" / "sessions.json").exists()
 
 

@@ -15,9 +15,9 @@ from tempfile import TemporaryDirectory
 import aiohttp
 import pytest
 
-from tests.support.processes import CHECKOUT, conductor, process, server
-from tests.support.viewers import watching
-from tests.support.waiting import until
+from tests.support.processes import CHECKOUT, run_conductor, run_process, run_server
+from tests.support.viewers import open_viewer
+from tests.support.waiting import wait_until
 
 
 async def run(*arguments: object, **environment: str) -> tuple[int, str, str]:
@@ -54,13 +54,13 @@ async def body_of(url: str) -> str:
 async def test_it_says_where_it_listens_and_ends_quietly_when_asked(
     tmp_path: Path, door: tuple[str, ...], number: signal.Signals
 ) -> None:
-    async with process(
+    async with run_process(
         *door, "--port", 0, "--conductor-socket", tmp_path / "c.sock", "--log-level", "error"
     ) as running:
         assert running.first_line.startswith("marianne-stream listening on http://127.0.0.1:")
         assert await body_of(f"{running.address}/health") == '{"status":"ok"}'
-        running.send(number)
-        assert await running.ended() == 0
+        running.send_signal(number)
+        assert await running.wait() == 0
         assert running.log == ""
 
 
@@ -82,9 +82,9 @@ async def test_a_host_that_no_host_can_be_called_is_a_sentence() -> None:
 
 async def test_a_signal_right_after_the_first_line_is_heard(tmp_path: Path) -> None:
     for _ in range(3):
-        async with server(tmp_path, "--log-level", "error") as running:
-            running.send(signal.SIGTERM)
-            assert await running.ended() == 0
+        async with run_server(tmp_path, "--log-level", "error") as running:
+            running.send_signal(signal.SIGTERM)
+            assert await running.wait() == 0
 
 
 async def test_sighup_while_the_server_starts_does_not_end_it(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ async def test_sighup_while_the_server_starts_does_not_end_it(tmp_path: Path) ->
     assert starting.stdout is not None
     # It has found the verb, and loads what a server needs.
     maps = Path(f"/proc/{starting.pid}/maps")
-    await until(lambda: "multidict" in maps.read_text() or starting.returncode is not None)
+    await wait_until(lambda: "multidict" in maps.read_text() or starting.returncode is not None)
     line = asyncio.create_task(starting.stdout.readline())
     while not line.done():
         starting.send_signal(signal.SIGHUP)
@@ -111,8 +111,8 @@ async def test_sighup_while_the_server_starts_does_not_end_it(tmp_path: Path) ->
 async def test_a_signal_that_is_repeated_to_the_end_changes_no_exit_code(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    async with server(tmp_path, "--log-level", "error") as running:
-        ended = asyncio.create_task(running.ended())
+    async with run_server(tmp_path, "--log-level", "error") as running:
+        ended = asyncio.create_task(running.wait())
         while not ended.done():
             # Popen.send_signal would take the exit code away from asyncio.
             with suppress(ProcessLookupError):
@@ -123,7 +123,7 @@ async def test_a_signal_that_is_repeated_to_the_end_changes_no_exit_code(
 
 
 async def test_a_client_that_cannot_speak_http_leaves_no_trace_in_the_log(tmp_path: Path) -> None:
-    async with server(tmp_path, "--log-level", "error") as running:
+    async with run_server(tmp_path, "--log-level", "error") as running:
         host, port = running.address.removeprefix("http://").split(":")
         for nonsense in (b"nonsense\r\n\r\n", b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\n\r\n"):
             reader, writer = await asyncio.open_connection(host, int(port))
@@ -131,8 +131,8 @@ async def test_a_client_that_cannot_speak_http_leaves_no_trace_in_the_log(tmp_pa
             async with asyncio.timeout(5):
                 assert (await reader.read()).startswith(b"HTTP/1.0 400")
             writer.close()
-        running.send(signal.SIGTERM)
-        assert await running.ended() == 0
+        running.send_signal(signal.SIGTERM)
+        assert await running.wait() == 0
         assert running.log == ""
 
 
@@ -159,21 +159,25 @@ async def test_help_gives_every_setting_with_its_default() -> None:
 
 
 async def test_the_demo_needs_no_conductor_and_leaves_nothing_behind(short_path: Path) -> None:
-    async with process(
+    async with run_process(
         *("-m", "marianne_stream", "demo", "--port", 0, "--speed", 20), TMPDIR=str(short_path)
     ) as running:
         async with aiohttp.ClientSession() as session:
             url = f"{running.address}/api/roster/stream"
-            async with watching(session, url, poll_interval="0.1") as viewer:
-                await until(
+            async with open_viewer(session, url, poll_interval="0.1") as viewer:
+                await wait_until(
                     lambda: (
                         {"completed", "failed", "paused", "cancelled"}
-                        <= {job["status"] for data in viewer.data("roster") for job in data["jobs"]}
+                        <= {
+                            job["status"]
+                            for data in viewer.event_data("roster")
+                            for job in data["jobs"]
+                        }
                     ),
-                    limit_s=20,
+                    timeout_s=20,
                 )
-        running.send(signal.SIGTERM)
-        assert await running.ended() == 0
+        running.send_signal(signal.SIGTERM)
+        assert await running.wait() == 0
         assert "roster/stream ended: client_disconnect" in running.log
         said = (
             "subscribed to",
@@ -191,9 +195,9 @@ async def test_the_demo_leaves_the_socket_of_a_service_alone(short_path: Path) -
     path = short_path / "http.sock"
     environment = {"MARIANNE_STREAM_UDS": str(path), "TMPDIR": str(short_path)}
     arguments = ("-m", "marianne_stream", "demo", "--port", 0)
-    async with process(*arguments, pass_fds=(), **environment) as running:
+    async with run_process(*arguments, pass_fds=(), **environment) as running:
         assert running.address.startswith("http://")
-        await until(lambda: "curl" in running.output)
+        await wait_until(lambda: "curl" in running.output)
         assert not path.exists()
 
 
@@ -207,26 +211,26 @@ async def test_a_demo_that_cannot_begin_is_a_sentence_and_exit_1(tmp_path: Path)
 
 
 async def test_a_demo_whose_jobs_end_says_so_and_ends(short_path: Path) -> None:
-    async with process(
+    async with run_process(
         *("-m", "marianne_stream", "demo", "--port", 0, "--speed", 5), TMPDIR=str(short_path)
     ) as running:
 
         def a_log() -> Path | None:
             return next(short_path.rglob("marianne.log"), None)
 
-        await until(a_log)
+        await wait_until(a_log)
         log = a_log()
         assert log is not None
         # What a job writes to is gone, and nothing can stand in its place.
         await asyncio.to_thread(shutil.rmtree, log.parent)
         await asyncio.to_thread(log.parent.touch)
-        assert await running.ended() == 1
+        assert await running.wait() == 1
         assert "marianne-stream: the demo's jobs ended: " in running.log
 
 
 async def test_the_log_can_be_json(tmp_path: Path) -> None:
-    async with server(tmp_path, "--log-format", "json") as running:
-        await until(lambda: "there is no socket" in running.log)
+    async with run_server(tmp_path, "--log-format", "json") as running:
+        await wait_until(lambda: "there is no socket" in running.log)
         entries = [json.loads(line) for line in running.log.splitlines()]
     assert all(set(entry) == {"time", "level", "logger", "message"} for entry in entries)
     assert [entry["level"] for entry in entries if "no socket" in entry["message"]] == ["warning"]
@@ -235,21 +239,24 @@ async def test_the_log_can_be_json(tmp_path: Path) -> None:
 async def test_a_conductor_that_is_asked_to_stop_ends_while_we_are_subscribed(
     tmp_path: Path,
 ) -> None:
-    async with conductor(tmp_path) as host, server(tmp_path, "--log-level", "info") as running:
-        await until(lambda: "subscribed" in running.log)
+    async with (
+        run_conductor(tmp_path) as host,
+        run_server(tmp_path, "--log-level", "info") as running,
+    ):
+        await wait_until(lambda: "subscribed" in running.log)
         assert '"total":0' in await body_of(f"{running.address}/api/jobs")
-        host.send(signal.SIGTERM)
-        assert await host.ended(limit_s=5) == 0
+        host.send_signal(signal.SIGTERM)
+        assert await host.wait(timeout_s=5) == 0
 
 
 async def test_a_conductor_that_is_asked_to_stop_ends_after_we_were_killed(tmp_path: Path) -> None:
-    async with conductor(tmp_path) as host:
-        async with server(tmp_path, "--log-level", "info") as running:
-            await until(lambda: "subscribed" in running.log)
-            running.send(signal.SIGKILL)
-            await running.ended()
-        host.send(signal.SIGTERM)
-        assert await host.ended(limit_s=5) == 0
+    async with run_conductor(tmp_path) as host:
+        async with run_server(tmp_path, "--log-level", "info") as running:
+            await wait_until(lambda: "subscribed" in running.log)
+            running.send_signal(signal.SIGKILL)
+            await running.wait()
+        host.send_signal(signal.SIGTERM)
+        assert await host.wait(timeout_s=5) == 0
 
 
 async def test_with_few_descriptors_fewer_streams_are_allowed_and_a_line_says_so(
@@ -260,8 +267,8 @@ async def test_with_few_descriptors_fewer_streams_are_allowed_and_a_line_says_so
         "from marianne_stream.cli import main; sys.exit(main())"
     )
     place = ("--conductor-socket", tmp_path / "c.sock", "--registry-path", tmp_path / "state.db")
-    async with process("-c", limited, "--port", 0, *place) as running:
-        running.send(signal.SIGTERM)
-        assert await running.ended() == 0
+    async with run_process("-c", limited, "--port", 0, *place) as running:
+        running.send_signal(signal.SIGTERM)
+        assert await running.wait() == 0
     assert "max_streams is 44 and not 10000" in running.log
     assert "no more than 300 files" in running.log

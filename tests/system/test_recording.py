@@ -10,12 +10,12 @@ import aiohttp
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.demo.recording import Recording
-from marianne_stream.demo.replay import Replay
-from marianne_stream.demo.scenario import four_jobs
-from tests.support.processes import server
-from tests.support.stalls import stalls
-from tests.support.truth import happened, missing, seen_by
-from tests.support.viewers import Viewer, watching
+from marianne_stream.demo.replay import ReplayConductor
+from marianne_stream.demo.scenario import make_recorded_scenario
+from tests.support.processes import run_server
+from tests.support.stalls import measure_loop_lag
+from tests.support.truth import expected_states, find_missing_states, viewer_states
+from tests.support.viewers import Viewer, open_viewer
 
 JOBS = ("wt", "failing", "fan", "tick")
 ENDS = {"wt": "completed", "failing": "failed", "fan": "completed", "tick": "cancelled"}
@@ -33,9 +33,9 @@ STALLS_COST = 20
 async def watch_to_the_end(session: aiohttp.ClientSession, url: str) -> Viewer:
     """Asks until the job is there, as a program would that knows its name, and watches it."""
     while True:
-        async with watching(session, url, poll_interval=str(INTERVAL_S)) as viewer:
+        async with open_viewer(session, url, poll_interval=str(INTERVAL_S)) as viewer:
             if viewer.response.status == 200:
-                await viewer.end(limit_s=60)
+                await viewer.wait_ended(timeout_s=60)
                 return viewer
         await asyncio.sleep(0.02)
 
@@ -43,7 +43,7 @@ async def watch_to_the_end(session: aiohttp.ClientSession, url: str) -> Viewer:
 @asynccontextmanager
 async def watched(folder: Path, begin: Callable[[], object]) -> AsyncIterator[dict[str, Viewer]]:
     """Each job watched to its end by a viewer that was there before the jobs were."""
-    async with server(folder) as running, aiohttp.ClientSession() as session:
+    async with run_server(folder) as running, aiohttp.ClientSession() as session:
         urls = {job: f"{running.address}/api/jobs/{job}/stream" for job in JOBS}
         tasks = {
             job: asyncio.create_task(watch_to_the_end(session, url)) for job, url in urls.items()
@@ -65,26 +65,29 @@ def check(
     """Every viewer saw what happened, in order, complete, and the end once."""
     closer_than_s = SEEN_AFTER_S + STALLS_COST * stalled_s
     for job, viewer in viewers.items():
-        seen = seen_by(viewer)
-        assert missing(happened(truth[job]), seen, closer_than_s=closer_than_s) == [], seen
+        seen = viewer_states(viewer)
+        assert (
+            find_missing_states(expected_states(truth[job]), seen, min_duration_s=closer_than_s)
+            == []
+        ), seen
         completed = [state[1] for state in seen]
         assert completed == sorted(completed)
-        assert viewer.data("job_finished") == [{"job_id": job, "final_status": ENDS[job]}]
-        assert viewer.names[-1] == "job_finished"
-    assert "paused" in [state[0] for state in seen_by(viewers["fan"])]
+        assert viewer.event_data("job_finished") == [{"job_id": job, "final_status": ENDS[job]}]
+        assert viewer.event_names[-1] == "job_finished"
+    assert "paused" in [state[0] for state in viewer_states(viewers["fan"])]
 
 
 async def test_a_recording_is_seen_as_it_was_recorded(recordings: Path, tmp_path: Path) -> None:
-    recording = await asyncio.to_thread(Recording.load, recordings / "four-jobs.ndjson")
-    replay = Replay(tmp_path / "c.sock", recording, speed=SPEED, begin_at_start=False)
+    recording = await asyncio.to_thread(Recording.from_file, recordings / "four-jobs.ndjson")
+    replay = ReplayConductor(tmp_path / "c.sock", recording, speed=SPEED, plays_at_start=False)
     await replay.start()
     try:
-        async with stalls() as stalled, watched(tmp_path, replay.begin) as viewers:
+        async with measure_loop_lag() as stalled, watched(tmp_path, replay.play) as viewers:
             truth = {
                 job: [{**moment, "t": moment["t"] / SPEED} for moment in moments]
-                for job, moments in replay.truth().items()
+                for job, moments in replay.job_states().items()
             }
-            check(viewers, truth, stalled_s=stalled.longest_s)
+            check(viewers, truth, stalled_s=stalled.max_s)
     finally:
         await replay.kill()
 
@@ -92,15 +95,15 @@ async def test_a_recording_is_seen_as_it_was_recorded(recordings: Path, tmp_path
 async def test_four_jobs_like_the_recorded_ones_are_seen_as_they_happened(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
-    scenario = four_jobs(conductor, tmp_path, speed=SPEED)
+    scenario = make_recorded_scenario(conductor, tmp_path, speed=SPEED)
     playing: list[asyncio.Task[None]] = []
 
     def begin() -> None:
         playing.append(asyncio.create_task(scenario.run()))
 
-    async with stalls() as stalled, watched(tmp_path, begin) as viewers:
+    async with measure_loop_lag() as stalled, watched(tmp_path, begin) as viewers:
         await playing[0]
-        check(viewers, scenario.truth, stalled_s=stalled.longest_s)
+        check(viewers, scenario.job_states, stalled_s=stalled.max_s)
 
 
 Jobs = dict[str, dict[str, Any]]
@@ -109,18 +112,18 @@ Jobs = dict[str, dict[str, Any]]
 @asynccontextmanager
 async def replayed(path: Path, folder: Path) -> AsyncIterator[tuple[Viewer, aiohttp.ClientSession]]:
     """The roster of a recording with its details, watched from before its beginning to its end."""
-    recording = await asyncio.to_thread(Recording.load, path)
-    replay = Replay(folder / "c.sock", recording, speed=SPEED, begin_at_start=False)
+    recording = await asyncio.to_thread(Recording.from_file, path)
+    replay = ReplayConductor(folder / "c.sock", recording, speed=SPEED, plays_at_start=False)
     await replay.start()
     try:
         async with (
-            server(folder) as running,
+            run_server(folder) as running,
             aiohttp.ClientSession(running.address) as session,
-            watching(session, "/api/roster/stream", details="true") as viewer,
+            open_viewer(session, "/api/roster/stream", details="true") as viewer,
         ):
-            await viewer.saw("roster")
-            replay.begin()
-            await replay.ended.wait()
+            await viewer.wait_for("roster")
+            replay.play()
+            await replay.finished.wait()
             await asyncio.sleep(1)
             yield viewer, session
     finally:
@@ -131,7 +134,7 @@ def rosters(viewer: Viewer) -> list[Jobs]:
     """The roster as a client has it after each event."""
     found: list[Jobs] = []
     jobs: Jobs = {}
-    for data in viewer.data("roster"):
+    for data in viewer.event_data("roster"):
         jobs = {} if data["complete"] else dict(jobs)
         jobs.update({job["job_id"]: job for job in data["jobs"]})
         for job_id in data["removed"]:

@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from tests.support.relay_torture import torture
+from tests.support.relay_torture import run_relay_torture
 
 LINES = 50_000
 SEED = 7
 
 
 async def test_every_viewer_of_an_edge_has_every_line_once_and_in_order(tmp_path: Path) -> None:
-    outcome = await torture(tmp_path, lines=LINES, seed=SEED)
+    outcome = await run_relay_torture(tmp_path, line_count=LINES, seed=SEED)
     assert len(outcome.kills) == len(("relay", "edge", "edge", "redis"))
     for viewer in outcome.viewers:
-        assert viewer.faults == []
-        assert viewer.last_number == LINES
-        assert viewer.cuts > 1
-    assert "Traceback" not in "".join(outcome.logged)
+        assert viewer.sequence_errors == []
+        assert viewer.last_line_number == LINES
+        assert viewer.reconnects > 1
+    assert "Traceback" not in "".join(outcome.server_logs)

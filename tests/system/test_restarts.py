@@ -6,15 +6,15 @@ from pathlib import Path
 import aiohttp
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.processes import server
-from tests.support.viewers import Viewer, watching
-from tests.support.waiting import until
+from tests.support.processes import run_server
+from tests.support.viewers import Viewer, open_viewer
+from tests.support.waiting import wait_until
 
 TIMES = 20
 
 
 def comes_from(viewer: Viewer, source: str) -> bool:
-    return bool(viewer.data("source")[-1]["source"] == source)
+    return bool(viewer.event_data("source")[-1]["source"] == source)
 
 
 async def test_no_stream_ends_however_often_the_conductor_is_killed(
@@ -22,30 +22,30 @@ async def test_no_stream_ends_however_often_the_conductor_is_killed(
 ) -> None:
     conductor.launch("a", TIMES)
     await conductor.flush()
-    async with server(tmp_path) as running, aiohttp.ClientSession() as session:
+    async with run_server(tmp_path) as running, aiohttp.ClientSession() as session:
         url = running.address
-        job = watching(session, f"{url}/api/jobs/a/stream", poll_interval="0.1")
-        roster = watching(session, f"{url}/api/roster/stream", poll_interval="0.1")
+        job = open_viewer(session, f"{url}/api/jobs/a/stream", poll_interval="0.1")
+        roster = open_viewer(session, f"{url}/api/roster/stream", poll_interval="0.1")
         async with job as viewer, roster as roster_viewer:
-            await viewer.saw("job_sheets")
-            await roster_viewer.saw("roster")
+            await viewer.wait_for("job_sheets")
+            await roster_viewer.wait_for("roster")
             for number in range(1, TIMES + 1):
                 await conductor.kill()
                 for one in (viewer, roster_viewer):
-                    await until(partial(comes_from, one, "registry"))
+                    await wait_until(partial(comes_from, one, "registry"))
                 await conductor.start()
                 conductor.complete_sheet("a", number)
-                await viewer.saw_status(completed_sheets=number)
+                await viewer.wait_for_status(completed_sheets=number)
                 # Both, or the next end would be taken for one that was seen.
                 for one in (viewer, roster_viewer):
-                    await until(partial(comes_from, one, "conductor"))
-                await until(lambda: conductor.statistics.monitor_streams_open == 1)
-            assert not viewer.ended
-            assert not roster_viewer.ended
-        sources = [data["source"] for data in viewer.data("source")]
+                    await wait_until(partial(comes_from, one, "conductor"))
+                await wait_until(lambda: conductor.statistics.monitor_streams_open == 1)
+            assert not viewer.has_ended
+            assert not roster_viewer.has_ended
+        sources = [data["source"] for data in viewer.event_data("source")]
         assert sources == ["conductor", "registry"] * TIMES + ["conductor"]
-        assert "job_deleted" not in viewer.names
-        completed = [data["completed_sheets"] for data in viewer.data("job_status")]
+        assert "job_deleted" not in viewer.event_names
+        completed = [data["completed_sheets"] for data in viewer.event_data("job_status")]
         assert completed == list(range(TIMES + 1))
-        assert [data["source"] for data in roster_viewer.data("source")] == sources
+        assert [data["source"] for data in roster_viewer.event_data("source")] == sources
     assert conductor.free_slots >= 3

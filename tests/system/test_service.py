@@ -12,10 +12,10 @@ import aiohttp
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.processes import process
-from tests.support.restarting import activated, places, restart
-from tests.support.viewers import watching
-from tests.support.waiting import until
+from tests.support.processes import run_process
+from tests.support.restarting import make_server_options, restart_server, run_activated_server
+from tests.support.viewers import open_viewer
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ async def test_a_socket_that_is_passed_is_made_ready_for_streams(
     tmp_path: Path,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as loopback:
-        async with activated(loopback, tmp_path, "--no-auth"):
+        async with run_activated_server(loopback, tmp_path, "--no-auth"):
             pass
         assert loopback.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 16 * 1024
 
@@ -41,12 +41,14 @@ async def test_a_restart_loses_nobody_and_no_line(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
     """Streams end spread over the drain; each comes back when it was asked to, and goes on."""
-    outcome = await restart(tmp_path, conductor, watchers=200, drain_s=1.0, line_every_s=0.02)
-    assert outcome.code == 0
+    outcome = await restart_server(
+        tmp_path, conductor, viewer_count=200, drain_s=1.0, line_interval_s=0.02
+    )
+    assert outcome.exit_code == 0
     assert "ERROR" not in outcome.log
-    ends = [watcher.ended_at for watcher in outcome.watchers]
+    ends = [watcher.disconnected_at for watcher in outcome.viewers]
     assert max(ends) - min(ends) > 0.4
-    assert outcome.faults == []
+    assert outcome.errors == []
 
 
 async def test_a_second_signal_ends_it_at_once(
@@ -63,15 +65,15 @@ async def test_a_second_signal_ends_it_at_once(
         1000,
     )
     async with (
-        process("-m", "marianne_stream", *places(tmp_path), *options) as running,
+        run_process("-m", "marianne_stream", *make_server_options(tmp_path), *options) as running,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
     ):
         url = f"{running.address}/api/roster/stream"
         answers = [await session.get(url) for _ in range(300)]
-        running.send(signal.SIGTERM)
+        running.send_signal(signal.SIGTERM)
         await asyncio.sleep(0.1)
-        running.send(signal.SIGTERM)
-        assert await running.ended() == 0
+        running.send_signal(signal.SIGTERM)
+        assert await running.wait() == 0
         for answer in answers:
             answer.close()
 
@@ -82,21 +84,23 @@ async def test_without_a_drain_all_streams_end_at_once(
     conductor.launch("a", 1)
     options = ("--port", 0, "--no-auth", "--drain-timeout-s", 0)
     async with (
-        process("-m", "marianne_stream", *places(tmp_path), *options) as running,
+        run_process("-m", "marianne_stream", *make_server_options(tmp_path), *options) as running,
         aiohttp.ClientSession() as session,
-        watching(session, f"{running.address}/api/roster/stream") as viewer,
+        open_viewer(session, f"{running.address}/api/roster/stream") as viewer,
     ):
-        await viewer.saw("roster")
-        running.send(signal.SIGTERM)
-        assert await running.ended() == 0
-        await viewer.end()
+        await viewer.wait_for("roster")
+        running.send_signal(signal.SIGTERM)
+        assert await running.wait() == 0
+        await viewer.wait_ended()
 
 
 async def test_without_a_token_it_makes_one_and_prints_a_link_that_works_once(
     tmp_path: Path,
 ) -> None:
-    async with process("-m", "marianne_stream", *places(tmp_path), "--port", 0) as running:
-        await until(lambda: "/login?code=" in running.output)
+    async with run_process(
+        "-m", "marianne_stream", *make_server_options(tmp_path), "--port", 0
+    ) as running:
+        await wait_until(lambda: "/login?code=" in running.output)
         link = running.output.split()[-1]
         token = (tmp_path / "token").read_text().strip()
         jar = aiohttp.CookieJar(unsafe=True)
@@ -113,7 +117,7 @@ async def test_without_a_token_it_makes_one_and_prints_a_link_that_works_once(
             async with other.get(f"{running.address}/openapi.json", headers=head) as response:
                 assert response.status == 200
         arguments = ("-m", "marianne_stream", "token", "--data-dir", tmp_path)
-        async with process(*arguments) as printing:
+        async with run_process(*arguments) as printing:
             assert printing.first_line.strip() == token
         assert token not in running.log + running.output
 
@@ -123,8 +127,16 @@ async def test_sighup_takes_a_token_back_and_changes_what_is_logged(tmp_path: Pa
     tokens.write_text("first-token-0123456789\n")
     tokens.chmod(0o600)
     config.write_text(f'token_file = "{tokens}"\nlog_level = "warning"\n')
-    arguments = ("-m", "marianne_stream", *places(tmp_path), "--port", 0, "--config", config)
-    async with process(*arguments) as running, aiohttp.ClientSession() as session:
+    arguments = (
+        "-m",
+        "marianne_stream",
+        *make_server_options(tmp_path),
+        "--port",
+        0,
+        "--config",
+        config,
+    )
+    async with run_process(*arguments) as running, aiohttp.ClientSession() as session:
 
         async def status(token: str) -> int:
             head = {"Authorization": f"Bearer {token}"}
@@ -133,13 +145,13 @@ async def test_sighup_takes_a_token_back_and_changes_what_is_logged(tmp_path: Pa
 
         assert await status("first-token-0123456789") == 200
         tokens.write_text("short\n")
-        running.send(signal.SIGHUP)
-        await until(lambda: "nothing is changed by SIGHUP" in running.log)
+        running.send_signal(signal.SIGHUP)
+        await wait_until(lambda: "nothing is changed by SIGHUP" in running.log)
         assert await status("first-token-0123456789") == 200
         tokens.write_text("second-token-0123456789\n")
         config.write_text(config.read_text().replace("warning", "info"))
-        running.send(signal.SIGHUP)
-        await until(lambda: "read the tokens" in running.log)
+        running.send_signal(signal.SIGHUP)
+        await wait_until(lambda: "read the tokens" in running.log)
         assert await status("first-token-0123456789") == 401
         assert await status("second-token-0123456789") == 200
 
@@ -149,7 +161,15 @@ def guarded(folder: Path, *lines: str) -> tuple[object, ...]:
     tokens = folder / "tokens"
     tokens.write_text("".join(f"{line}\n" for line in lines))
     tokens.chmod(0o600)
-    return "-m", "marianne_stream", *places(folder), "--port", 0, "--token-file", tokens
+    return (
+        "-m",
+        "marianne_stream",
+        *make_server_options(folder),
+        "--port",
+        0,
+        "--token-file",
+        tokens,
+    )
 
 
 async def test_streams_of_a_token_that_sighup_takes_back_end_and_others_go_on(
@@ -162,22 +182,22 @@ async def test_streams_of_a_token_that_sighup_takes_back_end_and_others_go_on(
         return aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"})
 
     async with (
-        process(*guarded(tmp_path, kept, taken)) as running,
+        run_process(*guarded(tmp_path, kept, taken)) as running,
         bearer(kept) as keeper,
         bearer(taken) as other,
-        watching(keeper, f"{running.address}/api/events/stream") as stays,
-        watching(other, f"{running.address}/api/events/stream") as ends,
-        watching(other, f"{running.address}/api/jobs/a/stream") as ends_too,
+        open_viewer(keeper, f"{running.address}/api/events/stream") as stays,
+        open_viewer(other, f"{running.address}/api/events/stream") as ends,
+        open_viewer(other, f"{running.address}/api/jobs/a/stream") as ends_too,
     ):
-        await until(lambda: all(viewer.events for viewer in (stays, ends, ends_too)))
+        await wait_until(lambda: all(viewer.events for viewer in (stays, ends, ends_too)))
         guarded(tmp_path, kept)
-        running.send(signal.SIGHUP)
-        await ends.end(limit_s=5)
-        await ends_too.end(limit_s=5)
+        running.send_signal(signal.SIGHUP)
+        await ends.wait_ended(timeout_s=5)
+        await ends_too.wait_ended(timeout_s=5)
         async with other.get(f"{running.address}/api/jobs") as response:
             assert response.status == 401
         conductor.emit("a", "sheet.said", {})
-        await stays.saw("sheet.said")
+        await stays.wait_for("sheet.said")
 
 
 async def test_a_stolen_cookie_is_worth_nothing_once_its_owner_has_signed_out(
@@ -204,23 +224,23 @@ async def test_a_stolen_cookie_is_worth_nothing_once_its_owner_has_signed_out(
             async with session.get(f"{running.address}/api/jobs", headers=cookie) as response:
                 return response.status
 
-        async with process(*arguments) as running:
+        async with run_process(*arguments) as running:
             stolen, other = await signed_in(), await signed_in()
             thief = await stack.enter_async_context(aiohttp.ClientSession(headers=stolen))
-            async with watching(thief, f"{running.address}/api/roster/stream") as viewer:
-                await viewer.saw("roster")
+            async with open_viewer(thief, f"{running.address}/api/roster/stream") as viewer:
+                await viewer.wait_for("roster")
                 headers = {"Origin": running.address, **stolen}
                 async with session.post(
                     f"{running.address}/logout", headers=headers, allow_redirects=False
                 ) as done:
                     assert done.status == 303
-                await viewer.end(limit_s=5)
+                await viewer.wait_ended(timeout_s=5)
             assert (await status(stolen), await status(other)) == (401, 200)
             port = running.address.rpartition(":")[2]
-            running.send(signal.SIGTERM)
-            assert await running.ended() == 0
+            running.send_signal(signal.SIGTERM)
+            assert await running.wait() == 0
         # The cookie's name has the port in it.
-        async with process(*arguments, "--port", port) as running:
+        async with run_process(*arguments, "--port", port) as running:
             assert (await status(stolen), await status(other)) == (401, 200)
 
 
@@ -233,7 +253,7 @@ async def test_downloads_of_a_token_that_is_taken_back_end_and_others_go_on(
     kept, taken = "kept-token-0123456789", "taken-token-0123456789"
     # What the transport and the kernel hold is far less.
     session = aiohttp.ClientSession(read_bufsize=4096)
-    async with process(*guarded(tmp_path, kept, taken)) as running, session:
+    async with run_process(*guarded(tmp_path, kept, taken)) as running, session:
 
         async def begun(token: str, kind: str) -> aiohttp.ClientResponse:
             headers = {"Authorization": f"Bearer {token}"}
@@ -252,8 +272,8 @@ async def test_downloads_of_a_token_that_is_taken_back_end_and_others_go_on(
         ending = [await begun(taken, kind) for kind in ("raw", "static")]
         going_on = [await begun(kept, kind) for kind in ("raw", "static")]
         (tmp_path / "tokens").write_text(f"{kept}\n")
-        running.send(signal.SIGHUP)
-        await until(lambda: "read the tokens" in running.log)
+        running.send_signal(signal.SIGHUP)
+        await wait_until(lambda: "read the tokens" in running.log)
         for _ in range(1000):
             if await open_downloads() == 2:
                 break
@@ -268,8 +288,10 @@ async def test_downloads_of_a_token_that_is_taken_back_end_and_others_go_on(
 
 async def test_insecure_is_refused_where_others_could_come_in(tmp_path: Path) -> None:
     options = ("--no-auth", "--host", "0.0.0.0", "--port", 0)
-    async with process("-m", "marianne_stream", *places(tmp_path), *options) as running:
-        assert await running.ended() == 2
+    async with run_process(
+        "-m", "marianne_stream", *make_server_options(tmp_path), *options
+    ) as running:
+        assert await running.wait() == 2
     assert "can be reached from other machines" in running.log
 
 
@@ -279,7 +301,9 @@ async def test_it_listens_on_a_unix_socket_and_removes_it(tmp_path: Path) -> Non
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(path))
     left.close()
-    async with process("-m", "marianne_stream", *places(tmp_path), *options) as running:
+    async with run_process(
+        "-m", "marianne_stream", *make_server_options(tmp_path), *options
+    ) as running:
         assert running.address == f"unix:{path}"
         assert path.stat().st_mode & 0o777 == 0o600
         async with (
@@ -287,11 +311,13 @@ async def test_it_listens_on_a_unix_socket_and_removes_it(tmp_path: Path) -> Non
             session.get("http://localhost/health") as response,
         ):
             assert response.status == 200
-        async with process("-m", "marianne_stream", *places(tmp_path), *options) as second:
-            assert await second.ended() == 1
+        async with run_process(
+            "-m", "marianne_stream", *make_server_options(tmp_path), *options
+        ) as second:
+            assert await second.wait() == 1
         assert "another process does" in second.log
-        running.send(signal.SIGTERM)
-        assert await running.ended() == 0
+        running.send_signal(signal.SIGTERM)
+        assert await running.wait() == 0
     assert not path.exists()
 
 
@@ -310,16 +336,18 @@ async def test_systemd_is_told_how_the_service_is(tmp_path: Path) -> None:
 
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
         options = ("--port", 0, "--no-auth")
-        arguments = ("-m", "marianne_stream", *places(tmp_path), *options)
-        async with process(*arguments, pass_fds=(), **environment) as running:
-            await until(lambda: hear("READY=1"))
-            await until(lambda: hear("STATUS=0 streams open") and heard.count("WATCHDOG=1") > 2)
-            running.send(signal.SIGHUP)
-            await until(lambda: hear("RELOADING=1") and heard.count("READY=1") == 2)
+        arguments = ("-m", "marianne_stream", *make_server_options(tmp_path), *options)
+        async with run_process(*arguments, pass_fds=(), **environment) as running:
+            await wait_until(lambda: hear("READY=1"))
+            await wait_until(
+                lambda: hear("STATUS=0 streams open") and heard.count("WATCHDOG=1") > 2
+            )
+            running.send_signal(signal.SIGHUP)
+            await wait_until(lambda: hear("RELOADING=1") and heard.count("READY=1") == 2)
             assert re.search(r"RELOADING=1\nMONOTONIC_USEC=\d+", heard)
-            running.send(signal.SIGTERM)
-            await until(lambda: hear("STOPPING=1"))
-            assert await running.ended() == 0
+            running.send_signal(signal.SIGTERM)
+            await wait_until(lambda: hear("STOPPING=1"))
+            assert await running.wait() == 0
 
 
 async def test_systemd_is_told_although_others_have_filled_its_queue(tmp_path: Path) -> None:
@@ -342,20 +370,20 @@ async def test_systemd_is_told_although_others_have_filled_its_queue(tmp_path: P
             return word in heard
 
         options = ("--port", 0, "--no-auth")
-        arguments = ("-m", "marianne_stream", *places(tmp_path), *options)
+        arguments = ("-m", "marianne_stream", *make_server_options(tmp_path), *options)
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
-        async with process(*arguments, pass_fds=(), **environment) as running:
+        async with run_process(*arguments, pass_fds=(), **environment) as running:
             # It has been ready once it answers; only then is there room.
             async with (
                 aiohttp.ClientSession() as session,
                 session.get(f"{running.address}/health") as response,
             ):
                 assert response.status == 200
-            await until(lambda: hear(b"READY=1"))
+            await wait_until(lambda: hear(b"READY=1"))
             assert heard.count(b"READY=1") == 1
-            running.send(signal.SIGTERM)
-            await until(lambda: hear(b"STOPPING=1"))
-            assert await running.ended() == 0
+            running.send_signal(signal.SIGTERM)
+            await wait_until(lambda: hear(b"STOPPING=1"))
+            assert await running.wait() == 0
 
 
 @pytest.mark.parametrize("kind", ["datagrams", "connected", "bound"])
@@ -369,8 +397,8 @@ async def test_what_is_passed_and_does_not_listen_is_refused(tmp_path: Path, kin
             sock = socket.socket(socket.AF_INET, family)
             sock.bind(("127.0.0.1", 0))
         stack.enter_context(sock)
-        async with activated(sock, tmp_path, "--no-auth") as running:
-            assert await running.ended() == 1
+        async with run_activated_server(sock, tmp_path, "--no-auth") as running:
+            assert await running.wait() == 1
     assert "must be a stream socket that listens" in running.log
     assert "Traceback" not in running.log
 
@@ -384,8 +412,8 @@ def revoke_stale(self): raise ZeroDivisionError("a fault of ours")
 Authenticator.revoke_stale = revoke_stale
 sys.exit(main(sys.argv[1:]))
 """
-    async with process("-c", script, *places(tmp_path), "--port", 0) as running:
-        assert await running.ended() == 1
+    async with run_process("-c", script, *make_server_options(tmp_path), "--port", 0) as running:
+        assert await running.wait() == 1
     last = running.log.strip().splitlines()[-1]
     assert "CRITICAL" in last
     assert "a fault of ours" in last

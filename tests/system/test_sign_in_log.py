@@ -10,9 +10,9 @@ import aiohttp
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.processes import Process, process
-from tests.support.viewers import watching
-from tests.support.waiting import until
+from tests.support.processes import ManagedProcess, run_process
+from tests.support.viewers import open_viewer
+from tests.support.waiting import wait_until
 
 TEAM, OLD = "team-token-0123456789", "old-token-0123456789"
 NIGHT = "night-token-0123456789"
@@ -35,12 +35,12 @@ def tokens(tmp_path: Path) -> Path:
 @pytest.fixture
 async def guarded(
     conductor: SimulatedConductor, tokens: Path, tmp_path: Path
-) -> AsyncIterator[Process]:
+) -> AsyncIterator[ManagedProcess]:
     """A server that asks for a token; its settings are in a file."""
     del conductor
     config = tmp_path / "settings.toml"
     config.write_text(f'token_file = "{tokens}"\nport = 0\n')
-    async with process(
+    async with run_process(
         *("-m", "marianne_stream", "--config", config, "--data-dir", tmp_path / "private"),
         *("--conductor-socket", tmp_path / "c.sock", "--registry-path", tmp_path / "state.db"),
     ) as running:
@@ -73,20 +73,22 @@ def said(log: str, event: str) -> list[str]:
     return [line.partition(event)[2].strip() for line in log.splitlines() if event in line]
 
 
-async def test_sign_in_and_sign_out_are_logged_with_address_and_name(guarded: Process) -> None:
+async def test_sign_in_and_sign_out_are_logged_with_address_and_name(
+    guarded: ManagedProcess,
+) -> None:
     async with browser() as person:
         assert await sign_in(person, guarded.address, TEAM) == 303
         headers = {"Origin": guarded.address}
         await person.post(f"{guarded.address}/logout", headers=headers)
         # Somebody who is signed out already signs nothing out.
         await person.post(f"{guarded.address}/logout", headers=headers)
-    await until(lambda: "signed out" in guarded.log)
+    await wait_until(lambda: "signed out" in guarded.log)
     assert said(guarded.log, "signed in") == ["address=127.0.0.1 token=team method=form"]
     assert said(guarded.log, "signed out") == ["address=127.0.0.1 token=team"]
     assert TEAM not in guarded.log
 
 
-async def test_failures_are_logged_with_a_reason(guarded: Process) -> None:
+async def test_failures_are_logged_with_a_reason(guarded: ManagedProcess) -> None:
     async with browser() as person:
         assert await sign_in(person, guarded.address, WRONG) == 401
         assert await sign_in(person, guarded.address, OLD) == 401
@@ -94,7 +96,7 @@ async def test_failures_are_logged_with_a_reason(guarded: Process) -> None:
         assert await asked(person, guarded.address, OLD) == 401
         async with person.get(f"{guarded.address}/login?code=guessed") as answer:
             assert answer.status == 401
-    await until(lambda: "method=link" in guarded.log)
+    await wait_until(lambda: "method=link" in guarded.log)
     assert said(guarded.log, "sign-in failed") == [
         "address=127.0.0.1 method=form reason=unknown_token",
         "address=127.0.0.1 method=form reason=expired_token token=old",
@@ -108,16 +110,16 @@ async def test_failures_are_logged_with_a_reason(guarded: Process) -> None:
     assert not any(token in guarded.log for token in (WRONG, OLD, "guessed"))
 
 
-async def test_attacker_cannot_fill_the_log_and_hides_no_one_else(guarded: Process) -> None:
+async def test_attacker_cannot_fill_the_log_and_hides_no_one_else(guarded: ManagedProcess) -> None:
     async with browser() as attacker, browser() as person:
         attempts = [
             asyncio.create_task(asked(attacker, guarded.address, f"{WRONG}-{number}"))
             for number in range(60)
         ]
         # More than 20 of an address do not wait for their answers.
-        await until(lambda: sum(attempt.done() for attempt in attempts) >= 40)
+        await wait_until(lambda: sum(attempt.done() for attempt in attempts) >= 40)
         assert await sign_in(person, guarded.address, TEAM) == 303
-        await until(lambda: said(guarded.log, "signed in"))
+        await wait_until(lambda: said(guarded.log, "signed in"))
         for attempt in attempts:
             attempt.cancel()
         await asyncio.gather(*attempts, return_exceptions=True)
@@ -125,43 +127,43 @@ async def test_attacker_cannot_fill_the_log_and_hides_no_one_else(guarded: Proce
 
 
 async def test_token_that_is_taken_back_is_logged_and_ends_its_streams(
-    guarded: Process, tokens: Path
+    guarded: ManagedProcess, tokens: Path
 ) -> None:
     async with browser() as person:
         assert await sign_in(person, guarded.address, TEAM) == 303
-        async with watching(person, f"{guarded.address}/api/roster/stream") as viewer:
-            await viewer.saw("roster")
+        async with open_viewer(person, f"{guarded.address}/api/roster/stream") as viewer:
+            await viewer.wait_for("roster")
             tokens.write_text(f"{NIGHT} name=night\n")
-            guarded.send(signal.SIGHUP)
-            await viewer.end()
-    await until(lambda: "read the tokens again" in guarded.log)
+            guarded.send_signal(signal.SIGHUP)
+            await viewer.wait_ended()
+    await wait_until(lambda: "read the tokens again" in guarded.log)
     assert said(guarded.log, "token revoked") == ["token=team", "token=old"]
     assert said(guarded.log, "token changed") == ["token=night"]
 
 
-async def test_session_ends_when_its_token_expires(guarded: Process, tokens: Path) -> None:
+async def test_session_ends_when_its_token_expires(guarded: ManagedProcess, tokens: Path) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=5)
     tokens.write_text(f"{TEAM} name=team expires={soon.isoformat()}\n")
-    guarded.send(signal.SIGHUP)
-    await until(lambda: "read the tokens again" in guarded.log)
+    guarded.send_signal(signal.SIGHUP)
+    await wait_until(lambda: "read the tokens again" in guarded.log)
     async with browser() as person:
         assert await sign_in(person, guarded.address, TEAM) == 303
-        async with watching(person, f"{guarded.address}/api/roster/stream") as viewer:
-            await viewer.saw("roster")
-            await viewer.end()
+        async with open_viewer(person, f"{guarded.address}/api/roster/stream") as viewer:
+            await viewer.wait_for("roster")
+            await viewer.wait_ended()
         async with person.get(f"{guarded.address}/api/jobs") as answer:
             assert answer.status == 401
     assert said(guarded.log, "token expired")[-1:] == ["token=team"]
 
 
-async def test_start_and_stop_are_logged(guarded: Process, tmp_path: Path) -> None:
+async def test_start_and_stop_are_logged(guarded: ManagedProcess, tmp_path: Path) -> None:
     async with (
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {TEAM}"}) as session,
-        watching(session, f"{guarded.address}/api/roster/stream") as viewer,
+        open_viewer(session, f"{guarded.address}/api/roster/stream") as viewer,
     ):
-        await viewer.saw("roster")
-        guarded.send(signal.SIGTERM)
-        assert await guarded.ended() == 0
+        await viewer.wait_for("roster")
+        guarded.send_signal(signal.SIGTERM)
+        assert await guarded.wait() == 0
     (started,) = said(guarded.log, "server started")
     assert started.startswith("version=")
     assert f"settings_file={tmp_path}/settings.toml addresses={guarded.address}" in started

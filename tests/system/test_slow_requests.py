@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.processes import Process, server
-from tests.support.raw_http import answer_to
+from tests.support.processes import ManagedProcess, run_server
+from tests.support.raw_http import exchange
 
 HEAD_LIMIT_BYTES = 2048
 
@@ -23,10 +23,10 @@ LOGIN = (
 
 
 @pytest.fixture
-async def running(tmp_path: Path) -> AsyncIterator[Process]:
+async def running(tmp_path: Path) -> AsyncIterator[ManagedProcess]:
     """A server with little patience."""
     options = ("--idle-timeout-s", 1, "--max-header-bytes", HEAD_LIMIT_BYTES)
-    async with server(tmp_path, *options) as running:
+    async with run_server(tmp_path, *options) as running:
         yield running
         assert "ERROR" not in running.log
 
@@ -75,7 +75,7 @@ async def trickled(address: str, pieces: Iterable[bytes]) -> bytes:
     ids=["nothing", "header", "headers", "blank", "next head", "form", "chunks", "no form"],
 )
 async def test_who_is_slow_is_answered_what_can_be_and_sent_away(
-    running: Process, first: bytes, then: bytes, status: bytes
+    running: ManagedProcess, first: bytes, then: bytes, status: bytes
 ) -> None:
     answer = await trickled(running.address, itertools.chain([first], itertools.repeat(then, 500)))
     assert answer[:12] == status
@@ -83,21 +83,21 @@ async def test_who_is_slow_is_answered_what_can_be_and_sent_away(
 
 @pytest.mark.parametrize("spare", [1, 0, -1])
 async def test_an_address_may_be_as_long_as_the_limit_and_no_longer(
-    running: Process, spare: int
+    running: ManagedProcess, spare: int
 ) -> None:
     path = "/health?".ljust(HEAD_LIMIT_BYTES - spare, "x")
     request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-    answer = await asyncio.to_thread(answer_to, running.address, [request])
+    answer = await asyncio.to_thread(exchange, running.address, [request])
     assert answer[8:12] == (b" 200" if spare >= 0 else b" 400")
 
 
 @pytest.mark.parametrize("spare", [1, 0, -1])
 async def test_a_header_may_be_as_long_as_the_limit_and_no_longer(
-    running: Process, spare: int
+    running: ManagedProcess, spare: int
 ) -> None:
     value = "x" * (HEAD_LIMIT_BYTES - spare)
     request = f"GET /health HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: {value}\r\n\r\n".encode()
-    answer = await asyncio.to_thread(answer_to, running.address, [request])
+    answer = await asyncio.to_thread(exchange, running.address, [request])
     assert answer[8:12] == (b" 200" if spare >= 0 else b" 400")
 
 
@@ -120,36 +120,40 @@ async def test_a_header_may_be_as_long_as_the_limit_and_no_longer(
         *("chunks", "form", "upgrade", "body to a stream"),
     ],
 )
-async def test_what_never_ends_is_not_kept(running: Process, first: bytes, then: bytes) -> None:
+async def test_what_never_ends_is_not_kept(
+    running: ManagedProcess, first: bytes, then: bytes
+) -> None:
     """40 MB are more than all else that it has; none of it is there afterwards."""
-    before = running.memory_kib()
+    before = running.rss_kib()
     block = then * (400_000 // len(then))
     pieces = itertools.chain([first], itertools.repeat(block, 100))
     await asyncio.wait_for(asyncio.to_thread(pour, running.address, pieces), 20)
-    assert running.memory_kib() - before < 10_000
+    assert running.rss_kib() - before < 10_000
 
 
 def pour(address: str, pieces: Iterable[bytes]) -> None:
     """Sends as much as a server takes."""
     try:
-        answer_to(address, pieces)
+        exchange(address, pieces)
     except TimeoutError:
         # It takes no more, and is not asked for anything.
         return
 
 
-async def test_a_compressed_form_is_no_form(running: Process) -> None:
+async def test_a_compressed_form_is_no_form(running: ManagedProcess) -> None:
     """Not even a small one: what it becomes would be known only when it is there."""
     for body in (gzip.compress(b"token=a"), b"not compressed at all"):
         head = LOGIN + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
-        answer = await asyncio.to_thread(answer_to, running.address, [head, body])
+        answer = await asyncio.to_thread(exchange, running.address, [head, body])
         assert answer.startswith(b"HTTP/1.1 400")
         assert b'"code":"bad_request"' in answer
 
 
-async def test_a_hundred_requests_at_once_are_answered_in_their_order(running: Process) -> None:
+async def test_a_hundred_requests_at_once_are_answered_in_their_order(
+    running: ManagedProcess,
+) -> None:
     ids = [b"request-%d" % number for number in range(100)]
     requests = [HEALTH[:-2] + b"X-Request-ID: %s\r\n\r\n" % number for number in ids]
-    answer = await asyncio.to_thread(answer_to, running.address, [b"".join(requests)])
+    answer = await asyncio.to_thread(exchange, running.address, [b"".join(requests)])
     lines = [line for line in answer.split(b"\r\n") if line.startswith(b"X-Request-ID")]
     assert lines == [b"X-Request-ID: " + number for number in ids]

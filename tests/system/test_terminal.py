@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.access.places import ensure_token_source
-from marianne_stream.commands.verbs import VERBS
+from marianne_stream.commands.verbs import COMMANDS
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.external import clock_ahead
+from tests.support.external import require_faketime
 from tests.support.ports import free_port
-from tests.support.processes import CHECKOUT, Process, process
-from tests.support.terminals import Ran, piped, ran, terminal
-from tests.support.waiting import eventually, until
+from tests.support.processes import CHECKOUT, ManagedProcess, run_process
+from tests.support.terminals import CompletedCommand, open_terminal, run_command, start_command
+from tests.support.waiting import wait_for_value, wait_until
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\x1b[0m \x9b5n[bold]not rich"
 
@@ -26,9 +26,9 @@ async def test_a_server_that_is_not_there_is_a_sentence_and_exit_5(
     tmp_path: Path, verb: tuple[str, ...]
 ) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    ended = await ran(tmp_path, *verb, "--url", url)
+    ended = await run_command(tmp_path, *verb, "--url", url)
     sentence = f"marianne-stream: {url} cannot be reached: Connection refused\n"
-    assert ended == Ran(5, "", sentence)
+    assert ended == CompletedCommand(5, "", sentence)
 
 
 @pytest.mark.parametrize(
@@ -58,22 +58,22 @@ async def test_a_server_that_is_not_there_is_a_sentence_and_exit_5(
 async def test_what_cannot_be_understood_is_a_sentence_and_exit_2(
     tmp_path: Path, arguments: tuple[str, ...], sentence: str
 ) -> None:
-    ended = await ran(tmp_path, *arguments)
-    assert (ended.code, ended.out) == (2, "")
-    assert sentence in ended.errors
-    assert "Traceback" not in ended.errors
+    ended = await run_command(tmp_path, *arguments)
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert sentence in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 async def test_jobs_are_a_table_in_columns_through_a_pipe(
-    conductor: SimulatedConductor, running: Process, tmp_path: Path
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     conductor.launch("a", 1)
     conductor.complete_sheet("a", 1)
     conductor.finish("a")
     conductor.launch("longer-name", 3)
-    ended = await ran(tmp_path, "jobs", "--url", running.address)
+    ended = await run_command(tmp_path, "jobs", "--url", server.address)
     head, first, second = ended.lines
-    assert (ended.code, ended.errors) == (0, "")
+    assert (ended.exit_code, ended.stderr) == (0, "")
     assert [head.index(word) for word in ("JOB", "STATUS")] == [
         first.index("longer-name"),
         first.index("running"),
@@ -82,21 +82,21 @@ async def test_jobs_are_a_table_in_columns_through_a_pipe(
     assert second.split()[:3] == ["a", "completed", "1/1"]
     # The job's end is known, too.
     assert second.split()[-1].endswith("s")
-    assert not any(mark in ended.out for mark in "\t\x1b")
+    assert not any(mark in ended.stdout for mark in "\t\x1b")
 
 
 async def test_jobs_show_durations_by_the_servers_clock(
-    conductor: SimulatedConductor, running: Process, tmp_path: Path
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     conductor.launch("a", 1)
-    ended = await ran(tmp_path, "jobs", "--url", running.address, **clock_ahead(2))
-    assert ended.code == 0
+    ended = await run_command(tmp_path, "jobs", "--url", server.address, **require_faketime(2))
+    assert ended.exit_code == 0
     duration = ended.lines[1].split()[-1]
     assert duration.endswith("s"), duration
 
 
 async def test_jobs_can_be_chosen_and_are_all_fetched(
-    conductor: SimulatedConductor, running: Process, tmp_path: Path
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     for number in range(3):
         conductor.launch(f"night-{number}", 1)
@@ -105,8 +105,8 @@ async def test_jobs_can_be_chosen_and_are_all_fetched(
     conductor.finish("day")
 
     async def chosen(*options: str) -> list[str]:
-        ended = await ran(tmp_path, "jobs", "--json", *options, "--url", running.address)
-        assert ended.code == 0
+        ended = await run_command(tmp_path, "jobs", "--json", *options, "--url", server.address)
+        assert ended.exit_code == 0
         return [json.loads(line)["job_id"] for line in ended.lines]
 
     assert await chosen("--name", "NIGHT") == ["night-2", "night-1", "night-0"]
@@ -116,21 +116,21 @@ async def test_jobs_can_be_chosen_and_are_all_fetched(
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
 async def test_status_that_no_conductor_gives_names_those_there_are(
-    conductor: SimulatedConductor, running: Process, tmp_path: Path, form: tuple[str, ...]
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path, form: tuple[str, ...]
 ) -> None:
     conductor.launch("a", 1)
-    url = ("--url", running.address)
-    ended = await ran(tmp_path, "jobs", "--status", "runing", *form, *url)
-    assert (ended.code, ended.out) == (2, "")
-    assert ended.errors == (
+    url = ("--url", server.address)
+    ended = await run_command(tmp_path, "jobs", "--status", "runing", *form, *url)
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert ended.stderr == (
         "marianne-stream: --status must be one of queued, pending, running, paused, "
         "paused_at_chain, completed, failed, cancelled, got 'runing'\n"
     )
-    assert (await ran(tmp_path, "jobs", "--status", "failed", *form, *url)).code == 0
+    assert (await run_command(tmp_path, "jobs", "--status", "failed", *form, *url)).exit_code == 0
     # A newer conductor may give a status that is not known here.
     conductor.set_status("a", roster="rehearsing")
-    ended = await eventually(
-        partial(ran, tmp_path, "jobs", "--status", "rehearsing", *form, *url),
+    ended = await wait_for_value(
+        partial(run_command, tmp_path, "jobs", "--status", "rehearsing", *form, *url),
         lambda ended: ended.code == 0,
     )
     assert "rehearsing" in ended.out
@@ -138,15 +138,15 @@ async def test_status_that_no_conductor_gives_names_those_there_are(
 
 @pytest.mark.parametrize("columns", [80, 60, 40])
 async def test_narrow_terminal_shows_status_sheets_and_duration(
-    conductor: SimulatedConductor, running: Process, tmp_path: Path, columns: int
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path, columns: int
 ) -> None:
     long = "nightly-" + "very-" * 30 + "long-name-2026-11-28"
     conductor.launch(long, 1000)
     conductor.launch("short", 1)
     conductor.pause_at_chain(long)
-    async with terminal(tmp_path, "jobs", "--url", running.address, columns=columns) as screen:
-        await screen.saw("short")
-        assert await screen.ended() == 0
+    async with open_terminal(tmp_path, "jobs", "--url", server.address, columns=columns) as screen:
+        await screen.wait_for_text("short")
+        assert await screen.wait() == 0
         head, *rows = screen.text.splitlines()
     assert head.split()[:3] == ["JOB", "STATUS", "SHEETS"]
     assert head.split()[-1] == "DURATION"
@@ -168,34 +168,34 @@ async def test_a_server_at_a_unix_socket_lets_its_own_user_in_without_any_set_up
     private = tmp_path / "marianne-stream"
     ensure_token_source(None, private)
     path = tmp_path / "http.sock"
-    async with process(
+    async with run_process(
         *("-m", "marianne_stream", "--port", "none", "--uds", path, "--data-dir", private),
         *("--conductor-socket", tmp_path / "c.sock", "--registry-path", tmp_path / "state.db"),
     ):
-        ended = await ran(tmp_path, "jobs", "--json", MARIANNE_STREAM_URL=f"unix:{path}")
-        assert json.loads(ended.out)["job_id"] == "a"
-        stranger = await ran(tmp_path / "elsewhere", "jobs", "--url", f"unix:{path}")
-    assert stranger.code == 5
-    assert "A token is needed" in stranger.errors
-    assert "--token-file" in stranger.errors
+        ended = await run_command(tmp_path, "jobs", "--json", MARIANNE_STREAM_URL=f"unix:{path}")
+        assert json.loads(ended.stdout)["job_id"] == "a"
+        stranger = await run_command(tmp_path / "elsewhere", "jobs", "--url", f"unix:{path}")
+    assert stranger.exit_code == 5
+    assert "A token is needed" in stranger.stderr
+    assert "--token-file" in stranger.stderr
     assert not (tmp_path / "elsewhere").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("verb", [("watch", "logged"), ("logs", "logged", "-f"), ("events",)])
 async def test_who_is_asked_to_end_does_so_without_a_word(
-    running: Process,
-    log: Path,
+    server: ManagedProcess,
+    log_path: Path,
     tmp_path: Path,
     verb: tuple[str, ...],
     number: signal.Signals,
 ) -> None:
-    log.write_text("line\n")
-    async with piped(tmp_path, *verb, "--json", "--url", running.address) as watching:
-        await until(lambda: watching.out)
-        watching.send(number)
-        ended = await watching.ended()
-    assert (ended.code, ended.errors) == (128 + number, "")
+    log_path.write_text("line\n")
+    async with start_command(tmp_path, *verb, "--json", "--url", server.address) as watching:
+        await wait_until(lambda: watching.stdout)
+        watching.send_signal(number)
+        ended = await watching.wait()
+    assert (ended.exit_code, ended.stderr) == (128 + number, "")
 
 
 @pytest.mark.parametrize(
@@ -209,36 +209,36 @@ async def test_who_is_asked_to_end_does_so_without_a_word(
 )
 async def test_an_evil_id_or_message_does_nothing_to_a_terminal(
     conductor: SimulatedConductor,
-    running: Process,
+    server: ManagedProcess,
     tmp_path: Path,
     verb: tuple[str, ...],
     shown: str,
 ) -> None:
-    await until(lambda: "subscribed" in running.log)
+    await wait_until(lambda: "subscribed" in server.log)
     conductor.launch(EVIL, 2)
     conductor.emit(EVIL, "job.started", {"note": EVIL})
-    async with terminal(tmp_path, *verb, "--url", running.address, columns=200) as screen:
-        await screen.saw("red [bold]not rich")
+    async with open_terminal(tmp_path, *verb, "--url", server.address, columns=200) as screen:
+        await screen.wait_for_text("red [bold]not rich")
         if shown:
             conductor.fail_sheet(EVIL, 1, f"failed {EVIL}")
             conductor.emit(EVIL, "job.failed", {"note": f"failed {EVIL}"})
-            await screen.saw(shown)
-            screen.press("\x03")
-        await screen.ended()
+            await screen.wait_for_text(shown)
+            screen.send_keys("\x03")
+        await screen.wait()
     assert not any(evil in screen.raw for evil in ("owned", "\x1b[2J", "\x9b", "\x1b]"))
 
 
 async def test_events_are_printed_as_they_come(
-    conductor: SimulatedConductor, running: Process, tmp_path: Path
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
-    await until(lambda: "subscribed" in running.log)
+    await wait_until(lambda: "subscribed" in server.log)
     conductor.launch("a", 1)
     conductor.launch("b", 1)
-    async with piped(tmp_path, "events", "a", "--url", running.address) as one:
+    async with start_command(tmp_path, "events", "a", "--url", server.address) as one:
         conductor.emit("a", "job.note", {"text": "two words", "n": 1}, 3)
-        await until(lambda: "job.note" in one.out)
-        one.send(signal.SIGINT)
-        ended = await one.ended()
+        await wait_until(lambda: "job.note" in one.stdout)
+        one.send_signal(signal.SIGINT)
+        ended = await one.wait()
     assert all(line.split()[1] == "a" for line in ended.lines)
     line = next(line for line in ended.lines if "job.note" in line)
     assert line.split(maxsplit=1)[1].split() == [
@@ -270,20 +270,20 @@ async def test_the_server_loads_nothing_that_draws_and_the_terminal_nothing_that
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
 async def test_help_tells_the_verbs_and_where_more_is_told(tmp_path: Path, option: str) -> None:
-    ended = await ran(tmp_path, option)
-    assert (ended.code, ended.errors) == (0, "")
+    ended = await run_command(tmp_path, option)
+    assert (ended.exit_code, ended.stderr) == (0, "")
     told = {line.split()[0]: line for line in ended.lines if line.startswith("  ")}
-    for name, place in VERBS.items():
+    for name, place in COMMANDS.items():
         assert told[name].endswith(place.summary)
-    assert "marianne-stream serve --help" in ended.out
+    assert "marianne-stream serve --help" in ended.stdout
     assert not any(len(line) > 80 for line in ended.lines)
     # On one page of a terminal.
     assert len(ended.lines) <= 24
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", COMMANDS)
 async def test_help_has_examples(tmp_path: Path, verb: str) -> None:
-    ended = await ran(tmp_path, verb, "--help", COLUMNS="80")
-    assert ended.code == 0
-    assert f"marianne-stream {verb}" in ended.out
+    ended = await run_command(tmp_path, verb, "--help", COLUMNS="80")
+    assert ended.exit_code == 0
+    assert f"marianne-stream {verb}" in ended.stdout
     assert not any(len(line) > 80 for line in ended.lines)

@@ -18,11 +18,18 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.cutting import Wire
+from tests.support.cutting import FaultyProxy
 from tests.support.ports import free_port
-from tests.support.processes import CHECKOUT, Process, server
-from tests.support.terminals import LIMIT_S, Ran, environment, piped, ran, terminal
-from tests.support.waiting import until
+from tests.support.processes import CHECKOUT, ManagedProcess, run_server
+from tests.support.terminals import (
+    TIMEOUT_S,
+    CompletedCommand,
+    make_environment,
+    open_terminal,
+    run_command,
+    start_command,
+)
+from tests.support.waiting import wait_until
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\x1b[0m \x9b5n[bold]not rich"
 
@@ -34,45 +41,47 @@ def append(log: Path, *lines: str) -> None:
 
 
 async def test_a_pattern_that_the_server_cannot_use_is_exit_2(
-    running: Process, log: Path, tmp_path: Path
+    server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    ended = await ran(tmp_path, "logs", "logged", "--grep", "(", "--url", running.address)
-    assert ended.code == 2
-    assert "regex cannot be used" in ended.errors
+    ended = await run_command(tmp_path, "logs", "logged", "--grep", "(", "--url", server.address)
+    assert ended.exit_code == 2
+    assert "regex cannot be used" in ended.stderr
 
 
 async def test_a_log_is_printed_as_it_is_and_followed_to_its_end(
-    conductor: SimulatedConductor, running: Process, log: Path, tmp_path: Path
+    conductor: SimulatedConductor, server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log, *(f"line {number}" for number in range(5)))
-    address = ("--url", running.address)
-    assert (await ran(tmp_path, "logs", "logged", "-n", "2", *address)) == Ran(
+    append(log_path, *(f"line {number}" for number in range(5)))
+    address = ("--url", server.address)
+    assert (await run_command(tmp_path, "logs", "logged", "-n", "2", *address)) == CompletedCommand(
         0, "line 3\nline 4\n", ""
     )
-    async with piped(tmp_path, "logs", "logged", "-f", "-n", "1", *address) as following:
-        await until(lambda: following.out == "line 4\n")
-        append(log, "é ✓ WARNING", "last")
-        await until(lambda: following.out.endswith("last\n"))
+    async with start_command(tmp_path, "logs", "logged", "-f", "-n", "1", *address) as following:
+        await wait_until(lambda: following.stdout == "line 4\n")
+        append(log_path, "é ✓ WARNING", "last")
+        await wait_until(lambda: following.stdout.endswith("last\n"))
         conductor.finish("logged", "completed")
-        ended = await following.ended()
-    assert ended == Ran(0, "line 4\né ✓ WARNING\nlast\n", "")
-    chosen = await ran(tmp_path, "logs", "logged", "--level", "warning", *address)
+        ended = await following.wait()
+    assert ended == CompletedCommand(0, "line 4\né ✓ WARNING\nlast\n", "")
+    chosen = await run_command(tmp_path, "logs", "logged", "--level", "warning", *address)
     assert chosen.lines == ["é ✓ WARNING", "last"]
-    chosen = await ran(tmp_path, "logs", "logged", "--grep", "(?i)LINE [12]", *address)
+    chosen = await run_command(tmp_path, "logs", "logged", "--grep", "(?i)LINE [12]", *address)
     assert chosen.lines == ["line 1", "line 2"]
 
 
 async def test_lines_around_those_that_match_are_printed_as_grep_does(
-    running: Process, log: Path, tmp_path: Path
+    server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log, *(f"line {number:02}" for number in range(30)), "[error] x", "Traceback:", "  y")
-    address = ("--url", running.address)
-    found = await ran(tmp_path, "logs", "logged", "--grep", "0[37]|12", "-C", "1", *address)
+    append(
+        log_path, *(f"line {number:02}" for number in range(30)), "[error] x", "Traceback:", "  y"
+    )
+    address = ("--url", server.address)
+    found = await run_command(tmp_path, "logs", "logged", "--grep", "0[37]|12", "-C", "1", *address)
     expected = ["02", "03", "04", "--", "06", "07", "08", "--", "11", "12", "13"]
     assert found.lines == [each if each == "--" else f"line {each}" for each in expected]
-    found = await ran(tmp_path, "logs", "logged", "--level", "error", "-C", "1", *address)
+    found = await run_command(tmp_path, "logs", "logged", "--level", "error", "-C", "1", *address)
     assert found.lines == ["line 29", "[error] x", "Traceback:", "  y"]
-    found = await ran(
+    found = await run_command(
         tmp_path, "logs", "logged", "--grep", "line", "-n", "2", "-C", "0", "--json", *address
     )
     said = [json.loads(line)["data"] for line in found.lines]
@@ -80,126 +89,130 @@ async def test_lines_around_those_that_match_are_printed_as_grep_does(
         *(("line 28", True), ("line 29", True)),
     ]
     for options in (("--grep", "x", "-f"), ()):
-        refused = await ran(tmp_path, "logs", "logged", "-C", "1", *options, *address)
-        assert refused.code == 2
-        assert "-C " in refused.errors
+        refused = await run_command(tmp_path, "logs", "logged", "-C", "1", *options, *address)
+        assert refused.exit_code == 2
+        assert "-C " in refused.stderr
 
 
 async def test_a_line_that_was_cut_is_said_to_be(
-    running: Process, log: Path, tmp_path: Path
+    server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log, "short", "x" * 70_000, "last")
-    ended = await ran(tmp_path, "logs", "logged", "--url", running.address)
+    append(log_path, "short", "x" * 70_000, "last")
+    ended = await run_command(tmp_path, "logs", "logged", "--url", server.address)
     assert ended.lines == ["short", "x" * 65_536, "last"]
-    assert ended.errors == (
+    assert ended.stderr == (
         "marianne-stream: line 2 is longer than 64 KiB: its beginning is shown\n"
     )
 
 
 async def test_a_script_goes_on_where_it_stopped(
-    running: Process, log: Path, tmp_path: Path
+    server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     async def new(*options: str) -> tuple[list[str], str]:
-        ended = await ran(tmp_path, "logs", "logged", "--json", *options, "--url", running.address)
+        ended = await run_command(
+            tmp_path, "logs", "logged", "--json", *options, "--url", server.address
+        )
         said = [json.loads(line) for line in ended.lines]
         return [each["data"]["line"] for each in said if each["event"] == "log"], said[-1]["cursor"]
 
     lines, cursor = await new("-n", "0")
     assert lines == []
-    append(log, "one", "two")
+    append(log_path, "one", "two")
     lines, cursor = await new("--since-cursor", cursor)
     assert lines == ["one", "two"]
     lines, cursor = await new("--since-cursor", cursor)
     assert lines == []
-    append(log, "three")
+    append(log_path, "three")
     assert (await new("--since-cursor", cursor))[0] == ["three"]
 
 
 async def test_a_place_that_is_not_known_any_more_is_said(
-    running: Process, log: Path, tmp_path: Path
+    server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log, "one")
-    options = ("--since-cursor", "nonsense", "--url", running.address)
-    ended = await ran(tmp_path, "logs", "logged", *options)
-    assert ended.out == "one\n"
-    assert "the place in the log is not known any more" in ended.errors
+    append(log_path, "one")
+    options = ("--since-cursor", "nonsense", "--url", server.address)
+    ended = await run_command(tmp_path, "logs", "logged", *options)
+    assert ended.stdout == "one\n"
+    assert "the place in the log is not known any more" in ended.stderr
 
 
 async def test_a_cut_connection_is_taken_up_again_without_a_line_twice(
-    conductor: SimulatedConductor, wire: Wire, log: Path, tmp_path: Path
+    conductor: SimulatedConductor, proxy: FaultyProxy, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log, "line 1")
-    async with piped(tmp_path, "logs", "logged", "-f", "--url", wire.url) as following:
-        await until(lambda: following.out == "line 1\n")
-        wire.cut()
-        append(log, "line 2", "line 3")
-        await until(lambda: following.out.endswith("line 3\n"))
+    append(log_path, "line 1")
+    async with start_command(tmp_path, "logs", "logged", "-f", "--url", proxy.url) as following:
+        await wait_until(lambda: following.stdout == "line 1\n")
+        proxy.disconnect_all()
+        append(log_path, "line 2", "line 3")
+        await wait_until(lambda: following.stdout.endswith("line 3\n"))
         conductor.finish("logged", "completed")
-        ended = await following.ended()
-    assert ended.out == "line 1\nline 2\nline 3\n"
-    assert ended.errors.splitlines() == [
-        f"marianne-stream: {wire.url} cannot be reached: the connection was lost; trying again",
+        ended = await following.wait()
+    assert ended.stdout == "line 1\nline 2\nline 3\n"
+    assert ended.stderr.splitlines() == [
+        f"marianne-stream: {proxy.url} cannot be reached: the connection was lost; trying again",
         "marianne-stream: connected again",
     ]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 async def test_a_server_that_is_started_anew_is_read_on_without_a_line_twice(
-    conductor: SimulatedConductor, log: Path, tmp_path: Path, number: signal.Signals
+    conductor: SimulatedConductor, log_path: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    append(log, "line 1")
+    append(log_path, "line 1")
     async with (
-        server(tmp_path, "--port", port) as first,
-        piped(tmp_path, "logs", "logged", "-f", "--url", url) as following,
-        piped(tmp_path, "watch", "logged", "--url", url) as watching,
+        run_server(tmp_path, "--port", port) as first,
+        start_command(tmp_path, "logs", "logged", "-f", "--url", url) as following,
+        start_command(tmp_path, "watch", "logged", "--url", url) as watching,
     ):
-        await until(lambda: following.out == "line 1\n" and "running" in watching.out)
-        first.send(number)
-        await first.ended()
-        append(log, "line 2")
-        async with server(tmp_path, "--port", port):
-            await until(lambda: following.out.endswith("line 2\n"), limit_s=30)
+        await wait_until(lambda: following.stdout == "line 1\n" and "running" in watching.stdout)
+        first.send_signal(number)
+        await first.wait()
+        append(log_path, "line 2")
+        async with run_server(tmp_path, "--port", port):
+            await wait_until(lambda: following.stdout.endswith("line 2\n"), timeout_s=30)
             conductor.finish("logged", "completed")
-            read, watched = await following.ended(), await watching.ended()
-    assert read.out == "line 1\nline 2\n"
-    assert read.errors.count("trying again") == read.errors.count("connected again") == 1
-    assert watched.code == 0
+            read, watched = await following.wait(), await watching.wait()
+    assert read.stdout == "line 1\nline 2\n"
+    assert read.stderr.count("trying again") == read.stderr.count("connected again") == 1
+    assert watched.exit_code == 0
     assert len(watched.lines) == len({line.split(maxsplit=1)[1] for line in watched.lines})
 
 
 async def test_head_takes_its_lines_and_nobody_complains(
-    running: Process, log: Path, tmp_path: Path
+    server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log, *(f"line {number} {'x' * 1000}" for number in range(1000)))
-    async with piped(
-        tmp_path, "logs", "logged", "-n", "1000", "-f", "--url", running.address
+    append(log_path, *(f"line {number} {'x' * 1000}" for number in range(1000)))
+    async with start_command(
+        tmp_path, "logs", "logged", "-n", "1000", "-f", "--url", server.address
     ) as following:
-        await until(lambda: following.out)
-        following.stop_reading()
-        ended = await following.ended()
-    assert (ended.code, ended.errors) == (141, "")
+        await wait_until(lambda: following.stdout)
+        following.close_stdout()
+        ended = await following.wait()
+    assert (ended.exit_code, ended.stderr) == (141, "")
 
 
 async def test_who_follows_leaves_with_his_reader_though_nothing_is_written(
-    running: Process, log: Path, tmp_path: Path
+    server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log, "the only line")
-    async with piped(tmp_path, "logs", "logged", "-f", "--url", running.address) as following:
-        await until(lambda: following.out)
-        following.stop_reading()
-        ended = await following.ended()
-    assert (ended.code, ended.errors) == (141, "")
+    append(log_path, "the only line")
+    async with start_command(
+        tmp_path, "logs", "logged", "-f", "--url", server.address
+    ) as following:
+        await wait_until(lambda: following.stdout)
+        following.close_stdout()
+        ended = await following.wait()
+    assert (ended.exit_code, ended.stderr) == (141, "")
 
 
 async def test_a_shell_pipes_into_head_without_a_word(
-    running: Process, log: Path, tmp_path: Path
+    server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log, *(f"line {number}" for number in range(1000)))
+    append(log_path, *(f"line {number}" for number in range(1000)))
     command = shlex.join([sys.executable, "-m", "marianne_stream", "logs", "logged", "-n", "1000"])
     shell = await asyncio.create_subprocess_shell(
-        f"{command} --url {running.address} | head -n 1",
+        f"{command} --url {server.address} | head -n 1",
         cwd=CHECKOUT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -207,11 +220,13 @@ async def test_a_shell_pipes_into_head_without_a_word(
     assert await shell.communicate() == (b"line 0\n", b"")
 
 
-async def test_a_full_disk_is_a_sentence(running: Process, log: Path, tmp_path: Path) -> None:
-    append(log, "line")
+async def test_a_full_disk_is_a_sentence(
+    server: ManagedProcess, log_path: Path, tmp_path: Path
+) -> None:
+    append(log_path, "line")
     command = shlex.join([sys.executable, "-m", "marianne_stream", "logs", "logged"])
     shell = await asyncio.create_subprocess_shell(
-        f"{command} --url {running.address} > /dev/full",
+        f"{command} --url {server.address} > /dev/full",
         cwd=CHECKOUT,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -221,31 +236,31 @@ async def test_a_full_disk_is_a_sentence(running: Process, log: Path, tmp_path: 
 
 
 async def test_colours_of_a_log_reach_a_terminal_and_nothing_else_of_its_sequences(
-    running: Process, log: Path, tmp_path: Path
+    server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log, EVIL)
-    verb = ("logs", "logged", "--url", running.address)
-    async with terminal(tmp_path, *verb) as screen:
-        assert await screen.ended() == 0
+    append(log_path, EVIL)
+    verb = ("logs", "logged", "--url", server.address)
+    async with open_terminal(tmp_path, *verb) as screen:
+        assert await screen.wait() == 0
     assert screen.raw == "\x1b[31mred\x1b[0m [bold]not rich\x1b[0m\r\n"
-    async with terminal(tmp_path, *verb, NO_COLOR="1") as screen:
-        assert await screen.ended() == 0
+    async with open_terminal(tmp_path, *verb, NO_COLOR="1") as screen:
+        assert await screen.wait() == 0
     assert screen.raw == "red [bold]not rich\r\n"
-    assert (await ran(tmp_path, *verb)).out == "red [bold]not rich\n"
-    assert "\x1b[31mred" in (await ran(tmp_path, *verb, "--color", "always")).out
+    assert (await run_command(tmp_path, *verb)).stdout == "red [bold]not rich\n"
+    assert "\x1b[31mred" in (await run_command(tmp_path, *verb, "--color", "always")).stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_who_is_asked_to_end_does_so_though_its_reader_reads_no_more(
-    running: Process, log: Path, tmp_path: Path, number: signal.Signals
+    server: ManagedProcess, log_path: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    append(log, *(f"line {number} {'x' * 1000}" for number in range(1000)))
+    append(log_path, *(f"line {number} {'x' * 1000}" for number in range(1000)))
     reader, writer = os.pipe()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "marianne_stream", "logs", "logged", "-n", "1000", "-f", "--json"),
-        *("--url", running.address),
+        *("--url", server.address),
         cwd=CHECKOUT,
-        env=environment(tmp_path),
+        env=make_environment(tmp_path),
         stdout=writer,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -253,9 +268,9 @@ async def test_who_is_asked_to_end_does_so_though_its_reader_reads_no_more(
     try:
         # The pipe is full, but for what the last write left over.
         full = fcntl.fcntl(reader, fcntl.F_GETPIPE_SZ) - PIPE_BUF
-        await until(lambda: unread_bytes(reader) >= full)
+        await wait_until(lambda: unread_bytes(reader) >= full)
         process.send_signal(number)
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(TIMEOUT_S):
             _, errors = await process.communicate()
     finally:
         os.close(reader)
@@ -276,16 +291,16 @@ def told_at(seconds_ago: float, text: str) -> str:
 
 
 async def test_since_begins_with_the_first_line_that_is_new_enough(
-    running: Process, log: Path, tmp_path: Path
+    server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log, told_at(7200, "two hours"), "  below it")
+    append(log_path, told_at(7200, "two hours"), "  below it")
     # More than a page.
-    append(log, *(told_at(1800, f"half an hour {number}") for number in range(1500)))
-    append(log, "  below it, too", told_at(60, "a minute"))
-    logs = partial(ran, tmp_path, "logs", "logged", "--url", running.address)
+    append(log_path, *(told_at(1800, f"half an hour {number}") for number in range(1500)))
+    append(log_path, "  below it, too", told_at(60, "a minute"))
+    logs = partial(run_command, tmp_path, "logs", "logged", "--url", server.address)
 
-    def lines(ended: Ran) -> list[str]:
-        assert (ended.code, ended.errors) == (0, "")
+    def lines(ended: CompletedCommand) -> list[str]:
+        assert (ended.exit_code, ended.stderr) == (0, "")
         return [line.rpartition("] ")[2] for line in ended.lines]
 
     half = [f"half an hour {number}" for number in range(1500)]
@@ -301,16 +316,16 @@ async def test_since_begins_with_the_first_line_that_is_new_enough(
 
 
 async def test_since_is_followed(
-    conductor: SimulatedConductor, running: Process, log: Path, tmp_path: Path
+    conductor: SimulatedConductor, server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log, told_at(60, "a minute"))
-    options = ("--json", "-f", "--since", "1h", "--url", running.address)
-    async with piped(tmp_path, "logs", "logged", *options) as following:
-        await until(lambda: following.out)
-        append(log, told_at(0, "now"))
-        await until(lambda: "now" in following.out)
+    append(log_path, told_at(60, "a minute"))
+    options = ("--json", "-f", "--since", "1h", "--url", server.address)
+    async with start_command(tmp_path, "logs", "logged", *options) as following:
+        await wait_until(lambda: following.stdout)
+        append(log_path, told_at(0, "now"))
+        await wait_until(lambda: "now" in following.stdout)
         conductor.finish("logged")
-        ended = await following.ended()
+        ended = await following.wait()
     events = [json.loads(line) for line in ended.lines]
     assert [event["event"] for event in events] == ["log", "log", "log_complete"]
     assert [event["data"]["line_number"] for event in events[:2]] == [1, 2]
@@ -319,23 +334,23 @@ async def test_since_is_followed(
 
 
 async def test_since_of_a_log_without_times_says_so(
-    running: Process, log: Path, tmp_path: Path
+    server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log, "no time", "none here, either")
-    ended = await ran(tmp_path, "logs", "logged", "--since", "1h", "--url", running.address)
-    assert (ended.code, ended.out) == (0, "")
-    assert "no line of this log has a time of its own" in ended.errors
+    append(log_path, "no time", "none here, either")
+    ended = await run_command(tmp_path, "logs", "logged", "--since", "1h", "--url", server.address)
+    assert (ended.exit_code, ended.stdout) == (0, "")
+    assert "no line of this log has a time of its own" in ended.stderr
 
 
 async def test_since_of_a_log_that_is_not_there_yet_has_all_of_its_lines(
-    conductor: SimulatedConductor, running: Process, log: Path, tmp_path: Path
+    conductor: SimulatedConductor, server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    log.unlink()
-    url = ("--url", running.address)
-    assert (await ran(tmp_path, "logs", "logged", "--since", "1h", *url)).code == 6
-    async with piped(tmp_path, "logs", "logged", "-f", "--since", "1h", *url) as following:
-        await until(lambda: "no log" in following.errors)
-        append(log, "first")
-        await until(lambda: following.out == "first\n")
+    log_path.unlink()
+    url = ("--url", server.address)
+    assert (await run_command(tmp_path, "logs", "logged", "--since", "1h", *url)).exit_code == 6
+    async with start_command(tmp_path, "logs", "logged", "-f", "--since", "1h", *url) as following:
+        await wait_until(lambda: "no log" in following.stderr)
+        append(log_path, "first")
+        await wait_until(lambda: following.stdout == "first\n")
         conductor.finish("logged")
-        assert (await following.ended()).code == 0
+        assert (await following.wait()).exit_code == 0

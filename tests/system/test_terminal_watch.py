@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.cutting import Wire
-from tests.support.external import program
-from tests.support.processes import Process
-from tests.support.terminals import Terminal, piped, ran, terminal
-from tests.support.waiting import until
+from tests.support.cutting import FaultyProxy
+from tests.support.external import require_program
+from tests.support.processes import ManagedProcess
+from tests.support.terminals import Terminal, open_terminal, run_command, start_command
+from tests.support.waiting import wait_until
 
 OUTCOMES = {"completed": 0, "failed": 1, "cancelled": 4}
 
@@ -44,29 +44,29 @@ def cursor_is_shown(screen: Terminal) -> bool:
 
 @pytest.mark.parametrize(("outcome", "code"), OUTCOMES.items())
 async def test_watch_exits_with_how_the_job_ended(
-    conductor: SimulatedConductor, running: Process, tmp_path: Path, outcome: str, code: int
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path, outcome: str, code: int
 ) -> None:
     conductor.launch("a", 3)
-    async with piped(tmp_path, "watch", "a", "--url", running.address) as watching:
-        await until(lambda: "running" in watching.out)
+    async with start_command(tmp_path, "watch", "a", "--url", server.address) as watching:
+        await wait_until(lambda: "running" in watching.stdout)
         play(conductor, "a", outcome)
-        ended = await watching.ended()
-    assert ended.code == code
+        ended = await watching.wait()
+    assert ended.exit_code == code
     assert outcome in ended.lines[-1]
-    assert ended.errors == ""
+    assert ended.stderr == ""
 
 
 async def test_three_jobs_are_watched_to_their_ends_in_a_terminal(
-    conductor: SimulatedConductor, running: Process, tmp_path: Path
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     for job_id in OUTCOMES:
         conductor.launch(f"job-{job_id}", 3)
     jobs = [f"job-{outcome}" for outcome in OUTCOMES]
-    async with terminal(tmp_path, "watch", *jobs, "--url", running.address) as screen:
-        await until(lambda: screen.text.count("running") >= 3)
+    async with open_terminal(tmp_path, "watch", *jobs, "--url", server.address) as screen:
+        await wait_until(lambda: screen.text.count("running") >= 3)
         for outcome in OUTCOMES:
             play(conductor, f"job-{outcome}", outcome)
-        assert await screen.ended() == 1
+        assert await screen.wait() == 1
     rows = screen.text.splitlines()[-4:]
     assert [row.split()[0] for row in rows] == [*jobs, "job-failed:"]
     assert [row.split()[1] for row in rows[:3]] == list(OUTCOMES)
@@ -78,17 +78,17 @@ async def test_three_jobs_are_watched_to_their_ends_in_a_terminal(
 
 
 async def test_three_jobs_are_watched_to_their_ends_through_a_pipe(
-    conductor: SimulatedConductor, running: Process, tmp_path: Path
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     for outcome in OUTCOMES:
         conductor.launch(outcome, 3)
-    async with piped(tmp_path, "watch", *OUTCOMES, "--url", running.address) as watching:
-        await until(lambda: watching.out.count("running") >= 3)
+    async with start_command(tmp_path, "watch", *OUTCOMES, "--url", server.address) as watching:
+        await wait_until(lambda: watching.stdout.count("running") >= 3)
         for outcome in OUTCOMES:
             play(conductor, outcome, outcome)
-        ended = await watching.ended()
-    assert ended.code == 1
-    assert "\x1b" not in ended.out
+        ended = await watching.wait()
+    assert ended.exit_code == 1
+    assert "\x1b" not in ended.stdout
     last = {line.split()[1]: line.split()[2:] for line in ended.lines}
     assert last == {
         "completed": ["completed", "3/3"],
@@ -99,116 +99,120 @@ async def test_three_jobs_are_watched_to_their_ends_through_a_pipe(
 
 
 async def test_watch_without_a_name_shows_what_runs_until_ctrl_c(
-    conductor: SimulatedConductor, running: Process, tmp_path: Path
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     conductor.launch("over", 1)
     play_all(conductor, "over")
-    async with terminal(tmp_path, "watch", "--url", running.address) as screen:
-        await screen.saw("No job is running.")
+    async with open_terminal(tmp_path, "watch", "--url", server.address) as screen:
+        await screen.wait_for_text("No job is running.")
         conductor.launch("a", 3)
-        await screen.saw("running  ")
+        await screen.wait_for_text("running  ")
         conductor.dispatch("a", 1)
-        await screen.saw("sheet 1")
+        await screen.wait_for_text("sheet 1")
         conductor.complete_sheet("a", 1)
-        await screen.saw("1/3")
-        screen.press("\x03")
-        assert await screen.ended() == 130
+        await screen.wait_for_text("1/3")
+        screen.send_keys("\x03")
+        assert await screen.wait() == 130
     assert "Traceback" not in screen.text
     assert "over " not in screen.text
     assert cursor_is_shown(screen)
 
 
 async def test_a_job_that_is_not_there_is_said_and_the_others_are_watched_on(
-    conductor: SimulatedConductor, running: Process, tmp_path: Path
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     conductor.launch("a", 1)
     play_all(conductor, "a")
-    ended = await ran(tmp_path, "watch", "a", "none", "--url", running.address)
-    assert ended.code == 3
-    assert "completed" in ended.out
-    assert ended.errors == "marianne-stream: Score not found: none\n"
+    ended = await run_command(tmp_path, "watch", "a", "none", "--url", server.address)
+    assert ended.exit_code == 3
+    assert "completed" in ended.stdout
+    assert ended.stderr == "marianne-stream: Score not found: none\n"
 
 
 async def test_a_job_that_is_deleted_meanwhile_is_not_found(
-    conductor: SimulatedConductor, running: Process, tmp_path: Path
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     conductor.launch("a", 1)
-    async with piped(tmp_path, "watch", "a", "--url", running.address) as watching:
-        await until(lambda: "running" in watching.out)
+    async with start_command(tmp_path, "watch", "a", "--url", server.address) as watching:
+        await wait_until(lambda: "running" in watching.stdout)
         conductor.remove("a")
-        ended = await watching.ended()
-    assert ended.code == 3
-    assert "a is gone" in ended.errors
+        ended = await watching.wait()
+    assert ended.exit_code == 3
+    assert "a is gone" in ended.stderr
 
 
 async def test_a_board_gives_the_terminal_back_at_sigterm(
-    conductor: SimulatedConductor, running: Process, tmp_path: Path
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     conductor.launch("a", 3)
-    async with terminal(tmp_path, "watch", "a", "--url", running.address) as screen:
-        await screen.saw("running")
+    async with open_terminal(tmp_path, "watch", "a", "--url", server.address) as screen:
+        await screen.wait_for_text("running")
         screen._process.terminate()
-        assert await screen.ended() == 143
+        assert await screen.wait() == 143
     assert cursor_is_shown(screen)
 
 
 async def test_a_board_that_is_stopped_gives_the_cursor_back_and_goes_on_in_the_foreground(
-    conductor: SimulatedConductor, running: Process, tmp_path: Path
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     conductor.launch("a", 3)
-    verb = ("marianne_stream", "watch", "a", "--url", running.address)
+    verb = ("marianne_stream", "watch", "a", "--url", server.address)
     command = shlex.join([sys.executable, "-m", *verb])
     shell = ("--norc", "--noprofile", "-i")
-    async with terminal(tmp_path, *shell, program=program("bash"), HOME=str(tmp_path)) as screen:
-        screen.press(command + "\n")
-        await screen.saw("running  ")
-        screen.press("\x1a")
-        await screen.saw("Stopped")
+    async with open_terminal(
+        tmp_path, *shell, program=require_program("bash"), HOME=str(tmp_path)
+    ) as screen:
+        screen.send_keys(command + "\n")
+        await screen.wait_for_text("running  ")
+        screen.send_keys("\x1a")
+        await screen.wait_for_text("Stopped")
         assert cursor_is_shown(screen)
         shown = len(screen.raw)
-        screen.press("fg\n")
-        await until(lambda: "running  " in screen.raw[shown:])
+        screen.send_keys("fg\n")
+        await wait_until(lambda: "running  " in screen.raw[shown:])
         assert not cursor_is_shown(screen)
         play(conductor, "a", "completed")
-        await until(lambda: "3/3" in screen.raw[shown:] and cursor_is_shown(screen))
-        screen.press("exit $?\n")
-        assert await screen.ended() == 0
+        await wait_until(lambda: "3/3" in screen.raw[shown:] and cursor_is_shown(screen))
+        screen.send_keys("exit $?\n")
+        assert await screen.wait() == 0
 
 
 async def test_a_board_goes_on_when_its_connection_was_cut_and_says_so_above(
-    conductor: SimulatedConductor, wire: Wire, tmp_path: Path
+    conductor: SimulatedConductor, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
     conductor.launch("a", 3)
-    async with terminal(tmp_path, "watch", "a", "--url", wire.url) as screen:
-        await screen.saw("running")
-        wire.cut()
-        await screen.saw("trying again")
+    async with open_terminal(tmp_path, "watch", "a", "--url", proxy.url) as screen:
+        await screen.wait_for_text("running")
+        proxy.disconnect_all()
+        await screen.wait_for_text("trying again")
         play(conductor, "a", "completed")
-        assert await screen.ended() == 0
+        assert await screen.wait() == 0
     assert "connected again" in screen.text
     assert screen.text.splitlines()[-1].split()[1] == "completed"
 
 
 async def test_a_terminal_that_cannot_be_drawn_on_gets_lines(
-    conductor: SimulatedConductor, running: Process, tmp_path: Path
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     conductor.launch("a", 3)
-    async with terminal(tmp_path, "watch", "a", "--url", running.address, TERM="dumb") as screen:
-        await screen.saw("running")
+    async with open_terminal(
+        tmp_path, "watch", "a", "--url", server.address, TERM="dumb"
+    ) as screen:
+        await screen.wait_for_text("running")
         play(conductor, "a", "completed")
-        assert await screen.ended() == 0
+        assert await screen.wait() == 0
     assert "\x1b" not in screen.raw
     assert screen.text.splitlines()[-1].split()[1:] == ["a", "completed", "3/3"]
 
 
 async def test_watch_gives_its_events_as_json(
-    conductor: SimulatedConductor, running: Process, tmp_path: Path
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     conductor.launch("a", 3)
-    async with piped(tmp_path, "watch", "a", "--json", "--url", running.address) as watching:
-        await until(lambda: "job_sheets" in watching.out)
+    async with start_command(tmp_path, "watch", "a", "--json", "--url", server.address) as watching:
+        await wait_until(lambda: "job_sheets" in watching.stdout)
         play(conductor, "a", "failed")
-        ended = await watching.ended()
+        ended = await watching.wait()
     said = [json.loads(line) for line in ended.lines]
     assert all(set(each) == {"event", "cursor", "data"} for each in said)
     assert [each["event"] for each in said[:3]] == ["source", "job_status", "job_sheets"]

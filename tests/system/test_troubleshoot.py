@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.commands.verbs import VERBS
+from marianne_stream.commands.verbs import COMMANDS
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.errors import MarianneStreamError
 from marianne_stream.settings import Settings
-from tests.support.external import program
-from tests.support.processes import CHECKOUT, Process, process
-from tests.support.terminals import Ran, environment
+from tests.support.external import require_program
+from tests.support.processes import CHECKOUT, ManagedProcess, run_process
+from tests.support.terminals import CompletedCommand, make_environment
 
 PAGE = (CHECKOUT / "docs" / "how-to" / "troubleshoot.md").read_text(encoding="utf-8")
-COMMANDS = [
+DOCUMENTED_COMMANDS = [
     line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()
 ]
 
@@ -40,7 +40,7 @@ EXPECTED = {
 
 
 @pytest.fixture
-async def running(conductor: SimulatedConductor, tmp_path: Path) -> AsyncIterator[Process]:
+async def running(conductor: SimulatedConductor, tmp_path: Path) -> AsyncIterator[ManagedProcess]:
     """A server with a token of its own, and a job without a log."""
     (workspace := tmp_path / "ws").mkdir()
     conductor.launch("silent", 1, workspace=str(workspace))
@@ -48,18 +48,18 @@ async def running(conductor: SimulatedConductor, tmp_path: Path) -> AsyncIterato
     token = private / "token"
     token.write_text("own-token-0123456789\n")
     token.chmod(0o600)
-    async with process(
+    async with run_process(
         *("-m", "marianne_stream", "--port", 0, "--data-dir", private),
         *("--conductor-socket", tmp_path / "c.sock", "--registry-path", tmp_path / "state.db"),
     ) as running:
         yield running
 
 
-async def typed(command: str, running: Process, folder: Path) -> Ran:
+async def typed(command: str, running: ManagedProcess, folder: Path) -> CompletedCommand:
     """Run a command of the page in a shell that finds this server."""
     here = command.replace("http://127.0.0.1:8765", running.address).replace(" JOB", " silent")
     here = here.replace("--max-time 20", "--max-time 2")
-    ours = environment(
+    ours = make_environment(
         folder,
         PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         MARIANNE_STREAM_URL=running.address,
@@ -73,19 +73,19 @@ async def typed(command: str, running: Process, folder: Path) -> Ran:
         stderr=asyncio.subprocess.PIPE,
     )
     out, errors = await shell.communicate()
-    return Ran(shell.returncode or 0, out.decode(), errors.decode())
+    return CompletedCommand(shell.returncode or 0, out.decode(), errors.decode())
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", DOCUMENTED_COMMANDS)
 async def test_command_of_the_page_does_what_the_page_says(
-    running: Process, tmp_path: Path, command: str
+    running: ManagedProcess, tmp_path: Path, command: str
 ) -> None:
     if command.startswith("curl"):
-        program("curl")
+        require_program("curl")
     code, text = EXPECTED[command]
     ended = await typed(command, running, tmp_path)
-    assert ended.code == code, ended
-    assert text in ended.out + ended.errors
+    assert ended.exit_code == code, ended
+    assert text in ended.stdout + ended.stderr
 
 
 def test_names_of_the_page_exist() -> None:
@@ -96,7 +96,7 @@ def test_names_of_the_page_exist() -> None:
     of_others = {"log_file"}
     assert words - codes - metrics - set(Settings.model_fields) - of_others == set()
     named = set(re.findall(r"marianne-stream ([a-z]+)", PAGE))
-    assert named <= set(VERBS)
+    assert named <= set(COMMANDS)
 
 
 def every_error(root: type[MarianneStreamError]) -> set[type[MarianneStreamError]]:

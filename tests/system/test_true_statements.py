@@ -12,9 +12,9 @@ import aiohttp
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.processes import server
-from tests.support.viewers import watching
-from tests.support.waiting import eventually, until
+from tests.support.processes import run_server
+from tests.support.viewers import open_viewer
+from tests.support.waiting import wait_for_value, wait_until
 
 JOBS = ("done", "stopped")
 
@@ -35,7 +35,7 @@ class Asking:
 
     async def listed_with(self, job_id: str, field: str) -> dict[str, Any]:
         """Ask until a field of the job's entry is known."""
-        found: dict[str, Any] = await eventually(
+        found: dict[str, Any] = await wait_for_value(
             lambda: self.listed(job_id), lambda job: job.get(field) is not None
         )
         return found
@@ -45,7 +45,7 @@ class Asking:
 async def asking(folder: Path, *options: object) -> AsyncIterator[Asking]:
     """A server, and somebody who asks it."""
     async with (
-        server(folder, *options) as running,
+        run_server(folder, *options) as running,
         aiohttp.ClientSession(running.address) as session,
     ):
         yield Asking(session)
@@ -68,7 +68,9 @@ async def test_the_end_of_a_job_is_not_that_of_its_conductor(
         before = {job_id: await client.listed_with(job_id, "completed_at") for job_id in JOBS}
         await asyncio.sleep(1.1)
         await conductor.stop()
-        await eventually(lambda: client.get("/ready"), lambda found: found["source"] == "registry")
+        await wait_for_value(
+            lambda: client.get("/ready"), lambda found: found["source"] == "registry"
+        )
         for job_id, known in before.items():
             assert (await client.listed(job_id))["completed_at"] == known["completed_at"]
     # A server that comes later has the checkpoint's word.
@@ -86,18 +88,18 @@ async def test_a_job_that_hangs_makes_no_progress_while_others_do(
         conductor.dispatch(job_id, 1)
     async with (
         asking(tmp_path) as client,
-        watching(client.session, "/api/jobs/hangs/stream") as hanging,
-        watching(client.session, "/api/jobs/works/stream") as working,
+        open_viewer(client.session, "/api/jobs/hangs/stream") as hanging,
+        open_viewer(client.session, "/api/jobs/works/stream") as working,
     ):
-        await hanging.saw("job_sheets")
-        await working.saw("job_sheets")
-        assert hanging.data("job_status")[-1]["last_progress_at"] is None
+        await hanging.wait_for("job_sheets")
+        await working.wait_for("job_sheets")
+        assert hanging.event_data("job_status")[-1]["last_progress_at"] is None
         conductor.complete_sheet("works", 1)
-        await working.saw_status(completed_sheets=1)
-        assert working.data("job_status")[-1]["last_progress_at"] is not None
+        await working.wait_for_status(completed_sheets=1)
+        assert working.event_data("job_status")[-1]["last_progress_at"] is not None
         found = await client.get("/api/jobs/hangs/status")
         assert found["last_progress_at"] is None
-        assert hanging.counts["job_status"] == 1
+        assert hanging.event_counts["job_status"] == 1
 
 
 @pytest.mark.parametrize("how", ["cancel", "crash"])
@@ -121,11 +123,11 @@ async def test_nothing_is_at_work_in_a_job_that_has_ended(
             return found
 
         wanted = "cancelled" if how == "cancel" else "failed"
-        job = await eventually(ended, lambda job: job["status"] == wanted)
+        job = await wait_for_value(ended, lambda job: job["status"] == wanted)
         assert job["current_sheet"] is None
         assert [sheet["status"] for sheet in job["sheets"]] == ["completed", "stopped", "pending"]
-        job = await eventually(ended, lambda job: job["completed_at"])
-        entry = await eventually(lambda: client.listed("a"), lambda job: job["completed_at"])
+        job = await wait_for_value(ended, lambda job: job["completed_at"])
+        entry = await wait_for_value(lambda: client.listed("a"), lambda job: job["completed_at"])
         assert (entry["completed_sheets"], entry["total_sheets"]) == (1, 3)
         if how == "crash":
             assert job["error_message"] == "Daemon restarted while job was active"
@@ -164,16 +166,16 @@ async def test_jobs_of_another_conductor_are_not_shown(
     conductor.launch("ours", 1)
     await conductor.flush()
     async with (
-        server(tmp_path, "--registry-path", tmp_path / "other" / "state.db") as running,
+        run_server(tmp_path, "--registry-path", tmp_path / "other" / "state.db") as running,
         aiohttp.ClientSession(running.address) as session,
     ):
         client = Asking(session)
         assert [job["job_id"] for job in (await client.get("/api/jobs"))["jobs"]] == ["ours"]
         await conductor.kill()
-        found = await eventually(lambda: client.get("/ready"), lambda found: not found["live"])
+        found = await wait_for_value(lambda: client.get("/ready"), lambda found: not found["live"])
         assert found["reasons"]
         assert "jobs" not in await client.get("/api/jobs")
-        await until(lambda: "is not read: the conductor's own is" in running.log)
+        await wait_until(lambda: "is not read: the conductor's own is" in running.log)
 
 
 async def test_the_count_and_the_current_sheet_never_contradict_each_other(
@@ -182,14 +184,14 @@ async def test_the_count_and_the_current_sheet_never_contradict_each_other(
     conductor.launch("a", 20)
     async with (
         asking(tmp_path) as client,
-        watching(client.session, "/api/roster/stream", details="true") as viewer,
+        open_viewer(client.session, "/api/roster/stream", details="true") as viewer,
     ):
-        await viewer.saw("roster")
+        await viewer.wait_for("roster")
         for number in range(1, 21):
             conductor.dispatch("a", number)
             await asyncio.sleep(0.05)
             conductor.complete_sheet("a", number)
             await asyncio.sleep(0.05)
-        seen = [job for data in viewer.data("roster") for job in data["jobs"]]
+        seen = [job for data in viewer.event_data("roster") for job in data["jobs"]]
     for job in seen:
         assert job["current_sheet"] in (None, job["completed_sheets"] + 1), job

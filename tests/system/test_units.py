@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.external import program
-from tests.support.nginx import EXAMPLES, filled
+from tests.support.external import require_program
+from tests.support.nginx import EXAMPLES, fill_example
 
 SERVICE, SOCKET = "marianne-stream.service", "marianne-stream.socket"
 RELAY, EDGE = "marianne-stream-relay.service", "marianne-stream-edge.service"
@@ -37,15 +37,15 @@ LIMITS = {SERVICE: 2.0, RELAY: 2.5, EDGE: 2.5}
 def units(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A folder with the units, their placeholders filled."""
     for name in (SERVICE, SOCKET, RELAY, EDGE):
-        (tmp_path / name).write_text(filled(name, **PLACES[name]))
+        (tmp_path / name).write_text(fill_example(name, **PLACES[name]))
     if request.param:
         (folder := tmp_path / f"{SERVICE}.d").mkdir()
-        (folder / "publish.conf").write_text(filled(DROP_IN, **PLACES[DROP_IN]))
+        (folder / "publish.conf").write_text(fill_example(DROP_IN, **PLACES[DROP_IN]))
     return tmp_path
 
 
 def analyze(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = (program("systemd-analyze"), *map(str, arguments))
+    command = (require_program("systemd-analyze"), *map(str, arguments))
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -65,12 +65,12 @@ def test_they_leave_little_open(units: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", PLACES)
 def test_no_placeholder_is_left_unnamed(name: str) -> None:
-    assert re.findall(r"@[A-Z_0-9]+@", filled(name, **PLACES[name])) == []
+    assert re.findall(r"@[A-Z_0-9]+@", fill_example(name, **PLACES[name])) == []
 
 
 def test_the_drop_in_is_read(tmp_path: Path) -> None:
     """Else the tests above would show nothing of it."""
-    (tmp_path / SERVICE).write_text(filled(SERVICE, **PLACES[SERVICE]))
+    (tmp_path / SERVICE).write_text(fill_example(SERVICE, **PLACES[SERVICE]))
     (folder := tmp_path / f"{SERVICE}.d").mkdir()
     (folder / "publish.conf").write_text("[Service]\nNoSuchKey=1\n")
     assert "NoSuchKey" in analyze("verify", tmp_path / SERVICE).stderr

@@ -10,21 +10,21 @@ import aiohttp
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.processes import Process, process, server
-from tests.support.redis import redis_server
-from tests.support.viewers import Viewer, watching
-from tests.support.waiting import until
+from tests.support.processes import ManagedProcess, run_process, run_server
+from tests.support.redis import run_redis
+from tests.support.viewers import Viewer, open_viewer
+from tests.support.waiting import wait_until
 
 
 @asynccontextmanager
-async def edge_of(folder: Path, workers: int) -> AsyncIterator[Process]:
+async def edge_of(folder: Path, workers: int) -> AsyncIterator[ManagedProcess]:
     """An edge of so many workers, of what a relay publishes; its conductor runs."""
-    async with redis_server(folder) as redis:
+    async with run_redis(folder) as redis:
         publishing = ("--publish-url", redis.url, "--source-name", "here")
         reading = ("--state-backend", "redis", "--redis-url", redis.url, "--sources", "here")
         async with (
-            server(folder, *publishing),
-            process(
+            run_server(folder, *publishing),
+            run_process(
                 *("-m", "marianne_stream", "--port", 0, "--no-auth", *reading),
                 *("--workers", workers),
             ) as edge,
@@ -32,7 +32,7 @@ async def edge_of(folder: Path, workers: int) -> AsyncIterator[Process]:
             yield edge
 
 
-def pids_of(edge: Process) -> set[int]:
+def pids_of(edge: ManagedProcess) -> set[int]:
     """The processes that an edge has started."""
     text = Path(f"/proc/{edge.pid}/task/{edge.pid}/children").read_text(encoding="ascii")
     return set(map(int, text.split()))
@@ -49,14 +49,14 @@ async def test_all_workers_serve_the_same_and_divide_viewers_among_them(
         before = {pid: open_files(pid) for pid in pids_of(edge)}
         async with several(session, url, 40) as viewers:
             for viewer in viewers:
-                await viewer.saw("job_sheets")
+                await viewer.wait_for("job_sheets")
             conductor.complete_sheet("lantern", 1)
             for viewer in viewers:
-                await viewer.saw_status(completed_sheets=1)
+                await viewer.wait_for_status(completed_sheets=1)
             # The kernel gives some to each.
             assert all(open_files(pid) > count for pid, count in before.items())
-        edge.send(signal.SIGTERM)
-        assert await edge.ended() == 0
+        edge.send_signal(signal.SIGTERM)
+        assert await edge.wait() == 0
 
 
 async def test_a_worker_that_is_killed_is_started_again_and_refuses_nobody(
@@ -70,7 +70,7 @@ async def test_a_worker_that_is_killed_is_started_again_and_refuses_nobody(
         for _ in range(30):
             async with session.get(f"{edge.address}/health", headers=headers) as answer:
                 assert answer.status == 200
-        await until(lambda: len(pids_of(edge)) == 2 and pids_of(edge) != before, limit_s=20)
+        await wait_until(lambda: len(pids_of(edge)) == 2 and pids_of(edge) != before, timeout_s=20)
         assert "worker" in edge.log
 
 
@@ -85,12 +85,12 @@ async def test_workers_are_for_edges_alone(
     options: tuple[object, ...], sentence: str, tmp_path: Path
 ) -> None:
     del tmp_path
-    async with process("-m", "marianne_stream", *options) as refused:
-        assert await refused.ended() == 2
+    async with run_process("-m", "marianne_stream", *options) as refused:
+        assert await refused.wait() == 2
         assert sentence in refused.log
 
 
-async def knows(session: aiohttp.ClientSession, edge: Process, job_id: str) -> None:
+async def knows(session: aiohttp.ClientSession, edge: ManagedProcess, job_id: str) -> None:
     """Waits until each worker has been told of a job."""
     headers = {"Connection": "close"}
     asked = 0
@@ -110,4 +110,4 @@ async def several(
 ) -> AsyncIterator[list[Viewer]]:
     """So many viewers of one address."""
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(watching(session, url)) for _ in range(count)]
+        yield [await stack.enter_async_context(open_viewer(session, url)) for _ in range(count)]

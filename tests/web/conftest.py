@@ -14,10 +14,10 @@ from marianne_stream.app import create_app
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.listening import open_tcp_socket
 from marianne_stream.settings import Settings
-from tests.support.viewers import Viewer, watching
+from tests.support.viewers import Viewer, open_viewer
 
 Client = TestClient[web.Request, web.Application]
-Watch = Callable[..., AbstractAsyncContextManager[Viewer]]
+OpenStream = Callable[..., AbstractAsyncContextManager[Viewer]]
 
 
 @pytest.fixture
@@ -31,27 +31,29 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 async def client(settings: Settings, aiohttp_client: Callable[..., Awaitable[Client]]) -> Client:
     """A client of a server with these settings; the conductor need not be there."""
-    return await aiohttp_client(create_app(settings), server_kwargs={"socket_factory": listen})
+    return await aiohttp_client(
+        create_app(settings), server_kwargs={"socket_factory": make_listening_socket}
+    )
 
 
-def listen(host: str, port: int, _family: socket.AddressFamily) -> socket.socket:
+def make_listening_socket(host: str, port: int, _family: socket.AddressFamily) -> socket.socket:
     """Listens as the server does, whose connections are not as the system has them by itself."""
     return open_tcp_socket(host, port)
 
 
 @pytest.fixture
-def watch(conductor: SimulatedConductor, client: Client) -> Watch:
+def open_stream(conductor: SimulatedConductor, client: Client) -> OpenStream:
     """Opens a stream of a path, of a server whose conductor runs."""
     del conductor
 
     def watch(path: str, **options: Any) -> AbstractAsyncContextManager[Viewer]:
-        return watching(client.session, str(client.make_url(path)), **options)
+        return open_viewer(client.session, str(client.make_url(path)), **options)
 
     return watch
 
 
 @pytest.fixture
-async def log(conductor: SimulatedConductor, tmp_path: Path) -> Path:
+async def log_path(conductor: SimulatedConductor, tmp_path: Path) -> Path:
     """The log file of a running job; it is not there yet."""
     workspace = tmp_path / "ws"
     workspace.mkdir()

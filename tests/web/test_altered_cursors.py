@@ -40,15 +40,15 @@ def numbers(text: str) -> list[int]:
 
 
 @pytest.fixture
-async def cursors(log: Path, client: Client) -> list[str]:
+async def cursors(log_path: Path, client: Client) -> list[str]:
     """Cursors at the beginning, in the middle and at the end of a log of three files."""
-    append(log, *(f"[error] line {n} {'x' * 20_000}" for n in range(1, 11)))
-    log.with_name("marianne.log.2.gz").write_bytes(gzip.compress(log.read_bytes()))
-    log.unlink()
-    append(log, *(f"line {n}" for n in range(11, 21)))
-    log.rename(log.with_name("marianne.log.1"))
-    append(log, *(f"line {n}" for n in range(21, 31)))
-    with log.open("a") as file:
+    append(log_path, *(f"[error] line {n} {'x' * 20_000}" for n in range(1, 11)))
+    log_path.with_name("marianne.log.2.gz").write_bytes(gzip.compress(log_path.read_bytes()))
+    log_path.unlink()
+    append(log_path, *(f"line {n}" for n in range(11, 21)))
+    log_path.rename(log_path.with_name("marianne.log.1"))
+    append(log_path, *(f"line {n}" for n in range(21, 31)))
+    with log_path.open("a") as file:
         file.write("not ended")
     answer = await client.get(f"{LOGS}/lines", params={"limit": "1000"})
     page = await answer.json()

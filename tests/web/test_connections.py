@@ -12,8 +12,8 @@ from aiohttp.test_utils import TestServer
 from marianne_stream.app import create_app
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.settings import Settings
-from tests.support.viewers import watching
-from tests.support.waiting import until
+from tests.support.viewers import open_viewer
+from tests.support.waiting import wait_until
 from tests.web.conftest import Client
 
 Emit = Callable[[int], Awaitable[None]]
@@ -52,12 +52,12 @@ async def test_over_tls_every_event_comes_once_and_in_order(
     conductor: SimulatedConductor, emit: Emit, tls: tuple[str, ClientSession]
 ) -> None:
     address, session = tls
-    async with watching(session, f"{address}/api/events/stream", limit="0") as viewer:
-        await viewer.saw("source")
-        await until(lambda: conductor.statistics.monitor_streams_open)
+    async with open_viewer(session, f"{address}/api/events/stream", limit="0") as viewer:
+        await viewer.wait_for("source")
+        await wait_until(lambda: conductor.statistics.monitor_streams_open)
         await emit(1500)
-        await until(lambda: viewer.counts["job.step"] == 1500)
-    assert [data["data"]["number"] for data in viewer.data("job.step")] == list(range(1500))
+        await wait_until(lambda: viewer.event_counts["job.step"] == 1500)
+    assert [data["data"]["number"] for data in viewer.event_data("job.step")] == list(range(1500))
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])

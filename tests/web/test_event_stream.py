@@ -7,165 +7,165 @@ import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from tests.support.viewers import Viewer
-from tests.support.waiting import until
-from tests.web.conftest import Client, Watch
+from tests.support.waiting import wait_until
+from tests.web.conftest import Client, OpenStream
 
 
 @pytest.fixture
 async def subscribed(conductor: SimulatedConductor, client: Client) -> SimulatedConductor:
     """A conductor that the server listens to."""
     del client
-    await until(lambda: conductor.statistics.monitor_streams_open)
+    await wait_until(lambda: conductor.statistics.monitor_streams_open)
     return conductor
 
 
 async def test_events_bear_the_conductors_own_names_and_params(
-    subscribed: SimulatedConductor, watch: Watch
+    subscribed: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     subscribed.launch("a", 2)
-    async with watch("/api/events/stream") as viewer:
-        await viewer.saw("job.started")
+    async with open_stream("/api/events/stream") as viewer:
+        await viewer.wait_for("job.started")
         subscribed.emit("a", "observer.file_created", {"path": "é.txt"}, 2)
-        created = await viewer.saw("observer.file_created")
-    assert viewer.names[0] == "source"
+        created = await viewer.wait_for("observer.file_created")
+    assert viewer.event_names[0] == "source"
     assert set(created) == {"job_id", "sheet_num", "event", "data", "timestamp"}
     assert (created["job_id"], created["sheet_num"]) == ("a", 2)
     assert created["data"] == {"path": "é.txt"}
 
 
 async def test_the_newest_come_first_as_many_as_are_wanted(
-    subscribed: SimulatedConductor, watch: Watch
+    subscribed: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     for number in range(60):
         subscribed.emit("a", f"job.step{number}")
-    async with watch("/api/events/stream") as all_of_them:
-        await all_of_them.saw("job.step59")
+    async with open_stream("/api/events/stream") as all_of_them:
+        await all_of_them.wait_for("job.step59")
     for limit, expected in (("0", 0), ("3", 3), ("", 50), ("200", 60)):
         params = {"limit": limit} if limit else {}
-        async with watch("/api/events/stream", **params) as viewer:
-            await viewer.saw("source")
+        async with open_stream("/api/events/stream", **params) as viewer:
+            await viewer.wait_for("source")
             if expected:
-                await viewer.saw("job.step59")
-        assert viewer.names[1:] == [f"job.step{n}" for n in range(60 - expected, 60)]
+                await viewer.wait_for("job.step59")
+        assert viewer.event_names[1:] == [f"job.step{n}" for n in range(60 - expected, 60)]
 
 
 async def test_a_job_has_a_timeline_of_its_own(
-    subscribed: SimulatedConductor, watch: Watch
+    subscribed: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     subscribed.launch("a", 2)
     subscribed.launch("b", 2)
-    async with watch("/api/jobs/a/events") as viewer:
-        await viewer.saw("job.started")
+    async with open_stream("/api/jobs/a/events") as viewer:
+        await viewer.wait_for("job.started")
         subscribed.emit("b", "job.cost_update")
         subscribed.emit("", "monitor.anomaly")
         subscribed.emit("a", "job.cost_update")
-        await viewer.saw("job.cost_update")
-    assert {data["job_id"] for data in viewer.data("job.started", "job.cost_update")} == {"a"}
-    assert "monitor.anomaly" not in viewer.names
+        await viewer.wait_for("job.cost_update")
+    assert {data["job_id"] for data in viewer.event_data("job.started", "job.cost_update")} == {"a"}
+    assert "monitor.anomaly" not in viewer.event_names
 
 
 async def test_events_are_filtered_by_job_and_by_the_beginning_of_their_name(
-    subscribed: SimulatedConductor, watch: Watch
+    subscribed: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     path = "/api/events/stream?job_id=a&job_id=b&event=job.&event=sheet.&limit=0"
-    async with watch(path) as viewer:
-        await viewer.saw("source")
+    async with open_stream(path) as viewer:
+        await viewer.wait_for("source")
         for job_id in ("a", "b", "c"):
             for event in ("job.one", "sheet.two", "observer.three"):
                 subscribed.emit(job_id, event)
         subscribed.emit("a", "job.last")
-        await viewer.saw("job.last")
-    got = [(data["job_id"], data["event"]) for data in viewer.data("job.one", "sheet.two")]
+        await viewer.wait_for("job.last")
+    got = [(data["job_id"], data["event"]) for data in viewer.event_data("job.one", "sheet.two")]
     assert got == [("a", "job.one"), ("a", "sheet.two"), ("b", "job.one"), ("b", "sheet.two")]
-    assert "observer.three" not in viewer.names
+    assert "observer.three" not in viewer.event_names
 
 
 async def test_one_who_resumes_misses_nothing_and_gets_nothing_twice(
-    subscribed: SimulatedConductor, watch: Watch
+    subscribed: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     subscribed.emit("a", "job.step0")
-    async with watch("/api/events/stream") as viewer:
-        await viewer.saw("job.step0")
+    async with open_stream("/api/events/stream") as viewer:
+        await viewer.wait_for("job.step0")
     cursor = viewer.last_event_id
     for number in range(1, 80):
         subscribed.emit("a", f"job.step{number}")
-    async with watch("/api/events/stream", last_event_id=cursor) as resumed:
-        await resumed.saw("job.step79")
-    assert resumed.names == ["source", *(f"job.step{number}" for number in range(1, 80))]
+    async with open_stream("/api/events/stream", last_event_id=cursor) as resumed:
+        await resumed.wait_for("job.step79")
+    assert resumed.event_names == ["source", *(f"job.step{number}" for number in range(1, 80))]
     assert len({event.event_id for event in resumed.events[1:]}) == 79
 
 
 async def test_one_who_has_seen_no_event_yet_misses_none_while_it_is_cut_off(
-    subscribed: SimulatedConductor, watch: Watch
+    subscribed: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     subscribed.emit("a", "job.before")
-    async with watch("/api/events/stream", limit="0") as viewer:
-        await viewer.saw("source")
+    async with open_stream("/api/events/stream", limit="0") as viewer:
+        await viewer.wait_for("source")
     subscribed.emit("a", "job.meanwhile")
-    async with watch("/api/events/stream", last_event_id=viewer.last_event_id) as resumed:
-        await resumed.saw("job.meanwhile")
-    assert resumed.names == ["source", "job.meanwhile"]
+    async with open_stream("/api/events/stream", last_event_id=viewer.last_event_id) as resumed:
+        await resumed.wait_for("job.meanwhile")
+    assert resumed.event_names == ["source", "job.meanwhile"]
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "t-0123456789abcdef-7", "s-" + "0" * 24])
 async def test_a_cursor_from_elsewhere_gives_a_gap_first_and_then_a_new_viewers_events(
-    subscribed: SimulatedConductor, watch: Watch, cursor: str
+    subscribed: SimulatedConductor, open_stream: OpenStream, cursor: str
 ) -> None:
     subscribed.emit("a", "job.step0")
-    async with watch("/api/events/stream") as viewer:
-        await viewer.saw("job.step0")
-    async with watch("/api/events/stream", last_event_id=cursor) as resumed:
-        await resumed.saw("job.step0")
-    assert resumed.names == ["gap", "source", "job.step0"]
-    assert resumed.data("gap") == [{"missed": None, "reason": "cursor_expired"}]
+    async with open_stream("/api/events/stream") as viewer:
+        await viewer.wait_for("job.step0")
+    async with open_stream("/api/events/stream", last_event_id=cursor) as resumed:
+        await resumed.wait_for("job.step0")
+    assert resumed.event_names == ["gap", "source", "job.step0"]
+    assert resumed.event_data("gap") == [{"missed": None, "reason": "cursor_expired"}]
 
 
 async def test_a_monitor_that_was_lost_leaves_a_gap(
-    subscribed: SimulatedConductor, watch: Watch
+    subscribed: SimulatedConductor, open_stream: OpenStream
 ) -> None:
-    async with watch("/api/events/stream") as viewer:
+    async with open_stream("/api/events/stream") as viewer:
         subscribed.emit("a", "job.before")
-        await viewer.saw("job.before")
+        await viewer.wait_for("job.before")
         await subscribed.disconnect_all()
-        await until(lambda: subscribed.statistics.monitor_streams_open)
+        await wait_until(lambda: subscribed.statistics.monitor_streams_open)
         subscribed.emit("a", "job.after")
-        await viewer.saw("job.after")
-    assert viewer.names == ["source", "job.before", "source", "gap", "source", "job.after"]
-    assert [data["live"] for data in viewer.data("source")] == [True, False, True]
-    assert viewer.data("gap") == [{"missed": None, "reason": "monitor_lost"}]
+        await viewer.wait_for("job.after")
+    assert viewer.event_names == ["source", "job.before", "source", "gap", "source", "job.after"]
+    assert [data["live"] for data in viewer.event_data("source")] == [True, False, True]
+    assert viewer.event_data("gap") == [{"missed": None, "reason": "monitor_lost"}]
 
 
 async def test_a_name_that_would_break_the_stream_or_deceive_is_sent_as_a_message(
-    subscribed: SimulatedConductor, watch: Watch
+    subscribed: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     bad = ["a\nb", "", "é", "gap", "source", "error", "x" * 300]
-    async with watch("/api/events/stream") as viewer:
-        await viewer.saw("source")
+    async with open_stream("/api/events/stream") as viewer:
+        await viewer.wait_for("source")
         for name in bad:
             subscribed.emit("a", name)
-        await viewer.saw("message", len(bad))
-    assert [data["event"] for data in viewer.data("message")] == bad
-    assert viewer.names == ["source"] + ["message"] * len(bad)
+        await viewer.wait_for("message", len(bad))
+    assert [data["event"] for data in viewer.event_data("message")] == bad
+    assert viewer.event_names == ["source"] + ["message"] * len(bad)
 
 
 def saw_so_many(viewer: Viewer, steps: int) -> bool:
-    return viewer.counts["job.step"] == steps
+    return viewer.event_counts["job.step"] == steps
 
 
 async def test_one_who_does_not_read_is_told_how_many_events_it_lost(
-    subscribed: SimulatedConductor, client: Client, watch: Watch
+    subscribed: SimulatedConductor, client: Client, open_stream: OpenStream
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port, limit=2**16)
     writer.write(b"GET /api/events/stream?limit=0 HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await reader.readuntil(b"event: source\n")
     total = 6000
-    async with watch("/api/events/stream") as quick:
-        await quick.saw("source")
+    async with open_stream("/api/events/stream") as quick:
+        await quick.wait_for("source")
         for number in range(total):
             subscribed.emit("a", "job.step", {"number": number, "fill": "x" * 2000})
             if number % 50 == 49:
-                await until(partial(saw_so_many, quick, number + 1))
-    assert "gap" not in quick.names
+                await wait_until(partial(saw_so_many, quick, number + 1))
+    assert "gap" not in quick.event_names
     subscribed.emit("a", "job.last")
     data = b""
     while b"event: job.last" not in data:

@@ -14,8 +14,8 @@ from marianne_stream.settings import Settings
 from marianne_stream.web.keys import DOWNLOAD_LIMITER, STREAM_REGISTRY
 from marianne_stream.web.sites import parse_host_name
 from marianne_stream.web.visitor import parse_ip
-from tests.support.viewers import watching
-from tests.support.waiting import until
+from tests.support.viewers import open_viewer
+from tests.support.waiting import wait_until
 from tests.web.conftest import Client
 
 WHOLE, NARROW = "whole-token-0123456789", "narrow-token-0123456789"
@@ -99,7 +99,7 @@ async def test_failed_attempts_wait_and_too_many_at_once_are_sent_away(start: St
             return response.status
 
     attempts = [asyncio.create_task(attempt()) for _ in range(25)]
-    await until(lambda: sum(task.done() and task.result() == 429 for task in attempts) == 5)
+    await wait_until(lambda: sum(task.done() and task.result() == 429 for task in attempts) == 5)
     # Who has a token is not locked out by others' attempts, not even at his first.
     async with client.get("/openapi.json", headers=BEARER) as response:
         assert response.status == 200
@@ -198,18 +198,18 @@ async def test_a_narrowed_stream_tells_of_its_jobs_and_of_no_others(
     session = aiohttp.ClientSession(headers=NARROWED)
     url = str(client.make_url("/api/roster/stream?poll_interval=0.1"))
     events = str(client.make_url("/api/events/stream"))
-    async with session, watching(session, url) as roster, watching(session, events) as viewer:
-        await roster.saw("roster")
-        await until(lambda: '"live":true' in viewer.raw.decode())
+    async with session, open_viewer(session, url) as roster, open_viewer(session, events) as viewer:
+        await roster.wait_for("roster")
+        await wait_until(lambda: '"live":true' in viewer.raw.decode())
         for name in ("secret", "", "nightly-1"):
             conductor.emit(name, "sheet.said", {"text": f"of {name}"})
         conductor.complete_sheet("secret", 1)
         await asyncio.sleep(0.3)
         conductor.complete_sheet("nightly-1", 1)
-        await roster.saw("roster", 2)
-        await viewer.saw("sheet.said")
+        await roster.wait_for("roster", 2)
+        await viewer.wait_for("sheet.said")
         assert b"secret" not in roster.raw + viewer.raw
-        assert viewer.counts["sheet.said"] == 1
+        assert viewer.event_counts["sheet.said"] == 1
 
 
 async def test_streams_of_a_token_that_is_taken_back_end(
@@ -221,17 +221,17 @@ async def test_streams_of_a_token_that_is_taken_back_end(
     async with (
         aiohttp.ClientSession(headers=NARROWED) as narrow,
         aiohttp.ClientSession(headers=BEARER) as whole,
-        watching(narrow, url) as ends,
-        watching(whole, url) as stays,
+        open_viewer(narrow, url) as ends,
+        open_viewer(whole, url) as stays,
     ):
-        await ends.saw("roster")
-        await stays.saw("roster")
+        await ends.wait_for("roster")
+        await stays.wait_for("roster")
         token_file.write_text(f"{WHOLE}\n")
         keeper = client.app[AUTHENTICATOR] if client.app is not None else None
         assert keeper is not None
         keeper.reload()
-        await ends.end(limit_s=5)
-        assert not stays.ended
+        await ends.wait_ended(timeout_s=5)
+        assert not stays.has_ended
         async with narrow.get(url) as response:
             assert response.status == 401
 
@@ -250,10 +250,10 @@ async def test_a_revoked_stream_ends_though_nobody_reads_it(
         for _ in range(400):
             conductor.emit("nightly-1", "sheet.said", {"text": "x" * 50_000})
             await asyncio.sleep(0.001)
-        await until(lambda: any(stream.unsent_bytes for stream in streams))
+        await wait_until(lambda: any(stream.unsent_bytes for stream in streams))
         token_file.write_text(f"{WHOLE}\n")
         keeper.reload()
-        await until(lambda: not len(streams), limit_s=10)
+        await wait_until(lambda: not len(streams), timeout_s=10)
         assert streams.closed["revoked"] == 1
 
 
@@ -287,10 +287,10 @@ async def test_a_browser_signs_in_watches_and_signs_out(
         async with session.get(client.make_url("/login")) as page:
             assert page.url.path == "/"
             assert "Sign out" in await page.text()
-        async with watching(session, str(url)) as viewer:
-            await viewer.saw("roster")
+        async with open_viewer(session, str(url)) as viewer:
+            await viewer.wait_for("roster")
             await client.post("/logout", headers={"Origin": origin, **stolen})
-            await viewer.end(limit_s=5)
+            await viewer.wait_ended(timeout_s=5)
         async with session.get(url) as response:
             assert response.status == 401
 
@@ -382,8 +382,8 @@ async def test_streams_are_counted_by_the_address_that_can_be_believed(
             assert (await source.text()).startswith("retry: ")
 
 
-async def test_downloads_are_bounded(start: Start, log: Path) -> None:
-    log.write_bytes(b"x" * 99 + b"\n" + b"y" * 30_000_000)
+async def test_downloads_are_bounded(start: Start, log_path: Path) -> None:
+    log_path.write_bytes(b"x" * 99 + b"\n" + b"y" * 30_000_000)
     client = await start(max_downloads=1)
     path = "/api/jobs/lantern/logs/raw"
     async with aiohttp.ClientSession(headers=NARROWED | BEARER, read_bufsize=1024) as session:
@@ -395,11 +395,11 @@ async def test_downloads_are_bounded(start: Start, log: Path) -> None:
 
         downloads = client.app[DOWNLOAD_LIMITER] if client.app is not None else None
         assert downloads is not None
-        await until(lambda: not len(downloads))
+        await wait_until(lambda: not len(downloads))
 
 
-async def test_downloads_of_one_address_are_bounded(start: Start, log: Path) -> None:
-    log.write_bytes(b"x" * 99 + b"\n" + b"y" * 30_000_000)
+async def test_downloads_of_one_address_are_bounded(start: Start, log_path: Path) -> None:
+    log_path.write_bytes(b"x" * 99 + b"\n" + b"y" * 30_000_000)
     client = await start(max_downloads_per_address=1, trusted_proxies=("127.0.0.1",))
     url = client.make_url("/api/jobs/lantern/logs/raw")
     async with aiohttp.ClientSession(headers=NARROWED | BEARER, read_bufsize=1024) as session:

@@ -16,7 +16,7 @@ from marianne_stream.app import create_app
 from marianne_stream.conductor.client import ConductorClient
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.settings import Settings
-from tests.web.conftest import Client, Watch
+from tests.web.conftest import Client, OpenStream
 
 ERROR_FIELDS = {"detail", "code"}
 
@@ -266,10 +266,10 @@ async def test_a_conductor_that_talks_nonsense_is_replaced_by_its_registry(
     conductor.launch("a", 2)
     await conductor.flush()
     for nonsense in (b"nonsense\n", b'{"jsonrpc":"2.0","id":null,"result":7}\n'):
-        conductor.raw_answers[method] = nonsense
+        conductor.raw_responses[method] = nonsense
         conductor.close_after.add(method)
         assert (await json_of(client, "/api/jobs/a"))["job_id"] == "a"
-    del conductor.raw_answers[method]
+    del conductor.raw_responses[method]
     conductor.close_after.clear()
     assert (await json_of(client, "/api/jobs/a"))["job_id"] == "a"
 
@@ -286,18 +286,18 @@ async def test_a_hanging_conductor_holds_nobody_up_for_longer_than_a_call_may_ta
     await conductor.flush()
     client = await aiohttp_client(create_app(settings))
     for method in ("job.list", "job.status", "daemon.health"):
-        conductor.hang.add(method)
+        conductor.unanswered.add(method)
     async with asyncio.timeout(3):
         for path in ("/ready", "/api/jobs/a/status", "/ready", "/api/jobs/a"):
             await json_of(client, path)
 
 
 async def test_a_job_is_given_as_it_is_now_whoever_else_watches_it_seldom(
-    conductor: SimulatedConductor, client: Client, watch: Watch
+    conductor: SimulatedConductor, client: Client, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
-    async with watch("/api/jobs/a/stream", poll_interval="30.0") as viewer:
-        await viewer.saw("job_sheets")
+    async with open_stream("/api/jobs/a/stream", poll_interval="30.0") as viewer:
+        await viewer.wait_for("job_sheets")
         conductor.pause("a")
         await asyncio.sleep(1.1)
         assert (await json_of(client, "/api/jobs/a/status"))["status"] == "paused"
@@ -315,7 +315,7 @@ async def test_an_entry_that_cannot_be_read_costs_no_other(
     ]
     answer = {"jsonrpc": "2.0", "result": jobs}
     lines = [json.dumps({**answer, "id": number}) + "\n" for number in range(100)]
-    conductor.raw_answers["job.list"] = "".join(lines).encode()
+    conductor.raw_responses["job.list"] = "".join(lines).encode()
     page = await json_of(client, "/api/jobs")
     assert {job["job_id"] for job in page["jobs"]} == {"a", "d"}
     assert caplog.text.count("left out of the roster") == 1
@@ -336,7 +336,7 @@ async def test_a_state_of_eight_megabytes_is_served(
 ) -> None:
     conductor.launch("a", 10)
     for kind in ("strings", "values"):
-        conductor.jobs["a"].inflate(8_000_000, of=kind)
+        conductor.jobs["a"].pad(8_000_000, kind=kind)
         conductor.touch("a")
         assert len((await json_of(client, "/api/jobs/a"))["sheets"]) == 10
 

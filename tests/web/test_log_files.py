@@ -11,40 +11,40 @@ from marianne_stream.app import create_app
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.logs.parts import FileBlockReader
 from marianne_stream.settings import Settings
-from tests.web.conftest import Client, Watch
+from tests.web.conftest import Client, OpenStream
 from tests.web.test_log_stream import LOGS, append, has, lines_of
 
 
 async def test_info_tells_the_size_the_lines_and_where_to_go_on(
-    log: Path, watch: Watch, client: Client
+    log_path: Path, open_stream: OpenStream, client: Client
 ) -> None:
-    append(log, *(f"line {n}" for n in range(1, 46)))
+    append(log_path, *(f"line {n}" for n in range(1, 46)))
     info = await (await client.get(f"{LOGS}/info")).json()
     assert info["job_id"] == "lantern"
     assert info["log_file"] == "marianne.log"
     assert info["source"] == "job"
-    assert info["size_bytes"] == log.stat().st_size
+    assert info["size_bytes"] == log_path.stat().st_size
     assert info["lines"] == 45
     assert info["last_modified"].endswith("Z")
-    append(log, "line 46")
-    async with watch(LOGS, last_event_id=info["cursor"]) as viewer:
+    append(log_path, "line 46")
+    async with open_stream(LOGS, last_event_id=info["cursor"]) as viewer:
         await has(viewer, "line 46")
         assert lines_of(viewer) == [(46, "line 46")]
 
 
 async def test_info_of_an_empty_log_is_a_place_to_stream_from(
-    log: Path, watch: Watch, client: Client
+    log_path: Path, open_stream: OpenStream, client: Client
 ) -> None:
-    log.touch()
+    log_path.touch()
     info = await (await client.get(f"{LOGS}/info")).json()
     assert (info["size_bytes"], info["lines"]) == (0, 0)
-    append(log, *(f"line {n}" for n in range(1, 201)))
-    async with watch(LOGS, last_event_id=info["cursor"]) as viewer:
+    append(log_path, *(f"line {n}" for n in range(1, 201)))
+    async with open_stream(LOGS, last_event_id=info["cursor"]) as viewer:
         await has(viewer, *(f"line {n}" for n in range(1, 201)))
 
 
-async def test_the_text_is_headed_by_what_it_is(log: Path, client: Client) -> None:
-    append(log, *("x" * 99 for _ in range(126)))
+async def test_the_text_is_headed_by_what_it_is(log_path: Path, client: Client) -> None:
+    append(log_path, *("x" * 99 for _ in range(126)))
     answer = await client.get(f"{LOGS}/static")
     assert answer.headers["Content-Disposition"] == "attachment; filename=marianne-lantern-logs.txt"
     assert answer.content_type == "text/plain"
@@ -55,7 +55,7 @@ async def test_the_text_is_headed_by_what_it_is(log: Path, client: Client) -> No
     assert file == "# File: marianne.log"
     assert size == "# Size: 12.3 KB, 126 lines"
     assert rule == "# " + "=" * 60
-    assert text == log.read_text()
+    assert text == log_path.read_text()
 
 
 async def test_a_job_id_that_a_header_cannot_hold_is_encoded(
@@ -72,9 +72,9 @@ async def test_a_job_id_that_a_header_cannot_hold_is_encoded(
 
 
 async def test_a_log_above_the_limit_is_not_given_as_a_text(
-    log: Path, settings: Settings, aiohttp_client: object
+    log_path: Path, settings: Settings, aiohttp_client: object
 ) -> None:
-    append(log, "x" * 1_600_000)
+    append(log_path, "x" * 1_600_000)
     limited = settings.model_copy(update={"max_download_bytes": 1024 * 1024})
     client = await aiohttp_client(create_app(limited))  # type: ignore[operator]
     answer = await client.get(f"{LOGS}/static")
@@ -84,8 +84,8 @@ async def test_a_log_above_the_limit_is_not_given_as_a_text(
     )
 
 
-async def test_raw_is_the_file_with_ranges_and_an_etag(log: Path, client: Client) -> None:
-    append(log, "one", "two")
+async def test_raw_is_the_file_with_ranges_and_an_etag(log_path: Path, client: Client) -> None:
+    append(log_path, "one", "two")
     answer = await client.get(f"{LOGS}/raw")
     assert await answer.read() == b"one\ntwo\n"
     assert answer.headers["Cache-Control"] == "private, no-cache"
@@ -113,9 +113,9 @@ def write_conductor_log(path: Path) -> None:
 
 @pytest.mark.parametrize("source", ["conductor", None])
 async def test_of_the_conductors_log_only_the_jobs_lines_are_given(
-    log: Path, settings: Settings, aiohttp_client: object, tmp_path: Path, source: str | None
+    log_path: Path, settings: Settings, aiohttp_client: object, tmp_path: Path, source: str | None
 ) -> None:
-    assert not log.exists()
+    assert not log_path.exists()
     (folder := tmp_path / "var").mkdir()
     write_conductor_log(folder / "conductor.log")
     named = settings.model_copy(update={"conductor_log": folder / "conductor.log"})
@@ -141,9 +141,9 @@ async def test_of_the_conductors_log_only_the_jobs_lines_are_given(
 
 
 async def test_the_conductors_log_is_read_in_console_format_and_its_runs_are_marked(
-    log: Path, settings: Settings, aiohttp_client: object, tmp_path: Path
+    log_path: Path, settings: Settings, aiohttp_client: object, tmp_path: Path
 ) -> None:
-    assert not log.exists()
+    assert not log_path.exists()
     path = tmp_path / "conductor.log"
     submitted = (
         "2026-11-28T05:00:00Z [\x1b[32minfo     \x1b[0m] job.submitted [daemon] job_id=lantern"
@@ -170,17 +170,17 @@ async def test_the_conductors_log_is_read_in_console_format_and_its_runs_are_mar
 
 @pytest.mark.parametrize("fate", ["cut", "removed"])
 async def test_a_text_whose_file_is_lost_meanwhile_is_whole_or_ends_before_its_time(
-    log: Path, client: Client, monkeypatch: pytest.MonkeyPatch, fate: str
+    log_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch, fate: str
 ) -> None:
-    append(log, *("x" * 99 for _ in range(20_000)))
+    append(log_path, *("x" * 99 for _ in range(20_000)))
     read = FileBlockReader.read_block
 
     def late(text: FileBlockReader) -> bytes:
         block = read(text)
         if fate == "cut":
-            os.truncate(log, 0)
+            os.truncate(log_path, 0)
         else:
-            log.unlink(missing_ok=True)
+            log_path.unlink(missing_ok=True)
         return block
 
     monkeypatch.setattr(FileBlockReader, "read_block", late)
@@ -194,9 +194,9 @@ async def test_a_text_whose_file_is_lost_meanwhile_is_whole_or_ends_before_its_t
 
 
 @pytest.fixture
-async def etag(log: Path, client: Client) -> str:
+async def etag(log_path: Path, client: Client) -> str:
     """The entity tag of a log of ten bytes."""
-    log.write_bytes(b"0123456789")
+    log_path.write_bytes(b"0123456789")
     answer = await client.get(f"{LOGS}/raw")
     assert answer.headers["Accept-Ranges"] == "bytes"
     return answer.headers["ETag"]

@@ -12,7 +12,7 @@ from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.logs import scans
 from marianne_stream.logs.filters import TextFilter
 from marianne_stream.web.log_pages import EDGE_RENAMED
-from tests.web.conftest import Client, Watch
+from tests.web.conftest import Client, OpenStream
 from tests.web.test_log_stream import LOGS, append, has
 
 LINES = f"{LOGS}/lines"
@@ -49,9 +49,9 @@ def rotated(log: Path) -> list[str]:
 
 
 async def test_the_newest_page_and_those_before_it_hold_the_whole_log(
-    log: Path, client: Client
+    log_path: Path, client: Client
 ) -> None:
-    lines = rotated(log)
+    lines = rotated(log_path)
     newest = await page(client, limit="7")
     assert texts(newest) == lines[23:]
     assert [line["line_number"] for line in newest["lines"]] == list(range(4, 11))
@@ -66,30 +66,30 @@ async def test_the_newest_page_and_those_before_it_hold_the_whole_log(
     assert older["stopped_by"] == "start"
 
 
-async def test_pages_behind_a_line_end_where_the_log_does(log: Path, client: Client) -> None:
-    lines = rotated(log)
+async def test_pages_behind_a_line_end_where_the_log_does(log_path: Path, client: Client) -> None:
+    lines = rotated(log_path)
     first = (await page(client, limit="1000"))["lines"][0]
     found, after, stopped_by = [first["line"]], first["cursor"], "limit"
     while stopped_by == "limit":
         later = await page(client, limit="7", after=after)
         found, after, stopped_by = found + texts(later), later["after"], later["stopped_by"]
     assert (found, stopped_by) == (lines, "end")
-    append(log, "and one more")
+    append(log_path, "and one more")
     assert texts(await page(client, after=after)) == ["and one more"]
 
 
 async def test_a_stream_goes_on_where_the_newest_page_ends(
-    log: Path, client: Client, watch: Watch
+    log_path: Path, client: Client, open_stream: OpenStream
 ) -> None:
-    append(log, "one", "two")
+    append(log_path, "one", "two")
     newest = await page(client, contains="one")
-    append(log, "three")
-    async with watch(LOGS, last_event_id=newest["after"]) as viewer:
+    append(log_path, "three")
+    async with open_stream(LOGS, last_event_id=newest["after"]) as viewer:
         await has(viewer, "three")
 
 
-async def test_what_is_searched_for_is_found_in_all_files(log: Path, client: Client) -> None:
-    lines = rotated(log)
+async def test_what_is_searched_for_is_found_in_all_files(log_path: Path, client: Client) -> None:
+    lines = rotated(log_path)
     errors = [lines[9], lines[19], lines[29]]
     for search in ({"level": "error"}, {"regex": r"line \d?0$"}, {"contains": "[error]"}):
         found = await page(client, **search)
@@ -103,9 +103,9 @@ async def test_what_is_searched_for_is_found_in_all_files(log: Path, client: Cli
 
 
 async def test_the_oldest_page_and_those_behind_it_hold_the_whole_log(
-    log: Path, client: Client
+    log_path: Path, client: Client
 ) -> None:
-    lines = rotated(log)
+    lines = rotated(log_path)
     oldest = later = await page(client, start="start", limit="7")
     assert texts(oldest) == lines[:7]
     assert (oldest["before"], oldest["stopped_by"]) == (None, "limit")
@@ -120,19 +120,19 @@ async def test_the_oldest_page_and_those_behind_it_hold_the_whole_log(
     assert texts(await page(client, level="error", after=errors["after"])) == [lines[29]]
 
 
-async def test_the_oldest_page_of_an_empty_log_goes_on(log: Path, client: Client) -> None:
-    log.touch()
+async def test_the_oldest_page_of_an_empty_log_goes_on(log_path: Path, client: Client) -> None:
+    log_path.touch()
     empty = await page(client, start="start")
     assert (empty["lines"], empty["before"], empty["stopped_by"]) == ([], None, "end")
-    append(log, "one")
+    append(log_path, "one")
     assert texts(await page(client, after=empty["after"])) == ["one"]
 
 
 @pytest.mark.parametrize("search", [{}, {"level": "error"}, {"contains": "line"}])
 async def test_what_is_behind_the_page_before_a_line_begins_with_that_line(
-    log: Path, client: Client, search: dict[str, str]
+    log_path: Path, client: Client, search: dict[str, str]
 ) -> None:
-    rotated(log)
+    rotated(log_path)
     for line in (await page(client, **search))["lines"]:
         for limit in ("1", "7", "1000"):
             before = await page(client, before=line["cursor"], limit=limit, **search)
@@ -142,25 +142,25 @@ async def test_what_is_behind_the_page_before_a_line_begins_with_that_line(
 
 @pytest.mark.parametrize("form", ["plain", "compressed"])
 async def test_a_first_line_is_behind_the_empty_page_before_it(
-    log: Path, client: Client, form: str
+    log_path: Path, client: Client, form: str
 ) -> None:
-    append(log, "one", "two")
+    append(log_path, "one", "two")
     if form == "compressed":
-        log.with_name("marianne.log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
-        log.write_text("three\n")
+        log_path.with_name("marianne.log.1.gz").write_bytes(gzip.compress(log_path.read_bytes()))
+        log_path.write_text("three\n")
     first = (await page(client))["lines"][0]
     empty = await page(client, before=first["cursor"])
     assert (empty["lines"], empty["before"], empty["stopped_by"]) == ([], None, "start")
-    append(log, "four")
+    append(log_path, "four")
     assert (await page(client, after=empty["after"]))["lines"][0] == first
 
 
 async def test_a_search_that_was_stopped_before_a_line_goes_on_with_that_line(
-    log: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+    log_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scans, "SEARCH_TIMEOUT_S", 0.0)
     # A line that is the first of what is looked at in one go.
-    append(log, "c" * 1_200_000, "a" * 600_000, "wanted" + "b" * 900_000)
+    append(log_path, "c" * 1_200_000, "a" * 600_000, "wanted" + "b" * 900_000)
     last = (await page(client, contains="wanted"))["lines"][-1]
     stopped = await page(client, before=last["cursor"], contains="wanted")
     assert (stopped["lines"], stopped["stopped_by"]) == ([], "time")
@@ -170,9 +170,9 @@ async def test_a_search_that_was_stopped_before_a_line_goes_on_with_that_line(
 
 
 async def test_a_search_for_a_slow_pattern_stops_within_a_block_and_goes_on_there(
-    log: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+    log_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append(log, *(f"{n:05} " + "ab" * 40 for n in range(8000)))
+    append(log_path, *(f"{n:05} " + "ab" * 40 for n in range(8000)))
     slow = "00000 .{200}~|0000[0-9] (ab){40}$|[a-e].{250}~"
     monkeypatch.setattr(scans, "SEARCH_TIMEOUT_S", 0.0)
     first = await page(client, regex=slow, start="start")
@@ -189,13 +189,13 @@ async def test_a_search_for_a_slow_pattern_stops_within_a_block_and_goes_on_ther
 
 @pytest.mark.parametrize("form", ["plain", "compressed"])
 async def test_a_slow_search_goes_on_from_page_to_page(
-    log: Path, client: Client, monkeypatch: pytest.MonkeyPatch, form: str
+    log_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     lines = [f"{n:05} " + "ab" * 40 for n in range(3000)]
-    append(log, *lines)
+    append(log_path, *lines)
     if form == "compressed":
-        log.with_name("marianne.log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
-        log.write_text("new\n")
+        log_path.with_name("marianne.log.1.gz").write_bytes(gzip.compress(log_path.read_bytes()))
+        log_path.write_text("new\n")
     monkeypatch.setattr(scans, "SEARCH_TIMEOUT_S", 0.0)
     slow = "00 (ab){40}$|[a-e].{250}~"
     found: list[str] = []
@@ -208,9 +208,9 @@ async def test_a_slow_search_goes_on_from_page_to_page(
 
 
 async def test_a_line_is_shown_with_as_many_around_it_as_there_is_room(
-    log: Path, client: Client
+    log_path: Path, client: Client
 ) -> None:
-    lines = rotated(log)
+    lines = rotated(log_path)
     whole = (await page(client))["lines"]
     for place, line in enumerate(whole):
         for limit in (1, 2, 7, 29, 40):
@@ -226,9 +226,9 @@ async def test_a_line_is_shown_with_as_many_around_it_as_there_is_room(
 
 
 async def test_filters_hold_for_the_lines_around_a_line_and_for_itself(
-    log: Path, client: Client
+    log_path: Path, client: Client
 ) -> None:
-    lines = rotated(log)
+    lines = rotated(log_path)
     whole = (await page(client))["lines"]
     errors = [lines[9], lines[19], lines[29]]
     around = await page(client, around=whole[19]["cursor"], level="error")
@@ -238,8 +238,10 @@ async def test_filters_hold_for_the_lines_around_a_line_and_for_itself(
     assert texts(await page(client, after=between["after"], level="error")) == errors[2:]
 
 
-async def test_a_page_around_a_line_is_no_larger_than_a_megabyte(log: Path, client: Client) -> None:
-    append(log, *(f"{n:02}" + "x" * 60_000 for n in range(40)))
+async def test_a_page_around_a_line_is_no_larger_than_a_megabyte(
+    log_path: Path, client: Client
+) -> None:
+    append(log_path, *(f"{n:02}" + "x" * 60_000 for n in range(40)))
     whole = (await page(client, start="start"))["lines"]
     whole += (await page(client, after=whole[-1]["cursor"]))["lines"]
     whole += (await page(client, after=whole[-1]["cursor"]))["lines"]
@@ -251,18 +253,18 @@ async def test_a_page_around_a_line_is_no_larger_than_a_megabyte(log: Path, clie
         assert around["stopped_by"] == "limit"
 
 
-async def test_an_empty_log_has_an_empty_page_that_goes_on(log: Path, client: Client) -> None:
-    log.touch()
+async def test_an_empty_log_has_an_empty_page_that_goes_on(log_path: Path, client: Client) -> None:
+    log_path.touch()
     empty = await page(client)
     assert (empty["lines"], empty["before"], empty["stopped_by"]) == ([], None, "start")
-    append(log, "one")
+    append(log_path, "one")
     assert texts(await page(client, after=empty["after"])) == ["one"]
 
 
 async def test_a_line_without_an_end_is_given_once_the_job_is_over(
-    log: Path, conductor: SimulatedConductor, client: Client
+    log_path: Path, conductor: SimulatedConductor, client: Client
 ) -> None:
-    log.write_text("one\ntwo")
+    log_path.write_text("one\ntwo")
     assert texts(await page(client)) == ["one"]
     conductor.finish("lantern", "completed")
     # The roster that says so may be a second old.
@@ -273,9 +275,9 @@ async def test_a_line_without_an_end_is_given_once_the_job_is_over(
 
 @pytest.mark.parametrize("nuls", [3, 70_000, 3_000_000])
 async def test_what_a_hole_is_filled_with_is_no_part_of_a_line(
-    log: Path, client: Client, watch: Watch, nuls: int
+    log_path: Path, client: Client, open_stream: OpenStream, nuls: int
 ) -> None:
-    log.write_bytes(b"\0" * nuls + b"FIRST\nsecond\n" + b"\0" * nuls + b"third\n")
+    log_path.write_bytes(b"\0" * nuls + b"FIRST\nsecond\n" + b"\0" * nuls + b"third\n")
     whole = await page(client)
     assert [(line["line"], line["truncated"]) for line in whole["lines"]] == [
         *(("FIRST", False), ("second", False), ("third", False)),
@@ -283,7 +285,7 @@ async def test_what_a_hole_is_filled_with_is_no_part_of_a_line(
     assert texts(await page(client, start="start")) == ["FIRST", "second", "third"]
     assert texts(await page(client, regex="^(FIRST|third)$")) == ["FIRST", "third"]
     assert texts(await page(client, before=whole["lines"][1]["cursor"])) == ["FIRST"]
-    async with watch(LOGS) as viewer:
+    async with open_stream(LOGS) as viewer:
         await has(viewer, "FIRST", "second", "third")
         assert [event.event_id for event in viewer.events if event.event == "log"] == [
             line["cursor"] for line in whole["lines"]
@@ -291,27 +293,27 @@ async def test_what_a_hole_is_filled_with_is_no_part_of_a_line(
 
 
 async def test_a_search_sees_what_is_shown_and_gives_lines_as_they_are_written(
-    log: Path, client: Client, watch: Watch
+    log_path: Path, client: Client, open_stream: OpenStream
 ) -> None:
     coloured = "\ufeffsheet \x1b[1m7\x1b[0m begins"
     escaped = '{"event": "caf\\u00e9 says \\"no\\""}'
-    append(log, coloured, escaped, "plain")
+    append(log_path, coloured, escaped, "plain")
     for search, line in (
         *(({"contains": "sheet 7"}, coloured[1:]), ({"regex": "^sheet 7 b"}, coloured[1:])),
         *(({"contains": "café"}, escaped), ({"regex": 'says "no"'}, escaped)),
         ({"contains": "caf\\u00e9"}, escaped),
     ):
         assert texts(await page(client, **search)) == [line]
-        async with watch(LOGS, **search) as viewer:
+        async with open_stream(LOGS, **search) as viewer:
             await has(viewer, line)
     assert texts(await page(client, contains="1m")) == []
 
 
 async def test_a_page_of_a_filter_keeps_entries_and_says_which_lines_match(
-    log: Path, client: Client
+    log_path: Path, client: Client
 ) -> None:
     entry = ["[error] b", "Traceback:", "  at b", "ValueError"]
-    append(log, "[info] a", *entry, "[info] c", "b alone")
+    append(log_path, "[info] a", *entry, "[info] c", "b alone")
 
     async def found(**search: str) -> list[tuple[str, bool]]:
         told = await page(client, **search)
@@ -328,13 +330,13 @@ async def test_a_page_of_a_filter_keeps_entries_and_says_which_lines_match(
 
 @pytest.mark.parametrize("form", ["plain", "compressed"])
 async def test_lines_around_those_that_are_found_are_shown_once_and_in_order(
-    log: Path, client: Client, form: str
+    log_path: Path, client: Client, form: str
 ) -> None:
     lines = [f"line {n:03}" + ("!" if n in {0, 50, 53, 99} else "") for n in range(100)]
-    append(log, *lines)
+    append(log_path, *lines)
     if form == "compressed":
-        log.with_name("marianne.log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
-        log.write_text("new\n")
+        log_path.with_name("marianne.log.1.gz").write_bytes(gzip.compress(log_path.read_bytes()))
+        log_path.write_text("new\n")
     around = [*lines[:3], *lines[48:56], *lines[97:]]
     for options in ({}, {"from": "start"}):
         found = await page(client, contains="!", context="2", **options)
@@ -351,16 +353,16 @@ async def test_lines_around_those_that_are_found_are_shown_once_and_in_order(
 
 @pytest.mark.parametrize("form", ["plain", "compressed"])
 async def test_pages_of_a_filter_hold_entries_that_lie_across_blocks(
-    log: Path, client: Client, form: str
+    log_path: Path, client: Client, form: str
 ) -> None:
     lines = []
     for number in range(4000):
         lines += [f"[{'error' if number % 50 == 0 else 'info'}] {number} " + "x" * 300]
         lines += [f"  below {number} " + "y" * 300] * 3
-    append(log, *lines)
+    append(log_path, *lines)
     if form == "compressed":
-        log.with_name("marianne.log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
-        log.write_text("[info] new\n")
+        log_path.with_name("marianne.log.1.gz").write_bytes(gzip.compress(log_path.read_bytes()))
+        log_path.write_text("[info] new\n")
     expected = [line for n, line in enumerate(lines) if n // 4 % 50 == 0]
     found: list[str] = []
     before = None
@@ -379,17 +381,19 @@ async def test_pages_of_a_filter_hold_entries_that_lie_across_blocks(
     assert found == expected
 
 
-async def test_a_damaged_file_is_named_as_a_gap(log: Path, client: Client) -> None:
+async def test_a_damaged_file_is_named_as_a_gap(log_path: Path, client: Client) -> None:
     whole = gzip.compress(b"".join(b"old %d\n" % n for n in range(100_000)))
-    append(log, "new")
-    log.with_name("marianne.log.1.gz").write_bytes(whole[:-2000])
+    append(log_path, "new")
+    log_path.with_name("marianne.log.1.gz").write_bytes(whole[:-2000])
     damaged = await page(client)
     assert damaged["gap"]
     assert texts(damaged)[-1] == "new"
 
 
-async def test_a_page_of_long_lines_is_no_larger_than_a_megabyte(log: Path, client: Client) -> None:
-    append(log, *(f"{n}" + "x" * 60_000 for n in range(40)), "y" * 3_000_000)
+async def test_a_page_of_long_lines_is_no_larger_than_a_megabyte(
+    log_path: Path, client: Client
+) -> None:
+    append(log_path, *(f"{n}" + "x" * 60_000 for n in range(40)), "y" * 3_000_000)
     newest = await page(client, limit="1000")
     assert newest["stopped_by"] == "limit"
     assert 1_000_000 < sum(map(len, texts(newest))) <= 1024 * 1024
@@ -435,18 +439,18 @@ async def test_a_page_of_long_lines_is_no_larger_than_a_megabyte(log: Path, clie
     ],
 )
 async def test_what_cannot_be_asked_is_named(
-    log: Path, client: Client, params: dict[str, str], status: int, words: str
+    log_path: Path, client: Client, params: dict[str, str], status: int, words: str
 ) -> None:
-    append(log, "one", "two")
+    append(log_path, "one", "two")
     answer = await client.get(LINES, params=params)
     assert answer.status == status
     assert words in (await answer.json())["detail"]
 
 
 async def test_a_third_search_is_refused_until_a_reader_leaves(
-    log: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+    log_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append(log, "one")
+    append(log_path, "one")
     entered, may_go = threading.Semaphore(0), threading.Event()
 
     def slowly(wanted: TextFilter, block: bytes) -> list[int]:

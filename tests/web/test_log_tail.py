@@ -8,68 +8,68 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.logs.filters import TextFilter
-from tests.support.waiting import until
-from tests.web.conftest import Client, Watch
+from tests.support.waiting import wait_until
+from tests.web.conftest import Client, OpenStream
 from tests.web.test_log_stream import LOGS, append, has, lines_of
 
 
 async def test_a_filter_finds_the_newest_lines_that_pass_it_however_far_back_they_are(
-    log: Path, watch: Watch
+    log_path: Path, open_stream: OpenStream
 ) -> None:
-    append(log, "[error] one", "[error] two", "[error] three")
-    append(log, *(f"[info] {n}" for n in range(4, 3001)))
+    append(log_path, "[error] one", "[error] two", "[error] three")
+    append(log_path, *(f"[info] {n}" for n in range(4, 3001)))
     params = {"level": "error", "tail_lines": "2"}
-    async with watch(LOGS, follow="false", **params) as part:
-        await part.end()
+    async with open_stream(LOGS, follow="false", **params) as part:
+        await part.wait_ended()
         assert lines_of(part) == [(2, "[error] two"), (3, "[error] three")]
-        assert part.names == ["log", "log", "log_complete"]
-    async with watch(LOGS, **params) as viewer:
+        assert part.event_names == ["log", "log", "log_complete"]
+    async with open_stream(LOGS, **params) as viewer:
         await has(viewer, "[error] two", "[error] three")
-        append(log, "[info] 3001", "[error] last")
+        append(log_path, "[info] 3001", "[error] last")
         await has(viewer, "[error] two", "[error] three", "[error] last")
-        assert [data["initial"] for data in viewer.data("log")] == [True, True, False]
+        assert [data["initial"] for data in viewer.event_data("log")] == [True, True, False]
         assert lines_of(viewer)[-1] == (3002, "[error] last")
 
 
 async def test_one_who_was_given_what_a_filter_found_loses_nothing_and_gets_nothing_twice(
-    log: Path, watch: Watch
+    log_path: Path, open_stream: OpenStream
 ) -> None:
-    append(log, "[error] one", *(f"[info] {n}" for n in range(2, 1001)))
-    async with watch(LOGS, level="error") as viewer:
-        await until(lambda: viewer.last_event_id.split("-")[-2:-1] == ["1000"])
+    append(log_path, "[error] one", *(f"[info] {n}" for n in range(2, 1001)))
+    async with open_stream(LOGS, level="error") as viewer:
+        await wait_until(lambda: viewer.last_event_id.split("-")[-2:-1] == ["1000"])
         seen = viewer.last_event_id
         assert [line for _, line in lines_of(viewer)] == ["[error] one"]
-    append(log, "[info] 1001", "[error] 1002")
-    async with watch(LOGS, level="error", last_event_id=seen) as viewer:
+    append(log_path, "[info] 1001", "[error] 1002")
+    async with open_stream(LOGS, level="error", last_event_id=seen) as viewer:
         await has(viewer, "[error] 1002")
-        assert viewer.names == ["log"]
+        assert viewer.event_names == ["log"]
 
 
 @pytest.mark.parametrize("form", ["plain", "gzip"])
 async def test_a_filter_finds_lines_in_rotated_files_and_says_where_one_ends(
-    log: Path, watch: Watch, form: str
+    log_path: Path, open_stream: OpenStream, form: str
 ) -> None:
-    append(log, "[error] one", "[info] two", "[error] three")
-    old = log.with_name("marianne.log.1")
+    append(log_path, "[error] one", "[info] two", "[error] three")
+    old = log_path.with_name("marianne.log.1")
     if form == "gzip":
         with gzip.open(f"{old}.gz", "wb") as packed:
-            packed.write(log.read_bytes())
-        log.unlink()
+            packed.write(log_path.read_bytes())
+        log_path.unlink()
     else:
-        log.rename(old)
-    append(log, "[info] one of the next", "[error] two of the next")
-    async with watch(LOGS, level="error") as viewer:
+        log_path.rename(old)
+    append(log_path, "[info] one of the next", "[error] two of the next")
+    async with open_stream(LOGS, level="error") as viewer:
         await has(viewer, "[error] one", "[error] three", "[error] two of the next")
         assert [number for number, _ in lines_of(viewer)] == [1, 3, 2]
-        assert viewer.names == ["log", "log", "log_rotated", "log"]
-    async with watch(LOGS, level="error", tail_lines="1") as viewer:
+        assert viewer.event_names == ["log", "log", "log_rotated", "log"]
+    async with open_stream(LOGS, level="error", tail_lines="1") as viewer:
         await has(viewer, "[error] two of the next")
 
 
 async def test_a_stream_with_a_filter_waits_for_its_turn_to_search_and_leaves_while_it_does(
-    log: Path, watch: Watch, client: Client, monkeypatch: pytest.MonkeyPatch
+    log_path: Path, open_stream: OpenStream, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append(log, "one")
+    append(log_path, "one")
     entered, may_go = threading.Semaphore(0), threading.Event()
     in_block = TextFilter.find_matches
 
@@ -83,11 +83,11 @@ async def test_a_stream_with_a_filter_waits_for_its_turn_to_search_and_leaves_wh
     searches = [asyncio.create_task(client.get(f"{LOGS}/lines", params=params)) for _ in range(2)]
     for _ in searches:
         assert await asyncio.to_thread(entered.acquire, timeout=10)
-    async with watch(LOGS, **params) as waiting:
-        async with watch(LOGS, **params) as leaving:
-            await until(lambda: waiting.retry_ms and leaving.retry_ms)
-        append(log, "one more")
-        assert waiting.names == []
+    async with open_stream(LOGS, **params) as waiting:
+        async with open_stream(LOGS, **params) as leaving:
+            await wait_until(lambda: waiting.retry_ms and leaving.retry_ms)
+        append(log_path, "one more")
+        assert waiting.event_names == []
         may_go.set()
         await has(waiting, "one", "one more")
     for search in searches:
@@ -95,34 +95,34 @@ async def test_a_stream_with_a_filter_waits_for_its_turn_to_search_and_leaves_wh
 
 
 async def test_what_is_written_while_a_filter_looks_back_follows_once_and_in_order(
-    log: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
+    log_path: Path, open_stream: OpenStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append(log, "one")
+    append(log_path, "one")
     in_block = TextFilter.find_matches
 
     def written_meanwhile(wanted: TextFilter, block: bytes) -> list[int]:
-        append(log, "one behind")
+        append(log_path, "one behind")
         return in_block(wanted, block)
 
     monkeypatch.setattr(TextFilter, "find_matches", written_meanwhile)
-    async with watch(LOGS, contains="one") as viewer:
+    async with open_stream(LOGS, contains="one") as viewer:
         await has(viewer, "one", "one behind")
-        append(log, "one last")
+        append(log_path, "one last")
         await has(viewer, "one", "one behind", "one last")
         assert [number for number, _ in lines_of(viewer)] == [1, 2, 3]
 
 
 async def test_a_file_that_is_cut_while_a_filter_looks_back_is_read_from_its_new_start(
-    log: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
+    log_path: Path, open_stream: OpenStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append(log, "one")
+    append(log_path, "one")
     in_block = TextFilter.find_matches
 
     def cut_meanwhile(wanted: TextFilter, block: bytes) -> list[int]:
-        log.write_text("one of the new\n")
+        log_path.write_text("one of the new\n")
         return in_block(wanted, block)
 
     monkeypatch.setattr(TextFilter, "find_matches", cut_meanwhile)
-    async with watch(LOGS, contains="one") as viewer:
+    async with open_stream(LOGS, contains="one") as viewer:
         await has(viewer, "one of the new")
-        assert viewer.names == ["log_rotated", "log"]
+        assert viewer.event_names == ["log_rotated", "log"]

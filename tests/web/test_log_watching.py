@@ -11,8 +11,8 @@ import pytest
 from marianne_stream.app import create_app
 from marianne_stream.logs import alarms
 from marianne_stream.settings import Settings
-from tests.support.viewers import watching
-from tests.web.conftest import Watch
+from tests.support.viewers import open_viewer
+from tests.web.conftest import OpenStream
 from tests.web.test_log_stream import LOGS, append, has
 
 
@@ -26,46 +26,48 @@ class TestByTheClock:
             update={"job_log_watch": "poll", "job_log_poll_interval_s": 0.05}
         )
 
-    async def test_a_log_is_followed_across_every_rotation(self, log: Path, watch: Watch) -> None:
-        append(log, "one")
-        async with watch(LOGS) as viewer:
+    async def test_a_log_is_followed_across_every_rotation(
+        self, log_path: Path, open_stream: OpenStream
+    ) -> None:
+        append(log_path, "one")
+        async with open_stream(LOGS) as viewer:
             await has(viewer, "one")
-            append(log, "two")
+            append(log_path, "two")
             await has(viewer, "one", "two")
-            log.rename(log.with_name("marianne.log.1"))
-            append(log, "three")
+            log_path.rename(log_path.with_name("marianne.log.1"))
+            append(log_path, "three")
             await has(viewer, "one", "two", "three")
-            shutil.copy(log, log.with_name("marianne.log.0"))
-            os.truncate(log, 0)
-            append(log, "four")
+            shutil.copy(log_path, log_path.with_name("marianne.log.0"))
+            os.truncate(log_path, 0)
+            append(log_path, "four")
             await has(viewer, "one", "two", "three", "four")
-            reasons = [data["reason"] for data in viewer.data("log_rotated")]
+            reasons = [data["reason"] for data in viewer.event_data("log_rotated")]
             assert reasons == ["renamed", "truncated"]
 
 
 async def test_a_workspace_that_is_removed_and_made_again_is_followed(
-    log: Path, watch: Watch
+    log_path: Path, open_stream: OpenStream
 ) -> None:
-    append(log, "one")
-    async with watch(LOGS) as viewer:
+    append(log_path, "one")
+    async with open_stream(LOGS) as viewer:
         await has(viewer, "one")
-        shutil.rmtree(log.parent)
-        log.parent.mkdir()
-        append(log, "two")
+        shutil.rmtree(log_path.parent)
+        log_path.parent.mkdir()
+        append(log_path, "two")
         await has(viewer, "one", "two")
-        assert viewer.data("log_rotated")[0]["reason"] == "replaced"
+        assert viewer.event_data("log_rotated")[0]["reason"] == "replaced"
 
 
 async def test_a_folder_that_becomes_a_link_is_not_followed_into(
-    log: Path, watch: Watch, tmp_path: Path
+    log_path: Path, open_stream: OpenStream, tmp_path: Path
 ) -> None:
-    append(log, "one")
+    append(log_path, "one")
     (elsewhere := tmp_path / "elsewhere").mkdir()
     append(elsewhere / "marianne.log", "secret")
-    async with watch(LOGS) as viewer:
+    async with open_stream(LOGS) as viewer:
         await has(viewer, "one")
-        log.parent.rename(tmp_path / "old")
-        log.parent.symlink_to(elsewhere)
+        log_path.parent.rename(tmp_path / "old")
+        log_path.parent.symlink_to(elsewhere)
         append(tmp_path / "old" / "marianne.log", "two")
         await has(viewer, "one", "two")
         assert b"secret" not in viewer.raw
@@ -74,7 +76,7 @@ async def test_a_folder_that_becomes_a_link_is_not_followed_into(
 @pytest.mark.parametrize("limit", [errno.EMFILE, errno.ENOSYS])
 async def test_without_an_inotify_instance_the_clock_has_to_do(
     *,
-    log: Path,
+    log_path: Path,
     settings: Settings,
     aiohttp_client: object,
     monkeypatch: pytest.MonkeyPatch,
@@ -85,12 +87,12 @@ async def test_without_an_inotify_instance_the_clock_has_to_do(
         raise OSError(limit, os.strerror(limit))
 
     monkeypatch.setattr(alarms, "Inotify", refuse)
-    await is_followed_by_the_clock(log, settings, aiohttp_client)
+    await is_followed_by_the_clock(log_path, settings, aiohttp_client)
     assert os.strerror(limit) in caplog.text
 
 
 async def test_when_the_kernel_has_no_watch_left_the_clock_has_to_do(
-    log: Path,
+    log_path: Path,
     settings: Settings,
     aiohttp_client: object,
     monkeypatch: pytest.MonkeyPatch,
@@ -100,7 +102,7 @@ async def test_when_the_kernel_has_no_watch_left_the_clock_has_to_do(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(asyncinotify.Inotify, "add_watch", refuse)
-    await is_followed_by_the_clock(log, settings, aiohttp_client)
+    await is_followed_by_the_clock(log_path, settings, aiohttp_client)
     assert caplog.text.count("inotify does not work") == 1
 
 
@@ -109,7 +111,7 @@ async def is_followed_by_the_clock(log: Path, settings: Settings, aiohttp_client
     quick = settings.model_copy(update={"job_log_poll_interval_s": 0.05})
     client = await aiohttp_client(create_app(quick))  # type: ignore[operator]
     append(log, "one")
-    async with watching(client.session, str(client.make_url(LOGS))) as viewer:
+    async with open_viewer(client.session, str(client.make_url(LOGS))) as viewer:
         await has(viewer, "one")
         append(log, "two")
         await has(viewer, "one", "two")
@@ -119,9 +121,9 @@ async def is_followed_by_the_clock(log: Path, settings: Settings, aiohttp_client
 
 
 async def test_after_the_kernels_queue_has_run_over_every_log_is_looked_at(
-    log: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
+    log_path: Path, open_stream: OpenStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append(log, "one")
+    append(log_path, "one")
     heard = alarms.FileWatcher._dispatch
 
     def run_over(self: alarms.FileWatcher, event: asyncinotify.Event) -> None:
@@ -129,21 +131,21 @@ async def test_after_the_kernels_queue_has_run_over_every_log_is_looked_at(
         heard(self, asyncinotify.Event(None, asyncinotify.Mask.Q_OVERFLOW, 0, None))
 
     monkeypatch.setattr(alarms.FileWatcher, "_dispatch", run_over)
-    async with watch(LOGS) as viewer:
+    async with open_stream(LOGS) as viewer:
         await has(viewer, "one")
-        append(log, "two")
+        append(log_path, "two")
         await has(viewer, "one", "two")
 
 
 async def test_a_full_disk_ends_nothing_and_the_torn_line_is_whole_later(
-    log: Path, watch: Watch
+    log_path: Path, open_stream: OpenStream
 ) -> None:
-    append(log, "one")
-    async with watch(LOGS) as viewer:
+    append(log_path, "one")
+    async with open_stream(LOGS) as viewer:
         await has(viewer, "one")
         # What a write on a disk without space leaves: a part of it (write(2)).
-        with log.open("a", encoding="utf-8") as file:
+        with log_path.open("a", encoding="utf-8") as file:
             file.write("tw")
         await has(viewer, "one")
-        append(log, "o", "three")
+        append(log_path, "o", "three")
         await has(viewer, "one", "two", "three")

@@ -12,9 +12,9 @@ from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.web.event_stream import CLOSE_REASONS
 from marianne_stream.web.keys import STREAM_REGISTRY
 from tests.support.processes import CHECKOUT
-from tests.support.prometheus import REFERENCE, documented_metrics, metrics, samples
-from tests.support.waiting import until
-from tests.web.conftest import Client, Watch
+from tests.support.prometheus import REFERENCE, documented_metrics, metrics, parse_samples
+from tests.support.waiting import wait_until
+from tests.web.conftest import Client, OpenStream
 
 
 async def figures(client: Client) -> dict[str, float]:
@@ -23,18 +23,21 @@ async def figures(client: Client) -> dict[str, float]:
         assert response.status == 200
         assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
         text = await response.text()
-    found = samples(text)
+    found = parse_samples(text)
     assert all(name.startswith("marianne_stream_") for name in found)
     return found
 
 
 async def test_streams_and_what_they_were_sent_are_counted(
-    conductor: SimulatedConductor, client: Client, watch: Watch
+    conductor: SimulatedConductor, client: Client, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
-    async with watch("/api/events/stream") as events, watch("/api/jobs/a/stream") as status:
-        await status.saw("job_sheets")
-        await until(lambda: b'"live":true' in events.raw)
+    async with (
+        open_stream("/api/events/stream") as events,
+        open_stream("/api/jobs/a/stream") as status,
+    ):
+        await status.wait_for("job_sheets")
+        await wait_until(lambda: b'"live":true' in events.raw)
         before = await figures(client)
         assert before["marianne_stream_streams_open{kind=events}"] == 1
         assert before["marianne_stream_streams_open{kind=status}"] == 1
@@ -43,7 +46,7 @@ async def test_streams_and_what_they_were_sent_are_counted(
         assert before["marianne_stream_state_source{source=conductor}"] == 1
         for _ in range(5):
             conductor.emit("a", "sheet.said", {"text": "x" * 1000})
-        await events.saw("sheet.said", 5)
+        await events.wait_for("sheet.said", 5)
         after = await figures(client)
         sent = "marianne_stream_stream_bytes_sent_total{}"
         assert after[sent] - before[sent] > 5000
@@ -52,7 +55,7 @@ async def test_streams_and_what_they_were_sent_are_counted(
         seen = "marianne_stream_monitor_events_total{}"
         assert after[seen] - before[seen] == 5
     streams = client.app[STREAM_REGISTRY] if client.app is not None else ()
-    await until(lambda: not len(streams))
+    await wait_until(lambda: not len(streams))
     left = (await figures(client))["marianne_stream_streams_closed_total{reason=client_disconnect}"]
     assert left == 2
 
@@ -72,15 +75,17 @@ async def test_requests_are_counted_by_route_and_not_by_job(
     assert found[f"marianne_stream_http_request_duration_seconds_count{{{route}}}"] == 2
 
 
-async def test_followers_are_counted(log: Path, client: Client, watch: Watch) -> None:
-    async with watch("/api/jobs/lantern/logs?wait=true") as viewer:
-        log.write_text("one line\n")
-        await viewer.saw("log")
+async def test_followers_are_counted(
+    log_path: Path, client: Client, open_stream: OpenStream
+) -> None:
+    async with open_stream("/api/jobs/lantern/logs?wait=true") as viewer:
+        log_path.write_text("one line\n")
+        await viewer.wait_for("log")
         found = await figures(client)
         assert found["marianne_stream_log_followers{}"] == 1
-        with log.open("a") as file:
+        with log_path.open("a") as file:
             file.write("x" * 1000 + "\n")
-        await viewer.saw("log", 2)
+        await viewer.wait_for("log", 2)
         assert (await figures(client))["marianne_stream_log_read_bytes_total{}"] >= 1000
 
 
@@ -96,13 +101,13 @@ async def test_a_request_bears_an_id(client: Client, given: str, taken: bool) ->
 
 
 async def test_the_end_of_a_stream_is_one_line_of_the_log(
-    log: Path, watch: Watch, caplog: pytest.LogCaptureFixture
+    log_path: Path, open_stream: OpenStream, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    log.write_text("one line\n")
-    async with watch("/api/jobs/lantern/logs?follow=false") as viewer:
-        await viewer.end()
-    await until(lambda: "/api/jobs/lantern/logs ended: finished" in caplog.text)
+    log_path.write_text("one line\n")
+    async with open_stream("/api/jobs/lantern/logs?follow=false") as viewer:
+        await viewer.wait_ended()
+    await wait_until(lambda: "/api/jobs/lantern/logs ended: finished" in caplog.text)
     assert "127.0.0.1" in caplog.text
 
 
@@ -116,7 +121,7 @@ async def test_its_line_has_the_request_id_and_no_job_can_forge_one(
         assert response.status == 200
     async with client.get(URL(f"/none{path}", encoded=True)) as response:
         assert response.status == 404
-    await until(lambda: "ended: client_disconnect" in caplog.text)
+    await wait_until(lambda: "ended: client_disconnect" in caplog.text)
     ended = next(line for line in caplog.text.splitlines() if "ended: client_disconnect" in line)
     assert " one 127.0.0.1 /api/jobs/a%0A2026" in ended
     for record in caplog.records:

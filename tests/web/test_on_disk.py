@@ -11,7 +11,7 @@ from aiohttp import web
 from marianne_stream.app import create_app
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.settings import Settings
-from tests.support.viewers import watching
+from tests.support.viewers import open_viewer
 from tests.web.conftest import Client
 
 MakeClient = Callable[[web.Application], Awaitable[Client]]
@@ -26,14 +26,14 @@ async def test_the_registry_alone_shows_progress(
         create_app(settings.model_copy(update={"state_backend": "registry"}))
     )
     url = str(client.make_url("/api/jobs/a/stream"))
-    async with watching(client.session, url, poll_interval="0.1") as viewer:
+    async with open_viewer(client.session, url, poll_interval="0.1") as viewer:
         for number in (1, 2, 3):
             conductor.complete_sheet("a", number)
-            await viewer.saw_status(completed_sheets=number)
+            await viewer.wait_for_status(completed_sheets=number)
         conductor.finish("a")
-        await viewer.end()
+        await viewer.wait_ended()
     assert conductor.statistics.requests.total() == 0
-    assert viewer.data("source") == [{"job_id": "a", "source": "registry", "live": False}]
+    assert viewer.event_data("source") == [{"job_id": "a", "source": "registry", "live": False}]
 
 
 @pytest.mark.parametrize("end", ["completed", "failed"])
@@ -50,10 +50,10 @@ async def test_a_folder_of_checkpoints_shows_progress(
     update = {"state_backend": "json", "checkpoint_dir": tmp_path}
     client = await aiohttp_client(create_app(settings.model_copy(update=update)))
     url = str(client.make_url("/api/jobs/a/stream"))
-    async with watching(client.session, url, poll_interval="0.1") as viewer:
-        await viewer.saw("job_sheets")
+    async with open_viewer(client.session, url, poll_interval="0.1") as viewer:
+        await viewer.wait_for("job_sheets")
         write("running", "dispatched", "pending")
-        await viewer.saw_status(current_sheet=1)
+        await viewer.wait_for_status(current_sheet=1)
         write(end, "completed", end)
-        await viewer.end()
-    assert viewer.data("job_finished") == [{"job_id": "a", "final_status": end}]
+        await viewer.wait_ended()
+    assert viewer.event_data("job_finished") == [{"job_id": "a", "final_status": end}]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.external import program
+from tests.support.external import require_program
 
 FOLDER = Path(__file__).with_name("static")
 
@@ -13,7 +13,7 @@ FOLDER = Path(__file__).with_name("static")
 @pytest.mark.parametrize("script", sorted(FOLDER.glob("*.test.mjs")), ids=lambda path: path.name)
 def test_javascript_tests_pass(script: Path) -> None:
     done = subprocess.run(
-        [program("node"), "--test", "--test-reporter=tap", script],
+        [require_program("node"), "--test", "--test-reporter=tap", script],
         capture_output=True,
         text=True,
         timeout=60,

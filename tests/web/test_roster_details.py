@@ -10,9 +10,9 @@ from marianne_stream.app import shutdown
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.jobs.watches import JobHub
 from marianne_stream.web.keys import JOB_HUB
-from tests.support.viewers import Viewer, watching
-from tests.support.waiting import until
-from tests.web.conftest import Client, Watch
+from tests.support.viewers import Viewer, open_viewer
+from tests.support.waiting import wait_until
+from tests.web.conftest import Client, OpenStream
 from tests.web.test_gate import NARROWED, Start, start, token_file
 
 ROSTER = "/api/roster/stream"
@@ -29,7 +29,7 @@ def watches_of(client: Client) -> JobHub:
 def jobs_of(viewer: Viewer) -> dict[str, dict[str, Any]]:
     """What a client that follows the roster has of each job."""
     jobs: dict[str, dict[str, Any]] = {}
-    for event in viewer.data("roster"):
+    for event in viewer.event_data("roster"):
         jobs = {} if event["complete"] else jobs
         jobs.update({job["job_id"]: job for job in event["jobs"]})
         for job_id in event["removed"]:
@@ -43,73 +43,75 @@ def shows(viewer: Viewer, job_id: str, **fields: object) -> Callable[[], bool]:
 
 
 async def test_the_current_sheet_and_the_last_progress_are_told_to_the_end_of_a_job(
-    conductor: SimulatedConductor, client: Client, watch: Watch
+    conductor: SimulatedConductor, client: Client, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
-    async with watch(ROSTER, **WANTED) as viewer:
+    async with open_stream(ROSTER, **WANTED) as viewer:
         for number in (1, 2):
             conductor.dispatch("a", number)
-            await until(shows(viewer, "a", current_sheet=number))
+            await wait_until(shows(viewer, "a", current_sheet=number))
             conductor.complete_sheet("a", number)
-            await until(shows(viewer, "a", current_sheet=None, completed_sheets=number))
+            await wait_until(shows(viewer, "a", current_sheet=None, completed_sheets=number))
         conductor.finish("a")
-        await until(shows(viewer, "a", status="completed"))
-        told = [job["last_progress_at"] for data in viewer.data("roster") for job in data["jobs"]]
+        await wait_until(shows(viewer, "a", status="completed"))
+        told = [
+            job["last_progress_at"] for data in viewer.event_data("roster") for job in data["jobs"]
+        ]
         # What was there when the viewer came is no progress.
         assert told[0] is None
         seen = [moment for moment in told if moment is not None]
         assert len(set(seen)) >= 4
         assert seen == sorted(seen)
-        await until(lambda: not watches_of(client).watched_job_count)
+        await wait_until(lambda: not watches_of(client).watched_job_count)
         conductor.resume("a")
         conductor.dispatch("a", 1)
-        await until(shows(viewer, "a", status="running", current_sheet=1))
+        await wait_until(shows(viewer, "a", status="running", current_sheet=1))
 
 
 async def test_one_who_comes_without_details_sees_what_others_have_watched_for(
-    conductor: SimulatedConductor, client: Client, watch: Watch
+    conductor: SimulatedConductor, client: Client, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
     conductor.dispatch("a", 1)
-    async with watch(ROSTER, poll_interval="0.1") as plain:
-        await until(shows(plain, "a", current_sheet=None, updated_at=None))
-        async with watch(ROSTER, **WANTED):
-            await until(shows(plain, "a", current_sheet=1))
+    async with open_stream(ROSTER, poll_interval="0.1") as plain:
+        await wait_until(shows(plain, "a", current_sheet=None, updated_at=None))
+        async with open_stream(ROSTER, **WANTED):
+            await wait_until(shows(plain, "a", current_sheet=1))
             async with client.get("/api/jobs") as answer:
                 (job,) = (await answer.json())["jobs"]
             assert job == jobs_of(plain)["a"]
-        await until(shows(plain, "a", current_sheet=None, updated_at=None))
+        await wait_until(shows(plain, "a", current_sheet=None, updated_at=None))
         assert watches_of(client).watched_job_count == 0
 
 
 async def test_a_viewer_of_a_job_lets_the_roster_know_its_sheet(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
     conductor.dispatch("a", 1)
-    async with watch(ROSTER, poll_interval="0.1") as plain:
-        await plain.saw("roster")
-        async with watch("/api/jobs/a/stream"):
-            await until(shows(plain, "a", current_sheet=1))
+    async with open_stream(ROSTER, poll_interval="0.1") as plain:
+        await plain.wait_for("roster")
+        async with open_stream("/api/jobs/a/stream"):
+            await wait_until(shows(plain, "a", current_sheet=1))
 
 
 async def test_a_question_about_a_job_is_nothing_new_for_the_roster(
-    conductor: SimulatedConductor, client: Client, watch: Watch
+    conductor: SimulatedConductor, client: Client, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
     conductor.dispatch("a", 1)
-    async with watch(ROSTER, poll_interval="0.1") as plain:
-        await plain.saw("roster")
+    async with open_stream(ROSTER, poll_interval="0.1") as plain:
+        await plain.wait_for("roster")
         async with client.get("/api/jobs/a") as answer:
             assert (await answer.json())["current_sheet"] == 1
         conductor.pause("a")
-        await until(shows(plain, "a", status="paused"))
-    assert plain.counts["roster"] == 2
+        await wait_until(shows(plain, "a", status="paused"))
+    assert plain.event_counts["roster"] == 2
     assert jobs_of(plain)["a"]["current_sheet"] is None
 
 
 async def test_the_conductor_is_asked_once_a_change_however_many_look(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     job_ids = [f"job-{number}" for number in range(4)]
     for job_id in job_ids:
@@ -118,13 +120,13 @@ async def test_the_conductor_is_asked_once_a_change_however_many_look(
     wanted = {"poll_interval": "30", "details": "1"}
     changes = 0
     async with (
-        watch(ROSTER, **wanted) as one,
-        watch(ROSTER, **wanted) as two,
-        watch(ROSTER, **wanted) as three,
+        open_stream(ROSTER, **wanted) as one,
+        open_stream(ROSTER, **wanted) as two,
+        open_stream(ROSTER, **wanted) as three,
     ):
         viewers = (one, two, three)
-        await one.saw("roster")
-        await until(lambda: conductor.statistics.requests["job.status"] == len(job_ids))
+        await one.wait_for("roster")
+        await wait_until(lambda: conductor.statistics.requests["job.status"] == len(job_ids))
         for number in (1, 2):
             for job_id in job_ids:
                 conductor.dispatch(job_id, number)
@@ -132,49 +134,49 @@ async def test_the_conductor_is_asked_once_a_change_however_many_look(
                 changes += 1
             for job_id in job_ids:
                 for viewer in viewers:
-                    await until(shows(viewer, job_id, current_sheet=number))
+                    await wait_until(shows(viewer, job_id, current_sheet=number))
             for job_id in job_ids:
                 conductor.complete_sheet(job_id, number)
                 conductor.emit(job_id, "sheet.completed", {}, number)
                 changes += 1
             for job_id in job_ids:
                 for viewer in viewers:
-                    await until(shows(viewer, job_id, current_sheet=None))
+                    await wait_until(shows(viewer, job_id, current_sheet=None))
         # And each once more soon after a change.
         assert conductor.statistics.requests["job.status"] <= len(job_ids) + 2 * changes
 
 
 async def test_jobs_that_are_over_or_gone_are_not_asked_for(
-    conductor: SimulatedConductor, client: Client, watch: Watch
+    conductor: SimulatedConductor, client: Client, open_stream: OpenStream
 ) -> None:
     for job_id in ("over", "goes", "stays"):
         conductor.launch(job_id, 1)
     conductor.finish("over")
-    async with watch(ROSTER, **WANTED) as viewer:
-        await until(lambda: watches_of(client).watched_job_count == 2)
+    async with open_stream(ROSTER, **WANTED) as viewer:
+        await wait_until(lambda: watches_of(client).watched_job_count == 2)
         conductor.remove("goes")
-        await until(lambda: "goes" not in jobs_of(viewer))
-        await until(lambda: watches_of(client).watched_job_count == 1)
-    assert "over" not in {job_id for _, _, job_id in conductor.statistics.log}
-    await until(lambda: not watches_of(client).watched_job_count)
+        await wait_until(lambda: "goes" not in jobs_of(viewer))
+        await wait_until(lambda: watches_of(client).watched_job_count == 1)
+    assert "over" not in {job_id for _, _, job_id in conductor.statistics.request_log}
+    await wait_until(lambda: not watches_of(client).watched_job_count)
 
 
 async def test_what_is_known_outlives_the_conductor(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
     conductor.dispatch("a", 1)
     await conductor.flush()
-    async with watch(ROSTER, **WANTED) as viewer:
-        await until(shows(viewer, "a", current_sheet=1))
+    async with open_stream(ROSTER, **WANTED) as viewer:
+        await wait_until(shows(viewer, "a", current_sheet=1))
         await conductor.kill()
-        await until(lambda: viewer.data("source")[-1]["source"] == "registry")
+        await wait_until(lambda: viewer.event_data("source")[-1]["source"] == "registry")
         await conductor.start()
-        await until(lambda: viewer.data("source")[-1]["source"] == "conductor")
+        await wait_until(lambda: viewer.event_data("source")[-1]["source"] == "conductor")
         assert shows(viewer, "a", current_sheet=1)()
         conductor.complete_sheet("a", 1)
         conductor.dispatch("a", 2)
-        await until(shows(viewer, "a", current_sheet=2))
+        await wait_until(shows(viewer, "a", current_sheet=2))
 
 
 async def test_a_narrowed_viewer_is_told_nothing_of_other_jobs(
@@ -186,25 +188,25 @@ async def test_a_narrowed_viewer_is_told_nothing_of_other_jobs(
     client = await start()
     session = aiohttp.ClientSession(headers=NARROWED)
     url = str(client.make_url(ROSTER))
-    async with session, watching(session, url, **WANTED) as viewer:
-        await until(shows(viewer, "nightly-1", current_sheet=1))
-        await until(lambda: watches_of(client).watched_job_count == 2)
+    async with session, open_viewer(session, url, **WANTED) as viewer:
+        await wait_until(shows(viewer, "nightly-1", current_sheet=1))
+        await wait_until(lambda: watches_of(client).watched_job_count == 2)
         conductor.complete_sheet("secret", 1)
         conductor.dispatch("secret", 2)
         conductor.complete_sheet("nightly-1", 1)
         conductor.dispatch("nightly-1", 2)
-        await until(shows(viewer, "nightly-1", current_sheet=2))
+        await wait_until(shows(viewer, "nightly-1", current_sheet=2))
         assert b"secret" not in viewer.raw
 
 
 async def test_a_server_that_leaves_watches_nothing_any_more(
-    conductor: SimulatedConductor, client: Client, watch: Watch
+    conductor: SimulatedConductor, client: Client, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
     conductor.dispatch("a", 1)
-    async with watch(ROSTER, **WANTED) as viewer:
-        await until(shows(viewer, "a", current_sheet=1))
+    async with open_stream(ROSTER, **WANTED) as viewer:
+        await wait_until(shows(viewer, "a", current_sheet=1))
         await shutdown(client.app, drain_timeout_s=0.0, force=asyncio.Event())
         assert watches_of(client).watched_job_count == 0
-        await viewer.end()
+        await viewer.wait_ended()
     assert shows(viewer, "a", current_sheet=1)()

@@ -5,112 +5,114 @@ from typing import Any
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.models import format_iso_time
-from tests.support.waiting import until
-from tests.web.conftest import Watch
+from tests.support.waiting import wait_until
+from tests.web.conftest import OpenStream
 
 QUICK = "0.1"
 
 
 async def test_the_roster_is_sent_whole_and_then_as_changes(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
     conductor.launch("b", 2)
-    async with watch("/api/roster/stream", poll_interval=QUICK) as viewer:
-        first = await viewer.saw("roster")
+    async with open_stream("/api/roster/stream", poll_interval=QUICK) as viewer:
+        first = await viewer.wait_for("roster")
         conductor.complete_sheet("a", 1)
-        await viewer.saw("roster", 2)
+        await viewer.wait_for("roster", 2)
         conductor.launch("c", 1)
-        await viewer.saw("roster", 3)
+        await viewer.wait_for("roster", 3)
         conductor.remove("b")
-        await viewer.saw("roster", 4)
-    assert viewer.names[0] == "source"
+        await viewer.wait_for("roster", 4)
+    assert viewer.event_names[0] == "source"
     assert [job["job_id"] for job in first["jobs"]] == ["b", "a"]
-    changes = viewer.data("roster")[1:]
+    changes = viewer.event_data("roster")[1:]
     assert [[job["job_id"] for job in change["jobs"]] for change in changes] == [["a"], ["c"], []]
     assert [change["removed"] for change in changes] == [[], [], ["b"]]
     assert changes[0]["jobs"][0]["completed_sheets"] == 1
 
 
 async def test_watching_the_roster_asks_for_no_job(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
-    async with watch("/api/roster/stream", poll_interval=QUICK) as viewer:
-        await viewer.saw("roster")
+    async with open_stream("/api/roster/stream", poll_interval=QUICK) as viewer:
+        await viewer.wait_for("roster")
         conductor.complete_sheet("a", 1)
-        await viewer.saw("roster", 2)
+        await viewer.wait_for("roster", 2)
     assert conductor.statistics.requests["job.status"] == 0
 
 
 async def test_when_a_job_ended_is_told_and_taken_back_when_it_runs_again(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 1)
-    async with watch("/api/roster/stream", poll_interval=QUICK) as viewer:
+    async with open_stream("/api/roster/stream", poll_interval=QUICK) as viewer:
 
         def newest() -> dict[str, Any]:
-            job: dict[str, Any] = viewer.data("roster")[-1]["jobs"][0]
+            job: dict[str, Any] = viewer.event_data("roster")[-1]["jobs"][0]
             return job
 
-        await viewer.saw("roster")
+        await viewer.wait_for("roster")
         assert newest()["completed_at"] is None
         conductor.finish("a")
-        await until(lambda: newest()["completed_at"])
+        await wait_until(lambda: newest()["completed_at"])
         assert newest()["completed_at"] == format_iso_time(conductor.jobs["a"].completed_at)
         await conductor.kill()
-        await until(lambda: viewer.data("source")[-1]["source"] == "registry")
+        await wait_until(lambda: viewer.event_data("source")[-1]["source"] == "registry")
         await conductor.start()
-        await until(lambda: viewer.data("source")[-1]["source"] == "conductor")
+        await wait_until(lambda: viewer.event_data("source")[-1]["source"] == "conductor")
         assert newest()["completed_at"]
         conductor.resume("a")
-        await until(lambda: newest()["status"] == "running")
+        await wait_until(lambda: newest()["status"] == "running")
         assert newest()["completed_at"] is None
 
 
 async def test_without_a_registry_nobody_tells_when_a_job_ended(
-    conductor: SimulatedConductor, watch: Watch, tmp_path: Path
+    conductor: SimulatedConductor, open_stream: OpenStream, tmp_path: Path
 ) -> None:
     conductor.launch("a", 1)
     await conductor.flush()
     (tmp_path / "state.db").rename(tmp_path / "elsewhere.db")
-    async with watch("/api/roster/stream", poll_interval=QUICK) as viewer:
-        await viewer.saw("roster")
+    async with open_stream("/api/roster/stream", poll_interval=QUICK) as viewer:
+        await viewer.wait_for("roster")
         conductor.finish("a")
-        await viewer.saw("roster", 2)
-    (job,) = viewer.data("roster")[1]["jobs"]
+        await viewer.wait_for("roster", 2)
+    (job,) = viewer.event_data("roster")[1]["jobs"]
     assert (job["status"], job["completed_at"]) == ("completed", None)
 
 
 async def test_one_who_resumes_gets_only_what_is_new(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
-    async with watch("/api/roster/stream", poll_interval=QUICK) as viewer:
-        await viewer.saw("roster")
+    async with open_stream("/api/roster/stream", poll_interval=QUICK) as viewer:
+        await viewer.wait_for("roster")
     cursor = viewer.last_event_id
-    async with watch("/api/roster/stream", poll_interval=QUICK, last_event_id=cursor) as resumed:
-        await resumed.saw("source")
+    async with open_stream(
+        "/api/roster/stream", poll_interval=QUICK, last_event_id=cursor
+    ) as resumed:
+        await resumed.wait_for("source")
         conductor.launch("b", 1)
-        change = await resumed.saw("roster")
+        change = await resumed.wait_for("roster")
         assert [job["job_id"] for job in change["jobs"]] == ["b"]
-    async with watch("/api/roster/stream", last_event_id=cursor) as behind:
-        whole = await behind.saw("roster")
+    async with open_stream("/api/roster/stream", last_event_id=cursor) as behind:
+        whole = await behind.wait_for("roster")
         assert len(whole["jobs"]) == 2
 
 
 async def test_the_source_is_told_when_it_changes(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
     await conductor.flush()
-    async with watch("/api/roster/stream", poll_interval=QUICK) as viewer:
-        await viewer.saw("roster")
+    async with open_stream("/api/roster/stream", poll_interval=QUICK) as viewer:
+        await viewer.wait_for("roster")
         await conductor.kill()
-        await until(lambda: viewer.data("source")[-1]["source"] == "registry")
+        await wait_until(lambda: viewer.event_data("source")[-1]["source"] == "registry")
         await conductor.start()
-        await until(lambda: viewer.data("source")[-1]["source"] == "conductor")
-        assert not viewer.ended
+        await wait_until(lambda: viewer.event_data("source")[-1]["source"] == "conductor")
+        assert not viewer.has_ended
     # The registry knows no counts; that is no reason to take back what was known.
-    assert len(viewer.data("roster")) == 1
-    assert viewer.data("source")[0] == {"job_id": None, "source": "conductor", "live": True}
+    assert len(viewer.event_data("roster")) == 1
+    assert viewer.event_data("source")[0] == {"job_id": None, "source": "conductor", "live": True}

@@ -5,7 +5,7 @@ import pytest
 from marianne_stream.web import sign_in_log
 from marianne_stream.web.sign_in_log import MAX_LINES, MAX_LINES_PER_CLIENT, LoginLog
 from marianne_stream.web.visitor import ClientInfo
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 
 def refused(log: LoginLog, address: str, times: int) -> None:
@@ -24,7 +24,7 @@ async def test_lines_beyond_the_limit_are_counted_when_the_minute_is_over(
         refused(log, "2001:db8::1", MAX_LINES_PER_CLIENT)
         refused(log, "2001:db8::2", 1)
         assert len(caplog.messages) == 2 * MAX_LINES_PER_CLIENT
-        await until(lambda: "lines left out kind=refused count=6" in caplog.messages)
+        await wait_until(lambda: "lines left out kind=refused count=6" in caplog.messages)
         refused(log, "192.0.2.1", 1)
         assert caplog.messages[-1] == "token refused address=192.0.2.1 reason=unknown_token"
 

@@ -18,8 +18,8 @@ from marianne_stream.web.keys import STREAM_REGISTRY
 from marianne_stream.web.stream import StreamRegistry
 from marianne_stream.wire.sse import EventParser, ServerSentEvent
 from tests.support.viewers import Viewer
-from tests.support.waiting import until
-from tests.web.conftest import Client, Watch
+from tests.support.waiting import wait_until
+from tests.web.conftest import Client, OpenStream
 from tests.web.test_log_stream import JOB, LOGS
 
 MIB = 1024 * 1024
@@ -90,13 +90,13 @@ async def stopped(client: Client, path: str, last_event_id: str = "") -> Stopped
 @pytest.fixture
 async def streams(conductor: SimulatedConductor, client: Client) -> StreamRegistry:
     """All streams of the server, which hears the conductor's events."""
-    await until(lambda: conductor.statistics.monitor_streams_open)
+    await wait_until(lambda: conductor.statistics.monitor_streams_open)
     return client.app[STREAM_REGISTRY]
 
 
 def has_seen(viewer: Viewer, event: str, count: int) -> bool:
     """Whether a viewer has seen an event so often."""
-    return viewer.counts[event] == count
+    return viewer.event_counts[event] == count
 
 
 def has_more(reader: StoppedReader, events: int) -> bool:
@@ -115,20 +115,20 @@ def held(streams: StreamRegistry) -> list[int]:
 
 
 async def test_of_a_timeline_a_mebibyte_is_kept_and_the_others_get_all(
-    conductor: SimulatedConductor, client: Client, watch: Watch, streams: StreamRegistry
+    conductor: SimulatedConductor, client: Client, open_stream: OpenStream, streams: StreamRegistry
 ) -> None:
     conductor.launch("a", 1)
-    async with watch("/api/events/stream") as quick:
-        await quick.saw("source")
+    async with open_stream("/api/events/stream") as quick:
+        await quick.wait_for("source")
         slow = await stopped(client, "/api/events/stream?limit=0")
-        await until(lambda: len(streams) == 2)
+        await wait_until(lambda: len(streams) == 2)
         for number in range(4000):
             conductor.emit("a", "job.step", {"number": number, "fill": "x" * 2000})
             if number % 100 == 99:
-                await until(partial(has_seen, quick, "job.step", number + 1))
+                await wait_until(partial(has_seen, quick, "job.step", number + 1))
                 assert sum(held(streams)) <= MIB
         assert held(streams)[-1] > MIB // 2
-        assert "gap" not in quick.names
+        assert "gap" not in quick.event_names
         conductor.emit("a", "job.last")
         await slow.read_until(lambda: slow.has("job.last"))
     gaps = [event.data for event in slow.events if event.event == "gap"]
@@ -143,7 +143,7 @@ async def test_of_a_status_the_newest_is_kept(
     sheets = 400
     conductor.launch("a", sheets)
     slow = await stopped(client, "/api/jobs/a/stream?poll_interval=0.1")
-    await until(lambda: len(streams) == 1)
+    await wait_until(lambda: len(streams) == 1)
     for number in range(1, sheets):
         conductor.complete_sheet("a", number)
         await asyncio.sleep(0.002)
@@ -155,17 +155,17 @@ async def test_of_a_status_the_newest_is_kept(
 
 
 async def test_of_a_log_nothing_is_kept_and_nothing_is_lost(
-    log: Path, client: Client, watch: Watch, streams: StreamRegistry
+    log_path: Path, client: Client, open_stream: OpenStream, streams: StreamRegistry
 ) -> None:
-    log.touch()
+    log_path.touch()
     lines = 20_000
-    async with watch(LOGS) as quick:
+    async with open_stream(LOGS) as quick:
         slow = await stopped(client, LOGS)
-        await until(lambda: len(streams) == 2)
-        with log.open("a", encoding="utf-8", buffering=1) as file:
+        await wait_until(lambda: len(streams) == 2)
+        with log_path.open("a", encoding="utf-8", buffering=1) as file:
             for start in range(0, lines, 500):
                 file.writelines(f"{n} {'x' * 200}\n" for n in range(start, start + 500))
-                await until(partial(has_seen, quick, "log", start + 500))
+                await wait_until(partial(has_seen, quick, "log", start + 500))
                 assert sum(held(streams)) <= MIB
     await slow.read_until(lambda: len(slow.events) == lines)
     found = [int(re.findall(r'"line":"(\d+) ', event.data)[0]) for event in slow.events]
@@ -174,21 +174,21 @@ async def test_of_a_log_nothing_is_kept_and_nothing_is_lost(
 
 
 async def test_one_that_takes_nothing_is_disconnected_and_resumes_whole(
-    log: Path,
+    log_path: Path,
     client: Client,
-    watch: Watch,
+    open_stream: OpenStream,
     streams: StreamRegistry,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(streams, "_stall_timeout_s", 2.0)
-    log.write_text("".join(f"{n} {'x' * 200}\n" for n in range(10_000)))
-    async with watch(LOGS, tail_lines="0") as quick:
+    log_path.write_text("".join(f"{n} {'x' * 200}\n" for n in range(10_000)))
+    async with open_stream(LOGS, tail_lines="0") as quick:
         slow = await stopped(client, f"{LOGS}?tail_lines=1000")
-        await until(lambda: len(streams) == 2)
-        with log.open("a", encoding="utf-8") as file:
+        await wait_until(lambda: len(streams) == 2)
+        with log_path.open("a", encoding="utf-8") as file:
             file.writelines(f"{n} {'x' * 200}\n" for n in range(10_000, 20_000))
-        await until(lambda: len(streams) == 1)
-        assert not quick.ended
+        await wait_until(lambda: len(streams) == 1)
+        assert not quick.has_ended
     await slow.read_until(lambda: slow.ended)
     again = await stopped(client, LOGS, slow.last_event_id)
     await again.read_until(lambda: len(slow.events) + len(again.events) == 11_000)
@@ -207,7 +207,7 @@ async def test_one_that_reads_slowly_is_not_disconnected(
     monkeypatch.setattr(streams, "_stall_timeout_s", 3.0)
     conductor.launch("a", 1)
     slow = await stopped(client, "/api/events/stream?limit=0")
-    await until(lambda: len(streams) == 1)
+    await wait_until(lambda: len(streams) == 1)
     await slow.read_until(lambda: slow.has("source"))
     for number in range(50):
         for _ in range(20):
@@ -224,7 +224,7 @@ async def test_of_one_that_reads_a_little_it_is_seen_that_it_does(
 ) -> None:
     conductor.launch("a", 1)
     slow = await stopped(client, "/api/events/stream?limit=0")
-    await until(lambda: len(streams) == 1)
+    await wait_until(lambda: len(streams) == 1)
     (stream,) = streams
     for _ in range(5):
         while stream.feed.buffered_bytes < MIB // 2:
@@ -234,30 +234,30 @@ async def test_of_one_that_reads_a_little_it_is_seen_that_it_does(
         seen = len(slow.events)
         # Some 100 KB.
         await slow.read_until(partial(has_more, slow, seen + 50))
-        await until(partial(has_taken, stream, taken))
+        await wait_until(partial(has_taken, stream, taken))
     slow.close()
 
 
 async def test_when_all_hold_too_much_together_the_one_that_holds_most_is_let_go(
     conductor: SimulatedConductor,
     client: Client,
-    watch: Watch,
+    open_stream: OpenStream,
     streams: StreamRegistry,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(streams, "_max_buffered_bytes", MIB // 2)
     conductor.launch("a", 1)
     conductor.launch(JOB, 1)
-    async with watch("/api/events/stream") as quick:
-        await quick.saw("source")
+    async with open_stream("/api/events/stream") as quick:
+        await quick.wait_for("source")
         most = await stopped(client, "/api/events/stream?limit=0")
         less = await stopped(client, f"/api/events/stream?limit=0&job_id={JOB}")
-        await until(lambda: len(streams) == 3)
+        await wait_until(lambda: len(streams) == 3)
         for number in range(4000):
             conductor.emit("a" if number % 20 else JOB, "job.step", {"fill": "x" * 2000})
             if number % 100 == 99:
-                await until(partial(has_seen, quick, "job.step", number + 1))
-        await until(lambda: len(streams) == 2)
+                await wait_until(partial(has_seen, quick, "job.step", number + 1))
+        await wait_until(lambda: len(streams) == 2)
         await most.read_until(lambda: most.ended)
         assert most.ended
         conductor.emit(JOB, "job.last")
@@ -278,15 +278,15 @@ async def test_a_stream_that_ends_is_one_of_those_open_until_its_client_has_take
 ) -> None:
     conductor.launch("a", 1)
     slow = await stopped(client, "/api/events/stream?limit=0")
-    await until(lambda: len(streams) == 1)
+    await wait_until(lambda: len(streams) == 1)
     (stream,) = streams
     await fill(conductor, stream)
     stream.feed.finish()
-    await until(lambda: isinstance(stream.feed, EmptyFeed))
+    await wait_until(lambda: isinstance(stream.feed, EmptyFeed))
     assert len(streams) == 1
     await slow.read_until(lambda: False)
     assert slow.ended
-    await until(lambda: not len(streams))
+    await wait_until(lambda: not len(streams))
     assert streams.closed == {"finished": 1}
     slow.close()
 
@@ -300,29 +300,29 @@ async def test_a_stream_that_ends_while_its_client_does_not_read_is_disconnected
     monkeypatch.setattr(streams, "_stall_timeout_s", 0.5)
     conductor.launch("a", 1)
     slow = await stopped(client, "/api/events/stream?limit=0")
-    await until(lambda: len(streams) == 1)
+    await wait_until(lambda: len(streams) == 1)
     (stream,) = streams
     await fill(conductor, stream)
     stream.feed.finish()
-    await until(lambda: not len(streams))
+    await wait_until(lambda: not len(streams))
     assert streams.closed == {"stalled": 1}
     server = client.server.runner.server if client.server.runner is not None else None
     assert server is not None
-    await until(lambda: not server.connections)
+    await wait_until(lambda: not server.connections)
     slow.close()
 
 
 async def test_an_event_larger_than_one_write_is_not_copied_for_each_that_does_not_read(
-    conductor: SimulatedConductor, client: Client, watch: Watch, streams: StreamRegistry
+    conductor: SimulatedConductor, client: Client, open_stream: OpenStream, streams: StreamRegistry
 ) -> None:
     conductor.launch("a", 1)
-    async with watch("/api/events/stream", limit="0") as quick:
-        await quick.saw("source")
+    async with open_stream("/api/events/stream", limit="0") as quick:
+        await quick.wait_for("source")
         slow = await stopped(client, "/api/events/stream?limit=0")
-        await until(lambda: len(streams) == 2)
+        await wait_until(lambda: len(streams) == 2)
         conductor.emit("a", "job.large", {"fill": "x" * 4_000_000})
         conductor.emit("a", "job.last")
-        await quick.saw("job.last")
+        await quick.wait_for("job.last")
         assert max(stream.unsent_bytes for stream in streams) <= 64 * 1024
     await slow.read_until(lambda: slow.has("job.last"))
     assert max(len(event.data) for event in slow.events) > 4_000_000
@@ -333,21 +333,21 @@ async def test_an_event_larger_than_one_write_is_not_copied_for_each_that_does_n
     "path", ["/api/events/stream", f"/api/jobs/{JOB}/stream", "/api/roster/stream", LOGS]
 )
 async def test_what_a_stream_was_made_of_goes_with_it_and_waits_for_no_collector(
-    log: Path, client: Client, streams: StreamRegistry, path: str
+    log_path: Path, client: Client, streams: StreamRegistry, path: str
 ) -> None:
-    log.write_text("one line\n")
+    log_path.write_text("one line\n")
     await asyncio.sleep(0)
     gc.collect()
     gc.disable()
     try:
         reader = await stopped(client, path)
-        await until(lambda: len(streams) == 1)
+        await wait_until(lambda: len(streams) == 1)
         await reader.read_until(lambda: reader.events)
         (stream,) = streams
         left = weakref.ref(stream)
         del stream
         reader.close()
-        await until(lambda: not len(streams))
-        await until(lambda: left() is None)
+        await wait_until(lambda: not len(streams))
+        await wait_until(lambda: left() is None)
     finally:
         gc.enable()

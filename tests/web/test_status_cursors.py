@@ -6,72 +6,74 @@ import socket
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.waiting import until
-from tests.web.conftest import Client, Watch
+from tests.support.waiting import wait_until
+from tests.web.conftest import Client, OpenStream
 
 QUICK = "0.1"
 
 
 async def test_one_who_resumes_at_the_current_state_gets_no_snapshot_again(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
-    async with watch("/api/jobs/a/stream") as viewer:
-        await viewer.saw("job_sheets")
+    async with open_stream("/api/jobs/a/stream") as viewer:
+        await viewer.wait_for("job_sheets")
     cursor = viewer.last_event_id
-    async with watch("/api/jobs/a/stream", last_event_id=cursor, poll_interval=QUICK) as resumed:
-        await resumed.saw("source")
+    async with open_stream(
+        "/api/jobs/a/stream", last_event_id=cursor, poll_interval=QUICK
+    ) as resumed:
+        await resumed.wait_for("source")
         conductor.complete_sheet("a", 1)
-        await resumed.saw("job_status")
-    assert resumed.names == ["source", "job_status", "job_sheets"]
-    assert len(resumed.data("job_sheets")[0]["sheets"]) == 1
+        await resumed.wait_for("job_status")
+    assert resumed.event_names == ["source", "job_status", "job_sheets"]
+    assert len(resumed.event_data("job_sheets")[0]["sheets"]) == 1
 
 
 async def test_one_who_resumes_behind_gets_the_whole_state(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
-    async with watch("/api/jobs/a/stream") as viewer:
-        await viewer.saw("job_sheets")
+    async with open_stream("/api/jobs/a/stream") as viewer:
+        await viewer.wait_for("job_sheets")
     conductor.complete_sheet("a", 1)
-    async with watch("/api/jobs/a/stream", last_event_id=viewer.last_event_id) as resumed:
-        await resumed.saw("job_sheets")
-    assert len(resumed.data("job_sheets")[0]["sheets"]) == 2
+    async with open_stream("/api/jobs/a/stream", last_event_id=viewer.last_event_id) as resumed:
+        await resumed.wait_for("job_sheets")
+    assert len(resumed.event_data("job_sheets")[0]["sheets"]) == 2
 
 
 async def test_a_cursor_that_cannot_be_used_is_no_error(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
     for cursor in ("nonsense", "s-" + "0" * 24, "x" * 6000, "t-0123456789abcdef-1"):
-        async with watch("/api/jobs/a/stream", last_event_id=cursor) as viewer:
-            await viewer.saw("job_sheets")
-        assert viewer.names == ["source", "job_status", "job_sheets"]
+        async with open_stream("/api/jobs/a/stream", last_event_id=cursor) as viewer:
+            await viewer.wait_for("job_sheets")
+        assert viewer.event_names == ["source", "job_status", "job_sheets"]
 
 
 async def test_the_header_wins_over_the_parameter(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
-    async with watch("/api/jobs/a/stream") as viewer:
-        await viewer.saw("job_sheets")
+    async with open_stream("/api/jobs/a/stream") as viewer:
+        await viewer.wait_for("job_sheets")
     now, other = viewer.last_event_id, "s-" + "0" * 24
     resumed = {(now, other): 0, (other, now): 1, ("", now): 0, ("", other): 1}
     for (header, parameter), snapshots in resumed.items():
         path = f"/api/jobs/a/stream?last_event_id={parameter}"
-        async with watch(path, last_event_id=header) as viewer:
-            await viewer.saw("source")
-        assert len(viewer.data("job_status")) == snapshots
+        async with open_stream(path, last_event_id=header) as viewer:
+            await viewer.wait_for("source")
+        assert len(viewer.event_data("job_status")) == snapshots
 
 
 async def test_after_the_end_there_is_nothing_new_until_the_job_runs_again(
-    conductor: SimulatedConductor, watch: Watch, client: Client
+    conductor: SimulatedConductor, open_stream: OpenStream, client: Client
 ) -> None:
     conductor.launch("a", 1)
     conductor.complete_sheet("a", 1)
     conductor.finish("a")
-    async with watch("/api/jobs/a/stream") as viewer:
-        await viewer.end()
+    async with open_stream("/api/jobs/a/stream") as viewer:
+        await viewer.wait_ended()
     assert viewer.last_event_id.startswith("f-")
     again = {"Last-Event-ID": viewer.last_event_id, "Accept": "text/event-stream"}
     for _ in range(2):
@@ -79,60 +81,60 @@ async def test_after_the_end_there_is_nothing_new_until_the_job_runs_again(
             assert response.status == 204
             assert await response.read() == b""
     conductor.launch("a", 1)
-    async with watch("/api/jobs/a/stream", last_event_id=viewer.last_event_id) as resumed:
-        await resumed.saw_status(status="running")
+    async with open_stream("/api/jobs/a/stream", last_event_id=viewer.last_event_id) as resumed:
+        await resumed.wait_for_status(status="running")
 
 
 async def test_one_who_was_cut_off_before_the_end_gets_the_end(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 1)
     conductor.finish("a")
-    async with watch("/api/jobs/a/stream") as viewer:
-        await viewer.end()
+    async with open_stream("/api/jobs/a/stream") as viewer:
+        await viewer.wait_ended()
     before_the_end = viewer.last_event_id.replace("f-", "s-")
-    async with watch("/api/jobs/a/stream", last_event_id=before_the_end) as resumed:
-        await resumed.end()
-    assert resumed.names == ["source", "job_finished"]
+    async with open_stream("/api/jobs/a/stream", last_event_id=before_the_end) as resumed:
+        await resumed.wait_ended()
+    assert resumed.event_names == ["source", "job_finished"]
 
 
 async def test_an_end_that_is_a_second_old_does_not_end_the_run_that_has_begun_since(
-    conductor: SimulatedConductor, watch: Watch, client: Client
+    conductor: SimulatedConductor, open_stream: OpenStream, client: Client
 ) -> None:
     conductor.launch("a", 1)
     conductor.complete_sheet("a", 1)
     conductor.finish("a", event_delay_s=0)
-    async with watch("/api/jobs/a/stream") as viewer:
-        await viewer.end()
+    async with open_stream("/api/jobs/a/stream") as viewer:
+        await viewer.wait_ended()
     async with client.get("/api/jobs") as response:
         assert response.status == 200
     conductor.submit("a", 1)
     for cursor in ("", viewer.last_event_id):
-        async with watch("/api/jobs/a/stream", last_event_id=cursor) as again:
-            status = await again.saw("job_status")
+        async with open_stream("/api/jobs/a/stream", last_event_id=cursor) as again:
+            status = await again.wait_for("job_status")
             assert (status["status"], status["completed_sheets"]) == ("queued", 0)
-            assert "job_finished" not in again.names
+            assert "job_finished" not in again.event_names
 
 
 async def test_an_end_on_which_roster_and_checkpoint_never_agree_is_still_an_end(
     conductor: SimulatedConductor,
-    watch: Watch,
+    open_stream: OpenStream,
     client: Client,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("marianne_stream.jobs.watch.CONFLICT_TIMEOUT_S", 0.3)
     conductor.launch("a", 2)
     conductor.set_status("a", roster="cancelled", checkpoint="running")
-    async with watch("/api/jobs/a/stream") as viewer:
-        await viewer.end()
-    assert viewer.data("job_finished")[0]["final_status"] == "cancelled"
+    async with open_stream("/api/jobs/a/stream") as viewer:
+        await viewer.wait_ended()
+    assert viewer.event_data("job_finished")[0]["final_status"] == "cancelled"
     again = {"Last-Event-ID": viewer.last_event_id}
     async with client.get("/api/jobs/a/stream", headers=again) as response:
         assert response.status == 204
 
 
 async def test_a_job_that_is_submitted_again_is_not_finished_by_its_old_checkpoint(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
     conductor.complete_sheet("a", 1)
@@ -140,16 +142,16 @@ async def test_a_job_that_is_submitted_again_is_not_finished_by_its_old_checkpoi
     conductor.finish("a", event_delay_s=0)
     await asyncio.sleep(0.01)
     conductor.submit("a", 2)
-    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
-        await viewer.saw_status(status="queued", completed_sheets=0)
-        conductor.publish("a")
-        await viewer.saw_status(status="running", completed_sheets=0)
+    async with open_stream("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.wait_for_status(status="queued", completed_sheets=0)
+        conductor.start_run("a")
+        await viewer.wait_for_status(status="running", completed_sheets=0)
         conductor.complete_sheet("a", 1)
         conductor.complete_sheet("a", 2)
         conductor.finish("a")
-        await viewer.end()
+        await viewer.wait_ended()
     assert [status for status, _, _ in viewer.progress] == ["queued", "running", "completed"]
-    assert viewer.names.count("job_finished") == 1
+    assert viewer.event_names.count("job_finished") == 1
 
 
 async def status_of(client: Client) -> str:
@@ -160,23 +162,23 @@ async def status_of(client: Client) -> str:
 
 
 async def test_one_who_does_not_read_the_end_keeps_nobody_from_the_next_run(
-    conductor: SimulatedConductor, watch: Watch, client: Client
+    conductor: SimulatedConductor, open_stream: OpenStream, client: Client
 ) -> None:
     conductor.launch("a", 1)
     conductor.jobs["a"].sheet(1)["error_message"] = "x" * 8_000_000
     stuck = socket.create_connection(("127.0.0.1", client.port))
     stuck.send(b"GET /api/jobs/a/stream?poll_interval=30 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    await until(lambda: conductor.statistics.requests["job.status"])
-    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+    await wait_until(lambda: conductor.statistics.requests["job.status"])
+    async with open_stream("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
         conductor.finish("a", "failed")
-        await viewer.end()
+        await viewer.wait_ended()
     await asyncio.sleep(0.1)
     conductor.submit("a", 1)
     # Until the server has heard of it, there is nothing new for one who comes back.
     async with asyncio.timeout(10):
         while await status_of(client) != "queued":
             pass
-    async with watch("/api/jobs/a/stream", last_event_id=viewer.last_event_id) as again:
-        assert (await again.saw("job_status"))["status"] == "queued"
-        assert "job_finished" not in again.names
+    async with open_stream("/api/jobs/a/stream", last_event_id=viewer.last_event_id) as again:
+        assert (await again.wait_for("job_status"))["status"] == "queued"
+        assert "job_finished" not in again.event_names
     stuck.close()

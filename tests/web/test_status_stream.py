@@ -4,27 +4,27 @@ import asyncio
 from pathlib import Path
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.waiting import until
-from tests.web.conftest import Client, Watch
+from tests.support.waiting import wait_until
+from tests.web.conftest import Client, OpenStream
 
 QUICK = "0.1"
 
 
 async def test_a_job_is_watched_from_its_first_state_to_its_end(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
-    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
-        await viewer.saw("job_sheets")
+    async with open_stream("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.wait_for("job_sheets")
         conductor.dispatch("a", 1)
-        await viewer.saw_status(current_sheet=1)
+        await viewer.wait_for_status(current_sheet=1)
         conductor.complete_sheet("a", 1)
-        await viewer.saw_status(completed_sheets=1)
+        await viewer.wait_for_status(completed_sheets=1)
         conductor.dispatch("a", 2)
-        await viewer.saw_status(current_sheet=2)
+        await viewer.wait_for_status(current_sheet=2)
         conductor.complete_sheet("a", 2)
         conductor.finish("a")
-        await viewer.end()
+        await viewer.wait_ended()
     assert viewer.progress == [
         ("running", 0, None),
         ("running", 0, 1),
@@ -32,78 +32,80 @@ async def test_a_job_is_watched_from_its_first_state_to_its_end(
         ("running", 1, 2),
         ("completed", 2, None),
     ]
-    assert viewer.names[0] == "source"
-    assert viewer.data("source") == [{"job_id": "a", "source": "conductor", "live": True}]
-    assert viewer.data("job_finished") == [{"job_id": "a", "final_status": "completed"}]
-    assert viewer.names[-1] == "job_finished"
-    percents = [data["progress_percent"] for data in viewer.data("job_status")]
+    assert viewer.event_names[0] == "source"
+    assert viewer.event_data("source") == [{"job_id": "a", "source": "conductor", "live": True}]
+    assert viewer.event_data("job_finished") == [{"job_id": "a", "final_status": "completed"}]
+    assert viewer.event_names[-1] == "job_finished"
+    percents = [data["progress_percent"] for data in viewer.event_data("job_status")]
     assert percents == [0.0, 0.0, 50.0, 50.0, 100.0]
 
 
 async def test_a_pause_that_nothing_announces_is_seen_within_the_poll_interval(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 3)
-    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
-        await viewer.saw_status(status="running")
+    async with open_stream("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.wait_for_status(status="running")
         conductor.pause("a")
-        await viewer.saw_status(status="paused")
+        await viewer.wait_for_status(status="paused")
         conductor.resume("a")
-        await viewer.saw_status(status="running")
+        await viewer.wait_for_status(status="running")
         conductor.cancel("a")
-        await viewer.end()
-    assert viewer.data("job_finished")[0]["final_status"] == "cancelled"
+        await viewer.wait_ended()
+    assert viewer.event_data("job_finished")[0]["final_status"] == "cancelled"
 
 
 async def test_an_announced_change_does_not_wait_for_the_poll_interval(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 1)
-    async with watch("/api/jobs/a/stream", poll_interval="30.0") as viewer:
-        await viewer.saw_status(status="running")
-        await until(lambda: conductor.statistics.monitor_streams_open)
+    async with open_stream("/api/jobs/a/stream", poll_interval="30.0") as viewer:
+        await viewer.wait_for_status(status="running")
+        await wait_until(lambda: conductor.statistics.monitor_streams_open)
         conductor.complete_sheet("a", 1)
         conductor.finish("a")
-        await viewer.end(limit_s=5)
+        await viewer.wait_ended(timeout_s=5)
     assert viewer.progress[-1] == ("completed", 1, None)
 
 
 async def test_a_dispatch_is_seen_when_its_process_is(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
-    async with watch("/api/jobs/a/stream", poll_interval="30.0") as viewer:
-        await viewer.saw("job_sheets")
-        await until(lambda: conductor.statistics.monitor_streams_open)
+    async with open_stream("/api/jobs/a/stream", poll_interval="30.0") as viewer:
+        await viewer.wait_for("job_sheets")
+        await wait_until(lambda: conductor.statistics.monitor_streams_open)
         conductor.dispatch("a", 1)
         conductor.emit("a", "observer.process_spawned", {"pid": 1, "name": "bash"})
-        await viewer.saw_status(current_sheet=1, limit_s=5)
+        await viewer.wait_for_status(current_sheet=1, timeout_s=5)
 
 
 async def test_the_error_of_a_failed_sheet_is_the_jobs(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
     conductor.fail_sheet("a", 1, "Exit code 1")
     conductor.finish("a", "failed")
-    async with watch("/api/jobs/a/stream") as viewer:
-        await viewer.end()
-    assert viewer.data("job_status")[0]["error_message"] == "Exit code 1"
-    assert viewer.names == ["source", "job_status", "job_sheets", "job_finished"]
+    async with open_stream("/api/jobs/a/stream") as viewer:
+        await viewer.wait_ended()
+    assert viewer.event_data("job_status")[0]["error_message"] == "Exit code 1"
+    assert viewer.event_names == ["source", "job_status", "job_sheets", "job_finished"]
 
 
-async def test_many_viewers_cost_what_one_does(conductor: SimulatedConductor, watch: Watch) -> None:
+async def test_many_viewers_cost_what_one_does(
+    conductor: SimulatedConductor, open_stream: OpenStream
+) -> None:
     conductor.launch("a", 2)
     async with asyncio.TaskGroup() as group:
 
         async def view() -> None:
-            async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
-                await viewer.saw("job_sheets")
-                await viewer.end()
+            async with open_stream("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+                await viewer.wait_for("job_sheets")
+                await viewer.wait_ended()
 
         for _ in range(30):
             group.create_task(view())
-        await until(lambda: conductor.statistics.requests["job.status"])
+        await wait_until(lambda: conductor.statistics.requests["job.status"])
         conductor.complete_sheet("a", 1)
         await asyncio.sleep(0.3)
         conductor.complete_sheet("a", 2)
@@ -113,11 +115,11 @@ async def test_many_viewers_cost_what_one_does(conductor: SimulatedConductor, wa
 
 
 async def test_watching_ends_with_the_last_viewer(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
-    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
-        await viewer.saw("job_sheets")
+    async with open_stream("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.wait_for("job_sheets")
     await asyncio.sleep(0.15)
     before = conductor.statistics.requests["job.list"]
     await asyncio.sleep(0.3)
@@ -125,163 +127,163 @@ async def test_watching_ends_with_the_last_viewer(
 
 
 async def test_a_job_is_finished_only_when_roster_and_checkpoint_agree(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 1)
-    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
-        await viewer.saw_status(status="running")
+    async with open_stream("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.wait_for_status(status="running")
         conductor.set_status("a", roster="completed", checkpoint="running")
-        await viewer.saw_status(status="completed")
+        await viewer.wait_for_status(status="completed")
         await asyncio.sleep(0.3)
-        assert "job_finished" not in viewer.names
+        assert "job_finished" not in viewer.event_names
         conductor.set_status("a", checkpoint="completed")
-        await viewer.end()
-    assert viewer.names.count("job_finished") == 1
+        await viewer.wait_ended()
+    assert viewer.event_names.count("job_finished") == 1
 
 
 async def test_a_job_without_a_checkpoint_has_a_status_and_no_sheets(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.submit("a", 3)
-    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
-        first = await viewer.saw("job_status")
+    async with open_stream("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        first = await viewer.wait_for("job_status")
         assert (first["status"], first["completed_sheets"]) == ("queued", 0)
-        assert viewer.names == ["source", "job_status", "job_sheets"]
-        assert viewer.data("job_sheets") == [{"job_id": "a", "complete": True, "sheets": []}]
-        conductor.publish("a")
-        sheets = await viewer.saw("job_sheets", 2)
+        assert viewer.event_names == ["source", "job_status", "job_sheets"]
+        assert viewer.event_data("job_sheets") == [{"job_id": "a", "complete": True, "sheets": []}]
+        conductor.start_run("a")
+        sheets = await viewer.wait_for("job_sheets", 2)
         assert sheets["complete"]
         assert len(sheets["sheets"]) == 3
 
 
 async def test_an_unknown_status_is_passed_on_and_ends_nothing(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 1)
     conductor.set_status("a", roster="levitating", checkpoint="levitating")
-    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
-        await viewer.saw_status(status="levitating")
+    async with open_stream("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.wait_for_status(status="levitating")
         conductor.set_status("a", roster="paused_at_chain", checkpoint="paused")
-        await viewer.saw_status(status="paused_at_chain")
-        assert not viewer.ended
+        await viewer.wait_for_status(status="paused_at_chain")
+        assert not viewer.has_ended
 
 
 async def test_a_job_that_is_gone_from_conductor_and_registry_is_deleted(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 1)
-    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
-        await viewer.saw("job_sheets")
+    async with open_stream("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.wait_for("job_sheets")
         conductor.remove("a")
-        await viewer.end()
-    assert viewer.data("job_deleted") == [{"job_id": "a"}]
-    assert viewer.names[-1] == "job_deleted"
+        await viewer.wait_ended()
+    assert viewer.event_data("job_deleted") == [{"job_id": "a"}]
+    assert viewer.event_names[-1] == "job_deleted"
 
 
 async def test_a_job_that_the_registry_still_has_is_not_deleted(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 1)
     await conductor.flush()
-    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
-        await viewer.saw("job_sheets")
+    async with open_stream("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.wait_for("job_sheets")
         conductor.remove("a", keep_row=True)
-        await viewer.saw("source", 2)
+        await viewer.wait_for("source", 2)
         await asyncio.sleep(0.3)
-        assert not viewer.ended
-    assert viewer.data("source")[-1] == {"job_id": "a", "source": "registry", "live": False}
+        assert not viewer.has_ended
+    assert viewer.event_data("source")[-1] == {"job_id": "a", "source": "registry", "live": False}
 
 
 async def test_while_the_conductor_is_away_the_registry_is_shown_and_nothing_ends(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
     conductor.complete_sheet("a", 1)
     await conductor.flush()
-    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
-        await viewer.saw_status(completed_sheets=1)
+    async with open_stream("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.wait_for_status(completed_sheets=1)
         await conductor.kill()
-        await viewer.saw("source", 2)
+        await viewer.wait_for("source", 2)
         await conductor.start()
-        await viewer.saw("source", 3)
+        await viewer.wait_for("source", 3)
         conductor.complete_sheet("a", 2)
-        await viewer.saw_status(completed_sheets=2)
-        assert not viewer.ended
-    assert [data["source"] for data in viewer.data("source")] == [
+        await viewer.wait_for_status(completed_sheets=2)
+        assert not viewer.has_ended
+    assert [data["source"] for data in viewer.event_data("source")] == [
         "conductor",
         "registry",
         "conductor",
     ]
-    assert "job_deleted" not in viewer.names
+    assert "job_deleted" not in viewer.event_names
     assert [completed for _, completed, _ in viewer.progress] == [1, 2]
 
 
 async def test_with_nothing_to_ask_the_last_known_state_stays(
-    conductor: SimulatedConductor, watch: Watch, tmp_path: Path
+    conductor: SimulatedConductor, open_stream: OpenStream, tmp_path: Path
 ) -> None:
     conductor.launch("a", 2)
     await conductor.flush()
-    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
-        await viewer.saw("job_sheets")
+    async with open_stream("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.wait_for("job_sheets")
         await conductor.kill()
         (tmp_path / "state.db").unlink()
-        await until(lambda: viewer.data("source")[-1]["source"] == "none")
-        assert not viewer.ended
+        await wait_until(lambda: viewer.event_data("source")[-1]["source"] == "none")
+        assert not viewer.has_ended
         await conductor.start()
-        await until(lambda: viewer.data("source")[-1]["source"] == "conductor")
-    assert len(viewer.data("job_status")) == 1
+        await wait_until(lambda: viewer.event_data("source")[-1]["source"] == "conductor")
+    assert len(viewer.event_data("job_status")) == 1
 
 
 async def test_a_change_between_the_first_look_and_the_first_frame_is_not_lost(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
-    conductor.delay_s["job.status"] = 0.1
+    conductor.response_delay_s["job.status"] = 0.1
     async with asyncio.TaskGroup() as group:
 
         async def change() -> None:
-            await until(lambda: conductor.statistics.requests["job.status"])
+            await wait_until(lambda: conductor.statistics.requests["job.status"])
             conductor.complete_sheet("a", 1)
 
         group.create_task(change())
-        async with watch("/api/jobs/a/stream", poll_interval="0.2") as viewer:
-            await viewer.saw_status(completed_sheets=1)
+        async with open_stream("/api/jobs/a/stream", poll_interval="0.2") as viewer:
+            await viewer.wait_for_status(completed_sheets=1)
 
 
 async def test_a_refusal_of_a_job_that_is_listed_takes_nothing_back(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
     conductor.complete_sheet("a", 1)
-    async with watch("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
-        await viewer.saw_status(completed_sheets=1)
+    async with open_stream("/api/jobs/a/stream", poll_interval=QUICK) as viewer:
+        await viewer.wait_for_status(completed_sheets=1)
         refusal = b'{"jsonrpc":"2.0","error":{"code":-32000,"message":"busy"},"id":%d}\n'
         asked = conductor.statistics.requests["job.status"]
         # The ids of all calls of one connection count up: some of these are the next calls'.
-        conductor.raw_answers["job.status"] = b"".join(refusal % number for number in range(200))
-        await until(lambda: conductor.statistics.requests["job.status"] >= asked + 2)
-        del conductor.raw_answers["job.status"]
+        conductor.raw_responses["job.status"] = b"".join(refusal % number for number in range(200))
+        await wait_until(lambda: conductor.statistics.requests["job.status"] >= asked + 2)
+        del conductor.raw_responses["job.status"]
         conductor.complete_sheet("a", 2)
-        await viewer.saw_status(completed_sheets=2)
+        await viewer.wait_for_status(completed_sheets=2)
     assert viewer.progress == [("running", 1, None), ("running", 2, None)]
 
 
 async def test_an_id_that_is_not_utf8_can_be_watched(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("caf\udce9 {1}", 1)
     for path in ("/api/jobs/caf%E9%20%7B1%7D/stream", r"/api/jobs/caf\xe9%20{1}/stream"):
-        async with watch(path) as viewer:
-            status = await viewer.saw("job_status")
+        async with open_stream(path) as viewer:
+            status = await viewer.wait_for("job_status")
         assert status["job_id"] == r"caf\xe9 {1}"
 
 
 async def test_the_headers_keep_proxies_from_holding_the_stream_back(
-    conductor: SimulatedConductor, watch: Watch
+    conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 1)
-    async with watch("/api/jobs/a/stream") as viewer:
-        await viewer.saw("job_sheets")
+    async with open_stream("/api/jobs/a/stream") as viewer:
+        await viewer.wait_for("job_sheets")
     headers = viewer.response.headers
     assert headers["Content-Type"] == "text/event-stream"
     assert headers["Cache-Control"] == "private, no-store, no-transform"

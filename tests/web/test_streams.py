@@ -22,33 +22,33 @@ from marianne_stream.web.middleware import errors_as_json
 from marianne_stream.web.sites import HostPolicy
 from marianne_stream.web.stream import StreamRegistry
 from marianne_stream.web.visitor import TrustedProxies
-from tests.support.viewers import Viewer, watching
-from tests.support.waiting import until
-from tests.web.conftest import Client, Watch
+from tests.support.viewers import Viewer, open_viewer
+from tests.support.waiting import wait_until
+from tests.web.conftest import Client, OpenStream
 
 
 async def test_an_idle_stream_gets_comments_and_heartbeats(
-    conductor: SimulatedConductor, watch: Watch, monkeypatch: pytest.MonkeyPatch
+    conductor: SimulatedConductor, open_stream: OpenStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "COMMENT_AFTER_IDLE_S", 0.9)
     monkeypatch.setattr(stream, "HEARTBEAT_AFTER_IDLE_S", 1.9)
     conductor.launch("a", 1)
-    async with watch("/api/jobs/a/stream") as viewer:
-        heartbeat = await viewer.saw("heartbeat")
+    async with open_stream("/api/jobs/a/stream") as viewer:
+        heartbeat = await viewer.wait_for("heartbeat")
     assert b"\n\n: idle\n\n" in viewer.raw
     assert abs(heartbeat["timestamp"] - asyncio.get_running_loop().time()) > 1e6
     assert viewer.events[-1].event_id == viewer.events[-2].event_id
 
 
 async def test_a_viewer_that_leaves_is_forgotten_at_once(
-    conductor: SimulatedConductor, watch: Watch, client: Client
+    conductor: SimulatedConductor, open_stream: OpenStream, client: Client
 ) -> None:
     conductor.launch("a", 1)
     streams = client.app[STREAM_REGISTRY]
-    async with watch("/api/jobs/a/stream") as viewer:
-        await viewer.saw("job_sheets")
+    async with open_stream("/api/jobs/a/stream") as viewer:
+        await viewer.wait_for("job_sheets")
         assert len(streams) == 1
-    await until(lambda: len(streams) == 0, limit_s=1)
+    await wait_until(lambda: len(streams) == 0, timeout_s=1)
 
 
 async def test_above_the_limit_an_event_source_is_asked_to_come_back_and_others_are_refused(
@@ -59,8 +59,8 @@ async def test_above_the_limit_an_event_source_is_asked_to_come_back_and_others_
     conductor.launch("a", 1)
     client = await aiohttp_client(create_app(settings.model_copy(update={"max_streams": 1})))
     path = "/api/jobs/a/stream"
-    async with watching(client.session, str(client.make_url(path))) as viewer:
-        await viewer.saw("job_sheets")
+    async with open_viewer(client.session, str(client.make_url(path))) as viewer:
+        await viewer.wait_for("job_sheets")
         async with client.get(path) as refused:
             assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
             assert (await refused.json())["code"] == "too_many_streams"
@@ -68,9 +68,9 @@ async def test_above_the_limit_an_event_source_is_asked_to_come_back_and_others_
             assert (come_back.status, come_back.content_type) == (200, "text/event-stream")
             assert (await come_back.text()).startswith("retry: ")
         assert (await client.get("/health")).status == 200
-    await until(lambda: not len(client.app[STREAM_REGISTRY]))
-    async with watching(client.session, str(client.make_url(path))) as viewer:
-        await viewer.saw("job_sheets")
+    await wait_until(lambda: not len(client.app[STREAM_REGISTRY]))
+    async with open_viewer(client.session, str(client.make_url(path))) as viewer:
+        await viewer.wait_for("job_sheets")
 
 
 async def test_the_server_ends_its_streams_in_good_order_and_asks_them_to_come_back_later(
@@ -85,23 +85,23 @@ async def test_the_server_ends_its_streams_in_good_order_and_asks_them_to_come_b
     async with asyncio.TaskGroup() as group:
 
         async def view(path: str) -> None:
-            async with watching(client.session, str(client.make_url(path))) as viewer:
+            async with open_viewer(client.session, str(client.make_url(path))) as viewer:
                 viewers.append(viewer)
-                await viewer.end()
+                await viewer.wait_ended()
 
         for path in paths:
             group.create_task(view(path))
-        await until(lambda: len(viewers) == 3 and all(viewer.events for viewer in viewers))
+        await wait_until(lambda: len(viewers) == 3 and all(viewer.events for viewer in viewers))
         await client.server.close()
     assert all(500 <= (viewer.retry_ms or 0) <= 1600 for viewer in viewers)
-    assert {name for viewer in viewers for name in viewer.names} <= {
+    assert {name for viewer in viewers for name in viewer.event_names} <= {
         "source",
         "job_status",
         "job_sheets",
         "roster",
         "job.started",
     }
-    await until(lambda: conductor.statistics.connections_open == 0)
+    await wait_until(lambda: conductor.statistics.connections_open == 0)
 
 
 async def test_above_the_limit_nothing_is_asked_for_one_that_is_refused(
@@ -111,8 +111,8 @@ async def test_above_the_limit_nothing_is_asked_for_one_that_is_refused(
 ) -> None:
     conductor.launch("a", 1)
     client = await aiohttp_client(create_app(settings.model_copy(update={"max_streams": 1})))
-    async with watching(client.session, str(client.make_url("/api/events/stream"))) as viewer:
-        await viewer.saw("source")
+    async with open_viewer(client.session, str(client.make_url("/api/events/stream"))) as viewer:
+        await viewer.wait_for("source")
         for path in ("stream", "events", "logs"):
             async with client.get(f"/api/jobs/a/{path}") as refused:
                 assert refused.status == 503
@@ -131,10 +131,10 @@ async def test_those_who_came_together_are_not_all_given_a_sign_at_once(
     async with AsyncExitStack() as stack:
         for _ in range(20):
             url = str(client.make_url("/api/events/stream"))
-            viewer = await stack.enter_async_context(watching(client.session, url))
-            await viewer.saw("source")
+            viewer = await stack.enter_async_context(open_viewer(client.session, url))
+            await viewer.wait_for("source")
         quiet = {one: one.written_bytes for one in streams}
-        await until(lambda: all(one.written_bytes > written for one, written in quiet.items()))
+        await wait_until(lambda: all(one.written_bytes > written for one, written in quiet.items()))
         together = Counter(one.last_write_at for one in streams)
     assert max(together.values()) <= 2
 
@@ -143,7 +143,7 @@ async def test_what_was_sent_is_counted_the_same_whichever_way_it_went(
     conductor: SimulatedConductor, client: Client
 ) -> None:
     conductor.launch("a", 1)
-    await until(lambda: conductor.statistics.monitor_streams_open)
+    await wait_until(lambda: conductor.statistics.monitor_streams_open)
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     writer.write(b"GET /api/events/stream?limit=0 HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await reader.readuntil(b"\r\n\r\n")
@@ -209,9 +209,9 @@ async def test_a_fault_after_the_headers_is_an_event_and_the_end(
     app = web.Application(middlewares=[errors_as_json, gate.make_middleware()])
     app.router.add_get("/", handle)
     client = await aiohttp_client(app)
-    async with watching(client.session, str(client.make_url("/"))) as viewer:
-        await viewer.end()
-    assert viewer.names == ["first", "stream_error"]
+    async with open_viewer(client.session, str(client.make_url("/"))) as viewer:
+        await viewer.wait_ended()
+    assert viewer.event_names == ["first", "stream_error"]
     assert json.loads(viewer.events[-1].data) == {"error": error, "error_type": error_type}
     assert viewer.retry_ms == 10_000
 
