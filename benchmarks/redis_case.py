@@ -4,11 +4,11 @@ import time
 from pathlib import Path
 
 from benchmarks.processes import process_cpu_s
-from marianne_stream.relay.format import LogEntry, LogPlace
-from marianne_stream.relay.keys import Keys
+from marianne_stream.relay.format import LogEntry, LogEntryId
+from marianne_stream.relay.keys import SourceKeys
 from tests.support.redis import RedisServer, run_redis
 
-LOG_KEY = Keys("marianne-stream", "here").log("a")
+LOG_KEY = SourceKeys("marianne-stream", "here").log("a")
 
 ENTRY_COUNT = 50_000
 SAMPLE_LINE = (
@@ -38,7 +38,7 @@ async def write_log(redis: RedisServer) -> None:
     for number in range(1, ENTRY_COUNT + 1):
         cursor = f"l-1e240-0123456789abcdef-{80 * number}-{number}-0123456789abcdef"
         entry = LogEntry(cursor, SAMPLE_LINE, number, "2026-11-24T03:00:00.000000Z")
-        place = LogPlace(1_795_500_000, 80 * number)
+        place = LogEntryId(1_795_500_000, 80 * number)
         fields = [field for pair in entry.fields().items() for field in pair]
         pipe.execute_command("XADD", LOG_KEY, str(place), *fields)
     await pipe.execute()

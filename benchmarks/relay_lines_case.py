@@ -19,10 +19,10 @@ from benchmarks.processes import (
 from benchmarks.relay_cases import SOURCE, run_edge
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.relay.format import LogEntry
-from marianne_stream.relay.keys import Keys
+from marianne_stream.relay.keys import SourceKeys
 from tests.support.redis import RedisServer, run_redis
 
-KEYS = Keys("marianne-stream", SOURCE)
+KEYS = SourceKeys("marianne-stream", SOURCE)
 LOG_KEY = KEYS.log("a")
 
 LINES_PER_S, DURATION_S = 50_000, 6
@@ -83,7 +83,7 @@ class PublishedLog:
         added as were written, each is there once. Those that are kept are looked at.
         """
         added = (await self.redis.client.xinfo_stream(LOG_KEY))["entries-added"]
-        kept = [LogEntry.of(fields) for _, fields in await self.redis.read_stream(LOG_KEY)]
+        kept = [LogEntry.from_fields(fields) for _, fields in await self.redis.read_stream(LOG_KEY)]
         marks = [mark for entry in kept if (mark := MARK_RE.search(entry.line))]
         numbers = [int(mark[1]) for mark in marks]
         in_order = numbers == list(range(line_count - len(numbers), line_count))

@@ -10,8 +10,14 @@ from pathlib import Path
 
 from benchmarks.processes import process_cpu_s, run_python, run_reader, wait_all_read
 from marianne_stream.models import JobState, RosterEntry
-from marianne_stream.relay.format import FORMAT, About, LogEntry, LogPlace, encode
-from marianne_stream.relay.keys import Keys, sources_key
+from marianne_stream.relay.format import (
+    FORMAT_VERSION,
+    LogEntry,
+    LogEntryId,
+    RelayStatus,
+    encode_json,
+)
+from marianne_stream.relay.keys import SourceKeys, sources_key
 from tests.support.redis import RedisServer, run_redis
 
 PREFIX = "marianne-stream"
@@ -34,26 +40,26 @@ class SimulatedRelays:
 
     def __init__(self, redis: RedisServer, source_count: int) -> None:
         self._redis = redis
-        self._keys = [Keys(PREFIX, f"s{number}") for number in range(source_count)]
+        self._keys = [SourceKeys(PREFIX, f"s{number}") for number in range(source_count)]
 
-    def locate_job(self, number: int) -> tuple[Keys, str]:
+    def locate_job(self, number: int) -> tuple[SourceKeys, str]:
         """The source of a job, and its id there."""
         return self._keys[number % len(self._keys)], f"a{number}"
 
     async def publish_jobs(self) -> None:
         """Says that all of them run."""
-        about = encode(About(source="conductor", live=True, events_live=True, epoch="e"))
+        about = encode_json(RelayStatus(source="conductor", live=True, events_live=True, epoch="e"))
         for keys in self._keys:
             await self._redis.call("SADD", sources_key(PREFIX), keys.source)
             await self._redis.call("INCR", keys.fence)
-            await self._redis.call("SET", keys.format, FORMAT)
-            await self._redis.call("SET", keys.about, about)
+            await self._redis.call("SET", keys.format, FORMAT_VERSION)
+            await self._redis.call("SET", keys.status, about)
         for number in range(LOG_COUNT):
             keys, job_id = self.locate_job(number)
             entry = RosterEntry(job_id, "running", 1.0, 1.0, 0, 1)
             state = JobState(job_id, "running", "conductor", True, "running", created_at=CREATED_AT)  # noqa: FBT003
-            await self._redis.call("HSET", keys.jobs, job_id, encode(entry))
-            await self._redis.call("HSET", keys.states, job_id, encode(state))
+            await self._redis.call("HSET", keys.jobs, job_id, encode_json(entry))
+            await self._redis.call("HSET", keys.states, job_id, encode_json(state))
             await self._redis.call("XADD", keys.log(job_id), "1-0", "c", make_cursor(0))
 
     async def write_lines(self) -> int:
@@ -67,7 +73,7 @@ class SimulatedRelays:
             text = f'"[info] sheet 1 says <{line}@{time.monotonic():.6f}>, as most do"'.encode()
             entry = LogEntry(make_cursor(line), text, line, "2026-11-24T03:00:00.000000Z")
             await self._redis.call(
-                *("XADD", keys.log(job_id), str(LogPlace(1, 80 * line))), *flatten_fields(entry)
+                *("XADD", keys.log(job_id), str(LogEntryId(1, 80 * line))), *flatten_fields(entry)
             )
         return total
 

@@ -233,8 +233,8 @@ def create_app(settings: Settings) -> web.Application:
         parts.tasks,
     )
     app[LOG_FEEDS], app[LOG_LOCATOR] = parts.log_feeds, parts.log_locator
-    app[NOT_SERVED] = parts.edge.mismatches if parts.edge is not None else list
-    app[JOB_ID_RESOLVER] = parts.edge.name_of if parts.edge is not None else str
+    app[NOT_SERVED] = parts.edge.version_mismatches if parts.edge is not None else list
+    app[JOB_ID_RESOLVER] = parts.edge.public_job_id if parts.edge is not None else str
     app[MAX_DOWNLOAD_BYTES] = settings.max_download_bytes
     app[DOWNLOAD_LIMITER], app[METRICS] = parts.download_limiter, parts.metrics
     add_routes(app.router)

@@ -18,14 +18,14 @@ from marianne_stream.feeds.followed import LogFollowers
 from marianne_stream.feeds.job_logs import FileLogLocator
 from marianne_stream.jobs.watches import JobHub
 from marianne_stream.logs.threads import LogThreads
-from marianne_stream.relay.keys import Keys
+from marianne_stream.relay.keys import SourceKeys
 from marianne_stream.settings import Settings
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
     from marianne_stream.relay.edges.edge import Edge
-    from marianne_stream.relay.edges.edge_logs import NoLogFiles, RelayedLogs
+    from marianne_stream.relay.edges.edge_logs import OriginOnlyLocator, RelayedLogFeeds
     from marianne_stream.relay.publish.publisher import Publisher
 
 
@@ -39,14 +39,14 @@ def make_publisher(
     """
     if settings.publish_url is None or settings.source_name is None:
         return None
-    relay = loaded("publish.publisher")
-    target = relay.Target(
+    relay = import_optional("publish.publisher")
+    target = relay.PublishConfig(
         url=settings.publish_url,
         password=read_redis_password(settings),
-        keys=Keys(settings.redis_prefix, settings.source_name),
-        origin_url=settings.public_url,
-        logs=settings.publish_logs,
-        kept=relay.Kept(settings.redis_log_max_lines, settings.redis_log_ttl_s),
+        keys=SourceKeys(settings.redis_prefix, settings.source_name),
+        public_url=settings.public_url,
+        log_selection=settings.publish_logs,
+        retention=relay.LogRetention(settings.redis_log_max_lines, settings.redis_log_ttl_s),
     )
     publisher: Publisher = relay.Publisher(target, job_hub, log_locator, log_followers)
     return publisher
@@ -59,7 +59,7 @@ def make_publisher_lifespan(
 
     async def publish(_app: web.Application) -> AsyncIterator[None]:
         if publisher is not None:
-            await publisher.begin()
+            await publisher.acquire_lock()
             start_task("relay", publisher.run())
         yield
 
@@ -75,26 +75,28 @@ def make_edge(settings: Settings) -> "Edge | None":
     if settings.state_backend != "redis" or settings.redis_url is None:
         return None
     password = read_redis_password(settings)
-    open_client = partial(loaded("connecting").connected, settings.redis_url, password)
-    edge: Edge = loaded("edges.edge").Edge(open_client, settings.redis_prefix, settings.sources)
+    open_client = partial(import_optional("connecting").make_client, settings.redis_url, password)
+    edge: Edge = import_optional("edges.edge").Edge(
+        open_client, settings.redis_prefix, settings.sources
+    )
     return edge
 
 
 def make_edge_logs(
     edge: "Edge", job_hub: JobHub, threads: LogThreads
-) -> "tuple[RelayedLogs, NoLogFiles]":
+) -> "tuple[RelayedLogFeeds, OriginOnlyLocator]":
     """The logs that an edge serves, and who says that there are no files of them."""
-    module = loaded("edges.edge_logs")
-    return module.RelayedLogs(edge, job_hub, threads), module.NoLogFiles(edge, job_hub)
+    module = import_optional("edges.edge_logs")
+    return module.RelayedLogFeeds(edge, job_hub, threads), module.OriginOnlyLocator(edge, job_hub)
 
 
 def make_collectors(publisher: "Publisher | None", edge: "Edge | None") -> "list[Collector]":
     """The figures of who publishes, or of an edge."""
     if publisher is None and edge is None:
         return []
-    figures = loaded("figures")
-    found: list[Collector] = [figures.RelayFigures(publisher)] if publisher is not None else []
-    return found + ([figures.EdgeFigures(edge)] if edge is not None else [])
+    figures = import_optional("figures")
+    found: list[Collector] = [figures.RelayCollector(publisher)] if publisher is not None else []
+    return found + ([figures.EdgeCollector(edge)] if edge is not None else [])
 
 
 def read_redis_password(settings: Settings) -> str | None:
@@ -112,17 +114,17 @@ def read_redis_password(settings: Settings) -> str | None:
     ).strip()
 
 
-def loaded(name: str) -> ModuleType:
+def import_optional(module_name: str) -> ModuleType:
     """A module of `relay` that needs redis-py, imported when it is wanted: redis-py is an extra.
 
     Args:
-        name: the module's, as it is named below `relay`, as `publish.publisher`.
+        module_name: the module's, as it is named below `relay`, as `publish.publisher`.
 
     Raises:
         SettingsError: redis-py is not installed.
     """
     try:
-        return import_module(f"marianne_stream.relay.{name}")
+        return import_module(f"marianne_stream.relay.{module_name}")
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "redis":
             raise

@@ -9,7 +9,7 @@ from marianne_stream.check.conductor import ConductorReport
 from marianne_stream.check.finding import Finding
 from marianne_stream.errors import ConductorUnavailableError, MarianneStreamError
 from marianne_stream.models import Roster
-from marianne_stream.relaying import loaded, read_redis_password
+from marianne_stream.relaying import import_optional, read_redis_password
 from marianne_stream.settings import Settings
 from marianne_stream.wire.redis_urls import redact_url
 
@@ -88,7 +88,7 @@ def job_workspaces(report: ConductorReport | None, roster: Roster | None) -> lis
 async def check_redis(name: str, url: str, settings: Settings) -> Finding:
     """Ask a Redis that a setting names for an answer."""
     try:
-        await loaded("connecting").reach(url, read_redis_password(settings))
+        await import_optional("connecting").check_reachable(url, read_redis_password(settings))
     except MarianneStreamError as error:
         advice = f"see that Redis runs there, and that {name} and its password are right"
         return Finding("error", name, str(error), advice)

@@ -1,6 +1,7 @@
 """The server as a client sees it: connections to it, and what its answers mean.
 
-Whether to try again is decided in `fault_of` and `lost` alone. It must not know what is shown.
+Whether to try again is decided in `parse_unavailable_error` and `lost` alone. It must not know
+what is shown.
 """
 
 import os

@@ -18,19 +18,19 @@ from marianne_stream.errors import SettingsError, StateUnavailableError
 from marianne_stream.wire.redis_urls import redact_url
 
 # What asking Redis fails with while it is away, or cannot do what it is asked.
-AWAY = (RedisError, OSError)
+REDIS_ERRORS = (RedisError, OSError)
 
-CONNECT_LIMIT_S = 2.0
-ANSWER_LIMIT_S = 5.0
+CONNECT_TIMEOUT_S = 2.0
+RESPONSE_TIMEOUT_S = 5.0
 
 # So many commands are under way at once; others wait.
-CONNECTIONS = 16
+MAX_CONNECTIONS = 16
 
 # The largest answer that is read. Above it the connection is closed: Redis would send all of it.
-ANSWER_BYTES = 32 * 1024 * 1024
+MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 
 
-class AnswerTooLargeError(RedisConnectionError):
+class ResponseTooLargeError(RedisConnectionError):
     """An answer of Redis is larger than any that is read."""
 
 
@@ -43,7 +43,7 @@ class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type]
 
     def __init__(self, socket_read_size: int) -> None:
         super().__init__(socket_read_size)
-        self._left_bytes = 0
+        self._remaining_bytes = 0
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         """Reads one answer.
@@ -51,7 +51,7 @@ class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type]
         Raises:
             AnswerTooLargeError: it is too large.
         """
-        self._left_bytes = ANSWER_BYTES
+        self._remaining_bytes = MAX_RESPONSE_BYTES
         return await super().read_response(*args, **options)
 
     async def read_from_socket(self) -> Any:
@@ -59,27 +59,27 @@ class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type]
         part = await self._stream.read(self._read_size)
         if not part:
             raise RedisConnectionError("the server has closed the connection")
-        self._left_bytes -= len(part)
-        if self._left_bytes < 0:
-            raise AnswerTooLargeError(f"an answer is larger than {ANSWER_BYTES} bytes")
+        self._remaining_bytes -= len(part)
+        if self._remaining_bytes < 0:
+            raise ResponseTooLargeError(f"an answer is larger than {MAX_RESPONSE_BYTES} bytes")
         self._reader.feed(part)
         return True
 
 
 # How a client and its connections are, whatever the URL says. Answers have one form, whichever
 # release of redis-py it is.
-FIXED: dict[str, Any] = {
-    "socket_connect_timeout": CONNECT_LIMIT_S,
-    "socket_timeout": ANSWER_LIMIT_S,
+CLIENT_OPTIONS: dict[str, Any] = {
+    "socket_connect_timeout": CONNECT_TIMEOUT_S,
+    "socket_timeout": RESPONSE_TIMEOUT_S,
     "protocol": 2,
-    "max_connections": CONNECTIONS,
-    "timeout": ANSWER_LIMIT_S,
+    "max_connections": MAX_CONNECTIONS,
+    "timeout": RESPONSE_TIMEOUT_S,
     "parser_class": BoundedParser,
 }
 
 # Sentinels are asked one after the other: one that is silent delays the next by this.
-SENTINEL_LIMIT_S = 0.5
-SENTINEL_PORT = 26379
+SENTINEL_TIMEOUT_S = 0.5
+DEFAULT_SENTINEL_PORT = 26379
 
 
 class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
@@ -110,7 +110,7 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
                 await sentinel.connection_pool.disconnect()
 
 
-def connected(url: str, password: str | None) -> Redis:
+def make_client(url: str, password: str | None) -> Redis:
     """Make a client of Redis, which connects when it is first asked; it must be closed.
 
     Nothing is asked twice by itself: whoever asks knows whether that does harm.
@@ -124,9 +124,9 @@ def connected(url: str, password: str | None) -> Redis:
         SettingsError: the URL cannot be understood; the message does not show what is secret in it.
     """
     given = {} if password is None else {"password": password}
-    fixed = {**given, **FIXED, "retry": Retry(NoBackoff(), 0)}
+    fixed = {**given, **CLIENT_OPTIONS, "retry": Retry(NoBackoff(), 0)}
     try:
-        pool = pool_of(url, fixed)
+        pool = make_pool(url, fixed)
         # Which options a connection takes, it says when it is made.
         pool.make_connection()  # type: ignore[no-untyped-call]
     except (TypeError, ValueError, RedisError):
@@ -136,14 +136,14 @@ def connected(url: str, password: str | None) -> Redis:
     return Redis(connection_pool=pool)
 
 
-def pool_of(url: str, fixed: dict[str, Any]) -> BlockingConnectionPool:
+def make_pool(url: str, client_options: dict[str, Any]) -> BlockingConnectionPool:
     """Make the connections that a URL describes; raises what redis-py does."""
     parts = urlsplit(url)
     scheme, _, kind = parts.scheme.partition("+")
     if parts.fragment:
         raise ValueError("a # that is no %23 ends a URL")
     if not kind:
-        return BlockingConnectionPool(**{**parse_url(url), **fixed})
+        return BlockingConnectionPool(**{**parse_url(url), **client_options})
     who, at, hosts = parts.netloc.rpartition("@")
     service, _, database = parts.path.strip("/").partition("/")
     if kind != "sentinel" or not service or (database and not database.isdecimal()):
@@ -158,30 +158,30 @@ def pool_of(url: str, fixed: dict[str, Any]) -> BlockingConnectionPool:
     by_tls = scheme == "rediss"
     own = {name: value for name, value in options.items() if name.startswith(("ssl", "socket"))}
     manager = Sentinel(  # type: ignore[no-untyped-call]
-        [address(host) for host in hosts.split(",")],
+        [parse_address(host) for host in hosts.split(",")],
         sentinel_kwargs={
             **own,
             **theirs,
             "ssl": by_tls,
             "protocol": 2,
-            "retry": fixed["retry"],
-            "socket_timeout": SENTINEL_LIMIT_S,
-            "socket_connect_timeout": SENTINEL_LIMIT_S,
+            "retry": client_options["retry"],
+            "socket_timeout": SENTINEL_TIMEOUT_S,
+            "socket_connect_timeout": SENTINEL_TIMEOUT_S,
         },
     )
-    given = {**options, **fixed, "ssl": by_tls}
+    given = {**options, **client_options, "ssl": by_tls}
     return SentinelPool(unquote(service), manager, **given)  # type: ignore[no-untyped-call]
 
 
-def address(text: str) -> tuple[str, int]:
+def parse_address(text: str) -> tuple[str, int]:
     """Return a Sentinel's host and port, where one is named."""
     parts = urlsplit(f"//{text}")
     if not parts.hostname or parts.port == 0:
         raise ValueError(f"{text!r} is no host, or has no port that can be")
-    return parts.hostname, parts.port or SENTINEL_PORT
+    return parts.hostname, parts.port or DEFAULT_SENTINEL_PORT
 
 
-async def check_primary(client: Redis) -> None:
+async def ensure_same_primary(client: Redis) -> None:
     """Ask the Sentinels whether the primary is still the same one, if there are any.
 
     A server that is cut off from the others answers on, although they have given it up.
@@ -193,19 +193,19 @@ async def check_primary(client: Redis) -> None:
     if not isinstance(pool, SentinelPool):
         return
     before = pool.master_address
-    with contextlib.suppress(*AWAY):
+    with contextlib.suppress(*REDIS_ERRORS):
         await pool.get_master_address()
     if before not in (None, pool.master_address):
         raise RedisConnectionError("another server has taken over")
 
 
-async def hang_up(client: Redis) -> None:
+async def close_connections(client: Redis) -> None:
     """Close the connections of a client; others are made where there is need of them."""
-    with contextlib.suppress(*AWAY):
+    with contextlib.suppress(*REDIS_ERRORS):
         await client.connection_pool.disconnect()
 
 
-async def reach(url: str, password: str | None) -> None:
+async def check_reachable(url: str, password: str | None) -> None:
     """Ask Redis for an answer. Cancelling is safe.
 
     Args:
@@ -216,20 +216,22 @@ async def reach(url: str, password: str | None) -> None:
         SettingsError: the URL cannot be understood.
         StateUnavailableError: there is no answer; the message does not show what is secret.
     """
-    client = connected(url, password)
+    client = make_client(url, password)
     try:
-        async with asyncio.timeout(ANSWER_LIMIT_S):
-            await asked(client.ping())
+        async with asyncio.timeout(RESPONSE_TIMEOUT_S):
+            await call(client.ping())
     except NoPermissionError:
         # It answers, and knows the user, whose rights are for other commands.
         return
-    except (*AWAY, TimeoutError) as error:
-        raise StateUnavailableError(f"{redact_url(url)} does not answer: {words(error)}") from error
+    except (*REDIS_ERRORS, TimeoutError) as error:
+        raise StateUnavailableError(
+            f"{redact_url(url)} does not answer: {describe_error(error)}"
+        ) from error
     finally:
-        await hang_up(client)
+        await close_connections(client)
 
 
-async def asked(answer: Awaitable[Any] | Any) -> Any:
+async def call(response: Awaitable[Any] | Any) -> Any:
     """What a call of the client gives. All calls are awaited through here.
 
     redis-py 8 looks at a connection under a time limit of 0 s before it uses it, and takes a
@@ -239,13 +241,13 @@ async def asked(answer: Awaitable[Any] | Any) -> Any:
     Raises:
         RedisError: Redis is away, or will not do it.
     """
-    given = await cast("Awaitable[Any]", answer)
+    given = await cast("Awaitable[Any]", response)
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
     return given
 
 
-def words(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """What an error says; the end of a time limit says nothing."""
     return str(error) or type(error).__name__

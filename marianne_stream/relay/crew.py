@@ -7,10 +7,10 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-Work = Coroutine[Any, Any, None]
+TaskBody = Coroutine[Any, Any, None]
 
 
-async def together(*works: Work) -> None:
+async def run_until_first_failure(*works: TaskBody) -> None:
     """Does some things at once until one fails, and raises what that failed with.
 
     Cancelling is safe: all of them are.
@@ -19,11 +19,11 @@ async def together(*works: Work) -> None:
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     finally:
-        await ended(tasks)
-    raise_first(tasks)
+        await cancel_and_wait(tasks)
+    raise_first_error(tasks)
 
 
-async def ended(tasks: Iterable[asyncio.Task[None]]) -> None:
+async def cancel_and_wait(tasks: Iterable[asyncio.Task[None]]) -> None:
     """Cancels tasks, and returns when they have ended; what they fail with is not told any more."""
     tasks = list(tasks)
     for task in tasks:
@@ -32,7 +32,7 @@ async def ended(tasks: Iterable[asyncio.Task[None]]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def raise_first(tasks: Iterable[asyncio.Task[None]]) -> None:
+def raise_first_error(tasks: Iterable[asyncio.Task[None]]) -> None:
     """Raises what the first of some tasks that have ended failed with, where one did.
 
     All of them are asked, so that no failure is reported as one that nobody heard of.
@@ -43,22 +43,22 @@ def raise_first(tasks: Iterable[asyncio.Task[None]]) -> None:
             raise error
 
 
-class Crew:
+class KeyedTasks:
     """A task for each of some names, which come and go.
 
     Args:
-        work: what is done for a name, until it is not wanted any more.
+        make_body: what is done for a name, until it is not wanted any more.
     """
 
-    def __init__(self, work: Callable[[str], Work]) -> None:
-        self._work = work
-        self._wanted: set[str] = set()
-        self._changed = asyncio.Event()
+    def __init__(self, make_body: Callable[[str], TaskBody]) -> None:
+        self._make_body = make_body
+        self._keys: set[str] = set()
+        self._keys_changed = asyncio.Event()
 
-    def want(self, names: set[str]) -> None:
+    def set_keys(self, keys: set[str]) -> None:
         """Has something done for these names, and for no others, while `run` goes on."""
-        self._wanted = names
-        self._changed.set()
+        self._keys = keys
+        self._keys_changed.set()
 
     async def run(self) -> None:
         """Ends when one task fails, and raises what that failed with; until then, when cancelled.
@@ -68,18 +68,20 @@ class Crew:
         tasks: dict[str, asyncio.Task[None]] = {}
         try:
             while True:
-                self._changed.clear()
-                await ended([tasks.pop(name) for name in tasks.keys() - self._wanted])
-                for name in self._wanted - tasks.keys():
-                    tasks[name] = asyncio.create_task(self._work(name), name=f"relay of {name!r}")
-                await self._change_or_end(tasks.values())
-                raise_first(tasks.values())
+                self._keys_changed.clear()
+                await cancel_and_wait([tasks.pop(name) for name in tasks.keys() - self._keys])
+                for name in self._keys - tasks.keys():
+                    tasks[name] = asyncio.create_task(
+                        self._make_body(name), name=f"relay of {name!r}"
+                    )
+                await self._wait_for_change(tasks.values())
+                raise_first_error(tasks.values())
         finally:
-            await ended(tasks.values())
+            await cancel_and_wait(tasks.values())
 
-    async def _change_or_end(self, tasks: Iterable[asyncio.Task[None]]) -> None:
+    async def _wait_for_change(self, tasks: Iterable[asyncio.Task[None]]) -> None:
         """Waits until other names are wanted, or a task ends."""
-        waiting = asyncio.create_task(self._changed.wait())
+        waiting = asyncio.create_task(self._keys_changed.wait())
         going_on = {task for task in tasks if not task.done()}
         try:
             await asyncio.wait({waiting, *going_on}, return_when=asyncio.FIRST_COMPLETED)

@@ -18,7 +18,7 @@ from marianne_stream.relay.edges.edge import Edge
 from marianne_stream.relay.publish.publisher import Publisher
 
 
-class RelayFigures(Collector):
+class RelayCollector(Collector):
     """The figures of one who publishes."""
 
     def __init__(self, publisher: Publisher) -> None:
@@ -26,22 +26,22 @@ class RelayFigures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All of them, as they are now."""
-        relay, written = self._publisher, self._publisher.written
+        relay, written = self._publisher, self._publisher.write_stats
         publishing = "Whether the server publishes: Redis answers, and no other relay has the lock."
-        yield make_gauge("relay_publishing", publishing, int(relay.publishing))
-        yield make_counter("relay_starts", "How often it began to publish.", relay.sessions)
+        yield make_gauge("relay_publishing", publishing, int(relay.is_publishing))
+        yield make_counter("relay_starts", "How often it began to publish.", relay.start_count)
         yield make_gauge(
-            "relay_published_logs", "Logs that are being published.", relay.published_logs
+            "relay_published_logs", "Logs that are being published.", relay.published_log_count
         )
-        yield make_counter("relay_batches", "Batches that Redis has taken.", written.batches)
-        yield make_counter("relay_commands", "Commands in them.", written.commands)
+        yield make_counter("relay_batches", "Batches that Redis has taken.", written.batch_count)
+        yield make_counter("relay_commands", "Commands in them.", written.command_count)
         repeats = "Entries of them that Redis had before, and refused."
-        yield make_counter("relay_duplicate_entries", repeats, written.repeats)
+        yield make_counter("relay_duplicate_entries", repeats, written.duplicate_count)
         seconds = "How long Redis took for the batches, all together."
-        yield make_counter("relay_write_seconds", seconds, written.seconds)
+        yield make_counter("relay_write_seconds", seconds, written.write_s)
 
 
-class EdgeFigures(Collector):
+class EdgeCollector(Collector):
     """The figures of an edge, by source."""
 
     def __init__(self, edge: Edge) -> None:
@@ -50,18 +50,18 @@ class EdgeFigures(Collector):
     def collect(self) -> Iterator[Metric]:
         """All of them, as they are now."""
         sources = self._edge.sources.values()
-        connected = {source.name: float(source.reading.connected) for source in sources}
+        connected = {source.name: float(source.reader.is_connected) for source in sources}
         yield make_labelled_gauge(
             "edge_connected", "Whether Redis can be read.", "source", connected
         )
-        live = {source.name: float(source.live) for source in sources}
+        live = {source.name: float(source.is_live) for source in sources}
         what = "Whether a relay publishes what the conductor itself says."
         yield make_labelled_gauge("edge_source_live", what, "source", live)
-        sessions = {source.name: float(source.reading.sessions) for source in sources}
+        sessions = {source.name: float(source.reader.session_count) for source in sources}
         yield make_labelled_counter("edge_sessions", "How often reading began.", "source", sessions)
-        reads = {source.name: float(source.reading.reads) for source in sources}
+        reads = {source.name: float(source.reader.read_count) for source in sources}
         yield make_labelled_counter("edge_reads", "Reads that Redis has answered.", "source", reads)
-        entries = {source.name: float(source.reading.entries) for source in sources}
+        entries = {source.name: float(source.reader.entry_count) for source in sources}
         yield make_labelled_counter(
             "edge_entries", "Entries of streams that came.", "source", entries
         )

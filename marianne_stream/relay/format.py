@@ -12,11 +12,11 @@ import msgspec
 from marianne_stream.models import JobState, RosterEntry, StateSourceName
 
 # The version of all that docs/reference/relay.md describes. Version 1 did not say what it was.
-FORMAT = 2
-UNNAMED_FORMAT = 1
+FORMAT_VERSION = 2
+UNVERSIONED_FORMAT = 1
 
 # A stream's entry as redis-py gives it: its id, and its fields.
-Fields = Mapping[bytes, bytes]
+EntryFields = Mapping[bytes, bytes]
 
 # Says that a line is of the conductor's own log.
 CONDUCTOR_FIELD = ("s", "conductor")
@@ -24,10 +24,10 @@ CONDUCTOR_FIELD = ("s", "conductor")
 InterestKind = Literal["state", "log"]
 
 # How many jobs of a source an edge lists: a relay publishes no more than its newest.
-MOST_JOBS = 2_000
+MAX_PUBLISHED_JOBS = 2_000
 
 
-class About(msgspec.Struct, frozen=True):
+class RelayStatus(msgspec.Struct, frozen=True):
     """What a relay says of itself, every few seconds; gone soon after it is gone.
 
     Attributes:
@@ -47,7 +47,7 @@ class About(msgspec.Struct, frozen=True):
     epoch: str = ""
 
 
-class Missing(msgspec.Struct, frozen=True):
+class Unavailable(msgspec.Struct, frozen=True):
     """Why something that was asked for is not to be had: an error, as clients read it."""
 
     code: str
@@ -80,7 +80,7 @@ class EventEntry:
         return place | {"j": self.job_id, "v": self.event, "d": self.params}
 
     @classmethod
-    def of(cls, fields: Fields) -> "EventEntry":
+    def from_fields(cls, fields: EntryFields) -> "EventEntry":
         """From the fields of a stream's entry.
 
         Raises:
@@ -104,20 +104,20 @@ class LogEntry(NamedTuple):
         line: the line, as a JSON text; b"" for a mark or a position.
         number: the line's.
         timestamp: when it was read, ISO 8601.
-        truncated: whether it is cut.
+        is_truncated: whether it is cut.
         mark: the event's name: log_rotated, log_gap or log_complete; "" for a line.
         data: the mark's data, as JSON.
-        of_conductor: whether the line is of the conductor's own log.
+        is_conductor_log: whether the line is of the conductor's own log.
     """
 
     cursor: str
     line: bytes = b""
     number: int = 0
     timestamp: str = ""
-    truncated: bool = False
+    is_truncated: bool = False
     mark: str = ""
     data: bytes = b""
-    of_conductor: bool = False
+    is_conductor_log: bool = False
 
     def fields(self) -> dict[str, str | bytes]:
         """As the fields of a stream's entry."""
@@ -132,12 +132,12 @@ class LogEntry(NamedTuple):
             "n": str(self.number),
             "t": self.timestamp,
         }
-        if self.truncated:
+        if self.is_truncated:
             fields["x"] = "1"
-        return fields | dict([CONDUCTOR_FIELD]) if self.of_conductor else fields
+        return fields | dict([CONDUCTOR_FIELD]) if self.is_conductor_log else fields
 
     @classmethod
-    def of(cls, fields: Fields) -> "LogEntry":
+    def from_fields(cls, fields: EntryFields) -> "LogEntry":
         """From the fields of a stream's entry.
 
         Raises:
@@ -155,38 +155,38 @@ class LogEntry(NamedTuple):
                 int(fields[b"n"]),
                 fields[b"t"].decode(),
                 b"x" in fields,
-                of_conductor=b"s" in fields,
+                is_conductor_log=b"s" in fields,
             )
         except KeyError as error:
             raise ValueError(f"an entry of a log without the field {error}") from error
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class LogPlace:
+class LogEntryId:
     """An id in a log's stream: it rises over rotations, and a repeat is refused (XADD).
 
     Attributes:
         generation: of the file; higher for each that follows.
         offset: how many bytes of the file lie before it; 0 for a rotation or a gap, its beginning.
-        behind: whether it is the log's end, which stands behind the line that ends there.
+        is_end: whether it is the log's end, which stands behind the line that ends there.
     """
 
     generation: int
     offset: int
-    behind: bool = False
+    is_end: bool = False
 
     def __str__(self) -> str:
-        return f"{self.generation}-{2 * self.offset + self.behind}"
+        return f"{self.generation}-{2 * self.offset + self.is_end}"
 
     @classmethod
-    def parse(cls, text: str | bytes) -> "LogPlace":
+    def parse(cls, text: str | bytes) -> "LogEntryId":
         """The place of an entry by its id."""
         first, _, second = (text.decode() if isinstance(text, bytes) else text).partition("-")
         return cls(int(first), int(second) // 2, bool(int(second) % 2))
 
 
-encode = msgspec.json.Encoder().encode
-decode_about = msgspec.json.Decoder(About).decode
-decode_missing = msgspec.json.Decoder(Missing).decode
-decode_entry = msgspec.json.Decoder(RosterEntry).decode
+encode_json = msgspec.json.Encoder().encode
+decode_status = msgspec.json.Decoder(RelayStatus).decode
+decode_unavailable = msgspec.json.Decoder(Unavailable).decode
+decode_roster_entry = msgspec.json.Decoder(RosterEntry).decode
 decode_state = msgspec.json.Decoder(JobState).decode

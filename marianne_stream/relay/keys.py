@@ -6,7 +6,7 @@ It must not know what is kept there.
 import re
 from dataclasses import dataclass
 
-SOURCE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+SOURCE_NAME_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 def sources_key(prefix: str) -> str:
@@ -15,7 +15,7 @@ def sources_key(prefix: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class SourceKeys:
     """The keys of one source.
 
     Attributes:
@@ -30,7 +30,7 @@ class Keys:
         return ":".join((self.prefix, f"{{{self.source}}}", *parts))
 
     @property
-    def all(self) -> str:
+    def pattern(self) -> str:
         """The pattern of all keys of the source."""
         return self._key("*")
 
@@ -50,7 +50,7 @@ class Keys:
         return self._key("format")
 
     @property
-    def about(self) -> str:
+    def status(self) -> str:
         """A string that expires: `format.About`; there while a relay publishes."""
         return self._key("status")
 
@@ -65,7 +65,7 @@ class Keys:
         return self._key("states")
 
     @property
-    def news(self) -> str:
+    def changes(self) -> str:
         """A stream of hints: what of the above has changed."""
         return self._key("changes")
 
@@ -87,6 +87,6 @@ class Keys:
         """A hash: by the generation of a job's log file, the fingerprint of its first line."""
         return self._key("files", job_id)
 
-    def missing(self, kind: str, job_id: str) -> str:
+    def unavailable(self, kind: str, job_id: str) -> str:
         """A string that expires: why a state or a log that was asked for is not to be had."""
         return self._key("unavailable", kind, job_id)

@@ -10,24 +10,24 @@ from typing import Any, TypeVar
 
 from redis.asyncio import Redis
 
-from marianne_stream.relay.connecting import asked
-from marianne_stream.relay.format import Fields
+from marianne_stream.relay.connecting import call
+from marianne_stream.relay.format import EntryFields
 
 logger = logging.getLogger(__name__)
 
-Entry = tuple[bytes, Fields]
+StreamEntry = tuple[bytes, EntryFields]
 Value = TypeVar("Value")
 
 # How many fields of a hash, or members of a set, Redis gives at once.
-PAGE_FIELDS = 200
+SCAN_PAGE_FIELDS = 200
 
 # Before the first entry of any stream.
-BEGINNING = b"0-0"
+FIRST_ID = b"0-0"
 
 
-async def read(
+async def xread(
     redis: Redis, streams: Mapping[str, bytes], *, count: int, block_ms: int
-) -> list[tuple[str, list[Entry]]]:
+) -> list[tuple[str, list[StreamEntry]]]:
     """What has come behind an id in each stream, as soon as there is anything; none in time.
 
     Args:
@@ -37,41 +37,43 @@ async def read(
         block_ms: how long is waited, in milliseconds.
     """
     wanted: dict[Any, Any] = dict(streams)
-    answer = await asked(redis.xread(wanted, count=count, block=block_ms))
+    answer = await call(redis.xread(wanted, count=count, block=block_ms))
     return [(key.decode(), entries) for key, entries in answer or ()]
 
 
-async def span(
-    redis: Redis, key: str, *, least: bytes | str = "-", most: bytes | str = "+", count: int
-) -> list[Entry]:
+async def xrange(
+    redis: Redis, key: str, *, from_id: bytes | str = "-", to_id: bytes | str = "+", count: int
+) -> list[StreamEntry]:
     """The entries from one id to another, the oldest first."""
-    found: list[Entry] = await asked(redis.xrange(key, min=least, max=most, count=count))
+    found: list[StreamEntry] = await call(redis.xrange(key, min=from_id, max=to_id, count=count))
     return found
 
 
-async def newest(redis: Redis, key: str, *, count: int, most: bytes = b"+") -> list[Entry]:
+async def xrevrange(
+    redis: Redis, key: str, *, count: int, to_id: bytes = b"+"
+) -> list[StreamEntry]:
     """The newest entries up to an id, the oldest of them first."""
-    found: list[Entry] = await asked(redis.xrevrange(key, most, count=count))
+    found: list[StreamEntry] = await call(redis.xrevrange(key, to_id, count=count))
     return found[::-1]
 
 
-async def hash_fields(redis: Redis, key: str, limit: int) -> dict[bytes, bytes]:
+async def read_hash(redis: Redis, key: str, max_fields: int) -> dict[bytes, bytes]:
     """Return fields of a hash, read in pages; no more than the limit, whichever Redis names first.
 
     Cancelling is safe.
     """
     found: dict[bytes, bytes] = {}
     cursor = 0
-    while len(found) < limit:
-        cursor, page = await asked(redis.hscan(key, cursor=cursor, count=PAGE_FIELDS))
+    while len(found) < max_fields:
+        cursor, page = await call(redis.hscan(key, cursor=cursor, count=SCAN_PAGE_FIELDS))
         found |= page
         if not cursor:
             break
-    return dict(islice(found.items(), limit))
+    return dict(islice(found.items(), max_fields))
 
 
-def readable(
-    entries: Iterable[Entry], decode: Callable[[Fields], Value]
+def decode_entries(
+    entries: Iterable[StreamEntry], decode: Callable[[EntryFields], Value]
 ) -> list[tuple[bytes, Value]]:
     """Decode entries, with their ids; one that cannot be read is left out, and logged for all."""
     found: list[tuple[bytes, Value]] = []
@@ -86,12 +88,12 @@ def readable(
     return found
 
 
-def is_after(one: bytes, other: bytes) -> bool:
+def is_id_after(one: bytes, other: bytes) -> bool:
     """Whether an id of a stream is behind another."""
-    return place_of(one) > place_of(other)
+    return parse_id(one) > parse_id(other)
 
 
-def place_of(entry_id: bytes) -> tuple[int, int]:
+def parse_id(entry_id: bytes) -> tuple[int, int]:
     """An id of a stream as the two numbers that it is."""
     first, _, second = entry_id.partition(b"-")
     return int(first), int(second or 0)

@@ -13,49 +13,49 @@ import msgspec
 
 from marianne_stream.models import JobState, RosterEntry
 from marianne_stream.relay.format import (
-    About,
+    EntryFields,
     EventEntry,
-    Fields,
     LogEntry,
-    Missing,
-    decode_about,
-    decode_entry,
-    decode_missing,
+    RelayStatus,
+    Unavailable,
+    decode_roster_entry,
     decode_state,
+    decode_status,
+    decode_unavailable,
 )
 from marianne_stream.wire.cursors import LogCursor
 
 Value = TypeVar("Value")
 
 # Far above what a relay writes, and little enough to be decoded within a few milliseconds.
-ABOUT_BYTES = 8 * 1024
-ROSTER_ENTRY_BYTES = 16 * 1024
-STATE_BYTES = 2 * 1024 * 1024
-STATE_SHEETS = 5_000
-EVENT_BYTES = 256 * 1024
+MAX_STATUS_BYTES = 8 * 1024
+MAX_ROSTER_ENTRY_BYTES = 16 * 1024
+MAX_STATE_BYTES = 2 * 1024 * 1024
+MAX_STATE_SHEETS = 5_000
+MAX_EVENT_BYTES = 256 * 1024
 # A line has 64 KiB at most, of which JSON may make six times as much.
-LINE_BYTES = 400 * 1024
-MARK_BYTES = 16 * 1024
+MAX_LINE_BYTES = 400 * 1024
+MAX_MARK_BYTES = 16 * 1024
 
 # A file name has 255 bytes at most, of which the written form may make four times as many.
-JOB_ID_CHARS = 1020
-STATUS_CHARS = 100
-DETAIL_CHARS = 1_000
+MAX_JOB_ID_CHARS = 1020
+MAX_STATUS_CHARS = 100
+MAX_DETAIL_CHARS = 1_000
 # The largest integer that JSON holds exactly everywhere (RFC 8259 section 6).
-COUNT_MAX = 2**53 - 1
+MAX_COUNT = 2**53 - 1
 
-EPOCH = re.compile(r"[0-9a-f]{16}")
-NUMBER = re.compile(rb"[0-9]{1,18}")
-TIMESTAMP = re.compile(rb"[0-9TZ:.+-]{0,40}")
-EVENT_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
-ORIGIN_URL = re.compile(r"https?://[!-~]{1,2000}")
-MARKS = frozenset({"log_rotated", "log_gap", "log_complete"})
+EPOCH_PATTERN = re.compile(r"[0-9a-f]{16}")
+NUMBER_PATTERN = re.compile(rb"[0-9]{1,18}")
+TIMESTAMP_PATTERN = re.compile(rb"[0-9TZ:.+-]{0,40}")
+EVENT_NAME_PATTERN = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+ORIGIN_URL_PATTERN = re.compile(r"https?://[!-~]{1,2000}")
+MARK_NAMES = frozenset({"log_rotated", "log_gap", "log_complete"})
 
-decode_line = msgspec.json.Decoder(str).decode
+decode_string = msgspec.json.Decoder(str).decode
 decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def shown_format(data: bytes) -> str:
+def describe_version(data: bytes) -> str:
     """Return the version of a format as a sentence may show it."""
     return data.decode() if is_number(data) else "unknown"
 
@@ -71,21 +71,21 @@ def parse_job_id(data: bytes) -> str:
 
 def check_job_id(job_id: str) -> str:
     """Return the same job id, or raise ValueError if no file can have that name."""
-    if not 0 < len(job_id) <= JOB_ID_CHARS or "/" in job_id or "\0" in job_id:
+    if not 0 < len(job_id) <= MAX_JOB_ID_CHARS or "/" in job_id or "\0" in job_id:
         raise ValueError(f"not a job id: {job_id[:40]!r}")
     return job_id
 
 
-def parse_about(data: bytes) -> About:
+def parse_status(data: bytes) -> RelayStatus:
     """Return what a relay says of itself, without an origin_url that no header can hold.
 
     Raises:
         ValueError: the value is not an About.
     """
-    about = decode_within(decode_about, data, ABOUT_BYTES)
-    if about.origin_url is not None and not ORIGIN_URL.fullmatch(about.origin_url):
+    about = decode_bounded(decode_status, data, MAX_STATUS_BYTES)
+    if about.origin_url is not None and not ORIGIN_URL_PATTERN.fullmatch(about.origin_url):
         about = msgspec.structs.replace(about, origin_url=None)
-    if not EPOCH.fullmatch(about.epoch):
+    if not EPOCH_PATTERN.fullmatch(about.epoch):
         about = msgspec.structs.replace(about, epoch="")
     return about
 
@@ -96,7 +96,7 @@ def parse_roster_entry(data: bytes) -> RosterEntry:
     Raises:
         ValueError: the value is not an entry of a roster.
     """
-    entry = decode_within(decode_entry, data, ROSTER_ENTRY_BYTES)
+    entry = decode_bounded(decode_roster_entry, data, MAX_ROSTER_ENTRY_BYTES)
     check_job_id(entry.job_id)
     check_status(entry.status)
     check_counts(entry.completed_sheets or 0, entry.total_sheets or 0)
@@ -109,48 +109,48 @@ def parse_state(data: bytes) -> JobState:
     Raises:
         ValueError: the value is not a state of a job.
     """
-    state = decode_within(decode_state, data, STATE_BYTES)
+    state = decode_bounded(decode_state, data, MAX_STATE_BYTES)
     check_status(state.status)
     check_counts(state.completed_sheets, state.total_sheets)
     if 0 < state.total_sheets < state.completed_sheets:
         raise ValueError("more sheets are completed than there are")
-    if len(state.sheets) > STATE_SHEETS:
-        raise ValueError(f"got {len(state.sheets)} sheets, allowed are {STATE_SHEETS}")
+    if len(state.sheets) > MAX_STATE_SHEETS:
+        raise ValueError(f"got {len(state.sheets)} sheets, allowed are {MAX_STATE_SHEETS}")
     check_counts(state.current_sheet or 0, *(sheet.number for sheet in state.sheets))
     return replace(state, workspace=None, worktree_path=None, snapshot_path=None)
 
 
-def parse_missing(data: bytes) -> Missing:
+def parse_unavailable(data: bytes) -> Unavailable:
     """Return why something is not published.
 
     Raises:
         ValueError: the value is not a Missing.
     """
-    missing = decode_within(decode_missing, data, MARK_BYTES)
-    return Missing(missing.code, missing.detail[:DETAIL_CHARS])
+    missing = decode_bounded(decode_unavailable, data, MAX_MARK_BYTES)
+    return Unavailable(missing.code, missing.detail[:MAX_DETAIL_CHARS])
 
 
-def parse_event(fields: Fields) -> EventEntry:
+def parse_event(fields: EntryFields) -> EventEntry:
     """Return an entry of the timeline.
 
     Raises:
         ValueError: a field is missing or invalid.
     """
     check_number(fields.get(b"n", b""))
-    entry = EventEntry.of(fields)
-    if not EPOCH.fullmatch(entry.epoch):
+    entry = EventEntry.from_fields(fields)
+    if not EPOCH_PATTERN.fullmatch(entry.epoch):
         raise ValueError("e is not an epoch")
     if not entry.event:
         return entry
-    if not EVENT_NAME.fullmatch(entry.event):
+    if not EVENT_NAME_PATTERN.fullmatch(entry.event):
         raise ValueError("v is not the name of an event")
     if entry.job_id:
         check_job_id(entry.job_id)
-    check_object(entry.params, EVENT_BYTES)
+    check_object(entry.params, MAX_EVENT_BYTES)
     return entry
 
 
-def parse_log_entry(fields: Fields) -> LogEntry:
+def parse_log_entry(fields: EntryFields) -> LogEntry:
     """Return an entry of a log.
 
     Raises:
@@ -158,15 +158,15 @@ def parse_log_entry(fields: Fields) -> LogEntry:
     """
     if b"l" in fields:
         check_number(fields.get(b"n", b""))
-        if not TIMESTAMP.fullmatch(fields.get(b"t", b"")):
+        if not TIMESTAMP_PATTERN.fullmatch(fields.get(b"t", b"")):
             raise ValueError("t is not a time")
-    entry = LogEntry.of(fields)
+    entry = LogEntry.from_fields(fields)
     if LogCursor.parse(entry.cursor) is None and not (entry.mark and not entry.cursor):
         raise ValueError("c is not a position in a log")
     if entry.mark:
-        if entry.mark not in MARKS:
+        if entry.mark not in MARK_NAMES:
             raise ValueError("m is not the name of a mark")
-        check_object(entry.data, MARK_BYTES)
+        check_object(entry.data, MAX_MARK_BYTES)
     elif entry.line:
         check_line(entry.line)
     return entry
@@ -177,26 +177,26 @@ def check_line(line: bytes) -> None:
     # The decoder takes white space around it.
     if not (line.startswith(b'"') and line.endswith(b'"')):
         raise ValueError("l is not a string of JSON")
-    decode_within(decode_line, line, LINE_BYTES)
+    decode_bounded(decode_string, line, MAX_LINE_BYTES)
 
 
-def check_object(data: bytes, limit_bytes: int) -> None:
+def check_object(data: bytes, max_bytes: int) -> None:
     """Raise ValueError if the bytes are not an object of JSON in UTF-8."""
-    decode_within(decode_object, data, limit_bytes)
+    decode_bounded(decode_object, data, max_bytes)
     # The decoder does not look at the text of values.
     data.decode()
 
 
 def check_status(status: str) -> None:
     """Raise ValueError if a status is longer than any that a conductor has."""
-    if len(status) > STATUS_CHARS:
-        raise ValueError(f"a status has at most {STATUS_CHARS} characters")
+    if len(status) > MAX_STATUS_CHARS:
+        raise ValueError(f"a status has at most {MAX_STATUS_CHARS} characters")
 
 
 def check_counts(*counts: int) -> None:
     """Raise ValueError if a number cannot count sheets."""
-    if not all(0 <= count <= COUNT_MAX for count in counts):
-        raise ValueError(f"a count of sheets is between 0 and {COUNT_MAX}")
+    if not all(0 <= count <= MAX_COUNT for count in counts):
+        raise ValueError(f"a count of sheets is between 0 and {MAX_COUNT}")
 
 
 def check_number(data: bytes) -> None:
@@ -207,17 +207,17 @@ def check_number(data: bytes) -> None:
 
 def is_number(data: bytes) -> bool:
     """Return whether some bytes are a number of up to 18 digits."""
-    return NUMBER.fullmatch(data) is not None
+    return NUMBER_PATTERN.fullmatch(data) is not None
 
 
-def decode_within(decode: Callable[[bytes], Value], data: bytes, limit_bytes: int) -> Value:
+def decode_bounded(decode: Callable[[bytes], Value], data: bytes, max_bytes: int) -> Value:
     """Decode JSON of a bounded size.
 
     Raises:
         ValueError: the data is too large, nested too deeply, or has another shape.
     """
-    if len(data) > limit_bytes:
-        raise ValueError(f"got {len(data)} bytes, allowed are {limit_bytes}")
+    if len(data) > max_bytes:
+        raise ValueError(f"got {len(data)} bytes, allowed are {max_bytes}")
     try:
         return decode(data)
     except RecursionError as error:

@@ -10,15 +10,15 @@ from aiohttp import web
 
 from marianne_stream.app import create_app
 from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.relay.format import EventEntry, LogEntry, LogPlace
-from marianne_stream.relay.keys import Keys
+from marianne_stream.relay.format import EventEntry, LogEntry, LogEntryId
+from marianne_stream.relay.keys import SourceKeys
 from marianne_stream.settings import Settings
 from tests.support.redis import RedisServer, run_redis
 from tests.support.viewers import Viewer
 from tests.support.waiting import wait_for_value, wait_until
 
 JOB = "lantern"
-KEYS = Keys("marianne-stream", "here")
+KEYS = SourceKeys("marianne-stream", "here")
 
 StartRelay = Callable[..., AbstractAsyncContextManager[web.Application]]
 
@@ -81,10 +81,10 @@ async def publish_interest(redis: RedisServer, kind: str, job_id: str = JOB) -> 
 
 async def read_log_entries(
     redis: RedisServer, job_id: str = JOB
-) -> list[tuple[LogPlace, LogEntry]]:
+) -> list[tuple[LogEntryId, LogEntry]]:
     """What is published of a log; the ids are found to rise."""
     found = await redis.read_stream(KEYS.log(job_id))
-    logged = [(LogPlace.parse(place), LogEntry.of(fields)) for place, fields in found]
+    logged = [(LogEntryId.parse(place), LogEntry.from_fields(fields)) for place, fields in found]
     assert [place for place, _ in logged] == sorted({place for place, _ in logged})
     return logged
 
@@ -107,7 +107,9 @@ async def wait_for_log_lines(redis: RedisServer, *expected: str) -> None:
 
 async def read_events(redis: RedisServer) -> list[tuple[int, str]]:
     """The numbers and names of the events that are published; a gap has no name."""
-    published = [EventEntry.of(fields) for _, fields in await redis.read_stream(KEYS.events)]
+    published = [
+        EventEntry.from_fields(fields) for _, fields in await redis.read_stream(KEYS.events)
+    ]
     return [(entry.number, entry.event) for entry in published]
 
 

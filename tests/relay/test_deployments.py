@@ -9,7 +9,7 @@ import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.errors import SettingsError
-from marianne_stream.relay.connecting import connected
+from marianne_stream.relay.connecting import make_client
 from tests.relay.conftest import JOB, append_lines, events_with_ids
 from tests.support.deployments import (
     SENTINEL_SERVICE,
@@ -198,7 +198,7 @@ async def test_a_server_whose_certificate_is_not_trusted_is_told_nothing(
 )
 def test_a_url_that_cannot_be_understood_is_refused_without_its_secrets(url: str) -> None:
     with pytest.raises(SettingsError, match="is no URL of Redis that can be understood") as caught:
-        connected(url, None)
+        make_client(url, None)
     assert "Secret" not in str(caught.value)
 
 
@@ -210,4 +210,4 @@ def test_a_url_that_cannot_be_understood_is_refused_without_its_secrets(url: str
     ],
 )
 def test_what_redis_py_knows_of_a_url_is_taken(url: str) -> None:
-    connected(url, None)
+    make_client(url, None)

@@ -218,14 +218,14 @@ async def test_a_process_that_only_publishes_says_so(
 ) -> None:
     async with server(tmp_path, redis) as relay:
         assert relay.first_line == "marianne-stream publishes as here\n"
-        await wait_for_value(lambda: redis.client.get(KEYS.about), lambda found: found)
+        await wait_for_value(lambda: redis.client.get(KEYS.status), lambda found: found)
         async with server(tmp_path, redis) as second:
             assert await second.wait() == 1
             assert "another relay publishes as 'here'" in second.log
             assert "Traceback" not in second.log
         relay.send_signal(signal.SIGTERM)
         assert await relay.wait() == 0
-        assert await redis.client.get(KEYS.about) is None
+        assert await redis.client.get(KEYS.status) is None
 
 
 async def test_a_password_from_a_file_is_used_and_never_shown(
@@ -236,7 +236,7 @@ async def test_a_password_from_a_file_is_used_and_never_shown(
     file.chmod(0o600)
     await redis.call("CONFIG", "SET", "requirepass", PASSWORD)
     async with server(tmp_path, redis, "--log-level", "debug", "--redis-password-file", file) as a:
-        await wait_for_value(lambda: redis.client.get(KEYS.about), lambda found: found)
+        await wait_for_value(lambda: redis.client.get(KEYS.status), lambda found: found)
         await redis.call("CONFIG", "SET", "requirepass", "another")
         await redis.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         await wait_until(lambda: "cannot publish" in a.log)
@@ -270,7 +270,7 @@ async def test_an_edge_that_cannot_understand_its_url_says_so_and_does_not_begin
 async def test_a_log_that_is_published_and_quiet_is_kept(
     redis: RedisServer, start_relay: StartRelay, log_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_publisher, "KEPT_EVERY", 0.001)
+    monkeypatch.setattr(log_publisher, "EXPIRY_RENEW_FRACTION", 0.001)
     append_lines(log_path, "one")
     keys = (KEYS.log(JOB), KEYS.files(JOB))
     async with start_relay(redis_log_ttl_s=100):
@@ -302,7 +302,7 @@ async def test_a_password_that_systemd_passes_is_used_whatever_its_mode(
     file.chmod(0o440)
     await redis.call("CONFIG", "SET", "requirepass", PASSWORD)
     async with server(tmp_path, redis, "--redis-password-file", file):
-        await wait_for_value(lambda: redis.client.get(KEYS.about), lambda found: found)
+        await wait_for_value(lambda: redis.client.get(KEYS.status), lambda found: found)
 
 
 async def test_without_redis_py_the_option_says_so(

@@ -8,8 +8,8 @@ import pytest
 from marianne_stream.app import TASKS
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.errors import SourceNameInUseError
-from marianne_stream.relay.format import FORMAT
-from marianne_stream.relay.keys import Keys
+from marianne_stream.relay.format import FORMAT_VERSION
+from marianne_stream.relay.keys import SourceKeys
 from marianne_stream.web.keys import JOB_HUB
 from tests.relay.conftest import JOB, KEYS, StartRelay
 from tests.support.edges import run_edge, run_origin
@@ -17,10 +17,10 @@ from tests.support.processes import run_process
 from tests.support.redis import RedisServer, run_redis
 from tests.support.waiting import wait_for_value, wait_until
 
-ELM = Keys("marianne-stream", "elm")
+ELM = SourceKeys("marianne-stream", "elm")
 
 
-async def publish_as(redis: RedisServer, keys: Keys, version: int) -> None:
+async def publish_as(redis: RedisServer, keys: SourceKeys, version: int) -> None:
     """Leaves what a relay of another version does; version 1 did not name itself."""
     await redis.call("SADD", "marianne-stream:sources", keys.source)
     await redis.call("INCR", keys.fence)
@@ -29,13 +29,15 @@ async def publish_as(redis: RedisServer, keys: Keys, version: int) -> None:
         await redis.call("SET", keys.format, version)
 
 
-@pytest.mark.parametrize("version", [1, FORMAT + 1])
+@pytest.mark.parametrize("version", [1, FORMAT_VERSION + 1])
 async def test_an_origin_refuses_the_data_of_another_version(
     redis: RedisServer, start_relay: StartRelay, version: int
 ) -> None:
     await publish_as(redis, KEYS, version)
     before = sorted(await redis.call("KEYS", "*"))
-    sentence = f"data of 'here' in format {version}, and this server publishes in format {FORMAT}"
+    sentence = (
+        f"data of 'here' in format {version}, and this server publishes in format {FORMAT_VERSION}"
+    )
     with pytest.raises(SourceNameInUseError, match=sentence):
         async with start_relay():
             pytest.fail("it began")
@@ -68,13 +70,15 @@ async def test_an_origin_that_finds_another_version_later_says_so_and_serves(
             await wait_until(lambda: "cannot publish" in caplog.text)
             caplog.clear()
             await redis.start()
-            await wait_until(lambda: f"this server publishes in format {FORMAT}" in caplog.text)
+            await wait_until(
+                lambda: f"this server publishes in format {FORMAT_VERSION}" in caplog.text
+            )
             assert JOB in (await app[JOB_HUB].get_roster()).entries
             assert not app[TASKS].failed.is_set()
-        assert await redis.call("EXISTS", KEYS.lock, KEYS.about, KEYS.format) == 0
+        assert await redis.call("EXISTS", KEYS.lock, KEYS.status, KEYS.format) == 0
 
 
-@pytest.mark.parametrize("version", [1, FORMAT + 1])
+@pytest.mark.parametrize("version", [1, FORMAT_VERSION + 1])
 async def test_an_edge_serves_nothing_of_a_source_of_another_version_and_says_so(
     tmp_path: Path,
     redis: RedisServer,
@@ -85,7 +89,8 @@ async def test_an_edge_serves_nothing_of_a_source_of_another_version_and_says_so
     conductor.launch(JOB, 2)
     await publish_as(redis, ELM, version)
     sentence = (
-        f"it is published in format {version}, and this edge reads format {FORMAT}: run the same "
+        f"it is published in format {version}, and this edge reads format {FORMAT_VERSION}: run "
+        f"the same "
         "release on both"
     )
     async with run_origin(tmp_path, redis), run_edge(redis) as both:
@@ -112,13 +117,13 @@ async def test_an_edge_leaves_and_comes_back_as_the_version_changes(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor
 ) -> None:
     conductor.launch(JOB, 2)
-    keys = Keys("marianne-stream", "oak")
+    keys = SourceKeys("marianne-stream", "oak")
     async with run_origin(tmp_path, redis), run_edge(redis) as second:
         await second.wait_live(JOB)
-        await redis.call("SET", keys.format, FORMAT + 1)
+        await redis.call("SET", keys.format, FORMAT_VERSION + 1)
         _, ready = await wait_for_value(
             lambda: second.get("/ready"), lambda found: found[0] == 503, timeout_s=30
         )
-        assert f"in format {FORMAT + 1}" in ready["reasons"][0]
-        await redis.call("SET", keys.format, FORMAT)
+        assert f"in format {FORMAT_VERSION + 1}" in ready["reasons"][0]
+        await redis.call("SET", keys.format, FORMAT_VERSION)
         await second.wait_live(JOB)

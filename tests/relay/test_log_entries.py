@@ -13,9 +13,15 @@ from marianne_stream.feeds.log_frames import (
     make_rotated_frame,
 )
 from marianne_stream.logs.reader import LogGap, LogRotation, ReadResult
-from marianne_stream.relay.edges.edge_mailbox import frame_of
-from marianne_stream.relay.format import CONDUCTOR_FIELD, LogEntry, LogPlace
-from marianne_stream.relay.publish.log_entries import Lines, LogPlacer, Spot, entries_of, lines_of
+from marianne_stream.relay.edges.edge_mailbox import make_entry_frame
+from marianne_stream.relay.format import CONDUCTOR_FIELD, LogEntry, LogEntryId
+from marianne_stream.relay.publish.log_entries import (
+    EntryIdAllocator,
+    LineBatch,
+    StreamPosition,
+    parse_entries,
+    parse_line_batch,
+)
 from marianne_stream.wire import sse
 from marianne_stream.wire.log_lines import LogLine, LogLineSplitter
 
@@ -56,22 +62,25 @@ def cut(*texts: bytes, offset: int = 0, number: int = 0) -> list[LogLine]:
     return cutter.feed(b"".join(text + b"\n" for text in texts))
 
 
-def assert_the_same(some: bytes) -> Lines:
+def assert_the_same(some: bytes) -> LineBatch:
     """Checks that lines that stay together are what they are one by one."""
-    lines = lines_of(some)
+    lines = parse_line_batch(some)
     assert lines is not None
-    together, single = LogPlacer(Spot()), LogPlacer(Spot())
-    before, generation = together.placed_lines(lines, 1000)
-    placed = single.placed(entries_of(some), 1000)
+    together, single = EntryIdAllocator(StreamPosition()), EntryIdAllocator(StreamPosition())
+    before, generation = together.assign_line_ids(lines, 1000)
+    placed = single.assign_ids(parse_entries(some), 1000)
     assert before == []
-    assert list(lines.ids(generation)) == [str(place) for place, _ in placed]
+    assert list(lines.make_ids(generation)) == [str(place) for place, _ in placed]
     rows = zip(lines.cursors, lines.texts, lines.numbers, strict=True)
-    labelled = dict([CONDUCTOR_FIELD]) if lines.of_conductor else {}
+    labelled = dict([CONDUCTOR_FIELD]) if lines.is_conductor_log else {}
     assert [
         {"c": cursor, "l": text.encode(), "n": number, "t": lines.timestamp, **labelled}
         for cursor, text, number in rows
     ] == [entry.fields() for _, entry in placed]
-    assert (together.spot, together.names) == (single.spot, single.names)
+    assert (together.position, together.new_generations) == (
+        single.position,
+        single.new_generations,
+    )
     return lines
 
 
@@ -90,9 +99,12 @@ def test_lines_that_stay_together_are_what_they_are_one_by_one(
 ) -> None:
     some = frames(cut(*texts), initial=initial, of_conductor=of_conductor)
     lines = assert_the_same(some)
-    assert lines.of_conductor == of_conductor
+    assert lines.is_conductor_log == of_conductor
     # An edge sends the same, to the letter, but for what was there when its viewer came.
-    entries = [frame_of(LogEntry.of(as_read(entry)), initial=initial) for entry in entries_of(some)]
+    entries = [
+        make_entry_frame(LogEntry.from_fields(as_read(entry)), is_initial=initial)
+        for entry in parse_entries(some)
+    ]
     assert b"".join(entries) == some
 
 
@@ -136,53 +148,55 @@ def test_a_line_without_its_end_stays_with_the_others() -> None:
     ],
 )
 def test_what_is_not_lines_of_one_file_is_taken_one_by_one(some: bytes) -> None:
-    assert lines_of(some) is None
+    assert parse_line_batch(some) is None
 
 
 def test_a_mark_that_waits_comes_before_the_lines_that_follow_it() -> None:
-    placer = LogPlacer(Spot(generation=7, cursor="l", offset=50, first=0xAB))
-    assert placer.placed(entries_of(make_log_gap_frame(LogGap("truncated", 5))), 1000) == []
-    lines = lines_of(frames(cut(b"one", b"two"), first=0xCD))
+    placer = EntryIdAllocator(
+        StreamPosition(generation=7, cursor="l", offset=50, first_line_hash=0xAB)
+    )
+    assert placer.assign_ids(parse_entries(make_log_gap_frame(LogGap("truncated", 5))), 1000) == []
+    lines = parse_line_batch(frames(cut(b"one", b"two"), first=0xCD))
     assert lines is not None
-    before, generation = placer.placed_lines(lines, 1000)
-    assert [(place, entry.mark) for place, entry in before] == [(LogPlace(1000, 0), "log_gap")]
-    assert (generation, placer.names) == (1000, {1000: 0xCD})
-    assert lines.ids(generation) == ("1000-8", "1000-16")
-    assert placer.placed_lines(lines, 1000)[0] == []
+    before, generation = placer.assign_line_ids(lines, 1000)
+    assert [(place, entry.mark) for place, entry in before] == [(LogEntryId(1000, 0), "log_gap")]
+    assert (generation, placer.new_generations) == (1000, {1000: 0xCD})
+    assert lines.make_ids(generation) == ("1000-8", "1000-16")
+    assert placer.assign_line_ids(lines, 1000)[0] == []
 
 
 def test_lines_that_come_again_begin_a_new_generation() -> None:
-    some = lines_of(frames(cut(b"one", b"two")))
+    some = parse_line_batch(frames(cut(b"one", b"two")))
     assert some is not None
-    placer = LogPlacer(Spot())
-    assert placer.placed_lines(some, 1000) == ([], 1000)
-    assert placer.placed_lines(some, 1000) == ([], 1001)
+    placer = EntryIdAllocator(StreamPosition())
+    assert placer.assign_line_ids(some, 1000) == ([], 1000)
+    assert placer.assign_line_ids(some, 1000) == ([], 1001)
 
 
 @pytest.mark.parametrize("alone", [False, True], ids=["together", "one by one"])
 def test_a_new_generation_is_higher_than_all_that_were_given(*, alone: bool) -> None:
-    before = Spot(1000, cursor_of(frames(cut(b"one"))), 4, 0xAB)
+    before = StreamPosition(1000, cursor_of(frames(cut(b"one"))), 4, 0xAB)
     marks = (make_log_gap_frame(LogGap("truncated", 5)), ROTATED)
     follows = frames(cut(b"two", b"three"), first=0xCD)
     # The clock of the server that has taken over may be behind, and its stream set back.
-    placer = LogPlacer(before, above=3000)
+    placer = EntryIdAllocator(before, highest_generation=3000)
     found = places(placer, *marks, follows, now_s=2000, alone=alone)
     assert found == ["3001-0", "3002-0", "3002-8", "3002-20"]
 
 
 def cursor_of(line: bytes) -> str:
     """The id of the event that a frame is."""
-    return next(entries_of(line)).cursor
+    return next(parse_entries(line)).cursor
 
 
-def places(placer: LogPlacer, *some: bytes, now_s: int, alone: bool = False) -> list[str]:
+def places(placer: EntryIdAllocator, *some: bytes, now_s: int, alone: bool = False) -> list[str]:
     """The places that frames are given, as the publisher has them placed."""
     found: list[str] = []
     for these in some:
-        lines = None if alone else lines_of(these)
+        lines = None if alone else parse_line_batch(these)
         if lines is None:
-            found += [str(place) for place, _ in placer.placed(entries_of(these), now_s)]
+            found += [str(place) for place, _ in placer.assign_ids(parse_entries(these), now_s)]
         else:
-            before, generation = placer.placed_lines(lines, now_s)
-            found += [*(str(place) for place, _ in before), *lines.ids(generation)]
+            before, generation = placer.assign_line_ids(lines, now_s)
+            found += [*(str(place) for place, _ in before), *lines.make_ids(generation)]
     return found

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.relay.format import LogPlace
-from marianne_stream.relay.keys import Keys
+from marianne_stream.relay.format import LogEntryId
+from marianne_stream.relay.keys import SourceKeys
 from marianne_stream.relay.publish.log_publisher import TAIL_LINES
 from tests.relay.conftest import JOB, append_lines
 from tests.support.edges import RelayServer, run_edge, run_origin
@@ -23,7 +23,7 @@ from tests.support.redis import RedisServer
 from tests.support.viewers import Viewer
 from tests.support.waiting import wait_for_value, wait_until
 
-KEYS = Keys("marianne-stream", "oak")
+KEYS = SourceKeys("marianne-stream", "oak")
 
 LOG = f"/api/jobs/{JOB}/logs"
 
@@ -52,7 +52,7 @@ class Replica:
         By then, the clock has gone past all ids: one that is made anew is not what it was.
         """
         places = [place for place, _ in await self._redis.read_stream(KEYS.log(JOB))]
-        generation = max((LogPlace.parse(place).generation for place in places), default=0)
+        generation = max((LogEntryId.parse(place).generation for place in places), default=0)
         await wait_for_value(
             lambda: self._redis.call("TIME"), lambda time: int(time[0]) > generation + 1
         )

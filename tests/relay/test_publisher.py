@@ -9,7 +9,12 @@ import pytest
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.errors import SourceNameInUseError
 from marianne_stream.models import JobState
-from marianne_stream.relay.format import decode_about, decode_entry, decode_missing, decode_state
+from marianne_stream.relay.format import (
+    decode_roster_entry,
+    decode_state,
+    decode_status,
+    decode_unavailable,
+)
 from marianne_stream.web.keys import JOB_HUB
 from tests.relay.conftest import (
     JOB,
@@ -30,14 +35,14 @@ from tests.support.waiting import wait_for_value, wait_until
 
 async def test_the_relay_says_what_it_is(redis: RedisServer, start_relay: StartRelay) -> None:
     async with start_relay(public_url="https://origin.example.org"):
-        about = decode_about(
-            await wait_for_value(lambda: redis.client.get(KEYS.about), lambda found: found)
+        about = decode_status(
+            await wait_for_value(lambda: redis.client.get(KEYS.status), lambda found: found)
         )
         assert (about.source, about.live, about.events_live) == ("conductor", True, True)
         assert about.origin_url == "https://origin.example.org"
-        assert 0 < await redis.client.ttl(KEYS.about) <= 6
+        assert 0 < await redis.client.ttl(KEYS.status) <= 6
         assert await redis.call("SMEMBERS", "marianne-stream:sources") == {b"here"}
-    assert await redis.client.get(KEYS.about) is None
+    assert await redis.client.get(KEYS.status) is None
     assert await redis.client.get(KEYS.lock) is None
 
 
@@ -46,14 +51,14 @@ async def test_the_roster_is_published_as_it_changes_and_without_paths(
 ) -> None:
     async with start_relay():
         found = await wait_for_value(lambda: redis.call("HGETALL", KEYS.jobs), lambda found: found)
-        entry = decode_entry(found[JOB.encode()])
+        entry = decode_roster_entry(found[JOB.encode()])
         assert (entry.job_id, entry.status, entry.workspace) == (JOB, "running", None)
         conductor.launch("mill", 1)
         await wait_for_value(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: b"mill" in found)
         conductor.finish("mill")
         conductor.remove("mill")
         await wait_for_value(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: len(found) == 1)
-        assert {b"k": b"jobs"} in [fields for _, fields in await redis.read_stream(KEYS.news)]
+        assert {b"k": b"jobs"} in [fields for _, fields in await redis.read_stream(KEYS.changes)]
         assert str(log_path.parent) not in str(await redis.call("HGETALL", KEYS.jobs))
 
 
@@ -101,9 +106,9 @@ async def test_what_is_not_to_be_had_is_said(
 ) -> None:
     async with start_relay():
         await publish_interest(redis, kind, job_id)
-        key = KEYS.missing(kind, job_id)
+        key = KEYS.unavailable(kind, job_id)
         found = await wait_for_value(lambda: redis.client.get(key), lambda found: found)
-        assert decode_missing(found).code == code
+        assert decode_unavailable(found).code == code
         assert 0 < await redis.client.ttl(key) <= 15
 
 
@@ -112,9 +117,9 @@ async def test_a_log_that_is_not_there_is_missing_until_it_is(
 ) -> None:
     async with start_relay():
         await publish_interest(redis, "log")
-        key = KEYS.missing("log", JOB)
+        key = KEYS.unavailable("log", JOB)
         found = await wait_for_value(lambda: redis.client.get(key), lambda found: found)
-        assert decode_missing(found).code == "log_not_found"
+        assert decode_unavailable(found).code == "log_not_found"
         append_lines(log_path, "one")
         await wait_for_log_lines(redis, "one")
         assert await redis.client.get(key) is None
@@ -220,7 +225,7 @@ async def test_a_relay_that_died_is_followed_by_another(
 ) -> None:
     await redis.call("SET", KEYS.lock, "7-dead", "PX", "1500")
     async with start_relay():
-        await wait_for_value(lambda: redis.client.get(KEYS.about), lambda found: found)
+        await wait_for_value(lambda: redis.client.get(KEYS.status), lambda found: found)
 
 
 async def test_a_relay_whose_lock_is_another_s_writes_nothing_until_it_is_free(
@@ -230,7 +235,7 @@ async def test_a_relay_whose_lock_is_another_s_writes_nothing_until_it_is_free(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with start_relay():
-        await wait_for_value(lambda: redis.client.get(KEYS.about), lambda found: found)
+        await wait_for_value(lambda: redis.client.get(KEYS.status), lambda found: found)
         await redis.call("SET", KEYS.lock, "99-other", "PX", "3000")
         conductor.launch("mill", 1)
         await wait_until(lambda: "publishes no more" in caplog.text)
@@ -258,7 +263,7 @@ async def test_a_relay_needs_no_more_rights_than_the_reference_gives_it(
         await wait_for_log_lines(redis, "one")
         await wait_for_value(lambda: read_events(redis), lambda found: found)
         await wait_for_value(lambda: state(redis), lambda found: found)
-        key = KEYS.missing("state", "nobody")
+        key = KEYS.unavailable("state", "nobody")
         await wait_for_value(lambda: redis.client.get(key), lambda found: found)
         conductor.finish(JOB)
         await wait_for_log_lines(redis, "one", "[log_complete]")

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 from redis.exceptions import RedisError
 
-from marianne_stream.relay.connecting import SentinelPool, asked, check_primary, connected, hang_up
+from marianne_stream.relay.connecting import (
+    SentinelPool,
+    call,
+    close_connections,
+    ensure_same_primary,
+    make_client,
+)
 from tests.support.deployments import SENTINEL_SERVICE, run_sentinel
 from tests.support.ports import free_port
 from tests.support.waiting import wait_for_value
@@ -35,23 +41,23 @@ async def test_sentinels_that_are_silent_or_away_keep_nobody(tmp_path: Path) -> 
     async with run_sentinel(tmp_path) as redis, silent() as never:
         assert redis.sentinel is not None
         hosts = f"{never},127.0.0.1:{free_port()},127.0.0.1:{redis.sentinel.port}"
-        client = connected(f"redis+sentinel://{hosts}/{SENTINEL_SERVICE}", None)
+        client = make_client(f"redis+sentinel://{hosts}/{SENTINEL_SERVICE}", None)
         async with asyncio.timeout(5):
             assert await client.ping()
         await redis.sentinel.kill()
         # Connections that stand go on, and nobody says that the primary is another one.
-        await check_primary(client)
+        await ensure_same_primary(client)
         assert await client.ping()
-        await hang_up(client)
+        await close_connections(client)
 
 
 async def test_all_connections_are_closed_when_another_primary_is_named(tmp_path: Path) -> None:
     async with run_sentinel(tmp_path) as redis:
         assert redis.sentinel is not None
-        client = connected(
+        client = make_client(
             f"redis+sentinel://127.0.0.1:{redis.sentinel.port}/{SENTINEL_SERVICE}", None
         )
-        waiting = asyncio.create_task(asked(client.xread({"a": "$"}, block=60_000)))
+        waiting = asyncio.create_task(call(client.xread({"a": "$"}, block=60_000)))
         await wait_for_value(
             lambda: redis.primary.client.info("clients"), lambda found: found["blocked_clients"]
         )
@@ -59,11 +65,11 @@ async def test_all_connections_are_closed_when_another_primary_is_named(tmp_path
         port = redis.replica.port
         await redis.sentinel.call("SENTINEL", "MONITOR", SENTINEL_SERVICE, "127.0.0.1", port, 1)
         with pytest.raises(RedisError, match="another server has taken over"):
-            await check_primary(client)
+            await ensure_same_primary(client)
         with pytest.raises(RedisError):
             await waiting
         assert (await client.info("server"))["tcp_port"] == port
-        await hang_up(client)
+        await close_connections(client)
 
 
 async def test_who_finds_no_primary_is_told_why_and_no_password(tmp_path: Path) -> None:
@@ -71,12 +77,12 @@ async def test_who_finds_no_primary_is_told_why_and_no_password(tmp_path: Path) 
         assert redis.sentinel is not None
         url = f"redis+sentinel://u:Secret@127.0.0.1:{redis.sentinel.port}/other"
         for more in ("", "?sentinel_password=Secret"):
-            client = connected(url + more, None)
+            client = make_client(url + more, None)
             with pytest.raises(RedisError, match="Sentinels names a primary of 'other'") as caught:
                 await client.ping()
             assert "Secret" not in repr(caught.value)
             assert caught.value.__cause__ is None
-            await hang_up(client)
+            await close_connections(client)
 
 
 def test_what_a_url_says_is_for_the_server_or_for_the_sentinels() -> None:
@@ -84,7 +90,7 @@ def test_what_a_url_says_is_for_the_server_or_for_the_sentinels() -> None:
         "rediss+sentinel://u:p@here,[::1]:7/main/3"
         "?ssl_ca_certs=%2Fca&sentinel_password=a%2Fb&socket_keepalive=yes"
     )
-    pool = connected(url, None).connection_pool
+    pool = make_client(url, None).connection_pool
     assert isinstance(pool, SentinelPool)
     assert pool.service_name == "main"
     options = pool.connection_kwargs

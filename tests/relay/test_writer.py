@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from marianne_stream.errors import LockLostError
-from marianne_stream.relay.publish.writer import Command, Writer, Written
+from marianne_stream.relay.publish.writer import Command, Writer, WriteStats
 from tests.relay.conftest import KEYS
 from tests.support.redis import RedisServer
 
@@ -25,29 +25,29 @@ async def numbers(redis: RedisServer) -> list[bytes]:
 
 async def test_a_command_with_columns_is_done_for_each_row(redis: RedisServer) -> None:
     await redis.call("SET", KEYS.lock, "1-a")
-    writer = Writer(redis.client, KEYS.lock, "1-a", 1000, Written())
-    behind = Command("SET", KEYS.about, ("x",))
-    assert await writer.write_now([rows(*range(1, 2001)), behind]) == 0
+    writer = Writer(redis.client, KEYS.lock, "1-a", 1000, WriteStats())
+    behind = Command("SET", KEYS.status, ("x",))
+    assert await writer.write_batch([rows(*range(1, 2001)), behind]) == 0
     assert await numbers(redis) == [b"%d" % number for number in range(1, 2001)]
     _, fields = (await redis.read_stream(LOG))[-1]
     assert fields == {b"n": b"2000", b"t": b"now"}
-    assert await redis.client.get(KEYS.about) == b"x"
+    assert await redis.client.get(KEYS.status) == b"x"
 
 
 async def test_rows_that_were_written_before_are_refused_and_the_others_are_not(
     redis: RedisServer,
 ) -> None:
     await redis.call("SET", KEYS.lock, "1-a")
-    writer = Writer(redis.client, KEYS.lock, "1-a", 1000, Written())
-    assert await writer.write_now([rows(1, 2, 3)]) == 0
-    assert await writer.write_now([rows(2, 3, 4, 5)]) == 2
+    writer = Writer(redis.client, KEYS.lock, "1-a", 1000, WriteStats())
+    assert await writer.write_batch([rows(1, 2, 3)]) == 0
+    assert await writer.write_batch([rows(2, 3, 4, 5)]) == 2
     assert await numbers(redis) == [b"1", b"2", b"3", b"4", b"5"]
 
 
 async def test_no_row_is_written_under_another_s_token(redis: RedisServer) -> None:
     await redis.call("SET", KEYS.lock, "2-b")
     with pytest.raises(LockLostError):
-        await Writer(redis.client, KEYS.lock, "1-a", 1000, Written()).write_now([rows(1, 2)])
+        await Writer(redis.client, KEYS.lock, "1-a", 1000, WriteStats()).write_batch([rows(1, 2)])
     assert await numbers(redis) == []
 
 
@@ -55,7 +55,7 @@ async def test_what_several_give_meanwhile_is_written_at_once_and_in_order(
     redis: RedisServer,
 ) -> None:
     await redis.call("SET", KEYS.lock, "1-a")
-    written = Written()
+    written = WriteStats()
     writer = Writer(redis.client, KEYS.lock, "1-a", 1000, written)
     async with asyncio.TaskGroup() as group:
         given = [group.create_task(writer.write([rows(n)])) for n in range(1, 401)]
@@ -66,12 +66,12 @@ async def test_what_several_give_meanwhile_is_written_at_once_and_in_order(
         await asyncio.wait(given)
         running.cancel()
     assert await numbers(redis) == [b"%d" % number for number in range(1, 401) if number != 7]
-    assert (written.batches, written.commands, written.repeats) == (1, 399, 0)
+    assert (written.batch_count, written.command_count, written.duplicate_count) == (1, 399, 0)
 
 
 async def test_who_waits_for_what_cannot_be_written_is_told_by_the_run(redis: RedisServer) -> None:
     await redis.call("SET", KEYS.lock, "2-b")
-    writer = Writer(redis.client, KEYS.lock, "1-a", 1000, Written())
+    writer = Writer(redis.client, KEYS.lock, "1-a", 1000, WriteStats())
     waiting = asyncio.create_task(writer.write([rows(1)]))
     with pytest.raises(LockLostError):
         await writer.run()
@@ -83,7 +83,7 @@ async def test_who_waits_for_what_cannot_be_written_is_told_by_the_run(redis: Re
 
 async def test_redis_is_not_kept_long_by_what_is_large(redis: RedisServer) -> None:
     await redis.call("SET", KEYS.lock, "1-a")
-    written = Written()
+    written = WriteStats()
     writer = Writer(redis.client, KEYS.lock, "1-a", 1000, written)
     large = [Command("HSET", KEYS.states, (str(n), "x" * 200_000)) for n in range(10)]
     async with asyncio.TaskGroup() as group:
@@ -91,19 +91,19 @@ async def test_redis_is_not_kept_long_by_what_is_large(redis: RedisServer) -> No
         running = group.create_task(writer.run())
         await asyncio.wait(given)
         running.cancel()
-    assert written.batches == 4
+    assert written.batch_count == 4
 
 
 async def test_what_is_much_does_not_keep_back_what_is_not(redis: RedisServer) -> None:
     await redis.call("SET", KEYS.lock, "1-a")
-    writer = Writer(redis.client, KEYS.lock, "1-a", 1000, Written())
+    writer = Writer(redis.client, KEYS.lock, "1-a", 1000, WriteStats())
     many = [rows(*range(n, n + 500)) for n in range(1, 50_000, 500)]
     async with asyncio.TaskGroup() as group:
-        bulk = [group.create_task(writer.write([each], bulk=True)) for each in many]
+        bulk = [group.create_task(writer.write([each], is_bulk=True)) for each in many]
         await asyncio.sleep(0)
         running = group.create_task(writer.run())
-        await writer.write([Command("SET", KEYS.about, ("x",))])
+        await writer.write([Command("SET", KEYS.status, ("x",))])
         assert not all(task.done() for task in bulk)
         await asyncio.wait(bulk)
         running.cancel()
-    assert await redis.client.get(KEYS.about) == b"x"
+    assert await redis.client.get(KEYS.status) == b"x"

@@ -8,8 +8,14 @@ from contextlib import suppress
 from redis.exceptions import RedisError
 
 from marianne_stream.models import JobState, RosterEntry
-from marianne_stream.relay.format import FORMAT, About, EventEntry, LogEntry, encode
-from marianne_stream.relay.keys import Keys
+from marianne_stream.relay.format import (
+    FORMAT_VERSION,
+    EventEntry,
+    LogEntry,
+    RelayStatus,
+    encode_json,
+)
+from marianne_stream.relay.keys import SourceKeys
 from tests.support.redis import RedisServer
 
 RedisArgument = str | bytes | int
@@ -52,7 +58,7 @@ class HostileSource:
         seed: of all that is random.
     """
 
-    def __init__(self, redis: RedisServer, keys: Keys, seed: int = 0) -> None:
+    def __init__(self, redis: RedisServer, keys: SourceKeys, seed: int = 0) -> None:
         self._redis = redis
         self._keys = keys
         self._random = random.Random(seed)
@@ -63,15 +69,15 @@ class HostileSource:
         keys = self._keys
         await self.execute("SADD", f"{keys.prefix}:sources", keys.source)
         await self.execute("INCR", keys.fence)
-        await self.execute("SET", keys.format, FORMAT)
+        await self.execute("SET", keys.format, FORMAT_VERSION)
         for job_id in JOBS:
             entry = RosterEntry(job_id, "running", 1.0, 1.0, 0, 1)
             state = JobState(job_id, "running", "conductor", live=True, checkpoint_status="running")
-            await self.execute("HSET", keys.jobs, job_id, encode(entry))
-            await self.execute("HSET", keys.states, job_id, encode(state))
+            await self.execute("HSET", keys.jobs, job_id, encode_json(entry))
+            await self.execute("HSET", keys.states, job_id, encode_json(state))
             await self.execute("XADD", keys.log(job_id), "1-160", *self._log_line_fields())
-        about = About(source="conductor", live=True, events_live=True, epoch=EPOCH)
-        await self.execute("SET", keys.about, encode(about))
+        about = RelayStatus(source="conductor", live=True, events_live=True, epoch=EPOCH)
+        await self.execute("SET", keys.status, encode_json(about))
 
     async def execute(self, *arguments: RedisArgument) -> None:
         """Does a command, whether Redis takes it or not."""
@@ -138,22 +144,24 @@ class HostileSource:
         return found
 
     def _status_command(self) -> tuple[RedisArgument, ...]:
-        about = About("conductor", live=True, events_live=True, origin_url="http://a", epoch=EPOCH)
-        return ("SET", self._keys.about, self._mutate(encode(about)))
+        about = RelayStatus(
+            "conductor", live=True, events_live=True, origin_url="http://a", epoch=EPOCH
+        )
+        return ("SET", self._keys.status, self._mutate(encode_json(about)))
 
     def _roster_command(self) -> tuple[RedisArgument, ...]:
         job_id = self._random.choice((*JOBS, b"\xff", f"job-{self._random.randrange(50)}"))
-        entry = encode(RosterEntry("bait", "running", 1.0, 1.0, 0, 1))
+        entry = encode_json(RosterEntry("bait", "running", 1.0, 1.0, 0, 1))
         return ("HSET", self._keys.jobs, job_id, self._mutate(entry))
 
     def _state_command(self) -> tuple[RedisArgument, ...]:
         state = JobState("bait", "running", "conductor", live=True, checkpoint_status="running")
-        return ("HSET", self._keys.states, "bait", self._mutate(encode(state)))
+        return ("HSET", self._keys.states, "bait", self._mutate(encode_json(state)))
 
     def _change_command(self) -> tuple[RedisArgument, ...]:
         kind = self._random.choice(("jobs", "status", "state", self._random_value()))
         job_id = self._random.choice((*JOBS, self._random_value()))
-        return ("XADD", self._keys.news, "MAXLEN", 1_000, "*", "k", kind, "j", job_id)
+        return ("XADD", self._keys.changes, "MAXLEN", 1_000, "*", "k", kind, "j", job_id)
 
     def _event_command(self) -> tuple[RedisArgument, ...]:
         self._number += 1
@@ -173,7 +181,7 @@ class HostileSource:
 
     def _unavailable_command(self) -> tuple[RedisArgument, ...]:
         kind = self._random.choice(("state", "log"))
-        return ("SET", self._keys.missing(kind, "bait"), self._random_value(), "EX", 1)
+        return ("SET", self._keys.unavailable(kind, "bait"), self._random_value(), "EX", 1)
 
     def _files_command(self) -> tuple[RedisArgument, ...]:
         return ("HSET", self._keys.files("bait"), self._random_value()[:1_000], EPOCH)
@@ -184,10 +192,10 @@ class HostileSource:
         key = self._random.choice(
             (
                 keys.format,
-                keys.about,
+                keys.status,
                 keys.jobs,
                 keys.states,
-                keys.news,
+                keys.changes,
                 keys.events,
                 keys.log("bait"),
             )

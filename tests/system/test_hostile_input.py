@@ -17,8 +17,8 @@ import pytest
 
 from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.models import RosterEntry
-from marianne_stream.relay.format import About, EventEntry, encode
-from marianne_stream.relay.keys import Keys, sources_key
+from marianne_stream.relay.format import EventEntry, RelayStatus, encode_json
+from marianne_stream.relay.keys import SourceKeys, sources_key
 from tests.support.hostile_source import HostileSource
 from tests.support.processes import ManagedProcess, run_process, run_server
 from tests.support.redis import RedisServer, run_redis
@@ -26,7 +26,7 @@ from tests.support.viewers import Viewer, open_viewer
 from tests.support.waiting import wait_for_value, wait_until
 
 PREFIX = "marianne-stream"
-ELM = Keys(PREFIX, "elm")
+ELM = SourceKeys(PREFIX, "elm")
 
 TOKEN = {"Authorization": f"Bearer {'a' * 32}"}
 OAK_ONLY = {"Authorization": f"Bearer {'b' * 32}"}
@@ -192,7 +192,7 @@ async def test_anything_in_one_sources_keys_is_not_noticed_by_anothers_viewers(
             for path in ("elm:bait", "elm:bait/logs/raw", "elm:other/status"):
                 assert await relayed.status(f"/api/jobs/{path}") != 500
             if not step % 5:
-                await relayed.elm.execute("DEL", ELM.news, ELM.events, ELM.jobs, ELM.states)
+                await relayed.elm.execute("DEL", ELM.changes, ELM.events, ELM.jobs, ELM.states)
                 await relayed.elm.write_valid_source()
         viewers.check_nothing_noticed()
     await ends_when_asked(relayed.edge)
@@ -201,7 +201,7 @@ async def test_anything_in_one_sources_keys_is_not_noticed_by_anothers_viewers(
 async def test_names_that_are_no_utf_8_do_not_end_an_edge(relayed: Relayed) -> None:
     async with oak_viewers(relayed) as viewers:
         await relayed.elm.execute("SADD", sources_key(PREFIX), b"\xff", b"a\nb", b"x" * 100)
-        await relayed.elm.execute("XADD", ELM.news, "*", "k", "state", "j", b"\xff")
+        await relayed.elm.execute("XADD", ELM.changes, "*", "k", "state", "j", b"\xff")
         entry = EventEntry("a\nb", 1, "bait", "job.said", b"{}").fields()
         await relayed.elm.execute(
             "XADD", ELM.events, "*", *(w for pair in entry.items() for w in pair)
@@ -216,12 +216,14 @@ async def test_names_that_are_no_utf_8_do_not_end_an_edge(relayed: Relayed) -> N
 
 
 async def test_an_origin_url_that_no_header_can_hold_is_none(relayed: Relayed) -> None:
-    about = About("registry", live=False, events_live=True, origin_url="http://a\r\nSet-Cookie: b")
+    about = RelayStatus(
+        "registry", live=False, events_live=True, origin_url="http://a\r\nSet-Cookie: b"
+    )
     async with open_viewer(
         relayed.session, f"{relayed.edge.address}/api/jobs/elm:bait/stream"
     ) as bait:
         await bait.wait_for("source")
-        await relayed.elm.execute("SET", ELM.about, encode(about))
+        await relayed.elm.execute("SET", ELM.status, encode_json(about))
         await wait_until(lambda: bait.event_data("source")[-1]["live"] is False)
     assert await relayed.status("/api/jobs/elm:bait/logs/raw") == 501
 
@@ -233,7 +235,7 @@ async def test_planted_sources_open_no_connections(relayed: Relayed) -> None:
             "SADD", sources_key(PREFIX), *(f"planted-{n}" for n in range(3_000))
         )
         # One that publishes is found among them.
-        ash = HostileSource(relayed.redis, Keys(PREFIX, "ash"))
+        ash = HostileSource(relayed.redis, SourceKeys(PREFIX, "ash"))
         await ash.write_valid_source()
         await wait_for_value(relayed.job_ids, lambda ids: "ash:bait" in ids, timeout_s=30)
         assert relayed.edge.count_open_files() < before + 20
@@ -247,11 +249,11 @@ async def test_planted_jobs_are_bounded_and_hold_up_nobody(relayed: Relayed) -> 
             pairs: list[str | bytes] = []
             for number in range(first, first + 10_000):
                 entry = RosterEntry(f"job-{number}", "running", 1e12 + number, 1.0, 0, 1)
-                pairs += [entry.job_id, encode(entry)]
+                pairs += [entry.job_id, encode_json(entry)]
             await relayed.elm.execute("HSET", ELM.jobs, *pairs)
-        await relayed.elm.execute("XADD", ELM.news, "*", "k", "jobs")
+        await relayed.elm.execute("XADD", ELM.changes, "*", "k", "jobs")
         for step in range(1, 11):
-            await relayed.elm.execute("XADD", ELM.news, "*", "k", "jobs")
+            await relayed.elm.execute("XADD", ELM.changes, "*", "k", "jobs")
             await go_on(relayed, viewers, step)
         ids = [job_id for job_id in await relayed.job_ids() if job_id.startswith("elm:")]
         assert len(ids) == 1000

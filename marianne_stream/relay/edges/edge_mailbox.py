@@ -13,38 +13,38 @@ from marianne_stream.logs.index import LineFilter
 from marianne_stream.logs.threads import JobThreads
 from marianne_stream.payloads import LogGapData
 from marianne_stream.relay.format import LogEntry
-from marianne_stream.relay.streams import Entry, is_after, readable
+from marianne_stream.relay.streams import StreamEntry, decode_entries, is_id_after
 from marianne_stream.relay.validation import parse_log_entry
 from marianne_stream.wire import sse
 from marianne_stream.wire.log_levels import parse_line_facts
 from marianne_stream.wire.sse import EncodedFrames
 
-COMPLETE = "log_complete"
+LOG_COMPLETE = "log_complete"
 
 decode_text = msgspec.json.Decoder(str).decode
 
 # What is kept for one that does not read.
-MAILBOX_BYTES = 896 * 1024
+MAX_QUEUED_BYTES = 896 * 1024
 
-Placed = tuple[bytes, LogEntry]
+LogItem = tuple[bytes, LogEntry]
 
 
-def placed(entries: Iterable[Entry]) -> list[Placed]:
+def decode_log_items(entries: Iterable[StreamEntry]) -> list[LogItem]:
     """Entries with their ids."""
-    return readable(entries, parse_log_entry)
+    return decode_entries(entries, parse_log_entry)
 
 
-def frame_of(entry: LogEntry, *, initial: bool = False) -> bytes:
+def make_entry_frame(entry: LogEntry, *, is_initial: bool = False) -> bytes:
     """An entry as an event, to the letter as feeds/log_frames.py makes it."""
     if entry.mark:
         return sse.frame(entry.data, event=entry.mark, event_id=entry.cursor)
     if not entry.line:
         return sse.id_only(entry.cursor)
-    word = b"true" if initial else b"false"
-    cut = b',"truncated":true' if entry.truncated else b""
+    word = b"true" if is_initial else b"false"
+    cut = b',"truncated":true' if entry.is_truncated else b""
     text = decode_text(entry.line)
     facts = make_facts_members(parse_line_facts(text))
-    if entry.of_conductor:
+    if entry.is_conductor_log:
         facts += make_conductor_members(text.encode("utf-8", "replace"))
     return b'id: %b\nevent: log\ndata: {"line":%b,"line_number":%d,"timestamp":"%b",%b}\n\n' % (
         entry.cursor.encode(),
@@ -55,15 +55,15 @@ def frame_of(entry: LogEntry, *, initial: bool = False) -> bytes:
     )
 
 
-def lost_entry() -> LogEntry:
+def make_gap_entry() -> LogEntry:
     """A gap that was found here: of what lies before, nobody knows how much is missing."""
     data = LogGapData(reason="rotated_away", lost_bytes=None)
     return LogEntry("", mark="log_gap", data=data.json_bytes())
 
 
-def frames_of(entries: Iterable[LogEntry], *, initial: bool = False) -> bytes:
+def make_entry_frames(entries: Iterable[LogEntry], *, is_initial: bool = False) -> bytes:
     """Entries as events."""
-    return b"".join(frame_of(entry, initial=initial) for entry in entries)
+    return b"".join(make_entry_frame(entry, is_initial=is_initial) for entry in entries)
 
 
 @dataclass(frozen=True)
@@ -71,117 +71,117 @@ class RelayedBatch:
     """What came at once.
 
     Attributes:
-        entries: what came, with its ids.
+        items: what came, with its ids.
         frames: all of it.
     """
 
-    entries: Sequence[Placed]
+    items: Sequence[LogItem]
     frames: bytes
-    _wanted: MatchCache = field(default_factory=MatchCache, compare=False)
+    _match_cache: MatchCache = field(default_factory=MatchCache, compare=False)
 
     @classmethod
-    def of(cls, entries: Sequence[Placed]) -> "RelayedBatch":
+    def from_items(cls, items: Sequence[LogItem]) -> "RelayedBatch":
         """A batch of some entries, of which there is one at least."""
-        return cls(entries, frames_of(entry for _, entry in entries))
+        return cls(items, make_entry_frames(entry for _, entry in items))
 
     @property
-    def end(self) -> Placed:
+    def last_item(self) -> LogItem:
         """The last entry."""
-        return self.entries[-1]
+        return self.items[-1]
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether the log ends behind it."""
-        return self.end[1].mark == COMPLETE
+        return self.last_item[1].mark == LOG_COMPLETE
 
-    def behind(self, place: bytes) -> "RelayedBatch | None":
+    def after(self, entry_id: bytes) -> "RelayedBatch | None":
         """What of it lies behind a place: all of it, as a rule."""
-        if is_after(self.entries[0][0], place):
+        if is_id_after(self.items[0][0], entry_id):
             return self
-        rest = [entry for entry in self.entries if is_after(entry[0], place)]
-        return RelayedBatch.of(rest) if rest else None
+        rest = [entry for entry in self.items if is_id_after(entry[0], entry_id)]
+        return RelayedBatch.from_items(rest) if rest else None
 
     @cached_property
-    def all(self) -> EncodedFrames:
+    def encoded_frames(self) -> EncodedFrames:
         """What a viewer is sent that wants all lines."""
         return EncodedFrames(self.frames)
 
-    async def wanted(self, filtering: LineMatcher | None, threads: JobThreads) -> bytes:
+    async def select_frames(self, matcher: LineMatcher | None, threads: JobThreads) -> bytes:
         """Return the frames that a viewer wants, made once for all who want the same."""
-        if filtering is None:
+        if matcher is None:
             return self.frames
-        return await self._wanted.get_or_compute(filtering, partial(self._matched, threads))
+        return await self._match_cache.get_or_compute(matcher, partial(self._match_frames, threads))
 
-    async def _matched(self, threads: JobThreads, filtering: LineMatcher) -> bytes:
-        return frames_of(await chosen(self.entries, filtering, threads))
+    async def _match_frames(self, threads: JobThreads, matcher: LineMatcher) -> bytes:
+        return make_entry_frames(await select_entries(self.items, matcher, threads))
 
 
-async def chosen(
-    entries: Sequence[Placed], filtering: LineMatcher | None, threads: JobThreads
+async def select_entries(
+    items: Sequence[LogItem], matcher: LineMatcher | None, threads: JobThreads
 ) -> list[LogEntry]:
     """Return the lines that are wanted, and every mark."""
-    if filtering is not None:
-        entries = await filtering.select(threads, entries, text_of)
-    return [entry for _, entry in entries]
+    if matcher is not None:
+        items = await matcher.select(threads, items, get_text)
+    return [entry for _, entry in items]
 
 
-def lines_of(entries: Sequence[Placed]) -> list[bytes]:
+def lines_after_last_mark(items: Sequence[LogItem]) -> list[bytes]:
     """Return the lines behind the last mark of some entries."""
-    texts = [text_of(entry) for entry in entries]
+    texts = [get_text(entry) for entry in items]
     marks = [place for place, text in enumerate(texts) if text is None]
     return [text for text in texts[marks[-1] + 1 if marks else 0 :] if text is not None]
 
 
-def text_of(placed: Placed) -> bytes | None:
+def get_text(item: LogItem) -> bytes | None:
     """Return what a filter looks at; None for a mark."""
-    line = placed[1].line
+    line = item[1].line
     return decode_text(line).encode() if line else None
 
 
-class RelayedMailbox(SubscriberQueue):
+class RelayedBatchQueue(SubscriberQueue):
     """Keeps batches up to a bound; one who is behind leaves, and reads from Redis again.
 
     Args:
-        only: which lines the reader wants; all where it is None.
+        line_filter: which lines the reader wants; all where it is None.
         sink: where frames go while the reader waits.
-        place: behind what the reader has.
+        after_idid: behind what the reader has.
 
     Attributes:
-        place: behind what has gone out, or was taken last.
-        cursor: the id of the event there, where it is another one than the reader has.
-        behind: whether more was offered than is kept.
-        held_bytes: what is kept.
+        after_idid: behind what has gone out, or was taken last.
+        last_cursor: the id of the event there, where it is another one than the reader has.
+        has_overflowed: whether more was offered than is kept.
+        buffered_bytes: what is kept.
     """
 
-    def __init__(self, only: LineFilter | None, outlet: Sink | None, place: bytes) -> None:
+    def __init__(self, line_filter: LineFilter | None, sink: Sink | None, after_id: bytes) -> None:
         super().__init__()
-        self.only = only
-        self.sink = outlet
-        self.place = place
-        self.cursor = ""
-        self.behind = False
-        self.held_bytes = 0
+        self.line_filter = line_filter
+        self.sink = sink
+        self.last_id = after_id
+        self.last_cursor = ""
+        self.has_overflowed = False
+        self.buffered_bytes = 0
         self._batches: list[RelayedBatch] = []
         # Behind what was offered last.
-        self._offered = place
+        self._last_offered_id = after_id
 
     def offer(self, batch: RelayedBatch, /) -> None:
         """Sends a batch at once, or keeps it, unless the reader has fallen behind."""
-        if self._finished or self.behind:
+        if self._finished or self.has_overflowed:
             return
-        rest = batch.behind(self._offered)
+        rest = batch.after(self._last_offered_id)
         if rest is None:
             return
-        self._offered = rest.end[0]
+        self._last_offered_id = rest.last_item[0]
         # What is filtered is matched in a thread, once it was taken.
-        at_once = self.only is None and not rest.complete and self._is_reader_waiting
-        if at_once and (not rest.frames or self._try_send(rest.all)):
-            self._has(rest)
+        at_once = self.line_filter is None and not rest.is_complete and self._is_reader_waiting
+        if at_once and (not rest.frames or self._try_send(rest.encoded_frames)):
+            self._set_position(rest)
             return
-        if self._batches and self.held_bytes + len(rest.frames) > MAILBOX_BYTES:
-            self.behind = True
+        if self._batches and self.buffered_bytes + len(rest.frames) > MAX_QUEUED_BYTES:
+            self.has_overflowed = True
         else:
-            self.held_bytes += len(rest.frames)
+            self.buffered_bytes += len(rest.frames)
             self._batches.append(rest)
         self._wake()
 
@@ -190,13 +190,13 @@ class RelayedMailbox(SubscriberQueue):
         if not self._batches:
             return None
         batch = self._batches.pop(0)
-        self.held_bytes -= len(batch.frames)
-        self._has(batch)
+        self.buffered_bytes -= len(batch.frames)
+        self._set_position(batch)
         return batch
 
-    def _has(self, batch: RelayedBatch) -> None:
-        self.place, entry = batch.end
-        self.cursor = entry.cursor or self.cursor
+    def _set_position(self, batch: RelayedBatch) -> None:
+        self.last_id, entry = batch.last_item
+        self.last_cursor = entry.cursor or self.last_cursor
 
     def _has_items(self) -> bool:
-        return bool(self._batches or self.behind)
+        return bool(self._batches or self.has_overflowed)

@@ -10,52 +10,54 @@ from contextlib import contextmanager
 from marianne_stream.relay.format import InterestKind
 
 # A relay forgets after 30 s what it was not told again.
-SAID_EVERY_S = 10.0
+RENEW_INTERVAL_S = 10.0
 
 # A state is asked for when there is reason to: one that was not for so long is watched no more.
-STATE_LASTS_S = 40.0
+STATE_INTEREST_TTL_S = 40.0
 
-Interest = tuple[InterestKind, str]
+InterestKey = tuple[InterestKind, str]
 
 
-class Interests:
+class InterestSender:
     """The interests of one edge in one source."""
 
     def __init__(self) -> None:
-        self._held: dict[Interest, int] = {}
-        self._until: dict[Interest, float] = {}
-        self._said: set[Interest] = set()
-        self._said_at = float("-inf")
+        self._hold_counts: dict[InterestKey, int] = {}
+        self._expires_at: dict[InterestKey, float] = {}
+        self._sent: set[InterestKey] = set()
+        self._renewed_at = float("-inf")
 
-    def touch(self, job_id: str) -> None:
+    def touch_state(self, job_id: str) -> None:
         """Somebody has asked for a job's state."""
-        interest: Interest = ("state", job_id)
-        self._until[interest] = time.monotonic() + STATE_LASTS_S
+        interest: InterestKey = ("state", job_id)
+        self._expires_at[interest] = time.monotonic() + STATE_INTEREST_TTL_S
 
     @contextmanager
-    def holding(self, kind: InterestKind, job_id: str) -> Iterator[None]:
+    def hold(self, kind: InterestKind, job_id: str) -> Iterator[None]:
         """Somebody watches, for as long as the context lasts."""
-        interest: Interest = (kind, job_id)
-        self._held[interest] = self._held.get(interest, 0) + 1
+        interest: InterestKey = (kind, job_id)
+        self._hold_counts[interest] = self._hold_counts.get(interest, 0) + 1
         try:
             yield
         finally:
-            self._held[interest] -= 1
-            if not self._held[interest]:
-                del self._held[interest]
+            self._hold_counts[interest] -= 1
+            if not self._hold_counts[interest]:
+                del self._hold_counts[interest]
 
-    def due(self) -> list[Interest]:
+    def take_due(self) -> list[InterestKey]:
         """What is to be said now: what is new, or all of it when that is long ago."""
         now = time.monotonic()
-        self._until = {interest: end for interest, end in self._until.items() if end > now}
-        wanted = {*self._held, *self._until}
-        again = now - self._said_at >= SAID_EVERY_S
-        due = wanted if again else wanted - self._said
+        self._expires_at = {
+            interest: end for interest, end in self._expires_at.items() if end > now
+        }
+        wanted = {*self._hold_counts, *self._expires_at}
+        again = now - self._renewed_at >= RENEW_INTERVAL_S
+        due = wanted if again else wanted - self._sent
         if again:
-            self._said_at = now
-        self._said = wanted
+            self._renewed_at = now
+        self._sent = wanted
         return sorted(due)
 
-    def forget_said(self) -> None:
+    def resend_all(self) -> None:
         """Who was told may have lost it: all is said anew."""
-        self._said_at = float("-inf")
+        self._renewed_at = float("-inf")

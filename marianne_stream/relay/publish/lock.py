@@ -11,24 +11,24 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from marianne_stream.errors import SourceNameInUseError
-from marianne_stream.relay.connecting import asked
-from marianne_stream.relay.format import FORMAT, UNNAMED_FORMAT
-from marianne_stream.relay.keys import Keys
+from marianne_stream.relay.connecting import call
+from marianne_stream.relay.format import FORMAT_VERSION, UNVERSIONED_FORMAT
+from marianne_stream.relay.keys import SourceKeys
 from marianne_stream.relay.publish.writer import Command, Writer
-from marianne_stream.relay.validation import shown_format
+from marianne_stream.relay.validation import describe_version
 
 logger = logging.getLogger(__name__)
 
-LOCK_MS = 10_000
-RENEWED_S = 3.0
+LOCK_TTL_MS = 10_000
+RENEW_INTERVAL_S = 3.0
 
 # How often one looks at a lock that another has.
-LOOK_S = 0.25
+LOCK_POLL_S = 0.25
 
 # A token is a number that rises, and a lot: a replica that took over may not have heard of the
 # last number, and must not make two tokens the same. A lock that one had oneself before a fault is
 # taken anew at once. Nothing is written into what was published in another format.
-TAKE = """
+ACQUIRE_SCRIPT = """
 local held = redis.call('GET', KEYS[1])
 local format = redis.call('GET', KEYS[3]) or (redis.call('GET', KEYS[2]) and ARGV[5])
 if format and format ~= ARGV[4] then return {'', 0, 0, format} end
@@ -43,21 +43,21 @@ return {token, tonumber(ARGV[2]), redis.call('TIME')[1]}
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class LockResult:
     """What came of trying to take a lock.
 
     Attributes:
         token: by which its holder writes; "" where it is another's.
-        left_ms: how long the lock lasts, unless it is renewed.
-        now_s: what Redis' clock says.
+        ttl_ms: how long the lock lasts, unless it is renewed.
+        redis_time_s: what Redis' clock says.
     """
 
     token: str
-    left_ms: int
-    now_s: int
+    ttl_ms: int
+    redis_time_s: int
 
 
-class Lock:
+class SourceLock:
     """Takes and keeps the lock of one source.
 
     Args:
@@ -65,12 +65,12 @@ class Lock:
         keys: the source's.
     """
 
-    def __init__(self, client: Redis, keys: Keys) -> None:
+    def __init__(self, client: Redis, keys: SourceKeys) -> None:
         self._client = client
         self._keys = keys
         self._token = ""
 
-    async def attempt(self) -> Attempt:
+    async def try_acquire(self) -> LockResult:
         """Takes the lock, where it is free.
 
         Raises:
@@ -78,24 +78,32 @@ class Lock:
             RedisError: Redis is away.
         """
         keys = self._keys
-        take = self._client.register_script(TAKE)
-        answer = await asked(
+        take = self._client.register_script(ACQUIRE_SCRIPT)
+        answer = await call(
             take(
                 keys=[keys.lock, keys.fence, keys.format],
-                args=[secrets.token_hex(8), LOCK_MS, self._token, FORMAT, UNNAMED_FORMAT],
+                args=[
+                    secrets.token_hex(8),
+                    LOCK_TTL_MS,
+                    self._token,
+                    FORMAT_VERSION,
+                    UNVERSIONED_FORMAT,
+                ],
             )
         )
         if len(answer) > 3:
             raise SourceNameInUseError(
-                f"Redis has data of {keys.source!r} in format {shown_format(answer[3])}, and this "
-                f"server publishes in format {FORMAT}: give it another source_name, or, if no "
-                f"other server publishes as {keys.source!r}, delete the keys {keys.all}"
+                f"Redis has data of {keys.source!r} in format {describe_version(answer[3])}, and "
+                f"this "
+                f"server publishes in format {FORMAT_VERSION}: give it another source_name, or, "
+                f"if no "
+                f"other server publishes as {keys.source!r}, delete the keys {keys.pattern}"
             )
         token, left_ms, now_s = answer[0].decode(), int(answer[1]), int(answer[2])
         self._token = token or self._token
-        return Attempt(token, left_ms, now_s)
+        return LockResult(token, left_ms, now_s)
 
-    async def first(self) -> Attempt:
+    async def acquire_at_startup(self) -> LockResult:
         """The first attempt of a process, which may have died just now and left a lock behind.
 
         A lock that somebody has is watched for as long as its holder needs to renew it.
@@ -104,21 +112,21 @@ class Lock:
             SourceTakenError: it is renewed: there is another relay; or as `attempt` does.
             RedisError: Redis is away.
         """
-        attempt = await self.attempt()
-        until = asyncio.get_running_loop().time() + RENEWED_S + 2 * LOOK_S
+        attempt = await self.try_acquire()
+        until = asyncio.get_running_loop().time() + RENEW_INTERVAL_S + 2 * LOCK_POLL_S
         while not attempt.token and asyncio.get_running_loop().time() < until:
-            await asyncio.sleep(LOOK_S)
-            before, attempt = attempt, await self.attempt()
-            if not attempt.token and attempt.left_ms > before.left_ms:
+            await asyncio.sleep(LOCK_POLL_S)
+            before, attempt = attempt, await self.try_acquire()
+            if not attempt.token and attempt.ttl_ms > before.ttl_ms:
                 raise SourceNameInUseError(
                     f"another relay publishes as {self._keys.source!r}, and its lock lasts for "
-                    f"another {attempt.left_ms / 1000:.1f} s unless it is renewed: give this one "
+                    f"another {attempt.ttl_ms / 1000:.1f} s unless it is renewed: give this one "
                     "another source_name, or stop that one"
                 )
         return attempt
 
-    async def renew(self, writer: Writer) -> None:
-        """Keeps the lock until cancelled; raises as `Writer.write_now` does."""
+    async def keep_renewed(self, writer: Writer) -> None:
+        """Keeps the lock until cancelled; raises as `Writer.write_batch` does."""
         while True:
-            await asyncio.sleep(RENEWED_S)
-            await writer.write_now([Command("PEXPIRE", self._keys.lock, (str(LOCK_MS),))])
+            await asyncio.sleep(RENEW_INTERVAL_S)
+            await writer.write_batch([Command("PEXPIRE", self._keys.lock, (str(LOCK_TTL_MS),))])

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from marianne_stream.relay.format import CONDUCTOR_FIELD, LogEntry, LogPlace
+from marianne_stream.relay.format import CONDUCTOR_FIELD, LogEntry, LogEntryId
 from marianne_stream.wire.cursors import LogCursor
 
-COMPLETE = "log_complete"
+LOG_COMPLETE = "log_complete"
 
 
 class LineData(msgspec.Struct, frozen=True):
@@ -27,10 +27,10 @@ class LineData(msgspec.Struct, frozen=True):
     source: str = ""
 
 
-decode_line = msgspec.json.Decoder(LineData).decode
+decode_line_data = msgspec.json.Decoder(LineData).decode
 
 
-def entries_of(frames: bytes) -> Iterator[LogEntry]:
+def parse_entries(frames: bytes) -> Iterator[LogEntry]:
     """The entries that some whole frames are."""
     for frame in frames.split(b"\n\n"):
         # Each has its data on one line.
@@ -38,14 +38,14 @@ def entries_of(frames: bytes) -> Iterator[LogEntry]:
         event, data = fields.get(b"event", b"").decode(), fields.get(b"data", b"")
         cursor = fields.get(b"id", b"").decode()
         if event == "log":
-            line = decode_line(data)
+            line = decode_line_data(data)
             yield LogEntry(
                 cursor,
                 bytes(line.line),
                 line.line_number,
                 line.timestamp,
                 line.truncated,
-                of_conductor=line.source == "conductor",
+                is_conductor_log=line.source == "conductor",
             )
         elif event:
             yield LogEntry(cursor, mark=event, data=data)
@@ -55,7 +55,7 @@ def entries_of(frames: bytes) -> Iterator[LogEntry]:
 
 # A `log` event to the letter as feeds/log_frames.py makes it, of a line that is not cut. What
 # stands between the quotes of the line has no quote of its own without a backslash before it.
-LINE = re.compile(
+LINE_FRAME_PATTERN = re.compile(
     r"^id: (l-[0-9a-f]+-([0-9a-f]{16})-([0-9]+)u?-([0-9]+)-[0-9a-f]{16})\nevent: log\n"
     r'data: \{"line":(".*"),"line_number":\4,"timestamp":"([^"]*)","initial":(?:true|false)'
     r'(?:,"level":"[a-z]+")?(?:,"logged_at":"[^"]*")?'
@@ -65,42 +65,42 @@ LINE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class LineBatch:
     """Lines of one file that were read at once, one behind the other.
 
     Attributes:
-        first: the fingerprint of the file's first line.
+        first_line_hash: the fingerprint of the file's first line.
         timestamp: when they were read, ISO 8601.
         cursors: the ids of their events.
         offsets: behind each, in bytes of the file.
         numbers: theirs, as text.
         texts: each as a JSON text.
-        of_conductor: whether they are of the conductor's own log.
+        is_conductor_log: whether they are of the conductor's own log.
     """
 
-    first: int
+    first_line_hash: int
     timestamp: str
     cursors: tuple[str, ...]
     offsets: tuple[int, ...]
     numbers: tuple[str, ...]
     texts: tuple[str, ...]
-    of_conductor: bool = False
+    is_conductor_log: bool = False
 
-    def ids(self, generation: int) -> tuple[str, ...]:
+    def make_ids(self, generation: int) -> tuple[str, ...]:
         """Their places in the stream, as `LogPath` writes them."""
         return tuple([f"{generation}-{2 * offset}" for offset in self.offsets])
 
-    def fields(self) -> tuple[str | tuple[str, ...], ...]:
+    def make_fields(self) -> tuple[str | tuple[str, ...], ...]:
         """As the fields of their entries, as `LogEntry` has them, each in a column."""
         fields = ("c", self.cursors, "l", self.texts, "n", self.numbers, "t", self.timestamp)
-        return (*fields, *CONDUCTOR_FIELD) if self.of_conductor else fields
+        return (*fields, *CONDUCTOR_FIELD) if self.is_conductor_log else fields
 
 
-def lines_of(frames: bytes) -> Lines | None:
+def parse_line_batch(frames: bytes) -> LineBatch | None:
     """What some whole frames are, where they are lines of one file and nothing else."""
     # What is no UTF-8 is written so, one by one as well (writer.py).
     text = frames.decode("utf-8", "replace")
-    found = LINE.findall(text)
+    found = LINE_FRAME_PATTERN.findall(text)
     # Each has four newlines, so nothing lies between them.
     if not found or 4 * len(found) != text.count("\n"):
         return None
@@ -110,27 +110,27 @@ def lines_of(frames: bytes) -> Lines | None:
     if not rising or any(len({*column}) > 1 for column in (firsts, timestamps, sources)):
         return None
     first, of_conductor = int(firsts[0], 16), bool(sources[0])
-    return Lines(first, timestamps[0], cursors, offsets, numbers, texts, of_conductor)
+    return LineBatch(first, timestamps[0], cursors, offsets, numbers, texts, of_conductor)
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class StreamPosition:
     """Where in a log its stream stands.
 
     Attributes:
         generation: of the entries' places; 0 before the first.
         cursor: of the last entry; "" before the first.
         offset: how many bytes of the file lie before it.
-        first: the fingerprint of the file's first line.
+        first_line_hash: the fingerprint of the file's first line.
     """
 
     generation: int = 0
     cursor: str = ""
     offset: int = 0
-    first: int = 0
+    first_line_hash: int = 0
 
 
-class LogPlacer:
+class EntryIdAllocator:
     """Gives entries their places, in the order in which they come.
 
     A rotation or a gap begins a new generation, and stands at its beginning. It has no position of
@@ -138,80 +138,105 @@ class LogPlacer:
     where it goes on, and none of them comes twice.
 
     Args:
-        spot: where the stream stands.
-        above: the highest generation that was given for this log: a new one is higher, since those
-            who have read it may know what the stream does not.
-        again: whether lines before the spot come again, of the same file: the stream is gone.
+        position: where the stream stands.
+        highest_generation: the highest generation that was given for this log: a new one is
+            higher, since those who have read it may know what the stream does not.
+        is_republishing: whether lines before the spot come again, of the same file: the stream is
+            gone.
 
     Attributes:
-        spot: where the stream stands behind what was placed.
-        names: by generation, the fingerprint of its file's first line, where it is news.
+        position: where the stream stands behind what was placed.
+        new_generations: by generation, the fingerprint of its file's first line, where it is news.
     """
 
-    def __init__(self, spot: Spot, *, above: int = 0, again: bool = False) -> None:
-        self.spot = spot
+    def __init__(
+        self,
+        position: StreamPosition,
+        *,
+        highest_generation: int = 0,
+        is_republishing: bool = False,
+    ) -> None:
+        self.position = position
         # What the stream's readers know of it by is gone with it.
-        self.names: dict[int, int] = {spot.generation: spot.first} if again else {}
-        self._above = above
-        self._generation = spot.generation
+        self.new_generations: dict[int, int] = (
+            {position.generation: position.first_line_hash} if is_republishing else {}
+        )
+        self._highest_generation = highest_generation
+        self._generation = position.generation
         # What a line of the same generation is to lie behind, and to begin with.
-        self._offset = 0 if again else spot.offset
-        self._first = spot.first
-        self._kept: list[LogEntry] = []
+        self._offset = 0 if is_republishing else position.offset
+        self._first_line_hash = position.first_line_hash
+        self._pending_marks: list[LogEntry] = []
 
-    def placed(self, entries: Iterable[LogEntry], now_s: int) -> list[tuple[LogPlace, LogEntry]]:
+    def assign_ids(
+        self, entries: Iterable[LogEntry], redis_time_s: int
+    ) -> list[tuple[LogEntryId, LogEntry]]:
         """The entries that have their places now.
 
         Args:
             entries: what comes next.
-            now_s: what the clock says: a generation that is new is no lower, so that the ids rise
-                although everything was lost.
+            redis_time_s: what the clock says: a generation that is new is no lower, so that the
+                ids rise although everything was lost.
         """
-        found: list[tuple[LogPlace, LogEntry]] = []
+        found: list[tuple[LogEntryId, LogEntry]] = []
         for entry in entries:
-            if entry.mark and entry.mark != COMPLETE:
-                self._kept.append(entry)
+            if entry.mark and entry.mark != LOG_COMPLETE:
+                self._pending_marks.append(entry)
                 continue
-            cursor = cursor_of(entry)
-            behind = entry.mark == COMPLETE
-            found += self._move(cursor, cursor.offset + behind, now_s)
-            self._stand(cursor.first_line_hash, cursor.offset, entry.cursor)
-            found.append((LogPlace(self._generation, cursor.offset, behind), entry))
+            cursor = parse_entry_cursor(entry)
+            behind = entry.mark == LOG_COMPLETE
+            found += self._advance(cursor, cursor.offset + behind, redis_time_s)
+            self._set_position(cursor.first_line_hash, cursor.offset, entry.cursor)
+            found.append((LogEntryId(self._generation, cursor.offset, behind), entry))
         return found
 
-    def placed_lines(self, lines: Lines, now_s: int) -> tuple[list[tuple[LogPlace, LogEntry]], int]:
+    def assign_line_ids(
+        self, line_batch: LineBatch, redis_time_s: int
+    ) -> tuple[list[tuple[LogEntryId, LogEntry]], int]:
         """What was kept and has its place now, and the generation of lines that follow it."""
-        found = self._move(cursor_of(LogEntry(lines.cursors[0])), lines.offsets[0], now_s)
-        self._stand(lines.first, lines.offsets[-1], lines.cursors[-1])
+        found = self._advance(
+            parse_entry_cursor(LogEntry(line_batch.cursors[0])), line_batch.offsets[0], redis_time_s
+        )
+        self._set_position(
+            line_batch.first_line_hash, line_batch.offsets[-1], line_batch.cursors[-1]
+        )
         return found, self._generation
 
-    def _move(self, cursor: LogCursor, offset: int, now_s: int) -> list[tuple[LogPlace, LogEntry]]:
+    def _advance(
+        self, cursor: LogCursor, offset: int, redis_time_s: int
+    ) -> list[tuple[LogEntryId, LogEntry]]:
         """To the generation of what ends at an offset; gives what was kept before it.
 
         A mark comes before another file, and where none does, it cannot be the same as before.
         """
         found = []
-        for entry in self._kept:
-            self._begin(now_s)
-            found.append((LogPlace(self._generation, 0), entry))
-        self._kept = []
-        elsewhere = offset <= self._offset or self._first not in (0, cursor.first_line_hash)
+        for entry in self._pending_marks:
+            self._start_generation(redis_time_s)
+            found.append((LogEntryId(self._generation, 0), entry))
+        self._pending_marks = []
+        elsewhere = offset <= self._offset or self._first_line_hash not in (
+            0,
+            cursor.first_line_hash,
+        )
         if elsewhere or not self._generation:
-            self._begin(now_s)
-        if self.spot.generation != self._generation or self._first != cursor.first_line_hash:
-            self.names[self._generation] = cursor.first_line_hash
+            self._start_generation(redis_time_s)
+        if (
+            self.position.generation != self._generation
+            or self._first_line_hash != cursor.first_line_hash
+        ):
+            self.new_generations[self._generation] = cursor.first_line_hash
         return found
 
-    def _begin(self, now_s: int) -> None:
-        self._generation = max(now_s, self._generation + 1, self._above + 1)
-        self._offset = self._first = 0
+    def _start_generation(self, redis_time_s: int) -> None:
+        self._generation = max(redis_time_s, self._generation + 1, self._highest_generation + 1)
+        self._offset = self._first_line_hash = 0
 
-    def _stand(self, first: int, offset: int, cursor: str) -> None:
-        self._offset, self._first = offset, first
-        self.spot = Spot(self._generation, cursor, offset, first)
+    def _set_position(self, first_line_hash: int, offset: int, cursor: str) -> None:
+        self._offset, self._first_line_hash = offset, first_line_hash
+        self.position = StreamPosition(self._generation, cursor, offset, first_line_hash)
 
 
-def cursor_of(entry: LogEntry) -> LogCursor:
+def parse_entry_cursor(entry: LogEntry) -> LogCursor:
     """Where an entry stands in its log.
 
     Raises:

@@ -13,98 +13,100 @@ from marianne_stream.jobs.lookouts import MAX_WATCHED_JOBS
 from marianne_stream.jobs.views import JobSnapshot, newest_first_key
 from marianne_stream.jobs.watches import JobHub
 from marianne_stream.models import JobState, Roster, RosterEntry
-from marianne_stream.relay.crew import Crew, together
-from marianne_stream.relay.format import Missing, encode
-from marianne_stream.relay.keys import Keys
-from marianne_stream.relay.publish.roster_publisher import news
-from marianne_stream.relay.publish.writer import Command, Writer, drop_fields
+from marianne_stream.relay.crew import KeyedTasks, run_until_first_failure
+from marianne_stream.relay.format import Unavailable, encode_json
+from marianne_stream.relay.keys import SourceKeys
+from marianne_stream.relay.publish.roster_publisher import make_change_command
+from marianne_stream.relay.publish.writer import Command, Writer, delete_fields
 
 STATE_INTERVAL_S = 2.0
 
 # How long a word that something is not to be had stays, and how often it is said.
-MISSING_EXPIRES_S = 15
-MISSING_SAID_S = 5.0
+UNAVAILABLE_TTL_S = 15
+UNAVAILABLE_INTERVAL_S = 5.0
 
 # How long the roster may take to say, too, that a job is over.
-RUNS_AGAIN_S = 1.0
+ROSTER_LAG_S = 1.0
 
 
-def missing(keys: Keys, kind: str, job_id: str, error: MarianneStreamError) -> Command:
+def make_unavailable_command(
+    keys: SourceKeys, kind: str, job_id: str, error: MarianneStreamError
+) -> Command:
     """Says why something is not to be had."""
-    word = encode(Missing(error.code, error.detail))
-    return Command("SET", keys.missing(kind, job_id), (word, "EX", str(MISSING_EXPIRES_S)))
+    word = encode_json(Unavailable(error.code, error.detail))
+    return Command("SET", keys.unavailable(kind, job_id), (word, "EX", str(UNAVAILABLE_TTL_S)))
 
 
 class StatePublisher:
     """Holds on to jobs as a viewer does, and publishes what it sees.
 
     Args:
-        watches: who knows the jobs.
+        hub: who knows the jobs.
         keys: where their states go.
         writer: who writes them.
     """
 
-    def __init__(self, watches: JobHub, keys: Keys, writer: Writer) -> None:
-        self._watches = watches
+    def __init__(self, hub: JobHub, keys: SourceKeys, writer: Writer) -> None:
+        self._hub = hub
         self._keys = keys
         self._writer = writer
         self._roster: Roster | None = None
-        self._asked_for: set[str] = set()
+        self._requested: set[str] = set()
         self._published: dict[str, JobState] = {}
-        self._crew = Crew(self._publish_job)
-        self._changed = asyncio.Event()
+        self._tasks = KeyedTasks(self._publish_job)
+        self._selection_changed = asyncio.Event()
         # Of jobs that are over, set when there is another roster.
-        self._over: dict[str, asyncio.Event] = {}
+        self._roster_events: dict[str, asyncio.Event] = {}
 
     def on_roster(self, roster: Roster) -> None:
         """Takes the newest roster in."""
         self._roster = roster
-        for again in self._over.values():
+        for again in self._roster_events.values():
             again.set()
-        self._choose()
+        self._update_tasks()
 
     def on_interest(self, job_ids: set[str]) -> None:
         """Takes in which jobs somebody asks for."""
-        self._asked_for = job_ids
-        self._choose()
+        self._requested = job_ids
+        self._update_tasks()
 
     async def run(self) -> None:
         """Publishes until cancelled, all anew; raises as `Writer.write` does."""
         await self._writer.write([Command("DEL", self._keys.states)])
-        await together(self._crew.run(), self._tidy())
+        await run_until_first_failure(self._tasks.run(), self._delete_stale())
 
-    def _choose(self) -> None:
-        self._crew.want(self._wanted())
-        self._changed.set()
+    def _update_tasks(self) -> None:
+        self._tasks.set_keys(self._select_jobs())
+        self._selection_changed.set()
 
-    def _wanted(self) -> set[str]:
+    def _select_jobs(self) -> set[str]:
         entries = self._roster.entries.values() if self._roster is not None else ()
         going_on = (
-            entry for entry in entries if not entry.is_terminal or self._has_yet_to_end(entry)
+            entry for entry in entries if not entry.is_terminal or self._is_end_unpublished(entry)
         )
         newest = heapq.nsmallest(MAX_WATCHED_JOBS, going_on, key=newest_first_key)
-        return self._asked_for.union(entry.job_id for entry in newest)
+        return self._requested.union(entry.job_id for entry in newest)
 
-    def _has_yet_to_end(self, entry: RosterEntry) -> bool:
+    def _is_end_unpublished(self, entry: RosterEntry) -> bool:
         """Whether a job was published whose end was not."""
-        return entry.job_id in self._published and not self._is_over(entry.job_id)
+        return entry.job_id in self._published and not self._is_end_published(entry.job_id)
 
-    async def _tidy(self) -> None:
+    async def _delete_stale(self) -> None:
         """Takes back what nobody keeps right any more."""
         while True:
-            await self._changed.wait()
-            self._changed.clear()
+            await self._selection_changed.wait()
+            self._selection_changed.clear()
             old = [job_id for job_id in self._published if not self._is_kept(job_id)]
             for job_id in old:
                 del self._published[job_id]
-            await self._writer.write(drop_fields(self._keys.states, old))
+            await self._writer.write(delete_fields(self._keys.states, old))
 
     def _is_kept(self, job_id: str) -> bool:
         """Whether somebody sees to what is published of a job, or it was the end and still is."""
-        return job_id in self._wanted() or self._is_over(job_id)
+        return job_id in self._select_jobs() or self._is_end_published(job_id)
 
-    def _is_over(self, job_id: str) -> bool:
-        entry, state = self._entry(job_id), self._published.get(job_id)
+    def _is_end_published(self, job_id: str) -> bool:
+        entry, state = self._get_entry(job_id), self._published.get(job_id)
         return (
             entry is not None
             and state is not None
@@ -113,59 +115,62 @@ class StatePublisher:
             and is_state_of_entry(state, entry)
         )
 
-    def _entry(self, job_id: str) -> RosterEntry | None:
+    def _get_entry(self, job_id: str) -> RosterEntry | None:
         return self._roster.entries.get(job_id) if self._roster is not None else None
 
     async def _publish_job(self, job_id: str) -> None:
         """Publishes what is known of one job, for as long as it is wanted."""
         while True:
             try:
-                view, hold = await self._watches.subscribe_job(job_id, STATE_INTERVAL_S)
+                view, hold = await self._hub.subscribe_job(job_id, STATE_INTERVAL_S)
             except MarianneStreamError as error:
-                await self._miss(job_id, error)
+                await self._publish_unavailable(job_id, error)
                 continue
             try:
-                await self._publish(view)
+                await self._publish_snapshot(view)
                 while not view.end and await hold.queue.wait():
                     view = hold.queue.take()
-                    await self._publish(view)
+                    await self._publish_snapshot(view)
             finally:
                 hold.close()
             if view.end == "deleted":
-                await self._miss(job_id, JobNotFoundError(job_id))
+                await self._publish_unavailable(job_id, JobNotFoundError(job_id))
             else:
-                await self._until_it_runs_again(job_id)
+                await self._wait_for_rerun(job_id)
 
-    async def _publish(self, view: JobSnapshot) -> None:
+    async def _publish_snapshot(self, snapshot: JobSnapshot) -> None:
         # Paths are for the host alone.
-        state = replace(view.state, workspace=None, worktree_path=None, snapshot_path=None)
+        state = replace(snapshot.state, workspace=None, worktree_path=None, snapshot_path=None)
         job_id = state.job_id
-        if view.end == "deleted" or self._published.get(job_id) == state:
+        if snapshot.end == "deleted" or self._published.get(job_id) == state:
             return
         self._published[job_id] = state
         await self._writer.write(
             [
-                Command("HSET", self._keys.states, (job_id, encode(state))),
-                news(self._keys, "state", job_id),
+                Command("HSET", self._keys.states, (job_id, encode_json(state))),
+                make_change_command(self._keys, "state", job_id),
             ]
         )
 
-    async def _miss(self, job_id: str, error: MarianneStreamError) -> None:
+    async def _publish_unavailable(self, job_id: str, error: MarianneStreamError) -> None:
         """Says that a job cannot be had; returns when it is time to try again."""
-        commands = [missing(self._keys, "state", job_id, error), news(self._keys, "state", job_id)]
+        commands = [
+            make_unavailable_command(self._keys, "state", job_id, error),
+            make_change_command(self._keys, "state", job_id),
+        ]
         if isinstance(error, JobNotFoundError):
             self._published.pop(job_id, None)
             commands.insert(0, Command("HDEL", self._keys.states, (job_id,)))
         await self._writer.write(commands)
-        await asyncio.sleep(MISSING_SAID_S)
+        await asyncio.sleep(UNAVAILABLE_INTERVAL_S)
 
-    async def _until_it_runs_again(self, job_id: str) -> None:
+    async def _wait_for_rerun(self, job_id: str) -> None:
         """Returns when what was published last need not be so any more."""
-        await asyncio.sleep(RUNS_AGAIN_S)
-        again = self._over[job_id] = asyncio.Event()
+        await asyncio.sleep(ROSTER_LAG_S)
+        again = self._roster_events[job_id] = asyncio.Event()
         try:
-            while self._is_over(job_id):
+            while self._is_end_published(job_id):
                 again.clear()
                 await again.wait()
         finally:
-            del self._over[job_id]
+            del self._roster_events[job_id]

@@ -16,13 +16,13 @@ import msgspec
 from redis.asyncio import Redis
 
 from marianne_stream.errors import LockLostError
-from marianne_stream.relay.connecting import asked
-from marianne_stream.relay.crew import together
+from marianne_stream.relay.connecting import call
+from marianne_stream.relay.crew import run_until_first_failure
 
 # The keys are named apart from the commands, each by its place among them, so that Redis checks the
 # user's rights to all of them first. What has columns is done once for each row of them. An entry
 # whose id is not above the last one was written before: that is no error.
-SCRIPT = """
+BATCH_SCRIPT = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 local refused = 0
 for _, command in ipairs(cmsgpack.unpack(ARGV[2])) do
@@ -43,17 +43,17 @@ end
 return refused
 """
 
-LOST = -1
+LOCK_LOST = -1
 
-encode = msgspec.msgpack.Encoder().encode
+encode_msgpack = msgspec.msgpack.Encoder().encode
 
 # How many fields of a hash one command takes: Lua's stack holds no more than 8,000 values.
-FIELDS_AT_ONCE = 1000
+MAX_COMMAND_FIELDS = 1000
 
 # Nothing is added any more to what is done together when it is so much: Redis does nothing else
 # meanwhile, some milliseconds.
-ROWS_AT_ONCE = 1000
-BYTES_AT_ONCE = 512 * 1024
+MAX_BATCH_ROWS = 1000
+MAX_BATCH_BYTES = 512 * 1024
 
 
 # The values that an argument has in each row.
@@ -75,12 +75,12 @@ class Command(NamedTuple):
     arguments: tuple[str | bytes | Column, ...] = ()
 
     @property
-    def rows(self) -> int:
+    def row_count(self) -> int:
         """How often it is done."""
         return next((len(value) for value in self.arguments if isinstance(value, tuple)), 1)
 
     @property
-    def bytes(self) -> int:
+    def size_bytes(self) -> int:
         """How much it is, roughly."""
         return sum(
             sum(map(len, value)) if isinstance(value, tuple) else len(value)
@@ -89,46 +89,46 @@ class Command(NamedTuple):
 
 
 @dataclass(slots=True)
-class Pending:
+class WriteQueue:
     """What is to be written, and who waits for it.
 
     Attributes:
-        given: both.
-        wake: set when there is more.
+        requests: both.
+        has_requests: set when there is more.
     """
 
-    given: deque[tuple[Sequence[Command], asyncio.Future[None]]] = field(default_factory=deque)
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    requests: deque[tuple[Sequence[Command], asyncio.Future[None]]] = field(default_factory=deque)
+    has_requests: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def group(self) -> list[tuple[Sequence[Command], asyncio.Future[None]]]:
+    def take_batch(self) -> list[tuple[Sequence[Command], asyncio.Future[None]]]:
         """What is done together now; none where nothing is to be done."""
         found = []
         rows = size_bytes = 0
-        while self.given and rows < ROWS_AT_ONCE and size_bytes < BYTES_AT_ONCE:
-            commands, done = self.given.popleft()
+        while self.requests and rows < MAX_BATCH_ROWS and size_bytes < MAX_BATCH_BYTES:
+            commands, done = self.requests.popleft()
             # Nobody waits for what was cancelled before its turn.
             if not done.done():
                 found.append((commands, done))
-                rows += sum(command.rows for command in commands)
-                size_bytes += sum(command.bytes for command in commands)
+                rows += sum(command.row_count for command in commands)
+                size_bytes += sum(command.size_bytes for command in commands)
         return found
 
 
 @dataclass(slots=True)
-class Written:
+class WriteStats:
     """What was written so far.
 
     Attributes:
-        batches: how many, that Redis has taken.
-        commands: how many, in all of them; one with columns counts as often as it is done.
-        repeats: how many entries there were before.
-        seconds: how long Redis took for them, together.
+        batch_count: how many, that Redis has taken.
+        command_count: how many, in all of them; one with columns counts as often as it is done.
+        duplicate_count: how many entries there were before.
+        write_s: how long Redis took for them, together.
     """
 
-    batches: int = 0
-    commands: int = 0
-    repeats: int = 0
-    seconds: float = 0.0
+    batch_count: int = 0
+    command_count: int = 0
+    duplicate_count: int = 0
+    write_s: float = 0.0
 
 
 class Writer:
@@ -136,29 +136,29 @@ class Writer:
 
     Args:
         client: a client of Redis.
-        lock: the lock's key.
+        lock_key: the lock's key.
         token: what it must hold.
-        now_s: what Redis' clock says, in seconds of the epoch.
-        written: where is counted what is written.
+        redis_time_s: what Redis' clock says, in seconds of the epoch.
+        stats: where is counted what is written.
     """
 
     def __init__(
-        self, client: Redis, lock: str, token: str, now_s: float, written: Written
+        self, client: Redis, lock_key: str, token: str, redis_time_s: float, stats: WriteStats
     ) -> None:
         self.client = client
-        self._written = written
-        self._lock = lock
+        self._stats = stats
+        self._lock_key = lock_key
         self._token = token
-        self._script = client.register_script(SCRIPT)
-        self._ahead_s = now_s - asyncio.get_running_loop().time()
-        self._first, self._bulk = Pending(), Pending()
+        self._script = client.register_script(BATCH_SCRIPT)
+        self._clock_offset_s = redis_time_s - asyncio.get_running_loop().time()
+        self._urgent, self._bulk = WriteQueue(), WriteQueue()
 
     @property
-    def now_s(self) -> int:
+    def redis_time_s(self) -> int:
         """What Redis' clock says, roughly: no clock of this machine counts."""
-        return int(asyncio.get_running_loop().time() + self._ahead_s)
+        return int(asyncio.get_running_loop().time() + self._clock_offset_s)
 
-    async def write(self, commands: Sequence[Command], *, bulk: bool = False) -> None:
+    async def write(self, commands: Sequence[Command], *, is_bulk: bool = False) -> None:
         """Has some commands done, and returns when they are. Those of one kind stay in
         their order.
 
@@ -166,34 +166,36 @@ class Writer:
 
         Args:
             commands: what is to be done.
-            bulk: whether there may be much of such: it does not keep back what is not.
+            is_bulk: whether there may be much of such: it does not keep back what is not.
         """
         if commands:
-            pending = self._bulk if bulk else self._first
+            pending = self._bulk if is_bulk else self._urgent
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            pending.given.append((commands, done))
-            pending.wake.set()
+            pending.requests.append((commands, done))
+            pending.has_requests.set()
             await done
 
     async def run(self) -> None:
-        """Does what `write` is given, until cancelled; raises as `write_now` does.
+        """Does what `write` is given, until cancelled; raises as `write_batch` does.
 
         What several give while Redis is at work is done at once: of a hundred logs that are written
         a line at a time, each would cost a call.
         """
-        await together(self._work(self._first), self._work(self._bulk))
+        await run_until_first_failure(
+            self._write_queue(self._urgent), self._write_queue(self._bulk)
+        )
 
-    async def _work(self, pending: Pending) -> None:
+    async def _write_queue(self, queue: WriteQueue) -> None:
         while True:
-            await pending.wake.wait()
-            pending.wake.clear()
-            while group := pending.group():
-                await self.write_now([command for commands, _ in group for command in commands])
+            await queue.has_requests.wait()
+            queue.has_requests.clear()
+            while group := queue.take_batch():
+                await self.write_batch([command for commands, _ in group for command in commands])
                 for _, done in group:
                     if not done.done():
                         done.set_result(None)
 
-    async def write_now(self, commands: Sequence[Command]) -> int:
+    async def write_batch(self, commands: Sequence[Command]) -> int:
         """Does all of some commands at once, or none where the lock is another's.
 
         Cancelled, it may have done them or not.
@@ -205,25 +207,25 @@ class Writer:
             LockLostError: the lock is not ours any more.
             RedisError: Redis is away, or will not do it.
         """
-        places = {self._lock: 1}
+        places = {self._lock_key: 1}
         batch = [
-            (name, places.setdefault(key, len(places) + 1), *map(text, rest))
+            (name, places.setdefault(key, len(places) + 1), *map(to_text, rest))
             for name, key, rest in commands
         ]
         # As one argument: redis-py takes several microseconds for each.
-        given = self._script(keys=list(places), args=[self._token, encode(batch)])
+        given = self._script(keys=list(places), args=[self._token, encode_msgpack(batch)])
         began = time.monotonic()
-        answer = await asked(given)
-        if answer == LOST:
+        answer = await call(given)
+        if answer == LOCK_LOST:
             raise LockLostError("the lock is another relay's, or has expired")
-        self._written.seconds += time.monotonic() - began
-        self._written.batches += 1
-        self._written.commands += sum(command.rows for command in commands)
-        self._written.repeats += int(answer)
+        self._stats.write_s += time.monotonic() - began
+        self._stats.batch_count += 1
+        self._stats.command_count += sum(command.row_count for command in commands)
+        self._stats.duplicate_count += int(answer)
         return int(answer)
 
 
-def text(value: str | bytes | Column) -> str | Column:
+def to_text(value: str | bytes | Column) -> str | Column:
     """A value as text: Redis' own MessagePack knows no other kind of bytes.
 
     All values are text in UTF-8, but for what a conductor may have got wrong in its events.
@@ -235,14 +237,14 @@ def set_fields(key: str, fields: dict[str, bytes]) -> list[Command]:
     """The commands that set fields of a hash."""
     pairs = list(fields.items())
     return [
-        Command("HSET", key, tuple(x for pair in pairs[at : at + FIELDS_AT_ONCE] for x in pair))
-        for at in range(0, len(pairs), FIELDS_AT_ONCE)
+        Command("HSET", key, tuple(x for pair in pairs[at : at + MAX_COMMAND_FIELDS] for x in pair))
+        for at in range(0, len(pairs), MAX_COMMAND_FIELDS)
     ]
 
 
-def drop_fields(key: str, names: Sequence[str]) -> list[Command]:
+def delete_fields(key: str, names: Sequence[str]) -> list[Command]:
     """The commands that delete fields of a hash."""
     return [
-        Command("HDEL", key, tuple(names[at : at + FIELDS_AT_ONCE]))
-        for at in range(0, len(names), FIELDS_AT_ONCE)
+        Command("HDEL", key, tuple(names[at : at + MAX_COMMAND_FIELDS]))
+        for at in range(0, len(names), MAX_COMMAND_FIELDS)
     ]
