@@ -81,7 +81,7 @@ async def test_a_stream_that_lasts_is_connected_though_nothing_is_said(
             await response.write(LOG_COMPLETE)
         return response
 
-    monkeypatch.setattr(told, "response", be_quiet)
+    monkeypatch.setattr(told, "handle", be_quiet)
     async with told.run() as server:
         assert len(await read(server)) == 2
 
@@ -176,7 +176,7 @@ async def test_a_server_that_says_nothing_counts_as_lost(monkeypatch: pytest.Mon
         return response
 
     told = ScriptedServer()
-    monkeypatch.setattr(told, "response", fall_silent)
+    monkeypatch.setattr(told, "handle", fall_silent)
     async with told.run() as server:
         assert len(await read(server)) == 2
     assert heard == ["", "l-1"]

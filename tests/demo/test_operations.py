@@ -93,7 +93,7 @@ async def test_only_the_start_the_resumption_and_the_end_of_a_job_have_events(
     conductor.finish("fan")
     conductor.launch("tick")
     conductor.cancel("tick")
-    events = [(await client.line())["params"] for _ in range(4)]
+    events = [(await client.read_message())["params"] for _ in range(4)]
     assert [(event["job_id"], event["event"]) for event in events] == [
         ("fan", "job.started"),
         ("fan", "job.resuming"),
@@ -187,7 +187,7 @@ async def test_a_removed_job_is_not_found(conductor: SimulatedConductor, connect
     conductor.submit("gone")
     conductor.remove("gone")
     client = await connect()
-    assert await client.refusal("job.status", job_id="gone") == {
+    assert await client.call_error("job.status", job_id="gone") == {
         "code": -32000,
         "message": "Job 'gone' not found",
         "data": None,
@@ -213,7 +213,7 @@ async def test_the_observers_events_are_told_again_while_the_job_runs(
         "out-1.txt",
         "out-0.txt",
     ]
-    refused = await client.refusal("daemon.observer_events", job_id="fan", limit=0)
+    refused = await client.call_error("daemon.observer_events", job_id="fan", limit=0)
     assert refused["code"] == -32602
 
 

@@ -31,7 +31,7 @@ async def test_requests_on_one_connection_are_answered_in_order(
     conductor.response_delay_s["job.list"] = 0.02
     client = await connect()
     asked = [await client.send("job.list"), await client.send("daemon.health")]
-    assert [(await client.line())["id"] for _ in asked] == asked
+    assert [(await client.read_message())["id"] for _ in asked] == asked
 
 
 async def test_the_sixth_connection_waits_until_one_of_five_closes(
@@ -45,7 +45,7 @@ async def test_the_sixth_connection_waits_until_one_of_five_closes(
     assert await sixth.is_silent()
     assert conductor.statistics.connections_peak == 6
     await served[2].close()
-    assert (await sixth.line())["result"]["status"] == "ok"
+    assert (await sixth.read_message())["result"]["status"] == "ok"
 
 
 async def test_a_closed_monitor_stream_keeps_its_slot_until_the_next_event(
@@ -59,7 +59,7 @@ async def test_a_closed_monitor_stream_keeps_its_slot_until_the_next_event(
     assert conductor.statistics.connections_open == 6
     assert conductor.free_slots == 0
     conductor.emit("", "monitor.anomaly")
-    assert (await sixth.line())["result"]["status"] == "ok"
+    assert (await sixth.read_message())["result"]["status"] == "ok"
     assert conductor.statistics.monitor_streams_open == 0
     assert conductor.free_slots == 4
 
@@ -94,7 +94,7 @@ async def test_a_client_that_left_while_it_waited_is_answered_into_nothing_in_it
     assert await patient.is_silent()
     assert conductor.statistics.connections_open == 7
     await served[0].close()
-    assert (await patient.line())["result"] == []
+    assert (await patient.read_message())["result"] == []
     assert conductor.statistics.requests["job.list"] == 2
     assert conductor.free_slots == 0
 
@@ -134,7 +134,7 @@ async def test_events_above_the_queue_are_dropped_and_the_newest_go(
     for number in range(130):
         conductor.emit("fan", "observer.file_created", {"path": f"out-{number}.txt"})
     await wait_until(lambda: conductor.statistics.events_sent == 100)
-    arrived = [(await client.line())["params"]["data"]["path"] for _ in range(100)]
+    arrived = [(await client.read_message())["params"]["data"]["path"] for _ in range(100)]
     assert arrived == [f"out-{number}.txt" for number in range(100)]
     assert await client.is_silent()
     assert conductor.statistics.events_dropped == 30
@@ -146,7 +146,7 @@ async def test_a_subscription_has_no_history(
     conductor.emit("fan", "job.started")
     client = await open_stream(conductor, connect)
     conductor.emit("fan", "job.completed", None)
-    event = await client.line()
+    event = await client.read_message()
     assert event["method"] == "monitor.event"
     assert event["params"] == {
         "job_id": "fan",
@@ -240,7 +240,7 @@ async def test_a_line_that_cannot_be_served_is_refused_by_its_code(
 ) -> None:
     client = await connect()
     client.writer.write(line + b"\n")
-    answer = await client.line()
+    answer = await client.read_message()
     assert (answer["error"]["code"], answer["id"]) == (code, answered_id)
 
 
@@ -249,7 +249,7 @@ async def test_a_message_above_16_mib_is_refused_and_the_connection_closed(
 ) -> None:
     client = await connect()
     client.writer.write(b" " * (16 * 1024 * 1024 + 1) + b"\n")
-    assert (await client.line())["error"]["code"] == -32700
+    assert (await client.read_message())["error"]["code"] == -32700
     assert await client.reader.read() == b""
 
 
@@ -261,7 +261,7 @@ async def test_faults_are_as_they_were_asked_for(
     conductor.unanswered.add("daemon.status")
     conductor.close_after.add("daemon.config")
     client = await connect()
-    assert (await client.refusal("job.list"))["code"] == -32601
+    assert (await client.call_error("job.list"))["code"] == -32601
     await client.call("daemon.config")
     assert await client.reader.read() == b""
     client = await connect()
@@ -283,7 +283,7 @@ async def test_an_answer_says_what_was_true_before_its_delay(
     await client.send("job.list")
     await wait_until(lambda: conductor.statistics.requests["job.list"] == 1)
     conductor.submit("late")
-    assert (await client.line())["result"] == []
+    assert (await client.read_message())["result"] == []
 
 
 async def test_a_job_id_that_is_not_utf_8_passes_as_a_lone_surrogate(

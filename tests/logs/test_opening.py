@@ -61,7 +61,7 @@ def test_a_link_on_the_way_is_no_folder(tmp_path: Path, below: tuple[str, ...]) 
 def test_a_path_that_leads_elsewhere_is_refused_before_it_is_opened(
     folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "open_page", lambda *_: pytest.fail("it was opened"))
+    monkeypatch.setattr(os, "open", lambda *_: pytest.fail("it was opened"))
     with pytest.raises(LogForbiddenError):
         open_directory(LogPath(folder, "marianne.log"))
 

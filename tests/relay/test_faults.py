@@ -123,7 +123,7 @@ async def test_nothing_is_lost_or_repeated_over_a_restart_with_its_data(
 ) -> None:
     (tmp_path / "data").mkdir()
     async with (
-        run_redis(tmp_path / "data", durable=True) as redis,
+        run_redis(tmp_path / "data", is_durable=True) as redis,
         start_relay(publish_url=redis.url),
     ):
         await wait_subscribed(conductor)

@@ -63,7 +63,7 @@ async def test_an_origin_says_at_its_start_what_to_do_about_another_version(
 async def test_an_origin_that_finds_another_version_later_says_so_and_serves(
     start_relay: StartRelay, log_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with run_redis(tmp_path / "data", durable=True) as redis:
+    async with run_redis(tmp_path / "data", is_durable=True) as redis:
         await publish_as(redis, KEYS, 1)
         await redis.kill()
         async with start_relay(publish_url=redis.url) as app:

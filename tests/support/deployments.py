@@ -58,7 +58,9 @@ async def run_tls_redis(folder: Path) -> AsyncIterator[RedisDeployment]:
         *("--requirepass", PASSWORD),
     )
     tls = {"host": "127.0.0.1", "ssl": True, "ssl_ca_certs": str(folder / "ca.pem")}
-    async with run_redis(folder, options=options, access=tls | {"password": PASSWORD}) as server:
+    async with run_redis(
+        folder, options=options, client_options=tls | {"password": PASSWORD}
+    ) as server:
         url = f"rediss://127.0.0.1:{server.port}?ssl_ca_certs={folder}/ca.pem"
         yield RedisDeployment(url, (server,), server, password=PASSWORD)
 

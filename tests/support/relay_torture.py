@@ -56,7 +56,7 @@ async def run_relay_torture(folder: Path, *, line_count: int, seed: int) -> Rela
     try:
         async with (
             asyncio.timeout(TORTURE_TIMEOUT_S),
-            run_redis(folder, durable=True) as redis,
+            run_redis(folder, is_durable=True) as redis,
             asyncio.TaskGroup() as group,
         ):
             serving = run.start(group, redis, ports)

@@ -230,7 +230,7 @@ async def redis(tmp_path: Path, file: dict[str, Any]) -> AsyncIterator[RedisServ
     target = file["services"]["redis"]["configs"][0]["target"]
     here = [option.replace(target, str(users)) for option in options]
     assert here != options
-    async with run_redis(tmp_path, options=here, access=ADMIN) as redis:
+    async with run_redis(tmp_path, options=here, client_options=ADMIN) as redis:
         yield redis
         assert await redis.call("ACL", "LOG") == []
 

@@ -216,6 +216,6 @@ async def test_an_older_file_does_not_go_on_with_the_entries_of_a_newer_one(
     log_path.with_name("marianne.log.2.gz").write_bytes(gzip.compress(older))
     log_path.with_name("marianne.log.1.gz").write_bytes(gzip.compress(newer))
     append(log_path, b"INFO now\n")
-    for edge in ("newest", "oldest"):
-        found = await lines_of(server.address, level="error", edge=edge)
+    for end in ("end", "start"):
+        found = await lines_of(server.address, level="error", **{"from": end})
         assert [line["line"] for line in found] == ["ERROR newer", "  its traceback"]

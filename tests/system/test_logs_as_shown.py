@@ -171,8 +171,8 @@ async def test_pages_and_searches_hold_the_unfinished_line(
         for nothing in ("50", "1 %"):
             found = await page(contains=nothing)
             assert (found["lines"], found["partial"]) == ([], None)
-        assert (await page(edge="oldest"))["partial"] == unfinished
-        assert (await page(edge="oldest", limit="2"))["partial"] is None
+        assert (await page(**{"from": "start"}))["partial"] == unfinished
+        assert (await page(**{"from": "start"}, limit="2"))["partial"] is None
         assert (await page(after=newest["after"]))["partial"] == unfinished
 
 
