@@ -5,7 +5,7 @@ Only the dependencies need be installed.
 
 import sys
 
-from marianne_stream.cli import main
+from marianne_stream.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

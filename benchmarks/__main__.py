@@ -26,7 +26,7 @@ from benchmarks.redis_case import redis_reads
 from benchmarks.relay_cases import relay
 from benchmarks.relay_lines_case import relay_lines
 from benchmarks.relay_many_case import relay_many
-from benchmarks.soak import MIN_MINUTES, soak
+from benchmarks.soak_trial import MIN_MINUTES, soak
 from benchmarks.sources_case import edge_sources
 from benchmarks.stream_cases import (
     arrival,
@@ -39,7 +39,7 @@ from benchmarks.stream_cases import (
 )
 from benchmarks.trials import restart, torture
 from benchmarks.workers_case import workers
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.wire.sse import EventParser
 
 BenchmarkCase = Callable[[Path], Awaitable[dict[str, float]]]

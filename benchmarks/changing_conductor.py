@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 
 JOB_COUNT = 8
 ROUND_COUNT = 2

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import aiohttp
 
 from benchmarks.processes import MeasuredProcess, run_python, run_server
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support import hostile_conductor
 from tests.support.hostile_conductor import KINDS
 

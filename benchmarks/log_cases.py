@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 
 from benchmarks.processes import MeasuredProcess, run_reader, run_server, wait_all_read
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 
 LOG_PATH = "/api/jobs/a/logs"
 

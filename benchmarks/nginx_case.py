@@ -12,11 +12,11 @@ from pathlib import Path
 
 import aiohttp
 
-from benchmarks.fanout import PADDING, find_worker_pid
+from benchmarks.contestants import PADDING, find_worker_pid
 from benchmarks.processes import MeasuredProcess, run_server
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.wire.sse import EventParser
-from tests.support.nginx import SITE_NAME, ProxiedServer, run_behind_nginx
+from tests.support.nginx_server import SITE_NAME, ProxiedServer, run_behind_nginx
 
 # In each turn.
 EVENTS_PER_TURN = 200

@@ -10,7 +10,7 @@ from pathlib import Path
 from playwright.async_api import Browser, Page
 
 from benchmarks.processes import process_memory_kib, run_server
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.browser import connect_browser, open_browser_user, run_chromium
 
 LINE_COUNT = 1_000_000

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import aiohttp
 
-from benchmarks.fanout import Contestant, run_load, run_marianne
+from benchmarks.contestants import Contestant, run_load, run_marianne
 from benchmarks.processes import MeasuredProcess, run_python, run_server
-from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.redis import RedisServer, run_redis
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support.redis_server import RedisServer, run_redis
 
 SOURCE = "here"
 

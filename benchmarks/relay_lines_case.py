@@ -17,10 +17,10 @@ from benchmarks.processes import (
     wait_all_read,
 )
 from benchmarks.relay_cases import SOURCE, run_edge
-from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.relay.format import LogEntry
-from marianne_stream.relay.keys import SourceKeys
-from tests.support.redis import RedisServer, run_redis
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from marianne_stream.relay.redis_keys import SourceKeys
+from marianne_stream.relay.schema import LogEntry
+from tests.support.redis_server import RedisServer, run_redis
 
 KEYS = SourceKeys("marianne-stream", SOURCE)
 LOG_KEY = KEYS.log("a")

@@ -16,8 +16,8 @@ from benchmarks.processes import (
     wait_all_read,
 )
 from benchmarks.relay_cases import SOURCE, run_edge
-from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.redis import RedisServer, run_redis
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support.redis_server import RedisServer, run_redis
 
 LOG_COUNT = 100
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 from benchmarks.processes import process_cpu_s, run_python, run_reader, wait_all_read
 from marianne_stream.models import JobState, RosterEntry
-from marianne_stream.relay.format import (
+from marianne_stream.relay.redis_keys import SourceKeys, sources_key
+from marianne_stream.relay.schema import (
     FORMAT_VERSION,
     LogEntry,
     LogEntryId,
     RelayStatus,
     encode_json,
 )
-from marianne_stream.relay.keys import SourceKeys, sources_key
-from tests.support.redis import RedisServer, run_redis
+from tests.support.redis_server import RedisServer, run_redis
 
 PREFIX = "marianne-stream"
 

@@ -9,9 +9,16 @@ from pathlib import Path
 
 import aiohttp
 
-from benchmarks.fanout import Contestant, has_nchan, run_load, run_marianne, run_nchan, run_peer
+from benchmarks.contestants import (
+    Contestant,
+    has_nchan,
+    run_load,
+    run_marianne,
+    run_nchan,
+    run_peer,
+)
 from benchmarks.processes import MeasuredProcess, run_python, run_reader, run_server
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 
 Contestants = dict[str, Callable[[Path], AbstractAsyncContextManager[Contestant]]]
 

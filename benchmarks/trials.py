@@ -6,8 +6,8 @@ import sys
 from bisect import bisect_right
 from pathlib import Path
 
-from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support import log_torture, restarting
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support import log_torture, server_restart
 
 # How many watch a restart, how long they are drained, and how soon the server is to have left.
 VIEWER_COUNT = 2000
@@ -42,7 +42,7 @@ async def restart(folder: Path, options: argparse.Namespace) -> dict[str, float]
     conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
     await conductor.start()
     try:
-        outcome = await restarting.restart_server(
+        outcome = await server_restart.restart_server(
             folder,
             conductor,
             viewer_count=VIEWER_COUNT,

@@ -16,7 +16,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from benchmarks.fanout import PADDING, Contestant, print_figures
+from benchmarks.contestants import PADDING, Contestant, print_figures
 from benchmarks.processes import (
     TICKS_PER_S,
     MeasuredProcess,

@@ -2,7 +2,7 @@
 
 import sys
 
-from marianne_stream.cli import main
+from marianne_stream.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

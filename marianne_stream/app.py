@@ -8,39 +8,36 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from marianne_stream.access.keeper import Authenticator
-from marianne_stream.access.places import ensure_token_source
-from marianne_stream.access.sessions import SessionStore
-from marianne_stream.background import TaskSupervisor
+from marianne_stream.auth.authenticator import Authenticator
+from marianne_stream.auth.session_store import SessionStore
+from marianne_stream.auth.token_source import ensure_token_source
+from marianne_stream.backends.base import Backend
+from marianne_stream.backends.checkpoint_dir import CheckpointDirBackend
+from marianne_stream.backends.conductor import ConductorBackend
+from marianne_stream.backends.conductor_registry import ConductorRegistryBackend
+from marianne_stream.backends.fallback import FallbackBackend
+from marianne_stream.backends.job_paths import JobPathResolver
 from marianne_stream.conductor.client import ConductorClient
-from marianne_stream.conductor.config import DaemonConfigCache
-from marianne_stream.fanout.timeline import ReplayBuffer
-from marianne_stream.feeds.followed import LogFollowers
-from marianne_stream.feeds.job_logs import FileLogLocator, LogLocator
-from marianne_stream.feeds.log_streams import FileLogFeeds, LogFeedProvider
-from marianne_stream.jobs.watches import JobHub
-from marianne_stream.logs.alarms import FileWatcher
-from marianne_stream.logs.threads import LogThreads
-from marianne_stream.memory import trim_heap_periodically
-from marianne_stream.relaying import (
+from marianne_stream.conductor.daemon_config import DaemonConfigCache
+from marianne_stream.config.settings import Settings
+from marianne_stream.fanout.replay_buffer import ReplayBuffer
+from marianne_stream.feeds.log_feeds import FileLogFeeds, LogFeedProvider
+from marianne_stream.feeds.log_follower import LogFollowers
+from marianne_stream.feeds.log_locator import FileLogLocator, LogLocator
+from marianne_stream.jobs.hub import JobHub
+from marianne_stream.logs.file_watcher import FileWatcher
+from marianne_stream.logs.log_threads import LogThreads
+from marianne_stream.relay.setup import (
     make_collectors,
     make_edge,
     make_edge_logs,
     make_publisher,
     make_publisher_lifespan,
 )
-from marianne_stream.settings import Settings
-from marianne_stream.state.auto import FallbackBackend
-from marianne_stream.state.conductor import ConductorBackend
-from marianne_stream.state.json_dir import CheckpointDirBackend
-from marianne_stream.state.own_registry import ConductorRegistryBackend
-from marianne_stream.state.source import Backend
-from marianne_stream.state.whereabouts import JobPathResolver
+from marianne_stream.server.memory import trim_heap_periodically
+from marianne_stream.server.tasks import TaskSupervisor
 from marianne_stream.web import openapi
-from marianne_stream.web.connections import ConnectionLimits, LimitedAppRunner
-from marianne_stream.web.downloads import DownloadLimiter
-from marianne_stream.web.gate import AuthMiddleware
-from marianne_stream.web.keys import (
+from marianne_stream.web.app_keys import (
     DOWNLOAD_LIMITER,
     JOB_HUB,
     LOG_FEEDS,
@@ -51,6 +48,12 @@ from marianne_stream.web.keys import (
     OPENAPI,
     STREAM_REGISTRY,
 )
+from marianne_stream.web.auth_middleware import AuthMiddleware
+from marianne_stream.web.download_limiter import DownloadLimiter
+from marianne_stream.web.frontend import Frontend, Templates
+from marianne_stream.web.host_policy import HostPolicy
+from marianne_stream.web.http_server import ConnectionLimits, LimitedAppRunner
+from marianne_stream.web.login_handlers import LoginPages
 from marianne_stream.web.metrics import Metrics
 from marianne_stream.web.middleware import (
     add_response_headers,
@@ -58,16 +61,13 @@ from marianne_stream.web.middleware import (
     make_request_context,
     reject_while_draining,
 )
-from marianne_stream.web.pages import Frontend, Templates
 from marianne_stream.web.params import JOB_ID_RESOLVER
+from marianne_stream.web.proxy_headers import TrustedProxies
 from marianne_stream.web.routes import add_routes
-from marianne_stream.web.sign_in import LoginPages
-from marianne_stream.web.sites import HostPolicy
-from marianne_stream.web.stream import StreamRegistry
-from marianne_stream.web.visitor import TrustedProxies
+from marianne_stream.web.stream_registry import StreamRegistry
 
 if TYPE_CHECKING:
-    from marianne_stream.relay.edges.edge import Edge
+    from marianne_stream.relay.edge.edge import Edge
     from marianne_stream.relay.publish.publisher import Publisher
 
 logger = logging.getLogger(__name__)

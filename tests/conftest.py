@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 
 RECORDINGS = Path(__file__).parents[1].parent / "shared" / "recordings"
 

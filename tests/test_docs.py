@@ -13,15 +13,22 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
-from marianne_stream import cli
 from marianne_stream.app import create_app
-from marianne_stream.client import running
-from marianne_stream.client.watched import EXIT_SEVERITY
-from marianne_stream.commands import terminal
-from marianne_stream.commands.verbs import COMMANDS, make_parser
+from marianne_stream.cli import client_command
+from marianne_stream.cli.commands import COMMANDS, make_parser
+from marianne_stream.cli.main import EXIT_SIGINT
+from marianne_stream.client import runner
+from marianne_stream.client.watched_job import EXIT_SEVERITY
+from marianne_stream.config.settings import (
+    ENV_PREFIX,
+    Settings,
+    describe_allowed,
+    describe_default,
+    option_name,
+)
 from marianne_stream.errors import CliError, MarianneStreamError, SettingsError
 from marianne_stream.models import Sheet
-from marianne_stream.payloads import (
+from marianne_stream.schemas import (
     GapReason,
     JobDetail,
     JobPage,
@@ -35,13 +42,6 @@ from marianne_stream.payloads import (
     Payload,
     ReadyData,
     TimelineEventData,
-)
-from marianne_stream.settings import (
-    ENV_PREFIX,
-    Settings,
-    describe_allowed,
-    describe_default,
-    option_name,
 )
 from marianne_stream.web.params import ChoiceParameter, FlagParameter, NumberParameter, Parameter
 from marianne_stream.web.routes import ROUTES, Route
@@ -207,14 +207,14 @@ def test_every_option_of_the_terminal_is_in_the_reference(verb: str) -> None:
 def test_every_exit_code_of_the_server_commands_is_in_the_reference() -> None:
     text = section(COMMANDS_PAGE, "Exit codes of the server commands")
     errors = {MarianneStreamError.exit_code, SettingsError.exit_code}
-    assert {int(cells[0]) for cells in rows(text)} == {0, cli.EXIT_SIGINT} | errors
+    assert {int(cells[0]) for cells in rows(text)} == {0, EXIT_SIGINT} | errors
 
 
 def test_every_exit_code_of_the_terminal_is_in_the_reference() -> None:
     documented = {
         int(cells[0]) for cells in rows(section(COMMANDS_PAGE, "Exit codes of the client commands"))
     }
-    signals = {running.EXIT_SIGINT, running.EXIT_SIGTERM, running.EXIT_SIGPIPE}
+    signals = {runner.EXIT_SIGINT, runner.EXIT_SIGTERM, runner.EXIT_SIGPIPE}
     errors = {error.exit_code for error in error_classes(CliError)}
     assert documented == set(EXIT_SEVERITY) | errors | signals
 
@@ -222,10 +222,10 @@ def test_every_exit_code_of_the_terminal_is_in_the_reference() -> None:
 def test_every_variable_of_the_terminal_is_in_its_reference() -> None:
     documented = set(re.findall(r"MARIANNE_STREAM_\w+", text_of(COMMANDS_PAGE)))
     assert documented == {
-        terminal.URL_ENV,
-        terminal.TOKEN_ENV,
-        terminal.TOKEN_FILE_ENV,
-        terminal.DATA_DIR_ENV,
+        client_command.URL_ENV,
+        client_command.TOKEN_ENV,
+        client_command.TOKEN_FILE_ENV,
+        client_command.DATA_DIR_ENV,
     }
 
 

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from marianne_stream.commands.verbs import COMMANDS, make_parser
+from marianne_stream.cli.commands import COMMANDS, make_parser
 from tests.support.processes import CHECKOUT
 
 PAGES = [*sorted((CHECKOUT / "docs").rglob("*.md")), *sorted(CHECKOUT.glob("*.md"))]

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from marianne_stream.listening import open_tcp_socket, set_stream_socket_options
+from marianne_stream.server.sockets import open_tcp_socket, set_stream_socket_options
 
 
 @pytest.mark.skipif(

@@ -1,7 +1,7 @@
 """What the trial of restarts calls a fault."""
 
 from benchmarks.trials import check_reconnect_spread
-from tests.support.restarting import RestartResult, RestartViewer
+from tests.support.server_restart import RestartResult, RestartViewer
 
 
 def watcher(*numbers: int) -> RestartViewer:

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from marianne_stream.cli import main
-from marianne_stream.commands.serve import format_options
-from marianne_stream.commands.verbs import COMMANDS, make_parser
+from marianne_stream.backends.conductor_registry import default_registry_path
+from marianne_stream.cli.commands import COMMANDS, make_parser
+from marianne_stream.cli.main import main
+from marianne_stream.cli.serve import format_options
+from marianne_stream.config.setting_types import RENAMED
+from marianne_stream.config.settings import REDIS_URL_TEXT, Settings, load_settings, option_name
 from marianne_stream.errors import SettingsError
-from marianne_stream.setting_kinds import RENAMED
-from marianne_stream.settings import REDIS_URL_TEXT, Settings, load_settings, option_name
-from marianne_stream.state.own_registry import default_registry_path
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from benchmarks.soak import estimate_growth
+from benchmarks.soak_trial import estimate_growth
 
 
 def test_what_rises_and_falls_has_not_grown() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.version import VERSION
 from tests.support import tutorial
 from tests.support.external import require_program, skip_or_fail

@@ -2,9 +2,9 @@
 
 import re
 
+from marianne_stream.config.setting_types import RENAMED
+from marianne_stream.config.settings import Settings
 from marianne_stream.errors import MarianneStreamError
-from marianne_stream.setting_kinds import RENAMED
-from marianne_stream.settings import Settings
 from tests.support.processes import CHECKOUT
 
 PAGE = (CHECKOUT / "docs" / "how-to" / "upgrade.md").read_text(encoding="utf-8")

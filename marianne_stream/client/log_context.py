@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from marianne_stream.client.address import job_path
-from marianne_stream.client.answers import LogLineBody
-from marianne_stream.client.cleaning import strip_all_but_colours, strip_controls
-from marianne_stream.client.logs import LogQuery, report_truncated
+from marianne_stream.client.api_client import ApiClient
+from marianne_stream.client.api_models import LogLineBody
+from marianne_stream.client.log_printer import LogQuery, report_truncated
 from marianne_stream.client.output import Output
-from marianne_stream.client.server import ApiClient
+from marianne_stream.client.sanitize import strip_all_but_colours, strip_controls
 
 # Between lines that do not follow one another, as grep has it.
 GROUP_SEPARATOR = "--"

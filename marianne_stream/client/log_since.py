@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from marianne_stream.client.address import job_path
-from marianne_stream.client.server import ApiClient
-from marianne_stream.client.stream import StreamEvent
+from marianne_stream.client.api_client import ApiClient
+from marianne_stream.client.sse_client import StreamEvent
 from marianne_stream.client.times import parse_iso_time
 
 LINES_PER_PAGE = 1000

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.theme import Theme
 
-from marianne_stream.client.cleaning import encode_json_line
+from marianne_stream.client.sanitize import encode_json_line
 
 COLOUR_CHOICES = ("auto", "always", "never")
 

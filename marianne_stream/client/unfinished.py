@@ -2,8 +2,8 @@
 
 from rich.cells import cell_len, set_cell_size
 
-from marianne_stream.client.cleaning import strip_controls
 from marianne_stream.client.output import Output
+from marianne_stream.client.sanitize import strip_controls
 
 # To the beginning of the line, and erase what stands there (ECMA-48, EL).
 ERASE_LINE = "\r\x1b[K"

@@ -5,12 +5,12 @@ It must not know how they are shown.
 
 from contextlib import aclosing
 
-from marianne_stream.client.answers import JobBody, RosterBody
-from marianne_stream.client.notes import SourceReporter
-from marianne_stream.client.server import ApiClient
-from marianne_stream.client.stream import SSEClient, StreamEvent, convert_data
-from marianne_stream.client.views import JobRenderer
-from marianne_stream.client.watched import WatchedJob
+from marianne_stream.client.api_client import ApiClient
+from marianne_stream.client.api_models import JobBody, RosterBody
+from marianne_stream.client.messages import SourceReporter
+from marianne_stream.client.renderers import JobRenderer
+from marianne_stream.client.sse_client import SSEClient, StreamEvent, convert_data
+from marianne_stream.client.watched_job import WatchedJob
 
 POLL_INTERVAL_S = 1.0
 

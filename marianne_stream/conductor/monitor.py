@@ -9,8 +9,8 @@ from typing import Protocol
 
 import msgspec
 
-from marianne_stream.conductor.address import connect
-from marianne_stream.conductor.readers import make_socket_reader
+from marianne_stream.conductor.connect import connect
+from marianne_stream.conductor.socket_readers import make_socket_reader
 from marianne_stream.errors import (
     ConductorBusyError,
     ConductorDisconnectedError,

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from marianne_stream.conductor.address import connect
+from marianne_stream.conductor.connect import connect
 from marianne_stream.errors import (
     ConductorDisconnectedError,
     ConductorProtocolError,

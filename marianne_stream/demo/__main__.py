@@ -13,11 +13,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.conductor_server import ConductorServer
 from marianne_stream.demo.recording import Recording
 from marianne_stream.demo.replay import ReplayConductor
 from marianne_stream.demo.scenario import Scenario, make_recorded_scenario
-from marianne_stream.demo.server import ConductorServer
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.errors import SettingsError
 
 EXIT_SETTINGS = 2

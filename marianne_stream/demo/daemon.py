@@ -8,7 +8,7 @@ import resource
 import time
 from dataclasses import dataclass, field
 
-from marianne_stream.demo.checkpoint import JsonObject
+from marianne_stream.demo.checkpoint_fields import JsonObject
 
 VERSION = "0.1.0"
 

@@ -6,7 +6,7 @@ Names and data of events, as recorded. It must not know when a burst is due.
 import random
 from collections.abc import Iterator
 
-from marianne_stream.demo.checkpoint import JsonObject
+from marianne_stream.demo.checkpoint_fields import JsonObject
 
 FIRST_PID = 7400
 

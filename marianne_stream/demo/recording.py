@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from marianne_stream.demo.checkpoint import JsonObject
-from marianne_stream.demo.truth import make_state
+from marianne_stream.demo.checkpoint_fields import JsonObject
+from marianne_stream.demo.state_history import make_state
 from marianne_stream.errors import SettingsError
 
 

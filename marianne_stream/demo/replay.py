@@ -8,13 +8,13 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from marianne_stream.demo import jsonrpc
-from marianne_stream.demo.checkpoint import JsonObject
-from marianne_stream.demo.conductor import job_not_found
-from marianne_stream.demo.connection import method_not_found
-from marianne_stream.demo.jsonrpc import RpcErrorResult
+from marianne_stream.demo import rpc_messages
+from marianne_stream.demo.checkpoint_fields import JsonObject
+from marianne_stream.demo.client_connection import method_not_found
+from marianne_stream.demo.conductor_server import ConductorServer
 from marianne_stream.demo.recording import Recording
-from marianne_stream.demo.server import ConductorServer
+from marianne_stream.demo.rpc_messages import RpcErrorResult
+from marianne_stream.demo.simulated_conductor import job_not_found
 
 
 class ReplayConductor(ConductorServer):
@@ -108,7 +108,7 @@ class ReplayConductor(ConductorServer):
     async def _send_notifications(self) -> None:
         for entry in self.recording.notifications():
             await self._sleep_until(entry.time_s)
-            self.send_event(jsonrpc.encode_line(entry.message))
+            self.send_event(rpc_messages.encode_line(entry.message))
         await self._sleep_until(self.recording.duration_s)
         self.finished.set()
 

@@ -6,11 +6,11 @@ It owns the tasks that play. It must not know what a score does.
 import asyncio
 from pathlib import Path
 
-from marianne_stream.demo.checkpoint import JsonObject
-from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.demo.player import ScorePlayer
+from marianne_stream.demo.checkpoint_fields import JsonObject
 from marianne_stream.demo.score import DEMO_SCORES, RECORDED_SCORES, Score
-from marianne_stream.demo.truth import StateHistory
+from marianne_stream.demo.score_player import ScorePlayer
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from marianne_stream.demo.state_history import StateHistory
 
 SEED = 1795461853
 

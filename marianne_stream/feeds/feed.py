@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Literal, Protocol, get_args
 
-from marianne_stream.fanout.mailboxes import Sink
+from marianne_stream.fanout.subscriber_queue import Sink
 
 # How much of what is kept for a reader is taken, and sent, at once.
 MAX_BATCH_BYTES = 64 * 1024

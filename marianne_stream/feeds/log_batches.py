@@ -3,18 +3,18 @@
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
-from marianne_stream.fanout.mailboxes import Sink, SubscriberQueue
+from marianne_stream.fanout.subscriber_queue import Sink, SubscriberQueue
+from marianne_stream.feeds.line_matcher import LineMatcher, MatchCache
 from marianne_stream.feeds.log_frames import (
     make_change_frames,
     make_line_frames,
     make_partial_frame,
     now_iso,
 )
-from marianne_stream.feeds.log_matching import LineMatcher, MatchCache
 from marianne_stream.logs.entries import NO_ENTRY
-from marianne_stream.logs.index import LineFilter
-from marianne_stream.logs.reader import Position, ReadResult
-from marianne_stream.logs.threads import JobThreads
+from marianne_stream.logs.line_index import LineFilter
+from marianne_stream.logs.log_reader import Position, ReadResult
+from marianne_stream.logs.log_threads import JobThreads
 from marianne_stream.wire.log_lines import LogLine
 from marianne_stream.wire.sse import EncodedFrames
 

@@ -17,12 +17,12 @@ from marianne_stream.feeds.log_frames import (
     make_log_gap_frame,
     now_iso,
 )
-from marianne_stream.logs.history import LogPager, PageResult
-from marianne_stream.logs.index import LineFilter
-from marianne_stream.logs.looked import PageLine
-from marianne_stream.logs.opened import LogHandle
-from marianne_stream.logs.opening import LogPath
-from marianne_stream.logs.reader import LogGap, LogRotation, Position, ReadResult
+from marianne_stream.logs.line_index import LineFilter
+from marianne_stream.logs.log_handle import LogHandle
+from marianne_stream.logs.log_pager import LogPager, PageResult
+from marianne_stream.logs.log_reader import LogGap, LogRotation, Position, ReadResult
+from marianne_stream.logs.page_lines import PageLine
+from marianne_stream.logs.safe_open import LogPath
 from marianne_stream.wire.cursors import LogCursor
 
 # So many lines are one piece: the next one waits until it is taken.

@@ -5,11 +5,11 @@ It must not know how rosters are read, or how frames are sent.
 
 from collections.abc import AsyncIterator
 
-from marianne_stream.fanout.mailboxes import Sink
+from marianne_stream.fanout.subscriber_queue import Sink
 from marianne_stream.feeds.feed import FeedKind
-from marianne_stream.jobs.roster_hold import RosterSubscription
-from marianne_stream.jobs.views import RosterSnapshot
-from marianne_stream.jobs.watches import JobHub
+from marianne_stream.jobs.hub import JobHub
+from marianne_stream.jobs.snapshots import RosterSnapshot
+from marianne_stream.jobs.subscriptions import RosterSubscription
 from marianne_stream.wire.cursors import RosterCursor
 from marianne_stream.wire.job_patterns import ALL_JOBS, JobPatterns
 from marianne_stream.wire.sse import EncodedFrames

@@ -3,10 +3,10 @@
 import asyncio
 from contextlib import suppress
 
-from marianne_stream.fanout.timeline import EntryFilter, ReplayBuffer, matches_any_scope
+from marianne_stream.fanout.replay_buffer import EntryFilter, ReplayBuffer, matches_any_scope
 from marianne_stream.jobs.event_visits import EventVisits, ReadRecentEvents
-from marianne_stream.jobs.roster import RosterPoller
-from marianne_stream.jobs.views import make_source_frame
+from marianne_stream.jobs.roster_poller import RosterPoller
+from marianne_stream.jobs.snapshots import make_source_frame
 from marianne_stream.models import MonitorEvent, Roster, StateSourceName
 
 # While there is no subscription, events are asked for at this interval.

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from marianne_stream.logs.files import BLOCK_BYTES, LogFile
-from marianne_stream.logs.generations import FileMovedError
+from marianne_stream.logs.log_file import BLOCK_BYTES, LogFile
+from marianne_stream.logs.rotation import FileMovedError
 from marianne_stream.wire.cursors import HASH_WINDOW_BYTES, content_hash
 from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES, LineRenderer, LogLine, render_line
 from marianne_stream.wire.log_text import UTF8_BOM

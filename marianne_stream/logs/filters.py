@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
-from marianne_stream.logs.files import BLOCK_BYTES
-from marianne_stream.logs.patterns import Pattern, compile_pattern
+from marianne_stream.logs.log_file import BLOCK_BYTES
+from marianne_stream.logs.regex import Pattern, compile_pattern
 from marianne_stream.wire import job_ids
 from marianne_stream.wire.conductor_lines import parse_conductor_line
 from marianne_stream.wire.log_levels import LEVEL_NAME_PATTERN, LEVELS, LineLevel, parse_line_level

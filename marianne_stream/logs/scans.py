@@ -13,20 +13,20 @@ from itertools import chain, islice
 
 from marianne_stream.errors import CursorExpiredError, ReadLimitError
 from marianne_stream.logs.blocks import Block, ForwardBlocks, iter_blocks_backwards
-from marianne_stream.logs.context import read_context
-from marianne_stream.logs.decompress import DamagedFileError
+from marianne_stream.logs.decompression import DamagedFileError
 from marianne_stream.logs.entries import ENTRY_LOOKBACK_BYTES, BlockEntries, read_lines_above
-from marianne_stream.logs.files import LogFile
-from marianne_stream.logs.generations import FileMovedError
-from marianne_stream.logs.index import LineFilter
-from marianne_stream.logs.looked import (
+from marianne_stream.logs.line_index import LineFilter
+from marianne_stream.logs.log_file import LogFile
+from marianne_stream.logs.log_reader import Position
+from marianne_stream.logs.page_lines import (
     BlockMatches,
     PageLine,
     make_first_line_cursor,
     make_line_cursor,
     split_block,
 )
-from marianne_stream.logs.reader import Position
+from marianne_stream.logs.rotation import FileMovedError
+from marianne_stream.logs.search_context import read_context
 from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_lines import LogLine
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from marianne_stream.models import JobState, RosterEntry
-from marianne_stream.relay.format import (
+from marianne_stream.relay.schema import (
     EntryFields,
     EventEntry,
     LogEntry,

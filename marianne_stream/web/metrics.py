@@ -21,20 +21,20 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from marianne_stream.feeds.feed import FEED_KINDS
-from marianne_stream.feeds.log_streams import LogFeedProvider
-from marianne_stream.figures import (
+from marianne_stream.feeds.log_feeds import LogFeedProvider
+from marianne_stream.jobs.hub import JobHub
+from marianne_stream.version import VERSION
+from marianne_stream.web.download_limiter import DownloadLimiter
+from marianne_stream.web.responses import NO_STORE
+from marianne_stream.web.sse_response import CLOSE_REASONS
+from marianne_stream.web.stream_registry import StreamRegistry
+from marianne_stream.wire.metric_families import (
     METRIC_PREFIX,
     make_counter,
     make_gauge,
     make_labelled_counter,
     make_labelled_gauge,
 )
-from marianne_stream.jobs.watches import JobHub
-from marianne_stream.version import VERSION
-from marianne_stream.web.answers import NO_STORE
-from marianne_stream.web.downloads import DownloadLimiter
-from marianne_stream.web.event_stream import CLOSE_REASONS
-from marianne_stream.web.stream import StreamRegistry
 
 STATE_SOURCES = ("conductor", "registry", "json", "redis", "none")
 

@@ -12,13 +12,13 @@ from marianne_stream.errors import (
     NotOnEdgeError,
     ShuttingDownError,
 )
-from marianne_stream.web.answers import error_response, response_from_error
-from marianne_stream.web.gate import GRANT
-from marianne_stream.web.keys import STREAM_REGISTRY
+from marianne_stream.web.app_keys import STREAM_REGISTRY
+from marianne_stream.web.auth_middleware import GRANT
+from marianne_stream.web.host_policy import SERVER_HEADER
 from marianne_stream.web.metrics import Metrics
 from marianne_stream.web.origin import redirect_to_origin
 from marianne_stream.web.request_ids import REQUEST_ID, loggable_path, make_request_id
-from marianne_stream.web.sites import SERVER_HEADER
+from marianne_stream.web.responses import error_response, response_from_error
 
 logger = logging.getLogger(__name__)
 

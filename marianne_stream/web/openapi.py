@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from marianne_stream.payloads import ErrorData, Payload, TimelineEventData
+from marianne_stream.schemas import ErrorData, Payload, TimelineEventData
 from marianne_stream.version import VERSION
-from marianne_stream.web.gate import PUBLIC_PATHS
+from marianne_stream.web.auth_middleware import PUBLIC_PATHS
 from marianne_stream.web.routes import ROUTES, Route
 
 REF_TEMPLATE = "#/components/schemas/{model}"

@@ -5,8 +5,8 @@ from urllib.parse import quote
 from aiohttp import web
 
 from marianne_stream.errors import NotOnEdgeError
-from marianne_stream.web.answers import NO_STORE, response_from_error
 from marianne_stream.web.params import JOB_ID_SEGMENT_INDEX
+from marianne_stream.web.responses import NO_STORE, response_from_error
 from marianne_stream.wire import job_ids
 
 

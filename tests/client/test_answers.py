@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from marianne_stream.client import answers
-from marianne_stream.payloads import (
+from marianne_stream.client import api_models
+from marianne_stream.schemas import (
     ErrorData,
     JobDetail,
     JobPage,
@@ -20,14 +20,14 @@ from marianne_stream.payloads import (
 @pytest.mark.parametrize(
     ("read", "sent"),
     [
-        (answers.JobBody, JobSummary),
-        (answers.JobPageBody, JobPage),
-        (answers.JobTimesBody, JobDetail),
-        (answers.StatusBody, JobStatusData),
-        (answers.RosterBody, RosterData),
-        (answers.LogLineBody, LogData),
-        (answers.ErrorBody, ErrorData),
-        (answers.TimelineEventBody, TimelineEventData),
+        (api_models.JobBody, JobSummary),
+        (api_models.JobPageBody, JobPage),
+        (api_models.JobTimesBody, JobDetail),
+        (api_models.StatusBody, JobStatusData),
+        (api_models.RosterBody, RosterData),
+        (api_models.LogLineBody, LogData),
+        (api_models.ErrorBody, ErrorData),
+        (api_models.TimelineEventBody, TimelineEventData),
     ],
 )
 def test_every_field_is_one_that_the_server_sends(
@@ -37,5 +37,5 @@ def test_every_field_is_one_that_the_server_sends(
 
 
 def test_what_a_newer_server_says_besides_is_passed_over() -> None:
-    line = msgspec.json.decode(b'{"line":"a","colour":"red"}', type=answers.LogLineBody)
+    line = msgspec.json.decode(b'{"line":"a","colour":"red"}', type=api_models.LogLineBody)
     assert line.line == "a"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marianne_stream.client.cleaning import (
+from marianne_stream.client.sanitize import (
     encode_json_line,
     strip_all_but_colours,
     strip_controls,

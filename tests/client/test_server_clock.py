@@ -6,9 +6,9 @@ from email.utils import formatdate
 import pytest
 from aiohttp import web
 
-from marianne_stream.client.answers import JobPageBody
+from marianne_stream.client.api_models import JobPageBody
 from marianne_stream.client.server_clock import OffsetBounds, ServerClock, estimate_offset
-from tests.support.told import ScriptedServer
+from tests.support.scripted_server import ScriptedServer
 
 DATE = "Tue, 24 Nov 2026 12:00:00 GMT"
 DATE_S = 1_795_521_600.0

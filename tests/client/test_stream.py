@@ -6,11 +6,11 @@ from collections.abc import Callable
 import pytest
 from aiohttp import web
 
-from marianne_stream.client import server as server_module
-from marianne_stream.client import stream as stream_module
-from marianne_stream.client.patience import RetryPolicy
-from marianne_stream.client.server import ApiClient, error_for_status
-from marianne_stream.client.stream import SSEClient, StreamEvent
+from marianne_stream.client import api_client as server_module
+from marianne_stream.client import sse_client as stream_module
+from marianne_stream.client.api_client import ApiClient, error_for_status
+from marianne_stream.client.retry import RetryPolicy
+from marianne_stream.client.sse_client import SSEClient, StreamEvent
 from marianne_stream.errors import (
     AccessDeniedError,
     CliError,
@@ -19,7 +19,7 @@ from marianne_stream.errors import (
     ServerUnreachableError,
     SettingsError,
 )
-from tests.support.told import (
+from tests.support.scripted_server import (
     LOG_COMPLETE,
     SHORT_RETRY,
     STREAM_HEADERS,

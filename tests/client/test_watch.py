@@ -2,10 +2,10 @@
 
 import pytest
 
-from marianne_stream.client.stream import StreamEvent
-from marianne_stream.client.watch import watch_jobs
-from marianne_stream.client.watched import WatchedJob
-from tests.support.told import ScriptedServer, error_response, stream_response
+from marianne_stream.client.sse_client import StreamEvent
+from marianne_stream.client.watch_jobs import watch_jobs
+from marianne_stream.client.watched_job import WatchedJob
+from tests.support.scripted_server import ScriptedServer, error_response, stream_response
 
 RUNNING = b'event: job_status\ndata: {"status":"running","completed_sheets":1,"total_sheets":2}\n\n'
 

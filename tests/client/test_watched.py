@@ -2,8 +2,13 @@
 
 import pytest
 
-from marianne_stream.client.answers import JobBody, JobTimesBody, StatusBody
-from marianne_stream.client.watched import EXIT_CODES, EXIT_SEVERITY, WatchedJob, worst_exit_code
+from marianne_stream.client.api_models import JobBody, JobTimesBody, StatusBody
+from marianne_stream.client.watched_job import (
+    EXIT_CODES,
+    EXIT_SEVERITY,
+    WatchedJob,
+    worst_exit_code,
+)
 from marianne_stream.errors import (
     AccessDeniedError,
     CliError,

@@ -11,7 +11,7 @@ import pytest
 
 from marianne_stream.conductor.client import ConductorClient
 from marianne_stream.conductor.rpc import decode_message
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.errors import (
     ConductorBusyError,
     ConductorDisconnectedError,
@@ -159,7 +159,7 @@ async def test_without_a_descriptor_left_a_call_fails_and_a_later_one_succeeds(
 
     client = visits_only(conductor.socket_path)
     with monkeypatch.context() as patch:
-        patch.setattr("marianne_stream.conductor.address.socket.socket", none_left)
+        patch.setattr("marianne_stream.conductor.connect.socket.socket", none_left)
         with pytest.raises(ConductorUnavailableError, match="Too many open files"):
             await ask(client)
     assert await ask(client)

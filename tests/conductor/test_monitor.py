@@ -11,7 +11,7 @@ import pytest
 from marianne_stream.conductor import client as client_module
 from marianne_stream.conductor import monitor
 from marianne_stream.conductor.client import ConductorClient
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.errors import ConductorUnreachableError
 from tests.support.conductors import make_dead_slots, occupy_slots, run_client
 from tests.support.waiting import wait_until

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from marianne_stream.conductor.readers import HeldByteReader, PlainReader, SocketReader
+from marianne_stream.conductor.socket_readers import HeldByteReader, PlainReader, SocketReader
 
 pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="this system has no epoll")
 

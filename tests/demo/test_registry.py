@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 
 RECORDED = Path(__file__).parents[3] / "shared" / "recordings" / "daemon-state.db"
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from marianne_stream.demo.checkpoint import make_checkpoint
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.checkpoint_fields import make_checkpoint
 from marianne_stream.demo.recording import Recording
 from marianne_stream.demo.replay import ReplayConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.errors import SettingsError
 
 RECORDED = Path(__file__).parents[3] / "shared" / "recordings" / "four-jobs.ndjson"

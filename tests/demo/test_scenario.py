@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.demo.recording import Recording
 from marianne_stream.demo.scenario import Scenario, make_recorded_scenario
 from marianne_stream.demo.score import DEMO_SCORES
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.waiting import wait_until
 
 RECORDED = Path(__file__).parents[3] / "shared" / "recordings" / "four-jobs.ndjson"

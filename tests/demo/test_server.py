@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.waiting import wait_until
 
 Connect = Callable[[], Awaitable[Any]]

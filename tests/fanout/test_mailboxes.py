@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from marianne_stream.fanout.mailboxes import DropOldestQueue, LatestQueue
+from marianne_stream.fanout.subscriber_queue import DropOldestQueue, LatestQueue
 from marianne_stream.fanout.topic import Topic
 
 

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from marianne_stream.fanout.mailboxes import DropOldestQueue
-from marianne_stream.fanout.places import ReadPosition
-from marianne_stream.fanout.timeline import EntryFilter, ReplayBuffer, ReplayEntry
+from marianne_stream.fanout.replay_buffer import EntryFilter, ReplayBuffer, ReplayEntry
+from marianne_stream.fanout.source_positions import ReadPosition
+from marianne_stream.fanout.subscriber_queue import DropOldestQueue
 from marianne_stream.models import MonitorEvent
 from marianne_stream.wire.cursors import TimelineCursor
 from marianne_stream.wire.sse import EncodedFrames

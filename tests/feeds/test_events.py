@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from marianne_stream.fanout.timeline import ReplayBuffer
-from marianne_stream.feeds.events import EventFeed, EventFilter, open_event_feed
+from marianne_stream.fanout.replay_buffer import ReplayBuffer
+from marianne_stream.feeds.event_feed import EventFeed, EventFilter, open_event_feed
 from marianne_stream.feeds.feed import MAX_BATCH_BYTES
 from marianne_stream.models import MonitorEvent
 from marianne_stream.wire import sse

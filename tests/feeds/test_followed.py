@@ -3,7 +3,7 @@
 from typing import cast
 
 from marianne_stream.feeds.log_batches import MAX_QUEUED_BYTES, LogBatch, LogBatchQueue
-from marianne_stream.logs.reader import Position, ReadResult
+from marianne_stream.logs.log_reader import Position, ReadResult
 
 
 def batch(size: int) -> LogBatch:

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from marianne_stream.jobs import details as details_module
-from marianne_stream.jobs.details import RosterDetailCache
+from marianne_stream.jobs import roster_details as details_module
 from marianne_stream.jobs.progress import ProgressTimes
-from marianne_stream.jobs.roster import RosterPoller
-from marianne_stream.jobs.turns import StateReadLimiter
-from marianne_stream.jobs.views import JobSnapshot, RosterSnapshot, SnapshotEnd
-from marianne_stream.jobs.watch import JobWatcher
+from marianne_stream.jobs.read_limiter import StateReadLimiter
+from marianne_stream.jobs.roster_details import RosterDetailCache
+from marianne_stream.jobs.roster_poller import RosterPoller
+from marianne_stream.jobs.snapshots import JobSnapshot, RosterSnapshot, SnapshotEnd
+from marianne_stream.jobs.watcher import JobWatcher
 from marianne_stream.models import JobState, Roster, RosterDetails, RosterEntry, format_iso_time
 from tests.jobs.test_roster import Source
 from tests.support.waiting import wait_until

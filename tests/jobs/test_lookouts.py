@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from marianne_stream.errors import StateUnavailableError
-from marianne_stream.fanout.mailboxes import LatestQueue
-from marianne_stream.jobs import lookouts as lookouts_module
-from marianne_stream.jobs.lookouts import MAX_WATCHED_JOBS, RosterJobWatchers
-from marianne_stream.jobs.views import JobSnapshot, SnapshotEnd
+from marianne_stream.fanout.subscriber_queue import LatestQueue
+from marianne_stream.jobs import roster_watchers as lookouts_module
+from marianne_stream.jobs.roster_watchers import MAX_WATCHED_JOBS, RosterJobWatchers
+from marianne_stream.jobs.snapshots import JobSnapshot, SnapshotEnd
 from marianne_stream.models import JobState, Roster, RosterEntry
 from tests.support.waiting import wait_until
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from marianne_stream.errors import StateUnavailableError
-from marianne_stream.jobs.roster import RosterPoller, carry_over_fields
+from marianne_stream.jobs.roster_poller import RosterPoller, carry_over_fields
 from marianne_stream.models import JobState, Roster, RosterEntry, StateSourceName
 from tests.support.waiting import wait_until
 

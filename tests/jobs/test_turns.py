@@ -2,7 +2,7 @@
 
 import asyncio
 
-from marianne_stream.jobs.turns import BACKGROUND_REST_FACTOR, StateReadLimiter
+from marianne_stream.jobs.read_limiter import BACKGROUND_REST_FACTOR, StateReadLimiter
 
 
 async def test_one_looks_at_a_time_first_come_first_served() -> None:

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from marianne_stream.jobs.views import JobSnapshot, RosterSnapshot
+from marianne_stream.jobs.snapshots import JobSnapshot, RosterSnapshot
 from marianne_stream.models import JobState, Roster, RosterEntry, Sheet
 from marianne_stream.wire.sse import EventParser
 

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marianne_stream.errors import BadParameterError, PatternTooComplexError
-from marianne_stream.logs.files import BLOCK_BYTES
 from marianne_stream.logs.filters import (
     AllFilters,
     JobFilter,
@@ -16,6 +15,7 @@ from marianne_stream.logs.filters import (
     RegexFilter,
     TextFilter,
 )
+from marianne_stream.logs.log_file import BLOCK_BYTES
 from marianne_stream.wire.log_lines import render_line
 
 PIECES = st.sampled_from(

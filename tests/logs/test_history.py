@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from marianne_stream.logs import blocks
 from marianne_stream.logs.filters import JobFilter, LineFilter, TextFilter
-from marianne_stream.logs.history import LogPager, PageResult
-from marianne_stream.logs.index import LineIndexCache
-from marianne_stream.logs.opened import LogHandle
-from marianne_stream.logs.opening import LogPath
-from marianne_stream.logs.threads import LogThreads
+from marianne_stream.logs.line_index import LineIndexCache
+from marianne_stream.logs.log_handle import LogHandle
+from marianne_stream.logs.log_pager import LogPager, PageResult
+from marianne_stream.logs.log_threads import LogThreads
+from marianne_stream.logs.safe_open import LogPath
 from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_lines import LogLineSplitter
 

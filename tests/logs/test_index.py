@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.logs.filters import JobFilter
-from marianne_stream.logs.index import LineIndexCache
-from marianne_stream.logs.opened import LogHandle
-from marianne_stream.logs.opening import LogPath
-from marianne_stream.logs.threads import LogThreads
+from marianne_stream.logs.line_index import LineIndexCache
+from marianne_stream.logs.log_handle import LogHandle
+from marianne_stream.logs.log_threads import LogThreads
+from marianne_stream.logs.safe_open import LogPath
 from marianne_stream.wire.log_lines import LogLineSplitter
 
 MIB = 1024 * 1024

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.errors import LogForbiddenError, LogNotFoundError
-from marianne_stream.logs.opening import (
+from marianne_stream.logs.safe_open import (
     LogPath,
     open_directory,
     open_regular_file,

@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 
 from marianne_stream.errors import ReadLimitError, ShuttingDownError
-from marianne_stream.logs.bounds import MAX_CALL_BYTES, consume_budget
-from marianne_stream.logs.pool import FairThreadPool
+from marianne_stream.logs.read_budget import MAX_CALL_BYTES, consume_budget
+from marianne_stream.logs.thread_pool import FairThreadPool
 
 
 @pytest.fixture

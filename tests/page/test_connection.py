@@ -6,9 +6,9 @@ from pathlib import Path
 
 from playwright.async_api import Browser, Page, Route, expect
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.browser import BrowserUser, open_browser_user
-from tests.support.cutting import run_faulty_proxy
+from tests.support.faulty_proxy import run_faulty_proxy
 from tests.support.ports import free_port
 from tests.support.processes import ManagedProcess, run_process, run_server
 from tests.support.viewers import fetch_open_streams

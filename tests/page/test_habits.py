@@ -4,7 +4,7 @@ from pathlib import Path
 
 from playwright.async_api import Page, Route, expect
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.page.test_log import line, scroll_up, write
 from tests.support.browser import BrowserUser
 

@@ -2,7 +2,7 @@
 
 from playwright.async_api import expect
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.browser import BrowserUser
 
 MOVEMENTS = {1: 1, 2: 1, 3: 2, 4: 2, 5: 2, 6: 3}

@@ -9,11 +9,11 @@ import pytest
 from aiohttp import web
 
 from marianne_stream.app import create_app
-from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.relay.format import EventEntry, LogEntry, LogEntryId
-from marianne_stream.relay.keys import SourceKeys
-from marianne_stream.settings import Settings
-from tests.support.redis import RedisServer, run_redis
+from marianne_stream.config.settings import Settings
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from marianne_stream.relay.redis_keys import SourceKeys
+from marianne_stream.relay.schema import EventEntry, LogEntry, LogEntryId
+from tests.support.redis_server import RedisServer, run_redis
 from tests.support.viewers import Viewer
 from tests.support.waiting import wait_for_value, wait_until
 

@@ -8,8 +8,8 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
-from tests.support.redis import run_redis
-from tests.support.rights import GUIDE, PASSWORD, PREFIX
+from tests.support.redis_acl import GUIDE, PASSWORD, PREFIX
+from tests.support.redis_server import run_redis
 
 SOURCE = "oak"
 

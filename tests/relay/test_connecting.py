@@ -2,15 +2,15 @@
 
 import pytest
 
-from marianne_stream.relay import connecting
-from marianne_stream.relay.connecting import ResponseTooLargeError, close_connections, make_client
-from tests.support.redis import RedisServer
+from marianne_stream.relay import redis_client
+from marianne_stream.relay.redis_client import ResponseTooLargeError, close_connections, make_client
+from tests.support.redis_server import RedisServer
 
 
 async def test_answer_above_the_limit_is_refused_and_the_next_one_is_read(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connecting, "MAX_RESPONSE_BYTES", 1024 * 1024)
+    monkeypatch.setattr(redis_client, "MAX_RESPONSE_BYTES", 1024 * 1024)
     await redis.call("SET", "small", "x" * 1000)
     await redis.call("SET", "large", "x" * (1024 * 1024))
     for n in range(20):

@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.errors import SettingsError
-from marianne_stream.relay.connecting import make_client
+from marianne_stream.relay.redis_client import make_client
 from tests.relay.conftest import JOB, append_lines, events_with_ids
-from tests.support.deployments import (
+from tests.support.redis_acl import PASSWORD
+from tests.support.redis_deployments import (
     SENTINEL_SERVICE,
     RedisDeployment,
     run_sentinel,
     run_tls_redis,
     run_valkey,
 )
-from tests.support.edges import RelayServer, run_edge, run_origin
-from tests.support.redis import run_redis
-from tests.support.rights import PASSWORD
+from tests.support.redis_server import run_redis
+from tests.support.relay_servers import RelayServer, run_edge, run_origin
 from tests.support.viewers import Viewer
 from tests.support.waiting import wait_for_value, wait_until
 

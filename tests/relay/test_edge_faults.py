@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.relay.conftest import append_lines, events_with_ids
-from tests.support.edges import run_edge, run_origin
-from tests.support.redis import RedisServer
-from tests.support.rights import edge_acl
+from tests.support.redis_acl import edge_acl
+from tests.support.redis_server import RedisServer
+from tests.support.relay_servers import run_edge, run_origin
 from tests.support.viewers import Viewer
 from tests.support.waiting import wait_until
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.relay.conftest import append_lines
-from tests.support.edges import RelayServer, run_edge, run_origin
-from tests.support.redis import RedisServer
+from tests.support.redis_server import RedisServer
+from tests.support.relay_servers import RelayServer, run_edge, run_origin
 from tests.support.waiting import wait_until
 
 PLACES = ("raw", "static", "info", "lines?limit=5&contains=a%20b")

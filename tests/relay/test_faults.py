@@ -15,10 +15,10 @@ from urllib.parse import quote
 import pytest
 
 from marianne_stream.app import TASKS
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.errors import SettingsError
 from marianne_stream.relay.publish import log_publisher
-from marianne_stream.web.keys import JOB_HUB
+from marianne_stream.web.app_keys import JOB_HUB
 from tests.relay.conftest import (
     JOB,
     KEYS,
@@ -31,7 +31,7 @@ from tests.relay.conftest import (
     wait_subscribed,
 )
 from tests.support.processes import ManagedProcess, run_process
-from tests.support.redis import RedisServer, run_redis
+from tests.support.redis_server import RedisServer, run_redis
 from tests.support.waiting import wait_for_value, wait_until
 
 WRITER = Path(__file__).parents[1] / "support" / "log_writer.py"

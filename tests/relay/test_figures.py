@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.relay.conftest import append_lines
-from tests.support.edges import RelayServer, run_edge, run_origin
 from tests.support.prometheus import documented_metrics, metrics, parse_samples
-from tests.support.redis import RedisServer
+from tests.support.redis_server import RedisServer
+from tests.support.relay_servers import RelayServer, run_edge, run_origin
 from tests.support.waiting import wait_for_value
 
 

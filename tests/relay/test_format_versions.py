@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.app import TASKS
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.errors import SourceNameInUseError
-from marianne_stream.relay.format import FORMAT_VERSION
-from marianne_stream.relay.keys import SourceKeys
-from marianne_stream.web.keys import JOB_HUB
+from marianne_stream.relay.redis_keys import SourceKeys
+from marianne_stream.relay.schema import FORMAT_VERSION
+from marianne_stream.web.app_keys import JOB_HUB
 from tests.relay.conftest import JOB, KEYS, StartRelay
-from tests.support.edges import run_edge, run_origin
 from tests.support.processes import run_process
-from tests.support.redis import RedisServer, run_redis
+from tests.support.redis_server import RedisServer, run_redis
+from tests.support.relay_servers import run_edge, run_origin
 from tests.support.waiting import wait_for_value, wait_until
 
 ELM = SourceKeys("marianne-stream", "elm")

@@ -12,9 +12,8 @@ from marianne_stream.feeds.log_frames import (
     make_log_gap_frame,
     make_rotated_frame,
 )
-from marianne_stream.logs.reader import LogGap, LogRotation, ReadResult
-from marianne_stream.relay.edges.edge_mailbox import make_entry_frame
-from marianne_stream.relay.format import CONDUCTOR_FIELD, LogEntry, LogEntryId
+from marianne_stream.logs.log_reader import LogGap, LogRotation, ReadResult
+from marianne_stream.relay.edge.relayed_queue import make_entry_frame
 from marianne_stream.relay.publish.log_entries import (
     EntryIdAllocator,
     LineBatch,
@@ -22,6 +21,7 @@ from marianne_stream.relay.publish.log_entries import (
     parse_entries,
     parse_line_batch,
 )
+from marianne_stream.relay.schema import CONDUCTOR_FIELD, LogEntry, LogEntryId
 from marianne_stream.wire import sse
 from marianne_stream.wire.log_lines import LogLine, LogLineSplitter
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.relay.format import LogEntryId
-from marianne_stream.relay.keys import SourceKeys
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.relay.publish.log_publisher import TAIL_LINES
+from marianne_stream.relay.redis_keys import SourceKeys
+from marianne_stream.relay.schema import LogEntryId
 from tests.relay.conftest import JOB, append_lines
-from tests.support.edges import RelayServer, run_edge, run_origin
-from tests.support.redis import RedisServer
+from tests.support.redis_server import RedisServer
+from tests.support.relay_servers import RelayServer, run_edge, run_origin
 from tests.support.viewers import Viewer
 from tests.support.waiting import wait_for_value, wait_until
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.errors import SourceNameInUseError
 from marianne_stream.models import JobState
-from marianne_stream.relay.format import (
+from marianne_stream.relay.schema import (
     decode_roster_entry,
     decode_state,
     decode_status,
     decode_unavailable,
 )
-from marianne_stream.web.keys import JOB_HUB
+from marianne_stream.web.app_keys import JOB_HUB
 from tests.relay.conftest import (
     JOB,
     KEYS,
@@ -28,8 +28,8 @@ from tests.relay.conftest import (
     wait_for_log_lines,
     wait_subscribed,
 )
-from tests.support.redis import RedisServer
-from tests.support.rights import relay_acl
+from tests.support.redis_acl import relay_acl
+from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_for_value, wait_until
 
 

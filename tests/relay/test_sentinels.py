@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from redis.exceptions import RedisError
 
-from marianne_stream.relay.connecting import (
+from marianne_stream.relay.redis_client import (
     SentinelPool,
     call,
     close_connections,
     ensure_same_primary,
     make_client,
 )
-from tests.support.deployments import SENTINEL_SERVICE, run_sentinel
 from tests.support.ports import free_port
+from tests.support.redis_deployments import SENTINEL_SERVICE, run_sentinel
 from tests.support.waiting import wait_for_value
 
 

@@ -7,7 +7,7 @@ import pytest
 from marianne_stream.errors import LockLostError
 from marianne_stream.relay.publish.writer import Command, Writer, WriteStats
 from tests.relay.conftest import KEYS
-from tests.support.redis import RedisServer
+from tests.support.redis_server import RedisServer
 
 LOG = KEYS.log("a")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from marianne_stream.conductor.client import ConductorClient
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.models import MonitorEvent
 from tests.support.waiting import wait_until
 

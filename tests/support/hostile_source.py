@@ -8,15 +8,15 @@ from contextlib import suppress
 from redis.exceptions import RedisError
 
 from marianne_stream.models import JobState, RosterEntry
-from marianne_stream.relay.format import (
+from marianne_stream.relay.redis_keys import SourceKeys
+from marianne_stream.relay.schema import (
     FORMAT_VERSION,
     EventEntry,
     LogEntry,
     RelayStatus,
     encode_json,
 )
-from marianne_stream.relay.keys import SourceKeys
-from tests.support.redis import RedisServer
+from tests.support.redis_server import RedisServer
 
 RedisArgument = str | bytes | int
 

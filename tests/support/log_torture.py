@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.wire.sse import EventParser, ServerSentEvent
 from tests.support import log_writer
 from tests.support.ports import free_port

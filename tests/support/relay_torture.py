@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.log_torture import VIEWER_COUNT, LogViewer, run_log_writer
 from tests.support.ports import free_port
 from tests.support.processes import ManagedProcess, run_process, run_server
-from tests.support.redis import RedisServer, run_redis
+from tests.support.redis_server import RedisServer, run_redis
 from tests.support.waiting import wait_until
 
 TORTURE_TIMEOUT_S = 180.0

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.cutting import FaultyProxy, run_faulty_proxy
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support.faulty_proxy import FaultyProxy, run_faulty_proxy
 from tests.support.processes import ManagedProcess, run_server
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.ports import free_port
-from tests.support.redis import run_redis
+from tests.support.redis_server import run_redis
 from tests.support.terminals import CompletedCommand, run_command
 from tests.support.waiting import wait_until
 

@@ -10,9 +10,9 @@ import httpx
 import pytest
 from httpx_sse import ServerSentEvent, aconnect_sse
 
-from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.cutting import FaultyProxy, run_faulty_proxy
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.external import require_node_module
+from tests.support.faulty_proxy import FaultyProxy, run_faulty_proxy
 from tests.support.processes import run_server
 from tests.support.waiting import wait_until
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import aiohttp
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.relay.conftest import append_lines
 from tests.support.external import require_faketime
 from tests.support.processes import ManagedProcess, run_process, run_server
-from tests.support.redis import RedisServer, run_redis
+from tests.support.redis_server import RedisServer, run_redis
 from tests.support.viewers import Viewer, open_viewer
 from tests.support.waiting import wait_until
 

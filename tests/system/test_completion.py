@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.external import require_program
 from tests.support.processes import CHECKOUT, ManagedProcess
 from tests.support.terminals import open_terminal, run_command

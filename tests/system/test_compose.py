@@ -18,15 +18,15 @@ import aiohttp
 import pytest
 import yaml
 
-from marianne_stream.commands.settings_options import make_settings
-from marianne_stream.commands.verbs import COMMANDS, make_parser
-from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.settings import ENV_PREFIX, Settings
+from marianne_stream.cli.commands import COMMANDS, make_parser
+from marianne_stream.cli.settings_options import make_settings
+from marianne_stream.config.settings import ENV_PREFIX, Settings
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.external import require_program
-from tests.support.nginx import EXAMPLES, SITE_NAME, fill_example, run_behind_nginx
+from tests.support.nginx_server import EXAMPLES, SITE_NAME, fill_example, run_behind_nginx
 from tests.support.ports import free_port
 from tests.support.processes import CHECKOUT, ManagedProcess, run_process
-from tests.support.redis import RedisServer, run_redis
+from tests.support.redis_server import RedisServer, run_redis
 from tests.support.viewers import open_viewer
 
 DOCS = EXAMPLES.parent

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.conductors import make_dead_slots, occupy_slots, request_job_list
 from tests.support.processes import ManagedProcess, run_server
 from tests.support.viewers import Viewer, open_viewer

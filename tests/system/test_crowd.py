@@ -8,8 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.demo.truth import StateHistory
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from marianne_stream.demo.state_history import StateHistory
 from marianne_stream.wire.sse import EventParser
 from tests.support.processes import run_server
 from tests.support.waiting import wait_until

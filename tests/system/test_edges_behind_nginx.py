@@ -14,8 +14,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.nginx import (
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support.nginx_server import (
     EXAMPLES,
     SITE_NAME,
     ProxiedServer,
@@ -25,9 +25,9 @@ from tests.support.nginx import (
 )
 from tests.support.ports import free_port
 from tests.support.processes import ManagedProcess
-from tests.support.redis import RedisServer, run_redis
-from tests.support.rights import PASSWORD, edge_acl, relay_acl
-from tests.support.units import run_unit
+from tests.support.redis_acl import PASSWORD, edge_acl, relay_acl
+from tests.support.redis_server import RedisServer, run_redis
+from tests.support.systemd_units import run_unit
 from tests.support.viewers import Viewer, fetch_open_streams, open_viewer
 from tests.support.waiting import TIMEOUT_S, wait_until
 

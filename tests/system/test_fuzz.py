@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.web.routes import ROUTES
 from tests.support.processes import CHECKOUT, ManagedProcess, run_process
 from tests.support.raw_http import exchange

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support import hostile_conductor
 from tests.support.processes import ManagedProcess, run_process, run_server
 from tests.support.viewers import Viewer, open_viewer

@@ -15,13 +15,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.models import RosterEntry
-from marianne_stream.relay.format import EventEntry, RelayStatus, encode_json
-from marianne_stream.relay.keys import SourceKeys, sources_key
+from marianne_stream.relay.redis_keys import SourceKeys, sources_key
+from marianne_stream.relay.schema import EventEntry, RelayStatus, encode_json
 from tests.support.hostile_source import HostileSource
 from tests.support.processes import ManagedProcess, run_process, run_server
-from tests.support.redis import RedisServer, run_redis
+from tests.support.redis_server import RedisServer, run_redis
 from tests.support.viewers import Viewer, open_viewer
 from tests.support.waiting import wait_for_value, wait_until
 

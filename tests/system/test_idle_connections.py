@@ -10,9 +10,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.processes import ManagedProcess, run_process, run_server
-from tests.support.restarting import make_server_options
+from tests.support.server_restart import make_server_options
 from tests.support.viewers import open_viewer
 from tests.support.waiting import wait_until
 

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import aiohttp
 
-from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.nginx import SITE_NAME, ProxiedServer, run_behind_nginx
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support.nginx_server import SITE_NAME, ProxiedServer, run_behind_nginx
 from tests.support.processes import ManagedProcess, run_process
 from tests.support.raw_http import open_connection
-from tests.support.restarting import make_server_options, run_activated_server
+from tests.support.server_restart import make_server_options, run_activated_server
 from tests.support.waiting import wait_until
 
 # Nothing but a second signal ends this one: all that it waits for takes an hour.
 PATIENT = """
 import sys
-from marianne_stream.cli import main
+from marianne_stream.cli.main import main
 from marianne_stream.web import connections, stream
 connections.LEAVE_LIMIT_S = stream.LEAVING_S = 3600.0
 sys.exit(main(sys.argv[1:]))
@@ -66,9 +66,9 @@ def accepts(running: ManagedProcess) -> bool:
 async def test_a_fault_while_it_leaves_is_told_by_the_exit_code(tmp_path: Path) -> None:
     script = """
 import sys
-from marianne_stream.access.keeper import Authenticator
-from marianne_stream.cli import main
-from marianne_stream.web.stream import StreamRegistry
+from marianne_stream.auth.authenticator import Authenticator
+from marianne_stream.cli.main import main
+from marianne_stream.web.stream_registry import StreamRegistry
 async def drain(self, force):
     def revoke_stale(self): raise ZeroDivisionError("a fault of ours")
     Authenticator.revoke_stale = revoke_stale

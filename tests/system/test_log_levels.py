@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.processes import ManagedProcess, run_server
 from tests.support.terminals import run_command
 from tests.support.viewers import open_viewer

@@ -8,8 +8,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from marianne_stream.demo.checkpoint import make_checkpoint
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.checkpoint_fields import make_checkpoint
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.processes import ManagedProcess, run_process
 from tests.support.terminals import run_command, start_command
 from tests.support.viewers import open_viewer

@@ -13,8 +13,8 @@ import yaml
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.nginx import (
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support.nginx_server import (
     EXAMPLES,
     SITE_NAME,
     check_unavailable_responses,

@@ -11,11 +11,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.nginx import EXAMPLES, fill_example, run_behind_nginx
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support.nginx_server import EXAMPLES, fill_example, run_behind_nginx
 from tests.support.processes import CHECKOUT
-from tests.support.restarting import run_with_socket
-from tests.support.units import parse_command
+from tests.support.server_restart import run_with_socket
+from tests.support.systemd_units import parse_command
 from tests.support.viewers import open_viewer
 from tests.support.waiting import wait_until
 

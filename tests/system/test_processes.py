@@ -264,7 +264,7 @@ async def test_with_few_descriptors_fewer_streams_are_allowed_and_a_line_says_so
 ) -> None:
     limited = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (200, 300)); "
-        "from marianne_stream.cli import main; sys.exit(main())"
+        "from marianne_stream.cli.main import main; sys.exit(main())"
     )
     place = ("--conductor-socket", tmp_path / "c.sock", "--registry-path", tmp_path / "state.db")
     async with run_process("-c", limited, "--port", 0, *place) as running:

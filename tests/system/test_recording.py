@@ -8,13 +8,13 @@ from typing import Any
 
 import aiohttp
 
-from marianne_stream.demo.conductor import SimulatedConductor
 from marianne_stream.demo.recording import Recording
 from marianne_stream.demo.replay import ReplayConductor
 from marianne_stream.demo.scenario import make_recorded_scenario
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support.expected_states import expected_states, find_missing_states, viewer_states
+from tests.support.loop_lag import measure_loop_lag
 from tests.support.processes import run_server
-from tests.support.stalls import measure_loop_lag
-from tests.support.truth import expected_states, find_missing_states, viewer_states
 from tests.support.viewers import Viewer, open_viewer
 
 JOBS = ("wt", "failing", "fan", "tick")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import aiohttp
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.processes import run_server
 from tests.support.viewers import Viewer, open_viewer
 from tests.support.waiting import wait_until

@@ -11,9 +11,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.processes import run_process
-from tests.support.restarting import make_server_options, restart_server, run_activated_server
+from tests.support.server_restart import make_server_options, restart_server, run_activated_server
 from tests.support.viewers import open_viewer
 from tests.support.waiting import wait_until
 
@@ -406,8 +406,8 @@ async def test_what_is_passed_and_does_not_listen_is_refused(tmp_path: Path, kin
 async def test_a_fault_of_a_part_ends_the_process_with_a_last_line(tmp_path: Path) -> None:
     script = """
 import sys
-from marianne_stream.access.keeper import Authenticator
-from marianne_stream.cli import main
+from marianne_stream.auth.authenticator import Authenticator
+from marianne_stream.cli.main import main
 def revoke_stale(self): raise ZeroDivisionError("a fault of ours")
 Authenticator.revoke_stale = revoke_stale
 sys.exit(main(sys.argv[1:]))

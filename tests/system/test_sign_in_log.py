@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.processes import ManagedProcess, run_process
 from tests.support.viewers import open_viewer
 from tests.support.waiting import wait_until

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.access.places import ensure_token_source
-from marianne_stream.commands.verbs import COMMANDS
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.auth.token_source import ensure_token_source
+from marianne_stream.cli.commands import COMMANDS
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.external import require_faketime
 from tests.support.ports import free_port
 from tests.support.processes import CHECKOUT, ManagedProcess, run_process
@@ -264,7 +264,7 @@ async def test_the_server_loads_nothing_that_draws_and_the_terminal_nothing_that
     assert "marianne_stream.app" in serving
     assert not any(name in serving for name in ("rich", "argcomplete", "marianne_stream.client"))
     shown = await loaded("watch", "--help")
-    assert "marianne_stream.client.board" in shown
+    assert "marianne_stream.client.live_table" in shown
     assert not any(name in shown for name in ("pydantic", "aiosqlite", "marianne_stream.app"))
 
 

@@ -17,8 +17,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.cutting import FaultyProxy
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support.faulty_proxy import FaultyProxy
 from tests.support.ports import free_port
 from tests.support.processes import CHECKOUT, ManagedProcess, run_server
 from tests.support.terminals import (

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
-from tests.support.cutting import FaultyProxy
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.external import require_program
+from tests.support.faulty_proxy import FaultyProxy
 from tests.support.processes import ManagedProcess
 from tests.support.terminals import Terminal, open_terminal, run_command, start_command
 from tests.support.waiting import wait_until

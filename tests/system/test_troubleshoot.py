@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.commands.verbs import COMMANDS
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.cli.commands import COMMANDS
+from marianne_stream.config.settings import Settings
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.errors import MarianneStreamError
-from marianne_stream.settings import Settings
 from tests.support.external import require_program
 from tests.support.processes import CHECKOUT, ManagedProcess, run_process
 from tests.support.terminals import CompletedCommand, make_environment

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.processes import run_server
 from tests.support.viewers import open_viewer
 from tests.support.waiting import wait_for_value, wait_until

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.external import require_program
-from tests.support.nginx import EXAMPLES, fill_example
+from tests.support.nginx_server import EXAMPLES, fill_example
 
 SERVICE, SOCKET = "marianne-stream.service", "marianne-stream.socket"
 RELAY, EDGE = "marianne-stream-relay.service", "marianne-stream-edge.service"

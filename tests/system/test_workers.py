@@ -9,9 +9,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.processes import ManagedProcess, run_process, run_server
-from tests.support.redis import run_redis
+from tests.support.redis_server import run_redis
 from tests.support.viewers import Viewer, open_viewer
 from tests.support.waiting import wait_until
 

@@ -11,9 +11,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 
 from marianne_stream.app import create_app
-from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.listening import open_tcp_socket
-from marianne_stream.settings import Settings
+from marianne_stream.config.settings import Settings
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from marianne_stream.server.sockets import open_tcp_socket
 from tests.support.viewers import Viewer, open_viewer
 
 Client = TestClient[web.Request, web.Application]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.web.conftest import Client
 from tests.web.test_log_stream import LOGS, append
 

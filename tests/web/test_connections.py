@@ -10,8 +10,8 @@ from aiohttp import ClientSession, TCPConnector
 from aiohttp.test_utils import TestServer
 
 from marianne_stream.app import create_app
-from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.settings import Settings
+from marianne_stream.config.settings import Settings
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.viewers import open_viewer
 from tests.support.waiting import wait_until
 from tests.web.conftest import Client

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.viewers import Viewer
 from tests.support.waiting import wait_until
 from tests.web.conftest import Client, OpenStream

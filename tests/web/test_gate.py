@@ -9,11 +9,11 @@ import pytest
 from yarl import URL
 
 from marianne_stream.app import AUTHENTICATOR, create_app
-from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.settings import Settings
-from marianne_stream.web.keys import DOWNLOAD_LIMITER, STREAM_REGISTRY
-from marianne_stream.web.sites import parse_host_name
-from marianne_stream.web.visitor import parse_ip
+from marianne_stream.config.settings import Settings
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from marianne_stream.web.app_keys import DOWNLOAD_LIMITER, STREAM_REGISTRY
+from marianne_stream.web.host_policy import parse_host_name
+from marianne_stream.web.proxy_headers import parse_ip
 from tests.support.viewers import open_viewer
 from tests.support.waiting import wait_until
 from tests.web.conftest import Client

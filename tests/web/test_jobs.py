@@ -14,8 +14,8 @@ from aiohttp import ClientResponse
 
 from marianne_stream.app import create_app
 from marianne_stream.conductor.client import ConductorClient
-from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.settings import Settings
+from marianne_stream.config.settings import Settings
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.web.conftest import Client, OpenStream
 
 ERROR_FIELDS = {"detail", "code"}

@@ -8,9 +8,9 @@ import pytest
 from aiohttp import ClientPayloadError
 
 from marianne_stream.app import create_app
-from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.logs.parts import FileBlockReader
-from marianne_stream.settings import Settings
+from marianne_stream.config.settings import Settings
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from marianne_stream.logs.snapshot import FileBlockReader
 from tests.web.conftest import Client, OpenStream
 from tests.web.test_log_stream import LOGS, append, has, lines_of
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.logs import scans
 from marianne_stream.logs.filters import TextFilter
-from marianne_stream.web.log_pages import EDGE_RENAMED
+from marianne_stream.web.log_page_handlers import EDGE_RENAMED
 from tests.web.conftest import Client, OpenStream
 from tests.web.test_log_stream import LOGS, append, has
 

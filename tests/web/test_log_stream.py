@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.logs.filters import RegexFilter
 from tests.support.viewers import Viewer
 from tests.support.waiting import wait_until

@@ -9,8 +9,8 @@ import asyncinotify
 import pytest
 
 from marianne_stream.app import create_app
-from marianne_stream.logs import alarms
-from marianne_stream.settings import Settings
+from marianne_stream.config.settings import Settings
+from marianne_stream.logs import file_watcher
 from tests.support.viewers import open_viewer
 from tests.web.conftest import OpenStream
 from tests.web.test_log_stream import LOGS, append, has
@@ -86,7 +86,7 @@ async def test_without_an_inotify_instance_the_clock_has_to_do(
     def refuse(**_: object) -> None:
         raise OSError(limit, os.strerror(limit))
 
-    monkeypatch.setattr(alarms, "Inotify", refuse)
+    monkeypatch.setattr(file_watcher, "Inotify", refuse)
     await is_followed_by_the_clock(log_path, settings, aiohttp_client)
     assert os.strerror(limit) in caplog.text
 
@@ -124,13 +124,13 @@ async def test_after_the_kernels_queue_has_run_over_every_log_is_looked_at(
     log_path: Path, open_stream: OpenStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append(log_path, "one")
-    heard = alarms.FileWatcher._dispatch
+    heard = file_watcher.FileWatcher._dispatch
 
-    def run_over(self: alarms.FileWatcher, event: asyncinotify.Event) -> None:
+    def run_over(self: file_watcher.FileWatcher, event: asyncinotify.Event) -> None:
         # What the kernel sends instead of what it could not keep (inotify(7)).
         heard(self, asyncinotify.Event(None, asyncinotify.Mask.Q_OVERFLOW, 0, None))
 
-    monkeypatch.setattr(alarms.FileWatcher, "_dispatch", run_over)
+    monkeypatch.setattr(file_watcher.FileWatcher, "_dispatch", run_over)
     async with open_stream(LOGS) as viewer:
         await has(viewer, "one")
         append(log_path, "two")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
-from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.web.event_stream import CLOSE_REASONS
-from marianne_stream.web.keys import STREAM_REGISTRY
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from marianne_stream.web.app_keys import STREAM_REGISTRY
+from marianne_stream.web.sse_response import CLOSE_REASONS
 from tests.support.processes import CHECKOUT
 from tests.support.prometheus import REFERENCE, documented_metrics, metrics, parse_samples
 from tests.support.waiting import wait_until

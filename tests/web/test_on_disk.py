@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 
 from marianne_stream.app import create_app
-from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.settings import Settings
+from marianne_stream.config.settings import Settings
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.viewers import open_viewer
 from tests.web.conftest import Client
 

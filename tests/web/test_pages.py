@@ -8,8 +8,8 @@ import aiohttp
 import pytest
 
 from marianne_stream.app import create_app
-from marianne_stream.settings import Settings
-from marianne_stream.web import pages
+from marianne_stream.config.settings import Settings
+from marianne_stream.web import frontend
 from tests.web.conftest import Client
 
 Start = Callable[..., Awaitable[Client]]
@@ -19,8 +19,8 @@ async def test_running_server_keeps_its_pages_during_an_upgrade(
     settings: Settings, tmp_path: Path, aiohttp_client: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "static"
-    shutil.copytree(Path(str(pages.STATIC_DIR)), folder)
-    monkeypatch.setattr(pages, "STATIC_DIR", folder)
+    shutil.copytree(Path(str(frontend.STATIC_DIR)), folder)
+    monkeypatch.setattr(frontend, "STATIC_DIR", folder)
     guarded = {"no_auth": False, "data_dir": tmp_path}
     client = await aiohttp_client(
         create_app(settings.model_copy(update=guarded)), cookie_jar=aiohttp.DummyCookieJar()

@@ -7,9 +7,9 @@ from typing import Any
 import aiohttp
 
 from marianne_stream.app import shutdown
-from marianne_stream.demo.conductor import SimulatedConductor
-from marianne_stream.jobs.watches import JobHub
-from marianne_stream.web.keys import JOB_HUB
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from marianne_stream.jobs.hub import JobHub
+from marianne_stream.web.app_keys import JOB_HUB
 from tests.support.viewers import Viewer, open_viewer
 from tests.support.waiting import wait_until
 from tests.web.conftest import Client, OpenStream

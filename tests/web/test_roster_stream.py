@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.models import format_iso_time
 from tests.support.waiting import wait_until
 from tests.web.conftest import OpenStream

@@ -2,9 +2,9 @@
 
 import pytest
 
-from marianne_stream.web import sign_in_log
-from marianne_stream.web.sign_in_log import MAX_LINES, MAX_LINES_PER_CLIENT, LoginLog
-from marianne_stream.web.visitor import ClientInfo
+from marianne_stream.web import login_log
+from marianne_stream.web.login_log import MAX_LINES, MAX_LINES_PER_CLIENT, LoginLog
+from marianne_stream.web.proxy_headers import ClientInfo
 from tests.support.waiting import wait_until
 
 
@@ -16,7 +16,7 @@ def refused(log: LoginLog, address: str, times: int) -> None:
 async def test_lines_beyond_the_limit_are_counted_when_the_minute_is_over(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(sign_in_log, "WINDOW_S", 0.2)
+    monkeypatch.setattr(login_log, "WINDOW_S", 0.2)
     log = LoginLog()
     with caplog.at_level("INFO"):
         refused(log, "192.0.2.1", MAX_LINES_PER_CLIENT + 5)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.feeds.feed import EmptyFeed
-from marianne_stream.web.event_stream import SSEResponse
-from marianne_stream.web.keys import STREAM_REGISTRY
-from marianne_stream.web.stream import StreamRegistry
+from marianne_stream.web.app_keys import STREAM_REGISTRY
+from marianne_stream.web.sse_response import SSEResponse
+from marianne_stream.web.stream_registry import StreamRegistry
 from marianne_stream.wire.sse import EventParser, ServerSentEvent
 from tests.support.viewers import Viewer
 from tests.support.waiting import wait_until

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.waiting import wait_until
 from tests.web.conftest import Client, OpenStream
 
@@ -122,7 +122,7 @@ async def test_an_end_on_which_roster_and_checkpoint_never_agree_is_still_an_end
     client: Client,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("marianne_stream.jobs.watch.CONFLICT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("marianne_stream.jobs.watcher.CONFLICT_TIMEOUT_S", 0.3)
     conductor.launch("a", 2)
     conductor.set_status("a", roster="cancelled", checkpoint="running")
     async with open_stream("/api/jobs/a/stream") as viewer:

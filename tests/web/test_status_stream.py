@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.waiting import wait_until
 from tests.web.conftest import Client, OpenStream
 

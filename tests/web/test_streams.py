@@ -10,18 +10,18 @@ import pytest
 from aiohttp import web
 
 from marianne_stream.app import create_app
-from marianne_stream.demo.conductor import SimulatedConductor
+from marianne_stream.config.settings import Settings
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.errors import ConductorUnreachableError
-from marianne_stream.fanout.mailboxes import Sink
+from marianne_stream.fanout.subscriber_queue import Sink
 from marianne_stream.feeds.feed import FeedKind
-from marianne_stream.settings import Settings
-from marianne_stream.web import stream
-from marianne_stream.web.gate import AuthMiddleware
-from marianne_stream.web.keys import STREAM_REGISTRY
+from marianne_stream.web import stream_registry
+from marianne_stream.web.app_keys import STREAM_REGISTRY
+from marianne_stream.web.auth_middleware import AuthMiddleware
+from marianne_stream.web.host_policy import HostPolicy
 from marianne_stream.web.middleware import errors_as_json
-from marianne_stream.web.sites import HostPolicy
-from marianne_stream.web.stream import StreamRegistry
-from marianne_stream.web.visitor import TrustedProxies
+from marianne_stream.web.proxy_headers import TrustedProxies
+from marianne_stream.web.stream_registry import StreamRegistry
 from tests.support.viewers import Viewer, open_viewer
 from tests.support.waiting import wait_until
 from tests.web.conftest import Client, OpenStream
@@ -30,8 +30,8 @@ from tests.web.conftest import Client, OpenStream
 async def test_an_idle_stream_gets_comments_and_heartbeats(
     conductor: SimulatedConductor, open_stream: OpenStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "COMMENT_AFTER_IDLE_S", 0.9)
-    monkeypatch.setattr(stream, "HEARTBEAT_AFTER_IDLE_S", 1.9)
+    monkeypatch.setattr(stream_registry, "COMMENT_AFTER_IDLE_S", 0.9)
+    monkeypatch.setattr(stream_registry, "HEARTBEAT_AFTER_IDLE_S", 1.9)
     conductor.launch("a", 1)
     async with open_stream("/api/jobs/a/stream") as viewer:
         heartbeat = await viewer.wait_for("heartbeat")
@@ -125,7 +125,7 @@ async def test_those_who_came_together_are_not_all_given_a_sign_at_once(
     client: Client,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stream, "COMMENT_AFTER_IDLE_S", 0.0)
+    monkeypatch.setattr(stream_registry, "COMMENT_AFTER_IDLE_S", 0.0)
     conductor.launch("a", 1)
     streams = client.app[STREAM_REGISTRY]
     async with AsyncExitStack() as stack:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from marianne_stream.errors import SourceNameInUseError
-from marianne_stream.relay.connecting import call
-from marianne_stream.relay.format import FORMAT_VERSION, UNVERSIONED_FORMAT
-from marianne_stream.relay.keys import SourceKeys
 from marianne_stream.relay.publish.writer import Command, Writer
+from marianne_stream.relay.redis_client import call
+from marianne_stream.relay.redis_keys import SourceKeys
+from marianne_stream.relay.schema import FORMAT_VERSION, UNVERSIONED_FORMAT
 from marianne_stream.relay.validation import describe_version
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from marianne_stream.relay.format import CONDUCTOR_FIELD, LogEntry, LogEntryId
+from marianne_stream.relay.schema import CONDUCTOR_FIELD, LogEntry, LogEntryId
 from marianne_stream.wire.cursors import LogCursor
 
 LOG_COMPLETE = "log_complete"

@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from itertools import chain
 
 from marianne_stream.errors import LockLostError, LogNotFoundError, MarianneStreamError
-from marianne_stream.feeds.followed import LogFollowers
-from marianne_stream.feeds.job_logs import FileLogLocator
-from marianne_stream.feeds.log import LogFeed, LogFeedOptions, open_log_feed
-from marianne_stream.logs.opened import LogHandle
-from marianne_stream.relay.connecting import call
-from marianne_stream.relay.format import LogEntry, LogEntryId
-from marianne_stream.relay.keys import SourceKeys
+from marianne_stream.feeds.log_feed import LogFeed, LogFeedOptions, open_log_feed
+from marianne_stream.feeds.log_follower import LogFollowers
+from marianne_stream.feeds.log_locator import FileLogLocator
+from marianne_stream.logs.log_handle import LogHandle
 from marianne_stream.relay.publish.log_entries import (
     EntryIdAllocator,
     StreamPosition,
@@ -29,7 +26,10 @@ from marianne_stream.relay.publish.state_publisher import (
     make_unavailable_command,
 )
 from marianne_stream.relay.publish.writer import Column, Command, Writer, delete_fields, set_fields
-from marianne_stream.relay.streams import decode_entries
+from marianne_stream.relay.redis_client import call
+from marianne_stream.relay.redis_keys import SourceKeys
+from marianne_stream.relay.redis_streams import decode_entries
+from marianne_stream.relay.schema import LogEntry, LogEntryId
 from marianne_stream.relay.validation import is_number, parse_log_entry
 from marianne_stream.wire.cursors import LogCursor
 

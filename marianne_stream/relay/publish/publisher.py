@@ -11,19 +11,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from marianne_stream.errors import LockLostError, SourceNameInUseError
-from marianne_stream.feeds.followed import LogFollowers
-from marianne_stream.feeds.job_logs import FileLogLocator
-from marianne_stream.jobs.watches import JobHub
+from marianne_stream.feeds.log_follower import LogFollowers
+from marianne_stream.feeds.log_locator import FileLogLocator
+from marianne_stream.jobs.hub import JobHub
 from marianne_stream.models import Roster
-from marianne_stream.relay.connecting import (
-    REDIS_ERRORS,
-    close_connections,
-    describe_error,
-    ensure_same_primary,
-    make_client,
-)
-from marianne_stream.relay.crew import run_until_first_failure
-from marianne_stream.relay.keys import SourceKeys
 from marianne_stream.relay.publish.event_publisher import EventPublisher
 from marianne_stream.relay.publish.lock import LockResult, SourceLock
 from marianne_stream.relay.publish.log_publisher import LogPublisher, LogRetention
@@ -31,6 +22,15 @@ from marianne_stream.relay.publish.roster_publisher import RosterPublisher, make
 from marianne_stream.relay.publish.selection import InterestTracker, PublishedLogSet
 from marianne_stream.relay.publish.state_publisher import StatePublisher
 from marianne_stream.relay.publish.writer import Command, Writer, WriteStats
+from marianne_stream.relay.redis_client import (
+    REDIS_ERRORS,
+    close_connections,
+    describe_error,
+    ensure_same_primary,
+    make_client,
+)
+from marianne_stream.relay.redis_keys import SourceKeys
+from marianne_stream.relay.task_set import run_until_first_failure
 from marianne_stream.version import VERSION
 from marianne_stream.wire.backoff import exponential_backoff
 from marianne_stream.wire.redis_urls import redact_url

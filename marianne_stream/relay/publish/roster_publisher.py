@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from marianne_stream.errors import StateUnavailableError
-from marianne_stream.jobs.views import newest_first_key
-from marianne_stream.jobs.watches import JobHub
+from marianne_stream.jobs.hub import JobHub
+from marianne_stream.jobs.snapshots import newest_first_key
 from marianne_stream.models import Roster, RosterEntry
-from marianne_stream.relay.format import MAX_PUBLISHED_JOBS, RelayStatus, encode_json
-from marianne_stream.relay.keys import SourceKeys, sources_key
 from marianne_stream.relay.publish.writer import Command, Writer, delete_fields, set_fields
+from marianne_stream.relay.redis_keys import SourceKeys, sources_key
+from marianne_stream.relay.schema import MAX_PUBLISHED_JOBS, RelayStatus, encode_json
 
 ROSTER_INTERVAL_S = 2.0
 

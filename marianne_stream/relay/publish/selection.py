@@ -7,11 +7,11 @@ from collections.abc import Callable
 from redis.asyncio import Redis
 
 from marianne_stream.models import Roster
-from marianne_stream.relay.connecting import call
-from marianne_stream.relay.crew import KeyedTasks
-from marianne_stream.relay.format import EntryFields, InterestKind
 from marianne_stream.relay.publish.log_publisher import LogPublisher
 from marianne_stream.relay.publish.writer import Writer
+from marianne_stream.relay.redis_client import call
+from marianne_stream.relay.schema import EntryFields, InterestKind
+from marianne_stream.relay.task_set import KeyedTasks
 from marianne_stream.relay.validation import parse_job_id
 
 INTEREST_TTL_S = 30.0

@@ -8,16 +8,16 @@ import heapq
 from dataclasses import replace
 
 from marianne_stream.errors import JobNotFoundError, MarianneStreamError
-from marianne_stream.jobs.details import is_state_of_entry
-from marianne_stream.jobs.lookouts import MAX_WATCHED_JOBS
-from marianne_stream.jobs.views import JobSnapshot, newest_first_key
-from marianne_stream.jobs.watches import JobHub
+from marianne_stream.jobs.hub import JobHub
+from marianne_stream.jobs.roster_details import is_state_of_entry
+from marianne_stream.jobs.roster_watchers import MAX_WATCHED_JOBS
+from marianne_stream.jobs.snapshots import JobSnapshot, newest_first_key
 from marianne_stream.models import JobState, Roster, RosterEntry
-from marianne_stream.relay.crew import KeyedTasks, run_until_first_failure
-from marianne_stream.relay.format import Unavailable, encode_json
-from marianne_stream.relay.keys import SourceKeys
 from marianne_stream.relay.publish.roster_publisher import make_change_command
 from marianne_stream.relay.publish.writer import Command, Writer, delete_fields
+from marianne_stream.relay.redis_keys import SourceKeys
+from marianne_stream.relay.schema import Unavailable, encode_json
+from marianne_stream.relay.task_set import KeyedTasks, run_until_first_failure
 
 STATE_INTERVAL_S = 2.0
 

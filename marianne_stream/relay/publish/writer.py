@@ -16,8 +16,8 @@ import msgspec
 from redis.asyncio import Redis
 
 from marianne_stream.errors import LockLostError
-from marianne_stream.relay.connecting import call
-from marianne_stream.relay.crew import run_until_first_failure
+from marianne_stream.relay.redis_client import call
+from marianne_stream.relay.task_set import run_until_first_failure
 
 # The keys are named apart from the commands, each by its place among them, so that Redis checks the
 # user's rights to all of them first. What has columns is done once for each row of them. An entry

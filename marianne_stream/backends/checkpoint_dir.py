@@ -1,0 +1,261 @@
+"""State from a folder of JSON checkpoints, one file a job.
+
+Marianne writes each as a temporary file and renames it, but a folder can hold anything: only
+regular files are read, through no link, and what cannot be read concerns one job alone. This module
+must not know who writes the folder, or when.
+"""
+
+import asyncio
+import errno
+import logging
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from marianne_stream.backends.checkpoint import (
+    Checkpoint,
+    decode_checkpoint,
+    make_state,
+    to_epoch_s,
+)
+from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnreadableError
+from marianne_stream.models import JobState, Roster, RosterEntry
+
+logger = logging.getLogger(__name__)
+
+# The conductor's largest message; a checkpoint that does not fit into one is none.
+MAX_FILE_BYTES = 16 * 1024 * 1024
+
+# One call, with those that are before it in the queue.
+READ_TIMEOUT_S = 2.0
+
+# A file that changed so shortly before it was read can change again and keep its time: file systems
+# count in ticks of up to 10 ms.
+MTIME_GRANULARITY_NS = 50_000_000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class CachedFile:
+    """What the last reading of a file gave."""
+
+    # Inode, modification time and size: another mark is another content.
+    stamp: tuple[int, int, int]
+    # None where the file holds no job that can be asked for under its name.
+    entry: RosterEntry | None
+    # Whether the same mark will mean the same content and the same failure.
+    is_stable: bool
+
+
+class CheckpointDirBackend:
+    """A folder of checkpoints, as a source of state.
+
+    Files are read one call after the other, on one thread.
+
+    Args:
+        folder: where the files are. It need not exist, and is never created.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        # Read and written on the thread alone.
+        self._cached_files: dict[str, CachedFile] = {}
+        # One thread: a file system that hangs takes no more than that, and a call that waits for
+        # its turn can still be cancelled.
+        self._executor: ThreadPoolExecutor | None = None
+
+    async def read_roster(self) -> Roster:
+        """Every job in the folder, newest first. A file that cannot be read is left out.
+
+        A checkpoint does not tell when its job was submitted: its creation stands for that.
+        Cancelling is safe.
+
+        Raises:
+            StoreUnreadableError: the folder is missing, or cannot be read.
+        """
+        entries = await self._run_in_thread(self._list_entries)
+        entries.sort(key=lambda entry: entry.submitted_at or 0.0, reverse=True)
+        listed = {entry.job_id: entry for entry in entries}
+        return Roster(entries=listed, source="json", live=False)
+
+    async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:  # noqa: ARG002
+        """One job, whole. Cancelling is safe.
+
+        Args:
+            job_id: the job. Several ids have one file name; the id in the file decides.
+            entry: not used: the file is as new as any entry made from it.
+
+        Raises:
+            JobNotFoundError: the folder was read, and has no file of this job.
+            CorruptStateError: the job's file is damaged, too large, or may not be read.
+            StoreUnreadableError: the folder is missing, or cannot be read.
+        """
+
+        def find() -> JobState:
+            with open_dir(self.folder) as folder_fd:
+                return load_checkpoint(folder_fd, checkpoint_file_name(job_id))[1]
+
+        try:
+            state = await self._run_in_thread(find)
+        except FileNotFoundError as error:
+            raise JobNotFoundError(job_id) from error
+        # A file without a stem begins with a dot, as the temporary ones do.
+        if state.job_id != job_id or not job_id:
+            raise JobNotFoundError(job_id)
+        return state
+
+    async def close(self) -> None:
+        """Let the thread go. The folder can be read again afterwards."""
+        thread, self._executor = self._executor, None
+        if thread is not None:
+            thread.shutdown(wait=False)
+
+    async def _run_in_thread(self, work: Callable[[], T]) -> T:
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        except TimeoutError as error:
+            raise StateUnreadableError(
+                f"the checkpoints in {self.folder} were not read within {READ_TIMEOUT_S} s"
+            ) from error
+
+    def _list_entries(self) -> list[RosterEntry]:
+        """The entries of all files; those that did not change are not read again."""
+        present = set()
+        try:
+            with open_dir(self.folder) as folder_fd, os.scandir(folder_fd) as files:
+                for file in files:
+                    if file.name.endswith(".json") and not file.name.startswith("."):
+                        present.add(file.name)
+                        self._update_cached_file(folder_fd, file)
+        except OSError as error:
+            raise StateUnreadableError(
+                f"the folder of checkpoints {self.folder} cannot be listed: {error.strerror}"
+            ) from error
+        for name in self._cached_files.keys() - present:
+            del self._cached_files[name]
+        return [known.entry for known in self._cached_files.values() if known.entry is not None]
+
+    def _update_cached_file(self, folder_fd: int, file: "os.DirEntry[str]") -> None:
+        """Read one file, unless it is known as it is. The log gets one line a failure and mark."""
+        known = self._cached_files.pop(file.name, None)
+        entry = None
+        try:
+            found = file.stat(follow_symlinks=False)
+            mark = (found.st_ino, found.st_mtime_ns, found.st_size)
+            if known is not None and known.stamp == mark and known.is_stable:
+                self._cached_files[file.name] = known
+                return
+            lasting = abs(time.time_ns() - found.st_mtime_ns) > MTIME_GRANULARITY_NS
+            entry = read_entry(folder_fd, file.name)
+        except FileNotFoundError:
+            # It was removed since the folder was listed.
+            return
+        except CorruptStateError as error:
+            if known is None or known.stamp != mark:
+                logger.warning("left out of the roster of %s: %s", self.folder, error)
+            # Permissions, and what the system is short of, change without leaving a mark.
+            lasting = lasting and not isinstance(error.__cause__, OSError)
+        self._cached_files[file.name] = CachedFile(mark, entry, lasting)
+
+
+def checkpoint_file_name(job_id: str) -> str:
+    """The name of a job's file: Marianne keeps letters and digits of any script, `-` and `_`."""
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in job_id) + ".json"
+
+
+@contextmanager
+def open_dir(folder: Path) -> Iterator[int]:
+    """A descriptor of the folder, from which names are opened that cannot lead out of it.
+
+    Raises:
+        StoreUnreadableError: the folder cannot be opened.
+    """
+    try:
+        folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise StateUnreadableError(
+            f"the folder of checkpoints {folder} cannot be read: {error.strerror}"
+        ) from error
+    try:
+        yield folder_fd
+    finally:
+        os.close(folder_fd)
+
+
+def read_entry(folder_fd: int, name: str) -> RosterEntry:
+    """The entry of the job whose checkpoint a file holds.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CorruptStateError: it cannot be read, or it is of a job that has another file name.
+    """
+    checkpoint, state = load_checkpoint(folder_fd, name)
+    if checkpoint_file_name(state.job_id) != name:
+        raise CorruptStateError(f"{name!r} has the checkpoint of another job: {state.job_id!r}")
+    return RosterEntry(
+        job_id=state.job_id,
+        status=state.status,
+        submitted_at=to_epoch_s(checkpoint.submitted_at or checkpoint.created_at),
+        started_at=to_epoch_s(checkpoint.started_at),
+        completed_sheets=state.completed_sheets,
+        total_sheets=state.total_sheets,
+        workspace=state.workspace,
+        completed_at=to_epoch_s(checkpoint.completed_at) if state.is_terminal else None,
+    )
+
+
+def load_checkpoint(folder_fd: int, name: str) -> tuple[Checkpoint, JobState]:
+    """A file of the folder, decoded. Its state is settled: nothing else tells the job's status.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CorruptStateError: it cannot be read or decoded.
+    """
+    try:
+        checkpoint = decode_checkpoint(read_file(folder_fd, name))
+        return checkpoint, make_state(
+            checkpoint, None, source="json", live=False, trust_status=True
+        )
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise FileNotFoundError(name) from error
+        raise CorruptStateError(f"{name!r} cannot be read: {error.strerror}") from error
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise CorruptStateError(f"{name!r} is no checkpoint: {error}") from error
+
+
+def read_file(folder_fd: int, name: str) -> bytes:
+    """The bytes of a regular file of the folder, opened through no link.
+
+    Raises:
+        OSError: it cannot be opened or read.
+        CorruptStateError: it is not a regular file, or is larger than a checkpoint can be.
+    """
+    # Without O_NONBLOCK, opening a named pipe waits for somebody who writes to it.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(name, flags, dir_fd=folder_fd)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise CorruptStateError(f"{name!r} is not a regular file")
+        if found.st_size > MAX_FILE_BYTES:
+            raise CorruptStateError(
+                f"{name!r} has {found.st_size} bytes, expected at most {MAX_FILE_BYTES}"
+            )
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            # What is appended meanwhile is cut off, and does not decode.
+            return file.read(MAX_FILE_BYTES)
+    finally:
+        os.close(descriptor)

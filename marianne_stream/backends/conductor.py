@@ -1,0 +1,242 @@
+"""State from the conductor itself, over its socket."""
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from marianne_stream.backends.checkpoint import (
+    MAX_SHEETS,
+    Checkpoint,
+    make_state,
+    make_state_from_entry,
+)
+from marianne_stream.conductor.client import ConductorClient
+from marianne_stream.conductor.daemon_config import DaemonConfigCache
+from marianne_stream.errors import ConductorProtocolError, ConductorRpcError, JobNotFoundError
+from marianne_stream.models import JobState, MonitorEvent, Roster, RosterEntry
+from marianne_stream.wire import job_ids, json_text, jsonrpc
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+# The conductor lists 1,000 jobs by default. An entry holds about seven commas.
+MAX_ENTRIES = 5000
+MAX_COMMAS = 20 * MAX_ENTRIES
+
+# Objects in a checkpoint: a sheet holds few.
+MAX_OBJECTS = 20 * MAX_SHEETS
+
+# Entries that are decoded before other tasks run: 500 take about 1 ms, if faulty 3 ms.
+BATCH_ENTRIES = 500
+
+MAX_REPORTED_FAULTS = 3
+
+# More than all running jobs have: the conductor keeps 200 events a job.
+MAX_OBSERVER_EVENTS = 2000
+
+
+class JobListEntry(msgspec.Struct, frozen=True):
+    """An entry of `job.list`. Times are epoch seconds."""
+
+    job_id: str
+    status: str
+    workspace: str | None = None
+    submitted_at: float | None = None
+    started_at: float | None = None
+    progress_completed: Count | None = None
+    progress_total: Count | None = None
+
+
+class ObserverEventsResult(msgspec.Struct, frozen=True):
+    """The answer of `daemon.observer_events`."""
+
+    events: list[msgspec.Raw]
+
+
+class ObserverEvent(msgspec.Struct, frozen=True):
+    """The fields of an event that decide where it goes."""
+
+    job_id: str
+    event: str
+    timestamp: float = 0.0
+
+
+class ConductorBackend:
+    """Reads the conductor's jobs.
+
+    Args:
+        client: asks the conductor; it is not closed with the source.
+        daemon_config: kept up to date with each roster.
+    """
+
+    def __init__(self, client: ConductorClient, daemon_config: DaemonConfigCache) -> None:
+        self._client = client
+        self._daemon_config = daemon_config
+        # What was last logged of entries that cannot be decoded.
+        self._last_warning = ""
+
+    async def read_roster(self) -> Roster:
+        """Ask for `job.list`: at most 1,000 jobs, so a missing one proves nothing.
+
+        An entry that cannot be decoded is left out, and logged once. An error of an answer that
+        cannot be used says how long it took.
+        """
+        began = asyncio.get_running_loop().time()
+        try:
+            return await self._request_roster()
+        except ConductorProtocolError as error:
+            # An error of its own: the frames of this one hold the answer, of up to 16 MiB.
+            unusable = ConductorProtocolError(str(error))
+        unusable.cost_s = asyncio.get_running_loop().time() - began
+        raise unusable
+
+    async def _request_roster(self) -> Roster:
+        answer = await self._client.call("job.list", None, msgspec.Raw)
+        await self._daemon_config.refresh()
+        entries = await self._decode_entries(answer.result)
+        return Roster(entries, source="conductor", live=True, cost_s=answer.duration_s)
+
+    async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
+        """Ask for `job.status`.
+
+        A refusal means "not found" only if the roster does not list the job, either.
+        """
+        try:
+            return await self._request_job(job_id, entry)
+        except ConductorProtocolError as error:
+            # An error of its own: the frames of this one hold the answer, of up to 16 MiB.
+            unusable = str(error)
+        raise ConductorProtocolError(unusable)
+
+    async def _request_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
+        params = {"job_id": job_ids.unescape(job_id), "workspace": ""}
+        try:
+            answer = await self._client.call("job.status", params, msgspec.Raw)
+        except ConductorRpcError as error:
+            if error.rpc_code != jsonrpc.JOB_NOT_FOUND:
+                raise
+            if entry is None:
+                raise JobNotFoundError(job_id) from error
+            return make_state_from_entry(entry, source="conductor", live=True)
+        checkpoint = decode_result(
+            check_value_count(answer.result, MAX_OBJECTS, b"{", f"job.status of {job_id!r}"),
+            Checkpoint,
+        )
+        if checkpoint.job_id != job_id:
+            raise ConductorProtocolError(
+                f"asked for job {job_id!r}, the conductor answered with {checkpoint.job_id!r}"
+            )
+        try:
+            state = make_state(checkpoint, entry, source="conductor", live=True)
+        except ValueError as error:
+            raise ConductorProtocolError(
+                f"job {job_id!r} has a sheet without a number: {error}"
+            ) from error
+        return replace(state, cost_s=answer.duration_s)
+
+    async def read_recent_events(self) -> list[tuple[float, MonitorEvent]]:
+        """Ask for `daemon.observer_events` of all running jobs.
+
+        Returns:
+            events with their times in epoch seconds, oldest first.
+
+        Raises:
+            ConductorUnavailableError: the conductor cannot be asked, or does not have the method.
+        """
+        params = {"limit": MAX_OBSERVER_EVENTS}
+        answer = await self._client.call("daemon.observer_events", params, msgspec.Raw)
+        what = "daemon.observer_events"
+        recent = decode_result(
+            check_value_count(answer.result, MAX_COMMAS, b",", what), ObserverEventsResult
+        )
+        found = []
+        for raw in recent.events[MAX_OBSERVER_EVENTS - 1 :: -1]:
+            try:
+                event = json_text.decode(raw, ObserverEvent)
+            except ValueError as error:
+                logger.debug("skipped an event of the observer: %s", error)
+                continue
+            found.append((event.timestamp, MonitorEvent(event.job_id, event.event, bytes(raw))))
+        return found
+
+    async def close(self) -> None:
+        """Do nothing: the source holds nothing open."""
+
+    async def _decode_entries(self, raw: msgspec.Raw) -> dict[str, RosterEntry]:
+        listed = decode_result(
+            check_value_count(raw, MAX_COMMAS, b",", "job.list"), list[msgspec.Raw]
+        )
+        entries = {}
+        faults: list[str] = []
+        faulty = max(0, len(listed) - MAX_ENTRIES)
+        for number, each in enumerate(listed[:MAX_ENTRIES]):
+            if number % BATCH_ENTRIES == BATCH_ENTRIES - 1:
+                await asyncio.sleep(0)
+            try:
+                job = json_text.decode(each, JobListEntry)
+            except ValueError as error:
+                faulty += 1
+                if len(faults) < MAX_REPORTED_FAULTS:
+                    faults.append(f"{bytes(each)[:80]!r}: {error}")
+            else:
+                entries[job.job_id] = make_entry_from_listing(job)
+        self._warn_once(faulty, faults)
+        return entries
+
+    def _warn_once(self, count: int, faults: list[str]) -> None:
+        """Log which entries are left out, once for as long as they are the same."""
+        message = f"{count}, among them {'; '.join(faults)}" if count else ""
+        if message and message != self._last_warning:
+            logger.warning("left out of the roster, entries that cannot be used: %s", message)
+        self._last_warning = message
+
+
+def check_value_count(raw: msgspec.Raw, max_count: int, marker: bytes, description: str) -> bytes:
+    """Return an answer, unless it has so many values that decoding them takes long.
+
+    Args:
+        raw: the answer.
+        max_count: how often a byte may stand in it.
+        marker: the byte.
+        description: the answer, for the error.
+
+    Raises:
+        ConductorProtocolError: it has.
+    """
+    data = bytes(raw)
+    if (found := data.count(marker)) > max_count:
+        raise ConductorProtocolError(
+            f"{description} has {found} {marker.decode()!r}, at most {max_count} allowed"
+        )
+    return data
+
+
+def decode_result(data: bytes, result_type: type[T]) -> T:
+    """Decode an answer.
+
+    Raises:
+        ConductorProtocolError: it has another shape.
+    """
+    try:
+        return json_text.decode(data, result_type)
+    except ValueError as error:
+        raise ConductorProtocolError(f"the conductor answered in another shape: {error}") from error
+
+
+def make_entry_from_listing(job: JobListEntry) -> RosterEntry:
+    """Convert an entry of `job.list`."""
+    return RosterEntry(
+        job_id=job.job_id,
+        status=job.status,
+        submitted_at=job.submitted_at,
+        started_at=job.started_at,
+        completed_sheets=job.progress_completed,
+        total_sheets=job.progress_total,
+        workspace=job.workspace,
+    )

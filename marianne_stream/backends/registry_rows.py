@@ -1,0 +1,149 @@
+"""Rows of the registry as entries of the roster, as digests of checkpoints, and as states."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from marianne_stream.backends.checkpoint import (
+    decode_checkpoint,
+    make_state,
+    make_state_from_entry,
+    to_epoch_s,
+)
+from marianne_stream.errors import CorruptStateError
+from marianne_stream.models import JobState, RosterEntry, format_iso_time
+
+# A time behind this one has no four-digit year, so ISO 8601 cannot write it.
+LATEST_EPOCH_S = 253_402_300_800.0
+
+# A row by the names of its columns. An older registry has fewer of them.
+Row = Mapping[str, Any]
+
+
+class CheckpointDigest(msgspec.Struct, frozen=True):
+    """What the roster shows of a checkpoint. The time is in epoch seconds."""
+
+    completed_at: float | None = None
+    completed_sheets: int | None = None
+    total_sheets: int | None = None
+
+
+def row_digest_key(row: Row) -> object:
+    """Return what tells whether a row's digest still holds."""
+    return (*row_run_key(row), row.get("completed_at"), row.get("last_event_at"))
+
+
+def row_run_key(row: Row) -> tuple[object, ...]:
+    """Return what tells one run of a job, at one status, from another: for it, one end is kept."""
+    return (row["status"], row.get("submitted_at"), row.get("started_at"))
+
+
+def encode_checkpoint_digest(raw: bytes | None) -> bytes | None:
+    """Return a checkpoint's digest as JSON, None if there is none or it is damaged.
+
+    SQLite calls it, in the thread of the connection.
+    """
+    try:
+        checkpoint = decode_checkpoint(raw) if raw is not None else None
+        if checkpoint is None or checkpoint.is_metadata_only:
+            return None
+        sheets = (checkpoint.sheets or {}).values()
+        digest = CheckpointDigest(
+            completed_at=to_epoch_s(checkpoint.completed_at),
+            completed_sheets=sum(sheet.status == "completed" for sheet in sheets),
+            total_sheets=max(checkpoint.total_sheets or 0, len(sheets)),
+        )
+    except (ValueError, OverflowError, RecursionError):
+        return None
+    return msgspec.json.encode(digest)
+
+
+def make_row_digest(row: Row, raw: bytes | None) -> CheckpointDigest:
+    """Return the digest of a row: its checkpoint's, with the row's own end if that has none."""
+    digest = msgspec.json.decode(raw, type=CheckpointDigest) if raw else CheckpointDigest()
+    if epoch_s_or_none(digest.completed_at) is None:
+        digest = msgspec.structs.replace(
+            digest, completed_at=epoch_s_or_none(row.get("completed_at"))
+        )
+    return digest
+
+
+def make_entry_from_row(row: Row) -> RosterEntry | None:
+    """A row as an entry of the roster; None where its id or its status is not text.
+
+    SQLite keeps any type in any column, so what is not of the expected one counts as left out.
+    """
+    job_id, status = text_or_none(row["job_id"]), text_or_none(row["status"])
+    if job_id is None or status is None:
+        return None
+    total_sheets = row.get("total_sheets")
+    entry = RosterEntry(
+        job_id=job_id,
+        status=status,
+        submitted_at=epoch_s_or_none(row.get("submitted_at")),
+        started_at=epoch_s_or_none(row.get("started_at")),
+        total_sheets=total_sheets if isinstance(total_sheets, int) and total_sheets >= 0 else None,
+        workspace=text_or_none(row.get("workspace")),
+        error_message=text_or_none(row.get("error_message")),
+    )
+    # The row of a job that runs again may still hold when it ended before.
+    return (
+        replace(entry, completed_at=epoch_s_or_none(row.get("completed_at")))
+        if entry.is_terminal
+        else entry
+    )
+
+
+def make_state_from_row(job_id: str, row: Row) -> JobState:
+    """A row with its checkpoint as the state of a job.
+
+    Raises:
+        CorruptStateError: the row has no status, or its checkpoint cannot be decoded.
+    """
+    entry = make_entry_from_row(row)
+    if entry is None:
+        raise CorruptStateError(f"the registry's row of the job {job_id!r} has no status")
+    state = decode_row_state(entry, row)
+    return replace(
+        state,
+        job_id=entry.job_id,
+        error_message=state.error_message or text_or_none(row.get("error_message")),
+        completed_at=state.completed_at or format_iso_time(entry.completed_at),
+        snapshot_path=text_or_none(row.get("snapshot_path")),
+    )
+
+
+def decode_row_state(entry: RosterEntry, row: Row) -> JobState:
+    """The state as the row's checkpoint has it, or, where there is none, as the entry has it.
+
+    Raises:
+        CorruptStateError: the checkpoint cannot be decoded.
+    """
+    raw = row.get("checkpoint_json")
+    if raw is None:
+        return make_state_from_entry(entry, source="registry", live=False)
+    try:
+        checkpoint = decode_checkpoint(bytes(raw))
+        # The job's own message comes before that of a sheet, wherever it is kept.
+        message = checkpoint.error_message or text_or_none(row.get("error_message"))
+        checkpoint = msgspec.structs.replace(checkpoint, error_message=message)
+        return make_state(checkpoint, entry, source="registry", live=False, trust_status=True)
+    except (ValueError, OverflowError, OSError, RecursionError) as error:
+        raise CorruptStateError(
+            f"the registry's checkpoint of the job {entry.job_id!r} cannot be decoded: {error}"
+        ) from error
+
+
+def text_or_none(value: object) -> str | None:
+    """A value that is text; None for any other."""
+    return value if isinstance(value, str) else None
+
+
+def epoch_s_or_none(value: object) -> float | None:
+    """A value that is a time in epoch seconds; None for any other."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value) if 0 <= value < LATEST_EPOCH_S else None

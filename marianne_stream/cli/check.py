@@ -1,0 +1,48 @@
+"""`check`: looks whether a server with these settings would find what it needs."""
+
+import asyncio
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from contextlib import aclosing
+from pathlib import Path
+
+from marianne_stream.cli.commands import PROGRAM
+from marianne_stream.cli.diagnostics.all_checks import run_checks
+from marianne_stream.cli.settings_options import add_settings_options, make_settings, print_line
+from marianne_stream.client.sanitize import strip_to_one_line
+from marianne_stream.config.settings import Settings
+
+EPILOG = f"""\
+Exit codes: 0 no error, 1 an error, 2 the settings cannot be understood.
+
+Examples:
+  {PROGRAM} check
+  {PROGRAM} check --config ~/marianne-stream.toml
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Gives a parser all settings."""
+    parser.description = (
+        "Reads the settings as serve does, and looks whether conductor, registry, logs,\n"
+        "data_dir, tokens and Redis can be used. Each line says what was found, and\n"
+        "what to do. Nothing is changed, and a server may run meanwhile."
+    )
+    parser.formatter_class = RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    add_settings_options(parser, Settings.model_fields)
+
+
+def run(options: Namespace) -> int:
+    """Checks."""
+    given = vars(options)
+    return asyncio.run(print_findings(make_settings(given), given["config"]))
+
+
+async def print_findings(settings: Settings, config: Path | None) -> int:
+    """Print what each check finds, and return the exit code."""
+    failed = False
+    async with aclosing(run_checks(settings, config)) as found:
+        async for finding in found:
+            print_line(strip_to_one_line(finding.line))
+            failed = failed or finding.level == "error"
+    return 1 if failed else 0

@@ -1,0 +1,175 @@
+"""What the verbs of the terminal share: how the server is found, how it is let in, how it ends.
+
+They only read: a token is never made here.
+"""
+
+import argparse
+import math
+import os
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from marianne_stream.auth.token_lines import TOKEN_RE
+from marianne_stream.auth.token_source import default_data_dir, expand_user, find_local_token
+from marianne_stream.auth.tokens import read_preferred_token
+from marianne_stream.cli.commands import RenamedOption
+from marianne_stream.client import runner
+from marianne_stream.client.address import DEFAULT_URL, ServerAddress, parse_server_address
+from marianne_stream.client.api_client import ApiClient
+from marianne_stream.client.messages import StderrReporter
+from marianne_stream.client.output import COLOUR_CHOICES, Output
+from marianne_stream.client.retry import RetryPolicy
+from marianne_stream.client.times import parse_since
+from marianne_stream.errors import SettingsError
+
+URL_ENV = "MARIANNE_STREAM_URL"
+TOKEN_ENV = "MARIANNE_STREAM_TOKEN"  # noqa: S105 - the name of a variable
+# The server's settings, of which a terminal of the same user makes use.
+TOKEN_FILE_ENV = "MARIANNE_STREAM_TOKEN_FILE"  # noqa: S105 - the same
+DATA_DIR_ENV = "MARIANNE_STREAM_DATA_DIR"
+RENAMED_DATA_DIR_ENV = "MARIANNE_STREAM_PRIVATE_DIR"
+
+MAX_RETRY_TIMEOUT_S = 604_800.0
+
+
+def add_client_arguments(parser: ArgumentParser, description: str, examples: str) -> None:
+    """Gives a parser a description, examples, and the options that all have."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = description
+    parser.epilog = "Examples:\n" + "".join(f"  {line}\n" for line in examples.splitlines())
+    parser.add_argument("--json", action="store_true", help="One JSON object a line.")
+    parser.add_argument(
+        "--color",
+        choices=COLOUR_CHOICES,
+        default="auto",
+        help="Whether to colour; auto: on a terminal that takes colours, unless NO_COLOR is set.",
+    )
+    parser.add_argument(
+        "--url",
+        help=f"The server: http://HOST:PORT, https://HOST or unix:/PATH "
+        f"(default: {URL_ENV}, else {DEFAULT_URL}).",
+    )
+    parser.add_argument(
+        "--token-file",
+        metavar="FILE",
+        type=Path,
+        help=f"The file whose token to send (default: the token in {TOKEN_ENV}, else the file "
+        f"that {TOKEN_FILE_ENV} names, else the own token of a server on this machine).",
+    )
+    parser.add_argument(
+        "--retry-timeout",
+        metavar="SECONDS",
+        type=parse_retry_timeout,
+        help="How long to try again while the server cannot be reached (0 to 604800; default: 0 "
+        "before it has answered, 300 after).",
+    )
+    parser.add_argument(
+        "--patience",
+        action=RenamedOption,
+        const="--retry-timeout",
+        nargs="?",
+        default=argparse.SUPPRESS,
+        help=argparse.SUPPRESS,
+    )
+
+
+def run_client(options: Namespace, command: Callable[[ApiClient, Output], Awaitable[int]]) -> int:
+    """Runs a verb with the server and the output that the options say; returns its exit code.
+
+    Raises:
+        SettingsError: an option or a variable cannot be used.
+        MarianneStreamError: what the verb raises.
+    """
+    if sys.stdout is None:
+        raise SettingsError("there must be a standard output, and it is closed")
+    address = parse_server_address(options.url or os.environ.get(URL_ENV) or DEFAULT_URL)
+    token = find_token(address, options.token_file)
+    notes = StderrReporter()
+    output = Output(sys.stdout, colour=options.color, environ=os.environ)
+    waits = RetryPolicy()
+    if options.retry_timeout is not None:
+        waits = RetryPolicy(options.retry_timeout, options.retry_timeout)
+
+    async def main() -> int:
+        async with ApiClient(address, token=token, retry_policy=waits, reporter=notes) as server:
+            return await command(server, output)
+
+    return runner.run(main())
+
+
+def find_token(address: ServerAddress, token_file: Path | None) -> str | None:
+    """The token to send: what the user names, else that of a server of his own on this machine.
+
+    Another machine is never sent what was not named.
+
+    Raises:
+        SettingsError: what is named cannot be used.
+    """
+    if token_file is not None:
+        return read_preferred_token(expand_path("--token-file", token_file))
+    if token := os.environ.get(TOKEN_ENV):
+        if not TOKEN_RE.fullmatch(token):
+            raise SettingsError(
+                f"{TOKEN_ENV} must be a token of 16 to 512 ASCII characters without blanks, "
+                f"got {len(token)} characters"
+            )
+        return token
+    if named := os.environ.get(TOKEN_FILE_ENV):
+        return read_preferred_token(expand_path(TOKEN_FILE_ENV, Path(named)))
+    if not address.is_local:
+        return None
+    if RENAMED_DATA_DIR_ENV in os.environ:
+        raise SettingsError(f"{RENAMED_DATA_DIR_ENV} was renamed: use {DATA_DIR_ENV}")
+    folder = os.environ.get(DATA_DIR_ENV)
+    return find_local_token(
+        expand_path(DATA_DIR_ENV, Path(folder)) if folder else default_data_dir()
+    )
+
+
+def expand_path(setting_name: str, path: Path) -> Path:
+    """A path with its tilde resolved.
+
+    Raises:
+        SettingsError: there is no such home.
+    """
+    try:
+        return expand_user(path)
+    except ValueError as error:
+        raise SettingsError(f"{setting_name} must be a path, got {path}: {error}") from error
+
+
+def parse_retry_timeout(text: str) -> float:
+    """Seconds from the command line."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= MAX_RETRY_TIMEOUT_S:
+        raise argparse.ArgumentTypeError(
+            f"must be a number from 0 to {MAX_RETRY_TIMEOUT_S:.0f}, got {text!r}"
+        )
+    return value
+
+
+def parse_time(text: str) -> float:
+    """Return a time from the command line, in epoch seconds."""
+    try:
+        return parse_since(text, time.time())
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def make_int_parser(minimum: int, maximum: int) -> Callable[[str], int]:
+    """A reader of whole numbers from the command line, in a range."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and minimum <= int(text) <= maximum):
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number from {minimum} to {maximum}, got {text!r}"
+            )
+        return int(text)
+
+    return read

@@ -1,0 +1,104 @@
+"""All checks in their order, as the settings ask for them."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from marianne_stream.cli.diagnostics import (
+    auth_checks,
+    backend_checks,
+    conductor_checks,
+    log_checks,
+)
+from marianne_stream.cli.diagnostics.conductor_checks import ConductorReport
+from marianne_stream.cli.diagnostics.finding import Finding
+from marianne_stream.config.settings import Settings
+from marianne_stream.errors import ConductorUnavailableError, MarianneStreamError
+from marianne_stream.models import Roster
+from marianne_stream.relay.setup import import_optional, read_redis_password
+from marianne_stream.wire.redis_urls import redact_url
+
+
+async def run_checks(settings: Settings, config: Path | None) -> AsyncGenerator[Finding, None]:
+    """Yield what each check finds, as soon as it is found. Cancelling is safe.
+
+    Args:
+        settings: what the server would be told.
+        config: the file of settings; None if none is named.
+    """
+    where = f"read, {config} among them" if config is not None else "read, no file among them"
+    yield Finding("ok", "settings", where)
+    if settings.state_backend != "redis":
+        async for finding in check_sources(settings):
+            yield finding
+    own_token = settings.token_file is None and not settings.no_auth
+    yield await asyncio.to_thread(
+        auth_checks.check_data_dir, settings.data_dir, stores_token=own_token
+    )
+    yield await asyncio.to_thread(
+        auth_checks.check_tokens,
+        settings.token_file,
+        settings.data_dir,
+        no_auth=settings.no_auth,
+    )
+    for name, url in (("publish_url", settings.publish_url), ("redis_url", settings.redis_url)):
+        if url is not None:
+            yield await check_redis(name, url, settings)
+
+
+async def check_sources(settings: Settings) -> AsyncGenerator[Finding, None]:
+    """Yield what is found of the sources of state and of the logs."""
+    visited: ConductorReport | None = None
+    if settings.state_backend in ("auto", "conductor"):
+        try:
+            visited = await conductor_checks.query_conductor(settings.conductor_socket)
+            yield conductor_checks.report_finding(visited, settings.conductor_socket)
+        except ConductorUnavailableError as error:
+            alone = settings.state_backend == "conductor"
+            yield conductor_checks.error_finding(
+                error, settings.conductor_socket, is_only_source=alone
+            )
+    roster: Roster | None = None
+    if settings.state_backend in ("auto", "registry"):
+        named = visited.config.state_db_path if visited is not None else None
+        finding, roster = await backend_checks.check_registry(
+            settings.registry_path,
+            named,
+            socket=settings.conductor_socket,
+            is_only_source=visited is None,
+        )
+        yield finding
+    elif settings.state_backend == "json" and settings.checkpoint_dir is not None:
+        finding, roster = await backend_checks.check_checkpoints(settings.checkpoint_dir)
+        yield finding
+    log = conductor_log_path(settings, visited)
+    log_finding = await asyncio.to_thread(log_checks.check_conductor_log, log)
+    yield log_finding
+    workspaces = job_workspaces(visited, roster)
+    has_log = log_finding.level == "ok"
+    yield await asyncio.to_thread(log_checks.check_job_logs, workspaces, has_conductor_log=has_log)
+
+
+def conductor_log_path(settings: Settings, report: ConductorReport | None) -> str | None:
+    """Return where the conductor's own log is, as the server would find it."""
+    if settings.conductor_log is not None:
+        return str(settings.conductor_log)
+    return report.config.log_file if report is not None else None
+
+
+def job_workspaces(report: ConductorReport | None, roster: Roster | None) -> list[str | None]:
+    """Return the workspace of each job: the conductor's word comes first."""
+    if report is not None:
+        return [job.workspace for job in report.jobs]
+    entries = roster.entries.values() if roster is not None else ()
+    return [entry.workspace for entry in entries]
+
+
+async def check_redis(name: str, url: str, settings: Settings) -> Finding:
+    """Ask a Redis that a setting names for an answer."""
+    try:
+        await import_optional("redis_client").check_reachable(url, read_redis_password(settings))
+    except MarianneStreamError as error:
+        advice = f"see that Redis runs there, and that {name} and its password are right"
+        return Finding("error", name, str(error), advice)
+    return Finding("ok", name, f"{redact_url(url)} answers")

@@ -1,0 +1,171 @@
+"""The conductor: whether it answers, and what it says of its registry, log and jobs.
+
+It is asked in one short visit, which takes one connection slot for as long as it lasts. The monitor
+stream is never subscribed to: a closed subscription keeps its slot.
+"""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from marianne_stream.cli.diagnostics.finding import Finding, pluralize
+from marianne_stream.conductor.connect import connect
+from marianne_stream.conductor.daemon_config import DaemonConfig
+from marianne_stream.errors import (
+    ConductorDisconnectedError,
+    ConductorProtocolError,
+    ConductorRpcError,
+    ConductorTimeoutError,
+    ConductorUnavailableError,
+    ConductorUnreachableError,
+)
+from marianne_stream.wire import json_text, jsonrpc
+
+SUBJECT = "conductor"
+
+# With a free slot, daemon.health is answered within a millisecond.
+SLOT_TIMEOUT_S = 1.0
+RESPONSE_TIMEOUT_S = 10.0
+
+NO_SLOT_ADVICE = (
+    "close other clients of the conductor (dashboards, mzt commands that hang, other servers); if "
+    "mzt list hangs as well, kill the conductor with SIGKILL and start it again"
+)
+UNREACHABLE_ADVICE = "start the conductor, or name its socket with socket"
+DENIED_ADVICE = "run the server as the conductor's user, or in the group of its socket"
+
+ResultT = TypeVar("ResultT")
+
+
+class HealthResult(msgspec.Struct, frozen=True):
+    """What of `daemon.health` is looked at."""
+
+    pid: int | None = None
+    shutting_down: bool = False
+
+
+class JobListItem(msgspec.Struct, frozen=True):
+    """What of an entry of `job.list` is looked at."""
+
+    job_id: str
+    workspace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConductorReport:
+    """What the conductor said in one visit."""
+
+    health: HealthResult
+    config: DaemonConfig
+    jobs: tuple[JobListItem, ...]
+
+
+async def query_conductor(path: Path) -> ConductorReport:
+    """Ask the conductor in one short visit. Cancelling is safe.
+
+    Raises:
+        ConductorUnavailableError: it cannot be reached, or its answer cannot be used;
+            ConductorTimeoutError if it gives no answer at all.
+    """
+    sock = await connect(path)
+    try:
+        reader, writer = await asyncio.open_unix_connection(
+            sock=sock, limit=jsonrpc.MAX_MESSAGE_BYTES
+        )
+    except BaseException:
+        sock.close()
+        raise
+    try:
+        ask = SequentialRpc(reader, writer)
+        # Only the first answer waits for a slot.
+        health = await ask("daemon.health", HealthResult, timeout_s=SLOT_TIMEOUT_S)
+        try:
+            config = await ask("daemon.config", DaemonConfig, timeout_s=RESPONSE_TIMEOUT_S)
+        except ConductorRpcError:
+            # An older conductor does not have the method.
+            config = DaemonConfig()
+        listed = await ask("job.list", list[msgspec.Raw], timeout_s=RESPONSE_TIMEOUT_S)
+        return ConductorReport(health, config, decode_jobs(listed))
+    except (OSError, EOFError) as error:
+        raise ConductorDisconnectedError(f"the connection was lost: {error}") from error
+    finally:
+        writer.close()
+
+
+class SequentialRpc:
+    """Requests on one connection, one after the other.
+
+    Args:
+        reader: where answers come from.
+        writer: where requests go.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._last_id = 0
+
+    async def __call__(
+        self, method: str, result_type: type[ResultT], *, timeout_s: float
+    ) -> ResultT:
+        """Ask one question; raises as `visit` does, and OSError or EOFError if cut off."""
+        self._last_id += 1
+        self._writer.write(jsonrpc.make_request(self._last_id, method))
+        try:
+            async with asyncio.timeout(timeout_s):
+                line = await self._reader.readuntil(b"\n")
+        except TimeoutError as error:
+            raise ConductorTimeoutError(f"no answer to {method} within {timeout_s:g} s") from error
+        except asyncio.LimitOverrunError as error:
+            raise ConductorProtocolError(f"the answer to {method} is too large") from error
+        try:
+            message = jsonrpc.parse_message(line)
+            if message.error is not None:
+                raise ConductorRpcError(method, message.error.code, message.error.message)
+            return json_text.decode(message.result, result_type)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise ConductorProtocolError(f"the answer to {method} cannot be read") from error
+
+
+def decode_jobs(listed: list[msgspec.Raw]) -> tuple[JobListItem, ...]:
+    """Return the entries of `job.list` that can be read; the server leaves the others out, too."""
+    jobs = []
+    for raw in listed:
+        with suppress(ValueError):
+            jobs.append(json_text.decode(raw, JobListItem))
+    return tuple(jobs)
+
+
+def report_finding(report: ConductorReport, path: Path) -> Finding:
+    """Return what was found of a conductor that answers."""
+    if report.health.shutting_down:
+        return Finding("warning", SUBJECT, f"{path} is shutting down")
+    jobs = pluralize(len(report.jobs), "job")
+    pid = f", pid {report.health.pid}" if report.health.pid is not None else ""
+    return Finding("ok", SUBJECT, f"{path} answers{pid}, and lists {jobs}")
+
+
+def error_finding(error: ConductorUnavailableError, path: Path, *, is_only_source: bool) -> Finding:
+    """Return what was found of a conductor that could not be asked.
+
+    Args:
+        error: why it could not.
+        path: its socket.
+        is_only_source: whether there is no other source of state.
+    """
+    if isinstance(error, ConductorTimeoutError):
+        text = (
+            f"{path} accepts, and gives no answer within {SLOT_TIMEOUT_S:g} s: all its connection "
+        )
+        return Finding("error", SUBJECT, f"{text}slots may be taken", NO_SLOT_ADVICE)
+    if isinstance(error, ConductorUnreachableError):
+        # The registry shows what was last known until the conductor is back.
+        return Finding(
+            "error" if is_only_source else "warning", SUBJECT, str(error), UNREACHABLE_ADVICE
+        )
+    advice = DENIED_ADVICE if isinstance(error.__cause__, PermissionError) else ""
+    return Finding("error", SUBJECT, str(error), advice)

@@ -1,0 +1,68 @@
+"""`serve`: the server, until it is asked to end."""
+
+import asyncio
+import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Mapping
+
+from marianne_stream.auth.token_source import ensure_token_source
+from marianne_stream.cli.commands import PROGRAM
+from marianne_stream.cli.settings_options import add_settings_options, make_settings, print_line
+from marianne_stream.config.logging_config import configure_logging
+from marianne_stream.config.settings import ENV_PREFIX, Settings, negated_option, option_name
+from marianne_stream.server.run import serve
+from marianne_stream.server.sockets import is_worker
+from marianne_stream.server.workers import run_workers
+from marianne_stream.version import VERSION
+
+EPILOG = f"""\
+Settings are also read from the environment ({ENV_PREFIX}PORT and so on)
+and from the file that --config names; the command line wins over both, the
+environment over the file.
+
+Examples:
+  {PROGRAM} serve --port 9000
+  {PROGRAM} serve --host 0.0.0.0 --token-file ~/tokens
+  {PROGRAM} serve --config ~/marianne-stream.toml
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Gives a parser all settings."""
+    parser.description = "Streams the jobs of a Marianne conductor as Server-Sent Events."
+    parser.formatter_class = RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {VERSION}")
+    add_settings_options(parser, Settings.model_fields)
+
+
+def run(options: Namespace) -> int:
+    """Serves until SIGTERM or SIGINT."""
+    given = vars(options)
+    settings = make_settings(given)
+    configure_logging(settings.log_level, settings.log_format)
+    if settings.workers > 1 and not is_worker():
+        if not settings.no_auth:
+            # Before several of them would each make one.
+            ensure_token_source(settings.token_file, settings.data_dir)
+        command = [sys.executable, "-m", "marianne_stream", "serve", *format_options(given)]
+        return asyncio.run(run_workers(settings, command, print_line))
+    return asyncio.run(
+        serve(
+            settings,
+            announce=print_line,
+            load_settings=lambda: make_settings(given),
+            settings_file=given["config"],
+        )
+    )
+
+
+def format_options(given: Mapping[str, object]) -> list[str]:
+    """Options as they were given on the command line."""
+    arguments = []
+    for name, value in given.items():
+        if isinstance(value, bool):
+            arguments.append(option_name(name) if value else negated_option(name))
+        elif value is not None:
+            arguments.append(f"{option_name(name)}={value}")
+    return arguments

@@ -1,0 +1,95 @@
+"""Settings as options of a verb, and back."""
+
+from argparse import SUPPRESS, Action, ArgumentParser, Namespace
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from marianne_stream.cli.commands import RenamedOption
+from marianne_stream.config.setting_types import RENAMED
+from marianne_stream.config.settings import (
+    Settings,
+    describe_allowed,
+    describe_default,
+    load_settings,
+    negated_option,
+    option_name,
+)
+
+
+def add_settings_options(parser: ArgumentParser, names: Collection[str]) -> None:
+    """Gives a parser an option for each of the named settings, and `--config`."""
+    parser.add_argument("--config", metavar="FILE", type=Path, help="A TOML file of settings.")
+    for name in names:
+        field = Settings.model_fields[name]
+        default = describe_default(name)
+        common: dict[str, Any] = {
+            "dest": name,
+            "default": SUPPRESS,
+            "help": f"{field.description} ({describe_allowed(name)}; default: {default})".replace(
+                "%", "%%"
+            ),
+        }
+        if field.annotation is bool:
+            parser.add_argument(option_name(name), negated_option(name), action=Switch, **common)
+        else:
+            is_number = "number" in describe_allowed(name)
+            parser.add_argument(
+                option_name(name), metavar="N" if is_number else name.upper(), **common
+            )
+    for old, new in RENAMED.items():
+        if new in names:
+            add_renamed_option(parser, old, new)
+
+
+class Switch(Action):
+    """A pair of options without a value: the first stores True, the second False.
+
+    argparse's BooleanOptionalAction takes --no-auth for the second (Python 3.11) or refuses such a
+    name (3.14).
+    """
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **options)
+
+    def __call__(
+        self,
+        parser: ArgumentParser,  # noqa: ARG002 - the signature of argparse.Action
+        namespace: Namespace,
+        values: object,  # noqa: ARG002
+        option_string: str | None = None,
+    ) -> None:
+        """Store whether the first option of the pair was given."""
+        setattr(namespace, self.dest, option_string == self.option_strings[0])
+
+    def format_usage(self) -> str:
+        """Return both options, for the usage line."""
+        return " | ".join(self.option_strings)
+
+
+def add_renamed_option(parser: ArgumentParser, old: str, new: str) -> None:
+    """Add the old name of an option; using it is an error that gives the new name."""
+    names = [(option_name(old), option_name(new))]
+    if Settings.model_fields[new].annotation is bool:
+        names.append((option_name(f"no_{old}"), negated_option(new)))
+    for old_option, new_option in names:
+        parser.add_argument(
+            old_option,
+            action=RenamedOption,
+            const=new_option,
+            nargs="?",
+            default=SUPPRESS,
+            help=SUPPRESS,
+        )
+
+
+def make_settings(options: dict[str, Any]) -> Settings:
+    """The settings that parsed options give, `config` among them."""
+    return load_settings(
+        {name: value for name, value in options.items() if name != "config"}, options["config"]
+    )
+
+
+def print_line(line: str) -> None:
+    """Prints a line at once, for whoever waits for it."""
+    print(line, flush=True)

@@ -1,0 +1,220 @@
+"""`jobs`: the roster as a table."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import msgspec
+from rich.cells import cell_len
+from rich.table import Table
+from rich.text import Text
+
+from marianne_stream.client.api_client import ApiClient
+from marianne_stream.client.api_models import JobBody, JobPageBody
+from marianne_stream.client.output import Output, status_style, truncate_middle
+from marianne_stream.client.progress_bar import format_sheet_count, make_progress_bar
+from marianne_stream.client.sanitize import strip_to_one_line
+from marianne_stream.client.times import (
+    format_date_time,
+    format_duration,
+    format_time,
+    parse_iso_time,
+)
+from marianne_stream.client.watched_job import EXIT_CODES
+from marianne_stream.errors import SettingsError
+
+JOBS_PER_PAGE = 1000
+
+UNKNOWN_TEXT = "-"
+BAR_COLUMNS = 12
+GAP_COLUMNS = 2
+# Bars leave so much room for names, if names need it, and so does the start of jobs.
+MIN_NAME_COLUMNS_WITH_BAR = 24
+MIN_NAME_COLUMNS_WITH_START = 16
+
+# The statuses that a conductor is known to give. A newer one may give more.
+KNOWN_STATUSES = (
+    *("queued", "pending", "running", "paused", "paused_at_chain"),
+    *("completed", "failed", "cancelled"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class JobQuery:
+    """Which jobs are wanted.
+
+    Attributes:
+        status: only those with this status; "" for all.
+        name: only those whose id holds this; "" for all.
+        limit: at most so many; None for all.
+    """
+
+    status: str = ""
+    name: str = ""
+    limit: int | None = None
+
+
+async def print_jobs(client: ApiClient, output: Output, query: JobQuery, *, as_json: bool) -> int:
+    """Prints the jobs that are wanted, the newest first, and returns the exit code.
+
+    Raises:
+        SettingsError: there is no such status.
+        MarianneStreamError: the server cannot be reached, or does not answer as it should.
+    """
+    if as_json:
+        found = 0
+        async for page in fetch_pages(client, query):
+            output.write_objects(page)
+            found += len(page)
+        require_known_status(query, found)
+        return 0
+    jobs = [
+        msgspec.convert(job, JobBody) async for page in fetch_pages(client, query) for job in page
+    ]
+    require_known_status(query, len(jobs))
+    if not jobs:
+        client.reporter.report("no such job" if query.status or query.name else "no jobs yet")
+        return 0
+    output.console.print(make_table(jobs, output, now_s=client.clock.now_s()))
+    return 0
+
+
+def require_known_status(query: JobQuery, match_count: int) -> None:
+    """Raise SettingsError if no job has the wanted status, and no conductor is known to give it."""
+    if query.status and not match_count and query.status not in KNOWN_STATUSES:
+        raise SettingsError(
+            f"--status must be one of {', '.join(KNOWN_STATUSES)}, got {query.status!r}"
+        )
+
+
+async def fetch_pages(client: ApiClient, query: JobQuery) -> AsyncIterator[list[dict[str, Any]]]:
+    """Yield the roster page by page, until it ends or is large enough; raises as `print_jobs`."""
+    params = {"status": query.status, "name": query.name}
+    params = {name: value for name, value in params.items() if value}
+    left = query.limit
+    while left is None or left > 0:
+        size = JOBS_PER_PAGE if left is None else min(left, JOBS_PER_PAGE)
+        page = await client.get_json_with_retry(
+            "/api/jobs", {**params, "limit": str(size)}, JobPageBody
+        )
+        yield page.jobs
+        if page.next is None:
+            return
+        params["after"] = page.next
+        left = None if left is None else left - len(page.jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """A job as the table shows it, one text a column."""
+
+    name: str
+    status: str
+    sheets: str
+    start: str
+    duration: str
+
+    @classmethod
+    def from_job(cls, job: JobBody, *, now_s: float, today: str) -> "TableRow":
+        """Return the row of a job; times of the day that is given are shown without the date."""
+        started_s = parse_iso_time(job.started_at)
+        return cls(
+            strip_to_one_line(job.job_id),
+            strip_to_one_line(job.status),
+            format_sheet_count(job.completed_sheets, job.total_sheets) or UNKNOWN_TEXT,
+            format_start(started_s, today) or UNKNOWN_TEXT,
+            format_job_duration(job, started_s, now_s) or UNKNOWN_TEXT,
+        )
+
+
+HEADINGS = TableRow("JOB", "STATUS", "SHEETS", "STARTED", "DURATION")
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnLayout:
+    """What fits into the width of a terminal: status, sheets and duration always do.
+
+    Attributes:
+        name_columns: how wide a job's name may be.
+        has_bars: whether there are bars.
+        has_start: whether it is shown when a job started.
+    """
+
+    name_columns: int
+    has_bars: bool
+    has_start: bool
+
+    @classmethod
+    def from_rows(cls, rows: list[TableRow], *, width: int, animated: bool) -> "ColumnLayout":
+        """Return the columns for these rows: bars go first, then the start, then names are cut."""
+        name, status, sheets, start, last = (
+            max(cell_len(getattr(row, field.name)) for row in (HEADINGS, *rows))
+            for field in fields(TableRow)
+        )
+        room = width - sum(size + GAP_COLUMNS for size in (status, sheets, start, last))
+        bars = animated and room - BAR_COLUMNS - GAP_COLUMNS >= min(name, MIN_NAME_COLUMNS_WITH_BAR)
+        if bars:
+            room -= BAR_COLUMNS + GAP_COLUMNS
+        has_start = room >= min(name, MIN_NAME_COLUMNS_WITH_START)
+        if not has_start:
+            room += start + GAP_COLUMNS
+        return cls(max(1, min(name, room)), bars, has_start)
+
+
+def make_table(jobs: list[JobBody], output: Output, *, now_s: float) -> Table:
+    """The jobs as a table: with bars where it is drawn on a terminal."""
+    today = format_date_time(now_s)[:10] if output.can_redraw else ""
+    rows = [TableRow.from_job(job, now_s=now_s, today=today) for job in jobs]
+    columns = ColumnLayout.from_rows(rows, width=output.console.width, animated=output.can_redraw)
+    table = Table(box=None, pad_edge=False, padding=(0, GAP_COLUMNS, 0, 0), header_style="quiet")
+    table.add_column(HEADINGS.name, no_wrap=True)
+    table.add_column(HEADINGS.status, no_wrap=True)
+    if columns.has_bars:
+        table.add_column("", width=BAR_COLUMNS)
+    table.add_column(HEADINGS.sheets, no_wrap=True, justify="right")
+    if columns.has_start:
+        table.add_column(HEADINGS.start, no_wrap=True)
+    table.add_column(HEADINGS.duration, no_wrap=True, justify="right")
+    for job, row in zip(jobs, rows, strict=True):
+        style = status_style(job.status)
+        table.add_row(
+            Text(truncate_middle(row.name, columns.name_columns)),
+            Text(row.status, style=style),
+            *(
+                [make_progress_bar(job.completed_sheets, job.total_sheets, style)]
+                if columns.has_bars
+                else []
+            ),
+            Text(row.sheets),
+            *([Text(row.start)] if columns.has_start else []),
+            Text(row.duration),
+        )
+    return table
+
+
+def format_start(started_s: float | None, today: str) -> str:
+    """When a job has started: the time alone where it was today."""
+    if started_s is None:
+        return ""
+    text = format_date_time(started_s)
+    return format_time(started_s) if today and text.startswith(today) else text
+
+
+def format_job_duration(job: JobBody, started_s: float | None, now_s: float) -> str:
+    """How long a job has run, or ran; empty where that is not known."""
+    ended_s = parse_iso_time(job.completed_at)
+    if started_s is None or (job.status in EXIT_CODES and ended_s is None):
+        return ""
+    return format_duration((now_s if ended_s is None else ended_s) - started_s)
+
+
+async def fetch_job_ids(client: ApiClient, prefix: str) -> list[str]:
+    """The ids of the newest jobs that begin with a text; asked for once.
+
+    Raises:
+        MarianneStreamError: the server cannot be reached, or does not answer as it should.
+    """
+    params = {"limit": str(JOBS_PER_PAGE), **({"name": prefix} if prefix else {})}
+    page = await client.get_json("/api/jobs", params, JobPageBody)
+    ids = [msgspec.convert(job, JobBody).job_id for job in page.jobs]
+    return [job_id for job_id in ids if job_id.startswith(prefix)]

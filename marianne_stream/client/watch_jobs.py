@@ -1,0 +1,122 @@
+"""`watch JOB…`: some jobs, each by its own stream, until all of them have ended.
+
+It must not know how they are shown.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
+
+from marianne_stream.client.address import job_path
+from marianne_stream.client.api_client import ApiClient
+from marianne_stream.client.api_models import JobTimesBody, StatusBody
+from marianne_stream.client.messages import SourceReporter
+from marianne_stream.client.renderers import JobRenderer
+from marianne_stream.client.sse_client import SSEClient, StreamEvent, convert_data
+from marianne_stream.client.watched_job import (
+    EXIT_CODES,
+    EXIT_NOT_FOUND,
+    WatchedJob,
+    worst_exit_code,
+)
+from marianne_stream.errors import CliJobNotFoundError, MarianneStreamError, ServerUnreachableError
+
+# How old a change that no event announces may get before it is seen.
+POLL_INTERVAL_S = 1.0
+
+# A duration is not worth waiting for longer, with events to come.
+TIMES_TIMEOUT_S = 2.0
+
+
+async def watch_jobs(client: ApiClient, renderer: JobRenderer, job_ids: Sequence[str]) -> int:
+    """Watches jobs to their ends, and returns the worst of their exit codes.
+
+    What goes wrong with one is said, and the others go on. Cancelling is safe.
+
+    Raises:
+        OSError: the view cannot write.
+    """
+    source = SourceReporter(client.reporter)
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(JobTracker(client, renderer, source, WatchedJob(job_id)).run())
+                for job_id in dict.fromkeys(job_ids)
+            ]
+    except BaseExceptionGroup as error:
+        # What ends one ends all: nobody reads, or there is a fault of ours.
+        raise error.exceptions[0] from error
+    return worst_exit_code([task.result() for task in tasks])
+
+
+class JobTracker:
+    """Watches one job.
+
+    Args:
+        client: whose job it is.
+        renderer: what shows it.
+        source_reporter: who hears where its state comes from.
+        job: what is known of it.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        renderer: JobRenderer,
+        source_reporter: SourceReporter,
+        job: WatchedJob,
+    ) -> None:
+        self._client = client
+        self._renderer = renderer
+        self._source_reporter = source_reporter
+        self._job = job
+        self._path = job_path(job.job_id)
+
+    async def run(self) -> int:
+        """Watches it to its end, and returns the exit code."""
+        self._renderer.update(self._job)
+        try:
+            await self._read_stream()
+        except MarianneStreamError as error:
+            if isinstance(error, CliJobNotFoundError):
+                self._job.problem = "not found"
+            elif isinstance(error, ServerUnreachableError):
+                self._job.problem = "unreachable"
+            else:
+                self._job.problem = "refused"
+            self._renderer.update(self._job)
+            self._client.reporter.report(str(error))
+            return error.exit_code
+        return EXIT_CODES.get(self._job.status, EXIT_NOT_FOUND)
+
+    async def _read_stream(self) -> None:
+        params = {"poll_interval": str(POLL_INTERVAL_S)}
+        stream = SSEClient(self._client, f"{self._path}/stream", params)
+        async with aclosing(stream.batches()) as batches:
+            async for batch in batches:
+                for event in batch:
+                    self._renderer.on_event(event)
+                    await self._on_event(event)
+
+    async def _on_event(self, event: StreamEvent) -> None:
+        """Takes what an event says."""
+        if event.name == "source":
+            self._source_reporter.on_source_event(event.data)
+        elif event.name == "job_status":
+            changed = self._job.apply_status(
+                convert_data(event, StatusBody), now_s=self._client.clock.now_s()
+            )
+            self._renderer.update(self._job)
+            if changed and self._renderer.needs_times:
+                await self._fetch_times()
+        elif event.name == "job_deleted":
+            raise CliJobNotFoundError(f"{self._job.job_id} is gone: the conductor knows it no more")
+
+    async def _fetch_times(self) -> None:
+        """Asks when the job started and ended, which its stream does not say."""
+        with suppress(MarianneStreamError):
+            detail = await self._client.get_json(
+                self._path, {}, JobTimesBody, timeout_s=TIMES_TIMEOUT_S
+            )
+            self._job.apply_times(detail)
+            self._renderer.update(self._job)

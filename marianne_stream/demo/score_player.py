@@ -1,0 +1,127 @@
+"""Plays one score on a simulated conductor: its sheets, its log, and what the observer sees.
+
+It knows operations by their names and waits between them. It must not know sockets.
+"""
+
+import asyncio
+import random
+from pathlib import Path
+
+from marianne_stream.demo.job_log import JobLogWriter
+from marianne_stream.demo.observer import JobObserver
+from marianne_stream.demo.score import Score
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
+
+OBSERVER_INTERVAL_S = 2.0
+LOG_LINE_INTERVAL_S = 0.35
+
+
+class ScorePlayer:
+    """Runs a job under the score's id, once for each call of `play`.
+
+    Args:
+        conductor: where the job runs.
+        score: what it does.
+        folder: where its workspace is made.
+        speed: how many score seconds pass in one.
+        seed: what all chance comes from: the same seed gives the same run.
+    """
+
+    def __init__(
+        self, conductor: SimulatedConductor, score: Score, folder: Path, *, speed: float, seed: int
+    ) -> None:
+        self.score = score
+        self._conductor = conductor
+        self._workspace = folder / score.job_id
+        self._speed = speed
+        self._rng = random.Random(f"{seed} observer {score.job_id}")
+        self._log_writer = JobLogWriter(
+            self._workspace, random.Random(f"{seed} log {score.job_id}")
+        )
+        self._current_sheet = 1
+
+    async def sleep(self, score_s: float) -> None:
+        """Let score seconds pass."""
+        await asyncio.sleep(score_s / self._speed)
+
+    async def play(self) -> None:
+        """Run the job from its submission to its end. Cancelling leaves it as it is then."""
+        score = self.score
+        self._conductor.submit(
+            score.job_id,
+            score.sheets,
+            workspace=str(self._workspace),
+            config_path=str(self._workspace.with_suffix(".yaml")),
+            movements=score.movement_by_sheet(),
+        )
+        await self.sleep(score.queue_time_s)
+        self._conductor.start_run(score.job_id)
+        async with asyncio.TaskGroup() as group:
+            beside = (
+                group.create_task(self._emit_observer_events()),
+                group.create_task(self._write_log()),
+            )
+            await self._play_movements()
+            for task in beside:
+                task.cancel()
+
+    async def _play_movements(self) -> None:
+        job_id = self.score.job_id
+        for sheets in self.score.sheets_by_movement():
+            for sheet in sheets:
+                self._conductor.dispatch(job_id, sheet)
+            if await self._play_sheets(sheets):
+                return
+            if sheets[-1] < self.score.sheets:
+                await self._wait_between_movements(sheets[-1])
+        self._conductor.finish(job_id)
+
+    async def _play_sheets(self, sheets: list[int]) -> bool:
+        """Play a movement's sheets, dispatched together; say whether the job has ended in it."""
+        job_id = self.score.job_id
+        for sheet in sheets:
+            self._current_sheet = sheet
+            await self.sleep(self._duration_s(sheet - sheets[0]))
+            if sheet == self.score.cancelled_sheet:
+                self._conductor.cancel(job_id)
+                return True
+            if sheet == self.score.failing_sheet:
+                self._fail_job(sheet)
+                return True
+            self._conductor.complete_sheet(job_id, sheet)
+        return False
+
+    def _duration_s(self, index: int) -> float:
+        """Give how long a sheet takes, or how much later it ends than the one before it."""
+        if index == 0:
+            return self.score.sheet_duration_s
+        return self.score.sheet_duration_s * self._rng.uniform(0.2, 0.6)
+
+    def _fail_job(self, failed_sheet: int) -> None:
+        job_id = self.score.job_id
+        self._conductor.fail_sheet(job_id, failed_sheet, self.score.failure_message)
+        for sheet in range(failed_sheet + 1, self.score.sheets + 1):
+            self._conductor.skip_sheet(job_id, sheet, because_of=failed_sheet)
+        self._conductor.finish(job_id, "failed")
+
+    async def _wait_between_movements(self, completed: int) -> None:
+        await self.sleep(self.score.movement_gap_s)
+        if completed == self.score.pause_after_sheets:
+            self._conductor.pause(self.score.job_id)
+            await self.sleep(self.score.pause_s)
+            self._conductor.resume(self.score.job_id)
+
+    async def _emit_observer_events(self) -> None:
+        observer = JobObserver(self._rng)
+        while True:
+            await self.sleep(OBSERVER_INTERVAL_S)
+            job = self._conductor.jobs[self.score.job_id]
+            if job.status == "running":
+                for event, data in observer.make_events(job.completed_sheets):
+                    self._conductor.emit(job.job_id, event, data)
+
+    async def _write_log(self) -> None:
+        while True:
+            if self._conductor.jobs[self.score.job_id].status == "running":
+                await self._log_writer.write(self._current_sheet)
+            await self.sleep(LOG_LINE_INTERVAL_S)

@@ -1,0 +1,69 @@
+"""What a job went through, as a client could have asked for it: what tests compare viewers with.
+
+It reads jobs and answers. It must not know who plays them.
+"""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from marianne_stream.demo.checkpoint_fields import JsonObject
+
+if TYPE_CHECKING:
+    from marianne_stream.demo.simulated_conductor import SimulatedConductor
+
+
+def make_state(time_s: float, status: str | None, result: JsonObject) -> JsonObject:
+    """Give one state of a job.
+
+    Args:
+        time_s: when it began.
+        status: the roster's; None for a job that is gone.
+        result: what `job.status` answers with then.
+
+    Returns:
+        `t`, `status`, `completed`, `total` (None without a checkpoint), and `sheets`, the status
+        of each by its number as a string.
+    """
+    sheets = {number: sheet["status"] for number, sheet in result.get("sheets", {}).items()}
+    return {
+        "t": time_s,
+        "status": status,
+        "completed": sum(sheet == "completed" for sheet in sheets.values()),
+        "total": result.get("total_sheets"),
+        "sheets": sheets,
+    }
+
+
+def states_differ(first: JsonObject, second: JsonObject) -> bool:
+    """Say whether two states differ in more than their time."""
+    return {**first, "t": 0} != {**second, "t": 0}
+
+
+class StateHistory:
+    """Writes down each state of each job of a conductor, from now on.
+
+    Changes that are made with nothing awaited between are one: nobody could ask in between. The
+    time is the monotonic clock's.
+    """
+
+    def __init__(self, conductor: "SimulatedConductor") -> None:
+        self.job_states: dict[str, list[JsonObject]] = {}
+        self._conductor = conductor
+        self._changed_jobs: set[str] = set()
+        conductor.job_listeners.append(self._on_change)
+
+    def _on_change(self, job_id: str) -> None:
+        if not self._changed_jobs:
+            asyncio.get_running_loop().call_soon(self._record_changes)
+        self._changed_jobs.add(job_id)
+
+    def _record_changes(self) -> None:
+        for job_id in self._changed_jobs:
+            job = self._conductor.jobs.get(job_id)
+            answer = {} if job is None else job.status_result()
+            now = make_state(time.monotonic(), None if job is None else job.status, answer)
+            states = self.job_states.setdefault(job_id, [])
+            if not states or states_differ(states[-1], now):
+                states.append(now)
+        self._changed_jobs.clear()

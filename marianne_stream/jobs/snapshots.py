@@ -1,0 +1,298 @@
+"""What viewers see, encoded once for all of them: of one job, and of the roster.
+
+A view is a moment; what changed between two of them is a frame, made when the first viewer needs it
+and kept for the others. It must not know who the viewers are.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal, Self
+
+from pydantic import TypeAdapter
+
+from marianne_stream.models import (
+    JobState,
+    Roster,
+    RosterDetails,
+    RosterEntry,
+    Sheet,
+    StateSourceName,
+)
+from marianne_stream.schemas import (
+    JobDeletedData,
+    JobFinishedData,
+    JobSheetsData,
+    JobStatusData,
+    JobSummary,
+    RosterData,
+    SourceData,
+    StreamErrorData,
+)
+from marianne_stream.wire import sse
+from marianne_stream.wire.cursors import RosterCursor, StatusCursor, state_digest
+from marianne_stream.wire.job_patterns import JobPatterns
+
+SHEETS_ADAPTER = TypeAdapter(tuple[Sheet, ...])
+SUMMARIES_ADAPTER = TypeAdapter(tuple[JobSummary, ...])
+
+# A change of these alone is no event: they go with the next one.
+TIME_FIELDS = ("updated_at", "last_progress_at")
+
+# What a client waits before it connects again after a fault of ours.
+ERROR_RETRY_MS = 10_000
+
+SnapshotEnd = Literal["", "finished", "deleted", "fault"]
+
+
+class Snapshot(ABC):
+    """What is seen at one moment; the frames that lead to it are made once, and kept for others.
+
+    Args:
+        source: where state comes from now; "none" while what is shown is only the last known.
+        live: whether the conductor itself said it.
+        cursor: digest of all that is seen, the source and times of writing aside.
+        end: why the viewers' streams end with this view, "" while they go on.
+        detail: why state does not come from the conductor, a sentence; "" if that is not known.
+
+    Attributes:
+        identity: all of them together.
+        cache_key: the same, and what besides tells this view from one that looks the same.
+        job_id: the job that it shows; None for a view of several.
+    """
+
+    job_id: str | None = None
+
+    def __init__(
+        self,
+        *,
+        source: StateSourceName,
+        live: bool,
+        cursor: str,
+        end: SnapshotEnd = "",
+        detail: str = "",
+    ) -> None:
+        self.source = source
+        self.live = live
+        self.cursor = cursor
+        self.end = end
+        self.detail = detail
+        self.identity = (cursor, source, live, end, detail)
+        self.cache_key: object = self.identity
+        self._diffs: dict[object, sse.EncodedFrames] = {}
+
+    def is_same(self, other: Self) -> bool:
+        """Whether a viewer sees no difference at all."""
+        return self.identity == other.identity
+
+    def diff_from(self, previous: Self | None) -> sse.EncodedFrames:
+        """The frames that take a viewer from what was seen, None for nothing yet, to this view."""
+        key = None if previous is None else previous.cache_key
+        frames = self._diffs.get(key)
+        if frames is None:
+            frames = self._diffs[key] = sse.EncodedFrames(self._encode_diff(previous))
+        return frames
+
+    def has_source_changed(self, previous: Self | None) -> bool:
+        """Whether the viewer is to be told where state comes from."""
+        now = (self.source, self.live, self.detail)
+        return previous is None or now != (previous.source, previous.live, previous.detail)
+
+    def _make_source_frame(self) -> bytes:
+        return make_source_frame(self.job_id, self.source, live=self.live, detail=self.detail)
+
+    @abstractmethod
+    def _encode_diff(self, previous: Self | None) -> bytes:
+        """Makes the frames that `since` gives."""
+
+
+class JobSnapshot(Snapshot):
+    """One job as its viewers see it at one moment.
+
+    Its cursor is the same in every process, and another one for another run.
+
+    Args:
+        state: what is known of the job.
+        source: where state comes from now; "none" while `state` is only the last known.
+        live: whether the conductor itself said it.
+        end: why the viewers' streams end with this view, "" while they go on.
+        detail: why state does not come from the conductor.
+        last_progress_at: when the job was last seen to change, ISO 8601.
+
+    Attributes:
+        status_data: the data of its `get_job_status`.
+        status_json: the same as JSON, without the times that are no difference by themselves.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        state: JobState,
+        *,
+        source: StateSourceName,
+        live: bool,
+        end: SnapshotEnd = "",
+        detail: str = "",
+        last_progress_at: str | None = None,
+    ) -> None:
+        self.state = state
+        self.job_id = state.job_id
+        self.status_data = JobStatusData.from_state(state, last_progress_at)
+        untimed = self.status_data.model_copy(update=dict.fromkeys(TIME_FIELDS))
+        self.status_json = untimed.json_bytes()
+        content = (state.run.encode(), self.status_json, SHEETS_ADAPTER.dump_json(state.sheets))
+        cursor = state_digest(b"\0".join(content))
+        super().__init__(source=source, live=live, cursor=cursor, end=end, detail=detail)
+
+    @property
+    def sheet_key(self) -> tuple[str, tuple[int, ...]]:
+        """The run, and which sheets it has."""
+        return self.state.run, tuple(sheet.number for sheet in self.state.sheets)
+
+    def is_same_state(self, other: "JobSnapshot") -> bool:
+        """Whether a viewer sees no difference in the job itself."""
+        return self.cursor == other.cursor
+
+    def make_resume_frames(self) -> bytes:
+        """The frames for one who has seen this state: where it comes from, and an end."""
+        return self._make_source_frame() + self._make_end_frame()
+
+    def _encode_diff(self, previous: "JobSnapshot | None") -> bytes:
+        frames = b""
+        if self.has_source_changed(previous):
+            frames += self._make_source_frame()
+        if previous is None or not self.is_same_state(previous):
+            frames += self._make_state_frames(previous)
+        if previous is None or self.end != previous.end:
+            frames += self._make_end_frame()
+        return frames
+
+    def _make_state_frames(self, previous: "JobSnapshot | None") -> bytes:
+        """`get_job_status`, `job_sheets` or both; the last of them bears the id."""
+        # What was seen of another run, or of other sheets, is not to be added to.
+        known = previous if previous is not None and previous.sheet_key == self.sheet_key else None
+        before = set(known.state.sheets) if known is not None else set()
+        sheets = tuple(sheet for sheet in self.state.sheets if sheet not in before)
+        cursor = str(StatusCursor("s", self.cursor))
+        frames = b""
+        send_sheets = bool(sheets) or known is None
+        if known is None or self.status_json != known.status_json or not send_sheets:
+            event_id = "" if send_sheets else cursor
+            frames += sse.frame(
+                self.status_data.json_bytes(), event="job_status", event_id=event_id
+            )
+        if send_sheets:
+            data = JobSheetsData(job_id=self.state.job_id, complete=known is None, sheets=sheets)
+            frames += sse.frame(data.json_bytes(), event="job_sheets", event_id=cursor)
+        return frames
+
+    def _make_end_frame(self) -> bytes:
+        job_id = self.state.job_id
+        if self.end == "finished":
+            finished = JobFinishedData(job_id=job_id, final_status=self.state.status)
+            cursor = str(StatusCursor("f", self.cursor))
+            return sse.frame(finished.json_bytes(), event="job_finished", event_id=cursor)
+        if self.end == "deleted":
+            return sse.frame(JobDeletedData(job_id=job_id).json_bytes(), event="job_deleted")
+        if self.end == "fault":
+            return make_error_frame("The server failed to read this job.", "internal_error")
+        return b""
+
+
+class RosterSnapshot(Snapshot):
+    """All jobs as the viewers of the roster see them at one moment.
+
+    The times of a job's last change are no difference by themselves; they go with the next one.
+
+    Args:
+        roster: what a source of state said.
+        details: what is known of some of the jobs besides.
+        previous: an earlier view, of which everything is taken over that is still so.
+
+    Attributes:
+        summaries: by id, the newest first.
+    """
+
+    def __init__(
+        self,
+        roster: Roster,
+        details: Mapping[str, RosterDetails],
+        previous: "RosterSnapshot | None" = None,
+    ) -> None:
+        self.roster = roster
+        self._details = details
+        self._restricted: dict[JobPatterns, RosterSnapshot] = {}
+        entries = sorted(roster.entries.values(), key=newest_first_key)
+        self.summaries = {
+            entry.job_id: (previous and previous.get_summary(entry, details.get(entry.job_id)))
+            or JobSummary.from_entry(entry, details.get(entry.job_id))
+            for entry in entries
+        }
+        jobs = tuple(self.summaries.values())
+        cursor = state_digest(
+            SUMMARIES_ADAPTER.dump_json(jobs, exclude={"__all__": set(TIME_FIELDS)})
+        )
+        super().__init__(
+            source=roster.source, live=roster.live, cursor=cursor, detail=roster.detail
+        )
+        times = tuple((job.updated_at, job.last_progress_at) for job in jobs)
+        self.cache_key = (self.identity, hash(times))
+
+    def get_summary(self, entry: RosterEntry, details: RosterDetails | None) -> JobSummary | None:
+        """What a viewer sees of a job of which just this is known; None where it is not."""
+        job_id = entry.job_id
+        if self.roster.entries.get(job_id) != entry or self._details.get(job_id) != details:
+            return None
+        return self.summaries.get(job_id)
+
+    def restrict_to(self, patterns: JobPatterns) -> "RosterSnapshot":
+        """The same moment for one who may see these jobs; made once for all who may."""
+        if patterns.matches_all:
+            return self
+        view = self._restricted.get(patterns)
+        if view is None:
+            entries = {i: entry for i, entry in self.roster.entries.items() if patterns(i)}
+            live = self.roster.live or not any(
+                map(patterns.may_match_prefix, self.roster.unavailable_scopes or ("",))
+            )
+            view = self._restricted[patterns] = RosterSnapshot(
+                replace(self.roster, entries=entries, live=live), self._details, self
+            )
+        return view
+
+    def make_resume_frames(self) -> bytes:
+        """The frames for a viewer who has seen these entries before: where they come from."""
+        return self._make_source_frame()
+
+    def _encode_diff(self, previous: "RosterSnapshot | None") -> bytes:
+        frames = b""
+        if self.has_source_changed(previous):
+            frames += self._make_source_frame()
+        if previous is None or self.cursor != previous.cursor:
+            known = {} if previous is None else previous.summaries
+            data = RosterData(
+                complete=previous is None,
+                jobs=tuple(job for job in self.summaries.values() if known.get(job.job_id) != job),
+                removed=tuple(job_id for job_id in known if job_id not in self.summaries),
+            )
+            cursor = str(RosterCursor(self.cursor))
+            frames += sse.frame(data.json_bytes(), event="roster", event_id=cursor)
+        return frames
+
+
+def newest_first_key(entry: RosterEntry) -> tuple[float, str]:
+    """The order of the roster: by submission, the newest first, then by id."""
+    return (-(entry.submitted_at or 0.0), entry.job_id)
+
+
+def make_source_frame(
+    job_id: str | None, source: StateSourceName, *, live: bool, detail: str = "", event_id: str = ""
+) -> bytes:
+    """Make a `source` event. It has an id only if it is a position that has no other."""
+    data = SourceData(job_id=job_id, source=source, live=live, detail=detail or None)
+    return sse.frame(data.json_bytes(), event="source", event_id=event_id)
+
+
+def make_error_frame(error: str, error_type: str) -> bytes:
+    """A `stream_error` event, behind a field that asks the client to take its time."""
+    data = StreamErrorData(error=error, error_type=error_type)
+    return sse.retry(ERROR_RETRY_MS) + sse.frame(data.json_bytes(), event="stream_error")

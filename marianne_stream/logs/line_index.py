@@ -1,0 +1,170 @@
+"""How many lines lie before an offset, without reading a file twice.
+
+A sparse table of line counts, extended as the file grows. It must not know what a line means; which
+lines count, a selection says.
+"""
+
+import asyncio
+from bisect import bisect_right
+from collections import OrderedDict
+from threading import Lock
+from typing import Protocol
+
+from marianne_stream.logs.blocks import read_long_line_text
+from marianne_stream.logs.log_file import BLOCK_BYTES, LogFile
+from marianne_stream.wire.cursors import HASH_WINDOW_BYTES
+
+# What one call counts at most.
+INDEX_SLICE_BYTES = 256 * 1024 * 1024
+
+
+class LineFilter(Protocol):
+    """Which lines of a file count."""
+
+    @property
+    def piece_bytes(self) -> int:
+        """How much of a block is looked at in one go, so that a deadline can be kept."""
+        ...
+
+    def matches(self, line: bytes) -> bool:
+        """Whether a line counts."""
+        ...
+
+    def find_matches(self, block: bytes) -> list[int]:
+        """Which lines of a block of whole lines count, by their places in it."""
+        ...
+
+
+class LineIndex:
+    """The line counts of one file. Extending it blocks, and is for one thread at a time.
+
+    Args:
+        job_filter: which lines count; all where it is None.
+
+    Attributes:
+        end: the offset behind the last line that has been counted.
+        line_count: how many lines have.
+        lock: held while it is extended, or read in a thread.
+    """
+
+    def __init__(self, job_filter: LineFilter | None = None) -> None:
+        self._job_filter = job_filter
+        # Offsets at line ends, about one each block, and the counts up to there.
+        self.offsets = [0]
+        self.counts = [0]
+        self.end = 0
+        self.line_count = 0
+        self.lock = asyncio.Lock()
+        # A thread whose caller was cancelled goes on for a moment.
+        self._thread_lock = Lock()
+        self._window = b""
+        # The beginning of the line behind `end`, and up to where it has no newline.
+        self._partial_head = b""
+        self._searched_offset = 0
+
+    def extend(self, file: LogFile, end_offset: int) -> bool:
+        """Counts the whole lines up to an offset that have not been counted yet.
+
+        What has been counted is kept if the call is stopped, and so is how far the end of a line
+        has been looked for.
+
+        Returns:
+            False if there is more to count: a call counts `INDEX_SLICE_BYTES`, so that others get
+            a turn.
+        """
+        with self._thread_lock:
+            if not self._is_unchanged(file):
+                self._reset()
+            if file.size() < self._searched_offset or not self._has_same_partial_line(file):
+                # The line that has begun is another one.
+                self._searched_offset = self.end
+            # What stands behind the last whole line may have changed.
+            at = max(self.end, self._searched_offset - BLOCK_BYTES)
+            sliced = at + INDEX_SLICE_BYTES
+            while at < min(end_offset, sliced):
+                data = file.read(at, min(BLOCK_BYTES, end_offset - at))
+                if not data:
+                    return True
+                at = self._count_lines(file, at, data)
+            return at >= end_offset
+
+    def _count_lines(self, file: LogFile, offset: int, data: bytes) -> int:
+        """Counts the lines that end in some data; returns where the next is to be read."""
+        newline = data.find(b"\n")
+        if newline < 0:
+            # Nothing ends in a hole.
+            self._searched_offset = file.hole_end(offset + len(data))
+            return self._searched_offset
+        begun = offset - self.end
+        if not begun:
+            self._count_block(data[: data.rfind(b"\n") + 1])
+        elif begun + newline < BLOCK_BYTES:
+            self._count_block(file.read(self.end, begun + newline + 1))
+        else:
+            self._count_long_line(file, offset + newline)
+        return self.end
+
+    def find_block_before(self, offset: int) -> tuple[int, int]:
+        """Where the last block before an offset begins, and how many lines lie before it."""
+        place = max(0, bisect_right(self.offsets, offset - 1) - 1)
+        return self.offsets[place], self.counts[place]
+
+    def _count_block(self, text: bytes) -> None:
+        window = (self._window + text[-HASH_WINDOW_BYTES:])[-HASH_WINDOW_BYTES:]
+        self._record(text, self.end + len(text), window)
+
+    def _count_long_line(self, file: LogFile, newline: int) -> None:
+        text = b"" if self._job_filter is None else read_long_line_text(file, self.end, newline)
+        self._record(text + b"\n", newline + 1, file.window_before(newline + 1))
+
+    def _record(self, text: bytes, end: int, window: bytes) -> None:
+        """Adds lines and their end to the table, in the place of the last one if that is near."""
+        if self._job_filter is not None:
+            self.line_count += len(self._job_filter.find_matches(text))
+        else:
+            self.line_count += text.count(b"\n")
+        self.end, self._window, self._partial_head = end, window, b""
+        if len(self.offsets) > 1 and self.end - self.offsets[-2] <= BLOCK_BYTES:
+            del self.offsets[-1], self.counts[-1]
+        self.offsets.append(self.end)
+        self.counts.append(self.line_count)
+
+    def _is_unchanged(self, file: LogFile) -> bool:
+        """Whether the file still holds what has been counted."""
+        return not self.end or file.window_before(self.end) == self._window
+
+    def _has_same_partial_line(self, file: LogFile) -> bool:
+        """Return True if the line that was looked into begins as it did."""
+        begun = file.read(self.end, HASH_WINDOW_BYTES)
+        alike, self._partial_head = begun.startswith(self._partial_head), begun
+        return alike
+
+    def _reset(self) -> None:
+        self.offsets, self.counts = [0], [0]
+        self.end = self.line_count = self._searched_offset = 0
+        self._window = b""
+
+
+class LineIndexCache:
+    """The indexes of the files that are, or were lately, in use.
+
+    Args:
+        max_indexes: how many are kept; those that were used last.
+    """
+
+    def __init__(self, *, max_indexes: int = 256) -> None:
+        self._max_indexes = max_indexes
+        self._indexes: OrderedDict[tuple[tuple[int, int], LineFilter | None], LineIndex] = (
+            OrderedDict()
+        )
+
+    def get(self, file: LogFile, job_filter: LineFilter | None) -> LineIndex:
+        """The index of a file. It may be an earlier file's: `extend` finds that out."""
+        key = (file.key, job_filter)
+        index = self._indexes.get(key)
+        if index is None:
+            index = self._indexes[key] = LineIndex(job_filter)
+        self._indexes.move_to_end(key)
+        while len(self._indexes) > self._max_indexes:
+            self._indexes.popitem(last=False)
+        return index

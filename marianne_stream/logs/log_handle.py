@@ -1,0 +1,153 @@
+"""A log as it is opened for viewers: where they begin, and what is known of it.
+
+It must not know how lines are sent, or whose log it is.
+"""
+
+from functools import partial
+
+from marianne_stream.errors import ReadLimitError
+from marianne_stream.logs.blocks import ForwardBlocks, read_partial_text
+from marianne_stream.logs.line_index import LineFilter, LineIndex, LineIndexCache
+from marianne_stream.logs.log_file import LogFile
+from marianne_stream.logs.log_reader import LogReader, Position
+from marianne_stream.logs.log_threads import JobThreads
+from marianne_stream.logs.rotation import LogFileSet
+from marianne_stream.logs.safe_open import LogPath
+from marianne_stream.wire.cursors import LogCursor
+from marianne_stream.wire.log_lines import LogLine, make_partial_line
+
+# A request counts so many slices of a log at most. The next one goes on where it has stopped.
+MAX_INDEX_SLICES = 32
+
+
+class LogHandle:
+    """One log, and which of its lines count.
+
+    Args:
+        log_path where it lies.
+        job_filter: which lines count; all where it is None.
+        index_cache: the line counts of files.
+        threads: the threads of its job, in which it is read.
+    """
+
+    def __init__(
+        self,
+        log_path: LogPath,
+        *,
+        job_filter: LineFilter | None,
+        index_cache: LineIndexCache,
+        threads: JobThreads,
+    ) -> None:
+        self.path = log_path
+        self.job_filter = job_filter
+        self.files = LogFileSet(log_path)
+        self._index_cache = index_cache
+        self.threads = threads
+
+    async def open_current(self) -> LogFile:
+        """The file that is written now.
+
+        Raises:
+            LogNotFoundError: it is not there.
+            LogForbiddenError: it may not be read.
+        """
+        return await self.threads.read(self.files.open_current)
+
+    async def find_end(self, file: LogFile | None = None) -> Position:
+        """The position behind the last whole line. Counts what has not been counted.
+
+        Raises:
+            LogNotFoundError: it is not there.
+            LogForbiddenError: it may not be read.
+            ReadLimitError: there is more to count than one request may.
+        """
+        file = file or await self.open_current()
+        index = self._index_cache.get(file, self.job_filter)
+        async with index.lock:
+            for _ in range(MAX_INDEX_SLICES):
+                end = await self.threads.index(partial(index_to_end, file, index))
+                if end is not None:
+                    return end
+        raise ReadLimitError
+
+    async def find_tail_start(self, end: Position, line_count: int) -> Position:
+        """The position so many lines before another one in the same file, or at its beginning."""
+        if not line_count or not end.number:
+            return end
+        index = self._index_cache.get(end.file, self.job_filter)
+        async with index.lock:
+            return await self.threads.index(
+                partial(find_lines_before, index, end, line_count, self.job_filter)
+            )
+
+    async def find_position(self, cursor: LogCursor) -> Position | None:
+        """Where a cursor fits; None where nothing fits it."""
+        return await self.threads.find(partial(self._find_position, cursor))
+
+    async def read_partial_line(self, end: Position) -> LogLine | None:
+        """The line behind the last whole one of a plain file; None if there is none."""
+        return await self.threads.read(read_partial_line_after, end, self.job_filter)
+
+    def make_reader(self, position: Position) -> LogReader:
+        """One who reads on from a position."""
+        return LogReader(self.files, position, self.job_filter)
+
+    def _find_position(self, cursor: LogCursor) -> Position | None:
+        try:
+            found = self.files.find(cursor)
+        except ReadLimitError:
+            # Whatever it may fit, nobody can tell within a request.
+            found = None
+        if found is None:
+            return None
+        return Position(
+            found.file, found.offset, found.line_number, found.file.window_before(found.offset)
+        )
+
+
+def index_to_end(file: LogFile, index: LineIndex) -> Position | None:
+    """The position behind the last whole line of a file; None while there is more to count."""
+    if not index.extend(file, file.size()):
+        return None
+    return Position(file, index.end, index.line_count, file.window_before(index.end))
+
+
+def read_partial_line_after(end: Position, job_filter: LineFilter | None) -> LogLine | None:
+    """The line behind a position at the end of a file; None if it has been finished meanwhile."""
+    text = read_partial_text(end.file, end.offset)
+    if not text:
+        return None
+    line = make_partial_line(text, end.number + 1, end.file.size())
+    return line if job_filter is None or job_filter.matches(line.text) else None
+
+
+def find_lines_before(
+    index: LineIndex, end: Position, line_count: int, job_filter: LineFilter | None
+) -> Position:
+    """The position so many lines before another one, found from the back.
+
+    Where the file was cut meanwhile, it is the other one itself.
+    """
+    file = end.file
+    target = max(0, end.number - line_count)
+    if not target:
+        return Position(file, 0, 0, b"")
+    # The position may be one that a reader has come to which counts by itself.
+    while not index.extend(file, end.offset):
+        pass
+    start, number = index.find_block_before(end.offset)
+    while number > target:
+        start, number = index.find_block_before(start)
+    if number == target:
+        return Position(file, start, number, file.window_before(start))
+    for block in ForwardBlocks(file, start, file.window_before(start), end.offset):
+        counted = (
+            job_filter.find_matches(block.text)
+            if job_filter is not None
+            else range(block.line_count)
+        )
+        if number + len(counted) >= target:
+            (line,) = block.extract_lines([(counted[target - number - 1], target)])
+            return Position(file, line.end, target, block.window_before(line.end))
+        number += len(counted)
+    return end

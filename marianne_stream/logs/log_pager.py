@@ -1,0 +1,345 @@
+"""Pages of a log's history, across its rotated files.
+
+It must not know who asks, or how a page is sent.
+"""
+
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+from typing import Literal, TypeVar
+
+from marianne_stream.errors import CursorExpiredError, StateUnavailableError
+from marianne_stream.logs.blocks import read_long_line_text
+from marianne_stream.logs.entries import matches_after, read_lines_above
+from marianne_stream.logs.line_index import LineFilter
+from marianne_stream.logs.log_file import LogFile
+from marianne_stream.logs.log_handle import LogHandle
+from marianne_stream.logs.log_reader import Position
+from marianne_stream.logs.page_lines import PageLine
+from marianne_stream.logs.rotation import MAX_LISTINGS, FileMovedError
+from marianne_stream.logs.scans import (
+    SEARCH_TIMEOUT_S,
+    BackwardsScan,
+    ForwardsScan,
+    Scan,
+    ScanQuery,
+)
+from marianne_stream.wire.cursors import LogCursor
+from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES, LogLine
+
+T = TypeVar("T")
+
+StoppedBy = Literal["limit", "time", "start", "end"]
+
+
+@dataclass(frozen=True, slots=True)
+class PageResult:
+    """Lines in their order, and where to go on.
+
+    Attributes:
+        lines: the lines.
+        before: the oldest line that was looked at; None where there is none before it.
+        after: the position behind the newest; where there are none, before what was looked at.
+        stopped_by: why there are no more lines.
+        read_bytes: how much was looked at.
+        unread_bytes: how much of the file in which it stopped was not.
+        has_gap: whether a file between the lines is damaged.
+        partial: the unfinished line behind the last, if the page reaches it and it is wanted.
+    """
+
+    lines: Sequence[PageLine]
+    before: LogCursor | None
+    after: LogCursor | None
+    stopped_by: StoppedBy
+    read_bytes: int
+    unread_bytes: int
+    has_gap: bool
+    partial: LogLine | None = None
+
+
+class LogPager:
+    """A log's lines, in pages.
+
+    Args:
+        log: the log.
+        line_filter: which lines are wanted; all where it is None.
+        max_lines: how many a page holds at most.
+        job_ended: whether the job is over: a line without a newline will not get one.
+        context_lines: how many lines around each are shown besides, of the same file.
+    """
+
+    def __init__(
+        self,
+        log: LogHandle,
+        *,
+        line_filter: LineFilter | None,
+        max_lines: int,
+        job_ended: bool,
+        context_lines: int = 0,
+    ) -> None:
+        self._log = log
+        self._query = ScanQuery(log.job_filter, line_filter, max_lines, context_lines=context_lines)
+        self._job_ended = job_ended
+
+    async def read_newest(self) -> PageResult:
+        """The newest lines.
+
+        Raises:
+            LogNotFoundError: the log is not there any more.
+            LogForbiddenError: it may not be read any more.
+            TooManySearchesError: other searches go on.
+            StateUnavailableError: the files were moved again and again meanwhile.
+        """
+        return await self._retry_when_moved(self._read_newest)
+
+    async def read_newest_before(self, end: Position) -> PageResult:
+        """The newest lines before a position; waits for its turn where other searches go on.
+
+        Raises:
+            StateUnavailableError: the file of the position was cut, or as `newest`.
+        """
+        return await self._retry_when_moved(
+            partial(self._page_backwards, end, self._query), wait=True
+        )
+
+    async def read_oldest(self) -> PageResult:
+        """The oldest lines of the oldest file.
+
+        Raises: as `newest`.
+        """
+        return await self._retry_when_moved(self._read_oldest)
+
+    async def read_before(self, cursor: LogCursor) -> PageResult:
+        """The lines before the one that a cursor stands behind.
+
+        Raises:
+            CursorUnknownError: the cursor fits nothing; else as `newest`.
+        """
+        return await self._retry_when_moved(partial(self._read_before, cursor, self._query))
+
+    async def read_after(self, cursor: LogCursor) -> PageResult:
+        """The lines behind a cursor.
+
+        Raises:
+            CursorUnknownError: the cursor fits nothing; else as `newest`.
+        """
+        return await self._retry_when_moved(partial(self._read_after, cursor))
+
+    async def read_around(self, cursor: LogCursor) -> PageResult:
+        """The line that a cursor stands behind, and as many before and behind it as there is room.
+
+        Raises:
+            CursorUnknownError: the cursor fits nothing; else as `newest`.
+        """
+        return await self._retry_when_moved(partial(self._read_around, cursor))
+
+    async def _retry_when_moved(
+        self, read_page: Callable[[], Awaitable[PageResult]], *, wait: bool = False
+    ) -> PageResult:
+        """A page, found again from the beginning where files were moved meanwhile."""
+        async with self._search_slot(wait=wait):
+            for _ in range(MAX_LISTINGS):
+                try:
+                    return await read_page()
+                except FileMovedError:
+                    continue
+        raise StateUnavailableError(detail="The log was rotated again and again while it was read.")
+
+    async def _read_newest(self) -> PageResult:
+        end = await self._find_end(await self._log.open_current(), include_partial=self._job_ended)
+        page = await self._page_backwards(end, self._query)
+        after, partial = (
+            await self._log.threads.read(end.make_cursor),
+            await self._read_partial_line(end),
+        )
+        return replace(page, after=after, partial=partial)
+
+    async def _read_oldest(self) -> PageResult:
+        file = await self._log.threads.read(self._log.files.open_oldest)
+        page = await self._page_forwards(Position(file, 0, 0, b""), self._query)
+        return replace(page, before=None)
+
+    async def _read_before(self, cursor: LogCursor, query: ScanQuery) -> PageResult:
+        start = await self._find_numbered(cursor)
+        return await self._page_backwards(start, query, skip_offset=start.offset)
+
+    async def _read_after(self, cursor: LogCursor) -> PageResult:
+        return await self._page_forwards(await self._find(cursor), self._query)
+
+    async def _read_around(self, cursor: LogCursor) -> PageResult:
+        """The halves of the page, of which one takes the room that the other leaves."""
+        wanted = replace(self._query, deadline_s=time.monotonic() + SEARCH_TIMEOUT_S)
+        share = wanted.max_lines - wanted.max_lines // 2
+        half = replace(wanted, max_lines=share, max_bytes=wanted.max_bytes // 2)
+        before = await self._page_backwards(await self._find_numbered(cursor), half)
+        rest = wanted.remaining_after(before.lines)
+        if not rest.max_lines:
+            return replace(before, stopped_by="limit")
+        behind = await self._page_forwards(await self._find(cursor), rest)
+        rest = rest.remaining_after(behind.lines)
+        has_room = rest.max_lines > 0 and rest.max_bytes >= LINE_LIMIT_BYTES
+        if has_room and before.before is not None and behind.stopped_by == "end":
+            older = await self._read_before(before.before, rest)
+            before = concat_pages(older, replace(before, unread_bytes=0), older.stopped_by)
+        ends = {before.stopped_by, behind.stopped_by}
+        stopped_by: StoppedBy = "time" if "time" in ends else "limit" if "limit" in ends else "end"
+        return concat_pages(before, behind, stopped_by)
+
+    async def _page_backwards(
+        self, start: Position, query: ScanQuery, *, skip_offset: int | None = None
+    ) -> PageResult:
+        scan = BackwardsScan(query)
+        await self._run_scan(partial(scan.scan, start, skip_offset=skip_offset))
+        file, more = start.file, True
+        while scan.is_at_file_start or scan.oldest is None:
+            older = await self._log.threads.read(self._log.files.previous_file, file)
+            more = older is not None
+            if older is None or scan.is_page_done(skip_offset):
+                break
+            file = older
+            await self._run_scan(
+                partial(scan.scan, await self._find_end(file, include_partial=True))
+            )
+        # With nothing found, one goes on before what was looked at: the line that was left out may
+        # be the first of it.
+        begin = scan.start_position or start
+        newest = (
+            scan.lines[-1].cursor if scan.lines else await self._log.threads.read(begin.make_cursor)
+        )
+        return make_page(scan, scan.oldest if more else None, newest, None if more else "start")
+
+    async def _page_forwards(self, start: Position, query: ScanQuery) -> PageResult:
+        scan = ForwardsScan(start, query)
+        threads = self._log.threads
+        more = True
+        while True:
+            await self._run_scan(partial(scan.scan, include_partial=self._job_ended))
+            if scan.is_done:
+                break
+            file = scan.position.file
+            end = await threads.read(scan.position.make_cursor)
+            next_file = await threads.read(self._log.files.next_file, file, end)
+            if next_file is None:
+                more = False
+                break
+            # What was written since, and a last line that will not get a newline any more.
+            await self._run_scan(partial(scan.scan, include_partial=True))
+            if scan.is_done:
+                break
+            scan.position = Position(next_file.file, 0, 0, b"")
+        newest = await threads.read(scan.position.make_cursor)
+        oldest = scan.lines[0].cursor if scan.lines else newest
+        page = make_page(scan, oldest, newest, None if more else "end")
+        return page if more else replace(page, partial=await self._read_partial_line(scan.position))
+
+    async def _read_partial_line(self, end: Position) -> LogLine | None:
+        """The unfinished line behind a position at the end of the log, if it is wanted."""
+        if end.file.compressed or end.unterminated:
+            return None
+        line, only = await self._log.read_partial_line(end), self._query.line_filter
+        if line is None or only is None:
+            return line
+        above = partial(read_lines_above, end.file, end.offset, self._log.job_filter)
+        is_wanted = await self._log.threads.match(matches_after, only, above, line.text)
+        return line if is_wanted else None
+
+    async def _find_numbered(self, cursor: LogCursor) -> Position:
+        """Where a cursor fits, with the number of the line that it stands behind.
+
+        Where that had no end then, and has one now, this is not the number of all lines before.
+        """
+        return replace(await self._find(cursor), number=cursor.number)
+
+    async def _find(self, cursor: LogCursor) -> Position:
+        found = await self._log.find_position(cursor)
+        if found is None:
+            raise CursorExpiredError
+        return found
+
+    async def _find_end(self, file: LogFile, *, include_partial: bool) -> Position:
+        """The end of a file. Of a compressed one it shows by reading."""
+        if file.compressed:
+            return Position(file, sys.maxsize, 0, b"")
+        end = await self._log.find_end(file)
+        if not include_partial:
+            return end
+        return await self._log.threads.read(end_including_partial_line, end, self._query.job_filter)
+
+    def _search_slot(self, *, wait: bool) -> AbstractAsyncContextManager[None]:
+        if self._query.line_filter is None:
+            return nullcontext()
+        return self._log.threads.search_slot(wait=wait)
+
+    async def _run_scan(self, work: Callable[[], T]) -> T:
+        """Runs what looks at lines: where they are filtered, in threads of its own."""
+        threads = self._log.threads
+        return await (
+            threads.index(work) if self._query.line_filter is None else threads.search(work)
+        )
+
+
+def make_page(
+    scan: Scan, before: LogCursor | None, after: LogCursor | None, end: StoppedBy | None
+) -> PageResult:
+    """What a scan found."""
+    stopped_by = end or ("limit" if scan.is_full else "time")
+    return PageResult(
+        merge_context(scan),
+        before,
+        after,
+        stopped_by,
+        scan.read_bytes,
+        scan.unread_bytes,
+        scan.has_gap,
+    )
+
+
+def merge_context(scan: Scan) -> Sequence[PageLine]:
+    """What a scan found, each with the lines around it, in their order and once."""
+    if not scan.context:
+        return tuple(scan.lines)
+    # The files in the order in which they were found, by their inode and first line.
+    files: dict[tuple[int, int], dict[int, PageLine]] = {}
+    for one in chain(scan.lines, scan.context):
+        cursor = one.cursor
+        files.setdefault((cursor.inode, cursor.first_line_hash), {}).setdefault(cursor.offset, one)
+    return tuple(lines[offset] for lines in files.values() for offset in sorted(lines))
+
+
+def concat_pages(older: PageResult, newer: PageResult, stopped_by: StoppedBy) -> PageResult:
+    """Two pages as one, of which the one goes on where the other ends."""
+    return PageResult(
+        (*older.lines, *newer.lines),
+        older.before,
+        newer.after,
+        stopped_by,
+        older.read_bytes + newer.read_bytes,
+        older.unread_bytes + newer.unread_bytes,
+        older.has_gap or newer.has_gap,
+        newer.partial,
+    )
+
+
+def end_including_partial_line(end: Position, job_filter: LineFilter | None) -> Position:
+    """The position behind a last line that has no newline, where there is one. Blocks."""
+    file = end.file
+    size = file.size()
+    rest = file.read(end.offset, min(size - end.offset, LINE_LIMIT_BYTES))
+    if not rest or b"\n" in rest:
+        return end
+    number = end.number + 1
+    text = (
+        read_long_line_text(file, end.offset, size)
+        if job_filter is not None or b"\0" in rest
+        else b" "
+    )
+    if not text:
+        # A hole is no line.
+        return end
+    if job_filter is not None:
+        number = end.number + job_filter.matches(text[:LINE_LIMIT_BYTES])
+    return Position(file, size, number, file.window_before(size), unterminated=True)

@@ -1,0 +1,90 @@
+"""Lines around those that a search found, within their file. Blocks: it belongs in a thread."""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+
+from marianne_stream.logs.blocks import Block
+from marianne_stream.logs.line_index import LineFilter
+from marianne_stream.logs.log_file import LogFile
+from marianne_stream.wire.cursors import HASH_WINDOW_BYTES
+from marianne_stream.wire.log_lines import LogLine
+
+# So far around a line others are looked for, and a page has so many of them at most.
+CONTEXT_DISTANCE_BYTES = 64 * 1024
+MAX_CONTEXT_LINES = 2000
+MAX_CONTEXT_BYTES = 1024 * 1024
+
+
+class OverlappingReader:
+    """Reads parts of a file, whose beginnings rise, each byte once if they overlap.
+
+    Args:
+        file: the file. A compressed one has to be read again from its start to go back in it.
+    """
+
+    def __init__(self, file: LogFile) -> None:
+        self._file = file
+        self._start = 0
+        self._data = b""
+
+    def read(self, start: int, end: int) -> bytes:
+        """Return the bytes between two offsets; fewer at the end of the file."""
+        known = self._start + len(self._data)
+        if self._start <= start <= known:
+            self._data = self._data[start - self._start :]
+        else:
+            self._data, known = b"", start
+        self._start = start
+        if known < end:
+            self._data += self._file.read(known, end - known)
+        return self._data[: end - start]
+
+
+def read_context(
+    file: LogFile, matches: Sequence[LogLine], context_lines: int, job_filter: LineFilter | None
+) -> dict[int, LogLine]:
+    """Return lines around some others that are not among them, by the offsets of their ends.
+
+    Args:
+        file: the file.
+        matches: lines of it, in their order.
+        context_lines: how many before and behind each.
+        job_filter: which lines count; all if it is None.
+    """
+    stretch = OverlappingReader(file)
+    ends = {line.end for line in matches}
+    context: dict[int, LogLine] = {}
+    size = 0
+    for line in matches:
+        if len(context) >= MAX_CONTEXT_LINES or size >= MAX_CONTEXT_BYTES:
+            break
+        around = read_lines_around(stretch, line, context_lines, job_filter)
+        for one in around:
+            if one.end not in ends and one.end not in context:
+                context[one.end] = one
+                size += len(one.text)
+    return context
+
+
+def read_lines_around(
+    reader: OverlappingReader, line: LogLine, context_lines: int, job_filter: LineFilter | None
+) -> Iterator[LogLine]:
+    """Yield the lines before and behind a line that begin near it, as far as they have ended."""
+    low = max(0, line.end - 2 * CONTEXT_DISTANCE_BYTES)
+    head = max(0, low - HASH_WINDOW_BYTES)
+    data = reader.read(head, line.end + CONTEXT_DISTANCE_BYTES)
+    behind = line.end - head
+    start = data.find(b"\n", low - head, behind - 1) + 1 if low else 0
+    if low and not start:
+        # The line is so long that none of those before it is near.
+        start = behind
+    text = data[start : max(behind, data.rfind(b"\n") + 1)]
+    block = Block(head + start, head + start + len(text), text, data[:start])
+    counted = range(block.line_count) if job_filter is None else job_filter.find_matches(text)
+    place = text.count(b"\n", 0, behind - start - 1) if start < behind else -1
+    rank = bisect_left(counted, place) if place >= 0 else -1
+    first = max(0, rank - context_lines)
+    ranks = range(first, min(len(counted), rank + context_lines + 1))
+    yield from block.extract_lines(
+        [(counted[one], line.number + one - rank) for one in ranks if one != rank and text]
+    )

@@ -1,0 +1,100 @@
+"""Jobs as JSON: the roster in pages, one job, its status.
+
+It must not know where state comes from.
+"""
+
+import base64
+import binascii
+
+import msgspec
+from aiohttp import web
+
+from marianne_stream.errors import BadParameterError
+from marianne_stream.jobs.snapshots import newest_first_key
+from marianne_stream.models import RosterEntry
+from marianne_stream.schemas import JobDetail, JobPage, JobStatusData, JobSummary
+from marianne_stream.web.app_keys import JOB_HUB
+from marianne_stream.web.auth_middleware import GRANT
+from marianne_stream.web.params import NumberParameter, TextParameter, read_job_id
+from marianne_stream.web.responses import json_response
+
+# A job id has at most 255 bytes, each of which JSON and base64 may make eight of.
+MAX_PAGE_TOKEN_CHARS = 3000
+
+STATUS = TextParameter("status", "Only jobs with this status.")
+NAME = TextParameter("name", "Only jobs whose id holds this text, whatever its case.")
+LIMIT = NumberParameter("limit", 50, 1, 1000, "How many jobs a page holds.", is_integer=True)
+AFTER = TextParameter("after", "Where the page begins: what `next` of the page before gave.")
+
+
+async def list_jobs(request: web.Request) -> web.Response:
+    """`GET /api/jobs`: one page of the roster."""
+    status, name, after = STATUS.read(request), NAME.read(request), AFTER.read(request)
+    limit = int(LIMIT.read(request))
+    place = decode_page_token(after) if after is not None else None
+    visible = request[GRANT].job_scope
+    watches = request.app[JOB_HUB]
+    roster = await watches.get_roster()
+    matching = sorted(
+        (
+            entry
+            for entry in roster.entries.values()
+            if visible(entry.job_id) and matches_filters(entry, status, name)
+        ),
+        key=newest_first_key,
+    )
+    rest = [entry for entry in matching if place is None or newest_first_key(entry) > place]
+    page = rest[:limit]
+    return json_response(
+        JobPage(
+            jobs=tuple(
+                JobSummary.from_entry(entry, watches.roster_details.get(entry)) for entry in page
+            ),
+            total=len(matching),
+            next=encode_page_token(page[-1]) if len(rest) > limit else None,
+        )
+    )
+
+
+async def get_job(request: web.Request) -> web.Response:
+    """`GET /api/jobs/{job_id}`: one job with its sheets."""
+    watches, job_id = request.app[JOB_HUB], read_job_id(request)
+    state = await watches.get_state(job_id)
+    return json_response(JobDetail.from_state(state, watches.progress.get(job_id)))
+
+
+async def get_job_status(request: web.Request) -> web.Response:
+    """`GET /api/jobs/{job_id}/status`: what a `get_job_status` event would say."""
+    watches, job_id = request.app[JOB_HUB], read_job_id(request)
+    state = await watches.get_state(job_id)
+    return json_response(JobStatusData.from_state(state, watches.progress.get(job_id)))
+
+
+def matches_filters(entry: RosterEntry, status: str | None, name: str | None) -> bool:
+    """Whether an entry passes the filters of a request."""
+    if status is not None and entry.status != status:
+        return False
+    return name is None or name.casefold() in entry.job_id.casefold()
+
+
+def encode_page_token(entry: RosterEntry) -> str:
+    """What stands for an entry as the end of a page."""
+    return (
+        base64.urlsafe_b64encode(msgspec.json.encode(newest_first_key(entry))).decode().rstrip("=")
+    )
+
+
+def decode_page_token(token: str) -> tuple[float, str]:
+    """The place in the roster that a page mark stands for.
+
+    Raises:
+        BadParameterError: it is no page mark.
+    """
+    try:
+        padded = token[:MAX_PAGE_TOKEN_CHARS].encode("ascii") + b"=" * (-len(token) % 4)
+        text = base64.b64decode(padded, altchars=b"-_", validate=True)
+        return msgspec.json.decode(text, type=tuple[float, str])
+    except (binascii.Error, ValueError, RecursionError) as error:
+        raise BadParameterError(
+            detail="after must be what `next` of a page gave, and is not"
+        ) from error

@@ -1,0 +1,66 @@
+"""A job's log as a stream. It must not know where a log lies, or how it is read."""
+
+from aiohttp import web
+
+from marianne_stream.feeds.log_feeds import LogRequest
+from marianne_stream.feeds.log_filter import make_line_filter
+from marianne_stream.feeds.log_locator import LogSource
+from marianne_stream.logs.regex import PATTERN_LIMIT_CHARS
+from marianne_stream.web.app_keys import LOG_FEEDS, STREAM_REGISTRY
+from marianne_stream.web.auth_middleware import GRANT
+from marianne_stream.web.params import (
+    ChoiceParameter,
+    FlagParameter,
+    NumberParameter,
+    TextParameter,
+    read_job_id,
+    read_last_event_id,
+)
+from marianne_stream.wire.log_levels import LEVELS
+
+TAIL_LINES = NumberParameter(
+    "tail_lines", 100, 0, 1000, "How many of the newest lines come first.", is_integer=True
+)
+FOLLOW = FlagParameter("follow", default=True, description="Whether to go on with what comes.")
+WAIT = FlagParameter(
+    "wait", default=False, description="Whether to wait for a log that is not there yet."
+)
+SOURCE = ChoiceParameter(
+    "source",
+    ("job", "conductor"),
+    "Which log: the job's own file, or the conductor's lines of the job; else the first there is.",
+)
+CONTAINS = TextParameter("contains", "Only lines that hold this text.")
+REGEX = TextParameter(
+    "regex",
+    "Only lines in which this regular expression (RE2) is found.",
+    max_chars=PATTERN_LIMIT_CHARS,
+)
+LEVEL = ChoiceParameter("level", LEVELS, "Only lines of this level, or a graver one.")
+FILTER_PARAMETERS = (CONTAINS, REGEX, LEVEL)
+
+
+async def stream_log(request: web.Request) -> web.StreamResponse:
+    """`GET /api/jobs/{job_id}/logs`: the log as it is written, to the job's end."""
+    job_id, cursor = read_job_id(request), read_last_event_id(request)
+    only = make_line_filter(
+        contains=CONTAINS.read(request), regex=REGEX.read(request), level=LEVEL.read(request)
+    )
+    ask = LogRequest(
+        cursor,
+        int(TAIL_LINES.read(request)),
+        line_filter=only,
+        source=read_log_source(request),
+        follow=FOLLOW.read(request),
+        wait=WAIT.read(request),
+        shows_paths=request[GRANT].job_scope.matches_all,
+    )
+    request.app[STREAM_REGISTRY].require_capacity(request)
+    feed = await request.app[LOG_FEEDS].open_feed(job_id, ask)
+    return request.app[STREAM_REGISTRY].open(request, feed)
+
+
+def read_log_source(request: web.Request) -> LogSource | None:
+    """Which log a request wants."""
+    word = SOURCE.read(request)
+    return "job" if word == "job" else "conductor" if word == "conductor" else None

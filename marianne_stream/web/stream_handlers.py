@@ -1,0 +1,109 @@
+"""What is streamed: a job's status, the roster, the timeline.
+
+It must not know what the frames say.
+"""
+
+from functools import partial
+
+from aiohttp import web
+
+from marianne_stream.feeds.event_feed import EventFilter, open_event_feed
+from marianne_stream.feeds.roster import open_roster_feed
+from marianne_stream.feeds.snapshot_feeds import open_status_feed
+from marianne_stream.web.app_keys import JOB_HUB, STREAM_REGISTRY
+from marianne_stream.web.auth_middleware import GRANT
+from marianne_stream.web.params import (
+    FlagParameter,
+    NumberParameter,
+    TextParameter,
+    read_job_id,
+    read_last_event_id,
+    resolve_job_id,
+)
+from marianne_stream.wire.cursors import TimelineCursor
+
+POLL_INTERVAL = NumberParameter(
+    "poll_interval",
+    2.0,
+    0.1,
+    30.0,
+    "How old a change that no event announces may get before it is seen, in seconds.",
+    label="Poll interval",
+    unit=" seconds",
+)
+DETAILS = FlagParameter(
+    "details",
+    default=False,
+    description="Whether running jobs are watched for their current sheet and last change.",
+)
+LIMIT = NumberParameter(
+    "limit", 50, 0, 200, "How many of the newest events come first.", is_integer=True
+)
+JOB_ID = TextParameter("job_id", "Only events of this job; may be repeated.", is_repeatable=True)
+EVENT = TextParameter(
+    "event", "Only events whose names begin with this; may be repeated.", is_repeatable=True
+)
+
+
+async def stream_job(request: web.Request) -> web.StreamResponse:
+    """`GET /api/jobs/{job_id}/stream`: status as it changes, to the job's end."""
+    job_id, cursor = read_job_id(request), read_last_event_id(request)
+    interval_s = POLL_INTERVAL.read(request)
+    watches, streams = request.app[JOB_HUB], request.app[STREAM_REGISTRY]
+    streams.require_capacity(request)
+    feed = await open_status_feed(watches, job_id, poll_interval_s=interval_s, cursor=cursor)
+    return streams.open(request, feed)
+
+
+async def stream_roster(request: web.Request) -> web.StreamResponse:
+    """`GET /api/roster/stream`: the roster as it changes."""
+    cursor, interval_s = read_last_event_id(request), POLL_INTERVAL.read(request)
+    details = DETAILS.read(request)
+    streams = request.app[STREAM_REGISTRY]
+    streams.require_capacity(request)
+    feed = await open_roster_feed(
+        request.app[JOB_HUB],
+        poll_interval_s=interval_s,
+        cursor=cursor,
+        details=details,
+        job_scope=request[GRANT].job_scope,
+    )
+    return streams.open(request, feed)
+
+
+async def stream_job_events(request: web.Request) -> web.StreamResponse:
+    """`GET /api/jobs/{job_id}/events`: the job's timeline."""
+    job_id = read_job_id(request)
+    # Parameters first: a request that is wrong costs the conductor nothing.
+    limit, cursor = int(LIMIT.read(request)), read_last_event_id(request)
+    request.app[STREAM_REGISTRY].require_capacity(request)
+    await request.app[JOB_HUB].ensure_exists(job_id)
+    return await open_event_stream(request, EventFilter(frozenset({job_id})), limit, cursor)
+
+
+async def stream_all_events(request: web.Request) -> web.StreamResponse:
+    """`GET /api/events/stream`: everyone's timeline, or what of it is wanted."""
+    wanted = EventFilter(
+        frozenset(resolve_job_id(request, job_id) for job_id in JOB_ID.read_all(request)),
+        tuple(EVENT.read_all(request)),
+        request[GRANT].job_scope,
+    )
+    return await open_event_stream(
+        request, wanted, int(LIMIT.read(request)), read_last_event_id(request)
+    )
+
+
+async def open_event_stream(
+    request: web.Request, event_filter: EventFilter, limit: int, cursor: str
+) -> web.StreamResponse:
+    """Streams the wanted part of the timeline."""
+    watches = request.app[JOB_HUB]
+    await watches.replay_buffer.wait_caught_up(TimelineCursor.parse(cursor))
+    feed = open_event_feed(
+        watches.replay_buffer,
+        event_filter=event_filter,
+        limit=limit,
+        cursor=cursor,
+        make_source_frame=partial(watches.event_intake.make_source_frame, event_filter),
+    )
+    return request.app[STREAM_REGISTRY].open(request, feed)

@@ -1,0 +1,329 @@
+"""The registry is read beside a conductor that writes it, and after one that is gone."""
+
+import asyncio
+import json
+import os
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from marianne_stream.backends import registry as registry_module
+from marianne_stream.backends.registry import Query, RegistryBackend
+from marianne_stream.backends.registry_file import FileStamp
+from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnreadableError
+from tests.support.registry_database import SCHEMA, RegistryConnection, open_registry, put_row
+
+RECORDING = Path(__file__).parents[3] / "shared" / "recordings" / "daemon-state.db"
+
+# A view that SQLite can count rows of until it is interrupted.
+ENDLESS = """
+CREATE VIEW jobs AS SELECT 'a' AS job_id, (
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n
+) AS status
+"""
+
+
+def checkpoint(job_id: str, **fields: Any) -> str:
+    """A checkpoint of two sheets, one of them completed."""
+    sheets = {"2": {"status": "in_progress"}, "1": {"status": "completed"}}
+    shown = {"job_id": job_id, "status": "running", "total_sheets": 2, "sheets": sheets}
+    return json.dumps({**shown, "updated_at": "2026-11-23T19:24:54.875461Z", **fields})
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the registry of a test is, in a folder whose name a URI must quote."""
+    folder = tmp_path / "a folder?with #1 & 100%"
+    folder.mkdir()
+    return folder / "daemon-state.db"
+
+
+@pytest.fixture
+def conductor(path: Path) -> Iterator[RegistryConnection]:
+    """A conductor that runs: its -wal is there, and holds all of its rows."""
+    with closing(open_registry(path)) as connection:
+        assert path.with_name(f"{path.name}-wal").exists()
+        yield connection
+
+
+@pytest.fixture
+def registry(path: Path) -> RegistryBackend:
+    """The registry under test."""
+    return RegistryBackend(path, busy_timeout_s=0.05)
+
+
+def nothing_is_held(path: Path) -> bool:
+    """Whether reads have left neither a thread nor a descriptor; a thread takes a moment to end."""
+    for _ in range(1000):
+        threads = [each for each in threading.enumerate() if "connection_worker" in each.name]
+        files = [each.readlink() for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+        if not threads and not any(str(file).startswith(str(path)) for file in files):
+            return True
+        time.sleep(0.002)
+    return False
+
+
+async def refusal(registry: RegistryBackend) -> str:
+    """Why a registry cannot be read, for the log. A client reads no path; nothing is created."""
+    before = sorted(registry.path.parent.iterdir())
+    with pytest.raises(StateUnreadableError) as caught:
+        await registry.read_roster()
+    assert sorted(registry.path.parent.iterdir()) == before
+    assert "/" not in caught.value.detail
+    return str(caught.value)
+
+
+async def test_the_roster_is_newest_first_and_says_where_it_is_from(
+    registry: RegistryBackend, conductor: RegistryConnection
+) -> None:
+    put_row(conductor, "old", submitted_at=1000.0, started_at=1001.5, workspace="/ws/old")
+    put_row(conductor, "new", submitted_at=3000.0, status="paused_at_chain", total_sheets=7)
+    put_row(conductor, "middle", submitted_at=2000.0)
+    roster = await registry.read_roster()
+    assert list(roster.entries) == ["new", "middle", "old"]
+    assert (roster.source, roster.live) == ("registry", False)
+    assert roster.entries["new"].status == "paused_at_chain"
+    assert roster.entries["new"].total_sheets == 7
+    assert roster.entries["old"].started_at == 1001.5
+    assert roster.entries["old"].workspace == "/ws/old"
+
+
+async def test_when_a_job_ended_is_told_for_as_long_as_it_is_over(
+    registry: RegistryBackend, conductor: RegistryConnection
+) -> None:
+    put_row(conductor, "over", status="failed", completed_at=2000.5)
+    put_row(conductor, "again", status="running", completed_at=2000.5)
+    put_row(conductor, "odd", status="failed", completed_at="yesterday")
+    entries = (await registry.read_roster()).entries
+    ends = {job_id: entry.completed_at for job_id, entry in entries.items()}
+    assert ends == {"over": 2000.5, "again": None, "odd": None}
+
+
+async def test_a_damaged_checkpoint_concerns_its_own_job_alone(
+    registry: RegistryBackend, conductor: RegistryConnection
+) -> None:
+    damages = [
+        "",
+        "null",
+        '{"job_id": "a',
+        b"\xff",
+        "[" * 9999,
+        checkpoint("a", sheets={"one": {}}),
+    ]
+    for damage in damages:
+        put_row(conductor, "damaged", checkpoint_json=damage)
+        with pytest.raises(CorruptStateError, match="damaged"):
+            await registry.read_job("damaged", None)
+    put_row(conductor, "whole", checkpoint_json=checkpoint("whole"))
+    assert (await registry.read_job("whole", None)).completed_sheets == 1
+    assert len((await registry.read_roster()).entries) == 2
+
+
+async def test_the_rows_status_is_right_and_final_over_its_checkpoints(
+    registry: RegistryBackend, conductor: RegistryConnection
+) -> None:
+    text = checkpoint("a", status="running")
+    put_row(conductor, "a", status="cancelled", completed_at=1795461896.64, checkpoint_json=text)
+    state = await registry.read_job("a", None)
+    assert state.status == "cancelled"
+    assert state.is_final
+    assert state.completed_at == "2026-11-23T19:24:56.640Z"
+    assert (state.source, state.live) == ("registry", False)
+    assert (state.completed_sheets, state.total_sheets, state.current_sheet) == (1, 2, 2)
+
+
+async def test_a_job_without_a_checkpoint_has_the_state_of_its_row(
+    registry: RegistryBackend, conductor: RegistryConnection
+) -> None:
+    put_row(conductor, "a", status="failed", total_sheets=3, workspace="/ws", snapshot_path="/s")
+    state = await registry.read_job("a", None)
+    assert (state.status, state.total_sheets, state.sheets) == ("failed", 3, ())
+    assert (state.workspace, state.snapshot_path) == ("/ws", "/s")
+    assert state.submitted_at == "1970-01-01T00:16:40.000Z"
+    assert state.is_final
+
+
+async def test_the_error_message_is_the_checkpoints_else_the_rows_else_the_sheets(
+    registry: RegistryBackend, conductor: RegistryConnection
+) -> None:
+    sheets = {"1": {"status": "failed", "error_message": "sheet's"}}
+    orders = [("its", "row's", "its"), (None, "row's", "row's"), (None, None, "sheet's")]
+    for first, second, shown in orders:
+        text = checkpoint("a", error_message=first, sheets=sheets)
+        put_row(conductor, "a", error_message=second, checkpoint_json=text)
+        assert (await registry.read_job("a", None)).error_message == shown
+
+
+async def test_a_job_without_a_row_is_not_found(
+    registry: RegistryBackend, conductor: RegistryConnection
+) -> None:
+    put_row(conductor, "a'b")
+    assert (await registry.read_job("a'b", None)).job_id == "a'b"
+    for job_id in ("a", "", "%", "lone \udcff surrogate", "a\0b"):
+        with pytest.raises(JobNotFoundError):
+            await registry.read_job(job_id, None)
+
+
+async def test_a_row_without_a_status_is_a_damaged_job_and_no_entry(
+    registry: RegistryBackend, conductor: RegistryConnection
+) -> None:
+    put_row(conductor, "a", status=None)
+    put_row(conductor, "b", status=b"\xff")
+    put_row(conductor, None)
+    put_row(conductor, "c", submitted_at=1e300, started_at="now", total_sheets="many")
+    conductor.execute("UPDATE jobs SET workspace = CAST(x'2fff' AS TEXT)")
+    assert list((await registry.read_roster()).entries) == ["c"]
+    with pytest.raises(CorruptStateError):
+        await registry.read_job("a", None)
+
+
+async def test_an_older_registry_is_read_as_far_as_it_goes(
+    registry: RegistryBackend, path: Path
+) -> None:
+    with closing(open_registry(path, "CREATE TABLE jobs (job_id, status)")) as conductor:
+        conductor.execute("INSERT INTO jobs VALUES ('a', 'completed')")
+        assert (await registry.read_job("a", None)).is_final
+        assert list((await registry.read_roster()).entries) == ["a"]
+        conductor.execute("ALTER TABLE jobs RENAME status TO state")
+        assert "has no column named status" in await refusal(registry)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path, "there is no registry at"),
+        (Path.mkdir, "is a folder"),
+        (os.mkfifo, "is no regular file"),
+        (lambda path: path.symlink_to(path), "is out of reach"),
+        (lambda path: path.write_text("no database" * 500), "file is not a database"),
+        (Path.touch, "has no table named jobs"),
+    ],
+)
+async def test_what_is_no_registry_is_named_for_what_it_is_and_never_created(
+    registry: RegistryBackend, path: Path, make: Callable[[Path], object], reason: str
+) -> None:
+    make(path)
+    assert reason in await refusal(registry)
+
+
+async def test_reading_keeps_no_write_ahead_log_from_being_checkpointed(
+    registry: RegistryBackend, conductor: RegistryConnection, path: Path
+) -> None:
+    put_row(conductor, "a")
+    await registry.read_roster()
+    busy, *_ = conductor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    assert busy == 0
+    put_row(conductor, "b")
+    assert "b" in (await registry.read_roster()).entries
+
+
+async def test_the_write_ahead_log_is_found_through_a_link(
+    conductor: RegistryConnection, path: Path, tmp_path: Path
+) -> None:
+    put_row(conductor, "a")
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    assert "a" in (await RegistryBackend(link).read_roster()).entries
+
+
+async def test_a_registry_that_is_replaced_is_noticed_and_nothing_is_left_beside_it(
+    registry: RegistryBackend, path: Path
+) -> None:
+    for job_id in ("first", "second"):
+        new = path.with_name("new.db")
+        with closing(open_registry(new)) as conductor:
+            put_row(conductor, job_id)
+        new.replace(path)
+        assert list((await registry.read_roster()).entries) == [job_id]
+        assert list(path.parent.iterdir()) == [path]
+
+
+def after_each_read(registry: RegistryBackend, act: Callable[[FileStamp], object]) -> None:
+    """Do something between each answer and the look at the file that follows it."""
+    ask = registry._run_query_task
+
+    async def ask_and_act(seen: FileStamp, question: Query[Any]) -> Any:
+        answer = await ask(seen, question)
+        act(seen)
+        return answer
+
+    registry.__dict__["_run_query_task"] = ask_and_act
+
+
+async def test_a_conductor_that_starts_meanwhile_is_noticed(
+    registry: RegistryBackend, path: Path
+) -> None:
+    open_registry(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as conductor:
+        after_each_read(registry, lambda seen: put_row(conductor, seen.uri.partition("?")[2]))
+        assert list((await registry.read_roster()).entries) == ["mode=ro&immutable=1"]
+
+
+async def test_a_registry_that_never_keeps_still_is_refused(
+    registry: RegistryBackend, path: Path
+) -> None:
+    open_registry(path).close()
+    after_each_read(registry, lambda seen: os.utime(path, ns=(0, seen.mtime_ns + 1)))
+    assert "changed each of 3 times" in await refusal(registry)
+
+
+async def test_a_registry_that_is_locked_is_given_up_soon(
+    registry: RegistryBackend, path: Path
+) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as conductor:
+        conductor.execute(SCHEMA)
+        conductor.execute("BEGIN EXCLUSIVE")
+        put_row(conductor, "a")
+        assert "database is locked" in await refusal(registry)
+        conductor.execute("COMMIT")
+    assert "a" in (await registry.read_roster()).entries
+
+
+async def test_a_read_that_takes_too_long_is_interrupted(
+    registry: RegistryBackend, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_registry(path, ENDLESS).close()
+    monkeypatch.setattr(registry_module, "READ_TIMEOUT_S", 0.1)
+    assert "not read within its time limit" in await refusal(registry)
+    monkeypatch.setattr(registry_module, "READ_TIMEOUT_S", 2.0)
+    await registry.close()
+    assert nothing_is_held(path)
+
+
+@pytest.mark.parametrize("view", [False, True], ids=["quick", "endless"])
+async def test_a_cancelled_read_leaves_no_thread_and_no_descriptor(
+    registry: RegistryBackend, path: Path, *, view: bool
+) -> None:
+    open_registry(path, ENDLESS if view else SCHEMA).close()
+    for turns in range(30):
+        read = asyncio.create_task(registry.read_roster())
+        for _ in range(turns):
+            await asyncio.sleep(0.0002 if view else 0)
+        read.cancel()
+        await asyncio.wait((read,))
+        assert read.cancelled() or not view
+    await registry.close()
+    assert nothing_is_held(path)
+
+
+@pytest.mark.skipif(not RECORDING.exists(), reason="the recordings are not beside this checkout")
+async def test_a_recorded_registry_is_as_it_was_left(registry: RegistryBackend, path: Path) -> None:
+    shutil.copyfile(RECORDING, path)
+    assert list((await registry.read_roster()).entries) == ["tick", "fan", "failing", "wt"]
+    whole = await registry.read_job("wt", None)
+    assert (whole.status, whole.progress_percent, whole.is_final) == ("completed", 100.0, True)
+    assert whole.snapshot_path == "/home/marianne/.marianne/snapshots/wt/1795461867"
+    assert (await registry.read_job("failing", None)).error_message == "Exit code 1"
+    cancelled = await registry.read_job("tick", None)
+    assert (cancelled.status, cancelled.completed_sheets, cancelled.is_final) == (
+        "cancelled",
+        1,
+        True,
+    )
