@@ -1,0 +1,1 @@
+"""Mechanisms that several packages share: backoff, warnings, task sets, intervals."""

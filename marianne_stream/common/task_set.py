@@ -1,0 +1,101 @@
+"""Tasks that belong to an owner: cancelled together, and their failures are heard."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Hashable, Iterable
+from typing import Any, Generic, TypeVar
+
+logger = logging.getLogger(__name__)
+
+K = TypeVar("K", bound=Hashable)
+
+TaskBody = Coroutine[Any, Any, None]
+
+
+class KeyedTasks(Generic[K]):
+    """At most one task for each key. A task that ends is forgotten.
+
+    Args:
+        on_failure: called with the key and the exception of a task that failed; without it, the
+            failure is logged with its traceback.
+    """
+
+    def __init__(self, on_failure: Callable[[K, BaseException], None] | None = None) -> None:
+        self._on_failure = on_failure
+        self._tasks: dict[K, asyncio.Task[None]] = {}
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._tasks
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def keys(self) -> set[K]:
+        """Return the keys of the tasks that run."""
+        return set(self._tasks)
+
+    def start(self, key: K, body: TaskBody, *, name: str) -> asyncio.Task[None]:
+        """Start the task of a key, which must not have one."""
+        if key in self._tasks:
+            body.close()
+            raise RuntimeError(f"there is a task for {key!r} already")
+        task = asyncio.create_task(body, name=name)
+        self._tasks[key] = task
+        task.add_done_callback(lambda done: self._on_done(key, done))
+        return task
+
+    def cancel(self, key: K) -> asyncio.Task[None] | None:
+        """Cancel and forget the task of a key, without waiting; return it, or None."""
+        task = self._tasks.pop(key, None)
+        if task is not None:
+            task.cancel()
+        return task
+
+    async def close(self) -> None:
+        """Cancel all tasks, and wait until they have ended."""
+        tasks = list(self._tasks.values())
+        self._tasks.clear()
+        await cancel_and_wait(tasks)
+
+    def _on_done(self, key: K, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if self._on_failure is not None:
+            self._on_failure(key, error)
+        else:
+            logger.error("task failed name=%s", task.get_name(), exc_info=error)
+
+
+async def run_until_first_failure(*bodies: TaskBody) -> None:
+    """Run several coroutines at once; if one fails, cancel the others and raise its exception.
+
+    Cancelling is safe: all of them are cancelled.
+    """
+    tasks = [asyncio.create_task(body) for body in bodies]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        await cancel_and_wait(tasks)
+    raise_first_error(tasks)
+
+
+async def cancel_and_wait(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait until they have ended. Their exceptions are dropped."""
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def raise_first_error(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Raise the exception of the first task that has failed, if there is one.
+
+    The exceptions of all tasks are retrieved, so that asyncio does not report them as unheard.
+    """
+    errors = [task.exception() for task in tasks if task.done() and not task.cancelled()]
+    for error in errors:
+        if error is not None:
+            raise error
