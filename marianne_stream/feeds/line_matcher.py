@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from marianne_stream.logs.entries import NO_ENTRY, EntryMatcher, EntryState, entry_state_after
-from marianne_stream.logs.line_index import LineFilter
+from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_threads import JobThreads
 
 T = TypeVar("T")

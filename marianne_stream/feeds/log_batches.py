@@ -1,10 +1,10 @@
-"""What was read of a log at once, as frames, and what of it a viewer has not taken yet."""
+"""Batches of lines that were read from a log's files, and the queue in which a client gets them."""
 
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from dataclasses import dataclass
 
-from marianne_stream.fanout.subscriber_queue import Sink, SubscriberQueue
-from marianne_stream.feeds.line_matcher import LineMatcher, MatchCache
+from marianne_stream.fanout.subscriber_queue import Sink
+from marianne_stream.feeds.batch_queue import BatchQueue, FrameBatch
+from marianne_stream.feeds.line_matcher import LineMatcher
 from marianne_stream.feeds.log_frames import (
     make_change_frames,
     make_line_frames,
@@ -12,134 +12,88 @@ from marianne_stream.feeds.log_frames import (
     now_iso,
 )
 from marianne_stream.logs.entries import NO_ENTRY
-from marianne_stream.logs.line_index import LineFilter
+from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_reader import Position, ReadResult
 from marianne_stream.logs.log_threads import JobThreads
 from marianne_stream.wire.log_lines import LogLine
-from marianne_stream.wire.sse import EncodedFrames
 
-# What is kept for one that does not read: with a batch that is on its way, it costs 1 MiB.
+# Limit of a client's queue. With a batch on its way, a slow client costs 1 MiB.
 MAX_QUEUED_BYTES = 768 * 1024
 
 
-@dataclass(frozen=True)
-class LogBatch:
-    """What was read at once, ready to be sent.
+@dataclass(frozen=True, kw_only=True)
+class LogBatch(FrameBatch):
+    """Lines that were read from a file at once.
 
     Attributes:
-        result: what was read.
-        line_frames: its lines as frames, each.
-        change_frames: what follows the lines, as frames.
-        frames: all of it.
-        is_complete: whether the log ends behind it.
-        is_partial: whether it is the last line while that has no newline.
-        clearing_frame: for such a line, what takes it from a viewer that it was shown to.
+        result: result of the read.
+        line_frames: a frame for each line.
+        change_frames: frames of the gap and the rotation behind the lines.
     """
 
     result: ReadResult
-    line_frames: tuple[bytes, ...]
-    change_frames: bytes
-    frames: bytes
-    is_complete: bool = False
-    is_partial: bool = False
-    clearing_frame: bytes = b""
-    _match_cache: MatchCache = field(default_factory=MatchCache, compare=False)
-
-    @cached_property
-    def encoded_frames(self) -> EncodedFrames:
-        """What a viewer is sent that wants all lines."""
-        return EncodedFrames(self.frames)
-
-    async def select_frames(self, matcher: LineMatcher | None, threads: JobThreads) -> bytes:
-        """Return the frames that a viewer wants, made once for all who want the same."""
-        if matcher is None:
-            return self.frames
-        if self.is_partial:
-            # It comes again when it is whole: then it counts for the lines below it.
-            matcher = replace(matcher)
-        return await self._match_cache.get_or_compute(matcher, partial(self._match_frames, threads))
+    line_frames: tuple[bytes, ...] = ()
+    change_frames: bytes = b""
 
     async def _match_frames(self, threads: JobThreads, matcher: LineMatcher) -> bytes:
         pairs = list(zip(self.result.lines, self.line_frames, strict=True))
-        chosen = await matcher.select(threads, pairs, lambda pair: pair[0].text)
+        selected = await matcher.select(threads, pairs, lambda pair: pair[0].text)
         if self.result.is_discontinuous:
             matcher.entry_state = NO_ENTRY
-        return b"".join(frame for _, frame in chosen) + self.change_frames
+        return b"".join(frame for _, frame in selected) + self.change_frames
 
 
-class LogBatchQueue(SubscriberQueue):
-    """Keeps batches up to a bound; one who is behind leaves, and reads from the file again.
+class LogBatchQueue(BatchQueue[LogBatch]):
+    """Batches that one client of a log has not taken yet.
 
     Args:
-        line_filter: which lines the reader wants; all where it is None.
-        sink: where frames go while the reader waits.
-        wants_partial: whether the reader wants the last line while that has no newline.
+        line_filter: filter of the client; None for all lines.
+        sink: where frames go while the client waits.
+        wants_partial: whether the client gets the unfinished last line.
 
     Attributes:
-        position: behind what has gone out, or was taken last; None where nothing has.
-        has_overflowed: whether more was offered than is kept.
-        error: why nobody follows any more.
+        position: end of the last batch that was sent or taken; None before the first.
     """
 
     def __init__(
         self, line_filter: LineFilter | None, sink: Sink | None, *, wants_partial: bool = True
     ) -> None:
-        super().__init__()
-        self._wants_partial = wants_partial
-        self.sink = sink
-        self.line_filter = line_filter
+        super().__init__(line_filter, sink, max_bytes=MAX_QUEUED_BYTES)
         self.position: Position | None = None
-        self.has_overflowed = False
-        self.error: BaseException | None = None
-        self._batches: list[LogBatch] = []
-        self.buffered_bytes = 0
+        self._wants_partial = wants_partial
 
-    def offer(self, batch: LogBatch, /) -> None:
-        """Sends a batch at once, or keeps it, unless the reader has fallen behind."""
-        if self._finished:
-            return
-        if self.has_overflowed or (batch.is_partial and not self._wants_partial):
-            return
-        # What is filtered is matched in a thread, once it was taken.
-        at_once = self.line_filter is None and not batch.is_complete and self._is_reader_waiting
-        if at_once and (not batch.frames or self._try_send(batch.encoded_frames)):
-            self.position = batch.result.end
-            return
-        if self._batches and self.buffered_bytes + len(batch.frames) > MAX_QUEUED_BYTES:
-            self.has_overflowed = True
-        else:
-            self.buffered_bytes += len(batch.frames)
-            self._batches.append(batch)
-        self._wake()
+    def _accept(self, batch: LogBatch) -> LogBatch | None:
+        return batch if self._wants_partial or not batch.is_partial else None
 
-    def fail(self, error: BaseException) -> None:
-        """Tells the reader of a fault."""
-        self.error = error
-        self._wake()
-
-    def take(self) -> LogBatch | None:
-        """The oldest batch; None where there is none."""
-        if not self._batches:
-            return None
-        batch = self._batches.pop(0)
-        self.buffered_bytes -= len(batch.frames)
+    def _set_position(self, batch: LogBatch) -> None:
         self.position = batch.result.end
-        return batch
-
-    def _has_items(self) -> bool:
-        return bool(self._batches or self.has_overflowed or self.error)
 
 
 def make_batch(result: ReadResult) -> LogBatch:
-    """A step, encoded once for all. It belongs in a thread."""
+    """Encode a read result for all clients. Call in a thread."""
     lines = tuple(make_line_frames(result, result.lines, timestamp=now_iso(), is_initial=False))
-    rest = b"".join(make_change_frames(result))
-    return LogBatch(result, lines, rest, b"".join((*lines, rest)))
+    changes = b"".join(make_change_frames(result))
+    return LogBatch(
+        result=result,
+        line_frames=lines,
+        change_frames=changes,
+        frames=b"".join((*lines, changes)),
+    )
 
 
 def make_partial_batch(job_id: str, line: LogLine, end: Position) -> LogBatch:
-    """The last line of a log while it has no newline, behind the position of the last whole one."""
+    """Encode the unfinished last line of a log.
+
+    Args:
+        job_id: job of the log.
+        line: the line.
+        end: position behind the last whole line.
+    """
     frame = make_partial_frame(job_id, line)
-    cleared = make_partial_frame(job_id, line._replace(text=b"", truncated=False))
-    step = ReadResult([line], 0, 0, end)
-    return LogBatch(step, (frame,), b"", frame, is_partial=True, clearing_frame=cleared)
+    return LogBatch(
+        result=ReadResult([line], 0, 0, end),
+        line_frames=(frame,),
+        frames=frame,
+        is_partial=True,
+        clearing_frame=make_partial_frame(job_id, line._replace(text=b"", truncated=False)),
+    )

@@ -11,15 +11,15 @@ from marianne_stream.errors import LogNotFoundError
 from marianne_stream.feeds.feed import EmptyFeed, Feed
 from marianne_stream.feeds.log_feed import (
     LogFeed,
-    LogFeedOptions,
     LogSnapshotFeed,
     open_log_feed,
     open_log_snapshot_feed,
 )
 from marianne_stream.feeds.log_follower import LogFollowers
 from marianne_stream.feeds.log_locator import FileLogLocator, LogSource
+from marianne_stream.feeds.log_start import LogFeedOptions
 from marianne_stream.feeds.pending_log_feed import PendingLogFeed
-from marianne_stream.logs.line_index import LineFilter
+from marianne_stream.logs.filters import LineFilter
 from marianne_stream.wire.cursors import LogCursor
 
 # How often a log is looked for that is not there.

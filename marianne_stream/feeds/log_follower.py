@@ -20,7 +20,7 @@ from marianne_stream.feeds.log_frames import make_complete_frame
 from marianne_stream.feeds.partial_line_throttle import PartialLineThrottle
 from marianne_stream.jobs.hub import JobHub
 from marianne_stream.logs.file_watcher import FileWatcher, WatchHandle
-from marianne_stream.logs.line_index import LineFilter
+from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_handle import LogHandle
 from marianne_stream.logs.log_reader import LogReader, Position, ReadResult
 from marianne_stream.logs.safe_open import LogPath, open_directory
@@ -197,7 +197,7 @@ class LogFollower:
         ending = await self.log.threads.read(make_complete_frame, reader.position)
         self.is_complete = True
         empty = ReadResult([], 0, 0, reader.position)
-        self._publish_batch(LogBatch(empty, (), ending, ending, is_complete=True))
+        self._publish_batch(LogBatch(result=empty, frames=ending, is_complete=True))
 
     async def _wait_for_change(
         self, reader: LogReader, quiet_since: float, partial_due_s: float | None

@@ -13,8 +13,8 @@ from typing import Literal, Protocol
 
 from marianne_stream.errors import LogNotFoundError
 from marianne_stream.jobs.hub import JobHub
-from marianne_stream.logs.filters import JobFilter
-from marianne_stream.logs.line_index import LineFilter, LineIndexCache
+from marianne_stream.logs.filters import JobFilter, LineFilter
+from marianne_stream.logs.line_index import LineIndexCache
 from marianne_stream.logs.log_handle import LogHandle
 from marianne_stream.logs.log_threads import LogThreads
 from marianne_stream.logs.safe_open import LogPath, open_directory, open_regular_file

@@ -17,7 +17,7 @@ from marianne_stream.feeds.log_frames import (
     make_log_gap_frame,
     now_iso,
 )
-from marianne_stream.logs.line_index import LineFilter
+from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_handle import LogHandle
 from marianne_stream.logs.log_pager import LogPager, PageResult
 from marianne_stream.logs.log_reader import LogGap, LogRotation, Position, ReadResult
@@ -27,6 +27,30 @@ from marianne_stream.wire.cursors import LogCursor
 
 # So many lines are one piece: the next one waits until it is taken.
 CHUNK_LINES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LogFeedOptions:
+    """Options of one client's log feed.
+
+    Attributes:
+        cursor: cursor as the client sent it; "" for a new client.
+        tail_lines: number of lines that a new client gets first.
+        line_filter: filter of the client; None for all lines.
+        job_ended: whether the job had ended when the client came.
+        wants_partial: whether the client gets the unfinished last line.
+    """
+
+    cursor: str
+    tail_lines: int
+    line_filter: LineFilter | None
+    job_ended: bool
+    wants_partial: bool = True
+
+    @property
+    def parsed_cursor(self) -> LogCursor | None:
+        """The cursor, or None if there is none or it is invalid."""
+        return LogCursor.parse(self.cursor)
 
 
 class LogTail:
@@ -123,6 +147,32 @@ class StartPoint:
         """Lets `frames` end."""
         if self.tail is not None:
             self.tail.close()
+
+
+async def resolve_start(log: LogHandle, end: Position, options: LogFeedOptions) -> StartPoint:
+    """Find where a client begins in a log.
+
+    Args:
+        log: the log.
+        end: end of the log at this moment.
+        options: options of the client.
+
+    Raises:
+        LogNotFoundError: the log was removed.
+        LogForbiddenError: the log may not be read any more.
+    """
+    seen = options.parsed_cursor
+    position = await log.find_position(seen) if seen is not None else None
+    if position is not None:
+        is_at_end = position.file.key == end.file.key and (
+            position.offset >= await log.threads.read(end.file.size)
+        )
+        return StartPoint(position, is_resumed=True, is_at_end=is_at_end)
+    has_gap = bool(options.cursor)
+    if options.line_filter is None or not options.tail_lines:
+        return StartPoint(await log.find_tail_start(end, options.tail_lines), has_gap=has_gap)
+    tail = LogTail(log, end, options.line_filter, options.tail_lines)
+    return StartPoint(end, has_gap=has_gap, tail=tail)
 
 
 def split_into_results(

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from marianne_stream.logs.filters import AllFilters
-from marianne_stream.logs.line_index import LineFilter
+from marianne_stream.logs.filters import AllFilters, LineFilter
 from marianne_stream.logs.log_file import LogFile
 from marianne_stream.wire.log_levels import parse_line_facts
 from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES, render_line

@@ -8,31 +8,14 @@ import asyncio
 from bisect import bisect_right
 from collections import OrderedDict
 from threading import Lock
-from typing import Protocol
 
 from marianne_stream.logs.blocks import read_long_line_text
+from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_file import BLOCK_BYTES, LogFile
 from marianne_stream.wire.cursors import HASH_WINDOW_BYTES
 
 # What one call counts at most.
 INDEX_SLICE_BYTES = 256 * 1024 * 1024
-
-
-class LineFilter(Protocol):
-    """Which lines of a file count."""
-
-    @property
-    def piece_bytes(self) -> int:
-        """How much of a block is looked at in one go, so that a deadline can be kept."""
-        ...
-
-    def matches(self, line: bytes) -> bool:
-        """Whether a line counts."""
-        ...
-
-    def find_matches(self, block: bytes) -> list[int]:
-        """Which lines of a block of whole lines count, by their places in it."""
-        ...
 
 
 class LineIndex:

@@ -7,7 +7,8 @@ from functools import partial
 
 from marianne_stream.errors import ReadLimitError
 from marianne_stream.logs.blocks import ForwardBlocks, read_partial_text
-from marianne_stream.logs.line_index import LineFilter, LineIndex, LineIndexCache
+from marianne_stream.logs.filters import LineFilter
+from marianne_stream.logs.line_index import LineIndex, LineIndexCache
 from marianne_stream.logs.log_file import LogFile
 from marianne_stream.logs.log_reader import LogReader, Position
 from marianne_stream.logs.log_threads import JobThreads

@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 from marianne_stream.errors import CursorExpiredError, StateUnavailableError
 from marianne_stream.logs.blocks import read_long_line_text
 from marianne_stream.logs.entries import matches_after, read_lines_above
-from marianne_stream.logs.line_index import LineFilter
+from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_file import LogFile
 from marianne_stream.logs.log_handle import LogHandle
 from marianne_stream.logs.log_reader import Position

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from marianne_stream.logs.decompression import DamagedFileError
-from marianne_stream.logs.line_index import LineFilter
+from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_file import LogFile
 from marianne_stream.logs.rotation import LogFileSet, RotationReason
 from marianne_stream.wire.cursors import LogCursor, content_hash

@@ -15,7 +15,7 @@ from marianne_stream.errors import CursorExpiredError, ReadLimitError
 from marianne_stream.logs.blocks import Block, ForwardBlocks, iter_blocks_backwards
 from marianne_stream.logs.decompression import DamagedFileError
 from marianne_stream.logs.entries import ENTRY_LOOKBACK_BYTES, BlockEntries, read_lines_above
-from marianne_stream.logs.line_index import LineFilter
+from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_file import LogFile
 from marianne_stream.logs.log_reader import Position
 from marianne_stream.logs.page_lines import (

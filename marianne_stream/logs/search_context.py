@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from marianne_stream.logs.blocks import Block
-from marianne_stream.logs.line_index import LineFilter
+from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_file import LogFile
 from marianne_stream.wire.cursors import HASH_WINDOW_BYTES
 from marianne_stream.wire.log_lines import LogLine

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Protocol
 
 from marianne_stream.logs.blocks import ForwardBlocks
-from marianne_stream.logs.line_index import LineFilter
+from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_file import LogFile
 from marianne_stream.logs.log_handle import LogHandle
 from marianne_stream.logs.log_reader import Position

@@ -9,7 +9,7 @@ from marianne_stream.logs.log_reader import Position, ReadResult
 def batch(size: int) -> LogBatch:
     """A batch of so many bytes, from nowhere."""
     frames = b"x" * size
-    return LogBatch(ReadResult([], 0, 0, cast("Position", None)), (), b"", frames)
+    return LogBatch(result=ReadResult([], 0, 0, cast("Position", None)), frames=frames)
 
 
 def test_a_batch_that_is_not_kept_is_not_counted() -> None:

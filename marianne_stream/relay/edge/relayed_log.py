@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from marianne_stream.fanout.subscriber_queue import Sink
 from marianne_stream.logs.entries import MAX_ENTRY_LINES
-from marianne_stream.logs.line_index import LineFilter
+from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_reader import LogGap
 from marianne_stream.logs.log_threads import JobThreads
 from marianne_stream.relay.edge.relayed_queue import (

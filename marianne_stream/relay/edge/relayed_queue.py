@@ -9,7 +9,7 @@ import msgspec
 from marianne_stream.fanout.subscriber_queue import Sink, SubscriberQueue
 from marianne_stream.feeds.line_matcher import LineMatcher, MatchCache
 from marianne_stream.feeds.log_frames import make_conductor_members, make_facts_members
-from marianne_stream.logs.line_index import LineFilter
+from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_threads import JobThreads
 from marianne_stream.relay.redis_streams import StreamEntry, decode_entries, is_id_after
 from marianne_stream.relay.schema import LogEntry

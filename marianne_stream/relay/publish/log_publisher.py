@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from itertools import chain
 
 from marianne_stream.errors import LockLostError, LogNotFoundError, MarianneStreamError
-from marianne_stream.feeds.log_feed import LogFeed, LogFeedOptions, open_log_feed
+from marianne_stream.feeds.log_feed import LogFeed, open_log_feed
 from marianne_stream.feeds.log_follower import LogFollowers
 from marianne_stream.feeds.log_locator import FileLogLocator
+from marianne_stream.feeds.log_start import LogFeedOptions
 from marianne_stream.logs.log_handle import LogHandle
 from marianne_stream.relay.publish.log_entries import (
     EntryIdAllocator,
