@@ -1,95 +1,171 @@
-"""The status of one job, for one viewer.
+"""Feeds of snapshots, for one client: the status of a job, and the roster."""
 
-It must not know how state is read, or how frames are sent.
-"""
+from collections.abc import AsyncIterator, Callable
+from typing import Generic, Protocol, TypeVar
 
-from collections.abc import AsyncIterator
-
-from marianne_stream.fanout.subscriber_queue import Sink
+from marianne_stream.fanout.subscriber_queue import LatestQueue, Sink
 from marianne_stream.feeds.feed import FeedKind
-from marianne_stream.jobs.hub import JobHub, JobSubscription
-from marianne_stream.jobs.snapshots import JobSnapshot
-from marianne_stream.wire.cursors import StatusCursor
+from marianne_stream.jobs.hub import JobHub
+from marianne_stream.jobs.snapshots import JobSnapshot, RosterSnapshot
+from marianne_stream.wire.cursors import RosterCursor, StatusCursor
+from marianne_stream.wire.job_patterns import ALL_JOBS, JobPatterns
 from marianne_stream.wire.sse import EncodedFrames
 
+S = TypeVar("S", JobSnapshot, RosterSnapshot)
 
-class StatusFeed:
-    """The views of a job that a viewer has not seen, as frames; the newest replaces older ones.
 
-    Args:
-        snapshot: the newest view when the viewer came.
-        subscription: its hold on the job.
-        cursor: what the viewer has seen, as it says; anything at all.
+class SnapshotSubscription(Protocol[S]):
+    """Subscription to the snapshots of a job or of the roster.
+
+    Attributes:
+        queue: snapshots that are newer than the first one.
     """
 
-    __slots__ = ("_is_resumed", "_subscription", "is_exhausted")
+    queue: LatestQueue[S]
 
-    kind: FeedKind = "status"
+    def close(self) -> None:
+        """End the subscription."""
+        ...
+
+
+class SnapshotFeed(Generic[S]):
+    """Frames that lead from each snapshot to the next, until one ends the feed.
+
+    A newer snapshot replaces one that the client has not taken.
+
+    Args:
+        kind: kind of the feed.
+        first: newest snapshot when the client came.
+        subscription: subscription to newer ones.
+        restrict: function that returns what the client may see of a snapshot.
+        is_resumed: whether the client has seen the first snapshot already.
+
+    Attributes:
+        is_exhausted: whether the client has seen the last snapshot already.
+    """
+
+    __slots__ = ("_is_resumed", "_restrict", "_subscription", "is_exhausted", "kind")
+
     has_heartbeats = True
+    # Snapshots are shared by all clients: none is held for one of them.
+    buffered_bytes = 0
 
-    def __init__(self, snapshot: JobSnapshot, subscription: JobSubscription, cursor: str) -> None:
-        self._subscription = subscription
-        subscription.queue.last_delivered = snapshot
-        seen = StatusCursor.parse(cursor)
-        self._is_resumed = seen is not None and seen.state == snapshot.cursor
-        # The same state, of the same run, was the end before: it need not be found out again.
-        self.is_exhausted = (
-            seen is not None
-            and self._is_resumed
-            and seen.kind == "f"
-            and snapshot.state.is_terminal
-        )
-
-    @property
-    def buffered_bytes(self) -> int:
-        """Nothing: the newest view is everybody's."""
-        return 0
+    def __init__(
+        self,
+        kind: FeedKind,
+        first: S,
+        subscription: SnapshotSubscription[S],
+        *,
+        restrict: Callable[[S], S],
+        is_resumed: bool,
+    ) -> None:
+        self.kind = kind
+        self.is_exhausted = False
+        self._subscription: SnapshotSubscription[S] = subscription
+        self._restrict: Callable[[S], S] = restrict
+        self._is_resumed = is_resumed
+        subscription.queue.last_delivered = first
 
     def set_sink(self, sink: Sink) -> None:
-        """Says where new views may go at once."""
+        """Send new frames to a sink while `frames` waits for more."""
         self._subscription.queue.sink = sink
-        self._subscription.queue.diff = diff_unless_ended
+        self._subscription.queue.diff = self._diff_unless_ended
 
     async def frames(self) -> AsyncIterator[bytes]:
-        """From the first view to the end of the job."""
-        mailbox = self._subscription.queue
-        first = mailbox.last_delivered
+        """Yield frames from the first snapshot to the end of the feed. Cancelling is safe."""
+        queue = self._subscription.queue
+        first = queue.last_delivered
         if first is not None:
-            # One who resumes at the current state gets no snapshot again.
-            yield first.make_resume_frames() if self._is_resumed else first.diff_from(None).data
+            # A client that resumes at the current state does not get it again.
+            visible = self._restrict(first)
+            yield visible.make_resume_frames() if self._is_resumed else self._diff(None, first).data
             if first.end:
                 return
-            del first
-        while await mailbox.wait():
-            seen, view = mailbox.last_delivered, mailbox.take()
-            if frames := view.diff_from(seen).data:
+            del first, visible
+        while await queue.wait():
+            previous, snapshot = queue.last_delivered, queue.take()
+            if frames := self._diff(previous, snapshot).data:
                 yield frames
-            if view.end:
+            if snapshot.end:
                 return
-            del seen, view
+            # While the client waits, it must not keep old snapshots in memory.
+            del previous, snapshot
 
     def finish(self) -> None:
-        """Lets `frames` end."""
+        """Let `frames` end."""
         self._subscription.queue.finish()
 
     def close(self) -> None:
-        """Lets go of the job."""
+        """End the subscription."""
         self._subscription.close()
 
+    def _diff(self, previous: S | None, snapshot: S) -> EncodedFrames:
+        return self._restrict(snapshot).diff_from(
+            self._restrict(previous) if previous is not None else None
+        )
 
-def diff_unless_ended(seen: JobSnapshot | None, snapshot: JobSnapshot) -> EncodedFrames | None:
-    """The frames of a change; None where the stream ends behind them."""
-    return None if snapshot.end else snapshot.diff_from(seen)
+    def _diff_unless_ended(self, previous: S | None, snapshot: S) -> EncodedFrames | None:
+        """Return the frames of a change, or None if the feed ends behind them."""
+        return None if snapshot.end else self._diff(previous, snapshot)
 
 
 async def open_status_feed(
     hub: JobHub, job_id: str, *, poll_interval_s: float, cursor: str
-) -> StatusFeed:
-    """A feed of one job, which must be left.
+) -> SnapshotFeed[JobSnapshot]:
+    """Open a feed of the status of one job. It must be closed.
+
+    Args:
+        hub: source of snapshots.
+        job_id: the job.
+        poll_interval_s: largest age of a state, in seconds.
+        cursor: cursor as the client sent it; an invalid one counts as none.
 
     Raises:
-        JobNotFoundError: there is no such job.
-        StateUnavailableError: nobody could be asked.
+        JobNotFoundError: the job does not exist.
+        StateUnavailableError: no backend could be read.
     """
-    view, watching = await hub.subscribe_job(job_id, poll_interval_s)
-    return StatusFeed(view, watching, cursor)
+    first, subscription = await hub.subscribe_job(job_id, poll_interval_s)
+    seen = StatusCursor.parse(cursor)
+    is_resumed = seen is not None and seen.state == first.cursor
+    feed = SnapshotFeed("status", first, subscription, restrict=unrestricted, is_resumed=is_resumed)
+    # The client has seen this state, of this run, as the final one.
+    feed.is_exhausted = (
+        is_resumed and seen is not None and seen.kind == "f" and first.state.is_terminal
+    )
+    return feed
+
+
+async def open_roster_feed(
+    hub: JobHub,
+    *,
+    poll_interval_s: float,
+    cursor: str,
+    details: bool = False,
+    job_scope: JobPatterns = ALL_JOBS,
+) -> SnapshotFeed[RosterSnapshot]:
+    """Open a feed of the roster. It must be closed.
+
+    Args:
+        hub: source of snapshots.
+        poll_interval_s: largest age of a roster, in seconds.
+        cursor: cursor as the client sent it; an invalid one counts as none.
+        details: whether to watch running jobs for what the roster does not hold.
+        job_scope: jobs that the client may see.
+
+    Raises:
+        StateUnavailableError: no backend could be read.
+    """
+    first, subscription = await hub.subscribe_roster(poll_interval_s, details=details)
+    seen = RosterCursor.parse(cursor)
+    return SnapshotFeed(
+        "roster",
+        first,
+        subscription,
+        restrict=lambda snapshot: snapshot.restrict_to(job_scope),
+        is_resumed=seen is not None and seen.state == first.restrict_to(job_scope).cursor,
+    )
+
+
+def unrestricted(snapshot: JobSnapshot) -> JobSnapshot:
+    """Return the snapshot itself: a client that may watch a job may see all of it."""
+    return snapshot

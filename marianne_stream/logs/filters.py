@@ -1,9 +1,8 @@
-"""Which lines of a log are wanted: by text, by regular expression, by level, by job.
+"""Line filters: by text, regular expression, level or job.
 
-A text is looked for in what is shown of a line: without escape sequences, or with JSON escapes
-decoded as well.
-A block of lines is searched as a whole, and only where something was found line by line: a loop
-over all lines in a thread would hold the event loop up. It must not know files.
+Text is searched in what is displayed of a line: without escape sequences, and with JSON escapes
+decoded as well. A block of lines is searched as a whole, and only hits are checked line by line: a
+loop over all lines in a thread would hold up the event loop.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,45 +13,60 @@ from marianne_stream.logs.log_file import BLOCK_BYTES
 from marianne_stream.logs.regex import Pattern, compile_pattern
 from marianne_stream.wire import job_ids
 from marianne_stream.wire.conductor_lines import parse_conductor_line
-from marianne_stream.wire.log_levels import LEVEL_NAME_PATTERN, LEVELS, LineLevel, parse_line_level
+from marianne_stream.wire.log_levels import (
+    LEVEL_NAME_PATTERN,
+    LEVELS,
+    LineLevel,
+    parse_level_name,
+    parse_line_level,
+)
 from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES, render_lines
 from marianne_stream.wire.log_text import UTF8_BOM, decode_json_escapes, strip_ansi
 
-# A regular expression with a program of this size is searched for in half a block at once.
+# Program size of a regular expression for which half a block is searched at once.
 HALF_BLOCK_PROGRAM_SIZE = 40
 
-# What a line with a level holds: cheap to look for in a whole block. JSON may have a number.
+# Cheap search for lines that may have a level. In JSON a level may be a number.
 LEVEL_HINT = compile_pattern("", rf"(?i){LEVEL_NAME_PATTERN}|\"level(?:no)?\"\s*:\s*\d")
 
 
 class LineFilter(Protocol):
-    """Says which lines are wanted. Lines are bytes without their end."""
+    """Filter of single lines. Lines are bytes without their newline."""
 
     @property
     def piece_bytes(self) -> int:
-        """How much of a block is searched at once, so that a deadline can be kept."""
+        """Number of bytes to search between two checks of a deadline."""
         ...
 
     def matches(self, line: bytes) -> bool:
-        """Whether a line is wanted."""
+        """Return whether a line passes."""
         ...
 
     def find_matches(self, block: bytes) -> list[int]:
-        """Which lines of a block of whole lines are wanted, by their places in it, from 0."""
+        """Return the indexes, from 0, of the lines of a block that pass.
+
+        Args:
+            block: whole lines, each with its newline.
+        """
         ...
 
 
-# The next place from a position on where a wanted line may be, or -1.
+# Returns the offset of the next hit in a block from an offset on, or -1.
 FindNext = Callable[[bytes, int], int]
 
 
 def find_matching_lines(
     block: bytes, find_next: FindNext, line_matches: Callable[[bytes], bool]
 ) -> list[int]:
-    """Return the places of the lines in which something is found, and which are then selected.
+    """Return the indexes of the lines with a hit that pass a check.
 
-    Most blocks hold no escape sequence and no JSON escape, and are searched as they are. In any
-    other, what a search finds is looked up by its line: each form has the same lines.
+    Most blocks hold no escape sequence and no JSON escape, and are searched as they are. In other
+    blocks, a hit is looked up by its line number, which is the same in each form of the text.
+
+    Args:
+        block: whole lines.
+        find_next: function that returns the offset of the next hit from an offset on, or -1.
+        line_matches: check of a line with a hit.
     """
     block = render_lines(block).removeprefix(UTF8_BOM)
     forms = search_forms(block)
@@ -64,7 +78,7 @@ def find_matching_lines(
 
 
 def iter_hits(block: bytes, find_next: FindNext) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines in which something is found, and their places."""
+    """Yield index and text of each line with a hit."""
     ordinal = counted = 0
     at = find_next(block, 0)
     while 0 <= at < len(block):
@@ -73,42 +87,42 @@ def iter_hits(block: bytes, find_next: FindNext) -> Iterator[tuple[int, bytes]]:
         counted = start
         end = block.find(b"\n", at)
         end = end if end >= 0 else len(block)
-        # What is not shown of a line is not looked at, here as on a stream.
+        # Only the displayed part of a line counts, as on a stream.
         yield ordinal, block[start : min(end, start + LINE_LIMIT_BYTES)]
         at = find_next(block, end + 1) if end < len(block) else -1
 
 
 def search_forms(text: bytes) -> list[bytes]:
-    """Return lines as a search sees them: as they are shown, and with JSON escapes decoded."""
+    """Return lines as a search sees them: as displayed, and with JSON escapes decoded."""
     shown = strip_ansi(text)
     return [shown, decode_json_escapes(shown)] if b"\\" in shown else [shown]
 
 
 @dataclass(frozen=True, slots=True)
 class TextFilter:
-    """Lines that hold a text, in the same case."""
+    """Lines that contain a text, case-sensitive."""
 
     text: str
     piece_bytes: ClassVar[int] = BLOCK_BYTES
 
     def matches(self, line: bytes) -> bool:
-        """Whether a line is wanted."""
+        """Return whether a line passes."""
         text = self.text.encode()
         return any(text in form for form in search_forms(line))
 
     def find_matches(self, block: bytes) -> list[int]:
-        """The places of the wanted lines of a block."""
+        """Return the indexes of the lines that pass."""
         text = self.text.encode()
         return find_matching_lines(block, lambda block, at: block.find(text, at), self.matches)
 
 
 @dataclass(frozen=True, slots=True)
 class RegexFilter:
-    """Lines in which a regular expression is found, by RE2: in linear time, whatever it is.
+    """Lines in which a regular expression is found by RE2, in linear time.
 
     Raises:
-        BadParameterError: it cannot be used.
-        PatternTooComplexError: it would take too long.
+        BadParameterError: the expression is invalid.
+        PatternTooComplexError: the expression compiles to too large a program.
     """
 
     pattern: str
@@ -116,7 +130,7 @@ class RegexFilter:
     _block_pattern: Pattern = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # As it is, and not in brackets of ours: it must be whole by itself.
+        # Compiled without brackets of ours, so that the expression must be complete by itself.
         object.__setattr__(self, "_line_pattern", compile_pattern(self.pattern, self.pattern))
         object.__setattr__(
             self, "_block_pattern", compile_pattern(self.pattern, f"(?m:{self.pattern})")
@@ -124,15 +138,15 @@ class RegexFilter:
 
     @property
     def piece_bytes(self) -> int:
-        """How much of a block is searched at once: the worst pattern takes 50 ms for so much."""
+        """Number of bytes that the slowest expression of this size searches within 50 ms."""
         return BLOCK_BYTES // (1 + self._line_pattern.programsize // HALF_BLOCK_PROGRAM_SIZE)
 
     def matches(self, line: bytes) -> bool:
-        """Whether a line is wanted."""
+        """Return whether a line passes."""
         return any(self._line_pattern.search(form) is not None for form in search_forms(line))
 
     def find_matches(self, block: bytes) -> list[int]:
-        """The places of the wanted lines of a block."""
+        """Return the indexes of the lines that pass."""
 
         def find(block: bytes, at: int) -> int:
             match = self._block_pattern.search(block, at)
@@ -143,18 +157,18 @@ class RegexFilter:
 
 @dataclass(frozen=True, slots=True)
 class LevelFilter:
-    """Lines of a level, or a graver one. A line without a level is not selected."""
+    """Lines of a level or a more severe one. Lines without a level do not pass."""
 
     level: LineLevel
     piece_bytes: ClassVar[int] = BLOCK_BYTES
 
     def matches(self, line: bytes) -> bool:
-        """Whether a line is wanted."""
+        """Return whether a line passes."""
         level = parse_line_level(line.decode("utf-8", "replace"))
         return level is not None and LEVELS.index(level) >= LEVELS.index(self.level)
 
     def find_matches(self, block: bytes) -> list[int]:
-        """The places of the wanted lines of a block."""
+        """Return the indexes of the lines that pass."""
 
         def find(block: bytes, at: int) -> int:
             match = LEVEL_HINT.search(block, at)
@@ -165,13 +179,13 @@ class LevelFilter:
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Lines of the conductor's own log that are of one job, as they say."""
+    """Lines of the conductor's log that name a job."""
 
     job_id: str
     piece_bytes: ClassVar[int] = BLOCK_BYTES
 
     def matches(self, line: bytes) -> bool:
-        """Whether a line is the job's."""
+        """Return whether a line passes."""
         return self._unescaped_job_id in parse_conductor_line(line).job_ids
 
     @property
@@ -179,9 +193,9 @@ class JobFilter:
         return job_ids.unescape(self.job_id)
 
     def find_matches(self, block: bytes) -> list[int]:
-        """The places of the job's lines of a block."""
+        """Return the indexes of the lines that pass."""
         plain = self._unescaped_job_id.isascii() and self._unescaped_job_id.isprintable()
-        # A name that JSON may write in more than one way is looked for by the field's name.
+        # An id that JSON can write in more than one way is searched by the name of its field.
         needle = (
             self._unescaped_job_id.encode()
             if plain and not set(self._unescaped_job_id) & {'"', "\\", "/"}
@@ -196,20 +210,41 @@ class JobFilter:
 
 @dataclass(frozen=True, slots=True)
 class AllFilters:
-    """Lines that all of several filters want."""
+    """Lines that pass all of several filters."""
 
     filters: tuple[LineFilter, ...]
 
     @property
     def piece_bytes(self) -> int:
-        """As much as is searched at once by the slowest of them."""
+        """Number of bytes for the slowest of the filters."""
         return min(one.piece_bytes for one in self.filters)
 
     def matches(self, line: bytes) -> bool:
-        """Whether a line is wanted."""
+        """Return whether a line passes."""
         return all(one.matches(line) for one in self.filters)
 
     def find_matches(self, block: bytes) -> list[int]:
-        """The places of the wanted lines of a block."""
+        """Return the indexes of the lines that pass."""
         first, *rest = (one.find_matches(block) for one in self.filters)
         return sorted(set(first).intersection(*rest))
+
+
+def make_line_filter(
+    *, contains: str | None, regex: str | None, level: str | None
+) -> LineFilter | None:
+    """Make a filter of all given conditions; None if there are none.
+
+    Raises:
+        BadParameterError: the regular expression is invalid.
+        PatternTooComplexError: the regular expression compiles to too large a program.
+    """
+    filters: list[LineFilter] = []
+    if contains:
+        filters.append(TextFilter(contains))
+    if level:
+        filters.append(LevelFilter(parse_level_name(level)))
+    if regex:
+        filters.append(RegexFilter(regex))
+    if not filters:
+        return None
+    return filters[0] if len(filters) == 1 else AllFilters(tuple(filters))

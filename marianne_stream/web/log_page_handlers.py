@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from marianne_stream.errors import BadParameterError
-from marianne_stream.feeds.log_filter import make_line_filter
+from marianne_stream.logs.filters import make_line_filter
 from marianne_stream.logs.log_pager import LogPager, PageResult
 from marianne_stream.logs.page_lines import PageLine
 from marianne_stream.schemas import LogPage, LogPageLine, LogPagePartial

@@ -8,8 +8,7 @@ from functools import partial
 from aiohttp import web
 
 from marianne_stream.feeds.event_feed import EventFilter, open_event_feed
-from marianne_stream.feeds.roster import open_roster_feed
-from marianne_stream.feeds.snapshot_feeds import open_status_feed
+from marianne_stream.feeds.snapshot_feeds import open_roster_feed, open_status_feed
 from marianne_stream.web.app_keys import JOB_HUB, STREAM_REGISTRY
 from marianne_stream.web.auth_middleware import GRANT
 from marianne_stream.web.params import (
