@@ -1,1 +1,1 @@
-"""Where state is read: the conductor, the registry on disk, a folder of checkpoints."""
+"""Backends: where the state of jobs is read."""

@@ -1,4 +1,4 @@
-"""What every source of state offers. It must not know who asks, or how often."""
+"""Interface of the backends, from which the state of jobs is read."""
 
 from typing import Protocol
 
@@ -6,30 +6,30 @@ from marianne_stream.models import JobState, Roster, RosterEntry
 
 
 class Backend(Protocol):
-    """A place that knows jobs. Cancelling a call is safe."""
+    """A source of job state. Cancelling a call is safe."""
 
     async def read_roster(self) -> Roster:
-        """All jobs that the source lists.
+        """Return all jobs that the backend lists.
 
         Raises:
-            StateUnavailableError: the source cannot be asked.
+            StateUnavailableError: the backend cannot be read.
         """
         ...
 
     async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
-        """One job, whole.
+        """Return the full state of a job.
 
         Args:
-            job_id: the job, in its written form (`wire.job_ids`).
-            entry: what the newest roster says of it, None where it says nothing. Its status is
-                right where the two differ.
+            job_id: the job, escaped as in `wire.job_ids`.
+            entry: the job's entry in the newest roster; None if it has none. Its status is right
+                where it differs from the checkpoint's.
 
         Raises:
-            JobNotFoundError: the source was asked, and there is no such job.
-            StateUnavailableError: the source cannot be asked, or what it says cannot be read.
+            JobNotFoundError: the backend was read, and there is no such job.
+            StateUnavailableError: the backend cannot be read, or its answer is invalid.
         """
         ...
 
     async def close(self) -> None:
-        """Let go of what is open. The source can be asked again afterwards."""
+        """Release open resources. The backend can be read again afterwards."""
         ...

@@ -1,9 +1,8 @@
-"""A checkpoint, decoded and made into a JobState.
+"""Checkpoints, decoded and converted to JobState.
 
-The conductor's `job.status`, the registry's `checkpoint_json` and the JSON files hold the same
-object. Only the fields that somebody is shown are decoded: msgspec skips the rest without building
-it, so 8 MB cost a few milliseconds where the json module takes 50 and more, all of it holding the
-interpreter. This module must not know where the bytes came from.
+The conductor's `job.status`, the registry's `checkpoint_json` and the JSON files have the same
+format. Only the fields that clients see are decoded: msgspec skips the rest without building it,
+so 8 MB take a few milliseconds; the json module takes over 50 ms and holds the interpreter.
 """
 
 import re
@@ -23,18 +22,17 @@ from marianne_stream.models import (
 )
 from marianne_stream.wire import json_text
 
-# The status of a sheet that was at work when its job was cancelled or crashed. It is this server's
-# own: the conductor has no word for it.
+# Status of a sheet that was active when its job was cancelled or crashed. The conductor has none.
 STOPPED_STATUS = "stopped"
 
 SHEET_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 
-# Making a state of so many takes 40 ms.
+# Making a state of this many sheets takes 40 ms.
 MAX_SHEETS = 20_000
 
 
 class CheckpointSheet(msgspec.Struct, frozen=True, gc=False):
-    """A sheet as a checkpoint has it."""
+    """A sheet in a checkpoint."""
 
     status: str = "pending"
     instrument_name: str | None = None
@@ -43,10 +41,10 @@ class CheckpointSheet(msgspec.Struct, frozen=True, gc=False):
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """A checkpoint, or the bare metadata of a job that has none yet.
+    """A checkpoint, or the bare metadata of a job that has no checkpoint yet.
 
-    Times are ISO 8601 text in a checkpoint, and epoch seconds in bare metadata. `sheets` is None in
-    bare metadata.
+    Times are ISO 8601 text in a checkpoint, and epoch seconds in bare metadata, where `sheets` is
+    None.
     """
 
     job_id: str
@@ -66,26 +64,26 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
     @property
     def is_metadata_only(self) -> bool:
-        """Whether this is bare metadata: the job has no checkpoint."""
+        """True for bare metadata: the job has no checkpoint."""
         return self.sheets is None and self.total_sheets is None
 
 
 def decode_checkpoint(data: bytes) -> Checkpoint:
-    """A checkpoint from JSON.
+    """Decode a checkpoint from JSON.
 
     Raises:
-        ValueError: it is not JSON, or no checkpoint.
+        ValueError: invalid JSON, or not a checkpoint.
     """
     return json_text.decode(data, Checkpoint)
 
 
 def to_iso_time(value: str | float | None) -> str | None:
-    """A time in either form as ISO 8601 text."""
+    """Convert a time in either form to ISO 8601 text."""
     return format_iso_time(value) if isinstance(value, int | float) else value
 
 
 def to_epoch_s(value: str | float | None) -> float | None:
-    """A time in either form as epoch seconds; None where it cannot be read as a time."""
+    """Convert a time in either form to epoch seconds; None if it is invalid."""
     if value is None or isinstance(value, int | float):
         return value
     try:
@@ -96,7 +94,7 @@ def to_epoch_s(value: str | float | None) -> float | None:
 
 
 def make_sheets(checkpoint: Checkpoint) -> tuple[Sheet, ...]:
-    """The sheets in the order of their numbers.
+    """Return the sheets in the order of their numbers.
 
     Raises:
         ValueError: a key is not a sheet number.
@@ -113,7 +111,7 @@ def make_sheets(checkpoint: Checkpoint) -> tuple[Sheet, ...]:
 
 
 def is_stale(checkpoint: Checkpoint, entry: RosterEntry) -> bool:
-    """Whether a checkpoint is left from before the job was submitted again."""
+    """Return True if a checkpoint was written before the job was submitted again."""
     if checkpoint.is_metadata_only or entry.submitted_at is None:
         return False
     written_at = to_epoch_s(checkpoint.updated_at)
@@ -121,14 +119,14 @@ def is_stale(checkpoint: Checkpoint, entry: RosterEntry) -> bool:
 
 
 def make_state_from_entry(entry: RosterEntry, *, source: StateSourceName, live: bool) -> JobState:
-    """The state of a job of which only the roster's entry is to be believed."""
+    """Return the state of a job of which only the roster's entry is reliable."""
     return JobState(
         job_id=entry.job_id,
         status=entry.status,
         source=source,
         live=live,
         checkpoint_status=entry.status,
-        # A count that is told may be larger than a total that is.
+        # The reported count may be larger than the reported total.
         total_sheets=max(entry.total_sheets or 0, entry.completed_sheets or 0),
         completed_sheets=entry.completed_sheets or 0,
         error_message=entry.error_message,
@@ -141,10 +139,10 @@ def make_state_from_entry(entry: RosterEntry, *, source: StateSourceName, live: 
 
 
 def make_run_id(start: str | float | None) -> str:
-    """What tells one run of a job from the next, alike from every source.
+    """Return the id of a run, which is the same from every backend.
 
-    The conductor and its registry give the same start as text, but as a number some microseconds
-    apart: so a number counts to a tenth of a second.
+    Conductor and registry give the same start as text, but numbers differ by microseconds, so a
+    number is rounded to a tenth of a second.
     """
     return f"{start:.1f}" if isinstance(start, int | float) else start or ""
 
@@ -157,19 +155,18 @@ def make_state(
     live: bool,
     trust_status: bool = False,
 ) -> JobState:
-    """What a checkpoint and a roster's entry say together.
+    """Combine a checkpoint and a roster entry.
 
-    The entry's status is right where they differ; a checkpoint that is older than the entry's
-    submission says nothing of this run. `current_sheet` and `error_message` are taken from the
-    sheets where the checkpoint leaves them empty.
+    The entry's status is right where they differ; a checkpoint older than the entry's submission
+    says nothing about this run. `current_sheet` and `error_message` come from the sheets if the
+    checkpoint lacks them.
 
     Args:
-        checkpoint: the decoded checkpoint or bare metadata.
-        entry: the roster's entry, or None where the roster does not list the job.
-        source: where the two come from.
-        live: whether the conductor itself said it.
-        trust_status: whether the entry's status is to be believed even where the checkpoint says
-            otherwise.
+        checkpoint: decoded checkpoint or bare metadata.
+        entry: entry of the roster; None if the roster does not list the job.
+        source: the source of both.
+        live: True if the conductor itself reported them.
+        trust_status: True if the entry's status is final even where the checkpoint differs.
 
     Raises:
         ValueError: a key of the sheets is not a sheet number.
@@ -182,7 +179,7 @@ def make_state(
         message = checkpoint.error_message or state.error_message
         return replace(state, checkpoint_status=believed, error_message=message)
     sheets = make_sheets(checkpoint)
-    # What the registry tells of a job that has ended, and its checkpoint may not.
+    # The registry knows the error and end of a job that its checkpoint may lack.
     message = entry.error_message if entry is not None else None
     ended_at = format_iso_time(entry.completed_at) if entry is not None else None
     status = entry.status if entry is not None else checkpoint.status
@@ -217,20 +214,20 @@ def make_state(
 
 
 def first_active_sheet(sheets: tuple[Sheet, ...]) -> int | None:
-    """The number of the first sheet that is dispatched or in progress."""
+    """Return the number of the first sheet that is dispatched or in progress."""
     return next((sheet.number for sheet in sheets if sheet.status in ACTIVE_SHEET_STATUSES), None)
 
 
 def first_sheet_error(sheets: tuple[Sheet, ...]) -> str | None:
-    """The error message of the first sheet that failed."""
+    """Return the error message of the first sheet that failed."""
     return next((sheet.error_message for sheet in sheets if sheet.status == "failed"), None)
 
 
 def mark_stopped_sheets(state: JobState) -> JobState:
-    """Return the state of a job that has ended, in which nothing is at work.
+    """Return the state of a job that has ended without active sheets.
 
-    A job that was cancelled, or that a crash ended, keeps its sheet dispatched in the checkpoint:
-    such a sheet is shown as `stopped`, once nothing contradicts that the job is over.
+    The checkpoint of a job that was cancelled, or that a crash ended, keeps its sheet dispatched.
+    Once the end is certain, such a sheet gets the status `stopped`.
     """
     if not state.is_terminal:
         return state

@@ -1,8 +1,7 @@
-"""State from a folder of JSON checkpoints, one file a job.
+"""Backend for a folder of JSON checkpoints, one file for each job.
 
-Marianne writes each as a temporary file and renames it, but a folder can hold anything: only
-regular files are read, through no link, and what cannot be read concerns one job alone. This module
-must not know who writes the folder, or when.
+Marianne writes each file under a temporary name and renames it. Only regular files are read, never
+through links, and an unreadable file concerns its job alone.
 """
 
 import asyncio
@@ -29,14 +28,14 @@ from marianne_stream.models import JobState, Roster, RosterEntry
 
 logger = logging.getLogger(__name__)
 
-# The conductor's largest message; a checkpoint that does not fit into one is none.
+# The conductor's largest message, and so the largest checkpoint.
 MAX_FILE_BYTES = 16 * 1024 * 1024
 
-# One call, with those that are before it in the queue.
+# Limit of one call including the calls before it in the queue.
 READ_TIMEOUT_S = 2.0
 
-# A file that changed so shortly before it was read can change again and keep its time: file systems
-# count in ticks of up to 10 ms.
+# A file that changed this shortly before it was read can change again and keep its time: file
+# systems count in ticks of up to 10 ms.
 MTIME_GRANULARITY_NS = 50_000_000
 
 T = TypeVar("T")
@@ -44,41 +43,42 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class CachedFile:
-    """What the last reading of a file gave."""
+    """Result of the last read of a file.
 
-    # Inode, modification time and size: another mark is another content.
+    Attributes:
+        stamp: inode, modification time in nanoseconds, and size in bytes.
+        entry: None if the file has no checkpoint of the job in its name.
+        is_stable: True if the same stamp means the same content, or the same error.
+    """
+
     stamp: tuple[int, int, int]
-    # None where the file holds no job that can be asked for under its name.
     entry: RosterEntry | None
-    # Whether the same mark will mean the same content and the same failure.
     is_stable: bool
 
 
 class CheckpointDirBackend:
-    """A folder of checkpoints, as a source of state.
-
-    Files are read one call after the other, on one thread.
+    """Reads jobs from a folder of checkpoints, one call at a time, in one thread.
 
     Args:
-        folder: where the files are. It need not exist, and is never created.
+        folder: the folder. It need not exist, and is never created.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        # Read and written on the thread alone.
+        # Used in the thread only.
         self._cached_files: dict[str, CachedFile] = {}
-        # One thread: a file system that hangs takes no more than that, and a call that waits for
-        # its turn can still be cancelled.
+        # One thread, so that a hanging file system blocks no more, and a queued call can be
+        # cancelled.
         self._executor: ThreadPoolExecutor | None = None
 
     async def read_roster(self) -> Roster:
-        """Every job in the folder, newest first. A file that cannot be read is left out.
+        """Return every job in the folder, newest first. An unreadable file is left out.
 
-        A checkpoint does not tell when its job was submitted: its creation stands for that.
-        Cancelling is safe.
+        A checkpoint has no submission time; the time of its creation stands for it. Cancelling
+        is safe.
 
         Raises:
-            StoreUnreadableError: the folder is missing, or cannot be read.
+            StateUnreadableError: the folder is missing, or cannot be read.
         """
         entries = await self._run_in_thread(self._list_entries)
         entries.sort(key=lambda entry: entry.submitted_at or 0.0, reverse=True)
@@ -86,16 +86,16 @@ class CheckpointDirBackend:
         return Roster(entries=listed, source="json", live=False)
 
     async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:  # noqa: ARG002
-        """One job, whole. Cancelling is safe.
+        """Return the full state of a job. Cancelling is safe.
 
         Args:
             job_id: the job. Several ids have one file name; the id in the file decides.
-            entry: not used: the file is as new as any entry made from it.
+            entry: not used: the file is as new as any entry.
 
         Raises:
-            JobNotFoundError: the folder was read, and has no file of this job.
-            CorruptStateError: the job's file is damaged, too large, or may not be read.
-            StoreUnreadableError: the folder is missing, or cannot be read.
+            JobNotFoundError: the folder has no file of the job.
+            CorruptStateError: the file is damaged, too large, or not permitted.
+            StateUnreadableError: the folder is missing, or cannot be read.
         """
 
         def find() -> JobState:
@@ -106,13 +106,13 @@ class CheckpointDirBackend:
             state = await self._run_in_thread(find)
         except FileNotFoundError as error:
             raise JobNotFoundError(job_id) from error
-        # A file without a stem begins with a dot, as the temporary ones do.
+        # A file with an empty stem begins with a dot, like temporary files.
         if state.job_id != job_id or not job_id:
             raise JobNotFoundError(job_id)
         return state
 
     async def close(self) -> None:
-        """Let the thread go. The folder can be read again afterwards."""
+        """Shut the thread down. The folder can be read again afterwards."""
         thread, self._executor = self._executor, None
         if thread is not None:
             thread.shutdown(wait=False)
@@ -129,7 +129,7 @@ class CheckpointDirBackend:
             ) from error
 
     def _list_entries(self) -> list[RosterEntry]:
-        """The entries of all files; those that did not change are not read again."""
+        """Return the entries of all files; unchanged files are not read again."""
         present = set()
         try:
             with open_dir(self.folder) as folder_fd, os.scandir(folder_fd) as files:
@@ -146,39 +146,39 @@ class CheckpointDirBackend:
         return [known.entry for known in self._cached_files.values() if known.entry is not None]
 
     def _update_cached_file(self, folder_fd: int, file: "os.DirEntry[str]") -> None:
-        """Read one file, unless it is known as it is. The log gets one line a failure and mark."""
+        """Read a file unless its stamp is known. Log each failure once for each stamp."""
         known = self._cached_files.pop(file.name, None)
         entry = None
         try:
             found = file.stat(follow_symlinks=False)
-            mark = (found.st_ino, found.st_mtime_ns, found.st_size)
-            if known is not None and known.stamp == mark and known.is_stable:
+            stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
+            if known is not None and known.stamp == stamp and known.is_stable:
                 self._cached_files[file.name] = known
                 return
-            lasting = abs(time.time_ns() - found.st_mtime_ns) > MTIME_GRANULARITY_NS
+            is_stable = abs(time.time_ns() - found.st_mtime_ns) > MTIME_GRANULARITY_NS
             entry = read_entry(folder_fd, file.name)
         except FileNotFoundError:
             # It was removed since the folder was listed.
             return
         except CorruptStateError as error:
-            if known is None or known.stamp != mark:
-                logger.warning("left out of the roster of %s: %s", self.folder, error)
-            # Permissions, and what the system is short of, change without leaving a mark.
-            lasting = lasting and not isinstance(error.__cause__, OSError)
-        self._cached_files[file.name] = CachedFile(mark, entry, lasting)
+            if known is None or known.stamp != stamp:
+                logger.warning("checkpoint skipped folder=%s error=%s", self.folder, error)
+            # Permissions and system limits change without a new stamp.
+            is_stable = is_stable and not isinstance(error.__cause__, OSError)
+        self._cached_files[file.name] = CachedFile(stamp, entry, is_stable)
 
 
 def checkpoint_file_name(job_id: str) -> str:
-    """The name of a job's file: Marianne keeps letters and digits of any script, `-` and `_`."""
+    """Return the file name of a job, as Marianne makes it: letters, digits, `-` and `_` stay."""
     return "".join(c if c.isalnum() or c in "-_" else "_" for c in job_id) + ".json"
 
 
 @contextmanager
 def open_dir(folder: Path) -> Iterator[int]:
-    """A descriptor of the folder, from which names are opened that cannot lead out of it.
+    """Open the folder; names that are opened relative to it cannot lead out of it.
 
     Raises:
-        StoreUnreadableError: the folder cannot be opened.
+        StateUnreadableError: the folder cannot be opened.
     """
     try:
         folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -193,15 +193,15 @@ def open_dir(folder: Path) -> Iterator[int]:
 
 
 def read_entry(folder_fd: int, name: str) -> RosterEntry:
-    """The entry of the job whose checkpoint a file holds.
+    """Return the roster entry of the job in a file.
 
     Raises:
         FileNotFoundError: there is no such file.
-        CorruptStateError: it cannot be read, or it is of a job that has another file name.
+        CorruptStateError: the file is unreadable, or its job has another file name.
     """
     checkpoint, state = load_checkpoint(folder_fd, name)
     if checkpoint_file_name(state.job_id) != name:
-        raise CorruptStateError(f"{name!r} has the checkpoint of another job: {state.job_id!r}")
+        raise CorruptStateError(f"{name!r} contains the checkpoint of job {state.job_id!r}")
     return RosterEntry(
         job_id=state.job_id,
         status=state.status,
@@ -215,7 +215,7 @@ def read_entry(folder_fd: int, name: str) -> RosterEntry:
 
 
 def load_checkpoint(folder_fd: int, name: str) -> tuple[Checkpoint, JobState]:
-    """A file of the folder, decoded. Its state is settled: nothing else tells the job's status.
+    """Decode a file of the folder. Its status is final: there is no other source of it.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -233,17 +233,17 @@ def load_checkpoint(folder_fd: int, name: str) -> tuple[Checkpoint, JobState]:
             raise FileNotFoundError(name) from error
         raise CorruptStateError(f"{name!r} cannot be read: {error.strerror}") from error
     except (ValueError, OverflowError, RecursionError) as error:
-        raise CorruptStateError(f"{name!r} is no checkpoint: {error}") from error
+        raise CorruptStateError(f"{name!r} is not a checkpoint: {error}") from error
 
 
 def read_file(folder_fd: int, name: str) -> bytes:
-    """The bytes of a regular file of the folder, opened through no link.
+    """Read a regular file of the folder without following links.
 
     Raises:
         OSError: it cannot be opened or read.
         CorruptStateError: it is not a regular file, or is larger than a checkpoint can be.
     """
-    # Without O_NONBLOCK, opening a named pipe waits for somebody who writes to it.
+    # Without O_NONBLOCK, opening a named pipe waits for a writer.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
     descriptor = os.open(name, flags, dir_fd=folder_fd)
     try:
@@ -255,7 +255,8 @@ def read_file(folder_fd: int, name: str) -> bytes:
                 f"{name!r} has {found.st_size} bytes, expected at most {MAX_FILE_BYTES}"
             )
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            # What is appended meanwhile is cut off, and does not decode.
+            # A file that grows meanwhile is cut off, and does not decode.
+
             return file.read(MAX_FILE_BYTES)
     finally:
         os.close(descriptor)

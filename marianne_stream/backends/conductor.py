@@ -1,4 +1,4 @@
-"""State from the conductor itself, over its socket."""
+"""Backend for the conductor's socket."""
 
 import asyncio
 import logging
@@ -13,6 +13,7 @@ from marianne_stream.backends.checkpoint import (
     make_state,
     make_state_from_entry,
 )
+from marianne_stream.common.repeated_logs import WarnOnce
 from marianne_stream.conductor.client import ConductorClient
 from marianne_stream.conductor.daemon_config import DaemonConfigCache
 from marianne_stream.errors import ConductorProtocolError, ConductorRpcError, JobNotFoundError
@@ -25,19 +26,19 @@ T = TypeVar("T")
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
-# The conductor lists 1,000 jobs by default. An entry holds about seven commas.
+# The conductor lists 1,000 jobs by default. An entry has about seven commas.
 MAX_ENTRIES = 5000
 MAX_COMMAS = 20 * MAX_ENTRIES
 
-# Objects in a checkpoint: a sheet holds few.
+# Limit of the objects in a checkpoint: a sheet has few.
 MAX_OBJECTS = 20 * MAX_SHEETS
 
-# Entries that are decoded before other tasks run: 500 take about 1 ms, if faulty 3 ms.
+# Entries decoded before other tasks run: 500 take about 1 ms, or 3 ms if invalid.
 BATCH_ENTRIES = 500
 
-MAX_REPORTED_FAULTS = 3
+MAX_REPORTED_ERRORS = 3
 
-# More than all running jobs have: the conductor keeps 200 events a job.
+# More than all running jobs have: the conductor keeps 200 events for each.
 MAX_OBSERVER_EVENTS = 2000
 
 
@@ -54,13 +55,13 @@ class JobListEntry(msgspec.Struct, frozen=True):
 
 
 class ObserverEventsResult(msgspec.Struct, frozen=True):
-    """The answer of `daemon.observer_events`."""
+    """The result of `daemon.observer_events`."""
 
     events: list[msgspec.Raw]
 
 
 class ObserverEvent(msgspec.Struct, frozen=True):
-    """The fields of an event that decide where it goes."""
+    """The fields of an event that decide its receiver."""
 
     job_id: str
     event: str
@@ -68,30 +69,29 @@ class ObserverEvent(msgspec.Struct, frozen=True):
 
 
 class ConductorBackend:
-    """Reads the conductor's jobs.
+    """Reads jobs from the conductor.
 
     Args:
-        client: asks the conductor; it is not closed with the source.
-        daemon_config: kept up to date with each roster.
+        client: client of the conductor; not closed with the backend.
+        daemon_config: refreshed with each roster.
     """
 
     def __init__(self, client: ConductorClient, daemon_config: DaemonConfigCache) -> None:
         self._client = client
         self._daemon_config = daemon_config
-        # What was last logged of entries that cannot be decoded.
-        self._last_warning = ""
+        self._invalid_entries = WarnOnce(logger)
 
     async def read_roster(self) -> Roster:
-        """Ask for `job.list`: at most 1,000 jobs, so a missing one proves nothing.
+        """Request `job.list`: at most 1,000 jobs, so a missing one proves nothing.
 
-        An entry that cannot be decoded is left out, and logged once. An error of an answer that
-        cannot be used says how long it took.
+        Invalid entries are left out and logged once. The error of an invalid result has the
+        time that the request took.
         """
         began = asyncio.get_running_loop().time()
         try:
             return await self._request_roster()
         except ConductorProtocolError as error:
-            # An error of its own: the frames of this one hold the answer, of up to 16 MiB.
+            # Raise a new error: the frames of this one hold the answer of up to 16 MiB.
             unusable = ConductorProtocolError(str(error))
         unusable.cost_s = asyncio.get_running_loop().time() - began
         raise unusable
@@ -103,14 +103,14 @@ class ConductorBackend:
         return Roster(entries, source="conductor", live=True, cost_s=answer.duration_s)
 
     async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
-        """Ask for `job.status`.
+        """Request `job.status`.
 
-        A refusal means "not found" only if the roster does not list the job, either.
+        An error means "not found" only if the roster does not list the job either.
         """
         try:
             return await self._request_job(job_id, entry)
         except ConductorProtocolError as error:
-            # An error of its own: the frames of this one hold the answer, of up to 16 MiB.
+            # Raise a new error: the frames of this one hold the answer of up to 16 MiB.
             unusable = str(error)
         raise ConductorProtocolError(unusable)
 
@@ -130,24 +130,24 @@ class ConductorBackend:
         )
         if checkpoint.job_id != job_id:
             raise ConductorProtocolError(
-                f"asked for job {job_id!r}, the conductor answered with {checkpoint.job_id!r}"
+                f"requested job {job_id!r}, the conductor answered with {checkpoint.job_id!r}"
             )
         try:
             state = make_state(checkpoint, entry, source="conductor", live=True)
         except ValueError as error:
             raise ConductorProtocolError(
-                f"job {job_id!r} has a sheet without a number: {error}"
+                f"job {job_id!r} has a sheet with an invalid number: {error}"
             ) from error
         return replace(state, cost_s=answer.duration_s)
 
     async def read_recent_events(self) -> list[tuple[float, MonitorEvent]]:
-        """Ask for `daemon.observer_events` of all running jobs.
+        """Request `daemon.observer_events` of all running jobs.
 
         Returns:
             events with their times in epoch seconds, oldest first.
 
         Raises:
-            ConductorUnavailableError: the conductor cannot be asked, or does not have the method.
+            ConductorUnavailableError: the request failed, or the conductor lacks the method.
         """
         params = {"limit": MAX_OBSERVER_EVENTS}
         answer = await self._client.call("daemon.observer_events", params, msgspec.Raw)
@@ -160,54 +160,52 @@ class ConductorBackend:
             try:
                 event = json_text.decode(raw, ObserverEvent)
             except ValueError as error:
-                logger.debug("skipped an event of the observer: %s", error)
+                logger.debug("observer event skipped error=%s", error)
                 continue
             found.append((event.timestamp, MonitorEvent(event.job_id, event.event, bytes(raw))))
         return found
 
     async def close(self) -> None:
-        """Do nothing: the source holds nothing open."""
+        """Do nothing: the backend holds nothing open."""
 
     async def _decode_entries(self, raw: msgspec.Raw) -> dict[str, RosterEntry]:
         listed = decode_result(
             check_value_count(raw, MAX_COMMAS, b",", "job.list"), list[msgspec.Raw]
         )
         entries = {}
-        faults: list[str] = []
-        faulty = max(0, len(listed) - MAX_ENTRIES)
+        errors: list[str] = []
+        invalid_count = max(0, len(listed) - MAX_ENTRIES)
         for number, each in enumerate(listed[:MAX_ENTRIES]):
             if number % BATCH_ENTRIES == BATCH_ENTRIES - 1:
                 await asyncio.sleep(0)
             try:
                 job = json_text.decode(each, JobListEntry)
             except ValueError as error:
-                faulty += 1
-                if len(faults) < MAX_REPORTED_FAULTS:
-                    faults.append(f"{bytes(each)[:80]!r}: {error}")
+                invalid_count += 1
+                if len(errors) < MAX_REPORTED_ERRORS:
+                    errors.append(f"{bytes(each)[:80]!r}: {error}")
             else:
                 entries[job.job_id] = make_entry_from_listing(job)
-        self._warn_once(faulty, faults)
+        if invalid_count:
+            self._invalid_entries.warn(
+                "roster entries skipped count=%d errors=%s", invalid_count, "; ".join(errors)
+            )
+        else:
+            self._invalid_entries.recover()
         return entries
-
-    def _warn_once(self, count: int, faults: list[str]) -> None:
-        """Log which entries are left out, once for as long as they are the same."""
-        message = f"{count}, among them {'; '.join(faults)}" if count else ""
-        if message and message != self._last_warning:
-            logger.warning("left out of the roster, entries that cannot be used: %s", message)
-        self._last_warning = message
 
 
 def check_value_count(raw: msgspec.Raw, max_count: int, marker: bytes, description: str) -> bytes:
-    """Return an answer, unless it has so many values that decoding them takes long.
+    """Return a result as bytes, unless decoding it would take too long.
 
     Args:
-        raw: the answer.
-        max_count: how often a byte may stand in it.
-        marker: the byte.
-        description: the answer, for the error.
+        raw: the result.
+        max_count: largest number of occurrences of the marker.
+        marker: a byte that occurs about once for each value.
+        description: name of the result for the error.
 
     Raises:
-        ConductorProtocolError: it has.
+        ConductorProtocolError: the marker occurs more often.
     """
     data = bytes(raw)
     if (found := data.count(marker)) > max_count:
@@ -218,15 +216,17 @@ def check_value_count(raw: msgspec.Raw, max_count: int, marker: bytes, descripti
 
 
 def decode_result(data: bytes, result_type: type[T]) -> T:
-    """Decode an answer.
+    """Decode a result.
 
     Raises:
-        ConductorProtocolError: it has another shape.
+        ConductorProtocolError: it has an unexpected shape.
     """
     try:
         return json_text.decode(data, result_type)
     except ValueError as error:
-        raise ConductorProtocolError(f"the conductor answered in another shape: {error}") from error
+        raise ConductorProtocolError(
+            f"the conductor's result has an unexpected shape: {error}"
+        ) from error
 
 
 def make_entry_from_listing(job: JobListEntry) -> RosterEntry:

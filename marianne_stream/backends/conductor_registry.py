@@ -1,7 +1,7 @@
-"""The registry that belongs to a conductor, wherever that keeps it.
+"""Backend for the registry that belongs to a conductor.
 
-Several conductors on one machine are usual: each has a socket and a registry of its own, and the
-conductor says which registry is its own (`state_db_path` of `daemon.config`).
+Several conductors on one machine are usual. Each has its own socket and registry, and tells the
+path of its registry (`state_db_path` of `daemon.config`).
 """
 
 import asyncio
@@ -23,16 +23,16 @@ WRONG_REGISTRY_DETAIL = "The registry that this server is set to read belongs to
 
 
 class ConductorRegistryBackend:
-    """A source of state: the registry that a conductor names, or a setting.
+    """The registry whose path a setting or the conductor gives.
 
-    A registry that a setting names is not read if the conductor names another file that exists
-    here: its jobs would be those of another conductor.
+    A configured registry is not read if the conductor names another existing file: it would show
+    the jobs of another conductor.
 
     Args:
-        daemon_config: what the conductor says; None if no conductor is asked.
-        configured_path: the registry that a setting names; None if none does.
-        socket_path: the conductor's socket, by which its registry is guessed until it has said
-            more.
+        daemon_config: the conductor's configuration; None without a conductor.
+        configured_path: the registry that a setting gives; None if none does.
+        socket_path: the conductor's socket, from which the default registry path is derived until
+            the conductor has answered.
     """
 
     def __init__(
@@ -45,17 +45,16 @@ class ConductorRegistryBackend:
         self._daemon_config = daemon_config
         self._configured_path = configured_path
         self._registry = RegistryBackend(configured_path or default_registry_path(socket_path))
-        # What the conductor said when the choice was last made.
         self._selected_db_path: str | None = None
         self._selection_lock = asyncio.Lock()
         self._mismatch_error = ""
 
     async def read_roster(self) -> Roster:
-        """Read all jobs; as `RegistryBackend.read_roster`."""
+        """Return all jobs; as `RegistryBackend.read_roster`."""
         return await (await self.get_registry()).read_roster()
 
     async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
-        """Read one job; as `RegistryBackend.read_job`."""
+        """Return one job; as `RegistryBackend.read_job`."""
         return await (await self.get_registry()).read_job(job_id, entry)
 
     async def close(self) -> None:
@@ -66,14 +65,14 @@ class ConductorRegistryBackend:
         """Return the registry to read.
 
         Raises:
-            StoreUnreadableError: the one that is set belongs to another conductor.
+            StateUnreadableError: the configured registry belongs to another conductor.
         """
-        known = self._daemon_config.value if self._daemon_config is not None else None
-        told = known.state_db_path if known is not None else None
+        config = self._daemon_config.value if self._daemon_config is not None else None
+        db_path = config.state_db_path if config is not None else None
         async with self._selection_lock:
-            if told is not None and told != self._selected_db_path:
-                await self._select_registry(expand_home(told))
-                self._selected_db_path = told
+            if db_path is not None and db_path != self._selected_db_path:
+                await self._select_registry(expand_home(db_path))
+                self._selected_db_path = db_path
         if self._mismatch_error:
             raise StateUnreadableError(self._mismatch_error, detail=WRONG_REGISTRY_DETAIL)
         return self._registry
@@ -82,27 +81,26 @@ class ConductorRegistryBackend:
         self._mismatch_error = ""
         if self._configured_path is None:
             if conductor_path != self._registry.path:
-                logger.info("registry path=%s", conductor_path)
+                logger.info("registry selected path=%s", conductor_path)
                 await self._registry.close()
                 self._registry = RegistryBackend(conductor_path)
         elif await asyncio.to_thread(are_different_files, self._configured_path, conductor_path):
             self._mismatch_error = (
-                f"the registry {self._configured_path} is not read: the conductor's own is "
-                f"{conductor_path}; "
-                "leave the setting out, or name that file"
+                f"registry_path is {self._configured_path}, but the conductor's registry is "
+                f"{conductor_path}: remove the setting, or set it to that file"
             )
-            logger.warning("%s", self._mismatch_error)
+            logger.warning("registry not read reason=%s", self._mismatch_error)
 
 
 def default_registry_path(socket_path: Path) -> Path:
-    """Return where the conductor at a socket keeps its registry by default."""
+    """Return the default registry path of the conductor at a socket."""
     clone = CLONE_SOCKET_NAME.fullmatch(socket_path.name)
     path = f"~/.marianne/clone-{clone[1]}-state.db" if clone is not None else DEFAULT_REGISTRY_PATH
     return expand_home(path)
 
 
 def expand_home(path: str) -> Path:
-    """Return a path in the home folder of this process's user, as it is for a user without one."""
+    """Expand `~` in a path; return it unchanged if the user has no home folder."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -110,9 +108,9 @@ def expand_home(path: str) -> Path:
 
 
 def are_different_files(one: Path, other: Path) -> bool:
-    """Return True if both files exist and are two. Blocks.
+    """Return True if both files exist and differ. Blocks.
 
-    A path that does not exist here may be the conductor's name for the same file, as in a
+    A path that does not exist here may be the conductor's name of the same file, as in a
     container.
     """
     try:

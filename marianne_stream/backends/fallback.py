@@ -1,4 +1,4 @@
-"""The conductor while it answers, else what is on disk. It must not know who asks."""
+"""Backend that reads the conductor, and the registry while the conductor is away."""
 
 import logging
 from dataclasses import replace
@@ -16,13 +16,12 @@ from marianne_stream.models import JobState, Roster, RosterEntry
 
 logger = logging.getLogger(__name__)
 
-
-# Of so many jobs the last fault is remembered, so that it is said once.
+# The last error of this many jobs is remembered, so that each is logged once.
 MAX_REPORTED_JOBS = 1000
 
 
 class FallbackBackend:
-    """Asks one source, and another while the first cannot be asked.
+    """Reads a primary backend, and a fallback while the primary cannot be read.
 
     Args:
         primary: the conductor.
@@ -33,24 +32,23 @@ class FallbackBackend:
         self._primary = primary
         self._fallback = fallback
         self._roster_enricher = RosterEnricher(fallback)
-        # Where state came from when the log was last told.
         self._reported_source = "conductor"
         self._reported_job_errors: dict[str, str] = {}
 
     async def read_roster(self) -> Roster:
-        """Read the conductor's roster, completed by the registry, else the registry's."""
+        """Return the conductor's roster with the registry's additions, or the registry's."""
         try:
             roster = await self._primary.read_roster()
         except StateUnavailableError as error:
             return await self._read_fallback_roster(error)
-        self._log_source_change("conductor", "the conductor answers again", logging.INFO)
+        self._log_source_change("conductor", "conductor answers", logging.INFO)
         return await self._roster_enricher.enrich(roster)
 
     async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
-        """The conductor's word, else the registry's.
+        """Return the conductor's state of a job, or the registry's.
 
-        A job is gone when the conductor says so and the registry, where it can be read, has no row
-        for it; while the conductor cannot be asked, a missing row proves nothing.
+        A job is gone if the conductor says so and a readable registry has no row for it. While
+        the conductor cannot be read, a missing row proves nothing.
         """
         try:
             return await self._add_registry_end(await self._primary.read_job(job_id, entry), entry)
@@ -69,13 +67,13 @@ class FallbackBackend:
             try:
                 return await self._fallback.read_job(job_id, entry)
             except CorruptStateError:
-                # There is a row, whatever it says.
+                # A damaged row is a row.
                 raise
             except StateUnavailableError:
                 raise gone from None
 
     async def close(self) -> None:
-        """Closes both."""
+        """Close both backends."""
         await self._roster_enricher.close()
         await self._primary.close()
         await self._fallback.close()
@@ -84,24 +82,22 @@ class FallbackBackend:
         try:
             roster = await self._fallback.read_roster()
         except StateUnavailableError as second:
-            self._log_source_change("none", f"no state can be read: {error}; {second}")
+            self._log_source_change("none", f"{error}; {second}")
             if isinstance(error, ConductorBusyError):
                 raise error from second
             unavailable = StateUnavailableError(f"{error}; {second}")
             unavailable.cost_s = error.cost_s
             raise unavailable from second
-        self._log_source_change(
-            "registry", f"reading the registry, the conductor cannot be asked: {error}"
-        )
-        # That it is away is what `live` says; that it waits for a slot needs a word.
+        self._log_source_change("registry", str(error))
+        # `live` says that the conductor is away; waiting for a slot needs a sentence.
         detail = error.detail if isinstance(error, ConductorBusyError) else ""
         return replace(roster, detail=detail, cost_s=error.cost_s)
 
     async def _add_registry_end(self, state: JobState, entry: RosterEntry | None) -> JobState:
-        """Return the conductor's state with what only the registry tells of a job that has ended.
+        """Add the end time and error of a job that has ended from the registry.
 
-        It is read if the checkpoint does not say when the job ended, or why it failed: the job was
-        cancelled, or a crash ended it.
+        The registry is read only if the checkpoint lacks them: the job was cancelled, or a crash
+        ended it.
         """
         explained = state.completed_at and (state.status != "failed" or state.error_message)
         if not state.is_terminal or explained:
@@ -109,7 +105,7 @@ class FallbackBackend:
         try:
             known = await self._fallback.read_job(state.job_id, entry)
         except (JobNotFoundError, StateUnavailableError) as error:
-            logger.debug("the registry does not explain the end of %r: %s", state.job_id, error)
+            logger.debug("registry has no end job=%r error=%s", state.job_id, error)
             return state
         if known.run != state.run or known.status != state.status:
             return state
@@ -120,17 +116,17 @@ class FallbackBackend:
         )
 
     def _log_job_fallback(self, job_id: str, error: StateUnavailableError) -> None:
-        """Says why one job cannot be read, once; that nobody is there, the roster has said."""
+        """Log once why a job cannot be read. An absent conductor is logged with the roster."""
         if isinstance(error, ConductorProtocolError) and self._reported_job_errors.get(
             job_id
         ) != str(error):
-            logger.warning("reading job %r from the registry: %s", job_id, error)
+            logger.warning("job read from registry job=%r reason=%s", job_id, error)
             if len(self._reported_job_errors) >= MAX_REPORTED_JOBS:
                 self._reported_job_errors.clear()
             self._reported_job_errors[job_id] = str(error)
 
-    def _log_source_change(self, source: str, message: str, level: int = logging.WARNING) -> None:
-        """Says where state comes from now, once for each change."""
+    def _log_source_change(self, source: str, reason: str, level: int = logging.WARNING) -> None:
+        """Log the source of state and the reason, once for each change."""
         if source != self._reported_source:
-            logger.log(level, "%s", message)
+            logger.log(level, "state source changed source=%s reason=%s", source, reason)
         self._reported_source = source

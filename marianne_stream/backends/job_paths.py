@@ -1,4 +1,4 @@
-"""Where a job's files and the conductor's own log lie, beyond what a job's state says."""
+"""Paths that a job's state does not give: its snapshot, and the conductor's own log."""
 
 import logging
 from pathlib import Path
@@ -11,12 +11,12 @@ logger = logging.getLogger(__name__)
 
 
 class JobPathResolver:
-    """Asks the registry for snapshots, and the conductor for its log.
+    """Finds snapshots in the registry, and the conductor's log in its configuration.
 
     Args:
-        daemon_config: what the conductor says; None if no conductor is asked.
+        daemon_config: the conductor's configuration; None without a conductor.
         registry: the registry; None if there is none.
-        conductor_log_pathr_log: the conductor's log, if a setting names it.
+        conductor_log_path: the conductor's log, if a setting gives it.
     """
 
     def __init__(
@@ -33,17 +33,17 @@ class JobPathResolver:
         )
 
     async def find_snapshot_dir(self, job_id: str) -> str | None:
-        """Return the folder that the registry names for a job whose workspace is gone."""
+        """Return the snapshot folder of a job whose workspace is gone; None if unknown."""
         if self._registry is None:
             return None
         try:
             return (await self._registry.read_job(job_id, None)).snapshot_path
         except (JobNotFoundError, StateUnavailableError) as error:
-            logger.debug("no snapshot of %r: %s", job_id, error)
+            logger.debug("snapshot not found job=%r error=%s", job_id, error)
             return None
 
     async def find_conductor_log(self) -> str | None:
-        """Return the conductor's own log; None if it has none, or has not said."""
+        """Return the path of the conductor's own log; None if it has none or has not said."""
         if self._configured_log_path is not None or self._daemon_config is None:
             return self._configured_log_path
         await self._daemon_config.refresh()

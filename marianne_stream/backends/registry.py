@@ -1,10 +1,9 @@
-"""State from the conductor's registry: the SQLite database that it writes while it runs.
+"""Backend for the conductor's registry: the SQLite database that it writes while it runs.
 
-Every read opens the file, asks and closes it, so that a registry which is replaced by another is
-noticed, and nothing keeps its write-ahead log from being checkpointed. Beside a `-wal` file it is
-opened with `mode=ro`. With none, nobody is writing, and `immutable=1` reads it even where nothing
-may be written; but immutable takes no lock, so the file is looked at again afterwards. This module
-must not know whether the conductor is there.
+Every read opens the file, queries and closes it: so a replaced registry is noticed, and the
+conductor can always checkpoint its write-ahead log. With a `-wal` file the database is opened with
+`mode=ro`. Without one no process writes, and `immutable=1` reads it even in a read-only folder;
+but immutable takes no lock, so the file's stamp is compared afterwards.
 """
 
 import asyncio
@@ -32,16 +31,16 @@ from marianne_stream.backends.registry_rows import (
 from marianne_stream.errors import JobNotFoundError, StateUnreadableError
 from marianne_stream.models import JobState, Roster, RosterEntry
 
-# One read, from the first look at the file to the closed connection.
+# Limit of one read, from the file's stamp to the closed connection.
 READ_TIMEOUT_S = 2.0
 
-# One read and the reads that are before it in the queue.
+# Limit of one read including the reads before it in the queue.
 QUEUE_TIMEOUT_S = 10.0
 
-# How often a read begins again because the file changed, or its -wal came or went, under it.
+# Tries of a read during which the file changes, or its -wal appears or disappears.
 MAX_ATTEMPTS = 3
 
-# How many of its instructions SQLite runs before it asks again whether anybody waits: about 0.1 ms.
+# SQLite checks after this many instructions if the caller has gone: about 0.1 ms.
 PROGRESS_HANDLER_STEPS = 10_000
 
 REQUIRED_COLUMNS = ("job_id", "status")
@@ -52,10 +51,10 @@ ROSTER_COLUMNS = (
 )
 JOB_COLUMNS = (*ROSTER_COLUMNS, "snapshot_path", "checkpoint_json")
 
-# Checkpoints are looked into for so long in one read: the rest waits for the next.
+# Time for digests of checkpoints in one read; the rest waits for the next.
 DIGEST_BUDGET_S = 0.2
 
-# The newest jobs of a registry; a conductor lists 1,000.
+# Limit of the newest jobs that are read; a conductor lists 1,000.
 MAX_ROWS = 5000
 
 T = TypeVar("T")
@@ -63,36 +62,36 @@ Query = Callable[[aiosqlite.Connection], Awaitable[T]]
 
 
 class RegistryBackend:
-    """The registry of a conductor, as a source of state.
+    """Reads jobs from a conductor's registry.
 
-    Reads go one after the other, each on a thread of its own that ends with it.
+    Reads run one at a time, each on a thread of its own.
 
     Args:
         path: the database. It need not exist, and is never created.
-        busy_timeout_s: how long a read waits for a lock that another process holds.
+        busy_timeout_s: longest wait for a lock of another process, in seconds.
     """
 
     def __init__(self, path: Path, *, busy_timeout_s: float = 0.5) -> None:
         self.path = path
         self._busy_timeout_s = busy_timeout_s
-        # One at a time: closing an immutable connection drops the POSIX locks that another one of
-        # this process has on the same file.
+        # Closing an immutable connection drops the POSIX locks of this process's other
+        # connections to the same file.
         self._read_lock = asyncio.Lock()
-        # A read whose caller was cancelled closes its connection here.
+        # Reads, including those whose callers were cancelled, until their connections are closed.
         self._read_tasks: set[asyncio.Task[Any]] = set()
-        # What the checkpoints of rows say, for as long as a row stays the same.
+        # Digests of checkpoints, each valid until its row changes.
         self._digests: dict[str, tuple[object, CheckpointDigest]] = {}
-        # The first end that was told for a run.
+        # The first end that was read for a run.
         self._first_ends: dict[str, tuple[object, float]] = {}
 
     async def read_roster(self) -> Roster:
-        """Read every job in the registry, newest first.
+        """Return every job in the registry, newest first. Cancelling is safe.
 
-        A row whose id or status is not text is no entry. Counts and ends are those of the
-        checkpoints. Of many jobs that are new they come with the next reads. Cancelling is safe.
+        A row whose id or status is not text is skipped. Counts and ends come from the
+        checkpoints; those of many new jobs come with the next reads.
 
         Raises:
-            StoreUnreadableError: the registry is missing, cannot be read, or is not one.
+            StateUnreadableError: the registry is missing, unreadable, or not a registry.
         """
         rows = await self._read(self._query_rows)
         listed = {}
@@ -106,25 +105,25 @@ class RegistryBackend:
         return Roster(entries=listed, source="registry", live=False)
 
     async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:  # noqa: ARG002
-        """One job, whole. Cancelling is safe.
+        """Return the full state of a job. Cancelling is safe.
 
-        The row's status is right over its checkpoint's, for good: so the state is settled.
+        The row's status overrides its checkpoint's, so the state is consistent.
 
         Args:
             job_id: the job.
-            entry: not used: the row is the newest entry that there is.
+            entry: not used: the row is as new as any entry.
 
         Raises:
-            JobNotFoundError: the registry was read, and has no row for it.
+            JobNotFoundError: the registry has no row for the job.
             CorruptStateError: its row or its checkpoint is damaged.
-            StoreUnreadableError: the registry is missing, cannot be read, or is not one.
+            StateUnreadableError: the registry is missing, unreadable, or not a registry.
         """
         row = await self._query_row(job_id, JOB_COLUMNS)
         if row is None:
             raise JobNotFoundError(job_id)
-        told = self._first_ends.get(job_id)
-        if told is not None and told[0] == row_run_key(row):
-            row = {**row, "completed_at": told[1]}
+        first_end = self._first_ends.get(job_id)
+        if first_end is not None and first_end[0] == row_run_key(row):
+            row = {**row, "completed_at": first_end[1]}
         return await asyncio.to_thread(make_state_from_row, job_id, row)
 
     async def close(self) -> None:
@@ -147,10 +146,10 @@ class RegistryBackend:
         return rows
 
     async def _update_digests(self, connection: aiosqlite.Connection, rows: list[Row]) -> None:
-        """Look into the checkpoints of rows that have changed, for a limited time."""
+        """Decode the checkpoints of rows that have changed, for a limited time."""
         loop = asyncio.get_running_loop()
         until = loop.time() + DIGEST_BUDGET_S
-        # SQLite calls it in its own thread. Text that is not UTF-8 is a damaged checkpoint.
+        # Called in SQLite's thread. Text that is not UTF-8 is a damaged checkpoint.
         await connection.create_function(
             "checkpoint_digest", 1, encode_checkpoint_digest, deterministic=True
         )
@@ -173,18 +172,18 @@ class RegistryBackend:
                 self._digests[job_id] = key, make_row_digest(row, answer["digest"])
 
     def _apply_digest(self, entry: RosterEntry, row: Row) -> RosterEntry:
-        """Return an entry with what its checkpoint says, if that is known.
+        """Return an entry with the facts of its checkpoint, if they are known.
 
-        The end is the first that was told for the run: a conductor that stops writes another.
+        The first end of a run is kept: a conductor that stops writes another one over it.
         """
         known = self._digests.get(entry.job_id)
         if known is None or known[0] != row_digest_key(row):
             return replace(entry, completed_at=None)
         digest, run = known[1], row_run_key(row)
         end = digest.completed_at if entry.is_terminal else None
-        told = self._first_ends.get(entry.job_id)
-        if told is not None and told[0] == run:
-            end = told[1]
+        first_end = self._first_ends.get(entry.job_id)
+        if first_end is not None and first_end[0] == run:
+            end = first_end[1]
         elif end is not None:
             self._first_ends[entry.job_id] = run, end
         return replace(
@@ -195,9 +194,9 @@ class RegistryBackend:
         )
 
     async def _query_row(self, job_id: str, wanted_columns: tuple[str, ...]) -> Row | None:
-        async def ask(connection: aiosqlite.Connection) -> list[Row]:
+        async def query_columns(connection: aiosqlite.Connection) -> list[Row]:
             columns = await self._existing_columns(connection, wanted_columns)
-            # As bytes: text that is not UTF-8 is a damaged checkpoint, and no error of SQLite.
+            # As bytes, so that text that is not UTF-8 is a damaged checkpoint, not an SQLite error.
             chosen = ", ".join(
                 "CAST(checkpoint_json AS BLOB) AS checkpoint_json" if c == "checkpoint_json" else c
                 for c in columns
@@ -207,12 +206,12 @@ class RegistryBackend:
 
         if not is_encodable(job_id):
             return None
-        return next(iter(await self._read(ask)), None)
+        return next(iter(await self._read(query_columns)), None)
 
     async def _existing_columns(
         self, connection: aiosqlite.Connection, wanted_columns: tuple[str, ...]
     ) -> list[str]:
-        """Those of the wanted columns that there are: another conductor's registry has others."""
+        """Return the wanted columns that exist: registries of other versions have others."""
         present = {row["name"] for row in await fetch_rows(connection, "PRAGMA table_info(jobs)")}
         if not present:
             raise StateUnreadableError(f"the registry {self.path} has no table named jobs")
@@ -224,7 +223,7 @@ class RegistryBackend:
         return [name for name in wanted_columns if name in present]
 
     async def _read(self, query: Query[T]) -> T:
-        """Wait for a turn, and ask within the time limits."""
+        """Run a query in its turn and within the time limits."""
         try:
             async with (
                 asyncio.timeout(QUEUE_TIMEOUT_S),
@@ -238,7 +237,7 @@ class RegistryBackend:
             ) from error
 
     async def _read_consistently(self, query: Query[T]) -> T:
-        """Ask until the file stays the same from before the question to behind the answer."""
+        """Run a query until the file stays the same before and after it."""
         for _ in range(MAX_ATTEMPTS):
             seen = await asyncio.to_thread(read_stamp, self.path)
             try:
@@ -247,18 +246,18 @@ class RegistryBackend:
                 if await self._is_unchanged(seen):
                     raise await asyncio.to_thread(make_read_error, error, seen) from error
             else:
-                # With a -wal it comes from one transaction; without, nothing kept writers out.
+                # A read with a -wal is one transaction; without one, writers are not locked out.
                 if seen.has_journal or await self._is_unchanged(seen):
                     return answer
         raise StateUnreadableError(
-            f"the registry {self.path} changed each of {MAX_ATTEMPTS} times that it was read"
+            f"the registry {self.path} changed during each of {MAX_ATTEMPTS} reads"
         )
 
     async def _is_unchanged(self, stamp: FileStamp) -> bool:
         return await asyncio.to_thread(read_stamp, self.path) == stamp
 
     async def _run_query_task(self, stamp: FileStamp, query: Query[T]) -> T:
-        """Ask on a connection that a task of its own opens and closes, come what may."""
+        """Run a query in a task of its own, which always closes its connection."""
         if self._read_tasks:
             await asyncio.wait(self._read_tasks)
         connection = aiosqlite.connect(
@@ -277,7 +276,7 @@ class RegistryBackend:
 
     def _on_read_done(self, task: asyncio.Task[Any]) -> None:
         self._read_tasks.discard(task)
-        # Whoever was cancelled does not hear of the failure, and it concerns nobody else.
+        # Mark the exception as retrieved: the caller may have been cancelled.
         if not task.cancelled():
             task.exception()
 
@@ -285,22 +284,22 @@ class RegistryBackend:
 async def run_query(
     connection: aiosqlite.Connection, query: Query[T], abandoned: threading.Event
 ) -> T:
-    """Open a connection, ask, and close it; a query that nobody waits for is broken off."""
+    """Open a connection, query, and close it; interrupt a query whose caller has gone."""
     async with connection:
         await connection.set_progress_handler(abandoned.is_set, PROGRESS_HANDLER_STEPS)
         connection.row_factory = sqlite3.Row
-        # One name that is not UTF-8 must not hide all the others.
+        # A name that is not UTF-8 must not hide the others.
         connection.text_factory = lambda raw: raw.decode(errors="replace")
         return await query(connection)
 
 
 async def fetch_rows(connection: aiosqlite.Connection, sql: str, *values: str) -> list[Row]:
-    """What a query gives, by the names of the columns."""
+    """Return the rows of a query, by column name."""
     return [dict(row) for row in await connection.execute_fetchall(sql, values)]
 
 
 def is_encodable(job_id: str) -> bool:
-    """Whether SQLite can be asked for an id: one with half a surrogate pair in it has no UTF-8."""
+    """Return True if an id can be sent to SQLite: a lone surrogate has no UTF-8."""
     try:
         job_id.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""The registry's file: what it looked like at a moment, how to open it, and why that fails."""
+"""File of the registry: its stamp, its URI, and the causes of read errors."""
 
 import os
 import stat
@@ -10,11 +10,18 @@ from marianne_stream.errors import StateUnreadableError
 
 @dataclass(frozen=True, slots=True)
 class FileStamp:
-    """What the registry's file looked like at one moment: equal for as long as nobody wrote it."""
+    """Identity and version of the registry's file: equal stamps mean that it was not written.
 
-    # With no link in it: SQLite keeps its -wal beside the file itself.
+    Attributes:
+        path: resolved path, since SQLite keeps the -wal beside the file itself.
+        has_journal: True if a journal is beside it: a process writes, or was killed writing.
+        device: device number.
+        inode: inode number.
+        mtime_ns: modification time, in nanoseconds.
+        size_bytes: size, in bytes.
+    """
+
     path: Path
-    # Whether a journal is beside it: somebody writes, or was killed at it.
     has_journal: bool
     device: int
     inode: int
@@ -23,43 +30,43 @@ class FileStamp:
 
     @property
     def uri(self) -> str:
-        """Where to open it. `mode=ro` beside immutable too: SQLite's default creates the file."""
+        """URI for SQLite. `mode=ro` also with `immutable`: the default mode creates the file."""
         return f"{self.path.as_uri()}?mode=ro{'' if self.has_journal else '&immutable=1'}"
 
 
 def read_stamp(path: Path) -> FileStamp:
-    """Look at the registry's file without opening it. Blocks.
+    """Return the stamp of the registry's file without opening it. Blocks.
 
     Raises:
-        StoreUnreadableError: it is missing, is not a regular file, or is out of reach.
+        StateUnreadableError: the file is missing, not a regular file, or not accessible.
     """
     try:
         file = path.resolve(strict=True)
         found = file.stat()
-        # A rollback journal occurs for a moment, when a conductor has just created its registry.
+        # A rollback journal exists for a moment after a conductor has created its registry.
         journalled = any(sibling_path(file, end).exists() for end in ("-wal", "-journal"))
     except FileNotFoundError as error:
         raise StateUnreadableError(f"there is no registry at {path}") from error
     except PermissionError as error:
         raise StateUnreadableError(
-            f"the registry {path} is out of reach: no permission to search a folder on the way"
+            f"the registry {path} is not accessible: no permission to search one of its folders"
         ) from error
-    # RuntimeError: Python before 3.13 says so of links that go in a circle.
+    # RuntimeError: Python before 3.13 raises it for a loop of links.
     except (OSError, RuntimeError) as error:
-        raise StateUnreadableError(f"the registry {path} is out of reach: {error}") from error
+        raise StateUnreadableError(f"the registry {path} is not accessible: {error}") from error
     if not stat.S_ISREG(found.st_mode):
-        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
         raise StateUnreadableError(f"the registry {path} is {kind}, expected an SQLite database")
     return FileStamp(file, journalled, found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 def sibling_path(file: Path, suffix: str) -> Path:
-    """The file that SQLite keeps beside a database under the same name and an ending."""
+    """Return the file beside a database with the same name and a suffix."""
     return file.with_name(file.name + suffix)
 
 
 def make_read_error(error: Exception, stamp: FileStamp) -> StateUnreadableError:
-    """Why it cannot be read: the permission that is missing, else SQLite's words. Blocks."""
+    """Make an error with the missing permission, or else SQLite's message. Blocks."""
     if isinstance(error, StateUnreadableError):
         return error
     reason = describe_missing_permission(stamp) or str(error)
@@ -67,7 +74,7 @@ def make_read_error(error: Exception, stamp: FileStamp) -> StateUnreadableError:
 
 
 def describe_missing_permission(stamp: FileStamp) -> str | None:
-    """Which permission is missing to read the registry as it was tried, and on what. Blocks."""
+    """Describe the permission that is missing to read the registry; None if none is. Blocks."""
     wal, shm = sibling_path(stamp.path, "-wal"), sibling_path(stamp.path, "-shm")
     for file in (stamp.path, wal, shm):
         if file.exists() and not os.access(file, os.R_OK):

@@ -1,4 +1,4 @@
-"""Rows of the registry as entries of the roster, as digests of checkpoints, and as states."""
+"""Rows of the registry, converted to roster entries, checkpoint digests, and job states."""
 
 import math
 from collections.abc import Mapping
@@ -16,15 +16,15 @@ from marianne_stream.backends.checkpoint import (
 from marianne_stream.errors import CorruptStateError
 from marianne_stream.models import JobState, RosterEntry, format_iso_time
 
-# A time behind this one has no four-digit year, so ISO 8601 cannot write it.
+# The year 10000, which ISO 8601 cannot express.
 LATEST_EPOCH_S = 253_402_300_800.0
 
-# A row by the names of its columns. An older registry has fewer of them.
+# Column values by name. An older registry has fewer columns.
 Row = Mapping[str, Any]
 
 
 class CheckpointDigest(msgspec.Struct, frozen=True):
-    """What the roster shows of a checkpoint. The time is in epoch seconds."""
+    """The fields of a checkpoint that the roster shows. The time is in epoch seconds."""
 
     completed_at: float | None = None
     completed_sheets: int | None = None
@@ -32,19 +32,19 @@ class CheckpointDigest(msgspec.Struct, frozen=True):
 
 
 def row_digest_key(row: Row) -> object:
-    """Return what tells whether a row's digest still holds."""
+    """Return the key of a row's digest: it changes if the row was written again."""
     return (*row_run_key(row), row.get("completed_at"), row.get("last_event_at"))
 
 
 def row_run_key(row: Row) -> tuple[object, ...]:
-    """Return what tells one run of a job, at one status, from another: for it, one end is kept."""
+    """Return the key of a run at one status, for which the first end is kept."""
     return (row["status"], row.get("submitted_at"), row.get("started_at"))
 
 
 def encode_checkpoint_digest(raw: bytes | None) -> bytes | None:
-    """Return a checkpoint's digest as JSON, None if there is none or it is damaged.
+    """Return a checkpoint's digest as JSON; None if it is missing or damaged.
 
-    SQLite calls it, in the thread of the connection.
+    Called by SQLite in the thread of the connection.
     """
     try:
         checkpoint = decode_checkpoint(raw) if raw is not None else None
@@ -62,7 +62,7 @@ def encode_checkpoint_digest(raw: bytes | None) -> bytes | None:
 
 
 def make_row_digest(row: Row, raw: bytes | None) -> CheckpointDigest:
-    """Return the digest of a row: its checkpoint's, with the row's own end if that has none."""
+    """Decode the digest of a row's checkpoint; take the end from the row if it has none."""
     digest = msgspec.json.decode(raw, type=CheckpointDigest) if raw else CheckpointDigest()
     if epoch_s_or_none(digest.completed_at) is None:
         digest = msgspec.structs.replace(
@@ -72,9 +72,9 @@ def make_row_digest(row: Row, raw: bytes | None) -> CheckpointDigest:
 
 
 def make_entry_from_row(row: Row) -> RosterEntry | None:
-    """A row as an entry of the roster; None where its id or its status is not text.
+    """Convert a row to a roster entry; None if its id or status is not text.
 
-    SQLite keeps any type in any column, so what is not of the expected one counts as left out.
+    SQLite stores any type in any column, so a value of an unexpected type counts as missing.
     """
     job_id, status = text_or_none(row["job_id"]), text_or_none(row["status"])
     if job_id is None or status is None:
@@ -89,7 +89,7 @@ def make_entry_from_row(row: Row) -> RosterEntry | None:
         workspace=text_or_none(row.get("workspace")),
         error_message=text_or_none(row.get("error_message")),
     )
-    # The row of a job that runs again may still hold when it ended before.
+    # The row of a job that runs again may still have the previous end.
     return (
         replace(entry, completed_at=epoch_s_or_none(row.get("completed_at")))
         if entry.is_terminal
@@ -98,7 +98,7 @@ def make_entry_from_row(row: Row) -> RosterEntry | None:
 
 
 def make_state_from_row(job_id: str, row: Row) -> JobState:
-    """A row with its checkpoint as the state of a job.
+    """Convert a row and its checkpoint to the state of a job.
 
     Raises:
         CorruptStateError: the row has no status, or its checkpoint cannot be decoded.
@@ -117,7 +117,7 @@ def make_state_from_row(job_id: str, row: Row) -> JobState:
 
 
 def decode_row_state(entry: RosterEntry, row: Row) -> JobState:
-    """The state as the row's checkpoint has it, or, where there is none, as the entry has it.
+    """Return the state from the row's checkpoint, or from the entry if it has none.
 
     Raises:
         CorruptStateError: the checkpoint cannot be decoded.
@@ -127,7 +127,7 @@ def decode_row_state(entry: RosterEntry, row: Row) -> JobState:
         return make_state_from_entry(entry, source="registry", live=False)
     try:
         checkpoint = decode_checkpoint(bytes(raw))
-        # The job's own message comes before that of a sheet, wherever it is kept.
+        # The job's own message takes precedence over that of a sheet.
         message = checkpoint.error_message or text_or_none(row.get("error_message"))
         checkpoint = msgspec.structs.replace(checkpoint, error_message=message)
         return make_state(checkpoint, entry, source="registry", live=False, trust_status=True)
@@ -138,12 +138,12 @@ def decode_row_state(entry: RosterEntry, row: Row) -> JobState:
 
 
 def text_or_none(value: object) -> str | None:
-    """A value that is text; None for any other."""
+    """Return a value if it is text, otherwise None."""
     return value if isinstance(value, str) else None
 
 
 def epoch_s_or_none(value: object) -> float | None:
-    """A value that is a time in epoch seconds; None for any other."""
+    """Return a value if it is a time in epoch seconds, otherwise None."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value) if 0 <= value < LATEST_EPOCH_S else None

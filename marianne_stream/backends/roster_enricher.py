@@ -1,7 +1,7 @@
-"""What the registry tells of jobs and the conductor's roster does not: ends, counts and reasons.
+"""Adds to the conductor's roster the facts that only the registry has: ends, counts and errors.
 
-The conductor tells no counts of a job that was cancelled, and of those that have not run since it
-started; no job's end; and not why a crash ended a job.
+The conductor reports no counts of a job that was cancelled or has not run since the conductor
+started, no job's end, and not why a crash ended a job.
 """
 
 import asyncio
@@ -14,46 +14,44 @@ from marianne_stream.models import Roster, RosterEntry
 
 logger = logging.getLogger(__name__)
 
-# The first roster is held up for the registry for so long.
+# The first roster waits for the registry at most this long.
 FIRST_READ_TIMEOUT_S = 0.1
 
-# The registry is read again after this delay if it did not tell all; it doubles.
+# The registry is read again with backoff if it lacked facts.
 FIRST_RETRY_DELAY_S = 2.0
 MAX_RETRY_DELAY_S = 60.0
-
 
 # A job's id, its status, and when it was submitted and started, in whole seconds.
 RunKey = tuple[str, str, int, int]
 
 
 class RosterEnricher:
-    """Remembers what the registry tells, and reads it for jobs of which it is not known yet.
+    """Caches facts from the registry, and reads it if facts about listed jobs are missing.
 
-    A job that has just ended has it read at once, and is completed in the next roster: none but the
-    first is held up. A job of which the registry does not tell has it read again, after a delay
-    that doubles.
+    A job that has just ended triggers a read, and is completed in the next roster; only the first
+    roster waits. If facts stay missing, the registry is read again with backoff.
 
     Args:
-        registry: the source whose roster tells.
+        registry: the backend to read.
     """
 
     def __init__(self, registry: Backend) -> None:
         self._registry = registry
         self._registry_entries: dict[str, RosterEntry] = {}
-        # Runs that the registry did not complete when it was last read.
+        # Runs about which the registry lacked facts when it was last read.
         self._unresolved: frozenset[RunKey] = frozenset()
         self._read_task: asyncio.Task[None] | None = None
         self._retry_at = 0.0
         self._retry_delay_s = FIRST_RETRY_DELAY_S
 
     async def enrich(self, roster: Roster) -> Roster:
-        """Return a roster with what is known besides. Never fails; cancelling is safe."""
+        """Return the roster with the known facts. Never fails; cancelling is safe."""
         unknown = self._find_unresolved(roster)
         if self._is_due(unknown):
             await self._start_read()
             unknown = self._find_unresolved(roster)
         self._unresolved = unknown
-        # The rest have run again, or are listed no more.
+        # Drop jobs that have run again or are no longer listed.
         self._registry_entries = {
             entry.job_id: known
             for entry in roster.entries.values()
@@ -66,13 +64,13 @@ class RosterEnricher:
         return replace(roster, entries={**roster.entries, **completed})
 
     async def close(self) -> None:
-        """End a read that is under way."""
+        """Cancel a read that is under way."""
         if self._read_task is not None:
             self._read_task.cancel()
             await asyncio.wait((self._read_task,))
 
     def _find_registry_entry(self, entry: RosterEntry) -> RosterEntry | None:
-        """Return what the registry has told of the run that an entry is about."""
+        """Return the registry's entry of the same run and status."""
         known = self._registry_entries.get(entry.job_id)
         return known if known is not None and entry.is_same_run_and_status(known) else None
 
@@ -83,7 +81,7 @@ class RosterEnricher:
         )
 
     def _is_due(self, unresolved: frozenset[RunKey]) -> bool:
-        """Return True if the registry is to be read for these."""
+        """Return True if the registry is to be read for these runs."""
         if not unresolved or (self._read_task is not None and not self._read_task.done()):
             return False
         if not unresolved <= self._unresolved:
@@ -99,14 +97,14 @@ class RosterEnricher:
         self._read_task = asyncio.create_task(self._read_registry(), name="registry facts")
         self._read_task.add_done_callback(log_read_failure)
         if is_first:
-            # A client that asks once is to be told of all jobs that ended before.
+            # A client that requests the roster once needs all earlier ends.
             await asyncio.wait((self._read_task,), timeout=FIRST_READ_TIMEOUT_S)
 
     async def _read_registry(self) -> None:
         try:
             roster = await self._registry.read_roster()
         except StateUnavailableError as error:
-            logger.debug("the registry tells nothing: %s", error)
+            logger.debug("registry not read error=%s", error)
             return
         self._registry_entries.update(
             (entry.job_id, entry) for entry in roster.entries.values() if is_informative(entry)
@@ -114,25 +112,25 @@ class RosterEnricher:
 
 
 def make_run_key(entry: RosterEntry) -> RunKey:
-    """Return what tells a run from others; its times differ by microseconds between rosters."""
+    """Return the key of a run; its times differ by microseconds between rosters."""
     return entry.job_id, entry.status, round(entry.submitted_at or 0), round(entry.started_at or 0)
 
 
 def is_incomplete(entry: RosterEntry) -> bool:
-    """Return True if the conductor's entry lacks what the registry may tell.
+    """Return True if the conductor's entry may lack facts that the registry has.
 
-    A job that runs has counts of its own, which change.
+    A running job has its own counts, which change.
     """
     return entry.is_terminal or (not entry.is_active and entry.completed_sheets is None)
 
 
 def is_informative(entry: RosterEntry) -> bool:
-    """Return True if the registry's entry tells what the conductor's may lack."""
+    """Return True if the registry's entry has facts that the conductor's may lack."""
     return entry.completed_at is not None or entry.completed_sheets is not None
 
 
 def enrich_entry(entry: RosterEntry, registry_entry: RosterEntry) -> RosterEntry:
-    """Return the conductor's entry with what the registry's tells besides."""
+    """Return the conductor's entry with the facts of the registry's."""
     if entry.completed_sheets is None:
         entry = replace(
             entry,
@@ -145,7 +143,7 @@ def enrich_entry(entry: RosterEntry, registry_entry: RosterEntry) -> RosterEntry
 
 
 def log_read_failure(task: asyncio.Task[None]) -> None:
-    """Log an error that a read must not fail with."""
+    """Log an unexpected exception of a read."""
     error = None if task.cancelled() else task.exception()
     if error is not None:
-        logger.error("reading the registry has failed", exc_info=error)
+        logger.error("registry read failed", exc_info=error)

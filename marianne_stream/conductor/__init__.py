@@ -1,1 +1,1 @@
-"""The conductor's socket: requests in short visits, and one subscription to its events."""
+"""Client of the conductor's socket: requests in short visits, and the event subscription."""

@@ -1,8 +1,8 @@
-"""The conductor's client: requests in short visits, at most two connections at a time.
+"""Client of the conductor: requests in short visits over at most two connections.
 
-The conductor serves five connections at once, for everybody, and gives out its slots first come,
-first served. So no connection is held open unasked (docs/explanation/conductor.md, point 4): a
-visit connects, asks what callers want in sequence, and closes.
+The conductor serves five connections at once, for all its clients, and assigns its slots first
+come, first served. So no connection is held open idle (docs/explanation/conductor.md, point 4): a
+visit connects, sends the requests of all callers in sequence, and closes.
 """
 
 import asyncio
@@ -38,53 +38,53 @@ T = TypeVar("T")
 
 EventsMode = Literal["auto", "visits"]
 
-# An answer that takes longer is slow: without a slot the state is read from disk, and with one
-# other requests go on over a second connection.
+# A request that takes longer is slow: without a slot, state is read from disk; with one, the other
+# requests use a second connection.
 SLOW_AFTER_S = 1.0
 
 CALL_TIMEOUT_S = 10.0
 
-# A connection that has a slot is closed if it owes an answer for so long.
+# A connection with a slot is closed if an answer is pending for this long.
 PENDING_TIMEOUT_S = 60.0
 
-# The subscription is begun only if so many connections are answered at once: its own and three
-# more. So two of the conductor's five slots at most are lost to subscriptions that have ended.
+# Subscribe only if this many connections are answered at once: the subscription's own and three
+# more. So ended subscriptions take at most two of the conductor's five slots.
 PROBE_CONNECTIONS = 4
 
-# A connection that has a slot is answered within 0.1 to 0.6 ms on a real conductor.
+# A real conductor answers a connection with a slot within 0.1 to 0.6 ms.
 PROBE_TIMEOUT_S = 0.25
 
-# A conductor that stops refuses connections, and waits for the subscription to end: so while
-# subscribed it is visited at least so often.
+# A stopping conductor refuses connections and waits for the subscription to end, so it is visited
+# at least this often while subscribed.
 STOP_CHECK_INTERVAL_S = 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class TimedResult(Generic[T]):
-    """The result of a request, and how long the conductor took for it, in seconds."""
+    """The result of a request, and the time that the conductor took for it, in seconds."""
 
     result: T
     duration_s: float
 
 
 class ConductorClient:
-    """Asks the conductor, and keeps the subscription to its events.
+    """Sends requests to the conductor, and keeps the subscription to its events.
 
-    One visit at a time: callers that wait share its connection, which is closed as soon as no
-    answer is owed and no caller waits. A request that is slow although its connection has a slot is
-    set aside, so that the others go on over a second connection.
+    Only one visit runs at a time: waiting callers share its connection, which is closed once no
+    answer is pending and no caller waits. A slow request on a connection with a slot is detached,
+    so that other requests go on over a second connection.
 
-    A connection that waits for a slot is never given up, and no other is opened beside it: closed,
-    it would stay in the conductor's queue. Callers get ConductorBusyError meanwhile.
-
-    Attributes:
-        pid: the conductor's process id, as it said when it last answered; None before that.
+    A connection that waits for a slot is never closed, and no other is opened beside it: the
+    conductor would keep the closed one in its queue. Callers get ConductorBusyError meanwhile.
 
     Args:
         path: the conductor's socket.
         events_mode: `auto` subscribes while enough slots are free; `visits` never does.
-        slow_after_s: the time from which an answer is slow, in seconds.
-        call_timeout_s: the longest that a caller waits for an answer.
+        slow_after_s: time after which a request is slow, in seconds.
+        call_timeout_s: longest time that a caller waits for an answer, in seconds.
+
+    Attributes:
+        pid: the conductor's process id from its last answer; None before the first.
     """
 
     def __init__(
@@ -100,13 +100,12 @@ class ConductorClient:
         self._call_timeout_s = call_timeout_s
         self._monitor = MonitorClient(path, probe=self.probe) if events_mode == "auto" else None
         self._visit_lock = asyncio.Lock()
-        # Callers that wait for the turn.
         self._waiting_callers = 0
         self._visit_connection: RpcConnection | None = None
         # The connection of a slow request.
         self._slow_connection: RpcConnection | None = None
         self._slow_request: object = None
-        # The conductor is shutting down or gone, or has not answered yet.
+        # True as well until the conductor has answered for the first time.
         self._is_stopping = True
         self._last_answered_at = float("-inf")
         self._closed = False
@@ -114,7 +113,7 @@ class ConductorClient:
 
     @property
     def process_key(self) -> tuple[int | None, int, int]:
-        """What tells the conductor's process from the next: its pid, and its socket's file."""
+        """Identity of the conductor's process: its pid, and its socket's device and inode."""
         try:
             found = self._path.stat()
         except OSError:
@@ -130,7 +129,7 @@ class ConductorClient:
         """Keep the subscription until cancelled, then close all connections for good.
 
         Raises:
-            ExceptionGroup: a fault of this server; the conductor's are dealt with.
+            ExceptionGroup: a bug in this server; errors of the conductor are handled.
         """
         try:
             async with asyncio.TaskGroup() as group:
@@ -144,32 +143,30 @@ class ConductorClient:
     async def call(
         self, method: str, params: Mapping[str, Any] | None, result_type: type[T]
     ) -> TimedResult[T]:
-        """Ask the conductor. Cancelling is safe: the answer is dropped when it comes.
+        """Send a request and decode its result. Cancelling is safe: the answer is dropped.
 
         Args:
-            method: the method's name.
-            params: its parameters by name.
-            result_type: the type that the result is decoded as; fields that it does not name are
-                skipped.
+            method: name of the method.
+            params: parameters by name.
+            result_type: type of the result; fields that it does not name are skipped.
 
         Raises:
-            ConductorAwayError: nothing listens, the conductor is shutting down, or this process is.
+            ConductorUnreachableError: no process listens, or the conductor or this server stops.
             ConductorBusyError: the connection waits for a slot.
-            ConductorLostError: the connection ended before the answer came.
-            ConductorTimeoutError: no answer within the limit, or an earlier one is still owed.
-            ConductorRefusedError: the answer is an error.
+            ConductorDisconnectedError: the connection ended before the answer came.
+            ConductorTimeoutError: no answer within the limit, or an earlier one is pending.
+            ConductorRpcError: the answer is an error.
             ConductorProtocolError: the answer cannot be decoded.
-            ConductorUnavailableError: no connection can be made.
+            ConductorUnavailableError: the connection cannot be made.
         """
         raw, took_s = await self._exchange(method, params)
-        # Matching an answer to its request was one stretch of work, decoding it is another.
         size_bytes = len(memoryview(raw))
         await yield_to_loop(size_bytes)
         try:
             result = json_text.decode(raw, result_type)
         except ValueError as error:
             raise ConductorProtocolError(
-                f"the conductor answered {method} in another shape: {error}"
+                f"the conductor's answer to {method} has an unexpected shape: {error}"
             ) from error
         await yield_to_loop(size_bytes)
         return TimedResult(result, took_s)
@@ -178,7 +175,7 @@ class ConductorClient:
         """Check that enough slots are free for a subscription. Cancelling is safe.
 
         Raises:
-            ConductorAwayError: nothing listens, or the conductor is shutting down.
+            ConductorUnreachableError: no process listens, or the conductor is shutting down.
             ConductorBusyError: too few connections were answered at once.
             ConductorUnavailableError: a connection cannot be made.
         """
@@ -189,15 +186,14 @@ class ConductorClient:
             try:
                 for _ in range(PROBE_CONNECTIONS):
                     probes.append(await self._get_connection())
-                    # The next one opens a connection of its own.
+                    # Make the next iteration open another connection.
                     self._visit_connection = None
                     await asyncio.wait([probes[-1].health], timeout=PROBE_TIMEOUT_S)
                     if not probes[-1].health.done():
-                        # It waits for a slot, and so is not closed before it has had one.
+                        # It waits for a slot, so it must not be closed yet.
                         self._visit_connection = probes.pop()
                         raise ConductorBusyError(
-                            f"{len(probes)} of {PROBE_CONNECTIONS} connections were answered at "
-                            f"once"
+                            f"{len(probes)} of {PROBE_CONNECTIONS} probe connections were answered"
                         )
                     self._on_answered(probes[-1])
                     if self._is_stopping:
@@ -209,12 +205,12 @@ class ConductorClient:
     async def _exchange(
         self, method: str, params: Mapping[str, Any] | None
     ) -> tuple[msgspec.Raw, float]:
-        """Send a request in its turn; return the raw answer and how long it took, in seconds."""
+        """Send a request in its turn; return the raw result and its duration in seconds."""
         loop = asyncio.get_running_loop()
         request = (method, tuple((params or {}).items()))
         async with self._hold_visit_lock():
             if self._slow_connection is not None and self._slow_request == request:
-                raise ConductorTimeoutError(f"the conductor still owes an answer to {method}")
+                raise ConductorTimeoutError(f"an earlier request for {method} is still pending")
             connection = await self._get_connection()
             sent_at = loop.time()
             answer = connection.send(method, params)
@@ -239,7 +235,7 @@ class ConductorClient:
 
     @asynccontextmanager
     async def _hold_visit_lock(self) -> AsyncIterator[None]:
-        """Wait for the turn, and end the visit behind it if no other caller waits."""
+        """Hold the visit lock; end the visit afterwards if no other caller waits."""
         self._waiting_callers += 1
         try:
             await self._visit_lock.acquire()
@@ -255,31 +251,31 @@ class ConductorClient:
             self._end_visit_if_idle()
 
     async def _get_connection(self) -> RpcConnection:
-        """Return the connection of this visit; it is opened if there is none.
+        """Return the connection of this visit, opening it if there is none.
 
-        Raises: as `ask` does.
+        Raises the errors of `call`.
         """
         if self._closed:
             raise ConductorUnreachableError("this process is stopping")
         visit = self._visit_connection
         if visit is not None and visit.has_slot and visit.oldest_pending_s > PENDING_TIMEOUT_S:
-            # The answer will not come: only a connection that waits for its slot is kept for ever.
+            # The answer will not come. Only a connection that waits for its slot is kept for ever.
             visit.close()
         if visit is not None and visit.close_error is None:
             if visit.oldest_pending_s > self._slow_after_s:
                 if visit.has_slot:
                     raise ConductorTimeoutError(
-                        f"the conductor has owed an answer for {visit.oldest_pending_s:.0f} s"
+                        f"the conductor has not answered for {visit.oldest_pending_s:.0f} s"
                     )
                 raise ConductorBusyError(
-                    f"the conductor has answered nothing for {visit.oldest_pending_s:.0f} s: "
+                    f"the conductor has assigned no slot for {visit.oldest_pending_s:.0f} s: "
                     "all its slots may be taken"
                 )
             return visit
         try:
             self._visit_connection = await open_connection(self._path, on_idle=self._on_idle)
         except ConductorUnreachableError:
-            # A conductor that stops closes its socket first, and then waits for its clients.
+            # A stopping conductor closes its socket first, and then waits for its clients.
             self._on_unreachable()
             raise
         if self._closed:
@@ -296,22 +292,21 @@ class ConductorClient:
         """
         if not connection.has_slot:
             raise ConductorBusyError(
-                f"the conductor accepts connections, but has answered none for "
-                f"{self._slow_after_s:g} s: "
+                f"the conductor has assigned no slot within {self._slow_after_s:g} s: "
                 "all its slots may be taken"
             )
         if self._slow_connection is not None or self.is_subscribed:
-            raise ConductorTimeoutError("the conductor takes long to answer")
-        self._slow_connection, self._slow_request, self._visit_connection = (
-            connection,
-            request,
-            None,
-        )
+            raise ConductorTimeoutError(
+                f"the conductor did not answer within {self._slow_after_s:g} s, "
+                "and both connections are in use"
+            )
+        self._slow_connection, self._slow_request = connection, request
+        self._visit_connection = None
 
     def _unwrap_result(
         self, connection: RpcConnection, answer: asyncio.Future[msgspec.Raw]
     ) -> msgspec.Raw:
-        """Return an answer's result; if it says that the conductor is stopping, leave."""
+        """Return an answer's result; close all connections if it says that the conductor stops."""
         error = answer.exception()
         if isinstance(error, ConductorRpcError) and error.rpc_code == jsonrpc.SHUTTING_DOWN:
             self._on_unreachable()
@@ -322,13 +317,13 @@ class ConductorClient:
         return answer.result()
 
     def _on_answered(self, connection: RpcConnection) -> None:
-        """Remember that the conductor answers, and whether it is shutting down.
+        """Note that the conductor answers; end the subscription if it is shutting down.
 
         A conductor that is shutting down may work on its jobs for minutes: it is visited, but not
         subscribed to, since it would wait for the subscription to end.
 
         Raises:
-            ConductorUnavailableError: `daemon.health` was not answered as it should be.
+            ConductorUnavailableError: `daemon.health` was answered with an invalid result.
         """
         health = connection.health.result()
         self.pid = health.pid
@@ -341,14 +336,14 @@ class ConductorClient:
                 self._monitor.retry_now()
 
     def _on_idle(self, connection: RpcConnection) -> None:
-        """Close a connection that owes nothing, unless its visit goes on."""
+        """Close a connection without pending answers, unless its visit goes on."""
         if connection is self._slow_connection:
             self._slow_connection = self._slow_request = None
             connection.close()
         self._end_visit_if_idle()
 
     def _end_visit_if_idle(self) -> None:
-        """Close the visit's connection if no answer is owed and no caller has or wants the turn."""
+        """Close the visit's connection if no answer is pending and no caller holds the lock."""
         visit = self._visit_connection
         if (
             visit is not None
@@ -360,9 +355,9 @@ class ConductorClient:
             visit.close()
 
     def _on_stopping(self) -> None:
-        """End the subscription: the conductor waits for that."""
+        """End the subscription, for which a stopping conductor waits."""
         if not self._is_stopping:
-            logger.info("the conductor is stopping or gone: subscription closed")
+            logger.info("monitor closed reason='conductor stopping or gone'")
         self._is_stopping = True
         if self._monitor is not None:
             self._monitor.close()
@@ -381,7 +376,7 @@ class ConductorClient:
             self._monitor.close()
 
     async def _watch_for_shutdown(self) -> None:
-        """Visit the conductor often enough to notice that it stops, for as long as subscribed."""
+        """Visit the conductor often enough to notice that it stops, while subscribed."""
         loop = asyncio.get_running_loop()
         while True:
             due_s = self._last_answered_at + STOP_CHECK_INTERVAL_S - loop.time()
@@ -390,4 +385,4 @@ class ConductorClient:
                 try:
                     await self.call("daemon.health", None, DaemonHealth)
                 except ConductorUnavailableError as error:
-                    logger.debug("daemon.health: %s", error)
+                    logger.debug("stop check failed error=%s", error)

@@ -1,7 +1,4 @@
-"""The conductor's Unix socket: connecting to it, and saying in words why that failed.
-
-It must not know what is said on the connection.
-"""
+"""Connecting to the conductor's Unix socket, with readable errors."""
 
 import asyncio
 import errno
@@ -16,11 +13,11 @@ CONNECT_TIMEOUT_S = 2.0
 
 
 async def connect(path: Path) -> socket.socket:
-    """A connected, non-blocking socket. Cancelling is safe.
+    """Return a connected, non-blocking socket. Cancelling is safe.
 
     Raises:
-        ConductorAwayError: nobody listens there.
-        ConductorUnavailableError: we may not, it is too busy, or we have no descriptor left.
+        ConductorUnreachableError: no process listens there.
+        ConductorUnavailableError: no permission, a full backlog, or no free file descriptor.
     """
     try:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -50,20 +47,22 @@ async def connect(path: Path) -> socket.socket:
 
 
 def describe_connect_error(path: Path, error: OSError) -> str:
-    """Why a connection could not be made, in one sentence for the log."""
+    """Describe a failed connection in one clause, for the log."""
     if isinstance(error, FileNotFoundError):
         return f"there is no socket at {path}"
     if error.errno == errno.ENOTCONN:
-        return f"{path} has no room for another connection now"
+        return f"{path} has no room for another connection: its backlog is full"
     if isinstance(error, PermissionError):
-        return f"no permission to connect to {path}: the conductor's user or group may"
+        return (
+            f"no permission to connect to {path}: run the server as the conductor's user or group"
+        )
     if isinstance(error, ConnectionRefusedError):
         return f"{path} {describe_path(path)}"
     return f"cannot connect to {path}: {error.strerror or error}"
 
 
 def describe_path(path: Path) -> str:
-    """What refuses a connection at a path."""
+    """Describe the file that refused a connection."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -72,4 +71,4 @@ def describe_path(path: Path) -> str:
         return "is a directory, not a socket"
     if not stat.S_ISSOCK(mode):
         return "is a file, not a socket"
-    return "is a socket that nobody listens at"
+    return "is a socket without a listening process"

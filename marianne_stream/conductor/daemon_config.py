@@ -1,4 +1,4 @@
-"""The conductor's own configuration: where its registry and its log are."""
+"""The conductor's own configuration: the paths of its registry and its log."""
 
 import logging
 
@@ -11,20 +11,20 @@ logger = logging.getLogger(__name__)
 
 
 class DaemonConfig(msgspec.Struct, frozen=True):
-    """The parts of `daemon.config` that are used here."""
+    """The fields of `daemon.config` that this server uses."""
 
     log_file: str | None = None
     state_db_path: str | None = None
 
 
 class DaemonConfigCache:
-    """Asks for `daemon.config` once for each process of the conductor.
+    """Caches `daemon.config`, and reads it once for each process of the conductor.
 
     Args:
-        client: the client to ask with.
+        client: client of the conductor.
 
     Attributes:
-        value: the last answer; None before the first. It outlives the conductor.
+        value: the last answer, also after the conductor has gone; None before the first.
     """
 
     def __init__(self, client: ConductorClient) -> None:
@@ -33,7 +33,7 @@ class DaemonConfigCache:
         self.value: DaemonConfig | None = None
 
     async def refresh(self) -> None:
-        """Ask again if another conductor answers than the last time. Never fails."""
+        """Read the configuration again if the conductor's process has changed. Never fails."""
         process = self._client.process_key
         if self.value is not None and process == self._process_key:
             return
@@ -41,9 +41,9 @@ class DaemonConfigCache:
             self.value = (await self._client.call("daemon.config", None, DaemonConfig)).result
         except ConductorRpcError as error:
             # An older conductor does not have the method.
-            logger.info("daemon.config: %s", error)
+            logger.info("daemon.config not supported error=%s", error)
             self.value = DaemonConfig()
         except ConductorUnavailableError as error:
-            logger.debug("daemon.config: %s", error)
+            logger.debug("daemon.config not read error=%s", error)
             return
         self._process_key = process

@@ -1,4 +1,4 @@
-"""The subscription to the conductor's monitor: begun while slots are free, kept, begun again."""
+"""Subscription to the conductor's monitor stream."""
 
 import asyncio
 import logging
@@ -26,12 +26,12 @@ from marianne_stream.wire.lines import LineSplitter, LineTooLongError
 
 logger = logging.getLogger(__name__)
 
-# A subscription that stood for so long was a good one: the backoff begins anew behind it.
+# After a subscription of this duration the backoff begins anew.
 HEALTHY_AFTER_S = 10.0
 
 MAX_RETRY_DELAY_S = 60.0
 
-# Work on events that come without a pause for so long is followed by a rest of the same length.
+# Handling events without a pause for this long is followed by a rest of the same length.
 MAX_BURST_S = 0.25
 BURST_GAP_S = 0.001
 
@@ -40,31 +40,31 @@ STREAM_REQUEST_ID = 2
 
 
 class EventParams(msgspec.Struct, frozen=True):
-    """What of a notification's params decides where it goes."""
+    """The fields of a notification that decide its receiver."""
 
     job_id: str
     event: str
 
 
 class MonitorListener(Protocol):
-    """Receives the events. Each method is called on the loop, in order, and must return at once."""
+    """Receiver of events. Its methods are called on the loop, in order, and must return at once."""
 
     def on_event(self, event: MonitorEvent) -> None:
-        """A notification has come."""
+        """Handle a notification."""
 
     def on_subscribed(self) -> None:
-        """A subscription has begun: it has no history."""
+        """Handle the beginning of a subscription, which sends no earlier events."""
 
     def on_subscription_lost(self) -> None:
-        """The subscription has ended: what happens until the next is not seen."""
+        """Handle the end of the subscription: events until the next one are missed."""
 
 
 class MonitorClient:
-    """Keeps one subscription for as long as it runs.
+    """Keeps one subscription, and renews it with exponential backoff.
 
     Args:
         path: the conductor's socket.
-        probe: checks that the conductor has slots to spare; raises ConductorUnavailableError.
+        probe: raises ConductorUnavailableError unless the conductor has free slots.
     """
 
     def __init__(self, path: Path, *, probe: Callable[[], Awaitable[None]]) -> None:
@@ -80,11 +80,7 @@ class MonitorClient:
         return self._is_subscribed
 
     async def run(self, listener: MonitorListener) -> None:
-        """Subscribe, pass events on, and begin again with exponential backoff, until cancelled.
-
-        Args:
-            listener: gets the events.
-        """
+        """Subscribe, pass events on, and subscribe again with backoff, until cancelled."""
         waits = exponential_backoff(cap_s=MAX_RETRY_DELAY_S)
         reported = ""
         loop = asyncio.get_running_loop()
@@ -111,7 +107,7 @@ class MonitorClient:
                 waits = exponential_backoff(cap_s=MAX_RETRY_DELAY_S)
 
     def retry_now(self) -> None:
-        """Try at once: the conductor is known to be back."""
+        """Subscribe at once: the conductor is known to be back."""
         self._retry_now.set()
 
     def close(self) -> None:
@@ -120,7 +116,7 @@ class MonitorClient:
             self._session.close()
 
     async def _wait_for_retry(self, delay_s: float) -> bool:
-        """Wait; return True if `retry_now` cut it short."""
+        """Wait; return True if `retry_now` ended the wait early."""
         try:
             async with asyncio.timeout(delay_s):
                 return await self._retry_now.wait()
@@ -128,11 +124,11 @@ class MonitorClient:
             return False
 
     async def _run_subscription(self, listener: MonitorListener) -> None:
-        """Run one subscription, from connecting to its end, which is always an error."""
+        """Run one subscription from connecting to its end, which is always an error."""
         self._session = await open_session(self._path)
         try:
             await self._session.subscribe()
-            logger.info("subscribed to the conductor's monitor")
+            logger.info("monitor subscribed")
             self._is_subscribed = True
             listener.on_subscribed()
             async for event in self._session.events():
@@ -146,7 +142,7 @@ class MonitorClient:
 
 
 class _MonitorSession:
-    """One connection that carries a subscription, and owns its socket."""
+    """One connection that carries a subscription; it owns its socket."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -155,13 +151,13 @@ class _MonitorSession:
         self._lines: list[bytes] = []
 
     def close(self) -> None:
-        """Hangs up; `events` ends. May be called again."""
+        """Close the connection; `events` ends. May be called again."""
         self._reader.close()
 
     async def subscribe(self) -> None:
-        """Ask something cheap, for the byte of its answer to leave unread, then for the stream.
+        """Request `daemon.health`, so that a byte of its answer can stay unread, then the stream.
 
-        There is no time limit: a connection that waits for its slot is not given up
+        There is no time limit: a connection that waits for its slot is not abandoned
         (docs/explanation/conductor.md, point 4). `close` ends the wait.
         """
         await self._send(HANDSHAKE_REQUEST_ID, "daemon.health")
@@ -173,10 +169,10 @@ class _MonitorSession:
             raise ConductorUnreachableError("the conductor is shutting down")
 
     async def events(self) -> AsyncIterator[MonitorEvent]:
-        """Yield the notifications in order; a line that is none is logged and skipped.
+        """Yield the notifications in order; an invalid line is logged and skipped.
 
-        A burst is read at once. If events come faster than they are handled, half of the event
-        loop's time is left to everything else.
+        If events come faster than they are handled, half of the event loop's time is left to
+        other tasks.
 
         Raises:
             ConductorUnavailableError: the stream has ended, or was refused.
@@ -206,10 +202,12 @@ class _MonitorSession:
             loop = asyncio.get_running_loop()
             await loop.sock_sendall(self._sock, jsonrpc.make_request(number, method))
         except OSError as error:
-            raise ConductorDisconnectedError(f"the conductor hung up: {error}") from error
+            raise ConductorDisconnectedError(
+                f"the conductor closed the connection: {error}"
+            ) from error
 
     async def _read(self) -> None:
-        """Waits for bytes, and keeps the lines that they complete."""
+        """Wait for bytes, and store the lines that they complete."""
         data = await self._reader.read()
         if not data:
             raise ConductorDisconnectedError("the monitor stream has ended")
@@ -220,24 +218,24 @@ class _MonitorSession:
 
 
 async def open_session(path: Path) -> _MonitorSession:
-    """A connection that can carry a subscription.
+    """Connect for a subscription.
 
     Raises:
-        ConductorUnavailableError: none can be made.
+        ConductorUnavailableError: the connection cannot be made.
     """
     sock = await connect(path)
     try:
         return _MonitorSession(sock)
     except OSError as error:
         sock.close()
-        raise ConductorUnavailableError(f"cannot watch a socket: {error.strerror}") from error
+        raise ConductorUnavailableError(f"cannot watch the socket: {error.strerror}") from error
 
 
 def parse_notification(line: bytes) -> MonitorEvent | None:
-    """The event that a line notifies of, or None where it is no notification.
+    """Parse a line as an event; None if it is not a notification.
 
     Raises:
-        ConductorRefusedError: the line refuses the subscription.
+        ConductorRpcError: the line refuses the subscription.
     """
     try:
         message = jsonrpc.parse_message(line)
@@ -245,10 +243,10 @@ def parse_notification(line: bytes) -> MonitorEvent | None:
             error = message.error
             raise ConductorRpcError("daemon.monitor.stream", error.code, error.message)
         if message.method != "monitor.event":
-            logger.warning("skipped a line of the monitor stream that is no event: %r", line[:80])
+            logger.warning("monitor line skipped reason='not an event' line=%r", line[:80])
             return None
         params = json_text.decode(message.params, EventParams)
     except ValueError as error:
-        logger.warning("skipped a line of the monitor stream, %r: %s", line[:80], error)
+        logger.warning("monitor line skipped line=%r error=%s", line[:80], error)
         return None
     return MonitorEvent(params.job_id, params.event, bytes(message.params))

@@ -1,4 +1,4 @@
-"""JSON-RPC 2.0 over one connection to the conductor: answers are matched to requests by id."""
+"""JSON-RPC 2.0 connection to the conductor; answers are matched to requests by id."""
 
 import asyncio
 import itertools
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 # Decoding an answer larger than this takes more than a millisecond.
 LARGE_MESSAGE_BYTES = 1024 * 1024
-# Mending an answer of this size takes 5 ms.
+# Repairing an answer of this size takes 5 ms.
 DECODE_IN_THREAD_BYTES = 256 * 1024
 YIELD_DELAY_S = 0.001
 
@@ -31,7 +31,7 @@ Raw = msgspec.Raw
 
 
 class DaemonHealth(msgspec.Struct, frozen=True):
-    """The part of `daemon.health` that clients go by."""
+    """The fields of `daemon.health` that this server uses."""
 
     shutting_down: bool = False
     pid: int | None = None
@@ -40,18 +40,18 @@ class DaemonHealth(msgspec.Struct, frozen=True):
 class RpcConnection:
     """An open connection and the task that reads its answers.
 
-    Each connection begins with `daemon.health`. The answer shows that the conductor has given the
-    connection one of its slots: until then it waits in a queue, and its other requests with it.
+    The first request is always `daemon.health`. Its answer shows that the conductor has given the
+    connection one of its slots; until then the connection and its other requests wait in a queue.
 
     Args:
         reader: from `asyncio.open_unix_connection`.
-        writer: the same.
-        on_idle: called when the conductor owes no answer any more, or the connection is lost.
+        writer: from `asyncio.open_unix_connection`.
+        on_idle: called when no answer is pending any more, or the connection is lost.
 
     Attributes:
-        health: the answer to `daemon.health`, or why there is none.
-        slot_acquired_at: when that was, by the loop's clock; before that, minus infinity.
-        close_error: why no more answers can come; None while the connection is open.
+        health: the answer to `daemon.health`, or its error.
+        slot_acquired_at: loop time of that answer; minus infinity before it.
+        close_error: the reason why the connection is closed; None while it is open.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class RpcConnection:
         self._writer = writer
         self._on_idle = on_idle
         self._ids = itertools.count(1)
-        # By id: the method, the answer, and when it was asked for.
+        # By id: the method, the answer, and the loop time of the request.
         self._pending: dict[int, tuple[str, asyncio.Future[Raw], float]] = {}
         self.close_error: ConductorUnavailableError | None = None
         self.slot_acquired_at = float("-inf")
@@ -75,18 +75,18 @@ class RpcConnection:
 
     @property
     def has_slot(self) -> bool:
-        """True if the conductor has answered on this connection: it has a slot."""
+        """True if the conductor has answered on this connection."""
         return self.health.done() and self.health.exception() is None
 
     @property
     def is_idle(self) -> bool:
-        """True if no answer is owed."""
+        """True if no answer is pending."""
         return not self._pending
 
     @property
     def oldest_pending_s(self) -> float:
-        """Seconds that the oldest answer has been owed; 0 if none is."""
-        # Requests are answered in order, and a dict keeps it.
+        """Age of the oldest pending request, in seconds; 0 if none is pending."""
+        # A dict keeps the order of the requests.
         for _, _, sent_at in self._pending.values():
             return asyncio.get_running_loop().time() - sent_at
         return 0.0
@@ -95,12 +95,12 @@ class RpcConnection:
         """Send a request.
 
         Args:
-            method: the method's name.
-            params: its parameters by name.
+            method: name of the method.
+            params: parameters by name.
 
         Returns:
-            a future of the raw result. It may be cancelled: the answer is dropped when it comes. It
-            raises ConductorRefusedError, ConductorLostError or ConductorProtocolError.
+            a future of the raw result, which may be cancelled. It raises ConductorRpcError,
+            ConductorDisconnectedError or ConductorProtocolError.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Raw] = loop.create_future()
@@ -113,7 +113,7 @@ class RpcConnection:
         return answer
 
     def close(self) -> None:
-        """Close the connection; requests in progress fail with ConductorLostError."""
+        """Close the connection; pending requests fail with ConductorDisconnectedError."""
         self._fail_pending(ConductorDisconnectedError("the connection to the conductor was closed"))
         self._task.cancel()
         self._writer.close()
@@ -122,10 +122,12 @@ class RpcConnection:
         try:
             health = json_text.decode(answer.result(), DaemonHealth)
         except ConductorRpcError:
-            # A conductor without this method has a slot for the connection all the same.
+            # A conductor without this method has given the connection a slot as well.
             self._set_health(DaemonHealth())
         except ValueError as error:
-            self._fail_health(ConductorProtocolError(f"daemon.health has another shape: {error}"))
+            self._fail_health(
+                ConductorProtocolError(f"daemon.health has an unexpected shape: {error}")
+            )
         except ConductorUnavailableError as error:
             self._fail_health(error)
         else:
@@ -137,11 +139,11 @@ class RpcConnection:
 
     def _fail_health(self, error: ConductorUnavailableError) -> None:
         self.health.set_exception(error)
-        # A request of the same visit fails with its own error: nobody may ask here.
+        # Mark the exception as retrieved: a request of the same visit has its own error.
         self.health.exception()
 
     async def _read(self) -> None:
-        """Give every answer to its request until the connection ends."""
+        """Resolve requests with their answers until the connection ends."""
         try:
             while True:
                 # No local variable: a cancelled task keeps its frame, and so up to 16 MiB.
@@ -162,8 +164,8 @@ class RpcConnection:
                 ConductorDisconnectedError(f"the connection to the conductor was lost: {error}")
             )
         finally:
-            # Whatever ended this task: a connection without a reader must not look open.
-            self._fail_pending(ConductorProtocolError("the conductor's answers cannot be read"))
+            # A connection without a reader must not look open.
+            self._fail_pending(ConductorProtocolError("the reader of the connection has failed"))
             self._writer.close()
 
     async def _on_line(self, line: bytes) -> None:
@@ -180,13 +182,13 @@ class RpcConnection:
         if request is not None:
             resolve_request(request[0], request[1], message)
         elif message.id is None and message.error is not None:
-            # An answer without an id: the conductor could not read a request, and not say which.
+            # An error without an id: the conductor could not parse one of the requests.
             self._fail_pending(
                 ConductorProtocolError(f"the conductor says: {message.error.message}")
             )
             return
         else:
-            logger.debug("dropped an answer to an unknown request id=%r", message.id)
+            logger.debug("answer dropped id=%r", message.id)
         if not self._pending:
             self._on_idle(self)
 
@@ -198,16 +200,16 @@ class RpcConnection:
         for _, answer, _ in pending.values():
             if not answer.done():
                 answer.set_exception(error)
-                # The caller may have been cancelled, and never look.
+                # Mark the exception as retrieved: the caller may have been cancelled.
                 answer.exception()
         self._on_idle(self)
 
 
 async def open_connection(path: Path, *, on_idle: Callable[[RpcConnection], None]) -> RpcConnection:
-    """Connect to the conductor, and send `daemon.health`. Cancelling is safe.
+    """Connect to the conductor and send `daemon.health`. Cancelling is safe.
 
     Raises:
-        ConductorAwayError: nothing listens there.
+        ConductorUnreachableError: no process listens there.
         ConductorUnavailableError: the connection cannot be made.
     """
     sock = await connect(path)
@@ -221,7 +223,7 @@ async def open_connection(path: Path, *, on_idle: Callable[[RpcConnection], None
 
 
 def resolve_request(method: str, answer: asyncio.Future[Raw], message: jsonrpc.Message) -> None:
-    """Give a request its result, or the error that it was answered with."""
+    """Resolve a request with its result or its error."""
     if answer.done():
         return
     if message.error is not None:
@@ -236,10 +238,10 @@ def resolve_request(method: str, answer: asyncio.Future[Raw], message: jsonrpc.M
 
 
 async def decode_message(line: bytes) -> jsonrpc.Message:
-    """Decode a line; a large one in a thread, since mending it may take a second.
+    """Decode a line; a large one in a thread, since repairing it may take a second.
 
     Raises:
-        ValueError: it is not JSON, or not a JSON-RPC message.
+        ValueError: invalid JSON, or not a JSON-RPC message.
     """
     if len(line) > DECODE_IN_THREAD_BYTES:
         return await asyncio.to_thread(jsonrpc.parse_message, line)
@@ -247,7 +249,7 @@ async def decode_message(line: bytes) -> jsonrpc.Message:
 
 
 async def yield_to_loop(size_bytes: int) -> None:
-    """End a stretch of work on a large answer: reading, decoding and using it are one each."""
+    """Let other tasks run between the steps of handling a large answer."""
     if size_bytes > LARGE_MESSAGE_BYTES:
-        # A sleep of 0 s would let only those tasks run that are ready already.
+        # A sleep of 0 s would run only the tasks that are ready already.
         await asyncio.sleep(YIELD_DELAY_S)

@@ -1,10 +1,9 @@
-"""Two ways to read the monitor's socket: one that lets the conductor stop, and a plain one.
+"""Readers of the monitor's socket: one that lets the conductor stop, and a plain one.
 
 A conductor that is asked to stop waits for a monitor stream even after its reader has closed it.
-When a Unix socket is closed while a byte that the peer sent lies unread in it, the peer's next look
-fails with ECONNRESET and it lets go at once; so the newest byte is looked at, and left where it is,
-until the next one comes (docs/explanation/conductor.md, point 5). This module must not know what
-the bytes mean.
+If a Unix socket is closed while a byte from the peer is unread in it, the peer's next read fails
+with ECONNRESET and the peer stops waiting. So the newest byte is peeked and left in the socket
+until the next one comes (docs/explanation/conductor.md, point 5).
 """
 
 import asyncio
@@ -15,12 +14,12 @@ from abc import ABC, abstractmethod
 
 logger = logging.getLogger(__name__)
 
-# The most that is read in one turn of the loop: some 400 events, which take about 4 ms.
+# Limit of one read: some 400 events, which take about 4 ms.
 MAX_READ_BYTES = 64 * 1024
 
 
 class SocketReader(ABC):
-    """Gives what arrives on a connected, non-blocking socket, which it owns, as it arrives."""
+    """Base of the readers of a connected, non-blocking socket. The reader owns the socket."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
@@ -29,12 +28,12 @@ class SocketReader(ABC):
         self._waiter: asyncio.Future[None] | None = None
 
     async def read(self) -> bytes:
-        """The bytes that have come since the last call; b"" once the peer or we have hung up.
+        """Return the bytes since the last call; b"" after either side has closed.
 
-        Cancelling is safe: nothing is taken that is not returned.
+        Cancelling is safe: no bytes are lost.
         """
         while True:
-            # The flag first: what arrived before the peer hung up is taken before its end is told.
+            # Read the flag first: data that arrived before the peer closed comes before the end.
             ended = self._is_eof
             if data := self._read_available():
                 return data
@@ -48,7 +47,7 @@ class SocketReader(ABC):
                     self._waiter = None
 
     def close(self) -> None:
-        """Closes the socket; a read in progress returns b""."""
+        """Close the socket; a read in progress returns b""."""
         self._is_eof = True
         self._sock.close()
         self._wake()
@@ -58,7 +57,7 @@ class SocketReader(ABC):
             self._waiter.set_result(None)
 
     def _read_available(self) -> bytes:
-        """What there is to read now, or b""; sets `_ended` where nothing more can come."""
+        """Return the available bytes, or b""; set `_is_eof` if no more can come."""
         try:
             return self._receive()
         except BlockingIOError:
@@ -69,15 +68,14 @@ class SocketReader(ABC):
 
     @abstractmethod
     def _receive(self) -> bytes:
-        """As `_read_available`; raises what the socket raises."""
+        """Return the available bytes; raise the socket's exception if there are none."""
 
 
 class HeldByteReader(SocketReader):
-    """Reads a socket, but for its newest byte, which stays in the kernel until the next comes.
+    """Reads all bytes, but leaves the newest in the kernel until the next one comes.
 
-    The byte is given to the caller like all others. A level-triggered loop would spin on it, so the
-    socket is watched edge-triggered by an epoll of its own, whose descriptor the event loop
-    watches.
+    The caller gets that byte like all others. A level-triggered loop would spin on it, so an epoll
+    of its own watches the socket edge-triggered, and the event loop watches the epoll descriptor.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -88,6 +86,7 @@ class HeldByteReader(SocketReader):
         self._loop.add_reader(self._epoll.fileno(), self._on_epoll_ready)
 
     def close(self) -> None:
+        """Close the socket and its epoll."""
         if not self._epoll.closed:
             self._loop.remove_reader(self._epoll.fileno())
             self._epoll.close()
@@ -111,13 +110,14 @@ class HeldByteReader(SocketReader):
 
 
 class PlainReader(SocketReader):
-    """Reads a socket whole, where edge-triggered epoll is missing."""
+    """Reads a socket on systems without edge-triggered epoll."""
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
         self._is_registered = False
 
     def close(self) -> None:
+        """Close the socket."""
         self._unregister()
         super().close()
 
@@ -132,7 +132,7 @@ class PlainReader(SocketReader):
         return data
 
     def _on_readable(self) -> None:
-        # Level-triggered: watched only while somebody waits.
+        # Level-triggered: watched only while a read waits.
         self._unregister()
         self._wake()
 
@@ -143,10 +143,8 @@ class PlainReader(SocketReader):
 
 
 def make_socket_reader(sock: socket.socket) -> SocketReader:
-    """The best reader that this system has for a connected, non-blocking socket; it owns it."""
+    """Return the best reader of this system; it owns the socket."""
     if hasattr(select, "epoll"):
         return HeldByteReader(sock)
-    logger.warning(
-        "no epoll on this system: a conductor that is asked to stop may wait until we end"
-    )
+    logger.warning("epoll missing effect='the conductor may stop only after this server'")
     return PlainReader(sock)

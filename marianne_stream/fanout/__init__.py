@@ -1,1 +1,1 @@
-"""Said once, heard by all: topics, their subscribers' mailboxes, what is kept for later."""
+"""Topics, subscriber queues, and the replay buffer of events."""

@@ -1,7 +1,4 @@
-"""The timeline: events, encoded once, offered to all, and kept for those who come later.
-
-It must not know where the events come from, or which of them a viewer wants.
-"""
+"""Replay buffer: events are encoded once, published, and kept for clients that resume."""
 
 import asyncio
 import heapq
@@ -20,11 +17,10 @@ from marianne_stream.schemas import GapData
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import TimelineCursor
 
-# An event's name stands in a field of its own; any other is sent as `message`, its real name in the
-# data.
+# Names that can be sent in an SSE `event` field; other events are sent as `message`.
 SAFE_EVENT_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
 
-# Names that say something else on our streams, or to a browser.
+# Names with another meaning in our streams or in a browser.
 RESERVED_NAMES = frozenset(
     {"gap", "source", "heartbeat", "stream_error", "error", "open", "message"}
 )
@@ -32,25 +28,25 @@ RESERVED_NAMES = frozenset(
 MAX_REPLAY_EVENTS = 10_000
 MAX_REPLAY_BYTES = 8 * 1024 * 1024
 
-# How long one waits whose cursor is ahead of what has come from others; and until anything has.
+# How long a client with a cursor from the future waits, and how long for the first entries.
 CATCH_UP_TIMEOUT_S = 1.5
 READY_TIMEOUT_S = 5.0
 
-# Of so many gaps it is known where they stood, long after they are kept.
+# The numbers of this many newest gaps are remembered, longer than the gaps themselves.
 MAX_KNOWN_GAPS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayEntry:
-    """One frame of the timeline.
+    """An encoded frame of the event stream.
 
     Attributes:
-        number: counts up from 1; what is only said bears that of the next entry.
-        job_id: the job it is of; None for all viewers alike.
-        event: the conductor's name for it, "" where it is not an event.
-        frame: ready to be sent.
-        source: whose timeline it comes from; "" for this process's own.
-        scope: what the ids of the jobs begin with that it is about, where job_id is None.
+        number: sequence number from 1; an unbuffered frame has that of the next entry.
+        job_id: the job of the event; None if the frame is for all clients.
+        event: name of the event as the conductor gave it; "" if the entry is not an event.
+        frame: encoded SSE frame.
+        source: name of the origin; "" for this process's own events.
+        scope: prefix of the job ids that the frame concerns if job_id is None.
     """
 
     number: int
@@ -62,13 +58,13 @@ class ReplayEntry:
 
     @property
     def size_bytes(self) -> int:
-        """What it holds in memory, roughly."""
+        """Approximate size in memory, in bytes."""
         return len(self.frame)
 
 
 EntryFilter = Callable[[ReplayEntry], bool]
 
-# Whose entries are looked at alone, besides those for all viewers; none where all are.
+# Restricts a search to the entries of these jobs and those for all clients; empty for all jobs.
 JobIds = frozenset[str]
 ANY_JOB: JobIds = frozenset()
 
@@ -76,22 +72,20 @@ ANY_JOB: JobIds = frozenset()
 class ReplayBuffer:
     """Numbers events, publishes them, and keeps the newest.
 
-    Those of other processes keep the ids that they have there, so that a cursor is good wherever
-    they are told of; numbers are this process's own all the same.
-
-    What comes in one turn of the loop is published as one, at its end: each viewer is written to
-    once. Those who want the same share the same bytes.
+    Events of other processes keep their ids, so a cursor is valid on every edge; entry numbers are
+    this process's own. Entries added in one loop iteration are published together at its end, so
+    each client gets one write; subscribers with the same filter share the encoded bytes.
 
     Args:
-        max_events: how many are kept.
-        max_bytes: how much they may hold together.
-        remote: whether the events are those that other processes tell of.
+        max_events: largest number of kept entries.
+        max_bytes: largest total size of the entries, in bytes.
+        remote: True if the events come from other processes.
 
     Attributes:
-        last_number: the number of the newest entry, 0 before the first.
-        epoch: tells the numbers of this process from those of another.
-        slow_consumer_gaps: how many gaps slow readers were told of.
-        positions: where entries stand on the timelines of others.
+        last_number: number of the newest entry; 0 before the first.
+        epoch: random id of this process's numbering.
+        slow_consumer_gaps: number of gaps that slow consumers were sent.
+        positions: positions of the entries in the streams of their origins.
     """
 
     def __init__(
@@ -101,94 +95,92 @@ class ReplayBuffer:
         max_bytes: int = MAX_REPLAY_BYTES,
         remote: bool = False,
     ) -> None:
-        # Those who want the same, together.
+        # Queues by filter: those with the same filter share frames.
         self._groups: dict[EntryFilter, dict[DropOldestQueue[ReplayEntry], None]] = {}
         self._pending: list[ReplayEntry] = []
         self.epoch = secrets.token_hex(8)
         self.slow_consumer_gaps = 0
-        # Set when anything comes.
         self._entry_added = asyncio.Event()
         self.positions = SourcePositions(remote=remote)
         self._max_events = max_events
         self._max_bytes = max_bytes
-        # By number, without a hole; and the numbers of each job's, so that what a viewer wants of
-        # one is found without a look at all others.
+        # By number, without a hole; and the numbers by job, so that a search for one job does not
+        # read the others.
         self._entries: dict[int, ReplayEntry] = {}
         self._numbers: dict[str | None, list[int]] = {}
         self._size_bytes = 0
-        # The numbers of the newest gaps, kept or not.
         self._gap_numbers: deque[int] = deque(maxlen=MAX_KNOWN_GAPS)
         self.last_number = 0
 
     def add(self, event: MonitorEvent) -> None:
-        """Takes an event of the conductor in."""
+        """Add an event of the conductor."""
         safe = SAFE_EVENT_NAME.fullmatch(event.event) and event.event not in RESERVED_NAMES
         name = event.event if safe else ""
         entry = ReplayEntry(0, event.job_id, event.event, event.params)
         self._append(entry, name=name, position=event.remote_position)
 
     def add_gap(self, *, position: RemotePosition | None = None, scope: str = "") -> None:
-        """Says that events were missed before the next one, nobody knows how many.
+        """Add a `gap`: an unknown number of events was missed before the next one.
 
         Args:
-            position: where another process's timeline says so.
-            scope: what the ids of the jobs begin with whose events they may be.
+            position: position of the gap in the stream of another process.
+            scope: prefix of the ids of the jobs whose events may be missing.
         """
         data = GapData(missed=None, reason="monitor_lost").json_bytes()
         self._append(ReplayEntry(0, None, "", data, scope=scope), name="gap", position=position)
         self._gap_numbers.append(self.last_number)
 
     def broadcast_unbuffered(self, frame_for: Callable[[EntryFilter], bytes]) -> None:
-        """Offers a frame to those who listen now; it is not kept.
+        """Send a frame to the current subscribers without keeping it.
 
         Args:
-            frame_for: returns the frame for those who want the same; b"" for none.
+            frame_for: returns the frame for the subscribers with a filter; b"" for none.
         """
         self.flush()
-        for wanted, mailboxes in self._groups.items():
-            if frame := frame_for(wanted):
+        for entry_filter, queues in self._groups.items():
+            if frame := frame_for(entry_filter):
                 entry = ReplayEntry(self.last_number + 1, None, "", frame)
-                for mailbox in mailboxes:
-                    mailbox.offer_all([entry], sse.EncodedFrames(frame))
+                for queue in queues:
+                    queue.offer_all([entry], sse.EncodedFrames(frame))
 
     @property
     def has_subscribers(self) -> bool:
-        """True if anybody is offered what comes."""
+        """True if there are subscribers."""
         return bool(self._groups)
 
     def subscribe(self, queue: DropOldestQueue[ReplayEntry], entry_filter: EntryFilter) -> None:
-        """Offers what comes from now on, and is wanted."""
+        """Offer the entries that pass a filter to a queue, from now on."""
         self.flush()
         self._groups.setdefault(entry_filter, {})[queue] = None
 
     def unsubscribe(self, queue: DropOldestQueue[ReplayEntry], entry_filter: EntryFilter) -> None:
-        """Offers nothing more to one who has subscribed, and wanted this."""
+        """Remove a queue that was subscribed with this filter."""
         group = self._groups[entry_filter]
         del group[queue]
         if not group:
             del self._groups[entry_filter]
 
     def flush(self) -> None:
-        """Offers what has come in this turn of the loop, now."""
+        """Publish the entries of this loop iteration now."""
         entries, self._pending = self._pending, []
         if not entries:
             return
-        for wanted, mailboxes in self._groups.items():
-            chosen = [entry for entry in entries if wanted(entry)]
+        for entry_filter, queues in self._groups.items():
+            chosen = [entry for entry in entries if entry_filter(entry)]
             if not chosen:
                 continue
             for part in split_into_writes(chosen):
                 frames = sse.EncodedFrames(b"".join([entry.frame for entry in part]))
-                for mailbox in mailboxes:
-                    mailbox.offer_all(part, frames)
+                for queue in queues:
+                    queue.offer_all(part, frames)
 
     @property
     def oldest_number(self) -> int:
-        """The number of the oldest entry that is kept; where there is none, of the next one."""
+        """Number of the oldest kept entry; that of the next entry if none is kept."""
         return self.last_number + 1 - len(self._entries)
 
     def resolve_cursor(self, cursor: TimelineCursor) -> ReadPosition | None:
-        """What somebody has seen who stands at a cursor; None where more than that is gone."""
+        """Return what a client at a cursor has received; None if later entries are lost."""
         if self.positions.is_remote:
             seen = self.positions.resolve_cursor(cursor)
         else:
@@ -199,15 +191,15 @@ class ReplayBuffer:
         return seen
 
     def mark_ready(self) -> None:
-        """All is there that others had told of before this process began."""
+        """Note that all entries from before the start of this process have been read."""
         self.positions.is_ready = True
         self._entry_added.set()
 
     async def wait_caught_up(self, cursor: TimelineCursor | None) -> None:
-        """Waits a moment for what is awaited: what was there before, or what a cursor tells of.
+        """Wait a moment for entries from before the start, or for those that a cursor implies.
 
         Raises:
-            StateUnavailableError: what was there before has not come.
+            StateUnavailableError: the entries from before the start have not arrived.
         """
         try:
             async with asyncio.timeout(
@@ -218,16 +210,16 @@ class ReplayBuffer:
                     await self._entry_added.wait()
         except TimeoutError:
             if not self.positions.is_ready:
-                raise StateUnavailableError("no timeline was read yet") from None
+                raise StateUnavailableError("no events have been read from Redis yet") from None
 
     def cursor_at(self, number: int) -> str:
-        """The position behind an entry, for one who has all until there."""
+        """Return the cursor of a client that has all entries up to a number."""
         if self.positions.is_remote:
             return self.positions.cursor_at(number)
         return str(TimelineCursor(self.epoch, number))
 
     def count_missed(self, after: int, before: int) -> int | None:
-        """How many events lie between two numbers; None where one of the entries is a gap."""
+        """Return the number of events between two numbers; None if a gap is among them."""
         if any(after < gap < before for gap in self._gap_numbers):
             return None
         return before - after - 1
@@ -235,7 +227,7 @@ class ReplayBuffer:
     def get_newest(
         self, limit: int, entry_filter: EntryFilter, job_ids: JobIds = ANY_JOB
     ) -> list[ReplayEntry]:
-        """The newest entries that are wanted, oldest first; `limit` counts events."""
+        """Return the newest entries that pass a filter, oldest first; `limit` counts events."""
         found: list[ReplayEntry] = []
         if limit <= 0:
             return found
@@ -257,18 +249,18 @@ class ReplayBuffer:
         *,
         max_bytes: int | None = None,
     ) -> list[ReplayEntry] | None:
-        """The wanted entries behind a number, the oldest first.
+        """Return the entries after a number that pass a filter, oldest first.
 
         Args:
-            after: the number.
-            until: that of the last one that is looked at.
-            entry_filter: which.
-            job_ids: of which jobs they are at most.
-            max_bytes: one entry at least is given, and no more than so many bytes; all where it is
-                None.
+            after: number of the last entry that the caller has.
+            until: number of the last entry to examine.
+            entry_filter: selects entries.
+            job_ids: jobs whose entries are examined.
+            max_bytes: limit of the total size, in bytes; at least one entry is returned. None means
+                no limit.
 
         Returns:
-            them; None where some behind the number are not kept any more.
+            the entries; None if some after the number are no longer kept.
         """
         if after < self.oldest_number - 1:
             return None
@@ -298,12 +290,12 @@ class ReplayBuffer:
         return heapq.merge(*parts)
 
     def _append(self, entry: ReplayEntry, *, name: str, position: RemotePosition | None) -> None:
-        """Numbers an entry, makes a frame of its data, and publishes it."""
+        """Assign a number to an entry, encode its data, and publish it."""
         self.last_number += 1
         if position is not None:
             cursor = self.positions.add(self.last_number, position)
         else:
-            # An id of this process among those of others would be good nowhere else.
+            # On an edge, an id of this process would be invalid on every other edge.
             cursor = (
                 ""
                 if self.positions.is_remote
@@ -340,12 +332,12 @@ class ReplayBuffer:
 
 
 def matches_any_scope(scopes: frozenset[str], entry_filter: EntryFilter) -> bool:
-    """Return whether jobs are wanted whose ids begin with one of some texts."""
+    """Return True if a filter selects jobs whose ids begin with one of the prefixes."""
     return any(entry_filter(ReplayEntry(0, None, "", b"", scope=scope)) for scope in scopes)
 
 
 def split_into_writes(entries: list[ReplayEntry]) -> Iterator[list[ReplayEntry]]:
-    """Entries, as many together as go out in one write; one that is larger stands alone."""
+    """Split entries into groups of at most one write; a larger entry stands alone."""
     part: list[ReplayEntry] = []
     size = 0
     for entry in entries:

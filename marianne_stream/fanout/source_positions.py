@@ -1,8 +1,7 @@
-"""Where the entries of a timeline stand on the timelines of the processes that they come from.
+"""Positions of an edge's entries in the event streams of its origins. Pure.
 
-An edge tells of several processes' events, in an order of its own. Each id says how far it has told
-of each of them, so that any other edge, whose order is another one, goes on from there. Pure. It
-must not know what the entries say.
+An edge merges the events of several origins. Each event id is a vector of positions, one per
+origin, so any other edge can resume from it although it merges in a different order.
 """
 
 from collections.abc import Mapping
@@ -11,57 +10,57 @@ from dataclasses import dataclass, field
 from marianne_stream.models import RemotePosition
 from marianne_stream.wire.cursors import TimelineCursor
 
-# Before all that any process tells, for as long as none has told anything.
+# The position before the first event of any origin.
 START_CURSOR = TimelineCursor("0" * 16, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class ReadPosition:
-    """What one has seen of a timeline.
+    """The entries that a client has already received.
 
     Attributes:
-        number: all until this one.
-        per_source: of some sources, all until another one, which lies behind it.
+        number: the client has all entries up to this number.
+        per_source: for some sources, a higher number up to which the client has all entries.
     """
 
     number: int
     per_source: Mapping[str, int] = field(default_factory=dict)
 
     def includes(self, number: int, source: str) -> bool:
-        """Whether an entry is among it."""
+        """Return True if the client has the entry with this number and source."""
         return number <= self.per_source.get(source, self.number)
 
 
 class SourcePositions:
-    """The places of the entries that are kept, and how far each source had got at each of them.
+    """The source positions of buffered entries, and the newest position of each source.
 
     Args:
-        is_remotee: whether entries come from other processes.
+        remote: True if entries come from other processes.
 
     Attributes:
-        is_remotee: the same.
-        is_ready: whether all is there that there was when this process began.
+        is_remote: the same.
+        is_ready: True once all entries that existed when this process began have been read.
     """
 
     def __init__(self, *, remote: bool) -> None:
         self.is_remote = remote
         self.is_ready = not remote
-        # How far each source has got, by its name.
+        # The newest epoch and number of each source, by its name.
         self._heads: dict[str, tuple[str, int]] = {}
         self._numbers: dict[tuple[str, int], int] = {}
         self._entries: dict[int, tuple[RemotePosition, str]] = {}
-        # The position before the oldest entry that is kept.
+        # The cursor before the oldest buffered entry.
         self._oldest_cursor = str(START_CURSOR)
 
     def register_source(self, source: str, epoch: str, number: int = 0) -> None:
-        """Says where a source stands of which nothing was told yet."""
+        """Set the position of a source that has not sent an entry yet."""
         if source not in self._heads:
             self._heads[source] = (epoch, number)
             if not self._entries:
                 self._oldest_cursor = self._format_cursor(source)
 
     def add(self, number: int, position: RemotePosition) -> str:
-        """Takes the place of an entry in, and gives the id of its event."""
+        """Store the position of a new entry and return its event id."""
         self.register_source(position.source, position.epoch, max(0, position.number - 1))
         self._heads[position.source] = (position.epoch, position.number)
         cursor = self._format_cursor(position.source)
@@ -70,13 +69,13 @@ class SourcePositions:
         return cursor
 
     def drop(self, number: int) -> None:
-        """Forgets the place of the oldest entry."""
+        """Remove the position of the oldest entry."""
         if (known := self._entries.pop(number, None)) is not None:
             place, self._oldest_cursor = known
             self._numbers.pop((place.epoch, place.number), None)
 
     def cursor_at(self, number: int) -> str:
-        """The position behind an entry, or behind the last one before it that has a place."""
+        """Return the cursor after an entry, or after the last one before it with a position."""
         while number not in self._entries:
             if not self._entries or number < next(iter(self._entries)):
                 return self._oldest_cursor
@@ -84,7 +83,7 @@ class SourcePositions:
         return self._entries[number][1]
 
     def resolve_cursor(self, cursor: TimelineCursor) -> ReadPosition | None:
-        """What one has seen who stands at a cursor; None where that is not known."""
+        """Return the entries that a client at a cursor has received; None if that is unknown."""
         last = next(reversed(self._entries), 0)
         beyond: dict[str, int] = {}
         for epoch, number in cursor.positions:
@@ -96,9 +95,9 @@ class SourcePositions:
         return ReadPosition(least, beyond if len(self._heads) > 1 else {})
 
     def is_behind(self, cursor: TimelineCursor | None) -> bool:
-        """Whether something is awaited: what was there before, or what a cursor tells of.
+        """Return True if entries from before the start, or that a cursor implies, are missing.
 
-        One who was cut off elsewhere may be ahead of what has come here.
+        A client that was connected to another edge may be ahead of this one.
         """
         if not self.is_ready:
             return True
@@ -111,10 +110,10 @@ class SourcePositions:
         )
 
     def _find(self, epoch: str, number: int, newest_number: int) -> tuple[str, int | None]:
-        """The source that a place is of, and the number of the entry there."""
+        """Return the source of a position, and the number of its entry here; None if unknown."""
         for source, head in self._heads.items():
             if head == (epoch, number):
-                # Nothing of it has come since, whether its last is kept or not.
+                # The source's newest position, so no later entry of it is missing.
                 return source, max(newest_number, self._numbers.get(head, 0))
         if (at := self._numbers.get((epoch, number))) is not None:
             return self._entries[at][0].source, at

@@ -1,7 +1,7 @@
-"""What one subscriber has not taken yet, under two policies: the newest only, or all up to a bound.
+"""Subscriber queues: keep the newest item only, or all items up to a limit.
 
-Nobody waits for a slow reader, so an offer never does. While the reader waits, and has room for
-more, what is offered goes out at once and wakes nobody. A mailbox must not know how it is sent.
+The publisher never waits for a slow consumer. While the reader waits and its sink has room, an
+offered item is sent at once, without waking the reader's task.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ T = TypeVar("T")
 
 
 class SizedItem(Protocol):
-    """An item that knows what it costs to keep."""
+    """An item with a known memory size."""
 
     @property
     def size_bytes(self) -> int:
-        """What it holds in memory, roughly."""
+        """Approximate size in memory, in bytes."""
         ...
 
 
@@ -28,20 +28,18 @@ S = TypeVar("S", bound=SizedItem)
 
 
 class Sink(Protocol):
-    """Where frames go out."""
+    """Output for encoded frames."""
 
     def try_send(self, frames: EncodedFrames, /) -> bool:
-        """Sends frames where there is room; false, and nothing sent, where there is none."""
+        """Send frames and return True; if there is no room, send nothing and return False."""
         ...
 
 
 class SubscriberQueue(ABC):
-    """Waiting for something to take, and closing; one reader at a time.
-
-    What is offered once it is closed is let go.
+    """Base of the queues: waiting and closing, for one reader at a time.
 
     Attributes:
-        sink: where what is offered goes while the reader waits; None where it has to be taken.
+        sink: receives items directly while the reader waits; None if the reader takes them itself.
     """
 
     __slots__ = ("__weakref__", "_finished", "_waiter", "sink")
@@ -52,19 +50,16 @@ class SubscriberQueue(ABC):
         self._waiter: asyncio.Future[None] | None = None
 
     def finish(self) -> None:
-        """Nothing more will come: the reader takes what is left, and is told of the end."""
+        """Accept no more items: the reader takes the rest, and then `wait` returns False."""
         self._finished = True
         self._wake()
 
     def close(self) -> None:
-        """Lets go of the outlet, and of whatever else is the reader's."""
+        """Release the sink and everything else that belongs to the reader."""
         self.sink = None
 
     async def wait(self) -> bool:
-        """Waits until there is something to take; false when nothing will come any more.
-
-        Safe to cancel.
-        """
+        """Wait for an item. Return False if the queue is finished and empty. Cancelling is safe."""
         while not self._has_items():
             if self._finished:
                 return False
@@ -77,15 +72,15 @@ class SubscriberQueue(ABC):
 
     @abstractmethod
     def _has_items(self) -> bool:
-        """Whether there is something to take."""
+        """Return True if an item can be taken."""
 
     @property
     def _is_reader_waiting(self) -> bool:
-        """Whether the reader has taken all, and waits for more."""
+        """True if the reader has taken everything and waits for more."""
         return self._waiter is not None and not self._waiter.done()
 
     def _try_send(self, frames: EncodedFrames) -> bool:
-        """Whether frames went out at once."""
+        """Send frames directly if possible; return True if they were sent."""
         return self._is_reader_waiting and self.sink is not None and self.sink.try_send(frames)
 
     def _wake(self) -> None:
@@ -94,12 +89,12 @@ class SubscriberQueue(ABC):
 
 
 class LatestQueue(SubscriberQueue, Generic[T]):
-    """Keeps the newest item: what has not been taken gives way to it.
+    """Keeps the newest item only: a new item replaces one that was not taken.
 
     Attributes:
-        last_delivered: what the reader has been given last.
-        diff: what leads from there to another item, as frames; None where the reader must see to
-            it himself.
+        last_delivered: the last item that the reader got.
+        diff: returns the frames from one item to another, or None if the reader must take the item
+            itself.
     """
 
     __slots__ = ("_item", "diff", "last_delivered")
@@ -111,12 +106,12 @@ class LatestQueue(SubscriberQueue, Generic[T]):
         self.diff: Callable[[T | None, T], EncodedFrames | None] | None = None
 
     def close(self) -> None:
-        """Lets go of the outlet, and of what was seen."""
+        """Release the sink and the last item."""
         super().close()
         self.diff = self.last_delivered = None
 
     def offer(self, item: T, /) -> None:
-        """Puts an item in the place of the last, unless its frames can go out at once."""
+        """Send the difference to an item at once if possible, or replace the waiting item."""
         if self._finished:
             return
         if self.diff is not None and self._is_reader_waiting:
@@ -128,10 +123,10 @@ class LatestQueue(SubscriberQueue, Generic[T]):
         self._wake()
 
     def take(self) -> T:
-        """The newest item. There must be one: `wait` said so."""
+        """Return the newest item. Call only after `wait` returned True."""
         item, self._item = self._item, None
         if item is None:
-            raise LookupError("the mailbox is empty")
+            raise LookupError("the queue is empty: call wait() first")
         self.last_delivered = item
         return item
 
@@ -141,11 +136,11 @@ class LatestQueue(SubscriberQueue, Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Batch(Generic[T]):
-    """What a reader takes at once.
+    """Items that a reader takes at once.
 
     Attributes:
-        items: what it takes.
-        first_dropped: the first of those that were lost before them; None where none was.
+        items: the items, oldest first.
+        first_dropped: the first of the items dropped before them; None if none was.
     """
 
     items: tuple[T, ...]
@@ -153,11 +148,11 @@ class Batch(Generic[T]):
 
 
 class DropOldestQueue(SubscriberQueue, Generic[S]):
-    """Keeps all items up to a bound; beyond it the oldest go, and the first of them is known.
+    """Keeps all items up to a limit, then drops the oldest and remembers the first dropped.
 
     Args:
-        max_items: how many are kept.
-        max_bytes: how much they may hold together.
+        max_items: largest number of items.
+        max_bytes: largest total size of the items, in bytes.
     """
 
     __slots__ = ("_first_dropped", "_items", "_max_bytes", "_max_items", "_size_bytes")
@@ -166,18 +161,18 @@ class DropOldestQueue(SubscriberQueue, Generic[S]):
         super().__init__()
         self._max_items = max_items
         self._max_bytes = max_bytes
-        # Empty most of the time, of which a deque would take 700 bytes.
+        # Empty most of the time; an empty deque takes 700 bytes.
         self._items: list[S] = []
         self._size_bytes = 0
         self._first_dropped: S | None = None
 
     @property
     def buffered_bytes(self) -> int:
-        """What is kept, roughly."""
+        """Approximate size of the waiting items, in bytes."""
         return self._size_bytes
 
     def offer_all(self, items: Sequence[S], frames: EncodedFrames) -> None:
-        """Sends frames at once, or keeps the items that they are made of."""
+        """Send frames at once if possible; otherwise queue the items that they encode."""
         if self._finished:
             return
         if not self._try_send(frames):
@@ -185,24 +180,29 @@ class DropOldestQueue(SubscriberQueue, Generic[S]):
                 self.offer(item)
 
     def offer(self, item: S, /) -> None:
-        """Adds an item, and lets the oldest go where the bound is passed."""
+        """Add an item, and drop the oldest ones above the limit."""
         if self._finished:
             return
         self._items.append(item)
         self._size_bytes += item.size_bytes
-        # What has just come is kept, however large it is: it is the reason to wake the reader. One
-        # who waits takes all in the next turn of the loop, and is not behind.
+        # Always keep the newest item, even above the limit: it is what wakes the reader. A waiting
+        # reader empties the queue on the next loop iteration, so it is not slow.
         while self._waiter is None and len(self._items) > 1 and self._is_over_limit():
-            gone = self._items.pop(0)
-            self._size_bytes -= gone.size_bytes
-            self._first_dropped = self._first_dropped or gone
+            dropped = self._items.pop(0)
+            self._size_bytes -= dropped.size_bytes
+            self._first_dropped = self._first_dropped or dropped
         self._wake()
 
     def _is_over_limit(self) -> bool:
         return len(self._items) > self._max_items or self._size_bytes > self._max_bytes
 
     def take(self, max_bytes: int | None = None) -> Batch[S]:
-        """The oldest items: one at least, and no more than so many bytes; all where it is None."""
+        """Return the oldest items.
+
+        Args:
+            max_bytes: limit of their total size, in bytes; at least one item is returned. None
+                returns all.
+        """
         count = size = 0
         for item in self._items:
             if count and max_bytes is not None and size + item.size_bytes > max_bytes:
@@ -212,8 +212,8 @@ class DropOldestQueue(SubscriberQueue, Generic[S]):
         items = tuple(self._items[:count])
         del self._items[:count]
         self._size_bytes -= size
-        lost, self._first_dropped = self._first_dropped, None
-        return Batch(items, lost)
+        first_dropped, self._first_dropped = self._first_dropped, None
+        return Batch(items, first_dropped)
 
     def _has_items(self) -> bool:
         return bool(self._items or self._first_dropped is not None)

@@ -1,4 +1,4 @@
-"""A topic and its subscribers. It must not know what is published, or how a subscriber keeps it."""
+"""Publish-subscribe topics."""
 
 from typing import Generic, Protocol, TypeVar
 
@@ -7,15 +7,15 @@ T_contra = TypeVar("T_contra", contravariant=True)
 
 
 class Subscriber(Protocol[T_contra]):
-    """Somebody who is offered what is published. An offer never waits, and never fails."""
+    """Receiver of published items."""
 
     def offer(self, item: T_contra, /) -> None:
-        """Takes an item in, by a policy of its own."""
+        """Take an item without waiting. Must not raise."""
         ...
 
 
 class Topic(Generic[T]):
-    """Offers what is published to everyone who has subscribed, in the order in which they did."""
+    """Offers each published item to all subscribers, in the order in which they subscribed."""
 
     def __init__(self) -> None:
         self._subscribers: dict[Subscriber[T], None] = {}
@@ -24,14 +24,14 @@ class Topic(Generic[T]):
         return len(self._subscribers)
 
     def publish(self, item: T) -> None:
-        """Offers an item to all subscribers of this moment."""
+        """Offer an item to all current subscribers."""
         for subscriber in self._subscribers:
             subscriber.offer(item)
 
     def subscribe(self, subscriber: Subscriber[T]) -> None:
-        """Offers what is published from now on."""
+        """Add a subscriber. It gets what is published from now on."""
         self._subscribers[subscriber] = None
 
     def unsubscribe(self, subscriber: Subscriber[T]) -> None:
-        """Offers nothing more to one who has subscribed."""
+        """Remove a subscriber."""
         del self._subscribers[subscriber]

@@ -130,9 +130,9 @@ async def test_a_change_of_the_source_is_one_line_of_the_log(
         for away in (None, AWAY, AWAY, AWAY, None, None):
             conductor.away = away
             await auto.read_roster()
-    assert [record.getMessage().split(",")[0] for record in caplog.records] == [
-        "reading the registry",
-        "the conductor answers again",
+    assert [record.getMessage().split(" reason=")[0] for record in caplog.records] == [
+        "state source changed source=registry",
+        "state source changed source=conductor",
     ]
 
 

@@ -176,7 +176,7 @@ async def test_a_registry_that_cannot_be_read_costs_a_line_for_those_who_look_cl
         assert await end_told(facts) is None
         assert await end_told(facts) is None
     lines = [(r.levelno, r.getMessage()) for r in caplog.records if r.name == facts_module.__name__]
-    assert lines == [(logging.DEBUG, "the registry tells nothing: locked")]
+    assert lines == [(logging.DEBUG, "registry not read error=locked")]
 
 
 async def test_nobody_waits_for_a_registry_that_hangs_and_what_it_says_late_is_told(
@@ -199,4 +199,4 @@ async def test_a_fault_in_reading_is_told_to_the_log_alone(
     registry.entries = [None]  # type: ignore[list-item]
     with caplog.at_level(logging.ERROR):
         assert await end_told(facts) is None
-    assert [r.getMessage() for r in caplog.records] == ["reading the registry has failed"]
+    assert [r.getMessage() for r in caplog.records] == ["registry read failed"]

@@ -218,7 +218,7 @@ async def test_a_file_that_another_name_belongs_to_is_no_entry(
 ) -> None:
     save(folder, "a").rename(folder / "copy of a.json")
     assert not (await source.read_roster()).entries
-    assert "has the checkpoint of another job: 'a'" in caplog.text
+    assert "contains the checkpoint of job 'a'" in caplog.text
 
 
 async def test_temporary_files_and_others_are_passed_over_in_silence(

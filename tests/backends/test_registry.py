@@ -200,8 +200,8 @@ async def test_an_older_registry_is_read_as_far_as_it_goes(
     [
         (lambda path: path, "there is no registry at"),
         (Path.mkdir, "is a folder"),
-        (os.mkfifo, "is no regular file"),
-        (lambda path: path.symlink_to(path), "is out of reach"),
+        (os.mkfifo, "is not a regular file"),
+        (lambda path: path.symlink_to(path), "is not accessible"),
         (lambda path: path.write_text("no database" * 500), "file is not a database"),
         (Path.touch, "has no table named jobs"),
     ],
@@ -271,7 +271,7 @@ async def test_a_registry_that_never_keeps_still_is_refused(
 ) -> None:
     open_registry(path).close()
     after_each_read(registry, lambda seen: os.utime(path, ns=(0, seen.mtime_ns + 1)))
-    assert "changed each of 3 times" in await refusal(registry)
+    assert "changed during each of 3 reads" in await refusal(registry)
 
 
 async def test_a_registry_that_is_locked_is_given_up_soon(

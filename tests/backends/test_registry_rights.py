@@ -69,7 +69,7 @@ def unprivileged() -> Iterator[dict[str, list[str]]]:
         ("running", "running"),
         ("killed", "no permission to write to the folder"),
         ("secret", "no permission to read"),
-        ("hidden", "no permission to search a folder"),
+        ("hidden", "no permission to search one of its folders"),
     ],
 )
 def test_who_may_not_write_is_answered_or_told_which_permission_is_missing(

@@ -105,7 +105,9 @@ async def test_a_method_that_is_never_answered_takes_one_slot_and_stops_no_other
     with pytest.raises(ConductorTimeoutError, match=r"within 0\.1 s"):
         await ask(client)
     for _ in range(5):
-        with pytest.raises(ConductorTimeoutError, match=r"still owes an answer to daemon\.status"):
+        with pytest.raises(
+            ConductorTimeoutError, match=r"an earlier request for daemon\.status is still pending"
+        ):
             await ask(client)
         assert (await client.call("job.list", None, list)).result == []
     await wait_until(lambda: conductor.statistics.slots_taken == 1)
@@ -209,8 +211,8 @@ async def test_a_conductor_that_is_shutting_down_is_visited_and_not_subscribed_t
         (b"not json\n", ConductorProtocolError, "not JSON-RPC"),
         (b'["a list"]\n', ConductorProtocolError, "not JSON-RPC"),
         (b'{"id":2}\n', ConductorProtocolError, "neither result nor error"),
-        (b'{"id":2,"result":{"pid":"x"}}\n', ConductorProtocolError, "another shape"),
-        (b'{"id":2,"result":[]}\n', ConductorProtocolError, "another shape"),
+        (b'{"id":2,"result":{"pid":"x"}}\n', ConductorProtocolError, "an unexpected shape"),
+        (b'{"id":2,"result":[]}\n', ConductorProtocolError, "an unexpected shape"),
         (
             b'{"id":null,"error":{"code":-32700,"message":"what?"}}\n',
             ConductorProtocolError,
@@ -283,7 +285,7 @@ async def test_nobody_at_the_socket_is_said_in_words(tmp_path: Path) -> None:
         "missing": "there is no socket at",
         "folder": "is a directory, not a socket",
         "file": "is a file, not a socket",
-        "stale": "is a socket that nobody listens at",
+        "stale": "is a socket without a listening process",
         "x" * 200: "cannot connect to",
     }
     for name, reason in reasons.items():

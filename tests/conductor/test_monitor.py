@@ -102,7 +102,7 @@ async def test_a_conductor_that_is_asked_to_stop_is_let_go(
             for _ in range(3):
                 with pytest.raises(ConductorUnreachableError):
                     await ask(client)
-    assert caplog.text.count("subscription closed") == 1
+    assert caplog.text.count("monitor closed reason=") == 1
 
 
 async def test_a_conductor_that_has_just_been_told_of_an_event_is_let_go_too(
@@ -170,7 +170,7 @@ async def test_a_line_that_is_no_event_is_logged_and_skipped(
             conductor.emit("a", "job.started")
             await wait_until(lambda: listener.events)
     assert [event.event for event in listener.events] == ["job.started"]
-    assert caplog.text.count("skipped a line") == len(bad)
+    assert caplog.text.count("monitor line skipped") == len(bad)
 
 
 async def test_a_conductor_that_is_away_is_said_once(

@@ -107,7 +107,7 @@ async def test_a_roster_of_millions_of_values_is_replaced_by_the_registry(
         await health_until(
             session, lambda: roster.event_counts["roster"] and viewer.event_counts["job_status"]
         )
-        await health_until(session, lambda: "reading the registry, the conductor" in running.log)
+        await health_until(session, lambda: "state source changed source=registry" in running.log)
         assert roster.event_data("source")[-1]["source"] == "registry"
         async with session.get("api/jobs") as answer:
             assert [job["job_id"] for job in (await answer.json())["jobs"]] == ["other"]
@@ -119,7 +119,7 @@ async def test_a_job_of_a_million_sheets_is_read_from_the_registry(tmp_path: Pat
         aiohttp.ClientSession(f"{running.address}/") as session,
         open_viewer(session, "api/jobs/other/stream") as viewer,
     ):
-        await health_until(session, lambda: "reading job 'other' from" in running.log)
+        await health_until(session, lambda: "job read from registry job='other'" in running.log)
         await health_until(session, lambda: viewer.event_counts["job_status"])
 
 

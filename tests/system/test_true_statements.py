@@ -175,7 +175,7 @@ async def test_jobs_of_another_conductor_are_not_shown(
         found = await wait_for_value(lambda: client.get("/ready"), lambda found: not found["live"])
         assert found["reasons"]
         assert "jobs" not in await client.get("/api/jobs")
-        await wait_until(lambda: "is not read: the conductor's own is" in running.log)
+        await wait_until(lambda: "registry not read reason=" in running.log)
 
 
 async def test_the_count_and_the_current_sheet_never_contradict_each_other(

@@ -318,7 +318,7 @@ async def test_an_entry_that_cannot_be_read_costs_no_other(
     conductor.raw_responses["job.list"] = "".join(lines).encode()
     page = await json_of(client, "/api/jobs")
     assert {job["job_id"] for job in page["jobs"]} == {"a", "d"}
-    assert caplog.text.count("left out of the roster") == 1
+    assert caplog.text.count("roster entries skipped") == 1
 
 
 async def test_one_strange_name_does_not_cost_the_list(
