@@ -1,1 +1,1 @@
-"""What is watched: a queue and a task for each job, and the timer that asks for the roster."""
+"""Jobs: the hub, watchers, the roster poller, and encoded snapshots."""

@@ -1,4 +1,4 @@
-"""How the conductor's events come in: by a subscription, or by visits while there is none."""
+"""Intake of the conductor's events: by a subscription, or by visits without one."""
 
 import asyncio
 from contextlib import suppress
@@ -9,7 +9,7 @@ from marianne_stream.jobs.roster_poller import RosterPoller
 from marianne_stream.jobs.snapshots import make_source_frame
 from marianne_stream.models import MonitorEvent, Roster, StateSourceName
 
-# While there is no subscription, events are asked for at this interval.
+# Interval of visits while there is no subscription.
 VISIT_INTERVAL_S = 1.0
 
 # The prefix of all job ids.
@@ -17,17 +17,16 @@ ALL_SCOPES = frozenset({""})
 
 
 class EventIntake:
-    """Puts events onto the timeline, and tells its listeners whether any come in.
+    """Adds events to the replay buffer, and tells its subscribers if events come in.
 
     Args:
-        replay_buffer: where events go.
-        roster_poller: read while events are made from its changes.
-        source_name: what events come from, as listeners are told.
-        read_recent_events: asks for recent events while there is no subscription; None if nothing
-            can.
+        replay_buffer: receives the events.
+        roster_poller: polled while events are derived from the roster.
+        source_name: source of events that clients are told.
+        read_recent_events: reads events while there is no subscription; None if not possible.
 
     Attributes:
-        subscription_count: how many subscriptions have begun.
+        subscription_count: number of subscriptions that have begun.
     """
 
     def __init__(
@@ -47,15 +46,15 @@ class EventIntake:
         self._is_subscribed = False
         self._subscription_changed = asyncio.Event()
         self._was_live = False
-        # Prefixes of the ids of those jobs whose events do not come in.
+        # Prefixes of the ids of jobs whose events do not come in.
         self._unavailable_scopes = ALL_SCOPES
         self.subscription_count = 0
 
     async def run(self) -> None:
-        """Ask for events in visits while they are wanted and no subscription brings any.
+        """Read events in visits while there are subscribers and no subscription.
 
-        The roster is read meanwhile: the events of jobs are made from its changes. Returns at once
-        if nothing can be asked for.
+        The roster is polled meanwhile, to derive the events of jobs. Returns at once if visits
+        are not possible.
         """
         is_interested = False
         while self._visits is not None:
@@ -77,27 +76,27 @@ class EventIntake:
                     await self._subscription_changed.wait()
 
     def add(self, event: MonitorEvent) -> None:
-        """Put an event onto the timeline."""
+        """Add an event to the replay buffer."""
         self._replay_buffer.add(event)
         if event.is_job_level:
-            # The job may be new, and not be watched by anybody yet.
+            # The job may be new, and have no watcher yet.
             self._roster_poller.poll_soon()
 
     def on_subscribed(self) -> None:
-        """Note that a subscription has begun."""
+        """Handle the beginning of a subscription."""
         self.subscription_count += 1
         self._is_subscribed = True
         if self._visits is not None:
-            # A visit that is under way brings nothing that the subscription may bring, too.
+            # A visit that is under way must not repeat events of the subscription.
             self._visits.reset()
         if self.is_live:
-            # What happened since the last visit is not known.
+            # Events since the last visit are missing.
             self._replay_buffer.add_gap()
         self._set_live(live=True)
         self._subscription_changed.set()
 
     def on_subscription_lost(self) -> None:
-        """Note that the subscription has ended; events come by visits once a roster is live."""
+        """Handle the end of the subscription. Events come by visits after the next live roster."""
         self._is_subscribed = False
         if self._visits is not None:
             self._visits.reset()
@@ -105,7 +104,7 @@ class EventIntake:
         self._subscription_changed.set()
 
     def on_roster(self, before: Roster | None, roster: Roster) -> None:
-        """Make the events of jobs from a change of the roster, if no subscription brings them."""
+        """Derive the events of jobs from a changed roster, if no subscription brings them."""
         if self._visits is None or not self._needs_visits:
             return
         if self.is_live and before is not None:
@@ -118,22 +117,23 @@ class EventIntake:
         return not self._unavailable_scopes
 
     def make_source_frame(self, entry_filter: EntryFilter, event_id: str = "") -> bytes:
-        """Make a `source` event that says whether the events that are wanted come in."""
+        """Make a `source` event about the events that pass a filter."""
         is_live = not matches_any_scope(self._unavailable_scopes, entry_filter)
         source: StateSourceName = self._source_name if is_live else "none"
         return make_source_frame(None, source, live=is_live, event_id=event_id)
 
     def set_unavailable_scopes(self, scopes: frozenset[str]) -> None:
-        """Tell the listeners that are concerned that events come in no more, or again.
+        """Tell the subscribers concerned that events no longer come in, or come in again.
 
         Args:
-            scopes: prefixes of the ids of those jobs whose events do not come in.
+            scopes: prefixes of the ids of the jobs whose events do not come in.
         """
         before, self._unavailable_scopes = self._unavailable_scopes, scopes
 
-        def frame_for(wanted: EntryFilter) -> bytes:
-            changed = matches_any_scope(before, wanted) != matches_any_scope(scopes, wanted)
-            return self.make_source_frame(wanted) if changed else b""
+        def frame_for(entry_filter: EntryFilter) -> bytes:
+            was_unavailable = matches_any_scope(before, entry_filter)
+            changed = was_unavailable != matches_any_scope(scopes, entry_filter)
+            return self.make_source_frame(entry_filter) if changed else b""
 
         self._replay_buffer.broadcast_unbuffered(frame_for)
 
@@ -147,7 +147,7 @@ class EventIntake:
         )
 
     def _set_live(self, *, live: bool) -> None:
-        """Tell listeners of a change, behind a gap for what was missed meanwhile."""
+        """Tell subscribers of a change, with a gap for the events missed meanwhile."""
         if live == self.is_live:
             return
         if live:

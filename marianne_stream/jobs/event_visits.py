@@ -1,7 +1,7 @@
-"""Events without a subscription: asked for in visits, and made from changes of the roster.
+"""Events without a subscription: read in visits, and derived from changes of the roster.
 
-The observer's events come from the conductor's memory of them, each once. It keeps none of the
-events of jobs themselves: those are made from what the roster shows, and marked `observed`.
+The conductor keeps the observer's events in memory. It keeps no events of jobs, so these are
+derived from the roster and marked `observed`.
 """
 
 import json
@@ -9,16 +9,17 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
+from marianne_stream.common.repeated_logs import WarnOnce
 from marianne_stream.errors import StateUnavailableError
 from marianne_stream.models import MonitorEvent, Roster, RosterEntry
 
 logger = logging.getLogger(__name__)
 
-# The observer notes some events late: what is older than the newest by more than this is not new,
-# even if the answer before left it out.
+# The observer records some events late. An event older than the newest by more than this is not
+# new, even if the previous answer lacked it.
 MAX_LATENESS_S = 60.0
 
-# The conductor's own names, where it has one for the change.
+# The conductor's own event names of status changes.
 EVENT_NAMES = {
     "completed": "job.completed",
     "failed": "job.failed",
@@ -31,10 +32,10 @@ ReadRecentEvents = Callable[[], Awaitable[list[tuple[float, MonitorEvent]]]]
 
 
 class EventVisits:
-    """Gives the events that a subscription would have brought.
+    """Reads the events that a subscription would bring.
 
     Args:
-        read_recent_events: asks the conductor for its recent events, with their times.
+        read_recent_events: returns the conductor's recent events and their times in epoch seconds.
         on_event: called with each new event, in order.
     """
 
@@ -43,27 +44,25 @@ class EventVisits:
     ) -> None:
         self._read_recent_events = read_recent_events
         self._on_event = on_event
-        # Events that were passed on, with their times, and the time before which none is new.
+        # Times of the events that were passed on, and the time before which no event is new.
         self._delivered: dict[bytes, float] = {}
         self._oldest_new_s = time.time()
-        self._logged_error = ""
+        self._read_error = WarnOnce(logger, logging.INFO)
 
     def reset(self) -> None:
-        """Begin anew: what happened until now has come in by other means, or is not wanted."""
+        """Start anew: events until now came by other means, or are not wanted."""
         self._delivered = {}
         self._oldest_new_s = time.time()
 
     async def visit(self) -> None:
-        """Ask once, and pass on what is new. Never fails; cancelling is safe."""
+        """Read the events once, and pass on the new ones. Never fails; cancelling is safe."""
         try:
             events = await self._read_recent_events()
         except StateUnavailableError as error:
-            if str(error) != self._logged_error:
-                logger.info("no events of the observer: %s", error)
-            self._logged_error = str(error)
+            self._read_error.warn("observer events not read error=%s", error)
             return
-        self._logged_error = ""
-        # A clock that is wrong must not hide what comes later.
+        self._read_error.recover()
+        # A wrong clock must not hide later events.
         now_s = time.time()
         events = [(min(time_s, now_s), event) for time_s, event in events]
         for time_s, event in events:
@@ -86,7 +85,7 @@ class EventVisits:
 
 
 def observed_event_names(before: RosterEntry | None, entry: RosterEntry) -> tuple[str, ...]:
-    """Return the names of what has happened to a job between two rosters."""
+    """Return the names of the events of a job between two rosters."""
     if before is not None and before.status == entry.status and before.is_same_run(entry):
         return ()
     begun: tuple[str, ...] = ()
@@ -100,7 +99,7 @@ def observed_event_names(before: RosterEntry | None, entry: RosterEntry) -> tupl
 
 
 def make_observed_event(name: str, entry: RosterEntry) -> MonitorEvent:
-    """Make an event in the form of the conductor's, marked as observed."""
+    """Make an event in the conductor's format, marked as observed."""
     params = {
         "job_id": entry.job_id,
         "sheet_num": 0,

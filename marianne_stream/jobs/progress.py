@@ -1,4 +1,4 @@
-"""When each job was last seen to make progress: a change of its status, its counts or a sheet."""
+"""Progress times: when the server last saw a job's status, counts or sheets change."""
 
 import time
 from collections.abc import Container
@@ -7,9 +7,9 @@ from marianne_stream.models import JobState, RosterEntry, format_iso_time
 
 
 class ProgressTimes:
-    """Keeps the time of the last change that this server saw, by job.
+    """Times of the last change that this server saw, by job.
 
-    The conductor's own `updated_at` does not tell: it is set for all jobs whenever one changes
+    The conductor's `updated_at` is set for all jobs whenever one changes
     (docs/explanation/conductor.md, point 11).
     """
 
@@ -17,15 +17,15 @@ class ProgressTimes:
         self._times: dict[str, float] = {}
 
     def record(self, job_id: str) -> None:
-        """Note that a job has just changed."""
+        """Record that a job has just changed."""
         self._times[job_id] = time.time()
 
     def discard(self, job_id: str) -> None:
-        """Forget a job that has changed at a time when nobody looked."""
+        """Remove the time of a job that changed at an unknown moment."""
         self._times.pop(job_id, None)
 
     def retain(self, job_ids: Container[str]) -> None:
-        """Forget all jobs but these."""
+        """Remove all jobs but these."""
         for job_id in [job_id for job_id in self._times if job_id not in job_ids]:
             del self._times[job_id]
 
@@ -45,7 +45,7 @@ def has_progressed(before: JobState, after: JobState) -> bool:
 
 
 def entry_has_progressed(before: RosterEntry, after: RosterEntry) -> bool:
-    """Return True if the second entry shows progress since the first; a count that is new, none."""
+    """Return True if the second entry shows progress; a newly known count is none."""
     if before.status != after.status or not before.is_same_run(after):
         return True
     return before.completed_sheets not in (None, after.completed_sheets)

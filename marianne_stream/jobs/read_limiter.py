@@ -1,24 +1,20 @@
-"""Whose look is next: one at a time for all watched jobs, and those that nothing asked for wait.
-
-It must not know what a look is.
-"""
+"""Limits of state reads: one at a time, with a limited share of background reads."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-# Looks that nothing asked for may take a twentieth of the time, all watched jobs together; those
-# that something asked for a third.
+# Background reads of all watched jobs together may take 1/20 of the time, on-demand reads 1/3.
 BACKGROUND_REST_FACTOR = 20.0
 ON_DEMAND_REST_FACTOR = 2.0
 
-# While somebody else is looking, one that can wait asks again so much later.
+# A background read that finds the lock taken tries again after this delay.
 BUSY_RETRY_S = 0.005
 
 
 class StateReadLimiter:
-    """Lets one look at a time."""
+    """Mutex for state reads that limits the share of background reads."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
@@ -26,16 +22,16 @@ class StateReadLimiter:
 
     @property
     def background_delay_s(self) -> float:
-        """How long a look that nothing asked for has still to wait; 0 when it may begin."""
+        """Time until a background read may begin, in seconds; 0 if it may begin now."""
         delay_s = max(0.0, self._background_allowed_at - asyncio.get_running_loop().time())
         return max(delay_s, BUSY_RETRY_S) if self._lock.locked() else delay_s
 
     @asynccontextmanager
     async def acquire(self, *, on_demand: bool) -> AsyncIterator[None]:
-        """Waits for a turn, first come first served, and has it. Cancelling is safe.
+        """Hold the mutex, first come first served. Cancelling is safe.
 
         Args:
-            on_demand: whether a hint or a viewer asked for the look.
+            on_demand: True if a hint or a client requires the read.
         """
         loop = asyncio.get_running_loop()
         async with self._lock:
@@ -51,10 +47,10 @@ class StateReadLimiter:
 
 
 class JobGroups(Protocol):
-    """How jobs share what there is of reading: those of one group wait for each other only."""
+    """Groups of jobs; each has its own read limiter."""
 
     def read_limiter(self, job_id: str, /) -> StateReadLimiter:
-        """Return the turns of a job's group."""
+        """Return the limiter of a job's group."""
         ...
 
     def group_name(self, job_id: str, /) -> str:
@@ -63,15 +59,15 @@ class JobGroups(Protocol):
 
 
 class SingleJobGroup:
-    """All jobs are one group."""
+    """One group of all jobs."""
 
     def __init__(self) -> None:
         self._read_limiter = StateReadLimiter()
 
     def read_limiter(self, _job_id: str, /) -> StateReadLimiter:
-        """Return the same turns for all jobs."""
+        """Return the limiter of all jobs."""
         return self._read_limiter
 
     def group_name(self, _job_id: str, /) -> str:
-        """Return the same group for all jobs."""
+        """Return the name of the group."""
         return ""

@@ -1,7 +1,7 @@
-"""The roster poller: reads the roster once for all viewers, for as long as there are any.
+"""Roster poller: reads the roster once for all clients, while there are any.
 
-A conductor is asked as often as what it does calls for, and never more than a twentieth of the
-time; what is read from disk, at the shortest interval that a viewer asked for.
+A conductor is polled as often as its jobs require, for at most 1/20 of the time. Backends on disk
+are polled at the shortest interval of the clients.
 """
 
 import asyncio
@@ -14,30 +14,28 @@ from marianne_stream.errors import ConductorBusyError, StateUnavailableError
 from marianne_stream.jobs.poll_schedule import REST_FACTOR
 from marianne_stream.models import Roster, RosterEntry
 
-# The interval at which a conductor is asked while a job is active, and while none is.
+# Poll interval of a conductor while a job is active, and while none is.
 ACTIVE_INTERVAL_S = 0.1
 IDLE_INTERVAL_S = 0.25
 
-# The shortest poll interval there is, and so the least between two rosters that hints bring
-# forward.
+# The shortest time between two polls, also if hints request them.
 MIN_INTERVAL_S = 0.1
 
-# However long an answer took, the next roster is not put off for longer.
+# Limit of the rest after a slow answer.
 MAX_REST_S = 30.0
 
 RosterListener = Callable[[Roster], None]
 
 
 class RosterPoller:
-    """Keeps the newest roster for as long as somebody is interested.
+    """Keeps the newest roster while there are clients.
 
     Args:
-        backend: who is asked.
-        on_roster: called with each answer; with the last known entries and source "none" when
-            nobody could be asked.
+        backend: the backend to read.
+        on_roster: called with each roster; with the last entries and source "none" after a failure.
 
     Attributes:
-        latest: the last answer, None before the first.
+        latest: the last roster; None before the first.
     """
 
     def __init__(self, backend: Backend, *, on_roster: RosterListener) -> None:
@@ -45,38 +43,38 @@ class RosterPoller:
         self._on_roster = on_roster
         self._intervals: Counter[float] = Counter()
         self._waiters: list[asyncio.Future[Roster]] = []
-        # Those who wait for the answer to the question under way; None while there is none.
+        # Futures that wait for the current read; None if there is none.
         self._request_waiters: list[asyncio.Future[Roster]] | None = None
         self._wake = asyncio.Event()
         self._requested_at = float("-inf")
-        # When the newest roster was asked for, and since when an older one is not good enough.
+        # Loop times of the request for the newest roster, and of the last invalidation.
         self._latest_requested_at = float("-inf")
         self._invalidated_at = float("-inf")
         self._poll_soon_at = float("inf")
-        # When the last answer came, and how long the conductor rests behind it.
+        # Loop time of the last answer, and the rest of the conductor after it.
         self._received_at = float("-inf")
         self._rest_s = 0.0
         self.latest: Roster | None = None
 
     def add_interval(self, interval_s: float) -> None:
-        """Asks for the roster at least so often, from now on."""
+        """Add a client that wants a roster at least this often, in seconds."""
         self._intervals[interval_s] += 1
         self._wake.set()
 
     def remove_interval(self, interval_s: float) -> None:
-        """Somebody who was interested is so no longer."""
+        """Remove a client that was added with this interval."""
         self._intervals[interval_s] -= 1
         if not self._intervals[interval_s]:
             del self._intervals[interval_s]
 
     def get_entry(self, job_id: str) -> RosterEntry | None:
-        """What the newest roster says of a job."""
+        """Return a job's entry in the newest roster."""
         return self.latest.entries.get(job_id) if self.latest is not None else None
 
     def poll_soon(self, delay_s: float = 0.0) -> None:
-        """Asks within a delay, rather than when the interval has passed: once for all who call.
+        """Poll within a delay instead of after the interval; concurrent calls share one poll.
 
-        Nothing happens where nobody is interested in rosters.
+        Does nothing without clients.
         """
         now = asyncio.get_running_loop().time()
         earliest = max(now + delay_s, self._requested_at + MIN_INTERVAL_S)
@@ -84,19 +82,19 @@ class RosterPoller:
         self._wake.set()
 
     def invalidate(self) -> None:
-        """What the newest roster says may be true no longer: asks at once."""
+        """Poll at once: the newest roster may be out of date."""
         self._invalidated_at = asyncio.get_running_loop().time()
         self.poll_soon()
 
     async def get(self, max_age_s: float = 0.0) -> Roster:
-        """A roster that was asked for no longer ago than an age. Cancelling is safe.
+        """Return a roster that was requested at most `max_age_s` ago. Cancelling is safe.
 
         Raises:
-            StateUnavailableError: nobody could be asked.
+            StateUnavailableError: the backend cannot be read.
         """
         loop = asyncio.get_running_loop()
         if max_age_s:
-            # While the conductor rests there is nothing newer to be had.
+            # While the conductor rests, there is no newer roster.
             max_age_s = max(max_age_s, self._rest_s)
         oldest = max(loop.time() - max_age_s, self._invalidated_at)
         if (
@@ -114,23 +112,22 @@ class RosterPoller:
         try:
             return await waiter
         finally:
-            # One who gave up wants no roster any more.
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
 
     @property
     def latest_requested_at(self) -> float:
-        """When the newest answer was asked for, by the loop's clock."""
+        """Loop time of the request for the newest roster."""
         return self._latest_requested_at
 
     async def run(self) -> None:
-        """Asks when it is time, until cancelled; nobody is left waiting then."""
+        """Poll when due, until cancelled; waiting calls of `get` fail then."""
         try:
             while True:
                 await self._wait_until_due()
                 await self._poll()
         finally:
-            fail_waiters(self._waiters, StateUnavailableError("the roster is asked for no more"))
+            fail_waiters(self._waiters, StateUnavailableError("the roster poller has stopped"))
 
     async def _wait_until_due(self) -> None:
         while (delay_s := self._delay_s()) > 0:
@@ -142,21 +139,21 @@ class RosterPoller:
                 pass
 
     def _delay_s(self) -> float:
-        """How long until the next roster is due; infinite while nobody wants one."""
+        """Return the time until the next poll, in seconds; infinite without clients."""
         if self._waiters:
             due_at = 0.0
         elif not self._intervals:
             return float("inf")
         else:
             due_at = min(self._poll_soon_at, self._requested_at + self._poll_interval_s())
-        # What is known to be out of date is asked for at once.
+        # An invalidated roster is requested without a rest.
         rested_at = (
             self._received_at + self._rest_s if self._invalidated_at < self._requested_at else 0.0
         )
         return max(due_at, rested_at) - asyncio.get_running_loop().time()
 
     def _poll_interval_s(self) -> float:
-        """Return the time between two rosters, in seconds."""
+        """Return the poll interval, in seconds."""
         roster = self.latest
         if roster is None or roster.source != "conductor":
             return min(self._intervals)
@@ -178,7 +175,7 @@ class RosterPoller:
             )
             fail_waiters(asking, error)
         except BaseException:
-            fail_waiters(asking, StateUnavailableError("the roster is asked for no more"))
+            fail_waiters(asking, StateUnavailableError("the roster poller has stopped"))
             raise
         else:
             for waiter in asking:
@@ -199,18 +196,18 @@ class RosterPoller:
 
 
 def fail_waiters(waiters: list["asyncio.Future[Roster]"], error: StateUnavailableError) -> None:
-    """Tells those who still wait that there is nothing to wait for."""
+    """Fail the futures that still wait."""
     for waiter in waiters:
         if not waiter.done():
             waiter.set_exception(error)
 
 
 def carry_over_entries(roster: Roster, previous: Roster) -> Roster:
-    """Return a roster whose entries keep what an earlier one told besides.
+    """Return a roster whose entries keep facts of the previous one that it lacks.
 
-    Counts are not told of a job that was cancelled, and of those that have not run since the
-    conductor started. The end of a job is the first that was told for its run: a conductor that
-    stops writes its own end over it (docs/explanation/conductor.md, point 12).
+    The conductor reports no counts of a job that was cancelled or has not run since the conductor
+    started. The first end of a run is kept: a conductor that stops writes its own end over it
+    (docs/explanation/conductor.md, point 12).
     """
     entries = {
         job_id: carry_over_fields(entry, previous.entries.get(job_id))
@@ -220,13 +217,13 @@ def carry_over_entries(roster: Roster, previous: Roster) -> Roster:
 
 
 def carry_over_fields(entry: RosterEntry, previous: RosterEntry | None) -> RosterEntry:
-    """Return an entry with what is known of the same run, and is not told any more."""
+    """Return an entry with the facts that a previous entry of the same run has besides."""
     if previous is None or not entry.is_same_run(previous):
         return entry
     if previous == entry:
-        # The same object: whoever compares the two need not look any closer.
+        # Return the same object, which makes later comparisons cheap.
         return previous
-    # One run is told some microseconds apart by conductor and registry: the first stays.
+    # Conductor and registry report the same run some microseconds apart: keep the first time.
     entry = replace(entry, submitted_at=previous.submitted_at, started_at=previous.started_at)
     if entry.completed_sheets is None:
         total = entry.total_sheets if previous.total_sheets is None else previous.total_sheets

@@ -1,7 +1,7 @@
-"""What viewers see, encoded once for all of them: of one job, and of the roster.
+"""Snapshots of a job and of the roster, encoded once for all clients.
 
-A view is a moment; what changed between two of them is a frame, made when the first viewer needs it
-and kept for the others. It must not know who the viewers are.
+The frames that lead from one snapshot to another are made when the first client needs them, and
+kept for the others.
 """
 
 from abc import ABC, abstractmethod
@@ -36,29 +36,29 @@ from marianne_stream.wire.job_patterns import JobPatterns
 SHEETS_ADAPTER = TypeAdapter(tuple[Sheet, ...])
 SUMMARIES_ADAPTER = TypeAdapter(tuple[JobSummary, ...])
 
-# A change of these alone is no event: they go with the next one.
+# Fields whose change alone is no event: they are sent with the next event.
 TIME_FIELDS = ("updated_at", "last_progress_at")
 
-# What a client waits before it connects again after a fault of ours.
+# Reconnect delay of clients after an internal error.
 ERROR_RETRY_MS = 10_000
 
 SnapshotEnd = Literal["", "finished", "deleted", "fault"]
 
 
 class Snapshot(ABC):
-    """What is seen at one moment; the frames that lead to it are made once, and kept for others.
+    """State at one moment, with cached frames that lead to it.
 
     Args:
-        source: where state comes from now; "none" while what is shown is only the last known.
-        live: whether the conductor itself said it.
-        cursor: digest of all that is seen, the source and times of writing aside.
-        end: why the viewers' streams end with this view, "" while they go on.
-        detail: why state does not come from the conductor, a sentence; "" if that is not known.
+        source: current source of state; "none" if only the last known state is shown.
+        live: True if the conductor itself reported the state.
+        cursor: digest of the content, without source and times of writing.
+        end: reason why streams end with this snapshot; "" if they go on.
+        detail: sentence that says why the conductor is not the source; "" if unknown.
 
     Attributes:
-        identity: all of them together.
-        cache_key: the same, and what besides tells this view from one that looks the same.
-        job_id: the job that it shows; None for a view of several.
+        identity: all of the above.
+        cache_key: distinguishes snapshots with equal identity and different times.
+        job_id: the job; None for a snapshot of several.
     """
 
     job_id: str | None = None
@@ -82,11 +82,11 @@ class Snapshot(ABC):
         self._diffs: dict[object, sse.EncodedFrames] = {}
 
     def is_same(self, other: Self) -> bool:
-        """Whether a viewer sees no difference at all."""
+        """Return True if clients see no difference."""
         return self.identity == other.identity
 
     def diff_from(self, previous: Self | None) -> sse.EncodedFrames:
-        """The frames that take a viewer from what was seen, None for nothing yet, to this view."""
+        """Return the frames that lead a client from a previous snapshot, or none, to this one."""
         key = None if previous is None else previous.cache_key
         frames = self._diffs.get(key)
         if frames is None:
@@ -94,7 +94,7 @@ class Snapshot(ABC):
         return frames
 
     def has_source_changed(self, previous: Self | None) -> bool:
-        """Whether the viewer is to be told where state comes from."""
+        """Return True if clients must be told the source of state."""
         now = (self.source, self.live, self.detail)
         return previous is None or now != (previous.source, previous.live, previous.detail)
 
@@ -103,25 +103,25 @@ class Snapshot(ABC):
 
     @abstractmethod
     def _encode_diff(self, previous: Self | None) -> bytes:
-        """Makes the frames that `since` gives."""
+        """Encode the frames of `diff_from`."""
 
 
 class JobSnapshot(Snapshot):
-    """One job as its viewers see it at one moment.
+    """One job as its clients see it at one moment.
 
-    Its cursor is the same in every process, and another one for another run.
+    The cursor is the same in every process, and differs between runs.
 
     Args:
-        state: what is known of the job.
-        source: where state comes from now; "none" while `state` is only the last known.
-        live: whether the conductor itself said it.
-        end: why the viewers' streams end with this view, "" while they go on.
-        detail: why state does not come from the conductor.
-        last_progress_at: when the job was last seen to change, ISO 8601.
+        state: state of the job.
+        source: current source of state; "none" if `state` is only the last known.
+        live: True if the conductor itself reported the state.
+        end: reason why streams end with this snapshot; "" if they go on.
+        detail: sentence that says why the conductor is not the source.
+        last_progress_at: time of the last change that was seen, ISO 8601.
 
     Attributes:
-        status_data: the data of its `get_job_status`.
-        status_json: the same as JSON, without the times that are no difference by themselves.
+        status_data: data of its `job_status` event.
+        status_json: the same as JSON, without the fields of TIME_FIELDS.
     """
 
     def __init__(  # noqa: PLR0913
@@ -145,15 +145,15 @@ class JobSnapshot(Snapshot):
 
     @property
     def sheet_key(self) -> tuple[str, tuple[int, ...]]:
-        """The run, and which sheets it has."""
+        """The run, and the numbers of its sheets."""
         return self.state.run, tuple(sheet.number for sheet in self.state.sheets)
 
     def is_same_state(self, other: "JobSnapshot") -> bool:
-        """Whether a viewer sees no difference in the job itself."""
+        """Return True if clients see no difference in the job itself."""
         return self.cursor == other.cursor
 
     def make_resume_frames(self) -> bytes:
-        """The frames for one who has seen this state: where it comes from, and an end."""
+        """Make the frames for a client that has seen this state: its source, and the end."""
         return self._make_source_frame() + self._make_end_frame()
 
     def _encode_diff(self, previous: "JobSnapshot | None") -> bytes:
@@ -167,8 +167,8 @@ class JobSnapshot(Snapshot):
         return frames
 
     def _make_state_frames(self, previous: "JobSnapshot | None") -> bytes:
-        """`get_job_status`, `job_sheets` or both; the last of them bears the id."""
-        # What was seen of another run, or of other sheets, is not to be added to.
+        """Make `job_status`, `job_sheets` or both; the last of them has the id."""
+        # Sheets of another run, or with other numbers, are sent as a complete list.
         known = previous if previous is not None and previous.sheet_key == self.sheet_key else None
         before = set(known.state.sheets) if known is not None else set()
         sheets = tuple(sheet for sheet in self.state.sheets if sheet not in before)
@@ -199,17 +199,17 @@ class JobSnapshot(Snapshot):
 
 
 class RosterSnapshot(Snapshot):
-    """All jobs as the viewers of the roster see them at one moment.
+    """All jobs as the clients of the roster see them at one moment.
 
-    The times of a job's last change are no difference by themselves; they go with the next one.
+    A change of TIME_FIELDS alone is no difference.
 
     Args:
-        roster: what a source of state said.
-        details: what is known of some of the jobs besides.
-        previous: an earlier view, of which everything is taken over that is still so.
+        roster: the roster.
+        details: facts from watchers, by job.
+        previous: an earlier snapshot, whose unchanged summaries are reused.
 
     Attributes:
-        summaries: by id, the newest first.
+        summaries: summaries by job id, newest first.
     """
 
     def __init__(
@@ -238,14 +238,14 @@ class RosterSnapshot(Snapshot):
         self.cache_key = (self.identity, hash(times))
 
     def get_summary(self, entry: RosterEntry, details: RosterDetails | None) -> JobSummary | None:
-        """What a viewer sees of a job of which just this is known; None where it is not."""
+        """Return the summary of a job if its entry and details are unchanged, otherwise None."""
         job_id = entry.job_id
         if self.roster.entries.get(job_id) != entry or self._details.get(job_id) != details:
             return None
         return self.summaries.get(job_id)
 
     def restrict_to(self, patterns: JobPatterns) -> "RosterSnapshot":
-        """The same moment for one who may see these jobs; made once for all who may."""
+        """Return the snapshot of the matching jobs, cached for all clients with these patterns."""
         if patterns.matches_all:
             return self
         view = self._restricted.get(patterns)
@@ -260,7 +260,7 @@ class RosterSnapshot(Snapshot):
         return view
 
     def make_resume_frames(self) -> bytes:
-        """The frames for a viewer who has seen these entries before: where they come from."""
+        """Make the frames for a client that has seen these entries: their source."""
         return self._make_source_frame()
 
     def _encode_diff(self, previous: "RosterSnapshot | None") -> bytes:
@@ -280,19 +280,19 @@ class RosterSnapshot(Snapshot):
 
 
 def newest_first_key(entry: RosterEntry) -> tuple[float, str]:
-    """The order of the roster: by submission, the newest first, then by id."""
+    """Return the sort key of the roster: newest submission first, then by id."""
     return (-(entry.submitted_at or 0.0), entry.job_id)
 
 
 def make_source_frame(
     job_id: str | None, source: StateSourceName, *, live: bool, detail: str = "", event_id: str = ""
 ) -> bytes:
-    """Make a `source` event. It has an id only if it is a position that has no other."""
+    """Make a `source` event. It has an id only if it is a position of its own."""
     data = SourceData(job_id=job_id, source=source, live=live, detail=detail or None)
     return sse.frame(data.json_bytes(), event="source", event_id=event_id)
 
 
 def make_error_frame(error: str, error_type: str) -> bytes:
-    """A `stream_error` event, behind a field that asks the client to take its time."""
+    """Make a `stream_error` event, preceded by a reconnect delay."""
     data = StreamErrorData(error=error, error_type=error_type)
     return sse.retry(ERROR_RETRY_MS) + sse.frame(data.json_bytes(), event="stream_error")
