@@ -1,4 +1,4 @@
-"""The live window onto a Marianne conductor, as Server-Sent Events."""
+"""Live view of a Marianne conductor, as Server-Sent Events."""
 
 from marianne_stream.version import VERSION
 

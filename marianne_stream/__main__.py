@@ -1,4 +1,4 @@
-"""`python -m marianne_stream`."""
+"""Entry point of `python -m marianne_stream`."""
 
 import sys
 

@@ -49,17 +49,17 @@ from typing import ClassVar
 
 
 class MarianneStreamError(Exception):
-    """The root of the tree.
+    """Base class of all errors.
 
     Args:
-        message: one sentence for the log: what was got and what was expected.
-        detail: one sentence for the client; the class's own where it is left out.
+        message: one sentence for the log: what was received and what was expected.
+        detail: one sentence for the client; default: the detail of the class.
     """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     default_detail: ClassVar[str] = "The server failed to answer this request."
-    # What the command line exits with.
+    # Exit code of the command line.
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str = "", *, detail: str | None = None) -> None:
@@ -68,7 +68,7 @@ class MarianneStreamError(Exception):
 
 
 class BadRequestError(MarianneStreamError):
-    """The request cannot be understood."""
+    """The request is invalid."""
 
     status = 400
     code = "bad_request"
@@ -76,21 +76,21 @@ class BadRequestError(MarianneStreamError):
 
 
 class BadParameterError(BadRequestError):
-    """A parameter is out of its range, not of its type, not finite, or given twice."""
+    """A parameter is invalid: out of range, of the wrong type, not finite, or given twice."""
 
     code = "bad_parameter"
     default_detail = "A parameter is not valid."
 
 
 class PatternTooComplexError(BadParameterError):
-    """A regular expression whose compiled program is so large that matching a line takes long."""
+    """The regular expression compiles to a program that is too slow to match."""
 
     code = "pattern_too_complex"
     default_detail = "The regular expression is too complex."
 
 
 class JobNotFoundError(MarianneStreamError):
-    """The source of state was asked, and says that there is no such job."""
+    """The backend answered that the job does not exist."""
 
     status = 404
     code = "job_not_found"
@@ -102,12 +102,12 @@ class JobNotFoundError(MarianneStreamError):
 
 
 class LogNotFoundError(MarianneStreamError):
-    """The job is known, and none of the places where its log may lie has one.
+    """The job exists, but no log was found in any of its possible places.
 
     Args:
         message: one sentence for the log.
-        detail: what every client may read: it names places by words as `{workspace}`.
-        detail_with_paths: the same with the host's paths, for clients that may see all jobs.
+        detail: sentence for every client; it names folders by placeholders, as `{workspace}`.
+        detail_with_paths: the same with paths of the host, for clients that may see all jobs.
     """
 
     status = 404
@@ -122,15 +122,15 @@ class LogNotFoundError(MarianneStreamError):
 
 
 class LogForbiddenError(MarianneStreamError):
-    """Something lies where the log should, and it is not to be read."""
+    """The log must not be read: for example, it is a link or outside of the job's folder."""
 
     status = 403
     code = "log_forbidden"
-    default_detail = "The log may not be read: it is no regular file inside the job's folder."
+    default_detail = "The log may not be read: it is not a regular file inside the job's folder."
 
 
 class LogTooLargeError(MarianneStreamError):
-    """The log is larger than what is given as one text."""
+    """The log is larger than `max_download_bytes`."""
 
     status = 413
     code = "log_too_large"
@@ -138,11 +138,11 @@ class LogTooLargeError(MarianneStreamError):
 
 
 class NotOnEdgeError(MarianneStreamError):
-    """An edge has no files: only the server of the conductor's machine, the origin, can answer.
+    """An edge has no files: only the origin, the server on the conductor's machine, can answer.
 
     Args:
-        job_id: the job, as the origin names it.
-        origin_url: where that is; None where it is not known.
+        job_id: id of the job on the origin.
+        origin_url: base URL of the origin; None if it is unknown.
         detail: one sentence for the client.
     """
 
@@ -157,15 +157,15 @@ class NotOnEdgeError(MarianneStreamError):
 
 
 class CursorExpiredError(MarianneStreamError):
-    """A cursor fits no file of the log that is left."""
+    """The cursor matches no remaining file of the log."""
 
     status = 410
     code = "cursor_expired"
-    default_detail = "The cursor fits nothing that is left of this log."
+    default_detail = "The cursor matches no remaining part of this log."
 
 
 class UnauthenticatedError(MarianneStreamError):
-    """The request bears no token, and no session that lasts."""
+    """The request has neither a token nor a valid session."""
 
     status = 401
     code = "unauthenticated"
@@ -173,14 +173,14 @@ class UnauthenticatedError(MarianneStreamError):
 
 
 class InvalidTokenError(UnauthenticatedError):
-    """The request bears a token that is none."""
+    """The request has a token that is unknown."""
 
     code = "invalid_token"
-    default_detail = "The token is not known here."
+    default_detail = "Unknown token."
 
 
 class CrossOriginFormError(MarianneStreamError):
-    """A form was sent by a page that is not this server's."""
+    """The form was sent by a page of another origin."""
 
     status = 403
     code = "cross_origin"
@@ -188,7 +188,7 @@ class CrossOriginFormError(MarianneStreamError):
 
 
 class HostNotAllowedError(MarianneStreamError):
-    """The request is for a host name that is not this server's."""
+    """The Host header names a host that is not in `allowed_hosts`."""
 
     status = 421
     code = "host_not_allowed"
@@ -196,123 +196,121 @@ class HostNotAllowedError(MarianneStreamError):
 
 
 class LoginRateLimitError(MarianneStreamError):
-    """As many failed attempts of one address wait for their answer as may wait."""
+    """Too many failed logins of one address are waiting for their answer."""
 
     status = 429
     code = "login_rate_limited"
-    default_detail = "Too many attempts to sign in have failed. Try again in a moment."
+    default_detail = "Too many failed attempts to sign in. Try again in a moment."
 
 
 class TooManyDownloadsError(MarianneStreamError):
-    """As many logs are being downloaded as may be at once."""
+    """The limit of simultaneous downloads is reached."""
 
     status = 429
     code = "too_many_downloads"
-    default_detail = "Too many logs are being downloaded at once. Ask again in a moment."
+    default_detail = "Too many logs are being downloaded at once. Try again in a moment."
 
 
 class TooManyDownloadsPerClientError(MarianneStreamError):
-    """As many logs are being downloaded by one address as it may download at once."""
+    """The limit of simultaneous downloads by one address is reached."""
 
     status = 429
     code = "too_many_downloads_per_client"
-    default_detail = "Too many logs are being downloaded by your address. Ask again in a moment."
+    default_detail = "Too many logs are being downloaded by your address. Try again in a moment."
 
 
 class TooManyStreamsPerClientError(MarianneStreamError):
-    """As many streams are open to one address as it may have."""
+    """The limit of open streams to one address is reached."""
 
     status = 429
     code = "too_many_streams_per_client"
-    default_detail = "Too many streams are open to your address. Come back in a moment."
+    default_detail = "Too many streams are open to your address. Try again in a moment."
 
 
 class TooManySearchesError(MarianneStreamError):
-    """As many searches of one job's log go on as may at once."""
+    """The limit of simultaneous searches in one job's log is reached."""
 
     status = 429
     code = "too_many_searches"
-    default_detail = "Too many searches of this job's log go on at once. Ask again in a moment."
+    default_detail = "Too many searches of this job's log are running. Try again in a moment."
 
 
 class TooManyStreamsError(MarianneStreamError):
-    """As many streams are open as the server may have."""
+    """The limit of open streams is reached."""
 
     status = 503
     code = "too_many_streams"
-    default_detail = "Too many streams are open. Come back in a moment."
+    default_detail = "Too many streams are open. Try again in a moment."
 
 
 class ReadLimitError(MarianneStreamError):
-    """A request has read as many bytes of a log as one request may."""
+    """The request has read as many bytes of a log as one request may."""
 
     status = 503
     code = "read_limit"
-    default_detail = (
-        "This log holds more than one request may read. Ask again: what was counted is kept."
-    )
+    default_detail = "This log is too large for one request. Try again: the progress is kept."
 
 
 class ShuttingDownError(MarianneStreamError):
-    """The server ends."""
+    """The server is shutting down."""
 
     status = 503
     code = "shutting_down"
-    default_detail = "This server is about to end. Come back in a moment."
+    default_detail = "This server is shutting down. Try again in a moment."
 
 
 class StateUnavailableError(MarianneStreamError):
-    """Nobody could be asked, so nothing is known: never the same as not found."""
+    """No backend could be read, so the state is unknown. Never the same as "not found"."""
 
     status = 503
     code = "state_unavailable"
-    default_detail = "Neither the conductor nor another source of state can be asked right now."
-    # Seconds that an unusable answer took: polling is spaced by it.
+    default_detail = "Neither the conductor nor another backend can be read right now."
+    # Duration of a response that could not be used, in seconds: polling is spaced by it.
     cost_s = 0.0
 
 
 class ConductorUnavailableError(StateUnavailableError):
-    """The conductor could not be asked, or its answer could not be used."""
+    """The conductor could not be asked, or its response could not be used."""
 
     code = "conductor_unavailable"
-    default_detail = "The conductor cannot be asked right now."
+    default_detail = "The conductor is unavailable right now."
 
 
 class ConductorUnreachableError(ConductorUnavailableError):
-    """Nobody listens at the socket, or the conductor says that it is about to leave."""
+    """No process listens on the conductor's socket, or the conductor is shutting down."""
 
     code = "conductor_unreachable"
     default_detail = "The conductor is away."
 
 
 class ConductorBusyError(ConductorUnavailableError):
-    """The conductor accepts connections, and has answered none of this server's for 1 s."""
+    """The conductor accepts connections, but has answered none of this server's for 1 s."""
 
     code = "conductor_busy"
-    default_detail = "The conductor does not answer: others may hold all of its connection slots."
+    default_detail = "The conductor does not answer: all of its connection slots may be taken."
 
 
 class ConductorDisconnectedError(ConductorUnavailableError):
-    """The connection ended before the answer was there."""
+    """The connection ended before the response was complete."""
 
     code = "conductor_disconnected"
     default_detail = "The connection to the conductor was lost."
 
 
 class ConductorTimeoutError(ConductorUnavailableError):
-    """The conductor did not answer within the time limit of a call."""
+    """The conductor did not respond within the time limit of a call."""
 
     code = "conductor_timeout"
     default_detail = "The conductor did not answer in time."
 
 
 class ConductorRpcError(ConductorUnavailableError):
-    """The conductor answered with a JSON-RPC error.
+    """The conductor responded with a JSON-RPC error.
 
     Args:
-        method: the method that was called.
-        rpc_code: the error's code (JSON-RPC 2.0 section 5.1).
-        message: the error's message, as the conductor wrote it.
+        method: method that was called.
+        rpc_code: code of the error (JSON-RPC 2.0 section 5.1).
+        message: the conductor's message.
     """
 
     code = "conductor_error"
@@ -325,14 +323,14 @@ class ConductorRpcError(ConductorUnavailableError):
 
 
 class ConductorProtocolError(ConductorUnavailableError):
-    """What the conductor sent is not what its protocol says."""
+    """The conductor sent a message that violates its protocol."""
 
     code = "conductor_protocol"
-    default_detail = "The conductor sent an answer that cannot be read."
+    default_detail = "The conductor sent an invalid answer."
 
 
 class ConductorResponseTooLargeError(ConductorProtocolError):
-    """An answer is longer than the protocol's largest message."""
+    """The response exceeds the protocol's maximum message size."""
 
 
 class StateUnreadableError(StateUnavailableError):
@@ -343,48 +341,48 @@ class StateUnreadableError(StateUnavailableError):
 
 
 class CorruptStateError(StateUnreadableError):
-    """What is stored for one job is damaged or half written; other jobs are not concerned."""
+    """The stored state of one job is damaged or incomplete. Other jobs are not affected."""
 
     code = "state_corrupt"
     default_detail = "The stored state of this job cannot be read."
 
 
 class SettingsError(MarianneStreamError):
-    """A setting has a value that cannot be used: named, with what was got and what is allowed."""
+    """A setting is invalid. The message names it, the received value and the allowed values."""
 
     exit_code = 2
 
 
 class SourceNameInUseError(MarianneStreamError):
-    """Another relay publishes under the same name, or has done so in another format."""
+    """Another relay publishes under the same name, or has published in another format."""
 
 
 class LockLostError(MarianneStreamError):
-    """What a relay wrote was not written, since the lock of its source is not its own."""
+    """A relay's write was rejected because another relay holds the lock of its source."""
 
 
 class CliError(MarianneStreamError):
-    """The server's answer leaves a verb of the terminal nothing to do."""
+    """A client command cannot go on because of the server's response."""
 
 
 class CliJobNotFoundError(CliError):
-    """The server knows no such job."""
+    """The job does not exist on the server."""
 
     exit_code = 3
 
 
 class CliLogNotFoundError(CliError):
-    """The server knows the job, and no log of it."""
+    """The job exists on the server, but has no log."""
 
     exit_code = 6
 
 
 class ServerUnreachableError(CliError):
-    """The server cannot be reached, or asks to come back: another try may do.
+    """The server cannot be reached, or asks the client to come back: a retry may succeed.
 
     Args:
         message: one sentence.
-        retry_after_s: how long the server asked to wait, in seconds; None where it did not.
+        retry_after_s: delay that the server asked for, in seconds; None if it named none.
     """
 
     exit_code = 5
@@ -395,6 +393,6 @@ class ServerUnreachableError(CliError):
 
 
 class AccessDeniedError(CliError):
-    """The server wants a token, or another one, or does not answer for that host name."""
+    """The server rejects the token, asks for one, or does not answer for this host name."""
 
     exit_code = 5

@@ -1,7 +1,4 @@
-"""What the parts of the server hand to each other: jobs and events, as told.
-
-Nothing here asks anybody for anything.
-"""
+"""Values that the packages exchange: jobs, sheets, rosters and events. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,17 +9,21 @@ from pydantic import Field
 
 StateSourceName = Literal["conductor", "registry", "json", "redis", "none"]
 
-# A newer conductor may know more statuses: an unknown one is passed on, and is not terminal.
+# A newer conductor may send other statuses: they are passed on, and are not terminal.
 TERMINAL_STATUSES = frozenset({"completed", "failed", "cancelled"})
 
-# A sheet in one of these is at work: the lowest of them is the current sheet.
+# Statuses of an active sheet. The active sheet with the lowest number is the current sheet.
 ACTIVE_SHEET_STATUSES = frozenset({"dispatched", "in_progress"})
 
 
 def format_iso_time(epoch_s: float | None) -> str | None:
-    """Epoch seconds as ISO 8601 in UTC with milliseconds and a `Z`; None for no time at all.
+    """Format a time as ISO 8601 in UTC with milliseconds and a `Z`.
 
-    A number that no calendar has a time for is no time, either.
+    Args:
+        epoch_s: epoch seconds, or None.
+
+    Returns:
+        The text; None without a time, or if the time is outside of the calendar.
     """
     if epoch_s is None:
         return None
@@ -34,29 +35,33 @@ def format_iso_time(epoch_s: float | None) -> str | None:
 
 
 def is_same_time(one: float | None, other: float | None) -> bool:
-    """Whether two times are one: conductor and registry write it down some microseconds apart."""
+    """Return whether two times are within 0.1 s; conductor and registry differ by microseconds."""
     return abs((one or 0.0) - (other or 0.0)) < 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """One step of a score, as far as a viewer sees it."""
+    """One step of a job, as clients see it."""
 
     number: Annotated[int, Field(description="Number of the sheet, from 1.")]
     status: Annotated[str, Field(description="Status of the sheet; unknown ones are passed on.")]
-    instrument_name: Annotated[str | None, Field(description="What plays it.")] = None
-    movement: Annotated[int | float | str | None, Field(description="The part it belongs to.")] = (
-        None
-    )
-    error_message: Annotated[str | None, Field(description="Why it failed or was skipped.")] = None
+    instrument_name: Annotated[
+        str | None, Field(description="Instrument that executes the sheet.")
+    ] = None
+    movement: Annotated[
+        int | float | str | None, Field(description="Movement that the sheet belongs to.")
+    ] = None
+    error_message: Annotated[
+        str | None, Field(description="Reason why the sheet failed or was skipped.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
 class RosterEntry:
-    """One job as a roster has it: light, and right about the status.
+    """A job's entry in the roster: small, and correct about the status.
 
-    Times are epoch seconds. The sheet counts are None where the source does not tell them, and
-    `completed_at` is for as long as the job is not over.
+    Times are epoch seconds. The sheet counts are None if the backend does not report them, and
+    `completed_at` is None until the job has ended.
     """
 
     job_id: str
@@ -71,37 +76,39 @@ class RosterEntry:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the job is over, for as long as nobody runs it again."""
+        """Return whether the job has ended; a resume can make it active again."""
         return self.status in TERMINAL_STATUSES
 
     @property
     def is_active(self) -> bool:
-        """True if the job runs or is about to: its state may change at any moment."""
+        """Return whether the job runs or is about to: its state may change at any moment."""
         return not self.is_terminal and not self.status.startswith("paused")
 
     def is_same_submission(self, other: "RosterEntry") -> bool:
-        """Return True if two entries are of the same submission."""
+        """Return whether two entries are of the same submission."""
         return is_same_time(self.submitted_at, other.submitted_at)
 
     def is_same_run(self, other: "RosterEntry") -> bool:
-        """Return True if two entries are of the same submission, and started at the same time."""
+        """Return whether two entries are of the same submission and have the same start."""
         return self.is_same_submission(other) and is_same_time(self.started_at, other.started_at)
 
     def is_same_run_and_status(self, other: "RosterEntry") -> bool:
-        """Return True if two entries are of one run, at the same status."""
+        """Return whether two entries are of the same run and have the same status."""
         return self.status == other.status and self.is_same_run(other)
 
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """All jobs that a source of state lists, at one moment.
+    """All jobs that a backend lists at one moment.
 
     Attributes:
-        entries: by job id.
-        source: where they come from.
-        live: True if the source is what the jobs run in, not what is left of it on disk.
-        detail: why it is not live, in a sentence for clients; "" if that is not known.
-        cost_s: how long the answer kept the conductor busy, in seconds; polling is spaced by it.
+        entries: entries by job id.
+        source: backend that listed them.
+        live: True if the conductor itself listed them; False for its files on disk.
+        detail: reason why the roster is not live, in a sentence for clients; "" if it is unknown.
+        cost_s: time that the conductor spent on the response, in seconds; polling is spaced by it.
+        unavailable_scopes: prefixes of the ids whose source is unavailable, if only some sources
+            are.
     """
 
     entries: Mapping[str, RosterEntry]
@@ -109,13 +116,12 @@ class Roster:
     live: bool
     detail: str = ""
     cost_s: float = field(default=0.0, compare=False)
-    # What the ids of those jobs begin with of which that is not so, where only some are.
     unavailable_scopes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class RosterDetails:
-    """What is known of a job beyond its entry in the roster. Times are ISO 8601."""
+    """Details of a job that its roster entry does not have. Times are ISO 8601."""
 
     current_sheet: int | None = None
     updated_at: str | None = None
@@ -124,10 +130,10 @@ class RosterDetails:
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """Everything known of one job at one moment.
+    """The state of one job at one moment.
 
-    `checkpoint_status` is what the checkpoint alone says: while it differs, the state is never
-    final. The paths are for the server alone and are never sent.
+    `checkpoint_status` is the status in the checkpoint: while it differs from `status`, the state
+    is not final. The paths are for the server only and are never sent.
     """
 
     job_id: str
@@ -148,50 +154,50 @@ class JobState:
     workspace: str | None = field(default=None, compare=False)
     worktree_path: str | None = field(default=None, compare=False)
     snapshot_path: str | None = field(default=None, compare=False)
-    # Whether a checkpoint of this run said it, and not the roster's entry alone.
+    # False if the state was made from the roster entry alone, without a checkpoint of this run.
     from_checkpoint: bool = field(default=False, compare=False)
-    # Tells one run of an id from the next; the same from every source.
+    # Identifies the run of a job id; the same from every backend.
     run: str = ""
     completed_sheets: int = 0
-    # How long the answer kept the conductor busy, in seconds.
+    # Time that the conductor spent on the response, in seconds.
     cost_s: float = field(default=0.0, compare=False)
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the status is one that a run ends with."""
+        """Return whether a run ends with this status."""
         return self.status in TERMINAL_STATUSES
 
     @property
     def is_consistent(self) -> bool:
-        """Whether the roster and the checkpoint agree."""
+        """Return whether the roster and the checkpoint have the same status."""
         return self.status == self.checkpoint_status
 
     @property
     def is_final(self) -> bool:
-        """Whether the job is over and nothing contradicts it."""
+        """Return whether the job has ended, and roster and checkpoint agree about it."""
         return self.is_terminal and self.is_consistent
 
     @property
     def progress_percent(self) -> float:
-        """Completed sheets of all, 0.0 to 100.0, to one decimal."""
+        """Return the share of completed sheets, from 0.0 to 100.0, rounded to one decimal."""
         if self.total_sheets <= 0:
             return 0.0
         return round(100.0 * self.completed_sheets / self.total_sheets, 1)
 
     @property
     def has_active_sheet(self) -> bool:
-        """Whether any sheet is being played."""
+        """Return whether any sheet is being executed."""
         return any(sheet.status in ACTIVE_SHEET_STATUSES for sheet in self.sheets)
 
 
 @dataclass(frozen=True, slots=True)
 class RemotePosition:
-    """Where an event stands on the timeline of another process.
+    """Position of an event in the event buffer of another process.
 
     Attributes:
-        source: the name of whose events that process tells.
-        epoch: the process's.
-        number: the event's number there.
+        source: name of the source that the process publishes.
+        epoch: epoch of the process.
+        number: number of the event in that epoch.
     """
 
     source: str
@@ -201,11 +207,13 @@ class RemotePosition:
 
 @dataclass(frozen=True, slots=True)
 class MonitorEvent:
-    """One notification of the conductor's monitor.
+    """One event of the conductor.
 
-    `params` are the notification's own, whole, as the JSON that the conductor wrote; `job_id` is ""
-    for an event of the whole host. `place` is where it stands on another process's timeline, where
-    that is what tells of it.
+    Attributes:
+        job_id: job that the event is about; "" for the whole host.
+        event: name of the event.
+        params: parameters of the notification, as the JSON that the conductor wrote.
+        remote_position: position in another process's buffer; None if it came from the conductor.
     """
 
     job_id: str
@@ -215,10 +223,10 @@ class MonitorEvent:
 
     @property
     def may_change_state(self) -> bool:
-        """Whether it says that a job's state may have changed, rather than that something moved."""
+        """Return whether the event announces a possible change of a job's state."""
         return self.event.startswith(("job.", "sheet.", "baton."))
 
     @property
     def is_job_level(self) -> bool:
-        """Whether it says that the job's own status may have changed."""
+        """Return whether the event announces a possible change of the job's own status."""
         return self.event.startswith("job.")

@@ -1,6 +1,4 @@
-"""What clients read, as pydantic models: `/openapi.json` is made from them. They ask nobody for
-anything.
-"""
+"""Pydantic models of all responses and events. `/openapi.json` is generated from them."""
 
 from typing import Any, Literal
 
@@ -17,38 +15,38 @@ from marianne_stream.models import (
 
 
 def is_none(value: object) -> bool:
-    """Whether a field is absent from an answer."""
+    """Return whether an optional field is left out of the JSON."""
     return value is None
 
 
 def is_false(value: object) -> bool:
-    """Whether a field that only says yes is absent from an answer."""
+    """Return whether a flag is left out of the JSON."""
     return value is False
 
 
 class Payload(BaseModel):
-    """What a client reads: frozen, and closed to fields that nobody documented."""
+    """Base class: frozen, without undocumented fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def json_bytes(self) -> bytes:
-        """The model as one line of JSON in UTF-8."""
+        """Return the model as one line of UTF-8 JSON."""
         return self.model_dump_json().encode()
 
 
 class JobStatusData(Payload):
-    """The data of a `get_job_status` event, and of `GET /api/jobs/{job_id}/status`."""
+    """Data of a `get_job_status` event, and response of `GET /api/jobs/{job_id}/status`."""
 
     job_id: str
-    status: str = Field(description="Status of the job; unknown ones are passed on.")
-    progress_percent: float = Field(ge=0, le=100, description="Completed sheets of all.")
+    status: str = Field(description="Status of the job; unknown statuses are passed on.")
+    progress_percent: float = Field(ge=0, le=100, description="Share of completed sheets.")
     completed_sheets: int = Field(ge=0)
-    total_sheets: int = Field(ge=0, description="0 while it is not known yet.")
-    current_sheet: int | None = Field(description="The lowest sheet that is at work.")
+    total_sheets: int = Field(ge=0, description="0 while it is unknown.")
+    current_sheet: int | None = Field(description="The active sheet with the lowest number.")
     error_message: str | None = Field(description="The job's, else its first failed sheet's.")
     updated_at: str | None = Field(
-        description="When the conductor last wrote it, ISO 8601: it writes all jobs at once, so "
-        "this says nothing of the job."
+        description="When the conductor last wrote the state, ISO 8601; it writes all jobs at "
+        "once, so this is no sign of progress."
     )
     last_progress_at: str | None = Field(
         description="When this server last saw a change of status, counts or a sheet, ISO 8601; "
@@ -57,7 +55,7 @@ class JobStatusData(Payload):
 
     @classmethod
     def from_state(cls, state: JobState, last_progress_at: str | None) -> "JobStatusData":
-        """Show a state to viewers."""
+        """Convert a job state."""
         return cls(
             job_id=state.job_id,
             status=state.status,
@@ -72,20 +70,20 @@ class JobStatusData(Payload):
 
 
 class JobDetail(JobStatusData):
-    """One job with its sheets: `GET /api/jobs/{job_id}`."""
+    """Response of `GET /api/jobs/{job_id}`: one job with its sheets."""
 
     job_name: str | None
     submitted_at: str | None = Field(description="ISO 8601.")
     created_at: str | None = Field(description="ISO 8601.")
     started_at: str | None = Field(description="ISO 8601.")
     completed_at: str | None = Field(description="ISO 8601.")
-    source: StateSourceName = Field(description="Where the state comes from.")
-    live: bool = Field(description="Whether the conductor itself said it.")
+    source: StateSourceName = Field(description="Backend that the state was read from.")
+    live: bool = Field(description="Whether the conductor itself reported it.")
     sheets: tuple[Sheet, ...]
 
     @classmethod
     def from_state(cls, state: JobState, last_progress_at: str | None) -> "JobDetail":
-        """Show a state to programs."""
+        """Convert a job state."""
         return cls(
             **JobStatusData.from_state(state, last_progress_at).model_dump(),
             job_name=state.job_name,
@@ -100,43 +98,44 @@ class JobDetail(JobStatusData):
 
 
 class JobSheetsData(Payload):
-    """The data of a `job_sheets` event: the sheets that changed, or all of them first."""
+    """Data of a `job_sheets` event: the sheets that changed; all sheets in the first one."""
 
     job_id: str
-    complete: bool = Field(
-        description="Whether these are all sheets, and others are to be dropped."
-    )
+    complete: bool = Field(description="Whether these are all sheets; if so, drop all others.")
     sheets: tuple[Sheet, ...]
 
 
 class JobFinishedData(Payload):
-    """The data of a `job_finished` event."""
+    """Data of a `job_finished` event."""
 
     job_id: str
     final_status: str
 
 
 class JobDeletedData(Payload):
-    """The data of a `job_deleted` event."""
+    """Data of a `job_deleted` event."""
 
     job_id: str
 
 
 class JobSummary(Payload):
-    """One entry of the roster."""
+    """One job of the roster."""
 
     job_id: str
     status: str
     submitted_at: str | None = Field(description="ISO 8601.")
     started_at: str | None = Field(description="ISO 8601.")
     completed_at: str | None = Field(
-        description="ISO 8601; null while it goes on, and where it is not known."
+        description="ISO 8601; null until the job has ended, or if it is unknown."
     )
-    completed_sheets: int | None = Field(description="null where the source does not tell.")
-    total_sheets: int | None = Field(description="null where the source does not tell.")
-    current_sheet: int | None = Field(description="null where none is at work, or nobody watches.")
+    completed_sheets: int | None = Field(description="null if the backend does not report it.")
+    total_sheets: int | None = Field(description="null if the backend does not report it.")
+    current_sheet: int | None = Field(
+        description="null if no sheet is active, or if the job is not watched."
+    )
     updated_at: str | None = Field(
-        description="When the conductor last wrote it, ISO 8601; null where nobody watches."
+        description="When the conductor last wrote the state, ISO 8601; null if the job is not "
+        "watched."
     )
     last_progress_at: str | None = Field(
         description="When this server last saw a change of status, counts or a sheet, ISO 8601; "
@@ -145,7 +144,7 @@ class JobSummary(Payload):
 
     @classmethod
     def from_entry(cls, entry: RosterEntry, details: RosterDetails | None) -> "JobSummary":
-        """What a viewer sees of an entry, with what is known of the job besides."""
+        """Convert a roster entry and, if they are known, its details."""
         return cls(
             job_id=entry.job_id,
             status=entry.status,
@@ -161,38 +160,40 @@ class JobSummary(Payload):
 
 
 class JobPage(Payload):
-    """One page of the roster, newest first: `GET /api/jobs`."""
+    """Response of `GET /api/jobs`: one page of the roster, newest first."""
 
     jobs: tuple[JobSummary, ...]
-    total: int = Field(ge=0, description="How many jobs match, on all pages.")
-    next: str | None = Field(description="What to give as `after` for the next page.")
+    total: int = Field(ge=0, description="Number of matching jobs on all pages.")
+    next: str | None = Field(
+        description="Value of `after` for the next page; null on the last page."
+    )
 
 
 class RosterData(Payload):
-    """The data of a `roster` event: the jobs that changed, all first, and the ids that went."""
+    """Data of a `roster` event: changed jobs and removed ids; all jobs in the first one."""
 
-    complete: bool = Field(description="Whether these are all jobs: others are to be dropped.")
+    complete: bool = Field(description="Whether these are all jobs; if so, drop all others.")
     jobs: tuple[JobSummary, ...]
     removed: tuple[str, ...]
 
 
 class SourceData(Payload):
-    """The data of a `source` event: where state now comes from."""
+    """Data of a `source` event: the backend that state is read from now."""
 
     job_id: str | None = Field(description="null on streams of more than one job.")
     source: StateSourceName
     live: bool = Field(description="Whether the conductor itself answers.")
     detail: str | None = Field(
-        default=None, description="Why it does not, in a sentence; absent if that is not known."
+        default=None, description="Reason why it does not, in a sentence; absent if it is unknown."
     )
 
     def json_bytes(self) -> bytes:
-        """Return one line of JSON in UTF-8, without a detail that is not known."""
+        """Return one line of UTF-8 JSON, without `detail` if it is unknown."""
         return self.model_dump_json(exclude=None if self.detail else {"detail"}).encode()
 
 
 class HeartbeatData(Payload):
-    """The data of a `heartbeat` event."""
+    """Data of a `heartbeat` event."""
 
     timestamp: float = Field(description="Epoch seconds.")
 
@@ -201,14 +202,14 @@ GapReason = Literal["cursor_expired", "slow_consumer", "monitor_lost"]
 
 
 class GapData(Payload):
-    """The data of a `gap` event: timeline events that this viewer will not see."""
+    """Data of a `gap` event: events that this client will not receive."""
 
-    missed: int | None = Field(ge=1, description="How many; null when it cannot be known.")
+    missed: int | None = Field(ge=1, description="Number of lost events; null if it is unknown.")
     reason: GapReason
 
 
 class TimelineEventData(Payload):
-    """The data of a timeline event: the params of the conductor's notification, as it sent them."""
+    """Data of a conductor's event: the parameters of its notification, unchanged."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -223,12 +224,12 @@ LineLevel = Literal["debug", "info", "warning", "error", "critical"]
 
 
 class LogData(Payload):
-    """The data of a `log` event: one line of a log."""
+    """Data of a `log` event: one line of a log."""
 
-    line: str = Field(description="Without its line end; bytes that are no UTF-8 are U+FFFD.")
+    line: str = Field(description="Without its line end; invalid UTF-8 becomes U+FFFD.")
     line_number: int = Field(ge=1, description="Counts every line of the file from 1.")
     timestamp: str = Field(description="When the line was read, ISO 8601.")
-    initial: bool = Field(description="Whether it was there when the stream began.")
+    initial: bool = Field(description="Whether the line was there when the stream began.")
     truncated: bool = Field(default=False, description="true on a line cut at 64 KiB, else absent.")
     level: LineLevel | None = Field(
         default=None, exclude_if=is_none, description="Absent if the line has none."
@@ -245,69 +246,72 @@ class LogData(Payload):
     begins_run: bool = Field(
         default=False,
         exclude_if=is_false,
-        description="true on a line of the conductor's with which a run of the job begins, else "
-        "absent.",
+        description="true on a line of the conductor's log that begins a run, else absent.",
     )
 
 
 class LogPartialData(Payload):
-    """The data of a `log_partial` event: the last line of a log while it has no newline."""
+    """Data of a `log_partial` event: the last line of a log while it has no newline."""
 
     job_id: str
-    line: str = Field(description='As it is so far; "" if it is gone.')
+    line: str = Field(description='The text so far; "" if the line is gone.')
     line_number: int = Field(ge=1, description="The number of the `log` event that replaces it.")
 
 
 class LogRotatedData(Payload):
-    """The data of a `log_rotated` event: line_number begins again at 1."""
+    """Data of a `log_rotated` event: line numbers start again at 1."""
 
     log_file: str
     reason: Literal["renamed", "truncated", "replaced"]
 
 
 class LogGapData(Payload):
-    """The data of a `log_gap` event: what lay between the line before and the next is gone."""
+    """Data of a `log_gap` event: lines between the previous and the next one are lost."""
 
     reason: Literal["cursor_expired", "truncated", "rotated_away"]
-    lost_bytes: int | None = Field(ge=0, description="null where it is not known.")
+    lost_bytes: int | None = Field(ge=0, description="null if it is unknown.")
 
 
 class LogMissingData(Payload):
-    """The data of a `log_missing` event: there is no log so far, and the stream waits for one."""
+    """Data of a `log_missing` event: there is no log yet, and the stream waits for one."""
 
-    detail: str = Field(description="Where it was looked for, and how to get one.")
+    detail: str = Field(description="The places that were searched, and how to get a log.")
 
 
 class LogCompleteData(Payload):
-    """The data of a `log_complete` event; the stream ends behind it."""
+    """Data of a `log_complete` event, after which the stream ends."""
 
     message: str
     missing: bool = Field(default=False, description="Whether the job has ended without a log.")
 
 
 class LogInfo(Payload):
-    """`GET /api/jobs/{job_id}/logs/info`: what a log is, and where a stream would go on."""
+    """Response of `GET /api/jobs/{job_id}/logs/info`: the log file, and the cursor of its end."""
 
     job_id: str
-    source: Literal["job", "conductor"] = Field(description="Whose log it is.")
-    log_file: str = Field(description="Its name, below the folder that it lies in.")
-    size_bytes: int = Field(ge=0, description="Of the conductor's log, the job's lines alone.")
-    lines: int = Field(ge=0, description="How many lines have ended.")
+    source: Literal["job", "conductor"] = Field(
+        description="Whether it is the job's own log or the conductor's."
+    )
+    log_file: str = Field(description="Name of the file, relative to its folder.")
+    size_bytes: int = Field(
+        ge=0, description="Size; of the conductor's log, of the job's lines only."
+    )
+    lines: int = Field(ge=0, description="Number of complete lines.")
     last_modified: str | None = Field(description="ISO 8601.")
-    cursor: str = Field(description="The position behind the last line: an id to stream from.")
+    cursor: str = Field(description="Cursor after the last line, to stream from.")
 
 
 class LogPageLine(Payload):
     """A line on a page of a log."""
 
-    line: str = Field(description="Without its line end; bytes that are no UTF-8 are U+FFFD.")
+    line: str = Field(description="Without its line end; invalid UTF-8 becomes U+FFFD.")
     line_number: int = Field(ge=1, description="Counts every line of its file from 1.")
-    cursor: str = Field(description="The position behind it: the id of its log event.")
-    truncated: bool = Field(description="Whether it is cut at 64 KiB.")
+    cursor: str = Field(description="Cursor after the line: the id of its log event.")
+    truncated: bool = Field(description="Whether the line is cut at 64 KiB.")
     match: bool | None = Field(
         default=None,
         exclude_if=is_none,
-        description="Whether the filters pass it by itself, and not as a line of an entry, or as "
+        description="Whether the line itself passes the filters, rather than its entry or as "
         "context; absent without a filter.",
     )
     level: LineLevel | None = Field(
@@ -322,61 +326,66 @@ class LogPageLine(Payload):
     begins_run: bool = Field(
         default=False,
         exclude_if=is_false,
-        description="true on a line of the conductor's with which a run of the job begins, else "
-        "absent.",
+        description="true on a line of the conductor's log that begins a run, else absent.",
     )
 
 
 class LogPagePartial(Payload):
     """The last line of a log while it has no newline."""
 
-    line: str = Field(description="As it is so far.")
-    line_number: int = Field(ge=1, description="The number that it will have.")
+    line: str = Field(description="The text so far.")
+    line_number: int = Field(ge=1, description="Number that the complete line will have.")
 
 
 class LogPage(Payload):
-    """`GET /api/jobs/{job_id}/logs/lines`: lines of a log in their order, and where to go on."""
+    """Response of `GET /api/jobs/{job_id}/logs/lines`: lines in order, and the cursors to go on."""
 
     job_id: str
-    source: Literal["job", "conductor"] = Field(description="Whose log it is.")
-    log_file: str = Field(description="Its name, below the folder that it lies in.")
-    lines: list[LogPageLine]
-    before: str | None = Field(description="What `before` goes on with; null at the beginning.")
-    after: str | None = Field(description="What `after`, or a stream, goes on with.")
-    stopped_by: Literal["limit", "time", "start", "end"] = Field(
-        description="Why there are no more lines: the page is full, the search took long, or there "
-        "are none."
+    source: Literal["job", "conductor"] = Field(
+        description="Whether it is the job's own log or the conductor's."
     )
-    read_bytes: int = Field(ge=0, description="How much was looked at.")
-    unread_bytes: int = Field(ge=0, description="How much is left of the file where it stopped.")
-    gap: bool = Field(description="Whether a file that lies between the lines is damaged.")
+    log_file: str = Field(description="Name of the file, relative to its folder.")
+    lines: list[LogPageLine]
+    before: str | None = Field(
+        description="Value of `before` for older lines; null at the beginning."
+    )
+    after: str | None = Field(description="Cursor for newer lines, or for a stream.")
+    stopped_by: Literal["limit", "time", "start", "end"] = Field(
+        description="Reason why there are no more lines: the page is full, the search took too "
+        "long, or the log starts or ends here."
+    )
+    read_bytes: int = Field(ge=0, description="Number of bytes that were searched.")
+    unread_bytes: int = Field(
+        ge=0, description="Number of bytes of the file that were not searched."
+    )
+    gap: bool = Field(description="Whether a damaged file lies between the lines.")
     partial: LogPagePartial | None = Field(
-        default=None, description="The unfinished line behind the last, where the page reaches it."
+        default=None, description="The unfinished last line, if the page ends with it."
     )
 
 
 class StreamErrorData(Payload):
-    """The data of a `stream_error` event: a fault after the headers; the stream ends behind it."""
+    """Data of a `stream_error` event: an error after the headers; the stream ends after it."""
 
     error: str
     error_type: str
 
 
 class ErrorData(Payload):
-    """The body of every answer that is an error."""
+    """Body of every error response."""
 
     detail: str = Field(description="One sentence.")
-    code: str = Field(description="What a program goes by.")
+    code: str = Field(description="Machine-readable code.")
 
 
 class HealthData(Payload):
-    """`GET /health`: the process is alive. No dependency is asked."""
+    """Response of `GET /health`: the process is alive. It checks no dependency."""
 
     status: Literal["ok"] = "ok"
 
 
 class ReadyData(Payload):
-    """`GET /ready`: whether jobs can be served, and what is missing."""
+    """Response of `GET /ready`: whether jobs can be served, and the reasons if not."""
 
     ready: bool
     source: StateSourceName

@@ -426,11 +426,11 @@ async def test_a_page_of_long_lines_is_no_larger_than_a_megabyte(
         ({"after": "x", "around": "x"}, 400, "after and around cannot be given together"),
         (
             {"around": f"l-1-{'0' * 16}-5-1-{'1' * 16}"},
-            *(410, "The cursor fits nothing that is left of this log."),
+            *(410, "The cursor matches no remaining part of this log."),
         ),
         (
             {"before": f"l-1-{'0' * 16}-5-1-{'1' * 16}"},
-            *(410, "The cursor fits nothing that is left of this log."),
+            *(410, "The cursor matches no remaining part of this log."),
         ),
         (
             {"before": f"l-1-{'0' * 16}-5-1-{'1' * 16}", "after": f"l-1-{'0' * 16}-5-1-{'1' * 16}"},
