@@ -1,4 +1,4 @@
-"""The composition root: builds all parts from the settings, joins, starts and stops them."""
+"""Composition root: builds the components from the settings, joins, starts and stops them."""
 
 import asyncio
 import logging
@@ -72,45 +72,67 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TASKS = web.AppKey("BACKGROUND", TaskSupervisor)
-AUTHENTICATOR: web.AppKey[Authenticator | None] = web.AppKey("KEEPER")
+TASKS = web.AppKey("TASKS", TaskSupervisor)
+AUTHENTICATOR: web.AppKey[Authenticator | None] = web.AppKey("AUTHENTICATOR")
 
-# Only who signs in sends anything but a head: a token, and where to go on to.
+# The login form is the only request with a body.
 MAX_FORM_BYTES = 16 * 1024
 FORM_TIMEOUT_S = 10.0
+
+# Allowance for connections that carry no stream: in total, and for each address.
+NON_STREAM_CONNECTIONS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class StateComponents:
+    """Components that read state.
+
+    The conductor's client and backend are None if the settings do not use the conductor.
+    """
+
+    conductor_client: ConductorClient | None
+    conductor_backend: ConductorBackend | None
+    backend: Backend
+    path_resolver: JobPathResolver
+
+
+@dataclass(frozen=True, slots=True)
+class LogComponents:
+    """Components that read logs.
+
+    Attributes:
+        file_watcher: wakes followers when a log was written.
+        threads: threads that read the files.
+        followers: logs that are being followed.
+        file_locator: finds the log files of jobs on this machine.
+        feeds: opens log feeds, from files or from Redis.
+        locator: finds what `feeds` serves.
+    """
+
+    file_watcher: FileWatcher
+    threads: LogThreads
+    followers: LogFollowers
+    file_locator: FileLogLocator
+    feeds: LogFeedProvider
+    locator: LogLocator
 
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """What a server is made of.
+    """All components of a server.
 
     Attributes:
-        conductor_client: asks the conductor; None if none is asked.
-        edge: who reads what others publish; None where that is not what is served.
-        backend: where state is read.
-        job_hub: who knows jobs, roster and events.
-        file_watcher: who tells that a log was written.
-        threads: where files are read.
-        log_followers: the logs that are followed.
-        log_feeds: who opens logs as feeds.
-        log_locator: who finds their files.
-        publisher: who publishes all of it; None where nobody is to.
-        stream_registry: what is open.
-        download_limiter: what is being sent as files.
-        metrics: the figures of all of them.
-        authenticator: who knows tokens and sessions; None where everybody may see everything.
-        tasks: the tasks of all of them.
+        conductor_client: client of the conductor; None if the settings do not use the conductor.
+        edge: reader of other servers' jobs from Redis; None unless this server is an edge.
+        publisher: publisher to Redis; None unless this server is an origin.
+        authenticator: tokens and sessions; None with `no_auth`.
     """
 
     conductor_client: ConductorClient | None
     edge: "Edge | None"
     backend: Backend
     job_hub: JobHub
-    file_watcher: FileWatcher
-    threads: LogThreads
-    log_followers: LogFollowers
-    log_feeds: LogFeedProvider
-    log_locator: LogLocator
+    logs: LogComponents
     publisher: "Publisher | None"
     stream_registry: StreamRegistry
     download_limiter: DownloadLimiter
@@ -119,135 +141,86 @@ class Components:
     tasks: TaskSupervisor
 
     async def lifespan(self, _app: web.Application) -> AsyncIterator[None]:
-        """Has all of them work for as long as the server runs."""
+        """Run the background tasks while the server runs, then close the components."""
         start = self.tasks.start
         start("streams", self.stream_registry.run_keepalive())
         start("downloads", self.download_limiter.run_revocation())
         start("metrics", self.metrics.run_lag_probe())
         start("memory", trim_heap_periodically(lambda: len(self.stream_registry)))
-        start("watches", self.job_hub.run())
-        start("log alarms", self.file_watcher.run())
+        start("jobs", self.job_hub.run())
+        start("file watcher", self.logs.file_watcher.run())
         if self.authenticator is not None:
             start("sessions", self.authenticator.run_revocation())
         if (monitor := self.edge or self.conductor_client) is not None:
             start("conductor", monitor.run(self.job_hub))
         yield
-        await self.log_followers.close()
+        await self.logs.followers.close()
         await self.tasks.cancel()
         await self.backend.close()
 
     async def close_streams(self, _app: web.Application) -> None:
-        """Ends what is open, where `leave` was not called before."""
+        """End all streams, if `shutdown` was not called before."""
         self.stream_registry.close()
         self.job_hub.begin_shutdown()
-        await self.tasks.cancel("relay", "conductor", "watches")
-        # What is still read is for answers that would come too late.
-        self.threads.close()
-
-
-def build_components(settings: Settings) -> Components:
-    """Builds all parts, and joins them.
-
-    Raises:
-        SettingsError: one of them cannot be as it is to be.
-    """
-    edge = make_edge(settings)
-    backends = build_state_components(settings)
-    source = edge if edge is not None else backends.backend
-    watches = JobHub(
-        source,
-        ReplayBuffer(remote=edge is not None),
-        event_source_name="conductor" if edge is None else "redis",
-        read_recent_events=backends.conductor_backend.read_recent_events
-        if backends.conductor_backend is not None
-        else None,
-        job_groups=edge,
-    )
-    alarms = FileWatcher(
-        mode=settings.job_log_watch, poll_interval_s=settings.job_log_poll_interval_s
-    )
-    followed = LogFollowers(watches, alarms)
-    threads = LogThreads()
-    job_logs = FileLogLocator(watches, backends.path_resolver, threads)
-    log_streams, log_finder = (
-        make_edge_logs(edge, watches, threads)
-        if edge is not None
-        else (FileLogFeeds(job_logs, followed), job_logs)
-    )
-    streams = StreamRegistry(
-        max_streams=settings.max_streams, max_streams_per_client=settings.max_streams_per_address
-    )
-    downloads = DownloadLimiter(settings.max_downloads, settings.max_downloads_per_address)
-    publisher = make_publisher(settings, watches, job_logs, followed)
-    figures = make_collectors(publisher, edge)
-    return Components(
-        conductor_client=backends.conductor_client,
-        edge=edge,
-        backend=source,
-        job_hub=watches,
-        file_watcher=alarms,
-        threads=threads,
-        log_followers=followed,
-        log_feeds=log_streams,
-        log_locator=log_finder,
-        publisher=publisher,
-        stream_registry=streams,
-        download_limiter=downloads,
-        metrics=Metrics(streams, watches, log_streams, downloads, extra_collectors=figures),
-        authenticator=None if settings.no_auth else make_authenticator(settings),
-        tasks=TaskSupervisor(),
-    )
+        await self.tasks.cancel("relay", "conductor", "jobs")
+        # Reads that still run are for responses that nobody will receive.
+        self.logs.threads.close()
 
 
 def create_app(settings: Settings) -> web.Application:
-    """The whole server as an application that is ready to be run.
+    """Build the application of a server.
 
-    Its `TASKS` tells when a part of it has failed: it serves no longer what it should, and had
-    better end.
+    `app[TASKS].failed` is set when a background task has failed: the process should then end.
 
     Raises:
-        SettingsError: a part of it cannot be as it is to be.
+        SettingsError: a component cannot be built from these settings.
     """
-    parts = build_components(settings)
-    sites = HostPolicy(settings.allowed_hosts, settings.cors_origins)
-    gate = AuthMiddleware(
-        parts.authenticator,
-        host_policy=sites,
+    components = build_components(settings)
+    host_policy = HostPolicy(settings.allowed_hosts, settings.cors_origins)
+    auth = AuthMiddleware(
+        components.authenticator,
+        host_policy=host_policy,
         proxies=TrustedProxies(settings.trusted_proxies),
         public_paths=public_paths(settings),
     )
     app = web.Application(
         middlewares=[
-            make_request_context(parts.metrics),
+            make_request_context(components.metrics),
             errors_as_json,
-            gate.make_middleware(),
+            auth.make_middleware(),
             reject_while_draining,
         ],
         client_max_size=MAX_FORM_BYTES,
     )
-    app.on_response_prepare.extend((sites.add_security_headers, add_response_headers))
-    app[AUTHENTICATOR], app[OPENAPI] = parts.authenticator, openapi.make_openapi_document()
-    app[JOB_HUB], app[STREAM_REGISTRY], app[TASKS] = (
-        parts.job_hub,
-        parts.stream_registry,
-        parts.tasks,
-    )
-    app[LOG_FEEDS], app[LOG_LOCATOR] = parts.log_feeds, parts.log_locator
-    app[NOT_SERVED] = parts.edge.version_mismatches if parts.edge is not None else list
-    app[JOB_ID_RESOLVER] = parts.edge.public_job_id if parts.edge is not None else str
-    app[MAX_DOWNLOAD_BYTES] = settings.max_download_bytes
-    app[DOWNLOAD_LIMITER], app[METRICS] = parts.download_limiter, parts.metrics
+    app.on_response_prepare.extend((host_policy.add_security_headers, add_response_headers))
+    set_app_keys(app, components, settings)
     add_routes(app.router)
-    add_frontend(app, gate, settings)
-    app.cleanup_ctx.extend(
-        (make_publisher_lifespan(parts.publisher, parts.tasks.start), parts.lifespan)
-    )
-    app.on_shutdown.append(parts.close_streams)
+    add_frontend(app, auth, settings)
+    publishing = make_publisher_lifespan(components.publisher, components.tasks.start)
+    app.cleanup_ctx.extend((publishing, components.lifespan))
+    app.on_shutdown.append(components.close_streams)
     return app
 
 
+def set_app_keys(app: web.Application, components: Components, settings: Settings) -> None:
+    """Store what the handlers need in the application."""
+    edge = components.edge
+    app[AUTHENTICATOR] = components.authenticator
+    app[DOWNLOAD_LIMITER] = components.download_limiter
+    app[JOB_HUB] = components.job_hub
+    app[JOB_ID_RESOLVER] = edge.public_job_id if edge is not None else str
+    app[LOG_FEEDS] = components.logs.feeds
+    app[LOG_LOCATOR] = components.logs.locator
+    app[MAX_DOWNLOAD_BYTES] = settings.max_download_bytes
+    app[METRICS] = components.metrics
+    app[NOT_SERVED] = edge.version_mismatches if edge is not None else list
+    app[OPENAPI] = openapi.make_openapi_document()
+    app[STREAM_REGISTRY] = components.stream_registry
+    app[TASKS] = components.tasks
+
+
 def add_frontend(app: web.Application, auth: AuthMiddleware, settings: Settings) -> None:
-    """Puts the pages for people into a server."""
+    """Add the routes of the page and of the login form."""
     templates = Templates()
     LoginPages(
         auth,
@@ -259,17 +232,13 @@ def add_frontend(app: web.Application, auth: AuthMiddleware, settings: Settings)
 
 
 def public_paths(settings: Settings) -> set[str]:
-    """The addresses that ask for no token by these settings."""
-    wanted = {"/ready": settings.public_ready, "/metrics": settings.public_metrics}
-    return {path for path, is_open in wanted.items() if is_open}
-
-
-# Connections that are no streams, in all and to one address.
-NON_STREAM_CONNECTIONS = 128
+    """Return the paths that need no token."""
+    optional = {"/ready": settings.public_ready, "/metrics": settings.public_metrics}
+    return {path for path, is_public in optional.items() if is_public}
 
 
 def make_runner(app: web.Application, settings: Settings) -> LimitedAppRunner:
-    """What runs the server, with as many connections as these settings let there be."""
+    """Return a runner of the application, with the connection limits of the settings."""
     limits = ConnectionLimits(
         total=settings.max_streams + NON_STREAM_CONNECTIONS,
         per_client=settings.max_streams_per_address + NON_STREAM_CONNECTIONS,
@@ -285,80 +254,93 @@ def make_runner(app: web.Application, settings: Settings) -> LimitedAppRunner:
 
 
 async def shutdown(app: web.Application, *, drain_timeout_s: float, force: asyncio.Event) -> None:
-    """Ends what is open, in good order: the conductor's connections first, then the streams.
+    """Close the conductor's connections, then drain the streams.
 
     Args:
-        app: the server, which listens no more.
-        drain_timeout_s: over how long the streams are ended, so that not all clients return at
-            once.
-        force: ends the rest at once when it is set.
+        app: the application; its sockets no longer listen.
+        drain_timeout_s: time over which the streams are ended, in seconds, so that their clients
+            do not reconnect all at once.
+        force: if set, the remaining streams are ended at once.
     """
-    watches, streams, background = app[JOB_HUB], app[STREAM_REGISTRY], app[TASKS]
-    streams.begin_drain(drain_timeout_s)
-    watches.begin_shutdown()
-    # Its last words come first, so that edges tell that the source is gone, and not the conductor.
-    await background.cancel("relay")
-    await background.cancel("conductor", "watches")
-    await streams.drain(force)
+    job_hub, stream_registry, tasks = app[JOB_HUB], app[STREAM_REGISTRY], app[TASKS]
+    stream_registry.begin_drain(drain_timeout_s)
+    job_hub.begin_shutdown()
+    # The relay's goodbye comes first: edges then report that the origin is gone.
+    await tasks.cancel("relay")
+    await tasks.cancel("conductor", "jobs")
+    await stream_registry.drain(force)
 
 
 def abort(app: web.Application, runner: LimitedAppRunner) -> None:
-    """Ends all that is open at once, whatever its clients have still to take."""
+    """Abort all streams and connections at once; unsent data is lost."""
     app[STREAM_REGISTRY].abort_all()
     runner.abort()
 
 
 def status_line(app: web.Application) -> str:
-    """What the server does, in one line."""
-    streams, watches = app[STREAM_REGISTRY], app[JOB_HUB]
+    """Return a summary of the server's activity in one line."""
+    streams, job_hub = app[STREAM_REGISTRY], app[JOB_HUB]
     if streams.is_draining:
-        return f"leaving; {len(streams)} streams still open"
+        return f"draining; {len(streams)} streams still open"
     return (
-        f"{len(streams)} streams open; {watches.watched_job_count} jobs watched; "
-        f"events {'come in' if watches.event_intake.is_live else 'do not come in'}"
+        f"{len(streams)} streams open; {job_hub.watched_job_count} jobs watched; "
+        f"conductor events {'live' if job_hub.event_intake.is_live else 'not live'}"
     )
 
 
-def make_authenticator(settings: Settings) -> Authenticator:
-    """Who lets in, as the settings say; a token is made where none is named.
+def build_components(settings: Settings) -> Components:
+    """Build all components and join them.
 
     Raises:
-        SettingsError: the tokens cannot be read or made.
+        SettingsError: a component cannot be built from these settings.
     """
-    place = ensure_token_source(settings.token_file, settings.data_dir)
-    try:
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        logger.warning("sessions end with this process: no %s: %s", settings.data_dir, error)
-    sessions = SessionStore(settings.data_dir, max_age_s=settings.session_max_age_s)
-    return Authenticator(
-        place.read,
-        sessions,
-        is_generated=place.is_generated,
-        is_newly_generated=place.is_newly_generated,
-        source_description=place.description,
+    edge = make_edge(settings)
+    state = build_state_components(settings)
+    job_hub = make_job_hub(edge, state)
+    logs = build_log_components(settings, job_hub, state.path_resolver, edge)
+    publisher = make_publisher(settings, job_hub, logs.file_locator, logs.followers)
+    stream_registry = StreamRegistry(
+        max_streams=settings.max_streams, max_streams_per_client=settings.max_streams_per_address
+    )
+    download_limiter = DownloadLimiter(settings.max_downloads, settings.max_downloads_per_address)
+    metrics = Metrics(
+        stream_registry,
+        job_hub,
+        logs.feeds,
+        download_limiter,
+        extra_collectors=make_collectors(publisher, edge),
+    )
+    return Components(
+        conductor_client=state.conductor_client,
+        edge=edge,
+        backend=edge if edge is not None else state.backend,
+        job_hub=job_hub,
+        logs=logs,
+        publisher=publisher,
+        stream_registry=stream_registry,
+        download_limiter=download_limiter,
+        metrics=metrics,
+        authenticator=None if settings.no_auth else make_authenticator(settings),
+        tasks=TaskSupervisor(),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class StateComponents:
-    """The parts that read state.
-
-    Attributes:
-        conductor_client: asks the conductor; None if none is asked.
-        conductor_backend: the conductor as a source of state; None if none is asked.
-        backend: the source that the settings choose.
-        path_resolver: knows where logs lie.
-    """
-
-    conductor_client: ConductorClient | None
-    conductor_backend: ConductorBackend | None
-    backend: Backend
-    path_resolver: JobPathResolver
+def make_job_hub(edge: "Edge | None", state: StateComponents) -> JobHub:
+    """Return the hub of the conductor's jobs, or of an edge's."""
+    if edge is not None:
+        buffer = ReplayBuffer(remote=True)
+        return JobHub(edge, buffer, event_source_name="redis", job_groups=edge)
+    conductor = state.conductor_backend
+    return JobHub(
+        state.backend,
+        ReplayBuffer(),
+        event_source_name="conductor",
+        read_recent_events=conductor.read_recent_events if conductor is not None else None,
+    )
 
 
 def build_state_components(settings: Settings) -> StateComponents:
-    """Build the parts that read state, as the settings say."""
+    """Build the components that read state."""
     client = config = conductor = None
     if settings.state_backend in ("auto", "conductor"):
         client = ConductorClient(settings.conductor_socket, events_mode=settings.conductor_events)
@@ -367,16 +349,51 @@ def build_state_components(settings: Settings) -> StateComponents:
     registry = ConductorRegistryBackend(
         config, configured_path=settings.registry_path, socket_path=settings.conductor_socket
     )
+    backend: Backend = registry
     if settings.state_backend == "json" and settings.checkpoint_dir is not None:
-        source: Backend = CheckpointDirBackend(settings.checkpoint_dir)
-    elif conductor is None:
-        source = registry
-    else:
-        source = (
-            conductor
-            if settings.state_backend == "conductor"
-            else FallbackBackend(conductor, registry)
-        )
-    known = registry if settings.state_backend in ("auto", "registry") else None
-    places = JobPathResolver(config, known, conductor_log_path=settings.conductor_log)
-    return StateComponents(client, conductor, source, places)
+        backend = CheckpointDirBackend(settings.checkpoint_dir)
+    elif conductor is not None:
+        is_alone = settings.state_backend == "conductor"
+        backend = conductor if is_alone else FallbackBackend(conductor, registry)
+    paths_on_disk = registry if settings.state_backend in ("auto", "registry") else None
+    resolver = JobPathResolver(config, paths_on_disk, conductor_log_path=settings.conductor_log)
+    return StateComponents(client, conductor, backend, resolver)
+
+
+def build_log_components(
+    settings: Settings, job_hub: JobHub, path_resolver: JobPathResolver, edge: "Edge | None"
+) -> LogComponents:
+    """Build the components that read logs."""
+    file_watcher = FileWatcher(
+        mode=settings.job_log_watch, poll_interval_s=settings.job_log_poll_interval_s
+    )
+    threads = LogThreads()
+    followers = LogFollowers(job_hub, file_watcher)
+    file_locator = FileLogLocator(job_hub, path_resolver, threads)
+    feeds, locator = (
+        make_edge_logs(edge, job_hub, threads)
+        if edge is not None
+        else (FileLogFeeds(file_locator, followers), file_locator)
+    )
+    return LogComponents(file_watcher, threads, followers, file_locator, feeds, locator)
+
+
+def make_authenticator(settings: Settings) -> Authenticator:
+    """Return the authenticator; generates a token if no token file is configured.
+
+    Raises:
+        SettingsError: the tokens cannot be read or generated.
+    """
+    token_source = ensure_token_source(settings.token_file, settings.data_dir)
+    try:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        logger.warning("sessions not saved data_dir=%s error=%r", settings.data_dir, str(error))
+    sessions = SessionStore(settings.data_dir, max_age_s=settings.session_max_age_s)
+    return Authenticator(
+        token_source.read,
+        sessions,
+        is_generated=token_source.is_generated,
+        is_newly_generated=token_source.is_newly_generated,
+        source_description=token_source.description,
+    )
