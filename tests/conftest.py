@@ -1,4 +1,4 @@
-"""What all tests share: a simulated conductor, and the recordings of a real one."""
+"""Markers and fixtures of all tests."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,10 +9,21 @@ from marianne_stream.demo.simulated_conductor import SimulatedConductor
 
 RECORDINGS = Path(__file__).parents[1].parent / "shared" / "recordings"
 
+# Directories and modules of tests/ by the marker of all of their tests.
+MARKERS = {"system": "system", "test_tutorial.py": "system", "page": "browser", "relay": "redis"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by its directory or module."""
+    for item in items:
+        marker = MARKERS.get(item.path.relative_to(Path(__file__).parent).parts[0])
+        if marker is not None:
+            item.add_marker(marker)
+
 
 @pytest.fixture
 async def conductor(tmp_path: Path) -> AsyncIterator[SimulatedConductor]:
-    """A running conductor that stops without a grace period."""
+    """Run a conductor that stops without a grace period."""
     conductor = SimulatedConductor(
         tmp_path / "c.sock", registry=tmp_path / "state.db", shutdown_grace_s=0
     )
@@ -23,7 +34,7 @@ async def conductor(tmp_path: Path) -> AsyncIterator[SimulatedConductor]:
 
 @pytest.fixture
 def recordings() -> Path:
-    """The folder of recorded traffic; a test that needs it skips where it is missing."""
+    """Return the directory of recorded traffic; skip the test if it is missing."""
     if not RECORDINGS.is_dir():
         pytest.skip("no recordings: shared/recordings is not beside the checkout")
     return RECORDINGS

@@ -26,4 +26,4 @@ def test_each_command_makes_a_virtual_environment_of_its_own() -> None:
     assert all(environments)
     assert len({match[1] for match in environments if match}) == len(commands)
     assert commands[0].endswith("-m marianne_stream demo")
-    assert commands[1].endswith("-m pytest -q")
+    assert commands[1].endswith("-m pytest -q -n auto")
