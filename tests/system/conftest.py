@@ -1,4 +1,4 @@
-"""What tests with a server as a process share."""
+"""Fixtures for servers that run as processes."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,21 +12,21 @@ from tests.support.processes import ManagedProcess, run_server
 
 @pytest.fixture
 async def server(conductor: SimulatedConductor, tmp_path: Path) -> AsyncIterator[ManagedProcess]:
-    """A server that asks the conductor."""
+    """Run a server on the conductor."""
     async with run_server(tmp_path) as running:
         yield running
 
 
 @pytest.fixture
 async def proxy(server: ManagedProcess) -> AsyncIterator[FaultyProxy]:
-    """A wire to that server, which can be cut."""
+    """Run a proxy to the server whose connections can be cut."""
     async with run_faulty_proxy(server.address) as wire:
         yield wire
 
 
 @pytest.fixture
 async def log_path(conductor: SimulatedConductor, tmp_path: Path) -> Path:
-    """The log of a job `logged`, which runs."""
+    """Launch the job `logged` and return the path of its empty log."""
     (workspace := tmp_path / "ws").mkdir()
     (log := workspace / "marianne.log").touch()
     conductor.launch("logged", 2, workspace=str(workspace))

@@ -1,4 +1,4 @@
-"""`check` as a process: what it finds, what it says to do, and what it exits with."""
+"""The `check` command as a process: findings, advice and exit codes."""
 
 import asyncio
 import sqlite3
@@ -56,7 +56,7 @@ async def test_everything_in_order_is_exit_0(conductor: SimulatedConductor, tmp_
         "data_dir": ("ok", f"{tmp_path}/private is not there yet, and can be made"),
         "tokens": ("ok", "the server makes one of its own at its start"),
     }
-    # It made nothing, and left no connection behind.
+    # The check created nothing and left no connection open.
     assert not (tmp_path / "private").exists()
     await wait_until(lambda: conductor.statistics.connections_open == 0)
     assert set(conductor.statistics.requests) == {"daemon.health", "daemon.config", "job.list"}

@@ -1,4 +1,4 @@
-"""Clients that others wrote read a job to its end, and resume after a cut."""
+"""Third-party SSE clients read a job to its end and resume after a lost connection."""
 
 import asyncio
 import json
@@ -21,14 +21,14 @@ CLIENT = Path(__file__).with_name("event_source.cjs")
 
 @pytest.fixture
 async def wire(conductor: SimulatedConductor, tmp_path: Path) -> AsyncIterator[FaultyProxy]:
-    """A wire to a server that asks the conductor, which has one job."""
+    """Run a proxy to a server whose conductor has one job."""
     conductor.launch("a", 3)
     async with run_server(tmp_path) as running, run_faulty_proxy(running.address) as wire:
         yield wire
 
 
 def play(conductor: SimulatedConductor, number: int) -> None:
-    """Completes one sheet, and the job with the last."""
+    """Complete one sheet, and the job with the last sheet."""
     conductor.complete_sheet("a", number)
     if number == 3:
         conductor.finish("a")
@@ -49,7 +49,7 @@ async def test_the_event_source_of_npm_reads_to_the_end_and_resumes(
     said: list[dict[str, Any]] = []
 
     async def hear(event: str, **fields: object) -> None:
-        """Reads until the client has said this."""
+        """Read the output until the client has printed this line."""
         assert client.stdout is not None
         async with asyncio.timeout(15):
             while True:
@@ -67,7 +67,7 @@ async def test_the_event_source_of_npm_reads_to_the_end_and_resumes(
     await hear("job_status", completed_sheets=2)
     play(conductor, 3)
     await hear("job_finished", final_status="completed")
-    # It comes back by itself, and is told that nothing new will come.
+    # The client reconnects by itself and gets 204: nothing new will come.
     await hear("error", code=204, closed=True)
     assert await client.wait() == 0
     completed = [each["data"]["completed_sheets"] for each in said if each["event"] == "job_status"]
@@ -76,7 +76,7 @@ async def test_the_event_source_of_npm_reads_to_the_end_and_resumes(
 
 
 async def read_with_httpx(url: str, seen: list[ServerSentEvent], last_event_id: str) -> int:
-    """Reads one connection to its end, writes down what comes, and returns the status."""
+    """Read one connection to its end, append its events to a list, and return the status."""
     see = seen.append
     headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
     async with (

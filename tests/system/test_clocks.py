@@ -1,4 +1,4 @@
-"""Machines whose clocks disagree by days: who lives, and what comes first, Redis alone says."""
+"""Machines whose clocks disagree by days: Redis alone decides on expiry and order."""
 
 import signal
 from contextlib import AbstractAsyncContextManager
@@ -18,7 +18,7 @@ JOB = "lantern"
 
 
 def ahead(folder: Path, redis: RedisServer) -> AbstractAsyncContextManager[ManagedProcess]:
-    """A process that publishes, and takes today for a later day."""
+    """Run a publishing server whose clock is ahead."""
     place = ("--conductor-socket", folder / "c.sock", "--registry-path", folder / "state.db")
     return run_process(
         *("-m", "marianne_stream", "--port", "none", *place),
@@ -29,7 +29,7 @@ def ahead(folder: Path, redis: RedisServer) -> AbstractAsyncContextManager[Manag
 
 
 def behind(redis: RedisServer) -> AbstractAsyncContextManager[ManagedProcess]:
-    """An edge that takes it for an earlier one."""
+    """Run an edge whose clock is behind."""
     return run_process(
         *("-m", "marianne_stream", "--port", 0, "--no-auth", "--state-backend", "redis"),
         *("--redis-url", redis.url, "--sources", "oak"),
@@ -39,7 +39,7 @@ def behind(redis: RedisServer) -> AbstractAsyncContextManager[ManagedProcess]:
 
 
 async def says(viewer: Viewer, *, live: bool) -> None:
-    """Waits until a viewer is told that the source is there, or that it is not."""
+    """Wait until a viewer gets the source's status."""
     await wait_until(
         lambda: viewer.event_counts["source"] and viewer.event_data("source")[-1]["live"] == live,
         timeout_s=30,
@@ -67,7 +67,7 @@ async def test_relays_and_edges_need_not_agree_on_the_time(
             first.send_signal(signal.SIGKILL)
             await says(status, live=False)
         append_lines(log, "two")
-        # It would expire by itself.
+        # By itself, the source would expire.
         await redis.call("DEL", "marianne-stream:{oak}:lock")
         async with (
             run_server(tmp_path, "--publish-url", redis.url, "--source-name", "oak"),

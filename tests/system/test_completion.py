@@ -1,4 +1,4 @@
-"""Shells complete verbs, options and jobs, at a key."""
+"""Shell completion of commands, options and job ids."""
 
 import asyncio
 import socket
@@ -15,7 +15,7 @@ from tests.support.terminals import open_terminal, run_command
 
 @pytest.fixture
 def in_path(tmp_path: Path) -> str:
-    """A PATH that begins with a folder in which `marianne-stream` lies."""
+    """Return a PATH that begins with a directory that has `marianne-stream`."""
     (folder := tmp_path / "bin").mkdir()
     script = folder / "marianne-stream"
     script.write_text(f'#!/bin/sh\nexec {sys.executable} {CHECKOUT}/run_server.py "$@"\n')

@@ -1,8 +1,8 @@
-"""The compose file of docs/examples: it holds together, and its servers run by it.
+"""The compose file of docs/examples is consistent, and servers run with its settings.
 
-Docker is not asked. This leaves out that it takes the file, of whose form only what is used here is
-held against the Compose Specification; that the images are built; and all that keeps containers
-apart: users, read-only folders, capabilities, networks. What is mounted is found by other paths.
+Docker itself is not run. Not tested: whether Docker accepts the file (only the keys that it uses
+are compared with the Compose Specification), the image build, and the isolation of containers
+(users, read-only directories, capabilities, networks). Mounts are replaced by other paths.
 """
 
 import ipaddress
@@ -36,7 +36,7 @@ REFERENCE = DOCS / "reference" / "relay.md"
 SERVERS = ("relay", "edge-1", "edge-2")
 KINDS = ("secrets", "configs", "networks", "volumes")
 
-# Of the keys that the Compose Specification has, those that may be here.
+# The keys of the Compose Specification that this file may use.
 TOP_KEYS = {"name", "services", *KINDS}
 SERVICE_KEYS = {
     *("image", "build", "command", "environment", "user", "read_only", "tmpfs", "cap_drop"),
@@ -47,7 +47,7 @@ ADMIN = {"username": "admin", "password": "password-of-the-test"}
 
 
 def composed(**places: object) -> dict[str, Any]:
-    """The file, with its placeholders filled."""
+    """Return the file with its placeholders filled."""
     given: dict[str, object] = {
         "CHECKOUT": "/usr/src/marianne-stream",
         "UID": 1000,
@@ -66,10 +66,10 @@ def composed(**places: object) -> dict[str, Any]:
 
 
 def named_by(service: dict[str, Any], kind: str) -> set[str]:
-    """The names of a kind of thing that a service has a use for."""
+    """Return the names of the resources of a kind that a service uses."""
     found = service.get(kind, [])
     names = [entry["source"] if isinstance(entry, dict) else entry for entry in found]
-    # A folder of this machine is no volume.
+    # A bind mount of this machine's directory is not a volume.
     return {name.partition(":")[0] for name in names if not name.startswith("/")}
 
 
@@ -118,7 +118,7 @@ def test_addresses_are_free_and_those_that_are_named() -> None:
     networks = {name: service["networks"] for name, service in file["services"].items()}
     front = {name: n["front"]["ipv4_address"] for name, n in networks.items() if "front" in n}
     subnet = ipaddress.ip_network(file["networks"]["front"]["ipam"]["config"][0]["subnet"])
-    # The first one is Docker's.
+    # Docker takes the first address.
     free = [str(host) for host in subnet.hosts()][1:]
     assert set(front.values()) <= set(free)
     assert len(set(front.values())) == len(front)
@@ -154,7 +154,7 @@ def test_the_servers_take_their_settings(name: str, monkeypatch: pytest.MonkeyPa
     for variable in [variable for variable in os.environ if variable.startswith(ENV_PREFIX)]:
         monkeypatch.delenv(variable)
     for variable, value in service["environment"].items():
-        # One that is no setting would be left alone.
+        # A variable that is not a setting would be ignored.
         assert variable.removeprefix(ENV_PREFIX).lower() in Settings.model_fields
         monkeypatch.setenv(variable, value)
     command, verb, *options = service["command"]
@@ -168,7 +168,7 @@ def test_nginx_takes_its_settings(tmp_path: Path) -> None:
     text: str = composed()["configs"]["nginx"]["content"]
     folder = "/etc/nginx/conf.d"
     assert f"{folder}/" in composed()["services"]["nginx"]["configs"][1]["target"]
-    # Who runs the tests need not be allowed to write nginx's own log.
+    # The user that runs the tests may not be allowed to write nginx's own log.
     here = text.replace(folder, f"{tmp_path}/conf.d").replace("http {", "http { access_log off;")
     (tmp_path / "nginx.conf").write_text(here)
     command = (require_program("nginx"), "-t", "-c", tmp_path / "nginx.conf", "-p", tmp_path)
@@ -181,7 +181,7 @@ def test_nginx_takes_its_settings(tmp_path: Path) -> None:
 
 @pytest.fixture
 def secrets(tmp_path: Path) -> dict[str, str]:
-    """What is secret, made by the commands of the guide; and the digests that they print."""
+    """Create the secrets with the commands of the guide; return the digests that they print."""
     found = re.search(r"```console\n(\$ umask 077\n.*?)```", GUIDE.read_text(), re.DOTALL)
     assert found
     script = "set -e\n" + found[1].replace("$ ", "", 1).replace("\n$ ", "\n")
@@ -199,14 +199,14 @@ def secrets(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def file(tmp_path: Path, secrets: dict[str, str]) -> dict[str, Any]:
-    """The file, for a conductor in a folder."""
+    """Return the file for a conductor in a directory."""
     folders = dict.fromkeys(("SOCKET_FOLDER", "REGISTRY_FOLDER", "WORKSPACES"), tmp_path)
     return composed(**secrets, **folders)
 
 
 @pytest.fixture
 async def conducted(tmp_path: Path) -> AsyncIterator[Path]:
-    """The log of a job of a conductor."""
+    """Run a conductor with one job; return the job's log."""
     conductor = SimulatedConductor(
         tmp_path / "c.sock", registry=tmp_path / "daemon-state.db", shutdown_grace_s=0
     )
@@ -220,7 +220,7 @@ async def conducted(tmp_path: Path) -> AsyncIterator[Path]:
 
 @pytest.fixture
 async def redis(tmp_path: Path, file: dict[str, Any]) -> AsyncIterator[RedisServer]:
-    """The file's Redis, with one user more, who asks whether others were refused anything."""
+    """Run the Redis of the file, with one more user who reads the ACL log."""
     users = tmp_path / "users.acl"
     name, password = ADMIN["username"], ADMIN["password"]
     content = file["configs"]["redis_users"]["content"]
@@ -238,12 +238,12 @@ async def redis(tmp_path: Path, file: dict[str, Any]) -> AsyncIterator[RedisServ
 def server(
     service: dict[str, Any], folder: Path, redis: RedisServer
 ) -> AbstractAsyncContextManager[ManagedProcess]:
-    """What a container runs, with what is mounted into it by its paths on this machine."""
+    """Run the command of a container, with its mounts replaced by paths of this machine."""
     places = dict(mounted(service, folder))
     places |= {"redis:6379": f"127.0.0.1:{redis.port}", "172.31.87.10": "127.0.0.1"}
     places |= {"0.0.0.0": "127.0.0.1", "8765": str(free_port())}
 
-    # All at once: what is put in the place of one may hold another.
+    # In one pass: a replacement may contain the text of another path.
     inside = re.compile("|".join(map(re.escape, places)))
 
     def here(text: str) -> str:
@@ -255,7 +255,7 @@ def server(
 
 
 def mounted(service: dict[str, Any], folder: Path) -> Iterator[tuple[str, str]]:
-    """Paths in a container, and what lies there."""
+    """Return the mounts of a service: path in the container, and its source."""
     yield "/run/secrets", f"{folder}/secrets"
     for path in service["tmpfs"]:
         yield f"{path}/", f"{folder}/tmpfs/"
@@ -289,7 +289,7 @@ async def test_a_job_is_seen_through_all_of_it(
 
 
 async def knows_who_signs_in_at_the_other(first: str, second: str, token: str) -> None:
-    """A browser's session at one edge is one at the other."""
+    """Check that a browser's session at one edge is valid at the other."""
     named = {"Host": SITE_NAME, "Origin": f"http://{SITE_NAME}"}
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         async with session.post(f"{first}/login", json={"token": token}, headers=named) as answer:

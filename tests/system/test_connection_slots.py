@@ -1,4 +1,4 @@
-"""The conductor's five connection slots stay free for others, however often servers come and go."""
+"""The conductor's five connection slots stay free for others while servers come and go."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ RESTARTS = 12
 
 
 async def shows_job(viewer: Viewer, job_id: str, status: str) -> None:
-    """Wait until a viewer of the roster has been shown a job in a status."""
+    """Wait until a viewer of the roster has got a job with a status."""
 
     def found() -> bool:
         return any(
@@ -55,14 +55,14 @@ async def test_servers_that_are_restarted_leave_three_slots_free(
                         conductor.emit("beside", "observer.file_modified", {"path": "out.txt"})
                     job_id = f"job-{number}"
                     if beside == "idle":
-                        # No event frees the slots that are dead: a job that is only submitted.
+                        # No event frees the dead slots: a job that is only submitted.
                         conductor.submit(job_id)
                         await shows_job(viewer, job_id, "queued")
                     running.send_signal(signal.SIGKILL if number % 2 else signal.SIGTERM)
                     await running.wait()
             await wait_until(lambda: conductor.free_slots >= 3)
             assert json.loads(await request_job_list(conductor))["id"] == 1
-        # A job that starts now is seen, by the events or without them.
+        # A job that starts now appears, with events or without.
         async with run_server(tmp_path) as running:
             url = f"{running.address}/api/roster/stream"
             async with open_viewer(session, url) as viewer:
@@ -102,13 +102,13 @@ async def test_a_conductor_without_a_free_slot_is_waited_for_and_then_stops_when
             url = f"{running.address}/api/jobs/a/stream"
             async with open_viewer(session, url) as viewer:
                 await viewer.wait_for("source")
-                # The registry is shown meanwhile, and why.
+                # Meanwhile the server shows the registry and the reason.
                 source = viewer.event_data("source")[-1]
                 assert (source["source"], source["live"]) == ("registry", False)
                 assert "connection slots" in source["detail"]
                 found = await ready(session, running)
                 assert any("connection slots" in why for why in found["reasons"])
-                # However long it lasts, one connection waits.
+                # However long this lasts, only one connection waits.
                 await asyncio.sleep(0.5)
                 assert conductor.statistics.connections_open == 6
                 await others.aclose()
@@ -132,7 +132,7 @@ async def test_dead_slots_are_left_alone_and_the_next_event_frees_them(
         url = f"{running.address}/api/jobs/a/stream"
         async with open_viewer(session, url) as viewer:
             await viewer.wait_for("job_sheets")
-            # One slot for all: the server visits, and another client is answered in between.
+            # One slot for all: the server releases it between visits for another client.
             conductor.complete_sheet("a", 1)
             await viewer.wait_for_status(completed_sheets=1)
             assert await request_job_list(conductor)

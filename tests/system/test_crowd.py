@@ -1,4 +1,4 @@
-"""Five hundred viewers of one busy job cost the conductor what one does, and see what one sees."""
+"""Five hundred viewers of one busy job cost the conductor as much as one, and see the same."""
 
 import asyncio
 import json
@@ -18,13 +18,13 @@ VIEWERS = 500
 CHANGES = 200
 APART_S = 0.05
 
-# As a `get_job_status` has it, which the newest of what came is sure to hold.
+# As in a `job_status` event; the newest bytes always contain one.
 COMPLETED = re.compile(rb'"completed_sheets":([0-9]+)')
 NEWEST_BYTES = 4096
 
 
 class RawViewer(asyncio.Protocol):
-    """Keeps what it is sent, and reads it later: so many cost next to nothing meanwhile."""
+    """Collects raw bytes and parses them later, so that many viewers cost little."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -43,7 +43,7 @@ class RawViewer(asyncio.Protocol):
         self.ended = exc is None
 
     def completed_sheets(self) -> list[int]:
-        """The progress that its `get_job_status` events showed."""
+        """Return the progress of the `job_status` events."""
         body = bytes(self.data).partition(b"\r\n\r\n")[2]
         events = EventParser().feed(body)
         return [
@@ -54,13 +54,13 @@ class RawViewer(asyncio.Protocol):
 
 
 def has_come_to(viewer: RawViewer, number: int) -> bool:
-    """Whether a viewer has seen as many sheets completed."""
+    """Return whether a viewer has seen this many completed sheets."""
     shown = COMPLETED.findall(viewer.data, max(0, len(viewer.data) - NEWEST_BYTES))
     return bool(shown) and int(shown[-1]) >= number
 
 
 async def crowd(address: str) -> list[RawViewer]:
-    """Viewers that have all begun to watch."""
+    """Open viewers and wait until all streams have begun."""
     host, port = urlsplit(address).netloc.split(":")
     loop = asyncio.get_running_loop()
     viewers = []
@@ -88,23 +88,23 @@ async def test_five_hundred_viewers_see_twenty_changes_a_second(tmp_path: Path) 
             for number in range(1, CHANGES + 1):
                 conductor.complete_sheet("busy", number)
                 await asyncio.sleep(APART_S)
-                # No faster than a busy machine is: one of the viewers has seen it by then.
+                # At the pace of a busy machine: one viewer has seen each change before the next.
                 await wait_until(partial(has_come_to, viewers[0], number), timeout_s=30)
             conductor.finish("busy")
             await wait_until(lambda: all(viewer.ended for viewer in viewers), timeout_s=30)
         asked = conductor.statistics.requests - before
         await wait_until(lambda: conductor.free_slots >= 3)
-        # The end is a change, too; and each change is looked at once more.
+        # The end is a change, too, and each change is read once more.
         assert asked["job.status"] <= 2 * (CHANGES + 1)
         seconds = truth["busy"][-1]["t"] - truth["busy"][0]["t"]
-        # Ten times a second while a job is active, and once more a change.
+        # Ten reads a second while a job is active, and one more a change.
         assert asked["job.list"] <= 10 * seconds + CHANGES + 4
     finally:
         await conductor.kill()
     for viewer in viewers:
         seen = viewer.completed_sheets()
         *steps, last = pairwise(seen)
-        # All sheets are done before the job is: the last two states have the same progress.
+        # All sheets complete before the job does: the last two states have the same progress.
         assert all(one < other for one, other in steps)
         assert last[0] <= last[1] == CHANGES
         assert len(set(seen)) >= 0.95 * (CHANGES + 1)

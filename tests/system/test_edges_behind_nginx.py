@@ -1,6 +1,6 @@
-"""Edges behind a real nginx, by the guide: its settings, and the files of docs/examples.
+"""Edges behind a real nginx with the settings of the guide and the files of docs/examples.
 
-On one machine, without TLS to Redis, and with one worker each, so that a kill takes all of an edge.
+All on one machine, Redis without TLS, one worker each, so that a kill takes a whole edge.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class Edges:
     """Two edges behind nginx.
 
     Args:
-        behind: nginx before them.
+        behind: nginx.
         running: the edges.
     """
 
@@ -50,19 +50,19 @@ class Edges:
         self.running = running
 
     def url(self, path: str) -> str:
-        """Where a viewer finds something of the job."""
+        """Return the URL of a path of the job."""
         return f"{self.address}/api/jobs/{JOB}{path}"
 
     def watching(self) -> AbstractAsyncContextManager[Viewer]:
-        """A viewer of the job's status."""
+        """Open a viewer of the job's status."""
         return open_viewer(self.session, self.url("/stream"))
 
     async def streams(self) -> list[int]:
-        """How many streams each edge has open."""
+        """Return the number of open streams of each edge."""
         return [sum((await fetch_open_streams(edge.address)).values()) for edge in self.running]
 
     async def have(self, *counts: int) -> None:
-        """Waits until one edge has so many streams open, and the other one so many."""
+        """Wait until the edges have these numbers of open streams, in any order."""
         async with asyncio.timeout(TIMEOUT_S):
             while True:
                 if sorted(await self.streams()) == list(counts):
@@ -70,19 +70,19 @@ class Edges:
                 await asyncio.sleep(0.02)
 
     async def kill(self, number: int) -> None:
-        """Ends an edge as a crash does."""
+        """Kill an edge."""
         self.running[number].send_signal(signal.SIGKILL)
         await self.running[number].wait()
 
     async def status(self, path: str, **headers: str) -> int:
-        """The status of an answer to a program."""
+        """Return the status of a response to a program."""
         async with self.session.get(self.url(path), headers=headers) as answer:
             return answer.status
 
 
 @pytest.fixture
 async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
-    """A Redis with the two users of the documentation, and no other who gets in."""
+    """Run a Redis with only the two users of the documentation."""
     async with run_redis(tmp_path) as redis:
         for words in (relay_acl("oak"), edge_acl()):
             await redis.call("ACL", "SETUSER", *words)
@@ -91,7 +91,7 @@ async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
 
 
 def settings(number: int, **places: object) -> str:
-    """The settings of the guide, the relay's (0) or an edge's (1), with other places in them."""
+    """Return the settings of the guide, of the relay (0) or an edge (1), with paths replaced."""
     text: str = re.findall(r"```toml\n(.*?)```", GUIDE.read_text(), re.DOTALL)[number]
     for name, value in places.items():
         text, count = re.subn(rf"^{name} = .*$", f"{name} = {value}", text, flags=re.MULTILINE)
@@ -100,7 +100,7 @@ def settings(number: int, **places: object) -> str:
 
 
 def places(folder: Path) -> dict[str, object]:
-    """The placeholders that units have in common, for files of a folder, which is made."""
+    """Create a directory; return the placeholders that all units have, filled with its files."""
     folder.mkdir()
     (folder / "password").write_text(f"{PASSWORD}\n")
     return {
@@ -113,7 +113,7 @@ def places(folder: Path) -> dict[str, object]:
 
 @asynccontextmanager
 async def publishing(unit: str, folder: Path, redis: RedisServer) -> AsyncIterator[ManagedProcess]:
-    """A unit that publishes what the conductor of a folder says."""
+    """Return a unit that publishes from the conductor in a directory."""
     url = redis.url.replace("//", "//relay-oak@")
     text = settings(0, registry_path=f'"{folder}/state.db"', publish_url=f'"{url}"')
     (folder / "relay" / "config").write_text(f'conductor_socket = "{folder}/c.sock"\n{text}')
@@ -126,7 +126,7 @@ async def publishing(unit: str, folder: Path, redis: RedisServer) -> AsyncIterat
 async def relay(
     tmp_path: Path, conductor: SimulatedConductor, redis: RedisServer
 ) -> AsyncIterator[ManagedProcess]:
-    """The relay's unit."""
+    """Return the relay's unit."""
     owner = {"USER": "root", "SOCKET_GROUP": "root"}
     unit = fill_example("marianne-stream-relay.service", **places(tmp_path / "relay"), **owner)
     async with publishing(unit, tmp_path, redis) as running:
@@ -138,7 +138,7 @@ async def relay(
 async def edge(
     folder: Path, redis: RedisServer, **environment: str
 ) -> AsyncIterator[ManagedProcess]:
-    """The edge's unit."""
+    """Return the edge's unit."""
     unit = fill_example(
         "marianne-stream-edge.service",
         **places(folder),
@@ -155,7 +155,7 @@ async def edge(
 
 
 def write(log: Path, line: str) -> None:
-    """Writes a line to a log."""
+    """Write a line to a log."""
     with log.open("a") as file:
         file.write(f"{line}\n")
 
@@ -164,7 +164,7 @@ def write(log: Path, line: str) -> None:
 async def two_edges(
     folder: Path, redis: RedisServer, *, private: tuple[str, str] = ("", "")
 ) -> AsyncIterator[Edges]:
-    """Two edges behind nginx that know the job; each with its own state, or that of a folder."""
+    """Run two edges behind nginx that have the job; their state is separate or shared."""
     states = [{"STATE_DIRECTORY": path} if path else {} for path in private]
     async with (
         edge(folder / "edge-1", redis, **states[0]) as first,
@@ -180,7 +180,7 @@ async def two_edges(
 
 
 async def knows(session: aiohttp.ClientSession, edge: ManagedProcess) -> None:
-    """Waits until an edge has been told of the job."""
+    """Wait until the edge has the job."""
     async with asyncio.timeout(TIMEOUT_S):
         while True:
             async with session.get(f"{edge.address}/api/jobs/{JOB}", headers=BEARER) as answer:
@@ -212,7 +212,7 @@ async def test_the_drop_in_has_the_server_publish_what_it_serves(
 async def test_an_edge_with_the_workers_of_the_guide_lets_in_who_has_a_token(
     tmp_path: Path, redis: RedisServer
 ) -> None:
-    # What is empty counts as left out.
+    # An empty value counts as not set.
     async with edge(tmp_path / "edge", redis, MARIANNE_STREAM_WORKERS="") as running:
         async with aiohttp.ClientSession() as session:
             await knows(session, running)
@@ -244,7 +244,7 @@ async def test_a_viewer_whose_edge_is_killed_goes_on_at_the_other_one(
             write(log_path, "line 3")
             await viewer.wait_for("log", 2)
             lines += [data["line"] for data in viewer.event_data("log")]
-        # Nobody is told that one is gone.
+        # The source is not reported as lost.
         assert [await edges.status("") for _ in range(8)] == [200] * 8
     assert lines == ["line 0", "line 1", "line 2", "line 3"]
 
@@ -262,7 +262,7 @@ async def test_while_no_edge_answers_viewers_are_asked_to_come_back(
 
 
 def cut_off(viewer: Viewer) -> None:
-    """Ends a viewer's connection without a farewell, for whose answer TLS would wait."""
+    """Abort a viewer's connection: a close by TLS would wait for an answer."""
     connection = viewer.response.connection
     assert connection is not None
     assert connection.transport is not None
@@ -286,7 +286,7 @@ async def test_who_sends_a_token_goes_to_the_edge_with_the_fewest_streams(
             for viewer in at_first:
                 cut_off(viewer)
             await edges.have(0, 2)
-            # In turn, one of these two would be the third at the other edge.
+            # Round robin would send one of these two to the other edge as its third stream.
             async with edges.watching(), edges.watching():
                 assert await edges.streams() == [2, 2]
         assert "marianne_seat" not in {cookie.key for cookie in edges.session.cookie_jar}
@@ -315,5 +315,5 @@ async def test_a_browser_stays_signed_in_at_its_edge_and_with_a_shared_folder_at
 
 
 async def test_the_settings_of_the_guide_are_for_that_name() -> None:
-    """The certificate of the tests, and with it what they show, is for it alone."""
+    """The certificate of the tests is valid for this name only, and so are their results."""
     assert f'allowed_hosts = ["{SITE_NAME}"]' in settings(1)

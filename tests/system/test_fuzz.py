@@ -1,6 +1,6 @@
-"""Requests that nobody would think of: what the description allows and does not, and any bytes.
+"""Fuzzed requests, within the OpenAPI description and without, against a running server.
 
-A server as it is run, with a token, jobs that come and go, and their logs.
+The server has a token, jobs that start and end, and their logs.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ LIMIT_S = 120.0
 HOST = b"Host: localhost\r\n"
 BEARER = f"Authorization: Bearer {TOKEN}\r\n".encode()
 
-# What requests are made of: as it should be, a little wrong, and not at all.
+# Parts of requests: valid, slightly wrong, and garbage.
 METHODS = (b"GET", b"HEAD", b"POST", b"OPTIONS", b"CONNECT", b"TRACE", b"PRI", b"get", b"G\0T", b"")
 TARGETS = (
     *(b"/health", b"/ready", b"/metrics", b"/login", b"/logout", b"/static/style.css"),
@@ -123,7 +123,7 @@ STATUS = re.compile(rb"^HTTP/\d\.\d (\d{3}) ", re.MULTILINE)
 
 @asynccontextmanager
 async def busy(conductor: SimulatedConductor, folder: Path) -> AsyncIterator[None]:
-    """A job that has ended, and one that runs and ends again and again; each with a log."""
+    """Run one ended job and one job that restarts all the time, each with a log."""
     for name in ("tides", "lantern"):
         (workspace := folder / name).mkdir()
         text = "".join(f"2026-11-24 03:00:00 [info] line {number}\n" for number in range(50))
@@ -150,7 +150,7 @@ async def busy(conductor: SimulatedConductor, folder: Path) -> AsyncIterator[Non
 
 @pytest.fixture
 async def running(tmp_path: Path, conductor: SimulatedConductor) -> AsyncIterator[ManagedProcess]:
-    """The server. No part of it may have failed at the end, whatever was asked."""
+    """Run the server; check at the end that none of its tasks failed."""
     tokens = tmp_path / "tokens"
     tokens.write_text(f"{TOKEN}\n")
     tokens.chmod(0o600)
@@ -166,7 +166,7 @@ async def running(tmp_path: Path, conductor: SimulatedConductor) -> AsyncIterato
 
 
 async def test_schemathesis_finds_nothing(running: ManagedProcess, tmp_path: Path) -> None:
-    """All its checks and phases, by the description that the server itself gives."""
+    """Run all checks and phases of schemathesis with the server's own description."""
     description = tmp_path / "openapi.json"
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with (
@@ -215,7 +215,7 @@ async def test_no_bytes_make_it_fail_hang_grow_or_tell_of_its_host(
             assert secret not in answer
 
     async def health() -> None:
-        """The loop is never kept from others."""
+        """Check that the event loop keeps answering."""
         while True:
             async with session.get(f"{running.address}/health") as response:
                 assert response.status == 200
@@ -226,12 +226,12 @@ async def test_no_bytes_make_it_fail_hang_grow_or_tell_of_its_host(
         asking = asyncio.create_task(health())
         await asyncio.to_thread(talk)
         before, files = running.rss_kib(), running.count_open_files()
-        # The same again: what is kept once may be kept, what is kept each time is a leak.
+        # The second run of the same requests: memory kept once is a cache, kept twice a leak.
         await asyncio.to_thread(talk)
         assert not asking.done(), asking.result()
         asking.cancel()
         await asyncio.wait([asking])
     assert running.rss_kib() - before < 4096
     assert running.count_open_files() <= files + 2
-    # It has been asked all kinds of things, not only such that nothing comes of.
+    # The requests reached many handlers, not only the parser.
     assert statuses >= {200, 400, 401, 404, 405, 421}

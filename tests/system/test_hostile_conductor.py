@@ -1,4 +1,4 @@
-"""A conductor whose answers are hostile: the server goes on, and says what it cannot use."""
+"""A conductor with hostile answers: the server keeps running and reports the unusable ones."""
 
 import asyncio
 import signal
@@ -16,13 +16,13 @@ from tests.support.viewers import Viewer, open_viewer
 
 DRAIN_S = 5.0
 
-# More than an answer of the largest size, and what is made of it.
+# More than the largest answer and the objects that are made of it.
 GROWTH_KIB = 256 * 1024
 
 
 @asynccontextmanager
 async def served_from(tmp_path: Path, kind: str, *options: str) -> AsyncIterator[ManagedProcess]:
-    """A server of a conductor whose answers are hostile, and of a registry with its job `other`."""
+    """Run a server on a hostile conductor and a registry with its job `other`."""
     before = SimulatedConductor(tmp_path / "c.sock", registry=tmp_path / "state.db")
     await before.start()
     before.launch("other", hostile_conductor.TOTAL_SHEETS)
@@ -41,7 +41,7 @@ async def served_from(tmp_path: Path, kind: str, *options: str) -> AsyncIterator
 
 
 async def health_until(session: aiohttp.ClientSession, condition: Callable[[], object]) -> None:
-    """Ask for `/health`, which is answered each time, until a condition holds."""
+    """Request `/health` repeatedly until a condition holds; each request must be answered."""
 
     async def health() -> int:
         async with session.get("health", timeout=aiohttp.ClientTimeout(5)) as answer:
@@ -54,14 +54,14 @@ async def health_until(session: aiohttp.ClientSession, condition: Callable[[], o
 
 
 def completed(viewer: Viewer) -> int:
-    """Return how many sheets the newest `get_job_status` of a viewer counts."""
+    """Return the completed sheets of a viewer's newest `job_status`."""
     return int(
         (viewer.event_data("job_status") or [{"completed_sheets": 0}])[-1]["completed_sheets"]
     )
 
 
 async def monitor_events(session: aiohttp.ClientSession) -> int:
-    """Return how many events of the monitor the server has had."""
+    """Return the number of monitor events that the server has received."""
     async with session.get("metrics") as answer:
         text = await answer.text()
     name = "\nmarianne_stream_monitor_events_total "

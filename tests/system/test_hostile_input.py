@@ -1,6 +1,4 @@
-"""Hostile input: nobody who may publish one source, or write one job's files, can hurt another's
-viewers.
-"""
+"""Hostile input of one source or job does not affect the viewers of another."""
 
 import asyncio
 import bz2
@@ -36,15 +34,15 @@ DRAIN_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """A source that is in order, `oak`, one that is not, `elm`, and an edge that serves both.
+    """A valid source `oak`, a hostile source `elm`, and an edge that serves both.
 
     Attributes:
-        redis: where they publish.
+        redis: the Redis of both sources.
         conductor: the conductor of oak, with the job `lantern`.
         log: the log of that job.
-        elm: whoever has the password of the other one.
+        elm: the hostile publisher.
         edge: the edge.
-        session: for requests that may see everything.
+        session: client session with access to all sources.
     """
 
     redis: RedisServer
@@ -55,20 +53,20 @@ class Relayed:
     session: aiohttp.ClientSession
 
     async def status(self, path: str) -> int:
-        """The status of an answer."""
+        """Return the status of a response."""
         async with self.session.get(self.edge.address + path, allow_redirects=False) as answer:
             await answer.read()
             return answer.status
 
     async def job_ids(self) -> list[str]:
-        """The jobs that the edge lists."""
+        """Return the jobs that the edge lists."""
         async with self.session.get(f"{self.edge.address}/api/jobs?limit=1000") as answer:
             return [job["job_id"] for job in (await answer.json()).get("jobs", ())]
 
 
 @pytest.fixture
 async def relayed(tmp_path: Path) -> AsyncIterator[Relayed]:
-    """All of it, as processes of their own."""
+    """Run all parts as processes."""
     (tokens := tmp_path / "tokens").write_text(f"{'a' * 32}\n{'b' * 32} oak:*\n")
     tokens.chmod(0o600)
     (workspace := tmp_path / "workspace").mkdir()
@@ -101,7 +99,7 @@ async def relayed(tmp_path: Path) -> AsyncIterator[Relayed]:
 
 @dataclass(frozen=True, slots=True)
 class OakViewers:
-    """Those who watch oak's job, and nothing else."""
+    """Viewers of oak's job only."""
 
     status: Viewer
     events: Viewer
@@ -111,11 +109,11 @@ class OakViewers:
 
     @property
     def all(self) -> tuple[Viewer, ...]:
-        """All of them."""
+        """Return all viewers."""
         return self.status, self.events, self.log, self.errors, self.roster
 
     def check_nothing_noticed(self) -> None:
-        """Nothing but oak's own came, and nothing of that is missing."""
+        """Check that the viewers got all of oak's events and nothing else."""
         for viewer in self.all:
             assert not viewer.has_ended
             assert viewer.error is None
@@ -128,7 +126,7 @@ class OakViewers:
 
 @asynccontextmanager
 async def oak_viewers(relayed: Relayed) -> AsyncIterator[OakViewers]:
-    """Viewers whose token is for oak's jobs."""
+    """Open viewers with a token for oak's jobs."""
     job = f"{relayed.edge.address}/api/jobs/oak:lantern"
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession(headers=OAK_ONLY))
@@ -152,7 +150,7 @@ async def oak_viewers(relayed: Relayed) -> AsyncIterator[OakViewers]:
 
 
 async def go_on(relayed: Relayed, viewers: OakViewers, step: int) -> None:
-    """Something happens in oak's job, and its viewers see all of it."""
+    """Change oak's job and check that its viewers see the change."""
     with relayed.log.open("a") as file:
         file.write(f"line {step}\n")
     relayed.conductor.emit("lantern", "job.said", {"step": step})
@@ -166,7 +164,7 @@ async def go_on(relayed: Relayed, viewers: OakViewers, step: int) -> None:
 
 
 async def ends_when_asked(edge: ManagedProcess) -> None:
-    """SIGTERM ends the edge in time, and no fault of it was logged."""
+    """Check that SIGTERM ends the edge in time and that it logged no fault."""
     edge.send_signal(signal.SIGTERM)
     assert await edge.wait(timeout_s=DRAIN_S + 2) == 0
     assert "Traceback" not in edge.log
@@ -178,7 +176,7 @@ async def test_anything_in_one_sources_keys_is_not_noticed_by_anothers_viewers(
     async with oak_viewers(relayed) as viewers:
         bait = f"{relayed.edge.address}/api/jobs/elm:bait"
         for step in range(1, 31):
-            # Those who watch the hostile source come and go: whatever they see, they are answered.
+            # Viewers of the hostile source come and go; each must get an answer.
             async with (
                 open_viewer(relayed.session, f"{bait}/stream"),
                 open_viewer(relayed.session, f"{bait}/logs?contains=line"),
@@ -234,7 +232,7 @@ async def test_planted_sources_open_no_connections(relayed: Relayed) -> None:
         await relayed.elm.execute(
             "SADD", sources_key(PREFIX), *(f"planted-{n}" for n in range(3_000))
         )
-        # One that publishes is found among them.
+        # A valid publisher is found among the planted ones.
         ash = HostileSource(relayed.redis, SourceKeys(PREFIX, "ash"))
         await ash.write_valid_source()
         await wait_for_value(relayed.job_ids, lambda ids: "ash:bait" in ids, timeout_s=30)
@@ -267,7 +265,7 @@ GIB = 1024 * MIB
 
 
 def write_bomb(log: Path) -> None:
-    """A rotated file of 20 MB that expands to 20 GiB, and begins as the log does."""
+    """Write a rotated file of 20 MB that expands to 20 GiB and begins like the log."""
     head = gzip.compress(b"the first line\n")
     member = gzip.compress(b"\0" * (64 * MIB), 9)
     log.with_name("marianne.log.1.gz").write_bytes(head + member * (20 * GIB // (64 * MIB)))
@@ -275,7 +273,7 @@ def write_bomb(log: Path) -> None:
 
 
 def write_empty_streams(log: Path) -> None:
-    """Rotated files that hold nothing, in millions of compressed streams."""
+    """Write rotated files of millions of empty compressed streams."""
     empty = {".gz": gzip.compress(b""), ".bz2": bz2.compress(b""), ".xz": lzma.compress(b"")}
     for ending, stream in empty.items():
         log.with_name(f"marianne.log.1{ending}").write_bytes(stream * 2_000_000)
@@ -283,7 +281,7 @@ def write_empty_streams(log: Path) -> None:
 
 
 def write_sparse(log: Path) -> None:
-    """A log of 2 TiB that takes no room."""
+    """Write a sparse log of 2 TiB."""
     with log.open("wb") as file:
         file.write(b"the first line\n")
         file.truncate(2 * 1024 * GIB)
@@ -292,7 +290,7 @@ def write_sparse(log: Path) -> None:
 
 
 def write_long_line(log: Path) -> None:
-    """A log with a line of a gigabyte."""
+    """Write a log with a line of 1 GB."""
     with log.open("wb") as file:
         file.write(b"the first line\n")
         for _ in range(1024):
@@ -307,7 +305,7 @@ HOSTILE: dict[str, Callable[[Path], None]] = {
     "long line": write_long_line,
 }
 
-# What viewers ask of the hostile job: twice as many requests as there are threads of a kind.
+# Requests for the hostile log: twice as many as there are threads of each kind.
 REQUESTS = (
     "logs/lines",
     "logs/lines?from=start",
@@ -323,7 +321,7 @@ REQUESTS = (
 async def hostile(
     request: pytest.FixtureRequest, conductor: SimulatedConductor, tmp_path: Path
 ) -> str:
-    """A job whose files are hostile, and the log of another one that are not."""
+    """Run a job with hostile files; return the log of another job."""
     for job_id in ("hostile", "other"):
         (workspace := tmp_path / job_id).mkdir()
         conductor.launch(job_id, 2, workspace=str(workspace))
@@ -334,7 +332,7 @@ async def hostile(
 
 @asynccontextmanager
 async def many_viewers(address: str, job_id: str) -> AsyncIterator[aiohttp.ClientSession]:
-    """Viewers of all that there is of a job's log, who are still waiting or reading."""
+    """Open viewers of every endpoint of a job's log that are waiting or reading."""
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(
             aiohttp.ClientSession(f"{address}/", connector=aiohttp.TCPConnector(limit=0))
@@ -347,7 +345,7 @@ async def many_viewers(address: str, job_id: str) -> AsyncIterator[aiohttp.Clien
 
         viewers = [asyncio.create_task(view(path)) for path in REQUESTS]
         try:
-            # Asked after all of them, and answered when the server has begun with them.
+            # This request is the last: its answer shows that the server has begun with the others.
             await asyncio.sleep(0.1)
             async with session.get("health"):
                 yield session

@@ -1,4 +1,4 @@
-"""Connections that ask nothing: they are bounded, and who is served already notices nothing."""
+"""Idle connections are limited, and clients that are being served are not affected."""
 
 import asyncio
 import resource
@@ -16,7 +16,7 @@ from tests.support.server_restart import make_server_options
 from tests.support.viewers import open_viewer
 from tests.support.waiting import wait_until
 
-# As many files as the server may open, streams or not.
+# The number of files that the server may open.
 FILES = 400
 BARELY = f"""
 import os, resource, sys
@@ -27,14 +27,14 @@ os.execv(sys.executable, [sys.executable, "-m", "marianne_stream", *sys.argv[1:]
 
 @pytest.fixture(autouse=True)
 def files() -> None:
-    """This process holds the other ends."""
+    """Raise the limit of open files of this process, which holds the other ends."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
 
 
 @contextmanager
 def idle(running: ManagedProcess, count: int, source: str) -> Iterator[list[socket.socket]]:
-    """Connections from an address of this machine, which send nothing."""
+    """Open connections from a loopback address that send nothing."""
     port = int(running.address.rpartition(":")[2])
     with ExitStack() as stack:
         yield [
@@ -46,7 +46,7 @@ def idle(running: ManagedProcess, count: int, source: str) -> Iterator[list[sock
 
 
 def still_open(connections: list[socket.socket]) -> int:
-    """How many of them the server has not closed."""
+    """Return how many of them the server has not closed."""
     count = 0
     for sock in connections:
         sock.settimeout(0)
@@ -131,7 +131,7 @@ async def test_where_no_more_files_can_be_opened_it_is_said_once(
 
 
 async def until_healthy(running: ManagedProcess) -> int:
-    """Waits until the connections that were closed are so for the server, too."""
+    """Wait until the server has noticed the closed connections."""
     for _ in range(100):
         try:
             return await health(running)

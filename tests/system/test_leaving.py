@@ -1,4 +1,4 @@
-"""The server leaves: what is open is ended in good order, or at once where it is told twice."""
+"""Shutdown: streams are drained, or end at once on a second signal."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from tests.support.raw_http import open_connection
 from tests.support.server_restart import make_server_options, run_activated_server
 from tests.support.waiting import wait_until
 
-# Nothing but a second signal ends this one: all that it waits for takes an hour.
+# Every wait of the shutdown takes an hour: only a second signal ends this server.
 PATIENT = """
 import sys
 from marianne_stream.cli.main import main
@@ -28,7 +28,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def ask(running: ManagedProcess, path: str) -> socket.socket:
-    """A client that asks, and takes nothing of the answer but its beginning."""
+    """Connect a client that reads only the beginning of the response."""
     sock = open_connection(running.address)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
@@ -88,7 +88,7 @@ sys.exit(main(sys.argv[1:]))
 async def watched(
     session: aiohttp.ClientSession, url: str, count: int
 ) -> AsyncIterator[list[aiohttp.ClientResponse]]:
-    """So many streams, whose clients leave their ends to the server."""
+    """Open streams whose clients leave closing to the server."""
     answers = [await session.get(url) for _ in range(count)]
     try:
         yield answers
@@ -100,7 +100,7 @@ async def watched(
 async def test_nobody_behind_nginx_notices_a_restart(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
-    """A connection that nginx keeps leads to a server that leaves: the next one answers."""
+    """Requests on connections that nginx keeps open reach the next server."""
     conductor.launch("a", 1)
     options = ("--no-auth", "--allowed-hosts", SITE_NAME, "--trusted-proxies", "unix")
     with listening(tmp_path / "http.sock") as sock:
@@ -112,7 +112,7 @@ async def test_nobody_behind_nginx_notices_a_restart(
         ):
             assert await asyncio.gather(*(asked(behind) for _ in range(8))) == [200] * 8
             events = "http://localhost/api/events/stream"
-            # They take a second and a half to be drained.
+            # Draining takes a second and a half.
             async with watched(direct, events, 300) as streams:
                 old.send_signal(signal.SIGTERM)
                 await wait_until(lambda: any(stream.content.is_eof() for stream in streams))
@@ -130,7 +130,7 @@ async def asked(behind: ProxiedServer) -> int:
 
 @contextmanager
 def listening(path: Path) -> Iterator[socket.socket]:
-    """A Unix socket that systemd would keep."""
+    """Open a Unix socket, as systemd would hold it."""
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as sock:
         sock.bind(str(path))
         sock.listen(4096)

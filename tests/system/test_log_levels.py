@@ -1,4 +1,4 @@
-"""Levels, entries and searches of logs are by one definition, that of what is shown."""
+"""Levels, entries and searches of logs agree with what is displayed."""
 
 import asyncio
 import gzip
@@ -19,13 +19,13 @@ TRACEBACK = ["Traceback (most recent call last):", '  File "x.py", line 7', "Val
 
 
 def append(log: Path, text: bytes) -> None:
-    """Writes to the end of a log, as it is."""
+    """Append raw text to a log."""
     with log.open("ab") as file:
         file.write(text)
 
 
 async def lines_of(address: str, **params: str) -> list[dict[str, Any]]:
-    """The lines of a page."""
+    """Return the lines of a page."""
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"{address}{LOGS}/lines", params=params) as answer,
@@ -44,7 +44,7 @@ async def test_the_first_line_behind_a_hole_is_shown(
         await viewer.wait_for("log")
         with log_path.open("r+b") as file:
             file.truncate(0)
-            # Its writer goes on where it was.
+            # The writer continues at its old offset.
             file.seek(70_000)
             file.write(b"FIRST\nsecond\n")
         await viewer.wait_for("log", 3)
@@ -103,7 +103,7 @@ async def test_a_traceback_stays_with_the_line_that_announces_it(
         open_viewer(session, url, level="error") as viewer,
     ):
         await viewer.wait_for("log", 4)
-        # Of what comes, too, in as many writes as there are lines.
+        # The same for new lines, each written separately.
         for line in ("[info] c", *entry, "[info] d"):
             append(log_path, f"{line}\n".encode())
             await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Every line of a log reaches every viewer once and in order, whatever happens meanwhile."""
+"""Every viewer gets every line of a log once and in order, through rotations and restarts."""
 
 from pathlib import Path
 

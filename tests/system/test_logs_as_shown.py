@@ -1,4 +1,4 @@
-"""Logs are shown as a terminal shows them, and nothing is sent that is not so."""
+"""Logs are sent as a terminal would display them."""
 
 import asyncio
 import bz2
@@ -35,7 +35,7 @@ async def test_an_answer_whose_file_is_cut_ends_its_connection(
             heard = b""
             while len(heard) < MIB:
                 heard += sock.recv(MIB)
-            # The rest is more than the kernel keeps for a client that does not read.
+            # The rest is larger than the socket buffers of a client that does not read.
             os.truncate(log_path, 0)
             return heard + receive(sock)
 
@@ -58,7 +58,7 @@ async def test_an_unfinished_line_that_is_rewritten_repeats_no_line(
                 file.seek(2 * before)
                 file.write(text)
                 file.truncate()
-            # Read by the server before it changes again.
+            # The server reads this version before the line changes again.
             await asyncio.sleep(0.1)
         await viewer.wait_for("log", min(before, 100) + 2)
     lines = [data["line"] for data in viewer.event_data("log")]
@@ -83,7 +83,7 @@ async def test_a_line_that_is_rewritten_as_another_is_given_once(
 
 
 def append(log: Path, text: bytes) -> None:
-    """Writes to the end of a log, as it is."""
+    """Append raw text to a log."""
     with log.open("ab") as file:
         file.write(text)
 
@@ -103,7 +103,7 @@ async def test_an_unfinished_line_is_shown_until_the_whole_one_replaces_it(
         position = viewer.last_event_id
         append(log_path, b"ished")
         await viewer.wait_for("log_partial", 2)
-        # One who comes while it is shown is shown it at once.
+        # A viewer that connects meanwhile gets the partial line at once.
         async with open_viewer(session, url, last_event_id=position) as later:
             assert (await later.wait_for("log_partial"))["line"] == "unfinished"
             append(log_path, b" line\nfour\n")
@@ -136,7 +136,7 @@ async def test_a_progress_bar_updates_in_place_while_it_is_written(
     async with aiohttp.ClientSession() as session, open_viewer(session, url) as viewer:
         await viewer.wait_for("log")
         percent = 0
-        # A bar that is written so often is never quiet.
+        # A progress bar that is rewritten this often is never quiet.
         while viewer.event_counts["log_partial"] < 3:
             percent += 1
             append(log_path, back + b"%d %%" % percent)
@@ -145,7 +145,7 @@ async def test_a_progress_bar_updates_in_place_while_it_is_written(
         await viewer.wait_for("log", 2)
     shown = [int(data["line"].removesuffix(" %")) for data in viewer.event_data("log_partial")]
     assert shown == sorted(set(shown))
-    # Not each of them: four times a second at most.
+    # Not every version is sent: at most four a second.
     assert len(shown) < percent / 4
     assert viewer.event_data("log")[-1]["line"] == "done"
 
@@ -206,7 +206,7 @@ async def test_a_terminal_draws_a_progress_bar_in_its_place(
         append(log_path, b"\rdone\nlast\n")
         await wait_until(lambda: "last\r\n" in shell.raw)
     drawn = shell.raw.partition("one\r\n")[2]
-    # One row, drawn over, and the whole lines behind it.
+    # One row that is redrawn, followed by the whole lines.
     assert drawn.partition("\r\n")[0].rpartition("\r\x1b[K")[2] == "done"
     assert drawn.count("\r\n") == 2
 
@@ -234,7 +234,7 @@ async def test_a_rotated_file_is_found_by_its_name(
     server: ManagedProcess, log_path: Path, name: str
 ) -> None:
     compress = COMPRESS.get(Path(name).suffix, bytes)
-    # Two streams, one behind the other, are one file to every decompressor.
+    # For every decompressor, two concatenated streams are one file.
     log_path.with_name(name).write_bytes(compress(b"old one\nold ") + compress(b"two\n"))
     os.utime(log_path.with_name(name), (1_000_000, 1_000_000))
     log_path.write_bytes(b"new\n")

@@ -1,4 +1,4 @@
-"""A log that does not exist does not look like an empty one, to a client or in a terminal."""
+"""A missing log is distinguished from an empty one, over HTTP and in a terminal."""
 
 import json
 import time
@@ -26,14 +26,14 @@ IN_WORDS = NOWHERE.format("{workspace}")
 
 @pytest.fixture
 async def workspace(conductor: SimulatedConductor, tmp_path: Path) -> Path:
-    """Return the folder of a job `silent`, which runs and writes no log."""
+    """Return the workspace of the running job `silent`, which writes no log."""
     (workspace := tmp_path / "ws").mkdir()
     conductor.launch("silent", 1, workspace=str(workspace))
     return workspace
 
 
 async def answer_of(address: str, path: str, token: str = "") -> tuple[int, dict[str, str]]:
-    """Return the status and the body of an answer."""
+    """Return the status and the body of a response."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with (
         aiohttp.ClientSession() as session,
@@ -139,7 +139,7 @@ async def test_log_of_a_job_that_runs_again_is_found_with_its_first_checkpoint(
     (now / "marianne.log").write_text("the second run\n")
     conductor.launch("again", 1, workspace=str(before))
     conductor.finish("again")
-    # The roster says that the job runs, and the checkpoint is still the one of the first run.
+    # The roster reports a running job while the checkpoint is still of the first run.
     job = conductor.submit("again", 1, workspace=str(before))
     conductor.set_status("again", roster="running")
     status, _ = await answer_of(server.address, "/api/jobs/again/logs/info")

@@ -1,4 +1,4 @@
-"""Behind a real nginx, with the files of docs/examples as they lie there."""
+"""The server behind a real nginx with the files of docs/examples."""
 
 import asyncio
 import re
@@ -32,7 +32,7 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
 def service(folder: Path) -> tuple[object, ...]:
-    """A server as the example of docs/how-to sets it up."""
+    """Run a server as docs/how-to describes."""
     tokens = folder / "tokens"
     tokens.write_text(f"{TOKEN}\n")
     tokens.chmod(0o600)
@@ -63,7 +63,7 @@ async def test_a_person_signs_in_over_tls_and_watches(
             await wait_until(lambda: b'"live":true' in viewer.raw)
             for number in range(5):
                 conductor.emit("a", "sheet.said", {"number": number})
-                # Each passes before the next is there.
+                # Each value passes before the next is set.
                 await viewer.wait_for("sheet.said", number + 1)
             assert viewer.response.headers["X-Request-ID"]
 
@@ -129,7 +129,7 @@ async def end(running: ManagedProcess) -> None:
 async def test_a_service_of_auth_request_is_asked_first(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
-    """The lines of the example that are commented out, taken in as it says."""
+    """Enable the commented lines of the example, as it describes."""
     conductor.launch("a", 1)
     text = (EXAMPLES / "nginx.conf").read_text()
     start = text.index("    # location = /auth {")
@@ -146,7 +146,7 @@ async def test_a_service_of_auth_request_is_asked_first(
                     assert response.status == status
             async with behind.session.get(url, headers={"X-Who": "a", "Authorization": ""}) as page:
                 assert (page.status, (await page.json())["code"]) == (401, "unauthenticated")
-        # It is away.
+        # The service is stopped.
         async with behind.session.get(url) as response:
             assert response.status == 503
         async with open_viewer(behind.session, f"{url}/stream") as viewer:
@@ -156,7 +156,7 @@ async def test_a_service_of_auth_request_is_asked_first(
 
 @asynccontextmanager
 async def auth_service(port: int) -> AsyncIterator[None]:
-    """One that lets in who says a name."""
+    """Run a service that accepts requests with a name."""
 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(status=204 if request.headers.get("X-Who") else 401)
@@ -222,7 +222,7 @@ async def test_who_watches_by_the_dashboards_address_comes_back_while_we_are_awa
 
 @asynccontextmanager
 async def dashboard() -> AsyncIterator[str]:
-    """A stub that says which path it was asked for."""
+    """Run a stub that answers with the requested path."""
 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(text=f"the dashboard's {request.path}")
@@ -234,7 +234,7 @@ async def dashboard() -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def answering(answer: Handler, port: int) -> AsyncIterator[None]:
-    """A server that answers all requests so."""
+    """Run a server that answers all requests like this."""
     app = web.Application()
     app.router.add_get("/{path:.*}", answer)
     runner = web.AppRunner(app)

@@ -1,4 +1,4 @@
-"""What is no HTTP is answered as all else is, and says nothing of what the server is made of."""
+"""Malformed HTTP gets an error in the standard form, without details of the server."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ FAULTS = (
 
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[ManagedProcess]:
-    """A server whose log stays quiet."""
+    """Run a server whose log must stay empty."""
     async with run_server(tmp_path, "--max-header-bytes", 2048) as running:
         yield running
         assert "ERROR" not in running.log

@@ -1,4 +1,4 @@
-"""As a new operator would: from the guide, and the examples as they lie there, to a page."""
+"""The guide and the examples, followed as a new operator would, lead to a page."""
 
 import contextlib
 import re
@@ -25,7 +25,7 @@ TOKEN = "whole-token-0123456789"
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """The settings of the guide, with the paths of this conductor."""
+    """Return the settings of the guide with the paths of this conductor."""
     found = re.search(r"```toml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     assert found
     text, count = re.subn(r'"/\S+/daemon-state.db"', f'"{tmp_path}/state.db"', found[1])
@@ -37,7 +37,7 @@ def config(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def held(tmp_path: Path) -> Iterator[socket.socket]:
-    """The socket of the socket unit, which nginx connects to."""
+    """Open the socket of the socket unit, which nginx connects to."""
     name = re.search(
         r"^ListenStream=.*/(.*)$", (EXAMPLES / "marianne-stream.socket").read_text(), re.MULTILINE
     )
@@ -49,7 +49,7 @@ def held(tmp_path: Path) -> Iterator[socket.socket]:
 
 
 def command(config: Path, beginning: str) -> list[str]:
-    """What the service unit runs, with its placeholders filled; the checkout's way is a comment."""
+    """Return the command of the service unit, for this checkout."""
     text = fill_example(
         "marianne-stream.service",
         PYTHON=sys.executable,
@@ -92,7 +92,7 @@ async def test_the_examples_lead_to_a_page_behind_tls_that_asks_for_a_token(
         assert next(iter(session.cookie_jar))["secure"]
         async with open_viewer(session, f"{address}/api/jobs/a/stream") as viewer:
             await viewer.wait_for("job_status")
-        # What ExecReload sends.
+        # ExecReload sends this signal.
         running.send_signal(signal.SIGHUP)
         await wait_until(
             lambda: f"read the tokens again: {credentials}/tokens, as systemd" in running.log

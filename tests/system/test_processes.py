@@ -1,4 +1,4 @@
-"""The server as a process: what it prints, how it ends, and that the conductor may end too."""
+"""The server as a process: output, exit codes, and a conductor that stops independently."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from tests.support.waiting import wait_until
 
 
 async def run(*arguments: object, **environment: str) -> tuple[int, str, str]:
-    """Runs Python to its end: exit code, output, errors."""
+    """Run Python to its end; return the exit code, the output and the errors."""
     started = await asyncio.create_subprocess_exec(
         sys.executable,
         *map(str, arguments),
@@ -38,13 +38,13 @@ async def run(*arguments: object, **environment: str) -> tuple[int, str, str]:
 
 @pytest.fixture
 def short_path() -> Iterator[Path]:
-    """A folder whose name leaves room for a socket's, which must stay under 108 bytes."""
+    """Return a directory with a short path: a socket's path must stay under 108 bytes."""
     with TemporaryDirectory() as folder:
         yield Path(folder)
 
 
 async def body_of(url: str) -> str:
-    """What is answered at an address."""
+    """Return the body of a response."""
     async with aiohttp.ClientSession() as session, session.get(url) as response:
         return await response.text()
 
@@ -95,7 +95,7 @@ async def test_sighup_while_the_server_starts_does_not_end_it(tmp_path: Path) ->
         stdout=asyncio.subprocess.PIPE,
     )
     assert starting.stdout is not None
-    # It has found the verb, and loads what a server needs.
+    # The command is parsed, and the modules of the server are being imported.
     maps = Path(f"/proc/{starting.pid}/maps")
     await wait_until(lambda: "multidict" in maps.read_text() or starting.returncode is not None)
     line = asyncio.create_task(starting.stdout.readline())
@@ -221,7 +221,7 @@ async def test_a_demo_whose_jobs_end_says_so_and_ends(short_path: Path) -> None:
         await wait_until(a_log)
         log = a_log()
         assert log is not None
-        # What a job writes to is gone, and nothing can stand in its place.
+        # The directory that a job writes to is replaced by a file.
         await asyncio.to_thread(shutil.rmtree, log.parent)
         await asyncio.to_thread(log.parent.touch)
         assert await running.wait() == 1

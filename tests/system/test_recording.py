@@ -1,4 +1,4 @@
-"""What was recorded on a real conductor, and its like, is what every viewer sees."""
+"""Recorded traffic of a real conductor, and similar traffic, reaches every viewer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -23,15 +23,15 @@ ENDS = {"wt": "completed", "failing": "failed", "fan": "completed", "tick": "can
 SPEED = 4.0
 INTERVAL_S = 0.1
 
-# A state that lasts no longer than the time between two reads may be missed: 0.25 s between sheets.
-# On a busy machine, the server stands still about as long as this process does, and looks that
-# nobody asked for take a twentieth of the time at most: each stall costs as much as twenty.
+# A state shorter than the time between two reads may be missed: 0.25 s between sheets.
+# On a busy machine the server stalls about as long as this process does, and background
+# reads may take a twentieth of the time: each stall delays them by twenty times as much.
 SEEN_AFTER_S = 0.35
 STALLS_COST = 20
 
 
 async def watch_to_the_end(session: aiohttp.ClientSession, url: str) -> Viewer:
-    """Asks until the job is there, as a program would that knows its name, and watches it."""
+    """Request the job until it exists, then watch it to its end."""
     while True:
         async with open_viewer(session, url, poll_interval=str(INTERVAL_S)) as viewer:
             if viewer.response.status == 200:
@@ -42,7 +42,7 @@ async def watch_to_the_end(session: aiohttp.ClientSession, url: str) -> Viewer:
 
 @asynccontextmanager
 async def watched(folder: Path, begin: Callable[[], object]) -> AsyncIterator[dict[str, Viewer]]:
-    """Each job watched to its end by a viewer that was there before the jobs were."""
+    """Watch each job to its end with a viewer that started before the job did."""
     async with run_server(folder) as running, aiohttp.ClientSession() as session:
         urls = {job: f"{running.address}/api/jobs/{job}/stream" for job in JOBS}
         tasks = {
@@ -62,7 +62,7 @@ async def watched(folder: Path, begin: Callable[[], object]) -> AsyncIterator[di
 def check(
     viewers: dict[str, Viewer], truth: Mapping[str, list[dict[str, Any]]], *, stalled_s: float
 ) -> None:
-    """Every viewer saw what happened, in order, complete, and the end once."""
+    """Check that every viewer saw all states in order, and the end once."""
     closer_than_s = SEEN_AFTER_S + STALLS_COST * stalled_s
     for job, viewer in viewers.items():
         seen = viewer_states(viewer)
@@ -111,7 +111,7 @@ Jobs = dict[str, dict[str, Any]]
 
 @asynccontextmanager
 async def replayed(path: Path, folder: Path) -> AsyncIterator[tuple[Viewer, aiohttp.ClientSession]]:
-    """The roster of a recording with its details, watched from before its beginning to its end."""
+    """Watch the roster of a recording with details, from before its beginning to its end."""
     recording = await asyncio.to_thread(Recording.from_file, path)
     replay = ReplayConductor(folder / "c.sock", recording, speed=SPEED, plays_at_start=False)
     await replay.start()
@@ -131,7 +131,7 @@ async def replayed(path: Path, folder: Path) -> AsyncIterator[tuple[Viewer, aioh
 
 
 def rosters(viewer: Viewer) -> list[Jobs]:
-    """The roster as a client has it after each event."""
+    """Return the roster as a client has it after each event."""
     found: list[Jobs] = []
     jobs: Jobs = {}
     for data in viewer.event_data("roster"):
@@ -157,11 +157,11 @@ async def test_jobs_that_have_ended_make_no_progress_while_others_run(
     assert ends == {"speak": "completed", "fails": "failed", "pauseme": "completed"}
     for job_id, status in ends.items():
         over = [jobs[job_id] for jobs in seen if jobs.get(job_id, {}).get("status") == status]
-        # The roster tells the end, and the checkpoint the last sheet, milliseconds apart.
+        # The roster reports the end and the checkpoint the last sheet, milliseconds apart.
         assert len({job["last_progress_at"] for job in over}) <= 2
         assert over[0]["last_progress_at"] is not None
     assert "paused" in [jobs["pauseme"]["status"] for jobs in seen if "pauseme" in jobs]
-    # One sheet after the other: the one at work is the next behind those that are completed.
+    # Sheets run in sequence: the active one follows the completed ones.
     for jobs in seen:
         for job in jobs.values():
             assert job["current_sheet"] in (None, job["completed_sheets"] + 1)
@@ -188,7 +188,7 @@ async def test_a_sheet_that_waits_for_a_rate_limit_and_a_job_cancelled_at_work(
     async with replayed(recordings / "rate-limit-and-cancel.ndjson", tmp_path) as (viewer, session):
         last = rosters(viewer)[-1]
         assert (last["quota"]["status"], last["quota"]["completed_sheets"]) == ("completed", 3)
-        # The roster tells no counts of a cancelled job any more: those that were told stay.
+        # The roster has no counts of a cancelled job: the last known ones stay.
         assert (last["cancelme"]["status"], last["cancelme"]["total_sheets"]) == ("cancelled", 3)
         assert last["cancelme"]["current_sheet"] is None
         sheets = await sheets_of(session, "cancelme")

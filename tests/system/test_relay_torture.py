@@ -1,4 +1,4 @@
-"""Every line of a log reaches every viewer through Redis, once and in order, whatever is killed."""
+"""Every viewer of an edge gets every line once and in order, whichever process is killed."""
 
 from pathlib import Path
 

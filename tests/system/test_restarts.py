@@ -1,4 +1,4 @@
-"""The conductor dies and comes back, again and again, under streams that stay open."""
+"""Streams stay open while the conductor is killed and restarted repeatedly."""
 
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,7 @@ async def test_no_stream_ends_however_often_the_conductor_is_killed(
                 await conductor.start()
                 conductor.complete_sheet("a", number)
                 await viewer.wait_for_status(completed_sheets=number)
-                # Both, or the next end would be taken for one that was seen.
+                # Wait for both: otherwise the next loss would be mistaken for this one.
                 for one in (viewer, roster_viewer):
                     await wait_until(partial(comes_from, one, "conductor"))
                 await wait_until(lambda: conductor.statistics.monitor_streams_open == 1)

@@ -1,4 +1,4 @@
-"""The server as a service: signals, sockets that are passed, and what systemd is told."""
+"""The server as a service: signals, socket activation, and notifications to systemd."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture
 def loopback() -> Iterator[socket.socket]:
-    """A socket that listens before any server does."""
+    """Open a listening socket before any server runs."""
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as sock:
         yield sock
 
@@ -40,7 +40,7 @@ async def test_a_socket_that_is_passed_is_made_ready_for_streams(
 async def test_a_restart_loses_nobody_and_no_line(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
-    """Streams end spread over the drain; each comes back when it was asked to, and goes on."""
+    """Streams end spread over the drain; each viewer returns after its delay and resumes."""
     outcome = await restart_server(
         tmp_path, conductor, viewer_count=200, drain_s=1.0, line_interval_s=0.02
     )
@@ -157,7 +157,7 @@ async def test_sighup_takes_a_token_back_and_changes_what_is_logged(tmp_path: Pa
 
 
 def guarded(folder: Path, *lines: str) -> tuple[object, ...]:
-    """A server that asks for these tokens."""
+    """Run a server with these tokens."""
     tokens = folder / "tokens"
     tokens.write_text("".join(f"{line}\n" for line in lines))
     tokens.chmod(0o600)
@@ -203,7 +203,7 @@ async def test_streams_of_a_token_that_sighup_takes_back_end_and_others_go_on(
 async def test_a_stolen_cookie_is_worth_nothing_once_its_owner_has_signed_out(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
-    """Its streams end, and neither this process nor the next one knows it; others stay."""
+    """Its streams end; neither this process nor the next accepts it; other sessions stay."""
     conductor.launch("a", 1)
     token = "whole-token-0123456789"
     arguments = guarded(tmp_path, token)
@@ -239,7 +239,7 @@ async def test_a_stolen_cookie_is_worth_nothing_once_its_owner_has_signed_out(
             port = running.address.rpartition(":")[2]
             running.send_signal(signal.SIGTERM)
             assert await running.wait() == 0
-        # The cookie's name has the port in it.
+        # The cookie's name contains the port.
         async with run_process(*arguments, "--port", port) as running:
             assert (await status(stolen), await status(other)) == (401, 200)
 
@@ -251,7 +251,7 @@ async def test_downloads_of_a_token_that_is_taken_back_end_and_others_go_on(
     (workspace / "marianne.log").write_bytes((b"x" * 999 + b"\n") * 40_000)
     conductor.launch("a", 1, workspace=str(workspace))
     kept, taken = "kept-token-0123456789", "taken-token-0123456789"
-    # What the transport and the kernel hold is far less.
+    # Far more than the transport and the kernel buffer.
     session = aiohttp.ClientSession(read_bufsize=4096)
     async with run_process(*guarded(tmp_path, kept, taken)) as running, session:
 
@@ -373,7 +373,7 @@ async def test_systemd_is_told_although_others_have_filled_its_queue(tmp_path: P
         arguments = ("-m", "marianne_stream", *make_server_options(tmp_path), *options)
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
         async with run_process(*arguments, pass_fds=(), **environment) as running:
-            # It has been ready once it answers; only then is there room.
+            # The server is ready once it answers; only then the queue gets room.
             async with (
                 aiohttp.ClientSession() as session,
                 session.get(f"{running.address}/health") as response,

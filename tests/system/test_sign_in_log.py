@@ -1,4 +1,4 @@
-"""The log of a server says who was let in and who was not, from where, and never with what."""
+"""The server logs successful and failed logins with their address, never with a secret."""
 
 import asyncio
 import signal
@@ -21,7 +21,7 @@ WRONG = "wrong-token-0123456789"
 
 @pytest.fixture
 def tokens(tmp_path: Path) -> Path:
-    """Return a file of tokens: one for all jobs, one for some with rights, one that has expired."""
+    """Write a token file: one for all jobs, one restricted, one expired."""
     path = tmp_path / "tokens"
     path.write_text(
         f"{TEAM} name=team\n"
@@ -36,7 +36,7 @@ def tokens(tmp_path: Path) -> Path:
 async def guarded(
     conductor: SimulatedConductor, tokens: Path, tmp_path: Path
 ) -> AsyncIterator[ManagedProcess]:
-    """A server that asks for a token; its settings are in a file."""
+    """Run a server that requires a token; its settings are in a file."""
     del conductor
     config = tmp_path / "settings.toml"
     config.write_text(f'token_file = "{tokens}"\nport = 0\n')
@@ -48,7 +48,7 @@ async def guarded(
 
 
 async def sign_in(session: aiohttp.ClientSession, address: str, token: str) -> int:
-    """Sign in as the form of the page does, and return the answer's status."""
+    """Submit the login form and return the status of the response."""
     form = {"token": token, "next": "/"}
     headers = {"Origin": address}
     url = f"{address}/login"
@@ -57,7 +57,7 @@ async def sign_in(session: aiohttp.ClientSession, address: str, token: str) -> i
 
 
 async def asked(session: aiohttp.ClientSession, address: str, token: str) -> int:
-    """Ask for the roster with a token, and return the answer's status."""
+    """Request the roster with a token and return the status of the response."""
     headers = {"Authorization": f"Bearer {token}"}
     async with session.get(f"{address}/api/jobs", headers=headers) as answer:
         return answer.status
@@ -69,7 +69,7 @@ def browser() -> aiohttp.ClientSession:
 
 
 def said(log: str, event: str) -> list[str]:
-    """Return what stands behind an event, each time that the log has it."""
+    """Return the fields of each log line with an event."""
     return [line.partition(event)[2].strip() for line in log.splitlines() if event in line]
 
 
@@ -80,7 +80,7 @@ async def test_sign_in_and_sign_out_are_logged_with_address_and_name(
         assert await sign_in(person, guarded.address, TEAM) == 303
         headers = {"Origin": guarded.address}
         await person.post(f"{guarded.address}/logout", headers=headers)
-        # Somebody who is signed out already signs nothing out.
+        # A second logout of the same session logs nothing.
         await person.post(f"{guarded.address}/logout", headers=headers)
     await wait_until(lambda: "signed out" in guarded.log)
     assert said(guarded.log, "signed in") == ["address=127.0.0.1 token=team method=form"]
@@ -116,7 +116,7 @@ async def test_attacker_cannot_fill_the_log_and_hides_no_one_else(guarded: Manag
             asyncio.create_task(asked(attacker, guarded.address, f"{WRONG}-{number}"))
             for number in range(60)
         ]
-        # More than 20 of an address do not wait for their answers.
+        # At most 20 requests of an address wait for their delayed answers.
         await wait_until(lambda: sum(attempt.done() for attempt in attempts) >= 40)
         assert await sign_in(person, guarded.address, TEAM) == 303
         await wait_until(lambda: said(guarded.log, "signed in"))

@@ -1,4 +1,4 @@
-"""Requests that are slow, too long, or never end, sent to a server that runs."""
+"""Requests that are slow, too long, or never end."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ LOGIN = (
 
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[ManagedProcess]:
-    """A server with little patience."""
+    """Run a server with short timeouts."""
     options = ("--idle-timeout-s", 1, "--max-header-bytes", HEAD_LIMIT_BYTES)
     async with run_server(tmp_path, *options) as running:
         yield running
@@ -32,7 +32,7 @@ async def running(tmp_path: Path) -> AsyncIterator[ManagedProcess]:
 
 
 async def trickled(address: str, pieces: Iterable[bytes]) -> bytes:
-    """What is answered to who sends a piece every 20 ms, until the server ends the connection."""
+    """Send a piece every 20 ms until the server closes; return the response."""
     where = urlsplit(address)
     reader, writer = await asyncio.open_connection(where.hostname, where.port)
 
@@ -45,7 +45,7 @@ async def trickled(address: str, pieces: Iterable[bytes]) -> bytes:
     heard = b""
     try:
         async with asyncio.timeout(8):
-            # Who sends on to a connection that has ended may be told so by its reset.
+            # A write to a closed connection may fail with a reset.
             with contextlib.suppress(ConnectionResetError):
                 while data := await reader.read(65536):
                     heard += data
@@ -123,7 +123,7 @@ async def test_a_header_may_be_as_long_as_the_limit_and_no_longer(
 async def test_what_never_ends_is_not_kept(
     running: ManagedProcess, first: bytes, then: bytes
 ) -> None:
-    """40 MB are more than all else that it has; none of it is there afterwards."""
+    """40 MB are more than the rest of its memory; none of it remains afterwards."""
     before = running.rss_kib()
     block = then * (400_000 // len(then))
     pieces = itertools.chain([first], itertools.repeat(block, 100))
@@ -132,16 +132,16 @@ async def test_what_never_ends_is_not_kept(
 
 
 def pour(address: str, pieces: Iterable[bytes]) -> None:
-    """Sends as much as a server takes."""
+    """Send as much as the server accepts."""
     try:
         exchange(address, pieces)
     except TimeoutError:
-        # It takes no more, and is not asked for anything.
+        # The server stops reading and is not called again.
         return
 
 
 async def test_a_compressed_form_is_no_form(running: ManagedProcess) -> None:
-    """Not even a small one: what it becomes would be known only when it is there."""
+    """Not even a small one: its size is known only after decompression."""
     for body in (gzip.compress(b"token=a"), b"not compressed at all"):
         head = LOGIN + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
         answer = await asyncio.to_thread(exchange, running.address, [head, body])

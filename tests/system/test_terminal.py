@@ -1,4 +1,4 @@
-"""All verbs of the terminal as processes: what they print, refuse, and exit with."""
+"""All terminal commands as processes: output, errors and exit codes."""
 
 import asyncio
 import json
@@ -127,7 +127,7 @@ async def test_status_that_no_conductor_gives_names_those_there_are(
         "paused_at_chain, completed, failed, cancelled, got 'runing'\n"
     )
     assert (await run_command(tmp_path, "jobs", "--status", "failed", *form, *url)).exit_code == 0
-    # A newer conductor may give a status that is not known here.
+    # A newer conductor may have statuses that this version does not know.
     conductor.set_status("a", roster="rehearsing")
     ended = await wait_for_value(
         partial(run_command, tmp_path, "jobs", "--status", "rehearsing", *form, *url),
@@ -277,7 +277,7 @@ async def test_help_tells_the_verbs_and_where_more_is_told(tmp_path: Path, optio
         assert told[name].endswith(place.summary)
     assert "marianne-stream serve --help" in ended.stdout
     assert not any(len(line) > 80 for line in ended.lines)
-    # On one page of a terminal.
+    # Fits on one page of a terminal.
     assert len(ended.lines) <= 24
 
 

@@ -1,4 +1,4 @@
-"""`logs` as a process: what is printed, resumed, piped on, and left out."""
+"""The `logs` command as a process: printing, resuming, piping and filtering."""
 
 import asyncio
 import fcntl
@@ -35,7 +35,7 @@ EVIL = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\x1b[0m \x9b5n[bold]not rich"
 
 
 def append(log: Path, *lines: str) -> None:
-    """Writes lines to a log."""
+    """Append lines to a log."""
     with log.open("a", encoding="utf-8") as file:
         file.writelines(line + "\n" for line in lines)
 
@@ -266,7 +266,7 @@ async def test_who_is_asked_to_end_does_so_though_its_reader_reads_no_more(
     )
     os.close(writer)
     try:
-        # The pipe is full, but for what the last write left over.
+        # The pipe is full, except for the remainder of the last write.
         full = fcntl.fcntl(reader, fcntl.F_GETPIPE_SZ) - PIPE_BUF
         await wait_until(lambda: unread_bytes(reader) >= full)
         process.send_signal(number)
@@ -280,12 +280,12 @@ async def test_who_is_asked_to_end_does_so_though_its_reader_reads_no_more(
 
 
 def unread_bytes(reader: int) -> int:
-    """How much of a pipe waits to be read (pipe(7))."""
+    """Return how many bytes of a pipe are unread (pipe(7))."""
     return struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, bytes(4)))[0]  # type: ignore[no-any-return]
 
 
 def told_at(seconds_ago: float, text: str) -> str:
-    """Return a line that was logged so long ago, by its own time."""
+    """Return a line with a timestamp this long ago."""
     moment = datetime.now(UTC) - timedelta(seconds=seconds_ago)
     return f"{moment.isoformat(timespec='milliseconds')} [info] {text}"
 
@@ -294,7 +294,7 @@ async def test_since_begins_with_the_first_line_that_is_new_enough(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     append(log_path, told_at(7200, "two hours"), "  below it")
-    # More than a page.
+    # More than one page.
     append(log_path, *(told_at(1800, f"half an hour {number}") for number in range(1500)))
     append(log_path, "  below it, too", told_at(60, "a minute"))
     logs = partial(run_command, tmp_path, "logs", "logged", "--url", server.address)

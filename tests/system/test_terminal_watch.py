@@ -1,4 +1,4 @@
-"""`watch` as a process: in a real terminal and through a pipe, to the ends of jobs."""
+"""The `watch` command as a process, in a real terminal and through a pipe."""
 
 import json
 import shlex
@@ -18,7 +18,7 @@ OUTCOMES = {"completed": 0, "failed": 1, "cancelled": 4}
 
 
 def play(conductor: SimulatedConductor, job_id: str, outcome: str) -> None:
-    """Ends a job of three sheets."""
+    """Complete a job of three sheets."""
     conductor.complete_sheet(job_id, 1)
     if outcome == "completed":
         conductor.complete_sheet(job_id, 2)
@@ -32,13 +32,13 @@ def play(conductor: SimulatedConductor, job_id: str, outcome: str) -> None:
 
 
 def play_all(conductor: SimulatedConductor, job_id: str) -> None:
-    """Ends a job of one sheet."""
+    """Complete a job of one sheet."""
     conductor.complete_sheet(job_id, 1)
     conductor.finish(job_id)
 
 
 def cursor_is_shown(screen: Terminal) -> bool:
-    """Whether the cursor that was hidden has come back (DECTCEM)."""
+    """Return whether the cursor was hidden and shown again (DECTCEM)."""
     return screen.raw.rindex("\x1b[?25h") > screen.raw.rindex("\x1b[?25l")
 
 

@@ -1,4 +1,4 @@
-"""The page on troubleshooting: what it tells to type does what it says, and its names exist."""
+"""The troubleshooting page: its commands do what it says, and the names in it exist."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ DOCUMENTED_COMMANDS = [
     line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()
 ]
 
-# What each command of the page prints, and exits with, here.
+# The output and the exit code of each command of the page.
 EXPECTED = {
     "marianne-stream check": (0, "ok       conductor: "),
     "curl -s http://127.0.0.1:8765/health": (0, '"status"'),
@@ -41,7 +41,7 @@ EXPECTED = {
 
 @pytest.fixture
 async def running(conductor: SimulatedConductor, tmp_path: Path) -> AsyncIterator[ManagedProcess]:
-    """A server with a token of its own, and a job without a log."""
+    """Run a server with a generated token and a job without a log."""
     (workspace := tmp_path / "ws").mkdir()
     conductor.launch("silent", 1, workspace=str(workspace))
     (private := tmp_path / "marianne-stream").mkdir()
@@ -100,5 +100,5 @@ def test_names_of_the_page_exist() -> None:
 
 
 def every_error(root: type[MarianneStreamError]) -> set[type[MarianneStreamError]]:
-    """Return an error's class with all below it."""
+    """Return the subclasses of an error, including itself."""
     return {root}.union(*(every_error(child) for child in root.__subclasses__()))

@@ -1,4 +1,4 @@
-"""What the server says of jobs is true on a real conductor, with its habits."""
+"""Statements about jobs stay true despite the habits of a real conductor."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ JOBS = ("done", "stopped")
 
 
 class Asking:
-    """Asks a server for jobs as JSON."""
+    """Client that requests jobs as JSON."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self.session = session
@@ -34,7 +34,7 @@ class Asking:
         return next((job for job in jobs if job["job_id"] == job_id), {})
 
     async def listed_with(self, job_id: str, field: str) -> dict[str, Any]:
-        """Ask until a field of the job's entry is known."""
+        """Request the job list until a field of the job's entry is set."""
         found: dict[str, Any] = await wait_for_value(
             lambda: self.listed(job_id), lambda job: job.get(field) is not None
         )
@@ -43,7 +43,7 @@ class Asking:
 
 @asynccontextmanager
 async def asking(folder: Path, *options: object) -> AsyncIterator[Asking]:
-    """A server, and somebody who asks it."""
+    """Run a server and return a client of it."""
     async with (
         run_server(folder, *options) as running,
         aiohttp.ClientSession(running.address) as session,
@@ -73,7 +73,7 @@ async def test_the_end_of_a_job_is_not_that_of_its_conductor(
         )
         for job_id, known in before.items():
             assert (await client.listed(job_id))["completed_at"] == known["completed_at"]
-    # A server that comes later has the checkpoint's word.
+    # A server that starts later has only the checkpoint.
     async with asking(tmp_path) as client:
         found = await client.listed("done")
         assert abs(epoch_s(found["completed_at"]) - ended_at) < 1

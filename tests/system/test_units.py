@@ -1,4 +1,4 @@
-"""The units of docs/examples are what systemd takes, and leave little open."""
+"""systemd accepts the units of docs/examples and rates their exposure as low."""
 
 import re
 import subprocess
@@ -29,13 +29,13 @@ PLACES: dict[str, dict[str, object]] = {
     DROP_IN: REDIS,
 }
 
-# How much each may leave open, by systemd's own measure from 0 to 10.
+# The highest exposure allowed for each, as `systemd-analyze security` rates it from 0 to 10.
 LIMITS = {SERVICE: 2.0, RELAY: 2.5, EDGE: 2.5}
 
 
 @pytest.fixture(params=[False, True], ids=["alone", "with the drop-in"])
 def units(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """A folder with the units, their placeholders filled."""
+    """Write the units with their placeholders filled."""
     for name in (SERVICE, SOCKET, RELAY, EDGE):
         (tmp_path / name).write_text(fill_example(name, **PLACES[name]))
     if request.param:
@@ -69,7 +69,7 @@ def test_no_placeholder_is_left_unnamed(name: str) -> None:
 
 
 def test_the_drop_in_is_read(tmp_path: Path) -> None:
-    """Else the tests above would show nothing of it."""
+    """Without this, the tests above would not cover the drop-in."""
     (tmp_path / SERVICE).write_text(fill_example(SERVICE, **PLACES[SERVICE]))
     (folder := tmp_path / f"{SERVICE}.d").mkdir()
     (folder / "publish.conf").write_text("[Service]\nNoSuchKey=1\n")

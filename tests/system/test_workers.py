@@ -1,4 +1,4 @@
-"""Several processes at one port: started together, and again where one is killed."""
+"""Several worker processes on one port: started together, restarted if one is killed."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 
 @asynccontextmanager
 async def edge_of(folder: Path, workers: int) -> AsyncIterator[ManagedProcess]:
-    """An edge of so many workers, of what a relay publishes; its conductor runs."""
+    """Run a relay with a conductor, and an edge with this many workers."""
     async with run_redis(folder) as redis:
         publishing = ("--publish-url", redis.url, "--source-name", "here")
         reading = ("--state-backend", "redis", "--redis-url", redis.url, "--sources", "here")
@@ -33,7 +33,7 @@ async def edge_of(folder: Path, workers: int) -> AsyncIterator[ManagedProcess]:
 
 
 def pids_of(edge: ManagedProcess) -> set[int]:
-    """The processes that an edge has started."""
+    """Return the process ids of an edge's workers."""
     text = Path(f"/proc/{edge.pid}/task/{edge.pid}/children").read_text(encoding="ascii")
     return set(map(int, text.split()))
 
@@ -53,7 +53,7 @@ async def test_all_workers_serve_the_same_and_divide_viewers_among_them(
             conductor.complete_sheet("lantern", 1)
             for viewer in viewers:
                 await viewer.wait_for_status(completed_sheets=1)
-            # The kernel gives some to each.
+            # The kernel distributes connections among the workers.
             assert all(open_files(pid) > count for pid, count in before.items())
         edge.send_signal(signal.SIGTERM)
         assert await edge.wait() == 0
@@ -91,7 +91,7 @@ async def test_workers_are_for_edges_alone(
 
 
 async def knows(session: aiohttp.ClientSession, edge: ManagedProcess, job_id: str) -> None:
-    """Waits until each worker has been told of a job."""
+    """Wait until each worker has a job."""
     headers = {"Connection": "close"}
     asked = 0
     while asked < 20:
@@ -100,7 +100,7 @@ async def knows(session: aiohttp.ClientSession, edge: ManagedProcess, job_id: st
 
 
 def open_files(pid: int) -> int:
-    """How many files a process has open, connections among them."""
+    """Return the number of open files of a process."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
@@ -108,6 +108,6 @@ def open_files(pid: int) -> int:
 async def several(
     session: aiohttp.ClientSession, url: str, count: int
 ) -> AsyncIterator[list[Viewer]]:
-    """So many viewers of one address."""
+    """Open this many viewers of one URL."""
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(open_viewer(session, url)) for _ in range(count)]
