@@ -1,6 +1,6 @@
-"""`python -m tests.pictures`: the pictures of README, of the demo as it is now.
+"""`python -m tests.pictures`: take the pictures of README from the demo.
 
-It needs Chromium, tmux, and fonts for what the demo's jobs write.
+It needs Chromium, tmux, and fonts for the characters in the demo's jobs.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ from tests.support.processes import run_process
 
 IMAGES = CHECKOUT / "docs" / "images"
 
-# At which all of the demo's jobs have come, and one of them has failed.
+# By then all of the demo's jobs have started, and one has failed.
 PLAYED_S = 9.0
 
 WATCHED_S = 5.0
 
-# README's own bound, in bytes.
+# The limit for pictures in README, in bytes.
 LARGEST_BYTES = 200_000
 
 COLUMNS, LINES = 92, 12
@@ -41,7 +41,7 @@ pre {{ margin: 0; padding: 18px 22px; font: 15px/1.45 "DejaVu Sans Mono", monosp
 
 
 async def main() -> None:
-    """Takes them all."""
+    """Take all pictures."""
     with tempfile.TemporaryDirectory() as folder, run_chromium(Path(folder)) as address:
         async with (
             run_process("-m", "marianne_stream", "demo", "--port", 0) as demo,
@@ -57,7 +57,7 @@ async def main() -> None:
 
 
 async def of_the_page(browser: Browser, address: str) -> None:
-    """The list in light, a job in dark."""
+    """Take the job list in light and a job in dark."""
     for name, path, scheme in (("jobs", "/", "light"), ("job", f"/jobs/{JOBS[0]}", "dark")):
         size = {"width": 1240, "height": 420 if name == "jobs" else 720}
         async with open_browser_user(
@@ -70,11 +70,11 @@ async def of_the_page(browser: Browser, address: str) -> None:
 
 
 def watched(address: str) -> str:
-    """What `watch` of three jobs shows, in a terminal that tmux is, with its colours."""
+    """Return the colored output of `watch` with three jobs, from a tmux terminal."""
     tmux = (require_program("tmux"), "-L", "pictures")
     verb = shlex.join([sys.executable, "-m", "marianne_stream", "watch", "--url", address, *JOBS])
     size = ("-x", str(COLUMNS), "-y", str(LINES))
-    # What it has shown stays when the jobs are over.
+    # The output remains when the jobs are over.
     command = [*tmux, "new-session", "-d", *size, f"{verb}; sleep 60"]
     subprocess.run(command, check=True, cwd=CHECKOUT)
     try:
@@ -86,7 +86,7 @@ def watched(address: str) -> str:
 
 
 async def of_the_terminal(browser: Browser, address: str) -> None:
-    """`watch` of three jobs."""
+    """Take the picture of `watch`."""
     shown = await asyncio.to_thread(watched, address)
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text("$ marianne-stream watch " + " ".join(JOBS), style="bold"))

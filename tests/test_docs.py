@@ -1,4 +1,4 @@
-"""The reference says what the code does: all of it, and nothing that the code does not."""
+"""The reference documents everything that exists in the code, and nothing else."""
 
 import json
 import re
@@ -56,7 +56,7 @@ TERMINAL_VERBS = ("jobs", "watch", "logs", "events", "completion")
 BENCHMARKS = ROOT / "benchmarks"
 LINKED_PAGES = [*PAGES, *sorted(ROOT.glob("*.md")), BENCHMARKS / "README.md"]
 
-# Every event that has a name of its own, and what it holds.
+# Every named event, and the type of its data.
 EVENTS: dict[str, type[Payload]] = {
     name: model for route in ROUTES for name, model in (route.events or {}).items()
 }
@@ -72,12 +72,12 @@ def text_of(path: Path) -> str:
 
 
 def without_code(text: str) -> str:
-    """A page without its blocks of code, in which nothing is a heading or a link."""
+    """Return a page without its code blocks, whose lines are not headings or links."""
     return FENCE.sub("", text)
 
 
 def section(path: Path, title: str) -> str:
-    """What stands under a heading, down to the next one of its level or above."""
+    """Return the text below a heading, up to the next heading of its level or above."""
     text = text_of(path)
     found = re.search(rf"^(#+) {re.escape(title)}$", text, re.MULTILINE)
     assert found, f"{path.name} has no heading {title!r}"
@@ -88,12 +88,12 @@ def section(path: Path, title: str) -> str:
 
 
 def blanked(match: re.Match[str]) -> str:
-    """Blanks in the place of what matched, so that positions stay as they are."""
+    """Return blanks for a match, so that positions stay the same."""
     return " " * len(match[0])
 
 
 def tables(text: str) -> list[list[list[str]]]:
-    """The tables in a text, each as its rows without the head, each of those as its cells."""
+    """Return the tables in a text: a list of rows without the head, each a list of cells."""
     found = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
     return [[cells_of(line) for line in table.splitlines()[2:]] for table in found]
 
@@ -103,30 +103,30 @@ def cells_of(line: str) -> list[str]:
 
 
 def table_of(text: str, head: str) -> list[list[str]]:
-    """The rows of the tables whose first column has the given head."""
+    """Return the rows of the tables whose first column has this head."""
     found = re.findall(rf"^\| {head} \|.*\n((?:\|.*\n)+)", text, re.MULTILINE)
     return [cells_of(line) for table in found for line in table.splitlines()[1:]]
 
 
 def rows(text: str) -> list[list[str]]:
-    """The rows of all tables in a text."""
+    """Return the rows of all tables in a text."""
     return [cells for table in tables(text) for cells in table]
 
 
 def names_in(table: list[list[str]]) -> list[str]:
-    """What the first cells of a table name."""
+    """Return the names in the first cells of a table."""
     return [cells[0].strip("`") for cells in table]
 
 
 def row(text: str, first: str) -> list[str]:
-    """The row whose first cell is the given one."""
+    """Return the row with this first cell."""
     found = [cells for cells in rows(text) if cells[0] == first]
     assert len(found) == 1, f"{len(found)} rows begin with {first}, expected one"
     return found[0]
 
 
 def slug(heading: str) -> str:
-    """The anchor that a heading has on GitHub."""
+    """Return the anchor of a heading on GitHub."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
@@ -176,14 +176,14 @@ def test_every_option_of_a_server_command_is_in_the_reference(verb: str) -> None
 
 
 def options_of(verb: str) -> dict[str, Action]:
-    """The options and arguments of a verb of the terminal, as the reference writes them."""
+    """Return the options and arguments of a terminal command, as the reference writes them."""
     actions = make_parser(verb, COMMANDS[verb].load())._actions
     shown = [action for action in actions if action.help != SUPPRESS and action.dest != "help"]
     return {written_option(action): action for action in shown}
 
 
 def written_option(action: Action) -> str:
-    """An option with what stands behind it, in each of its forms; an argument by its name."""
+    """Return each form of an option with its value, or the name of an argument."""
     value = (
         "" if action.nargs == 0 or action.choices else f" {action.metavar or action.dest.upper()}"
     )
@@ -297,7 +297,7 @@ def test_the_example_of_an_answer_is_one_that_the_server_could_give(route: Route
     assert answer.model_dump(mode="json") == json.loads(example[1])
 
 
-# The answers that have more fields than an event or an entry which is documented elsewhere.
+# Responses with more fields than an event or an entry that is documented elsewhere.
 ANSWERS: dict[str, list[str]] = {
     "/api/jobs": list(JobPage.model_fields),
     "/api/jobs/{job_id}": [
@@ -359,7 +359,7 @@ def test_each_error_is_documented_once_with_what_to_do() -> None:
 
 
 def documented_errors() -> list[list[str]]:
-    """The code and the status of each row."""
+    """Return the code and the status of each row."""
     return [cells[:2] for cells in table_of(text_of(REFERENCE / "errors.md"), "code")]
 
 
@@ -416,7 +416,7 @@ def test_the_example_of_an_event_is_one_that_the_server_could_send(name: str) ->
     assert example, "there is no example"
     assert example[1] == name or name not in EVENTS
     data = MODELS[name].model_validate_json(example[2])
-    # What is left out on the wire is left out here.
+    # Fields that are left out on the wire are left out here.
     assert data.model_dump(mode="json", exclude_unset=True) == json.loads(example[2])
 
 

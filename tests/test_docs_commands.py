@@ -1,4 +1,4 @@
-"""Every `marianne-stream` command of the documentation is one that the program accepts."""
+"""The program accepts every `marianne-stream` command of the documentation."""
 
 import re
 import shlex
@@ -12,13 +12,13 @@ PAGES = [*sorted((CHECKOUT / "docs").rglob("*.md")), *sorted(CHECKOUT.glob("*.md
 
 BLOCK = re.compile(r"^ *```(?:sh|console)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 PROMPT = re.compile(r"^ *\$ ", re.MULTILINE)
-# The program by its name or path: first on a line, after variables, or in a substitution.
+# The program by name or path: first on a line, after variables, or in a substitution.
 PROGRAM = re.compile(r"(?:^|\$ |\$\(|\w=\S+ )(?:\S*/)?marianne-stream(?= |\)|$)", re.MULTILINE)
 PUNCTUATION = set("();<>|&")
 
 
 def typed_lines(block: str) -> list[str]:
-    """Return the lines to type: of a console those with a prompt, joined with continuations."""
+    """Return the lines to type: those with a prompt in a console, joined with continuations."""
     lines = block.replace("\\\n", " ").splitlines()
     return [line for line in lines if PROMPT.match(line)] if PROMPT.search(block) else lines
 

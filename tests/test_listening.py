@@ -1,4 +1,4 @@
-"""What a listening socket hands on to the connections that it accepts."""
+"""Options that a listening socket passes on to its accepted connections."""
 
 import contextlib
 import socket

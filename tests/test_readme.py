@@ -1,4 +1,4 @@
-"""README's two commands: each a line with all its set-up, and the one is what `.ci/run` runs."""
+"""README's commands are complete, and `.ci/run` runs the tests with the same one."""
 
 import re
 
@@ -8,7 +8,7 @@ README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 
 
 def command(heading: str) -> str:
-    """The first command below a heading."""
+    """Return the first command below a heading."""
     below = README.partition(f"\n## {heading}\n")[2]
     match = re.search(r"```sh\n(.*)\n```", below)
     assert match is not None

@@ -1,11 +1,11 @@
-"""What the trial of restarts calls a fault."""
+"""Faults that the restart trial detects."""
 
 from benchmarks.trials import check_reconnect_spread
 from tests.support.server_restart import RestartResult, RestartViewer
 
 
 def watcher(*numbers: int) -> RestartViewer:
-    """One who came back when it was asked to."""
+    """Return a viewer that reconnected in time."""
     found = RestartViewer("")
     found.line_numbers = list(numbers)
     found.disconnected_at, found.retry_s, found.reconnected_at = 10.0, 2.0, 12.0
@@ -19,7 +19,7 @@ def test_a_line_that_is_lost_doubled_or_out_of_order_is_a_fault() -> None:
 
 
 def outcome(*watchers: RestartViewer) -> RestartResult:
-    """A drain of 3 s that began at 9."""
+    """Return the result of a 3 s drain that began at 9 s."""
     return RestartResult(
         list(watchers),
         exit_code=0,

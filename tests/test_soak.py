@@ -1,4 +1,4 @@
-"""What the soak calls growth, without the minutes that it takes."""
+"""Growth that the soak trial detects."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Every command of the tutorial does what the page says; the browser's are in tests/page."""
+"""The tutorial's commands do what it says; tests/page covers the browser."""
 
 import asyncio
 import os
@@ -21,10 +21,10 @@ from tests.support.tutorial import Command, commands
 
 LIMIT_S = 120.0
 
-# Reports the exit code of the command before it, and leaves `$?` as it was.
+# Prints the exit code of the previous command and keeps `$?`.
 MARK = "mark() { local code=$?; printf '\\n@@%d@@\\n' $code; return $code; }\n"
 
-# The chapters whose snippets are run in a browser, by tests/page/test_tutorial.py.
+# The chapters whose snippets run in a browser, in tests/page/test_tutorial.py.
 BROWSER_CHAPTERS = {"Look at the page", "Follow a job from JavaScript"}
 DEMO_CHAPTERS = {
     "Use the terminal client",
@@ -37,14 +37,14 @@ OTHER_CHAPTERS = {"Install", "Start the demo", "Resume a stream", "Next steps"}
 
 @pytest.fixture
 async def demo() -> AsyncIterator[ManagedProcess]:
-    """The demo, faster than life."""
+    """Run the demo, faster than normal."""
     async with run_process("-m", "marianne_stream", "demo", "--port", 0, "--speed", 5) as running:
         yield running
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A directory whose `.venv` is the environment of this test."""
+    """Return a directory whose `.venv` is the environment of this test."""
     if not (Path(sys.prefix) / "bin" / "activate").exists():
         skip_or_fail("a virtual environment")
     (tmp_path / "clone").mkdir()
@@ -53,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 async def run_script(lines: list[str], folder: Path, **variables: str) -> list[tuple[int, str]]:
-    """Run lines in one shell; returns the exit code and the output of each."""
+    """Run lines in one shell; return the exit code and the output of each."""
     script = MARK + "".join(f"{line}\nmark\n" for line in lines)
     shell = await asyncio.create_subprocess_exec(
         *("bash", "-c", script),
@@ -72,7 +72,7 @@ async def run_script(lines: list[str], folder: Path, **variables: str) -> list[t
 
 
 async def run_chapter(chapter: str, folder: Path, address: str) -> list[tuple[Command, int, str]]:
-    """Run the commands of a chapter against a server; each must show what the page shows."""
+    """Run the commands of a chapter against a server and check the output."""
     found = commands(chapter)
     lines = [runnable(command.line, address) for command in found]
     for line in lines:
@@ -119,7 +119,7 @@ async def test_install_puts_the_command_into_the_path(tmp_path: Path) -> None:
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(CHECKOUT / name, clone)
     lines = [command.line for command in commands("Install")]
-    # The dependencies are those of this test's environment.
+    # The dependencies come from this test's environment.
     variables = {"PIP_NO_DEPS": "1", "PYTHONPATH": sysconfig.get_path("purelib")}
     results = await run_script(
         [*lines, "command -v marianne-stream", "marianne-stream --version"], clone, **variables
@@ -158,7 +158,7 @@ async def test_stream_ends_with_the_event_that_the_page_shows(
 async def test_resumed_stream_does_not_repeat_the_state(
     conductor: SimulatedConductor, folder: Path, tmp_path: Path
 ) -> None:
-    # The demo's job would start again.
+    # The demo would start the job again.
     conductor.launch("lantern-festival", 2)
     conductor.complete_sheet("lantern-festival", 1)
     conductor.fail_sheet("lantern-festival", 2)

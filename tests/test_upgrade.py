@@ -24,7 +24,7 @@ def test_settings_are_those_that_the_server_refuses() -> None:
 
 
 def every_error_code(root: type[MarianneStreamError] = MarianneStreamError) -> set[str]:
-    """Return the codes of an error's class and of all below it."""
+    """Return the codes of an error's class and its subclasses."""
     return {root.code}.union(*map(every_error_code, root.__subclasses__()))
 
 

@@ -10,7 +10,7 @@ from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.browser import BrowserUser, connect_browser, open_browser_user, run_chromium
 from tests.support.processes import ManagedProcess, run_server
 
-# A busy machine draws late: how late is for a benchmark to say.
+# A busy machine renders late; benchmarks measure how late.
 expect.set_options(timeout=20_000)
 
 

@@ -43,7 +43,7 @@ async def test_axe_finds_no_violation(
     conductor.cancel("stopped")
     conductor.fail_sheet("lantern", 2, "An error")
     conductor.complete_sheet("lantern", 1)
-    # The page's own policy lets no script in, and axe is none of its own.
+    # The page's policy forbids other scripts, and axe-core is one.
     page = await user.open_page("/")
     await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     await expect(page.locator(".job")).to_have_count(5)

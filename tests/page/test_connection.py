@@ -77,7 +77,7 @@ async def test_streams_reconnect_after_the_machine_slept(
         run_faulty_proxy(server.address) as wire,
         open_browser_user(browser, wire.url, "machine_that_slept") as someone,
     ):
-        # The clock of a page can be set, that of a worker cannot: the streams are the page's own.
+        # A page's clock can be set, a worker's cannot: the page opens the streams itself.
         await someone.context.add_init_script("delete window.SharedWorker")
         await someone.context.clock.install()
         page = await someone.open_page("/jobs/lantern")
@@ -85,10 +85,10 @@ async def test_streams_reconnect_after_the_machine_slept(
         wire.blackhole()
         append(log_path, 11, 12)
         conductor.complete_sheet("lantern", 1)
-        # Asleep, nothing is heard and no timer goes off, and then an hour is over at once.
+        # During sleep, no data arrives and no timer fires; then an hour is over at once.
         await someone.context.clock.fast_forward(3_600_000)
         count = page.locator(".job-header .count")
-        # Requests may go into connections that are dead as well: they are given up after a while.
+        # Requests may use dead connections as well, and time out after a while.
         while await count.inner_text() != "1 / 4":
             await page.wait_for_timeout(200)
             await someone.context.clock.fast_forward(5_000)
@@ -201,6 +201,6 @@ async def test_dashboard_page_works_unchanged(
     conductor.finish("lantern")
     await expect(items.filter(has_text="finished")).to_have_count(1, timeout=15_000)
     await expect(items.filter(has_text="complete")).to_have_count(2, timeout=20_000)
-    # They stop for good: the end is answered 204.
+    # The streams stop for good: the last response is 204.
     await page.wait_for_function("window.sources.every((source) => source.readyState === 2)")
     assert [await items.filter(has_text=f"line {n}").count() for n in (1, 2, 3)] == [1, 1, 1]

@@ -1,4 +1,4 @@
-"""Keyboard use of the page, and state that must survive its updates."""
+"""Keyboard use of the page, and state that survives its updates."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ async def test_keyboard_selects_opens_and_copies_lines(user: BrowserUser, log_pa
     await page.keyboard.press("x")
     await page.keyboard.press("k")
     await page.keyboard.press("Enter")
-    # As it was written, and not as a number of JavaScript's.
+    # The text as written, not as a number of JavaScript.
     await expect(page.locator(".fields")).to_contain_text("12345678901234567890")
     await page.keyboard.press("X")
     await expect(page.locator(".row.selected")).to_have_count(2)

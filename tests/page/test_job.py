@@ -67,7 +67,7 @@ async def test_progress_chart_follows_a_job_to_its_end_and_restart(
     conductor.finish("moss")
     await expect(page.locator(".job-header .status-label")).to_have_text("completed")
     await expect(page.locator(".facts")).to_contain_text("Duration")
-    # It is run again under the same id: the page goes on with it.
+    # It runs again under the same id, and the page continues.
     conductor.launch("moss", 2)
     await expect(page.locator(".job-header .status-label")).to_have_text("running")
     conductor.complete_sheet("moss", 1)
@@ -134,7 +134,7 @@ async def test_notification_is_sent_when_the_job_ends(
     await user.context.grant_permissions(["notifications"], origin=user.address)
     conductor.launch("moss", 1)
     page = await user.open_page("/jobs/moss")
-    # Headless, nothing is shown: what would be is kept.
+    # Headless browsers show no notifications: record them instead.
     await page.evaluate(
         """() => {
           window.notifications = [];

@@ -127,7 +127,7 @@ async def test_search_covers_the_whole_log_and_shows_matches_in_context(
     await expect(count).to_have_text("2 of 2")
     await expect(current.locator(".number")).to_have_text("2001")
     await expect(line(page, 2000)).to_be_visible()
-    # It reads on from there, without a hole, to the end.
+    # The log continues from there to its end without a gap.
     await page.keyboard.press("G")
     await expect(line(page, 9000)).to_be_visible()
     await page.get_by_label("Search the whole log").fill("no such thing")
@@ -217,7 +217,7 @@ async def test_link_selects_a_line_range_also_after_rotation(
     await expect(line(page, 3000)).to_be_visible()
     await scroll_up(page, 20_000)
     await expect(line(page, 3000)).to_be_hidden()
-    # In the middle of what is seen.
+    # In the middle of the visible part.
     number = int(await page.locator(".row.line .number").nth(35).inner_text())
     await line(page, number).get_by_role("button").click()
     await expect(page.locator(".row.selected")).to_have_count(1)

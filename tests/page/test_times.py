@@ -33,7 +33,7 @@ async def test_wrong_browser_clock_changes_no_duration(
     conductor.launch("done", 1)
     conductor.finish("done")
     conductor.launch("busy", 2)
-    # The clock of a page can be set, that of a worker cannot: the streams are the page's own.
+    # A page's clock can be set, a worker's cannot: the page opens the streams itself.
     await user.context.add_init_script("delete window.SharedWorker")
     await user.context.clock.install(time=datetime.now(UTC) + timedelta(hours=hours))
     page = await user.open_page()
@@ -62,7 +62,7 @@ async def test_times_and_animations_stop_while_the_conductor_is_away(
     await conductor.stop()
     await expect(mark).to_contain_text("Not live since", timeout=20_000)
     duration = page.locator(".facts div", has_text="Duration").locator("dd")
-    # The last tick may have been before the moment at which durations stopped.
+    # The last tick may have been before durations stopped.
     await user.context.clock.run_for(1_500)
     before = await duration.inner_text()
     await user.context.clock.run_for(5_000)
@@ -176,7 +176,7 @@ async def test_changed_is_empty_before_the_first_observed_change(
     await expect(page.locator(".job .duration .value").first).to_contain_text(" s")
     conductor.complete_sheet("busy", 1)
     await expect(changed).to_have_text(JUST_NOW)
-    # The first details of a job are no change of it, and neither is a change of another job.
+    # A job's first details are not a change of it, nor is a change of another job.
     quiet = page.locator(".job", has_text="quiet").locator(".changed .value")
     await expect(quiet).to_have_text(UNKNOWN)
     await page.locator(".job .name", has_text="busy").click()

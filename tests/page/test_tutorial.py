@@ -1,4 +1,4 @@
-"""The chapters of the tutorial that are done in a browser."""
+"""The chapters of the tutorial that take place in a browser."""
 
 import signal
 
@@ -19,7 +19,7 @@ async def test_page_shows_what_the_tutorial_describes(browser: Browser) -> None:
         page = await someone.open_page("/")
         await expect(page.locator(".job")).to_have_count(4)
         await page.get_by_text("cathedral-of-moss").click()
-        # A run begins a log of its own: search once the sheet has written to it.
+        # Each run begins a new log: search once the sheet has written to it.
         await expect(page.locator(".row.line", has_text="sheet 2 ").first).to_be_visible()
         await page.keyboard.press("/")
         await page.keyboard.type("sheet 2")
@@ -43,7 +43,7 @@ async def test_snippet_follows_a_job_through_a_restart_of_the_demo(browser: Brow
         page = await someone.open_page("/")
         page.on("console", lambda message: lines.append(message.text))
         console = await page.context.new_cdp_session(page)
-        # As the developer tools evaluate what is typed into their console.
+        # As the console of the developer tools evaluates its input.
         await console.send("Runtime.evaluate", {"expression": snippet, "replMode": True})
         await wait_until(lambda: any(line.startswith("running: ") for line in lines), timeout_s=30)
         first.send_signal(signal.SIGINT)

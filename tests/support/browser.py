@@ -1,4 +1,4 @@
-"""A real Chromium, headless, and a person who looks at the page in it."""
+"""Headless Chromium, and a user of the page in it."""
 
 import os
 import shutil
@@ -12,10 +12,10 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 
 from tests.support.external import CHECKOUT, require_program
 
-# Kept as what a run leaves behind.
+# Screenshots of a test run.
 SCREENSHOTS = CHECKOUT / "build" / "screenshots"
 
-# It asks nobody but the servers of a test.
+# Connects to no other hosts than the servers of a test.
 CHROMIUM_ARGUMENTS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--remote-debugging-port=0", "--hide-scrollbars", "--mute-audio"),
@@ -24,7 +24,7 @@ CHROMIUM_ARGUMENTS = (
 
 START_TIMEOUT_S = 30.0
 
-# What a browser says of its own accord when a server is not there, as some tests want it.
+# The browser's own messages about an unreachable server, which some tests cause.
 NETWORK_ERRORS = ("net::ERR_", "Failed to load resource")
 
 RECORD_POLICY_VIOLATIONS = """
@@ -36,10 +36,10 @@ document.addEventListener("securitypolicyviolation", (event) =>
 
 @contextmanager
 def run_chromium(folder: Path) -> Iterator[str]:
-    """A browser as a process of its own; gives the address at which it is driven.
+    """Run a browser process and yield the address of its DevTools.
 
     Args:
-        folder: for all that it keeps.
+        folder: directory for its profile and log.
     """
     names = ("chromium", "chromium-browser", "google-chrome")
     path = require_program(next(filter(shutil.which, names), names[0]))
@@ -52,7 +52,7 @@ def run_chromium(folder: Path) -> Iterator[str]:
         )
     try:
         deadline = time.monotonic() + START_TIMEOUT_S
-        # The port, and a path that holds a secret (Chrome DevTools Protocol).
+        # The port, and a path with a secret (Chrome DevTools Protocol).
         while not place.exists() or len(lines := place.read_text().splitlines()) < 2:
             assert process.poll() is None, (folder / "chromium.log").read_text()
             assert time.monotonic() < deadline, "the browser does not say where it is driven"
@@ -65,21 +65,21 @@ def run_chromium(folder: Path) -> Iterator[str]:
 
 @asynccontextmanager
 async def connect_browser(address: str) -> AsyncIterator[Browser]:
-    """The browser at an address, for as long as the context lasts."""
+    """Connect to the browser at an address."""
     async with async_playwright() as playwright:
         yield await playwright.chromium.connect_over_cdp(address)
 
 
 class BrowserUser:
-    """Looks at pages, and hears of every fault in them.
+    """A browser context that records every error of its pages.
 
     Args:
-        context: a browser's own state: cookies, storage, workers.
-        address: the server's.
-        name: of the screenshots.
+        context: isolated cookies, storage and workers.
+        address: base URL of the server.
+        name: prefix of the screenshots.
 
     Attributes:
-        errors: what a page has complained of.
+        errors: errors of all pages so far.
     """
 
     def __init__(self, context: BrowserContext, address: str, name: str) -> None:
@@ -90,7 +90,7 @@ class BrowserUser:
         self._pages: list[Page] = []
 
     async def open_page(self, path: str = "/") -> Page:
-        """A tab that shows an address."""
+        """Open a path in a new tab."""
         page = await self.context.new_page()
         page.set_default_timeout(30_000)
         self._pages.append(page)
@@ -105,7 +105,7 @@ class BrowserUser:
             self.errors.append(f"console: {message.text}")
 
     async def check_pages(self) -> None:
-        """Takes a picture of each tab, and fails where any has complained."""
+        """Take a screenshot of each tab, and fail if a page had an error."""
         for number, page in enumerate(self._pages):
             if page.is_closed():
                 continue
@@ -121,7 +121,7 @@ class BrowserUser:
 async def open_browser_user(
     browser: Browser, address: str, name: str, **options: object
 ) -> AsyncIterator[BrowserUser]:
-    """Somebody with a browser of their own, whose pages are to be without a fault."""
+    """Open a browser context; its pages must have no errors."""
     context = await browser.new_context(
         **{"viewport": {"width": 1280, "height": 800}, "locale": "en-GB", **options}  # type: ignore[arg-type]
     )
@@ -134,6 +134,6 @@ async def open_browser_user(
 
 
 def read_axe_source() -> str:
-    """The script of axe-core, from npm."""
+    """Return the script of axe-core from its npm package."""
     folder = Path(os.environ.get("NODE_PATH") or CHECKOUT / "node_modules")
     return (folder / "axe-core" / "axe.min.js").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Clients of a conductor, and conductors that say what they were told to."""
+"""Clients of a conductor, and conductors with scripted answers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ HEALTH_REQUEST = b'{"jsonrpc":"2.0","method":"daemon.health","params":{},"id":1}
 
 
 class RecordingListener:
-    """Records what the client tells of the monitor."""
+    """Records what a client reports about the monitor."""
 
     def __init__(self) -> None:
         self.events: list[MonitorEvent] = []
@@ -35,7 +35,7 @@ class RecordingListener:
 async def run_client(
     path: Path, **options: Any
 ) -> AsyncIterator[tuple[ConductorClient, RecordingListener]]:
-    """A client that runs for as long as the context lasts."""
+    """Run a client of a conductor."""
     client = ConductorClient(path, **options)
     listener = RecordingListener()
     task = asyncio.create_task(client.run(listener))
@@ -48,7 +48,7 @@ async def run_client(
 
 @asynccontextmanager
 async def run_scripted_conductor(path: Path, *responses: bytes) -> AsyncIterator[None]:
-    """A conductor that greets, gives these bytes, one for each further line, and hangs up."""
+    """Run a conductor that answers each line with the next response, then disconnects."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for answer in (b'{"id":1,"result":{}}\n', *responses):
@@ -62,7 +62,7 @@ async def run_scripted_conductor(path: Path, *responses: bytes) -> AsyncIterator
 
 @asynccontextmanager
 async def occupy_slots(conductor: SimulatedConductor, count: int) -> AsyncIterator[None]:
-    """Other clients hold so many of the conductor's slots for as long as the context lasts."""
+    """Hold this many of the conductor's connection slots."""
     before = conductor.statistics.slots_taken
     async with AsyncExitStack() as stack:
         for _ in range(count):
@@ -74,7 +74,7 @@ async def occupy_slots(conductor: SimulatedConductor, count: int) -> AsyncIterat
 
 
 async def request_job_list(conductor: SimulatedConductor, *, timeout_s: float = 1.0) -> bytes:
-    """Ask for `job.list` as another client does, within a limit."""
+    """Call `job.list` as another client would, within a limit."""
     async with asyncio.timeout(timeout_s):
         reader, writer = await asyncio.open_unix_connection(conductor.socket_path)
         try:
@@ -85,7 +85,7 @@ async def request_job_list(conductor: SimulatedConductor, *, timeout_s: float = 
 
 
 async def make_dead_slots(conductor: SimulatedConductor, count: int) -> None:
-    """Begin and end so many subscriptions: each leaves a slot that the next event frees."""
+    """Open and close this many subscriptions; the next event frees their slots."""
     before = conductor.statistics.monitor_streams_open
     writers = []
     for _ in range(count):

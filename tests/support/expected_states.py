@@ -1,4 +1,4 @@
-"""What a viewer saw, held against what happened."""
+"""Compare the states that a viewer saw with those that a job had."""
 
 from itertools import pairwise
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 from marianne_stream.models import TERMINAL_STATUSES
 from tests.support.viewers import Viewer
 
-# What a viewer sees of a state: status, completed sheets, all sheets, current sheet.
+# The parts of a state that viewers see: status, completed sheets, all sheets, current sheet.
 ViewerState = tuple[str, int, int, int | None]
 
 ACTIVE_SHEET_STATUSES = ("dispatched", "in_progress")
 
 
 def viewer_states(viewer: Viewer) -> list[ViewerState]:
-    """The states of a viewer's `get_job_status` events, in order."""
+    """Return the states of a viewer's `job_status` events, in order."""
     return [
         (data["status"], data["completed_sheets"], data["total_sheets"], data["current_sheet"])
         for data in viewer.event_data("job_status")
@@ -21,10 +21,10 @@ def viewer_states(viewer: Viewer) -> list[ViewerState]:
 
 
 def expected_states(history: list[dict[str, Any]]) -> list[tuple[float, ViewerState]]:
-    """The states that a job went through and a viewer can tell apart, with their times."""
+    """Return a job's states that viewers can distinguish, with their times."""
     states: list[tuple[float, ViewerState]] = []
     for moment in history:
-        # In a job that has ended nothing is at work, whatever its checkpoint says.
+        # In an ended job no sheet is active, whatever the checkpoint says.
         over = moment["status"] in TERMINAL_STATUSES
         working = [
             int(n) for n, s in moment["sheets"].items() if s in ACTIVE_SHEET_STATUSES and not over
@@ -43,9 +43,9 @@ def expected_states(history: list[dict[str, Any]]) -> list[tuple[float, ViewerSt
 def find_missing_states(
     expected: list[tuple[float, ViewerState]], received: list[ViewerState], *, min_duration_s: float
 ) -> list[tuple[float, ViewerState]]:
-    """The states that lasted long enough to be seen, and were not.
+    """Return the states that lasted longer than `min_duration_s` and were not seen.
 
-    Fails when a state was seen that never was, twice in a row, or out of order.
+    Fails if a state was seen that never existed, twice in a row, or out of order.
     """
     assert all(one != other for one, other in pairwise(received)), received
     lost = []

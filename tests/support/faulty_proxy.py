@@ -1,4 +1,4 @@
-"""A wire that can be cut: passes bytes between clients and a server until told otherwise."""
+"""TCP proxy whose connections can be cut or made to hang."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 
 class FaultyProxy:
-    """Passes connections on to a server.
+    """Forwards connections to a server.
 
     Attributes:
-        url: where clients connect.
-        connection_count: how many connections it has taken.
+        url: the URL for clients.
+        connection_count: connections accepted so far.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -20,23 +20,23 @@ class FaultyProxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self.url = ""
         self.connection_count = 0
-        # Connections that were made before it became this many times deaf carry nothing any more.
+        # Connections that are older than the last call of `blackhole` transfer nothing.
         self._blackhole_count = 0
 
     def disconnect_all(self) -> None:
-        """Cuts all connections off, in the middle of whatever they carry."""
+        """Abort all connections."""
         for writer in self._writers:
             writer.transport.abort()
 
     def blackhole(self) -> None:
-        """Lets all connections be open and carry nothing any more; new ones do.
+        """Keep existing connections open and transfer nothing on them any more.
 
-        So it is for a machine that slept, whose connections were forgotten by others.
+        This is how connections look to a machine that slept.
         """
         self._blackhole_count += 1
 
     async def forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carries one connection to its end."""
+        """Forward one connection until it ends."""
         self.connection_count += 1
         away_reader, away = await asyncio.open_connection(self._host, self._port)
         self._writers |= {writer, away}
@@ -48,7 +48,7 @@ class FaultyProxy:
             self._writers -= {writer, away}
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Copies until either side ends."""
+        """Copy bytes until either side ends."""
         deafened = self._blackhole_count
         try:
             while data := await reader.read(65536):
@@ -56,7 +56,7 @@ class FaultyProxy:
                     writer.write(data)
                     await writer.drain()
         except ConnectionError:
-            # Cut off, as was asked.
+            # Aborted by disconnect_all.
             pass
         finally:
             writer.close()
@@ -64,7 +64,7 @@ class FaultyProxy:
 
 @asynccontextmanager
 async def run_faulty_proxy(address: str) -> AsyncIterator[FaultyProxy]:
-    """A wire to a server, for as long as the context lasts."""
+    """Run a proxy to a server."""
     host, port = urlsplit(address).netloc.split(":")
     wire = FaultyProxy(host, int(port))
     async with await asyncio.start_server(wire.forward, "127.0.0.1", 0) as listening:

@@ -1,8 +1,7 @@
-"""A conductor whose answers are hostile: `hostile_conductor.py SOCKET KIND`.
+"""Conductor with hostile answers: `hostile_conductor.py SOCKET KIND`.
 
-It has one job that is in order, `other`, which completes ten sheets a second. It knows no more of
-the protocol than what the server asks. A process of its own, so that making an answer is not
-measured with reading it.
+Its job `other` is valid and completes ten sheets a second. It implements only the methods that the
+server calls. It is a separate process, so that creating an answer does not delay its reader.
 """
 
 import asyncio
@@ -22,10 +21,10 @@ BURST_INTERVAL_S = 0.01
 
 EVENT = b'{"method":"monitor.event","params":{"job_id":"other","event":"observer.x","data":null}}\n'
 
-# What stands in `job.list` behind the job that is in order. Each is made when it is named.
+# Entries of `job.list` after the valid job. Each is created on demand.
 ROSTERS: dict[str, Callable[[], str]] = {
     "small_roster": lambda: "",
-    # 15 MiB of halves of surrogate pairs.
+    # 15 MiB of lone surrogates.
     "lone_halves": lambda: format_entry("tail", '"' + r"\udc80" * (15 * 1024 * 1024 // 6) + '"'),
     "not_numbers": lambda: format_entry("tail", "[" + ",".join(["NaN"] * 4_000_000) + "]"),
     "not_jobs": lambda: ',{"a":1}' * 2_000_000,
@@ -35,12 +34,12 @@ KINDS = ("flood", *ROSTERS, "many_events", "many_sheets")
 
 
 def format_entry(field: str, value: str) -> str:
-    """An entry of `job.list` with one more field."""
+    """Return an entry of `job.list` with one more field."""
     return f',{{"job_id":"odd","status":"running","{field}":{value}}}'
 
 
 class HostileConductor:
-    """Answers what it is asked, in one hostile way.
+    """Conductor whose answers are hostile in one way.
 
     Args:
         kind: one of KINDS.
@@ -57,7 +56,7 @@ class HostileConductor:
             self._sheets = b"{%s}" % sheets.encode()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer on one connection until it ends."""
+        """Answer requests on one connection until it ends."""
         with suppress(ConnectionError):
             while line := await reader.readline():
                 request = json.loads(line)
@@ -73,7 +72,7 @@ class HostileConductor:
         writer.close()
 
     async def _send_events(self, writer: asyncio.StreamWriter) -> None:
-        """Send events for as long as the connection lives, as quickly as they are read at most."""
+        """Send events until the connection ends, no faster than the client reads."""
         due = time.monotonic()
         while True:
             if self._kind == "flood":
@@ -112,7 +111,7 @@ class HostileConductor:
 
 
 async def main(path: str, kind: str) -> None:
-    """Answer until it is killed."""
+    """Serve until the process is killed."""
     await asyncio.to_thread(Path(path).unlink, missing_ok=True)
     conductor = HostileConductor(kind)
     async with await asyncio.start_unix_server(conductor.serve, path) as listening:

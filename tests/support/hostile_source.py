@@ -1,4 +1,4 @@
-"""Whoever has one relay's password for Redis, and writes anything into the keys of its source."""
+"""Hostile relay: writes arbitrary data to the Redis keys of its source."""
 
 import json
 import random
@@ -20,13 +20,13 @@ from tests.support.redis_server import RedisServer
 
 RedisArgument = str | bytes | int
 
-# A job that anybody may look at, and one more.
+# A job that anyone may watch, and another one.
 JOBS = ("bait", "other")
 
 CURSOR = "l-1e240-0123456789abcdef-80-1-0123456789abcdef"
 EPOCH = "0123456789abcdef"
 
-# Values that a decoder may stumble over, each in the place of any other.
+# Values that are hard to decode; each is tried in the place of any other.
 VALUES: tuple[bytes, ...] = (
     b"",
     b"\xff\xfe",
@@ -50,12 +50,12 @@ VALUES: tuple[bytes, ...] = (
 
 
 class HostileSource:
-    """A source that begins as one that is in order.
+    """Source that begins as a valid one.
 
     Args:
-        redis: where it writes.
-        keys: its own.
-        seed: of all that is random.
+        redis: the Redis to write to.
+        keys: the keys of the source.
+        seed: seed of the random choices.
     """
 
     def __init__(self, redis: RedisServer, keys: SourceKeys, seed: int = 0) -> None:
@@ -65,7 +65,7 @@ class HostileSource:
         self._number = 0
 
     async def write_valid_source(self) -> None:
-        """Writes what a relay does of two jobs, with a line of a log."""
+        """Write what a relay publishes of two jobs and one log line."""
         keys = self._keys
         await self.execute("SADD", f"{keys.prefix}:sources", keys.source)
         await self.execute("INCR", keys.fence)
@@ -80,12 +80,12 @@ class HostileSource:
         await self.execute("SET", keys.status, encode_json(about))
 
     async def execute(self, *arguments: RedisArgument) -> None:
-        """Does a command, whether Redis takes it or not."""
+        """Execute a command; errors of Redis are ignored."""
         with suppress(RedisError):
             await self._redis.call(*arguments)
 
     async def write_random(self, count: int) -> None:
-        """Writes into any of its keys, so many times."""
+        """Write random data to random keys, `count` times."""
         for _ in range(count):
             write = self._random.choice(
                 (
@@ -110,7 +110,7 @@ class HostileSource:
         return self._random.choice(VALUES)
 
     def _mutate(self, data: bytes) -> bytes:
-        """The same with a byte, or a value of JSON, changed."""
+        """Return JSON with one byte or one value changed."""
         kind = self._random.randrange(3)
         if kind == 0:
             return self._random_value()
@@ -134,7 +134,7 @@ class HostileSource:
         return json.dumps(fields).encode()
 
     def _corrupt_fields(self, fields: Iterator[RedisArgument]) -> list[RedisArgument]:
-        """Fields of an entry, of which one is wrong or missing."""
+        """Return the fields of an entry with one of them wrong or missing."""
         found = list(fields)
         at = 2 * self._random.randrange(len(found) // 2)
         if len(found) > 2 and not self._random.randrange(3):
@@ -187,7 +187,7 @@ class HostileSource:
         return ("HSET", self._keys.files("bait"), self._random_value()[:1_000], EPOCH)
 
     def _any_key_command(self) -> tuple[RedisArgument, ...]:
-        """A key of another type, or gone, or under a name that no source has."""
+        """Return a command that changes a key's type, deletes it, or creates a foreign key."""
         keys = self._keys
         key = self._random.choice(
             (

@@ -1,4 +1,4 @@
-"""Viewers that are cut off, a server that is killed, and a log that rotates meanwhile."""
+"""Log streams under faults: lost connections, a killed server, and a rotating log."""
 
 import asyncio
 import contextlib
@@ -24,20 +24,20 @@ TORTURE_TIMEOUT_S = 120.0
 
 
 class ViewerDisconnectedError(Exception):
-    """A viewer has seen as much as it was to see at one time."""
+    """A viewer ended its connection on purpose."""
 
 
 class LogViewer:
-    """Reads a log to its end, and is cut off on the way again and again.
+    """Reads a log to its end over many connections.
 
     Args:
-        urls: where it may read it: each time it comes back, at one of these.
-        seed: of its chance.
+        urls: URLs of the log; each connection uses a random one.
+        seed: seed of the random choices.
 
     Attributes:
-        events: all that it was sent, in order.
-        reconnects: how often it came back.
-        last_id: what it says when it comes back.
+        events: all events so far, in order.
+        reconnects: number of connections after the first.
+        last_id: `Last-Event-ID` of the next connection.
     """
 
     def __init__(self, urls: Sequence[str], seed: int) -> None:
@@ -49,7 +49,7 @@ class LogViewer:
 
     @property
     def sequence_errors(self) -> list[str]:
-        """Each place where a line is missing without a gap, doubled, or out of order."""
+        """Return each place where a line is missing without a gap, repeated, or out of order."""
         found = []
         before, excused = 0, False
         for event in self.events:
@@ -68,12 +68,12 @@ class LogViewer:
 
     @property
     def last_line_number(self) -> int:
-        """The number of the last line."""
+        """Return the number of the last line."""
         lines = (json.loads(e.data)["line"] for e in reversed(self.events) if e.event == "log")
         return int(next(lines).split()[0])
 
     async def read(self) -> None:
-        """Reads until the log is complete."""
+        """Read until the log is complete."""
         timeout = aiohttp.ClientTimeout(total=None)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             while not self.events or self.events[-1].event != "log_complete":
@@ -98,19 +98,19 @@ class LogViewer:
                     self.last_id = event.event_id
                     if len(self.events) >= enough:
                         raise ViewerDisconnectedError
-                # An id may come alone.
+                # An id may be sent without an event.
                 self.last_id = parser.last_event_id
 
 
 @dataclass(frozen=True, slots=True)
 class LogTortureResult:
-    """What has happened.
+    """Result of a run.
 
     Attributes:
-        viewers: those who read.
+        viewers: the viewers of the log.
         kills: how often the server was killed.
-        rotations: how often the log was rotated, by kind.
-        server_logs: what the servers logged.
+        rotations: number of rotations by kind.
+        server_logs: log of each server process.
     """
 
     viewers: list[LogViewer]
@@ -122,7 +122,7 @@ class LogTortureResult:
 async def run_log_torture(
     folder: Path, *, line_count: int, seed: int, timeout_s: float = TORTURE_TIMEOUT_S
 ) -> LogTortureResult:
-    """Writes a log while it is read and everything goes wrong."""
+    """Write and rotate a log while it is streamed and the server is killed."""
     conductor = SimulatedConductor(
         folder / "c.sock", registry=folder / "state.db", shutdown_grace_s=0
     )
@@ -140,7 +140,7 @@ async def run_log_torture(
                 run_and_kill_servers(folder, port, written, done, random.Random(seed))
             )
             reading = [group.create_task(viewer.read()) for viewer in viewers]
-            # A viewer has a position before the first line, and so loses none.
+            # With a position before the first line, a viewer misses no line.
             await wait_until(lambda: all(viewer.last_id for viewer in viewers))
             rotations = await run_log_writer(log, line_count, seed)
             written.set()
@@ -160,10 +160,10 @@ async def run_and_kill_servers(
     done: asyncio.Event,
     rng: random.Random,
 ) -> list[str]:
-    """Runs a server, and kills it now and then while the log is written."""
+    """Run servers, killing each after a random time until the log is written."""
     logs = []
     while not done.is_set():
-        # The later option counts.
+        # This port overrides the one of run_server.
         async with run_server(folder, "--port", port) as running:
             limit_s = None if log_written.is_set() else rng.uniform(0.6, 1.5)
             try:
@@ -176,7 +176,7 @@ async def run_and_kill_servers(
 
 
 async def run_log_writer(path: Path, line_count: int, seed: int) -> dict[str, int]:
-    """Runs the writer to its end."""
+    """Run the writer to its end and return its rotations."""
     writer = await asyncio.create_subprocess_exec(
         *(sys.executable, log_writer.__file__, str(path), str(line_count), str(seed)),
         stdout=asyncio.subprocess.PIPE,

@@ -1,9 +1,9 @@
-"""Writes a log as a process of its own, and rotates it meanwhile in every way that occurs.
+"""Write a log in a process of its own and rotate it in every usual way.
 
-`python log_writer.py FILE LINES SEED` appends LINES numbered lines, some in halves, some in bursts,
-with a first line that is the same in every file. It keeps all old files, and writes nothing between
-a copy and its cut, so that no line is lost by anybody but the reader. At its end it prints how
-often it rotated in each way, as JSON.
+`python log_writer.py FILE LINES SEED` appends LINES numbered lines, some in parts, some in bursts;
+the first line of all files is the same. All old files are kept, and nothing is written between a
+copy and its truncation, so only the reader could lose a line. At the end it prints the number of
+rotations of each kind as JSON.
 """
 
 import gzip
@@ -24,8 +24,8 @@ class LogWriter:
     """Appends to one log and rotates it.
 
     Args:
-        path: the log.
-        rng: where all choices come from.
+        path: path of the log.
+        rng: source of all random choices.
     """
 
     def __init__(self, path: Path, rng: random.Random) -> None:
@@ -35,7 +35,7 @@ class LogWriter:
         self._open()
 
     def append(self, first: int, last: int) -> None:
-        """Appends numbered lines, some of them in pieces."""
+        """Append numbered lines, some of them in parts."""
         text = "".join(
             f"{number} é✓ {'x' * self._rng.randint(0, 120)}\n" for number in range(first, last + 1)
         )
@@ -48,7 +48,7 @@ class LogWriter:
                 time.sleep(self._rng.random() * 0.003)
 
     def rotate(self) -> None:
-        """Begins a new file, or the same anew."""
+        """Rotate the log in a random way."""
         kind = self._rng.choice(("gzip", "gzip", "rename", "copytruncate", "copytruncate"))
         self.rotations[kind] += 1
         if kind == "gzip":
@@ -67,7 +67,7 @@ class LogWriter:
                 shutil.copyfile(self._path, self._rotated_path(1, ""))
                 os.truncate(self._path, 0)
         os.close(self._fd)
-        # Files are ordered by the times of their last writes, which a clock of 4 ms gives them.
+        # Files are ordered by modification time, whose clock ticks every 4 ms.
         time.sleep(0.01)
         self._open()
 
@@ -75,7 +75,7 @@ class LogWriter:
         return self._path.with_name(f"{self._path.name}.{number}{ending}")
 
     def _shift_rotated_files(self, ending: str) -> None:
-        """Moves older files of one form up by one."""
+        """Rename the rotated files of one kind to the next higher numbers."""
         count = 0
         while self._rotated_path(count + 1, ending).exists():
             count += 1
@@ -89,7 +89,7 @@ class LogWriter:
 
 
 def main(path: Path, line_count: int, seed: int) -> None:
-    """Writes the whole log."""
+    """Write the whole log."""
     chance = random.Random(seed)
     writer = LogWriter(path, chance)
     number, rotation = 1, chance.randint(1000, 6000)

@@ -1,4 +1,4 @@
-"""How long the machine let this process stand still: what has to be quick then may be later."""
+"""Measure stalls of this process, to allow for a busy machine."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,17 +8,17 @@ STEP_INTERVAL_S = 0.01
 
 
 class LoopLag:
-    """Measures while its context lasts.
+    """Event loop lag.
 
     Attributes:
-        max_s: the longest that a step of a hundredth of a second was late.
+        max_s: the longest delay of a 10 ms timer.
     """
 
     def __init__(self) -> None:
         self.max_s = 0.0
 
     async def measure(self) -> None:
-        """Steps until it is cancelled."""
+        """Measure until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + STEP_INTERVAL_S
@@ -28,7 +28,7 @@ class LoopLag:
 
 @asynccontextmanager
 async def measure_loop_lag() -> AsyncIterator[LoopLag]:
-    """Measures for as long as the context lasts."""
+    """Measure the event loop lag."""
     measured = LoopLag()
     task = asyncio.create_task(measured.measure())
     try:

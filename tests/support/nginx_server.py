@@ -1,4 +1,4 @@
-"""A real nginx on loopback, with a file of docs/examples, ended with the test."""
+"""Real nginx on loopback with a file of docs/examples."""
 
 import asyncio
 import signal
@@ -17,7 +17,7 @@ from tests.support.ports import free_port
 from tests.support.viewers import open_viewer
 from tests.support.waiting import wait_until
 
-# The name of the site that the example is filled for.
+# The site name in the filled example.
 SITE_NAME = "watch.example.org"
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
@@ -41,7 +41,7 @@ http {{
 
 
 def fill_example(name: str, **values: object) -> str:
-    """A file of docs/examples with its placeholders filled."""
+    """Return a file of docs/examples with its placeholders filled."""
     text = (EXAMPLES / name).read_text(encoding="utf-8")
     for key, value in values.items():
         assert f"@{key}@" in text
@@ -53,24 +53,24 @@ class NginxServer:
     """A running nginx.
 
     Args:
-        process: its master.
+        process: its master process.
     """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
 
     def reload(self) -> None:
-        """Has it read its configuration again (nginx.org, Controlling nginx)."""
+        """Reload the configuration (nginx.org, Controlling nginx)."""
         self.process.send_signal(signal.SIGHUP)
 
 
 @asynccontextmanager
 async def run_nginx(folder: Path, site: str, port: int) -> AsyncIterator[NginxServer]:
-    """nginx with this site, for as long as the context lasts."""
+    """Run nginx with this site."""
     command = require_program("nginx")
     folder.mkdir(exist_ok=True)
     (folder / "site.conf").write_text(site)
-    # As root it would give up its rights, and could not connect to the sockets of a test.
+    # As root, nginx would switch to a user that cannot connect to the sockets of a test.
     user = "user root;\n" if Path("/root").owner() == Path(folder).owner() else ""
     (folder / "nginx.conf").write_text(user + MAIN_CONFIG.format(folder=folder))
     process = await asyncio.create_subprocess_exec(
@@ -96,9 +96,9 @@ class ProxiedServer:
     """A server behind nginx.
 
     Attributes:
-        nginx: what is before it.
-        address: where that listens, by its name.
-        session: a client that trusts it, and finds it by that name.
+        nginx: the proxy.
+        address: base URL of the proxy, with its site name.
+        session: client session that trusts the certificate and resolves the site name.
     """
 
     nginx: NginxServer
@@ -110,13 +110,13 @@ class ProxiedServer:
 async def run_behind_nginx(
     folder: Path, *changes: tuple[str, str], example: str = "nginx.conf", **servers: object
 ) -> AsyncIterator[ProxiedServer]:
-    """nginx with an example, whose name the session resolves to loopback.
+    """Run nginx with an example; the session resolves its site name to loopback.
 
     Args:
-        folder: where it keeps what is its own.
-        changes: pairs of what is in the example, and what is to be there.
-        example: which.
-        servers: the placeholders for what is behind it; left out, a socket in the folder.
+        folder: directory for its files.
+        changes: pairs of a text in the example and its replacement.
+        example: file name of the example.
+        servers: placeholders of the upstream servers; by default a socket in the directory.
     """
     authority = trustme.CA()
     certificate = authority.issue_cert(SITE_NAME)
@@ -145,7 +145,7 @@ async def run_behind_nginx(
 
 
 async def check_unavailable_responses(proxied: ProxiedServer) -> None:
-    """While nothing answers, an EventSource is asked to come back, and a program is told 503."""
+    """Check the responses without a server: a `retry` for EventSource, 503 for programs."""
     async with open_viewer(proxied.session, f"{proxied.address}/api/roster/stream") as viewer:
         await viewer.wait_ended()
         assert viewer.response.status == 200
@@ -159,7 +159,7 @@ async def check_unavailable_responses(proxied: ProxiedServer) -> None:
 
 
 class LoopbackResolver(aiohttp.abc.AbstractResolver):
-    """Every name leads to this machine."""
+    """Resolve every name to 127.0.0.1."""
 
     async def resolve(
         self, host: str, port: int = 0, family: int = 0

@@ -1,4 +1,4 @@
-"""Real processes: the server and the simulated conductor, each on its own, ended with the test."""
+"""The server and the simulated conductor as processes."""
 
 import asyncio
 import os
@@ -14,12 +14,12 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 class ManagedProcess:
-    """A process that says in one line that it is there.
+    """A process that prints a line when it is ready.
 
     Attributes:
         first_line: that line.
-        output: what it wrote to standard output after that.
-        log: what it wrote to standard error so far.
+        output: standard output after that line.
+        log: standard error so far.
     """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -30,30 +30,30 @@ class ManagedProcess:
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """Return the process id."""
         return self._process.pid
 
     @property
     def address(self) -> str:
-        """Where it listens: the end of its first line."""
+        """Return the end of the first line: the server's URL."""
         return self.first_line.split()[-1]
 
     def rss_kib(self) -> int:
-        """The memory that it holds, in KiB."""
+        """Return the resident memory in KiB."""
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
         return int(status.partition("VmRSS:")[2].split()[0])
 
     def cpu_s(self) -> float:
-        """The processor time that it has used, in seconds."""
+        """Return the CPU time used so far, in seconds."""
         fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rsplit(")")[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def count_open_files(self) -> int:
-        """How many files it has open."""
+        """Return the number of open files."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     async def wait_ready(self) -> None:
-        """Waits for the first line, and reads on in the background."""
+        """Wait for the first line and read the rest in the background."""
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         self._read_tasks = [asyncio.create_task(self._read_log(self._process.stderr))]
@@ -70,11 +70,11 @@ class ManagedProcess:
             self.output += line.decode()
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Sends it a signal."""
+        """Send a signal."""
         self._process.send_signal(number)
 
     async def wait(self, *, timeout_s: float = TIMEOUT_S) -> int:
-        """Waits until it has ended, and returns its exit code."""
+        """Wait for the process to end and return its exit code."""
         async with asyncio.timeout(timeout_s):
             code = await self._process.wait()
             await asyncio.gather(*self._read_tasks)
@@ -85,7 +85,7 @@ class ManagedProcess:
 async def run_process(
     *arguments: object, pass_fds: tuple[int, ...] = (), **environment: str
 ) -> AsyncIterator[ManagedProcess]:
-    """Python with these arguments, for as long as the context lasts."""
+    """Run Python with these arguments."""
     started = await asyncio.create_subprocess_exec(
         sys.executable,
         *map(str, arguments),
@@ -106,7 +106,7 @@ async def run_process(
 
 
 def run_server(folder: Path, *arguments: object) -> AbstractAsyncContextManager[ManagedProcess]:
-    """A server that looks for its conductor and registry in a folder."""
+    """Run a server on the conductor and registry in a directory."""
     return run_process(
         *("-m", "marianne_stream", "--port", 0, "--no-auth"),
         *("--conductor-socket", folder / "c.sock", "--registry-path", folder / "state.db"),
@@ -115,7 +115,7 @@ def run_server(folder: Path, *arguments: object) -> AbstractAsyncContextManager[
 
 
 def run_conductor(folder: Path, *arguments: object) -> AbstractAsyncContextManager[ManagedProcess]:
-    """A simulated conductor as a process of its own, with nothing to do."""
+    """Run an idle simulated conductor as a process."""
     return run_process(
         *("-m", "marianne_stream.demo"),
         *("--socket", folder / "c.sock", "--registry", folder / "state.db"),

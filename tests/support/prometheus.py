@@ -1,4 +1,4 @@
-"""Metrics: those of an answer of /metrics, and those of the reference."""
+"""Metrics of a response of /metrics, and those of the reference."""
 
 import re
 from pathlib import Path
@@ -7,12 +7,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 
-# A metric by its name: its type, and the names of its labels.
+# Type and label names of each metric.
 Metrics = dict[str, tuple[str, frozenset[str]]]
 
 
 def parse_samples(text: str) -> dict[str, float]:
-    """Each sample by its name and labels."""
+    """Return the value of each sample by its name and labels."""
     found = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -22,7 +22,7 @@ def parse_samples(text: str) -> dict[str, float]:
 
 
 def metrics(text: str) -> Metrics:
-    """Return the metrics of an answer, without the times at which they were created."""
+    """Return the metrics of a response, without `_created` times."""
     found = {}
     for family in text_string_to_metric_families(text):
         if not family.name.endswith("_created"):

@@ -1,29 +1,29 @@
-"""A client that sends any bytes whatever, and reads what is answered."""
+"""Client that sends arbitrary bytes."""
 
 import contextlib
 import socket
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-# How long an answer may take that has to come; and how long is waited for one that need not.
+# Limits for a response that must come, and for one that may come.
 TIMEOUT_S = 10.0
 QUIET_TIMEOUT_S = 0.02
 
 
 def open_connection(address: str) -> socket.socket:
-    """A connection to a server."""
+    """Connect to a server."""
     where = urlsplit(address)
     return socket.create_connection((where.hostname, where.port), timeout=TIMEOUT_S)
 
 
 def exchange(address: str, pieces: Iterable[bytes]) -> bytes:
-    """What a server says to some bytes, whose sender says at last that there are no more.
+    """Send bytes, shut down the sending side, and return the response.
 
     Raises:
-        TimeoutError: the server does not end the connection.
+        TimeoutError: the server does not close the connection.
     """
     with open_connection(address) as sock:
-        # Who has heard enough ends the connection before all was said.
+        # The server may close before all pieces are sent.
         with contextlib.suppress(ConnectionError):
             for piece in pieces:
                 sock.sendall(piece)
@@ -34,10 +34,10 @@ def exchange(address: str, pieces: Iterable[bytes]) -> bytes:
 
 
 def receive(sock: socket.socket, *, quiet_s: float | None = None) -> bytes:
-    """What comes until the connection ends, or until nothing comes for so long.
+    """Read until the connection ends, or until nothing comes for `quiet_s` seconds.
 
     Raises:
-        TimeoutError: neither is the case, within the limit.
+        TimeoutError: neither happens within the limit.
     """
     heard = b""
     sock.settimeout(quiet_s or TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""The rights in Redis that the documents give to a relay and to an edge, as ACL SETUSER takes."""
+"""Redis ACL users of a relay and an edge as documented, as arguments of ACL SETUSER."""
 
 import re
 from pathlib import Path
@@ -7,12 +7,12 @@ DOCS = Path(__file__).parents[2] / "docs"
 REFERENCE = DOCS / "reference" / "relay.md"
 GUIDE = DOCS / "how-to" / "more-than-one-machine.md"
 
-# The prefix of all keys, and the password of both.
+# The prefix of all keys, and the password of both users.
 PREFIX, PASSWORD = "marianne-stream", "secret"
 
 
 def relay_acl(source: str) -> list[str]:
-    """Of the user `relay-SOURCE`."""
+    """Return the user `relay-SOURCE`."""
     text = read_acl_user(REFERENCE, "relay-S")
     return fill_placeholders(
         text.replace("{S}", f"{{{source}}}").replace("relay-S", f"relay-{source}")
@@ -20,17 +20,17 @@ def relay_acl(source: str) -> list[str]:
 
 
 def edge_acl() -> list[str]:
-    """Of the user `edge`."""
+    """Return the user `edge`."""
     return fill_placeholders(read_acl_user(GUIDE, "edge"))
 
 
 def read_acl_user(document: Path, name: str) -> str:
-    """What a document says of a user."""
+    """Return the definition of a user in a document."""
     found = re.search(rf"```(?:text)?\nuser ({name} .*?)\n```", document.read_text(), re.DOTALL)
     assert found is not None
     return found[1]
 
 
 def fill_placeholders(text: str) -> list[str]:
-    """The words, with what they leave open."""
+    """Split a definition into words and fill its placeholders."""
     return text.replace("PREFIX", PREFIX).replace(">PASSWORD", f">{PASSWORD}").split()

@@ -1,4 +1,4 @@
-"""Redis by TLS, as Valkey, and as a primary with a replica and a Sentinel, on loopback."""
+"""Redis with TLS, Valkey, and a primary with a replica and a Sentinel, on loopback."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,25 +11,25 @@ from tests.support.external import require_valkey
 from tests.support.redis_server import RedisServer, run_redis
 from tests.support.waiting import wait_for_value
 
-# What Sentinels call the server.
+# The service name of the Sentinel.
 SENTINEL_SERVICE = "marianne"
 
 PASSWORD = "as-Secret,as:can/be"
 
-# How soon a server counts as down, in milliseconds.
+# A server is considered down after this many milliseconds.
 DOWN_AFTER_MS = 300
 
 
 @dataclass(frozen=True, slots=True)
 class RedisDeployment:
-    """Some servers that are one Redis.
+    """One or more servers that act as one Redis.
 
     Attributes:
-        url: where a relay finds it.
-        servers: all that have data.
-        replica: who takes over from it.
-        sentinel: who says which it is, where somebody does.
-        password: what it asks for.
+        url: the URL for a relay.
+        servers: all servers with data.
+        replica: the server that is promoted on failure.
+        sentinel: the Sentinel, or None.
+        password: the password, or empty.
     """
 
     url: str
@@ -40,13 +40,13 @@ class RedisDeployment:
 
     @property
     def primary(self) -> RedisServer:
-        """The primary of what is looked at."""
+        """Return the initial primary."""
         return self.servers[0]
 
 
 @asynccontextmanager
 async def run_tls_redis(folder: Path) -> AsyncIterator[RedisDeployment]:
-    """A server that is reached by TLS alone, and asks for a password."""
+    """Run a server that accepts only TLS and requires a password."""
     folder.mkdir()
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
@@ -67,7 +67,7 @@ async def run_tls_redis(folder: Path) -> AsyncIterator[RedisDeployment]:
 
 @asynccontextmanager
 async def run_valkey(folder: Path) -> AsyncIterator[RedisDeployment]:
-    """A server that is Valkey."""
+    """Run Valkey."""
     async with run_redis(folder, command=require_valkey()) as server:
         assert "valkey_version" in await server.call("INFO", "server")
         yield RedisDeployment(server.url, (server,), server)
@@ -75,7 +75,7 @@ async def run_valkey(folder: Path) -> AsyncIterator[RedisDeployment]:
 
 @asynccontextmanager
 async def run_sentinel(folder: Path) -> AsyncIterator[RedisDeployment]:
-    """A primary, its replica, and a Sentinel, which has the one take over from the other."""
+    """Run a primary, its replica, and a Sentinel that fails over to it."""
     async with AsyncExitStack() as stack:
         primary = await stack.enter_async_context(run_redis(folder / "primary"))
         replica = await stack.enter_async_context(
@@ -91,7 +91,7 @@ async def run_sentinel(folder: Path) -> AsyncIterator[RedisDeployment]:
         sentinel = await stack.enter_async_context(
             run_redis(folder / "sentinel", config=config, options=("--sentinel",))
         )
-        # It hears of replicas from their primary.
+        # The Sentinel learns of replicas from their primary.
         await wait_for_value(
             lambda: sentinel.call("SENTINEL", "REPLICAS", SENTINEL_SERVICE),
             lambda replicas: replicas,

@@ -1,4 +1,4 @@
-"""A real Redis on loopback: started, killed, and started again, with its data or without."""
+"""Real Redis on loopback that can be killed and restarted, with or without its data."""
 
 import asyncio
 import contextlib
@@ -15,25 +15,25 @@ from tests.support.ports import free_port
 
 TIMEOUT_S = 10.0
 
-# Nothing is saved but by what a test says, and a replica need not wait for others to come.
+# No snapshots, and replicas synchronize without delay.
 FAST_OPTIONS = ("--save", "", "--repl-diskless-sync-delay", "0")
 
 
 class RedisServer:
-    """A Redis server of its own.
+    """A Redis server process.
 
     Args:
-        folder: where it keeps what it is to find again.
-        is_durable: whether it finds its data again after it was killed.
-        options: what else it is told, as its own options.
-        config: a file with more of them, which a Sentinel must have.
-        command: which program it is.
-        client_options: how one connects who may do anything, as redis-py names it; by TLS where it
-            has ssl.
+        folder: directory for its data.
+        is_durable: keep the data when the server is killed.
+        options: more command line options.
+        config: configuration file, required by a Sentinel.
+        command: the program; `redis-server` if empty.
+        client_options: options of redis-py for an administrator's connection; with `ssl`, the
+            server listens with TLS.
 
     Attributes:
-        port: where it listens.
-        client: one who may do anything.
+        port: the TCP port.
+        client: client with all rights.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """Where a relay finds it."""
+        """Return the URL for a relay."""
         return f"redis://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
-        """Starts it, and returns when it answers."""
+        """Start the server and wait until it answers."""
         options = (*map(str, self._listen_options), "--bind", "127.0.0.1", *FAST_OPTIONS)
         durable = ("--appendonly", "yes", "--appendfsync", "always") if self._is_durable else ()
         self._process = await asyncio.create_subprocess_exec(
@@ -85,22 +85,22 @@ class RedisServer:
         return False
 
     async def kill(self) -> None:
-        """Ends it as a crash does."""
+        """Kill the server, as a crash would."""
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
             await self._process.wait()
 
     async def close(self) -> None:
-        """Ends it for good."""
+        """Close the client and kill the server."""
         await self.client.aclose()
         await self.kill()
 
     async def call(self, *arguments: str | bytes | int) -> Any:
-        """Does any command."""
+        """Execute any command."""
         return await self.client.execute_command(*arguments)  # type: ignore[no-untyped-call]
 
     async def read_stream(self, key: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        """All entries of a stream, with their ids."""
+        """Return all entries of a stream with their ids."""
         found: list[tuple[bytes, dict[bytes, bytes]]] = await self.call("XRANGE", key, "-", "+")
         return found
 
@@ -109,7 +109,7 @@ class RedisServer:
 async def run_redis(
     folder: Path, *, is_durable: bool = False, **given: Any
 ) -> AsyncIterator[RedisServer]:
-    """A Redis server for as long as the context lasts; the test skips where there is none."""
+    """Run a Redis server; skip the test if Redis is not installed."""
     folder.mkdir(parents=True, exist_ok=True)
     server = RedisServer(folder, is_durable=is_durable, **given)
     try:

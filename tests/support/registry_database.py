@@ -1,4 +1,4 @@
-"""A registry as a conductor keeps it: an SQLite file, written beside those who read it."""
+"""Registry database as a conductor writes it."""
 
 import sqlite3
 from pathlib import Path
@@ -14,7 +14,7 @@ CREATE TABLE jobs (
 
 
 def open_registry(path: Path, schema: str = SCHEMA) -> RegistryConnection:
-    """A connection that writes a registry as the conductor does, and stays open."""
+    """Open a connection that writes a registry in WAL mode, as the conductor does."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute(schema)
@@ -22,7 +22,7 @@ def open_registry(path: Path, schema: str = SCHEMA) -> RegistryConnection:
 
 
 def put_row(connection: RegistryConnection, job_id: str | None, **columns: Any) -> None:
-    """Write a row, with a status and a submission unless they are given."""
+    """Write a row with default status and submission time."""
     row = {"job_id": job_id, "status": "running", "submitted_at": 1000.0, **columns}
     marks = ", ".join("?" * len(row))
     connection.execute(

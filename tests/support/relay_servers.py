@@ -1,4 +1,4 @@
-"""An origin that publishes, and edges that read what it publishes, in this process."""
+"""Origins and edges in this process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,10 +17,10 @@ from tests.support.waiting import TIMEOUT_S
 
 
 class RelayServer:
-    """A server, and a client of it.
+    """A server and a client session.
 
     Attributes:
-        url: where it is.
+        url: base URL of the server.
     """
 
     def __init__(self, server: TestServer, session: aiohttp.ClientSession) -> None:
@@ -29,11 +29,11 @@ class RelayServer:
         self._session = session
 
     def open_viewer(self, path: str, **options: Any) -> AbstractAsyncContextManager[Viewer]:
-        """Opens a stream."""
+        """Open a stream."""
         return open_viewer(self._session, self.url + path, **options)
 
     async def wait_live(self, *job_ids: str, **options: Any) -> None:
-        """Waits until the conductor's own word comes in, of these jobs at least."""
+        """Wait until the server has live data of the conductor, including these jobs."""
         async with asyncio.timeout(TIMEOUT_S):
             while True:
                 _, ready = await self.get("/ready", **options)
@@ -44,7 +44,7 @@ class RelayServer:
                 await asyncio.sleep(0.02)
 
     async def get(self, path: str, **options: Any) -> tuple[int, Any]:
-        """The status and the body of an answer that ends."""
+        """Return the status and the body of a response."""
         async with self._session.get(self.url + path, allow_redirects=False, **options) as answer:
             if answer.content_type == "application/json":
                 return answer.status, await answer.json()
@@ -53,7 +53,7 @@ class RelayServer:
 
 @asynccontextmanager
 async def run_relay_server(settings: Settings) -> AsyncIterator[RelayServer]:
-    """A server with some settings."""
+    """Run a server with these settings."""
     server = TestServer(create_app(settings))
     await server.start_server()
     try:
@@ -66,7 +66,7 @@ async def run_relay_server(settings: Settings) -> AsyncIterator[RelayServer]:
 def run_origin(
     folder: Path, redis: RedisServer, name: str = "oak", *, url: str = "", **options: Any
 ) -> AbstractAsyncContextManager[RelayServer]:
-    """A server that asks the conductor in a folder, and publishes."""
+    """Run a server that publishes from the conductor in a directory."""
     return run_relay_server(
         Settings(
             conductor_socket=folder / "c.sock",
@@ -82,7 +82,7 @@ def run_origin(
 def run_edge(
     redis: RedisServer, *, url: str = "", **options: Any
 ) -> AbstractAsyncContextManager[RelayServer]:
-    """A server that reads Redis."""
+    """Run a server that serves from Redis."""
     given: dict[str, Any] = {
         "no_auth": True,
         "state_backend": "redis",

@@ -1,4 +1,4 @@
-"""A log that is read through a relay and two edges, all of which are killed, and Redis, too."""
+"""Log streams through Redis while the relay, two edges and Redis are killed in turn."""
 
 import asyncio
 import itertools
@@ -27,12 +27,12 @@ StartProcess = Callable[[], AbstractAsyncContextManager[ManagedProcess]]
 
 @dataclass(frozen=True, slots=True)
 class RelayTortureResult:
-    """What has happened.
+    """Result of a run.
 
     Attributes:
-        viewers: those who read.
-        kills: how often each part was killed.
-        server_logs: what the servers logged.
+        viewers: the viewers of the log.
+        kills: how often each process was killed.
+        server_logs: log of each server process.
     """
 
     viewers: list[LogViewer]
@@ -41,7 +41,7 @@ class RelayTortureResult:
 
 
 async def run_relay_torture(folder: Path, *, line_count: int, seed: int) -> RelayTortureResult:
-    """Writes a log while it is read through Redis, and everything is killed in turn."""
+    """Write a log while it is streamed through Redis and every process is killed in turn."""
     conductor = SimulatedConductor(
         folder / "c.sock", registry=folder / "state.db", shutdown_grace_s=0
     )
@@ -76,12 +76,12 @@ async def run_relay_torture(folder: Path, *, line_count: int, seed: int) -> Rela
 
 
 class TortureRun:
-    """What runs, and is killed.
+    """The processes of a run.
 
     Attributes:
-        log_written: set when the log is.
-        kills: how often each part was.
-        server_logs: what the servers logged.
+        log_written: set when the log is written.
+        kills: how often each process was killed.
+        server_logs: log of each server process.
     """
 
     def __init__(self, folder: Path, rng: random.Random) -> None:
@@ -96,7 +96,7 @@ class TortureRun:
     def start(
         self, group: asyncio.TaskGroup, redis: RedisServer, ports: list[int]
     ) -> list[asyncio.Task[None]]:
-        """Begins to run a relay and edges."""
+        """Start the relay and the edges."""
         relay = ("--publish-url", redis.url, "--source-name", "oak")
         edge = (
             "-m",
@@ -115,7 +115,7 @@ class TortureRun:
         ]
 
     async def _keep_running(self, name: str, start: StartProcess) -> None:
-        """Runs a server, and starts it again when it was killed."""
+        """Run a server and restart it whenever it was killed."""
         turn = self._kill_requests[name] = asyncio.Event()
         while not self._is_stopping:
             async with start() as running:
@@ -127,7 +127,7 @@ class TortureRun:
             self.server_logs.append(running.log)
 
     async def kill_in_turn(self, redis: RedisServer) -> None:
-        """Kills one after the other, until all were killed and the log is written."""
+        """Kill one process after the other until each was killed and the log is written."""
         for name in itertools.cycle((*self._kill_requests, "redis")):
             await asyncio.sleep(self._rng.uniform(0.4, 1.0))
             if self.log_written.is_set() and len(self.kills) == len(self._kill_requests) + 1:
@@ -141,7 +141,7 @@ class TortureRun:
                 self._kill_requests[name].set()
 
     def stop(self) -> None:
-        """Lets all servers end."""
+        """Let all servers end."""
         self._is_stopping = True
         for turn in self._kill_requests.values():
             turn.set()

@@ -1,6 +1,6 @@
-"""A hook of schemathesis: each request comes from a client of its own, as a trusted proxy tells.
+"""Schemathesis hook: each request has another client address, as from a trusted proxy.
 
-Else its wrong tokens, all of one address, would be answered ever later.
+Otherwise the login throttle would delay its invalid tokens more and more.
 """
 
 import itertools
@@ -13,7 +13,7 @@ CLIENT_NUMBERS = itertools.count(1)
 
 @schemathesis.hook
 def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
-    """Names another client each time."""
+    """Set the next client address."""
     number = next(CLIENT_NUMBERS)
     case.headers = {
         **(case.headers or {}),

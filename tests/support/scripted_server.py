@@ -1,4 +1,4 @@
-"""A server that is told what to say: no marianne-stream, but a hearer of what it is asked."""
+"""HTTP server with scripted responses."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,12 +21,12 @@ def make_log_frame(number: int) -> bytes:
 
 
 def stream_response(*frames: bytes) -> Callable[[], web.Response]:
-    """An answer that says so much, and ends in good order."""
+    """Return a stream with these frames that ends in good order."""
     return lambda: web.Response(body=SHORT_RETRY + b"".join(frames), headers=STREAM_HEADERS)
 
 
 def error_response(status: int, detail: str = "No.", **headers: str) -> Callable[[], web.Response]:
-    """An answer that is an error."""
+    """Return an error response."""
     body = {"detail": detail, "code": "any"}
     return lambda: web.json_response(
         body, status=status, headers={k.replace("_", "-"): v for k, v in headers.items()}
@@ -37,11 +37,11 @@ LOG_COMPLETE = b'id: c-9\nevent: log_complete\ndata: {"message":"The end."}\n\n'
 
 
 class ScriptedServer:
-    """A server that gives the answers that it was told, in their order.
+    """Server that gives the scripted responses in order.
 
     Attributes:
-        requests: what it was asked, in order.
-        messages: what the client said of it.
+        requests: all requests so far.
+        messages: what the client reported.
     """
 
     def __init__(self, *responses: Callable[[], web.StreamResponse]) -> None:
@@ -51,19 +51,19 @@ class ScriptedServer:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(request)
-        # The last one stays.
+        # The last response is repeated.
         return (self._responses.pop(0) if len(self._responses) > 1 else self._responses[0])()
 
     @property
     def last_event_ids(self) -> list[str]:
-        """Where each request wanted to go on."""
+        """Return the `Last-Event-ID` of each request."""
         return [request.headers.get("Last-Event-ID", "") for request in self.requests]
 
     @asynccontextmanager
     async def run(
         self, retry_policy: RetryPolicy = DEFAULT_POLICY, token: str | None = None
     ) -> AsyncIterator[ApiClient]:
-        """The server, as a client has it."""
+        """Run the server and yield a client of it."""
         app = web.Application()
         app.router.add_get("/{path:.*}", self.handle)
         async with TestServer(app) as serving:

@@ -1,4 +1,4 @@
-"""A server that leaves while a log is watched, and the next one on the same socket."""
+"""Restart of a server under log streams, with its socket kept open."""
 
 import asyncio
 import itertools
@@ -20,7 +20,7 @@ from marianne_stream.wire.sse import EventParser
 from tests.support.processes import ManagedProcess, run_process
 from tests.support.waiting import wait_until
 
-# Passes a socket as systemd does (sd_listen_fds(3)), and becomes what else it is given.
+# Passes a socket as systemd does (sd_listen_fds(3)), then executes the other arguments.
 ACTIVATION_SCRIPT = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3, inheritable=True)
@@ -32,7 +32,7 @@ TIMEOUT_S = 60.0
 
 
 def make_server_options(folder: Path) -> tuple[object, ...]:
-    """Where a server finds all that it needs in one folder."""
+    """Return options for a server whose files are all in one directory."""
     return (
         "--conductor-socket",
         folder / "c.sock",
@@ -47,7 +47,7 @@ def make_server_options(folder: Path) -> tuple[object, ...]:
 async def run_activated_server(
     sock: socket.socket, folder: Path, *options: object, **environment: str
 ) -> AsyncIterator[ManagedProcess]:
-    """A server that is passed its socket."""
+    """Run a server with a passed socket."""
     command = (sys.executable, "-m", "marianne_stream", *make_server_options(folder), *options)
     async with run_with_socket(sock, *command, **environment) as running:
         yield running
@@ -57,7 +57,7 @@ async def run_activated_server(
 async def run_with_socket(
     sock: socket.socket, *command: object, **environment: str
 ) -> AsyncIterator[ManagedProcess]:
-    """A command of a unit that is passed its socket."""
+    """Run a unit's command with a passed socket."""
     sock.set_inheritable(inheritable=True)
     script = ("-c", ACTIVATION_SCRIPT, sock.fileno(), *command)
     async with run_process(*script, pass_fds=(sock.fileno(),), **environment) as running:
@@ -65,16 +65,16 @@ async def run_with_socket(
 
 
 class RestartViewer:
-    """One who watches a log while the server is restarted, as cheaply as there have to be many.
+    """Viewer of a log during a restart, cheap enough for thousands.
 
     Args:
-        url: the log's.
+        url: URL of the log stream.
 
     Attributes:
-        line_numbers: of the lines that it has seen, in order.
-        disconnected_at: when its stream ended, in seconds of the monotonic clock.
-        retry_s: how long it was asked to wait then.
-        reconnected_at: when it began to come back; 0 before.
+        line_numbers: numbers of the received lines, in order.
+        disconnected_at: monotonic time at which its stream ended, in seconds.
+        retry_s: the delay that the server asked for.
+        reconnected_at: monotonic time of the reconnect; 0 before.
     """
 
     def __init__(self, url: str) -> None:
@@ -85,7 +85,7 @@ class RestartViewer:
         self._last_id = ""
 
     async def watch(self, session: aiohttp.ClientSession) -> None:
-        """Watches to the end, comes back when it was asked to, and watches until cancelled."""
+        """Read to the end of the stream, reconnect after the delay, and read until cancelled."""
         await self._read(session)
         self.disconnected_at = time.monotonic()
         await asyncio.sleep(self.retry_s or 0.0)
@@ -106,7 +106,7 @@ class RestartViewer:
 
     @property
     def errors(self) -> list[str]:
-        """Lines that are missing, doubled or out of order; that it was not told when to return."""
+        """Return lost, repeated or misordered lines, and a missing `retry`."""
         found = [
             f"line {after} came behind {before}"
             for before, after in itertools.pairwise(self.line_numbers)
@@ -117,22 +117,22 @@ class RestartViewer:
         return found
 
     def requested_delay_s(self, stopped_at: float) -> float:
-        """For when it was asked to come back, after the server was told to leave."""
+        """Return the requested time of the reconnect, in seconds after the server's stop."""
         return self.disconnected_at + (self.retry_s or 0.0) - stopped_at
 
 
 @dataclass(frozen=True, slots=True)
 class RestartResult:
-    """What has happened.
+    """Result of a restart.
 
     Attributes:
-        viewers: all who watched.
-        exit_code: the exit code of the first server.
-        stopped_at: when it was told to leave, in seconds of the monotonic clock.
-        exit_s: how long it took to leave.
-        min_drain_s: how long its streams were to be drained at least.
-        last_line_number: the number of the last line.
-        log: what the first server logged.
+        viewers: all viewers.
+        exit_code: exit code of the first server.
+        stopped_at: monotonic time at which it was stopped, in seconds.
+        exit_s: duration of its shutdown.
+        min_drain_s: the shortest allowed drain.
+        last_line_number: number of the last line.
+        log: log of the first server.
     """
 
     viewers: list[RestartViewer]
@@ -145,10 +145,10 @@ class RestartResult:
 
     @property
     def errors(self) -> list[str]:
-        """What went wrong for anybody."""
+        """Return the errors of all viewers and of the server."""
         found = [fault for watcher in self.viewers for fault in watcher.errors]
         asked_for_s = [watcher.requested_delay_s(self.stopped_at) for watcher in self.viewers]
-        # It would meet the server that leaves, or all others at once.
+        # A return before that would meet the draining server, or all other viewers at once.
         found += [
             f"was asked to come back after {asked_s:.2f} s, in a drain of {self.min_drain_s:.2f}"
             for asked_s in asked_for_s
@@ -169,7 +169,7 @@ async def restart_server(
     drain_s: float,
     line_interval_s: float,
 ) -> RestartResult:
-    """Restarts a server whose streams follow a log that goes on, the next one on its socket."""
+    """Restart a server whose streams follow a growing log; the next one has the same socket."""
     (workspace := folder / "ws").mkdir()
     log = workspace / "marianne.log"
     log.write_text("line 0\n")
@@ -209,12 +209,12 @@ async def restart_server(
 
 @asynccontextmanager
 async def run_viewers(viewers: list[RestartViewer]) -> AsyncIterator[None]:
-    """All of them watch for as long as the context lasts.
+    """Run viewers in the background.
 
-    One that fails sees no more lines, which is how it is noticed.
+    A viewer that fails gets no more lines, which its errors show.
     """
     timeout = aiohttp.ClientTimeout(total=None)
-    # Each comes back by a connection of its own, as browsers of many people do.
+    # Each reconnects over a connection of its own, as separate browsers do.
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         watching = [asyncio.create_task(watcher.watch(session)) for watcher in viewers]
@@ -228,7 +228,7 @@ async def run_viewers(viewers: list[RestartViewer]) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def run_line_writer(log: Path, line_interval_s: float) -> AsyncIterator["asyncio.Task[None]"]:
-    """A log to which numbered lines are written for as long as the context lasts."""
+    """Write numbered lines to a log in the background."""
 
     async def write() -> None:
         for number in itertools.count(1):

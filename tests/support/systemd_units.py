@@ -1,6 +1,6 @@
-"""What a unit of docs/examples has systemd do, done by hand: its command, credentials and state.
+"""Run a unit of docs/examples without systemd: its command, credentials and state.
 
-Left out is all that keeps the service from other things: only systemd can do that.
+Isolation of the service is left out: only systemd provides it.
 """
 
 import re
@@ -12,13 +12,13 @@ from tests.support.processes import ManagedProcess, run_process
 
 
 def parse_command(unit: str, prefix: str = "ExecStart=") -> list[str]:
-    """The command on the line that begins so."""
+    """Return the command of the line with this key."""
     line = next(line for line in unit.splitlines() if line.startswith(prefix))
     return shlex.split(line.removeprefix(prefix))
 
 
 def make_unit_environment(unit: str, folder: Path) -> dict[str, str]:
-    """The environment of the service (systemd.exec(5)); its folders lie in the given one."""
+    """Return the service's environment (systemd.exec(5)), with its directories in `folder`."""
     environment = {
         "CREDENTIALS_DIRECTORY": str(copy_credentials(unit, folder)),
         "STATE_DIRECTORY": str(folder / "state"),
@@ -29,7 +29,7 @@ def make_unit_environment(unit: str, folder: Path) -> dict[str, str]:
 
 
 def copy_credentials(unit: str, folder: Path) -> Path:
-    """The folder with copies of the credentials, with the mode that newer releases give them."""
+    """Copy the credentials with the mode that newer releases of systemd set."""
     (passed := folder / "credentials").mkdir(parents=True)
     for name, path in re.findall(r"^LoadCredential=(\S+?):(.*)$", unit, re.MULTILINE):
         (passed / name).write_bytes(Path(path).read_bytes())
@@ -40,12 +40,12 @@ def copy_credentials(unit: str, folder: Path) -> Path:
 def run_unit(
     unit: str, folder: Path, **environment: str
 ) -> AbstractAsyncContextManager[ManagedProcess]:
-    """What a unit runs, which is Python, for as long as the context lasts.
+    """Run the Python command of a unit.
 
     Args:
-        unit: its text, its placeholders filled.
-        folder: where its state and its credentials are put; it is made.
-        environment: what is added to the unit's.
+        unit: text of the unit with its placeholders filled.
+        folder: directory for its state and credentials; it is created.
+        environment: additions to the unit's environment.
     """
     given = {**make_unit_environment(unit, folder), **environment}
     return run_process(*parse_command(unit)[1:], pass_fds=(), **given)

@@ -1,4 +1,4 @@
-"""The verbs of the terminal as processes: in a real pseudo-terminal, or with pipes."""
+"""Terminal commands as processes: in a pseudo-terminal, or with pipes."""
 
 import asyncio
 import fcntl
@@ -23,12 +23,12 @@ CONTROL_SEQUENCE_RE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 @dataclass(frozen=True, slots=True)
 class CompletedCommand:
-    """What a process has left.
+    """Result of a process.
 
     Attributes:
-        exit_code: its exit code.
-        stdout: what it wrote to standard output.
-        stderr: what it wrote to standard error.
+        exit_code: the exit code.
+        stdout: standard output.
+        stderr: standard error.
     """
 
     exit_code: int
@@ -37,12 +37,12 @@ class CompletedCommand:
 
     @property
     def lines(self) -> list[str]:
-        """The lines of its output."""
+        """Return the lines of its output."""
         return self.stdout.splitlines()
 
 
 def make_environment(folder: Path, **variables: str) -> dict[str, str]:
-    """An environment in which nothing of this user's is found."""
+    """Return an environment without the files of the current user."""
     ours = {name: value for name, value in os.environ.items() if "MARIANNE_STREAM" not in name}
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "STATE_DIRECTORY"):
         ours.pop(name, None)
@@ -51,11 +51,11 @@ def make_environment(folder: Path, **variables: str) -> dict[str, str]:
 
 
 class PipedCommand:
-    """A verb whose output goes into pipes.
+    """A command whose output goes to pipes.
 
     Attributes:
-        stdout: what it wrote to standard output so far.
-        stderr: what it wrote to standard error so far.
+        stdout: standard output so far.
+        stderr: standard error so far.
     """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -77,17 +77,17 @@ class PipedCommand:
             self.stderr += line.decode()
 
     def send_signal(self, number: int) -> None:
-        """Sends it a signal."""
+        """Send a signal."""
         self._process.send_signal(number)
 
     def close_stdout(self) -> None:
-        """Closes our end of its standard output, as head does when it has enough."""
-        # asyncio keeps that end for itself.
+        """Close the reading end of its standard output, as `head` does."""
+        # asyncio has no public access to that end.
         transport = self._process._transport  # type: ignore[attr-defined]
         transport.get_pipe_transport(1).close()
 
     async def wait(self) -> CompletedCommand:
-        """Waits until it has ended."""
+        """Wait until the command has ended."""
         async with asyncio.timeout(TIMEOUT_S):
             code = await self._process.wait()
             await asyncio.gather(*self._read_tasks)
@@ -98,7 +98,7 @@ class PipedCommand:
 async def start_command(
     folder: Path, *arguments: object, **variables: str
 ) -> AsyncIterator[PipedCommand]:
-    """A verb with pipes, for as long as the context lasts."""
+    """Run a command with pipes."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "marianne_stream", *map(str, arguments)),
         cwd=CHECKOUT,
@@ -116,16 +116,16 @@ async def start_command(
 
 
 async def run_command(folder: Path, *arguments: object, **variables: str) -> CompletedCommand:
-    """Runs a verb to its end, with pipes."""
+    """Run a command to its end with pipes."""
     async with start_command(folder, *arguments, **variables) as running:
         return await running.wait()
 
 
 class Terminal:
-    """A pseudo-terminal in which a program runs.
+    """A pseudo-terminal with a running program.
 
     Attributes:
-        raw: all that it was sent.
+        raw: all output so far.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, master_fd: int) -> None:
@@ -136,14 +136,14 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """The same without what draws."""
+        """Return the output without control sequences."""
         return CONTROL_SEQUENCE_RE.sub("", self.raw)
 
     def _read(self) -> None:
         try:
             data = os.read(self._master_fd, 65536)
         except OSError:
-            # EIO: nobody has the terminal open any more (pty(7)).
+            # EIO: no process has the terminal open any more (pty(7)).
             data = b""
         if data:
             self.raw += data.decode("utf-8", "replace")
@@ -151,21 +151,21 @@ class Terminal:
             asyncio.get_running_loop().remove_reader(self._master_fd)
 
     async def wait_for_text(self, text: str, *, timeout_s: float = TIMEOUT_S) -> None:
-        """Waits until a text has been shown."""
+        """Wait until a text has been printed."""
         await wait_until(lambda: text in self.text, timeout_s=timeout_s)
 
     def send_keys(self, keys: str) -> None:
-        """Types."""
+        """Type keys."""
         os.write(self._master_fd, keys.encode())
 
     async def wait(self) -> int:
-        """Waits until the program has ended, and returns its exit code."""
+        """Wait for the program to end and return its exit code."""
         async with asyncio.timeout(TIMEOUT_S):
             return await self._process.wait()
 
 
 def set_controlling_terminal() -> None:
-    """Makes standard input the process's terminal, so that its keys send signals (tty_ioctl(4))."""
+    """Make standard input the controlling terminal, so that keys send signals (tty_ioctl(4))."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
@@ -173,7 +173,7 @@ def set_controlling_terminal() -> None:
 async def open_terminal(
     folder: Path, *arguments: object, columns: int = 80, program: str = "", **variables: str
 ) -> AsyncIterator[Terminal]:
-    """A verb, or another program, in a terminal, for as long as the context lasts."""
+    """Run a terminal command, or another program, in a pseudo-terminal."""
     screen, inside = pty.openpty()
     fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     command = [program] if program else [sys.executable, "-m", "marianne_stream"]

@@ -1,4 +1,4 @@
-"""A viewer of a stream: what it is sent, as an EventSource would see it."""
+"""Viewer of a stream that sees events as an EventSource does."""
 
 import asyncio
 import json
@@ -18,11 +18,11 @@ class Viewer:
     """Reads one stream in the background.
 
     Attributes:
-        response: the answer's head.
+        response: the response without its body.
         events: all events so far.
-        event_counts: how many of them have each name.
-        has_ended: whether the server has ended the stream in good order.
-        error: what cut the stream off, where something did.
+        event_counts: number of events by name.
+        has_ended: the server has ended the stream in good order.
+        error: the error that broke the stream, or None.
     """
 
     def __init__(self, response: aiohttp.ClientResponse, last_event_id: str = "") -> None:
@@ -36,55 +36,55 @@ class Viewer:
 
     @property
     def last_event_id(self) -> str:
-        """What it would send when it came back."""
+        """Return the `Last-Event-ID` of a reconnect."""
         return self._parser.last_event_id
 
     @property
     def retry_ms(self) -> int | None:
-        """The delay that the server asked for."""
+        """Return the delay that the server asked for."""
         return self._parser.retry_ms
 
     @property
     def event_names(self) -> list[str]:
-        """The names of the events so far."""
+        """Return the names of the events so far."""
         return [event.event for event in self.events]
 
     @property
     def progress(self) -> list[tuple[str, int, int | None]]:
-        """Of each `get_job_status` the status, the completed sheets and the current sheet."""
+        """Return status, completed sheets and current sheet of each `job_status`."""
         return [
             (data["status"], data["completed_sheets"], data["current_sheet"])
             for data in self.event_data("job_status")
         ]
 
     def event_data(self, *names: str) -> list[dict[str, Any]]:
-        """The data of the events of these names, in order."""
+        """Return the data of the events with these names, in order."""
         return [json.loads(event.data) for event in self.events if event.event in names]
 
     async def wait_for(
         self, name: str, count: int = 1, *, timeout_s: float = 10.0
     ) -> dict[str, Any]:
-        """Waits until so many events of a name have come, and returns the data of the last."""
+        """Wait until `count` events of a name have come, and return the data of the last."""
         await wait_until(lambda: self.event_counts[name] >= count, timeout_s=timeout_s)
         return self.event_data(name)[count - 1]
 
     async def wait_for_status(self, *, timeout_s: float = 10.0, **fields: object) -> dict[str, Any]:
-        """Waits until the newest `get_job_status` has these values."""
+        """Wait until the newest `job_status` has these values."""
         await wait_until(lambda: self.has_status(**fields), timeout_s=timeout_s)
         return self.event_data("job_status")[-1]
 
     def has_status(self, **fields: object) -> bool:
-        """Whether the newest `get_job_status` has these values."""
+        """Return whether the newest `job_status` has these values."""
         newest = (self.event_data("job_status") or [{}])[-1]
         return all(newest.get(name) == value for name, value in fields.items())
 
     async def wait_ended(self, *, timeout_s: float = 10.0) -> None:
-        """Waits until the stream has ended in good order."""
+        """Wait until the stream has ended in good order."""
         await wait_until(lambda: self.has_ended or self.error, timeout_s=timeout_s)
         assert self.error is None
 
     async def read(self) -> None:
-        """Reads to the end."""
+        """Read to the end of the stream."""
         try:
             async for chunk in self.response.content.iter_any():
                 self.raw += chunk
@@ -100,7 +100,7 @@ class Viewer:
 async def open_viewer(
     session: aiohttp.ClientSession, url: str, *, last_event_id: str = "", **params: str
 ) -> AsyncIterator[Viewer]:
-    """A viewer for as long as the context lasts."""
+    """Open a stream and read it in the background."""
     headers = {"Accept": "text/event-stream"}
     if last_event_id:
         headers["Last-Event-ID"] = last_event_id
@@ -116,7 +116,7 @@ async def open_viewer(
 
 
 async def fetch_open_streams(address: str) -> dict[str, int]:
-    """How many streams of each kind a server says are open; it asks for no token."""
+    """Return a server's number of open streams by kind; needs no token."""
     async with aiohttp.ClientSession() as session, session.get(f"{address}/metrics") as answer:
         text = await answer.text()
     found = re.findall(r'marianne_stream_streams_open\{kind="(\w+)"\} (\d+)', text)

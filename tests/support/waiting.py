@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a limit: never sleeping for luck."""
+"""Wait for conditions with a limit instead of sleeping."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ TIMEOUT_S = 10.0
 
 
 async def wait_until(condition: Callable[[], object], *, timeout_s: float = TIMEOUT_S) -> None:
-    """Waits until a condition holds, and fails when it does not within the limit."""
+    """Wait until a condition holds; fail if it does not within the limit."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "the condition never came"
@@ -24,7 +24,7 @@ async def wait_for_value(
     *,
     timeout_s: float = TIMEOUT_S,
 ) -> Any:
-    """What a look gives, once it is what is wanted."""
+    """Wait until a coroutine function returns a wanted value, and return it."""
     found = None
     try:
         async with asyncio.timeout(timeout_s):
