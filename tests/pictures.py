@@ -48,15 +48,15 @@ async def main() -> None:
             connect_browser(address) as browser,
         ):
             await asyncio.sleep(PLAYED_S)
-            await of_the_page(browser, demo.address)
-            await of_the_terminal(browser, demo.address)
+            await take_page(browser, demo.address)
+            await take_terminal(browser, demo.address)
     for name in ("jobs", "job", "terminal"):
         size = (IMAGES / f"{name}.png").stat().st_size
         sys.stdout.write(f"docs/images/{name}.png: {size} bytes\n")
         assert size < LARGEST_BYTES
 
 
-async def of_the_page(browser: Browser, address: str) -> None:
+async def take_page(browser: Browser, address: str) -> None:
     """Take the job list in light and a job in dark."""
     for name, path, scheme in (("jobs", "/", "light"), ("job", f"/jobs/{JOBS[0]}", "dark")):
         size = {"width": 1240, "height": 420 if name == "jobs" else 720}
@@ -69,7 +69,7 @@ async def of_the_page(browser: Browser, address: str) -> None:
             await page.screenshot(path=IMAGES / f"{name}.png")
 
 
-def watched(address: str) -> str:
+def capture_watch(address: str) -> str:
     """Return the colored output of `watch` with three jobs, from a tmux terminal."""
     tmux = (require_program("tmux"), "-L", "pictures")
     verb = shlex.join([sys.executable, "-m", "marianne_stream", "watch", "--url", address, *JOBS])
@@ -85,9 +85,9 @@ def watched(address: str) -> str:
         subprocess.run([*tmux, "kill-server"], check=True)
 
 
-async def of_the_terminal(browser: Browser, address: str) -> None:
+async def take_terminal(browser: Browser, address: str) -> None:
     """Take the picture of `watch`."""
-    shown = await asyncio.to_thread(watched, address)
+    shown = await asyncio.to_thread(capture_watch, address)
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text("$ marianne-stream watch " + " ".join(JOBS), style="bold"))
     console.print(Text.from_ansi(shown.rstrip()))

@@ -1,4 +1,4 @@
-"""Options that a listening socket passes on to its accepted connections."""
+"""What a listening socket hands on to the connections that it accepts."""
 
 import contextlib
 import socket

@@ -15,12 +15,12 @@ def command(heading: str) -> str:
     return match[1]
 
 
-def test_ci_runs_the_tests_as_readme_says() -> None:
+def test_ci_runs_the_test_command_of_readme() -> None:
     lines = (CHECKOUT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     assert command("Run the tests") in lines
 
 
-def test_each_command_makes_a_virtual_environment_of_its_own() -> None:
+def test_each_command_creates_its_own_environment() -> None:
     commands = [command("Try it"), command("Run the tests")]
     environments = [re.match(r"python3 -m venv (\S+) && ", each) for each in commands]
     assert all(environments)

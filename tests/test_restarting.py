@@ -12,7 +12,7 @@ def watcher(*numbers: int) -> RestartViewer:
     return found
 
 
-def test_a_line_that_is_lost_doubled_or_out_of_order_is_a_fault() -> None:
+def test_lost_repeated_or_misordered_line_is_an_error() -> None:
     assert watcher(3, 4, 5).errors == []
     for numbers in ((1, 3), (1, 1), (1, 2, 1)):
         assert len(watcher(*numbers).errors) == 1
@@ -31,7 +31,7 @@ def outcome(*watchers: RestartViewer) -> RestartResult:
     )
 
 
-def test_who_is_not_told_when_to_come_back_or_is_before_the_drain_is_over_is_a_fault() -> None:
+def test_missing_or_early_retry_is_an_error() -> None:
     early, untold = watcher(1), watcher(1)
     early.retry_s, untold.retry_s = 1.9, None
     assert outcome(watcher(1)).errors == []
@@ -39,7 +39,7 @@ def test_who_is_not_told_when_to_come_back_or_is_before_the_drain_is_over_is_a_f
     assert outcome(untold).errors
 
 
-def test_when_most_come_back_in_one_second_it_is_a_fault() -> None:
+def test_reconnects_within_one_second_are_an_error() -> None:
     spread = [number / 100 for number in range(300)]
     assert check_reconnect_spread(spread) == []
     assert len(check_reconnect_spread([*spread[:99], *([2.0] * 201)])) == 1

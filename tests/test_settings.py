@@ -1,4 +1,4 @@
-"""Settings come from the command line, the environment, a file and the defaults, in this order."""
+"""Settings come from the command line, the environment, a file and the defaults, in that order."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ from marianne_stream.errors import SettingsError
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Return the path of a settings file."""
+    """A file of settings."""
     path = tmp_path / "settings.toml"
     path.write_text('port = 1\nhost = "from-file"\nlog_level = "error"\n')
     return path
@@ -59,7 +59,7 @@ def test_settings_cannot_be_changed() -> None:
 
 
 def test_a_user_without_a_home_folder_can_serve(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Services with DynamicUser= run as such a user, if systemd is not asked for users."""
+    """As systemd's DynamicUser= is one, where nothing asks systemd for users."""
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
     assert default_registry_path(

@@ -4,7 +4,7 @@ import re
 
 from marianne_stream.config.setting_types import RENAMED
 from marianne_stream.config.settings import Settings
-from marianne_stream.errors import MarianneStreamError
+from tests.support.error_classes import error_classes
 from tests.support.processes import CHECKOUT
 
 PAGE = (CHECKOUT / "docs" / "how-to" / "upgrade.md").read_text(encoding="utf-8")
@@ -18,23 +18,18 @@ def renamed(heading: str) -> dict[str, str]:
     return dict(rows)
 
 
-def test_settings_are_those_that_the_server_refuses() -> None:
+def test_settings_match_those_the_server_refuses() -> None:
     assert renamed("Settings") == RENAMED
     assert set(RENAMED.values()) <= set(Settings.model_fields)
 
 
-def every_error_code(root: type[MarianneStreamError] = MarianneStreamError) -> set[str]:
-    """Return the codes of an error's class and its subclasses."""
-    return {root.code}.union(*map(every_error_code, root.__subclasses__()))
-
-
-def test_error_codes_are_those_of_the_server() -> None:
-    codes, names = every_error_code(), renamed("Error codes")
+def test_error_codes_match_the_server() -> None:
+    codes, names = {error.code for error in error_classes()}, renamed("Error codes")
     assert set(names.values()) <= codes
     assert not set(names) & codes
 
 
-def test_metrics_and_reasons_are_those_of_the_reference() -> None:
+def test_metrics_and_reasons_match_the_reference() -> None:
     reference = (CHECKOUT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\| `(?:marianne_stream_)?(\w+)`", reference, re.MULTILINE))
     names = renamed("Metrics")

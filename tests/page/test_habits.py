@@ -16,13 +16,13 @@ IN_THE_MIDDLE = """() => {
 }"""
 
 
-async def paused(page: Page) -> None:
+async def wait_until_paused(page: Page) -> None:
     """Wait until the log has stopped following."""
     follow = page.get_by_role("button", name="Follow")
     await expect(follow).to_have_attribute("aria-pressed", "false")
 
 
-async def in_the_middle(page: Page) -> str:
+async def middle_line(page: Page) -> str:
     """Return the number of the line in the middle of the viewport."""
     return str(await page.evaluate(IN_THE_MIDDLE))
 
@@ -87,8 +87,8 @@ async def test_focus_and_selection_survive_new_lines(user: BrowserUser, log_path
     page = await user.open_page("/jobs/lantern")
     await expect(line(page, 300)).to_be_visible()
     await scroll_up(page, 900)
-    await paused(page)
-    number = await in_the_middle(page)
+    await wait_until_paused(page)
+    number = await middle_line(page)
     row = line(page, int(number))
     await row.locator(".text").select_text()
     await row.get_by_role("button").focus()
@@ -133,12 +133,12 @@ async def test_skip_link_focuses_the_content_and_keeps_the_position(
     page = await user.open_page("/jobs/lantern")
     await expect(line(page, 300)).to_be_visible()
     await scroll_up(page, 600)
-    await paused(page)
-    before = await in_the_middle(page)
+    await wait_until_paused(page)
+    before = await middle_line(page)
     await page.locator(".skip-link").focus()
     await page.keyboard.press("Enter")
     assert await page.evaluate("document.activeElement.id") == "main"
-    assert await in_the_middle(page) == before
+    assert await middle_line(page) == before
     await page.get_by_title("All jobs").click()
     await expect(page.locator(".job")).to_have_count(1)
     assert await page.evaluate("document.activeElement.id") == "main"

@@ -14,7 +14,7 @@ from tests.support.terminals import CompletedCommand, run_command
 from tests.support.waiting import wait_until
 
 
-def places(folder: Path) -> tuple[object, ...]:
+def path_args(folder: Path) -> tuple[object, ...]:
     """Return the options that name the folders of a test."""
     return (
         *("--conductor-socket", folder / "c.sock", "--registry-path", folder / "state.db"),
@@ -22,7 +22,7 @@ def places(folder: Path) -> tuple[object, ...]:
     )
 
 
-def found(ended: CompletedCommand) -> dict[str, tuple[str, str]]:
+def findings(ended: CompletedCommand) -> dict[str, tuple[str, str]]:
     """Return the level and the text of each line, by its subject."""
     lines = {}
     for line in ended.lines:
@@ -32,7 +32,7 @@ def found(ended: CompletedCommand) -> dict[str, tuple[str, str]]:
     return lines
 
 
-async def test_everything_in_order_is_exit_0(conductor: SimulatedConductor, tmp_path: Path) -> None:
+async def test_valid_setup_exits_0(conductor: SimulatedConductor, tmp_path: Path) -> None:
     (workspace := tmp_path / "ws").mkdir()
     (workspace / "marianne.log").write_text("one\n")
     (tmp_path / "conductor.log").touch()
@@ -42,9 +42,9 @@ async def test_everything_in_order_is_exit_0(conductor: SimulatedConductor, tmp_
     await conductor.flush()
     config = tmp_path / "settings.toml"
     config.write_text("port = 0\n")
-    ended = await run_command(tmp_path, "check", "--config", config, *places(tmp_path))
+    ended = await run_command(tmp_path, "check", "--config", config, *path_args(tmp_path))
     assert (ended.exit_code, ended.stderr) == (0, "")
-    assert found(ended) == {
+    assert findings(ended) == {
         "settings": ("ok", f"read, {config} among them"),
         "conductor": (
             "ok",
@@ -62,34 +62,36 @@ async def test_everything_in_order_is_exit_0(conductor: SimulatedConductor, tmp_
     assert set(conductor.statistics.requests) == {"daemon.health", "daemon.config", "job.list"}
 
 
-async def test_conductor_without_a_free_slot_is_an_error_that_says_what_to_do(
+async def test_conductor_without_a_free_slot_is_an_error_with_advice(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     others = [await asyncio.open_unix_connection(conductor.socket_path) for _ in range(5)]
     await wait_until(lambda: conductor.statistics.connections_open == 5)
-    ended = await run_command(tmp_path, "check", *places(tmp_path))
+    ended = await run_command(tmp_path, "check", *path_args(tmp_path))
     for _, writer in others:
         writer.close()
     assert ended.exit_code == 1
-    level, text = found(ended)["conductor"]
+    level, text = findings(ended)["conductor"]
     assert level == "error"
     assert "gives no answer within 1 s: all its connection slots may be taken. To do: close" in text
     assert "SIGKILL" in text
 
 
-async def test_conductor_that_is_away_is_a_warning_while_its_registry_is_there(
+async def test_stopped_conductor_with_a_registry_is_a_warning(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     conductor.launch("a", 1)
     await conductor.stop()
-    ended = await run_command(tmp_path, "check", *places(tmp_path))
+    ended = await run_command(tmp_path, "check", *path_args(tmp_path))
     assert ended.exit_code == 0
-    level, text = found(ended)["conductor"]
+    level, text = findings(ended)["conductor"]
     assert level == "warning"
     assert f"there is no socket at {tmp_path}/c.sock. To do: start the conductor" in text
-    assert found(ended)["registry"] == ("ok", f"{tmp_path}/state.db has 1 job")
-    assert found(ended)["jobs' logs"][1].startswith("a log of their own: 0 of 1 job. To do:")
-    alone = await run_command(tmp_path, "check", "--state-backend", "conductor", *places(tmp_path))
+    assert findings(ended)["registry"] == ("ok", f"{tmp_path}/state.db has 1 job")
+    assert findings(ended)["jobs' logs"][1].startswith("a log of their own: 0 of 1 job. To do:")
+    alone = await run_command(
+        tmp_path, "check", "--state-backend", "conductor", *path_args(tmp_path)
+    )
     assert alone.exit_code == 1
 
 
@@ -100,14 +102,14 @@ async def test_registry_of_another_conductor_is_a_warning(
     other = tmp_path / "other.db"
     with closing(sqlite3.connect(other)) as registry:
         registry.execute("CREATE TABLE jobs (job_id TEXT PRIMARY KEY, status TEXT)")
-    ended = await run_command(tmp_path, "check", *places(tmp_path), "--registry-path", other)
+    ended = await run_command(tmp_path, "check", *path_args(tmp_path), "--registry-path", other)
     assert ended.exit_code == 0
-    level, text = found(ended)["registry"]
+    level, text = findings(ended)["registry"]
     assert level == "warning"
     assert text.startswith(f"{other} is not read: the conductor's own is {tmp_path}/state.db. To")
 
 
-async def test_what_is_missing_is_an_error_each(tmp_path: Path) -> None:
+async def test_each_missing_part_is_an_error(tmp_path: Path) -> None:
     tokens = tmp_path / "tokens"
     tokens.write_text("token-of-somebody-0123456789 name=old expires=2020-01-01\n")
     tokens.chmod(0o600)
@@ -115,11 +117,11 @@ async def test_what_is_missing_is_an_error_each(tmp_path: Path) -> None:
     dead = f"redis://:secret@127.0.0.1:{free_port()}"
     ended = await run_command(
         tmp_path,
-        *("check", "--state-backend", "registry", *places(tmp_path), "--token-file", tokens),
+        *("check", "--state-backend", "registry", *path_args(tmp_path), "--token-file", tokens),
         *("--publish-url", dead, "--source-name", "here"),
     )
     assert ended.exit_code == 1
-    lines = found(ended)
+    lines = findings(ended)
     assert "conductor" not in lines
     assert lines["registry"][0] == "error"
     assert f"there is no registry at {tmp_path}/state.db. To do:" in lines["registry"][1]
@@ -133,28 +135,31 @@ async def test_what_is_missing_is_an_error_each(tmp_path: Path) -> None:
     assert "token-of-somebody" not in ended.stdout
 
 
-async def test_log_that_is_a_link_may_not_be_read(
+async def test_symlinked_log_is_reported_unreadable(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     (workspace := tmp_path / "ws").mkdir()
     (workspace / "marianne.log").symlink_to("/etc/passwd")
     conductor.launch("linked", 1, workspace=str(workspace))
-    ended = await run_command(tmp_path, "check", *places(tmp_path))
-    level, text = found(ended)["jobs' logs"]
+    ended = await run_command(tmp_path, "check", *path_args(tmp_path))
+    level, text = findings(ended)["jobs' logs"]
     assert level == "warning"
     assert text.startswith("a log of their own: 0 of 1 job, 1 may not be read. To do: run the")
 
 
-async def test_folder_of_checkpoints_is_read(tmp_path: Path) -> None:
+async def test_checkpoint_directory_is_read(tmp_path: Path) -> None:
     json_state = ("--state-backend", "json", "--checkpoint-dir", tmp_path / "states")
-    ended = await run_command(tmp_path, "check", *json_state, *places(tmp_path))
-    assert (ended.exit_code, found(ended)["checkpoints"][0]) == (1, "error")
+    ended = await run_command(tmp_path, "check", *json_state, *path_args(tmp_path))
+    assert (ended.exit_code, findings(ended)["checkpoints"][0]) == (1, "error")
     (tmp_path / "states").mkdir()
-    ended = await run_command(tmp_path, "check", *json_state, *places(tmp_path))
-    assert (ended.exit_code, found(ended)["checkpoints"][1]) == (0, f"{tmp_path}/states has 0 jobs")
+    ended = await run_command(tmp_path, "check", *json_state, *path_args(tmp_path))
+    assert (ended.exit_code, findings(ended)["checkpoints"][1]) == (
+        0,
+        f"{tmp_path}/states has 0 jobs",
+    )
 
 
-async def test_redis_of_an_edge_is_asked(tmp_path: Path) -> None:
+async def test_redis_of_an_edge_is_checked(tmp_path: Path) -> None:
     async with run_redis(tmp_path) as redis:
         ended = await run_command(
             tmp_path,
@@ -163,16 +168,14 @@ async def test_redis_of_an_edge_is_asked(tmp_path: Path) -> None:
             "redis",
             "--redis-url",
             redis.url,
-            *places(tmp_path),
+            *path_args(tmp_path),
         )
     assert ended.exit_code == 0
-    assert set(found(ended)) == {"settings", "data_dir", "tokens", "redis_url"}
-    assert found(ended)["redis_url"] == ("ok", f"{redis.url} answers")
+    assert set(findings(ended)) == {"settings", "data_dir", "tokens", "redis_url"}
+    assert findings(ended)["redis_url"] == ("ok", f"{redis.url} answers")
 
 
 @pytest.mark.parametrize("options", [("--port", "x"), ("--stat", "auto")])
-async def test_settings_that_cannot_be_understood_are_exit_2(
-    tmp_path: Path, options: tuple[str, ...]
-) -> None:
+async def test_invalid_settings_exit_2(tmp_path: Path, options: tuple[str, ...]) -> None:
     ended = await run_command(tmp_path, "check", *options)
     assert (ended.exit_code, ended.stdout) == (2, "")

@@ -27,14 +27,14 @@ async def wire(conductor: SimulatedConductor, tmp_path: Path) -> AsyncIterator[F
         yield wire
 
 
-def play(conductor: SimulatedConductor, number: int) -> None:
+def complete_sheet(conductor: SimulatedConductor, number: int) -> None:
     """Complete one sheet, and the job with the last sheet."""
     conductor.complete_sheet("a", number)
     if number == 3:
         conductor.finish("a")
 
 
-async def test_the_event_source_of_npm_reads_to_the_end_and_resumes(
+async def test_npm_eventsource_reads_to_the_end_and_resumes(
     conductor: SimulatedConductor, wire: FaultyProxy
 ) -> None:
     node, environment = require_node_module("eventsource")
@@ -48,7 +48,7 @@ async def test_the_event_source_of_npm_reads_to_the_end_and_resumes(
     assert client.stdout is not None
     said: list[dict[str, Any]] = []
 
-    async def hear(event: str, **fields: object) -> None:
+    async def read_until(event: str, **fields: object) -> None:
         """Read the output until the client has printed this line."""
         assert client.stdout is not None
         async with asyncio.timeout(15):
@@ -58,17 +58,17 @@ async def test_the_event_source_of_npm_reads_to_the_end_and_resumes(
                 if found["event"] == event and fields.items() <= found.items():
                     return
 
-    await hear("job_sheets")
-    play(conductor, 1)
-    await hear("job_status", completed_sheets=1)
+    await read_until("job_sheets")
+    complete_sheet(conductor, 1)
+    await read_until("job_status", completed_sheets=1)
     wire.disconnect_all()
-    await hear("error", closed=False)
-    play(conductor, 2)
-    await hear("job_status", completed_sheets=2)
-    play(conductor, 3)
-    await hear("job_finished", final_status="completed")
+    await read_until("error", closed=False)
+    complete_sheet(conductor, 2)
+    await read_until("job_status", completed_sheets=2)
+    complete_sheet(conductor, 3)
+    await read_until("job_finished", final_status="completed")
     # The client reconnects by itself and gets 204: nothing new will come.
-    await hear("error", code=204, closed=True)
+    await read_until("error", code=204, closed=True)
     assert await client.wait() == 0
     completed = [each["data"]["completed_sheets"] for each in said if each["event"] == "job_status"]
     assert completed == [0, 1, 2, 3]
@@ -100,16 +100,16 @@ async def test_httpx_sse_reads_to_the_end_and_resumes(
 
     reading = asyncio.create_task(read_with_httpx(url, seen, ""))
     await wait_until(lambda: any(event.event == "job_sheets" for event in seen))
-    play(conductor, 1)
+    complete_sheet(conductor, 1)
     await wait_until(lambda: completed() == [0, 1])
     wire.disconnect_all()
     with pytest.raises(httpx.TransportError):
         await reading
-    play(conductor, 2)
+    complete_sheet(conductor, 2)
     last = next(event.id for event in reversed(seen) if event.id)
     reading = asyncio.create_task(read_with_httpx(url, seen, last))
     await wait_until(lambda: completed() == [0, 1, 2])
-    play(conductor, 3)
+    complete_sheet(conductor, 3)
     assert await reading == 200
     assert completed() == [0, 1, 2, 3]
     assert seen[-1].event == "job_finished"

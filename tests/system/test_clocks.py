@@ -17,7 +17,9 @@ from tests.support.waiting import wait_until
 JOB = "lantern"
 
 
-def ahead(folder: Path, redis: RedisServer) -> AbstractAsyncContextManager[ManagedProcess]:
+def run_relay_ahead(
+    folder: Path, redis: RedisServer
+) -> AbstractAsyncContextManager[ManagedProcess]:
     """Run a publishing server whose clock is ahead."""
     place = ("--conductor-socket", folder / "c.sock", "--registry-path", folder / "state.db")
     return run_process(
@@ -28,7 +30,7 @@ def ahead(folder: Path, redis: RedisServer) -> AbstractAsyncContextManager[Manag
     )
 
 
-def behind(redis: RedisServer) -> AbstractAsyncContextManager[ManagedProcess]:
+def run_edge_behind(redis: RedisServer) -> AbstractAsyncContextManager[ManagedProcess]:
     """Run an edge whose clock is behind."""
     return run_process(
         *("-m", "marianne_stream", "--port", 0, "--no-auth", "--state-backend", "redis"),
@@ -38,7 +40,7 @@ def behind(redis: RedisServer) -> AbstractAsyncContextManager[ManagedProcess]:
     )
 
 
-async def says(viewer: Viewer, *, live: bool) -> None:
+async def wait_for_source(viewer: Viewer, *, live: bool) -> None:
     """Wait until a viewer gets the source's status."""
     await wait_until(
         lambda: viewer.event_counts["source"] and viewer.event_data("source")[-1]["live"] == live,
@@ -46,7 +48,7 @@ async def says(viewer: Viewer, *, live: bool) -> None:
     )
 
 
-async def test_relays_and_edges_need_not_agree_on_the_time(
+async def test_edge_with_another_clock_sees_the_relay_come_and_go(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
     (workspace := tmp_path / "ws").mkdir()
@@ -54,18 +56,18 @@ async def test_relays_and_edges_need_not_agree_on_the_time(
     conductor.launch(JOB, 2, workspace=str(workspace))
     async with (
         run_redis(tmp_path / "redis") as redis,
-        behind(redis) as edge,
+        run_edge_behind(redis) as edge,
         aiohttp.ClientSession(f"{edge.address}/") as session,
     ):
         async with (
-            ahead(tmp_path, redis) as first,
+            run_relay_ahead(tmp_path, redis) as first,
             open_viewer(session, f"api/jobs/{JOB}/stream") as status,
         ):
             async with open_viewer(session, f"api/jobs/{JOB}/logs") as lines:
                 await lines.wait_for("log")
-            await says(status, live=True)
+            await wait_for_source(status, live=True)
             first.send_signal(signal.SIGKILL)
-            await says(status, live=False)
+            await wait_for_source(status, live=False)
         append_lines(log, "two")
         # By itself, the source would expire.
         await redis.call("DEL", "marianne-stream:{oak}:lock")
@@ -74,7 +76,7 @@ async def test_relays_and_edges_need_not_agree_on_the_time(
             open_viewer(session, f"api/jobs/{JOB}/logs", last_event_id=lines.last_event_id) as more,
             open_viewer(session, f"api/jobs/{JOB}/stream") as status,
         ):
-            await says(status, live=True)
+            await wait_for_source(status, live=True)
             await more.wait_for("log")
             assert [(data["line"], data["line_number"]) for data in more.event_data("log")] == [
                 ("two", 2)

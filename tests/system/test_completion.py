@@ -14,7 +14,7 @@ from tests.support.terminals import open_terminal, run_command
 
 
 @pytest.fixture
-def in_path(tmp_path: Path) -> str:
+def bin_path(tmp_path: Path) -> str:
     """Return a PATH that begins with a directory that has `marianne-stream`."""
     (folder := tmp_path / "bin").mkdir()
     script = folder / "marianne-stream"
@@ -24,13 +24,21 @@ def in_path(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
-async def test_a_shell_completes_verbs_and_jobs_at_a_key(
-    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path, in_path: str, shell: str
+async def test_tab_completes_commands_and_jobs(
+    conductor: SimulatedConductor,
+    server: ManagedProcess,
+    tmp_path: Path,
+    bin_path: str,
+    shell: str,
 ) -> None:
     conductor.launch("tide-tables", 1)
     conductor.launch("paper-boats", 1)
     quiet = {"bash": ("--norc", "--noprofile", "-i"), "zsh": ("-f", "-i")}[shell]
-    variables = {"PATH": in_path, "MARIANNE_STREAM_URL": server.address, "HOME": str(tmp_path)}
+    variables = {
+        "PATH": bin_path,
+        "MARIANNE_STREAM_URL": server.address,
+        "HOME": str(tmp_path),
+    }
     async with open_terminal(
         tmp_path, *quiet, columns=200, program=require_program(shell), **variables
     ) as screen:
@@ -45,21 +53,21 @@ async def test_a_shell_completes_verbs_and_jobs_at_a_key(
     assert "paper-boats" not in screen.text
 
 
-async def test_fish_completes_verbs_and_jobs(
-    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path, in_path: str
+async def test_fish_completes_commands_and_jobs(
+    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path, bin_path: str
 ) -> None:
     conductor.launch("tide-tables", 1)
     asked = "marianne-stream completion fish | source; complete -C'marianne-stream watch '"
     shell = await asyncio.create_subprocess_exec(
         *(require_program("fish"), "-c", asked),
-        env={"PATH": in_path, "MARIANNE_STREAM_URL": server.address, "HOME": str(tmp_path)},
+        env={"PATH": bin_path, "MARIANNE_STREAM_URL": server.address, "HOME": str(tmp_path)},
         stdout=asyncio.subprocess.PIPE,
     )
     output, _ = await shell.communicate()
     assert output.decode().split() == ["tide-tables"]
 
 
-async def test_a_server_that_does_not_answer_in_time_completes_nothing(tmp_path: Path) -> None:
+async def test_slow_server_completes_nothing(tmp_path: Path) -> None:
     answers = tmp_path / "answers"
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"

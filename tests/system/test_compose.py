@@ -46,7 +46,7 @@ SERVICE_KEYS = {
 ADMIN = {"username": "admin", "password": "password-of-the-test"}
 
 
-def composed(**places: object) -> dict[str, Any]:
+def load_compose(**places: object) -> dict[str, Any]:
     """Return the file with its placeholders filled."""
     given: dict[str, object] = {
         "CHECKOUT": "/usr/src/marianne-stream",
@@ -65,7 +65,7 @@ def composed(**places: object) -> dict[str, Any]:
     return read
 
 
-def named_by(service: dict[str, Any], kind: str) -> set[str]:
+def resources_used(service: dict[str, Any], kind: str) -> set[str]:
     """Return the names of the resources of a kind that a service uses."""
     found = service.get(kind, [])
     names = [entry["source"] if isinstance(entry, dict) else entry for entry in found]
@@ -73,22 +73,22 @@ def named_by(service: dict[str, Any], kind: str) -> set[str]:
     return {name.partition(":")[0] for name in names if not name.startswith("/")}
 
 
-def test_every_key_is_one_of_the_specification() -> None:
-    file = composed()
+def test_every_key_is_in_the_compose_specification() -> None:
+    file = load_compose()
     assert {key for key in file if not key.startswith("x-")} == TOP_KEYS
     for service in file["services"].values():
         assert set(service) <= SERVICE_KEYS
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_services_use_is_what_is_declared(kind: str) -> None:
-    file = composed()
-    used = {name for service in file["services"].values() for name in named_by(service, kind)}
+def test_used_resources_are_declared(kind: str) -> None:
+    file = load_compose()
+    used = {name for service in file["services"].values() for name in resources_used(service, kind)}
     assert used == set(file[kind])
 
 
 def test_images_have_plain_names_or_are_built() -> None:
-    for service in composed()["services"].values():
+    for service in load_compose()["services"].values():
         assert re.fullmatch(r"[a-z-]+(:\d+)?", service["image"])
         if "build" in service:
             first, *steps = service["build"]["dockerfile_inline"].splitlines()
@@ -99,7 +99,7 @@ def test_images_have_plain_names_or_are_built() -> None:
 
 
 def test_image_is_built_from_files_of_the_clone() -> None:
-    build = composed(CHECKOUT=CHECKOUT)["x-server"]["build"]
+    build = load_compose(CHECKOUT=CHECKOUT)["x-server"]["build"]
     assert build["context"] == str(CHECKOUT)
     copied = re.findall(r"^COPY (.+) \S+$", build["dockerfile_inline"], re.MULTILINE)
     names = [name for line in copied for name in line.split()]
@@ -107,14 +107,14 @@ def test_image_is_built_from_files_of_the_clone() -> None:
     assert all((CHECKOUT / name).exists() for name in names)
 
 
-def test_a_service_may_read_the_secrets_that_it_names() -> None:
-    for service in composed()["services"].values():
+def test_secrets_are_readable_by_their_services() -> None:
+    for service in load_compose()["services"].values():
         found = re.findall(r"/run/secrets/(\w+)", str(service.get("environment")))
-        assert set(found) <= named_by(service, "secrets")
+        assert set(found) <= resources_used(service, "secrets")
 
 
-def test_addresses_are_free_and_those_that_are_named() -> None:
-    file = composed()
+def test_static_addresses_are_unique_and_match_the_settings() -> None:
+    file = load_compose()
     networks = {name: service["networks"] for name, service in file["services"].items()}
     front = {name: n["front"]["ipv4_address"] for name, n in networks.items() if "front" in n}
     subnet = ipaddress.ip_network(file["networks"]["front"]["ipam"]["config"][0]["subnet"])
@@ -131,26 +131,26 @@ def test_addresses_are_free_and_those_that_are_named() -> None:
 def test_every_placeholder_is_in_the_guide() -> None:
     for name in re.findall(r"@[A-Z_0-9]+@", (EXAMPLES / "compose.yaml").read_text()):
         assert f"`{name}`" in GUIDE.read_text()
-    assert re.findall(r"@[A-Z_0-9]+@", str(composed())) == []
+    assert re.findall(r"@[A-Z_0-9]+@", str(load_compose())) == []
 
 
 @pytest.mark.parametrize(
     ("user", "page"), [("relay", REFERENCE), ("relay", GUIDE), ("edge", GUIDE)]
 )
-def test_users_of_redis_may_do_what_is_documented(user: str, page: Path) -> None:
+def test_redis_users_have_the_documented_rights(user: str, page: Path) -> None:
     words = re.search(
         rf"```(?:text)?\nuser {user}\S* on >PASSWORD (.*?)\n```", page.read_text(), re.DOTALL
     )
     assert words
     expected = words[1].replace("PREFIX", "marianne-stream").replace("{S}", "{oak}").split()
-    lines = composed()["configs"]["redis_users"]["content"].splitlines()
+    lines = load_compose()["configs"]["redis_users"]["content"].splitlines()
     found = next(line.split() for line in lines if line.startswith(f"user {user} "))
     assert found[4:] == expected
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_the_servers_take_their_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    service = composed()["services"][name]
+def test_servers_accept_their_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = load_compose()["services"][name]
     for variable in [variable for variable in os.environ if variable.startswith(ENV_PREFIX)]:
         monkeypatch.delenv(variable)
     for variable, value in service["environment"].items():
@@ -164,10 +164,10 @@ def test_the_servers_take_their_settings(name: str, monkeypatch: pytest.MonkeyPa
     assert not settings.no_auth
 
 
-def test_nginx_takes_its_settings(tmp_path: Path) -> None:
-    text: str = composed()["configs"]["nginx"]["content"]
+def test_nginx_accepts_its_settings(tmp_path: Path) -> None:
+    text: str = load_compose()["configs"]["nginx"]["content"]
     folder = "/etc/nginx/conf.d"
-    assert f"{folder}/" in composed()["services"]["nginx"]["configs"][1]["target"]
+    assert f"{folder}/" in load_compose()["services"]["nginx"]["configs"][1]["target"]
     # The user that runs the tests may not be allowed to write nginx's own log.
     here = text.replace(folder, f"{tmp_path}/conf.d").replace("http {", "http { access_log off;")
     (tmp_path / "nginx.conf").write_text(here)
@@ -201,11 +201,11 @@ def secrets(tmp_path: Path) -> dict[str, str]:
 def file(tmp_path: Path, secrets: dict[str, str]) -> dict[str, Any]:
     """Return the file for a conductor in a directory."""
     folders = dict.fromkeys(("SOCKET_FOLDER", "REGISTRY_FOLDER", "WORKSPACES"), tmp_path)
-    return composed(**secrets, **folders)
+    return load_compose(**secrets, **folders)
 
 
 @pytest.fixture
-async def conducted(tmp_path: Path) -> AsyncIterator[Path]:
+async def job_log(tmp_path: Path) -> AsyncIterator[Path]:
     """Run a conductor with one job; return the job's log."""
     conductor = SimulatedConductor(
         tmp_path / "c.sock", registry=tmp_path / "daemon-state.db", shutdown_grace_s=0
@@ -239,7 +239,7 @@ def server(
     service: dict[str, Any], folder: Path, redis: RedisServer
 ) -> AbstractAsyncContextManager[ManagedProcess]:
     """Run the command of a container, with its mounts replaced by paths of this machine."""
-    places = dict(mounted(service, folder))
+    places = dict(mounts(service, folder))
     places |= {"redis:6379": f"127.0.0.1:{redis.port}", "172.31.87.10": "127.0.0.1"}
     places |= {"0.0.0.0": "127.0.0.1", "8765": str(free_port())}
 
@@ -254,7 +254,7 @@ def server(
     return run_process("-m", "marianne_stream", *arguments, pass_fds=(), **environment)
 
 
-def mounted(service: dict[str, Any], folder: Path) -> Iterator[tuple[str, str]]:
+def mounts(service: dict[str, Any], folder: Path) -> Iterator[tuple[str, str]]:
     """Return the mounts of a service: path in the container, and its source."""
     yield "/run/secrets", f"{folder}/secrets"
     for path in service["tmpfs"]:
@@ -267,10 +267,10 @@ def mounted(service: dict[str, Any], folder: Path) -> Iterator[tuple[str, str]]:
             yield target, str(folder / name)
 
 
-async def test_a_job_is_seen_through_all_of_it(
-    tmp_path: Path, file: dict[str, Any], redis: RedisServer, conducted: Path
+async def test_job_is_visible_through_the_whole_deployment(
+    tmp_path: Path, file: dict[str, Any], redis: RedisServer, job_log: Path
 ) -> None:
-    del conducted
+    del job_log
     token = (tmp_path / "secrets" / "tokens").read_text().strip()
     relay, *edges = (server(file["services"][name], tmp_path, redis) for name in SERVERS)
     async with relay as publishing, edges[0] as first, edges[1] as second:
@@ -284,11 +284,11 @@ async def test_a_job_is_seen_through_all_of_it(
                 behind.session, f"{behind.address}/api/jobs/lantern/logs", wait="true"
             ) as viewer:
                 assert (await viewer.wait_for("log"))["line"] == "a line"
-        await knows_who_signs_in_at_the_other(first.address, second.address, token)
+        await check_shared_session(first.address, second.address, token)
         assert "WARNING" not in publishing.log
 
 
-async def knows_who_signs_in_at_the_other(first: str, second: str, token: str) -> None:
+async def check_shared_session(first: str, second: str, token: str) -> None:
     """Check that a browser's session at one edge is valid at the other."""
     named = {"Host": SITE_NAME, "Origin": f"http://{SITE_NAME}"}
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:

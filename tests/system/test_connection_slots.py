@@ -19,7 +19,7 @@ from tests.support.waiting import wait_for_value, wait_until
 RESTARTS = 12
 
 
-async def shows_job(viewer: Viewer, job_id: str, status: str) -> None:
+async def wait_for_roster_job(viewer: Viewer, job_id: str, status: str) -> None:
     """Wait until a viewer of the roster has got a job with a status."""
 
     def found() -> bool:
@@ -39,7 +39,7 @@ async def ready(session: aiohttp.ClientSession, running: ManagedProcess) -> dict
 
 
 @pytest.mark.parametrize("beside", ["idle", "quiet job", "busy job"])
-async def test_servers_that_are_restarted_leave_three_slots_free(
+async def test_restarted_servers_leave_three_slots_free(
     conductor: SimulatedConductor, tmp_path: Path, beside: str
 ) -> None:
     if beside != "idle":
@@ -57,7 +57,7 @@ async def test_servers_that_are_restarted_leave_three_slots_free(
                     if beside == "idle":
                         # No event frees the dead slots: a job that is only submitted.
                         conductor.submit(job_id)
-                        await shows_job(viewer, job_id, "queued")
+                        await wait_for_roster_job(viewer, job_id, "queued")
                     running.send_signal(signal.SIGKILL if number % 2 else signal.SIGTERM)
                     await running.wait()
             await wait_until(lambda: conductor.free_slots >= 3)
@@ -68,10 +68,10 @@ async def test_servers_that_are_restarted_leave_three_slots_free(
             async with open_viewer(session, url) as viewer:
                 await viewer.wait_for("roster")
                 conductor.launch("last", 1)
-                await shows_job(viewer, "last", "running")
+                await wait_for_roster_job(viewer, "last", "running")
 
 
-async def test_two_servers_at_one_conductor_leave_room_for_others(
+async def test_two_servers_leave_slots_for_others(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     conductor.launch("a", 3)
@@ -91,7 +91,7 @@ async def test_two_servers_at_one_conductor_leave_room_for_others(
         await wait_until(lambda: conductor.free_slots >= 2)
 
 
-async def test_a_conductor_without_a_free_slot_is_waited_for_and_then_stops_when_asked(
+async def test_full_conductor_is_waited_for_with_one_connection(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     conductor.launch("a", 2)
@@ -123,7 +123,7 @@ async def test_a_conductor_without_a_free_slot_is_waited_for_and_then_stops_when
                 )
 
 
-async def test_dead_slots_are_left_alone_and_the_next_event_frees_them(
+async def test_dead_slots_are_freed_by_the_next_event(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     conductor.launch("a", 2)
@@ -140,7 +140,7 @@ async def test_dead_slots_are_left_alone_and_the_next_event_frees_them(
             await wait_until(lambda: conductor.free_slots >= 3)
 
 
-async def test_a_job_of_eight_megabytes_is_read_in_a_visit(
+async def test_job_of_eight_megabytes_is_read_in_one_visit(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     heavy = conductor.launch("heavy", 20)
@@ -164,7 +164,7 @@ async def test_a_job_of_eight_megabytes_is_read_in_a_visit(
     assert conductor.free_slots == 5
 
 
-async def test_events_come_without_a_subscription_each_once_and_marked_if_observed(
+async def test_visits_deliver_each_event_once_and_mark_observed_ones(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     conductor.launch("a", 2)

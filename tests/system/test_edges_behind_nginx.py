@@ -61,7 +61,7 @@ class Edges:
         """Return the number of open streams of each edge."""
         return [sum((await fetch_open_streams(edge.address)).values()) for edge in self.running]
 
-    async def have(self, *counts: int) -> None:
+    async def wait_for_streams(self, *counts: int) -> None:
         """Wait until the edges have these numbers of open streams, in any order."""
         async with asyncio.timeout(TIMEOUT_S):
             while True:
@@ -90,16 +90,16 @@ async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
         assert await redis.call("ACL", "LOG") == []
 
 
-def settings(number: int, **places: object) -> str:
+def settings(number: int, **unit_values: object) -> str:
     """Return the settings of the guide, of the relay (0) or an edge (1), with paths replaced."""
     text: str = re.findall(r"```toml\n(.*?)```", GUIDE.read_text(), re.DOTALL)[number]
-    for name, value in places.items():
+    for name, value in unit_values.items():
         text, count = re.subn(rf"^{name} = .*$", f"{name} = {value}", text, flags=re.MULTILINE)
         assert count == 1, name
     return text
 
 
-def places(folder: Path) -> dict[str, object]:
+def unit_values(folder: Path) -> dict[str, object]:
     """Create a directory; return the placeholders that all units have, filled with its files."""
     folder.mkdir()
     (folder / "password").write_text(f"{PASSWORD}\n")
@@ -112,8 +112,10 @@ def places(folder: Path) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def publishing(unit: str, folder: Path, redis: RedisServer) -> AsyncIterator[ManagedProcess]:
-    """Return a unit that publishes from the conductor in a directory."""
+async def run_relay_unit(
+    unit: str, folder: Path, redis: RedisServer
+) -> AsyncIterator[ManagedProcess]:
+    """Run a unit that publishes from the conductor in a directory."""
     url = redis.url.replace("//", "//relay-oak@")
     text = settings(0, registry_path=f'"{folder}/state.db"', publish_url=f'"{url}"')
     (folder / "relay" / "config").write_text(f'conductor_socket = "{folder}/c.sock"\n{text}')
@@ -126,10 +128,10 @@ async def publishing(unit: str, folder: Path, redis: RedisServer) -> AsyncIterat
 async def relay(
     tmp_path: Path, conductor: SimulatedConductor, redis: RedisServer
 ) -> AsyncIterator[ManagedProcess]:
-    """Return the relay's unit."""
+    """Run the relay's unit."""
     owner = {"USER": "root", "SOCKET_GROUP": "root"}
-    unit = fill_example("marianne-stream-relay.service", **places(tmp_path / "relay"), **owner)
-    async with publishing(unit, tmp_path, redis) as running:
+    unit = fill_example("marianne-stream-relay.service", **unit_values(tmp_path / "relay"), **owner)
+    async with run_relay_unit(unit, tmp_path, redis) as running:
         assert running.first_line == "marianne-stream publishes as oak\n"
         yield running
 
@@ -138,10 +140,10 @@ async def relay(
 async def edge(
     folder: Path, redis: RedisServer, **environment: str
 ) -> AsyncIterator[ManagedProcess]:
-    """Return the edge's unit."""
+    """Run the edge's unit."""
     unit = fill_example(
         "marianne-stream-edge.service",
-        **places(folder),
+        **unit_values(folder),
         PORT=free_port(),
         TOKENS=folder / "tokens",
     )
@@ -175,11 +177,11 @@ async def two_edges(
             folder, example="nginx-edges.conf", EDGE_1=one, EDGE_2=two
         ) as behind:
             for running in (first, second):
-                await knows(behind.session, running)
+                await wait_for_job(behind.session, running)
             yield Edges(behind, [first, second])
 
 
-async def knows(session: aiohttp.ClientSession, edge: ManagedProcess) -> None:
+async def wait_for_job(session: aiohttp.ClientSession, edge: ManagedProcess) -> None:
     """Wait until the edge has the job."""
     async with asyncio.timeout(TIMEOUT_S):
         while True:
@@ -190,32 +192,30 @@ async def knows(session: aiohttp.ClientSession, edge: ManagedProcess) -> None:
 
 
 @pytest.mark.usefixtures("conductor", "log_path")
-async def test_the_drop_in_has_the_server_publish_what_it_serves(
-    tmp_path: Path, redis: RedisServer
-) -> None:
-    given = places(tmp_path / "relay")
+async def test_publish_drop_in_makes_the_server_publish(tmp_path: Path, redis: RedisServer) -> None:
+    given = unit_values(tmp_path / "relay")
     own = {name: given.pop(name) for name in ("PYTHON", "CONFIG")}
     unit = fill_example(
         "marianne-stream.service", **own, USER="root", SOCKET_GROUP="root", CHECKOUT="/"
     )
     unit += fill_example("marianne-stream-publish.conf", **given)
     async with (
-        publishing(unit, tmp_path, redis) as running,
+        run_relay_unit(unit, tmp_path, redis) as running,
         edge(tmp_path / "edge", redis) as other,
         aiohttp.ClientSession() as session,
     ):
         assert "listening" in running.first_line
-        await knows(session, other)
+        await wait_for_job(session, other)
 
 
 @pytest.mark.usefixtures("relay", "log_path")
-async def test_an_edge_with_the_workers_of_the_guide_lets_in_who_has_a_token(
+async def test_edge_with_the_workers_of_the_guide_requires_a_token(
     tmp_path: Path, redis: RedisServer
 ) -> None:
     # An empty value counts as not set.
     async with edge(tmp_path / "edge", redis, MARIANNE_STREAM_WORKERS="") as running:
         async with aiohttp.ClientSession() as session:
-            await knows(session, running)
+            await wait_for_job(session, running)
             async with session.get(f"{running.address}/api/jobs") as answer:
                 assert answer.status == 401
         running.send_signal(signal.SIGTERM)
@@ -223,7 +223,7 @@ async def test_an_edge_with_the_workers_of_the_guide_lets_in_who_has_a_token(
 
 
 @pytest.mark.usefixtures("relay")
-async def test_a_viewer_whose_edge_is_killed_goes_on_at_the_other_one(
+async def test_viewer_of_a_killed_edge_resumes_at_the_other(
     tmp_path: Path, redis: RedisServer, log_path: Path
 ) -> None:
     write(log_path, "line 0")
@@ -250,7 +250,7 @@ async def test_a_viewer_whose_edge_is_killed_goes_on_at_the_other_one(
 
 
 @pytest.mark.usefixtures("relay", "log_path")
-async def test_while_no_edge_answers_viewers_are_asked_to_come_back(
+async def test_viewers_without_an_edge_are_asked_to_retry(
     tmp_path: Path, redis: RedisServer
 ) -> None:
     async with two_edges(tmp_path, redis) as edges:
@@ -261,7 +261,7 @@ async def test_while_no_edge_answers_viewers_are_asked_to_come_back(
             await check_unavailable_responses(edges.behind)
 
 
-def cut_off(viewer: Viewer) -> None:
+def abort_connection(viewer: Viewer) -> None:
     """Abort a viewer's connection: a close by TLS would wait for an answer."""
     connection = viewer.response.connection
     assert connection is not None
@@ -270,7 +270,7 @@ def cut_off(viewer: Viewer) -> None:
 
 
 @pytest.mark.usefixtures("relay", "log_path")
-async def test_who_sends_a_token_goes_to_the_edge_with_the_fewest_streams(
+async def test_token_client_goes_to_the_edge_with_fewest_streams(
     tmp_path: Path, redis: RedisServer
 ) -> None:
     async with two_edges(tmp_path, redis) as edges:
@@ -284,8 +284,8 @@ async def test_who_sends_a_token_goes_to_the_edge_with_the_fewest_streams(
                     at_first.append(viewer)
             assert await edges.streams() == [2, 2]
             for viewer in at_first:
-                cut_off(viewer)
-            await edges.have(0, 2)
+                abort_connection(viewer)
+            await edges.wait_for_streams(0, 2)
             # Round robin would send one of these two to the other edge as its third stream.
             async with edges.watching(), edges.watching():
                 assert await edges.streams() == [2, 2]
@@ -294,7 +294,7 @@ async def test_who_sends_a_token_goes_to_the_edge_with_the_fewest_streams(
 
 @pytest.mark.usefixtures("relay", "log_path")
 @pytest.mark.parametrize("shared", [False, True], ids=["of its own", "shared"])
-async def test_a_browser_stays_signed_in_at_its_edge_and_with_a_shared_folder_at_all(
+async def test_browser_session_is_sticky_or_shared_between_edges(
     tmp_path: Path, redis: RedisServer, *, shared: bool
 ) -> None:
     folder = str(tmp_path / "shared") if shared else ""
@@ -314,6 +314,6 @@ async def test_a_browser_stays_signed_in_at_its_edge_and_with_a_shared_folder_at
         assert await edges.status("") == (200 if shared else 401)
 
 
-async def test_the_settings_of_the_guide_are_for_that_name() -> None:
+async def test_guide_settings_allow_the_site_name() -> None:
     """The certificate of the tests is valid for this name only, and so are their results."""
     assert f'allowed_hosts = ["{SITE_NAME}"]' in settings(1)

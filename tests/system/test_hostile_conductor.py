@@ -68,7 +68,7 @@ async def monitor_events(session: aiohttp.ClientSession) -> int:
     return int(float(text.partition(name)[2].partition("\n")[0]))
 
 
-async def test_a_flood_of_events_holds_up_nobody_and_takes_no_memory(tmp_path: Path) -> None:
+async def test_event_flood_delays_no_request_and_takes_no_memory(tmp_path: Path) -> None:
     async with (
         served_from(tmp_path, "flood") as running,
         aiohttp.ClientSession(f"{running.address}/") as session,
@@ -82,7 +82,7 @@ async def test_a_flood_of_events_holds_up_nobody_and_takes_no_memory(tmp_path: P
         assert running.rss_kib() < 300 * 1024
 
 
-async def test_a_roster_with_halves_of_surrogate_pairs_is_shown(tmp_path: Path) -> None:
+async def test_roster_with_lone_surrogates_is_served(tmp_path: Path) -> None:
     async with (
         served_from(tmp_path, "lone_halves") as running,
         aiohttp.ClientSession(f"{running.address}/") as session,
@@ -95,7 +95,7 @@ async def test_a_roster_with_halves_of_surrogate_pairs_is_shown(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("kind", ["not_numbers", "not_jobs"])
-async def test_a_roster_of_millions_of_values_is_replaced_by_the_registry(
+async def test_roster_of_millions_of_values_is_replaced_by_the_registry(
     tmp_path: Path, kind: str
 ) -> None:
     async with (
@@ -113,7 +113,7 @@ async def test_a_roster_of_millions_of_values_is_replaced_by_the_registry(
             assert [job["job_id"] for job in (await answer.json())["jobs"]] == ["other"]
 
 
-async def test_a_job_of_a_million_sheets_is_read_from_the_registry(tmp_path: Path) -> None:
+async def test_job_of_a_million_sheets_is_read_from_the_registry(tmp_path: Path) -> None:
     async with (
         served_from(tmp_path, "many_sheets") as running,
         aiohttp.ClientSession(f"{running.address}/") as session,
@@ -123,7 +123,7 @@ async def test_a_job_of_a_million_sheets_is_read_from_the_registry(tmp_path: Pat
         await health_until(session, lambda: viewer.event_counts["job_status"])
 
 
-async def test_millions_of_recent_events_do_not_hold_up_the_state(tmp_path: Path) -> None:
+async def test_millions_of_recent_events_do_not_delay_the_state(tmp_path: Path) -> None:
     async with (
         served_from(tmp_path, "many_events", "--conductor-events", "visits") as running,
         aiohttp.ClientSession(f"{running.address}/") as session,

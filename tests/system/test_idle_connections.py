@@ -45,7 +45,7 @@ def idle(running: ManagedProcess, count: int, source: str) -> Iterator[list[sock
         ]
 
 
-def still_open(connections: list[socket.socket]) -> int:
+def count_open(connections: list[socket.socket]) -> int:
     """Return how many of them the server has not closed."""
     count = 0
     for sock in connections:
@@ -67,22 +67,22 @@ async def health(running: ManagedProcess) -> int:
         return response.status
 
 
-async def test_an_address_has_as_many_as_it_may_and_others_are_served(tmp_path: Path) -> None:
+async def test_idle_connections_of_one_address_are_limited(tmp_path: Path) -> None:
     async with run_server(tmp_path, "--max-streams-per-address", 10) as running:
         with idle(running, 300, "127.0.0.2") as connections:
-            await wait_until(lambda: still_open(connections) == 10 + 128)
+            await wait_until(lambda: count_open(connections) == 10 + 128)
             assert await health(running) == 200
             assert running.log.count("connections are refused") == 1
 
 
-async def test_a_proxy_has_as_many_as_there_may_be_in_all(tmp_path: Path) -> None:
+async def test_idle_connections_of_a_proxy_have_only_the_total_limit(tmp_path: Path) -> None:
     options = ("--max-streams-per-address", 10, "--max-streams", 100)
     async with run_server(tmp_path, *options, "--trusted-proxies", "127.0.0.2") as running:
         with idle(running, 300, "127.0.0.2") as connections:
-            await wait_until(lambda: still_open(connections) == 100 + 128)
+            await wait_until(lambda: count_open(connections) == 100 + 128)
 
 
-async def test_at_the_limit_of_files_streams_go_on_and_nothing_floods_the_log(
+async def test_file_limit_keeps_streams_open_and_the_log_short(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("a", 1)
@@ -99,17 +99,17 @@ async def test_at_the_limit_of_files_streams_go_on_and_nothing_floods_the_log(
                 for number in range(2, 6)
                 for sock in stack.enter_context(idle(running, 150, f"127.0.0.{number}"))
             ]
-            await wait_until(lambda: still_open(connections) < FILES - 100)
+            await wait_until(lambda: count_open(connections) < FILES - 100)
             for number in range(20):
                 conductor.emit("a", "sheet.said", {"number": number})
                 await viewer.wait_for("sheet.said", number + 1)
             assert running.count_open_files() < FILES
-        assert await until_healthy(running) == 200
+        assert await wait_until_healthy(running) == 200
         assert "ERROR" not in running.log
         assert len(running.log.splitlines()) < 20
 
 
-async def test_where_no_more_files_can_be_opened_it_is_said_once(
+async def test_exhausted_file_limit_is_logged_once(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("a", 1)
@@ -125,12 +125,12 @@ async def test_where_no_more_files_can_be_opened_it_is_said_once(
             for number in range(20):
                 conductor.emit("a", "sheet.said", {"number": number})
                 await viewer.wait_for("sheet.said", number + 1)
-        assert await until_healthy(running) == 200
+        assert await wait_until_healthy(running) == 200
         assert running.log.count("cannot be accepted") == 1
         assert "ERROR" not in running.log
 
 
-async def until_healthy(running: ManagedProcess) -> int:
+async def wait_until_healthy(running: ManagedProcess) -> int:
     """Wait until the server has noticed the closed connections."""
     for _ in range(100):
         try:

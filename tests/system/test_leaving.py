@@ -18,7 +18,7 @@ from tests.support.server_restart import make_server_options, run_activated_serv
 from tests.support.waiting import wait_until
 
 # Every wait of the shutdown takes an hour: only a second signal ends this server.
-PATIENT = """
+PATIENT_SCRIPT = """
 import sys
 from marianne_stream.cli.main import main
 from marianne_stream.web import connections, stream
@@ -27,7 +27,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def ask(running: ManagedProcess, path: str) -> socket.socket:
+def open_request(running: ManagedProcess, path: str) -> socket.socket:
     """Connect a client that reads only the beginning of the response."""
     sock = open_connection(running.address)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -36,18 +36,20 @@ def ask(running: ManagedProcess, path: str) -> socket.socket:
     return sock
 
 
-async def test_a_second_signal_waits_for_nobody_who_does_not_read(
+async def test_second_signal_ends_the_server_despite_stalled_clients(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
     (workspace := tmp_path / "ws").mkdir()
     (workspace / "marianne.log").write_bytes((b"x" * 999 + b"\n") * 30_000)
     conductor.launch("a", 1, workspace=str(workspace))
     options = ("--port", 0, "--no-auth", "--drain-timeout-s", 0, "--max-downloads-per-address", 20)
-    async with run_process("-c", PATIENT, *make_server_options(tmp_path), *options) as running:
+    async with run_process(
+        "-c", PATIENT_SCRIPT, *make_server_options(tmp_path), *options
+    ) as running:
         paths = [f"/api/jobs/a/logs{what}" for what in ("?tail_lines=1000", "/raw", "/static")]
         with ExitStack() as stack:
             for path in paths * 3:
-                stack.enter_context(await asyncio.to_thread(ask, running, path))
+                stack.enter_context(await asyncio.to_thread(open_request, running, path))
             running.send_signal(signal.SIGTERM)
             await wait_until(lambda: not accepts(running))
             running.send_signal(signal.SIGTERM)
@@ -63,7 +65,7 @@ def accepts(running: ManagedProcess) -> bool:
     return True
 
 
-async def test_a_fault_while_it_leaves_is_told_by_the_exit_code(tmp_path: Path) -> None:
+async def test_failure_during_shutdown_sets_the_exit_code(tmp_path: Path) -> None:
     script = """
 import sys
 from marianne_stream.auth.authenticator import Authenticator
@@ -97,7 +99,7 @@ async def watched(
             answer.close()
 
 
-async def test_nobody_behind_nginx_notices_a_restart(
+async def test_restart_behind_nginx_fails_no_request(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
     """Requests on connections that nginx keeps open reach the next server."""

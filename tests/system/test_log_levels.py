@@ -24,7 +24,7 @@ def append(log: Path, text: bytes) -> None:
         file.write(text)
 
 
-async def lines_of(address: str, **params: str) -> list[dict[str, Any]]:
+async def fetch_lines(address: str, **params: str) -> list[dict[str, Any]]:
     """Return the lines of a page."""
     async with (
         aiohttp.ClientSession() as session,
@@ -35,9 +35,7 @@ async def lines_of(address: str, **params: str) -> list[dict[str, Any]]:
         return lines
 
 
-async def test_the_first_line_behind_a_hole_is_shown(
-    server: ManagedProcess, log_path: Path
-) -> None:
+async def test_first_line_after_a_hole_is_shown(server: ManagedProcess, log_path: Path) -> None:
     append(log_path, b"before the cut\n")
     url = server.address + LOGS
     async with aiohttp.ClientSession() as session, open_viewer(session, url) as viewer:
@@ -50,10 +48,10 @@ async def test_the_first_line_behind_a_hole_is_shown(
         await viewer.wait_for("log", 3)
     shown = [(data["line"], data["line_number"]) for data in viewer.event_data("log")[1:]]
     assert shown == [("FIRST", 1), ("second", 2)]
-    assert [line["line"] for line in await lines_of(server.address)] == ["FIRST", "second"]
+    assert [line["line"] for line in await fetch_lines(server.address)] == ["FIRST", "second"]
 
 
-async def test_a_level_is_said_filtered_and_searched_by_one_definition(
+async def test_level_is_the_same_in_streams_pages_and_filters(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     lines = {
@@ -75,11 +73,11 @@ async def test_a_level_is_said_filtered_and_searched_by_one_definition(
     assert [data.get("logged_at") for data in told][2:6] == [
         *("2026-11-28T05:00:00.5+01:00", None, None, "2026-11-23T19:24:22.560Z"),
     ]
-    paged = await lines_of(server.address)
+    paged = await fetch_lines(server.address)
     for field in ("line", "level", "logged_at"):
         assert [line.get(field) for line in paged] == [data.get(field) for data in told]
     grave = [line for line, level in lines.items() if level in ("error", "critical")]
-    assert [line["line"] for line in await lines_of(server.address, level="error")] == grave
+    assert [line["line"] for line in await fetch_lines(server.address, level="error")] == grave
     async with (
         aiohttp.ClientSession() as session,
         open_viewer(session, url, level="error") as viewer,
@@ -92,7 +90,7 @@ async def test_a_level_is_said_filtered_and_searched_by_one_definition(
     assert printed.lines == ["2026-11-28T05:00:00.5+01:00 [CRIT] x"]
 
 
-async def test_a_traceback_stays_with_the_line_that_announces_it(
+async def test_traceback_belongs_to_the_entry_before_it(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     entry = ["2026-11-28T05:00:00Z [error    ] sheet 2 failed", *TRACEBACK]
@@ -109,7 +107,7 @@ async def test_a_traceback_stays_with_the_line_that_announces_it(
             await asyncio.sleep(0.02)
         await viewer.wait_for("log", 8)
     assert [data["line"] for data in viewer.event_data("log")] == entry * 2
-    found = await lines_of(server.address, level="error", limit="4", context="1")
+    found = await fetch_lines(server.address, level="error", limit="4", context="1")
     assert [(line["line"], line["match"]) for line in found] == [
         ("[info] c", False),
         (entry[0], True),
@@ -125,7 +123,7 @@ async def test_a_traceback_stays_with_the_line_that_announces_it(
     assert printed.lines == [*entry, "--", *entry]
 
 
-async def test_an_unfinished_line_belongs_to_its_entry(
+async def test_partial_line_belongs_to_its_entry(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     append(log_path, b"[error] a\nTraceback:\n  unfinished")
@@ -141,7 +139,7 @@ async def test_an_unfinished_line_belongs_to_its_entry(
     )
     assert printed.lines == ["[error] a", "Traceback:", "  unfinished"]
     append(log_path, b"\n[info] b\nunfinished")
-    assert [line["line"] for line in await lines_of(server.address, level="error")][-1:] == [
+    assert [line["line"] for line in await fetch_lines(server.address, level="error")][-1:] == [
         "  unfinished"
     ]
     printed = await run_command(
@@ -150,12 +148,12 @@ async def test_an_unfinished_line_belongs_to_its_entry(
     assert printed.lines[-1] == "  unfinished"
 
 
-async def test_a_search_sees_what_is_shown(server: ManagedProcess, log_path: Path) -> None:
+async def test_search_matches_displayed_text(server: ManagedProcess, log_path: Path) -> None:
     lines = ["sheet \x1b[1m7\x1b[0m begins", '{"event": "caf\\u00e9 says \\"no\\""}', "last"]
     append(log_path, b"\xef\xbb\xbf" + "\n".join([*lines, ""]).encode())
 
     async def found(**search: str) -> list[str]:
-        return [line["line"] for line in await lines_of(server.address, **search)]
+        return [line["line"] for line in await fetch_lines(server.address, **search)]
 
     assert await found(regex="^sheet 7 begins$") == lines[:1]
     assert await found(contains="1m") == []
@@ -163,7 +161,7 @@ async def test_a_search_sees_what_is_shown(server: ManagedProcess, log_path: Pat
     assert await found() == lines
 
 
-async def test_the_conductors_log_in_console_format_says_that_it_is_the_conductors(
+async def test_conductor_log_in_console_format_is_recognized(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     path = tmp_path / "conductor.log"
@@ -187,7 +185,7 @@ async def test_the_conductors_log_in_console_format_says_that_it_is_the_conducto
     assert "these are its lines of the conductor's log" in printed.stderr
 
 
-async def test_an_unfinished_line_that_no_longer_passes_a_filter_is_taken_back(
+async def test_partial_line_that_fails_the_filter_later_is_withdrawn(
     server: ManagedProcess, log_path: Path
 ) -> None:
     append(log_path, b"one\n")
@@ -208,7 +206,7 @@ async def test_an_unfinished_line_that_no_longer_passes_a_filter_is_taken_back(
         assert (await viewer.wait_for("log"))["line"] == "foo is over"
 
 
-async def test_an_older_file_does_not_go_on_with_the_entries_of_a_newer_one(
+async def test_entry_does_not_continue_across_rotated_files(
     server: ManagedProcess, log_path: Path
 ) -> None:
     older = b"  the first line of all\nINFO x\n"
@@ -217,5 +215,5 @@ async def test_an_older_file_does_not_go_on_with_the_entries_of_a_newer_one(
     log_path.with_name("marianne.log.1.gz").write_bytes(gzip.compress(newer))
     append(log_path, b"INFO now\n")
     for end in ("end", "start"):
-        found = await lines_of(server.address, level="error", **{"from": end})
+        found = await fetch_lines(server.address, level="error", **{"from": end})
         assert [line["line"] for line in found] == ["ERROR newer", "  its traceback"]

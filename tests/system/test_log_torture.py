@@ -8,7 +8,7 @@ LINES = 100_000
 SEED = 7
 
 
-async def test_every_viewer_has_every_line_once_and_in_order(tmp_path: Path) -> None:
+async def test_viewer_gets_every_line_once_and_in_order(tmp_path: Path) -> None:
     outcome = await run_log_torture(tmp_path, line_count=LINES, seed=SEED)
     assert set(outcome.rotations) == {"gzip", "rename", "copytruncate"}
     assert outcome.kills >= 1

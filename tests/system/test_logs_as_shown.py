@@ -22,7 +22,7 @@ from tests.support.waiting import wait_until
 MIB = 1024 * 1024
 
 
-async def test_an_answer_whose_file_is_cut_ends_its_connection(
+async def test_download_of_a_truncated_file_aborts_the_connection(
     server: ManagedProcess, log_path: Path
 ) -> None:
     log_path.write_bytes(b"x" * (64 * MIB))
@@ -46,7 +46,7 @@ async def test_an_answer_whose_file_is_cut_ends_its_connection(
 
 
 @pytest.mark.parametrize("before", [0, 1, 20_000])
-async def test_an_unfinished_line_that_is_rewritten_repeats_no_line(
+async def test_rewritten_partial_line_repeats_no_line(
     server: ManagedProcess, log_path: Path, before: int
 ) -> None:
     log_path.write_bytes(b"a\n" * before + b"unfinished")
@@ -67,9 +67,7 @@ async def test_an_unfinished_line_that_is_rewritten_repeats_no_line(
     assert viewer.event_counts["log_rotated"] == viewer.event_counts["log_gap"] == 0
 
 
-async def test_a_line_that_is_rewritten_as_another_is_given_once(
-    server: ManagedProcess, log_path: Path
-) -> None:
+async def test_line_rewritten_in_place_is_sent_once(server: ManagedProcess, log_path: Path) -> None:
     log_path.write_bytes(b"a\nx")
     url = f"{server.address}/api/jobs/logged/logs"
     async with aiohttp.ClientSession() as session, open_viewer(session, url) as viewer:
@@ -88,7 +86,7 @@ def append(log: Path, text: bytes) -> None:
         file.write(text)
 
 
-async def test_an_unfinished_line_is_shown_until_the_whole_one_replaces_it(
+async def test_partial_line_is_replaced_by_the_whole_line(
     server: ManagedProcess, log_path: Path
 ) -> None:
     append(log_path, b"one\ntwo\nunfin")
@@ -115,7 +113,7 @@ async def test_an_unfinished_line_is_shown_until_the_whole_one_replaces_it(
     assert [data["line_number"] for data in viewer.event_data("log")] == [2, 3, 4]
 
 
-async def test_an_unfinished_line_that_is_gone_is_shown_as_empty(
+async def test_removed_partial_line_is_sent_as_empty(
     server: ManagedProcess, log_path: Path
 ) -> None:
     append(log_path, b"one\nunfinished")
@@ -128,7 +126,7 @@ async def test_an_unfinished_line_that_is_gone_is_shown_as_empty(
 
 
 @pytest.mark.parametrize("back", [b"\r", b"\x1b[2K\x1b[1G", b"\x1b[2K\x1b[G"])
-async def test_a_progress_bar_updates_in_place_while_it_is_written(
+async def test_progress_bar_is_updated_in_place(
     server: ManagedProcess, log_path: Path, back: bytes
 ) -> None:
     append(log_path, b"one\n")
@@ -150,7 +148,7 @@ async def test_a_progress_bar_updates_in_place_while_it_is_written(
     assert viewer.event_data("log")[-1]["line"] == "done"
 
 
-async def test_pages_and_searches_hold_the_unfinished_line(
+async def test_pages_and_searches_include_the_partial_line(
     server: ManagedProcess, log_path: Path
 ) -> None:
     append(log_path, b"one\n1 %\r2 %\ntwo\n50 %\r75 %")
@@ -176,7 +174,7 @@ async def test_pages_and_searches_hold_the_unfinished_line(
         assert (await page(after=newest["after"]))["partial"] == unfinished
 
 
-async def test_a_terminal_shows_an_unfinished_line_and_each_line_once(
+async def test_terminal_shows_the_partial_line_and_each_line_once(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     append(log_path, b"one\ntwo\n50 %\r75 %")
@@ -192,7 +190,7 @@ async def test_a_terminal_shows_an_unfinished_line_and_each_line_once(
     assert [event["event"] for event in events] == ["log", "log", "log_complete"]
 
 
-async def test_a_terminal_draws_a_progress_bar_in_its_place(
+async def test_terminal_redraws_a_progress_bar_in_one_row(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     append(log_path, b"one\n")
@@ -230,7 +228,7 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("name", [*ROTATED_NAMES, *OTHER_NAMES])
-async def test_a_rotated_file_is_found_by_its_name(
+async def test_rotated_file_is_recognized_by_name(
     server: ManagedProcess, log_path: Path, name: str
 ) -> None:
     compress = COMPRESS.get(Path(name).suffix, bytes)
@@ -246,7 +244,7 @@ async def test_a_rotated_file_is_found_by_its_name(
 
 @pytest.mark.parametrize("ending", COMPRESS)
 @pytest.mark.parametrize("damage", ["cut", "garbage"])
-async def test_what_can_be_read_of_a_damaged_file_is_shown_before_a_gap(
+async def test_readable_part_of_a_damaged_file_is_shown_before_a_gap(
     server: ManagedProcess, log_path: Path, ending: str, damage: str
 ) -> None:
     text = b"".join(b"%d %d\n" % (number, number**9) for number in range(100_000))

@@ -32,7 +32,7 @@ async def workspace(conductor: SimulatedConductor, tmp_path: Path) -> Path:
     return workspace
 
 
-async def answer_of(address: str, path: str, token: str = "") -> tuple[int, dict[str, str]]:
+async def fetch(address: str, path: str, token: str = "") -> tuple[int, dict[str, str]]:
     """Return the status and the body of a response."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with (
@@ -43,7 +43,7 @@ async def answer_of(address: str, path: str, token: str = "") -> tuple[int, dict
 
 
 @pytest.mark.parametrize("path", ["logs", "logs/info", "logs/lines", "logs/raw", "logs/static"])
-async def test_missing_log_answer_names_paths_only_to_tokens_for_all_jobs(
+async def test_missing_log_response_names_paths_only_to_unrestricted_tokens(
     workspace: Path, tmp_path: Path, path: str
 ) -> None:
     tokens = tmp_path / "tokens"
@@ -54,8 +54,8 @@ async def test_missing_log_answer_names_paths_only_to_tokens_for_all_jobs(
         *("--conductor-socket", tmp_path / "c.sock", "--registry-path", tmp_path / "state.db"),
         *("--data-dir", tmp_path / "private"),
     ) as running:
-        whole = await answer_of(running.address, f"/api/jobs/silent/{path}", WHOLE)
-        narrow = await answer_of(running.address, f"/api/jobs/silent/{path}", NARROW)
+        whole = await fetch(running.address, f"/api/jobs/silent/{path}", WHOLE)
+        narrow = await fetch(running.address, f"/api/jobs/silent/{path}", NARROW)
     assert whole == (404, {"detail": NOWHERE.format(workspace), "code": "log_not_found"})
     assert narrow == (404, {"detail": IN_WORDS, "code": "log_not_found"})
 
@@ -65,14 +65,14 @@ async def test_missing_conductor_log_is_named(
     conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     conductor.daemon.log_file = str(tmp_path / "gone.log")
-    _, told = await answer_of(server.address, "/api/jobs/silent/logs")
+    _, told = await fetch(server.address, "/api/jobs/silent/logs")
     assert f"{tmp_path}/gone.log. To get one, have the job write {{workspace}}" in told["detail"]
     assert "set log_file" not in told["detail"]
-    _, told = await answer_of(server.address, "/api/jobs/silent/logs?source=job")
+    _, told = await fetch(server.address, "/api/jobs/silent/logs?source=job")
     assert "gone.log" not in told["detail"]
 
 
-async def test_stream_that_waits_says_that_the_log_is_missing(
+async def test_waiting_stream_reports_the_missing_log(
     workspace: Path, server: ManagedProcess
 ) -> None:
     async with (
@@ -85,7 +85,7 @@ async def test_stream_that_waits_says_that_the_log_is_missing(
         await wait_until(lambda: viewer.event_names == ["log_missing", "log"])
 
 
-async def test_logs_of_a_job_without_one_says_so_and_exits_6(
+async def test_logs_without_a_log_exits_6(
     workspace: Path, server: ManagedProcess, tmp_path: Path
 ) -> None:
     ended = await run_command(tmp_path, "logs", "silent", "--url", server.address)
@@ -131,7 +131,7 @@ async def test_follow_of_an_empty_log_exits_0(
     assert (ended.exit_code, ended.stdout) == (0, "")
 
 
-async def test_log_of_a_job_that_runs_again_is_found_with_its_first_checkpoint(
+async def test_log_of_a_restarted_job_is_found_with_its_first_checkpoint(
     conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     (before := tmp_path / "before").mkdir()
@@ -142,11 +142,11 @@ async def test_log_of_a_job_that_runs_again_is_found_with_its_first_checkpoint(
     # The roster reports a running job while the checkpoint is still of the first run.
     job = conductor.submit("again", 1, workspace=str(before))
     conductor.set_status("again", roster="running")
-    status, _ = await answer_of(server.address, "/api/jobs/again/logs/info")
+    status, _ = await fetch(server.address, "/api/jobs/again/logs/info")
     assert status == 404
     roster = job.roster_entry()
     job.checkpoint = make_checkpoint("again", sheets=1, now_s=time.time())
     job.checkpoint["worktree_path"] = str(now)
     assert job.roster_entry() == roster
-    info = partial(answer_of, server.address, "/api/jobs/again/logs/info")
+    info = partial(fetch, server.address, "/api/jobs/again/logs/info")
     await wait_for_value(info, lambda answer: answer[0] == 200)

@@ -31,8 +31,8 @@ TOKEN = "whole-token-0123456789"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
-def service(folder: Path) -> tuple[object, ...]:
-    """Run a server as docs/how-to describes."""
+def service_args(folder: Path) -> tuple[object, ...]:
+    """Return the arguments of a server, as docs/how-to describes."""
     tokens = folder / "tokens"
     tokens.write_text(f"{TOKEN}\n")
     tokens.chmod(0o600)
@@ -44,11 +44,9 @@ def service(folder: Path) -> tuple[object, ...]:
     )
 
 
-async def test_a_person_signs_in_over_tls_and_watches(
-    tmp_path: Path, conductor: SimulatedConductor
-) -> None:
+async def test_login_over_tls_opens_streams(tmp_path: Path, conductor: SimulatedConductor) -> None:
     conductor.launch("a", 3)
-    async with run_process(*service(tmp_path)), run_behind_nginx(tmp_path) as behind:
+    async with run_process(*service_args(tmp_path)), run_behind_nginx(tmp_path) as behind:
         session, address = behind.session, behind.address
         async with session.get(f"{address}/", headers={"Accept": "text/html"}) as page:
             assert page.url.path == "/login"
@@ -68,12 +66,13 @@ async def test_a_person_signs_in_over_tls_and_watches(
             assert viewer.response.headers["X-Request-ID"]
 
 
-async def test_the_default_version_of_http_works_too(
-    tmp_path: Path, conductor: SimulatedConductor
-) -> None:
+async def test_http_1_0_upstream_streams(tmp_path: Path, conductor: SimulatedConductor) -> None:
     conductor.launch("a", 2)
     change = ("proxy_http_version 1.1;", "")
-    async with run_process(*service(tmp_path)), run_behind_nginx(tmp_path, change) as behind:
+    async with (
+        run_process(*service_args(tmp_path)),
+        run_behind_nginx(tmp_path, change) as behind,
+    ):
         behind.session.headers.update(BEARER)
         async with open_viewer(behind.session, f"{behind.address}/api/jobs/a/stream") as viewer:
             await viewer.wait_for("job_sheets")
@@ -81,7 +80,7 @@ async def test_the_default_version_of_http_works_too(
             await viewer.wait_for_status(completed_sheets=1)
 
 
-async def test_a_stream_resumes_through_a_reload_of_nginx_and_a_restart_of_ours(
+async def test_stream_resumes_after_nginx_reload_and_server_restart(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
     (tmp_path / "ws").mkdir()
@@ -93,7 +92,7 @@ async def test_a_stream_resumes_through_a_reload_of_nginx_and_a_restart_of_ours(
         url = f"{behind.address}/api/jobs/a/logs"
         lines = []
         async with (
-            run_process(*service(tmp_path)) as old,
+            run_process(*service_args(tmp_path)) as old,
             open_viewer(behind.session, url) as viewer,
         ):
             await viewer.wait_for("log")
@@ -108,7 +107,7 @@ async def test_a_stream_resumes_through_a_reload_of_nginx_and_a_restart_of_ours(
         write(log, "line 2")
         await check_unavailable_responses(behind)
         async with (
-            run_process(*service(tmp_path)),
+            run_process(*service_args(tmp_path)),
             open_viewer(behind.session, url, last_event_id=viewer.last_event_id) as viewer,
         ):
             await viewer.wait_for("log")
@@ -126,7 +125,7 @@ async def end(running: ManagedProcess) -> None:
     assert await running.wait() == 0
 
 
-async def test_a_service_of_auth_request_is_asked_first(
+async def test_auth_request_service_decides_first(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
     """Enable the commented lines of the example, as it describes."""
@@ -137,10 +136,13 @@ async def test_a_service_of_auth_request_is_asked_first(
     port = free_port()
     asking = block.replace("    # ", "    ").replace("127.0.0.1:9000", f"127.0.0.1:{port}")
     changes = ((block, asking), ("# auth_request", "auth_request"))
-    async with run_process(*service(tmp_path)), run_behind_nginx(tmp_path, *changes) as behind:
+    async with (
+        run_process(*service_args(tmp_path)),
+        run_behind_nginx(tmp_path, *changes) as behind,
+    ):
         url = f"{behind.address}/api/jobs/a"
         behind.session.headers.update(BEARER)
-        async with auth_service(port):
+        async with run_auth_service(port):
             for who, status in (("somebody", 200), ("", 401)):
                 async with behind.session.get(url, headers={"X-Who": who}) as response:
                     assert response.status == status
@@ -155,23 +157,23 @@ async def test_a_service_of_auth_request_is_asked_first(
 
 
 @asynccontextmanager
-async def auth_service(port: int) -> AsyncIterator[None]:
+async def run_auth_service(port: int) -> AsyncIterator[None]:
     """Run a service that accepts requests with a name."""
 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(status=204 if request.headers.get("X-Who") else 401)
 
-    async with answering(answer, port):
+    async with run_stub(answer, port):
         yield
 
 
-async def test_the_dashboards_four_paths_come_here_and_all_else_goes_there(
+async def test_four_dashboard_paths_are_served_and_others_forwarded(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
     (tmp_path / "ws").mkdir()
     (tmp_path / "ws" / "marianne.log").write_text("a line\n")
     conductor.launch("a", 2, workspace=str(tmp_path / "ws"))
-    async with dashboard() as there, run_process(*service(tmp_path)):
+    async with run_dashboard_stub() as there, run_process(*service_args(tmp_path)):
         port = free_port()
         text = fill_example(
             "nginx-dashboard.conf",
@@ -197,7 +199,7 @@ async def test_the_dashboards_four_paths_come_here_and_all_else_goes_there(
                     assert await response.text() == f"the dashboard's {path}"
 
 
-async def test_who_watches_by_the_dashboards_address_comes_back_while_we_are_away(
+async def test_dashboard_viewers_retry_while_the_server_is_stopped(
     tmp_path: Path,
 ) -> None:
     port = free_port()
@@ -221,19 +223,19 @@ async def test_who_watches_by_the_dashboards_address_comes_back_while_we_are_awa
 
 
 @asynccontextmanager
-async def dashboard() -> AsyncIterator[str]:
+async def run_dashboard_stub() -> AsyncIterator[str]:
     """Run a stub that answers with the requested path."""
 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(text=f"the dashboard's {request.path}")
 
     port = free_port()
-    async with answering(answer, port):
+    async with run_stub(answer, port):
         yield f"http://127.0.0.1:{port}"
 
 
 @asynccontextmanager
-async def answering(answer: Handler, port: int) -> AsyncIterator[None]:
+async def run_stub(answer: Handler, port: int) -> AsyncIterator[None]:
     """Run a server that answers all requests like this."""
     app = web.Application()
     app.router.add_get("/{path:.*}", answer)
@@ -247,7 +249,7 @@ async def answering(answer: Handler, port: int) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("name", ["nginx.conf", "nginx-dashboard.conf", "nginx-edges.conf"])
-def test_no_placeholder_is_left_unnamed(name: str) -> None:
+def test_every_placeholder_is_known(name: str) -> None:
     values = {"SERVER_NAME": 1, "LISTEN": 1}
     more = {
         "nginx.conf": {"SOCKET": 1, "CERTIFICATE": 1, "CERTIFICATE_KEY": 1},
@@ -257,7 +259,7 @@ def test_no_placeholder_is_left_unnamed(name: str) -> None:
     assert not [w for w in fill_example(name, **values, **more).split("@")[1:-1] if w.isupper()]
 
 
-async def test_prometheus_reaches_the_server_as_the_guide_configures_it(
+async def test_prometheus_settings_of_the_guide_reach_the_server(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
     guide = (EXAMPLES.parent / "how-to" / "watch-the-server.md").read_text()
@@ -266,7 +268,7 @@ async def test_prometheus_reaches_the_server_as_the_guide_configures_it(
     (scrape,) = yaml.safe_load(behind_nginx[1])["scrape_configs"]
     assert scrape["static_configs"] == [{"targets": [SITE_NAME]}]
     assert "credentials_file" in scrape["authorization"]
-    async with run_process(*service(tmp_path)), run_behind_nginx(tmp_path) as behind:
+    async with run_process(*service_args(tmp_path)), run_behind_nginx(tmp_path) as behind:
         assert behind.address.startswith(f"{scrape['scheme']}://{SITE_NAME}:")
         url = f"{behind.address}/metrics"
         async with behind.session.get(url) as answer:

@@ -35,7 +35,7 @@ async def running(tmp_path: Path) -> AsyncIterator[ManagedProcess]:
         assert "ERROR" not in running.log
 
 
-async def test_each_fault_has_the_one_form(running: ManagedProcess) -> None:
+async def test_malformed_http_gets_the_standard_error(running: ManagedProcess) -> None:
     for asked, status in FAULTS:
         answer = await asyncio.to_thread(exchange, running.address, [asked])
         version, code, *_ = answer.split()
@@ -50,7 +50,7 @@ async def test_each_fault_has_the_one_form(running: ManagedProcess) -> None:
             assert told not in answer
 
 
-async def test_they_are_counted(running: ManagedProcess) -> None:
+async def test_malformed_http_is_counted(running: ManagedProcess) -> None:
     await asyncio.to_thread(exchange, running.address, [SECRET + b"\r\n\r\n"])
     async with (
         aiohttp.ClientSession() as session,

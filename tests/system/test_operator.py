@@ -24,7 +24,7 @@ TOKEN = "whole-token-0123456789"
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
+def guide_file(tmp_path: Path) -> Path:
     """Return the settings of the guide with the paths of this conductor."""
     found = re.search(r"```toml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     assert found
@@ -36,7 +36,7 @@ def config(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def held(tmp_path: Path) -> Iterator[socket.socket]:
+def unit_socket(tmp_path: Path) -> Iterator[socket.socket]:
     """Open the socket of the socket unit, which nginx connects to."""
     name = re.search(
         r"^ListenStream=.*/(.*)$", (EXAMPLES / "marianne-stream.socket").read_text(), re.MULTILINE
@@ -48,12 +48,12 @@ def held(tmp_path: Path) -> Iterator[socket.socket]:
         yield sock
 
 
-def command(config: Path, beginning: str) -> list[str]:
+def command(guide_file: Path, beginning: str) -> list[str]:
     """Return the command of the service unit, for this checkout."""
     text = fill_example(
         "marianne-stream.service",
         PYTHON=sys.executable,
-        CONFIG=config,
+        CONFIG=guide_file,
         CHECKOUT=CHECKOUT,
         USER="root",
         SOCKET_GROUP="root",
@@ -62,11 +62,11 @@ def command(config: Path, beginning: str) -> list[str]:
 
 
 @pytest.mark.parametrize("beginning", ["ExecStart=", "# ExecStart="], ids=["module", "checkout"])
-async def test_the_examples_lead_to_a_page_behind_tls_that_asks_for_a_token(
+async def test_guide_and_examples_lead_to_a_login_page_behind_tls(
     tmp_path: Path,
     conductor: SimulatedConductor,
-    config: Path,
-    held: socket.socket,
+    guide_file: Path,
+    unit_socket: socket.socket,
     beginning: str,
 ) -> None:
     conductor.launch("a", 1)
@@ -77,7 +77,7 @@ async def test_the_examples_lead_to_a_page_behind_tls_that_asks_for_a_token(
         "STATE_DIRECTORY": str(tmp_path / "state"),
     }
     async with (
-        run_with_socket(held, *command(config, beginning), **environment) as running,
+        run_with_socket(unit_socket, *command(guide_file, beginning), **environment) as running,
         run_behind_nginx(tmp_path) as behind,
     ):
         session, address = behind.session, behind.address

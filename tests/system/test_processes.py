@@ -43,7 +43,7 @@ def short_path() -> Iterator[Path]:
         yield Path(folder)
 
 
-async def body_of(url: str) -> str:
+async def fetch_body(url: str) -> str:
     """Return the body of a response."""
     async with aiohttp.ClientSession() as session, session.get(url) as response:
         return await response.text()
@@ -51,21 +51,21 @@ async def body_of(url: str) -> str:
 
 @pytest.mark.parametrize("door", [("-m", "marianne_stream"), ("run_server.py",)])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_it_says_where_it_listens_and_ends_quietly_when_asked(
+async def test_server_prints_its_address_and_ends_quietly_on_a_signal(
     tmp_path: Path, door: tuple[str, ...], number: signal.Signals
 ) -> None:
     async with run_process(
         *door, "--port", 0, "--conductor-socket", tmp_path / "c.sock", "--log-level", "error"
     ) as running:
         assert running.first_line.startswith("marianne-stream listening on http://127.0.0.1:")
-        assert await body_of(f"{running.address}/health") == '{"status":"ok"}'
+        assert await fetch_body(f"{running.address}/health") == '{"status":"ok"}'
         running.send_signal(number)
         assert await running.wait() == 0
         assert running.log == ""
 
 
 @pytest.mark.parametrize("verb", [(), ("demo",)])
-async def test_a_port_in_use_is_one_sentence_and_exit_1(verb: tuple[str, ...]) -> None:
+async def test_port_in_use_exits_1_with_one_sentence(verb: tuple[str, ...]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         code, out, errors = await run("-m", "marianne_stream", *verb, "--port", port)
@@ -74,20 +74,20 @@ async def test_a_port_in_use_is_one_sentence_and_exit_1(verb: tuple[str, ...]) -
     assert errors == sentence
 
 
-async def test_a_host_that_no_host_can_be_called_is_a_sentence() -> None:
+async def test_invalid_host_exits_1_with_one_sentence() -> None:
     code, _, errors = await run("-m", "marianne_stream", "--host", "a..b")
     assert code == 1
     assert errors == "marianne-stream: cannot listen on a..b port 8765: no host has that name\n"
 
 
-async def test_a_signal_right_after_the_first_line_is_heard(tmp_path: Path) -> None:
+async def test_signal_right_after_the_first_line_ends_the_server(tmp_path: Path) -> None:
     for _ in range(3):
         async with run_server(tmp_path, "--log-level", "error") as running:
             running.send_signal(signal.SIGTERM)
             assert await running.wait() == 0
 
 
-async def test_sighup_while_the_server_starts_does_not_end_it(tmp_path: Path) -> None:
+async def test_sighup_during_startup_is_ignored(tmp_path: Path) -> None:
     starting = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "marianne_stream", "--port", "0", "--no-auth"),
         *("--conductor-socket", tmp_path / "c.sock", "--log-level", "error"),
@@ -108,7 +108,7 @@ async def test_sighup_while_the_server_starts_does_not_end_it(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_that_is_repeated_to_the_end_changes_no_exit_code(
+async def test_repeated_signals_during_shutdown_keep_exit_code_0(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     async with run_server(tmp_path, "--log-level", "error") as running:
@@ -122,7 +122,7 @@ async def test_a_signal_that_is_repeated_to_the_end_changes_no_exit_code(
         assert running.log == ""
 
 
-async def test_a_client_that_cannot_speak_http_leaves_no_trace_in_the_log(tmp_path: Path) -> None:
+async def test_malformed_http_is_not_logged(tmp_path: Path) -> None:
     async with run_server(tmp_path, "--log-level", "error") as running:
         host, port = running.address.removeprefix("http://").split(":")
         for nonsense in (b"nonsense\r\n\r\n", b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\n\r\n"):
@@ -140,7 +140,7 @@ async def test_a_client_that_cannot_speak_http_leaves_no_trace_in_the_log(tmp_pa
     "arguments",
     [("--port", "abc"), ("demo", "--speed", "0"), ("--state-backend", "json"), ("nonsense",)],
 )
-async def test_what_cannot_be_understood_is_a_sentence_and_exit_2(
+async def test_invalid_arguments_exit_2_with_one_sentence(
     arguments: tuple[str, ...],
 ) -> None:
     code, out, errors = await run("-m", "marianne_stream", *arguments)
@@ -149,7 +149,7 @@ async def test_what_cannot_be_understood_is_a_sentence_and_exit_2(
     assert errors.splitlines()[-1].startswith("marianne-stream: ")
 
 
-async def test_help_gives_every_setting_with_its_default() -> None:
+async def test_help_shows_settings_with_their_defaults() -> None:
     code, out, _ = await run("-m", "marianne_stream", "serve", "--help")
     assert code == 0
     words = " ".join(out.split())
@@ -158,7 +158,7 @@ async def test_help_gives_every_setting_with_its_default() -> None:
     assert "MARIANNE_STREAM_PORT" in words
 
 
-async def test_the_demo_needs_no_conductor_and_leaves_nothing_behind(short_path: Path) -> None:
+async def test_demo_runs_without_a_conductor_and_removes_its_files(short_path: Path) -> None:
     async with run_process(
         *("-m", "marianne_stream", "demo", "--port", 0, "--speed", 20), TMPDIR=str(short_path)
     ) as running:
@@ -191,7 +191,7 @@ async def test_the_demo_needs_no_conductor_and_leaves_nothing_behind(short_path:
     assert not await asyncio.to_thread(lambda: list(short_path.iterdir()))
 
 
-async def test_the_demo_leaves_the_socket_of_a_service_alone(short_path: Path) -> None:
+async def test_demo_ignores_the_socket_of_a_service(short_path: Path) -> None:
     path = short_path / "http.sock"
     environment = {"MARIANNE_STREAM_UDS": str(path), "TMPDIR": str(short_path)}
     arguments = ("-m", "marianne_stream", "demo", "--port", 0)
@@ -201,7 +201,7 @@ async def test_the_demo_leaves_the_socket_of_a_service_alone(short_path: Path) -
         assert not path.exists()
 
 
-async def test_a_demo_that_cannot_begin_is_a_sentence_and_exit_1(tmp_path: Path) -> None:
+async def test_demo_that_cannot_listen_exits_1_with_one_sentence(tmp_path: Path) -> None:
     folder = tmp_path / ("x" * 100)
     await asyncio.to_thread(folder.mkdir)
     code, out, errors = await run("-m", "marianne_stream", "demo", TMPDIR=str(folder))
@@ -210,7 +210,7 @@ async def test_a_demo_that_cannot_begin_is_a_sentence_and_exit_1(tmp_path: Path)
     assert errors.endswith("AF_UNIX path too long\n")
 
 
-async def test_a_demo_whose_jobs_end_says_so_and_ends(short_path: Path) -> None:
+async def test_demo_whose_player_fails_exits_1(short_path: Path) -> None:
     async with run_process(
         *("-m", "marianne_stream", "demo", "--port", 0, "--speed", 5), TMPDIR=str(short_path)
     ) as running:
@@ -228,7 +228,7 @@ async def test_a_demo_whose_jobs_end_says_so_and_ends(short_path: Path) -> None:
         assert "marianne-stream: the demo's jobs ended: " in running.log
 
 
-async def test_the_log_can_be_json(tmp_path: Path) -> None:
+async def test_json_log_format_has_one_object_a_line(tmp_path: Path) -> None:
     async with run_server(tmp_path, "--log-format", "json") as running:
         await wait_until(lambda: "there is no socket" in running.log)
         entries = [json.loads(line) for line in running.log.splitlines()]
@@ -236,7 +236,7 @@ async def test_the_log_can_be_json(tmp_path: Path) -> None:
     assert [entry["level"] for entry in entries if "no socket" in entry["message"]] == ["warning"]
 
 
-async def test_a_conductor_that_is_asked_to_stop_ends_while_we_are_subscribed(
+async def test_conductor_stops_while_the_server_is_subscribed(
     tmp_path: Path,
 ) -> None:
     async with (
@@ -244,12 +244,12 @@ async def test_a_conductor_that_is_asked_to_stop_ends_while_we_are_subscribed(
         run_server(tmp_path, "--log-level", "info") as running,
     ):
         await wait_until(lambda: "subscribed" in running.log)
-        assert '"total":0' in await body_of(f"{running.address}/api/jobs")
+        assert '"total":0' in await fetch_body(f"{running.address}/api/jobs")
         host.send_signal(signal.SIGTERM)
         assert await host.wait(timeout_s=5) == 0
 
 
-async def test_a_conductor_that_is_asked_to_stop_ends_after_we_were_killed(tmp_path: Path) -> None:
+async def test_conductor_stops_after_the_server_was_killed(tmp_path: Path) -> None:
     async with run_conductor(tmp_path) as host:
         async with run_server(tmp_path, "--log-level", "info") as running:
             await wait_until(lambda: "subscribed" in running.log)
@@ -259,7 +259,7 @@ async def test_a_conductor_that_is_asked_to_stop_ends_after_we_were_killed(tmp_p
         assert await host.wait(timeout_s=5) == 0
 
 
-async def test_with_few_descriptors_fewer_streams_are_allowed_and_a_line_says_so(
+async def test_low_file_limit_lowers_max_streams_with_a_warning(
     tmp_path: Path,
 ) -> None:
     limited = (

@@ -30,7 +30,7 @@ SEEN_AFTER_S = 0.35
 STALLS_COST = 20
 
 
-async def watch_to_the_end(session: aiohttp.ClientSession, url: str) -> Viewer:
+async def watch_to_end(session: aiohttp.ClientSession, url: str) -> Viewer:
     """Request the job until it exists, then watch it to its end."""
     while True:
         async with open_viewer(session, url, poll_interval=str(INTERVAL_S)) as viewer:
@@ -45,9 +45,7 @@ async def watched(folder: Path, begin: Callable[[], object]) -> AsyncIterator[di
     """Watch each job to its end with a viewer that started before the job did."""
     async with run_server(folder) as running, aiohttp.ClientSession() as session:
         urls = {job: f"{running.address}/api/jobs/{job}/stream" for job in JOBS}
-        tasks = {
-            job: asyncio.create_task(watch_to_the_end(session, url)) for job, url in urls.items()
-        }
+        tasks = {job: asyncio.create_task(watch_to_end(session, url)) for job, url in urls.items()}
         await asyncio.sleep(0.1)
         begin()
         await asyncio.wait(tasks.values())
@@ -77,7 +75,7 @@ def check(
     assert "paused" in [state[0] for state in viewer_states(viewers["fan"])]
 
 
-async def test_a_recording_is_seen_as_it_was_recorded(recordings: Path, tmp_path: Path) -> None:
+async def test_recording_is_shown_as_recorded(recordings: Path, tmp_path: Path) -> None:
     recording = await asyncio.to_thread(Recording.from_file, recordings / "four-jobs.ndjson")
     replay = ReplayConductor(tmp_path / "c.sock", recording, speed=SPEED, plays_at_start=False)
     await replay.start()
@@ -92,7 +90,7 @@ async def test_a_recording_is_seen_as_it_was_recorded(recordings: Path, tmp_path
         await replay.kill()
 
 
-async def test_four_jobs_like_the_recorded_ones_are_seen_as_they_happened(
+async def test_four_recorded_jobs_at_once_are_shown_as_they_happened(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     scenario = make_recorded_scenario(conductor, tmp_path, speed=SPEED)
@@ -148,7 +146,7 @@ async def sheets_of(session: aiohttp.ClientSession, job_id: str) -> dict[int, st
         return {sheet["number"]: sheet["status"] for sheet in (await answer.json())["sheets"]}
 
 
-async def test_jobs_that_have_ended_make_no_progress_while_others_run(
+async def test_ended_jobs_show_no_progress_while_others_run(
     recordings: Path, tmp_path: Path
 ) -> None:
     async with replayed(recordings / "two-ended-one-runs.ndjson", tmp_path) as (viewer, _):
@@ -167,9 +165,7 @@ async def test_jobs_that_have_ended_make_no_progress_while_others_run(
             assert job["current_sheet"] in (None, job["completed_sheets"] + 1)
 
 
-async def test_a_sheet_that_is_tried_again_and_one_that_is_skipped(
-    recordings: Path, tmp_path: Path
-) -> None:
+async def test_retried_and_skipped_sheets_are_shown(recordings: Path, tmp_path: Path) -> None:
     async with replayed(recordings / "retry-scheduled.ndjson", tmp_path) as (viewer, session):
         assert {i: job["status"] for i, job in rosters(viewer)[-1].items()} == {
             "retry": "failed",
@@ -182,7 +178,7 @@ async def test_a_sheet_that_is_tried_again_and_one_that_is_skipped(
     assert found["error_message"]
 
 
-async def test_a_sheet_that_waits_for_a_rate_limit_and_a_job_cancelled_at_work(
+async def test_rate_limited_sheet_and_cancelled_job_are_shown(
     recordings: Path, tmp_path: Path
 ) -> None:
     async with replayed(recordings / "rate-limit-and-cancel.ndjson", tmp_path) as (viewer, session):
@@ -196,7 +192,7 @@ async def test_a_sheet_that_waits_for_a_rate_limit_and_a_job_cancelled_at_work(
     assert not {"dispatched", "in_progress"} & set(sheets.values())
 
 
-async def test_a_cancel_a_resume_that_fails_a_job_that_starts_another_and_jobs_cleared(
+async def test_cancelled_resumed_chained_and_cleared_jobs_are_shown(
     recordings: Path, tmp_path: Path
 ) -> None:
     async with replayed(recordings / "cancel-resume-clear.ndjson", tmp_path) as (viewer, session):

@@ -8,7 +8,7 @@ LINES = 50_000
 SEED = 7
 
 
-async def test_every_viewer_of_an_edge_has_every_line_once_and_in_order(tmp_path: Path) -> None:
+async def test_edge_viewer_gets_every_line_once_and_in_order(tmp_path: Path) -> None:
     outcome = await run_relay_torture(tmp_path, line_count=LINES, seed=SEED)
     assert len(outcome.kills) == len(("relay", "edge", "edge", "redis"))
     for viewer in outcome.viewers:

@@ -17,7 +17,7 @@ def comes_from(viewer: Viewer, source: str) -> bool:
     return bool(viewer.event_data("source")[-1]["source"] == source)
 
 
-async def test_no_stream_ends_however_often_the_conductor_is_killed(
+async def test_streams_stay_open_while_the_conductor_is_killed(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     conductor.launch("a", TIMES)

@@ -1,11 +1,10 @@
-"""The server as a service: signals, socket activation, and notifications to systemd."""
+"""The server as a service: signals, tokens and listening sockets."""
 
 import asyncio
 import contextlib
 import re
 import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
@@ -13,45 +12,12 @@ import pytest
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.processes import run_process
-from tests.support.server_restart import make_server_options, restart_server, run_activated_server
+from tests.support.server_restart import make_server_options
 from tests.support.viewers import open_viewer
 from tests.support.waiting import wait_until
 
 
-@pytest.fixture
-def loopback() -> Iterator[socket.socket]:
-    """Open a listening socket before any server runs."""
-    with socket.create_server(("127.0.0.1", 0), backlog=4096) as sock:
-        yield sock
-
-
-@pytest.mark.skipif(
-    not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="this system has no such option"
-)
-async def test_a_socket_that_is_passed_is_made_ready_for_streams(
-    tmp_path: Path,
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as loopback:
-        async with run_activated_server(loopback, tmp_path, "--no-auth"):
-            pass
-        assert loopback.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 16 * 1024
-
-
-async def test_a_restart_loses_nobody_and_no_line(
-    tmp_path: Path, conductor: SimulatedConductor
-) -> None:
-    """Streams end spread over the drain; each viewer returns after its delay and resumes."""
-    outcome = await restart_server(
-        tmp_path, conductor, viewer_count=200, drain_s=1.0, line_interval_s=0.02
-    )
-    assert outcome.exit_code == 0
-    assert "ERROR" not in outcome.log
-    ends = [watcher.disconnected_at for watcher in outcome.viewers]
-    assert max(ends) - min(ends) > 0.4
-    assert outcome.errors == []
-
-
-async def test_a_second_signal_ends_it_at_once(
+async def test_second_signal_ends_the_server_at_once(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("a", 1)
@@ -78,7 +44,7 @@ async def test_a_second_signal_ends_it_at_once(
             answer.close()
 
 
-async def test_without_a_drain_all_streams_end_at_once(
+async def test_drain_timeout_zero_ends_all_streams_at_once(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("a", 1)
@@ -94,7 +60,7 @@ async def test_without_a_drain_all_streams_end_at_once(
         await viewer.wait_ended()
 
 
-async def test_without_a_token_it_makes_one_and_prints_a_link_that_works_once(
+async def test_server_without_a_token_generates_one_and_prints_a_one_time_link(
     tmp_path: Path,
 ) -> None:
     async with run_process(
@@ -122,7 +88,7 @@ async def test_without_a_token_it_makes_one_and_prints_a_link_that_works_once(
         assert token not in running.log + running.output
 
 
-async def test_sighup_takes_a_token_back_and_changes_what_is_logged(tmp_path: Path) -> None:
+async def test_sighup_reloads_tokens_and_log_level(tmp_path: Path) -> None:
     tokens, config = tmp_path / "tokens", tmp_path / "settings.toml"
     tokens.write_text("first-token-0123456789\n")
     tokens.chmod(0o600)
@@ -156,8 +122,8 @@ async def test_sighup_takes_a_token_back_and_changes_what_is_logged(tmp_path: Pa
         assert await status("second-token-0123456789") == 200
 
 
-def guarded(folder: Path, *lines: str) -> tuple[object, ...]:
-    """Run a server with these tokens."""
+def server_arguments(folder: Path, *lines: str) -> tuple[object, ...]:
+    """Return the arguments of a server with these tokens."""
     tokens = folder / "tokens"
     tokens.write_text("".join(f"{line}\n" for line in lines))
     tokens.chmod(0o600)
@@ -172,7 +138,7 @@ def guarded(folder: Path, *lines: str) -> tuple[object, ...]:
     )
 
 
-async def test_streams_of_a_token_that_sighup_takes_back_end_and_others_go_on(
+async def test_sighup_ends_only_streams_of_removed_tokens(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("a", 1)
@@ -182,7 +148,7 @@ async def test_streams_of_a_token_that_sighup_takes_back_end_and_others_go_on(
         return aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"})
 
     async with (
-        run_process(*guarded(tmp_path, kept, taken)) as running,
+        run_process(*server_arguments(tmp_path, kept, taken)) as running,
         bearer(kept) as keeper,
         bearer(taken) as other,
         open_viewer(keeper, f"{running.address}/api/events/stream") as stays,
@@ -190,7 +156,7 @@ async def test_streams_of_a_token_that_sighup_takes_back_end_and_others_go_on(
         open_viewer(other, f"{running.address}/api/jobs/a/stream") as ends_too,
     ):
         await wait_until(lambda: all(viewer.events for viewer in (stays, ends, ends_too)))
-        guarded(tmp_path, kept)
+        server_arguments(tmp_path, kept)
         running.send_signal(signal.SIGHUP)
         await ends.wait_ended(timeout_s=5)
         await ends_too.wait_ended(timeout_s=5)
@@ -200,13 +166,13 @@ async def test_streams_of_a_token_that_sighup_takes_back_end_and_others_go_on(
         await stays.wait_for("sheet.said")
 
 
-async def test_a_stolen_cookie_is_worth_nothing_once_its_owner_has_signed_out(
+async def test_cookie_after_logout_is_rejected(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
     """Its streams end; neither this process nor the next accepts it; other sessions stay."""
     conductor.launch("a", 1)
     token = "whole-token-0123456789"
-    arguments = guarded(tmp_path, token)
+    arguments = server_arguments(tmp_path, token)
     async with contextlib.AsyncExitStack() as stack:
         session = await stack.enter_async_context(
             aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
@@ -244,7 +210,7 @@ async def test_a_stolen_cookie_is_worth_nothing_once_its_owner_has_signed_out(
             assert (await status(stolen), await status(other)) == (401, 200)
 
 
-async def test_downloads_of_a_token_that_is_taken_back_end_and_others_go_on(
+async def test_sighup_ends_only_downloads_of_removed_tokens(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
     (workspace := tmp_path / "ws").mkdir()
@@ -253,7 +219,7 @@ async def test_downloads_of_a_token_that_is_taken_back_end_and_others_go_on(
     kept, taken = "kept-token-0123456789", "taken-token-0123456789"
     # Far more than the transport and the kernel buffer.
     session = aiohttp.ClientSession(read_bufsize=4096)
-    async with run_process(*guarded(tmp_path, kept, taken)) as running, session:
+    async with run_process(*server_arguments(tmp_path, kept, taken)) as running, session:
 
         async def begun(token: str, kind: str) -> aiohttp.ClientResponse:
             headers = {"Authorization": f"Bearer {token}"}
@@ -286,7 +252,7 @@ async def test_downloads_of_a_token_that_is_taken_back_end_and_others_go_on(
     assert "ERROR" not in running.log
 
 
-async def test_insecure_is_refused_where_others_could_come_in(tmp_path: Path) -> None:
+async def test_no_auth_on_a_public_address_is_refused(tmp_path: Path) -> None:
     options = ("--no-auth", "--host", "0.0.0.0", "--port", 0)
     async with run_process(
         "-m", "marianne_stream", *make_server_options(tmp_path), *options
@@ -295,7 +261,7 @@ async def test_insecure_is_refused_where_others_could_come_in(tmp_path: Path) ->
     assert "can be reached from other machines" in running.log
 
 
-async def test_it_listens_on_a_unix_socket_and_removes_it(tmp_path: Path) -> None:
+async def test_unix_socket_is_created_and_removed(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
     options = ("--uds", path, "--port", "none", "--no-auth", "--uds-mode", "0600")
     left = socket.socket(socket.AF_UNIX)
@@ -321,89 +287,7 @@ async def test_it_listens_on_a_unix_socket_and_removes_it(tmp_path: Path) -> Non
     assert not path.exists()
 
 
-async def test_systemd_is_told_how_the_service_is(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
-        told.bind(str(tmp_path / "notify"))
-        told.settimeout(0)
-        heard = ""
-
-        def hear(word: str) -> bool:
-            nonlocal heard
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    heard += told.recv(4096).decode() + "\n"
-            return word in heard
-
-        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
-        options = ("--port", 0, "--no-auth")
-        arguments = ("-m", "marianne_stream", *make_server_options(tmp_path), *options)
-        async with run_process(*arguments, pass_fds=(), **environment) as running:
-            await wait_until(lambda: hear("READY=1"))
-            await wait_until(
-                lambda: hear("STATUS=0 streams open") and heard.count("WATCHDOG=1") > 2
-            )
-            running.send_signal(signal.SIGHUP)
-            await wait_until(lambda: hear("RELOADING=1") and heard.count("READY=1") == 2)
-            assert re.search(r"RELOADING=1\nMONOTONIC_USEC=\d+", heard)
-            running.send_signal(signal.SIGTERM)
-            await wait_until(lambda: hear("STOPPING=1"))
-            assert await running.wait() == 0
-
-
-async def test_systemd_is_told_although_others_have_filled_its_queue(tmp_path: Path) -> None:
-    with (
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told,
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other,
-    ):
-        told.bind(str(tmp_path / "notify"))
-        told.settimeout(0)
-        other.settimeout(0)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                other.sendto(b"from another", str(tmp_path / "notify"))
-        heard: list[bytes] = []
-
-        def hear(word: bytes) -> bool:
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    heard.append(told.recv(4096))
-            return word in heard
-
-        options = ("--port", 0, "--no-auth")
-        arguments = ("-m", "marianne_stream", *make_server_options(tmp_path), *options)
-        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
-        async with run_process(*arguments, pass_fds=(), **environment) as running:
-            # The server is ready once it answers; only then the queue gets room.
-            async with (
-                aiohttp.ClientSession() as session,
-                session.get(f"{running.address}/health") as response,
-            ):
-                assert response.status == 200
-            await wait_until(lambda: hear(b"READY=1"))
-            assert heard.count(b"READY=1") == 1
-            running.send_signal(signal.SIGTERM)
-            await wait_until(lambda: hear(b"STOPPING=1"))
-            assert await running.wait() == 0
-
-
-@pytest.mark.parametrize("kind", ["datagrams", "connected", "bound"])
-async def test_what_is_passed_and_does_not_listen_is_refused(tmp_path: Path, kind: str) -> None:
-    with contextlib.ExitStack() as stack:
-        if kind == "connected":
-            sock, other = socket.socketpair()
-            stack.enter_context(other)
-        else:
-            family = socket.SOCK_DGRAM if kind == "datagrams" else socket.SOCK_STREAM
-            sock = socket.socket(socket.AF_INET, family)
-            sock.bind(("127.0.0.1", 0))
-        stack.enter_context(sock)
-        async with run_activated_server(sock, tmp_path, "--no-auth") as running:
-            assert await running.wait() == 1
-    assert "must be a stream socket that listens" in running.log
-    assert "Traceback" not in running.log
-
-
-async def test_a_fault_of_a_part_ends_the_process_with_a_last_line(tmp_path: Path) -> None:
+async def test_failed_task_ends_the_process_with_a_critical_line(tmp_path: Path) -> None:
     script = """
 import sys
 from marianne_stream.auth.authenticator import Authenticator

@@ -33,7 +33,7 @@ def tokens(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def guarded(
+async def auth_server(
     conductor: SimulatedConductor, tokens: Path, tmp_path: Path
 ) -> AsyncIterator[ManagedProcess]:
     """Run a server that requires a token; its settings are in a file."""
@@ -56,7 +56,7 @@ async def sign_in(session: aiohttp.ClientSession, address: str, token: str) -> i
         return answer.status
 
 
-async def asked(session: aiohttp.ClientSession, address: str, token: str) -> int:
+async def request_roster(session: aiohttp.ClientSession, address: str, token: str) -> int:
     """Request the roster with a token and return the status of the response."""
     headers = {"Authorization": f"Bearer {token}"}
     async with session.get(f"{address}/api/jobs", headers=headers) as answer:
@@ -68,104 +68,108 @@ def browser() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
 
 
-def said(log: str, event: str) -> list[str]:
+def logged_fields(log: str, event: str) -> list[str]:
     """Return the fields of each log line with an event."""
     return [line.partition(event)[2].strip() for line in log.splitlines() if event in line]
 
 
-async def test_sign_in_and_sign_out_are_logged_with_address_and_name(
-    guarded: ManagedProcess,
+async def test_login_and_logout_are_logged_with_address_and_name(
+    auth_server: ManagedProcess,
 ) -> None:
     async with browser() as person:
-        assert await sign_in(person, guarded.address, TEAM) == 303
-        headers = {"Origin": guarded.address}
-        await person.post(f"{guarded.address}/logout", headers=headers)
+        assert await sign_in(person, auth_server.address, TEAM) == 303
+        headers = {"Origin": auth_server.address}
+        await person.post(f"{auth_server.address}/logout", headers=headers)
         # A second logout of the same session logs nothing.
-        await person.post(f"{guarded.address}/logout", headers=headers)
-    await wait_until(lambda: "signed out" in guarded.log)
-    assert said(guarded.log, "signed in") == ["address=127.0.0.1 token=team method=form"]
-    assert said(guarded.log, "signed out") == ["address=127.0.0.1 token=team"]
-    assert TEAM not in guarded.log
+        await person.post(f"{auth_server.address}/logout", headers=headers)
+    await wait_until(lambda: "signed out" in auth_server.log)
+    assert logged_fields(auth_server.log, "signed in") == [
+        "address=127.0.0.1 token=team method=form"
+    ]
+    assert logged_fields(auth_server.log, "signed out") == ["address=127.0.0.1 token=team"]
+    assert TEAM not in auth_server.log
 
 
-async def test_failures_are_logged_with_a_reason(guarded: ManagedProcess) -> None:
+async def test_failed_login_is_logged_with_a_reason(auth_server: ManagedProcess) -> None:
     async with browser() as person:
-        assert await sign_in(person, guarded.address, WRONG) == 401
-        assert await sign_in(person, guarded.address, OLD) == 401
-        assert await asked(person, guarded.address, WRONG) == 401
-        assert await asked(person, guarded.address, OLD) == 401
-        async with person.get(f"{guarded.address}/login?code=guessed") as answer:
+        assert await sign_in(person, auth_server.address, WRONG) == 401
+        assert await sign_in(person, auth_server.address, OLD) == 401
+        assert await request_roster(person, auth_server.address, WRONG) == 401
+        assert await request_roster(person, auth_server.address, OLD) == 401
+        async with person.get(f"{auth_server.address}/login?code=guessed") as answer:
             assert answer.status == 401
-    await wait_until(lambda: "method=link" in guarded.log)
-    assert said(guarded.log, "sign-in failed") == [
+    await wait_until(lambda: "method=link" in auth_server.log)
+    assert logged_fields(auth_server.log, "sign-in failed") == [
         "address=127.0.0.1 method=form reason=unknown_token",
         "address=127.0.0.1 method=form reason=expired_token token=old",
         "address=127.0.0.1 method=link reason=used_link",
     ]
-    assert said(guarded.log, "token refused") == [
+    assert logged_fields(auth_server.log, "token refused") == [
         "address=127.0.0.1 reason=unknown_token",
         "address=127.0.0.1 reason=expired_token token=old",
     ]
-    assert said(guarded.log, "token expired") == ["token=old"]
-    assert not any(token in guarded.log for token in (WRONG, OLD, "guessed"))
+    assert logged_fields(auth_server.log, "token expired") == ["token=old"]
+    assert not any(token in auth_server.log for token in (WRONG, OLD, "guessed"))
 
 
-async def test_attacker_cannot_fill_the_log_and_hides_no_one_else(guarded: ManagedProcess) -> None:
+async def test_repeated_failures_of_an_address_are_logged_once(
+    auth_server: ManagedProcess,
+) -> None:
     async with browser() as attacker, browser() as person:
         attempts = [
-            asyncio.create_task(asked(attacker, guarded.address, f"{WRONG}-{number}"))
+            asyncio.create_task(request_roster(attacker, auth_server.address, f"{WRONG}-{number}"))
             for number in range(60)
         ]
         # At most 20 requests of an address wait for their delayed answers.
         await wait_until(lambda: sum(attempt.done() for attempt in attempts) >= 40)
-        assert await sign_in(person, guarded.address, TEAM) == 303
-        await wait_until(lambda: said(guarded.log, "signed in"))
+        assert await sign_in(person, auth_server.address, TEAM) == 303
+        await wait_until(lambda: logged_fields(auth_server.log, "signed in"))
         for attempt in attempts:
             attempt.cancel()
         await asyncio.gather(*attempts, return_exceptions=True)
-    assert len(said(guarded.log, "token refused")) == 10
+    assert len(logged_fields(auth_server.log, "token refused")) == 10
 
 
-async def test_token_that_is_taken_back_is_logged_and_ends_its_streams(
-    guarded: ManagedProcess, tokens: Path
+async def test_removed_token_is_logged_and_ends_its_streams(
+    auth_server: ManagedProcess, tokens: Path
 ) -> None:
     async with browser() as person:
-        assert await sign_in(person, guarded.address, TEAM) == 303
-        async with open_viewer(person, f"{guarded.address}/api/roster/stream") as viewer:
+        assert await sign_in(person, auth_server.address, TEAM) == 303
+        async with open_viewer(person, f"{auth_server.address}/api/roster/stream") as viewer:
             await viewer.wait_for("roster")
             tokens.write_text(f"{NIGHT} name=night\n")
-            guarded.send_signal(signal.SIGHUP)
+            auth_server.send_signal(signal.SIGHUP)
             await viewer.wait_ended()
-    await wait_until(lambda: "read the tokens again" in guarded.log)
-    assert said(guarded.log, "token revoked") == ["token=team", "token=old"]
-    assert said(guarded.log, "token changed") == ["token=night"]
+    await wait_until(lambda: "read the tokens again" in auth_server.log)
+    assert logged_fields(auth_server.log, "token revoked") == ["token=team", "token=old"]
+    assert logged_fields(auth_server.log, "token changed") == ["token=night"]
 
 
-async def test_session_ends_when_its_token_expires(guarded: ManagedProcess, tokens: Path) -> None:
+async def test_expired_token_ends_its_sessions(auth_server: ManagedProcess, tokens: Path) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=5)
     tokens.write_text(f"{TEAM} name=team expires={soon.isoformat()}\n")
-    guarded.send_signal(signal.SIGHUP)
-    await wait_until(lambda: "read the tokens again" in guarded.log)
+    auth_server.send_signal(signal.SIGHUP)
+    await wait_until(lambda: "read the tokens again" in auth_server.log)
     async with browser() as person:
-        assert await sign_in(person, guarded.address, TEAM) == 303
-        async with open_viewer(person, f"{guarded.address}/api/roster/stream") as viewer:
+        assert await sign_in(person, auth_server.address, TEAM) == 303
+        async with open_viewer(person, f"{auth_server.address}/api/roster/stream") as viewer:
             await viewer.wait_for("roster")
             await viewer.wait_ended()
-        async with person.get(f"{guarded.address}/api/jobs") as answer:
+        async with person.get(f"{auth_server.address}/api/jobs") as answer:
             assert answer.status == 401
-    assert said(guarded.log, "token expired")[-1:] == ["token=team"]
+    assert logged_fields(auth_server.log, "token expired")[-1:] == ["token=team"]
 
 
-async def test_start_and_stop_are_logged(guarded: ManagedProcess, tmp_path: Path) -> None:
+async def test_start_and_stop_are_logged(auth_server: ManagedProcess, tmp_path: Path) -> None:
     async with (
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {TEAM}"}) as session,
-        open_viewer(session, f"{guarded.address}/api/roster/stream") as viewer,
+        open_viewer(session, f"{auth_server.address}/api/roster/stream") as viewer,
     ):
         await viewer.wait_for("roster")
-        guarded.send_signal(signal.SIGTERM)
-        assert await guarded.wait() == 0
-    (started,) = said(guarded.log, "server started")
+        auth_server.send_signal(signal.SIGTERM)
+        assert await auth_server.wait() == 0
+    (started,) = logged_fields(auth_server.log, "server started")
     assert started.startswith("version=")
-    assert f"settings_file={tmp_path}/settings.toml addresses={guarded.address}" in started
-    assert said(guarded.log, "server stopping") == ["reason=SIGTERM streams=1"]
-    assert len(said(guarded.log, "server stopped")) == 1
+    assert f"settings_file={tmp_path}/settings.toml addresses={auth_server.address}" in started
+    assert logged_fields(auth_server.log, "server stopping") == ["reason=SIGTERM streams=1"]
+    assert len(logged_fields(auth_server.log, "server stopped")) == 1

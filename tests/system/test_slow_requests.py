@@ -31,7 +31,7 @@ async def running(tmp_path: Path) -> AsyncIterator[ManagedProcess]:
         assert "ERROR" not in running.log
 
 
-async def trickled(address: str, pieces: Iterable[bytes]) -> bytes:
+async def send_slowly(address: str, pieces: Iterable[bytes]) -> bytes:
     """Send a piece every 20 ms until the server closes; return the response."""
     where = urlsplit(address)
     reader, writer = await asyncio.open_connection(where.hostname, where.port)
@@ -74,17 +74,17 @@ async def trickled(address: str, pieces: Iterable[bytes]) -> bytes:
     ],
     ids=["nothing", "header", "headers", "blank", "next head", "form", "chunks", "no form"],
 )
-async def test_who_is_slow_is_answered_what_can_be_and_sent_away(
+async def test_slow_request_times_out_and_is_closed(
     running: ManagedProcess, first: bytes, then: bytes, status: bytes
 ) -> None:
-    answer = await trickled(running.address, itertools.chain([first], itertools.repeat(then, 500)))
+    answer = await send_slowly(
+        running.address, itertools.chain([first], itertools.repeat(then, 500))
+    )
     assert answer[:12] == status
 
 
 @pytest.mark.parametrize("spare", [1, 0, -1])
-async def test_an_address_may_be_as_long_as_the_limit_and_no_longer(
-    running: ManagedProcess, spare: int
-) -> None:
+async def test_url_longer_than_the_limit_is_rejected(running: ManagedProcess, spare: int) -> None:
     path = "/health?".ljust(HEAD_LIMIT_BYTES - spare, "x")
     request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     answer = await asyncio.to_thread(exchange, running.address, [request])
@@ -92,7 +92,7 @@ async def test_an_address_may_be_as_long_as_the_limit_and_no_longer(
 
 
 @pytest.mark.parametrize("spare", [1, 0, -1])
-async def test_a_header_may_be_as_long_as_the_limit_and_no_longer(
+async def test_header_longer_than_the_limit_is_rejected(
     running: ManagedProcess, spare: int
 ) -> None:
     value = "x" * (HEAD_LIMIT_BYTES - spare)
@@ -120,7 +120,7 @@ async def test_a_header_may_be_as_long_as_the_limit_and_no_longer(
         *("chunks", "form", "upgrade", "body to a stream"),
     ],
 )
-async def test_what_never_ends_is_not_kept(
+async def test_endless_request_is_not_buffered(
     running: ManagedProcess, first: bytes, then: bytes
 ) -> None:
     """40 MB are more than the rest of its memory; none of it remains afterwards."""
@@ -140,7 +140,7 @@ def pour(address: str, pieces: Iterable[bytes]) -> None:
         return
 
 
-async def test_a_compressed_form_is_no_form(running: ManagedProcess) -> None:
+async def test_compressed_form_is_rejected(running: ManagedProcess) -> None:
     """Not even a small one: its size is known only after decompression."""
     for body in (gzip.compress(b"token=a"), b"not compressed at all"):
         head = LOGIN + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
@@ -149,7 +149,7 @@ async def test_a_compressed_form_is_no_form(running: ManagedProcess) -> None:
         assert b'"code":"bad_request"' in answer
 
 
-async def test_a_hundred_requests_at_once_are_answered_in_their_order(
+async def test_pipelined_requests_are_answered_in_order(
     running: ManagedProcess,
 ) -> None:
     ids = [b"request-%d" % number for number in range(100)]

@@ -22,7 +22,7 @@ EVIL = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\x1b[0m \x9b5n[bold]not rich"
 
 
 @pytest.mark.parametrize("verb", [("jobs",), ("watch", "a"), ("logs", "a"), ("events",)])
-async def test_a_server_that_is_not_there_is_a_sentence_and_exit_5(
+async def test_unreachable_server_exits_5_with_one_sentence(
     tmp_path: Path, verb: tuple[str, ...]
 ) -> None:
     url = f"http://127.0.0.1:{free_port()}"
@@ -55,7 +55,7 @@ async def test_a_server_that_is_not_there_is_a_sentence_and_exit_5(
         (("completion", "tcsh"), "invalid choice: 'tcsh'"),
     ],
 )
-async def test_what_cannot_be_understood_is_a_sentence_and_exit_2(
+async def test_invalid_arguments_exit_2_with_one_sentence(
     tmp_path: Path, arguments: tuple[str, ...], sentence: str
 ) -> None:
     ended = await run_command(tmp_path, *arguments)
@@ -64,7 +64,7 @@ async def test_what_cannot_be_understood_is_a_sentence_and_exit_2(
     assert "Traceback" not in ended.stderr
 
 
-async def test_jobs_are_a_table_in_columns_through_a_pipe(
+async def test_jobs_through_a_pipe_print_aligned_columns(
     conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     conductor.launch("a", 1)
@@ -85,7 +85,7 @@ async def test_jobs_are_a_table_in_columns_through_a_pipe(
     assert not any(mark in ended.stdout for mark in "\t\x1b")
 
 
-async def test_jobs_show_durations_by_the_servers_clock(
+async def test_jobs_show_durations_by_the_server_clock(
     conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     conductor.launch("a", 1)
@@ -95,7 +95,7 @@ async def test_jobs_show_durations_by_the_servers_clock(
     assert duration.endswith("s"), duration
 
 
-async def test_jobs_can_be_chosen_and_are_all_fetched(
+async def test_jobs_are_filtered_and_fetched_over_pages(
     conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     for number in range(3):
@@ -115,7 +115,7 @@ async def test_jobs_can_be_chosen_and_are_all_fetched(
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
-async def test_status_that_no_conductor_gives_names_those_there_are(
+async def test_unknown_status_filter_names_the_known_ones(
     conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path, form: tuple[str, ...]
 ) -> None:
     conductor.launch("a", 1)
@@ -161,7 +161,7 @@ async def test_narrow_terminal_shows_status_sheets_and_duration(
     assert all(row.rstrip().endswith("s") for row in rows)
 
 
-async def test_a_server_at_a_unix_socket_lets_its_own_user_in_without_any_set_up(
+async def test_unix_socket_server_accepts_its_own_user_without_setup(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     conductor.launch("a", 1)
@@ -183,7 +183,7 @@ async def test_a_server_at_a_unix_socket_lets_its_own_user_in_without_any_set_up
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("verb", [("watch", "logged"), ("logs", "logged", "-f"), ("events",)])
-async def test_who_is_asked_to_end_does_so_without_a_word(
+async def test_signal_ends_a_command_without_output(
     server: ManagedProcess,
     log_path: Path,
     tmp_path: Path,
@@ -207,7 +207,7 @@ async def test_who_is_asked_to_end_does_so_without_a_word(
         (("events",), 'note="failed red'),
     ],
 )
-async def test_an_evil_id_or_message_does_nothing_to_a_terminal(
+async def test_control_sequences_in_ids_and_messages_are_removed(
     conductor: SimulatedConductor,
     server: ManagedProcess,
     tmp_path: Path,
@@ -228,7 +228,7 @@ async def test_an_evil_id_or_message_does_nothing_to_a_terminal(
     assert not any(evil in screen.raw for evil in ("owned", "\x1b[2J", "\x9b", "\x1b]"))
 
 
-async def test_events_are_printed_as_they_come(
+async def test_events_are_printed_immediately(
     conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     await wait_until(lambda: "subscribed" in server.log)
@@ -247,7 +247,7 @@ async def test_events_are_printed_as_they_come(
     ]
 
 
-async def test_the_server_loads_nothing_that_draws_and_the_terminal_nothing_that_serves(
+async def test_server_does_not_import_rich_nor_terminal_the_server(
     tmp_path: Path,
 ) -> None:
     async def loaded(*arguments: str) -> str:
@@ -269,7 +269,7 @@ async def test_the_server_loads_nothing_that_draws_and_the_terminal_nothing_that
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
-async def test_help_tells_the_verbs_and_where_more_is_told(tmp_path: Path, option: str) -> None:
+async def test_help_lists_commands_and_further_help(tmp_path: Path, option: str) -> None:
     ended = await run_command(tmp_path, option)
     assert (ended.exit_code, ended.stderr) == (0, "")
     told = {line.split()[0]: line for line in ended.lines if line.startswith("  ")}

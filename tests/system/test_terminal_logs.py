@@ -40,7 +40,7 @@ def append(log: Path, *lines: str) -> None:
         file.writelines(line + "\n" for line in lines)
 
 
-async def test_a_pattern_that_the_server_cannot_use_is_exit_2(
+async def test_invalid_pattern_exits_2(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     ended = await run_command(tmp_path, "logs", "logged", "--grep", "(", "--url", server.address)
@@ -48,7 +48,7 @@ async def test_a_pattern_that_the_server_cannot_use_is_exit_2(
     assert "regex cannot be used" in ended.stderr
 
 
-async def test_a_log_is_printed_as_it_is_and_followed_to_its_end(
+async def test_logs_prints_a_log_and_follows_it_to_its_end(
     conductor: SimulatedConductor, server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     append(log_path, *(f"line {number}" for number in range(5)))
@@ -69,7 +69,7 @@ async def test_a_log_is_printed_as_it_is_and_followed_to_its_end(
     assert chosen.lines == ["line 1", "line 2"]
 
 
-async def test_lines_around_those_that_match_are_printed_as_grep_does(
+async def test_context_lines_are_printed_as_by_grep(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     append(
@@ -94,7 +94,7 @@ async def test_lines_around_those_that_match_are_printed_as_grep_does(
         assert "-C " in refused.stderr
 
 
-async def test_a_line_that_was_cut_is_said_to_be(
+async def test_truncated_line_is_marked(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     append(log_path, "short", "x" * 70_000, "last")
@@ -105,7 +105,7 @@ async def test_a_line_that_was_cut_is_said_to_be(
     )
 
 
-async def test_a_script_goes_on_where_it_stopped(
+async def test_script_resumes_after_its_cursor(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     async def new(*options: str) -> tuple[list[str], str]:
@@ -126,7 +126,7 @@ async def test_a_script_goes_on_where_it_stopped(
     assert (await new("--since-cursor", cursor))[0] == ["three"]
 
 
-async def test_a_place_that_is_not_known_any_more_is_said(
+async def test_expired_cursor_is_reported(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     append(log_path, "one")
@@ -136,7 +136,7 @@ async def test_a_place_that_is_not_known_any_more_is_said(
     assert "the place in the log is not known any more" in ended.stderr
 
 
-async def test_a_cut_connection_is_taken_up_again_without_a_line_twice(
+async def test_lost_connection_resumes_without_repeated_lines(
     conductor: SimulatedConductor, proxy: FaultyProxy, log_path: Path, tmp_path: Path
 ) -> None:
     append(log_path, "line 1")
@@ -155,7 +155,7 @@ async def test_a_cut_connection_is_taken_up_again_without_a_line_twice(
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-async def test_a_server_that_is_started_anew_is_read_on_without_a_line_twice(
+async def test_restarted_server_resumes_without_repeated_lines(
     conductor: SimulatedConductor, log_path: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     port = free_port()
@@ -180,7 +180,7 @@ async def test_a_server_that_is_started_anew_is_read_on_without_a_line_twice(
     assert len(watched.lines) == len({line.split(maxsplit=1)[1] for line in watched.lines})
 
 
-async def test_head_takes_its_lines_and_nobody_complains(
+async def test_closed_pipe_ends_logs_quietly(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     append(log_path, *(f"line {number} {'x' * 1000}" for number in range(1000)))
@@ -193,7 +193,7 @@ async def test_head_takes_its_lines_and_nobody_complains(
     assert (ended.exit_code, ended.stderr) == (141, "")
 
 
-async def test_who_follows_leaves_with_his_reader_though_nothing_is_written(
+async def test_closed_pipe_ends_follow_of_a_quiet_log(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     append(log_path, "the only line")
@@ -206,7 +206,7 @@ async def test_who_follows_leaves_with_his_reader_though_nothing_is_written(
     assert (ended.exit_code, ended.stderr) == (141, "")
 
 
-async def test_a_shell_pipes_into_head_without_a_word(
+async def test_pipe_into_head_prints_no_error(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     append(log_path, *(f"line {number}" for number in range(1000)))
@@ -220,7 +220,7 @@ async def test_a_shell_pipes_into_head_without_a_word(
     assert await shell.communicate() == (b"line 0\n", b"")
 
 
-async def test_a_full_disk_is_a_sentence(
+async def test_full_disk_is_reported_in_one_sentence(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     append(log_path, "line")
@@ -235,7 +235,7 @@ async def test_a_full_disk_is_a_sentence(
     assert (shell.returncode, errors.decode()) == (1, sentence)
 
 
-async def test_colours_of_a_log_reach_a_terminal_and_nothing_else_of_its_sequences(
+async def test_terminal_gets_colours_and_no_other_sequences(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     append(log_path, EVIL)
@@ -251,7 +251,7 @@ async def test_colours_of_a_log_reach_a_terminal_and_nothing_else_of_its_sequenc
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_who_is_asked_to_end_does_so_though_its_reader_reads_no_more(
+async def test_signal_ends_logs_while_the_pipe_is_full(
     server: ManagedProcess, log_path: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     append(log_path, *(f"line {number} {'x' * 1000}" for number in range(1000)))
@@ -284,19 +284,19 @@ def unread_bytes(reader: int) -> int:
     return struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, bytes(4)))[0]  # type: ignore[no-any-return]
 
 
-def told_at(seconds_ago: float, text: str) -> str:
+def timestamped_line(seconds_ago: float, text: str) -> str:
     """Return a line with a timestamp this long ago."""
     moment = datetime.now(UTC) - timedelta(seconds=seconds_ago)
     return f"{moment.isoformat(timespec='milliseconds')} [info] {text}"
 
 
-async def test_since_begins_with_the_first_line_that_is_new_enough(
+async def test_since_starts_at_the_first_line_after_the_time(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log_path, told_at(7200, "two hours"), "  below it")
+    append(log_path, timestamped_line(7200, "two hours"), "  below it")
     # More than one page.
-    append(log_path, *(told_at(1800, f"half an hour {number}") for number in range(1500)))
-    append(log_path, "  below it, too", told_at(60, "a minute"))
+    append(log_path, *(timestamped_line(1800, f"half an hour {number}") for number in range(1500)))
+    append(log_path, "  below it, too", timestamped_line(60, "a minute"))
     logs = partial(run_command, tmp_path, "logs", "logged", "--url", server.address)
 
     def lines(ended: CompletedCommand) -> list[str]:
@@ -315,14 +315,14 @@ async def test_since_begins_with_the_first_line_that_is_new_enough(
     assert lines(await logs("--since", since, TZ="Asia/Kathmandu")) == [*half, *newest]
 
 
-async def test_since_is_followed(
+async def test_since_with_follow_continues(
     conductor: SimulatedConductor, server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log_path, told_at(60, "a minute"))
+    append(log_path, timestamped_line(60, "a minute"))
     options = ("--json", "-f", "--since", "1h", "--url", server.address)
     async with start_command(tmp_path, "logs", "logged", *options) as following:
         await wait_until(lambda: following.stdout)
-        append(log_path, told_at(0, "now"))
+        append(log_path, timestamped_line(0, "now"))
         await wait_until(lambda: "now" in following.stdout)
         conductor.finish("logged")
         ended = await following.wait()
@@ -333,7 +333,7 @@ async def test_since_is_followed(
     assert events[0]["data"].keys() >= events[1]["data"].keys() - {"level"}
 
 
-async def test_since_of_a_log_without_times_says_so(
+async def test_since_without_timestamps_is_reported(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     append(log_path, "no time", "none here, either")
@@ -342,7 +342,7 @@ async def test_since_of_a_log_without_times_says_so(
     assert "no line of this log has a time of its own" in ended.stderr
 
 
-async def test_since_of_a_log_that_is_not_there_yet_has_all_of_its_lines(
+async def test_since_of_a_missing_log_prints_all_later_lines(
     conductor: SimulatedConductor, server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     log_path.unlink()

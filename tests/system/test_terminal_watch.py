@@ -37,13 +37,13 @@ def play_all(conductor: SimulatedConductor, job_id: str) -> None:
     conductor.finish(job_id)
 
 
-def cursor_is_shown(screen: Terminal) -> bool:
+def is_cursor_restored(screen: Terminal) -> bool:
     """Return whether the cursor was hidden and shown again (DECTCEM)."""
     return screen.raw.rindex("\x1b[?25h") > screen.raw.rindex("\x1b[?25l")
 
 
 @pytest.mark.parametrize(("outcome", "code"), OUTCOMES.items())
-async def test_watch_exits_with_how_the_job_ended(
+async def test_watch_exit_code_is_the_job_result(
     conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path, outcome: str, code: int
 ) -> None:
     conductor.launch("a", 3)
@@ -56,7 +56,7 @@ async def test_watch_exits_with_how_the_job_ended(
     assert ended.stderr == ""
 
 
-async def test_three_jobs_are_watched_to_their_ends_in_a_terminal(
+async def test_watch_of_three_jobs_in_a_terminal_ends_with_them(
     conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     for job_id in OUTCOMES:
@@ -74,10 +74,10 @@ async def test_three_jobs_are_watched_to_their_ends_in_a_terminal(
     assert rows[3].strip() == "job-failed: The wind took it"
     assert all("━" in row for row in rows[:3])
     assert not any(len(row) > 80 for row in rows)
-    assert cursor_is_shown(screen)
+    assert is_cursor_restored(screen)
 
 
-async def test_three_jobs_are_watched_to_their_ends_through_a_pipe(
+async def test_watch_of_three_jobs_through_a_pipe_ends_with_them(
     conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     for outcome in OUTCOMES:
@@ -98,7 +98,7 @@ async def test_three_jobs_are_watched_to_their_ends_through_a_pipe(
     assert len(set(ended.lines)) == len(ended.lines)
 
 
-async def test_watch_without_a_name_shows_what_runs_until_ctrl_c(
+async def test_watch_without_a_job_shows_running_jobs_until_ctrl_c(
     conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     conductor.launch("over", 1)
@@ -115,10 +115,10 @@ async def test_watch_without_a_name_shows_what_runs_until_ctrl_c(
         assert await screen.wait() == 130
     assert "Traceback" not in screen.text
     assert "over " not in screen.text
-    assert cursor_is_shown(screen)
+    assert is_cursor_restored(screen)
 
 
-async def test_a_job_that_is_not_there_is_said_and_the_others_are_watched_on(
+async def test_watch_reports_a_missing_job_and_watches_the_others(
     conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     conductor.launch("a", 1)
@@ -129,7 +129,7 @@ async def test_a_job_that_is_not_there_is_said_and_the_others_are_watched_on(
     assert ended.stderr == "marianne-stream: Score not found: none\n"
 
 
-async def test_a_job_that_is_deleted_meanwhile_is_not_found(
+async def test_watch_of_a_deleted_job_reports_not_found(
     conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     conductor.launch("a", 1)
@@ -141,7 +141,7 @@ async def test_a_job_that_is_deleted_meanwhile_is_not_found(
     assert "a is gone" in ended.stderr
 
 
-async def test_a_board_gives_the_terminal_back_at_sigterm(
+async def test_board_at_sigterm_restores_the_terminal(
     conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     conductor.launch("a", 3)
@@ -149,10 +149,10 @@ async def test_a_board_gives_the_terminal_back_at_sigterm(
         await screen.wait_for_text("running")
         screen._process.terminate()
         assert await screen.wait() == 143
-    assert cursor_is_shown(screen)
+    assert is_cursor_restored(screen)
 
 
-async def test_a_board_that_is_stopped_gives_the_cursor_back_and_goes_on_in_the_foreground(
+async def test_suspended_board_restores_the_cursor_and_resumes(
     conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     conductor.launch("a", 3)
@@ -166,18 +166,18 @@ async def test_a_board_that_is_stopped_gives_the_cursor_back_and_goes_on_in_the_
         await screen.wait_for_text("running  ")
         screen.send_keys("\x1a")
         await screen.wait_for_text("Stopped")
-        assert cursor_is_shown(screen)
+        assert is_cursor_restored(screen)
         shown = len(screen.raw)
         screen.send_keys("fg\n")
         await wait_until(lambda: "running  " in screen.raw[shown:])
-        assert not cursor_is_shown(screen)
+        assert not is_cursor_restored(screen)
         play(conductor, "a", "completed")
-        await wait_until(lambda: "3/3" in screen.raw[shown:] and cursor_is_shown(screen))
+        await wait_until(lambda: "3/3" in screen.raw[shown:] and is_cursor_restored(screen))
         screen.send_keys("exit $?\n")
         assert await screen.wait() == 0
 
 
-async def test_a_board_goes_on_when_its_connection_was_cut_and_says_so_above(
+async def test_board_after_a_lost_connection_reports_it_and_resumes(
     conductor: SimulatedConductor, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
     conductor.launch("a", 3)
@@ -191,7 +191,7 @@ async def test_a_board_goes_on_when_its_connection_was_cut_and_says_so_above(
     assert screen.text.splitlines()[-1].split()[1] == "completed"
 
 
-async def test_a_terminal_that_cannot_be_drawn_on_gets_lines(
+async def test_dumb_terminal_gets_lines(
     conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     conductor.launch("a", 3)
@@ -205,7 +205,7 @@ async def test_a_terminal_that_cannot_be_drawn_on_gets_lines(
     assert screen.text.splitlines()[-1].split()[1:] == ["a", "completed", "3/3"]
 
 
-async def test_watch_gives_its_events_as_json(
+async def test_watch_json_prints_events(
     conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
     conductor.launch("a", 3)

@@ -12,7 +12,7 @@ import pytest
 from marianne_stream.cli.commands import COMMANDS
 from marianne_stream.config.settings import Settings
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from marianne_stream.errors import MarianneStreamError
+from tests.support.error_classes import error_classes
 from tests.support.external import require_program
 from tests.support.processes import CHECKOUT, ManagedProcess, run_process
 from tests.support.terminals import CompletedCommand, make_environment
@@ -55,7 +55,7 @@ async def running(conductor: SimulatedConductor, tmp_path: Path) -> AsyncIterato
         yield running
 
 
-async def typed(command: str, running: ManagedProcess, folder: Path) -> CompletedCommand:
+async def run_in_shell(command: str, running: ManagedProcess, folder: Path) -> CompletedCommand:
     """Run a command of the page in a shell that finds this server."""
     here = command.replace("http://127.0.0.1:8765", running.address).replace(" JOB", " silent")
     here = here.replace("--max-time 20", "--max-time 2")
@@ -83,13 +83,13 @@ async def test_command_of_the_page_does_what_the_page_says(
     if command.startswith("curl"):
         require_program("curl")
     code, text = EXPECTED[command]
-    ended = await typed(command, running, tmp_path)
+    ended = await run_in_shell(command, running, tmp_path)
     assert ended.exit_code == code, ended
     assert text in ended.stdout + ended.stderr
 
 
 def test_names_of_the_page_exist() -> None:
-    codes = {error.code for error in every_error(MarianneStreamError)}
+    codes = {error.code for error in error_classes()}
     words = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", PAGE))
     reference = (CHECKOUT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
     metrics = set(re.findall(r"`(marianne_stream_\w+)`", reference))
@@ -97,8 +97,3 @@ def test_names_of_the_page_exist() -> None:
     assert words - codes - metrics - set(Settings.model_fields) - of_others == set()
     named = set(re.findall(r"marianne-stream ([a-z]+)", PAGE))
     assert named <= set(COMMANDS)
-
-
-def every_error(root: type[MarianneStreamError]) -> set[type[MarianneStreamError]]:
-    """Return the subclasses of an error, including itself."""
-    return {root}.union(*(every_error(child) for child in root.__subclasses__()))

@@ -19,7 +19,7 @@ from tests.support.waiting import wait_for_value, wait_until
 JOBS = ("done", "stopped")
 
 
-class Asking:
+class JobClient:
     """Client that requests jobs as JSON."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
@@ -33,7 +33,7 @@ class Asking:
         jobs = (await self.get("/api/jobs"))["jobs"]
         return next((job for job in jobs if job["job_id"] == job_id), {})
 
-    async def listed_with(self, job_id: str, field: str) -> dict[str, Any]:
+    async def wait_for_listed(self, job_id: str, field: str) -> dict[str, Any]:
         """Request the job list until a field of the job's entry is set."""
         found: dict[str, Any] = await wait_for_value(
             lambda: self.listed(job_id), lambda job: job.get(field) is not None
@@ -42,20 +42,20 @@ class Asking:
 
 
 @asynccontextmanager
-async def asking(folder: Path, *options: object) -> AsyncIterator[Asking]:
+async def job_client(folder: Path, *options: object) -> AsyncIterator[JobClient]:
     """Run a server and return a client of it."""
     async with (
         run_server(folder, *options) as running,
         aiohttp.ClientSession(running.address) as session,
     ):
-        yield Asking(session)
+        yield JobClient(session)
 
 
 def epoch_s(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-async def test_the_end_of_a_job_is_not_that_of_its_conductor(
+async def test_job_that_ends_in_the_registry_only_is_shown_as_ended(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     conductor.launch("done", 1)
@@ -64,8 +64,8 @@ async def test_the_end_of_a_job_is_not_that_of_its_conductor(
     conductor.launch("stopped", 1)
     conductor.cancel("stopped")
     ended_at = time.time()
-    async with asking(tmp_path) as client:
-        before = {job_id: await client.listed_with(job_id, "completed_at") for job_id in JOBS}
+    async with job_client(tmp_path) as client:
+        before = {job_id: await client.wait_for_listed(job_id, "completed_at") for job_id in JOBS}
         await asyncio.sleep(1.1)
         await conductor.stop()
         await wait_for_value(
@@ -74,20 +74,20 @@ async def test_the_end_of_a_job_is_not_that_of_its_conductor(
         for job_id, known in before.items():
             assert (await client.listed(job_id))["completed_at"] == known["completed_at"]
     # A server that starts later has only the checkpoint.
-    async with asking(tmp_path) as client:
+    async with job_client(tmp_path) as client:
         found = await client.listed("done")
         assert abs(epoch_s(found["completed_at"]) - ended_at) < 1
         assert (found["completed_sheets"], found["total_sheets"]) == (1, 1)
 
 
-async def test_a_job_that_hangs_makes_no_progress_while_others_do(
+async def test_stalled_job_shows_no_progress_while_others_do(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     for job_id in ("hangs", "works"):
         conductor.launch(job_id, 3)
         conductor.dispatch(job_id, 1)
     async with (
-        asking(tmp_path) as client,
+        job_client(tmp_path) as client,
         open_viewer(client.session, "/api/jobs/hangs/stream") as hanging,
         open_viewer(client.session, "/api/jobs/works/stream") as working,
     ):
@@ -103,7 +103,7 @@ async def test_a_job_that_hangs_makes_no_progress_while_others_do(
 
 
 @pytest.mark.parametrize("how", ["cancel", "crash"])
-async def test_nothing_is_at_work_in_a_job_that_has_ended(
+async def test_ended_job_has_no_active_sheet(
     conductor: SimulatedConductor, tmp_path: Path, how: str
 ) -> None:
     conductor.launch("a", 3)
@@ -116,7 +116,7 @@ async def test_nothing_is_at_work_in_a_job_that_has_ended(
         await conductor.kill()
         conductor.jobs.clear()
         await conductor.start()
-    async with asking(tmp_path) as client:
+    async with job_client(tmp_path) as client:
 
         async def ended() -> dict[str, Any]:
             found: dict[str, Any] = await client.get("/api/jobs/a")
@@ -133,7 +133,7 @@ async def test_nothing_is_at_work_in_a_job_that_has_ended(
             assert job["error_message"] == "Daemon restarted while job was active"
 
 
-async def test_counts_survive_a_restart_of_the_conductor(
+async def test_counts_survive_a_conductor_restart(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     for job_id, status in (("done", "completed"), ("broken", "failed"), ("waits", "")):
@@ -147,13 +147,13 @@ async def test_counts_survive_a_restart_of_the_conductor(
     await conductor.kill()
     conductor.jobs.clear()
     await conductor.start()
-    async with asking(tmp_path) as client:
+    async with job_client(tmp_path) as client:
         for job_id in ("done", "broken", "waits"):
-            found = await client.listed_with(job_id, "completed_sheets")
+            found = await client.wait_for_listed(job_id, "completed_sheets")
             assert (found["completed_sheets"], found["total_sheets"]) == (1, 4)
 
 
-async def test_jobs_of_another_conductor_are_not_shown(
+async def test_jobs_of_another_conductor_are_not_listed(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     (tmp_path / "other").mkdir()
@@ -169,7 +169,7 @@ async def test_jobs_of_another_conductor_are_not_shown(
         run_server(tmp_path, "--registry-path", tmp_path / "other" / "state.db") as running,
         aiohttp.ClientSession(running.address) as session,
     ):
-        client = Asking(session)
+        client = JobClient(session)
         assert [job["job_id"] for job in (await client.get("/api/jobs"))["jobs"]] == ["ours"]
         await conductor.kill()
         found = await wait_for_value(lambda: client.get("/ready"), lambda found: not found["live"])
@@ -178,12 +178,12 @@ async def test_jobs_of_another_conductor_are_not_shown(
         await wait_until(lambda: "registry not read reason=" in running.log)
 
 
-async def test_the_count_and_the_current_sheet_never_contradict_each_other(
+async def test_sheet_count_and_current_sheet_are_consistent(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     conductor.launch("a", 20)
     async with (
-        asking(tmp_path) as client,
+        job_client(tmp_path) as client,
         open_viewer(client.session, "/api/roster/stream", details="true") as viewer,
     ):
         await viewer.wait_for("roster")

@@ -49,13 +49,13 @@ def analyze(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_systemd_takes_them(units: Path) -> None:
+def test_systemd_accepts_the_units(units: Path) -> None:
     found = analyze("verify", *(units / name for name in (SERVICE, SOCKET, RELAY, EDGE)))
     assert (found.returncode, found.stdout + found.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("name", LIMITS)
-def test_they_leave_little_open(units: Path, name: str) -> None:
+def test_units_have_low_exposure(units: Path, name: str) -> None:
     found = analyze("security", "--offline=yes", "--no-pager", units / name)
     level = re.search(r"Overall exposure level for \S+: ([\d.]+)", found.stdout)
     assert level, found.stderr
@@ -64,11 +64,11 @@ def test_they_leave_little_open(units: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PLACES)
-def test_no_placeholder_is_left_unnamed(name: str) -> None:
+def test_every_placeholder_is_known(name: str) -> None:
     assert re.findall(r"@[A-Z_0-9]+@", fill_example(name, **PLACES[name])) == []
 
 
-def test_the_drop_in_is_read(tmp_path: Path) -> None:
+def test_drop_in_is_read_by_systemd(tmp_path: Path) -> None:
     """Without this, the tests above would not cover the drop-in."""
     (tmp_path / SERVICE).write_text(fill_example(SERVICE, **PLACES[SERVICE]))
     (folder := tmp_path / f"{SERVICE}.d").mkdir()

@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 
 
 @asynccontextmanager
-async def edge_of(folder: Path, workers: int) -> AsyncIterator[ManagedProcess]:
+async def run_workers(folder: Path, workers: int) -> AsyncIterator[ManagedProcess]:
     """Run a relay with a conductor, and an edge with this many workers."""
     async with run_redis(folder) as redis:
         publishing = ("--publish-url", redis.url, "--source-name", "here")
@@ -32,45 +32,47 @@ async def edge_of(folder: Path, workers: int) -> AsyncIterator[ManagedProcess]:
             yield edge
 
 
-def pids_of(edge: ManagedProcess) -> set[int]:
+def child_pids(edge: ManagedProcess) -> set[int]:
     """Return the process ids of an edge's workers."""
     text = Path(f"/proc/{edge.pid}/task/{edge.pid}/children").read_text(encoding="ascii")
     return set(map(int, text.split()))
 
 
-async def test_all_workers_serve_the_same_and_divide_viewers_among_them(
+async def test_workers_serve_the_same_data_and_share_viewers(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     conductor.launch("lantern", 3)
-    async with edge_of(tmp_path, 2) as edge, aiohttp.ClientSession() as session:
-        assert len(pids_of(edge)) == 2
-        await knows(session, edge, "lantern")
+    async with run_workers(tmp_path, 2) as edge, aiohttp.ClientSession() as session:
+        assert len(child_pids(edge)) == 2
+        await wait_for_job(session, edge, "lantern")
         url = f"{edge.address}/api/jobs/lantern/stream"
-        before = {pid: open_files(pid) for pid in pids_of(edge)}
-        async with several(session, url, 40) as viewers:
+        before = {pid: count_open_files(pid) for pid in child_pids(edge)}
+        async with open_viewers(session, url, 40) as viewers:
             for viewer in viewers:
                 await viewer.wait_for("job_sheets")
             conductor.complete_sheet("lantern", 1)
             for viewer in viewers:
                 await viewer.wait_for_status(completed_sheets=1)
             # The kernel distributes connections among the workers.
-            assert all(open_files(pid) > count for pid, count in before.items())
+            assert all(count_open_files(pid) > count for pid, count in before.items())
         edge.send_signal(signal.SIGTERM)
         assert await edge.wait() == 0
 
 
-async def test_a_worker_that_is_killed_is_started_again_and_refuses_nobody(
+async def test_killed_worker_is_restarted_without_refused_connections(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     conductor.launch("lantern", 3)
-    async with edge_of(tmp_path, 2) as edge, aiohttp.ClientSession() as session:
-        before = pids_of(edge)
+    async with run_workers(tmp_path, 2) as edge, aiohttp.ClientSession() as session:
+        before = child_pids(edge)
         os.kill(min(before), signal.SIGKILL)
         headers = {"Connection": "close"}
         for _ in range(30):
             async with session.get(f"{edge.address}/health", headers=headers) as answer:
                 assert answer.status == 200
-        await wait_until(lambda: len(pids_of(edge)) == 2 and pids_of(edge) != before, timeout_s=20)
+        await wait_until(
+            lambda: len(child_pids(edge)) == 2 and child_pids(edge) != before, timeout_s=20
+        )
         assert "worker" in edge.log
 
 
@@ -81,7 +83,7 @@ async def test_a_worker_that_is_killed_is_started_again_and_refuses_nobody(
         (("--workers", 0), "--workers must be a whole number from 1 to 64"),
     ],
 )
-async def test_workers_are_for_edges_alone(
+async def test_workers_without_an_edge_are_refused(
     options: tuple[object, ...], sentence: str, tmp_path: Path
 ) -> None:
     del tmp_path
@@ -90,7 +92,7 @@ async def test_workers_are_for_edges_alone(
         assert sentence in refused.log
 
 
-async def knows(session: aiohttp.ClientSession, edge: ManagedProcess, job_id: str) -> None:
+async def wait_for_job(session: aiohttp.ClientSession, edge: ManagedProcess, job_id: str) -> None:
     """Wait until each worker has a job."""
     headers = {"Connection": "close"}
     asked = 0
@@ -99,13 +101,13 @@ async def knows(session: aiohttp.ClientSession, edge: ManagedProcess, job_id: st
             asked = asked + 1 if answer.status == 200 else 0
 
 
-def open_files(pid: int) -> int:
+def count_open_files(pid: int) -> int:
     """Return the number of open files of a process."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 @asynccontextmanager
-async def several(
+async def open_viewers(
     session: aiohttp.ClientSession, url: str, count: int
 ) -> AsyncIterator[list[Viewer]]:
     """Open this many viewers of one URL."""
