@@ -11,8 +11,8 @@ from marianne_stream.backends.conductor_registry import default_registry_path
 from marianne_stream.cli.commands import COMMANDS, make_parser
 from marianne_stream.cli.main import main
 from marianne_stream.cli.serve import format_options
-from marianne_stream.config.setting_types import RENAMED
-from marianne_stream.config.settings import REDIS_URL_TEXT, Settings, load_settings, option_name
+from marianne_stream.config.loading import REDIS_URL_TEXT, RENAMED, load_settings, option_name
+from marianne_stream.config.settings import Settings
 from marianne_stream.errors import SettingsError
 
 
@@ -78,16 +78,16 @@ def test_a_tilde_is_the_home_folder() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("port", "abc", "--port must be a whole number from 0 to 65535, or none, got 'abc'"),
-        ("port", "65536", "--port must be a whole number from 0 to 65535, or none, got '65536'"),
-        ("port", "-1", "--port must be a whole number from 0 to 65535, or none, got '-1'"),
-        ("port", True, "--port must be a whole number from 0 to 65535, or none, got True"),
+        ("port", "abc", "--port must be an integer from 0 to 65535, or none, got 'abc'"),
+        ("port", "65536", "--port must be an integer from 0 to 65535, or none, got '65536'"),
+        ("port", "-1", "--port must be an integer from 0 to 65535, or none, got '-1'"),
+        ("port", True, "--port must be an integer from 0 to 65535, or none, got True"),
         (
             "conductor_socket",
             "~nosuchuser/c",
             "--conductor-socket must be a path, got '~nosuchuser/c'",
         ),
-        ("host", "", "--host must be text that is not empty, got ''"),
+        ("host", "", "--host must be a string that is not empty, got ''"),
         (
             "state_backend",
             "x",
@@ -98,7 +98,7 @@ def test_a_tilde_is_the_home_folder() -> None:
         (
             "state_backend",
             "redis",
-            "state_backend redis needs redis_url, the URL of the Redis that is read",
+            "state_backend redis needs redis_url, the URL of the Redis to read from",
         ),
         (
             "redis_url",
@@ -108,7 +108,7 @@ def test_a_tilde_is_the_home_folder() -> None:
         (
             "sources",
             "a/b",
-            "--sources must be names of sources, divided by commas, got 'a/b'",
+            "--sources must be names of sources, separated by commas, got 'a/b'",
         ),
         (
             "state_backend",
@@ -128,10 +128,10 @@ def test_a_bad_value_is_named_where_it_stands(
 ) -> None:
     path = tmp_path / "x.toml"
     path.write_text('port = "abc"')
-    with pytest.raises(SettingsError, match=r"^port in .*x\.toml must be a whole number"):
+    with pytest.raises(SettingsError, match=r"^port in .*x\.toml must be an integer"):
         load_settings({}, path)
     monkeypatch.setenv("MARIANNE_STREAM_PORT", "abc")
-    with pytest.raises(SettingsError, match=r"^MARIANNE_STREAM_PORT must be a whole number"):
+    with pytest.raises(SettingsError, match=r"^MARIANNE_STREAM_PORT must be an integer"):
         load_settings({}, path)
 
 

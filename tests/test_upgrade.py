@@ -2,7 +2,7 @@
 
 import re
 
-from marianne_stream.config.setting_types import RENAMED
+from marianne_stream.config.loading import RENAMED
 from marianne_stream.config.settings import Settings
 from tests.support.error_classes import error_classes
 from tests.support.processes import CHECKOUT

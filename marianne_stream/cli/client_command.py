@@ -168,7 +168,7 @@ def make_int_parser(minimum: int, maximum: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         if not (text.isascii() and text.isdigit() and minimum <= int(text) <= maximum):
             raise argparse.ArgumentTypeError(
-                f"must be a whole number from {minimum} to {maximum}, got {text!r}"
+                f"must be an integer from {minimum} to {maximum}, got {text!r}"
             )
         return int(text)
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from marianne_stream.auth.token_source import ensure_token_source
 from marianne_stream.cli.commands import PROGRAM
 from marianne_stream.cli.settings_options import add_settings_options, make_settings, print_line
+from marianne_stream.config.loading import negated_option, option_name
 from marianne_stream.config.logging_config import configure_logging
-from marianne_stream.config.settings import ENV_PREFIX, Settings, negated_option, option_name
+from marianne_stream.config.settings import ENV_PREFIX, Settings
 from marianne_stream.server.run import serve
 from marianne_stream.server.sockets import is_worker
 from marianne_stream.server.workers import run_workers

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from marianne_stream.cli.commands import RenamedOption
-from marianne_stream.config.setting_types import RENAMED
-from marianne_stream.config.settings import (
-    Settings,
+from marianne_stream.config.loading import (
+    RENAMED,
     describe_allowed,
     describe_default,
     load_settings,
     negated_option,
     option_name,
 )
+from marianne_stream.config.settings import Settings
 
 
 def add_settings_options(parser: ArgumentParser, names: Collection[str]) -> None:
@@ -33,7 +33,7 @@ def add_settings_options(parser: ArgumentParser, names: Collection[str]) -> None
         if field.annotation is bool:
             parser.add_argument(option_name(name), negated_option(name), action=Switch, **common)
         else:
-            is_number = "number" in describe_allowed(name)
+            is_number = describe_allowed(name).startswith(("a number", "an integer"))
             parser.add_argument(
                 option_name(name), metavar="N" if is_number else name.upper(), **common
             )

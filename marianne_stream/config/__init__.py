@@ -1,1 +1,1 @@
-"""Settings, their types, and logging."""
+"""Settings, their types, and the logging configuration."""

@@ -1,4 +1,4 @@
-"""How the log is written: one line an occurrence, as text or as JSON, to standard error."""
+"""Logging of the process: to standard error, as text or as one JSON object a line."""
 
 import json
 import logging
@@ -9,10 +9,10 @@ from marianne_stream.config.settings import LogFormat, LogLevel
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one JSON object: time, level, logger, message, and any traceback."""
+    """Formatter of JSON lines: time, level, logger, message, and the traceback if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line."""
+        """Return the record as one line of JSON."""
         fields = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -25,12 +25,12 @@ class JsonFormatter(logging.Formatter):
 
 
 def set_log_level(level: LogLevel) -> None:
-    """Sets the least that is logged."""
+    """Set the minimum level that is logged."""
     logging.getLogger().setLevel(level.upper())
 
 
 def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
-    """Sets up the log of the whole process."""
+    """Configure the root logger."""
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if log_format == "json" else text)

@@ -1,1 +1,1 @@
-"""The server process: sockets, signals, systemd, workers, memory, background tasks."""
+"""The server process: running, sockets, signals, systemd, workers, memory."""

@@ -1,15 +1,12 @@
-"""Runs the server in this process: listens, waits for signals or a fault, and leaves."""
+"""Server process: listens, waits for a signal or a failure, and shuts down."""
 
 import asyncio
 import contextlib
 import logging
-import os
 import resource
-import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +26,7 @@ from marianne_stream.config.logging_config import set_log_level
 from marianne_stream.config.settings import Settings
 from marianne_stream.errors import MarianneStreamError, SettingsError
 from marianne_stream.server.memory import tune_gc
-from marianne_stream.server.signals import ignore_signals
+from marianne_stream.server.signals import SignalHandlers
 from marianne_stream.server.sockets import (
     BACKLOG,
     ListenError,
@@ -46,22 +43,19 @@ from marianne_stream.server.sockets import (
 from marianne_stream.server.systemd import Notifier, open_passed_sockets
 from marianne_stream.version import VERSION
 from marianne_stream.web.app_keys import STREAM_REGISTRY
+from marianne_stream.web.http_server import LimitedAppRunner
 
 logger = logging.getLogger(__name__)
 
-# Open files that are no streams: other connections, and those that are about to be refused; logs,
-# and the conductor's connections.
+# File descriptors that are not available to streams: other connections, logs, the conductor.
 RESERVED_FDS = 256
 
-# How many connections are accepted in one turn of the loop: they are files before they can be
-# refused. (asyncio makes this of the backlog that it is given.)
+# Connections that are accepted in one iteration of the loop: each one takes a descriptor before it
+# can be rejected. (asyncio accepts as many as the backlog that it is given.)
 ACCEPT_BATCH_SIZE = 16
 
 STATUS_INTERVAL_S = 5.0
 NOTIFY_RETRY_S = 0.1
-
-# After the second signal, clients that read have so long to take what they are sent.
-FORCE_GRACE_S = 0.2
 
 
 async def serve(
@@ -71,27 +65,28 @@ async def serve(
     load_settings: Callable[[], Settings] | None = None,
     settings_file: Path | None = None,
 ) -> int:
-    """Serves until SIGTERM or SIGINT, or until a part of the server fails.
+    """Serve until SIGTERM or SIGINT, or until a background task fails.
 
-    SIGHUP has tokens and the log's level read again.
+    SIGHUP reloads the tokens and the log level.
 
     Args:
-        settings: what to serve, and where.
-        announce: called with a line for each address, once the server listens, and with how to sign
-            in where the server's token is its own.
-        load_settings: gives the settings anew.
-        settings_file: where the settings were read; None if no file was named.
+        settings: settings of the server.
+        announce: called with a line for each address once the server listens, and with a login
+            link if the token is generated.
+        load_settings: loads the settings again.
+        settings_file: file that the settings were read from, for the log; None without a file.
 
     Returns:
-        The exit code: 0 after a signal, 1 after a fault.
+        The exit code: 0 after a signal, 1 after a failure.
 
     Raises:
         ListenError: an address cannot be listened on.
-        SettingsError: the tokens cannot be read or made, or would not be asked for where they must.
+        SettingsError: the tokens cannot be read or generated, or `no_auth` is set on a public
+            address.
     """
     settings = clamp_to_fd_limit(settings)
     notifier = Notifier()
-    as_worker = is_worker()
+    is_worker_process = is_worker()
     with contextlib.ExitStack() as stack:
         stack.callback(notifier.close)
         sockets = open_sockets(settings, stack)
@@ -100,61 +95,87 @@ async def serve(
         app = create_app(settings)
         runner = make_runner(app, settings)
         signals = stack.enter_context(SignalHandlers(partial(abort, app, runner)).install())
-        if as_worker:
+        if is_worker_process:
             stack.enter_context(signals.stop_when_pipe_closes(sys.stdin.fileno()))
-        background = app[TASKS]
-        asyncio.get_running_loop().set_exception_handler(background.handle_loop_exception)
+        asyncio.get_running_loop().set_exception_handler(app[TASKS].handle_loop_exception)
         await runner.setup()
         try:
             sites = [await start_site(runner, sock) for sock in sockets]
-            background.start("signals", signals.run_reload_loop(app, notifier, load_settings))
-            background.start("systemd", run_systemd_loop(app, notifier))
+            reload_loop = run_reload_loop(app, signals.reload_requested, notifier, load_settings)
+            app[TASKS].start("signals", reload_loop)
+            app[TASKS].start("systemd", run_systemd_loop(app, notifier))
             tune_gc()
             for line in startup_messages(app, settings, sockets):
                 announce(line)
             log_server_started(sockets, settings_file)
             notifier.ready()
-            await wait_any(signals.stop_requested, background.failed)
+            await wait_any(signals.stop_requested, app[TASKS].failed)
             notifier.stopping()
-            reason = signals.reason if background.error is None else "fault"
-            logger.info("server stopping reason=%s streams=%d", reason, len(app[STREAM_REGISTRY]))
-            for site in sites:
-                await site.stop()
-            runner.limited_server.close_when_idle()
-            if background.error is None:
-                await shutdown(
-                    app, drain_timeout_s=settings.drain_timeout_s, force=signals.force_requested
-                )
+            await stop_serving(runner, sites, signals, drain_timeout_s=settings.drain_timeout_s)
         finally:
             await runner.cleanup()
-    # One that came while it left counts, too.
-    if background.error is not None:
-        logger.critical("ended by a fault: %r", background.error)
+    # A task may also have failed during the shutdown.
+    return exit_code(app[TASKS].error)
+
+
+async def stop_serving(
+    runner: LimitedAppRunner,
+    sites: Sequence[web.SockSite],
+    signals: SignalHandlers,
+    *,
+    drain_timeout_s: float,
+) -> None:
+    """Stop listening; then, unless a task has failed, shut down gracefully."""
+    app = runner.app
+    has_failed = app[TASKS].error is not None
+    reason = "fault" if has_failed else signals.reason
+    logger.info("server stopping reason=%s streams=%d", reason, len(app[STREAM_REGISTRY]))
+    for site in sites:
+        await site.stop()
+    runner.limited_server.close_when_idle()
+    if not has_failed:
+        await shutdown(app, drain_timeout_s=drain_timeout_s, force=signals.force_requested)
+
+
+def exit_code(error: BaseException | None) -> int:
+    """Log the end of the server, and return the exit code."""
+    if error is not None:
+        logger.critical("server failed error=%r", error)
         return 1
     logger.info("server stopped")
     return 0
 
 
 def log_server_started(sockets: Iterable[socket.socket], settings_file: Path | None) -> None:
-    """Log that the server has started: its version, where its settings are, where it listens."""
+    """Log that the server has started: its version, its settings file, its addresses."""
     logger.info(
         "server started version=%s settings_file=%s addresses=%s",
-        *(
-            VERSION,
-            settings_file or "none",
-            ",".join(map(format_socket_address, sockets)) or "none",
-        ),
+        VERSION,
+        settings_file or "none",
+        ",".join(map(format_socket_address, sockets)) or "none",
     )
 
 
 def open_sockets(settings: Settings, stack: contextlib.ExitStack) -> list[socket.socket]:
-    """The sockets to listen on, which the stack closes; raises as `serve` does."""
-    if (own := open_worker_socket()) is not None:
-        return [stack.enter_context(own)]
+    """Open the listening sockets.
+
+    A worker inherits its socket from its parent, and a service may inherit sockets from systemd;
+    otherwise the settings decide.
+
+    Args:
+        settings: settings of the server.
+        stack: closes the sockets.
+
+    Raises:
+        ListenError: an address cannot be listened on.
+        SettingsError: the settings name no address.
+    """
+    if (inherited := open_worker_socket()) is not None:
+        return [stack.enter_context(inherited)]
     try:
         sockets = open_passed_sockets()
     except OSError as error:
-        raise ListenError(f"what systemd passes is no socket: {error.strerror}") from error
+        raise ListenError(f"systemd passed an invalid socket: {error.strerror}") from error
     for sock in sockets:
         stack.enter_context(sock)
         require_listening(sock)
@@ -168,51 +189,52 @@ def open_sockets(settings: Settings, stack: contextlib.ExitStack) -> list[socket
     if settings.port is not None:
         sockets.insert(0, stack.enter_context(open_tcp_socket(settings.host, settings.port)))
     if not sockets and settings.publish_url is None:
-        raise SettingsError("port none leaves nowhere to listen: unix names a Unix socket")
+        raise SettingsError("port none leaves no address to listen on: set uds, or a port")
     return sockets
 
 
 async def start_site(runner: web.AppRunner, sock: socket.socket) -> web.SockSite:
-    """Accepts what connects to a socket."""
+    """Start to accept connections on a socket."""
     site = web.SockSite(runner, sock, backlog=ACCEPT_BATCH_SIZE)
     await site.start()
-    # More may wait to be accepted.
+    # The site has set the backlog to the batch size.
     sock.listen(BACKLOG)
     return site
 
 
 def startup_messages(
-    app: web.Application, settings: Settings, sockets: list[socket.socket]
+    app: web.Application, settings: Settings, sockets: Sequence[socket.socket]
 ) -> Iterator[str]:
-    """What a person is told first: where it listens, and how to sign in."""
+    """Yield the lines to print at start-up: the addresses, and a login link if needed.
+
+    Also logs a warning for each public address: the server itself has no TLS.
+    """
     for sock in sockets:
         yield f"marianne-stream listening on {format_socket_address(sock)}"
     if not sockets:
         yield f"marianne-stream publishes as {settings.source_name}"
-    for sock in sockets:
-        if settings.no_auth or sock.family == socket.AF_UNIX:
-            continue
+    tcp_sockets = [sock for sock in sockets if sock.family != socket.AF_UNIX]
+    for sock in tcp_sockets:
         host = sock.getsockname()[0]
-        if host not in ("127.0.0.1", "::1"):
+        if not settings.no_auth and host not in ("127.0.0.1", "::1"):
             logger.warning(
-                "tokens cross the network readably: put a proxy with TLS before %s", host
+                "listening without TLS address=%s: tokens are sent in clear text; use a TLS proxy",
+                host,
             )
-    keeper = app[AUTHENTICATOR]
-    tcp = [sock for sock in sockets if sock.family != socket.AF_UNIX]
-    # A log of the system is no place for it, at each start: the token is there by then.
-    if (
-        keeper is not None
-        and tcp
-        and (keeper.is_newly_generated or (keeper.is_generated and sys.stdout.isatty()))
-    ):
-        address = format_socket_address(tcp[0])
-        yield f"Sign in, once, with: {address}/login?code={keeper.issue_login_link()}"
+    authenticator = app[AUTHENTICATOR]
+    if authenticator is None or not tcp_sockets:
+        return
+    # Not into the system's log at each start: a generated token is only new once.
+    is_shown = authenticator.is_generated and sys.stdout.isatty()
+    if authenticator.is_newly_generated or is_shown:
+        address = format_socket_address(tcp_sockets[0])
+        yield f"Sign in, once, with: {address}/login?code={authenticator.issue_login_link()}"
 
 
 def clamp_to_fd_limit(settings: Settings) -> Settings:
-    """The settings, with no more streams than this process may open files for.
+    """Return the settings with `max_streams` reduced to the limit of open files.
 
-    The limit of open files (getrlimit(2)) is raised as far as that is allowed.
+    Raises the soft limit to the hard limit first (getrlimit(2)).
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
@@ -221,113 +243,51 @@ def clamp_to_fd_limit(settings: Settings) -> Settings:
         return settings
     allowed = max(1, hard - RESERVED_FDS)
     logger.warning(
-        "max_streams is %d and not %d: this process may open no more than %d files",
-        *(allowed, settings.max_streams, hard),
+        "max_streams reduced from=%d to=%d open_files_limit=%d",
+        *(settings.max_streams, allowed, hard),
     )
     return settings.model_copy(update={"max_streams": allowed})
 
 
-class SignalHandlers:
-    """What the process is told from outside.
-
-    Args:
-        abort: ends all that is open at once; called soon after the second SIGTERM or SIGINT.
-
-    Attributes:
-        stop_requested: set by the first SIGTERM or SIGINT.
-        force_requested: set by the second.
-        reload_requested: set by SIGHUP.
-        reason: what asked first.
-    """
-
-    def __init__(self, abort: Callable[[], None]) -> None:
-        self._abort = abort
-        self.stop_requested = asyncio.Event()
-        self.force_requested = asyncio.Event()
-        self.reload_requested = asyncio.Event()
-        self.reason = ""
-
-    @contextmanager
-    def install(self) -> Iterator["SignalHandlers"]:
-        """Catches signals for as long as the context lasts, and ignores them after it was asked.
-
-        What is left of leaving is not to be cut off by a signal that is sent once more.
-        """
-        loop = asyncio.get_running_loop()
-        actions: Mapping[int, Callable[[], None]] = {
-            signal.SIGTERM: partial(self._request_stop, "SIGTERM"),
-            signal.SIGINT: partial(self._request_stop, "SIGINT"),
-            signal.SIGHUP: self.reload_requested.set,
-        }
-        for number, action in actions.items():
-            loop.add_signal_handler(number, action)
+async def run_reload_loop(
+    app: web.Application,
+    reload_requested: asyncio.Event,
+    notifier: Notifier,
+    load_settings: Callable[[], Settings] | None,
+) -> None:
+    """Reload the tokens and the log level on request, until cancelled."""
+    while True:
+        await reload_requested.wait()
+        reload_requested.clear()
+        notifier.reloading()
         try:
-            yield self
-        finally:
-            if self.stop_requested.is_set():
-                ignore_signals(actions)
-            else:
-                for number in actions:
-                    loop.remove_signal_handler(number)
-
-    @contextmanager
-    def stop_when_pipe_closes(self, descriptor: int) -> Iterator[None]:
-        """Takes the end of a pipe for a signal: who held its other end is gone."""
-        loop = asyncio.get_running_loop()
-
-        def look() -> None:
-            if not os.read(descriptor, 1):
-                loop.remove_reader(descriptor)
-                self._request_stop("parent_gone")
-
-        loop.add_reader(descriptor, look)
-        try:
-            yield
-        finally:
-            loop.remove_reader(descriptor)
-
-    def _request_stop(self, reason: str) -> None:
-        self.reason = self.reason or reason
-        if self.stop_requested.is_set():
-            self.force_requested.set()
-            # Wherever it is in its leaving, a client that does not read would be waited for.
-            asyncio.get_running_loop().call_later(FORCE_GRACE_S, self._abort)
-        self.stop_requested.set()
-
-    async def run_reload_loop(
-        self, app: web.Application, notifier: Notifier, load_settings: Callable[[], Settings] | None
-    ) -> None:
-        """Reads tokens and the log's level again at each SIGHUP, until it is cancelled."""
-        while True:
-            await self.reload_requested.wait()
-            self.reload_requested.clear()
-            notifier.reloading()
-            try:
-                reload(app, load_settings)
-            except MarianneStreamError as error:
-                logger.error("nothing is changed by SIGHUP: %s", error)  # noqa: TRY400 - no fault
-            notifier.ready()
+            reload(app, load_settings)
+        except MarianneStreamError as error:
+            logger.error(  # noqa: TRY400 - not a fault of the program
+                "reload failed, keeping the current tokens and log level error=%r", str(error)
+            )
+        notifier.ready()
 
 
 def reload(app: web.Application, load_settings: Callable[[], Settings] | None) -> None:
-    """Reads tokens and the log's level again.
+    """Reload the tokens and the log level.
 
     Raises:
-        SettingsError: one of them cannot be read.
+        SettingsError: the tokens or the settings cannot be read.
     """
     settings = load_settings() if load_settings is not None else None
-    keeper = app[AUTHENTICATOR]
-    if keeper is not None:
-        keeper.reload()
+    authenticator = app[AUTHENTICATOR]
+    if authenticator is not None:
+        authenticator.reload()
     if settings is not None:
         set_log_level(settings.log_level)
-        logger.info("read the log's level again")
-    if keeper is not None:
-        logger.info("read the tokens again: %s", keeper.source_description)
+        logger.info("log level reloaded level=%s", settings.log_level)
+    if authenticator is not None:
+        logger.info("tokens reloaded source=%r", authenticator.source_description)
 
 
 async def run_systemd_loop(app: web.Application, notifier: Notifier) -> None:
-    """Tells systemd that the loop turns, and what it does, until it is cancelled."""
+    """Ping the watchdog and report the status to systemd, until cancelled."""
     interval_s = min(STATUS_INTERVAL_S, notifier.watchdog_interval_s or STATUS_INTERVAL_S)
     while True:
         if notifier.watchdog_interval_s is not None:
@@ -338,7 +298,7 @@ async def run_systemd_loop(app: web.Application, notifier: Notifier) -> None:
 
 
 async def wait_any(*events: asyncio.Event) -> None:
-    """Waits until one of some events is set."""
+    """Wait until one of the events is set."""
     waiting: list[asyncio.Task[Any]] = [asyncio.create_task(event.wait()) for event in events]
     try:
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

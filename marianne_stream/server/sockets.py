@@ -1,4 +1,4 @@
-"""Where the server listens: a TCP port, a Unix socket, or what systemd listens on for it."""
+"""Listening sockets: a TCP port, a Unix socket, or a worker's socket."""
 
 import contextlib
 import ipaddress
@@ -10,35 +10,34 @@ from pathlib import Path
 
 from marianne_stream.errors import MarianneStreamError, SettingsError
 
-# A burst of connections finds room: aiohttp's own 128 makes them wait for a second.
+# Room for a burst of connections: with aiohttp's default of 128, some wait for a second.
 BACKLOG = 4096
 
-# In the environment of a worker: the descriptor of its socket.
+# Environment variable of a worker: the file descriptor of its socket.
 WORKER_SOCKET_ENV = "MARIANNE_STREAM_WORKER_SOCKET"
 
-# What the kernel takes of a connection before it has room to send it (tcp(7)). Left to itself it
-# takes megabytes, and takes more only when a large part of them has left: from here, a client that
-# reads slowly would look like one that does not read.
+# Unsent bytes that the kernel buffers for a connection (tcp(7)). By default it buffers megabytes,
+# and accepts more only after a large part was sent: a slow client would look like a stalled one.
 NOTSENT_LOWAT_BYTES = 16 * 1024
 
-# After so long, the kernel gives a connection up whose other end is gone, or has no room (tcp(7)).
+# Time after which the kernel drops a connection whose peer acknowledges nothing (tcp(7)).
 TCP_USER_TIMEOUT_MS = 60_000
 
 
 class ListenError(MarianneStreamError):
-    """The address cannot be listened on."""
+    """The server cannot listen on the address."""
 
 
 def open_tcp_socket(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
-    """A socket that is bound to an address.
+    """Open a socket that listens on a TCP port.
 
     Args:
-        host: the address, or a name of it.
-        port: the port; 0 picks a free one.
-        reuse_port: whether others of the same user may listen there, too (SO_REUSEPORT, socket(7)).
+        host: address or host name.
+        port: port; 0 picks a free one.
+        reuse_port: allow other sockets of the same user on the port (SO_REUSEPORT, socket(7)).
 
     Raises:
-        ListenError: that cannot be done; the message says why.
+        ListenError: the address is invalid or in use.
     """
     try:
         family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -48,7 +47,7 @@ def open_tcp_socket(host: str, port: int, *, reuse_port: bool = False) -> socket
     except socket.gaierror as error:
         raise ListenError(f"cannot listen on {host} port {port}: {error.strerror}") from error
     except UnicodeError as error:
-        raise ListenError(f"cannot listen on {host} port {port}: no host has that name") from error
+        raise ListenError(f"cannot listen on {host} port {port}: invalid host name") from error
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
         raise ListenError(f"cannot listen on {host} port {port}: {why}") from error
@@ -57,21 +56,20 @@ def open_tcp_socket(host: str, port: int, *, reuse_port: bool = False) -> socket
 
 
 def open_worker_socket() -> socket.socket | None:
-    """The socket that a worker is given by the process that has started it; None in any other."""
+    """Return the socket that a worker inherits, or None in another process."""
     descriptor = os.environ.pop(WORKER_SOCKET_ENV, "")
     return socket.socket(fileno=int(descriptor)) if descriptor.isdecimal() else None
 
 
 def is_worker() -> bool:
-    """Whether this process is one of several that another one has started."""
+    """Return whether this process is a worker."""
     return WORKER_SOCKET_ENV in os.environ
 
 
 def set_stream_socket_options(sock: socket.socket) -> None:
-    """Has the connections of a listening TCP socket, which inherit it, tell how they are.
+    """Set the options of TCP connections on their listening socket, from which they inherit.
 
-    Nothing is done to a Unix socket, whose other end is this machine's, or where the system does
-    not know the options.
+    Unix sockets have no such options, and options that the system does not know are skipped.
     """
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
@@ -82,19 +80,19 @@ def set_stream_socket_options(sock: socket.socket) -> None:
 
 
 def open_unix_socket(path: Path, mode: int) -> socket.socket:
-    """A socket that is bound to a path, in the place of one that nobody listens on any more.
+    """Open a socket that listens on a path; replaces a socket that no process listens on.
 
     Args:
-        path: where.
-        mode: the permissions of its file; who may write to it may connect (unix(7)).
+        path: path of the socket.
+        mode: permissions of the socket; a client needs write permission (unix(7)).
 
     Raises:
-        ListenError: that cannot be done; the message says why.
+        ListenError: the path cannot be used, or is in use.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         remove_stale_socket(path)
-        # Nobody gets in before the mode is what it is to be.
+        # No client may connect before the mode is set.
         before = os.umask(0o177)
         try:
             sock.bind(str(path))
@@ -113,14 +111,14 @@ def open_unix_socket(path: Path, mode: int) -> socket.socket:
 
 
 def remove_stale_socket(path: Path) -> None:
-    """Removes the socket that a process left behind.
+    """Remove a socket that a process left behind.
 
     Raises:
-        ListenError: something else lies there, or somebody listens on it.
+        ListenError: the path is not a socket, or a process listens on it.
     """
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise ListenError(f"cannot listen on {path}: something that is no socket lies there")
+            raise ListenError(f"cannot listen on {path}: the file there is not a socket")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
@@ -129,15 +127,15 @@ def remove_stale_socket(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink()
             return
-    raise ListenError(f"cannot listen on {path}: another process does")
+    raise ListenError(f"cannot listen on {path}: another process listens there")
 
 
 def unlink_if_ours(path: Path, inode: int) -> None:
-    """Removes the file of a Unix socket of ours, unless it is another's by now.
+    """Remove the file of a Unix socket, unless another process has replaced it.
 
     Args:
-        path: the file.
-        inode: the inode that it had.
+        path: path of the socket.
+        inode: inode of this process's socket.
     """
     with contextlib.suppress(OSError):
         if path.lstat().st_ino == inode:
@@ -145,7 +143,7 @@ def unlink_if_ours(path: Path, inode: int) -> None:
 
 
 def require_listening(sock: socket.socket) -> None:
-    """Raises ListenError where a socket that was passed is none that listens for streams."""
+    """Raise ListenError if an inherited socket is not a listening stream socket."""
     if sock.type != socket.SOCK_STREAM or not sock.getsockopt(
         socket.SOL_SOCKET, socket.SO_ACCEPTCONN
     ):
@@ -156,20 +154,20 @@ def require_listening(sock: socket.socket) -> None:
 
 
 def require_loopback(sockets: Iterable[socket.socket]) -> None:
-    """Raises SettingsError where others than this machine could come in without a token."""
+    """Raise SettingsError if other machines could connect without authentication."""
     for sock in sockets:
         if sock.family == socket.AF_UNIX:
             continue
         host = sock.getsockname()[0]
         if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
             raise SettingsError(
-                f"insecure asks nobody for a token, and {host} can be reached from other machines: "
-                "leave insecure out, or listen on 127.0.0.1 or a Unix socket"
+                f"no_auth serves without a token, but other machines can reach {host}: leave out "
+                "no_auth, or listen on 127.0.0.1 or a Unix socket"
             )
 
 
 def format_socket_address(sock: socket.socket) -> str:
-    """What to type into a browser; or the path of a Unix socket."""
+    """Return the URL of a TCP socket, or `unix:` and the path of a Unix socket."""
     if sock.family == socket.AF_UNIX:
         return f"unix:{sock.getsockname()}"
     host, port = sock.getsockname()[:2]

@@ -1,6 +1,6 @@
-"""What systemd passes to a service, and what a service tells systemd.
+"""Socket activation and service notifications of systemd.
 
-sd_listen_fds(3) and sd_notify(3); nothing happens where the process was started by anything else.
+See sd_listen_fds(3) and sd_notify(3). Nothing happens in a process that systemd has not started.
 """
 
 import logging
@@ -10,17 +10,17 @@ import time
 
 logger = logging.getLogger(__name__)
 
-# The first descriptor that is passed (sd_listen_fds(3)).
+# First inherited descriptor (sd_listen_fds(3)).
 LISTEN_FDS_START = 3
 
 
 def open_passed_sockets() -> list[socket.socket]:
-    """The sockets that systemd listens on for this process.
+    """Return the listening sockets that systemd passes to this process.
 
-    They are taken out of the environment: no child is to believe that they are its own.
+    Removes the variables from the environment, so that child processes do not use them.
 
     Raises:
-        OSError: what was passed is no socket.
+        OSError: a passed descriptor is not a socket.
     """
     pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
     os.environ.pop("LISTEN_FDNAMES", None)
@@ -35,52 +35,52 @@ def open_passed_sockets() -> list[socket.socket]:
 
 
 class Notifier:
-    """Tells systemd how the service is.
+    """Sends notifications to systemd.
 
     Attributes:
-        watchdog_interval_s: how often it wants to hear that the service lives; None for never.
+        watchdog_interval_s: interval of watchdog pings in seconds; None without a watchdog.
     """
 
     def __init__(self) -> None:
         address = os.environ.pop("NOTIFY_SOCKET", "")
-        # An address that begins with @ has no file.
+        # An address that begins with @ is abstract (unix(7)).
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        # Nobody who reads slowly holds up the server.
+        # Non-blocking: a slow reader must not stop the server.
         self._sock.settimeout(0.0)
         interval_us = os.environ.pop("WATCHDOG_USEC", "")
         for_us = os.environ.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        # Twice in the time that it waits (sd_watchdog_enabled(3)).
+        # Half of the time limit (sd_watchdog_enabled(3)).
         given = for_us and interval_us.isdigit() and int(interval_us) > 0
         self.watchdog_interval_s = int(interval_us) / 2e6 if given else None
         self._status = ""
-        # What there was no room for yet, in its order.
+        # Notifications that did not fit into the socket's buffer.
         self._pending: list[str] = []
 
     @property
     def has_pending(self) -> bool:
-        """Whether something is still to be told, by `flush`."""
+        """Return whether `flush` has notifications to send."""
         return bool(self._pending)
 
     def ready(self) -> None:
-        """The service can be used, or has read its settings again."""
+        """Report that the service is ready, or has reloaded."""
         self._send("READY=1")
 
     def reloading(self) -> None:
-        """The service reads its settings again."""
+        """Report that the service is reloading."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        """The service begins to end."""
+        """Report that the service is stopping."""
         self._send("STOPPING=1")
 
     def ping_watchdog(self) -> None:
-        """The service lives."""
+        """Reset the watchdog."""
         if not self._pending:
             self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:
-        """What the service does, in one line; said where it is not what was said before."""
+        """Report the activity of the service in one line, if it has changed."""
         if text != self._status:
             self._status = text
             self._pending = [owed for owed in self._pending if not owed.startswith("STATUS=")]
@@ -92,7 +92,7 @@ class Notifier:
             self.flush()
 
     def flush(self) -> None:
-        """Tells what there was no room for before: others write to the same queue."""
+        """Send pending notifications, as far as they fit into the socket's buffer."""
         while self._pending:
             text = self._pending[0]
             try:
@@ -100,11 +100,11 @@ class Notifier:
             except BlockingIOError:
                 return
             except OSError as error:
-                logger.debug("systemd was not told %r: %s", text, error)
+                logger.debug("notification failed text=%r error=%r", text, str(error))
             del self._pending[0]
 
     def close(self) -> None:
-        """Nothing is told any more."""
+        """Close the socket; later notifications are dropped."""
         self._address = ""
         self._pending.clear()
         self._sock.close()

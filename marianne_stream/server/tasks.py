@@ -1,39 +1,40 @@
-"""The tasks that run as long as the server does. It must not know what they do."""
+"""Supervision of the background tasks that run as long as the server."""
 
 import asyncio
 import logging
 from collections.abc import Coroutine
 from typing import Any
 
+from marianne_stream.common.repeated_logs import LogLimiter
+
 logger = logging.getLogger(__name__)
 
-# What lasts is said once in so long.
+# Minimum interval between warnings about a persistent problem.
 LOG_INTERVAL_S = 60.0
 
 
 class TaskSupervisor:
-    """The tasks that run as long as the server does. One that ends by itself has failed.
+    """Background tasks that run as long as the server. A task that ends by itself has failed.
 
     Attributes:
         failed: set when a task has failed.
-        error: what it failed with.
+        error: exception of the first task that failed.
     """
 
     def __init__(self) -> None:
         self.failed = asyncio.Event()
         self.error: BaseException | None = None
-        # That no connection could be accepted.
-        self._last_accept_warning_at = -LOG_INTERVAL_S
+        self._accept_warnings = LogLimiter(LOG_INTERVAL_S)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Starts a task."""
+        """Start a task."""
         task = asyncio.create_task(coroutine, name=name)
         self._tasks[name] = task
         task.add_done_callback(self._on_done)
 
     async def cancel(self, *names: str) -> None:
-        """Cancels the named tasks, all where none is named, and returns when they have ended."""
+        """Cancel the named tasks, or all without a name, and wait until they have ended."""
         tasks = [
             self._tasks.pop(name) for name in names or list(self._tasks) if name in self._tasks
         ]
@@ -45,19 +46,18 @@ class TaskSupervisor:
     def handle_loop_exception(
         self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
     ) -> None:
-        """Takes what the loop cannot tell anybody else; a fault of ours ends the server.
+        """Handle an exception that reached the event loop.
 
-        A client whose connection fails is none, and neither is a connection that the loop itself
-        could not accept (accept(2), ERRORS).
+        An exception of this program's code counts as a failed task. Failed connections, and
+        connections that the loop could not accept (accept(2), ERRORS), do not.
         """
         error = context.get("exception")
         ours = {"task", "future", "handle"} & context.keys()
         callback = getattr(context.get("handle"), "_callback", None)
         if isinstance(error, OSError) and "socket" in context:
-            # Each connection that waits is one, again and again.
-            if loop.time() - self._last_accept_warning_at >= LOG_INTERVAL_S:
-                self._last_accept_warning_at = loop.time()
-                logger.warning("connections wait and cannot be accepted: %s", error.strerror)
+            # asyncio reports it again and again while connections wait.
+            if self._accept_warnings.is_due():
+                logger.warning("connections cannot be accepted error=%r", error.strerror)
             return
         if error is None or not ours or is_asyncio_internal(callback):
             loop.default_exception_handler(context)
@@ -66,8 +66,8 @@ class TaskSupervisor:
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
-            error = task.exception() or RuntimeError("it ended by itself")
-            self._fail(f"{task.get_name()} has failed", error)
+            error = task.exception() or RuntimeError("the task ended")
+            self._fail(f"task failed name={task.get_name()!r}", error)
 
     def _fail(self, message: str, error: BaseException) -> None:
         logger.error("%s", message, exc_info=error)
@@ -77,5 +77,5 @@ class TaskSupervisor:
 
 
 def is_asyncio_internal(callback: object) -> bool:
-    """Whether a callback of the loop is one of its own."""
+    """Return whether a callback of the loop belongs to asyncio."""
     return (getattr(callback, "__module__", "") or "").startswith("asyncio.")

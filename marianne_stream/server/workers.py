@@ -1,8 +1,8 @@
-"""Several processes that serve at one address: started together, and again where one fails.
+"""Worker processes that serve one port, restarted if they fail.
 
-Each has a listening socket of its own at the same port, among which the kernel divides connections
-(SO_REUSEPORT, socket(7)). The sockets are this process's: while a worker is started again, who
-comes to its socket waits. It must not know what the workers serve.
+Each worker has a listening socket of its own on the same port, and the kernel distributes the
+connections (SO_REUSEPORT, socket(7)). The parent process keeps the sockets open: connections to a
+worker that restarts wait.
 """
 
 import asyncio
@@ -14,27 +14,30 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
+from marianne_stream.common.backoff import Backoff
 from marianne_stream.config.settings import Settings
 from marianne_stream.server.signals import ignore_signals
 from marianne_stream.server.sockets import WORKER_SOCKET_ENV, format_socket_address, open_tcp_socket
 from marianne_stream.server.systemd import Notifier
-from marianne_stream.wire.backoff import exponential_backoff
 
 logger = logging.getLogger(__name__)
 
-# One that ran for so long was a good one: the next is started at once.
+# A worker that ran longer than this resets the backoff.
 HEALTHY_AFTER_S = 10.0
 
 STATUS_INTERVAL_S = 5.0
 
 
 class WorkerProcess:
-    """One process, for as long as it is wanted.
+    """One worker process, and its restarts.
 
     Args:
-        number: which, from 1.
-        sock: where it listens.
-        command: what it runs.
+        number: number of the worker, from 1.
+        sock: listening socket of the worker.
+        command: command line of the worker.
+
+    Attributes:
+        ready: set while the worker listens.
     """
 
     def __init__(self, number: int, sock: socket.socket, command: Sequence[str]) -> None:
@@ -46,24 +49,28 @@ class WorkerProcess:
         self.ready = asyncio.Event()
 
     async def run(self) -> int:
-        """Runs it, and again where it fails; its exit code once it was asked to end."""
-        waits = exponential_backoff()
+        """Run the process, restart it with backoff if it fails, and return its exit code.
+
+        It returns after SIGTERM or SIGINT was sent.
+        """
+        backoff = Backoff(healthy_after_s=HEALTHY_AFTER_S)
         while True:
-            began = time.monotonic()
+            started_at = time.monotonic()
             code = await self._run_once()
             self.ready.clear()
             if self._is_stopping:
                 return code
-            if time.monotonic() - began > HEALTHY_AFTER_S:
-                waits = exponential_backoff()
-            wait_s = next(waits)
-            logger.error("worker %d ended with %d: again in %.1f s", self._number, code, wait_s)
-            await asyncio.sleep(wait_s)
+            backoff.session_ended(time.monotonic() - started_at)
+            delay_s = backoff.next_delay_s()
+            logger.error(
+                "worker ended number=%d code=%d restart_in=%.1fs", self._number, code, delay_s
+            )
+            await asyncio.sleep(delay_s)
             if self._is_stopping:
                 return code
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Passes a signal on."""
+        """Send a signal to the process; all signals but SIGHUP stop it for good."""
         if number != signal.SIGHUP:
             self._is_stopping = True
         if self._process is not None and self._process.returncode is None:
@@ -71,19 +78,20 @@ class WorkerProcess:
 
     async def _run_once(self) -> int:
         descriptor = self._sock.fileno()
-        # Who tells systemd is this process alone.
+        # Only the parent notifies systemd.
         environment = {k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"}
         environment[WORKER_SOCKET_ENV] = str(descriptor)
         self._process = await asyncio.create_subprocess_exec(
             *self._command,
             env=environment,
             pass_fds=(descriptor,),
-            # By whose end a worker hears that this process is gone, however it went.
+            # Its end of file tells the worker that the parent has died.
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
         if self._process.stdout is not None:
-            # Its first line says that it listens; the others would say it again for each worker.
+            # The first line announces that the worker listens. The rest is dropped: the parent
+            # prints the announcement.
             while await self._process.stdout.readline():
                 self.ready.set()
         return await self._process.wait()
@@ -92,15 +100,15 @@ class WorkerProcess:
 async def run_workers(
     settings: Settings, command: Sequence[str], announce: Callable[[str], None]
 ) -> int:
-    """Serves by several processes, until SIGTERM or SIGINT.
+    """Serve with several processes until SIGTERM or SIGINT.
 
     Args:
-        settings: how many, and where.
-        command: what each of them runs, which finds its socket by the environment.
-        announce: called with the address, once all of them listen.
+        settings: settings of the server.
+        command: command line of a worker, which finds its socket in the environment.
+        announce: called with the address once all workers listen.
 
     Returns:
-        The exit code: 0 where all workers ended well after the signal.
+        The exit code: 0 if all workers ended without an error after the signal.
 
     Raises:
         ListenError: the address cannot be listened on.
@@ -121,7 +129,7 @@ async def run_workers(
 
 
 def open_shared_sockets(settings: Settings, stack: contextlib.ExitStack) -> Iterator[socket.socket]:
-    """A socket for each worker, all of which listen at one address."""
+    """Yield a listening socket for each worker, all on one port."""
     port = settings.port or 0
     for _ in range(settings.workers):
         sock = stack.enter_context(open_tcp_socket(settings.host, port, reuse_port=True))
@@ -135,14 +143,14 @@ async def run_report_loop(
     notifier: Notifier,
     announce: Callable[[str], None],
 ) -> None:
-    """Says when all listen, and that this process lives, until it is cancelled."""
+    """Announce that all workers listen, then notify systemd until cancelled."""
     for worker in workers:
         await worker.ready.wait()
     announce(f"marianne-stream listening on {format_socket_address(sock)}")
     notifier.ready()
     while True:
-        there = sum(worker.ready.is_set() for worker in workers)
-        notifier.status(f"{there} of {len(workers)} workers serve")
+        ready_count = sum(worker.ready.is_set() for worker in workers)
+        notifier.status(f"{ready_count} of {len(workers)} workers are ready")
         if notifier.watchdog_interval_s is not None:
             notifier.ping_watchdog()
         await asyncio.sleep(
@@ -152,7 +160,7 @@ async def run_report_loop(
 
 @contextlib.asynccontextmanager
 async def forward_signals(workers: Sequence[WorkerProcess]) -> AsyncIterator[None]:
-    """Passes signals on to all workers for as long as the context lasts; ignores them after it."""
+    """Forward signals to all workers inside the context; ignore them after it."""
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 

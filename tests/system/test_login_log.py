@@ -140,7 +140,7 @@ async def test_removed_token_is_logged_and_ends_its_streams(
             tokens.write_text(f"{NIGHT} name=night\n")
             auth_server.send_signal(signal.SIGHUP)
             await viewer.wait_ended()
-    await wait_until(lambda: "read the tokens again" in auth_server.log)
+    await wait_until(lambda: "tokens reloaded" in auth_server.log)
     assert logged_fields(auth_server.log, "token revoked") == ["token=team", "token=old"]
     assert logged_fields(auth_server.log, "token changed") == ["token=night"]
 
@@ -149,7 +149,7 @@ async def test_expired_token_ends_its_sessions(auth_server: ManagedProcess, toke
     soon = datetime.now(UTC) + timedelta(seconds=5)
     tokens.write_text(f"{TEAM} name=team expires={soon.isoformat()}\n")
     auth_server.send_signal(signal.SIGHUP)
-    await wait_until(lambda: "read the tokens again" in auth_server.log)
+    await wait_until(lambda: "tokens reloaded" in auth_server.log)
     async with browser() as person:
         assert await sign_in(person, auth_server.address, TEAM) == 303
         async with open_viewer(person, f"{auth_server.address}/api/roster/stream") as viewer:

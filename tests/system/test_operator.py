@@ -95,7 +95,7 @@ async def test_guide_and_examples_lead_to_a_login_page_behind_tls(
         # ExecReload sends this signal.
         running.send_signal(signal.SIGHUP)
         await wait_until(
-            lambda: f"read the tokens again: {credentials}/tokens, as systemd" in running.log
+            lambda: f"tokens reloaded source='{credentials}/tokens, as systemd" in running.log
         )
         running.send_signal(signal.SIGTERM)
         assert await running.wait() == 0

@@ -35,10 +35,10 @@ async def test_unreachable_server_exits_5_with_one_sentence(
     ("arguments", "sentence"),
     [
         (("jobs", "--url", "nonsense"), "the server's address must be"),
-        (("jobs", "--limit", "0"), "must be a whole number from 1 to 1000000, got '0'"),
+        (("jobs", "--limit", "0"), "must be an integer from 1 to 1000000, got '0'"),
         (("watch", "a/b"), "a job's id holds any characters but /"),
         (("logs",), "the following arguments are required: JOB"),
-        (("logs", "a", "-n", "1001"), "must be a whole number from 0 to 1000, got '1001'"),
+        (("logs", "a", "-n", "1001"), "must be an integer from 0 to 1000, got '1001'"),
         (("logs", "a", "--level", "loud"), "invalid choice: 'loud'"),
         (("events", "--retry-timeout", "x"), "must be a number from 0 to 604800, got 'x'"),
         (("jobs", "--token-file", "/nowhere"), "the tokens in /nowhere cannot be read"),

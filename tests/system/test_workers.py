@@ -79,8 +79,8 @@ async def test_killed_worker_is_restarted_without_refused_connections(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--workers", 2), "workers needs state_backend redis"),
-        (("--workers", 0), "--workers must be a whole number from 1 to 64"),
+        (("--workers", 2), "workers above 1 needs state_backend redis"),
+        (("--workers", 0), "--workers must be an integer from 1 to 64"),
     ],
 )
 async def test_workers_without_an_edge_are_refused(
