@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: the figures of docs/performance.md, on this machine, now."""
+"""`python -m benchmarks`: measure the figures of docs/performance.md on this machine."""
 
 import argparse
 import asyncio
@@ -47,7 +47,7 @@ TrialCase = Callable[..., Awaitable[dict[str, float]]]
 
 
 async def startup(folder: Path) -> dict[str, float]:
-    """From the start of the process to the line that says where it listens."""
+    """Time from the start of the process to its first line."""
     times = []
     for _ in range(7):
         async with run_server(folder) as running:
@@ -56,7 +56,7 @@ async def startup(folder: Path) -> dict[str, float]:
 
 
 async def idle(folder: Path) -> dict[str, float]:
-    """Processor time while subscribed, with nobody watching."""
+    """CPU time while subscribed without viewers."""
     conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
     await conductor.start()
     try:
@@ -70,7 +70,7 @@ async def idle(folder: Path) -> dict[str, float]:
 
 
 async def conductor_stop(folder: Path) -> dict[str, float]:
-    """How long a conductor takes to stop while we are subscribed, and after we were killed."""
+    """Time a conductor takes to stop while the server is subscribed, and after it was killed."""
     found = {}
     for name in ("subscribed_s", "killed_s"):
         times = []
@@ -93,7 +93,7 @@ async def conductor_stop(folder: Path) -> dict[str, float]:
 
 
 async def event_latency(folder: Path) -> dict[str, float]:
-    """From a change that an event announces to its receipt by a viewer."""
+    """Latency from a change announced by an event to its receipt by a viewer."""
     conductor = SimulatedConductor(
         folder / "c.sock", registry=folder / "state.db", has_sheet_events=True
     )
@@ -125,7 +125,7 @@ async def event_latency(folder: Path) -> dict[str, float]:
 async def read_until_completed(
     response: aiohttp.ClientResponse, parser: EventParser, completed: int
 ) -> None:
-    """Reads until a status with so many sheets has come."""
+    """Read until a status has this many completed sheets."""
     async for chunk in response.content.iter_any():
         for event in parser.feed(chunk):
             if (
@@ -136,7 +136,7 @@ async def read_until_completed(
 
 
 async def heavy_state(folder: Path) -> dict[str, float]:
-    """The longest that /health takes while a state of 8 MB is read, again and again."""
+    """The slowest /health while a state of 8 MB is read repeatedly."""
     found = {}
     for kind in ("nothing", "values", "strings"):
         place = folder / kind
@@ -151,7 +151,7 @@ async def heavy_state(folder: Path) -> dict[str, float]:
 
 
 async def longest_health(address: str, work: "asyncio.Task[int]") -> float:
-    """The longest that a small answer took before a task ended, in seconds."""
+    """Return the slowest /health before a task ended, in seconds."""
     worst = 0.0
     async with aiohttp.ClientSession() as session:
         while not work.done():
@@ -163,7 +163,7 @@ async def longest_health(address: str, work: "asyncio.Task[int]") -> float:
     return worst
 
 
-# Asks for the state again and again, from a process of its own.
+# Requests the state repeatedly, in a separate process.
 STATE_READER_SCRIPT = """
 import sys, time, urllib.request
 print("ready", flush=True)
@@ -179,18 +179,18 @@ CASES: tuple[BenchmarkCase, ...] = (
 )
 
 
-# Only when they are named.
+# Run only when named.
 NAMED_CASES: tuple[BenchmarkCase, ...] = (
     *(relay, relay_lines, relay_many, redis_reads),
     *(edge_sources, workers, nginx_cost),
 )
 
-# Only when they are named: they take long, and pass or fail.
+# Run only when named: they take long and end with pass or fail.
 TRIALS: tuple[TrialCase, ...] = (torture, soak, restart, page)
 
 
 async def main() -> int:
-    """Runs every case, or those that are named, and prints a table; 1 where one found faults."""
+    """Run all cases or the named ones, and print a table; return 1 if a case found faults."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "names", nargs="*", metavar="CASE", help=", ".join(map(case_name, ALL_CASES))
@@ -228,7 +228,7 @@ async def main() -> int:
 async def run_case(
     case: object, work: Callable[[Path], Awaitable[dict[str, float]]]
 ) -> dict[str, float]:
-    """Runs one case in a folder of its own, and prints its figures."""
+    """Run one case in a directory of its own and print its figures."""
     with tempfile.TemporaryDirectory() as folder:
         figures = await work(Path(folder))
     for figure, value in figures.items():
@@ -238,7 +238,7 @@ async def run_case(
 
 
 def case_name(case: object) -> str:
-    """What a case is called on the command line."""
+    """Return the name of a case on the command line."""
     return getattr(case, "__name__", "")
 
 

@@ -1,8 +1,8 @@
-"""A simulated conductor whose jobs change: `changing_conductor.py SOCKET REGISTRY`.
+"""Simulated conductor whose jobs change: `changing_conductor.py SOCKET REGISTRY`.
 
-It begins with the first line of its standard input, and when all is done prints one line of JSON:
-each change as its kind, its job, the value that a viewer then sees, and when it was made, by this
-machine's monotonic clock. A process of its own, so that its work does not delay the viewer.
+It begins with the first line of its standard input and prints one line of JSON at the end: the
+kind, job, visible value and monotonic time of each change. It is a separate process, so that its
+work does not delay the viewer.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ Change = tuple[str, str, str | int, float]
 
 
 class JobPlayer:
-    """Jobs that start, play their sheets, pause, resume and end, as nothing announces it.
+    """Jobs that start, run their sheets, pause, resume and end.
 
     Args:
-        conductor: their conductor, which sends `job.started`, `job.resuming` and `job.completed`.
+        conductor: the conductor, which sends `job.started`, `job.resuming` and `job.completed`.
     """
 
     def __init__(self, conductor: SimulatedConductor) -> None:
@@ -69,7 +69,7 @@ class JobPlayer:
 
 
 async def main(path: str, registry: str) -> None:
-    """Listen, wait for the word, and play."""
+    """Listen, wait for the first line, and play."""
     conductor = SimulatedConductor(Path(path), registry=Path(registry))
     await conductor.start()
     sys.stdout.write(f"ready {path}\n")

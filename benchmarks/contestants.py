@@ -1,4 +1,4 @@
-"""One event to many viewers: ours, and what others use, each under the same load."""
+"""One event to many viewers: this server and others under the same load."""
 
 import asyncio
 import shutil
@@ -14,7 +14,7 @@ import aiohttp
 from benchmarks.processes import MeasuredProcess, run_python, run_reader, run_server, wait_all_read
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 
-# What an event says, besides its mark.
+# The content of an event, besides its mark.
 PADDING = "x" * 250
 
 NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
@@ -24,13 +24,13 @@ Publish = Callable[[str], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A server that is measured.
+    """A server under test.
 
     Attributes:
         process: its process.
-        address: where it listens.
-        path: what its viewers ask for.
-        publish: gives it an event for all of them.
+        address: host and port.
+        path: the path that viewers request.
+        publish: sends an event to all viewers.
     """
 
     process: MeasuredProcess
@@ -41,7 +41,7 @@ class Contestant:
 
 @asynccontextmanager
 async def run_marianne(folder: Path, *options: object) -> AsyncIterator[Contestant]:
-    """This project's server, which hears events of its conductor."""
+    """Run this project's server, which gets events from its conductor."""
     conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
     await conductor.start()
 
@@ -59,7 +59,7 @@ async def run_marianne(folder: Path, *options: object) -> AsyncIterator[Contesta
 
 @asynccontextmanager
 async def run_peer(script: str) -> AsyncIterator[Contestant]:
-    """A script of `peers`, which reads events from its standard input."""
+    """Run a script of `peers`, which reads events from its standard input."""
     async with run_python("-m", f"benchmarks.peers.{script}") as running:
 
         async def publish(text: str) -> None:
@@ -71,7 +71,7 @@ async def run_peer(script: str) -> AsyncIterator[Contestant]:
 
 @asynccontextmanager
 async def run_nchan(folder: Path) -> AsyncIterator[Contestant]:
-    """nginx with nchan: one worker, which is what is measured."""
+    """Run nginx with nchan with one worker, which is measured."""
     port = 18090
     (folder / "nginx.conf").write_text(
         NGINX_CONFIG.format(folder=folder, module=NCHAN_MODULE, port=port)
@@ -84,7 +84,7 @@ async def run_nchan(folder: Path) -> AsyncIterator[Contestant]:
     try:
         async with aiohttp.ClientSession() as session:
             await wait_listening(session, address)
-        # Pipelined: an answer is not waited for, so that the publisher is not what is measured.
+        # Pipelined: the publisher does not wait for responses, so that it is not the bottleneck.
         answers, requests = await asyncio.open_connection("127.0.0.1", port)
         reading = asyncio.create_task(answers.read())
 
@@ -133,12 +133,12 @@ http {{
 
 
 def has_nchan() -> bool:
-    """Whether nginx with nchan is installed."""
+    """Return whether nginx with nchan is installed."""
     return shutil.which("nginx") is not None and NCHAN_MODULE.exists()
 
 
 async def wait_listening(session: aiohttp.ClientSession, address: str) -> None:
-    """Waits until somebody listens."""
+    """Wait until the port accepts connections."""
     for _ in range(200):
         try:
             async with session.get(address) as answer:
@@ -153,7 +153,7 @@ async def wait_listening(session: aiohttp.ClientSession, address: str) -> None:
 async def run_load(
     contestant: Contestant, viewer_count: int, events_per_s: int, duration_s: float
 ) -> dict[str, float]:
-    """So many viewers and events a second, for so long: what arrived, how late, at what cost."""
+    """Run a load of viewers and events; return deliveries, latencies and cost."""
     before_kib = contestant.process.memory_kib()
     async with run_reader(contestant.address, contestant.path, viewer_count, timeout_s=60) as seen:
         await asyncio.sleep(1.0)
@@ -179,13 +179,13 @@ async def run_load(
 
 
 def find_worker_pid(process: asyncio.subprocess.Process) -> int:
-    """The one child of a process."""
+    """Return the only child of a process."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     return int(children.read_text(encoding="ascii").split()[0])
 
 
 def print_figures(name: str, figures: dict[str, float]) -> None:
-    """Prints the figures of one contestant."""
+    """Print the figures of one contestant."""
     shown = "  ".join(f"{figure} {value:,.1f}" for figure, value in figures.items())
     sys.stdout.write(f"{name:18} {shown}\n")
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Freshness: from a change at the conductor to its receipt, by a subscription and by visits."""
+"""Freshness: latency of a change at the conductor, by subscription and by visits."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from benchmarks.changing_conductor import Change
 from benchmarks.processes import MeasuredProcess, run_python, run_server
 from marianne_stream.wire.sse import EventParser
 
-# What of an entry of the roster shows a change of each kind.
+# The part of a roster entry that shows each kind of change.
 FIELD_BY_CHANGE = {
     "start": "status",
     "end": "status",
@@ -28,10 +28,10 @@ SeenAt = dict[tuple[str, str, str | int], float]
 
 
 async def freshness(folder: Path) -> dict[str, float]:
-    """From a change to its receipt by a viewer of the roster, of each kind, both ways.
+    """Latency of each kind of change to a viewer of the roster, by subscription and by visits.
 
-    Unseen are changes that the next one of the job had overtaken: a sheet that was over before
-    anything said that it had begun.
+    Unseen changes were overtaken by the job's next change: a sheet that completed before anything
+    reported its start.
     """
     figures: dict[str, float] = {}
     for way in ("auto", "visits"):
@@ -53,7 +53,7 @@ async def freshness(folder: Path) -> dict[str, float]:
 
 
 async def record_changes(folder: Path, conductor_events: str) -> tuple[list[Change], SeenAt]:
-    """Play all changes; return them, and when a viewer first saw each value."""
+    """Play all changes; return them, and the time at which a viewer first saw each value."""
     script = Path(__file__).with_name("changing_conductor.py")
     async with (
         run_python(script, folder / "c.sock", folder / "state.db") as conductor,
@@ -71,10 +71,10 @@ async def record_changes(folder: Path, conductor_events: str) -> tuple[list[Chan
 
 
 async def play_changes(conductor: MeasuredProcess) -> list[Change]:
-    """Let the conductor begin, and return its changes when it has made them."""
+    """Start the conductor's changes and return them at the end."""
     if conductor.process.stdin is None or conductor.process.stdout is None:
         raise RuntimeError("the process was started without pipes")
-    # The subscription has begun by then, if there is one.
+    # By then the subscription has begun, if there is one.
     await asyncio.sleep(1.0)
     conductor.process.stdin.write(b"begin\n")
     changes: list[Change] = [
@@ -84,7 +84,7 @@ async def play_changes(conductor: MeasuredProcess) -> list[Change]:
 
 
 async def record_entries(response: aiohttp.ClientResponse, seen: SeenAt) -> None:
-    """Note when each value of a job was first there, until cancelled."""
+    """Record the time of each job's values until cancelled."""
     parser = EventParser()
     async for chunk in response.content.iter_any():
         now = time.monotonic()
@@ -95,6 +95,6 @@ async def record_entries(response: aiohttp.ClientResponse, seen: SeenAt) -> None
 
 
 def record_entry(entry: dict[str, Any], now_s: float, seen: SeenAt) -> None:
-    """Note the values of one entry of the roster."""
+    """Record the values of one roster entry."""
     for field in set(FIELD_BY_CHANGE.values()):
         seen.setdefault((field, entry["job_id"], entry[field]), now_s)

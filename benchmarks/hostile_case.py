@@ -1,8 +1,8 @@
-"""Hostile input: the longest `/health` while it comes in, and from SIGTERM to the server's exit.
+"""Hostile input: the slowest `/health` meanwhile, and the time from SIGTERM to the exit.
 
 To add a case, add a `HostileCase` to `HOSTILE_CASES`, or a kind to
-`tests/support/hostile_conductor.py`. `write_small_log` and `small_roster` are not hostile: what
-the others take beyond them is theirs, and the rest the machine's.
+`tests/support/hostile_conductor.py`. `write_small_log` and `small_roster` are not hostile: they are
+the baseline of the machine.
 """
 
 import asyncio
@@ -25,16 +25,16 @@ from tests.support.hostile_conductor import KINDS
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 
-# How long the input of each case goes on before the server is asked to end.
+# Duration of the input in each case before the server is stopped.
 DURATION_S = 5.0
 
-# Those who watch a conductor whose answers are hostile.
+# Viewers of a conductor with hostile answers.
 CONDUCTOR_PATHS = (
     *("/api/jobs/other/stream", "/api/jobs/other/events"),
     *("/api/roster/stream?details=true", "/api/events/stream"),
 )
 
-# Asks for /health every 5 ms, in a process of its own; prints the longest answer, in seconds.
+# Requests /health every 5 ms in a separate process; prints the slowest in seconds.
 HEALTH_SCRIPT = """
 import http.client, sys, time
 connection = http.client.HTTPConnection(sys.argv[1].removeprefix("http://"))
@@ -55,9 +55,9 @@ class HostileCase:
     """A case of hostile input.
 
     Attributes:
-        name: the name under which its figures are printed.
-        prepare: called with the conductor and an empty folder before the server starts.
-        attack: entered with the server's address for as long as `/health` is measured.
+        name: name of its figures.
+        prepare: called with the conductor and an empty directory before the server starts.
+        attack: context entered with the server's address while `/health` is measured.
     """
 
     name: str
@@ -66,7 +66,7 @@ class HostileCase:
 
 
 async def hostile(folder: Path) -> dict[str, float]:
-    """The longest `/health` during each kind of hostile input, and from SIGTERM to the exit."""
+    """The slowest `/health` during each kind of hostile input, and SIGTERM to exit."""
     found: dict[str, float] = {}
     for case in HOSTILE_CASES:
         (place := folder / case.name).mkdir()
@@ -81,7 +81,7 @@ async def hostile(folder: Path) -> dict[str, float]:
 
 
 async def measure_conductor(kind: str, folder: Path) -> dict[str, float]:
-    """The same of a conductor whose answers are hostile, and how much the server's memory grew."""
+    """Measure a hostile conductor, including the growth of the server's memory."""
     async with (
         run_python(hostile_conductor.__file__, folder / "c.sock", kind),
         run_server(folder) as running,
@@ -98,7 +98,7 @@ async def measure_conductor(kind: str, folder: Path) -> dict[str, float]:
 
 
 async def measure_case(case: HostileCase, folder: Path) -> tuple[float, float]:
-    """The longest `/health` of a case, and from SIGTERM to the exit, in seconds."""
+    """Return the slowest `/health` of a case, and SIGTERM to exit, in seconds."""
     conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
     await conductor.start()
     try:
@@ -111,7 +111,7 @@ async def measure_case(case: HostileCase, folder: Path) -> tuple[float, float]:
 
 
 async def longest_health(address: str) -> float:
-    """The longest `/health` in the next seconds, in seconds."""
+    """Return the slowest `/health` in the next seconds, in seconds."""
     async with run_python("-c", HEALTH_SCRIPT, address, DURATION_S) as health:
         if health.process.stdout is None:
             raise RuntimeError("the process was started without a pipe")
@@ -119,7 +119,7 @@ async def longest_health(address: str) -> float:
 
 
 async def measure_exit_s(running: MeasuredProcess) -> float:
-    """End a server with SIGTERM; return how long that took, in seconds."""
+    """Stop a server with SIGTERM and return the time to its exit, in seconds."""
     began = time.perf_counter()
     running.process.send_signal(signal.SIGTERM)
     await asyncio.wait_for(running.process.wait(), 60)
@@ -127,13 +127,13 @@ async def measure_exit_s(running: MeasuredProcess) -> float:
 
 
 def write_small_log(conductor: SimulatedConductor, work: Path) -> None:
-    """A log of one line, with which the others are compared."""
+    """Write a log of one line, the baseline."""
     (work / "marianne.log").write_bytes(b"the first line\n")
     conductor.launch("a", 1, workspace=str(work))
 
 
 def write_gzip_bomb(conductor: SimulatedConductor, work: Path) -> None:
-    """A rotated file of 20 MB that expands to 20 GiB, and begins as the log does."""
+    """Write a rotated file of 20 MB that expands to 20 GiB and begins like the log."""
     member = gzip.compress(b"\0" * (64 * MIB), 9)
     head = gzip.compress(b"the first line\n")
     (work / "marianne.log.1.gz").write_bytes(head + member * (20 * GIB // (64 * MIB)))
@@ -142,7 +142,7 @@ def write_gzip_bomb(conductor: SimulatedConductor, work: Path) -> None:
 
 
 def write_sparse_log(conductor: SimulatedConductor, work: Path) -> None:
-    """A log of 2 TiB that takes no room."""
+    """Write a sparse log of 2 TiB."""
     with (work / "marianne.log").open("wb") as file:
         file.write(b"the first line\n")
         file.seek(2 * 1024 * GIB)
@@ -151,7 +151,7 @@ def write_sparse_log(conductor: SimulatedConductor, work: Path) -> None:
 
 
 def write_long_line(conductor: SimulatedConductor, work: Path) -> None:
-    """A log with a line of 4 GiB."""
+    """Write a log with a line of 4 GiB."""
     with (work / "marianne.log").open("wb") as file:
         file.write(b"the first line\n")
         for _ in range(4 * 1024):
@@ -161,14 +161,14 @@ def write_long_line(conductor: SimulatedConductor, work: Path) -> None:
 
 
 def write_long_lines(conductor: SimulatedConductor, work: Path) -> None:
-    """A log of 50,000 lines of 1 KB each."""
+    """Write a log of 50,000 lines of 1 KB each."""
     (work / "marianne.log").write_bytes((b"x" * 1023 + b"\n") * 50_000)
     conductor.launch("a", 1, workspace=str(work))
 
 
 @asynccontextmanager
 async def request_slow_patterns(address: str) -> AsyncIterator[None]:
-    """Viewers who search by slow patterns: one that is refused, and the largest that is allowed."""
+    """Search with slow patterns: a refused one, and the largest allowed one."""
     refused = "|".join(f".{{{number}}}~" for number in range(200, 320))
     allowed = "|".join(f".{{{number}}}~" for number in range(20, 37))
     paths = [
@@ -182,7 +182,7 @@ async def request_slow_patterns(address: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def request_logs(address: str) -> AsyncIterator[None]:
-    """Twelve viewers who ask for a log in every way, again and again."""
+    """Request a log in every way from twelve viewers, repeatedly."""
     paths = ("lines", "lines?from=start", "lines?contains=no", "info", "?tail_lines=1000", "raw")
     async with request_repeatedly(address, [f"/api/jobs/a/logs/{path}" for path in paths] * 2):
         yield
@@ -190,7 +190,7 @@ async def request_logs(address: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def request_repeatedly(address: str, paths: Sequence[str]) -> AsyncIterator[None]:
-    """Clients that each ask for one path, again and again."""
+    """Request each path from a client of its own, repeatedly."""
     async with aiohttp.ClientSession() as session:
 
         async def ask(path: str) -> None:
@@ -200,7 +200,7 @@ async def request_repeatedly(address: str, paths: Sequence[str]) -> AsyncIterato
                         async for _ in answer.content.iter_any():
                             pass
                 except aiohttp.ClientError:
-                    # The server leaves at the end of a case.
+                    # The server stops at the end of a case.
                     await asyncio.sleep(0.1)
 
         clients = [asyncio.create_task(ask(path)) for path in paths]

@@ -1,7 +1,7 @@
-"""A conductor of one job whose state is 8 MB, made beforehand: `heavy_conductor.py PATH KIND`.
+"""Conductor of one job with a prepared state of 8 MB: `large_state_conductor.py PATH KIND`.
 
-It knows no more of the protocol than what a server asks of it. A process of its own, so that making
-the answer is not measured with reading it.
+It implements only the methods that the server calls. It is a separate process, so that creating
+the answer is not measured.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ KINDS: dict[str, dict[str, object]] = {
 
 
 def make_checkpoint(kind: str) -> dict[str, object]:
-    """A state of about 8 MB; a small one where the kind is none of these."""
+    """Return a state of about 8 MB, or a small one if the kind is unknown."""
     sheet = {"status": "completed", "instrument_name": "cli", **KINDS.get(kind, {})}
     count = SIZE_BYTES // len(json.dumps(sheet)) if kind in KINDS else 10
     sheets = {str(number): sheet for number in range(1, count + 1)}
@@ -24,7 +24,7 @@ def make_checkpoint(kind: str) -> dict[str, object]:
 
 
 async def main(path: str, kind: str) -> None:
-    """Answers until it is killed."""
+    """Serve until the process is killed."""
     results = {
         "daemon.health": json.dumps({"shutting_down": False}),
         "job.list": json.dumps([{"job_id": "a", "status": "running"}]),

@@ -1,4 +1,4 @@
-"""Logs: how soon a line arrives, how many arrive, and how a big log begins."""
+"""Logs: latency and throughput of lines, and the start of a large log."""
 
 import asyncio
 import statistics
@@ -20,7 +20,7 @@ SAMPLE_LINE = b"2026-11-24T03:00:00.000000000 [info] sheet 1 line of a big log, 
 
 @asynccontextmanager
 async def run_logged_job(folder: Path) -> AsyncIterator[tuple[MeasuredProcess, Path]]:
-    """A server, and the log of a running job that its conductor knows."""
+    """Run a server and a job; yield the job's log."""
     conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
     await conductor.start()
     (workspace := folder / "ws").mkdir()
@@ -34,7 +34,7 @@ async def run_logged_job(folder: Path) -> AsyncIterator[tuple[MeasuredProcess, P
 
 
 async def log_latency(folder: Path) -> dict[str, float]:
-    """From the write of a line, 100 a second, to its receipt by each viewer."""
+    """Latency from the write of a line, 100 a second, to its receipt by each viewer."""
     found = {}
     for viewers in (1, 100):
         (place := folder / str(viewers)).mkdir()
@@ -73,7 +73,7 @@ async def log_fanout(folder: Path) -> dict[str, float]:
 
 
 async def tail_f(folder: Path) -> dict[str, float]:
-    """From the write of a line, 100 a second, to its receipt by one `tail -F`."""
+    """Latency from the write of a line, 100 a second, to its receipt by one `tail -F`."""
     (log := folder / "log").touch()
     tail = await asyncio.create_subprocess_exec(
         *("tail", "-n", "0", "-F", log), stdout=asyncio.subprocess.PIPE
@@ -100,7 +100,7 @@ async def tail_f(folder: Path) -> dict[str, float]:
 
 
 async def log_memory(folder: Path) -> dict[str, float]:
-    """What the server holds while 100 viewers read 1 GiB each from its start, for five seconds."""
+    """Memory while 100 viewers read 1 GiB each from its start, for five seconds."""
     async with run_logged_job(folder) as (running, log):
         start = await fetch_start_cursor(running.address)
         await asyncio.to_thread(write_large_log, log)
@@ -123,7 +123,7 @@ async def log_memory(folder: Path) -> dict[str, float]:
 
 
 async def fetch_start_cursor(address: str) -> str:
-    """The cursor at the beginning of a log that is empty."""
+    """Return the cursor of the beginning of an empty log."""
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"{address}{LOG_PATH}/info") as answer,
@@ -140,7 +140,7 @@ async def write_lines(
     writes_per_s: int,
     text: bytes = b"sheet 1 says",
 ) -> None:
-    """Appends marked lines, so many a second, in so many writes a second."""
+    """Append marked lines at a rate, in this many writes a second."""
     began, number = time.monotonic(), 0
     with log.open("ab", buffering=0) as file:
         for batch in range(1, int(duration_s * writes_per_s) + 1):
@@ -151,7 +151,7 @@ async def write_lines(
 
 
 async def big_log(folder: Path) -> dict[str, float]:
-    """The first line of a tail of 1 GiB, first and later, and how long others wait meanwhile."""
+    """First line of a tail of 1 GiB, at first and later, and the delay of other requests."""
     async with (
         run_logged_job(folder) as (running, log),
         aiohttp.ClientSession(f"{running.address}/") as session,
@@ -170,7 +170,7 @@ async def big_log(folder: Path) -> dict[str, float]:
 
 
 def write_large_log(log: Path) -> None:
-    """Writes 1 GiB."""
+    """Write a log of 1 GiB."""
     block = SAMPLE_LINE * (4 * 1024 * 1024 // len(SAMPLE_LINE))
     with log.open("ab") as file:
         for _ in range(GIB // len(block)):
@@ -178,7 +178,7 @@ def write_large_log(log: Path) -> None:
 
 
 def measure_plain_read_s(log: Path) -> float:
-    """How long reading the file and counting its newlines takes, in seconds."""
+    """Return the time to read the file and count its newlines, in seconds."""
     began = time.perf_counter()
     with log.open("rb", buffering=0) as file:
         while block := file.read(1024 * 1024):
@@ -187,7 +187,7 @@ def measure_plain_read_s(log: Path) -> float:
 
 
 async def measure_first_line_s(session: aiohttp.ClientSession) -> float:
-    """From the request to the first line, in seconds."""
+    """Return the time from the request to the first line, in seconds."""
     began = time.perf_counter()
     async with session.get("api/jobs/a/logs") as response:
         await response.content.readuntil(b"event: log\n")
@@ -195,7 +195,7 @@ async def measure_first_line_s(session: aiohttp.ClientSession) -> float:
 
 
 async def longest_health(session: aiohttp.ClientSession, work: "asyncio.Task[float]") -> float:
-    """The longest that a small answer took before a task ended, in seconds."""
+    """Return the slowest /health before a task ended, in seconds."""
     worst = 0.0
     while not work.done():
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What nginx before the server costs an event, with the file of docs/examples as it lies there."""
+"""Cost of nginx in front of the server, with the file of docs/examples."""
 
 import asyncio
 import json
@@ -18,22 +18,22 @@ from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.wire.sse import EventParser
 from tests.support.nginx_server import SITE_NAME, ProxiedServer, run_behind_nginx
 
-# In each turn.
+# In each round.
 EVENTS_PER_TURN = 200
 TURNS = 6
 EVENT_INTERVAL_S = 0.01
 
-# What is looked at when the cost of a delivery is: so many, each of them so many events.
+# Viewers and events to measure the cost of a delivery.
 VIEWER_COUNT, EVENTS_PER_VIEWER = 100, 400
 
 EVENTS_PATH = "/api/events/stream?limit=0"
 
 
 class LatencyViewer:
-    """One viewer of events that say when they were made.
+    """Viewer of events that contain the time of their creation.
 
     Attributes:
-        latencies_s: how old each was when it came.
+        latencies_s: latency of each event, in seconds.
     """
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
@@ -42,7 +42,7 @@ class LatencyViewer:
         self._parser = EventParser()
 
     async def read(self) -> None:
-        """Reads until it is cancelled."""
+        """Read until cancelled."""
         async for chunk in self._response.content.iter_any():
             now = time.monotonic()
             for event in self._parser.feed(chunk):
@@ -54,7 +54,7 @@ class LatencyViewer:
 async def open_latency_viewer(
     session: aiohttp.ClientSession, address: str
 ) -> AsyncIterator[LatencyViewer]:
-    """A viewer for as long as the context lasts."""
+    """Open a stream and read it in the background."""
     async with session.get(f"{address}{EVENTS_PATH}") as response:
         response.raise_for_status()
         viewer = LatencyViewer(response)
@@ -70,7 +70,7 @@ async def open_latency_viewer(
 async def run_proxied_server(
     folder: Path,
 ) -> AsyncIterator[tuple[SimulatedConductor, MeasuredProcess, ProxiedServer]]:
-    """A conductor with a job, the server that asks it, and nginx before that."""
+    """Run a conductor with a job, a server, and nginx in front of it."""
     conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
     await conductor.start()
     options = (
@@ -90,7 +90,7 @@ async def run_proxied_server(
 
 
 async def through_nginx(folder: Path) -> dict[str, float]:
-    """From an event to its receipt by one viewer: direct, and through nginx, in turns."""
+    """Latency of an event to one viewer: direct and through nginx, alternating."""
     if shutil.which("nginx") is None:
         sys.stdout.write("through_nginx: nginx is not installed\n")
         return {}
@@ -119,7 +119,7 @@ async def through_nginx(folder: Path) -> dict[str, float]:
 
 
 async def nginx_cost(folder: Path) -> dict[str, float]:
-    """The processor time of server and nginx for an event to one of 100 viewers, TLS included."""
+    """CPU time of server and nginx for an event to one of 100 viewers, including TLS."""
     if shutil.which("nginx") is None:
         sys.stdout.write("nginx_cost: nginx is not installed\n")
         return {}

@@ -1,4 +1,4 @@
-"""The page's log view with a million lines behind it and a thousand new ones a second."""
+"""The page's log view with a million lines and a thousand new ones a second."""
 
 import argparse
 import asyncio
@@ -23,7 +23,7 @@ KEY_COUNT = 40
 MAX_KEY_LATENCY_MS = 100.0
 MAX_MEMORY_MIB = 300.0
 
-# From the key to the next picture that shows what it did.
+# From a key to the next frame that shows its effect.
 MEASURE_KEY_SCRIPT = """async (key) => {
   const drawn = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
   const began = performance.now();
@@ -35,7 +35,7 @@ MEASURE_KEY_SCRIPT = """async (key) => {
 
 
 async def page(folder: Path, options: argparse.Namespace) -> dict[str, float]:  # noqa: ARG001
-    """How long the page takes to answer a key while lines come, and what it holds."""
+    """Latency of the page's response to a key while lines arrive, and its memory."""
     (workspace := folder / "ws").mkdir()
     log = workspace / "marianne.log"
     conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
@@ -63,7 +63,7 @@ async def page(folder: Path, options: argparse.Namespace) -> dict[str, float]:  
 
 
 async def use_page(tab: Page, log: Path) -> dict[str, float]:
-    """What a page does while a thousand lines a second come, and somebody looks around in it."""
+    """Measure the page with a thousand lines a second while a user moves in the log."""
     writing = asyncio.create_task(write_continuously(log))
     answers = []
     for turn in range(KEY_COUNT):
@@ -95,7 +95,7 @@ async def use_page(tab: Page, log: Path) -> dict[str, float]:
 
 
 async def renderer_memory_kib(browser: Browser) -> int:
-    """What the process of the page holds: the largest of the browser's that show any."""
+    """Return the memory of the largest renderer process."""
     session = await browser.new_browser_cdp_session()
     found = await session.send("SystemInfo.getProcessInfo")
     pids = [one["id"] for one in found["processInfo"] if one["type"] == "renderer"]
@@ -103,7 +103,7 @@ async def renderer_memory_kib(browser: Browser) -> int:
 
 
 async def write_continuously(log: Path) -> None:
-    """A thousand lines a second."""
+    """Append a thousand lines a second."""
     each = LINES_PER_S // WRITES_PER_S
     number = LINE_COUNT
     began = time.monotonic()
@@ -114,7 +114,7 @@ async def write_continuously(log: Path) -> None:
 
 
 def write_lines(log: Path, first: int, last: int) -> None:
-    """Appends numbered lines."""
+    """Append numbered lines."""
     with log.open("a", encoding="utf-8") as file:
         file.writelines(
             f"2026-11-24T03:00:00.119 [info] line {number} of many\n"

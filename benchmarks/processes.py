@@ -1,4 +1,4 @@
-"""Processes that are measured: started, listened to, and ended."""
+"""Processes under test."""
 
 import asyncio
 import json
@@ -13,11 +13,11 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class MeasuredProcess:
-    """A process that prints a line when it is there.
+    """A process that prints a line when it is ready.
 
     Attributes:
-        pid: the process that does the work, where it is another.
-        startup_s: how long that took, in seconds.
+        pid: id of the process that does the work.
+        startup_s: time to the first line, in seconds.
         address: the end of that line.
     """
 
@@ -30,19 +30,19 @@ class MeasuredProcess:
         self.address = line.rpartition(" ")[2].strip()
 
     def cpu_s(self) -> float:
-        """The processor time that it has used, in seconds, to a hundredth."""
+        """Return the CPU time used so far, in seconds, to a hundredth."""
         return process_cpu_s(self.pid)
 
     def memory_kib(self) -> int:
-        """The memory that it holds, and shares with no other, in KiB."""
+        """Return its private memory in KiB."""
         return process_memory_kib(self.pid)
 
     def count_open_files(self) -> int:
-        """How many files it has open."""
+        """Return the number of open files."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     async def request(self, command: str) -> dict[str, float]:
-        """Writes a line to it, and reads a line of JSON."""
+        """Write a line to it and return the line of JSON that it answers."""
         if self.process.stdin is None or self.process.stdout is None:
             raise RuntimeError("the process was started without pipes")
         self.process.stdin.write(f"{command}\n".encode())
@@ -51,14 +51,14 @@ class MeasuredProcess:
 
 
 def process_cpu_s(pid: int) -> float:
-    """The processor time that a process has used, in seconds, to a hundredth."""
+    """Return the CPU time of a process, in seconds, to a hundredth."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")")[1]
     user, system = fields.split()[11:13]
     return (int(user) + int(system)) / TICKS_PER_S
 
 
 def process_memory_kib(pid: int) -> int:
-    """The memory that a process holds, and shares with no other, in KiB."""
+    """Return the private memory of a process in KiB."""
     status = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
     fields = dict(line.split(":", 1) for line in status.splitlines()[1:])
     return int(fields["Private_Dirty"].split()[0]) + int(fields["Private_Clean"].split()[0])
@@ -66,7 +66,7 @@ def process_memory_kib(pid: int) -> int:
 
 @asynccontextmanager
 async def run_python(*arguments: object) -> AsyncIterator[MeasuredProcess]:
-    """Python with these arguments, for as long as the context lasts."""
+    """Run Python with these arguments."""
     began = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -87,7 +87,7 @@ async def run_python(*arguments: object) -> AsyncIterator[MeasuredProcess]:
 
 
 def run_server(folder: Path, *options: object) -> AbstractAsyncContextManager[MeasuredProcess]:
-    """A server that looks for its conductor in a folder."""
+    """Run a server on the conductor in a directory."""
     return run_python(
         *("-m", "marianne_stream", "--port", 0, "--log-level", "error", "--no-auth"),
         *("--max-streams-per-address", 20_000),
@@ -109,9 +109,9 @@ def run_reader(
     timeout_s: float = 30,
     receive_buffer_bytes: int = 0,
 ) -> AbstractAsyncContextManager[MeasuredProcess]:
-    """A process that reads so many streams; there once each of them has begun.
+    """Run a process that reads many streams; it is ready once each stream has begun.
 
-    The kernel keeps `max_bytes` for each that are not read, or 0 for as much as it likes.
+    `max_bytes` limits the receive buffer of each stream; 0 is the kernel's default.
     """
     host, port = address.removeprefix("http://").split(":")
     script = Path(__file__).with_name("reader.py")
@@ -121,7 +121,7 @@ def run_reader(
 
 
 async def wait_all_read(reader: MeasuredProcess, quiet_s: float = 0.7) -> dict[str, float]:
-    """What a reader has seen, once nothing more comes."""
+    """Wait until nothing more arrives; return the reader's report."""
     while True:
         found = await reader.request("look")
         if found["quiet_s"] >= quiet_s:

@@ -1,4 +1,4 @@
-"""What Redis alone takes for each reader of a log: what bounds how many edges one can have."""
+"""Cost of Redis for each reader of a log, which limits the number of edges."""
 
 import time
 from pathlib import Path
@@ -15,12 +15,12 @@ SAMPLE_LINE = (
     b'"2026-11-24T03:00:00.000000000 [info] sheet 1 says what most of them do, as most do"'
 )
 
-# How many entries a read gives, and how long each is asked for.
+# Entries of one read, and duration of each measurement.
 BATCH_SIZES, DURATION_S = (1, 10, 500), 3.0
 
 
 async def redis_reads(folder: Path) -> dict[str, float]:
-    """Processor time and bytes of an entry, by how many come at once; memory of one."""
+    """CPU time and bytes of an entry, by the size of a read; memory of one entry."""
     async with run_redis(folder) as redis:
         before = (await redis.client.info("memory"))["used_memory"]
         await write_log(redis)
@@ -33,7 +33,7 @@ async def redis_reads(folder: Path) -> dict[str, float]:
 
 
 async def write_log(redis: RedisServer) -> None:
-    """Writes a log."""
+    """Write a log."""
     pipe = redis.client.pipeline(transaction=False)
     for number in range(1, ENTRY_COUNT + 1):
         cursor = f"l-1e240-0123456789abcdef-{80 * number}-{number}-0123456789abcdef"
@@ -45,7 +45,7 @@ async def write_log(redis: RedisServer) -> None:
 
 
 async def measure_reads(redis: RedisServer, pid: int, batch_size: int) -> dict[str, float]:
-    """Reads entries one after the other, so many at once."""
+    """Read entries in sequence, this many in one call."""
     sent = (await redis.client.info("stats"))["total_net_output_bytes"]
     cpu_s, began = process_cpu_s(pid), time.monotonic()
     place, entries = b"0", 0

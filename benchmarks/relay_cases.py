@@ -1,4 +1,4 @@
-"""What Redis lies between: an edge beside the server that publishes, and several workers."""
+"""Streams through Redis: an edge beside the publishing server, with several workers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -14,13 +14,13 @@ from tests.support.redis_server import RedisServer, run_redis
 
 SOURCE = "here"
 
-# More events a second than can be sent one by one, for as many viewers as show that.
+# More events a second than can be sent one by one, for enough viewers to show that.
 VIEWER_COUNT, EVENTS_PER_S, DURATION_S = 1000, 400, 3.0
 
 
 @asynccontextmanager
 async def run_edge_with_origin(folder: Path, workers: int = 1) -> AsyncIterator[Contestant]:
-    """An edge, which reads what another server publishes of its conductor."""
+    """Run an edge of another server that publishes."""
     conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
     await conductor.start()
 
@@ -42,7 +42,7 @@ async def run_edge_with_origin(folder: Path, workers: int = 1) -> AsyncIterator[
 
 @asynccontextmanager
 async def run_edge(redis: RedisServer, workers: int = 1) -> AsyncIterator[MeasuredProcess]:
-    """An edge that has been told of the job."""
+    """Run an edge and wait until it has the job."""
     async with run_python(
         *("-m", "marianne_stream", "--port", 0, "--no-auth", "--log-level", "error"),
         *("--state-backend", "redis", "--redis-url", redis.url, "--sources", SOURCE),
@@ -53,7 +53,7 @@ async def run_edge(redis: RedisServer, workers: int = 1) -> AsyncIterator[Measur
 
 
 async def wait_for_job(address: str) -> None:
-    """Waits until an edge has been told of the job."""
+    """Wait until an edge has the job."""
     async with aiohttp.ClientSession() as session:
         for _ in range(200):
             async with session.get(f"{address}/api/jobs/a") as answer:
@@ -64,7 +64,7 @@ async def wait_for_job(address: str) -> None:
 
 
 async def relay(folder: Path) -> dict[str, float]:
-    """Delay and deliveries: by the server itself, by an edge, and by an edge of two workers."""
+    """Latency and deliveries: of the server, of an edge, and of an edge with two workers."""
     ways: dict[str, Callable[[Path], AbstractAsyncContextManager[Contestant]]] = {
         "direct": run_marianne,
         "edge": run_edge_with_origin,

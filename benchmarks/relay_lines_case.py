@@ -1,4 +1,4 @@
-"""A log of many lines a second through Redis: what it costs the relay, Redis, and an edge."""
+"""One log with many lines a second through Redis: cost for relay, Redis and edge."""
 
 import asyncio
 import re
@@ -27,16 +27,16 @@ LOG_KEY = KEYS.log("a")
 
 LINES_PER_S, DURATION_S = 50_000, 6
 
-# How many writes these come in, each second.
+# Writes of these lines a second.
 WRITES_PER_S = 100
 
-# Makes a line nearly 80 bytes long, with its mark and its newline.
+# Pads a line to nearly 80 bytes, with its mark and newline.
 LINE_TEXT = b"[info] sheet 1 says what most of them do, about as much"
 
-# So many at once show how many more a second there could be.
+# Lines written at once, to measure the throughput.
 BURST_LINES = 300_000
 
-# How often the newest line in Redis is looked at, and how long the last one may take.
+# Interval of reading the newest line in Redis, and the time limit for the last one.
 POLL_INTERVAL_S = 0.02
 TIMEOUT_S = 60.0
 
@@ -45,13 +45,13 @@ MARK_RE = re.compile(rb"<(\d+)@([\d.]+)>")
 
 @dataclass(frozen=True, slots=True)
 class PublishedLog:
-    """A log that is published.
+    """A log and the processes that publish it.
 
     Attributes:
-        redis: where.
-        redis_pid: its process.
-        relay: who publishes it.
-        log: the file.
+        redis: the Redis.
+        redis_pid: id of its process.
+        relay: the publishing server.
+        log: path of the log.
     """
 
     redis: RedisServer
@@ -60,11 +60,11 @@ class PublishedLog:
     log: Path
 
     def cpu_s(self) -> tuple[float, float]:
-        """The processor time that the relay and Redis have used."""
+        """Return the CPU time of the relay and of Redis."""
         return self.relay.cpu_s(), process_cpu_s(self.redis_pid)
 
     async def wait_published(self, line_count: int) -> list[float]:
-        """Looks at the newest line until all are there, and says how old each was then, in ms."""
+        """Read the newest line until all are there; return the latency of each, in ms."""
         ages: list[float] = []
         async with asyncio.timeout(TIMEOUT_S):
             while True:
@@ -77,17 +77,17 @@ class PublishedLog:
                 await asyncio.sleep(POLL_INTERVAL_S)
 
     async def check_stream(self, line_count: int) -> dict[str, float]:
-        """What the stream holds, and what is wrong with it after so many lines.
+        """Return the stream's length, and its errors after this many lines.
 
-        Redis gives no id twice, and a line's id is its place in the file: so, where as many were
-        added as were written, each is there once. Those that are kept are looked at.
+        Redis gives no id twice, and a line's id is its position in the file: if as many lines were
+        added as written, each is there once. The remaining entries are checked.
         """
         added = (await self.redis.client.xinfo_stream(LOG_KEY))["entries-added"]
         kept = [LogEntry.from_fields(fields) for _, fields in await self.redis.read_stream(LOG_KEY)]
         marks = [mark for entry in kept if (mark := MARK_RE.search(entry.line))]
         numbers = [int(mark[1]) for mark in marks]
         in_order = numbers == list(range(line_count - len(numbers), line_count))
-        # The position of a log without a line is an entry, too.
+        # The position of a log without lines is an entry, too.
         faults = abs(added - line_count - 1) + (not in_order)
         size = await self.redis.call("MEMORY", "USAGE", LOG_KEY, "SAMPLES", "0")
         return {"kept": len(kept), "bytes a kept line": size / len(kept), "faults": faults}
@@ -95,7 +95,7 @@ class PublishedLog:
 
 @asynccontextmanager
 async def run_publisher(folder: Path) -> AsyncIterator[PublishedLog]:
-    """The log of a running job, which has no line yet, and who publishes it and serves nothing."""
+    """Run a job with an empty log and a server that only publishes."""
     conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
     await conductor.start()
     (workspace := folder / "ws").mkdir()
@@ -118,7 +118,7 @@ async def run_publisher(folder: Path) -> AsyncIterator[PublishedLog]:
 
 
 async def relay_lines(folder: Path) -> dict[str, float]:
-    """50,000 lines a second for six seconds, without an edge and with one, and many at once."""
+    """50,000 lines a second for six seconds, without and with an edge, and a burst."""
     found: dict[str, float] = {}
     for name, case in (("alone", without_edge), ("edge", with_edge), ("burst", publish_burst)):
         (place := folder / name).mkdir()
@@ -129,14 +129,14 @@ async def relay_lines(folder: Path) -> dict[str, float]:
 
 
 async def without_edge(running: PublishedLog) -> dict[str, float]:
-    """A log that nobody reads: an edge is not there, but what it says."""
+    """Publish a log without readers: only an edge's interest is simulated."""
     async with keep_interest(running.redis):
         figures = await measure_writes(running)
         return figures | await running.check_stream(LINES_PER_S * DURATION_S)
 
 
 async def with_edge(running: PublishedLog) -> dict[str, float]:
-    """A log that one viewer reads at an edge."""
+    """Publish a log that one viewer reads at an edge."""
     async with (
         run_edge(running.redis) as edge,
         run_reader(edge.address, LOG_PATH, 1, timeout_s=60) as seen,
@@ -155,7 +155,7 @@ async def with_edge(running: PublishedLog) -> dict[str, float]:
 
 
 async def publish_burst(running: PublishedLog) -> dict[str, float]:
-    """Very many lines at once."""
+    """Write very many lines at once."""
     async with keep_interest(running.redis):
         before, began = running.cpu_s(), time.monotonic()
         await write_lines(
@@ -175,7 +175,7 @@ async def publish_burst(running: PublishedLog) -> dict[str, float]:
 
 
 async def measure_writes(running: PublishedLog) -> dict[str, float]:
-    """Writes so many lines a second, and what that costs until the last one is in Redis."""
+    """Write lines at a rate and return the cost until the last one is in Redis."""
     lines = LINES_PER_S * DURATION_S
     before, began = running.cpu_s(), time.monotonic()
     looking = asyncio.create_task(running.wait_published(lines))
@@ -201,7 +201,7 @@ async def measure_writes(running: PublishedLog) -> dict[str, float]:
 def cpu_per_line(
     before: tuple[float, float], after: tuple[float, float], line_count: int
 ) -> dict[str, float]:
-    """The processor time of a line."""
+    """Return the CPU time of a line."""
     relay_s, redis_s = (late - early for early, late in zip(before, after, strict=True))
     return {
         "relay_us a line": 1e6 * relay_s / line_count,
@@ -211,7 +211,7 @@ def cpu_per_line(
 
 @asynccontextmanager
 async def keep_interest(redis: RedisServer) -> AsyncIterator[None]:
-    """Says what an edge says while somebody watches the log there; begins when it is read."""
+    """Publish the interest of an edge; starts when the stream is read."""
 
     async def say() -> None:
         while True:

@@ -1,4 +1,4 @@
-"""Many logs through Redis, each written a line at a time: what a line costs then."""
+"""Many logs through Redis, each written a line at a time: cost of a line."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from tests.support.redis_server import RedisServer, run_redis
 
 LOG_COUNT = 100
 
-# How often each is written, a second, and for how long.
+# Writes a second to each log, and the duration.
 LINES_PER_S, DURATION_S = (5, 20, 80), 4
 
 LOG_PATH = "/api/jobs/a{n}/logs?tail_lines=0"
@@ -29,13 +29,13 @@ LOG_PATH = "/api/jobs/a{n}/logs?tail_lines=0"
 
 @dataclass(frozen=True, slots=True)
 class PublishedLogs:
-    """Logs that are published, and an edge where each has a viewer.
+    """Published logs, and an edge with a viewer of each.
 
     Attributes:
         logs: the files, open for writing.
-        redis: where they are published.
-        relay: who does it.
-        edge: who serves them.
+        redis: the Redis.
+        relay: the publishing server.
+        edge: the edge.
     """
 
     logs: Sequence[IO[str]]
@@ -44,7 +44,7 @@ class PublishedLogs:
     edge: MeasuredProcess
 
     async def read_usage(self) -> dict[str, float]:
-        """The processor time that each has used, in seconds, and how often Redis was called."""
+        """Return the CPU time of each process in seconds, and the number of Redis calls."""
         info = await self.redis.client.info("all")
         return {
             "relay_us": 1e6 * self.relay.cpu_s(),
@@ -57,7 +57,7 @@ class PublishedLogs:
 
 @asynccontextmanager
 async def run_publisher(folder: Path) -> AsyncIterator[PublishedLogs]:
-    """The logs of running jobs."""
+    """Run jobs with logs and a server that publishes them."""
     conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
     await conductor.start()
     with ExitStack() as stack:
@@ -66,7 +66,7 @@ async def run_publisher(folder: Path) -> AsyncIterator[PublishedLogs]:
             (workspace := folder / str(number)).mkdir()
             logs.append(stack.enter_context((workspace / "marianne.log").open("a")))
             conductor.launch(f"a{number}", 1, workspace=str(workspace))
-        # By which the edge is known to have been told of all.
+        # By this job, the edge is known to have all of them.
         conductor.launch("a", 1)
         try:
             async with (
@@ -80,7 +80,7 @@ async def run_publisher(folder: Path) -> AsyncIterator[PublishedLogs]:
 
 
 async def relay_many(folder: Path) -> dict[str, float]:
-    """A hundred logs, each of which has a viewer: 500 to 8,000 lines a second, one by one."""
+    """A hundred logs with a viewer each: 500 to 8,000 lines a second, one by one."""
     figures = {"faults": 0.0}
     for rate in LINES_PER_S:
         (place := folder / str(rate)).mkdir()
@@ -100,7 +100,7 @@ async def relay_many(folder: Path) -> dict[str, float]:
 
 
 async def write_lines(logs: Sequence[IO[str]], lines_per_s: int) -> int:
-    """Writes a line to one log after the other, each so often a second; how many in all."""
+    """Write a line to each log in turn at a rate; return the number of lines."""
     began = time.monotonic()
     written = 0
     for number in range(lines_per_s * DURATION_S):

@@ -1,7 +1,7 @@
-"""`send_two.py`: how much more two processes send over loopback than one, where each has a core.
+"""`send_parallel.py`: throughput of two sending processes over loopback against one.
 
-Nothing else is done, and nobody reads: the kernel keeps it all. It prints that ratio, the median of
-some rounds: on this machine, no two workers can be better.
+Nothing else is done and nothing is read: the kernel buffers all of it. Prints the ratio, the median
+of several rounds: the limit for two workers on this machine.
 """
 
 import contextlib
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 CONNECTION_COUNT, SEND_COUNT, ROUND_COUNT = 500, 300, 5
 PAYLOAD = b"x" * 330
 
-# What is sent and not read must find room.
+# All that is sent must fit in the buffers.
 RECEIVE_BUFFER_BYTES = 1024 * 1024
 
 
 def send_repeatedly(barrier: Barrier, durations_s: "Queue[float]") -> None:
-    """Sends to all connections again and again, and says how long that took."""
+    """Send to all connections repeatedly and return the duration."""
     with contextlib.ExitStack() as stack:
         listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=4096))
         sends = []
@@ -44,7 +44,7 @@ def send_repeatedly(barrier: Barrier, durations_s: "Queue[float]") -> None:
 
 
 def measure_slowest_s(process_count: int) -> float:
-    """How long so many processes take, side by side."""
+    """Return the duration of the slowest of several processes side by side."""
     begin = multiprocessing.Barrier(process_count)
     took_s: Queue[float] = multiprocessing.Queue()  # type: ignore[assignment]
     processes = [

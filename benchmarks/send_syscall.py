@@ -1,7 +1,7 @@
-"""`send_alone.py CONNECTIONS`: what the system call costs that each delivery ends with.
+"""`send_syscall.py CONNECTIONS`: cost of the system call that ends each delivery.
 
-So many connections over loopback, each with a reader in another process; 330 bytes are sent to each
-in turn, as to the viewers of one event. It prints the median time of a call in microseconds.
+Opens connections over loopback whose readers are in another process, and sends 330 bytes to each in
+turn, as to the viewers of one event. Prints the median time of a call in microseconds.
 """
 
 import os
@@ -15,7 +15,7 @@ PAYLOAD = b"x" * 330
 
 
 def read_forever(address: tuple[str, int], connection_count: int, ready_fd: int) -> None:
-    """Opens the connections, and reads for ever."""
+    """Open the connections and read forever."""
     poll = select.epoll()
     readers = {}
     for _ in range(connection_count):
@@ -30,7 +30,7 @@ def read_forever(address: tuple[str, int], connection_count: int, ready_fd: int)
 
 
 def main() -> None:
-    """Measures, and prints."""
+    """Measure and print."""
     count = int(sys.argv[1])
     listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
     told, ready = os.pipe()
@@ -50,7 +50,7 @@ def main() -> None:
         for send in sends:
             send(PAYLOAD)
         times.append(1e6 * (time.process_time() - began) / count)
-        # The reader keeps up, as the viewers do.
+        # The reader keeps up, as viewers do.
         time.sleep(count / 50_000)
     os.kill(reader, 9)
     sys.stdout.write(f"median_us {sorted(times)[ROUND_COUNT // 2]}\n")

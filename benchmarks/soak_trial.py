@@ -1,7 +1,7 @@
 """Hours of use: viewers come and go while jobs change and logs are written and rotated.
 
-After each round, when nobody watches any more, the server has as much memory, as many open files
-and as many tasks as after the one before; or it leaks.
+The server leaks if its memory, open files or tasks grow from round to round, measured when no
+viewer is connected.
 """
 
 import argparse
@@ -27,20 +27,20 @@ PATHS = (
 ROUND_S = 8.0
 ROTATE_AT_BYTES = 1024 * 1024
 
-# In which there are rounds enough to tell a slope.
+# Enough rounds to estimate a slope.
 MIN_MINUTES = 2.0
 
-# As much as the timeline keeps, so that it is full from the start.
+# As many as the timeline keeps, so that it is full from the start.
 INITIAL_EVENTS = 11_000
 
-# What grows less than this, from the first round that counts to the last, does not leak: a
-# collection of garbage more or less, a thread's stack.
+# Less growth than this, from the first counted round to the last, is not a leak: a garbage
+# collection more or less, a thread's stack.
 MAX_GROWTH = {"memory_kib": 2048.0, "descriptors": 2.0, "tasks": 2.0}
 
 
 async def soak(folder: Path, options: argparse.Namespace) -> dict[str, float]:
-    """Viewers who come and go, logs and events, for some minutes; fails where something grows."""
-    # Always the same: two runs can be compared.
+    """Viewers, logs and events for some minutes; fails if memory, files or tasks grow."""
+    # A fixed seed makes two runs comparable.
     chance = random.Random(options.seed)
     samples: dict[str, list[float]] = {name: [] for name in MAX_GROWTH}
     viewers = 0
@@ -48,7 +48,7 @@ async def soak(folder: Path, options: argparse.Namespace) -> dict[str, float]:
         for number in range(INITIAL_EVENTS):
             conductor.emit(f"job-{number % JOB_COUNT}", "sheet.said", {"text": "x" * 400})
             if number % 100 == 0:
-                # As many at once as the conductor keeps for one who listens.
+                # At most as many at once as the conductor buffers for one listener.
                 await asyncio.sleep(0.05)
         ends_at = time.monotonic() + 60 * options.minutes
         while time.monotonic() < ends_at:
@@ -72,12 +72,12 @@ async def soak(folder: Path, options: argparse.Namespace) -> dict[str, float]:
 
 
 def estimate_growth(samples: Sequence[float]) -> float:
-    """By how much a figure has grown in the last two thirds of its samples.
+    """Return the growth of a figure in the last two thirds of its samples.
 
-    The median of the slopes between any two (Theil and Sen): one that is far off moves it little.
+    The median of the slopes between all pairs (Theil-Sen): an outlier hardly changes it.
 
     Raises:
-        ValueError: there are fewer than nine; two thirds of that are too few to tell anything.
+        ValueError: there are fewer than nine samples, too few for an estimate.
     """
     if len(samples) < 9:
         raise ValueError(f"{len(samples)} rounds are too few to tell a slope: 9 are needed")
@@ -88,7 +88,7 @@ def estimate_growth(samples: Sequence[float]) -> float:
 
 
 async def run_round(running: MeasuredProcess, rng: random.Random) -> int:
-    """A round: some viewers of each kind, who come at once and leave one kind after the other."""
+    """Run one round: viewers of each kind connect at once and leave kind by kind."""
     came = 0
     async with contextlib.AsyncExitStack() as stack:
         for path in PATHS:
@@ -103,7 +103,7 @@ async def run_round(running: MeasuredProcess, rng: random.Random) -> int:
 async def run_busy_server(
     folder: Path,
 ) -> AsyncIterator[tuple[SimulatedConductor, MeasuredProcess]]:
-    """A server, and a conductor whose jobs change and write their logs."""
+    """Run a server and a conductor whose jobs change and write their logs."""
     conductor = SimulatedConductor(
         folder / "c.sock", registry=folder / "state.db", has_sheet_events=True
     )
@@ -118,7 +118,7 @@ async def run_busy_server(
         async with run_python(script, folder / "c.sock", folder / "state.db") as running:
             await asyncio.sleep(1.0)
             yield conductor, running
-            # The server is not what ends first: a fault of the work is a fault of the run.
+            # If the load fails, the run fails; the server does not end first.
             if working.done():
                 working.result()
     finally:
@@ -128,7 +128,7 @@ async def run_busy_server(
 
 
 async def generate_load(conductor: SimulatedConductor, folder: Path) -> None:
-    """Writes 20 lines to each log and tells of an event, twenty times a second."""
+    """Write 20 lines to each log and emit an event, twenty times a second."""
     for turn in itertools.count():
         number = turn % JOB_COUNT
         if turn < 500 * JOB_COUNT:

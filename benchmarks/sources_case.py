@@ -1,6 +1,6 @@
-"""An edge that serves several sources: what a line costs it, and Redis, by how many there are.
+"""An edge of several sources: cost of a line for the edge and Redis.
 
-What relays would publish is written into Redis at once: ten of them would not leave it two cores.
+The data of the relays is written to Redis directly: ten relays would leave it no CPU.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from tests.support.redis_server import RedisServer, run_redis
 
 PREFIX = "marianne-stream"
 
-# So many logs in all, whatever source they are of; each has a viewer.
+# Logs in all, whatever their source; each has a viewer.
 LOG_COUNT = 100
 SOURCE_COUNTS = (1, 10)
 LINES_PER_S, DURATION_S = 2000, 4
@@ -31,11 +31,11 @@ CREATED_AT = "2026-11-24T03:00:00.000Z"
 
 
 class SimulatedRelays:
-    """What relays of several sources say.
+    """Writes what relays of several sources would publish.
 
     Args:
-        redis: where.
-        source_count: how many sources.
+        redis: the Redis.
+        source_count: number of sources.
     """
 
     def __init__(self, redis: RedisServer, source_count: int) -> None:
@@ -43,11 +43,11 @@ class SimulatedRelays:
         self._keys = [SourceKeys(PREFIX, f"s{number}") for number in range(source_count)]
 
     def locate_job(self, number: int) -> tuple[SourceKeys, str]:
-        """The source of a job, and its id there."""
+        """Return the source of a job and its id there."""
         return self._keys[number % len(self._keys)], f"a{number}"
 
     async def publish_jobs(self) -> None:
-        """Says that all of them run."""
+        """Publish all jobs as running."""
         about = encode_json(RelayStatus(source="conductor", live=True, events_live=True, epoch="e"))
         for keys in self._keys:
             await self._redis.call("SADD", sources_key(PREFIX), keys.source)
@@ -63,7 +63,7 @@ class SimulatedRelays:
             await self._redis.call("XADD", keys.log(job_id), "1-0", "c", make_cursor(0))
 
     async def write_lines(self) -> int:
-        """Adds a line to one log after the other; how many in all."""
+        """Add a line to each log in turn; return the number of lines."""
         began = time.monotonic()
         total = LINES_PER_S * DURATION_S
         for number in range(total):
@@ -79,12 +79,12 @@ class SimulatedRelays:
 
 
 def make_cursor(line: int) -> str:
-    """The id of a line's event."""
+    """Return the id of a line's event."""
     return f"l-1e240-0123456789abcdef-{80 * line}-{line}-0123456789abcdef"
 
 
 def flatten_fields(entry: LogEntry) -> Iterator[str | bytes]:
-    """The fields of an entry, one behind the other."""
+    """Return the fields of an entry as a flat list."""
     return (field for pair in entry.fields().items() for field in pair)
 
 
@@ -102,7 +102,7 @@ async def edge_sources(folder: Path) -> dict[str, float]:
 
 
 async def measure_edge(redis: RedisServer, relays: SimulatedRelays) -> dict[str, float]:
-    """What an edge makes of it."""
+    """Measure the edge under this load."""
     async with run_python(
         *("-m", "marianne_stream", "--port", 0, "--no-auth", "--log-level", "error"),
         *(

@@ -1,4 +1,4 @@
-"""`stuck.py HOST PORT PATH COUNT`: asks for so many streams, and reads nothing of them."""
+"""`stalled_clients.py HOST PORT PATH COUNT`: open streams and read nothing."""
 
 import socket
 import sys
@@ -6,7 +6,7 @@ import time
 
 
 def main() -> None:
-    """Holds the connections until it is killed."""
+    """Hold the connections until the process is killed."""
     host, port, path, count = sys.argv[1:]
     held = []
     for _ in range(int(count)):

@@ -1,4 +1,4 @@
-"""Many viewers: what they cost when they come, stay, are written to, do not read, and leave."""
+"""Many viewers: cost of connecting, idling, sending, stalling and disconnecting."""
 
 import asyncio
 import re
@@ -31,7 +31,7 @@ SATURATING_EVENTS_PER_S = (800, 1600)
 
 
 def select_contestants(*, all_servers: bool) -> Contestants:
-    """Ours, and those who come near; where all are wanted, the plain ones as well."""
+    """Return this server and close competitors, or all if requested."""
     found: Contestants = {"ours": run_marianne}
     if has_nchan():
         found["nchan"] = run_nchan
@@ -42,9 +42,9 @@ def select_contestants(*, all_servers: bool) -> Contestants:
 
 
 async def fanout(folder: Path) -> dict[str, float]:
-    """One event to many viewers, in turns with others: how late, how many lost, at what cost.
+    """One event to many viewers, in turns with other servers: latency, losses, cost.
 
-    A fault is what ours loses.
+    A fault is an event that this server loses.
     """
     figures = {"faults": 0.0}
     for viewers, rate, seconds in LOADS:
@@ -61,7 +61,7 @@ async def fanout(folder: Path) -> dict[str, float]:
 
 
 async def saturation(folder: Path) -> dict[str, float]:
-    """More events a second than can be sent one by one, to 1,000 viewers: what arrives."""
+    """More events a second than can be sent one by one to 1,000 viewers: deliveries."""
     figures: dict[str, float] = {}
     for rate in SATURATING_EVENTS_PER_S:
         for name, contestant in select_contestants(all_servers=False).items():
@@ -79,7 +79,7 @@ async def saturation(folder: Path) -> dict[str, float]:
 
 
 async def send_alone(_folder: Path) -> dict[str, float]:
-    """What the system call costs that each delivery ends with: no server can be quicker."""
+    """Cost of the system call that ends each delivery: the limit for any server."""
     script = Path(__file__).with_name("send_alone.py")
     found = {}
     for count in (1000, 9000):
@@ -89,9 +89,9 @@ async def send_alone(_folder: Path) -> dict[str, float]:
 
 
 async def arrival(folder: Path) -> dict[str, float]:
-    """10,000 viewers who come at once, stay, and leave together.
+    """10,000 viewers who connect at once, stay, and disconnect together.
 
-    A fault is one for whom ours has nothing.
+    A fault is a viewer to whom this server sends nothing.
     """
     figures: dict[str, float] = {}
     alternatives = select_contestants(all_servers=False)
@@ -128,13 +128,13 @@ async def arrival(folder: Path) -> dict[str, float]:
 
 
 def kernel_slab_kib() -> int:
-    """What the kernel holds for its own things, connections among them, in KiB."""
+    """Return the kernel's slab memory, which includes connections, in KiB."""
     text = Path("/proc/meminfo").read_text(encoding="ascii")
     return int(text.partition("Slab:")[2].split()[0])
 
 
 async def wait_disconnected(measured: MeasuredProcess, open_files: int) -> None:
-    """Waits until a process has no more files open than before."""
+    """Wait until a process has no more open files than before."""
     for _ in range(1000):
         if measured.count_open_files() <= open_files + 2:
             return
@@ -144,7 +144,7 @@ async def wait_disconnected(measured: MeasuredProcess, open_files: int) -> None:
 async def slow_consumers(folder: Path) -> dict[str, float]:
     """1,000 viewers, 50 events a second; then the same beside 100 that read nothing.
 
-    A fault is what is lost, and one of the 100 who is not behind.
+    Faults are lost events, and stalled clients that are not detected.
     """
     figures = {"faults": 0.0}
     script = Path(__file__).with_name("stuck.py")
@@ -157,7 +157,7 @@ async def slow_consumers(folder: Path) -> dict[str, float]:
             else:
                 path = "/api/events/stream?limit=0"
                 async with run_python(script, host, port, path, stuck):
-                    # Their kernel's buffers first: 300 bytes an event would take long for that.
+                    # Fill the kernel's buffers first: 300 bytes an event would take long for that.
                     for _ in range(600):
                         await running.publish("x" * 12_000)
                         await asyncio.sleep(0.002)
@@ -173,7 +173,7 @@ async def slow_consumers(folder: Path) -> dict[str, float]:
 
 
 async def fetch_slow_consumers(address: str) -> float:
-    """How many clients of a server have not taken all, as it says itself."""
+    """Return a server's own count of slow consumers."""
     async with aiohttp.ClientSession() as session, session.get(f"{address}/metrics") as answer:
         found = re.search(
             r"^marianne_stream_slow_consumers (\S+)$", await answer.text(), re.MULTILINE
@@ -185,7 +185,7 @@ async def fetch_slow_consumers(address: str) -> float:
 async def run_jobs(
     folder: Path, job_count: int
 ) -> AsyncIterator[tuple[SimulatedConductor, MeasuredProcess]]:
-    """A server, and a conductor with so many jobs that run."""
+    """Run a server and a conductor with this many running jobs."""
     conductor = SimulatedConductor(folder / "c.sock", registry=folder / "state.db")
     await conductor.start()
     try:
@@ -198,7 +198,7 @@ async def run_jobs(
 
 
 async def many_jobs(folder: Path) -> dict[str, float]:
-    """1,000 jobs that run, each with a viewer; one of them changes, 50 times a second."""
+    """1,000 running jobs with a viewer each; one of them changes 50 times a second."""
     async with run_jobs(folder, 1000) as (conductor, running):
         async with run_reader(
             running.address, "/api/jobs/job-{n}/stream", 1000, timeout_s=60
@@ -221,14 +221,14 @@ async def many_jobs(folder: Path) -> dict[str, float]:
 
 
 async def complete_sheets(conductor: SimulatedConductor, *, duration_s: float) -> None:
-    """Completes a sheet of one job after the other."""
+    """Complete a sheet of each job in turn."""
     for number in range(int(50 * duration_s)):
         conductor.complete_sheet(f"job-{number % 1000}", 1)
         await asyncio.sleep(0.02)
 
 
 async def longest_health(address: str, work: "asyncio.Task[None]") -> float:
-    """The longest that a small answer took before a task ended, in seconds."""
+    """Return the slowest /health before a task ended, in seconds."""
     worst = 0.0
     async with aiohttp.ClientSession() as session:
         while not work.done():
@@ -241,7 +241,7 @@ async def longest_health(address: str, work: "asyncio.Task[None]") -> float:
 
 
 async def conductor_requests(folder: Path) -> dict[str, float]:
-    """What the conductor is asked in 5 s, for one viewer of a job that runs, and for 1,000."""
+    """Requests to the conductor in 5 s for one viewer of a running job, and for 1,000."""
     figures: dict[str, float] = {}
     for viewers in (1, 1000):
         (place := folder / str(viewers)).mkdir()
@@ -258,5 +258,5 @@ async def conductor_requests(folder: Path) -> dict[str, float]:
 
 
 def count_requests(conductor: SimulatedConductor) -> int:
-    """How often a conductor was asked anything."""
+    """Return the number of requests that a conductor got."""
     return sum(conductor.statistics.requests.values())

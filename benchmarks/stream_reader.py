@@ -1,14 +1,13 @@
-"""Reads streams as cheaply as Python can: `reader.py HOST PORT PATH COUNT TIMEOUT_S ROOM_BYTES …`.
+"""Read streams at low cost: `stream_reader.py HOST PORT PATH COUNT TIMEOUT_S ROOM_BYTES …`.
 
-One epoll loop, no HTTP library, in a process of its own, so that it is not what is measured. Each
-event holds a mark `<number@seconds>`: its place in its stream, and when it was made, by this
-machine's monotonic clock. What was read is kept, and checked when it is asked for: the numbers rise
-by one.
+One epoll loop without an HTTP library, in a separate process, so that reading is not measured. Each
+event contains a mark `<number@seconds>`: its number in the stream and its monotonic creation time.
+The data is kept and checked on request: the numbers must rise by one.
 
-It prints a line when every stream has its first byte, or the time is over, then reads until its
-standard input ends. It answers each line there with one of JSON: `look` with how long nothing has
-come, `report` with what was seen since the last report. After `hold` nothing is read until any
-other line than `waiting` comes; both are answered with how many bytes wait to be read.
+Prints a line when every stream has its first byte or the time is over, then reads until its
+standard input ends. It answers each line there with one of JSON: `look` with the time since the
+last data, `report` with the data since the last report. After `hold` it reads nothing until any
+line other than `waiting`; both are answered with the number of unread bytes.
 """
 
 import array
@@ -27,17 +26,17 @@ READ_BYTES = 128 * 1024
 
 MARK_RE = re.compile(rb"<(\d+)@([\d.]+)>")
 
-# Between two chunks of HTTP/1.1, which may part a mark: an event has no carriage return.
+# Chunks of HTTP/1.1 may split a mark; events contain no carriage return.
 CHUNK_BOUNDARY_RE = re.compile(rb"\r\n[0-9a-f]+\r\n")
 
 
 class ReadStream:
-    """One connection, and what was read from it, with the time.
+    """One connection and its data with the time.
 
     Attributes:
-        index: counts the streams from 0; it stands for `{n}` in the path.
-        last_number: of the last mark; 0 before the first.
-        partial: what was read of an event that is not whole yet.
+        index: number of the stream from 0; replaces `{n}` in the path.
+        last_number: number of the last mark; 0 before the first.
+        partial: data of an incomplete event.
     """
 
     __slots__ = ("chunks", "index", "last_number", "partial", "read", "sock")
@@ -55,10 +54,10 @@ class MultiStreamReader:
     """All streams.
 
     Args:
-        address: whom to ask.
-        request: what to ask each time.
-        connection_count: how many connections.
-        receive_buffer_bytes: how much the kernel is to keep for each; 0 for as much as it likes.
+        address: host and port.
+        request: the request of each connection.
+        connection_count: number of connections.
+        receive_buffer_bytes: size of each receive buffer; 0 for the kernel's default.
     """
 
     def __init__(
@@ -80,7 +79,7 @@ class MultiStreamReader:
         self.report_started_at = self.last_read_at = time.monotonic()
 
     def connect_all(self, timeout_s: float) -> None:
-        """Opens all connections, as many at once as the kernel takes, and waits for them."""
+        """Open all connections, as many at once as the kernel takes, and wait for them."""
         began = time.monotonic()
         for place in range(self._connection_count):
             sock = socket.socket(type=socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -96,7 +95,7 @@ class MultiStreamReader:
         self.arrival_s = time.monotonic() - began
 
     def poll_once(self, timeout_s: float) -> bool:
-        """Serves what is ready; true where the standard input is."""
+        """Handle ready connections; return whether the standard input is ready."""
         asked = False
         ready = self._poll.poll(timeout_s, 1024)
         now = time.monotonic()
@@ -123,7 +122,7 @@ class MultiStreamReader:
         return asked
 
     def watch_stdin(self) -> None:
-        """Takes what the standard input says, from now on."""
+        """Poll the standard input from now on."""
         self._poll.register(0, select.EPOLLIN)
 
     def _send_request(self, number: int) -> None:
@@ -141,7 +140,7 @@ class MultiStreamReader:
         self._streams[number].sock.close()
 
     def count_unread_bytes(self) -> int:
-        """How many bytes have come that were not read, in all streams (FIONREAD, ioctl_tcp(2))."""
+        """Return the unread bytes of all streams (FIONREAD, ioctl_tcp(2))."""
         found = array.array("i", [0])
         total = 0
         for stream in self._streams.values():
@@ -150,11 +149,11 @@ class MultiStreamReader:
         return total
 
     def report_idle(self) -> dict[str, float]:
-        """How long nothing has come."""
+        """Return the time since the last data."""
         return {"quiet_s": time.monotonic() - self.last_read_at}
 
     def report(self) -> dict[str, float]:
-        """What was seen since the last report."""
+        """Return the events since the last report."""
         cpu_s, since, last_at = time.process_time(), self.report_started_at, self.last_read_at
         ages: list[float] = []
         bytes_read = faults = 0
@@ -183,19 +182,19 @@ class MultiStreamReader:
 
     @staticmethod
     def _parse_marks(stream: ReadStream) -> Iterator[tuple[float, int]]:
-        """How old each event was when it came, and its number."""
+        """Return the latency and number of each event."""
         for now, read in stream.chunks:
             data = CHUNK_BOUNDARY_RE.sub(b"", stream.partial + read)
             end = 0
             for mark in MARK_RE.finditer(data):
                 yield now - float(mark[2]), int(mark[1])
                 end = mark.end()
-            # A mark may be cut where a read ends.
+            # A read may end within a mark.
             stream.partial = data[max(end, len(data) - 64) :]
 
 
 def main() -> None:
-    """Reads until the standard input ends."""
+    """Read until the standard input ends."""
     host, port, path, count, timeout_s, room_bytes, *headers = sys.argv[1:]
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
@@ -220,7 +219,7 @@ def main() -> None:
 
 
 def pause_reading(reader: MultiStreamReader) -> None:
-    """Reads nothing, and so leaves the processor to others; says how much waits to be read."""
+    """Read nothing, which leaves the CPU to others; answer with the unread bytes."""
     write_response({"waiting": reader.count_unread_bytes()})
     while sys.stdin.readline() == "waiting\n":
         write_response({"waiting": reader.count_unread_bytes()})
@@ -228,7 +227,7 @@ def pause_reading(reader: MultiStreamReader) -> None:
 
 
 def write_response(response: dict[str, float]) -> None:
-    """Writes a line of JSON."""
+    """Write a line of JSON."""
     sys.stdout.write(json.dumps(response) + "\n")
     sys.stdout.flush()
 

@@ -1,6 +1,6 @@
-"""The server, and a way to ask what it keeps: `counted_server.py SOCKET REGISTRY`.
+"""The server with a count of its tasks: `task_count_server.py SOCKET REGISTRY`.
 
-It prints where it listens, and answers each line of its standard input with one of JSON.
+Prints its address, and answers each line of its standard input with one of JSON.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ from marianne_stream.server.run import serve
 
 
 def on_stdin() -> None:
-    """Reads a line, gives back what is free, and says how many tasks there are."""
+    """Read a line, free unused memory, and print the number of tasks."""
     if sys.stdin.readline():
-        # As it does by itself every half minute: what is measured next is what it keeps.
+        # As the server does every half minute: the next measurement is of memory in use.
         collect_garbage(0)
         trim_heap()
         print_line(json.dumps({"tasks": len(asyncio.all_tasks())}))
@@ -25,13 +25,13 @@ def on_stdin() -> None:
 
 
 def print_line(line: str) -> None:
-    """Writes a line at once."""
+    """Write a line at once."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 async def main() -> int:
-    """Serves until it is told to end."""
+    """Serve until stopped."""
     asyncio.get_running_loop().add_reader(sys.stdin, on_stdin)
     settings = Settings(port=0, conductor_socket=Path(sys.argv[1]), registry_path=Path(sys.argv[2]))
     return await serve(settings, announce=print_line)

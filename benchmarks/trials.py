@@ -1,4 +1,4 @@
-"""Trials: they take long, and end with a count of faults."""
+"""Trials: long runs that end with a count of faults."""
 
 import argparse
 import resource
@@ -9,14 +9,14 @@ from pathlib import Path
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support import log_torture, server_restart
 
-# How many watch a restart, how long they are drained, and how soon the server is to have left.
+# Viewers of a restart, duration of the drain, and time limit of the shutdown.
 VIEWER_COUNT = 2000
 DRAIN_TIMEOUT_S = 3.0
 MAX_EXIT_S = 5.0
 
 
 async def torture(folder: Path, options: argparse.Namespace) -> dict[str, float]:
-    """A log that is written while it rotates, viewers are cut off and the server is killed."""
+    """A log that is written and rotated while viewers are cut off and the server is killed."""
     outcome = await log_torture.run_log_torture(
         folder, line_count=options.lines, seed=options.seed, timeout_s=600.0
     )
@@ -35,7 +35,7 @@ async def torture(folder: Path, options: argparse.Namespace) -> dict[str, float]
 
 
 async def restart(folder: Path, options: argparse.Namespace) -> dict[str, float]:
-    """A server that is restarted under 2,000 streams of a log, its socket kept open."""
+    """A restart of the server under 2,000 log streams with its socket kept open."""
     del options
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -73,7 +73,7 @@ async def restart(folder: Path, options: argparse.Namespace) -> dict[str, float]
 
 
 def check_reconnect_spread(reconnects_s: list[float]) -> list[str]:
-    """What is wrong where most come back in one second: they are to be spread over the drain."""
+    """Return an error if most reconnects fall in one second of the drain."""
     most = max_per_second(reconnects_s)
     if most <= len(reconnects_s) / 2:
         return []
@@ -81,6 +81,6 @@ def check_reconnect_spread(reconnects_s: list[float]) -> list[str]:
 
 
 def max_per_second(times_s: list[float]) -> int:
-    """How many of some times lie within one second, at most."""
+    """Return the largest number of times within one second."""
     ordered = sorted(times_s)
     return max(bisect_right(ordered, time + 1.0) - at for at, time in enumerate(ordered))

@@ -1,8 +1,8 @@
-"""What a second worker of an edge gives, where the cores are free for both.
+"""Benefit of a second worker of an edge if both have a free core.
 
-A reader of as many events as workers can send takes a core itself. So here viewers do not read: the
-kernel keeps what arrives, and it is read and checked when all of it is there. What was measured
-while something else took a part of the cores is measured again.
+A reader of as many events as workers can send would need a core itself. Viewers therefore read
+nothing while the workers send: the kernel buffers the data, and it is read and checked at the end.
+Measurements during which other processes used the cores are repeated.
 """
 
 import asyncio
@@ -29,44 +29,44 @@ from benchmarks.relay_cases import run_edge_with_origin
 
 VIEWER_COUNT = 1000
 
-# Of these the delay is taken: they read, and are so few that it costs next to nothing.
+# Latencies are measured with these viewers: they read, and are few enough to cost little.
 READING_VIEWER_COUNT = 20
 
-# So many at once, so often; and so many in time, at so many a second. An event has 330 bytes, so
-# that no more than 264 MB are kept at a time for all viewers.
+# Burst size and number of bursts; paced events and their rate. An event has 330 bytes, so
+# the kernel buffers at most 264 MB for all viewers.
 BURST_EVENTS, BURST_COUNT = 800, 5
 EVENT_COUNT, EVENTS_PER_S = 500, (100, 400)
 
-# How fast a burst is published: of a conductor that says more at once, some is dropped.
+# Rate of a burst: a conductor that sends faster drops events.
 BURST_EVENTS_PER_S = 1000
 
 ROUND_COUNT = 3
 
-# How much the kernel keeps for a viewer, and how often is asked how much that is.
+# Receive buffer of a viewer, and the interval of reading its fill level.
 RECEIVE_BUFFER_BYTES = 2 * 1024 * 1024
 POLL_INTERVAL_S = 0.01
 
-# What has not changed for so long has arrived.
+# Data that has not changed for this long has arrived.
 IDLE_TIMEOUT_S = 0.2
 
-# How long the relay may take to publish the last of it.
+# Time limit for the relay to publish the last event.
 PUBLISH_DELAY_S = 0.5
 
-# How much of a core others may take meanwhile; where they take more it is done again, so often.
+# Cores that others may use meanwhile, and the number of repetitions if they use more.
 MAX_OTHER_CORES = 0.2
 MAX_BURST_TRIES, MAX_TRIES = 12, 3
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """What workers did, from a moment until everything had arrived.
+    """Work of the workers from the first event until everything had arrived.
 
     Attributes:
-        deliveries: how many there were.
-        duration_s: how long it took.
-        cpu_s: the workers' processor time.
-        other_cores: how many cores were taken by what is no part of this.
-        latencies: what those say who read.
+        deliveries: number of deliveries.
+        duration_s: duration in seconds.
+        cpu_s: CPU time of the workers.
+        other_cores: cores used by other processes.
+        latencies: latencies of the reading viewers.
     """
 
     deliveries: int
@@ -77,7 +77,7 @@ class DeliveryResult:
 
 
 class CpuMeter:
-    """Reads clocks from a moment on: the workers', and those of everything else."""
+    """CPU time of the workers and of all other processes since its creation."""
 
     def __init__(self, pids: list[int]) -> None:
         self._pids = pids
@@ -86,11 +86,11 @@ class CpuMeter:
         self._initial_other_s = other_cpu_s()
 
     def cpu_s(self) -> float:
-        """The processor time that the workers have used since."""
+        """Return the CPU time of the workers."""
         return self._workers_s() - self._initial_cpu_s
 
     def other_cores(self) -> float:
-        """How many cores were taken since by what is no part of this."""
+        """Return the cores used by other processes."""
         return (other_cpu_s() - self._initial_other_s) / (time.monotonic() - self.started_at)
 
     def _workers_s(self) -> float:
@@ -102,13 +102,13 @@ class EdgeViewers:
 
     Args:
         running: the edge.
-        paused: those who do not read until they are told.
-        reading: those who do.
+        paused: viewers that read nothing until told to.
+        reading: viewers that read.
 
     Attributes:
-        worker_pids: the workers.
-        event_count: how many events there were.
-        lost_deliveries: how many deliveries are missing.
+        worker_pids: process ids of the workers.
+        event_count: number of events.
+        lost_deliveries: number of missing deliveries.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class EdgeViewers:
         self.lost_deliveries = 0.0
 
     async def publish(self, event_count: int, events_per_s: int) -> None:
-        """Publishes events, so many a second."""
+        """Publish events at a rate."""
         began = time.monotonic()
         for number in range(1, event_count + 1):
             self.event_count += 1
@@ -130,11 +130,11 @@ class EdgeViewers:
             await asyncio.sleep(max(0.0, began + number / events_per_s - time.monotonic()))
 
     async def pause_reading(self) -> None:
-        """Has most of them read nothing from now on."""
+        """Let the paused viewers read nothing from now on."""
         await self._paused.request("hold")
 
     async def collect_result(self, meter: CpuMeter, event_count: int) -> DeliveryResult:
-        """What the workers have done when these events have arrived; all is read, and checked."""
+        """Wait until these events have arrived; read and check all, and return the result."""
         took_s = await self._wait_idle() - meter.started_at
         cpu_s, others_cores = meter.cpu_s(), meter.other_cores()
         await self._paused.request("read")
@@ -146,7 +146,7 @@ class EdgeViewers:
         )
 
     async def _wait_idle(self) -> float:
-        """When nothing more arrived."""
+        """Return the time at which the last data arrived."""
         waiting, at = 0.0, time.monotonic()
         while time.monotonic() - at < IDLE_TIMEOUT_S:
             await asyncio.sleep(POLL_INTERVAL_S)
@@ -156,13 +156,13 @@ class EdgeViewers:
         return at
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Tells all workers."""
+        """Send a signal to all workers."""
         for pid in self.worker_pids:
             os.kill(pid, number)
 
 
 async def workers(folder: Path) -> dict[str, float]:
-    """One worker and two, in turns: deliveries of a burst, and of what comes in time."""
+    """One worker and two in turns: deliveries of a burst and of paced events."""
     found: dict[int, list[dict[str, float]]] = {1: [], 2: []}
     for number in range(1, ROUND_COUNT + 1):
         for count, rounds in found.items():
@@ -170,7 +170,7 @@ async def workers(folder: Path) -> dict[str, float]:
             async with run_edge_with_origin(place, count) as running:
                 rounds.append(await run_round(running))
             print_figures(f"round {number}, {count}", rounds[-1])
-    # What two cores of this machine can do at all.
+    # The limit of two cores of this machine.
     async with run_python(Path(__file__).with_name("send_two.py")) as measured:
         figures = {"2 to 1 send alone": float(measured.address)}
     for figure in found[1][0]:
@@ -183,7 +183,7 @@ async def workers(folder: Path) -> dict[str, float]:
 
 
 async def run_round(running: Contestant) -> dict[str, float]:
-    """Bursts and then events in time, to viewers who do not read until all has arrived."""
+    """Send bursts and paced events to viewers that read when all has arrived."""
     async with (
         run_reader(
             running.address, running.path, VIEWER_COUNT, receive_buffer_bytes=RECEIVE_BUFFER_BYTES
@@ -207,9 +207,9 @@ async def run_round(running: Contestant) -> dict[str, float]:
 async def repeat_undisturbed(
     run_once: Callable[[], Awaitable[DeliveryResult]], result_count: int, max_tries: int
 ) -> list[DeliveryResult]:
-    """Does something until it was done so often while others took next to nothing.
+    """Repeat a measurement until enough of them had little load from others.
 
-    Where that does not come about in so many tries, those are given when they took the least.
+    If the tries run out, return the least disturbed ones.
     """
     found: list[DeliveryResult] = []
     for _ in range(max_tries):
@@ -220,7 +220,7 @@ async def repeat_undisturbed(
 
 
 def to_figures(name: str, found: list[DeliveryResult]) -> dict[str, float]:
-    """Several as figures."""
+    """Return several results as figures."""
     deliveries = sum(each.deliveries for each in found)
     took_s, cpu_s = sum(each.duration_s for each in found), sum(each.cpu_s for each in found)
     return {
@@ -232,7 +232,7 @@ def to_figures(name: str, found: list[DeliveryResult]) -> dict[str, float]:
 
 
 async def run_burst(viewers: EdgeViewers) -> DeliveryResult:
-    """What workers send who find very much in Redis: they are stopped until all is there."""
+    """Measure workers with a backlog in Redis: they are stopped until all is there."""
     await viewers.pause_reading()
     viewers.send_signal(signal.SIGSTOP)
     try:
@@ -245,7 +245,7 @@ async def run_burst(viewers: EdgeViewers) -> DeliveryResult:
 
 
 async def run_paced(viewers: EdgeViewers, events_per_s: int) -> DeliveryResult:
-    """What workers send while so many events come a second."""
+    """Measure workers under a rate of events."""
     await viewers.pause_reading()
     meter = CpuMeter(viewers.worker_pids)
     await viewers.publish(EVENT_COUNT, events_per_s)
@@ -253,12 +253,12 @@ async def run_paced(viewers: EdgeViewers, events_per_s: int) -> DeliveryResult:
 
 
 def worker_pids(pid: int) -> list[int]:
-    """The processes that a process has started, which are its workers; itself where it has none."""
+    """Return a process's children, which are its workers, or itself if it has none."""
     return child_pids(pid) or [pid]
 
 
 def other_cpu_s() -> float:
-    """The processor time that all have used but this process and those it has started."""
+    """Return the CPU time of all processes except this one and its descendants."""
     lines = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)
     user, nice, system, _idle, _wait, irq, softirq, steal, *_ = map(int, lines[0].split()[1:])
     all_s = (user + nice + system + irq + softirq + steal) / TICKS_PER_S
@@ -266,11 +266,11 @@ def other_cpu_s() -> float:
 
 
 def process_tree(pid: int) -> list[int]:
-    """A process, those that it has started, and those that these have."""
+    """Return a process and its descendants."""
     return [pid, *chain.from_iterable(process_tree(child) for child in child_pids(pid))]
 
 
 def child_pids(pid: int) -> list[int]:
-    """The processes that a process has started, in whichever of its threads."""
+    """Return the children of a process, of any of its threads."""
     lists = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for each in lists for child in each.read_text(encoding="ascii").split()]

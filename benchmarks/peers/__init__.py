@@ -1,1 +1,1 @@
-"""What others use for the same: each reads events from its standard input, and streams them."""
+"""Other servers for the same load: each reads events from its standard input."""

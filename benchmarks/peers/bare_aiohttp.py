@@ -1,6 +1,6 @@
-"""A stream of aiohttp with nothing but a head and one chunk: what an open stream costs at least.
+"""Bare aiohttp stream, a head and one chunk: the least cost of an open stream.
 
-It prints where it listens.
+Prints its address.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from aiohttp import web
 
 
 async def stream_comment(request: web.Request) -> web.StreamResponse:
-    """Sends one comment, and waits for ever."""
+    """Send one comment and wait forever."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
     await response.write(b": hello\n\n")
@@ -19,7 +19,7 @@ async def stream_comment(request: web.Request) -> web.StreamResponse:
 
 
 async def main() -> None:
-    """Serves until it is killed."""
+    """Serve until the process is killed."""
     app = web.Application()
     app.router.add_get("/", stream_comment)
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True)

@@ -1,6 +1,6 @@
-"""aiohttp-sse as its documentation uses it: a queue a viewer, and `send` from it.
+"""aiohttp-sse as documented: a queue for each viewer, and `send` from it.
 
-It prints where it listens. Each line of its standard input goes to all viewers.
+Prints its address. Each line of its standard input goes to all viewers.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ QUEUES: set[asyncio.Queue[str]] = set()
 
 
 async def stream_events(request: web.Request) -> web.StreamResponse:
-    """Sends what comes."""
+    """Send the events of a queue."""
     queue: asyncio.Queue[str] = asyncio.Queue()
     async with sse_response(request) as response:
         await response.send("hello")
@@ -27,7 +27,7 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
 
 
 def on_stdin() -> None:
-    """Puts what the standard input says into every queue."""
+    """Put each line of the standard input into every queue."""
     line = sys.stdin.readline()
     if not line:
         sys.exit()
@@ -36,7 +36,7 @@ def on_stdin() -> None:
 
 
 async def main() -> None:
-    """Serves until it is killed."""
+    """Serve until the process is killed."""
     app = web.Application()
     app.router.add_get("/", stream_events)
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True)

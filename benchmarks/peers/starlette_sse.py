@@ -1,6 +1,6 @@
-"""sse-starlette on uvicorn, as its documentation uses it: a queue a viewer.
+"""sse-starlette on uvicorn as documented: a queue for each viewer.
 
-It prints where it listens. Each line of its standard input goes to all viewers.
+Prints its address. Each line of its standard input goes to all viewers.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ QUEUES: set[asyncio.Queue[str]] = set()
 
 
 async def read_queue(queue: "asyncio.Queue[str]") -> AsyncIterator[dict[str, str]]:
-    """What comes."""
+    """Yield the events of a queue."""
     QUEUES.add(queue)
     try:
         yield {"data": "hello"}
@@ -29,12 +29,12 @@ async def read_queue(queue: "asyncio.Queue[str]") -> AsyncIterator[dict[str, str
 
 
 async def stream_events(_request: Request) -> EventSourceResponse:
-    """Sends what comes."""
+    """Stream the events of a queue."""
     return EventSourceResponse(read_queue(asyncio.Queue()))
 
 
 def on_stdin() -> None:
-    """Puts what the standard input says into every queue."""
+    """Put each line of the standard input into every queue."""
     line = sys.stdin.readline()
     if not line:
         sys.exit()
@@ -43,7 +43,7 @@ def on_stdin() -> None:
 
 
 async def main() -> None:
-    """Serves until it is killed."""
+    """Serve until the process is killed."""
     sock = socket.create_server(("127.0.0.1", 0), backlog=4096)
     config = uvicorn.Config(
         Starlette(routes=[Route("/", stream_events)]),
