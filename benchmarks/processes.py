@@ -123,7 +123,7 @@ def run_reader(
 async def wait_all_read(reader: MeasuredProcess, quiet_s: float = 0.7) -> dict[str, float]:
     """Wait until nothing more arrives; return the reader's report."""
     while True:
-        found = await reader.request("look")
+        found = await reader.request("idle")
         if found["quiet_s"] >= quiet_s:
             return await reader.request("report")
         await asyncio.sleep(0.1)

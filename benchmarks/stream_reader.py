@@ -5,8 +5,8 @@ event contains a mark `<number@seconds>`: its number in the stream and its monot
 The data is kept and checked on request: the numbers must rise by one.
 
 Prints a line when every stream has its first byte or the time is over, then reads until its
-standard input ends. It answers each line there with one of JSON: `look` with the time since the
-last data, `report` with the data since the last report. After `hold` it reads nothing until any
+standard input ends. It answers each line there with one of JSON: `idle` with the time since the
+last data, `report` with the data since the last report. After `pause` it reads nothing until any
 line other than `waiting`; both are answered with the number of unread bytes.
 """
 
@@ -212,7 +212,7 @@ def main() -> None:
             line = sys.stdin.readline()
             if not line:
                 return
-            if line == "hold\n":
+            if line == "pause\n":
                 pause_reading(reader)
                 continue
             write_response(reader.report() if line == "report\n" else reader.report_idle())

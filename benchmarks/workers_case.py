@@ -131,7 +131,7 @@ class EdgeViewers:
 
     async def pause_reading(self) -> None:
         """Let the paused viewers read nothing from now on."""
-        await self._paused.request("hold")
+        await self._paused.request("pause")
 
     async def collect_result(self, meter: CpuMeter, event_count: int) -> DeliveryResult:
         """Wait until these events have arrived; read and check all, and return the result."""

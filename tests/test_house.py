@@ -1,4 +1,4 @@
-"""The rooms of the house, and which may import which: the drawing, held against the code."""
+"""Structure of the package: imports between its parts, names, module sizes."""
 
 import ast
 import re
@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parents[1] / "marianne_stream"
 
 VALUES = {"common", "errors", "models", "schemas", "wire", "version"}
 
-# Each room, and the rooms that it may import from, besides itself. A module or a subpackage that
-# may import more than the rest of its room has a line of its own.
+# Parts of the package, and the parts that each may import besides itself. A module or subpackage
+# that may import more than the rest of its package has a line of its own.
 MAY_IMPORT = {
     "__init__": {"version"},
     "__main__": {"cli"},
@@ -47,8 +47,8 @@ MAY_IMPORT = {
     | {"cli", "config", "conductor", "backends", "feeds", "logs", "auth", "relay"},
 }
 
-# What is not to be found in a room at all: outside of it, things can be tested without.
-WITHOUT = {
+# Libraries that a part must not import, so that it can be tested without them.
+FORBIDDEN_LIBRARIES = {
     "wire": {"asyncio", "socket", "aiohttp", "aiohttp_sse", "aiosqlite", "pydantic"},
     "models": {"asyncio", "socket", "aiohttp", "msgspec"},
     "schemas": {"asyncio", "socket", "aiohttp", "msgspec"},
@@ -65,31 +65,32 @@ WITHOUT = {
     "client": {"socket", "aiosqlite", "pydantic"},
 }
 
-# What costs time to load or need not be there, and the one room that is loaded with it.
-ONLY_IN = {"rich": "client", "argcomplete": "cli", "redis": "relay"}
+# Libraries that are slow to import or optional, and the only part that may import each.
+RESTRICTED_LIBRARIES = {"rich": "client", "argcomplete": "cli", "redis": "relay"}
 
-PRINTING = {"cli", "client"}
+# Parts that write to the terminal.
+PRINTING_PARTS = {"cli", "client"}
 
 
 def modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
 
-def room_of(path: Path) -> str:
-    """Return the room of a module: a line of MAY_IMPORT, the nearest one."""
+def find_part(path: Path) -> str:
+    """Return the key of MAY_IMPORT for a module."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return "/".join(parts[:2]) if "/".join(parts[:2]) in MAY_IMPORT else parts[0]
 
 
-def imports_of(path: Path) -> Iterator[str]:
-    """Every module that a module imports, by its full name."""
+def imported_modules(path: Path) -> Iterator[str]:
+    """Yield the full name of every module that a module imports."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
             yield node.module or ""
-            # A module taken from its folder: `from marianne_stream.web import jobs`.
+            # A module of a package: `from marianne_stream.web import jobs`.
             if node.module and node.module.startswith("marianne_stream"):
                 folder = PACKAGE.joinpath(*node.module.split(".")[1:])
                 for alias in node.names:
@@ -97,24 +98,24 @@ def imports_of(path: Path) -> Iterator[str]:
                         yield f"{node.module}.{alias.name}"
 
 
-def test_every_room_is_in_the_drawing() -> None:
-    assert {room_of(path) for path in modules()} == set(MAY_IMPORT)
+def test_every_part_has_import_rules() -> None:
+    assert {find_part(path) for path in modules()} == set(MAY_IMPORT)
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_what_its_room_may(path: Path) -> None:
-    room = room_of(path)
-    for name in imports_of(path):
+def test_module_imports_only_allowed_parts(path: Path) -> None:
+    part = find_part(path)
+    for name in imported_modules(path):
         top, *rest = name.split(".")
         if top == "marianne_stream":
             assert rest, f"{path} imports the package itself"
-            # Only the command line starts what imports the application.
-            may = MAY_IMPORT[room] | {room.partition("/")[0]}
+            # Only the command line imports the process runner, which imports the application.
+            may = MAY_IMPORT[part] | {part.partition("/")[0]}
             assert rest[0] in may, f"{path} imports {name}"
-            assert rest[:2] != ["server", "run"] or room == "cli", f"{path} imports {name}"
+            assert rest[:2] != ["server", "run"] or part == "cli", f"{path} imports {name}"
         else:
-            assert top not in WITHOUT.get(room, set()), f"{path} imports {name}"
-            assert ONLY_IN.get(top, room) == room, f"{path} imports {name}"
+            assert top not in FORBIDDEN_LIBRARIES.get(part, set()), f"{path} imports {name}"
+            assert RESTRICTED_LIBRARIES.get(top, part) == part, f"{path} imports {name}"
 
 
 def test_no_module_imports_inside_a_function() -> None:
@@ -137,30 +138,30 @@ def test_no_source_file_has_more_than_400_lines() -> None:
     assert {path: lines for path, lines in lengths.items() if lines > 400} == {}
 
 
-def test_the_table_of_verbs_names_modules_that_are_there() -> None:
+def test_every_command_has_a_module() -> None:
     assert all(hasattr(place.load(), "run") for place in COMMANDS.values())
 
 
-def test_only_the_command_line_prints() -> None:
+def test_only_terminal_parts_print() -> None:
     for path in modules():
         calls = [
             node.func.id
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         ]
-        assert "print" not in calls or room_of(path) in PRINTING, path
+        assert "print" not in calls or find_part(path) in PRINTING_PARTS, path
 
 
-def test_the_two_sides_of_the_relay_do_not_see_each_other() -> None:
+def test_publisher_and_edge_do_not_import_each_other() -> None:
     for side, other in (("publish", "edge"), ("edge", "publish")):
         found = sorted((PACKAGE / "relay" / side).glob("*.py"))
         assert len(found) > 5
         for path in found:
             seen = f"marianne_stream.relay.{other}"
-            assert not [name for name in imports_of(path) if name.startswith(seen)], path
+            assert not [name for name in imported_modules(path) if name.startswith(seen)], path
 
 
-def test_no_comment_of_the_page_begins_with_a_question_word() -> None:
+def test_no_page_comment_begins_with_a_question_word() -> None:
     opener = re.compile(
         r"/\*+[\s*]*(?:Who|What|Where|Whose|Which|How|When|Whether|That|Those|One|So|Nothing|Nobody"
         r"|Of|By)\b"
@@ -169,7 +170,7 @@ def test_no_comment_of_the_page_begins_with_a_question_word() -> None:
         assert opener.findall(path.read_text(encoding="utf-8")) == [], path
 
 
-def test_the_npm_lock_file_names_no_registry() -> None:
+def test_npm_lock_file_names_no_registry() -> None:
     lock = (PACKAGE.parent / "package-lock.json").read_text(encoding="utf-8")
     assert '"integrity"' in lock
     assert '"resolved"' not in lock

@@ -88,7 +88,7 @@ async def test_guide_and_examples_lead_to_a_login_page_behind_tls(
             form = {"token": token, "next": "/jobs/a"}
             async with session.post(f"{address}/login", data=form, headers=origin) as page:
                 assert page.status == status
-        assert "Sign out" in await text_of(session, f"{address}/")
+        assert "Sign out" in await fetch_text(session, f"{address}/")
         assert next(iter(session.cookie_jar))["secure"]
         async with open_viewer(session, f"{address}/api/jobs/a/stream") as viewer:
             await viewer.wait_for("job_status")
@@ -102,6 +102,6 @@ async def test_guide_and_examples_lead_to_a_login_page_behind_tls(
         assert (tmp_path / "state" / "sessions.json").exists()
 
 
-async def text_of(session: aiohttp.ClientSession, url: str) -> str:
+async def fetch_text(session: aiohttp.ClientSession, url: str) -> str:
     async with session.get(url) as page:
         return await page.text()

@@ -141,7 +141,7 @@ def rosters(viewer: Viewer) -> list[Jobs]:
     return found
 
 
-async def sheets_of(session: aiohttp.ClientSession, job_id: str) -> dict[int, str]:
+async def fetch_sheets(session: aiohttp.ClientSession, job_id: str) -> dict[int, str]:
     async with session.get(f"/api/jobs/{job_id}") as answer:
         return {sheet["number"]: sheet["status"] for sheet in (await answer.json())["sheets"]}
 
@@ -171,7 +171,7 @@ async def test_retried_and_skipped_sheets_are_shown(recordings: Path, tmp_path: 
             "retry": "failed",
             "skip": "completed",
         }
-        assert await sheets_of(session, "retry") == {1: "completed", 2: "failed", 3: "skipped"}
+        assert await fetch_sheets(session, "retry") == {1: "completed", 2: "failed", 3: "skipped"}
         async with session.get("/api/jobs/retry") as answer:
             found = await answer.json()
     assert found["current_sheet"] is None
@@ -187,7 +187,7 @@ async def test_rate_limited_sheet_and_cancelled_job_are_shown(
         # The roster has no counts of a cancelled job: the last known ones stay.
         assert (last["cancelme"]["status"], last["cancelme"]["total_sheets"]) == ("cancelled", 3)
         assert last["cancelme"]["current_sheet"] is None
-        sheets = await sheets_of(session, "cancelme")
+        sheets = await fetch_sheets(session, "cancelme")
     assert "stopped" in sheets.values()
     assert not {"dispatched", "in_progress"} & set(sheets.values())
 
@@ -203,4 +203,4 @@ async def test_cancelled_resumed_chained_and_cleared_jobs_are_shown(
             "chain-b": "completed",
             "cancelme": "cancelled",
         }
-        assert "stopped" in (await sheets_of(session, "cancelme")).values()
+        assert "stopped" in (await fetch_sheets(session, "cancelme")).values()

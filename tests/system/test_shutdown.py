@@ -112,20 +112,20 @@ async def test_restart_behind_nginx_fails_no_request(
             aiohttp.ClientSession(connector=connector) as direct,
             run_activated_server(sock, tmp_path, *options) as old,
         ):
-            assert await asyncio.gather(*(asked(behind) for _ in range(8))) == [200] * 8
+            assert await asyncio.gather(*(fetch_status(behind) for _ in range(8))) == [200] * 8
             events = "http://localhost/api/events/stream"
             # Draining takes a second and a half.
             async with watched(direct, events, 300) as streams:
                 old.send_signal(signal.SIGTERM)
                 await wait_until(lambda: any(stream.content.is_eof() for stream in streams))
-                asking = [asyncio.create_task(asked(behind)) for _ in range(8)]
+                asking = [asyncio.create_task(fetch_status(behind)) for _ in range(8)]
                 assert await old.wait() == 0
                 assert not any(task.done() for task in asking)
             async with run_activated_server(sock, tmp_path, *options):
                 assert await asyncio.gather(*asking) == [200] * 8
 
 
-async def asked(behind: ProxiedServer) -> int:
+async def fetch_status(behind: ProxiedServer) -> int:
     async with behind.session.get(f"{behind.address}/api/jobs") as answer:
         return answer.status
 
