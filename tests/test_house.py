@@ -1,13 +1,12 @@
 """Structure of the package: imports between its parts, names, module sizes."""
 
 import ast
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from marianne_stream.cli.commands import COMMANDS
+from marianne_stream.cli.commands import COMMANDS, COMPLETE_COMMAND
 
 PACKAGE = Path(__file__).parents[1] / "marianne_stream"
 
@@ -139,7 +138,8 @@ def test_no_source_file_has_more_than_400_lines() -> None:
 
 
 def test_every_command_has_a_module() -> None:
-    assert all(hasattr(place.load(), "run") for place in COMMANDS.values())
+    commands = (*COMMANDS.values(), COMPLETE_COMMAND)
+    assert all(hasattr(command.load(), "run") for command in commands)
 
 
 def test_only_terminal_parts_print() -> None:
@@ -159,15 +159,6 @@ def test_publisher_and_edge_do_not_import_each_other() -> None:
         for path in found:
             seen = f"marianne_stream.relay.{other}"
             assert not [name for name in imported_modules(path) if name.startswith(seen)], path
-
-
-def test_no_page_comment_begins_with_a_question_word() -> None:
-    opener = re.compile(
-        r"/\*+[\s*]*(?:Who|What|Where|Whose|Which|How|When|Whether|That|Those|One|So|Nothing|Nobody"
-        r"|Of|By)\b"
-    )
-    for path in [*PACKAGE.rglob("*.js"), *PACKAGE.rglob("*.css")]:
-        assert opener.findall(path.read_text(encoding="utf-8")) == [], path
 
 
 def test_npm_lock_file_names_no_registry() -> None:

@@ -69,7 +69,7 @@ Examples:
 """
 
 # What runs when a shell asks how a command line may go on.
-COMPLETE_COMMAND = LazyCommand("completing", "answers a shell")
+COMPLETE_COMMAND = LazyCommand("complete", "answers a shell")
 
 
 def format_program_help() -> str:
