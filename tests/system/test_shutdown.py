@@ -21,8 +21,11 @@ from tests.support.waiting import wait_until
 PATIENT_SCRIPT = """
 import sys
 from marianne_stream.cli.main import main
-from marianne_stream.web import connections, stream
-connections.LEAVE_LIMIT_S = stream.LEAVING_S = 3600.0
+from marianne_stream.web import http_server, stream_registry
+limits = {http_server: "SHUTDOWN_TIMEOUT_S", stream_registry: "DRAIN_FLUSH_TIMEOUT_S"}
+for module, name in limits.items():
+    assert hasattr(module, name)
+    setattr(module, name, 3600.0)
 sys.exit(main(sys.argv[1:]))
 """
 
