@@ -10,13 +10,8 @@ from marianne_stream.cli.commands import COMMANDS, make_parser
 from marianne_stream.cli.main import EXIT_SIGINT
 from marianne_stream.client import runner
 from marianne_stream.client.watched_job import EXIT_SEVERITY
-from marianne_stream.config.settings import (
-    ENV_PREFIX,
-    Settings,
-    describe_allowed,
-    describe_default,
-    option_name,
-)
+from marianne_stream.config.loading import describe_allowed, describe_default, option_name
+from marianne_stream.config.settings import ENV_PREFIX, Settings
 from marianne_stream.errors import CliError, MarianneStreamError, SettingsError
 from tests.support.error_classes import error_classes
 from tests.support.markdown import REFERENCE, read_page, row, rows, rows_below, section
