@@ -13,8 +13,9 @@ from marianne_stream.feeds.log_frames import (
 )
 from marianne_stream.logs.entries import NO_ENTRY
 from marianne_stream.logs.filters import LineFilter
-from marianne_stream.logs.log_reader import Position, ReadResult
+from marianne_stream.logs.log_reader import ReadResult
 from marianne_stream.logs.log_threads import JobThreads
+from marianne_stream.logs.positions import Position
 from marianne_stream.wire.log_lines import LogLine
 
 # Limit of a client's queue. With a batch on its way, a slow client costs 1 MiB.

@@ -21,7 +21,7 @@ from marianne_stream.feeds.log_frames import make_complete_frame, make_partial_f
 from marianne_stream.feeds.log_start import LogFeedOptions, StartPoint, resolve_start
 from marianne_stream.logs.entries import matches_after, read_lines_above
 from marianne_stream.logs.log_handle import LogHandle
-from marianne_stream.logs.log_reader import Position
+from marianne_stream.logs.positions import Position
 from marianne_stream.wire import sse
 
 # First and longest wait for the follower to see a change that the feed has seen.

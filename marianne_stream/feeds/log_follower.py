@@ -22,7 +22,8 @@ from marianne_stream.jobs.hub import JobHub
 from marianne_stream.logs.file_watcher import FileWatcher, WatchHandle
 from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_handle import LogHandle
-from marianne_stream.logs.log_reader import LogReader, Position, ReadResult
+from marianne_stream.logs.log_reader import LogReader, ReadResult
+from marianne_stream.logs.positions import Position
 from marianne_stream.logs.safe_open import LogPath, open_directory
 from marianne_stream.models import RosterEntry
 

@@ -6,7 +6,8 @@ from marianne_stream.feeds.line_matcher import LineMatcher
 from marianne_stream.feeds.log_frames import make_change_frames, make_line_frames, now_iso
 from marianne_stream.logs.entries import NO_ENTRY, read_lines_above
 from marianne_stream.logs.log_handle import LogHandle
-from marianne_stream.logs.log_reader import Position, ReadResult
+from marianne_stream.logs.log_reader import ReadResult
+from marianne_stream.logs.positions import Position
 from marianne_stream.wire.log_lines import LogLine
 
 

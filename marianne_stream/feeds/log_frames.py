@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from marianne_stream.logs.log_reader import LogGap, LogRotation, Position, ReadResult
+from marianne_stream.logs.log_reader import LogGap, LogRotation, ReadResult
+from marianne_stream.logs.positions import Position
 from marianne_stream.schemas import (
     LogCompleteData,
     LogGapData,

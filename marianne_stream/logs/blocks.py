@@ -1,5 +1,6 @@
-"""The lines of a file a block at a time, from an offset on or back from it. Blocks, and is bounded:
-of a line that is longer than a block, only what is shown of it is kept.
+"""Lines of a file, read a block at a time, forwards or backwards.
+
+All functions block. Memory is bounded: a line longer than a block is kept as it is displayed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,14 +16,14 @@ from marianne_stream.wire.log_text import UTF8_BOM
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Lines of a file, each with its end, except perhaps the last one of the file.
+    """Consecutive lines of a file, each with its newline, except perhaps the last one of the file.
 
     Attributes:
-        start: the offset of the first one.
-        end: the offset behind the last one.
-        text: the lines; of one that is longer than a block, its end state and its newline.
-        start_window: the bytes before `start` that a cursor goes by.
-        end_window: the bytes before `end`, where `text` is not whole.
+        start: offset of the first line.
+        end: offset behind the last line.
+        text: the lines. A line that is longer than a block stands alone, as it is displayed.
+        start_window: bytes before `start` that a cursor hashes.
+        end_window: bytes before `end` if `text` does not hold them; None otherwise.
     """
 
     start: int
@@ -33,31 +34,35 @@ class Block:
 
     @property
     def line_count(self) -> int:
-        """How many there are."""
+        """Number of lines."""
         return self.text.count(b"\n") + (not self.text.endswith(b"\n"))
 
     def window_before(self, end: int) -> bytes:
-        """The bytes before the end of one of the lines that a cursor goes by."""
+        """Return the bytes that a cursor hashes before the end of a line.
+
+        Args:
+            end: offset behind one of the lines.
+        """
         if self.end_window is not None:
             return self.end_window
-        behind = end - self.start
-        text = self.text[max(0, behind - HASH_WINDOW_BYTES) : behind]
+        end_in_text = end - self.start
+        text = self.text[max(0, end_in_text - HASH_WINDOW_BYTES) : end_in_text]
         missing = HASH_WINDOW_BYTES - len(text)
         return self.start_window[-missing:] + text if missing else text
 
     def extract_lines(self, numbered_indexes: Sequence[tuple[int, int]]) -> list[LogLine]:
-        """Some of the lines.
+        """Return some of the lines.
 
         Args:
-            numbered_indexes: the place of each in the block, from 0, and its number.
+            numbered_indexes: index of each line in the block, from 0, and its line number.
         """
         if not numbered_indexes:
             return []
         pieces = self.text.split(b"\n")
         ends = list(accumulate(map(len, pieces)))
         return [
-            self._make_line(pieces[place], ends[place] + place, number)
-            for place, number in numbered_indexes
+            self._make_line(pieces[index], ends[index] + index, number)
+            for index, number in numbered_indexes
         ]
 
     def _make_line(self, piece: bytes, end_in_text: int, number: int) -> LogLine:
@@ -73,10 +78,10 @@ class Block:
 
 
 def iter_blocks_backwards(file: LogFile, offset: int) -> Iterator[Block]:
-    """The lines of a plain file before an offset, the last block first.
+    """Yield the lines of a plain file before an offset, the last block first.
 
     Raises:
-        MovedError: the file was cut.
+        FileMovedError: the file was truncated.
     """
     end = offset
     while end:
@@ -95,7 +100,7 @@ def iter_blocks_backwards(file: LogFile, offset: int) -> Iterator[Block]:
 
 
 def read_long_line_before(file: LogFile, end: int) -> Block:
-    """The line that ends at an offset, and is longer than a block."""
+    """Read a line that is longer than a block and ends at an offset."""
     start = end - 1
     while start:
         if (hole := file.hole_start(start)) < start:
@@ -112,7 +117,7 @@ def read_long_line_before(file: LogFile, end: int) -> Block:
 
 
 def read_long_line_text(file: LogFile, start: int, end: int) -> bytes:
-    """The end state of the line between two offsets."""
+    """Return the displayed text of the line between two offsets."""
     line = LineRenderer()
     while start < end and (piece := file.read(start, min(BLOCK_BYTES, end - start))):
         line.add(piece)
@@ -121,9 +126,9 @@ def read_long_line_text(file: LogFile, start: int, end: int) -> bytes:
 
 
 def read_partial_text(file: LogFile, start: int) -> bytes | None:
-    """The end state of the line from an offset to the end of a file; None if it has a newline.
+    """Return the displayed text from an offset to the end of a file; None if it has a newline.
 
-    Of a line that is longer than a block, its beginning and its last block are looked at.
+    Of a line longer than a block, only the beginning and the last block are read.
     """
     line, size, is_first = LineRenderer(), file.size(), not start
     if size - start > BLOCK_BYTES:
@@ -137,13 +142,13 @@ def read_partial_text(file: LogFile, start: int) -> bytes | None:
 
 
 class ForwardBlocks:
-    """The lines of a file from an offset on, to its end or another offset. Reads each byte once.
+    """Iterator over the lines of a file from an offset on. Reads each byte once.
 
     Args:
         file: the file, plain or compressed.
-        offset: where to begin: behind a line.
-        window: the bytes before it that a cursor goes by.
-        end_offset: where to end; the file's end where it is None.
+        offset: offset of the first line.
+        window: bytes before it that a cursor hashes.
+        end_offset: offset at which to stop; None for the end of the file.
     """
 
     def __init__(
@@ -164,7 +169,7 @@ class ForwardBlocks:
                 yield self._make_block(data[:cut])
             elif len(data) >= BLOCK_BYTES:
                 yield self._read_long_line()
-        # Behind a long line, whole lines may be left as well.
+        # The rest behind a long line may hold whole lines.
         cut = self._carry.rfind(b"\n") + 1
         for rest in (self._carry[:cut], self._carry[cut:]):
             if rest:
@@ -179,7 +184,7 @@ class ForwardBlocks:
         return data
 
     def _skip_hole(self) -> int:
-        """Skips a hole, in which no line ends; returns how long it is."""
+        """Skip a hole of a sparse file, in which no line ends; return its length in bytes."""
         end = self._file.hole_end(self._read_offset)
         if self._end_offset is not None:
             end = min(end, self._end_offset)
@@ -193,7 +198,7 @@ class ForwardBlocks:
         return block
 
     def _read_long_line(self) -> Block:
-        """The line that has begun, whose end is looked for."""
+        """Read on to the end of a line that is longer than a block."""
         line_text = LineRenderer()
         line_text.add(self._carry)
         ending = b""

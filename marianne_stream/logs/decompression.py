@@ -1,6 +1,6 @@
-"""The text of compressed files: gzip, bzip2 and xz.
+"""Decompression of gzip, bzip2 and xz files.
 
-It blocks; what is read of a file counts against the bound of the call.
+Reading blocks. Compressed bytes count against the read budget of the call.
 """
 
 import bz2
@@ -15,30 +15,33 @@ from typing import Protocol
 from marianne_stream.logs.read_budget import consume_budget
 from marianne_stream.logs.safe_open import OwnedFd
 
-# An xz file names the memory that it needs: `xz -9` needs 65 MiB.
+# An xz file states the memory that it needs: `xz -9` needs 65 MiB.
 XZ_MEMORY_BYTES = 100 * 1024 * 1024
 
 INPUT_BUFFER_BYTES = 64 * 1024
 
 
 class DamagedFileError(Exception):
-    """A compressed file is damaged, not whole yet, or needs too much memory."""
+    """The compressed file is damaged, incomplete, or needs too much memory."""
 
 
 class DecompressedStream(Protocol):
-    """The text of a file, in its order."""
+    """Decompressed text of a file, read in order."""
 
     def read(self, length: int) -> bytes:
-        """So many bytes; fewer at the end.
+        """Read the next bytes; fewer at the end.
+
+        Args:
+            length: number of bytes.
 
         Raises:
-            DamagedFileError: they cannot be read.
+            DamagedFileError: the file cannot be decompressed.
         """
         ...
 
 
 class Decompressor(Protocol):
-    """A decompressor of one stream, as `bz2` and `lzma` have them."""
+    """Decompressor of one stream, as `bz2` and `lzma` provide it."""
 
     @property
     def eof(self) -> bool:
@@ -47,32 +50,32 @@ class Decompressor(Protocol):
 
     @property
     def needs_input(self) -> bool:
-        """Whether more input is needed before there is more output."""
+        """Whether there is no more output without more input."""
         ...
 
     @property
     def unused_data(self) -> bytes:
-        """What follows the stream."""
+        """Bytes behind the end of the stream."""
         ...
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        """Takes input, and returns so much of the output at most."""
+        """Take input and return at most `max_length` bytes of output."""
         ...
 
 
 class BudgetedInput(io.RawIOBase):
-    """An open file, read from its beginning without its own offset; each read is counted."""
+    """Raw input from an open file. Leaves the file's offset alone and counts each read."""
 
     def __init__(self, descriptor: OwnedFd) -> None:
         self._descriptor = descriptor
         self._offset = 0
 
     def readable(self) -> bool:
-        """Whether it can be read."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
-        """Reads into a buffer; raises as `consume_budget` does."""
+        """Read into a buffer. Raises as `consume_budget` does."""
         length = os.preadv(self._descriptor.fd, [buffer], self._offset)
         self._offset += length
         consume_budget(length)
@@ -80,13 +83,13 @@ class BudgetedInput(io.RawIOBase):
 
 
 class GzipStream:
-    """The text of a gzip file of one member or several."""
+    """Text of a gzip file of one or several members."""
 
     def __init__(self, source: io.BufferedReader) -> None:
         self._file = gzip.GzipFile(fileobj=source, mode="rb")
 
     def read(self, length: int) -> bytes:
-        """So many bytes; fewer at the end."""
+        """Read the next bytes; fewer at the end."""
         try:
             return self._file.read(length)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -94,11 +97,11 @@ class GzipStream:
 
 
 class ConcatenatedStream:
-    """The text of a file of one compressed stream or several, one behind the other.
+    """Text of a file of one or several compressed streams in a row.
 
     Args:
         source: the file.
-        make_decompressor: makes a decompressor for the next stream.
+        make_decompressor: function that makes a decompressor for the next stream.
     """
 
     def __init__(
@@ -110,7 +113,7 @@ class ConcatenatedStream:
         self._has_input = False
 
     def read(self, length: int) -> bytes:
-        """So many bytes; fewer at the end."""
+        """Read the next bytes; fewer at the end."""
         try:
             pieces = []
             while length and (piece := self._read_next(length)):
@@ -121,11 +124,11 @@ class ConcatenatedStream:
             raise DamagedFileError(str(error)) from error
 
     def _read_next(self, length: int) -> bytes:
-        """Some bytes; none at the end."""
+        """Return some bytes, or b"" at the end."""
         while True:
             data = b""
             if self._decompressor.eof:
-                # Between streams of xz, there may be NULs.
+                # xz allows NULs between streams.
                 data = (
                     self._decompressor.unused_data or self._source.read(INPUT_BUFFER_BYTES)
                 ).lstrip(b"\0")
@@ -144,11 +147,11 @@ class ConcatenatedStream:
 
 
 def make_xz_decompressor() -> Decompressor:
-    """A decompressor of one xz stream."""
+    """Make a decompressor of one xz stream with a memory limit."""
     return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY_BYTES)
 
 
-# By the endings of their names.
+# By the ending of the file name.
 STREAM_FACTORIES: dict[str, Callable[[io.BufferedReader], DecompressedStream]] = {
     ".gz": GzipStream,
     ".bz2": lambda source: ConcatenatedStream(source, bz2.BZ2Decompressor),
@@ -157,11 +160,11 @@ STREAM_FACTORIES: dict[str, Callable[[io.BufferedReader], DecompressedStream]] =
 
 
 def is_compressed(name: str) -> bool:
-    """Whether the name of a file says that it is compressed."""
+    """Return whether the name of a file has the ending of a compressed one."""
     return name.endswith(tuple(STREAM_FACTORIES))
 
 
 def open_decompressed(descriptor: OwnedFd, name: str) -> DecompressedStream:
-    """The text of a compressed file, from its beginning."""
+    """Open a compressed file at its beginning."""
     make = next(make for ending, make in STREAM_FACTORIES.items() if name.endswith(ending))
     return make(io.BufferedReader(BudgetedInput(descriptor), INPUT_BUFFER_BYTES))

@@ -1,7 +1,7 @@
-"""Entries: a line with a level or a time, and the lines below it that have neither.
+"""Log entries: a line with a level or a time, and the lines below it that have neither.
 
-A filter that passes a line passes the lines below it in its entry, too: a traceback stays with the
-line that announces it. In a log without levels or times each line stands alone.
+A filter that passes a line passes the lines below it in the same entry as well: a traceback stays
+with the line above it. In a log without levels and times each line stands alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,27 +13,27 @@ from marianne_stream.logs.log_file import LogFile
 from marianne_stream.wire.log_levels import parse_line_facts
 from marianne_stream.wire.log_lines import LINE_LIMIT_BYTES, render_line
 
-# What an entry holds at most; lines below stand alone.
+# Limits of an entry. Lines beyond them stand alone.
 MAX_ENTRY_LINES = 200
 MAX_ENTRY_BYTES = 64 * 1024
 
-# So much before a line holds all of its entry, and the end of the line above that.
+# Enough text before a line to hold its whole entry and the newline above that.
 ENTRY_LOOKBACK_BYTES = MAX_ENTRY_BYTES + 1
 
 
 class EntrySize(NamedTuple):
-    """How much there is of an entry up to one of its lines."""
+    """Size of an entry up to one of its lines."""
 
     line_count: int
     size_bytes: int
 
 
 def entry_size_at(text: bytes, size_above: EntrySize | None) -> EntrySize | None:
-    """Return the extent of the entry that a line belongs to, up to it; None if it stands alone.
+    """Return the size of an entry up to a line; None if the line stands alone.
 
     Args:
         text: the line.
-        size_above: the extent at the line above.
+        size_above: size of the entry up to the line above.
     """
     size = len(text) + 1
     if is_entry_start(text):
@@ -48,7 +48,7 @@ def entry_size_at(text: bytes, size_above: EntrySize | None) -> EntrySize | None
 
 
 def is_entry_start(text: bytes) -> bool:
-    """Whether a line begins an entry."""
+    """Return whether a line starts an entry."""
     return parse_line_facts(text.decode("utf-8", "replace")).is_entry_start
 
 
@@ -59,11 +59,11 @@ def split_filter(line_filter: LineFilter) -> tuple[LineFilter, ...]:
 
 @dataclass(frozen=True, slots=True)
 class EntryState:
-    """What the lines above say of the next line, for one filter.
+    """State of a filter between two lines.
 
     Attributes:
-        size: of the entry that the next line may continue; None if there is none.
-        matched: which of the filters have passed a line of it.
+        size: size of the entry that the next line may continue; None if there is none.
+        matched: for each filter, whether it has passed a line of that entry.
     """
 
     size: EntrySize | None = None
@@ -74,11 +74,11 @@ NO_ENTRY = EntryState()
 
 
 class EntryMatcher:
-    """Passes lines one after the other, with those below them.
+    """Applies a filter to consecutive lines and the entries that they belong to.
 
     Args:
-        line_filter: which lines are wanted by themselves.
-        state: what the lines above say.
+        line_filter: filter of single lines.
+        state: state behind the lines above.
     """
 
     def __init__(self, line_filter: LineFilter, state: EntryState = NO_ENTRY) -> None:
@@ -87,29 +87,29 @@ class EntryMatcher:
         self._matched = list(state.matched or [False] * len(self._filters))
 
     def reset(self) -> None:
-        """Take it that the next line belongs to none of those above."""
+        """Start anew: the next line continues no entry."""
         self._size = None
         self._matched = [False] * len(self._filters)
 
     @property
     def state(self) -> EntryState:
-        """What the lines so far say of the next one."""
+        """State behind the lines so far."""
         passed = tuple(self._matched) if self._size is not None and any(self._matched) else ()
         return EntryState(self._size, passed)
 
     def matches(self, text: bytes) -> bool:
-        """Whether a line is wanted, which is the next one."""
+        """Return whether the next line passes."""
         above = self._size
         self._size = entry_size_at(text, above)
         if self._size is None or self._size.line_count == 1:
             self._matched = [False] * len(self._filters)
-        for place, one in enumerate(self._filters):
-            self._matched[place] = self._matched[place] or one.matches(text)
+        for index, one in enumerate(self._filters):
+            self._matched[index] = self._matched[index] or one.matches(text)
         return all(self._matched)
 
 
 def entry_state_after(line_filter: LineFilter, lines: Sequence[bytes]) -> EntryState:
-    """Return what some lines say of the next one: only those of the last entry count."""
+    """Return the state of a filter behind some lines, of which only the last entry counts."""
     begin = find_last_entry_start(lines)
     if begin is None:
         return NO_ENTRY
@@ -120,24 +120,24 @@ def entry_state_after(line_filter: LineFilter, lines: Sequence[bytes]) -> EntryS
 
 
 def find_last_entry_start(lines: Sequence[bytes]) -> int | None:
-    """Return which line begins the entry that the next one may continue; None if none does."""
-    for place in range(len(lines) - 1, max(-1, len(lines) - MAX_ENTRY_LINES), -1):
-        if is_entry_start(lines[place]):
-            return place
+    """Return the index of the line that starts the last entry, or None."""
+    for index in range(len(lines) - 1, max(-1, len(lines) - MAX_ENTRY_LINES), -1):
+        if is_entry_start(lines[index]):
+            return index
     return None
 
 
 def read_lines_above(
     file: LogFile, offset: int, job_filter: LineFilter | None, text: bytes | None = None
 ) -> list[bytes]:
-    """Return the lines above an offset that may belong to the entry of the line behind it.
+    """Return the lines above an offset that may belong to the same entry as the line behind it.
 
     Args:
         file: the file.
-        offset: where a line begins.
-        job_filter: which lines count; all if it is None.
-        text: what stands before the offset, `ENTRY_LOOKBACK_BYTES` of it if there are as many;
-            read from the file if it is None.
+        offset: offset of a line.
+        job_filter: filter of the job's lines; None for all lines.
+        text: text before the offset, `ENTRY_LOOKBACK_BYTES` of it if there are as many; None to
+            read it from the file.
     """
     start = max(0, offset - ENTRY_LOOKBACK_BYTES)
     if text is None:
@@ -150,23 +150,29 @@ def read_lines_above(
 
 
 def render_truncated(line: bytes) -> bytes:
-    """Return a line of a file without its end, as it is shown."""
+    """Return a line without its end as it is displayed, at most `LINE_LIMIT_BYTES` of it."""
     return render_line(line)[:LINE_LIMIT_BYTES]
 
 
 def matches_after(
     line_filter: LineFilter, read_lines: Callable[[], Sequence[bytes]], text: bytes
 ) -> bool:
-    """Whether a filter passes a line that follows some others."""
+    """Return whether a filter passes a line that follows other lines.
+
+    Args:
+        line_filter: the filter.
+        read_lines: function that returns the lines above.
+        text: the line.
+    """
     return EntryMatcher(line_filter, entry_state_after(line_filter, read_lines())).matches(text)
 
 
 class EntryMatches(NamedTuple):
-    """The lines of a block that are wanted, by their places.
+    """Indexes of the lines of a block that pass a filter.
 
     Attributes:
-        selected: all of them.
-        matches: those that a filter passes by themselves.
+        selected: lines that pass, with the lines below them in their entries.
+        matches: lines that pass by themselves.
     """
 
     selected: list[int]
@@ -174,12 +180,13 @@ class EntryMatches(NamedTuple):
 
 
 class BlockEntries:
-    """The entries of a block of lines, found where they are asked for.
+    """Entries of a block of lines, computed where they are needed.
 
     Args:
         text: the block.
-        job_lines: the places of the lines that count.
-        read_lines_above: gives the lines above the block that count, the last entry's at least.
+        job_lines: indexes of the job's lines.
+        read_lines_above: function that returns the job's lines above the block, at least the last
+            entry.
     """
 
     def __init__(
@@ -192,25 +199,25 @@ class BlockEntries:
         self._sizes: dict[int, EntrySize | None] = {}
 
     def match(self, line_filter: LineFilter) -> EntryMatches:
-        """Return the lines that a filter wants, those below them included."""
+        """Return the lines that pass a filter, including the lines below them."""
         filters = split_filter(line_filter)
         own = [set(one.find_matches(self._text)).intersection(self._job_lines) for one in filters]
         inherited = self._match_lines_above(line_filter)
         if not any(own) and not any(inherited):
             return EntryMatches([], frozenset())
         split = self._text.split(b"\n")
-        self._lines = [render_truncated(split[place]) for place in self._job_lines]
-        ranks = {place: rank for rank, place in enumerate(self._job_lines)}
-        wanted = [
-            self._add_lines_below(sorted(ranks[place] for place in places), starts_matched=begun)
-            for places, begun in zip(own, inherited, strict=True)
+        self._lines = [render_truncated(split[index]) for index in self._job_lines]
+        ranks = {index: rank for rank, index in enumerate(self._job_lines)}
+        passed = [
+            self._add_lines_below(sorted(ranks[index] for index in indexes), starts_matched=begun)
+            for indexes, begun in zip(own, inherited, strict=True)
         ]
-        common = set.intersection(*wanted)
-        places = sorted(self._job_lines[rank] for rank in common)
-        return EntryMatches(places, frozenset(set.union(*own).intersection(places)))
+        common = set.intersection(*passed)
+        indexes = sorted(self._job_lines[rank] for rank in common)
+        return EntryMatches(indexes, frozenset(set.union(*own).intersection(indexes)))
 
     def _match_lines_above(self, line_filter: LineFilter) -> Sequence[bool]:
-        """Which filters pass the first line because of one above the block."""
+        """Return for each filter whether a line above the block makes it pass the first line."""
         nothing = [False] * len(split_filter(line_filter))
         if not self._job_lines:
             return nothing
@@ -227,7 +234,7 @@ class BlockEntries:
         return state.matched or nothing
 
     def _add_lines_below(self, ranks: Sequence[int], *, starts_matched: bool) -> set[int]:
-        """Some lines, and those below each in its entry."""
+        """Add to some lines those below each of them in its entry."""
         found: set[int] = set()
         for rank in (-1, *ranks) if starts_matched else ranks:
             if rank in found:
@@ -240,20 +247,20 @@ class BlockEntries:
         return found - {-1}
 
     def _continues_entry(self, rank: int) -> bool:
-        """Whether a line belongs to the entry of the line above it."""
-        extent = self._size_at(rank)
-        return extent is not None and extent.line_count > 1
+        """Return whether a line belongs to the entry of the line above it."""
+        size = self._size_at(rank)
+        return size is not None and size.line_count > 1
 
     def _size_at(self, rank: int) -> EntrySize | None:
-        """The extent at a line, from the nearest line above at which it is known."""
+        """Return the size at a line, computed from the nearest line above with a known size."""
         first = rank
         while first not in self._sizes and rank - first < MAX_ENTRY_LINES:
             if first < 0 or is_entry_start(self._lines[first]):
                 break
             first -= 1
-        extent = self._sizes.get(first)
+        size = self._sizes.get(first)
         if first not in self._sizes and first >= 0:
-            extent = self._sizes[first] = entry_size_at(self._lines[first], None)
+            size = self._sizes[first] = entry_size_at(self._lines[first], None)
         for below in range(max(first, -1) + 1, rank + 1):
-            extent = self._sizes[below] = entry_size_at(self._lines[below], extent)
-        return extent
+            size = self._sizes[below] = entry_size_at(self._lines[below], size)
+        return size

@@ -1,6 +1,6 @@
-"""Says when to look at a file again: by inotify(7) where that works, else by the clock.
+"""File watcher: wakes followers by inotify(7), or by polling where inotify does not work.
 
-An alarm is a hint: whoever is woken looks for himself. It must not know what is looked for.
+A wake-up is a hint and may be spurious: the follower reads the file to find out.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from marianne_stream.common.repeated_logs import WarnOnce
 from marianne_stream.logs.safe_open import OwnedFd
 
 if sys.platform == "linux":
@@ -21,20 +22,20 @@ logger = logging.getLogger(__name__)
 
 WatchMode = Literal["auto", "inotify", "poll"]
 
-# With inotify, a look without a hint: for what it does not tell, as writes through a mapping.
+# Poll interval beside inotify, which does not report writes through a memory mapping.
 SAFETY_POLL_S = 2.0
 
-# File systems whose files others change without this kernel's knowledge.
+# File systems whose files other machines change without an event on this one.
 NETWORK_FILESYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "virtiofs"}
 )
 
 
 class WakeUp:
-    """Wakes one follower.
+    """Wake-up of one follower.
 
     Args:
-        interval_s: how long it sleeps at most.
+        interval_s: longest time between two wake-ups, in seconds.
     """
 
     def __init__(self, interval_s: float) -> None:
@@ -42,11 +43,15 @@ class WakeUp:
         self._event = asyncio.Event()
 
     def set(self) -> None:
-        """Wakes the follower, now or at its next wait."""
+        """Wake the follower now, or at its next wait."""
         self._event.set()
 
     async def wait(self, timeout_s: float | None = None) -> None:
-        """Sleeps until it is rung, or the time is over. Safe to cancel."""
+        """Wait for a wake-up or the end of a time. Cancelling is safe.
+
+        Args:
+            timeout_s: the time in seconds; `interval_s` if it is None.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.interval_s if timeout_s is None else timeout_s):
                 await self._event.wait()
@@ -54,18 +59,19 @@ class WakeUp:
 
 
 class WatchHandle(NamedTuple):
-    """What an alarm hangs on: the numbers of its watches."""
+    """A follower's wake-up and the numbers of its inotify watches."""
 
     wake_up: WakeUp
     watch_ids: tuple[int, ...]
 
 
 class FileWatcher:
-    """All alarms, on one inotify instance.
+    """Watches of all followers, on one inotify instance.
 
     Args:
-        mode: `inotify`, `poll`, or `auto`: inotify where it works.
-        poll_interval_s: how often is looked where there is no inotify.
+        mode: `inotify`, `poll`, or `auto`: inotify for local files, polling for those of network
+            file systems.
+        poll_interval_s: poll interval in seconds.
     """
 
     def __init__(self, *, mode: WatchMode = "auto", poll_interval_s: float = 0.25) -> None:
@@ -74,17 +80,17 @@ class FileWatcher:
         self._wake_ups: dict[int, set[WakeUp]] = {}
         self._inotify_watches: dict[int, Watch] = {}
         self._inotify: Inotify | None = None
-        self._has_warned = False
+        self._inotify_warning = WarnOnce(logger)
         self._is_network_device: dict[int, bool] = {}
 
     async def run(self) -> None:
-        """Passes on what inotify says, until cancelled."""
+        """Dispatch inotify events until cancelled."""
         if self._mode == "poll" or sys.platform != "linux":
             await asyncio.Event().wait()
         try:
             self._inotify = Inotify(cache_size=64)
         except OSError as error:
-            self._warn_once(error)
+            self._warn(error)
             await asyncio.Event().wait()
             return
         try:
@@ -95,26 +101,28 @@ class FileWatcher:
             self._inotify = None
 
     def watch(self, *descriptors: OwnedFd) -> WatchHandle:
-        """A new alarm that rings when a file, or what is in a folder, changes."""
-        alarm = WakeUp(self.poll_interval_s)
-        watches = tuple(self._add_watches(alarm, descriptors)) if self._inotify is not None else ()
+        """Watch open files and folders. The handle must be given to `unwatch`."""
+        wake_up = WakeUp(self.poll_interval_s)
+        watches = (
+            tuple(self._add_watches(wake_up, descriptors)) if self._inotify is not None else ()
+        )
         if len(watches) == len(descriptors):
-            alarm.interval_s = SAFETY_POLL_S
-        return WatchHandle(alarm, watches)
+            wake_up.interval_s = SAFETY_POLL_S
+        return WatchHandle(wake_up, watches)
 
     def unwatch(self, watch_handle: WatchHandle) -> None:
-        """Ends an alarm."""
-        for number in watch_handle.watch_ids:
-            alarms = self._wake_ups.get(number, set())
-            alarms.discard(watch_handle.wake_up)
-            if alarms:
+        """Stop watching."""
+        for watch_id in watch_handle.watch_ids:
+            wake_ups = self._wake_ups.get(watch_id, set())
+            wake_ups.discard(watch_handle.wake_up)
+            if wake_ups:
                 continue
-            self._wake_ups.pop(number, None)
-            handle = self._inotify_watches.pop(number, None)
-            if handle is not None and self._inotify is not None:
-                # It is gone by itself where the file is.
+            self._wake_ups.pop(watch_id, None)
+            watch = self._inotify_watches.pop(watch_id, None)
+            if watch is not None and self._inotify is not None:
+                # The kernel has removed the watch of a deleted file.
                 with contextlib.suppress(OSError):
-                    self._inotify.rm_watch(handle)
+                    self._inotify.rm_watch(watch)
 
     def _add_watches(self, wake_up: WakeUp, descriptors: Iterable[OwnedFd]) -> Iterable[int]:
         if self._inotify is None:
@@ -133,17 +141,17 @@ class FileWatcher:
             try:
                 if self._mode == "auto" and self._is_on_network(descriptor):
                     return
-                # The descriptor's own path: the name may lead elsewhere by now.
-                handle = self._inotify.add_watch(descriptor.proc_path, mask)
+                # The name may lead to another file by now; the descriptor does not.
+                watch = self._inotify.add_watch(descriptor.proc_path, mask)
             except OSError as error:
-                self._warn_once(error)
+                self._warn(error)
                 return
-            self._inotify_watches[handle.wd] = handle
-            self._wake_ups.setdefault(handle.wd, set()).add(wake_up)
-            yield handle.wd
+            self._inotify_watches[watch.wd] = watch
+            self._wake_ups.setdefault(watch.wd, set()).add(wake_up)
+            yield watch.wd
 
     def _is_on_network(self, descriptor: OwnedFd) -> bool:
-        """Whether a file lies on another machine: looked up once for each file system."""
+        """Return whether a file is on a network file system; looked up once for each device."""
         device = os.fstat(descriptor.fd).st_dev
         if device not in self._is_network_device:
             self._is_network_device[device] = is_on_network_filesystem(descriptor)
@@ -152,22 +160,20 @@ class FileWatcher:
     def _dispatch(self, event: "Event") -> None:
         watch = event.watch
         if watch is None:
-            # The queue ran over: nobody knows who was meant.
-            for alarms in list(self._wake_ups.values()):
-                for alarm in alarms:
-                    alarm.set()
+            # Queue overflow (inotify(7)): events were lost, so wake everybody.
+            for wake_ups in list(self._wake_ups.values()):
+                for wake_up in wake_ups:
+                    wake_up.set()
             return
-        for alarm in self._wake_ups.get(watch.wd, ()):
-            alarm.set()
+        for wake_up in self._wake_ups.get(watch.wd, ()):
+            wake_up.set()
 
-    def _warn_once(self, error: OSError) -> None:
-        if not self._has_warned:
-            self._has_warned = True
-            logger.warning("logs are looked at by the clock, inotify does not work: %s", error)
+    def _warn(self, error: OSError) -> None:
+        self._inotify_warning.warn("inotify unavailable fallback=poll error=%r", error.strerror)
 
 
 def is_on_network_filesystem(descriptor: OwnedFd) -> bool:
-    """Whether a file lies on another machine (proc(5), mountinfo)."""
+    """Return whether a file is on a network file system (proc(5), mountinfo)."""
     info = Path(f"/proc/self/fdinfo/{descriptor.fd}").read_text(encoding="ascii")
     mount = next((line.split()[1] for line in info.splitlines() if line.startswith("mnt_id:")), "")
     table = Path("/proc/self/mountinfo").read_bytes().decode("utf-8", "replace")

@@ -71,10 +71,10 @@ def find_matching_lines(
     block = render_lines(block).removeprefix(UTF8_BOM)
     forms = search_forms(block)
     if len(forms) == 1 and forms[0] is block:
-        return [place for place, line in iter_hits(block, find_next) if line_matches(line)]
+        return [index for index, line in iter_hits(block, find_next) if line_matches(line)]
     lines = block.split(b"\n")
-    places = {place for form in forms for place, _ in iter_hits(form, find_next)}
-    return [place for place in sorted(places) if line_matches(lines[place][:LINE_LIMIT_BYTES])]
+    indexes = {index for form in forms for index, _ in iter_hits(form, find_next)}
+    return [index for index in sorted(indexes) if line_matches(lines[index][:LINE_LIMIT_BYTES])]
 
 
 def iter_hits(block: bytes, find_next: FindNext) -> Iterator[tuple[int, bytes]]:

@@ -1,7 +1,6 @@
-"""How many lines lie before an offset, without reading a file twice.
+"""Line index: the number of lines before an offset, without reading a file twice.
 
-A sparse table of line counts, extended as the file grows. It must not know what a line means; which
-lines count, a selection says.
+The index is a sparse table of line counts, extended as the file grows.
 """
 
 import asyncio
@@ -14,54 +13,57 @@ from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_file import BLOCK_BYTES, LogFile
 from marianne_stream.wire.cursors import HASH_WINDOW_BYTES
 
-# What one call counts at most.
+# Limit of one call.
 INDEX_SLICE_BYTES = 256 * 1024 * 1024
 
 
 class LineIndex:
-    """The line counts of one file. Extending it blocks, and is for one thread at a time.
+    """Line counts of one file. Extending it blocks, and is for one thread at a time.
 
     Args:
-        job_filter: which lines count; all where it is None.
+        job_filter: filter of the job's lines; None for all lines.
 
     Attributes:
-        end: the offset behind the last line that has been counted.
-        line_count: how many lines have.
-        lock: held while it is extended, or read in a thread.
+        offsets: ends of lines, about one a block.
+        counts: number of lines before each of the offsets.
+        end: offset behind the last line that was counted.
+        line_count: number of lines before `end`.
+        lock: held by a task while a thread extends or reads the index.
     """
 
     def __init__(self, job_filter: LineFilter | None = None) -> None:
         self._job_filter = job_filter
-        # Offsets at line ends, about one each block, and the counts up to there.
         self.offsets = [0]
         self.counts = [0]
         self.end = 0
         self.line_count = 0
         self.lock = asyncio.Lock()
-        # A thread whose caller was cancelled goes on for a moment.
+        # A thread whose caller was cancelled may still be counting.
         self._thread_lock = Lock()
         self._window = b""
-        # The beginning of the line behind `end`, and up to where it has no newline.
+        # Beginning of the line behind `end`, and the offset up to which it has no newline.
         self._partial_head = b""
         self._searched_offset = 0
 
     def extend(self, file: LogFile, end_offset: int) -> bool:
-        """Counts the whole lines up to an offset that have not been counted yet.
+        """Count the whole lines up to an offset, at most `INDEX_SLICE_BYTES` in a call.
 
-        What has been counted is kept if the call is stopped, and so is how far the end of a line
-        has been looked for.
+        A call that is stopped keeps the counts so far, and how far the end of a line was searched.
+
+        Args:
+            file: the file.
+            end_offset: offset at which to stop.
 
         Returns:
-            False if there is more to count: a call counts `INDEX_SLICE_BYTES`, so that others get
-            a turn.
+            False if there is more to count: a call is short, so that other jobs get a turn.
         """
         with self._thread_lock:
             if not self._is_unchanged(file):
                 self._reset()
             if file.size() < self._searched_offset or not self._has_same_partial_line(file):
-                # The line that has begun is another one.
+                # The unfinished line is another one now.
                 self._searched_offset = self.end
-            # What stands behind the last whole line may have changed.
+            # Bytes behind the last whole line may have changed.
             at = max(self.end, self._searched_offset - BLOCK_BYTES)
             sliced = at + INDEX_SLICE_BYTES
             while at < min(end_offset, sliced):
@@ -72,10 +74,10 @@ class LineIndex:
             return at >= end_offset
 
     def _count_lines(self, file: LogFile, offset: int, data: bytes) -> int:
-        """Counts the lines that end in some data; returns where the next is to be read."""
+        """Count the lines that end in some data; return the offset at which to read on."""
         newline = data.find(b"\n")
         if newline < 0:
-            # Nothing ends in a hole.
+            # No line ends in a hole of a sparse file.
             self._searched_offset = file.hole_end(offset + len(data))
             return self._searched_offset
         begun = offset - self.end
@@ -88,9 +90,9 @@ class LineIndex:
         return self.end
 
     def find_block_before(self, offset: int) -> tuple[int, int]:
-        """Where the last block before an offset begins, and how many lines lie before it."""
-        place = max(0, bisect_right(self.offsets, offset - 1) - 1)
-        return self.offsets[place], self.counts[place]
+        """Return the start of the last block before an offset, and the lines before it."""
+        index = max(0, bisect_right(self.offsets, offset - 1) - 1)
+        return self.offsets[index], self.counts[index]
 
     def _count_block(self, text: bytes) -> None:
         window = (self._window + text[-HASH_WINDOW_BYTES:])[-HASH_WINDOW_BYTES:]
@@ -101,7 +103,7 @@ class LineIndex:
         self._record(text + b"\n", newline + 1, file.window_before(newline + 1))
 
     def _record(self, text: bytes, end: int, window: bytes) -> None:
-        """Adds lines and their end to the table, in the place of the last one if that is near."""
+        """Add lines and their end to the table, or move its last end if that is near."""
         if self._job_filter is not None:
             self.line_count += len(self._job_filter.find_matches(text))
         else:
@@ -113,11 +115,11 @@ class LineIndex:
         self.counts.append(self.line_count)
 
     def _is_unchanged(self, file: LogFile) -> bool:
-        """Whether the file still holds what has been counted."""
+        """Return whether the file still holds the bytes before `end`."""
         return not self.end or file.window_before(self.end) == self._window
 
     def _has_same_partial_line(self, file: LogFile) -> bool:
-        """Return True if the line that was looked into begins as it did."""
+        """Return whether the line behind `end` begins as it did."""
         begun = file.read(self.end, HASH_WINDOW_BYTES)
         alike, self._partial_head = begun.startswith(self._partial_head), begun
         return alike
@@ -129,10 +131,10 @@ class LineIndex:
 
 
 class LineIndexCache:
-    """The indexes of the files that are, or were lately, in use.
+    """Line indexes of the files in use, and of those that were used last.
 
     Args:
-        max_indexes: how many are kept; those that were used last.
+        max_indexes: number of indexes to keep.
     """
 
     def __init__(self, *, max_indexes: int = 256) -> None:
@@ -142,7 +144,7 @@ class LineIndexCache:
         )
 
     def get(self, file: LogFile, job_filter: LineFilter | None) -> LineIndex:
-        """The index of a file. It may be an earlier file's: `extend` finds that out."""
+        """Return the index of a file. It may be that of an earlier file: `extend` notices."""
         key = (file.key, job_filter)
         index = self._indexes.get(key)
         if index is None:

@@ -1,7 +1,4 @@
-"""One generation of a log, plain or compressed, read through the descriptor that was opened.
-
-It must not know the other generations, or what the lines mean.
-"""
+"""One file of a log, plain or compressed, read through the descriptor that was opened."""
 
 import errno
 import os
@@ -14,25 +11,25 @@ from marianne_stream.wire.cursors import HASH_WINDOW_BYTES, LogCursor, content_h
 
 BLOCK_BYTES = 1024 * 1024
 
-# A compressed file may expand to anything; so much of its text is read, and the rest is a gap.
+# Limit of the text of a compressed file, which may expand to anything. The rest is a gap.
 TEXT_LIMIT_BYTES = 2 * 1024**3
 
 
 class TextLimitError(DamagedFileError):
-    """The text of a compressed file is longer than what is read of one."""
+    """The text of the compressed file is longer than `TEXT_LIMIT_BYTES`."""
 
 
 class LogFile:
-    """A file as it was opened. Its methods block: they belong in a thread.
+    """An open file of a log. Methods block: call them in a thread.
 
     Args:
         descriptor: the open file.
-        name: what it was called when it was opened.
+        name: name under which the file was opened.
 
     Attributes:
-        key: device and inode: while it is open, no other file has them.
-        name: what it was called.
-        final_offset: where the one who followed it left it, once that is so.
+        key: device and inode, unique as long as the file is open.
+        name: name under which the file was opened.
+        final_offset: offset at which its follower left the file; None before that.
     """
 
     compressed = False
@@ -46,34 +43,34 @@ class LogFile:
         self._first_line_hash = 0
 
     def stat(self) -> os.stat_result:
-        """What the file system says of it now."""
+        """Return the current file status."""
         return os.fstat(self.descriptor.fd)
 
     def size(self) -> int:
-        """How many bytes it holds now."""
+        """Return the current size in bytes."""
         return self.stat().st_size
 
     def read(self, offset: int, length: int) -> bytes:
-        """So many bytes from an offset on; fewer at the end."""
+        """Read bytes from an offset on; fewer at the end."""
         data = os.pread(self.descriptor.fd, length, offset)
         consume_budget(len(data))
         return data
 
     def size_up_to(self, limit: int) -> int | None:
-        """How many bytes it holds now, or None if they are more than a limit."""
+        """Return the current size in bytes, or None if it is above a limit."""
         size = self.size()
         return size if size <= limit else None
 
     def hole_end(self, offset: int) -> int:
-        """Where the hole at an offset of a sparse file ends; the offset itself if it is data."""
+        """Return the end of the hole at an offset of a sparse file; the offset if there is data."""
         try:
             return os.lseek(self.descriptor.fd, offset, os.SEEK_DATA)
         except OSError as error:
-            # Nothing but a hole follows (lseek(2)). Other file systems know no holes.
+            # ENXIO: only a hole follows (lseek(2)). Other errors: a file system without holes.
             return max(offset, self.size()) if error.errno == errno.ENXIO else offset
 
     def hole_start(self, offset: int) -> int:
-        """Where the hole before an offset begins; the offset itself if data is before it."""
+        """Return the start of the hole before an offset; the offset if there is data before it."""
         low, high = 0, offset
         while low < high:
             middle = (low + high) // 2
@@ -84,7 +81,10 @@ class LogFile:
         return high
 
     def first_line_hash(self) -> int:
-        """The fingerprint of the first line, or of its beginning; 0 while it has not ended."""
+        """Return the hash of the first line or its beginning; 0 while it is unfinished.
+
+        Of a long first line, `HASH_WINDOW_BYTES` are hashed.
+        """
         if not self._first_line_hash:
             head = self.read(0, HASH_WINDOW_BYTES)
             end = head.find(b"\n")
@@ -93,14 +93,14 @@ class LogFile:
         return self._first_line_hash
 
     def window_before(self, offset: int) -> bytes:
-        """The bytes before an offset, as many as a cursor goes by."""
+        """Return the bytes before an offset that a cursor hashes."""
         start = max(0, offset - HASH_WINDOW_BYTES)
         return self.read(start, offset - start)
 
     def matches(self, cursor: LogCursor) -> bool:
-        """Whether this is the file that a cursor behind a line is a position in.
+        """Return whether a cursor behind a line is a position in this file.
 
-        Blocks for as long as reading up to the cursor takes, where the file is compressed.
+        For a compressed file this reads up to the cursor's offset.
         """
         try:
             if (
@@ -118,15 +118,15 @@ class LogFile:
         return content_hash(window) == cursor.window_hash
 
     def refreshed(self) -> "LogFile":
-        """The same with nothing remembered: the file may have been cut since."""
+        """Return the same file without cached values: it may have been truncated."""
         self._first_line_hash = 0
         return self
 
 
 class CompressedLogFile(LogFile):
-    """A compressed generation. Offsets are those of the text; reading backwards begins again.
+    """A compressed file. Offsets are those of the text; going back reads from the beginning.
 
-    Not for two threads at once, which a lock sees to.
+    Safe to use in several threads.
     """
 
     compressed = True
@@ -138,24 +138,24 @@ class CompressedLogFile(LogFile):
         self._offset = 0
 
     def size(self) -> int:
-        """The size of the text, which is found by reading all of it; raises as `read` does."""
+        """Return the size of the text, which takes reading all of it. Raises as `read` does."""
         return self.size_up_to(TEXT_LIMIT_BYTES) or 0
 
     def size_up_to(self, limit: int) -> int | None:
-        """The size of the text, or None if it is more than a limit; raises as `read` does."""
+        """Return the size of the text, or None if it is above a limit. Raises as `read` does."""
         with self._lock:
             self._skip_to(limit + 1)
             return self._offset if self._offset <= limit else None
 
     def hole_end(self, offset: int) -> int:
-        """A text has no holes."""
+        """Return the offset: text has no holes."""
         return offset
 
     def read(self, offset: int, length: int) -> bytes:
-        """So many bytes of the text from an offset on; fewer at the end.
+        """Read bytes of the text from an offset on; fewer at the end.
 
         Raises:
-            DamagedFileError: it is not whole, or its text is longer than what is read of one.
+            DamagedFileError: the file is damaged or incomplete, or its text is too long.
         """
         with self._lock:
             if offset < self._offset:
@@ -165,12 +165,12 @@ class CompressedLogFile(LogFile):
             return self._read_next(length) if self._offset == offset else b""
 
     def _skip_to(self, offset: int) -> None:
-        """Reads up to an offset of the text, or its end; it can be stopped between blocks."""
+        """Read up to an offset of the text, or its end. Can be stopped between blocks."""
         while self._offset < offset and self._read_next(min(BLOCK_BYTES, offset - self._offset)):
             pass
 
     def _read_next(self, length: int) -> bytes:
-        """The next bytes of the text; none at its end."""
+        """Return the next bytes of the text, or b"" at its end."""
         if self._offset >= TEXT_LIMIT_BYTES:
             raise TextLimitError(f"the text is longer than {TEXT_LIMIT_BYTES} bytes")
         data = self._stream.read(length)
@@ -180,5 +180,5 @@ class CompressedLogFile(LogFile):
 
 
 def make_log_file(descriptor: OwnedFd, name: str) -> LogFile:
-    """The file behind a descriptor, by the form that its name tells."""
+    """Make the file of a descriptor, compressed or plain by its name."""
     return CompressedLogFile(descriptor, name) if is_compressed(name) else LogFile(descriptor, name)

@@ -1,7 +1,4 @@
-"""A log as it is opened for viewers: where they begin, and what is known of it.
-
-It must not know how lines are sent, or whose log it is.
-"""
+"""Handle of one log: its end, its tail, and the position of a cursor."""
 
 from functools import partial
 
@@ -10,25 +7,26 @@ from marianne_stream.logs.blocks import ForwardBlocks, read_partial_text
 from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.line_index import LineIndex, LineIndexCache
 from marianne_stream.logs.log_file import LogFile
-from marianne_stream.logs.log_reader import LogReader, Position
+from marianne_stream.logs.log_reader import LogReader
 from marianne_stream.logs.log_threads import JobThreads
+from marianne_stream.logs.positions import Position
 from marianne_stream.logs.rotation import LogFileSet
 from marianne_stream.logs.safe_open import LogPath
 from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_lines import LogLine, make_partial_line
 
-# A request counts so many slices of a log at most. The next one goes on where it has stopped.
+# Limit of index slices in one request. The next request counts on.
 MAX_INDEX_SLICES = 32
 
 
 class LogHandle:
-    """One log, and which of its lines count.
+    """One log, with the filter of the lines that belong to the job.
 
     Args:
-        log_path where it lies.
-        job_filter: which lines count; all where it is None.
-        index_cache: the line counts of files.
-        threads: the threads of its job, in which it is read.
+        log_path: path of the log.
+        job_filter: filter of the job's lines; None for all lines.
+        index_cache: line indexes of files.
+        threads: threads in which the log is read.
     """
 
     def __init__(
@@ -46,20 +44,23 @@ class LogHandle:
         self.threads = threads
 
     async def open_current(self) -> LogFile:
-        """The file that is written now.
+        """Open the file that is written now.
 
         Raises:
-            LogNotFoundError: it is not there.
-            LogForbiddenError: it may not be read.
+            LogNotFoundError: the file does not exist.
+            LogForbiddenError: the file may not be read.
         """
         return await self.threads.read(self.files.open_current)
 
     async def find_end(self, file: LogFile | None = None) -> Position:
-        """The position behind the last whole line. Counts what has not been counted.
+        """Return the position behind the last whole line. Counts lines that are not in the index.
+
+        Args:
+            file: file of the log; None for the one that is written now.
 
         Raises:
-            LogNotFoundError: it is not there.
-            LogForbiddenError: it may not be read.
+            LogNotFoundError: the file does not exist.
+            LogForbiddenError: the file may not be read.
             ReadLimitError: there is more to count than one request may.
         """
         file = file or await self.open_current()
@@ -72,7 +73,7 @@ class LogHandle:
         raise ReadLimitError
 
     async def find_tail_start(self, end: Position, line_count: int) -> Position:
-        """The position so many lines before another one in the same file, or at its beginning."""
+        """Return the position some lines before another one, at most at the start of its file."""
         if not line_count or not end.number:
             return end
         index = self._index_cache.get(end.file, self.job_filter)
@@ -82,22 +83,22 @@ class LogHandle:
             )
 
     async def find_position(self, cursor: LogCursor) -> Position | None:
-        """Where a cursor fits; None where nothing fits it."""
+        """Return the position of a cursor, or None if no file matches it."""
         return await self.threads.find(partial(self._find_position, cursor))
 
     async def read_partial_line(self, end: Position) -> LogLine | None:
-        """The line behind the last whole one of a plain file; None if there is none."""
+        """Return the unfinished line behind the last whole one of a plain file, or None."""
         return await self.threads.read(read_partial_line_after, end, self.job_filter)
 
     def make_reader(self, position: Position) -> LogReader:
-        """One who reads on from a position."""
+        """Make a reader that reads on from a position."""
         return LogReader(self.files, position, self.job_filter)
 
     def _find_position(self, cursor: LogCursor) -> Position | None:
         try:
             found = self.files.find(cursor)
         except ReadLimitError:
-            # Whatever it may fit, nobody can tell within a request.
+            # Finding the file takes more than one request may read.
             found = None
         if found is None:
             return None
@@ -107,14 +108,14 @@ class LogHandle:
 
 
 def index_to_end(file: LogFile, index: LineIndex) -> Position | None:
-    """The position behind the last whole line of a file; None while there is more to count."""
+    """Return the position behind the last whole line; None while there is more to count."""
     if not index.extend(file, file.size()):
         return None
     return Position(file, index.end, index.line_count, file.window_before(index.end))
 
 
 def read_partial_line_after(end: Position, job_filter: LineFilter | None) -> LogLine | None:
-    """The line behind a position at the end of a file; None if it has been finished meanwhile."""
+    """Return the line behind a position at the end of a file; None if it has been finished."""
     text = read_partial_text(end.file, end.offset)
     if not text:
         return None
@@ -125,15 +126,12 @@ def read_partial_line_after(end: Position, job_filter: LineFilter | None) -> Log
 def find_lines_before(
     index: LineIndex, end: Position, line_count: int, job_filter: LineFilter | None
 ) -> Position:
-    """The position so many lines before another one, found from the back.
-
-    Where the file was cut meanwhile, it is the other one itself.
-    """
+    """Return the position some lines before another one, or that one if the file was truncated."""
     file = end.file
     target = max(0, end.number - line_count)
     if not target:
         return Position(file, 0, 0, b"")
-    # The position may be one that a reader has come to which counts by itself.
+    # The position may come from a reader, which counts without the index.
     while not index.extend(file, end.offset):
         pass
     start, number = index.find_block_before(end.offset)
@@ -142,13 +140,13 @@ def find_lines_before(
     if number == target:
         return Position(file, start, number, file.window_before(start))
     for block in ForwardBlocks(file, start, file.window_before(start), end.offset):
-        counted = (
+        job_lines = (
             job_filter.find_matches(block.text)
             if job_filter is not None
             else range(block.line_count)
         )
-        if number + len(counted) >= target:
-            (line,) = block.extract_lines([(counted[target - number - 1], target)])
+        if number + len(job_lines) >= target:
+            (line,) = block.extract_lines([(job_lines[target - number - 1], target)])
             return Position(file, line.end, target, block.window_before(line.end))
-        number += len(counted)
+        number += len(job_lines)
     return end

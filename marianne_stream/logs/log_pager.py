@@ -1,7 +1,4 @@
-"""Pages of a log's history, across its rotated files.
-
-It must not know who asks, or how a page is sent.
-"""
+"""Pages of a log's history, across its rotated files."""
 
 import sys
 import time
@@ -13,17 +10,17 @@ from itertools import chain
 from typing import Literal, TypeVar
 
 from marianne_stream.errors import CursorExpiredError, StateUnavailableError
+from marianne_stream.logs.backwards_scan import BackwardsScan
 from marianne_stream.logs.blocks import read_long_line_text
 from marianne_stream.logs.entries import matches_after, read_lines_above
 from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_file import LogFile
 from marianne_stream.logs.log_handle import LogHandle
-from marianne_stream.logs.log_reader import Position
 from marianne_stream.logs.page_lines import PageLine
+from marianne_stream.logs.positions import Position
 from marianne_stream.logs.rotation import MAX_LISTINGS, FileMovedError
 from marianne_stream.logs.scans import (
     SEARCH_TIMEOUT_S,
-    BackwardsScan,
     ForwardsScan,
     Scan,
     ScanQuery,
@@ -38,17 +35,18 @@ StoppedBy = Literal["limit", "time", "start", "end"]
 
 @dataclass(frozen=True, slots=True)
 class PageResult:
-    """Lines in their order, and where to go on.
+    """One page: lines in order, and where to go on.
 
     Attributes:
         lines: the lines.
-        before: the oldest line that was looked at; None where there is none before it.
-        after: the position behind the newest; where there are none, before what was looked at.
-        stopped_by: why there are no more lines.
-        read_bytes: how much was looked at.
-        unread_bytes: how much of the file in which it stopped was not.
+        before: cursor of the oldest line that was searched; None if there is none before it.
+        after: cursor of the newest line; without lines, the position before what was searched.
+        stopped_by: reason why the page ends.
+        read_bytes: number of bytes searched.
+        unread_bytes: number of bytes of the last file that were not searched.
         has_gap: whether a file between the lines is damaged.
-        partial: the unfinished line behind the last, if the page reaches it and it is wanted.
+        partial: unfinished line behind the last one, if the page reaches it and it passes the
+            filter.
     """
 
     lines: Sequence[PageLine]
@@ -62,14 +60,14 @@ class PageResult:
 
 
 class LogPager:
-    """A log's lines, in pages.
+    """Reads pages of one log.
 
     Args:
         log: the log.
-        line_filter: which lines are wanted; all where it is None.
-        max_lines: how many a page holds at most.
-        job_ended: whether the job is over: a line without a newline will not get one.
-        context_lines: how many lines around each are shown besides, of the same file.
+        line_filter: filter of the client; None for all lines.
+        max_lines: limit of a page.
+        job_ended: whether the job has ended: a last line without a newline counts as finished.
+        context_lines: number of lines around each match to add, of the same file.
     """
 
     def __init__(
@@ -86,68 +84,68 @@ class LogPager:
         self._job_ended = job_ended
 
     async def read_newest(self) -> PageResult:
-        """The newest lines.
+        """Return the newest lines.
 
         Raises:
-            LogNotFoundError: the log is not there any more.
-            LogForbiddenError: it may not be read any more.
-            TooManySearchesError: other searches go on.
-            StateUnavailableError: the files were moved again and again meanwhile.
+            LogNotFoundError: the log does not exist.
+            LogForbiddenError: the log may not be read.
+            TooManySearchesError: other searches of the job are running.
+            StateUnavailableError: the files were renamed again and again meanwhile.
         """
         return await self._retry_when_moved(self._read_newest)
 
     async def read_newest_before(self, end: Position) -> PageResult:
-        """The newest lines before a position; waits for its turn where other searches go on.
+        """Return the newest lines before a position. Waits if other searches are running.
 
         Raises:
-            StateUnavailableError: the file of the position was cut, or as `newest`.
+            StateUnavailableError: the file was truncated, or the files were renamed again and
+                again.
         """
         return await self._retry_when_moved(
             partial(self._page_backwards, end, self._query), wait=True
         )
 
     async def read_oldest(self) -> PageResult:
-        """The oldest lines of the oldest file.
-
-        Raises: as `newest`.
-        """
+        """Return the oldest lines of the oldest file. Raises as `read_newest` does."""
         return await self._retry_when_moved(self._read_oldest)
 
     async def read_before(self, cursor: LogCursor) -> PageResult:
-        """The lines before the one that a cursor stands behind.
+        """Return the lines before the one that ends at a cursor.
 
         Raises:
-            CursorUnknownError: the cursor fits nothing; else as `newest`.
+            CursorExpiredError: no file matches the cursor; else as `read_newest`.
         """
         return await self._retry_when_moved(partial(self._read_before, cursor, self._query))
 
     async def read_after(self, cursor: LogCursor) -> PageResult:
-        """The lines behind a cursor.
+        """Return the lines behind a cursor.
 
         Raises:
-            CursorUnknownError: the cursor fits nothing; else as `newest`.
+            CursorExpiredError: no file matches the cursor; else as `read_newest`.
         """
         return await self._retry_when_moved(partial(self._read_after, cursor))
 
     async def read_around(self, cursor: LogCursor) -> PageResult:
-        """The line that a cursor stands behind, and as many before and behind it as there is room.
+        """Return the line that ends at a cursor in the middle of a page.
 
         Raises:
-            CursorUnknownError: the cursor fits nothing; else as `newest`.
+            CursorExpiredError: no file matches the cursor; else as `read_newest`.
         """
         return await self._retry_when_moved(partial(self._read_around, cursor))
 
     async def _retry_when_moved(
         self, read_page: Callable[[], Awaitable[PageResult]], *, wait: bool = False
     ) -> PageResult:
-        """A page, found again from the beginning where files were moved meanwhile."""
+        """Read a page; again from the beginning if files were renamed meanwhile."""
         async with self._search_slot(wait=wait):
             for _ in range(MAX_LISTINGS):
                 try:
                     return await read_page()
                 except FileMovedError:
                     continue
-        raise StateUnavailableError(detail="The log was rotated again and again while it was read.")
+        raise StateUnavailableError(
+            detail="The log was rotated repeatedly while it was read; try again."
+        )
 
     async def _read_newest(self) -> PageResult:
         end = await self._find_end(await self._log.open_current(), include_partial=self._job_ended)
@@ -171,23 +169,23 @@ class LogPager:
         return await self._page_forwards(await self._find(cursor), self._query)
 
     async def _read_around(self, cursor: LogCursor) -> PageResult:
-        """The halves of the page, of which one takes the room that the other leaves."""
-        wanted = replace(self._query, deadline_s=time.monotonic() + SEARCH_TIMEOUT_S)
-        share = wanted.max_lines - wanted.max_lines // 2
-        half = replace(wanted, max_lines=share, max_bytes=wanted.max_bytes // 2)
+        """Read both halves of the page; one gets the room that the other leaves."""
+        query = replace(self._query, deadline_s=time.monotonic() + SEARCH_TIMEOUT_S)
+        share = query.max_lines - query.max_lines // 2
+        half = replace(query, max_lines=share, max_bytes=query.max_bytes // 2)
         before = await self._page_backwards(await self._find_numbered(cursor), half)
-        rest = wanted.remaining_after(before.lines)
+        rest = query.remaining_after(before.lines)
         if not rest.max_lines:
             return replace(before, stopped_by="limit")
-        behind = await self._page_forwards(await self._find(cursor), rest)
-        rest = rest.remaining_after(behind.lines)
+        newer = await self._page_forwards(await self._find(cursor), rest)
+        rest = rest.remaining_after(newer.lines)
         has_room = rest.max_lines > 0 and rest.max_bytes >= LINE_LIMIT_BYTES
-        if has_room and before.before is not None and behind.stopped_by == "end":
+        if has_room and before.before is not None and newer.stopped_by == "end":
             older = await self._read_before(before.before, rest)
             before = concat_pages(older, replace(before, unread_bytes=0), older.stopped_by)
-        ends = {before.stopped_by, behind.stopped_by}
+        ends = {before.stopped_by, newer.stopped_by}
         stopped_by: StoppedBy = "time" if "time" in ends else "limit" if "limit" in ends else "end"
-        return concat_pages(before, behind, stopped_by)
+        return concat_pages(before, newer, stopped_by)
 
     async def _page_backwards(
         self, start: Position, query: ScanQuery, *, skip_offset: int | None = None
@@ -204,8 +202,8 @@ class LogPager:
             await self._run_scan(
                 partial(scan.scan, await self._find_end(file, include_partial=True))
             )
-        # With nothing found, one goes on before what was looked at: the line that was left out may
-        # be the first of it.
+        # Without a match, the next page goes on before what was searched: the skipped line may be
+        # the first of it.
         begin = scan.start_position or start
         newest = (
             scan.lines[-1].cursor if scan.lines else await self._log.threads.read(begin.make_cursor)
@@ -226,7 +224,7 @@ class LogPager:
             if next_file is None:
                 more = False
                 break
-            # What was written since, and a last line that will not get a newline any more.
+            # Lines written since, and an unfinished last line, which stays so.
             await self._run_scan(partial(scan.scan, include_partial=True))
             if scan.is_done:
                 break
@@ -237,7 +235,7 @@ class LogPager:
         return page if more else replace(page, partial=await self._read_partial_line(scan.position))
 
     async def _read_partial_line(self, end: Position) -> LogLine | None:
-        """The unfinished line behind a position at the end of the log, if it is wanted."""
+        """Return the unfinished line behind the end of the log, if it passes the filter."""
         if end.file.compressed or end.unterminated:
             return None
         line, only = await self._log.read_partial_line(end), self._query.line_filter
@@ -248,9 +246,10 @@ class LogPager:
         return line if is_wanted else None
 
     async def _find_numbered(self, cursor: LogCursor) -> Position:
-        """Where a cursor fits, with the number of the line that it stands behind.
+        """Return the position of a cursor with the line number in the cursor.
 
-        Where that had no end then, and has one now, this is not the number of all lines before.
+        If the line was unfinished then and is finished now, the number is not that of all lines
+        before.
         """
         return replace(await self._find(cursor), number=cursor.number)
 
@@ -261,7 +260,7 @@ class LogPager:
         return found
 
     async def _find_end(self, file: LogFile, *, include_partial: bool) -> Position:
-        """The end of a file. Of a compressed one it shows by reading."""
+        """Return the end of a file. That of a compressed one is found by reading it."""
         if file.compressed:
             return Position(file, sys.maxsize, 0, b"")
         end = await self._log.find_end(file)
@@ -275,7 +274,7 @@ class LogPager:
         return self._log.threads.search_slot(wait=wait)
 
     async def _run_scan(self, work: Callable[[], T]) -> T:
-        """Runs what looks at lines: where they are filtered, in threads of its own."""
+        """Run a scan in threads: those for searches if there is a filter."""
         threads = self._log.threads
         return await (
             threads.index(work) if self._query.line_filter is None else threads.search(work)
@@ -285,7 +284,7 @@ class LogPager:
 def make_page(
     scan: Scan, before: LogCursor | None, after: LogCursor | None, end: StoppedBy | None
 ) -> PageResult:
-    """What a scan found."""
+    """Make a page of what a scan found."""
     stopped_by = end or ("limit" if scan.is_full else "time")
     return PageResult(
         merge_context(scan),
@@ -299,10 +298,10 @@ def make_page(
 
 
 def merge_context(scan: Scan) -> Sequence[PageLine]:
-    """What a scan found, each with the lines around it, in their order and once."""
+    """Return matches and context lines in order, each once."""
     if not scan.context:
         return tuple(scan.lines)
-    # The files in the order in which they were found, by their inode and first line.
+    # Files in the order of their lines, by inode and hash of the first line.
     files: dict[tuple[int, int], dict[int, PageLine]] = {}
     for one in chain(scan.lines, scan.context):
         cursor = one.cursor
@@ -311,7 +310,7 @@ def merge_context(scan: Scan) -> Sequence[PageLine]:
 
 
 def concat_pages(older: PageResult, newer: PageResult, stopped_by: StoppedBy) -> PageResult:
-    """Two pages as one, of which the one goes on where the other ends."""
+    """Join two adjacent pages."""
     return PageResult(
         (*older.lines, *newer.lines),
         older.before,
@@ -325,7 +324,7 @@ def concat_pages(older: PageResult, newer: PageResult, stopped_by: StoppedBy) ->
 
 
 def end_including_partial_line(end: Position, job_filter: LineFilter | None) -> Position:
-    """The position behind a last line that has no newline, where there is one. Blocks."""
+    """Return the position behind an unfinished last line, or `end` if there is none. Blocks."""
     file = end.file
     size = file.size()
     rest = file.read(end.offset, min(size - end.offset, LINE_LIMIT_BYTES))
@@ -338,7 +337,7 @@ def end_including_partial_line(end: Position, job_filter: LineFilter | None) -> 
         else b" "
     )
     if not text:
-        # A hole is no line.
+        # A hole is not a line.
         return end
     if job_filter is not None:
         number = end.number + job_filter.matches(text[:LINE_LIMIT_BYTES])

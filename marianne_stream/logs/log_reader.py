@@ -1,78 +1,31 @@
-"""Reader of a log: goes on from a position, a result at a time, across rotations. It blocks."""
+"""Log reader: reads on from a position, one result at a time, across rotations. Blocks."""
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from marianne_stream.logs.decompression import DamagedFileError
 from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_file import LogFile
+from marianne_stream.logs.positions import Position
 from marianne_stream.logs.rotation import LogFileSet, RotationReason
 from marianne_stream.wire.cursors import LogCursor, content_hash
 from marianne_stream.wire.log_lines import LogLine, LogLineSplitter
 
-# What one step reads and gives at most: a viewer that does not read holds one of them.
+# Limits of one result. A stalled client holds one of them.
 MAX_RESULT_BYTES = 64 * 1024
 MAX_RESULT_LINES = 512
 
-# A writer may go on with a renamed file for as long as the new one is empty.
+# After a rename, the old file is read for so long while the new one is empty: its writer may still
+# have it open.
 ROTATION_GRACE_S = 0.5
 
 LogGapReason = Literal["truncated", "rotated_away"]
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
-    """A place behind a line.
-
-    Attributes:
-        file: the generation.
-        offset: how many of its bytes lie before.
-        number: the number of the line before.
-        window: the bytes before the offset that a cursor goes by.
-        unterminated: whether the line before had no newline.
-        previous: at offset 0, the generation before and its end: no bytes tell there whether the
-            file is still the same.
-    """
-
-    file: LogFile
-    offset: int
-    number: int
-    window: bytes = field(repr=False)
-    unterminated: bool = False
-    previous: tuple[LogFile, LogCursor | None] | None = field(default=None, repr=False)
-
-    def is_same_position(self, other: "Position") -> bool:
-        """Whether two positions are the same, in whatever descriptor of the file."""
-        if self.file.key != other.file.key or self.offset != other.offset:
-            return False
-        if self.offset:
-            return self.window == other.window
-        return self.file is other.file or self.previous_end == other.previous_end
-
-    @property
-    def previous_end(self) -> LogCursor | None:
-        """Where the generation before ended; known at offset 0 only."""
-        return self.previous[1] if self.previous is not None else None
-
-    def make_cursor(self) -> LogCursor:
-        """The same for a client. Blocks, until the first line is known."""
-        if not self.offset:
-            written = self.file.stat().st_mtime_ns
-            return LogCursor(self.file.key[1], 0, 0, self.number, written)
-        return LogCursor(
-            self.file.key[1],
-            self.file.first_line_hash(),
-            self.offset,
-            self.number,
-            content_hash(self.window),
-            self.unterminated,
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class LogGap:
-    """Something of the log is gone: how many bytes, where that is known."""
+    """Lines that are lost, and their size in bytes if it is known."""
 
     reason: LogGapReason
     lost_bytes: int | None
@@ -80,7 +33,7 @@ class LogGap:
 
 @dataclass(frozen=True, slots=True)
 class LogRotation:
-    """What follows is from another file, or from one that began anew."""
+    """Change to another file, or to the same one after it was truncated."""
 
     log_file: str
     reason: RotationReason
@@ -88,14 +41,16 @@ class LogRotation:
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
-    """What was read at once: lines, then perhaps a gap, then perhaps a rotation.
+    """Result of one read: lines, then perhaps a gap, then perhaps a rotation.
 
     Attributes:
-        lines: in order.
-        first_line_hash: the fingerprint of the first line of their file.
-        inode: their file's.
-        end: the position behind all of it.
-        is_conductor_log: whether it is the conductor's own log.
+        lines: the lines, in order.
+        inode: inode of their file.
+        first_line_hash: hash of its first line.
+        end: position behind the result.
+        gap: gap behind the lines, or None.
+        rotation: rotation behind the lines, or None.
+        is_conductor_log: whether the log is the conductor's own.
     """
 
     lines: list[LogLine]
@@ -113,15 +68,15 @@ class ReadResult:
 
 
 class LogReader:
-    """Reads on from a position.
+    """Reads a log on from a position.
 
     Args:
-        files: the files of the log.
-        position: where to begin.
-        job_filter: which lines count and are given; all where it is None.
+        files: files of the log.
+        position: position behind which to read.
+        job_filter: filter of the job's lines; None for all lines.
 
     Attributes:
-        position: behind what has been given.
+        position: position behind the last result.
     """
 
     def __init__(
@@ -131,33 +86,35 @@ class LogReader:
         self._job_filter = job_filter
         self.position = position
         self._splitter = self._make_splitter(position)
-        # Whether the file that is read is a copy of one that was cut.
+        # Whether the current file is the copy of one that was truncated.
         self._is_in_copy = False
         self._last_mtime_ns = 0
-        # Whether nothing of the file has been read yet.
+        # Whether no byte of the current file has been read.
         self._is_unread = not position.offset
         self._rotated_since_s: float | None = None
 
     @property
     def is_rotating(self) -> bool:
-        """Whether a rotation has been seen that is not over yet: look again soon."""
+        """Whether the log was renamed and the old file may still be written: read again soon."""
         return self._rotated_since_s is not None
 
     def read(self, limit: Position | None = None) -> ReadResult | None:
-        """Reads on.
+        """Read the next lines.
 
         Args:
-            limit: a position to stop at, of the one who reads at the end; its file is taken over
-                where it is the same.
+            limit: position of the follower, at which to stop; None to read to the end. If it is in
+                the same file, its descriptor is used from now on.
 
         Returns:
-            None where there is nothing more right now.
+            None if there is nothing to read now.
         """
         if limit is not None and limit.file is not self.position.file:
             self._share_descriptor(limit.file)
-        upto = limit.offset if limit is not None and limit.file is self.position.file else None
+        end_offset = (
+            limit.offset if limit is not None and limit.file is self.position.file else None
+        )
         try:
-            chunk = self._read_chunk(upto)
+            chunk = self._read_chunk(end_offset)
         except DamagedFileError:
             return self._skip_damaged(limit)
         if chunk is None:
@@ -168,23 +125,23 @@ class LogReader:
                 return self._make_result([])
             lines = self._splitter.feed(chunk)
             if chunk.endswith(b"\0"):
-                self._skip_hole(upto)
+                self._skip_hole(end_offset)
             return self._make_result(lines)
-        if limit is not None and upto is not None:
+        if limit is not None and end_offset is not None:
             return self.flush() if limit.unterminated else None
         return self._advance_to_next_file(limit)
 
     @property
     def is_overwritten(self) -> bool:
-        """Whether the last line has no newline, and has been begun anew by a return."""
+        """Whether the unfinished last line was overwritten after a carriage return."""
         return self._splitter.is_overwritten
 
     def partial_line(self) -> LogLine | None:
-        """The last line, if it has no newline yet; None if there is none."""
+        """Return the unfinished last line, or None."""
         return self._splitter.partial_line()
 
     def flush(self) -> ReadResult | None:
-        """Gives a last line that has no newline, where there is one."""
+        """Return the unfinished last line as a result, or None."""
         line = self._splitter.flush()
         return self._make_result([line], unterminated=True) if line is not None else None
 
@@ -198,61 +155,70 @@ class LogReader:
         )
 
     def _share_descriptor(self, file: LogFile) -> None:
-        """Reads the same file through another's descriptor, so that both stand in the same one."""
-        mine = self.position
+        """Read the same file through the follower's descriptor, so that positions compare equal."""
+        position = self.position
         if (
-            file.key == mine.file.key
-            and mine.file.final_offset is None
-            and not mine.file.compressed
+            file.key == position.file.key
+            and position.file.final_offset is None
+            and not position.file.compressed
         ):
-            self.position = replace(mine, file=file)
+            self.position = replace(position, file=file)
 
     def _read_chunk(self, end_offset: int | None) -> bytes | None:
-        """What follows what has been scanned; None where that is no longer there."""
-        cutter, file = self._splitter, self.position.file
+        """Return the bytes behind what was scanned; None if the file has changed before them."""
+        splitter, file = self._splitter, self.position.file
         length = (
             MAX_RESULT_BYTES
             if end_offset is None
-            else max(0, min(MAX_RESULT_BYTES, end_offset - cutter.fed_offset))
+            else max(0, min(MAX_RESULT_BYTES, end_offset - splitter.fed_offset))
         )
         if file.compressed:
-            return limit_lines(file.read(cutter.fed_offset, length))
-        before = len(cutter.window)
-        # One read for both: what is checked and what follows it belong together.
-        data = file.read(cutter.fed_offset - before, before + length)
-        if data[:before] != cutter.window:
+            return limit_lines(file.read(splitter.fed_offset, length))
+        before = len(splitter.window)
+        # One read for the bytes to check and those behind them: they belong together.
+        data = file.read(splitter.fed_offset - before, before + length)
+        if data[:before] != splitter.window:
             return None
         status = file.stat()
-        if status.st_size < cutter.fed_offset:
+        if status.st_size < splitter.fed_offset:
             return None
         self._last_mtime_ns = status.st_mtime_ns
         return limit_lines(data[before:])
 
     def _skip_hole(self, end_offset: int | None) -> None:
-        """Skips a hole of a sparse file, in which no line ends."""
-        cutter = self._splitter
-        end = self.position.file.hole_end(cutter.fed_offset)
-        cutter.skip_nuls((end if end_offset is None else min(end, end_offset)) - cutter.fed_offset)
+        """Skip a hole of a sparse file, in which no line ends."""
+        splitter = self._splitter
+        end = self.position.file.hole_end(splitter.fed_offset)
+        splitter.skip_nuls(
+            (end if end_offset is None else min(end, end_offset)) - splitter.fed_offset
+        )
 
     def _make_result(self, lines: list[LogLine], *, unterminated: bool = False) -> ReadResult:
-        cutter, file = self._splitter, self.position.file
+        splitter, file = self._splitter, self.position.file
         self.position = Position(
             file,
-            cutter.line_offset,
-            cutter.number,
-            cutter.line_window,
+            splitter.line_offset,
+            splitter.number,
+            splitter.line_window,
             unterminated,
-            None if cutter.line_offset else self.position.previous,
+            None if splitter.line_offset else self.position.previous,
         )
-        of_conductor = self._files.path.is_conductor_log
+        is_conductor_log = self._files.path.is_conductor_log
         return ReadResult(
-            lines, file.key[1], file.first_line_hash(), self.position, is_conductor_log=of_conductor
+            lines,
+            file.key[1],
+            file.first_line_hash(),
+            self.position,
+            is_conductor_log=is_conductor_log,
         )
 
     def _switch_to_unread_copy(self) -> bool:
-        """Whether the file was copied and cut before anything of it had been read.
+        """Switch to the copy of a file that was copied and truncated before it was read.
 
-        Then its copy comes first. Nothing in the file tells, so the folder is asked again.
+        Nothing in the file tells, so the folder is listed again.
+
+        Returns:
+            True if there is such a copy.
         """
         self._is_unread = False
         before = self.position.previous
@@ -265,7 +231,7 @@ class LogReader:
         return True
 
     def _advance_to_next_file(self, limit: Position | None) -> ReadResult | None:
-        """Moves to the next generation, where there is one."""
+        """Switch to the next file, if there is one."""
         file = self.position.file
         successor = self._files.next_file(file, self._make_end_cursor())
         if successor is None:
@@ -274,7 +240,7 @@ class LogReader:
         if limit is None and not file.compressed and not self._is_grace_over(successor.file):
             return None
         if not file.compressed and file.size() > self._splitter.fed_offset:
-            # Written between the last read and the look at the folder.
+            # Lines were written after the last read and before the rename.
             return self.read(limit)
         reason = "truncated" if self._is_in_copy else successor.reason
         torn = self._is_in_copy and self._splitter.pending_bytes > 0
@@ -282,7 +248,7 @@ class LogReader:
         return self._switch_file(successor.file, reason, gap, limit)
 
     def _is_grace_over(self, successor: LogFile) -> bool:
-        """Whether the file that was left may be left for good."""
+        """Return whether the renamed file need not be read any more."""
         if self._is_in_copy or successor.read(0, 1):
             return True
         now = time.monotonic()
@@ -291,20 +257,20 @@ class LogReader:
         return now - self._rotated_since_s >= ROTATION_GRACE_S
 
     def _make_end_cursor(self) -> LogCursor | None:
-        """The position behind everything that has been scanned."""
-        cutter, file = self._splitter, self.position.file
-        if not cutter.fed_offset:
+        """Return the cursor behind everything that was scanned."""
+        splitter, file = self._splitter, self.position.file
+        if not splitter.fed_offset:
             return None
-        digest = content_hash(cutter.window)
+        digest = content_hash(splitter.window)
         return LogCursor(
-            file.key[1], file.first_line_hash(), cutter.fed_offset, 0, digest, unterminated=True
+            file.key[1], file.first_line_hash(), splitter.fed_offset, 0, digest, unterminated=True
         )
 
     def _handle_truncation(self, limit: Position | None) -> ReadResult | None:
-        """Goes on after the file was cut: in its copy, where there is one, else from its start."""
+        """Read on after a truncation: in the copy if there is one, else from the beginning."""
         file = self.position.file
         if limit is not None and limit.file is file:
-            # The one who reads at the end has yet to see it, and says what follows.
+            # The follower will see the truncation, and decide what comes next.
             return None
         if self._is_tail_rewritten():
             self._splitter = self._make_splitter(self.position)
@@ -327,21 +293,21 @@ class LogReader:
         return self._switch_file(LogFile(file.descriptor, file.name), "truncated", gap, limit)
 
     def _is_tail_rewritten(self) -> bool:
-        """Whether only bytes behind the last whole line have changed: nothing of them was given.
+        """Return whether only bytes behind the last whole line, which were not given, have changed.
 
-        If a rotated file holds what was there before, the file was copied and cut instead.
+        If a rotated file holds the old bytes, the file was copied and truncated instead.
         """
-        cutter, file = self._splitter, self.position.file
-        start = cutter.line_offset
-        if cutter.fed_offset == start or file.window_before(start) != cutter.line_window:
+        splitter, file = self._splitter, self.position.file
+        start = splitter.line_offset
+        if splitter.fed_offset == start or file.window_before(start) != splitter.line_window:
             return False
         before = LogCursor(
-            0, 0, cutter.fed_offset, 0, content_hash(cutter.window), unterminated=True
+            0, 0, splitter.fed_offset, 0, content_hash(splitter.window), unterminated=True
         )
         return self._files.find_copy(before, file.key) is None
 
     def _find_copy(self) -> LogFile | None:
-        """What was made of the file before it was cut."""
+        """Return the copy that was made of the file before its truncation, or None."""
         position = self.position
         if not position.offset:
             since = LogCursor(
@@ -351,17 +317,17 @@ class LogReader:
             return found.file if found is not None and found.file.key != position.file.key else None
         file = position.file
         digest = content_hash(position.window)
-        # Its own first line is gone from the file: the window alone has to do.
+        # The first line is gone from the file, so only the window identifies the copy.
         cursor = LogCursor(file.key[1], 0, position.offset, 0, digest, position.unterminated)
         return self._files.find_copy(cursor, file.key)
 
     def _was_copied_before_truncation(self) -> bool:
-        """Whether lines were written between a copy of the file and its cut: some may be gone."""
+        """Return whether lines may be lost that were written between copy and truncation."""
         offset = self.position.offset
         return offset > 0 and self._files.has_shorter_copy(self.position.window, offset)
 
     def _skip_damaged(self, limit: Position | None) -> ReadResult | None:
-        """Goes on behind a generation whose rest cannot be read."""
+        """Read on behind a file whose rest cannot be decompressed."""
         successor = self._files.next_file(self.position.file, None)
         if successor is None:
             return None
@@ -372,7 +338,7 @@ class LogReader:
     def _switch_file(
         self, file: LogFile, reason: RotationReason, gap: LogGap | None, limit: Position | None
     ) -> ReadResult:
-        """Gives what is left of one file, and begins with another."""
+        """Return the rest of one file, and begin with another."""
         if limit is not None and file.key == limit.file.key:
             file = limit.file
         left = self.position.file
@@ -388,11 +354,11 @@ class LogReader:
         self._rotated_since_s = None
         rotated = LogRotation(self._files.path.display_path, reason)
         lines = [line] if line is not None else []
-        of_conductor = self._files.path.is_conductor_log
-        return ReadResult(lines, inode, first, self.position, gap, rotated, of_conductor)
+        is_conductor_log = self._files.path.is_conductor_log
+        return ReadResult(lines, inode, first, self.position, gap, rotated, is_conductor_log)
 
 
 def limit_lines(chunk: bytes) -> bytes:
-    """A part of a chunk that holds no more lines than a step gives, roughly."""
+    """Return the part of a chunk that holds about `MAX_RESULT_LINES` lines."""
     lines = chunk.count(b"\n")
     return chunk[: len(chunk) * MAX_RESULT_LINES // lines] if lines > MAX_RESULT_LINES else chunk

@@ -1,4 +1,4 @@
-"""The threads in which logs are read: five kinds, so that none waits for a slower one."""
+"""Threads for reading logs: five pools, so that quick calls do not wait for slow ones."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -12,12 +12,12 @@ from marianne_stream.logs.thread_pool import FairThreadPool
 
 T = TypeVar("T")
 
-# How many searches of one job's logs may go on at once.
+# Limit of concurrent searches in one job's logs.
 SEARCHES_PER_JOB = 2
 
 
 class LogThreads:
-    """All threads that read logs; each job has a share of them."""
+    """All pools. Each job has a share of them."""
 
     def __init__(self) -> None:
         self.readers = FairThreadPool("log-reader", max_threads=6, max_per_job=2)
@@ -28,24 +28,24 @@ class LogThreads:
         self._by_job: WeakValueDictionary[str, JobThreads] = WeakValueDictionary()
 
     def for_job(self, job_id: str) -> "JobThreads":
-        """A job's share of the threads: the same for all who hold it."""
+        """Return the share of a job. All who hold it at a time get the same."""
         share = self._by_job.get(job_id)
         if share is None:
             share = self._by_job[job_id] = JobThreads(self, job_id)
         return share
 
     def close(self) -> None:
-        """Takes no more calls, and stops those that run. May be called twice."""
+        """Refuse new calls and stop those that run. May be called twice."""
         pools = (self.readers, self.indexers, self.finders, self.searchers, self.matchers)
         for pool in pools:
             pool.close()
 
 
 class JobThreads:
-    """A job's share of the threads. A call whose caller is cancelled is stopped.
+    """Share of one job in the pools. Cancelling a caller stops its call.
 
     Args:
-        threads: all threads.
+        threads: all pools.
         job_id: the job.
     """
 
@@ -55,34 +55,34 @@ class JobThreads:
         self._search_slots = asyncio.Semaphore(SEARCHES_PER_JOB)
 
     async def read(self, work: Callable[..., T], *arguments: object) -> T:
-        """Runs what takes a moment."""
+        """Run a short read."""
         return await self._threads.readers.run(self._job_id, partial(work, *arguments))
 
     async def match(self, work: Callable[..., T], *arguments: object) -> T:
-        """Run a slice of matching lines against a filter: a pattern may be slow."""
+        """Match a slice of lines against a filter."""
         return await self._threads.matchers.run(self._job_id, partial(work, *arguments))
 
     async def index(self, work: Callable[[], T]) -> T:
-        """Runs what reads a whole file."""
+        """Run a call that reads a whole file."""
         return await self._threads.indexers.run(self._job_id, work)
 
     async def find(self, work: Callable[[], T]) -> T:
-        """Runs what may look into many files."""
+        """Run a call that may read many files."""
         return await self._threads.finders.run(self._job_id, work)
 
     async def search(self, work: Callable[[], T]) -> T:
-        """Runs a part of a search. Belongs inside `searching`."""
+        """Run a part of a search. Call it inside `search_slot`."""
         return await self._threads.searchers.run(self._job_id, work)
 
     @asynccontextmanager
     async def search_slot(self, *, wait: bool) -> AsyncIterator[None]:
-        """Makes room for a search of the job's log, for as long as the context lasts.
+        """Reserve one of the job's searches while the context lasts.
 
         Args:
-            wait: whether to wait for room where there is none; who came first gets it first.
+            wait: whether to wait for a free one, first come, first served.
 
         Raises:
-            TooManySearchesError: as many searches of this job's log as there may be are going on.
+            TooManySearchesError: none is free, and `wait` is false.
         """
         if not wait and self._search_slots.locked():
             raise TooManySearchesError

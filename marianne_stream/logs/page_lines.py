@@ -1,4 +1,4 @@
-"""Lines that were looked at for a page, and blocks of them in pieces."""
+"""Lines of a page, and pieces of blocks."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -11,20 +11,19 @@ from marianne_stream.logs.log_file import LogFile
 from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_lines import LogLine
 
-# A piece of a block has so many lines at most, as far as it is larger than this: 8,000 lines that
-# all are found take some 80 ms.
+# A piece above MIN_PIECE_BYTES has at most so many lines: 8,000 matches take some 80 ms.
 MAX_PIECE_LINES = 8000
 MIN_PIECE_BYTES = 16 * 1024
 
 
 class PageLine(NamedTuple):
-    """A line of a page.
+    """One line of a page.
 
     Attributes:
         line: the line.
-        cursor: the position behind it.
-        is_match: whether a filter passes it by itself, and not as one of an entry, or as context;
-            None without a filter.
+        cursor: cursor behind it.
+        is_match: whether the line passes the filter by itself, not only as part of an entry or as
+            context; None without a filter.
     """
 
     line: LogLine
@@ -34,12 +33,12 @@ class PageLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BlockMatches:
-    """What a block holds.
+    """Indexes, from 0, of lines in a block.
 
     Attributes:
-        job_lines: the places of the lines that count, from 0.
-        selected: of these, the places of those that are wanted.
-        matches: of these, those that a filter passes by themselves; None without a filter.
+        job_lines: lines of the job.
+        selected: lines of the job that pass the filter.
+        matches: lines that pass by themselves; None without a filter.
     """
 
     job_lines: Sequence[int]
@@ -49,22 +48,29 @@ class BlockMatches:
     def extract_lines(
         self, file: LogFile, block: Block, indexes: Sequence[int], lines_before: int
     ) -> list[PageLine]:
-        """Some of the lines of the block, where so many count before it."""
+        """Return some lines of a block.
+
+        Args:
+            file: file of the block.
+            block: the block.
+            indexes: indexes of the lines.
+            lines_before: number of the job's lines before the block.
+        """
         numbered = [
-            (place, lines_before + bisect_left(self.job_lines, place) + 1) for place in indexes
+            (index, lines_before + bisect_left(self.job_lines, index) + 1) for index in indexes
         ]
         return [
             PageLine(
                 line,
                 make_line_cursor(file, line),
-                None if self.matches is None else place in self.matches,
+                None if self.matches is None else index in self.matches,
             )
-            for line, place in zip(block.extract_lines(numbered), indexes, strict=True)
+            for line, index in zip(block.extract_lines(numbered), indexes, strict=True)
         ]
 
 
 def split_block(block: Block, size_bytes: int) -> Iterator[Block]:
-    """Cut a block at line ends into pieces of so much, or one line each if that is longer."""
+    """Split a block at line ends into pieces of a size, or of one line if that is longer."""
     text = block.text
     few = len(text) <= size_bytes and text.count(b"\n") <= MAX_PIECE_LINES
     if few or block.end_window is not None:
@@ -83,7 +89,7 @@ def split_block(block: Block, size_bytes: int) -> Iterator[Block]:
 
 
 def make_line_cursor(file: LogFile, line: LogLine) -> LogCursor:
-    """The position behind a line of a file."""
+    """Return the cursor behind a line."""
     return LogCursor(
         file.key[1],
         file.first_line_hash(),
@@ -97,6 +103,6 @@ def make_line_cursor(file: LogFile, line: LogLine) -> LogCursor:
 def make_first_line_cursor(
     file: LogFile, block: Block, block_matches: BlockMatches, lines_before: int
 ) -> LogCursor:
-    """The position behind the first line of a block, before which so many count."""
+    """Return the cursor behind the first line of a block."""
     (line,) = block.extract_lines([(0, lines_before + (0 in block_matches.job_lines[:1]))])
     return make_line_cursor(file, line)

@@ -1,7 +1,7 @@
-"""The bound of a call that reads files: the bytes it may read, and a flag that stops it.
+"""Read budget: the number of bytes that one call in a thread may read, and its cancellation.
 
-Every read of a file is reported here, so that a call is bounded however many files it looks into,
-however far one of them expands, and however long a line is. It must not know what is read.
+Every read of a file is counted here, so a call is bounded however many files it reads, however much
+a file expands, and however long a line is.
 """
 
 from collections.abc import Iterator
@@ -10,19 +10,19 @@ from contextvars import ContextVar
 
 from marianne_stream.errors import ReadLimitError
 
-# What one call may read, or decompress: some seconds of it.
+# Limit of one call, compressed and decompressed bytes: some seconds of work.
 MAX_CALL_BYTES = 4 * 1024**3
 
 
 class CallCancelledError(Exception):
-    """Nobody waits for the result of the call any more."""
+    """The caller was cancelled."""
 
 
 class ReadBudget:
-    """The bound of one call. `stop` may be called from any thread.
+    """Budget of one call. `cancel` may be called from any thread.
 
     Args:
-        max_bytes: how many bytes the call may read.
+        max_bytes: number of bytes that the call may read.
     """
 
     def __init__(self, max_bytes: int = MAX_CALL_BYTES) -> None:
@@ -30,15 +30,15 @@ class ReadBudget:
         self._is_cancelled = False
 
     def cancel(self) -> None:
-        """Ends the call at its next read."""
+        """Stop the call at its next read."""
         self._is_cancelled = True
 
     def consume(self, size_bytes: int) -> None:
-        """Counts bytes that were read.
+        """Count bytes that were read.
 
         Raises:
-            StoppedError: the call was stopped.
-            ReadLimitError: the call has read more than it may.
+            CallCancelledError: the call was cancelled.
+            ReadLimitError: the budget is used up.
         """
         if self._is_cancelled:
             raise CallCancelledError
@@ -52,7 +52,7 @@ _CURRENT_BUDGET: ContextVar[ReadBudget | None] = ContextVar("bound", default=Non
 
 @contextmanager
 def use_budget(budget: ReadBudget) -> Iterator[None]:
-    """Bounds what this thread reads inside the context."""
+    """Count what this thread reads inside the context against a budget."""
     token = _CURRENT_BUDGET.set(budget)
     try:
         yield
@@ -61,7 +61,7 @@ def use_budget(budget: ReadBudget) -> Iterator[None]:
 
 
 def consume_budget(size_bytes: int) -> None:
-    """Counts bytes that this thread has read from a file; raises as `ReadBudget.consume` does."""
-    bound = _CURRENT_BUDGET.get()
-    if bound is not None:
-        bound.consume(size_bytes)
+    """Count bytes that this thread has read. Raises as `ReadBudget.consume` does."""
+    budget = _CURRENT_BUDGET.get()
+    if budget is not None:
+        budget.consume(size_bytes)

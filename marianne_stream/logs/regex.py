@@ -1,4 +1,4 @@
-"""Regular expressions that a client gives, compiled by RE2 within bounds.
+"""Regular expressions from clients, compiled by RE2 within limits.
 
 RE2 matches in linear time, but the factor is the size of the compiled program: with 4,000
 instructions a line of 64 KiB takes 0.25 s at worst, with 200,000 it took 18 s.
@@ -13,41 +13,41 @@ from marianne_stream.errors import BadParameterError, PatternTooComplexError
 
 PATTERN_LIMIT_CHARS = 1000
 
-# The most instructions, of the program that searches forwards and of the one that searches back.
+# Limit of the instructions of the forward and of the backward program.
 MAX_PROGRAM_SIZE = 4000
 
-# RE2's states live in so much, too; the less, the more often they are made anew.
+# Memory of the program and its cached states; with less, states are computed anew more often.
 PATTERN_MEMORY_BYTES = 8 * 1024 * 1024
 
-# Compiling within this takes under 10 ms, and a program within the limit always fits.
+# Compiling in so much memory takes under 10 ms. A program within the limit always fits.
 PROBE_MEMORY_BYTES = 512 * 1024
 
 TOO_LARGE_MESSAGE = "pattern too large"
 
 
 class PatternMatch(Protocol):
-    """What is used of a match."""
+    """Used part of RE2's match."""
 
     def start(self) -> int:
-        """Where it begins."""
+        """Return the offset of the match."""
         ...
 
 
 class Pattern(Protocol):
-    """What is used of a compiled expression."""
+    """Used part of RE2's compiled expression."""
 
     @property
     def programsize(self) -> int:
-        """How many instructions search forwards."""
+        """Number of instructions of the forward search."""
         ...
 
     @property
     def reverseprogramsize(self) -> int:
-        """How many instructions search back; -1 if they do not fit the memory."""
+        """Number of instructions of the backward search; -1 if they do not fit in memory."""
         ...
 
     def search(self, text: bytes, pos: int = 0) -> PatternMatch | None:
-        """The first match from a position on."""
+        """Return the first match from an offset on, or None."""
         ...
 
 
@@ -55,12 +55,12 @@ def compile_pattern(client_pattern: str, pattern: str) -> Pattern:
     """Compile a pattern.
 
     Args:
-        client_pattern: the pattern as the client gave it, for the sentence of an error.
-        pattern: the same as it is searched for.
+        client_pattern: pattern as the client sent it, for error messages.
+        pattern: pattern to compile.
 
     Raises:
-        BadParameterError: it cannot be used; the sentence holds RE2's own words.
-        PatternTooComplexError: its program is larger than `MAX_PROGRAM_SIZE`.
+        BadParameterError: the pattern is invalid; the message quotes RE2.
+        PatternTooComplexError: the program is larger than `MAX_PROGRAM_SIZE`.
     """
     if len(client_pattern) > PATTERN_LIMIT_CHARS:
         raise BadParameterError(
@@ -71,8 +71,8 @@ def compile_pattern(client_pattern: str, pattern: str) -> Pattern:
     refused = re.search(r"\\[AzQC]|\(\?[a-zA-Z]*-[a-zA-Z]*m", re.sub(r"\\\\", "", client_pattern))
     if refused is not None:
         raise BadParameterError(
-            detail=f"regex cannot be used: {refused[0]} is not taken, a line is searched at a "
-            f"time and ^ and $ are its ends: got {shown}"
+            detail=f"regex is invalid: {refused[0]} is not supported; each line is searched by "
+            f"itself, and ^ and $ match its ends: got {shown}"
         )
     try:
         probe = compile_with_memory(pattern, PROBE_MEMORY_BYTES)
@@ -85,11 +85,11 @@ def compile_pattern(client_pattern: str, pattern: str) -> Pattern:
         why = why.decode("utf-8", "replace") if isinstance(why, bytes) else str(why)
         if why.startswith(TOO_LARGE_MESSAGE):
             raise make_too_complex_error(shown) from error
-        raise BadParameterError(detail=f"regex cannot be used: {why}: got {shown}") from error
+        raise BadParameterError(detail=f"regex is invalid: {why}: got {shown}") from error
 
 
 def compile_with_memory(pattern: str, memory_bytes: int) -> Pattern:
-    """Compile a pattern as RE2 does, in so much memory."""
+    """Compile a pattern with a memory limit."""
     options = re2.Options()
     options.log_errors = False
     options.never_nl = True
@@ -99,7 +99,7 @@ def compile_with_memory(pattern: str, memory_bytes: int) -> Pattern:
 
 
 def make_too_complex_error(quoted_pattern: str) -> PatternTooComplexError:
-    """Make the error that names a pattern and the bound."""
+    """Make the error for a pattern that is too complex."""
     return PatternTooComplexError(
         detail=f"regex is too complex: it compiles to more than {MAX_PROGRAM_SIZE} instructions; "
         f"use smaller counts in {{}} and fewer classes: got {quoted_pattern}"

@@ -1,7 +1,7 @@
 """All files of one log, from the oldest rotated one to the one that is written now.
 
-Rotation renames them while they are read, so they are told apart by content and time and never by
-their numbers. Everything here blocks: it belongs in a thread.
+Rotation renames files while they are read, so they are identified by content and time, never by the
+numbers in their names. All functions block: call them in a thread.
 """
 
 import contextlib
@@ -18,32 +18,32 @@ from marianne_stream.logs.log_file import LogFile, TextLimitError, make_log_file
 from marianne_stream.logs.safe_open import LogPath, OwnedFd, open_directory, open_regular_file
 from marianne_stream.wire.cursors import LogCursor
 
-# Behind the whole name: `.1`, `.2.gz`, `-20261124` of logrotate's dateext, and `.2026-11-28_05` of
-# Python's TimedRotatingFileHandler. Before its last part, as logrotate's `extension` has it:
+# Behind the name: `.1`, `.2.gz`, `-20261124` (logrotate's dateext) and `.2026-11-28_05` (Python's
+# TimedRotatingFileHandler). Before its last part (logrotate's `extension`):
 # `marianne-20261128.log`, `marianne.1.log.xz`.
 SUFFIX_PATTERN = r"[.-][0-9][0-9._-]*"
 BEFORE_EXTENSION_PATTERN = r"(?:[._-][0-9]{4}-?[0-9]{2}-?[0-9]{2}[0-9._-]*|\.[0-9]{1,3})"
 COMPRESSION_PATTERN = r"(?:\.gz|\.bz2|\.xz)?"
 
-# More are not looked at: the newest are what a viewer may come back to.
+# Limit of rotated files; older ones are ignored.
 MAX_ROTATED_FILES = 1000
 
 RotationReason = Literal["renamed", "truncated", "replaced"]
 
-# So much of two files is compared before all of one is read to tell whether it is a copy.
+# Bytes of two files to compare before all of one is read.
 COPY_HEAD_BYTES = 64 * 1024
 
-# How often a folder is listed again whose files are renamed while it is looked through.
+# Limit of listings of a folder whose files are renamed meanwhile.
 MAX_LISTINGS = 5
 
 
 class FileMovedError(Exception):
-    """A file is no longer what the folder listed under its name."""
+    """A file is not the one that the folder listed under its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class RotatedFile:
-    """A rotated file as the folder lists it."""
+    """Rotated file as the folder lists it."""
 
     name: str
     key: tuple[int, int]
@@ -52,7 +52,7 @@ class RotatedFile:
 
 @dataclass(frozen=True, slots=True)
 class CursorMatch:
-    """Where a cursor fits: a file, and where to read on in it."""
+    """File and offset that match a cursor."""
 
     file: LogFile
     offset: int
@@ -61,17 +61,17 @@ class CursorMatch:
 
 @dataclass(frozen=True, slots=True)
 class Successor:
-    """The generation behind another one, and how the change looks."""
+    """Next file of a log, and the kind of the change."""
 
     file: LogFile
     reason: RotationReason
 
 
 class LogFileSet:
-    """The files of one log.
+    """Files of one log.
 
     Args:
-        log_path where the log lies.
+        log_path: path of the log.
     """
 
     def __init__(self, log_path: LogPath) -> None:
@@ -79,55 +79,55 @@ class LogFileSet:
         self._rotated_name = compile_rotated_name(log_path.name)
 
     def open_current(self) -> LogFile:
-        """The file that is written now.
+        """Open the file that is written now.
 
         Raises:
-            LogNotFoundError: it is not there.
-            LogForbiddenError: it may not be read.
+            LogNotFoundError: the file does not exist.
+            LogForbiddenError: the file may not be read.
         """
         return make_log_file(
             open_regular_file(open_directory(self.path), self.path.name), self.path.name
         )
 
     def open_current_or_none(self) -> LogFile | None:
-        """The file that is written now; None while there is none that may be read."""
+        """Open the file that is written now; return None if it is missing or may not be read."""
         try:
             return self.open_current()
         except (LogNotFoundError, LogForbiddenError):
             return None
 
     def open_oldest(self) -> LogFile:
-        """The oldest file that is left; of the rotated ones, those that are looked at.
+        """Open the oldest file that is left, among the newest `MAX_ROTATED_FILES`.
 
         Raises:
-            LogNotFoundError: the file that is written now is not there.
-            LogForbiddenError: it may not be read.
-            MovedError: files were renamed meanwhile.
+            LogNotFoundError: the file that is written now does not exist.
+            LogForbiddenError: that file may not be read.
+            FileMovedError: files were renamed meanwhile.
         """
         newest = self.open_current()
-        for sibling in reversed(self._list_rotated()):
-            file = self._open(sibling)
+        for rotated in reversed(self._list_rotated()):
+            file = self._open(rotated)
             if not is_copy(file, newest):
                 return file
         return newest
 
     def find(self, cursor: LogCursor) -> CursorMatch | None:
-        """The file that a cursor is a position in."""
+        """Return the file and offset that match a cursor, or None."""
         if cursor.offset == 0:
             for _ in range(MAX_LISTINGS):
                 with contextlib.suppress(FileMovedError):
                     return self._find_by_time(cursor, self.open_current_or_none())
             return None
-        # Behind a line, the first one is known: else it is none of ours.
+        # Every cursor behind a finished line has the hash of the first line.
         is_ours = cursor.first_line_hash or cursor.unterminated
         return self._find_by_content(cursor) if is_ours else None
 
     def _find_by_content(self, cursor: LogCursor) -> CursorMatch | None:
-        """The file whose bytes before a cursor's offset are those that it was made behind."""
+        """Find the file whose bytes before a cursor's offset have the cursor's hash."""
         newest = self.open_current_or_none()
         if newest is not None and newest.key[1] == cursor.inode and newest.matches(cursor):
             return match_in_file(newest, cursor)
-        # Where files begin with the same lines, the one that was meant may have its inode still.
+        # Among files with the same first lines, prefer the one with the cursor's inode.
         for file in self._open_rotated(cursor.inode):
             if file.key[1] != cursor.inode and newest is not None and newest.matches(cursor):
                 return match_in_file(newest, cursor)
@@ -138,14 +138,19 @@ class LogFileSet:
         )
 
     def find_copy(self, cursor: LogCursor, key: tuple[int, int]) -> LogFile | None:
-        """A rotated file in which a cursor fits, other than the one with a key."""
+        """Return a rotated file that matches a cursor, other than the one with a key; or None."""
         for file in self._open_rotated():
             if file.key != key and file.matches(cursor):
                 return file
         return None
 
     def has_shorter_copy(self, window: bytes, offset: int) -> bool:
-        """Whether the newest rotated file ends within the bytes before an offset of a cut file."""
+        """Return whether the newest rotated file ends within the last bytes of a truncated file.
+
+        Args:
+            window: last bytes that were read before the truncation.
+            offset: offset behind them.
+        """
         for file in self._open_rotated():
             try:
                 size = file.size_up_to(offset - 1)
@@ -158,14 +163,11 @@ class LogFileSet:
         return False
 
     def next_file(self, file: LogFile, end: LogCursor | None) -> Successor | None:
-        """The generation that follows one that has been read to its end.
+        """Return the file that follows one that was read to its end, or None.
 
         Args:
-            file: the one that was read.
-            end: the position at its end; None where nothing stands in it.
-
-        Returns:
-            None while there is none.
+            file: the file that was read.
+            end: cursor at its end; None if the file is empty.
         """
         for _ in range(MAX_LISTINGS):
             try:
@@ -175,10 +177,10 @@ class LogFileSet:
         return None
 
     def previous_file(self, file: LogFile) -> LogFile | None:
-        """The generation that came before one; None where it is the oldest that is left.
+        """Return the file before another one, or None if that is the oldest.
 
         Raises:
-            MovedError: the file is no longer where it was.
+            FileMovedError: the file is not in the folder any more.
         """
         for _ in range(MAX_LISTINGS):
             with contextlib.suppress(FileMovedError):
@@ -187,75 +189,75 @@ class LogFileSet:
 
     def _previous_file(self, file: LogFile) -> LogFile | None:
         newest = self.open_current_or_none()
-        siblings = self._list_rotated()
+        rotated_files = self._list_rotated()
         if newest is None or newest.key != file.key:
-            keys = [sibling.key for sibling in siblings]
+            keys = [rotated.key for rotated in rotated_files]
             if file.key not in keys:
                 raise FileMovedError
-            siblings = siblings[keys.index(file.key) + 1 :]
-        for sibling in siblings:
-            older = self._open(sibling)
+            rotated_files = rotated_files[keys.index(file.key) + 1 :]
+        for rotated in rotated_files:
+            older = self._open(rotated)
             if not is_copy(older, newest):
                 return older
         return None
 
     def _next_file(self, file: LogFile, end: LogCursor | None) -> Successor | None:
-        # Opened before the folder is listed: what becomes of it meanwhile is in the list.
+        # Open it before the folder is listed: if it is renamed meanwhile, the list has it.
         newest = self.open_current_or_none()
         if newest is not None and newest.key == file.key:
             return None
-        siblings = self._list_rotated()
-        place = self._find_index(file, end, siblings)
-        reason: RotationReason = "replaced" if place is None else "renamed"
-        if place is None:
-            # Nothing is left of it: what was written after it comes next.
+        rotated_files = self._list_rotated()
+        index = self._find_index(file, end, rotated_files)
+        reason: RotationReason = "replaced" if index is None else "renamed"
+        if index is None:
+            # The file is gone: go on with files that were written later.
             written = file.stat().st_mtime_ns
-            newer = [sibling for sibling in siblings if sibling.mtime_ns > written]
+            newer = [rotated for rotated in rotated_files if rotated.mtime_ns > written]
         else:
-            newer = siblings[:place]
-        # The oldest of those that are whole, and that do not repeat the newest.
-        for sibling in reversed(newer):
-            next_file = self._open(sibling)
+            newer = rotated_files[:index]
+        # The oldest that is not a copy of the newest.
+        for rotated in reversed(newer):
+            next_file = self._open(rotated)
             if not is_copy(next_file, newest):
                 return Successor(next_file, reason)
         return Successor(newest, reason) if newest is not None else None
 
     def _find_index(
-        self, file: LogFile, end: LogCursor | None, rotated: list[RotatedFile]
+        self, file: LogFile, end: LogCursor | None, rotated_files: list[RotatedFile]
     ) -> int | None:
-        """Where in a list of siblings a file stands, under whatever name and in whatever form."""
-        for place, sibling in enumerate(rotated):
-            if sibling.key == file.key:
-                return place
+        """Return the index of a file among rotated files, by inode or by content; or None."""
+        for index, rotated in enumerate(rotated_files):
+            if rotated.key == file.key:
+                return index
         if end is None or end.offset == 0:
             return None
-        for place, sibling in enumerate(rotated):
-            if self._open(sibling).matches(end):
-                return place
+        for index, rotated in enumerate(rotated_files):
+            if self._open(rotated).matches(end):
+                return index
         return None
 
     def _find_by_time(self, cursor: LogCursor, current: LogFile | None) -> CursorMatch | None:
-        """Where a log goes on whose newest file held no line: in that file, or what came next.
+        """Find where a log goes on whose newest file was empty: in that file, or in the next one.
 
-        No content tells that file, so its time does; where two were written in one tick of the
-        clock, its inode.
+        No content identifies an empty file, so its time does; between two files of the same clock
+        tick, its inode.
         """
-        for sibling in reversed(self._list_rotated()):
-            same = sibling.key[1] == cursor.inode and sibling.mtime_ns >= cursor.window_hash
-            if same or sibling.mtime_ns > cursor.window_hash:
-                file = self._open(sibling)
+        for rotated in reversed(self._list_rotated()):
+            same = rotated.key[1] == cursor.inode and rotated.mtime_ns >= cursor.window_hash
+            if same or rotated.mtime_ns > cursor.window_hash:
+                file = self._open(rotated)
                 if not is_copy(file, current):
                     return CursorMatch(file, 0, 0)
         return CursorMatch(current, 0, 0) if current is not None else None
 
     def _list_rotated(self) -> list[RotatedFile]:
-        """The rotated files, newest first."""
+        """Return the rotated files, newest first."""
         try:
             folder = open_directory(self.path)
             listed = list(self._scan_directory(folder))
         except (LogNotFoundError, LogForbiddenError):
             return []
-        listed.sort(key=lambda sibling: (-sibling.mtime_ns, sibling.name))
+        listed.sort(key=lambda rotated: (-rotated.mtime_ns, rotated.name))
         return listed[:MAX_ROTATED_FILES]
 
     def _scan_directory(self, directory: OwnedFd) -> Iterator[RotatedFile]:
@@ -272,24 +274,24 @@ class LogFileSet:
                     yield RotatedFile(entry.name, key, status.st_mtime_ns)
 
     def _open_rotated(self, inode: int = 0) -> Iterator[LogFile]:
-        """The rotated files, newest first; all again where some were renamed meanwhile.
+        """Yield the rotated files, newest first; all again if some were renamed meanwhile.
 
         Args:
-            inode: the file that has it comes before all.
+            inode: inode of a file to yield first.
         """
         for _ in range(MAX_LISTINGS):
             try:
-                for sibling in sorted(self._list_rotated(), key=lambda one: one.key[1] != inode):
-                    yield self._open(sibling)
+                for rotated in sorted(self._list_rotated(), key=lambda one: one.key[1] != inode):
+                    yield self._open(rotated)
             except FileMovedError:
                 continue
             return
 
     def _open(self, rotated: RotatedFile) -> LogFile:
-        """Opens a rotated file.
+        """Open a rotated file.
 
         Raises:
-            MovedError: it is no longer what the folder listed.
+            FileMovedError: the name leads to another file, or to none.
         """
         try:
             file = make_log_file(
@@ -303,7 +305,7 @@ class LogFileSet:
 
 
 def compile_rotated_name(name: str) -> re.Pattern[str]:
-    """What matches the names of the rotated files of a log."""
+    """Compile the pattern of the names of a log's rotated files."""
     stem, _, last = name.rpartition(".")
     forms = [re.escape(name) + SUFFIX_PATTERN]
     if stem:
@@ -312,10 +314,11 @@ def compile_rotated_name(name: str) -> re.Pattern[str]:
 
 
 def match_in_file(file: LogFile, cursor: LogCursor) -> CursorMatch:
-    """Where to read on behind a cursor in a file that it fits."""
+    """Return the match of a cursor in its file."""
     if not cursor.unterminated:
         return CursorMatch(file, cursor.offset, cursor.number)
-    # The line was given before it had ended: its end says nothing new, and more of it is its rest.
+    # The client has the line without its newline. Skip the newline; anything else is the rest of
+    # the line.
     try:
         behind = file.read(cursor.offset, 1)
     except DamagedFileError:
@@ -326,9 +329,9 @@ def match_in_file(file: LogFile, cursor: LogCursor) -> CursorMatch:
 
 
 def is_copy(file: LogFile, current: LogFile | None) -> bool:
-    """Whether a rotated file is being made from the newest, or holds what that still holds as well.
+    """Return whether a rotated file is a copy, perhaps unfinished, of the beginning of the newest.
 
-    One that is damaged and begins otherwise is none: what can be read of it counts.
+    A damaged file that begins differently is not a copy: its readable part counts.
     """
     try:
         first = file.first_line_hash()
@@ -337,7 +340,7 @@ def is_copy(file: LogFile, current: LogFile | None) -> bool:
         head = file.read(0, COPY_HEAD_BYTES)
         if current.read(0, len(head)) != head:
             return False
-        # No more of it is read than the newest holds.
+        # Read no more of it than the newest file holds.
         size = file.size_up_to(current.size())
         return (
             size is not None

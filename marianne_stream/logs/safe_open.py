@@ -1,7 +1,7 @@
-"""Opens a regular file inside a folder, through no link, and what lies beside it.
+"""Safe opening of regular files below a folder, without following symbolic links.
 
-A name is looked up once, and what was opened is what is read: between a check and an open, others
-may put a link in its place. It must not know whose files they are.
+A name is looked up once, and the opened file is the one that is read: between a check and an open,
+somebody could replace it by a link.
 """
 
 import errno
@@ -17,7 +17,7 @@ from marianne_stream.errors import LogForbiddenError, LogNotFoundError
 
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-# Without O_NONBLOCK, opening a fifo waits for its writer.
+# O_NONBLOCK: opening a FIFO does not wait for a writer.
 FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 NOT_FOUND_ERRNOS = {errno.ENOENT, errno.ENOTDIR}
@@ -25,13 +25,13 @@ NOT_FOUND_ERRNOS = {errno.ENOENT, errno.ENOTDIR}
 
 @dataclass(frozen=True, slots=True)
 class LogPath:
-    """Where a log lies.
+    """Path of a log.
 
     Attributes:
-        directory: an absolute path; above its last part links are followed, from there on none.
-        subdirectories: names of folders inside it, from the outside in.
-        name: the file's name.
-        is_conductor_log: whether it is the conductor's own log, which other jobs write as well.
+        directory: absolute path. Links are followed above its last part only.
+        name: name of the file.
+        subdirectories: names of folders below the directory, outermost first.
+        is_conductor_log: whether it is the conductor's own log, which holds lines of all jobs.
     """
 
     directory: str
@@ -41,14 +41,14 @@ class LogPath:
 
     @property
     def display_path(self) -> str:
-        """The file as a client reads of it: without the path of the folder."""
+        """Path below the directory, as clients see it."""
         return "/".join((*self.subdirectories, self.name))
 
 
 class OwnedFd:
-    """An open file or folder that is closed with the last reference to it.
+    """File descriptor that is closed with the last reference to it.
 
-    A thread that still reads holds one, so that its number is not given to another file meanwhile.
+    A thread that still reads holds a reference, so the number is not reused meanwhile.
     """
 
     def __init__(self, fd: int) -> None:
@@ -57,13 +57,17 @@ class OwnedFd:
 
     @property
     def proc_path(self) -> str:
-        """A path that leads to this very file, whatever has become of its name (proc(5))."""
+        """Path that leads to this very file, whatever its name is now (proc(5))."""
         return f"/proc/self/fd/{self.fd}"
 
 
 @contextmanager
 def translate_os_errors(subject: str) -> Iterator[None]:
-    """Turns what the operating system says into what a client is told."""
+    """Turn errors of the operating system into those for clients.
+
+    Args:
+        subject: path for the message.
+    """
     try:
         yield
     except OSError as error:
@@ -75,7 +79,7 @@ def translate_os_errors(subject: str) -> Iterator[None]:
 
 
 def is_symlink(error: OSError) -> bool:
-    """Whether something is there, and is a link: O_DIRECTORY calls that no directory."""
+    """Return whether an ENOTDIR error is about a link, which O_DIRECTORY reports so."""
     if error.errno != errno.ENOTDIR or error.filename is None:
         return False
     try:
@@ -85,15 +89,17 @@ def is_symlink(error: OSError) -> bool:
 
 
 def open_directory(log_path: LogPath) -> OwnedFd:
-    """Opens the folder that a log lies in.
+    """Open the folder of a log.
 
     Raises:
-        LogNotFoundError: it is not there.
-        LogForbiddenError: it is a link, has `..` in its path, or may not be read.
+        LogNotFoundError: the folder does not exist.
+        LogForbiddenError: the path is not absolute, contains `..` or a link, or may not be read.
     """
     path = PurePath(log_path.directory)
     if not path.is_absolute() or ".." in path.parts or "\0" in log_path.directory:
-        raise LogForbiddenError(f"{log_path.directory!r} is no absolute path without '..'")
+        raise LogForbiddenError(
+            f"expected an absolute path without '..', got {log_path.directory!r}"
+        )
     with translate_os_errors(log_path.directory):
         folder = OwnedFd(os.open(log_path.directory, DIRECTORY_FLAGS))
     for name in log_path.subdirectories:
@@ -103,24 +109,24 @@ def open_directory(log_path: LogPath) -> OwnedFd:
 
 
 def open_at(name: str, flags: int, directory: OwnedFd) -> int:
-    """Opens something in an open folder."""
+    """Open a name in an open folder."""
     try:
         return os.open(name, flags, dir_fd=directory.fd)
     except OSError as error:
-        # Only the name is in the error: a link is looked for in the right folder.
+        # The error has only the name; `is_symlink` needs the path.
         error.filename = f"{directory.proc_path}/{name}"
         raise
 
 
 def open_regular_file(directory: OwnedFd, name: str) -> OwnedFd:
-    """Opens a regular file in an open folder.
+    """Open a regular file in an open folder.
 
     Raises:
-        LogNotFoundError: it is not there.
-        LogForbiddenError: it is a link or no regular file, or may not be read.
+        LogNotFoundError: the file does not exist.
+        LogForbiddenError: the name is a link or not a regular file, or may not be read.
     """
     with translate_os_errors(name):
         file = OwnedFd(open_at(name, FILE_FLAGS, directory))
     if not stat.S_ISREG(os.fstat(file.fd).st_mode):
-        raise LogForbiddenError(f"{name} is no regular file")
+        raise LogForbiddenError(f"{name} is not a regular file")
     return file

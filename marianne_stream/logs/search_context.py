@@ -1,4 +1,4 @@
-"""Lines around those that a search found, within their file. Blocks: it belongs in a thread."""
+"""Lines around the matches of a search, in the same file. Blocks."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -9,17 +9,17 @@ from marianne_stream.logs.log_file import LogFile
 from marianne_stream.wire.cursors import HASH_WINDOW_BYTES
 from marianne_stream.wire.log_lines import LogLine
 
-# So far around a line others are looked for, and a page has so many of them at most.
+# Largest distance of a context line, and limits of all context lines of a page.
 CONTEXT_DISTANCE_BYTES = 64 * 1024
 MAX_CONTEXT_LINES = 2000
 MAX_CONTEXT_BYTES = 1024 * 1024
 
 
 class OverlappingReader:
-    """Reads parts of a file, whose beginnings rise, each byte once if they overlap.
+    """Reads overlapping parts of a file, in the order of their starts, each byte once.
 
     Args:
-        file: the file. A compressed one has to be read again from its start to go back in it.
+        file: the file. Going back in a compressed one would read it again from its beginning.
     """
 
     def __init__(self, file: LogFile) -> None:
@@ -43,22 +43,22 @@ class OverlappingReader:
 def read_context(
     file: LogFile, matches: Sequence[LogLine], context_lines: int, job_filter: LineFilter | None
 ) -> dict[int, LogLine]:
-    """Return lines around some others that are not among them, by the offsets of their ends.
+    """Return the lines around some matches, without the matches, by the offsets of their ends.
 
     Args:
         file: the file.
-        matches: lines of it, in their order.
-        context_lines: how many before and behind each.
-        job_filter: which lines count; all if it is None.
+        matches: lines of the file, in order.
+        context_lines: number of lines before and behind each match.
+        job_filter: filter of the job's lines; None for all lines.
     """
-    stretch = OverlappingReader(file)
+    reader = OverlappingReader(file)
     ends = {line.end for line in matches}
     context: dict[int, LogLine] = {}
     size = 0
     for line in matches:
         if len(context) >= MAX_CONTEXT_LINES or size >= MAX_CONTEXT_BYTES:
             break
-        around = read_lines_around(stretch, line, context_lines, job_filter)
+        around = read_lines_around(reader, line, context_lines, job_filter)
         for one in around:
             if one.end not in ends and one.end not in context:
                 context[one.end] = one
@@ -69,22 +69,22 @@ def read_context(
 def read_lines_around(
     reader: OverlappingReader, line: LogLine, context_lines: int, job_filter: LineFilter | None
 ) -> Iterator[LogLine]:
-    """Yield the lines before and behind a line that begin near it, as far as they have ended."""
+    """Yield the finished lines before and behind a line that begin near it."""
     low = max(0, line.end - 2 * CONTEXT_DISTANCE_BYTES)
     head = max(0, low - HASH_WINDOW_BYTES)
     data = reader.read(head, line.end + CONTEXT_DISTANCE_BYTES)
-    behind = line.end - head
-    start = data.find(b"\n", low - head, behind - 1) + 1 if low else 0
+    line_end = line.end - head
+    start = data.find(b"\n", low - head, line_end - 1) + 1 if low else 0
     if low and not start:
-        # The line is so long that none of those before it is near.
-        start = behind
-    text = data[start : max(behind, data.rfind(b"\n") + 1)]
+        # The line is so long that no line before it is near.
+        start = line_end
+    text = data[start : max(line_end, data.rfind(b"\n") + 1)]
     block = Block(head + start, head + start + len(text), text, data[:start])
-    counted = range(block.line_count) if job_filter is None else job_filter.find_matches(text)
-    place = text.count(b"\n", 0, behind - start - 1) if start < behind else -1
-    rank = bisect_left(counted, place) if place >= 0 else -1
+    job_lines = range(block.line_count) if job_filter is None else job_filter.find_matches(text)
+    index = text.count(b"\n", 0, line_end - start - 1) if start < line_end else -1
+    rank = bisect_left(job_lines, index) if index >= 0 else -1
     first = max(0, rank - context_lines)
-    ranks = range(first, min(len(counted), rank + context_lines + 1))
+    ranks = range(first, min(len(job_lines), rank + context_lines + 1))
     yield from block.extract_lines(
-        [(counted[one], line.number + one - rank) for one in ranks if one != rank and text]
+        [(job_lines[one], line.number + one - rank) for one in ranks if one != rank and text]
     )

@@ -1,4 +1,4 @@
-"""A log at one moment, and its text up to there, a block at a time. The texts block."""
+"""A log at one moment: its size, its lines, and its text block by block. Reading text blocks."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -8,22 +8,22 @@ from marianne_stream.logs.blocks import ForwardBlocks
 from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_file import LogFile
 from marianne_stream.logs.log_handle import LogHandle
-from marianne_stream.logs.log_reader import Position
+from marianne_stream.logs.positions import Position
 
 READ_BLOCK_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class LogSummary:
-    """What a log is at one moment.
+    """Facts about a log at one moment.
 
     Attributes:
-        end: the position behind its last whole line.
-        size_bytes: of what is given of it.
-        file_bytes: of the file.
-        line_count: how many there are, one without a newline at the end among them.
-        modified_s: when it was written last, in seconds of the epoch.
-        cursor: its end, for a client.
+        end: position behind its last whole line.
+        size_bytes: size of the job's text.
+        file_bytes: size of the file.
+        line_count: number of the job's lines, an unfinished last line included.
+        modified_s: time of the last write, in seconds since the epoch.
+        cursor: cursor of its end.
     """
 
     end: Position
@@ -35,18 +35,18 @@ class LogSummary:
 
 
 async def summarize_log(log: LogHandle) -> LogSummary:
-    """What a log is now. Counts what has not been counted.
+    """Return the facts about a log. Counts lines that are not in the index.
 
     Raises:
-        LogNotFoundError: it is not there.
-        LogForbiddenError: it may not be read.
+        LogNotFoundError: the log does not exist.
+        LogForbiddenError: the log may not be read.
     """
     end = await log.find_end()
     return await log.threads.index(partial(summarize_at, log, end))
 
 
 def summarize_at(log: LogHandle, end: Position) -> LogSummary:
-    """What a log is whose end is known."""
+    """Return the facts about a log with a known end."""
     status = end.file.stat()
     file_bytes = max(status.st_size, end.offset)
     lines = end.number
@@ -63,26 +63,26 @@ def summarize_at(log: LogHandle, end: Position) -> LogSummary:
 
 
 class BlockReader(Protocol):
-    """The text of a log, a block at a time.
+    """Text of a log, read block by block.
 
     Attributes:
-        size_bytes: how many bytes all blocks hold, unless the file is cut.
+        size_bytes: size of the text, unless the file is truncated.
     """
 
     size_bytes: int
 
     def read_block(self) -> bytes:
-        """The next block; empty at the end."""
+        """Return the next block, or b"" at the end."""
         ...
 
 
 class FileBlockReader:
-    """The bytes of a file between two offsets.
+    """Bytes of a file between two offsets.
 
     Args:
         file: the file.
-        start: the offset of the first byte.
-        end_offset: the offset behind the last.
+        start: offset of the first byte.
+        end_offset: offset behind the last byte.
     """
 
     def __init__(self, file: LogFile, start: int, end_offset: int) -> None:
@@ -92,7 +92,7 @@ class FileBlockReader:
         self.size_bytes = end_offset - start
 
     def read_block(self) -> bytes:
-        """The next block; empty at the end, or where the file was cut meanwhile."""
+        """Return the next block, or b"" at the end or where the file was truncated."""
         block = self._file.read(
             self._offset, min(READ_BLOCK_BYTES, self._end_offset - self._offset)
         )
@@ -101,12 +101,12 @@ class FileBlockReader:
 
 
 class FilteredBlockReader:
-    """The lines of a file that count.
+    """Lines of one job in the conductor's log.
 
     Args:
-        job_filter: says which do.
-        end: how far the text goes.
-        size_bytes: how many bytes these lines hold; 0 where that is to be found out.
+        job_filter: filter of the job's lines.
+        end: end of the text.
+        size_bytes: size of the lines; 0 if it is not known yet.
     """
 
     def __init__(self, job_filter: LineFilter, end: Position, size_bytes: int = 0) -> None:
@@ -115,7 +115,7 @@ class FilteredBlockReader:
         self._blocks = iter(ForwardBlocks(end.file, 0, b"", end.offset))
 
     def read_block(self) -> bytes:
-        """The lines of the next block that has any; empty at the end."""
+        """Return the lines of the next block that has any, or b"" at the end."""
         for block in self._blocks:
             if chosen := self._job_filter.find_matches(block.text):
                 lines = block.text.split(b"\n")

@@ -1,7 +1,7 @@
-"""A pool of threads that jobs share fairly.
+"""Thread pool that jobs share fairly.
 
-The threads are daemons: one that hangs in a read of a file system that does not answer does not
-keep the process from ending, where a ThreadPoolExecutor would be waited for at exit.
+The threads are daemons: a thread that hangs in a file system that does not answer does not keep the
+process from ending. A ThreadPoolExecutor would be joined at exit.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ T = TypeVar("T")
 
 
 class WorkItem:
-    """A call that waits for a thread, or runs in one.
+    """Call that waits for a thread, or runs in one.
 
     Attributes:
-        job_id: the job whose share of the threads it takes.
-        work: what is called.
-        future: the future that its caller waits for.
-        budget: the bound of what it reads.
+        job_id: job whose share of the threads it uses.
+        work: function to call.
+        future: future that the caller awaits.
+        budget: read budget of the call.
     """
 
     __slots__ = ("budget", "future", "job_id", "work")
@@ -39,12 +39,12 @@ class WorkItem:
 
 
 class FairThreadPool:
-    """Runs calls in threads. Jobs take turns, and none has more than its share of the threads.
+    """Runs calls in threads. Jobs take turns, and each has a limited share of the threads.
 
     Args:
-        name: what the threads are called.
-        max_threads: how many there are at most; they are started as they are needed.
-        max_per_job: how many of them calls of one job may take at once.
+        name: prefix of the threads' names.
+        max_threads: limit of threads, which are started as needed.
+        max_per_job: limit of concurrent calls of one job.
     """
 
     def __init__(self, name: str, *, max_threads: int, max_per_job: int) -> None:
@@ -53,65 +53,65 @@ class FairThreadPool:
         self._max_per_job = max_per_job
         self._threads: list[threading.Thread] = []
         self._dispatched: SimpleQueue[WorkItem | None] = SimpleQueue()
-        # Calls that wait, by job; the job whose turn is next comes first.
+        # Waiting calls by job; the next job comes first.
         self._waiting: OrderedDict[str, deque[WorkItem]] = OrderedDict()
         self._running_items: dict[WorkItem, None] = {}
         self._running_by_job: Counter[str] = Counter()
         self._closed = False
 
     async def run(self, job_id: str, work: Callable[[], T]) -> T:
-        """Runs a call in a thread, once it is the job's turn. Safe to cancel: the call is stopped.
+        """Run a call in a thread at the job's turn. Cancelling is safe, and stops the call.
 
         Raises:
-            LeavingError: the pool was closed.
-            ReadLimitError: the call has read more than it may.
+            ShuttingDownError: the pool was closed.
+            ReadLimitError: the call has used up its read budget.
         """
         if self._closed:
             raise ShuttingDownError
-        call = WorkItem(job_id, work)
-        self._waiting.setdefault(job_id, deque()).append(call)
+        item = WorkItem(job_id, work)
+        self._waiting.setdefault(job_id, deque()).append(item)
         self._dispatch()
         try:
-            result: T = await call.future
+            result: T = await item.future
             return result
         finally:
-            call.budget.cancel()
+            item.budget.cancel()
 
     def close(self) -> None:
-        """Stops what runs, refuses what waits, and lets the threads end."""
+        """Stop running calls, refuse waiting ones, and let the threads end."""
         self._closed = True
-        for calls in self._waiting.values():
-            for call in calls:
-                if not call.future.done():
-                    call.future.set_exception(ShuttingDownError())
+        for items in self._waiting.values():
+            for item in items:
+                if not item.future.done():
+                    item.future.set_exception(ShuttingDownError())
         self._waiting.clear()
-        for call in self._running_items:
-            call.budget.cancel()
+        for item in self._running_items:
+            item.budget.cancel()
         for _ in self._threads:
             self._dispatched.put(None)
 
     def _dispatch(self) -> None:
-        """Gives free threads what waits."""
+        """Give waiting calls to free threads."""
         while (
-            len(self._running_items) < self._max_threads and (call := self._take_next()) is not None
+            len(self._running_items) < self._max_threads and (item := self._take_next()) is not None
         ):
-            self._running_items[call] = None
-            self._running_by_job[call.job_id] += 1
+            self._running_items[item] = None
+            self._running_by_job[item.job_id] += 1
             if len(self._threads) < len(self._running_items):
                 self._start_thread()
-            self._dispatched.put(call)
+            self._dispatched.put(item)
 
     def _take_next(self) -> WorkItem | None:
-        """The oldest call of the job whose turn it is, leaving out those that were cancelled."""
+        """Remove and return the oldest call of the next job, skipping cancelled ones; or None."""
         for job_id in list(self._waiting):
-            calls = self._waiting[job_id]
-            while calls and calls[0].future.done():
-                calls.popleft()
-            if not calls:
+            items = self._waiting[job_id]
+            while items and items[0].future.done():
+                items.popleft()
+            if not items:
                 del self._waiting[job_id]
             elif self._running_by_job[job_id] < self._max_per_job:
                 self._waiting.move_to_end(job_id)
-                return calls.popleft()
+                return items.popleft()
         return None
 
     def _start_thread(self) -> None:
@@ -121,14 +121,14 @@ class FairThreadPool:
         thread.start()
 
     def _run_worker(self) -> None:
-        """Makes calls, in a thread, until it is told to end."""
-        while (call := self._dispatched.get()) is not None:
-            ended = partial(self._on_done, call, *run_item(call))
-            # The loop is closed where the process ends: nobody waits any more.
+        """Run calls in a thread until the pool is closed."""
+        while (item := self._dispatched.get()) is not None:
+            callback = partial(self._on_done, item, *run_item(item))
+            # RuntimeError: the loop was closed at the end of the process.
             with suppress(RuntimeError):
-                call.future.get_loop().call_soon_threadsafe(ended)
-            # While the thread waits it holds on to no file.
-            del call, ended
+                item.future.get_loop().call_soon_threadsafe(callback)
+            # A waiting thread must not keep files open.
+            del item, callback
 
     def _on_done(self, item: WorkItem, value: object, error: BaseException | None) -> None:
         del self._running_items[item]
@@ -139,7 +139,7 @@ class FairThreadPool:
             if error is None:
                 item.future.set_result(value)
             else:
-                # Only the end of the pool stops a call that is waited for.
+                # A call with a caller is only cancelled by the end of the pool.
                 item.future.set_exception(
                     ShuttingDownError() if isinstance(error, CallCancelledError) else error
                 )
@@ -148,7 +148,7 @@ class FairThreadPool:
 
 
 def run_item(item: WorkItem) -> tuple[object, BaseException | None]:
-    """What a call returns, and what it raises."""
+    """Run a call; return its result and its exception, of which one is None."""
     try:
         with use_budget(item.budget):
             return item.work(), None

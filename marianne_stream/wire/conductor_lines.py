@@ -1,6 +1,6 @@
-"""Lines of the conductor's own log: which job each is of, and where a run begins. Pure.
+"""Lines of the conductor's own log: the jobs that a line names, and the start of a run.
 
-The conductor writes them with structlog, as JSON objects or in its console format:
+The conductor writes lines with structlog, as JSON objects or in its console format:
 `2026-11-28T05:00:00Z [info     ] job.submitted   [daemon.manager] config_path=x.yaml job_id=fan`.
 """
 
@@ -12,24 +12,24 @@ import msgspec
 from marianne_stream.wire.log_levels import parse_line_facts
 from marianne_stream.wire.log_text import strip_ansi_text
 
-# The event that begins a run.
+# Event at the start of a run.
 RUN_START_EVENT = "job.submitted"
 
-# A field in console format. A value with a blank in it is written as Python has it: what stands
-# in such a value is no field.
+# A field in console format. A value with a blank is written as a Python literal, which is matched
+# as a whole: it may look like more fields.
 CONSOLE_FIELD = re.compile(r"""(?<=\s)([\w.]+)=('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\{.*?\}|\S*)""")
-# `extra` is a dictionary there.
+# In the field `extra`, which is a Python dictionary.
 EXTRA_JOB_ID = re.compile(r"""[{,]\s*'job_id': ('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
 QUOTED_VALUE = re.compile(r"""(['"])(.*)\1""", re.DOTALL)
 CONSOLE_EVENT = re.compile(r"[^\[]*\[\w+\s*\]\s+(\S+)")
 
 
 class ConductorLine(NamedTuple):
-    """What is used of a line.
+    """Used fields of a line.
 
     Attributes:
-        event: its name; "" if it has none.
-        job_ids: the jobs that it names.
+        event: name of the event; "" if there is none.
+        job_ids: ids of the jobs that the line names.
     """
 
     event: str = ""
@@ -37,7 +37,7 @@ class ConductorLine(NamedTuple):
 
     @property
     def is_run_start(self) -> bool:
-        """Whether a run of the job begins with it."""
+        """Whether the line starts a run of its job."""
         return self.event == RUN_START_EVENT
 
 
@@ -45,7 +45,7 @@ EMPTY_LINE = ConductorLine()
 
 
 class JsonFields(msgspec.Struct, frozen=True):
-    """What is looked at of a line that is a JSON object."""
+    """Used fields of a line that is a JSON object."""
 
     event: object = None
     job_id: object = None
@@ -56,7 +56,7 @@ decode_fields = msgspec.json.Decoder(JsonFields).decode
 
 
 def parse_conductor_line(line: bytes) -> ConductorLine:
-    """Return what a line of the conductor's log says."""
+    """Parse a line in either format. A line that names no job is empty."""
     if b"job_id" not in line:
         return EMPTY_LINE
     if line.lstrip()[:1] != b"{":
@@ -72,14 +72,14 @@ def parse_conductor_line(line: bytes) -> ConductorLine:
 
 
 def parse_console_line(line: str) -> ConductorLine:
-    """Return what a line in console format says; nothing if it does not begin with a time."""
+    """Parse a line in console format. A line without a time is empty."""
     text = strip_ansi_text(line)
     if parse_line_facts(text).logged_at is None:
         return EMPTY_LINE
     named: list[str] = []
     for name, value in CONSOLE_FIELD.findall(text):
         if name == "job_id":
-            # Fields come last: a word before them that looks like one is a part of the event.
+            # Fields come last: an earlier match is part of the event's text.
             named[:] = [unquote(value)]
         elif name == "extra" and (found := EXTRA_JOB_ID.search(value)) is not None:
             named.append(unquote(found[1]))
@@ -88,6 +88,6 @@ def parse_console_line(line: str) -> ConductorLine:
 
 
 def unquote(value: str) -> str:
-    """Return a value of a field without the quotes that Python's repr gave it."""
+    """Return the value of a field without the quotes of Python's repr."""
     quoted = QUOTED_VALUE.fullmatch(value)
     return re.sub(r"\\(['\"\\])", r"\1", quoted[2]) if quoted is not None else value

@@ -1,8 +1,7 @@
-"""Positions in a stream, as the ids of its events.
+"""Cursors: positions in a stream, as the ids of its events.
 
-A cursor is opaque to clients, fits a header, and is made again the same by another process where
-the text below says so. One that cannot be read is None: never an error, since it may come from
-anywhere.
+A cursor is opaque to clients and fits a header. A cursor that cannot be parsed is None and not an
+error, since it may come from anywhere.
 """
 
 import hashlib
@@ -21,27 +20,27 @@ LOG_CURSOR = re.compile(
     r"([lcx])-([0-9a-f]{1,16})-([0-9a-f]{16})-([0-9]{1,18})(u?)-([0-9]{1,18})-([0-9a-f]{16})"
 )
 
-# How much of a log before an offset tells it from another file, or from the same one rewritten.
+# Bytes before an offset that identify a file and show whether it was rewritten.
 HASH_WINDOW_BYTES = 4096
 
 
 def state_digest(content: bytes) -> str:
-    """What stands for some content in a cursor: 96 bits of BLAKE2b, in hexadecimal."""
+    """Return the digest of some content in a cursor: 96 bits of BLAKE2b, in hexadecimal."""
     return hashlib.blake2b(content, digest_size=12).hexdigest()
 
 
 def content_hash(content: bytes | memoryview) -> int:
-    """What stands for some bytes of a log: 64 bits of XXH3, quick enough for each line."""
+    """Return the hash of some bytes of a log: 64 bits of XXH3, fast enough for each line."""
     return xxhash.xxh3_64_intdigest(content)
 
 
 @dataclass(frozen=True, slots=True)
 class StatusCursor:
-    """What a viewer of one job has seen: a state, or also that it was the last.
+    """State of a job that a client has seen.
 
     Attributes:
-        kind: `s` after a state, `f` after job_finished.
-        state: the digest of the state, the same in every process that sees that state.
+        kind: `s` behind a state, `f` behind job_finished.
+        state: digest of the state, the same in each process.
     """
 
     kind: Literal["s", "f"]
@@ -52,17 +51,17 @@ class StatusCursor:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """The cursor that a client sent, or None where it is none of ours."""
+        """Parse a cursor from a client; return None if it is invalid."""
         match = STATUS_CURSOR.fullmatch(text)
         return cls("f" if match[1] == "f" else "s", match[2]) if match else None
 
 
 @dataclass(frozen=True, slots=True)
 class RosterCursor:
-    """What a viewer of the roster has seen.
+    """Roster that a client has seen.
 
     Attributes:
-        state: the digest of all entries.
+        state: digest of all entries, the same in each process.
     """
 
     state: str
@@ -72,19 +71,19 @@ class RosterCursor:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """The cursor that a client sent, or None where it is none of ours."""
+        """Parse a cursor from a client; return None if it is invalid."""
         match = ROSTER_CURSOR.fullmatch(text)
         return cls(match[1]) if match else None
 
 
 @dataclass(frozen=True, slots=True)
 class TimelineCursor:
-    """An event of the timeline.
+    """Position behind an event.
 
     Attributes:
-        epoch: the process that numbered it, as 16 hexadecimal digits.
-        number: its number there, from 1.
-        others: where the timelines of other processes stood then, where several are served as one.
+        epoch: process that numbered the event, as 16 hexadecimal digits.
+        number: number of the event in that process, from 1.
+        others: positions of other processes, if several are served as one.
     """
 
     epoch: str
@@ -97,12 +96,12 @@ class TimelineCursor:
 
     @property
     def positions(self) -> tuple[tuple[str, int], ...]:
-        """Where all timelines stand that it tells of."""
+        """Positions of all processes."""
         return ((self.epoch, self.number), *self.others)
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """The cursor that a client sent, or None where it is none of ours."""
+        """Parse a cursor from a client; return None if it is invalid."""
         match = TIMELINE_CURSOR.fullmatch(text)
         if match is None:
             return None
@@ -116,18 +115,18 @@ LogCursorKind = Literal["l", "c", "x"]
 
 @dataclass(frozen=True, slots=True)
 class LogCursor:
-    """A position in a log, behind a line. It fits a file only where the bytes before it agree.
+    """Position behind a line of a log. It matches a file only if the bytes before it have its hash.
 
     Attributes:
-        inode: the file's, as a hint: file systems give the same one again.
-        first_line_hash: the fingerprint of the file's first line; 0 where there was none yet.
-        offset: how many bytes of the file lie before it.
-        number: the number of the line before it, 0 at the beginning.
-        window_hash: the fingerprint of the bytes before it, `HASH_WINDOW_BYTES` at most. At offset
-            0, where there are none, when the file was last written, in nanoseconds of the epoch.
-        unterminated: whether the line before it had no newline.
-        kind: `l` behind a line, `c` behind log_complete, `x` behind the one of a stream that was
-            not to follow.
+        inode: inode of the file, as a hint: file systems reuse inodes.
+        first_line_hash: hash of the first line of the file; 0 if there was none yet.
+        offset: offset behind the line.
+        number: number of the line; 0 at the beginning.
+        window_hash: hash of the last `HASH_WINDOW_BYTES` before the offset. At offset 0, the time
+            of the last write, in nanoseconds since the epoch.
+        unterminated: whether the line had no newline.
+        kind: `l` behind a line, `c` behind log_complete, `x` behind the log_complete of a stream
+            that did not follow.
     """
 
     inode: int
@@ -146,19 +145,19 @@ class LogCursor:
         )
 
     def as_complete(self, *, follow: bool) -> "LogCursor":
-        """The same position behind a log_complete."""
+        """Return the cursor of a log_complete event at this position."""
         return replace(self, kind="c" if follow else "x")
 
     def as_resumable(self) -> "LogCursor":
-        """The same position, from which a stream goes on whatever it was the end of."""
+        """Return the cursor of the line at this position, from which a stream goes on."""
         return replace(self, kind="l")
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """The cursor that a client sent, or None where it is none of ours."""
+        """Parse a cursor from a client; return None if it is invalid."""
         match = LOG_CURSOR.fullmatch(text)
         if match is None or (match[5] and not int(match[6])):
-            # Behind a line without a newline there is at least that line.
+            # An unterminated line is at least line 1.
             return None
         kind: LogCursorKind = "x" if match[1] == "x" else "c" if match[1] == "c" else "l"
         return cls(

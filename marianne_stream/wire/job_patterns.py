@@ -1,4 +1,4 @@
-"""Which jobs somebody may see, as shell patterns of their ids. Pure values."""
+"""Shell patterns of job ids, which restrict the jobs that a client may see."""
 
 import re
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ WILDCARD = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True, slots=True)
 class JobPatterns:
-    """A choice of jobs; two that were made of the same patterns are equal.
+    """Set of jobs, given by patterns. Sets of the same patterns are equal.
 
     Attributes:
-        patterns: of job ids, as `fnmatch` has them, case counted: `nightly-*`. None at all is
-            every job.
+        patterns: case-sensitive `fnmatch` patterns of job ids, such as `nightly-*`; empty for all
+            jobs.
     """
 
     patterns: tuple[str, ...] = ()
@@ -25,20 +25,20 @@ class JobPatterns:
 
     @property
     def matches_all(self) -> bool:
-        """Whether nothing is left out, what is of no job included."""
+        """Whether the set is not restricted. It then includes what belongs to no job."""
         return not self.patterns
 
     def __call__(self, job_id: str) -> bool:
-        """Whether a job is among them."""
+        """Return whether a job is in the set."""
         return not self.patterns or self._compiled.match(job_id) is not None
 
     def may_match_prefix(self, prefix: str) -> bool:
-        """Return whether an id that begins with a text can be among them."""
+        """Return whether the set can hold a job whose id has a prefix."""
         if not self.patterns:
             return True
         literals = (WILDCARD.split(pattern, maxsplit=1)[0] for pattern in self.patterns)
         return any(one.startswith(prefix) or prefix.startswith(one) for one in literals)
 
 
-# One for all who may see everything.
+# Shared by all unrestricted clients.
 ALL_JOBS = JobPatterns()

@@ -1,9 +1,8 @@
-"""JSON as Python writes it, read into types by msgspec.
+"""JSON as Python writes it, decoded into types by msgspec.
 
-Python's json module writes what JSON does not have: half of a surrogate pair for a byte that is not
-UTF-8, `NaN` and `Infinity`. msgspec refuses them, wherever they stand, and rightly; but a job
-should not be lost for one odd byte in its output. What is refused is repaired, and read again.
-Pure: it must not know what the types mean.
+Python's json module writes what JSON does not allow: half of a surrogate pair for a byte that is
+not UTF-8, `NaN` and `Infinity`. msgspec rejects them. Since a job must not be lost for one odd byte
+in its output, rejected text is repaired and decoded again.
 """
 
 import re
@@ -15,11 +14,11 @@ import msgspec
 
 T = TypeVar("T")
 
-# The text is mended in pieces, each within 5 ms: in a thread, others get their turn in between.
+# Text is repaired in pieces of at most 5 ms each, so that other threads get their turn.
 PIECE_BYTES = 64 * 1024
 
-# Stand for an escaped backslash and an escaped quote while the text is mended, so that each
-# backslash begins an escape, and each quote a string or its end. JSON holds no control characters.
+# Placeholders of an escaped backslash and an escaped quote. With them, each backslash begins an
+# escape, and each quote begins or ends a string. JSON text holds no control characters.
 ESCAPED_BACKSLASH, ESCAPED_QUOTE = b"\x00", b"\x01"
 
 HIGH_SURROGATE = rb"\\u[dD][89abAB][0-9a-fA-F]{2}"
@@ -27,16 +26,16 @@ LOW_SURROGATE = rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 SURROGATE_PAIR = re.compile(HIGH_SURROGATE + LOW_SURROGATE)
 SURROGATE_PAIR_BYTES = 12
 
-# Half a pair that stands for a byte, and is not behind another. Python writes digits in lower
-# case: of those only what is replaced is matched, since a fixed text costs a tenth of a call.
+# Half a pair that stands for a byte and does not follow the other half. Python writes lower-case
+# digits; of those only the prefix is matched, since a constant replacement costs a tenth of a call.
 LONE_BYTE_PREFIX = rb"\\u[dD][cC](?<!" + HIGH_SURROGATE + rb"\\u[dD][cC])"
 LOWERCASE_BYTE_ESCAPE = re.compile(LONE_BYTE_PREFIX + rb"(?=[89a-f][0-9a-f])")
 BYTE_ESCAPE = re.compile(LONE_BYTE_PREFIX + rb"([89a-fA-F][0-9a-fA-F])")
 
-# What no number of JSON holds, nor one that it does not have.
+# A character that no number has, and neither have NaN and Infinity.
 VALUE_END = re.compile(rb"[^-+.0-9A-Za-z]")
 
-# Any half that is none of a pair.
+# Any half without its other half.
 LONE_SURROGATE = re.compile(
     HIGH_SURROGATE
     + rb"(?!"
@@ -51,13 +50,12 @@ LONE_SURROGATE = re.compile(
 
 
 def decode(data: bytes | msgspec.Raw, kind: type[T]) -> T:
-    """JSON as a type; fields that the type does not name are skipped.
+    """Decode JSON as a type. Fields that the type does not have are skipped.
 
-    A text that has to be mended takes up to a second for 15 MiB, in pieces: above some 64 KiB it
-    belongs in a thread.
+    Repairing takes up to a second for 15 MiB, in pieces: above 64 KiB, call it in a thread.
 
     Raises:
-        ValueError: it is not JSON, has another shape, or is nested too deeply to be read.
+        ValueError: the text is not JSON, has another shape, or is nested too deeply.
     """
     try:
         return decode_strict(data, kind)
@@ -76,7 +74,7 @@ def decode(data: bytes | msgspec.Raw, kind: type[T]) -> T:
 
 
 def decode_strict(data: bytes | msgspec.Raw, kind: type[T]) -> T:
-    """JSON as a type, with nothing mended; raises as `decode` does."""
+    """Decode JSON as a type without repairs. Raises as `decode` does."""
     try:
         return msgspec.json.decode(data, type=kind)
     except RecursionError as error:
@@ -84,10 +82,10 @@ def decode_strict(data: bytes | msgspec.Raw, kind: type[T]) -> T:
 
 
 def replace_lone_surrogates(data: bytes) -> bytes:
-    r"""What Python wrote as JSON, with text that UTF-8 can hold.
+    r"""Return JSON with text that UTF-8 can hold.
 
-    Half a surrogate pair that stands for a byte (`\udcff`) becomes the written form of
-    `wire.job_ids` (`\xff`); other halves, and bytes that are not UTF-8, become U+FFFD.
+    Half a surrogate pair that stands for a byte (`\udcff`) becomes the escape of `wire.job_ids`
+    (`\xff`). Other halves, and bytes that are not UTF-8, become U+FFFD.
     """
     if b"\\u" in data and not has_placeholders(data):
         pieces = map(replace_lone_escapes, split_at_escapes(insert_placeholders(data)))
@@ -101,18 +99,18 @@ def replace_lone_surrogates(data: bytes) -> bytes:
 
 
 def has_placeholders(data: bytes) -> bool:
-    """Return whether a text holds control characters, which JSON does not."""
+    """Return whether a text holds the control characters that serve as placeholders."""
     return ESCAPED_BACKSLASH in data or ESCAPED_QUOTE in data
 
 
 def insert_placeholders(data: bytes) -> bytes:
-    """Return a text with stand-ins for escaped backslashes and quotes."""
+    """Replace escaped backslashes and quotes by placeholders."""
     pieces: list[bytes] = []
     start = 0
     while start < len(data):
         piece = data[start : start + PIECE_BYTES]
         if start + len(piece) < len(data) and (len(piece) - len(piece.rstrip(b"\\"))) % 2:
-            # The last backslash begins an escape that is not in the piece.
+            # The last backslash begins an escape that goes on in the next piece.
             piece = piece[:-1]
         pieces.append(piece.replace(b"\\\\", ESCAPED_BACKSLASH).replace(b'\\"', ESCAPED_QUOTE))
         start += len(piece)
@@ -120,12 +118,12 @@ def insert_placeholders(data: bytes) -> bytes:
 
 
 def restore_placeholders(piece: bytes) -> bytes:
-    """Return a piece of a text with what stood in the place of the stand-ins."""
+    """Replace placeholders by what they stand for."""
     return piece.replace(ESCAPED_QUOTE, b'\\"').replace(ESCAPED_BACKSLASH, b"\\\\")
 
 
 def split_at_escapes(data: bytes) -> Iterator[bytes]:
-    """Yield a text in pieces, none of which ends within an escape or a pair of them."""
+    """Yield pieces of a text, none of which ends within an escape or a surrogate pair."""
     start = 0
     while start < len(data):
         end = start + PIECE_BYTES
@@ -140,14 +138,14 @@ def split_at_escapes(data: bytes) -> Iterator[bytes]:
 
 
 def replace_lone_escapes(piece: bytes) -> bytes:
-    """Return a piece with no half of a surrogate pair."""
+    """Replace all halves of surrogate pairs in a piece."""
     piece = LOWERCASE_BYTE_ESCAPE.sub(ESCAPED_BACKSLASH + b"x", piece)
     piece = BYTE_ESCAPE.sub(lambda found: ESCAPED_BACKSLASH + b"x" + found[1].lower(), piece)
     return LONE_SURROGATE.sub(rb"\\ufffd", piece)
 
 
 def replace_non_finite(data: bytes) -> bytes:
-    """JSON with null in the place of the numbers that JSON does not have."""
+    """Replace numbers that JSON does not have by null."""
     if has_placeholders(data):
         return data
     pieces: list[bytes] = []
@@ -159,7 +157,7 @@ def replace_non_finite(data: bytes) -> bytes:
 
 
 def split_between_values(data: bytes) -> Iterator[bytes]:
-    """Yield a text in pieces that end between values of JSON, or anywhere in a string."""
+    """Yield pieces of a text that end between values of JSON, or anywhere in a string."""
     start = 0
     while start < len(data):
         found = VALUE_END.search(data, start + PIECE_BYTES)
@@ -169,7 +167,7 @@ def split_between_values(data: bytes) -> Iterator[bytes]:
 
 
 def replace_non_finite_in_piece(piece: bytes, *, in_string: bool) -> bytes:
-    """Return a piece with null in the place of numbers that JSON does not have."""
+    """Replace numbers that JSON does not have by null, outside of strings."""
     if b"NaN" not in piece and b"Infinity" not in piece:
         return piece
     parts = piece.split(b'"')

@@ -1,7 +1,4 @@
-"""JSON-RPC 2.0, one message a line: requests made, answers and notifications read.
-
-Pure: it must not know which methods there are, or what carries the lines.
-"""
+"""JSON-RPC 2.0 messages, one a line."""
 
 import json
 from collections.abc import Mapping
@@ -11,23 +8,23 @@ import msgspec
 
 from marianne_stream.wire import json_text
 
-# The largest message of the conductor's protocol, its newline not counted.
+# Limit of the conductor's protocol for a message, without its newline.
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
-# Those of the conductor's error codes that mean something of their own.
+# Error codes of the conductor.
 JOB_NOT_FOUND = -32000
 SHUTTING_DOWN = -32003
 
 
 class ErrorObject(msgspec.Struct, frozen=True):
-    """The error of an answer (JSON-RPC 2.0 section 5.1)."""
+    """Error of a response (JSON-RPC 2.0 section 5.1)."""
 
     code: int
     message: str = ""
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A line that came in. A result and params stay raw until somebody asks for a type."""
+    """Received message. Result and params stay raw until they are decoded as a type."""
 
     id: int | str | None = None
     method: str | None = None
@@ -37,15 +34,15 @@ class Message(msgspec.Struct, frozen=True):
 
 
 def make_request(number: int, method: str, params: Mapping[str, Any] | None = None) -> bytes:
-    """A request as a line, its newline included. Params left out are an empty object."""
+    """Make a request as a line with its newline."""
     body = {"jsonrpc": "2.0", "method": method, "params": params or {}, "id": number}
     return json.dumps(body, separators=(",", ":")).encode() + b"\n"
 
 
 def parse_message(line: bytes) -> Message:
-    """A line as a message.
+    """Parse a line.
 
     Raises:
-        ValueError: it is not JSON, or not a JSON-RPC message.
+        ValueError: the line is not JSON, or not a JSON-RPC message.
     """
     return json_text.decode(line, Message)

@@ -1,15 +1,15 @@
-"""Bytes that arrive in any pieces, as lines. Pure: it must not know what a line means."""
+"""Splitter of a byte stream into lines."""
 
 
 class LineTooLongError(ValueError):
-    """A line is longer than the limit: what follows cannot be told apart from it."""
+    """The line is longer than the limit, so the stream cannot be split any more."""
 
 
 class LineSplitter:
-    """Cuts a stream of bytes at its newlines.
+    """Splits a stream of bytes at its newlines.
 
     Args:
-        limit_bytes: the longest line that is taken, its newline not counted.
+        limit_bytes: longest allowed line, without its newline.
     """
 
     def __init__(self, *, limit_bytes: int) -> None:
@@ -19,11 +19,11 @@ class LineSplitter:
 
     @property
     def pending_bytes(self) -> int:
-        """How much of a line has arrived whose end has not."""
+        """Number of bytes of an unfinished line."""
         return self._buffered_bytes
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The lines that the chunk completes, without their newlines.
+        """Return the lines that a chunk completes, without their newlines.
 
         Raises:
             LineTooLongError: a line is longer than the limit.

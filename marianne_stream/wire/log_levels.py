@@ -1,6 +1,6 @@
-"""What a line of a log says of itself: its level and its own time. Pure.
+"""Level and time of a log line, parsed from its text.
 
-This is the one definition of both. The server computes them once a line, and sends them with it.
+This is the only definition of both. The server computes them once a line and sends them with it.
 """
 
 import re
@@ -13,7 +13,7 @@ from marianne_stream.wire.log_text import strip_ansi_text
 
 LineLevel = Literal["debug", "info", "warning", "error", "critical"]
 
-# The least grave first.
+# In ascending severity.
 LEVELS: tuple[LineLevel, ...] = get_args(LineLevel)
 
 LEVEL_NAMES: dict[str, LineLevel] = {
@@ -24,19 +24,19 @@ LEVEL_NAMES: dict[str, LineLevel] = {
     **dict.fromkeys(("critical", "crit", "fatal", "alert", "emerg", "panic"), "critical"),
 }
 
-# pino writes 10 to 60 as `level`, Python 10 to 50 as `levelno`. What lies between two is the lower.
+# pino writes 10 to 60 as `level`, Python 10 to 50 as `levelno`; numbers between are rounded down.
 PINO_SCALE: tuple[LineLevel, ...] = ("debug", "debug", "info", "warning", "error", "critical")
 PYTHON_SCALE = LEVELS
 
-# A level stands among so many characters behind the time, and a time among the first of a line.
+# A level is within so many characters behind the time, and a time at the head of a line.
 MAX_LEVEL_OFFSET_CHARS = 100
 MAX_HEAD_CHARS = MAX_LEVEL_OFFSET_CHARS + 60
-# With escape sequences in it, so much is looked at.
+# Length of the head before escape sequences are removed.
 MAX_RAW_HEAD_CHARS = 2000
 
 NAMES_BY_LENGTH = sorted(LEVEL_NAMES, key=len, reverse=True)
 LEVEL_NAME_PATTERN = "|".join(NAMES_BY_LENGTH)
-# The first character is always tried for, and the rest looked back from it: so a search skips
+# LEVEL_RE begins with a set of first characters and checks by look-behind, so that the search skips
 # most of a line in C.
 CAPITALS_PATTERN = "|".join(f"(?<={name[0].upper()}){name[1:].upper()}" for name in NAMES_BY_LENGTH)
 KEY_PATTERN = "|".join(
@@ -48,7 +48,7 @@ LEVEL_RE = re.compile(
     rf"|(?:{KEY_PATTERN})[\"']?(?i:({LEVEL_NAME_PATTERN}))(?!\w)"
     rf"|(?<!\w.)(?:{CAPITALS_PATTERN})(?!\w))"
 )
-# ISO 8601 and its usual relatives, in brackets or behind a level.
+# ISO 8601 and usual variants, perhaps in brackets or behind a level.
 TIME_RE = re.compile(
     rf"(?:[\[<]?(?i:{LEVEL_NAME_PATTERN})\s*[\]>]?:?\s+)?\[?"
     r"(\d{4})([-/])(\d\d)\2(\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?"
@@ -56,19 +56,19 @@ TIME_RE = re.compile(
     re.ASCII,
 )
 
-# A number is a time from 1973 on: seconds of the epoch, or milli-, micro- or nanoseconds.
+# A number is a time since 1973 in seconds, milli-, micro- or nanoseconds of the epoch.
 MIN_EPOCH_S = 1e8
 MAX_EPOCH_S = 1e11
 MAX_EPOCH_NS = 1e20
 
 
 class LineFacts(NamedTuple):
-    """What a line says of itself.
+    """Facts that a line states about itself.
 
     Attributes:
-        level: how grave it is; None if it does not say.
-        logged_at: its own time, ISO 8601; without an offset if the line has none. None if it does
-            not say.
+        level: severity; None if the line has none.
+        logged_at: time of the line, ISO 8601, without an offset if the line has none; None if the
+            line has no time.
     """
 
     level: LineLevel | None = None
@@ -76,7 +76,7 @@ class LineFacts(NamedTuple):
 
     @property
     def is_entry_start(self) -> bool:
-        """Whether the line begins an entry, and belongs to none that began above it."""
+        """Whether the line starts an entry, and belongs to none above."""
         return self.level is not None or self.logged_at is not None
 
 
@@ -84,7 +84,7 @@ NO_FACTS = LineFacts()
 
 
 class JsonLine(msgspec.Struct, frozen=True):
-    """What is looked at of a line that is a JSON object."""
+    """Used fields of a line that is a JSON object."""
 
     level: Any = None
     levelname: Any = None
@@ -102,13 +102,17 @@ decode_line = msgspec.json.Decoder(JsonLine).decode
 
 
 def parse_line_facts(line: str) -> LineFacts:
-    """Return the level and the time of a line; bytes that are no UTF-8 may be U+FFFD in it."""
+    """Parse level and time of a line.
+
+    Args:
+        line: the line; bytes that are not UTF-8 may be U+FFFD.
+    """
     first = line[:1]
     if first == "{" or (first.isspace() and line.lstrip()[:1] == "{"):
         try:
             return parse_json_facts(decode_line(line))
         except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
-            # Cut, or no JSON: it is read as a text.
+            # Truncated, or not JSON: parse it as text.
             pass
     head = line[:MAX_HEAD_CHARS]
     if "\x1b" in line[:MAX_RAW_HEAD_CHARS]:
@@ -123,28 +127,28 @@ def parse_line_facts(line: str) -> LineFacts:
 
 
 def level_search_range(time: re.Match[str] | None, logged_at: str | None) -> tuple[int, int]:
-    """Where in the head of a line its level stands: behind the time, or before it."""
+    """Return start and end of the part of a line's head that may hold its level."""
     if time is None or logged_at is None:
         return 0, MAX_LEVEL_OFFSET_CHARS
     return time.start() if time.start(1) > 1 else time.end(), time.end() + MAX_LEVEL_OFFSET_CHARS
 
 
 def parse_level_name(name: str) -> LineLevel:
-    """Return the level of a name in small letters.
+    """Return the level of a lower-case name.
 
     Raises:
-        KeyError: no level has that name.
+        KeyError: the name is not that of a level.
     """
     return LEVEL_NAMES[name]
 
 
 def parse_line_level(line: str) -> LineLevel | None:
-    """Return the level of a line; None if it does not say."""
+    """Return the level of a line, or None."""
     return parse_line_facts(line).level
 
 
 def parse_json_facts(fields: JsonLine) -> LineFacts:
-    """Return what the fields of a JSON line say."""
+    """Return level and time of a JSON line."""
     level = parse_numeric_level(fields.level, PINO_SCALE)
     for word in (fields.level, fields.levelname, fields.lvl, fields.severity):
         if level is None and isinstance(word, str):
@@ -158,7 +162,7 @@ def parse_json_facts(fields: JsonLine) -> LineFacts:
 
 
 def parse_numeric_level(number: object, scale: tuple[LineLevel, ...]) -> LineLevel | None:
-    """Return the level that a number means on a scale in tens; None if it is not on it."""
+    """Return the level of a number on a scale of tens; None if it is outside."""
     if isinstance(number, bool) or not isinstance(number, int | float):
         return None
     if not 10 <= number < 10 * (len(scale) + 1):
@@ -167,7 +171,7 @@ def parse_numeric_level(number: object, scale: tuple[LineLevel, ...]) -> LineLev
 
 
 def parse_time_field(value: object) -> str | None:
-    """Return the time that a field of a JSON line holds, ISO 8601; None if it holds none."""
+    """Return the time in a field of a JSON line, ISO 8601; None if it is not a time."""
     if isinstance(value, str):
         match = TIME_RE.match(value)
         return to_iso_time(match) if match is not None else None
@@ -181,7 +185,7 @@ def parse_time_field(value: object) -> str | None:
 
 
 def to_iso_time(match: re.Match[str]) -> str | None:
-    """Return a time that was found, ISO 8601, as precisely as it was written; None if invalid."""
+    """Return a matched time in ISO 8601, with its own precision; None if it is invalid."""
     year, _, month, day, clock, fraction, zone = match.groups()
     text = f"{year}-{month}-{day}T{clock}"
     offset = zone or ""

@@ -1,4 +1,4 @@
-"""The bytes of a log, in any pieces, as numbered lines with their positions. Pure."""
+"""Splitter of a log's bytes into numbered lines with their positions."""
 
 import re
 from collections.abc import Callable
@@ -7,14 +7,14 @@ from typing import NamedTuple
 from marianne_stream.wire.cursors import HASH_WINDOW_BYTES, content_hash
 from marianne_stream.wire.log_text import UTF8_BOM
 
-# A line longer than this is cut.
+# Longer lines are truncated.
 LINE_LIMIT_BYTES = 64 * 1024
 
-# What returns to the beginning of a line (ECMA-48): a carriage return, EL 2, and CHA to column 1.
+# Sequences that return to the beginning of a line (ECMA-48): CR, EL 2, CHA to column 1.
 RETURN_SEQUENCE = re.compile(rb"\r|\x1b\[2K|\x1b\[[01]?G")
 MAX_RETURN_BYTES = 4
 
-# A line is looked into in pieces of so much: 16 KiB of returns take 3 ms.
+# Size of a piece of a line for one call: 16 KiB of carriage returns take 3 ms.
 PIECE_BYTES = 16 * 1024
 
 
@@ -22,12 +22,12 @@ class LogLine(NamedTuple):
     """One line of a log.
 
     Attributes:
-        text: the line without its end, in bytes; at most `LINE_LIMIT_BYTES`.
-        number: counts from 1; behind a selection, the selected lines only.
-        end: the offset in the file behind the line and its end.
-        window_hash: the fingerprint of the bytes before `end`.
+        text: bytes of the line without its end, at most `LINE_LIMIT_BYTES`.
+        number: number from 1 on; with a filter, only lines that pass it are counted.
+        end: offset behind the line and its end.
+        window_hash: hash of the bytes before `end`.
         truncated: whether the line is longer than `text`.
-        terminated: whether it ended in a newline.
+        terminated: whether the line has a newline.
     """
 
     text: bytes
@@ -39,10 +39,10 @@ class LogLine(NamedTuple):
 
     @property
     def display_text(self) -> str:
-        """The text as a viewer reads it: bytes that are no UTF-8 are U+FFFD."""
+        """Text for display: bytes that are not UTF-8 are U+FFFD."""
         text = self.text
         if self.truncated:
-            # A character that the cut went through is left out.
+            # Leave out a character that was cut in two.
             for back in range(1, min(4, len(text) + 1)):
                 if text[-back] >= 0xC0:
                     whole = 2 if text[-back] < 0xE0 else 3 if text[-back] < 0xF0 else 4
@@ -54,11 +54,11 @@ class LogLine(NamedTuple):
 
 
 def render_line(line: bytes) -> bytes:
-    """Return what a terminal shows of a line in the end: what is behind its last return.
+    """Return what a terminal finally shows of a line: the text behind its last carriage return.
 
-    Of a line of more than `PIECE_BYTES`, no more is given than `LINE_LIMIT_BYTES` and a byte.
-    Returns at its end are left out, of which one is a part of CR LF, and so is a hole of NULs (a
-    sparse file) before it.
+    Of a line above `PIECE_BYTES`, at most `LINE_LIMIT_BYTES` and a byte are returned. Carriage
+    returns at the end (of CR LF) and a hole of NULs at the beginning (of a sparse file) are left
+    out.
     """
     line = line.lstrip(b"\0").rstrip(b"\r")
     if b"\r" not in line and b"\x1b[" not in line:
@@ -74,7 +74,7 @@ def render_line(line: bytes) -> bytes:
 
 
 def render_lines(block: bytes) -> bytes:
-    """Return a block of lines with the end state of each; quick where that is the line itself."""
+    """Return a block of lines, each as `render_line` returns it."""
     block = block.replace(b"\r\n", b"\n")
     returns = b"\r" in block or (b"\x1b[" in block and RETURN_SEQUENCE.search(block))
     if not returns and b"\0" not in block:
@@ -83,51 +83,51 @@ def render_lines(block: bytes) -> bytes:
 
 
 class LineRenderer:
-    """Collects the end state of a line that comes in pieces; keeps no more of it than is given.
+    """Collects the displayed text of a line that comes in pieces, with bounded memory.
 
     Attributes:
-        is_overwritten: whether a return was among them.
-        is_hole: True while nothing but NULs has come.
+        is_overwritten: whether a piece held a carriage return.
+        is_hole: True while only NULs have come.
     """
 
     is_overwritten = False
     is_hole = True
 
     def __init__(self) -> None:
-        # What is behind the last return, and what was before it.
+        # Text behind the last return, and before it.
         self._current = self._previous = b""
-        # The end of the last piece, in which a return may have begun.
+        # End of the last piece, which may be the beginning of a return sequence.
         self._sequence_tail = b""
 
     @property
     def text(self) -> bytes:
-        """The end state of what has come: above `LINE_LIMIT_BYTES`, it is not all of it."""
+        """Displayed text so far; above `LINE_LIMIT_BYTES`, only its beginning."""
         return self._current or self._previous
 
     def add(self, piece: bytes) -> None:
-        """Adds a piece without a newline."""
+        """Add a piece without a newline."""
         self.is_hole = self.is_hole and not piece.lstrip(b"\0")
         joined = self._sequence_tail + piece
-        first, *behind = (
+        first, *window_end = (
             RETURN_SEQUENCE.split(joined) if b"\r" in joined or b"\x1b[" in joined else [joined]
         )
         self._append(first[len(self._sequence_tail) :])
         if (
-            behind
+            window_end
             and len(first) < len(self._sequence_tail)
             and len(self._current) <= LINE_LIMIT_BYTES
         ):
-            # The return began in what had been taken for text.
+            # The beginning of the return sequence was taken for text.
             self._current = self._current[: len(first) - len(self._sequence_tail)]
-        self.is_overwritten = self.is_overwritten or bool(behind)
-        for part in behind:
+        self.is_overwritten = self.is_overwritten or bool(window_end)
+        for part in window_end:
             self._previous, self._current = self.text, b""
             self._append(part)
-        tail = (behind[-1] if behind else joined)[1 - MAX_RETURN_BYTES :]
+        tail = (window_end[-1] if window_end else joined)[1 - MAX_RETURN_BYTES :]
         self._sequence_tail = tail if b"\x1b" in tail else b""
 
     def take(self) -> bytes:
-        """Return the end state, and begin with the next line."""
+        """Return the displayed text, and begin with the next line."""
         text = self.text
         self._current = self._previous = self._sequence_tail = b""
         self.is_overwritten, self.is_hole = False, True
@@ -140,7 +140,7 @@ class LineRenderer:
 
 
 def make_partial_line(text: bytes, number: int, end: int) -> LogLine:
-    """A line that has no newline yet. It has no digest: it is no position."""
+    """Make a line that has no newline yet. It has no hash, since it is not a position."""
     truncated = len(text) > LINE_LIMIT_BYTES
     return LogLine(text[:LINE_LIMIT_BYTES], number, end, 0, truncated, terminated=False)
 
@@ -149,19 +149,20 @@ LinePredicate = Callable[[bytes], bool]
 
 
 class LogLineSplitter:
-    """Cuts what is read from a file, from an offset on, into lines.
+    """Splits bytes of a file, from an offset on, into lines.
 
     Args:
-        offset: where in the file the first byte that will be fed stands: behind a line end.
-        number: the number of the line before.
-        window: the bytes before the offset, up to `HASH_WINDOW_BYTES`.
-        predicate: which lines count and are given; all where it is None.
+        offset: offset of the first byte, at the beginning of a line.
+        number: number of the line before.
+        window: up to `HASH_WINDOW_BYTES` before the offset.
+        predicate: filter of lines that count and are returned; None for all.
 
     Attributes:
-        fed_offset: the offset behind all that was fed.
-        line_offset: the offset behind the last whole line.
-        number: the number of the last line.
-        window: the bytes before `scanned`.
+        fed_offset: offset behind all bytes so far.
+        line_offset: offset behind the last whole line.
+        number: number of the last line.
+        window: bytes before `fed_offset`.
+        line_window: bytes before `line_offset`.
     """
 
     def __init__(
@@ -170,31 +171,30 @@ class LogLineSplitter:
         self.fed_offset = self.line_offset = offset
         self.number = number
         self.window = window[-HASH_WINDOW_BYTES:]
-        # The bytes before `position`.
         self.line_window = self.window
         self._predicate = predicate
         self._renderer = LineRenderer()
 
     @property
     def pending_bytes(self) -> int:
-        """How much of a line has been fed whose end has not."""
+        """Number of bytes of an unfinished line."""
         return self.fed_offset - self.line_offset
 
     def feed(self, chunk: bytes) -> list[LogLine]:
-        """The lines that the chunk completes."""
+        """Return the lines that a chunk completes."""
         lines: list[LogLine] = []
         view = self.window + chunk
-        shift = len(self.window)
-        start, begun = 0, self.pending_bytes > 0
-        as_it_is = b"\r" not in chunk and b"\x1b[" not in chunk and b"\0" not in chunk
+        window_length = len(self.window)
+        start, is_continued = 0, self.pending_bytes > 0
+        is_plain = b"\r" not in chunk and b"\x1b[" not in chunk and b"\0" not in chunk
         while (end := chunk.find(b"\n", start)) >= 0:
-            behind = shift + end + 1
-            window = view[max(0, behind - HASH_WINDOW_BYTES) : behind]
+            window_end = window_length + end + 1
+            window = view[max(0, window_end - HASH_WINDOW_BYTES) : window_end]
             text = chunk[start:end]
-            if begun:
+            if is_continued:
                 self._renderer.add(text)
-                text, begun = self._renderer.take(), False
-            elif not as_it_is:
+                text, is_continued = self._renderer.take(), False
+            elif not is_plain:
                 text = render_line(text)
             truncated = len(text) > LINE_LIMIT_BYTES
             if truncated:
@@ -209,27 +209,27 @@ class LogLineSplitter:
                 )
             start = end + 1
         if start:
-            behind = shift + start
+            window_end = window_length + start
             self.line_offset = self.fed_offset + start
-            self.line_window = view[max(0, behind - HASH_WINDOW_BYTES) : behind]
+            self.line_window = view[max(0, window_end - HASH_WINDOW_BYTES) : window_end]
         self._renderer.add(chunk[start:])
         self.fed_offset += len(chunk)
         self.window = view[-HASH_WINDOW_BYTES:]
         return lines
 
     def skip_nuls(self, length: int) -> None:
-        """Goes on as if so many NULs had been fed, which a hole of a sparse file is."""
+        """Skip a hole of a sparse file, as if its NULs had been fed."""
         self._renderer.add(b"\0" * min(length, LINE_LIMIT_BYTES + 1))
         self.fed_offset += length
         self.window = (self.window + b"\0" * min(length, HASH_WINDOW_BYTES))[-HASH_WINDOW_BYTES:]
 
     @property
     def is_overwritten(self) -> bool:
-        """Whether that line has been begun anew by a return."""
+        """Whether the unfinished line holds a carriage return."""
         return self._renderer.is_overwritten
 
     def partial_line(self) -> LogLine | None:
-        """The line that has begun, as far as it has come; None if nothing of it is shown."""
+        """Return the unfinished line so far, or None if it displays nothing."""
         text = self._renderer.text
         if not self.line_offset:
             text = text.removeprefix(UTF8_BOM)
@@ -238,7 +238,7 @@ class LogLineSplitter:
         return make_partial_line(text, self.number + 1, self.fed_offset)
 
     def flush(self) -> LogLine | None:
-        """The line that has begun and will not be ended, where there is one."""
+        """Return the unfinished line as the last one, or None."""
         if not self.pending_bytes:
             return None
         is_hole, text = self._renderer.is_hole, self._renderer.take()

@@ -1,6 +1,6 @@
-"""The text of log lines as a person reads it: without escape sequences, JSON escapes decoded. Pure.
+"""Text of log lines as a person reads it: escape sequences removed, JSON escapes decoded.
 
-Lines keep their ends, so that the n-th line of a block is the n-th line of what is made of it.
+Newlines are kept, so the n-th line of the result is the n-th line of the input.
 """
 
 import re
@@ -19,24 +19,24 @@ JSON_ESCAPE = re.compile(
     rb"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})"
     rb'|(["\\/bfnrt]))'
 )
-# A line end within a text is one blank: what is made of a line stays one line.
+# An escaped line end becomes a blank, so that a line stays one line.
 SHORT_ESCAPES = {**dict.fromkeys(b"bfnrt", b" "), **{code: bytes([code]) for code in b'"\\/'}}
 
 UTF8_BOM = b"\xef\xbb\xbf"
 
-# A piece of lines: 64 KiB of escape sequences take 14 ms.
+# Size of a piece: 64 KiB of escape sequences take 14 ms.
 PIECE_BYTES = 64 * 1024
 
 
 def strip_ansi(text: bytes) -> bytes:
-    """Return lines without their escape sequences."""
+    """Remove escape sequences from lines."""
     if b"\x1b" not in text:
         return text
     return b"".join(ESCAPE_SEQUENCE_BYTES.sub(b"", piece) for piece in split_at_lines(text))
 
 
 def split_at_lines(text: bytes) -> Iterator[bytes]:
-    """Cut lines into pieces at their ends: one call on a block would hold the interpreter long."""
+    """Split lines into pieces, since one call on a block would hold the interpreter too long."""
     start = 0
     while start < len(text):
         end = text.find(b"\n", start + PIECE_BYTES) + 1 or len(text)
@@ -45,17 +45,17 @@ def split_at_lines(text: bytes) -> Iterator[bytes]:
 
 
 def strip_ansi_text(text: str) -> str:
-    """Return a line without its escape sequences."""
+    """Remove escape sequences from a line."""
     return ESCAPE_SEQUENCE_TEXT.sub("", text) if "\x1b" in text else text
 
 
 def decode_json_escapes(text: bytes) -> bytes:
-    """Return lines with their JSON escapes decoded; a control character becomes a blank."""
+    """Decode JSON escapes in lines; a control character becomes a blank."""
     return JSON_ESCAPE.sub(decode_json_escape, text) if b"\\" in text else text
 
 
 def decode_json_escape(escape: re.Match[bytes]) -> bytes:
-    """Return what a JSON escape stands for; what stands for no character stays as it is."""
+    """Decode one JSON escape; an escape that is not a character stays as it is."""
     high, low, single, short = escape.groups()
     if short:
         return SHORT_ESCAPES[short[0]]

@@ -1,4 +1,4 @@
-"""The form of a figure for Prometheus. It must not know which there are."""
+"""Metric families for Prometheus."""
 
 from collections.abc import Mapping
 
@@ -8,19 +8,19 @@ METRIC_PREFIX = "marianne_stream"
 
 
 def make_gauge(name: str, help_text: str, value: float) -> Metric:
-    """A figure that goes up and down."""
+    """Make a gauge."""
     return GaugeMetricFamily(f"{METRIC_PREFIX}_{name}", help_text, value)
 
 
 def make_counter(name: str, help_text: str, value: float) -> Metric:
-    """A figure that goes up only."""
+    """Make a counter."""
     return CounterMetricFamily(f"{METRIC_PREFIX}_{name}", help_text, value)
 
 
 def make_labelled_gauge(
     name: str, help_text: str, label: str, values: Mapping[str, float]
 ) -> Metric:
-    """Figures that go up and down, each by the value of a label."""
+    """Make a gauge with one label."""
     family = GaugeMetricFamily(f"{METRIC_PREFIX}_{name}", help_text, labels=[label])
     for key, value in values.items():
         family.add_metric([key], value)
@@ -30,7 +30,7 @@ def make_labelled_gauge(
 def make_labelled_counter(
     name: str, help_text: str, label: str, values: Mapping[str, float]
 ) -> Metric:
-    """Figures that go up only, each by the value of a label."""
+    """Make a counter with one label."""
     family = CounterMetricFamily(f"{METRIC_PREFIX}_{name}", help_text, labels=[label])
     for key, value in values.items():
         family.add_metric([key], value)

@@ -1,18 +1,14 @@
-"""URLs of Redis: how they begin, and how they are shown without what is secret in them. Pure.
-
-It must not know who connects.
-"""
+"""Redis URLs: their form, and how to log them without secrets."""
 
 import re
 
 REDIS_URL = re.compile(r"(?:unix|rediss?(?:\+sentinel)?)://\S+")
 
-# Everything up to the last `@` before the path may be a password: one with a slash or an `@` that
-# somebody forgot to quote is not to be shown, either.
+# Everything up to the last `@`, since a password may hold an unquoted slash or `@`.
 URL_CREDENTIALS = re.compile(r"^([a-z+]+://).*@", re.DOTALL)
 SECRET_PARAMETER = re.compile(r"([?&;][a-z_]*(?:password|username)=)[^&;\s]*", re.IGNORECASE)
 
 
 def redact_url(url: str) -> str:
-    """A URL as it may stand in a log: `***` in the place of who signs in, and with what."""
+    """Return a URL for logs, with `***` in place of user name and password."""
     return SECRET_PARAMETER.sub(r"\1***", URL_CREDENTIALS.sub(r"\1***@", url))

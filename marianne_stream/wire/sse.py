@@ -1,8 +1,4 @@
-"""Server-Sent Events, made from values and read from bytes (WHATWG HTML section 9.2).
-
-Writing and reading are both pure. This module must not know where the bytes go, or what the events
-mean.
-"""
+"""Server-Sent Events: encoder and parser (WHATWG HTML section 9.2)."""
 
 import codecs
 from collections.abc import Iterator
@@ -11,22 +7,19 @@ from dataclasses import dataclass
 # A field's value ends at any of these (WHATWG HTML section 9.2.5).
 LINE_ENDS = (b"\r\n", b"\n", b"\r")
 
-# The longest event that the parser takes before it gives up: the conductor's largest message fits.
+# Limit of an event; the conductor's largest message fits.
 MAX_EVENT_CHARS = 32 * 1024 * 1024
 
 
-# Frames that are sent in one write are no more than this.
+# Limit of the frames that are sent in one write.
 MAX_WRITE_BYTES = 32 * 1024
 
 
 class EncodedFrames:
-    """Whole frames, made once and sent to many: as they are, and as one chunk of HTTP/1.1.
+    """Whole frames, encoded once for many clients: plain, and as one chunk of HTTP/1.1.
 
     Args:
         data: the frames.
-
-    Attributes:
-        data: the same.
     """
 
     __slots__ = ("_chunk", "_count", "data")
@@ -38,36 +31,36 @@ class EncodedFrames:
 
     @property
     def count(self) -> int:
-        """How many frames there are."""
+        """Number of frames."""
         if self._count < 0:
             self._count = self.data.count(b"\n\n")
         return self._count
 
     @property
     def chunk(self) -> bytes:
-        """The frames with the framing of a chunk (RFC 9112 section 7.1)."""
+        """The frames as a chunk (RFC 9112 section 7.1)."""
         if not self._chunk:
             self._chunk = b"%x\r\n%b\r\n" % (len(self.data), self.data)
         return self._chunk
 
 
 def chunk_overhead_bytes(length: int) -> int:
-    """How many bytes the framing of a chunk adds to its data (RFC 9112 section 7.1)."""
+    """Return the size of the framing of a chunk (RFC 9112 section 7.1)."""
     return len(b"%x\r\n\r\n" % length)
 
 
 def frame(data: bytes, *, event: str = "", event_id: str = "") -> bytes:
-    """One event, ready to be sent.
+    """Encode one event.
 
     Args:
-        data: the payload in UTF-8. Each of its lines becomes a data field.
-        event: the event type; "" leaves the field out, and a client sees `message`.
-        event_id: what a client sends as Last-Event-ID when it comes back; "" leaves the field out,
-            and the client keeps the one it has.
+        data: payload in UTF-8. Each of its lines becomes a data field.
+        event: event type; "" leaves the field out, and clients see `message`.
+        event_id: id that a client sends as Last-Event-ID when it reconnects; "" leaves the field
+            out, and the client keeps its last id.
 
     Raises:
-        ValueError: the event or the id holds a line end, or the id a NUL, which a client would
-            ignore.
+        ValueError: the event type or the id holds a line end, or the id a NUL, for which a client
+            would ignore it.
     """
     head = b""
     if event_id:
@@ -80,22 +73,22 @@ def frame(data: bytes, *, event: str = "", event_id: str = "") -> bytes:
 
 
 def id_only(event_id: str) -> bytes:
-    """An id alone: moves a client's last event id, and is shown to nobody (section 9.2.6)."""
+    """Encode an id without an event: it only sets a client's last event id (section 9.2.6)."""
     return b"id: " + encode_value("id", event_id, forbidden="\r\n\0") + b"\n\n"
 
 
 def retry(delay_ms: int) -> bytes:
-    """A field that tells the client how long to wait before it connects again, in milliseconds."""
+    """Encode a reconnection time for the client, in milliseconds."""
     return b"retry: %d\n\n" % delay_ms
 
 
 def comment(text: str = "") -> bytes:
-    """A comment: keeps a connection from looking idle, and is shown to nobody."""
+    """Encode a comment, which keeps a connection from looking idle."""
     return b": " + encode_value("comment", text, forbidden="\r\n") + b"\n\n"
 
 
 def encode_value(name: str, value: str, *, forbidden: str) -> bytes:
-    """A value that is safe to stand on one line."""
+    """Encode a value that must stand on one line."""
     if any(character in value for character in forbidden):
         raise ValueError(f"{name} must not hold a line end or NUL, got {value!r}")
     return value.encode()
@@ -105,7 +98,10 @@ def encode_value(name: str, value: str, *, forbidden: str) -> bytes:
 class ServerSentEvent:
     """One event as a client sees it.
 
-    `event_id` is the last id seen on the stream, which need not stand in this very event.
+    Attributes:
+        event: event type.
+        data: payload.
+        event_id: last id on the stream, which may come from an earlier event.
     """
 
     event: str
@@ -114,15 +110,15 @@ class ServerSentEvent:
 
 
 class EventParser:
-    """Reads a stream of events from bytes that arrive in any pieces.
-
-    Attributes:
-        last_event_id: what to send as Last-Event-ID when the connection is lost.
-        retry_ms: the delay that the server asked for, or None.
+    """Parser of a stream of events that arrives in any pieces.
 
     Args:
-        last_event_id: the id that the client already has.
-        limit_chars: the longest line or event that is taken, in characters.
+        last_event_id: id that the client already has.
+        limit_chars: limit of a line and of an event, in characters.
+
+    Attributes:
+        last_event_id: id to send as Last-Event-ID when the connection is lost.
+        retry_ms: reconnection time from the server, or None.
     """
 
     def __init__(self, *, last_event_id: str = "", limit_chars: int = MAX_EVENT_CHARS) -> None:
@@ -140,10 +136,10 @@ class EventParser:
         self._id = last_event_id
 
     def feed(self, chunk: bytes) -> Iterator[ServerSentEvent]:
-        """Yields the events that the chunk completes.
+        """Yield the events that a chunk completes.
 
         Raises:
-            ValueError: a line or an event is longer than the limit; the stream cannot be read on.
+            ValueError: a line or an event is longer than the limit; the stream cannot be parsed on.
         """
         for line in self._split_lines(self._decoder.decode(chunk)):
             if line:
@@ -152,7 +148,7 @@ class EventParser:
                 yield event
 
     def _split_lines(self, text: str) -> Iterator[str]:
-        """The lines that the text completes; what follows the last line end is kept."""
+        """Yield the lines that a text completes; keep the rest."""
         if self._after_cr and text:
             text = text.removeprefix("\n")
             self._after_cr = False
@@ -165,10 +161,7 @@ class EventParser:
         yield from lines
 
     def _process_field(self, line: str) -> None:
-        """Takes one field in (WHATWG HTML section 9.2.6).
-
-        Comments and unknown fields are passed over.
-        """
+        """Process one field (section 9.2.6); ignore comments and unknown fields."""
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if name == "data":
@@ -184,7 +177,7 @@ class EventParser:
             self.retry_ms = int(value)
 
     def _dispatch(self) -> ServerSentEvent | None:
-        """Ends the event at a blank line; one without data is none, but its id counts."""
+        """End the event at a blank line. Without data there is no event, but its id counts."""
         self.last_event_id = self._id
         data, event = self._data, self._event
         self._data, self._event, self._data_chars = [], "", 0

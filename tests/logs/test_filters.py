@@ -105,7 +105,7 @@ def test_what_a_hole_is_filled_with_and_a_byte_order_mark_are_not_searched() -> 
         ("a)|(b", "unexpected )"),
         (r"(a)\1", "invalid escape sequence"),
         ("(?=a)", "invalid perl operator"),
-        (r"\Aa", "is not taken"),
+        (r"\Aa", "is not supported"),
         ("a" * 1001, "at most 1000 characters"),
         ("((a{100}){100}){100}", "invalid repetition size"),
     ],

@@ -45,7 +45,7 @@ async def test_invalid_pattern_exits_2(
 ) -> None:
     ended = await run_command(tmp_path, "logs", "logged", "--grep", "(", "--url", server.address)
     assert ended.exit_code == 2
-    assert "regex cannot be used" in ended.stderr
+    assert "regex is invalid" in ended.stderr
 
 
 async def test_logs_prints_a_log_and_follows_it_to_its_end(

@@ -1,4 +1,4 @@
-"""A log is followed where inotify does not work, and where its folder comes and goes."""
+"""A log is followed where inotify unavailable, and where its folder comes and goes."""
 
 import errno
 import os
@@ -103,7 +103,7 @@ async def test_when_the_kernel_has_no_watch_left_the_clock_has_to_do(
 
     monkeypatch.setattr(asyncinotify.Inotify, "add_watch", refuse)
     await is_followed_by_the_clock(log_path, settings, aiohttp_client)
-    assert caplog.text.count("inotify does not work") == 1
+    assert caplog.text.count("inotify unavailable") == 1
 
 
 async def is_followed_by_the_clock(log: Path, settings: Settings, aiohttp_client: object) -> None:
