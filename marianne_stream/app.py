@@ -1,7 +1,6 @@
 """Composition root: builds the components from the settings, joins, starts and stops them."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,8 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from marianne_stream.auth.authenticator import Authenticator
-from marianne_stream.auth.session_store import SessionStore
-from marianne_stream.auth.token_source import ensure_token_source
+from marianne_stream.auth.setup import open_authenticator
 from marianne_stream.backends.base import Backend
 from marianne_stream.backends.checkpoint_dir import CheckpointDirBackend
 from marianne_stream.backends.conductor import ConductorBackend
@@ -27,12 +25,14 @@ from marianne_stream.feeds.log_locator import FileLogLocator, LogLocator
 from marianne_stream.jobs.hub import JobHub
 from marianne_stream.logs.file_watcher import FileWatcher
 from marianne_stream.logs.log_threads import LogThreads
+from marianne_stream.relay.collectors import make_collectors
+from marianne_stream.relay.publish.config import PublishConfig
 from marianne_stream.relay.setup import (
-    make_collectors,
-    make_edge,
-    make_edge_logs,
-    make_publisher,
+    load_edge,
+    load_edge_logs,
+    load_publisher,
     make_publisher_lifespan,
+    read_redis_password,
 )
 from marianne_stream.server.memory import trim_heap_periodically
 from marianne_stream.server.tasks import TaskSupervisor
@@ -70,8 +70,6 @@ if TYPE_CHECKING:
     from marianne_stream.relay.edge.edge import Edge
     from marianne_stream.relay.publish.publisher import Publisher
 
-logger = logging.getLogger(__name__)
-
 TASKS = web.AppKey("TASKS", TaskSupervisor)
 AUTHENTICATOR: web.AppKey[Authenticator | None] = web.AppKey("AUTHENTICATOR")
 
@@ -98,16 +96,7 @@ class StateComponents:
 
 @dataclass(frozen=True, slots=True)
 class LogComponents:
-    """Components that read logs.
-
-    Attributes:
-        file_watcher: wakes followers when a log was written.
-        threads: threads that read the files.
-        followers: logs that are being followed.
-        file_locator: finds the log files of jobs on this machine.
-        feeds: opens log feeds, from files or from Redis.
-        locator: finds what `feeds` serves.
-    """
+    """Components that read logs: files, and on an edge Redis by `feeds` and `locator`."""
 
     file_watcher: FileWatcher
     threads: LogThreads
@@ -289,16 +278,12 @@ def status_line(app: web.Application) -> str:
 
 
 def build_components(settings: Settings) -> Components:
-    """Build all components and join them.
-
-    Raises:
-        SettingsError: a component cannot be built from these settings.
-    """
+    """Build all components and join them. Raises as `create_app` does."""
     edge = make_edge(settings)
     state = build_state_components(settings)
     job_hub = make_job_hub(edge, state)
     logs = build_log_components(settings, job_hub, state.path_resolver, edge)
-    publisher = make_publisher(settings, job_hub, logs.file_locator, logs.followers)
+    publisher = make_publisher(settings, job_hub, logs)
     stream_registry = StreamRegistry(
         max_streams=settings.max_streams, max_streams_per_client=settings.max_streams_per_address
     )
@@ -320,9 +305,36 @@ def build_components(settings: Settings) -> Components:
         stream_registry=stream_registry,
         download_limiter=download_limiter,
         metrics=metrics,
-        authenticator=None if settings.no_auth else make_authenticator(settings),
+        authenticator=make_authenticator(settings),
         tasks=TaskSupervisor(),
     )
+
+
+def make_edge(settings: Settings) -> "Edge | None":
+    """Return the edge, or None unless Redis is the backend."""
+    if settings.state_backend != "redis" or settings.redis_url is None:
+        return None
+    password = read_redis_password(settings.redis_password_file)
+    return load_edge()(
+        settings.redis_url, password, prefix=settings.redis_prefix, source_names=settings.sources
+    )
+
+
+def make_publisher(settings: Settings, job_hub: JobHub, logs: LogComponents) -> "Publisher | None":
+    """Return the publisher, or None unless the settings name a Redis and a source."""
+    if settings.publish_url is None or settings.source_name is None:
+        return None
+    config = PublishConfig(
+        url=settings.publish_url,
+        password=read_redis_password(settings.redis_password_file),
+        prefix=settings.redis_prefix,
+        source_name=settings.source_name,
+        public_url=settings.public_url,
+        publishes_all_logs=settings.publish_logs == "all",
+        max_log_lines=settings.redis_log_max_lines,
+        log_ttl_s=settings.redis_log_ttl_s,
+    )
+    return load_publisher()(job_hub, logs.file_locator, logs.followers, config)
 
 
 def make_job_hub(edge: "Edge | None", state: StateComponents) -> JobHub:
@@ -370,30 +382,17 @@ def build_log_components(
     threads = LogThreads()
     followers = LogFollowers(job_hub, file_watcher)
     file_locator = FileLogLocator(job_hub, path_resolver, threads)
-    feeds, locator = (
-        make_edge_logs(edge, job_hub, threads)
-        if edge is not None
-        else (FileLogFeeds(file_locator, followers), file_locator)
-    )
+    feeds: LogFeedProvider = FileLogFeeds(file_locator, followers)
+    locator: LogLocator = file_locator
+    if edge is not None:
+        feeds_class, locator_class = load_edge_logs()
+        feeds, locator = feeds_class(edge, job_hub, threads), locator_class(edge, job_hub)
     return LogComponents(file_watcher, threads, followers, file_locator, feeds, locator)
 
 
-def make_authenticator(settings: Settings) -> Authenticator:
-    """Return the authenticator; generates a token if no token file is configured.
-
-    Raises:
-        SettingsError: the tokens cannot be read or generated.
-    """
-    token_source = ensure_token_source(settings.token_file, settings.data_dir)
-    try:
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        logger.warning("sessions not saved data_dir=%s error=%r", settings.data_dir, str(error))
-    sessions = SessionStore(settings.data_dir, max_age_s=settings.session_max_age_s)
-    return Authenticator(
-        token_source.read,
-        sessions,
-        is_generated=token_source.is_generated,
-        is_newly_generated=token_source.is_newly_generated,
-        source_description=token_source.description,
-    )
+def make_authenticator(settings: Settings) -> Authenticator | None:
+    """Return the authenticator, or None if the settings turn authentication off."""
+    if settings.no_auth:
+        return None
+    data_dir, max_age_s = settings.data_dir, settings.session_max_age_s
+    return open_authenticator(settings.token_file, data_dir=data_dir, session_max_age_s=max_age_s)

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "jobs": VALUES | {"backends", "fanout"},
     "feeds": VALUES | {"jobs", "logs", "fanout"},
     "relay": VALUES | {"jobs", "feeds", "logs", "fanout"},
-    "relay/setup": {"config", "auth", "jobs", "feeds", "logs", "relay", "errors"},
+    "relay/setup": {"auth", "relay", "errors"},
     "web": VALUES | {"jobs", "logs", "fanout", "feeds", "auth"},
     "client": {"common", "errors", "wire", "version"},
     "config": {"auth", "errors", "wire"},

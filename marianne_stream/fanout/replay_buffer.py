@@ -45,6 +45,7 @@ class ReplayEntry:
         job_id: the job of the event; None if the frame is for all clients.
         event: name of the event as the conductor gave it; "" if the entry is not an event.
         frame: encoded SSE frame.
+        params: parameters of the event as JSON; empty if the entry is not an event.
         source: name of the origin; "" for this process's own events.
         scope: prefix of the job ids that the frame concerns if job_id is None.
     """
@@ -53,13 +54,14 @@ class ReplayEntry:
     job_id: str | None
     event: str
     frame: bytes
+    params: bytes = b""
     source: str = ""
     scope: str = ""
 
     @property
     def size_bytes(self) -> int:
         """Approximate size in memory, in bytes."""
-        return len(self.frame)
+        return len(self.frame) + len(self.params)
 
 
 EntryFilter = Callable[[ReplayEntry], bool]
@@ -116,8 +118,8 @@ class ReplayBuffer:
         """Add an event of the conductor."""
         safe = SAFE_EVENT_NAME.fullmatch(event.event) and event.event not in RESERVED_NAMES
         name = event.event if safe else ""
-        entry = ReplayEntry(0, event.job_id, event.event, event.params)
-        self._append(entry, name=name, position=event.remote_position)
+        entry = ReplayEntry(0, event.job_id, event.event, b"", event.params)
+        self._append(entry, event.params, name=name, position=event.remote_position)
 
     def add_gap(self, *, position: RemotePosition | None = None, scope: str = "") -> None:
         """Add a `gap`: an unknown number of events was missed before the next one.
@@ -127,7 +129,8 @@ class ReplayBuffer:
             scope: prefix of the ids of the jobs whose events may be missing.
         """
         data = GapData(missed=None, reason="monitor_lost").json_bytes()
-        self._append(ReplayEntry(0, None, "", data, scope=scope), name="gap", position=position)
+        entry = ReplayEntry(0, None, "", b"", scope=scope)
+        self._append(entry, data, name="gap", position=position)
         self._gap_numbers.append(self.last_number)
 
     def broadcast_unbuffered(self, frame_for: Callable[[EntryFilter], bytes]) -> None:
@@ -289,7 +292,9 @@ class ReplayBuffer:
         parts = [one[bisect_right(one, after) : bisect_right(one, until)] for one in lists]
         return heapq.merge(*parts)
 
-    def _append(self, entry: ReplayEntry, *, name: str, position: RemotePosition | None) -> None:
+    def _append(
+        self, entry: ReplayEntry, data: bytes, *, name: str, position: RemotePosition | None
+    ) -> None:
         """Assign a number to an entry, encode its data, and publish it."""
         self.last_number += 1
         if position is not None:
@@ -301,7 +306,7 @@ class ReplayBuffer:
                 if self.positions.is_remote
                 else str(TimelineCursor(self.epoch, self.last_number))
             )
-        frame = sse.frame(entry.frame, event=name, event_id=cursor)
+        frame = sse.frame(data, event=name, event_id=cursor)
         source = position.source if position is not None else ""
         entry = replace(entry, number=self.last_number, frame=frame, source=source)
         self._entries[self.last_number] = entry

@@ -1,4 +1,4 @@
-"""A client of Redis, by its URL, and how it is asked. It must not know what is kept there."""
+"""Client of Redis, made from a URL, with bounds on time, connections and size of answers."""
 
 import asyncio
 import contextlib
@@ -17,28 +17,28 @@ from redis.exceptions import NoPermissionError, RedisError
 from marianne_stream.errors import SettingsError, StateUnavailableError
 from marianne_stream.wire.redis_urls import redact_url
 
-# What asking Redis fails with while it is away, or cannot do what it is asked.
+# Errors of a call while Redis is away, or if it refuses a command.
 REDIS_ERRORS = (RedisError, OSError)
 
 CONNECT_TIMEOUT_S = 2.0
 RESPONSE_TIMEOUT_S = 5.0
 
-# So many commands are under way at once; others wait.
+# Concurrent commands; further ones wait.
 MAX_CONNECTIONS = 16
 
-# The largest answer that is read. Above it the connection is closed: Redis would send all of it.
+# Above this size of an answer the connection is closed: Redis would send all of it.
 MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 
 
 class ResponseTooLargeError(RedisConnectionError):
-    """An answer of Redis is larger than any that is read."""
+    """An answer of Redis is above the limit."""
 
 
 class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type]
-    """redis-py's parser, which reads no answer above ANSWER_BYTES.
+    """redis-py's parser with a limit of an answer's size.
 
-    redis-py has no such limit. How its parser with hiredis reads is a private matter of redis-py:
-    tests/relay/test_connecting.py checks that this one is still asked for each part of an answer.
+    It relies on private parts of redis-py's parser with hiredis: tests/relay/test_connecting.py
+    checks that `read_from_socket` is called for each part of an answer.
     """
 
     def __init__(self, socket_read_size: int) -> None:
@@ -46,16 +46,12 @@ class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type]
         self._remaining_bytes = 0
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
-        """Reads one answer.
-
-        Raises:
-            AnswerTooLargeError: it is too large.
-        """
+        """Read one answer, or raise ResponseTooLargeError."""
         self._remaining_bytes = MAX_RESPONSE_BYTES
         return await super().read_response(*args, **options)
 
     async def read_from_socket(self) -> Any:
-        """Reads the next part of an answer."""
+        """Read the next part of an answer."""
         part = await self._stream.read(self._read_size)
         if not part:
             raise RedisConnectionError("the server has closed the connection")
@@ -66,8 +62,7 @@ class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type]
         return True
 
 
-# How a client and its connections are, whatever the URL says. Answers have one form, whichever
-# release of redis-py it is.
+# Options that a URL cannot change. RESP2 gives answers one form in all releases of redis-py.
 CLIENT_OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": CONNECT_TIMEOUT_S,
     "socket_timeout": RESPONSE_TIMEOUT_S,
@@ -77,33 +72,35 @@ CLIENT_OPTIONS: dict[str, Any] = {
     "parser_class": BoundedParser,
 }
 
-# Sentinels are asked one after the other: one that is silent delays the next by this.
+# Sentinels are asked one after the other, so a silent one delays the next by this.
 SENTINEL_TIMEOUT_S = 0.5
 DEFAULT_SENTINEL_PORT = 26379
 
 
 class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
-    """Connections to the primary that Sentinels name, all closed as soon as it is another one."""
+    """Connections to the primary that Sentinels name, closed if they name another one."""
 
     async def get_master_address(self) -> Any:
-        """Return the address of the primary, asked anew.
+        """Ask for the address of the primary.
 
         Raises:
-            RedisConnectionError: no Sentinel names any. redis-py's own error shows the clients.
+            RedisConnectionError: no Sentinel names a primary. redis-py's own error would show the
+                passwords of the clients.
         """
         before = self.master_address
         try:
             address = await super().get_master_address()  # type: ignore[no-untyped-call]
         except MasterNotFoundError:
-            what = f"names a primary of {self.service_name!r}"
             count = len(self.sentinel_manager.sentinels)
-            raise RedisConnectionError(f"none of {count} Sentinels {what}") from None
+            raise RedisConnectionError(
+                f"none of {count} Sentinels names a primary of {self.service_name!r}"
+            ) from None
         if before not in (None, address):
             await self.disconnect()
         return address
 
     async def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002
-        """Close all connections, those to the Sentinels as well."""
+        """Close all connections, and those to the Sentinels."""
         await super().disconnect(inuse_connections)
         if inuse_connections:
             for sentinel in self.sentinel_manager.sentinels:
@@ -111,83 +108,84 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
 
 
 def make_client(url: str, password: str | None) -> Redis:
-    """Make a client of Redis, which connects when it is first asked; it must be closed.
-
-    Nothing is asked twice by itself: whoever asks knows whether that does harm.
+    """Make a client, which connects at its first command and never retries a command.
 
     Args:
-        url: where Redis is: redis://, rediss:// (TLS) or unix://; or redis+sentinel:// or
-            rediss+sentinel://, then HOST:PORT,…/SERVICE/DB of its Sentinels.
-        password: taken in the place of the URL's; None for that.
+        url: redis://, rediss:// (TLS) or unix://; or redis+sentinel:// or rediss+sentinel:// with
+            HOST:PORT,…/SERVICE/DB of the Sentinels.
+        password: password in place of the URL's; None to use the URL's.
 
     Raises:
-        SettingsError: the URL cannot be understood; the message does not show what is secret in it.
+        SettingsError: the URL is invalid. The message shows no password.
     """
-    given = {} if password is None else {"password": password}
-    fixed = {**given, **CLIENT_OPTIONS, "retry": Retry(NoBackoff(), 0)}
+    options = {**CLIENT_OPTIONS, "retry": Retry(NoBackoff(), 0)}
+    if password is not None:
+        options["password"] = password
     try:
-        pool = make_pool(url, fixed)
-        # Which options a connection takes, it says when it is made.
+        pool = make_pool(url, options)
+        # Unknown options are refused when a connection is made.
         pool.make_connection()  # type: ignore[no-untyped-call]
     except (TypeError, ValueError, RedisError):
-        # The library's words may hold a part of the URL.
-        message = f"{redact_url(url)} is no URL of Redis that can be understood"
-        raise SettingsError(message) from None
+        # The library's message may hold a part of the URL.
+        raise SettingsError(
+            f"{redact_url(url)} is not a URL of Redis: use redis://, rediss:// or unix://, or "
+            "redis+sentinel:// with HOST:PORT,…/SERVICE"
+        ) from None
     return Redis(connection_pool=pool)
 
 
 def make_pool(url: str, client_options: dict[str, Any]) -> BlockingConnectionPool:
-    """Make the connections that a URL describes; raises what redis-py does."""
+    """Make the connection pool for a URL; raises as redis-py does."""
     parts = urlsplit(url)
     scheme, _, kind = parts.scheme.partition("+")
     if parts.fragment:
-        raise ValueError("a # that is no %23 ends a URL")
+        raise ValueError("a # in a URL is written %23")
     if not kind:
         return BlockingConnectionPool(**{**parse_url(url), **client_options})
-    who, at, hosts = parts.netloc.rpartition("@")
+    login, at, hosts = parts.netloc.rpartition("@")
     service, _, database = parts.path.strip("/").partition("/")
     if kind != "sentinel" or not service or (database and not database.isdecimal()):
         raise ValueError(f"the path {parts.path!r} names no service of Sentinels")
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    theirs = {name: query.pop(f"sentinel_{name}", None) for name in ("username", "password")}
+    sentinel_login = {key: query.pop(f"sentinel_{key}", None) for key in ("username", "password")}
     options: dict[str, Any] = dict(
-        parse_url(f"{scheme}://{who}{at}_/{database}?{urlencode(query)}")
+        parse_url(f"{scheme}://{login}{at}_/{database}?{urlencode(query)}")
     )
     for name in ("host", "port", "connection_class"):
         options.pop(name, None)
-    by_tls = scheme == "rediss"
-    own = {name: value for name, value in options.items() if name.startswith(("ssl", "socket"))}
+    tls = {"ssl": scheme == "rediss"}
+    shared = {name: value for name, value in options.items() if name.startswith(("ssl", "socket"))}
     manager = Sentinel(  # type: ignore[no-untyped-call]
         [parse_address(host) for host in hosts.split(",")],
         sentinel_kwargs={
-            **own,
-            **theirs,
-            "ssl": by_tls,
+            **shared,
+            **sentinel_login,
+            **tls,
             "protocol": 2,
             "retry": client_options["retry"],
             "socket_timeout": SENTINEL_TIMEOUT_S,
             "socket_connect_timeout": SENTINEL_TIMEOUT_S,
         },
     )
-    given = {**options, **client_options, "ssl": by_tls}
-    return SentinelPool(unquote(service), manager, **given)  # type: ignore[no-untyped-call]
+    pool_options = {**options, **client_options, **tls}
+    return SentinelPool(unquote(service), manager, **pool_options)  # type: ignore[no-untyped-call]
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """Return a Sentinel's host and port, where one is named."""
+    """Return a Sentinel's host and port, or raise ValueError."""
     parts = urlsplit(f"//{text}")
     if not parts.hostname or parts.port == 0:
-        raise ValueError(f"{text!r} is no host, or has no port that can be")
+        raise ValueError(f"not a HOST:PORT: {text!r}")
     return parts.hostname, parts.port or DEFAULT_SENTINEL_PORT
 
 
 async def ensure_same_primary(client: Redis) -> None:
-    """Ask the Sentinels whether the primary is still the same one, if there are any.
+    """Ask the Sentinels, if there are any, whether the primary is still the same.
 
-    A server that is cut off from the others answers on, although they have given it up.
+    A server that is cut off from the others keeps answering after they have replaced it.
 
     Raises:
-        RedisConnectionError: it is another one; all connections are closed.
+        RedisConnectionError: there is another primary; all connections are closed.
     """
     pool = client.connection_pool
     if not isinstance(pool, SentinelPool):
@@ -200,28 +198,24 @@ async def ensure_same_primary(client: Redis) -> None:
 
 
 async def close_connections(client: Redis) -> None:
-    """Close the connections of a client; others are made where there is need of them."""
+    """Close all connections of a client; new ones are made if they are needed."""
     with contextlib.suppress(*REDIS_ERRORS):
         await client.connection_pool.disconnect()
 
 
 async def check_reachable(url: str, password: str | None) -> None:
-    """Ask Redis for an answer. Cancelling is safe.
-
-    Args:
-        url: of Redis.
-        password: taken in the place of the URL's; None for that.
+    """Ask Redis for an answer, as a client by `make_client`. Cancelling is safe.
 
     Raises:
-        SettingsError: the URL cannot be understood.
-        StateUnavailableError: there is no answer; the message does not show what is secret.
+        SettingsError: the URL is invalid.
+        StateUnavailableError: there is no answer. The message shows no password.
     """
     client = make_client(url, password)
     try:
         async with asyncio.timeout(RESPONSE_TIMEOUT_S):
             await call(client.ping())
     except NoPermissionError:
-        # It answers, and knows the user, whose rights are for other commands.
+        # Redis answers, and the user has rights for other commands.
         return
     except (*REDIS_ERRORS, TimeoutError) as error:
         raise StateUnavailableError(
@@ -232,22 +226,18 @@ async def check_reachable(url: str, password: str | None) -> None:
 
 
 async def call(response: Awaitable[Any] | Any) -> Any:
-    """What a call of the client gives. All calls are awaited through here.
+    """Await a call of the client. All calls are awaited here; raises RedisError.
 
-    redis-py 8 looks at a connection under a time limit of 0 s before it uses it, and takes a
-    cancellation that comes at that moment for the end of that time. So it is asked afterwards
-    whether there was one.
-
-    Raises:
-        RedisError: Redis is away, or will not do it.
+    redis-py 8 polls a connection under a time limit of 0 s before it uses it, and takes a
+    cancellation at that moment for the end of that time. Hence the check for a cancellation.
     """
-    given = await cast("Awaitable[Any]", response)
+    answer = await cast("Awaitable[Any]", response)
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
-    return given
+    return answer
 
 
 def describe_error(error: BaseException) -> str:
-    """What an error says; the end of a time limit says nothing."""
+    """Return the message of an error, or its type: a timeout has no message."""
     return str(error) or type(error).__name__

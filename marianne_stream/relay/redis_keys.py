@@ -1,7 +1,4 @@
-"""The names of the keys in Redis, as docs/reference/relay.md describes them.
-
-It must not know what is kept there.
-"""
+"""Names of the keys in Redis, as docs/reference/relay.md describes them."""
 
 import re
 from dataclasses import dataclass
@@ -10,17 +7,17 @@ SOURCE_NAME_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 def sources_key(prefix: str) -> str:
-    """A set: the names of all sources that ever published."""
+    """Return the key of a set: the names of all sources that ever published."""
     return f"{prefix}:sources"
 
 
 @dataclass(frozen=True, slots=True)
 class SourceKeys:
-    """The keys of one source.
+    """Keys of one source.
 
     Attributes:
-        prefix: what all keys of one set-up begin with.
-        source: the source's name.
+        prefix: first part of all keys.
+        source: name of the source.
     """
 
     prefix: str
@@ -31,62 +28,62 @@ class SourceKeys:
 
     @property
     def pattern(self) -> str:
-        """The pattern of all keys of the source."""
+        """Pattern of all keys of the source."""
         return self._key("*")
 
     @property
     def lock(self) -> str:
-        """A string that expires: the fencing token of the relay that may write."""
+        """String that expires: the fencing token of the relay that may write."""
         return self._key("lock")
 
     @property
     def fence(self) -> str:
-        """A counter: the number of the last fencing token that was given."""
+        """Counter: the number of the last fencing token."""
         return self._key("fence")
 
     @property
     def format(self) -> str:
-        """A string: the version of the format in which the source is published."""
+        """String: the version of the format."""
         return self._key("format")
 
     @property
     def status(self) -> str:
-        """A string that expires: `format.About`; there while a relay publishes."""
+        """String that expires: `schema.RelayStatus`, while a relay publishes."""
         return self._key("status")
 
     @property
     def jobs(self) -> str:
-        """A hash: the roster, an entry by each job id."""
+        """Hash: the roster's entries by job id."""
         return self._key("jobs")
 
     @property
     def states(self) -> str:
-        """A hash: the state of each job that is published, by its id."""
+        """Hash: the published states by job id."""
         return self._key("states")
 
     @property
     def changes(self) -> str:
-        """A stream of hints: what of the above has changed."""
+        """Stream of hints: changes of the keys above."""
         return self._key("changes")
 
     @property
     def events(self) -> str:
-        """A stream: the timeline."""
+        """Stream: the conductor's events."""
         return self._key("events")
 
     @property
     def interest(self) -> str:
-        """A stream: what somebody on an edge watches."""
+        """Stream: states and logs that edges ask for."""
         return self._key("interest")
 
     def log(self, job_id: str) -> str:
-        """A stream: the newest lines of a job's log, and what happened between them."""
+        """Return the key of a stream: the newest lines and marks of a job's log."""
         return self._key("log", job_id)
 
     def files(self, job_id: str) -> str:
-        """A hash: by the generation of a job's log file, the fingerprint of its first line."""
+        """Return the key of a hash: hashes of first lines, by the generation of the log file."""
         return self._key("files", job_id)
 
     def unavailable(self, kind: str, job_id: str) -> str:
-        """A string that expires: why a state or a log that was asked for is not to be had."""
+        """Return the key of a string that expires: why a state or log is unavailable."""
         return self._key("unavailable", kind, job_id)

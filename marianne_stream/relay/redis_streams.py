@@ -1,7 +1,4 @@
-"""What an edge asks of Redis, with the types that come back; redis-py's say little.
-
-Answers have the form of RESP2 (`connecting`).
-"""
+"""Typed reads of streams and hashes. Answers have the form of RESP2 (`redis_client`)."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -18,23 +15,23 @@ logger = logging.getLogger(__name__)
 StreamEntry = tuple[bytes, EntryFields]
 Value = TypeVar("Value")
 
-# How many fields of a hash, or members of a set, Redis gives at once.
+# Fields of a hash, or members of a set, in one answer.
 SCAN_PAGE_FIELDS = 200
 
-# Before the first entry of any stream.
+# Id before the first entry of any stream.
 FIRST_ID = b"0-0"
 
 
 async def xread(
     redis: Redis, streams: Mapping[str, bytes], *, count: int, block_ms: int
 ) -> list[tuple[str, list[StreamEntry]]]:
-    """What has come behind an id in each stream, as soon as there is anything; none in time.
+    """Return the entries behind an id in each stream, as soon as there is one.
 
     Args:
-        redis: a client.
-        streams: the streams, and the ids.
-        count: how many entries of each at the most.
-        block_ms: how long is waited, in milliseconds.
+        redis: client of Redis.
+        streams: ids by key.
+        count: limit of the entries of each stream.
+        block_ms: longest wait, in milliseconds; after it the result is empty.
     """
     wanted: dict[Any, Any] = dict(streams)
     answer = await call(redis.xread(wanted, count=count, block=block_ms))
@@ -44,7 +41,7 @@ async def xread(
 async def xrange(
     redis: Redis, key: str, *, from_id: bytes | str = "-", to_id: bytes | str = "+", count: int
 ) -> list[StreamEntry]:
-    """The entries from one id to another, the oldest first."""
+    """Return the entries from one id to another, oldest first."""
     found: list[StreamEntry] = await call(redis.xrange(key, min=from_id, max=to_id, count=count))
     return found
 
@@ -52,16 +49,13 @@ async def xrange(
 async def xrevrange(
     redis: Redis, key: str, *, count: int, to_id: bytes = b"+"
 ) -> list[StreamEntry]:
-    """The newest entries up to an id, the oldest of them first."""
+    """Return the newest entries up to an id, oldest first."""
     found: list[StreamEntry] = await call(redis.xrevrange(key, to_id, count=count))
     return found[::-1]
 
 
 async def read_hash(redis: Redis, key: str, max_fields: int) -> dict[bytes, bytes]:
-    """Return fields of a hash, read in pages; no more than the limit, whichever Redis names first.
-
-    Cancelling is safe.
-    """
+    """Return any fields of a hash up to a limit, read in pages. Cancelling is safe."""
     found: dict[bytes, bytes] = {}
     cursor = 0
     while len(found) < max_fields:
@@ -75,7 +69,7 @@ async def read_hash(redis: Redis, key: str, max_fields: int) -> dict[bytes, byte
 def decode_entries(
     entries: Iterable[StreamEntry], decode: Callable[[EntryFields], Value]
 ) -> list[tuple[bytes, Value]]:
-    """Decode entries, with their ids; one that cannot be read is left out, and logged for all."""
+    """Decode entries with their ids. Invalid entries are skipped, with one message for all."""
     found: list[tuple[bytes, Value]] = []
     faults: list[tuple[bytes, ValueError]] = []
     for entry_id, fields in entries:
@@ -84,16 +78,16 @@ def decode_entries(
         except ValueError as error:
             faults.append((entry_id, error))
     if faults:
-        logger.debug("skipped %d stream entries first=%r: %s", len(faults), *faults[0])
+        logger.debug("stream entries skipped count=%d first=%r: %s", len(faults), *faults[0])
     return found
 
 
 def is_id_after(one: bytes, other: bytes) -> bool:
-    """Whether an id of a stream is behind another."""
+    """Return whether an id of a stream is above another."""
     return parse_id(one) > parse_id(other)
 
 
 def parse_id(entry_id: bytes) -> tuple[int, int]:
-    """An id of a stream as the two numbers that it is."""
+    """Return the two numbers of an id of a stream."""
     first, _, second = entry_id.partition(b"-")
     return int(first), int(second or 0)

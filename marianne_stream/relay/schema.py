@@ -1,7 +1,4 @@
-"""What is kept under the keys, as bytes and back: docs/reference/relay.md describes it for others.
-
-Pure. It must not know Redis, or where the values come from.
-"""
+"""Values under the keys of a source, as docs/reference/relay.md describes them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,32 +8,32 @@ import msgspec
 
 from marianne_stream.models import JobState, RosterEntry, StateSourceName
 
-# The version of all that docs/reference/relay.md describes. Version 1 did not say what it was.
+# Version of the format. Version 1 was not written into Redis.
 FORMAT_VERSION = 2
 UNVERSIONED_FORMAT = 1
 
-# A stream's entry as redis-py gives it: its id, and its fields.
+# Fields of a stream entry as redis-py returns them.
 EntryFields = Mapping[bytes, bytes]
 
-# Says that a line is of the conductor's own log.
+# Field of a line of the conductor's own log.
 CONDUCTOR_FIELD = ("s", "conductor")
 
 InterestKind = Literal["state", "log"]
 
-# How many jobs of a source an edge lists: a relay publishes no more than its newest.
+# Limit of the jobs of a source.
 MAX_PUBLISHED_JOBS = 2_000
 
 
 class RelayStatus(msgspec.Struct, frozen=True):
-    """What a relay says of itself, every few seconds; gone soon after it is gone.
+    """Status of a relay, which expires soon after the relay is gone.
 
     Attributes:
-        source: where the states that it publishes come from.
-        live: whether the conductor itself says them.
+        source: backend that the published states come from.
+        live: whether the conductor itself reports them.
         events_live: whether the conductor's events come in.
-        origin_url: where its own server can be asked for what is not published; None for nowhere.
-        version: the release.
-        epoch: of the process that numbers its events.
+        origin_url: address of the origin's own server, for clients; None if it has none.
+        version: release of the origin.
+        epoch: epoch of the events' numbers.
     """
 
     source: StateSourceName
@@ -48,7 +45,7 @@ class RelayStatus(msgspec.Struct, frozen=True):
 
 
 class Unavailable(msgspec.Struct, frozen=True):
-    """Why something that was asked for is not to be had: an error, as clients read it."""
+    """Reason why a state or log is unavailable: an error's code and detail."""
 
     code: str
     detail: str
@@ -56,14 +53,14 @@ class Unavailable(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class EventEntry:
-    """An entry of the timeline; a `monitor_lost` gap where it has no name.
+    """Entry of the stream of events: an event, or a gap.
 
     Attributes:
-        epoch: of the process that numbered it.
-        number: its number there; of a gap, that of the last event that was missed.
-        job_id: the job.
-        event: the conductor's name for it, "" for a gap.
-        params: the notification's, as JSON.
+        epoch: epoch of the number.
+        number: number of the event, or of the last missing event of a gap.
+        job_id: id of the job.
+        event: the conductor's name of the event; "" for a gap.
+        params: parameters of the event as JSON.
     """
 
     epoch: str
@@ -73,19 +70,15 @@ class EventEntry:
     params: bytes = b""
 
     def fields(self) -> dict[str, str | bytes]:
-        """As the fields of a stream's entry."""
-        place: dict[str, str | bytes] = {"e": self.epoch, "n": str(self.number)}
+        """Return the fields of the stream entry."""
+        position: dict[str, str | bytes] = {"e": self.epoch, "n": str(self.number)}
         if not self.event:
-            return place
-        return place | {"j": self.job_id, "v": self.event, "d": self.params}
+            return position
+        return position | {"j": self.job_id, "v": self.event, "d": self.params}
 
     @classmethod
     def from_fields(cls, fields: EntryFields) -> "EventEntry":
-        """From the fields of a stream's entry.
-
-        Raises:
-            ValueError: a field is missing, or is none of ours.
-        """
+        """Make an entry from the fields of a stream entry, or raise ValueError."""
         try:
             epoch, number = fields[b"e"].decode(), int(fields[b"n"])
         except KeyError as error:
@@ -95,18 +88,18 @@ class EventEntry:
 
 
 class LogEntry(NamedTuple):
-    """A line of a log, or a mark of what happened there, or a position before the first line.
+    """Entry of a log: a line, a mark, or a position before the first line.
 
-    There may be very many: a tuple is made in a third of the time that a frozen dataclass takes.
+    A tuple is made in a third of the time of a frozen dataclass.
 
     Attributes:
-        cursor: the id of its event; "" where it bears none.
-        line: the line, as a JSON text; b"" for a mark or a position.
-        number: the line's.
-        timestamp: when it was read, ISO 8601.
-        is_truncated: whether it is cut.
-        mark: the event's name: log_rotated, log_gap or log_complete; "" for a line.
-        data: the mark's data, as JSON.
+        cursor: cursor behind the entry; "" if its event has no id.
+        line: the line as a JSON string; b"" for a mark or a position.
+        number: number of the line.
+        timestamp: time at which the line was read, ISO 8601.
+        is_truncated: whether the line is cut.
+        mark: name of the event: log_rotated, log_gap or log_complete; "" for a line.
+        data: data of the mark, as JSON.
         is_conductor_log: whether the line is of the conductor's own log.
     """
 
@@ -120,10 +113,10 @@ class LogEntry(NamedTuple):
     is_conductor_log: bool = False
 
     def fields(self) -> dict[str, str | bytes]:
-        """As the fields of a stream's entry."""
+        """Return the fields of the stream entry."""
         if self.mark:
-            place: dict[str, str | bytes] = {"c": self.cursor} if self.cursor else {}
-            return place | {"m": self.mark, "d": self.data}
+            position: dict[str, str | bytes] = {"c": self.cursor} if self.cursor else {}
+            return position | {"m": self.mark, "d": self.data}
         if not self.line:
             return {"c": self.cursor}
         fields: dict[str, str | bytes] = {
@@ -138,11 +131,7 @@ class LogEntry(NamedTuple):
 
     @classmethod
     def from_fields(cls, fields: EntryFields) -> "LogEntry":
-        """From the fields of a stream's entry.
-
-        Raises:
-            ValueError: a field is missing, or is none of ours.
-        """
+        """Make an entry from the fields of a stream entry, or raise ValueError."""
         cursor = fields.get(b"c", b"").decode()
         try:
             if b"m" in fields:
@@ -163,12 +152,12 @@ class LogEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True, order=True)
 class LogEntryId:
-    """An id in a log's stream: it rises over rotations, and a repeat is refused (XADD).
+    """Id in a log's stream. It rises over rotations, so XADD refuses a repeated entry.
 
     Attributes:
-        generation: of the file; higher for each that follows.
-        offset: how many bytes of the file lie before it; 0 for a rotation or a gap, its beginning.
-        is_end: whether it is the log's end, which stands behind the line that ends there.
+        generation: generation of the file; higher for each following file.
+        offset: offset behind the entry, in bytes; 0 for a rotation or gap, which begins a file.
+        is_end: whether the entry is the log's end, behind the line that ends at the offset.
     """
 
     generation: int
@@ -180,7 +169,7 @@ class LogEntryId:
 
     @classmethod
     def parse(cls, text: str | bytes) -> "LogEntryId":
-        """The place of an entry by its id."""
+        """Parse an id of Redis."""
         first, _, second = (text.decode() if isinstance(text, bytes) else text).partition("-")
         return cls(int(first), int(second) // 2, bool(int(second) % 2))
 

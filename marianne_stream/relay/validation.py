@@ -1,7 +1,7 @@
-"""Validation of what a source has written in Redis.
+"""Validation of the values that a source has written to Redis.
 
 A source is as untrusted as a client: its values may be any bytes of any size. Each function returns
-a value that the edge can send on as it is, or raises ValueError, which concerns that value alone.
+a value that the edge can pass on as it is, or raises ValueError for that value alone.
 """
 
 import re
@@ -27,17 +27,17 @@ from marianne_stream.wire.cursors import LogCursor
 
 Value = TypeVar("Value")
 
-# Far above what a relay writes, and little enough to be decoded within a few milliseconds.
+# Far above what a relay writes, and small enough to be decoded within a few milliseconds.
 MAX_STATUS_BYTES = 8 * 1024
 MAX_ROSTER_ENTRY_BYTES = 16 * 1024
 MAX_STATE_BYTES = 2 * 1024 * 1024
 MAX_STATE_SHEETS = 5_000
 MAX_EVENT_BYTES = 256 * 1024
-# A line has 64 KiB at most, of which JSON may make six times as much.
+# A line has at most 64 KiB, which JSON may make six times as long.
 MAX_LINE_BYTES = 400 * 1024
 MAX_MARK_BYTES = 16 * 1024
 
-# A file name has 255 bytes at most, of which the written form may make four times as many.
+# A file name has at most 255 bytes, which the written form may make four times as long.
 MAX_JOB_ID_CHARS = 1020
 MAX_STATUS_CHARS = 100
 MAX_DETAIL_CHARS = 1_000
@@ -56,46 +56,34 @@ decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def describe_version(data: bytes) -> str:
-    """Return the version of a format as a sentence may show it."""
+    """Return the version of a format for a message."""
     return data.decode() if is_number(data) else "unknown"
 
 
 def parse_job_id(data: bytes) -> str:
-    """Return a job id.
-
-    Raises:
-        ValueError: the bytes are not UTF-8, or no file can have that name.
-    """
+    """Return a job id, or raise ValueError if it is not UTF-8 or not the name of a file."""
     return check_job_id(data.decode())
 
 
 def check_job_id(job_id: str) -> str:
-    """Return the same job id, or raise ValueError if no file can have that name."""
+    """Return the same job id, or raise ValueError if it is not the name of a file."""
     if not 0 < len(job_id) <= MAX_JOB_ID_CHARS or "/" in job_id or "\0" in job_id:
         raise ValueError(f"not a job id: {job_id[:40]!r}")
     return job_id
 
 
 def parse_status(data: bytes) -> RelayStatus:
-    """Return what a relay says of itself, without an origin_url that no header can hold.
-
-    Raises:
-        ValueError: the value is not an About.
-    """
-    about = decode_bounded(decode_status, data, MAX_STATUS_BYTES)
-    if about.origin_url is not None and not ORIGIN_URL_PATTERN.fullmatch(about.origin_url):
-        about = msgspec.structs.replace(about, origin_url=None)
-    if not EPOCH_PATTERN.fullmatch(about.epoch):
-        about = msgspec.structs.replace(about, epoch="")
-    return about
+    """Return the status of a relay. An invalid address or epoch is left out."""
+    status = decode_bounded(decode_status, data, MAX_STATUS_BYTES)
+    if status.origin_url is not None and not ORIGIN_URL_PATTERN.fullmatch(status.origin_url):
+        status = msgspec.structs.replace(status, origin_url=None)
+    if not EPOCH_PATTERN.fullmatch(status.epoch):
+        status = msgspec.structs.replace(status, epoch="")
+    return status
 
 
 def parse_roster_entry(data: bytes) -> RosterEntry:
-    """Return an entry of the roster, without paths.
-
-    Raises:
-        ValueError: the value is not an entry of a roster.
-    """
+    """Return an entry of the roster, without paths."""
     entry = decode_bounded(decode_roster_entry, data, MAX_ROSTER_ENTRY_BYTES)
     check_job_id(entry.job_id)
     check_status(entry.status)
@@ -104,11 +92,7 @@ def parse_roster_entry(data: bytes) -> RosterEntry:
 
 
 def parse_state(data: bytes) -> JobState:
-    """Return the state of a job, without paths.
-
-    Raises:
-        ValueError: the value is not a state of a job.
-    """
+    """Return the state of a job, without paths."""
     state = decode_bounded(decode_state, data, MAX_STATE_BYTES)
     check_status(state.status)
     check_counts(state.completed_sheets, state.total_sheets)
@@ -121,21 +105,13 @@ def parse_state(data: bytes) -> JobState:
 
 
 def parse_unavailable(data: bytes) -> Unavailable:
-    """Return why something is not published.
-
-    Raises:
-        ValueError: the value is not a Missing.
-    """
-    missing = decode_bounded(decode_unavailable, data, MAX_MARK_BYTES)
-    return Unavailable(missing.code, missing.detail[:MAX_DETAIL_CHARS])
+    """Return the reason why a state or log is unavailable."""
+    reason = decode_bounded(decode_unavailable, data, MAX_MARK_BYTES)
+    return Unavailable(reason.code, reason.detail[:MAX_DETAIL_CHARS])
 
 
 def parse_event(fields: EntryFields) -> EventEntry:
-    """Return an entry of the timeline.
-
-    Raises:
-        ValueError: a field is missing or invalid.
-    """
+    """Return an entry of the stream of events."""
     check_number(fields.get(b"n", b""))
     entry = EventEntry.from_fields(fields)
     if not EPOCH_PATTERN.fullmatch(entry.epoch):
@@ -151,11 +127,7 @@ def parse_event(fields: EntryFields) -> EventEntry:
 
 
 def parse_log_entry(fields: EntryFields) -> LogEntry:
-    """Return an entry of a log.
-
-    Raises:
-        ValueError: a field is missing or invalid.
-    """
+    """Return an entry of a log."""
     if b"l" in fields:
         check_number(fields.get(b"n", b""))
         if not TIMESTAMP_PATTERN.fullmatch(fields.get(b"t", b"")):
@@ -173,22 +145,22 @@ def parse_log_entry(fields: EntryFields) -> LogEntry:
 
 
 def check_line(line: bytes) -> None:
-    """Raise ValueError if the bytes are not one string of JSON that stands on one line."""
-    # The decoder takes white space around it.
+    """Raise ValueError unless the bytes are a JSON string without white space around it."""
+    # The decoder accepts white space.
     if not (line.startswith(b'"') and line.endswith(b'"')):
         raise ValueError("l is not a string of JSON")
     decode_bounded(decode_string, line, MAX_LINE_BYTES)
 
 
 def check_object(data: bytes, max_bytes: int) -> None:
-    """Raise ValueError if the bytes are not an object of JSON in UTF-8."""
+    """Raise ValueError unless the bytes are a JSON object in UTF-8."""
     decode_bounded(decode_object, data, max_bytes)
-    # The decoder does not look at the text of values.
+    # The decoder does not check the text of values.
     data.decode()
 
 
 def check_status(status: str) -> None:
-    """Raise ValueError if a status is longer than any that a conductor has."""
+    """Raise ValueError if a status is longer than any of a conductor."""
     if len(status) > MAX_STATUS_CHARS:
         raise ValueError(f"a status has at most {MAX_STATUS_CHARS} characters")
 
@@ -200,22 +172,18 @@ def check_counts(*counts: int) -> None:
 
 
 def check_number(data: bytes) -> None:
-    """Raise ValueError if the bytes are not a number of up to 18 digits."""
+    """Raise ValueError unless the bytes are a number of at most 18 digits."""
     if not is_number(data):
         raise ValueError("n is not a number")
 
 
 def is_number(data: bytes) -> bool:
-    """Return whether some bytes are a number of up to 18 digits."""
+    """Return whether the bytes are a number of at most 18 digits."""
     return NUMBER_PATTERN.fullmatch(data) is not None
 
 
 def decode_bounded(decode: Callable[[bytes], Value], data: bytes, max_bytes: int) -> Value:
-    """Decode JSON of a bounded size.
-
-    Raises:
-        ValueError: the data is too large, nested too deeply, or has another shape.
-    """
+    """Decode JSON; raise ValueError if it is too large, too deep, or of another shape."""
     if len(data) > max_bytes:
         raise ValueError(f"got {len(data)} bytes, allowed are {max_bytes}")
     try:

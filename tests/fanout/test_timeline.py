@@ -30,7 +30,7 @@ def names(entries: list[ReplayEntry] | None) -> list[str] | None:
 
 def test_the_oldest_events_go_when_there_are_too_many_or_they_are_too_big() -> None:
     assert names(filled(5, max_events=2).get_newest(9, everything)) == ["job.step4", "job.step5"]
-    one = len(filled(1).get_newest(1, everything)[0].frame)
+    one = filled(1).get_newest(1, everything)[0].size_bytes
     kept = filled(5, max_bytes=one * 3 + 2).get_newest(9, everything)
     assert names(kept) == ["job.step3", "job.step4", "job.step5"]
 

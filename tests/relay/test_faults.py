@@ -47,7 +47,7 @@ async def test_a_server_serves_although_redis_is_not_there(
     await redis.kill()
     async with start_relay() as app:
         assert JOB in (await app[JOB_HUB].get_roster()).entries
-        await wait_until(lambda: "cannot publish" in caplog.text)
+        await wait_until(lambda: "publishing failed" in caplog.text)
         await redis.start()
         append_lines(log_path, "one")
         await publish_interest(redis, "log")
@@ -239,7 +239,7 @@ async def test_a_password_from_a_file_is_used_and_never_shown(
         await wait_for_value(lambda: redis.client.get(KEYS.status), lambda found: found)
         await redis.call("CONFIG", "SET", "requirepass", "another")
         await redis.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        await wait_until(lambda: "cannot publish" in a.log)
+        await wait_until(lambda: "publishing failed" in a.log)
         a.send_signal(signal.SIGTERM)
         assert await a.wait() == 0
         assert PASSWORD not in a.log + a.output
@@ -250,7 +250,7 @@ async def test_a_password_in_the_url_is_never_shown(
 ) -> None:
     url = f"redis://somebody:{quote(PASSWORD, safe='')}@127.0.0.1:{redis.port}"
     async with server(tmp_path, redis, "--log-level", "debug", "--publish-url", url) as relay:
-        await wait_until(lambda: "cannot publish" in relay.log)
+        await wait_until(lambda: "publishing failed" in relay.log)
         assert f"redis://***@127.0.0.1:{redis.port}" in relay.log
         assert quote(PASSWORD, safe="") not in relay.log
         assert PASSWORD not in relay.log
@@ -262,8 +262,8 @@ async def test_an_edge_that_cannot_understand_its_url_says_so_and_does_not_begin
     async with run_process(*edge, "--redis-url", url) as running:
         assert await running.wait() == 2
         assert running.log == (
-            "marianne-stream: redis+sentinel://***@here:1 is no URL of Redis that can be "
-            "understood\n"
+            "marianne-stream: redis+sentinel://***@here:1 is not a URL of Redis: use redis://, "
+            "rediss:// or unix://, or redis+sentinel:// with HOST:PORT,…/SERVICE\n"
         )
 
 
@@ -318,6 +318,6 @@ async def test_without_redis_py_the_option_says_so(
 
 
 async def test_a_server_that_does_not_publish_starts_without_redis_py() -> None:
-    words = "import sys; sys.modules['redis'] = None; import marianne_stream.serve"
+    words = "import sys; sys.modules['redis'] = None; import marianne_stream.server.run"
     done = await asyncio.create_subprocess_exec(sys.executable, "-c", words)
     assert await done.wait() == 0

@@ -67,7 +67,7 @@ async def test_an_origin_that_finds_another_version_later_says_so_and_serves(
         await publish_as(redis, KEYS, 1)
         await redis.kill()
         async with start_relay(publish_url=redis.url) as app:
-            await wait_until(lambda: "cannot publish" in caplog.text)
+            await wait_until(lambda: "publishing failed" in caplog.text)
             caplog.clear()
             await redis.start()
             await wait_until(
@@ -109,7 +109,7 @@ async def test_an_edge_serves_nothing_of_a_source_of_another_version_and_says_so
             assert (await one.get("/api/jobs"))[0] == 503
             assert (await one.get(f"/api/jobs/{JOB}/logs"))[0] == 503
     warnings = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
-    assert warnings == [f"source elm is not served: {sentence}"] * 2
+    assert warnings == [f"source not served source=elm: {sentence}"] * 2
     assert await redis.call("KEYS", "*{elm}:interest") == []
 
 

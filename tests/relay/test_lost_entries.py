@@ -206,7 +206,7 @@ async def test_who_comes_before_all_is_published_again_sees_all_of_it(
         async with second.open_viewer(LOG, last_event_id=early.last_event_id) as viewer:
             async with replica.taking_over():
                 append_lines(log_path, "b3")
-            await wait_until(lambda: "Redis can be read again" in caplog.text)
+            await wait_until(lambda: "source readable again" in caplog.text)
             async with second.open_viewer(LOG) as new:
                 await new.wait_for("log", 2)
                 async with run_origin(tmp_path, redis):
@@ -279,10 +279,10 @@ async def test_a_place_that_is_there_again_after_a_second_cut_is_no_gap(
                 pipe.delete(KEYS.log(JOB))
                 pipe.execute_command("CLIENT", "KILL", "TYPE", "normal")
                 await pipe.execute()
-            await wait_until(lambda: caplog.text.count("Redis can be read again") == 1)
+            await wait_until(lambda: caplog.text.count("source readable again") == 1)
             async with replica.taking_over():
                 append_lines(log_path, "a3")
-            await wait_until(lambda: caplog.text.count("Redis can be read again") == 2)
+            await wait_until(lambda: caplog.text.count("source readable again") == 2)
             async with run_origin(tmp_path, redis):
                 await viewer.wait_for("log", timeout_s=LIMIT_S)
                 assert shown(viewer) == ["a3"]

@@ -238,7 +238,7 @@ async def test_a_relay_whose_lock_is_another_s_writes_nothing_until_it_is_free(
         await wait_for_value(lambda: redis.client.get(KEYS.status), lambda found: found)
         await redis.call("SET", KEYS.lock, "99-other", "PX", "3000")
         conductor.launch("mill", 1)
-        await wait_until(lambda: "publishes no more" in caplog.text)
+        await wait_until(lambda: "lock lost" in caplog.text)
         assert b"mill" not in await redis.call("HKEYS", KEYS.jobs)
         assert await redis.client.get(KEYS.lock) == b"99-other"
         await wait_for_value(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: b"mill" in found)

@@ -15,7 +15,7 @@ from marianne_stream.cli.diagnostics.finding import Finding
 from marianne_stream.config.settings import Settings
 from marianne_stream.errors import ConductorUnavailableError, MarianneStreamError
 from marianne_stream.models import Roster
-from marianne_stream.relay.setup import import_optional, read_redis_password
+from marianne_stream.relay.setup import load_reachability_check, read_redis_password
 from marianne_stream.wire.redis_urls import redact_url
 
 
@@ -97,7 +97,7 @@ def job_workspaces(report: ConductorReport | None, roster: Roster | None) -> lis
 async def check_redis(name: str, url: str, settings: Settings) -> Finding:
     """Ask a Redis that a setting names for an answer."""
     try:
-        await import_optional("redis_client").check_reachable(url, read_redis_password(settings))
+        await load_reachability_check()(url, read_redis_password(settings.redis_password_file))
     except MarianneStreamError as error:
         advice = f"see that Redis runs there, and that {name} and its password are right"
         return Finding("error", name, str(error), advice)

@@ -1,7 +1,4 @@
-"""What somebody watches on this edge, said to a source again and again while it is so.
-
-It must not know what is done about it.
-"""
+"""Interests of one edge in one source, which are sent again while they last."""
 
 import time
 from collections.abc import Iterator
@@ -9,17 +6,17 @@ from contextlib import contextmanager
 
 from marianne_stream.relay.schema import InterestKind
 
-# A relay forgets after 30 s what it was not told again.
+# A relay forgets an interest 30 s after it was sent last.
 RENEW_INTERVAL_S = 10.0
 
-# A state is asked for when there is reason to: one that was not for so long is watched no more.
+# A state that nothing asked for during this time is no longer of interest.
 STATE_INTEREST_TTL_S = 40.0
 
 InterestKey = tuple[InterestKind, str]
 
 
 class InterestSender:
-    """The interests of one edge in one source."""
+    """Interests to send, by kind and job."""
 
     def __init__(self) -> None:
         self._hold_counts: dict[InterestKey, int] = {}
@@ -28,13 +25,12 @@ class InterestSender:
         self._renewed_at = float("-inf")
 
     def touch_state(self, job_id: str) -> None:
-        """Somebody has asked for a job's state."""
-        interest: InterestKey = ("state", job_id)
-        self._expires_at[interest] = time.monotonic() + STATE_INTEREST_TTL_S
+        """Begin or prolong the interest in a job's state."""
+        self._expires_at["state", job_id] = time.monotonic() + STATE_INTEREST_TTL_S
 
     @contextmanager
     def hold(self, kind: InterestKind, job_id: str) -> Iterator[None]:
-        """Somebody watches, for as long as the context lasts."""
+        """Keep an interest while the context lasts."""
         interest: InterestKey = (kind, job_id)
         self._hold_counts[interest] = self._hold_counts.get(interest, 0) + 1
         try:
@@ -45,19 +41,17 @@ class InterestSender:
                 del self._hold_counts[interest]
 
     def take_due(self) -> list[InterestKey]:
-        """What is to be said now: what is new, or all of it when that is long ago."""
+        """Return the interests to send now: new ones, or all if they must be renewed."""
         now = time.monotonic()
-        self._expires_at = {
-            interest: end for interest, end in self._expires_at.items() if end > now
-        }
+        self._expires_at = {key: until for key, until in self._expires_at.items() if until > now}
         wanted = {*self._hold_counts, *self._expires_at}
-        again = now - self._renewed_at >= RENEW_INTERVAL_S
-        due = wanted if again else wanted - self._sent
-        if again:
+        if now - self._renewed_at >= RENEW_INTERVAL_S:
             self._renewed_at = now
+            self._sent = set()
+        due = wanted - self._sent
         self._sent = wanted
         return sorted(due)
 
     def resend_all(self) -> None:
-        """Who was told may have lost it: all is said anew."""
+        """Send all interests again, since Redis may have lost them."""
         self._renewed_at = float("-inf")

@@ -223,6 +223,6 @@ class OriginOnlyLocator:
 def make_not_available_error(edge: Edge, job_id: str, reason: str = "") -> NotOnEdgeError:
     """The error that says where else to ask."""
     source, own = edge.split_job_id(job_id)
-    origin_url = source.status.origin_url if source.status is not None else None
+    origin_url = source.reader.status.origin_url if source.reader.status is not None else None
     detail = f"{reason} {NotOnEdgeError.default_detail}".strip()
     return NotOnEdgeError(own, origin_url=origin_url, detail=detail)

@@ -115,7 +115,7 @@ class RelayedLog:
             last = decode_log_items(await xrevrange(redis, self.key, count=1))
         if last:
             self._set_position(last[0])
-        reading.subscribe(self.key, self.last_id, self)
+        reading.subscribe(self.key, self.last_id, self.on_entries)
 
     def close(self) -> None:
         """Nobody watches any more."""

@@ -1,7 +1,4 @@
-"""The names of all sources: added by their relays, and read by edges.
-
-It must not know what is published.
-"""
+"""Discovery of sources: relays add their names to a set, which edges read."""
 
 import asyncio
 import logging
@@ -9,6 +6,7 @@ from collections.abc import Iterable
 
 from redis.asyncio import Redis
 
+from marianne_stream.common.repeated_logs import WarnOnce
 from marianne_stream.relay.redis_client import REDIS_ERRORS, call, close_connections, describe_error
 from marianne_stream.relay.redis_keys import SOURCE_NAME_PATTERN, SourceKeys, sources_key
 from marianne_stream.relay.redis_streams import SCAN_PAGE_FIELDS
@@ -17,35 +15,29 @@ logger = logging.getLogger(__name__)
 
 CALL_TIMEOUT_S = 5.0
 
-# Any relay may add names. One read looks at so many; the next read goes on behind them.
+# Any relay may add names. The next read continues behind the names of one read.
 MAX_NAMES_PER_READ = 5_000
 
 
 class SourceDiscovery:
-    """The names under one prefix.
-
-    Args:
-        client: of Redis.
-        prefix: what all keys begin with.
-    """
+    """Reader of the names under one prefix."""
 
     def __init__(self, client: Redis, prefix: str) -> None:
         self._client = client
         self._prefix = prefix
         self._sources_key = sources_key(prefix)
-        # Whether it was logged that they cannot be read.
-        self._failure_logged = False
-        # Where the next read begins (SSCAN).
+        self._warning = WarnOnce(logger)
+        # Cursor of the next read (SSCAN).
         self._scan_cursor = 0
 
     async def find_new(self, known_names: Iterable[str]) -> set[str]:
-        """Return names that are not known yet, of sources under which a relay has published.
+        """Return further names under which a relay has published.
 
-        A name alone proves nothing: every relay may add any. What lies under a source's own keys
-        can be written by that source's relay only.
+        Every relay may add any name, but only the relay of a source can write the source's keys.
 
         Args:
-            known_names: the names that are known; if there are none, nobody else logs a fault.
+            known_names: known names; if there are none, a fault of Redis is logged here, since no
+                reader of a source logs it.
         """
         known_names = set(known_names)
         try:
@@ -53,16 +45,15 @@ class SourceDiscovery:
                 names = await self._scan_names()
                 found = await self._select_published(sorted(names - known_names))
         except REDIS_ERRORS as error:
-            if not known_names and not self._failure_logged:
-                logger.warning("the names of sources cannot be read: %s", describe_error(error))
-            self._failure_logged = True
+            if not known_names and not self._warning.has_warned:
+                self._warning.warn("source names unreadable: %s", describe_error(error))
             await close_connections(self._client)
             return set()
-        self._failure_logged = False
+        self._warning.recover()
         return found
 
     async def _scan_names(self) -> set[str]:
-        """Return the next names that can be names of sources."""
+        """Return the next valid names of the set."""
         found: set[str] = set()
         seen = 0
         while seen < MAX_NAMES_PER_READ:
@@ -78,7 +69,7 @@ class SourceDiscovery:
         return found
 
     async def _select_published(self, names: list[str]) -> set[str]:
-        """Return those of some names under which a relay has published."""
+        """Return the names under which a relay has published."""
         found: set[str] = set()
         for at in range(0, len(names), SCAN_PAGE_FIELDS):
             page = names[at : at + SCAN_PAGE_FIELDS]

@@ -1,10 +1,6 @@
-"""The lock of a source: one relay at a time writes what is known of it.
-
-It must not know what is written.
-"""
+"""Lock of a source: one relay at a time publishes under its name."""
 
 import asyncio
-import logging
 import secrets
 from dataclasses import dataclass
 
@@ -17,17 +13,13 @@ from marianne_stream.relay.redis_keys import SourceKeys
 from marianne_stream.relay.schema import FORMAT_VERSION, UNVERSIONED_FORMAT
 from marianne_stream.relay.validation import describe_version
 
-logger = logging.getLogger(__name__)
-
 LOCK_TTL_MS = 10_000
 RENEW_INTERVAL_S = 3.0
-
-# How often one looks at a lock that another has.
 LOCK_POLL_S = 0.25
 
-# A token is a number that rises, and a lot: a replica that took over may not have heard of the
-# last number, and must not make two tokens the same. A lock that one had oneself before a fault is
-# taken anew at once. Nothing is written into what was published in another format.
+# A fencing token is a counter and a random suffix: a promoted replica may have missed the last
+# increment, and must not issue the same token twice. A relay that finds its own token there takes
+# the lock again. Data of another format is left alone.
 ACQUIRE_SCRIPT = """
 local held = redis.call('GET', KEYS[1])
 local format = redis.call('GET', KEYS[3]) or (redis.call('GET', KEYS[2]) and ARGV[5])
@@ -44,12 +36,12 @@ return {token, tonumber(ARGV[2]), redis.call('TIME')[1]}
 
 @dataclass(frozen=True, slots=True)
 class LockResult:
-    """What came of trying to take a lock.
+    """Result of an attempt to take a lock.
 
     Attributes:
-        token: by which its holder writes; "" where it is another's.
-        ttl_ms: how long the lock lasts, unless it is renewed.
-        redis_time_s: what Redis' clock says.
+        token: fencing token; "" if another relay holds the lock.
+        ttl_ms: time until the lock expires, in milliseconds.
+        redis_time_s: time by the clock of Redis, in seconds of the epoch.
     """
 
     token: str
@@ -58,12 +50,7 @@ class LockResult:
 
 
 class SourceLock:
-    """Takes and keeps the lock of one source.
-
-    Args:
-        client: of Redis.
-        keys: the source's.
-    """
+    """Lock of one source."""
 
     def __init__(self, client: Redis, keys: SourceKeys) -> None:
         self._client = client
@@ -71,62 +58,56 @@ class SourceLock:
         self._token = ""
 
     async def try_acquire(self) -> LockResult:
-        """Takes the lock, where it is free.
+        """Take the lock if it is free.
 
         Raises:
-            SourceTakenError: what is there was published in another format.
+            SourceNameInUseError: the data of the source is in another format.
             RedisError: Redis is away.
         """
         keys = self._keys
-        take = self._client.register_script(ACQUIRE_SCRIPT)
+        acquire = self._client.register_script(ACQUIRE_SCRIPT)
+        suffix = secrets.token_hex(8)
         answer = await call(
-            take(
+            acquire(
                 keys=[keys.lock, keys.fence, keys.format],
-                args=[
-                    secrets.token_hex(8),
-                    LOCK_TTL_MS,
-                    self._token,
-                    FORMAT_VERSION,
-                    UNVERSIONED_FORMAT,
-                ],
+                args=[suffix, LOCK_TTL_MS, self._token, FORMAT_VERSION, UNVERSIONED_FORMAT],
             )
         )
         if len(answer) > 3:
             raise SourceNameInUseError(
                 f"Redis has data of {keys.source!r} in format {describe_version(answer[3])}, and "
-                f"this "
-                f"server publishes in format {FORMAT_VERSION}: give it another source_name, or, "
-                f"if no "
-                f"other server publishes as {keys.source!r}, delete the keys {keys.pattern}"
+                f"this server publishes in format {FORMAT_VERSION}: give it another source_name, "
+                f"or, if no other server publishes as {keys.source!r}, delete the keys "
+                f"{keys.pattern}"
             )
-        token, left_ms, now_s = answer[0].decode(), int(answer[1]), int(answer[2])
+        token = answer[0].decode()
         self._token = token or self._token
-        return LockResult(token, left_ms, now_s)
+        return LockResult(token, int(answer[1]), int(answer[2]))
 
     async def acquire_at_startup(self) -> LockResult:
-        """The first attempt of a process, which may have died just now and left a lock behind.
+        """Take the lock, which an earlier process of this server may have left behind.
 
-        A lock that somebody has is watched for as long as its holder needs to renew it.
+        A lock that is held is watched for one renewal interval, to see whether its holder lives.
 
         Raises:
-            SourceTakenError: it is renewed: there is another relay; or as `attempt` does.
+            SourceNameInUseError: another relay renews the lock, or as `try_acquire` does.
             RedisError: Redis is away.
         """
-        attempt = await self.try_acquire()
+        result = await self.try_acquire()
         until = asyncio.get_running_loop().time() + RENEW_INTERVAL_S + 2 * LOCK_POLL_S
-        while not attempt.token and asyncio.get_running_loop().time() < until:
+        while not result.token and asyncio.get_running_loop().time() < until:
             await asyncio.sleep(LOCK_POLL_S)
-            before, attempt = attempt, await self.try_acquire()
-            if not attempt.token and attempt.ttl_ms > before.ttl_ms:
+            before, result = result, await self.try_acquire()
+            if not result.token and result.ttl_ms > before.ttl_ms:
                 raise SourceNameInUseError(
                     f"another relay publishes as {self._keys.source!r}, and its lock lasts for "
-                    f"another {attempt.ttl_ms / 1000:.1f} s unless it is renewed: give this one "
+                    f"another {result.ttl_ms / 1000:.1f} s unless it is renewed: give this one "
                     "another source_name, or stop that one"
                 )
-        return attempt
+        return result
 
     async def keep_renewed(self, writer: Writer) -> None:
-        """Keeps the lock until cancelled; raises as `Writer.write_batch` does."""
+        """Renew the lock until cancelled; raises as `Writer.write_batch` does."""
         while True:
             await asyncio.sleep(RENEW_INTERVAL_S)
             await writer.write_batch([Command("PEXPIRE", self._keys.lock, (str(LOCK_TTL_MS),))])

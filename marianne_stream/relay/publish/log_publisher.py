@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from itertools import chain
 
 from marianne_stream.errors import LockLostError, LogNotFoundError, MarianneStreamError
@@ -49,19 +48,6 @@ MAX_CONCURRENT_STARTS = 8
 EXPIRY_RENEW_FRACTION = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class LogRetention:
-    """How much of a log its stream keeps.
-
-    Attributes:
-        max_lines: so many entries, roughly.
-        ttl_s: so long after it was last published.
-    """
-
-    max_lines: int
-    ttl_s: int
-
-
 class LogPublisher:
     """Publishes logs, one at a time for each call.
 
@@ -69,7 +55,8 @@ class LogPublisher:
         log_locator: who finds them.
         log_followers: who follows them.
         keys: where they go.
-        retention: how much is kept there.
+        max_lines: approximate limit of the entries of a log.
+        ttl_s: time for which a log is kept after its last write, in seconds.
     """
 
     def __init__(
@@ -77,12 +64,15 @@ class LogPublisher:
         log_locator: FileLogLocator,
         log_followers: LogFollowers,
         keys: SourceKeys,
-        retention: LogRetention,
+        *,
+        max_lines: int,
+        ttl_s: int,
     ) -> None:
         self._log_locator = log_locator
         self._log_followers = log_followers
         self._keys = keys
-        self._retention = retention
+        self._max_lines = max_lines
+        self._ttl_s = ttl_s
         # The jobs whose logs are being published.
         self._published_jobs: set[str] = set()
         # Who looks where a stream ends does not take the connections from who writes.
@@ -97,7 +87,7 @@ class LogPublisher:
     async def renew_expiry(self, writer: Writer) -> None:
         """Has logs kept that are being published and not written; raises as `Writer.write` does."""
         while True:
-            await asyncio.sleep(self._retention.ttl_s * EXPIRY_RENEW_FRACTION)
+            await asyncio.sleep(self._ttl_s * EXPIRY_RENEW_FRACTION)
             await writer.write(
                 [
                     each
@@ -209,7 +199,7 @@ class LogPublisher:
 
     def _make_expire_commands(self, job_id: str) -> list[Command]:
         """What keeps a log's keys for as long as they are to be, from now on."""
-        age = (str(self._retention.ttl_s),)
+        age = (str(self._ttl_s),)
         keys = (self._keys.log(job_id), self._keys.files(job_id))
         return [Command("EXPIRE", key, age) for key in keys]
 
@@ -237,7 +227,7 @@ class LogPublisher:
         self, job_id: str, ids: str | Column, fields: Iterable[str | bytes | Column]
     ) -> Command:
         """What adds entries to a stream, and trims it now and then, as Redis finds it cheap."""
-        trim = ("MAXLEN", "~", str(self._retention.max_lines))
+        trim = ("MAXLEN", "~", str(self._max_lines))
         return Command("XADD", self._keys.log(job_id), (*trim, ids, *fields))
 
     def _make_generation_commands(

@@ -1,7 +1,4 @@
-"""Publishes the roster, and what the relay says of itself.
-
-It must not know how rosters are read.
-"""
+"""Publisher of the roster, and of the relay's own status."""
 
 import asyncio
 import contextlib
@@ -26,7 +23,7 @@ MAX_STREAM_CHANGES = 1000
 
 
 def make_change_command(keys: SourceKeys, change_kind: str, job_id: str = "") -> Command:
-    """Tells that something has changed."""
+    """Return the command that announces a change: `status`, `jobs` or `state`."""
     job = ("j", job_id) if job_id else ()
     return Command(
         "XADD", keys.changes, ("MAXLEN", "~", str(MAX_STREAM_CHANGES), "*", "k", change_kind, *job)
@@ -34,19 +31,19 @@ def make_change_command(keys: SourceKeys, change_kind: str, job_id: str = "") ->
 
 
 def publish_order(entry: RosterEntry) -> tuple[bool, float, str]:
-    """The order in which jobs are published: those that go on, then the newest."""
+    """Sort key of the jobs to publish: active jobs first, then the newest."""
     return (entry.is_terminal, *newest_first_key(entry))
 
 
 class RosterPublisher:
-    """Publishes what changes in the roster.
+    """Publishes changes of the roster.
 
     Args:
-        hub: who knows it.
-        keys: where it goes.
-        public_url: where files can be asked for; None for nowhere.
-        version: the release.
-        on_roster: called with each roster that differs from the one before.
+        hub: hub with the roster.
+        keys: keys of the source.
+        public_url: address at which clients can ask this server for files, or None.
+        version: release of this server.
+        on_roster: called with each new roster.
     """
 
     def __init__(
@@ -67,25 +64,25 @@ class RosterPublisher:
         self._status_changed = asyncio.Event()
 
     async def publish_status(self, writer: Writer) -> None:
-        """Says what the relay is, again and again until cancelled; raises as `write` does."""
-        said: RelayStatus | None = None
-        # Before the first roster, there is nothing to say, unless nobody can be asked for it.
+        """Publish the relay's status periodically until cancelled; raises as `write` does."""
+        published: RelayStatus | None = None
+        # The first roster sets the status, unless none can be read.
         await self._wait_for_change()
         while True:
             self._status_changed.clear()
-            about = self._make_status()
+            status = self._make_status()
             commands = [
-                Command("SET", self._keys.status, (encode_json(about), "EX", str(STATUS_TTL_S))),
+                Command("SET", self._keys.status, (encode_json(status), "EX", str(STATUS_TTL_S))),
                 Command("SADD", sources_key(self._keys.prefix), (self._keys.source,)),
             ]
-            if about != said:
+            if status != published:
                 commands.append(make_change_command(self._keys, "status"))
             await writer.write(commands)
-            said = about
+            published = status
             await self._wait_for_change()
 
     async def _wait_for_change(self) -> None:
-        """Waits for a change, or until it is time to say the same again."""
+        """Wait for a change, at most until the status must be renewed."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STATUS_INTERVAL_S):
                 await self._status_changed.wait()
@@ -101,40 +98,40 @@ class RosterPublisher:
         )
 
     async def publish_roster(self, writer: Writer) -> None:
-        """Publishes the roster anew, then each change, until cancelled; raises as `write` does."""
+        """Publish the roster and its changes until cancelled; raises as `write` does."""
         published: dict[str, bytes] | None = None
         while True:
             try:
-                view, watching = await self._hub.subscribe_roster(ROSTER_INTERVAL_S)
+                snapshot, subscription = await self._hub.subscribe_roster(ROSTER_INTERVAL_S)
             except StateUnavailableError:
                 await asyncio.sleep(ROSTER_INTERVAL_S)
                 continue
             try:
                 while True:
-                    published = await self._publish_changes(writer, view.roster, published)
-                    await watching.queue.wait()
-                    view = watching.queue.take()
+                    published = await self._publish_changes(writer, snapshot.roster, published)
+                    await subscription.queue.wait()
+                    snapshot = subscription.queue.take()
             finally:
-                watching.close()
+                subscription.close()
 
     async def _publish_changes(
         self, writer: Writer, roster: Roster, published: dict[str, bytes] | None
     ) -> dict[str, bytes]:
-        """Publishes what differs from what was published; all of it, where nothing was."""
-        # Paths are for the host alone.
+        """Publish the differences from the published entries, and return the new entries."""
         entries = heapq.nsmallest(MAX_PUBLISHED_JOBS, roster.entries.values(), key=publish_order)
-        now = {entry.job_id: encode_json(replace(entry, workspace=None)) for entry in entries}
+        # Paths never leave the host.
+        new = {entry.job_id: encode_json(replace(entry, workspace=None)) for entry in entries}
         known = published if published is not None else {}
-        changed = {job_id: entry for job_id, entry in now.items() if known.get(job_id) != entry}
-        gone = [job_id for job_id in known if job_id not in now]
+        changed = {job_id: entry for job_id, entry in new.items() if known.get(job_id) != entry}
+        removed = [job_id for job_id in known if job_id not in new]
         key = self._keys.jobs
-        commands = [*set_fields(key, changed), *delete_fields(key, gone)]
+        commands = [*set_fields(key, changed), *delete_fields(key, removed)]
         if published is None:
-            # At once with what follows: nobody sees it empty.
+            # In one script with the new entries, so that no edge sees an empty roster.
             commands.insert(0, Command("DEL", key))
         if commands:
             await writer.write([*commands, make_change_command(self._keys, "jobs")])
         self._is_live = roster.live
         self._status_changed.set()
         self._on_roster(roster)
-        return now
+        return new

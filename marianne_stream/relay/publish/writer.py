@@ -1,8 +1,7 @@
-"""Writes, in whole batches, and only while the lock is ours.
+"""Writer of batches to Redis, fenced by the lock of the source.
 
-A relay that was thought dead, and is not, writes nothing once another one has the lock: each batch
-is a script, which compares the lock with the writer's token first. It must not know what is
-written.
+Each batch is a script that first compares the lock with the writer's token, so a relay that has
+lost the lock writes nothing.
 """
 
 import asyncio
@@ -15,13 +14,13 @@ from typing import NamedTuple
 import msgspec
 from redis.asyncio import Redis
 
+from marianne_stream.common.task_set import run_until_first_failure
 from marianne_stream.errors import LockLostError
 from marianne_stream.relay.redis_client import call
-from marianne_stream.relay.task_set import run_until_first_failure
 
-# The keys are named apart from the commands, each by its place among them, so that Redis checks the
-# user's rights to all of them first. What has columns is done once for each row of them. An entry
-# whose id is not above the last one was written before: that is no error.
+# Keys are passed apart from the commands, which name them by index, so that Redis checks the user's
+# rights to all of them first. A command with columns is run once for each row. An entry whose id is
+# not above the newest id was written before, which is not an error.
 BATCH_SCRIPT = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 local refused = 0
@@ -47,27 +46,25 @@ LOCK_LOST = -1
 
 encode_msgpack = msgspec.msgpack.Encoder().encode
 
-# How many fields of a hash one command takes: Lua's stack holds no more than 8,000 values.
+# Lua's stack holds at most 8,000 values.
 MAX_COMMAND_FIELDS = 1000
 
-# Nothing is added any more to what is done together when it is so much: Redis does nothing else
-# meanwhile, some milliseconds.
+# Redis runs nothing else during a batch: these limits are some milliseconds.
 MAX_BATCH_ROWS = 1000
 MAX_BATCH_BYTES = 512 * 1024
 
-
-# The values that an argument has in each row.
+# Values of one argument, for each row.
 Column = tuple[str, ...]
 
 
 class Command(NamedTuple):
-    """A command of Redis that has one key, as its first argument.
+    """Command of Redis whose first argument is its only key.
 
     Attributes:
-        name: the command's.
-        key: its key.
-        arguments: what follows the key. Where there are columns among it, which are of one length,
-            the command is done for each of their rows.
+        name: name of the command.
+        key: the key.
+        arguments: arguments after the key. If some are columns, which have the same length, the
+            command is run once for each row.
     """
 
     name: str
@@ -76,12 +73,12 @@ class Command(NamedTuple):
 
     @property
     def row_count(self) -> int:
-        """How often it is done."""
+        """Number of times that the command is run."""
         return next((len(value) for value in self.arguments if isinstance(value, tuple)), 1)
 
     @property
     def size_bytes(self) -> int:
-        """How much it is, roughly."""
+        """Approximate size of the arguments."""
         return sum(
             sum(map(len, value)) if isinstance(value, tuple) else len(value)
             for value in self.arguments
@@ -90,23 +87,17 @@ class Command(NamedTuple):
 
 @dataclass(slots=True)
 class WriteQueue:
-    """What is to be written, and who waits for it.
-
-    Attributes:
-        requests: both.
-        has_requests: set when there is more.
-    """
+    """Commands to write, each group with the future of its caller."""
 
     requests: deque[tuple[Sequence[Command], asyncio.Future[None]]] = field(default_factory=deque)
     has_requests: asyncio.Event = field(default_factory=asyncio.Event)
 
     def take_batch(self) -> list[tuple[Sequence[Command], asyncio.Future[None]]]:
-        """What is done together now; none where nothing is to be done."""
+        """Take groups up to the limits of a batch, without those whose caller was cancelled."""
         found = []
         rows = size_bytes = 0
         while self.requests and rows < MAX_BATCH_ROWS and size_bytes < MAX_BATCH_BYTES:
             commands, done = self.requests.popleft()
-            # Nobody waits for what was cancelled before its turn.
             if not done.done():
                 found.append((commands, done))
                 rows += sum(command.row_count for command in commands)
@@ -116,13 +107,13 @@ class WriteQueue:
 
 @dataclass(slots=True)
 class WriteStats:
-    """What was written so far.
+    """Counters of all writes.
 
     Attributes:
-        batch_count: how many, that Redis has taken.
-        command_count: how many, in all of them; one with columns counts as often as it is done.
-        duplicate_count: how many entries there were before.
-        write_s: how long Redis took for them, together.
+        batch_count: batches that Redis has run.
+        command_count: commands in them; one with columns counts for each row.
+        duplicate_count: entries that Redis had before.
+        write_s: total time that Redis took, in seconds.
     """
 
     batch_count: int = 0
@@ -132,14 +123,14 @@ class WriteStats:
 
 
 class Writer:
-    """Writes for as long as the lock holds a token.
+    """Writes while the lock holds a token.
 
     Args:
-        client: a client of Redis.
-        lock_key: the lock's key.
-        token: what it must hold.
-        redis_time_s: what Redis' clock says, in seconds of the epoch.
-        stats: where is counted what is written.
+        client: client of Redis.
+        lock_key: key of the lock.
+        token: fencing token that the lock must hold.
+        redis_time_s: time by the clock of Redis, in seconds of the epoch.
+        stats: counters to update.
     """
 
     def __init__(
@@ -155,31 +146,31 @@ class Writer:
 
     @property
     def redis_time_s(self) -> int:
-        """What Redis' clock says, roughly: no clock of this machine counts."""
+        """Approximate time by the clock of Redis, in seconds of the epoch."""
         return int(asyncio.get_running_loop().time() + self._clock_offset_s)
 
     async def write(self, commands: Sequence[Command], *, is_bulk: bool = False) -> None:
-        """Has some commands done, and returns when they are. Those of one kind stay in
-        their order.
+        """Write commands, in the order of the calls of one kind, and return when it is done.
 
-        Cancelled, it may have done them or not. Where they cannot be done, it waits: `run` tells.
+        It waits while they cannot be written: `run` raises the error. If it is cancelled, the
+        commands may have been run or not.
 
         Args:
-            commands: what is to be done.
-            is_bulk: whether there may be much of such: it does not keep back what is not.
+            commands: the commands.
+            is_bulk: whether they may be many; other commands do not wait for them.
         """
         if commands:
-            pending = self._bulk if is_bulk else self._urgent
+            queue = self._bulk if is_bulk else self._urgent
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            pending.requests.append((commands, done))
-            pending.has_requests.set()
+            queue.requests.append((commands, done))
+            queue.has_requests.set()
             await done
 
     async def run(self) -> None:
-        """Does what `write` is given, until cancelled; raises as `write_batch` does.
+        """Write what `write` is given until cancelled; raises as `write_batch` does.
 
-        What several give while Redis is at work is done at once: of a hundred logs that are written
-        a line at a time, each would cost a call.
+        Commands that arrive during a batch make up the next one, since each batch costs a round
+        trip.
         """
         await run_until_first_failure(
             self._write_queue(self._urgent), self._write_queue(self._bulk)
@@ -189,52 +180,50 @@ class Writer:
         while True:
             await queue.has_requests.wait()
             queue.has_requests.clear()
-            while group := queue.take_batch():
-                await self.write_batch([command for commands, _ in group for command in commands])
-                for _, done in group:
+            while batch := queue.take_batch():
+                await self.write_batch([command for commands, _ in batch for command in commands])
+                for _, done in batch:
                     if not done.done():
                         done.set_result(None)
 
     async def write_batch(self, commands: Sequence[Command]) -> int:
-        """Does all of some commands at once, or none where the lock is another's.
-
-        Cancelled, it may have done them or not.
+        """Run commands in one script. If it is cancelled, they may have been run or not.
 
         Returns:
-            How many entries were there before.
+            The number of entries that Redis had before.
 
         Raises:
-            LockLostError: the lock is not ours any more.
-            RedisError: Redis is away, or will not do it.
+            LockLostError: the lock does not hold the token.
+            RedisError: Redis is away, or refuses a command.
         """
-        places = {self._lock_key: 1}
+        indices = {self._lock_key: 1}
         batch = [
-            (name, places.setdefault(key, len(places) + 1), *map(to_text, rest))
-            for name, key, rest in commands
+            (name, indices.setdefault(key, len(indices) + 1), *map(to_text, arguments))
+            for name, key, arguments in commands
         ]
-        # As one argument: redis-py takes several microseconds for each.
-        given = self._script(keys=list(places), args=[self._token, encode_msgpack(batch)])
+        # One argument for all: redis-py takes several microseconds for each.
+        answer = self._script(keys=list(indices), args=[self._token, encode_msgpack(batch)])
         began = time.monotonic()
-        answer = await call(given)
-        if answer == LOCK_LOST:
+        refused = await call(answer)
+        if refused == LOCK_LOST:
             raise LockLostError("the lock is another relay's, or has expired")
         self._stats.write_s += time.monotonic() - began
         self._stats.batch_count += 1
         self._stats.command_count += sum(command.row_count for command in commands)
-        self._stats.duplicate_count += int(answer)
-        return int(answer)
+        self._stats.duplicate_count += int(refused)
+        return int(refused)
 
 
 def to_text(value: str | bytes | Column) -> str | Column:
-    """A value as text: Redis' own MessagePack knows no other kind of bytes.
+    """Return a value as text, since Redis' own MessagePack has no other kind of bytes.
 
-    All values are text in UTF-8, but for what a conductor may have got wrong in its events.
+    All values are UTF-8, except for parameters of events that a conductor encoded wrongly.
     """
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def set_fields(key: str, fields: dict[str, bytes]) -> list[Command]:
-    """The commands that set fields of a hash."""
+    """Return the commands that set fields of a hash."""
     pairs = list(fields.items())
     return [
         Command("HSET", key, tuple(x for pair in pairs[at : at + MAX_COMMAND_FIELDS] for x in pair))
@@ -243,7 +232,7 @@ def set_fields(key: str, fields: dict[str, bytes]) -> list[Command]:
 
 
 def delete_fields(key: str, names: Sequence[str]) -> list[Command]:
-    """The commands that delete fields of a hash."""
+    """Return the commands that delete fields of a hash."""
     return [
         Command("HDEL", key, tuple(names[at : at + MAX_COMMAND_FIELDS]))
         for at in range(0, len(names), MAX_COMMAND_FIELDS)
