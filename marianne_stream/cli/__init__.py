@@ -1,1 +1,1 @@
-"""The verbs of the command line, a module each: its options, and what it begins."""
+"""Commands of the command line: one module each, with its options and its entry point."""

@@ -1,4 +1,4 @@
-"""`check`: looks whether a server with these settings would find what it needs."""
+"""`check`: check whether a server with these settings would work."""
 
 import asyncio
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
@@ -12,7 +12,7 @@ from marianne_stream.client.sanitize import strip_to_one_line
 from marianne_stream.config.settings import Settings
 
 EPILOG = f"""\
-Exit codes: 0 no error, 1 an error, 2 the settings cannot be understood.
+Exit codes: 0 no error, 1 an error, 2 invalid settings.
 
 Examples:
   {PROGRAM} check
@@ -21,11 +21,11 @@ Examples:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Gives a parser all settings."""
+    """Add the command's options to a parser: all settings."""
     parser.description = (
-        "Reads the settings as serve does, and looks whether conductor, registry, logs,\n"
-        "data_dir, tokens and Redis can be used. Each line says what was found, and\n"
-        "what to do. Nothing is changed, and a server may run meanwhile."
+        "Read the settings as serve does, and check conductor, registry, logs, data_dir,\n"
+        "tokens and Redis. Each line has what was found and what to do. The command\n"
+        "changes nothing, and may run beside a server."
     )
     parser.formatter_class = RawDescriptionHelpFormatter
     parser.epilog = EPILOG
@@ -33,13 +33,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Checks."""
+    """Run the checks."""
     given = vars(options)
     return asyncio.run(print_findings(make_settings(given), given["config"]))
 
 
 async def print_findings(settings: Settings, config: Path | None) -> int:
-    """Print what each check finds, and return the exit code."""
+    """Print the result of each check, and return the exit code."""
     failed = False
     async with aclosing(run_checks(settings, config)) as found:
         async for finding in found:

@@ -1,6 +1,6 @@
-"""What the verbs of the terminal share: how the server is found, how it is let in, how it ends.
+"""Shared parts of the client commands: address, token, retries, common options.
 
-They only read: a token is never made here.
+Client commands only read: they never generate a token.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from marianne_stream.errors import SettingsError
 
 URL_ENV = "MARIANNE_STREAM_URL"
 TOKEN_ENV = "MARIANNE_STREAM_TOKEN"  # noqa: S105 - the name of a variable
-# The server's settings, of which a terminal of the same user makes use.
+# Settings of the server that a client of the same user reads too.
 TOKEN_FILE_ENV = "MARIANNE_STREAM_TOKEN_FILE"  # noqa: S105 - the same
 DATA_DIR_ENV = "MARIANNE_STREAM_DATA_DIR"
 RENAMED_DATA_DIR_ENV = "MARIANNE_STREAM_PRIVATE_DIR"
@@ -36,35 +36,35 @@ MAX_RETRY_TIMEOUT_S = 604_800.0
 
 
 def add_client_arguments(parser: ArgumentParser, description: str, examples: str) -> None:
-    """Gives a parser a description, examples, and the options that all have."""
+    """Set a parser's description and examples, and add the options of all client commands."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = description
     parser.epilog = "Examples:\n" + "".join(f"  {line}\n" for line in examples.splitlines())
-    parser.add_argument("--json", action="store_true", help="One JSON object a line.")
+    parser.add_argument("--json", action="store_true", help="Print one JSON object per line.")
     parser.add_argument(
         "--color",
         choices=COLOUR_CHOICES,
         default="auto",
-        help="Whether to colour; auto: on a terminal that takes colours, unless NO_COLOR is set.",
+        help="Use colours; auto: on a terminal with colours, unless NO_COLOR is set.",
     )
     parser.add_argument(
         "--url",
-        help=f"The server: http://HOST:PORT, https://HOST or unix:/PATH "
+        help=f"URL of the server: http://HOST:PORT, https://HOST or unix:/PATH "
         f"(default: {URL_ENV}, else {DEFAULT_URL}).",
     )
     parser.add_argument(
         "--token-file",
         metavar="FILE",
         type=Path,
-        help=f"The file whose token to send (default: the token in {TOKEN_ENV}, else the file "
-        f"that {TOKEN_FILE_ENV} names, else the own token of a server on this machine).",
+        help=f"File with the token to send (default: the token in {TOKEN_ENV}, else the file "
+        f"in {TOKEN_FILE_ENV}, else the generated token of a server on this machine).",
     )
     parser.add_argument(
         "--retry-timeout",
         metavar="SECONDS",
         type=parse_retry_timeout,
-        help="How long to try again while the server cannot be reached (0 to 604800; default: 0 "
-        "before it has answered, 300 after).",
+        help="Time to retry while the server cannot be reached (0 to 604800; default: 0 before "
+        "the first response, 300 after it).",
     )
     parser.add_argument(
         "--patience",
@@ -77,14 +77,18 @@ def add_client_arguments(parser: ArgumentParser, description: str, examples: str
 
 
 def run_client(options: Namespace, command: Callable[[ApiClient, Output], Awaitable[int]]) -> int:
-    """Runs a verb with the server and the output that the options say; returns its exit code.
+    """Run a client command, and return its exit code.
+
+    Args:
+        options: parsed options.
+        command: called with the client and the output.
 
     Raises:
-        SettingsError: an option or a variable cannot be used.
-        MarianneStreamError: what the verb raises.
+        SettingsError: an option or an environment variable is invalid.
+        MarianneStreamError: raised by the command.
     """
     if sys.stdout is None:
-        raise SettingsError("there must be a standard output, and it is closed")
+        raise SettingsError("standard output is closed: redirect it to a file or to /dev/null")
     address = parse_server_address(options.url or os.environ.get(URL_ENV) or DEFAULT_URL)
     token = find_token(address, options.token_file)
     notes = StderrReporter()
@@ -101,12 +105,12 @@ def run_client(options: Namespace, command: Callable[[ApiClient, Output], Awaita
 
 
 def find_token(address: ServerAddress, token_file: Path | None) -> str | None:
-    """The token to send: what the user names, else that of a server of his own on this machine.
+    """Return the token to send: the configured one, or the generated one of a local server.
 
-    Another machine is never sent what was not named.
+    A token that was not configured is never sent to another machine.
 
     Raises:
-        SettingsError: what is named cannot be used.
+        SettingsError: the configured token is invalid or cannot be read.
     """
     if token_file is not None:
         return read_preferred_token(expand_path("--token-file", token_file))
@@ -130,10 +134,10 @@ def find_token(address: ServerAddress, token_file: Path | None) -> str | None:
 
 
 def expand_path(setting_name: str, path: Path) -> Path:
-    """A path with its tilde resolved.
+    """Expand a tilde in a path.
 
     Raises:
-        SettingsError: there is no such home.
+        SettingsError: the home folder does not exist.
     """
     try:
         return expand_user(path)
@@ -142,7 +146,7 @@ def expand_path(setting_name: str, path: Path) -> Path:
 
 
 def parse_retry_timeout(text: str) -> float:
-    """Seconds from the command line."""
+    """Parse a duration in seconds from the command line."""
     try:
         value = float(text)
     except ValueError:
@@ -155,7 +159,7 @@ def parse_retry_timeout(text: str) -> float:
 
 
 def parse_time(text: str) -> float:
-    """Return a time from the command line, in epoch seconds."""
+    """Parse a time from the command line, and return epoch seconds."""
     try:
         return parse_since(text, time.time())
     except ValueError as error:
@@ -163,13 +167,13 @@ def parse_time(text: str) -> float:
 
 
 def make_int_parser(minimum: int, maximum: int) -> Callable[[str], int]:
-    """A reader of whole numbers from the command line, in a range."""
+    """Return a parser of integers in a range, for argparse."""
 
-    def read(text: str) -> int:
+    def parse(text: str) -> int:
         if not (text.isascii() and text.isdigit() and minimum <= int(text) <= maximum):
             raise argparse.ArgumentTypeError(
                 f"must be an integer from {minimum} to {maximum}, got {text!r}"
             )
         return int(text)
 
-    return read
+    return parse

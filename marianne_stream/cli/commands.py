@@ -1,7 +1,7 @@
-"""The table of verbs: the one list of them, with where each is found.
+"""Table of all commands.
 
-It must not import a verb before it is wanted: the server starts without what draws on a terminal,
-and a verb of the terminal without the server.
+Commands are imported on use: the server starts without the terminal's libraries, and a client
+command without the server.
 """
 
 from argparse import Action, ArgumentParser, Namespace
@@ -14,74 +14,74 @@ DEFAULT_COMMAND = "serve"
 
 
 class CliCommand(Protocol):
-    """What the module of a verb has."""
+    """Interface of a command's module."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Gives a parser the verb's description, examples and options."""
+        """Set the command's description and examples, and add its options."""
 
     def run(self, options: Namespace) -> int:
-        """Does it, and returns the exit code."""
+        """Run the command, and return its exit code."""
 
 
 @dataclass(frozen=True, slots=True)
 class LazyCommand:
-    """Where a verb is found.
+    """A command that is imported on use.
 
     Attributes:
-        module: the name of its module, in this folder.
-        summary: what it does, in a few words.
+        module: name of its module in this package.
+        summary: what it does, for the list of commands.
     """
 
     module: str
     summary: str
 
     def load(self) -> CliCommand:
-        """The verb itself."""
+        """Import the command."""
         return cast("CliCommand", import_module(f"marianne_stream.cli.{self.module}"))
 
 
 COMMANDS = {
-    "serve": LazyCommand("serve", "serves a conductor's jobs"),
-    "demo": LazyCommand("demo", "serves a simulated conductor, whose jobs run in a loop"),
-    "check": LazyCommand("check", "looks whether conductor, registry, logs and tokens can be used"),
-    "token": LazyCommand("token", "prints the token that the server asks for"),
-    "jobs": LazyCommand("jobs", "lists the jobs"),
-    "watch": LazyCommand("watch", "shows how far jobs are, until they end"),
-    "logs": LazyCommand("logs", "prints a job's log, and follows it"),
-    "events": LazyCommand("events", "prints what the conductor says, as it comes"),
-    "completion": LazyCommand("completion", "prints what a shell needs to complete all this"),
+    "serve": LazyCommand("serve", "Serve the jobs of a conductor."),
+    "demo": LazyCommand("demo", "Serve a simulated conductor whose jobs run in a loop."),
+    "check": LazyCommand("check", "Check whether a server with these settings would work."),
+    "token": LazyCommand("token", "Print the server's token."),
+    "jobs": LazyCommand("jobs", "List the jobs."),
+    "watch": LazyCommand("watch", "Show the progress of jobs until they end."),
+    "logs": LazyCommand("logs", "Print or follow the log of a job."),
+    "events": LazyCommand("events", "Print the conductor's events as they happen."),
+    "completion": LazyCommand("completion", "Print a completion script for a shell."),
 }
 
 HELP = f"""\
-usage: {PROGRAM} [VERB] [OPTION ...]
+usage: {PROGRAM} [COMMAND] [OPTION ...]
 
-Streams the jobs of a Marianne conductor, and shows them in a terminal.
+Stream the jobs of a Marianne conductor, and show them in a terminal.
 
-Verbs; {DEFAULT_COMMAND} is what runs where none is named:
-{{verbs}}
+Commands (default: {DEFAULT_COMMAND}):
+{{commands}}
 Examples:
   {PROGRAM} demo
   {PROGRAM} watch nightly
 
-{PROGRAM} VERB --help tells the options of one, and gives examples:
-{PROGRAM} {DEFAULT_COMMAND} --help all settings of the server.
+{PROGRAM} COMMAND --help prints the options and examples of a command.
+{PROGRAM} {DEFAULT_COMMAND} --help prints all settings of the server.
 {PROGRAM} --version prints the version.
 """
 
-# What runs when a shell asks how a command line may go on.
-COMPLETE_COMMAND = LazyCommand("complete", "answers a shell")
+# Answers a shell that completes a command line; it is not in the list of commands.
+COMPLETE_COMMAND = LazyCommand("complete", "Complete a command line.")
 
 
 def format_program_help() -> str:
-    """What the program is, and its verbs with what each does."""
+    """Return the help of the program, with the list of commands."""
     width = max(map(len, COMMANDS))
-    lines = (f"  {name:{width}}  {place.summary}\n" for name, place in COMMANDS.items())
-    return HELP.format(verbs="".join(lines))
+    lines = (f"  {name:{width}}  {command.summary}\n" for name, command in COMMANDS.items())
+    return HELP.format(commands="".join(lines))
 
 
 def make_parser(name: str, command: CliCommand) -> ArgumentParser:
-    """The parser of one verb, as its own program."""
-    # An abbreviation that works today would mean another option tomorrow.
+    """Return the parser of one command."""
+    # An abbreviation may become ambiguous with a new option.
     parser = ArgumentParser(
         prog=PROGRAM if name == DEFAULT_COMMAND else f"{PROGRAM} {name}", allow_abbrev=False
     )
@@ -90,7 +90,7 @@ def make_parser(name: str, command: CliCommand) -> ArgumentParser:
 
 
 class RenamedOption(Action):
-    """An option that only says which option took its place: `const`."""
+    """Option whose use is an error that gives its new name, `const`."""
 
     def __call__(
         self,

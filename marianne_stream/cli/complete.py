@@ -1,6 +1,6 @@
-"""What a shell is answered that asks how a command line may go on.
+"""Shell completion of commands, options and job ids.
 
-Nothing but the answer is printed: the user is in the middle of typing.
+Nothing but the completions is printed: the user is typing.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ from marianne_stream.client.retry import RetryPolicy
 from marianne_stream.client.sanitize import strip_to_one_line
 from marianne_stream.errors import MarianneStreamError
 
-# A key was pressed: whoever is slower than this is too slow.
+# Time limit: the user has pressed a key and waits.
 JOB_IDS_TIMEOUT_S = 0.5
 
 
-def run(options: Namespace) -> int:  # noqa: ARG001 - as all verbs
-    """Answers, and ends the process."""
+def run(options: Namespace) -> int:  # noqa: ARG001 - the signature of all commands
+    """Print the completions of the command line in COMP_LINE, and end the process."""
     line = os.environ.get("COMP_LINE", "")
     autocomplete(
         make_completion_parser(line), always_complete_options=False, default_completer=Completer()
@@ -35,25 +35,25 @@ def run(options: Namespace) -> int:  # noqa: ARG001 - as all verbs
 
 
 def make_completion_parser(line: str) -> ArgumentParser:
-    """A parser of all verbs, of which only the one that the line names knows its options.
+    """Return a parser of all commands.
 
-    The others would take longer to load than a key press may.
+    Only the command that the line names has options: loading all of them would take too long.
     """
     words = line.split()
-    named = words[1] if len(words) > 1 else ""
+    first = words[1] if len(words) > 1 else ""
     parser = ArgumentParser(prog=PROGRAM, allow_abbrev=False)
-    if named.startswith("-"):
+    if first.startswith("-"):
         COMMANDS[DEFAULT_COMMAND].load().add_arguments(parser)
-    verbs = parser.add_subparsers()
-    for name, place in COMMANDS.items():
-        verb = verbs.add_parser(name, help=place.summary, allow_abbrev=False)
-        if name == named:
-            place.load().add_arguments(verb)
+    subparsers = parser.add_subparsers()
+    for name, command in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=command.summary, allow_abbrev=False)
+        if name == first:
+            command.load().add_arguments(subparser)
     return parser
 
 
 class Completer(BaseCompleter):
-    """Says what may stand in the place of an argument."""
+    """Completer of arguments and option values."""
 
     def __call__(
         self,
@@ -63,7 +63,7 @@ class Completer(BaseCompleter):
         parser: ArgumentParser,  # noqa: ARG002 - argcomplete gives it
         parsed_args: Namespace,
     ) -> list[str]:
-        """The jobs where one is wanted, files where one is."""
+        """Return the job ids for a job argument, files for a path, else nothing."""
         if action.dest == "job":
             return complete_job_ids(prefix, parsed_args)
         if action.type is Path:
@@ -72,23 +72,23 @@ class Completer(BaseCompleter):
 
 
 def complete_job_ids(prefix: str, options: Namespace) -> list[str]:
-    """The jobs that the server lists; none where it cannot say so in time."""
+    """Return the matching job ids; none if the server does not answer in time."""
     try:
         address = parse_server_address(
             getattr(options, "url", None) or os.environ.get(URL_ENV) or DEFAULT_URL
         )
         token = find_token(address, getattr(options, "token_file", None))
-        server = ApiClient(
+        client = ApiClient(
             address, token=token, retry_policy=RetryPolicy(), reporter=StderrReporter()
         )
-        found = asyncio.run(fetch_with_timeout(server, prefix))
+        job_ids = asyncio.run(fetch_with_timeout(client, prefix))
     except (MarianneStreamError, TimeoutError):
         return []
-    # One that would have to be changed to be shown cannot be typed, either.
-    return [job_id for job_id in found if strip_to_one_line(job_id) == job_id]
+    # An id with control characters cannot be typed.
+    return [job_id for job_id in job_ids if strip_to_one_line(job_id) == job_id]
 
 
 async def fetch_with_timeout(client: ApiClient, prefix: str) -> list[str]:
-    """The ids that hold what was typed."""
+    """Fetch the matching job ids within the time limit."""
     async with asyncio.timeout(JOB_IDS_TIMEOUT_S), client:
         return await fetch_job_ids(client, prefix)

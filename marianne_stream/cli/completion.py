@@ -1,4 +1,4 @@
-"""`completion`: prints what a shell needs to complete verbs, options and jobs."""
+"""`completion`: print a completion script for a shell."""
 
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 
@@ -9,22 +9,22 @@ from marianne_stream.cli.commands import PROGRAM
 SHELLS = ("bash", "zsh", "fish")
 
 EPILOG = """\
-To be read at the start of the shell, in ~/.bashrc, ~/.zshrc (behind compinit)
-or ~/.config/fish/config.fish:
+Add the line of your shell to ~/.bashrc, ~/.zshrc (after compinit) or
+~/.config/fish/config.fish:
   eval "$(marianne-stream completion bash)"
   eval "$(marianne-stream completion zsh)"
   marianne-stream completion fish | source"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Gives a parser the verb's options."""
+    """Add the command's options to a parser."""
     parser.formatter_class = RawDescriptionHelpFormatter
-    parser.description = "Prints what a shell needs to complete verbs, options and jobs."
+    parser.description = "Print a shell script that completes commands, options and job ids."
     parser.epilog = EPILOG
-    parser.add_argument("shell", choices=SHELLS, help="Which shell.")
+    parser.add_argument("shell", choices=SHELLS, help="Name of the shell.")
 
 
 def run(options: Namespace) -> int:
-    """Prints it."""
+    """Print the script."""
     print(shellcode([PROGRAM], shell=options.shell))
     return 0

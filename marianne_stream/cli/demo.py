@@ -1,4 +1,4 @@
-"""`demo`: the server, with a simulated conductor of its own."""
+"""`demo`: serve a simulated conductor."""
 
 import asyncio
 import math
@@ -26,67 +26,68 @@ Examples:
   {PROGRAM} demo --speed 10 --port 9000
 """
 
-# The tasks that a demo's conductor needs besides itself.
+# Tasks that play the jobs of a simulated conductor.
 PlayerTasks = tuple[asyncio.Task[None], ...]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Gives a parser the demo's own options, and a few settings."""
-    parser.description = "Serves a simulated conductor, whose jobs run in a loop; none is needed."
+    """Add the command's options to a parser."""
+    parser.description = "Serve a simulated conductor whose jobs run in a loop."
     parser.formatter_class = RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
-    parser.add_argument("--replay", metavar="FILE", type=Path, help="Plays a recording instead.")
+    parser.add_argument(
+        "--replay", metavar="FILE", type=Path, help="Replay a recording instead of simulated jobs."
+    )
     parser.add_argument(
         "--speed",
         metavar="N",
         type=parse_speed,
         default=1.0,
-        help="How many times as fast as life (a number above 0; default: 1.0).",
+        help="Speed as a multiple of real time (a number above 0; default: 1.0).",
     )
     add_settings_options(parser, ("host", "port", "log_level", "log_format"))
 
 
 def run(options: Namespace) -> int:
-    """Serves until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT."""
     given = vars(options)
-    replay, times = given.pop("replay"), given.pop("speed")
-    # Where the environment says that state is to be read is not for the demo.
-    # What is invented needs no token, and is for this machine alone.
+    replay, speed = given.pop("replay"), given.pop("speed")
+    # The demo ignores the environment's backend, and simulated jobs need no token.
     settings = make_settings({**given, "state_backend": "auto", "no_auth": True})
     recording = Recording.from_file(replay) if replay is not None else None
     configure_logging(settings.log_level, settings.log_format)
     with TemporaryDirectory(prefix="marianne-demo-") as folder:
-        return asyncio.run(run_demo(settings, Path(folder), recording, times))
+        return asyncio.run(run_demo(settings, Path(folder), recording, speed))
 
 
 async def run_demo(
     settings: Settings, folder: Path, recording: Recording | None, speed: float
 ) -> int:
-    """Serves a simulated conductor that lives in a folder, until the server ends."""
+    """Serve a simulated conductor in a folder until the server ends."""
     socket, registry = folder / "conductor.sock", folder / "daemon-state.db"
-    # The Unix socket that the environment may name is a service's.
-    place = {"conductor_socket": socket, "registry_path": registry, "uds": None}
-    settings = settings.model_copy(update=place)
+    # A Unix socket in the environment belongs to a service.
+    paths = {"conductor_socket": socket, "registry_path": registry, "uds": None}
+    settings = settings.model_copy(update=paths)
     if recording is not None:
         conductor = run_replay(socket, recording, speed)
     else:
         conductor = run_simulation(socket, registry, folder, speed)
-    async with conductor as playing:
-        say = print_demo_address if recording is None else print_line
-        serving = asyncio.create_task(serve(settings, announce=say))
-        await asyncio.wait({serving, *playing}, return_when=asyncio.FIRST_COMPLETED)
-        for task in playing:
+    async with conductor as player_tasks:
+        announce = print_demo_address if recording is None else print_line
+        server_task = asyncio.create_task(serve(settings, announce=announce))
+        await asyncio.wait({server_task, *player_tasks}, return_when=asyncio.FIRST_COMPLETED)
+        for task in player_tasks:
             if task.done():
-                # The jobs run for ever: to end is to fail.
-                serving.cancel()
-                await asyncio.wait([serving])
-                raise MarianneStreamError(f"the demo's jobs ended: {task.exception()}")
-        return await serving
+                # The jobs run in an endless loop: the end of the task is a failure.
+                server_task.cancel()
+                await asyncio.wait([server_task])
+                raise MarianneStreamError(f"the demo's jobs failed: {task.exception()}")
+        return await server_task
 
 
 @asynccontextmanager
 async def run_replay(path: Path, recording: Recording, speed: float) -> AsyncIterator[PlayerTasks]:
-    """A conductor that says what one was recorded to say."""
+    """Run a conductor that replays a recording."""
     conductor = ReplayConductor(path, recording, speed=speed)
     await start_conductor(conductor, path)
     try:
@@ -99,23 +100,23 @@ async def run_replay(path: Path, recording: Recording, speed: float) -> AsyncIte
 async def run_simulation(
     path: Path, registry: Path, folder: Path, speed: float
 ) -> AsyncIterator[PlayerTasks]:
-    """A conductor whose jobs run in a loop, in a task of their own."""
+    """Run a conductor whose jobs run in a loop."""
     conductor = SimulatedConductor(path, registry=registry)
     await start_conductor(conductor, path)
-    playing = asyncio.create_task(Scenario(conductor, folder, speed=speed).run())
+    player_task = asyncio.create_task(Scenario(conductor, folder, speed=speed).run())
     try:
-        yield (playing,)
+        yield (player_task,)
     finally:
-        playing.cancel()
-        await asyncio.wait([playing])
+        player_task.cancel()
+        await asyncio.wait([player_task])
         await conductor.kill()
 
 
 async def start_conductor(conductor: ReplayConductor | SimulatedConductor, path: Path) -> None:
-    """Starts a conductor of our own.
+    """Start a simulated conductor.
 
     Raises:
-        ListenError: it cannot listen at its path.
+        ListenError: the conductor cannot listen on its socket.
     """
     try:
         await conductor.start()
@@ -124,19 +125,19 @@ async def start_conductor(conductor: ReplayConductor | SimulatedConductor, path:
 
 
 def print_demo_address(line: str) -> None:
-    """Prints the address, and what to do with it."""
+    """Print the address, and commands that show the jobs."""
     address = line.rpartition(" ")[2]
     print_line(line)
-    print_line("Its jobs are invented, and run in a loop. Open it in a browser, or in a terminal:")
+    print_line("Its jobs are simulated and run in a loop. Open it in a browser, or in a terminal:")
     print_line(f"  {PROGRAM} watch --url {address}")
     print_line(f"  curl -N {address}/api/jobs/tide-tables/stream")
 
 
 def parse_speed(text: str) -> float:
-    """A speed from the command line.
+    """Parse a speed from the command line.
 
     Raises:
-        SettingsError: it is not a number above 0.
+        SettingsError: the speed is not a number above 0.
     """
     try:
         value = float(text)

@@ -1,4 +1,4 @@
-"""`events`: prints what the conductor says, as it comes."""
+"""`events`: print the conductor's events as they happen."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -9,8 +9,8 @@ from marianne_stream.client.output import Output
 from marianne_stream.wire.job_ids import escape
 
 DESCRIPTION = """\
-Prints the conductor's events, the newest first and then what comes, until
-Ctrl-C: those of one job, or all."""
+Print the latest events of the conductor, then new ones as they happen, until
+Ctrl-C: events of one job, or of all."""
 
 EXAMPLES = """\
 marianne-stream events
@@ -19,31 +19,31 @@ marianne-stream events --json | jq -c 'select(.event == "job.failed")'"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Gives a parser the verb's options."""
+    """Add the command's options to a parser."""
     parser.add_argument(
-        "job", metavar="JOB", type=escape, nargs="?", help="A job's id; left out, all."
+        "job", metavar="JOB", type=escape, nargs="?", help="Job id (default: all jobs)."
     )
     parser.add_argument(
         *("-n", "--lines"),
         metavar="N",
         type=client_command.make_int_parser(0, MAX_EVENTS),
         default=50,
-        help=f"How many of the newest events come first (0 to {MAX_EVENTS}; default: 50).",
+        help=f"Number of past events to print first (0 to {MAX_EVENTS}; default: 50).",
     )
     parser.add_argument(
         "--since-cursor",
         metavar="CURSOR",
         default="",
-        help="Begins behind this event, as --json gave it, and leaves -n aside.",
+        help="Start after this event, whose cursor --json has printed; overrides -n.",
     )
     client_command.add_client_arguments(parser, DESCRIPTION, EXAMPLES)
 
 
 def run(options: Namespace) -> int:
-    """Prints them."""
-    wish = EventQuery(options.job, options.lines, options.since_cursor)
+    """Print events."""
+    query = EventQuery(options.job, options.lines, options.since_cursor)
 
-    async def verb(server: ApiClient, output: Output) -> int:
-        return await print_events(server, output, wish, as_json=options.json)
+    async def command(client: ApiClient, output: Output) -> int:
+        return await print_events(client, output, query, as_json=options.json)
 
-    return client_command.run_client(options, verb)
+    return client_command.run_client(options, command)

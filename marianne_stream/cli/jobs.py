@@ -1,4 +1,4 @@
-"""`jobs`: lists the jobs."""
+"""`jobs`: list the jobs."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -15,25 +15,28 @@ marianne-stream jobs --json | jq -r .job_id"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Gives a parser the verb's options."""
-    parser.add_argument("--status", default="", help="Only jobs with exactly this status.")
+    """Add the command's options to a parser."""
+    parser.add_argument("--status", default="", help="List only jobs with this status.")
     parser.add_argument(
-        "--name", metavar="TEXT", default="", help="Only jobs whose id holds this, whatever case."
+        "--name",
+        metavar="TEXT",
+        default="",
+        help="List only jobs with this in their id.",
     )
     parser.add_argument(
         "--limit",
         metavar="N",
         type=client_command.make_int_parser(1, 1_000_000),
-        help="At most so many, the newest (1 to 1000000; default: all).",
+        help="List only this many jobs, the newest (1 to 1000000; default: all).",
     )
-    client_command.add_client_arguments(parser, "Lists the jobs, the newest first.", EXAMPLES)
+    client_command.add_client_arguments(parser, "List the jobs, newest first.", EXAMPLES)
 
 
 def run(options: Namespace) -> int:
-    """Lists them."""
-    wanted = JobQuery(options.status, options.name, options.limit)
+    """List the jobs."""
+    query = JobQuery(options.status, options.name, options.limit)
 
-    async def verb(server: ApiClient, output: Output) -> int:
-        return await print_jobs(server, output, wanted, as_json=options.json)
+    async def command(client: ApiClient, output: Output) -> int:
+        return await print_jobs(client, output, query, as_json=options.json)
 
-    return client_command.run_client(options, verb)
+    return client_command.run_client(options, command)

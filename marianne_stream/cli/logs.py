@@ -1,4 +1,4 @@
-"""`logs`: prints a job's log, and follows it."""
+"""`logs`: print or follow the log of a job."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -12,9 +12,9 @@ from marianne_stream.wire.job_ids import escape
 from marianne_stream.wire.log_levels import LEVELS
 
 DESCRIPTION = """\
-Prints the newest lines of a job's log; with -f also what follows, until the job
-and its log have ended. Colours of the lines are kept where the output takes
-colours, other escape sequences nowhere."""
+Print the last lines of a job's log; with -f also new lines, until the job and
+its log have ended. Colours in the lines are kept if the output has colours; all
+other escape sequences are removed."""
 
 EXAMPLES = """\
 marianne-stream logs nightly
@@ -30,55 +30,55 @@ MAX_CONTEXT_LINES = 50
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Gives a parser the verb's options."""
-    parser.add_argument("job", metavar="JOB", type=escape, help="A job's id.")
+    """Add the command's options to a parser."""
+    parser.add_argument("job", metavar="JOB", type=escape, help="Job id.")
     parser.add_argument(
         *("-n", "--lines"),
         metavar="N",
         type=client_command.make_int_parser(0, MAX_TAIL_LINES),
         default=100,
-        help=f"How many of the newest lines come first (0 to {MAX_TAIL_LINES}; default: 100).",
+        help=f"Number of past lines to print first (0 to {MAX_TAIL_LINES}; default: 100).",
     )
     parser.add_argument(
-        *("-f", "--follow"), action="store_true", help="Goes on with what is written."
+        *("-f", "--follow"), action="store_true", help="Print new lines as they are written."
     )
     parser.add_argument(
         "--since-cursor",
         metavar="CURSOR",
         default="",
-        help="Begins behind this place, as --json gave it, and leaves -n aside.",
+        help="Start after this line, whose cursor --json has printed; overrides -n.",
     )
     parser.add_argument(
         "--since",
         metavar="WHEN",
         type=client_command.parse_time,
-        help="Begins with the first line of this time or later, by the lines' own times, and "
-        "leaves -n aside: 10m, 2h or 1d ago, or a time in ISO 8601, local without a zone.",
+        help="Start with the first line of this time or later, by the lines' timestamps; overrides "
+        "-n. A duration before now (10m, 2h, 1d), or an ISO 8601 time, local without a time zone.",
     )
     parser.add_argument(
-        "--level", choices=LEVELS, default="", help="Only lines of this level, or a graver one."
+        "--level", choices=LEVELS, default="", help="Print only lines of this level or above."
     )
     parser.add_argument(
         "--grep",
         metavar="REGEX",
         default="",
-        help="Only lines in which this is found; the syntax is that of RE2, (?i) for any case.",
+        help="Print only lines that match (RE2 syntax; (?i) ignores case).",
     )
     parser.add_argument(
         *("-C", "--context"),
         metavar="N",
         type=client_command.make_int_parser(0, MAX_CONTEXT_LINES),
-        help=f"With --grep or --level, and without -f: N lines before and behind each that is "
-        f"found (0 to {MAX_CONTEXT_LINES}).",
+        help="With --grep or --level, and without -f: print N lines before and after each match "
+        f"(0 to {MAX_CONTEXT_LINES}).",
     )
     client_command.add_client_arguments(parser, DESCRIPTION, EXAMPLES)
 
 
 def run(options: Namespace) -> int:
-    """Prints it.
+    """Print the log.
 
     Raises:
-        SettingsError: options do not fit together.
+        SettingsError: options exclude each other.
     """
     context: int | None = options.context
     if context is not None and (
@@ -89,7 +89,7 @@ def run(options: Namespace) -> int:
         raise SettingsError("-C needs --grep or --level: it shows lines around those that match")
     if options.since is not None and options.since_cursor:
         raise SettingsError("--since and --since-cursor cannot be given together")
-    wish = LogQuery(
+    query = LogQuery(
         options.job,
         options.lines,
         is_following=options.follow,
@@ -99,9 +99,9 @@ def run(options: Namespace) -> int:
         regex=options.grep,
     )
 
-    async def verb(server: ApiClient, output: Output) -> int:
+    async def command(client: ApiClient, output: Output) -> int:
         if context is not None:
-            return await print_matches(server, output, wish, context, as_json=options.json)
-        return await print_log(server, output, wish, as_json=options.json)
+            return await print_matches(client, output, query, context, as_json=options.json)
+        return await print_log(client, output, query, as_json=options.json)
 
-    return client_command.run_client(options, verb)
+    return client_command.run_client(options, command)

@@ -1,4 +1,4 @@
-"""The command line: finds the verb, runs it, and says in one sentence why it cannot."""
+"""Command line: finds the command, runs it, and prints its error as one sentence."""
 
 import os
 import signal
@@ -16,24 +16,24 @@ from marianne_stream.cli.commands import (
 )
 from marianne_stream.errors import MarianneStreamError, SettingsError
 
-# As a shell says it of a program that SIGINT has ended: 128 and the signal's number.
+# 128 + the number of the signal, as shells report it.
 EXIT_SIGINT = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one verb, `serve` where none is named.
+    """Run one command, `serve` by default.
 
     Args:
-        argv: the arguments behind the program's name; this process's own where they are left out.
+        argv: arguments without the program's name; default: those of this process.
 
     Returns:
-        The exit code: 0, 1 for what cannot be done, 2 for what cannot be understood, 130 after
-        Ctrl-C, or what a verb has of its own.
+        The exit code: 0, 1 for a failure, 2 for invalid arguments or settings, 130 after Ctrl-C, or
+            a code of the command.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         if "_ARGCOMPLETE" in os.environ:
-            # A shell asks what may stand where the cursor is.
+            # A shell asks for completions.
             return COMPLETE_COMMAND.load().run(Namespace())
         return run_command(arguments)
     except MarianneStreamError as error:
@@ -44,10 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_command(arguments: list[str]) -> int:
-    """Runs the verb that the first argument names; says which there are where help is asked for.
+    """Run the command that the first argument names, or print the help.
 
     Raises:
-        SettingsError: there is no such verb.
+        SettingsError: there is no such command.
     """
     if arguments and arguments[0] in ("-h", "--help"):
         print(format_program_help(), end="")
@@ -56,9 +56,9 @@ def run_command(arguments: list[str]) -> int:
     if arguments and not arguments[0].startswith("-"):
         name = arguments.pop(0)
     if name not in COMMANDS:
-        raise SettingsError(f"there is no verb {name!r}; these are: {', '.join(COMMANDS)}")
+        raise SettingsError(f"unknown command {name!r}; commands: {', '.join(COMMANDS)}")
     if name == DEFAULT_COMMAND:
-        # A server takes it as a request to reload: until it listens, there is nothing to reload.
+        # SIGHUP means reload, and until the server listens there is nothing to reload.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    verb = COMMANDS[name].load()
-    return verb.run(make_parser(name, verb).parse_args(arguments))
+    command = COMMANDS[name].load()
+    return command.run(make_parser(name, command).parse_args(arguments))

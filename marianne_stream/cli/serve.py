@@ -1,4 +1,4 @@
-"""`serve`: the server, until it is asked to end."""
+"""`serve`: serve the jobs of a conductor."""
 
 import asyncio
 import sys
@@ -18,8 +18,8 @@ from marianne_stream.version import VERSION
 
 EPILOG = f"""\
 Settings are also read from the environment ({ENV_PREFIX}PORT and so on)
-and from the file that --config names; the command line wins over both, the
-environment over the file.
+and from the file that --config names. The command line overrides the
+environment, which overrides the file.
 
 Examples:
   {PROGRAM} serve --port 9000
@@ -29,8 +29,8 @@ Examples:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Gives a parser all settings."""
-    parser.description = "Streams the jobs of a Marianne conductor as Server-Sent Events."
+    """Add the command's options to a parser: all settings."""
+    parser.description = "Serve the jobs of a Marianne conductor as Server-Sent Events."
     parser.formatter_class = RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {VERSION}")
@@ -38,13 +38,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Serves until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT."""
     given = vars(options)
     settings = make_settings(given)
     configure_logging(settings.log_level, settings.log_format)
     if settings.workers > 1 and not is_worker():
         if not settings.no_auth:
-            # Before several of them would each make one.
+            # Generate the token here, or each worker would generate one.
             ensure_token_source(settings.token_file, settings.data_dir)
         command = [sys.executable, "-m", "marianne_stream", "serve", *format_options(given)]
         return asyncio.run(run_workers(settings, command, print_line))
@@ -59,7 +59,7 @@ def run(options: Namespace) -> int:
 
 
 def format_options(given: Mapping[str, object]) -> list[str]:
-    """Options as they were given on the command line."""
+    """Convert parsed options back to command-line arguments."""
     arguments = []
     for name, value in given.items():
         if isinstance(value, bool):

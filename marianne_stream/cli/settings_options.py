@@ -1,4 +1,4 @@
-"""Settings as options of a verb, and back."""
+"""Settings as command-line options."""
 
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace
 from collections.abc import Collection, Sequence
@@ -18,8 +18,8 @@ from marianne_stream.config.settings import Settings
 
 
 def add_settings_options(parser: ArgumentParser, names: Collection[str]) -> None:
-    """Gives a parser an option for each of the named settings, and `--config`."""
-    parser.add_argument("--config", metavar="FILE", type=Path, help="A TOML file of settings.")
+    """Add `--config`, and an option for each of the named settings."""
+    parser.add_argument("--config", metavar="FILE", type=Path, help="TOML file of settings.")
     for name in names:
         field = Settings.model_fields[name]
         default = describe_default(name)
@@ -43,10 +43,10 @@ def add_settings_options(parser: ArgumentParser, names: Collection[str]) -> None
 
 
 class Switch(Action):
-    """A pair of options without a value: the first stores True, the second False.
+    """Pair of options without a value: the first stores True, the second False.
 
-    argparse's BooleanOptionalAction takes --no-auth for the second (Python 3.11) or refuses such a
-    name (3.14).
+    argparse's BooleanOptionalAction reads --no-auth as the second (Python 3.11) or rejects the name
+    (3.14).
     """
 
     def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
@@ -84,12 +84,12 @@ def add_renamed_option(parser: ArgumentParser, old: str, new: str) -> None:
 
 
 def make_settings(options: dict[str, Any]) -> Settings:
-    """The settings that parsed options give, `config` among them."""
+    """Load the settings, with parsed options and their `config` file."""
     return load_settings(
         {name: value for name, value in options.items() if name != "config"}, options["config"]
     )
 
 
 def print_line(line: str) -> None:
-    """Prints a line at once, for whoever waits for it."""
+    """Print a line and flush it."""
     print(line, flush=True)

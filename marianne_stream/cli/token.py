@@ -1,4 +1,4 @@
-"""`token`: prints the token that the server asks for; makes one where there is none yet."""
+"""`token`: print the server's token, and generate it if there is none."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -9,8 +9,8 @@ from marianne_stream.errors import SettingsError
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Gives a parser the settings that say where tokens are."""
-    parser.description = "Prints the token that the server asks for; the first for all jobs."
+    """Add the command's options to a parser."""
+    parser.description = "Print the server's token: the first one that may read all jobs."
     parser.epilog = (
         f'Example: curl -H "Authorization: Bearer $({PROGRAM} token)" '
         "http://127.0.0.1:8765/api/jobs"
@@ -19,15 +19,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Prints it.
+    """Print the token.
 
     Raises:
-        SettingsError: there is none for all jobs, or it cannot be read or made.
+        SettingsError: no token may read all jobs, or the tokens cannot be read or generated.
     """
     settings = make_settings(vars(options))
-    place = ensure_token_source(settings.token_file, settings.data_dir)
-    token = place.read_unrestricted_token()
+    token_source = ensure_token_source(settings.token_file, settings.data_dir)
+    token = token_source.read_unrestricted_token()
     if token is None:
-        raise SettingsError(f"{place.path} has no token for all jobs")
+        raise SettingsError(f"no token in {token_source.path} may read all jobs: add one")
     print(token)
     return 0

@@ -1,4 +1,4 @@
-"""`watch`: shows how far jobs are, until they end."""
+"""`watch`: show the progress of jobs until they end."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -13,11 +13,11 @@ from marianne_stream.client.watch_roster import watch_roster
 from marianne_stream.wire.job_ids import escape
 
 DESCRIPTION = """\
-Shows how far jobs are: as bars on a terminal, else as a line for each change.
-Ends when all of them have. Without a JOB: all that run, until Ctrl-C.
+Show the progress of jobs: as bars on a terminal, else a line for each change.
+Ends when all jobs have ended. Without a JOB: all running jobs, until Ctrl-C.
 
 Exit codes: 0 completed, 1 failed, 2 usage, 3 not found, 4 cancelled,
-5 the server cannot be reached; of several jobs the worst: 5, 3, 1, 4, 0."""
+5 server unreachable; of several jobs the worst: 5, 3, 1, 4, 0."""
 
 EXAMPLES = """\
 marianne-stream watch
@@ -27,28 +27,30 @@ marianne-stream watch --json nightly | jq -c .data"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Gives a parser the verb's options."""
-    parser.add_argument("job", metavar="JOB", type=escape, nargs="*", help="A job's id.")
+    """Add the command's options to a parser."""
+    parser.add_argument("job", metavar="JOB", type=escape, nargs="*", help="Job id.")
     client_command.add_client_arguments(parser, DESCRIPTION, EXAMPLES)
 
 
 def run(options: Namespace) -> int:
-    """Watches them."""
+    """Watch the jobs."""
     jobs: list[str] = options.job
     for job in jobs:
-        # A fault of the command line is told before anything is drawn.
+        # Report an invalid id before anything is drawn.
         job_path(job)
 
-    async def watch(server: ApiClient, view: JobRenderer) -> int:
-        return await (watch_jobs(server, view, jobs) if jobs else watch_roster(server, view))
+    async def watch(client: ApiClient, renderer: JobRenderer) -> int:
+        if jobs:
+            return await watch_jobs(client, renderer, jobs)
+        return await watch_roster(client, renderer)
 
-    async def verb(server: ApiClient, output: Output) -> int:
+    async def command(client: ApiClient, output: Output) -> int:
         if options.json:
-            return await watch(server, JsonRenderer(output))
+            return await watch(client, JsonRenderer(output))
         if not output.can_redraw:
-            return await watch(server, PlainTextRenderer(output, job_ids=jobs))
-        board = LiveTable(output, server.reporter, server.clock, empty_text="No job is running.")
-        async with board.running():
-            return await watch(server, board)
+            return await watch(client, PlainTextRenderer(output, job_ids=jobs))
+        table = LiveTable(output, client.reporter, client.clock, empty_text="No job is running.")
+        async with table.running():
+            return await watch(client, table)
 
-    return client_command.run_client(options, verb)
+    return client_command.run_client(options, command)

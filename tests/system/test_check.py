@@ -45,16 +45,16 @@ async def test_valid_setup_exits_0(conductor: SimulatedConductor, tmp_path: Path
     ended = await run_command(tmp_path, "check", "--config", config, *path_args(tmp_path))
     assert (ended.exit_code, ended.stderr) == (0, "")
     assert findings(ended) == {
-        "settings": ("ok", f"read, {config} among them"),
+        "settings": ("ok", f"valid, with {config}"),
         "conductor": (
             "ok",
             f"{tmp_path}/c.sock answers, pid {conductor.daemon.pid}, and lists 2 jobs",
         ),
         "registry": ("ok", f"{tmp_path}/state.db has 2 jobs"),
         "conductor's log": ("ok", f"{tmp_path}/conductor.log can be read"),
-        "jobs' logs": ("ok", "a log of their own: 1 of 2 jobs"),
-        "data_dir": ("ok", f"{tmp_path}/private is not there yet, and can be made"),
-        "tokens": ("ok", "the server makes one of its own at its start"),
+        "jobs' logs": ("ok", "1 of 2 jobs with a log of their own"),
+        "data_dir": ("ok", f"{tmp_path}/private does not exist yet, and can be created"),
+        "tokens": ("ok", "the server generates a token when it starts"),
     }
     # The check created nothing and left no connection open.
     assert not (tmp_path / "private").exists()
@@ -88,7 +88,7 @@ async def test_stopped_conductor_with_a_registry_is_a_warning(
     assert level == "warning"
     assert f"there is no socket at {tmp_path}/c.sock. To do: start the conductor" in text
     assert findings(ended)["registry"] == ("ok", f"{tmp_path}/state.db has 1 job")
-    assert findings(ended)["jobs' logs"][1].startswith("a log of their own: 0 of 1 job. To do:")
+    assert findings(ended)["jobs' logs"][1].startswith("0 of 1 job with a log of their own. To do:")
     alone = await run_command(
         tmp_path, "check", "--state-backend", "conductor", *path_args(tmp_path)
     )
@@ -144,7 +144,7 @@ async def test_symlinked_log_is_reported_unreadable(
     ended = await run_command(tmp_path, "check", *path_args(tmp_path))
     level, text = findings(ended)["jobs' logs"]
     assert level == "warning"
-    assert text.startswith("a log of their own: 0 of 1 job, 1 may not be read. To do: run the")
+    assert text.startswith("0 of 1 job with a log of their own, 1 may not be read. To do: run the")
 
 
 async def test_checkpoint_directory_is_read(tmp_path: Path) -> None:

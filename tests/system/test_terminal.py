@@ -52,7 +52,7 @@ async def test_unreachable_server_exits_5_with_one_sentence(
             "must be a duration as 10m, 2h or 1d, or a time in",
         ),
         (("logs", "a", "--since", "1h", "--since-cursor", "x"), "cannot be given together"),
-        (("whatever",), "there is no verb 'whatever'"),
+        (("whatever",), "unknown command 'whatever'"),
         (("completion", "tcsh"), "invalid choice: 'tcsh'"),
     ],
 )

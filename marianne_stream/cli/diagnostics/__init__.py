@@ -1,1 +1,1 @@
-"""What a server needs and how it is: the checks behind `marianne-stream check`."""
+"""Checks of the `check` command."""

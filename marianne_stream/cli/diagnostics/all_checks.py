@@ -1,4 +1,4 @@
-"""All checks in their order, as the settings ask for them."""
+"""Sequence of all checks, depending on the settings."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -20,14 +20,14 @@ from marianne_stream.wire.redis_urls import redact_url
 
 
 async def run_checks(settings: Settings, config: Path | None) -> AsyncGenerator[Finding, None]:
-    """Yield what each check finds, as soon as it is found. Cancelling is safe.
+    """Yield the finding of each check as soon as it is known. Cancelling is safe.
 
     Args:
-        settings: what the server would be told.
-        config: the file of settings; None if none is named.
+        settings: settings of the server.
+        config: settings file; None without one.
     """
-    where = f"read, {config} among them" if config is not None else "read, no file among them"
-    yield Finding("ok", "settings", where)
+    text = f"valid, with {config}" if config is not None else "valid, without a file"
+    yield Finding("ok", "settings", text)
     if settings.state_backend != "redis":
         async for finding in check_sources(settings):
             yield finding
@@ -47,47 +47,47 @@ async def run_checks(settings: Settings, config: Path | None) -> AsyncGenerator[
 
 
 async def check_sources(settings: Settings) -> AsyncGenerator[Finding, None]:
-    """Yield what is found of the sources of state and of the logs."""
-    visited: ConductorReport | None = None
+    """Yield the findings about backends and logs."""
+    report: ConductorReport | None = None
     if settings.state_backend in ("auto", "conductor"):
         try:
-            visited = await conductor_checks.query_conductor(settings.conductor_socket)
-            yield conductor_checks.report_finding(visited, settings.conductor_socket)
+            report = await conductor_checks.query_conductor(settings.conductor_socket)
+            yield conductor_checks.report_finding(report, settings.conductor_socket)
         except ConductorUnavailableError as error:
-            alone = settings.state_backend == "conductor"
+            is_alone = settings.state_backend == "conductor"
             yield conductor_checks.error_finding(
-                error, settings.conductor_socket, is_only_source=alone
+                error, settings.conductor_socket, is_only_source=is_alone
             )
     roster: Roster | None = None
     if settings.state_backend in ("auto", "registry"):
-        named = visited.config.state_db_path if visited is not None else None
+        reported = report.config.state_db_path if report is not None else None
         finding, roster = await backend_checks.check_registry(
             settings.registry_path,
-            named,
+            reported,
             socket=settings.conductor_socket,
-            is_only_source=visited is None,
+            is_only_source=report is None,
         )
         yield finding
     elif settings.state_backend == "json" and settings.checkpoint_dir is not None:
         finding, roster = await backend_checks.check_checkpoints(settings.checkpoint_dir)
         yield finding
-    log = conductor_log_path(settings, visited)
+    log = conductor_log_path(settings, report)
     log_finding = await asyncio.to_thread(log_checks.check_conductor_log, log)
     yield log_finding
-    workspaces = job_workspaces(visited, roster)
+    workspaces = job_workspaces(report, roster)
     has_log = log_finding.level == "ok"
     yield await asyncio.to_thread(log_checks.check_job_logs, workspaces, has_conductor_log=has_log)
 
 
 def conductor_log_path(settings: Settings, report: ConductorReport | None) -> str | None:
-    """Return where the conductor's own log is, as the server would find it."""
+    """Return the path of the conductor's log, or None if it is unknown."""
     if settings.conductor_log is not None:
         return str(settings.conductor_log)
     return report.config.log_file if report is not None else None
 
 
 def job_workspaces(report: ConductorReport | None, roster: Roster | None) -> list[str | None]:
-    """Return the workspace of each job: the conductor's word comes first."""
+    """Return the workspace of each job, from the conductor if it answered."""
     if report is not None:
         return [job.workspace for job in report.jobs]
     entries = roster.entries.values() if roster is not None else ()
@@ -95,10 +95,10 @@ def job_workspaces(report: ConductorReport | None, roster: Roster | None) -> lis
 
 
 async def check_redis(name: str, url: str, settings: Settings) -> Finding:
-    """Ask a Redis that a setting names for an answer."""
+    """Check that the Redis of a setting answers."""
     try:
         await load_reachability_check()(url, read_redis_password(settings.redis_password_file))
     except MarianneStreamError as error:
-        advice = f"see that Redis runs there, and that {name} and its password are right"
+        advice = f"start Redis, or correct {name} and its password"
         return Finding("error", name, str(error), advice)
     return Finding("ok", name, f"{redact_url(url)} answers")

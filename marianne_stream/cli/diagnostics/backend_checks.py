@@ -1,4 +1,4 @@
-"""State on disk: the registry, or the folder of checkpoints."""
+"""Checks of the state on disk: the registry, or the folder of checkpoints."""
 
 import asyncio
 from pathlib import Path
@@ -15,11 +15,11 @@ from marianne_stream.cli.diagnostics.finding import Finding, FindingLevel, plura
 from marianne_stream.errors import StateUnreadableError
 from marianne_stream.models import Roster
 
-UNREADABLE_ADVICE = "run the server as a user who may read it, and leave registry out or name it"
+UNREADABLE_ADVICE = "run the server as a user who may read the file, or correct registry_path"
 
 
 async def read_roster(source: Backend) -> Roster | StateUnreadableError:
-    """Return what is on disk, or why it cannot be read."""
+    """Read the roster from a backend, or return the error."""
     try:
         return await source.read_roster()
     except StateUnreadableError as error:
@@ -31,19 +31,19 @@ async def read_roster(source: Backend) -> Roster | StateUnreadableError:
 async def check_registry(
     configured: Path | None, reported: str | None, *, socket: Path, is_only_source: bool
 ) -> tuple[Finding, Roster | None]:
-    """Read the registry, and compare it with the one that the conductor names.
+    """Check that the registry can be read and is the conductor's own.
 
     Args:
-        configured: the registry that the setting names; None for the conductor's own.
-        reported: the conductor's own, by its word; None if it did not say.
-        socket: the conductor's socket, by which its registry is guessed if it did not say.
-        is_only_source: whether there is no other source of state.
+        configured: `registry_path`; None if it is not set.
+        reported: path that the conductor reports; None if it is unknown.
+        socket: conductor's socket, which the default path depends on.
+        is_only_source: whether no other backend is available.
     """
     own = expand_home(reported) if reported is not None else default_registry_path(socket)
     path = configured or own
     if await asyncio.to_thread(are_different_files, path, own) and reported is not None:
-        text = f"{path} is not read: the conductor's own is {own}"
-        advice = f"leave registry out, or set it to {own}"
+        text = f"{path} is not read: the conductor's registry is {own}"
+        advice = f"leave out registry_path, or set it to {own}"
         return Finding("warning", "registry", text, advice), None
     roster = await read_roster(RegistryBackend(path))
     if isinstance(roster, StateUnreadableError):
@@ -53,10 +53,10 @@ async def check_registry(
 
 
 async def check_checkpoints(folder: Path) -> tuple[Finding, Roster | None]:
-    """Read the folder of checkpoints."""
+    """Check that the folder of checkpoints can be read."""
     roster = await read_roster(CheckpointDirBackend(folder))
     if isinstance(roster, StateUnreadableError):
-        advice = "name the folder with checkpoint_dir, and run the server as a user who may read it"
+        advice = "correct checkpoint_dir, or run the server as a user who may read the folder"
         return Finding("error", "checkpoints", str(roster), advice), None
     return Finding(
         "ok", "checkpoints", f"{folder} has {pluralize(len(roster.entries), 'job')}"

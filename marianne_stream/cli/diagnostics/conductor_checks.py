@@ -1,7 +1,7 @@
-"""The conductor: whether it answers, and what it says of its registry, log and jobs.
+"""Check of the conductor: whether it answers, and what it reports.
 
-It is asked in one short visit, which takes one connection slot for as long as it lasts. The monitor
-stream is never subscribed to: a closed subscription keeps its slot.
+The check is one short visit, which takes one connection slot while it lasts. It does not subscribe
+to events: the conductor keeps the slot of a closed subscription.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from marianne_stream.wire import json_text, jsonrpc
 
 SUBJECT = "conductor"
 
-# With a free slot, daemon.health is answered within a millisecond.
+# With a free slot, the conductor answers daemon.health within a millisecond.
 SLOT_TIMEOUT_S = 1.0
 RESPONSE_TIMEOUT_S = 10.0
 
@@ -35,21 +35,21 @@ NO_SLOT_ADVICE = (
     "close other clients of the conductor (dashboards, mzt commands that hang, other servers); if "
     "mzt list hangs as well, kill the conductor with SIGKILL and start it again"
 )
-UNREACHABLE_ADVICE = "start the conductor, or name its socket with socket"
+UNREACHABLE_ADVICE = "start the conductor, or set conductor_socket to its socket"
 DENIED_ADVICE = "run the server as the conductor's user, or in the group of its socket"
 
 ResultT = TypeVar("ResultT")
 
 
 class HealthResult(msgspec.Struct, frozen=True):
-    """What of `daemon.health` is looked at."""
+    """Fields of `daemon.health` that the check uses."""
 
     pid: int | None = None
     shutting_down: bool = False
 
 
 class JobListItem(msgspec.Struct, frozen=True):
-    """What of an entry of `job.list` is looked at."""
+    """Fields of a `job.list` entry that the check uses."""
 
     job_id: str
     workspace: str | None = None
@@ -57,7 +57,7 @@ class JobListItem(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class ConductorReport:
-    """What the conductor said in one visit."""
+    """Responses of the conductor in one visit."""
 
     health: HealthResult
     config: DaemonConfig
@@ -65,11 +65,11 @@ class ConductorReport:
 
 
 async def query_conductor(path: Path) -> ConductorReport:
-    """Ask the conductor in one short visit. Cancelling is safe.
+    """Query the conductor in one short visit. Cancelling is safe.
 
     Raises:
-        ConductorUnavailableError: it cannot be reached, or its answer cannot be used;
-            ConductorTimeoutError if it gives no answer at all.
+        ConductorTimeoutError: the conductor did not respond.
+        ConductorUnavailableError: it cannot be reached, or its response is invalid.
     """
     sock = await connect(path)
     try:
@@ -80,16 +80,16 @@ async def query_conductor(path: Path) -> ConductorReport:
         sock.close()
         raise
     try:
-        ask = SequentialRpc(reader, writer)
-        # Only the first answer waits for a slot.
-        health = await ask("daemon.health", HealthResult, timeout_s=SLOT_TIMEOUT_S)
+        call = SequentialRpc(reader, writer)
+        # Only the first response waits for a slot.
+        health = await call("daemon.health", HealthResult, timeout_s=SLOT_TIMEOUT_S)
         try:
-            config = await ask("daemon.config", DaemonConfig, timeout_s=RESPONSE_TIMEOUT_S)
+            config = await call("daemon.config", DaemonConfig, timeout_s=RESPONSE_TIMEOUT_S)
         except ConductorRpcError:
             # An older conductor does not have the method.
             config = DaemonConfig()
-        listed = await ask("job.list", list[msgspec.Raw], timeout_s=RESPONSE_TIMEOUT_S)
-        return ConductorReport(health, config, decode_jobs(listed))
+        entries = await call("job.list", list[msgspec.Raw], timeout_s=RESPONSE_TIMEOUT_S)
+        return ConductorReport(health, config, decode_jobs(entries))
     except (OSError, EOFError) as error:
         raise ConductorDisconnectedError(f"the connection was lost: {error}") from error
     finally:
@@ -97,11 +97,11 @@ async def query_conductor(path: Path) -> ConductorReport:
 
 
 class SequentialRpc:
-    """Requests on one connection, one after the other.
+    """JSON-RPC calls on one connection, one at a time.
 
     Args:
-        reader: where answers come from.
-        writer: where requests go.
+        reader: reader of the connection.
+        writer: writer of the connection.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -112,7 +112,12 @@ class SequentialRpc:
     async def __call__(
         self, method: str, result_type: type[ResultT], *, timeout_s: float
     ) -> ResultT:
-        """Ask one question; raises as `visit` does, and OSError or EOFError if cut off."""
+        """Call a method.
+
+        Raises:
+            ConductorUnavailableError: as `query_conductor`.
+            OSError, EOFError: the connection was lost.
+        """
         self._last_id += 1
         self._writer.write(jsonrpc.make_request(self._last_id, method))
         try:
@@ -131,17 +136,17 @@ class SequentialRpc:
             raise ConductorProtocolError(f"the answer to {method} cannot be read") from error
 
 
-def decode_jobs(listed: list[msgspec.Raw]) -> tuple[JobListItem, ...]:
-    """Return the entries of `job.list` that can be read; the server leaves the others out, too."""
+def decode_jobs(entries: list[msgspec.Raw]) -> tuple[JobListItem, ...]:
+    """Return the valid entries of `job.list`; the server skips the others, too."""
     jobs = []
-    for raw in listed:
+    for raw in entries:
         with suppress(ValueError):
             jobs.append(json_text.decode(raw, JobListItem))
     return tuple(jobs)
 
 
 def report_finding(report: ConductorReport, path: Path) -> Finding:
-    """Return what was found of a conductor that answers."""
+    """Return the finding about a conductor that answered."""
     if report.health.shutting_down:
         return Finding("warning", SUBJECT, f"{path} is shutting down")
     jobs = pluralize(len(report.jobs), "job")
@@ -150,20 +155,21 @@ def report_finding(report: ConductorReport, path: Path) -> Finding:
 
 
 def error_finding(error: ConductorUnavailableError, path: Path, *, is_only_source: bool) -> Finding:
-    """Return what was found of a conductor that could not be asked.
+    """Return the finding about a conductor that could not be queried.
 
     Args:
-        error: why it could not.
-        path: its socket.
-        is_only_source: whether there is no other source of state.
+        error: the error.
+        path: socket of the conductor.
+        is_only_source: whether no other backend is available.
     """
     if isinstance(error, ConductorTimeoutError):
         text = (
-            f"{path} accepts, and gives no answer within {SLOT_TIMEOUT_S:g} s: all its connection "
+            f"{path} accepts connections, but gives no answer within {SLOT_TIMEOUT_S:g} s: all "
+            "its connection slots may be taken"
         )
-        return Finding("error", SUBJECT, f"{text}slots may be taken", NO_SLOT_ADVICE)
+        return Finding("error", SUBJECT, text, NO_SLOT_ADVICE)
     if isinstance(error, ConductorUnreachableError):
-        # The registry shows what was last known until the conductor is back.
+        # Until the conductor is back, the registry has the last known state.
         return Finding(
             "error" if is_only_source else "warning", SUBJECT, str(error), UNREACHABLE_ADVICE
         )
