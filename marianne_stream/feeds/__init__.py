@@ -1,1 +1,1 @@
-"""What one viewer gets, from its cursor through the handover to the live end."""
+"""Feeds: the frames of one client, from its cursor through the handover to the live end."""

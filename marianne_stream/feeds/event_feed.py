@@ -1,7 +1,4 @@
-"""The timeline, for one viewer: what it missed or the newest, then what comes.
-
-It must not know where events come from, or how frames are sent.
-"""
+"""Event feed of one client: missed events or the newest ones, then new events as they come."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -15,24 +12,23 @@ from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import TimelineCursor
 from marianne_stream.wire.job_patterns import ALL_JOBS, JobPatterns
 
-# Makes the frame that says whether events come in at this moment, with an id or "".
+# Makes the frame that says whether events arrive now, with an id or "".
 SourceFrameFactory = Callable[[str], bytes]
 
-# What is kept for one that does not read: with what is on its way, it costs 1 MiB, unless a single
-# event is larger. The frames are the timeline's own, and shared with all who have not taken them.
+# Limits of a client's queue. With what is on its way, a stalled client costs 1 MiB, unless a single
+# event is larger. Frames are shared with the replay buffer.
 MAX_QUEUED_EVENTS = 1000
 MAX_QUEUED_BYTES = 896 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events a viewer wants.
+    """Filter of events.
 
     Attributes:
-        job_ids: only events of these jobs; all where it is empty.
-        prefixes: only events whose names begin with one of these; all where it is empty.
-        job_scope: the jobs that the viewer may see; one who may not see all is shown no event of
-            none.
+        job_ids: jobs whose events pass; empty for all.
+        prefixes: prefixes of event names that pass; empty for all.
+        job_scope: jobs that the client may see. Restricted clients get no events without a job.
     """
 
     job_ids: frozenset[str] = frozenset()
@@ -41,11 +37,11 @@ class EventFilter:
 
     @property
     def passes_all(self) -> bool:
-        """Whether nothing is left out."""
+        """Whether every event passes."""
         return not self.job_ids and not self.prefixes and self.job_scope.matches_all
 
     def __call__(self, entry: ReplayEntry) -> bool:
-        """Whether an entry is wanted; what concerns some of the wanted jobs always is."""
+        """Return whether an entry passes. An entry about several jobs passes if one of them may."""
         if entry.job_id is None:
             return not entry.scope or self._may_pass_scope(entry.scope)
         return (
@@ -57,46 +53,45 @@ class EventFilter:
         )
 
     def _may_pass_scope(self, job_id_prefix: str) -> bool:
-        """Whether jobs are wanted whose ids begin with a text."""
+        """Return whether a job with a prefix may pass."""
         if self.job_ids and not any(job_id.startswith(job_id_prefix) for job_id in self.job_ids):
             return False
         return self.job_scope.may_match_prefix(job_id_prefix)
 
 
-# One for all who want everything, which most do.
+# Shared by all clients without a filter, which are most.
 ALL_EVENTS = EventFilter()
 
 
 @dataclass(frozen=True, slots=True)
 class UnseenFilter:
-    """What is wanted by one who has seen more of some sources than of others.
+    """Filter of events that a client of several sources has not seen.
 
     Attributes:
-        event_filter: what it wants of all.
-        read_position: what it has seen.
+        event_filter: filter of the client.
+        read_position: position of the client in each source.
     """
 
     event_filter: EventFilter
     read_position: ReadPosition
 
     def __call__(self, entry: ReplayEntry) -> bool:
-        """Whether an entry is wanted, and new."""
+        """Return whether an entry is new and passes."""
         return not self.read_position.includes(entry.number, entry.source) and self.event_filter(
             entry
         )
 
 
 class EventFeed:
-    """The wanted entries of the timeline, and a `gap` wherever some of them are gone.
+    """Entries of the replay buffer that pass a filter, with a `gap` wherever some are lost.
 
-    What is past is not kept for the viewer: it is taken from the timeline, piece by piece, as it is
-    sent. So is what one misses for whom too much was kept already; one that is slower than the
-    timeline forgets is told of a gap.
+    Past entries are read from the replay buffer as they are sent, and so are those that a slow
+    client's queue has dropped. A client that is slower than the replay buffer forgets gets a `gap`.
 
     Args:
-        replay_buffer: where entries come from.
-        event_filter: which.
-        make_source_frame: says whether events come in.
+        replay_buffer: source of the entries.
+        event_filter: filter of the client.
+        make_source_frame: function that makes the frame of the source's state.
     """
 
     __slots__ = (
@@ -126,14 +121,20 @@ class EventFeed:
         self._queue: DropOldestQueue[ReplayEntry] = DropOldestQueue(
             max_items=MAX_QUEUED_EVENTS, max_bytes=MAX_QUEUED_BYTES
         )
-        # What comes first; then the entries behind the one number, to the other.
+        # Frames to send first; then the entries after the one number, up to the other.
         self._first_frames = b""
         self._replay_after = self._replay_until = replay_buffer.last_number
         self._replay_filter: EntryFilter = event_filter
         replay_buffer.subscribe(self._queue, event_filter)
 
     def set_start(self, first_frames: bytes, after: int, replay_filter: EntryFilter) -> None:
-        """Says what comes first, and which of the past the viewer wants, behind which number."""
+        """Set the first frames, and the past entries to replay.
+
+        Args:
+            first_frames: frames to send first.
+            after: number behind which to replay.
+            replay_filter: filter of the replayed entries.
+        """
         self._first_frames, self._replay_after, self._replay_filter = (
             first_frames,
             after,
@@ -142,19 +143,19 @@ class EventFeed:
 
     @property
     def buffered_bytes(self) -> int:
-        """What is kept for the viewer."""
+        """Size of the queued entries."""
         return self._queue.buffered_bytes
 
     def set_sink(self, sink: Sink) -> None:
-        """Says where new entries may go at once."""
+        """Send new entries to a sink while the iterator waits."""
         self._queue.sink = sink
 
     def frames(self) -> AsyncIterator[bytes]:
-        """What is past, then what comes, without an end of its own."""
+        """Return the iterator over the frames, which has no end of its own."""
         return self
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        # No generator: ten thousand of them that wait are worth 3 MB.
+        # Not a generator: ten thousand waiting generators take 3 MB.
         return self
 
     async def __anext__(self) -> bytes:
@@ -170,26 +171,26 @@ class EventFeed:
         return b"".join([entry.frame for entry in batch.items])
 
     def _replay_from(self, after: int) -> bytes:
-        """Goes on behind a number, where the mailbox has let something go.
+        """Replay behind a number, after the queue has dropped entries.
 
-        A `source` may have been among it, which the timeline does not keep.
+        A `source` frame may be among them, which the replay buffer does not hold; so send it again.
         """
-        # In one turn of the loop: nothing falls between, and nothing comes twice.
+        # No await from here on, so that no entry is lost and none comes twice.
         self._replay_buffer.flush()
         self._queue.take()
         self._replay_after, self._replay_until = after, self._replay_buffer.last_number
         return self._make_source_frame("") + self._next_replay_frames()
 
     def _next_replay_frames(self) -> bytes:
-        """The next of what is past; nothing where no more of it is wanted."""
-        timeline, wanted, gap = self._replay_buffer, self._event_filter, b""
-        after = min(timeline.oldest_number - 1, self._replay_until)
+        """Return the next past entries; empty if none passes."""
+        replay_buffer, wanted, gap = self._replay_buffer, self._event_filter, b""
+        after = min(replay_buffer.oldest_number - 1, self._replay_until)
         if self._replay_after < after:
-            timeline.slow_consumer_gaps += 1
-            missed = count_missed_between(timeline, self._replay_after, after + 1, wanted)
+            replay_buffer.slow_consumer_gaps += 1
+            missed = count_missed_between(replay_buffer, self._replay_after, after + 1, wanted)
             gap = make_event_gap_frame(missed, "slow_consumer") + self._make_source_frame("")
             self._replay_after = after
-        entries = timeline.get_range(
+        entries = replay_buffer.get_range(
             self._replay_after,
             self._replay_until,
             self._replay_filter,
@@ -200,11 +201,11 @@ class EventFeed:
         return b"".join([gap, *(entry.frame for entry in entries or ())])
 
     def finish(self) -> None:
-        """Lets `frames` end."""
+        """Let the iterator end."""
         self._queue.finish()
 
     def close(self) -> None:
-        """Lets go of the timeline."""
+        """Release the queue and its subscription."""
         self._queue.close()
         self._replay_buffer.unsubscribe(self._queue, self._event_filter)
 
@@ -217,21 +218,21 @@ def open_event_feed(
     cursor: str,
     make_source_frame: SourceFrameFactory,
 ) -> EventFeed:
-    """A feed of the timeline, which must be left.
+    """Open a feed of events. It must be closed.
 
     Args:
-        replay_buffer: what is fed from.
-        event_filter: which events.
-        limit: how many of the newest come first, for a viewer without a cursor that can be used.
-        cursor: what the viewer has seen, as it says; "" for a new one.
-        make_source_frame: says whether events come in.
+        replay_buffer: source of the entries.
+        event_filter: filter of the client.
+        limit: number of events that a client without a valid cursor gets first.
+        cursor: cursor as the client sent it; "" for a new client.
+        make_source_frame: function that makes the frame of the source's state.
     """
     if event_filter.passes_all:
         event_filter = ALL_EVENTS
-    # It is subscribed and the past found in one turn of the loop: nothing falls between.
+    # No await between the subscription and the search of past entries: none is lost.
     feed = EventFeed(replay_buffer, event_filter, make_source_frame)
-    at, gap = TimelineCursor.parse(cursor), b""
-    seen = replay_buffer.resolve_cursor(at) if at is not None else None
+    parsed_cursor, gap = TimelineCursor.parse(cursor), b""
+    seen = replay_buffer.resolve_cursor(parsed_cursor) if parsed_cursor is not None else None
     unseen: EntryFilter = event_filter
     if seen is not None:
         unseen = UnseenFilter(event_filter, seen) if seen.per_source else event_filter
@@ -242,11 +243,12 @@ def open_event_feed(
     else:
         entries = replay_buffer.get_newest(limit, event_filter, event_filter.job_ids)
         if cursor:
-            # Before all else, so that a client can clear what it shows.
+            # First of all, so that a client can clear its view.
             gap = make_event_gap_frame(
-                count_missed_before(replay_buffer, entries, event_filter, at), "cursor_expired"
+                count_missed_before(replay_buffer, entries, event_filter, parsed_cursor),
+                "cursor_expired",
             )
-    # A position for one who is cut off before the first event, or wants none of those there are.
+    # A cursor for a client that is disconnected before its first event, or filters out all of them.
     before = entries[0].number - 1 if entries else replay_buffer.last_number
     position = cursor if seen is not None and seen.per_source else replay_buffer.cursor_at(before)
     feed.set_start(gap + make_source_frame(position), before, unseen)
@@ -259,7 +261,7 @@ def count_missed_before(
     event_filter: EventFilter,
     cursor: TimelineCursor | None,
 ) -> int | None:
-    """How many events lie between a cursor and the first entry; None where that is not known."""
+    """Return the number of events between a cursor and the first entry; None if it is unknown."""
     if cursor is None or cursor.epoch != replay_buffer.epoch or not entries:
         return None
     return count_missed_between(replay_buffer, cursor.number, entries[0].number, event_filter)
@@ -268,10 +270,10 @@ def count_missed_before(
 def count_missed_between(
     replay_buffer: ReplayBuffer, after: int, before: int, event_filter: EventFilter
 ) -> int | None:
-    """How many events that are wanted lie between two numbers; None where that is not known."""
+    """Return the number of events between two numbers that pass; None if it is unknown."""
     return (replay_buffer.count_missed(after, before) or None) if event_filter.passes_all else None
 
 
 def make_event_gap_frame(missed: int | None, reason: GapReason) -> bytes:
-    """A `gap` event. It bears no id: the events around it do."""
+    """Encode a `gap` event. It has no id: the events around it do."""
     return sse.frame(GapData(missed=missed, reason=reason).json_bytes(), event="gap")

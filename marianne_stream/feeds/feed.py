@@ -1,11 +1,11 @@
-"""What every feed offers to the one who sends it. It must not know how that is done."""
+"""Interface of all feeds towards the response that sends them."""
 
 from collections.abc import AsyncIterator
 from typing import Literal, Protocol, get_args
 
 from marianne_stream.fanout.subscriber_queue import Sink
 
-# How much of what is kept for a reader is taken, and sent, at once.
+# Limit of what is taken from a queue, and sent, at once.
 MAX_BATCH_BYTES = 64 * 1024
 
 
@@ -14,51 +14,50 @@ FEED_KINDS: tuple[FeedKind, ...] = get_args(FeedKind)
 
 
 class Feed(Protocol):
-    """The frames for one viewer, in order.
-
-    Attributes:
-        kind: what they tell of.
-        is_exhausted: the viewer has seen all that there is, and nothing more will come: there is no
-            need to begin.
-        has_heartbeats: whether a `heartbeat` belongs on the stream when it is idle.
-    """
+    """Frames for one client, in order."""
 
     @property
-    def kind(self) -> FeedKind: ...
+    def kind(self) -> FeedKind:
+        """Kind of the feed."""
+        ...
 
     @property
-    def is_exhausted(self) -> bool: ...
+    def is_exhausted(self) -> bool:
+        """Whether the client has seen everything and nothing will follow."""
+        ...
 
     @property
-    def has_heartbeats(self) -> bool: ...
+    def has_heartbeats(self) -> bool:
+        """Whether an idle stream gets `heartbeat` events."""
+        ...
 
     @property
     def buffered_bytes(self) -> int:
-        """What is kept for the viewer and was not taken yet, roughly."""
+        """Size of what is held for the client and was not taken yet, roughly."""
         ...
 
     def set_sink(self, sink: Sink) -> None:
-        """Says where frames may go without being taken, while `frames` waits for more."""
+        """Send frames to a sink, without being taken, while `frames` waits for more."""
         ...
 
     def frames(self) -> AsyncIterator[bytes]:
-        """Bytes that hold whole frames. Ends where the stream does. Cancelling is safe."""
+        """Yield bytes of whole frames until the stream ends. Cancelling is safe."""
         ...
 
     def finish(self) -> None:
-        """Lets `frames` end once it has given what is there."""
+        """Let `frames` end after what is there."""
         ...
 
     def close(self) -> None:
-        """Lets go of all that it watches, and of the outlet. Called once; after it, nothing is."""
+        """Release all subscriptions and the sink. Called once, and last."""
         ...
 
 
 class EmptyFeed:
-    """In the place of a feed that was left, or would be empty: there is nothing more.
+    """Feed without frames.
 
     Args:
-        kind: what the other told of.
+        kind: kind of the feed.
     """
 
     __slots__ = ("kind",)
@@ -71,16 +70,16 @@ class EmptyFeed:
         self.kind = kind
 
     def set_sink(self, sink: Sink) -> None:
-        """Has nothing to send."""
+        """Do nothing."""
 
     async def frames(self) -> AsyncIterator[bytes]:
-        """None."""
+        """Yield nothing."""
         nothing: tuple[bytes, ...] = ()
         for frames in nothing:
             yield frames
 
     def finish(self) -> None:
-        """Has no frames that could end."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Has nothing to let go of."""
+        """Do nothing."""

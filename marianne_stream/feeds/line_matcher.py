@@ -1,7 +1,4 @@
-"""Matches lines against what a viewer wants, in threads: a pattern may be slow.
-
-It must not know what the lines are sent as.
-"""
+"""Line filter of one client, applied in threads, since a pattern may be slow."""
 
 import asyncio
 import time
@@ -16,17 +13,17 @@ from marianne_stream.logs.log_threads import JobThreads
 
 T = TypeVar("T")
 
-# After so long a thread is given to the next one who waits for it.
+# Time slice after which a thread goes to the next waiting call.
 MATCH_SLICE_S = 0.05
 
 
 @dataclass(slots=True)
 class LineMatcher:
-    """What one viewer wants, and where in an entry it stands.
+    """Filter of one client and its state between lines.
 
     Attributes:
-        line_filter: which lines it wants.
-        entry_state: what the lines that it has been given, or not, say of the next one.
+        line_filter: the filter.
+        entry_state: state behind the lines so far.
     """
 
     line_filter: LineFilter
@@ -35,29 +32,34 @@ class LineMatcher:
     async def start_after(
         self, threads: JobThreads, read_lines: Callable[[], Sequence[bytes]]
     ) -> None:
-        """Stand behind some lines, which are read in a thread."""
+        """Set the state behind some lines.
+
+        Args:
+            threads: threads to use.
+            read_lines: function that reads the lines; it may block.
+        """
         above = await threads.find(read_lines)
         self.entry_state = await threads.match(entry_state_after, self.line_filter, above)
 
     async def select(
         self, threads: JobThreads, items: Sequence[T], get_text: Callable[[T], bytes | None]
     ) -> list[T]:
-        """Return the items that the viewer wants, in their order.
+        """Return the items that pass, in order.
 
         Args:
-            threads: where they are matched.
-            items: lines, and what stands between them.
-            get_text: the text of a line; None for what is no line, which is always wanted, and
-                behind which no entry goes on.
+            threads: threads to use.
+            items: lines, and marks between them.
+            get_text: function that returns the text of a line; None for a mark, which always passes
+                and ends an entry.
         """
-        wanted: list[T] = []
-        place = 0
-        while place < len(items):
-            some, place, self.entry_state = await threads.match(
-                match_slice, items, place, self.line_filter, self.entry_state, get_text
+        passed: list[T] = []
+        index = 0
+        while index < len(items):
+            some, index, self.entry_state = await threads.match(
+                match_slice, items, index, self.line_filter, self.entry_state, get_text
             )
-            wanted += some
-        return wanted
+            passed += some
+        return passed
 
 
 def match_slice(
@@ -67,33 +69,33 @@ def match_slice(
     entry_state: EntryState,
     get_text: Callable[[T], bytes | None],
 ) -> tuple[list[T], int, EntryState]:
-    """Match items from a place on until the time is up.
+    """Match items from an index on until the time slice is over.
 
     Returns:
-        The wanted ones, where to go on, and what the lines up to there say of the next.
+        The items that pass, the index to go on at, and the state there.
     """
-    until = time.monotonic() + MATCH_SLICE_S
-    filtered = EntryMatcher(line_filter, entry_state)
-    wanted: list[T] = []
+    deadline_s = time.monotonic() + MATCH_SLICE_S
+    matcher = EntryMatcher(line_filter, entry_state)
+    passed: list[T] = []
     while start < len(items):
         item = items[start]
         text = get_text(item)
         if text is None:
-            filtered.reset()
-        if text is None or filtered.matches(text):
-            wanted.append(item)
+            matcher.reset()
+        if text is None or matcher.matches(text):
+            passed.append(item)
         start += 1
-        if time.monotonic() >= until:
+        if time.monotonic() >= deadline_s:
             break
-    return wanted, start, filtered.state
+    return passed, start, matcher.state
 
 
-# Frames, and where in an entry a viewer stands who has them.
+# Frames, and the state of the filter behind them.
 CachedMatch = tuple[bytes, EntryState]
 
 
 class MatchCache:
-    """What is wanted of the same lines, found once for all viewers that want the same."""
+    """Results of equal filters on the same lines, each computed once."""
 
     def __init__(self) -> None:
         self._matches: dict[tuple[LineFilter, EntryState], CachedMatch] = {}
@@ -104,9 +106,11 @@ class MatchCache:
     async def get_or_compute(
         self, matcher: LineMatcher, compute: Callable[[LineMatcher], Awaitable[bytes]]
     ) -> bytes:
-        """Return what a viewer wants; find it if no viewer that wants the same has yet.
+        """Return the result for a filter, and move its state on. Cancelling is safe.
 
-        Safe to cancel.
+        Args:
+            matcher: filter of the client.
+            compute: function that computes the result with a copy of the matcher.
         """
         key = (matcher.line_filter, matcher.entry_state)
         async with self._locks[key]:

@@ -1,7 +1,4 @@
-"""Logs as feeds, from their files: which log is meant, and what is done where it is not there.
-
-It must not know how frames are sent.
-"""
+"""Log feeds from files, including those of logs that do not exist yet."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -22,22 +19,22 @@ from marianne_stream.feeds.pending_log_feed import PendingLogFeed
 from marianne_stream.logs.filters import LineFilter
 from marianne_stream.wire.cursors import LogCursor
 
-# How often a log is looked for that is not there.
+# Poll interval for a missing log.
 MISSING_LOG_POLL_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class LogRequest:
-    """What a viewer asks for.
+    """Request of a client for a log feed.
 
     Attributes:
-        cursor: what it has seen, as it says; "" for a new one.
-        tail_lines: how many lines a new one is given first.
-        line_filter: which lines it wants; all where it is None.
-        source: `job` for a file of the job's own only, `conductor` for the conductor's log only.
-        follow: whether it goes on with what comes.
-        wait: whether it waits for a log that is not there yet.
-        shows_paths: whether it may read the host's paths: where a missing log was looked for.
+        cursor: cursor as the client sent it; "" for a new client.
+        tail_lines: number of lines that a new client gets first.
+        line_filter: filter of the client; None for all lines.
+        source: `job` for files of the job only, `conductor` for the conductor's log only.
+        follow: whether to go on with new lines.
+        wait: whether to wait for a log that does not exist yet.
+        shows_paths: whether the client may see paths of the host.
     """
 
     cursor: str
@@ -49,38 +46,38 @@ class LogRequest:
     shows_paths: bool = False
 
     def error_detail(self, error: LogNotFoundError) -> str:
-        """Return what the viewer may read of a log that is missing."""
+        """Return what the client may read about a missing log."""
         return error.detail_with_paths if self.shows_paths else error.detail
 
 
 class LogFeedProvider(Protocol):
-    """Who opens logs as feeds; its length is how many logs are followed."""
+    """Opens log feeds. Its length is the number of followed logs."""
 
     def __len__(self) -> int: ...
 
     @property
     def read_bytes(self) -> int:
-        """How many bytes of logs were read, by all who follow them."""
+        """Number of bytes of lines that followers have read."""
         ...
 
     async def open_feed(self, job_id: str, log_request: LogRequest) -> Feed:
-        """A feed of a job's log, which must be left.
+        """Open a feed of a job's log. It must be closed.
 
         Raises:
-            JobNotFoundError: there is no such job.
-            LogNotFoundError: it has no log, and is not waited for.
-            LogForbiddenError: it may not be read.
-            StateUnavailableError: nobody could be asked.
+            JobNotFoundError: the job does not exist.
+            LogNotFoundError: the job has no log, and the request does not wait.
+            LogForbiddenError: the log may not be read.
+            StateUnavailableError: no backend could be read.
         """
         ...
 
 
 class FileLogFeeds:
-    """Logs from their files.
+    """Provider of log feeds from files.
 
     Args:
-        locator: who finds them.
-        followers: who follows them.
+        locator: locator of logs.
+        followers: followers of logs.
     """
 
     def __init__(self, locator: FileLogLocator, followers: LogFollowers) -> None:
@@ -92,22 +89,22 @@ class FileLogFeeds:
 
     @property
     def read_bytes(self) -> int:
-        """As `LogFeedProvider` says."""
+        """Number of bytes of lines that followers have read."""
         return self._followers.read_bytes
 
     async def open_feed(self, job_id: str, log_request: LogRequest) -> Feed:
-        """As `LogFeedProvider` says."""
+        """Open a feed of a job's log; see `LogFeedProvider.open_feed`."""
         seen = LogCursor.parse(log_request.cursor)
         if not log_request.follow and seen is not None and seen.kind == "x":
             return EmptyFeed("log")
-        folders = await self._locator.find_dirs(job_id)
+        dirs = await self._locator.find_dirs(job_id)
         open_feed = partial(self._open_log, job_id, log_request)
         try:
             return await open_feed()
         except LogNotFoundError as error:
             if not log_request.wait:
                 raise
-            if folders.job_ended and seen is not None and seen.kind != "l":
+            if dirs.job_ended and seen is not None and seen.kind != "l":
                 return EmptyFeed("log")
             return PendingLogFeed(
                 open_feed,
@@ -117,14 +114,14 @@ class FileLogFeeds:
             )
 
     async def _open_log(self, job_id: str, log_request: LogRequest) -> LogFeed | LogSnapshotFeed:
-        latest = await self._locator.find_dirs(job_id)
-        log = await self._locator.find_log(job_id, latest, log_request.source)
-        wish = LogFeedOptions(
-            log_request.cursor, log_request.tail_lines, log_request.line_filter, latest.job_ended
+        dirs = await self._locator.find_dirs(job_id)
+        log = await self._locator.find_log(job_id, dirs, log_request.source)
+        options = LogFeedOptions(
+            log_request.cursor, log_request.tail_lines, log_request.line_filter, dirs.job_ended
         )
         if not log_request.follow:
-            return await open_log_snapshot_feed(log, job_id, wish)
-        return await open_log_feed(self._followers, log, job_id, wish)
+            return await open_log_snapshot_feed(log, job_id, options)
+        return await open_log_feed(self._followers, log, job_id, options)
 
     async def _has_job_ended(self, job_id: str) -> bool:
         return (await self._locator.find_dirs(job_id)).job_ended

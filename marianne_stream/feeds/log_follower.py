@@ -1,13 +1,13 @@
-"""Logs that are being followed: one follower each, however many watch.
+"""Followers of logs: one for each log, however many clients.
 
-What was appended is read and encoded once, and offered to all who stand at its position. It must
-not know how frames are sent.
+A follower reads and encodes appended lines once, and offers them to all subscribers.
 """
 
 import asyncio
 import logging
 import time
 
+from marianne_stream.common.task_set import KeyedTasks
 from marianne_stream.errors import MarianneStreamError, StateUnavailableError
 from marianne_stream.fanout.subscriber_queue import Sink
 from marianne_stream.feeds.log_batches import (
@@ -29,34 +29,36 @@ from marianne_stream.models import RosterEntry
 
 logger = logging.getLogger(__name__)
 
-# Told to those who wait for a follower that is ended with the server.
-FOLLOWER_STOPPED = StateUnavailableError("the log is followed no more")
+# Error for the feeds of followers that end with the server.
+FOLLOWER_STOPPED = StateUnavailableError("the log is no longer followed")
 
-# A job's log is complete when the job is over and nothing was written for so long.
+# The log of a job that has ended is complete after so long without a write.
 QUIET_PERIOD_S = 2.0
 
-# How soon after a batch the next one is read: what comes meanwhile is read with it.
+# Wait between two batches, so that lines in quick succession are read together.
 BATCH_DELAY_S = 0.005
 
-# How old the word of the roster may be.
+# Largest age of the job's roster entry.
 ROSTER_MAX_AGE_S = 2.0
 
 
 class LogFollower:
-    """One log and the one who follows it.
+    """Follower of one log.
 
     Args:
         log: the log.
-        job_id: whose end is the log's end.
-        job_ended: whether the job is over.
-        hub: who tells of the job.
-        file_watcher: who tells of the file.
+        job_id: job whose end completes the log.
+        job_ended: whether the job has ended.
+        hub: source of the job's roster entries.
+        file_watcher: source of wake-ups.
 
     Attributes:
         job_id: the job.
-        position: behind what was offered last.
-        is_complete: whether the log has ended.
-        read_bytes: how much text of lines it has read.
+        position: position behind the last batch; None until it has started.
+        is_complete: whether the job and its log have ended.
+        error: reason why it has stopped; None while it runs.
+        subscriber_count: number of feeds that use it.
+        read_bytes: number of bytes of lines that it has read.
     """
 
     def __init__(
@@ -78,62 +80,60 @@ class LogFollower:
         self._file_watcher = file_watcher
         self._watch_handle: WatchHandle | None = None
         self._started = asyncio.Event()
-        # What those who join are shown of a line that has no newline yet.
+        # Last offer of an unfinished line, for new subscribers.
         self._partial_batch: LogBatch | None = None
         self._queues: set[LogBatchQueue] = set()
         self.error: BaseException | None = None
 
     def offer(self, entry: RosterEntry, /) -> None:
-        """Takes in what the roster says of the job."""
+        """Take in the job's roster entry."""
         if entry.is_terminal != self._job_ended:
             self._job_ended = entry.is_terminal
             self.wake()
 
     def wake(self) -> None:
-        """Lets the follower look now."""
+        """Read the file now."""
         if self._watch_handle is not None:
             self._watch_handle.wake_up.set()
 
     def fail(self, error: BaseException) -> None:
-        """Tells all viewers that there is nobody who follows any more."""
+        """Stop all subscribers with an error."""
         self.error = error
         self._started.set()
-        for mailbox in self._queues:
-            mailbox.fail(error)
+        for queue in self._queues:
+            queue.fail(error)
 
     async def wait_started(self) -> Position:
-        """The position where the follower stands; waits for its first.
+        """Wait until the follower has a position, and return it.
 
         Raises:
             MarianneStreamError: the log cannot be followed.
         """
         await self._started.wait()
         if self.error is not None or self.position is None:
-            raise (
-                self.error
-                if isinstance(self.error, MarianneStreamError)
-                else (MarianneStreamError(f"following a log failed: {self.error!r}"))
-            )
+            if isinstance(self.error, MarianneStreamError):
+                raise self.error
+            raise MarianneStreamError(f"log follower failed: {self.error!r}")
         return self.position
 
     def subscribe(
         self, line_filter: LineFilter | None, sink: Sink | None, *, wants_partial: bool = True
     ) -> LogBatchQueue:
-        """A mailbox that holds what follows the position of this moment."""
-        mailbox = LogBatchQueue(line_filter, sink, wants_partial=wants_partial)
-        self._queues.add(mailbox)
+        """Return a queue of batches behind the current position."""
+        queue = LogBatchQueue(line_filter, sink, wants_partial=wants_partial)
+        self._queues.add(queue)
         if self._partial_batch is not None:
-            mailbox.offer(self._partial_batch)
+            queue.offer(self._partial_batch)
         if self.error is not None:
-            mailbox.fail(self.error)
-        return mailbox
+            queue.fail(self.error)
+        return queue
 
     def unsubscribe(self, queue: LogBatchQueue) -> None:
-        """Nothing more is put into a mailbox."""
+        """Remove a queue; may be called again."""
         self._queues.discard(queue)
 
     async def run(self) -> None:
-        """Follows the log until the job and its log have ended, or it is cancelled."""
+        """Follow the log until the job and its log have ended, or until cancelled."""
         self.position = position = await self.log.find_end()
         reader = self.log.make_reader(position)
         changed_s = time.time() - (await self.log.threads.read(position.file.stat)).st_mtime
@@ -160,8 +160,8 @@ class LogFollower:
                     self._file_watcher.unwatch(self._watch_handle)
 
     def _read_batch(self, reader: LogReader) -> LogBatch | None:
-        step = reader.read()
-        return make_batch(step) if step is not None else None
+        result = reader.read()
+        return make_batch(result) if result is not None else None
 
     async def _handle_batch(self, batch: LogBatch) -> None:
         self._publish_batch(batch)
@@ -171,30 +171,30 @@ class LogFollower:
             await asyncio.sleep(BATCH_DELAY_S)
 
     def _publish_partial(self, throttle: PartialLineThrottle, reader: LogReader) -> None:
-        """Offers a last line that has no newline, when it is time."""
+        """Offer the unfinished last line, if it is due."""
         now_s = time.monotonic()
         line = throttle.update(reader.partial_line(), now_s, is_overwritten=reader.is_overwritten)
         if line is None:
             return
         self._partial_batch = batch = make_partial_batch(self.job_id, line, reader.position)
-        for mailbox in self._queues:
-            mailbox.offer(batch)
+        for queue in self._queues:
+            queue.offer(batch)
 
     def _publish_batch(self, batch: LogBatch) -> None:
-        """Moves on, and offers what lies between: in one turn of the loop."""
+        """Move on and offer a batch, without an await between."""
         self.read_bytes += sum(len(line.text) for line in batch.result.lines)
         self.position = batch.result.end
         if not batch.frames and not batch.is_complete:
             return
         self._partial_batch = None
-        for mailbox in self._queues:
-            mailbox.offer(batch)
+        for queue in self._queues:
+            queue.offer(batch)
 
     async def _publish_completion(self, reader: LogReader) -> None:
-        """Gives what has no newline, and says that the log is complete."""
-        step = await self.log.threads.read(reader.flush)
-        if step is not None:
-            self._publish_batch(make_batch(step))
+        """Offer a last line without a newline, and the end of the log."""
+        result = await self.log.threads.read(reader.flush)
+        if result is not None:
+            self._publish_batch(make_batch(result))
         ending = await self.log.threads.read(make_complete_frame, reader.position)
         self.is_complete = True
         empty = ReadResult([], 0, 0, reader.position)
@@ -220,7 +220,7 @@ class LogFollower:
         try:
             folder = await self.log.threads.read(open_directory, self.log.path)
         except MarianneStreamError:
-            # Gone for now: the clock has to do.
+            # The folder is gone for now: poll.
             self._watch_handle = self._file_watcher.watch(position.file.descriptor)
             self._watch_handle.wake_up.interval_s = self._file_watcher.poll_interval_s
             return
@@ -228,75 +228,63 @@ class LogFollower:
 
 
 class LogFollowers:
-    """All logs that are being followed.
+    """Followers of all logs that clients follow.
 
     Args:
-        hub: who tells of jobs.
-        file_watcher: who tells of files.
+        hub: source of roster entries.
+        file_watcher: source of wake-ups.
     """
 
     def __init__(self, hub: JobHub, file_watcher: FileWatcher) -> None:
         self._hub = hub
         self._file_watcher = file_watcher
         self._followers: dict[tuple[LogPath, str], LogFollower] = {}
-        self._ended_read_bytes = 0
-        self._tasks: dict[LogFollower, asyncio.Task[None]] = {}
+        self._tasks: KeyedTasks[LogFollower] = KeyedTasks(self._on_failure)
+        # Followers with subscribers. One that has failed stays here until its last feed leaves.
+        self._in_use: set[LogFollower] = set()
+        self._closed_read_bytes = 0
 
     def __len__(self) -> int:
         return len(self._followers)
 
     @property
     def read_bytes(self) -> int:
-        """How much text of lines all have read, those that have ended included."""
-        return self._ended_read_bytes + sum(one.read_bytes for one in self._tasks)
+        """Number of bytes of lines that all followers have read, including closed ones."""
+        return self._closed_read_bytes + sum(one.read_bytes for one in self._in_use)
 
     def follow(self, log: LogHandle, job_id: str, *, job_ended: bool) -> LogFollower:
-        """Follows a log, together with all others who do; it must be left."""
+        """Return the follower of a log. Each call needs one of `unfollow`."""
         key = (log.path, job_id)
-        followed = self._followers.get(key)
-        if followed is None or followed.is_complete or followed.error is not None:
-            followed = self._start(key, log, job_ended=job_ended)
-        followed.subscriber_count += 1
-        return followed
+        follower = self._followers.get(key)
+        if follower is None or follower.is_complete or follower.error is not None:
+            follower = self._followers[key] = LogFollower(
+                log, job_id, job_ended=job_ended, hub=self._hub, file_watcher=self._file_watcher
+            )
+            self._in_use.add(follower)
+            self._tasks.start(follower, follower.run(), name=f"log of {job_id!r}")
+        follower.subscriber_count += 1
+        return follower
 
     def unfollow(self, follower: LogFollower) -> None:
-        """A reader has left a log, which is followed until the last does."""
+        """Leave a follower, which stops when the last feed leaves."""
         follower.subscriber_count -= 1
-        if not follower.subscriber_count:
-            self._cancel(follower)
-
-    async def close(self) -> None:
-        """Ends all followers."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-
-    def _start(self, key: tuple[LogPath, str], log: LogHandle, *, job_ended: bool) -> LogFollower:
-        followed = LogFollower(
-            log, key[1], job_ended=job_ended, hub=self._hub, file_watcher=self._file_watcher
-        )
-        task = asyncio.create_task(followed.run(), name=f"log of {key[1]!r}")
-        self._followers[key] = followed
-        self._tasks[followed] = task
-        task.add_done_callback(lambda task: self._on_end(key, followed, task))
-        return followed
-
-    def _cancel(self, follower: LogFollower) -> None:
+        if follower.subscriber_count:
+            return
         key = (follower.log.path, follower.job_id)
         if self._followers.get(key) is follower:
             del self._followers[key]
-        if follower in self._tasks:
-            self._tasks[follower].cancel()
+        self._in_use.discard(follower)
+        self._closed_read_bytes += follower.read_bytes
+        self._tasks.cancel(follower)
 
-    def _on_end(
-        self, key: tuple[LogPath, str], follower: LogFollower, task: asyncio.Task[None]
-    ) -> None:
-        del self._tasks[follower]
-        self._ended_read_bytes += follower.read_bytes
-        error = FOLLOWER_STOPPED if task.cancelled() else task.exception()
-        if error is not None:
-            if not isinstance(error, MarianneStreamError):
-                logger.error("following the log of %r failed", key[1], exc_info=error)
-            follower.fail(error)
+    async def close(self) -> None:
+        """Stop all followers."""
+        for follower in self._in_use:
+            if follower in self._tasks:
+                follower.fail(FOLLOWER_STOPPED)
+        await self._tasks.close()
+
+    def _on_failure(self, follower: LogFollower, error: BaseException) -> None:
+        if not isinstance(error, MarianneStreamError):
+            logger.error("log follower failed job_id=%r", follower.job_id, exc_info=error)
+        follower.fail(error)

@@ -1,4 +1,4 @@
-"""What a log's readers give, as frames. It must not know who is sent them."""
+"""Frames of log lines, gaps, rotations and the end of a log."""
 
 import time
 from collections.abc import Iterable
@@ -30,34 +30,34 @@ LEVEL_MEMBERS: dict[LineLevel | None, bytes] = {
 
 
 def now_iso() -> str:
-    """The moment, as the `timestamp` of lines that are read now."""
+    """Return the current time for the `timestamp` of lines."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def make_line_frames(
     result: ReadResult, lines: Iterable[LogLine], *, timestamp: str, is_initial: bool
 ) -> Iterable[bytes]:
-    """Each line of a step as a `log` event whose id is the position behind it.
+    """Encode lines as `log` events, each with the cursor behind it as id.
 
     Args:
-        result: what the lines were read with.
-        lines: those that are wanted.
-        timestamp: when they were read.
-        is_initial: whether they were there when the stream began.
+        result: read result that the lines come from.
+        lines: lines to encode.
+        timestamp: time at which they were read.
+        is_initial: whether they were in the log when the stream began.
     """
     head = b"id: l-%x-%016x-" % (result.inode, result.first_line_hash)
-    word = b"true" if is_initial else b"false"
-    tail = b'"timestamp":"%b","initial":%b' % (timestamp.encode(), word)
+    level_name = b"true" if is_initial else b"false"
+    tail = b'"timestamp":"%b","initial":%b' % (timestamp.encode(), level_name)
     for line in lines:
         text, number, end, line_digest, truncated, terminated = line
-        mark = b"" if terminated else b"u"
+        suffix = b"" if terminated else b"u"
         cut = b',"truncated":true' if truncated else b""
         shown = line.display_text if truncated else text.decode("utf-8", "replace")
         facts = parse_line_facts(shown)
         further = b"" if facts is NO_FACTS else make_facts_members(facts)
         if result.is_conductor_log:
             further += make_conductor_members(text)
-        position = b"%b%d%b-%d-%016x" % (head, end, mark, number, line_digest)
+        position = b"%b%d%b-%d-%016x" % (head, end, suffix, number, line_digest)
         yield b'%b\nevent: log\ndata: {"line":%b,"line_number":%d,%b%b%b}\n\n' % (
             position,
             encode_json(shown),
@@ -69,26 +69,30 @@ def make_line_frames(
 
 
 def make_partial_frame(job_id: str, line: LogLine) -> bytes:
-    """A `log_partial` event. It bears no id: it is no position."""
+    """Encode a `log_partial` event. It has no id: it is not a position."""
     data = LogPartialData(job_id=job_id, line=line.display_text, line_number=line.number)
     return sse.frame(data.json_bytes(), event="log_partial")
 
 
 def make_conductor_members(text: bytes) -> bytes:
-    """What is said of a line of the conductor's own log, as further members."""
+    """Return the JSON members that only lines of the conductor's log have."""
     begins = b',"begins_run":true' if parse_conductor_line(text).is_run_start else b""
     return b',"source":"conductor"' + begins
 
 
 def make_facts_members(facts: LineFacts) -> bytes:
-    """What a line says of itself, as further members of its event's data."""
+    """Return the JSON members of level and time."""
     level, logged_at = facts
-    word = LEVEL_MEMBERS[level]
-    return b'%b,"logged_at":"%b"' % (word, logged_at.encode()) if logged_at is not None else word
+    level_name = LEVEL_MEMBERS[level]
+    return (
+        b'%b,"logged_at":"%b"' % (level_name, logged_at.encode())
+        if logged_at is not None
+        else level_name
+    )
 
 
 def make_change_frames(result: ReadResult) -> Iterable[bytes]:
-    """What a step holds behind its lines: a gap, a rotation."""
+    """Encode the gap and the rotation of a read result."""
     if result.gap is not None:
         yield make_log_gap_frame(result.gap)
     if result.rotation is not None:
@@ -96,7 +100,7 @@ def make_change_frames(result: ReadResult) -> Iterable[bytes]:
 
 
 def make_log_gap_frame(gap: LogGap | None) -> bytes:
-    """A `log_gap` event; None for a cursor that could not be used. It bears no id."""
+    """Encode a `log_gap` event without an id; None for a cursor that could not be used."""
     if gap is None:
         data = LogGapData(reason="cursor_expired", lost_bytes=None)
     else:
@@ -105,13 +109,13 @@ def make_log_gap_frame(gap: LogGap | None) -> bytes:
 
 
 def make_rotated_frame(rotation: LogRotation) -> bytes:
-    """A `log_rotated` event. It bears no id: the lines around it do."""
+    """Encode a `log_rotated` event. It has no id: the lines around it do."""
     data = LogRotatedData(log_file=rotation.log_file, reason=rotation.reason)
     return sse.frame(data.json_bytes(), event="log_rotated")
 
 
 def make_complete_frame(position: Position, *, follow: bool = True) -> bytes:
-    """The `log_complete` event at a position. Blocks for a moment: it belongs in a thread."""
+    """Encode the `log_complete` event at a position. Blocks shortly: call it in a thread."""
     message = "The job has ended, and so has its log." if follow else "This is the end so far."
     return sse.frame(
         LogCompleteData(message=message).json_bytes(),
@@ -121,12 +125,12 @@ def make_complete_frame(position: Position, *, follow: bool = True) -> bytes:
 
 
 def make_missing_frame(detail: str) -> bytes:
-    """Return a `log_missing` event. It bears no id: there is no place in the log yet."""
+    """Encode a `log_missing` event. It has no id: the log has no position yet."""
     return sse.frame(LogMissingData(detail=detail).json_bytes(), event="log_missing")
 
 
 def make_no_log_frame() -> bytes:
-    """The `log_complete` event of a job that has ended without a log."""
+    """Encode the `log_complete` event of a job that has ended without a log."""
     nowhere = LogCursor(0, 0, 0, 0, time.time_ns(), kind="c")
     data = LogCompleteData(message="The job has ended, and has written no log.", missing=True)
     return sse.frame(data.json_bytes(), event="log_complete", event_id=str(nowhere))

@@ -1,7 +1,4 @@
-"""Which log is a job's: the places where it may lie, in their order.
-
-It must not know how a log is read, or who asks.
-"""
+"""Locator of a job's log: the candidate paths, in order."""
 
 import math
 import time
@@ -24,27 +21,27 @@ LogSource = Literal["job", "conductor"]
 
 LOG_FILE_NAME = "marianne.log"
 
-# Folders are remembered for so many jobs: while the roster's entry stays the same if a current
-# checkpoint named them, else for as long as a roster may be old.
+# Limits of the cache of folders. Folders from a current checkpoint are valid while the roster entry
+# stays the same, others for UNCERTAIN_TTL_S.
 MAX_CACHED_JOBS = 1000
 UNCERTAIN_TTL_S = 1.0
 
 
 class PathLookup(Protocol):
-    """Who knows where things lie that a job's state does not tell."""
+    """Lookup of paths that are not part of a job's state."""
 
     async def find_snapshot_dir(self, job_id: str) -> str | None:
-        """The folder that is left of a job whose workspace is gone."""
+        """Return the snapshot of a removed workspace, or None."""
         ...
 
     async def find_conductor_log(self) -> str | None:
-        """The conductor's own log."""
+        """Return the path of the conductor's log, or None."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class JobDirs:
-    """Where a job's files lie, and whether it is over."""
+    """Folders of a job, and whether it has ended."""
 
     worktree: str | None
     workspace: str | None
@@ -53,12 +50,12 @@ class JobDirs:
 
 @dataclass(frozen=True, slots=True)
 class CachedJobDirs:
-    """The folders of a job as they were last read.
+    """Folders of a job as they were last read.
 
     Attributes:
-        entry: the roster's entry at that time; another entry may mean other folders.
+        entry: roster entry at that time; another entry may mean other folders.
         dirs: the folders.
-        expires_s: when they are to be read again, by the monotonic clock.
+        expires_s: expiry on the monotonic clock.
     """
 
     entry: RosterEntry
@@ -72,36 +69,36 @@ class CachedJobDirs:
 
 @dataclass(frozen=True, slots=True)
 class LogCandidate:
-    """A place where a log may lie, with a name that tells nothing of the host."""
+    """Path where a log may be, with a name that does not reveal paths of the host."""
 
     display_name: str
     log_path: LogPath
 
     @property
     def full_path(self) -> str:
-        """The whole path, for clients that may see all jobs."""
+        """Whole path, for clients that may see all jobs."""
         return f"{self.log_path.directory}/{self.log_path.display_path}"
 
 
 class LogLocator(Protocol):
-    """Who finds the logs of jobs, as `FileLogLocator` does."""
+    """Finds the logs of jobs."""
 
     async def find_dirs(self, job_id: str) -> JobDirs:
-        """Where a job's files lie."""
+        """Return the folders of a job."""
         ...
 
     async def find_log(self, job_id: str, dirs: JobDirs, source: LogSource | None) -> LogHandle:
-        """The log of a job."""
+        """Return the handle of a job's log."""
         ...
 
 
 class FileLogLocator:
-    """Finds the logs of jobs.
+    """Finds the logs of jobs on disk.
 
     Args:
-        hub: who knows the jobs.
-        path_lookup: who knows of snapshots and the conductor's log.
-        threads: where files are looked for.
+        hub: source of job states and roster entries.
+        path_lookup: lookup of snapshots and of the conductor's log.
+        threads: threads in which paths are checked.
     """
 
     def __init__(self, hub: JobHub, path_lookup: PathLookup, threads: LogThreads) -> None:
@@ -112,56 +109,56 @@ class FileLogLocator:
         self._dirs_cache: OrderedDict[str, CachedJobDirs] = OrderedDict()
 
     async def find_dirs(self, job_id: str) -> JobDirs:
-        """Where a job's files lie.
+        """Return the folders of a job.
 
         Raises:
-            JobNotFoundError: there is no such job.
-            StateUnavailableError: nobody could be asked.
+            JobNotFoundError: the job does not exist.
+            StateUnavailableError: no backend could be read.
         """
         entry = (await self._hub.get_roster()).entries.get(job_id)
-        known = self._dirs_cache.get(job_id)
-        if entry is not None and known is not None and known.is_valid_for(entry):
-            return known.dirs
+        cached = self._dirs_cache.get(job_id)
+        if entry is not None and cached is not None and cached.is_valid_for(entry):
+            return cached.dirs
         state = await self._hub.get_state(job_id)
         current = state.from_checkpoint and state.is_consistent
-        folders = make_job_dirs(state, entry, is_checkpoint_current=current)
+        dirs = make_job_dirs(state, entry, is_checkpoint_current=current)
         if entry is not None:
             until_s = math.inf if current else time.monotonic() + UNCERTAIN_TTL_S
-            self._dirs_cache[job_id] = CachedJobDirs(entry, folders, until_s)
+            self._dirs_cache[job_id] = CachedJobDirs(entry, dirs, until_s)
             self._dirs_cache.move_to_end(job_id)
             while len(self._dirs_cache) > MAX_CACHED_JOBS:
                 self._dirs_cache.popitem(last=False)
-        return folders
+        return dirs
 
     async def find_log(self, job_id: str, dirs: JobDirs, source: LogSource | None) -> LogHandle:
-        """The log of a job: the first place where something lies decides.
+        """Return the handle of a job's log: of the first candidate that exists.
 
         Args:
             job_id: the job.
-            dirs: where its files lie.
-            source: `job` for a file of its own only, `conductor` for the conductor's log only.
+            dirs: folders of the job.
+            source: `job` for files of the job only, `conductor` for the conductor's log only.
 
         Raises:
-            LogNotFoundError: nothing lies in any of the places, which the error names.
-            LogForbiddenError: what lies there may not be read.
+            LogNotFoundError: no candidate exists. The error names them.
+            LogForbiddenError: the candidate may not be read.
         """
         threads = self._threads.for_job(job_id)
-        looked: list[LogCandidate] = []
-        async for named in self._iter_candidates(job_id, dirs, source):
-            looked.append(named)
+        candidates: list[LogCandidate] = []
+        async for candidate in self._iter_candidates(job_id, dirs, source):
+            candidates.append(candidate)
             try:
-                await threads.read(check_readable, named.log_path)
+                await threads.read(check_readable, candidate.log_path)
             except LogNotFoundError:
                 continue
-            return self._make_handle(named.log_path, job_id)
-        raise make_log_not_found_error(job_id, looked, source)
+            return self._make_handle(candidate.log_path, job_id)
+        raise make_log_not_found_error(job_id, candidates, source)
 
     async def _iter_candidates(
         self, job_id: str, dirs: JobDirs, source: LogSource | None
     ) -> AsyncIterator[LogCandidate]:
         if source != "conductor":
-            for place in iter_job_candidates(dirs):
-                yield place
+            for candidate in iter_job_candidates(dirs):
+                yield candidate
             snapshot = await self._path_lookup.find_snapshot_dir(job_id)
             if snapshot:
                 yield LogCandidate(
@@ -175,24 +172,24 @@ class FileLogLocator:
                 yield LogCandidate("the conductor's log_file", found)
 
     def _make_handle(self, log_path: LogPath, job_id: str) -> LogHandle:
-        # Of the conductor's own log, a viewer sees the lines of its job, and of no other.
-        selection: LineFilter | None = JobFilter(job_id) if log_path.is_conductor_log else None
+        # In the conductor's log, a client sees the lines of its job only.
+        job_filter: LineFilter | None = JobFilter(job_id) if log_path.is_conductor_log else None
         threads = self._threads.for_job(job_id)
         return LogHandle(
-            log_path, job_filter=selection, index_cache=self._index_cache, threads=threads
+            log_path, job_filter=job_filter, index_cache=self._index_cache, threads=threads
         )
 
 
 def make_job_dirs(
     state: JobState, entry: RosterEntry | None, *, is_checkpoint_current: bool
 ) -> JobDirs:
-    """Return where a job's files lie.
+    """Return the folders of a job.
 
     Args:
-        state: the job's state.
-        entry: the roster's entry; None if the roster does not list the job.
-        is_checkpoint_current: whether a checkpoint of the job's present run says so. If not, the
-            entry's workspace is right: the checkpoint may be an earlier run's.
+        state: state of the job.
+        entry: roster entry; None if the roster does not list the job.
+        is_checkpoint_current: whether the state comes from a checkpoint of the current run. If not,
+            the entry's workspace is right.
     """
     status = entry.status if entry is not None else state.status
     listed = entry.workspace if entry is not None else None
@@ -203,25 +200,25 @@ def make_job_dirs(
 
 
 def iter_job_candidates(dirs: JobDirs) -> Iterator[LogCandidate]:
-    """Yield the places of a log that the job writes itself, the likeliest first."""
+    """Yield the paths of a log that the job writes itself, the likeliest first."""
     if dirs.worktree:
         yield LogCandidate(f"{{worktree}}/{LOG_FILE_NAME}", LogPath(dirs.worktree, LOG_FILE_NAME))
     if dirs.workspace:
         yield LogCandidate(f"{{workspace}}/{LOG_FILE_NAME}", LogPath(dirs.workspace, LOG_FILE_NAME))
-        below = LogPath(dirs.workspace, LOG_FILE_NAME, subdirectories=("logs",))
-        yield LogCandidate(f"{{workspace}}/logs/{LOG_FILE_NAME}", below)
+        subdirectory_path = LogPath(dirs.workspace, LOG_FILE_NAME, subdirectories=("logs",))
+        yield LogCandidate(f"{{workspace}}/logs/{LOG_FILE_NAME}", subdirectory_path)
 
 
 def make_log_not_found_error(
     job_id: str, candidates: list[LogCandidate], source: LogSource | None
 ) -> LogNotFoundError:
-    """Return the error that says where a log was looked for, and how to get one."""
+    """Make the error that names the searched paths, and says how to get a log."""
     advice = f"To get one, have the job write {{workspace}}/{LOG_FILE_NAME}"
-    if source != "job" and not any(named.log_path.is_conductor_log for named in candidates):
+    if source != "job" and not any(candidate.log_path.is_conductor_log for candidate in candidates):
         advice += ", or set log_file in the conductor's configuration"
     paths, names = (
-        [named.full_path for named in candidates],
-        [named.display_name for named in candidates],
+        [candidate.full_path for candidate in candidates],
+        [candidate.display_name for candidate in candidates],
     )
     return LogNotFoundError(
         f"no log of {job_id!r} in {paths}",
@@ -231,11 +228,11 @@ def make_log_not_found_error(
 
 
 def describe_searched(names: list[str]) -> str:
-    """Return the sentences that name the places that were looked at."""
+    """Return the sentences that name the searched paths."""
     where = f"Looked for {', '.join(names)}." if names else "Its workspace is not known."
     return f"{LogNotFoundError.default_detail} {where}"
 
 
 def check_readable(log_path: LogPath) -> None:
-    """Opens what lies in a place, and lets it go again."""
+    """Open a file and close it again."""
     open_regular_file(open_directory(log_path), log_path.name)

@@ -1,7 +1,6 @@
-"""Where a viewer of a log begins: at a position, behind the newest lines that it wants.
+"""Start of a log feed: at a cursor, or behind the newest lines that pass the filter.
 
-With a filter these are looked for, since the newest lines of all may hold none of them. It must not
-know what follows, or how frames are sent.
+With a filter the newest lines are searched, since the last lines of the log may hold no match.
 """
 
 import asyncio
@@ -26,7 +25,7 @@ from marianne_stream.logs.positions import Position
 from marianne_stream.logs.safe_open import LogPath
 from marianne_stream.wire.cursors import LogCursor
 
-# So many lines are one piece: the next one waits until it is taken.
+# Number of lines that are encoded and sent at once.
 CHUNK_LINES = 100
 
 
@@ -55,13 +54,13 @@ class LogFeedOptions:
 
 
 class LogTail:
-    """The newest wanted lines before a position.
+    """Newest matching lines before a position.
 
     Args:
         log: the log.
         end: the position.
-        line_filter: which lines are wanted.
-        max_lines: how many at most.
+        line_filter: filter of the client.
+        max_lines: limit of lines.
     """
 
     def __init__(
@@ -75,7 +74,7 @@ class LogTail:
         self.buffered_bytes = 0
 
     async def frames(self) -> AsyncIterator[bytes]:
-        """Their frames, once they are found; none where it is closed before."""
+        """Yield the frames of the lines, once they are found; nothing after `close`."""
         if self._is_closed:
             return
         self._search_task = asyncio.create_task(self._search())
@@ -93,13 +92,13 @@ class LogTail:
             yield piece
 
     def close(self) -> None:
-        """Lets `frames` end."""
+        """Let `frames` end, and stop the search."""
         self._is_closed = True
         if self._search_task is not None:
             self._search_task.cancel()
 
     async def _search(self) -> PageResult | None:
-        """What is found; nothing where the file is cut meanwhile, which the reader then sees."""
+        """Return what is found, or None if the file is truncated meanwhile."""
         with suppress(StateUnavailableError):
             return await self._pager.read_newest_before(self._end)
         return None
@@ -107,22 +106,22 @@ class LogTail:
     def _encode(self, page: PageResult) -> list[bytes]:
         now = now_iso()
         pieces = [make_log_gap_frame(LogGap("rotated_away", None))] if page.has_gap else []
-        for step in split_into_results(page.lines, self._end, self._log.path):
-            frames = make_line_frames(step, step.lines, timestamp=now, is_initial=True)
-            pieces.append(b"".join((*frames, *make_change_frames(step))))
+        for result in split_into_results(page.lines, self._end, self._log.path):
+            frames = make_line_frames(result, result.lines, timestamp=now, is_initial=True)
+            pieces.append(b"".join((*frames, *make_change_frames(result))))
         return pieces
 
 
 @dataclass(frozen=True, slots=True)
 class StartPoint:
-    """Where a viewer begins.
+    """Start of a feed.
 
     Attributes:
-        position: behind the last line that it has.
-        is_resumed: whether that is where its cursor says.
-        is_at_end: whether it resumes where nothing follows.
-        has_gap: whether it must be told that its cursor could not be used.
-        tail: the lines that it is sent first, where they must be looked for.
+        position: position behind the lines that the client has.
+        is_resumed: whether that is the position of the client's cursor.
+        is_at_end: whether it resumes at the end of the log.
+        has_gap: whether the client's cursor could not be used.
+        tail: matching lines to send first, or None.
     """
 
     position: Position
@@ -132,7 +131,7 @@ class StartPoint:
     tail: LogTail | None = None
 
     async def frames(self) -> AsyncIterator[bytes]:
-        """What comes before the lines that follow the position."""
+        """Yield what comes before the lines behind the position."""
         if self.has_gap:
             yield make_log_gap_frame(None)
         if self.tail is not None:
@@ -141,11 +140,11 @@ class StartPoint:
 
     @property
     def buffered_bytes(self) -> int:
-        """What is kept of it."""
+        """Size of the tail that was found and not taken yet."""
         return self.tail.buffered_bytes if self.tail is not None else 0
 
     def close(self) -> None:
-        """Lets `frames` end."""
+        """Let `frames` end."""
         if self.tail is not None:
             self.tail.close()
 
@@ -179,21 +178,21 @@ async def resolve_start(log: LogHandle, end: Position, options: LogFeedOptions) 
 def split_into_results(
     lines: Sequence[PageLine], end: Position, log_path: LogPath
 ) -> Iterator[ReadResult]:
-    """Found lines as they are read: in pieces, and a rotation behind those of each older file.
+    """Split found lines into read results, with a rotation behind each older file.
 
     Args:
-        lines: the lines, the oldest first.
-        end: the position behind all of them. Asked for its file's first line: it blocks.
-        log_path: where the log lies.
+        lines: the lines, oldest first.
+        end: position behind all of them. Reading its first line blocks.
+        log_path: path of the log.
     """
     files = [
         (key, list(found)) for key, found in groupby(lines, lambda line: file_key(line.cursor))
     ]
-    here = file_key(end.make_cursor())
+    current_file = file_key(end.make_cursor())
     for key, found in files:
         for start in range(0, len(found), CHUNK_LINES):
             piece = [line.line for line in found[start : start + CHUNK_LINES]]
-            rotates = key != here and start + CHUNK_LINES >= len(found)
+            rotates = key != current_file and start + CHUNK_LINES >= len(found)
             rotated = LogRotation(log_path.display_path, "renamed") if rotates else None
             yield ReadResult(
                 piece, *key, end, rotation=rotated, is_conductor_log=log_path.is_conductor_log
@@ -201,5 +200,5 @@ def split_into_results(
 
 
 def file_key(cursor: LogCursor) -> tuple[int, int]:
-    """What tells the files of a log apart: the inode, and the first line."""
+    """Return the inode and the hash of the first line, which identify a file."""
     return cursor.inode, cursor.first_line_hash

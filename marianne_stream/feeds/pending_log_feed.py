@@ -1,4 +1,4 @@
-"""A log that does not exist yet: waits for it, and goes on as its feed does."""
+"""Feed of a log that does not exist yet."""
 
 import asyncio
 import contextlib
@@ -13,13 +13,13 @@ from marianne_stream.feeds.log_frames import make_missing_frame, make_no_log_fra
 
 
 class PendingLogFeed:
-    """A log that is not there yet: waits for it, and goes on as its feed does.
+    """Waits for a log, and then passes on its feed.
 
     Args:
-        open_feed: opens the feed of the log, or raises LogNotFoundError while there is none.
-        has_job_ended: whether the job is over.
-        missing_detail: where the log was looked for, and how to get one.
-        poll_interval_s: how often is looked.
+        open_feed: function that opens the feed, or raises LogNotFoundError.
+        has_job_ended: function that returns whether the job has ended.
+        missing_detail: searched paths, and how to get a log.
+        poll_interval_s: poll interval in seconds.
     """
 
     kind: FeedKind = "log"
@@ -44,15 +44,15 @@ class PendingLogFeed:
 
     @property
     def buffered_bytes(self) -> int:
-        """What is kept for the viewer."""
+        """Size of what is held for the client."""
         return self._feed.buffered_bytes if self._feed is not None else 0
 
     def set_sink(self, sink: Sink) -> None:
-        """Says where new lines may go at once."""
+        """Send new lines to a sink while `frames` waits for more."""
         self._sink = sink
 
     async def frames(self) -> AsyncIterator[bytes]:
-        """From the log's beginning to its end; the end at once where the job ends without one."""
+        """Yield the frames of the log; its end at once if the job ends without a log."""
         yield make_missing_frame(self._missing_detail)
         over_since: float | None = None
         while self._feed is None:
@@ -76,20 +76,20 @@ class PendingLogFeed:
             yield chunk
 
     async def _wait_for_finish(self) -> bool:
-        """Waits for the next look; true where there will be none."""
+        """Wait for the next poll; return True if `finish` was called."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._poll_interval_s):
                 await self._finishing.wait()
         return self._finishing.is_set()
 
     def finish(self) -> None:
-        """Lets `frames` end."""
+        """Let `frames` end."""
         self._finishing.set()
         if self._feed is not None:
             self._feed.finish()
 
     def close(self) -> None:
-        """Lets go of the log, where there was one."""
+        """Release the log's feed and the sink."""
         self._sink = None
         if self._feed is not None:
             self._feed.close()
