@@ -1,4 +1,4 @@
-"""Where a viewer of the timeline begins, and which events it wants."""
+"""Tests of the event feed: its start, its filter and its gaps."""
 
 import json
 
@@ -14,32 +14,33 @@ from marianne_stream.wire.sse import EventParser
 
 
 def source(event_id: str) -> bytes:
+    """Return the frame of a source event."""
     return sse.frame(b"{}", event="source", event_id=event_id)
 
 
 @pytest.fixture
-def timeline() -> ReplayBuffer:
-    """A timeline that keeps the last ten of twenty events."""
-    timeline = ReplayBuffer(max_events=10)
+def replay_buffer() -> ReplayBuffer:
+    """Provide a buffer that holds the last ten of twenty events."""
+    replay_buffer = ReplayBuffer(max_events=10)
     for number in range(1, 21):
-        timeline.add(MonitorEvent("a", f"job.step{number}", b"{}"))
-    return timeline
+        replay_buffer.add(MonitorEvent("a", f"job.step{number}", b"{}"))
+    return replay_buffer
 
 
-async def past(
-    timeline: ReplayBuffer, cursor: str, *, job_ids: frozenset[str] = frozenset()
+async def read_first(
+    replay_buffer: ReplayBuffer, cursor: str, *, job_ids: frozenset[str] = frozenset()
 ) -> list[str]:
-    """The names of what a viewer gets at first, with what a gap says."""
-    wanted = EventFilter(job_ids)
+    """Return the names of the first events of a client, with the count of a gap."""
+    event_filter = EventFilter(job_ids)
     feed = open_event_feed(
-        timeline, event_filter=wanted, limit=3, cursor=cursor, make_source_frame=source
+        replay_buffer, event_filter=event_filter, limit=3, cursor=cursor, make_source_frame=source
     )
     feed.finish()
-    return shown([chunk async for chunk in feed.frames()])
+    return event_names([chunk async for chunk in feed.frames()])
 
 
-def shown(chunks: list[bytes]) -> list[str]:
-    """The names of events, with what a gap says."""
+def event_names(chunks: list[bytes]) -> list[str]:
+    """Return the names of events, with the count of a gap."""
     events = EventParser().feed(b"".join(chunks))
     return [
         f"gap {json.loads(event.data)['missed']}" if event.event == "gap" else event.event
@@ -47,116 +48,130 @@ def shown(chunks: list[bytes]) -> list[str]:
     ]
 
 
-async def test_a_new_viewer_gets_the_newest(timeline: ReplayBuffer) -> None:
-    assert await past(timeline, "") == ["source", "job.step18", "job.step19", "job.step20"]
+async def test_new_client_gets_newest_events(replay_buffer: ReplayBuffer) -> None:
+    assert await read_first(replay_buffer, "") == [
+        "source",
+        "job.step18",
+        "job.step19",
+        "job.step20",
+    ]
 
 
-async def test_a_cursor_that_is_too_old_is_told_how_much_is_missing(timeline: ReplayBuffer) -> None:
-    cursor = str(TimelineCursor(timeline.epoch, 5))
+async def test_expired_cursor_gets_gap_with_count(replay_buffer: ReplayBuffer) -> None:
+    cursor = str(TimelineCursor(replay_buffer.epoch, 5))
     expected = ["gap 12", "source", "job.step18", "job.step19", "job.step20"]
-    assert await past(timeline, cursor) == expected
+    assert await read_first(replay_buffer, cursor) == expected
 
 
-async def test_how_much_of_a_part_is_missing_cannot_be_known(timeline: ReplayBuffer) -> None:
-    cursor = str(TimelineCursor(timeline.epoch, 5))
-    found = await past(timeline, cursor, job_ids=frozenset({"a"}))
+async def test_expired_cursor_with_filter_gets_gap_without_count(
+    replay_buffer: ReplayBuffer,
+) -> None:
+    cursor = str(TimelineCursor(replay_buffer.epoch, 5))
+    found = await read_first(replay_buffer, cursor, job_ids=frozenset({"a"}))
     assert found[0] == "gap None"
 
 
-async def test_a_cursor_that_is_kept_gives_all_that_came_since(timeline: ReplayBuffer) -> None:
-    cursor = str(TimelineCursor(timeline.epoch, 12))
-    assert await past(timeline, cursor) == ["source", *(f"job.step{n}" for n in range(13, 21))]
+async def test_valid_cursor_gets_all_later_events(replay_buffer: ReplayBuffer) -> None:
+    cursor = str(TimelineCursor(replay_buffer.epoch, 12))
+    assert await read_first(replay_buffer, cursor) == [
+        "source",
+        *(f"job.step{n}" for n in range(13, 21)),
+    ]
 
 
-async def test_one_who_was_cut_off_before_its_first_event_has_a_position(
-    timeline: ReplayBuffer,
+async def test_source_event_has_cursor_before_first_event(
+    replay_buffer: ReplayBuffer,
 ) -> None:
     for limit, number in ((3, 17), (0, 20)):
         feed = open_event_feed(
-            timeline, event_filter=EventFilter(), limit=limit, cursor="", make_source_frame=source
+            replay_buffer,
+            event_filter=EventFilter(),
+            limit=limit,
+            cursor="",
+            make_source_frame=source,
         )
         first = await anext(feed)
         event = next(iter(EventParser().feed(first)))
-        assert event.event_id == str(TimelineCursor(timeline.epoch, number))
+        assert event.event_id == str(TimelineCursor(replay_buffer.epoch, number))
 
 
-def fill(timeline: ReplayBuffer, events: int, data_bytes: int = 2) -> None:
-    """Adds events, each in a turn of its own."""
+def fill(replay_buffer: ReplayBuffer, events: int, data_bytes: int = 2) -> None:
+    """Add events, each published by itself."""
     for number in range(events):
-        timeline.add(MonitorEvent("a", f"job.new{number}", b"x" * data_bytes))
-        timeline.flush()
+        replay_buffer.add(MonitorEvent("a", f"job.new{number}", b"x" * data_bytes))
+        replay_buffer.flush()
 
 
-async def test_what_is_past_is_taken_a_piece_at_a_time_and_held_for_nobody() -> None:
-    timeline = ReplayBuffer()
-    fill(timeline, 100, 10_000)
-    cursor = str(TimelineCursor(timeline.epoch, 0))
+async def test_replay_is_read_in_batches_and_not_buffered() -> None:
+    replay_buffer = ReplayBuffer()
+    fill(replay_buffer, 100, 10_000)
+    cursor = str(TimelineCursor(replay_buffer.epoch, 0))
     feed = open_event_feed(
-        timeline, event_filter=EventFilter(), limit=3, cursor=cursor, make_source_frame=source
+        replay_buffer, event_filter=EventFilter(), limit=3, cursor=cursor, make_source_frame=source
     )
     assert feed.buffered_bytes == 0
     feed.finish()
     chunks = [chunk async for chunk in feed.frames()]
-    assert shown(chunks) == ["source", *(f"job.new{number}" for number in range(100))]
+    assert event_names(chunks) == ["source", *(f"job.new{number}" for number in range(100))]
     assert max(map(len, chunks)) <= MAX_BATCH_BYTES + 1000
 
 
-async def test_one_that_is_slower_than_the_past_is_forgotten_is_told_of_a_gap() -> None:
-    timeline = ReplayBuffer(max_events=20)
-    fill(timeline, 20, 10_000)
-    cursor = str(TimelineCursor(timeline.epoch, 0))
+async def test_slow_client_during_replay_gets_gap() -> None:
+    replay_buffer = ReplayBuffer(max_events=20)
+    fill(replay_buffer, 20, 10_000)
+    cursor = str(TimelineCursor(replay_buffer.epoch, 0))
     feed = open_event_feed(
-        timeline, event_filter=EventFilter(), limit=3, cursor=cursor, make_source_frame=source
+        replay_buffer, event_filter=EventFilter(), limit=3, cursor=cursor, make_source_frame=source
     )
     first = await anext(feed)
-    assert shown([first]) == ["source", *(f"job.new{number}" for number in range(6))]
-    fill(timeline, 10)
+    assert event_names([first]) == ["source", *(f"job.new{number}" for number in range(6))]
+    fill(replay_buffer, 10)
     feed.finish()
-    rest = shown([chunk async for chunk in feed.frames()])
+    rest = event_names([chunk async for chunk in feed.frames()])
     older = [f"job.new{number}" for number in range(10, 20)]
     assert rest == ["gap 4", "source", *older, *(f"job.new{number}" for number in range(10))]
-    assert timeline.slow_consumer_gaps == 1
+    assert replay_buffer.slow_consumer_gaps == 1
 
 
-async def read(feed: EventFeed) -> list[str]:
-    """What a viewer gets until it has all."""
+async def read_rest(feed: EventFeed) -> list[str]:
+    """Return the names of all remaining events."""
     feed.finish()
-    return shown([chunk async for chunk in feed.frames()])
+    return event_names([chunk async for chunk in feed.frames()])
 
 
-async def test_what_a_mailbox_lets_go_is_read_from_the_timeline_while_that_keeps_it() -> None:
-    timeline = ReplayBuffer()
+async def test_dropped_queue_entries_are_replayed_from_buffer() -> None:
+    replay_buffer = ReplayBuffer()
     feed = open_event_feed(
-        timeline, event_filter=EventFilter(), limit=0, cursor="", make_source_frame=source
+        replay_buffer, event_filter=EventFilter(), limit=0, cursor="", make_source_frame=source
     )
     await anext(feed)
-    timeline.broadcast_unbuffered(lambda _wanted: source(""))
-    fill(timeline, 3000, 500)
+    replay_buffer.broadcast_unbuffered(lambda _wanted: source(""))
+    fill(replay_buffer, 3000, 500)
     assert feed.buffered_bytes < 1000 * 700
-    # It may have lost where events come from, and is told that again.
-    assert await read(feed) == ["source", *(f"job.new{number}" for number in range(3000))]
-    assert timeline.slow_consumer_gaps == 0
+    # A source event may be among the dropped entries, so it is sent again.
+    assert await read_rest(feed) == ["source", *(f"job.new{number}" for number in range(3000))]
+    assert replay_buffer.slow_consumer_gaps == 0
 
 
 @pytest.mark.parametrize(
     ("job_ids", "with_gap", "missed"),
     [((), False, 100), ((), True, None), (("a",), False, None)],
 )
-async def test_one_that_is_slower_than_the_timeline_forgets_is_told_of_a_gap(
+async def test_slow_client_beyond_replay_buffer_gets_gap(
     job_ids: tuple[str, ...], *, with_gap: bool, missed: int | None
 ) -> None:
-    """How many are missing is not known where a gap is among them, or some are not wanted."""
-    timeline = ReplayBuffer(max_events=1900)
-    wanted = EventFilter(frozenset(job_ids))
+    """Check that the count is unknown with a gap among the lost events, or with a filter."""
+    replay_buffer = ReplayBuffer(max_events=1900)
+    event_filter = EventFilter(frozenset(job_ids))
     feed = open_event_feed(
-        timeline, event_filter=wanted, limit=0, cursor="", make_source_frame=source
+        replay_buffer, event_filter=event_filter, limit=0, cursor="", make_source_frame=source
     )
     await anext(feed)
-    fill(timeline, 50)
+    fill(replay_buffer, 50)
     if with_gap:
-        timeline.add_gap()
-    fill(timeline, 1950)
-    rest = await read(feed)
+        replay_buffer.add_gap()
+    fill(replay_buffer, 1950)
+    rest = await read_rest(feed)
     assert rest[:4] == ["source", f"gap {missed}", "source", "job.new50"]
     assert len(rest) == 3 + 1900
-    assert timeline.slow_consumer_gaps == 1
+    assert replay_buffer.slow_consumer_gaps == 1

@@ -1,4 +1,4 @@
-"""What is kept of a log for one that does not read."""
+"""Tests of the queue of log batches."""
 
 from typing import Any, cast
 
@@ -6,18 +6,18 @@ from marianne_stream.feeds.log_batches import MAX_QUEUED_BYTES, LogBatch, LogBat
 from marianne_stream.logs.log_reader import ReadResult
 
 
-def batch(size: int) -> LogBatch:
-    """A batch of so many bytes, from nowhere."""
+def make_sized_batch(size: int) -> LogBatch:
+    """Make a batch of a size."""
     frames = b"x" * size
     return LogBatch(result=ReadResult([], 0, 0, cast("Any", None)), frames=frames)
 
 
-def test_a_batch_that_is_not_kept_is_not_counted() -> None:
-    mailbox = LogBatchQueue(None, None)
+def test_dropped_batch_is_not_counted() -> None:
+    queue = LogBatchQueue(None, None)
     for _ in range(3):
-        mailbox.offer(batch(MAX_QUEUED_BYTES // 2))
-    assert mailbox.has_overflowed
-    assert mailbox.buffered_bytes == 2 * (MAX_QUEUED_BYTES // 2)
-    while mailbox.take() is not None:
+        queue.offer(make_sized_batch(MAX_QUEUED_BYTES // 2))
+    assert queue.has_overflowed
+    assert queue.buffered_bytes == 2 * (MAX_QUEUED_BYTES // 2)
+    while queue.take() is not None:
         pass
-    assert mailbox.buffered_bytes == 0
+    assert queue.buffered_bytes == 0

@@ -1,4 +1,4 @@
-"""Entries: a line that is wanted, and the lines below that belong to it."""
+"""Tests of log entries and of filters applied to them."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -41,50 +41,59 @@ FILTERS: list[LineFilter] = [
 ]
 
 
-def forwards(only: LineFilter, lines: Sequence[bytes]) -> list[bool]:
-    chosen = EntryMatcher(only)
-    return [chosen.matches(line.lstrip(b"\0")) for line in lines]
+def match_in_order(line_filter: LineFilter, lines: Sequence[bytes]) -> list[bool]:
+    """Match lines one after the other."""
+    matcher = EntryMatcher(line_filter)
+    return [matcher.matches(line.lstrip(b"\0")) for line in lines]
 
 
-@pytest.mark.parametrize("only", FILTERS, ids=repr)
+@pytest.mark.parametrize("line_filter", FILTERS, ids=repr)
 @given(lines=LINES, cuts=st.lists(st.integers(0, 30), max_size=4))
-def test_blocks_cut_anywhere_give_the_same_entries(
-    only: LineFilter, lines: list[bytes], cuts: list[int]
+def test_block_entries_split_anywhere_equal_line_matching(
+    line_filter: LineFilter, lines: list[bytes], cuts: list[int]
 ) -> None:
     found: list[bool] = []
-    places = sorted({0, *(cut for cut in cuts if cut < len(lines)), len(lines)})
-    for start, end in pairwise(places):
+    edges = sorted({0, *(cut for cut in cuts if cut < len(lines)), len(lines)})
+    for start, end in pairwise(edges):
         block = b"".join(line + b"\n" for line in lines[start:end])
         above = [line.lstrip(b"\0")[:65_536] for line in lines[:start]]
         entries = BlockEntries(block, range(end - start), partial(list, above))
-        wanted, matches = entries.match(only)
-        assert matches <= set(wanted)
-        found += [place in wanted for place in range(end - start)]
-    assert found == forwards(only, [line[:65_536] for line in lines])
+        selected, matches = entries.match(line_filter)
+        assert matches <= set(selected)
+        found += [index in selected for index in range(end - start)]
+    assert found == match_in_order(line_filter, [line[:65_536] for line in lines])
 
 
-@given(lines=LINES, only=st.sampled_from(FILTERS))
-def test_a_filter_that_goes_on_from_a_state_passes_the_same(
-    lines: list[bytes], only: LineFilter
+@given(lines=LINES, line_filter=st.sampled_from(FILTERS))
+def test_matcher_resumed_from_state_passes_same_lines(
+    lines: list[bytes], line_filter: LineFilter
 ) -> None:
-    whole = EntryMatcher(only)
-    for place, line in enumerate(lines):
-        resumed = EntryMatcher(only, entry_state_after(only, lines[:place]))
+    whole = EntryMatcher(line_filter)
+    for index, line in enumerate(lines):
+        resumed = EntryMatcher(line_filter, entry_state_after(line_filter, lines[:index]))
         assert resumed.state == whole.state
         assert resumed.matches(line) == whole.matches(line)
 
 
-def test_a_level_keeps_the_traceback_below_its_line() -> None:
+def test_level_filter_passes_traceback_below_line() -> None:
     lines = [b"[info] x", b"[error] y", b"Traceback:", b"  File z", b"ValueError", b"[info] x", b""]
-    assert forwards(LevelFilter("error"), lines) == [False, True, True, True, True, False, False]
+    assert match_in_order(LevelFilter("error"), lines) == [
+        False,
+        True,
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
-def test_lines_without_a_level_or_a_time_above_them_stand_alone() -> None:
-    assert forwards(TextFilter("a"), [b"a", b"b", b"a", b"b"]) == [True, False, True, False]
+def test_lines_without_entry_start_stand_alone() -> None:
+    assert match_in_order(TextFilter("a"), [b"a", b"b", b"a", b"b"]) == [True, False, True, False]
 
 
-def test_an_entry_ends_at_its_bounds() -> None:
+def test_entry_ends_at_limits() -> None:
     many = [b"[error] a", *[b"x"] * (MAX_ENTRY_LINES + 50)]
-    assert sum(forwards(LevelFilter("error"), many)) == MAX_ENTRY_LINES
+    assert sum(match_in_order(LevelFilter("error"), many)) == MAX_ENTRY_LINES
     large = [b"[error] a", *[b"x" * 1000] * 100]
-    assert sum(forwards(LevelFilter("error"), large)) == 1 + MAX_ENTRY_BYTES // 1001
+    assert sum(match_in_order(LevelFilter("error"), large)) == 1 + MAX_ENTRY_BYTES // 1001

@@ -1,4 +1,4 @@
-"""Filters: what they want of one line, and of a block of lines."""
+"""Tests of line filters, on single lines and on blocks."""
 
 import re
 
@@ -51,18 +51,18 @@ FILTERS: list[LineFilter] = [
 ]
 
 
-@pytest.mark.parametrize("wanted", FILTERS, ids=repr)
+@pytest.mark.parametrize("line_filter", FILTERS, ids=repr)
 @given(lines=LINES, end=st.sampled_from([b"\n", b"\r\n"]), open_end=st.booleans())
-def test_a_block_gives_the_lines_that_are_wanted_alone(
-    *, wanted: LineFilter, lines: list[bytes], end: bytes, open_end: bool
+def test_find_matches_equals_line_by_line_matching(
+    *, line_filter: LineFilter, lines: list[bytes], end: bytes, open_end: bool
 ) -> None:
     block = b"".join(line + end for line in lines)
     given_lines = [render_line(line) for line in block.split(b"\n")[:-1]]
     if open_end:
         block += b"rest a ERROR b"
         given_lines.append(b"rest a ERROR b")
-    expected = [place for place, line in enumerate(given_lines) if wanted.matches(line)]
-    assert wanted.find_matches(block) == expected
+    expected = [index for index, line in enumerate(given_lines) if line_filter.matches(line)]
+    assert line_filter.find_matches(block) == expected
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_block_gives_the_lines_that_are_wanted_alone(
         ("ab", b"a\x1b]8;;http://x\x1b\\b"),
     ],
 )
-def test_a_text_is_found_in_what_is_shown_of_a_line(text: str, line: bytes) -> None:
+def test_text_filter_searches_displayed_line(text: str, line: bytes) -> None:
     assert TextFilter(text).matches(line)
     assert RegexFilter(re.escape(text)).matches(line)
     assert TextFilter(text).find_matches(b"x\n" + line + b"\nx\n") == [1]
@@ -88,12 +88,12 @@ def test_a_text_is_found_in_what_is_shown_of_a_line(text: str, line: bytes) -> N
 @pytest.mark.parametrize(
     ("text", "line"), [("31m", b"\x1b[31mred"), ("http", b"a\x1b]8;;http://x\x1b\\b")]
 )
-def test_an_escape_sequence_is_not_found(text: str, line: bytes) -> None:
+def test_text_filter_ignores_escape_sequences(text: str, line: bytes) -> None:
     assert not TextFilter(text).matches(line)
     assert TextFilter(text).find_matches(line + b"\n") == []
 
 
-def test_what_a_hole_is_filled_with_and_a_byte_order_mark_are_not_searched() -> None:
+def test_regex_filter_ignores_nuls_and_bom() -> None:
     block = b"\xef\xbb\xbffirst\n" + b"\0" * 70_000 + b"second\n"
     assert RegexFilter("^(first|second)$").find_matches(block) == [0, 1]
 
@@ -110,37 +110,35 @@ def test_what_a_hole_is_filled_with_and_a_byte_order_mark_are_not_searched() -> 
         ("((a{100}){100}){100}", "invalid repetition size"),
     ],
 )
-def test_an_expression_that_cannot_be_used_is_refused_with_the_reason(
-    pattern: str, words: str
-) -> None:
-    with pytest.raises(BadParameterError) as refused:
+def test_invalid_regex_is_rejected_with_reason(pattern: str, words: str) -> None:
+    with pytest.raises(BadParameterError) as caught:
         RegexFilter(pattern)
-    assert words in refused.value.detail
-    assert len(refused.value.detail) < 300
+    assert words in caught.value.detail
+    assert len(caught.value.detail) < 300
 
 
-# Searched for on a live stream, the first held a server for six seconds.
+# On a live stream, the first of these patterns once blocked a server for six seconds.
 ALTERNATIVES = "|".join(f".{{{count}}}~" for count in range(200, 300))[:995].rpartition("|")[0]
 
 
 @pytest.mark.parametrize(
     "pattern", [ALTERNATIVES, ".{200}~|.{201}~|.{202}~", r"\pL{100}~", r"(?i)[\pL\pN\pM]{300}"]
 )
-def test_a_pattern_with_a_large_program_is_too_complex(pattern: str) -> None:
-    with pytest.raises(PatternTooComplexError) as refused:
+def test_regex_with_large_program_is_too_complex(pattern: str) -> None:
+    with pytest.raises(PatternTooComplexError) as caught:
         RegexFilter(pattern)
-    assert "more than 4000 instructions" in refused.value.detail
+    assert "more than 4000 instructions" in caught.value.detail
 
 
 @pytest.mark.parametrize(
     "pattern", [r"sheet (3|4)", r"(?i)time.?out|\d{1,40} s$", ".{200}~|.{201}~"]
 )
-def test_a_pattern_with_a_small_program_is_searched_for(pattern: str) -> None:
+def test_regex_with_small_program_is_accepted(pattern: str) -> None:
     assert RegexFilter(pattern).piece_bytes <= BLOCK_BYTES
 
 
 @pytest.mark.parametrize(
-    ("line", "selected"),
+    ("line", "passes"),
     [
         (b'{"job_id": "mo\\u006f", "event": "x"}', True),
         (b'{"event": "x", "extra": {"job_id": "moo"}}', True),
@@ -151,5 +149,5 @@ def test_a_pattern_with_a_small_program_is_searched_for(pattern: str) -> None:
         (b'{"job_id": ["moo"], "extra": 3}', False),
     ],
 )
-def test_a_line_is_a_jobs_where_it_says_so(line: bytes, *, selected: bool) -> None:
-    assert JobFilter("moo").matches(line) is selected
+def test_job_filter_passes_lines_that_name_the_job(line: bytes, *, passes: bool) -> None:
+    assert JobFilter("moo").matches(line) is passes

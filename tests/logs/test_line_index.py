@@ -1,4 +1,4 @@
-"""The index of a file: right whatever its lines are, and never more in memory than a block."""
+"""Tests of the line index: correct for any lines, with memory bounded by a block."""
 
 import asyncio
 import gzip
@@ -19,14 +19,14 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 def log(tmp_path: Path) -> LogHandle:
-    """A log that is not there yet."""
-    place = LogPath(str(tmp_path), "marianne.log")
+    """Provide a log that does not exist yet."""
+    log_path = LogPath(str(tmp_path), "marianne.log")
     return LogHandle(
-        place, job_filter=None, index_cache=LineIndexCache(), threads=LogThreads().for_job("a")
+        log_path, job_filter=None, index_cache=LineIndexCache(), threads=LogThreads().for_job("a")
     )
 
 
-async def test_a_line_of_a_hundred_megabytes_is_never_in_memory(
+async def test_index_of_line_of_100_mib_keeps_memory_bounded(
     log: LogHandle, tmp_path: Path
 ) -> None:
     path = tmp_path / "marianne.log"
@@ -45,18 +45,16 @@ async def test_a_line_of_a_hundred_megabytes_is_never_in_memory(
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 30 * 1024
 
 
-async def test_one_who_was_cancelled_while_it_counted_leaves_the_numbers_right(
-    log: LogHandle, tmp_path: Path
-) -> None:
+async def test_index_after_cancelled_count_is_correct(log: LogHandle, tmp_path: Path) -> None:
     (tmp_path / "marianne.log").write_bytes(b"a line\n" * 3_000_000)
     for delay_s in (0.0, 0.001, 0.003, 0.005):
-        counting = asyncio.create_task(log.find_end())
+        task = asyncio.create_task(log.find_end())
         await asyncio.sleep(delay_s)
-        counting.cancel()
+        task.cancel()
     assert (await log.find_end()).number == 3_000_000
 
 
-async def test_a_resume_in_a_damaged_file_is_found_where_it_can_be_read(
+async def test_find_position_in_damaged_file_before_damage_succeeds(
     log: LogHandle, tmp_path: Path
 ) -> None:
     path = tmp_path / "marianne.log"
@@ -72,14 +70,14 @@ async def test_a_resume_in_a_damaged_file_is_found_where_it_can_be_read(
     assert (found.offset, found.number) == (position.offset, 100)
 
 
-def test_of_a_long_line_the_index_sees_what_a_stream_sees() -> None:
-    wanted = JobFilter("a")
+def test_job_filter_of_long_line_equals_splitter() -> None:
+    job_filter = JobFilter("a")
     line = b'{"job_id": "a", "event": "' + b"x" * 100_000 + b'"}\n'
-    cutter = LogLineSplitter(offset=0, number=0, window=b"", predicate=wanted.matches)
-    assert len(cutter.feed(line)) == len(wanted.find_matches(line))
+    splitter = LogLineSplitter(offset=0, number=0, window=b"", predicate=job_filter.matches)
+    assert len(splitter.feed(line)) == len(job_filter.find_matches(line))
 
 
-async def test_a_line_that_has_begun_and_is_cut_away_hides_no_line_that_follows(
+async def test_index_after_partial_line_was_truncated_counts_new_lines(
     log: LogHandle, tmp_path: Path
 ) -> None:
     path = tmp_path / "marianne.log"

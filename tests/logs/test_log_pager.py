@@ -1,4 +1,4 @@
-"""Pages of history: whatever the blocks and the pages, they hold the lines that reading gives."""
+"""Tests of log pages: for any blocks and pages, they hold the lines of the files."""
 
 import asyncio
 import gzip
@@ -21,7 +21,7 @@ from marianne_stream.logs.safe_open import LogPath
 from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_lines import LogLineSplitter
 
-# Lines that are short, empty, have blanks or a carriage return at their ends, or outgrow a block.
+# Lines that are short, empty, end in a blank or a carriage return, or exceed a block.
 LINE = st.sampled_from(
     [
         *(
@@ -46,28 +46,28 @@ Line = tuple[str, int, str]
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of a few lines, so that a few lines take many."""
+    """Make blocks so small that a few lines take many."""
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 128)
 
 
 @pytest.fixture(scope="module")
 def threads() -> Iterator[LogThreads]:
-    """The threads of a server."""
+    """Provide the threads of a server."""
     threads = LogThreads()
     yield threads
     threads.close()
 
 
-def text_of(lines: list[bytes], rest: bytes, age: int) -> bytes:
-    """A file's text: all begin with the same line, and no two are the same."""
+def make_text(lines: list[bytes], rest: bytes, age: int) -> bytes:
+    """Return a file's text. All files begin with the same line, and no two are the same."""
     own = b"".join(line + b"\n" for line in (b"head", b"%d" % age, *lines))
     return own + (rest if age else b"")
 
 
-def write(folder: Path, files: list[tuple[list[bytes], bytes]], compressed: int) -> None:
-    """Writes a log's files, the oldest first; some of them compressed."""
+def write_files(folder: Path, files: list[tuple[list[bytes], bytes]], compressed: int) -> None:
+    """Write a log's files, the oldest first, some of them compressed."""
     for age, (lines, rest) in enumerate(reversed(files)):
-        text = text_of(lines, rest, age)
+        text = make_text(lines, rest, age)
         path = folder / ("marianne.log" if not age else f"marianne.log.{age}")
         if age and age <= compressed:
             path = path.with_name(path.name + ".gz")
@@ -76,52 +76,58 @@ def write(folder: Path, files: list[tuple[list[bytes], bytes]], compressed: int)
         os.utime(path, (1_000_000 - age, 1_000_000 - age))
 
 
-def expected(
-    files: list[tuple[list[bytes], bytes]], selection: LineFilter | None, only: LineFilter | None
+def make_expected_lines(
+    files: list[tuple[list[bytes], bytes]],
+    job_filter: LineFilter | None,
+    line_filter: LineFilter | None,
 ) -> list[tuple[str, int]]:
-    """The lines as the stream would give them."""
-    wanted = []
+    """Return the lines as a stream would give them."""
+    expected_lines = []
     for age, (lines, rest) in reversed(list(enumerate(reversed(files)))):
-        cutter = LogLineSplitter(
-            offset=0, number=0, window=b"", predicate=selection.matches if selection else None
+        splitter = LogLineSplitter(
+            offset=0, number=0, window=b"", predicate=job_filter.matches if job_filter else None
         )
-        found = cutter.feed(text_of(lines, rest, age))
-        if age and (last := cutter.flush()) is not None:
+        found = splitter.feed(make_text(lines, rest, age))
+        if age and (last := splitter.flush()) is not None:
             found.append(last)
-        wanted += [
-            (x.display_text, x.number) for x in found if only is None or only.matches(x.text)
+        expected_lines += [
+            (x.display_text, x.number)
+            for x in found
+            if line_filter is None or line_filter.matches(x.text)
         ]
-    return wanted
+    return expected_lines
 
 
-async def all_back(pages: LogPager) -> list[Line]:
-    """All lines, from the newest page back."""
-    page = await pages.read_newest()
-    found = told(page)
+async def read_all_backwards(pager: LogPager) -> list[Line]:
+    """Return all lines, from the newest page backwards."""
+    page = await pager.read_newest()
+    found = lines_with_cursors(page)
     while page.before is not None:
-        page = await pages.read_before(again(page.before))
-        found = told(page) + found
+        page = await pager.read_before(send_back(page.before))
+        found = lines_with_cursors(page) + found
     return found
 
 
-async def all_on(pages: LogPager, start: LogCursor, page: PageResult | None = None) -> list[Line]:
-    """All lines behind a cursor."""
+async def read_all_after(
+    pager: LogPager, start: LogCursor, page: PageResult | None = None
+) -> list[Line]:
+    """Return all lines behind a cursor."""
     found: list[Line] = []
     while page is None or page.stopped_by != "end":
-        page = await pages.read_after(start)
-        found += told(page)
+        page = await pager.read_after(start)
+        found += lines_with_cursors(page)
         assert page.after is not None
-        start = again(page.after)
+        start = send_back(page.after)
     return found
 
 
-def told(page: PageResult) -> list[Line]:
-    """The lines of a page, with their cursors."""
+def lines_with_cursors(page: PageResult) -> list[Line]:
+    """Return the lines of a page, with their cursors."""
     return [(line.display_text, line.number, str(cursor)) for line, cursor, _ in page.lines]
 
 
-def again(cursor: LogCursor) -> LogCursor:
-    """A cursor as it comes back from a client."""
+def send_back(cursor: LogCursor) -> LogCursor:
+    """Return a cursor as a client sends it back."""
     parsed = LogCursor.parse(str(cursor))
     assert parsed is not None
     return parsed
@@ -132,32 +138,34 @@ def again(cursor: LogCursor) -> LogCursor:
     files=FILES.filter(bool),
     compressed=st.integers(0, 3),
     limit=st.integers(1, 7),
-    selection=st.sampled_from([None, JobFilter("a")]),
-    only=st.sampled_from([None, TextFilter("a")]),
+    job_filter=st.sampled_from([None, JobFilter("a")]),
+    line_filter=st.sampled_from([None, TextFilter("a")]),
 )
-def test_pages_hold_every_line_once_and_in_order(
+def test_pages_hold_each_line_once_in_order(
     *,
     threads: LogThreads,
     files: list[tuple[list[bytes], bytes]],
     compressed: int,
     limit: int,
-    selection: LineFilter | None,
-    only: LineFilter | None,
+    job_filter: LineFilter | None,
+    line_filter: LineFilter | None,
 ) -> None:
     async def check() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            write(Path(folder), files, compressed)
+            write_files(Path(folder), files, compressed)
             log = LogHandle(
                 LogPath(folder, "marianne.log"),
-                job_filter=selection,
+                job_filter=job_filter,
                 index_cache=LineIndexCache(),
                 threads=threads.for_job("a"),
             )
-            pages = LogPager(log, line_filter=only, max_lines=limit, job_ended=False)
-            back = await all_back(pages)
-            assert [line[:2] for line in back] == expected(files, selection, only)
-            if back:
-                first = again(LogCursor.parse(back[0][2]) or LogCursor(0, 0, 0, 0, 0))
-                assert await all_on(pages, first) == back[1:]
+            pager = LogPager(log, line_filter=line_filter, max_lines=limit, job_ended=False)
+            lines = await read_all_backwards(pager)
+            assert [line[:2] for line in lines] == make_expected_lines(
+                files, job_filter, line_filter
+            )
+            if lines:
+                first = send_back(LogCursor.parse(lines[0][2]) or LogCursor(0, 0, 0, 0, 0))
+                assert await read_all_after(pager, first) == lines[1:]
 
     asyncio.run(check())

@@ -1,4 +1,4 @@
-"""What is opened is what is read: through no link, whatever is put in its place meanwhile."""
+"""Tests of safe opening: no link is followed, whatever replaces a name meanwhile."""
 
 import errno
 import os
@@ -15,50 +15,52 @@ from marianne_stream.logs.safe_open import (
 )
 
 
-def place(folder: Path, *below: str) -> LogPath:
-    """The log of a folder."""
-    return LogPath(str(folder), "marianne.log", below)
+def make_log_path(folder: Path, *subdirectories: str) -> LogPath:
+    """Return the path of a log in a folder."""
+    return LogPath(str(folder), "marianne.log", subdirectories)
 
 
-def test_a_folder_that_is_swapped_for_a_link_meanwhile_is_still_the_one_that_was_opened(
+def test_open_folder_replaced_by_link_still_reads_opened_folder(
     tmp_path: Path,
 ) -> None:
     (folder := tmp_path / "ws").mkdir()
     (folder / "marianne.log").write_text("own\n")
     (secret := tmp_path / "secret").mkdir()
     (secret / "marianne.log").write_text("secret\n")
-    opened = open_directory(place(folder))
+    opened = open_directory(make_log_path(folder))
     folder.rename(tmp_path / "old")
     folder.symlink_to(secret)
     file = open_regular_file(opened, "marianne.log")
     assert os.pread(file.fd, 100, 0) == b"own\n"
     with pytest.raises(LogForbiddenError):
-        open_directory(place(folder))
+        open_directory(make_log_path(folder))
 
 
-def test_a_file_that_is_swapped_for_a_link_before_it_is_opened_is_not_followed(
+def test_open_file_replaced_by_link_is_forbidden(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "secret").write_text("secret\n")
-    opened = open_directory(place(tmp_path))
+    opened = open_directory(make_log_path(tmp_path))
     (tmp_path / "marianne.log").symlink_to(tmp_path / "secret")
     with pytest.raises(LogForbiddenError):
         open_regular_file(opened, "marianne.log")
 
 
-@pytest.mark.parametrize("below", [(), ("logs",)])
-def test_a_link_on_the_way_is_no_folder(tmp_path: Path, below: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("subdirectories", [(), ("logs",)])
+def test_open_directory_through_link_is_forbidden(
+    tmp_path: Path, subdirectories: tuple[str, ...]
+) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "marianne.log").touch()
-    link = tmp_path / "ws" / "logs" if below else tmp_path / "ws"
+    link = tmp_path / "ws" / "logs" if subdirectories else tmp_path / "ws"
     link.parent.mkdir(exist_ok=True)
     link.symlink_to(tmp_path / "real")
     with pytest.raises(LogForbiddenError):
-        open_directory(place(tmp_path / "ws", *below))
+        open_directory(make_log_path(tmp_path / "ws", *subdirectories))
 
 
 @pytest.mark.parametrize("folder", ["relative", "/a/../b", "/a\0b"])
-def test_a_path_that_leads_elsewhere_is_refused_before_it_is_opened(
+def test_open_directory_of_unsafe_path_is_forbidden_before_open(
     folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "open", lambda *_: pytest.fail("it was opened"))
@@ -67,7 +69,7 @@ def test_a_path_that_leads_elsewhere_is_refused_before_it_is_opened(
 
 
 @pytest.mark.parametrize(
-    ("number", "error"),
+    ("error_number", "error"),
     [
         (errno.EACCES, LogForbiddenError),
         (errno.ELOOP, LogForbiddenError),
@@ -77,6 +79,6 @@ def test_a_path_that_leads_elsewhere_is_refused_before_it_is_opened(
         (errno.EIO, OSError),
     ],
 )
-def test_what_the_system_says_is_told_to_a_client(number: int, error: type[Exception]) -> None:
+def test_os_error_is_translated_for_clients(error_number: int, error: type[Exception]) -> None:
     with pytest.raises(error), translate_os_errors("marianne.log"):
-        raise OSError(number, os.strerror(number))
+        raise OSError(error_number, os.strerror(error_number))

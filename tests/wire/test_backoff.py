@@ -5,7 +5,7 @@ from itertools import islice
 from marianne_stream.wire.backoff import exponential_backoff
 
 
-def test_delays_double_up_to_the_cap() -> None:
+def test_delays_double_up_to_cap() -> None:
     middle = exponential_backoff(uniform=lambda low, high: (low + high) / 2)
     assert list(islice(middle, 7)) == [1, 2, 4, 8, 16, 30, 30]
 

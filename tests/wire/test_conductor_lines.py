@@ -1,4 +1,4 @@
-"""Lines of the conductor's own log, in both of its formats."""
+"""Tests of lines of the conductor's own log, in both formats."""
 
 import pytest
 from hypothesis import given
@@ -23,20 +23,22 @@ from marianne_stream.wire.conductor_lines import parse_conductor_line
         ),
         ("2026-11-28 05:00:00 [info     ] x extra={'a': 1, 'job_id': 'fan'}", "x", ("fan",)),
         ("2026-11-28 05:00:00 [info     ] x job_id='a job\\'s' y=1", "x", ("a job's",)),
-        # What another job says of itself makes no line of that job.
+        # A job id in a value is not a field of the line.
         ("2026-11-28 05:00:00 [info     ] x job_id=fan job_id=other", "x", ("other",)),
         ("2026-11-28 05:00:00 [info     ] x job_id=other msg='y job_id=fan z'", "x", ("other",)),
         ("2026-11-28 05:00:00 [info     ] x msg='job_id=fan'", "x", ()),
         ("no time job_id=fan", "", ()),
     ],
 )
-def test_a_line_says_of_which_job_it_is(line: str, event: str, job_ids: tuple[str, ...]) -> None:
+def test_parse_conductor_line_returns_event_and_job_ids(
+    line: str, event: str, job_ids: tuple[str, ...]
+) -> None:
     found = parse_conductor_line(line.encode())
     assert (found.event, found.job_ids) == (event, job_ids)
 
 
 @given(st.binary())
-def test_any_bytes_are_a_line(line: bytes) -> None:
+def test_parse_conductor_line_accepts_any_bytes(line: bytes) -> None:
     parse_conductor_line(line)
     parse_conductor_line(b"2026-11-28T05:00:00Z [info ] job_id=" + line)
     parse_conductor_line(b'{"job_id": "' + line)

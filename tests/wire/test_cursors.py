@@ -1,4 +1,4 @@
-"""A cursor comes back as it was given, and anything else is none of ours."""
+"""Tests of cursors: they round-trip, and anything else is invalid."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ KINDS = (StatusCursor, RosterCursor, TimelineCursor)
     ],
     ids=str,
 )
-def test_a_cursor_is_read_as_it_was_written(
+def test_cursor_round_trips_and_fits_no_other_kind(
     cursor: StatusCursor | RosterCursor | TimelineCursor,
 ) -> None:
     assert type(cursor).parse(str(cursor)) == cursor
@@ -27,14 +27,14 @@ def test_a_cursor_is_read_as_it_was_written(
 
 
 @given(st.text())
-def test_any_other_text_is_no_cursor(text: str) -> None:
+def test_parse_any_other_text_returns_none(text: str) -> None:
     assert all(kind.parse(text) is None for kind in KINDS)
 
 
 @pytest.mark.parametrize("text", ["s-" + "0" * 10_000, "t-0123456789abcdef-" + "9" * 30, "s-\n"])
-def test_a_cursor_of_another_size_is_no_cursor(text: str) -> None:
+def test_parse_cursor_of_wrong_size_returns_none(text: str) -> None:
     assert all(kind.parse(text) is None for kind in KINDS)
 
 
-def test_the_digest_is_the_same_in_every_process() -> None:
+def test_state_digest_is_stable() -> None:
     assert state_digest(b"a state") == "2bbdf205f270b9fa7703a46e"

@@ -1,4 +1,4 @@
-"""JSON as Python writes it, mended in pieces."""
+"""Tests of repairing JSON in pieces."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ VALUES = st.lists(st.one_of(TEXT, st.sampled_from((float("nan"), float("-inf"), 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(VALUES)
-def test_mended_in_small_pieces_is_what_it_is_in_one(
+def test_repair_in_small_pieces_equals_repair_in_one(
     monkeypatch: pytest.MonkeyPatch, values: list[Any]
 ) -> None:
     data = json.dumps(values).encode()
@@ -45,14 +45,14 @@ def test_mended_in_small_pieces_is_what_it_is_in_one(
         (rb"\ud800 \udfff", "\ufffd \ufffd"),
     ],
 )
-def test_halves_of_pairs_are_read_at_any_place(text: bytes, read: str) -> None:
+def test_lone_surrogates_at_any_offset_are_replaced(text: bytes, read: str) -> None:
     for before in range(json_text.PIECE_BYTES - 40, json_text.PIECE_BYTES + 4):
         data = b'["' + b"a" * before + text + b'\xff"]'
         assert json_text.decode(data, list[str]) == ["a" * before + read + "\ufffd"]
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity"])
-def test_numbers_that_json_does_not_have_are_null_at_any_place(number: bytes) -> None:
+def test_non_finite_numbers_at_any_offset_become_null(number: bytes) -> None:
     for before in range(json_text.PIECE_BYTES - 40, json_text.PIECE_BYTES + 4):
         data = b'["' + b"a" * before + rb'\"NaN",' + number + b',"' + number + b'"]'
         assert json_text.decode(data, list[str | None])[1:] == [None, number.decode()]

@@ -1,4 +1,4 @@
-"""Lines are read as JSON-RPC, and odd ones are refused or mended."""
+"""Tests of JSON-RPC messages, including invalid ones."""
 
 import json
 
@@ -11,12 +11,12 @@ from marianne_stream.wire import json_text, jsonrpc
 
 
 class Named(msgspec.Struct):
-    """Something that has a name."""
+    """Value with a name."""
 
     name: str
 
 
-def test_a_request_is_one_line() -> None:
+def test_make_request_returns_one_line() -> None:
     line = jsonrpc.make_request(7, "job.status", {"job_id": "a\nb", "workspace": ""})
     assert line.endswith(b"}\n")
     assert line.count(b"\n") == 1
@@ -28,11 +28,11 @@ def test_a_request_is_one_line() -> None:
     }
 
 
-def test_an_id_that_is_not_utf8_is_asked_for_as_python_writes_it() -> None:
+def test_make_request_escapes_lone_surrogates() -> None:
     assert rb"\udcff" in jsonrpc.make_request(1, "job.status", {"job_id": "\udcff"})
 
 
-def test_an_answer_an_error_and_a_notification_are_told_apart() -> None:
+def test_parse_message_tells_result_error_and_notification() -> None:
     answer = jsonrpc.parse_message(b'{"jsonrpc":"2.0","id":1,"result":null}')
     assert isinstance(answer.result, msgspec.Raw)
     assert bytes(answer.result) == b"null"
@@ -44,12 +44,12 @@ def test_an_answer_an_error_and_a_notification_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize("line", [b"", b"{", b"[1]", b"null", b'"x"', b'{"id":{}}', b"\xff"])
-def test_what_is_no_message_is_refused(line: bytes) -> None:
+def test_parse_message_of_invalid_line_fails(line: bytes) -> None:
     with pytest.raises(ValueError, match=r"JSON|Expected|Input"):
         jsonrpc.parse_message(line)
 
 
-def test_a_value_of_another_shape_is_refused() -> None:
+def test_decode_value_of_other_type_fails() -> None:
     with pytest.raises(ValueError, match="Expected `str`"):
         json_text.decode(b'{"name": 1}', Named)
 
@@ -67,14 +67,14 @@ def test_a_value_of_another_shape_is_refused() -> None:
         (rb"NaN, \"Infinity\" \udcff", r'NaN, "Infinity" \xff'),
     ],
 )
-def test_text_that_utf8_cannot_hold_is_mended(text: bytes, name: str) -> None:
+def test_text_that_is_not_utf8_is_repaired(text: bytes, name: str) -> None:
     line = b'{"id":1,"result":{"name":"' + text + b'","tail":"\xff \\ud800","n":NaN}}'
     raw = jsonrpc.parse_message(line).result
     assert isinstance(raw, msgspec.Raw)
     assert json_text.decode(raw, Named).name == name
 
 
-def test_numbers_that_json_does_not_have_become_null() -> None:
+def test_non_finite_numbers_become_null() -> None:
     raw = json.dumps([1.5, float("nan"), float("inf"), float("-inf")]).encode()
     assert json_text.decode(raw, list[float | None]) == [1.5, None, None, None]
 
@@ -85,5 +85,5 @@ def test_numbers_that_json_does_not_have_become_null() -> None:
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
-def test_whatever_python_writes_can_be_read(value: object) -> None:
+def test_decode_accepts_whatever_python_writes(value: object) -> None:
     json_text.decode(json.dumps(value).encode(), object)

@@ -1,4 +1,4 @@
-"""Lines come out whole, however their bytes arrive."""
+"""Tests of the line splitter."""
 
 from itertools import pairwise
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from marianne_stream.wire.lines import LineSplitter, LineTooLongError
 
 
-def test_a_line_split_across_two_writes_is_given_once() -> None:
+def test_line_split_across_chunks_is_returned_once() -> None:
     splitter = LineSplitter(limit_bytes=100)
     assert splitter.feed(b"one\ntw") == [b"one"]
     assert splitter.pending_bytes == 2
@@ -18,7 +18,7 @@ def test_a_line_split_across_two_writes_is_given_once() -> None:
 
 
 @pytest.mark.parametrize("pieces", [(b"12345\n",), (b"123", b"45"), (b"a\n12345",)])
-def test_a_line_beyond_the_limit_is_refused(pieces: tuple[bytes, ...]) -> None:
+def test_line_beyond_limit_fails(pieces: tuple[bytes, ...]) -> None:
     splitter = LineSplitter(limit_bytes=4)
     *before, last = pieces
     assert all(splitter.feed(piece) == [] for piece in before)
@@ -27,7 +27,7 @@ def test_a_line_beyond_the_limit_is_refused(pieces: tuple[bytes, ...]) -> None:
 
 
 @given(st.lists(st.binary(max_size=30)), st.lists(st.integers(min_value=0, max_value=300)))
-def test_cut_anywhere_the_same_lines_come_out(lines: list[bytes], cuts: list[int]) -> None:
+def test_lines_do_not_depend_on_chunks(lines: list[bytes], cuts: list[int]) -> None:
     data = b"\n".join(lines)
     splitter = LineSplitter(limit_bytes=10_000)
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})

@@ -1,4 +1,4 @@
-"""Levels and times of log lines: the one definition of both."""
+"""Tests of levels and times of log lines."""
 
 from datetime import datetime
 
@@ -45,7 +45,7 @@ TIMES = st.datetimes()
 
 
 @given(st.one_of(st.text(), st.lists(PIECES, max_size=14).map("".join)))
-def test_any_line_has_facts_that_can_be_read(line: str) -> None:
+def test_facts_of_any_line_are_valid(line: str) -> None:
     level, logged_at = parse_line_facts(line)
     assert level is None or level in LEVELS
     if logged_at is not None:
@@ -63,7 +63,7 @@ def test_any_line_has_facts_that_can_be_read(line: str) -> None:
         ]
     ),
 )
-def test_a_name_of_a_level_is_one_in_any_case(name: str, casing: type[str], form: str) -> None:
+def test_level_name_in_any_case_is_recognised(name: str, casing: type[str], form: str) -> None:
     assert parse_line_level(form.format(casing(name))) == LEVEL_NAMES[name]
 
 
@@ -73,7 +73,7 @@ def test_a_name_of_a_level_is_one_in_any_case(name: str, casing: type[str], form
     casing=st.sampled_from([str.lower, str.upper, str.title]),
     message=st.text(),
 )
-def test_a_json_line_has_the_level_of_its_field(
+def test_level_field_of_json_line_is_recognised(
     name: str, key: str, casing: type[str], message: str
 ) -> None:
     line = msgspec.json.encode({"event": message, key: casing(name)}).decode()
@@ -86,7 +86,7 @@ def test_a_json_line_has_the_level_of_its_field(
     zone=st.sampled_from(["", "Z", "+05:30", "-0800", "+01"]),
     form=st.sampled_from(["{} x", "[{}] x", "{}", "INFO {} x", '{{"ts": "{}"}}']),
 )
-def test_a_lines_own_time_is_its_first_words(
+def test_time_at_head_of_line_is_recognised(
     moment: datetime, separator: str, zone: str, form: str
 ) -> None:
     text = moment.isoformat(sep=separator, timespec="microseconds") + zone
@@ -127,10 +127,12 @@ def test_a_lines_own_time_is_its_first_words(
         ('{"cut": "ERROR', "error", None),
     ],
 )
-def test_what_a_line_says_of_itself(line: str, level: str | None, logged_at: str | None) -> None:
+def test_parse_line_facts_returns_level_and_time(
+    line: str, level: str | None, logged_at: str | None
+) -> None:
     assert parse_line_facts(line) == (level, logged_at)
 
 
-def test_digits_of_another_script_are_no_time() -> None:
+def test_non_ascii_digits_are_not_a_time() -> None:
     logged_at = parse_line_facts("2026-01-01 10:00:00.\u0661\u0662\u0663Z x").logged_at
     assert logged_at is None or logged_at.isascii()

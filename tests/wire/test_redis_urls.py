@@ -1,4 +1,4 @@
-"""URLs of Redis: what is shown of them."""
+"""Tests of redacting Redis URLs."""
 
 import pytest
 
@@ -17,5 +17,5 @@ from marianne_stream.wire.redis_urls import redact_url
         ),
     ],
 )
-def test_what_is_secret_is_not_shown(url: str, shown: str) -> None:
+def test_redact_url_hides_credentials(url: str, shown: str) -> None:
     assert redact_url(url) == shown

@@ -1,4 +1,4 @@
-"""Frames are what an EventSource reads, and the parser reads what any server may send."""
+"""Tests of the SSE encoder and parser."""
 
 from itertools import pairwise
 
@@ -10,23 +10,24 @@ from marianne_stream.wire import sse
 from marianne_stream.wire.sse import EventParser, ServerSentEvent
 
 
-def parsed(data: bytes) -> list[ServerSentEvent]:
+def parse(data: bytes) -> list[ServerSentEvent]:
+    """Return the events in some bytes."""
     return list(EventParser().feed(data))
 
 
-def test_a_frame_has_an_id_an_event_and_its_data() -> None:
+def test_frame_has_id_event_and_data() -> None:
     frame = sse.frame(b'{"a":1}', event="job_status", event_id="s-1")
     assert frame == b'id: s-1\nevent: job_status\ndata: {"a":1}\n\n'
 
 
-def test_data_of_several_lines_is_read_as_it_was() -> None:
-    assert parsed(sse.frame(b"one\r\ntwo\rthree\n")) == [
+def test_multiline_data_round_trips() -> None:
+    assert parse(sse.frame(b"one\r\ntwo\rthree\n")) == [
         ServerSentEvent("message", "one\ntwo\nthree\n", "")
     ]
 
 
 @pytest.mark.parametrize("bad", ["a\nb", "a\rb"])
-def test_a_name_that_would_break_the_stream_is_refused(bad: str) -> None:
+def test_line_end_in_field_is_rejected(bad: str) -> None:
     with pytest.raises(ValueError, match="line end"):
         sse.frame(b"", event=bad)
     with pytest.raises(ValueError, match="line end"):
@@ -35,59 +36,59 @@ def test_a_name_that_would_break_the_stream_is_refused(bad: str) -> None:
         sse.comment(bad)
 
 
-def test_an_id_with_a_nul_is_refused_when_sent_and_ignored_when_read() -> None:
+def test_id_with_nul_is_rejected_by_encoder_and_ignored_by_parser() -> None:
     with pytest.raises(ValueError, match="NUL"):
         sse.frame(b"", event_id="a\0")
     parser = EventParser(last_event_id="before")
     assert [event.event_id for event in parser.feed(b"id: a\0b\ndata: x\n\n")] == ["before"]
 
 
-def test_comments_and_retry_are_no_events() -> None:
+def test_comment_and_retry_give_no_event() -> None:
     parser = EventParser()
     assert list(parser.feed(sse.retry(2500) + sse.comment("idle"))) == []
     assert parser.retry_ms == 2500
 
 
-def test_a_retry_that_is_no_number_is_ignored() -> None:
+def test_invalid_retry_is_ignored() -> None:
     parser = EventParser()
     assert list(parser.feed("retry: ٣\nretry: -1\nretry: 1.5\n\n".encode())) == []
     assert parser.retry_ms is None
 
 
-def test_the_last_id_holds_until_another_comes_and_an_empty_one_clears_it() -> None:
-    events = parsed(b"id: 1\ndata: a\n\ndata: b\n\nid\ndata: c\n\n")
+def test_last_id_holds_until_replaced_or_cleared() -> None:
+    events = parse(b"id: 1\ndata: a\n\ndata: b\n\nid\ndata: c\n\n")
     assert [event.event_id for event in events] == ["1", "1", ""]
 
 
-def test_an_id_without_data_still_counts() -> None:
+def test_id_without_data_sets_last_event_id() -> None:
     parser = EventParser()
     assert list(parser.feed(b"id: 7\n\n")) == []
     assert parser.last_event_id == "7"
 
 
-def test_a_stream_that_was_cut_leaves_the_id_of_the_last_whole_event() -> None:
+def test_truncated_stream_keeps_id_of_last_whole_event() -> None:
     parser = EventParser()
     assert len(list(parser.feed(b"id: 1\ndata: a\n\nid: 2\ndata: b\n"))) == 1
     assert parser.last_event_id == "1"
 
 
-def test_one_byte_order_mark_at_the_start_is_dropped() -> None:
+def test_one_leading_bom_is_removed() -> None:
     mark = b"\xef\xbb\xbf"
-    assert [event.data for event in parsed(mark + b"data: a\n\ndata: " + mark + b"b\n\n")] == [
+    assert [event.data for event in parse(mark + b"data: a\n\ndata: " + mark + b"b\n\n")] == [
         "a",
         "\ufeffb",
     ]
 
 
-def test_bytes_that_are_not_utf8_are_replaced() -> None:
-    assert parsed(b"data: \xff\n\n")[0].data == "\ufffd"
+def test_invalid_utf8_is_replaced() -> None:
+    assert parse(b"data: \xff\n\n")[0].data == "\ufffd"
 
 
-def test_only_one_blank_behind_the_colon_is_dropped() -> None:
-    assert parsed(b"data:  a\n\n")[0].data == " a"
+def test_one_blank_after_colon_is_removed() -> None:
+    assert parse(b"data:  a\n\n")[0].data == " a"
 
 
-def test_an_event_beyond_the_limit_is_refused() -> None:
+def test_event_beyond_limit_fails() -> None:
     with pytest.raises(ValueError, match="longer than 10 characters"):
         list(EventParser(limit_chars=10).feed(b"data: 12345678901"))
     parser = EventParser(limit_chars=10)
@@ -107,9 +108,7 @@ STREAM = st.lists(
     st.sampled_from(["\n", "\r", "\r\n"]),
     st.lists(st.integers(min_value=0, max_value=200)),
 )
-def test_cut_anywhere_a_stream_gives_the_same_events(
-    lines: list[str], end: str, cuts: list[int]
-) -> None:
+def test_events_do_not_depend_on_chunks(lines: list[str], end: str, cuts: list[int]) -> None:
     data = "".join(line + end for line in lines).encode()
     whole = EventParser()
     expected = list(whole.feed(data))
@@ -123,6 +122,6 @@ def test_cut_anywhere_a_stream_gives_the_same_events(
 
 
 @given(st.text(), st.from_regex(r"[a-z_.]{1,20}", fullmatch=True))
-def test_whatever_is_sent_is_read(data: str, event: str) -> None:
+def test_parser_reads_whatever_encoder_writes(data: str, event: str) -> None:
     normal = data.replace("\r\n", "\n").replace("\r", "\n")
-    assert parsed(sse.frame(data.encode(), event=event)) == [ServerSentEvent(event, normal, "")]
+    assert parse(sse.frame(data.encode(), event=event)) == [ServerSentEvent(event, normal, "")]
