@@ -37,7 +37,7 @@ class EventFilter:
 
     @property
     def passes_all(self) -> bool:
-        """Whether every event passes."""
+        """True if every event passes."""
         return not self.job_ids and not self.prefixes and self.job_scope.matches_all
 
     def __call__(self, entry: ReplayEntry) -> bool:
@@ -236,18 +236,14 @@ def open_event_feed(
     unseen: EntryFilter = event_filter
     if seen is not None:
         unseen = UnseenFilter(event_filter, seen) if seen.per_source else event_filter
-        jobs = event_filter.job_ids
-        entries = replay_buffer.get_range(
-            seen.number, replay_buffer.last_number, unseen, jobs, max_bytes=0
-        )
+        last, jobs = replay_buffer.last_number, event_filter.job_ids
+        entries = replay_buffer.get_range(seen.number, last, unseen, jobs, max_bytes=0)
     else:
         entries = replay_buffer.get_newest(limit, event_filter, event_filter.job_ids)
         if cursor:
             # First of all, so that a client can clear its view.
-            gap = make_event_gap_frame(
-                count_missed_before(replay_buffer, entries, event_filter, parsed_cursor),
-                "cursor_expired",
-            )
+            missed = count_missed_before(replay_buffer, entries, event_filter, parsed_cursor)
+            gap = make_event_gap_frame(missed, "cursor_expired")
     # A cursor for a client that is disconnected before its first event, or filters out all of them.
     before = entries[0].number - 1 if entries else replay_buffer.last_number
     position = cursor if seen is not None and seen.per_source else replay_buffer.cursor_at(before)

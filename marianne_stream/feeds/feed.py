@@ -23,12 +23,12 @@ class Feed(Protocol):
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether the client has seen everything and nothing will follow."""
+        """True if the client has seen everything and nothing will follow."""
         ...
 
     @property
     def has_heartbeats(self) -> bool:
-        """Whether an idle stream gets `heartbeat` events."""
+        """True if an idle stream gets `heartbeat` events."""
         ...
 
     @property

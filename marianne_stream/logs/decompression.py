@@ -45,12 +45,12 @@ class Decompressor(Protocol):
 
     @property
     def eof(self) -> bool:
-        """Whether the stream has ended."""
+        """True after the end of the stream."""
         ...
 
     @property
     def needs_input(self) -> bool:
-        """Whether there is no more output without more input."""
+        """True if there is no more output without more input."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""One file of a log, plain or compressed, read through the descriptor that was opened."""
+"""File of a log, plain or compressed, read through the descriptor that was opened."""
 
 import errno
 import os

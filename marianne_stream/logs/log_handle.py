@@ -20,7 +20,7 @@ MAX_INDEX_SLICES = 32
 
 
 class LogHandle:
-    """One log, with the filter of the lines that belong to the job.
+    """Log, with the filter of the lines that belong to the job.
 
     Args:
         log_path: path of the log.

@@ -35,7 +35,7 @@ StoppedBy = Literal["limit", "time", "start", "end"]
 
 @dataclass(frozen=True, slots=True)
 class PageResult:
-    """One page: lines in order, and where to go on.
+    """Page of lines in order, and where to go on.
 
     Attributes:
         lines: the lines.

@@ -63,7 +63,7 @@ class ReadResult:
 
     @property
     def is_discontinuous(self) -> bool:
-        """Whether the next lines do not follow these in the same file."""
+        """True if the next lines do not follow these in the same file."""
         return self.gap is not None or self.rotation is not None
 
 
@@ -95,7 +95,7 @@ class LogReader:
 
     @property
     def is_rotating(self) -> bool:
-        """Whether the log was renamed and the old file may still be written: read again soon."""
+        """True if the log was renamed and the old file may still be written: read again soon."""
         return self._rotated_since_s is not None
 
     def read(self, limit: Position | None = None) -> ReadResult | None:
@@ -133,7 +133,7 @@ class LogReader:
 
     @property
     def is_overwritten(self) -> bool:
-        """Whether the unfinished last line was overwritten after a carriage return."""
+        """True if the unfinished last line was overwritten after a carriage return."""
         return self._splitter.is_overwritten
 
     def partial_line(self) -> LogLine | None:

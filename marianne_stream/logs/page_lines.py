@@ -17,7 +17,7 @@ MIN_PIECE_BYTES = 16 * 1024
 
 
 class PageLine(NamedTuple):
-    """One line of a page.
+    """Line of a page.
 
     Attributes:
         line: the line.

@@ -1,7 +1,7 @@
 """Safe opening of regular files below a folder, without following symbolic links.
 
 A name is looked up once, and the opened file is the one that is read: between a check and an open,
-somebody could replace it by a link.
+another process could replace it by a link.
 """
 
 import errno

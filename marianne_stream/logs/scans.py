@@ -91,12 +91,12 @@ class Scan:
 
     @property
     def is_timed_out(self) -> bool:
-        """Whether the deadline has passed."""
+        """True after the deadline."""
         return time.monotonic() >= self._deadline_s
 
     @property
     def is_done(self) -> bool:
-        """Whether the page is final."""
+        """True if the page is final."""
         return self.is_full or self.is_timed_out or self.is_budget_exhausted
 
     def _read_blocks(self, blocks: Iterable[Block]) -> Iterator[Block]:

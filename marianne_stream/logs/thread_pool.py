@@ -152,5 +152,5 @@ def run_item(item: WorkItem) -> tuple[object, BaseException | None]:
     try:
         with use_budget(item.budget):
             return item.work(), None
-    except BaseException as error:  # noqa: BLE001 - the caller is told
+    except BaseException as error:  # noqa: BLE001 - passed to the caller
         return None, error

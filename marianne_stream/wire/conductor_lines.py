@@ -37,7 +37,7 @@ class ConductorLine(NamedTuple):
 
     @property
     def is_run_start(self) -> bool:
-        """Whether the line starts a run of its job."""
+        """True if the line starts a run of its job."""
         return self.event == RUN_START_EVENT
 
 

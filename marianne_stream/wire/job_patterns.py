@@ -25,7 +25,7 @@ class JobPatterns:
 
     @property
     def matches_all(self) -> bool:
-        """Whether the set is not restricted. It then includes what belongs to no job."""
+        """True if the set is not restricted. It then includes what belongs to no job."""
         return not self.patterns
 
     def __call__(self, job_id: str) -> bool:

@@ -76,7 +76,7 @@ class LineFacts(NamedTuple):
 
     @property
     def is_entry_start(self) -> bool:
-        """Whether the line starts an entry, and belongs to none above."""
+        """True if the line starts an entry, and belongs to none above."""
         return self.level is not None or self.logged_at is not None
 
 

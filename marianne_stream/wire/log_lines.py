@@ -19,7 +19,7 @@ PIECE_BYTES = 16 * 1024
 
 
 class LogLine(NamedTuple):
-    """One line of a log.
+    """Line of a log.
 
     Attributes:
         text: bytes of the line without its end, at most `LINE_LIMIT_BYTES`.
@@ -225,7 +225,7 @@ class LogLineSplitter:
 
     @property
     def is_overwritten(self) -> bool:
-        """Whether the unfinished line holds a carriage return."""
+        """True if the unfinished line holds a carriage return."""
         return self._renderer.is_overwritten
 
     def partial_line(self) -> LogLine | None:

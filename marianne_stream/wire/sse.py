@@ -96,7 +96,7 @@ def encode_value(name: str, value: str, *, forbidden: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ServerSentEvent:
-    """One event as a client sees it.
+    """Event as a client sees it.
 
     Attributes:
         event: event type.
