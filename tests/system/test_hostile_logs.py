@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from tests.support.processes import ManagedProcess
+from tests.support.processes import ManagedProcess, run_process
+from tests.support.server_restart import make_server_options
 from tests.support.viewers import open_viewer
 
 DRAIN_S = 5.0
@@ -64,6 +65,16 @@ HOSTILE: dict[str, Callable[[Path], None]] = {
     "long line": write_long_line,
 }
 
+# Decompresses 200 MiB instead of 2 GiB before the gap.
+SMALL_LIMIT_SCRIPT = """
+import sys
+from marianne_stream.cli.main import main
+from marianne_stream.logs import log_file
+assert log_file.TEXT_LIMIT_BYTES > 200 * 1024**2
+log_file.TEXT_LIMIT_BYTES = 200 * 1024**2
+sys.exit(main(sys.argv[1:]))
+"""
+
 # Requests for the hostile log: twice as many as there are threads of each kind.
 REQUESTS = (
     "logs/lines",
@@ -76,16 +87,23 @@ REQUESTS = (
 ) * 2
 
 
-@pytest.fixture(params=HOSTILE)
-async def hostile(
-    request: pytest.FixtureRequest, conductor: SimulatedConductor, tmp_path: Path
-) -> str:
-    """Run a job with hostile files; return the log of another job."""
+@pytest.fixture(scope="module", params=HOSTILE)
+def hostile_files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write one kind of hostile files once for all tests."""
+    folder = tmp_path_factory.mktemp("hostile")
+    HOSTILE[request.param](folder / "marianne.log")
+    return folder
+
+
+@pytest.fixture
+async def hostile(hostile_files: Path, conductor: SimulatedConductor, tmp_path: Path) -> str:
+    """Run a job with hostile files and another job; return the id of the first."""
     for job_id in ("hostile", "other"):
         (workspace := tmp_path / job_id).mkdir()
         conductor.launch(job_id, 2, workspace=str(workspace))
     (tmp_path / "other" / "marianne.log").write_bytes(b"one\ntwo\n")
-    HOSTILE[request.param](tmp_path / "hostile" / "marianne.log")
+    for path in hostile_files.iterdir():
+        (tmp_path / "hostile" / path.name).hardlink_to(path)
     return "hostile"
 
 
@@ -172,12 +190,17 @@ async def test_sparse_log_is_served_from_both_ends(
 
 
 async def test_decompression_bomb_becomes_a_log_gap(
-    conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
+    conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     conductor.launch("bomb", 2, workspace=str(tmp_path))
     write_bomb(tmp_path / "marianne.log")
-    url = f"{server.address}/api/jobs/bomb/logs/lines"
-    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+    async with (
+        run_process(
+            "-c", SMALL_LIMIT_SCRIPT, *make_server_options(tmp_path), "--port", 0, "--no-auth"
+        ) as running,
+        aiohttp.ClientSession() as session,
+        session.get(f"{running.address}/api/jobs/bomb/logs/lines") as answer,
+    ):
         page = await answer.json()
     assert page["gap"]
     assert page["lines"][-1]["line"] == "the first line"

@@ -7,12 +7,14 @@ import json
 import lzma
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.processes import ManagedProcess
 from tests.support.raw_http import open_connection, receive
 from tests.support.terminals import open_terminal, run_command
@@ -222,24 +224,29 @@ OTHER_NAMES = (
 )
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,
-    ".xz": lzma.compress,
+    ".xz": partial(lzma.compress, preset=0),
     ".bz2": bz2.compress,
 }
 
 
-@pytest.mark.parametrize("name", [*ROTATED_NAMES, *OTHER_NAMES])
 async def test_rotated_file_is_recognized_by_name(
-    server: ManagedProcess, log_path: Path, name: str
+    server: ManagedProcess, conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
-    compress = COMPRESS.get(Path(name).suffix, bytes)
-    # For every decompressor, two concatenated streams are one file.
-    log_path.with_name(name).write_bytes(compress(b"old one\nold ") + compress(b"two\n"))
-    os.utime(log_path.with_name(name), (1_000_000, 1_000_000))
-    log_path.write_bytes(b"new\n")
-    url = f"{server.address}/api/jobs/logged/logs/lines"
-    async with aiohttp.ClientSession() as session, session.get(url) as answer:
-        lines = [line["line"] for line in (await answer.json())["lines"]]
-    assert lines == (["old one", "old two", "new"] if name in ROTATED_NAMES else ["new"])
+    names = {f"job-{number}": name for number, name in enumerate((*ROTATED_NAMES, *OTHER_NAMES))}
+    for job_id, name in names.items():
+        compress = COMPRESS.get(Path(name).suffix, bytes)
+        (workspace := tmp_path / job_id).mkdir()
+        # For every decompressor, two concatenated streams are one file.
+        (workspace / name).write_bytes(compress(b"old one\nold ") + compress(b"two\n"))
+        os.utime(workspace / name, (1_000_000, 1_000_000))
+        (workspace / "marianne.log").write_bytes(b"new\n")
+        conductor.launch(job_id, 1, workspace=str(workspace))
+    async with aiohttp.ClientSession(f"{server.address}/api/jobs/") as session:
+        for job_id, name in names.items():
+            async with session.get(f"{job_id}/logs/lines") as answer:
+                lines = [line["line"] for line in (await answer.json())["lines"]]
+            expected = ["old one", "old two", "new"] if name in ROTATED_NAMES else ["new"]
+            assert lines == expected, name
 
 
 @pytest.mark.parametrize("ending", COMPRESS)

@@ -56,31 +56,27 @@ async def send_slowly(address: str, pieces: Iterable[bytes]) -> bytes:
         writer.close()
 
 
-@pytest.mark.parametrize(
-    ("first", "then", "status"),
-    [
-        (b"", b"", b""),
-        (b"GET /health HTTP/1.1\r\nX: ", b"y", b""),
-        (b"GET /health HTTP/1.1\r\n", b"A: b\r\n", b""),
-        (HEALTH, b"\r\n", b"HTTP/1.1 200"),
-        (HEALTH + b"GET /health HTTP/1.1\r\nX: ", b"y", b"HTTP/1.1 200"),
-        (LOGIN + b"Content-Length: 9999\r\n\r\n", b"a", b"HTTP/1.1 400"),
-        (LOGIN + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n", b"HTTP/1.1 400"),
-        (
-            b"POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\n",
-            b"a",
-            b"HTTP/1.1 421",
-        ),
-    ],
-    ids=["nothing", "header", "headers", "blank", "next head", "form", "chunks", "no form"],
+# The beginning of a request, the piece that is repeated, and the begin of the response.
+SLOW_REQUESTS = (
+    (b"", b"", b""),
+    (b"GET /health HTTP/1.1\r\nX: ", b"y", b""),
+    (b"GET /health HTTP/1.1\r\n", b"A: b\r\n", b""),
+    (HEALTH, b"\r\n", b"HTTP/1.1 200"),
+    (HEALTH + b"GET /health HTTP/1.1\r\nX: ", b"y", b"HTTP/1.1 200"),
+    (LOGIN + b"Content-Length: 9999\r\n\r\n", b"a", b"HTTP/1.1 400"),
+    (LOGIN + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n", b"HTTP/1.1 400"),
+    (b"POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\n", b"a", b"HTTP/1.1 421"),
 )
-async def test_slow_request_times_out_and_is_closed(
-    running: ManagedProcess, first: bytes, then: bytes, status: bytes
-) -> None:
-    answer = await send_slowly(
-        running.address, itertools.chain([first], itertools.repeat(then, 500))
+
+
+async def test_slow_request_times_out_and_is_closed(running: ManagedProcess) -> None:
+    answers = await asyncio.gather(
+        *(
+            send_slowly(running.address, itertools.chain([first], itertools.repeat(piece, 500)))
+            for first, piece, _ in SLOW_REQUESTS
+        )
     )
-    assert answer[:12] == status
+    assert [answer[:12] for answer in answers] == [status for *_, status in SLOW_REQUESTS]
 
 
 @pytest.mark.parametrize("spare", [1, 0, -1])
