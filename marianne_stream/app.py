@@ -152,7 +152,7 @@ class Components:
         self.stream_registry.close()
         self.job_hub.begin_shutdown()
         await self.tasks.cancel("relay", "conductor", "jobs")
-        # Reads that still run are for responses that nobody will receive.
+        # No client waits for the reads that still run.
         self.logs.threads.close()
 
 

@@ -41,7 +41,7 @@ def is_same_time(one: float | None, other: float | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """One step of a job, as clients see it."""
+    """A step of a job, as clients see it."""
 
     number: Annotated[int, Field(description="Number of the sheet, from 1.")]
     status: Annotated[str, Field(description="Status of the sheet; unknown ones are passed on.")]
@@ -207,7 +207,7 @@ class RemotePosition:
 
 @dataclass(frozen=True, slots=True)
 class MonitorEvent:
-    """One event of the conductor.
+    """An event of the conductor.
 
     Attributes:
         job_id: job that the event is about; "" for the whole host.

@@ -119,7 +119,7 @@ class JobDeletedData(Payload):
 
 
 class JobSummary(Payload):
-    """One job of the roster."""
+    """A job of the roster."""
 
     job_id: str
     status: str

@@ -1,7 +1,4 @@
-"""Where the server is: an http or https address, or a Unix socket.
-
-It asks nobody; whether there is a server shows when it is connected to.
-"""
+"""Address of a server: an http or https URL, or a Unix socket."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -18,12 +15,12 @@ EXPECTED_FORM = "http://HOST:PORT, https://HOST or unix:/PATH"
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
-    """A server's address.
+    """Address of a server.
 
     Attributes:
-        text: as it was given.
-        base: what its paths are below.
-        socket_path: the socket to connect to, where it is one.
+        text: address as the user wrote it.
+        base: base URL of all paths.
+        socket_path: path of the Unix socket; None for TCP.
     """
 
     text: str
@@ -32,7 +29,7 @@ class ServerAddress:
 
     @property
     def is_local(self) -> bool:
-        """Whether what is sent there cannot leave this machine."""
+        """Return whether data that is sent there cannot leave this machine."""
         host = self.base.host or ""
         if self.socket_path is not None or host == "localhost":
             return True
@@ -42,15 +39,16 @@ class ServerAddress:
             return False
 
     def url(self, path: str) -> URL:
-        """A path of the server, which begins with a slash and is encoded."""
+        """Return the URL of an encoded path, which begins with a slash."""
         return URL(str(self.base).rstrip("/") + path, encoded=True)
 
 
 def parse_server_address(text: str) -> ServerAddress:
-    """An address as a user writes it.
+    """Parse an address that a user wrote.
 
     Raises:
-        SettingsError: it is none, or holds a secret that every user of the machine could read.
+        SettingsError: the address is invalid, or contains a secret, which other users of the
+            machine could read in the process list.
     """
     scheme, _, path = text.partition(":")
     if scheme == "unix":
@@ -60,31 +58,31 @@ def parse_server_address(text: str) -> ServerAddress:
         return ServerAddress(text, URL("http://localhost"), path)
     try:
         url = URL(text)
-        usable = url.scheme in ("http", "https") and bool(url.host) and bool(url.port)
+        is_valid = url.scheme in ("http", "https") and bool(url.host) and bool(url.port)
     except ValueError:
-        usable = False
-    if not usable or url.query_string or url.fragment:
+        is_valid = False
+    if not is_valid or url.query_string or url.fragment:
         raise SettingsError(f"the server's address must be {EXPECTED_FORM}, got {text!r}")
     if url.user is not None or url.password is not None:
         raise SettingsError(
-            "the server's address must hold no user and no password: a token comes from a file or "
-            "from the environment"
+            "the server's address must not contain a user or password: set a token with "
+            "--token-file or MARIANNE_STREAM_TOKEN"
         )
     return ServerAddress(text.rstrip("/"), url)
 
 
 def job_path(job_id: str, subpath: str = "") -> str:
-    """The path of a job, or of something of it.
+    """Return the path of a job's endpoint.
 
     Args:
-        job_id: its id in its written form (`wire/job_ids.py`).
-        subpath: what of it, beginning with a slash.
+        job_id: escaped id of the job (`wire/job_ids.py`).
+        subpath: rest of the path, beginning with a slash.
 
     Raises:
-        SettingsError: no job can have this id.
+        SettingsError: the id is invalid.
     """
     if not job_id or "/" in job_id or "\0" in job_id:
         raise SettingsError(
-            f"a job's id holds any characters but / and NUL, and at least one; got {job_id!r}"
+            f"a job id must have at least one character, and no / or NUL; got {job_id!r}"
         )
     return "/api/jobs/" + quote(job_id, safe="") + subpath

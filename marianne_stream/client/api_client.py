@@ -1,7 +1,6 @@
-"""The server as a client sees it: connections to it, and what its answers mean.
+"""HTTP client of a server: requests, and the meaning of its errors.
 
-Whether to try again is decided in `parse_unavailable_error` and `lost` alone. It must not know
-what is shown.
+Only `error_for_status` and `connection_error` decide whether a retry makes sense.
 """
 
 import os
@@ -34,13 +33,13 @@ from marianne_stream.version import VERSION
 
 CONNECT_TIMEOUT_S = 10.0
 RESPONSE_TIMEOUT_S = 30.0
-# The server says something every 15 s: after three times that the connection is dead.
+# Three times the server's heartbeat interval of 15 s.
 READ_TIMEOUT_S = 45.0
 
 MAX_ERROR_BODY_BYTES = 64 * 1024
 MAX_RETRY_AFTER_S = 60.0
 
-# Statuses that stay, whatever is done about them here.
+# Statuses for which a retry does not help.
 PERMANENT_ERRORS: dict[int, type[MarianneStreamError]] = {
     400: SettingsError,
     403: AccessDeniedError,
@@ -54,17 +53,17 @@ BodyT = TypeVar("BodyT")
 
 
 class ApiClient:
-    """One server; a context that holds its connections.
+    """Client of one server; a context manager that owns its connections.
 
     Args:
-        address: where it is.
-        token: what it is sent as a bearer token; None where there is none.
-        retry_policy: how long it is waited for.
-        reporter: where it is said that it is.
+        address: address of the server.
+        token: bearer token; None to send none.
+        retry_policy: time limits of retries.
+        reporter: reports connection problems.
 
     Attributes:
-        reporter: the same.
-        clock: the server's time.
+        reporter: the same reporter.
+        clock: estimate of the server's clock.
     """
 
     def __init__(
@@ -84,10 +83,10 @@ class ApiClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        # No limit of connections: each job that is watched has one.
+        # No limit of connections: each watched job has one.
         unix = self._address.socket_path
         connector = aiohttp.UnixConnector(unix, limit=0) if unix else aiohttp.TCPConnector(limit=0)
-        # `*/*`, and not an event stream by name: an error is then answered as what it is.
+        # Not `text/event-stream`: errors are sent as JSON.
         headers = {"Accept": "*/*", "User-Agent": f"marianne-stream/{VERSION}"}
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"
@@ -112,17 +111,18 @@ class ApiClient:
         last_event_id: str = "",
         timeout_s: float | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """One request, and its answer while the context lasts; cancelling is safe.
+        """Send a request, and yield its response inside the context. Cancelling is safe.
 
         Args:
-            path: what is asked for, encoded.
-            params: the parameters.
-            last_event_id: where to resume; "" for the beginning.
-            timeout_s: how long all of it may take; None for a stream.
+            path: encoded path.
+            params: query parameters.
+            last_event_id: cursor to resume from; "" for the start.
+            timeout_s: time limit of the whole response, in seconds; None for a stream.
 
         Raises:
-            UnreachableError: it failed, inside the context as well, and may not fail again.
-            TerminalError, SettingsError: the answer is an error, and stays one.
+            ServerUnreachableError: the request failed, or the connection was lost in the context; a
+                retry may succeed.
+            CliError, SettingsError: the response is an error for which a retry does not help.
         """
         if self._session is None:
             raise RuntimeError("the context is not entered")
@@ -130,9 +130,9 @@ class ApiClient:
         timeout = aiohttp.ClientTimeout(
             total=timeout_s, sock_connect=CONNECT_TIMEOUT_S, sock_read=READ_TIMEOUT_S
         )
-        asked_s = time.time()
+        sent_s = time.time()
         try:
-            # The token is for this server: nobody else is asked in its place.
+            # No redirects: the token is for this server only.
             async with self._session.get(
                 self._address.url(path),
                 params=params,
@@ -140,9 +140,7 @@ class ApiClient:
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
-                if bounds := estimate_offset(
-                    response.headers.get("Date", ""), asked_s, time.time()
-                ):
+                if bounds := estimate_offset(response.headers.get("Date", ""), sent_s, time.time()):
                     self.clock.narrow(bounds)
                 if response.status not in (200, 204):
                     raise await self._read_error(response)
@@ -158,61 +156,61 @@ class ApiClient:
         *,
         timeout_s: float = RESPONSE_TIMEOUT_S,
     ) -> BodyT:
-        """Asks once for an answer of JSON; raises as `open` does."""
+        """Request a JSON response once; raises as `open` does."""
         async with self.open(path, params, timeout_s=timeout_s) as response:
             body = await response.read()
         try:
             return msgspec.json.decode(body, type=body_type)
         except (msgspec.DecodeError, ValueError) as error:
             raise CliError(
-                f"{self._address.text} gave an answer that is none of marianne-stream's"
+                f"{self._address.text} sent an invalid response: is it a marianne-stream?"
             ) from error
 
     async def get_json_with_retry(
         self, path: str, params: Mapping[str, str], body_type: type[BodyT]
     ) -> BodyT:
-        """Asks until there is an answer, or patience is at an end; raises as `open` does."""
-        tries = self.make_retrier()
+        """Request a JSON response, with retries; raises as `open` does."""
+        retrier = self.make_retrier()
         while True:
             try:
-                answer = await self.get_json(path, params, body_type)
+                body = await self.get_json(path, params, body_type)
             except ServerUnreachableError as error:
-                await tries.wait(error)
+                await retrier.wait(error)
             else:
-                tries.on_connected()
-                return answer
+                retrier.on_connected()
+                return body
 
     def make_retrier(self) -> Retrier:
-        """The tries of something that is asked for."""
+        """Return a retrier for one request or stream."""
         return Retrier(self._retry_policy, self._connection_status)
 
     async def _read_error(self, response: aiohttp.ClientResponse) -> MarianneStreamError:
-        """What an answer that is an error means."""
+        """Read an error response."""
         body = b""
         async for chunk in response.content.iter_any():
             body += chunk
             if len(body) > MAX_ERROR_BODY_BYTES:
                 break
         try:
-            fault = msgspec.json.decode(body, type=ErrorBody)
+            error = msgspec.json.decode(body, type=ErrorBody)
         except (msgspec.DecodeError, ValueError):
-            fault = ErrorBody("")
-        detail = fault.detail
+            error = ErrorBody("")
+        detail = error.detail
         if response.status == 401 and self._token is None:
             detail = "A token is needed"
         detail = detail.rstrip(".") or f"{self._address.text} answered {response.status}"
-        if fault.code == LogNotFoundError.code:
+        if error.code == LogNotFoundError.code:
             return CliLogNotFoundError(detail)
         return error_for_status(response.status, detail, response.headers.get("Retry-After", ""))
 
 
 def error_for_status(status: int, detail: str, retry_after: str) -> MarianneStreamError:
-    """What an answer that is an error means: whether it may pass, and what to exit with.
+    """Return the error for a status: whether a retry makes sense, and the exit code.
 
     Args:
-        status: the answer's status.
-        detail: its sentence.
-        retry_after: its Retry-After, in seconds; what is no number counts as none.
+        status: HTTP status.
+        detail: sentence of the response.
+        retry_after: Retry-After header in seconds; ignored if it is not a number.
     """
     if status == 429 or status >= 500:
         if not (retry_after.isascii() and retry_after.isdigit()):
@@ -222,8 +220,8 @@ def error_for_status(status: int, detail: str, retry_after: str) -> MarianneStre
         )
     if status == 401:
         return AccessDeniedError(
-            f"{detail}; name a file that holds one with --token-file or "
-            "MARIANNE_STREAM_TOKEN_FILE, or give it as MARIANNE_STREAM_TOKEN"
+            f"{detail}; set a token file with --token-file or MARIANNE_STREAM_TOKEN_FILE, or a "
+            "token with MARIANNE_STREAM_TOKEN"
         )
     if status in PERMANENT_ERRORS:
         return PERMANENT_ERRORS[status](detail)
@@ -231,19 +229,19 @@ def error_for_status(status: int, detail: str, retry_after: str) -> MarianneStre
 
 
 def connection_error(error: Exception, address: str) -> ServerUnreachableError:
-    """Why a connection failed, in a sentence."""
+    """Return the error for a failed connection, with the reason in a sentence."""
     reason = "the connection was lost"
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLError):
-        reason = "its certificate is not trusted here"
+        reason = "its certificate is not trusted"
     elif isinstance(error, aiohttp.ClientConnectorDNSError):
-        reason = "no host has that name"
+        reason = "unknown host name"
     elif isinstance(error, aiohttp.ClientConnectorError):
         number = error.os_error.errno
         reason = os.strerror(number) if number and number > 0 else str(error.os_error)
     elif isinstance(error, aiohttp.ConnectionTimeoutError):
         reason = f"no answer in {CONNECT_TIMEOUT_S:.0f} s"
     elif isinstance(error, TimeoutError):
-        reason = "it says nothing"
+        reason = f"no data for {READ_TIMEOUT_S:.0f} s"
     elif isinstance(error, aiohttp.ClientResponseError):
-        reason = "what answers there does not speak HTTP"
+        reason = "the response is not HTTP"
     return ServerUnreachableError(f"{address} cannot be reached: {reason}")

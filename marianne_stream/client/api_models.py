@@ -1,6 +1,6 @@
-"""What a server's answers hold, as far as a terminal shows it.
+"""Bodies of responses and events, as far as the terminal uses them.
 
-A newer server may say more: what is not known here is passed over. It asks nobody.
+Unknown fields are ignored: a newer server may send more.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ import msgspec
 
 
 class JobBody(msgspec.Struct, frozen=True):
-    """An entry of the roster."""
+    """Job of the roster."""
 
     job_id: str
     status: str
@@ -22,21 +22,21 @@ class JobBody(msgspec.Struct, frozen=True):
 
 
 class JobPageBody(msgspec.Struct, frozen=True):
-    """A page of the roster; the entries as they came, since `--json` prints them so."""
+    """Page of the roster. The jobs stay as they came, since `--json` prints them."""
 
     jobs: list[dict[str, Any]]
     next: str | None = None
 
 
 class JobTimesBody(msgspec.Struct, frozen=True):
-    """One job, as far as its status does not say it."""
+    """Times of one job."""
 
     started_at: str | None = None
     completed_at: str | None = None
 
 
 class StatusBody(msgspec.Struct, frozen=True):
-    """The data of `get_job_status`."""
+    """Data of `get_job_status`."""
 
     status: str
     completed_sheets: int = 0
@@ -46,7 +46,7 @@ class StatusBody(msgspec.Struct, frozen=True):
 
 
 class RosterBody(msgspec.Struct, frozen=True):
-    """The data of `roster`."""
+    """Data of `roster`."""
 
     complete: bool
     jobs: list[JobBody]
@@ -54,7 +54,7 @@ class RosterBody(msgspec.Struct, frozen=True):
 
 
 class LogLineBody(msgspec.Struct, frozen=True):
-    """The data of `log`."""
+    """Data of `log`."""
 
     line: str
     line_number: int = 0
@@ -63,14 +63,14 @@ class LogLineBody(msgspec.Struct, frozen=True):
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
-    """The body of an answer that is an error."""
+    """Body of an error response."""
 
     detail: str
     code: str = ""
 
 
 class TimelineEventBody(msgspec.Struct, frozen=True):
-    """The data of an event of the timeline."""
+    """Data of a conductor's event."""
 
     event: str = ""
     job_id: str = ""

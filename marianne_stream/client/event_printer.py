@@ -1,7 +1,4 @@
-"""`events`: the timeline, of one job or of all, as it comes.
-
-It must not know what the conductor's events mean.
-"""
+"""`events`: the conductor's events, of one job or of all jobs."""
 
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -17,17 +14,17 @@ from marianne_stream.client.sanitize import encode_json_line, strip_to_one_line
 from marianne_stream.client.sse_client import SSEClient, StreamEvent, convert_data
 from marianne_stream.client.times import format_time
 
-# As many as the server gives to one who comes back and has lost his place.
+# Maximum that the server replays to a client whose cursor has expired.
 MAX_EVENTS = 200
 
-# What a stream says of itself, and not of the conductor.
+# Events of the stream itself, not of the conductor.
 STREAM_EVENTS = frozenset({"gap", "source", "stream_error"})
 
-# Of names, so that what follows stands in columns; longer ones push it aside.
+# Width of the name columns; longer names push the rest to the right.
 JOB_COLUMNS = 20
 EVENT_COLUMNS = 22
 
-# What an event's name ends with, and how it is drawn.
+# Style of an event, by the last part of its name.
 EVENT_STYLES = {
     "failed": "status.failed",
     "completed": "status.completed",
@@ -38,12 +35,12 @@ EVENT_STYLES = {
 
 @dataclass(frozen=True, slots=True)
 class EventQuery:
-    """Which events are wanted.
+    """Query of events.
 
     Attributes:
-        job_id: of which job; None for all.
-        limit: how many of the newest come first.
-        cursor: behind which event to begin instead; "" for none.
+        job_id: job to select; None for all.
+        limit: number of past events.
+        cursor: event to start after, instead of `limit`; "" for none.
     """
 
     job_id: str | None
@@ -51,7 +48,7 @@ class EventQuery:
     cursor: str = ""
 
     def make_stream(self, client: ApiClient) -> SSEClient:
-        """The stream that gives them."""
+        """Return the stream of the query."""
         return SSEClient(
             client,
             "/api/events/stream" if self.job_id is None else job_path(self.job_id, "/events"),
@@ -64,10 +61,10 @@ class EventQuery:
 async def print_events(
     client: ApiClient, output: Output, query: EventQuery, *, as_json: bool
 ) -> int:
-    """Prints events; it ends by being cancelled, which is safe.
+    """Print events until cancelled, which is safe.
 
     Raises:
-        MarianneStreamError: the server cannot be reached, or does not answer as it should.
+        MarianneStreamError: the server cannot be reached, or its response is an error.
     """
     source = SourceReporter(client.reporter)
     async with aclosing(query.make_stream(client).batches()) as batches:
@@ -87,13 +84,13 @@ async def print_events(
 
 
 def report_gap(reporter: StderrReporter, event: StreamEvent) -> None:
-    """Says that events are missing."""
+    """Report lost events."""
     missed = event.data.get("missed")
     reporter.report(f"{missed or 'some'} events are missing: {event.data.get('reason')}")
 
 
 def format_event(event: TimelineEventBody) -> Text:
-    """An event on one line: when, whose, what, which sheet, and what else it says."""
+    """Format an event as one line: time, job, name, sheet, other data."""
     style = EVENT_STYLES.get(event.event.rpartition(".")[2], "")
     line = Text(format_time(event.timestamp) + "  ", style="quiet")
     line.append(pad(strip_to_one_line(event.job_id or "-"), JOB_COLUMNS) + "  ", style="none")
@@ -107,7 +104,7 @@ def format_event(event: TimelineEventBody) -> Text:
 
 
 def format_data(data: object) -> str:
-    """What an event says besides, in words: `name=value`, and JSON for what is not plain."""
+    """Format the data of an event as `name=value` pairs, with JSON for nested values."""
     if data is None:
         return ""
     if not isinstance(data, dict):
@@ -118,7 +115,7 @@ def format_data(data: object) -> str:
 
 
 def format_value(value: object) -> str:
-    """A value: text as it is where it is one word, else as JSON."""
+    """Format a value: a single word as it is, everything else as JSON."""
     if isinstance(value, str):
         word = strip_to_one_line(value)
         return word if word and not any(mark in word for mark in ' "=') else encode_json_line(word)

@@ -28,11 +28,11 @@ JOBS_PER_PAGE = 1000
 UNKNOWN_TEXT = "-"
 BAR_COLUMNS = 12
 GAP_COLUMNS = 2
-# Bars leave so much room for names, if names need it, and so does the start of jobs.
+# Bars, and the start times, are left out if names would get less room than this.
 MIN_NAME_COLUMNS_WITH_BAR = 24
 MIN_NAME_COLUMNS_WITH_START = 16
 
-# The statuses that a conductor is known to give. A newer one may give more.
+# Statuses of a conductor 0.1.0; a newer one may have more.
 KNOWN_STATUSES = (
     *("queued", "pending", "running", "paused", "paused_at_chain"),
     *("completed", "failed", "cancelled"),
@@ -41,12 +41,12 @@ KNOWN_STATUSES = (
 
 @dataclass(frozen=True, slots=True)
 class JobQuery:
-    """Which jobs are wanted.
+    """Query of jobs.
 
     Attributes:
-        status: only those with this status; "" for all.
-        name: only those whose id holds this; "" for all.
-        limit: at most so many; None for all.
+        status: status to select; "" for all.
+        name: text that the ids must contain; "" for all.
+        limit: maximum number of jobs; None for all.
     """
 
     status: str = ""
@@ -55,18 +55,18 @@ class JobQuery:
 
 
 async def print_jobs(client: ApiClient, output: Output, query: JobQuery, *, as_json: bool) -> int:
-    """Prints the jobs that are wanted, the newest first, and returns the exit code.
+    """Print the matching jobs, newest first, and return the exit code.
 
     Raises:
-        SettingsError: there is no such status.
-        MarianneStreamError: the server cannot be reached, or does not answer as it should.
+        SettingsError: the status does not exist.
+        MarianneStreamError: the server cannot be reached, or its response is an error.
     """
     if as_json:
-        found = 0
+        job_count = 0
         async for page in fetch_pages(client, query):
             output.write_objects(page)
-            found += len(page)
-        require_known_status(query, found)
+            job_count += len(page)
+        require_known_status(query, job_count)
         return 0
     jobs = [
         msgspec.convert(job, JobBody) async for page in fetch_pages(client, query) for job in page
@@ -80,7 +80,7 @@ async def print_jobs(client: ApiClient, output: Output, query: JobQuery, *, as_j
 
 
 def require_known_status(query: JobQuery, match_count: int) -> None:
-    """Raise SettingsError if no job has the wanted status, and no conductor is known to give it."""
+    """Raise SettingsError if no job has the status, and no conductor is known to use it."""
     if query.status and not match_count and query.status not in KNOWN_STATUSES:
         raise SettingsError(
             f"--status must be one of {', '.join(KNOWN_STATUSES)}, got {query.status!r}"
@@ -88,7 +88,7 @@ def require_known_status(query: JobQuery, match_count: int) -> None:
 
 
 async def fetch_pages(client: ApiClient, query: JobQuery) -> AsyncIterator[list[dict[str, Any]]]:
-    """Yield the roster page by page, until it ends or is large enough; raises as `print_jobs`."""
+    """Yield the matching jobs page by page; raises as `print_jobs` does."""
     params = {"status": query.status, "name": query.name}
     params = {name: value for name, value in params.items() if value}
     left = query.limit
@@ -106,7 +106,7 @@ async def fetch_pages(client: ApiClient, query: JobQuery) -> AsyncIterator[list[
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """A job as the table shows it, one text a column."""
+    """A row of the table, with a text for each column."""
 
     name: str
     status: str
@@ -116,7 +116,7 @@ class TableRow:
 
     @classmethod
     def from_job(cls, job: JobBody, *, now_s: float, today: str) -> "TableRow":
-        """Return the row of a job; times of the day that is given are shown without the date."""
+        """Return the row of a job; start times of `today` are shown without the date."""
         started_s = parse_iso_time(job.started_at)
         return cls(
             strip_to_one_line(job.job_id),
@@ -132,12 +132,12 @@ HEADINGS = TableRow("JOB", "STATUS", "SHEETS", "STARTED", "DURATION")
 
 @dataclass(frozen=True, slots=True)
 class ColumnLayout:
-    """What fits into the width of a terminal: status, sheets and duration always do.
+    """Columns that fit into the terminal. Status, sheets and duration are always shown.
 
     Attributes:
-        name_columns: how wide a job's name may be.
-        has_bars: whether there are bars.
-        has_start: whether it is shown when a job started.
+        name_columns: maximum width of a job's name.
+        has_bars: whether bars are shown.
+        has_start: whether start times are shown.
     """
 
     name_columns: int
@@ -146,7 +146,7 @@ class ColumnLayout:
 
     @classmethod
     def from_rows(cls, rows: list[TableRow], *, width: int, animated: bool) -> "ColumnLayout":
-        """Return the columns for these rows: bars go first, then the start, then names are cut."""
+        """Choose the columns: bars are left out first, then start times, then names are cut."""
         name, status, sheets, start, last = (
             max(cell_len(getattr(row, field.name)) for row in (HEADINGS, *rows))
             for field in fields(TableRow)
@@ -162,7 +162,7 @@ class ColumnLayout:
 
 
 def make_table(jobs: list[JobBody], output: Output, *, now_s: float) -> Table:
-    """The jobs as a table: with bars where it is drawn on a terminal."""
+    """Return the table of the jobs, with bars on a terminal."""
     today = format_date_time(now_s)[:10] if output.can_redraw else ""
     rows = [TableRow.from_job(job, now_s=now_s, today=today) for job in jobs]
     columns = ColumnLayout.from_rows(rows, width=output.console.width, animated=output.can_redraw)
@@ -193,7 +193,7 @@ def make_table(jobs: list[JobBody], output: Output, *, now_s: float) -> Table:
 
 
 def format_start(started_s: float | None, today: str) -> str:
-    """When a job has started: the time alone where it was today."""
+    """Format the start time of a job, without the date if it is today."""
     if started_s is None:
         return ""
     text = format_date_time(started_s)
@@ -201,7 +201,7 @@ def format_start(started_s: float | None, today: str) -> str:
 
 
 def format_job_duration(job: JobBody, started_s: float | None, now_s: float) -> str:
-    """How long a job has run, or ran; empty where that is not known."""
+    """Format how long a job has run; "" if it is unknown."""
     ended_s = parse_iso_time(job.completed_at)
     if started_s is None or (job.status in EXIT_CODES and ended_s is None):
         return ""
@@ -209,10 +209,10 @@ def format_job_duration(job: JobBody, started_s: float | None, now_s: float) -> 
 
 
 async def fetch_job_ids(client: ApiClient, prefix: str) -> list[str]:
-    """The ids of the newest jobs that begin with a text; asked for once.
+    """Return the ids of the newest jobs that begin with a prefix, without retries.
 
     Raises:
-        MarianneStreamError: the server cannot be reached, or does not answer as it should.
+        MarianneStreamError: the server cannot be reached, or its response is an error.
     """
     params = {"limit": str(JOBS_PER_PAGE), **({"name": prefix} if prefix else {})}
     page = await client.get_json("/api/jobs", params, JobPageBody)

@@ -1,7 +1,4 @@
-"""Watched jobs on a terminal: a row each, with a bar, drawn over as they change.
-
-It must not know where the jobs' states come from.
-"""
+"""Live table of watched jobs on a terminal: one row and bar for each job."""
 
 import asyncio
 import signal
@@ -27,23 +24,23 @@ from marianne_stream.client.sse_client import StreamEvent
 from marianne_stream.client.times import format_duration
 from marianne_stream.client.watched_job import WatchedJob
 
-# Durations count seconds; what changes is shown sooner, but no eye needs it more often than this.
+# Durations are redrawn every second, and changes at most ten times a second.
 REFRESH_INTERVAL_S = 1.0
 MIN_REDRAW_INTERVAL_S = 0.1
 
-# A longer bar tells no more.
+# Longer bars are not more readable.
 MAX_TABLE_COLUMNS = 100
 MAX_NAME_COLUMNS = 32
 
 
 class LiveTable:
-    """All watched jobs, drawn over as they change.
+    """Table of all watched jobs, redrawn as they change.
 
     Args:
         output: the terminal.
-        reporter: what is said meanwhile, which is then written above the board.
-        clock: the server's time, by which durations are counted.
-        empty_text: what stands there while there is no job.
+        reporter: its messages are printed above the table meanwhile.
+        clock: server's clock, for durations.
+        empty_text: text that is shown while there are no jobs.
     """
 
     needs_times = True
@@ -61,50 +58,50 @@ class LiveTable:
         self._live = self._make_live()
 
     def on_event(self, event: StreamEvent) -> None:
-        """Nothing: the job is shown instead."""
+        """Ignore the event: the table shows jobs."""
 
     def update(self, job: WatchedJob) -> None:
-        """Takes a job; the next drawing shows it."""
+        """Show a job at the next redraw."""
         self._jobs[job.job_id] = job
         self._changed.set()
 
     def remove(self, job_id: str) -> None:
-        """Takes a job away."""
+        """Remove a job."""
         self._jobs.pop(job_id, None)
         self._changed.set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Draws while the context lasts; what was drawn last stays, and the cursor comes back."""
+        """Draw inside the context; the last table stays on the screen."""
         if sys.stderr.isatty():
-            # The same terminal: what is written beside the board would tear it.
+            # On the same terminal, other output would break the table.
             self._reporter.write = self._print_above
         loop = asyncio.get_running_loop()
         self._live.start()
         loop.add_signal_handler(signal.SIGTSTP, self._suspend)
-        drawing = asyncio.create_task(self._redraw_loop())
+        redraw_task = asyncio.create_task(self._redraw_loop())
         try:
             yield
         finally:
-            drawing.cancel()
-            await asyncio.wait([drawing])
+            redraw_task.cancel()
+            await asyncio.wait([redraw_task])
             loop.remove_signal_handler(signal.SIGTSTP)
             self._is_closed = True
             self._reporter.write = write_stderr
             self._live.stop()
-            if not drawing.cancelled():
-                # It never ends by itself.
-                drawing.result()
+            if not redraw_task.cancelled():
+                # The loop never ends by itself: raise its error.
+                redraw_task.result()
 
     def _suspend(self) -> None:
-        """Stops at Ctrl-Z as any program does, with the cursor given back; then draws anew."""
+        """Restore the cursor and stop the process at Ctrl-Z; draw again after SIGCONT."""
         loop = asyncio.get_running_loop()
         self._live.stop()
         loop.remove_signal_handler(signal.SIGTSTP)
-        # It stands still here until SIGCONT comes.
+        # The process stops here until SIGCONT.
         signal.raise_signal(signal.SIGTSTP)
         loop.add_signal_handler(signal.SIGTSTP, self._suspend)
-        # Not over what was drawn before: the shell has written below it.
+        # A new display: the shell has written below the old one.
         self._live = self._make_live()
         self._live.start(refresh=True)
 
@@ -118,7 +115,7 @@ class LiveTable:
         )
 
     async def _redraw_loop(self) -> None:
-        """Draws what has changed, and the durations every second."""
+        """Redraw after changes, and every second for the durations."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(REFRESH_INTERVAL_S):
@@ -131,17 +128,17 @@ class LiveTable:
         self._console.print(Text(line, style="quiet"), soft_wrap=True)
 
     def _render(self) -> RenderableType:
-        """The board as it is now; no higher than the terminal, until it ends."""
+        """Return the table, not higher than the terminal until the end."""
         jobs = list(self._jobs.values())
         if not jobs:
             return Text(self._empty_text, style="quiet")
-        faults = [format_job_error(job) for job in jobs if job.error]
-        room = len(jobs) + len(faults)
+        errors = [format_job_error(job) for job in jobs if job.error]
+        room = len(jobs) + len(errors)
         if not self._is_closed:
             room = max(1, self._console.height - 2)
         shown = jobs[:room]
-        faults = faults[: max(0, room - len(shown))]
-        parts: list[RenderableType] = [self._make_table(shown), *faults]
+        errors = errors[: max(0, room - len(shown))]
+        parts: list[RenderableType] = [self._make_table(shown), *errors]
         if len(jobs) > len(shown):
             parts.append(Text(f"and {len(jobs) - len(shown)} more", style="quiet"))
         return Group(*parts)
@@ -167,21 +164,21 @@ class LiveTable:
 def make_cells(
     job: WatchedJob, now_s: float, *, name_columns: int, has_bars: bool
 ) -> list[RenderableType]:
-    """One row: name, status, bar, how many sheets, the sheet at work, how long."""
+    """Return the cells of a row: name, status, bar, sheets, current sheet, duration."""
     style = "fault" if job.problem else status_style(job.status)
-    lasted_s = job.duration_s(now_s)
+    duration_s = job.duration_s(now_s)
     return [
         Text(truncate_middle(strip_to_one_line(job.job_id), name_columns)),
         Text(strip_to_one_line(job.problem or job.status or "..."), style=style),
         *([make_progress_bar(job.completed_sheets, job.total_sheets, style)] if has_bars else []),
         Text(format_sheet_count(job.completed_sheets, job.total_sheets)),
         Text("" if job.current_sheet is None else f"sheet {job.current_sheet}", "quiet"),
-        Text("" if lasted_s is None else format_duration(lasted_s)),
+        Text("" if duration_s is None else format_duration(duration_s)),
     ]
 
 
 def format_job_error(job: WatchedJob) -> Text:
-    """What has gone wrong with a job, on one line."""
+    """Format the error of a job as one line."""
     text = Text(f"{strip_to_one_line(job.job_id)}: {strip_to_one_line(job.error)}", style="fault")
     text.no_wrap, text.overflow = True, "ellipsis"
     return text

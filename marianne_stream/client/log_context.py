@@ -1,7 +1,4 @@
-"""`logs -C`: lines that a search finds in a job's log, and those around them.
-
-It must not know where the options come from.
-"""
+"""`logs -C`: matching lines of a job's log, with lines around them."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,19 +12,19 @@ from marianne_stream.client.log_printer import LogQuery, report_truncated
 from marianne_stream.client.output import Output
 from marianne_stream.client.sanitize import strip_all_but_colours, strip_controls
 
-# Between lines that do not follow one another, as grep has it.
+# Separator of groups of adjacent lines, as grep prints it.
 GROUP_SEPARATOR = "--"
 
 
 class MatchPage(msgspec.Struct, frozen=True):
-    """A page of what was found; the lines as they came, since `--json` prints them so."""
+    """Page of matches. The lines stay as they came, since `--json` prints them."""
 
     lines: list[dict[str, Any]]
     before: str | None = None
 
 
 class MatchLine(LogLineBody, frozen=True):
-    """A line of a page."""
+    """Line of a page."""
 
     cursor: str = ""
 
@@ -35,22 +32,22 @@ class MatchLine(LogLineBody, frozen=True):
 async def print_matches(
     client: ApiClient, output: Output, query: LogQuery, context_lines: int, *, as_json: bool
 ) -> int:
-    """Print the newest lines that are wanted with those around them; return the exit code.
+    """Print the newest matching lines with their context, and return the exit code.
 
     Raises:
-        MarianneStreamError: the server cannot be reached, or does not answer as it should.
+        MarianneStreamError: the server cannot be reached, or its response is an error.
     """
-    found = await fetch_matches(client, query, context_lines)
+    matches = await fetch_matches(client, query, context_lines)
     if as_json:
         output.write_objects(
             {"event": "log", "cursor": line["cursor"], "data": without_cursor(line)}
-            for line in found
+            for line in matches
         )
         return 0
-    lines = msgspec.convert(found, list[MatchLine])
-    shown = strip_all_but_colours if output.has_colours else strip_controls
+    lines = msgspec.convert(matches, list[MatchLine])
+    sanitize = strip_all_but_colours if output.has_colours else strip_controls
     output.write(
-        GROUP_SEPARATOR if text is None else shown(text) for text in separate_groups(lines)
+        GROUP_SEPARATOR if text is None else sanitize(text) for text in separate_groups(lines)
     )
     report_truncated(client.reporter, lines)
     return 0
@@ -59,25 +56,25 @@ async def print_matches(
 async def fetch_matches(
     client: ApiClient, query: LogQuery, context_lines: int
 ) -> list[dict[str, Any]]:
-    """Return the newest lines that are wanted and their context, the oldest first.
+    """Return the newest matching lines and their context, oldest first.
 
     Raises:
         MarianneStreamError: as `print_matches`.
     """
     params = {"context": str(context_lines), **query.filter_params()}
     known: dict[str, dict[str, Any]] = {}
-    wanted, before = query.tail_lines, ""
-    while wanted > 0:
-        place = {"before": before} if before else {}
+    missing_count, before = query.tail_lines, ""
+    while missing_count > 0:
+        position = {"before": before} if before else {}
         page = await client.get_json(
             job_path(query.job_id, "/logs/lines"),
-            {**params, **place, "limit": str(wanted)},
+            {**params, **position, "limit": str(missing_count)},
             MatchPage,
         )
-        # The context of a page may hold lines of the next one, which then are what was looked for.
+        # A context line may come again as a match of the next page.
         older = {line["cursor"]: known.pop(line["cursor"], line) | line for line in page.lines}
         known = {**older, **known}
-        wanted -= sum(line.get("match") is True for line in page.lines)
+        missing_count -= sum(line.get("match") is True for line in page.lines)
         if page.before is None:
             break
         before = page.before
@@ -85,15 +82,15 @@ async def fetch_matches(
 
 
 def without_cursor(line: dict[str, Any]) -> dict[str, Any]:
-    """Return what a line says besides its place."""
+    """Return the fields of a line without its cursor."""
     return {name: value for name, value in line.items() if name != "cursor"}
 
 
 def separate_groups(lines: Sequence[MatchLine]) -> Iterator[str | None]:
-    """Yield the texts of lines, and None between two that do not follow one another."""
-    last = 0
+    """Yield the texts of lines, with None between lines that are not adjacent."""
+    last_number = 0
     for line in lines:
-        if last and line.line_number != last + 1:
+        if last_number and line.line_number != last_number + 1:
             yield None
         yield line.line
-        last = line.line_number
+        last_number = line.line_number

@@ -1,11 +1,10 @@
-"""`logs`: a job's log, its newest lines and what follows.
-
-It must not know where the options come from.
-"""
+"""`logs`: the last lines of a job's log, and new ones."""
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+
+from rich.cells import cell_len, set_cell_size
 
 from marianne_stream.client.address import job_path
 from marianne_stream.client.api_client import ApiClient
@@ -15,36 +14,38 @@ from marianne_stream.client.messages import StderrReporter
 from marianne_stream.client.output import Output
 from marianne_stream.client.sanitize import strip_all_but_colours, strip_controls
 from marianne_stream.client.sse_client import SSEClient, StreamEvent, convert_data
-from marianne_stream.client.unfinished import PartialLineDisplay
 from marianne_stream.errors import CliLogNotFoundError
 from marianne_stream.wire.cursors import LogCursor
 
-# As many as the server gives to one who comes back and has lost his place.
+# Maximum that the server sends to a client whose cursor has expired.
 MAX_TAIL_LINES = 1000
 
 LINE_EVENTS = frozenset({"log", "log_partial"})
 CONDUCTOR_LOG_NOTICE = "the job has no log of its own: these are its lines of the conductor's log"
 
+# Carriage return, and erase to the end of the line (ECMA-48, EL).
+ERASE_LINE = "\r\x1b[K"
+
 GAP_MESSAGES = {
-    "cursor_expired": "the place in the log is not known any more; its newest lines follow",
-    "truncated": "a part of the log is missing: it was cut, and no copy holds all of it",
-    "rotated_away": "a part of the log is missing: an older file could not be read to its end",
+    "cursor_expired": "the position in the log has expired; its newest lines follow",
+    "truncated": "a part of the log is missing: the file was truncated, and no copy is complete",
+    "rotated_away": "a part of the log is missing: a rotated file could not be read to its end",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """Which lines are wanted.
+    """Query of log lines.
 
     Attributes:
-        job_id: whose log.
-        tail_lines: how many of the newest come first.
-        is_following: whether to go on with what comes.
-        cursor: behind which place to begin instead; "" for none.
-        since_s: from which time on instead, by the lines' own times, in epoch seconds; None for
-            any.
-        level: only lines of this level or a graver one; "" for all.
-        regex: only lines in which this is found; "" for all.
+        job_id: job of the log.
+        tail_lines: number of past lines.
+        is_following: whether to go on with new lines.
+        cursor: line to start after, instead of `tail_lines`; "" for none.
+        since_s: time to start at instead, in epoch seconds, by the lines' timestamps; None for
+            none.
+        level: minimum level; "" for all.
+        regex: expression that lines must match; "" for all.
     """
 
     job_id: str
@@ -56,14 +57,14 @@ class LogQuery:
     regex: str = ""
 
     def filter_params(self) -> dict[str, str]:
-        """The parameters that say which lines are wanted."""
+        """Return the query parameters of the filters."""
         given = {"level": self.level, "regex": self.regex}
         return {name: value for name, value in given.items() if value}
 
     def make_stream(self, client: ApiClient) -> SSEClient:
-        """The stream that gives them."""
+        """Return the stream of the query."""
         follow = "true" if self.is_following else "false"
-        # Who follows a log that is not there yet waits for it.
+        # With follow, wait for a log that does not exist yet.
         params = {"tail_lines": str(self.tail_lines), "follow": follow, "wait": follow}
         params |= self.filter_params()
         return SSEClient(
@@ -76,22 +77,22 @@ class LogQuery:
 
 
 async def print_log(client: ApiClient, output: Output, query: LogQuery, *, as_json: bool) -> int:
-    """Prints lines until the log ends, and returns the exit code; cancelling is safe.
+    """Print lines until the log ends, and return the exit code. Cancelling is safe.
 
-    The exit code is NoLogError's if the job has ended, and wrote no log.
+    The exit code is that of CliLogNotFoundError if the job has ended without a log.
 
     Raises:
-        MarianneStreamError: the server cannot be reached, or does not answer as it should.
+        MarianneStreamError: the server cannot be reached, or its response is an error.
     """
-    unfinished, follow, exit_code = PartialLineDisplay(output), query.is_following, 0
+    partial_line, follow, exit_code = PartialLineDisplay(output), query.is_following, 0
     is_labelled = False
-    client.reporter.before_report = unfinished.erase
+    client.reporter.before_report = partial_line.erase
     query, first = await resolve_since(client, query)
     try:
         async with aclosing(batches_after(query.make_stream(client), first)) as batches:
             async for batch in batches:
                 if as_json:
-                    # An unfinished line comes again when it is whole.
+                    # A partial line is sent again when it is complete.
                     output.write_objects(
                         replace(event, cursor=resumable_cursor(event.cursor)).to_json_object()
                         for event in batch
@@ -102,43 +103,81 @@ async def print_log(client: ApiClient, output: Output, query: LogQuery, *, as_js
                         is_labelled = True
                         client.reporter.report(CONDUCTOR_LOG_NOTICE)
                     report_truncated(
-                        client.reporter, write_lines(output, batch, unfinished, follow=follow)
+                        client.reporter, write_lines(output, batch, partial_line, follow=follow)
                     )
                 for event in batch:
                     report_log_event(client.reporter, event)
                     if event.name == "log_complete" and event.data.get("missing") is True:
                         exit_code = CliLogNotFoundError.exit_code
     finally:
-        unfinished.close()
+        partial_line.close()
     return exit_code
 
 
+class PartialLineDisplay:
+    """Draws the partial last line of a log, on a terminal that can overwrite lines.
+
+    Args:
+        output: output of the log.
+    """
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._is_drawn = False
+
+    def draw(self, text: str) -> None:
+        """Draw the line in the place of the previous one; "" draws nothing."""
+        self.erase()
+        if not text or not self._output.can_redraw:
+            return
+        shown, columns = strip_controls(text).expandtabs(), self._output.console.width - 1
+        if cell_len(shown) > columns:
+            shown = set_cell_size(shown, columns - 1) + "…"
+        self._output.write_text(shown)
+        self._is_drawn = True
+
+    def erase(self) -> None:
+        """Erase the drawn line, to make room for complete lines or messages."""
+        if self._is_drawn:
+            self._output.write_text(ERASE_LINE)
+            self._is_drawn = False
+
+    def close(self) -> None:
+        """End the drawn line, so that it stays on the screen."""
+        if self._is_drawn:
+            self._output.write([""])
+            self._is_drawn = False
+
+
 def is_conductor_line(event: StreamEvent) -> bool:
-    """Return True for a line of the conductor's own log."""
+    """Return whether an event is a line of the conductor's log."""
     return event.name == "log" and event.data.get("source") == "conductor"
 
 
 def write_lines(
     output: Output, batch: Sequence[StreamEvent], partial_line: PartialLineDisplay, *, follow: bool
 ) -> list[LogLineBody]:
-    """Prints lines, and the last one while it is unfinished: drawn, or printed if it is the end."""
-    shown = strip_all_but_colours if output.has_colours else strip_controls
+    """Write complete lines, and draw the partial last line; without `follow`, print it."""
+    sanitize = strip_all_but_colours if output.has_colours else strip_controls
     lines = [convert_data(event, LogLineBody) for event in batch if event.name == "log"]
     if lines:
         partial_line.erase()
-        output.write(shown(line.line) for line in lines)
+        output.write(sanitize(line.line) for line in lines)
     newest = next((event for event in reversed(batch) if event.name in LINE_EVENTS), None)
     if newest is not None and newest.name == "log_partial":
         text = str(newest.data.get("line"))
         if follow:
             partial_line.draw(text)
         else:
-            output.write([shown(text)])
+            output.write([sanitize(text)])
     return lines
 
 
 async def resolve_since(client: ApiClient, query: LogQuery) -> tuple[LogQuery, StreamEvent | None]:
-    """Return what is wanted with a place for its time, and a line that comes before that place.
+    """Resolve `since_s` to a cursor.
+
+    Returns:
+        The query with the cursor, and an event that comes before the stream, if there is one.
 
     Raises:
         MarianneStreamError: as `print_log`.
@@ -146,23 +185,21 @@ async def resolve_since(client: ApiClient, query: LogQuery) -> tuple[LogQuery, S
     if query.since_s is None:
         return query, None
     try:
-        place = await find_since(client, query.job_id, query.filter_params(), query.since_s)
+        position = await find_since(client, query.job_id, query.filter_params(), query.since_s)
     except CliLogNotFoundError:
         if not query.is_following:
             raise
-        # The stream says that there is none, and waits for it: all of its lines are new.
-        place = SincePosition()
-    if not place.has_times:
-        client.reporter.report(
-            "no line of this log has a time of its own: none is known to be that new"
-        )
-    return replace(query, cursor=place.cursor, tail_lines=MAX_TAIL_LINES), place.first_event
+        # The stream waits for the log, and all of its lines will be new.
+        position = SincePosition()
+    if not position.has_times:
+        client.reporter.report("no line of this log has a timestamp: --since finds none")
+    return replace(query, cursor=position.cursor, tail_lines=MAX_TAIL_LINES), position.first_event
 
 
 async def batches_after(
     stream: SSEClient, first: StreamEvent | None
 ) -> AsyncGenerator[list[StreamEvent], None]:
-    """Yield an event, if there is one to come first, and then those of a stream."""
+    """Yield the first event, if there is one, then the batches of a stream."""
     if first is not None:
         yield [first]
     async with aclosing(stream.batches()) as batches:
@@ -171,17 +208,17 @@ async def batches_after(
 
 
 def resumable_cursor(cursor: str) -> str:
-    """Where a later `logs` does well to begin.
+    """Return the cursor from which a later `logs` should resume.
 
-    The cursor behind the end of a log that was not followed means that nothing more is wanted: who
-    comes back with it is told just that, whatever was written since.
+    The final cursor of a log that was not followed would only be told that nothing is left, even if
+    lines were written since.
     """
-    place = LogCursor.parse(cursor)
-    return cursor if place is None or place.kind != "x" else str(place.as_resumable())
+    parsed = LogCursor.parse(cursor)
+    return cursor if parsed is None or parsed.kind != "x" else str(parsed.as_resumable())
 
 
 def report_truncated(reporter: StderrReporter, lines: Iterable[LogLineBody]) -> None:
-    """Says which lines are not whole: they look as if they were."""
+    """Report lines that are cut."""
     for line in lines:
         if line.truncated:
             reporter.report(
@@ -190,7 +227,7 @@ def report_truncated(reporter: StderrReporter, lines: Iterable[LogLineBody]) -> 
 
 
 def report_log_event(reporter: StderrReporter, event: StreamEvent) -> None:
-    """Says what the lines do not show: that some are missing, or that a new file has begun."""
+    """Report a missing log, lost lines and rotations."""
     if event.name == "log_missing":
         reporter.report(str(event.data.get("detail")))
     elif event.name == "log_gap":
@@ -198,4 +235,4 @@ def report_log_event(reporter: StderrReporter, event: StreamEvent) -> None:
         sentence = GAP_MESSAGES.get(str(reason), f"a part of the log is missing: {reason}")
         reporter.report(sentence + (f" ({lost_bytes} bytes)" if lost_bytes else ""))
     elif event.name == "log_rotated":
-        reporter.report(f"the log was {event.data.get('reason')}, and begins anew")
+        reporter.report(f"the log was {event.data.get('reason')}: its lines start again at 1")

@@ -1,7 +1,7 @@
-"""`logs --since`: the place in a log behind which lines are new enough.
+"""`logs --since`: search for the first line that is new enough.
 
-It is looked for backwards in pages, by the lines' own times. A line without a time belongs to the
-one above it. This module does not know where the options come from.
+The search reads pages backwards, by the lines' timestamps. A line without a timestamp belongs to
+the line above it.
 """
 
 from collections.abc import AsyncIterator
@@ -19,19 +19,19 @@ from marianne_stream.client.times import parse_iso_time
 LINES_PER_PAGE = 1000
 
 
-# What a page says of a line, and a stream does not.
+# Fields that a line has on a page but not in a stream.
 PAGE_ONLY_FIELDS = frozenset({"cursor", "match"})
 
 
 class TimedLine(msgspec.Struct, frozen=True):
-    """A line of a page, as far as it is needed to find a place."""
+    """Fields of a line that the search uses."""
 
     cursor: str
     logged_at: str | None = None
 
 
 class LinePage(msgspec.Struct, frozen=True):
-    """A page of a log; the lines as they came."""
+    """Page of a log. The lines stay as they came."""
 
     lines: list[dict[str, Any]]
     before: str | None = None
@@ -39,7 +39,7 @@ class LinePage(msgspec.Struct, frozen=True):
 
 
 def make_log_event(line: dict[str, Any]) -> StreamEvent:
-    """Return a line of a page as the event that a stream has of it."""
+    """Convert a line of a page to the event of a stream."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     data = {name: value for name, value in line.items() if name not in PAGE_ONLY_FIELDS}
     if not data.get("truncated"):
@@ -49,12 +49,12 @@ def make_log_event(line: dict[str, Any]) -> StreamEvent:
 
 @dataclass(frozen=True, slots=True)
 class SincePosition:
-    """Where to begin.
+    """Result of the search.
 
     Attributes:
-        cursor: behind which line; "" if the log has no line yet.
-        first_event: a line that comes first, and has none before it: the whole log is new enough.
-        has_times: whether any line that was looked at has a time; true if there was none.
+        cursor: line to start after; "" if the log has no lines yet.
+        first_event: line to print first, which has none before it: the whole log is new enough.
+        has_times: False if there are lines and none has a timestamp.
     """
 
     cursor: str = ""
@@ -65,54 +65,54 @@ class SincePosition:
 async def find_since(
     client: ApiClient, job_id: str, filter_params: dict[str, str], since_s: float
 ) -> SincePosition:
-    """Return the place before the first line that is as new as a time.
+    """Find the position before the first line that is as new as a time.
 
-    Lines are in the order in which they were written, so the search ends at the first older one.
+    Lines are in the order in which they were written: the search ends at the first older line.
 
     Args:
-        client: who is asked.
-        job_id: whose log.
-        filter_params: the parameters that say which lines are wanted.
+        client: client of the server.
+        job_id: job of the log.
+        filter_params: query parameters of the filters.
         since_s: the time, in epoch seconds.
 
     Raises:
-        NoLogError: the job has no log.
-        MarianneStreamError: the server cannot be reached, or does not answer as it should.
+        CliLogNotFoundError: the job has no log.
+        MarianneStreamError: the server cannot be reached, or its response is an error.
     """
-    cursor, timed, is_first = "", True, False
+    cursor, has_times, is_first = "", True, False
     first: dict[str, Any] | None = None
-    async for found in fetch_newest_first(client, job_id, filter_params):
-        line = msgspec.convert(found, TimedLine)
+    async for fields in fetch_newest_first(client, job_id, filter_params):
+        line = msgspec.convert(fields, TimedLine)
         if not cursor:
-            cursor, timed = line.cursor, False
+            cursor, has_times = line.cursor, False
         if is_first:
-            # The line above the oldest one that is new enough.
+            # The line before the oldest line that is new enough.
             cursor, is_first = line.cursor, False
         logged_s = parse_iso_time(line.logged_at)
         if logged_s is None:
             continue
-        timed = True
+        has_times = True
         if logged_s < since_s:
             break
-        is_first, first = True, found
+        is_first, first = True, fields
     if is_first and first is not None:
         event = make_log_event(first)
         return SincePosition(event.cursor, event)
-    return SincePosition(cursor, has_times=timed)
+    return SincePosition(cursor, has_times=has_times)
 
 
 async def fetch_newest_first(
     client: ApiClient, job_id: str, filter_params: dict[str, str]
 ) -> AsyncIterator[dict[str, Any]]:
-    """Yield the lines of a log, the newest first; raises as `find_since`."""
-    place: dict[str, str] = {}
+    """Yield the lines of a log, newest first; raises as `find_since` does."""
+    position: dict[str, str] = {}
     while True:
-        params = {**filter_params, **place, "limit": str(LINES_PER_PAGE)}
+        params = {**filter_params, **position, "limit": str(LINES_PER_PAGE)}
         page = await client.get_json_with_retry(job_path(job_id, "/logs/lines"), params, LinePage)
-        # A stream says with each line if it is of the conductor's own log.
-        whose = {"source": page.source} if page.source == "conductor" else {}
+        # In a stream, each line of the conductor's log has this field.
+        source = {"source": page.source} if page.source == "conductor" else {}
         for line in reversed(page.lines):
-            yield line | whose
+            yield line | source
         if page.before is None:
             return
-        place = {"before": page.before}
+        position = {"before": page.before}

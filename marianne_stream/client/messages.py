@@ -1,7 +1,4 @@
-"""What is said to the user beside the output: on standard error, each thing once.
-
-It must not know what the output is.
-"""
+"""Messages to the user on standard error, without repetitions."""
 
 import sys
 from collections.abc import Callable
@@ -13,19 +10,19 @@ PREFIX = "marianne-stream: "
 
 
 def write_stderr(line: str) -> None:
-    """Writes a line to standard error."""
+    """Write a line to standard error."""
     print(line, file=sys.stderr, flush=True)
 
 
 class StderrReporter:
-    """Says sentences on standard error.
+    """Reporter of messages on standard error.
 
     Args:
-        write: how a line is shown.
+        write: writes a line.
 
     Attributes:
-        write: the same; a live display puts its own way here.
-        before_report: called before anything is said, so that a line that is drawn over makes room.
+        write: the same; a live display replaces it.
+        before_report: called before each message, so that a redrawn line can make room.
     """
 
     def __init__(self, write: Callable[[str], None] = write_stderr) -> None:
@@ -34,7 +31,7 @@ class StderrReporter:
         self._last_sentence = ""
 
     def report(self, sentence: str) -> None:
-        """Says a sentence, unless it was the last: several streams fail as one."""
+        """Write a message, unless it repeats the last one: several streams fail at once."""
         if sentence != self._last_sentence:
             self._last_sentence = sentence
             self.before_report()
@@ -42,10 +39,10 @@ class StderrReporter:
 
 
 class ConnectionStatus:
-    """Says that there is no connection, once for all streams, and when all have one again.
+    """Reports the loss of the connection once for all streams, and its recovery.
 
     Args:
-        reporter: where it is said.
+        reporter: reporter of the messages.
     """
 
     def __init__(self, reporter: StderrReporter) -> None:
@@ -53,37 +50,37 @@ class ConnectionStatus:
         self._disconnected: set[object] = set()
 
     def on_disconnected(self, connection: object, sentence: str) -> None:
-        """Takes that one has lost his connection, or did not get one."""
+        """Record that a stream has no connection."""
         if not self._disconnected:
             self._reporter.report(f"{sentence}; trying again")
         self._disconnected.add(connection)
 
     def on_connected(self, connection: object) -> None:
-        """Takes that one has a connection."""
+        """Record that a stream has a connection."""
         if connection in self._disconnected:
             self._disconnected.remove(connection)
             if not self._disconnected:
                 self._reporter.report("connected again")
 
     def discard(self, connection: object) -> None:
-        """Takes that one tries no more."""
+        """Forget a stream that does not retry any more."""
         self._disconnected.discard(connection)
 
 
 class SourceReporter:
-    """Says when state does not come from the conductor itself, and when it does again."""
+    """Reports when state no longer comes from the conductor itself, and when it does again."""
 
     def __init__(self, reporter: StderrReporter) -> None:
         self._reporter = reporter
         self._is_conductor_away = False
 
     def on_source_event(self, data: dict[str, Any]) -> None:
-        """Takes the data of a `source` event."""
-        away = data.get("live") is False
-        if away == self._is_conductor_away:
+        """Process the data of a `source` event."""
+        is_away = data.get("live") is False
+        if is_away == self._is_conductor_away:
             return
-        self._is_conductor_away = away
-        if not away:
+        self._is_conductor_away = is_away
+        if not is_away:
             self._reporter.report("the conductor answers again")
         elif data.get("source") == "none":
             self._reporter.report("the conductor is away, and what is shown may be out of date")

@@ -1,7 +1,4 @@
-"""Standard output: what it can show, and writing to it.
-
-It must not know what is written.
-"""
+"""Standard output: its capabilities, and writing to it."""
 
 import os
 import sys
@@ -16,10 +13,9 @@ from marianne_stream.client.sanitize import encode_json_line
 
 COLOUR_CHOICES = ("auto", "always", "never")
 
-# Wider than any table: what reads a pipe wants all of a line.
+# Width of output to a pipe or file: lines are never cut.
 PIPE_COLUMNS = 1_000_000
 
-# In the place of what is cut out of a text.
 ELLIPSIS = "…"
 
 STYLES = {
@@ -37,25 +33,25 @@ STYLES = {
 
 
 class PipeAwareConsole(Console):
-    """A console that leaves it to the program what is done when nobody reads."""
+    """Console that raises BrokenPipeError, where rich would end the process."""
 
     def on_broken_pipe(self) -> None:
-        """Passes it on, where rich would end the process."""
+        """Raise BrokenPipeError again."""
         raise BrokenPipeError
 
 
 class Output:
-    """Standard output, or what stands in its place.
+    """Standard output.
 
     Args:
-        stream: where to write.
-        colour: `always`, `never`, or `auto`: where it is a terminal that takes colours.
-        environ: where NO_COLOR (no-color.org) and TERM stand.
+        stream: stream to write to.
+        colour: `always`, `never`, or `auto` for a terminal with colours.
+        environ: environment, with NO_COLOR (no-color.org) and TERM.
 
     Attributes:
-        can_redraw: whether what was written can be drawn over.
-        has_colours: whether colours are wanted.
-        console: the same for tables.
+        can_redraw: whether the output is a terminal that can overwrite lines.
+        has_colours: whether to use colours.
+        console: rich console of the stream, for tables.
     """
 
     def __init__(
@@ -66,77 +62,75 @@ class Output:
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         self._stream = stream
-        terminal = stream.isatty()
-        smart = terminal and environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
-        self.can_redraw = smart
+        is_terminal = stream.isatty()
+        is_smart = is_terminal and environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
+        self.can_redraw = is_smart
         self.has_colours = colour == "always" or (
-            colour == "auto" and smart and not environ.get("NO_COLOR")
+            colour == "auto" and is_smart and not environ.get("NO_COLOR")
         )
         self.console = PipeAwareConsole(
             file=stream,
             theme=Theme(STYLES, inherit=False),
-            force_terminal=smart,
+            force_terminal=is_smart,
             no_color=not self.has_colours,
-            color_system="auto" if smart else ("standard" if self.has_colours else None),
-            width=None if terminal else PIPE_COLUMNS,
+            color_system="auto" if is_smart else ("standard" if self.has_colours else None),
+            width=None if is_terminal else PIPE_COLUMNS,
             highlight=False,
             markup=False,
             emoji=False,
         )
 
     def write(self, lines: Iterable[str]) -> None:
-        """Writes lines at once.
-
-        It waits for a reader that is slow, and so does the stream: nobody else is in this process.
+        """Write lines and flush. Blocks the event loop while the reader is slow.
 
         Raises:
-            BrokenPipeError: nobody reads.
+            BrokenPipeError: the reader has closed the pipe.
         """
         self._stream.write("".join(line + "\n" for line in lines))
         self._stream.flush()
 
     def write_text(self, text: str) -> None:
-        """Writes a text at once, without a line end; raises as `write` does."""
+        """Write text without a newline, and flush; raises as `write` does."""
         self._stream.write(text)
         self._stream.flush()
 
     def write_objects(self, values: Iterable[dict[str, Any]]) -> None:
-        """Writes each value as one line of JSON; raises as `write` does."""
+        """Write each value as one line of JSON; raises as `write` does."""
         self.write(encode_json_line(value) for value in values)
 
 
 def truncate_middle(text: str, columns: int) -> str:
-    """Return a text that is at most so wide on a terminal, cut in its middle.
+    """Cut a text in its middle to a width on the terminal.
 
-    The ends of a name tell it from its neighbours: `nightly-…-2026-11-28`.
+    The ends of a name distinguish it from its neighbours: `nightly-…-2026-11-28`.
 
     Args:
         text: the text.
-        columns: how wide it may be, 1 or more; a character may take two.
+        columns: maximum width, 1 or more; a character may take two columns.
     """
     if cell_len(text) <= columns:
         return text
-    behind = (columns - 1) // 2
-    before = columns - 1 - behind
-    return f"{truncate_end(text, before)}{ELLIPSIS}{truncate_end(text[::-1], behind)[::-1]}"
+    end = (columns - 1) // 2
+    start = columns - 1 - end
+    return f"{truncate_end(text, start)}{ELLIPSIS}{truncate_end(text[::-1], end)[::-1]}"
 
 
 def truncate_end(text: str, columns: int) -> str:
-    """Return as many of the first characters of a text as so many columns hold."""
+    """Return the first characters of a text that fit into a width."""
     width = 0
-    for place, character in enumerate(text):
+    for index, character in enumerate(text):
         width += cell_len(character)
         if width > columns:
-            return text[:place]
+            return text[:index]
     return text
 
 
 def pad(text: str, columns: int) -> str:
-    """A text that is at least so wide on a terminal."""
+    """Pad a text with blanks to a width on the terminal."""
     return text + " " * (columns - cell_len(text))
 
 
 def status_style(status: str) -> str:
-    """The name of the style of a status; a newer server's unknown one has the plain one."""
+    """Return the name of a status's style; "" for an unknown status."""
     name = f"status.{status}"
     return name if name in STYLES else ""

@@ -1,13 +1,13 @@
-"""Progress as people see it."""
+"""Progress of a job: bar and sheet count."""
 
 from rich.progress_bar import ProgressBar
 
-# On a narrower terminal the words come first.
+# Minimum width of a terminal for bars.
 MIN_COLUMNS_FOR_BAR = 64
 
 
 def make_progress_bar(completed: int | None, total: int | None, style: str) -> ProgressBar:
-    """A bar as wide as its column, in the colour of the status."""
+    """Return a bar as wide as its column, in the colour of the status."""
     return ProgressBar(
         total=max(1, total or 0),
         completed=completed or 0,
@@ -18,7 +18,7 @@ def make_progress_bar(completed: int | None, total: int | None, style: str) -> P
 
 
 def format_sheet_count(completed: int | None, total: int | None) -> str:
-    """Completed sheets of all; empty where the source does not tell."""
+    """Format completed and total sheets; "" if they are unknown."""
     if not total:
         return ""
     return f"{'?' if completed is None else completed}/{total}"

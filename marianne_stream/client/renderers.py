@@ -1,7 +1,4 @@
-"""How watched jobs are shown where nothing can be drawn over: as JSON, or as plain lines.
-
-It must not know where the jobs' states come from.
-"""
+"""Renderers of watched jobs for pipes and files: JSON lines, or plain text."""
 
 import time
 from collections.abc import Sequence
@@ -17,33 +14,33 @@ from marianne_stream.client.sse_client import StreamEvent
 from marianne_stream.client.times import format_time
 from marianne_stream.client.watched_job import WatchedJob
 
-# As wide as the longest status of the conductor's, and its SHEETS.
+# Width of the longest status, and of 999/999.
 STATUS_COLUMNS = 9
 SHEET_COUNT_COLUMNS = 7
 
 
 class JobRenderer(Protocol):
-    """Whatever shows watched jobs."""
+    """Renderer of watched jobs."""
 
     @property
     def needs_times(self) -> bool:
-        """Whether it wants to know when a job started and ended."""
+        """Return whether the renderer shows when a job started and ended."""
 
     def on_event(self, event: StreamEvent) -> None:
-        """Takes an event as it came."""
+        """Process an event as it came."""
 
     def update(self, job: WatchedJob) -> None:
-        """Takes a job that may look other than before."""
+        """Show a job that may have changed."""
 
     def remove(self, job_id: str) -> None:
-        """Takes that a job is not to be shown any more."""
+        """Stop to show a job."""
 
 
 class JsonRenderer:
-    """Each event as one line of JSON.
+    """Renderer that prints each event as one line of JSON.
 
     Args:
-        output: where to write.
+        output: output to write to.
     """
 
     needs_times = False
@@ -52,22 +49,22 @@ class JsonRenderer:
         self._output = output
 
     def on_event(self, event: StreamEvent) -> None:
-        """Writes it."""
+        """Print the event."""
         self._output.write_objects([event.to_json_object()])
 
     def update(self, job: WatchedJob) -> None:
-        """Nothing: the event has said it."""
+        """Ignore the job: its event was printed."""
 
     def remove(self, job_id: str) -> None:
-        """Nothing: the event has said it."""
+        """Ignore the job: its event was printed."""
 
 
 class PlainTextRenderer:
-    """A line for each change that can be seen.
+    """Renderer that prints a line for each visible change.
 
     Args:
-        output: where to write.
-        job_ids: the ids that are known to come, so that what follows stands in columns.
+        output: output to write to.
+        job_ids: ids that will come, for the width of their column.
     """
 
     needs_times = False
@@ -80,10 +77,10 @@ class PlainTextRenderer:
         self._last_lines: dict[str, str] = {}
 
     def on_event(self, event: StreamEvent) -> None:
-        """Nothing: the job is shown instead."""
+        """Ignore the event: changes of jobs are printed."""
 
     def update(self, job: WatchedJob) -> None:
-        """Writes a line, where it is another than the job's last."""
+        """Print a line, unless it repeats the last line of the job."""
         if not job.status:
             return
         line = self._format_line(job)
@@ -93,7 +90,7 @@ class PlainTextRenderer:
             self._output.console.print(now + line, soft_wrap=True)
 
     def remove(self, job_id: str) -> None:
-        """Has it written anew, should it come back."""
+        """Forget the last line of a job, so that it is printed again if the job comes back."""
         self._last_lines.pop(job_id, None)
 
     def _format_line(self, job: WatchedJob) -> Text:

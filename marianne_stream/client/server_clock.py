@@ -1,4 +1,4 @@
-"""The server's clock, as its answers tell it: times of jobs are the server's."""
+"""Estimate of the server's clock, from the Date headers of its responses."""
 
 import time
 from dataclasses import dataclass
@@ -7,19 +7,22 @@ from email.utils import parsedate_to_datetime
 
 @dataclass(frozen=True, slots=True)
 class OffsetBounds:
-    """Bounds for how far the server's clock is ahead of this machine's, in seconds."""
+    """Bounds of the server clock's offset from this machine's clock, in seconds."""
 
     min_s: float
     max_s: float
 
 
 def estimate_offset(date: str, sent_s: float, received_s: float) -> OffsetBounds | None:
-    """Return the bounds that an answer gives, or None if its date is not a date.
+    """Estimate the offset from one response.
 
     Args:
-        date: the `Date` of the answer, cut to the second (RFC 9110 section 5.6.7).
-        sent_s: when the request was sent, in epoch seconds by this machine's clock.
-        received_s: when the answer came.
+        date: Date header, truncated to the second (RFC 9110 section 5.6.7).
+        sent_s: time of the request, in epoch seconds of this machine.
+        received_s: time of the response.
+
+    Returns:
+        The bounds, or None if the header is invalid.
     """
     try:
         date_s = parsedate_to_datetime(date).timestamp()
@@ -29,16 +32,16 @@ def estimate_offset(date: str, sent_s: float, received_s: float) -> OffsetBounds
 
 
 class ServerClock:
-    """The time of the server: this machine's, until an answer has told better."""
+    """The server's clock; this machine's clock until a response was received."""
 
     def __init__(self) -> None:
         self._bounds: OffsetBounds | None = None
 
     def narrow(self, bounds: OffsetBounds) -> None:
-        """Take what an answer gives: bounds together are narrower."""
+        """Narrow the offset to the intersection with new bounds."""
         known = self._bounds or bounds
         both = OffsetBounds(max(known.min_s, bounds.min_s), min(known.max_s, bounds.max_s))
-        # Bounds that exclude each other: one of the clocks was set in between.
+        # Without an intersection, one of the clocks was set in between.
         self._bounds = both if both.min_s <= both.max_s else bounds
 
     def now_s(self) -> float:

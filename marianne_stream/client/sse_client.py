@@ -1,7 +1,4 @@
-"""One stream of the server, with all its connections: what it says, each thing once.
-
-It must not know what the events mean, but for those that end a stream.
-"""
+"""Client of one event stream: reconnects and resumes, without repeated or lost events."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -18,13 +15,12 @@ from marianne_stream.wire.sse import EventParser, ServerSentEvent
 
 EVENT_STREAM_TYPE = "text/event-stream"
 
-# The server closes behind these, and has nothing more to say.
+# Last events of a stream.
 FINAL_EVENTS = frozenset({"job_finished", "job_deleted", "log_complete"})
 
-# A server that ends a stream at once, before it has said anything, might as well not be there.
+# A stream that ends sooner, without data, does not count as a connection.
 HEALTHY_AFTER_S = 2.0
 
-# Said only so that the connection looks alive.
 HEARTBEAT = "heartbeat"
 
 DataT = TypeVar("DataT")
@@ -32,12 +28,12 @@ DataT = TypeVar("DataT")
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """One event.
+    """An event of a stream.
 
     Attributes:
-        name: its name.
-        data: what it says.
-        cursor: where to resume behind it; "" where there is no such place yet.
+        name: name of the event.
+        data: its data.
+        cursor: cursor to resume after it; "" if there is none yet.
     """
 
     name: str
@@ -45,19 +41,19 @@ class StreamEvent:
     cursor: str
 
     def to_json_object(self) -> dict[str, Any]:
-        """The event as `--json` prints it."""
+        """Return the event as `--json` prints it."""
         return {"event": self.name, "cursor": self.cursor or None, "data": self.data}
 
 
 class SSEClient:
-    """Reads a stream to its end, and comes back to it when the connection is lost.
+    """Reads a stream to its end, with reconnects.
 
     Args:
-        client: whose stream it is.
-        path: its path, encoded.
-        params: its parameters.
-        resume_params: what is different of them for one who comes back.
-        cursor: where to begin; "" for where a new client begins.
+        client: client of the server.
+        path: encoded path of the stream.
+        params: query parameters.
+        resume_params: changes of the parameters for reconnects.
+        cursor: cursor to start from; "" for the default start.
     """
 
     def __init__(
@@ -79,32 +75,32 @@ class SSEClient:
         self._retrier = client.make_retrier()
 
     async def batches(self) -> AsyncGenerator[list[StreamEvent], None]:
-        """Yields what comes, as much at once as has come; ends where the stream does.
+        """Yield events in batches, as many at once as have arrived, until the stream ends.
 
         Cancelling is safe.
 
         Raises:
-            UnreachableError: the server cannot be reached, and patience is at an end.
-            TerminalError, SettingsError: the server's answer is an error, and stays one.
+            ServerUnreachableError: the server cannot be reached within the retry timeout.
+            CliError, SettingsError: the response is an error for which a retry does not help.
         """
         while not self._has_ended:
             try:
                 async with aclosing(self._read_connection()) as batches:
                     async for batch in batches:
                         yield batch
-                # In good order, but too early: it leaves, or had a fault.
-                why = ServerUnreachableError("the server has ended the stream")
+                # Ended without a final event: the server is shutting down, or had an error.
+                reason = ServerUnreachableError("the server has ended the stream")
             except ServerUnreachableError as error:
-                why = error
+                reason = error
             if not self._has_ended:
-                await self._retrier.wait(why, retry_ms=self._retry_ms)
+                await self._retrier.wait(reason, retry_ms=self._retry_ms)
 
     async def _read_connection(self) -> AsyncGenerator[list[StreamEvent], None]:
-        """What one connection gives."""
+        """Yield the events of one connection."""
         params = self._resume_params if self._can_resume else self._params
         async with self._client.open(self._path, params, last_event_id=self._cursor) as response:
             if response.status == 204:
-                # "Nothing new will come" (WHATWG HTML section 9.2.3).
+                # 204 stops a client from reconnecting (WHATWG HTML section 9.2.3).
                 self._has_ended = True
                 return
             if response.content_type != EVENT_STREAM_TYPE:
@@ -112,8 +108,8 @@ class SSEClient:
                     f"the answer must be {EVENT_STREAM_TYPE}, got {response.content_type}: "
                     "is it a marianne-stream?"
                 )
-            # What is quiet and lasts is there as well.
-            lasts = asyncio.get_running_loop().call_later(
+            # A quiet stream counts as connected after a while.
+            healthy_timer = asyncio.get_running_loop().call_later(
                 HEALTHY_AFTER_S, self._retrier.on_connected
             )
             try:
@@ -121,12 +117,12 @@ class SSEClient:
                     async for batch in batches:
                         yield batch
             finally:
-                lasts.cancel()
+                healthy_timer.cancel()
 
     async def _read_response(
         self, response: aiohttp.ClientResponse
     ) -> AsyncGenerator[list[StreamEvent], None]:
-        """Reads one answer; where it breaks off, the cursor is behind what was yielded."""
+        """Yield the events of one response, and advance the cursor past them."""
         parser = EventParser(last_event_id=self._cursor)
         async for chunk in response.content.iter_any():
             try:
@@ -149,14 +145,14 @@ class SSEClient:
     def _report_errors(self, batch: Iterable[StreamEvent]) -> None:
         for event in batch:
             if event.name == "stream_error":
-                self._client.reporter.report(str(event.data.get("error", "the server has a fault")))
+                self._client.reporter.report(str(event.data.get("error", "the server failed")))
 
 
 def parse_event(event: ServerSentEvent) -> StreamEvent:
-    """An event with its data read.
+    """Decode the data of an event.
 
     Raises:
-        TerminalError: the data is no object of JSON, as all of the server's are.
+        CliError: the data is not a JSON object.
     """
     try:
         data = msgspec.json.decode(event.data, type=dict[str, Any])
@@ -166,12 +162,12 @@ def parse_event(event: ServerSentEvent) -> StreamEvent:
 
 
 def convert_data(event: StreamEvent, data_type: type[DataT]) -> DataT:
-    """An event's data as a value.
+    """Convert the data of an event to a type.
 
     Raises:
-        TerminalError: something of it is not what it must be.
+        CliError: a field is missing or has the wrong type.
     """
     try:
         return msgspec.convert(event.data, data_type)
     except msgspec.ValidationError as error:
-        raise CliError(f"the data of {event.name} cannot be used: {error}") from error
+        raise CliError(f"the data of {event.name} is invalid: {error}") from error

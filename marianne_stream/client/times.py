@@ -1,4 +1,4 @@
-"""Times and durations as people read and write them, in local time."""
+"""Parsing and formatting of times and durations, in local time."""
 
 import re
 from datetime import datetime
@@ -9,29 +9,29 @@ DAY_S = 24 * HOUR_S
 
 
 def parse_iso_time(text: str | None) -> float | None:
-    """ISO 8601 as epoch seconds; None for no time, or for what is none."""
+    """Parse ISO 8601, and return epoch seconds; None without a time, or if it is invalid."""
     try:
         return datetime.fromisoformat(text).timestamp() if text else None
     except (ValueError, OverflowError, OSError):
         return None
 
 
-# As `1h30m`: numbers with their units, the largest first or not.
+# Numbers with units, in any order: `1h30m`.
 DURATION_RE = re.compile(r"(?:\d{1,9}[smhdw])+")
 DURATION_PART_RE = re.compile(r"(\d+)([smhdw])")
 UNITS_S = {"s": 1, "m": MINUTE_S, "h": HOUR_S, "d": DAY_S, "w": 7 * DAY_S}
 
 
 def parse_since(text: str, now_s: float) -> float:
-    """Return the moment that a person means, in epoch seconds.
+    """Parse a point in time that a user wrote, and return epoch seconds.
 
     Args:
-        text: a duration before now, as `10m`, `2h` or `1d`; or a time in ISO 8601, local if it
-            names no zone, a date being its beginning.
-        now_s: the present moment, in epoch seconds.
+        text: a duration before now, as `10m`, `2h` or `1d`; or an ISO 8601 time, local without a
+            time zone; a date means its beginning.
+        now_s: current time in epoch seconds.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the text is neither.
     """
     if DURATION_RE.fullmatch(text):
         return now_s - sum(
@@ -39,24 +39,22 @@ def parse_since(text: str, now_s: float) -> float:
         )
     moment_s = parse_iso_time(text)
     if moment_s is None:
-        raise ValueError(
-            f"must be a duration as 10m, 2h or 1d, or a time in ISO 8601, got {text!r}"
-        )
+        raise ValueError(f"must be a duration as 10m, 2h or 1d, or an ISO 8601 time, got {text!r}")
     return moment_s
 
 
 def format_time(epoch_s: float) -> str:
-    """The time of day; empty for what no calendar has a time for."""
+    """Format the time of day; "" if the time is outside of the calendar."""
     return format_local_time(epoch_s, "%H:%M:%S")
 
 
 def format_date_time(epoch_s: float) -> str:
-    """The date and the time of day; empty for what no calendar has a time for."""
+    """Format the date and the time of day; "" if the time is outside of the calendar."""
     return format_local_time(epoch_s, "%Y-%m-%d %H:%M:%S")
 
 
 def format_local_time(epoch_s: float, form: str) -> str:
-    """A time in a form of strftime(3), in local time."""
+    """Format a time in local time, with a format of strftime(3)."""
     try:
         return datetime.fromtimestamp(epoch_s).astimezone().strftime(form)
     except (ValueError, OverflowError, OSError):
@@ -64,7 +62,7 @@ def format_local_time(epoch_s: float, form: str) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """How long something took, in its two largest units."""
+    """Format a duration in its two largest units."""
     whole = max(0, int(seconds))
     if whole < MINUTE_S:
         return f"{whole}s"

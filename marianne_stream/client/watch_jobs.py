@@ -1,7 +1,4 @@
-"""`watch JOB…`: some jobs, each by its own stream, until all of them have ended.
-
-It must not know how they are shown.
-"""
+"""`watch JOB…`: watches some jobs, one stream each, until all have ended."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,20 +18,19 @@ from marianne_stream.client.watched_job import (
 )
 from marianne_stream.errors import CliJobNotFoundError, MarianneStreamError, ServerUnreachableError
 
-# How old a change that no event announces may get before it is seen.
 POLL_INTERVAL_S = 1.0
 
-# A duration is not worth waiting for longer, with events to come.
+# Events wait meanwhile: a duration is not worth more time than this.
 TIMES_TIMEOUT_S = 2.0
 
 
 async def watch_jobs(client: ApiClient, renderer: JobRenderer, job_ids: Sequence[str]) -> int:
-    """Watches jobs to their ends, and returns the worst of their exit codes.
+    """Watch jobs until they end, and return the worst of their exit codes.
 
-    What goes wrong with one is said, and the others go on. Cancelling is safe.
+    An error of one job is reported, and the others go on. Cancelling is safe.
 
     Raises:
-        OSError: the view cannot write.
+        OSError: the output cannot be written.
     """
     source = SourceReporter(client.reporter)
     try:
@@ -44,7 +40,7 @@ async def watch_jobs(client: ApiClient, renderer: JobRenderer, job_ids: Sequence
                 for job_id in dict.fromkeys(job_ids)
             ]
     except BaseExceptionGroup as error:
-        # What ends one ends all: nobody reads, or there is a fault of ours.
+        # The output is closed, or a bug: end all.
         raise error.exceptions[0] from error
     return worst_exit_code([task.result() for task in tasks])
 
@@ -53,10 +49,10 @@ class JobTracker:
     """Watches one job.
 
     Args:
-        client: whose job it is.
-        renderer: what shows it.
-        source_reporter: who hears where its state comes from.
-        job: what is known of it.
+        client: client of the server.
+        renderer: shows the job.
+        source_reporter: reports whether state comes from the conductor itself.
+        job: state of the job.
     """
 
     def __init__(
@@ -73,7 +69,7 @@ class JobTracker:
         self._path = job_path(job.job_id)
 
     async def run(self) -> int:
-        """Watches it to its end, and returns the exit code."""
+        """Watch the job until it ends, and return the exit code."""
         self._renderer.update(self._job)
         try:
             await self._read_stream()
@@ -99,21 +95,21 @@ class JobTracker:
                     await self._on_event(event)
 
     async def _on_event(self, event: StreamEvent) -> None:
-        """Takes what an event says."""
+        """Process an event."""
         if event.name == "source":
             self._source_reporter.on_source_event(event.data)
         elif event.name == "job_status":
-            changed = self._job.apply_status(
+            has_changed = self._job.apply_status(
                 convert_data(event, StatusBody), now_s=self._client.clock.now_s()
             )
             self._renderer.update(self._job)
-            if changed and self._renderer.needs_times:
+            if has_changed and self._renderer.needs_times:
                 await self._fetch_times()
         elif event.name == "job_deleted":
-            raise CliJobNotFoundError(f"{self._job.job_id} is gone: the conductor knows it no more")
+            raise CliJobNotFoundError(f"{self._job.job_id} was removed from the conductor")
 
     async def _fetch_times(self) -> None:
-        """Asks when the job started and ended, which its stream does not say."""
+        """Fetch when the job started and ended, which its stream does not contain."""
         with suppress(MarianneStreamError):
             detail = await self._client.get_json(
                 self._path, {}, JobTimesBody, timeout_s=TIMES_TIMEOUT_S

@@ -1,7 +1,4 @@
-"""`watch` without a job: all that run, by the roster's stream, until Ctrl-C.
-
-It must not know how they are shown.
-"""
+"""`watch` without a job: watches all running jobs, until Ctrl-C."""
 
 from contextlib import aclosing
 
@@ -16,28 +13,28 @@ POLL_INTERVAL_S = 1.0
 
 
 async def watch_roster(client: ApiClient, renderer: JobRenderer) -> int:
-    """Watches all jobs that run, now or later; it ends by being cancelled, which is safe.
+    """Watch all jobs that run, now or later, until cancelled, which is safe.
 
     Raises:
-        MarianneStreamError: the server cannot be reached, or does not answer as it should.
+        MarianneStreamError: the server cannot be reached, or its response is an error.
     """
-    watch = RosterTracker(client, renderer)
+    tracker = RosterTracker(client, renderer)
     params = {"poll_interval": str(POLL_INTERVAL_S), "details": "true"}
     stream = SSEClient(client, "/api/roster/stream", params)
     async with aclosing(stream.batches()) as batches:
         async for batch in batches:
             for event in batch:
                 renderer.on_event(event)
-                watch.on_event(event)
+                tracker.on_event(event)
     return 0
 
 
 class RosterTracker:
-    """The jobs that are shown: those that are not over, and those that ended while they were.
+    """Jobs to show: those that run, and those that ended while they were shown.
 
     Args:
-        client: whose they are.
-        renderer: what shows them.
+        client: client of the server.
+        renderer: shows the jobs.
     """
 
     def __init__(self, client: ApiClient, renderer: JobRenderer) -> None:
@@ -47,15 +44,15 @@ class RosterTracker:
         self._jobs: dict[str, WatchedJob] = {}
 
     def on_event(self, event: StreamEvent) -> None:
-        """Takes what an event says."""
+        """Process an event."""
         if event.name == "source":
             self._source_reporter.on_source_event(event.data)
         elif event.name == "roster":
             roster = convert_data(event, RosterBody)
-            listed = {entry.job_id for entry in roster.jobs}
+            listed_ids = {entry.job_id for entry in roster.jobs}
             removed = set(roster.removed)
             if roster.complete:
-                removed |= self._jobs.keys() - listed
+                removed |= self._jobs.keys() - listed_ids
             for job_id in removed:
                 self._jobs.pop(job_id, None)
                 self._renderer.remove(job_id)
@@ -64,8 +61,8 @@ class RosterTracker:
 
     def _update_job(self, entry: JobBody) -> None:
         job = self._jobs.get(entry.job_id) or WatchedJob(entry.job_id)
-        known = entry.job_id in self._jobs
+        is_shown = entry.job_id in self._jobs
         job.apply_entry(entry, now_s=self._clock.now_s())
-        if known or not job.is_over:
+        if is_shown or not job.is_over:
             self._jobs[job.job_id] = job
             self._renderer.update(job)

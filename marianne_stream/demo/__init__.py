@@ -1,1 +1,1 @@
-"""A conductor that is not one: jobs that run and log, for the demonstration and for tests."""
+"""Simulated conductor, for the demo and for tests: its jobs run, write logs and emit events."""

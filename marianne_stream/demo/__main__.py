@@ -1,7 +1,4 @@
-"""The simulated conductor as a process: `python -m marianne_stream.demo --socket PATH`.
-
-It reads the command line and owns the process's signals. It must not know what a scenario does.
-"""
+"""Simulated conductor as a process: `python -m marianne_stream.demo --socket PATH`."""
 
 import argparse
 import asyncio
@@ -28,7 +25,7 @@ SCENARIOS: dict[str, Callable[..., Scenario]] = {
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m marianne_stream.demo",
         description="A simulated conductor. SIGTERM asks it to stop: it waits for its clients.",
@@ -47,7 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def parse_positive(text: str) -> float:
-    """Read a number above 0 from the command line."""
+    """Parse a number above 0 from the command line."""
     value = float(text)
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"got {text}, expected a number above 0")
@@ -61,18 +58,18 @@ async def run(options: argparse.Namespace) -> None:
         SettingsError: the recording cannot be read.
         OSError: the socket cannot be bound.
     """
-    asked_to_stop = asyncio.Event()
+    stop_requested = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked_to_stop.set)
+        loop.add_signal_handler(number, stop_requested.set)
     if options.replay is not None:
-        await run_replay(options, asked_to_stop)
+        await run_replay(options, stop_requested)
     else:
-        await run_simulation(options, asked_to_stop)
+        await run_simulation(options, stop_requested)
 
 
 async def run_replay(options: argparse.Namespace, stop_requested: asyncio.Event) -> None:
-    """Repeat a recording until asked to stop."""
+    """Replay a recording until a stop is requested."""
     recording = await asyncio.to_thread(Recording.from_file, options.replay)
     replay = ReplayConductor(options.socket, recording, speed=options.speed)
     await start_conductor(replay)
@@ -81,38 +78,38 @@ async def run_replay(options: argparse.Namespace, stop_requested: asyncio.Event)
 
 
 async def run_simulation(options: argparse.Namespace, stop_requested: asyncio.Event) -> None:
-    """Play a scenario until asked to stop; with none, answer that there are no jobs."""
+    """Run a scenario, or a conductor without jobs, until a stop is requested."""
     conductor = SimulatedConductor(options.socket, registry=options.registry)
     await start_conductor(conductor)
     async with asyncio.TaskGroup() as group:
-        playing = group.create_task(run_scenario(conductor, options))
+        scenario_task = group.create_task(run_scenario(conductor, options))
         await stop_requested.wait()
-        playing.cancel()
+        scenario_task.cancel()
     await conductor.stop()
 
 
 async def run_scenario(conductor: SimulatedConductor, options: argparse.Namespace) -> None:
-    """Play the chosen scenario, if there is one, in the chosen folder or one of its own."""
+    """Run the chosen scenario, if there is one, in the chosen folder or a temporary one."""
     if options.scenario == "none":
         return
     build = SCENARIOS[options.scenario]
     with ExitStack() as stack:
         folder = options.folder
         if folder is None:
-            made = TemporaryDirectory(prefix="marianne-demo-")
-            folder = Path(stack.enter_context(made))
+            temporary = TemporaryDirectory(prefix="marianne-demo-")
+            folder = Path(stack.enter_context(temporary))
         await build(conductor, folder, speed=options.speed).run()
 
 
 async def start_conductor(conductor: ConductorServer) -> None:
-    """Start a conductor, and say so in one line."""
+    """Start a conductor, and print one line."""
     await conductor.start()
     sys.stdout.write(f"conductor listening at {conductor.socket_path}\n")
     sys.stdout.flush()
 
 
 def main() -> int:
-    """Run the command line; the exit status is 0 once all connections have gone."""
+    """Run the command line, and return the exit code: 0 once all connections have gone."""
     options = make_parser().parse_args()
     try:
         asyncio.run(run(options))

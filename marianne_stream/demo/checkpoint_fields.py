@@ -1,7 +1,4 @@
-"""The fields of a checkpoint and of a sheet, as a conductor 0.1.0 writes them.
-
-Plain values in the shape of `job.status`. It must not know when or why a job changes.
-"""
+"""Fields of checkpoints and sheets, as a conductor 0.1.0 writes them in `job.status`."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,7 +8,7 @@ JsonObject = dict[str, Any]
 
 
 def format_time(epoch_s: float) -> str:
-    """Give a time in the conductor's form: microseconds, and `Z`."""
+    """Format a time as the conductor does: microseconds, and `Z`."""
     moment = datetime.fromtimestamp(epoch_s, UTC)
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
@@ -24,16 +21,16 @@ def make_checkpoint(
     instrument: str = "cli",
     movements: Mapping[int, int] | None = None,
 ) -> JsonObject:
-    """Give the checkpoint of a run that begins now, all of its sheets pending.
+    """Return the checkpoint of a run that starts now, with all of its sheets pending.
 
     Args:
-        job_id: the job.
-        sheets: how many sheets it has, numbered from 1.
-        now_s: epoch seconds.
-        instrument: what plays the sheets.
-        movements: the movement of each sheet that has one, by sheet number.
+        job_id: id of the job.
+        sheets: number of sheets; they are numbered from 1.
+        now_s: current time in epoch seconds.
+        instrument: instrument of the sheets.
+        movements: movement by sheet number, of the sheets that have one.
     """
-    of_sheet = movements or {}
+    movement_by_sheet = movements or {}
     numbers = range(1, sheets + 1)
     return {
         "job_id": job_id,
@@ -49,15 +46,15 @@ def make_checkpoint(
         "last_completed_sheet": 0,
         "current_sheet": None,
         "status": "running",
-        "sheets": {str(n): make_sheet(n, instrument, of_sheet.get(n)) for n in numbers},
+        "sheets": {str(n): make_sheet(n, instrument, movement_by_sheet.get(n)) for n in numbers},
         "instruments_used": [instrument],
-        "total_movements": len(set(of_sheet.values())) or sheets,
+        "total_movements": len(set(movement_by_sheet.values())) or sheets,
         **_unused_job_fields(),
     }
 
 
 def make_sheet(number: int, instrument: str = "cli", movement: int | None = None) -> JsonObject:
-    """Give a sheet that nothing has happened to yet."""
+    """Return a pending sheet."""
     return {
         "sheet_num": number,
         "status": "pending",

@@ -1,14 +1,16 @@
-"""One connection to a simulated conductor, from its accept until its transport is gone.
+"""Connection to a simulated conductor: slots, and the order of responses.
 
-It knows bytes, slots and the order of answers. It must not know what a job is: the host answers.
+Three habits of the real conductor come from asyncio and are kept on purpose:
 
-Three habits of the real conductor come from asyncio itself and are kept on purpose. A handler holds
-its connection slot until it returns, whatever becomes of the transport: that of a monitor stream
-never reads, so it learns of a client that has gone at its next write, with the next event. A stream
-protocol keeps its transport when the peer has closed (`eof_received`): a client that left while it
-waited for a slot is answered into nothing once it has one, and counts as connected until then.
-When the peer closed with a byte unread, the read fails with ECONNRESET, and the transport is lost
-at once, but not the slot.
+A handler keeps its connection slot until it returns, even if the transport is lost. The handler of
+a monitor stream never reads, so it notices a disconnected client only when it writes the next
+event.
+
+A stream protocol keeps its transport when the peer has closed (`eof_received`): a client that left
+while it waited for a slot still gets one and is answered into nothing.
+
+If the peer closed with a byte unread, the read fails with ECONNRESET: the transport is lost at
+once, but the slot is not.
 """
 
 import asyncio
@@ -32,65 +34,65 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class FaultInjection:
-    """What goes wrong, by method. Tests change it while the conductor runs."""
+    """Faults by method. Tests change them while the conductor runs."""
 
-    # Seconds between taking the answer's content and writing it.
+    # Delay between computing a response and writing it, in seconds.
     response_delay_s: dict[str, float] = field(default_factory=dict)
 
-    # Methods that are never answered; the connection stays, and keeps its slot.
+    # Methods without a response; the connection stays open, and keeps its slot.
     unanswered: set[str] = field(default_factory=set)
 
-    # Methods that an older conductor does not know.
+    # Methods that are unknown, as on an older conductor.
     unknown_methods: set[str] = field(default_factory=set)
 
-    # Written as they are, with no newline added, in place of the answer's line.
+    # Bytes that replace the line of a response; no newline is added.
     raw_responses: dict[str, bytes] = field(default_factory=dict)
 
-    # Methods after whose answer the conductor closes the connection.
+    # Methods after whose response the connection is closed.
     close_after: set[str] = field(default_factory=set)
 
 
 class ConnectionHost(Protocol):
-    """What a connection needs of the server that accepted it."""
+    """Interface of the server that a connection belongs to."""
 
     faults: FaultInjection
     statistics: "ServerStatistics"
     slots: asyncio.Semaphore
 
     def answer(self, method: str, params: dict[str, object]) -> object:
-        """Give a result that can be written as JSON, or a refusal."""
+        """Return a result that can be encoded as JSON, or an error."""
         ...
 
     def subscribe(self) -> "AbstractContextManager[asyncio.Queue[bytes]]":
-        """Give a queue that events arrive in for as long as the context lasts."""
+        """Return a context manager with a queue of events."""
         ...
 
     def on_connect(self, connection: "ClientConnection") -> None:
-        """Hear that a connection was accepted."""
+        """Record an accepted connection."""
         ...
 
     def on_disconnect(self, connection: "ClientConnection") -> None:
-        """Hear that a connection's transport is gone."""
+        """Record a lost transport."""
         ...
 
 
 class ClientConnection(asyncio.StreamReaderProtocol):
-    """Serves the requests of one client in order, once it has one of the host's slots.
+    """Serves the requests of one client in order, once it has a slot.
 
     Args:
-        host: the server that accepted it.
+        host: server that accepted the connection.
     """
 
     def __init__(self, host: ConnectionHost) -> None:
-        # The protocol itself holds its reader by a weak reference only.
+        # The protocol keeps only a weak reference to its reader.
         self.reader = asyncio.StreamReader(limit=MAX_MESSAGE_BYTES)
         super().__init__(self.reader)
         self.host = host
-        # An event stream whose client is there, as far as can be known.
+        # Whether an event stream is open, and its client not known to be gone.
         self._is_streaming = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait for a place."""
+        """Start to wait for a slot."""
         super().connection_made(transport)
         loop = asyncio.get_running_loop()
         stream = cast("asyncio.WriteTransport", transport)
@@ -99,13 +101,13 @@ class ClientConnection(asyncio.StreamReaderProtocol):
         self.host.on_connect(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Count the transport as gone; the handler goes on until it reads or writes."""
+        """Record the lost transport; the handler continues until it reads or writes."""
         super().connection_lost(exc)
         self._end_stream()
         self.host.on_disconnect(self)
 
     def abort(self) -> None:
-        """Lose the transport at once, with whatever it had still to write, and end the handler."""
+        """Close the transport at once, drop unsent data, and end the handler."""
         self.writer.transport.abort()
         self.task.cancel()
 
@@ -124,7 +126,7 @@ class ClientConnection(asyncio.StreamReaderProtocol):
             self.writer.close()
 
     async def _read_line(self) -> bytes:
-        """Read one line; an empty value says that no more will come."""
+        """Read one line; return b"" at the end."""
         try:
             return await self.reader.readuntil(b"\n")
         except asyncio.IncompleteReadError:
@@ -153,7 +155,7 @@ class ClientConnection(asyncio.StreamReaderProtocol):
             await self._stream_events()
 
     def _make_response(self, request: RpcRequest) -> bytes:
-        """Give what the answer is now, before any delay, as a slow conductor would send it."""
+        """Return the response as of now, before any delay, as a slow conductor would send it."""
         method = request.method
         if method in self.host.faults.raw_responses:
             return self.host.faults.raw_responses[method]
@@ -173,7 +175,7 @@ class ClientConnection(asyncio.StreamReaderProtocol):
             return RpcErrorResult(rpc_messages.INTERNAL_ERROR, "Internal error")
 
     async def _stream_events(self) -> None:
-        """Write events for as long as the transport lives. Never reads."""
+        """Write events while the transport lives. Never reads."""
         self._is_streaming = True
         self.host.statistics.monitor_streams_open += 1
         try:
@@ -195,6 +197,6 @@ class ClientConnection(asyncio.StreamReaderProtocol):
 
 
 def method_not_found(method: str) -> RpcErrorResult:
-    """Give the refusal of a method that this conductor does not have."""
+    """Return the error for an unknown method."""
     code = rpc_messages.METHOD_NOT_FOUND
     return RpcErrorResult(code, f"Method not found: {method}", {"method": method})

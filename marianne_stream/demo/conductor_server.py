@@ -1,6 +1,6 @@
-"""The socket of a simulated conductor: who is connected, who is served, and how it stops.
+"""Socket server of a simulated conductor: connections, subscriptions, and stopping.
 
-It knows connections and events as lines. It must not know jobs: a subclass answers the methods.
+A subclass answers the methods.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ SOCKET_MODE = 0o660
 
 
 class ConductorServer(ABC):
-    """Listens on a Unix socket, and serves a few connections at once.
+    """Server on a Unix socket with a limited number of connection slots.
 
     Args:
-        socket_path: where to listen; a stale socket file there is replaced, a live one is not.
-        max_connections: how many connections are served at once; further ones connect and wait.
-        max_queued_events: how many events each subscription holds; the newest is dropped silently.
-        shutdown_grace_s: seconds that stopping takes, even with nobody connected.
+        socket_path: path to listen on; a stale socket there is replaced.
+        max_connections: number of slots; further connections are accepted and wait.
+        max_queued_events: queue size of a subscription; if it is full, new events are dropped.
+        shutdown_grace_s: minimum duration of a stop, in seconds.
     """
 
     def __init__(
@@ -52,53 +52,53 @@ class ConductorServer(ABC):
         self._all_disconnected.set()
         self._listener: asyncio.Server | None = None
 
-        # Which file is ours to unlink: another conductor may have put its own there since.
+        # Identity of our socket file: another conductor may have replaced it.
         self._socket_identity: tuple[int, int] | None = None
 
     @property
     def response_delay_s(self) -> dict[str, float]:
-        """Seconds to wait before an answer is written, by method."""
+        """Return the delays of responses in seconds, by method."""
         return self.faults.response_delay_s
 
     @property
     def unanswered(self) -> set[str]:
-        """Methods that are never answered."""
+        """Return the methods without a response."""
         return self.faults.unanswered
 
     @property
     def unknown_methods(self) -> set[str]:
-        """Methods that are refused as an older conductor refuses them."""
+        """Return the methods that are unknown, as on an older conductor."""
         return self.faults.unknown_methods
 
     @property
     def raw_responses(self) -> dict[str, bytes]:
-        """Bytes to write in place of an answer's line, by method."""
+        """Return the bytes that replace responses, by method."""
         return self.faults.raw_responses
 
     @property
     def close_after(self) -> set[str]:
-        """Methods after whose answer the connection is closed."""
+        """Return the methods after whose response the connection is closed."""
         return self.faults.close_after
 
     @property
     def free_slots(self) -> int:
-        """How many further connections would be served now."""
+        """Return the number of free slots."""
         return self.max_connections - self.statistics.slots_taken
 
     @property
     def is_listening(self) -> bool:
-        """Whether new connections are accepted."""
+        """Return whether new connections are accepted."""
         return self._listener is not None
 
     @abstractmethod
     def answer(self, method: str, params: dict[str, object]) -> object:
-        """Give a result that can be written as JSON, or a refusal."""
+        """Return a result that can be encoded as JSON, or an error."""
 
     async def start(self) -> None:
-        """Listen.
+        """Start to listen.
 
         Raises:
-            OSError: the path cannot be bound, or somebody else listens there.
+            OSError: the path cannot be bound, or another process listens there.
         """
         if self.is_listening:
             raise RuntimeError(f"the conductor listens at {self.socket_path} already")
@@ -110,11 +110,10 @@ class ConductorServer(ABC):
         self._listener = await loop.create_server(lambda: ClientConnection(self), sock=listener)
 
     async def stop(self) -> None:
-        """Stop as one that was asked to: wait until every connection has gone, for ever if need be.
+        """Stop gracefully: wait, without a time limit, until every connection has gone.
 
-        New connections are refused from the first moment; open ones are still answered. The wait
-        has no time limit because the real conductor's has none. Cancelling it is safe: the
-        conductor stays as it is, and can be stopped again or killed.
+        New connections are refused at once, open ones are still served, as by the real conductor.
+        Cancelling is safe: the conductor can then be stopped again, or killed.
         """
         self.is_shutting_down = True
         self._stop_listening()
@@ -127,19 +126,19 @@ class ConductorServer(ABC):
         self._socket_identity = None
 
     async def kill(self) -> None:
-        """Go as a crashed process goes: all connections lost at once, the socket file left."""
+        """Stop as after a crash: all connections are lost, and the socket file stays."""
         self._socket_identity = None
         self._stop_listening()
         await self.disconnect_all()
 
     async def disconnect_all(self) -> None:
-        """Lose every open connection at once, and go on listening if the conductor does."""
+        """Close all connections at once, without stopping to listen."""
         for connection in list(self._connections):
             connection.abort()
         await self._wait_disconnected()
 
     def send_event(self, line: bytes) -> None:
-        """Put one line into the queue of every subscription that has room for it."""
+        """Add one line to the queue of every subscription that has room for it."""
         for events in self._subscriptions:
             try:
                 events.put_nowait(line)
@@ -148,7 +147,7 @@ class ConductorServer(ABC):
 
     @contextmanager
     def subscribe(self) -> Iterator[asyncio.Queue[bytes]]:
-        """Give a queue that events arrive in for as long as the context lasts."""
+        """Yield a queue of events inside the context."""
         events: asyncio.Queue[bytes] = asyncio.Queue(self._max_queued_events)
         self._subscriptions.add(events)
         try:
@@ -157,7 +156,7 @@ class ConductorServer(ABC):
             self._subscriptions.discard(events)
 
     def on_connect(self, connection: ClientConnection) -> None:
-        """Hear that a connection was accepted."""
+        """Record an accepted connection."""
         self._connections.add(connection)
         self._handlers.add(connection.task)
         connection.task.add_done_callback(self._handlers.discard)
@@ -165,7 +164,7 @@ class ConductorServer(ABC):
         self.statistics.count_connect()
 
     def on_disconnect(self, connection: ClientConnection) -> None:
-        """Hear that a connection's transport is gone."""
+        """Record a lost transport."""
         self._connections.discard(connection)
         self.statistics.count_disconnect()
         if not self._connections:
@@ -177,8 +176,8 @@ class ConductorServer(ABC):
             self._listener = None
 
     async def _wait_disconnected(self) -> None:
-        """Wait for all transports, then cancel the handlers that are left, as the real one does."""
-        # The server's own wait_closed waits for connections on some versions of Python only.
+        """Wait for all transports, then cancel the remaining handlers."""
+        # asyncio's wait_closed waits for connections only in some versions of Python.
         await self._all_disconnected.wait()
         for handler in self._handlers:
             handler.cancel()
@@ -187,10 +186,10 @@ class ConductorServer(ABC):
 
 
 def bind_socket(path: Path) -> socket.socket:
-    """Give a listening socket's beginnings at a path, whose stale socket file is removed first.
+    """Return a socket that is bound to a path; a stale socket file is removed first.
 
     Raises:
-        OSError: the path cannot be bound, or somebody listens there.
+        OSError: the path cannot be bound, or another process listens there.
     """
     remove_stale_file(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -205,10 +204,10 @@ def bind_socket(path: Path) -> socket.socket:
 
 
 def remove_stale_file(path: Path) -> None:
-    """Remove a socket file at which nobody listens; leave every other kind of file alone.
+    """Remove a socket file on which no process listens; keep every other kind of file.
 
     Raises:
-        OSError: somebody listens there.
+        OSError: a process listens there.
     """
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
@@ -221,15 +220,15 @@ def remove_stale_file(path: Path) -> None:
                 path.unlink()
                 return
             except BlockingIOError:
-                # A full backlog: somebody listens, and is slow.
+                # The backlog is full: a slow process listens.
                 pass
         raise OSError(errno.EADDRINUSE, "another conductor listens there", os.fspath(path))
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:
-    """Tell a file from another that bears its name later: device and inode, None without a file."""
+    """Return device and inode of a file, or None if it does not exist."""
     try:
-        found = path.lstat()
+        stat_result = path.lstat()
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    return stat_result.st_dev, stat_result.st_ino

@@ -1,7 +1,4 @@
-"""What a conductor says of itself: the answers to the `daemon.*` methods.
-
-Plain values. It must not know jobs, but for how many run.
-"""
+"""Responses to the `daemon.*` methods."""
 
 import os
 import resource
@@ -15,14 +12,14 @@ VERSION = "0.1.0"
 
 @dataclass(slots=True)
 class Daemon:
-    """One run of a conductor's process.
+    """A run of a conductor's process.
 
     Args:
-        socket_path: where it listens.
-        state_db_path: its registry, as its configuration names it.
-        log_file: its own log, or None.
-        max_connections: how many connections it serves at once.
-        max_job_history: how many jobs its roster holds at most.
+        socket_path: path of its socket.
+        state_db_path: path of its registry.
+        log_file: path of its log, or None.
+        max_connections: number of connection slots.
+        max_job_history: maximum number of jobs in the roster.
     """
 
     socket_path: str
@@ -35,11 +32,11 @@ class Daemon:
 
     @property
     def uptime_s(self) -> float:
-        """Seconds since the conductor started."""
+        """Return the seconds since the start."""
         return round(time.monotonic() - self.started_s, 1)
 
     def health(self, *, shutting_down: bool) -> JsonObject:
-        """Answer `daemon.health`."""
+        """Return the response to `daemon.health`."""
         return {
             "status": "ok",
             "pid": self.pid,
@@ -48,7 +45,7 @@ class Daemon:
         }
 
     def ready(self, running_jobs: int, *, shutting_down: bool) -> JsonObject:
-        """Answer `daemon.ready`."""
+        """Return the response to `daemon.ready`."""
         return {
             "status": "not_ready" if shutting_down else "ready",
             "running_jobs": running_jobs,
@@ -62,7 +59,7 @@ class Daemon:
         }
 
     def status(self, running_jobs: int) -> JsonObject:
-        """Answer `daemon.status`."""
+        """Return the response to `daemon.status`."""
         return {
             "pid": self.pid,
             "uptime_seconds": self.uptime_s,
@@ -73,7 +70,7 @@ class Daemon:
         }
 
     def config(self) -> JsonObject:
-        """Answer `daemon.config`: the parts that a guest may care for, of a far larger answer."""
+        """Return a part of the response to `daemon.config`."""
         return {
             "socket": {
                 "path": self.socket_path,
@@ -96,5 +93,5 @@ class Daemon:
 
 
 def peak_memory_mb() -> float:
-    """Give the largest memory that this process had."""
+    """Return the peak memory of this process in MiB."""
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)

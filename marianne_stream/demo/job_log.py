@@ -1,7 +1,6 @@
-"""The log that a simulated job writes into its workspace, in the form of a real job's.
+"""Log of a simulated job, in the form of a real job's.
 
-Most lines are `time [level] text`, some are JSON objects, and some are not ASCII. It must not know
-the conductor: a player says when a line is due.
+Most lines are `time [level] text`, some are JSON objects, and some are not ASCII.
 """
 
 import asyncio
@@ -30,11 +29,11 @@ JSON_LINE_INTERVAL = 9
 
 
 class JobLogWriter:
-    """Appends to one job's `marianne.log`.
+    """Appends lines to the `marianne.log` of one job.
 
     Args:
-        workspace: the job's folder; made when it is missing.
-        rng: where the choice of lines comes from.
+        workspace: folder of the job; created if it is missing.
+        rng: random generator that chooses the lines.
     """
 
     def __init__(self, workspace: Path, rng: random.Random) -> None:

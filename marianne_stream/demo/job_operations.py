@@ -1,7 +1,6 @@
-"""What can happen to a job of a simulated conductor, and which events tell of it.
+"""Operations on the jobs of a simulated conductor, and their events.
 
-Tests and scenarios call these; each takes effect at once, between two requests. It must not know
-sockets, nor how the registry is written: it says `changed`, and emits.
+Tests and scenarios call them. Each takes effect at once, between two requests.
 """
 
 import time
@@ -14,11 +13,10 @@ from marianne_stream.demo.simulated_job import SimulatedJob
 
 
 class JobOperations(ABC):
-    """The jobs of one conductor, in the order of their submission.
+    """Jobs of one conductor, in the order of their submission.
 
     Args:
-        has_sheet_events: emit `sheet.*` events, as other conductors do. This one emits none for a
-            sheet, a pause or a cancellation.
+        has_sheet_events: whether to emit `sheet.*` events, which conductor 0.1.0 does not.
     """
 
     def __init__(self, *, has_sheet_events: bool = False) -> None:
@@ -29,19 +27,19 @@ class JobOperations(ABC):
     def emit(
         self, job_id: str, event: str, data: Mapping[str, Any] | None = None, sheet_num: int = 0
     ) -> None:
-        """Send one event to every subscription, now."""
+        """Send one event to every subscription."""
 
     @abstractmethod
     def emit_later(self, delay_s: float, job_id: str, event: str, data: Mapping[str, Any]) -> None:
-        """Send one event after a delay; at once where it is 0."""
+        """Send one event after a delay in seconds; at once if it is 0."""
 
     @abstractmethod
     def on_job_changed(self, job: SimulatedJob, *, is_saved: bool = True) -> None:
-        """Hear that a job changed, and whether its checkpoint was saved with the change."""
+        """Process a change of a job; `is_saved` tells whether its checkpoint was saved too."""
 
     @abstractmethod
     def on_job_removed(self, job_id: str, *, keep_row: bool) -> None:
-        """Hear that a job is gone from memory, and whether its row stays in the registry."""
+        """Process the removal of a job; `keep_row` keeps its row in the registry."""
 
     def submit(  # noqa: PLR0913
         self,
@@ -54,16 +52,16 @@ class JobOperations(ABC):
         instrument: str = "cli",
         movements: Mapping[int, int] | None = None,
     ) -> SimulatedJob:
-        """Queue a job. One that exists keeps its old checkpoint until the new run publishes one.
+        """Queue a job. An existing job keeps its checkpoint until the new run publishes one.
 
         Args:
-            job_id: the id; not UTF-8 bytes in it are lone surrogates, as os.fsdecode gives them.
-            sheets: how many sheets the checkpoint will have.
-            name: the score's name; the id when left out.
-            workspace: the job's folder; a name in /srv/scores when left out.
-            config_path: the score's file; a name in /srv/scores when left out.
-            instrument: what plays the sheets.
-            movements: the movement of each sheet that has one.
+            job_id: id; bytes that are not UTF-8 are lone surrogates, as os.fsdecode returns them.
+            sheets: number of sheets.
+            name: name of the score; default: the id.
+            workspace: folder of the job; default: a path below /srv/scores.
+            config_path: file of the score; default: a path below /srv/scores.
+            instrument: instrument of the sheets.
+            movements: movement by sheet number, of the sheets that have one.
         """
         old = self.jobs.pop(job_id, None)
         job = SimulatedJob(
@@ -83,7 +81,7 @@ class JobOperations(ABC):
         return job
 
     def start_run(self, job_id: str) -> SimulatedJob:
-        """Begin the run of a queued job: running, a new checkpoint, and `job.started`."""
+        """Start a queued job: status running, a new checkpoint, and `job.started`."""
         job = self._claim(job_id)
         now_s = time.time()
         job.status, job.started_at, job.completed_at = "running", now_s, None
@@ -100,12 +98,12 @@ class JobOperations(ABC):
         return job
 
     def launch(self, job_id: str, sheets: int = 4, **options: Any) -> SimulatedJob:
-        """Submit a job and publish it at once; `options` are those of `submit`."""
+        """Submit and start a job; `options` are those of `submit`."""
         self.submit(job_id, sheets, **options)
         return self.start_run(job_id)
 
     def dispatch(self, job_id: str, number: int) -> None:
-        """Begin to play a sheet."""
+        """Dispatch a sheet."""
         job = self._claim(job_id)
         job.sheet(number)["status"] = "dispatched"
         job.dispatched_at[number] = time.monotonic()
@@ -113,7 +111,7 @@ class JobOperations(ABC):
         self._emit_sheet_event(job_id, "sheet.started", number)
 
     def complete_sheet(self, job_id: str, number: int) -> None:
-        """End a sheet well."""
+        """Complete a sheet."""
         job = self._claim(job_id)
         job.sheet(number).update(
             status="completed",
@@ -124,7 +122,7 @@ class JobOperations(ABC):
         self._emit_sheet_event(job_id, "sheet.completed", number)
 
     def fail_sheet(self, job_id: str, number: int, message: str = "Exit code 1") -> None:
-        """End a sheet badly. Other sheets and the job stay as they are: skip and finish them."""
+        """Fail a sheet. Other sheets and the job stay as they are: skip and finish them."""
         job = self._claim(job_id)
         job.sheet(number).update(
             status="failed",
@@ -137,7 +135,7 @@ class JobOperations(ABC):
         self._emit_sheet_event(job_id, "sheet.failed", number)
 
     def skip_sheet(self, job_id: str, number: int, because_of: int) -> None:
-        """Leave out a sheet that needs another one, which failed."""
+        """Skip a sheet that depends on a failed one."""
         job = self._claim(job_id)
         message = f"Blocked by failed dependency: sheet {because_of}"
         job.sheet(number).update(status="skipped", error_message=message, error_code="E999")
@@ -145,19 +143,19 @@ class JobOperations(ABC):
         self._emit_sheet_event(job_id, "baton.sheet.skipped", number)
 
     def pause(self, job_id: str) -> None:
-        """Pause a job. No event tells of it."""
+        """Pause a job. No event announces it."""
         job = self._claim(job_id)
         job.status = "paused"
         self._save(job)
 
     def pause_at_chain(self, job_id: str) -> None:
-        """Give the roster a status that the checkpoint does not have, and stays without."""
+        """Set the status `paused_at_chain` in the roster only; the checkpoint never has it."""
         job = self._claim(job_id)
         job.status = "paused_at_chain"
         self.on_job_changed(job, is_saved=False)
 
     def resume(self, job_id: str) -> None:
-        """Go on with a job that was paused or has ended, from the sheets that are not completed."""
+        """Resume a job that is paused or has ended, from its incomplete sheets."""
         job = self._claim(job_id)
         if job.checkpoint is None:
             raise ValueError(f"job {job_id!r} has no checkpoint to resume from")
@@ -170,9 +168,9 @@ class JobOperations(ABC):
         self._save(job)
 
     def cancel(self, job_id: str) -> None:
-        """Cancel a job. Its roster entry loses its progress, its sheets stay, and no event tells.
+        """Cancel a job. Its roster entry loses its progress, and no event announces it.
 
-        The checkpoint in the registry goes on saying what it said before: the row is right.
+        The checkpoint in the registry keeps its old status: only the row is right.
         """
         job = self._claim(job_id)
         job.status, job.completed_at, job.has_run = "cancelled", time.time(), False
@@ -188,12 +186,12 @@ class JobOperations(ABC):
         error_message: str | None = None,
         event_delay_s: float = 0.003,
     ) -> None:
-        """End a job: its state first, its `job.completed` or `job.failed` a moment later.
+        """End a job: first its state, then `job.completed` or `job.failed`.
 
         Args:
-            job_id: the job; its sheets stay as they are.
+            job_id: id of the job; its sheets stay as they are.
             status: `completed` or `failed`.
-            error_message: of a job that fails before it has a checkpoint.
+            error_message: error of a job that fails before it has a checkpoint.
             event_delay_s: seconds between the change and the event; 0 for none.
         """
         job = self._claim(job_id)
@@ -208,7 +206,7 @@ class JobOperations(ABC):
     def set_status(
         self, job_id: str, *, roster: str | None = None, checkpoint: str | None = None
     ) -> None:
-        """Give a job any statuses, known or not; what is left out stays."""
+        """Set any status, known or not; None keeps a status."""
         job = self.jobs[job_id]
         job.status = roster or job.status
         if job.checkpoint is not None:
@@ -216,23 +214,23 @@ class JobOperations(ABC):
         self._store(job)
 
     def touch(self, job_id: str) -> None:
-        """Say that a job's fields were changed from outside, so that they are stored."""
+        """Store a job whose fields were changed from outside."""
         self._store(self.jobs[job_id])
 
     def remove(self, job_id: str, *, keep_row: bool = False) -> None:
-        """Forget a job, in the roster and, unless the row is kept, in the registry."""
+        """Remove a job from the roster and, without `keep_row`, from the registry."""
         del self.jobs[job_id]
         self.on_job_removed(job_id, keep_row=keep_row)
 
     def fail_orphan(self, job: SimulatedJob) -> None:
-        """Mark a job failed whose process is found gone, as asking for its state does."""
+        """Mark a job as failed whose process has died, as `job.status` does."""
         job.is_orphaned = False
         job.status, job.completed_at = "failed", time.time()
         job.error_message = "Daemon restarted while job was active"
         self._save(job)
 
     def _claim(self, job_id: str) -> SimulatedJob:
-        """Give the job that something happens to: this conductor runs it from now on.
+        """Return a job that this conductor runs from now on.
 
         Raises:
             KeyError: there is no such job.
@@ -242,13 +240,13 @@ class JobOperations(ABC):
         return job
 
     def _save(self, job: SimulatedJob) -> None:
-        """Let the checkpoint follow the roster's status, and store both."""
+        """Copy the roster's status to the checkpoint, and store both."""
         if job.checkpoint is not None and job.status != "paused_at_chain":
             job.checkpoint["status"] = job.status
         self._store(job)
 
     def _store(self, job: SimulatedJob) -> None:
-        """Store a job; `updated_at` of all that have run rises with it, as on the real one."""
+        """Store a job; as on the real conductor, `updated_at` of all jobs that have run changes."""
         now_s = time.time()
         for other in self.jobs.values():
             if other.has_run and other.checkpoint is not None:

@@ -1,7 +1,4 @@
-"""What the conductor's observer notices of a running job, in bursts.
-
-Names and data of events, as recorded. It must not know when a burst is due.
-"""
+"""Events of the conductor's observer about a running job, in bursts as recorded."""
 
 import random
 from collections.abc import Iterator
@@ -12,10 +9,10 @@ FIRST_PID = 7400
 
 
 class JobObserver:
-    """Watches one run of a job: processes that come and go, and the files that they write.
+    """Generates the events of one run: processes that start and end, and files that they write.
 
     Args:
-        rng: where the choice of what happens comes from.
+        rng: random generator.
     """
 
     def __init__(self, rng: random.Random) -> None:
@@ -25,10 +22,10 @@ class JobObserver:
         self._output_count = 0
 
     def make_events(self, completed_sheets: int) -> Iterator[tuple[str, JsonObject]]:
-        """Yield what is noticed at one look: event names with their data.
+        """Yield one burst of events: names with their data.
 
         Args:
-            completed_sheets: each has left one output file.
+            completed_sheets: number of completed sheets; each has written one output file.
         """
         while self._output_count < completed_sheets:
             self._output_count += 1

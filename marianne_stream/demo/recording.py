@@ -1,7 +1,4 @@
-"""A recording of a conductor's socket: what was sent when, read from a file of JSON lines.
-
-Values only. It must not know sockets or clocks: a replay asks it what held at a time.
-"""
+"""Recording of a conductor's socket, read from a file of JSON lines."""
 
 import json
 from bisect import bisect_right
@@ -17,7 +14,7 @@ from marianne_stream.errors import SettingsError
 
 @dataclass(frozen=True, slots=True)
 class RecordedMessage:
-    """One line that the conductor sent, `time_s` after the recording began."""
+    """A line that the conductor sent, `time_s` seconds after the start of the recording."""
 
     time_s: float
     message: JsonObject
@@ -28,10 +25,10 @@ class RecordedMessage:
 
 
 class Recording:
-    """What was recorded, in the order of its times.
+    """Recorded messages in the order of their times.
 
     Args:
-        entries: the lines; sorted here by their times.
+        entries: the messages, in any order.
     """
 
     def __init__(self, entries: list[RecordedMessage]) -> None:
@@ -43,10 +40,10 @@ class Recording:
 
     @classmethod
     def from_file(cls, path: Path) -> "Recording":
-        """Read a recording. Blocks while it reads.
+        """Read a recording. Blocks.
 
         Raises:
-            SettingsError: the file cannot be read, or a line is malformed: it names which.
+            SettingsError: the file cannot be read, or a line is malformed.
         """
         entries: list[RecordedMessage] = []
         try:
@@ -59,42 +56,42 @@ class Recording:
 
     @property
     def duration_s(self) -> float:
-        """The time of the last line."""
+        """Return the time of the last message."""
         return self.entries[-1].time_s if self.entries else 0.0
 
     def notifications(self) -> Iterator[RecordedMessage]:
-        """Yield what was sent without being asked for."""
+        """Return an iterator over the notifications."""
         return (entry for entry in self.entries if not entry.method)
 
     def response_at(self, time_s: float, method: str, job_id: str = "") -> RecordedMessage | None:
-        """Give the last answer to a method (about a job) up to a time, or None before the first."""
-        answers = self._responses.get((method, job_id), [])
-        place = bisect_right(answers, time_s, key=lambda entry: entry.time_s)
-        return answers[place - 1] if place else None
+        """Return the last response to a method up to a time, or None before the first one."""
+        responses = self._responses.get((method, job_id), [])
+        index = bisect_right(responses, time_s, key=lambda entry: entry.time_s)
+        return responses[index - 1] if index else None
 
     def first_response(self, method: str) -> RecordedMessage | None:
-        """Give the first answer to a method about no job, whenever it was."""
-        answers = self._responses.get((method, ""))
-        return answers[0] if answers else None
+        """Return the first response to a method without a job."""
+        responses = self._responses.get((method, ""))
+        return responses[0] if responses else None
 
     def job_states(self) -> dict[str, list[JsonObject]]:
-        """Give the states of each job that was ever found, in order, with the recording's times."""
+        """Return the states of each job in order, with the recording's times."""
         return {
             job_id: [
                 make_state(entry.time_s, entry.message["result"]["status"], entry.message["result"])
-                for entry in answers
+                for entry in responses
                 if "result" in entry.message
             ]
-            for (method, job_id), answers in self._responses.items()
-            if method == "job.status" and any("result" in entry.message for entry in answers)
+            for (method, job_id), responses in self._responses.items()
+            if method == "job.status" and any("result" in entry.message for entry in responses)
         }
 
 
 def parse_entry(line: bytes, location: str) -> RecordedMessage:
-    """Read one line of a recording; what the conductor sent may be an object or its text.
+    """Parse one line of a recording; the message may be an object or its text.
 
     Raises:
-        SettingsError: the line is malformed; the message begins with the place.
+        SettingsError: the line is malformed; the message begins with `location`.
     """
     fields = parse_object(line, location)
     time_s, kind, message = fields.get("t"), fields.get("kind"), fields.get("line")
@@ -113,10 +110,10 @@ def parse_entry(line: bytes, location: str) -> RecordedMessage:
 
 
 def parse_object(text: str | bytes, location: str) -> dict[str, Any]:
-    """Read a JSON object.
+    """Parse a JSON object.
 
     Raises:
-        SettingsError: it is something else.
+        SettingsError: the text is something else.
     """
     try:
         value = json.loads(text)

@@ -1,7 +1,6 @@
-"""The registry on disk: the jobs table that a conductor writes while it runs (SQLite, WAL mode).
+"""Registry of a simulated conductor: its jobs table in SQLite, in WAL mode.
 
-It knows rows. It must not know what a row means, nor block the event loop: one thread of its own
-holds the connection, and takes what changed in the order of the changes.
+A thread of its own holds the connection, and writes changes in order.
 """
 
 import asyncio
@@ -45,10 +44,10 @@ CREATE INDEX IF NOT EXISTS idx_jobs_submitted ON jobs (submitted_at DESC);
 
 
 class RegistryWriter:
-    """Keeps the rows of a file in step with `put` and `delete`, a moment behind them.
+    """Writes rows in the background, shortly after `put` and `delete`.
 
     Args:
-        path: the SQLite file; created when it is missing.
+        path: the SQLite file; created if it is missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,44 +55,44 @@ class RegistryWriter:
         self._thread: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None
 
-        # The last connection to close empties and removes the -wal file, unless it is read-only.
+        # The last connection to close removes the -wal file, unless it is read-only.
         self._wal_holder: sqlite3.Connection | None = None
         self._pending_rows: dict[str, JsonObject | None] = {}
         self._write_task: asyncio.Task[None] | None = None
 
     async def open(self) -> list[JsonObject]:
-        """Open the file and give its rows, oldest submission first.
+        """Open the file and return its rows, oldest submission first.
 
         Raises:
-            sqlite3.Error: it cannot be read or written.
+            sqlite3.Error: the file cannot be read or written.
         """
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="registry")
-        missed, self._pending_rows = self._pending_rows, {}
-        return await self._run_in_thread(self._open, missed)
+        pending, self._pending_rows = self._pending_rows, {}
+        return await self._run_in_thread(self._open, pending)
 
     def put(self, row: JsonObject) -> None:
-        """Write a job's row soon; a later one for the same job replaces it."""
+        """Write a row soon; a later row of the same job replaces it."""
         self._schedule(row["job_id"], row)
 
     def delete(self, job_id: str) -> None:
-        """Remove a job's row soon."""
+        """Delete a row soon."""
         self._schedule(job_id, None)
 
     async def flush(self) -> None:
-        """Wait until everything put and deleted so far is in the file.
+        """Wait until all changes so far are in the file.
 
         Raises:
-            sqlite3.Error: it cannot be written.
+            sqlite3.Error: the file cannot be written.
         """
         while self._write_task is not None:
             await asyncio.shield(self._write_task)
 
     async def close(self) -> None:
-        """Close the file well: the -wal file is emptied into it, and is gone."""
+        """Close the file, and merge the -wal file into it."""
         await self._shut_down(leave_wal=False)
 
     async def crash(self) -> None:
-        """Leave the file as a crash leaves it: what was written stays, in the -wal file."""
+        """Close the file as a crash does: the -wal file stays."""
         await self._shut_down(leave_wal=True)
 
     def _schedule(self, job_id: str, row: JsonObject | None) -> None:
@@ -152,7 +151,7 @@ class RegistryWriter:
 
 
 def open_connection(uri: str) -> sqlite3.Connection:
-    """Open a file by its URI, for use in whichever thread; text that is not UTF-8 is kept."""
+    """Open a file by its URI, for use in any thread; text that is not UTF-8 is kept."""
     connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
@@ -160,19 +159,19 @@ def open_connection(uri: str) -> sqlite3.Connection:
 
 
 def quote_path(path: Path) -> str:
-    """Give a path as a part of an SQLite URI."""
+    """Quote a path for an SQLite URI."""
     return quote(os.fsencode(path))
 
 
 def make_upsert(row: JsonObject) -> tuple[str, list[object]]:
-    """Give the statement that writes a row, and its values.
+    """Return the statement that writes a row, and its values.
 
-    Text goes as bytes, since a lone surrogate has no UTF-8; the cast makes it text again.
+    Text is bound as bytes, since a lone surrogate has no UTF-8; the cast makes it text again.
     """
-    places = ("CAST(? AS TEXT)" if isinstance(value, str) else "?" for value in row.values())
-    # The names of the columns are the demo's own, and the values are bound.
+    placeholders = ("CAST(? AS TEXT)" if isinstance(value, str) else "?" for value in row.values())
+    # The column names are constants of the demo, and the values are bound.
     into = f"INSERT OR REPLACE INTO jobs ({', '.join(row)})"
-    statement = f"{into} VALUES ({', '.join(places)})"
+    statement = f"{into} VALUES ({', '.join(placeholders)})"
     return statement, [
         value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
         for value in row.values()

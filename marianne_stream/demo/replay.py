@@ -1,7 +1,4 @@
-"""A conductor that repeats a recording: the same answers and events, at their times.
-
-It must not know what they mean. Ids of requests are the asker's; all else is as recorded.
-"""
+"""Conductor that replays a recording: the same responses and events, at their times."""
 
 import asyncio
 import time
@@ -18,16 +15,16 @@ from marianne_stream.demo.simulated_conductor import job_not_found
 
 
 class ReplayConductor(ConductorServer):
-    """Answers with what was last recorded, and keeps to the last state after the end.
+    """Answers with the last recorded response, also after the end of the recording.
 
     Args:
-        socket_path: where it listens.
-        recording: what it repeats.
-        speed: how many recorded seconds pass in one.
-        plays_at_start: time runs from `start` on; False waits for `begin`, before which there
-            are no jobs.
-        max_connections: how many connections are served at once.
-        shutdown_grace_s: seconds that stopping takes, even with nobody connected.
+        socket_path: path to listen on.
+        recording: recording to replay.
+        speed: recorded seconds per second.
+        plays_at_start: whether `start` also starts to play; otherwise call `play`, before which
+            there are no jobs.
+        max_connections: number of connection slots.
+        shutdown_grace_s: minimum duration of a stop, in seconds.
     """
 
     def __init__(  # noqa: PLR0913
@@ -45,7 +42,7 @@ class ReplayConductor(ConductorServer):
         )
         self.recording = recording
 
-        # Set once the last notification has been sent and the last answer holds.
+        # Set after the last notification.
         self.finished = asyncio.Event()
         self._speed = speed
         self._plays_at_start = plays_at_start
@@ -54,38 +51,38 @@ class ReplayConductor(ConductorServer):
 
     @property
     def position_s(self) -> float:
-        """The time in the recording; below 0 before it begins."""
+        """Return the time in the recording; negative before the start."""
         if self._play_started_s is None:
             return -1.0
         return (time.monotonic() - self._play_started_s) * self._speed
 
     async def start(self) -> None:
-        """Listen, and begin unless that is to wait."""
+        """Start to listen and, unless `plays_at_start` is False, to play."""
         await super().start()
         if self._plays_at_start and self._play_started_s is None:
             self.play()
 
     def play(self) -> None:
-        """Let the recording's time run from 0."""
+        """Start to play."""
         self._play_started_s = time.monotonic()
         self._play_task = asyncio.get_running_loop().create_task(self._send_notifications())
 
     async def stop(self) -> None:
-        """Stop as one that was asked to; events go on until every connection has gone."""
+        """Stop gracefully; events continue until every connection has gone."""
         await super().stop()
         await self._stop_playing()
 
     async def kill(self) -> None:
-        """Go as a crashed process goes."""
+        """Stop as after a crash."""
         await super().kill()
         await self._stop_playing()
 
     def job_states(self) -> dict[str, list[JsonObject]]:
-        """Give the states of each job, in order, with the recording's times."""
+        """Return the states of each job in order, with the recording's times."""
         return self.recording.job_states()
 
     def answer(self, method: str, params: Mapping[str, object]) -> object:
-        """Answer with what was last recorded up to now."""
+        """Answer with the last response recorded up to now."""
         job_id = params.get("job_id", "")
         entry = self.recording.response_at(self.position_s, method, str(job_id))
         if entry is None and method.startswith("daemon."):

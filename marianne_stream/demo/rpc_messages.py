@@ -1,7 +1,4 @@
-"""The lines that a conductor writes, and how it reads the ones that it gets (JSON-RPC 2.0).
-
-Pure values: it must not know asyncio, sockets or jobs.
-"""
+"""JSON-RPC 2.0 messages of a simulated conductor."""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +13,7 @@ JOB_NOT_FOUND = -32000
 
 @dataclass(frozen=True, slots=True)
 class RpcRequest:
-    """One request; a notification has no answer, and its id is None."""
+    """A request, or a notification, which has no response."""
 
     method: str
     params: dict[str, object]
@@ -25,14 +22,14 @@ class RpcRequest:
 
     @property
     def job_id(self) -> str:
-        """The job that it asks for, or an empty string."""
+        """Return the `job_id` parameter, or ""."""
         job_id = self.params.get("job_id", "")
         return job_id if isinstance(job_id, str) else ""
 
 
 @dataclass(frozen=True, slots=True)
 class RpcErrorResult:
-    """An error in place of a result (JSON-RPC 2.0 section 5.1); `id` of the request, when known."""
+    """Error in the place of a result (JSON-RPC 2.0 section 5.1)."""
 
     code: int
     message: str
@@ -41,12 +38,12 @@ class RpcErrorResult:
 
 
 def encode_line(value: object) -> bytes:
-    """Give one line. Escapes all but ASCII, so that a lone surrogate passes as `\\udcXX`."""
+    r"""Encode a value as one line of ASCII JSON; a lone surrogate becomes `\\udcXX`."""
     return json.dumps(value, separators=(",", ":")).encode("ascii") + b"\n"
 
 
 def encode_response(request_id: object, result: object) -> bytes:
-    """Give the line that answers a request: with its result, or with the refusal in its place."""
+    """Encode the response to a request, with its result or error."""
     if isinstance(result, RpcErrorResult):
         error = {"code": result.code, "message": result.message, "data": result.data}
         return encode_line({"jsonrpc": "2.0", "error": error, "id": request_id})
@@ -54,12 +51,12 @@ def encode_response(request_id: object, result: object) -> bytes:
 
 
 def encode_notification(params: dict[str, object]) -> bytes:
-    """Give the line of one monitor event."""
+    """Encode one monitor event."""
     return encode_line({"jsonrpc": "2.0", "method": "monitor.event", "params": params})
 
 
 def parse_request(line: bytes) -> RpcRequest | RpcErrorResult:
-    """Read one line; what cannot be read comes back as the refusal to send."""
+    """Parse one line; return the error to send if it is invalid."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError):

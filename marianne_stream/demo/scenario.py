@@ -1,7 +1,4 @@
-"""Several scores played side by side, each again and again: the demonstration's conductor.
-
-It owns the tasks that play. It must not know what a score does.
-"""
+"""Scenarios: several scores that are played at once, in rounds."""
 
 import asyncio
 from pathlib import Path
@@ -19,11 +16,11 @@ class Scenario:
     """Plays scores on a conductor that has started.
 
     Args:
-        conductor: where the jobs run.
-        folder: where their workspaces are made, and their logs written.
-        speed: how many score seconds pass in one.
-        rounds: how often each score is played; None for ever.
-        scores: what is played; the demonstration's when left out.
+        conductor: conductor of the jobs.
+        folder: folder for workspaces and logs.
+        speed: score seconds per second.
+        rounds: number of rounds of each score; None for an endless loop.
+        scores: scores to play; default: those of the demo.
     """
 
     def __init__(
@@ -43,24 +40,24 @@ class Scenario:
 
     @property
     def job_states(self) -> dict[str, list[JsonObject]]:
-        """The states that each job has gone through: see `truth.moment` for their fields."""
+        """Return the states of each job so far, as `state_history.make_state` describes them."""
         return self._history.job_states
 
     async def run(self) -> None:
-        """Play until every score has had its rounds. Cancelling is safe: jobs stay as they are."""
+        """Play all rounds. Cancelling is safe: jobs stay as they are."""
         async with asyncio.TaskGroup() as group:
             for player in self._players:
                 group.create_task(self._play_rounds(player))
-        # The last changes are written down at the end of a turn of the loop.
+        # StateHistory records the last changes in the next iteration of the loop.
         await asyncio.sleep(0)
 
     async def _play_rounds(self, player: ScorePlayer) -> None:
         await player.sleep(player.score.start_delay_s)
-        played = 0
+        round_count = 0
         while True:
             await player.play()
-            played += 1
-            if played == self._rounds:
+            round_count += 1
+            if round_count == self._rounds:
                 return
             await player.sleep(player.score.repeat_delay_s)
 
@@ -68,7 +65,7 @@ class Scenario:
 def make_recorded_scenario(
     conductor: SimulatedConductor, folder: Path, *, speed: float = 1.0
 ) -> Scenario:
-    """Give the scenario of the recording: `wt`, `failing`, `fan` and `tick`, once each.
+    """Return the scenario of the recording: `wt`, `failing`, `fan` and `tick`, once each.
 
     It takes 58 score seconds.
     """

@@ -1,30 +1,27 @@
-"""A score for the simulated conductor: what a job does, and how long each part of it takes.
-
-Plain values in score seconds, which a player may play faster. It must not know a conductor.
-"""
+"""Scores of simulated jobs: their sheets, and the duration of each part in score seconds."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one job plays.
+    """Course of one job.
 
     Args:
-        job_id: the job's id, and its score's name.
-        movements: how many sheets each movement has; those of one movement are played together.
-        sheet_duration_s: seconds that a sheet takes, more or less; the first of a movement always
-            so long.
-        has_named_movements: give each sheet the number of its movement, else none.
+        job_id: id of the job, and name of its score.
+        movements: number of sheets of each movement; the sheets of a movement run in parallel.
+        sheet_duration_s: duration of a sheet in seconds; exact for the first sheet of a movement,
+            and random for the others.
+        has_named_movements: whether sheets have the number of their movement.
         movement_gap_s: seconds between the end of a movement and the next dispatch.
-        start_delay_s: seconds before the job is first submitted.
-        queue_time_s: seconds between the submission and the run.
+        start_delay_s: seconds before the first submission.
+        queue_time_s: seconds between submission and start.
         repeat_delay_s: seconds between the end and the next run.
-        failing_sheet: the sheet that fails, and ends the job; the later ones are skipped.
-        failure_message: what the failed sheet says.
-        pause_after_sheets: the number of completed sheets after which the job is paused.
-        pause_s: how long a pause lasts.
-        cancelled_sheet: the sheet during which the job is cancelled.
+        failing_sheet: sheet that fails and ends the job; later sheets are skipped.
+        failure_message: error message of the failed sheet.
+        pause_after_sheets: number of completed sheets after which the job is paused.
+        pause_s: duration of the pause in seconds.
+        cancelled_sheet: sheet during which the job is cancelled.
     """
 
     job_id: str
@@ -43,16 +40,16 @@ class Score:
 
     @property
     def sheets(self) -> int:
-        """How many sheets the score has."""
+        """Return the number of sheets."""
         return sum(self.movements)
 
     def sheets_by_movement(self) -> list[list[int]]:
-        """Give the sheets' numbers, a list for each movement."""
+        """Return the numbers of the sheets, a list for each movement."""
         numbers = iter(range(1, self.sheets + 1))
         return [[next(numbers) for _ in range(size)] for size in self.movements]
 
     def movement_by_sheet(self) -> dict[int, int]:
-        """Give the movement of each sheet; empty where movements are not named."""
+        """Return the movement of each sheet; empty if movements are not named."""
         if not self.has_named_movements:
             return {}
         return {
@@ -62,7 +59,7 @@ class Score:
         }
 
 
-# The demonstration: one that completes, one that fails, a wide one that is paused, one cancelled.
+# The demo: a job that completes, one that fails, one that is paused, and one that is cancelled.
 DEMO_SCORES = (
     Score("tide-tables", (1,) * 5, sheet_duration_s=1.4, repeat_delay_s=4.0),
     Score(
@@ -85,7 +82,7 @@ DEMO_SCORES = (
     Score("paper-boats", (1,) * 3, sheet_duration_s=2.6, start_delay_s=4.0, cancelled_sheet=2),
 )
 
-# What was recorded on a real conductor, with its times.
+# Jobs that were recorded on a real conductor, with their times.
 RECORDED_SCORES = (
     Score(
         "wt",

@@ -1,7 +1,4 @@
-"""Plays one score on a simulated conductor: its sheets, its log, and what the observer sees.
-
-It knows operations by their names and waits between them. It must not know sockets.
-"""
+"""Player of one score on a simulated conductor: sheets, log lines and observer events."""
 
 import asyncio
 import random
@@ -17,14 +14,14 @@ LOG_LINE_INTERVAL_S = 0.35
 
 
 class ScorePlayer:
-    """Runs a job under the score's id, once for each call of `play`.
+    """Runs the job of a score, once for each call of `play`.
 
     Args:
-        conductor: where the job runs.
-        score: what it does.
-        folder: where its workspace is made.
-        speed: how many score seconds pass in one.
-        seed: what all chance comes from: the same seed gives the same run.
+        conductor: conductor of the job.
+        score: score to play.
+        folder: parent of the workspace.
+        speed: score seconds per second.
+        seed: seed of the random generators.
     """
 
     def __init__(
@@ -41,11 +38,11 @@ class ScorePlayer:
         self._current_sheet = 1
 
     async def sleep(self, score_s: float) -> None:
-        """Let score seconds pass."""
+        """Sleep for some score seconds."""
         await asyncio.sleep(score_s / self._speed)
 
     async def play(self) -> None:
-        """Run the job from its submission to its end. Cancelling leaves it as it is then."""
+        """Run the job from its submission to its end. If cancelled, the job stays as it is."""
         score = self.score
         self._conductor.submit(
             score.job_id,
@@ -57,12 +54,12 @@ class ScorePlayer:
         await self.sleep(score.queue_time_s)
         self._conductor.start_run(score.job_id)
         async with asyncio.TaskGroup() as group:
-            beside = (
+            background_tasks = (
                 group.create_task(self._emit_observer_events()),
                 group.create_task(self._write_log()),
             )
             await self._play_movements()
-            for task in beside:
+            for task in background_tasks:
                 task.cancel()
 
     async def _play_movements(self) -> None:
@@ -77,7 +74,7 @@ class ScorePlayer:
         self._conductor.finish(job_id)
 
     async def _play_sheets(self, sheets: list[int]) -> bool:
-        """Play a movement's sheets, dispatched together; say whether the job has ended in it."""
+        """Play the sheets of a movement, and return whether the job has ended."""
         job_id = self.score.job_id
         for sheet in sheets:
             self._current_sheet = sheet
@@ -92,7 +89,7 @@ class ScorePlayer:
         return False
 
     def _duration_s(self, index: int) -> float:
-        """Give how long a sheet takes, or how much later it ends than the one before it."""
+        """Return the duration of a movement's first sheet, or the time until the next one ends."""
         if index == 0:
             return self.score.sheet_duration_s
         return self.score.sheet_duration_s * self._rng.uniform(0.2, 0.6)

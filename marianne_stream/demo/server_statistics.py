@@ -1,7 +1,4 @@
-"""What a simulated conductor has seen of its clients, for tests to look at.
-
-It only counts: it must not know sockets, jobs or JSON.
-"""
+"""Counters of a simulated conductor, for tests."""
 
 import time
 from collections import Counter
@@ -10,11 +7,10 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class ServerStatistics:
-    """Counters that only the server changes.
+    """Counters of connections, slots, requests and events.
 
-    A connection is open from its accept until its transport is lost: served, waiting for a slot,
-    and half closed by its peer alike. A slot is taken until its handler has returned, with or
-    without a transport.
+    A connection is open until its transport is lost, also while it waits for a slot or is half
+    closed. A slot is taken until its handler has returned, even without a transport.
     """
 
     connections_open: int = 0
@@ -23,21 +19,21 @@ class ServerStatistics:
     monitor_streams_open: int = 0
     requests: Counter[str] = field(default_factory=Counter)
 
-    # (monotonic time, method, job_id or ""), in the order in which the requests were taken.
+    # (monotonic time, method, job_id or ""), in the order of the requests.
     request_log: list[tuple[float, str, str]] = field(default_factory=list)
     events_sent: int = 0
     events_dropped: int = 0
 
     def count_connect(self) -> None:
-        """Count a connection that was accepted."""
+        """Count an accepted connection."""
         self.connections_open += 1
         self.connections_peak = max(self.connections_peak, self.connections_open)
 
     def count_disconnect(self) -> None:
-        """Count a connection whose transport is gone."""
+        """Count a lost transport."""
         self.connections_open -= 1
 
     def count_request(self, method: str, job_id: str) -> None:
-        """Count a request that a slot was found for."""
+        """Count a request that has a slot."""
         self.requests[method] += 1
         self.request_log.append((time.monotonic(), method, job_id))

@@ -1,7 +1,7 @@
-"""A simulated conductor: its jobs in memory, answered for at a real socket.
+"""Simulated conductor: jobs in memory, served on a real socket.
 
-It joins the server, the operations on jobs and the registry. It must not know the rest of
-marianne-stream, so that nothing is proved against its own reading of the protocol.
+The demo shares no protocol code with the rest of the package, so that tests do not check a reading
+of the protocol against itself.
 """
 
 import asyncio
@@ -25,18 +25,18 @@ MAX_OBSERVER_EVENTS = 200
 
 
 class SimulatedConductor(JobOperations, ConductorServer):
-    """A conductor whose jobs do what a test or a scenario tells them.
+    """Conductor whose jobs are controlled by a test or a scenario.
 
     Args:
-        socket_path: where it listens.
-        registry: its SQLite file; None keeps jobs in memory only, and names a file that is not
-            there in `daemon.config`.
-        max_connections: how many connections are served at once.
-        max_queued_events: how many events each subscription holds.
-        max_listed_jobs: how many jobs the roster holds, the newest.
-        shutdown_grace_s: seconds that stopping takes, even with nobody connected.
-        has_sheet_events: emit `sheet.*` events, as other conductors do.
-        log_file: the conductor's own log, as its configuration names it.
+        socket_path: path to listen on.
+        registry: SQLite file of the registry; None keeps jobs in memory only, and `daemon.config`
+            names a file that does not exist.
+        max_connections: number of connection slots.
+        max_queued_events: queue size of a subscription.
+        max_listed_jobs: number of jobs in the roster, the newest.
+        shutdown_grace_s: minimum duration of a stop, in seconds.
+        has_sheet_events: whether to emit `sheet.*` events, which conductor 0.1.0 does not.
+        log_file: path of the conductor's log.
     """
 
     def __init__(  # noqa: PLR0913
@@ -67,7 +67,7 @@ class SimulatedConductor(JobOperations, ConductorServer):
             max_job_history=max_listed_jobs,
         )
 
-        # Called after every change of a job, with its id.
+        # Called with the id of a job after every change of it.
         self.job_listeners: list[Callable[[str], None]] = []
         self._registry = None if registry is None else RegistryWriter(registry)
         self._max_listed_jobs = max_listed_jobs
@@ -78,13 +78,10 @@ class SimulatedConductor(JobOperations, ConductorServer):
         self._methods = self._make_methods()
 
     async def start(self) -> None:
-        """Listen. Jobs of the registry that are not in memory are loaded from it.
-
-        A new conductor so begins with what an earlier one left. One that is started again goes on
-        with its own jobs, as the real one goes on with the runs that it recovers.
+        """Start to listen, and load jobs from the registry that are not in memory.
 
         Raises:
-            OSError: the socket cannot be bound, or somebody else listens there.
+            OSError: the socket cannot be bound, or another process listens there.
             sqlite3.Error: the registry cannot be read or written.
         """
         if not self.is_listening:
@@ -98,9 +95,9 @@ class SimulatedConductor(JobOperations, ConductorServer):
         self.daemon.started_s = time.monotonic()
 
     async def stop(self) -> None:
-        """Stop as one that was asked to: see ConductorServer.stop. The registry is closed well.
+        """Stop gracefully, as `ConductorServer.stop`, and close the registry.
 
-        As the real one does, it writes the moment of its stop over the end of every job.
+        Like the real conductor, it overwrites the end of every job with the time of the stop.
         """
         await super().stop()
         self._cancel_event_timers()
@@ -111,32 +108,32 @@ class SimulatedConductor(JobOperations, ConductorServer):
             await self._registry.close()
 
     async def kill(self) -> None:
-        """Go as a crashed process goes: the socket file and the registry's -wal file stay."""
+        """Stop as after a crash: the socket file and the registry's -wal file stay."""
         await super().kill()
         self._cancel_event_timers()
         if self._registry is not None:
             await self._registry.crash()
 
     async def flush(self) -> None:
-        """Wait until the registry has every change made so far."""
+        """Wait until the registry has all changes so far."""
         if self._registry is not None:
             await self._registry.flush()
 
     def answer(self, method: str, params: Mapping[str, object]) -> object:
-        """Answer one method of the conductor's table."""
-        known = self._methods.get(method)
-        return method_not_found(method) if known is None else known(params)
+        """Call a method of the conductor."""
+        handler = self._methods.get(method)
+        return method_not_found(method) if handler is None else handler(params)
 
     def emit(
         self, job_id: str, event: str, data: Mapping[str, Any] | None = None, sheet_num: int = 0
     ) -> None:
-        """Send one event to every subscription, now.
+        """Send one event to every subscription.
 
         Args:
-            job_id: the job that it names; empty for an event of the whole host.
-            event: its name, any.
-            data: what it says; None is sent as null.
-            sheet_num: the sheet that it names; 0 for the whole job.
+            job_id: job of the event; "" for the whole host.
+            event: name of the event.
+            data: its data; None is sent as null.
+            sheet_num: sheet of the event; 0 for the whole job.
         """
         params: JsonObject = {
             "job_id": job_id,
@@ -150,20 +147,20 @@ class SimulatedConductor(JobOperations, ConductorServer):
         self.send_event(rpc_messages.encode_notification(params))
 
     def emit_later(self, delay_s: float, job_id: str, event: str, data: Mapping[str, Any]) -> None:
-        """Send one event after a delay, unless the conductor goes before; at once where it is 0."""
+        """Send one event after a delay in seconds; at once if it is 0. A stop cancels it."""
         if delay_s == 0:
             self.emit(job_id, event, data)
             return
 
-        def announce() -> None:
+        def emit_now() -> None:
             self._event_timers.discard(timer)
             self.emit(job_id, event, data)
 
-        timer = asyncio.get_running_loop().call_later(delay_s, announce)
+        timer = asyncio.get_running_loop().call_later(delay_s, emit_now)
         self._event_timers.add(timer)
 
     def on_job_changed(self, job: SimulatedJob, *, is_saved: bool = True) -> None:
-        """Hear that a job changed: write its row, and tell the listeners."""
+        """Write the row of a changed job, and call the listeners."""
         if self._registry is not None:
             if is_saved:
                 job.save_checkpoint()
@@ -172,7 +169,7 @@ class SimulatedConductor(JobOperations, ConductorServer):
             listener(job.job_id)
 
     def on_job_removed(self, job_id: str, *, keep_row: bool) -> None:
-        """Hear that a job is gone from memory."""
+        """Delete the row of a removed job, unless it is kept, and call the listeners."""
         self._observer_events_by_job.pop(job_id, None)
         if self._registry is not None and not keep_row:
             self._registry.delete(job_id)
@@ -209,7 +206,7 @@ class SimulatedConductor(JobOperations, ConductorServer):
         return job.status_result()
 
     def _observer_events(self, params: Mapping[str, object]) -> object:
-        """Answer with the recent events of running jobs, newest first: of one, or of all."""
+        """Return the latest observer events of running jobs, newest first."""
         job_id, limit = params.get("job_id"), params.get("limit", 50)
         if not isinstance(limit, int) or limit < 1:
             return RpcErrorResult(
@@ -240,5 +237,5 @@ class SimulatedConductor(JobOperations, ConductorServer):
 
 
 def job_not_found(job_id: str) -> RpcErrorResult:
-    """Give the refusal of a job that the conductor does not have."""
+    """Return the error for an unknown job."""
     return RpcErrorResult(rpc_messages.JOB_NOT_FOUND, f"Job '{job_id}' not found")

@@ -1,8 +1,4 @@
-"""One job in a simulated conductor's memory, and the three shapes in which it is told.
-
-The roster's entry, the answer to `job.status`, and the registry's row. It must not know sockets,
-events or files: `operations` says what happens to a job.
-"""
+"""Simulated job, and its three forms: roster entry, `job.status` result, registry row."""
 
 import json
 import os
@@ -14,10 +10,10 @@ from marianne_stream.demo.checkpoint_fields import JsonObject, format_time
 
 @dataclass(slots=True)
 class SimulatedJob:
-    """A job's roster entry and, once its run has published one, its checkpoint.
+    """Roster entry of a job and, once its run has published one, its checkpoint.
 
-    Times are epoch seconds. The roster and the checkpoint each have a status of their own, since
-    they disagree for moments on the real conductor.
+    Times are epoch seconds. Roster and checkpoint have a status each, since they briefly disagree
+    on the real conductor.
     """
 
     job_id: str
@@ -29,45 +25,45 @@ class SimulatedJob:
     started_at: float | None = None
     completed_at: float | None = None
 
-    # What the next published checkpoint is made of.
+    # Fields of the next checkpoint.
     sheets: int = 4
     instrument: str = "cli"
     movements: dict[int, int] = field(default_factory=dict)
 
-    # None for a job that has not published one: job.status gives bare metadata then.
+    # None before the run has published one: job.status then returns metadata only.
     checkpoint: JsonObject | None = None
 
-    # The checkpoint as the registry has it, which a cancelled job's last state never reaches.
+    # Checkpoint in the registry; the last state of a cancelled job is never saved.
     saved_checkpoint: str | None = None
 
-    # Whether it has run since the conductor started, and so has progress in the roster.
+    # Whether the job has run since the conductor started; only then the roster has its progress.
     has_run: bool = False
 
-    # Loaded as running from a registry: its process is gone, which nobody has noticed yet.
+    # Loaded as running from a registry: its process has died, but no request has noticed yet.
     is_orphaned: bool = False
 
-    # Of a job that failed before it published a checkpoint, or that a crash ended, which the
-    # registry alone tells.
+    # Error of a job without a checkpoint, or of one that a crash ended; only the registry has the
+    # latter.
     error_message: str | None = None
     error_traceback: str | None = None
     last_event_at: float | None = None
     snapshot_path: str | None = None
 
-    # When each running sheet was dispatched, for its duration.
+    # Monotonic dispatch time of each running sheet.
     dispatched_at: dict[int, float] = field(default_factory=dict)
 
     @property
     def completed_sheets(self) -> int:
-        """How many sheets of the checkpoint have the status `completed` exactly."""
+        """Return the number of completed sheets."""
         return sum(status == "completed" for status in self.sheet_statuses().values())
 
     def sheet_statuses(self) -> dict[str, str]:
-        """Give each sheet's status, by its number as a string; empty without a checkpoint."""
+        """Return the status of each sheet by its number as a string; empty without a checkpoint."""
         sheets = self.checkpoint["sheets"] if self.checkpoint else {}
         return {number: sheet["status"] for number, sheet in sheets.items()}
 
     def sheet(self, number: int) -> JsonObject:
-        """Give one sheet's fields, to change in place.
+        """Return the fields of one sheet, to change in place.
 
         Raises:
             KeyError: there is no such sheet, or no checkpoint yet.
@@ -78,7 +74,7 @@ class SimulatedJob:
         return found
 
     def update_timestamps(self, now_s: float) -> None:
-        """Give the checkpoint the time of a change, and what follows from its sheets."""
+        """Update the checkpoint's time of change and the fields that depend on its sheets."""
         if self.checkpoint is None:
             return
         sheets = self.checkpoint["sheets"].values()
@@ -88,12 +84,12 @@ class SimulatedJob:
         self.last_event_at = now_s
 
     def save_checkpoint(self) -> None:
-        """Make the checkpoint as it is now what the registry is to have."""
+        """Copy the current checkpoint for the registry."""
         if self.checkpoint is not None:
             self.saved_checkpoint = json.dumps(self.checkpoint, separators=(",", ":"))
 
     def roster_entry(self) -> JsonObject:
-        """Give the job's entry in the answer to `job.list`."""
+        """Return the job's entry in `job.list`."""
         entry = self._metadata()
         if self.has_run and self.checkpoint is not None:
             entry["progress_completed"] = self.completed_sheets
@@ -101,7 +97,7 @@ class SimulatedJob:
         return entry
 
     def status_result(self) -> JsonObject:
-        """Give the answer to `job.status`: the checkpoint, or bare metadata before there is one."""
+        """Return the result of `job.status`: the checkpoint, or metadata without one."""
         if self.checkpoint is not None:
             return self.checkpoint
         answer = self._metadata()
@@ -111,7 +107,7 @@ class SimulatedJob:
         return answer
 
     def registry_row(self) -> JsonObject:
-        """Give the job's row of the registry; current_sheet and total_sheets stay null there."""
+        """Return the job's row of the registry; current_sheet and total_sheets stay null there."""
         return {
             "job_id": self.job_id,
             "config_path": self.config_path,
@@ -128,11 +124,11 @@ class SimulatedJob:
         }
 
     def pad(self, min_bytes: int, *, kind: Literal["values", "strings"] = "strings") -> None:
-        """Pad the sheets until the answer to `job.status` has at least so many bytes.
+        """Pad the sheets until the result of `job.status` has a minimum size.
 
         Args:
-            min_bytes: of the result alone, written with no spaces.
-            kind: many small values (in outcome_data), or one long string a sheet (stdout_tail).
+            min_bytes: minimum size of the result as JSON without blanks.
+            kind: many small values in outcome_data, or one long string a sheet in stdout_tail.
         """
         if self.checkpoint is None:
             raise ValueError(f"job {self.job_id!r} has no checkpoint to inflate")
@@ -160,10 +156,10 @@ class SimulatedJob:
 
 
 def make_job_from_row(row: JsonObject) -> SimulatedJob:
-    """Give a job as a conductor that has just started knows it from its registry.
+    """Return the job of a registry row, as a conductor knows it after its start.
 
-    Its status in the row is right where the checkpoint's differs, and replaces it. A job that was
-    running stays so until somebody asks for its state: its process is found gone only then.
+    The row's status replaces that of the checkpoint. A running job stays so until its state is
+    requested, when its process is found dead.
     """
     saved = row["checkpoint_json"]
     checkpoint: JsonObject | None = json.loads(saved) if saved else None

@@ -1,7 +1,4 @@
-"""What a job went through, as a client could have asked for it: what tests compare viewers with.
-
-It reads jobs and answers. It must not know who plays them.
-"""
+"""History of the jobs' states as clients could see them, for tests."""
 
 import asyncio
 import time
@@ -14,16 +11,16 @@ if TYPE_CHECKING:
 
 
 def make_state(time_s: float, status: str | None, result: JsonObject) -> JsonObject:
-    """Give one state of a job.
+    """Return one state of a job.
 
     Args:
-        time_s: when it began.
-        status: the roster's; None for a job that is gone.
-        result: what `job.status` answers with then.
+        time_s: time at which the state began.
+        status: status in the roster; None for a removed job.
+        result: result of `job.status`.
 
     Returns:
-        `t`, `status`, `completed`, `total` (None without a checkpoint), and `sheets`, the status
-        of each by its number as a string.
+        `t`, `status`, `completed`, `total` (None without a checkpoint), and `sheets`, the status of
+            each sheet by its number as a string.
     """
     sheets = {number: sheet["status"] for number, sheet in result.get("sheets", {}).items()}
     return {
@@ -36,15 +33,14 @@ def make_state(time_s: float, status: str | None, result: JsonObject) -> JsonObj
 
 
 def states_differ(first: JsonObject, second: JsonObject) -> bool:
-    """Say whether two states differ in more than their time."""
+    """Return whether two states differ in more than their time."""
     return {**first, "t": 0} != {**second, "t": 0}
 
 
 class StateHistory:
-    """Writes down each state of each job of a conductor, from now on.
+    """Records each state of each job of a conductor, with monotonic times.
 
-    Changes that are made with nothing awaited between are one: nobody could ask in between. The
-    time is the monotonic clock's.
+    Changes without an await between them are one: no client could see a state between them.
     """
 
     def __init__(self, conductor: "SimulatedConductor") -> None:

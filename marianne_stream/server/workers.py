@@ -29,7 +29,7 @@ STATUS_INTERVAL_S = 5.0
 
 
 class WorkerProcess:
-    """One worker process, and its restarts.
+    """A worker process, and its restarts.
 
     Args:
         number: number of the worker, from 1.

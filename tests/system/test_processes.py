@@ -225,7 +225,7 @@ async def test_demo_whose_player_fails_exits_1(short_path: Path) -> None:
         await asyncio.to_thread(shutil.rmtree, log.parent)
         await asyncio.to_thread(log.parent.touch)
         assert await running.wait() == 1
-        assert "marianne-stream: the demo's jobs ended: " in running.log
+        assert "marianne-stream: the demo's jobs failed: " in running.log
 
 
 async def test_json_log_format_has_one_object_a_line(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ async def test_expired_cursor_is_reported(
     options = ("--since-cursor", "nonsense", "--url", server.address)
     ended = await run_command(tmp_path, "logs", "logged", *options)
     assert ended.stdout == "one\n"
-    assert "the place in the log is not known any more" in ended.stderr
+    assert "the position in the log has expired" in ended.stderr
 
 
 async def test_lost_connection_resumes_without_repeated_lines(
@@ -189,19 +189,21 @@ async def test_closed_pipe_ends_logs_quietly(
     ) as following:
         await wait_until(lambda: following.stdout)
         following.close_stdout()
+        append(log_path, "written after the reader has gone")
         ended = await following.wait()
     assert (ended.exit_code, ended.stderr) == (141, "")
 
 
-async def test_closed_pipe_ends_follow_of_a_quiet_log(
+async def test_closed_pipe_ends_follow_at_the_next_line(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log_path, "the only line")
+    append(log_path, "first line")
     async with start_command(
         tmp_path, "logs", "logged", "-f", "--url", server.address
     ) as following:
         await wait_until(lambda: following.stdout)
         following.close_stdout()
+        append(log_path, "second line")
         ended = await following.wait()
     assert (ended.exit_code, ended.stderr) == (141, "")
 
