@@ -1,4 +1,4 @@
-"""What an output can show."""
+"""Tests of standard output: colours, widths, closed pipes."""
 
 import io
 import os
@@ -9,7 +9,7 @@ from marianne_stream.client.output import Output, pad, truncate_middle
 
 
 class Screen(io.StringIO):
-    """A stream that says that it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -27,7 +27,7 @@ class Screen(io.StringIO):
         ("never", {"TERM": "xterm"}, False, True),
     ],
 )
-def test_a_terminal_is_coloured_as_it_and_its_user_want(
+def test_terminal_colours_depend_on_option_and_environment(
     colour: str,
     environment: dict[str, str],
     coloured: bool,  # noqa: FBT001
@@ -37,28 +37,28 @@ def test_a_terminal_is_coloured_as_it_and_its_user_want(
     assert (output.has_colours, output.can_redraw) == (coloured, animated)
 
 
-def test_a_pipe_has_colours_where_they_are_asked_for_only() -> None:
+def test_pipe_has_colours_only_with_option_always() -> None:
     assert not Output(io.StringIO(), environ={"TERM": "xterm"}).has_colours
     stream = io.StringIO()
     Output(stream, colour="always", environ={}).console.print("x", style="status.failed")
     assert "\x1b[1;31mx" in stream.getvalue()
 
 
-def test_a_line_is_never_broken_in_a_pipe() -> None:
+def test_pipe_does_not_wrap_lines() -> None:
     stream = io.StringIO()
     Output(stream, environ={}).console.print("x " * 1000, soft_wrap=True)
     assert stream.getvalue().count("\n") == 1
 
 
-def test_wide_characters_count_as_what_they_take() -> None:
+def test_pad_counts_wide_characters_as_two_columns() -> None:
     assert pad("字", 4) == "字  "
     assert pad("abcde", 4) == "abcde"
 
 
-def test_that_nobody_reads_is_passed_on_by_tables_as_by_lines() -> None:
+def test_closed_pipe_raises_for_lines_and_tables() -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    # Unbuffered, so that nothing is left to be written when it is closed.
+    # Unbuffered: nothing is left to write when the stream is closed.
     with io.TextIOWrapper(os.fdopen(writer, "wb", 0), write_through=True) as stream:
         output = Output(stream, environ={})
         with pytest.raises(BrokenPipeError):
@@ -78,5 +78,5 @@ def test_that_nobody_reads_is_passed_on_by_tables_as_by_lines() -> None:
         ("", 3, ""),
     ],
 )
-def test_text_that_is_too_wide_is_cut_in_its_middle(text: str, columns: int, cut: str) -> None:
+def test_truncate_middle_keeps_both_ends(text: str, columns: int, cut: str) -> None:
     assert truncate_middle(text, columns) == cut

@@ -1,4 +1,4 @@
-"""The server's time, from the dates of its answers."""
+"""Tests of the estimate of the server's clock."""
 
 import time
 from email.utils import formatdate
@@ -14,22 +14,22 @@ DATE = "Tue, 24 Nov 2026 12:00:00 GMT"
 DATE_S = 1_795_521_600.0
 
 
-def test_date_of_an_answer_bounds_how_far_the_server_is_ahead() -> None:
+def test_date_header_bounds_clock_offset() -> None:
     assert estimate_offset(DATE, DATE_S - 0.5, DATE_S - 0.25) == OffsetBounds(0.25, 1.5)
 
 
 @pytest.mark.parametrize("date", ["", "soon", "Tue, 99 Nov 2026 12:00:00 GMT"])
-def test_date_that_is_not_a_date_bounds_nothing(date: str) -> None:
+def test_invalid_date_header_gives_no_bounds(date: str) -> None:
     assert estimate_offset(date, 0, 0) is None
 
 
-def test_clocks_that_may_agree_are_taken_for_equal() -> None:
+def test_bounds_around_zero_give_no_offset() -> None:
     clock = ServerClock()
     clock.narrow(OffsetBounds(-0.5, 0.7))
     assert clock.now_s() == pytest.approx(time.time(), abs=0.1)
 
 
-def test_bounds_that_exclude_those_before_replace_them() -> None:
+def test_disjoint_bounds_replace_earlier_bounds() -> None:
     clock = ServerClock()
     clock.narrow(OffsetBounds(99.5, 100.5))
     clock.narrow(OffsetBounds(100.0, 101.0))
@@ -38,7 +38,7 @@ def test_bounds_that_exclude_those_before_replace_them() -> None:
     assert clock.now_s() == pytest.approx(time.time() - 50, abs=0.1)
 
 
-async def test_each_answer_of_a_server_sets_its_clock() -> None:
+async def test_every_response_sets_the_clock() -> None:
     def hour_behind() -> web.Response:
         headers = {"Date": formatdate(time.time() - 3600, usegmt=True)}
         return web.json_response({"jobs": []}, headers=headers)

@@ -1,4 +1,4 @@
-"""Times are local, durations short."""
+"""Tests of parsing and formatting times."""
 
 import time
 
@@ -27,11 +27,11 @@ from marianne_stream.client.times import (
         (8_640_000, "100d 00h"),
     ],
 )
-def test_a_duration_is_shown_in_its_two_largest_units(seconds: float, shown: str) -> None:
+def test_format_duration_shows_two_largest_units(seconds: float, shown: str) -> None:
     assert format_duration(seconds) == shown
 
 
-def test_times_are_those_of_the_users_own_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_are_formatted_in_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Kolkata")
     time.tzset()
     try:
@@ -45,11 +45,11 @@ def test_times_are_those_of_the_users_own_zone(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("text", [None, "", "yesterday", "9999-99-99"])
-def test_what_is_no_time_is_none(text: str | None) -> None:
+def test_parse_iso_time_returns_none_for_invalid_text(text: str | None) -> None:
     assert parse_iso_time(text) is None
 
 
-def test_a_time_that_no_calendar_has_is_shown_as_nothing() -> None:
+def test_format_time_outside_calendar_is_empty() -> None:
     assert format_time(1e30) == ""
 
 
@@ -57,7 +57,7 @@ def test_a_time_that_no_calendar_has_is_shown_as_nothing() -> None:
     ("text", "seconds_ago"),
     [("10m", 600), ("2h", 7200), ("1d", 86400), ("1h30m", 5400), ("45s", 45), ("1w", 604800)],
 )
-def test_duration_is_before_now(text: str, seconds_ago: float) -> None:
+def test_parse_since_subtracts_duration_from_now(text: str, seconds_ago: float) -> None:
     assert parse_since(text, 2_000_000.0) == 2_000_000.0 - seconds_ago
 
 
@@ -65,11 +65,11 @@ def test_duration_is_before_now(text: str, seconds_ago: float) -> None:
     ("text", "moment_s"),
     [("1970-01-02T00:00Z", 86400.0), ("1970-01-02 01:00:00.5+01:00", 86400.5)],
 )
-def test_time_is_iso_8601(text: str, moment_s: float) -> None:
+def test_parse_since_accepts_iso_8601(text: str, moment_s: float) -> None:
     assert parse_since(text, 0.0) == moment_s
 
 
 @pytest.mark.parametrize("text", ["", "10", "m", "10m ago", "yesterday", "-1h", "2026-13-01"])
-def test_what_is_neither_a_duration_nor_a_time_is_refused(text: str) -> None:
+def test_parse_since_rejects_other_text(text: str) -> None:
     with pytest.raises(ValueError, match="must be a duration as 10m, 2h or 1d"):
         parse_since(text, 0.0)

@@ -1,4 +1,4 @@
-"""The shared mechanisms: backoff, repeated log messages, intervals, task sets."""
+"""Tests of the shared mechanisms: backoff, repeated log messages, intervals, task sets."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What the tests of the simulated conductor share: plain clients of it."""
+"""Clients of the simulated conductor, for its tests."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ TIMEOUT_S = 5.0
 
 
 class LineClient:
-    """One connection, spoken to in lines. It knows nothing of marianne-stream's own client."""
+    """Connection that sends and reads lines, independent of the package's own client."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -34,10 +34,10 @@ class LineClient:
         return message
 
     async def call(self, method: str, **params: object) -> Any:
-        asked = await self.send(method, **params)
-        answer = await self.read_message()
-        assert answer["id"] == asked
-        return answer["result"]
+        request_id = await self.send(method, **params)
+        response = await self.read_message()
+        assert response["id"] == request_id
+        return response["result"]
 
     async def call_error(self, method: str, **params: object) -> dict[str, Any]:
         await self.send(method, **params)
@@ -45,7 +45,7 @@ class LineClient:
         return error
 
     async def is_silent(self, for_s: float = 0.05) -> bool:
-        """Say whether nothing arrives for a while: the one thing that only time can show."""
+        """Return whether nothing arrives for a while."""
         try:
             await asyncio.wait_for(self.reader.readexactly(1), for_s)
         except TimeoutError:
@@ -63,7 +63,7 @@ ConnectFactory = Callable[[], Awaitable[LineClient]]
 
 @pytest.fixture
 async def connect(conductor: SimulatedConductor) -> AsyncIterator[ConnectFactory]:
-    """Give a function that connects; what it connected is closed at the end."""
+    """Return a function that connects; the connections are closed at the end."""
     clients: list[LineClient] = []
 
     async def connect() -> LineClient:

@@ -1,4 +1,4 @@
-"""The simulated conductor as a process stops, and is killed, as the real one."""
+"""Tests of the simulated conductor as a process."""
 
 import asyncio
 import signal
@@ -14,7 +14,7 @@ Run = Callable[..., Awaitable[Process]]
 
 @pytest.fixture
 async def run(tmp_path: Path) -> AsyncIterator[Run]:
-    """Give a function that runs the command; what still runs at the end is killed."""
+    """Return a function that runs the command; processes are killed at the end."""
     processes: list[Process] = []
 
     async def run(*options: str) -> Process:
@@ -31,18 +31,16 @@ async def run(tmp_path: Path) -> AsyncIterator[Run]:
         await process.communicate()
 
 
-async def is_listening(process: Process, path: Path) -> None:
-    """Wait for the one line that says so."""
+async def wait_until_listening(process: Process, path: Path) -> None:
+    """Wait for the line that announces the socket."""
     assert process.stdout is not None
     line = await asyncio.wait_for(process.stdout.readline(), 5)
     assert line.decode() == f"conductor listening at {path}\n"
 
 
-async def test_asked_to_stop_it_waits_for_its_client_and_exits_with_0(
-    run: Run, tmp_path: Path
-) -> None:
+async def test_sigterm_waits_for_clients_and_exits_0(run: Run, tmp_path: Path) -> None:
     process = await run("--scenario", "four-jobs", "--folder", str(tmp_path))
-    await is_listening(process, tmp_path / "s")
+    await wait_until_listening(process, tmp_path / "s")
     reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
     process.send_signal(signal.SIGTERM)
     shutting_down = False
@@ -57,21 +55,19 @@ async def test_asked_to_stop_it_waits_for_its_client_and_exits_with_0(
     assert not (tmp_path / "s").exists()
 
 
-async def test_killed_it_leaves_its_socket_file(run: Run, tmp_path: Path) -> None:
+async def test_sigkill_leaves_the_socket_file(run: Run, tmp_path: Path) -> None:
     process = await run("--scenario", "none", "--registry", str(tmp_path / "state.db"))
-    await is_listening(process, tmp_path / "s")
+    await wait_until_listening(process, tmp_path / "s")
     process.kill()
     await process.wait()
     assert (tmp_path / "s").is_socket()
     assert (tmp_path / "state.db-wal").exists()
 
 
-async def test_a_recording_that_cannot_be_read_is_told_in_one_line(
-    run: Run, tmp_path: Path
-) -> None:
+async def test_unreadable_recording_is_one_line_of_error(run: Run, tmp_path: Path) -> None:
     (tmp_path / "bad").write_text("no\n")
     process = await run("--replay", str(tmp_path / "bad"))
-    _, told = await asyncio.wait_for(process.communicate(), 5)
+    _, stderr = await asyncio.wait_for(process.communicate(), 5)
     assert process.returncode == 2
-    assert told.decode().startswith(f"{tmp_path / 'bad'}, line 1: expected JSON")
-    assert told.count(b"\n") == 1
+    assert stderr.decode().startswith(f"{tmp_path / 'bad'}, line 1: expected JSON")
+    assert stderr.count(b"\n") == 1

@@ -1,4 +1,4 @@
-"""A recording is repeated as it was, at its times."""
+"""Tests of replaying a recording."""
 
 import asyncio
 import json
@@ -18,8 +18,8 @@ RECORDED = Path(__file__).parents[3] / "shared" / "recordings" / "four-jobs.ndjs
 recorded = pytest.mark.skipif(not RECORDED.exists(), reason="the recording is not there")
 
 
-def answered(time_s: float, method: str, result: object, **params: str) -> dict[str, Any]:
-    """Give a recorded answer, whose line is text as it was on the wire."""
+def make_response(time_s: float, method: str, result: object, **params: str) -> dict[str, Any]:
+    """Return a recorded response, whose line is text as on the wire."""
     line = json.dumps({"jsonrpc": "2.0", "result": result, "id": 99})
     return {"t": time_s, "kind": "response", "method": method, "params": params, "line": line}
 
@@ -32,16 +32,16 @@ def write(path: Path, *entries: object) -> Path:
 
 @pytest.fixture
 async def replay(tmp_path: Path) -> AsyncIterator[ReplayConductor]:
-    """Give a short recording's conductor, whose time has not begun."""
+    """Yield the conductor of a short recording that does not play yet."""
     fan = make_checkpoint("fan", sheets=2, now_s=0)
     event = {"jsonrpc": "2.0", "method": "monitor.event", "params": {"job_id": "fan"}}
     path = write(
         tmp_path / "short.ndjson",
-        answered(0.1, "daemon.health", {"status": "ok", "shutting_down": False}),
-        answered(1.0, "job.list", [{"job_id": "fan", "status": "running"}]),
-        answered(1.0, "job.status", fan, job_id="fan", workspace=""),
+        make_response(0.1, "daemon.health", {"status": "ok", "shutting_down": False}),
+        make_response(1.0, "job.list", [{"job_id": "fan", "status": "running"}]),
+        make_response(1.0, "job.status", fan, job_id="fan", workspace=""),
         {"t": 2.0, "kind": "notify", "line": event},
-        answered(3.0, "job.status", {**fan, "status": "paused"}, job_id="fan", workspace=""),
+        make_response(3.0, "job.status", {**fan, "status": "paused"}, job_id="fan", workspace=""),
     )
     replay = ReplayConductor(
         tmp_path / "c.sock",
@@ -55,7 +55,7 @@ async def replay(tmp_path: Path) -> AsyncIterator[ReplayConductor]:
     await replay.kill()
 
 
-async def test_before_it_begins_there_are_no_jobs_and_the_daemon_answers(
+async def test_replay_before_start_has_no_jobs(
     replay: ReplayConductor,
 ) -> None:
     assert replay.answer("job.list", {}) == []
@@ -64,7 +64,7 @@ async def test_before_it_begins_there_are_no_jobs_and_the_daemon_answers(
     assert getattr(replay.answer("no.such", {}), "code", None) == -32601
 
 
-async def test_it_sends_events_at_their_time_and_keeps_the_last_state_after_the_end(
+async def test_replay_sends_events_in_time_and_keeps_last_state(
     replay: ReplayConductor,
 ) -> None:
     reader, writer = await asyncio.open_unix_connection(replay.socket_path)
@@ -84,7 +84,7 @@ async def test_it_sends_events_at_their_time_and_keeps_the_last_state_after_the_
     await writer.wait_closed()
 
 
-async def test_its_truth_is_the_recorded_states_with_their_times(replay: ReplayConductor) -> None:
+async def test_job_states_are_the_recorded_ones(replay: ReplayConductor) -> None:
     states = replay.job_states()["fan"]
     assert [(state["t"], state["status"]) for state in states] == [
         (1.0, "running"),
@@ -93,7 +93,7 @@ async def test_its_truth_is_the_recorded_states_with_their_times(replay: ReplayC
     assert states[0]["sheets"] == {"1": "pending", "2": "pending"}
 
 
-async def test_it_says_that_it_is_shutting_down_whatever_was_recorded(
+async def test_replay_reports_shutting_down_despite_recording(
     replay: ReplayConductor,
 ) -> None:
     await replay.stop()
@@ -101,7 +101,7 @@ async def test_it_says_that_it_is_shutting_down_whatever_was_recorded(
 
 
 @pytest.mark.parametrize(
-    ("line", "complaint"),
+    ("line", "message"),
     [
         ('{"t": 1', "expected JSON"),
         ("[]", "got [], expected an object"),
@@ -111,22 +111,22 @@ async def test_it_says_that_it_is_shutting_down_whatever_was_recorded(
         ('{"t": 1, "kind": "shout", "line": {}}', "expected a notify, or a response"),
     ],
 )
-def test_a_malformed_line_is_named_by_its_number(tmp_path: Path, line: str, complaint: str) -> None:
+def test_malformed_line_error_has_line_number(tmp_path: Path, line: str, message: str) -> None:
     path = tmp_path / "bad.ndjson"
     path.write_text('{"t": 0, "kind": "notify", "line": {}}\n' + line + "\n")
     with pytest.raises(SettingsError) as caught:
         Recording.from_file(path)
     assert f"{path}, line 2: " in str(caught.value)
-    assert complaint in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_a_recording_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_missing_recording_error_has_path(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"none\.ndjson cannot be read: No such file"):
         Recording.from_file(tmp_path / "none.ndjson")
 
 
 @recorded
-def test_the_recorded_jobs_end_as_they_did() -> None:
+def test_recorded_jobs_end_with_recorded_status() -> None:
     truth = Recording.from_file(RECORDED).job_states()
     ends = {job: (states[-1]["status"], states[-1]["completed"]) for job, states in truth.items()}
     assert ends == {
@@ -138,7 +138,7 @@ def test_the_recorded_jobs_end_as_they_did() -> None:
 
 
 @recorded
-def test_a_simulated_job_has_the_fields_of_a_recorded_one(tmp_path: Path) -> None:
+def test_simulated_job_has_recorded_fields(tmp_path: Path) -> None:
     recording = Recording.from_file(RECORDED)
     last = recording.duration_s
     status = recording.response_at(last, "job.status", "wt")

@@ -1,4 +1,4 @@
-"""The scenarios play their scores, and say truly what happened."""
+"""Tests of the scenarios and of the recorded history."""
 
 import asyncio
 import json
@@ -21,12 +21,12 @@ LOG_LINE = re.compile(
 
 
 def steps(states: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    """Give the states of a job without their times."""
+    """Return the states of a job without their times."""
     return [(state["status"], state["completed"], state["sheets"]) for state in states]
 
 
 @pytest.mark.skipif(not RECORDED.exists(), reason="the recording is not there")
-async def test_the_four_jobs_go_through_the_states_that_were_recorded(
+async def test_recorded_scenario_has_recorded_states(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     scenario = make_recorded_scenario(conductor, tmp_path, speed=60)
@@ -34,14 +34,14 @@ async def test_the_four_jobs_go_through_the_states_that_were_recorded(
     recorded = Recording.from_file(RECORDED).job_states()
     assert list(scenario.job_states) == list(recorded)
     for job_id, states in scenario.job_states.items():
-        # Between the recorder's looks, a moment of the real jobs' could pass unseen.
+        # The recorder polled: it may have missed short states of the real jobs.
         played = iter(step for step in steps(states) if step[0] != "queued")
         missed = [step for step in steps(recorded[job_id]) if step not in played]
-        # The recorder first looked when the first sheet was dispatched already.
+        # The recording starts after the first sheet was dispatched.
         assert missed == []
 
 
-async def test_the_demonstration_is_the_same_each_time_and_goes_round(
+async def test_demo_scenario_is_deterministic_and_repeats(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     scenario = Scenario(conductor, tmp_path / "a", speed=100, rounds=2)
@@ -64,7 +64,7 @@ async def test_the_demonstration_is_the_same_each_time_and_goes_round(
     assert "paused" in {state["status"] for state in moss}
 
 
-async def test_jobs_write_logs_of_all_levels_with_text_beyond_ascii_and_some_json(
+async def test_job_logs_have_all_levels_unicode_and_json(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     await asyncio.wait_for(Scenario(conductor, tmp_path, speed=100, rounds=3).run(), 5)
@@ -81,13 +81,13 @@ async def test_jobs_write_logs_of_all_levels_with_text_beyond_ascii_and_some_jso
     assert any(not line.isascii() for line in others)
 
 
-def test_the_demonstration_moves_within_2_s_and_something_ends_well_within_15_s() -> None:
+def test_demo_changes_within_2_s_and_completes_within_15_s() -> None:
     first = DEMO_SCORES[0]
     assert first.start_delay_s + first.queue_time_s + first.sheet_duration_s < 2
     assert first.queue_time_s + first.sheets * (first.sheet_duration_s + first.movement_gap_s) < 15
 
 
-async def test_a_scenario_that_is_cancelled_leaves_its_jobs_as_they_are(
+async def test_cancelled_scenario_leaves_jobs_unchanged(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     tasks = asyncio.all_tasks()
@@ -101,7 +101,7 @@ async def test_a_scenario_that_is_cancelled_leaves_its_jobs_as_they_are(
     assert conductor.jobs["tide-tables"].status == "running"
 
 
-async def test_the_observer_is_heard_every_2_s_of_a_running_job(
+async def test_observer_events_every_2_s_of_running_job(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     heard: set[str] = set()

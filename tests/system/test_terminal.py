@@ -49,7 +49,7 @@ async def test_unreachable_server_exits_5_with_one_sentence(
         (("token", "--private", "/tmp"), "unrecognized arguments: --private"),
         (
             ("logs", "a", "--since", "yesterday"),
-            "must be a duration as 10m, 2h or 1d, or a time in",
+            "must be a duration as 10m, 2h or 1d, or an ISO 8601 time",
         ),
         (("logs", "a", "--since", "1h", "--since-cursor", "x"), "cannot be given together"),
         (("whatever",), "unknown command 'whatever'"),

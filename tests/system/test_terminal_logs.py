@@ -341,7 +341,7 @@ async def test_since_without_timestamps_is_reported(
     append(log_path, "no time", "none here, either")
     ended = await run_command(tmp_path, "logs", "logged", "--since", "1h", "--url", server.address)
     assert (ended.exit_code, ended.stdout) == (0, "")
-    assert "no line of this log has a time of its own" in ended.stderr
+    assert "no line of this log has a timestamp" in ended.stderr
 
 
 async def test_since_of_a_missing_log_prints_all_later_lines(

@@ -138,7 +138,7 @@ async def test_watch_of_a_deleted_job_reports_not_found(
         conductor.remove("a")
         ended = await watching.wait()
     assert ended.exit_code == 3
-    assert "a is gone" in ended.stderr
+    assert "a was removed from the conductor" in ended.stderr
 
 
 async def test_board_at_sigterm_restores_the_terminal(

@@ -1,4 +1,4 @@
-"""What happens to a simulated job is told as the real conductor tells it."""
+"""Tests of operations on simulated jobs, as clients see them."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ from tests.support.waiting import wait_until
 Connect = Callable[[], Awaitable[Any]]
 
 
-async def test_a_queued_job_has_bare_metadata_until_its_run_publishes_a_checkpoint(
+async def test_queued_job_has_metadata_only(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     client = await connect()
@@ -34,7 +34,7 @@ async def test_a_queued_job_has_bare_metadata_until_its_run_publishes_a_checkpoi
     assert [sheet["status"] for sheet in checkpoint["sheets"].values()] == ["pending"] * 2
 
 
-async def test_a_job_that_fails_before_its_checkpoint_says_why_in_its_metadata(
+async def test_job_failed_before_checkpoint_has_error_in_metadata(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     conductor.submit("broken")
@@ -44,7 +44,7 @@ async def test_a_job_that_fails_before_its_checkpoint_says_why_in_its_metadata(
     assert "sheets" not in answer
 
 
-async def test_progress_counts_the_sheets_that_are_completed_exactly(
+async def test_progress_counts_completed_sheets(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     conductor.launch("failing", sheets=3)
@@ -64,7 +64,7 @@ async def test_progress_counts_the_sheets_that_are_completed_exactly(
     assert job["sheets"]["3"]["error_message"] == "Blocked by failed dependency: sheet 2"
 
 
-async def test_a_job_that_is_submitted_again_keeps_its_old_checkpoint_until_it_publishes(
+async def test_resubmitted_job_keeps_old_checkpoint_until_start(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     client = await connect()
@@ -79,7 +79,7 @@ async def test_a_job_that_is_submitted_again_keeps_its_old_checkpoint_until_it_p
     assert (await client.call("job.status", job_id="wt"))["total_sheets"] == 3
 
 
-async def test_only_the_start_the_resumption_and_the_end_of_a_job_have_events(
+async def test_events_for_start_resume_and_end_only(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     client = await connect()
@@ -104,7 +104,7 @@ async def test_only_the_start_the_resumption_and_the_end_of_a_job_have_events(
     assert await client.is_silent()
 
 
-async def test_sheet_events_are_sent_where_they_are_asked_for(tmp_path: Path) -> None:
+async def test_sheet_events_are_optional(tmp_path: Path) -> None:
     conductor = SimulatedConductor(tmp_path / "c.sock", has_sheet_events=True)
     with conductor.subscribe() as events:
         conductor.launch("fan", sheets=3)
@@ -122,7 +122,7 @@ async def test_sheet_events_are_sent_where_they_are_asked_for(tmp_path: Path) ->
     ]
 
 
-async def test_a_cancelled_job_loses_its_progress_in_the_roster_and_keeps_its_sheets(
+async def test_cancelled_job_loses_roster_progress_and_keeps_sheets(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     conductor.launch("tick", sheets=2)
@@ -136,7 +136,7 @@ async def test_a_cancelled_job_loses_its_progress_in_the_roster_and_keeps_its_sh
     assert (job["status"], job["sheets"]["1"]["status"]) == ("cancelled", "dispatched")
 
 
-async def test_resuming_gives_a_new_start_and_keeps_the_completed_sheets(
+async def test_resume_sets_new_start_and_keeps_completed_sheets(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     client = await connect()
@@ -163,7 +163,7 @@ async def test_paused_at_chain_is_in_the_roster_only(
     assert (await client.call("job.status", job_id="chain"))["status"] == "running"
 
 
-async def test_a_status_that_nobody_knows_yet_can_be_given(
+async def test_set_status_accepts_unknown_status(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     conductor.launch("new")
@@ -173,7 +173,7 @@ async def test_a_status_that_nobody_knows_yet_can_be_given(
     assert (await client.call("job.status", job_id="new"))["status"] == "rehearsing"
 
 
-async def test_the_roster_holds_the_newest_jobs_only(tmp_path: Path) -> None:
+async def test_roster_is_limited_to_newest_jobs(tmp_path: Path) -> None:
     conductor = SimulatedConductor(tmp_path / "c.sock", max_listed_jobs=2)
     for job_id in ("one", "two", "three", "one"):
         conductor.submit(job_id)
@@ -183,7 +183,7 @@ async def test_the_roster_holds_the_newest_jobs_only(tmp_path: Path) -> None:
     assert conductor.answer("job.status", {"job_id": "two"}) == conductor.jobs["two"].roster_entry()
 
 
-async def test_a_removed_job_is_not_found(conductor: SimulatedConductor, connect: Connect) -> None:
+async def test_removed_job_is_not_found(conductor: SimulatedConductor, connect: Connect) -> None:
     conductor.submit("gone")
     conductor.remove("gone")
     client = await connect()
@@ -195,7 +195,7 @@ async def test_a_removed_job_is_not_found(conductor: SimulatedConductor, connect
     assert await client.call("job.list") == []
 
 
-async def test_the_observers_events_are_told_again_while_the_job_runs(
+async def test_observer_events_are_kept_while_the_job_runs(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     conductor.launch("fan")
@@ -206,8 +206,8 @@ async def test_the_observers_events_are_told_again_while_the_job_runs(
     assert [event["data"]["path"] for event in answer["events"]] == ["out-2.txt", "out-1.txt"]
     conductor.launch("other")
     conductor.emit("other", "observer.file_created", {"path": "newest.txt"})
-    told = (await client.call("daemon.observer_events", limit=2000))["events"]
-    assert [event["data"]["path"] for event in told] == [
+    events = (await client.call("daemon.observer_events", limit=2000))["events"]
+    assert [event["data"]["path"] for event in events] == [
         "newest.txt",
         "out-2.txt",
         "out-1.txt",
@@ -218,7 +218,7 @@ async def test_the_observers_events_are_told_again_while_the_job_runs(
 
 
 @pytest.mark.parametrize("of", ["values", "strings"])
-async def test_an_inflated_job_answers_with_megabytes(
+async def test_padded_job_has_minimum_size(
     conductor: SimulatedConductor, connect: Connect, of: Literal["values", "strings"]
 ) -> None:
     conductor.launch("long", sheets=40).pad(4_000_000, kind=of)
@@ -229,7 +229,9 @@ async def test_an_inflated_job_answers_with_megabytes(
     assert json.loads(line)["result"]["total_sheets"] == 40
 
 
-async def test_the_daemon_tells_of_itself(conductor: SimulatedConductor, connect: Connect) -> None:
+async def test_daemon_methods_report_the_process(
+    conductor: SimulatedConductor, connect: Connect
+) -> None:
     conductor.launch("fan")
     client = await connect()
     assert (await client.call("daemon.status"))["running_jobs"] == 1

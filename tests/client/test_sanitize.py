@@ -1,4 +1,4 @@
-"""What others wrote never makes a terminal do anything."""
+"""Tests that untrusted text cannot control a terminal."""
 
 import json
 import re
@@ -14,10 +14,10 @@ from marianne_stream.client.sanitize import (
     strip_to_one_line,
 )
 
-ACTS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 
-# Mostly what sequences are made of, and a few others.
+# Characters of escape sequences, and some others.
 TEXT = st.text(st.sampled_from("\x1b\x9b\x9d[]P\\m;:0123?Jh\x07\t\r\n\x00\x7fé字 ax"))
 
 
@@ -40,11 +40,11 @@ TEXT = st.text(st.sampled_from("\x1b\x9b\x9d[]P\\m;:0123?Jh\x07\t\r\n\x00\x7fé�
         ("\x1b\x1b[31m[2J", "␛[2J"),
     ],
 )
-def test_escape_sequences_go_and_other_controls_are_pictures(text: str, shown: str) -> None:
+def test_strip_controls_removes_sequences_and_shows_pictures(text: str, shown: str) -> None:
     assert strip_controls(text) == shown
 
 
-def test_colours_stay_where_they_are_wanted_and_end_with_the_line() -> None:
+def test_strip_all_but_colours_resets_at_end_of_line() -> None:
     assert strip_all_but_colours("\x1b[1;31mred\x1b[2J") == "\x1b[1;31mred\x1b[0m"
     assert strip_all_but_colours("\x9b38:5:1mred") == "\x1b[38:5:1mred\x1b[0m"
     assert strip_all_but_colours("\x1b[2Jplain") == "plain"
@@ -67,26 +67,26 @@ def test_colours_stay_where_they_are_wanted_and_end_with_the_line() -> None:
         ("0;8", "\x1b[0m"),
     ],
 )
-def test_no_colour_hides_text(sequence: str, kept: str) -> None:
+def test_conceal_parameter_is_removed(sequence: str, kept: str) -> None:
     assert strip_all_but_colours(f"\x1b[{sequence}mtext").removesuffix("\x1b[0m") == f"{kept}text"
 
 
-def test_a_cell_of_a_table_is_one_line_without_tabs() -> None:
+def test_strip_to_one_line_replaces_newlines_and_tabs() -> None:
     assert strip_to_one_line("two\r\nlines\tand a tab") == "two lines and a tab"
 
 
 @given(TEXT)
-def test_no_text_at_all_acts_on_a_terminal(text: str) -> None:
-    assert not ACTS.search(strip_controls(text))
-    assert not ACTS.search(COLOUR.sub("", strip_all_but_colours(text)))
+def test_sanitized_text_contains_no_controls(text: str) -> None:
+    assert not CONTROLS.search(strip_controls(text))
+    assert not CONTROLS.search(COLOUR.sub("", strip_all_but_colours(text)))
 
 
 @given(st.text())
-def test_json_is_the_same_value_and_acts_on_no_terminal(text: str) -> None:
+def test_json_line_round_trips_without_controls(text: str) -> None:
     line = encode_json_line({"text": text})
-    assert not ACTS.search(line)
+    assert not CONTROLS.search(line)
     assert json.loads(line) == {"text": text}
 
 
-def test_half_a_surrogate_can_be_written_as_json() -> None:
+def test_json_line_escapes_lone_surrogate() -> None:
     assert encode_json_line({"text": "\ud800"}).encode() == b'{"text":"\\ud800"}'

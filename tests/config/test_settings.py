@@ -1,4 +1,4 @@
-"""Settings come from the command line, the environment, a file and the defaults, in that order."""
+"""Tests of the settings: sources, precedence, errors, renamed settings."""
 
 import os
 from pathlib import Path
@@ -17,24 +17,26 @@ from marianne_stream.errors import SettingsError
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """A file of settings."""
+def settings_file(tmp_path: Path) -> Path:
+    """Return a settings file."""
     path = tmp_path / "settings.toml"
     path.write_text('port = 1\nhost = "from-file"\nlog_level = "error"\n')
     return path
 
 
-def test_each_place_wins_over_the_next(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_line_overrides_environment_overrides_file(
+    settings_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MARIANNE_STREAM_PORT", "2")
     monkeypatch.setenv("MARIANNE_STREAM_HOST", "from-environment")
-    settings = load_settings({"port": "3"}, file)
+    settings = load_settings({"port": "3"}, settings_file)
     assert settings.port == 3
     assert settings.host == "from-environment"
     assert settings.log_level == "error"
     assert settings.log_format == "text"
 
 
-def test_the_defaults_are_those_of_a_conductor_on_the_same_machine() -> None:
+def test_defaults_are_for_a_local_conductor() -> None:
     settings = load_settings({})
     assert (settings.host, settings.port) == ("127.0.0.1", 8765)
     assert settings.conductor_socket == Path("/tmp/marianne.sock")
@@ -42,24 +44,24 @@ def test_the_defaults_are_those_of_a_conductor_on_the_same_machine() -> None:
     assert (settings.state_backend, settings.no_auth) == ("auto", False)
 
 
-def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_environment_variable_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARIANNE_STREAM_PORT", "")
     assert load_settings({}).port == 8765
 
 
-def test_a_variable_that_is_no_setting_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_environment_variable_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARIANNE_STREAM_REQUIRE", "all")
     assert load_settings({}).port == 8765
 
 
-def test_settings_cannot_be_changed() -> None:
+def test_settings_are_frozen() -> None:
     settings: Any = load_settings({})
     with pytest.raises(ValidationError, match="frozen"):
         settings.port = 1
 
 
-def test_a_user_without_a_home_folder_can_serve(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As systemd's DynamicUser= is one, where nothing asks systemd for users."""
+def test_user_without_home_folder_can_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulate a user of systemd's DynamicUser=, without a home folder."""
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
     assert default_registry_path(
@@ -69,7 +71,7 @@ def test_a_user_without_a_home_folder_can_serve(monkeypatch: pytest.MonkeyPatch)
         load_settings({"conductor_socket": "~/c.sock", "data_dir": "/var/lib/own"})
 
 
-def test_a_tilde_is_the_home_folder() -> None:
+def test_tilde_expands_to_home_folder() -> None:
     assert (
         load_settings({"conductor_socket": "~/c.sock"}).conductor_socket == Path.home() / "c.sock"
     )
@@ -117,13 +119,13 @@ def test_a_tilde_is_the_home_folder() -> None:
         ),
     ],
 )
-def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: Any, sentence: str) -> None:
+def test_invalid_value_error_names_allowed_values(name: str, value: Any, sentence: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings({name: value})
     assert str(caught.value) == sentence
 
 
-def test_a_bad_value_is_named_where_it_stands(
+def test_invalid_value_error_names_its_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "x.toml"
@@ -146,7 +148,9 @@ def test_a_bad_value_is_named_where_it_stands(
         (None, "cannot be read: No such file"),
     ],
 )
-def test_a_bad_file_is_named(tmp_path: Path, text: bytes | None, sentence: str) -> None:
+def test_invalid_settings_file_is_rejected(
+    tmp_path: Path, text: bytes | None, sentence: str
+) -> None:
     path = tmp_path / "x.toml"
     if text is not None:
         path.write_bytes(text)
@@ -159,7 +163,7 @@ def test_every_setting_has_a_description() -> None:
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())
-def test_old_environment_variable_is_refused_with_the_new_name(
+def test_renamed_environment_variable_error_gives_new_name(
     old: str, new: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(f"MARIANNE_STREAM_{old.upper()}", "1")
@@ -172,7 +176,7 @@ def test_old_environment_variable_is_refused_with_the_new_name(
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())
-def test_old_option_is_refused_with_the_new_one(
+def test_renamed_option_error_gives_new_name(
     old: str, new: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
@@ -180,7 +184,7 @@ def test_old_option_is_refused_with_the_new_one(
     assert f"{option_name(old)} was renamed: use {option_name(new)}" in capsys.readouterr().err
 
 
-def test_old_option_that_switches_off_is_refused_with_the_new_one(
+def test_renamed_negated_option_error_gives_new_name(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
@@ -200,7 +204,7 @@ def test_old_option_that_switches_off_is_refused_with_the_new_one(
         ("--no-public-ready", "public_ready", False),
     ],
 )
-def test_switch_is_read_and_passed_on_to_workers_as_given(
+def test_switch_is_parsed_and_formatted_for_workers(
     option_text: str, name: str, *, value: bool
 ) -> None:
     parser = make_parser("serve", COMMANDS["serve"].load())

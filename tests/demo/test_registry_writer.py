@@ -1,4 +1,4 @@
-"""The registry on disk says what the conductor's jobs are, also after a crash."""
+"""Tests of the simulated conductor's registry, also after a crash."""
 
 import json
 import sqlite3
@@ -15,25 +15,23 @@ RECORDED = Path(__file__).parents[3] / "shared" / "recordings" / "daemon-state.d
 
 @pytest.fixture
 def registry(conductor: SimulatedConductor) -> Path:
-    """Give the file that the conductor keeps its jobs in."""
+    """Return the path of the conductor's registry."""
     return Path(conductor.daemon.state_db_path)
 
 
 def rows(path: Path) -> dict[str, dict[str, Any]]:
-    """Read the registry as a guest does."""
+    """Read the rows of the registry by job id."""
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         connection.row_factory = sqlite3.Row
         return {row["job_id"]: dict(row) for row in connection.execute("SELECT * FROM jobs")}
 
 
 def wal(path: Path) -> Path:
-    """Name the file in which changes stand that are not in the main one yet."""
+    """Return the path of the -wal file."""
     return path.with_name(path.name + "-wal")
 
 
-async def test_a_row_follows_its_job_beside_a_wal_file(
-    conductor: SimulatedConductor, registry: Path
-) -> None:
+async def test_row_follows_job_with_wal_file(conductor: SimulatedConductor, registry: Path) -> None:
     conductor.launch("fan", sheets=2)
     conductor.complete_sheet("fan", 1)
     await conductor.flush()
@@ -46,15 +44,13 @@ async def test_a_row_follows_its_job_beside_a_wal_file(
     assert rows(registry)["fan"]["status"] == "running"
 
 
-async def test_a_job_without_a_checkpoint_has_none_in_its_row(
-    conductor: SimulatedConductor, registry: Path
-) -> None:
+async def test_row_without_checkpoint(conductor: SimulatedConductor, registry: Path) -> None:
     conductor.submit("fan")
     await conductor.flush()
     assert rows(registry)["fan"]["checkpoint_json"] is None
 
 
-async def test_a_cancelled_jobs_checkpoint_still_says_running_in_its_row(
+async def test_row_of_cancelled_job_keeps_running_checkpoint(
     conductor: SimulatedConductor, registry: Path
 ) -> None:
     conductor.launch("tick")
@@ -64,7 +60,7 @@ async def test_a_cancelled_jobs_checkpoint_still_says_running_in_its_row(
     assert (row["status"], json.loads(row["checkpoint_json"])["status"]) == ("cancelled", "running")
 
 
-async def test_a_removed_jobs_row_goes_unless_it_is_kept(
+async def test_row_of_removed_job_is_deleted_unless_kept(
     conductor: SimulatedConductor, registry: Path
 ) -> None:
     for job_id in ("gone", "kept"):
@@ -85,7 +81,7 @@ async def test_rows_survive_a_kill_in_the_wal_file(
     assert rows(registry)["fan"]["status"] == "running"
 
 
-async def test_a_new_conductor_finds_a_running_jobs_process_gone_when_it_is_asked(
+async def test_new_conductor_fails_orphaned_job_on_request(
     conductor: SimulatedConductor, registry: Path
 ) -> None:
     conductor.launch("fan")
@@ -106,7 +102,7 @@ async def test_a_new_conductor_finds_a_running_jobs_process_gone_when_it_is_aske
     await successor.kill()
 
 
-async def test_a_conductor_that_is_started_again_goes_on_with_its_jobs(
+async def test_restarted_conductor_continues_its_jobs(
     conductor: SimulatedConductor, registry: Path
 ) -> None:
     conductor.launch("fan", sheets=1)
@@ -119,7 +115,7 @@ async def test_a_conductor_that_is_started_again_goes_on_with_its_jobs(
     assert conductor.jobs["fan"].roster_entry()["progress_completed"] == 1
 
 
-async def test_a_job_id_that_is_not_utf_8_is_the_same_after_a_restart(
+async def test_non_utf8_job_id_survives_restart(
     conductor: SimulatedConductor, registry: Path
 ) -> None:
     job_id = b"caf\xe9".decode("utf-8", "surrogateescape")
@@ -134,7 +130,7 @@ async def test_a_job_id_that_is_not_utf_8_is_the_same_after_a_restart(
 
 
 @pytest.mark.skipif(not RECORDED.exists(), reason="the recorded registry is not there")
-async def test_the_table_has_the_recorded_columns_and_indexes(
+async def test_table_has_recorded_columns_and_indexes(
     conductor: SimulatedConductor, registry: Path
 ) -> None:
     def schema(path: Path, mode: str) -> tuple[set[str], list[tuple[Any, ...]]]:

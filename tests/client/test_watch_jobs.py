@@ -1,4 +1,4 @@
-"""Several jobs that are watched as one."""
+"""Tests of watching several jobs."""
 
 import pytest
 
@@ -10,8 +10,8 @@ from tests.support.scripted_server import ScriptedServer, error_response, stream
 RUNNING = b'event: job_status\ndata: {"status":"running","completed_sheets":1,"total_sheets":2}\n\n'
 
 
-class Shown:
-    """A view that keeps what it was shown, and whose reader may have gone."""
+class RecordingRenderer:
+    """Renderer that records jobs; without a reader, its output is closed."""
 
     needs_times = False
 
@@ -29,26 +29,26 @@ class Shown:
     def remove(self, job_id: str) -> None: ...
 
 
-async def test_that_nobody_reads_ends_all_of_them_as_it_ends_one() -> None:
+async def test_closed_pipe_ends_all_watched_jobs() -> None:
     async with ScriptedServer(stream_response(RUNNING)).run() as server:
         with pytest.raises(BrokenPipeError):
-            await watch_jobs(server, Shown(reader=False), ["a", "b"])
+            await watch_jobs(server, RecordingRenderer(reader=False), ["a", "b"])
 
 
-async def test_what_all_fail_of_is_said_once() -> None:
-    told = ScriptedServer(error_response(401))
-    view = Shown()
-    async with told.run() as server:
+async def test_common_error_is_reported_once() -> None:
+    scripted = ScriptedServer(error_response(401))
+    view = RecordingRenderer()
+    async with scripted.run() as server:
         assert await watch_jobs(server, view, ["a", "b", "a"]) == 5
     assert view.jobs == {"a": "refused", "b": "refused"}
-    assert len(told.requests) == 2
-    assert [note.partition(";")[0] for note in told.messages] == [
+    assert len(scripted.requests) == 2
+    assert [note.partition(";")[0] for note in scripted.messages] == [
         "marianne-stream: A token is needed"
     ]
 
 
-async def test_data_that_cannot_be_used_is_a_sentence_and_no_fault_of_ours() -> None:
-    told = ScriptedServer(stream_response(b'event: job_status\ndata: {"status":7}\n\n'))
-    async with told.run() as server:
-        assert await watch_jobs(server, Shown(), ["a"]) == 1
-    assert "the data of job_status cannot be used" in told.messages[0]
+async def test_invalid_event_data_is_reported() -> None:
+    scripted = ScriptedServer(stream_response(b'event: job_status\ndata: {"status":7}\n\n'))
+    async with scripted.run() as server:
+        assert await watch_jobs(server, RecordingRenderer(), ["a"]) == 1
+    assert "the data of job_status is invalid" in scripted.messages[0]

@@ -1,4 +1,4 @@
-"""What a watched job means to exit with."""
+"""Tests of a watched job's state and of exit codes."""
 
 import pytest
 
@@ -19,11 +19,11 @@ from marianne_stream.errors import (
 from marianne_stream.models import TERMINAL_STATUSES
 
 
-def test_every_status_that_ends_a_job_has_an_exit_code() -> None:
+def test_every_terminal_status_has_an_exit_code() -> None:
     assert set(EXIT_CODES) == TERMINAL_STATUSES
 
 
-def test_every_exit_code_has_its_place_among_the_others() -> None:
+def test_every_exit_code_has_a_severity() -> None:
     errors = (
         AccessDeniedError,
         CliJobNotFoundError,
@@ -38,11 +38,11 @@ def test_every_exit_code_has_its_place_among_the_others() -> None:
 @pytest.mark.parametrize(
     ("codes", "one"), [([], 0), ([0, 4], 4), ([4, 1, 0], 1), ([1, 3], 3), ([3, 5, 1], 5)]
 )
-def test_the_worst_of_several_counts(codes: list[int], one: int) -> None:
+def test_worst_exit_code_of_several_jobs(codes: list[int], one: int) -> None:
     assert worst_exit_code(codes) == one
 
 
-def test_a_job_of_the_roster_ends_when_it_was_seen_to_end() -> None:
+def test_roster_entry_without_end_time_ends_now() -> None:
     job = WatchedJob("a")
     job.apply_entry(JobBody("a", "running", started_at="1970-01-01T00:00:10Z"), now_s=20.0)
     assert job.duration_s(25.0) == 15.0
@@ -52,13 +52,13 @@ def test_a_job_of_the_roster_ends_when_it_was_seen_to_end() -> None:
 
 
 @pytest.mark.parametrize("sheet", [2, None])
-def test_a_job_of_the_roster_shows_the_sheet_at_work(sheet: int | None) -> None:
+def test_roster_entry_sets_current_sheet(sheet: int | None) -> None:
     job = WatchedJob("a", current_sheet=1)
     job.apply_entry(JobBody("a", "running", current_sheet=sheet), now_s=20.0)
     assert job.current_sheet == sheet
 
 
-def test_a_job_of_the_roster_ended_when_the_roster_says_so() -> None:
+def test_roster_entry_end_time_replaces_estimate() -> None:
     job = WatchedJob("a")
     start, end = "1970-01-01T00:00:10Z", "1970-01-01T00:00:28Z"
     job.apply_entry(JobBody("a", "running", started_at=start), now_s=20.0)
@@ -67,12 +67,12 @@ def test_a_job_of_the_roster_ended_when_the_roster_says_so() -> None:
     assert job.duration_s(50.0) == 18.0
 
 
-def test_how_long_a_job_took_that_had_ended_before_is_not_known() -> None:
+def test_duration_unknown_without_end_time() -> None:
     job = WatchedJob("a", status="completed", started_s=1.0)
     assert job.duration_s(50.0) is None
 
 
-def test_job_of_a_status_stream_ended_when_its_times_say_else_when_it_was_seen_to() -> None:
+def test_fetched_end_time_replaces_estimate() -> None:
     job = WatchedJob("a")
     job.apply_status(StatusBody("running"), now_s=12.0)
     job.apply_times(JobTimesBody("1970-01-01T00:00:10Z"))
@@ -84,7 +84,7 @@ def test_job_of_a_status_stream_ended_when_its_times_say_else_when_it_was_seen_t
     assert job.duration_s(99.0) == 15.0
 
 
-def test_job_that_had_ended_before_has_no_duration_unless_it_is_told() -> None:
+def test_already_ended_job_has_no_duration_without_end_time() -> None:
     job = WatchedJob("a")
     job.apply_status(StatusBody("cancelled"), now_s=30.0)
     job.apply_times(JobTimesBody("1970-01-01T00:00:10Z"))

@@ -1,4 +1,4 @@
-"""The socket of the simulated conductor behaves as the real one was seen to."""
+"""Tests of the simulated conductor's socket, which behaves as the real one was observed to."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ Connect = Callable[[], Awaitable[Any]]
 
 
 async def open_stream(conductor: SimulatedConductor, connect: Connect) -> Any:
-    """Connect, subscribe, and wait until the subscription is there."""
+    """Connect, subscribe, and wait for the subscription."""
     wanted = conductor.statistics.monitor_streams_open + 1
     client = await connect()
     await client.send("daemon.monitor.stream")
@@ -25,16 +25,16 @@ async def open_stream(conductor: SimulatedConductor, connect: Connect) -> Any:
     return client
 
 
-async def test_requests_on_one_connection_are_answered_in_order(
+async def test_requests_of_one_connection_are_answered_in_order(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     conductor.response_delay_s["job.list"] = 0.02
     client = await connect()
-    asked = [await client.send("job.list"), await client.send("daemon.health")]
-    assert [(await client.read_message())["id"] for _ in asked] == asked
+    request_ids = [await client.send("job.list"), await client.send("daemon.health")]
+    assert [(await client.read_message())["id"] for _ in request_ids] == request_ids
 
 
-async def test_the_sixth_connection_waits_until_one_of_five_closes(
+async def test_sixth_connection_waits_for_a_slot(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     served = [await connect() for _ in range(5)]
@@ -48,7 +48,7 @@ async def test_the_sixth_connection_waits_until_one_of_five_closes(
     assert (await sixth.read_message())["result"]["status"] == "ok"
 
 
-async def test_a_closed_monitor_stream_keeps_its_slot_until_the_next_event(
+async def test_closed_monitor_stream_keeps_slot_until_next_event(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     for _ in range(5):
@@ -64,7 +64,7 @@ async def test_a_closed_monitor_stream_keeps_its_slot_until_the_next_event(
     assert conductor.free_slots == 4
 
 
-async def test_a_monitor_stream_closed_with_a_byte_unread_keeps_its_slot_but_no_stop(
+async def test_reset_monitor_stream_keeps_slot_but_does_not_delay_stop(
     conductor: SimulatedConductor,
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -81,7 +81,7 @@ async def test_a_monitor_stream_closed_with_a_byte_unread_keeps_its_slot_but_no_
     assert conductor.free_slots == 5
 
 
-async def test_a_client_that_left_while_it_waited_is_answered_into_nothing_in_its_turn(
+async def test_client_that_left_while_waiting_still_gets_a_slot(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     served = [await connect() for _ in range(5)]
@@ -99,7 +99,7 @@ async def test_a_client_that_left_while_it_waited_is_answered_into_nothing_in_it
     assert conductor.free_slots == 0
 
 
-async def test_stopping_waits_for_a_client_that_left_while_all_slots_are_dead(
+async def test_stop_waits_for_client_that_left_without_slot(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     for _ in range(5):
@@ -114,9 +114,7 @@ async def test_stopping_waits_for_a_client_that_left_while_all_slots_are_dead(
 
 
 @pytest.mark.parametrize("what", ["pause", "resume", "cancel", "dispatch", "complete_sheet"])
-async def test_events_tell_of_starts_and_ends_of_jobs_alone(
-    conductor: SimulatedConductor, what: str
-) -> None:
+async def test_events_are_job_starts_and_ends(conductor: SimulatedConductor, what: str) -> None:
     conductor.launch("quiet", 2)
     conductor.dispatch("quiet", 1)
     sent: list[bytes] = []
@@ -127,7 +125,7 @@ async def test_events_tell_of_starts_and_ends_of_jobs_alone(
     assert events == (["job.resuming"] if what == "resume" else [])
 
 
-async def test_events_above_the_queue_are_dropped_and_the_newest_go(
+async def test_full_event_queue_drops_new_events(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     client = await open_stream(conductor, connect)
@@ -140,9 +138,7 @@ async def test_events_above_the_queue_are_dropped_and_the_newest_go(
     assert conductor.statistics.events_dropped == 30
 
 
-async def test_a_subscription_has_no_history(
-    conductor: SimulatedConductor, connect: Connect
-) -> None:
+async def test_subscription_has_no_history(conductor: SimulatedConductor, connect: Connect) -> None:
     conductor.emit("fan", "job.started")
     client = await open_stream(conductor, connect)
     conductor.emit("fan", "job.completed", None)
@@ -157,7 +153,7 @@ async def test_a_subscription_has_no_history(
     }
 
 
-async def test_stopping_refuses_the_new_and_answers_the_old_until_they_go(
+async def test_stop_refuses_new_and_serves_open_connections(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     client = await connect()
@@ -173,7 +169,7 @@ async def test_stopping_refuses_the_new_and_answers_the_old_until_they_go(
     assert not conductor.socket_path.exists()
 
 
-async def test_stopping_waits_for_a_stream_that_its_reader_closed_long_ago(
+async def test_stop_waits_for_stream_closed_by_client(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     await (await open_stream(conductor, connect)).close()
@@ -183,7 +179,7 @@ async def test_stopping_waits_for_a_stream_that_its_reader_closed_long_ago(
     await asyncio.wait_for(stopping, 1)
 
 
-async def test_a_killed_conductor_leaves_its_socket_file_and_starts_again_there(
+async def test_killed_conductor_leaves_socket_file_and_restarts(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     client = await open_stream(conductor, connect)
@@ -197,7 +193,7 @@ async def test_a_killed_conductor_leaves_its_socket_file_and_starts_again_there(
     assert (await (await connect()).call("daemon.health"))["shutting_down"] is False
 
 
-async def test_a_second_conductor_is_refused_and_a_file_of_another_kind_is_kept(
+async def test_second_conductor_is_refused_and_other_file_kept(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     with pytest.raises(OSError, match="another conductor listens there"):
@@ -208,7 +204,7 @@ async def test_a_second_conductor_is_refused_and_a_file_of_another_kind_is_kept(
     assert (tmp_path / "notes").read_text() == "mine"
 
 
-async def test_stopping_leaves_the_socket_file_of_a_conductor_that_came_after(
+async def test_stop_keeps_socket_file_of_later_conductor(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     client = await connect()
@@ -235,7 +231,7 @@ async def test_stopping_leaves_the_socket_file_of_a_conductor_that_came_after(
         (b'{"id":7,"method":"no.such"}', -32601, 7),
     ],
 )
-async def test_a_line_that_cannot_be_served_is_refused_by_its_code(
+async def test_invalid_request_gets_its_error_code(
     connect: Connect, line: bytes, code: int, answered_id: int | None
 ) -> None:
     client = await connect()
@@ -244,7 +240,7 @@ async def test_a_line_that_cannot_be_served_is_refused_by_its_code(
     assert (answer["error"]["code"], answer["id"]) == (code, answered_id)
 
 
-async def test_a_message_above_16_mib_is_refused_and_the_connection_closed(
+async def test_message_above_16_mib_closes_the_connection(
     connect: Connect,
 ) -> None:
     client = await connect()
@@ -253,9 +249,7 @@ async def test_a_message_above_16_mib_is_refused_and_the_connection_closed(
     assert await client.reader.read() == b""
 
 
-async def test_faults_are_as_they_were_asked_for(
-    conductor: SimulatedConductor, connect: Connect
-) -> None:
+async def test_faults_are_injected(conductor: SimulatedConductor, connect: Connect) -> None:
     conductor.unknown_methods.add("job.list")
     conductor.raw_responses["job.status"] = b'{"half":'
     conductor.unanswered.add("daemon.status")
@@ -275,7 +269,7 @@ async def test_faults_are_as_they_were_asked_for(
     assert conductor.statistics.request_log[2][2] == "fan"
 
 
-async def test_an_answer_says_what_was_true_before_its_delay(
+async def test_delayed_response_has_state_before_delay(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     conductor.response_delay_s["job.list"] = 0.05
@@ -286,7 +280,7 @@ async def test_an_answer_says_what_was_true_before_its_delay(
     assert (await client.read_message())["result"] == []
 
 
-async def test_a_job_id_that_is_not_utf_8_passes_as_a_lone_surrogate(
+async def test_non_utf8_job_id_is_lone_surrogate(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
     job_id = b"caf\xe9 \xc3\xa9".decode("utf-8", "surrogateescape")
