@@ -273,7 +273,7 @@ def status_line(app: web.Application) -> str:
         return f"draining; {len(streams)} streams still open"
     return (
         f"{len(streams)} streams open; {job_hub.watched_job_count} jobs watched; "
-        f"conductor events {'live' if job_hub.event_intake.is_live else 'not live'}"
+        f"conductor events {'live' if job_hub.events.is_live else 'not live'}"
     )
 
 

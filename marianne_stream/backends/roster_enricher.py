@@ -9,6 +9,7 @@ import logging
 from dataclasses import replace
 
 from marianne_stream.backends.base import Backend
+from marianne_stream.common.backoff import Backoff
 from marianne_stream.errors import StateUnavailableError
 from marianne_stream.models import Roster, RosterEntry
 
@@ -42,7 +43,7 @@ class RosterEnricher:
         self._unresolved: frozenset[RunKey] = frozenset()
         self._read_task: asyncio.Task[None] | None = None
         self._retry_at = 0.0
-        self._retry_delay_s = FIRST_RETRY_DELAY_S
+        self._backoff = Backoff(first_s=FIRST_RETRY_DELAY_S, cap_s=MAX_RETRY_DELAY_S, jitter=0.0)
 
     async def enrich(self, roster: Roster) -> Roster:
         """Return the roster with the known facts. Never fails; cancelling is safe."""
@@ -85,15 +86,14 @@ class RosterEnricher:
         if not unresolved or (self._read_task is not None and not self._read_task.done()):
             return False
         if not unresolved <= self._unresolved:
-            self._retry_delay_s = FIRST_RETRY_DELAY_S
+            self._backoff.reset()
             return True
         return asyncio.get_running_loop().time() >= self._retry_at
 
     async def _start_read(self) -> None:
         """Start to read the registry; the first time, wait for it a moment."""
         is_first = self._read_task is None
-        self._retry_at = asyncio.get_running_loop().time() + self._retry_delay_s
-        self._retry_delay_s = min(MAX_RETRY_DELAY_S, 2 * self._retry_delay_s)
+        self._retry_at = asyncio.get_running_loop().time() + self._backoff.next_delay_s()
         self._read_task = asyncio.create_task(self._read_registry(), name="registry facts")
         self._read_task.add_done_callback(log_read_failure)
         if is_first:

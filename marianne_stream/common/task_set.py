@@ -23,6 +23,7 @@ class KeyedTasks(Generic[K]):
     def __init__(self, on_failure: Callable[[K, BaseException], None] | None = None) -> None:
         self._on_failure = on_failure
         self._tasks: dict[K, asyncio.Task[None]] = {}
+        self._cancelled: set[asyncio.Task[None]] = set()
 
     def __contains__(self, key: object) -> bool:
         return key in self._tasks
@@ -48,16 +49,18 @@ class KeyedTasks(Generic[K]):
         """Cancel and forget the task of a key, without waiting; return it, or None."""
         task = self._tasks.pop(key, None)
         if task is not None:
+            self._cancelled.add(task)
             task.cancel()
         return task
 
     async def close(self) -> None:
-        """Cancel all tasks, and wait until they have ended."""
-        tasks = list(self._tasks.values())
+        """Cancel all tasks, and wait until they and those cancelled before have ended."""
+        tasks = [*self._tasks.values(), *self._cancelled]
         self._tasks.clear()
         await cancel_and_wait(tasks)
 
     def _on_done(self, key: K, task: asyncio.Task[None]) -> None:
+        self._cancelled.discard(task)
         if self._tasks.get(key) is task:
             del self._tasks[key]
         if task.cancelled() or (error := task.exception()) is None:

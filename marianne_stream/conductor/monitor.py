@@ -9,6 +9,8 @@ from typing import Protocol
 
 import msgspec
 
+from marianne_stream.common.backoff import Backoff
+from marianne_stream.common.repeated_logs import WarnOnce
 from marianne_stream.conductor.connect import connect
 from marianne_stream.conductor.socket_readers import make_socket_reader
 from marianne_stream.errors import (
@@ -21,7 +23,6 @@ from marianne_stream.errors import (
 )
 from marianne_stream.models import MonitorEvent
 from marianne_stream.wire import json_text, jsonrpc
-from marianne_stream.wire.backoff import exponential_backoff
 from marianne_stream.wire.lines import LineSplitter, LineTooLongError
 
 logger = logging.getLogger(__name__)
@@ -81,30 +82,29 @@ class MonitorClient:
 
     async def run(self, listener: MonitorListener) -> None:
         """Subscribe, pass events on, and subscribe again with backoff, until cancelled."""
-        waits = exponential_backoff(cap_s=MAX_RETRY_DELAY_S)
-        reported = ""
+        backoff = Backoff(cap_s=MAX_RETRY_DELAY_S, healthy_after_s=HEALTHY_AFTER_S)
+        not_subscribed = WarnOnce(logger)
         loop = asyncio.get_running_loop()
         while True:
             self._retry_now.clear()
             began = loop.time()
-            reason = ""
             try:
                 await self._probe()
                 await self._run_subscription(listener)
             except ConductorBusyError as error:
-                reason = "too few of its connection slots are free, so events come by visits"
-                logger.debug("no subscription: %s", error)
+                not_subscribed.warn(
+                    "monitor not subscribed reason='too few free slots' "
+                    "effect='events come by visits'"
+                )
+                logger.debug("monitor not subscribed error=%s", error)
             except ConductorUnavailableError as error:
-                reason = str(error)
-            # Trying again and failing for the same reason is the same occurrence.
-            if reason != reported:
-                logger.warning("not subscribed to the conductor's monitor: %s", reason)
-            reported = reason
-            if loop.time() - began > HEALTHY_AFTER_S:
-                waits = exponential_backoff(cap_s=MAX_RETRY_DELAY_S)
-                reported = ""
-            if await self._wait_for_retry(next(waits)):
-                waits = exponential_backoff(cap_s=MAX_RETRY_DELAY_S)
+                not_subscribed.warn("monitor not subscribed reason=%r", str(error))
+            duration_s = loop.time() - began
+            backoff.session_ended(duration_s)
+            if duration_s > HEALTHY_AFTER_S:
+                not_subscribed.recover()
+            if await self._wait_for_retry(backoff.next_delay_s()):
+                backoff.reset()
 
     def retry_now(self) -> None:
         """Subscribe at once: the conductor is known to be back."""

@@ -139,7 +139,7 @@ class LogFollower:
         changed_s = time.time() - (await self.log.threads.read(position.file.stat)).st_mtime
         quiet_since = time.monotonic() - max(0.0, changed_s)
         partial = PartialLineThrottle(quiet_since)
-        with self._hub.subscribe_entry(self.job_id, ROSTER_MAX_AGE_S, self):
+        with self._hub.roster.subscribe_entry(self.job_id, ROSTER_MAX_AGE_S, self):
             try:
                 await self._watch_files(position)
                 self._started.set()

@@ -115,7 +115,7 @@ class FileLogLocator:
             JobNotFoundError: the job does not exist.
             StateUnavailableError: no backend could be read.
         """
-        entry = (await self._hub.get_roster()).entries.get(job_id)
+        entry = (await self._hub.roster.get()).entries.get(job_id)
         cached = self._dirs_cache.get(job_id)
         if entry is not None and cached is not None and cached.is_valid_for(entry):
             return cached.dirs

@@ -155,7 +155,7 @@ async def open_roster_feed(
     Raises:
         StateUnavailableError: no backend could be read.
     """
-    first, subscription = await hub.subscribe_roster(poll_interval_s, details=details)
+    first, subscription = await hub.roster.subscribe(poll_interval_s, details=details)
     seen = RosterCursor.parse(cursor)
     return SnapshotFeed(
         "roster",

@@ -5,6 +5,7 @@ by polling: a sheet is dispatched 2 s after the previous one was completed, and 
 parallel sheets change nothing in the roster.
 """
 
+from marianne_stream.common.backoff import Backoff
 from marianne_stream.models import JobState
 
 # The next sheet is dispatched just after a change.
@@ -17,8 +18,10 @@ ACTIVE_DELAY_S = 2.0
 # The conductor rests this many times as long as its last answer took.
 REST_FACTOR = 20.0
 
-# The first delay while roster and checkpoint disagree, and after a read that failed; both double.
+# First delays while roster and checkpoint differ, while only the fallback can be read, and after a
+# failed read; they double.
 FIRST_CONFLICT_DELAY_S = 0.1
+FIRST_FALLBACK_DELAY_S = 2.0
 FIRST_FAILURE_DELAY_S = 1.0
 MAX_DELAY_S = 30.0
 
@@ -35,8 +38,9 @@ class PollSchedule:
     """
 
     def __init__(self) -> None:
-        self._unchanged_reads = 0
-        self._failures = 0
+        self._conflict_backoff = make_backoff(FIRST_CONFLICT_DELAY_S)
+        self._fallback_backoff = make_backoff(FIRST_FALLBACK_DELAY_S)
+        self._failure_backoff = make_backoff(FIRST_FAILURE_DELAY_S)
         self.delay_s: float | None = None
 
     def on_state(
@@ -52,12 +56,14 @@ class PollSchedule:
             from_fallback: True if the state was read from disk although the conductor answers:
                 its answer about this job is invalid.
         """
-        self._failures = 0
-        self._unchanged_reads = 0 if changed else self._unchanged_reads + 1
+        self._failure_backoff.reset()
+        if changed:
+            self._conflict_backoff.reset()
+            self._fallback_backoff.reset()
         if not state.is_consistent and state.is_terminal:
-            self.delay_s = exponential_delay_s(FIRST_CONFLICT_DELAY_S, self._unchanged_reads)
+            self.delay_s = self._conflict_backoff.next_delay_s()
         elif from_fallback:
-            self.delay_s = exponential_delay_s(FIRST_FAILURE_DELAY_S, self._unchanged_reads)
+            self.delay_s = self._fallback_backoff.next_delay_s()
         elif state.status != "running":
             self.delay_s = None
         elif not state.live:
@@ -68,8 +74,7 @@ class PollSchedule:
 
     def on_error(self) -> None:
         """Schedule the next read after a failure."""
-        self.delay_s = exponential_delay_s(FIRST_FAILURE_DELAY_S, self._failures)
-        self._failures += 1
+        self.delay_s = self._failure_backoff.next_delay_s()
 
     def on_missing(self) -> None:
         """Schedule the read that confirms that the job is gone."""
@@ -83,9 +88,9 @@ def running_delay_s(state: JobState, *, changed: bool) -> float:
     return BETWEEN_SHEETS_DELAY_S if is_between_sheets(state) else ACTIVE_DELAY_S
 
 
-def exponential_delay_s(first_s: float, doublings: int) -> float:
-    """Return a delay after so many doublings, up to the limit."""
-    return min(MAX_DELAY_S, first_s * 2.0 ** min(doublings, 10))
+def make_backoff(first_s: float) -> Backoff:
+    """Return a backoff of reads: without jitter, since this server is the only reader."""
+    return Backoff(first_s=first_s, cap_s=MAX_DELAY_S, jitter=0.0)
 
 
 def is_between_sheets(state: JobState) -> bool:

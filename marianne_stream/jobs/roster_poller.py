@@ -5,13 +5,13 @@ are polled at the shortest interval of the clients.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 
 from marianne_stream.backends.base import Backend
+from marianne_stream.common.intervals import SharedInterval
 from marianne_stream.errors import ConductorBusyError, StateUnavailableError
 from marianne_stream.jobs.poll_schedule import REST_FACTOR
+from marianne_stream.jobs.state_merge import carry_over_entries
 from marianne_stream.models import Roster, RosterEntry
 
 # Poll interval of a conductor while a job is active, and while none is.
@@ -41,7 +41,7 @@ class RosterPoller:
     def __init__(self, backend: Backend, *, on_roster: RosterListener) -> None:
         self._backend = backend
         self._on_roster = on_roster
-        self._intervals: Counter[float] = Counter()
+        self._intervals = SharedInterval()
         self._waiters: list[asyncio.Future[Roster]] = []
         # Futures that wait for the current read; None if there is none.
         self._request_waiters: list[asyncio.Future[Roster]] | None = None
@@ -58,14 +58,12 @@ class RosterPoller:
 
     def add_interval(self, interval_s: float) -> None:
         """Add a client that wants a roster at least this often, in seconds."""
-        self._intervals[interval_s] += 1
+        self._intervals.add(interval_s)
         self._wake.set()
 
     def remove_interval(self, interval_s: float) -> None:
         """Remove a client that was added with this interval."""
-        self._intervals[interval_s] -= 1
-        if not self._intervals[interval_s]:
-            del self._intervals[interval_s]
+        self._intervals.remove(interval_s)
 
     def get_entry(self, job_id: str) -> RosterEntry | None:
         """Return a job's entry in the newest roster."""
@@ -140,30 +138,31 @@ class RosterPoller:
 
     def _delay_s(self) -> float:
         """Return the time until the next poll, in seconds; infinite without clients."""
+        shortest_s = self._intervals.shortest_s()
         if self._waiters:
             due_at = 0.0
-        elif not self._intervals:
+        elif shortest_s is None:
             return float("inf")
         else:
-            due_at = min(self._poll_soon_at, self._requested_at + self._poll_interval_s())
+            due_at = min(self._poll_soon_at, self._requested_at + self._poll_interval_s(shortest_s))
         # An invalidated roster is requested without a rest.
         rested_at = (
             self._received_at + self._rest_s if self._invalidated_at < self._requested_at else 0.0
         )
         return max(due_at, rested_at) - asyncio.get_running_loop().time()
 
-    def _poll_interval_s(self) -> float:
-        """Return the poll interval, in seconds."""
+    def _poll_interval_s(self, shortest_s: float) -> float:
+        """Return the poll interval; on disk, the shortest of the clients, in seconds."""
         roster = self.latest
         if roster is None or roster.source != "conductor":
-            return min(self._intervals)
+            return shortest_s
         is_active = any(entry.is_active for entry in roster.entries.values())
         return ACTIVE_INTERVAL_S if is_active else IDLE_INTERVAL_S
 
     async def _poll(self) -> None:
         self._poll_soon_at = float("inf")
         self._requested_at = asyncio.get_running_loop().time()
-        asking = self._request_waiters = self._waiters
+        waiters = self._request_waiters = self._waiters
         self._waiters = []
         try:
             roster = self._accept(await self._backend.read_roster())
@@ -173,12 +172,12 @@ class RosterPoller:
             self._accept(
                 Roster(known, source="none", live=False, detail=detail, cost_s=error.cost_s)
             )
-            fail_waiters(asking, error)
+            fail_waiters(waiters, error)
         except BaseException:
-            fail_waiters(asking, StateUnavailableError("the roster poller has stopped"))
+            fail_waiters(waiters, StateUnavailableError("the roster poller has stopped"))
             raise
         else:
-            for waiter in asking:
+            for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(roster)
         finally:
@@ -200,38 +199,3 @@ def fail_waiters(waiters: list["asyncio.Future[Roster]"], error: StateUnavailabl
     for waiter in waiters:
         if not waiter.done():
             waiter.set_exception(error)
-
-
-def carry_over_entries(roster: Roster, previous: Roster) -> Roster:
-    """Return a roster whose entries keep facts of the previous one that it lacks.
-
-    The conductor reports no counts of a job that was cancelled or has not run since the conductor
-    started. The first end of a run is kept: a conductor that stops writes its own end over it
-    (docs/explanation/conductor.md, point 12).
-    """
-    entries = {
-        job_id: carry_over_fields(entry, previous.entries.get(job_id))
-        for job_id, entry in roster.entries.items()
-    }
-    return replace(roster, entries=entries)
-
-
-def carry_over_fields(entry: RosterEntry, previous: RosterEntry | None) -> RosterEntry:
-    """Return an entry with the facts that a previous entry of the same run has besides."""
-    if previous is None or not entry.is_same_run(previous):
-        return entry
-    if previous == entry:
-        # Return the same object, which makes later comparisons cheap.
-        return previous
-    # Conductor and registry report the same run some microseconds apart: keep the first time.
-    entry = replace(entry, submitted_at=previous.submitted_at, started_at=previous.started_at)
-    if entry.completed_sheets is None:
-        total = entry.total_sheets if previous.total_sheets is None else previous.total_sheets
-        entry = replace(entry, completed_sheets=previous.completed_sheets, total_sheets=total)
-    if not entry.is_same_run_and_status(previous):
-        return entry
-    return replace(
-        entry,
-        completed_at=entry.completed_at if previous.completed_at is None else previous.completed_at,
-        error_message=entry.error_message or previous.error_message,
-    )

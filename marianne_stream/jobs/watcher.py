@@ -1,15 +1,15 @@
-"""One watched job: a queue of hints, a task that reads its state, and a topic of its views.
+"""Watcher of one job: a queue of hints, a task that reads the state, and a topic of snapshots.
 
-Only this task reads the job's state, however many watch it. It must not know who they are.
+Only this task reads the job's state, however many clients watch it.
 """
 
 import asyncio
 import logging
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from marianne_stream.backends.base import Backend
-from marianne_stream.backends.checkpoint import mark_stopped_sheets, to_epoch_s
+from marianne_stream.backends.checkpoint import mark_stopped_sheets
+from marianne_stream.common.intervals import SharedInterval
 from marianne_stream.errors import JobNotFoundError, MarianneStreamError, StateUnavailableError
 from marianne_stream.fanout.subscriber_queue import LatestQueue
 from marianne_stream.fanout.topic import Topic
@@ -18,24 +18,26 @@ from marianne_stream.jobs.progress import ProgressTimes, has_progressed
 from marianne_stream.jobs.read_limiter import StateReadLimiter
 from marianne_stream.jobs.roster_poller import RosterPoller
 from marianne_stream.jobs.snapshots import JobSnapshot, SnapshotEnd
-from marianne_stream.models import JobState, MonitorEvent, RosterEntry, is_same_time
+from marianne_stream.jobs.state_merge import (
+    has_unseen_change,
+    keep_newer,
+    merge_fresh_entry,
+    resolve_conflict,
+)
+from marianne_stream.models import JobState, MonitorEvent, RosterEntry
 
 logger = logging.getLogger(__name__)
 
-# So many hints of a kind say what one more would say.
+# Queue limit: beyond this many pending hints, further ones add no information.
 MAX_QUEUED_HINTS = 1000
 
-# Roster and checkpoint that disagree for so long, unchanged, will not agree any more: the roster is
-# right. A job that was cancelled before a restart has a checkpoint that says running for ever.
-CONFLICT_TIMEOUT_S = 10.0
-
-# A roster as young as this is good enough for a viewer who has just come.
+# Age of a roster that is new enough for the first read.
 MAX_FIRST_ROSTER_AGE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class RosterHint:
-    """A hint: the roster says something new of the job, or comes from elsewhere."""
+    """Hint: the roster has a new entry of the job, or comes from another source."""
 
     entry: RosterEntry | None
     source_changed: bool
@@ -45,18 +47,19 @@ Hint = MonitorEvent | RosterHint
 
 
 class JobWatcher:
-    """Watches one job, from `run` until that is cancelled, or the job is over or gone.
+    """Watches one job, from `run` until it is cancelled or the job ends.
 
     Args:
         job_id: the job.
-        backend: who is asked for its state.
-        roster_poller: the timer that knows its entry.
-        read_limiter: what all watches share: one looks at a time.
-        progress: where changes of the job are noted.
+        backend: the backend to read.
+        roster_poller: poller of the roster.
+        read_limiter: limiter that the watchers of a group share.
+        progress: receives the times of changes.
 
     Attributes:
-        topic: where views are published.
-        snapshot: the newest view, None before the first.
+        job_id: the job.
+        topic: publishes snapshots.
+        snapshot: the newest snapshot; None before the first.
     """
 
     def __init__(
@@ -76,12 +79,12 @@ class JobWatcher:
         self._read_limiter = read_limiter
         self._progress = progress
         self._hints: asyncio.Queue[Hint] = asyncio.Queue()
-        # Set when the hints of this moment have been heard, and the look had that they call for.
+        # Set when the current hints have been processed, including the read that they require.
         self._hints_processed = asyncio.Event()
         self._schedule = PollSchedule()
-        self._intervals: Counter[float] = Counter()
+        self._intervals = SharedInterval()
         self._first_read: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # What the roster said when the state was last read.
+        # The job's entry when the state was last read.
         self._last_entry: RosterEntry | None = None
         self._last_read_at = 0.0
         self._is_missing = False
@@ -89,27 +92,25 @@ class JobWatcher:
 
     @property
     def has_subscribers(self) -> bool:
-        """Whether anybody still watches."""
+        """True if there are subscribers."""
         return bool(self._intervals)
 
     def subscribe(self, queue: LatestQueue[JobSnapshot], interval_s: float) -> None:
-        """Subscribes a viewer, before anything is asked for it."""
-        self._intervals[interval_s] += 1
+        """Publish snapshots to a queue, and poll at an interval in seconds."""
+        self._intervals.add(interval_s)
         self.topic.subscribe(queue)
 
     def unsubscribe(self, queue: LatestQueue[JobSnapshot], interval_s: float) -> None:
-        """Forgets a viewer."""
+        """Remove a queue that was subscribed with this interval."""
         self.topic.unsubscribe(queue)
-        self._intervals[interval_s] -= 1
-        if not self._intervals[interval_s]:
-            del self._intervals[interval_s]
+        self._intervals.remove(interval_s)
 
     async def wait_first_snapshot(self) -> JobSnapshot:
-        """The newest view, or the first as soon as there is one. Cancelling is safe.
+        """Return the newest snapshot, or wait for the first. Cancelling is safe.
 
         Raises:
             JobNotFoundError: there is no such job.
-            StateUnavailableError: nobody could be asked.
+            StateUnavailableError: the state cannot be read.
         """
         await asyncio.shield(self._first_read)
         if self.snapshot is None or self.snapshot.end == "deleted":
@@ -117,74 +118,75 @@ class JobWatcher:
         return self.snapshot
 
     async def wait_current_snapshot(self) -> JobSnapshot:
-        """The newest view, after a look if the roster says that it is out of date.
+        """Return the newest snapshot; read the state first if the roster shows a change.
 
-        Raises: as `opened` does. Cancelling is safe.
+        Raises the errors of `wait_first_snapshot`. Cancelling is safe.
         """
         await self.wait_first_snapshot()
         await self._roster_poller.get(MAX_FIRST_ROSTER_AGE_S)
         entry = self._roster_poller.get_entry(self.job_id)
         if self._is_unseen_change(entry):
-            heard = self._hints_processed
+            processed = self._hints_processed
             self.add_hint(RosterHint(entry, source_changed=False))
-            await heard.wait()
+            await processed.wait()
         return await self.wait_first_snapshot()
 
     def add_hint(self, hint: Hint) -> None:
-        """Something may have changed; events that announce no change of the job are ignored."""
+        """Queue a hint that the job may have changed; events without a change are ignored."""
         if isinstance(hint, MonitorEvent) and not hint.may_change_state:
             return
-        # A full queue is reason enough to look.
         if self._hints.qsize() < MAX_QUEUED_HINTS:
             self._hints.put_nowait(hint)
 
     async def run(self) -> None:
-        """Looks, publishes what is new, and looks again when there is reason to.
+        """Read the state, publish changes, and read again when required.
 
-        Returns when the job is over or gone, or when the first look failed: `opened` raises what
-        that raised. However it ends, nobody is left waiting.
+        Returns when the job has ended, or the first read has failed, whose error
+        `wait_first_snapshot` raises. All waiting calls return, however it ends.
         """
         try:
             await self._read_first()
-            # An end is the end: the next viewer begins a watch of its own, and is told what is.
+            # A terminal snapshot ends this watcher. A later subscriber starts a new one.
             while self.snapshot is None or not self.snapshot.end:
                 await self._read_again(await self._wait_for_reason())
         except MarianneStreamError as error:
             self._fail_first_read(error)
         except asyncio.CancelledError:
-            self._fail_first_read(StateUnavailableError("the job is watched no more"))
+            self._fail_first_read(StateUnavailableError("the watcher of the job was stopped"))
             raise
         finally:
             self._hints_processed.set()
 
     def fail(self, error: BaseException) -> None:
-        """The task has failed: whoever watches is told, and nobody is left waiting."""
-        self._fail_first_read(MarianneStreamError(f"watching {self.job_id!r} failed: {error!r}"))
+        """End the subscribers' streams and waiting calls after the task has failed."""
+        self._fail_first_read(
+            MarianneStreamError(f"the watcher of {self.job_id!r} failed: {error!r}")
+        )
         if self.snapshot is not None:
             self._publish(self.snapshot.state, end="fault")
 
     def _fail_first_read(self, error: MarianneStreamError) -> None:
         if not self._first_read.done():
             self._first_read.set_exception(error)
-            # Nobody may be left to hear of it.
+            # Mark the exception as retrieved: the waiting calls may have been cancelled.
             self._first_read.exception()
 
     async def _read_first(self) -> None:
-        """Reads the state for those who wait for it; raises what that raises."""
+        """Read the state for the calls that wait for it; raise the errors of the read."""
         began = asyncio.get_running_loop().time()
         await self._roster_poller.get(MAX_FIRST_ROSTER_AGE_S)
-        # What was hinted until now, the first look shows.
+        # Earlier hints are covered by the first read.
         self._hints = asyncio.Queue()
         await self._read_and_publish(began, on_demand=True)
         self._first_read.set_result(None)
 
     async def _read_again(self, hints: list[Hint]) -> None:
-        """Reads the state because of these hints, or of the clock where there are none."""
+        """Read the state because of hints; without hints it is a scheduled read."""
         began = asyncio.get_running_loop().time()
-        heard, self._hints_processed = self._hints_processed, asyncio.Event()
+        processed, self._hints_processed = self._hints_processed, asyncio.Event()
         try:
             if any(isinstance(hint, MonitorEvent) and hint.is_job_level for hint in hints):
-                # The roster is right about the status, so it is asked before the rest.
+                # The roster is right about the status, so it is read first.
                 await self._roster_poller.get()
             await self._read_and_publish(began, on_demand=bool(hints))
         except JobNotFoundError:
@@ -192,10 +194,10 @@ class JobWatcher:
         except StateUnavailableError as error:
             self._on_unavailable(error)
         finally:
-            heard.set()
+            processed.set()
 
     async def _wait_for_reason(self) -> list[Hint]:
-        """Waits until hints call for a look, and returns them; none when the clock does."""
+        """Wait for hints that require a read, and return them; none for a scheduled read."""
         while True:
             delay_s = self._schedule.delay_s
             due_at = None if delay_s is None else self._last_read_at + delay_s
@@ -205,8 +207,9 @@ class JobWatcher:
             except TimeoutError:
                 if (wait_s := self._read_limiter.background_delay_s) <= 0:
                     return []
-                # Those whom somebody asked go first.
-                self._schedule.delay_s = self._since_last_read_s() + wait_s
+                # On-demand reads go first.
+                since_last_read_s = asyncio.get_running_loop().time() - self._last_read_at
+                self._schedule.delay_s = since_last_read_s + wait_s
                 continue
             while not self._hints.empty():
                 hints.append(self._hints.get_nowait())
@@ -220,32 +223,21 @@ class JobWatcher:
             return hint.source_changed or self._is_unseen_change(hint.entry)
         return True
 
-    def _since_last_read_s(self) -> float:
-        """How long ago the last look was."""
-        return asyncio.get_running_loop().time() - self._last_read_at
-
     def _is_unseen_change(self, entry: RosterEntry | None) -> bool:
-        """Whether an entry of the roster says something that the newest view does not show yet."""
-        if entry is None or self._last_entry is None or self.snapshot is None:
-            return entry is not self._last_entry
-        shown = self.snapshot.state
-        if entry.completed_sheets not in (None, shown.completed_sheets):
-            return True
-        if entry.is_terminal and entry.error_message not in (None, shown.error_message):
-            return True
-        return entry.status != shown.status or not entry.is_same_run(self._last_entry)
+        shown = self.snapshot.state if self.snapshot is not None else None
+        return has_unseen_change(entry, self._last_entry, shown)
 
     async def _read_and_publish(self, roster_since: float, *, on_demand: bool) -> None:
-        """Reads the state, and publishes what is new.
+        """Read the state, and publish a snapshot if it is new.
 
         Args:
-            roster_since: since when, by the loop's clock, the roster must have been asked to be
-                believed that the job is over.
-            on_demand: whether a hint or a viewer asked for the look.
+            roster_since: loop time; the end of the job counts only with a roster that was
+                requested after it.
+            on_demand: True if a hint or a client requires the read.
 
         Raises:
             JobNotFoundError: there is no such job.
-            StateUnavailableError: nobody could be asked.
+            StateUnavailableError: the state cannot be read.
         """
         state = await self._read_state(on_demand=on_demand)
         if not state.is_consistent or (
@@ -254,14 +246,17 @@ class JobWatcher:
             state = await self._with_fresh_status(state)
         self._is_missing = False
         self._last_read_at = asyncio.get_running_loop().time()
-        state = mark_stopped_sheets(self._resolve_conflict(self._not_older_than_snapshot(state)))
+        state = keep_newer(state, self.snapshot.state if self.snapshot is not None else None)
+        state, self._conflict_since = resolve_conflict(
+            state, self._conflict_since, self._last_read_at
+        )
+        state = mark_stopped_sheets(state)
         changed = self._publish(state, end="finished" if state.is_final else "")
-        interval_s = min(self._intervals, default=MAX_FIRST_ROSTER_AGE_S)
         roster = self._roster_poller.latest
         self._schedule.on_state(
             state,
             changed=changed,
-            interval_s=interval_s,
+            interval_s=self._intervals.shortest_s() or MAX_FIRST_ROSTER_AGE_S,
             from_fallback=not state.live and roster is not None and roster.live,
         )
 
@@ -271,69 +266,28 @@ class JobWatcher:
             return await self._backend.read_job(self.job_id, self._last_entry)
 
     async def _with_fresh_status(self, state: JobState) -> JobState:
-        """A state with an entry of the roster that is no older than its checkpoint."""
+        """Return a state with the status of a roster that is no older than its checkpoint."""
         try:
             roster = await self._roster_poller.get()
         except StateUnavailableError:
             return state
-        entry, known = roster.entries.get(self.job_id), self._last_entry
-        if entry is None or roster.source != state.source:
-            return state
-        if known is None or entry.submitted_at != known.submitted_at:
-            # It was submitted again meanwhile: the checkpoint may say nothing of that run.
+        merged = merge_fresh_entry(state, roster, self._last_entry)
+        if merged is None:
+            # The checkpoint may say nothing about the new submission.
             return await self._read_state(on_demand=True)
-        self._last_entry = entry
-        return replace(state, status=entry.status)
-
-    def _not_older_than_snapshot(self, state: JobState) -> JobState:
-        """A state that does not take back what was told of the same submission.
-
-        What is on disk may be older than what the conductor has said, and a conductor that refuses
-        to give a checkpoint has not taken it back.
-        """
-        if self.snapshot is None:
-            return state
-        known = self.snapshot.state
-        same_run = known.run == state.run
-        if known.sheets and not state.sheets and is_same_submission(known, state):
-            older = True
-        else:
-            older = not state.live and same_run and updated_at_s(state) < updated_at_s(known)
-        if older:
-            return replace(
-                known,
-                status=state.status,
-                checkpoint_status=state.checkpoint_status,
-                source=state.source,
-                live=state.live,
-            )
-        if same_run and known.is_terminal and state.is_terminal and known.completed_at:
-            # The end that was told first: a conductor that stops writes another over it.
-            return replace(state, completed_at=known.completed_at)
+        state, self._last_entry = merged
         return state
-
-    def _resolve_conflict(self, state: JobState) -> JobState:
-        """A state with the roster's word for it, once the checkpoint has long said otherwise."""
-        if state.is_consistent or not state.is_terminal:
-            self._conflict_since = None
-            return state
-        now = asyncio.get_running_loop().time()
-        if self._conflict_since is None:
-            self._conflict_since = now
-        if now - self._conflict_since < CONFLICT_TIMEOUT_S:
-            return state
-        return replace(state, checkpoint_status=state.status)
 
     def _publish(
         self, state: JobState, *, end: SnapshotEnd = "", is_last_known: bool = False
     ) -> bool:
-        """Makes a state the newest view, and says whether a viewer sees a difference in the job."""
+        """Publish a state; return True if clients see a difference in the job."""
         before = self.snapshot
         if before is not None and before.source != "none" and has_progressed(before.state, state):
             self._progress.record(self.job_id)
         roster = self._roster_poller.latest
         live = state.live and not is_last_known
-        view = self.snapshot = JobSnapshot(
+        snapshot = self.snapshot = JobSnapshot(
             state,
             source="none" if is_last_known else state.source,
             live=live,
@@ -341,12 +295,12 @@ class JobWatcher:
             detail=roster.detail if roster is not None and not live else "",
             last_progress_at=self._progress.get(self.job_id),
         )
-        if before is None or not view.is_same(before):
-            self.topic.publish(view)
-        return before is None or not view.is_same_state(before)
+        if before is None or not snapshot.is_same(before):
+            self.topic.publish(snapshot)
+        return before is None or not snapshot.is_same_state(before)
 
     def _on_missing(self) -> None:
-        """The job was not found: believed when it is said again."""
+        """Report the job as deleted if it is missing for the second time."""
         self._last_read_at = asyncio.get_running_loop().time()
         if self._is_missing and self.snapshot is not None:
             self._publish(self.snapshot.state, end="deleted")
@@ -354,19 +308,10 @@ class JobWatcher:
         self._schedule.on_missing()
 
     def _on_unavailable(self, error: StateUnavailableError) -> None:
-        """Viewers keep the last known state, and are told that it is no more than that."""
-        logger.debug("job %r cannot be read: %s", self.job_id, error)
+        """Show the last known state, marked as such."""
+        logger.debug("job not read job=%r error=%s", self.job_id, error)
+
         self._last_read_at = asyncio.get_running_loop().time()
         if self.snapshot is not None:
             self._publish(self.snapshot.state, is_last_known=True)
         self._schedule.on_error()
-
-
-def updated_at_s(state: JobState) -> float:
-    """When a state was written, in epoch seconds; 0 where that is not known."""
-    return to_epoch_s(state.updated_at) or 0.0
-
-
-def is_same_submission(one: JobState, other: JobState) -> bool:
-    """Whether two states are of the same submission, whichever source they come from."""
-    return is_same_time(to_epoch_s(one.submitted_at), to_epoch_s(other.submitted_at))

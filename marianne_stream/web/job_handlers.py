@@ -34,7 +34,7 @@ async def list_jobs(request: web.Request) -> web.Response:
     place = decode_page_token(after) if after is not None else None
     visible = request[GRANT].job_scope
     watches = request.app[JOB_HUB]
-    roster = await watches.get_roster()
+    roster = await watches.roster.get()
     matching = sorted(
         (
             entry
@@ -48,7 +48,7 @@ async def list_jobs(request: web.Request) -> web.Response:
     return json_response(
         JobPage(
             jobs=tuple(
-                JobSummary.from_entry(entry, watches.roster_details.get(entry)) for entry in page
+                JobSummary.from_entry(entry, watches.roster.details.get(entry)) for entry in page
             ),
             total=len(matching),
             next=encode_page_token(page[-1]) if len(rest) > limit else None,
@@ -60,14 +60,14 @@ async def get_job(request: web.Request) -> web.Response:
     """`GET /api/jobs/{job_id}`: one job with its sheets."""
     watches, job_id = request.app[JOB_HUB], read_job_id(request)
     state = await watches.get_state(job_id)
-    return json_response(JobDetail.from_state(state, watches.progress.get(job_id)))
+    return json_response(JobDetail.from_state(state, watches.roster.progress.get(job_id)))
 
 
 async def get_job_status(request: web.Request) -> web.Response:
     """`GET /api/jobs/{job_id}/status`: what a `get_job_status` event would say."""
     watches, job_id = request.app[JOB_HUB], read_job_id(request)
     state = await watches.get_state(job_id)
-    return json_response(JobStatusData.from_state(state, watches.progress.get(job_id)))
+    return json_response(JobStatusData.from_state(state, watches.roster.progress.get(job_id)))
 
 
 def matches_filters(entry: RosterEntry, status: str | None, name: str | None) -> bool:

@@ -20,7 +20,7 @@ async def get_readiness(request: web.Request) -> web.Response:
     if request.app[STREAM_REGISTRY].is_draining:
         return not_ready_response(ShuttingDownError.default_detail)
     try:
-        roster = await request.app[JOB_HUB].get_roster()
+        roster = await request.app[JOB_HUB].roster.get()
     except StateUnavailableError as error:
         return not_ready_response(error.detail)
     on_disk = (REGISTRY_FALLBACK_DETAIL, roster.detail) if roster.source == "registry" else ()

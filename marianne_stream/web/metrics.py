@@ -151,13 +151,13 @@ class ServerCollector(Collector):
         watches = self._job_hub
         yield make_gauge("watched_jobs", "Jobs that are watched.", watches.watched_job_count)
         connected = "Whether events of the conductor come in."
-        yield make_gauge("monitor_connected", connected, int(watches.event_intake.is_live))
+        yield make_gauge("monitor_connected", connected, int(watches.events.is_live))
         yield make_counter(
-            "monitor_events", "Events of the conductor.", watches.replay_buffer.last_number
+            "monitor_events", "Events of the conductor.", watches.events.replay_buffer.last_number
         )
         times = "How often the conductor's events began to come in."
-        yield make_counter("monitor_connects", times, watches.event_intake.subscription_count)
-        source = {name: int(name == watches.roster_source) for name in STATE_SOURCES}
+        yield make_counter("monitor_connects", times, watches.events.subscription_count)
+        source = {name: int(name == watches.roster.source) for name in STATE_SOURCES}
         what = "Where state came from last: 1 for one of them."
         yield make_labelled_gauge("state_source", what, "source", source)
         yield make_gauge("log_followers", "Logs that are followed.", len(self._log_feeds))
@@ -187,7 +187,7 @@ class ServerCollector(Collector):
         yield make_counter("stream_bytes_sent", "Bytes of streams, headers aside.", sent)
         gaps = "Gaps that slow readers were told of."
         yield make_counter(
-            "slow_consumer_gaps", gaps, self._job_hub.replay_buffer.slow_consumer_gaps
+            "slow_consumer_gaps", gaps, self._job_hub.events.replay_buffer.slow_consumer_gaps
         )
         ended: dict[str, int] = {reason: streams.closed[reason] for reason in CLOSE_REASONS}
         what = "Streams that have ended, by reason."

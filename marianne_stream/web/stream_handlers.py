@@ -97,12 +97,12 @@ async def open_event_stream(
 ) -> web.StreamResponse:
     """Streams the wanted part of the timeline."""
     watches = request.app[JOB_HUB]
-    await watches.replay_buffer.wait_caught_up(TimelineCursor.parse(cursor))
+    await watches.events.replay_buffer.wait_caught_up(TimelineCursor.parse(cursor))
     feed = open_event_feed(
-        watches.replay_buffer,
+        watches.events.replay_buffer,
         event_filter=event_filter,
         limit=limit,
         cursor=cursor,
-        make_source_frame=partial(watches.event_intake.make_source_frame, event_filter),
+        make_source_frame=partial(watches.events.make_source_frame, event_filter),
     )
     return request.app[STREAM_REGISTRY].open(request, feed)

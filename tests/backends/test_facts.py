@@ -129,12 +129,14 @@ async def test_a_registry_that_lags_is_read_again_but_not_with_each_roster(
 
 
 async def test_a_registry_that_lags_is_read_again_after_a_while(
-    facts: RosterEnricher, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(facts_module, "FIRST_RETRY_DELAY_S", 0.0)
+    facts = RosterEnricher(registry)
     assert await end_told(facts) is None
     registry.entries = [ended(OVER, 3.0)]
     assert await end_told(facts) == 3.0
+    await facts.close()
 
 
 async def test_no_roster_but_the_first_waits_for_the_registry(

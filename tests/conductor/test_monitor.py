@@ -74,7 +74,7 @@ async def test_a_subscription_begins_only_if_four_slots_are_free(
 async def test_a_subscription_begins_when_slots_are_free_again(
     conductor: SimulatedConductor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(monitor, "exponential_backoff", lambda **_: iter([0.01] * 1000))
+    monkeypatch.setattr(monitor, "MAX_RETRY_DELAY_S", 0.01)
     async with run_client(conductor.socket_path) as (client, _):
         await wait_until(lambda: client.is_subscribed)
     await wait_until(lambda: conductor.statistics.connections_open == 0)

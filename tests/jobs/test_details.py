@@ -14,7 +14,7 @@ from marianne_stream.jobs.roster_poller import RosterPoller
 from marianne_stream.jobs.snapshots import JobSnapshot, RosterSnapshot, SnapshotEnd
 from marianne_stream.jobs.watcher import JobWatcher
 from marianne_stream.models import JobState, Roster, RosterDetails, RosterEntry, format_iso_time
-from tests.jobs.test_roster import Source
+from tests.support.backends import Source
 from tests.support.waiting import wait_until
 
 ENTRY = RosterEntry("a", "running", 1000.0, 1001.0)

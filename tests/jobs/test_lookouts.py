@@ -8,51 +8,57 @@ from contextlib import asynccontextmanager
 import pytest
 
 from marianne_stream.errors import StateUnavailableError
-from marianne_stream.fanout.subscriber_queue import LatestQueue
 from marianne_stream.jobs import roster_watchers as lookouts_module
+from marianne_stream.jobs.progress import ProgressTimes
+from marianne_stream.jobs.read_limiter import StateReadLimiter
+from marianne_stream.jobs.roster_poller import RosterPoller
 from marianne_stream.jobs.roster_watchers import MAX_WATCHED_JOBS, RosterJobWatchers
 from marianne_stream.jobs.snapshots import JobSnapshot, SnapshotEnd
+from marianne_stream.jobs.subscriptions import JobSubscription
+from marianne_stream.jobs.watcher import JobWatcher
 from marianne_stream.models import JobState, Roster, RosterEntry
+from tests.support.backends import Source
 from tests.support.waiting import wait_until
 
 
-class FakeSubscription:
-    """A hold that tells whether it was left."""
-
-    def __init__(self, job_id: str, interval_s: float, held: dict[str, "FakeSubscription"]) -> None:
-        self.job_id = job_id
-        self.interval_s = interval_s
-        self.queue: LatestQueue[JobSnapshot] = LatestQueue()
-        self._held = held
-        assert job_id not in held
-        held[job_id] = self
-
-    def set_interval(self, interval_s: float) -> None:
-        self.interval_s = interval_s
-
-    def close(self) -> None:
-        del self._held[self.job_id]
-
-    def ends(self, end: SnapshotEnd) -> None:
-        self.queue.offer(view_of(self.job_id, end))
-
-
 class Jobs:
-    """What can be watched; holds on nothing but what is asked of it."""
+    """Hands out subscriptions to jobs whose watchers do not run."""
 
     def __init__(self) -> None:
-        self.held: dict[str, FakeSubscription] = {}
+        self.held: dict[str, JobSubscription] = {}
         self.asked: Counter[str] = Counter()
         self.failing: set[str] = set()
+        self._poller = RosterPoller(Source(), on_roster=lambda _roster: None)
 
     async def subscribe_job(
         self, job_id: str, interval_s: float
-    ) -> tuple[JobSnapshot, FakeSubscription]:
+    ) -> tuple[JobSnapshot, JobSubscription]:
         self.asked[job_id] += 1
         await asyncio.sleep(0)
         if job_id in self.failing:
             raise StateUnavailableError
-        return view_of(job_id), FakeSubscription(job_id, interval_s, self.held)
+        assert job_id not in self.held
+        watcher = JobWatcher(
+            job_id,
+            backend=Source(),
+            roster_poller=self._poller,
+            read_limiter=StateReadLimiter(),
+            progress=ProgressTimes(),
+        )
+        subscription = JobSubscription(watcher, self._poller, interval_s, on_close=self._on_close)
+        self.held[job_id] = subscription
+        return view_of(job_id), subscription
+
+    def end(self, job_id: str, end: SnapshotEnd) -> None:
+        """End a job that is watched."""
+        self.held[job_id].queue.offer(view_of(job_id, end))
+
+    def intervals(self) -> set[float]:
+        """Return the intervals of all subscriptions, in seconds."""
+        return {subscription._interval_s for subscription in self.held.values()}
+
+    def _on_close(self, watcher: JobWatcher) -> None:
+        del self.held[watcher.job_id]
 
 
 def view_of(job_id: str, end: SnapshotEnd = "") -> JobSnapshot:
@@ -121,7 +127,7 @@ async def test_a_job_that_is_over_is_held_until_its_end_was_seen(jobs: Jobs) -> 
         lookouts.on_roster(roster_of(over=("a",)))
         await asyncio.sleep(0)
         assert jobs.held
-        jobs.held["a"].ends("finished")
+        jobs.end("a", "finished")
         await wait_until(lambda: not jobs.held)
         lookouts.on_roster(roster_of(over=("a",)))
         await asyncio.sleep(0)
@@ -139,7 +145,7 @@ async def test_a_watch_that_ends_otherwise_is_begun_again(
         lookouts.add_interval(2.0)
         lookouts.on_roster(roster_of("a"))
         await wait_until(lambda: jobs.held)
-        jobs.held["a"].ends(end)
+        jobs.end("a", end)
         await wait_until(lambda: jobs.asked["a"] == 2 and jobs.held)
 
 
@@ -166,7 +172,7 @@ async def test_a_job_that_cannot_be_watched_is_given_up_when_it_is_over(
         lookouts.on_roster(roster_of("bad"))
         await wait_until(lambda: jobs.asked["bad"] > 1)
         lookouts.on_roster(roster_of(over=("bad",)))
-        await wait_until(lambda: not lookouts._running_tasks)
+        await wait_until(lambda: not len(lookouts._job_tasks))
 
 
 async def test_the_shortest_interval_of_all_counts_for_all(jobs: Jobs) -> None:
@@ -175,15 +181,15 @@ async def test_the_shortest_interval_of_all_counts_for_all(jobs: Jobs) -> None:
         lookouts.on_roster(roster_of("a", "b"))
         await wait_until(lambda: len(jobs.held) == 2)
         lookouts.add_interval(0.5)
-        assert {hold.interval_s for hold in jobs.held.values()} == {0.5}
+        assert jobs.intervals() == {0.5}
         lookouts.remove_interval(0.5)
-        assert {hold.interval_s for hold in jobs.held.values()} == {2.0}
+        assert jobs.intervals() == {2.0}
 
 
 async def test_one_who_fails_for_a_reason_of_its_own_is_told_of_once(
     jobs: Jobs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def fail(job_id: str, interval_s: float) -> tuple[JobSnapshot, FakeSubscription]:
+    async def fail(job_id: str, interval_s: float) -> tuple[JobSnapshot, JobSubscription]:
         jobs.asked[job_id] += 1
         raise RuntimeError(f"{job_id} at {interval_s}")
 
@@ -191,12 +197,10 @@ async def test_one_who_fails_for_a_reason_of_its_own_is_told_of_once(
     lookouts.add_interval(2.0)
     for _ in range(3):
         lookouts.on_roster(roster_of("a"))
-        await wait_until(lambda: not lookouts._running_tasks)
+        await wait_until(lambda: not len(lookouts._job_tasks))
     await lookouts.close()
     assert jobs.asked["a"] == 1
-    assert [record.getMessage() for record in caplog.records] == [
-        "watching 'a' for the roster failed"
-    ]
+    assert [record.getMessage() for record in caplog.records] == ["roster watcher failed job='a'"]
 
 
 async def test_one_who_fails_takes_no_place_of_the_hundred_and_is_tried_anew_later(
@@ -205,7 +209,7 @@ async def test_one_who_fails_takes_no_place_of_the_hundred_and_is_tried_anew_lat
     monkeypatch.setattr(lookouts_module, "MAX_WATCHED_JOBS", 1)
     broken = {"new"}
 
-    async def watch(job_id: str, interval_s: float) -> tuple[JobSnapshot, FakeSubscription]:
+    async def watch(job_id: str, interval_s: float) -> tuple[JobSnapshot, JobSubscription]:
         if job_id in broken:
             raise RuntimeError(job_id)
         return await jobs.subscribe_job(job_id, interval_s)
@@ -213,7 +217,7 @@ async def test_one_who_fails_takes_no_place_of_the_hundred_and_is_tried_anew_lat
     lookouts = RosterJobWatchers(watch)
     lookouts.add_interval(2.0)
     lookouts.on_roster(roster_of("old", "new"))
-    await wait_until(lambda: not lookouts._running_tasks)
+    await wait_until(lambda: not len(lookouts._job_tasks))
     lookouts.on_roster(roster_of("old", "new"))
     await wait_until(lambda: jobs.held.keys() == {"old"})
     broken.clear()

@@ -8,36 +8,11 @@ from dataclasses import replace
 import pytest
 
 from marianne_stream.errors import StateUnavailableError
-from marianne_stream.jobs.roster_poller import RosterPoller, carry_over_fields
-from marianne_stream.models import JobState, Roster, RosterEntry, StateSourceName
+from marianne_stream.jobs.roster_poller import RosterPoller
+from marianne_stream.jobs.state_merge import carry_over_fields
+from marianne_stream.models import Roster, RosterEntry
+from tests.support.backends import Source
 from tests.support.waiting import wait_until
-
-
-class Source:
-    """Counts how often it is asked. It has no states, and nothing of it is slow."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self.away = False
-        self.slow: asyncio.Event | None = None
-        self.source: StateSourceName = "registry"
-        self.cost_s = 0.0
-        self.status = ""
-
-    async def read_roster(self) -> Roster:
-        self.asked += 1
-        await (self.slow.wait() if self.slow is not None else asyncio.sleep(0))
-        if self.away:
-            raise StateUnavailableError
-        live = self.source == "conductor"
-        entry = RosterEntry("a", self.status or f"{self.asked}")
-        return Roster({"a": entry}, source=self.source, live=live, cost_s=self.cost_s)
-
-    async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        raise NotImplementedError
 
 
 @asynccontextmanager
@@ -86,7 +61,7 @@ async def test_a_conductor_is_asked_as_often_as_its_jobs_call_for(
     async with ticking(source) as (timer, _):
         timer.add_interval(30.0)
         await wait_until(lambda: source.asked == 1)
-        assert timer._poll_interval_s() == interval_s
+        assert timer._poll_interval_s(30.0) == interval_s
         await wait_until(lambda: source.asked == 2)
 
 
@@ -152,7 +127,7 @@ async def test_nobody_is_left_waiting_when_the_timer_ends() -> None:
         waiting.append(asyncio.create_task(timer.get()))
         await asyncio.sleep(0)
     for each in waiting:
-        with pytest.raises(StateUnavailableError, match="no more"):
+        with pytest.raises(StateUnavailableError, match="poller has stopped"):
             await each
 
 

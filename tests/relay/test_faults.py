@@ -46,7 +46,7 @@ async def test_a_server_serves_although_redis_is_not_there(
 ) -> None:
     await redis.kill()
     async with start_relay() as app:
-        assert JOB in (await app[JOB_HUB].get_roster()).entries
+        assert JOB in (await app[JOB_HUB].roster.get()).entries
         await wait_until(lambda: "publishing failed" in caplog.text)
         await redis.start()
         append_lines(log_path, "one")

@@ -73,7 +73,7 @@ async def test_an_origin_that_finds_another_version_later_says_so_and_serves(
             await wait_until(
                 lambda: f"this server publishes in format {FORMAT_VERSION}" in caplog.text
             )
-            assert JOB in (await app[JOB_HUB].get_roster()).entries
+            assert JOB in (await app[JOB_HUB].roster.get()).entries
             assert not app[TASKS].failed.is_set()
         assert await redis.call("EXISTS", KEYS.lock, KEYS.status, KEYS.format) == 0
 

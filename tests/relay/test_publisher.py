@@ -134,7 +134,7 @@ async def test_events_are_published_with_the_numbers_that_viewers_see(
             conductor.emit(JOB, "job.said", {"number": number})
         await wait_for_value(lambda: read_events(redis), lambda found: len(found) == 3)
         _, fields = (await redis.read_stream(KEYS.events))[-1]
-        assert fields[b"e"].decode() == app[JOB_HUB].replay_buffer.epoch
+        assert fields[b"e"].decode() == app[JOB_HUB].events.replay_buffer.epoch
         assert (fields[b"n"], fields[b"j"], fields[b"v"]) == (b"3", b"lantern", b"job.said")
         assert json.loads(fields[b"d"])["data"] == {"number": 3}
 

@@ -122,7 +122,7 @@ async def test_an_end_on_which_roster_and_checkpoint_never_agree_is_still_an_end
     client: Client,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("marianne_stream.jobs.watcher.CONFLICT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("marianne_stream.jobs.state_merge.CONFLICT_TIMEOUT_S", 0.3)
     conductor.launch("a", 2)
     conductor.set_status("a", roster="cancelled", checkpoint="running")
     async with open_stream("/api/jobs/a/stream") as viewer:

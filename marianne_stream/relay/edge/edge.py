@@ -198,7 +198,7 @@ class Edge:
         """Add events to the replay buffer, with the cursors that they have everywhere."""
         if self._hub is None:
             return
-        buffer, prefix = self._hub.replay_buffer, self._job_id_prefix(source)
+        buffer, prefix = self._hub.events.replay_buffer, self._job_id_prefix(source)
         for event in self.sources[source].filter_events(entries):
             if isinstance(event, EventGap):
                 buffer.add_gap(position=event.position, scope=prefix)
@@ -211,7 +211,7 @@ class Edge:
         """Read the roster again."""
         self.sources[source].invalidate_roster()
         if self._hub is not None:
-            self._hub.poll_roster_soon()
+            self._hub.roster.poller.poll_soon()
 
     def on_state_changed(self, source: str, job_id: str) -> None:
         """Read a job's state again."""
@@ -225,7 +225,7 @@ class Edge:
         """Tell the hub which sources are available now."""
         if self._hub is None:
             return
-        buffer, sources = self._hub.replay_buffer, self.sources.values()
+        buffer, sources = self._hub.events.replay_buffer, self.sources.values()
         if (first := self.sources[source].first_position) is not None:
             buffer.positions.register_source(source, first.epoch, first.number)
         readers = [each.reader for each in sources]
@@ -234,10 +234,8 @@ class Edge:
         ):
             buffer.mark_ready()
         unavailable = [each.name for each in sources if not each.are_events_live]
-        self._hub.event_intake.set_unavailable_scopes(
-            frozenset(map(self._job_id_prefix, unavailable))
-        )
-        self._hub.poll_roster_soon()
+        self._hub.events.set_unavailable_scopes(frozenset(map(self._job_id_prefix, unavailable)))
+        self._hub.roster.poller.poll_soon()
         self._hub.refresh_jobs(lambda job_id: self.group_name(job_id) == source)
 
     async def close(self) -> None:

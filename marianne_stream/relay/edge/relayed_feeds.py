@@ -94,7 +94,7 @@ class RelayedLogFeeds:
             )
 
     async def _has_job_ended(self, job_id: str) -> bool:
-        entry = (await self._hub.get_roster()).entries.get(job_id)
+        entry = (await self._hub.roster.get()).entries.get(job_id)
         status = entry.status if entry is not None else (await self._hub.get_state(job_id)).status
         return status in TERMINAL_STATUSES
 

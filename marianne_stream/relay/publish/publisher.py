@@ -83,7 +83,7 @@ class Publisher:
         self.start_count = 0
         self.write_stats = WriteStats()
         self._startup_lock: LockResult | None = None
-        self._event_publisher = EventPublisher(hub.replay_buffer, keys)
+        self._event_publisher = EventPublisher(hub.events.replay_buffer, keys)
         self._log_publisher = LogPublisher(
             log_locator,
             log_followers,

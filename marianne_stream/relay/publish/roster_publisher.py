@@ -89,12 +89,12 @@ class RosterPublisher:
 
     def _make_status(self) -> RelayStatus:
         return RelayStatus(
-            source=self._hub.roster_source,
+            source=self._hub.roster.source,
             live=self._is_live,
-            events_live=self._hub.event_intake.is_live,
+            events_live=self._hub.events.is_live,
             origin_url=self._public_url,
             version=self._version,
-            epoch=self._hub.replay_buffer.epoch,
+            epoch=self._hub.events.replay_buffer.epoch,
         )
 
     async def publish_roster(self, writer: Writer) -> None:
@@ -102,7 +102,7 @@ class RosterPublisher:
         published: dict[str, bytes] | None = None
         while True:
             try:
-                snapshot, subscription = await self._hub.subscribe_roster(ROSTER_INTERVAL_S)
+                snapshot, subscription = await self._hub.roster.subscribe(ROSTER_INTERVAL_S)
             except StateUnavailableError:
                 await asyncio.sleep(ROSTER_INTERVAL_S)
                 continue

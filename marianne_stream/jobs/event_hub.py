@@ -16,7 +16,7 @@ VISIT_INTERVAL_S = 1.0
 ALL_SCOPES = frozenset({""})
 
 
-class EventIntake:
+class EventHub:
     """Adds events to the replay buffer, and tells its subscribers if events come in.
 
     Args:
@@ -26,6 +26,7 @@ class EventIntake:
         read_recent_events: reads events while there is no subscription; None if not possible.
 
     Attributes:
+        replay_buffer: the same.
         subscription_count: number of subscriptions that have begun.
     """
 
@@ -37,7 +38,7 @@ class EventIntake:
         source_name: StateSourceName,
         read_recent_events: ReadRecentEvents | None,
     ) -> None:
-        self._replay_buffer = replay_buffer
+        self.replay_buffer = replay_buffer
         self._roster_poller = roster_poller
         self._source_name: StateSourceName = source_name
         self._visits = (
@@ -77,7 +78,7 @@ class EventIntake:
 
     def add(self, event: MonitorEvent) -> None:
         """Add an event to the replay buffer."""
-        self._replay_buffer.add(event)
+        self.replay_buffer.add(event)
         if event.is_job_level:
             # The job may be new, and have no watcher yet.
             self._roster_poller.poll_soon()
@@ -91,7 +92,7 @@ class EventIntake:
             self._visits.reset()
         if self.is_live:
             # Events since the last visit are missing.
-            self._replay_buffer.add_gap()
+            self.replay_buffer.add_gap()
         self._set_live(live=True)
         self._subscription_changed.set()
 
@@ -135,14 +136,14 @@ class EventIntake:
             changed = was_unavailable != matches_any_scope(scopes, entry_filter)
             return self.make_source_frame(entry_filter) if changed else b""
 
-        self._replay_buffer.broadcast_unbuffered(frame_for)
+        self.replay_buffer.broadcast_unbuffered(frame_for)
 
     @property
     def _needs_visits(self) -> bool:
         """True if events are wanted, and no subscription brings them."""
         return (
             self._visits is not None
-            and self._replay_buffer.has_subscribers
+            and self.replay_buffer.has_subscribers
             and not self._is_subscribed
         )
 
@@ -152,6 +153,6 @@ class EventIntake:
             return
         if live:
             if self._was_live:
-                self._replay_buffer.add_gap()
+                self.replay_buffer.add_gap()
             self._was_live = True
         self.set_unavailable_scopes(frozenset() if live else ALL_SCOPES)

@@ -1,0 +1,176 @@
+"""Roster hub: the roster poller, and the snapshots, details and topics made of its rosters."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from marianne_stream.backends.base import Backend
+from marianne_stream.fanout.topic import Subscriber, Topic
+from marianne_stream.jobs.poll_schedule import REST_FACTOR
+from marianne_stream.jobs.progress import ProgressTimes, entry_has_progressed
+from marianne_stream.jobs.roster_details import RosterDetailCache
+from marianne_stream.jobs.roster_poller import RosterPoller
+from marianne_stream.jobs.roster_watchers import RosterJobWatchers
+from marianne_stream.jobs.snapshots import RosterSnapshot
+from marianne_stream.jobs.subscriptions import RosterSubscription
+from marianne_stream.models import Roster, RosterEntry, StateSourceName
+
+# The time of a change between two rosters that are further apart is unknown.
+MAX_RECENT_GAP_S = 5.0
+
+# Age of a roster that is new enough for a single request.
+MAX_ROSTER_AGE_S = 1.0
+
+
+class RosterHub:
+    """Polls the roster for all clients, and hands out subscriptions to it.
+
+    Args:
+        backend: the backend to read.
+        job_watchers: watches jobs for subscriptions with details.
+        on_roster: called with the previous roster, or None, and each new one.
+
+    Attributes:
+        poller: poller of the roster.
+        progress: times of the jobs' last changes.
+        details: facts about jobs that only their watchers know.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        job_watchers: RosterJobWatchers,
+        *,
+        on_roster: Callable[[Roster | None, Roster], None],
+    ) -> None:
+        self._job_watchers = job_watchers
+        self._on_new_roster = on_roster
+        self._topic: Topic[RosterSnapshot] = Topic()
+        self._entry_topics: dict[str, Topic[RosterEntry]] = {}
+        self._snapshot: RosterSnapshot | None = None
+        self._latest: Roster | None = None
+        self._latest_at = float("-inf")
+        self.poller = RosterPoller(backend, on_roster=self._on_roster)
+        self.progress = ProgressTimes()
+        self.details = RosterDetailCache(self.progress, self._on_details_changed)
+
+    async def close(self) -> None:
+        """Stop the watchers of jobs, and report no more details."""
+        self.details.close()
+        await self._job_watchers.close()
+
+    async def subscribe(
+        self, interval_s: float, *, details: bool = False
+    ) -> tuple[RosterSnapshot, RosterSubscription]:
+        """Subscribe to the roster.
+
+        Args:
+            interval_s: longest age of a roster, in seconds.
+            details: True to watch the unfinished jobs for more facts about them.
+
+        Returns:
+            the newest snapshot, and the subscription, which must be closed.
+
+        Raises:
+            StateUnavailableError: the roster cannot be read.
+        """
+
+        def remove_intervals() -> None:
+            self.poller.remove_interval(interval_s)
+            if details:
+                self._job_watchers.remove_interval(interval_s)
+
+        self.poller.add_interval(interval_s)
+        if details:
+            self._job_watchers.add_interval(interval_s)
+        subscription = RosterSubscription(self._topic, on_close=remove_intervals)
+        try:
+            await self.poller.get(MAX_ROSTER_AGE_S)
+            return self._latest_snapshot(), subscription
+        except BaseException:
+            subscription.close()
+            raise
+
+    @contextmanager
+    def subscribe_entry(
+        self, job_id: str, interval_s: float, subscriber: Subscriber[RosterEntry]
+    ) -> Iterator[None]:
+        """Offer a job's entry to a subscriber when it changes. Reads nothing but the roster."""
+        topic = self._entry_topics.setdefault(job_id, Topic())
+        self.poller.add_interval(interval_s)
+        topic.subscribe(subscriber)
+        try:
+            yield
+        finally:
+            topic.unsubscribe(subscriber)
+            self.poller.remove_interval(interval_s)
+            if not len(topic):
+                self._entry_topics.pop(job_id, None)
+
+    async def get(self) -> Roster:
+        """Return a roster at most 1 s old.
+
+        Raises:
+            StateUnavailableError: the roster cannot be read.
+        """
+        return await self.poller.get(MAX_ROSTER_AGE_S)
+
+    @property
+    def source(self) -> StateSourceName:
+        """Source of the last roster; `none` before the first."""
+        return self._latest.source if self._latest is not None else "none"
+
+    def _on_roster(self, roster: Roster) -> None:
+        """Pass a roster on to jobs, details and subscribers."""
+        before, self._latest = self._latest, roster
+        self._record_progress(before, roster)
+        self._on_new_roster(before, roster)
+        for job_id, topic in self._entry_topics.items():
+            entry = roster.entries.get(job_id)
+            if entry is not None and (before is None or entry != before.entries.get(job_id)):
+                topic.publish(entry)
+        self.details.on_roster(roster)
+        self._job_watchers.on_roster(roster)
+        if len(self._topic) and roster != before:
+            self._publish_snapshot(roster)
+
+    def _record_progress(self, before: Roster | None, roster: Roster) -> None:
+        """Record the changed jobs. A change during an outage has no known time."""
+        if roster.source == "none":
+            return
+        now = asyncio.get_running_loop().time()
+        # A conductor that answers slowly is polled less often.
+        is_recent = now - self._latest_at < MAX_RECENT_GAP_S + REST_FACTOR * roster.cost_s
+        self._latest_at = now
+        if before is None:
+            return
+        record = self.progress.record if is_recent else self.progress.discard
+        for job_id, entry in roster.entries.items():
+            known = before.entries.get(job_id)
+            if known is not entry and known is not None and entry_has_progressed(known, entry):
+                record(job_id)
+        self.progress.retain(roster.entries)
+
+    def _on_details_changed(self) -> None:
+        """Publish a snapshot with the new details, if there are subscribers."""
+        if self._latest is not None and len(self._topic):
+            self._publish_snapshot(self._latest)
+        else:
+            self._snapshot = None
+
+    def _latest_snapshot(self) -> RosterSnapshot:
+        """Return the snapshot of the last roster, made once for all clients."""
+        if self._latest is None:
+            raise LookupError("no roster has been read yet")
+        if self._snapshot is None or self._snapshot.roster is not self._latest:
+            return self._publish_snapshot(self._latest)
+        return self._snapshot
+
+    def _publish_snapshot(self, roster: Roster) -> RosterSnapshot:
+        """Make a snapshot, and publish it if it differs from the last."""
+        before = self._snapshot
+        snapshot = RosterSnapshot(roster, self.details.get_all(roster), before)
+        self._snapshot = snapshot
+        if before is None or not snapshot.is_same(before):
+            self._topic.publish(snapshot)
+        return snapshot
