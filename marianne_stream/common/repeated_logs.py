@@ -20,7 +20,7 @@ class WarnOnce:
 
     @property
     def has_warned(self) -> bool:
-        """Whether the problem was logged since the last recovery."""
+        """True if the problem was logged since the last recovery."""
         return self._logged is not None
 
     def warn(self, message: str, *args: object) -> None:

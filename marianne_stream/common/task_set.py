@@ -55,9 +55,9 @@ class KeyedTasks(Generic[K]):
 
     async def close(self) -> None:
         """Cancel all tasks, and wait until they and those cancelled before have ended."""
-        tasks = [*self._tasks.values(), *self._cancelled]
-        self._tasks.clear()
-        await cancel_and_wait(tasks)
+        for key in list(self._tasks):
+            self.cancel(key)
+        await asyncio.gather(*self._cancelled, return_exceptions=True)
 
     def _on_done(self, key: K, task: asyncio.Task[None]) -> None:
         self._cancelled.discard(task)

@@ -142,7 +142,7 @@ class MonitorClient:
 
 
 class _MonitorSession:
-    """One connection that carries a subscription; it owns its socket."""
+    """A connection that carries a subscription; it owns its socket."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock

@@ -59,7 +59,7 @@ class JobGroups(Protocol):
 
 
 class SingleJobGroup:
-    """One group of all jobs."""
+    """A single group of all jobs."""
 
     def __init__(self) -> None:
         self._read_limiter = StateReadLimiter()

@@ -107,7 +107,7 @@ class Snapshot(ABC):
 
 
 class JobSnapshot(Snapshot):
-    """One job as its clients see it at one moment.
+    """A job as its clients see it at one moment.
 
     The cursor is the same in every process, and differs between runs.
 

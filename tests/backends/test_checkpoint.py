@@ -1,4 +1,4 @@
-"""A checkpoint and a roster's entry make one state, whichever source they are from."""
+"""Checkpoints and roster entries combined to states."""
 
 import msgspec
 import pytest
@@ -21,19 +21,19 @@ WRITTEN_AT = "2026-11-23T19:24:54.875461Z"
 WRITTEN_S = 1795461894.875461
 
 
-def a_checkpoint(**fields: object) -> Checkpoint:
-    """A checkpoint of three sheets, one of them at work."""
+def make_checkpoint(**fields: object) -> Checkpoint:
+    """Return a checkpoint of three sheets, one of them active."""
     sheets = {"3": {}, "1": {"status": "completed"}, "2": {"status": "dispatched"}}
     shown = {"job_id": "a", "status": "running", "total_sheets": 3, "sheets": sheets}
     return msgspec.convert({**shown, "updated_at": WRITTEN_AT, **fields}, Checkpoint)
 
 
 def state(checkpoint: Checkpoint, entry: RosterEntry | None = None) -> JobState:
-    """The state that the conductor would be taken to say."""
+    """Return the state as from the conductor."""
     return make_state(checkpoint, entry, source="conductor", live=True)
 
 
-def test_only_what_is_shown_is_decoded() -> None:
+def test_unknown_fields_skipped() -> None:
     raw = (
         b'{"job_id": "a", "status": "new", "config": {"deep": [1, {}]}, "sheets": {"1": {"x": 1}}}'
     )
@@ -42,63 +42,63 @@ def test_only_what_is_shown_is_decoded() -> None:
     assert state(checkpoint).status == "new"
 
 
-def test_sheets_are_in_the_order_of_their_numbers() -> None:
+def test_sheets_sorted_by_number() -> None:
     sheets = {str(number): {"status": "pending"} for number in (10, 2, 1)}
-    assert [each.number for each in state(a_checkpoint(sheets=sheets)).sheets] == [1, 2, 10]
+    assert [each.number for each in state(make_checkpoint(sheets=sheets)).sheets] == [1, 2, 10]
 
 
-def test_a_sheet_without_a_number_is_refused() -> None:
+def test_sheet_without_number_rejected() -> None:
     with pytest.raises(ValueError, match="one"):
-        state(a_checkpoint(sheets={"one": {}}))
+        state(make_checkpoint(sheets={"one": {}}))
 
 
-def test_progress_counts_the_sheets_that_are_exactly_completed() -> None:
+def test_progress_counts_completed_sheets() -> None:
     statuses = ("completed", "skipped", "cancelled", "completed_with_notes")
     sheets = {str(number): {"status": each} for number, each in enumerate(statuses, 1)}
-    shown = state(a_checkpoint(sheets=sheets, total_sheets=8))
+    shown = state(make_checkpoint(sheets=sheets, total_sheets=8))
     assert (shown.completed_sheets, shown.total_sheets) == (1, 8)
     assert shown.progress_percent == 12.5
 
 
-def test_the_current_sheet_is_the_lowest_at_work_where_the_checkpoint_leaves_it_empty() -> None:
+def test_current_sheet_missing_is_first_active() -> None:
     sheets = {"3": {"status": "in_progress"}, "2": {"status": "dispatched"}, "1": {}}
-    assert state(a_checkpoint(sheets=sheets)).current_sheet == 2
-    assert state(a_checkpoint(sheets=sheets, current_sheet=3)).current_sheet == 3
-    assert state(a_checkpoint(sheets={"1": {}})).current_sheet is None
+    assert state(make_checkpoint(sheets=sheets)).current_sheet == 2
+    assert state(make_checkpoint(sheets=sheets, current_sheet=3)).current_sheet == 3
+    assert state(make_checkpoint(sheets={"1": {}})).current_sheet is None
 
 
-def test_the_error_message_is_that_of_the_first_failed_sheet_where_the_job_has_none() -> None:
+def test_error_message_missing_is_of_first_failed_sheet() -> None:
     sheets = {
         "1": {"status": "completed", "error_message": "tried twice"},
         "3": {"status": "failed", "error_message": "third"},
         "2": {"status": "failed", "error_message": "second"},
     }
-    assert state(a_checkpoint(sheets=sheets)).error_message == "second"
-    assert state(a_checkpoint(sheets=sheets, error_message="all")).error_message == "all"
+    assert state(make_checkpoint(sheets=sheets)).error_message == "second"
+    assert state(make_checkpoint(sheets=sheets, error_message="all")).error_message == "all"
 
 
-def test_the_entrys_status_is_right_and_not_final_while_the_two_disagree() -> None:
+def test_entry_status_in_conflict_not_final() -> None:
     entry = RosterEntry("a", "cancelled", submitted_at=WRITTEN_S - 8)
-    shown = state(a_checkpoint(), entry)
+    shown = state(make_checkpoint(), entry)
     assert (shown.status, shown.is_terminal, shown.is_final) == ("cancelled", True, False)
-    assert state(a_checkpoint(status="cancelled"), entry).is_final
+    assert state(make_checkpoint(status="cancelled"), entry).is_final
 
 
-def test_a_source_whose_entry_is_the_last_word_can_say_that_it_is_final() -> None:
+def test_trusted_entry_status_final() -> None:
     entry = RosterEntry("a", "cancelled", submitted_at=WRITTEN_S - 8)
-    shown = make_state(a_checkpoint(), entry, source="registry", live=False, trust_status=True)
+    shown = make_state(make_checkpoint(), entry, source="registry", live=False, trust_status=True)
     assert shown.is_final
 
 
-def test_a_checkpoint_from_before_the_submission_says_nothing_of_this_run() -> None:
+def test_stale_checkpoint_ignored() -> None:
     entry = RosterEntry("a", "queued", submitted_at=WRITTEN_S + 1, workspace="/ws")
-    old = a_checkpoint(status="completed")
+    old = make_checkpoint(status="completed")
     assert state(old, entry) == make_state_from_entry(entry, source="conductor", live=True)
     newer = RosterEntry("a", "queued", submitted_at=WRITTEN_S - 1)
     assert len(state(old, newer).sheets) == 3
 
 
-def test_bare_metadata_is_a_state_without_sheets() -> None:
+def test_bare_metadata_gives_state_without_sheets() -> None:
     raw = b'{"job_id": "a", "status": "queued", "submitted_at": 1795461886.5, "workspace": "/ws"}'
     checkpoint = msgspec.json.decode(raw, type=Checkpoint)
     assert checkpoint.is_metadata_only
@@ -107,13 +107,13 @@ def test_bare_metadata_is_a_state_without_sheets() -> None:
     assert (shown.submitted_at, shown.workspace) == ("2026-11-23T19:24:46.500Z", "/ws")
 
 
-def test_a_run_has_one_mark_though_two_sources_give_its_start_a_little_apart() -> None:
+def test_run_id_same_for_close_start_times() -> None:
     assert make_run_id(1795461886.9938812) == make_run_id(1795461886.993874)
     assert make_run_id(1795461886.9938812) != make_run_id(1795461896.9938812)
     assert make_run_id(None) == ""
 
 
-def test_a_time_is_read_in_either_form() -> None:
+def test_time_in_either_form_converted() -> None:
     assert to_iso_time(1795461894.875461) == "2026-11-23T19:24:54.875Z"
     assert to_iso_time(WRITTEN_AT) == WRITTEN_AT
     assert to_epoch_s(WRITTEN_AT) == pytest.approx(WRITTEN_S)
@@ -123,26 +123,26 @@ def test_a_time_is_read_in_either_form() -> None:
 
 
 @pytest.mark.parametrize("absurd", [1e13, 1e17, 1e300], ids=["year", "second", "number"])
-def test_a_time_that_no_calendar_has_is_no_time(absurd: float) -> None:
-    shown = state(a_checkpoint(started_at=absurd, created_at=absurd))
+def test_time_out_of_range_is_none(absurd: float) -> None:
+    shown = state(make_checkpoint(started_at=absurd, created_at=absurd))
     assert (shown.started_at, shown.created_at) == (None, None)
 
 
 @pytest.mark.parametrize("key", ["01", " 1", "1_0", "-1", "+1", "\u0661"])
-def test_a_second_name_of_a_sheet_is_refused(key: str) -> None:
+def test_duplicate_sheet_number_rejected(key: str) -> None:
     with pytest.raises(ValueError, match="is not a sheet number"):
-        state(a_checkpoint(sheets={"1": {}, key: {}}))
+        state(make_checkpoint(sheets={"1": {}, key: {}}))
 
 
 @pytest.mark.parametrize("total", [1, 0, -5])
-def test_there_are_never_more_completed_sheets_than_sheets(total: int) -> None:
+def test_completed_sheets_above_total_raise_total(total: int) -> None:
     sheets = {"1": {"status": "completed"}, "2": {"status": "completed"}}
-    shown = state(a_checkpoint(sheets=sheets, total_sheets=total))
+    shown = state(make_checkpoint(sheets=sheets, total_sheets=total))
     assert (shown.completed_sheets, shown.total_sheets) == (2, 2)
     assert JobStatusData.from_state(shown, None).progress_percent == 100
 
 
-def test_bare_metadata_takes_its_counts_from_the_entry() -> None:
+def test_bare_metadata_counts_from_entry() -> None:
     bare = Checkpoint(job_id="a", status="failed", error_message="no such instrument")
     entry = RosterEntry("a", "failed", completed_sheets=2, total_sheets=4)
     shown = state(bare, entry)
@@ -151,38 +151,38 @@ def test_bare_metadata_takes_its_counts_from_the_entry() -> None:
     assert shown.is_final
 
 
-def test_a_time_without_a_zone_is_utc() -> None:
+def test_time_without_zone_is_utc() -> None:
     assert to_epoch_s("1970-01-01T00:00:01") == 1.0
 
 
-def test_what_python_writes_and_json_does_not_have_costs_no_job() -> None:
+def test_non_standard_json_decoded() -> None:
     raw = rb'{"job_id": "odd\udcff", "status": "failed", "cost": NaN, "tail": "NaN \ud800"}'
     assert decode_checkpoint(raw).job_id == r"odd\xff"
 
 
 @pytest.mark.parametrize("status", ["cancelled", "failed", "completed"])
-def test_in_a_job_that_has_ended_nothing_is_at_work(status: str) -> None:
-    shown = mark_stopped_sheets(state(a_checkpoint(status=status)))
+def test_ended_job_has_no_active_sheet(status: str) -> None:
+    shown = mark_stopped_sheets(state(make_checkpoint(status=status)))
     assert shown.current_sheet is None
     assert [sheet.status for sheet in shown.sheets] == ["completed", "stopped", "pending"]
 
 
-def test_while_the_roster_alone_says_that_a_job_is_over_its_sheets_stay_as_they_are() -> None:
-    shown = mark_stopped_sheets(state(a_checkpoint(), RosterEntry("a", "completed")))
+def test_inconsistent_end_keeps_sheets() -> None:
+    shown = mark_stopped_sheets(state(make_checkpoint(), RosterEntry("a", "completed")))
     assert shown.current_sheet is None
     assert [sheet.status for sheet in shown.sheets] == ["completed", "dispatched", "pending"]
-    running = state(a_checkpoint())
+    running = state(make_checkpoint())
     assert mark_stopped_sheets(running) is running
 
 
-def test_the_end_and_its_reason_are_those_of_the_entry_if_the_checkpoint_has_none() -> None:
+def test_end_and_error_missing_from_entry() -> None:
     entry = RosterEntry("a", "failed", completed_at=3.0, error_message="Daemon restarted")
     sheets = {"1": {"status": "failed", "error_message": "exit code 1"}}
-    shown = state(a_checkpoint(status="failed", sheets=sheets), entry)
+    shown = state(make_checkpoint(status="failed", sheets=sheets), entry)
     assert (shown.completed_at, shown.error_message) == (
         "1970-01-01T00:00:03.000Z",
         "Daemon restarted",
     )
-    told = a_checkpoint(status="failed", completed_at=WRITTEN_AT, error_message="disk full")
+    told = make_checkpoint(status="failed", completed_at=WRITTEN_AT, error_message="disk full")
     shown = state(told, entry)
     assert (shown.completed_at, shown.error_message) == (WRITTEN_AT, "disk full")

@@ -1,4 +1,4 @@
-"""The registry is read beside a conductor that writes it, and after one that is gone."""
+"""The registry beside a running conductor, and without one."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ CREATE VIEW jobs AS SELECT 'a' AS job_id, (
 
 
 def checkpoint(job_id: str, **fields: Any) -> str:
-    """A checkpoint of two sheets, one of them completed."""
+    """Return a checkpoint of two sheets, one of them completed."""
     sheets = {"2": {"status": "in_progress"}, "1": {"status": "completed"}}
     shown = {"job_id": job_id, "status": "running", "total_sheets": 2, "sheets": sheets}
     return json.dumps({**shown, "updated_at": "2026-11-23T19:24:54.875461Z", **fields})
@@ -39,7 +39,7 @@ def checkpoint(job_id: str, **fields: Any) -> str:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the registry of a test is, in a folder whose name a URI must quote."""
+    """Return the path of a registry, in a folder that a URI must quote."""
     folder = tmp_path / "a folder?with #1 & 100%"
     folder.mkdir()
     return folder / "daemon-state.db"
@@ -47,7 +47,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def conductor(path: Path) -> Iterator[RegistryConnection]:
-    """A conductor that runs: its -wal is there, and holds all of its rows."""
+    """Yield a running conductor, whose rows are all in the -wal."""
     with closing(open_registry(path)) as connection:
         assert path.with_name(f"{path.name}-wal").exists()
         yield connection
@@ -55,12 +55,12 @@ def conductor(path: Path) -> Iterator[RegistryConnection]:
 
 @pytest.fixture
 def registry(path: Path) -> RegistryBackend:
-    """The registry under test."""
+    """Return a backend of the registry."""
     return RegistryBackend(path, busy_timeout_s=0.05)
 
 
-def nothing_is_held(path: Path) -> bool:
-    """Whether reads have left neither a thread nor a descriptor; a thread takes a moment to end."""
+def has_no_leaks(path: Path) -> bool:
+    """Return True if reads have left no thread and no descriptor."""
     for _ in range(1000):
         threads = [each for each in threading.enumerate() if "connection_worker" in each.name]
         files = [each.readlink() for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
@@ -70,8 +70,8 @@ def nothing_is_held(path: Path) -> bool:
     return False
 
 
-async def refusal(registry: RegistryBackend) -> str:
-    """Why a registry cannot be read, for the log. A client reads no path; nothing is created."""
+async def read_error(registry: RegistryBackend) -> str:
+    """Return the error of a read; check that it has no path for clients, and creates nothing."""
     before = sorted(registry.path.parent.iterdir())
     with pytest.raises(StateUnreadableError) as caught:
         await registry.read_roster()
@@ -80,7 +80,7 @@ async def refusal(registry: RegistryBackend) -> str:
     return str(caught.value)
 
 
-async def test_the_roster_is_newest_first_and_says_where_it_is_from(
+async def test_roster_newest_first_with_source(
     registry: RegistryBackend, conductor: RegistryConnection
 ) -> None:
     put_row(conductor, "old", submitted_at=1000.0, started_at=1001.5, workspace="/ws/old")
@@ -95,7 +95,7 @@ async def test_the_roster_is_newest_first_and_says_where_it_is_from(
     assert roster.entries["old"].workspace == "/ws/old"
 
 
-async def test_when_a_job_ended_is_told_for_as_long_as_it_is_over(
+async def test_end_of_restarted_job_omitted(
     registry: RegistryBackend, conductor: RegistryConnection
 ) -> None:
     put_row(conductor, "over", status="failed", completed_at=2000.5)
@@ -106,7 +106,7 @@ async def test_when_a_job_ended_is_told_for_as_long_as_it_is_over(
     assert ends == {"over": 2000.5, "again": None, "odd": None}
 
 
-async def test_a_damaged_checkpoint_concerns_its_own_job_alone(
+async def test_damaged_checkpoint_affects_own_job_only(
     registry: RegistryBackend, conductor: RegistryConnection
 ) -> None:
     damages = [
@@ -126,7 +126,7 @@ async def test_a_damaged_checkpoint_concerns_its_own_job_alone(
     assert len((await registry.read_roster()).entries) == 2
 
 
-async def test_the_rows_status_is_right_and_final_over_its_checkpoints(
+async def test_row_status_overrides_checkpoint(
     registry: RegistryBackend, conductor: RegistryConnection
 ) -> None:
     text = checkpoint("a", status="running")
@@ -139,7 +139,7 @@ async def test_the_rows_status_is_right_and_final_over_its_checkpoints(
     assert (state.completed_sheets, state.total_sheets, state.current_sheet) == (1, 2, 2)
 
 
-async def test_a_job_without_a_checkpoint_has_the_state_of_its_row(
+async def test_job_without_checkpoint_state_from_row(
     registry: RegistryBackend, conductor: RegistryConnection
 ) -> None:
     put_row(conductor, "a", status="failed", total_sheets=3, workspace="/ws", snapshot_path="/s")
@@ -150,7 +150,7 @@ async def test_a_job_without_a_checkpoint_has_the_state_of_its_row(
     assert state.is_final
 
 
-async def test_the_error_message_is_the_checkpoints_else_the_rows_else_the_sheets(
+async def test_error_message_from_checkpoint_row_or_sheet(
     registry: RegistryBackend, conductor: RegistryConnection
 ) -> None:
     sheets = {"1": {"status": "failed", "error_message": "sheet's"}}
@@ -161,7 +161,7 @@ async def test_the_error_message_is_the_checkpoints_else_the_rows_else_the_sheet
         assert (await registry.read_job("a", None)).error_message == shown
 
 
-async def test_a_job_without_a_row_is_not_found(
+async def test_job_without_row_not_found(
     registry: RegistryBackend, conductor: RegistryConnection
 ) -> None:
     put_row(conductor, "a'b")
@@ -171,7 +171,7 @@ async def test_a_job_without_a_row_is_not_found(
             await registry.read_job(job_id, None)
 
 
-async def test_a_row_without_a_status_is_a_damaged_job_and_no_entry(
+async def test_row_without_status_skipped_in_roster(
     registry: RegistryBackend, conductor: RegistryConnection
 ) -> None:
     put_row(conductor, "a", status=None)
@@ -184,7 +184,7 @@ async def test_a_row_without_a_status_is_a_damaged_job_and_no_entry(
         await registry.read_job("a", None)
 
 
-async def test_an_older_registry_is_read_as_far_as_it_goes(
+async def test_older_registry_read_with_missing_columns(
     registry: RegistryBackend, path: Path
 ) -> None:
     with closing(open_registry(path, "CREATE TABLE jobs (job_id, status)")) as conductor:
@@ -192,7 +192,7 @@ async def test_an_older_registry_is_read_as_far_as_it_goes(
         assert (await registry.read_job("a", None)).is_final
         assert list((await registry.read_roster()).entries) == ["a"]
         conductor.execute("ALTER TABLE jobs RENAME status TO state")
-        assert "has no column named status" in await refusal(registry)
+        assert "has no column named status" in await read_error(registry)
 
 
 @pytest.mark.parametrize(
@@ -206,14 +206,14 @@ async def test_an_older_registry_is_read_as_far_as_it_goes(
         (Path.touch, "has no table named jobs"),
     ],
 )
-async def test_what_is_no_registry_is_named_for_what_it_is_and_never_created(
+async def test_invalid_registry_described_and_never_created(
     registry: RegistryBackend, path: Path, make: Callable[[Path], object], reason: str
 ) -> None:
     make(path)
-    assert reason in await refusal(registry)
+    assert reason in await read_error(registry)
 
 
-async def test_reading_keeps_no_write_ahead_log_from_being_checkpointed(
+async def test_read_does_not_block_wal_checkpoint(
     registry: RegistryBackend, conductor: RegistryConnection, path: Path
 ) -> None:
     put_row(conductor, "a")
@@ -224,7 +224,7 @@ async def test_reading_keeps_no_write_ahead_log_from_being_checkpointed(
     assert "b" in (await registry.read_roster()).entries
 
 
-async def test_the_write_ahead_log_is_found_through_a_link(
+async def test_wal_found_through_link(
     conductor: RegistryConnection, path: Path, tmp_path: Path
 ) -> None:
     put_row(conductor, "a")
@@ -233,7 +233,7 @@ async def test_the_write_ahead_log_is_found_through_a_link(
     assert "a" in (await RegistryBackend(link).read_roster()).entries
 
 
-async def test_a_registry_that_is_replaced_is_noticed_and_nothing_is_left_beside_it(
+async def test_replaced_registry_noticed_without_leftovers(
     registry: RegistryBackend, path: Path
 ) -> None:
     for job_id in ("first", "second"):
@@ -246,7 +246,7 @@ async def test_a_registry_that_is_replaced_is_noticed_and_nothing_is_left_beside
 
 
 def after_each_read(registry: RegistryBackend, act: Callable[[FileStamp], object]) -> None:
-    """Do something between each answer and the look at the file that follows it."""
+    """Run a function between each query and the comparison of stamps."""
     ask = registry._run_query_task
 
     async def ask_and_act(seen: FileStamp, question: Query[Any]) -> Any:
@@ -257,48 +257,44 @@ def after_each_read(registry: RegistryBackend, act: Callable[[FileStamp], object
     registry.__dict__["_run_query_task"] = ask_and_act
 
 
-async def test_a_conductor_that_starts_meanwhile_is_noticed(
-    registry: RegistryBackend, path: Path
-) -> None:
+async def test_conductor_started_during_read_noticed(registry: RegistryBackend, path: Path) -> None:
     open_registry(path).close()
     with closing(sqlite3.connect(path, isolation_level=None)) as conductor:
         after_each_read(registry, lambda seen: put_row(conductor, seen.uri.partition("?")[2]))
         assert list((await registry.read_roster()).entries) == ["mode=ro&immutable=1"]
 
 
-async def test_a_registry_that_never_keeps_still_is_refused(
+async def test_registry_changing_during_each_read_raises(
     registry: RegistryBackend, path: Path
 ) -> None:
     open_registry(path).close()
     after_each_read(registry, lambda seen: os.utime(path, ns=(0, seen.mtime_ns + 1)))
-    assert "changed during each of 3 reads" in await refusal(registry)
+    assert "changed during each of 3 reads" in await read_error(registry)
 
 
-async def test_a_registry_that_is_locked_is_given_up_soon(
-    registry: RegistryBackend, path: Path
-) -> None:
+async def test_locked_registry_times_out(registry: RegistryBackend, path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as conductor:
         conductor.execute(SCHEMA)
         conductor.execute("BEGIN EXCLUSIVE")
         put_row(conductor, "a")
-        assert "database is locked" in await refusal(registry)
+        assert "database is locked" in await read_error(registry)
         conductor.execute("COMMIT")
     assert "a" in (await registry.read_roster()).entries
 
 
-async def test_a_read_that_takes_too_long_is_interrupted(
+async def test_slow_query_interrupted(
     registry: RegistryBackend, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_registry(path, ENDLESS).close()
     monkeypatch.setattr(registry_module, "READ_TIMEOUT_S", 0.1)
-    assert "not read within its time limit" in await refusal(registry)
+    assert "not read within its time limit" in await read_error(registry)
     monkeypatch.setattr(registry_module, "READ_TIMEOUT_S", 2.0)
     await registry.close()
-    assert nothing_is_held(path)
+    assert has_no_leaks(path)
 
 
 @pytest.mark.parametrize("view", [False, True], ids=["quick", "endless"])
-async def test_a_cancelled_read_leaves_no_thread_and_no_descriptor(
+async def test_cancelled_read_leaks_nothing(
     registry: RegistryBackend, path: Path, *, view: bool
 ) -> None:
     open_registry(path, ENDLESS if view else SCHEMA).close()
@@ -310,11 +306,11 @@ async def test_a_cancelled_read_leaves_no_thread_and_no_descriptor(
         await asyncio.wait((read,))
         assert read.cancelled() or not view
     await registry.close()
-    assert nothing_is_held(path)
+    assert has_no_leaks(path)
 
 
 @pytest.mark.skipif(not RECORDING.exists(), reason="the recordings are not beside this checkout")
-async def test_a_recorded_registry_is_as_it_was_left(registry: RegistryBackend, path: Path) -> None:
+async def test_recorded_registry_readable(registry: RegistryBackend, path: Path) -> None:
     shutil.copyfile(RECORDING, path)
     assert list((await registry.read_roster()).entries) == ["tick", "fan", "failing", "wt"]
     whole = await registry.read_job("wt", None)

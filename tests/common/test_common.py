@@ -98,6 +98,27 @@ async def test_keyed_tasks_start_again_after_cancel() -> None:
     assert second.cancelled()
 
 
+async def test_keyed_tasks_close_waits_for_cancelled_tasks() -> None:
+    ended = False
+
+    async def end_slowly() -> None:
+        nonlocal ended
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.01)
+            ended = True
+
+    tasks = KeyedTasks[str]()
+    tasks.start("a", end_slowly(), name="a")
+    await asyncio.sleep(0)
+    tasks.cancel("a")
+    await asyncio.sleep(0)
+    assert not ended
+    await tasks.close()
+    assert ended
+
+
 async def test_first_failure_cancels_the_other_coroutines() -> None:
     was_cancelled = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""Requests in short visits: one connection at a time, closed at once, never given up in a queue."""
+"""Requests in short visits, over one connection at a time."""
 
 import asyncio
 import errno
@@ -32,51 +32,53 @@ from tests.support.waiting import wait_until
 
 
 class Status(msgspec.Struct):
-    """The part of `daemon.health` and `daemon.status` that these tests read."""
+    """Fields of `daemon.health` and `daemon.status` that these tests read."""
 
     pid: int
 
 
-def visits_only(path: Path, *, slow_s: float = 1.0, call_limit_s: float = 10.0) -> ConductorClient:
+def make_visiting_client(
+    path: Path, *, slow_s: float = 1.0, call_limit_s: float = 10.0
+) -> ConductorClient:
     return ConductorClient(
         path, events_mode="visits", slow_after_s=slow_s, call_timeout_s=call_limit_s
     )
 
 
-async def ask(client: ConductorClient, method: str = "daemon.status") -> int:
+async def request(client: ConductorClient, method: str = "daemon.status") -> int:
     return (await client.call(method, None, Status)).result.pid
 
 
-async def test_a_visit_ends_with_its_answer(conductor: SimulatedConductor) -> None:
-    client = visits_only(conductor.socket_path)
-    assert await ask(client) == conductor.daemon.pid == client.pid
+async def test_visit_closed_after_answer(conductor: SimulatedConductor) -> None:
+    client = make_visiting_client(conductor.socket_path)
+    assert await request(client) == conductor.daemon.pid == client.pid
     await wait_until(lambda: conductor.statistics.connections_open == 0)
-    assert await ask(client) == conductor.daemon.pid
+    assert await request(client) == conductor.daemon.pid
     assert conductor.statistics.connections_peak == 1
 
 
-async def test_callers_that_wait_share_a_visit(conductor: SimulatedConductor) -> None:
-    client = visits_only(conductor.socket_path)
-    await asyncio.gather(*(ask(client) for _ in range(50)))
+async def test_waiting_callers_share_visit(conductor: SimulatedConductor) -> None:
+    client = make_visiting_client(conductor.socket_path)
+    await asyncio.gather(*(request(client) for _ in range(50)))
     assert conductor.statistics.requests == {"daemon.health": 1, "daemon.status": 50}
     assert conductor.statistics.connections_peak == 1
     await wait_until(lambda: conductor.statistics.connections_open == 0)
 
 
-async def test_a_refusal_is_an_error_with_its_code(conductor: SimulatedConductor) -> None:
-    client = visits_only(conductor.socket_path)
+async def test_error_answer_raises_with_code(conductor: SimulatedConductor) -> None:
+    client = make_visiting_client(conductor.socket_path)
     with pytest.raises(ConductorRpcError, match=r"no\.such") as caught:
-        await ask(client, "no.such")
+        await request(client, "no.such")
     assert caught.value.rpc_code == -32601
-    assert await ask(client)
+    assert await request(client)
 
 
-async def test_a_cancelled_call_ends_its_visit_when_the_answer_has_come(
+async def test_cancelled_call_visit_closed_after_answer(
     conductor: SimulatedConductor,
 ) -> None:
     conductor.response_delay_s["daemon.status"] = 0.1
-    client = visits_only(conductor.socket_path)
-    call = asyncio.create_task(ask(client))
+    client = make_visiting_client(conductor.socket_path)
+    call = asyncio.create_task(request(client))
     await wait_until(lambda: conductor.statistics.requests["daemon.status"])
     call.cancel()
     await asyncio.wait([call])
@@ -84,10 +86,10 @@ async def test_a_cancelled_call_ends_its_visit_when_the_answer_has_come(
     await wait_until(lambda: conductor.statistics.connections_open == 0)
 
 
-async def test_a_slow_request_is_set_aside_and_others_go_on(conductor: SimulatedConductor) -> None:
+async def test_slow_request_detached_and_others_go_on(conductor: SimulatedConductor) -> None:
     conductor.response_delay_s["daemon.status"] = 0.3
-    client = visits_only(conductor.socket_path, slow_s=0.05)
-    slow = asyncio.create_task(ask(client))
+    client = make_visiting_client(conductor.socket_path, slow_s=0.05)
+    slow = asyncio.create_task(request(client))
     await wait_until(lambda: conductor.statistics.requests["daemon.status"])
     for _ in range(3):
         assert (await client.call("job.list", None, list)).result == []
@@ -97,40 +99,40 @@ async def test_a_slow_request_is_set_aside_and_others_go_on(conductor: Simulated
     await wait_until(lambda: conductor.statistics.connections_open == 0)
 
 
-async def test_a_method_that_is_never_answered_takes_one_slot_and_stops_no_other(
+async def test_unanswered_method_takes_one_slot(
     conductor: SimulatedConductor,
 ) -> None:
     conductor.unanswered.add("daemon.status")
-    client = visits_only(conductor.socket_path, slow_s=0.05, call_limit_s=0.1)
+    client = make_visiting_client(conductor.socket_path, slow_s=0.05, call_limit_s=0.1)
     with pytest.raises(ConductorTimeoutError, match=r"within 0\.1 s"):
-        await ask(client)
+        await request(client)
     for _ in range(5):
         with pytest.raises(
             ConductorTimeoutError, match=r"an earlier request for daemon\.status is still pending"
         ):
-            await ask(client)
+            await request(client)
         assert (await client.call("job.list", None, list)).result == []
     await wait_until(lambda: conductor.statistics.slots_taken == 1)
 
 
-async def test_a_connection_that_waits_for_a_slot_is_kept_and_is_the_only_one(
+async def test_connection_waiting_for_slot_kept_as_only_one(
     conductor: SimulatedConductor,
 ) -> None:
-    client = visits_only(conductor.socket_path, slow_s=0.05)
+    client = make_visiting_client(conductor.socket_path, slow_s=0.05)
     async with occupy_slots(conductor, 5):
         for _ in range(4):
             with pytest.raises(ConductorBusyError, match="all its slots may be taken"):
-                await ask(client)
+                await request(client)
         assert conductor.statistics.connections_open == 6
     await wait_until(lambda: conductor.statistics.connections_open == 0)
-    assert await ask(client)
+    assert await request(client)
     assert await request_job_list(conductor)
 
 
-async def test_time_in_the_queue_for_a_slot_is_not_taken_for_the_cost_of_an_answer(
+async def test_time_waiting_for_slot_not_counted_as_cost(
     conductor: SimulatedConductor,
 ) -> None:
-    client = visits_only(conductor.socket_path)
+    client = make_visiting_client(conductor.socket_path)
     async with occupy_slots(conductor, 5):
         call = asyncio.create_task(client.call("daemon.status", None, Status))
         await wait_until(lambda: conductor.statistics.connections_open == 6)
@@ -139,69 +141,69 @@ async def test_time_in_the_queue_for_a_slot_is_not_taken_for_the_cost_of_an_answ
     assert (await call).duration_s < 0.15
 
 
-async def test_calls_in_a_queue_fail_once_the_client_is_closed(
+async def test_queued_calls_fail_after_close(
     conductor: SimulatedConductor,
 ) -> None:
     conductor.response_delay_s["daemon.status"] = 0.2
     async with run_client(conductor.socket_path, events_mode="visits") as (client, _):
-        calls = [asyncio.create_task(ask(client)) for _ in range(4)]
+        calls = [asyncio.create_task(request(client)) for _ in range(4)]
         await wait_until(lambda: conductor.statistics.requests["daemon.status"])
     found = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(error, ConductorUnavailableError) for error in found)
     await wait_until(lambda: conductor.statistics.connections_open == 0)
     with pytest.raises(ConductorUnreachableError, match="stopping"):
-        await ask(client)
+        await request(client)
 
 
-async def test_without_a_descriptor_left_a_call_fails_and_a_later_one_succeeds(
+async def test_no_free_descriptor_call_fails_and_later_succeeds(
     conductor: SimulatedConductor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def none_left(*_: object) -> socket.socket:
+    def raise_no_descriptor(*_: object) -> socket.socket:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    client = visits_only(conductor.socket_path)
+    client = make_visiting_client(conductor.socket_path)
     with monkeypatch.context() as patch:
-        patch.setattr("marianne_stream.conductor.connect.socket.socket", none_left)
+        patch.setattr("marianne_stream.conductor.connect.socket.socket", raise_no_descriptor)
         with pytest.raises(ConductorUnavailableError, match="Too many open files"):
-            await ask(client)
-    assert await ask(client)
+            await request(client)
+    assert await request(client)
 
 
-async def test_a_conductor_that_dies_fails_the_call_in_progress(
+async def test_killed_conductor_fails_call_in_progress(
     conductor: SimulatedConductor,
 ) -> None:
     conductor.unanswered.add("daemon.status")
-    client = visits_only(conductor.socket_path)
-    call = asyncio.create_task(ask(client))
+    client = make_visiting_client(conductor.socket_path)
+    call = asyncio.create_task(request(client))
     await wait_until(lambda: conductor.statistics.requests["daemon.status"])
     await conductor.kill()
     with pytest.raises(ConductorDisconnectedError):
         await call
     with pytest.raises(ConductorUnreachableError):
-        await ask(client)
+        await request(client)
 
 
-async def test_a_conductor_without_health_is_asked_all_the_same(
+async def test_conductor_without_health_method_answers(
     conductor: SimulatedConductor,
 ) -> None:
     conductor.unknown_methods.add("daemon.health")
-    client = visits_only(conductor.socket_path)
+    client = make_visiting_client(conductor.socket_path)
     assert (await client.call("job.list", None, list)).result == []
     assert client.pid is None
 
 
-async def test_a_conductor_that_is_shutting_down_is_visited_and_not_subscribed_to(
+async def test_conductor_shutting_down_visited_without_subscription(
     conductor: SimulatedConductor,
 ) -> None:
     async with run_client(conductor.socket_path) as (client, listener):
         await wait_until(lambda: client.is_subscribed)
         conductor.is_shutting_down = True
-        assert await ask(client)
+        assert await request(client)
         await wait_until(lambda: listener.calls == ["subscribed", "lost"])
-        assert await ask(client)
+        assert await request(client)
         await wait_until(lambda: conductor.statistics.connections_open == 0)
         conductor.is_shutting_down = False
-        assert await ask(client)
+        assert await request(client)
         await wait_until(lambda: client.is_subscribed)
 
 
@@ -225,35 +227,35 @@ async def test_a_conductor_that_is_shutting_down_is_visited_and_not_subscribed_t
     ],
     ids=lambda value: value[:30] if isinstance(value, bytes) else None,
 )
-async def test_what_is_no_answer_is_a_typed_error(
+async def test_invalid_answer_raises_typed_error(
     tmp_path: Path, answer: bytes, error: type[Exception], message: str
 ) -> None:
     path = tmp_path / "c.sock"
     async with run_scripted_conductor(path, answer):
         with pytest.raises(error, match=message):
-            await ask(visits_only(path))
+            await request(make_visiting_client(path))
 
 
-async def test_an_answer_that_is_nested_too_deeply_costs_only_its_call(tmp_path: Path) -> None:
+async def test_deeply_nested_answer_fails_own_call_only(tmp_path: Path) -> None:
     path = tmp_path / "c.sock"
     deep = b'{"id":2,"result":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n"
     async with run_scripted_conductor(path, deep):
         with pytest.raises(ConductorProtocolError, match="nested too deeply"):
-            await ask(visits_only(path))
+            await request(make_visiting_client(path))
 
 
-async def test_an_answer_of_the_largest_size_is_read(tmp_path: Path) -> None:
+async def test_largest_answer_read(tmp_path: Path) -> None:
     empty = len(json.dumps({"id": 2, "result": [""]}))
     text = "y" * (16 * 1024 * 1024 - empty)
     answer = json.dumps({"id": 2, "result": [text]}).encode()
     path = tmp_path / "c.sock"
     async with run_scripted_conductor(path, answer + b"\n"):
-        found = (await visits_only(path).call("any", None, list[str])).result
+        found = (await make_visiting_client(path).call("any", None, list[str])).result
     assert found == [text]
     path = tmp_path / "d.sock"
     async with run_scripted_conductor(path, answer + b" \n"):
         with pytest.raises(ConductorResponseTooLargeError):
-            await visits_only(path).call("any", None, list[str])
+            await make_visiting_client(path).call("any", None, list[str])
 
 
 @pytest.mark.parametrize(
@@ -263,7 +265,7 @@ async def test_an_answer_of_the_largest_size_is_read(tmp_path: Path) -> None:
         pytest.param("[" + ",".join(["NaN"] * 4_000_000) + "]", id="not numbers"),
     ],
 )
-async def test_an_answer_that_has_to_be_mended_leaves_the_loop_to_others(value: str) -> None:
+async def test_repaired_answer_does_not_block_loop(value: str) -> None:
     line = b'{"id":2,"result":{"pid":7,"odd":%s}}\n' % value.encode()
     decoding = asyncio.create_task(decode_message(line))
     turns = 0
@@ -276,7 +278,7 @@ async def test_an_answer_that_has_to_be_mended_leaves_the_loop_to_others(value: 
     assert turns > 10
 
 
-async def test_nobody_at_the_socket_is_said_in_words(tmp_path: Path) -> None:
+async def test_unreachable_socket_described(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     with socket.socket(socket.AF_UNIX) as stale:
@@ -290,4 +292,4 @@ async def test_nobody_at_the_socket_is_said_in_words(tmp_path: Path) -> None:
     }
     for name, reason in reasons.items():
         with pytest.raises(ConductorUnavailableError, match=reason):
-            await ask(visits_only(tmp_path / name))
+            await request(make_visiting_client(tmp_path / name))

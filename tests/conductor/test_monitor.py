@@ -1,4 +1,4 @@
-"""One subscription, begun only while slots are free, and gone when the conductor wants to stop."""
+"""The subscription: begun only while slots are free, and closed for a stopping conductor."""
 
 import asyncio
 import logging
@@ -18,16 +18,16 @@ from tests.support.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Notices a stop soon, and tries again soon."""
+def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the delays of stop checks and retries."""
     monkeypatch.setattr(client_module, "STOP_CHECK_INTERVAL_S", 0.05)
 
 
-async def ask(client: ConductorClient) -> None:
+async def request(client: ConductorClient) -> None:
     await client.call("daemon.health", None, dict)
 
 
-async def test_events_come_in_order_with_the_params_that_were_sent(
+async def test_events_arrive_in_order_with_params(
     conductor: SimulatedConductor,
 ) -> None:
     async with run_client(conductor.socket_path) as (_, listener):
@@ -44,19 +44,21 @@ async def test_events_come_in_order_with_the_params_that_were_sent(
     assert numbers == list(range(50))
 
 
-async def test_four_connections_are_probed_and_two_are_used(conductor: SimulatedConductor) -> None:
+async def test_subscription_probes_four_and_uses_two_connections(
+    conductor: SimulatedConductor,
+) -> None:
     async with run_client(conductor.socket_path) as (client, _):
         await wait_until(lambda: conductor.statistics.monitor_streams_open)
         await wait_until(lambda: conductor.statistics.connections_open == 1)
         assert conductor.statistics.requests["daemon.health"] == 5
         conductor.statistics.connections_peak = 0
-        await asyncio.gather(*(ask(client) for _ in range(20)))
+        await asyncio.gather(*(request(client) for _ in range(20)))
         assert conductor.statistics.connections_peak == 2
         await wait_until(lambda: conductor.statistics.connections_open == 1)
 
 
 @pytest.mark.parametrize(("taken", "subscribes"), [(1, True), (2, False), (4, False)])
-async def test_a_subscription_begins_only_if_four_slots_are_free(
+async def test_subscription_needs_four_free_slots(
     conductor: SimulatedConductor, taken: int, *, subscribes: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     await make_dead_slots(conductor, taken)
@@ -67,11 +69,11 @@ async def test_a_subscription_begins_only_if_four_slots_are_free(
             await wait_until(lambda: "events come by visits" in caplog.text)
             await wait_until(lambda: conductor.free_slots == 5 - taken)
             assert not client.is_subscribed
-        await ask(client)
+        await request(client)
     await wait_until(lambda: conductor.free_slots == 5 - taken - subscribes)
 
 
-async def test_a_subscription_begins_when_slots_are_free_again(
+async def test_subscription_begins_when_slots_are_free_again(
     conductor: SimulatedConductor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(monitor, "MAX_RETRY_DELAY_S", 0.01)
@@ -89,7 +91,7 @@ async def test_a_subscription_begins_when_slots_are_free_again(
         await wait_until(lambda: client.is_subscribed)
 
 
-async def test_a_conductor_that_is_asked_to_stop_is_let_go(
+async def test_stopping_conductor_not_blocked(
     conductor: SimulatedConductor, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -101,11 +103,11 @@ async def test_a_conductor_that_is_asked_to_stop_is_let_go(
             await wait_until(lambda: listener.calls == ["subscribed", "lost"])
             for _ in range(3):
                 with pytest.raises(ConductorUnreachableError):
-                    await ask(client)
+                    await request(client)
     assert caplog.text.count("monitor closed reason=") == 1
 
 
-async def test_a_conductor_that_has_just_been_told_of_an_event_is_let_go_too(
+async def test_stopping_conductor_after_event_not_blocked(
     conductor: SimulatedConductor,
 ) -> None:
     async with run_client(conductor.socket_path) as (_, listener):
@@ -116,7 +118,7 @@ async def test_a_conductor_that_has_just_been_told_of_an_event_is_let_go_too(
             await conductor.stop()
 
 
-async def test_a_client_that_ends_leaves_no_connection(conductor: SimulatedConductor) -> None:
+async def test_cancelled_client_leaves_no_connection(conductor: SimulatedConductor) -> None:
     async with run_client(conductor.socket_path):
         await wait_until(lambda: conductor.statistics.monitor_streams_open)
     await wait_until(lambda: conductor.statistics.connections_open == 0)
@@ -125,7 +127,7 @@ async def test_a_client_that_ends_leaves_no_connection(conductor: SimulatedCondu
     await wait_until(lambda: conductor.free_slots == 5)
 
 
-async def test_a_conductor_that_comes_back_is_subscribed_to_as_soon_as_it_answers(
+async def test_returning_conductor_subscribed_at_once(
     conductor: SimulatedConductor,
 ) -> None:
     async with run_client(conductor.socket_path) as (client, listener):
@@ -134,23 +136,23 @@ async def test_a_conductor_that_comes_back_is_subscribed_to_as_soon_as_it_answer
             await conductor.kill()
             await wait_until(lambda: not client.is_subscribed)
             with pytest.raises(ConductorUnreachableError):
-                await ask(client)
+                await request(client)
             await conductor.start()
-            await ask(client)
+            await request(client)
             await wait_until(lambda: client.is_subscribed, timeout_s=0.9)
         assert listener.calls == ["subscribed", "lost"] * 3 + ["subscribed"]
 
 
-async def test_an_older_conductor_without_a_monitor_is_asked_all_the_same(
+async def test_conductor_without_monitor_answers(
     conductor: SimulatedConductor, caplog: pytest.LogCaptureFixture
 ) -> None:
     conductor.unknown_methods.add("daemon.monitor.stream")
     async with run_client(conductor.socket_path) as (client, _):
         await wait_until(lambda: "refused daemon.monitor.stream" in caplog.text)
-        await ask(client)
+        await request(client)
 
 
-async def test_a_line_that_is_no_event_is_logged_and_skipped(
+async def test_invalid_line_logged_and_skipped(
     conductor: SimulatedConductor, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad = (
@@ -173,18 +175,16 @@ async def test_a_line_that_is_no_event_is_logged_and_skipped(
     assert caplog.text.count("monitor line skipped") == len(bad)
 
 
-async def test_a_conductor_that_is_away_is_said_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_conductor_away_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with run_client(tmp_path / "nobody.sock") as (client, _):
         await wait_until(lambda: "there is no socket" in caplog.text)
         for _ in range(3):
             with pytest.raises(ConductorUnreachableError):
-                await ask(client)
+                await request(client)
     assert caplog.text.count("there is no socket") == 1
 
 
-async def test_events_faster_than_they_are_taken_leave_the_loop_to_others(tmp_path: Path) -> None:
+async def test_event_flood_does_not_block_loop(tmp_path: Path) -> None:
     event = b'{"method":"monitor.event","params":{"job_id":"a","event":"observer.x","data":null}}\n'
     flood = event * 5000
 

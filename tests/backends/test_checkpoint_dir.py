@@ -1,4 +1,4 @@
-"""A folder of checkpoints is read file by file, whatever else lies in it."""
+"""A folder of checkpoints, read file by file."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnr
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where the checkpoints are."""
+    """Return the folder of the checkpoints."""
     folder = tmp_path / "checkpoints"
     folder.mkdir()
     return folder
@@ -30,14 +30,14 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def source(folder: Path) -> AsyncIterator[CheckpointDirBackend]:
-    """The folder under test."""
+    """Yield a backend of the folder."""
     source = CheckpointDirBackend(folder)
     yield source
     await source.close()
 
 
 def checkpoint(job_id: str, **fields: Any) -> str:
-    """A checkpoint of two sheets, one of them completed."""
+    """Return a checkpoint of two sheets, one of them completed."""
     sheets = {"1": {"status": "completed"}, "2": {"status": "pending"}}
     shown = {"job_id": job_id, "status": "running", "total_sheets": 2, "sheets": sheets}
     return json.dumps({**shown, **fields})
@@ -52,13 +52,13 @@ def save(folder: Path, job_id: str, **fields: Any) -> Path:
 
 
 def age(path: Path) -> None:
-    """Make a file one that was written a minute ago."""
+    """Set the modification time of a file a minute back."""
     now_ns = path.stat().st_mtime_ns
     os.utime(path, ns=(now_ns, now_ns - 60_000_000_000))
 
 
 def loaded_names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the files that are read from now on."""
+    """Record the names of the files that are read."""
     names, read = [], json_dir_module.read_file
 
     def read_and_note(folder_fd: int, name: str) -> bytes:
@@ -69,9 +69,7 @@ def loaded_names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-async def test_the_roster_is_newest_first_and_says_where_it_is_from(
-    source: CheckpointDirBackend, folder: Path
-) -> None:
+async def test_roster_newest_first_with_source(source: CheckpointDirBackend, folder: Path) -> None:
     save(folder, "old", created_at="2026-11-23T19:24:13Z", workspace="/ws")
     save(folder, "new", created_at="2026-11-23T20:24:13Z", started_at="1970-01-01T00:00:01Z")
     save(folder, "never")
@@ -83,9 +81,7 @@ async def test_the_roster_is_newest_first_and_says_where_it_is_from(
     assert roster.entries["new"].started_at == 1.0
 
 
-async def test_when_a_job_ended_is_told_for_as_long_as_it_is_over(
-    source: CheckpointDirBackend, folder: Path
-) -> None:
+async def test_end_of_restarted_job_omitted(source: CheckpointDirBackend, folder: Path) -> None:
     ended = {"completed_at": "1970-01-01T00:00:02Z"}
     save(folder, "over", status="completed", **ended)
     save(folder, "again", status="running", **ended)
@@ -93,7 +89,7 @@ async def test_when_a_job_ended_is_told_for_as_long_as_it_is_over(
     assert (entries["over"].completed_at, entries["again"].completed_at) == (2.0, None)
 
 
-async def test_a_job_is_what_its_file_says_and_settled(
+async def test_job_state_from_file_is_consistent(
     source: CheckpointDirBackend, folder: Path
 ) -> None:
     save(folder, "a", status="failed", error_message="no more money")
@@ -102,9 +98,7 @@ async def test_a_job_is_what_its_file_says_and_settled(
     assert (state.source, state.live, state.is_final) == ("json", False, True)
 
 
-async def test_an_older_entry_does_not_speak_against_the_file(
-    source: CheckpointDirBackend, folder: Path
-) -> None:
+async def test_older_entry_ignored(source: CheckpointDirBackend, folder: Path) -> None:
     save(folder, "a", status="running")
     entry = (await source.read_roster()).entries["a"]
     save(folder, "a", status="completed")
@@ -125,7 +119,7 @@ async def test_an_older_entry_does_not_speak_against_the_file(
         ),
     ],
 )
-async def test_an_id_of_any_characters_has_a_name_inside_the_folder(
+async def test_any_job_id_gives_name_inside_folder(
     source: CheckpointDirBackend, folder: Path, job_id: str, name: str
 ) -> None:
     assert save(folder, job_id) == folder / name
@@ -133,7 +127,7 @@ async def test_an_id_of_any_characters_has_a_name_inside_the_folder(
     assert list((await source.read_roster()).entries) == [job_id]
 
 
-async def test_of_two_ids_with_one_file_name_only_the_one_inside_is_found(
+async def test_ids_with_same_file_name_only_stored_one_found(
     source: CheckpointDirBackend, folder: Path
 ) -> None:
     save(folder, "a b")
@@ -143,7 +137,7 @@ async def test_of_two_ids_with_one_file_name_only_the_one_inside_is_found(
 
 
 @pytest.mark.parametrize("job_id", ["", "a", "a" * 255, "lone \udcff surrogate", "/etc/passwd"])
-async def test_an_id_without_a_file_is_not_found(
+async def test_job_without_file_not_found(
     source: CheckpointDirBackend, folder: Path, job_id: str
 ) -> None:
     (folder / ".json").write_text(checkpoint(""))
@@ -167,7 +161,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-async def test_a_damaged_file_concerns_its_own_job_and_is_logged_once(
+async def test_damaged_file_skipped_and_logged_once(
     source: CheckpointDirBackend, folder: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, json_dir_module.__name__)
@@ -183,7 +177,7 @@ async def test_a_damaged_file_concerns_its_own_job_and_is_logged_once(
     assert len(caplog.records) == 1
 
 
-async def test_a_file_that_is_damaged_again_is_logged_again(
+async def test_file_damaged_again_logged_again(
     source: CheckpointDirBackend, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for text in ("{", "[[", '"'):
@@ -192,7 +186,7 @@ async def test_a_file_that_is_damaged_again_is_logged_again(
     assert len(caplog.records) == 3
 
 
-async def test_a_file_that_cannot_be_opened_is_tried_again_though_it_does_not_change(
+async def test_unreadable_file_read_again_without_change(
     source: CheckpointDirBackend,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -213,7 +207,7 @@ async def test_a_file_that_cannot_be_opened_is_tried_again_though_it_does_not_ch
     assert len(caplog.records) == 1
 
 
-async def test_a_file_that_another_name_belongs_to_is_no_entry(
+async def test_file_of_other_job_skipped(
     source: CheckpointDirBackend, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     save(folder, "a").rename(folder / "copy of a.json")
@@ -221,7 +215,7 @@ async def test_a_file_that_another_name_belongs_to_is_no_entry(
     assert "contains the checkpoint of job 'a'" in caplog.text
 
 
-async def test_temporary_files_and_others_are_passed_over_in_silence(
+async def test_other_files_skipped_without_log(
     source: CheckpointDirBackend, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("a.json.tmp", ".a.json", ".json", "a.JSON", "marianne.log"):
@@ -230,7 +224,7 @@ async def test_temporary_files_and_others_are_passed_over_in_silence(
     assert not caplog.records
 
 
-async def test_a_file_that_did_not_change_is_not_read_again(
+async def test_unchanged_file_not_read_again(
     source: CheckpointDirBackend, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for job_id in ("a", "b"):
@@ -245,7 +239,7 @@ async def test_a_file_that_did_not_change_is_not_read_again(
     assert (entries["a"].status, entries["b"].status) == ("running", "completed")
 
 
-async def test_a_file_that_changes_within_one_tick_of_its_clock_is_noticed(
+async def test_change_within_mtime_tick_noticed(
     source: CheckpointDirBackend, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A long tick, so that a slow machine is still within it.
@@ -259,16 +253,14 @@ async def test_a_file_that_changes_within_one_tick_of_its_clock_is_noticed(
     assert (await source.read_roster()).entries["a"].status == "failing"
 
 
-async def test_a_file_that_is_removed_leaves_the_roster(
-    source: CheckpointDirBackend, folder: Path
-) -> None:
+async def test_removed_file_leaves_roster(source: CheckpointDirBackend, folder: Path) -> None:
     path = save(folder, "a")
     assert (await source.read_roster()).entries
     path.unlink()
     assert not (await source.read_roster()).entries
 
 
-async def test_a_folder_that_cannot_be_read_is_not_the_same_as_no_jobs(tmp_path: Path) -> None:
+async def test_unreadable_folder_raises(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for name in ("missing", "file"):
         source = CheckpointDirBackend(tmp_path / name)
@@ -280,7 +272,7 @@ async def test_a_folder_that_cannot_be_read_is_not_the_same_as_no_jobs(tmp_path:
         await source.close()
 
 
-async def test_a_read_that_hangs_is_given_up_and_does_not_hold_up_the_loop(
+async def test_hanging_read_times_out_without_blocking(
     source: CheckpointDirBackend, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A file system that hangs is stood for by a read that waits until it is let go.
@@ -296,7 +288,7 @@ async def test_a_read_that_hangs_is_given_up_and_does_not_hold_up_the_loop(
     assert (await source.read_job("a", None)).job_id == "a"
 
 
-async def test_cancelling_leaves_no_descriptor_and_the_folder_can_be_read_again(
+async def test_cancelled_read_leaks_nothing_and_folder_readable(
     source: CheckpointDirBackend, folder: Path
 ) -> None:
     save(folder, "a")

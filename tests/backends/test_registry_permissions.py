@@ -1,4 +1,4 @@
-"""The registry is read by who may not write it, as far as SQLite lets that be."""
+"""The registry, read without permission to write."""
 
 import json
 import shutil
@@ -36,7 +36,7 @@ print(json.dumps({Path(path).parent.name: asyncio.run(read(path)) for path in sy
 
 @pytest.fixture(scope="module")
 def unprivileged() -> Iterator[dict[str, list[str]]]:
-    """What a reader that may not write is answered, by the name of the case."""
+    """Yield the answers to an unprivileged reader, by name of the case."""
     names = ("closed", "running", "killed", "secret", "hidden")
     # Not below pytest's own folder, which is closed to other users.
     with tempfile.TemporaryDirectory() as folder:
@@ -72,7 +72,7 @@ def unprivileged() -> Iterator[dict[str, list[str]]]:
         ("hidden", "no permission to search one of its folders"),
     ],
 )
-def test_who_may_not_write_is_answered_or_told_which_permission_is_missing(
+def test_read_only_registry_answers_or_names_missing_permission(
     unprivileged: dict[str, list[str]], case: str, said: str
 ) -> None:
     answer, *detail = unprivileged[case]

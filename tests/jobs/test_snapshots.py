@@ -1,4 +1,4 @@
-"""What changed between two views, as the frames that a viewer gets."""
+"""Frames between two snapshots."""
 
 import json
 from dataclasses import replace
@@ -23,12 +23,12 @@ RUNNING = JobState(
 )
 
 
-def view(state: JobState = RUNNING, **options: Any) -> JobSnapshot:
+def make_snapshot(state: JobState = RUNNING, **options: Any) -> JobSnapshot:
     return JobSnapshot(state, **{"source": "conductor", "live": True, **options})
 
 
 def names(frames: bytes) -> list[tuple[str, str]]:
-    """The names and ids of the events, in order."""
+    """Return the names and ids of the events, in order."""
     return [(event.event, event.event_id) for event in EventParser().feed(frames)]
 
 
@@ -39,8 +39,8 @@ def data(frames: bytes, name: str) -> dict[str, Any]:
     return value
 
 
-def test_a_new_viewer_gets_the_source_the_status_and_all_sheets_with_the_id_on_the_last() -> None:
-    first = view()
+def test_new_client_gets_source_status_and_sheets_with_id_last() -> None:
+    first = make_snapshot()
     frames = first.diff_from(None).data
     assert names(frames) == [
         ("source", ""),
@@ -50,10 +50,10 @@ def test_a_new_viewer_gets_the_source_the_status_and_all_sheets_with_the_id_on_t
     assert len(data(frames, "job_sheets")["sheets"]) == 3
 
 
-def test_only_the_sheets_that_changed_are_sent() -> None:
+def test_changed_sheets_sent_alone() -> None:
     sheets = (RUNNING.sheets[0], Sheet(2, "completed"), RUNNING.sheets[2])
-    after = view(replace(RUNNING, sheets=sheets, completed_sheets=2, current_sheet=None))
-    frames = after.diff_from(view()).data
+    after = make_snapshot(replace(RUNNING, sheets=sheets, completed_sheets=2, current_sheet=None))
+    frames = after.diff_from(make_snapshot()).data
     assert [name for name, _ in names(frames)] == ["job_status", "job_sheets"]
     assert data(frames, "job_sheets")["sheets"] == [
         {
@@ -66,53 +66,58 @@ def test_only_the_sheets_that_changed_are_sent() -> None:
     ]
 
 
-def test_a_status_without_a_changed_sheet_bears_the_id_itself() -> None:
-    after = view(replace(RUNNING, status="paused"))
-    assert names(after.diff_from(view()).data) == [("job_status", f"s-{after.cursor}")]
+def test_changed_status_has_id() -> None:
+    after = make_snapshot(replace(RUNNING, status="paused"))
+    assert names(after.diff_from(make_snapshot()).data) == [("job_status", f"s-{after.cursor}")]
 
 
-def test_a_sheet_that_changes_nothing_else_is_sent_alone() -> None:
+def test_changed_sheet_sent_without_status() -> None:
     sheets = (*RUNNING.sheets[:2], Sheet(3, "ready"))
-    after = view(replace(RUNNING, sheets=sheets))
-    assert names(after.diff_from(view()).data) == [("job_sheets", f"s-{after.cursor}")]
-    assert not data(after.diff_from(view()).data, "job_sheets")["complete"]
+    after = make_snapshot(replace(RUNNING, sheets=sheets))
+    assert names(after.diff_from(make_snapshot()).data) == [("job_sheets", f"s-{after.cursor}")]
+    assert not data(after.diff_from(make_snapshot()).data, "job_sheets")["complete"]
 
 
-def test_other_sheets_than_before_are_sent_whole() -> None:
-    after = view(replace(RUNNING, sheets=RUNNING.sheets[:2], total_sheets=2))
-    sheets = data(after.diff_from(view()).data, "job_sheets")
+def test_other_sheets_sent_complete() -> None:
+    after = make_snapshot(replace(RUNNING, sheets=RUNNING.sheets[:2], total_sheets=2))
+    sheets = data(after.diff_from(make_snapshot()).data, "job_sheets")
     assert (sheets["complete"], len(sheets["sheets"])) == (True, 2)
 
 
-def test_a_new_time_alone_is_no_change() -> None:
-    after = view(replace(RUNNING, updated_at="2026-11-23T19:25:00Z"))
-    assert after.is_same(view())
-    assert after.cursor == view().cursor
-    assert after.diff_from(view()).data == b""
+def test_changed_time_alone_sends_nothing() -> None:
+    after = make_snapshot(replace(RUNNING, updated_at="2026-11-23T19:25:00Z"))
+    assert after.is_same(make_snapshot())
+    assert after.cursor == make_snapshot().cursor
+    assert after.diff_from(make_snapshot()).data == b""
 
 
-def test_the_same_state_of_another_run_is_a_change() -> None:
-    after = view(replace(RUNNING, run="second"))
-    assert after.cursor != view().cursor
-    assert [name for name, _ in names(after.diff_from(view()).data)] == ["job_status", "job_sheets"]
+def test_same_state_of_other_run_sent() -> None:
+    after = make_snapshot(replace(RUNNING, run="second"))
+    assert after.cursor != make_snapshot().cursor
+    assert [name for name, _ in names(after.diff_from(make_snapshot()).data)] == [
+        "job_status",
+        "job_sheets",
+    ]
 
 
-def test_the_source_alone_moves_no_cursor() -> None:
-    after = view(replace(RUNNING, source="registry", live=False), source="registry", live=False)
-    frames = after.diff_from(view()).data
+def test_changed_source_keeps_cursor() -> None:
+    after = make_snapshot(
+        replace(RUNNING, source="registry", live=False), source="registry", live=False
+    )
+    frames = after.diff_from(make_snapshot()).data
     assert names(frames) == [("source", "")]
     assert data(frames, "source") == {"job_id": "a", "source": "registry", "live": False}
-    assert after.cursor == view().cursor
+    assert after.cursor == make_snapshot().cursor
 
 
-def test_the_end_has_an_id_of_its_own_kind() -> None:
+def test_end_has_id_of_own_kind() -> None:
     done = replace(RUNNING, status="completed", checkpoint_status="completed")
-    after = view(done, end="finished")
-    assert names(after.diff_from(view()).data) == [
+    after = make_snapshot(done, end="finished")
+    assert names(after.diff_from(make_snapshot()).data) == [
         ("job_status", f"s-{after.cursor}"),
         ("job_finished", f"f-{after.cursor}"),
     ]
-    assert data(after.diff_from(view()).data, "job_finished") == {
+    assert data(after.diff_from(make_snapshot()).data, "job_finished") == {
         "job_id": "a",
         "final_status": "completed",
     }
@@ -122,12 +127,12 @@ def test_the_end_has_an_id_of_its_own_kind() -> None:
     ]
 
 
-def test_frames_are_made_once_for_all_viewers() -> None:
-    after = view(replace(RUNNING, status="paused"))
-    assert after.diff_from(view()).data is after.diff_from(view()).data
+def test_frames_shared_by_clients() -> None:
+    after = make_snapshot(replace(RUNNING, status="paused"))
+    assert after.diff_from(make_snapshot()).data is after.diff_from(make_snapshot()).data
 
 
-def test_the_roster_is_sent_whole_first_and_then_as_changes() -> None:
+def test_roster_sent_complete_then_as_changes() -> None:
     old, new = RosterEntry("old", "running", 1.0), RosterEntry("new", "running", 2.0)
     first = RosterSnapshot(Roster({"old": old, "new": new}, source="conductor", live=True), {})
     frames = first.diff_from(None).data

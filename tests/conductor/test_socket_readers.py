@@ -1,4 +1,4 @@
-"""The reader that leaves a byte unread gives all bytes, at once, and costs nothing while idle."""
+"""Readers of the monitor socket return all bytes, and cost nothing while idle."""
 
 import asyncio
 import select
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="this syste
 
 @pytest.fixture(params=[HeldByteReader, PlainReader])
 async def pair(request: pytest.FixtureRequest) -> AsyncIterator[tuple[SocketReader, socket.socket]]:
-    """A reader, and the socket that it reads from."""
+    """Yield a reader and the peer of its socket."""
     ours, theirs = socket.socketpair()
     ours.settimeout(0)
     reader: SocketReader = request.param(ours)
@@ -31,14 +31,14 @@ async def read_all(reader: SocketReader) -> bytes:
     return data
 
 
-async def test_bytes_are_given_as_they_arrive(pair: tuple[SocketReader, socket.socket]) -> None:
+async def test_bytes_returned_as_they_arrive(pair: tuple[SocketReader, socket.socket]) -> None:
     reader, theirs = pair
     for piece in (b"one\n", b"t", b"wo\n", b"\n"):
         theirs.send(piece)
         assert await reader.read() == piece
 
 
-async def test_what_was_sent_before_the_end_is_given_before_the_end(
+async def test_bytes_before_end_returned_first(
     pair: tuple[SocketReader, socket.socket],
 ) -> None:
     reader, theirs = pair
@@ -47,7 +47,7 @@ async def test_what_was_sent_before_the_end_is_given_before_the_end(
     assert await read_all(reader) == b"last words\n"
 
 
-async def test_more_than_one_look_can_take_is_given_whole(
+async def test_more_than_one_read_returned_complete(
     pair: tuple[SocketReader, socket.socket],
 ) -> None:
     reader, theirs = pair
@@ -60,7 +60,7 @@ async def test_more_than_one_look_can_take_is_given_whole(
     assert got == data
 
 
-async def test_a_read_in_progress_ends_when_the_reader_is_closed(
+async def test_read_in_progress_ends_on_close(
     pair: tuple[SocketReader, socket.socket],
 ) -> None:
     reader, _theirs = pair
@@ -70,7 +70,7 @@ async def test_a_read_in_progress_ends_when_the_reader_is_closed(
     assert await asyncio.wait_for(reading, 1) == b""
 
 
-async def test_a_cancelled_read_loses_nothing(pair: tuple[SocketReader, socket.socket]) -> None:
+async def test_cancelled_read_loses_nothing(pair: tuple[SocketReader, socket.socket]) -> None:
     reader, theirs = pair
     reading = asyncio.create_task(reader.read())
     await asyncio.sleep(0)
@@ -80,7 +80,7 @@ async def test_a_cancelled_read_loses_nothing(pair: tuple[SocketReader, socket.s
     assert await reader.read() == b"x\n"
 
 
-async def test_one_byte_stays_in_the_kernel_so_that_the_peer_sees_a_reset() -> None:
+async def test_held_byte_resets_peer_on_close() -> None:
     ours, theirs = socket.socketpair()
     ours.settimeout(0)
     reader = HeldByteReader(ours)
@@ -91,7 +91,7 @@ async def test_one_byte_stays_in_the_kernel_so_that_the_peer_sees_a_reset() -> N
         theirs.recv(1)
 
 
-async def test_a_plain_reader_is_closed_without_a_reset() -> None:
+async def test_plain_reader_closes_without_reset() -> None:
     ours, theirs = socket.socketpair()
     ours.settimeout(0)
     reader = PlainReader(ours)
@@ -102,7 +102,7 @@ async def test_a_plain_reader_is_closed_without_a_reset() -> None:
         assert theirs.recv(1) == b""
 
 
-async def test_the_unread_byte_does_not_keep_the_loop_busy() -> None:
+async def test_held_byte_does_not_spin_loop() -> None:
     ours, theirs = socket.socketpair()
     ours.settimeout(0)
     reader = HeldByteReader(ours)

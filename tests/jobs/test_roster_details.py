@@ -1,4 +1,4 @@
-"""What is known of jobs beyond their entries: of the same run, told together, and no longer."""
+"""Facts about jobs that only their watchers know."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -32,121 +32,123 @@ KNOWN = RosterDetails(2, "2026-11-23T19:24:13Z")
 
 
 @pytest.fixture
-def told() -> list[None]:
-    """One for each time that a change was told."""
+def notifications() -> list[None]:
+    """Collect one item for each notification."""
     return []
 
 
 @pytest.fixture
-async def details(told: list[None]) -> AsyncIterator[RosterDetailCache]:
-    """What is under test."""
-    details = RosterDetailCache(ProgressTimes(), lambda: told.append(None))
+async def details(notifications: list[None]) -> AsyncIterator[RosterDetailCache]:
+    """Yield a cache that records its notifications."""
+    details = RosterDetailCache(ProgressTimes(), lambda: notifications.append(None))
     yield details
     details.close()
 
 
-def watch_of(state: JobState) -> JobWatcher:
-    """A watch of a job that shows a state, and does not look."""
+def make_watcher(state: JobState) -> JobWatcher:
+    """Return a watcher that shows a state and does not run."""
     source = Source()
     roster = RosterPoller(source, on_roster=lambda _: None)
-    watch = JobWatcher(
+    watcher = JobWatcher(
         state.job_id,
         backend=source,
         roster_poller=roster,
         read_limiter=StateReadLimiter(),
         progress=ProgressTimes(),
     )
-    show(watch, state)
-    return watch
+    show(watcher, state)
+    return watcher
 
 
-def show(watch: JobWatcher, state: JobState, end: SnapshotEnd = "") -> None:
-    watch.snapshot = JobSnapshot(state, source="conductor", live=True, end=end)
-    watch.topic.publish(watch.snapshot)
+def show(watcher: JobWatcher, state: JobState, end: SnapshotEnd = "") -> None:
+    watcher.snapshot = JobSnapshot(state, source="conductor", live=True, end=end)
+    watcher.topic.publish(watcher.snapshot)
 
 
-def roster_of(*entries: RosterEntry) -> Roster:
+def make_roster(*entries: RosterEntry) -> Roster:
     return Roster({entry.job_id: entry for entry in entries}, source="conductor", live=True)
 
 
-async def test_what_a_watch_shows_is_known_until_it_is_forgotten(
+async def test_details_of_watcher_known_until_detached(
     details: RosterDetailCache,
 ) -> None:
-    watch = watch_of(STATE)
+    watcher = make_watcher(STATE)
     assert details.get(ENTRY) is None
-    details.attach(watch)
+    details.attach(watcher)
     assert details.get(ENTRY) == KNOWN
-    assert details.get_all(roster_of(ENTRY, RosterEntry("b", "running"))) == {"a": KNOWN}
-    assert details.get_all(roster_of()) == {}
-    details.detach(watch)
+    assert details.get_all(make_roster(ENTRY, RosterEntry("b", "running"))) == {"a": KNOWN}
+    assert details.get_all(make_roster()) == {}
+    details.detach(watcher)
     assert details.get(ENTRY) is None
 
 
-async def test_what_is_known_of_another_submission_is_not_told(details: RosterDetailCache) -> None:
-    details.attach(watch_of(STATE))
+async def test_details_of_other_submission_omitted(details: RosterDetailCache) -> None:
+    details.attach(make_watcher(STATE))
     assert details.get(replace(ENTRY, submitted_at=2000.0)) is None
     assert details.get(replace(ENTRY, submitted_at=1000.0004)) == KNOWN
 
 
-async def test_where_no_submission_is_told_the_creation_stands_for_it(
+async def test_details_without_submission_matched_by_creation(
     details: RosterDetailCache,
 ) -> None:
-    details.attach(watch_of(replace(STATE, submitted_at=None, created_at=format_iso_time(1000.0))))
+    details.attach(
+        make_watcher(replace(STATE, submitted_at=None, created_at=format_iso_time(1000.0)))
+    )
     assert details.get(ENTRY) == KNOWN
 
 
-async def test_a_job_that_is_over_keeps_its_last_change_until_it_runs_again(
+async def test_details_of_finished_job_kept_until_restart(
     details: RosterDetailCache,
 ) -> None:
     over = replace(ENTRY, status="cancelled")
-    watch = watch_of(STATE)
-    details.attach(watch)
+    watcher = make_watcher(STATE)
+    details.attach(watcher)
     assert details.get(over) == RosterDetails(None, KNOWN.updated_at)
     ended = replace(STATE, status="cancelled", updated_at="2026-11-23T19:25:00Z")
-    show(watch, ended, end="finished")
-    details.detach(watch)
+    show(watcher, ended, end="finished")
+    details.detach(watcher)
     assert details.get(over) == RosterDetails(None, "2026-11-23T19:25:00Z")
     assert details.get(ENTRY) is None
-    details.on_roster(roster_of())
+    details.on_roster(make_roster())
     assert details.get(over) is None
 
 
-async def test_changes_that_come_together_are_told_together(
-    details: RosterDetailCache, told: list[None], monkeypatch: pytest.MonkeyPatch
+async def test_changes_within_debounce_reported_once(
+    details: RosterDetailCache, notifications: list[None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(details_module, "DEBOUNCE_S", 0.0)
-    watches = [watch_of(replace(STATE, job_id=f"{number}")) for number in range(50)]
-    for watch in watches:
-        details.attach(watch)
-        show(watch, replace(STATE, job_id=watch.job_id, current_sheet=3))
-    assert told == []
-    await wait_until(lambda: told)
-    assert len(told) == 1
+    watches = [make_watcher(replace(STATE, job_id=f"{number}")) for number in range(50)]
+    for watcher in watches:
+        details.attach(watcher)
+        show(watcher, replace(STATE, job_id=watcher.job_id, current_sheet=3))
+    assert notifications == []
+    await wait_until(lambda: notifications)
+    assert len(notifications) == 1
     show(watches[0], STATE)
-    await wait_until(lambda: len(told) == 2)
+    await wait_until(lambda: len(notifications) == 2)
 
 
-async def test_nothing_is_told_once_it_is_closed(
-    details: RosterDetailCache, told: list[None], monkeypatch: pytest.MonkeyPatch
+async def test_changes_after_close_not_reported(
+    details: RosterDetailCache, notifications: list[None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(details_module, "DEBOUNCE_S", 0.0)
-    watch = watch_of(STATE)
-    details.attach(watch)
+    watcher = make_watcher(STATE)
+    details.attach(watcher)
     details.close()
-    details.detach(watch)
+    details.detach(watcher)
     for _ in range(3):
         await asyncio.sleep(0)
-    assert told == []
+    assert notifications == []
 
 
-def test_a_new_time_alone_is_no_change_of_the_roster_and_is_told_with_the_next() -> None:
+def test_changed_time_alone_sent_with_next_change() -> None:
     other = RosterEntry("b", "running", 1.0)
-    roster = roster_of(ENTRY, other)
+    roster = make_roster(ENTRY, other)
     first = RosterSnapshot(roster, {"a": KNOWN})
     later = RosterSnapshot(roster, {"a": replace(KNOWN, updated_at="2026-11-23T19:25:00Z")}, first)
     assert later.is_same(first)
     assert later.diff_from(first).data == b""
-    paused = roster_of(ENTRY, replace(other, status="paused"))
+    paused = make_roster(ENTRY, replace(other, status="paused"))
     details = {"a": replace(KNOWN, updated_at="2026-11-23T19:25:00Z")}
     changed = RosterSnapshot(paused, details, later)
     assert b"19:25:00" not in changed.diff_from(later).data
@@ -157,16 +159,16 @@ def test_a_new_time_alone_is_no_change_of_the_roster_and_is_told_with_the_next()
     assert b'"current_sheet":3' in sheet.diff_from(first).data
 
 
-async def test_the_current_sheet_is_not_told_beside_a_count_of_another_moment(
+async def test_current_sheet_with_other_count_omitted(
     details: RosterDetailCache,
 ) -> None:
-    details.attach(watch_of(replace(STATE, completed_sheets=1, total_sheets=4)))
+    details.attach(make_watcher(replace(STATE, completed_sheets=1, total_sheets=4)))
     same = replace(ENTRY, completed_sheets=1, total_sheets=4)
     assert details.get(same) == KNOWN
     assert details.get(replace(same, completed_sheets=2)) == replace(KNOWN, current_sheet=None)
 
 
-async def test_the_time_of_the_last_progress_is_told_of_jobs_that_nobody_watches() -> None:
+async def test_last_progress_of_unwatched_job_reported() -> None:
     progress = ProgressTimes()
     details = RosterDetailCache(progress, lambda: None)
     assert details.get(ENTRY) is None

@@ -1,0 +1,152 @@
+"""The roster poller reads once for all clients, and only while there are any."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from marianne_stream.errors import StateUnavailableError
+from marianne_stream.jobs.roster_poller import RosterPoller
+from marianne_stream.models import Roster, RosterEntry
+from tests.support.backends import Source
+from tests.support.waiting import wait_until
+
+
+@asynccontextmanager
+async def run_poller(source: Source) -> AsyncIterator[tuple[RosterPoller, list[Roster]]]:
+    """Run a poller; yield it and the list of its rosters."""
+    rosters: list[Roster] = []
+    poller = RosterPoller(source, on_roster=rosters.append)
+    task = asyncio.create_task(poller.run())
+    try:
+        yield poller, rosters
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_no_clients_no_reads() -> None:
+    source = Source()
+    async with run_poller(source) as (poller, _):
+        poller.poll_soon()
+        await asyncio.sleep(0.05)
+        assert source.asked == 0
+
+
+async def test_backend_on_disk_polled_at_shortest_interval() -> None:
+    source = Source()
+    async with run_poller(source) as (poller, _):
+        poller.add_interval(30.0)
+        poller.add_interval(0.01)
+        await wait_until(lambda: source.asked >= 5)
+        poller.remove_interval(0.01)
+        await asyncio.sleep(0)
+        before = source.asked
+        await asyncio.sleep(0.05)
+        assert source.asked <= before + 1
+
+
+@pytest.mark.parametrize(
+    ("status", "interval_s"),
+    [("running", 0.1), ("queued", 0.1), ("paused", 0.25), ("failed", 0.25)],
+)
+async def test_conductor_polled_by_job_activity(status: str, interval_s: float) -> None:
+    source = Source()
+    source.source, source.status = "conductor", status
+    async with run_poller(source) as (poller, _):
+        poller.add_interval(30.0)
+        await wait_until(lambda: source.asked == 1)
+        assert poller._poll_interval_s(30.0) == interval_s
+        await wait_until(lambda: source.asked == 2)
+
+
+async def test_slow_conductor_rests_20_times_its_answer() -> None:
+    source = Source()
+    source.source, source.status, source.cost_s = "conductor", "running", 60.0
+    async with run_poller(source) as (poller, _):
+        poller.add_interval(0.1)
+        await wait_until(lambda: source.asked == 1)
+        poller.poll_soon()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(poller.get(), 0.2)
+        assert source.asked == 1
+        # Unless the answer is known to be out of date.
+        poller.invalidate()
+        await wait_until(lambda: source.asked == 2)
+
+
+async def test_burst_of_hints_one_poll() -> None:
+    source = Source()
+    async with run_poller(source) as (poller, _):
+        poller.add_interval(30.0)
+        await wait_until(lambda: source.asked == 1)
+        await asyncio.sleep(0.1)
+        for _ in range(100):
+            poller.poll_soon(0.01)
+        await wait_until(lambda: source.asked == 2)
+        await asyncio.sleep(0.05)
+        assert source.asked == 2
+
+
+async def test_concurrent_gets_share_one_read() -> None:
+    source = Source()
+    async with run_poller(source) as (poller, _):
+        rosters = await asyncio.gather(*(poller.get() for _ in range(100)))
+        assert source.asked == 1
+        assert all(roster is rosters[0] for roster in rosters)
+        assert await poller.get(60.0) is rosters[0]
+        assert await poller.get() is not rosters[0]
+
+
+async def test_get_during_read_shares_answer() -> None:
+    source = Source()
+    async with run_poller(source) as (poller, _):
+        source.slow = asyncio.Event()
+        first = asyncio.create_task(poller.get())
+        await wait_until(lambda: source.asked)
+        young = asyncio.create_task(poller.get(60.0))
+        fresh = asyncio.create_task(poller.get())
+        await asyncio.sleep(0)
+        source.slow.set()
+        assert await young is await first
+        assert await fresh is not await first
+        assert source.asked == 2
+
+
+async def test_poller_stopped_waiting_gets_fail() -> None:
+    source = Source()
+    source.slow = asyncio.Event()
+    async with run_poller(source) as (poller, _):
+        waiting = [asyncio.create_task(poller.get()) for _ in range(2)]
+        await wait_until(lambda: source.asked)
+        waiting.append(asyncio.create_task(poller.get()))
+        await asyncio.sleep(0)
+    for each in waiting:
+        with pytest.raises(StateUnavailableError, match="poller has stopped"):
+            await each
+
+
+async def test_cancelled_get_leaves_others_waiting() -> None:
+    source = Source()
+    async with run_poller(source) as (poller, _):
+        first, second = (asyncio.create_task(poller.get()) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert (await second).source == "registry"
+
+
+async def test_backend_away_last_entries_kept_with_source_none() -> None:
+    source = Source()
+    async with run_poller(source) as (poller, rosters):
+        await poller.get()
+        source.away = True
+        with pytest.raises(StateUnavailableError):
+            await poller.get()
+        assert rosters[-1].source == "none"
+        assert not rosters[-1].live
+        assert poller.get_entry("a") == RosterEntry("a", "1")
+        with pytest.raises(StateUnavailableError):
+            await poller.get(60.0)
+        source.away = False
+        assert (await poller.get()).source == "registry"
