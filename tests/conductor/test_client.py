@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from marianne_stream.conductor import client as client_module
 from marianne_stream.conductor.client import ConductorClient
 from marianne_stream.conductor.rpc import decode_message
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
@@ -113,6 +114,35 @@ async def test_unanswered_method_takes_one_slot(
             await request(client)
         assert (await client.call("job.list", None, list)).result == []
     await wait_until(lambda: conductor.statistics.slots_taken == 1)
+
+
+async def test_connection_with_slot_unanswered_for_long_replaced(
+    conductor: SimulatedConductor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conductor.unanswered.update({"daemon.status", "daemon.clients"})
+    client = make_visiting_client(conductor.socket_path, slow_s=0.02, call_limit_s=0.04)
+    for method in ("daemon.status", "daemon.clients"):
+        with pytest.raises(ConductorTimeoutError):
+            await request(client, method)
+    # Both connections wait for an answer, so no request goes out.
+    with pytest.raises(ConductorTimeoutError, match="has not answered for"):
+        await client.call("job.list", None, list)
+    monkeypatch.setattr(client_module, "PENDING_TIMEOUT_S", 0.0)
+    assert (await client.call("job.list", None, list)).result == []
+
+
+async def test_connection_waiting_for_slot_kept_beyond_limit_of_answers(
+    conductor: SimulatedConductor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "PENDING_TIMEOUT_S", 0.0)
+    client = make_visiting_client(conductor.socket_path, slow_s=0.02)
+    async with occupy_slots(conductor, 5):
+        for _ in range(2):
+            with pytest.raises(ConductorBusyError):
+                await request(client)
+        assert conductor.statistics.connections_open == 6
+    await wait_until(lambda: conductor.statistics.connections_open == 0)
+    assert await request(client)
 
 
 async def test_connection_waiting_for_slot_kept_as_only_one(

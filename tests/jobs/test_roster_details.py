@@ -14,7 +14,7 @@ from marianne_stream.jobs.roster_poller import RosterPoller
 from marianne_stream.jobs.snapshots import JobSnapshot, RosterSnapshot, SnapshotEnd
 from marianne_stream.jobs.watcher import JobWatcher
 from marianne_stream.models import JobState, Roster, RosterDetails, RosterEntry, format_iso_time
-from tests.support.backends import Source
+from tests.support.backends import FakeBackend
 from tests.support.waiting import wait_until
 
 ENTRY = RosterEntry("a", "running", 1000.0, 1001.0)
@@ -47,11 +47,11 @@ async def details(notifications: list[None]) -> AsyncIterator[RosterDetailCache]
 
 def make_watcher(state: JobState) -> JobWatcher:
     """Return a watcher that shows a state and does not run."""
-    source = Source()
-    roster = RosterPoller(source, on_roster=lambda _: None)
+    backend = FakeBackend()
+    roster = RosterPoller(backend, on_roster=lambda _: None)
     watcher = JobWatcher(
         state.job_id,
-        backend=source,
+        backend=backend,
         roster_poller=roster,
         read_limiter=StateReadLimiter(),
         progress=ProgressTimes(),

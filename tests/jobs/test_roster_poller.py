@@ -9,15 +9,15 @@ import pytest
 from marianne_stream.errors import StateUnavailableError
 from marianne_stream.jobs.roster_poller import RosterPoller
 from marianne_stream.models import Roster, RosterEntry
-from tests.support.backends import Source
+from tests.support.backends import FakeBackend
 from tests.support.waiting import wait_until
 
 
 @asynccontextmanager
-async def run_poller(source: Source) -> AsyncIterator[tuple[RosterPoller, list[Roster]]]:
+async def run_poller(backend: FakeBackend) -> AsyncIterator[tuple[RosterPoller, list[Roster]]]:
     """Run a poller; yield it and the list of its rosters."""
     rosters: list[Roster] = []
-    poller = RosterPoller(source, on_roster=rosters.append)
+    poller = RosterPoller(backend, on_roster=rosters.append)
     task = asyncio.create_task(poller.run())
     try:
         yield poller, rosters
@@ -27,24 +27,24 @@ async def run_poller(source: Source) -> AsyncIterator[tuple[RosterPoller, list[R
 
 
 async def test_no_clients_no_reads() -> None:
-    source = Source()
-    async with run_poller(source) as (poller, _):
+    backend = FakeBackend()
+    async with run_poller(backend) as (poller, _):
         poller.poll_soon()
         await asyncio.sleep(0.05)
-        assert source.asked == 0
+        assert backend.read_count == 0
 
 
 async def test_backend_on_disk_polled_at_shortest_interval() -> None:
-    source = Source()
-    async with run_poller(source) as (poller, _):
+    backend = FakeBackend()
+    async with run_poller(backend) as (poller, _):
         poller.add_interval(30.0)
         poller.add_interval(0.01)
-        await wait_until(lambda: source.asked >= 5)
+        await wait_until(lambda: backend.read_count >= 5)
         poller.remove_interval(0.01)
         await asyncio.sleep(0)
-        before = source.asked
+        before = backend.read_count
         await asyncio.sleep(0.05)
-        assert source.asked <= before + 1
+        assert backend.read_count <= before + 1
 
 
 @pytest.mark.parametrize(
@@ -52,74 +52,74 @@ async def test_backend_on_disk_polled_at_shortest_interval() -> None:
     [("running", 0.1), ("queued", 0.1), ("paused", 0.25), ("failed", 0.25)],
 )
 async def test_conductor_polled_by_job_activity(status: str, interval_s: float) -> None:
-    source = Source()
-    source.source, source.status = "conductor", status
-    async with run_poller(source) as (poller, _):
+    backend = FakeBackend()
+    backend.source, backend.status = "conductor", status
+    async with run_poller(backend) as (poller, _):
         poller.add_interval(30.0)
-        await wait_until(lambda: source.asked == 1)
+        await wait_until(lambda: backend.read_count == 1)
         assert poller._poll_interval_s(30.0) == interval_s
-        await wait_until(lambda: source.asked == 2)
+        await wait_until(lambda: backend.read_count == 2)
 
 
 async def test_slow_conductor_rests_20_times_its_answer() -> None:
-    source = Source()
-    source.source, source.status, source.cost_s = "conductor", "running", 60.0
-    async with run_poller(source) as (poller, _):
+    backend = FakeBackend()
+    backend.source, backend.status, backend.cost_s = "conductor", "running", 60.0
+    async with run_poller(backend) as (poller, _):
         poller.add_interval(0.1)
-        await wait_until(lambda: source.asked == 1)
+        await wait_until(lambda: backend.read_count == 1)
         poller.poll_soon()
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(poller.get(), 0.2)
-        assert source.asked == 1
+        assert backend.read_count == 1
         # Unless the answer is known to be out of date.
         poller.invalidate()
-        await wait_until(lambda: source.asked == 2)
+        await wait_until(lambda: backend.read_count == 2)
 
 
 async def test_burst_of_hints_one_poll() -> None:
-    source = Source()
-    async with run_poller(source) as (poller, _):
+    backend = FakeBackend()
+    async with run_poller(backend) as (poller, _):
         poller.add_interval(30.0)
-        await wait_until(lambda: source.asked == 1)
+        await wait_until(lambda: backend.read_count == 1)
         await asyncio.sleep(0.1)
         for _ in range(100):
             poller.poll_soon(0.01)
-        await wait_until(lambda: source.asked == 2)
+        await wait_until(lambda: backend.read_count == 2)
         await asyncio.sleep(0.05)
-        assert source.asked == 2
+        assert backend.read_count == 2
 
 
 async def test_concurrent_gets_share_one_read() -> None:
-    source = Source()
-    async with run_poller(source) as (poller, _):
+    backend = FakeBackend()
+    async with run_poller(backend) as (poller, _):
         rosters = await asyncio.gather(*(poller.get() for _ in range(100)))
-        assert source.asked == 1
+        assert backend.read_count == 1
         assert all(roster is rosters[0] for roster in rosters)
         assert await poller.get(60.0) is rosters[0]
         assert await poller.get() is not rosters[0]
 
 
 async def test_get_during_read_shares_answer() -> None:
-    source = Source()
-    async with run_poller(source) as (poller, _):
-        source.slow = asyncio.Event()
+    backend = FakeBackend()
+    async with run_poller(backend) as (poller, _):
+        backend.answer_event = asyncio.Event()
         first = asyncio.create_task(poller.get())
-        await wait_until(lambda: source.asked)
+        await wait_until(lambda: backend.read_count)
         young = asyncio.create_task(poller.get(60.0))
         fresh = asyncio.create_task(poller.get())
         await asyncio.sleep(0)
-        source.slow.set()
+        backend.answer_event.set()
         assert await young is await first
         assert await fresh is not await first
-        assert source.asked == 2
+        assert backend.read_count == 2
 
 
 async def test_poller_stopped_waiting_gets_fail() -> None:
-    source = Source()
-    source.slow = asyncio.Event()
-    async with run_poller(source) as (poller, _):
+    backend = FakeBackend()
+    backend.answer_event = asyncio.Event()
+    async with run_poller(backend) as (poller, _):
         waiting = [asyncio.create_task(poller.get()) for _ in range(2)]
-        await wait_until(lambda: source.asked)
+        await wait_until(lambda: backend.read_count)
         waiting.append(asyncio.create_task(poller.get()))
         await asyncio.sleep(0)
     for each in waiting:
@@ -128,8 +128,8 @@ async def test_poller_stopped_waiting_gets_fail() -> None:
 
 
 async def test_cancelled_get_leaves_others_waiting() -> None:
-    source = Source()
-    async with run_poller(source) as (poller, _):
+    backend = FakeBackend()
+    async with run_poller(backend) as (poller, _):
         first, second = (asyncio.create_task(poller.get()) for _ in range(2))
         await asyncio.sleep(0)
         first.cancel()
@@ -137,10 +137,10 @@ async def test_cancelled_get_leaves_others_waiting() -> None:
 
 
 async def test_backend_away_last_entries_kept_with_source_none() -> None:
-    source = Source()
-    async with run_poller(source) as (poller, rosters):
+    backend = FakeBackend()
+    async with run_poller(backend) as (poller, rosters):
         await poller.get()
-        source.away = True
+        backend.is_away = True
         with pytest.raises(StateUnavailableError):
             await poller.get()
         assert rosters[-1].source == "none"
@@ -148,5 +148,5 @@ async def test_backend_away_last_entries_kept_with_source_none() -> None:
         assert poller.get_entry("a") == RosterEntry("a", "1")
         with pytest.raises(StateUnavailableError):
             await poller.get(60.0)
-        source.away = False
+        backend.is_away = False
         assert (await poller.get()).source == "registry"

@@ -17,7 +17,7 @@ from marianne_stream.jobs.snapshots import JobSnapshot, SnapshotEnd
 from marianne_stream.jobs.subscriptions import JobSubscription
 from marianne_stream.jobs.watcher import JobWatcher
 from marianne_stream.models import JobState, Roster, RosterEntry
-from tests.support.backends import Source
+from tests.support.backends import FakeBackend
 from tests.support.waiting import wait_until
 
 
@@ -28,7 +28,7 @@ class Jobs:
         self.subscriptions: dict[str, JobSubscription] = {}
         self.subscribe_counts: Counter[str] = Counter()
         self.failing: set[str] = set()
-        self._poller = RosterPoller(Source(), on_roster=lambda _roster: None)
+        self._poller = RosterPoller(FakeBackend(), on_roster=lambda _roster: None)
 
     async def subscribe_job(
         self, job_id: str, interval_s: float
@@ -40,7 +40,7 @@ class Jobs:
         assert job_id not in self.subscriptions
         watcher = JobWatcher(
             job_id,
-            backend=Source(),
+            backend=FakeBackend(),
             roster_poller=self._poller,
             read_limiter=StateReadLimiter(),
             progress=ProgressTimes(),

@@ -6,24 +6,24 @@ from marianne_stream.errors import StateUnavailableError
 from marianne_stream.models import JobState, Roster, RosterEntry, StateSourceName
 
 
-class Source:
-    """Counts how often it is asked. It has no states, and nothing of it is slow."""
+class FakeBackend:
+    """Backend with one roster entry and no states, which counts its reads."""
 
     def __init__(self) -> None:
-        self.asked = 0
-        self.away = False
-        self.slow: asyncio.Event | None = None
+        self.read_count = 0
+        self.is_away = False
+        self.answer_event: asyncio.Event | None = None
         self.source: StateSourceName = "registry"
         self.cost_s = 0.0
         self.status = ""
 
     async def read_roster(self) -> Roster:
-        self.asked += 1
-        await (self.slow.wait() if self.slow is not None else asyncio.sleep(0))
-        if self.away:
+        self.read_count += 1
+        await (self.answer_event.wait() if self.answer_event is not None else asyncio.sleep(0))
+        if self.is_away:
             raise StateUnavailableError
         live = self.source == "conductor"
-        entry = RosterEntry("a", self.status or f"{self.asked}")
+        entry = RosterEntry("a", self.status or f"{self.read_count}")
         return Roster({"a": entry}, source=self.source, live=live, cost_s=self.cost_s)
 
     async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:

@@ -1,0 +1,104 @@
+"""Intake of events: changes between visits and a subscription."""
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+
+from marianne_stream.fanout.replay_buffer import ReplayBuffer, ReplayEntry
+from marianne_stream.fanout.subscriber_queue import DropOldestQueue
+from marianne_stream.jobs.event_hub import EventHub
+from marianne_stream.jobs.roster_poller import RosterPoller
+from marianne_stream.models import MonitorEvent, Roster, RosterEntry
+from tests.support.backends import FakeBackend
+
+ENTRY = RosterEntry("a", "running", 10.0, 11.0)
+
+
+class Observer:
+    """Recent events of a conductor, which a test lets it return."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[float, MonitorEvent]] = []
+        self.was_read = asyncio.Event()
+        self.may_answer = asyncio.Event()
+
+    async def read(self) -> list[tuple[float, MonitorEvent]]:
+        self.was_read.set()
+        await self.may_answer.wait()
+        return self.events
+
+
+@pytest.fixture
+def observer() -> Observer:
+    """Return an observer without events."""
+    return Observer()
+
+
+@pytest.fixture
+def events(observer: Observer) -> EventHub:
+    """Return a hub that reads events by visits."""
+    poller = RosterPoller(FakeBackend(), on_roster=lambda _roster: None)
+    hub = EventHub(
+        ReplayBuffer(), poller, source_name="conductor", read_recent_events=observer.read
+    )
+    # Visits are needed only while there are subscribers.
+    hub.replay_buffer.subscribe(DropOldestQueue(), match_all)
+    return hub
+
+
+def match_all(_entry: ReplayEntry) -> bool:
+    return True
+
+
+def make_roster(entry: RosterEntry = ENTRY, *, live: bool = True) -> Roster:
+    return Roster({entry.job_id: entry}, source="conductor", live=live)
+
+
+def frames(hub: EventHub) -> list[str]:
+    """Return the names of the buffered frames; "gap" for a gap."""
+    entries = hub.replay_buffer.get_range(0, hub.replay_buffer.last_number, match_all)
+    assert entries is not None
+    return [entry.event or "gap" for entry in entries]
+
+
+async def test_first_subscription_has_no_gap(events: EventHub) -> None:
+    events.on_subscribed()
+    assert events.is_live
+    assert frames(events) == []
+
+
+async def test_subscription_after_visits_has_gap(events: EventHub) -> None:
+    events.on_roster(None, make_roster())
+    assert events.is_live
+    events.on_roster(make_roster(), make_roster(replace(ENTRY, status="paused")))
+    events.on_subscribed()
+    events.add(MonitorEvent("a", "job.resumed", b"{}"))
+    assert frames(events) == ["job.paused", "gap", "job.resumed"]
+
+
+async def test_visit_during_change_to_subscription_repeats_no_event(
+    events: EventHub, observer: Observer
+) -> None:
+    event = MonitorEvent("a", "observer.file", json.dumps({"job_id": "a"}).encode())
+    task = asyncio.create_task(events.run())
+    await observer.was_read.wait()
+    events.on_subscribed()
+    events.add(event)
+    observer.events = [(0.0, event)]
+    observer.may_answer.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert frames(events) == ["observer.file"]
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_lost_subscription_live_again_by_visits_has_gap(events: EventHub) -> None:
+    events.on_subscribed()
+    events.on_subscription_lost()
+    assert not events.is_live
+    events.on_roster(make_roster(), make_roster())
+    assert events.is_live
+    assert frames(events) == ["gap"]
