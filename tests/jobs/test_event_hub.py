@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -84,9 +85,9 @@ async def test_visit_during_change_to_subscription_repeats_no_event(
     event = MonitorEvent("a", "observer.file", json.dumps({"job_id": "a"}).encode())
     task = asyncio.create_task(events.run())
     await observer.was_read.wait()
+    observer.events = [(time.time(), event)]
     events.on_subscribed()
     events.add(event)
-    observer.events = [(0.0, event)]
     observer.may_answer.set()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
