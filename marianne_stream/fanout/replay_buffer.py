@@ -60,6 +60,11 @@ class ReplayEntry:
 
     @property
     def size_bytes(self) -> int:
+        """Size of the frame in bytes: what a client is sent."""
+        return len(self.frame)
+
+    @property
+    def memory_bytes(self) -> int:
         """Approximate size in memory, in bytes."""
         return len(self.frame) + len(self.params)
 
@@ -110,7 +115,7 @@ class ReplayBuffer:
         # read the others.
         self._entries: dict[int, ReplayEntry] = {}
         self._numbers: dict[str | None, list[int]] = {}
-        self._size_bytes = 0
+        self._memory_bytes = 0
         self._gap_numbers: deque[int] = deque(maxlen=MAX_KNOWN_GAPS)
         self.last_number = 0
 
@@ -311,9 +316,9 @@ class ReplayBuffer:
         entry = replace(entry, number=self.last_number, frame=frame, source=source)
         self._entries[self.last_number] = entry
         self._numbers.setdefault(entry.job_id, []).append(self.last_number)
-        self._size_bytes += entry.size_bytes
+        self._memory_bytes += entry.memory_bytes
         while len(self._entries) > 1 and (
-            len(self._entries) > self._max_events or self._size_bytes > self._max_bytes
+            len(self._entries) > self._max_events or self._memory_bytes > self._max_bytes
         ):
             self._drop_oldest()
         self._entry_added.set()
@@ -322,7 +327,7 @@ class ReplayBuffer:
     def _drop_oldest(self) -> None:
         entry = self._entries.pop(self.oldest_number)
         self.positions.drop(entry.number)
-        self._size_bytes -= entry.size_bytes
+        self._memory_bytes -= entry.memory_bytes
         numbers = self._numbers[entry.job_id]
         del numbers[0]
         if not numbers:

@@ -33,7 +33,7 @@ def test_oldest_events_dropped_above_limit() -> None:
         "job.step4",
         "job.step5",
     ]
-    one = make_buffer(1).get_newest(1, match_all)[0].size_bytes
+    one = make_buffer(1).get_newest(1, match_all)[0].memory_bytes
     kept = make_buffer(5, max_bytes=one * 3 + 2).get_newest(9, match_all)
     assert names(kept) == ["job.step3", "job.step4", "job.step5"]
 
