@@ -78,7 +78,7 @@ def decode_strict(data: bytes | msgspec.Raw, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(data, type=kind)
     except RecursionError as error:
-        raise msgspec.DecodeError("it is nested too deeply to be read") from error
+        raise msgspec.DecodeError("JSON is nested too deeply") from error
 
 
 def replace_lone_surrogates(data: bytes) -> bytes:
