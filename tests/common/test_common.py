@@ -26,6 +26,8 @@ def test_backoff_doubles_up_to_its_cap_and_resets() -> None:
 def test_backoff_with_jitter_stays_below_its_cap() -> None:
     backoff = Backoff(first_s=1.0, cap_s=5.0, jitter=0.2, uniform=lambda _low, high: high)
     assert [backoff.next_delay_s() for _ in range(4)] == [1.2, 2.4, 4.8, 5.0]
+    backoff = Backoff(first_s=1.0, cap_s=5.0, jitter=0.2, uniform=lambda low, _high: low)
+    assert [backoff.next_delay_s() for _ in range(4)] == [0.8, 1.6, 3.2, 4.0]
 
 
 def test_warn_once_logs_again_after_recovery_or_if_the_text_changes(
