@@ -158,8 +158,7 @@ def make_state(
     """Combine a checkpoint and a roster entry.
 
     The entry's status is right where they differ; a checkpoint older than the entry's submission
-    says nothing about this run. `current_sheet` and `error_message` come from the sheets if the
-    checkpoint lacks them.
+    says nothing about this run.
 
     Args:
         checkpoint: decoded checkpoint or bare metadata.
@@ -178,35 +177,52 @@ def make_state(
         believed = entry.status if trust_status else checkpoint.status
         message = checkpoint.error_message or state.error_message
         return replace(state, checkpoint_status=believed, error_message=message)
+    state = make_state_from_checkpoint(checkpoint, source=source, live=live)
+    if entry is not None:
+        # The registry knows the error and end of a job that its checkpoint may lack.
+        message = checkpoint.error_message or entry.error_message or state.error_message
+        state = replace(
+            state,
+            status=entry.status,
+            error_message=message,
+            submitted_at=format_iso_time(entry.submitted_at),
+            completed_at=state.completed_at or format_iso_time(entry.completed_at),
+            workspace=state.workspace or entry.workspace,
+        )
+    return replace(state, checkpoint_status=state.status) if trust_status else state
+
+
+def make_state_from_checkpoint(
+    checkpoint: Checkpoint, *, source: StateSourceName, live: bool
+) -> JobState:
+    """Convert a checkpoint; a missing current sheet or error is taken from the sheets.
+
+    Raises:
+        ValueError: a key of the sheets is not a sheet number.
+    """
     sheets = make_sheets(checkpoint)
-    # The registry knows the error and end of a job that its checkpoint may lack.
-    message = entry.error_message if entry is not None else None
-    ended_at = format_iso_time(entry.completed_at) if entry is not None else None
-    status = entry.status if entry is not None else checkpoint.status
-    submitted_at = checkpoint.submitted_at if entry is None else entry.submitted_at
-    start = (
-        submitted_at
-        if checkpoint.is_metadata_only
-        else checkpoint.started_at or checkpoint.created_at
-    )
+    if checkpoint.is_metadata_only:
+        start = checkpoint.submitted_at
+    else:
+        start = checkpoint.started_at or checkpoint.created_at
     return JobState(
         job_id=checkpoint.job_id,
-        status=status,
+        status=checkpoint.status,
         source=source,
         live=live,
-        checkpoint_status=status if trust_status else checkpoint.status,
+        checkpoint_status=checkpoint.status,
         job_name=checkpoint.job_name,
         sheets=sheets,
         total_sheets=max(checkpoint.total_sheets or 0, len(sheets)),
         completed_sheets=sum(sheet.status == "completed" for sheet in sheets),
         current_sheet=checkpoint.current_sheet or first_active_sheet(sheets),
-        error_message=checkpoint.error_message or message or first_sheet_error(sheets),
-        submitted_at=to_iso_time(submitted_at),
+        error_message=checkpoint.error_message or first_sheet_error(sheets),
+        submitted_at=to_iso_time(checkpoint.submitted_at),
         created_at=to_iso_time(checkpoint.created_at),
         started_at=to_iso_time(checkpoint.started_at),
         updated_at=to_iso_time(checkpoint.updated_at),
-        completed_at=to_iso_time(checkpoint.completed_at) or ended_at,
-        workspace=checkpoint.workspace or (entry.workspace if entry is not None else None),
+        completed_at=to_iso_time(checkpoint.completed_at),
+        workspace=checkpoint.workspace,
         worktree_path=checkpoint.worktree_path,
         from_checkpoint=not checkpoint.is_metadata_only,
         run=make_run_id(start),

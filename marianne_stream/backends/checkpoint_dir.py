@@ -88,14 +88,12 @@ class CheckpointDirBackend:
     async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:  # noqa: ARG002
         """Return the full state of a job. Cancelling is safe.
 
-        Args:
-            job_id: the job. Several ids have one file name; the id in the file decides.
-            entry: not used: the file is as new as any entry.
+        Several ids have one file name; the id in the file decides. The entry is not used: the
+        file is as new.
 
         Raises:
             JobNotFoundError: the folder has no file of the job.
-            CorruptStateError: the file is damaged, too large, or not permitted.
-            StateUnreadableError: the folder is missing, or cannot be read.
+            StateUnavailableError: the folder cannot be read, or the file is damaged.
         """
 
         def find() -> JobState:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from marianne_stream.backends.base import Backend
 from marianne_stream.backends.roster_enricher import RosterEnricher
+from marianne_stream.common.repeated_logs import WarnOnce
 from marianne_stream.errors import (
     ConductorBusyError,
     ConductorProtocolError,
@@ -33,7 +34,7 @@ class FallbackBackend:
         self._fallback = fallback
         self._roster_enricher = RosterEnricher(fallback)
         self._reported_source = "conductor"
-        self._reported_job_errors: dict[str, str] = {}
+        self._job_warnings: dict[str, WarnOnce] = {}
 
     async def read_roster(self) -> Roster:
         """Return the conductor's roster with the registry's additions, or the registry's."""
@@ -63,14 +64,14 @@ class FallbackBackend:
                 ) from second
             except StateUnavailableError as second:
                 raise StateUnavailableError(f"{error}; {second}") from second
-        except JobNotFoundError as gone:
+        except JobNotFoundError as not_found:
             try:
                 return await self._fallback.read_job(job_id, entry)
             except CorruptStateError:
                 # A damaged row is a row.
                 raise
             except StateUnavailableError:
-                raise gone from None
+                raise not_found from None
 
     async def close(self) -> None:
         """Close both backends."""
@@ -117,13 +118,12 @@ class FallbackBackend:
 
     def _log_job_fallback(self, job_id: str, error: StateUnavailableError) -> None:
         """Log once why a job cannot be read. An absent conductor is logged with the roster."""
-        if isinstance(error, ConductorProtocolError) and self._reported_job_errors.get(
-            job_id
-        ) != str(error):
-            logger.warning("job read from registry job=%r reason=%s", job_id, error)
-            if len(self._reported_job_errors) >= MAX_REPORTED_JOBS:
-                self._reported_job_errors.clear()
-            self._reported_job_errors[job_id] = str(error)
+        if not isinstance(error, ConductorProtocolError):
+            return
+        if job_id not in self._job_warnings and len(self._job_warnings) >= MAX_REPORTED_JOBS:
+            self._job_warnings.clear()
+        warning = self._job_warnings.setdefault(job_id, WarnOnce(logger))
+        warning.warn("job read from registry job=%r reason=%s", job_id, error)
 
     def _log_source_change(self, source: str, reason: str, level: int = logging.WARNING) -> None:
         """Log the source of state and the reason, once for each change."""

@@ -107,16 +107,12 @@ class RegistryBackend:
     async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:  # noqa: ARG002
         """Return the full state of a job. Cancelling is safe.
 
-        The row's status overrides its checkpoint's, so the state is consistent.
-
-        Args:
-            job_id: the job.
-            entry: not used: the row is as new as any entry.
+        The row's status overrides its checkpoint's, so the state is consistent. The entry is not
+        used: the row is as new.
 
         Raises:
             JobNotFoundError: the registry has no row for the job.
-            CorruptStateError: its row or its checkpoint is damaged.
-            StateUnreadableError: the registry is missing, unreadable, or not a registry.
+            StateUnavailableError: the registry cannot be read, or the row is damaged.
         """
         row = await self._query_row(job_id, JOB_COLUMNS)
         if row is None:

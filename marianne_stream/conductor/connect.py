@@ -4,6 +4,7 @@ import asyncio
 import errno
 import socket
 import stat
+from contextlib import ExitStack
 from pathlib import Path
 
 from marianne_stream.errors import ConductorUnavailableError, ConductorUnreachableError
@@ -24,25 +25,22 @@ async def connect(path: Path) -> socket.socket:
     except OSError as error:
         raise ConductorUnavailableError(f"cannot make a socket: {error.strerror}") from error
     sock.settimeout(0)
-    try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            await asyncio.get_running_loop().sock_connect(sock, str(path))
-        # A full backlog looks like a connection in progress to asyncio, and like no peer here.
-        sock.getpeername()
-    except TimeoutError as error:
-        sock.close()
-        raise ConductorUnavailableError(
-            f"{path} did not accept within {CONNECT_TIMEOUT_S:g} s"
-        ) from error
-    except (FileNotFoundError, ConnectionRefusedError) as error:
-        sock.close()
-        raise ConductorUnreachableError(describe_connect_error(path, error)) from error
-    except OSError as error:
-        sock.close()
-        raise ConductorUnavailableError(describe_connect_error(path, error)) from error
-    except BaseException:
-        sock.close()
-        raise
+    with ExitStack() as close_on_error:
+        close_on_error.enter_context(sock)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await asyncio.get_running_loop().sock_connect(sock, str(path))
+            # A full backlog looks like a connection in progress to asyncio, and like no peer here.
+            sock.getpeername()
+        except TimeoutError as error:
+            raise ConductorUnavailableError(
+                f"{path} did not accept within {CONNECT_TIMEOUT_S:g} s"
+            ) from error
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise ConductorUnreachableError(describe_connect_error(path, error)) from error
+        except OSError as error:
+            raise ConductorUnavailableError(describe_connect_error(path, error)) from error
+        close_on_error.pop_all()
     return sock
 
 

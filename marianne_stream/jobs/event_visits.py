@@ -88,14 +88,14 @@ def observed_event_names(before: RosterEntry | None, entry: RosterEntry) -> tupl
     """Return the names of the events of a job between two rosters."""
     if before is not None and before.status == entry.status and before.is_same_run(entry):
         return ()
-    begun: tuple[str, ...] = ()
+    start_names: tuple[str, ...] = ()
     if entry.started_at is not None and (before is None or not before.is_same_run(entry)):
         resumes = before is not None and before.started_at is not None
         resumes = resumes and before is not None and before.is_same_submission(entry)
-        begun = ("job.resuming",) if resumes else ("job.started",)
+        start_names = ("job.resuming",) if resumes else ("job.started",)
     if entry.status == "running":
-        return begun or ("job.resuming",)
-    return (*begun, *filter(None, (EVENT_NAMES.get(entry.status),)))
+        return start_names or ("job.resuming",)
+    return (*start_names, *filter(None, (EVENT_NAMES.get(entry.status),)))
 
 
 def make_observed_event(name: str, entry: RosterEntry) -> MonitorEvent:

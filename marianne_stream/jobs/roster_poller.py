@@ -36,6 +36,7 @@ class RosterPoller:
 
     Attributes:
         latest: the last roster; None before the first.
+        latest_requested_at: loop time of the request for it.
     """
 
     def __init__(self, backend: Backend, *, on_roster: RosterListener) -> None:
@@ -47,8 +48,7 @@ class RosterPoller:
         self._request_waiters: list[asyncio.Future[Roster]] | None = None
         self._wake = asyncio.Event()
         self._requested_at = float("-inf")
-        # Loop times of the request for the newest roster, and of the last invalidation.
-        self._latest_requested_at = float("-inf")
+        self.latest_requested_at = float("-inf")
         self._invalidated_at = float("-inf")
         self._poll_soon_at = float("inf")
         # Loop time of the last answer, and the rest of the conductor after it.
@@ -98,7 +98,7 @@ class RosterPoller:
         if (
             self.latest is not None
             and self.latest.source != "none"
-            and self._latest_requested_at >= oldest
+            and self.latest_requested_at >= oldest
         ):
             return self.latest
         waiter: asyncio.Future[Roster] = loop.create_future()
@@ -112,11 +112,6 @@ class RosterPoller:
         finally:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
-
-    @property
-    def latest_requested_at(self) -> float:
-        """Loop time of the request for the newest roster."""
-        return self._latest_requested_at
 
     async def run(self) -> None:
         """Poll when due, until cancelled; waiting calls of `get` fail then."""
@@ -187,7 +182,7 @@ class RosterPoller:
         if self.latest is not None:
             roster = carry_over_entries(roster, self.latest)
         self.latest = roster
-        self._latest_requested_at = self._requested_at
+        self.latest_requested_at = self._requested_at
         self._received_at = asyncio.get_running_loop().time()
         self._rest_s = min(REST_FACTOR * roster.cost_s, MAX_REST_S)
         self._on_roster(roster)

@@ -112,8 +112,8 @@ class JobSnapshot(Snapshot):
     The cursor is the same in every process, and differs between runs.
 
     Args:
-        state: state of the job.
-        source: current source of state; "none" if `state` is only the last known.
+        state: state of the job; the last known if `source` is "none".
+        source: current source of state.
         live: True if the conductor itself reported the state.
         end: reason why streams end with this snapshot; "" if they go on.
         detail: sentence that says why the conductor is not the source.
@@ -248,16 +248,16 @@ class RosterSnapshot(Snapshot):
         """Return the snapshot of the matching jobs, cached for all clients with these patterns."""
         if patterns.matches_all:
             return self
-        view = self._restricted.get(patterns)
-        if view is None:
+        snapshot = self._restricted.get(patterns)
+        if snapshot is None:
             entries = {i: entry for i, entry in self.roster.entries.items() if patterns(i)}
             live = self.roster.live or not any(
                 map(patterns.may_match_prefix, self.roster.unavailable_scopes or ("",))
             )
-            view = self._restricted[patterns] = RosterSnapshot(
+            snapshot = self._restricted[patterns] = RosterSnapshot(
                 replace(self.roster, entries=entries, live=live), self._details, self
             )
-        return view
+        return snapshot
 
     def make_resume_frames(self) -> bytes:
         """Make the frames for a client that has seen these entries: their source."""
