@@ -79,10 +79,6 @@ def add_client_arguments(parser: ArgumentParser, description: str, examples: str
 def run_client(options: Namespace, command: Callable[[ApiClient, Output], Awaitable[int]]) -> int:
     """Run a client command, and return its exit code.
 
-    Args:
-        options: parsed options.
-        command: called with the client and the output.
-
     Raises:
         SettingsError: an option or an environment variable is invalid.
         MarianneStreamError: raised by the command.

@@ -115,11 +115,7 @@ async def print_log(client: ApiClient, output: Output, query: LogQuery, *, as_js
 
 
 class PartialLineDisplay:
-    """Draws the partial last line of a log, on a terminal that can overwrite lines.
-
-    Args:
-        output: output of the log.
-    """
+    """Draws the partial last line of a log, on a terminal that can overwrite lines."""
 
     def __init__(self, output: Output) -> None:
         self._output = output

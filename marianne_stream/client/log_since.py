@@ -65,15 +65,9 @@ class SincePosition:
 async def find_since(
     client: ApiClient, job_id: str, filter_params: dict[str, str], since_s: float
 ) -> SincePosition:
-    """Find the position before the first line that is as new as a time.
+    """Find the position before the first line that is as new as `since_s` (epoch seconds).
 
     Lines are in the order in which they were written: the search ends at the first older line.
-
-    Args:
-        client: client of the server.
-        job_id: job of the log.
-        filter_params: query parameters of the filters.
-        since_s: the time, in epoch seconds.
 
     Raises:
         CliLogNotFoundError: the job has no log.

@@ -17,9 +17,6 @@ def write_stderr(line: str) -> None:
 class StderrReporter:
     """Reporter of messages on standard error.
 
-    Args:
-        write: writes a line.
-
     Attributes:
         write: the same; a live display replaces it.
         before_report: called before each message, so that a redrawn line can make room.
@@ -39,11 +36,7 @@ class StderrReporter:
 
 
 class ConnectionStatus:
-    """Reports the loss of the connection once for all streams, and its recovery.
-
-    Args:
-        reporter: reporter of the messages.
-    """
+    """Reports the loss of the connection once for all streams, and its recovery."""
 
     def __init__(self, reporter: StderrReporter) -> None:
         self._reporter = reporter

@@ -37,11 +37,7 @@ class JobRenderer(Protocol):
 
 
 class JsonRenderer:
-    """Renderer that prints each event as one line of JSON.
-
-    Args:
-        output: output to write to.
-    """
+    """Renderer that prints each event as one line of JSON."""
 
     needs_times = False
 

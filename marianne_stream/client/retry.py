@@ -25,12 +25,7 @@ class RetryPolicy:
 
 
 class Retrier:
-    """Retries of one request, or of one stream with all its connections.
-
-    Args:
-        policy: time limits.
-        status: records whether there is a connection.
-    """
+    """Retries of one request, or of one stream with all its connections."""
 
     def __init__(self, policy: RetryPolicy, status: ConnectionStatus) -> None:
         self._policy = policy

@@ -64,9 +64,6 @@ class StopOnSignal:
     A blocking write to a slow reader also blocks the event loop. If the loop does not run after a
     signal, the process exits without it.
 
-    Args:
-        task: task to cancel.
-
     Attributes:
         exit_code: exit code after a signal; None before one.
     """

@@ -46,14 +46,7 @@ async def watch_jobs(client: ApiClient, renderer: JobRenderer, job_ids: Sequence
 
 
 class JobTracker:
-    """Watches one job.
-
-    Args:
-        client: client of the server.
-        renderer: shows the job.
-        source_reporter: reports whether state comes from the conductor itself.
-        job: state of the job.
-    """
+    """Watches one job."""
 
     def __init__(
         self,

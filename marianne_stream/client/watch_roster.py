@@ -30,12 +30,7 @@ async def watch_roster(client: ApiClient, renderer: JobRenderer) -> int:
 
 
 class RosterTracker:
-    """Jobs to show: those that run, and those that ended while they were shown.
-
-    Args:
-        client: client of the server.
-        renderer: shows the jobs.
-    """
+    """Jobs to show: those that run, and those that ended while they were shown."""
 
     def __init__(self, client: ApiClient, renderer: JobRenderer) -> None:
         self._renderer = renderer

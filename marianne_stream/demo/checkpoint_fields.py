@@ -21,14 +21,9 @@ def make_checkpoint(
     instrument: str = "cli",
     movements: Mapping[int, int] | None = None,
 ) -> JsonObject:
-    """Return the checkpoint of a run that starts now, with all of its sheets pending.
+    """Return the checkpoint of a run that starts at `now_s`, with all of its sheets pending.
 
-    Args:
-        job_id: id of the job.
-        sheets: number of sheets; they are numbered from 1.
-        now_s: current time in epoch seconds.
-        instrument: instrument of the sheets.
-        movements: movement by sheet number, of the sheets that have one.
+    `movements` has the movement by sheet number, of the sheets that have one.
     """
     movement_by_sheet = movements or {}
     numbers = range(1, sheets + 1)
@@ -72,31 +67,25 @@ def make_sheet(number: int, instrument: str = "cli", movement: int | None = None
 
 
 def _unused_job_fields() -> JsonObject:
+    empty = (
+        "pid error_message resume_at worktree_path worktree_branch worktree_base_commit "
+        "isolation_mode"
+    )
+    zeros = (
+        "total_retry_count rate_limit_waits quota_waits total_input_tokens total_output_tokens "
+        "parallel_batches_executed"
+    )
+    flags = "cost_limit_reached worktree_locked isolation_fallback_used parallel_enabled"
+    lists = "sheets_in_progress hook_results circuit_breaker_history"
     return {
-        "pid": None,
-        "error_message": None,
-        "total_retry_count": 0,
-        "rate_limit_waits": 0,
-        "quota_waits": 0,
-        "resume_at": None,
-        "total_input_tokens": 0,
-        "total_output_tokens": 0,
+        **dict.fromkeys(empty.split()),
+        **dict.fromkeys(zeros.split(), 0),
+        **dict.fromkeys(flags.split(), False),
+        **{name: [] for name in lists.split()},
         "total_estimated_cost": 0.0,
-        "cost_limit_reached": False,
-        "worktree_path": None,
-        "worktree_branch": None,
-        "worktree_locked": False,
-        "worktree_base_commit": None,
-        "isolation_mode": None,
-        "isolation_fallback_used": False,
-        "parallel_enabled": False,
         "parallel_max_concurrent": 1,
-        "parallel_batches_executed": 0,
-        "sheets_in_progress": [],
         "synthesis_results": {},
-        "hook_results": [],
         "spec_corpus_hash": "",
-        "circuit_breaker_history": [],
     }
 
 

@@ -77,11 +77,7 @@ class ConnectionHost(Protocol):
 
 
 class ClientConnection(asyncio.StreamReaderProtocol):
-    """Serves the requests of one client in order, once it has a slot.
-
-    Args:
-        host: server that accepted the connection.
-    """
+    """Serves the requests of one client in order, once it has a slot."""
 
     def __init__(self, host: ConnectionHost) -> None:
         # The protocol keeps only a weak reference to its reader.

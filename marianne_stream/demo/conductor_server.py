@@ -56,31 +56,6 @@ class ConductorServer(ABC):
         self._socket_identity: tuple[int, int] | None = None
 
     @property
-    def response_delay_s(self) -> dict[str, float]:
-        """Return the delays of responses in seconds, by method."""
-        return self.faults.response_delay_s
-
-    @property
-    def unanswered(self) -> set[str]:
-        """Return the methods without a response."""
-        return self.faults.unanswered
-
-    @property
-    def unknown_methods(self) -> set[str]:
-        """Return the methods that are unknown, as on an older conductor."""
-        return self.faults.unknown_methods
-
-    @property
-    def raw_responses(self) -> dict[str, bytes]:
-        """Return the bytes that replace responses, by method."""
-        return self.faults.raw_responses
-
-    @property
-    def close_after(self) -> set[str]:
-        """Return the methods after whose response the connection is closed."""
-        return self.faults.close_after
-
-    @property
     def free_slots(self) -> int:
         """Return the number of free slots."""
         return self.max_connections - self.statistics.slots_taken

@@ -12,15 +12,7 @@ VERSION = "0.1.0"
 
 @dataclass(slots=True)
 class Daemon:
-    """A run of a conductor's process.
-
-    Args:
-        socket_path: path of its socket.
-        state_db_path: path of its registry.
-        log_file: path of its log, or None.
-        max_connections: number of connection slots.
-        max_job_history: maximum number of jobs in the roster.
-    """
+    """A run of a conductor's process."""
 
     socket_path: str
     state_db_path: str

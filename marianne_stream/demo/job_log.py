@@ -29,12 +29,7 @@ JSON_LINE_INTERVAL = 9
 
 
 class JobLogWriter:
-    """Appends lines to the `marianne.log` of one job.
-
-    Args:
-        workspace: folder of the job; created if it is missing.
-        rng: random generator that chooses the lines.
-    """
+    """Appends lines to the `marianne.log` of one job."""
 
     def __init__(self, workspace: Path, rng: random.Random) -> None:
         self.path = workspace / "marianne.log"

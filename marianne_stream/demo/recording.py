@@ -25,11 +25,7 @@ class RecordedMessage:
 
 
 class Recording:
-    """Recorded messages in the order of their times.
-
-    Args:
-        entries: the messages, in any order.
-    """
+    """Recorded messages in the order of their times."""
 
     def __init__(self, entries: list[RecordedMessage]) -> None:
         self.entries = sorted(entries, key=lambda entry: entry.time_s)

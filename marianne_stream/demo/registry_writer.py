@@ -44,11 +44,7 @@ CREATE INDEX IF NOT EXISTS idx_jobs_submitted ON jobs (submitted_at DESC);
 
 
 class RegistryWriter:
-    """Writes rows in the background, shortly after `put` and `delete`.
-
-    Args:
-        path: the SQLite file; created if it is missing.
-    """
+    """Writes rows in the background, shortly after `put` and `delete`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

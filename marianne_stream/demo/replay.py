@@ -23,8 +23,7 @@ class ReplayConductor(ConductorServer):
         speed: recorded seconds per second.
         plays_at_start: whether `start` also starts to play; otherwise call `play`, before which
             there are no jobs.
-        max_connections: number of connection slots.
-        shutdown_grace_s: minimum duration of a stop, in seconds.
+        max_connections: as for `ConductorServer`, like `shutdown_grace_s`.
     """
 
     def __init__(  # noqa: PLR0913

@@ -2,13 +2,15 @@
 
 import asyncio
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
+from marianne_stream.demo.checkpoint_fields import JsonObject
 from marianne_stream.demo.job_log import JobLogWriter
-from marianne_stream.demo.observer import JobObserver
 from marianne_stream.demo.score import Score
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 
+FIRST_PID = 7400
 OBSERVER_INTERVAL_S = 2.0
 LOG_LINE_INTERVAL_S = 0.35
 
@@ -16,12 +18,7 @@ LOG_LINE_INTERVAL_S = 0.35
 class ScorePlayer:
     """Runs the job of a score, once for each call of `play`.
 
-    Args:
-        conductor: conductor of the job.
-        score: score to play.
-        folder: parent of the workspace.
-        speed: score seconds per second.
-        seed: seed of the random generators.
+    `speed` is in score seconds per second; the same seed gives the same run.
     """
 
     def __init__(
@@ -122,3 +119,34 @@ class ScorePlayer:
             if self._conductor.jobs[self.score.job_id].status == "running":
                 await self._log_writer.write(self._current_sheet)
             await self.sleep(LOG_LINE_INTERVAL_S)
+
+
+class JobObserver:
+    """Generates the events of one run: processes that start and end, and files that they write."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._next_pid = FIRST_PID
+        self._running_pids: list[int] = []
+        self._output_count = 0
+
+    def make_events(self, completed_sheets: int) -> Iterator[tuple[str, JsonObject]]:
+        """Yield one burst of events, names with data; each completed sheet has written one file."""
+        while self._output_count < completed_sheets:
+            self._output_count += 1
+            yield "observer.file_created", {"path": f"out-{self._output_count}.txt"}
+        yield "observer.file_modified", {"path": "marianne.log"}
+        if self._running_pids:
+            yield from self._exit_events()
+        else:
+            yield from self._spawn_events()
+
+    def _spawn_events(self) -> Iterator[tuple[str, JsonObject]]:
+        for name in ("bash", "sleep"):
+            self._next_pid += self._rng.randint(1, 40)
+            self._running_pids.append(self._next_pid)
+            yield "observer.process_spawned", {"pid": self._next_pid, "name": name}
+
+    def _exit_events(self) -> Iterator[tuple[str, JsonObject]]:
+        while self._running_pids:
+            yield "observer.process_exited", {"pid": self._running_pids.pop(0), "role": "child"}

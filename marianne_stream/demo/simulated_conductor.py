@@ -31,10 +31,8 @@ class SimulatedConductor(JobOperations, ConductorServer):
         socket_path: path to listen on.
         registry: SQLite file of the registry; None keeps jobs in memory only, and `daemon.config`
             names a file that does not exist.
-        max_connections: number of connection slots.
-        max_queued_events: queue size of a subscription.
+        max_connections: as for `ConductorServer`, like the other arguments without a description.
         max_listed_jobs: number of jobs in the roster, the newest.
-        shutdown_grace_s: minimum duration of a stop, in seconds.
         has_sheet_events: whether to emit `sheet.*` events, which conductor 0.1.0 does not.
         log_file: path of the conductor's log.
     """

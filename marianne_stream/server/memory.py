@@ -46,12 +46,7 @@ def trim_heap() -> None:
 async def trim_heap_periodically(
     count_streams: Callable[[], int], interval_s: float = TRIM_INTERVAL_S
 ) -> None:
-    """Collect garbage and trim the heap periodically, until cancelled.
-
-    Args:
-        count_streams: returns the number of open streams.
-        interval_s: interval in seconds.
-    """
+    """Collect garbage and trim the heap every `interval_s` seconds, until cancelled."""
     while True:
         await asyncio.sleep(interval_s)
         collect_garbage(count_streams())

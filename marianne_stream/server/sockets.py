@@ -131,12 +131,7 @@ def remove_stale_socket(path: Path) -> None:
 
 
 def unlink_if_ours(path: Path, inode: int) -> None:
-    """Remove the file of a Unix socket, unless another process has replaced it.
-
-    Args:
-        path: path of the socket.
-        inode: inode of this process's socket.
-    """
+    """Remove the file of a Unix socket, unless another process has replaced it."""
     with contextlib.suppress(OSError):
         if path.lstat().st_ino == inode:
             path.unlink()

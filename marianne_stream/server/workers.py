@@ -31,11 +31,6 @@ STATUS_INTERVAL_S = 5.0
 class WorkerProcess:
     """A worker process, and its restarts.
 
-    Args:
-        number: number of the worker, from 1.
-        sock: listening socket of the worker.
-        command: command line of the worker.
-
     Attributes:
         ready: set while the worker listens.
     """

@@ -77,7 +77,7 @@ async def test_error_answer_raises_with_code(conductor: SimulatedConductor) -> N
 async def test_cancelled_call_visit_closed_after_answer(
     conductor: SimulatedConductor,
 ) -> None:
-    conductor.response_delay_s["daemon.status"] = 0.1
+    conductor.faults.response_delay_s["daemon.status"] = 0.1
     client = make_visiting_client(conductor.socket_path)
     call = asyncio.create_task(request(client))
     await wait_until(lambda: conductor.statistics.requests["daemon.status"])
@@ -88,7 +88,7 @@ async def test_cancelled_call_visit_closed_after_answer(
 
 
 async def test_slow_request_detached_and_others_go_on(conductor: SimulatedConductor) -> None:
-    conductor.response_delay_s["daemon.status"] = 0.3
+    conductor.faults.response_delay_s["daemon.status"] = 0.3
     client = make_visiting_client(conductor.socket_path, slow_s=0.05)
     slow = asyncio.create_task(request(client))
     await wait_until(lambda: conductor.statistics.requests["daemon.status"])
@@ -103,7 +103,7 @@ async def test_slow_request_detached_and_others_go_on(conductor: SimulatedConduc
 async def test_unanswered_method_takes_one_slot(
     conductor: SimulatedConductor,
 ) -> None:
-    conductor.unanswered.add("daemon.status")
+    conductor.faults.unanswered.add("daemon.status")
     client = make_visiting_client(conductor.socket_path, slow_s=0.05, call_limit_s=0.1)
     with pytest.raises(ConductorTimeoutError, match=r"within 0\.1 s"):
         await request(client)
@@ -119,7 +119,7 @@ async def test_unanswered_method_takes_one_slot(
 async def test_connection_with_slot_unanswered_for_long_replaced(
     conductor: SimulatedConductor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    conductor.unanswered.update({"daemon.status", "daemon.clients"})
+    conductor.faults.unanswered.update({"daemon.status", "daemon.clients"})
     client = make_visiting_client(conductor.socket_path, slow_s=0.02, call_limit_s=0.04)
     for method in ("daemon.status", "daemon.clients"):
         with pytest.raises(ConductorTimeoutError):
@@ -167,14 +167,14 @@ async def test_time_waiting_for_slot_not_counted_as_cost(
         call = asyncio.create_task(client.call("daemon.status", None, Status))
         await wait_until(lambda: conductor.statistics.connections_open == 6)
         await asyncio.sleep(0.2)
-    conductor.response_delay_s["daemon.status"] = 0
+    conductor.faults.response_delay_s["daemon.status"] = 0
     assert (await call).duration_s < 0.15
 
 
 async def test_queued_calls_fail_after_close(
     conductor: SimulatedConductor,
 ) -> None:
-    conductor.response_delay_s["daemon.status"] = 0.2
+    conductor.faults.response_delay_s["daemon.status"] = 0.2
     async with run_client(conductor.socket_path, events_mode="visits") as (client, _):
         calls = [asyncio.create_task(request(client)) for _ in range(4)]
         await wait_until(lambda: conductor.statistics.requests["daemon.status"])
@@ -202,7 +202,7 @@ async def test_no_free_descriptor_call_fails_and_later_succeeds(
 async def test_killed_conductor_fails_call_in_progress(
     conductor: SimulatedConductor,
 ) -> None:
-    conductor.unanswered.add("daemon.status")
+    conductor.faults.unanswered.add("daemon.status")
     client = make_visiting_client(conductor.socket_path)
     call = asyncio.create_task(request(client))
     await wait_until(lambda: conductor.statistics.requests["daemon.status"])
@@ -216,7 +216,7 @@ async def test_killed_conductor_fails_call_in_progress(
 async def test_conductor_without_health_method_answers(
     conductor: SimulatedConductor,
 ) -> None:
-    conductor.unknown_methods.add("daemon.health")
+    conductor.faults.unknown_methods.add("daemon.health")
     client = make_visiting_client(conductor.socket_path)
     assert (await client.call("job.list", None, list)).result == []
     assert client.pid is None

@@ -146,7 +146,7 @@ async def test_returning_conductor_subscribed_at_once(
 async def test_conductor_without_monitor_answers(
     conductor: SimulatedConductor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    conductor.unknown_methods.add("daemon.monitor.stream")
+    conductor.faults.unknown_methods.add("daemon.monitor.stream")
     async with run_client(conductor.socket_path) as (client, _):
         await wait_until(lambda: "refused daemon.monitor.stream" in caplog.text)
         await request(client)

@@ -28,7 +28,7 @@ async def open_stream(conductor: SimulatedConductor, connect: Connect) -> Any:
 async def test_requests_of_one_connection_are_answered_in_order(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
-    conductor.response_delay_s["job.list"] = 0.02
+    conductor.faults.response_delay_s["job.list"] = 0.02
     client = await connect()
     request_ids = [await client.send("job.list"), await client.send("daemon.health")]
     assert [(await client.read_message())["id"] for _ in request_ids] == request_ids
@@ -250,10 +250,10 @@ async def test_message_above_16_mib_closes_the_connection(
 
 
 async def test_faults_are_injected(conductor: SimulatedConductor, connect: Connect) -> None:
-    conductor.unknown_methods.add("job.list")
-    conductor.raw_responses["job.status"] = b'{"half":'
-    conductor.unanswered.add("daemon.status")
-    conductor.close_after.add("daemon.config")
+    conductor.faults.unknown_methods.add("job.list")
+    conductor.faults.raw_responses["job.status"] = b'{"half":'
+    conductor.faults.unanswered.add("daemon.status")
+    conductor.faults.close_after.add("daemon.config")
     client = await connect()
     assert (await client.call_error("job.list"))["code"] == -32601
     await client.call("daemon.config")
@@ -272,7 +272,7 @@ async def test_faults_are_injected(conductor: SimulatedConductor, connect: Conne
 async def test_delayed_response_has_state_before_delay(
     conductor: SimulatedConductor, connect: Connect
 ) -> None:
-    conductor.response_delay_s["job.list"] = 0.05
+    conductor.faults.response_delay_s["job.list"] = 0.05
     client = await connect()
     await client.send("job.list")
     await wait_until(lambda: conductor.statistics.requests["job.list"] == 1)

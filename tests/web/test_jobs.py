@@ -266,11 +266,11 @@ async def test_a_conductor_that_talks_nonsense_is_replaced_by_its_registry(
     conductor.launch("a", 2)
     await conductor.flush()
     for nonsense in (b"nonsense\n", b'{"jsonrpc":"2.0","id":null,"result":7}\n'):
-        conductor.raw_responses[method] = nonsense
-        conductor.close_after.add(method)
+        conductor.faults.raw_responses[method] = nonsense
+        conductor.faults.close_after.add(method)
         assert (await json_of(client, "/api/jobs/a"))["job_id"] == "a"
-    del conductor.raw_responses[method]
-    conductor.close_after.clear()
+    del conductor.faults.raw_responses[method]
+    conductor.faults.close_after.clear()
     assert (await json_of(client, "/api/jobs/a"))["job_id"] == "a"
 
 
@@ -286,7 +286,7 @@ async def test_a_hanging_conductor_holds_nobody_up_for_longer_than_a_call_may_ta
     await conductor.flush()
     client = await aiohttp_client(create_app(settings))
     for method in ("job.list", "job.status", "daemon.health"):
-        conductor.unanswered.add(method)
+        conductor.faults.unanswered.add(method)
     async with asyncio.timeout(3):
         for path in ("/ready", "/api/jobs/a/status", "/ready", "/api/jobs/a"):
             await json_of(client, path)
@@ -315,7 +315,7 @@ async def test_an_entry_that_cannot_be_read_costs_no_other(
     ]
     answer = {"jsonrpc": "2.0", "result": jobs}
     lines = [json.dumps({**answer, "id": number}) + "\n" for number in range(100)]
-    conductor.raw_responses["job.list"] = "".join(lines).encode()
+    conductor.faults.raw_responses["job.list"] = "".join(lines).encode()
     page = await json_of(client, "/api/jobs")
     assert {job["job_id"] for job in page["jobs"]} == {"a", "d"}
     assert caplog.text.count("roster entries skipped") == 1

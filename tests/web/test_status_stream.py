@@ -238,7 +238,7 @@ async def test_a_change_between_the_first_look_and_the_first_frame_is_not_lost(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
-    conductor.response_delay_s["job.status"] = 0.1
+    conductor.faults.response_delay_s["job.status"] = 0.1
     async with asyncio.TaskGroup() as group:
 
         async def change() -> None:
@@ -260,9 +260,11 @@ async def test_a_refusal_of_a_job_that_is_listed_takes_nothing_back(
         refusal = b'{"jsonrpc":"2.0","error":{"code":-32000,"message":"busy"},"id":%d}\n'
         asked = conductor.statistics.requests["job.status"]
         # The ids of all calls of one connection count up: some of these are the next calls'.
-        conductor.raw_responses["job.status"] = b"".join(refusal % number for number in range(200))
+        conductor.faults.raw_responses["job.status"] = b"".join(
+            refusal % number for number in range(200)
+        )
         await wait_until(lambda: conductor.statistics.requests["job.status"] >= asked + 2)
-        del conductor.raw_responses["job.status"]
+        del conductor.faults.raw_responses["job.status"]
         conductor.complete_sheet("a", 2)
         await viewer.wait_for_status(completed_sheets=2)
     assert viewer.progress == [("running", 1, None), ("running", 2, None)]

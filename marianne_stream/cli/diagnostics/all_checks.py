@@ -20,12 +20,7 @@ from marianne_stream.wire.redis_urls import redact_url
 
 
 async def run_checks(settings: Settings, config: Path | None) -> AsyncGenerator[Finding, None]:
-    """Yield the finding of each check as soon as it is known. Cancelling is safe.
-
-    Args:
-        settings: settings of the server.
-        config: settings file; None without one.
-    """
+    """Yield the finding of each check as soon as it is known. Cancelling is safe."""
     text = f"valid, with {config}" if config is not None else "valid, without a file"
     yield Finding("ok", "settings", text)
     if settings.state_backend != "redis":

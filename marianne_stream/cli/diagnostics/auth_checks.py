@@ -13,7 +13,7 @@ def check_data_dir(folder: Path, *, stores_token: bool) -> Finding:
 
     Args:
         folder: data_dir.
-        stores_token: whether the server must store a generated token there.
+        stores_token: whether a failure is an error: the server must store a token there.
     """
     subject = "data_dir"
     level: FindingLevel = "error" if stores_token else "warning"

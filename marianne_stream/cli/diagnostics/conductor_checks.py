@@ -97,12 +97,7 @@ async def query_conductor(path: Path) -> ConductorReport:
 
 
 class SequentialRpc:
-    """JSON-RPC calls on one connection, one at a time.
-
-    Args:
-        reader: reader of the connection.
-        writer: writer of the connection.
-    """
+    """JSON-RPC calls on one connection, one at a time."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -155,13 +150,7 @@ def report_finding(report: ConductorReport, path: Path) -> Finding:
 
 
 def error_finding(error: ConductorUnavailableError, path: Path, *, is_only_source: bool) -> Finding:
-    """Return the finding about a conductor that could not be queried.
-
-    Args:
-        error: the error.
-        path: socket of the conductor.
-        is_only_source: whether no other backend is available.
-    """
+    """Return the finding about a conductor that could not be queried."""
     if isinstance(error, ConductorTimeoutError):
         text = (
             f"{path} accepts connections, but gives no answer within {SLOT_TIMEOUT_S:g} s: all "

@@ -32,11 +32,7 @@ def log_access(path: LogPath) -> LogAccess:
 
 
 def check_conductor_log(path: str | None) -> Finding:
-    """Check the conductor's log.
-
-    Args:
-        path: path of the log; None if it is unknown.
-    """
+    """Check the conductor's log."""
     subject = "conductor's log"
     if path is None:
         advice = "set log_file in the conductor's configuration, to see lines of jobs without a log"
