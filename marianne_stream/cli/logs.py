@@ -55,6 +55,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="Start with the first line of this time or later, by the lines' timestamps; overrides "
         "-n. A duration before now (10m, 2h, 1d), or an ISO 8601 time, local without a time zone.",
     )
+    add_filter_arguments(parser)
+    client_command.add_client_arguments(parser, DESCRIPTION, EXAMPLES)
+
+
+def add_filter_arguments(parser: ArgumentParser) -> None:
+    """Add the options that select lines."""
     parser.add_argument(
         "--level", choices=LEVELS, default="", help="Print only lines of this level or above."
     )
@@ -71,7 +77,6 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="With --grep or --level, and without -f: print N lines before and after each match "
         f"(0 to {MAX_CONTEXT_LINES}).",
     )
-    client_command.add_client_arguments(parser, DESCRIPTION, EXAMPLES)
 
 
 def run(options: Namespace) -> int:

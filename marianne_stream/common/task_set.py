@@ -18,10 +18,17 @@ class KeyedTasks(Generic[K]):
     Args:
         on_failure: called with the key and the exception of a task that failed; without it, the
             failure is logged with its traceback.
+        may_end: whether a task may end by itself; if not, its end is a failure.
     """
 
-    def __init__(self, on_failure: Callable[[K, BaseException], None] | None = None) -> None:
+    def __init__(
+        self,
+        on_failure: Callable[[K, BaseException], None] | None = None,
+        *,
+        may_end: bool = True,
+    ) -> None:
         self._on_failure = on_failure
+        self._may_end = may_end
         self._tasks: dict[K, asyncio.Task[None]] = {}
         self._cancelled: set[asyncio.Task[None]] = set()
 
@@ -63,7 +70,12 @@ class KeyedTasks(Generic[K]):
         self._cancelled.discard(task)
         if self._tasks.get(key) is task:
             del self._tasks[key]
-        if task.cancelled() or (error := task.exception()) is None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None and not self._may_end:
+            error = RuntimeError("the task ended")
+        if error is None:
             return
         if self._on_failure is not None:
             self._on_failure(key, error)

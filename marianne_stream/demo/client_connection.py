@@ -117,7 +117,7 @@ class ClientConnection(asyncio.StreamReaderProtocol):
                 finally:
                     self.host.statistics.slots_taken -= 1
         except ConnectionError as exc:
-            logger.debug("a client is gone: %s", exc)
+            logger.debug("client disconnected error=%r", str(exc))
         finally:
             self.writer.close()
 
@@ -167,7 +167,7 @@ class ClientConnection(asyncio.StreamReaderProtocol):
         try:
             return self.host.answer(request.method, request.params)
         except Exception:
-            logger.exception("%s could not be answered", request.method)
+            logger.exception("request failed method=%s", request.method)
             return RpcErrorResult(rpc_messages.INTERNAL_ERROR, "Internal error")
 
     async def _stream_events(self) -> None:

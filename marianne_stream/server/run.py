@@ -218,7 +218,7 @@ def startup_messages(
         host = sock.getsockname()[0]
         if not settings.no_auth and host not in ("127.0.0.1", "::1"):
             logger.warning(
-                "listening without TLS address=%s: tokens are sent in clear text; use a TLS proxy",
+                "listening without TLS host=%s: tokens are sent in clear text; use a TLS proxy",
                 host,
             )
     authenticator = app[AUTHENTICATOR]

@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from marianne_stream.common.repeated_logs import LogLimiter
+from marianne_stream.common.task_set import KeyedTasks, cancel_and_wait
 
 logger = logging.getLogger(__name__)
 
@@ -25,23 +26,16 @@ class TaskSupervisor:
         self.failed = asyncio.Event()
         self.error: BaseException | None = None
         self._accept_warnings = LogLimiter(LOG_INTERVAL_S)
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks = KeyedTasks[str](self._on_failure, may_end=False)
 
     def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> None:
         """Start a task."""
-        task = asyncio.create_task(coroutine, name=name)
-        self._tasks[name] = task
-        task.add_done_callback(self._on_done)
+        self._tasks.start(name, coroutine, name=name)
 
     async def cancel(self, *names: str) -> None:
         """Cancel the named tasks, or all without a name, and wait until they have ended."""
-        tasks = [
-            self._tasks.pop(name) for name in names or list(self._tasks) if name in self._tasks
-        ]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        tasks = [self._tasks.cancel(name) for name in names or self._tasks.keys()]
+        await cancel_and_wait(task for task in tasks if task is not None)
 
     def handle_loop_exception(
         self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
@@ -64,10 +58,8 @@ class TaskSupervisor:
             return
         self._fail(str(context.get("message")), error)
 
-    def _on_done(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
-            error = task.exception() or RuntimeError("the task ended")
-            self._fail(f"task failed name={task.get_name()!r}", error)
+    def _on_failure(self, name: str, error: BaseException) -> None:
+        self._fail(f"task failed name={name!r}", error)
 
     def _fail(self, message: str, error: BaseException) -> None:
         logger.error("%s", message, exc_info=error)

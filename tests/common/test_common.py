@@ -88,6 +88,16 @@ async def test_keyed_tasks_forget_what_ends_and_report_what_fails() -> None:
     assert len(tasks) == 0
 
 
+async def test_end_of_a_task_that_may_not_end_is_a_failure() -> None:
+    failed: list[str] = []
+    tasks = KeyedTasks[str](lambda key, error: failed.append(f"{key}: {error}"), may_end=False)
+    tasks.start("a", asyncio.sleep(0), name="a")
+    tasks.start("b", asyncio.sleep(60), name="b")
+    await wait_until(lambda: len(tasks) == 1)
+    await tasks.close()
+    assert failed == ["a: the task ended"]
+
+
 async def test_keyed_tasks_start_again_after_cancel() -> None:
     tasks = KeyedTasks[str]()
     first = tasks.start("a", asyncio.sleep(60), name="a")

@@ -180,7 +180,7 @@ async def test_demo_runs_without_a_conductor_and_removes_its_files(short_path: P
         assert await running.wait() == 0
         assert "roster/stream ended: client_disconnect" in running.log
         said = (
-            "subscribed to",
+            "monitor subscribed",
             "server started",
             "ended: client_disconnect",
             "server stopping",
