@@ -24,8 +24,11 @@ from marianne_stream.logs.log_threads import JobThreads
 
 Q = TypeVar("Q", bound=BatchQueue[Any])
 
+# Items that a feed yields: encoded frames (bytes), or values for a publisher. Empty ones are falsy.
+F = TypeVar("F")
 
-class LiveLogFeed(ABC, Generic[Q]):
+
+class LiveLogFeed(ABC, Generic[Q, F]):
     """Feed of a log that is followed.
 
     Args:
@@ -57,7 +60,7 @@ class LiveLogFeed(ABC, Generic[Q]):
         """Send new lines to a sink while `frames` waits for more."""
         self._sink = sink
 
-    async def frames(self) -> AsyncIterator[bytes]:
+    async def frames(self) -> AsyncIterator[F]:
         """Yield frames from the client's position to the end of the log. Cancelling is safe.
 
         Raises:
@@ -100,7 +103,7 @@ class LiveLogFeed(ABC, Generic[Q]):
             self._unsubscribe(self._queue)
             self._queue.close()
 
-    async def _catch_up(self) -> AsyncIterator[bytes]:
+    async def _catch_up(self) -> AsyncIterator[F]:
         """Read from the source until the feed stands where the follower does."""
         while self._is_behind() and not self._is_finished:
             frames = await self._read_next()
@@ -109,13 +112,13 @@ class LiveLogFeed(ABC, Generic[Q]):
             elif frames:
                 yield frames
 
-    async def _read_live_frames(self, queue: Q) -> AsyncIterator[bytes]:
+    async def _read_live_frames(self, queue: Q) -> AsyncIterator[F]:
         """Yield what is queued, until the log ends or the queue overflows."""
         # Removes an unfinished line from a filtered view: the line that replaces it may not pass.
-        clearing_frame = b""
+        clearing_frame: Any = b""
         while await self._wait_for_batches(queue):
             while (batch := queue.take()) is not None:
-                frames = await batch.select_frames(self._matcher, self._threads)
+                frames = await self._encode_batch(batch)
                 if frames or clearing_frame:
                     yield frames or clearing_frame
                 clearing_frame = batch.clearing_frame if batch.is_partial and frames else b""
@@ -128,6 +131,10 @@ class LiveLogFeed(ABC, Generic[Q]):
         if not self._is_finished and (end_frame := await self._make_end_frame()):
             yield end_frame
 
+    async def _encode_batch(self, batch: Any) -> Any:
+        """Return the frames of a batch that pass the filter."""
+        return await batch.select_frames(self._matcher, self._threads)
+
     def _wait_for_batches(self, queue: Q) -> Awaitable[bool]:
         """Wait until there is something to take; return False if nothing will come any more.
 
@@ -137,7 +144,7 @@ class LiveLogFeed(ABC, Generic[Q]):
         return queue.wait()
 
     @abstractmethod
-    def _first_frames(self) -> AsyncIterator[bytes]:
+    def _first_frames(self) -> AsyncIterator[F]:
         """Yield what comes before the lines behind the feed's position."""
 
     @abstractmethod
@@ -145,7 +152,7 @@ class LiveLogFeed(ABC, Generic[Q]):
         """Return whether the follower has published lines that this feed has not read."""
 
     @abstractmethod
-    async def _read_next(self) -> bytes | None:
+    async def _read_next(self) -> F | None:
         """Read the next lines up to the follower's position, and move on behind them.
 
         Returns:
@@ -158,8 +165,8 @@ class LiveLogFeed(ABC, Generic[Q]):
         """Wait after `_read_next` has returned None; raise the follower's error if it failed."""
 
     @abstractmethod
-    async def _make_end_frame(self) -> bytes:
-        """Return the last frame of the feed if the log ends here, or b"" to go on.
+    async def _make_end_frame(self) -> F:
+        """Return the last frame of the feed if the log ends here, or an empty one to go on.
 
         Called where the feed stands at the follower's position.
         """

@@ -30,9 +30,11 @@ class LogBatch(FrameBatch):
         result: result of the read.
         line_frames: a frame for each line.
         change_frames: frames of the gap and the rotation behind the lines.
+        timestamp: time of the read, ISO 8601.
     """
 
     result: ReadResult
+    timestamp: str = ""
     line_frames: tuple[bytes, ...] = ()
     change_frames: bytes = b""
 
@@ -72,10 +74,12 @@ class LogBatchQueue(BatchQueue[LogBatch]):
 
 def make_batch(result: ReadResult) -> LogBatch:
     """Encode a read result for all clients. Call in a thread."""
-    lines = tuple(make_line_frames(result, result.lines, timestamp=now_iso(), is_initial=False))
+    now = now_iso()
+    lines = tuple(make_line_frames(result, result.lines, timestamp=now, is_initial=False))
     changes = b"".join(make_change_frames(result))
     return LogBatch(
         result=result,
+        timestamp=now,
         line_frames=lines,
         change_frames=changes,
         frames=b"".join((*lines, changes)),

@@ -6,8 +6,10 @@ end that the log has when the client comes.
 """
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import Any, TypeVar
 
 from marianne_stream.common.backoff import Backoff
 from marianne_stream.fanout.subscriber_queue import Sink
@@ -16,7 +18,7 @@ from marianne_stream.feeds.line_matcher import LineMatcher
 from marianne_stream.feeds.live_log_feed import LiveLogFeed
 from marianne_stream.feeds.log_batches import LogBatchQueue
 from marianne_stream.feeds.log_follower import LogFollower, LogFollowers
-from marianne_stream.feeds.log_frame_reader import LogFrameReader
+from marianne_stream.feeds.log_frame_reader import LogFrameReader, LogResultReader
 from marianne_stream.feeds.log_frames import make_complete_frame, make_partial_frame
 from marianne_stream.feeds.log_start import LogFeedOptions, StartPoint, resolve_start
 from marianne_stream.logs.entries import matches_after, read_lines_above
@@ -29,8 +31,11 @@ FOLLOWER_WAIT_S = 0.02
 MAX_FOLLOWER_WAIT_S = 1.0
 
 
-class LogFeed(LiveLogFeed[LogBatchQueue]):
-    """Feed of a log that is followed.
+F = TypeVar("F")
+
+
+class FollowedLogFeed(LiveLogFeed[LogBatchQueue, F]):
+    """Feed of a log that is followed. A subclass encodes what is read.
 
     Args:
         followers: all followers, to leave one of them on close.
@@ -55,7 +60,7 @@ class LogFeed(LiveLogFeed[LogBatchQueue]):
         self._start = start
         self._initial_end = initial_end
         self._wants_partial = options.wants_partial
-        self._reader = LogFrameReader(follower.log, start.position, initial_end, self._matcher)
+        self._reader = self._make_reader()
         self._backoff: Backoff | None = None
         seen = options.parsed_cursor
         self.is_exhausted = (
@@ -77,21 +82,23 @@ class LogFeed(LiveLogFeed[LogBatchQueue]):
         super().close()
         self._followers.unfollow(self._follower)
 
-    async def _first_frames(self) -> AsyncIterator[bytes]:
-        async for frames in self._start.frames():
-            yield frames
-        await self._reader.start_matcher()
+    @abstractmethod
+    def _make_reader(self) -> LogResultReader[F]:
+        """Return the reader that begins at the start of the feed."""
+
+    async def _make_first_cursor(self) -> str:
+        """Return a cursor for a client that is disconnected before its first line, or ""."""
         position = self._start.position
         is_at_end = position.is_same_position(self._initial_end)
-        if is_at_end and not self._start.is_resumed and not self._is_finished:
-            # A cursor for a client that is disconnected before its first line.
-            yield sse.id_only(str(await self._threads.read(position.make_cursor)))
+        if not is_at_end or self._start.is_resumed or self._is_finished:
+            return ""
+        return str(await self._threads.read(position.make_cursor))
 
     def _is_behind(self) -> bool:
         limit = self._follower.position
         return limit is not None and not self._reader.position.is_same_position(limit)
 
-    async def _read_next(self) -> bytes | None:
+    async def _read_next(self) -> F | None:
         frames = await self._reader.read_next(self._follower.position)
         if frames is not None:
             self._backoff = None
@@ -107,11 +114,6 @@ class LogFeed(LiveLogFeed[LogBatchQueue]):
         if self._follower.error is not None:
             raise self._follower.error
 
-    async def _make_end_frame(self) -> bytes:
-        if not self._follower.is_complete:
-            return b""
-        return await self._threads.read(make_complete_frame, self._reader.position)
-
     def _subscribe(self) -> LogBatchQueue:
         return self._follower.subscribe(
             self._line_filter, self._sink, wants_partial=self._wants_partial
@@ -122,6 +124,26 @@ class LogFeed(LiveLogFeed[LogBatchQueue]):
 
     def _resume_after(self, queue: LogBatchQueue) -> None:
         self._reader.move_to(queue.position or self._reader.position)
+
+
+class LogFeed(FollowedLogFeed[bytes]):
+    """Feed of a log that is followed, as frames."""
+
+    def _make_reader(self) -> LogFrameReader:
+        log, start = self._follower.log, self._start.position
+        return LogFrameReader(log, start, self._initial_end, self._matcher)
+
+    async def _first_frames(self) -> AsyncIterator[bytes]:
+        async for frames in self._start.frames():
+            yield frames
+        await self._reader.start_matcher()
+        if cursor := await self._make_first_cursor():
+            yield sse.id_only(cursor)
+
+    async def _make_end_frame(self) -> bytes:
+        if not self._follower.is_complete:
+            return b""
+        return await self._threads.read(make_complete_frame, self._reader.position)
 
 
 class LogSnapshotFeed:
@@ -181,8 +203,8 @@ class LogSnapshotFeed:
         if self._job_ended:
             if read := await self._reader.read_next(None):
                 yield read
-            if frames := await self._reader.flush():
-                yield frames
+            if last := await self._reader.flush():
+                yield last
         elif self._partial_frame:
             yield self._partial_frame
         complete = partial(make_complete_frame, self._reader.position, follow=False)
@@ -197,9 +219,16 @@ class LogSnapshotFeed:
         """Do nothing: there is no subscription."""
 
 
+FollowedFeed = TypeVar("FollowedFeed", bound=FollowedLogFeed[Any])
+
+
 async def open_log_feed(
-    followers: LogFollowers, log: LogHandle, job_id: str, options: LogFeedOptions
-) -> LogFeed:
+    feed_class: type[FollowedFeed],
+    followers: LogFollowers,
+    log: LogHandle,
+    job_id: str,
+    options: LogFeedOptions,
+) -> FollowedFeed:
     """Open a feed of a log that is followed. It must be closed.
 
     Raises:
@@ -213,7 +242,7 @@ async def open_log_feed(
     except BaseException:
         followers.unfollow(follower)
         raise
-    return LogFeed(followers, follower, start=start, initial_end=end, options=options)
+    return feed_class(followers, follower, start=start, initial_end=end, options=options)
 
 
 async def open_log_snapshot_feed(

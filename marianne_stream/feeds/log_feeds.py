@@ -121,7 +121,7 @@ class FileLogFeeds:
         )
         if not log_request.follow:
             return await open_log_snapshot_feed(log, job_id, options)
-        return await open_log_feed(self._followers, log, job_id, options)
+        return await open_log_feed(LogFeed, self._followers, log, job_id, options)
 
     async def _has_job_ended(self, job_id: str) -> bool:
         return (await self._locator.find_dirs(job_id)).job_ended

@@ -1,6 +1,8 @@
-"""Frames of the lines that one client reads from a log's files by itself."""
+"""Lines that one client reads from a log's files by itself."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 from marianne_stream.feeds.line_matcher import LineMatcher
 from marianne_stream.feeds.log_frames import make_change_frames, make_line_frames, now_iso
@@ -10,9 +12,11 @@ from marianne_stream.logs.log_reader import ReadResult
 from marianne_stream.logs.positions import Position
 from marianne_stream.wire.log_lines import LogLine
 
+F = TypeVar("F")
 
-class LogFrameReader:
-    """Reads a log on from a position, in threads.
+
+class LogResultReader(ABC, Generic[F]):
+    """Reads a log on from a position, in threads, and encodes what it reads.
 
     Args:
         log: the log.
@@ -46,7 +50,7 @@ class LogFrameReader:
                 self._log.threads, lambda: read_lines_above(file, offset, self._log.job_filter)
             )
 
-    async def read_next(self, limit: Position | None) -> bytes | None:
+    async def read_next(self, limit: Position | None) -> F | None:
         """Read the next lines.
 
         Args:
@@ -60,15 +64,15 @@ class LogFrameReader:
         result = await self._log.threads.read(self._reader.read, limit)
         return await self._match(result) if result is not None else None
 
-    async def flush(self) -> bytes:
-        """Return the frame of a last line without a newline, if it passes the filter."""
+    async def flush(self) -> F | None:
+        """Return a last line without a newline, encoded; empty if it does not pass the filter."""
         result = await self._log.threads.read(self._reader.flush)
         if result is None:
-            return b""
+            return None
         self._initial_end = result.end
         return await self._match(result)
 
-    async def _match(self, result: ReadResult) -> bytes:
+    async def _match(self, result: ReadResult) -> F:
         lines: Sequence[LogLine] = result.lines
         if self._matcher is not None:
             lines = await self._matcher.select(self._log.threads, lines, lambda line: line.text)
@@ -76,9 +80,17 @@ class LogFrameReader:
                 self._matcher.entry_state = NO_ENTRY
         return await self._log.threads.read(self._encode, result, lines)
 
-    def _read_unfiltered(self, limit: Position | None) -> bytes | None:
+    def _read_unfiltered(self, limit: Position | None) -> F | None:
         result = self._reader.read(limit)
         return self._encode(result, result.lines) if result is not None else None
+
+    @abstractmethod
+    def _encode(self, result: ReadResult, lines: Sequence[LogLine]) -> F:
+        """Encode the lines of a result that pass the filter, and what follows them."""
+
+
+class LogFrameReader(LogResultReader[bytes]):
+    """Reads a log as frames."""
 
     def _encode(self, result: ReadResult, lines: Sequence[LogLine]) -> bytes:
         end = self._initial_end

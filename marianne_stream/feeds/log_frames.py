@@ -101,27 +101,39 @@ def make_change_frames(result: ReadResult) -> Iterable[bytes]:
 
 def make_log_gap_frame(gap: LogGap | None) -> bytes:
     """Encode a `log_gap` event without an id; None for a cursor that could not be used."""
+    return sse.frame(make_log_gap_data(gap), event="log_gap")
+
+
+def make_log_gap_data(gap: LogGap | None) -> bytes:
+    """Encode the data of a `log_gap` event; None for a cursor that could not be used."""
     if gap is None:
-        data = LogGapData(reason="cursor_expired", lost_bytes=None)
-    else:
-        data = LogGapData(reason=gap.reason, lost_bytes=gap.lost_bytes)
-    return sse.frame(data.json_bytes(), event="log_gap")
+        return LogGapData(reason="cursor_expired", lost_bytes=None).json_bytes()
+    return LogGapData(reason=gap.reason, lost_bytes=gap.lost_bytes).json_bytes()
 
 
 def make_rotated_frame(rotation: LogRotation) -> bytes:
     """Encode a `log_rotated` event. It has no id: the lines around it do."""
-    data = LogRotatedData(log_file=rotation.log_file, reason=rotation.reason)
-    return sse.frame(data.json_bytes(), event="log_rotated")
+    return sse.frame(make_rotated_data(rotation), event="log_rotated")
+
+
+def make_rotated_data(rotation: LogRotation) -> bytes:
+    """Encode the data of a `log_rotated` event."""
+    return LogRotatedData(log_file=rotation.log_file, reason=rotation.reason).json_bytes()
 
 
 def make_complete_frame(position: Position, *, follow: bool = True) -> bytes:
     """Encode the `log_complete` event at a position. Blocks shortly: call it in a thread."""
-    message = "The job has ended, and so has its log." if follow else "This is the end so far."
     return sse.frame(
-        LogCompleteData(message=message).json_bytes(),
+        make_complete_data(follow=follow),
         event="log_complete",
         event_id=str(position.make_cursor().as_complete(follow=follow)),
     )
+
+
+def make_complete_data(*, follow: bool) -> bytes:
+    """Encode the data of a `log_complete` event."""
+    message = "The job has ended, and so has its log." if follow else "This is the end so far."
+    return LogCompleteData(message=message).json_bytes()
 
 
 def make_missing_frame(detail: str) -> bytes:

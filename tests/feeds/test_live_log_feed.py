@@ -56,7 +56,7 @@ class NumberLog:
             queue.offer(NumberBatch(frames=b"end", is_complete=True))
 
 
-class NumberFeed(LiveLogFeed[NumberQueue]):
+class NumberFeed(LiveLogFeed[NumberQueue, bytes]):
     """Feed of a numbered log that reads a few lines at a time."""
 
     def __init__(self, log: NumberLog, threads: JobThreads) -> None:

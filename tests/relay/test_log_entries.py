@@ -1,6 +1,6 @@
-"""What a log's frames are in its stream: lines that stay together, and all else one by one."""
+"""Entries of a log's stream, made of what is read from files, and their ids."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import pytest
@@ -13,21 +13,22 @@ from marianne_stream.feeds.log_frames import (
     make_rotated_frame,
 )
 from marianne_stream.logs.log_reader import LogGap, LogRotation, ReadResult
-from marianne_stream.relay.edge.relayed_queue import make_entry_frame
+from marianne_stream.relay.edge.relayed_queue import make_entry_frames
 from marianne_stream.relay.publish.log_entries import (
+    EntryArguments,
     EntryIdAllocator,
     LineBatch,
+    LogItem,
     StreamPosition,
-    parse_entries,
-    parse_line_batch,
+    make_items,
 )
-from marianne_stream.relay.schema import CONDUCTOR_FIELD, LogEntry, LogEntryId
-from marianne_stream.wire import sse
+from marianne_stream.relay.schema import LogEntry
+from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_lines import LogLine, LogLineSplitter
 
 READ_AT = "2026-11-24T03:00:00.000Z"
 
-ODD = [
+ODD_LINES = [
     b"",
     b'a "quoted" word \\',
     b'","line_number":7,"timestamp":"","initial":true}',
@@ -38,50 +39,48 @@ ODD = [
     b"x" * 65_536,
 ]
 
-
-ROTATED = make_rotated_frame(LogRotation("marianne.log", "renamed"))
-
-
-def frames(
-    lines: Iterable[LogLine],
-    *,
-    first: int = 0xAB,
-    inode: int = 0x24200C,
-    timestamp: str = READ_AT,
-    initial: bool = False,
-    of_conductor: bool = False,
-) -> bytes:
-    """Lines as a follower gives them. Of the step, no more is there than is used."""
-    step = ReadResult(list(lines), inode, first, cast("Any", None), is_conductor_log=of_conductor)
-    return b"".join(make_line_frames(step, step.lines, timestamp=timestamp, is_initial=initial))
+GAP = LogGap("truncated", 5)
+ROTATION = LogRotation("marianne.log", "renamed")
 
 
-def cut(*texts: bytes, offset: int = 0, number: int = 0) -> list[LogLine]:
-    """Texts as the lines of a file, from an offset on."""
-    cutter = LogLineSplitter(offset=offset, number=number, window=b"")
-    return cutter.feed(b"".join(text + b"\n" for text in texts))
-
-
-def assert_the_same(some: bytes) -> LineBatch:
-    """Checks that lines that stay together are what they are one by one."""
-    lines = parse_line_batch(some)
-    assert lines is not None
-    together, single = EntryIdAllocator(StreamPosition()), EntryIdAllocator(StreamPosition())
-    before, generation = together.assign_line_ids(lines, 1000)
-    placed = single.assign_ids(parse_entries(some), 1000)
-    assert before == []
-    assert list(lines.make_ids(generation)) == [str(place) for place, _ in placed]
-    rows = zip(lines.cursors, lines.texts, lines.numbers, strict=True)
-    labelled = dict([CONDUCTOR_FIELD]) if lines.is_conductor_log else {}
-    assert [
-        {"c": cursor, "l": text.encode(), "n": number, "t": lines.timestamp, **labelled}
-        for cursor, text, number in rows
-    ] == [entry.fields() for _, entry in placed]
-    assert (together.position, together.new_generations) == (
-        single.position,
-        single.new_generations,
+def make_result(
+    lines: Iterable[LogLine], *, first: int = 0xAB, is_conductor_log: bool = False, **changes: Any
+) -> ReadResult:
+    """Return a read result whose end position is not used."""
+    end = cast("Any", None)
+    return ReadResult(
+        list(lines), 0x24200C, first, end, is_conductor_log=is_conductor_log, **changes
     )
-    return lines
+
+
+def split_lines(*texts: bytes, offset: int = 0, number: int = 0) -> list[LogLine]:
+    """Return texts as the lines of a file, from an offset on."""
+    splitter = LogLineSplitter(offset=offset, number=number, window=b"")
+    return splitter.feed(b"".join(text + b"\n" for text in texts))
+
+
+def assign_ids(
+    allocator: EntryIdAllocator, *results: ReadResult, redis_time_s: int = 1000
+) -> list[EntryArguments]:
+    items = [make_items(result, READ_AT) for result in results]
+    return [entry for some in items for entry in allocator.assign_ids(some, redis_time_s)]
+
+
+def expand(entries: Iterable[EntryArguments]) -> list[tuple[str, LogEntry]]:
+    """Return entries one by one as an edge reads them, with their ids."""
+    found = []
+    for ids, fields in entries:
+        rows = len(ids) if isinstance(ids, tuple) else 1
+        for row in range(rows):
+            values = [value[row] if isinstance(value, tuple) else value for value in (ids, *fields)]
+            encoded = [v if isinstance(v, bytes) else v.encode() for v in values]
+            as_read = dict(zip(encoded[1::2], encoded[2::2], strict=True))
+            found.append((encoded[0].decode(), LogEntry.from_fields(as_read)))
+    return found
+
+
+def published_ids(entries: Iterable[EntryArguments]) -> list[str]:
+    return [entry_id for entry_id, _ in expand(entries)]
 
 
 LEVELS = st.sampled_from(
@@ -91,112 +90,109 @@ LEVELS = st.sampled_from(
 
 @given(
     texts=st.lists(st.one_of(st.binary(max_size=40), LEVELS), min_size=1, max_size=8),
-    initial=st.booleans(),
-    of_conductor=st.booleans(),
+    is_initial=st.booleans(),
+    is_conductor_log=st.booleans(),
 )
-def test_lines_that_stay_together_are_what_they_are_one_by_one(
-    *, texts: list[bytes], initial: bool, of_conductor: bool
+def test_lines_on_an_edge_are_the_origins_frames(
+    *, texts: list[bytes], is_initial: bool, is_conductor_log: bool
 ) -> None:
-    some = frames(cut(*texts), initial=initial, of_conductor=of_conductor)
-    lines = assert_the_same(some)
-    assert lines.is_conductor_log == of_conductor
-    # An edge sends the same, to the letter, but for what was there when its viewer came.
-    entries = [
-        make_entry_frame(LogEntry.from_fields(as_read(entry)), is_initial=initial)
-        for entry in parse_entries(some)
-    ]
-    assert b"".join(entries) == some
+    assert_frames_agree(
+        split_lines(*texts), is_initial=is_initial, is_conductor_log=is_conductor_log
+    )
 
 
-def as_read(entry: LogEntry) -> dict[bytes, bytes]:
-    """The fields of an entry as Redis gives them back."""
-    return {
-        name.encode(): value if isinstance(value, bytes) else value.encode()
-        for name, value in entry.fields().items()
-    }
+def assert_frames_agree(
+    lines: Sequence[LogLine], *, is_initial: bool = False, is_conductor_log: bool = False
+) -> list[tuple[str, LogEntry]]:
+    """Check that an edge makes the same frames of published lines as the origin does."""
+    result = make_result(lines, is_conductor_log=is_conductor_log, gap=GAP, rotation=ROTATION)
+    published = expand(assign_ids(EntryIdAllocator(StreamPosition()), result))
+    assert [entry_id for entry_id, _ in published] == [f"1000-{2 * line.end}" for line in lines]
+    frames = make_line_frames(result, lines, timestamp=READ_AT, is_initial=is_initial)
+    assert make_entry_frames((e for _, e in published), is_initial=is_initial) == b"".join(frames)
+    return published
 
 
-def test_whatever_a_line_says_it_is_one_line() -> None:
-    assert len(assert_the_same(frames(cut(*ODD))).cursors) == len(ODD)
+def test_odd_lines_are_one_entry_each() -> None:
+    assert len(assert_frames_agree(split_lines(*ODD_LINES))) == len(ODD_LINES)
 
 
-def test_a_line_without_its_end_stays_with_the_others() -> None:
-    cutter = LogLineSplitter(offset=0, number=0, window=b"")
-    lines = cutter.feed(b"one\ntwo")
-    last = cutter.flush()
+def test_truncated_lines_are_marked_as_such() -> None:
+    published = assert_frames_agree(split_lines(b"one", b"x" * 65_537, b"three"))
+    assert [entry.is_truncated for _, entry in published] == [False, True, False]
+
+
+def test_line_without_newline_stays_with_the_others() -> None:
+    splitter = LogLineSplitter(offset=0, number=0, window=b"")
+    lines = splitter.feed(b"one\ntwo")
+    last = splitter.flush()
     assert last is not None
-    assert assert_the_same(frames([*lines, last])).numbers == ("1", "2")
+    assert [entry.number for _, entry in assert_frames_agree([*lines, last])] == [1, 2]
 
 
-@pytest.mark.parametrize(
-    "some",
-    [
-        b"",
-        sse.id_only("l-24200c-00000000000000ab-0-0-00000000000000cd"),
-        make_log_gap_frame(None),
-        frames(cut(b"one")) + make_log_gap_frame(None),
-        make_log_gap_frame(None) + frames(cut(b"one")),
-        frames(cut(b"one")) + b": a comment\n\n" + frames(cut(b"two", offset=4, number=1)),
-        frames(cut(b"x" * 65_537)),
-        frames(cut(b"one")) + frames(cut(b"two", offset=4, number=1), first=0xCD),
-        frames(cut(b"one")) + frames(cut(b"two", offset=4, number=1), timestamp="later"),
-        frames(cut(b"one", b"two")) + frames(cut(b"one")),
-    ],
-    ids=[
-        *("nothing", "position", "gap", "gap behind", "gap before", "comment", "cut"),
-        *("another file", "another time", "not rising"),
-    ],
-)
-def test_what_is_not_lines_of_one_file_is_taken_one_by_one(some: bytes) -> None:
-    assert parse_line_batch(some) is None
+def test_lines_of_one_read_are_one_batch() -> None:
+    (batch,) = make_items(make_result(split_lines(b"one", b"two")), READ_AT)
+    assert isinstance(batch, LineBatch)
+    assert len(batch.cursors) == 2
 
 
-def test_a_mark_that_waits_comes_before_the_lines_that_follow_it() -> None:
-    placer = EntryIdAllocator(
+def test_marks_have_the_data_of_the_origins_frames() -> None:
+    items = make_items(make_result([], gap=GAP, rotation=ROTATION), READ_AT)
+    entries = [item for item in items if isinstance(item, LogEntry)]
+    frames = make_log_gap_frame(GAP) + make_rotated_frame(ROTATION)
+    assert make_entry_frames(entries) == frames
+
+
+def test_marks_come_before_the_lines_that_follow_them() -> None:
+    allocator = EntryIdAllocator(
         StreamPosition(generation=7, cursor="l", offset=50, first_line_hash=0xAB)
     )
-    assert placer.assign_ids(parse_entries(make_log_gap_frame(LogGap("truncated", 5))), 1000) == []
-    lines = parse_line_batch(frames(cut(b"one", b"two"), first=0xCD))
-    assert lines is not None
-    before, generation = placer.assign_line_ids(lines, 1000)
-    assert [(place, entry.mark) for place, entry in before] == [(LogEntryId(1000, 0), "log_gap")]
-    assert (generation, placer.new_generations) == (1000, {1000: 0xCD})
-    assert lines.make_ids(generation) == ("1000-8", "1000-16")
-    assert placer.assign_line_ids(lines, 1000)[0] == []
+    assert assign_ids(allocator, make_result([], gap=GAP)) == []
+    found = assign_ids(allocator, make_result(split_lines(b"one", b"two"), first=0xCD))
+    assert [(entry_id, entry.mark) for entry_id, entry in expand(found)] == [
+        ("1000-0", "log_gap"),
+        ("1000-8", ""),
+        ("1000-16", ""),
+    ]
+    assert allocator.new_generations == {1000: 0xCD}
 
 
 def test_lines_that_come_again_begin_a_new_generation() -> None:
-    some = parse_line_batch(frames(cut(b"one", b"two")))
-    assert some is not None
-    placer = EntryIdAllocator(StreamPosition())
-    assert placer.assign_line_ids(some, 1000) == ([], 1000)
-    assert placer.assign_line_ids(some, 1000) == ([], 1001)
+    result = make_result(split_lines(b"one", b"two"))
+    allocator = EntryIdAllocator(StreamPosition())
+    assert published_ids(assign_ids(allocator, result)) == ["1000-8", "1000-16"]
+    assert published_ids(assign_ids(allocator, result)) == ["1001-8", "1001-16"]
 
 
-@pytest.mark.parametrize("alone", [False, True], ids=["together", "one by one"])
-def test_a_new_generation_is_higher_than_all_that_were_given(*, alone: bool) -> None:
-    before = StreamPosition(1000, cursor_of(frames(cut(b"one"))), 4, 0xAB)
-    marks = (make_log_gap_frame(LogGap("truncated", 5)), ROTATED)
-    follows = frames(cut(b"two", b"three"), first=0xCD)
-    # The clock of the server that has taken over may be behind, and its stream set back.
-    placer = EntryIdAllocator(before, highest_generation=3000)
-    found = places(placer, *marks, follows, now_s=2000, alone=alone)
-    assert found == ["3001-0", "3002-0", "3002-8", "3002-20"]
+def test_lines_of_another_file_begin_a_new_generation() -> None:
+    one = make_result(split_lines(b"one"))
+    two = make_result(split_lines(b"two", offset=4, number=1), first=0xCD)
+    allocator = EntryIdAllocator(StreamPosition())
+    assert published_ids(assign_ids(allocator, one, two)) == ["1000-8", "1001-16"]
 
 
-def cursor_of(line: bytes) -> str:
-    """The id of the event that a frame is."""
-    return next(parse_entries(line)).cursor
+def test_position_and_completion_share_the_generation_of_the_lines() -> None:
+    line = split_lines(b"one")[0]
+    cursor = LogCursor(0x24200C, 0xAB, 4, 1, line.window_hash)
+    start, end = LogCursor(0x24200C, 0xAB, 0, 0, 7), cursor.as_complete(follow=True)
+    allocator = EntryIdAllocator(StreamPosition())
+    items: list[LogItem] = [
+        LogEntry(str(start)),
+        *make_items(make_result([line]), READ_AT),
+        LogEntry(str(end), mark="log_complete", data=b"{}"),
+    ]
+    assert published_ids(allocator.assign_ids(items, 1000)) == ["1000-0", "1000-8", "1000-9"]
+    assert allocator.position == StreamPosition(1000, str(end), 4, 0xAB)
 
 
-def places(placer: EntryIdAllocator, *some: bytes, now_s: int, alone: bool = False) -> list[str]:
-    """The places that frames are given, as the publisher has them placed."""
-    found: list[str] = []
-    for these in some:
-        lines = None if alone else parse_line_batch(these)
-        if lines is None:
-            found += [str(place) for place, _ in placer.assign_ids(parse_entries(these), now_s)]
-        else:
-            before, generation = placer.assign_line_ids(lines, now_s)
-            found += [*(str(place) for place, _ in before), *lines.make_ids(generation)]
-    return found
+@pytest.mark.parametrize("is_together", [True, False], ids=["together", "one by one"])
+def test_new_generation_is_above_all_earlier_ones(*, is_together: bool) -> None:
+    lines = split_lines(b"two", b"three")
+    parts = [lines] if is_together else [[line] for line in lines]
+    follows = [make_result(part, first=0xCD) for part in parts]
+    before = StreamPosition(1000, "l-24200c-00000000000000ab-4-1-00000000000000cd", 4, 0xAB)
+    # The clock of a promoted replica may be behind, and its stream shorter.
+    allocator = EntryIdAllocator(before, highest_generation=3000)
+    marks = [make_result([], gap=GAP), make_result([], rotation=ROTATION)]
+    found = assign_ids(allocator, *marks, *follows, redis_time_s=2000)
+    assert published_ids(found) == ["3001-0", "3002-0", "3002-8", "3002-20"]

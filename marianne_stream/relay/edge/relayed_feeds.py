@@ -1,7 +1,4 @@
-"""The logs of jobs on an edge: which are read, and where a viewer begins.
-
-It must not know how frames are sent.
-"""
+"""Log feeds of an edge, and the locator that refers clients to the origin."""
 
 import asyncio
 from dataclasses import replace
@@ -31,23 +28,17 @@ from marianne_stream.relay.redis_streams import FIRST_ID
 from marianne_stream.relay.validation import parse_unavailable
 from marianne_stream.wire.cursors import LogCursor
 
-# How long a log may take that nobody has asked for before.
+# Time limit for the first lines of a log that no edge has asked for before.
 FIRST_LINES_TIMEOUT_S = 5.0
 FIRST_LINES_POLL_S = 0.05
 
 ERRORS_BY_CODE: dict[str, type[MarianneStreamError]] = {
-    fault.code: fault for fault in (LogNotFoundError, LogForbiddenError)
+    error.code: error for error in (LogNotFoundError, LogForbiddenError)
 }
 
 
 class RelayedLogFeeds:
-    """The logs that somebody watches on this edge.
-
-    Args:
-        edge: who reads the sources.
-        hub: who knows the jobs.
-        threads: where lines are matched against what viewers want.
-    """
+    """Opens feeds of relayed logs, and reads each log once for all clients."""
 
     def __init__(self, edge: Edge, hub: JobHub, threads: LogThreads) -> None:
         self._edge = edge
@@ -61,25 +52,25 @@ class RelayedLogFeeds:
 
     @property
     def read_bytes(self) -> int:
-        """How many bytes of lines were read, by all together."""
+        """Total size of the lines that were read."""
         return self._ended_read_bytes + sum(log.read_bytes for log in self._logs.values())
 
     async def open_feed(self, job_id: str, log_request: LogRequest) -> Feed:
-        """A feed of a job's log, which must be left.
+        """Open a feed of a job's log. It must be closed.
 
         Raises:
-            JobNotFoundError, LogNotFoundError, LogForbiddenError: as the origin says.
+            JobNotFoundError, LogNotFoundError, LogForbiddenError: the origin says so.
+            NotOnEdgeError: the request names one of several logs, or wants more lines than Redis
+                has.
             StateUnavailableError: Redis does not answer, or nothing is published in time.
         """
-        seen = LogCursor.parse(log_request.cursor)
-        if not log_request.follow and seen is not None and seen.kind == "x":
+        cursor = LogCursor.parse(log_request.cursor)
+        if not log_request.follow and cursor is not None and cursor.kind == "x":
             return EmptyFeed("log")
         await self._hub.ensure_exists(job_id)
         if log_request.source is not None:
-            # One of them is published, whichever there is.
-            raise make_not_available_error(
-                self._edge, job_id, "Which log it is can be chosen there only."
-            )
+            reason = "Which log it is can be chosen there only."
+            raise make_not_available_error(self._edge, job_id, reason)
         open_feed = partial(self._open_log, job_id, log_request)
         try:
             return await open_feed()
@@ -99,35 +90,33 @@ class RelayedLogFeeds:
         return status in TERMINAL_STATUSES
 
     async def _open_log(self, job_id: str, log_request: LogRequest) -> RelayedLogFeed:
-        is_over = partial(self._has_job_ended, job_id)
+        has_ended = partial(self._has_job_ended, job_id)
         log = self._get_log(*self._edge.split_job_id(job_id))
         log.subscriber_count += 1
         try:
             await log.start()
             if log.last_id == FIRST_ID:
-                await self._wait_for_first_lines(log)
+                await wait_for_first_lines(log)
             start = await resolve_relayed_start(log, log_request.cursor, log_request.tail_lines)
-            self._ensure_enough_lines(job_id, start, log_request)
-            start = replace(start, is_exhausted=start.is_exhausted and await is_over())
+            self._ensure_enough_lines(job_id, start, log_request.tail_lines)
+            start = replace(start, is_exhausted=start.is_exhausted and await has_ended())
         except BaseException:
             self._release_log(log)
             raise
         return RelayedLogFeed(
-            log, start, log_request=log_request, has_job_ended=is_over, on_close=self._release_log
+            log, start, log_request=log_request, has_job_ended=has_ended, on_close=self._release_log
         )
+
+    def _ensure_enough_lines(self, job_id: str, start: RelayedStart, tail_lines: int) -> None:
+        if start.is_truncated:
+            reason = f"Fewer than {tail_lines} lines are kept here."
+            raise make_not_available_error(self._edge, job_id, reason)
 
     def _get_log(self, source: RelayedSource, job_id: str) -> RelayedLog:
         name = f"{source.name}:{job_id}"
         if name not in self._logs:
             self._logs[name] = RelayedLog(source, job_id, self._threads.for_job(name))
         return self._logs[name]
-
-    def _ensure_enough_lines(
-        self, job_id: str, start: RelayedStart, log_request: LogRequest
-    ) -> None:
-        if start.is_truncated:
-            why = f"Fewer than {log_request.tail_lines} lines are kept here."
-            raise make_not_available_error(self._edge, job_id, why)
 
     def _release_log(self, log: RelayedLog) -> None:
         log.subscriber_count -= 1
@@ -136,93 +125,86 @@ class RelayedLogFeeds:
             self._ended_read_bytes += log.read_bytes
             log.close()
 
-    async def _wait_for_first_lines(self, log: RelayedLog) -> None:
-        """Waits until the relay, which hears of the interest now, has sent lines, or says why not.
 
-        Raises:
-            MarianneStreamError: what it says, or that it says nothing.
-        """
-        reading = log.source.reader
-        key = reading.keys.unavailable("log", log.job_id)
-        try:
-            async with asyncio.timeout(FIRST_LINES_TIMEOUT_S):
-                while log.last_id == FIRST_ID:
-                    async with reading.client() as redis:
-                        raw = await call(redis.get(key))
-                    if raw is not None:
-                        raise parse_unavailable_error(raw)
-                    await asyncio.sleep(FIRST_LINES_POLL_S)
-        except TimeoutError as error:
-            raise StateUnavailableError(
-                f"{log.source.name} publishes no log of {log.job_id!r}",
-                detail="This job's log is not published right now.",
-            ) from error
+async def wait_for_first_lines(log: RelayedLog) -> None:
+    """Wait until the relay, which now receives the interest, has published lines.
+
+    Raises:
+        MarianneStreamError: the relay publishes why there are none, or nothing in time.
+    """
+    reader = log.source.reader
+    key = reader.keys.unavailable("log", log.job_id)
+    try:
+        async with asyncio.timeout(FIRST_LINES_TIMEOUT_S):
+            while log.last_id == FIRST_ID:
+                async with reader.client() as redis:
+                    data = await call(redis.get(key))
+                if data is not None:
+                    raise parse_unavailable_error(data)
+                await asyncio.sleep(FIRST_LINES_POLL_S)
+    except TimeoutError as error:
+        raise StateUnavailableError(
+            f"{log.source.name} publishes no log of {log.job_id!r}",
+            detail="This job's log is not published right now.",
+        ) from error
 
 
 async def resolve_relayed_start(log: RelayedLog, cursor: str, max_tail_lines: int) -> RelayedStart:
-    """Where a viewer begins: by its cursor, else at the newest lines.
+    """Find the start of a feed: behind the client's cursor, else at the newest lines.
 
     Args:
-        log: which begins to be read, or is.
-        cursor: what the viewer has seen, as it says.
-        max_tail_lines: how many lines it is given first, where that is nothing.
+        log: the log, which is read already.
+        cursor: cursor as the client sent it; "" for a new client.
+        max_tail_lines: number of lines that a new client gets first.
 
     Raises:
         StateUnavailableError: Redis does not answer.
     """
-    seen = LogCursor.parse(cursor)
-    start = (
-        await find_resume_point(log.source.reader, log.job_id, seen) if seen is not None else None
-    )
-    if start is not None:
-        return start
-    lines, beyond = await log.read_tail(max_tail_lines)
-    nothing = log.last_id if not max_tail_lines else FIRST_ID
-    place = lines[-1][0] if lines else nothing
-    return RelayedStart(place, lines, is_cursor_expired=bool(cursor), is_truncated=beyond)
+    parsed = LogCursor.parse(cursor)
+    if parsed is not None:
+        start = await find_resume_point(log.source.reader, log.job_id, parsed)
+        if start is not None:
+            return start
+    lines, is_truncated = await log.read_tail(max_tail_lines)
+    entry_id = FIRST_ID if max_tail_lines else log.last_id
+    if lines:
+        entry_id = lines[-1][0]
+    return RelayedStart(entry_id, lines, is_cursor_expired=bool(cursor), is_truncated=is_truncated)
 
 
 def parse_unavailable_error(data: bytes) -> MarianneStreamError:
-    """Why the origin has no log."""
+    """Return the error by which the relay says why a log is unavailable."""
     try:
-        missing = parse_unavailable(data)
+        reason = parse_unavailable(data)
     except ValueError:
-        return StateUnavailableError("why a log is missing cannot be read")
-    return ERRORS_BY_CODE.get(missing.code, StateUnavailableError)(detail=missing.detail)
+        return StateUnavailableError("invalid reason for a missing log")
+    return ERRORS_BY_CODE.get(reason.code, StateUnavailableError)(detail=reason.detail)
 
 
 class OriginOnlyLocator:
-    """In the place of who finds logs' files: there are none here.
-
-    Args:
-        edge: who knows where they are.
-        hub: who knows the jobs.
-    """
+    """Locator of an edge, which has no log files: it names the origin."""
 
     def __init__(self, edge: Edge, hub: JobHub) -> None:
         self._edge = edge
         self._hub = hub
 
     async def find_dirs(self, job_id: str) -> JobDirs:
-        """None.
-
-        Raises:
-            JobNotFoundError: there is no such job.
-            StateUnavailableError: Redis does not answer.
-            OriginOnlyError: there is.
-        """
+        """Raise JobNotFoundError, StateUnavailableError, or NotOnEdgeError if the job exists."""
         await self._hub.ensure_exists(job_id)
         raise make_not_available_error(self._edge, job_id)
 
     async def find_log(self, job_id: str, dirs: JobDirs, source: LogSource | None) -> LogHandle:
-        """None: raises as `folders` does."""
+        """Raise NotOnEdgeError."""
         del dirs, source
         raise make_not_available_error(self._edge, job_id)
 
 
 def make_not_available_error(edge: Edge, job_id: str, reason: str = "") -> NotOnEdgeError:
-    """The error that says where else to ask."""
-    source, own = edge.split_job_id(job_id)
-    origin_url = source.reader.status.origin_url if source.reader.status is not None else None
-    detail = f"{reason} {NotOnEdgeError.default_detail}".strip()
-    return NotOnEdgeError(own, origin_url=origin_url, detail=detail)
+    """Return the error that names the origin."""
+    source, own_id = edge.split_job_id(job_id)
+    status = source.reader.status
+    return NotOnEdgeError(
+        own_id,
+        origin_url=status.origin_url if status is not None else None,
+        detail=f"{reason} {NotOnEdgeError.default_detail}".strip(),
+    )

@@ -1,9 +1,4 @@
-"""A relayed log, for one viewer: what it missed or the newest lines, then what comes.
-
-One that stands where the reading stands is offered what comes; one that stands further back reads
-from Redis by itself. Comparing and joining happen in one turn of the loop. It must not know how
-frames are sent.
-"""
+"""Feed of a relayed log for one client; see `feeds/live_log_feed.py`."""
 
 import asyncio
 import contextlib
@@ -11,11 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 
 from marianne_stream.errors import MarianneStreamError
-from marianne_stream.fanout.subscriber_queue import Sink
-from marianne_stream.feeds.feed import FeedKind
-from marianne_stream.feeds.line_matcher import LineMatcher
+from marianne_stream.feeds.live_log_feed import LiveLogFeed
 from marianne_stream.feeds.log_feeds import LogRequest
-from marianne_stream.feeds.log_frames import make_log_gap_frame
+from marianne_stream.feeds.log_frames import make_complete_data, make_log_gap_frame
 from marianne_stream.relay.edge.relayed_log import (
     TRIMMED_GAP,
     RelayedLog,
@@ -32,30 +25,26 @@ from marianne_stream.relay.edge.relayed_queue import (
     select_entries,
 )
 from marianne_stream.relay.redis_streams import is_id_after, parse_id
-from marianne_stream.schemas import LogCompleteData
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import LogCursor
 
-# How often one looks whether a job is over whose log has ended.
+# Interval of the question whether the job of a complete log has ended.
 JOB_END_POLL_S = 1.0
 
-# How often one looks whether entries are there again that Redis has lost.
+# Interval of the search for entries that Redis has lost.
 LOST_ENTRIES_POLL_S = 0.25
 
 
-class RelayedLogFeed:
-    """A log, for one viewer.
+class RelayedLogFeed(LiveLogFeed[RelayedBatchQueue, bytes]):
+    """Feed of a relayed log.
 
     Args:
-        log: the log; it has counted this viewer.
-        start: where it begins.
-        log_request: what it asks for.
-        has_job_ended: whether the job is over.
-        on_close: called when it leaves.
+        log: the log, which counts this client as a subscriber.
+        start: start of the feed.
+        log_request: request of the client.
+        has_job_ended: returns whether the job has ended.
+        on_close: called with the log on close.
     """
-
-    kind: FeedKind = "log"
-    has_heartbeats = False
 
     def __init__(
         self,
@@ -66,176 +55,117 @@ class RelayedLogFeed:
         has_job_ended: Callable[[], Awaitable[bool]],
         on_close: Callable[[RelayedLog], None],
     ) -> None:
+        super().__init__(log_request.line_filter, log.threads)
+        self.is_exhausted = start.is_exhausted
         self._log = log
         self._start = start
         self._entry_id = start.entry_id
-        self._line_filter = log_request.line_filter
-        self._matcher = (
-            LineMatcher(log_request.line_filter) if log_request.line_filter is not None else None
-        )
         self._follows = log_request.follow
-        self._threads = log.threads
         self._has_job_ended = has_job_ended
         self._on_close = on_close
-        self._sink: Sink | None = None
-        self._queue: RelayedBatchQueue | None = None
-        self._is_finished = False
-        # Of the last event that bore an id.
+        # Newest entry when the client came; entries up to it are `initial`.
+        self._initial_end_id = start.entry_id
+        # Cursor of the last entry that has one.
         self._cursor = ""
-        # An end of the log, where that is the last that it has read by itself.
+        # A log_complete mark, if it is the last entry that the feed has read from Redis.
         self._completion: LogItem | None = None
-        self.is_exhausted = start.is_exhausted
+        self._is_complete = False
 
-    @property
-    def buffered_bytes(self) -> int:
-        """What is kept for the viewer."""
-        return self._queue.buffered_bytes if self._queue is not None else 0
+    def close(self) -> None:
+        """Finish, and leave the log."""
+        super().close()
+        self._on_close(self._log)
 
-    def set_sink(self, sink: Sink) -> None:
-        """Says where new lines may go at once."""
-        self._sink = sink
-
-    async def frames(self) -> AsyncIterator[bytes]:
-        """From where the viewer stands, to the log's end."""
-        end = max(self._log.last_id, self._start.entry_id, key=parse_id)
+    async def _first_frames(self) -> AsyncIterator[bytes]:
+        start = self._start
+        self._initial_end_id = max(self._log.last_id, start.entry_id, key=parse_id)
         if self._matcher is not None:
-            above = await self._log.read_before(self._start.entry_id, self._start.tail)
+            above = await self._log.read_before(start.entry_id, start.tail)
             await self._matcher.start_after(self._threads, partial(lines_after_last_mark, above))
-        if first := await self._make_first_frames(end):
-            yield first
-        while not self._is_finished:
-            async for chunk in self._catch_up(end):
-                yield chunk
-            if not self._follows:
-                yield self._make_end_frame()
-                return
-            if self._completion is not None and await self._is_really_complete(
-                self._completion, end
-            ):
-                yield make_entry_frame(self._completion[1])
-                return
-            if is_id_after(self._log.last_id, self._entry_id):
-                continue
-            # Compared and joined in one turn of the loop.
-            mailbox = self._queue = self._log.subscribe(
-                self._line_filter, self._sink, self._entry_id
-            )
-            try:
-                async for chunk in self._read_live_frames(mailbox):
-                    yield chunk
-            finally:
-                self._log.unsubscribe(mailbox)
-            if not mailbox.has_overflowed:
-                return
-            self._entry_id, self._cursor = mailbox.last_id, mailbox.last_cursor or self._cursor
+        frames = b""
+        if start.is_cursor_expired or start.gap is not None:
+            frames = make_log_gap_frame(None if start.is_cursor_expired else start.gap)
+        if frames := frames + await self._make_matching_frames(start.tail):
+            yield frames
 
-    async def _make_first_frames(self, initial_end_id: bytes) -> bytes:
-        """What a viewer is told before all else, and the newest lines for a new one."""
-        gap = b""
-        if self._start.is_cursor_expired:
-            gap = make_log_gap_frame(None)
-        elif self._start.gap is not None:
-            gap = make_log_gap_frame(self._start.gap)
-        return gap + await self._make_matching_frames(
-            self._start.tail, initial_end_id=initial_end_id
-        )
+    def _is_behind(self) -> bool:
+        return is_id_after(self._log.last_id, self._entry_id)
 
-    async def _catch_up(self, initial_end_id: bytes) -> AsyncIterator[bytes]:
-        """What lies between the viewer and the reading, read from Redis."""
-        while is_id_after(self._log.last_id, self._entry_id) and not self._is_finished:
-            entries, whole = await self._log.read_after(self._entry_id)
-            if not whole and await self._resync():
-                continue
-            if whole and not entries and self._follows:
-                # Redis has lost what the reading stands at: what comes instead comes here, too.
-                await asyncio.sleep(LOST_ENTRIES_POLL_S)
-                continue
-            gap = b"" if whole else make_log_gap_frame(TRIMMED_GAP)
-            # Where there is nothing, the reading stands at what is gone.
-            self._entry_id = entries[-1][0] if entries else self._log.last_id
-            if frames := gap + await self._make_matching_frames(
-                entries, initial_end_id=initial_end_id
-            ):
-                yield frames
+    async def _read_next(self) -> bytes | None:
+        entries, is_continuous = await self._log.read_after(self._entry_id)
+        if not is_continuous and await self._resync():
+            return b""
+        if is_continuous and not entries and self._follows:
+            # Redis has lost the entry at which the log is read: what comes instead comes here too.
+            return None
+        gap = b"" if is_continuous else make_log_gap_frame(TRIMMED_GAP)
+        self._entry_id = entries[-1][0] if entries else self._log.last_id
+        return gap + await self._make_matching_frames(entries)
+
+    async def _wait_for_source(self) -> None:
+        await asyncio.sleep(LOST_ENTRIES_POLL_S)
 
     async def _resync(self) -> bool:
-        """Whether the place is another one now: Redis has lost its data, and has it again."""
-        seen = LogCursor.parse(self._cursor)
-        if seen is None:
+        """Find the position under another id, after Redis has lost entries and has them again."""
+        cursor = LogCursor.parse(self._cursor)
+        if cursor is None:
             return False
-        start = await find_resume_point(self._log.source.reader, self._log.job_id, seen)
+        start = await find_resume_point(self._log.source.reader, self._log.job_id, cursor)
         if start is None or start.gap is not None or start.entry_id == self._entry_id:
             return False
         self._entry_id = start.entry_id
         return True
 
-    async def _is_really_complete(self, completion: LogItem, initial_end_id: bytes) -> bool:
-        """Whether the log ends where it says so: a job that runs again goes on behind it."""
-        if is_id_after(completion[0], initial_end_id):
-            return True
-        try:
+    async def _make_end_frame(self) -> bytes:
+        if not self._follows:
+            cursor = LogCursor.parse(self._cursor)
+            event_id = str(cursor.as_complete(follow=False)) if cursor is not None else ""
+            return sse.frame(
+                make_complete_data(follow=False), event=LOG_COMPLETE, event_id=event_id
+            )
+        completion = self._completion
+        if completion is None:
+            return b""
+        is_new = is_id_after(completion[0], self._initial_end_id)
+        if self._is_complete or is_new or await self._is_job_over():
+            return make_entry_frame(completion[1])
+        return b""
+
+    async def _is_job_over(self) -> bool:
+        """Return whether the job has ended: if it runs again, its log goes on behind the mark."""
+        with contextlib.suppress(MarianneStreamError):
             return await self._has_job_ended()
-        except MarianneStreamError:
-            return False
+        return False
 
-    async def _read_live_frames(self, queue: RelayedBatchQueue) -> AsyncIterator[bytes]:
-        while await self._wait_for_items(queue):
-            while (batch := queue.take()) is not None:
-                if frames := await batch.select_frames(self._matcher, self._threads):
-                    yield frames
-                if batch.is_complete:
-                    return
-            if queue.has_overflowed:
-                return
-        if self._completion is not None and not self._is_finished:
-            yield make_entry_frame(self._completion[1])
-
-    async def _wait_for_items(self, queue: RelayedBatchQueue) -> bool:
-        """Waits for more; false where there will be none.
-
-        The word that a job is over may come after its log has said so.
-        """
+    async def _wait_for_batches(self, queue: RelayedBatchQueue) -> bool:
+        # The end of the job may be known later than the end of its log.
         while self._completion is not None and self._completion[0] == queue.last_id:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(JOB_END_POLL_S):
                     return await queue.wait()
-            if queue.last_id == self._completion[0] and await self._is_really_complete(
-                self._completion, self._completion[0]
-            ):
+            if queue.last_id == self._completion[0] and await self._is_job_over():
+                self._is_complete = True
                 return False
         self._completion = None
         return await queue.wait()
 
-    async def _make_matching_frames(
-        self, items: Sequence[LogItem], *, initial_end_id: bytes
-    ) -> bytes:
-        """Entries that are read from Redis, as frames; an end that was none is left out."""
+    async def _make_matching_frames(self, items: Sequence[LogItem]) -> bytes:
+        """Return the frames of entries from Redis, without log_complete marks."""
         if items:
             self._cursor = items[-1][1].cursor or self._cursor
             self._completion = items[-1] if items[-1][1].mark == LOG_COMPLETE else None
-        lines = [(i, e) for i, e in items if e.mark != LOG_COMPLETE]
-        initial = [(i, e) for i, e in lines if not is_id_after(i, initial_end_id)]
+        lines = [item for item in items if item[1].mark != LOG_COMPLETE]
+        initial = [item for item in lines if not is_id_after(item[0], self._initial_end_id)]
         later = lines[len(initial) :]
         old = await select_entries(initial, self._matcher, self._threads)
         new = await select_entries(later, self._matcher, self._threads)
         return make_entry_frames(old, is_initial=True) + make_entry_frames(new)
 
-    def _make_end_frame(self) -> bytes:
-        """The end of a stream that was not to follow."""
-        seen = LogCursor.parse(self._cursor)
-        cursor = str(seen.as_complete(follow=False)) if seen is not None else ""
-        data = LogCompleteData(message="This is the end so far.")
-        return sse.frame(data.json_bytes(), event=LOG_COMPLETE, event_id=cursor)
+    def _subscribe(self) -> RelayedBatchQueue:
+        return self._log.subscribe(self._line_filter, self._sink, self._entry_id)
 
-    def finish(self) -> None:
-        """Lets `frames` end."""
-        self._is_finished = True
-        if self._queue is not None:
-            self._queue.finish()
+    def _unsubscribe(self, queue: RelayedBatchQueue) -> None:
+        self._log.unsubscribe(queue)
 
-    def close(self) -> None:
-        """Lets go of the log."""
-        self.finish()
-        if self._queue is not None:
-            self._queue.close()
-        self._on_close(self._log)
+    def _resume_after(self, queue: RelayedBatchQueue) -> None:
+        self._entry_id, self._cursor = queue.last_id, queue.last_cursor or self._cursor

@@ -1,127 +1,120 @@
-"""A log's frames as entries of its stream, each in its place. Pure.
+"""Entries of a log's stream, made of what was read from its files, and their ids.
 
-Nearly all are lines of one file that were read at once, and there may be very many: these stay
-together, in columns, and nothing is made for each of them that can be made for all.
+There may be very many lines, so the lines of one read stay together, in columns.
 """
 
-import operator
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain, groupby
+from operator import attrgetter
 
 import msgspec
 
+from marianne_stream.feeds.log_frames import (
+    make_complete_data,
+    make_log_gap_data,
+    make_rotated_data,
+)
+from marianne_stream.logs.log_reader import LogGap, ReadResult
+from marianne_stream.logs.positions import Position
+from marianne_stream.relay.publish.writer import Column
 from marianne_stream.relay.schema import CONDUCTOR_FIELD, LogEntry, LogEntryId
 from marianne_stream.wire.cursors import LogCursor
+from marianne_stream.wire.log_lines import LogLine
 
 LOG_COMPLETE = "log_complete"
 
-
-class LineData(msgspec.Struct, frozen=True):
-    """What is used of the data of a `log` event; the line stays as it is."""
-
-    line: msgspec.Raw
-    line_number: int
-    timestamp: str
-    truncated: bool = False
-    source: str = ""
-
-
-decode_line_data = msgspec.json.Decoder(LineData).decode
-
-
-def parse_entries(frames: bytes) -> Iterator[LogEntry]:
-    """The entries that some whole frames are."""
-    for frame in frames.split(b"\n\n"):
-        # Each has its data on one line.
-        fields = dict(field.split(b": ", 1) for field in frame.split(b"\n") if field)
-        event, data = fields.get(b"event", b"").decode(), fields.get(b"data", b"")
-        cursor = fields.get(b"id", b"").decode()
-        if event == "log":
-            line = decode_line_data(data)
-            yield LogEntry(
-                cursor,
-                bytes(line.line),
-                line.line_number,
-                line.timestamp,
-                line.truncated,
-                is_conductor_log=line.source == "conductor",
-            )
-        elif event:
-            yield LogEntry(cursor, mark=event, data=data)
-        elif cursor:
-            yield LogEntry(cursor)
-
-
-# A `log` event to the letter as feeds/log_frames.py makes it, of a line that is not cut. What
-# stands between the quotes of the line has no quote of its own without a backslash before it.
-LINE_FRAME_PATTERN = re.compile(
-    r"^id: (l-[0-9a-f]+-([0-9a-f]{16})-([0-9]+)u?-([0-9]+)-[0-9a-f]{16})\nevent: log\n"
-    r'data: \{"line":(".*"),"line_number":\4,"timestamp":"([^"]*)","initial":(?:true|false)'
-    r'(?:,"level":"[a-z]+")?(?:,"logged_at":"[^"]*")?'
-    r'(,"source":"conductor")?(?:,"begins_run":true)?\}\n\n',
-    re.MULTILINE,
-)
+encode_json = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
 class LineBatch:
-    """Lines of one file that were read at once, one behind the other.
+    """Consecutive lines of one file that were read at once.
 
     Attributes:
-        first_line_hash: the fingerprint of the file's first line.
-        timestamp: when they were read, ISO 8601.
-        cursors: the ids of their events.
-        offsets: behind each, in bytes of the file.
-        numbers: theirs, as text.
-        texts: each as a JSON text.
-        is_conductor_log: whether they are of the conductor's own log.
+        first_line_hash: hash of the file's first line.
+        cursors: cursor of each line.
+        offsets: offset behind each line, in bytes.
+        fields: fields of the entries, with a column for each value that differs.
     """
 
     first_line_hash: int
-    timestamp: str
-    cursors: tuple[str, ...]
+    cursors: Column
     offsets: tuple[int, ...]
-    numbers: tuple[str, ...]
-    texts: tuple[str, ...]
-    is_conductor_log: bool = False
+    fields: tuple[str | Column, ...]
 
-    def make_ids(self, generation: int) -> tuple[str, ...]:
-        """Their places in the stream, as `LogPath` writes them."""
+    def make_ids(self, generation: int) -> Column:
+        """Return the ids of the entries, as `LogEntryId` writes them."""
         return tuple([f"{generation}-{2 * offset}" for offset in self.offsets])
 
-    def make_fields(self) -> tuple[str | tuple[str, ...], ...]:
-        """As the fields of their entries, as `LogEntry` has them, each in a column."""
-        fields = ("c", self.cursors, "l", self.texts, "n", self.numbers, "t", self.timestamp)
-        return (*fields, *CONDUCTOR_FIELD) if self.is_conductor_log else fields
+
+LogItem = LineBatch | LogEntry
+
+# Id and fields of an entry, or columns of ids and fields.
+EntryArguments = tuple[str | Column, tuple[str | bytes | Column, ...]]
 
 
-def parse_line_batch(frames: bytes) -> LineBatch | None:
-    """What some whole frames are, where they are lines of one file and nothing else."""
-    # What is no UTF-8 is written so, one by one as well (writer.py).
-    text = frames.decode("utf-8", "replace")
-    found = LINE_FRAME_PATTERN.findall(text)
-    # Each has four newlines, so nothing lies between them.
-    if not found or 4 * len(found) != text.count("\n"):
-        return None
-    cursors, firsts, ends, numbers, texts, timestamps, sources = zip(*found, strict=True)
-    offsets = tuple(map(int, ends))
-    rising = all(map(operator.lt, offsets, offsets[1:]))
-    if not rising or any(len({*column}) > 1 for column in (firsts, timestamps, sources)):
-        return None
-    first, of_conductor = int(firsts[0], 16), bool(sources[0])
-    return LineBatch(first, timestamps[0], cursors, offsets, numbers, texts, of_conductor)
+def make_items(result: ReadResult, timestamp: str) -> list[LogItem]:
+    """Return the lines of a read result, and its gap and rotation.
+
+    Args:
+        result: the result.
+        timestamp: time of the read, ISO 8601.
+    """
+    items: list[LogItem] = [
+        make_line_batch(result, list(lines), timestamp)
+        for _, lines in groupby(result.lines, attrgetter("truncated"))
+    ]
+    if result.gap is not None:
+        items.append(make_gap_entry(result.gap))
+    if result.rotation is not None:
+        items.append(LogEntry("", mark="log_rotated", data=make_rotated_data(result.rotation)))
+    return items
+
+
+def make_line_batch(result: ReadResult, lines: list[LogLine], timestamp: str) -> LineBatch:
+    """Return a batch of lines, of which all are cut or none is."""
+    cursors, offsets, texts, numbers = [], [], [], []
+    head = f"l-{result.inode:x}-{result.first_line_hash:016x}-"
+    is_truncated = lines[0].truncated
+    for line in lines:
+        text, number, end, window_hash, _, terminated = line
+        mark = "" if terminated else "u"
+        cursors.append(f"{head}{end}{mark}-{number}-{window_hash:016x}")
+        offsets.append(end)
+        shown = line.display_text if is_truncated else text.decode("utf-8", "replace")
+        texts.append(encode_json(shown).decode())
+        numbers.append(str(number))
+    columns = tuple(cursors), tuple(texts), tuple(numbers)
+    fields: tuple[str | Column, ...]
+    fields = ("c", columns[0], "l", columns[1], "n", columns[2], "t", timestamp)
+    if is_truncated:
+        fields += ("x", "1")
+    if result.is_conductor_log:
+        fields += CONDUCTOR_FIELD
+    return LineBatch(result.first_line_hash, columns[0], tuple(offsets), fields)
+
+
+def make_gap_entry(gap: LogGap | None) -> LogEntry:
+    """Return the mark of a gap; None for a cursor that has expired."""
+    return LogEntry("", mark="log_gap", data=make_log_gap_data(gap))
+
+
+def make_complete_entry(position: Position) -> LogEntry:
+    """Return the mark of the log's end. Call in a thread."""
+    cursor = position.make_cursor().as_complete(follow=True)
+    return LogEntry(str(cursor), mark=LOG_COMPLETE, data=make_complete_data(follow=True))
 
 
 @dataclass(frozen=True, slots=True)
 class StreamPosition:
-    """Where in a log its stream stands.
+    """Position in a log at which its stream ends.
 
     Attributes:
-        generation: of the entries' places; 0 before the first.
-        cursor: of the last entry; "" before the first.
-        offset: how many bytes of the file lie before it.
-        first_line_hash: the fingerprint of the file's first line.
+        generation: generation of the newest id; 0 for an empty stream.
+        cursor: cursor of the newest entry; "" for an empty stream.
+        offset: offset in the file, in bytes.
+        first_line_hash: hash of the file's first line.
     """
 
     generation: int = 0
@@ -131,22 +124,21 @@ class StreamPosition:
 
 
 class EntryIdAllocator:
-    """Gives entries their places, in the order in which they come.
+    """Allocates the ids of entries, in order.
 
-    A rotation or a gap begins a new generation, and stands at its beginning. It has no position of
-    its own, so it is kept until what follows has one: so the last entry of a stream always tells
-    where it goes on, and none of them comes twice.
+    A rotation or gap begins a new generation, at its offset 0. It has no cursor of its own, so it
+    is kept until the entry behind it: the newest entry of a stream always has a cursor.
 
     Args:
-        position: where the stream stands.
-        highest_generation: the highest generation that was given for this log: a new one is
-            higher, since those who have read it may know what the stream does not.
-        is_republishing: whether lines before the spot come again, of the same file: the stream is
-            gone.
+        position: position at which the stream ends.
+        highest_generation: highest generation that was used for this log. A new one is above it,
+            since edges may know generations that Redis has lost.
+        is_republishing: whether lines of the same file before the position come again, since the
+            stream is gone.
 
     Attributes:
-        position: where the stream stands behind what was placed.
-        new_generations: by generation, the fingerprint of its file's first line, where it is news.
+        position: position behind the newest entry with an id.
+        new_generations: hash of the first line of each new generation's file.
     """
 
     def __init__(
@@ -157,74 +149,57 @@ class EntryIdAllocator:
         is_republishing: bool = False,
     ) -> None:
         self.position = position
-        # What the stream's readers know of it by is gone with it.
-        self.new_generations: dict[int, int] = (
-            {position.generation: position.first_line_hash} if is_republishing else {}
-        )
+        self.new_generations: dict[int, int] = {}
+        if is_republishing:
+            self.new_generations[position.generation] = position.first_line_hash
         self._highest_generation = highest_generation
         self._generation = position.generation
-        # What a line of the same generation is to lie behind, and to begin with.
+        # Lower bound of the next offset of the generation, and hash of its file's first line.
         self._offset = 0 if is_republishing else position.offset
         self._first_line_hash = position.first_line_hash
         self._pending_marks: list[LogEntry] = []
 
-    def assign_ids(
-        self, entries: Iterable[LogEntry], redis_time_s: int
-    ) -> list[tuple[LogEntryId, LogEntry]]:
-        """The entries that have their places now.
+    def assign_ids(self, items: Iterable[LogItem], redis_time_s: int) -> list[EntryArguments]:
+        """Return the items that have ids now.
 
         Args:
-            entries: what comes next.
-            redis_time_s: what the clock says: a generation that is new is no lower, so that the
-                ids rise although everything was lost.
+            items: next items.
+            redis_time_s: time by the clock of Redis, in seconds. A new generation is not below it,
+                so that ids rise even if Redis has lost everything.
         """
-        found: list[tuple[LogEntryId, LogEntry]] = []
-        for entry in entries:
-            if entry.mark and entry.mark != LOG_COMPLETE:
-                self._pending_marks.append(entry)
-                continue
-            cursor = parse_entry_cursor(entry)
-            behind = entry.mark == LOG_COMPLETE
-            found += self._advance(cursor, cursor.offset + behind, redis_time_s)
-            self._set_position(cursor.first_line_hash, cursor.offset, entry.cursor)
-            found.append((LogEntryId(self._generation, cursor.offset, behind), entry))
+        found: list[EntryArguments] = []
+        for item in items:
+            if isinstance(item, LineBatch):
+                found += self._advance(item.first_line_hash, item.offsets[0], redis_time_s)
+                self._set_position(item.first_line_hash, item.offsets[-1], item.cursors[-1])
+                found.append((item.make_ids(self._generation), item.fields))
+            elif item.mark and item.mark != LOG_COMPLETE:
+                self._pending_marks.append(item)
+            else:
+                cursor = parse_cursor(item.cursor)
+                is_end = item.mark == LOG_COMPLETE
+                found += self._advance(cursor.first_line_hash, cursor.offset + is_end, redis_time_s)
+                self._set_position(cursor.first_line_hash, cursor.offset, item.cursor)
+                entry_id = LogEntryId(self._generation, cursor.offset, is_end)
+                found.append((str(entry_id), flatten_fields(item)))
         return found
 
-    def assign_line_ids(
-        self, line_batch: LineBatch, redis_time_s: int
-    ) -> tuple[list[tuple[LogEntryId, LogEntry]], int]:
-        """What was kept and has its place now, and the generation of lines that follow it."""
-        found = self._advance(
-            parse_entry_cursor(LogEntry(line_batch.cursors[0])), line_batch.offsets[0], redis_time_s
-        )
-        self._set_position(
-            line_batch.first_line_hash, line_batch.offsets[-1], line_batch.cursors[-1]
-        )
-        return found, self._generation
-
     def _advance(
-        self, cursor: LogCursor, offset: int, redis_time_s: int
-    ) -> list[tuple[LogEntryId, LogEntry]]:
-        """To the generation of what ends at an offset; gives what was kept before it.
-
-        A mark comes before another file, and where none does, it cannot be the same as before.
-        """
-        found = []
+        self, first_line_hash: int, offset: int, redis_time_s: int
+    ) -> list[EntryArguments]:
+        """Move to the generation of an entry; return the marks that were kept before it."""
+        found: list[EntryArguments] = []
         for entry in self._pending_marks:
             self._start_generation(redis_time_s)
-            found.append((LogEntryId(self._generation, 0), entry))
+            found.append((str(LogEntryId(self._generation, 0)), flatten_fields(entry)))
         self._pending_marks = []
-        elsewhere = offset <= self._offset or self._first_line_hash not in (
-            0,
-            cursor.first_line_hash,
-        )
-        if elsewhere or not self._generation:
+        # Even without a mark, an offset that does not rise is in another file.
+        is_other_file = self._first_line_hash not in (0, first_line_hash)
+        if is_other_file or offset <= self._offset or not self._generation:
             self._start_generation(redis_time_s)
-        if (
-            self.position.generation != self._generation
-            or self._first_line_hash != cursor.first_line_hash
-        ):
-            self.new_generations[self._generation] = cursor.first_line_hash
+        is_new = self.position.generation != self._generation
+        if is_new or self._first_line_hash != first_line_hash:
+            self.new_generations[self._generation] = first_line_hash
         return found
 
     def _start_generation(self, redis_time_s: int) -> None:
@@ -236,13 +211,14 @@ class EntryIdAllocator:
         self.position = StreamPosition(self._generation, cursor, offset, first_line_hash)
 
 
-def parse_entry_cursor(entry: LogEntry) -> LogCursor:
-    """Where an entry stands in its log.
-
-    Raises:
-        ValueError: it has no cursor of a log.
-    """
-    cursor = LogCursor.parse(entry.cursor)
+def parse_cursor(text: str) -> LogCursor:
+    """Parse the cursor of an entry, or raise ValueError."""
+    cursor = LogCursor.parse(text)
     if cursor is None:
-        raise ValueError(f"expected the cursor of a log, got {entry.cursor!r}")
+        raise ValueError(f"expected the cursor of a log, got {text!r}")
     return cursor
+
+
+def flatten_fields(entry: LogEntry) -> tuple[str | bytes, ...]:
+    """Return the fields of an entry, each name before its value."""
+    return tuple(chain.from_iterable(entry.fields().items()))

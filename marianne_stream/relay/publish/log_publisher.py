@@ -1,60 +1,96 @@
-"""Publishes the logs of jobs: reads each as a viewer does, and goes on where its stream ends.
-
-It must not know where a log lies, or which jobs are wanted.
-"""
+"""Publisher of job logs: follows each as a viewer does, from the position where its stream ends."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from itertools import chain
 
 from marianne_stream.errors import LockLostError, LogNotFoundError, MarianneStreamError
-from marianne_stream.feeds.log_feed import LogFeed, open_log_feed
+from marianne_stream.feeds.log_batches import LogBatch
+from marianne_stream.feeds.log_feed import FollowedLogFeed, open_log_feed
 from marianne_stream.feeds.log_follower import LogFollowers
+from marianne_stream.feeds.log_frame_reader import LogResultReader
+from marianne_stream.feeds.log_frames import now_iso
 from marianne_stream.feeds.log_locator import FileLogLocator
 from marianne_stream.feeds.log_start import LogFeedOptions
 from marianne_stream.logs.log_handle import LogHandle
+from marianne_stream.logs.log_reader import ReadResult
 from marianne_stream.relay.publish.log_entries import (
+    EntryArguments,
     EntryIdAllocator,
+    LogItem,
     StreamPosition,
-    parse_entries,
-    parse_line_batch,
+    make_complete_entry,
+    make_gap_entry,
+    make_items,
 )
 from marianne_stream.relay.publish.state_publisher import (
     UNAVAILABLE_INTERVAL_S,
     make_unavailable_command,
 )
-from marianne_stream.relay.publish.writer import Column, Command, Writer, delete_fields, set_fields
+from marianne_stream.relay.publish.writer import Command, Writer, delete_fields, set_fields
 from marianne_stream.relay.redis_client import call
 from marianne_stream.relay.redis_keys import SourceKeys
 from marianne_stream.relay.redis_streams import decode_entries
 from marianne_stream.relay.schema import LogEntry, LogEntryId
 from marianne_stream.relay.validation import is_number, parse_log_entry
 from marianne_stream.wire.cursors import LogCursor
+from marianne_stream.wire.log_lines import LogLine
 
 logger = logging.getLogger(__name__)
 
 TAIL_LINES = 1000
 
-# How often one looks for a log that is not there, and whether one that has ended goes on.
+# Interval of the search for a missing log, and of the question whether an ended log goes on.
 MISSING_LOG_RETRY_S = 1.0
 COMPLETE_LOG_POLL_S = 3.0
 
-# So many logs are begun at once.
+# Starts at the same time, so that they leave connections to the writers.
 MAX_CONCURRENT_STARTS = 8
 
-# After which part of the time for which logs are kept it is said again of those that are published.
+# The time to live is renewed after this fraction of it.
 EXPIRY_RENEW_FRACTION = 0.25
 
 
+class LogItemReader(LogResultReader[list[LogItem]]):
+    """Reads a log as items of its stream."""
+
+    def _encode(self, result: ReadResult, lines: Sequence[LogLine]) -> list[LogItem]:
+        del lines
+        return make_items(result, now_iso())
+
+
+class LogItemFeed(FollowedLogFeed[list[LogItem]]):
+    """Feed of a followed log as items of its stream."""
+
+    def _make_reader(self) -> LogItemReader:
+        log, start = self._follower.log, self._start.position
+        return LogItemReader(log, start, self._initial_end, None)
+
+    async def _first_frames(self) -> AsyncIterator[list[LogItem]]:
+        if self._start.has_gap:
+            yield [make_gap_entry(None)]
+        if cursor := await self._make_first_cursor():
+            yield [LogEntry(cursor)]
+
+    async def _encode_batch(self, batch: LogBatch) -> list[LogItem]:
+        if batch.is_complete:
+            return [await self._threads.read(make_complete_entry, batch.result.end)]
+        return make_items(batch.result, batch.timestamp)
+
+    async def _make_end_frame(self) -> list[LogItem]:
+        if not self._follower.is_complete:
+            return []
+        return [await self._threads.read(make_complete_entry, self._reader.position)]
+
+
 class LogPublisher:
-    """Publishes logs, one at a time for each call.
+    """Publishes logs, one in each call of `publish`.
 
     Args:
-        log_locator: who finds them.
-        log_followers: who follows them.
-        keys: where they go.
+        log_locator: locator of the jobs' logs.
+        log_followers: followers of logs, shared with the viewers of this server.
+        keys: keys of the source.
         max_lines: approximate limit of the entries of a log.
         ttl_s: time for which a log is kept after its last write, in seconds.
     """
@@ -73,180 +109,134 @@ class LogPublisher:
         self._keys = keys
         self._max_lines = max_lines
         self._ttl_s = ttl_s
-        # The jobs whose logs are being published.
         self._published_jobs: set[str] = set()
-        # Who looks where a stream ends does not take the connections from who writes.
         self._start_semaphore = asyncio.Semaphore(MAX_CONCURRENT_STARTS)
-        # Where the stream of each job stood when it was last written.
+        # End of each job's stream at its last write.
         self._positions: dict[str, StreamPosition] = {}
 
     def __len__(self) -> int:
-        """How many are being published."""
+        """Return the number of logs that are published now."""
         return len(self._published_jobs)
 
     async def renew_expiry(self, writer: Writer) -> None:
-        """Has logs kept that are being published and not written; raises as `Writer.write` does."""
+        """Keep the published logs that nothing is written to; raises as `Writer.write` does."""
         while True:
             await asyncio.sleep(self._ttl_s * EXPIRY_RENEW_FRACTION)
-            await writer.write(
-                [
-                    each
-                    for job_id in self._published_jobs
-                    for each in self._make_expire_commands(job_id)
-                ]
-            )
+            jobs = self._published_jobs
+            await writer.write([one for job in jobs for one in self._make_expire_commands(job)])
 
     async def publish(self, job_id: str, writer: Writer) -> None:
-        """Publishes one job's log until cancelled; raises as `Writer.write` does."""
-        said_at = float("-inf")
+        """Publish one job's log until cancelled; raises as `Writer.write` does."""
+        reported_at = float("-inf")
         while True:
             delay_s = COMPLETE_LOG_POLL_S
             try:
-                async with self._open_feed(job_id, writer) as (feed, placer):
+                async with self._open_feed(job_id, writer) as (feed, allocator):
                     if not feed.is_exhausted:
-                        await self._publish_feed(job_id, writer, feed, placer)
+                        await self._publish_feed(job_id, writer, feed, allocator)
             except LockLostError:
                 raise
             except MarianneStreamError as error:
                 delay_s = MISSING_LOG_RETRY_S
                 if not isinstance(error, LogNotFoundError):
-                    logger.debug("the log of %r cannot be published: %s", job_id, error)
+                    logger.debug("log unavailable job=%r: %s", job_id, error)
                 now = asyncio.get_running_loop().time()
-                if now - said_at >= UNAVAILABLE_INTERVAL_S:
+                if now - reported_at >= UNAVAILABLE_INTERVAL_S:
                     await writer.write([make_unavailable_command(self._keys, "log", job_id, error)])
-                    said_at = now
+                    reported_at = now
             await asyncio.sleep(delay_s)
 
     @asynccontextmanager
     async def _open_feed(
         self, job_id: str, writer: Writer
-    ) -> AsyncIterator[tuple[LogFeed, EntryIdAllocator]]:
-        """A feed that begins where the stream ends, and who gives its entries their places.
+    ) -> AsyncIterator[tuple[LogItemFeed, EntryIdAllocator]]:
+        """Open a feed from the end of the stream, and the allocator of its ids.
 
         Raises:
             MarianneStreamError: there is no such log, or it cannot be read.
             RedisError: Redis is away.
         """
-        folders = await self._log_locator.find_dirs(job_id)
-        log = await self._log_locator.find_log(job_id, folders, None)
+        dirs = await self._log_locator.find_dirs(job_id)
+        log = await self._log_locator.find_log(job_id, dirs, None)
         async with self._start_semaphore:
-            spot, again = await self._find_stream_end(job_id, writer), False
+            position, is_republishing = await self._find_stream_end(job_id, writer), False
         last = self._positions.get(job_id, StreamPosition())
-        if spot is None:
-            spot = last
-            # All of it is gone: its readers get the newest lines again, and those who stand behind
-            # them see no line twice, where it is still the same file.
-            again = await is_in_newest_file(log, spot)
-        cursor = "" if again else spot.cursor
-        wish = LogFeedOptions(cursor, TAIL_LINES, None, folders.job_ended, wants_partial=False)
-        feed = await open_log_feed(self._log_followers, log, job_id, wish)
+        if position is None:
+            position = last
+            # Redis has lost the stream. The newest lines are published again, with the same ids if
+            # it is still the same file, so that an edge that has read them skips them.
+            is_republishing = await is_in_newest_file(log, position)
+        cursor = "" if is_republishing else position.cursor
+        options = LogFeedOptions(cursor, TAIL_LINES, None, dirs.job_ended, wants_partial=False)
+        feed = await open_log_feed(LogItemFeed, self._log_followers, log, job_id, options)
+        allocator = EntryIdAllocator(
+            position, highest_generation=last.generation, is_republishing=is_republishing
+        )
         try:
-            yield (
-                feed,
-                EntryIdAllocator(spot, highest_generation=last.generation, is_republishing=again),
-            )
+            yield feed, allocator
         finally:
             self._published_jobs.discard(job_id)
             feed.close()
 
     async def _find_stream_end(self, job_id: str, writer: Writer) -> StreamPosition | None:
-        """Where the stream ends; None where there is none."""
+        """Return the position at which the stream ends, or None if there is no stream."""
         key = self._keys.log(job_id)
         oldest = await call(writer.client.xrange(key, count=1))
         newest = await call(writer.client.xrevrange(key, count=1))
         if not oldest or not newest:
             return None
-        await self._delete_generations_before(
-            LogEntryId.parse(oldest[0][0]).generation, job_id, writer
-        )
-        # An entry that is invalid is of no relay: what follows it begins anew.
-        last = decode_entries(newest, parse_log_entry)
-        place, cursor = LogEntryId.parse(newest[0][0]), last[0][1].cursor if last else ""
-        known = LogCursor.parse(cursor)
-        return StreamPosition(
-            place.generation, cursor, place.offset, known.first_line_hash if known else 0
-        )
+        oldest_generation = LogEntryId.parse(oldest[0][0]).generation
+        await self._delete_generations_before(oldest_generation, job_id, writer)
+        # An invalid entry has no cursor: behind it the log begins anew.
+        decoded = decode_entries(newest, parse_log_entry)
+        text = decoded[0][1].cursor if decoded else ""
+        entry_id, cursor = LogEntryId.parse(newest[0][0]), LogCursor.parse(text)
+        first_line_hash = cursor.first_line_hash if cursor is not None else 0
+        return StreamPosition(entry_id.generation, text, entry_id.offset, first_line_hash)
 
     async def _delete_generations_before(
         self, generation: int, job_id: str, writer: Writer
     ) -> None:
-        """Lets go of generations of which nothing is kept."""
         key = self._keys.files(job_id)
         names = await call(writer.client.hkeys(key))
         old = [name.decode() for name in names if is_number(name) and int(name) < generation]
         await writer.write(delete_fields(key, old))
 
     async def _publish_feed(
-        self, job_id: str, writer: Writer, feed: LogFeed, allocator: EntryIdAllocator
+        self, job_id: str, writer: Writer, feed: LogItemFeed, allocator: EntryIdAllocator
     ) -> None:
-        """Publishes what a feed gives, to its end."""
+        """Publish a feed to its end."""
         self._published_jobs.add(job_id)
-        there = Command("DEL", self._keys.unavailable("log", job_id))
-        await writer.write([there, *self._make_expire_commands(job_id)])
-        # Each time it is one step of the log's reader, at most: Redis, which does nothing else
-        # meanwhile, has written that within a few milliseconds.
-        async for frames in feed.frames():
-            entries = self._make_add_commands(job_id, frames, allocator, writer.redis_time_s)
+        clear_reason = Command("DEL", self._keys.unavailable("log", job_id))
+        await writer.write([clear_reason, *self._make_expire_commands(job_id)])
+        files_key = self._keys.files(job_id)
+        # Items are one read of the log, which Redis writes within a few milliseconds.
+        async for items in feed.frames():
+            entries = allocator.assign_ids(items, writer.redis_time_s)
             if not entries:
                 continue
-            named = self._make_generation_commands(job_id, allocator.new_generations)
-            # A key that is new does not expire by itself.
-            kept = self._make_expire_commands(job_id) if named else []
-            await writer.write([*entries, *named, *kept], is_bulk=True)
-            allocator.new_generations.clear()
+            commands = [self._make_add_command(job_id, entry) for entry in entries]
+            if new := allocator.new_generations:
+                # New keys do not expire by themselves.
+                fields = {str(generation): b"%016x" % first for generation, first in new.items()}
+                commands += [*set_fields(files_key, fields), *self._make_expire_commands(job_id)]
+            await writer.write(commands, is_bulk=True)
+            new.clear()
             self._positions[job_id] = allocator.position
         await writer.write(self._make_expire_commands(job_id))
 
     def _make_expire_commands(self, job_id: str) -> list[Command]:
-        """What keeps a log's keys for as long as they are to be, from now on."""
-        age = (str(self._ttl_s),)
         keys = (self._keys.log(job_id), self._keys.files(job_id))
-        return [Command("EXPIRE", key, age) for key in keys]
+        return [Command("EXPIRE", key, (str(self._ttl_s),)) for key in keys]
 
-    def _make_add_commands(
-        self, job_id: str, frames: bytes, allocator: EntryIdAllocator, redis_time_s: int
-    ) -> list[Command]:
-        """What adds frames to the stream."""
-        lines = parse_line_batch(frames)
-        if lines is None:
-            placed = allocator.assign_ids(parse_entries(frames), redis_time_s)
-            return [
-                self._make_add_command(job_id, str(place), flatten_fields(entry))
-                for place, entry in placed
-            ]
-        before, generation = allocator.assign_line_ids(lines, redis_time_s)
-        return [
-            *(
-                self._make_add_command(job_id, str(place), flatten_fields(entry))
-                for place, entry in before
-            ),
-            self._make_add_command(job_id, lines.make_ids(generation), lines.make_fields()),
-        ]
-
-    def _make_add_command(
-        self, job_id: str, ids: str | Column, fields: Iterable[str | bytes | Column]
-    ) -> Command:
-        """What adds entries to a stream, and trims it now and then, as Redis finds it cheap."""
+    def _make_add_command(self, job_id: str, entry: EntryArguments) -> Command:
+        ids, fields = entry
         trim = ("MAXLEN", "~", str(self._max_lines))
         return Command("XADD", self._keys.log(job_id), (*trim, ids, *fields))
 
-    def _make_generation_commands(
-        self, job_id: str, new_generations: Mapping[int, int]
-    ) -> list[Command]:
-        """Says which files generations are."""
-        fields = {
-            str(generation): b"%016x" % first for generation, first in new_generations.items()
-        }
-        return set_fields(self._keys.files(job_id), fields)
-
-
-def flatten_fields(entry: LogEntry) -> Iterable[str | bytes]:
-    """The fields of an entry, each name before its value."""
-    return chain.from_iterable(entry.fields().items())
-
 
 async def is_in_newest_file(log: LogHandle, stream_position: StreamPosition) -> bool:
-    """Whether a spot is in the file that is written now."""
+    """Return whether a position is in the file that is written now."""
     cursor = LogCursor.parse(stream_position.cursor)
     position = await log.find_position(cursor) if cursor is not None else None
     return position is not None and position.file.key == (await log.open_current()).key
