@@ -243,7 +243,7 @@ async def test_conductor_stops_while_the_server_is_subscribed(
         run_conductor(tmp_path) as host,
         run_server(tmp_path, "--log-level", "info") as running,
     ):
-        await wait_until(lambda: "subscribed" in running.log)
+        await wait_until(lambda: "monitor subscribed" in running.log)
         assert '"total":0' in await fetch_body(f"{running.address}/api/jobs")
         host.send_signal(signal.SIGTERM)
         assert await host.wait(timeout_s=5) == 0
@@ -252,7 +252,7 @@ async def test_conductor_stops_while_the_server_is_subscribed(
 async def test_conductor_stops_after_the_server_was_killed(tmp_path: Path) -> None:
     async with run_conductor(tmp_path) as host:
         async with run_server(tmp_path, "--log-level", "info") as running:
-            await wait_until(lambda: "subscribed" in running.log)
+            await wait_until(lambda: "monitor subscribed" in running.log)
             running.send_signal(signal.SIGKILL)
             await running.wait()
         host.send_signal(signal.SIGTERM)

@@ -215,7 +215,7 @@ async def test_control_sequences_in_ids_and_messages_are_removed(
     verb: tuple[str, ...],
     shown: str,
 ) -> None:
-    await wait_until(lambda: "subscribed" in server.log)
+    await wait_until(lambda: "monitor subscribed" in server.log)
     conductor.launch(EVIL, 2)
     conductor.emit(EVIL, "job.started", {"note": EVIL})
     async with open_terminal(tmp_path, *verb, "--url", server.address, columns=200) as screen:
@@ -232,7 +232,7 @@ async def test_control_sequences_in_ids_and_messages_are_removed(
 async def test_events_are_printed_immediately(
     conductor: SimulatedConductor, server: ManagedProcess, tmp_path: Path
 ) -> None:
-    await wait_until(lambda: "subscribed" in server.log)
+    await wait_until(lambda: "monitor subscribed" in server.log)
     conductor.launch("a", 1)
     conductor.launch("b", 1)
     async with start_command(tmp_path, "events", "a", "--url", server.address) as one:
