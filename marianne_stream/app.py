@@ -12,9 +12,8 @@ from marianne_stream.auth.setup import open_authenticator
 from marianne_stream.backends.base import Backend
 from marianne_stream.backends.checkpoint_dir import CheckpointDirBackend
 from marianne_stream.backends.conductor import ConductorBackend
-from marianne_stream.backends.conductor_registry import ConductorRegistryBackend
+from marianne_stream.backends.conductor_registry import ConductorRegistryBackend, JobPathResolver
 from marianne_stream.backends.fallback import FallbackBackend
-from marianne_stream.backends.job_paths import JobPathResolver
 from marianne_stream.conductor.client import ConductorClient
 from marianne_stream.conductor.daemon_config import DaemonConfigCache
 from marianne_stream.config.settings import Settings

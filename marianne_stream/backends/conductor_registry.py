@@ -1,4 +1,4 @@
-"""Backend for the registry that belongs to a conductor.
+"""Backend for the registry that belongs to a conductor, and the paths that it gives.
 
 Several conductors on one machine are usual. Each has its own socket and registry, and tells the
 path of its registry (`state_db_path` of `daemon.config`).
@@ -11,7 +11,11 @@ from pathlib import Path
 
 from marianne_stream.backends.registry import RegistryBackend
 from marianne_stream.conductor.daemon_config import DaemonConfigCache
-from marianne_stream.errors import StateUnreadableError
+from marianne_stream.errors import (
+    JobNotFoundError,
+    StateUnavailableError,
+    StateUnreadableError,
+)
 from marianne_stream.models import JobState, Roster, RosterEntry
 
 logger = logging.getLogger(__name__)
@@ -90,6 +94,46 @@ class ConductorRegistryBackend:
                 f"{conductor_path}: remove the setting, or set it to that file"
             )
             logger.warning("registry not read reason=%s", self._mismatch_error)
+
+
+class JobPathResolver:
+    """Finds snapshots in the registry, and the conductor's log in its configuration.
+
+    Args:
+        daemon_config: the conductor's configuration; None without a conductor.
+        registry: the registry; None if there is none.
+        conductor_log_path: the conductor's log, if a setting gives it.
+    """
+
+    def __init__(
+        self,
+        daemon_config: DaemonConfigCache | None,
+        registry: ConductorRegistryBackend | None,
+        *,
+        conductor_log_path: Path | None = None,
+    ) -> None:
+        self._daemon_config = daemon_config
+        self._registry = registry
+        self._configured_log_path = (
+            str(conductor_log_path) if conductor_log_path is not None else None
+        )
+
+    async def find_snapshot_dir(self, job_id: str) -> str | None:
+        """Return the snapshot folder of a job whose workspace is gone; None if unknown."""
+        if self._registry is None:
+            return None
+        try:
+            return (await self._registry.read_job(job_id, None)).snapshot_path
+        except (JobNotFoundError, StateUnavailableError) as error:
+            logger.debug("snapshot not found job=%r error=%s", job_id, error)
+            return None
+
+    async def find_conductor_log(self) -> str | None:
+        """Return the path of the conductor's own log; None if it has none or has not said."""
+        if self._configured_log_path is not None or self._daemon_config is None:
+            return self._configured_log_path
+        await self._daemon_config.refresh()
+        return self._daemon_config.value.log_file if self._daemon_config.value is not None else None
 
 
 def default_registry_path(socket_path: Path) -> Path:
