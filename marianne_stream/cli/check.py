@@ -34,8 +34,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Run the checks."""
-    given = vars(options)
-    return asyncio.run(print_findings(make_settings(given), given["config"]))
+    arguments = vars(options)
+    return asyncio.run(print_findings(make_settings(arguments), arguments["config"]))
 
 
 async def print_findings(settings: Settings, config: Path | None) -> int:

@@ -87,15 +87,17 @@ def run_client(options: Namespace, command: Callable[[ApiClient, Output], Awaita
         raise SettingsError("standard output is closed: redirect it to a file or to /dev/null")
     address = parse_server_address(options.url or os.environ.get(URL_ENV) or DEFAULT_URL)
     token = find_token(address, options.token_file)
-    notes = StderrReporter()
+    reporter = StderrReporter()
     output = Output(sys.stdout, colour=options.color, environ=os.environ)
-    waits = RetryPolicy()
+    retry_policy = RetryPolicy()
     if options.retry_timeout is not None:
-        waits = RetryPolicy(options.retry_timeout, options.retry_timeout)
+        retry_policy = RetryPolicy(options.retry_timeout, options.retry_timeout)
 
     async def main() -> int:
-        async with ApiClient(address, token=token, retry_policy=waits, reporter=notes) as server:
-            return await command(server, output)
+        async with ApiClient(
+            address, token=token, retry_policy=retry_policy, reporter=reporter
+        ) as client:
+            return await command(client, output)
 
     return runner.run(main())
 
@@ -117,8 +119,8 @@ def find_token(address: ServerAddress, token_file: Path | None) -> str | None:
                 f"got {len(token)} characters"
             )
         return token
-    if named := os.environ.get(TOKEN_FILE_ENV):
-        return read_preferred_token(expand_path(TOKEN_FILE_ENV, Path(named)))
+    if token_path := os.environ.get(TOKEN_FILE_ENV):
+        return read_preferred_token(expand_path(TOKEN_FILE_ENV, Path(token_path)))
     if not address.is_local:
         return None
     if RENAMED_DATA_DIR_ENV in os.environ:

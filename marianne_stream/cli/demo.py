@@ -50,10 +50,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
-    given = vars(options)
-    replay, speed = given.pop("replay"), given.pop("speed")
+    arguments = vars(options)
+    replay, speed = arguments.pop("replay"), arguments.pop("speed")
     # The demo ignores the environment's backend, and simulated jobs need no token.
-    settings = make_settings({**given, "state_backend": "auto", "no_auth": True})
+    settings = make_settings({**arguments, "state_backend": "auto", "no_auth": True})
     recording = Recording.from_file(replay) if replay is not None else None
     configure_logging(settings.log_level, settings.log_format)
     with TemporaryDirectory(prefix="marianne-demo-") as folder:

@@ -39,29 +39,35 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
-    given = vars(options)
-    settings = make_settings(given)
+    options_by_name = vars(options)
+    settings = make_settings(options_by_name)
     configure_logging(settings.log_level, settings.log_format)
     if settings.workers > 1 and not is_worker():
         if not settings.no_auth:
             # Generate the token here, or each worker would generate one.
             ensure_token_source(settings.token_file, settings.data_dir)
-        command = [sys.executable, "-m", "marianne_stream", "serve", *format_options(given)]
+        command = [
+            sys.executable,
+            "-m",
+            "marianne_stream",
+            "serve",
+            *format_options(options_by_name),
+        ]
         return asyncio.run(run_workers(settings, command, print_line))
     return asyncio.run(
         serve(
             settings,
             announce=print_line,
-            load_settings=lambda: make_settings(given),
-            settings_file=given["config"],
+            load_settings=lambda: make_settings(options_by_name),
+            settings_file=options_by_name["config"],
         )
     )
 
 
-def format_options(given: Mapping[str, object]) -> list[str]:
+def format_options(options_by_name: Mapping[str, object]) -> list[str]:
     """Convert parsed options back to command-line arguments."""
     arguments = []
-    for name, value in given.items():
+    for name, value in options_by_name.items():
         if isinstance(value, bool):
             arguments.append(option_name(name) if value else negated_option(name))
         elif value is not None:

@@ -80,20 +80,20 @@ def load_settings(arguments: dict[str, Any], config_path: Path | None = None) ->
     """
     check_environment(os.environ)
     environment = EnvSettingsSource(Settings)()
-    in_file = read_settings_file(config_path) if config_path is not None else {}
-    values = {**in_file, **environment, **arguments}
+    file_values = read_settings_file(config_path) if config_path is not None else {}
+    values = {**file_values, **environment, **arguments}
     try:
         return Settings(**values)
     except ValidationError as error:
-        fault = error.errors()[0]
-        name = str(fault["loc"][0]) if fault["loc"] else ""
+        details = error.errors()[0]
+        name = str(details["loc"][0]) if details["loc"] else ""
         if name in arguments:
-            place = option_name(name)
+            source = option_name(name)
         elif name in environment:
-            place = ENV_PREFIX + name.upper()
+            source = ENV_PREFIX + name.upper()
         else:
-            place = f"{name} in {config_path}"
-        raise SettingsError(format_error(place, name, fault)) from error
+            source = f"{name} in {config_path}"
+        raise SettingsError(format_error(source, name, details)) from error
 
 
 def read_settings_file(path: Path) -> dict[str, Any]:

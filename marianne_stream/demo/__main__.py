@@ -28,17 +28,17 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m marianne_stream.demo",
-        description="A simulated conductor. SIGTERM asks it to stop: it waits for its clients.",
+        description="Run a simulated conductor. After SIGTERM it waits for its clients, then ends.",
     )
-    parser.add_argument("--socket", type=Path, required=True, help="where to listen")
-    parser.add_argument("--registry", type=Path, help="the SQLite file to keep the jobs in")
+    parser.add_argument("--socket", type=Path, required=True, help="path of the socket")
+    parser.add_argument("--registry", type=Path, help="SQLite file of the registry")
     parser.add_argument(
-        "--folder", type=Path, help="where to make workspaces; else a temporary one"
+        "--folder", type=Path, help="folder of the workspaces (default: a temporary one)"
     )
     parser.add_argument("--scenario", choices=[*SCENARIOS, "none"], default="pleasant")
-    parser.add_argument("--replay", type=Path, help="a recording to repeat, with no scenario")
+    parser.add_argument("--replay", type=Path, help="recording to replay instead of a scenario")
     parser.add_argument(
-        "--speed", type=parse_positive, default=1.0, help="seconds that pass in one"
+        "--speed", type=parse_positive, default=1.0, help="speed as a multiple of real time"
     )
     return parser
 

@@ -134,10 +134,10 @@ class JobOperations(ABC):
         self._save(job)
         self._emit_sheet_event(job_id, "sheet.failed", number)
 
-    def skip_sheet(self, job_id: str, number: int, because_of: int) -> None:
+    def skip_sheet(self, job_id: str, number: int, failed_sheet: int) -> None:
         """Skip a sheet that depends on a failed one."""
         job = self._claim(job_id)
-        message = f"Blocked by failed dependency: sheet {because_of}"
+        message = f"Blocked by failed dependency: sheet {failed_sheet}"
         job.sheet(number).update(status="skipped", error_message=message, error_code="E999")
         self._save(job)
         self._emit_sheet_event(job_id, "baton.sheet.skipped", number)

@@ -95,7 +95,7 @@ class ScorePlayer:
         job_id = self.score.job_id
         self._conductor.fail_sheet(job_id, failed_sheet, self.score.failure_message)
         for sheet in range(failed_sheet + 1, self.score.sheets + 1):
-            self._conductor.skip_sheet(job_id, sheet, because_of=failed_sheet)
+            self._conductor.skip_sheet(job_id, sheet, failed_sheet=failed_sheet)
         self._conductor.finish(job_id, "failed")
 
     async def _wait_between_movements(self, completed: int) -> None:

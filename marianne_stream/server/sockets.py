@@ -40,17 +40,17 @@ def open_tcp_socket(host: str, port: int, *, reuse_port: bool = False) -> socket
         ListenError: the address is invalid or in use.
     """
     try:
-        family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         sock = socket.create_server(
-            where[:2], family=family, backlog=BACKLOG, reuse_port=reuse_port
+            address[:2], family=family, backlog=BACKLOG, reuse_port=reuse_port
         )
     except socket.gaierror as error:
         raise ListenError(f"cannot listen on {host} port {port}: {error.strerror}") from error
     except UnicodeError as error:
         raise ListenError(f"cannot listen on {host} port {port}: invalid host name") from error
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno else str(error)
-        raise ListenError(f"cannot listen on {host} port {port}: {why}") from error
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ListenError(f"cannot listen on {host} port {port}: {reason}") from error
     set_stream_socket_options(sock)
     return sock
 
@@ -93,17 +93,17 @@ def open_unix_socket(path: Path, mode: int) -> socket.socket:
     try:
         remove_stale_socket(path)
         # No client may connect before the mode is set.
-        before = os.umask(0o177)
+        previous_umask = os.umask(0o177)
         try:
             sock.bind(str(path))
         finally:
-            os.umask(before)
+            os.umask(previous_umask)
         path.chmod(mode)
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        why = os.strerror(error.errno) if error.errno else str(error)
-        raise ListenError(f"cannot listen on {path}: {why}") from error
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ListenError(f"cannot listen on {path}: {reason}") from error
     except ListenError:
         sock.close()
         raise

@@ -26,12 +26,12 @@ def open_passed_sockets() -> list[socket.socket]:
     os.environ.pop("LISTEN_FDNAMES", None)
     if pid != str(os.getpid()) or not (count.isascii() and count.isdecimal()):
         return []
-    found = []
+    sockets = []
     for descriptor in range(LISTEN_FDS_START, LISTEN_FDS_START + int(count)):
         sock = socket.socket(fileno=descriptor)
         sock.set_inheritable(False)
-        found.append(sock)
-    return found
+        sockets.append(sock)
+    return sockets
 
 
 class Notifier:
@@ -49,10 +49,10 @@ class Notifier:
         # Non-blocking: a slow reader must not stop the server.
         self._sock.settimeout(0.0)
         interval_us = os.environ.pop("WATCHDOG_USEC", "")
-        for_us = os.environ.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        is_for_this_process = os.environ.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         # Half of the time limit (sd_watchdog_enabled(3)).
-        given = for_us and interval_us.isdigit() and int(interval_us) > 0
-        self.watchdog_interval_s = int(interval_us) / 2e6 if given else None
+        has_watchdog = is_for_this_process and interval_us.isdigit() and int(interval_us) > 0
+        self.watchdog_interval_s = int(interval_us) / 2e6 if has_watchdog else None
         self._status = ""
         # Notifications that did not fit into the socket's buffer.
         self._pending: list[str] = []
@@ -83,7 +83,7 @@ class Notifier:
         """Report the activity of the service in one line, if it has changed."""
         if text != self._status:
             self._status = text
-            self._pending = [owed for owed in self._pending if not owed.startswith("STATUS=")]
+            self._pending = [item for item in self._pending if not item.startswith("STATUS=")]
             self._send(f"STATUS={text}")
 
     def _send(self, text: str) -> None:

@@ -46,14 +46,14 @@ class TaskSupervisor:
         connections that the loop could not accept (accept(2), ERRORS), do not.
         """
         error = context.get("exception")
-        ours = {"task", "future", "handle"} & context.keys()
+        task_keys = {"task", "future", "handle"} & context.keys()
         callback = getattr(context.get("handle"), "_callback", None)
         if isinstance(error, OSError) and "socket" in context:
             # asyncio reports it again and again while connections wait.
             if self._accept_warnings.is_due():
                 logger.warning("connections cannot be accepted error=%r", error.strerror)
             return
-        if error is None or not ours or is_asyncio_internal(callback):
+        if error is None or not task_keys or is_asyncio_internal(callback):
             loop.default_exception_handler(context)
             return
         self._fail(str(context.get("message")), error)

@@ -52,7 +52,7 @@ async def test_progress_counts_completed_sheets(
         conductor.dispatch("failing", sheet)
     conductor.complete_sheet("failing", 1)
     conductor.fail_sheet("failing", 2, "Exit code 1")
-    conductor.skip_sheet("failing", 3, because_of=2)
+    conductor.skip_sheet("failing", 3, failed_sheet=2)
     conductor.finish("failing", "failed")
     client = await connect()
     (entry,) = await client.call("job.list")
@@ -111,7 +111,7 @@ async def test_sheet_events_are_optional(tmp_path: Path) -> None:
         conductor.dispatch("fan", 1)
         conductor.complete_sheet("fan", 1)
         conductor.fail_sheet("fan", 2, "no")
-        conductor.skip_sheet("fan", 3, because_of=2)
+        conductor.skip_sheet("fan", 3, failed_sheet=2)
         sent = [json.loads(events.get_nowait())["params"] for _ in range(events.qsize())]
     assert [(event["event"], event["sheet_num"]) for event in sent] == [
         ("job.started", 0),
