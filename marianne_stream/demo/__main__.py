@@ -19,7 +19,7 @@ from marianne_stream.errors import SettingsError
 
 EXIT_SETTINGS = 2
 SCENARIOS: dict[str, Callable[..., Scenario]] = {
-    "pleasant": Scenario,
+    "demo": Scenario,
     "four-jobs": make_recorded_scenario,
 }
 
@@ -35,7 +35,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--folder", type=Path, help="folder of the workspaces (default: a temporary one)"
     )
-    parser.add_argument("--scenario", choices=[*SCENARIOS, "none"], default="pleasant")
+    parser.add_argument("--scenario", choices=[*SCENARIOS, "none"], default="demo")
     parser.add_argument("--replay", type=Path, help="recording to replay instead of a scenario")
     parser.add_argument(
         "--speed", type=parse_positive, default=1.0, help="speed as a multiple of real time"

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from marianne_stream.demo import rpc_messages
 from marianne_stream.demo.checkpoint_fields import JsonObject
-from marianne_stream.demo.client_connection import method_not_found
 from marianne_stream.demo.conductor_server import ConductorServer
 from marianne_stream.demo.recording import Recording
-from marianne_stream.demo.rpc_messages import RpcErrorResult
+from marianne_stream.demo.rpc_messages import RpcErrorResult, method_not_found
 from marianne_stream.demo.simulated_conductor import job_not_found
 
 

@@ -73,3 +73,8 @@ def parse_request(line: bytes) -> RpcRequest | RpcErrorResult:
             INVALID_PARAMS, "Invalid params: expected an object", id=message.get("id")
         )
     return RpcRequest(method, params, message.get("id"), expects_response="id" in message)
+
+
+def method_not_found(method: str) -> RpcErrorResult:
+    """Return the error for an unknown method."""
+    return RpcErrorResult(METHOD_NOT_FOUND, f"Method not found: {method}", {"method": method})

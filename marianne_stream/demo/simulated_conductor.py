@@ -13,12 +13,11 @@ from typing import Any
 
 from marianne_stream.demo import rpc_messages
 from marianne_stream.demo.checkpoint_fields import JsonObject
-from marianne_stream.demo.client_connection import method_not_found
 from marianne_stream.demo.conductor_server import ConductorServer
 from marianne_stream.demo.daemon import Daemon
 from marianne_stream.demo.job_operations import JobOperations
 from marianne_stream.demo.registry_writer import RegistryWriter
-from marianne_stream.demo.rpc_messages import RpcErrorResult
+from marianne_stream.demo.rpc_messages import RpcErrorResult, method_not_found
 from marianne_stream.demo.simulated_job import SimulatedJob, make_job_from_row
 
 MAX_OBSERVER_EVENTS = 200
