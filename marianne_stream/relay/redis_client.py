@@ -37,7 +37,7 @@ class ResponseTooLargeError(RedisConnectionError):
 class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type]
     """redis-py's parser with a limit of an answer's size.
 
-    It relies on private parts of redis-py's parser with hiredis: tests/relay/test_connecting.py
+    It relies on private parts of redis-py's parser with hiredis: tests/relay/test_redis_client.py
     checks that `read_from_socket` is called for each part of an answer.
     """
 
@@ -81,11 +81,9 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
     """Connections to the primary that Sentinels name, closed if they name another one."""
 
     async def get_master_address(self) -> Any:
-        """Ask for the address of the primary.
+        """Ask for the address of the primary; raise RedisConnectionError if there is none.
 
-        Raises:
-            RedisConnectionError: no Sentinel names a primary. redis-py's own error would show the
-                passwords of the clients.
+        redis-py's own error would show the passwords of the clients.
         """
         before = self.master_address
         try:
@@ -113,7 +111,7 @@ def make_client(url: str, password: str | None) -> Redis:
     Args:
         url: redis://, rediss:// (TLS) or unix://; or redis+sentinel:// or rediss+sentinel:// with
             HOST:PORT,…/SERVICE/DB of the Sentinels.
-        password: password in place of the URL's; None to use the URL's.
+        password: password in place of the URL's, or None.
 
     Raises:
         SettingsError: the URL is invalid. The message shows no password.
@@ -180,12 +178,9 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 async def ensure_same_primary(client: Redis) -> None:
-    """Ask the Sentinels, if there are any, whether the primary is still the same.
+    """Raise RedisConnectionError if Sentinels name another primary; close all connections then.
 
     A server that is cut off from the others keeps answering after they have replaced it.
-
-    Raises:
-        RedisConnectionError: there is another primary; all connections are closed.
     """
     pool = client.connection_pool
     if not isinstance(pool, SentinelPool):
@@ -204,12 +199,7 @@ async def close_connections(client: Redis) -> None:
 
 
 async def check_reachable(url: str, password: str | None) -> None:
-    """Ask Redis for an answer, as a client by `make_client`. Cancelling is safe.
-
-    Raises:
-        SettingsError: the URL is invalid.
-        StateUnavailableError: there is no answer. The message shows no password.
-    """
+    """Ask Redis for an answer; raise SettingsError or StateUnavailableError, without password."""
     client = make_client(url, password)
     try:
         async with asyncio.timeout(RESPONSE_TIMEOUT_S):

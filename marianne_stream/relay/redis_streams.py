@@ -25,14 +25,7 @@ FIRST_ID = b"0-0"
 async def xread(
     redis: Redis, streams: Mapping[str, bytes], *, count: int, block_ms: int
 ) -> list[tuple[str, list[StreamEntry]]]:
-    """Return the entries behind an id in each stream, as soon as there is one.
-
-    Args:
-        redis: client of Redis.
-        streams: ids by key.
-        count: limit of the entries of each stream.
-        block_ms: longest wait, in milliseconds; after it the result is empty.
-    """
+    """Return the entries behind an id in each stream, as soon as there is one, or none in time."""
     wanted: dict[Any, Any] = dict(streams)
     answer = await call(redis.xread(wanted, count=count, block=block_ms))
     return [(key.decode(), entries) for key, entries in answer or ()]

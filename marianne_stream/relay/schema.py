@@ -31,8 +31,7 @@ class RelayStatus(msgspec.Struct, frozen=True):
         source: backend that the published states come from.
         live: whether the conductor itself reports them.
         events_live: whether the conductor's events come in.
-        origin_url: address of the origin's own server, for clients; None if it has none.
-        version: release of the origin.
+        origin_url: address of the origin for clients, or None.
         epoch: epoch of the events' numbers.
     """
 
@@ -56,9 +55,7 @@ class EventEntry:
     """Entry of the stream of events: an event, or a gap.
 
     Attributes:
-        epoch: epoch of the number.
         number: number of the event, or of the last missing event of a gap.
-        job_id: id of the job.
         event: the conductor's name of the event; "" for a gap.
         params: parameters of the event as JSON.
     """
@@ -97,10 +94,8 @@ class LogEntry(NamedTuple):
         line: the line as a JSON string; b"" for a mark or a position.
         number: number of the line.
         timestamp: time at which the line was read, ISO 8601.
-        is_truncated: whether the line is cut.
         mark: name of the event: log_rotated, log_gap or log_complete; "" for a line.
         data: data of the mark, as JSON.
-        is_conductor_log: whether the line is of the conductor's own log.
     """
 
     cursor: str

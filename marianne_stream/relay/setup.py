@@ -44,11 +44,7 @@ def load_reachability_check() -> Callable[[str, str | None], Awaitable[None]]:
 
 
 def import_with_redis(module_name: str) -> ModuleType:
-    """Import a module of the relay, named below `relay`, when it is first needed.
-
-    Raises:
-        SettingsError: redis-py is not installed.
-    """
+    """Import a module, named below `relay`; raise SettingsError if redis-py is not installed."""
     try:
         return import_module(f"marianne_stream.relay.{module_name}")
     except ModuleNotFoundError as error:
@@ -76,8 +72,7 @@ def make_publisher_lifespan(
 def read_redis_password(path: Path | None) -> str | None:
     """Read the password for Redis from a file, if there is one.
 
-    Raises:
-        SettingsError: the file cannot be read, or others than its owner can read it.
+    Raises SettingsError if the file cannot be read, or others than its owner can read it.
     """
     if path is None:
         return None

@@ -1,4 +1,4 @@
-"""A Redis, a conductor, and relays that publish what it says, in this process."""
+"""Fixtures: Redis, a simulated conductor, and servers that publish, in this process."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -25,14 +25,14 @@ StartRelay = Callable[..., AbstractAsyncContextManager[web.Application]]
 
 @pytest.fixture
 async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
-    """A Redis that loses its data when it is killed."""
+    """Return a Redis that loses its data when it is killed."""
     async with run_redis(tmp_path) as server:
         yield server
 
 
 @pytest.fixture
 def start_relay(conductor: SimulatedConductor, tmp_path: Path, redis: RedisServer) -> StartRelay:
-    """Starts a server that publishes, for as long as a context lasts."""
+    """Return a context manager that runs a server that publishes."""
     del conductor
 
     def start(**given: Any) -> AbstractAsyncContextManager[web.Application]:
@@ -45,7 +45,7 @@ def start_relay(conductor: SimulatedConductor, tmp_path: Path, redis: RedisServe
 
 @asynccontextmanager
 async def run_app(settings: Settings) -> AsyncIterator[web.Application]:
-    """A server that listens nowhere."""
+    """Run an application without a socket."""
     app = create_app(settings)
     runner = web.AppRunner(app)
     await runner.setup()
@@ -57,7 +57,7 @@ async def run_app(settings: Settings) -> AsyncIterator[web.Application]:
 
 @pytest.fixture
 async def log_path(conductor: SimulatedConductor, tmp_path: Path) -> Path:
-    """The log file of a running job; it is not there yet."""
+    """Return the path of a running job's log, which does not exist yet."""
     workspace = tmp_path / "ws"
     workspace.mkdir()
     conductor.launch(JOB, 2, workspace=str(workspace))
@@ -70,19 +70,19 @@ def append_lines(path: Path, *lines: str) -> None:
 
 
 async def wait_subscribed(conductor: SimulatedConductor) -> None:
-    """Waits until a server is told of events: a conductor says so before it does so."""
+    """Wait until a server receives events, which a conductor announces before it sends any."""
     await wait_until(lambda: conductor.statistics.monitor_streams_open)
 
 
 async def publish_interest(redis: RedisServer, kind: str, job_id: str = JOB) -> None:
-    """Says what an edge says of what its viewers watch."""
+    """Publish an interest as an edge does."""
     await redis.call("XADD", KEYS.interest, "*", "k", kind, "j", job_id)
 
 
 async def read_log_entries(
     redis: RedisServer, job_id: str = JOB
 ) -> list[tuple[LogEntryId, LogEntry]]:
-    """What is published of a log; the ids are found to rise."""
+    """Return the published entries of a log, and check that the ids rise."""
     found = await redis.read_stream(KEYS.log(job_id))
     logged = [(LogEntryId.parse(place), LogEntry.from_fields(fields)) for place, fields in found]
     assert [place for place, _ in logged] == sorted({place for place, _ in logged})
@@ -90,7 +90,7 @@ async def read_log_entries(
 
 
 async def read_log_lines(redis: RedisServer, job_id: str = JOB) -> list[str]:
-    """The lines that are published of a log, and the marks between them, in brackets."""
+    """Return the published lines of a log, and its marks in brackets."""
     return [
         f"[{entry.mark}]" if entry.mark else entry.line.decode().strip('"')
         for _, entry in await read_log_entries(redis, job_id)
@@ -98,7 +98,7 @@ async def read_log_lines(redis: RedisServer, job_id: str = JOB) -> list[str]:
 
 
 async def wait_for_log_lines(redis: RedisServer, *expected: str) -> None:
-    """Waits until as many lines and marks are published, and checks that they are these."""
+    """Wait until lines and marks are published, and compare them."""
     found = await wait_for_value(
         lambda: read_log_lines(redis), lambda found: len(found) >= len(expected)
     )
@@ -106,7 +106,7 @@ async def wait_for_log_lines(redis: RedisServer, *expected: str) -> None:
 
 
 async def read_events(redis: RedisServer) -> list[tuple[int, str]]:
-    """The numbers and names of the events that are published; a gap has no name."""
+    """Return the numbers and names of the published events; a gap has no name."""
     published = [
         EventEntry.from_fields(fields) for _, fields in await redis.read_stream(KEYS.events)
     ]
@@ -114,5 +114,5 @@ async def read_events(redis: RedisServer) -> list[tuple[int, str]]:
 
 
 def events_with_ids(viewer: Viewer) -> list[tuple[str, str]]:
-    """The events that bear an id of their own, with the ids."""
+    """Return the events that have an id, with the ids."""
     return [(e.event, e.event_id) for e in viewer.events if e.event not in ("source", "heartbeat")]

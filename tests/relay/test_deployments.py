@@ -1,4 +1,4 @@
-"""Redis by TLS, with Sentinels, and Valkey: the same is seen through all of them."""
+"""Redis over TLS, Redis with Sentinels, and Valkey."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -35,7 +35,7 @@ Deploy = Callable[[Path], AbstractAsyncContextManager[RedisDeployment]]
 async def served(
     folder: Path, redis: RedisDeployment, *names: str, **given: Any
 ) -> AsyncIterator[tuple[RelayServer, RelayServer]]:
-    """An origin that publishes, and an edge that has been told of its job."""
+    """Run an origin, and an edge that knows its job."""
     if redis.password:
         file = given["redis_password_file"] = folder / "password"
         file.touch(mode=0o600)
@@ -50,7 +50,7 @@ async def served(
 
 @asynccontextmanager
 async def viewers(first: RelayServer, second: RelayServer) -> AsyncIterator[tuple[Viewer, ...]]:
-    """Of the events at the origin; and at the edge, of the events, the job, and its log."""
+    """Open viewers of the origin's events, and of the edge's events, job and log."""
     async with (
         first.open_viewer("/api/events/stream") as events_there,
         second.open_viewer("/api/events/stream") as events,
@@ -61,7 +61,7 @@ async def viewers(first: RelayServer, second: RelayServer) -> AsyncIterator[tupl
 
 
 @pytest.mark.parametrize("deploy", [run_tls_redis, run_valkey, run_sentinel])
-async def test_an_edge_shows_what_its_origin_does(
+async def test_edge_over_any_redis_shows_what_its_origin_does(
     tmp_path: Path, conductor: SimulatedConductor, log_path: Path, deploy: Deploy
 ) -> None:
     append_lines(log_path, "one")
@@ -81,14 +81,14 @@ async def test_an_edge_shows_what_its_origin_does(
 
 
 async def fail_over(redis: RedisDeployment) -> None:
-    """Kills the primary, and returns when its replica has taken over."""
+    """Kill the primary, and wait until its replica is promoted."""
     await redis.primary.kill()
     await wait_for_value(
         lambda: redis.replica.call("ROLE"), lambda role: role[0] == b"master", timeout_s=LIMIT_S
     )
 
 
-async def test_nothing_is_lost_or_repeated_when_a_replica_takes_over(
+async def test_failover_to_replica_loses_and_repeats_nothing(
     tmp_path: Path, conductor: SimulatedConductor, log_path: Path
 ) -> None:
     append_lines(log_path, *(f"line {number}" for number in range(1, 21)))
@@ -116,10 +116,10 @@ async def test_nothing_is_lost_or_repeated_when_a_replica_takes_over(
         assert not any(viewer.has_ended for viewer in (status, events, lines))
 
 
-async def test_a_relay_and_an_edge_leave_a_server_that_others_have_given_up(
+async def test_isolated_primary_is_left_by_origin_and_edge(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:
-    """It answers on, as one that is cut off; here another one is named by hand."""
+    """Let the Sentinel name another server while the primary keeps answering."""
     conductor.launch(JOB, 2)
     async with (
         run_sentinel(tmp_path / "redis") as redis,
@@ -141,7 +141,7 @@ async def test_a_relay_and_an_edge_leave_a_server_that_others_have_given_up(
         assert not roster.has_ended
 
 
-async def test_edges_can_read_from_replicas_where_all_logs_are_published(
+async def test_edge_on_read_only_replica_serves_when_all_logs_are_published(
     tmp_path: Path, conductor: SimulatedConductor, log_path: Path
 ) -> None:
     append_lines(log_path, "one")
@@ -164,11 +164,11 @@ async def test_edges_can_read_from_replicas_where_all_logs_are_published(
             await lines.wait_for("log", 2)
             conductor.dispatch(JOB, 1)
             await status.wait_for_status(current_sheet=1)
-        # What the edge says stays with the replica.
+        # Interests of the edge stay on the replica.
         assert await primary.call("KEYS", "*:interest") == []
 
 
-async def test_a_server_whose_certificate_is_not_trusted_is_told_nothing(
+async def test_untrusted_certificate_gets_no_password(
     tmp_path: Path, conductor: SimulatedConductor, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with run_tls_redis(tmp_path / "redis") as redis:
@@ -196,7 +196,7 @@ async def test_a_server_whose_certificate_is_not_trusted_is_told_nothing(
         "redis+sentinel://u:Secret@here:1/main?what=1",
     ],
 )
-def test_a_url_that_cannot_be_understood_is_refused_without_its_secrets(url: str) -> None:
+def test_invalid_redis_url_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(SettingsError, match="is not a URL of Redis") as caught:
         make_client(url, None)
     assert "Secret" not in str(caught.value)
@@ -209,5 +209,5 @@ def test_a_url_that_cannot_be_understood_is_refused_without_its_secrets(url: str
         "rediss+sentinel://here/main?ssl_ca_certs=/ca",
     ],
 )
-def test_what_redis_py_knows_of_a_url_is_taken(url: str) -> None:
+def test_redis_url_options_reach_the_connections(url: str) -> None:
     make_client(url, None)

@@ -10,7 +10,7 @@ from tests.support.viewers import Viewer
 from tests.support.waiting import wait_until
 
 
-async def test_jobs_are_on_an_edge_as_on_the_origin(
+async def test_jobs_on_edge_equal_those_on_origin(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("lantern", 2)
@@ -22,7 +22,7 @@ async def test_jobs_are_on_an_edge_as_on_the_origin(
             assert {**here, "source": ""} == {**there, "source": ""}
 
 
-async def test_a_job_is_seen_to_its_end(
+async def test_job_status_on_edge_is_sent_up_to_its_end(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("lantern", 2)
@@ -38,7 +38,7 @@ async def test_a_job_is_seen_to_its_end(
             await viewer.wait_ended()
 
 
-async def test_events_have_the_ids_of_the_origin(
+async def test_events_on_edge_have_the_ids_of_the_origin(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("lantern", 2)
@@ -65,7 +65,7 @@ async def test_events_have_the_ids_of_the_origin(
                 assert [e for e in later.events if e.event != "source"] == told[1:]
 
 
-async def test_a_log_is_on_an_edge_as_on_the_origin(
+async def test_log_on_edge_equals_that_on_origin(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor
 ) -> None:
     (workspace := tmp_path / "ws").mkdir()
@@ -107,7 +107,7 @@ async def test_a_log_is_on_an_edge_as_on_the_origin(
                 assert back.event_names == ["log", "log_complete"]
 
 
-async def test_filters_of_a_log_are_on_an_edge_as_on_the_origin(
+async def test_log_filters_on_edge_equal_those_on_origin(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
     append_lines(log_path, "one [info] begins", "two [error] fails", "three")
@@ -128,7 +128,7 @@ async def test_filters_of_a_log_are_on_an_edge_as_on_the_origin(
 
 
 async def lines_upto(viewer: Viewer, line: str) -> list[tuple[int, str]]:
-    """The last two lines of a viewer, once one of them is the last."""
+    """Return a viewer's last two lines as soon as one of them is the expected one."""
 
     def seen() -> list[tuple[int, str]]:
         return [(data["line_number"], data["line"]) for data in viewer.event_data("log")[-2:]]

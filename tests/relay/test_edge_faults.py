@@ -1,4 +1,4 @@
-"""What goes wrong between an edge and Redis, and what its viewers see of it."""
+"""Faults between an edge and Redis, as viewers see them."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def source_is(viewer: Viewer, name: str, *, live: bool) -> bool:
     return (newest.get("source"), newest.get("live")) == (name, live)
 
 
-async def test_streams_stay_while_redis_is_away_and_go_on_when_it_has_lost_its_data(
+async def test_streams_continue_after_redis_has_lost_its_data(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
     append_lines(log_path, *(f"line {number}" for number in range(1, 21)))
@@ -54,14 +54,14 @@ async def test_streams_stay_while_redis_is_away_and_go_on_when_it_has_lost_its_d
             assert not any(viewer.has_ended for viewer in (status, roster, events, lines))
 
 
-async def test_another_origin_process_after_the_loss_of_all_data_repeats_no_line(
+async def test_new_origin_process_after_data_loss_repeats_no_line(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
     append_lines(log_path, *(f"line {number}" for number in range(1, 21)))
     async with run_edge(redis) as second:
         async with run_origin(tmp_path, redis):
             await second.wait_live("lantern")
-            # One who is there all the time, and one who comes back.
+            # One viewer stays connected, the other one reconnects.
             async with second.open_viewer("/api/jobs/lantern/logs") as early:
                 await early.wait_for("log", 20)
         async with second.open_viewer(
@@ -84,7 +84,7 @@ async def test_another_origin_process_after_the_loss_of_all_data_repeats_no_line
                     assert viewer.event_counts["log_gap"] == 0
 
 
-async def test_viewers_are_told_when_the_origin_goes_and_comes(
+async def test_viewers_see_the_origin_stop_and_return(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("lantern", 2)
@@ -105,11 +105,11 @@ async def test_viewers_are_told_when_the_origin_goes_and_comes(
                 await wait_until(lambda: source_is(events, "redis", live=True))
                 conductor.emit("lantern", "job.said", {"number": 2})
                 await events.wait_for("job.said")
-                # Another process numbers the events: some may be missing between.
+                # A new process numbers the events: some may be missing in between.
                 assert [name for name, _ in events_with_ids(events)] == ["gap", "job.said"]
 
 
-async def test_who_comes_while_redis_is_away_is_asked_to_come_back(redis: RedisServer) -> None:
+async def test_viewer_during_redis_outage_gets_503(redis: RedisServer) -> None:
     await redis.kill()
     async with run_edge(redis, sources=("oak",)) as second:
         assert (await second.get("/api/jobs"))[0] == 503
@@ -118,7 +118,7 @@ async def test_who_comes_while_redis_is_away_is_asked_to_come_back(redis: RedisS
         assert (await second.get("/api/events/stream"))[0] == 503
 
 
-async def test_an_edge_needs_no_more_rights_than_the_guide_gives_it(
+async def test_documented_acl_user_suffices_for_edge(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
     await redis.call("ACL", "SETUSER", *edge_acl())

@@ -1,4 +1,4 @@
-"""Viewers move between an origin and its edges, and go on where they were."""
+"""Viewers that change between an origin and its edges, and resume by their cursors."""
 
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,7 +14,7 @@ VIEWERS = 50
 ROUNDS = 20
 
 
-async def test_a_viewer_who_knows_the_state_is_told_it_by_nobody_again(
+async def test_status_cursor_is_valid_on_origin_and_edges(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("lantern", 2)
@@ -25,7 +25,7 @@ async def test_a_viewer_who_knows_the_state_is_told_it_by_nobody_again(
     ):
         for site in (second, third):
             await site.wait_live("lantern")
-        # What the origin knows of jobs beyond the roster, an edge learns when they are watched.
+        # An edge learns a job's details beyond the roster when the job is watched.
         for path, name, sites in (
             ("/api/jobs/lantern/stream", "job_status", (first, second, third, first)),
             ("/api/roster/stream", "roster", (second, third, second)),
@@ -50,7 +50,7 @@ async def has_round(number: int, timeline: Viewer, log: Viewer) -> None:
     await wait_until(lambda: f'"line {number + 1}"'.encode() in log.raw)
 
 
-async def test_events_and_lines_are_told_once_wherever_a_viewer_goes(
+async def test_viewer_that_changes_servers_gets_events_and_lines_once(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
     append_lines(log_path, "line 0")
@@ -79,7 +79,7 @@ async def test_events_and_lines_are_told_once_wherever_a_viewer_goes(
                 told += said(timeline)
                 numbers += [int(data["line"].split()[1]) for data in viewer.event_data("log")]
                 events, lines = timeline.last_event_id, viewer.last_event_id
-            # While nobody is there.
+            # Without viewers.
             conductor.emit("lantern", "job.said", {"number": 100 + round_number})
         assert numbers == list(range(len(sites) + 1))
         expected = [n for at in range(len(sites)) for n in (at, 100 + at)][:-1]
@@ -90,7 +90,7 @@ def said(viewer: Viewer) -> list[int]:
     return [data["data"]["number"] for data in viewer.event_data("job.said")]
 
 
-async def test_redis_is_read_once_for_all_who_watch_the_same(
+async def test_viewers_of_the_same_log_share_reads_of_redis(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
     append_lines(log_path, "line 0")
@@ -104,7 +104,7 @@ async def test_redis_is_read_once_for_all_who_watch_the_same(
 async def cost(
     redis: RedisServer, conductor: SimulatedConductor, site: RelayServer, log: Path, viewers: int
 ) -> int:
-    """How often Redis is read for some changes, while so many watch."""
+    """Return the number of reads for some changes and a number of viewers."""
     paths = ("/api/jobs/lantern/logs", "/api/events/stream", "/api/roster/stream")
     async with AsyncExitStack() as stack:
         watching = [
@@ -126,7 +126,7 @@ async def have(text: bytes, viewers: list[Viewer]) -> None:
 
 
 async def reads(redis: RedisServer) -> int:
-    """How many reads Redis has answered of those that an edge does for its viewers."""
+    """Return the number of commands by which an edge reads for its viewers."""
     stats = await redis.client.info("commandstats")
     names = ("xread", "xrange", "xrevrange", "hget", "hgetall")
     return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in names)

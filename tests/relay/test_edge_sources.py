@@ -1,4 +1,4 @@
-"""One edge for several conductors, and what only their own servers can answer."""
+"""An edge for several conductors, and requests that only an origin can answer."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -17,7 +17,7 @@ PLACES = ("raw", "static", "info", "lines?limit=5&contains=a%20b")
 
 @pytest.fixture
 async def conductors(tmp_path: Path) -> AsyncIterator[dict[str, SimulatedConductor]]:
-    """Two conductors, each with a job of its own and one that both have."""
+    """Run two conductors, each with its own job and one job id that both have."""
     async with AsyncExitStack() as stack:
         found = {}
         for name in ("oak", "elm"):
@@ -36,7 +36,7 @@ async def conductors(tmp_path: Path) -> AsyncIterator[dict[str, SimulatedConduct
 async def origins(
     tmp_path: Path, redis: RedisServer, conductors: dict[str, SimulatedConductor]
 ) -> AsyncIterator[None]:
-    """A server beside each of them, which publishes."""
+    """Run an origin for each conductor."""
     async with (
         run_origin(tmp_path / "oak", redis, "oak"),
         run_origin(tmp_path / "elm", redis, "elm"),
@@ -52,7 +52,7 @@ async def ids(site: RelayServer, **options: dict[str, str]) -> list[str]:
     return sorted(job["job_id"] for job in page["jobs"])
 
 
-async def test_jobs_of_several_sources_are_told_apart_by_their_names(
+async def test_jobs_of_several_sources_have_ids_with_the_source_name(
     redis: RedisServer, origins: None
 ) -> None:
     async with run_edge(redis) as both, run_edge(redis, sources=("elm",)) as one:
@@ -70,7 +70,7 @@ async def test_jobs_of_several_sources_are_told_apart_by_their_names(
             assert (status, job.get("job_id")) == ((200, found) if found else (404, None))
 
 
-async def test_events_and_changes_come_under_the_name_that_is_shown(
+async def test_events_and_changes_of_several_sources_have_public_ids(
     redis: RedisServer, origins: None, conductors: dict[str, SimulatedConductor]
 ) -> None:
     async with run_edge(redis) as both:
@@ -88,7 +88,7 @@ async def test_events_and_changes_come_under_the_name_that_is_shown(
             assert events.event_counts["job.said"] == 1
 
 
-async def test_a_viewer_of_several_sources_moves_to_an_edge_that_has_another_order(
+async def test_cursor_of_several_sources_is_valid_on_an_edge_with_another_order(
     redis: RedisServer, origins: None, conductors: dict[str, SimulatedConductor]
 ) -> None:
     async with run_edge(redis) as one:
@@ -100,7 +100,7 @@ async def test_a_viewer_of_several_sources_moves_to_an_edge_that_has_another_ord
                     conductor.emit(f"of-{name}", "job.said", {"number": number})
             await viewer.wait_for("job.said", 60)
             told = [event for event in viewer.events if event.event == "job.said"]
-        # It reads one source after the other.
+        # The edge reads one source after the other.
         async with run_edge(redis) as other:
             await other.wait_live(*ALL)
             for at in (0, 17, 40, 58):
@@ -113,7 +113,7 @@ async def test_a_viewer_of_several_sources_moves_to_an_edge_that_has_another_ord
                     assert back.event_counts["gap"] == 0
 
 
-async def test_a_token_for_some_jobs_counts_by_the_name_that_is_shown(
+async def test_token_with_job_pattern_matches_public_ids(
     tmp_path: Path, redis: RedisServer, origins: None
 ) -> None:
     (tokens := tmp_path / "tokens").write_text(f"{'a' * 32} oak:*\n{'b' * 32} of-*\n")
@@ -132,7 +132,7 @@ async def test_a_token_for_some_jobs_counts_by_the_name_that_is_shown(
         assert (await both.get("/api/jobs/of-oak", headers=plain))[0] == 404
 
 
-async def test_what_needs_the_file_is_asked_of_the_origin(
+async def test_request_that_needs_the_file_is_redirected_to_the_origin(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
     append_lines(log_path, "one")
@@ -153,7 +153,7 @@ async def test_what_needs_the_file_is_asked_of_the_origin(
         assert there in error["detail"]
 
 
-async def test_where_the_origin_cannot_be_asked_an_error_says_so(
+async def test_request_that_needs_the_file_without_origin_url_is_an_error(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
     append_lines(log_path, *(f"line {number}" for number in range(1, 1201)))
@@ -169,14 +169,14 @@ async def test_where_the_origin_cannot_be_asked_an_error_says_so(
             await viewer.wait_for("log", 10)
             append_lines(log_path, *(f"line {number}" for number in range(1201, 1801)))
             await wait_until(lambda: b"line 1800" in viewer.raw)
-            # Some of them were gone before the edge had read them.
+            # Some lines were trimmed before the edge had read them.
             numbers = [int(data["line"].split()[1]) for data in viewer.event_data("log")]
             assert numbers == sorted(set(numbers))
             assert (viewer.event_counts["log_gap"] > 0) == (len(numbers) < 610)
         status, error = await second.get("/api/jobs/lantern/logs?tail_lines=1000")
         assert (status, error["code"]) == (501, "not_available_on_edge")
         assert "Fewer than 1000 lines" in error["detail"]
-        # One who saw what was trimmed meanwhile is told.
+        # A viewer whose position was trimmed gets a gap.
         async with second.open_viewer(
             "/api/jobs/lantern/logs", last_event_id=viewer.events[0].event_id
         ) as late:

@@ -1,4 +1,4 @@
-"""What goes wrong between a relay and Redis, and what is published nevertheless: all, and once."""
+"""Faults between a relay and Redis: everything is published, and once."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ TOTAL = 30_000
 PASSWORD = "a-Secret,that:must/not@be#seen"
 
 
-async def test_a_server_serves_although_redis_is_not_there(
+async def test_origin_without_redis_serves_and_publishes_later(
     redis: RedisServer, start_relay: StartRelay, caplog: pytest.LogCaptureFixture, log_path: Path
 ) -> None:
     await redis.kill()
@@ -57,7 +57,7 @@ async def test_a_server_serves_although_redis_is_not_there(
         assert not app[TASKS].failed.is_set()
 
 
-async def test_all_is_published_anew_when_redis_has_lost_it(
+async def test_data_loss_of_redis_publishes_everything_again(
     conductor: SimulatedConductor, redis: RedisServer, start_relay: StartRelay, log_path: Path
 ) -> None:
     append_lines(log_path, "one", "two")
@@ -77,12 +77,12 @@ async def test_all_is_published_anew_when_redis_has_lost_it(
         await wait_for_value(lambda: read_events(redis), lambda found: len(found) == 2)
         await wait_for_value(lambda: redis.call("HKEYS", KEYS.states), lambda found: found)
         assert await redis.call("HKEYS", KEYS.jobs) == [JOB.encode()]
-        # Whoever has read them before passes them over.
+        # An edge that has read them skips them.
         assert [place for place, _ in await redis.read_stream(KEYS.log(JOB))][:2] == places
         assert [place for place, _ in await redis.read_stream(KEYS.events)][:1] == numbered
 
 
-async def test_another_file_gets_higher_ids_than_what_was_lost(
+async def test_new_log_file_after_data_loss_has_higher_ids(
     redis: RedisServer, start_relay: StartRelay, log_path: Path
 ) -> None:
     append_lines(log_path, "one", "two")
@@ -101,7 +101,7 @@ async def test_another_file_gets_higher_ids_than_what_was_lost(
         assert int(after.partition(b"-")[0]) > int(before.partition(b"-")[0])
 
 
-async def test_everything_at_once_lost_while_the_connection_stays(
+async def test_flushall_while_connected_publishes_everything_again(
     redis: RedisServer, start_relay: StartRelay, log_path: Path
 ) -> None:
     append_lines(log_path, "one")
@@ -114,11 +114,11 @@ async def test_everything_at_once_lost_while_the_connection_stays(
         await wait_for_value(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: found)
         await publish_interest(redis, "log")
         await wait_for_log_lines(redis, "one", "two")
-        # By these, one who comes back is found again.
+        # The position of a returning viewer is found by these.
         assert await redis.call("HGETALL", KEYS.files(JOB)) == files != {}
 
 
-async def test_nothing_is_lost_or_repeated_over_a_restart_with_its_data(
+async def test_restart_of_durable_redis_loses_and_repeats_nothing(
     conductor: SimulatedConductor, start_relay: StartRelay, log_path: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "data").mkdir()
@@ -144,7 +144,7 @@ async def test_nothing_is_lost_or_repeated_over_a_restart_with_its_data(
 
 
 @pytest.mark.parametrize("form", ["rename", "copytruncate"])
-async def test_a_rotation_while_no_relay_runs_repeats_nothing(
+async def test_rotation_while_no_relay_runs_repeats_no_line(
     redis: RedisServer, start_relay: StartRelay, log_path: Path, form: str
 ) -> None:
     append_lines(log_path, "head", "one")
@@ -164,7 +164,7 @@ async def test_a_rotation_while_no_relay_runs_repeats_nothing(
         await wait_for_log_lines(redis, "head", "one", "two", "[log_rotated]", "head", "three")
 
 
-async def test_a_relay_that_is_killed_again_and_again_publishes_every_line_once(
+async def test_relay_killed_repeatedly_publishes_every_line_once(
     redis: RedisServer, log_path: Path, tmp_path: Path
 ) -> None:
     append_lines(log_path, "begin")
@@ -181,7 +181,7 @@ async def test_a_relay_that_is_killed_again_and_again_publishes_every_line_once(
             await wait_for_value(lambda: read_log_lines(redis), partial(is_longer, than=before))
             relay.send_signal(signal.SIGKILL)
             await relay.wait()
-        # It would expire by itself.
+        # The lock would expire by itself.
         await redis.call("DEL", KEYS.lock)
     async with server(tmp_path, redis):
         await publish_interest(redis, "log")
@@ -197,14 +197,14 @@ async def test_a_relay_that_is_killed_again_and_again_publishes_every_line_once(
 
 
 def is_longer(found: list[str], *, than: int) -> bool:
-    """Whether more lines are published than were."""
+    """Return whether more lines than before are published."""
     return len(found) > than
 
 
 def server(
     folder: Path, redis: RedisServer, *arguments: object
 ) -> AbstractAsyncContextManager[ManagedProcess]:
-    """A process that publishes only."""
+    """Run a process that publishes."""
     return run_process(
         *("-m", "marianne_stream", "--port", "none"),
         *("--conductor-socket", folder / "c.sock", "--registry-path", folder / "state.db"),
@@ -213,7 +213,7 @@ def server(
     )
 
 
-async def test_a_process_that_only_publishes_says_so(
+async def test_publishing_process_reports_its_source_and_releases_the_lock(
     conductor: SimulatedConductor, redis: RedisServer, tmp_path: Path
 ) -> None:
     async with server(tmp_path, redis) as relay:
@@ -228,7 +228,7 @@ async def test_a_process_that_only_publishes_says_so(
         assert await redis.client.get(KEYS.status) is None
 
 
-async def test_a_password_from_a_file_is_used_and_never_shown(
+async def test_password_file_is_used_and_never_logged(
     conductor: SimulatedConductor, redis: RedisServer, tmp_path: Path
 ) -> None:
     file = tmp_path / "password"
@@ -245,7 +245,7 @@ async def test_a_password_from_a_file_is_used_and_never_shown(
         assert PASSWORD not in a.log + a.output
 
 
-async def test_a_password_in_the_url_is_never_shown(
+async def test_password_in_url_is_never_logged(
     conductor: SimulatedConductor, redis: RedisServer, tmp_path: Path
 ) -> None:
     url = f"redis://somebody:{quote(PASSWORD, safe='')}@127.0.0.1:{redis.port}"
@@ -256,7 +256,7 @@ async def test_a_password_in_the_url_is_never_shown(
         assert PASSWORD not in relay.log
 
 
-async def test_an_edge_that_cannot_understand_its_url_says_so_and_does_not_begin() -> None:
+async def test_edge_with_invalid_url_exits_with_a_sentence() -> None:
     url = "redis+sentinel://u:Secret@here:1"
     edge = ("-m", "marianne_stream", "--port", 0, "--no-auth", "--state-backend", "redis")
     async with run_process(*edge, "--redis-url", url) as running:
@@ -267,7 +267,7 @@ async def test_an_edge_that_cannot_understand_its_url_says_so_and_does_not_begin
         )
 
 
-async def test_a_log_that_is_published_and_quiet_is_kept(
+async def test_quiet_published_log_does_not_expire(
     redis: RedisServer, start_relay: StartRelay, log_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_publisher, "EXPIRY_RENEW_FRACTION", 0.001)
@@ -281,7 +281,7 @@ async def test_a_log_that_is_published_and_quiet_is_kept(
             await wait_for_value(partial(redis.call, "TTL", key), lambda left_s: left_s > 50)
 
 
-async def test_a_password_file_that_others_can_read_is_refused(
+async def test_password_file_readable_by_others_is_refused(
     redis: RedisServer, tmp_path: Path
 ) -> None:
     file = tmp_path / "password"
@@ -292,20 +292,20 @@ async def test_a_password_file_that_others_can_read_is_refused(
         assert "holds the password for Redis, and must be its owner's alone" in relay.log
 
 
-async def test_a_password_that_systemd_passes_is_used_whatever_its_mode(
+async def test_password_passed_by_systemd_is_accepted_with_any_mode(
     redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     file = tmp_path / "password"
     file.write_text(PASSWORD)
-    # The access list by which systemd lets a user in shows as the group's right.
+    # The ACL by which systemd grants access shows as the group's permission.
     file.chmod(0o440)
     await redis.call("CONFIG", "SET", "requirepass", PASSWORD)
     async with server(tmp_path, redis, "--redis-password-file", file):
         await wait_for_value(lambda: redis.client.get(KEYS.status), lambda found: found)
 
 
-async def test_without_redis_py_the_option_says_so(
+async def test_publish_url_without_redis_py_names_the_extra(
     start_relay: StartRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("marianne_stream.relay.")]:
@@ -317,7 +317,7 @@ async def test_without_redis_py_the_option_says_so(
             pytest.fail("it began")
 
 
-async def test_a_server_that_does_not_publish_starts_without_redis_py() -> None:
+async def test_server_without_relay_starts_without_redis_py() -> None:
     words = "import sys; sys.modules['redis'] = None; import marianne_stream.server.run"
     done = await asyncio.create_subprocess_exec(sys.executable, "-c", words)
     assert await done.wait() == 0

@@ -1,4 +1,4 @@
-"""Origins and edges whose releases publish in different formats refuse each other."""
+"""Origins and edges with different formats refuse each other."""
 
 import logging
 from pathlib import Path
@@ -21,7 +21,7 @@ ELM = SourceKeys("marianne-stream", "elm")
 
 
 async def publish_as(redis: RedisServer, keys: SourceKeys, version: int) -> None:
-    """Leaves what a relay of another version does; version 1 did not name itself."""
+    """Write the keys of a relay of another format; version 1 did not write its version."""
     await redis.call("SADD", "marianne-stream:sources", keys.source)
     await redis.call("INCR", keys.fence)
     await redis.call("HSET", keys.jobs, JOB, "{}")
@@ -30,7 +30,7 @@ async def publish_as(redis: RedisServer, keys: SourceKeys, version: int) -> None
 
 
 @pytest.mark.parametrize("version", [1, FORMAT_VERSION + 1])
-async def test_an_origin_refuses_the_data_of_another_version(
+async def test_origin_refuses_data_of_another_format(
     redis: RedisServer, start_relay: StartRelay, version: int
 ) -> None:
     await publish_as(redis, KEYS, version)
@@ -44,7 +44,7 @@ async def test_an_origin_refuses_the_data_of_another_version(
     assert sorted(await redis.call("KEYS", "*")) == before
 
 
-async def test_an_origin_says_at_its_start_what_to_do_about_another_version(
+async def test_origin_process_with_data_of_another_format_exits_with_advice(
     conductor: SimulatedConductor, redis: RedisServer, tmp_path: Path
 ) -> None:
     await publish_as(redis, KEYS, 1)
@@ -60,7 +60,7 @@ async def test_an_origin_says_at_its_start_what_to_do_about_another_version(
         assert "Traceback" not in server.log
 
 
-async def test_an_origin_that_finds_another_version_later_says_so_and_serves(
+async def test_origin_that_finds_another_format_later_warns_and_serves(
     start_relay: StartRelay, log_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with run_redis(tmp_path / "data", is_durable=True) as redis:
@@ -79,7 +79,7 @@ async def test_an_origin_that_finds_another_version_later_says_so_and_serves(
 
 
 @pytest.mark.parametrize("version", [1, FORMAT_VERSION + 1])
-async def test_an_edge_serves_nothing_of_a_source_of_another_version_and_says_so(
+async def test_edge_does_not_serve_source_of_another_format(
     tmp_path: Path,
     redis: RedisServer,
     conductor: SimulatedConductor,
@@ -113,7 +113,7 @@ async def test_an_edge_serves_nothing_of_a_source_of_another_version_and_says_so
     assert await redis.call("KEYS", "*{elm}:interest") == []
 
 
-async def test_an_edge_leaves_and_comes_back_as_the_version_changes(
+async def test_edge_follows_changes_of_the_format(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor
 ) -> None:
     conductor.launch(JOB, 2)

@@ -1,9 +1,7 @@
-"""A replica takes over that has not heard of the newest lines of a log.
+"""Promotion of a replica that lacks the newest entries of a log.
 
-Viewers see each line once, or a gap, and the log goes on.
-
-One server stands for both: what it holds of the log is put back to what it held before, and all
-connections are cut.
+Viewers get each line once, or a gap, and the log continues. One server plays both: its data of the
+log is restored to an earlier dump, and all connections are closed.
 """
 
 import logging
@@ -33,7 +31,7 @@ PAUSE_MS = 60_000
 
 
 class Replica:
-    """What another server has heard of a log, which takes over later."""
+    """Data of a log on a lagging replica, which is promoted later."""
 
     def __init__(self, redis: RedisServer, held: dict[str, bytes]) -> None:
         self._redis = redis
@@ -41,15 +39,15 @@ class Replica:
 
     @classmethod
     async def of(cls, redis: RedisServer) -> "Replica":
-        """One that hears nothing more from now on."""
+        """Return a replica that receives nothing from now on."""
         keys = (KEYS.log(JOB), KEYS.files(JOB))
         return cls(redis, {key: await redis.call("DUMP", key) for key in keys})
 
     @asynccontextmanager
     async def taking_over(self) -> AsyncIterator[None]:
-        """Takes over; what happens in the context does so before anybody writes there.
+        """Promote the replica; the body of the context runs before anything is written there.
 
-        By then, the clock has gone past all ids: one that is made anew is not what it was.
+        The clock is past all generations by then, so a new generation differs from the lost one.
         """
         places = [place for place, _ in await self._redis.read_stream(KEYS.log(JOB))]
         generation = max((LogEntryId.parse(place).generation for place in places), default=0)
@@ -68,7 +66,7 @@ class Replica:
 
 
 async def somebody_waits(redis: RedisServer) -> None:
-    """Waits until a read waits: between two of them, nobody would notice that he was cut off."""
+    """Wait until a read blocks: between two reads, a client does not notice a disconnect."""
     await wait_for_value(
         lambda: redis.client.info("clients"), lambda found: found["blocked_clients"]
     )
@@ -79,7 +77,7 @@ def rotate(log: Path, number: int = 1) -> None:
 
 
 def shown(viewer: Viewer) -> list[str]:
-    """The lines and marks that a viewer was sent, the marks in brackets."""
+    """Return the lines that a viewer got, and the marks in brackets."""
     names = ("log", "log_rotated", "log_gap", "log_complete")
     events = [event for event in viewer.events if event.event in names]
     data = viewer.event_data(*names)
@@ -91,7 +89,7 @@ def shown(viewer: Viewer) -> list[str]:
 
 @asynccontextmanager
 async def watched(second: RelayServer, *lines: str) -> AsyncIterator[Viewer]:
-    """A viewer at an edge who has seen some lines."""
+    """Open a viewer on an edge, and wait until it has these lines."""
     await second.wait_live(JOB)
     async with second.open_viewer(LOG) as viewer:
         await viewer.wait_for("log", len(lines))
@@ -99,7 +97,7 @@ async def watched(second: RelayServer, *lines: str) -> AsyncIterator[Viewer]:
         yield viewer
 
 
-async def test_lines_that_a_replica_has_not_heard_of_are_shown_once(
+async def test_lines_missing_on_promoted_replica_are_shown_once(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
     append_lines(log_path, "a1", "a2")
@@ -117,7 +115,7 @@ async def test_lines_that_a_replica_has_not_heard_of_are_shown_once(
         assert shown(viewer) == ["a1", "a2", "a3", "a4", "a5"]
 
 
-async def test_a_rotation_that_a_replica_has_not_heard_of_is_shown_once(
+async def test_rotation_missing_on_promoted_replica_is_shown_once(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
     append_lines(log_path, "a1", "a2")
@@ -140,7 +138,7 @@ async def test_a_rotation_that_a_replica_has_not_heard_of_is_shown_once(
             assert shown(new) == wanted
 
 
-async def test_two_rotations_that_a_replica_has_not_heard_of_are_shown_once_or_told_as_a_gap(
+async def test_two_rotations_missing_on_promoted_replica_are_shown_once_or_a_gap(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
     append_lines(log_path, "a1", "a2")
@@ -164,13 +162,13 @@ async def test_two_rotations_that_a_replica_has_not_heard_of_are_shown_once_or_t
         before = ["a1", "a2", "[log_rotated]", "b1", "[log_rotated]", "c1"]
         assert shown(viewer)[:6] == before
         rest = shown(viewer)[6:]
-        # Where the edge reads the first of them before the last is there, it does not know the
-        # place. Behind the gap, what is published again comes twice.
+        # If the edge reads the first rotation before the last one is there, it does not find its
+        # position. Behind the gap, republished lines come twice.
         assert rest == ["c2", "c3"] or (rest[0], rest[-2:]) == ("[log_gap]", ["c2", "c3"])
         assert not viewer.has_ended
 
 
-async def test_another_process_repeats_no_line_over_a_rotation_that_a_replica_has_not_heard_of(
+async def test_new_origin_process_after_promotion_repeats_no_line_over_a_rotation(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
     append_lines(log_path, "a1", "a2")
@@ -188,7 +186,7 @@ async def test_another_process_repeats_no_line_over_a_rotation_that_a_replica_ha
                 assert shown(viewer) == ["b3"]
 
 
-async def test_who_comes_before_all_is_published_again_sees_all_of_it(
+async def test_viewer_before_republication_sees_all_lines(
     tmp_path: Path,
     redis: RedisServer,
     conductor: SimulatedConductor,
@@ -216,7 +214,7 @@ async def test_who_comes_before_all_is_published_again_sees_all_of_it(
                     assert shown(viewer) == ["b3"]
 
 
-async def test_a_gap_that_a_replica_leaves_is_told_once(
+async def test_gap_after_promotion_is_shown_once(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
     append_lines(log_path, "a1", "a2")
@@ -241,7 +239,7 @@ async def test_a_gap_that_a_replica_leaves_is_told_once(
         assert shown(viewer) == wanted
 
 
-async def test_lines_that_are_not_published_again_are_a_gap_that_is_told_once(
+async def test_lines_not_republished_are_one_gap(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
     append_lines(log_path, "a1", "a2")
@@ -261,7 +259,7 @@ async def test_lines_that_are_not_published_again_are_a_gap_that_is_told_once(
                 assert shown(viewer) == ["[log_gap]", *later[100:], "last"]
 
 
-async def test_a_place_that_is_there_again_after_a_second_cut_is_no_gap(
+async def test_position_restored_after_second_disconnect_is_no_gap(
     tmp_path: Path,
     redis: RedisServer,
     conductor: SimulatedConductor,
@@ -288,7 +286,7 @@ async def test_a_place_that_is_there_again_after_a_second_cut_is_no_gap(
                 assert shown(viewer) == ["a3"]
 
 
-async def test_a_log_that_is_written_anew_meanwhile_and_begins_alike_is_shown(
+async def test_log_rewritten_with_the_same_first_line_is_shown_after_a_gap(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
     append_lines(log_path, "head", "a2", "a3", "a4")

@@ -1,4 +1,4 @@
-"""What a relay publishes, as docs/reference/relay.md says it."""
+"""Publication of status, roster, states, events and logs, as docs/reference/relay.md describes."""
 
 import json
 import logging
@@ -33,7 +33,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_for_value, wait_until
 
 
-async def test_the_relay_says_what_it_is(redis: RedisServer, start_relay: StartRelay) -> None:
+async def test_status_is_published(redis: RedisServer, start_relay: StartRelay) -> None:
     async with start_relay(public_url="https://origin.example.org"):
         about = decode_status(
             await wait_for_value(lambda: redis.client.get(KEYS.status), lambda found: found)
@@ -46,7 +46,7 @@ async def test_the_relay_says_what_it_is(redis: RedisServer, start_relay: StartR
     assert await redis.client.get(KEYS.lock) is None
 
 
-async def test_the_roster_is_published_as_it_changes_and_without_paths(
+async def test_roster_changes_are_published_without_paths(
     conductor: SimulatedConductor, redis: RedisServer, start_relay: StartRelay, log_path: Path
 ) -> None:
     async with start_relay():
@@ -62,7 +62,7 @@ async def test_the_roster_is_published_as_it_changes_and_without_paths(
         assert str(log_path.parent) not in str(await redis.call("HGETALL", KEYS.jobs))
 
 
-async def test_the_states_of_running_jobs_are_published(
+async def test_states_of_running_jobs_are_published(
     conductor: SimulatedConductor, redis: RedisServer, start_relay: StartRelay, log_path: Path
 ) -> None:
     async with start_relay():
@@ -80,12 +80,12 @@ async def test_the_states_of_running_jobs_are_published(
 
 
 async def state(redis: RedisServer, job_id: str = JOB) -> JobState | None:
-    """What is published of a job."""
+    """Return the published state of a job."""
     found = await redis.call("HGET", KEYS.states, job_id)
     return decode_state(found) if found else None
 
 
-async def test_a_job_that_is_over_is_published_where_somebody_asks_for_it(
+async def test_state_of_ended_job_is_published_on_interest(
     conductor: SimulatedConductor, redis: RedisServer, start_relay: StartRelay
 ) -> None:
     conductor.launch("mill", 1)
@@ -101,7 +101,7 @@ async def test_a_job_that_is_over_is_published_where_somebody_asks_for_it(
     ("kind", "job_id", "code"),
     [("state", "nobody", "job_not_found"), ("log", "nobody", "job_not_found")],
 )
-async def test_what_is_not_to_be_had_is_said(
+async def test_interest_in_unknown_job_publishes_the_reason(
     redis: RedisServer, start_relay: StartRelay, kind: str, job_id: str, code: str
 ) -> None:
     async with start_relay():
@@ -112,7 +112,7 @@ async def test_what_is_not_to_be_had_is_said(
         assert 0 < await redis.client.ttl(key) <= 15
 
 
-async def test_a_log_that_is_not_there_is_missing_until_it_is(
+async def test_missing_log_is_published_when_it_appears(
     redis: RedisServer, start_relay: StartRelay, log_path: Path
 ) -> None:
     async with start_relay():
@@ -125,7 +125,7 @@ async def test_a_log_that_is_not_there_is_missing_until_it_is(
         assert await redis.client.get(key) is None
 
 
-async def test_events_are_published_with_the_numbers_that_viewers_see(
+async def test_events_are_published_with_their_numbers(
     conductor: SimulatedConductor, redis: RedisServer, start_relay: StartRelay
 ) -> None:
     async with start_relay() as app:
@@ -139,7 +139,7 @@ async def test_events_are_published_with_the_numbers_that_viewers_see(
         assert json.loads(fields[b"d"])["data"] == {"number": 3}
 
 
-async def test_another_process_begins_with_a_gap(
+async def test_events_of_new_process_begin_with_a_gap(
     conductor: SimulatedConductor, redis: RedisServer, start_relay: StartRelay
 ) -> None:
     for _ in range(2):
@@ -147,7 +147,7 @@ async def test_another_process_begins_with_a_gap(
             await wait_subscribed(conductor)
             before = len(await read_events(redis))
             conductor.emit(JOB, "job.said")
-            # The gap and what follows it may be written one after the other.
+            # The gap and the next event may be written one after the other.
             await wait_for_value(
                 lambda: read_events(redis),
                 lambda found: len(found) > before and found[-1][1],  # noqa: B023
@@ -155,7 +155,7 @@ async def test_another_process_begins_with_a_gap(
     assert await read_events(redis) == [(1, "job.said"), (0, ""), (1, "job.said")]
 
 
-async def test_a_log_is_published_where_somebody_watches_it(
+async def test_log_is_published_on_interest(
     redis: RedisServer, start_relay: StartRelay, log_path: Path
 ) -> None:
     append_lines(log_path, *(f"line {number}" for number in range(1, 1502)))
@@ -175,7 +175,7 @@ async def test_a_log_is_published_where_somebody_watches_it(
         assert 0 < await redis.client.ttl(KEYS.log(JOB)) <= 24 * 3600
 
 
-async def test_the_logs_of_all_running_jobs_are_published_where_that_is_set(
+async def test_logs_of_all_running_jobs_are_published_if_configured(
     conductor: SimulatedConductor, redis: RedisServer, start_relay: StartRelay, log_path: Path
 ) -> None:
     append_lines(log_path, "one")
@@ -186,7 +186,7 @@ async def test_the_logs_of_all_running_jobs_are_published_where_that_is_set(
         await wait_for_log_lines(redis, "one", "two", "[log_complete]")
 
 
-async def test_a_log_that_goes_on_behind_its_end_is_published_on(
+async def test_log_that_continues_after_its_end_is_published(
     conductor: SimulatedConductor, redis: RedisServer, start_relay: StartRelay, log_path: Path
 ) -> None:
     append_lines(log_path, "one")
@@ -199,7 +199,7 @@ async def test_a_log_that_goes_on_behind_its_end_is_published_on(
         await wait_for_log_lines(redis, "one", "[log_complete]", "two")
 
 
-async def test_no_more_lines_are_kept_than_is_set(
+async def test_log_is_trimmed_to_max_lines(
     redis: RedisServer, start_relay: StartRelay, log_path: Path
 ) -> None:
     append_lines(log_path, "one")
@@ -211,7 +211,7 @@ async def test_no_more_lines_are_kept_than_is_set(
         assert len(await read_log_lines(redis)) < 300
 
 
-async def test_a_second_relay_of_the_same_name_is_refused(start_relay: StartRelay) -> None:
+async def test_second_relay_of_the_same_source_is_refused(start_relay: StartRelay) -> None:
     async with start_relay():
         with pytest.raises(
             SourceNameInUseError, match=r"publishes as 'here', .* for another \d+\.\d s"
@@ -220,7 +220,7 @@ async def test_a_second_relay_of_the_same_name_is_refused(start_relay: StartRela
                 pytest.fail("it began")
 
 
-async def test_a_relay_that_died_is_followed_by_another(
+async def test_relay_after_a_crash_takes_the_lock(
     redis: RedisServer, start_relay: StartRelay
 ) -> None:
     await redis.call("SET", KEYS.lock, "7-dead", "PX", "1500")
@@ -228,7 +228,7 @@ async def test_a_relay_that_died_is_followed_by_another(
         await wait_for_value(lambda: redis.client.get(KEYS.status), lambda found: found)
 
 
-async def test_a_relay_whose_lock_is_another_s_writes_nothing_until_it_is_free(
+async def test_relay_without_the_lock_writes_nothing_until_it_is_free(
     conductor: SimulatedConductor,
     redis: RedisServer,
     start_relay: StartRelay,
@@ -246,7 +246,7 @@ async def test_a_relay_whose_lock_is_another_s_writes_nothing_until_it_is_free(
         assert len(warnings) == 1
 
 
-async def test_a_relay_needs_no_more_rights_than_the_reference_gives_it(
+async def test_documented_acl_user_suffices_for_relay(
     conductor: SimulatedConductor,
     redis: RedisServer,
     start_relay: StartRelay,

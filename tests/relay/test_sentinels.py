@@ -1,4 +1,4 @@
-"""Redis as Sentinels name it, some of whom are away or silent."""
+"""Connections to the primary that Sentinels name, some of which are down or silent."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ from tests.support.waiting import wait_for_value
 
 @asynccontextmanager
 async def silent() -> AsyncIterator[str]:
-    """Where one listens who never answers."""
+    """Return the address of a server that never answers."""
     held = []
 
     async def hear(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -37,7 +37,7 @@ async def silent() -> AsyncIterator[str]:
             writer.close()
 
 
-async def test_sentinels_that_are_silent_or_away_keep_nobody(tmp_path: Path) -> None:
+async def test_silent_or_missing_sentinels_delay_no_command(tmp_path: Path) -> None:
     async with run_sentinel(tmp_path) as redis, silent() as never:
         assert redis.sentinel is not None
         hosts = f"{never},127.0.0.1:{free_port()},127.0.0.1:{redis.sentinel.port}"
@@ -45,13 +45,13 @@ async def test_sentinels_that_are_silent_or_away_keep_nobody(tmp_path: Path) -> 
         async with asyncio.timeout(5):
             assert await client.ping()
         await redis.sentinel.kill()
-        # Connections that stand go on, and nobody says that the primary is another one.
+        # Open connections keep working, and no Sentinel names another primary.
         await ensure_same_primary(client)
         assert await client.ping()
         await close_connections(client)
 
 
-async def test_all_connections_are_closed_when_another_primary_is_named(tmp_path: Path) -> None:
+async def test_new_primary_closes_all_connections(tmp_path: Path) -> None:
     async with run_sentinel(tmp_path) as redis:
         assert redis.sentinel is not None
         client = make_client(
@@ -72,7 +72,7 @@ async def test_all_connections_are_closed_when_another_primary_is_named(tmp_path
         await close_connections(client)
 
 
-async def test_who_finds_no_primary_is_told_why_and_no_password(tmp_path: Path) -> None:
+async def test_missing_primary_error_shows_no_password(tmp_path: Path) -> None:
     async with run_sentinel(tmp_path) as redis:
         assert redis.sentinel is not None
         url = f"redis+sentinel://u:Secret@127.0.0.1:{redis.sentinel.port}/other"
@@ -85,7 +85,7 @@ async def test_who_finds_no_primary_is_told_why_and_no_password(tmp_path: Path) 
             await close_connections(client)
 
 
-def test_what_a_url_says_is_for_the_server_or_for_the_sentinels() -> None:
+def test_sentinel_url_options_reach_server_and_sentinels() -> None:
     url = (
         "rediss+sentinel://u:p@here,[::1]:7/main/3"
         "?ssl_ca_certs=%2Fca&sentinel_password=a%2Fb&socket_keepalive=yes"

@@ -1,4 +1,4 @@
-"""Writing in whole batches, and only under the lock's token."""
+"""Writer: batches that are fenced by the lock's token."""
 
 import asyncio
 
@@ -13,17 +13,17 @@ LOG = KEYS.log("a")
 
 
 def rows(*numbers: int) -> Command:
-    """An entry for each number."""
+    """Return a command that adds an entry for each number."""
     ids = tuple(f"7-{number}" for number in numbers)
     return Command("XADD", LOG, (ids, "n", tuple(str(number) for number in numbers), "t", b"now"))
 
 
 async def numbers(redis: RedisServer) -> list[bytes]:
-    """Those that are there."""
+    """Return the numbers of the entries in Redis."""
     return [fields[b"n"] for _, fields in await redis.read_stream(LOG)]
 
 
-async def test_a_command_with_columns_is_done_for_each_row(redis: RedisServer) -> None:
+async def test_command_with_columns_runs_for_each_row(redis: RedisServer) -> None:
     await redis.call("SET", KEYS.lock, "1-a")
     writer = Writer(redis.client, KEYS.lock, "1-a", 1000, WriteStats())
     behind = Command("SET", KEYS.status, ("x",))
@@ -34,7 +34,7 @@ async def test_a_command_with_columns_is_done_for_each_row(redis: RedisServer) -
     assert await redis.client.get(KEYS.status) == b"x"
 
 
-async def test_rows_that_were_written_before_are_refused_and_the_others_are_not(
+async def test_repeated_rows_are_refused_and_new_rows_are_written(
     redis: RedisServer,
 ) -> None:
     await redis.call("SET", KEYS.lock, "1-a")
@@ -44,14 +44,14 @@ async def test_rows_that_were_written_before_are_refused_and_the_others_are_not(
     assert await numbers(redis) == [b"1", b"2", b"3", b"4", b"5"]
 
 
-async def test_no_row_is_written_under_another_s_token(redis: RedisServer) -> None:
+async def test_writer_without_the_lock_writes_no_row(redis: RedisServer) -> None:
     await redis.call("SET", KEYS.lock, "2-b")
     with pytest.raises(LockLostError):
         await Writer(redis.client, KEYS.lock, "1-a", 1000, WriteStats()).write_batch([rows(1, 2)])
     assert await numbers(redis) == []
 
 
-async def test_what_several_give_meanwhile_is_written_at_once_and_in_order(
+async def test_commands_given_during_a_batch_are_one_batch_in_order(
     redis: RedisServer,
 ) -> None:
     await redis.call("SET", KEYS.lock, "1-a")
@@ -60,7 +60,7 @@ async def test_what_several_give_meanwhile_is_written_at_once_and_in_order(
     async with asyncio.TaskGroup() as group:
         given = [group.create_task(writer.write([rows(n)])) for n in range(1, 401)]
         await asyncio.sleep(0)
-        # Who leaves before its turn leaves no trace.
+        # Commands whose caller is cancelled before the batch are not written.
         given[6].cancel()
         running = group.create_task(writer.run())
         await asyncio.wait(given)
@@ -69,7 +69,7 @@ async def test_what_several_give_meanwhile_is_written_at_once_and_in_order(
     assert (written.batch_count, written.command_count, written.duplicate_count) == (1, 399, 0)
 
 
-async def test_who_waits_for_what_cannot_be_written_is_told_by_the_run(redis: RedisServer) -> None:
+async def test_failed_write_raises_in_run_while_callers_wait(redis: RedisServer) -> None:
     await redis.call("SET", KEYS.lock, "2-b")
     writer = Writer(redis.client, KEYS.lock, "1-a", 1000, WriteStats())
     waiting = asyncio.create_task(writer.write([rows(1)]))
@@ -81,7 +81,7 @@ async def test_who_waits_for_what_cannot_be_written_is_told_by_the_run(redis: Re
     assert await numbers(redis) == []
 
 
-async def test_redis_is_not_kept_long_by_what_is_large(redis: RedisServer) -> None:
+async def test_large_writes_are_split_into_batches(redis: RedisServer) -> None:
     await redis.call("SET", KEYS.lock, "1-a")
     written = WriteStats()
     writer = Writer(redis.client, KEYS.lock, "1-a", 1000, written)
@@ -94,7 +94,7 @@ async def test_redis_is_not_kept_long_by_what_is_large(redis: RedisServer) -> No
     assert written.batch_count == 4
 
 
-async def test_what_is_much_does_not_keep_back_what_is_not(redis: RedisServer) -> None:
+async def test_bulk_writes_do_not_delay_urgent_ones(redis: RedisServer) -> None:
     await redis.call("SET", KEYS.lock, "1-a")
     writer = Writer(redis.client, KEYS.lock, "1-a", 1000, WriteStats())
     many = [rows(*range(n, n + 500)) for n in range(1, 50_000, 500)]

@@ -40,12 +40,9 @@ class Edge:
 
     Args:
         url: URL of Redis.
-        password: password for Redis, in place of the URL's; None to use the URL's.
+        password: password in place of the URL's, or None.
         prefix: first part of all keys.
         source_names: names of the sources; empty to discover them.
-
-    Attributes:
-        sources: sources by name.
     """
 
     def __init__(
@@ -108,10 +105,9 @@ class Edge:
             self.on_roster_changed(name)
 
     async def read_roster(self) -> Roster:
-        """Return the jobs of all sources; for a source that cannot be read, its last roster.
+        """Return the jobs of all sources; of one that cannot be read, those of its last roster.
 
-        Raises:
-            StateUnavailableError: no source can be read.
+        Raises StateUnavailableError if no source can be read.
         """
         if not self.sources:
             raise StateUnavailableError(NO_SOURCE_DETAIL, detail=NO_SOURCE_DETAIL)
@@ -154,9 +150,7 @@ class Edge:
     def split_job_id(self, job_id: str) -> tuple[RelayedSource, str]:
         """Return the source of a job and its id there: `NAME:job`, or an id of one source alone.
 
-        Raises:
-            JobNotFoundError: several sources or none have the job.
-            StateUnavailableError: there is no source yet.
+        Raises JobNotFoundError, or StateUnavailableError if there is no source yet.
         """
         if not self.sources:
             raise StateUnavailableError(NO_SOURCE_DETAIL, detail=NO_SOURCE_DETAIL)

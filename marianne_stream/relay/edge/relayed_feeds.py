@@ -58,11 +58,8 @@ class RelayedLogFeeds:
     async def open_feed(self, job_id: str, log_request: LogRequest) -> Feed:
         """Open a feed of a job's log. It must be closed.
 
-        Raises:
-            JobNotFoundError, LogNotFoundError, LogForbiddenError: the origin says so.
-            NotOnEdgeError: the request names one of several logs, or wants more lines than Redis
-                has.
-            StateUnavailableError: Redis does not answer, or nothing is published in time.
+        Raises the origin's error; NotOnEdgeError for a part that only the origin has; or
+        StateUnavailableError if Redis does not answer, or nothing is published in time.
         """
         cursor = LogCursor.parse(log_request.cursor)
         if not log_request.follow and cursor is not None and cursor.kind == "x":
@@ -129,8 +126,7 @@ class RelayedLogFeeds:
 async def wait_for_first_lines(log: RelayedLog) -> None:
     """Wait until the relay, which now receives the interest, has published lines.
 
-    Raises:
-        MarianneStreamError: the relay publishes why there are none, or nothing in time.
+    Raises the error that the relay publishes, or StateUnavailableError after a time limit.
     """
     reader = log.source.reader
     key = reader.keys.unavailable("log", log.job_id)
@@ -150,16 +146,7 @@ async def wait_for_first_lines(log: RelayedLog) -> None:
 
 
 async def resolve_relayed_start(log: RelayedLog, cursor: str, max_tail_lines: int) -> RelayedStart:
-    """Find the start of a feed: behind the client's cursor, else at the newest lines.
-
-    Args:
-        log: the log, which is read already.
-        cursor: cursor as the client sent it; "" for a new client.
-        max_tail_lines: number of lines that a new client gets first.
-
-    Raises:
-        StateUnavailableError: Redis does not answer.
-    """
+    """Find the start of a feed: behind the client's cursor, else at the newest lines."""
     parsed = LogCursor.parse(cursor)
     if parsed is not None:
         start = await find_resume_point(log.source.reader, log.job_id, parsed)

@@ -53,9 +53,7 @@ class RelayedStart:
     Attributes:
         entry_id: id behind which the feed continues.
         tail: entries that a new client gets first.
-        gap: what is missing before the next entry, or None.
-        is_cursor_expired: whether the client's cursor is unknown.
-        is_exhausted: whether the client has seen the log's end.
+        gap: gap before the next entry, or None.
         is_truncated: whether Redis has fewer lines than the client wants.
     """
 
@@ -70,15 +68,7 @@ class RelayedStart:
 class RelayedLog:
     """One job's log, while clients watch it.
 
-    Args:
-        source: source of the job.
-        job_id: id of the job in the source.
-        threads: threads in which lines are matched.
-
-    Attributes:
-        last_id: id of the newest entry that was read.
-        subscriber_count: number of clients.
-        read_bytes: size of the lines that were read.
+    Its methods raise StateUnavailableError if Redis does not answer.
     """
 
     def __init__(self, source: RelayedSource, job_id: str, threads: JobThreads) -> None:
@@ -97,11 +87,7 @@ class RelayedLog:
         self._is_started = False
 
     async def start(self) -> None:
-        """Follow the stream from its present end, unless it is followed already.
-
-        Raises:
-            StateUnavailableError: Redis does not answer.
-        """
+        """Follow the stream from its present end, unless it is followed already."""
         async with self._start_lock:
             if self._is_started:
                 return
@@ -132,11 +118,7 @@ class RelayedLog:
         self._queues.discard(queue)
 
     async def read_after(self, after_id: bytes) -> tuple[list[LogItem], bool]:
-        """Return a page of entries behind an id, and whether none is missing before the first.
-
-        Raises:
-            StateUnavailableError: Redis does not answer.
-        """
+        """Return a page of entries behind an id, and whether none is missing before the first."""
         async with self.source.reader.client() as redis:
             # If the entry at the id is gone, others behind it may be gone too.
             found = await xrange(redis, self.key, from_id=after_id, count=PAGE_ENTRIES + 1)
@@ -146,11 +128,7 @@ class RelayedLog:
         return items, after_id == FIRST_ID
 
     async def read_tail(self, line_count: int) -> tuple[list[LogItem], bool]:
-        """Return the newest lines and their marks, and whether older lines were trimmed.
-
-        Raises:
-            StateUnavailableError: Redis does not answer.
-        """
+        """Return the newest lines and their marks, and whether older lines were trimmed."""
         async with self.source.reader.client() as redis:
             found = decode_log_items(
                 await xrevrange(redis, self.key, count=line_count + MAX_TAIL_MARKS)
@@ -163,15 +141,7 @@ class RelayedLog:
         return found, len(indices) < line_count and not is_whole
 
     async def read_before(self, entry_id: bytes, tail: Sequence[LogItem]) -> list[LogItem]:
-        """Return the entries before a start, which a multi-line log entry may begin in.
-
-        Args:
-            entry_id: id behind which the feed continues.
-            tail: entries that the client gets before.
-
-        Raises:
-            StateUnavailableError: Redis does not answer.
-        """
+        """Return the entries before a start and its tail: a multi-line entry may begin there."""
         end_id = tail[0][0] if tail else entry_id
         async with self.source.reader.client() as redis:
             found = decode_log_items(
@@ -180,11 +150,7 @@ class RelayedLog:
         return [item for item in found if not tail or item[0] != end_id]
 
     async def on_entries(self, entries: list[StreamEntry]) -> None:
-        """Offer new entries to all queues, after a gap if some are missing.
-
-        Raises:
-            StateUnavailableError: Redis does not answer.
-        """
+        """Offer new entries to all queues, after a gap if some are missing."""
         new = decode_log_items(entries)
         self.read_bytes += sum(len(entry.line) for _, entry in new)
         if self._may_have_gap(new) and not await self._resync():
@@ -231,11 +197,7 @@ class RelayedLog:
 async def find_resume_point(
     reader: SourceReader, job_id: str, cursor: LogCursor
 ) -> RelayedStart | None:
-    """Find the start of a feed behind a cursor, or None if the cursor is unknown.
-
-    Raises:
-        StateUnavailableError: Redis does not answer.
-    """
+    """Find the start of a feed behind a cursor, or None if the cursor is unknown."""
     generations = await find_generations(reader, job_id, cursor)
     key = reader.keys.log(job_id)
     async with reader.client() as redis:

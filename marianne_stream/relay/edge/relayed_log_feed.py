@@ -36,15 +36,7 @@ LOST_ENTRIES_POLL_S = 0.25
 
 
 class RelayedLogFeed(LiveLogFeed[RelayedBatchQueue, bytes]):
-    """Feed of a relayed log.
-
-    Args:
-        log: the log, which counts this client as a subscriber.
-        start: start of the feed.
-        log_request: request of the client.
-        has_job_ended: returns whether the job has ended.
-        on_close: called with the log on close.
-    """
+    """Feed of a relayed log, which counts this client as a subscriber until `on_close`."""
 
     def __init__(
         self,

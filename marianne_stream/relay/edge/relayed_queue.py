@@ -110,12 +110,7 @@ def get_text(item: LogItem) -> bytes | None:
 
 
 class RelayedBatchQueue(BatchQueue[RelayedBatch]):
-    """Batches that one client has not taken yet.
-
-    Args:
-        line_filter: filter of the client; None for all lines.
-        sink: where frames go while the client waits.
-        after_id: id behind which the client reads.
+    """Batches behind an id that one client has not taken yet.
 
     Attributes:
         last_id: id of the last entry that was sent or taken.

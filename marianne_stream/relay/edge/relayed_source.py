@@ -37,19 +37,7 @@ class EventGap(NamedTuple):
 
 
 class RelayedSource:
-    """One source.
-
-    Args:
-        client: client of Redis for this source alone, since its reads block.
-        keys: keys of the source.
-        pacer: spacing of reads.
-        listener: listener of the source.
-
-    Attributes:
-        reader: reader of its streams.
-        name: name of the source.
-        read_limiter: limiter of the reads of its states.
-    """
+    """One source. Its client blocks in reads, so each source has its own."""
 
     def __init__(
         self, client: Redis, keys: SourceKeys, pacer: ReadPacer, listener: SourceListener
@@ -100,8 +88,7 @@ class RelayedSource:
     async def read_roster(self) -> Mapping[str, RosterEntry]:
         """Return the roster without invalid entries, read again if it has changed.
 
-        Raises:
-            StateUnavailableError: Redis does not answer.
+        Raises StateUnavailableError if Redis does not answer.
         """
         self._ensure_connected()
         loop = asyncio.get_running_loop()
@@ -131,9 +118,7 @@ class RelayedSource:
     async def read_job(self, job_id: str) -> JobState:
         """Return the state of a job.
 
-        Raises:
-            JobNotFoundError: the source has no such job.
-            StateUnavailableError: Redis does not answer, or nothing is published in time.
+        Raises JobNotFoundError, or StateUnavailableError if nothing is published in time.
         """
         self._ensure_connected()
         self.reader.interest_sender.touch_state(job_id)

@@ -34,10 +34,7 @@ class SourceDiscovery:
         """Return further names under which a relay has published.
 
         Every relay may add any name, but only the relay of a source can write the source's keys.
-
-        Args:
-            known_names: known names; if there are none, a fault of Redis is logged here, since no
-                reader of a source logs it.
+        Without known names no reader logs a fault of Redis, so it is logged here.
         """
         known_names = set(known_names)
         try:

@@ -100,11 +100,7 @@ class SourceListener(Protocol):
 
 
 class ReadPacer:
-    """Spacing of the reads of all sources of an edge.
-
-    Attributes:
-        reader_count: number of sources.
-    """
+    """Spacing of the reads of all sources of an edge."""
 
     def __init__(self) -> None:
         self.reader_count = 1
@@ -121,24 +117,13 @@ class ReadPacer:
 
 
 class SourceReader:
-    """Reader of one source.
-
-    Args:
-        client: client of Redis for this reader alone, since its reads block.
-        keys: keys of the source.
-        pacer: spacing of reads.
-        listener: listener of the source.
+    """Reader of one source. Its client blocks in reads, so each source has its own.
 
     Attributes:
         status: status of the relay; None while it is away.
         is_connected: whether Redis answers.
         was_attempted: whether a session began, or failed to.
-        version_mismatch: reason why the source is not served although Redis answers: its format;
-            "" otherwise.
-        interest_sender: interests of this edge.
-        session_count: number of sessions.
-        read_count: number of reads that Redis answered.
-        entry_count: number of entries.
+        version_mismatch: reason why the source is not served although Redis answers, or "".
     """
 
     def __init__(
@@ -184,11 +169,7 @@ class SourceReader:
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[Redis]:
-        """Yield the client for commands that do not block.
-
-        Raises:
-            StateUnavailableError: Redis does not answer.
-        """
+        """Yield the client for commands that do not block; raise StateUnavailableError on error."""
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 yield self._client
@@ -282,11 +263,7 @@ class SourceReader:
                 self._listener.on_state_changed(self.keys.source, parse_job_id(job_id))
 
     async def _read_status(self) -> bytes | None:
-        """Return the encoded status of the relay.
-
-        Raises:
-            StateUnavailableError: the source is published in another format.
-        """
+        """Return the encoded status; raise StateUnavailableError for another format."""
         async with self._client.pipeline(transaction=False) as pipe:
             for key in (self.keys.format, self.keys.fence, self.keys.status):
                 pipe.get(key)

@@ -8,13 +8,10 @@ class PublishConfig:
     """Destination and extent of what is published.
 
     Attributes:
-        url: URL of Redis.
-        password: password for Redis, in place of the URL's; None to use the URL's.
+        password: password in place of the URL's, or None.
         prefix: first part of all keys.
-        source_name: name of the source.
-        public_url: address at which clients can ask this server for files, or None.
-        publishes_all_logs: whether the log of every running job is published, or only the logs that
-            an edge asks for.
+        public_url: address of this server for clients, or None.
+        publishes_all_logs: whether all running jobs' logs are published, or those that edges want.
         max_log_lines: approximate limit of the entries of a log.
         log_ttl_s: time for which a log is kept after its last write, in seconds.
     """

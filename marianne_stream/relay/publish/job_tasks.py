@@ -7,11 +7,7 @@ from marianne_stream.common.task_set import KeyedTasks, TaskBody, cancel_and_wai
 
 
 class JobTasks:
-    """Runs a task for each selected job. A task runs until its job is no longer selected.
-
-    Args:
-        make_body: makes the coroutine of a job.
-    """
+    """Runs a task for each selected job, until the job is no longer selected."""
 
     def __init__(self, make_body: Callable[[str], TaskBody]) -> None:
         self._make_body = make_body

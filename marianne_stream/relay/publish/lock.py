@@ -36,13 +36,7 @@ return {token, tonumber(ARGV[2]), redis.call('TIME')[1]}
 
 @dataclass(frozen=True, slots=True)
 class LockResult:
-    """Result of an attempt to take a lock.
-
-    Attributes:
-        token: fencing token; "" if another relay holds the lock.
-        ttl_ms: time until the lock expires, in milliseconds.
-        redis_time_s: time by the clock of Redis, in seconds of the epoch.
-    """
+    """Result of an attempt to take a lock. The token is "" if another relay holds it."""
 
     token: str
     ttl_ms: int
@@ -60,9 +54,7 @@ class SourceLock:
     async def try_acquire(self) -> LockResult:
         """Take the lock if it is free.
 
-        Raises:
-            SourceNameInUseError: the data of the source is in another format.
-            RedisError: Redis is away.
+        Raises SourceNameInUseError if the source's data is in another format, or RedisError.
         """
         keys = self._keys
         acquire = self._client.register_script(ACQUIRE_SCRIPT)
@@ -87,11 +79,8 @@ class SourceLock:
     async def acquire_at_startup(self) -> LockResult:
         """Take the lock, which an earlier process of this server may have left behind.
 
-        A lock that is held is watched for one renewal interval, to see whether its holder lives.
-
-        Raises:
-            SourceNameInUseError: another relay renews the lock, or as `try_acquire` does.
-            RedisError: Redis is away.
+        A lock that is held is watched for one renewal interval. Raises SourceNameInUseError if its
+        holder renews it, and as `try_acquire` does.
         """
         result = await self.try_acquire()
         until = asyncio.get_running_loop().time() + RENEW_INTERVAL_S + 2 * LOCK_POLL_S

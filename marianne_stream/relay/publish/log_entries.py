@@ -31,11 +31,7 @@ encode_json = msgspec.json.Encoder().encode
 class LineBatch:
     """Consecutive lines of one file that were read at once.
 
-    Attributes:
-        first_line_hash: hash of the file's first line.
-        cursors: cursor of each line.
-        offsets: offset behind each line, in bytes.
-        fields: fields of the entries, with a column for each value that differs.
+    The fields have a column for each value that differs; offsets are behind the lines, in bytes.
     """
 
     first_line_hash: int
@@ -55,12 +51,7 @@ EntryArguments = tuple[str | Column, tuple[str | bytes | Column, ...]]
 
 
 def make_items(result: ReadResult, timestamp: str) -> list[LogItem]:
-    """Return the lines of a read result, and its gap and rotation.
-
-    Args:
-        result: the result.
-        timestamp: time of the read, ISO 8601.
-    """
+    """Return the lines of a read result, and its gap and rotation."""
     items: list[LogItem] = [
         make_line_batch(result, list(lines), timestamp)
         for _, lines in groupby(result.lines, attrgetter("truncated"))
@@ -108,14 +99,7 @@ def make_complete_entry(position: Position) -> LogEntry:
 
 @dataclass(frozen=True, slots=True)
 class StreamPosition:
-    """Position in a log at which its stream ends.
-
-    Attributes:
-        generation: generation of the newest id; 0 for an empty stream.
-        cursor: cursor of the newest entry; "" for an empty stream.
-        offset: offset in the file, in bytes.
-        first_line_hash: hash of the file's first line.
-    """
+    """Position in a log at which its stream ends. Generation 0 is that of an empty stream."""
 
     generation: int = 0
     cursor: str = ""
@@ -131,14 +115,8 @@ class EntryIdAllocator:
 
     Args:
         position: position at which the stream ends.
-        highest_generation: highest generation that was used for this log. A new one is above it,
-            since edges may know generations that Redis has lost.
-        is_republishing: whether lines of the same file before the position come again, since the
-            stream is gone.
-
-    Attributes:
-        position: position behind the newest entry with an id.
-        new_generations: hash of the first line of each new generation's file.
+        highest_generation: highest generation so far, which Redis may have lost.
+        is_republishing: whether the stream is gone, and lines before the position come again.
     """
 
     def __init__(
@@ -162,10 +140,7 @@ class EntryIdAllocator:
     def assign_ids(self, items: Iterable[LogItem], redis_time_s: int) -> list[EntryArguments]:
         """Return the items that have ids now.
 
-        Args:
-            items: next items.
-            redis_time_s: time by the clock of Redis, in seconds. A new generation is not below it,
-                so that ids rise even if Redis has lost everything.
+        A new generation is not below the time of Redis, so ids rise even if Redis has lost all.
         """
         found: list[EntryArguments] = []
         for item in items:

@@ -150,12 +150,7 @@ class LogPublisher:
     async def _open_feed(
         self, job_id: str, writer: Writer
     ) -> AsyncIterator[tuple[LogItemFeed, EntryIdAllocator]]:
-        """Open a feed from the end of the stream, and the allocator of its ids.
-
-        Raises:
-            MarianneStreamError: there is no such log, or it cannot be read.
-            RedisError: Redis is away.
-        """
+        """Open a feed from the end of the stream, and the allocator of its ids."""
         dirs = await self._log_locator.find_dirs(job_id)
         log = await self._log_locator.find_log(job_id, dirs, None)
         async with self._start_semaphore:

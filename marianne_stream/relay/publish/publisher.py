@@ -53,19 +53,7 @@ MAX_RETRY_S = 5.0
 
 
 class Publisher:
-    """Publishes while it runs and holds the lock of its source.
-
-    Args:
-        hub: hub with the jobs, the roster and the events.
-        log_locator: locator of the jobs' logs.
-        log_followers: followers of logs, shared with the viewers of this server.
-        config: destination and extent.
-
-    Attributes:
-        is_publishing: whether it holds the lock and publishes.
-        start_count: number of times that it began to publish.
-        write_stats: counters of the writes.
-    """
+    """Publishes while it runs and holds the lock of its source."""
 
     def __init__(
         self,
@@ -102,8 +90,7 @@ class Publisher:
     async def acquire_lock(self) -> None:
         """Take the lock at startup. If Redis does not answer, `run` tries again.
 
-        Raises:
-            SourceNameInUseError: another relay has the lock, or the data is in another format.
+        Raises SourceNameInUseError for another relay, or data in another format.
         """
         try:
             async with asyncio.timeout(START_TIMEOUT_S):

@@ -36,15 +36,7 @@ def publish_order(entry: RosterEntry) -> tuple[bool, float, str]:
 
 
 class RosterPublisher:
-    """Publishes changes of the roster.
-
-    Args:
-        hub: hub with the roster.
-        keys: keys of the source.
-        public_url: address at which clients can ask this server for files, or None.
-        version: release of this server.
-        on_roster: called with each new roster.
-    """
+    """Publishes changes of the roster, and passes each new roster to `on_roster`."""
 
     def __init__(
         self,

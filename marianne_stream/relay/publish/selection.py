@@ -31,11 +31,7 @@ INTEREST_KINDS: dict[bytes, InterestKind] = {b"state": "state", b"log": "log"}
 
 
 class InterestTracker:
-    """Interests of all edges, each until it expires by the clock of this process.
-
-    Args:
-        on_change: called when an interest is added or has expired.
-    """
+    """Interests of all edges, each until it expires. `on_change` is called if they change."""
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
@@ -46,16 +42,10 @@ class InterestTracker:
         return {job_id for name, job_id in self._expires_at if name == kind}
 
     async def run(self, client: Redis, key: str, redis_time_s: int) -> None:
-        """Read the stream of interests until cancelled.
+        """Read the stream of interests until cancelled; raises RedisError.
 
-        Args:
-            client: client of Redis.
-            key: key of the stream.
-            redis_time_s: time by the clock of Redis. The ids of entries begin with it, so that
-                interests from before the start count if they have not expired.
-
-        Raises:
-            RedisError: Redis is away.
+        The ids of entries begin with the time of Redis, so interests from before the start count
+        until they expire.
         """
         last_id: str | bytes = f"{(redis_time_s - int(INTEREST_TTL_S)) * 1000}-0"
         while True:
@@ -88,13 +78,7 @@ class InterestTracker:
 
 
 class PublishedLogSet:
-    """Publishes the logs of the selected jobs.
-
-    Args:
-        log_publisher: publisher of one log.
-        writer: writer to Redis.
-        publish_all: whether all running jobs are selected, besides those that edges ask for.
-    """
+    """Publishes the logs that edges ask for, or also those of all running jobs."""
 
     def __init__(self, log_publisher: LogPublisher, writer: Writer, *, publish_all: bool) -> None:
         self._tasks = JobTasks(lambda job_id: log_publisher.publish(job_id, writer))

@@ -36,13 +36,7 @@ def make_unavailable_command(
 
 
 class StatePublisher:
-    """Subscribes to jobs as a viewer does, and publishes their states.
-
-    Args:
-        hub: hub with the jobs.
-        keys: keys of the source.
-        writer: writer to Redis.
-    """
+    """Subscribes to jobs as a viewer does, and publishes their states."""
 
     def __init__(self, hub: JobHub, keys: SourceKeys, writer: Writer) -> None:
         self._hub = hub

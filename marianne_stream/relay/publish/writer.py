@@ -60,11 +60,7 @@ Column = tuple[str, ...]
 class Command(NamedTuple):
     """Command of Redis whose first argument is its only key.
 
-    Attributes:
-        name: name of the command.
-        key: the key.
-        arguments: arguments after the key. If some are columns, which have the same length, the
-            command is run once for each row.
+    If some arguments are columns, of the same length, it is run once for each row.
     """
 
     name: str
@@ -107,14 +103,7 @@ class WriteQueue:
 
 @dataclass(slots=True)
 class WriteStats:
-    """Counters of all writes.
-
-    Attributes:
-        batch_count: batches that Redis has run.
-        command_count: commands in them; one with columns counts for each row.
-        duplicate_count: entries that Redis had before.
-        write_s: total time that Redis took, in seconds.
-    """
+    """Counters of all writes. A command counts for each row."""
 
     batch_count: int = 0
     command_count: int = 0
@@ -123,12 +112,12 @@ class WriteStats:
 
 
 class Writer:
-    """Writes while the lock holds a token.
+    """Writes while the lock holds a fencing token.
 
     Args:
         client: client of Redis.
         lock_key: key of the lock.
-        token: fencing token that the lock must hold.
+        token: the token.
         redis_time_s: time by the clock of Redis, in seconds of the epoch.
         stats: counters to update.
     """
@@ -152,12 +141,8 @@ class Writer:
     async def write(self, commands: Sequence[Command], *, is_bulk: bool = False) -> None:
         """Write commands, in the order of the calls of one kind, and return when it is done.
 
-        It waits while they cannot be written: `run` raises the error. If it is cancelled, the
-        commands may have been run or not.
-
-        Args:
-            commands: the commands.
-            is_bulk: whether they may be many; other commands do not wait for them.
+        While they cannot be written it waits, and `run` raises the error. If it is cancelled, the
+        commands may have been run or not. Commands that are not bulk do not wait for bulk ones.
         """
         if commands:
             queue = self._bulk if is_bulk else self._urgent
@@ -169,8 +154,7 @@ class Writer:
     async def run(self) -> None:
         """Write what `write` is given until cancelled; raises as `write_batch` does.
 
-        Commands that arrive during a batch make up the next one, since each batch costs a round
-        trip.
+        Commands that arrive during a batch make up the next one: each costs a round trip.
         """
         await run_until_first_failure(
             self._write_queue(self._urgent), self._write_queue(self._bulk)
@@ -187,10 +171,9 @@ class Writer:
                         done.set_result(None)
 
     async def write_batch(self, commands: Sequence[Command]) -> int:
-        """Run commands in one script. If it is cancelled, they may have been run or not.
+        """Run commands in one script, and return the number of entries that Redis had before.
 
-        Returns:
-            The number of entries that Redis had before.
+        If it is cancelled, they may have been run or not.
 
         Raises:
             LockLostError: the lock does not hold the token.

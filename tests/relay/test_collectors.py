@@ -1,4 +1,4 @@
-"""What Prometheus is told of a relay and of an edge."""
+"""Metrics of an origin and of an edge."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.support.waiting import wait_for_value
 
 
 async def figures(site: RelayServer, *, of: str) -> dict[str, float]:
-    """The figures of a part, by what follows its name."""
+    """Return the metrics of a part, without the prefix of their names."""
     _, text = await site.get("/metrics")
     found = {name: value for name, value in parse_samples(text).items() if f"_{of}_" in name}
     prefix = f"marianne_stream_{of}_"
@@ -22,7 +22,7 @@ async def figures(site: RelayServer, *, of: str) -> dict[str, float]:
     return {name.partition(f"_{of}_")[2]: value for name, value in found.items()}
 
 
-async def test_a_relay_and_an_edge_tell_how_they_are(
+async def test_metrics_of_origin_and_edge_follow_the_connection(
     tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
 ) -> None:
     append_lines(log_path, "one")
