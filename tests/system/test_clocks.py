@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.relay.conftest import append_lines
@@ -48,6 +49,7 @@ async def wait_for_source(viewer: Viewer, *, live: bool) -> None:
     )
 
 
+@pytest.mark.slow
 async def test_edge_with_another_clock_sees_the_relay_come_and_go(
     tmp_path: Path, conductor: SimulatedConductor
 ) -> None:

@@ -39,6 +39,7 @@ async def ready(session: aiohttp.ClientSession, running: ManagedProcess) -> dict
         return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beside", ["idle", "quiet job", "busy job"])
 async def test_restarted_servers_leave_three_slots_free(
     conductor: SimulatedConductor, tmp_path: Path, beside: str

@@ -121,6 +121,9 @@ conversations = st.lists(requests | st.binary(max_size=50), min_size=1, max_size
 STATUS = re.compile(rb"^HTTP/\d\.\d (\d{3}) ", re.MULTILINE)
 
 
+pytestmark = pytest.mark.slow
+
+
 @asynccontextmanager
 async def busy(conductor: SimulatedConductor, folder: Path) -> AsyncIterator[None]:
     """Run one ended job and one job that restarts all the time, each with a log."""

@@ -8,6 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.demo.state_history import StateHistory
 from marianne_stream.wire.sse import EventParser
@@ -15,8 +17,10 @@ from tests.support.processes import run_server
 from tests.support.waiting import wait_until
 
 VIEWERS = 500
-CHANGES = 200
+CHANGES = 100
 APART_S = 0.05
+
+pytestmark = pytest.mark.slow
 
 # As in a `job_status` event; the newest bytes always contain one.
 COMPLETED = re.compile(rb'"completed_sheets":([0-9]+)')

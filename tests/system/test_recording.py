@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from marianne_stream.demo.recording import Recording
 from marianne_stream.demo.replay import ReplayConductor
@@ -28,6 +29,8 @@ INTERVAL_S = 0.1
 # reads may take a twentieth of the time: each stall delays them by twenty times as much.
 SEEN_AFTER_S = 0.35
 STALLS_COST = 20
+
+pytestmark = pytest.mark.slow
 
 
 async def watch_to_end(session: aiohttp.ClientSession, url: str) -> Viewer:

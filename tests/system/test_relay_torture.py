@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.relay_torture import run_relay_torture
 
-LINES = 50_000
+LINES = 25_000
 SEED = 7
+
+pytestmark = pytest.mark.slow
 
 
 async def test_edge_viewer_gets_every_line_once_and_in_order(tmp_path: Path) -> None:
