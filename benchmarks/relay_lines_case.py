@@ -19,7 +19,7 @@ from benchmarks.processes import (
 from benchmarks.relay_cases import SOURCE, run_edge
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.relay.redis_keys import SourceKeys
-from marianne_stream.relay.schema import LogEntry
+from marianne_stream.relay.validation import parse_log_entry
 from tests.support.redis_server import RedisServer, run_redis
 
 KEYS = SourceKeys("marianne-stream", SOURCE)
@@ -83,7 +83,7 @@ class PublishedLog:
         added as written, each is there once. The remaining entries are checked.
         """
         added = (await self.redis.client.xinfo_stream(LOG_KEY))["entries-added"]
-        kept = [LogEntry.from_fields(fields) for _, fields in await self.redis.read_stream(LOG_KEY)]
+        kept = [parse_log_entry(fields) for _, fields in await self.redis.read_stream(LOG_KEY)]
         marks = [mark for entry in kept if (mark := MARK_RE.search(entry.line))]
         numbers = [int(mark[1]) for mark in marks]
         in_order = numbers == list(range(line_count - len(numbers), line_count))

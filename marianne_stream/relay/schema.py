@@ -73,16 +73,6 @@ class EventEntry:
             return position
         return position | {"j": self.job_id, "v": self.event, "d": self.params}
 
-    @classmethod
-    def from_fields(cls, fields: EntryFields) -> "EventEntry":
-        """Make an entry from the fields of a stream entry, or raise ValueError."""
-        try:
-            epoch, number = fields[b"e"].decode(), int(fields[b"n"])
-        except KeyError as error:
-            raise ValueError(f"an event without the field {error}") from error
-        job_id, event = fields.get(b"j", b"").decode(), fields.get(b"v", b"").decode()
-        return cls(epoch, number, job_id, event, fields.get(b"d", b""))
-
 
 class LogEntry(NamedTuple):
     """Entry of a log: a line, a mark, or a position before the first line.
@@ -123,26 +113,6 @@ class LogEntry(NamedTuple):
         if self.is_truncated:
             fields["x"] = "1"
         return fields | dict([CONDUCTOR_FIELD]) if self.is_conductor_log else fields
-
-    @classmethod
-    def from_fields(cls, fields: EntryFields) -> "LogEntry":
-        """Make an entry from the fields of a stream entry, or raise ValueError."""
-        cursor = fields.get(b"c", b"").decode()
-        try:
-            if b"m" in fields:
-                return cls(cursor, mark=fields[b"m"].decode(), data=fields[b"d"])
-            if b"l" not in fields:
-                return cls(fields[b"c"].decode())
-            return cls(
-                cursor,
-                fields[b"l"],
-                int(fields[b"n"]),
-                fields[b"t"].decode(),
-                b"x" in fields,
-                is_conductor_log=b"s" in fields,
-            )
-        except KeyError as error:
-            raise ValueError(f"an entry of a log without the field {error}") from error
 
 
 @dataclass(frozen=True, slots=True, order=True)

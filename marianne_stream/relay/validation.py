@@ -112,36 +112,46 @@ def parse_unavailable(data: bytes) -> Unavailable:
 
 def parse_event(fields: EntryFields) -> EventEntry:
     """Return an entry of the stream of events."""
-    check_number(fields.get(b"n", b""))
-    entry = EventEntry.from_fields(fields)
-    if not EPOCH_PATTERN.fullmatch(entry.epoch):
+    epoch, event = fields.get(b"e", b"").decode(), fields.get(b"v", b"").decode()
+    job_id, params = fields.get(b"j", b"").decode(), fields.get(b"d", b"")
+    if not EPOCH_PATTERN.fullmatch(epoch):
         raise ValueError("e is not an epoch")
-    if not entry.event:
-        return entry
-    if not EVENT_NAME_PATTERN.fullmatch(entry.event):
-        raise ValueError("v is not the name of an event")
-    if entry.job_id:
-        check_job_id(entry.job_id)
-    check_object(entry.params, MAX_EVENT_BYTES)
-    return entry
+    if event:
+        if not EVENT_NAME_PATTERN.fullmatch(event):
+            raise ValueError("v is not the name of an event")
+        if job_id:
+            check_job_id(job_id)
+        check_object(params, MAX_EVENT_BYTES)
+    return EventEntry(epoch, parse_number(fields.get(b"n", b"")), job_id, event, params)
 
 
 def parse_log_entry(fields: EntryFields) -> LogEntry:
     """Return an entry of a log."""
-    if b"l" in fields:
-        check_number(fields.get(b"n", b""))
-        if not TIMESTAMP_PATTERN.fullmatch(fields.get(b"t", b"")):
-            raise ValueError("t is not a time")
-    entry = LogEntry.from_fields(fields)
-    if LogCursor.parse(entry.cursor) is None and not (entry.mark and not entry.cursor):
+    cursor = fields.get(b"c", b"").decode()
+    # A mark may have no cursor.
+    if LogCursor.parse(cursor) is None and (cursor or b"m" not in fields):
         raise ValueError("c is not a position in a log")
-    if entry.mark:
-        if entry.mark not in MARK_NAMES:
+    if b"m" in fields:
+        mark, data = fields[b"m"].decode(), fields.get(b"d", b"")
+        if mark not in MARK_NAMES:
             raise ValueError("m is not the name of a mark")
-        check_object(entry.data, MAX_MARK_BYTES)
-    elif entry.line:
-        check_line(entry.line)
-    return entry
+        check_object(data, MAX_MARK_BYTES)
+        return LogEntry(cursor, mark=mark, data=data)
+    if b"l" not in fields:
+        return LogEntry(cursor)
+    line, timestamp = fields[b"l"], fields.get(b"t", b"")
+    check_line(line)
+    if not TIMESTAMP_PATTERN.fullmatch(timestamp):
+        raise ValueError("t is not a time")
+    number, is_conductor_log = parse_number(fields.get(b"n", b"")), b"s" in fields
+    return LogEntry(
+        cursor,
+        line,
+        number,
+        timestamp.decode(),
+        b"x" in fields,
+        is_conductor_log=is_conductor_log,
+    )
 
 
 def check_line(line: bytes) -> None:
@@ -171,10 +181,11 @@ def check_counts(*counts: int) -> None:
         raise ValueError(f"a count of sheets is between 0 and {MAX_COUNT}")
 
 
-def check_number(data: bytes) -> None:
-    """Raise ValueError unless the bytes are a number of at most 18 digits."""
+def parse_number(data: bytes) -> int:
+    """Return a number of at most 18 digits, or raise ValueError."""
     if not is_number(data):
         raise ValueError("n is not a number")
+    return int(data)
 
 
 def is_number(data: bytes) -> bool:

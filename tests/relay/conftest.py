@@ -12,7 +12,8 @@ from marianne_stream.app import create_app
 from marianne_stream.config.settings import Settings
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.relay.redis_keys import SourceKeys
-from marianne_stream.relay.schema import EventEntry, LogEntry, LogEntryId
+from marianne_stream.relay.schema import LogEntry, LogEntryId
+from marianne_stream.relay.validation import parse_event, parse_log_entry
 from tests.support.redis_server import RedisServer, run_redis
 from tests.support.viewers import Viewer
 from tests.support.waiting import wait_for_value, wait_until
@@ -84,7 +85,7 @@ async def read_log_entries(
 ) -> list[tuple[LogEntryId, LogEntry]]:
     """Return the published entries of a log, and check that the ids rise."""
     found = await redis.read_stream(KEYS.log(job_id))
-    logged = [(LogEntryId.parse(place), LogEntry.from_fields(fields)) for place, fields in found]
+    logged = [(LogEntryId.parse(place), parse_log_entry(fields)) for place, fields in found]
     assert [place for place, _ in logged] == sorted({place for place, _ in logged})
     return logged
 
@@ -107,9 +108,7 @@ async def wait_for_log_lines(redis: RedisServer, *expected: str) -> None:
 
 async def read_events(redis: RedisServer) -> list[tuple[int, str]]:
     """Return the numbers and names of the published events; a gap has no name."""
-    published = [
-        EventEntry.from_fields(fields) for _, fields in await redis.read_stream(KEYS.events)
-    ]
+    published = [parse_event(fields) for _, fields in await redis.read_stream(KEYS.events)]
     return [(entry.number, entry.event) for entry in published]
 
 

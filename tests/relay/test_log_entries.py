@@ -23,6 +23,7 @@ from marianne_stream.relay.publish.log_entries import (
     make_items,
 )
 from marianne_stream.relay.schema import LogEntry
+from marianne_stream.relay.validation import parse_log_entry
 from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_lines import LogLine, LogLineSplitter
 
@@ -75,7 +76,7 @@ def expand(entries: Iterable[EntryArguments]) -> list[tuple[str, LogEntry]]:
             values = [value[row] if isinstance(value, tuple) else value for value in (ids, *fields)]
             encoded = [v if isinstance(v, bytes) else v.encode() for v in values]
             as_read = dict(zip(encoded[1::2], encoded[2::2], strict=True))
-            found.append((encoded[0].decode(), LogEntry.from_fields(as_read)))
+            found.append((encoded[0].decode(), parse_log_entry(as_read)))
     return found
 
 

@@ -61,7 +61,7 @@ class Edge:
 
     @property
     def is_multi_source(self) -> bool:
-        """Whether job ids begin with the name of their source."""
+        """True if job ids begin with the name of their source."""
         return len(self.sources) > 1
 
     async def run(self, hub: JobHub) -> None:

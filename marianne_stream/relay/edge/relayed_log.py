@@ -1,4 +1,4 @@
-"""One job's log on an edge, read once for all clients, and the positions in its stream."""
+"""Log of a job on an edge, read once for all clients, and the positions in its stream."""
 
 import asyncio
 from collections.abc import Sequence
@@ -66,7 +66,7 @@ class RelayedStart:
 
 
 class RelayedLog:
-    """One job's log, while clients watch it.
+    """Log of a job, while clients watch it.
 
     Its methods raise StateUnavailableError if Redis does not answer.
     """

@@ -1,4 +1,4 @@
-"""One source as an edge sees it: its roster, job states and events."""
+"""Source as an edge sees it: its roster, job states and events."""
 
 import asyncio
 import logging
@@ -37,7 +37,7 @@ class EventGap(NamedTuple):
 
 
 class RelayedSource:
-    """One source. Its client blocks in reads, so each source has its own."""
+    """Source of jobs and events. Its client blocks in reads, so each source has its own."""
 
     def __init__(
         self, client: Redis, keys: SourceKeys, pacer: ReadPacer, listener: SourceListener
@@ -58,12 +58,12 @@ class RelayedSource:
 
     @property
     def is_live(self) -> bool:
-        """Whether the relay publishes what the conductor itself reports."""
+        """True if the relay publishes what the conductor itself reports."""
         return self.reader.status is not None and self.reader.status.live
 
     @property
     def are_events_live(self) -> bool:
-        """Whether the relay receives the conductor's events."""
+        """True if the relay receives the conductor's events."""
         return self.reader.status is not None and self.reader.status.events_live
 
     @property

@@ -1,4 +1,4 @@
-"""One task for each selected job."""
+"""Tasks of selected jobs."""
 
 import asyncio
 from collections.abc import Callable
