@@ -32,7 +32,7 @@ Deploy = Callable[[Path], AbstractAsyncContextManager[RedisDeployment]]
 
 
 @asynccontextmanager
-async def served(
+async def run_origin_and_edge(
     folder: Path, redis: RedisDeployment, *names: str, **given: Any
 ) -> AsyncIterator[tuple[RelayServer, RelayServer]]:
     """Run an origin, and an edge that knows its job."""
@@ -49,7 +49,9 @@ async def served(
 
 
 @asynccontextmanager
-async def viewers(first: RelayServer, second: RelayServer) -> AsyncIterator[tuple[Viewer, ...]]:
+async def open_viewers(
+    first: RelayServer, second: RelayServer
+) -> AsyncIterator[tuple[Viewer, ...]]:
     """Open viewers of the origin's events, and of the edge's events, job and log."""
     async with (
         first.open_viewer("/api/events/stream") as events_there,
@@ -67,8 +69,8 @@ async def test_edge_over_any_redis_shows_what_its_origin_does(
     append_lines(log_path, "one")
     async with (
         deploy(tmp_path / "redis") as redis,
-        served(tmp_path, redis) as sites,
-        viewers(*sites) as (events_there, events, status, lines),
+        run_origin_and_edge(tmp_path, redis) as sites,
+        open_viewers(*sites) as (events_there, events, status, lines),
     ):
         await lines.wait_for("log")
         conductor.dispatch(JOB, 1)
@@ -94,8 +96,8 @@ async def test_failover_to_replica_loses_and_repeats_nothing(
     append_lines(log_path, *(f"line {number}" for number in range(1, 21)))
     async with (
         run_sentinel(tmp_path / "redis") as redis,
-        served(tmp_path, redis) as sites,
-        viewers(*sites) as (events_there, events, status, lines),
+        run_origin_and_edge(tmp_path, redis) as sites,
+        open_viewers(*sites) as (events_there, events, status, lines),
     ):
         await lines.wait_for("log", 20)
         conductor.emit(JOB, "job.said", {"number": 1})
@@ -124,7 +126,7 @@ async def test_isolated_primary_is_left_by_origin_and_edge(
     async with (
         run_sentinel(tmp_path / "redis") as redis,
         run_redis(tmp_path / "another") as another,
-        served(tmp_path, redis) as (_, second),
+        run_origin_and_edge(tmp_path, redis) as (_, second),
         second.open_viewer("/api/roster/stream") as roster,
     ):
         assert redis.sentinel is not None

@@ -122,12 +122,14 @@ async def test_log_filters_on_edge_equal_those_on_origin(
             ):
                 await wait_until(lambda: there.event_counts["log"] and here.event_counts["log"])
                 append_lines(log_path, "two fails [error]", "five [info]", last)
-                assert await lines_upto(there, last) == await lines_upto(here, last)
+                assert await wait_for_last_lines(there, last) == await wait_for_last_lines(
+                    here, last
+                )
         status, refused = await second.get(logs, params={"regex": ".{500}~|.{501}~"})
         assert (status, refused["code"]) == (400, "pattern_too_complex")
 
 
-async def lines_upto(viewer: Viewer, line: str) -> list[tuple[int, str]]:
+async def wait_for_last_lines(viewer: Viewer, line: str) -> list[tuple[int, str]]:
     """Return a viewer's last two lines as soon as one of them is the expected one."""
 
     def seen() -> list[tuple[int, str]]:

@@ -11,7 +11,7 @@ from tests.support.viewers import Viewer
 from tests.support.waiting import wait_until
 
 
-def source_is(viewer: Viewer, name: str, *, live: bool) -> bool:
+def has_source_event(viewer: Viewer, name: str, *, live: bool) -> bool:
     newest = (viewer.event_data("source") or [{}])[-1]
     return (newest.get("source"), newest.get("live")) == (name, live)
 
@@ -33,17 +33,17 @@ async def test_streams_continue_after_redis_has_lost_its_data(
             conductor.emit("lantern", "job.said", {"number": 1})
             await events.wait_for("job.said")
             await redis.kill()
-            await wait_until(lambda: source_is(status, "none", live=False))
-            await wait_until(lambda: source_is(events, "none", live=False))
-            await wait_until(lambda: source_is(roster, "none", live=False))
+            await wait_until(lambda: has_source_event(status, "none", live=False))
+            await wait_until(lambda: has_source_event(events, "none", live=False))
+            await wait_until(lambda: has_source_event(roster, "none", live=False))
             conductor.emit("lantern", "job.said", {"number": 2})
             conductor.dispatch("lantern", 1)
             append_lines(log_path, *(f"line {number}" for number in range(21, 31)))
             await redis.start()
             await status.wait_for_status(current_sheet=1, timeout_s=30)
-            await wait_until(lambda: source_is(status, "redis", live=True))
-            await wait_until(lambda: source_is(roster, "redis", live=True))
-            await wait_until(lambda: source_is(events, "redis", live=True))
+            await wait_until(lambda: has_source_event(status, "redis", live=True))
+            await wait_until(lambda: has_source_event(roster, "redis", live=True))
+            await wait_until(lambda: has_source_event(events, "redis", live=True))
             await lines.wait_for("log", 30, timeout_s=30)
             conductor.emit("lantern", "job.said", {"number": 3})
             await wait_until(lambda: events.last_event_id == events_there.last_event_id)
@@ -98,11 +98,11 @@ async def test_viewers_see_the_origin_stop_and_return(
             second.open_viewer("/api/jobs/lantern/stream") as status,
             second.open_viewer("/api/events/stream", last_event_id=before.last_event_id) as events,
         ):
-            await wait_until(lambda: source_is(status, "redis", live=False))
-            await wait_until(lambda: source_is(events, "none", live=False))
+            await wait_until(lambda: has_source_event(status, "redis", live=False))
+            await wait_until(lambda: has_source_event(events, "none", live=False))
             async with run_origin(tmp_path, redis):
-                await wait_until(lambda: source_is(status, "redis", live=True))
-                await wait_until(lambda: source_is(events, "redis", live=True))
+                await wait_until(lambda: has_source_event(status, "redis", live=True))
+                await wait_until(lambda: has_source_event(events, "redis", live=True))
                 conductor.emit("lantern", "job.said", {"number": 2})
                 await events.wait_for("job.said")
                 # A new process numbers the events: some may be missing in between.

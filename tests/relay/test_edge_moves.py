@@ -36,17 +36,17 @@ async def test_status_cursor_is_valid_on_origin_and_edges(
                     await viewer.wait_for("source")
                     if not cursor:
                         await viewer.wait_for(name)
-                        await has_place(viewer)
+                        await wait_for_cursor(viewer)
                     assert viewer.event_counts[name] == (not cursor)
                     cursor = viewer.last_event_id
 
 
-async def has_place(*viewers: Viewer) -> None:
+async def wait_for_cursor(*viewers: Viewer) -> None:
     await wait_until(lambda: all(viewer.last_event_id for viewer in viewers))
 
 
-async def has_round(number: int, timeline: Viewer, log: Viewer) -> None:
-    await wait_until(lambda: number in said(timeline))
+async def wait_for_round(number: int, timeline: Viewer, log: Viewer) -> None:
+    await wait_until(lambda: number in event_numbers(timeline))
     await wait_until(lambda: f'"line {number + 1}"'.encode() in log.raw)
 
 
@@ -71,12 +71,12 @@ async def test_viewer_that_changes_servers_gets_events_and_lines_once(
                 site.open_viewer("/api/jobs/lantern/logs", last_event_id=lines) as viewer,
             ):
                 await timeline.wait_for("source")
-                await has_place(viewer)
+                await wait_for_cursor(viewer)
                 conductor.emit("lantern", "job.said", {"number": round_number})
                 append_lines(log_path, f"line {round_number + 1}")
-                await has_round(round_number, timeline, viewer)
+                await wait_for_round(round_number, timeline, viewer)
                 assert timeline.event_counts["gap"] == viewer.event_counts["log_gap"] == 0
-                told += said(timeline)
+                told += event_numbers(timeline)
                 numbers += [int(data["line"].split()[1]) for data in viewer.event_data("log")]
                 events, lines = timeline.last_event_id, viewer.last_event_id
             # Without viewers.
@@ -86,7 +86,7 @@ async def test_viewer_that_changes_servers_gets_events_and_lines_once(
         assert told == expected
 
 
-def said(viewer: Viewer) -> list[int]:
+def event_numbers(viewer: Viewer) -> list[int]:
     return [data["data"]["number"] for data in viewer.event_data("job.said")]
 
 
@@ -96,12 +96,12 @@ async def test_viewers_of_the_same_log_share_reads_of_redis(
     append_lines(log_path, "line 0")
     async with run_origin(tmp_path, redis), run_edge(redis) as second:
         await second.wait_live("lantern")
-        alone = await cost(redis, conductor, second, log_path, 1)
-        together = await cost(redis, conductor, second, log_path, VIEWERS)
+        alone = await count_reads(redis, conductor, second, log_path, 1)
+        together = await count_reads(redis, conductor, second, log_path, VIEWERS)
         assert together <= alone + ROUNDS
 
 
-async def cost(
+async def count_reads(
     redis: RedisServer, conductor: SimulatedConductor, site: RelayServer, log: Path, viewers: int
 ) -> int:
     """Return the number of reads for some changes and a number of viewers."""
@@ -111,21 +111,23 @@ async def cost(
             [await stack.enter_async_context(site.open_viewer(path)) for path in paths]
             for _ in range(viewers)
         ]
-        await has_place(*(viewer for three in watching for viewer in three))
-        before = await reads(redis)
+        await wait_for_cursor(*(viewer for three in watching for viewer in three))
+        before = await read_count(redis)
         for number in range(ROUNDS):
             append_lines(log, f"line {viewers} {number}")
             conductor.emit("lantern", "job.said", {"number": number})
-            await have(f"line {viewers} {number}".encode(), [logs for logs, _, _ in watching])
+            await wait_for_text(
+                f"line {viewers} {number}".encode(), [logs for logs, _, _ in watching]
+            )
         await wait_until(lambda: all(e.event_counts["job.said"] >= ROUNDS for _, e, _ in watching))
-        return await reads(redis) - before
+        return await read_count(redis) - before
 
 
-async def have(text: bytes, viewers: list[Viewer]) -> None:
+async def wait_for_text(text: bytes, viewers: list[Viewer]) -> None:
     await wait_until(lambda: all(text in viewer.raw for viewer in viewers))
 
 
-async def reads(redis: RedisServer) -> int:
+async def read_count(redis: RedisServer) -> int:
     """Return the number of commands by which an edge reads for its viewers."""
     stats = await redis.client.info("commandstats")
     names = ("xread", "xrange", "xrevrange", "hget", "hgetall")

@@ -47,7 +47,7 @@ async def origins(
 ALL = ("elm:of-both", "elm:of-elm", "oak:of-both", "oak:of-oak")
 
 
-async def ids(site: RelayServer, **options: dict[str, str]) -> list[str]:
+async def read_job_ids(site: RelayServer, **options: dict[str, str]) -> list[str]:
     _, page = await site.get("/api/jobs", **options)
     return sorted(job["job_id"] for job in page["jobs"])
 
@@ -57,9 +57,9 @@ async def test_jobs_of_several_sources_have_ids_with_the_source_name(
 ) -> None:
     async with run_edge(redis) as both, run_edge(redis, sources=("elm",)) as one:
         await both.wait_live(*ALL)
-        assert await ids(both) == list(ALL)
+        assert await read_job_ids(both) == list(ALL)
         await one.wait_live("of-both", "of-elm")
-        assert await ids(one) == ["of-both", "of-elm"]
+        assert await read_job_ids(one) == ["of-both", "of-elm"]
         for asked, found in (
             ("elm:of-both", "elm:of-both"),
             ("of-oak", "oak:of-oak"),
@@ -125,10 +125,10 @@ async def test_token_with_job_pattern_matches_public_ids(
         await open_to_all.wait_live(*ALL)
         oak, plain = ({"Authorization": f"Bearer {letter * 32}"} for letter in "ab")
         await both.wait_live("oak:of-both", "oak:of-oak", headers=oak)
-        assert await ids(both, headers=oak) == ["oak:of-both", "oak:of-oak"]
+        assert await read_job_ids(both, headers=oak) == ["oak:of-both", "oak:of-oak"]
         assert (await both.get("/api/jobs/of-oak", headers=oak))[0] == 200
         assert (await both.get("/api/jobs/of-elm", headers=oak))[0] == 404
-        assert await ids(both, headers=plain) == []
+        assert await read_job_ids(both, headers=plain) == []
         assert (await both.get("/api/jobs/of-oak", headers=plain))[0] == 404
 
 

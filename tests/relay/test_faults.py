@@ -168,14 +168,14 @@ async def test_relay_killed_repeatedly_publishes_every_line_once(
     redis: RedisServer, log_path: Path, tmp_path: Path
 ) -> None:
     append_lines(log_path, "begin")
-    async with server(tmp_path, redis):
+    async with run_publisher(tmp_path, redis):
         await publish_interest(redis, "log")
         await wait_for_log_lines(redis, "begin")
     writer = await asyncio.create_subprocess_exec(
         *(sys.executable, WRITER, log_path, str(TOTAL), "7"), stdout=asyncio.subprocess.PIPE
     )
     while writer.returncode is None:
-        async with server(tmp_path, redis) as relay:
+        async with run_publisher(tmp_path, redis) as relay:
             await publish_interest(redis, "log")
             before = len(await read_log_lines(redis))
             await wait_for_value(lambda: read_log_lines(redis), partial(is_longer, than=before))
@@ -183,7 +183,7 @@ async def test_relay_killed_repeatedly_publishes_every_line_once(
             await relay.wait()
         # The lock would expire by itself.
         await redis.call("DEL", KEYS.lock)
-    async with server(tmp_path, redis):
+    async with run_publisher(tmp_path, redis):
         await publish_interest(redis, "log")
         await wait_for_value(
             lambda: read_log_lines(redis), lambda found: found[-1].startswith(f"{TOTAL} ")
@@ -201,7 +201,7 @@ def is_longer(found: list[str], *, than: int) -> bool:
     return len(found) > than
 
 
-def server(
+def run_publisher(
     folder: Path, redis: RedisServer, *arguments: object
 ) -> AbstractAsyncContextManager[ManagedProcess]:
     """Run a process that publishes."""
@@ -216,10 +216,10 @@ def server(
 async def test_publishing_process_reports_its_source_and_releases_the_lock(
     conductor: SimulatedConductor, redis: RedisServer, tmp_path: Path
 ) -> None:
-    async with server(tmp_path, redis) as relay:
+    async with run_publisher(tmp_path, redis) as relay:
         assert relay.first_line == "marianne-stream publishes as here\n"
         await wait_for_value(lambda: redis.client.get(KEYS.status), lambda found: found)
-        async with server(tmp_path, redis) as second:
+        async with run_publisher(tmp_path, redis) as second:
             assert await second.wait() == 1
             assert "another relay publishes as 'here'" in second.log
             assert "Traceback" not in second.log
@@ -235,7 +235,9 @@ async def test_password_file_is_used_and_never_logged(
     file.write_text(f"{PASSWORD}\n")
     file.chmod(0o600)
     await redis.call("CONFIG", "SET", "requirepass", PASSWORD)
-    async with server(tmp_path, redis, "--log-level", "debug", "--redis-password-file", file) as a:
+    async with run_publisher(
+        tmp_path, redis, "--log-level", "debug", "--redis-password-file", file
+    ) as a:
         await wait_for_value(lambda: redis.client.get(KEYS.status), lambda found: found)
         await redis.call("CONFIG", "SET", "requirepass", "another")
         await redis.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -249,7 +251,9 @@ async def test_password_in_url_is_never_logged(
     conductor: SimulatedConductor, redis: RedisServer, tmp_path: Path
 ) -> None:
     url = f"redis://somebody:{quote(PASSWORD, safe='')}@127.0.0.1:{redis.port}"
-    async with server(tmp_path, redis, "--log-level", "debug", "--publish-url", url) as relay:
+    async with run_publisher(
+        tmp_path, redis, "--log-level", "debug", "--publish-url", url
+    ) as relay:
         await wait_until(lambda: "publishing failed" in relay.log)
         assert f"redis://***@127.0.0.1:{redis.port}" in relay.log
         assert quote(PASSWORD, safe="") not in relay.log
@@ -287,7 +291,7 @@ async def test_password_file_readable_by_others_is_refused(
     file = tmp_path / "password"
     file.write_text(PASSWORD)
     file.chmod(0o644)
-    async with server(tmp_path, redis, "--redis-password-file", file) as relay:
+    async with run_publisher(tmp_path, redis, "--redis-password-file", file) as relay:
         assert await relay.wait() == 2
         assert "holds the password for Redis, and must be its owner's alone" in relay.log
 
@@ -301,7 +305,7 @@ async def test_password_passed_by_systemd_is_accepted_with_any_mode(
     # The ACL by which systemd grants access shows as the group's permission.
     file.chmod(0o440)
     await redis.call("CONFIG", "SET", "requirepass", PASSWORD)
-    async with server(tmp_path, redis, "--redis-password-file", file):
+    async with run_publisher(tmp_path, redis, "--redis-password-file", file):
         await wait_for_value(lambda: redis.client.get(KEYS.status), lambda found: found)
 
 

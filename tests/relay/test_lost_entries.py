@@ -54,7 +54,7 @@ class Replica:
         await wait_for_value(
             lambda: self._redis.call("TIME"), lambda time: int(time[0]) > generation + 1
         )
-        await somebody_waits(self._redis)
+        await wait_for_blocked_read(self._redis)
         async with self._redis.client.pipeline(transaction=True) as pipe:
             for key, value in self._held.items():
                 pipe.restore(key, 0, value, replace=True)
@@ -65,7 +65,7 @@ class Replica:
         await self._redis.call("CLIENT", "UNPAUSE")
 
 
-async def somebody_waits(redis: RedisServer) -> None:
+async def wait_for_blocked_read(redis: RedisServer) -> None:
     """Wait until a read blocks: between two reads, a client does not notice a disconnect."""
     await wait_for_value(
         lambda: redis.client.info("clients"), lambda found: found["blocked_clients"]
@@ -76,7 +76,7 @@ def rotate(log: Path, number: int = 1) -> None:
     log.rename(log.with_name(f"{log.name}.{number}"))
 
 
-def shown(viewer: Viewer) -> list[str]:
+def lines_and_marks(viewer: Viewer) -> list[str]:
     """Return the lines that a viewer got, and the marks in brackets."""
     names = ("log", "log_rotated", "log_gap", "log_complete")
     events = [event for event in viewer.events if event.event in names]
@@ -88,12 +88,12 @@ def shown(viewer: Viewer) -> list[str]:
 
 
 @asynccontextmanager
-async def watched(second: RelayServer, *lines: str) -> AsyncIterator[Viewer]:
+async def open_viewer_with(second: RelayServer, *lines: str) -> AsyncIterator[Viewer]:
     """Open a viewer on an edge, and wait until it has these lines."""
     await second.wait_live(JOB)
     async with second.open_viewer(LOG) as viewer:
         await viewer.wait_for("log", len(lines))
-        assert shown(viewer) == list(lines)
+        assert lines_and_marks(viewer) == list(lines)
         yield viewer
 
 
@@ -104,7 +104,7 @@ async def test_lines_missing_on_promoted_replica_are_shown_once(
     async with (
         run_origin(tmp_path, redis),
         run_edge(redis) as second,
-        watched(second, "a1", "a2") as viewer,
+        open_viewer_with(second, "a1", "a2") as viewer,
     ):
         replica = await Replica.of(redis)
         append_lines(log_path, "a3", "a4")
@@ -112,7 +112,7 @@ async def test_lines_missing_on_promoted_replica_are_shown_once(
         async with replica.taking_over():
             append_lines(log_path, "a5")
         await viewer.wait_for("log", 5, timeout_s=LIMIT_S)
-        assert shown(viewer) == ["a1", "a2", "a3", "a4", "a5"]
+        assert lines_and_marks(viewer) == ["a1", "a2", "a3", "a4", "a5"]
 
 
 async def test_rotation_missing_on_promoted_replica_is_shown_once(
@@ -122,7 +122,7 @@ async def test_rotation_missing_on_promoted_replica_is_shown_once(
     async with (
         run_origin(tmp_path, redis),
         run_edge(redis) as second,
-        watched(second, "a1", "a2") as viewer,
+        open_viewer_with(second, "a1", "a2") as viewer,
     ):
         replica = await Replica.of(redis)
         rotate(log_path)
@@ -132,10 +132,10 @@ async def test_rotation_missing_on_promoted_replica_is_shown_once(
             append_lines(log_path, "b3")
         wanted = ["a1", "a2", "[log_rotated]", "b1", "b2", "b3"]
         await viewer.wait_for("log", 5, timeout_s=LIMIT_S)
-        assert shown(viewer) == wanted
+        assert lines_and_marks(viewer) == wanted
         async with second.open_viewer(LOG) as new:
             await new.wait_for("log", 5)
-            assert shown(new) == wanted
+            assert lines_and_marks(new) == wanted
 
 
 async def test_two_rotations_missing_on_promoted_replica_are_shown_once_or_a_gap(
@@ -145,7 +145,7 @@ async def test_two_rotations_missing_on_promoted_replica_are_shown_once_or_a_gap
     async with (
         run_origin(tmp_path, redis),
         run_edge(redis) as second,
-        watched(second, "a1", "a2") as viewer,
+        open_viewer_with(second, "a1", "a2") as viewer,
     ):
         replica = await Replica.of(redis)
         rotate(log_path, 2)
@@ -156,12 +156,12 @@ async def test_two_rotations_missing_on_promoted_replica_are_shown_once_or_a_gap
         await viewer.wait_for("log", 4)
         async with replica.taking_over():
             append_lines(log_path, "c2")
-        await wait_until(lambda: "c2" in shown(viewer), timeout_s=LIMIT_S)
+        await wait_until(lambda: "c2" in lines_and_marks(viewer), timeout_s=LIMIT_S)
         append_lines(log_path, "c3")
-        await wait_until(lambda: "c3" in shown(viewer))
+        await wait_until(lambda: "c3" in lines_and_marks(viewer))
         before = ["a1", "a2", "[log_rotated]", "b1", "[log_rotated]", "c1"]
-        assert shown(viewer)[:6] == before
-        rest = shown(viewer)[6:]
+        assert lines_and_marks(viewer)[:6] == before
+        rest = lines_and_marks(viewer)[6:]
         # If the edge reads the first rotation before the last one is there, it does not find its
         # position. Behind the gap, republished lines come twice.
         assert rest == ["c2", "c3"] or (rest[0], rest[-2:]) == ("[log_gap]", ["c2", "c3"])
@@ -173,7 +173,7 @@ async def test_new_origin_process_after_promotion_repeats_no_line_over_a_rotatio
 ) -> None:
     append_lines(log_path, "a1", "a2")
     async with run_edge(redis) as second:
-        async with run_origin(tmp_path, redis), watched(second, "a1", "a2") as early:
+        async with run_origin(tmp_path, redis), open_viewer_with(second, "a1", "a2") as early:
             replica = await Replica.of(redis)
             rotate(log_path)
             append_lines(log_path, "b1", "b2")
@@ -183,7 +183,7 @@ async def test_new_origin_process_after_promotion_repeats_no_line_over_a_rotatio
                 append_lines(log_path, "b3")
             async with run_origin(tmp_path, redis):
                 await viewer.wait_for("log", timeout_s=LIMIT_S)
-                assert shown(viewer) == ["b3"]
+                assert lines_and_marks(viewer) == ["b3"]
 
 
 async def test_viewer_before_republication_sees_all_lines(
@@ -196,7 +196,7 @@ async def test_viewer_before_republication_sees_all_lines(
     caplog.set_level(logging.INFO)
     append_lines(log_path, "a1", "a2")
     async with run_edge(redis) as second:
-        async with run_origin(tmp_path, redis), watched(second, "a1", "a2") as early:
+        async with run_origin(tmp_path, redis), open_viewer_with(second, "a1", "a2") as early:
             replica = await Replica.of(redis)
             rotate(log_path)
             append_lines(log_path, "b1", "b2")
@@ -209,9 +209,9 @@ async def test_viewer_before_republication_sees_all_lines(
                 await new.wait_for("log", 2)
                 async with run_origin(tmp_path, redis):
                     await new.wait_for("log", 5, timeout_s=LIMIT_S)
-                    assert shown(new) == ["a1", "a2", "[log_rotated]", "b1", "b2", "b3"]
+                    assert lines_and_marks(new) == ["a1", "a2", "[log_rotated]", "b1", "b2", "b3"]
                     await viewer.wait_for("log", 1)
-                    assert shown(viewer) == ["b3"]
+                    assert lines_and_marks(viewer) == ["b3"]
 
 
 async def test_gap_after_promotion_is_shown_once(
@@ -221,7 +221,7 @@ async def test_gap_after_promotion_is_shown_once(
     async with (
         run_origin(tmp_path, redis),
         run_edge(redis) as second,
-        watched(second, "a1", "a2") as viewer,
+        open_viewer_with(second, "a1", "a2") as viewer,
     ):
         replica = await Replica.of(redis)
         rotate(log_path)
@@ -236,7 +236,7 @@ async def test_gap_after_promotion_is_shown_once(
         append_lines(log_path, "c3")
         await viewer.wait_for("log", 7)
         wanted = ["a1", "a2", "[log_rotated]", "b1", "b2", "[log_gap]", "c1", "c2", "c3"]
-        assert shown(viewer) == wanted
+        assert lines_and_marks(viewer) == wanted
 
 
 async def test_lines_not_republished_are_one_gap(
@@ -244,10 +244,10 @@ async def test_lines_not_republished_are_one_gap(
 ) -> None:
     append_lines(log_path, "a1", "a2")
     async with run_edge(redis) as second:
-        async with run_origin(tmp_path, redis), watched(second, "a1", "a2") as early:
+        async with run_origin(tmp_path, redis), open_viewer_with(second, "a1", "a2") as early:
             pass
         async with second.open_viewer(LOG, last_event_id=early.last_event_id) as viewer:
-            await somebody_waits(redis)
+            await wait_for_blocked_read(redis)
             await redis.call("DEL", KEYS.log(JOB), KEYS.files(JOB))
             await redis.call("CLIENT", "KILL", "TYPE", "normal")
             later = [f"b{number}" for number in range(TAIL_LINES + 100)]
@@ -256,7 +256,7 @@ async def test_lines_not_republished_are_one_gap(
                 await viewer.wait_for("log", TAIL_LINES, timeout_s=LIMIT_S)
                 append_lines(log_path, "last")
                 await viewer.wait_for("log", TAIL_LINES + 1)
-                assert shown(viewer) == ["[log_gap]", *later[100:], "last"]
+                assert lines_and_marks(viewer) == ["[log_gap]", *later[100:], "last"]
 
 
 async def test_position_restored_after_second_disconnect_is_no_gap(
@@ -269,10 +269,10 @@ async def test_position_restored_after_second_disconnect_is_no_gap(
     caplog.set_level(logging.INFO)
     append_lines(log_path, "a1", "a2")
     async with run_edge(redis) as second:
-        async with run_origin(tmp_path, redis), watched(second, "a1", "a2") as early:
+        async with run_origin(tmp_path, redis), open_viewer_with(second, "a1", "a2") as early:
             replica = await Replica.of(redis)
         async with second.open_viewer(LOG, last_event_id=early.last_event_id) as viewer:
-            await somebody_waits(redis)
+            await wait_for_blocked_read(redis)
             async with redis.client.pipeline(transaction=True) as pipe:
                 pipe.delete(KEYS.log(JOB))
                 pipe.execute_command("CLIENT", "KILL", "TYPE", "normal")
@@ -283,7 +283,7 @@ async def test_position_restored_after_second_disconnect_is_no_gap(
             await wait_until(lambda: caplog.text.count("source readable again") == 2)
             async with run_origin(tmp_path, redis):
                 await viewer.wait_for("log", timeout_s=LIMIT_S)
-                assert shown(viewer) == ["a3"]
+                assert lines_and_marks(viewer) == ["a3"]
 
 
 async def test_log_rewritten_with_the_same_first_line_is_shown_after_a_gap(
@@ -293,7 +293,7 @@ async def test_log_rewritten_with_the_same_first_line_is_shown_after_a_gap(
     async with (
         run_origin(tmp_path, redis),
         run_edge(redis) as second,
-        watched(second, "head", "a2", "a3", "a4") as viewer,
+        open_viewer_with(second, "head", "a2", "a3", "a4") as viewer,
     ):
         replica = await Replica.of(redis)
         append_lines(log_path, "a5")
@@ -302,11 +302,15 @@ async def test_log_rewritten_with_the_same_first_line_is_shown_after_a_gap(
             log_path.write_text("head\nn2\n")
         await viewer.wait_for("log", 7, timeout_s=LIMIT_S)
         async with second.open_viewer(LOG) as late:
-            await wait_until(lambda: "n2" in shown(late))
+            await wait_until(lambda: "n2" in lines_and_marks(late))
             append_lines(log_path, "n3")
-            await wait_until(lambda: "n3" in shown(late))
+            await wait_until(lambda: "n3" in lines_and_marks(late))
             await viewer.wait_for("log", 8)
-        assert shown(viewer)[:5] == ["head", "a2", "a3", "a4", "a5"]
-        assert [each for each in shown(viewer)[5:] if each[0] != "["] == ["head", "n2", "n3"]
+        assert lines_and_marks(viewer)[:5] == ["head", "a2", "a3", "a4", "a5"]
+        assert [each for each in lines_and_marks(viewer)[5:] if each[0] != "["] == [
+            "head",
+            "n2",
+            "n3",
+        ]
         assert viewer.event_counts["log_gap"] == 1
-        assert shown(late)[-1] == "n3"
+        assert lines_and_marks(late)[-1] == "n3"

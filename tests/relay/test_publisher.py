@@ -67,19 +67,21 @@ async def test_states_of_running_jobs_are_published(
 ) -> None:
     async with start_relay():
         await wait_for_value(
-            lambda: state(redis), lambda found: found and found.status == "running"
+            lambda: read_state(redis), lambda found: found and found.status == "running"
         )
         conductor.dispatch(JOB, 1)
         conductor.complete_sheet(JOB, 1)
-        await wait_for_value(lambda: state(redis), lambda found: found.completed_sheets == 1)
+        await wait_for_value(lambda: read_state(redis), lambda found: found.completed_sheets == 1)
         conductor.dispatch(JOB, 2)
         conductor.complete_sheet(JOB, 2)
         conductor.finish(JOB)
-        found = await wait_for_value(lambda: state(redis), lambda found: found and found.is_final)
+        found = await wait_for_value(
+            lambda: read_state(redis), lambda found: found and found.is_final
+        )
         assert (found.status, found.workspace) == ("completed", None)
 
 
-async def state(redis: RedisServer, job_id: str = JOB) -> JobState | None:
+async def read_state(redis: RedisServer, job_id: str = JOB) -> JobState | None:
     """Return the published state of a job."""
     found = await redis.call("HGET", KEYS.states, job_id)
     return decode_state(found) if found else None
@@ -92,9 +94,11 @@ async def test_state_of_ended_job_is_published_on_interest(
     conductor.finish("mill")
     async with start_relay():
         await wait_for_value(lambda: redis.call("HKEYS", KEYS.jobs), lambda found: found)
-        assert await state(redis, "mill") is None
+        assert await read_state(redis, "mill") is None
         await publish_interest(redis, "state", "mill")
-        await wait_for_value(lambda: state(redis, "mill"), lambda found: found and found.is_final)
+        await wait_for_value(
+            lambda: read_state(redis, "mill"), lambda found: found and found.is_final
+        )
 
 
 @pytest.mark.parametrize(
@@ -262,7 +266,7 @@ async def test_documented_acl_user_suffices_for_relay(
         await publish_interest(redis, "log")
         await wait_for_log_lines(redis, "one")
         await wait_for_value(lambda: read_events(redis), lambda found: found)
-        await wait_for_value(lambda: state(redis), lambda found: found)
+        await wait_for_value(lambda: read_state(redis), lambda found: found)
         key = KEYS.unavailable("state", "nobody")
         await wait_for_value(lambda: redis.client.get(key), lambda found: found)
         conductor.finish(JOB)

@@ -21,7 +21,7 @@ from tests.support.waiting import wait_for_value
 
 
 @asynccontextmanager
-async def silent() -> AsyncIterator[str]:
+async def run_silent_server() -> AsyncIterator[str]:
     """Return the address of a server that never answers."""
     held = []
 
@@ -38,7 +38,7 @@ async def silent() -> AsyncIterator[str]:
 
 
 async def test_silent_or_missing_sentinels_delay_no_command(tmp_path: Path) -> None:
-    async with run_sentinel(tmp_path) as redis, silent() as never:
+    async with run_sentinel(tmp_path) as redis, run_silent_server() as never:
         assert redis.sentinel is not None
         hosts = f"{never},127.0.0.1:{free_port()},127.0.0.1:{redis.sentinel.port}"
         client = make_client(f"redis+sentinel://{hosts}/{SENTINEL_SERVICE}", None)

@@ -12,13 +12,13 @@ from tests.support.redis_server import RedisServer
 LOG = KEYS.log("a")
 
 
-def rows(*numbers: int) -> Command:
+def make_command(*numbers: int) -> Command:
     """Return a command that adds an entry for each number."""
     ids = tuple(f"7-{number}" for number in numbers)
     return Command("XADD", LOG, (ids, "n", tuple(str(number) for number in numbers), "t", b"now"))
 
 
-async def numbers(redis: RedisServer) -> list[bytes]:
+async def read_numbers(redis: RedisServer) -> list[bytes]:
     """Return the numbers of the entries in Redis."""
     return [fields[b"n"] for _, fields in await redis.read_stream(LOG)]
 
@@ -27,8 +27,8 @@ async def test_command_with_columns_runs_for_each_row(redis: RedisServer) -> Non
     await redis.call("SET", KEYS.lock, "1-a")
     writer = Writer(redis.client, KEYS.lock, "1-a", 1000, WriteStats())
     behind = Command("SET", KEYS.status, ("x",))
-    assert await writer.write_batch([rows(*range(1, 2001)), behind]) == 0
-    assert await numbers(redis) == [b"%d" % number for number in range(1, 2001)]
+    assert await writer.write_batch([make_command(*range(1, 2001)), behind]) == 0
+    assert await read_numbers(redis) == [b"%d" % number for number in range(1, 2001)]
     _, fields = (await redis.read_stream(LOG))[-1]
     assert fields == {b"n": b"2000", b"t": b"now"}
     assert await redis.client.get(KEYS.status) == b"x"
@@ -39,16 +39,18 @@ async def test_repeated_rows_are_refused_and_new_rows_are_written(
 ) -> None:
     await redis.call("SET", KEYS.lock, "1-a")
     writer = Writer(redis.client, KEYS.lock, "1-a", 1000, WriteStats())
-    assert await writer.write_batch([rows(1, 2, 3)]) == 0
-    assert await writer.write_batch([rows(2, 3, 4, 5)]) == 2
-    assert await numbers(redis) == [b"1", b"2", b"3", b"4", b"5"]
+    assert await writer.write_batch([make_command(1, 2, 3)]) == 0
+    assert await writer.write_batch([make_command(2, 3, 4, 5)]) == 2
+    assert await read_numbers(redis) == [b"1", b"2", b"3", b"4", b"5"]
 
 
 async def test_writer_without_the_lock_writes_no_row(redis: RedisServer) -> None:
     await redis.call("SET", KEYS.lock, "2-b")
     with pytest.raises(LockLostError):
-        await Writer(redis.client, KEYS.lock, "1-a", 1000, WriteStats()).write_batch([rows(1, 2)])
-    assert await numbers(redis) == []
+        await Writer(redis.client, KEYS.lock, "1-a", 1000, WriteStats()).write_batch(
+            [make_command(1, 2)]
+        )
+    assert await read_numbers(redis) == []
 
 
 async def test_commands_given_during_a_batch_are_one_batch_in_order(
@@ -58,27 +60,27 @@ async def test_commands_given_during_a_batch_are_one_batch_in_order(
     written = WriteStats()
     writer = Writer(redis.client, KEYS.lock, "1-a", 1000, written)
     async with asyncio.TaskGroup() as group:
-        given = [group.create_task(writer.write([rows(n)])) for n in range(1, 401)]
+        given = [group.create_task(writer.write([make_command(n)])) for n in range(1, 401)]
         await asyncio.sleep(0)
         # Commands whose caller is cancelled before the batch are not written.
         given[6].cancel()
         running = group.create_task(writer.run())
         await asyncio.wait(given)
         running.cancel()
-    assert await numbers(redis) == [b"%d" % number for number in range(1, 401) if number != 7]
+    assert await read_numbers(redis) == [b"%d" % number for number in range(1, 401) if number != 7]
     assert (written.batch_count, written.command_count, written.duplicate_count) == (1, 399, 0)
 
 
 async def test_failed_write_raises_in_run_while_callers_wait(redis: RedisServer) -> None:
     await redis.call("SET", KEYS.lock, "2-b")
     writer = Writer(redis.client, KEYS.lock, "1-a", 1000, WriteStats())
-    waiting = asyncio.create_task(writer.write([rows(1)]))
+    waiting = asyncio.create_task(writer.write([make_command(1)]))
     with pytest.raises(LockLostError):
         await writer.run()
     assert not waiting.done()
     waiting.cancel()
     await asyncio.wait([waiting])
-    assert await numbers(redis) == []
+    assert await read_numbers(redis) == []
 
 
 async def test_large_writes_are_split_into_batches(redis: RedisServer) -> None:
@@ -97,7 +99,7 @@ async def test_large_writes_are_split_into_batches(redis: RedisServer) -> None:
 async def test_bulk_writes_do_not_delay_urgent_ones(redis: RedisServer) -> None:
     await redis.call("SET", KEYS.lock, "1-a")
     writer = Writer(redis.client, KEYS.lock, "1-a", 1000, WriteStats())
-    many = [rows(*range(n, n + 500)) for n in range(1, 50_000, 500)]
+    many = [make_command(*range(n, n + 500)) for n in range(1, 50_000, 500)]
     async with asyncio.TaskGroup() as group:
         bulk = [group.create_task(writer.write([each], is_bulk=True)) for each in many]
         await asyncio.sleep(0)
