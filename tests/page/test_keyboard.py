@@ -5,8 +5,8 @@ from pathlib import Path
 from playwright.async_api import Page, Route, expect
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from tests.page.test_log import line, scroll_up, write
 from tests.support.browser import BrowserUser
+from tests.support.log_view import append_numbered, log_row, scroll_up
 
 IN_THE_MIDDLE = """() => {
   const { top, height } = document.querySelector(".log-rows").getBoundingClientRect();
@@ -33,7 +33,7 @@ async def test_keyboard_selects_opens_and_copies_lines(user: BrowserUser, log_pa
         'one\n{"event":"two","order":12345678901234567890}\nth\x1b[31mree\x1b[0m\nfour\n'
     )
     page = await user.open_page("/jobs/lantern")
-    await expect(line(page, 4)).to_be_visible()
+    await expect(log_row(page, 4)).to_be_visible()
     await page.keyboard.press("k")
     current = page.locator(".row.current .number")
     await expect(current).to_have_text("4")
@@ -56,7 +56,7 @@ async def test_keyboard_selects_opens_and_copies_lines(user: BrowserUser, log_pa
 
 
 async def test_space_presses_the_focused_button(user: BrowserUser, log_path: Path) -> None:
-    write(log_path, 1, 3)
+    append_numbered(log_path, 1, 3)
     page = await user.open_page("/jobs/lantern")
     wrap = page.get_by_role("button", name="Wrap")
     await expect(wrap).to_have_attribute("aria-pressed", "true")
@@ -67,10 +67,10 @@ async def test_space_presses_the_focused_button(user: BrowserUser, log_path: Pat
 
 async def test_copy_after_jump_copies_visible_lines_only(user: BrowserUser, log_path: Path) -> None:
     await user.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=user.address)
-    write(log_path, 1, 3000)
+    append_numbered(log_path, 1, 3000)
     page = await user.open_page("/jobs/lantern")
-    await expect(line(page, 3000)).to_be_visible()
-    await line(page, 2995).get_by_role("button").click()
+    await expect(log_row(page, 3000)).to_be_visible()
+    await log_row(page, 2995).get_by_role("button").click()
     await page.get_by_label("Search the whole log").fill("line 700 of")
     await page.keyboard.press("Enter")
     await expect(page.locator(".row.current .number")).to_have_text("700")
@@ -83,17 +83,17 @@ async def test_copy_after_jump_copies_visible_lines_only(user: BrowserUser, log_
 
 
 async def test_focus_and_selection_survive_new_lines(user: BrowserUser, log_path: Path) -> None:
-    write(log_path, 1, 300)
+    append_numbered(log_path, 1, 300)
     page = await user.open_page("/jobs/lantern")
-    await expect(line(page, 300)).to_be_visible()
+    await expect(log_row(page, 300)).to_be_visible()
     await scroll_up(page, 900)
     await wait_until_paused(page)
     number = await middle_line(page)
-    row = line(page, int(number))
+    row = log_row(page, int(number))
     await row.locator(".text").select_text()
     await row.get_by_role("button").focus()
     await page.mouse.wheel(0, -60)
-    write(log_path, 301, 310)
+    append_numbered(log_path, 301, 310)
     await expect(page.locator(".new-lines-button")).to_contain_text("10 new lines")
     assert await page.evaluate("document.activeElement.textContent") == number
     assert f"line {number}" in await page.evaluate("String(getSelection())")
@@ -104,11 +104,11 @@ async def test_job_opened_before_submission_appears_later(
 ) -> None:
     page = await user.open_page("/jobs/later")
     await expect(page.locator(".job-error")).to_have_text("Score not found: later")
-    write(log_path, 1, 2)
+    append_numbered(log_path, 1, 2)
     conductor.launch("later", 3, workspace=str(log_path.parent))
     await expect(page.locator(".sheet")).to_have_count(3)
     await expect(page.locator(".job-error")).to_be_hidden()
-    await expect(line(page, 2)).to_be_visible()
+    await expect(log_row(page, 2)).to_be_visible()
     conductor.emit("later", "job.noted", {"by": "me"})
     await expect(page.locator(".event", has_text="job.noted")).to_have_count(1)
 
@@ -129,9 +129,9 @@ async def test_page_connects_if_the_worker_does_not_load(
 async def test_skip_link_focuses_the_content_and_keeps_the_position(
     user: BrowserUser, log_path: Path
 ) -> None:
-    write(log_path, 1, 300)
+    append_numbered(log_path, 1, 300)
     page = await user.open_page("/jobs/lantern")
-    await expect(line(page, 300)).to_be_visible()
+    await expect(log_row(page, 300)).to_be_visible()
     await scroll_up(page, 600)
     await wait_until_paused(page)
     before = await middle_line(page)
@@ -172,15 +172,15 @@ async def test_search_respects_the_level_filter(user: BrowserUser, log_path: Pat
 async def test_linked_range_longer_than_a_page_is_selected(
     user: BrowserUser, log_path: Path
 ) -> None:
-    write(log_path, 1, 3000)
+    append_numbered(log_path, 1, 3000)
     page = await user.open_page("/jobs/lantern")
-    await expect(line(page, 3000)).to_be_visible()
+    await expect(log_row(page, 3000)).to_be_visible()
     await page.keyboard.press("g")
-    await line(page, 5).get_by_role("button").click()
+    await log_row(page, 5).get_by_role("button").click()
     url = page.url
     await page.keyboard.press("G")
-    await expect(line(page, 3000)).to_be_visible()
-    await line(page, 2990).get_by_role("button").click()
+    await expect(log_row(page, 3000)).to_be_visible()
+    await log_row(page, 2990).get_by_role("button").click()
     last = page.url.partition("#line=")[2]
     other = await user.open_page(f"{url.removeprefix(user.address)}..{last}")
     await expect(other.locator(".log-status")).to_have_text("2986 lines selected")

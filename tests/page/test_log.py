@@ -3,53 +3,32 @@
 import gzip
 from pathlib import Path
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import expect
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.browser import BrowserUser
+from tests.support.log_view import append_numbered, log_row, scroll_up
 
 AT_END = """(rows) => rows.scrollHeight - rows.clientHeight - rows.scrollTop < 8"""
-
-
-def write(log: Path, first: int, last: int) -> None:
-    """Append numbered lines."""
-    with log.open("a", encoding="utf-8") as file:
-        file.writelines(
-            f"2026-11-24T03:00:00.119 [info] line {number} of many\n"
-            for number in range(first, last + 1)
-        )
-
-
-def line(page: Page, number: int) -> Locator:
-    """Return the row of a line."""
-    return page.locator(".row.line").filter(
-        has=page.get_by_role("button", name=f"Line {number}", exact=True)
-    )
-
-
-async def scroll_up(page: Page, by: int) -> None:
-    """Scroll the log up with the mouse wheel."""
-    await page.locator(".log-rows").hover()
-    await page.mouse.wheel(0, -by)
 
 
 async def test_scrolling_up_stops_following_and_counts_new_lines(
     user: BrowserUser, log_path: Path
 ) -> None:
-    write(log_path, 1, 300)
+    append_numbered(log_path, 1, 300)
     page = await user.open_page("/jobs/lantern")
-    await expect(line(page, 300)).to_be_visible()
-    write(log_path, 301, 320)
-    await expect(line(page, 320)).to_be_visible()
+    await expect(log_row(page, 300)).to_be_visible()
+    append_numbered(log_path, 301, 320)
+    await expect(log_row(page, 320)).to_be_visible()
     await scroll_up(page, 600)
     follow = page.get_by_role("button", name="Follow")
     await expect(follow).to_have_attribute("aria-pressed", "false")
     seen = await page.locator(".row.line .number").first.inner_text()
-    write(log_path, 321, 332)
+    append_numbered(log_path, 321, 332)
     await expect(page.locator(".new-lines-button")).to_have_text("↓ 12 new lines")
     assert await page.locator(".row.line .number").first.inner_text() == seen
     await page.keyboard.press("f")
-    await expect(line(page, 332)).to_be_visible()
+    await expect(log_row(page, 332)).to_be_visible()
     await expect(page.locator(".new-lines-button")).to_be_hidden()
     assert await page.locator(".log-rows").evaluate(AT_END)
 
@@ -57,9 +36,9 @@ async def test_scrolling_up_stops_following_and_counts_new_lines(
 async def test_log_draws_visible_rows_only_and_loads_older_lines_on_scroll(
     user: BrowserUser, log_path: Path
 ) -> None:
-    write(log_path, 1, 5000)
+    append_numbered(log_path, 1, 5000)
     page = await user.open_page("/jobs/lantern")
-    await expect(line(page, 5000)).to_be_visible()
+    await expect(log_row(page, 5000)).to_be_visible()
     assert await page.locator(".row").count() < 200
     numbers = page.locator(".row.line .number")
     for _ in range(40):
@@ -71,20 +50,20 @@ async def test_log_draws_visible_rows_only_and_loads_older_lines_on_scroll(
     assert shown[0] < 3000
     assert shown == list(range(shown[0], shown[0] + len(shown)))
     await page.keyboard.press("g")
-    await expect(line(page, 1)).to_be_visible()
+    await expect(log_row(page, 1)).to_be_visible()
     await page.keyboard.press("G")
-    await expect(line(page, 5000)).to_be_visible()
+    await expect(log_row(page, 5000)).to_be_visible()
     assert await page.locator(".row").count() < 200
 
 
 async def test_scrolling_reaches_rotated_files_and_marks_the_rotation(
     user: BrowserUser, log_path: Path
 ) -> None:
-    write(log_path, 1, 400)
+    append_numbered(log_path, 1, 400)
     with gzip.open(log_path.with_name("marianne.log.1.gz"), "wb") as old:
         old.write(log_path.read_bytes())
     log_path.unlink()
-    write(log_path, 401, 450)
+    append_numbered(log_path, 401, 450)
     page = await user.open_page("/jobs/lantern")
     await expect(page.locator(".row .text", has_text="line 450 of many")).to_be_visible()
     mark = page.locator(".row.marker.rotated")
@@ -95,7 +74,7 @@ async def test_scrolling_reaches_rotated_files_and_marks_the_rotation(
             break
     await expect(mark).to_contain_text("rotated")
     log_path.rename(log_path.with_name("marianne.log.2"))
-    write(log_path, 1, 3)
+    append_numbered(log_path, 1, 3)
     await page.keyboard.press("G")
     await expect(page.locator(".row.marker", has_text="renamed")).to_be_visible()
 
@@ -103,15 +82,15 @@ async def test_scrolling_reaches_rotated_files_and_marks_the_rotation(
 async def test_search_covers_the_whole_log_and_shows_matches_in_context(
     user: BrowserUser, log_path: Path
 ) -> None:
-    write(log_path, 1, 2000)
+    append_numbered(log_path, 1, 2000)
     with log_path.open("a", encoding="utf-8") as file:
         file.write("2026-11-24T03:00:01 [error] The Needle, 1 of 2\n")
-    write(log_path, 2002, 6000)
+    append_numbered(log_path, 2002, 6000)
     with log_path.open("a", encoding="utf-8") as file:
         file.write("2026-11-24T03:00:01 [error] the needle, 2 of 2\n")
-    write(log_path, 6002, 9000)
+    append_numbered(log_path, 6002, 9000)
     page = await user.open_page("/jobs/lantern")
-    await expect(line(page, 9000)).to_be_visible()
+    await expect(log_row(page, 9000)).to_be_visible()
     await page.keyboard.press("/")
     await page.keyboard.type("needle")
     await page.keyboard.press("Enter")
@@ -120,16 +99,16 @@ async def test_search_covers_the_whole_log_and_shows_matches_in_context(
     current = page.locator(".row.current")
     await expect(current.locator("mark")).to_have_text("needle")
     await expect(current.locator(".number")).to_have_text("6001")
-    await expect(line(page, 6000)).to_be_visible()
-    await expect(line(page, 6002)).to_be_visible()
+    await expect(log_row(page, 6000)).to_be_visible()
+    await expect(log_row(page, 6002)).to_be_visible()
     await page.locator(".log-rows").focus()
     await page.keyboard.press("N")
     await expect(count).to_have_text("2 of 2")
     await expect(current.locator(".number")).to_have_text("2001")
-    await expect(line(page, 2000)).to_be_visible()
+    await expect(log_row(page, 2000)).to_be_visible()
     # The log continues from there to its end without a gap.
     await page.keyboard.press("G")
-    await expect(line(page, 9000)).to_be_visible()
+    await expect(log_row(page, 9000)).to_be_visible()
     await page.get_by_label("Search the whole log").fill("no such thing")
     await page.keyboard.press("Enter")
     await expect(count).to_have_text("No matches")
@@ -140,7 +119,7 @@ async def test_search_covers_the_whole_log_and_shows_matches_in_context(
 
 
 async def test_level_filter_is_applied_by_the_server(user: BrowserUser, log_path: Path) -> None:
-    write(log_path, 1, 500)
+    append_numbered(log_path, 1, 500)
     with log_path.open("a", encoding="utf-8") as file:
         file.write(
             "2026-11-24T03:00:01 [warning] a warning\n2026-11-24T03:00:01 [error] an error\n"
@@ -212,23 +191,23 @@ async def test_wrap_and_times_are_toggled_and_kept(user: BrowserUser, log_path: 
 async def test_link_selects_a_line_range_also_after_rotation(
     user: BrowserUser, log_path: Path
 ) -> None:
-    write(log_path, 1, 3000)
+    append_numbered(log_path, 1, 3000)
     page = await user.open_page("/jobs/lantern")
-    await expect(line(page, 3000)).to_be_visible()
+    await expect(log_row(page, 3000)).to_be_visible()
     await scroll_up(page, 20_000)
-    await expect(line(page, 3000)).to_be_hidden()
+    await expect(log_row(page, 3000)).to_be_hidden()
     # In the middle of the visible part.
     number = int(await page.locator(".row.line .number").nth(35).inner_text())
-    await line(page, number).get_by_role("button").click()
+    await log_row(page, number).get_by_role("button").click()
     await expect(page.locator(".row.selected")).to_have_count(1)
-    await line(page, number + 3).get_by_role("button").click(modifiers=["Shift"])
+    await log_row(page, number + 3).get_by_role("button").click(modifiers=["Shift"])
     await expect(page.locator(".row.selected")).to_have_count(4)
     await expect(page.locator(".log-status")).to_have_text("4 lines selected")
     assert "#line=l-" in page.url
     with gzip.open(log_path.with_name("marianne.log.1.gz"), "wb") as old:
         old.write(log_path.read_bytes())
     log_path.unlink()
-    write(log_path, 3001, 3100)
+    append_numbered(log_path, 3001, 3100)
     other = await user.open_page(page.url.removeprefix(user.address))
     await expect(other.locator(".row.selected")).to_have_count(4)
     await expect(other.locator(".row.selected .number").first).to_have_text(str(number))
@@ -240,10 +219,10 @@ async def test_lines_are_copied_and_the_log_file_downloaded(
     user: BrowserUser, log_path: Path
 ) -> None:
     await user.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=user.address)
-    write(log_path, 1, 20)
+    append_numbered(log_path, 1, 20)
     page = await user.open_page("/jobs/lantern")
-    await line(page, 3).get_by_role("button").click()
-    await line(page, 5).get_by_role("button").click(modifiers=["Shift"])
+    await log_row(page, 3).get_by_role("button").click()
+    await log_row(page, 5).get_by_role("button").click(modifiers=["Shift"])
     await page.get_by_role("button", name="Copy").click()
     await expect(page.locator(".log-status")).to_have_text("3 lines copied")
     copied = await page.evaluate("navigator.clipboard.readText()")
@@ -258,25 +237,25 @@ async def test_lines_are_copied_and_the_log_file_downloaded(
 async def test_log_shows_its_end_and_continues_when_the_job_is_resumed(
     user: BrowserUser, conductor: SimulatedConductor, log_path: Path
 ) -> None:
-    write(log_path, 1, 5)
+    append_numbered(log_path, 1, 5)
     page = await user.open_page("/jobs/lantern")
-    await expect(line(page, 5)).to_be_visible()
+    await expect(log_row(page, 5)).to_be_visible()
     conductor.finish("lantern")
     await expect(page.locator(".row.marker.end")).to_be_visible(timeout=20_000)
     conductor.launch("lantern", 4, workspace=str(log_path.parent))
     await expect(page.locator(".job-header .status-label")).to_have_text("running")
-    write(log_path, 6, 8)
-    await expect(line(page, 8)).to_be_visible()
+    append_numbered(log_path, 6, 8)
+    await expect(log_row(page, 8)).to_be_visible()
     numbers = await page.locator(".row.line .number").all_inner_texts()
     assert numbers == [str(number) for number in range(1, 9)]
 
 
 async def test_truncated_log_shows_a_marker(user: BrowserUser, log_path: Path) -> None:
-    write(log_path, 1, 400)
+    append_numbered(log_path, 1, 400)
     page = await user.open_page("/jobs/lantern")
-    await expect(line(page, 400)).to_be_visible()
+    await expect(log_row(page, 400)).to_be_visible()
     log_path.write_text("")
-    write(log_path, 1, 2)
+    append_numbered(log_path, 1, 2)
     await expect(page.locator(".row.marker").first).to_be_visible()
     await expect(page.locator(".row .text", has_text="line 2 of many").last).to_be_visible()
 
@@ -284,8 +263,8 @@ async def test_truncated_log_shows_a_marker(user: BrowserUser, log_path: Path) -
 async def test_log_created_later_is_followed(user: BrowserUser, log_path: Path) -> None:
     page = await user.open_page("/jobs/lantern")
     await expect(page.locator(".job-header .status-label")).to_have_text("running")
-    write(log_path, 1, 2)
-    await expect(line(page, 2)).to_be_visible()
+    append_numbered(log_path, 1, 2)
+    await expect(log_row(page, 2)).to_be_visible()
 
 
 async def test_missing_log_is_not_shown_as_empty(
@@ -307,17 +286,17 @@ async def test_missing_log_is_not_shown_as_empty(
 async def test_lines_appear_after_a_missing_log(user: BrowserUser, log_path: Path) -> None:
     page = await user.open_page("/jobs/lantern")
     await expect(page.locator(".row.marker.missing")).to_be_visible()
-    write(log_path, 1, 2)
-    await expect(line(page, 2)).to_be_visible()
+    append_numbered(log_path, 1, 2)
+    await expect(log_row(page, 2)).to_be_visible()
     await expect(page.locator(".log-status")).to_have_text("Following")
 
 
 async def test_partial_line_is_shown_and_replaced_by_the_whole_line(
     user: BrowserUser, log_path: Path
 ) -> None:
-    write(log_path, 1, 200)
+    append_numbered(log_path, 1, 200)
     page = await user.open_page("/jobs/lantern")
-    await expect(line(page, 200)).to_be_visible()
+    await expect(log_row(page, 200)).to_be_visible()
     partial = page.locator(".partial .row")
     for shown in ("50 %", "75 %"):
         with log_path.open("a", encoding="utf-8") as file:
@@ -326,7 +305,7 @@ async def test_partial_line_is_shown_and_replaced_by_the_whole_line(
     assert await page.locator(".log-rows").evaluate(AT_END)
     with log_path.open("a", encoding="utf-8") as file:
         file.write("\rdone\n")
-    await expect(line(page, 201)).to_contain_text("done")
+    await expect(log_row(page, 201)).to_contain_text("done")
     await expect(partial).to_have_count(0)
     await expect(page.get_by_text("75 %")).to_have_count(0)
 

@@ -8,8 +8,8 @@ import aiohttp
 import pytest
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from tests.relay.conftest import append_lines
 from tests.support.external import require_faketime
+from tests.support.log_files import append_lines
 from tests.support.processes import ManagedProcess, run_process, run_server
 from tests.support.redis_server import RedisServer, run_redis
 from tests.support.viewers import Viewer, open_viewer

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support.log_files import append_lines
 from tests.support.nginx_server import (
     EXAMPLES,
     SITE_NAME,
@@ -156,12 +157,6 @@ async def edge(
         yield running
 
 
-def write(log: Path, line: str) -> None:
-    """Write a line to a log."""
-    with log.open("a") as file:
-        file.write(f"{line}\n")
-
-
 @asynccontextmanager
 async def two_edges(
     folder: Path, redis: RedisServer, *, private: tuple[str, str] = ("", "")
@@ -226,22 +221,22 @@ async def test_edge_with_the_workers_of_the_guide_requires_a_token(
 async def test_viewer_of_a_killed_edge_resumes_at_the_other(
     tmp_path: Path, redis: RedisServer, log_path: Path
 ) -> None:
-    write(log_path, "line 0")
+    append_lines(log_path, "line 0")
     async with two_edges(tmp_path, redis) as edges:
         edges.session.headers.update(BEARER)
         async with open_viewer(edges.session, edges.url("/logs")) as viewer:
             await viewer.wait_for("log")
-            write(log_path, "line 1")
+            append_lines(log_path, "line 1")
             await viewer.wait_for("log", 2)
             await edges.kill((await edges.streams()).index(1))
             await wait_until(lambda: viewer.error or viewer.has_ended)
             lines = [data["line"] for data in viewer.event_data("log")]
-        write(log_path, "line 2")
+        append_lines(log_path, "line 2")
         async with open_viewer(
             edges.session, edges.url("/logs"), last_event_id=viewer.last_event_id
         ) as viewer:
             await viewer.wait_for("log")
-            write(log_path, "line 3")
+            append_lines(log_path, "line 3")
             await viewer.wait_for("log", 2)
             lines += [data["line"] for data in viewer.event_data("log")]
         # The source is not reported as lost.

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support.log_files import append_bytes
 from tests.support.processes import ManagedProcess
 from tests.support.raw_http import open_connection, receive
 from tests.support.terminals import open_terminal, run_command
@@ -82,16 +83,10 @@ async def test_line_rewritten_in_place_is_sent_once(server: ManagedProcess, log_
     assert [data["line"] for data in viewer.event_data("log")] == ["a", "y"]
 
 
-def append(log: Path, text: bytes) -> None:
-    """Append raw text to a log."""
-    with log.open("ab") as file:
-        file.write(text)
-
-
 async def test_partial_line_is_replaced_by_the_whole_line(
     server: ManagedProcess, log_path: Path
 ) -> None:
-    append(log_path, b"one\ntwo\nunfin")
+    append_bytes(log_path, b"one\ntwo\nunfin")
     url = f"{server.address}/api/jobs/logged/logs"
     async with (
         aiohttp.ClientSession() as session,
@@ -101,12 +96,12 @@ async def test_partial_line_is_replaced_by_the_whole_line(
         assert shown == {"job_id": "logged", "line": "unfin", "line_number": 3}
         assert viewer.event_names == ["log", "log_partial"]
         position = viewer.last_event_id
-        append(log_path, b"ished")
+        append_bytes(log_path, b"ished")
         await viewer.wait_for("log_partial", 2)
         # A viewer that connects meanwhile gets the partial line at once.
         async with open_viewer(session, url, last_event_id=position) as later:
             assert (await later.wait_for("log_partial"))["line"] == "unfinished"
-            append(log_path, b" line\nfour\n")
+            append_bytes(log_path, b" line\nfour\n")
             await later.wait_for("log", 2)
         await viewer.wait_for("log", 3)
     events = [event for event in viewer.events if event.event == "log_partial"]
@@ -118,7 +113,7 @@ async def test_partial_line_is_replaced_by_the_whole_line(
 async def test_removed_partial_line_is_sent_as_empty(
     server: ManagedProcess, log_path: Path
 ) -> None:
-    append(log_path, b"one\nunfinished")
+    append_bytes(log_path, b"one\nunfinished")
     url = f"{server.address}/api/jobs/logged/logs"
     async with aiohttp.ClientSession() as session, open_viewer(session, url) as viewer:
         await viewer.wait_for("log_partial")
@@ -131,7 +126,7 @@ async def test_removed_partial_line_is_sent_as_empty(
 async def test_progress_bar_is_updated_in_place(
     server: ManagedProcess, log_path: Path, back: bytes
 ) -> None:
-    append(log_path, b"one\n")
+    append_bytes(log_path, b"one\n")
     url = f"{server.address}/api/jobs/logged/logs"
     async with aiohttp.ClientSession() as session, open_viewer(session, url) as viewer:
         await viewer.wait_for("log")
@@ -139,9 +134,9 @@ async def test_progress_bar_is_updated_in_place(
         # A progress bar that is rewritten this often is never quiet.
         while viewer.event_counts["log_partial"] < 3:
             percent += 1
-            append(log_path, back + b"%d %%" % percent)
+            append_bytes(log_path, back + b"%d %%" % percent)
             await asyncio.sleep(0.02)
-        append(log_path, back + b"done\n")
+        append_bytes(log_path, back + b"done\n")
         await viewer.wait_for("log", 2)
     shown = [int(data["line"].removesuffix(" %")) for data in viewer.event_data("log_partial")]
     assert shown == sorted(set(shown))
@@ -153,7 +148,7 @@ async def test_progress_bar_is_updated_in_place(
 async def test_pages_and_searches_include_the_partial_line(
     server: ManagedProcess, log_path: Path
 ) -> None:
-    append(log_path, b"one\n1 %\r2 %\ntwo\n50 %\r75 %")
+    append_bytes(log_path, b"one\n1 %\r2 %\ntwo\n50 %\r75 %")
     unfinished = {"line": "75 %", "line_number": 4}
     url = f"{server.address}/api/jobs/logged/logs/lines"
     async with aiohttp.ClientSession() as session:
@@ -179,7 +174,7 @@ async def test_pages_and_searches_include_the_partial_line(
 async def test_terminal_shows_the_partial_line_and_each_line_once(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log_path, b"one\ntwo\n50 %\r75 %")
+    append_bytes(log_path, b"one\ntwo\n50 %\r75 %")
     logs = ("logs", "logged", "--url", server.address)
     for options, shown in (
         (("-n", "1"), ["two", "75 %"]),
@@ -195,15 +190,15 @@ async def test_terminal_shows_the_partial_line_and_each_line_once(
 async def test_terminal_redraws_a_progress_bar_in_one_row(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log_path, b"one\n")
+    append_bytes(log_path, b"one\n")
     logs = ("logs", "logged", "-f", "--url", server.address)
     async with open_terminal(tmp_path, *logs) as shell:
         await wait_until(lambda: "one\r\n" in shell.raw)
-        append(log_path, b"\r50 % " + b"#" * 200)
+        append_bytes(log_path, b"\r50 % " + b"#" * 200)
         await wait_until(lambda: "50 % #" in shell.raw)
-        append(log_path, b"\r75 %")
+        append_bytes(log_path, b"\r75 %")
         await wait_until(lambda: "75 %" in shell.raw)
-        append(log_path, b"\rdone\nlast\n")
+        append_bytes(log_path, b"\rdone\nlast\n")
         await wait_until(lambda: "last\r\n" in shell.raw)
     drawn = shell.raw.partition("one\r\n")[2]
     # One row that is redrawn, followed by the whole lines.

@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support.log_files import append_bytes
 from tests.support.processes import ManagedProcess, run_server
 from tests.support.terminals import run_command
 from tests.support.viewers import open_viewer
@@ -16,12 +17,6 @@ from tests.support.waiting import wait_until
 LOGS = "/api/jobs/logged/logs"
 
 TRACEBACK = ["Traceback (most recent call last):", '  File "x.py", line 7', "ValueError: no tide"]
-
-
-def append(log: Path, text: bytes) -> None:
-    """Append raw text to a log."""
-    with log.open("ab") as file:
-        file.write(text)
 
 
 async def fetch_lines(address: str, **params: str) -> list[dict[str, Any]]:
@@ -36,7 +31,7 @@ async def fetch_lines(address: str, **params: str) -> list[dict[str, Any]]:
 
 
 async def test_first_line_after_a_hole_is_shown(server: ManagedProcess, log_path: Path) -> None:
-    append(log_path, b"before the cut\n")
+    append_bytes(log_path, b"before the cut\n")
     url = server.address + LOGS
     async with aiohttp.ClientSession() as session, open_viewer(session, url) as viewer:
         await viewer.wait_for("log")
@@ -64,7 +59,7 @@ async def test_level_is_the_same_in_streams_pages_and_filters(
         '{"levelno": 20, "message": "logging"}': "info",
         "[info] nothing of an error": "info",
     }
-    append(log_path, "".join(f"{line}\n" for line in lines).encode())
+    append_bytes(log_path, "".join(f"{line}\n" for line in lines).encode())
     url = server.address + LOGS
     async with aiohttp.ClientSession() as session, open_viewer(session, url) as viewer:
         await viewer.wait_for("log", len(lines))
@@ -94,7 +89,7 @@ async def test_traceback_belongs_to_the_entry_before_it(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
     entry = ["2026-11-28T05:00:00Z [error    ] sheet 2 failed", *TRACEBACK]
-    append(log_path, "\n".join(["[info] a", *entry, "[info] b", ""]).encode())
+    append_bytes(log_path, "\n".join(["[info] a", *entry, "[info] b", ""]).encode())
     url = server.address + LOGS
     async with (
         aiohttp.ClientSession() as session,
@@ -103,7 +98,7 @@ async def test_traceback_belongs_to_the_entry_before_it(
         await viewer.wait_for("log", 4)
         # The same for new lines, each written separately.
         for line in ("[info] c", *entry, "[info] d"):
-            append(log_path, f"{line}\n".encode())
+            append_bytes(log_path, f"{line}\n".encode())
             await asyncio.sleep(0.02)
         await viewer.wait_for("log", 8)
     assert [data["line"] for data in viewer.event_data("log")] == entry * 2
@@ -126,7 +121,7 @@ async def test_traceback_belongs_to_the_entry_before_it(
 async def test_partial_line_belongs_to_its_entry(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log_path, b"[error] a\nTraceback:\n  unfinished")
+    append_bytes(log_path, b"[error] a\nTraceback:\n  unfinished")
     address = f"{server.address}{LOGS}/lines"
     async with (
         aiohttp.ClientSession() as session,
@@ -138,7 +133,7 @@ async def test_partial_line_belongs_to_its_entry(
         *(tmp_path, "logs", "logged", "--level", "error", "--url", server.address)
     )
     assert printed.lines == ["[error] a", "Traceback:", "  unfinished"]
-    append(log_path, b"\n[info] b\nunfinished")
+    append_bytes(log_path, b"\n[info] b\nunfinished")
     assert [line["line"] for line in await fetch_lines(server.address, level="error")][-1:] == [
         "  unfinished"
     ]
@@ -150,7 +145,7 @@ async def test_partial_line_belongs_to_its_entry(
 
 async def test_search_matches_displayed_text(server: ManagedProcess, log_path: Path) -> None:
     lines = ["sheet \x1b[1m7\x1b[0m begins", '{"event": "caf\\u00e9 says \\"no\\""}', "last"]
-    append(log_path, b"\xef\xbb\xbf" + "\n".join([*lines, ""]).encode())
+    append_bytes(log_path, b"\xef\xbb\xbf" + "\n".join([*lines, ""]).encode())
 
     async def found(**search: str) -> list[str]:
         return [line["line"] for line in await fetch_lines(server.address, **search)]
@@ -170,7 +165,7 @@ async def test_conductor_log_in_console_format_is_recognized(
         "2026-11-28T05:00:01Z [info     ] sheet.begun [baton] extra={'job_id': 'told'}",
     ]
     other = "2026-11-28T05:00:01Z [info     ] x [baton] job_id=other msg='job_id=told'"
-    append(path, "\n".join([lines[0], other, "2 changes detected", lines[1], ""]).encode())
+    append_bytes(path, "\n".join([lines[0], other, "2 changes detected", lines[1], ""]).encode())
     conductor.launch("told", 2, workspace=str(tmp_path / "nowhere"))
     async with run_server(tmp_path, "--conductor-log", path) as running:
         url = f"{running.address}/api/jobs/told/logs"
@@ -188,21 +183,21 @@ async def test_conductor_log_in_console_format_is_recognized(
 async def test_partial_line_that_fails_the_filter_later_is_withdrawn(
     server: ManagedProcess, log_path: Path
 ) -> None:
-    append(log_path, b"one\n")
+    append_bytes(log_path, b"one\n")
     url = server.address + LOGS
     async with (
         aiohttp.ClientSession() as session,
         open_viewer(session, url, contains="foo") as viewer,
     ):
-        append(log_path, b"foo 10 %")
+        append_bytes(log_path, b"foo 10 %")
         assert (await viewer.wait_for("log_partial"))["line"] == "foo 10 %"
-        append(log_path, b"\rbar 20 %")
+        append_bytes(log_path, b"\rbar 20 %")
         assert (await viewer.wait_for("log_partial", 2))["line"] == ""
-        append(log_path, b"\rfoo 30 %")
+        append_bytes(log_path, b"\rfoo 30 %")
         assert (await viewer.wait_for("log_partial", 3))["line"] == "foo 30 %"
-        append(log_path, b"\rdone\n")
+        append_bytes(log_path, b"\rdone\n")
         assert (await viewer.wait_for("log_partial", 4))["line"] == ""
-        append(log_path, b"foo is over\n")
+        append_bytes(log_path, b"foo is over\n")
         assert (await viewer.wait_for("log"))["line"] == "foo is over"
 
 
@@ -213,7 +208,7 @@ async def test_entry_does_not_continue_across_rotated_files(
     newer = b"INFO a\nERROR newer\n  its traceback\n"
     log_path.with_name("marianne.log.2.gz").write_bytes(gzip.compress(older))
     log_path.with_name("marianne.log.1.gz").write_bytes(gzip.compress(newer))
-    append(log_path, b"INFO now\n")
+    append_bytes(log_path, b"INFO now\n")
     for end in ("end", "start"):
         found = await fetch_lines(server.address, level="error", **{"from": end})
         assert [line["line"] for line in found] == ["ERROR newer", "  its traceback"]

@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support.log_files import append_lines
 from tests.support.nginx_server import (
     EXAMPLES,
     SITE_NAME,
@@ -98,13 +99,13 @@ async def test_stream_resumes_after_nginx_reload_and_server_restart(
             await viewer.wait_for("log")
             behind.nginx.reload()
             await asyncio.sleep(0.3)
-            write(log, "line 1")
+            append_lines(log, "line 1")
             await viewer.wait_for("log", 2)
             await end(old)
             await viewer.wait_ended()
             lines += [data["line"] for data in viewer.event_data("log")]
             assert viewer.retry_ms is not None
-        write(log, "line 2")
+        append_lines(log, "line 2")
         await check_unavailable_responses(behind)
         async with (
             run_process(*service_args(tmp_path)),
@@ -113,11 +114,6 @@ async def test_stream_resumes_after_nginx_reload_and_server_restart(
             await viewer.wait_for("log")
             lines += [data["line"] for data in viewer.event_data("log")]
     assert lines == ["line 0", "line 1", "line 2"]
-
-
-def write(log: Path, line: str) -> None:
-    with log.open("a") as file:
-        file.write(f"{line}\n")
 
 
 async def end(running: ManagedProcess) -> None:

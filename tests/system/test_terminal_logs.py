@@ -19,6 +19,7 @@ import pytest
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.faulty_proxy import FaultyProxy
+from tests.support.log_files import append_lines
 from tests.support.ports import free_port
 from tests.support.processes import CHECKOUT, ManagedProcess, run_server
 from tests.support.terminals import (
@@ -34,12 +35,6 @@ from tests.support.waiting import wait_until
 EVIL = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\x1b[0m \x9b5n[bold]not rich"
 
 
-def append(log: Path, *lines: str) -> None:
-    """Append lines to a log."""
-    with log.open("a", encoding="utf-8") as file:
-        file.writelines(line + "\n" for line in lines)
-
-
 async def test_invalid_pattern_exits_2(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
@@ -51,14 +46,14 @@ async def test_invalid_pattern_exits_2(
 async def test_logs_prints_a_log_and_follows_it_to_its_end(
     conductor: SimulatedConductor, server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log_path, *(f"line {number}" for number in range(5)))
+    append_lines(log_path, *(f"line {number}" for number in range(5)))
     address = ("--url", server.address)
     assert (await run_command(tmp_path, "logs", "logged", "-n", "2", *address)) == CompletedCommand(
         0, "line 3\nline 4\n", ""
     )
     async with start_command(tmp_path, "logs", "logged", "-f", "-n", "1", *address) as following:
         await wait_until(lambda: following.stdout == "line 4\n")
-        append(log_path, "é ✓ WARNING", "last")
+        append_lines(log_path, "é ✓ WARNING", "last")
         await wait_until(lambda: following.stdout.endswith("last\n"))
         conductor.finish("logged", "completed")
         ended = await following.wait()
@@ -72,7 +67,7 @@ async def test_logs_prints_a_log_and_follows_it_to_its_end(
 async def test_context_lines_are_printed_as_by_grep(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(
+    append_lines(
         log_path, *(f"line {number:02}" for number in range(30)), "[error] x", "Traceback:", "  y"
     )
     address = ("--url", server.address)
@@ -97,7 +92,7 @@ async def test_context_lines_are_printed_as_by_grep(
 async def test_truncated_line_is_marked(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log_path, "short", "x" * 70_000, "last")
+    append_lines(log_path, "short", "x" * 70_000, "last")
     ended = await run_command(tmp_path, "logs", "logged", "--url", server.address)
     assert ended.lines == ["short", "x" * 65_536, "last"]
     assert ended.stderr == (
@@ -117,19 +112,19 @@ async def test_script_resumes_after_its_cursor(
 
     lines, cursor = await new("-n", "0")
     assert lines == []
-    append(log_path, "one", "two")
+    append_lines(log_path, "one", "two")
     lines, cursor = await new("--since-cursor", cursor)
     assert lines == ["one", "two"]
     lines, cursor = await new("--since-cursor", cursor)
     assert lines == []
-    append(log_path, "three")
+    append_lines(log_path, "three")
     assert (await new("--since-cursor", cursor))[0] == ["three"]
 
 
 async def test_expired_cursor_is_reported(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log_path, "one")
+    append_lines(log_path, "one")
     options = ("--since-cursor", "nonsense", "--url", server.address)
     ended = await run_command(tmp_path, "logs", "logged", *options)
     assert ended.stdout == "one\n"
@@ -139,11 +134,11 @@ async def test_expired_cursor_is_reported(
 async def test_lost_connection_resumes_without_repeated_lines(
     conductor: SimulatedConductor, proxy: FaultyProxy, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log_path, "line 1")
+    append_lines(log_path, "line 1")
     async with start_command(tmp_path, "logs", "logged", "-f", "--url", proxy.url) as following:
         await wait_until(lambda: following.stdout == "line 1\n")
         proxy.disconnect_all()
-        append(log_path, "line 2", "line 3")
+        append_lines(log_path, "line 2", "line 3")
         await wait_until(lambda: following.stdout.endswith("line 3\n"))
         conductor.finish("logged", "completed")
         ended = await following.wait()
@@ -160,7 +155,7 @@ async def test_restarted_server_resumes_without_repeated_lines(
 ) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    append(log_path, "line 1")
+    append_lines(log_path, "line 1")
     async with (
         run_server(tmp_path, "--port", port) as first,
         start_command(tmp_path, "logs", "logged", "-f", "--url", url) as following,
@@ -169,7 +164,7 @@ async def test_restarted_server_resumes_without_repeated_lines(
         await wait_until(lambda: following.stdout == "line 1\n" and "running" in watching.stdout)
         first.send_signal(number)
         await first.wait()
-        append(log_path, "line 2")
+        append_lines(log_path, "line 2")
         async with run_server(tmp_path, "--port", port):
             await wait_until(lambda: following.stdout.endswith("line 2\n"), timeout_s=30)
             conductor.finish("logged", "completed")
@@ -183,13 +178,13 @@ async def test_restarted_server_resumes_without_repeated_lines(
 async def test_closed_pipe_ends_logs_quietly(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log_path, *(f"line {number} {'x' * 1000}" for number in range(1000)))
+    append_lines(log_path, *(f"line {number} {'x' * 1000}" for number in range(1000)))
     async with start_command(
         tmp_path, "logs", "logged", "-n", "1000", "-f", "--url", server.address
     ) as following:
         await wait_until(lambda: following.stdout)
         following.close_stdout()
-        append(log_path, "written after the reader has gone")
+        append_lines(log_path, "written after the reader has gone")
         ended = await following.wait()
     assert (ended.exit_code, ended.stderr) == (141, "")
 
@@ -197,13 +192,13 @@ async def test_closed_pipe_ends_logs_quietly(
 async def test_closed_pipe_ends_follow_at_the_next_line(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log_path, "first line")
+    append_lines(log_path, "first line")
     async with start_command(
         tmp_path, "logs", "logged", "-f", "--url", server.address
     ) as following:
         await wait_until(lambda: following.stdout)
         following.close_stdout()
-        append(log_path, "second line")
+        append_lines(log_path, "second line")
         ended = await following.wait()
     assert (ended.exit_code, ended.stderr) == (141, "")
 
@@ -211,7 +206,7 @@ async def test_closed_pipe_ends_follow_at_the_next_line(
 async def test_pipe_into_head_prints_no_error(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log_path, *(f"line {number}" for number in range(1000)))
+    append_lines(log_path, *(f"line {number}" for number in range(1000)))
     command = shlex.join([sys.executable, "-m", "marianne_stream", "logs", "logged", "-n", "1000"])
     shell = await asyncio.create_subprocess_shell(
         f"{command} --url {server.address} | head -n 1",
@@ -225,7 +220,7 @@ async def test_pipe_into_head_prints_no_error(
 async def test_full_disk_is_reported_in_one_sentence(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log_path, "line")
+    append_lines(log_path, "line")
     command = shlex.join([sys.executable, "-m", "marianne_stream", "logs", "logged"])
     shell = await asyncio.create_subprocess_shell(
         f"{command} --url {server.address} > /dev/full",
@@ -240,7 +235,7 @@ async def test_full_disk_is_reported_in_one_sentence(
 async def test_terminal_gets_colours_and_no_other_sequences(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log_path, EVIL)
+    append_lines(log_path, EVIL)
     verb = ("logs", "logged", "--url", server.address)
     async with open_terminal(tmp_path, *verb) as screen:
         assert await screen.wait() == 0
@@ -256,7 +251,7 @@ async def test_terminal_gets_colours_and_no_other_sequences(
 async def test_signal_ends_logs_while_the_pipe_is_full(
     server: ManagedProcess, log_path: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    append(log_path, *(f"line {number} {'x' * 1000}" for number in range(1000)))
+    append_lines(log_path, *(f"line {number} {'x' * 1000}" for number in range(1000)))
     reader, writer = os.pipe()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "marianne_stream", "logs", "logged", "-n", "1000", "-f", "--json"),
@@ -295,10 +290,12 @@ def timestamped_line(seconds_ago: float, text: str) -> str:
 async def test_since_starts_at_the_first_line_after_the_time(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log_path, timestamped_line(7200, "two hours"), "  below it")
+    append_lines(log_path, timestamped_line(7200, "two hours"), "  below it")
     # More than one page.
-    append(log_path, *(timestamped_line(1800, f"half an hour {number}") for number in range(1500)))
-    append(log_path, "  below it, too", timestamped_line(60, "a minute"))
+    append_lines(
+        log_path, *(timestamped_line(1800, f"half an hour {number}") for number in range(1500))
+    )
+    append_lines(log_path, "  below it, too", timestamped_line(60, "a minute"))
     logs = partial(run_command, tmp_path, "logs", "logged", "--url", server.address)
 
     def lines(ended: CompletedCommand) -> list[str]:
@@ -320,11 +317,11 @@ async def test_since_starts_at_the_first_line_after_the_time(
 async def test_since_with_follow_continues(
     conductor: SimulatedConductor, server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log_path, timestamped_line(60, "a minute"))
+    append_lines(log_path, timestamped_line(60, "a minute"))
     options = ("--json", "-f", "--since", "1h", "--url", server.address)
     async with start_command(tmp_path, "logs", "logged", *options) as following:
         await wait_until(lambda: following.stdout)
-        append(log_path, timestamped_line(0, "now"))
+        append_lines(log_path, timestamped_line(0, "now"))
         await wait_until(lambda: "now" in following.stdout)
         conductor.finish("logged")
         ended = await following.wait()
@@ -338,7 +335,7 @@ async def test_since_with_follow_continues(
 async def test_since_without_timestamps_is_reported(
     server: ManagedProcess, log_path: Path, tmp_path: Path
 ) -> None:
-    append(log_path, "no time", "none here, either")
+    append_lines(log_path, "no time", "none here, either")
     ended = await run_command(tmp_path, "logs", "logged", "--since", "1h", "--url", server.address)
     assert (ended.exit_code, ended.stdout) == (0, "")
     assert "no line of this log has a timestamp" in ended.stderr
@@ -352,7 +349,7 @@ async def test_since_of_a_missing_log_prints_all_later_lines(
     assert (await run_command(tmp_path, "logs", "logged", "--since", "1h", *url)).exit_code == 6
     async with start_command(tmp_path, "logs", "logged", "-f", "--since", "1h", *url) as following:
         await wait_until(lambda: "no log" in following.stderr)
-        append(log_path, "first")
+        append_lines(log_path, "first")
         await wait_until(lambda: following.stdout == "first\n")
         conductor.finish("logged")
         assert (await following.wait()).exit_code == 0

@@ -1,0 +1,27 @@
+"""The page's log view."""
+
+from pathlib import Path
+
+from playwright.async_api import Locator, Page
+
+
+def append_numbered(log: Path, first: int, last: int) -> None:
+    """Append numbered lines."""
+    with log.open("a", encoding="utf-8") as file:
+        file.writelines(
+            f"2026-11-24T03:00:00.119 [info] line {number} of many\n"
+            for number in range(first, last + 1)
+        )
+
+
+def log_row(page: Page, number: int) -> Locator:
+    """Return the row of a line."""
+    return page.locator(".row.line").filter(
+        has=page.get_by_role("button", name=f"Line {number}", exact=True)
+    )
+
+
+async def scroll_up(page: Page, by: int) -> None:
+    """Scroll the log up with the mouse wheel."""
+    await page.locator(".log-rows").hover()
+    await page.mouse.wheel(0, -by)
