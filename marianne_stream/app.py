@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from marianne_stream.auth.authenticator import Authenticator
-from marianne_stream.auth.setup import open_authenticator
+from marianne_stream.auth.bootstrap import open_authenticator
 from marianne_stream.backends.base import Backend
 from marianne_stream.backends.checkpoint_dir import CheckpointDirBackend
 from marianne_stream.backends.conductor import ConductorBackend

@@ -12,6 +12,7 @@ from marianne_stream.models import (
     StateSourceName,
     format_iso_time,
 )
+from marianne_stream.wire.log_levels import LineLevel
 
 
 def is_none(value: object) -> bool:
@@ -218,9 +219,6 @@ class TimelineEventData(Payload):
     event: str
     data: Any = None
     timestamp: float = Field(description="Epoch seconds.")
-
-
-LineLevel = Literal["debug", "info", "warning", "error", "critical"]
 
 
 class LogData(Payload):

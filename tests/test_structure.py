@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "version": set(),
     "errors": set(),
     "models": {"errors"},
-    "schemas": {"models"},
+    "schemas": {"models", "wire"},
     "wire": set(),
     "common": set(),
     "conductor": VALUES,

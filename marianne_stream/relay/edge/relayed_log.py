@@ -13,7 +13,7 @@ from marianne_stream.logs.log_reader import LogGap
 from marianne_stream.logs.log_threads import JobThreads
 from marianne_stream.relay.edge.relayed_queue import (
     LOG_COMPLETE,
-    LogItem,
+    LogStreamEntry,
     RelayedBatch,
     RelayedBatchQueue,
     decode_log_items,
@@ -58,7 +58,7 @@ class RelayedStart:
     """
 
     entry_id: bytes
-    tail: Sequence[LogItem] = ()
+    tail: Sequence[LogStreamEntry] = ()
     gap: LogGap | None = None
     is_cursor_expired: bool = False
     is_exhausted: bool = False
@@ -117,7 +117,7 @@ class RelayedLog:
         """Stop offering batches to a queue."""
         self._queues.discard(queue)
 
-    async def read_after(self, after_id: bytes) -> tuple[list[LogItem], bool]:
+    async def read_after(self, after_id: bytes) -> tuple[list[LogStreamEntry], bool]:
         """Return a page of entries behind an id, and whether none is missing before the first."""
         async with self.source.reader.client() as redis:
             # If the entry at the id is gone, others behind it may be gone too.
@@ -127,7 +127,7 @@ class RelayedLog:
             return items[1:], True
         return items, after_id == FIRST_ID
 
-    async def read_tail(self, line_count: int) -> tuple[list[LogItem], bool]:
+    async def read_tail(self, line_count: int) -> tuple[list[LogStreamEntry], bool]:
         """Return the newest lines and their marks, and whether older lines were trimmed."""
         async with self.source.reader.client() as redis:
             found = decode_log_items(
@@ -140,7 +140,9 @@ class RelayedLog:
         is_whole = not oldest or not oldest[0][1].line or oldest[0][1].number == 1
         return found, len(indices) < line_count and not is_whole
 
-    async def read_before(self, entry_id: bytes, tail: Sequence[LogItem]) -> list[LogItem]:
+    async def read_before(
+        self, entry_id: bytes, tail: Sequence[LogStreamEntry]
+    ) -> list[LogStreamEntry]:
         """Return the entries before a start and its tail: a multi-line entry may begin there."""
         end_id = tail[0][0] if tail else entry_id
         async with self.source.reader.client() as redis:
@@ -166,7 +168,7 @@ class RelayedLog:
         for queue in list(self._queues):
             queue.offer(batch)
 
-    def _may_have_gap(self, items: Sequence[LogItem]) -> bool:
+    def _may_have_gap(self, items: Sequence[LogStreamEntry]) -> bool:
         """Return whether the line numbers leave open that lines are missing before entries."""
         if self.last_id == FIRST_ID:
             return False
@@ -187,7 +189,7 @@ class RelayedLog:
         self.last_id = start.entry_id
         return True
 
-    def _set_position(self, item: LogItem) -> None:
+    def _set_position(self, item: LogStreamEntry) -> None:
         self.last_id, entry = item
         cursor = LogCursor.parse(entry.cursor)
         self._last_cursor = cursor or self._last_cursor
@@ -233,7 +235,7 @@ async def find_generations(reader: SourceReader, job_id: str, cursor: LogCursor)
     return sorted(found, reverse=True)[:MAX_GENERATIONS]
 
 
-def is_entry_at(item: LogItem, wanted_cursor: LogCursor) -> bool:
+def is_entry_at(item: LogStreamEntry, wanted_cursor: LogCursor) -> bool:
     """Return whether an entry is the one that a cursor stands behind."""
     cursor = LogCursor.parse(item[1].cursor)
     return cursor is not None and (cursor.first_line_hash, cursor.window_hash) == (
@@ -242,7 +244,7 @@ def is_entry_at(item: LogItem, wanted_cursor: LogCursor) -> bool:
     )
 
 
-def starts_after(item: LogItem, wanted_cursor: LogCursor) -> bool:
+def starts_after(item: LogStreamEntry, wanted_cursor: LogCursor) -> bool:
     """Return whether a stream begins behind a cursor of a log that had no line yet."""
     _, entry = item
     cursor = LogCursor.parse(entry.cursor)

@@ -17,7 +17,7 @@ from marianne_stream.relay.edge.relayed_log import (
 )
 from marianne_stream.relay.edge.relayed_queue import (
     LOG_COMPLETE,
-    LogItem,
+    LogStreamEntry,
     RelayedBatchQueue,
     lines_after_last_mark,
     make_entry_frame,
@@ -60,7 +60,7 @@ class RelayedLogFeed(LiveLogFeed[RelayedBatchQueue, bytes]):
         # Cursor of the last entry that has one.
         self._cursor = ""
         # A log_complete mark, if it is the last entry that the feed has read from Redis.
-        self._completion: LogItem | None = None
+        self._completion: LogStreamEntry | None = None
         self._is_complete = False
 
     def close(self) -> None:
@@ -141,7 +141,7 @@ class RelayedLogFeed(LiveLogFeed[RelayedBatchQueue, bytes]):
         self._completion = None
         return await queue.wait()
 
-    async def _make_matching_frames(self, items: Sequence[LogItem]) -> bytes:
+    async def _make_matching_frames(self, items: Sequence[LogStreamEntry]) -> bytes:
         """Return the frames of entries from Redis, without log_complete marks."""
         if items:
             self._cursor = items[-1][1].cursor or self._cursor

@@ -24,10 +24,10 @@ decode_text = msgspec.json.Decoder(str).decode
 # Limit of a client's queue.
 MAX_QUEUED_BYTES = 896 * 1024
 
-LogItem = tuple[bytes, LogEntry]
+LogStreamEntry = tuple[bytes, LogEntry]
 
 
-def decode_log_items(entries: Iterable[StreamEntry]) -> list[LogItem]:
+def decode_log_items(entries: Iterable[StreamEntry]) -> list[LogStreamEntry]:
     """Decode entries of a log, with their ids."""
     return decode_entries(entries, parse_log_entry)
 
@@ -60,10 +60,10 @@ def make_entry_frames(entries: Iterable[LogEntry], *, is_initial: bool = False) 
 class RelayedBatch(FrameBatch):
     """Entries that were read at once, at least one."""
 
-    items: Sequence[LogItem]
+    items: Sequence[LogStreamEntry]
 
     @classmethod
-    def from_items(cls, items: Sequence[LogItem]) -> "RelayedBatch":
+    def from_items(cls, items: Sequence[LogStreamEntry]) -> "RelayedBatch":
         """Encode entries for all clients."""
         return cls(
             items=items,
@@ -83,7 +83,7 @@ class RelayedBatch(FrameBatch):
 
 
 async def select_entries(
-    items: Sequence[LogItem], matcher: LineMatcher | None, threads: JobThreads
+    items: Sequence[LogStreamEntry], matcher: LineMatcher | None, threads: JobThreads
 ) -> list[LogEntry]:
     """Return the lines that pass a filter, and every mark."""
     if matcher is not None:
@@ -91,7 +91,7 @@ async def select_entries(
     return [entry for _, entry in items]
 
 
-def lines_after_last_mark(items: Sequence[LogItem]) -> list[bytes]:
+def lines_after_last_mark(items: Sequence[LogStreamEntry]) -> list[bytes]:
     """Return the lines behind the last mark."""
     lines: list[bytes] = []
     for item in items:
@@ -103,7 +103,7 @@ def lines_after_last_mark(items: Sequence[LogItem]) -> list[bytes]:
     return lines
 
 
-def get_text(item: LogItem) -> bytes | None:
+def get_text(item: LogStreamEntry) -> bytes | None:
     """Return the text of a line for filters, or None for a mark."""
     line = item[1].line
     return decode_text(line).encode() if line else None
