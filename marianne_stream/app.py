@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from marianne_stream.auth.authenticator import Authenticator
-from marianne_stream.auth.bootstrap import open_authenticator
+from marianne_stream.auth.authenticator import Authenticator, build_authenticator
 from marianne_stream.backends.base import Backend
 from marianne_stream.backends.checkpoint_dir import CheckpointDirBackend
 from marianne_stream.backends.conductor import ConductorBackend
@@ -138,6 +137,7 @@ class Components:
         start("jobs", self.job_hub.run())
         start("file watcher", self.logs.file_watcher.run())
         if self.authenticator is not None:
+            await self.authenticator.open()
             start("sessions", self.authenticator.run_revocation())
         if (monitor := self.edge or self.conductor_client) is not None:
             start("conductor", monitor.run(self.job_hub))
@@ -145,6 +145,8 @@ class Components:
         await self.logs.followers.close()
         await self.tasks.cancel()
         await self.backend.close()
+        if self.authenticator is not None:
+            await self.authenticator.close()
 
     async def close_streams(self, _app: web.Application) -> None:
         """End all streams, if `shutdown` was not called before."""
@@ -394,4 +396,4 @@ def make_authenticator(settings: Settings) -> Authenticator | None:
     if settings.no_auth:
         return None
     data_dir, max_age_s = settings.data_dir, settings.session_max_age_s
-    return open_authenticator(settings.token_file, data_dir=data_dir, session_max_age_s=max_age_s)
+    return build_authenticator(settings.token_file, data_dir=data_dir, session_max_age_s=max_age_s)

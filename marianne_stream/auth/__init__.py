@@ -1,1 +1,1 @@
-"""Who may read what: tokens, the sessions of browsers, and how failed attempts are slowed."""
+"""Authentication: tokens, browser sessions, and delays for failed attempts."""

@@ -1,7 +1,7 @@
-"""Who is let in: by a token, by the session of a browser, or by a link that works once.
+"""Authentication by tokens, browser sessions and one-time login links.
 
-What one is let in with is a grant. It ends when its token is taken back or its session is over, and
-whoever holds a stream by it is to be told. It must not know what a request is.
+A successful check returns a grant. It is revoked when its token is removed or its session ends, and
+whoever keeps a stream open for it checks `Grant.revoked`.
 """
 
 import asyncio
@@ -10,9 +10,12 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from operator import attrgetter
+from pathlib import Path
 
 from marianne_stream.auth.session_store import SessionStore
+from marianne_stream.auth.token_source import ensure_token_source
 from marianne_stream.auth.tokens import Token, digest_secret, match_token
 from marianne_stream.wire.job_patterns import ALL_JOBS, JobPatterns
 
@@ -21,20 +24,12 @@ logger = logging.getLogger(__name__)
 LOGIN_LINK_BYTES = 32
 LOGIN_LINK_MAX_AGE_S = 3600.0
 
-# How soon a session that has ended, here or in another process, ends its streams.
+# Longest time until the streams of a session that has ended, here or in another process, end.
 REVOKE_INTERVAL_S = 1.0
 
 
 class Grant:
-    """The right to see some jobs, until it is revoked.
-
-    Args:
-        job_scope: which.
-
-    Attributes:
-        job_scope: the same.
-        revoked: whether it is a right no more.
-    """
+    """The right to see the jobs in `job_scope`, until `revoked` is set."""
 
     __slots__ = ("__weakref__", "job_scope", "revoked")
 
@@ -43,28 +38,23 @@ class Grant:
         self.revoked = False
 
 
-# What everybody has where no token is asked for.
+# The grant of every client if no token is required, and for public paths.
 UNRESTRICTED = Grant()
 
-# Without a session of a browser behind it.
+# Stands for the session in the key of a token's own grant.
 NO_SESSION = ""
 
 
 class Authenticator:
-    """Lets in who has a token, or a session that was opened with one.
+    """Checks tokens and sessions.
 
     Args:
-        load_tokens: gives the tokens; called again by `reload`. It raises a SettingsError where it
-            cannot.
+        load_tokens: returns the tokens, and raises SettingsError if it cannot; `reload` calls it
+            again.
         session_store: the sessions of browsers.
-        is_generated: whether the token is one that the server has made for itself.
-        is_newly_generated: whether it did so just now.
-        source_description: where the tokens are, as a log names it.
-
-    Attributes:
-        source_description: the same.
-        is_generated: the same.
-        is_newly_generated: the same.
+        is_generated: whether the server generated its token itself.
+        is_newly_generated: whether it did so at this start.
+        source_description: where the tokens come from, for the log.
     """
 
     def __init__(
@@ -88,68 +78,75 @@ class Authenticator:
         self._link_digest = ""
         self._link_expires_at = 0.0
 
+    async def open(self) -> None:
+        """Open the session store."""
+        await self._session_store.open()
+
+    async def close(self) -> None:
+        """Close the session store."""
+        await self._session_store.close()
+
     def authenticate_token(self, text: str) -> Grant | None:
-        """What a token grants; None where it is none."""
+        """Return the grant of a token, or None if it is invalid."""
         token = self._match_valid_token(text)
         return self._get_grant(token, NO_SESSION) if token is not None else None
 
     def rejection_fields(self, text: str) -> dict[str, str]:
-        """Return why a text is not let in, as fields of a line of the log."""
+        """Return why a token was rejected, as fields of a log entry."""
         token = match_token(self._tokens, text)
         if token is None:
             return {"reason": "unknown_token"}
         return {"reason": "expired_token", "token": token.name}
 
-    def authenticate_session(self, session_id: str) -> Grant | None:
-        """What a session grants; None where it is over, or its token is one no more."""
-        found = self._session_store.get(session_id)
-        if found is None:
+    async def authenticate_session(self, session_id: str) -> Grant | None:
+        """Return the grant of a session, or None if it has ended or its token was removed."""
+        session = await self._session_store.get(session_id)
+        if session is None:
             return None
-        digest, session = found
         token = self._get_valid_token(session.token)
-        return self._get_grant(token, digest) if token is not None else None
+        return self._get_grant(token, session.digest) if token is not None else None
 
-    def create_session(self, text: str) -> str | None:
-        """Opens a session with a token, and gives its id; None where it is none."""
+    async def create_session(self, text: str) -> tuple[str, str] | None:
+        """Open a session; return its id and the token's name, or None if the token is invalid."""
         token = self._match_valid_token(text)
-        return self._session_store.create(token.digest) if token is not None else None
+        return await self._create_session(token) if token is not None else None
 
-    def session_token_name(self, session_id: str) -> str:
-        """Return the name of the token that a session was opened with; "" if it has ended."""
-        found = self._session_store.get(session_id)
-        token = self._get_valid_token(found[1].token) if found is not None else None
-        return token.name if token is not None else ""
+    async def redeem_login_link(self, secret: str) -> tuple[str, str] | None:
+        """Open a session with the secret of the login link, which becomes invalid.
 
-    def redeem_login_link(self, secret: str) -> str | None:
-        """Opens a session by the link, which works no more from then on; None where it does not."""
-        lasting = (token for token in self._tokens if not token.is_expired)
-        link, whole = self._link_digest, [token for token in lasting if token.job_scope.matches_all]
-        if not link or not whole or time.monotonic() > self._link_expires_at:
+        Returns the session id and the token's name, or None if the link is invalid.
+        """
+        valid = (token for token in self._tokens if not token.is_expired)
+        token = next((token for token in valid if token.job_scope.matches_all), None)
+        if not self._link_digest or token is None or time.monotonic() > self._link_expires_at:
             return None
-        if not hmac.compare_digest(link, digest_secret(secret)):
+        if not hmac.compare_digest(self._link_digest, digest_secret(secret)):
             return None
         self._link_digest = ""
-        return self._session_store.create(whole[0].digest)
+        return await self._create_session(token)
 
     def issue_login_link(self) -> str:
-        """The secret of a link that signs in whoever comes first; the one before works no more."""
+        """Return the secret of a new login link; the one before becomes invalid."""
         secret = secrets.token_urlsafe(LOGIN_LINK_BYTES)
         self._link_digest = digest_secret(secret)
         self._link_expires_at = time.monotonic() + LOGIN_LINK_MAX_AGE_S
         return secret
 
-    def end_session(self, session_id: str) -> None:
-        """Ends a session; what is none costs nothing."""
-        if self._session_store.get(session_id) is None:
-            return
-        self._session_store.revoke(session_id)
-        self.revoke_stale()
+    async def end_session(self, session_id: str) -> str | None:
+        """End a session; return the name of its token, or None if there was no session."""
+        session = await self._session_store.get(session_id)
+        if session is None:
+            return None
+        await self._session_store.revoke(session)
+        self._revoke_grants({session.digest})
+        token = self._get_valid_token(session.token)
+        return token.name if token is not None else None
 
     def reload(self) -> None:
-        """Reads the tokens again; those that are gone, or see other jobs now, are revoked.
+        """Load the tokens again, and revoke the grants of those that were removed or changed.
 
         Raises:
-            SettingsError: they cannot be read. Those that were known stay.
+            SettingsError: the tokens cannot be loaded; the current ones stay valid.
         """
         before, self._tokens = self._tokens, self._load_tokens()
         now = {token.digest: token for token in self._tokens}
@@ -158,32 +155,49 @@ class Authenticator:
                 logger.info("token revoked token=%s", token.name)
             elif now[token.digest] != token:
                 logger.info("token changed token=%s", now[token.digest].name)
-        self.revoke_stale()
+        self._revoke_grants()
 
-    def revoke_stale(self) -> None:
-        """Revokes what is a right no more: to be called now and then, since sessions end."""
-        self._session_store.sync()
+    async def revoke_stale(self) -> None:
+        """Revoke the grants of tokens and sessions that have expired or ended."""
         self._log_expired()
-        for (token_digest, session), grant in list(self._grants.items()):
-            token = self._get_valid_token(token_digest)
-            lasts = session == NO_SESSION or self._session_store.is_valid(session)
-            if token is None or token.job_scope != grant.job_scope or not lasts:
-                grant.revoked = True
-                del self._grants[token_digest, session]
+        sessions = {digest for _, digest in self._grants if digest != NO_SESSION}
+        self._revoke_grants(await self._session_store.find_ended(sessions))
 
     async def run_revocation(self) -> None:
-        """Revokes what is a right no more, once a second, until it is cancelled."""
+        """Revoke stale grants once a second, until cancelled."""
         while True:
             await asyncio.sleep(REVOKE_INTERVAL_S)
-            self.revoke_stale()
+            await self.revoke_stale()
+
+    async def _create_session(self, token: Token) -> tuple[str, str]:
+        return await self._session_store.create(token.digest), token.name
 
     def _match_valid_token(self, text: str) -> Token | None:
         token = match_token(self._tokens, text)
         return token if token is not None and not token.is_expired else None
 
     def _get_valid_token(self, digest: str) -> Token | None:
-        found = next((token for token in self._tokens if token.digest == digest), None)
-        return found if found is not None and not found.is_expired else None
+        token = next((token for token in self._tokens if token.digest == digest), None)
+        return token if token is not None and not token.is_expired else None
+
+    def _get_grant(self, token: Token, session_digest: str) -> Grant:
+        """Return the grant of a token and a session; the same one as long as it is valid."""
+        grant = self._grants.get((token.digest, session_digest))
+        if grant is None or grant.job_scope != token.job_scope:
+            grant = self._grants[token.digest, session_digest] = Grant(token.job_scope)
+        return grant
+
+    def _revoke_grants(self, ended_sessions: AbstractSet[str] = frozenset()) -> None:
+        """Revoke the grants of some sessions, and of tokens that are not valid any more."""
+        for (token_digest, session_digest), grant in list(self._grants.items()):
+            token = self._get_valid_token(token_digest)
+            if (
+                token is None
+                or token.job_scope != grant.job_scope
+                or session_digest in ended_sessions
+            ):
+                grant.revoked = True
+                del self._grants[token_digest, session_digest]
 
     def _log_expired(self) -> None:
         """Log each token that has expired, once."""
@@ -192,9 +206,25 @@ class Authenticator:
             logger.warning("token expired token=%s", token.name)
         self._logged_expired = expired
 
-    def _get_grant(self, token: Token, session_digest: str) -> Grant:
-        """The one grant of a token and a session."""
-        grant = self._grants.get((token.digest, session_digest))
-        if grant is None or grant.job_scope != token.job_scope:
-            grant = self._grants[token.digest, session_digest] = Grant(token.job_scope)
-        return grant
+
+def build_authenticator(
+    token_file: Path | None, *, data_dir: Path, session_max_age_s: float
+) -> Authenticator:
+    """Return an authenticator with the tokens of a file; without a file, a token is generated.
+
+    Args:
+        token_file: the configured token file, or None.
+        data_dir: directory of a generated token and of the sessions.
+        session_max_age_s: age at which a session ends, in seconds.
+
+    Raises:
+        SettingsError: the tokens cannot be read or generated.
+    """
+    token_source = ensure_token_source(token_file, data_dir)
+    return Authenticator(
+        token_source.read,
+        SessionStore(data_dir, max_age_s=session_max_age_s),
+        is_generated=token_source.is_generated,
+        is_newly_generated=token_source.is_newly_generated,
+        source_description=token_source.description,
+    )

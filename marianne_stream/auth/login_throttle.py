@@ -1,63 +1,67 @@
-"""Failed attempts to sign in are answered late, the later the more there were from an address.
-
-What is right is let in at once, whoever else has failed. It must not know what is tried.
-"""
+"""Delay of the response to failed sign-ins, which grows with the failures of a client."""
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass
 
+from marianne_stream.common.backoff import Backoff
 from marianne_stream.errors import LoginRateLimitError
 
 MIN_DELAY_S = 0.25
 MAX_DELAY_S = 8.0
 MAX_PENDING = 20
 
-# An address that has failed, and was quiet for so long, begins anew.
+# A client without a failure for so long begins again at the shortest delay.
 RESET_AFTER_S = 600.0
 MAX_TRACKED_CLIENTS = 10_000
 
 
-@dataclass(slots=True)
 class FailureRecord:
-    """What an address has failed at."""
+    """Failures of one client."""
 
-    count: int = 0
-    pending: int = 0
-    last_failure_at: float = 0.0
+    __slots__ = ("_backoff", "_last_failure_at", "_pending")
 
-    def release_pending(self) -> None:
-        """One has waited long enough."""
-        self.pending -= 1
+    def __init__(self) -> None:
+        self._backoff = Backoff(first_s=MIN_DELAY_S, cap_s=MAX_DELAY_S, jitter=0.0)
+        self._last_failure_at = 0.0
+        self._pending = 0
+
+    def add(self, loop: asyncio.AbstractEventLoop) -> float:
+        """Record a failure, and return its delay in seconds.
+
+        Raises:
+            LoginRateLimitError: too many delays are pending.
+        """
+        if self._pending >= MAX_PENDING:
+            raise LoginRateLimitError
+        now = loop.time()
+        if now - self._last_failure_at > RESET_AFTER_S:
+            self._backoff.reset()
+        self._last_failure_at = now
+        self._pending += 1
+        delay_s = self._backoff.next_delay_s()
+        loop.call_later(delay_s, self._on_delay_passed)
+        return delay_s
+
+    def _on_delay_passed(self) -> None:
+        self._pending -= 1
 
 
 class LoginThrottle:
-    """Holds back who failed."""
+    """Delays failed sign-ins. Valid ones are never delayed, whatever else the client has sent."""
 
     def __init__(self) -> None:
         self._failures: OrderedDict[str, FailureRecord] = OrderedDict()
 
     async def penalize(self, client_key: str) -> None:
-        """Waits as long as one more failure of an address has to.
+        """Record a failure of a client, and wait for its delay.
 
-        Who does not wait for it has not waited less: its place is taken as long.
+        Cancelling the wait does not free the place: it stays taken for the full delay.
 
         Raises:
-            TooManySignInsError: as many wait already as may wait for an address.
+            LoginRateLimitError: as many delays are pending for the client as the limit allows.
         """
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        failures = self._failures.setdefault(client_key, FailureRecord())
+        record = self._failures.setdefault(client_key, FailureRecord())
         self._failures.move_to_end(client_key)
         while len(self._failures) > MAX_TRACKED_CLIENTS:
             self._failures.popitem(last=False)
-        if failures.pending >= MAX_PENDING:
-            raise LoginRateLimitError
-        if now - failures.last_failure_at > RESET_AFTER_S:
-            failures.count = 0
-        failures.count += 1
-        failures.last_failure_at = now
-        failures.pending += 1
-        delay_s = min(MAX_DELAY_S, MIN_DELAY_S * 2 ** min(failures.count - 1, 10))
-        loop.call_later(delay_s, failures.release_pending)
-        await asyncio.sleep(delay_s)
+        await asyncio.sleep(record.add(asyncio.get_running_loop()))

@@ -1,178 +1,228 @@
-"""The sessions of browsers that have signed in: random ids, kept hashed, in a file.
+"""Store of browser sessions in SQLite, which the processes of one machine can share.
 
-A restart signs nobody out, and a session that has ended has ended for every process that shares the
-file. It must not know what a cookie is.
+A restart signs nobody out, and a session that ends has ended in every process.
 """
 
-import fcntl
+import asyncio
 import logging
 import os
 import secrets
+import sqlite3
 import time
 from collections import Counter
+from collections.abc import Set as AbstractSet
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
+import aiosqlite
 import msgspec
 
 from marianne_stream.auth.tokens import digest_secret
+from marianne_stream.common.repeated_logs import WarnOnce
 
 logger = logging.getLogger(__name__)
 
+DATABASE_FILENAME = "sessions.db"
+
 SESSION_ID_BYTES = 32
 
-LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-
-# Beyond it, those that end first make room: those of the same token first, so that who has one
-# for a few jobs signs out nobody else.
+# Beyond these, the sessions that expire first are dropped: first those of the same token, so that
+# the bearer of a token signs out nobody else.
 MAX_SESSIONS = 10_000
 MAX_SESSIONS_PER_TOKEN = 1_000
 
+# Time to wait for another process that writes.
+BUSY_TIMEOUT_S = 2.0
 
-class Session(msgspec.Struct, frozen=True):
-    """A session.
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS sessions (
+    digest TEXT PRIMARY KEY, token TEXT NOT NULL, expires_at REAL NOT NULL
+)
+"""
+INSERT = "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)"
+SELECT = "SELECT digest, token, expires_at FROM sessions WHERE digest = ?"
+SELECT_VALID = """
+SELECT digest FROM sessions
+WHERE expires_at > ? AND digest IN (SELECT value FROM json_each(?))
+"""
+DELETE = "DELETE FROM sessions WHERE digest = ?"
+PRUNE = """
+DELETE FROM sessions WHERE expires_at <= :now OR digest IN (
+    SELECT digest FROM (
+        SELECT digest,
+            row_number() OVER (PARTITION BY token ORDER BY expires_at DESC, rowid DESC) AS of_token,
+            row_number() OVER (ORDER BY expires_at DESC, rowid DESC) AS of_all
+        FROM sessions WHERE expires_at > :now
+    ) WHERE of_token > :per_token OR of_all > :total
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Session of a browser.
 
     Attributes:
-        token: the digest of the token that it was opened with.
-        ends_at: when it ends by itself, in epoch seconds.
+        digest: hash of the session id.
+        token: digest of the token that the session was opened with.
+        expires_at: time at which the session ends by itself, in epoch seconds.
     """
 
+    digest: str
     token: str
-    ends_at: float
-
-
-SessionMap = dict[str, Session]
+    expires_at: float
 
 
 class SessionStore:
-    """All sessions, by the digests of their ids.
+    """All sessions, by the hashes of their ids.
+
+    What cannot be written to the database is kept in memory and written later; without a database,
+    everything is. If the database cannot be read, its sessions are invalid.
 
     Args:
-        folder: where their file is; None keeps them in memory.
-        max_age_s: how long one lasts.
+        data_dir: directory of the database; None to keep sessions in memory.
+        max_age_s: age at which a session ends.
     """
 
-    def __init__(self, folder: Path | None, *, max_age_s: float) -> None:
-        self._folder = folder
+    def __init__(self, data_dir: Path | None, *, max_age_s: float) -> None:
+        self._path = data_dir / DATABASE_FILENAME if data_dir is not None else None
         self._max_age_s = max_age_s
-        self._stored: SessionMap = {}
-        # What tells one version of the file from the next.
-        self._file_version: tuple[int, int, int] | None = None
-        # What is not in the file yet: it holds all the same.
-        self._pending_added: SessionMap = {}
-        self._pending_removed: set[str] = set()
-        self._is_write_failing = False
+        self._database: aiosqlite.Connection | None = None
+        self._unsaved: dict[str, Session] = {}
+        self._unsaved_revocations: set[str] = set()
+        self._save_lock = asyncio.Lock()
+        self._warning = WarnOnce(logger)
 
-    def get(self, session_id: str) -> tuple[str, Session] | None:
-        """The session with an id, and the digest of that; None where there is none any more."""
-        self._read()
-        # A digest of a random id: looking it up tells nothing of another one.
+    async def open(self) -> None:
+        """Open the database. If that fails, log a warning and keep sessions in memory."""
+        if self._path is None:
+            return
+        try:
+            self._database = await open_database(self._path)
+        except (OSError, sqlite3.Error) as error:
+            logger.warning("sessions kept in memory path=%s error=%s", self._path, error)
+
+    async def close(self) -> None:
+        """Close the database."""
+        database, self._database = self._database, None
+        if database is not None:
+            await database.close()
+
+    async def get(self, session_id: str) -> Session | None:
+        """Return the session with an id, or None if there is none or it has ended."""
+        # The lookup is by the hash of a random id: its timing tells nothing about other ids.
         digest = digest_secret(session_id)
-        session = self._get_valid(digest)
-        return (digest, session) if session is not None else None
+        session = self._unsaved.get(digest) or await self._select(digest)
+        if session is None or digest in self._unsaved_revocations:
+            return None
+        return session if session.expires_at > time.time() else None
 
-    def is_valid(self, digest: str) -> bool:
-        """Whether the session with this digest goes on."""
-        return self._get_valid(digest) is not None
-
-    def create(self, token_digest: str) -> str:
-        """Opens a session with the token of this digest, and gives its id."""
+    async def create(self, token_digest: str) -> str:
+        """Open a session with a token, and return its id."""
         session_id = secrets.token_urlsafe(SESSION_ID_BYTES)
-        self._pending_added[digest_secret(session_id)] = Session(
-            token_digest, time.time() + self._max_age_s
-        )
-        # Where they cannot be written, they stay here.
-        self._pending_added = prune(self._pending_added)
-        self._write()
+        session = Session(digest_secret(session_id), token_digest, time.time() + self._max_age_s)
+        self._unsaved[session.digest] = session
+        await self._save()
         return session_id
 
-    def revoke(self, session_id: str) -> None:
-        """Ends a session, for good."""
-        digest = digest_secret(session_id)
-        self._pending_added.pop(digest, None)
-        self._pending_removed.add(digest)
-        self._write()
+    async def revoke(self, session: Session) -> None:
+        """End a session for good."""
+        self._unsaved.pop(session.digest, None)
+        self._unsaved_revocations.add(session.digest)
+        await self._save()
 
-    def sync(self) -> None:
-        """Writes what could not be written before, and reads what others have."""
-        if self._pending_added or self._pending_removed:
-            self._write()
-        self._read()
+    async def find_ended(self, digests: AbstractSet[str]) -> AbstractSet[str]:
+        """Return those of some sessions that have ended, here or in another process.
 
-    def _get_valid(self, digest: str) -> Session | None:
-        if digest in self._pending_removed:
-            return None
-        session = self._pending_added.get(digest) or self._stored.get(digest)
-        return session if session is not None and session.ends_at > time.time() else None
+        Also writes what could not be written before.
+        """
+        if self._unsaved or self._unsaved_revocations:
+            await self._save()
+        now = time.time()
+        valid = {
+            digest
+            for digest in digests
+            if (session := self._unsaved.get(digest)) is not None and session.expires_at > now
+        }
+        if saved := digests - valid - self._unsaved_revocations:
+            parameters = (now, msgspec.json.encode(sorted(saved)).decode())
+            valid.update(row[0] for row in await self._fetch(SELECT_VALID, parameters))
+        return digests - valid
 
-    def _read(self) -> None:
-        """Reads the file where it is another than before."""
-        if self._folder is None:
-            return
-        path = self._folder / "sessions.json"
+    async def _select(self, digest: str) -> Session | None:
+        rows = await self._fetch(SELECT, (digest,))
+        return Session(*rows[0]) if rows else None
+
+    async def _fetch(self, query: str, parameters: tuple[object, ...]) -> list[sqlite3.Row]:
+        """Return the rows of a query; none if the database cannot be read."""
+        if self._database is None:
+            return []
         try:
-            status = path.stat()
-            version = (status.st_ino, status.st_mtime_ns, status.st_size)
-            if version != self._file_version:
-                self._stored = msgspec.json.decode(path.read_bytes(), type=SessionMap)
-                self._file_version = version
-        except FileNotFoundError:
-            self._stored, self._file_version = {}, None
-        except (OSError, ValueError) as error:
-            # Whoever was signed in signs in again: better than to let in who signed out.
-            if self._stored:
-                logger.warning("the sessions cannot be read, and nobody is signed in: %s", error)
-            self._stored, self._file_version = {}, None
+            return list(await self._database.execute_fetchall(query, parameters))
+        except sqlite3.Error as error:
+            self._warning.warn("sessions not readable path=%s error=%s", self._path, error)
+            return []
 
-    def _write(self) -> None:
-        """Brings the file up to date; what cannot be written is kept, and written later."""
-        if self._folder is None:
-            return
-        try:
-            lock = os.open(self._folder / "sessions.lock", LOCK_FLAGS, 0o600)
+    async def _save(self) -> None:
+        """Write what the database does not have yet; keep what it cannot take."""
+        async with self._save_lock:
             try:
-                # Another process holds it for a moment; a second later it will not.
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._read()
-                self._replace(self._folder / "sessions.json")
-            finally:
-                os.close(lock)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            if not self._is_write_failing:
-                logger.warning("sessions cannot be kept, they end with this process: %s", error)
-            self._is_write_failing = True
-            return
-        self._is_write_failing = False
-        self._pending_added.clear()
-        self._pending_removed.clear()
+                if self._database is not None:
+                    await self._write(self._database)
+                    self._warning.recover("sessions saved path=%s", self._path)
+            except sqlite3.Error as error:
+                self._warning.warn("sessions not saved path=%s error=%s", self._path, error)
+            self._unsaved = prune(self._unsaved)
+            if self._database is None:
+                self._unsaved_revocations.clear()
 
-    def _replace(self, path: Path) -> None:
-        """Writes all sessions that go on into a file, in the place of the one there was."""
-        known = {**self._stored, **self._pending_added}
-        for digest in self._pending_removed:
-            known.pop(digest, None)
-        made = path.with_name(f".sessions-{secrets.token_hex(8)}")
-        try:
-            descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(msgspec.json.encode(prune(known)))
-            made.replace(path)
-        finally:
-            made.unlink(missing_ok=True)
-        self._file_version = None
-        self._read()
+    async def _write(self, database: aiosqlite.Connection) -> None:
+        for session in list(self._unsaved.values()):
+            # It may have been revoked while the one before it was written.
+            if session.digest in self._unsaved:
+                await database.execute(INSERT, astuple(session))
+                self._unsaved.pop(session.digest, None)
+        for digest in list(self._unsaved_revocations):
+            await database.execute(DELETE, (digest,))
+            self._unsaved_revocations.discard(digest)
+        limits = {"per_token": MAX_SESSIONS_PER_TOKEN, "total": MAX_SESSIONS}
+        await database.execute(PRUNE, {"now": time.time(), **limits})
 
 
-def prune(sessions: SessionMap) -> SessionMap:
-    """Sessions that go on; where there are too many, without those that end first."""
+async def open_database(path: Path) -> aiosqlite.Connection:
+    """Open the database of sessions, which only its owner can read; create it if it is missing.
+
+    Raises:
+        OSError: the file cannot be created.
+        sqlite3.Error: the file is not a database, or cannot be written.
+    """
+    create_private_file(path)
+    database = aiosqlite.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    await database
+    try:
+        await database.execute("PRAGMA journal_mode=WAL")
+        await database.execute(SCHEMA)
+    except BaseException:
+        await database.close()
+        raise
+    return database
+
+
+def create_private_file(path: Path) -> None:
+    """Create a file with mode 0600 unless it exists, and the directory that it is in."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def prune(sessions: dict[str, Session]) -> dict[str, Session]:
+    """Return the sessions that are valid, without the oldest of those above the limits."""
     now = time.time()
-    of_one: Counter[str] = Counter()
-    kept: SessionMap = {}
-    for digest, session in sorted(sessions.items(), key=lambda pair: -pair[1].ends_at):
-        if session.ends_at <= now or len(kept) == MAX_SESSIONS:
+    by_token: Counter[str] = Counter()
+    kept: dict[str, Session] = {}
+    for session in sorted(sessions.values(), key=lambda one: -one.expires_at):
+        if session.expires_at <= now or len(kept) == MAX_SESSIONS:
             break
-        of_one[session.token] += 1
-        if of_one[session.token] <= MAX_SESSIONS_PER_TOKEN:
-            kept[digest] = session
+        by_token[session.token] += 1
+        if by_token[session.token] <= MAX_SESSIONS_PER_TOKEN:
+            kept[session.digest] = session
     return kept

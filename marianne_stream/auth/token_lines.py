@@ -1,8 +1,8 @@
-"""A line of a file of tokens: the token, the jobs that it is for, and its options.
+"""Lines of a token file: a token, the jobs that it may see, and options.
 
     TOKEN [PATTERN ...] [name=NAME] [rights=RIGHT[,RIGHT ...]] [expires=TIME]
 
-No message of an error holds a token, or a word that might be one.
+No error message contains a token, or a word that might be one.
 """
 
 import re
@@ -11,31 +11,31 @@ from datetime import datetime
 
 from marianne_stream.errors import SettingsError
 
-# What a header and a form can hold without quoting; fewer characters could be guessed.
+# Characters that need no quoting in a header or a form; a shorter token could be guessed.
 TOKEN_RE = re.compile(r"[\x21-\x7e]{16,512}")
 
 NAME_RE = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 
 OPTION_NAMES = ("name", "rights", "expires")
 
-# What a token may allow besides reading its jobs.
+# Rights besides reading the jobs.
 RIGHTS = ("files",)
 
-# An option's name as an error repeats it. A token that stands in the place of one has other
-# characters, or more of them.
+# Option names that an error message may repeat: a token in their place has other characters, or
+# more of them.
 OPTION_NAME_RE = re.compile(r"[a-z_]{1,15}")
 
 
 @dataclass(frozen=True, slots=True)
 class TokenLine:
-    """What a line says.
+    """Content of a line.
 
     Attributes:
         token: the token itself.
         patterns: patterns of job ids; none for all jobs.
-        name: how the log names the token.
-        rights: what it allows besides reading its jobs.
-        expires_at_s: when it is refused from, in epoch seconds; None for never.
+        name: name of the token in the log.
+        rights: rights besides reading the jobs.
+        expires_at_s: time from which the token is refused, in epoch seconds; None for never.
     """
 
     token: str
@@ -50,15 +50,15 @@ class TokenLine:
 
 
 def parse_token_line(line: str, *, line_number: int, path: object) -> TokenLine | None:
-    """Return what a line says, or None if it is blank or a comment.
+    """Parse a line; return None if it is blank or a comment.
 
     Args:
         line: the line.
-        line_number: its number, from 1: a token without a name is called `line-NUMBER`.
-        path: the file, as an error names it.
+        line_number: its number, from 1. A token without a name is called `line-NUMBER`.
+        path: the file, for error messages.
 
     Raises:
-        SettingsError: the line does not begin with a token, or an option is not valid.
+        SettingsError: the line does not begin with a token, or an option is invalid.
     """
     text, *words = line.split() or [""]
     if not text or text.startswith("#"):
@@ -83,7 +83,7 @@ def parse_token_line(line: str, *, line_number: int, path: object) -> TokenLine 
 
 
 def parse_options(words: list[str], location: str) -> dict[str, str]:
-    """Return the options of a line by their names; raises as `parse_token_line` does."""
+    """Return the options of a line; raise SettingsError if one is unknown or repeated."""
     values: dict[str, str] = {}
     for word in words:
         name, _, value = word.partition("=")
@@ -103,14 +103,14 @@ def parse_options(words: list[str], location: str) -> dict[str, str]:
 
 
 def parse_name(text: str) -> str:
-    """Return a name; raises ValueError if it is not valid."""
+    """Return a name; raise ValueError if it is invalid."""
     if not NAME_RE.fullmatch(text):
         raise ValueError("name= must have 1 to 64 letters, digits, dots, dashes, underscores or @")
     return text
 
 
 def parse_rights(text: str) -> frozenset[str]:
-    """Return the rights that commas divide; raises ValueError if there is no such right."""
+    """Return the comma-separated rights; raise ValueError if one is unknown."""
     rights = frozenset(text.split(","))
     if not rights.issubset(RIGHTS):
         raise ValueError(f"rights= must be one or more of {', '.join(RIGHTS)}, divided by commas")
@@ -118,9 +118,9 @@ def parse_rights(text: str) -> frozenset[str]:
 
 
 def parse_expiry(text: str) -> float:
-    """Return a time in ISO 8601 as epoch seconds: local time if it names no zone.
+    """Return a time in ISO 8601 as epoch seconds; raise ValueError if it is invalid.
 
-    A date is its beginning. Raises ValueError if it is not a time.
+    A time without a zone is local time, and a date means its beginning.
     """
     try:
         return datetime.fromisoformat(text).timestamp()

@@ -1,7 +1,4 @@
-"""Tokens: read from a file that is its owner's alone, made where there is none, and compared.
-
-It must not know how a client hands one in.
-"""
+"""Tokens: reading them from a private file, generating one, and comparing."""
 
 import hashlib
 import hmac
@@ -24,14 +21,14 @@ MAX_FILE_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token as it is kept in memory.
+    """Token as it is kept in memory.
 
     Attributes:
-        digest: SHA-256 of its text, in hexadecimal: all that is needed to know it again.
-        job_scope: the jobs that its bearer may see.
-        name: how the log names it.
-        rights: what it allows besides reading its jobs.
-        expires_at_s: when it is refused from, in epoch seconds; None for never.
+        digest: SHA-256 of its text, in hexadecimal.
+        job_scope: the jobs that it may see.
+        name: its name in the log.
+        rights: rights besides reading the jobs.
+        expires_at_s: time from which it is refused, in epoch seconds; None for never.
     """
 
     digest: str
@@ -42,17 +39,17 @@ class Token:
 
     @property
     def is_expired(self) -> bool:
-        """Whether it is refused by now."""
+        """Whether it is refused now."""
         return self.expires_at_s is not None and time.time() >= self.expires_at_s
 
 
 def digest_secret(text: str) -> str:
-    """What stands for a secret where it need not be told."""
+    """Return the hash of a secret, in hexadecimal."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def match_token(tokens: tuple[Token, ...], text: str) -> Token | None:
-    """The token that a text is, in a time that does not tell how near it came to one."""
+    """Return the token that matches a text, or None. Compares in constant time."""
     digest = digest_secret(text)
     found = None
     for token in tokens:
@@ -62,16 +59,16 @@ def match_token(tokens: tuple[Token, ...], text: str) -> Token | None:
 
 
 def read_tokens(path: Path, *, passed_by_systemd: bool = False) -> tuple[Token, ...]:
-    """The tokens of a file: one a line, as `token_lines` describes it; `#` for comments.
+    """Return the tokens of a file, which has one a line (see `token_lines`).
 
     Args:
         path: the file.
-        passed_by_systemd: it is a credential, whose folder nobody else can enter
-            (systemd.exec(5), LoadCredential=), whatever its own mode is.
+        passed_by_systemd: whether it is a credential, whose directory other users cannot enter
+            (systemd.exec(5), LoadCredential=); its mode is not checked then.
 
     Raises:
-        SettingsError: it cannot be read, others than its owner may read it, or a line is no token.
-            The message never holds a token.
+        SettingsError: the file cannot be read, others than its owner may read it, or a line is
+            invalid. The message contains no token.
     """
     return tuple(
         Token(
@@ -85,31 +82,18 @@ def read_tokens(path: Path, *, passed_by_systemd: bool = False) -> tuple[Token, 
     )
 
 
-def read_unrestricted_token(path: Path, *, passed_by_systemd: bool = False) -> str | None:
-    """The first token of a file that sees all jobs, as it is written; None where there is none.
+def read_preferred_token(path: Path, *, passed_by_systemd: bool = False) -> TokenLine:
+    """Return the token of a file that a client should send; raises as `read_tokens` does.
 
-    Raises: as `read_tokens` does.
+    It is the first that sees all jobs; otherwise the first. Expired tokens come last.
     """
     now_s = time.time()
-    for line in parse_token_file(path, passed_by_systemd=passed_by_systemd):
-        if not line.patterns and not line.is_expired(now_s):
-            return line.token
-    return None
-
-
-def read_preferred_token(path: Path) -> str:
-    """The first token of a file that sees all jobs, else its first; raises as `read_tokens` does.
-
-    What a client sends, for which a few jobs are better than none.
-    """
-    now_s = time.time()
-    lines = parse_token_file(path, passed_by_systemd=False)
-    lasting = [line for line in lines if not line.is_expired(now_s)] or lines
-    return next((line.token for line in lasting if not line.patterns), lasting[0].token)
+    lines = parse_token_file(path, passed_by_systemd=passed_by_systemd)
+    return min(lines, key=lambda line: (line.is_expired(now_s), bool(line.patterns)))
 
 
 def parse_token_file(path: Path, *, passed_by_systemd: bool) -> list[TokenLine]:
-    """The lines of a file that have a token; raises as `read_tokens` does."""
+    """Return the lines of a file that have a token; raises as `read_tokens` does."""
     found: dict[str, TokenLine] = {}
     names: set[str] = set()
     text = read_private_file(path, passed_by_systemd=passed_by_systemd)
@@ -118,28 +102,25 @@ def parse_token_file(path: Path, *, passed_by_systemd: bool) -> list[TokenLine]:
         if line is None:
             continue
         if line.token in found:
-            raise SettingsError(f"line {number} of {path} has a token that was there before")
+            raise SettingsError(f"line {number} of {path} repeats a token of an earlier line")
         if line.name in names:
-            raise SettingsError(f"line {number} of {path} has a name that was there before")
+            raise SettingsError(f"line {number} of {path} repeats a name of an earlier line")
         found[line.token] = line
         names.add(line.name)
     if not found:
-        raise SettingsError(f"{path} holds no token: nobody could come in")
+        raise SettingsError(f"no tokens in {path}: every request would be rejected")
     return list(found.values())
 
 
 def read_private_file(
     path: Path, *, passed_by_systemd: bool = False, content_name: str = "tokens"
 ) -> str:
-    """The text of a file that only its owner may read; raises as `read_tokens` does.
+    """Return the text of a file that only its owner may read; raises as `read_tokens` does.
 
-    Args:
-        path: the file.
-        passed_by_systemd: as in `read_tokens`.
-        content_name: what is in it, in a word or two.
+    `content_name` names the content in error messages.
     """
     try:
-        # Not blocking: it may be a pipe.
+        # Non-blocking, since it may be a pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             status = os.fstat(file.fileno())
@@ -149,16 +130,15 @@ def read_private_file(
             f"the {content_name} in {path} cannot be read: {error.strerror}"
         ) from error
     if not stat.S_ISREG(status.st_mode):
-        raise SettingsError(f"the {content_name} must be in a regular file, and {path} is none")
+        raise SettingsError(f"the {content_name} must be in a regular file; {path} is not one")
     mode = stat.S_IMODE(status.st_mode)
     if not passed_by_systemd and (mode & 0o077 or status.st_uid not in (0, os.geteuid())):
         raise SettingsError(
-            f"{path} holds the {content_name}, and must be its owner's alone (chmod 600, owned "
-            f"by the user "
-            f"who runs this); it has mode {mode:04o} and belongs to user {status.st_uid}"
+            f"{path} holds the {content_name}, and must be its owner's alone (chmod 600, owned by "
+            f"the user that runs this); it has mode {mode:04o} and belongs to user {status.st_uid}"
         )
     if len(data) > MAX_FILE_BYTES:
-        raise SettingsError(f"{path} must hold no more than {MAX_FILE_BYTES} bytes")
+        raise SettingsError(f"{path} is too large: at most {MAX_FILE_BYTES} bytes are allowed")
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -166,18 +146,18 @@ def read_private_file(
 
 
 def ensure_generated_token(folder: Path) -> tuple[Path, bool]:
-    """The file of this server's own token, and whether it was made, since it was not there.
+    """Return the file of the generated token, and whether it was created now.
 
     Raises:
-        SettingsError: it cannot be made.
+        SettingsError: the file cannot be created.
     """
     path = folder / GENERATED_TOKEN_FILENAME
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.exists():
             return path, False
-        # Written aside and then linked: whoever comes at the same moment finds all of it, or makes
-        # it himself, and one of the two wins.
+        # Written under another name and then linked, so that a process that starts at the same time
+        # never reads a part of it.
         made = folder / f".token-{secrets.token_hex(8)}"
         descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -190,7 +170,7 @@ def ensure_generated_token(folder: Path) -> tuple[Path, bool]:
             made.unlink()
     except OSError as error:
         raise SettingsError(
-            f"no token can be kept in {folder}: {error.strerror}; name another data_dir, or a "
-            "token_file"
+            f"cannot create a token in {folder}: {error.strerror}; set data_dir to another "
+            "directory, or set token_file"
         ) from error
     return path, True

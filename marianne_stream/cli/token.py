@@ -1,5 +1,6 @@
 """`token`: print the server's token, and generate it if there is none."""
 
+import time
 from argparse import ArgumentParser, Namespace
 
 from marianne_stream.auth.token_source import ensure_token_source
@@ -26,8 +27,8 @@ def run(options: Namespace) -> int:
     """
     settings = make_settings(vars(options))
     token_source = ensure_token_source(settings.token_file, settings.data_dir)
-    token = token_source.read_unrestricted_token()
-    if token is None:
+    line = token_source.read_preferred_token()
+    if line.patterns or line.is_expired(time.time()):
         raise SettingsError(f"no token in {token_source.path} may read all jobs: add one")
-    print(token)
+    print(line.token)
     return 0

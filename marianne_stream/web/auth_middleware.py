@@ -78,7 +78,7 @@ class AuthMiddleware:
         if self.authenticator is None:
             return UNRESTRICTED
         session_id = request.cookies.get(session_cookie_name(request))
-        return self.authenticator.authenticate_session(session_id) if session_id else None
+        return await self.authenticator.authenticate_session(session_id) if session_id else None
 
     async def _authenticate(self, request: web.Request) -> Grant | None:
         """What the bearer of a request is granted; None where it bears nothing.

@@ -1,7 +1,4 @@
-"""Signing in and out with a browser, which cannot send a token with an EventSource.
-
-It must not know how sessions are kept.
-"""
+"""Login and logout of browsers, which cannot send a token with an EventSource."""
 
 import asyncio
 
@@ -14,20 +11,21 @@ from marianne_stream.web.auth_middleware import CLIENT_INFO, AuthMiddleware, ses
 from marianne_stream.web.frontend import Templates
 from marianne_stream.web.responses import NO_STORE
 
-INVALID_TOKEN_MESSAGE = "That token is not known here."  # noqa: S105 - what a person is told, no token
+INVALID_TOKEN_MESSAGE = "That token is not known here."  # noqa: S105 - a message, not a token
 EXPIRED_LINK_MESSAGE = (
     "This link has been used, is older than an hour, or is of a server that has ended."
 )
+BAD_FIELDS_DETAIL = "a form or a JSON object with a token, as text, was expected"
 
 
 class LoginPages:
-    """The pages and forms of signing in.
+    """Handlers of `/login` and `/logout`.
 
     Args:
-        auth: who knows the tokens.
-        templates: what the form is made of.
-        max_age_s: how long a browser keeps its cookie.
-        form_timeout_s: how long a form may take to come; a token and an address are sent at once.
+        auth: has the authenticator, the throttle and the log of sign-ins.
+        templates: templates of the pages.
+        max_age_s: age at which the browser drops the cookie.
+        form_timeout_s: time in which a form must arrive.
     """
 
     def __init__(
@@ -39,94 +37,90 @@ class LoginPages:
         self._form_timeout_s = form_timeout_s
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Puts the addresses into a router."""
-        # A link that works once is not to be spent by a HEAD.
+        """Add the routes to a router."""
+        # A HEAD request must not use up a login link.
         router.add_get("/login", self.login_page, allow_head=False)
         router.add_post("/login", self.log_in)
         router.add_post("/logout", self.log_out)
 
     async def login_page(self, request: web.Request) -> web.Response:
-        """`GET /login`: the form; or, by a link that works once, signed in."""
-        keeper, code = self._auth.authenticator, request.query.get("code")
-        where = safe_redirect_path(request.query.get("next", "/"))
-        if keeper is None or (not code and await self._auth.session_grant(request) is not None):
-            raise web.HTTPSeeOther(where)
+        """`GET /login`: the form, or a session if the request has the code of a login link."""
+        authenticator, code = self._auth.authenticator, request.query.get("code")
+        path = safe_redirect_path(request.query.get("next", "/"))
+        if authenticator is None or (
+            not code and await self._auth.session_grant(request) is not None
+        ):
+            raise web.HTTPSeeOther(path)
         if not code:
-            return self._templates.render("sign-in.html", message="", next=where)
-        session_id = keeper.redeem_login_link(code)
-        if session_id is None:
+            return self._templates.render("sign-in.html", message="", next=path)
+        session = await authenticator.redeem_login_link(code)
+        if session is None:
             await self._penalize_failure(request, method="link", reason="used_link")
-            return self._templates.render(
-                "sign-in.html", status=401, message=EXPIRED_LINK_MESSAGE, next=where
-            )
-        self._log_success(request, "signed in", keeper, session_id, method="link")
-        return self._set_session_cookie(request, session_id, see_other(where))
+            return self._render_failure(EXPIRED_LINK_MESSAGE, path)
+        return self._start_session(request, session, see_other(path), method="link")
 
     async def log_in(self, request: web.Request) -> web.StreamResponse:
-        """`POST /login`: a token for a session, as a form or as JSON."""
-        keeper = self._require_same_origin(request)
-        as_form = request.content_type == "application/x-www-form-urlencoded"
-        fields = await read_login_fields(request, is_form=as_form, timeout_s=self._form_timeout_s)
-        where = safe_redirect_path(fields.get("next", "/"))
-        if keeper is None:
-            return see_other(where)
+        """`POST /login`: exchange a token, in a form or as JSON, for a session."""
+        authenticator = self._require_same_origin(request)
+        is_form = request.content_type == "application/x-www-form-urlencoded"
+        fields = await read_login_fields(request, is_form=is_form, timeout_s=self._form_timeout_s)
+        path = safe_redirect_path(fields.get("next", "/"))
+        if authenticator is None:
+            return see_other(path)
         token = fields.get("token", "").strip()
-        method = "form" if as_form else "json"
-        session_id = keeper.create_session(token)
-        if session_id is None:
-            await self._penalize_failure(request, method=method, **keeper.rejection_fields(token))
-            if not as_form:
-                raise InvalidTokenError
-            return self._templates.render(
-                "sign-in.html", status=401, message=INVALID_TOKEN_MESSAGE, next=where
+        method = "form" if is_form else "json"
+        session = await authenticator.create_session(token)
+        if session is None:
+            await self._penalize_failure(
+                request, method=method, **authenticator.rejection_fields(token)
             )
-        self._log_success(request, "signed in", keeper, session_id, method=method)
-        answer = see_other(where) if as_form else web.Response(status=204, headers=NO_STORE)
-        return self._set_session_cookie(request, session_id, answer)
+            if not is_form:
+                raise InvalidTokenError
+            return self._render_failure(INVALID_TOKEN_MESSAGE, path)
+        response = see_other(path) if is_form else web.Response(status=204, headers=NO_STORE)
+        return self._start_session(request, session, response, method=method)
 
     async def log_out(self, request: web.Request) -> web.StreamResponse:
-        """`POST /logout`: the session is over, for good, and the streams that it opened end."""
-        keeper = self._require_same_origin(request)
+        """`POST /logout`: end the session and the streams that were opened with it."""
+        authenticator = self._require_same_origin(request)
         session_id = request.cookies.get(session_cookie_name(request))
-        if keeper is not None and session_id:
-            if keeper.authenticate_session(session_id) is not None:
-                self._log_success(request, "signed out", keeper, session_id)
-            keeper.end_session(session_id)
-        answer = see_other("/login")
-        answer.del_cookie(session_cookie_name(request), path="/")
-        return answer
-
-    def _log_success(
-        self,
-        request: web.Request,
-        event: str,
-        authenticator: Authenticator,
-        session_id: str,
-        **fields: str,
-    ) -> None:
-        name = authenticator.session_token_name(session_id)
-        self._auth.login_log.log_accepted(event, request[CLIENT_INFO], token=name, **fields)
+        if authenticator is not None and session_id:
+            token_name = await authenticator.end_session(session_id)
+            if token_name is not None:
+                self._auth.login_log.log_accepted(
+                    "signed out", request[CLIENT_INFO], token=token_name
+                )
+        response = see_other("/login")
+        response.del_cookie(session_cookie_name(request), path="/")
+        return response
 
     async def _penalize_failure(self, request: web.Request, **fields: str) -> None:
-        """Log that a sign-in failed, and wait as long as a failure of this address has to."""
-        visitor = request[CLIENT_INFO]
-        self._auth.login_log.log_rejected("sign-in failed", visitor, **fields)
-        await self._auth.login_throttle.penalize(visitor.rate_limit_key)
+        """Log that a sign-in failed, and wait for the delay of the client."""
+        client = request[CLIENT_INFO]
+        self._auth.login_log.log_rejected("sign-in failed", client, **fields)
+        await self._auth.login_throttle.penalize(client.rate_limit_key)
+
+    def _render_failure(self, message: str, path: str) -> web.Response:
+        return self._templates.render("sign-in.html", status=401, message=message, next=path)
 
     def _require_same_origin(self, request: web.Request) -> Authenticator | None:
-        """Who keeps the tokens, for a request that a page of this server made."""
+        """Return the authenticator for a request of this server's own page."""
         self._auth.host_policy.require_same_origin(request, secure=request[CLIENT_INFO].secure)
         return self._auth.authenticator
 
-    def _set_session_cookie(
-        self, request: web.Request, session_id: str, response: web.Response
+    def _start_session(
+        self, request: web.Request, session: tuple[str, str], response: web.Response, *, method: str
     ) -> web.Response:
+        """Log a sign-in, and set the session's cookie in its response."""
+        session_id, token_name = session
+        client = request[CLIENT_INFO]
+        self._auth.login_log.log_accepted("signed in", client, token=token_name, method=method)
         response.set_cookie(
             session_cookie_name(request),
             session_id,
             max_age=self._max_age_s,
             path="/",
-            secure=request[CLIENT_INFO].secure,
+            secure=client.secure,
             httponly=True,
             samesite="Lax",
         )
@@ -137,20 +131,14 @@ class LoginPages:
 async def read_login_fields(
     request: web.Request, *, is_form: bool, timeout_s: float
 ) -> dict[str, str]:
-    """The fields of a form, or of an object of JSON.
-
-    Args:
-        request: what holds them.
-        is_form: whether they come as a form.
-        timeout_s: how long they may take to come.
+    """Read the fields of a form or of a JSON object.
 
     Raises:
-        BadRequestError: it is neither, or does not come in time.
+        BadRequestError: the body is neither, or does not arrive within `timeout_s`.
     """
-    wanted = "a form or a JSON object with a token, as text, was expected"
     if "Content-Encoding" in request.headers:
-        # How large it is would be known only when it is unpacked.
-        raise BadRequestError(detail=wanted)
+        # Its size would be known only after decompression.
+        raise BadRequestError(detail=BAD_FIELDS_DETAIL)
     try:
         async with asyncio.timeout(timeout_s):
             fields = dict(await request.post()) if is_form else await request.json()
@@ -161,23 +149,23 @@ async def read_login_fields(
         RecursionError,
         web.RequestPayloadError,
     ) as error:
-        raise BadRequestError(detail=wanted) from error
+        raise BadRequestError(detail=BAD_FIELDS_DETAIL) from error
     if not isinstance(fields, dict):
-        raise BadRequestError(detail=wanted)
+        raise BadRequestError(detail=BAD_FIELDS_DETAIL)
     texts = {name: value for name, value in fields.items() if isinstance(value, str)}
     if len(texts) != len(fields):
-        raise BadRequestError(detail=wanted)
+        raise BadRequestError(detail=BAD_FIELDS_DETAIL)
     return texts
 
 
 def see_other(path: str) -> web.Response:
-    """An answer that leads a browser on, with a GET (RFC 9110 section 15.4.4)."""
+    """Return a redirect that the browser follows with a GET (RFC 9110 section 15.4.4)."""
     location = str(URL(path).with_fragment(None))
     return web.Response(status=303, headers={**NO_STORE, "Location": location})
 
 
 def safe_redirect_path(text: str) -> str:
-    """An address of this server to go on to; another one is not gone on to."""
+    """Return a path of this server to redirect to; "/" if the text leads anywhere else."""
     if not text.startswith("/") or text.startswith(("//", "/\\")) or not text.isprintable():
         return "/"
     try:

@@ -1,123 +1,265 @@
-"""Sessions outlast the process, end for good, and are known by no more than a digest."""
+"""Sessions outlast the process, end for good, and are stored as hashes."""
 
+import asyncio
+import os
+import sqlite3
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from marianne_stream.auth import session_store
 from marianne_stream.auth.authenticator import Authenticator
-from marianne_stream.auth.session_store import SessionStore
+from marianne_stream.auth.session_store import DATABASE_FILENAME, SessionStore
 from marianne_stream.auth.tokens import Token, digest_secret
 from marianne_stream.wire.job_patterns import ALL_JOBS
 
 TOKEN = "whole-token-0123456789"
 
-
-def keeper(folder: Path, *, max_age_s: float = 3600, tokens: str = TOKEN) -> Authenticator:
-    known = tuple(Token(digest_secret(text), ALL_JOBS) for text in tokens.split())
-    return Authenticator(lambda: known, SessionStore(folder, max_age_s=max_age_s))
+OpenAuthenticator = Callable[..., Awaitable[Authenticator]]
 
 
-def signed_in(keeper: Authenticator) -> str:
-    session_id = keeper.create_session(TOKEN)
-    assert session_id is not None
+@pytest.fixture
+async def open_authenticator(tmp_path: Path) -> AsyncIterator[OpenAuthenticator]:
+    """Return a function that opens authenticators with one data directory, as processes do."""
+    opened: list[Authenticator] = []
+
+    async def open_one(
+        data_dir: Path = tmp_path, *, max_age_s: float = 3600, tokens: str = TOKEN
+    ) -> Authenticator:
+        known = tuple(Token(digest_secret(text), ALL_JOBS, name=text) for text in tokens.split())
+        authenticator = Authenticator(lambda: known, SessionStore(data_dir, max_age_s=max_age_s))
+        await authenticator.open()
+        opened.append(authenticator)
+        return authenticator
+
+    yield open_one
+    for authenticator in opened:
+        await authenticator.close()
+
+
+async def sign_in(authenticator: Authenticator) -> str:
+    session = await authenticator.create_session(TOKEN)
+    assert session is not None
+    session_id, token_name = session
+    assert token_name == TOKEN
     return session_id
 
 
-def test_a_session_outlasts_the_process(tmp_path: Path) -> None:
-    session_id = signed_in(keeper(tmp_path))
-    assert keeper(tmp_path).authenticate_session(session_id) is not None
-    data = (tmp_path / "sessions.json").read_text()
-    assert session_id not in data
-    assert (tmp_path / "sessions.json").stat().st_mode & 0o777 == 0o600
+def connect(data_dir: Path) -> closing[sqlite3.Connection]:
+    """Open the database as another program, in autocommit mode."""
+    return closing(sqlite3.connect(data_dir / DATABASE_FILENAME, isolation_level=None))
 
 
-def test_one_that_signs_out_is_out_in_every_process(tmp_path: Path) -> None:
-    here, there = keeper(tmp_path), keeper(tmp_path)
-    session_id = signed_in(here)
-    grant = there.authenticate_session(session_id)
-    assert grant is not None
-    here.end_session(session_id)
-    there.revoke_stale()
-    assert grant.revoked
-    assert here.authenticate_session(session_id) is there.authenticate_session(session_id) is None
-
-
-def test_a_session_ends_by_itself(tmp_path: Path) -> None:
-    old = keeper(tmp_path, max_age_s=-1)
-    assert old.authenticate_session(signed_in(old)) is None
-
-
-def test_a_session_ends_with_its_token(tmp_path: Path) -> None:
-    session_id = signed_in(keeper(tmp_path))
-    assert (
-        keeper(tmp_path, tokens="another-token-0123456789").authenticate_session(session_id) is None
-    )
-
-
-def test_a_damaged_file_lets_nobody_in(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    here = keeper(tmp_path)
-    session_id = signed_in(here)
-    (tmp_path / "sessions.json").write_text("{")
-    assert here.authenticate_session(session_id) is None
-    assert "sessions cannot be read" in caplog.text
-    assert here.authenticate_session(signed_in(here)) is not None
-
-
-def test_a_folder_that_cannot_be_written_keeps_sessions_in_memory(tmp_path: Path) -> None:
-    here = keeper(tmp_path / "none")
-    assert here.authenticate_session(signed_in(here)) is not None
-
-
-def test_a_logout_that_cannot_be_written_holds_and_is_written_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_session_after_restart_is_valid_and_stored_as_hash(
+    open_authenticator: OpenAuthenticator, tmp_path: Path
 ) -> None:
-    here = keeper(tmp_path)
-    one, other = signed_in(here), signed_in(here)
-
-    def full(*_arguments: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(Path, "replace", full)
-        here.end_session(one)
-    assert here.authenticate_session(one) is None
-    here.revoke_stale()
-    assert keeper(tmp_path).authenticate_session(one) is None
-    here.end_session(other)
-    assert keeper(tmp_path).authenticate_session(other) is None
-    assert {path.name for path in tmp_path.iterdir()} == {"sessions.json", "sessions.lock"}
+    session_id = await sign_in(await open_authenticator())
+    assert await (await open_authenticator()).authenticate_session(session_id) is not None
+    files = list(tmp_path.glob(f"{DATABASE_FILENAME}*"))
+    assert len(files) == 3
+    for path in files:
+        assert session_id.encode() not in path.read_bytes()
+        assert path.stat().st_mode & 0o777 == 0o600
+    with connect(tmp_path) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert database.execute("SELECT digest FROM sessions").fetchall() == [
+            (digest_secret(session_id),)
+        ]
 
 
-def test_a_link_works_once(tmp_path: Path) -> None:
-    here = keeper(tmp_path)
-    old, new = here.issue_login_link(), here.issue_login_link()
-    assert here.redeem_login_link(old) is None
-    assert here.redeem_login_link(new) is not None
-    assert here.redeem_login_link(new) is None
+async def test_logout_ends_session_in_every_process(open_authenticator: OpenAuthenticator) -> None:
+    here, there = await open_authenticator(), await open_authenticator()
+    session_id = await sign_in(here)
+    grant = await there.authenticate_session(session_id)
+    assert grant is not None
+    assert await here.end_session(session_id) == TOKEN
+    assert await there.authenticate_session(session_id) is None
+    await there.revoke_stale()
+    assert grant.revoked
+    assert await here.authenticate_session(session_id) is None
 
 
-def test_who_signs_in_often_signs_out_nobody_but_himself(
+async def test_session_older_than_limit_is_invalid(open_authenticator: OpenAuthenticator) -> None:
+    authenticator = await open_authenticator(max_age_s=-1)
+    assert await authenticator.authenticate_session(await sign_in(authenticator)) is None
+
+
+async def test_expired_session_revokes_its_grant(open_authenticator: OpenAuthenticator) -> None:
+    authenticator = await open_authenticator(max_age_s=0.5)
+    grant = await authenticator.authenticate_session(await sign_in(authenticator))
+    assert grant is not None
+    await authenticator.revoke_stale()
+    assert not grant.revoked
+    await asyncio.sleep(0.6)
+    await authenticator.revoke_stale()
+    assert grant.revoked
+
+
+async def test_removed_token_ends_its_sessions(open_authenticator: OpenAuthenticator) -> None:
+    session_id = await sign_in(await open_authenticator())
+    other = await open_authenticator(tokens="another-token-0123456789")
+    assert await other.authenticate_session(session_id) is None
+
+
+async def test_damaged_database_keeps_new_sessions_in_memory(
+    open_authenticator: OpenAuthenticator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / DATABASE_FILENAME).write_text("no database" * 1000)
+    authenticator = await open_authenticator()
+    session_id = await sign_in(authenticator)
+    assert await authenticator.authenticate_session(session_id) is not None
+    await authenticator.end_session(session_id)
+    assert await authenticator.authenticate_session(session_id) is None
+    assert len(caplog.records) == 1
+    assert "sessions kept in memory" in caplog.text
+
+
+async def test_database_damaged_while_open_invalidates_its_sessions(
+    open_authenticator: OpenAuthenticator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    authenticator = await open_authenticator()
+    session_id = await sign_in(authenticator)
+    grant = await authenticator.authenticate_session(session_id)
+    assert grant is not None
+    with connect(tmp_path) as database:
+        database.execute("DROP TABLE sessions")
+    assert await authenticator.authenticate_session(session_id) is None
+    await authenticator.revoke_stale()
+    assert grant.revoked
+    assert len(caplog.records) == 1
+    assert "sessions not readable" in caplog.text
+    assert await authenticator.authenticate_session(await sign_in(authenticator)) is not None
+
+
+async def test_directory_that_cannot_be_created_keeps_sessions_in_memory(
+    open_authenticator: OpenAuthenticator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    authenticator = await open_authenticator(tmp_path / "file" / "data")
+    session_id = await sign_in(authenticator)
+    grant = await authenticator.authenticate_session(session_id)
+    assert grant is not None
+    await authenticator.revoke_stale()
+    assert not grant.revoked
+    assert len(caplog.records) == 1
+    assert "sessions kept in memory" in caplog.text
+
+
+async def test_changes_while_database_is_locked_hold_and_are_saved_later(
+    open_authenticator: OpenAuthenticator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(session_store, "BUSY_TIMEOUT_S", 0.01)
+    here, there = await open_authenticator(), await open_authenticator()
+    ended = await sign_in(here)
+    with connect(tmp_path) as database:
+        database.execute("BEGIN IMMEDIATE")
+        await here.end_session(ended)
+        begun = await sign_in(here)
+        assert await here.authenticate_session(ended) is None
+        assert await here.authenticate_session(begun) is not None
+        assert await there.authenticate_session(ended) is not None
+        assert await there.authenticate_session(begun) is None
+        assert caplog.text.count("sessions not saved") == 1
+    await here.revoke_stale()
+    assert await there.authenticate_session(ended) is None
+    assert await there.authenticate_session(begun) is not None
+
+
+async def test_login_link_works_once(open_authenticator: OpenAuthenticator) -> None:
+    authenticator = await open_authenticator()
+    old, new = authenticator.issue_login_link(), authenticator.issue_login_link()
+    assert await authenticator.redeem_login_link(old) is None
+    assert await authenticator.redeem_login_link(new) is not None
+    assert await authenticator.redeem_login_link(new) is None
+
+
+async def test_session_limits_drop_oldest_of_same_token_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session_store, "MAX_SESSIONS", 10)
     monkeypatch.setattr(session_store, "MAX_SESSIONS_PER_TOKEN", 3)
-    for folder in (tmp_path, None, tmp_path / "cannot be written"):
-        here = session_store.SessionStore(folder, max_age_s=3600)
-        other = here.create("other token")
-        own = [here.create("his token") for _ in range(12)]
-        open_still = [here.get(one) is not None for one in own]
-        assert open_still == [False] * 9 + [True] * 3
-        assert here.get(other) is not None
+    (tmp_path / "file").write_text("")
+    for data_dir in (tmp_path, None, tmp_path / "file" / "data"):
+        store = SessionStore(data_dir, max_age_s=3600)
+        await store.open()
+        other = await store.create("other token")
+        own = [await store.create("own token") for _ in range(12)]
+        valid = [await store.get(session_id) is not None for session_id in own]
+        assert valid == [False] * 9 + [True] * 3
+        assert await store.get(other) is not None
+        await store.close()
 
 
-def test_who_signs_out_without_a_session_has_nothing_written(tmp_path: Path) -> None:
-    here = keeper(tmp_path)
-    here.end_session("no session")
-    assert list(tmp_path.iterdir()) == []
-    session_id = signed_in(here)
-    before = (tmp_path / "sessions.json").stat()
-    here.end_session("no session")
-    assert (tmp_path / "sessions.json").stat() == before
-    here.end_session(session_id)
-    assert here.authenticate_session(session_id) is None
+async def test_session_limit_in_total_drops_oldest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_store, "MAX_SESSIONS", 3)
+    for data_dir in (tmp_path, None):
+        store = SessionStore(data_dir, max_age_s=3600)
+        await store.open()
+        sessions = [await store.create(f"token {number}") for number in range(5)]
+        valid = [await store.get(session_id) is not None for session_id in sessions]
+        assert valid == [False] * 2 + [True] * 3
+        await store.close()
+
+
+async def test_logout_without_session_writes_nothing(
+    open_authenticator: OpenAuthenticator, tmp_path: Path
+) -> None:
+    authenticator = await open_authenticator()
+    session_id = await sign_in(authenticator)
+    with connect(tmp_path) as database:
+        version = database.execute("PRAGMA data_version").fetchone()
+        assert await authenticator.end_session("no session") is None
+        assert database.execute("PRAGMA data_version").fetchone() == version
+        await authenticator.end_session(session_id)
+        assert database.execute("PRAGMA data_version").fetchone() != version
+    assert await authenticator.authenticate_session(session_id) is None
+
+
+WORKER = """
+import asyncio, sys
+from pathlib import Path
+from marianne_stream.auth.session_store import SessionStore
+async def main():
+    store = SessionStore(Path(sys.argv[1]), max_age_s=3600)
+    sys.stdin.readline()
+    await store.open()
+    kept = [await store.create("token") for _ in range(20)]
+    gone = [await store.create("token") for _ in range(20)]
+    for session_id in gone:
+        await store.revoke(await store.get(session_id))
+    await store.close()
+    print(*kept, flush=True)
+asyncio.run(main())
+"""
+
+
+async def test_processes_share_sessions_from_the_first_moment(tmp_path: Path) -> None:
+    command = (sys.executable, "-c", WORKER, str(tmp_path / "data"))
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    workers = [
+        await asyncio.create_subprocess_exec(
+            *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
+        )
+        for _ in range(4)
+    ]
+    results = await asyncio.gather(*(worker.communicate(b"\n") for worker in workers))
+    assert [errors for _, errors in results] == [b""] * len(workers)
+    store = SessionStore(tmp_path / "data", max_age_s=3600)
+    await store.open()
+    for output, _ in results:
+        sessions = output.decode().split()
+        assert len(sessions) == 20
+        for session_id in sessions:
+            assert await store.get(session_id) is not None
+    await store.close()
+    with connect(tmp_path / "data") as database:
+        assert database.execute("SELECT count(*) FROM sessions").fetchone() == (80,)

@@ -99,7 +99,7 @@ async def test_guide_and_examples_lead_to_a_login_page_behind_tls(
         )
         running.send_signal(signal.SIGTERM)
         assert await running.wait() == 0
-        assert (tmp_path / "state" / "sessions.json").exists()
+        assert (tmp_path / "state" / "sessions.db").exists()
 
 
 async def fetch_text(session: aiohttp.ClientSession, url: str) -> str:
