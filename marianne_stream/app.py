@@ -36,6 +36,7 @@ from marianne_stream.server.memory import trim_heap_periodically
 from marianne_stream.server.tasks import TaskSupervisor
 from marianne_stream.web import openapi
 from marianne_stream.web.app_keys import (
+    AUTHENTICATOR,
     DOWNLOAD_LIMITER,
     JOB_HUB,
     LOG_FEEDS,
@@ -49,10 +50,10 @@ from marianne_stream.web.app_keys import (
 from marianne_stream.web.auth_middleware import AuthMiddleware
 from marianne_stream.web.download_limiter import DownloadLimiter
 from marianne_stream.web.frontend import Frontend, Templates
-from marianne_stream.web.host_policy import HostPolicy
+from marianne_stream.web.host_policy import Cors, TrustedHosts, add_security_headers
 from marianne_stream.web.http_server import ConnectionLimits, LimitedAppRunner
 from marianne_stream.web.login_handlers import LoginPages
-from marianne_stream.web.metrics import Metrics
+from marianne_stream.web.metrics import Metrics, ServerCollector
 from marianne_stream.web.middleware import (
     add_response_headers,
     errors_as_json,
@@ -62,6 +63,7 @@ from marianne_stream.web.middleware import (
 from marianne_stream.web.params import JOB_ID_RESOLVER
 from marianne_stream.web.proxy_headers import TrustedProxies
 from marianne_stream.web.routes import add_routes
+from marianne_stream.web.stream_monitor import StreamMonitor
 from marianne_stream.web.stream_registry import StreamRegistry
 
 if TYPE_CHECKING:
@@ -69,7 +71,6 @@ if TYPE_CHECKING:
     from marianne_stream.relay.publish.publisher import Publisher
 
 TASKS = web.AppKey("TASKS", TaskSupervisor)
-AUTHENTICATOR: web.AppKey[Authenticator | None] = web.AppKey("AUTHENTICATOR")
 
 # The login form is the only request with a body.
 MAX_FORM_BYTES = 16 * 1024
@@ -130,7 +131,7 @@ class Components:
     async def lifespan(self, _app: web.Application) -> AsyncIterator[None]:
         """Run the background tasks while the server runs, then close the components."""
         start = self.tasks.start
-        start("streams", self.stream_registry.run_keepalive())
+        start("streams", StreamMonitor(self.stream_registry).run())
         start("downloads", self.download_limiter.run_revocation())
         start("metrics", self.metrics.run_lag_probe())
         start("memory", trim_heap_periodically(lambda: len(self.stream_registry)))
@@ -150,7 +151,7 @@ class Components:
 
     async def close_streams(self, _app: web.Application) -> None:
         """End all streams, if `shutdown` was not called before."""
-        self.stream_registry.close()
+        self.stream_registry.drain.finish_all()
         self.job_hub.begin_shutdown()
         await self.tasks.cancel("relay", "conductor", "jobs")
         # No client waits for the reads that still run.
@@ -166,10 +167,11 @@ def create_app(settings: Settings) -> web.Application:
         SettingsError: a component cannot be built from these settings.
     """
     components = build_components(settings)
-    host_policy = HostPolicy(settings.allowed_hosts, settings.cors_origins)
+    cors = Cors(settings.cors_origins)
     auth = AuthMiddleware(
         components.authenticator,
-        host_policy=host_policy,
+        trusted_hosts=TrustedHosts(settings.allowed_hosts),
+        cors=cors,
         proxies=TrustedProxies(settings.trusted_proxies),
         public_paths=public_paths(settings),
     )
@@ -182,7 +184,7 @@ def create_app(settings: Settings) -> web.Application:
         ],
         client_max_size=MAX_FORM_BYTES,
     )
-    app.on_response_prepare.extend((host_policy.add_security_headers, add_response_headers))
+    app.on_response_prepare.extend((add_security_headers, cors.add_headers, add_response_headers))
     set_app_keys(app, components, settings)
     add_routes(app.router)
     add_frontend(app, auth, settings)
@@ -253,17 +255,17 @@ async def shutdown(app: web.Application, *, drain_timeout_s: float, force: async
         force: if set, the remaining streams are ended at once.
     """
     job_hub, stream_registry, tasks = app[JOB_HUB], app[STREAM_REGISTRY], app[TASKS]
-    stream_registry.begin_drain(drain_timeout_s)
+    stream_registry.drain.begin(drain_timeout_s)
     job_hub.begin_shutdown()
     # The relay's goodbye comes first: edges then report that the origin is gone.
     await tasks.cancel("relay")
     await tasks.cancel("conductor", "jobs")
-    await stream_registry.drain(force)
+    await stream_registry.drain.run(force)
 
 
 def abort(app: web.Application, runner: LimitedAppRunner) -> None:
     """Abort all streams and connections at once; unsent data is lost."""
-    app[STREAM_REGISTRY].abort_all()
+    app[STREAM_REGISTRY].drain.abort_all()
     runner.abort()
 
 
@@ -289,13 +291,8 @@ def build_components(settings: Settings) -> Components:
         max_streams=settings.max_streams, max_streams_per_client=settings.max_streams_per_address
     )
     download_limiter = DownloadLimiter(settings.max_downloads, settings.max_downloads_per_address)
-    metrics = Metrics(
-        stream_registry,
-        job_hub,
-        logs.feeds,
-        download_limiter,
-        extra_collectors=make_collectors(publisher, edge),
-    )
+    collector = ServerCollector(stream_registry, job_hub, logs.feeds, download_limiter)
+    metrics = Metrics([collector, *make_collectors(publisher, edge)])
     return Components(
         conductor_client=state.conductor_client,
         edge=edge,

@@ -39,7 +39,7 @@ class Token:
 
     @property
     def is_expired(self) -> bool:
-        """Whether it is refused now."""
+        """True if it is refused now."""
         return self.expires_at_s is not None and time.time() >= self.expires_at_s
 
 

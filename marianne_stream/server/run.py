@@ -14,7 +14,6 @@ from typing import Any
 from aiohttp import web
 
 from marianne_stream.app import (
-    AUTHENTICATOR,
     TASKS,
     abort,
     create_app,
@@ -42,7 +41,7 @@ from marianne_stream.server.sockets import (
 )
 from marianne_stream.server.systemd import Notifier, open_passed_sockets
 from marianne_stream.version import VERSION
-from marianne_stream.web.app_keys import STREAM_REGISTRY
+from marianne_stream.web.app_keys import AUTHENTICATOR, STREAM_REGISTRY
 from marianne_stream.web.http_server import LimitedAppRunner
 
 logger = logging.getLogger(__name__)

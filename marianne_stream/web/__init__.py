@@ -1,1 +1,1 @@
-"""HTTP: routes, parameters, errors, and streams that are kept open."""
+"""HTTP server: routes, middleware, handlers, streams, and the page."""

@@ -1,9 +1,10 @@
-"""What the handlers find in their application."""
+"""Keys of the components that handlers find in their application."""
 
 from collections.abc import Callable
 
 from aiohttp import web
 
+from marianne_stream.auth.authenticator import Authenticator
 from marianne_stream.feeds.log_feeds import LogFeedProvider
 from marianne_stream.feeds.log_locator import LogLocator
 from marianne_stream.jobs.hub import JobHub
@@ -11,13 +12,15 @@ from marianne_stream.web.download_limiter import DownloadLimiter
 from marianne_stream.web.metrics import Metrics
 from marianne_stream.web.stream_registry import StreamRegistry
 
-JOB_HUB = web.AppKey("WATCHES", JobHub)
+# None if no token is required.
+AUTHENTICATOR: web.AppKey[Authenticator | None] = web.AppKey("AUTHENTICATOR")
+DOWNLOAD_LIMITER = web.AppKey("DOWNLOAD_LIMITER", DownloadLimiter)
+JOB_HUB = web.AppKey("JOB_HUB", JobHub)
+LOG_FEEDS: web.AppKey[LogFeedProvider] = web.AppKey("LOG_FEEDS")
+LOG_LOCATOR: web.AppKey[LogLocator] = web.AppKey("LOG_LOCATOR")
+MAX_DOWNLOAD_BYTES = web.AppKey("MAX_DOWNLOAD_BYTES", int)
 METRICS = web.AppKey("METRICS", Metrics)
-STREAM_REGISTRY = web.AppKey("STREAMS", StreamRegistry)
-OPENAPI = web.AppKey("OPENAPI", bytes)
-LOG_LOCATOR: web.AppKey[LogLocator] = web.AppKey("JOB_LOGS")
-LOG_FEEDS: web.AppKey[LogFeedProvider] = web.AppKey("LOG_STREAMS")
-# Sentences about what is not served although the rest is.
+# Returns sentences about what is not served although the rest is.
 NOT_SERVED: web.AppKey[Callable[[], list[str]]] = web.AppKey("NOT_SERVED")
-DOWNLOAD_LIMITER = web.AppKey("DOWNLOADS", DownloadLimiter)
-MAX_DOWNLOAD_BYTES = web.AppKey("DOWNLOAD_LIMIT_BYTES", int)
+OPENAPI = web.AppKey("OPENAPI", bytes)
+STREAM_REGISTRY = web.AppKey("STREAM_REGISTRY", StreamRegistry)

@@ -1,4 +1,4 @@
-"""Conditional and range requests for a file (RFC 9110 sections 13 and 14). It reads no file."""
+"""Conditional and range requests for a file (RFC 9110 sections 13 and 14)."""
 
 import re
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from aiohttp import ETag, web
 
 RANGE_RE = re.compile(r"bytes=([0-9]*)-([0-9]*)", re.IGNORECASE)
 
-# A number of more digits is beyond any file, and slow to read.
+# More digits are beyond the size of any file, and slow to parse.
 MAX_RANGE_CHARS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class FileVersion:
-    """A file as it was at one moment.
+    """Version of a file.
 
     Attributes:
         size_bytes: its size.
-        modified_ns: the time of its last write, in nanoseconds of the epoch.
+        modified_ns: time of its last write, in nanoseconds of the epoch.
     """
 
     size_bytes: int
@@ -27,17 +27,17 @@ class FileVersion:
 
     @property
     def etag(self) -> str:
-        """The validator of this version, without its quotes."""
+        """The entity tag, without its quotes."""
         return f"{self.modified_ns:x}-{self.size_bytes:x}"
 
     @property
     def last_modified(self) -> datetime:
-        """The time of the last write, in whole seconds, as `Last-Modified` has it."""
+        """The time of the last write, in whole seconds, as in `Last-Modified`."""
         return datetime.fromtimestamp(self.modified_ns // 10**9, UTC)
 
 
 def evaluate_preconditions(request: web.Request, version: FileVersion) -> HTTPStatus | None:
-    """The status that a request's conditions ask for: 412, 304, or None to send the file.
+    """Return 412 or 304 if a condition of the request asks for it, or None to send the file.
 
     The order is that of RFC 9110 section 13.2.2.
     """
@@ -63,11 +63,11 @@ def etag_matches(etags: tuple[ETag, ...], version: FileVersion, *, weak: bool) -
 
 
 def parse_range(request: web.Request, version: FileVersion) -> range | None:
-    """The bytes that a request asks for, or None for all of them.
+    """Return the requested range of bytes, or None for the whole file.
 
-    A Range that is invalid, of another unit, or of several parts is ignored, as RFC 9110 section
-    14.2 allows, and so is one whose If-Range names another version. An empty range stands for one
-    that cannot be satisfied.
+    A Range that is invalid, of another unit or of several parts is ignored, as RFC 9110 section
+    14.2 allows, and so is one whose If-Range names another version. An empty range cannot be
+    satisfied.
     """
     text = request.headers.get("Range", "")
     match = RANGE_RE.fullmatch(text) if len(text) <= MAX_RANGE_CHARS else None
@@ -83,7 +83,7 @@ def parse_range(request: web.Request, version: FileVersion) -> range | None:
 
 
 def if_range_matches(request: web.Request, version: FileVersion) -> bool:
-    """If-Range: an entity tag or a date that must be exactly the file's (RFC 9110 13.1.5)."""
+    """Return whether If-Range, an entity tag or a date, is exactly the file's (RFC 9110 13.1.5)."""
     text = request.headers.get("If-Range")
     if text is None:
         return True

@@ -1,10 +1,6 @@
-"""The logs that are being given as files: how many at once, by what right.
-
-It must not know which logs they are.
-"""
+"""Limit of logs that are being sent as files, and their end if the grant is revoked."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,75 +10,63 @@ from aiohttp import web
 
 from marianne_stream.errors import TooManyDownloadsError, TooManyDownloadsPerClientError
 from marianne_stream.web.auth_middleware import CLIENT_INFO, GRANT
+from marianne_stream.web.client_limiter import ClientLimiter
 
-# How soon one ends whose right was revoked.
+# Longest time until a download ends whose grant was revoked.
 REVOKE_INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Download:
-    """A download.
-
-    Attributes:
-        request: what it answers.
-        task: what sends it.
-    """
+    """Open download, and the task that sends it."""
 
     request: web.Request
     task: asyncio.Task[Any] | None
 
     def abort(self) -> None:
-        """Ends it at once, without what has not been sent."""
+        """Close the connection at once; what has not been sent is lost."""
         if self.task is not None:
             self.task.cancel()
         if self.request.transport is not None:
-            # Behind the task: asyncio's sendfile does not bear to lose its transport.
+            # After the cancelled task has run: asyncio's sendfile fails if its transport is gone.
             asyncio.get_running_loop().call_soon(self.request.transport.abort)
 
 
 class DownloadLimiter:
-    """All open downloads.
-
-    Args:
-        max_total: how many there may be at once.
-        max_per_client: how many one client may have at once.
-    """
+    """The open downloads, which are limited in total and per client."""
 
     def __init__(self, max_total: int, max_per_client: int) -> None:
-        self._max_total = max_total
-        self._max_per_client = max_per_client
+        self._limiter = ClientLimiter(max_total, max_per_client)
         self._open: set[Download] = set()
-        self._open_by_client: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._open)
 
     @contextmanager
     def slot(self, request: web.Request) -> Iterator[None]:
-        """Counts a download for as long as the context lasts, in the task that sends it.
+        """Count a download while the context lasts; to be used in the task that sends it.
 
         Raises:
-            TooManyDownloadsError: there are as many as there may be.
-            TooManyDownloadsOfOneError: the client has as many as one client may have.
+            TooManyDownloadsError: as many downloads are open as the limit allows.
+            TooManyDownloadsPerClientError: the client has as many as the limit allows.
         """
-        client = request[CLIENT_INFO].rate_limit_key
-        if len(self._open) >= self._max_total:
+        client_key = request[CLIENT_INFO].rate_limit_key
+        limit = self._limiter.reached(client_key)
+        if limit == "total":
             raise TooManyDownloadsError
-        if self._open_by_client[client] >= self._max_per_client:
+        if limit == "per_client":
             raise TooManyDownloadsPerClientError
         download = Download(request, asyncio.current_task())
         self._open.add(download)
-        self._open_by_client[client] += 1
+        self._limiter.add(client_key)
         try:
             yield
         finally:
             self._open.discard(download)
-            self._open_by_client[client] -= 1
-            if not self._open_by_client[client]:
-                del self._open_by_client[client]
+            self._limiter.remove(client_key)
 
     async def run_revocation(self) -> None:
-        """Ends those whose right was revoked, until it is cancelled."""
+        """Abort downloads whose grant was revoked, until cancelled."""
         while True:
             await asyncio.sleep(REVOKE_INTERVAL_S)
             for download in list(self._open):

@@ -1,4 +1,4 @@
-"""The pages for people, and the files that they are made of. It must not know what they show."""
+"""Pages and static files."""
 
 import hashlib
 import html
@@ -17,10 +17,10 @@ from marianne_stream.web.responses import NO_STORE
 
 STATIC_DIR = files("marianne_stream.web") / "static"
 
-# Pages that are filled in and answered at addresses of their own.
+# Templates, which are not served as static files.
 TEMPLATE_SUFFIX = ".html"
 
-# Asked for again each time, and answered 304 while they stay the same: an upgrade is seen at once.
+# Browsers revalidate on each use, so that an upgrade takes effect at once.
 FILE_HEADERS = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": PAGE_CONTENT_SECURITY_POLICY,
@@ -31,13 +31,7 @@ SIGN_OUT_FORM = '<form method="post" action="/logout"><button>Sign out</button><
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
-    """A file of the pages.
-
-    Attributes:
-        body: what it holds.
-        content_type: what it is.
-        etag: tells one content from another.
-    """
+    """Static file."""
 
     body: bytes
     content_type: str
@@ -45,7 +39,7 @@ class StaticFile:
 
 
 class Templates:
-    """The pages that are filled in: read once, at the start."""
+    """Templates of pages, read once at the start."""
 
     def __init__(self) -> None:
         self._texts = {
@@ -57,13 +51,13 @@ class Templates:
     def render(
         self, name: str, *, status: int = 200, trusted: dict[str, str] | None = None, **values: str
     ) -> web.Response:
-        """A page, with values in the places that it has for them.
+        """Return a page.
 
         Args:
-            name: the file.
-            status: the answer's.
+            name: file name of the template.
+            status: status of the response.
             trusted: values that are HTML.
-            values: values that are text.
+            values: values that are text, and are escaped.
         """
         safe = {key: html.escape(value) for key, value in values.items()}
         return web.Response(
@@ -75,52 +69,47 @@ class Templates:
 
 
 class Frontend:
-    """The page that shows jobs, and the files of all pages, which are read once.
-
-    Args:
-        auth: who is let in.
-        templates: what the page is made of.
-    """
+    """Handlers of the page and of its static files, which are read once at the start."""
 
     def __init__(self, auth: AuthMiddleware, templates: Templates) -> None:
         self._templates = templates
         self._sign_out_form = "" if auth.authenticator is None else SIGN_OUT_FORM
         self._files = dict(load_static_files(STATIC_DIR))
-        # Pages of one release share a worker; those of another have their own.
+        # Pages of one release share a worker; another release has its own.
         etags = "".join(file.etag.value for _, file in sorted(self._files.items()))
         self._content_hash = hashlib.sha256(etags.encode()).hexdigest()[:16]
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Puts the addresses into a router."""
+        """Add the routes to a router."""
         router.add_get("/", self.app_shell)
-        # Whether there is such a job, and who may see it, its API says.
+        # The API decides whether the job exists and the client may see it.
         router.add_get("/jobs/{shown_job_id:[^/]+}", self.app_shell)
         router.add_get("/static/{name:.+}", self.static_file)
 
     async def app_shell(self, _request: web.Request) -> web.Response:
-        """`GET /` and `GET /jobs/{job_id}`: the page; which view it shows is for its address."""
+        """`GET /` and `GET /jobs/{job_id}`: the page; its script reads the view from the path."""
         trusted = {"sign_out": self._sign_out_form}
         return self._templates.render("index.html", trusted=trusted, release=self._content_hash)
 
     async def static_file(self, request: web.Request) -> web.Response:
-        """`GET /static/…`: a file of the pages."""
+        """`GET /static/…`: a static file."""
         found = self._files.get(request.match_info["name"])
         if found is None:
             raise web.HTTPNotFound
         if request.if_none_match and found.etag in request.if_none_match:
-            answer = web.Response(status=304, headers=FILE_HEADERS)
+            response = web.Response(status=304, headers=FILE_HEADERS)
         else:
-            answer = web.Response(
+            response = web.Response(
                 body=found.body, content_type=found.content_type, headers=FILE_HEADERS
             )
             if found.content_type.startswith("text/"):
-                answer.charset = "utf-8"
-        answer.etag = found.etag
-        return answer
+                response.charset = "utf-8"
+        response.etag = found.etag
+        return response
 
 
 def load_static_files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, StaticFile]]:
-    """All files in a folder and in those below it, by their paths."""
+    """Yield all files in a directory and below it, by their paths."""
     for entry in folder.iterdir():
         name = prefix + entry.name
         if entry.is_dir():
@@ -132,10 +121,9 @@ def load_static_files(folder: Traversable, prefix: str = "") -> Iterator[tuple[s
 
 
 def guess_content_type(name: str) -> str:
-    """What a file is, by its name, whatever the system thinks of it.
+    """Return the media type for a file name; raise MarianneStreamError if none is known.
 
-    Raises:
-        MarianneStreamError: it is none that a page is made of.
+    The system's own table of media types is not used.
     """
     content_type = CONTENT_TYPES.get(name.rpartition(".")[2])
     if content_type is None:

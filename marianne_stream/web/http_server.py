@@ -1,13 +1,7 @@
-"""The connections that requests come by: how many there are, and what is said where HTTP fails.
-
-What aiohttp cannot read it answers by itself, in a form and under a name of its own; here such an
-answer looks like all others. It must not know what is asked for.
-"""
+"""HTTP server with connection limits, and with error responses of its own for malformed HTTP."""
 
 import asyncio
 import logging
-import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,7 +9,14 @@ from typing import Any, cast
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
+from marianne_stream.common.repeated_logs import LogLimiter
 from marianne_stream.errors import BadRequestError, MarianneStreamError
+from marianne_stream.web.aiohttp_internals import (
+    ManagedRequestHandler,
+    WrappedServer,
+    WrappingAppRunner,
+)
+from marianne_stream.web.client_limiter import ClientLimiter
 from marianne_stream.web.host_policy import SECURITY_HEADERS, SERVER_HEADER
 from marianne_stream.web.metrics import Metrics
 from marianne_stream.web.proxy_headers import make_rate_limit_key, peer_address
@@ -24,25 +25,25 @@ from marianne_stream.web.responses import error_response, response_from_error
 
 logger = logging.getLogger(__name__)
 
-# How long handlers may take to end when the streams have ended. A client that does not read costs
-# it twice: once to be waited for, once to be cancelled.
+# Time that handlers have to end after the streams. aiohttp waits for it twice if a client does not
+# read: before it cancels the handler, and after.
 SHUTDOWN_TIMEOUT_S = 1.5
 
-# How long the rest of a body is read that nobody wants, so that its sender gets to see the answer.
+# Time for which the rest of an unwanted body is read, so that its sender sees the response.
 LINGERING_TIME_S = 1.0
 
-# That connections are refused is said once in so long, however many there are.
+# Shortest time between two warnings about rejected connections.
 LOG_INTERVAL_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """How many connections there may be at once.
+    """Limits of open connections.
 
     Attributes:
-        total: in all.
-        per_client: to one address, as clients are counted.
-        is_exempt: whether an address may have as many as there may be in all: that of a proxy.
+        total: limit for all clients together.
+        per_client: limit for each client.
+        is_exempt: returns whether only `total` applies to an address, as to that of a proxy.
     """
 
     total: int
@@ -50,24 +51,19 @@ class ConnectionLimits:
     is_exempt: Callable[[str], bool]
 
 
-class LimitedRequestHandler(web.RequestHandler):
-    """One connection; closed at once where there are as many as there may be.
-
-    Args:
-        server: all of them.
-        options: aiohttp's own.
-    """
+class LimitedRequestHandler(ManagedRequestHandler):
+    """Connection that is closed at once if a limit is reached."""
 
     __slots__ = ("_client_key", "_server")
 
     def __init__(self, server: "LimitedServer", **options: Any) -> None:
         super().__init__(server, **options)
         self._server = server
-        # Who is counted, while it is.
+        # The client that it is counted for, while it is.
         self._client_key: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Counts the connection, or closes it."""
+        """Count the connection, or close it."""
         self._client_key = self._server.acquire(peer_address(transport))
         if self._client_key is None:
             cast("asyncio.Transport", transport).abort()
@@ -75,25 +71,17 @@ class LimitedRequestHandler(web.RequestHandler):
             super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Counts it no more."""
+        """Stop counting the connection."""
         if self._client_key is not None:
             self._server.release(self._client_key)
             self._client_key = None
         super().connection_lost(exc)
 
     def close_when_idle(self) -> None:
-        """Ends it when what it was asked is answered: now, where that is nothing."""
+        """Close the connection after the current request, or now if there is none."""
         self.close()
-        if not self._request_in_progress and not self._messages:
+        if self.is_idle:
             self.force_close()
-
-    def abort(self) -> None:
-        """Ends it at once, without what has not been sent."""
-        if self._task_handler is not None:
-            self._task_handler.cancel()
-        if self.transport is not None:
-            # Behind the handler: asyncio's sendfile does not bear to lose its transport.
-            self._loop.call_soon(self.transport.abort)
 
     def handle_error(
         self,
@@ -102,96 +90,72 @@ class LimitedRequestHandler(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to what is no HTTP, and to what failed outside of all handlers.
+        """Return the response to malformed HTTP, or to a failure outside of all handlers.
+
+        aiohttp's message is not used: it repeats what was sent, which may be a secret.
 
         Raises:
-            ConnectionError: the client has gone, or was answered already.
+            ConnectionError: the client has disconnected, or a response has begun.
         """
-        # It would say back what was sent.
         del message
         if isinstance(exc, ConnectionError):
             raise exc
         error = MarianneStreamError()
         if status < web.HTTPInternalServerError.status_code:
-            # Its words would say what was sent: a secret may be in it.
-            logger.debug("no HTTP came from %s: %s", request.remote, type(exc).__name__)
+            logger.debug("malformed HTTP client=%s error=%s", request.remote, type(exc).__name__)
             error = make_bad_request_error(exc)
         else:
-            logger.error("a request failed outside of all handlers", exc_info=exc)
+            logger.error("request failed outside of all handlers", exc_info=exc)
         if request.writer.output_size > 0:
-            raise ConnectionError("it was answered already, and then there was an error")
-        answer = response_from_error(request, error)
-        answer.force_close()
-        return self._server.finalize_response(request, answer)
+            raise ConnectionError("the request failed after its response had begun")
+        response = response_from_error(request, error)
+        response.force_close()
+        return self._server.finalize_response(request, response)
 
 
-class LimitedServer(web.Server):
-    """All connections.
-
-    Args:
-        inner: aiohttp's own server, whose handler answers.
-        limits: how many there may be.
-        metrics: what counts answers.
-        options: aiohttp's, for each connection.
-    """
+class LimitedServer(WrappedServer):
+    """Server that limits its connections, and counts responses and rejected connections."""
 
     def __init__(
         self, inner: web.Server, limits: ConnectionLimits, metrics: Metrics, **options: Any
     ) -> None:
         self._inner = inner
-        self._limits = limits
+        self._is_exempt = limits.is_exempt
+        self._limiter = ClientLimiter(limits.total, limits.per_client)
         self._metrics = metrics
-        self._open_count = 0
-        self._open_by_client: Counter[str] = Counter()
-        self._last_warning_at = -LOG_INTERVAL_S
-        super().__init__(
-            self._handle_request,
-            request_factory=inner.request_factory,
-            handler_cancellation=inner.handler_cancellation,
-            **options,
-        )
-
-    def __call__(self) -> web.RequestHandler:
-        """A connection that is about to be made."""
-        return LimitedRequestHandler(self, loop=self._loop, **self._kwargs)
+        self._warnings = LogLimiter(LOG_INTERVAL_S)
+        super().__init__(inner, self._handle_request, LimitedRequestHandler, **options)
 
     def acquire(self, peer: str) -> str | None:
-        """Who a connection from this address is counted for; None where it has no room."""
-        limits, client = self._limits, make_rate_limit_key(peer)
-        of_one = limits.total if limits.is_exempt(peer) else limits.per_client
-        if self._open_count < limits.total and self._open_by_client[client] < of_one:
-            self._open_count += 1
-            self._open_by_client[client] += 1
-            return client
+        """Count a connection; return the key to release, or None if a limit is reached."""
+        client_key = make_rate_limit_key(peer)
+        if self._limiter.reached(client_key, is_exempt=self._is_exempt(peer)) is None:
+            self._limiter.add(client_key)
+            return client_key
         self._metrics.count_rejected_connection()
-        now = time.monotonic()
-        if now - self._last_warning_at >= LOG_INTERVAL_S:
-            self._last_warning_at = now
+        if self._warnings.is_due():
             logger.warning(
-                "connections are refused: %d are open, %d of them to %s",
-                *(self._open_count, self._open_by_client[client], client),
+                "connections rejected open=%d client=%s client_open=%d",
+                *(self._limiter.total, client_key, self._limiter.count(client_key)),
             )
         return None
 
     def release(self, client_key: str) -> None:
-        """A connection has ended."""
-        self._open_count -= 1
-        self._open_by_client[client_key] -= 1
-        if not self._open_by_client[client_key]:
-            del self._open_by_client[client_key]
+        """Stop counting a connection."""
+        self._limiter.remove(client_key)
 
     def close_when_idle(self) -> None:
-        """Ends each connection when it has answered what it was asked."""
+        """Close each connection after its current request."""
         for connection in self.connections:
             cast("LimitedRequestHandler", connection).close_when_idle()
 
     def abort(self) -> None:
-        """Ends all connections at once, without what has not been sent."""
+        """Close all connections at once; what has not been sent is lost."""
         for connection in self.connections:
             cast("LimitedRequestHandler", connection).abort()
 
     def finalize_response(self, request: web.BaseRequest, response: web.Response) -> web.Response:
-        """An answer that no handler gives, with the headers that all have; it is counted."""
+        """Add the common headers to a response that passes no middleware, and count it."""
         request[REQUEST_ID] = make_request_id()
         response.headers.update(SECURITY_HEADERS)
         response.headers.update({"Server": SERVER_HEADER, "X-Request-ID": request[REQUEST_ID]})
@@ -204,23 +168,26 @@ class LimitedServer(web.Server):
         try:
             return await self._inner.request_handler(request)
         except web.HTTPExpectationFailed as error:
-            # Raised before any middleware; its own text says back what was sent.
-            detail = "Nothing but 100-continue can be expected of this server."
-            answer = error_response(
-                request, status=error.status, code="http_error", detail=detail, headers={}
+            # aiohttp raises it before any middleware, with a text that repeats what was sent.
+            response = error_response(
+                request,
+                status=error.status,
+                code="http_error",
+                detail="Unsupported Expect header: only 100-continue is allowed.",
+                headers={},
             )
-            return self.finalize_response(request, answer)
+            return self.finalize_response(request, response)
 
 
-class LimitedAppRunner(web.AppRunner):
-    """Runs an application over such connections.
+class LimitedAppRunner(WrappingAppRunner):
+    """AppRunner with a `LimitedServer`.
 
     Args:
-        app: what answers.
-        metrics: what counts answers.
-        limits: how many connections there may be.
-        idle_timeout_s: how long one may take to send the head of a request.
-        max_header_bytes: how long an address, and a header, may be.
+        app: the application.
+        metrics: counts responses and rejected connections.
+        limits: limits of open connections.
+        idle_timeout_s: time that a client has to send the head of a request.
+        max_header_bytes: limit of the request line, and of each header.
     """
 
     def __init__(
@@ -233,38 +200,37 @@ class LimitedAppRunner(web.AppRunner):
         max_header_bytes: int,
     ) -> None:
         self._options: dict[str, Any] = {
-            # A line of log a request says nothing.
             "access_log": None,
             "keepalive_timeout": idle_timeout_s,
             "lingering_time": LINGERING_TIME_S,
-            # Nothing that is sent here is worth to be compressed, but by who wants to do harm.
+            # No legitimate request body is compressed, and it could be a decompression bomb.
             "auto_decompress": False,
-            # A Last-Event-ID from elsewhere may be long; it is answered like any that is unknown.
+            # A long Last-Event-ID is read, so that it is answered as any unknown one.
             "max_field_size": max_header_bytes,
             "max_line_size": max_header_bytes,
         }
-        # A client that leaves is noticed at once.
+        # With handler_cancellation, the end of a client is noticed at once.
         super().__init__(app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         self._metrics = metrics
         self._limits = limits
 
-    async def _make_server(self) -> web.Server:
-        plain = await super()._make_server()
-        return LimitedServer(plain, self._limits, self._metrics, **self._options)
+    def wrap_server(self, inner: web.Server) -> web.Server:
+        """Return a server with limits around aiohttp's own."""
+        return LimitedServer(inner, self._limits, self._metrics, **self._options)
 
     @property
     def limited_server(self) -> LimitedServer:
-        """All connections, once it is set up."""
+        """The server, after `setup`."""
         return cast("LimitedServer", self.server)
 
     def abort(self) -> None:
-        """Ends all connections at once, where there can be any."""
+        """Close all connections at once, if there is a server."""
         if self.server is not None:
             self.limited_server.abort()
 
 
 def make_bad_request_error(error: BaseException | None) -> BadRequestError:
-    """Why a request cannot be read, without a byte of it."""
+    """Return the error of a request that aiohttp could not parse; it repeats no byte of it."""
     if isinstance(error, LineTooLong):
-        return BadRequestError(detail="The address of the request, or a header, is too long.")
-    return BadRequestError(detail="This is not HTTP as RFC 9112 describes it.")
+        return BadRequestError(detail="The request line or a header is too long.")
+    return BadRequestError(detail="The request is not valid HTTP (RFC 9112).")

@@ -1,7 +1,4 @@
-"""Jobs as JSON: the roster in pages, one job, its status.
-
-It must not know where state comes from.
-"""
+"""Handlers for jobs as JSON: the roster in pages, one job, its status."""
 
 import base64
 import binascii
@@ -18,7 +15,7 @@ from marianne_stream.web.auth_middleware import GRANT
 from marianne_stream.web.params import NumberParameter, TextParameter, read_job_id
 from marianne_stream.web.responses import json_response
 
-# A job id has at most 255 bytes, each of which JSON and base64 may make eight of.
+# A job id has at most 255 bytes, each of which takes up to eight in JSON and base64.
 MAX_PAGE_TOKEN_CHARS = 3000
 
 STATUS = TextParameter("status", "Only jobs with this status.")
@@ -28,27 +25,27 @@ AFTER = TextParameter("after", "Where the page begins: what `next` of the page b
 
 
 async def list_jobs(request: web.Request) -> web.Response:
-    """`GET /api/jobs`: one page of the roster."""
+    """`GET /api/jobs`: a page of the roster."""
     status, name, after = STATUS.read(request), NAME.read(request), AFTER.read(request)
     limit = int(LIMIT.read(request))
-    place = decode_page_token(after) if after is not None else None
-    visible = request[GRANT].job_scope
-    watches = request.app[JOB_HUB]
-    roster = await watches.roster.get()
+    after_key = decode_page_token(after) if after is not None else None
+    job_scope = request[GRANT].job_scope
+    hub = request.app[JOB_HUB]
+    roster = await hub.roster.get()
     matching = sorted(
         (
             entry
             for entry in roster.entries.values()
-            if visible(entry.job_id) and matches_filters(entry, status, name)
+            if job_scope(entry.job_id) and matches_filters(entry, status, name)
         ),
         key=newest_first_key,
     )
-    rest = [entry for entry in matching if place is None or newest_first_key(entry) > place]
+    rest = [entry for entry in matching if after_key is None or newest_first_key(entry) > after_key]
     page = rest[:limit]
     return json_response(
         JobPage(
             jobs=tuple(
-                JobSummary.from_entry(entry, watches.roster.details.get(entry)) for entry in page
+                JobSummary.from_entry(entry, hub.roster.details.get(entry)) for entry in page
             ),
             total=len(matching),
             next=encode_page_token(page[-1]) if len(rest) > limit else None,
@@ -57,39 +54,35 @@ async def list_jobs(request: web.Request) -> web.Response:
 
 
 async def get_job(request: web.Request) -> web.Response:
-    """`GET /api/jobs/{job_id}`: one job with its sheets."""
-    watches, job_id = request.app[JOB_HUB], read_job_id(request)
-    state = await watches.get_state(job_id)
-    return json_response(JobDetail.from_state(state, watches.roster.progress.get(job_id)))
+    """`GET /api/jobs/{job_id}`: a job with its sheets."""
+    hub, job_id = request.app[JOB_HUB], read_job_id(request)
+    state = await hub.get_state(job_id)
+    return json_response(JobDetail.from_state(state, hub.roster.progress.get(job_id)))
 
 
 async def get_job_status(request: web.Request) -> web.Response:
-    """`GET /api/jobs/{job_id}/status`: what a `get_job_status` event would say."""
-    watches, job_id = request.app[JOB_HUB], read_job_id(request)
-    state = await watches.get_state(job_id)
-    return json_response(JobStatusData.from_state(state, watches.roster.progress.get(job_id)))
+    """`GET /api/jobs/{job_id}/status`: the data of a `job_status` event."""
+    hub, job_id = request.app[JOB_HUB], read_job_id(request)
+    state = await hub.get_state(job_id)
+    return json_response(JobStatusData.from_state(state, hub.roster.progress.get(job_id)))
 
 
 def matches_filters(entry: RosterEntry, status: str | None, name: str | None) -> bool:
-    """Whether an entry passes the filters of a request."""
+    """Return whether an entry passes the filters of a request."""
     if status is not None and entry.status != status:
         return False
     return name is None or name.casefold() in entry.job_id.casefold()
 
 
 def encode_page_token(entry: RosterEntry) -> str:
-    """What stands for an entry as the end of a page."""
+    """Return the token of a page that ends with an entry."""
     return (
         base64.urlsafe_b64encode(msgspec.json.encode(newest_first_key(entry))).decode().rstrip("=")
     )
 
 
 def decode_page_token(token: str) -> tuple[float, str]:
-    """The place in the roster that a page mark stands for.
-
-    Raises:
-        BadParameterError: it is no page mark.
-    """
+    """Return the sort key that a page token contains; raise BadParameterError if it is invalid."""
     try:
         padded = token[:MAX_PAGE_TOKEN_CHARS].encode("ascii") + b"=" * (-len(token) % 4)
         text = base64.b64decode(padded, altchars=b"-_", validate=True)

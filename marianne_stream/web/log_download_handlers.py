@@ -1,7 +1,4 @@
-"""A job's log as a file: what it is, as a text to keep, and raw.
-
-It must not know where a log lies, or how lines are counted.
-"""
+"""Handlers for a log as a file: information, text with a header, and the raw file."""
 
 import logging
 from collections.abc import Mapping
@@ -35,14 +32,14 @@ from marianne_stream.web.responses import NO_STORE, error_response, json_respons
 
 logger = logging.getLogger(__name__)
 
-# A file may be kept by a browser, and must be asked for again each time (RFC 9111).
+# Browsers may keep the file, and revalidate on each use (RFC 9111).
 RAW_HEADERS = {"Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"}
 
 MIB = 1024 * 1024
 
 
 async def get_log_info(request: web.Request) -> web.Response:
-    """`GET /api/jobs/{job_id}/logs/info`: what the log is, and where a stream would go on."""
+    """`GET /api/jobs/{job_id}/logs/info`: size of the log, and the cursor of its end."""
     job_id, log, summary = await open_and_summarize(request)
     return json_response(
         LogInfo(
@@ -58,7 +55,7 @@ async def get_log_info(request: web.Request) -> web.Response:
 
 
 async def download_log_text(request: web.Request) -> web.StreamResponse:
-    """`GET /api/jobs/{job_id}/logs/static`: the log as an attachment, headed by what it is."""
+    """`GET /api/jobs/{job_id}/logs/static`: the log as an attachment, with a header."""
     with request.app[DOWNLOAD_LIMITER].slot(request):
         job_id, log, summary = await open_and_summarize(request)
         limit = request.app[MAX_DOWNLOAD_BYTES]
@@ -68,24 +65,24 @@ async def download_log_text(request: web.Request) -> web.StreamResponse:
                 f"(limit {limit / MIB:g} MB). Use the streaming endpoint instead."
             )
         head = format_text_header(job_id, log, summary).encode("utf-8", "replace")
-        answer = make_text_response({**NO_STORE, **content_disposition_header(job_id)})
-        return await send_log(request, answer, log, make_log_text(log, summary), head=head)
+        response = make_text_response({**NO_STORE, **content_disposition_header(job_id)})
+        return await send_log(request, response, log, make_log_text(log, summary), head=head)
 
 
 async def download_log_file(request: web.Request) -> web.StreamResponse:
-    """`GET /api/jobs/{job_id}/logs/raw`: the file itself; of the conductor's, the job's lines."""
+    """`GET /api/jobs/{job_id}/logs/raw`: the file; of the conductor's log, the job's lines."""
     with request.app[DOWNLOAD_LIMITER].slot(request):
         _, log = await open_log(request)
         if log.path.is_conductor_log:
-            answer = make_text_response({**RAW_HEADERS, "Accept-Ranges": "none"})
+            response = make_text_response({**RAW_HEADERS, "Accept-Ranges": "none"})
             return await send_log(
-                request, answer, log, make_log_text(log, await summarize_log(log))
+                request, response, log, make_log_text(log, await summarize_log(log))
             )
         return await send_log_file(request, log)
 
 
 async def send_log_file(request: web.Request, log: LogHandle) -> web.StreamResponse:
-    """The file itself, or the part of it that is asked for, unless the client has it already."""
+    """Send the file, or the requested range of it, unless the client has this version."""
     file = await log.open_current()
     status = await log.threads.read(file.stat)
     version = FileVersion(status.st_size, status.st_mtime_ns)
@@ -119,15 +116,15 @@ async def send_log_file(request: web.Request, log: LogHandle) -> web.StreamRespo
 def http_error_response(
     request: web.Request, status: HTTPStatus, detail: str, headers: dict[str, str]
 ) -> web.Response:
-    """An error of HTTP itself."""
+    """Return an error that HTTP itself defines."""
     return error_response(request, status=status, code="http_error", detail=detail, headers=headers)
 
 
 def make_text_response(headers: Mapping[str, str], *, status: int = 200) -> web.StreamResponse:
-    """The head of an answer that is a text."""
-    answer = web.StreamResponse(status=status, headers=headers)
-    answer.content_type, answer.charset = "text/plain", "utf-8"
-    return answer
+    """Return a response for text that has not been prepared."""
+    response = web.StreamResponse(status=status, headers=headers)
+    response.content_type, response.charset = "text/plain", "utf-8"
+    return response
 
 
 async def send_log(
@@ -138,14 +135,14 @@ async def send_log(
     *,
     head: bytes = b"",
 ) -> web.StreamResponse:
-    """An answer, sent with the text of a log, before which a head is put."""
+    """Send a header and the text of a log, with a response that is not prepared."""
     response.content_length = len(head) + text.size_bytes
     await response.prepare(request)
     if request.method != "HEAD":
         await response.write(head)
         if not await write_text(response, log, text):
-            # A connection that ends too early is how a client is told (RFC 9112 section 8). On one
-            # that goes on, the next answer would be taken for the rest of this one.
+            # The client detects a truncated response by the end of the connection (RFC 9112 section
+            # 8). On an open connection, it would read the next response as the rest of this one.
             request.protocol.force_close()
             return response
     await response.write_eof()
@@ -153,40 +150,40 @@ async def send_log(
 
 
 async def write_text(response: web.StreamResponse, log: LogHandle, text: BlockReader) -> bool:
-    """Send a text a block at a time; False if it ends early, or cannot be read on."""
+    """Send a text block by block; return False if it ends early or cannot be read."""
     left = text.size_bytes
     try:
         while left and (block := await log.threads.read(text.read_block)):
             left -= len(block)
             await response.write(block)
     except MarianneStreamError as error:
-        logger.info("a download ended early: %s", error)
+        logger.info("download truncated error=%s", error)
     return not left
 
 
 async def open_log(request: web.Request) -> tuple[str, LogHandle]:
-    """The log that a request is for."""
+    """Return the job id and the log of a request."""
     job_id, source = read_job_id(request), read_log_source(request)
-    job_logs = request.app[LOG_LOCATOR]
-    folders = await job_logs.find_dirs(job_id)
-    return job_id, await job_logs.find_log(job_id, folders, source)
+    locator = request.app[LOG_LOCATOR]
+    dirs = await locator.find_dirs(job_id)
+    return job_id, await locator.find_log(job_id, dirs, source)
 
 
 async def open_and_summarize(request: web.Request) -> tuple[str, LogHandle, LogSummary]:
-    """The log that a request is for, and what it is at this moment."""
+    """Return the job id, the log of a request, and its current size."""
     job_id, log = await open_log(request)
     return job_id, log, await summarize_log(log)
 
 
 def make_log_text(log: LogHandle, summary: LogSummary) -> BlockReader:
-    """The text of a log, as far as it went when it was summarized."""
+    """Return the text of a log up to the end that the summary found."""
     if log.job_filter is not None:
         return FilteredBlockReader(log.job_filter, summary.end, summary.size_bytes)
     return FileBlockReader(summary.end.file, 0, summary.file_bytes)
 
 
 def format_text_header(job_id: str, log: LogHandle, summary: LogSummary) -> str:
-    """The five lines that head a text, and an empty one."""
+    """Return the five header lines of a text, and an empty one."""
     generated = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     return (
         f"# Marianne Job Logs - Job ID: {job_id.translate(LINE_BREAKS_TO_SPACES)}\n"
@@ -197,12 +194,12 @@ def format_text_header(job_id: str, log: LogHandle, summary: LogSummary) -> str:
     )
 
 
-# A job id may hold line ends, which would end the line that it stands on.
+# A job id may contain line breaks, which would break the header.
 LINE_BREAKS_TO_SPACES = {ord("\r"): " ", ord("\n"): " "}
 
 
 def format_size(size_bytes: int) -> str:
-    """A size for a person to read, 1 KB being 1024 bytes."""
+    """Format a size for people; 1 KB is 1024 bytes."""
     if size_bytes < 1024:
         return f"{size_bytes} B"
     size = float(size_bytes)
@@ -214,7 +211,7 @@ def format_size(size_bytes: int) -> str:
 
 
 def content_disposition_header(job_id: str) -> dict[str, str]:
-    """The header that lets a browser keep the text under the job's name (RFC 6266)."""
+    """Return the header that names the file after the job (RFC 6266)."""
     name = f"marianne-{job_id}-logs.txt"
     safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in name)
     value = f"attachment; filename={safe}"

@@ -1,4 +1,6 @@
-"""A job's log in pages. It must not know where a log lies, or how it is searched."""
+"""Handler for a log in pages, and for searching it."""
+
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -12,7 +14,6 @@ from marianne_stream.web.log_stream_handlers import CONTAINS, LEVEL, REGEX, read
 from marianne_stream.web.params import (
     ChoiceParameter,
     NumberParameter,
-    Parameter,
     TextParameter,
     read_job_id,
     repr_truncated,
@@ -46,68 +47,65 @@ CONTEXT = NumberParameter(
 )
 
 
+PageReader = Callable[[LogPager], Awaitable[PageResult]]
+
+
 async def get_log_page(request: web.Request) -> web.Response:
-    """`GET /api/jobs/{job_id}/logs/lines`: a page of the log, or of what a search finds in it."""
+    """`GET /api/jobs/{job_id}/logs/lines`: a page of the log, or of the lines that match."""
     job_id, source, limit = read_job_id(request), read_log_source(request), int(LIMIT.read(request))
     if "edge" in request.query:
         raise BadParameterError(detail=EDGE_RENAMED)
-    require_single_anchor(request, BEFORE, AFTER, AROUND, FROM)
     context = int(CONTEXT.read(request))
     if context and AROUND.name in request.query:
         raise BadParameterError(detail="around and context cannot be given together")
-    before, after = read_cursor(request, BEFORE), read_cursor(request, AFTER)
-    around, start = read_cursor(request, AROUND), FROM.read(request)
-    only = make_line_filter(
+    read_page = select_page(request)
+    line_filter = make_line_filter(
         contains=CONTAINS.read(request), regex=REGEX.read(request), level=LEVEL.read(request)
     )
-    job_logs = request.app[LOG_LOCATOR]
-    folders = await job_logs.find_dirs(job_id)
-    log = await job_logs.find_log(job_id, folders, source)
-    history = LogPager(
+    locator = request.app[LOG_LOCATOR]
+    dirs = await locator.find_dirs(job_id)
+    log = await locator.find_log(job_id, dirs, source)
+    pager = LogPager(
         log,
-        line_filter=only,
+        line_filter=line_filter,
         max_lines=limit,
-        job_ended=folders.job_ended,
-        context_lines=context if only is not None else 0,
+        job_ended=dirs.job_ended,
+        context_lines=context if line_filter is not None else 0,
     )
-    if before is not None:
-        page = await history.read_before(before)
-    elif after is not None:
-        page = await history.read_after(after)
-    elif around is not None:
-        page = await history.read_around(around)
-    elif start == "start":
-        page = await history.read_oldest()
-    else:
-        page = await history.read_newest()
+    page = await read_page(pager)
 
     def encode() -> bytes:
-        place = log.path
+        path = log.path
         return make_log_page(
-            job_id, place.display_path, page, is_conductor_log=place.is_conductor_log
+            job_id, path.display_path, page, is_conductor_log=path.is_conductor_log
         ).json_bytes()
 
-    # A page of many lines takes 50 ms.
+    # In a thread: encoding a page of many lines takes 50 ms.
     return json_response(await log.threads.read(encode))
 
 
-def require_single_anchor(request: web.Request, *parameters: Parameter) -> None:
-    """Makes sure that a request says once where its page begins.
+def select_page(request: web.Request) -> PageReader:
+    """Return the read of the page that a request asks for.
 
     Raises:
-        BadParameterError: more than one of the parameters is given.
+        BadParameterError: a cursor is invalid, or more than one place is given.
     """
-    given = [parameter.name for parameter in parameters if parameter.name in request.query]
+    given = [one.name for one in (BEFORE, AFTER, AROUND, FROM) if one.name in request.query]
     if len(given) > 1:
         raise BadParameterError(detail=f"{' and '.join(given)} cannot be given together")
+    before, after = read_cursor(request, BEFORE), read_cursor(request, AFTER)
+    around = read_cursor(request, AROUND)
+    if before is not None:
+        return lambda pager: pager.read_before(before)
+    if after is not None:
+        return lambda pager: pager.read_after(after)
+    if around is not None:
+        return lambda pager: pager.read_around(around)
+    return LogPager.read_oldest if FROM.read(request) == "start" else LogPager.read_newest
 
 
 def read_cursor(request: web.Request, parameter: TextParameter) -> LogCursor | None:
-    """The position that a parameter gives; None where it is left out.
-
-    Raises:
-        BadParameterError: it is given twice, or is none.
-    """
+    """Return the cursor in a parameter, or None; raise BadParameterError if it is invalid."""
     text = parameter.read(request)
     if text is None:
         return None
@@ -120,7 +118,7 @@ def read_cursor(request: web.Request, parameter: TextParameter) -> LogCursor | N
 
 
 def make_page_partial(line: LogLine | None) -> LogPagePartial | None:
-    """An unfinished line as a client reads it."""
+    """Return the schema of an unfinished line."""
     return (
         LogPagePartial(line=line.display_text, line_number=line.number)
         if line is not None
@@ -131,7 +129,7 @@ def make_page_partial(line: LogLine | None) -> LogPagePartial | None:
 def make_log_page(
     job_id: str, log_file: str, page: PageResult, *, is_conductor_log: bool
 ) -> LogPage:
-    """A page as a client reads it."""
+    """Return the schema of a page."""
     return LogPage(
         job_id=job_id,
         source="conductor" if is_conductor_log else "job",
@@ -148,7 +146,7 @@ def make_log_page(
 
 
 def make_page_line(item: PageLine, *, is_conductor_log: bool) -> LogPageLine:
-    """A line as it stands on a page."""
+    """Return the schema of a line."""
     line, cursor, match = item
     text = line.display_text
     level, logged_at = parse_line_facts(text)

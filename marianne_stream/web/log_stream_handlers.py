@@ -1,4 +1,4 @@
-"""A job's log as a stream. It must not know where a log lies, or how it is read."""
+"""Handler for a log as a stream."""
 
 from aiohttp import web
 
@@ -41,26 +41,26 @@ FILTER_PARAMETERS = (CONTAINS, REGEX, LEVEL)
 
 
 async def stream_log(request: web.Request) -> web.StreamResponse:
-    """`GET /api/jobs/{job_id}/logs`: the log as it is written, to the job's end."""
+    """`GET /api/jobs/{job_id}/logs`: the log as it is written, until the job ends."""
     job_id, cursor = read_job_id(request), read_last_event_id(request)
-    only = make_line_filter(
+    line_filter = make_line_filter(
         contains=CONTAINS.read(request), regex=REGEX.read(request), level=LEVEL.read(request)
     )
-    ask = LogRequest(
+    log_request = LogRequest(
         cursor,
         int(TAIL_LINES.read(request)),
-        line_filter=only,
+        line_filter=line_filter,
         source=read_log_source(request),
         follow=FOLLOW.read(request),
         wait=WAIT.read(request),
         shows_paths=request[GRANT].job_scope.matches_all,
     )
     request.app[STREAM_REGISTRY].require_capacity(request)
-    feed = await request.app[LOG_FEEDS].open_feed(job_id, ask)
+    feed = await request.app[LOG_FEEDS].open_feed(job_id, log_request)
     return request.app[STREAM_REGISTRY].open(request, feed)
 
 
 def read_log_source(request: web.Request) -> LogSource | None:
-    """Which log a request wants."""
+    """Return the log that a request asks for; None for the first that exists."""
     word = SOURCE.read(request)
     return "job" if word == "job" else "conductor" if word == "conductor" else None

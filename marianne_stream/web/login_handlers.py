@@ -9,6 +9,7 @@ from marianne_stream.auth.authenticator import Authenticator
 from marianne_stream.errors import BadRequestError, InvalidTokenError
 from marianne_stream.web.auth_middleware import CLIENT_INFO, AuthMiddleware, session_cookie_name
 from marianne_stream.web.frontend import Templates
+from marianne_stream.web.host_policy import require_same_origin
 from marianne_stream.web.responses import NO_STORE
 
 INVALID_TOKEN_MESSAGE = "That token is not known here."  # noqa: S105 - a message, not a token
@@ -105,7 +106,7 @@ class LoginPages:
 
     def _require_same_origin(self, request: web.Request) -> Authenticator | None:
         """Return the authenticator for a request of this server's own page."""
-        self._auth.host_policy.require_same_origin(request, secure=request[CLIENT_INFO].secure)
+        require_same_origin(request, secure=request[CLIENT_INFO].secure)
         return self._auth.authenticator
 
     def _start_session(

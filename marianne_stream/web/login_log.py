@@ -1,7 +1,7 @@
 """Log of sign-ins and refused tokens: the client's address and the token's name, never the token.
 
-The lines are bounded, per address and in all, so that an attacker cannot fill the disk. How many
-were left out is said when the minute is over.
+The number of entries is bounded, per client and in total, so that an attacker cannot fill the disk.
+An entry at the end of a minute counts those that were left out.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ MAX_LINES = 300
 
 
 class LogLineLimiter:
-    """The lines that may be written in a minute.
+    """Limit of log entries in a minute.
 
     Args:
-        kind: what the lines tell, as the line that counts those left out names it.
+        kind: kind of the entries, as the entry that counts those left out names it.
     """
 
     def __init__(self, kind: str) -> None:
@@ -31,11 +31,11 @@ class LogLineLimiter:
         self._window_timer: asyncio.TimerHandle | None = None
 
     def try_acquire(self, client: ClientInfo) -> bool:
-        """Return whether a line about a client may be written, and count it."""
+        """Return whether an entry about a client may be written, and count it."""
         if self._window_timer is None:
             self._window_timer = asyncio.get_running_loop().call_later(WINDOW_S, self._end_window)
         address = client.rate_limit_key
-        # Addresses beyond the limit are not remembered: the counter is bounded by it, too.
+        # Clients beyond the limit are not remembered, so that the counter is bounded as well.
         if (
             self._lines_by_client.total() >= MAX_LINES
             or self._lines_by_client[address] >= MAX_LINES_PER_CLIENT
@@ -53,7 +53,7 @@ class LogLineLimiter:
 
 
 class LoginLog:
-    """Writes the log of sign-ins. Failures have a budget of their own, and hide nothing else."""
+    """Writes the log of sign-ins. Failures have a limit of their own, and so hide nothing else."""
 
     def __init__(self) -> None:
         self._accepted_limiter = LogLineLimiter("accepted")
@@ -65,12 +65,12 @@ class LoginLog:
             logger.info("%s", format_log_line(event, client, fields))
 
     def log_rejected(self, event: str, client: ClientInfo, **fields: str) -> None:
-        """Log that a client was not let in: `token refused address=… reason=…`."""
+        """Log that a client was refused: `token refused address=… reason=…`."""
         if self._rejected_limiter.try_acquire(client):
             logger.warning("%s", format_log_line(event, client, fields))
 
 
 def format_log_line(event: str, client: ClientInfo, fields: dict[str, str]) -> str:
-    """Return an event and its fields as key=value, without those that are empty."""
+    """Return an event and its fields as key=value, without empty fields."""
     pairs = {"address": client.address, **fields}
     return " ".join((event, *(f"{name}={value}" for name, value in pairs.items() if value)))

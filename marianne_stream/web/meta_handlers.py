@@ -1,6 +1,7 @@
-"""Whether the process is alive, and whether it can serve. It must not know why not."""
+"""Handlers of `/health`, `/ready`, `/metrics` and `/openapi.json`."""
 
 from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from marianne_stream.errors import ShuttingDownError, StateUnavailableError
 from marianne_stream.schemas import HealthData, ReadyData
@@ -11,12 +12,12 @@ REGISTRY_FALLBACK_DETAIL = "State comes from the registry on disk, and not from 
 
 
 async def get_health(_request: web.Request) -> web.Response:
-    """`GET /health`: alive. Nobody is asked."""
+    """`GET /health`: 200 while the process is alive; nothing is read."""
     return json_response(HealthData())
 
 
 async def get_readiness(request: web.Request) -> web.Response:
-    """`GET /ready`: 200 when jobs can be served, else 503 and what is missing."""
+    """`GET /ready`: 200 if jobs can be served, otherwise 503, with reasons."""
     if request.app[STREAM_REGISTRY].is_draining:
         return not_ready_response(ShuttingDownError.default_detail)
     try:
@@ -24,25 +25,27 @@ async def get_readiness(request: web.Request) -> web.Response:
     except StateUnavailableError as error:
         return not_ready_response(error.detail)
     on_disk = (REGISTRY_FALLBACK_DETAIL, roster.detail) if roster.source == "registry" else ()
-    missing = tuple(filter(None, (*on_disk, *request.app[NOT_SERVED]())))
-    data = ReadyData(ready=True, source=roster.source, live=roster.live, reasons=missing)
+    reasons = tuple(filter(None, (*on_disk, *request.app[NOT_SERVED]())))
+    data = ReadyData(ready=True, source=roster.source, live=roster.live, reasons=reasons)
     return json_response(data)
 
 
 def not_ready_response(reason: str) -> web.Response:
-    """503, and what is missing."""
+    """Return a 503 with a reason."""
     data = ReadyData(ready=False, source="none", live=False, reasons=(reason,))
-    answer = json_response(data, status=503)
-    answer.headers["Retry-After"] = str(RETRY_AFTER_S)
-    return answer
+    response = json_response(data, status=503)
+    response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return response
 
 
 async def get_metrics(request: web.Request) -> web.Response:
-    """`GET /metrics`: figures of the server."""
-    return await request.app[METRICS].render_response(request)
+    """`GET /metrics`: metrics in the text format of Prometheus."""
+    headers = {**NO_STORE, "Content-Type": CONTENT_TYPE_PLAIN_0_0_4}
+    return web.Response(body=request.app[METRICS].render(), headers=headers)
 
 
 async def get_openapi(request: web.Request) -> web.Response:
-    """`GET /openapi.json`: the API, described."""
-    document = request.app[OPENAPI]
-    return web.Response(body=document, content_type="application/json", headers=NO_STORE)
+    """`GET /openapi.json`: the OpenAPI document."""
+    return web.Response(
+        body=request.app[OPENAPI], content_type="application/json", headers=NO_STORE
+    )

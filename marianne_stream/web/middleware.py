@@ -1,7 +1,8 @@
-"""The one place where errors become answers. It must not know which handler raised them."""
+"""Middleware: request context, errors as JSON, and rejection of requests during shutdown."""
 
 import logging
 import time
+from urllib.parse import quote
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -16,52 +17,58 @@ from marianne_stream.web.app_keys import STREAM_REGISTRY
 from marianne_stream.web.auth_middleware import GRANT
 from marianne_stream.web.host_policy import SERVER_HEADER
 from marianne_stream.web.metrics import Metrics
-from marianne_stream.web.origin import redirect_to_origin
+from marianne_stream.web.params import JOB_ID_SEGMENT_INDEX
 from marianne_stream.web.request_ids import REQUEST_ID, loggable_path, make_request_id
-from marianne_stream.web.responses import error_response, response_from_error
+from marianne_stream.web.responses import NO_STORE, error_response, response_from_error
+from marianne_stream.wire import job_ids
 
 logger = logging.getLogger(__name__)
 
 COUNTED_METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 
-# A client that left before its answer, as nginx counts it.
+# nginx's status for a client that disconnected before the response.
 CLIENT_CLOSED_REQUEST = 499
 
 
 def make_request_context(metrics: Metrics) -> Middleware:
-    """Gives each request its id, and counts its answer."""
+    """Return the middleware that gives each request its id, and counts its response."""
 
     @web.middleware
     async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         request[REQUEST_ID] = make_request_id(request.headers.get("X-Request-ID", ""))
-        began = time.perf_counter()
+        started = time.perf_counter()
         status = CLIENT_CLOSED_REQUEST
         try:
-            answer = await handler(request)
-            status = answer.status
+            response = await handler(request)
+            status = response.status
         except web.HTTPException as error:
             status = error.status
             raise
         finally:
-            seconds = time.perf_counter() - began
+            duration_s = time.perf_counter() - started
             resource = request.match_info.route.resource
             method = request.method if request.method in COUNTED_METHODS else "OTHER"
-            route = resource.canonical if resource is not None else ""
-            metrics.observe_response(route=route, method=method, status=status, duration_s=seconds)
+            metrics.observe_response(
+                route=resource.canonical if resource is not None else "",
+                method=method,
+                status=status,
+                duration_s=duration_s,
+            )
             if logger.isEnabledFor(logging.DEBUG):
                 logger.debug(
-                    "%s %s %s: %d, %.3f s",
-                    *(request[REQUEST_ID], method, loggable_path(request), status, seconds),
+                    "response sent status=%d duration=%.3fs method=%s path=%s request_id=%s",
+                    *(status, duration_s, method, loggable_path(request), request[REQUEST_ID]),
                 )
-        return answer
+        return response
 
     return observe
 
 
 async def add_response_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Says by which id the log knows a request, and not by what it was answered.
+    """Set `X-Request-ID`, and a `Server` header without a version.
 
-    While the server leaves, no connection is kept for another request: the next server answers it.
+    While the server drains, no connection is kept open, so that the next server gets the next
+    request.
     """
     response.headers["X-Request-ID"] = request.get(REQUEST_ID, "")
     response.headers["Server"] = SERVER_HEADER
@@ -72,7 +79,7 @@ async def add_response_headers(request: web.Request, response: web.StreamRespons
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Gives every error the one form, and logs those that are ours."""
+    """Turn each exception into a response, and log unexpected ones."""
     try:
         return await handler(request)
     except web.HTTPException as error:
@@ -86,16 +93,30 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
             request, with_host_paths(error) if request[GRANT].job_scope.matches_all else error
         )
     except MarianneStreamError as error:
-        # That nothing can be asked is logged where it was found out, once and not for each request.
-        where = loggable_path(request)
-        logger.debug("%s %s answered %d: %s", request.method, where, error.status, error)
+        # Its cause is logged once where it was found, not for each request.
+        logger.debug(
+            "request refused status=%d path=%s error=%s",
+            error.status,
+            loggable_path(request),
+            error,
+        )
         return response_from_error(request, error)
     except ConnectionError:
         raise
     except Exception:
-        request_id = request.get(REQUEST_ID, "")
-        logger.exception("%s %s %s failed", request_id, request.method, loggable_path(request))
+        logger.exception(
+            "request failed method=%s path=%s request_id=%s",
+            *(request.method, loggable_path(request), request.get(REQUEST_ID, "")),
+        )
         return response_from_error(request, MarianneStreamError())
+
+
+@web.middleware
+async def reject_while_draining(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Reject requests on connections that are still open while the server drains."""
+    if request.app[STREAM_REGISTRY].is_draining and request.path not in ("/health", "/ready"):
+        raise ShuttingDownError
+    return await handler(request)
 
 
 def with_host_paths(error: LogNotFoundError) -> LogNotFoundError:
@@ -103,16 +124,8 @@ def with_host_paths(error: LogNotFoundError) -> LogNotFoundError:
     return LogNotFoundError(str(error), detail=error.detail_with_paths)
 
 
-@web.middleware
-async def reject_while_draining(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Sends away who comes while the server leaves; a connection may have been open before."""
-    if request.app[STREAM_REGISTRY].is_draining and request.path not in ("/health", "/ready"):
-        raise ShuttingDownError
-    return await handler(request)
-
-
 def response_from_http_exception(request: web.Request, error: web.HTTPException) -> web.Response:
-    """An error that aiohttp raised, in our form."""
+    """Return the JSON response for an error that aiohttp raised."""
     headers = {}
     code, detail = "http_error", error.reason
     if isinstance(error, web.HTTPMethodNotAllowed):
@@ -122,3 +135,33 @@ def response_from_http_exception(request: web.Request, error: web.HTTPException)
     elif error.status == web.HTTPNotFound.status_code:
         code, detail = "not_found", "There is nothing at this address."
     return error_response(request, status=error.status, code=code, detail=detail, headers=headers)
+
+
+def redirect_to_origin(request: web.Request, error: NotOnEdgeError) -> web.Response:
+    """Redirect a request that an edge cannot answer to the origin (307, RFC 9110 section 15.4.8).
+
+    The response is an error if the origin's URL is unknown, or if a script of our own page made the
+    request: the origin does not know its session, and the browser would not let it follow.
+    """
+    if error.origin_url is None:
+        return response_from_error(request, error)
+    if is_same_origin_fetch(request):
+        named = NotOnEdgeError(
+            error.job_id,
+            origin_url=error.origin_url,
+            detail=f"Only the conductor's own server has this: {error.origin_url}",
+        )
+        return response_from_error(request, named)
+    url = request.rel_url
+    segments = url.raw_path.split("/")
+    raw_id = job_ids.unescape(error.job_id).encode("utf-8", "surrogateescape")
+    segments[JOB_ID_SEGMENT_INDEX] = quote(raw_id, safe="")
+    query = f"?{url.raw_query_string}" if url.raw_query_string else ""
+    location = error.origin_url.rstrip("/") + "/".join(segments) + query
+    return web.Response(status=307, headers={**NO_STORE, "Location": location})
+
+
+def is_same_origin_fetch(request: web.Request) -> bool:
+    """Return whether a script of this server's page made the request (Fetch Metadata)."""
+    site, mode = (request.headers.get(f"Sec-Fetch-{name}", "") for name in ("Site", "Mode"))
+    return site == "same-origin" and mode != "navigate"

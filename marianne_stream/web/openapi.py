@@ -1,7 +1,4 @@
-"""The API as OpenAPI 3.1, made from the routes and the models.
-
-It must not know how anything is served.
-"""
+"""OpenAPI 3.1 document, generated from the routes and the schemas."""
 
 import json
 from collections.abc import Iterable
@@ -24,7 +21,7 @@ JOB_ID_PARAMETER = {
     "schema": {"type": "string", "pattern": r"^[^/\u0000]+$"},
 }
 
-# What may be answered at any address, before anything of the request is looked at.
+# Errors of every path, which precede its handler.
 COMMON_ERRORS = {421: "The request is for a host name that is not the server's."}
 AUTHENTICATED_ERRORS = {
     401: "No token, or one that is not known.",
@@ -34,7 +31,7 @@ AUTHENTICATED_ERRORS = {
 
 
 def make_openapi_document() -> bytes:
-    """The whole document, as JSON in UTF-8."""
+    """Return the document as JSON."""
     document = {
         "openapi": "3.1.0",
         "info": {
@@ -55,7 +52,7 @@ def make_openapi_document() -> bytes:
 
 
 def collect_models() -> Iterable[type[Payload]]:
-    """Every model that an answer or an event holds, once."""
+    """Return every model of a response or an event, once."""
     found: dict[type[Payload], None] = {ErrorData: None, TimelineEventData: None}
     for route in ROUTES:
         if route.model is not None:
@@ -65,7 +62,7 @@ def collect_models() -> Iterable[type[Payload]]:
 
 
 def make_schemas(models: Iterable[type[Payload]]) -> Any:
-    """The models as schemas, by name."""
+    """Return the JSON schemas of the models, by name."""
     _, definitions = models_json_schema(
         [(model, "serialization") for model in models], ref_template=REF_TEMPLATE
     )
@@ -73,7 +70,7 @@ def make_schemas(models: Iterable[type[Payload]]) -> Any:
 
 
 def make_operation(route: Route) -> dict[str, Any]:
-    """One route as an operation object."""
+    """Return the operation object of a route."""
     parameters = [parameter.to_openapi() for parameter in route.parameters]
     if "{job_id}" in route.path:
         parameters.insert(0, JOB_ID_PARAMETER)
@@ -99,7 +96,7 @@ def make_operation(route: Route) -> dict[str, Any]:
 
 
 def make_success_response(route: Route) -> dict[str, Any]:
-    """What a 200 holds."""
+    """Return the response object of status 200."""
     if route.events is not None:
         return {
             "description": "An event stream.",
@@ -112,7 +109,7 @@ def make_success_response(route: Route) -> dict[str, Any]:
 
 
 def make_stream_content(route: Route) -> dict[str, Any]:
-    """What an event stream holds: the events by name, each with the schema of its data."""
+    """Return the media type object of a stream, with the schema of each event's data."""
     events = {name: make_schema_ref(model) for name, model in (route.events or {}).items()}
     if route.has_conductor_events:
         events["*"] = make_schema_ref(TimelineEventData)
@@ -120,10 +117,9 @@ def make_stream_content(route: Route) -> dict[str, Any]:
 
 
 def make_event_schema(events: dict[str, dict[str, str]]) -> dict[str, Any]:
-    """The schema of one event of a stream, `*` standing for all that have another name.
+    """Return the schema of one event of a stream; `*` stands for all other names.
 
-    OpenAPI has a place for it, itemSchema, from 3.2 on; who reads streams by an earlier version
-    looks for it here.
+    OpenAPI 3.2 has `itemSchema` for this. Tools for 3.1 read it from here.
     """
     names = [name for name in events if name != "*"]
     also = ", and the conductor's own events under their own names" if "*" in events else ""
@@ -153,7 +149,7 @@ def make_event_schema(events: dict[str, dict[str, str]]) -> dict[str, Any]:
 
 
 def make_error_response(description: str, status: int, route: Route) -> dict[str, Any]:
-    """What an error holds; that nothing can be served is an answer of its own."""
+    """Return the response object of an error. A 503 of `/ready` has its own schema."""
     own = route.model if route.path == "/ready" and status in route.errors else None
     return {
         "description": description,
@@ -162,10 +158,10 @@ def make_error_response(description: str, status: int, route: Route) -> dict[str
 
 
 def make_schema_ref(model: type[Payload]) -> dict[str, str]:
-    """A model's schema, by name."""
+    """Return a reference to a model's schema."""
     return {"$ref": REF_TEMPLATE.format(model=model.__name__)}
 
 
 def has_final_event(route: Route) -> bool:
-    """Whether the stream has an end after which there is nothing new."""
+    """Return whether a stream can have ended before it begins, which a 204 says."""
     return bool({"job_finished", "log_complete"} & set(route.events or {}))

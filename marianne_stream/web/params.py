@@ -1,7 +1,6 @@
-"""What a request may say: parameters with their ranges, job ids, and where a viewer stopped.
+"""Parameters of requests: query parameters with their limits, job ids, and Last-Event-ID.
 
-A parameter is written down once; requests are read by it, and `/openapi.json` describes it. It must
-not know what the values are for.
+A parameter is defined once: handlers read it from a request, and `/openapi.json` describes it.
 """
 
 import re
@@ -14,13 +13,13 @@ from aiohttp import web
 from marianne_stream.errors import BadParameterError, BadRequestError
 from marianne_stream.wire import job_ids
 
-# Ours are under 60 characters; what is longer is none of ours, and is not looked at.
+# More than any cursor of this package has; the rest is cut off.
 MAX_CURSOR_CHARS = 10_000
 
-# Where the job id stands in "/api/jobs/{job_id}/…".
+# Index of the job id in "/api/jobs/{job_id}/…", split at slashes.
 JOB_ID_SEGMENT_INDEX = 3
 
-# How jobs are called here that have another name elsewhere.
+# Returns the public form of a job id: an edge accepts an origin's own ids as well.
 JOB_ID_RESOLVER: web.AppKey[Callable[[str], str]] = web.AppKey("JOB_NAMES")
 
 INTEGER_RE = re.compile(r"[+-]?[0-9]{1,30}")
@@ -31,17 +30,17 @@ NUMBER_RE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class NumberParameter:
-    """A number in a range.
+    """Number in a range.
 
     Attributes:
-        name: as it stands in the URL.
-        default: what it is when it is left out.
-        minimum: the least that is allowed.
-        maximum: the most that is allowed.
-        description: what it does, with its unit.
-        label: how an error names it.
-        unit: how an error goes on behind the range.
-        is_integer: whether it is an integer.
+        name: name in the query.
+        default: value if it is absent.
+        minimum: smallest value.
+        maximum: largest value.
+        description: description with its unit, for OpenAPI.
+        label: name in error messages, if it is another.
+        unit: unit that error messages append to the range.
+        is_integer: whether it must be an integer.
     """
 
     name: str
@@ -54,16 +53,11 @@ class NumberParameter:
     is_integer: bool = False
 
     def read(self, request: web.Request) -> float:
-        """The value that a request gives.
-
-        Raises:
-            BadParameterError: it is given twice, is not a number, or is out of its range.
-        """
+        """Return the value in a request; raise BadParameterError if it is invalid or repeated."""
         text = read_single(request, self.name)
         if text is None:
             return self.default
-        # Python's own reading takes more than a client could mean: underscores, blanks, other
-        # scripts' digits.
+        # float() also accepts underscores, blanks and the digits of other scripts.
         if not (INTEGER_RE if self.is_integer else NUMBER_RE).fullmatch(text):
             kind = "an integer" if self.is_integer else "a number"
             raise BadParameterError(
@@ -78,7 +72,7 @@ class NumberParameter:
         return value
 
     def to_openapi(self) -> dict[str, Any]:
-        """As a parameter object of OpenAPI 3.1."""
+        """Return the parameter object of OpenAPI 3.1."""
         schema = {
             "type": "integer" if self.is_integer else "number",
             "minimum": self.minimum,
@@ -90,13 +84,11 @@ class NumberParameter:
 
 @dataclass(frozen=True, slots=True)
 class TextParameter:
-    """A text.
+    """Text.
 
     Attributes:
-        name: as it stands in the URL.
-        description: what it does.
         is_repeatable: whether it may be given more than once.
-        max_chars: how many characters it may have, where there is a limit.
+        max_chars: limit of its length, if there is one; its user checks it.
     """
 
     name: str
@@ -105,19 +97,15 @@ class TextParameter:
     max_chars: int | None = None
 
     def read(self, request: web.Request) -> str | None:
-        """The value that a request gives, or None.
-
-        Raises:
-            BadParameterError: it is given twice.
-        """
+        """Return the value in a request, or None; raise BadParameterError if it is repeated."""
         return read_single(request, self.name)
 
     def read_all(self, request: web.Request) -> list[str]:
-        """All values that a request gives."""
+        """Return all values in a request."""
         return request.query.getall(self.name, [])
 
     def to_openapi(self) -> dict[str, Any]:
-        """As a parameter object of OpenAPI 3.1."""
+        """Return the parameter object of OpenAPI 3.1."""
         schema: dict[str, Any] = {"type": "string"}
         if self.max_chars is not None:
             schema["maxLength"] = self.max_chars
@@ -128,14 +116,7 @@ class TextParameter:
 
 @dataclass(frozen=True, slots=True)
 class ChoiceParameter:
-    """One of a few words.
-
-    Attributes:
-        name: as it stands in the URL.
-        choices: what it may be.
-        description: what it does.
-        default: what it is when it is left out.
-    """
+    """Word from a list of allowed words."""
 
     name: str
     choices: tuple[str, ...]
@@ -143,11 +124,7 @@ class ChoiceParameter:
     default: str | None = None
 
     def read(self, request: web.Request) -> str | None:
-        """The word that a request gives.
-
-        Raises:
-            BadParameterError: it is given twice, or is none of the words.
-        """
+        """Return the word in a request; raise BadParameterError if it is invalid or repeated."""
         text = read_single(request, self.name)
         if text is None:
             return self.default
@@ -159,7 +136,7 @@ class ChoiceParameter:
         return text
 
     def to_openapi(self) -> dict[str, Any]:
-        """As a parameter object of OpenAPI 3.1."""
+        """Return the parameter object of OpenAPI 3.1."""
         schema: dict[str, Any] = {"type": "string", "enum": list(self.choices)}
         if self.default is not None:
             schema["default"] = self.default
@@ -168,24 +145,14 @@ class ChoiceParameter:
 
 @dataclass(frozen=True, slots=True)
 class FlagParameter:
-    """Yes or no: `true` or `1`, `false` or `0`.
-
-    Attributes:
-        name: as it stands in the URL.
-        default: what it is when it is left out.
-        description: what it does.
-    """
+    """Boolean: `true` or `1`, `false` or `0`."""
 
     name: str
     default: bool
     description: str
 
     def read(self, request: web.Request) -> bool:
-        """The value that a request gives.
-
-        Raises:
-            BadParameterError: it is given twice, or is neither.
-        """
+        """Return the value in a request; raise BadParameterError if it is invalid or repeated."""
         text = read_single(request, self.name)
         if text is None:
             return self.default
@@ -196,7 +163,7 @@ class FlagParameter:
         return text in ("true", "1")
 
     def to_openapi(self) -> dict[str, Any]:
-        """As a parameter object of OpenAPI 3.1."""
+        """Return the parameter object of OpenAPI 3.1."""
         schema = {"type": "boolean", "default": self.default}
         return {"name": self.name, "in": "query", "description": self.description, "schema": schema}
 
@@ -210,11 +177,7 @@ LAST_EVENT_ID = TextParameter(
 
 
 def read_single(request: web.Request, name: str) -> str | None:
-    """The one value of a parameter, or None where it is left out.
-
-    Raises:
-        BadParameterError: it is given more than once.
-    """
+    """Return the value of a parameter, or None; raise BadParameterError if it is repeated."""
     values = request.query.getall(name, [])
     if len(values) > 1:
         raise BadParameterError(detail=f"{name} must be given once, got it {len(values)} times")
@@ -222,16 +185,12 @@ def read_single(request: web.Request, name: str) -> str | None:
 
 
 def repr_truncated(text: str) -> str:
-    """What a client sent, short enough to be said back."""
+    """Return what a client sent, short enough for an error message."""
     return repr(text if len(text) <= 40 else text[:40] + "…")
 
 
 def read_job_id(request: web.Request) -> str:
-    """The job id in the path of a request, in its written form, and as it is shown here.
-
-    Raises:
-        BadRequestError: it holds what no job id can.
-    """
+    """Return the job id in the path; raise BadRequestError if the segment cannot be a job id."""
     # The router's own decoding would replace bytes that are not UTF-8.
     segment = request.rel_url.raw_path.split("/")[JOB_ID_SEGMENT_INDEX]
     try:
@@ -241,15 +200,11 @@ def read_job_id(request: web.Request) -> str:
 
 
 def resolve_job_id(request: web.Request, job_id: str) -> str:
-    """A job id as it is shown here: what somebody may see goes by that alone."""
+    """Return the public form of a job id, which access is checked by."""
     return request.app[JOB_ID_RESOLVER](job_id)
 
 
 def read_last_event_id(request: web.Request) -> str:
-    """Where a viewer stopped, as it says: the header's value, else the parameter's, else "".
-
-    Raises:
-        BadParameterError: the parameter is given twice.
-    """
+    """Return the cursor of a reconnecting client: the header, else the parameter, else ""."""
     text = request.headers.get("Last-Event-ID") or LAST_EVENT_ID.read(request) or ""
     return text[:MAX_CURSOR_CHARS]

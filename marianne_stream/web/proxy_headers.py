@@ -1,7 +1,4 @@
-"""Who asks, seen through the proxies that are trusted to say so.
-
-It must not know what is asked for, or who may.
-"""
+"""Address and scheme of the client, taken from the headers of trusted proxies."""
 
 import asyncio
 import ipaddress
@@ -13,27 +10,26 @@ from aiohttp import web
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# A client on a Unix socket has no address; this is what stands for all of them.
+# Stands for the address of a client on a Unix socket.
 UNIX_PEER = "unix"
 
-# One who has an IPv6 address has 2^64 of them (RFC 6177 section 2).
+# A client with an IPv6 address has a /64 network of them (RFC 6177 section 2).
 IPV6_PREFIX_BITS = 64
 
-
-# More than the longest address with its zone (RFC 4007 section 11): what is longer is none.
+# Longer than any address with its zone (RFC 4007 section 11).
 MAX_HOP_CHARS = 64
 
-# Reading an address takes as long as a tenth of a request: the last ones are remembered.
+# Number of parsed addresses that are cached: parsing one takes a tenth of a request's time.
 CACHE_SIZE = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class ClientInfo:
-    """Who asks.
+    """Client of a request.
 
     Attributes:
-        address: the client's address; `unix` on a Unix socket.
-        secure: whether the request came by https.
+        address: its address; `unix` on a Unix socket.
+        secure: whether it uses https.
     """
 
     address: str
@@ -41,15 +37,15 @@ class ClientInfo:
 
     @property
     def rate_limit_key(self) -> str:
-        """What stands for the client where clients are counted."""
+        """The key by which its streams, connections and failures are counted."""
         return make_rate_limit_key(self.address)
 
 
 class TrustedProxies:
-    """The proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
+    """Proxies whose X-Forwarded-For and X-Forwarded-Proto are used.
 
     Args:
-        trusted: networks or addresses, and `unix` for whoever connects on a Unix socket.
+        trusted: networks or addresses, and `unix` for all clients of a Unix socket.
     """
 
     def __init__(self, trusted: Iterable[str]) -> None:
@@ -58,7 +54,7 @@ class TrustedProxies:
         self._networks = tuple(ipaddress.ip_network(word) for word in words - {UNIX_PEER})
 
     def client_info(self, request: web.Request) -> ClientInfo:
-        """Who asks: the last address that no trusted proxy has."""
+        """Return the client: the last address in the headers that is not a trusted proxy."""
         peer = peer_address(request.transport)
         secure = request.secure
         if not self.is_trusted(peer):
@@ -70,7 +66,7 @@ class TrustedProxies:
         for hop in map(str.strip, reversed(hops)):
             address = parse_ip(hop) if len(hop) <= MAX_HOP_CHARS else None
             if address is None:
-                # Nothing, or no address: what stands before it was not written by our proxy.
+                # Empty or invalid: the trusted proxy did not write what precedes it.
                 break
             peer = str(address)
             if not self.is_trusted(peer):
@@ -78,7 +74,7 @@ class TrustedProxies:
         return intern_client(peer, secure=secure)
 
     def is_trusted(self, peer: str) -> bool:
-        """Whether who has this address is believed."""
+        """Return whether an address is that of a trusted proxy."""
         if peer == UNIX_PEER:
             return self._trusts_unix
         address = parse_ip(peer)
@@ -86,7 +82,7 @@ class TrustedProxies:
 
 
 def peer_address(transport: asyncio.BaseTransport | None) -> str:
-    """The address at the other end of a connection."""
+    """Return the address at the other end of a connection."""
     peername = transport.get_extra_info("peername") if transport is not None else None
     if not isinstance(peername, tuple):
         return UNIX_PEER
@@ -95,13 +91,13 @@ def peer_address(transport: asyncio.BaseTransport | None) -> str:
 
 @lru_cache(maxsize=CACHE_SIZE)
 def intern_client(address: str, *, secure: bool) -> ClientInfo:
-    """One object for all requests of one visitor: each of ten thousand streams keeps its own."""
+    """Return one object for all requests of a client: each of ten thousand streams keeps it."""
     return ClientInfo(address, secure)
 
 
 @lru_cache(maxsize=CACHE_SIZE)
 def make_rate_limit_key(text: str) -> str:
-    """An address as it is counted; what is none as it is."""
+    """Return the rate-limit key of an address: its /64 network for IPv6, else the text itself."""
     address = parse_ip(text)
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((address, IPV6_PREFIX_BITS), strict=False))
@@ -110,7 +106,7 @@ def make_rate_limit_key(text: str) -> str:
 
 @lru_cache(maxsize=CACHE_SIZE)
 def parse_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """An address, None where it is none. One of IPv4 in the form of IPv6 is the one of IPv4."""
+    """Parse an IP address; None if it is invalid. IPv4-mapped IPv6 is returned as IPv4."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""Every address, in one table: the router and `/openapi.json` are both made from it."""
+"""Table of routes: the router and `/openapi.json` are both made from it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ from marianne_stream.web.params import LAST_EVENT_ID, Parameter
 
 EventModels = Mapping[str, type[Payload]]
 
-# On every stream: where state comes from, signs of life, and a fault.
+# On every stream.
 COMMON_EVENTS: EventModels = {
     "source": SourceData,
     "heartbeat": HeartbeatData,
@@ -67,24 +67,24 @@ LOG_EVENTS: EventModels = {
     "stream_error": StreamErrorData,
 }
 
-# The conductor's own events stand beside these, each under its own name.
+# Besides these, such a stream has the conductor's own events under their own names.
 TIMELINE_EVENTS: EventModels = {"gap": GapData, **COMMON_EVENTS}
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One address.
+    """Route.
 
     Attributes:
-        path: with a job id as `{job_id}`.
-        handler: what answers.
-        summary: one sentence of what it gives.
-        model: what a 200 holds, where it is JSON.
-        events: what a stream may hold, where it is one.
-        has_conductor_events: whether the stream also holds the conductor's own events.
-        content_type: what a 200 holds, where it is neither JSON nor a stream.
-        parameters: what may stand behind the question mark.
-        errors: the statuses of errors, and when they are given.
+        path: path, with a job id as `{job_id}`.
+        handler: its handler.
+        summary: summary for OpenAPI.
+        model: schema of a 200 that is JSON.
+        events: schemas of a stream's events, by name.
+        has_conductor_events: whether the stream also has the conductor's own events.
+        content_type: media type of a 200 that is not a stream.
+        parameters: its query parameters.
+        errors: statuses of errors, and their causes.
     """
 
     path: str
@@ -143,7 +143,7 @@ ROUTES = (
     Route(
         "/api/jobs/{job_id}/stream",
         stream_handlers.stream_job,
-        "One job's status as it changes, to the job's end.",
+        "One job's status as it changes, until the job ends.",
         events=STATUS_EVENTS,
         parameters=(stream_handlers.POLL_INTERVAL, LAST_EVENT_ID),
         errors=JOB_ERRORS,
@@ -255,8 +255,8 @@ ROUTES = (
 
 
 def add_routes(router: web.UrlDispatcher) -> None:
-    """Puts the table into a router. A HEAD is answered where a GET ends by itself."""
+    """Add the routes to a router. HEAD is allowed unless the response is a stream."""
     for route in ROUTES:
-        # A job id may hold what the router's own pattern leaves out: braces.
+        # The router's default pattern excludes braces, which a job id may contain.
         path = route.path.replace("{job_id}", "{job_id:[^/]+}")
         router.add_get(path, route.handler, allow_head=route.events is None)

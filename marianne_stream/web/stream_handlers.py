@@ -1,7 +1,4 @@
-"""What is streamed: a job's status, the roster, the timeline.
-
-It must not know what the frames say.
-"""
+"""Handlers for streams of a job's status, of the roster and of events."""
 
 from functools import partial
 
@@ -45,12 +42,12 @@ EVENT = TextParameter(
 
 
 async def stream_job(request: web.Request) -> web.StreamResponse:
-    """`GET /api/jobs/{job_id}/stream`: status as it changes, to the job's end."""
+    """`GET /api/jobs/{job_id}/stream`: the status as it changes, until the job ends."""
     job_id, cursor = read_job_id(request), read_last_event_id(request)
     interval_s = POLL_INTERVAL.read(request)
-    watches, streams = request.app[JOB_HUB], request.app[STREAM_REGISTRY]
+    hub, streams = request.app[JOB_HUB], request.app[STREAM_REGISTRY]
     streams.require_capacity(request)
-    feed = await open_status_feed(watches, job_id, poll_interval_s=interval_s, cursor=cursor)
+    feed = await open_status_feed(hub, job_id, poll_interval_s=interval_s, cursor=cursor)
     return streams.open(request, feed)
 
 
@@ -71,9 +68,9 @@ async def stream_roster(request: web.Request) -> web.StreamResponse:
 
 
 async def stream_job_events(request: web.Request) -> web.StreamResponse:
-    """`GET /api/jobs/{job_id}/events`: the job's timeline."""
+    """`GET /api/jobs/{job_id}/events`: the events of a job."""
     job_id = read_job_id(request)
-    # Parameters first: a request that is wrong costs the conductor nothing.
+    # Parameters first: an invalid request costs the conductor nothing.
     limit, cursor = int(LIMIT.read(request)), read_last_event_id(request)
     request.app[STREAM_REGISTRY].require_capacity(request)
     await request.app[JOB_HUB].ensure_exists(job_id)
@@ -81,7 +78,7 @@ async def stream_job_events(request: web.Request) -> web.StreamResponse:
 
 
 async def stream_all_events(request: web.Request) -> web.StreamResponse:
-    """`GET /api/events/stream`: everyone's timeline, or what of it is wanted."""
+    """`GET /api/events/stream`: the events of all jobs, or those that pass the filters."""
     wanted = EventFilter(
         frozenset(resolve_job_id(request, job_id) for job_id in JOB_ID.read_all(request)),
         tuple(EVENT.read_all(request)),
@@ -95,14 +92,14 @@ async def stream_all_events(request: web.Request) -> web.StreamResponse:
 async def open_event_stream(
     request: web.Request, event_filter: EventFilter, limit: int, cursor: str
 ) -> web.StreamResponse:
-    """Streams the wanted part of the timeline."""
-    watches = request.app[JOB_HUB]
-    await watches.events.replay_buffer.wait_caught_up(TimelineCursor.parse(cursor))
+    """Return the stream of the events that pass a filter."""
+    events = request.app[JOB_HUB].events
+    await events.replay_buffer.wait_caught_up(TimelineCursor.parse(cursor))
     feed = open_event_feed(
-        watches.events.replay_buffer,
+        events.replay_buffer,
         event_filter=event_filter,
         limit=limit,
         cursor=cursor,
-        make_source_frame=partial(watches.events.make_source_frame, event_filter),
+        make_source_frame=partial(events.make_source_frame, event_filter),
     )
     return request.app[STREAM_REGISTRY].open(request, feed)

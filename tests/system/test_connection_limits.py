@@ -72,7 +72,7 @@ async def test_idle_connections_of_one_address_are_limited(tmp_path: Path) -> No
         with idle(running, 300, "127.0.0.2") as connections:
             await wait_until(lambda: count_open(connections) == 10 + 128)
             assert await health(running) == 200
-            assert running.log.count("connections are refused") == 1
+            assert running.log.count("connections rejected") == 1
 
 
 async def test_idle_connections_of_a_proxy_have_only_the_total_limit(tmp_path: Path) -> None:

@@ -178,11 +178,11 @@ async def test_demo_runs_without_a_conductor_and_removes_its_files(short_path: P
                 )
         running.send_signal(signal.SIGTERM)
         assert await running.wait() == 0
-        assert "roster/stream ended: client_disconnect" in running.log
+        assert "path=/api/roster/stream " in running.log
         said = (
             "monitor subscribed",
             "server started",
-            "ended: client_disconnect",
+            "stream closed reason=client_disconnect",
             "server stopping",
             "server stopped",
         )

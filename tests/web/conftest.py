@@ -1,4 +1,4 @@
-"""A server in this process that asks a simulated conductor, and viewers of it."""
+"""Server in this process that reads a simulated conductor, and viewers of it."""
 
 import socket
 from collections.abc import Awaitable, Callable
@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
@@ -20,9 +21,16 @@ Client = TestClient[web.Request, web.Application]
 OpenStream = Callable[..., AbstractAsyncContextManager[Viewer]]
 
 
+WHOLE, NARROW = "whole-token-0123456789", "narrow-token-0123456789"
+BEARER = {"Authorization": f"Bearer {WHOLE}"}
+NARROWED = {"Authorization": f"Bearer {NARROW}"}
+
+Start = Callable[..., Awaitable[Client]]
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Settings that look for the conductor and its registry where the tests have them."""
+    """Return settings with the conductor and registry of the test."""
     return Settings(
         conductor_socket=tmp_path / "c.sock", registry_path=tmp_path / "state.db", no_auth=True
     )
@@ -30,20 +38,20 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 async def client(settings: Settings, aiohttp_client: Callable[..., Awaitable[Client]]) -> Client:
-    """A client of a server with these settings; the conductor need not be there."""
+    """Return a client of a server with these settings; the conductor may be absent."""
     return await aiohttp_client(
         create_app(settings), server_kwargs={"socket_factory": make_listening_socket}
     )
 
 
 def make_listening_socket(host: str, port: int, _family: socket.AddressFamily) -> socket.socket:
-    """Listens as the server does, whose connections are not as the system has them by itself."""
+    """Listen with the server's own socket options."""
     return open_tcp_socket(host, port)
 
 
 @pytest.fixture
 def open_stream(conductor: SimulatedConductor, client: Client) -> OpenStream:
-    """Opens a stream of a path, of a server whose conductor runs."""
+    """Return a function that opens a stream of a server whose conductor runs."""
     del conductor
 
     def watch(path: str, **options: Any) -> AbstractAsyncContextManager[Viewer]:
@@ -54,8 +62,32 @@ def open_stream(conductor: SimulatedConductor, client: Client) -> OpenStream:
 
 @pytest.fixture
 async def log_path(conductor: SimulatedConductor, tmp_path: Path) -> Path:
-    """The log file of a running job; it is not there yet."""
+    """Return the path of the log of a running job; the file does not exist yet."""
     workspace = tmp_path / "ws"
     workspace.mkdir()
     conductor.launch("lantern", 2, workspace=str(workspace))
     return workspace / "marianne.log"
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    path = tmp_path / "tokens"
+    path.write_text(f"{WHOLE}\n{NARROW} nightly-*\n")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+def start(
+    settings: Settings, token_file: Path, tmp_path: Path, aiohttp_client: Start
+) -> Callable[..., Awaitable[Client]]:
+    """Return a function that starts a server that requires a token."""
+    guarded = {"no_auth": False, "token_file": token_file, "data_dir": tmp_path}
+
+    async def start(**update: object) -> Client:
+        return await aiohttp_client(
+            create_app(settings.model_copy(update={**guarded, **update})),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    return start

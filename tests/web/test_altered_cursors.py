@@ -1,4 +1,4 @@
-"""Cursors of which a byte was altered: a clear error or a stream with a gap, never a fault."""
+"""Altered cursors: an error or a stream with a gap, never a failure of the server."""
 
 import gzip
 import random
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support.log_lines import LOGS, append_lines
 from tests.web.conftest import Client
-from tests.web.test_log_stream import LOGS, append
 
 ALTERED = 150
 
@@ -18,7 +18,7 @@ BYTES = "0123456789abcdef-.xlcsftru\x7f é"
 
 
 def altered(cursor: str, seed: int) -> Iterator[str]:
-    """A cursor with one to three bytes replaced, inserted or removed; and with other numbers."""
+    """Yield a cursor with one to three bytes replaced, inserted or removed, or other numbers."""
     chance = random.Random(seed)
     parts = cursor.split("-")
     for place, part in enumerate(parts):
@@ -34,20 +34,20 @@ def altered(cursor: str, seed: int) -> Iterator[str]:
 
 
 def numbers(text: str) -> list[int]:
-    """All line numbers in an answer."""
+    """Return all line numbers in a response."""
     parts = text.replace(": ", ":").split('"line_number":')[1:]
     return [int(part.split(",")[0].split("}")[0]) for part in parts]
 
 
 @pytest.fixture
 async def cursors(log_path: Path, client: Client) -> list[str]:
-    """Cursors at the beginning, in the middle and at the end of a log of three files."""
-    append(log_path, *(f"[error] line {n} {'x' * 20_000}" for n in range(1, 11)))
+    """Return cursors at the start, in the middle and at the end of a log of three files."""
+    append_lines(log_path, *(f"[error] line {n} {'x' * 20_000}" for n in range(1, 11)))
     log_path.with_name("marianne.log.2.gz").write_bytes(gzip.compress(log_path.read_bytes()))
     log_path.unlink()
-    append(log_path, *(f"line {n}" for n in range(11, 21)))
+    append_lines(log_path, *(f"line {n}" for n in range(11, 21)))
     log_path.rename(log_path.with_name("marianne.log.1"))
-    append(log_path, *(f"line {n}" for n in range(21, 31)))
+    append_lines(log_path, *(f"line {n}" for n in range(21, 31)))
     with log_path.open("a") as file:
         file.write("not ended")
     answer = await client.get(f"{LOGS}/lines", params={"limit": "1000"})
@@ -59,7 +59,7 @@ async def cursors(log_path: Path, client: Client) -> list[str]:
 
 
 @pytest.mark.parametrize("parameter", ["before", "after", "around"])
-async def test_page_from_an_altered_cursor_is_right_or_an_error(
+async def test_log_page_with_altered_cursor_is_correct_or_an_error(
     client: Client, cursors: list[str], parameter: str
 ) -> None:
     for seed, cursor in enumerate(cursors):
@@ -71,7 +71,7 @@ async def test_page_from_an_altered_cursor_is_right_or_an_error(
                 assert all(number > 0 for number in numbers(body)), text
 
 
-async def test_log_stream_from_an_altered_cursor_goes_on_or_tells_a_gap(
+async def test_log_stream_with_altered_cursor_resumes_or_reports_gap(
     client: Client, cursors: list[str]
 ) -> None:
     for seed, cursor in enumerate(cursors):
@@ -87,7 +87,7 @@ async def test_log_stream_from_an_altered_cursor_goes_on_or_tells_a_gap(
 
 @pytest.fixture
 async def streams(conductor: SimulatedConductor) -> dict[str, list[str]]:
-    """The cursors of other streams, by their addresses."""
+    """Return the cursors of other streams, by path."""
     conductor.launch("lantern", 2)
     status = "s-" + "0123456789abcdef01234567"
     timeline = "t-0123456789abcdef-5"
@@ -99,7 +99,7 @@ async def streams(conductor: SimulatedConductor) -> dict[str, list[str]]:
     }
 
 
-async def test_other_streams_from_an_altered_cursor_begin_or_refuse(
+async def test_stream_with_altered_cursor_starts_or_is_refused(
     client: Client, streams: dict[str, list[str]]
 ) -> None:
     for path, cursors in streams.items():
@@ -112,7 +112,7 @@ async def test_other_streams_from_an_altered_cursor_begin_or_refuse(
                         assert b"stream_error" not in first
 
 
-async def test_page_of_jobs_behind_an_altered_mark_is_right_or_an_error(
+async def test_job_page_with_altered_token_is_correct_or_an_error(
     conductor: SimulatedConductor, client: Client
 ) -> None:
     for name in ("lantern", "beacon", "candle"):

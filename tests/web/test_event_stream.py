@@ -1,4 +1,4 @@
-"""The timeline as a stream: the newest first, then what comes, and a gap for what is gone."""
+"""Stream of events: the newest first, then new ones, and a gap for lost ones."""
 
 import asyncio
 from functools import partial
@@ -13,13 +13,13 @@ from tests.web.conftest import Client, OpenStream
 
 @pytest.fixture
 async def subscribed(conductor: SimulatedConductor, client: Client) -> SimulatedConductor:
-    """A conductor that the server listens to."""
+    """Return a conductor that the server is subscribed to."""
     del client
     await wait_until(lambda: conductor.statistics.monitor_streams_open)
     return conductor
 
 
-async def test_events_bear_the_conductors_own_names_and_params(
+async def test_event_has_name_and_params_of_the_conductor(
     subscribed: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     subscribed.launch("a", 2)
@@ -33,7 +33,7 @@ async def test_events_bear_the_conductors_own_names_and_params(
     assert created["data"] == {"path": "é.txt"}
 
 
-async def test_the_newest_come_first_as_many_as_are_wanted(
+async def test_event_limit_selects_newest_events(
     subscribed: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     for number in range(60):
@@ -49,7 +49,7 @@ async def test_the_newest_come_first_as_many_as_are_wanted(
         assert viewer.event_names[1:] == [f"job.step{n}" for n in range(60 - expected, 60)]
 
 
-async def test_a_job_has_a_timeline_of_its_own(
+async def test_job_events_hold_events_of_that_job_only(
     subscribed: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     subscribed.launch("a", 2)
@@ -64,7 +64,7 @@ async def test_a_job_has_a_timeline_of_its_own(
     assert "monitor.anomaly" not in viewer.event_names
 
 
-async def test_events_are_filtered_by_job_and_by_the_beginning_of_their_name(
+async def test_event_filters_match_job_and_name_prefix(
     subscribed: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     path = "/api/events/stream?job_id=a&job_id=b&event=job.&event=sheet.&limit=0"
@@ -80,7 +80,7 @@ async def test_events_are_filtered_by_job_and_by_the_beginning_of_their_name(
     assert "observer.three" not in viewer.event_names
 
 
-async def test_one_who_resumes_misses_nothing_and_gets_nothing_twice(
+async def test_resumed_event_stream_sends_each_event_once(
     subscribed: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     subscribed.emit("a", "job.step0")
@@ -95,7 +95,7 @@ async def test_one_who_resumes_misses_nothing_and_gets_nothing_twice(
     assert len({event.event_id for event in resumed.events[1:]}) == 79
 
 
-async def test_one_who_has_seen_no_event_yet_misses_none_while_it_is_cut_off(
+async def test_event_stream_resumed_before_first_event_loses_none(
     subscribed: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     subscribed.emit("a", "job.before")
@@ -108,7 +108,7 @@ async def test_one_who_has_seen_no_event_yet_misses_none_while_it_is_cut_off(
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "t-0123456789abcdef-7", "s-" + "0" * 24])
-async def test_a_cursor_from_elsewhere_gives_a_gap_first_and_then_a_new_viewers_events(
+async def test_foreign_event_cursor_sends_gap_then_recent_events(
     subscribed: SimulatedConductor, open_stream: OpenStream, cursor: str
 ) -> None:
     subscribed.emit("a", "job.step0")
@@ -120,7 +120,7 @@ async def test_a_cursor_from_elsewhere_gives_a_gap_first_and_then_a_new_viewers_
     assert resumed.event_data("gap") == [{"missed": None, "reason": "cursor_expired"}]
 
 
-async def test_a_monitor_that_was_lost_leaves_a_gap(
+async def test_lost_monitor_connection_sends_gap(
     subscribed: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     async with open_stream("/api/events/stream") as viewer:
@@ -135,7 +135,7 @@ async def test_a_monitor_that_was_lost_leaves_a_gap(
     assert viewer.event_data("gap") == [{"missed": None, "reason": "monitor_lost"}]
 
 
-async def test_a_name_that_would_break_the_stream_or_deceive_is_sent_as_a_message(
+async def test_unsafe_event_name_is_sent_as_message(
     subscribed: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     bad = ["a\nb", "", "é", "gap", "source", "error", "x" * 300]
@@ -148,11 +148,11 @@ async def test_a_name_that_would_break_the_stream_or_deceive_is_sent_as_a_messag
     assert viewer.event_names == ["source"] + ["message"] * len(bad)
 
 
-def saw_so_many(viewer: Viewer, steps: int) -> bool:
+def has_events(viewer: Viewer, steps: int) -> bool:
     return viewer.event_counts["job.step"] == steps
 
 
-async def test_one_who_does_not_read_is_told_how_many_events_it_lost(
+async def test_slow_client_gets_gap_with_number_of_lost_events(
     subscribed: SimulatedConductor, client: Client, open_stream: OpenStream
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port, limit=2**16)
@@ -164,7 +164,7 @@ async def test_one_who_does_not_read_is_told_how_many_events_it_lost(
         for number in range(total):
             subscribed.emit("a", "job.step", {"number": number, "fill": "x" * 2000})
             if number % 50 == 49:
-                await wait_until(partial(saw_so_many, quick, number + 1))
+                await wait_until(partial(has_events, quick, number + 1))
     assert "gap" not in quick.event_names
     subscribed.emit("a", "job.last")
     data = b""

@@ -1,4 +1,4 @@
-"""Jobs as JSON: the roster in pages, one job, and clear answers to what cannot be answered."""
+"""Jobs as JSON: the roster in pages, one job, and errors."""
 
 import asyncio
 import base64
@@ -22,36 +22,36 @@ ERROR_FIELDS = {"detail", "code"}
 
 
 @asynccontextmanager
-async def asked(
+async def open_json(
     client: Client, path: str, status: int = 200, **options: Any
 ) -> AsyncIterator[ClientResponse]:
-    """An answer that has this status, and no path of the host in it."""
+    """Check the status of a response, and that it contains no path of the host."""
     async with client.get(path, **options) as response:
         assert response.status == status
         assert "/tmp" not in await response.text()
         yield response
 
 
-async def json_of(client: Client, path: str, status: int = 200, **options: Any) -> Any:
-    async with asked(client, path, status, **options) as response:
+async def get_json(client: Client, path: str, status: int = 200, **options: Any) -> Any:
+    async with open_json(client, path, status, **options) as response:
         assert response.content_type == "application/json"
         return await response.json()
 
 
-async def error_of(client: Client, path: str, status: int, code: str) -> str:
-    """The sentence of an error in its one form."""
-    error = await json_of(client, path, status)
+async def get_error(client: Client, path: str, status: int, code: str) -> str:
+    """Check the code of an error, and return its detail."""
+    error = await get_json(client, path, status)
     assert set(error) == ERROR_FIELDS
     assert error["code"] == code
     detail: str = error["detail"]
     return detail
 
 
-async def test_the_roster_is_newest_first(conductor: SimulatedConductor, client: Client) -> None:
+async def test_job_list_is_newest_first(conductor: SimulatedConductor, client: Client) -> None:
     for job_id in ("first", "second", "third"):
         conductor.launch(job_id, 4)
     conductor.complete_sheet("second", 1)
-    page = await json_of(client, "/api/jobs")
+    page = await get_json(client, "/api/jobs")
     assert [job["job_id"] for job in page["jobs"]] == ["third", "second", "first"]
     assert (page["total"], page["next"]) == (3, None)
     second = page["jobs"][1]
@@ -71,15 +71,13 @@ async def test_the_roster_is_newest_first(conductor: SimulatedConductor, client:
     assert second["submitted_at"].endswith("Z")
 
 
-async def test_the_roster_comes_in_pages_that_hold_each_job_once(
-    conductor: SimulatedConductor, client: Client
-) -> None:
+async def test_job_pages_hold_each_job_once(conductor: SimulatedConductor, client: Client) -> None:
     for number in range(7):
         conductor.launch(f"job-{number}", 1)
     found: list[str] = []
     params = {"limit": "3"}
     while True:
-        page = await json_of(client, "/api/jobs", params=params)
+        page = await get_json(client, "/api/jobs", params=params)
         found += [job["job_id"] for job in page["jobs"]]
         assert page["total"] == 7
         if page["next"] is None:
@@ -88,24 +86,24 @@ async def test_the_roster_comes_in_pages_that_hold_each_job_once(
     assert found == [f"job-{number}" for number in reversed(range(7))]
 
 
-async def test_the_roster_is_filtered_by_status_and_by_name(
+async def test_job_list_filters_by_status_and_name(
     conductor: SimulatedConductor, client: Client
 ) -> None:
     for job_id in ("Nightly-1", "nightly-2", "weekly"):
         conductor.launch(job_id, 1)
     conductor.pause("nightly-2")
-    by_name = await json_of(client, "/api/jobs", params={"name": "NIGHT"})
+    by_name = await get_json(client, "/api/jobs", params={"name": "NIGHT"})
     assert [job["job_id"] for job in by_name["jobs"]] == ["nightly-2", "Nightly-1"]
-    by_both = await json_of(client, "/api/jobs", params={"name": "night", "status": "paused"})
+    by_both = await get_json(client, "/api/jobs", params={"name": "night", "status": "paused"})
     assert ([job["job_id"] for job in by_both["jobs"]], by_both["total"]) == (["nightly-2"], 1)
 
 
-async def test_a_job_has_its_sheets_and_no_paths(
+async def test_job_detail_has_sheets_and_no_paths(
     conductor: SimulatedConductor, client: Client
 ) -> None:
     conductor.launch("a", 2)
     conductor.fail_sheet("a", 2, "Exit code 1")
-    job = await json_of(client, "/api/jobs/a")
+    job = await get_json(client, "/api/jobs/a")
     assert job["job_id"] == "a"
     assert job["source"] == "conductor"
     assert [sheet["number"] for sheet in job["sheets"]] == [1, 2]
@@ -119,13 +117,13 @@ async def test_a_job_has_its_sheets_and_no_paths(
     assert "workspace" not in job
 
 
-async def test_the_status_of_a_job_is_what_its_stream_says(
+async def test_job_status_equals_stream_event(
     conductor: SimulatedConductor, client: Client
 ) -> None:
     conductor.launch("a", 3)
     conductor.complete_sheet("a", 1)
     conductor.dispatch("a", 2)
-    status = await json_of(client, "/api/jobs/a/status")
+    status = await get_json(client, "/api/jobs/a/status")
     assert status.pop("updated_at").endswith("Z")
     assert status.pop("last_progress_at") is None
     assert status == {
@@ -140,20 +138,20 @@ async def test_the_status_of_a_job_is_what_its_stream_says(
 
 
 @pytest.mark.parametrize("path", ["", "/status", "/stream", "/events"])
-async def test_a_job_that_is_not_there_is_not_found(
+async def test_unknown_job_is_not_found(
     conductor: SimulatedConductor, client: Client, path: str
 ) -> None:
     del conductor
-    detail = await error_of(client, f"/api/jobs/no%20such{path}", 404, "job_not_found")
+    detail = await get_error(client, f"/api/jobs/no%20such{path}", 404, "job_not_found")
     assert detail == "Score not found: no such"
 
 
 @pytest.mark.parametrize("segment", ["a%2Fb", "a%00b", "..%2F..%2Fetc%2Fpasswd"])
-async def test_what_no_job_id_holds_is_refused(
+async def test_invalid_job_id_is_rejected(
     conductor: SimulatedConductor, client: Client, segment: str
 ) -> None:
     del conductor
-    detail = await error_of(client, f"/api/jobs/{segment}/status", 400, "bad_request")
+    detail = await get_error(client, f"/api/jobs/{segment}/status", 400, "bad_request")
     assert "neither / nor NUL" in detail
 
 
@@ -192,19 +190,19 @@ BAD_PARAMETERS = {
 
 
 @pytest.mark.parametrize("path", BAD_PARAMETERS)
-async def test_a_bad_parameter_gets_its_range(
+async def test_invalid_parameter_error_names_its_range(
     conductor: SimulatedConductor, client: Client, path: str
 ) -> None:
     conductor.launch("a", 1)
-    assert await error_of(client, path, 400, "bad_parameter") == BAD_PARAMETERS[path]
+    assert await get_error(client, path, 400, "bad_parameter") == BAD_PARAMETERS[path]
     assert conductor.statistics.requests["job.status"] == 0
 
 
-async def test_an_unknown_address_and_a_wrong_method_have_the_one_form(
+async def test_unknown_path_and_method_errors_are_json(
     conductor: SimulatedConductor, client: Client
 ) -> None:
     del conductor
-    await error_of(client, "/api/nothing", 404, "not_found")
+    await get_error(client, "/api/nothing", 404, "not_found")
     async with client.post("/api/jobs") as response:
         assert response.status == 405
         assert (await response.json())["code"] == "method_not_allowed"
@@ -216,51 +214,51 @@ async def test_an_unknown_address_and_a_wrong_method_have_the_one_form(
         assert response.status == 405
 
 
-async def test_with_nobody_to_ask_the_answer_is_503_and_never_404(client: Client) -> None:
+async def test_job_without_any_backend_is_503_not_404(client: Client) -> None:
     for path in ("/api/jobs", "/api/jobs/a", "/api/jobs/a/status", "/api/jobs/a/stream"):
-        async with asked(client, path, 503) as response:
+        async with open_json(client, path, 503) as response:
             assert response.headers["Retry-After"] == "5"
             assert response.headers["Cache-Control"] == "private, no-store"
             assert (await response.json())["code"] == "state_unavailable"
 
 
-async def test_an_event_source_is_told_to_come_back_instead(client: Client) -> None:
+async def test_transient_error_asks_event_source_to_reconnect(client: Client) -> None:
     accept = {"Accept": "text/event-stream"}
     for path in ("/api/jobs/a/stream", "/api/roster/stream", "/api/jobs/a/events"):
-        async with asked(client, path, 200, headers=accept) as response:
+        async with open_json(client, path, 200, headers=accept) as response:
             assert response.content_type == "text/event-stream"
             body = await response.text()
         assert body.startswith("retry: ")
         assert "data:" not in body
 
 
-async def test_an_event_source_hears_of_what_will_not_pass(
+async def test_permanent_error_is_sent_to_event_source_as_status(
     conductor: SimulatedConductor, client: Client
 ) -> None:
     del conductor
     accept = {"Accept": "text/event-stream"}
-    async with asked(client, "/api/jobs/a/stream", 404, headers=accept):
+    async with open_json(client, "/api/jobs/a/stream", 404, headers=accept):
         pass
-    async with asked(client, "/api/jobs/a/stream?poll_interval=9999", 400, headers=accept):
+    async with open_json(client, "/api/jobs/a/stream?poll_interval=9999", 400, headers=accept):
         pass
 
 
-async def test_while_the_conductor_is_away_its_registry_answers(
+async def test_jobs_without_conductor_come_from_registry(
     conductor: SimulatedConductor, client: Client
 ) -> None:
     conductor.launch("a", 2)
     await conductor.flush()
     await conductor.kill()
-    page = await json_of(client, "/api/jobs")
+    page = await get_json(client, "/api/jobs")
     assert [job["job_id"] for job in page["jobs"]] == ["a"]
-    job = await json_of(client, "/api/jobs/a")
+    job = await get_json(client, "/api/jobs/a")
     assert (job["source"], job["live"]) == ("registry", False)
     # The registry cannot know of a job that the conductor has just taken in.
-    await error_of(client, "/api/jobs/b", 503, "state_unavailable")
+    await get_error(client, "/api/jobs/b", 503, "state_unavailable")
 
 
 @pytest.mark.parametrize("method", ["job.status", "job.list"])
-async def test_a_conductor_that_talks_nonsense_is_replaced_by_its_registry(
+async def test_jobs_of_malformed_conductor_come_from_registry(
     conductor: SimulatedConductor, client: Client, method: str
 ) -> None:
     conductor.launch("a", 2)
@@ -268,13 +266,13 @@ async def test_a_conductor_that_talks_nonsense_is_replaced_by_its_registry(
     for nonsense in (b"nonsense\n", b'{"jsonrpc":"2.0","id":null,"result":7}\n'):
         conductor.faults.raw_responses[method] = nonsense
         conductor.faults.close_after.add(method)
-        assert (await json_of(client, "/api/jobs/a"))["job_id"] == "a"
+        assert (await get_json(client, "/api/jobs/a"))["job_id"] == "a"
     del conductor.faults.raw_responses[method]
     conductor.faults.close_after.clear()
-    assert (await json_of(client, "/api/jobs/a"))["job_id"] == "a"
+    assert (await get_json(client, "/api/jobs/a"))["job_id"] == "a"
 
 
-async def test_a_hanging_conductor_holds_nobody_up_for_longer_than_a_call_may_take(
+async def test_hanging_conductor_delays_response_by_call_timeout_at_most(
     conductor: SimulatedConductor,
     settings: Settings,
     aiohttp_client: Callable[..., Awaitable[Client]],
@@ -289,10 +287,10 @@ async def test_a_hanging_conductor_holds_nobody_up_for_longer_than_a_call_may_ta
         conductor.faults.unanswered.add(method)
     async with asyncio.timeout(3):
         for path in ("/ready", "/api/jobs/a/status", "/ready", "/api/jobs/a"):
-            await json_of(client, path)
+            await get_json(client, path)
 
 
-async def test_a_job_is_given_as_it_is_now_whoever_else_watches_it_seldom(
+async def test_job_detail_is_current_despite_slow_poll_interval(
     conductor: SimulatedConductor, client: Client, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -300,10 +298,10 @@ async def test_a_job_is_given_as_it_is_now_whoever_else_watches_it_seldom(
         await viewer.wait_for("job_sheets")
         conductor.pause("a")
         await asyncio.sleep(1.1)
-        assert (await json_of(client, "/api/jobs/a/status"))["status"] == "paused"
+        assert (await get_json(client, "/api/jobs/a/status"))["status"] == "paused"
 
 
-async def test_an_entry_that_cannot_be_read_costs_no_other(
+async def test_unreadable_roster_entry_hides_no_other(
     conductor: SimulatedConductor, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     jobs = [
@@ -316,35 +314,35 @@ async def test_an_entry_that_cannot_be_read_costs_no_other(
     answer = {"jsonrpc": "2.0", "result": jobs}
     lines = [json.dumps({**answer, "id": number}) + "\n" for number in range(100)]
     conductor.faults.raw_responses["job.list"] = "".join(lines).encode()
-    page = await json_of(client, "/api/jobs")
+    page = await get_json(client, "/api/jobs")
     assert {job["job_id"] for job in page["jobs"]} == {"a", "d"}
     assert caplog.text.count("roster entries skipped") == 1
 
 
-async def test_one_strange_name_does_not_cost_the_list(
+async def test_unusual_job_name_keeps_job_list_complete(
     conductor: SimulatedConductor, client: Client
 ) -> None:
     conductor.launch("caf\udce9", 1)
     conductor.launch("plain", 1)
-    page = await json_of(client, "/api/jobs")
+    page = await get_json(client, "/api/jobs")
     assert {job["job_id"] for job in page["jobs"]} == {"plain", r"caf\xe9"}
-    assert (await json_of(client, "/api/jobs/caf%E9"))["job_id"] == r"caf\xe9"
+    assert (await get_json(client, "/api/jobs/caf%E9"))["job_id"] == r"caf\xe9"
 
 
-async def test_a_state_of_eight_megabytes_is_served(
+async def test_state_of_eight_megabytes_is_served(
     conductor: SimulatedConductor, client: Client
 ) -> None:
     conductor.launch("a", 10)
     for kind in ("strings", "values"):
         conductor.jobs["a"].pad(8_000_000, kind=kind)
         conductor.touch("a")
-        assert len((await json_of(client, "/api/jobs/a"))["sheets"]) == 10
+        assert len((await get_json(client, "/api/jobs/a"))["sheets"]) == 10
 
 
-async def test_health_asks_nobody_and_ready_says_what_is_missing(
+async def test_health_reads_nothing_and_ready_has_reasons(
     conductor: SimulatedConductor, client: Client, tmp_path: Path
 ) -> None:
-    assert await json_of(client, "/ready") == {
+    assert await get_json(client, "/ready") == {
         "ready": True,
         "source": "conductor",
         "live": True,
@@ -353,14 +351,14 @@ async def test_health_asks_nobody_and_ready_says_what_is_missing(
     conductor.launch("a", 1)
     await conductor.flush()
     await conductor.kill()
-    ready = await json_of(client, "/ready")
+    ready = await get_json(client, "/ready")
     assert (ready["ready"], ready["source"], len(ready["reasons"])) == (True, "registry", 1)
     (tmp_path / "state.db").unlink()
-    await json_of(client, "/health")
+    await get_json(client, "/health")
 
 
-async def test_not_ready_is_503_with_what_is_missing(client: Client) -> None:
-    ready = await json_of(client, "/ready", 503)
+async def test_not_ready_is_503_with_reasons(client: Client) -> None:
+    ready = await get_json(client, "/ready", 503)
     assert (ready["ready"], ready["source"]) == (False, "none")
     assert len(ready["reasons"]) == 1
-    assert await json_of(client, "/health") == {"status": "ok"}
+    assert await get_json(client, "/health") == {"status": "ok"}

@@ -1,4 +1,4 @@
-"""A job's log as a file: info, as a text to keep, raw; of the conductor's log, the job's lines."""
+"""Log as a file: information, text, and the raw file with ranges."""
 
 import json
 import os
@@ -11,14 +11,14 @@ from marianne_stream.app import create_app
 from marianne_stream.config.settings import Settings
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.logs.snapshot import FileBlockReader
+from tests.support.log_lines import LOGS, append_lines, expect_lines, numbered_lines
 from tests.web.conftest import Client, OpenStream
-from tests.web.test_log_stream import LOGS, append, has, lines_of
 
 
-async def test_info_tells_the_size_the_lines_and_where_to_go_on(
+async def test_log_info_has_size_lines_and_cursor(
     log_path: Path, open_stream: OpenStream, client: Client
 ) -> None:
-    append(log_path, *(f"line {n}" for n in range(1, 46)))
+    append_lines(log_path, *(f"line {n}" for n in range(1, 46)))
     info = await (await client.get(f"{LOGS}/info")).json()
     assert info["job_id"] == "lantern"
     assert info["log_file"] == "marianne.log"
@@ -26,25 +26,25 @@ async def test_info_tells_the_size_the_lines_and_where_to_go_on(
     assert info["size_bytes"] == log_path.stat().st_size
     assert info["lines"] == 45
     assert info["last_modified"].endswith("Z")
-    append(log_path, "line 46")
+    append_lines(log_path, "line 46")
     async with open_stream(LOGS, last_event_id=info["cursor"]) as viewer:
-        await has(viewer, "line 46")
-        assert lines_of(viewer) == [(46, "line 46")]
+        await expect_lines(viewer, "line 46")
+        assert numbered_lines(viewer) == [(46, "line 46")]
 
 
-async def test_info_of_an_empty_log_is_a_place_to_stream_from(
+async def test_log_info_of_empty_log_has_cursor(
     log_path: Path, open_stream: OpenStream, client: Client
 ) -> None:
     log_path.touch()
     info = await (await client.get(f"{LOGS}/info")).json()
     assert (info["size_bytes"], info["lines"]) == (0, 0)
-    append(log_path, *(f"line {n}" for n in range(1, 201)))
+    append_lines(log_path, *(f"line {n}" for n in range(1, 201)))
     async with open_stream(LOGS, last_event_id=info["cursor"]) as viewer:
-        await has(viewer, *(f"line {n}" for n in range(1, 201)))
+        await expect_lines(viewer, *(f"line {n}" for n in range(1, 201)))
 
 
-async def test_the_text_is_headed_by_what_it_is(log_path: Path, client: Client) -> None:
-    append(log_path, *("x" * 99 for _ in range(126)))
+async def test_log_text_has_header(log_path: Path, client: Client) -> None:
+    append_lines(log_path, *("x" * 99 for _ in range(126)))
     answer = await client.get(f"{LOGS}/static")
     assert answer.headers["Content-Disposition"] == "attachment; filename=marianne-lantern-logs.txt"
     assert answer.content_type == "text/plain"
@@ -58,12 +58,12 @@ async def test_the_text_is_headed_by_what_it_is(log_path: Path, client: Client) 
     assert text == log_path.read_text()
 
 
-async def test_a_job_id_that_a_header_cannot_hold_is_encoded(
+async def test_download_filename_of_unusual_job_id_is_encoded(
     conductor: SimulatedConductor, client: Client, tmp_path: Path
 ) -> None:
     (workspace := tmp_path / "w").mkdir()
     conductor.launch('nächt "1"', 1, workspace=str(workspace))
-    append(workspace / "marianne.log", "one")
+    append_lines(workspace / "marianne.log", "one")
     answer = await client.get("/api/jobs/n%C3%A4cht%20%221%22/logs/static")
     assert answer.headers["Content-Disposition"] == (
         "attachment; filename=marianne-n_cht__1_-logs.txt; "
@@ -71,10 +71,10 @@ async def test_a_job_id_that_a_header_cannot_hold_is_encoded(
     )
 
 
-async def test_a_log_above_the_limit_is_not_given_as_a_text(
+async def test_log_text_above_size_limit_is_rejected(
     log_path: Path, settings: Settings, aiohttp_client: object
 ) -> None:
-    append(log_path, "x" * 1_600_000)
+    append_lines(log_path, "x" * 1_600_000)
     limited = settings.model_copy(update={"max_download_bytes": 1024 * 1024})
     client = await aiohttp_client(create_app(limited))  # type: ignore[operator]
     answer = await client.get(f"{LOGS}/static")
@@ -84,8 +84,8 @@ async def test_a_log_above_the_limit_is_not_given_as_a_text(
     )
 
 
-async def test_raw_is_the_file_with_ranges_and_an_etag(log_path: Path, client: Client) -> None:
-    append(log_path, "one", "two")
+async def test_raw_log_has_ranges_and_etag(log_path: Path, client: Client) -> None:
+    append_lines(log_path, "one", "two")
     answer = await client.get(f"{LOGS}/raw")
     assert await answer.read() == b"one\ntwo\n"
     assert answer.headers["Cache-Control"] == "private, no-cache"
@@ -112,7 +112,7 @@ def write_conductor_log(path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["conductor", None])
-async def test_of_the_conductors_log_only_the_jobs_lines_are_given(
+async def test_raw_conductor_log_has_lines_of_the_job_only(
     log_path: Path, settings: Settings, aiohttp_client: object, tmp_path: Path, source: str | None
 ) -> None:
     assert not log_path.exists()
@@ -140,7 +140,7 @@ async def test_of_the_conductors_log_only_the_jobs_lines_are_given(
     assert (await client.get(f"{LOGS}/info", params={"source": "job"})).status == 404
 
 
-async def test_the_conductors_log_is_read_in_console_format_and_its_runs_are_marked(
+async def test_conductor_log_in_console_format_has_run_marks(
     log_path: Path, settings: Settings, aiohttp_client: object, tmp_path: Path
 ) -> None:
     assert not log_path.exists()
@@ -148,7 +148,7 @@ async def test_the_conductors_log_is_read_in_console_format_and_its_runs_are_mar
     submitted = (
         "2026-11-28T05:00:00Z [\x1b[32minfo     \x1b[0m] job.submitted [daemon] job_id=lantern"
     )
-    append(
+    append_lines(
         path,
         submitted,
         "2026-11-28T05:00:01Z [info     ] job.submitted [daemon] job_id=other",
@@ -169,10 +169,10 @@ async def test_the_conductors_log_is_read_in_console_format_and_its_runs_are_mar
 
 
 @pytest.mark.parametrize("fate", ["cut", "removed"])
-async def test_a_text_whose_file_is_lost_meanwhile_is_whole_or_ends_before_its_time(
+async def test_log_text_of_truncated_file_is_whole_or_ends_early(
     log_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch, fate: str
 ) -> None:
-    append(log_path, *("x" * 99 for _ in range(20_000)))
+    append_lines(log_path, *("x" * 99 for _ in range(20_000)))
     read = FileBlockReader.read_block
 
     def late(text: FileBlockReader) -> bytes:
@@ -195,7 +195,7 @@ async def test_a_text_whose_file_is_lost_meanwhile_is_whole_or_ends_before_its_t
 
 @pytest.fixture
 async def etag(log_path: Path, client: Client) -> str:
-    """The entity tag of a log of ten bytes."""
+    """Return the entity tag of a log of ten bytes."""
     log_path.write_bytes(b"0123456789")
     answer = await client.get(f"{LOGS}/raw")
     assert answer.headers["Accept-Ranges"] == "bytes"
@@ -222,7 +222,7 @@ async def etag(log_path: Path, client: Client) -> str:
     ],
 )
 @pytest.mark.usefixtures("etag")
-async def test_a_range_is_answered_as_rfc_9110_says(
+async def test_range_response_follows_rfc_9110(
     client: Client, asked: str, status: int, content_range: str | None, body: bytes | None
 ) -> None:
     answer = await client.get(f"{LOGS}/raw", headers={"Range": asked})
@@ -233,7 +233,7 @@ async def test_a_range_is_answered_as_rfc_9110_says(
         assert await answer.read() == body
 
 
-async def test_if_range_gives_a_part_of_the_same_version_alone(client: Client, etag: str) -> None:
+async def test_if_range_sends_range_of_same_version_only(client: Client, etag: str) -> None:
     modified = (await client.head(f"{LOGS}/raw")).headers["Last-Modified"]
     others = ('"another"', f"W/{etag}", "Thu, 01 Jan 1970 00:00:00 GMT", "no date")
     for validator, status in ((etag, 206), (modified, 206), *((other, 200) for other in others)):
@@ -243,7 +243,7 @@ async def test_if_range_gives_a_part_of_the_same_version_alone(client: Client, e
         assert await answer.read() == (b"234" if status == 206 else b"0123456789")
 
 
-async def test_conditions_are_looked_at_before_the_range(client: Client, etag: str) -> None:
+async def test_preconditions_precede_range(client: Client, etag: str) -> None:
     for headers, status in (
         ({"If-Match": etag}, 200),
         ({"If-Match": "*"}, 200),

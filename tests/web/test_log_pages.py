@@ -1,4 +1,4 @@
-"""A log in pages: back and on through rotated files, searched, and what is refused."""
+"""Log in pages, through rotated files, and searched."""
 
 import asyncio
 import gzip
@@ -12,13 +12,13 @@ from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.logs import scans
 from marianne_stream.logs.filters import TextFilter
 from marianne_stream.web.log_page_handlers import EDGE_RENAMED
+from tests.support.log_lines import LOGS, append_lines, expect_lines
 from tests.web.conftest import Client, OpenStream
-from tests.web.test_log_stream import LOGS, append, has
 
 LINES = f"{LOGS}/lines"
 
 
-async def page(client: Client, *, start: str | None = None, **params: str) -> dict[str, Any]:
+async def get_page(client: Client, *, start: str | None = None, **params: str) -> dict[str, Any]:
     """Return a page; `start` is the parameter `from`, a keyword of Python."""
     if start is not None:
         params["from"] = start
@@ -28,171 +28,167 @@ async def page(client: Client, *, start: str | None = None, **params: str) -> di
     return told
 
 
-def texts(page: dict[str, Any]) -> list[str]:
-    """The lines of a page."""
+def page_texts(page: dict[str, Any]) -> list[str]:
+    """Return the text of the lines of a page."""
     return [line["line"] for line in page["lines"]]
 
 
-def rotated(log: Path) -> list[str]:
-    """Writes a log of three files with 30 lines, one of them compressed; gives its lines."""
+def write_rotated_log(log: Path) -> list[str]:
+    """Write a log of 30 lines in three files, one compressed, and return its lines."""
     lines = [f"2026-11-24 [{'error' if n % 10 == 0 else 'info'}] line {n}" for n in range(1, 31)]
     for number, part in ((2, lines[:10]), (1, lines[10:20])):
-        append(log, *part)
+        append_lines(log, *part)
         text = log.read_bytes()
         log.unlink()
         if number == 2:
             log.with_name("marianne.log.2.gz").write_bytes(gzip.compress(text))
         else:
             log.with_name("marianne.log.1").write_bytes(text)
-    append(log, *lines[20:])
+    append_lines(log, *lines[20:])
     return lines
 
 
-async def test_the_newest_page_and_those_before_it_hold_the_whole_log(
-    log_path: Path, client: Client
-) -> None:
-    lines = rotated(log_path)
-    newest = await page(client, limit="7")
-    assert texts(newest) == lines[23:]
+async def test_log_pages_backwards_hold_whole_log(log_path: Path, client: Client) -> None:
+    lines = write_rotated_log(log_path)
+    newest = await get_page(client, limit="7")
+    assert page_texts(newest) == lines[23:]
     assert [line["line_number"] for line in newest["lines"]] == list(range(4, 11))
     assert (newest["stopped_by"], newest["log_file"], newest["source"]) == (
         *("limit", "marianne.log", "job"),
     )
-    found, before = texts(newest), newest["before"]
+    found, before = page_texts(newest), newest["before"]
     while before is not None:
-        older = await page(client, limit="7", before=before)
-        found, before = texts(older) + found, older["before"]
+        older = await get_page(client, limit="7", before=before)
+        found, before = page_texts(older) + found, older["before"]
     assert found == lines
     assert older["stopped_by"] == "start"
 
 
-async def test_pages_behind_a_line_end_where_the_log_does(log_path: Path, client: Client) -> None:
-    lines = rotated(log_path)
-    first = (await page(client, limit="1000"))["lines"][0]
+async def test_log_pages_after_cursor_end_with_the_log(log_path: Path, client: Client) -> None:
+    lines = write_rotated_log(log_path)
+    first = (await get_page(client, limit="1000"))["lines"][0]
     found, after, stopped_by = [first["line"]], first["cursor"], "limit"
     while stopped_by == "limit":
-        later = await page(client, limit="7", after=after)
-        found, after, stopped_by = found + texts(later), later["after"], later["stopped_by"]
+        later = await get_page(client, limit="7", after=after)
+        found, after, stopped_by = found + page_texts(later), later["after"], later["stopped_by"]
     assert (found, stopped_by) == (lines, "end")
-    append(log_path, "and one more")
-    assert texts(await page(client, after=after)) == ["and one more"]
+    append_lines(log_path, "and one more")
+    assert page_texts(await get_page(client, after=after)) == ["and one more"]
 
 
-async def test_a_stream_goes_on_where_the_newest_page_ends(
+async def test_stream_from_newest_page_resumes_at_its_end(
     log_path: Path, client: Client, open_stream: OpenStream
 ) -> None:
-    append(log_path, "one", "two")
-    newest = await page(client, contains="one")
-    append(log_path, "three")
+    append_lines(log_path, "one", "two")
+    newest = await get_page(client, contains="one")
+    append_lines(log_path, "three")
     async with open_stream(LOGS, last_event_id=newest["after"]) as viewer:
-        await has(viewer, "three")
+        await expect_lines(viewer, "three")
 
 
-async def test_what_is_searched_for_is_found_in_all_files(log_path: Path, client: Client) -> None:
-    lines = rotated(log_path)
+async def test_search_finds_lines_in_rotated_files(log_path: Path, client: Client) -> None:
+    lines = write_rotated_log(log_path)
     errors = [lines[9], lines[19], lines[29]]
     for search in ({"level": "error"}, {"regex": r"line \d?0$"}, {"contains": "[error]"}):
-        found = await page(client, **search)
-        assert texts(found) == errors
+        found = await get_page(client, **search)
+        assert page_texts(found) == errors
         assert found["before"] is None
         assert found["read_bytes"] == sum(len(line) + 1 for line in lines)
-    last = await page(client, level="error", limit="1")
-    assert texts(last) == errors[2:]
-    assert texts(await page(client, level="error", before=last["before"])) == errors[:2]
-    assert texts(await page(client, contains="nowhere")) == []
+    last = await get_page(client, level="error", limit="1")
+    assert page_texts(last) == errors[2:]
+    assert page_texts(await get_page(client, level="error", before=last["before"])) == errors[:2]
+    assert page_texts(await get_page(client, contains="nowhere")) == []
 
 
-async def test_the_oldest_page_and_those_behind_it_hold_the_whole_log(
-    log_path: Path, client: Client
-) -> None:
-    lines = rotated(log_path)
-    oldest = later = await page(client, start="start", limit="7")
-    assert texts(oldest) == lines[:7]
+async def test_log_pages_forwards_hold_whole_log(log_path: Path, client: Client) -> None:
+    lines = write_rotated_log(log_path)
+    oldest = later = await get_page(client, start="start", limit="7")
+    assert page_texts(oldest) == lines[:7]
     assert (oldest["before"], oldest["stopped_by"]) == (None, "limit")
-    found = texts(oldest)
+    found = page_texts(oldest)
     while later["stopped_by"] == "limit":
-        later = await page(client, limit="7", after=later["after"])
-        found += texts(later)
+        later = await get_page(client, limit="7", after=later["after"])
+        found += page_texts(later)
     assert (found, later["stopped_by"]) == (lines, "end")
-    assert texts(await page(client, start="end")) == lines
-    errors = await page(client, start="start", level="error", limit="2")
-    assert texts(errors) == [lines[9], lines[19]]
-    assert texts(await page(client, level="error", after=errors["after"])) == [lines[29]]
+    assert page_texts(await get_page(client, start="end")) == lines
+    errors = await get_page(client, start="start", level="error", limit="2")
+    assert page_texts(errors) == [lines[9], lines[19]]
+    assert page_texts(await get_page(client, level="error", after=errors["after"])) == [lines[29]]
 
 
-async def test_the_oldest_page_of_an_empty_log_goes_on(log_path: Path, client: Client) -> None:
+async def test_oldest_page_of_empty_log_has_after_cursor(log_path: Path, client: Client) -> None:
     log_path.touch()
-    empty = await page(client, start="start")
+    empty = await get_page(client, start="start")
     assert (empty["lines"], empty["before"], empty["stopped_by"]) == ([], None, "end")
-    append(log_path, "one")
-    assert texts(await page(client, after=empty["after"])) == ["one"]
+    append_lines(log_path, "one")
+    assert page_texts(await get_page(client, after=empty["after"])) == ["one"]
 
 
 @pytest.mark.parametrize("search", [{}, {"level": "error"}, {"contains": "line"}])
-async def test_what_is_behind_the_page_before_a_line_begins_with_that_line(
+async def test_page_after_page_before_line_begins_with_that_line(
     log_path: Path, client: Client, search: dict[str, str]
 ) -> None:
-    rotated(log_path)
-    for line in (await page(client, **search))["lines"]:
+    write_rotated_log(log_path)
+    for line in (await get_page(client, **search))["lines"]:
         for limit in ("1", "7", "1000"):
-            before = await page(client, before=line["cursor"], limit=limit, **search)
-            behind = await page(client, after=before["after"], limit=limit, **search)
+            before = await get_page(client, before=line["cursor"], limit=limit, **search)
+            behind = await get_page(client, after=before["after"], limit=limit, **search)
             assert behind["lines"][0] == line
 
 
 @pytest.mark.parametrize("form", ["plain", "compressed"])
-async def test_a_first_line_is_behind_the_empty_page_before_it(
+async def test_page_after_empty_first_page_begins_with_first_line(
     log_path: Path, client: Client, form: str
 ) -> None:
-    append(log_path, "one", "two")
+    append_lines(log_path, "one", "two")
     if form == "compressed":
         log_path.with_name("marianne.log.1.gz").write_bytes(gzip.compress(log_path.read_bytes()))
         log_path.write_text("three\n")
-    first = (await page(client))["lines"][0]
-    empty = await page(client, before=first["cursor"])
+    first = (await get_page(client))["lines"][0]
+    empty = await get_page(client, before=first["cursor"])
     assert (empty["lines"], empty["before"], empty["stopped_by"]) == ([], None, "start")
-    append(log_path, "four")
-    assert (await page(client, after=empty["after"]))["lines"][0] == first
+    append_lines(log_path, "four")
+    assert (await get_page(client, after=empty["after"]))["lines"][0] == first
 
 
-async def test_a_search_that_was_stopped_before_a_line_goes_on_with_that_line(
+async def test_search_stopped_before_line_resumes_with_that_line(
     log_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scans, "SEARCH_TIMEOUT_S", 0.0)
     # A line that is the first of what is looked at in one go.
-    append(log_path, "c" * 1_200_000, "a" * 600_000, "wanted" + "b" * 900_000)
-    last = (await page(client, contains="wanted"))["lines"][-1]
-    stopped = await page(client, before=last["cursor"], contains="wanted")
+    append_lines(log_path, "c" * 1_200_000, "a" * 600_000, "wanted" + "b" * 900_000)
+    last = (await get_page(client, contains="wanted"))["lines"][-1]
+    stopped = await get_page(client, before=last["cursor"], contains="wanted")
     assert (stopped["lines"], stopped["stopped_by"]) == ([], "time")
     monkeypatch.undo()
-    later = await page(client, after=stopped["after"], contains="wanted")
+    later = await get_page(client, after=stopped["after"], contains="wanted")
     assert later["lines"] == [last]
 
 
-async def test_a_search_for_a_slow_pattern_stops_within_a_block_and_goes_on_there(
+async def test_search_with_slow_pattern_stops_and_resumes_within_block(
     log_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append(log_path, *(f"{n:05} " + "ab" * 40 for n in range(8000)))
+    append_lines(log_path, *(f"{n:05} " + "ab" * 40 for n in range(8000)))
     slow = "00000 .{200}~|0000[0-9] (ab){40}$|[a-e].{250}~"
     monkeypatch.setattr(scans, "SEARCH_TIMEOUT_S", 0.0)
-    first = await page(client, regex=slow, start="start")
+    first = await get_page(client, regex=slow, start="start")
     assert (len(first["lines"]), first["stopped_by"]) == (10, "time")
     assert first["read_bytes"] < 64 * 1024
-    last = await page(client, regex=slow)
+    last = await get_page(client, regex=slow)
     assert (last["lines"], last["stopped_by"]) == ([], "time")
     assert last["read_bytes"] < 64 * 1024
     monkeypatch.undo()
-    assert len((await page(client, regex="ab$", after=first["after"], limit="9"))["lines"]) == 9
-    rest = await page(client, contains="ab", before=last["before"], limit="1")
+    assert len((await get_page(client, regex="ab$", after=first["after"], limit="9"))["lines"]) == 9
+    rest = await get_page(client, contains="ab", before=last["before"], limit="1")
     assert int(rest["lines"][0]["line"][:5]) == 8000 - last["read_bytes"] // 87 - 1
 
 
 @pytest.mark.parametrize("form", ["plain", "compressed"])
-async def test_a_slow_search_goes_on_from_page_to_page(
+async def test_slow_search_resumes_from_page_to_page(
     log_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     lines = [f"{n:05} " + "ab" * 40 for n in range(3000)]
-    append(log_path, *lines)
+    append_lines(log_path, *lines)
     if form == "compressed":
         log_path.with_name("marianne.log.1.gz").write_bytes(gzip.compress(log_path.read_bytes()))
         log_path.write_text("new\n")
@@ -201,122 +197,118 @@ async def test_a_slow_search_goes_on_from_page_to_page(
     found: list[str] = []
     before, pages = None, 0
     while before is not None or not pages:
-        older = await page(client, regex=slow, **({"before": before} if before else {}))
-        found, before, pages = texts(older) + found, older["before"], pages + 1
+        older = await get_page(client, regex=slow, **({"before": before} if before else {}))
+        found, before, pages = page_texts(older) + found, older["before"], pages + 1
     assert found == lines[::100]
     assert pages > 3
 
 
-async def test_a_line_is_shown_with_as_many_around_it_as_there_is_room(
-    log_path: Path, client: Client
-) -> None:
-    lines = rotated(log_path)
-    whole = (await page(client))["lines"]
+async def test_page_around_line_is_filled_with_neighbours(log_path: Path, client: Client) -> None:
+    lines = write_rotated_log(log_path)
+    whole = (await get_page(client))["lines"]
     for place, line in enumerate(whole):
         for limit in (1, 2, 7, 29, 40):
-            around = await page(client, around=line["cursor"], limit=f"{limit}")
+            around = await get_page(client, around=line["cursor"], limit=f"{limit}")
             share = limit - limit // 2
             first = max(0, min(place + 1 - share, len(lines) - limit))
             assert around["lines"] == whole[first : first + limit]
             before = around["before"]
-            older = texts(await page(client, before=before)) if before is not None else []
-            newer = texts(await page(client, after=around["after"]))
+            older = page_texts(await get_page(client, before=before)) if before is not None else []
+            newer = page_texts(await get_page(client, after=around["after"]))
             assert (older, newer) == (lines[:first], lines[first + limit :])
             assert around["stopped_by"] == ("end" if limit == 40 else "limit")
 
 
-async def test_filters_hold_for_the_lines_around_a_line_and_for_itself(
-    log_path: Path, client: Client
-) -> None:
-    lines = rotated(log_path)
-    whole = (await page(client))["lines"]
+async def test_page_around_line_applies_filters(log_path: Path, client: Client) -> None:
+    lines = write_rotated_log(log_path)
+    whole = (await get_page(client))["lines"]
     errors = [lines[9], lines[19], lines[29]]
-    around = await page(client, around=whole[19]["cursor"], level="error")
-    assert (texts(around), around["stopped_by"]) == (errors, "end")
-    between = await page(client, around=whole[14]["cursor"], level="error", limit="2")
-    assert texts(between) == errors[:2]
-    assert texts(await page(client, after=between["after"], level="error")) == errors[2:]
+    around = await get_page(client, around=whole[19]["cursor"], level="error")
+    assert (page_texts(around), around["stopped_by"]) == (errors, "end")
+    between = await get_page(client, around=whole[14]["cursor"], level="error", limit="2")
+    assert page_texts(between) == errors[:2]
+    assert page_texts(await get_page(client, after=between["after"], level="error")) == errors[2:]
 
 
-async def test_a_page_around_a_line_is_no_larger_than_a_megabyte(
-    log_path: Path, client: Client
-) -> None:
-    append(log_path, *(f"{n:02}" + "x" * 60_000 for n in range(40)))
-    whole = (await page(client, start="start"))["lines"]
-    whole += (await page(client, after=whole[-1]["cursor"]))["lines"]
-    whole += (await page(client, after=whole[-1]["cursor"]))["lines"]
+async def test_page_around_line_is_limited_to_a_megabyte(log_path: Path, client: Client) -> None:
+    append_lines(log_path, *(f"{n:02}" + "x" * 60_000 for n in range(40)))
+    whole = (await get_page(client, start="start"))["lines"]
+    whole += (await get_page(client, after=whole[-1]["cursor"]))["lines"]
+    whole += (await get_page(client, after=whole[-1]["cursor"]))["lines"]
     assert len(whole) == 40
     for line in (whole[0], whole[20], whole[39]):
-        around = await page(client, around=line["cursor"], limit="1000")
+        around = await get_page(client, around=line["cursor"], limit="1000")
         assert line in around["lines"]
         assert 15 <= len(around["lines"]) <= 17
         assert around["stopped_by"] == "limit"
 
 
-async def test_an_empty_log_has_an_empty_page_that_goes_on(log_path: Path, client: Client) -> None:
+async def test_page_of_empty_log_is_empty_and_has_after_cursor(
+    log_path: Path, client: Client
+) -> None:
     log_path.touch()
-    empty = await page(client)
+    empty = await get_page(client)
     assert (empty["lines"], empty["before"], empty["stopped_by"]) == ([], None, "start")
-    append(log_path, "one")
-    assert texts(await page(client, after=empty["after"])) == ["one"]
+    append_lines(log_path, "one")
+    assert page_texts(await get_page(client, after=empty["after"])) == ["one"]
 
 
-async def test_a_line_without_an_end_is_given_once_the_job_is_over(
+async def test_unfinished_line_is_a_line_after_the_job_ended(
     log_path: Path, conductor: SimulatedConductor, client: Client
 ) -> None:
     log_path.write_text("one\ntwo")
-    assert texts(await page(client)) == ["one"]
+    assert page_texts(await get_page(client)) == ["one"]
     conductor.finish("lantern", "completed")
     # The roster that says so may be a second old.
     async with asyncio.timeout(10):
-        while texts(await page(client)) != ["one", "two"]:
+        while page_texts(await get_page(client)) != ["one", "two"]:
             pass
 
 
 @pytest.mark.parametrize("nuls", [3, 70_000, 3_000_000])
-async def test_what_a_hole_is_filled_with_is_no_part_of_a_line(
+async def test_hole_of_nul_bytes_is_not_part_of_a_line(
     log_path: Path, client: Client, open_stream: OpenStream, nuls: int
 ) -> None:
     log_path.write_bytes(b"\0" * nuls + b"FIRST\nsecond\n" + b"\0" * nuls + b"third\n")
-    whole = await page(client)
+    whole = await get_page(client)
     assert [(line["line"], line["truncated"]) for line in whole["lines"]] == [
         *(("FIRST", False), ("second", False), ("third", False)),
     ]
-    assert texts(await page(client, start="start")) == ["FIRST", "second", "third"]
-    assert texts(await page(client, regex="^(FIRST|third)$")) == ["FIRST", "third"]
-    assert texts(await page(client, before=whole["lines"][1]["cursor"])) == ["FIRST"]
+    assert page_texts(await get_page(client, start="start")) == ["FIRST", "second", "third"]
+    assert page_texts(await get_page(client, regex="^(FIRST|third)$")) == ["FIRST", "third"]
+    assert page_texts(await get_page(client, before=whole["lines"][1]["cursor"])) == ["FIRST"]
     async with open_stream(LOGS) as viewer:
-        await has(viewer, "FIRST", "second", "third")
+        await expect_lines(viewer, "FIRST", "second", "third")
         assert [event.event_id for event in viewer.events if event.event == "log"] == [
             line["cursor"] for line in whole["lines"]
         ]
 
 
-async def test_a_search_sees_what_is_shown_and_gives_lines_as_they_are_written(
+async def test_search_matches_displayed_text_and_returns_raw_line(
     log_path: Path, client: Client, open_stream: OpenStream
 ) -> None:
     coloured = "\ufeffsheet \x1b[1m7\x1b[0m begins"
     escaped = '{"event": "caf\\u00e9 says \\"no\\""}'
-    append(log_path, coloured, escaped, "plain")
+    append_lines(log_path, coloured, escaped, "plain")
     for search, line in (
         *(({"contains": "sheet 7"}, coloured[1:]), ({"regex": "^sheet 7 b"}, coloured[1:])),
         *(({"contains": "café"}, escaped), ({"regex": 'says "no"'}, escaped)),
         ({"contains": "caf\\u00e9"}, escaped),
     ):
-        assert texts(await page(client, **search)) == [line]
+        assert page_texts(await get_page(client, **search)) == [line]
         async with open_stream(LOGS, **search) as viewer:
-            await has(viewer, line)
-    assert texts(await page(client, contains="1m")) == []
+            await expect_lines(viewer, line)
+    assert page_texts(await get_page(client, contains="1m")) == []
 
 
-async def test_a_page_of_a_filter_keeps_entries_and_says_which_lines_match(
+async def test_filtered_page_has_whole_entries_with_match_flags(
     log_path: Path, client: Client
 ) -> None:
     entry = ["[error] b", "Traceback:", "  at b", "ValueError"]
-    append(log_path, "[info] a", *entry, "[info] c", "b alone")
+    append_lines(log_path, "[info] a", *entry, "[info] c", "b alone")
 
     async def found(**search: str) -> list[tuple[str, bool]]:
-        told = await page(client, **search)
+        told = await get_page(client, **search)
         return [(line["line"], line["match"]) for line in told["lines"]]
 
     assert await found(level="error") == [(line, line == entry[0]) for line in entry]
@@ -325,41 +317,41 @@ async def test_a_page_of_a_filter_keeps_entries_and_says_which_lines_match(
         *(("[error] b", True), ("Traceback:", False), ("  at b", True), ("ValueError", False)),
     ]
     assert await found(level="error", contains="Value") == [("ValueError", True)]
-    assert [line.get("match") for line in (await page(client))["lines"]] == [None] * 7
+    assert [line.get("match") for line in (await get_page(client))["lines"]] == [None] * 7
 
 
 @pytest.mark.parametrize("form", ["plain", "compressed"])
-async def test_lines_around_those_that_are_found_are_shown_once_and_in_order(
+async def test_context_lines_are_shown_once_in_order(
     log_path: Path, client: Client, form: str
 ) -> None:
     lines = [f"line {n:03}" + ("!" if n in {0, 50, 53, 99} else "") for n in range(100)]
-    append(log_path, *lines)
+    append_lines(log_path, *lines)
     if form == "compressed":
         log_path.with_name("marianne.log.1.gz").write_bytes(gzip.compress(log_path.read_bytes()))
         log_path.write_text("new\n")
     around = [*lines[:3], *lines[48:56], *lines[97:]]
     for options in ({}, {"from": "start"}):
-        found = await page(client, contains="!", context="2", **options)
-        assert texts(found) == around
+        found = await get_page(client, contains="!", context="2", **options)
+        assert page_texts(found) == around
         assert [line["match"] for line in found["lines"]] == [line[-1] == "!" for line in around]
-    whole = {line["cursor"]: line for line in (await page(client, limit="1000"))["lines"]}
+    whole = {line["cursor"]: line for line in (await get_page(client, limit="1000"))["lines"]}
     for line in found["lines"]:
         assert {**line, "match": None} == {**whole[line["cursor"]], "match": None}
-    last = await page(client, contains="!", context="2", limit="1")
-    assert texts(last) == lines[97:]
-    older = await page(client, contains="!", context="2", limit="2", before=last["before"])
-    assert texts(older) == lines[48:56]
+    last = await get_page(client, contains="!", context="2", limit="1")
+    assert page_texts(last) == lines[97:]
+    older = await get_page(client, contains="!", context="2", limit="2", before=last["before"])
+    assert page_texts(older) == lines[48:56]
 
 
 @pytest.mark.parametrize("form", ["plain", "compressed"])
-async def test_pages_of_a_filter_hold_entries_that_lie_across_blocks(
+async def test_filtered_page_has_entries_across_blocks(
     log_path: Path, client: Client, form: str
 ) -> None:
     lines = []
     for number in range(4000):
         lines += [f"[{'error' if number % 50 == 0 else 'info'}] {number} " + "x" * 300]
         lines += [f"  below {number} " + "y" * 300] * 3
-    append(log_path, *lines)
+    append_lines(log_path, *lines)
     if form == "compressed":
         log_path.with_name("marianne.log.1.gz").write_bytes(gzip.compress(log_path.read_bytes()))
         log_path.write_text("[info] new\n")
@@ -367,41 +359,39 @@ async def test_pages_of_a_filter_hold_entries_that_lie_across_blocks(
     found: list[str] = []
     before = None
     while before is not None or not found:
-        older = await page(
+        older = await get_page(
             client, level="error", limit="7", **({"before": before} if before else {})
         )
-        found, before = texts(older) + found, older["before"]
+        found, before = page_texts(older) + found, older["before"]
     assert found == expected
-    found, later = [], await page(client, level="error", limit="7", start="start")
+    found, later = [], await get_page(client, level="error", limit="7", start="start")
     while True:
-        found += texts(later)
+        found += page_texts(later)
         if later["stopped_by"] == "end":
             break
-        later = await page(client, level="error", limit="7", after=later["after"])
+        later = await get_page(client, level="error", limit="7", after=later["after"])
     assert found == expected
 
 
-async def test_a_damaged_file_is_named_as_a_gap(log_path: Path, client: Client) -> None:
+async def test_damaged_file_is_reported_as_gap(log_path: Path, client: Client) -> None:
     whole = gzip.compress(b"".join(b"old %d\n" % n for n in range(100_000)))
-    append(log_path, "new")
+    append_lines(log_path, "new")
     log_path.with_name("marianne.log.1.gz").write_bytes(whole[:-2000])
-    damaged = await page(client)
+    damaged = await get_page(client)
     assert damaged["gap"]
-    assert texts(damaged)[-1] == "new"
+    assert page_texts(damaged)[-1] == "new"
 
 
-async def test_a_page_of_long_lines_is_no_larger_than_a_megabyte(
-    log_path: Path, client: Client
-) -> None:
-    append(log_path, *(f"{n}" + "x" * 60_000 for n in range(40)), "y" * 3_000_000)
-    newest = await page(client, limit="1000")
+async def test_page_of_long_lines_is_limited_to_a_megabyte(log_path: Path, client: Client) -> None:
+    append_lines(log_path, *(f"{n}" + "x" * 60_000 for n in range(40)), "y" * 3_000_000)
+    newest = await get_page(client, limit="1000")
     assert newest["stopped_by"] == "limit"
-    assert 1_000_000 < sum(map(len, texts(newest))) <= 1024 * 1024
-    assert (newest["lines"][-1]["truncated"], len(texts(newest)[-1])) == (True, 65536)
-    found, before = texts(newest), newest["before"]
+    assert 1_000_000 < sum(map(len, page_texts(newest))) <= 1024 * 1024
+    assert (newest["lines"][-1]["truncated"], len(page_texts(newest)[-1])) == (True, 65536)
+    found, before = page_texts(newest), newest["before"]
     while before is not None:
-        older = await page(client, limit="1000", before=before)
-        found, before = texts(older) + found, older["before"]
+        older = await get_page(client, limit="1000", before=before)
+        found, before = page_texts(older) + found, older["before"]
     assert [text.rstrip("x") for text in found[:-1]] == [str(n) for n in range(40)]
 
 
@@ -438,19 +428,19 @@ async def test_a_page_of_long_lines_is_no_larger_than_a_megabyte(
         ),
     ],
 )
-async def test_what_cannot_be_asked_is_named(
+async def test_invalid_page_parameters_are_named(
     log_path: Path, client: Client, params: dict[str, str], status: int, words: str
 ) -> None:
-    append(log_path, "one", "two")
+    append_lines(log_path, "one", "two")
     answer = await client.get(LINES, params=params)
     assert answer.status == status
     assert words in (await answer.json())["detail"]
 
 
-async def test_a_third_search_is_refused_until_a_reader_leaves(
+async def test_third_search_is_refused_until_one_ends(
     log_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append(log_path, "one")
+    append_lines(log_path, "one")
     entered, may_go = threading.Semaphore(0), threading.Event()
 
     def slowly(wanted: TextFilter, block: bytes) -> list[int]:
@@ -459,13 +449,13 @@ async def test_a_third_search_is_refused_until_a_reader_leaves(
         return [0] if wanted.text.encode() in block else []
 
     monkeypatch.setattr(TextFilter, "find_matches", slowly)
-    searches = [asyncio.create_task(page(client, contains="one")) for _ in range(2)]
+    searches = [asyncio.create_task(get_page(client, contains="one")) for _ in range(2)]
     for _ in searches:
         assert await asyncio.to_thread(entered.acquire, timeout=10)
     refused = await client.get(LINES, params={"contains": "one"})
     assert (refused.status, (await refused.json())["code"]) == (429, "too_many_searches")
     assert "Retry-After" in refused.headers
-    assert texts(await page(client)) == ["one"]
+    assert page_texts(await get_page(client)) == ["one"]
     # One who leaves makes room: what is asked next waits for its thread.
     searches[0].cancel()
     statuses: list[int] = []
@@ -480,5 +470,5 @@ async def test_a_third_search_is_refused_until_a_reader_leaves(
 
     let_in = asyncio.create_task(is_let_in())
     may_go.set()
-    assert texts(await searches[1]) == ["one"]
+    assert page_texts(await searches[1]) == ["one"]
     await asyncio.wait_for(let_in, 10)

@@ -1,4 +1,4 @@
-"""The newest lines that pass a filter, looked for before a stream goes on."""
+"""Tail of a filtered log stream."""
 
 import asyncio
 import gzip
@@ -8,48 +8,48 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.logs.filters import TextFilter
+from tests.support.log_lines import LOGS, append_lines, expect_lines, numbered_lines
 from tests.support.waiting import wait_until
 from tests.web.conftest import Client, OpenStream
-from tests.web.test_log_stream import LOGS, append, has, lines_of
 
 
-async def test_a_filter_finds_the_newest_lines_that_pass_it_however_far_back_they_are(
+async def test_filtered_tail_finds_newest_matches_far_back(
     log_path: Path, open_stream: OpenStream
 ) -> None:
-    append(log_path, "[error] one", "[error] two", "[error] three")
-    append(log_path, *(f"[info] {n}" for n in range(4, 3001)))
+    append_lines(log_path, "[error] one", "[error] two", "[error] three")
+    append_lines(log_path, *(f"[info] {n}" for n in range(4, 3001)))
     params = {"level": "error", "tail_lines": "2"}
     async with open_stream(LOGS, follow="false", **params) as part:
         await part.wait_ended()
-        assert lines_of(part) == [(2, "[error] two"), (3, "[error] three")]
+        assert numbered_lines(part) == [(2, "[error] two"), (3, "[error] three")]
         assert part.event_names == ["log", "log", "log_complete"]
     async with open_stream(LOGS, **params) as viewer:
-        await has(viewer, "[error] two", "[error] three")
-        append(log_path, "[info] 3001", "[error] last")
-        await has(viewer, "[error] two", "[error] three", "[error] last")
+        await expect_lines(viewer, "[error] two", "[error] three")
+        append_lines(log_path, "[info] 3001", "[error] last")
+        await expect_lines(viewer, "[error] two", "[error] three", "[error] last")
         assert [data["initial"] for data in viewer.event_data("log")] == [True, True, False]
-        assert lines_of(viewer)[-1] == (3002, "[error] last")
+        assert numbered_lines(viewer)[-1] == (3002, "[error] last")
 
 
-async def test_one_who_was_given_what_a_filter_found_loses_nothing_and_gets_nothing_twice(
+async def test_stream_resumed_from_filtered_tail_sends_each_line_once(
     log_path: Path, open_stream: OpenStream
 ) -> None:
-    append(log_path, "[error] one", *(f"[info] {n}" for n in range(2, 1001)))
+    append_lines(log_path, "[error] one", *(f"[info] {n}" for n in range(2, 1001)))
     async with open_stream(LOGS, level="error") as viewer:
         await wait_until(lambda: viewer.last_event_id.split("-")[-2:-1] == ["1000"])
         seen = viewer.last_event_id
-        assert [line for _, line in lines_of(viewer)] == ["[error] one"]
-    append(log_path, "[info] 1001", "[error] 1002")
+        assert [line for _, line in numbered_lines(viewer)] == ["[error] one"]
+    append_lines(log_path, "[info] 1001", "[error] 1002")
     async with open_stream(LOGS, level="error", last_event_id=seen) as viewer:
-        await has(viewer, "[error] 1002")
+        await expect_lines(viewer, "[error] 1002")
         assert viewer.event_names == ["log"]
 
 
 @pytest.mark.parametrize("form", ["plain", "gzip"])
-async def test_a_filter_finds_lines_in_rotated_files_and_says_where_one_ends(
+async def test_filtered_tail_crosses_rotated_files(
     log_path: Path, open_stream: OpenStream, form: str
 ) -> None:
-    append(log_path, "[error] one", "[info] two", "[error] three")
+    append_lines(log_path, "[error] one", "[info] two", "[error] three")
     old = log_path.with_name("marianne.log.1")
     if form == "gzip":
         with gzip.open(f"{old}.gz", "wb") as packed:
@@ -57,19 +57,19 @@ async def test_a_filter_finds_lines_in_rotated_files_and_says_where_one_ends(
         log_path.unlink()
     else:
         log_path.rename(old)
-    append(log_path, "[info] one of the next", "[error] two of the next")
+    append_lines(log_path, "[info] one of the next", "[error] two of the next")
     async with open_stream(LOGS, level="error") as viewer:
-        await has(viewer, "[error] one", "[error] three", "[error] two of the next")
-        assert [number for number, _ in lines_of(viewer)] == [1, 3, 2]
+        await expect_lines(viewer, "[error] one", "[error] three", "[error] two of the next")
+        assert [number for number, _ in numbered_lines(viewer)] == [1, 3, 2]
         assert viewer.event_names == ["log", "log", "log_rotated", "log"]
     async with open_stream(LOGS, level="error", tail_lines="1") as viewer:
-        await has(viewer, "[error] two of the next")
+        await expect_lines(viewer, "[error] two of the next")
 
 
-async def test_a_stream_with_a_filter_waits_for_its_turn_to_search_and_leaves_while_it_does(
+async def test_filtered_stream_can_disconnect_while_waiting_to_search(
     log_path: Path, open_stream: OpenStream, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append(log_path, "one")
+    append_lines(log_path, "one")
     entered, may_go = threading.Semaphore(0), threading.Event()
     in_block = TextFilter.find_matches
 
@@ -86,36 +86,36 @@ async def test_a_stream_with_a_filter_waits_for_its_turn_to_search_and_leaves_wh
     async with open_stream(LOGS, **params) as waiting:
         async with open_stream(LOGS, **params) as leaving:
             await wait_until(lambda: waiting.retry_ms and leaving.retry_ms)
-        append(log_path, "one more")
+        append_lines(log_path, "one more")
         assert waiting.event_names == []
         may_go.set()
-        await has(waiting, "one", "one more")
+        await expect_lines(waiting, "one", "one more")
     for search in searches:
         assert (await search).status == 200
 
 
-async def test_what_is_written_while_a_filter_looks_back_follows_once_and_in_order(
+async def test_lines_written_during_filtered_tail_follow_once_in_order(
     log_path: Path, open_stream: OpenStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append(log_path, "one")
+    append_lines(log_path, "one")
     in_block = TextFilter.find_matches
 
     def written_meanwhile(wanted: TextFilter, block: bytes) -> list[int]:
-        append(log_path, "one behind")
+        append_lines(log_path, "one behind")
         return in_block(wanted, block)
 
     monkeypatch.setattr(TextFilter, "find_matches", written_meanwhile)
     async with open_stream(LOGS, contains="one") as viewer:
-        await has(viewer, "one", "one behind")
-        append(log_path, "one last")
-        await has(viewer, "one", "one behind", "one last")
-        assert [number for number, _ in lines_of(viewer)] == [1, 2, 3]
+        await expect_lines(viewer, "one", "one behind")
+        append_lines(log_path, "one last")
+        await expect_lines(viewer, "one", "one behind", "one last")
+        assert [number for number, _ in numbered_lines(viewer)] == [1, 2, 3]
 
 
-async def test_a_file_that_is_cut_while_a_filter_looks_back_is_read_from_its_new_start(
+async def test_file_truncated_during_filtered_tail_is_read_from_start(
     log_path: Path, open_stream: OpenStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append(log_path, "one")
+    append_lines(log_path, "one")
     in_block = TextFilter.find_matches
 
     def cut_meanwhile(wanted: TextFilter, block: bytes) -> list[int]:
@@ -124,5 +124,5 @@ async def test_a_file_that_is_cut_while_a_filter_looks_back_is_read_from_its_new
 
     monkeypatch.setattr(TextFilter, "find_matches", cut_meanwhile)
     async with open_stream(LOGS, contains="one") as viewer:
-        await has(viewer, "one of the new")
+        await expect_lines(viewer, "one of the new")
         assert viewer.event_names == ["log_rotated", "log"]

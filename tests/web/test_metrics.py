@@ -1,4 +1,4 @@
-"""Metrics, and the request ids of the log."""
+"""Metrics, request ids, and log entries of streams."""
 
 import json
 import logging
@@ -17,8 +17,8 @@ from tests.support.waiting import wait_until
 from tests.web.conftest import Client, OpenStream
 
 
-async def figures(client: Client) -> dict[str, float]:
-    """Each sample by its name and labels."""
+async def get_metrics(client: Client) -> dict[str, float]:
+    """Return each sample by its name and labels."""
     async with client.get("/metrics") as response:
         assert response.status == 200
         assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -28,7 +28,7 @@ async def figures(client: Client) -> dict[str, float]:
     return found
 
 
-async def test_streams_and_what_they_were_sent_are_counted(
+async def test_metrics_count_streams_frames_and_bytes(
     conductor: SimulatedConductor, client: Client, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -38,7 +38,7 @@ async def test_streams_and_what_they_were_sent_are_counted(
     ):
         await status.wait_for("job_sheets")
         await wait_until(lambda: b'"live":true' in events.raw)
-        before = await figures(client)
+        before = await get_metrics(client)
         assert before["marianne_stream_streams_open{kind=events}"] == 1
         assert before["marianne_stream_streams_open{kind=status}"] == 1
         assert before["marianne_stream_monitor_connected{}"] == 1
@@ -47,7 +47,7 @@ async def test_streams_and_what_they_were_sent_are_counted(
         for _ in range(5):
             conductor.emit("a", "sheet.said", {"text": "x" * 1000})
         await events.wait_for("sheet.said", 5)
-        after = await figures(client)
+        after = await get_metrics(client)
         sent = "marianne_stream_stream_bytes_sent_total{}"
         assert after[sent] - before[sent] > 5000
         frames = "marianne_stream_stream_events_sent_total{}"
@@ -56,18 +56,20 @@ async def test_streams_and_what_they_were_sent_are_counted(
         assert after[seen] - before[seen] == 5
     streams = client.app[STREAM_REGISTRY] if client.app is not None else ()
     await wait_until(lambda: not len(streams))
-    left = (await figures(client))["marianne_stream_streams_closed_total{reason=client_disconnect}"]
+    left = (await get_metrics(client))[
+        "marianne_stream_streams_closed_total{reason=client_disconnect}"
+    ]
     assert left == 2
 
 
-async def test_requests_are_counted_by_route_and_not_by_job(
+async def test_metrics_count_requests_by_route(
     conductor: SimulatedConductor, client: Client
 ) -> None:
     conductor.launch("a", 1)
     for path in ("/api/jobs/a", "/api/jobs/none", "/nothing"):
         async with client.get(path) as response:
             await response.read()
-    found = await figures(client)
+    found = await get_metrics(client)
     route = "route=/api/jobs/{job_id}"
     assert found[f"marianne_stream_http_requests_total{{method=GET,{route},status=200}}"] == 1
     assert found[f"marianne_stream_http_requests_total{{method=GET,{route},status=404}}"] == 1
@@ -75,43 +77,48 @@ async def test_requests_are_counted_by_route_and_not_by_job(
     assert found[f"marianne_stream_http_request_duration_seconds_count{{{route}}}"] == 2
 
 
-async def test_followers_are_counted(
+async def test_metrics_count_log_followers(
     log_path: Path, client: Client, open_stream: OpenStream
 ) -> None:
     async with open_stream("/api/jobs/lantern/logs?wait=true") as viewer:
         log_path.write_text("one line\n")
         await viewer.wait_for("log")
-        found = await figures(client)
+        found = await get_metrics(client)
         assert found["marianne_stream_log_followers{}"] == 1
         with log_path.open("a") as file:
             file.write("x" * 1000 + "\n")
         await viewer.wait_for("log", 2)
-        assert (await figures(client))["marianne_stream_log_read_bytes_total{}"] >= 1000
+        assert (await get_metrics(client))["marianne_stream_log_read_bytes_total{}"] >= 1000
 
 
 @pytest.mark.parametrize(
     ("given", "taken"),
     [("abc-1.2_3", True), ("", False), ("a b", False), ("x" * 65, False), ("ü", False)],
 )
-async def test_a_request_bears_an_id(client: Client, given: str, taken: bool) -> None:  # noqa: FBT001 - a case
+async def test_response_has_request_id(client: Client, given: str, taken: bool) -> None:  # noqa: FBT001 - a case
     async with client.get("/health", headers={"X-Request-ID": given}) as response:
         shown = response.headers["X-Request-ID"]
     assert (shown == given) == taken
     assert 1 <= len(shown) <= 64
 
 
-async def test_the_end_of_a_stream_is_one_line_of_the_log(
+async def test_closed_stream_is_logged_once_with_fields(
     log_path: Path, open_stream: OpenStream, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     log_path.write_text("one line\n")
     async with open_stream("/api/jobs/lantern/logs?follow=false") as viewer:
         await viewer.wait_ended()
-    await wait_until(lambda: "/api/jobs/lantern/logs ended: finished" in caplog.text)
-    assert "127.0.0.1" in caplog.text
+    await wait_until(lambda: "stream closed reason=finished" in caplog.text)
+    assert re.search(
+        r"stream closed reason=finished duration=\d+\.\ds bytes=\d+ client=127\.0\.0\.1 "
+        r"path=/api/jobs/lantern/logs request_id=\w{16}$",
+        caplog.text,
+        re.MULTILINE,
+    )
 
 
-async def test_its_line_has_the_request_id_and_no_job_can_forge_one(
+async def test_log_entry_of_closed_stream_cannot_be_forged(
     conductor: SimulatedConductor, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -121,21 +128,22 @@ async def test_its_line_has_the_request_id_and_no_job_can_forge_one(
         assert response.status == 200
     async with client.get(URL(f"/none{path}", encoded=True)) as response:
         assert response.status == 404
-    await wait_until(lambda: "ended: client_disconnect" in caplog.text)
-    ended = next(line for line in caplog.text.splitlines() if "ended: client_disconnect" in line)
-    assert " one 127.0.0.1 /api/jobs/a%0A2026" in ended
+    await wait_until(lambda: "reason=client_disconnect" in caplog.text)
+    ended = next(line for line in caplog.text.splitlines() if "reason=client_disconnect" in line)
+    assert "client=127.0.0.1 path=/api/jobs/a%0A2026" in ended
+    assert ended.endswith(" request_id=one")
     for record in caplog.records:
         if record.name.startswith("marianne_stream"):
             assert not {"\n", "\x1b", "\x9b"} & set(record.getMessage())
 
 
-async def test_the_dashboard_for_grafana_asks_for_figures_that_there_are(
+async def test_grafana_dashboard_queries_existing_metrics(
     conductor: SimulatedConductor, client: Client
 ) -> None:
     del conductor
     async with client.get("/health"):
         pass
-    known = {name.partition("{")[0] for name in await figures(client)}
+    known = {name.partition("{")[0] for name in await get_metrics(client)}
     board = json.loads((CHECKOUT / "docs/examples/grafana-dashboard.json").read_text())
     asked = {
         name
@@ -147,7 +155,7 @@ async def test_the_dashboard_for_grafana_asks_for_figures_that_there_are(
     assert asked <= known
 
 
-async def test_reference_has_the_metrics_of_a_server_and_no_other(
+async def test_reference_lists_all_server_metrics(
     conductor: SimulatedConductor, client: Client
 ) -> None:
     del conductor
@@ -160,6 +168,6 @@ async def test_reference_has_the_metrics_of_a_server_and_no_other(
     assert found == {name: documented[name] for name in documented if not name.startswith(parts)}
 
 
-def test_reference_has_every_reason_for_which_a_stream_is_closed() -> None:
+def test_reference_lists_all_close_reasons() -> None:
     table = REFERENCE.read_text().partition("### Reasons")[2].partition("\n## ")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(CLOSE_REASONS)

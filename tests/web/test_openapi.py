@@ -1,4 +1,4 @@
-"""The description of the API is valid, and says what the server does."""
+"""OpenAPI document: valid, and in agreement with the server."""
 
 import json
 
@@ -11,21 +11,21 @@ from tests.web.conftest import Client
 DOCUMENT = json.loads(openapi.make_openapi_document())
 
 
-def test_it_is_valid_openapi_3_1() -> None:
+def test_openapi_document_is_valid() -> None:
     assert DOCUMENT["openapi"].startswith("3.1")
     OpenAPIV31SpecValidator(DOCUMENT).validate()
 
 
-async def test_it_is_kept_by_nobody(client: Client) -> None:
+async def test_openapi_document_is_not_cached(client: Client) -> None:
     async with client.get("/openapi.json") as response:
         assert response.headers["Cache-Control"] == "private, no-store"
 
 
-def test_it_has_every_route_and_no_other() -> None:
+def test_openapi_document_has_every_route() -> None:
     assert set(DOCUMENT["paths"]) == {route.path for route in ROUTES}
 
 
-def test_every_parameter_has_its_range_and_default() -> None:
+def test_openapi_parameters_have_range_and_default() -> None:
     stream = DOCUMENT["paths"]["/api/jobs/{job_id}/stream"]["get"]
     by_name = {parameter["name"]: parameter for parameter in stream["parameters"]}
     assert by_name["poll_interval"]["schema"] == {
@@ -37,7 +37,7 @@ def test_every_parameter_has_its_range_and_default() -> None:
     assert by_name["job_id"]["required"]
 
 
-def test_it_says_where_a_token_is_needed_and_where_not() -> None:
+def test_openapi_document_marks_public_routes() -> None:
     assert DOCUMENT["security"] == [{"token": []}]
     guarded = {
         path
@@ -47,7 +47,7 @@ def test_it_says_where_a_token_is_needed_and_where_not() -> None:
     assert set(DOCUMENT["paths"]) - guarded == {"/health"}
 
 
-def test_the_data_of_each_event_of_a_stream_has_a_schema() -> None:
+def test_openapi_stream_events_have_schemas() -> None:
     for methods in DOCUMENT["paths"].values():
         content = methods["get"]["responses"]["200"]["content"]
         if (stream := content.get("text/event-stream")) is not None:
@@ -56,7 +56,7 @@ def test_the_data_of_each_event_of_a_stream_has_a_schema() -> None:
             assert found == list(stream["x-events"].values())
 
 
-async def test_the_server_gives_it(client: Client) -> None:
+async def test_openapi_document_is_served(client: Client) -> None:
     async with client.get("/openapi.json") as response:
         assert response.content_type == "application/json"
         assert await response.json() == DOCUMENT

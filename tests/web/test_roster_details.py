@@ -1,4 +1,4 @@
-"""The roster with details: its running jobs are watched for it, once for all who want that."""
+"""Roster with details: running jobs are watched once for all clients."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,22 +12,19 @@ from marianne_stream.jobs.hub import JobHub
 from marianne_stream.web.app_keys import JOB_HUB
 from tests.support.viewers import Viewer, open_viewer
 from tests.support.waiting import wait_until
-from tests.web.conftest import Client, OpenStream
-from tests.web.test_gate import NARROWED, Start, start, token_file
+from tests.web.conftest import NARROWED, Client, OpenStream, Start
 
 ROSTER = "/api/roster/stream"
 WANTED = {"poll_interval": "0.1", "details": "true"}
 
-__all__ = ["start", "token_file"]
 
-
-def watches_of(client: Client) -> JobHub:
+def job_hub_in(client: Client) -> JobHub:
     watches: JobHub = client.app[JOB_HUB]
     return watches
 
 
-def jobs_of(viewer: Viewer) -> dict[str, dict[str, Any]]:
-    """What a client that follows the roster has of each job."""
+def roster_jobs(viewer: Viewer) -> dict[str, dict[str, Any]]:
+    """Return the newest entry of each job that a viewer has got."""
     jobs: dict[str, dict[str, Any]] = {}
     for event in viewer.event_data("roster"):
         jobs = {} if event["complete"] else jobs
@@ -38,11 +35,11 @@ def jobs_of(viewer: Viewer) -> dict[str, dict[str, Any]]:
 
 
 def shows(viewer: Viewer, job_id: str, **fields: object) -> Callable[[], bool]:
-    """Whether a viewer's newest entry of a job has these values."""
-    return lambda: fields.items() <= jobs_of(viewer).get(job_id, {}).items()
+    """Return a condition: the viewer's newest entry of a job has these values."""
+    return lambda: fields.items() <= roster_jobs(viewer).get(job_id, {}).items()
 
 
-async def test_the_current_sheet_and_the_last_progress_are_told_to_the_end_of_a_job(
+async def test_roster_details_follow_job_to_its_end(
     conductor: SimulatedConductor, client: Client, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -62,13 +59,13 @@ async def test_the_current_sheet_and_the_last_progress_are_told_to_the_end_of_a_
         seen = [moment for moment in told if moment is not None]
         assert len(set(seen)) >= 4
         assert seen == sorted(seen)
-        await wait_until(lambda: not watches_of(client).watched_job_count)
+        await wait_until(lambda: not job_hub_in(client).watched_job_count)
         conductor.resume("a")
         conductor.dispatch("a", 1)
         await wait_until(shows(viewer, "a", status="running", current_sheet=1))
 
 
-async def test_one_who_comes_without_details_sees_what_others_have_watched_for(
+async def test_roster_without_details_shows_known_details(
     conductor: SimulatedConductor, client: Client, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -79,12 +76,12 @@ async def test_one_who_comes_without_details_sees_what_others_have_watched_for(
             await wait_until(shows(plain, "a", current_sheet=1))
             async with client.get("/api/jobs") as answer:
                 (job,) = (await answer.json())["jobs"]
-            assert job == jobs_of(plain)["a"]
+            assert job == roster_jobs(plain)["a"]
         await wait_until(shows(plain, "a", current_sheet=None, updated_at=None))
-        assert watches_of(client).watched_job_count == 0
+        assert job_hub_in(client).watched_job_count == 0
 
 
-async def test_a_viewer_of_a_job_lets_the_roster_know_its_sheet(
+async def test_job_stream_updates_roster_details(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -95,7 +92,7 @@ async def test_a_viewer_of_a_job_lets_the_roster_know_its_sheet(
             await wait_until(shows(plain, "a", current_sheet=1))
 
 
-async def test_a_question_about_a_job_is_nothing_new_for_the_roster(
+async def test_job_request_sends_no_roster_event(
     conductor: SimulatedConductor, client: Client, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -107,10 +104,10 @@ async def test_a_question_about_a_job_is_nothing_new_for_the_roster(
         conductor.pause("a")
         await wait_until(shows(plain, "a", status="paused"))
     assert plain.event_counts["roster"] == 2
-    assert jobs_of(plain)["a"]["current_sheet"] is None
+    assert roster_jobs(plain)["a"]["current_sheet"] is None
 
 
-async def test_the_conductor_is_asked_once_a_change_however_many_look(
+async def test_roster_details_read_each_change_once_for_all_clients(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     job_ids = [f"job-{number}" for number in range(4)]
@@ -146,22 +143,22 @@ async def test_the_conductor_is_asked_once_a_change_however_many_look(
         assert conductor.statistics.requests["job.status"] <= len(job_ids) + 2 * changes
 
 
-async def test_jobs_that_are_over_or_gone_are_not_asked_for(
+async def test_roster_details_skip_ended_and_deleted_jobs(
     conductor: SimulatedConductor, client: Client, open_stream: OpenStream
 ) -> None:
     for job_id in ("over", "goes", "stays"):
         conductor.launch(job_id, 1)
     conductor.finish("over")
     async with open_stream(ROSTER, **WANTED) as viewer:
-        await wait_until(lambda: watches_of(client).watched_job_count == 2)
+        await wait_until(lambda: job_hub_in(client).watched_job_count == 2)
         conductor.remove("goes")
-        await wait_until(lambda: "goes" not in jobs_of(viewer))
-        await wait_until(lambda: watches_of(client).watched_job_count == 1)
+        await wait_until(lambda: "goes" not in roster_jobs(viewer))
+        await wait_until(lambda: job_hub_in(client).watched_job_count == 1)
     assert "over" not in {job_id for _, _, job_id in conductor.statistics.request_log}
-    await wait_until(lambda: not watches_of(client).watched_job_count)
+    await wait_until(lambda: not job_hub_in(client).watched_job_count)
 
 
-async def test_what_is_known_outlives_the_conductor(
+async def test_roster_details_are_kept_without_conductor(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -179,7 +176,7 @@ async def test_what_is_known_outlives_the_conductor(
         await wait_until(shows(viewer, "a", current_sheet=2))
 
 
-async def test_a_narrowed_viewer_is_told_nothing_of_other_jobs(
+async def test_roster_details_of_restricted_token_have_its_jobs_only(
     start: Start, conductor: SimulatedConductor
 ) -> None:
     for name in ("nightly-1", "secret"):
@@ -190,7 +187,7 @@ async def test_a_narrowed_viewer_is_told_nothing_of_other_jobs(
     url = str(client.make_url(ROSTER))
     async with session, open_viewer(session, url, **WANTED) as viewer:
         await wait_until(shows(viewer, "nightly-1", current_sheet=1))
-        await wait_until(lambda: watches_of(client).watched_job_count == 2)
+        await wait_until(lambda: job_hub_in(client).watched_job_count == 2)
         conductor.complete_sheet("secret", 1)
         conductor.dispatch("secret", 2)
         conductor.complete_sheet("nightly-1", 1)
@@ -199,7 +196,7 @@ async def test_a_narrowed_viewer_is_told_nothing_of_other_jobs(
         assert b"secret" not in viewer.raw
 
 
-async def test_a_server_that_leaves_watches_nothing_any_more(
+async def test_shutdown_stops_roster_watchers(
     conductor: SimulatedConductor, client: Client, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -207,6 +204,6 @@ async def test_a_server_that_leaves_watches_nothing_any_more(
     async with open_stream(ROSTER, **WANTED) as viewer:
         await wait_until(shows(viewer, "a", current_sheet=1))
         await shutdown(client.app, drain_timeout_s=0.0, force=asyncio.Event())
-        assert watches_of(client).watched_job_count == 0
+        assert job_hub_in(client).watched_job_count == 0
         await viewer.wait_ended()
     assert shows(viewer, "a", current_sheet=1)()

@@ -1,4 +1,4 @@
-"""The roster as a stream: everything first, then what changes."""
+"""Stream of the roster: the whole roster, then changes."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from tests.web.conftest import OpenStream
 QUICK = "0.1"
 
 
-async def test_the_roster_is_sent_whole_and_then_as_changes(
+async def test_roster_stream_sends_whole_roster_then_changes(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -32,7 +32,7 @@ async def test_the_roster_is_sent_whole_and_then_as_changes(
     assert changes[0]["jobs"][0]["completed_sheets"] == 1
 
 
-async def test_watching_the_roster_asks_for_no_job(
+async def test_roster_stream_reads_no_job(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -43,7 +43,7 @@ async def test_watching_the_roster_asks_for_no_job(
     assert conductor.statistics.requests["job.status"] == 0
 
 
-async def test_when_a_job_ended_is_told_and_taken_back_when_it_runs_again(
+async def test_roster_completed_at_is_cleared_when_job_resumes(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 1)
@@ -68,7 +68,7 @@ async def test_when_a_job_ended_is_told_and_taken_back_when_it_runs_again(
         assert newest()["completed_at"] is None
 
 
-async def test_without_a_registry_nobody_tells_when_a_job_ended(
+async def test_roster_without_registry_has_no_completed_at(
     conductor: SimulatedConductor, open_stream: OpenStream, tmp_path: Path
 ) -> None:
     conductor.launch("a", 1)
@@ -82,7 +82,7 @@ async def test_without_a_registry_nobody_tells_when_a_job_ended(
     assert (job["status"], job["completed_at"]) == ("completed", None)
 
 
-async def test_one_who_resumes_gets_only_what_is_new(
+async def test_resumed_roster_stream_sends_changes_only(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -101,7 +101,7 @@ async def test_one_who_resumes_gets_only_what_is_new(
         assert len(whole["jobs"]) == 2
 
 
-async def test_the_source_is_told_when_it_changes(
+async def test_roster_stream_sends_source_when_it_changes(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)

@@ -1,4 +1,4 @@
-"""Where a viewer of a job resumes, and when there is nothing new: cursors, ends, new runs."""
+"""Resuming of a job's status: cursors, ends, and new runs."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ from tests.web.conftest import Client, OpenStream
 QUICK = "0.1"
 
 
-async def test_one_who_resumes_at_the_current_state_gets_no_snapshot_again(
+async def test_resume_at_current_state_sends_no_snapshot(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -29,7 +29,7 @@ async def test_one_who_resumes_at_the_current_state_gets_no_snapshot_again(
     assert len(resumed.event_data("job_sheets")[0]["sheets"]) == 1
 
 
-async def test_one_who_resumes_behind_gets_the_whole_state(
+async def test_resume_behind_current_state_sends_whole_state(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -41,7 +41,7 @@ async def test_one_who_resumes_behind_gets_the_whole_state(
     assert len(resumed.event_data("job_sheets")[0]["sheets"]) == 2
 
 
-async def test_a_cursor_that_cannot_be_used_is_no_error(
+async def test_invalid_status_cursor_is_ignored(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -51,7 +51,7 @@ async def test_a_cursor_that_cannot_be_used_is_no_error(
         assert viewer.event_names == ["source", "job_status", "job_sheets"]
 
 
-async def test_the_header_wins_over_the_parameter(
+async def test_last_event_id_header_overrides_parameter(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -66,7 +66,7 @@ async def test_the_header_wins_over_the_parameter(
         assert len(viewer.event_data("job_status")) == snapshots
 
 
-async def test_after_the_end_there_is_nothing_new_until_the_job_runs_again(
+async def test_resume_after_job_end_is_204_until_next_run(
     conductor: SimulatedConductor, open_stream: OpenStream, client: Client
 ) -> None:
     conductor.launch("a", 1)
@@ -85,7 +85,7 @@ async def test_after_the_end_there_is_nothing_new_until_the_job_runs_again(
         await resumed.wait_for_status(status="running")
 
 
-async def test_one_who_was_cut_off_before_the_end_gets_the_end(
+async def test_resume_before_job_end_sends_job_finished(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 1)
@@ -98,7 +98,7 @@ async def test_one_who_was_cut_off_before_the_end_gets_the_end(
     assert resumed.event_names == ["source", "job_finished"]
 
 
-async def test_an_end_that_is_a_second_old_does_not_end_the_run_that_has_begun_since(
+async def test_old_job_end_does_not_finish_next_run(
     conductor: SimulatedConductor, open_stream: OpenStream, client: Client
 ) -> None:
     conductor.launch("a", 1)
@@ -116,7 +116,7 @@ async def test_an_end_that_is_a_second_old_does_not_end_the_run_that_has_begun_s
             assert "job_finished" not in again.event_names
 
 
-async def test_an_end_on_which_roster_and_checkpoint_never_agree_is_still_an_end(
+async def test_job_end_without_agreement_of_checkpoint_is_sent(
     conductor: SimulatedConductor,
     open_stream: OpenStream,
     client: Client,
@@ -133,7 +133,7 @@ async def test_an_end_on_which_roster_and_checkpoint_never_agree_is_still_an_end
         assert response.status == 204
 
 
-async def test_a_job_that_is_submitted_again_is_not_finished_by_its_old_checkpoint(
+async def test_old_checkpoint_does_not_finish_resubmitted_job(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -154,14 +154,14 @@ async def test_a_job_that_is_submitted_again_is_not_finished_by_its_old_checkpoi
     assert viewer.event_names.count("job_finished") == 1
 
 
-async def status_of(client: Client) -> str:
-    """What the server says of job a."""
+async def get_status(client: Client) -> str:
+    """Return the status of job a."""
     async with client.get("/api/jobs/a/status") as answer:
         status: str = (await answer.json())["status"]
         return status
 
 
-async def test_one_who_does_not_read_the_end_keeps_nobody_from_the_next_run(
+async def test_slow_client_at_job_end_does_not_block_next_run(
     conductor: SimulatedConductor, open_stream: OpenStream, client: Client
 ) -> None:
     conductor.launch("a", 1)
@@ -176,7 +176,7 @@ async def test_one_who_does_not_read_the_end_keeps_nobody_from_the_next_run(
     conductor.submit("a", 1)
     # Until the server has heard of it, there is nothing new for one who comes back.
     async with asyncio.timeout(10):
-        while await status_of(client) != "queued":
+        while await get_status(client) != "queued":
             pass
     async with open_stream("/api/jobs/a/stream", last_event_id=viewer.last_event_id) as again:
         assert (await again.wait_for("job_status"))["status"] == "queued"

@@ -1,4 +1,4 @@
-"""A job's status, as its viewers see it: every change, in order, once, to the end."""
+"""Stream of a job's status: every change, in order, once, to the end."""
 
 import asyncio
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.web.conftest import Client, OpenStream
 QUICK = "0.1"
 
 
-async def test_a_job_is_watched_from_its_first_state_to_its_end(
+async def test_status_stream_follows_job_to_its_end(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -40,7 +40,7 @@ async def test_a_job_is_watched_from_its_first_state_to_its_end(
     assert percents == [0.0, 0.0, 50.0, 50.0, 100.0]
 
 
-async def test_a_pause_that_nothing_announces_is_seen_within_the_poll_interval(
+async def test_unannounced_pause_is_sent_within_poll_interval(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 3)
@@ -55,7 +55,7 @@ async def test_a_pause_that_nothing_announces_is_seen_within_the_poll_interval(
     assert viewer.event_data("job_finished")[0]["final_status"] == "cancelled"
 
 
-async def test_an_announced_change_does_not_wait_for_the_poll_interval(
+async def test_announced_change_is_sent_before_poll_interval(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 1)
@@ -68,7 +68,7 @@ async def test_an_announced_change_does_not_wait_for_the_poll_interval(
     assert viewer.progress[-1] == ("completed", 1, None)
 
 
-async def test_a_dispatch_is_seen_when_its_process_is(
+async def test_dispatched_sheet_is_sent_with_its_process(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -80,7 +80,7 @@ async def test_a_dispatch_is_seen_when_its_process_is(
         await viewer.wait_for_status(current_sheet=1, timeout_s=5)
 
 
-async def test_the_error_of_a_failed_sheet_is_the_jobs(
+async def test_job_error_is_that_of_failed_sheet(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -92,7 +92,7 @@ async def test_the_error_of_a_failed_sheet_is_the_jobs(
     assert viewer.event_names == ["source", "job_status", "job_sheets", "job_finished"]
 
 
-async def test_many_viewers_cost_what_one_does(
+async def test_many_clients_cause_as_many_reads_as_one(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -114,7 +114,7 @@ async def test_many_viewers_cost_what_one_does(
     assert conductor.statistics.requests["job.status"] <= 3 + 3 + 3
 
 
-async def test_watching_ends_with_the_last_viewer(
+async def test_watcher_ends_with_last_client(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -126,7 +126,7 @@ async def test_watching_ends_with_the_last_viewer(
     assert conductor.statistics.requests["job.list"] == before
 
 
-async def test_a_job_is_finished_only_when_roster_and_checkpoint_agree(
+async def test_job_finished_requires_roster_and_checkpoint_to_agree(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 1)
@@ -141,7 +141,7 @@ async def test_a_job_is_finished_only_when_roster_and_checkpoint_agree(
     assert viewer.event_names.count("job_finished") == 1
 
 
-async def test_a_job_without_a_checkpoint_has_a_status_and_no_sheets(
+async def test_job_without_checkpoint_has_status_and_no_sheets(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.submit("a", 3)
@@ -156,7 +156,7 @@ async def test_a_job_without_a_checkpoint_has_a_status_and_no_sheets(
         assert len(sheets["sheets"]) == 3
 
 
-async def test_an_unknown_status_is_passed_on_and_ends_nothing(
+async def test_unknown_status_is_sent_and_ends_nothing(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 1)
@@ -168,7 +168,7 @@ async def test_an_unknown_status_is_passed_on_and_ends_nothing(
         assert not viewer.has_ended
 
 
-async def test_a_job_that_is_gone_from_conductor_and_registry_is_deleted(
+async def test_job_removed_from_conductor_and_registry_is_deleted(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 1)
@@ -180,7 +180,7 @@ async def test_a_job_that_is_gone_from_conductor_and_registry_is_deleted(
     assert viewer.event_names[-1] == "job_deleted"
 
 
-async def test_a_job_that_the_registry_still_has_is_not_deleted(
+async def test_job_still_in_registry_is_not_deleted(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 1)
@@ -194,7 +194,7 @@ async def test_a_job_that_the_registry_still_has_is_not_deleted(
     assert viewer.event_data("source")[-1] == {"job_id": "a", "source": "registry", "live": False}
 
 
-async def test_while_the_conductor_is_away_the_registry_is_shown_and_nothing_ends(
+async def test_status_without_conductor_comes_from_registry(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -218,7 +218,7 @@ async def test_while_the_conductor_is_away_the_registry_is_shown_and_nothing_end
     assert [completed for _, completed, _ in viewer.progress] == [1, 2]
 
 
-async def test_with_nothing_to_ask_the_last_known_state_stays(
+async def test_status_without_any_backend_keeps_last_state(
     conductor: SimulatedConductor, open_stream: OpenStream, tmp_path: Path
 ) -> None:
     conductor.launch("a", 2)
@@ -234,7 +234,7 @@ async def test_with_nothing_to_ask_the_last_known_state_stays(
     assert len(viewer.event_data("job_status")) == 1
 
 
-async def test_a_change_between_the_first_look_and_the_first_frame_is_not_lost(
+async def test_change_before_first_frame_is_not_lost(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -250,7 +250,7 @@ async def test_a_change_between_the_first_look_and_the_first_frame_is_not_lost(
             await viewer.wait_for_status(completed_sheets=1)
 
 
-async def test_a_refusal_of_a_job_that_is_listed_takes_nothing_back(
+async def test_refused_read_of_listed_job_keeps_its_state(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 2)
@@ -270,7 +270,7 @@ async def test_a_refusal_of_a_job_that_is_listed_takes_nothing_back(
     assert viewer.progress == [("running", 1, None), ("running", 2, None)]
 
 
-async def test_an_id_that_is_not_utf8_can_be_watched(
+async def test_job_id_that_is_not_utf8_can_be_watched(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("caf\udce9 {1}", 1)
@@ -280,7 +280,7 @@ async def test_an_id_that_is_not_utf8_can_be_watched(
         assert status["job_id"] == r"caf\xe9 {1}"
 
 
-async def test_the_headers_keep_proxies_from_holding_the_stream_back(
+async def test_stream_headers_disable_proxy_buffering(
     conductor: SimulatedConductor, open_stream: OpenStream
 ) -> None:
     conductor.launch("a", 1)
@@ -293,7 +293,7 @@ async def test_the_headers_keep_proxies_from_holding_the_stream_back(
     assert viewer.raw.startswith(b"retry: 2000\n\n")
 
 
-async def test_http_1_0_gets_a_stream_without_chunks_that_ends_with_the_connection(
+async def test_stream_over_http_1_0_has_no_chunks(
     conductor: SimulatedConductor, client: Client
 ) -> None:
     conductor.launch("a", 1)

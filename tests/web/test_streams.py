@@ -1,4 +1,4 @@
-"""Streams that are kept open: signs of life, faults, leaving viewers, and the end of the server."""
+"""Open streams: keepalives, failures, disconnects, and shutdown."""
 
 import asyncio
 import json
@@ -15,10 +15,10 @@ from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.errors import ConductorUnreachableError
 from marianne_stream.fanout.subscriber_queue import Sink
 from marianne_stream.feeds.feed import FeedKind
-from marianne_stream.web import stream_registry
+from marianne_stream.web import stream_monitor
 from marianne_stream.web.app_keys import STREAM_REGISTRY
 from marianne_stream.web.auth_middleware import AuthMiddleware
-from marianne_stream.web.host_policy import HostPolicy
+from marianne_stream.web.host_policy import Cors, TrustedHosts
 from marianne_stream.web.middleware import errors_as_json
 from marianne_stream.web.proxy_headers import TrustedProxies
 from marianne_stream.web.stream_registry import StreamRegistry
@@ -27,11 +27,11 @@ from tests.support.waiting import wait_until
 from tests.web.conftest import Client, OpenStream
 
 
-async def test_an_idle_stream_gets_comments_and_heartbeats(
+async def test_idle_stream_gets_comments_and_heartbeats(
     conductor: SimulatedConductor, open_stream: OpenStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_registry, "COMMENT_AFTER_IDLE_S", 0.9)
-    monkeypatch.setattr(stream_registry, "HEARTBEAT_AFTER_IDLE_S", 1.9)
+    monkeypatch.setattr(stream_monitor, "COMMENT_AFTER_IDLE_S", 0.9)
+    monkeypatch.setattr(stream_monitor, "HEARTBEAT_AFTER_IDLE_S", 1.9)
     conductor.launch("a", 1)
     async with open_stream("/api/jobs/a/stream") as viewer:
         heartbeat = await viewer.wait_for("heartbeat")
@@ -40,7 +40,7 @@ async def test_an_idle_stream_gets_comments_and_heartbeats(
     assert viewer.events[-1].event_id == viewer.events[-2].event_id
 
 
-async def test_a_viewer_that_leaves_is_forgotten_at_once(
+async def test_disconnected_client_closes_its_stream_at_once(
     conductor: SimulatedConductor, open_stream: OpenStream, client: Client
 ) -> None:
     conductor.launch("a", 1)
@@ -51,7 +51,7 @@ async def test_a_viewer_that_leaves_is_forgotten_at_once(
     await wait_until(lambda: len(streams) == 0, timeout_s=1)
 
 
-async def test_above_the_limit_an_event_source_is_asked_to_come_back_and_others_are_refused(
+async def test_stream_limit_refuses_or_asks_event_source_to_reconnect(
     conductor: SimulatedConductor,
     settings: Settings,
     aiohttp_client: Callable[..., Awaitable[Client]],
@@ -73,7 +73,7 @@ async def test_above_the_limit_an_event_source_is_asked_to_come_back_and_others_
         await viewer.wait_for("job_sheets")
 
 
-async def test_the_server_ends_its_streams_in_good_order_and_asks_them_to_come_back_later(
+async def test_shutdown_ends_streams_with_retry_delay(
     conductor: SimulatedConductor,
     settings: Settings,
     aiohttp_client: Callable[..., Awaitable[Client]],
@@ -104,7 +104,7 @@ async def test_the_server_ends_its_streams_in_good_order_and_asks_them_to_come_b
     await wait_until(lambda: conductor.statistics.connections_open == 0)
 
 
-async def test_above_the_limit_nothing_is_asked_for_one_that_is_refused(
+async def test_stream_above_limit_reads_nothing(
     conductor: SimulatedConductor,
     settings: Settings,
     aiohttp_client: Callable[..., Awaitable[Client]],
@@ -120,12 +120,12 @@ async def test_above_the_limit_nothing_is_asked_for_one_that_is_refused(
         assert not conductor.statistics.requests["job.status"]
 
 
-async def test_those_who_came_together_are_not_all_given_a_sign_at_once(
+async def test_keepalives_are_spread_over_the_tick(
     conductor: SimulatedConductor,
     client: Client,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stream_registry, "COMMENT_AFTER_IDLE_S", 0.0)
+    monkeypatch.setattr(stream_monitor, "COMMENT_AFTER_IDLE_S", 0.0)
     conductor.launch("a", 1)
     streams = client.app[STREAM_REGISTRY]
     async with AsyncExitStack() as stack:
@@ -135,11 +135,11 @@ async def test_those_who_came_together_are_not_all_given_a_sign_at_once(
             await viewer.wait_for("source")
         quiet = {one: one.written_bytes for one in streams}
         await wait_until(lambda: all(one.written_bytes > written for one, written in quiet.items()))
-        together = Counter(one.last_write_at for one in streams)
+        together = Counter(one.activity.last_write_at for one in streams)
     assert max(together.values()) <= 2
 
 
-async def test_what_was_sent_is_counted_the_same_whichever_way_it_went(
+async def test_written_bytes_include_direct_and_queued_writes(
     conductor: SimulatedConductor, client: Client
 ) -> None:
     conductor.launch("a", 1)
@@ -160,7 +160,7 @@ async def test_what_was_sent_is_counted_the_same_whichever_way_it_went(
 
 
 class BrokenFeed:
-    """A feed that fails behind its first frame."""
+    """Feed that fails after its first frame."""
 
     is_exhausted = False
     kind: FeedKind = "status"
@@ -172,7 +172,7 @@ class BrokenFeed:
         self._fault = fault
 
     def set_sink(self, sink: Sink) -> None:
-        """Sends nothing at once."""
+        """Ignore the sink."""
 
     async def frames(self) -> AsyncIterator[bytes]:
         yield b"event: first\ndata: 1\n\n"
@@ -196,7 +196,7 @@ class BrokenFeed:
         (KeyError("/tmp/secret"), "The server failed to answer this request.", "internal_error"),
     ],
 )
-async def test_a_fault_after_the_headers_is_an_event_and_the_end(
+async def test_feed_failure_sends_stream_error_and_ends_stream(
     fault: Exception,
     error: str,
     error_type: str,
@@ -205,8 +205,10 @@ async def test_a_fault_after_the_headers_is_an_event_and_the_end(
     async def handle(request: web.Request) -> web.StreamResponse:
         return StreamRegistry().open(request, BrokenFeed(fault))
 
-    gate = AuthMiddleware(None, host_policy=HostPolicy((), ()), proxies=TrustedProxies(()))
-    app = web.Application(middlewares=[errors_as_json, gate.make_middleware()])
+    auth = AuthMiddleware(
+        None, trusted_hosts=TrustedHosts(()), cors=Cors(()), proxies=TrustedProxies(())
+    )
+    app = web.Application(middlewares=[errors_as_json, auth.make_middleware()])
     app.router.add_get("/", handle)
     client = await aiohttp_client(app)
     async with open_viewer(client.session, str(client.make_url("/"))) as viewer:
@@ -216,7 +218,7 @@ async def test_a_fault_after_the_headers_is_an_event_and_the_end(
     assert viewer.retry_ms == 10_000
 
 
-async def test_a_fault_before_the_headers_is_an_answer_that_tells_nothing(
+async def test_handler_failure_is_500_without_details(
     aiohttp_client: Callable[..., Awaitable[Client]], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def handle(_request: web.Request) -> web.StreamResponse:
@@ -234,7 +236,7 @@ async def test_a_fault_before_the_headers_is_an_answer_that_tells_nothing(
     assert "/tmp/secret" in caplog.text
 
 
-async def test_pipelined_requests_are_answered_one_after_the_other(
+async def test_pipelined_requests_are_answered_in_order(
     conductor: SimulatedConductor, client: Client
 ) -> None:
     conductor.launch("a", 1)

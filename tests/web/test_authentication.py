@@ -1,77 +1,44 @@
-"""Who is let in, under which names, and what each may see."""
+"""Authentication, host names, login and the limits for each client."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
 import pytest
 from yarl import URL
 
-from marianne_stream.app import AUTHENTICATOR, create_app
-from marianne_stream.config.settings import Settings
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from marianne_stream.web.app_keys import DOWNLOAD_LIMITER, STREAM_REGISTRY
+from marianne_stream.web.app_keys import AUTHENTICATOR, DOWNLOAD_LIMITER, STREAM_REGISTRY
 from marianne_stream.web.host_policy import parse_host_name
 from marianne_stream.web.proxy_headers import parse_ip
 from tests.support.viewers import open_viewer
 from tests.support.waiting import wait_until
-from tests.web.conftest import Client
-
-WHOLE, NARROW = "whole-token-0123456789", "narrow-token-0123456789"
-BEARER = {"Authorization": f"Bearer {WHOLE}"}
-NARROWED = {"Authorization": f"Bearer {NARROW}"}
-
-Start = Callable[..., Awaitable[Client]]
+from tests.web.conftest import BEARER, NARROWED, WHOLE, Client, Start
 
 
-@pytest.fixture
-def token_file(tmp_path: Path) -> Path:
-    path = tmp_path / "tokens"
-    path.write_text(f"{WHOLE}\n{NARROW} nightly-*\n")
-    path.chmod(0o600)
-    return path
-
-
-@pytest.fixture
-def start(
-    settings: Settings, token_file: Path, tmp_path: Path, aiohttp_client: Start
-) -> Callable[..., Awaitable[Client]]:
-    """Starts a server that asks for a token."""
-    guarded = {"no_auth": False, "token_file": token_file, "data_dir": tmp_path}
-
-    async def start(**update: object) -> Client:
-        return await aiohttp_client(
-            create_app(settings.model_copy(update={**guarded, **update})),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
-
-    return start
-
-
-async def code_of(response: aiohttp.ClientResponse) -> tuple[int, str]:
+async def read_error_code(response: aiohttp.ClientResponse) -> tuple[int, str]:
     return response.status, (await response.json())["code"]
 
 
 @pytest.mark.parametrize("path", ["/api/jobs", "/ready", "/openapi.json", "/api/jobs/a", "/none"])
-async def test_nothing_is_told_without_a_token(start: Start, path: str) -> None:
+async def test_request_without_token_is_rejected(start: Start, path: str) -> None:
     client = await start()
     async with client.get(path) as response:
-        assert await code_of(response) == (401, "unauthenticated")
+        assert await read_error_code(response) == (401, "unauthenticated")
         assert response.headers["WWW-Authenticate"] == "Bearer"
     async with client.get(path, headers={"Authorization": f"Bearer {WHOLE}x"}) as response:
-        assert await code_of(response) == (401, "invalid_token")
+        assert await read_error_code(response) == (401, "invalid_token")
     async with client.get(path, headers={"Authorization": "Basic YTpi"}) as response:
-        assert await code_of(response) == (401, "unauthenticated")
+        assert await read_error_code(response) == (401, "unauthenticated")
 
 
-async def test_an_event_source_that_may_not_is_told_for_good(start: Start) -> None:
+async def test_event_source_without_access_is_refused_for_good(start: Start) -> None:
     client = await start()
     async with client.get("/api/roster/stream", headers={"Accept": "text/event-stream"}) as answer:
         assert answer.status == 401
 
 
-async def test_a_person_is_shown_where_to_sign_in(start: Start) -> None:
+async def test_browser_without_session_is_redirected_to_login(start: Start) -> None:
     client = await start()
     headers = {"Accept": "text/html,*/*"}
     async with client.get("/jobs/a?b=c", headers=headers, allow_redirects=False) as response:
@@ -83,14 +50,14 @@ async def test_a_person_is_shown_where_to_sign_in(start: Start) -> None:
         assert "script-src 'self'" in response.headers["Content-Security-Policy"]
 
 
-async def test_what_is_open_is_open(start: Start) -> None:
+async def test_public_paths_need_no_token(start: Start) -> None:
     client = await start(public_ready=True)
     for path in ("/health", "/ready", "/static/css/sign_in.css"):
         async with client.get(path) as response:
             assert response.status in (200, 503)
 
 
-async def test_failed_attempts_wait_and_too_many_at_once_are_sent_away(start: Start) -> None:
+async def test_failed_logins_are_delayed_and_limited(start: Start) -> None:
     client = await start()
     wrong = {"Authorization": "Bearer wrong"}
 
@@ -103,7 +70,7 @@ async def test_failed_attempts_wait_and_too_many_at_once_are_sent_away(start: St
     # Who has a token is not locked out by others' attempts, not even at his first.
     async with client.get("/openapi.json", headers=BEARER) as response:
         assert response.status == 200
-    assert (await signed_in(client)).status == 303
+    assert (await post_login(client)).status == 303
     for task in attempts:
         task.cancel()
     await asyncio.wait(attempts)
@@ -126,27 +93,27 @@ async def test_failed_attempts_wait_and_too_many_at_once_are_sent_away(start: St
         ("not a host", 421),
     ],
 )
-async def test_only_its_own_names_are_answered_for(start: Start, host: str, status: int) -> None:
+async def test_unknown_host_is_rejected(start: Start, host: str, status: int) -> None:
     client = await start(allowed_hosts=("watch.example.org", "*.below.example.org"))
     async with client.get("/health", headers={"Host": host}) as response:
         assert response.status == status
 
 
-async def test_names_that_are_too_long_are_not_remembered(start: Start) -> None:
+async def test_long_host_and_address_are_not_cached(start: Start) -> None:
     client = await start(trusted_proxies=("127.0.0.1",))
     before = parse_host_name.cache_info().currsize, parse_ip.cache_info().currsize
     for number in range(20):
         name = f"{number}".ljust(300, "a")
         headers = {"Host": f"{name}.localhost", "X-Forwarded-For": name}
         async with client.get("/health", headers=headers) as response:
-            assert await code_of(response) == (421, "host_not_allowed")
+            assert await read_error_code(response) == (421, "host_not_allowed")
     after = parse_host_name.cache_info().currsize, parse_ip.cache_info().currsize
     assert after[0] == before[0]
     # The client's own address.
     assert after[1] - before[1] <= 1
 
 
-async def test_every_answer_tells_browsers_what_to_forbid(
+async def test_every_response_has_security_headers(
     start: Start, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("a", 1)
@@ -159,7 +126,7 @@ async def test_every_answer_tells_browsers_what_to_forbid(
             assert "Access-Control-Allow-Origin" not in response.headers
 
 
-async def test_only_named_sites_may_ask_from_a_browser(start: Start) -> None:
+async def test_cors_allows_configured_origins_only(start: Start) -> None:
     client = await start(cors_origins=("https://grafana.example.org",))
     asks = {"Access-Control-Request-Method": "GET"}
     for origin, allowed in (("https://grafana.example.org", True), ("https://a.example", False)):
@@ -173,7 +140,7 @@ async def test_only_named_sites_may_ask_from_a_browser(start: Start) -> None:
             assert "Origin" in response.headers["Vary"]
 
 
-async def test_a_narrowed_token_sees_its_jobs_and_no_others(
+async def test_restricted_token_sees_only_its_jobs(
     start: Start, conductor: SimulatedConductor
 ) -> None:
     for name in ("nightly-1", "secret"):
@@ -184,12 +151,12 @@ async def test_a_narrowed_token_sees_its_jobs_and_no_others(
         assert ([job["job_id"] for job in page["jobs"]], page["total"]) == (["nightly-1"], 1)
     for path in ("", "/status", "/stream", "/events", "/logs", "/logs/raw", "/logs/lines"):
         async with client.get(f"/api/jobs/secret{path}", headers=NARROWED) as response:
-            assert await code_of(response) == (404, "job_not_found")
+            assert await read_error_code(response) == (404, "job_not_found")
     async with client.get("/api/jobs/nightly-1", headers=NARROWED) as response:
         assert response.status == 200
 
 
-async def test_a_narrowed_stream_tells_of_its_jobs_and_of_no_others(
+async def test_stream_of_restricted_token_has_only_its_jobs(
     start: Start, conductor: SimulatedConductor
 ) -> None:
     for name in ("nightly-1", "secret"):
@@ -212,7 +179,7 @@ async def test_a_narrowed_stream_tells_of_its_jobs_and_of_no_others(
         assert viewer.event_counts["sheet.said"] == 1
 
 
-async def test_streams_of_a_token_that_is_taken_back_end(
+async def test_removed_token_ends_its_streams(
     start: Start, conductor: SimulatedConductor, token_file: Path
 ) -> None:
     conductor.launch("nightly-1", 1)
@@ -227,24 +194,24 @@ async def test_streams_of_a_token_that_is_taken_back_end(
         await ends.wait_for("roster")
         await stays.wait_for("roster")
         token_file.write_text(f"{WHOLE}\n")
-        keeper = client.app[AUTHENTICATOR] if client.app is not None else None
-        assert keeper is not None
-        keeper.reload()
+        authenticator = client.app[AUTHENTICATOR] if client.app is not None else None
+        assert authenticator is not None
+        authenticator.reload()
         await ends.wait_ended(timeout_s=5)
         assert not stays.has_ended
         async with narrow.get(url) as response:
             assert response.status == 401
 
 
-async def test_a_revoked_stream_ends_though_nobody_reads_it(
+async def test_revoked_stream_of_stalled_client_is_aborted(
     start: Start, conductor: SimulatedConductor, token_file: Path
 ) -> None:
     conductor.launch("nightly-1", 1)
     client = await start()
     app = client.app
     assert app is not None
-    streams, keeper = app[STREAM_REGISTRY], app[AUTHENTICATOR]
-    assert keeper is not None
+    streams, authenticator = app[STREAM_REGISTRY], app[AUTHENTICATOR]
+    assert authenticator is not None
     async with client.get("/api/events/stream", headers=NARROWED) as response:
         assert response.status == 200
         for _ in range(400):
@@ -252,12 +219,12 @@ async def test_a_revoked_stream_ends_though_nobody_reads_it(
             await asyncio.sleep(0.001)
         await wait_until(lambda: any(stream.unsent_bytes for stream in streams))
         token_file.write_text(f"{WHOLE}\n")
-        keeper.reload()
+        authenticator.reload()
         await wait_until(lambda: not len(streams), timeout_s=10)
-        assert streams.closed["revoked"] == 1
+        assert streams.statistics().closed["revoked"] == 1
 
 
-async def signed_in(client: Client, **headers: str) -> aiohttp.ClientResponse:
+async def post_login(client: Client, **headers: str) -> aiohttp.ClientResponse:
     origin = str(client.make_url("/")).rstrip("/")
     return await client.post(
         "/login",
@@ -267,12 +234,12 @@ async def signed_in(client: Client, **headers: str) -> aiohttp.ClientResponse:
     )
 
 
-async def test_a_browser_signs_in_watches_and_signs_out(
+async def test_browser_session_from_login_to_logout(
     start: Start, conductor: SimulatedConductor
 ) -> None:
     conductor.launch("a", 1)
     client = await start()
-    response = await signed_in(client)
+    response = await post_login(client)
     assert (response.status, response.headers["Location"]) == (303, "/jobs/a")
     cookie = next(iter(response.cookies.values()))
     assert cookie.key == f"marianne_stream_{client.port}"
@@ -298,15 +265,15 @@ async def test_a_browser_signs_in_watches_and_signs_out(
 @pytest.mark.parametrize(
     "origin", [None, "null", "http://attacker.example", "https://{host}", "http://][@"]
 )
-async def test_a_form_of_another_site_is_refused(start: Start, origin: str | None) -> None:
+async def test_cross_origin_form_is_rejected(start: Start, origin: str | None) -> None:
     client = await start()
     headers = {"Origin": origin.format(host=client.host)} if origin else {}
     for path in ("/login", "/logout"):
         async with client.post(path, data={"token": WHOLE}, headers=headers) as response:
-            assert await code_of(response) == (403, "cross_origin")
+            assert await read_error_code(response) == (403, "cross_origin")
 
 
-async def test_a_wrong_token_is_answered_with_the_form_and_never_shown(start: Start) -> None:
+async def test_login_with_invalid_token_shows_form_without_token(start: Start) -> None:
     client = await start()
     origin = str(client.make_url("/")).rstrip("/")
     data = {"token": "<wrong-token>", "next": '/a"b'}
@@ -324,7 +291,7 @@ async def test_a_wrong_token_is_answered_with_the_form_and_never_shown(start: St
     ):
         headers = {"Origin": origin, "Content-Type": kind}
         async with client.post("/login", data=body, headers=headers) as response:
-            assert await code_of(response) == (400, "bad_request")
+            assert await read_error_code(response) == (400, "bad_request")
     async with client.post(
         "/login", data={"token": "x" * 100_000}, headers={"Origin": origin}
     ) as response:
@@ -332,7 +299,7 @@ async def test_a_wrong_token_is_answered_with_the_form_and_never_shown(start: St
 
 
 @pytest.mark.parametrize("where", ["//attacker.example", "/\\attacker", "https://a", "javascript:"])
-async def test_it_goes_on_to_no_other_site(start: Start, where: str) -> None:
+async def test_login_redirects_to_own_paths_only(start: Start, where: str) -> None:
     client = await start()
     origin = str(client.make_url("/")).rstrip("/")
     async with client.post(
@@ -344,45 +311,45 @@ async def test_it_goes_on_to_no_other_site(start: Start, where: str) -> None:
         assert response.headers["Location"] == "/"
 
 
-async def test_behind_a_trusted_proxy_the_cookie_is_for_https(start: Start) -> None:
+async def test_session_cookie_behind_trusted_proxy_is_secure(start: Start) -> None:
     client = await start(trusted_proxies=("127.0.0.0/8",), allowed_hosts=("watch.example.org",))
     headers = {
         "Host": "watch.example.org",
         "X-Forwarded-Proto": "https",
         "X-Forwarded-For": "198.51.100.7",
     }
-    response = await signed_in(client, Origin="https://watch.example.org", **headers)
+    response = await post_login(client, Origin="https://watch.example.org", **headers)
     cookie = next(iter(response.cookies.values()))
     assert cookie.key == "marianne_stream_443"
     assert cookie["secure"]
 
 
-def come_from(address: str) -> dict[str, str]:
-    """The headers of a request that a proxy passes on."""
+def forwarded_for(address: str) -> dict[str, str]:
+    """Return the headers of a request that a proxy passes on."""
     return {**BEARER, "X-Forwarded-For": f"203.0.113.9, {address}"}
 
 
 @pytest.mark.parametrize("trusted", [(), ("127.0.0.1",)])
-async def test_streams_are_counted_by_the_address_that_can_be_believed(
+async def test_stream_limit_counts_forwarded_address_of_trusted_proxy(
     start: Start, conductor: SimulatedConductor, trusted: tuple[str, ...]
 ) -> None:
     conductor.launch("a", 1)
     client = await start(max_streams_per_address=1, trusted_proxies=trusted)
     url = "/api/roster/stream"
 
-    async with client.get(url, headers=come_from("198.51.100.1")) as first:
+    async with client.get(url, headers=forwarded_for("198.51.100.1")) as first:
         assert first.status == 200
-        async with client.get(url, headers=come_from("198.51.100.1")) as same:
-            assert await code_of(same) == (429, "too_many_streams_per_client")
-        async with client.get(url, headers=come_from("198.51.100.2")) as other:
+        async with client.get(url, headers=forwarded_for("198.51.100.1")) as same:
+            assert await read_error_code(same) == (429, "too_many_streams_per_client")
+        async with client.get(url, headers=forwarded_for("198.51.100.2")) as other:
             assert other.status == (200 if trusted else 429)
-        accepts = {**come_from("198.51.100.1"), "Accept": "text/event-stream"}
+        accepts = {**forwarded_for("198.51.100.1"), "Accept": "text/event-stream"}
         async with client.get(url, headers=accepts) as source:
             assert source.status == 200
             assert (await source.text()).startswith("retry: ")
 
 
-async def test_downloads_are_bounded(start: Start, log_path: Path) -> None:
+async def test_downloads_are_limited_in_total(start: Start, log_path: Path) -> None:
     log_path.write_bytes(b"x" * 99 + b"\n" + b"y" * 30_000_000)
     client = await start(max_downloads=1)
     path = "/api/jobs/lantern/logs/raw"
@@ -390,7 +357,7 @@ async def test_downloads_are_bounded(start: Start, log_path: Path) -> None:
         async with session.get(client.make_url(path)) as first:
             assert first.status == 200
             async with session.get(client.make_url(path)) as second:
-                assert await code_of(second) == (429, "too_many_downloads")
+                assert await read_error_code(second) == (429, "too_many_downloads")
             await first.read()
 
         downloads = client.app[DOWNLOAD_LIMITER] if client.app is not None else None
@@ -398,18 +365,18 @@ async def test_downloads_are_bounded(start: Start, log_path: Path) -> None:
         await wait_until(lambda: not len(downloads))
 
 
-async def test_downloads_of_one_address_are_bounded(start: Start, log_path: Path) -> None:
+async def test_downloads_are_limited_per_client(start: Start, log_path: Path) -> None:
     log_path.write_bytes(b"x" * 99 + b"\n" + b"y" * 30_000_000)
     client = await start(max_downloads_per_address=1, trusted_proxies=("127.0.0.1",))
     url = client.make_url("/api/jobs/lantern/logs/raw")
     async with aiohttp.ClientSession(headers=NARROWED | BEARER, read_bufsize=1024) as session:
-        async with session.get(url, headers=come_from("198.51.100.1")) as first:
+        async with session.get(url, headers=forwarded_for("198.51.100.1")) as first:
             assert first.status == 200
-            async with session.get(url, headers=come_from("198.51.100.1")) as same:
-                assert await code_of(same) == (429, "too_many_downloads_per_client")
-            async with session.get(url, headers=come_from("198.51.100.2")) as other:
+            async with session.get(url, headers=forwarded_for("198.51.100.1")) as same:
+                assert await read_error_code(same) == (429, "too_many_downloads_per_client")
+            async with session.get(url, headers=forwarded_for("198.51.100.2")) as other:
                 assert other.status == 200
                 await asyncio.gather(first.read(), other.read())
-        async with session.get(url, headers=come_from("198.51.100.1")) as again:
+        async with session.get(url, headers=forwarded_for("198.51.100.1")) as again:
             assert again.status == 200
             await again.read()

@@ -1,4 +1,4 @@
-"""Readers that really stop reading: what is kept for them, who is let go, how they come back."""
+"""Slow and stalled clients: what is kept for them, and when they are disconnected."""
 
 import asyncio
 import gc
@@ -13,30 +13,25 @@ import pytest
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.feeds.feed import EmptyFeed
+from marianne_stream.web import stream_monitor
 from marianne_stream.web.app_keys import STREAM_REGISTRY
 from marianne_stream.web.sse_response import SSEResponse
 from marianne_stream.web.stream_registry import StreamRegistry
 from marianne_stream.wire.sse import EventParser, ServerSentEvent
+from tests.support.log_lines import JOB, LOGS
 from tests.support.viewers import Viewer
 from tests.support.waiting import wait_until
 from tests.web.conftest import Client, OpenStream
-from tests.web.test_log_stream import JOB, LOGS
 
 MIB = 1024 * 1024
 
 
 class StoppedReader:
-    """A client that asks for a stream and reads nothing of it until it is told to.
-
-    Args:
-        client: knows whom to ask.
-        path: for what.
-        last_event_id: what it has seen.
-    """
+    """Client that requests a stream, and reads only in `read_until`."""
 
     def __init__(self, client: Client, path: str, last_event_id: str = "") -> None:
         self._sock = socket.socket(type=socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        # What the kernel takes in its place.
+        # Limits what the kernel takes in its place.
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
         self._address = ("127.0.0.1", client.port)
         self._request = f"GET {path} HTTP/1.0\r\nLast-Event-ID: {last_event_id}\r\n\r\n"
@@ -45,18 +40,18 @@ class StoppedReader:
         self.ended = False
 
     async def ask(self) -> None:
-        """Sends the request."""
+        """Send the request."""
         loop = asyncio.get_running_loop()
         await loop.sock_connect(self._sock, self._address)
         await loop.sock_sendall(self._sock, self._request.encode())
 
     @property
     def last_event_id(self) -> str:
-        """What it has seen."""
+        """The events that it has read."""
         return self._parser.last_event_id
 
     async def read_until(self, done: Callable[[], object]) -> None:
-        """Reads on until something is so."""
+        """Read until a condition holds or the stream ends."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(20):
             while not done():
@@ -72,16 +67,16 @@ class StoppedReader:
                 self.events += self._parser.feed(body)
 
     def has(self, event: str) -> bool:
-        """Whether an event has been read."""
+        """Return whether an event has been read."""
         return any(one.event == event for one in self.events)
 
     def close(self) -> None:
-        """Leaves."""
+        """Disconnect."""
         self._sock.close()
 
 
-async def stopped(client: Client, path: str, last_event_id: str = "") -> StoppedReader:
-    """A client that has asked, and reads nothing."""
+async def open_stopped_reader(client: Client, path: str, last_event_id: str = "") -> StoppedReader:
+    """Return a client that has sent its request, and reads nothing."""
     reader = StoppedReader(client, path, last_event_id)
     await reader.ask()
     return reader
@@ -89,45 +84,45 @@ async def stopped(client: Client, path: str, last_event_id: str = "") -> Stopped
 
 @pytest.fixture
 async def streams(conductor: SimulatedConductor, client: Client) -> StreamRegistry:
-    """All streams of the server, which hears the conductor's events."""
+    """Return the streams of a server that is subscribed to the conductor."""
     await wait_until(lambda: conductor.statistics.monitor_streams_open)
     return client.app[STREAM_REGISTRY]
 
 
 def has_seen(viewer: Viewer, event: str, count: int) -> bool:
-    """Whether a viewer has seen an event so often."""
+    """Return whether a viewer has got an event so many times."""
     return viewer.event_counts[event] == count
 
 
 def has_more(reader: StoppedReader, events: int) -> bool:
-    """Whether a reader has more than so many events."""
+    """Return whether a reader has more than so many events."""
     return len(reader.events) > events
 
 
 def has_taken(stream: SSEResponse, before: int) -> bool:
-    """Whether the kernel has taken more of a stream than before."""
+    """Return whether the kernel has taken more of a stream than before."""
     return stream.written_bytes - stream.unsent_bytes > before
 
 
-def held(streams: StreamRegistry) -> list[int]:
-    """What is kept for each client, the least first."""
+def buffered_sizes(streams: StreamRegistry) -> list[int]:
+    """Return the bytes that are kept for each client, smallest first."""
     return sorted(stream.buffered_bytes for stream in streams)
 
 
-async def test_of_a_timeline_a_mebibyte_is_kept_and_the_others_get_all(
+async def test_slow_client_of_events_is_buffered_up_to_a_mebibyte(
     conductor: SimulatedConductor, client: Client, open_stream: OpenStream, streams: StreamRegistry
 ) -> None:
     conductor.launch("a", 1)
     async with open_stream("/api/events/stream") as quick:
         await quick.wait_for("source")
-        slow = await stopped(client, "/api/events/stream?limit=0")
+        slow = await open_stopped_reader(client, "/api/events/stream?limit=0")
         await wait_until(lambda: len(streams) == 2)
         for number in range(4000):
             conductor.emit("a", "job.step", {"number": number, "fill": "x" * 2000})
             if number % 100 == 99:
                 await wait_until(partial(has_seen, quick, "job.step", number + 1))
-                assert sum(held(streams)) <= MIB
-        assert held(streams)[-1] > MIB // 2
+                assert sum(buffered_sizes(streams)) <= MIB
+        assert buffered_sizes(streams)[-1] > MIB // 2
         assert "gap" not in quick.event_names
         conductor.emit("a", "job.last")
         await slow.read_until(lambda: slow.has("job.last"))
@@ -137,60 +132,60 @@ async def test_of_a_timeline_a_mebibyte_is_kept_and_the_others_get_all(
     slow.close()
 
 
-async def test_of_a_status_the_newest_is_kept(
+async def test_slow_client_of_status_gets_newest_state(
     conductor: SimulatedConductor, client: Client, streams: StreamRegistry
 ) -> None:
     sheets = 400
     conductor.launch("a", sheets)
-    slow = await stopped(client, "/api/jobs/a/stream?poll_interval=0.1")
+    slow = await open_stopped_reader(client, "/api/jobs/a/stream?poll_interval=0.1")
     await wait_until(lambda: len(streams) == 1)
     for number in range(1, sheets):
         conductor.complete_sheet("a", number)
         await asyncio.sleep(0.002)
-    assert held(streams)[0] <= MIB
+    assert buffered_sizes(streams)[0] <= MIB
     last = f'"completed_sheets":{sheets - 1}'
     await slow.read_until(lambda: any(last in event.data for event in slow.events))
     assert sum(event.event == "job_status" for event in slow.events) < sheets
     slow.close()
 
 
-async def test_of_a_log_nothing_is_kept_and_nothing_is_lost(
+async def test_slow_client_of_log_is_not_buffered_and_loses_nothing(
     log_path: Path, client: Client, open_stream: OpenStream, streams: StreamRegistry
 ) -> None:
     log_path.touch()
     lines = 20_000
     async with open_stream(LOGS) as quick:
-        slow = await stopped(client, LOGS)
+        slow = await open_stopped_reader(client, LOGS)
         await wait_until(lambda: len(streams) == 2)
         with log_path.open("a", encoding="utf-8", buffering=1) as file:
             for start in range(0, lines, 500):
                 file.writelines(f"{n} {'x' * 200}\n" for n in range(start, start + 500))
                 await wait_until(partial(has_seen, quick, "log", start + 500))
-                assert sum(held(streams)) <= MIB
+                assert sum(buffered_sizes(streams)) <= MIB
     await slow.read_until(lambda: len(slow.events) == lines)
     found = [int(re.findall(r'"line":"(\d+) ', event.data)[0]) for event in slow.events]
     assert found == list(range(lines))
     slow.close()
 
 
-async def test_one_that_takes_nothing_is_disconnected_and_resumes_whole(
+async def test_stalled_client_is_disconnected_and_resumes(
     log_path: Path,
     client: Client,
     open_stream: OpenStream,
     streams: StreamRegistry,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(streams, "_stall_timeout_s", 2.0)
+    monkeypatch.setattr(stream_monitor, "STALL_TIMEOUT_S", 2.0)
     log_path.write_text("".join(f"{n} {'x' * 200}\n" for n in range(10_000)))
     async with open_stream(LOGS, tail_lines="0") as quick:
-        slow = await stopped(client, f"{LOGS}?tail_lines=1000")
+        slow = await open_stopped_reader(client, f"{LOGS}?tail_lines=1000")
         await wait_until(lambda: len(streams) == 2)
         with log_path.open("a", encoding="utf-8") as file:
             file.writelines(f"{n} {'x' * 200}\n" for n in range(10_000, 20_000))
         await wait_until(lambda: len(streams) == 1)
         assert not quick.has_ended
     await slow.read_until(lambda: slow.ended)
-    again = await stopped(client, LOGS, slow.last_event_id)
+    again = await open_stopped_reader(client, LOGS, slow.last_event_id)
     await again.read_until(lambda: len(slow.events) + len(again.events) == 11_000)
     found = [int(re.findall(r'"line":"(\d+) ', e.data)[0]) for e in (*slow.events, *again.events)]
     assert found == list(range(9000, 20_000))
@@ -198,15 +193,15 @@ async def test_one_that_takes_nothing_is_disconnected_and_resumes_whole(
     again.close()
 
 
-async def test_one_that_reads_slowly_is_not_disconnected(
+async def test_slow_client_is_not_disconnected(
     conductor: SimulatedConductor,
     client: Client,
     streams: StreamRegistry,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(streams, "_stall_timeout_s", 3.0)
+    monkeypatch.setattr(stream_monitor, "STALL_TIMEOUT_S", 3.0)
     conductor.launch("a", 1)
-    slow = await stopped(client, "/api/events/stream?limit=0")
+    slow = await open_stopped_reader(client, "/api/events/stream?limit=0")
     await wait_until(lambda: len(streams) == 1)
     await slow.read_until(lambda: slow.has("source"))
     for number in range(50):
@@ -219,11 +214,11 @@ async def test_one_that_reads_slowly_is_not_disconnected(
     slow.close()
 
 
-async def test_of_one_that_reads_a_little_it_is_seen_that_it_does(
+async def test_partial_read_counts_as_progress(
     conductor: SimulatedConductor, client: Client, streams: StreamRegistry
 ) -> None:
     conductor.launch("a", 1)
-    slow = await stopped(client, "/api/events/stream?limit=0")
+    slow = await open_stopped_reader(client, "/api/events/stream?limit=0")
     await wait_until(lambda: len(streams) == 1)
     (stream,) = streams
     for _ in range(5):
@@ -238,20 +233,20 @@ async def test_of_one_that_reads_a_little_it_is_seen_that_it_does(
     slow.close()
 
 
-async def test_when_all_hold_too_much_together_the_one_that_holds_most_is_let_go(
+async def test_memory_pressure_disconnects_largest_buffer(
     conductor: SimulatedConductor,
     client: Client,
     open_stream: OpenStream,
     streams: StreamRegistry,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(streams, "_max_buffered_bytes", MIB // 2)
+    monkeypatch.setattr(stream_monitor, "MAX_BUFFERED_BYTES", 3 * MIB // 4)
     conductor.launch("a", 1)
     conductor.launch(JOB, 1)
     async with open_stream("/api/events/stream") as quick:
         await quick.wait_for("source")
-        most = await stopped(client, "/api/events/stream?limit=0")
-        less = await stopped(client, f"/api/events/stream?limit=0&job_id={JOB}")
+        most = await open_stopped_reader(client, "/api/events/stream?limit=0")
+        less = await open_stopped_reader(client, f"/api/events/stream?limit=0&job_id={JOB}")
         await wait_until(lambda: len(streams) == 3)
         for number in range(4000):
             conductor.emit("a" if number % 20 else JOB, "job.step", {"fill": "x" * 2000})
@@ -267,17 +262,17 @@ async def test_when_all_hold_too_much_together_the_one_that_holds_most_is_let_go
 
 
 async def fill(conductor: SimulatedConductor, stream: SSEResponse) -> None:
-    """Emits events of a job until the kernel takes no more of a stream, and its feed is at rest."""
+    """Emit events until the kernel takes no more of a stream."""
     while not stream.unsent_bytes:
         conductor.emit("a", "job.step", {"fill": "x" * 2000})
         await asyncio.sleep(0)
 
 
-async def test_a_stream_that_ends_is_one_of_those_open_until_its_client_has_taken_all(
+async def test_ended_stream_is_open_until_client_has_taken_all(
     conductor: SimulatedConductor, client: Client, streams: StreamRegistry
 ) -> None:
     conductor.launch("a", 1)
-    slow = await stopped(client, "/api/events/stream?limit=0")
+    slow = await open_stopped_reader(client, "/api/events/stream?limit=0")
     await wait_until(lambda: len(streams) == 1)
     (stream,) = streams
     await fill(conductor, stream)
@@ -287,38 +282,38 @@ async def test_a_stream_that_ends_is_one_of_those_open_until_its_client_has_take
     await slow.read_until(lambda: False)
     assert slow.ended
     await wait_until(lambda: not len(streams))
-    assert streams.closed == {"finished": 1}
+    assert streams.statistics().closed == {"finished": 1}
     slow.close()
 
 
-async def test_a_stream_that_ends_while_its_client_does_not_read_is_disconnected(
+async def test_ended_stream_of_stalled_client_is_disconnected(
     conductor: SimulatedConductor,
     client: Client,
     streams: StreamRegistry,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(streams, "_stall_timeout_s", 0.5)
+    monkeypatch.setattr(stream_monitor, "STALL_TIMEOUT_S", 0.5)
     conductor.launch("a", 1)
-    slow = await stopped(client, "/api/events/stream?limit=0")
+    slow = await open_stopped_reader(client, "/api/events/stream?limit=0")
     await wait_until(lambda: len(streams) == 1)
     (stream,) = streams
     await fill(conductor, stream)
     stream.feed.finish()
     await wait_until(lambda: not len(streams))
-    assert streams.closed == {"stalled": 1}
+    assert streams.statistics().closed == {"stalled": 1}
     server = client.server.runner.server if client.server.runner is not None else None
     assert server is not None
     await wait_until(lambda: not server.connections)
     slow.close()
 
 
-async def test_an_event_larger_than_one_write_is_not_copied_for_each_that_does_not_read(
+async def test_large_event_is_not_copied_for_slow_clients(
     conductor: SimulatedConductor, client: Client, open_stream: OpenStream, streams: StreamRegistry
 ) -> None:
     conductor.launch("a", 1)
     async with open_stream("/api/events/stream", limit="0") as quick:
         await quick.wait_for("source")
-        slow = await stopped(client, "/api/events/stream?limit=0")
+        slow = await open_stopped_reader(client, "/api/events/stream?limit=0")
         await wait_until(lambda: len(streams) == 2)
         conductor.emit("a", "job.large", {"fill": "x" * 4_000_000})
         conductor.emit("a", "job.last")
@@ -332,7 +327,7 @@ async def test_an_event_larger_than_one_write_is_not_copied_for_each_that_does_n
 @pytest.mark.parametrize(
     "path", ["/api/events/stream", f"/api/jobs/{JOB}/stream", "/api/roster/stream", LOGS]
 )
-async def test_what_a_stream_was_made_of_goes_with_it_and_waits_for_no_collector(
+async def test_closed_stream_is_freed_without_garbage_collection(
     log_path: Path, client: Client, streams: StreamRegistry, path: str
 ) -> None:
     log_path.write_text("one line\n")
@@ -340,7 +335,7 @@ async def test_what_a_stream_was_made_of_goes_with_it_and_waits_for_no_collector
     gc.collect()
     gc.disable()
     try:
-        reader = await stopped(client, path)
+        reader = await open_stopped_reader(client, path)
         await wait_until(lambda: len(streams) == 1)
         await reader.read_until(lambda: reader.events)
         (stream,) = streams

@@ -1,4 +1,4 @@
-"""Jobs that are only on disk are shown as they change there, with no conductor to say so."""
+"""Jobs that are read from disk, without a conductor."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -17,7 +17,7 @@ from tests.web.conftest import Client
 MakeClient = Callable[[web.Application], Awaitable[Client]]
 
 
-async def test_the_registry_alone_shows_progress(
+async def test_registry_backend_shows_progress(
     conductor: SimulatedConductor, settings: Settings, aiohttp_client: MakeClient
 ) -> None:
     conductor.launch("a", 3)
@@ -37,7 +37,7 @@ async def test_the_registry_alone_shows_progress(
 
 
 @pytest.mark.parametrize("end", ["completed", "failed"])
-async def test_a_folder_of_checkpoints_shows_progress(
+async def test_checkpoint_dir_backend_shows_progress(
     tmp_path: Path, settings: Settings, aiohttp_client: MakeClient, end: str
 ) -> None:
     def write(status: str, *sheets: str) -> None:

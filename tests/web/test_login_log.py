@@ -1,4 +1,4 @@
-"""The log of sign-ins is bounded: per address, and in all."""
+"""Limits of the log of sign-ins, per client and in total."""
 
 import pytest
 
@@ -8,34 +8,34 @@ from marianne_stream.web.proxy_headers import ClientInfo
 from tests.support.waiting import wait_until
 
 
-def refused(log: LoginLog, address: str, times: int) -> None:
+def log_refusals(log: LoginLog, address: str, times: int) -> None:
     for _ in range(times):
         log.log_rejected("token refused", ClientInfo(address, secure=False), reason="unknown_token")
 
 
-async def test_lines_beyond_the_limit_are_counted_when_the_minute_is_over(
+async def test_login_log_counts_suppressed_lines_each_minute(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(login_log, "WINDOW_S", 0.2)
     log = LoginLog()
     with caplog.at_level("INFO"):
-        refused(log, "192.0.2.1", MAX_LINES_PER_CLIENT + 5)
+        log_refusals(log, "192.0.2.1", MAX_LINES_PER_CLIENT + 5)
         # Addresses of one network of 64 bits count as one.
-        refused(log, "2001:db8::1", MAX_LINES_PER_CLIENT)
-        refused(log, "2001:db8::2", 1)
+        log_refusals(log, "2001:db8::1", MAX_LINES_PER_CLIENT)
+        log_refusals(log, "2001:db8::2", 1)
         assert len(caplog.messages) == 2 * MAX_LINES_PER_CLIENT
         await wait_until(lambda: "lines left out kind=refused count=6" in caplog.messages)
-        refused(log, "192.0.2.1", 1)
+        log_refusals(log, "192.0.2.1", 1)
         assert caplog.messages[-1] == "token refused address=192.0.2.1 reason=unknown_token"
 
 
-async def test_many_addresses_share_a_limit_that_hides_no_sign_in(
+async def test_login_log_total_limit_hides_no_sign_in(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     log = LoginLog()
     with caplog.at_level("INFO"):
         for number in range(MAX_LINES + 50):
-            refused(log, f"10.0.{number // 256}.{number % 256}", 1)
+            log_refusals(log, f"10.0.{number // 256}.{number % 256}", 1)
         assert len(caplog.messages) == MAX_LINES
         log.log_accepted("signed in", ClientInfo("192.0.2.1", secure=True), method="form")
         assert caplog.messages[-1] == "signed in address=192.0.2.1 method=form"

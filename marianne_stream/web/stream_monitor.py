@@ -1,0 +1,112 @@
+"""Periodic check of all open streams: keepalives, revoked grants, stalled clients, memory."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection
+
+from marianne_stream.schemas import HeartbeatData
+from marianne_stream.web.sse_response import SSEResponse
+from marianne_stream.wire import sse
+
+logger = logging.getLogger(__name__)
+
+# Each stream is checked once a tick, a slice of all streams at a time: keepalives for ten thousand
+# streams at once would hold the event loop for 100 ms.
+TICK_S = 1.0
+TICK_SLICES = 10
+
+COMMENT_AFTER_IDLE_S = 15.0
+HEARTBEAT_AFTER_IDLE_S = 30.0
+
+# Time that a client has to take what was sent before its grant was revoked.
+REVOKED_FLUSH_TIMEOUT_S = 2.0
+
+# A client that has taken nothing for so long is disconnected.
+STALL_TIMEOUT_S = 60.0
+
+# If all streams together hold more, the clients that hold most are disconnected.
+MAX_BUFFERED_BYTES = 256 * 1024 * 1024
+
+
+class StreamMonitor:
+    """Checks all streams once a second, without a task for each of them.
+
+    Args:
+        streams: the open streams, as they come and go.
+    """
+
+    def __init__(self, streams: Collection[SSEResponse]) -> None:
+        self._streams = streams
+
+    async def run(self) -> None:
+        """Check the streams until cancelled."""
+        while True:
+            streams = list(self._streams)
+            for number in range(TICK_SLICES):
+                await asyncio.sleep(TICK_S / TICK_SLICES)
+                now = time.monotonic()
+                send_keepalives(streams[number::TICK_SLICES], now)
+                close_revoked(streams[number::TICK_SLICES], now)
+                abort_stalled(streams[number::TICK_SLICES], now)
+            # Streams that have ended are not kept.
+            del streams
+            limit_memory(self._streams)
+
+
+def send_keepalives(streams: Collection[SSEResponse], now: float) -> None:
+    """Send a heartbeat or a comment on each stream that has been idle for long enough."""
+    data = HeartbeatData(timestamp=round(time.time(), 3)).json_bytes()
+    heartbeat = sse.EncodedFrames(sse.frame(data, event="heartbeat"))
+    comment = sse.EncodedFrames(sse.comment("idle"))
+    for stream in streams:
+        activity = stream.activity
+        if activity.has_written(stream.written_bytes):
+            activity.last_write_at = activity.last_event_at = now
+        elif stream.feed.has_heartbeats and now - activity.last_event_at >= HEARTBEAT_AFTER_IDLE_S:
+            activity.last_write_at = activity.last_event_at = now
+            stream.send_keepalive(heartbeat)
+        elif now - activity.last_write_at >= COMMENT_AFTER_IDLE_S:
+            activity.last_write_at = now
+            stream.send_keepalive(comment)
+
+
+def close_revoked(streams: Collection[SSEResponse], now: float) -> None:
+    """End streams whose grant was revoked; abort those that do not take the rest in time."""
+    for stream in streams:
+        if not stream.grant.revoked:
+            continue
+        if not stream.activity.revoked_at:
+            stream.activity.revoked_at = now
+            stream.feed.finish()
+        elif now - stream.activity.revoked_at >= REVOKED_FLUSH_TIMEOUT_S:
+            stream.abort("revoked")
+
+
+def abort_stalled(streams: Collection[SSEResponse], now: float) -> None:
+    """Disconnect clients that take nothing."""
+    for stream in streams:
+        if stream.is_stalled(now, STALL_TIMEOUT_S):
+            stream.abort("stalled")
+
+
+def limit_memory(streams: Collection[SSEResponse]) -> None:
+    """Disconnect the clients that hold most, if all together hold too much.
+
+    Frames that several clients hold count for each of them, so the sum is an upper bound.
+    """
+    buffered_bytes = sum(stream.buffered_bytes for stream in streams)
+    if buffered_bytes <= MAX_BUFFERED_BYTES:
+        return
+    aborted = 0
+    left_bytes = buffered_bytes
+    for stream in sorted(streams, key=lambda one: one.buffered_bytes, reverse=True):
+        if left_bytes <= MAX_BUFFERED_BYTES:
+            break
+        left_bytes -= stream.buffered_bytes
+        stream.abort("memory_pressure")
+        aborted += 1
+    logger.warning(
+        "slow clients disconnected count=%d buffered_bytes=%d limit_bytes=%d",
+        *(aborted, buffered_bytes, MAX_BUFFERED_BYTES),
+    )
