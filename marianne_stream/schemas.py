@@ -36,7 +36,7 @@ class Payload(BaseModel):
 
 
 class JobStatusData(Payload):
-    """Data of a `get_job_status` event, and response of `GET /api/jobs/{job_id}/status`."""
+    """Data of a `job_status` event, and response of `GET /api/jobs/{job_id}/status`."""
 
     job_id: str
     status: str = Field(description="Status of the job; unknown statuses are passed on.")

@@ -36,7 +36,7 @@ class JobTimesBody(msgspec.Struct, frozen=True):
 
 
 class StatusBody(msgspec.Struct, frozen=True):
-    """Data of `get_job_status`."""
+    """Data of a `job_status` event."""
 
     status: str
     completed_sheets: int = 0

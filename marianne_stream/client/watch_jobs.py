@@ -62,7 +62,7 @@ class JobTracker:
         self._path = job_path(job.job_id)
 
     async def run(self) -> int:
-        """Watch the job until it ends, and return the exit code."""
+        """Watch the job until it ends; return the exit code of its final status or of the error."""
         self._renderer.update(self._job)
         try:
             await self._read_stream()

@@ -98,7 +98,11 @@ class ConductorClient:
         self._path = path
         self._slow_after_s = slow_after_s
         self._call_timeout_s = call_timeout_s
-        self._monitor = MonitorClient(path, probe=self.probe) if events_mode == "auto" else None
+        self._monitor = (
+            MonitorClient(path, require_free_slots=self.require_free_slots)
+            if events_mode == "auto"
+            else None
+        )
         self._visit_lock = asyncio.Lock()
         self._waiting_callers = 0
         self._visit_connection: RpcConnection | None = None
@@ -171,7 +175,7 @@ class ConductorClient:
         await yield_to_loop(size_bytes)
         return TimedResult(result, took_s)
 
-    async def probe(self) -> None:
+    async def require_free_slots(self) -> None:
         """Check that enough slots are free for a subscription. Cancelling is safe.
 
         Raises:

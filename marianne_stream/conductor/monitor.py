@@ -1,4 +1,4 @@
-"""Subscription to the conductor's monitor stream."""
+"""Subscription to the conductor's monitor stream: when to subscribe, and the stream itself."""
 
 import asyncio
 import logging
@@ -61,16 +61,16 @@ class MonitorListener(Protocol):
 
 
 class MonitorClient:
-    """Keeps one subscription, and renews it with exponential backoff.
+    """Keeps a subscription while the conductor has enough free slots; retries with backoff.
 
     Args:
         path: the conductor's socket.
-        probe: raises ConductorUnavailableError unless the conductor has free slots.
+        require_free_slots: raises ConductorUnavailableError unless the conductor has free slots.
     """
 
-    def __init__(self, path: Path, *, probe: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, path: Path, *, require_free_slots: Callable[[], Awaitable[None]]) -> None:
         self._path = path
-        self._probe = probe
+        self._require_free_slots = require_free_slots
         self._session: _MonitorSession | None = None
         self._retry_now = asyncio.Event()
         self._is_subscribed = False
@@ -89,7 +89,7 @@ class MonitorClient:
             self._retry_now.clear()
             began = loop.time()
             try:
-                await self._probe()
+                await self._require_free_slots()
                 await self._run_subscription(listener)
             except ConductorBusyError as error:
                 not_subscribed.warn(

@@ -36,7 +36,11 @@ PublishedLogs = Literal["watched", "all"]
 
 
 class Settings(BaseSettings):
-    """Settings of the server. The description of a field is its help."""
+    """Settings of the server.
+
+    A new field becomes an option of `serve` and `check`, an environment variable and a key of the
+    TOML file. Its description is its help. `demo` and `token` name the fields that they take.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True

@@ -218,7 +218,7 @@ def open_event_feed(
     cursor: str,
     make_source_frame: SourceFrameFactory,
 ) -> EventFeed:
-    """Open a feed of events. It must be closed.
+    """Open a feed of the events after the cursor of a client, or of the newest. It must be closed.
 
     Args:
         replay_buffer: source of the entries.

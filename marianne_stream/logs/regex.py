@@ -1,4 +1,4 @@
-"""Regular expressions from clients, compiled by RE2 within limits.
+"""Regular expressions from clients, compiled by RE2 within limits. `scans` limits the time.
 
 RE2 matches in linear time, but the factor is the size of the compiled program: with 4,000
 instructions a line of 64 KiB takes 0.25 s at worst, with 200,000 it took 18 s.

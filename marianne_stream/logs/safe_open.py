@@ -1,4 +1,6 @@
-"""Safe opening of regular files below a folder, without following symbolic links.
+"""Safe opening of regular files in a log's folder.
+
+The folder, folders below it, and the file must not be symbolic links; links above are followed.
 
 A name is looked up once, and the opened file is the one that is read: between a check and an open,
 another process could replace it by a link.
@@ -89,7 +91,7 @@ def is_symlink(error: OSError) -> bool:
 
 
 def open_directory(log_path: LogPath) -> OwnedFd:
-    """Open the folder of a log.
+    """Open the folder of a log; refuse a symbolic link as its last part or below it.
 
     Raises:
         LogNotFoundError: the folder does not exist.
@@ -119,7 +121,7 @@ def open_at(name: str, flags: int, directory: OwnedFd) -> int:
 
 
 def open_regular_file(directory: OwnedFd, name: str) -> OwnedFd:
-    """Open a regular file in an open folder.
+    """Open a regular file in an open folder; refuse a symbolic link.
 
     Raises:
         LogNotFoundError: the file does not exist.

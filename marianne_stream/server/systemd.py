@@ -63,7 +63,10 @@ class Notifier:
         return bool(self._pending)
 
     def ready(self) -> None:
-        """Report that the service is ready, or has reloaded."""
+        """Report that the service is ready, or has reloaded.
+
+        Called by `run.serve`, or with several workers by `workers.run_report_loop`.
+        """
         self._send("READY=1")
 
     def reloading(self) -> None:

@@ -143,7 +143,7 @@ def parse_level_name(name: str) -> LineLevel:
 
 
 def parse_line_level(line: str) -> LineLevel | None:
-    """Return the level of a line, or None."""
+    """Return only the level of `parse_line_facts`, or None."""
     return parse_line_facts(line).level
 
 

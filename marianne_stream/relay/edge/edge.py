@@ -1,4 +1,8 @@
-"""Edge: backend and event source that reads what other servers publish to Redis."""
+"""Edge: backend and event source that reads what other servers publish to Redis.
+
+If Redis is lost, each `SourceReader` retries with backoff and reports it by `on_status`. The jobs
+of its source stay in the roster as they were last read, marked as not live.
+"""
 
 import asyncio
 import contextlib

@@ -151,7 +151,7 @@ class EntryIdAllocator:
             elif item.mark and item.mark != LOG_COMPLETE:
                 self._pending_marks.append(item)
             else:
-                cursor = parse_cursor(item.cursor)
+                cursor = require_entry_cursor(item.cursor)
                 is_end = item.mark == LOG_COMPLETE
                 found += self._advance(cursor.first_line_hash, cursor.offset + is_end, redis_time_s)
                 self._set_position(cursor.first_line_hash, cursor.offset, item.cursor)
@@ -186,7 +186,7 @@ class EntryIdAllocator:
         self.position = StreamPosition(self._generation, cursor, offset, first_line_hash)
 
 
-def parse_cursor(text: str) -> LogCursor:
+def require_entry_cursor(text: str) -> LogCursor:
     """Parse the cursor of an entry, or raise ValueError."""
     cursor = LogCursor.parse(text)
     if cursor is None:
