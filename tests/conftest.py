@@ -9,16 +9,24 @@ from marianne_stream.demo.simulated_conductor import SimulatedConductor
 
 RECORDINGS = Path(__file__).parents[1].parent / "shared" / "recordings"
 
-# Directories and modules of tests/ by the marker of all of their tests.
-MARKERS = {"system": "system", "test_tutorial.py": "system", "page": "browser", "relay": "redis"}
+# The marker of all tests in a directory or module of tests/.
+MARKERS = {
+    "page": "browser",
+    "relay": "redis",
+    "system": "system",
+    "test_tutorial.py": "system",
+    "web/test_altered_cursors.py": "slow",
+    "web/test_slow_clients.py": "slow",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test by its directory or module."""
     for item in items:
-        marker = MARKERS.get(item.path.relative_to(Path(__file__).parent).parts[0])
-        if marker is not None:
-            item.add_marker(marker)
+        path = item.path.relative_to(Path(__file__).parent)
+        for part in (path, *path.parents):
+            if marker := MARKERS.get(part.as_posix()):
+                item.add_marker(marker)
 
 
 @pytest.fixture

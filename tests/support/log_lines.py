@@ -1,18 +1,10 @@
-"""Log of the test job `lantern`: writing its lines, and reading them from a stream."""
-
-from pathlib import Path
+"""Log of the test job `lantern`: its lines in a stream."""
 
 from tests.support.viewers import Viewer
 from tests.support.waiting import wait_until
 
 JOB = "lantern"
 LOGS = f"/api/jobs/{JOB}/logs"
-
-
-def append_lines(path: Path, *lines: str) -> None:
-    """Append lines to a log file."""
-    with path.open("a", encoding="utf-8", newline="") as file:
-        file.writelines(f"{line}\n" for line in lines)
 
 
 def numbered_lines(viewer: Viewer) -> list[tuple[int, str]]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from tests.support.log_lines import LOGS, append_lines
+from tests.support.log_files import append_lines
+from tests.support.log_lines import LOGS
 from tests.web.conftest import Client
 
 ALTERED = 150

@@ -11,7 +11,8 @@ from marianne_stream.app import create_app
 from marianne_stream.config.settings import Settings
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.logs.snapshot import FileBlockReader
-from tests.support.log_lines import LOGS, append_lines, expect_lines, numbered_lines
+from tests.support.log_files import append_lines
+from tests.support.log_lines import LOGS, expect_lines, numbered_lines
 from tests.web.conftest import Client, OpenStream
 
 

@@ -12,7 +12,8 @@ from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.logs import scans
 from marianne_stream.logs.filters import TextFilter
 from marianne_stream.web.log_page_handlers import EDGE_RENAMED
-from tests.support.log_lines import LOGS, append_lines, expect_lines
+from tests.support.log_files import append_lines
+from tests.support.log_lines import LOGS, expect_lines
 from tests.web.conftest import Client, OpenStream
 
 LINES = f"{LOGS}/lines"

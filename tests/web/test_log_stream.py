@@ -11,7 +11,8 @@ import pytest
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.logs.filters import RegexFilter
-from tests.support.log_lines import JOB, LOGS, append_lines, expect_lines, numbered_lines
+from tests.support.log_files import append_lines
+from tests.support.log_lines import JOB, LOGS, expect_lines, numbered_lines
 from tests.support.waiting import wait_until
 from tests.web.conftest import Client, OpenStream
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from marianne_stream.logs.filters import TextFilter
-from tests.support.log_lines import LOGS, append_lines, expect_lines, numbered_lines
+from tests.support.log_files import append_lines
+from tests.support.log_lines import LOGS, expect_lines, numbered_lines
 from tests.support.waiting import wait_until
 from tests.web.conftest import Client, OpenStream
 

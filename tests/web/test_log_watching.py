@@ -11,7 +11,8 @@ import pytest
 from marianne_stream.app import create_app
 from marianne_stream.config.settings import Settings
 from marianne_stream.logs import file_watcher
-from tests.support.log_lines import LOGS, append_lines, expect_lines
+from tests.support.log_files import append_lines
+from tests.support.log_lines import LOGS, expect_lines
 from tests.support.viewers import open_viewer
 from tests.web.conftest import OpenStream
 
