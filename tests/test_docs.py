@@ -11,6 +11,8 @@ PAGES = sorted(DOCS.rglob("*.md"))
 
 BENCHMARKS = ROOT / "benchmarks"
 
+EXPLANATIONS = sorted((DOCS / "explanation").rglob("*.md"))
+
 LINKED_PAGES = [*PAGES, *sorted(ROOT.glob("*.md")), BENCHMARKS / "README.md"]
 
 
@@ -51,3 +53,10 @@ def test_benchmarks_named_in_pages_exist(page: Path) -> None:
 def test_pages_name_no_local_directories(page: Path) -> None:
     folders = re.findall(r"(?<![\w.~}])/(?:work|home|root|opt|srv|tmp)/[\w./-]*", read_page(page))
     assert set(folders) <= {"/tmp/marianne.sock"}
+
+
+@pytest.mark.parametrize("page", EXPLANATIONS, ids=lambda path: str(path.relative_to(DOCS)))
+def test_modules_named_in_explanations_exist(page: Path) -> None:
+    names = re.findall(r"`([\w/]+(?:/|\.py))`", read_page(page))
+    roots = (ROOT / "marianne_stream", ROOT)
+    assert [name for name in names if not any((root / name).exists() for root in roots)] == []
