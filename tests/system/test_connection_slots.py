@@ -17,7 +17,7 @@ from tests.support.viewers import Viewer, open_viewer
 from tests.support.waiting import wait_for_value, wait_until
 
 # Enough for either signal alone to exhaust the slots if each server left one taken.
-RESTARTS = 6
+RESTARTS = 12
 
 
 async def wait_for_roster_job(viewer: Viewer, job_id: str, status: str) -> None:
