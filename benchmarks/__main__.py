@@ -141,7 +141,7 @@ async def heavy_state(folder: Path) -> dict[str, float]:
     for kind in ("nothing", "values", "strings"):
         place = folder / kind
         place.mkdir()
-        script = Path(__file__).with_name("heavy_conductor.py")
+        script = Path(__file__).with_name("large_state_conductor.py")
         async with run_python(script, place / "c.sock", kind), run_server(place) as running:
             asking = run_python("-c", STATE_READER_SCRIPT, f"{running.address}/api/jobs/a/status")
             async with asking as reader:

@@ -111,10 +111,10 @@ def run_reader(
 ) -> AbstractAsyncContextManager[MeasuredProcess]:
     """Run a process that reads many streams; it is ready once each stream has begun.
 
-    `max_bytes` limits the receive buffer of each stream; 0 is the kernel's default.
+    `receive_buffer_bytes` limits the receive buffer of each stream; 0 is the kernel's default.
     """
     host, port = address.removeprefix("http://").split(":")
-    script = Path(__file__).with_name("reader.py")
+    script = Path(__file__).with_name("stream_reader.py")
     return run_python(
         script, host, port, path, connection_count, timeout_s, receive_buffer_bytes, *headers
     )

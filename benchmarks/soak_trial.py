@@ -112,7 +112,7 @@ async def run_busy_server(
         (workspace := folder / f"ws-{number}").mkdir()
         (workspace / "marianne.log").touch()
         conductor.launch(f"job-{number}", 1000, workspace=str(workspace))
-    script = Path(__file__).with_name("counted_server.py")
+    script = Path(__file__).with_name("task_count_server.py")
     working = asyncio.create_task(generate_load(conductor, folder))
     try:
         async with run_python(script, folder / "c.sock", folder / "state.db") as running:

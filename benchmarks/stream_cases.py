@@ -80,7 +80,7 @@ async def saturation(folder: Path) -> dict[str, float]:
 
 async def send_alone(_folder: Path) -> dict[str, float]:
     """Cost of the system call that ends each delivery: the limit for any server."""
-    script = Path(__file__).with_name("send_alone.py")
+    script = Path(__file__).with_name("send_syscall.py")
     found = {}
     for count in (1000, 9000):
         async with run_python(script, count) as measured:
@@ -147,7 +147,7 @@ async def slow_consumers(folder: Path) -> dict[str, float]:
     Faults are lost events, and stalled clients that are not detected.
     """
     figures = {"faults": 0.0}
-    script = Path(__file__).with_name("stuck.py")
+    script = Path(__file__).with_name("stalled_clients.py")
     for stuck in (0, 100):
         (place := folder / str(stuck)).mkdir()
         async with run_marianne(place) as running:

@@ -171,7 +171,7 @@ async def workers(folder: Path) -> dict[str, float]:
                 rounds.append(await run_round(running))
             print_figures(f"round {number}, {count}", rounds[-1])
     # The limit of two cores of this machine.
-    async with run_python(Path(__file__).with_name("send_two.py")) as measured:
+    async with run_python(Path(__file__).with_name("send_parallel.py")) as measured:
         figures = {"2 to 1 send alone": float(measured.address)}
     for figure in found[1][0]:
         one, two = ([each[figure] for each in found[count]] for count in (1, 2))
