@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from redis.asyncio import Redis
@@ -83,6 +84,14 @@ MAX_STREAM_INTERESTS = 1_000
 StreamConsumer = Callable[[list[StreamEntry]], Awaitable[None]]
 
 
+@dataclass(slots=True)
+class StreamSubscription:
+    """Consumer of a stream, and the id behind which it is read for it."""
+
+    last_id: bytes
+    consumer: StreamConsumer
+
+
 class SourceListener(Protocol):
     """Listener of sources. It is called on the event loop, and must return at once."""
 
@@ -138,7 +147,7 @@ class SourceReader:
         self.interest_sender = InterestSender()
         self.session_count = self.read_count = self.entry_count = 0
         self._listener = listener
-        self._consumers: dict[str, tuple[bytes, StreamConsumer]] = {}
+        self._subscriptions: dict[str, StreamSubscription] = {}
         self._changes_id = self._events_id = FIRST_ID
         self._warning = WarnOnce(logger)
         self._status_due_at = self._primary_check_due_at = 0.0
@@ -161,11 +170,11 @@ class SourceReader:
 
     def subscribe(self, key: str, after_id: bytes, consumer: StreamConsumer) -> None:
         """Follow a stream from an id on; entries before those that arrive may have been lost."""
-        self._consumers[key] = (after_id, consumer)
+        self._subscriptions[key] = StreamSubscription(after_id, consumer)
 
     def unsubscribe(self, key: str) -> None:
         """Stop following a stream."""
-        self._consumers.pop(key, None)
+        self._subscriptions.pop(key, None)
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[Redis]:
@@ -194,18 +203,21 @@ class SourceReader:
                     await self._check_primary()
                 await self._send_interests()
             began = time.monotonic()
-            for key, entries in await self._read_streams():
+            subscriptions = self._subscriptions.copy()
+            for key, entries in await self._read_streams(subscriptions):
                 self.entry_count += len(entries)
                 for part in split_into_slices(entries):
-                    await self._handle_entries(key, part)
+                    await self._handle_entries(key, part, subscriptions.get(key))
                     await asyncio.sleep(0)
             await asyncio.sleep(max(0.0, began + self._pacer.spacing_s - time.monotonic()))
 
-    async def _read_streams(self) -> list[tuple[str, list[StreamEntry]]]:
+    async def _read_streams(
+        self, subscriptions: Mapping[str, StreamSubscription]
+    ) -> list[tuple[str, list[StreamEntry]]]:
         streams = {
             self.keys.changes: self._changes_id,
             self.keys.events: self._events_id,
-            **{key: after for key, (after, _) in self._consumers.items()},
+            **{key: subscription.last_id for key, subscription in subscriptions.items()},
         }
         async with asyncio.timeout(READ_TIMEOUT_S):
             answer = await xread(
@@ -235,13 +247,16 @@ class SourceReader:
                 await asyncio.sleep(0)
             page_size = len(page)
 
-    async def _handle_entries(self, key: str, entries: list[StreamEntry]) -> None:
+    async def _handle_entries(
+        self, key: str, entries: list[StreamEntry], subscription: StreamSubscription | None = None
+    ) -> None:
+        """Handle entries of a stream that was read for a subscription, or for the reader itself."""
         last_id = entries[-1][0]
-        if key in self._consumers:
-            _, consumer = self._consumers[key]
-            await consumer(entries)
-            if key in self._consumers:
-                self._consumers[key] = (last_id, consumer)
+        if subscription is not None:
+            # A subscription that has replaced it since the read began has another position.
+            if self._subscriptions.get(key) is subscription:
+                await subscription.consumer(entries)
+                subscription.last_id = last_id
         elif key == self.keys.changes:
             self._changes_id = last_id
             self._handle_changes([fields for _, fields in entries])
