@@ -33,6 +33,7 @@ MAX_SESSIONS_PER_TOKEN = 1_000
 
 # Time to wait for another process that writes.
 BUSY_TIMEOUT_S = 2.0
+BUSY_RETRY_S = 0.02
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (
@@ -94,13 +95,18 @@ class SessionStore:
         self._warning = WarnOnce(logger)
 
     async def open(self) -> None:
-        """Open the database. If that fails, log a warning and keep sessions in memory."""
-        if self._path is None:
+        """Open the database, unless it is open.
+
+        If that fails, log a warning and keep sessions in memory; `find_ended` tries again.
+        """
+        if self._path is None or self._database is not None:
             return
         try:
             self._database = await open_database(self._path)
         except (OSError, sqlite3.Error) as error:
-            logger.warning("sessions kept in memory path=%s error=%s", self._path, error)
+            self._warning.warn("sessions kept in memory path=%s error=%s", self._path, error)
+        else:
+            self._warning.recover("sessions database opened path=%s", self._path)
 
     async def close(self) -> None:
         """Close the database."""
@@ -134,8 +140,9 @@ class SessionStore:
     async def find_ended(self, digests: AbstractSet[str]) -> AbstractSet[str]:
         """Return those of some sessions that have ended, here or in another process.
 
-        Also writes what could not be written before.
+        Also opens the database and writes to it, if that was not possible before.
         """
+        await self.open()
         if self._unsaved or self._unsaved_revocations:
             await self._save()
         now = time.time()
@@ -200,12 +207,30 @@ async def open_database(path: Path) -> aiosqlite.Connection:
     database = aiosqlite.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     await database
     try:
-        await database.execute("PRAGMA journal_mode=WAL")
+        await set_wal_mode(database)
         await database.execute(SCHEMA)
     except BaseException:
         await database.close()
         raise
     return database
+
+
+async def set_wal_mode(database: aiosqlite.Connection) -> None:
+    """Switch to write-ahead logging.
+
+    SQLite's own timeout does not cover two processes that do so at once: one of them fails at once.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            await database.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or loop.time() >= deadline:
+                raise
+        else:
+            return
+        await asyncio.sleep(BUSY_RETRY_S)
 
 
 def create_private_file(path: Path) -> None:

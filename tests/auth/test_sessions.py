@@ -149,6 +149,34 @@ async def test_directory_that_cannot_be_created_keeps_sessions_in_memory(
     assert "sessions kept in memory" in caplog.text
 
 
+async def test_sessions_are_saved_once_database_can_be_opened(
+    open_authenticator: OpenAuthenticator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    authenticator = await open_authenticator(blocker / "data")
+    session_id = await sign_in(authenticator)
+    await authenticator.revoke_stale()
+    blocker.unlink()
+    await authenticator.revoke_stale()
+    restarted = await open_authenticator(blocker / "data")
+    assert await restarted.authenticate_session(session_id) is not None
+    assert caplog.text.count("sessions kept in memory") == 1
+
+
+async def test_open_waits_for_process_that_sets_up_the_database(
+    open_authenticator: OpenAuthenticator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with connect(tmp_path) as database:
+        database.execute("BEGIN IMMEDIATE")
+        opening = asyncio.ensure_future(open_authenticator())
+        await asyncio.sleep(0.1)
+        database.execute("COMMIT")
+        session_id = await sign_in(await opening)
+    assert await (await open_authenticator()).authenticate_session(session_id) is not None
+    assert not caplog.records
+
+
 async def test_changes_while_database_is_locked_hold_and_are_saved_later(
     open_authenticator: OpenAuthenticator,
     tmp_path: Path,
