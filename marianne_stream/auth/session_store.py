@@ -109,7 +109,9 @@ class SessionStore:
             self._warning.recover("sessions database opened path=%s", self._path)
 
     async def close(self) -> None:
-        """Close the database."""
+        """Write what could not be written before, and close the database."""
+        if self._unsaved or self._unsaved_revocations:
+            await self._save()
         database, self._database = self._database, None
         if database is not None:
             await database.close()

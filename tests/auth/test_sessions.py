@@ -200,6 +200,22 @@ async def test_changes_while_database_is_locked_hold_and_are_saved_later(
     assert await there.authenticate_session(begun) is not None
 
 
+async def test_changes_while_database_is_locked_are_saved_at_close(
+    open_authenticator: OpenAuthenticator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_store, "BUSY_TIMEOUT_S", 0.01)
+    authenticator = await open_authenticator()
+    ended = await sign_in(authenticator)
+    with connect(tmp_path) as database:
+        database.execute("BEGIN IMMEDIATE")
+        await authenticator.end_session(ended)
+        begun = await sign_in(authenticator)
+    await authenticator.close()
+    restarted = await open_authenticator()
+    assert await restarted.authenticate_session(ended) is None
+    assert await restarted.authenticate_session(begun) is not None
+
+
 async def test_login_link_works_once(open_authenticator: OpenAuthenticator) -> None:
     authenticator = await open_authenticator()
     old, new = authenticator.issue_login_link(), authenticator.issue_login_link()
