@@ -142,12 +142,15 @@ class Components:
             start("sessions", self.authenticator.run_revocation())
         if (monitor := self.edge or self.conductor_client) is not None:
             start("conductor", monitor.run(self.job_hub))
-        yield
-        await self.logs.followers.close()
-        await self.tasks.cancel()
-        await self.backend.close()
-        if self.authenticator is not None:
-            await self.authenticator.close()
+        try:
+            yield
+            await self.logs.followers.close()
+            await self.tasks.cancel()
+            await self.backend.close()
+        finally:
+            # The process does not exit while the thread of the session database runs.
+            if self.authenticator is not None:
+                await self.authenticator.close()
 
     async def close_streams(self, _app: web.Application) -> None:
         """End all streams, if `shutdown` was not called before."""

@@ -10,11 +10,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
+from marianne_stream.app import create_app
 from marianne_stream.auth import session_store
 from marianne_stream.auth.authenticator import Authenticator
 from marianne_stream.auth.session_store import DATABASE_FILENAME, SessionStore
 from marianne_stream.auth.tokens import Token, digest_secret
+from marianne_stream.backends.fallback import FallbackBackend
+from marianne_stream.config.settings import Settings
 from marianne_stream.wire.job_patterns import ALL_JOBS
 
 TOKEN = "whole-token-0123456789"
@@ -307,3 +311,25 @@ async def test_processes_share_sessions_from_the_first_moment(tmp_path: Path) ->
     await store.close()
     with connect(tmp_path / "data") as database:
         assert database.execute("SELECT count(*) FROM sessions").fetchone() == (80,)
+
+
+async def test_store_is_closed_if_another_component_fails_to_close(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = asyncio.Event()
+
+    async def fail(_backend: FallbackBackend) -> None:
+        raise OSError("the backend cannot be closed")
+
+    async def close(store: SessionStore) -> None:
+        await close_store(store)
+        closed.set()
+
+    close_store = SessionStore.close
+    monkeypatch.setattr(FallbackBackend, "close", fail)
+    monkeypatch.setattr(SessionStore, "close", close)
+    runner = web.AppRunner(create_app(Settings(data_dir=tmp_path)))
+    await runner.setup()
+    with pytest.raises(OSError, match="cannot be closed"):
+        await runner.cleanup()
+    assert closed.is_set()
