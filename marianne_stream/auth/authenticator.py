@@ -160,6 +160,8 @@ class Authenticator:
     async def revoke_stale(self) -> None:
         """Revoke the grants of tokens and sessions that have expired or ended."""
         self._log_expired()
+        # Expired tokens first: they must not wait for a slow session store.
+        self._revoke_grants()
         sessions = {digest for _, digest in self._grants if digest != NO_SESSION}
         self._revoke_grants(await self._session_store.find_ended(sessions))
 
