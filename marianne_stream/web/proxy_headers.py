@@ -8,8 +8,6 @@ from functools import lru_cache
 
 from aiohttp import web
 
-IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
-
 # Stands for the address of a client on a Unix socket.
 UNIX_PEER = "unix"
 

@@ -4,9 +4,6 @@ import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# A field's value ends at any of these (WHATWG HTML section 9.2.5).
-LINE_ENDS = (b"\r\n", b"\n", b"\r")
-
 # Limit of an event; the conductor's largest message fits.
 MAX_EVENT_CHARS = 32 * 1024 * 1024
 
