@@ -119,8 +119,10 @@ async def test_install_puts_the_command_into_the_path(tmp_path: Path) -> None:
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(CHECKOUT / name, clone)
     lines = [command.line for command in commands("Install")]
-    # The dependencies come from this test's environment.
-    variables = {"PIP_NO_DEPS": "1", "PYTHONPATH": sysconfig.get_path("purelib")}
+    # python3 and the dependencies are those of this test.
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    dependencies = sysconfig.get_path("purelib")
+    variables = {"PATH": path, "PIP_NO_DEPS": "1", "PYTHONPATH": dependencies}
     results = await run_script(
         [*lines, "command -v marianne-stream", "marianne-stream --version"], clone, **variables
     )
