@@ -1,5 +1,6 @@
 """Markers and fixtures of all tests."""
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,6 +19,11 @@ MARKERS = {
     "web/test_altered_cursors.py": "slow",
     "web/test_slow_clients.py": "slow",
 }
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the workers of `-n auto`: two for each core, since tests wait half of their time."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
