@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from redis.exceptions import RedisError
@@ -64,18 +64,21 @@ class HostileSource:
         self._random = random.Random(seed)
         self._number = 0
 
-    async def write_valid_source(self) -> None:
-        """Write what a relay publishes of two jobs and one log line."""
+    async def write_valid_source(
+        self, jobs: Sequence[str] = JOBS, *, with_log: bool = True
+    ) -> None:
+        """Write what a relay publishes of jobs, with one log line of each."""
         keys = self._keys
         await self.execute("SADD", f"{keys.prefix}:sources", keys.source)
         await self.execute("INCR", keys.fence)
         await self.execute("SET", keys.format, FORMAT_VERSION)
-        for job_id in JOBS:
+        for job_id in jobs:
             entry = RosterEntry(job_id, "running", 1.0, 1.0, 0, 1)
             state = JobState(job_id, "running", "conductor", live=True, checkpoint_status="running")
             await self.execute("HSET", keys.jobs, job_id, encode_json(entry))
             await self.execute("HSET", keys.states, job_id, encode_json(state))
-            await self.execute("XADD", keys.log(job_id), "1-160", *self._log_line_fields())
+            if with_log:
+                await self.execute("XADD", keys.log(job_id), "1-160", *self._log_line_fields())
         about = RelayStatus(source="conductor", live=True, events_live=True, epoch=EPOCH)
         await self.execute("SET", keys.status, encode_json(about))
 

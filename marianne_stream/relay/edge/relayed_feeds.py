@@ -20,7 +20,8 @@ from marianne_stream.logs.log_handle import LogHandle
 from marianne_stream.logs.log_threads import LogThreads
 from marianne_stream.models import TERMINAL_STATUSES
 from marianne_stream.relay.edge.edge import Edge
-from marianne_stream.relay.edge.relayed_log import RelayedLog, RelayedStart, find_resume_point
+from marianne_stream.relay.edge.log_stream import LogPosition, LogStart
+from marianne_stream.relay.edge.relayed_log import RelayedLog
 from marianne_stream.relay.edge.relayed_log_feed import RelayedLogFeed
 from marianne_stream.relay.edge.relayed_source import RelayedSource
 from marianne_stream.relay.redis_client import call
@@ -92,7 +93,7 @@ class RelayedLogFeeds:
         log.subscriber_count += 1
         try:
             await log.start()
-            if log.last_id == FIRST_ID:
+            if log.position.entry_id == FIRST_ID:
                 await wait_for_first_lines(log)
             start = await resolve_relayed_start(log, log_request.cursor, log_request.tail_lines)
             self._ensure_enough_lines(job_id, start, log_request.tail_lines)
@@ -104,7 +105,7 @@ class RelayedLogFeeds:
             log, start, log_request=log_request, has_job_ended=has_ended, on_close=self._release_log
         )
 
-    def _ensure_enough_lines(self, job_id: str, start: RelayedStart, tail_lines: int) -> None:
+    def _ensure_enough_lines(self, job_id: str, start: LogStart, tail_lines: int) -> None:
         if start.is_truncated:
             reason = f"Fewer than {tail_lines} lines are kept here."
             raise make_not_available_error(self._edge, job_id, reason)
@@ -132,7 +133,7 @@ async def wait_for_first_lines(log: RelayedLog) -> None:
     key = reader.keys.unavailable("log", log.job_id)
     try:
         async with asyncio.timeout(FIRST_LINES_TIMEOUT_S):
-            while log.last_id == FIRST_ID:
+            while log.position.entry_id == FIRST_ID:
                 async with reader.client() as redis:
                     data = await call(redis.get(key))
                 if data is not None:
@@ -145,18 +146,18 @@ async def wait_for_first_lines(log: RelayedLog) -> None:
         ) from error
 
 
-async def resolve_relayed_start(log: RelayedLog, cursor: str, max_tail_lines: int) -> RelayedStart:
+async def resolve_relayed_start(log: RelayedLog, cursor: str, max_tail_lines: int) -> LogStart:
     """Find the start of a feed: behind the client's cursor, else at the newest lines."""
     parsed = LogCursor.parse(cursor)
     if parsed is not None:
-        start = await find_resume_point(log.source.reader, log.job_id, parsed)
+        start = await log.stream.find_start(parsed)
         if start is not None:
             return start
-    lines, is_truncated = await log.read_tail(max_tail_lines)
-    entry_id = FIRST_ID if max_tail_lines else log.last_id
+    lines, is_truncated = await log.stream.read_tail(max_tail_lines)
+    position = LogPosition() if max_tail_lines else log.position
     if lines:
-        entry_id = lines[-1][0]
-    return RelayedStart(entry_id, lines, is_cursor_expired=bool(cursor), is_truncated=is_truncated)
+        lines, position = LogPosition().follow(lines, lines[-1][0])
+    return LogStart(position, lines, is_cursor_expired=bool(cursor), is_truncated=is_truncated)
 
 
 def parse_unavailable_error(data: bytes) -> MarianneStreamError:

@@ -11,25 +11,16 @@ from marianne_stream.feeds.line_matcher import LineMatcher
 from marianne_stream.feeds.log_frames import make_conductor_members, make_facts_members
 from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_threads import JobThreads
-from marianne_stream.relay.redis_streams import StreamEntry, decode_entries, is_id_after
+from marianne_stream.relay.edge.log_stream import LOG_COMPLETE, LogPosition, LogStreamEntry
+from marianne_stream.relay.redis_streams import is_id_after
 from marianne_stream.relay.schema import LogEntry
-from marianne_stream.relay.validation import parse_log_entry
 from marianne_stream.wire import sse
 from marianne_stream.wire.log_levels import parse_line_facts
-
-LOG_COMPLETE = "log_complete"
 
 decode_text = msgspec.json.Decoder(str).decode
 
 # Limit of a client's queue.
 MAX_QUEUED_BYTES = 896 * 1024
-
-LogStreamEntry = tuple[bytes, LogEntry]
-
-
-def decode_log_items(entries: Iterable[StreamEntry]) -> list[LogStreamEntry]:
-    """Decode entries of a log, with their ids."""
-    return decode_entries(entries, parse_log_entry)
 
 
 def make_entry_frame(entry: LogEntry, *, is_initial: bool = False) -> bytes:
@@ -58,15 +49,17 @@ def make_entry_frames(entries: Iterable[LogEntry], *, is_initial: bool = False) 
 
 @dataclass(frozen=True, kw_only=True)
 class RelayedBatch(FrameBatch):
-    """Entries that were read at once, at least one."""
+    """Entries that were read at once, at least one, and the position behind them."""
 
     items: Sequence[LogStreamEntry]
+    end: LogPosition
 
     @classmethod
-    def from_items(cls, items: Sequence[LogStreamEntry]) -> "RelayedBatch":
+    def from_items(cls, items: Sequence[LogStreamEntry], end: LogPosition) -> "RelayedBatch":
         """Encode entries for all clients."""
         return cls(
             items=items,
+            end=end,
             frames=make_entry_frames(entry for _, entry in items),
             is_complete=items[-1][1].mark == LOG_COMPLETE,
         )
@@ -76,7 +69,7 @@ class RelayedBatch(FrameBatch):
         if is_id_after(self.items[0][0], entry_id):
             return self
         rest = [item for item in self.items if is_id_after(item[0], entry_id)]
-        return RelayedBatch.from_items(rest) if rest else None
+        return RelayedBatch.from_items(rest, self.end) if rest else None
 
     async def _match_frames(self, threads: JobThreads, matcher: LineMatcher) -> bytes:
         return make_entry_frames(await select_entries(self.items, matcher, threads))
@@ -110,17 +103,18 @@ def get_text(item: LogStreamEntry) -> bytes | None:
 
 
 class RelayedBatchQueue(BatchQueue[RelayedBatch]):
-    """Batches behind an id that one client has not taken yet.
+    """Batches behind a position that one client has not taken yet.
 
     Attributes:
-        last_id: id of the last entry that was sent or taken.
-        last_cursor: its cursor; "" before the first.
+        position: position behind the last batch that was sent or taken.
     """
 
-    def __init__(self, line_filter: LineFilter | None, sink: Sink | None, after_id: bytes) -> None:
+    def __init__(
+        self, line_filter: LineFilter | None, sink: Sink | None, position: LogPosition
+    ) -> None:
         super().__init__(line_filter, sink, max_bytes=MAX_QUEUED_BYTES)
-        self.last_id = self._last_offered_id = after_id
-        self.last_cursor = ""
+        self.position = position
+        self._last_offered_id = position.entry_id
 
     def _accept(self, batch: RelayedBatch) -> RelayedBatch | None:
         rest = batch.after(self._last_offered_id)
@@ -129,5 +123,4 @@ class RelayedBatchQueue(BatchQueue[RelayedBatch]):
         return rest
 
     def _set_position(self, batch: RelayedBatch) -> None:
-        self.last_id, entry = batch.items[-1]
-        self.last_cursor = entry.cursor or self.last_cursor
+        self.position = batch.end

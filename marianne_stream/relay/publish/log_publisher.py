@@ -52,6 +52,10 @@ MAX_CONCURRENT_STARTS = 8
 EXPIRY_RENEW_FRACTION = 0.25
 
 
+# Cursor that no log has.
+UNKNOWN_CURSOR = "unknown"
+
+
 class LogItemReader(LogResultReader[list[LogItem]]):
     """Reads a log as items of its stream."""
 
@@ -182,9 +186,10 @@ class LogPublisher:
             return None
         oldest_generation = LogEntryId.parse(oldest[0][0]).generation
         await self._delete_generations_before(oldest_generation, job_id, writer)
-        # An invalid entry has no cursor: behind it the log begins anew.
+        # Behind an entry without a valid cursor, the log begins anew, with a gap.
         decoded = decode_entries(newest, parse_log_entry)
         text = decoded[0][1].cursor if decoded else ""
+        text = text or UNKNOWN_CURSOR
         entry_id, cursor = LogEntryId.parse(newest[0][0]), LogCursor.parse(text)
         first_line_hash = cursor.first_line_hash if cursor is not None else 0
         return StreamPosition(entry_id.generation, text, entry_id.offset, first_line_hash)

@@ -1,0 +1,240 @@
+"""Stream of a job's log in Redis: positions in it, and reads that name missing lines by a gap."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from marianne_stream.feeds.log_frames import make_log_gap_data
+from marianne_stream.logs.entries import MAX_ENTRY_LINES
+from marianne_stream.logs.log_reader import LogGap
+from marianne_stream.relay.edge.source_reader import SourceReader
+from marianne_stream.relay.redis_streams import (
+    FIRST_ID,
+    StreamEntry,
+    decode_entries,
+    is_id_after,
+    parse_id,
+    read_hash,
+    xrange,
+    xrevrange,
+)
+from marianne_stream.relay.schema import LogEntry, LogEntryId
+from marianne_stream.relay.validation import is_number, parse_log_entry
+from marianne_stream.wire.cursors import LogCursor
+
+LOG_COMPLETE = "log_complete"
+
+GAP_ENTRY = LogEntry("", mark="log_gap", data=make_log_gap_data(LogGap("rotated_away", None)))
+
+# Entries that are read at once.
+PAGE_ENTRIES = 500
+
+# Marks that may stand among the newest lines.
+MAX_TAIL_MARKS = 20
+
+# A relay knows the last 100 generations of a log; more files may begin with the same line.
+MAX_GENERATIONS = 100
+MAX_FILES = 1_000
+
+LogStreamEntry = tuple[bytes, LogEntry]
+
+
+def decode_log_items(entries: Iterable[StreamEntry]) -> list[LogStreamEntry]:
+    """Decode entries of a log, with their ids."""
+    return decode_entries(entries, parse_log_entry)
+
+
+@dataclass(frozen=True, slots=True)
+class LogPosition:
+    """Position in a log's stream, and the line that follows it if none is missing.
+
+    Attributes:
+        entry_id: id of the last entry, which may be invalid.
+        cursor: cursor of the last entry that has one, or None.
+        next_number: number of the next line; None if it may be any line, 0 if lines are missing.
+    """
+
+    entry_id: bytes = FIRST_ID
+    cursor: LogCursor | None = None
+    next_number: int | None = None
+
+    def is_followed_by(self, items: Sequence[LogStreamEntry]) -> bool:
+        """Return whether the first entry itself shows that no other entry is before it."""
+        if self.next_number is None or not items:
+            return True
+        entry_id, entry = items[0]
+        # A rotation does not show how many lines are before it.
+        is_line = not entry.mark or entry.mark == LOG_COMPLETE
+        return is_line and self._is_next(self.entry_id, self.next_number, entry_id, entry)
+
+    def follow(
+        self, items: Iterable[LogStreamEntry], end_id: bytes
+    ) -> tuple[list[LogStreamEntry], "LogPosition"]:
+        """Return entries with a gap wherever lines are missing, and the position behind them.
+
+        Args:
+            items: all valid entries between this position and the end.
+            end_id: id of the last entry.
+        """
+        found: list[LogStreamEntry] = []
+        last_id, number, cursor = self.entry_id, self.next_number, ""
+        for item in items:
+            entry_id, entry = item
+            if number is not None and not self._is_next(last_id, number, entry_id, entry):
+                found.append((entry_id, GAP_ENTRY))
+            found.append(item)
+            last_id, cursor = entry_id, entry.cursor or cursor
+            number = get_next_number(entry)
+        last_cursor = LogCursor.parse(cursor) or self.cursor
+        return found, LogPosition(max(self.entry_id, end_id, key=parse_id), last_cursor, number)
+
+    @staticmethod
+    def _is_next(last_id: bytes, next_number: int, entry_id: bytes, entry: LogEntry) -> bool:
+        """Return whether no line is missing between two consecutive entries of a stream."""
+        if entry.mark and entry.mark != LOG_COMPLETE:
+            return next_number > 0 or entry.mark == "log_gap"
+        # Each file has a generation, which a mark begins.
+        is_same_file = last_id == FIRST_ID or parse_id(last_id)[0] == parse_id(entry_id)[0]
+        number = entry.number if entry.line else get_next_number(entry)
+        return is_same_file and number == next_number
+
+
+def get_next_number(entry: LogEntry) -> int | None:
+    """Return the number of the line behind an entry; None behind a gap."""
+    if entry.line:
+        return entry.number + 1
+    if entry.mark and entry.mark != LOG_COMPLETE:
+        return 1 if entry.mark == "log_rotated" else None
+    cursor = LogCursor.parse(entry.cursor)
+    return cursor.number + 1 if cursor is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class LogStart:
+    """Start of a feed.
+
+    Attributes:
+        position: position behind the tail, where the feed continues.
+        tail: entries that a new client gets first.
+        is_truncated: whether Redis has fewer lines than the client wants.
+    """
+
+    position: LogPosition
+    tail: Sequence[LogStreamEntry] = ()
+    is_cursor_expired: bool = False
+    is_exhausted: bool = False
+    is_truncated: bool = False
+
+
+class LogStream:
+    """Stream of a log. Its methods raise StateUnavailableError if Redis does not answer."""
+
+    def __init__(self, reader: SourceReader, job_id: str) -> None:
+        self.key = reader.keys.log(job_id)
+        self._files_key = reader.keys.files(job_id)
+        self._reader = reader
+
+    async def find_end(self) -> LogPosition:
+        """Return the position behind the newest entry."""
+        async with self._reader.client() as redis:
+            newest = await xrevrange(redis, self.key, count=1)
+        end_id = newest[0][0] if newest else FIRST_ID
+        return LogPosition().follow(decode_log_items(newest), end_id)[1]
+
+    async def read_after(
+        self, position: LogPosition, end_id: bytes = b"+"
+    ) -> tuple[list[LogStreamEntry], LogPosition]:
+        """Return a page of entries behind a position, as `LogPosition.follow` does.
+
+        If the entry at the position is gone, others behind it may be gone too. If Redis has the
+        line under another id, there is no entry, and the position is the one behind that id.
+        """
+        async with self._reader.client() as redis:
+            found = await xrange(
+                redis, self.key, from_id=position.entry_id, to_id=end_id, count=PAGE_ENTRIES + 1
+            )
+        if found and found[0][0] == position.entry_id:
+            found = found[1:]
+        elif position.entry_id != FIRST_ID:
+            if again := await self._find_again(position):
+                return [], again
+            position = replace(position, next_number=0)
+        return position.follow(decode_log_items(found), found[-1][0] if found else FIRST_ID)
+
+    async def _find_again(self, position: LogPosition) -> LogPosition | None:
+        start = await self.find_start(position.cursor) if position.cursor is not None else None
+        if start is None or not start.position.next_number:
+            return None
+        return start.position if start.position.entry_id != position.entry_id else None
+
+    async def read_tail(self, line_count: int) -> tuple[list[LogStreamEntry], bool]:
+        """Return the newest lines and their marks, and whether older lines were trimmed."""
+        async with self._reader.client() as redis:
+            found = decode_log_items(
+                await xrevrange(redis, self.key, count=line_count + MAX_TAIL_MARKS)
+            )
+            oldest = decode_log_items(await xrange(redis, self.key, count=1))
+        indices = [index for index, (_, entry) in enumerate(found) if entry.line]
+        if len(indices) > line_count:
+            return found[indices[-line_count] :] if line_count else [], False
+        is_whole = not oldest or not oldest[0][1].line or oldest[0][1].number == 1
+        return found, len(indices) < line_count and not is_whole
+
+    async def read_before(self, start: LogStart) -> list[LogStreamEntry]:
+        """Return the entries before a start and its tail: a multi-line entry may begin there."""
+        end_id = start.tail[0][0] if start.tail else start.position.entry_id
+        async with self._reader.client() as redis:
+            found = await xrevrange(redis, self.key, count=MAX_ENTRY_LINES, to_id=end_id)
+        items = decode_log_items(found)
+        return [item for item in items if not start.tail or item[0] != end_id]
+
+    async def find_start(self, cursor: LogCursor) -> LogStart | None:
+        """Return the start of a feed behind a cursor, or None if the cursor is unknown."""
+        generations = await self._find_generations(cursor)
+        async with self._reader.client() as redis:
+            first = decode_log_items(await xrange(redis, self.key, count=1))
+            last = decode_log_items(await xrevrange(redis, self.key, count=1))
+            for generation in generations:
+                for is_end in (True, False) if cursor.kind == "c" else (False,):
+                    entry_id = str(LogEntryId(generation, cursor.offset, is_end)).encode()
+                    found = decode_log_items(
+                        await xrange(redis, self.key, from_id=entry_id, to_id=entry_id, count=1)
+                    )
+                    if found and is_entry_at(found[0], cursor):
+                        is_last = [item[0] for item in last if item[1].mark == LOG_COMPLETE]
+                        _, position = LogPosition().follow(found, entry_id)
+                        return LogStart(position, is_exhausted=is_end and is_last == [entry_id])
+        if not first:
+            return None
+        if not cursor.offset and starts_after(first[0], cursor):
+            return LogStart(LogPosition(FIRST_ID, cursor, next_number=1))
+        if generations and cursor.offset:
+            entry_id = str(LogEntryId(generations[0], cursor.offset)).encode()
+            if is_id_after(first[0][0], entry_id):
+                # The entries behind the cursor were trimmed.
+                return LogStart(LogPosition(next_number=0))
+        return None
+
+    async def _find_generations(self, cursor: LogCursor) -> list[int]:
+        """Return the generations of the files that a cursor may be in, newest first."""
+        async with self._reader.client() as redis:
+            hashes = await read_hash(redis, self._files_key, MAX_FILES)
+        wanted = b"%016x" % cursor.first_line_hash
+        found = (int(name) for name, value in hashes.items() if value == wanted and is_number(name))
+        return sorted(found, reverse=True)[:MAX_GENERATIONS]
+
+
+def is_entry_at(item: LogStreamEntry, wanted_cursor: LogCursor) -> bool:
+    """Return whether an entry is the one that a cursor stands behind."""
+    cursor = LogCursor.parse(item[1].cursor)
+    return cursor is not None and (cursor.first_line_hash, cursor.window_hash) == (
+        wanted_cursor.first_line_hash,
+        wanted_cursor.window_hash,
+    )
+
+
+def starts_after(item: LogStreamEntry, wanted_cursor: LogCursor) -> bool:
+    """Return whether a stream begins behind a cursor of a log that had no line yet."""
+    _, entry = item
+    cursor = LogCursor.parse(entry.cursor)
+    is_same_file = cursor is not None and cursor.inode == wanted_cursor.inode
+    return is_same_file and (not entry.line or entry.number == 1)
