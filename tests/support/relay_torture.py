@@ -5,7 +5,7 @@ import itertools
 import random
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -41,7 +41,10 @@ class RelayTortureResult:
 
 
 async def run_relay_torture(folder: Path, *, line_count: int, seed: int) -> RelayTortureResult:
-    """Write a log while it is streamed through Redis and every process is killed in turn."""
+    """Write a log while it is streamed through Redis and every process is killed in turn.
+
+    The folder then has the data of Redis, and what the servers logged and the viewers received.
+    """
     conductor = SimulatedConductor(
         folder / "c.sock", registry=folder / "state.db", shutdown_grace_s=0
     )
@@ -72,7 +75,19 @@ async def run_relay_torture(folder: Path, *, line_count: int, seed: int) -> Rela
             await asyncio.wait(serving)
     finally:
         await conductor.kill()
+        save_records(folder, run, viewers)
     return RelayTortureResult(viewers, run.kills, run.server_logs)
+
+
+def save_records(folder: Path, run: "TortureRun", viewers: Sequence[LogViewer]) -> None:
+    """Write the logs of all servers and the events of all viewers beside the data of Redis."""
+    for number, (name, process) in enumerate(run.processes):
+        (folder / f"server {number} {name}.log").write_text(process.log)
+    for number, viewer in enumerate(viewers):
+        lines = (f"{event.event_id} {event.event} {event.data}\n" for event in viewer.events)
+        (folder / f"viewer {number}.events").write_text("".join(lines))
+        errors = "".join(f"{error}\n" for error in viewer.sequence_errors)
+        (folder / f"viewer {number}.errors").write_text(errors)
 
 
 class TortureRun:
@@ -81,17 +96,22 @@ class TortureRun:
     Attributes:
         log_written: set when the log is written.
         kills: how often each process was killed.
-        server_logs: log of each server process.
+        processes: each server process that was started, with its name.
     """
 
     def __init__(self, folder: Path, rng: random.Random) -> None:
         self.log_written = asyncio.Event()
         self.kills: Counter[str] = Counter()
-        self.server_logs: list[str] = []
+        self.processes: list[tuple[str, ManagedProcess]] = []
         self._folder = folder
         self._rng = rng
         self._kill_requests: dict[str, asyncio.Event] = {}
         self._is_stopping = False
+
+    @property
+    def server_logs(self) -> list[str]:
+        """Return the log of each server process."""
+        return [process.log for _, process in self.processes]
 
     def start(
         self, group: asyncio.TaskGroup, redis: RedisServer, ports: list[int]
@@ -119,12 +139,12 @@ class TortureRun:
         turn = self._kill_requests[name] = asyncio.Event()
         while not self._is_stopping:
             async with start() as running:
+                self.processes.append((name, running))
                 await turn.wait()
                 turn.clear()
                 if not self._is_stopping:
                     running.send_signal(signal.SIGKILL)
                     await running.wait()
-            self.server_logs.append(running.log)
 
     async def kill_in_turn(self, redis: RedisServer) -> None:
         """Kill one process after the other until each was killed and the log is written."""
