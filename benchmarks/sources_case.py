@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.processes import process_cpu_s, run_python, run_reader, wait_all_read
 from marianne_stream.models import JobState, RosterEntry
-from marianne_stream.relay.redis_keys import SourceKeys, sources_key
+from marianne_stream.relay.redis_keys import SourceKeys
 from marianne_stream.relay.schema import (
     FORMAT_VERSION,
     LogEntry,
@@ -42,6 +42,11 @@ class SimulatedRelays:
         self._redis = redis
         self._keys = [SourceKeys(PREFIX, f"s{number}") for number in range(source_count)]
 
+    @property
+    def source_names(self) -> str:
+        """Return the names of the sources, as the setting takes them."""
+        return ",".join(keys.source for keys in self._keys)
+
     def locate_job(self, number: int) -> tuple[SourceKeys, str]:
         """Return the source of a job and its id there."""
         return self._keys[number % len(self._keys)], f"a{number}"
@@ -50,7 +55,6 @@ class SimulatedRelays:
         """Publish all jobs as running."""
         about = encode_json(RelayStatus(source="conductor", live=True, events_live=True, epoch="e"))
         for keys in self._keys:
-            await self._redis.call("SADD", sources_key(PREFIX), keys.source)
             await self._redis.call("INCR", keys.fence)
             await self._redis.call("SET", keys.format, FORMAT_VERSION)
             await self._redis.call("SET", keys.status, about)
@@ -110,6 +114,8 @@ async def measure_edge(redis: RedisServer, relays: SimulatedRelays) -> dict[str,
             "redis",
             "--redis-url",
             redis.url,
+            "--sources",
+            relays.source_names,
             "--max-streams-per-address",
             20_000,
         ),

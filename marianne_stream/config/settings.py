@@ -187,7 +187,7 @@ class Settings(BaseSettings):
         None, repr=False, description="Redis to read jobs from, for state_backend redis."
     )
     sources: Annotated[CsvTuple, AfterValidator(check_source_names)] = Field(
-        (), description="Sources to serve, for state_backend redis; default: all in Redis."
+        (), description="Names of the sources to serve, for state_backend redis."
     )
     workers: Integer = Field(
         1,
@@ -240,10 +240,14 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _require_redis_url(self) -> Self:
-        """Require redis_url with state_backend redis, which excludes publish_url."""
+        """Require redis_url and sources with state_backend redis, which excludes publish_url."""
         if self.state_backend == "redis" and self.redis_url is None:
             raise ValueError(
                 "state_backend redis needs redis_url, the URL of the Redis to read from"
+            )
+        if self.state_backend == "redis" and not self.sources:
+            raise ValueError(
+                "state_backend redis needs sources, the source_name of each origin to serve"
             )
         if self.state_backend == "redis" and self.publish_url is not None:
             raise ValueError(

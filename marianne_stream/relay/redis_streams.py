@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 StreamEntry = tuple[bytes, EntryFields]
 Value = TypeVar("Value")
 
-# Fields of a hash, or members of a set, in one answer.
+# Fields of a hash in one answer.
 SCAN_PAGE_FIELDS = 200
 
 # Id before the first entry of any stream.

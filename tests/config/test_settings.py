@@ -125,6 +125,14 @@ def test_invalid_value_error_names_allowed_values(name: str, value: Any, sentenc
     assert str(caught.value) == sentence
 
 
+def test_edge_without_sources_is_refused() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"state_backend": "redis", "redis_url": "redis://here"})
+    assert str(caught.value) == (
+        "state_backend redis needs sources, the source_name of each origin to serve"
+    )
+
+
 def test_invalid_value_error_names_its_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,8 @@ async def origins(
         yield
 
 
+BOTH = ("oak", "elm")
+
 ALL = ("elm:of-both", "elm:of-elm", "oak:of-both", "oak:of-oak")
 
 
@@ -55,7 +57,7 @@ async def read_job_ids(site: RelayServer, **options: dict[str, str]) -> list[str
 async def test_jobs_of_several_sources_have_ids_with_the_source_name(
     redis: RedisServer, origins: None
 ) -> None:
-    async with run_edge(redis) as both, run_edge(redis, sources=("elm",)) as one:
+    async with run_edge(redis, sources=BOTH) as both, run_edge(redis, sources=("elm",)) as one:
         await both.wait_live(*ALL)
         assert await read_job_ids(both) == list(ALL)
         await one.wait_live("of-both", "of-elm")
@@ -73,7 +75,7 @@ async def test_jobs_of_several_sources_have_ids_with_the_source_name(
 async def test_events_and_changes_of_several_sources_have_public_ids(
     redis: RedisServer, origins: None, conductors: dict[str, SimulatedConductor]
 ) -> None:
-    async with run_edge(redis) as both:
+    async with run_edge(redis, sources=BOTH) as both:
         await both.wait_live(*ALL)
         async with (
             both.open_viewer("/api/events/stream", job_id="of-oak") as events,
@@ -91,7 +93,7 @@ async def test_events_and_changes_of_several_sources_have_public_ids(
 async def test_cursor_of_several_sources_is_valid_on_an_edge_with_another_order(
     redis: RedisServer, origins: None, conductors: dict[str, SimulatedConductor]
 ) -> None:
-    async with run_edge(redis) as one:
+    async with run_edge(redis, sources=BOTH) as one:
         await one.wait_live(*ALL)
         async with one.open_viewer("/api/events/stream") as viewer:
             await viewer.wait_for("source")
@@ -101,7 +103,7 @@ async def test_cursor_of_several_sources_is_valid_on_an_edge_with_another_order(
             await viewer.wait_for("job.said", 60)
             told = [event for event in viewer.events if event.event == "job.said"]
         # The edge reads one source after the other.
-        async with run_edge(redis) as other:
+        async with run_edge(redis, sources=BOTH[::-1]) as other:
             await other.wait_live(*ALL)
             for at in (0, 17, 40, 58):
                 async with other.open_viewer(
@@ -119,8 +121,8 @@ async def test_token_with_job_pattern_matches_public_ids(
     (tokens := tmp_path / "tokens").write_text(f"{'a' * 32} oak:*\n{'b' * 32} of-*\n")
     tokens.chmod(0o600)
     async with (
-        run_edge(redis) as open_to_all,
-        run_edge(redis, no_auth=False, token_file=tokens) as both,
+        run_edge(redis, sources=BOTH) as open_to_all,
+        run_edge(redis, sources=BOTH, no_auth=False, token_file=tokens) as both,
     ):
         await open_to_all.wait_live(*ALL)
         oak, plain = ({"Authorization": f"Bearer {letter * 32}"} for letter in "ab")

@@ -263,7 +263,7 @@ async def test_password_in_url_is_never_logged(
 async def test_edge_with_invalid_url_exits_with_a_sentence() -> None:
     url = "redis+sentinel://u:Secret@here:1"
     edge = ("-m", "marianne_stream", "--port", 0, "--no-auth", "--state-backend", "redis")
-    async with run_process(*edge, "--redis-url", url) as running:
+    async with run_process(*edge, "--redis-url", url, "--sources", "oak") as running:
         assert await running.wait() == 2
         assert running.log == (
             "marianne-stream: redis+sentinel://***@here:1 is not a URL of Redis: use redis://, "

@@ -11,7 +11,7 @@ import pytest
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.relay.edge.relayed_log import RelayedLog
 from marianne_stream.relay.edge.relayed_source import RelayedSource
-from marianne_stream.relay.edge.source_reader import ReadPacer
+from marianne_stream.relay.edge.source_reader import ReadPacing
 from marianne_stream.relay.publish.log_publisher import TAIL_LINES
 from marianne_stream.relay.redis_client import close_connections, make_client
 from marianne_stream.relay.redis_keys import SourceKeys
@@ -82,7 +82,7 @@ async def log(redis: RedisServer) -> AsyncIterator[RelayedLog]:
     """Return the log of a stream with lines 1 to 3, which nothing is read from by itself."""
     await write_lines(redis, range(1, 4))
     client = make_client(redis.url, None)
-    found = RelayedLog(RelayedSource(client, KEYS, ReadPacer(), Mock()), JOB, Mock())
+    found = RelayedLog(RelayedSource(client, KEYS, ReadPacing.for_sources(1), Mock()), JOB, Mock())
     await found.start()
     yield found
     found.close()

@@ -41,7 +41,6 @@ async def test_status_is_published(redis: RedisServer, start_relay: StartRelay) 
         assert (about.source, about.live, about.events_live) == ("conductor", True, True)
         assert about.origin_url == "https://origin.example.org"
         assert 0 < await redis.client.ttl(KEYS.status) <= 6
-        assert await redis.call("SMEMBERS", "marianne-stream:sources") == {b"here"}
     assert await redis.client.get(KEYS.status) is None
     assert await redis.client.get(KEYS.lock) is None
 

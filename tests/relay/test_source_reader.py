@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 
 from marianne_stream.common.task_set import cancel_and_wait
-from marianne_stream.relay.edge.source_reader import ReadPacer, SourceReader
+from marianne_stream.relay.edge.source_reader import ReadPacing, SourceReader
 from marianne_stream.relay.redis_client import close_connections, make_client
 from marianne_stream.relay.redis_streams import FIRST_ID, StreamEntry
 from tests.relay.conftest import JOB, KEYS
@@ -29,7 +29,7 @@ async def reader(redis: RedisServer) -> AsyncIterator[SourceReader]:
             pipe.xadd(KEY, {"n": "1"}, id=entry_id)
         await pipe.execute()
     client = make_client(redis.url, None)
-    yield SourceReader(client, KEYS, ReadPacer(), Mock())
+    yield SourceReader(client, KEYS, ReadPacing.for_sources(1), Mock())
     await close_connections(client)
 
 

@@ -69,7 +69,6 @@ class HostileSource:
     ) -> None:
         """Write what a relay publishes of jobs, with one log line of each."""
         keys = self._keys
-        await self.execute("SADD", f"{keys.prefix}:sources", keys.source)
         await self.execute("INCR", keys.fence)
         await self.execute("SET", keys.format, FORMAT_VERSION)
         for job_id in jobs:
@@ -206,7 +205,6 @@ class HostileSource:
         commands: tuple[Callable[[], tuple[RedisArgument, ...]], ...] = (
             lambda: ("DEL", key),
             lambda: ("SET", key, self._random_value()),
-            lambda: ("SADD", f"{keys.prefix}:sources", self._random_value()[:1_000]),
             lambda: ("HSET", keys.jobs, self._random_value()[:1_000], self._random_value()),
         )
         return self._random.choice(commands)()

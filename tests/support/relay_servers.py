@@ -82,10 +82,11 @@ def run_origin(
 def run_edge(
     redis: RedisServer, *, url: str = "", **options: Any
 ) -> AbstractAsyncContextManager[RelayServer]:
-    """Run a server that serves from Redis."""
+    """Run a server that serves the source oak from Redis, unless the options name others."""
     given: dict[str, Any] = {
         "no_auth": True,
         "state_backend": "redis",
         "redis_url": url or redis.url,
+        "sources": ("oak",),
     }
     return run_relay_server(Settings(**(given | options)))

@@ -126,6 +126,8 @@ class TortureRun:
             "redis",
             "--redis-url",
             redis.url,
+            "--sources",
+            "oak",
         )
         starts: dict[str, StartProcess] = {"relay": partial(run_server, self._folder, *relay)}
         for port in ports:

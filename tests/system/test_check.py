@@ -169,6 +169,8 @@ async def test_redis_of_an_edge_is_checked(tmp_path: Path) -> None:
             "redis",
             "--redis-url",
             redis.url,
+            "--sources",
+            "oak",
             *path_args(tmp_path),
         )
     assert ended.exit_code == 0

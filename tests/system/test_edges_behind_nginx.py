@@ -150,6 +150,7 @@ async def edge(
     )
     url = redis.url.replace("//", "//edge@")
     here = {"host": '"127.0.0.1"', "trusted_proxies": '["127.0.0.1"]', "redis_url": f'"{url}"'}
+    here["sources"] = '["oak"]'
     (folder / "config").write_text(settings(1, **here))
     (folder / "tokens").write_text(f"{TOKEN}\n")
     given = {"MARIANNE_STREAM_WORKERS": "1", "MARIANNE_STREAM_PUBLIC_METRICS": "true"}

@@ -6,34 +6,21 @@ of its source stay in the roster as they were last read, marked as not live.
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import msgspec
 
+from marianne_stream.common.task_set import run_until_first_failure
 from marianne_stream.errors import JobNotFoundError, StateUnavailableError
 from marianne_stream.jobs.hub import JobHub
 from marianne_stream.jobs.read_limiter import StateReadLimiter
 from marianne_stream.models import JobState, MonitorEvent, Roster, RosterEntry
 from marianne_stream.relay.edge.relayed_source import EventGap, RelayedSource
-from marianne_stream.relay.edge.source_discovery import SourceDiscovery
-from marianne_stream.relay.edge.source_reader import ReadPacer
+from marianne_stream.relay.edge.source_reader import ReadPacing
 from marianne_stream.relay.redis_client import make_client
 from marianne_stream.relay.redis_keys import SourceKeys
 from marianne_stream.relay.schema import EventEntry
-
-logger = logging.getLogger(__name__)
-
-# Interval of the discovery of sources; shorter until there is one.
-DISCOVERY_INTERVAL_S = 5.0
-FIRST_DISCOVERY_INTERVAL_S = 0.5
-
-# More sources must be named in `sources`: each costs connections, and a part of each cursor.
-MAX_SOURCES = 100
-
-NO_SOURCE_DETAIL = "No conductor has published anything yet."
 
 decode_params = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 encode_json = msgspec.json.Encoder().encode
@@ -46,22 +33,18 @@ class Edge:
         url: URL of Redis.
         password: password in place of the URL's, or None.
         prefix: first part of all keys.
-        source_names: names of the sources; empty to discover them.
+        source_names: names of the sources, at least one.
     """
 
     def __init__(
-        self, url: str, password: str | None, *, prefix: str, source_names: Iterable[str]
+        self, url: str, password: str | None, *, prefix: str, source_names: Sequence[str]
     ) -> None:
-        self._make_client = partial(make_client, url, password)
-        self._prefix = prefix
-        self._discovers_sources = not tuple(source_names)
         self._hub: JobHub | None = None
-        self._discovery = SourceDiscovery(self._make_client(), prefix)
-        self._pacer = ReadPacer()
-        self._limit_reached = False
-        self._sources_changed = asyncio.Event()
-        self.sources: dict[str, RelayedSource] = {}
-        self._add_sources(source_names)
+        pacing = ReadPacing.for_sources(len(source_names))
+        self.sources = {
+            name: RelayedSource(make_client(url, password), SourceKeys(prefix, name), pacing, self)
+            for name in sorted(source_names)
+        }
 
     @property
     def is_multi_source(self) -> bool:
@@ -71,55 +54,22 @@ class Edge:
     async def run(self, hub: JobHub) -> None:
         """Read all sources until cancelled."""
         self._hub = hub
-        reading: set[str] = set()
         try:
-            async with asyncio.TaskGroup() as group:
-                if self._discovers_sources:
-                    group.create_task(self._discover_sources(), name="discover sources")
-                while True:
-                    self._sources_changed.clear()
-                    for name in self.sources.keys() - reading:
-                        reading.add(name)
-                        group.create_task(self.sources[name].reader.run(), name=f"read {name}")
-                    await self._sources_changed.wait()
+            await run_until_first_failure(
+                *(source.reader.run() for source in self.sources.values())
+            )
         finally:
             self._hub = None
-
-    async def _discover_sources(self) -> None:
-        try:
-            while True:
-                self._add_sources(await self._discovery.find_new(self.sources))
-                await asyncio.sleep(
-                    DISCOVERY_INTERVAL_S if self.sources else FIRST_DISCOVERY_INTERVAL_S
-                )
-        finally:
-            await self._discovery.close()
-
-    def _add_sources(self, names: Iterable[str]) -> None:
-        new = sorted(set(names) - self.sources.keys())
-        room = MAX_SOURCES - len(self.sources) if self._discovers_sources else len(new)
-        if len(new) > room and not self._limit_reached:
-            self._limit_reached = True
-            logger.warning("sources ignored limit=%d: name those in sources", MAX_SOURCES)
-        for name in new[:room]:
-            keys = SourceKeys(self._prefix, name)
-            self.sources[name] = RelayedSource(self._make_client(), keys, self._pacer, self)
-            self._pacer.reader_count = len(self.sources)
-            self._sources_changed.set()
-            self.on_roster_changed(name)
 
     async def read_roster(self) -> Roster:
         """Return the jobs of all sources; of one that cannot be read, those of its last roster.
 
         Raises StateUnavailableError if no source can be read.
         """
-        if not self.sources:
-            raise StateUnavailableError(NO_SOURCE_DETAIL, detail=NO_SOURCE_DETAIL)
         entries: dict[str, RosterEntry] = {}
         unavailable: set[str] = set()
         errors: list[StateUnavailableError] = []
-        sources = list(self.sources.values())
-        for source in sources:
+        for source in self.sources.values():
             is_live = source.is_live
             try:
                 own = await source.read_roster()
@@ -133,7 +83,7 @@ class Edge:
                 entries[public_id] = replace(entry, job_id=public_id)
             # Each source may have thousands of jobs.
             await asyncio.sleep(0)
-        if len(errors) == len(sources):
+        if len(errors) == len(self.sources):
             raise errors[0]
         scopes = frozenset(unavailable)
         return Roster(entries, source="redis", live=not scopes, unavailable_scopes=scopes)
@@ -154,10 +104,8 @@ class Edge:
     def split_job_id(self, job_id: str) -> tuple[RelayedSource, str]:
         """Return the source of a job and its id there: `NAME:job`, or an id of one source alone.
 
-        Raises JobNotFoundError, or StateUnavailableError if there is no source yet.
+        Raises JobNotFoundError.
         """
-        if not self.sources:
-            raise StateUnavailableError(NO_SOURCE_DETAIL, detail=NO_SOURCE_DETAIL)
         name, colon, own_id = job_id.partition(":")
         if colon and name in self.sources:
             return self.sources[name], own_id
@@ -171,7 +119,7 @@ class Edge:
     def _find_source(self, job_id: str) -> tuple[RelayedSource | None, str]:
         try:
             return self.split_job_id(job_id)
-        except (JobNotFoundError, StateUnavailableError):
+        except JobNotFoundError:
             return None, job_id
 
     def public_job_id(self, job_id: str) -> str:
@@ -215,7 +163,7 @@ class Edge:
         """Read a job's state again."""
         self.sources[source].wake_state_readers()
         if self._hub is not None:
-            # A viewer may have asked by the short id while there was one source.
+            # A viewer may have asked by the short id.
             for public_id in {self._job_id_prefix(source) + job_id, job_id}:
                 self._hub.refresh_job(public_id)
 

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnavailableError
 from marianne_stream.jobs.read_limiter import StateReadLimiter
 from marianne_stream.models import JobState, MonitorEvent, RemotePosition, RosterEntry
-from marianne_stream.relay.edge.source_reader import ReadPacer, SourceListener, SourceReader
+from marianne_stream.relay.edge.source_reader import ReadPacing, SourceListener, SourceReader
 from marianne_stream.relay.redis_client import call
 from marianne_stream.relay.redis_keys import SourceKeys
 from marianne_stream.relay.redis_streams import read_hash
@@ -40,9 +40,9 @@ class RelayedSource:
     """Source of jobs and events. Its client blocks in reads, so each source has its own."""
 
     def __init__(
-        self, client: Redis, keys: SourceKeys, pacer: ReadPacer, listener: SourceListener
+        self, client: Redis, keys: SourceKeys, pacing: ReadPacing, listener: SourceListener
     ) -> None:
-        self.reader = SourceReader(client, keys, pacer, listener)
+        self.reader = SourceReader(client, keys, pacing, listener)
         self.name = keys.source
         self.read_limiter = StateReadLimiter()
         self._listener = listener

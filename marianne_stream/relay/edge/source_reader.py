@@ -108,21 +108,25 @@ class SourceListener(Protocol):
         """Handle a change of the relay's status, or of the connection to Redis."""
 
 
-class ReadPacer:
-    """Spacing of the reads of all sources of an edge."""
+@dataclass(frozen=True, slots=True)
+class ReadPacing:
+    """Spacing of the reads of each source of an edge.
 
-    def __init__(self) -> None:
-        self.reader_count = 1
+    Attributes:
+        spacing_s: least time between the beginnings of two reads, in seconds.
+        block_ms: longest wait of a read, in milliseconds.
+    """
 
-    @property
-    def spacing_s(self) -> float:
-        """Least time between the beginnings of two reads of one source, in seconds."""
-        return min(READ_SPACING_PER_READER_S * self.reader_count, MAX_READ_SPACING_S)
+    spacing_s: float
+    block_ms: int
 
-    @property
-    def block_ms(self) -> int:
-        """Longest wait of a read, in milliseconds."""
-        return min(max(MIN_BLOCK_MS, BLOCK_MS_PER_READER * self.reader_count), MAX_BLOCK_MS)
+    @classmethod
+    def for_sources(cls, count: int) -> "ReadPacing":
+        """Return the pacing for a number of sources."""
+        return cls(
+            min(READ_SPACING_PER_READER_S * count, MAX_READ_SPACING_S),
+            min(max(MIN_BLOCK_MS, BLOCK_MS_PER_READER * count), MAX_BLOCK_MS),
+        )
 
 
 class SourceReader:
@@ -136,10 +140,10 @@ class SourceReader:
     """
 
     def __init__(
-        self, client: Redis, keys: SourceKeys, pacer: ReadPacer, listener: SourceListener
+        self, client: Redis, keys: SourceKeys, pacing: ReadPacing, listener: SourceListener
     ) -> None:
         self._client = client
-        self._pacer = pacer
+        self._pacing = pacing
         self.keys = keys
         self.status: RelayStatus | None = None
         self.is_connected = self.was_attempted = False
@@ -209,7 +213,7 @@ class SourceReader:
                 for part in split_into_slices(entries):
                     await self._handle_entries(key, part, subscriptions.get(key))
                     await asyncio.sleep(0)
-            await asyncio.sleep(max(0.0, began + self._pacer.spacing_s - time.monotonic()))
+            await asyncio.sleep(max(0.0, began + self._pacing.spacing_s - time.monotonic()))
 
     async def _read_streams(
         self, subscriptions: Mapping[str, StreamSubscription]
@@ -221,7 +225,7 @@ class SourceReader:
         }
         async with asyncio.timeout(READ_TIMEOUT_S):
             answer = await xread(
-                self._client, streams, count=MAX_READ_ENTRIES, block_ms=self._pacer.block_ms
+                self._client, streams, count=MAX_READ_ENTRIES, block_ms=self._pacing.block_ms
             )
         self.read_count += 1
         return answer

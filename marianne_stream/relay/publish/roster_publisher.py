@@ -11,7 +11,7 @@ from marianne_stream.jobs.hub import JobHub
 from marianne_stream.jobs.snapshots import newest_first_key
 from marianne_stream.models import Roster, RosterEntry
 from marianne_stream.relay.publish.writer import Command, Writer, delete_fields, set_fields
-from marianne_stream.relay.redis_keys import SourceKeys, sources_key
+from marianne_stream.relay.redis_keys import SourceKeys
 from marianne_stream.relay.schema import MAX_PUBLISHED_JOBS, RelayStatus, encode_json
 
 ROSTER_INTERVAL_S = 2.0
@@ -65,7 +65,6 @@ class RosterPublisher:
             status = self._make_status()
             commands = [
                 Command("SET", self._keys.status, (encode_json(status), "EX", str(STATUS_TTL_S))),
-                Command("SADD", sources_key(self._keys.prefix), (self._keys.source,)),
             ]
             if status != published:
                 commands.append(make_change_command(self._keys, "status"))
