@@ -22,10 +22,6 @@ class SourceKeys:
         """Return the key of a stream: the newest lines and marks of a job's log."""
         return f"{self._base}:log:{job_id}"
 
-    def files(self, job_id: str) -> str:
-        """Return the key of a hash: hashes of first lines, by the generation of the log file."""
-        return f"{self._base}:files:{job_id}"
-
     def unavailable(self, kind: str, job_id: str) -> str:
         """Return the key of a string that expires: why a state or log is unavailable."""
         return f"{self._base}:unavailable:{kind}:{job_id}"

@@ -33,15 +33,14 @@ PAUSE_MS = 60_000
 class Replica:
     """Data of a log on a lagging replica, which is promoted later."""
 
-    def __init__(self, redis: RedisServer, held: dict[str, bytes]) -> None:
+    def __init__(self, redis: RedisServer, held: bytes) -> None:
         self._redis = redis
         self._held = held
 
     @classmethod
     async def of(cls, redis: RedisServer) -> "Replica":
         """Return a replica that receives nothing from now on."""
-        keys = (KEYS.log(JOB), KEYS.files(JOB))
-        return cls(redis, {key: await redis.call("DUMP", key) for key in keys})
+        return cls(redis, await redis.call("DUMP", KEYS.log(JOB)))
 
     @asynccontextmanager
     async def taking_over(self) -> AsyncIterator[None]:
@@ -56,8 +55,7 @@ class Replica:
         )
         await wait_for_blocked_read(self._redis)
         async with self._redis.client.pipeline(transaction=True) as pipe:
-            for key, value in self._held.items():
-                pipe.restore(key, 0, value, replace=True)
+            pipe.restore(KEYS.log(JOB), 0, self._held, replace=True)
             pipe.execute_command("CLIENT", "KILL", "TYPE", "normal")
             pipe.execute_command("CLIENT", "PAUSE", PAUSE_MS, "WRITE")
             await pipe.execute()
@@ -248,7 +246,7 @@ async def test_lines_not_republished_are_one_gap(
             pass
         async with second.open_viewer(LOG, last_event_id=early.last_event_id) as viewer:
             await wait_for_blocked_read(redis)
-            await redis.call("DEL", KEYS.log(JOB), KEYS.files(JOB))
+            await redis.call("DEL", KEYS.log(JOB))
             await redis.call("CLIENT", "KILL", "TYPE", "normal")
             later = [f"b{number}" for number in range(TAIL_LINES + 100)]
             append_lines(log_path, *later)

@@ -39,7 +39,6 @@ def make_entry(number: int) -> LogEntry:
 
 
 async def write_lines(redis: RedisServer, numbers: Iterable[int], *, generation: int = 7) -> None:
-    await redis.call("HSET", KEYS.files(JOB), str(generation), f"{FIRST_LINE_HASH:016x}")
     async with redis.client.pipeline(transaction=False) as pipe:
         for number in numbers:
             entry_id = f"{generation}-{2 * LINE_BYTES * number}"
@@ -210,6 +209,8 @@ async def test_lines_behind_an_invalid_end_of_the_stream_are_published_behind_a_
             async with run_origin(tmp_path, redis):
                 await viewer.wait_for("log", TAIL_LINES, timeout_s=30)
                 assert lines_and_gaps(viewer) == [GAP, *later[100:]]
-                async with edge.open_viewer(LOG, last_event_id=early.last_event_id) as back:
+                async with edge.open_viewer(
+                    LOG, last_event_id=early.last_event_id, tail_lines=str(TAIL_LINES)
+                ) as back:
                     await wait_until(lambda: later[-1] in lines_and_gaps(back))
                     assert lines_and_gaps(back) == [GAP, *later[100:]]

@@ -99,7 +99,7 @@ class HostileSource:
                         self._event_command,
                         self._log_command,
                     ),
-                    *(self._any_key_command, self._unavailable_command, self._files_command),
+                    *(self._any_key_command, self._unavailable_command),
                 )
             )
             await self.execute(*write())
@@ -184,9 +184,6 @@ class HostileSource:
     def _unavailable_command(self) -> tuple[RedisArgument, ...]:
         kind = self._random.choice(("state", "log"))
         return ("SET", self._keys.unavailable(kind, "bait"), self._random_value(), "EX", 1)
-
-    def _files_command(self) -> tuple[RedisArgument, ...]:
-        return ("HSET", self._keys.files("bait"), self._random_value()[:1_000], EPOCH)
 
     def _any_key_command(self) -> tuple[RedisArgument, ...]:
         """Return a command that changes a key's type, deletes it, or creates a foreign key."""

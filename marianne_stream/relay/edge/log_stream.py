@@ -13,12 +13,11 @@ from marianne_stream.relay.redis_streams import (
     decode_entries,
     is_id_after,
     parse_id,
-    read_hash,
     xrange,
     xrevrange,
 )
 from marianne_stream.relay.schema import LogEntry, LogEntryId
-from marianne_stream.relay.validation import is_number, parse_log_entry
+from marianne_stream.relay.validation import parse_log_entry
 from marianne_stream.wire.cursors import LogCursor
 
 LOG_COMPLETE = "log_complete"
@@ -31,9 +30,8 @@ PAGE_ENTRIES = 500
 # Marks that may stand among the newest lines.
 MAX_TAIL_MARKS = 20
 
-# A relay knows the last 100 generations of a log; more files may begin with the same line.
+# Files whose entries are searched for a cursor.
 MAX_GENERATIONS = 100
-MAX_FILES = 1_000
 
 LogStreamEntry = tuple[bytes, LogEntry]
 
@@ -130,7 +128,6 @@ class LogStream:
 
     def __init__(self, reader: SourceReader, job_id: str) -> None:
         self.key = reader.keys.log(job_id)
-        self._files_key = reader.keys.files(job_id)
         self._reader = reader
 
     async def find_end(self) -> LogPosition:
@@ -216,11 +213,21 @@ class LogStream:
 
     async def _find_generations(self, cursor: LogCursor) -> list[int]:
         """Return the generations of the files that a cursor may be in, newest first."""
+        found: list[int] = []
+        end_id = b"+"
         async with self._reader.client() as redis:
-            hashes = await read_hash(redis, self._files_key, MAX_FILES)
-        wanted = b"%016x" % cursor.first_line_hash
-        found = (int(name) for name, value in hashes.items() if value == wanted and is_number(name))
-        return sorted(found, reverse=True)[:MAX_GENERATIONS]
+            for _ in range(MAX_GENERATIONS):
+                newest = await xrevrange(redis, self.key, count=1, to_id=end_id)
+                if not newest:
+                    break
+                generation = parse_id(newest[0][0])[0]
+                for _, entry in decode_log_items(newest):
+                    last = LogCursor.parse(entry.cursor)
+                    if last is not None and last.first_line_hash == cursor.first_line_hash:
+                        found.append(generation)
+                # Up to the last entry of the generation before.
+                end_id = b"%d" % (generation - 1)
+        return found
 
 
 def is_entry_at(item: LogStreamEntry, wanted_cursor: LogCursor) -> bool:

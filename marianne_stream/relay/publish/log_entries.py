@@ -116,24 +116,14 @@ class EntryIdAllocator:
     Args:
         position: position at which the stream ends.
         highest_generation: highest generation so far, which Redis may have lost.
-        is_republishing: whether the stream is gone, and lines before the position come again.
     """
 
-    def __init__(
-        self,
-        position: StreamPosition,
-        *,
-        highest_generation: int = 0,
-        is_republishing: bool = False,
-    ) -> None:
+    def __init__(self, position: StreamPosition, *, highest_generation: int = 0) -> None:
         self.position = position
-        self.new_generations: dict[int, int] = {}
-        if is_republishing:
-            self.new_generations[position.generation] = position.first_line_hash
         self._highest_generation = highest_generation
         self._generation = position.generation
         # Lower bound of the next offset of the generation, and hash of its file's first line.
-        self._offset = 0 if is_republishing else position.offset
+        self._offset = position.offset
         self._first_line_hash = position.first_line_hash
         self._pending_marks: list[LogEntry] = []
 
@@ -172,9 +162,6 @@ class EntryIdAllocator:
         is_other_file = self._first_line_hash not in (0, first_line_hash)
         if is_other_file or offset <= self._offset or not self._generation:
             self._start_generation(redis_time_s)
-        is_new = self.position.generation != self._generation
-        if is_new or self._first_line_hash != first_line_hash:
-            self.new_generations[self._generation] = first_line_hash
         return found
 
     def _start_generation(self, redis_time_s: int) -> None:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from marianne_stream.common.task_set import run_until_first_failure
 from marianne_stream.errors import LockLostError, LogNotFoundError, MarianneStreamError
 from marianne_stream.feeds.log_batches import LogBatch
 from marianne_stream.feeds.log_feed import FollowedLogFeed, open_log_feed
@@ -13,8 +14,9 @@ from marianne_stream.feeds.log_frame_reader import LogResultReader
 from marianne_stream.feeds.log_frames import now_iso
 from marianne_stream.feeds.log_locator import FileLogLocator
 from marianne_stream.feeds.log_start import LogFeedOptions
-from marianne_stream.logs.log_handle import LogHandle
 from marianne_stream.logs.log_reader import ReadResult
+from marianne_stream.models import Roster
+from marianne_stream.relay.publish.config import PublishConfig
 from marianne_stream.relay.publish.log_entries import (
     EntryArguments,
     EntryIdAllocator,
@@ -24,16 +26,17 @@ from marianne_stream.relay.publish.log_entries import (
     make_gap_entry,
     make_items,
 )
+from marianne_stream.relay.publish.selection import JobTasks
 from marianne_stream.relay.publish.state_publisher import (
     UNAVAILABLE_INTERVAL_S,
     make_unavailable_command,
 )
-from marianne_stream.relay.publish.writer import Command, Writer, delete_fields, set_fields
+from marianne_stream.relay.publish.writer import Command, Writer
 from marianne_stream.relay.redis_client import call
 from marianne_stream.relay.redis_keys import SourceKeys
 from marianne_stream.relay.redis_streams import decode_entries
 from marianne_stream.relay.schema import LogEntry, LogEntryId
-from marianne_stream.relay.validation import is_number, parse_log_entry
+from marianne_stream.relay.validation import parse_log_entry
 from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_lines import LogLine
 
@@ -44,6 +47,9 @@ TAIL_LINES = 1000
 # Interval of the search for a missing log, and of the question whether an ended log goes on.
 MISSING_LOG_RETRY_S = 1.0
 COMPLETE_LOG_POLL_S = 3.0
+
+# The log of a job that has ended is published for this much longer.
+LOG_END_GRACE_S = 30.0
 
 # Starts at the same time, so that they leave connections to the writers.
 MAX_CONCURRENT_STARTS = 8
@@ -89,14 +95,13 @@ class LogItemFeed(FollowedLogFeed[list[LogItem]]):
 
 
 class LogPublisher:
-    """Publishes logs, one in each call of `publish`.
+    """Publishes the logs that edges ask for, or also those of all running jobs.
 
     Args:
         log_locator: locator of the jobs' logs.
         log_followers: followers of logs, shared with the viewers of this server.
         keys: keys of the source.
-        max_lines: approximate limit of the entries of a log.
-        ttl_s: time for which a log is kept after its last write, in seconds.
+        config: extent of what is published.
     """
 
     def __init__(
@@ -104,33 +109,59 @@ class LogPublisher:
         log_locator: FileLogLocator,
         log_followers: LogFollowers,
         keys: SourceKeys,
-        *,
-        max_lines: int,
-        ttl_s: int,
+        config: PublishConfig,
     ) -> None:
         self._log_locator = log_locator
         self._log_followers = log_followers
         self._keys = keys
-        self._max_lines = max_lines
-        self._ttl_s = ttl_s
+        self._config = config
+        self._tasks = JobTasks()
+        self._requested: set[str] = set()
+        # End of the publication of each job's log, for all jobs that run or ran.
+        self._publish_until: dict[str, float] = {}
         self._published_jobs: set[str] = set()
         self._start_semaphore = asyncio.Semaphore(MAX_CONCURRENT_STARTS)
-        # End of each job's stream at its last write.
-        self._positions: dict[str, StreamPosition] = {}
+        # Newest generation of each job's stream.
+        self._generations: dict[str, int] = {}
 
     def __len__(self) -> int:
         """Return the number of logs that are published now."""
         return len(self._published_jobs)
 
-    async def renew_expiry(self, writer: Writer) -> None:
-        """Keep the published logs that nothing is written to; raises as `Writer.write` does."""
-        while True:
-            await asyncio.sleep(self._ttl_s * EXPIRY_RENEW_FRACTION)
-            jobs = self._published_jobs
-            await writer.write([one for job in jobs for one in self._make_expire_commands(job)])
+    def on_roster(self, roster: Roster) -> None:
+        """Select the jobs that run, if all logs are published."""
+        if not self._config.publishes_all_logs:
+            return
+        running = {i for i, entry in roster.entries.items() if not entry.is_terminal}
+        now = asyncio.get_running_loop().time()
+        for job_id, until in list(self._publish_until.items()):
+            if until < now:
+                del self._publish_until[job_id]
+            elif job_id not in running:
+                self._publish_until[job_id] = min(until, now + LOG_END_GRACE_S)
+        self._publish_until.update(dict.fromkeys(running, float("inf")))
+        self._tasks.select(self._publish_until.keys() | self._requested)
 
-    async def publish(self, job_id: str, writer: Writer) -> None:
-        """Publish one job's log until cancelled; raises as `Writer.write` does."""
+    def on_interest(self, job_ids: set[str]) -> None:
+        """Select the jobs whose logs edges ask for."""
+        self._requested = job_ids
+        self._tasks.select(self._publish_until.keys() | self._requested)
+
+    async def run(self, writer: Writer) -> None:
+        """Publish the selected logs until cancelled; raises as `Writer.write` does."""
+        await run_until_first_failure(
+            self._tasks.run(lambda job_id: self._publish(job_id, writer)),
+            self._renew_expiry(writer),
+        )
+
+    async def _renew_expiry(self, writer: Writer) -> None:
+        """Keep the published logs that nothing is written to."""
+        while True:
+            await asyncio.sleep(self._config.log_ttl_s * EXPIRY_RENEW_FRACTION)
+            await writer.write([self._make_expire_command(job) for job in self._published_jobs])
+
+    async def _publish(self, job_id: str, writer: Writer) -> None:
+        """Publish one job's log until cancelled."""
         reported_at = float("-inf")
         while True:
             delay_s = COMPLETE_LOG_POLL_S
@@ -154,89 +185,61 @@ class LogPublisher:
     async def _open_feed(
         self, job_id: str, writer: Writer
     ) -> AsyncIterator[tuple[LogItemFeed, EntryIdAllocator]]:
-        """Open a feed from the end of the stream, and the allocator of its ids."""
+        """Open a feed from the end of the stream, and the allocator of its ids.
+
+        Without a stream, the newest lines are published. Redis may have lost it, and an edge that
+        has read some of the lines finds its position among them by its cursor.
+        """
         dirs = await self._log_locator.find_dirs(job_id)
         log = await self._log_locator.find_log(job_id, dirs, None)
         async with self._start_semaphore:
-            position, is_republishing = await self._find_stream_end(job_id, writer), False
-        last = self._positions.get(job_id, StreamPosition())
-        if position is None:
-            position = last
-            # Redis has lost the stream. The newest lines are published again, with the same ids if
-            # it is still the same file, so that an edge that has read them skips them.
-            is_republishing = await is_in_newest_file(log, position)
-        cursor = "" if is_republishing else position.cursor
-        options = LogFeedOptions(cursor, TAIL_LINES, None, dirs.job_ended, wants_partial=False)
-        feed = await open_log_feed(LogItemFeed, self._log_followers, log, job_id, options)
-        allocator = EntryIdAllocator(
-            position, highest_generation=last.generation, is_republishing=is_republishing
+            position = await self._find_stream_end(job_id, writer)
+        options = LogFeedOptions(
+            position.cursor, TAIL_LINES, None, dirs.job_ended, wants_partial=False
         )
+        feed = await open_log_feed(LogItemFeed, self._log_followers, log, job_id, options)
+        highest = self._generations.get(job_id, 0)
         try:
-            yield feed, allocator
+            yield feed, EntryIdAllocator(position, highest_generation=highest)
         finally:
             self._published_jobs.discard(job_id)
             feed.close()
 
-    async def _find_stream_end(self, job_id: str, writer: Writer) -> StreamPosition | None:
-        """Return the position at which the stream ends, or None if there is no stream."""
-        key = self._keys.log(job_id)
-        oldest = await call(writer.client.xrange(key, count=1))
-        newest = await call(writer.client.xrevrange(key, count=1))
-        if not oldest or not newest:
-            return None
-        oldest_generation = LogEntryId.parse(oldest[0][0]).generation
-        await self._delete_generations_before(oldest_generation, job_id, writer)
+    async def _find_stream_end(self, job_id: str, writer: Writer) -> StreamPosition:
+        """Return the position at which the stream ends."""
+        newest = await call(writer.client.xrevrange(self._keys.log(job_id), count=1))
+        if not newest:
+            return StreamPosition()
         # Behind an entry without a valid cursor, the log begins anew, with a gap.
         decoded = decode_entries(newest, parse_log_entry)
-        text = decoded[0][1].cursor if decoded else ""
-        text = text or UNKNOWN_CURSOR
+        text = (decoded[0][1].cursor if decoded else "") or UNKNOWN_CURSOR
         entry_id, cursor = LogEntryId.parse(newest[0][0]), LogCursor.parse(text)
         first_line_hash = cursor.first_line_hash if cursor is not None else 0
         return StreamPosition(entry_id.generation, text, entry_id.offset, first_line_hash)
-
-    async def _delete_generations_before(
-        self, generation: int, job_id: str, writer: Writer
-    ) -> None:
-        key = self._keys.files(job_id)
-        names = await call(writer.client.hkeys(key))
-        old = [name.decode() for name in names if is_number(name) and int(name) < generation]
-        await writer.write(delete_fields(key, old))
 
     async def _publish_feed(
         self, job_id: str, writer: Writer, feed: LogItemFeed, allocator: EntryIdAllocator
     ) -> None:
         """Publish a feed to its end."""
         self._published_jobs.add(job_id)
-        clear_reason = Command("DEL", self._keys.unavailable("log", job_id))
-        await writer.write([clear_reason, *self._make_expire_commands(job_id)])
-        files_key = self._keys.files(job_id)
+        # A new key does not expire by itself.
+        expire = [self._make_expire_command(job_id)]
+        await writer.write([Command("DEL", self._keys.unavailable("log", job_id)), *expire])
         # Items are one read of the log, which Redis writes within a few milliseconds.
         async for items in feed.frames():
             entries = allocator.assign_ids(items, writer.redis_time_s)
             if not entries:
                 continue
             commands = [self._make_add_command(job_id, entry) for entry in entries]
-            if new := allocator.new_generations:
-                # New keys do not expire by themselves.
-                fields = {str(generation): b"%016x" % first for generation, first in new.items()}
-                commands += [*set_fields(files_key, fields), *self._make_expire_commands(job_id)]
-            await writer.write(commands, is_bulk=True)
-            new.clear()
-            self._positions[job_id] = allocator.position
-        await writer.write(self._make_expire_commands(job_id))
+            await writer.write([*commands, *expire], is_bulk=True)
+            expire = []
+            self._generations[job_id] = allocator.position.generation
+        await writer.write([self._make_expire_command(job_id)])
 
-    def _make_expire_commands(self, job_id: str) -> list[Command]:
-        keys = (self._keys.log(job_id), self._keys.files(job_id))
-        return [Command("EXPIRE", key, (str(self._ttl_s),)) for key in keys]
+    def _make_expire_command(self, job_id: str) -> Command:
+        return Command("EXPIRE", self._keys.log(job_id), (str(self._config.log_ttl_s),))
 
     def _make_add_command(self, job_id: str, entry: EntryArguments) -> Command:
         ids, fields = entry
-        trim = ("MAXLEN", "~", str(self._max_lines))
+        trim = ("MAXLEN", "~", str(self._config.max_log_lines))
         return Command("XADD", self._keys.log(job_id), (*trim, ids, *fields))
-
-
-async def is_in_newest_file(log: LogHandle, stream_position: StreamPosition) -> bool:
-    """Return whether a position is in the file that is written now."""
-    cursor = LogCursor.parse(stream_position.cursor)
-    position = await log.find_position(cursor) if cursor is not None else None
-    return position is not None and position.file.key == (await log.open_current()).key

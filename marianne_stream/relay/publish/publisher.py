@@ -21,7 +21,7 @@ from marianne_stream.relay.publish.event_publisher import EventPublisher
 from marianne_stream.relay.publish.lock import LockResult, SourceLock
 from marianne_stream.relay.publish.log_publisher import LogPublisher
 from marianne_stream.relay.publish.roster_publisher import RosterPublisher, make_change_command
-from marianne_stream.relay.publish.selection import InterestTracker, PublishedLogSet
+from marianne_stream.relay.publish.selection import InterestTracker
 from marianne_stream.relay.publish.state_publisher import StatePublisher
 from marianne_stream.relay.publish.writer import Command, Writer, WriteStats
 from marianne_stream.relay.redis_client import (
@@ -72,13 +72,7 @@ class Publisher:
         self.write_stats = WriteStats()
         self._startup_lock: LockResult | None = None
         self._event_publisher = EventPublisher(hub.events.replay_buffer, keys)
-        self._log_publisher = LogPublisher(
-            log_locator,
-            log_followers,
-            keys,
-            max_lines=config.max_log_lines,
-            ttl_s=config.log_ttl_s,
-        )
+        self._log_publisher = LogPublisher(log_locator, log_followers, keys, config)
         self._backoff = Backoff(first_s=FIRST_RETRY_S, cap_s=MAX_RETRY_S)
         self._warning = WarnOnce(logger)
 
@@ -141,9 +135,8 @@ class Publisher:
 
     async def _publish_all(self, writer: Writer, redis_time_s: int) -> None:
         states = StatePublisher(self._hub, self._keys, writer)
-        logs = PublishedLogSet(
-            self._log_publisher, writer, publish_all=self._config.publishes_all_logs
-        )
+        logs = self._log_publisher
+        logs.on_interest(set())
 
         def on_roster(roster: Roster) -> None:
             states.on_roster(roster)
@@ -165,12 +158,11 @@ class Publisher:
             writer.run(),
             self._lock.keep_renewed(writer),
             self._watch_primary(),
-            self._log_publisher.renew_expiry(writer),
             roster.publish_status(writer),
             roster.publish_roster(writer),
             self._event_publisher.run(writer),
             states.run(),
-            logs.run(),
+            logs.run(writer),
             interest.run(self._client, self._keys.interest, redis_time_s),
             self._report_recovery(),
         )

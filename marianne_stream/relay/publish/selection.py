@@ -1,4 +1,4 @@
-"""Selection of what is published: interests of edges, and the logs that follow from them."""
+"""Selection of what is published: interests of edges, and a task for each selected job."""
 
 import asyncio
 import contextlib
@@ -6,10 +6,7 @@ from collections.abc import Callable
 
 from redis.asyncio import Redis
 
-from marianne_stream.models import Roster
-from marianne_stream.relay.publish.job_tasks import JobTasks
-from marianne_stream.relay.publish.log_publisher import LogPublisher
-from marianne_stream.relay.publish.writer import Writer
+from marianne_stream.common.task_set import KeyedTasks, TaskBody, cancel_and_wait
 from marianne_stream.relay.redis_client import call
 from marianne_stream.relay.schema import EntryFields, InterestKind
 from marianne_stream.relay.validation import parse_job_id
@@ -23,9 +20,6 @@ MAX_READ_ENTRIES = 1000
 
 # Further interests are ignored, whatever edges send.
 MAX_INTERESTS = 2_000
-
-# The log of a job that has ended is published for this much longer.
-LOG_END_GRACE_S = 30.0
 
 INTEREST_KINDS: dict[bytes, InterestKind] = {b"state": "state", b"log": "log"}
 
@@ -77,38 +71,35 @@ class InterestTracker:
         self._expires_at = {key: until for key, until in self._expires_at.items() if until > now}
 
 
-class PublishedLogSet:
-    """Publishes the logs that edges ask for, or also those of all running jobs."""
+class JobTasks:
+    """Runs a task for each selected job, until the job is no longer selected."""
 
-    def __init__(self, log_publisher: LogPublisher, writer: Writer, *, publish_all: bool) -> None:
-        self._tasks = JobTasks(lambda job_id: log_publisher.publish(job_id, writer))
-        self._publish_all = publish_all
-        # End of the publication of each job's log, for all jobs that run or ran.
-        self._publish_until: dict[str, float] = {}
-        self._requested: set[str] = set()
+    def __init__(self) -> None:
+        self._selected: set[str] = set()
+        self._has_changed = asyncio.Event()
+        self._error: BaseException | None = None
 
-    def on_roster(self, roster: Roster) -> None:
-        """Select the jobs that run, if all logs are published."""
-        if not self._publish_all:
-            return
-        running = {i for i, entry in roster.entries.items() if not entry.is_terminal}
-        now = asyncio.get_running_loop().time()
-        for job_id, until in list(self._publish_until.items()):
-            if until < now:
-                del self._publish_until[job_id]
-            elif job_id not in running:
-                self._publish_until[job_id] = min(until, now + LOG_END_GRACE_S)
-        self._publish_until.update(dict.fromkeys(running, float("inf")))
-        self._update_tasks()
+    def select(self, job_ids: set[str]) -> None:
+        """Replace the selection of jobs."""
+        self._selected = job_ids
+        self._has_changed.set()
 
-    def on_interest(self, job_ids: set[str]) -> None:
-        """Select the jobs whose logs edges ask for."""
-        self._requested = job_ids
-        self._update_tasks()
+    async def run(self, make_body: Callable[[str], TaskBody]) -> None:
+        """Run the tasks until cancelled, or until one fails, and raise its exception."""
+        tasks: KeyedTasks[str] = KeyedTasks(self._on_failure)
+        self._error = None
+        try:
+            while self._error is None:
+                self._has_changed.clear()
+                gone = [tasks.cancel(job_id) for job_id in tasks.keys() - self._selected]
+                await cancel_and_wait(task for task in gone if task is not None)
+                for job_id in self._selected - tasks.keys():
+                    tasks.start(job_id, make_body(job_id), name=f"relay of {job_id!r}")
+                await self._has_changed.wait()
+            raise self._error
+        finally:
+            await tasks.close()
 
-    async def run(self) -> None:
-        """Publish until cancelled; raises as `Writer.write` does."""
-        await self._tasks.run()
-
-    def _update_tasks(self) -> None:
-        self._tasks.select(self._publish_until.keys() | self._requested)
+    def _on_failure(self, _job_id: str, error: BaseException) -> None:
+        self._error = self._error or error
+        self._has_changed.set()

@@ -11,8 +11,8 @@ from marianne_stream.jobs.roster_details import is_state_of_entry
 from marianne_stream.jobs.roster_watchers import MAX_WATCHED_JOBS
 from marianne_stream.jobs.snapshots import JobSnapshot, newest_first_key
 from marianne_stream.models import JobState, Roster, RosterEntry
-from marianne_stream.relay.publish.job_tasks import JobTasks
 from marianne_stream.relay.publish.roster_publisher import make_change_command
+from marianne_stream.relay.publish.selection import JobTasks
 from marianne_stream.relay.publish.writer import Command, Writer, delete_fields
 from marianne_stream.relay.redis_keys import SourceKeys
 from marianne_stream.relay.schema import Unavailable, encode_json
@@ -45,7 +45,7 @@ class StatePublisher:
         self._roster: Roster | None = None
         self._requested: set[str] = set()
         self._published: dict[str, JobState] = {}
-        self._tasks = JobTasks(self._publish_job)
+        self._tasks = JobTasks()
         self._selection_changed = asyncio.Event()
         # For each published job that has ended: set by the next roster.
         self._roster_events: dict[str, asyncio.Event] = {}
@@ -65,7 +65,7 @@ class StatePublisher:
     async def run(self) -> None:
         """Publish all states anew, and their changes, until cancelled; raises as `write` does."""
         await self._writer.write([Command("DEL", self._keys.states)])
-        await run_until_first_failure(self._tasks.run(), self._delete_stale())
+        await run_until_first_failure(self._tasks.run(self._publish_job), self._delete_stale())
 
     def _update_tasks(self) -> None:
         self._tasks.select(self._select_jobs())
