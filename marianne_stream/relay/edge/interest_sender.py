@@ -1,8 +1,6 @@
 """Interests of one edge in one source, which are sent again while they last."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from marianne_stream.relay.schema import InterestKind
 
@@ -16,35 +14,29 @@ InterestKey = tuple[InterestKind, str]
 
 
 class InterestSender:
-    """Interests to send, by kind and job."""
+    """Interests to send, by kind and job.
+
+    Attributes:
+        logs: jobs whose logs clients watch.
+    """
 
     def __init__(self) -> None:
-        self._hold_counts: dict[InterestKey, int] = {}
-        self._expires_at: dict[InterestKey, float] = {}
+        self.logs: set[str] = set()
+        self._states_expire_at: dict[str, float] = {}
         self._sent: set[InterestKey] = set()
         self._renewed_at = float("-inf")
 
     def touch_state(self, job_id: str) -> None:
         """Begin or prolong the interest in a job's state."""
-        self._expires_at["state", job_id] = time.monotonic() + STATE_INTEREST_TTL_S
-
-    @contextmanager
-    def hold(self, kind: InterestKind, job_id: str) -> Iterator[None]:
-        """Keep an interest while the context lasts."""
-        interest: InterestKey = (kind, job_id)
-        self._hold_counts[interest] = self._hold_counts.get(interest, 0) + 1
-        try:
-            yield
-        finally:
-            self._hold_counts[interest] -= 1
-            if not self._hold_counts[interest]:
-                del self._hold_counts[interest]
+        self._states_expire_at[job_id] = time.monotonic() + STATE_INTEREST_TTL_S
 
     def take_due(self) -> list[InterestKey]:
         """Return the interests to send now: new ones, or all if they must be renewed."""
         now = time.monotonic()
-        self._expires_at = {key: until for key, until in self._expires_at.items() if until > now}
-        wanted = {*self._hold_counts, *self._expires_at}
+        states = {job: until for job, until in self._states_expire_at.items() if until > now}
+        self._states_expire_at = states
+        wanted: set[InterestKey] = {("log", job) for job in self.logs}
+        wanted |= {("state", job) for job in states}
         if now - self._renewed_at >= RENEW_INTERVAL_S:
             self._renewed_at = now
             self._sent = set()

@@ -1,15 +1,11 @@
 """Log feeds of an edge, and the locator that refers clients to the origin."""
 
-import asyncio
 from dataclasses import replace
 from functools import partial
 
 from marianne_stream.errors import (
-    LogForbiddenError,
     LogNotFoundError,
-    MarianneStreamError,
     NotOnEdgeError,
-    StateUnavailableError,
 )
 from marianne_stream.feeds.feed import EmptyFeed, Feed
 from marianne_stream.feeds.log_feeds import MISSING_LOG_POLL_S, LogRequest
@@ -21,21 +17,9 @@ from marianne_stream.logs.log_threads import LogThreads
 from marianne_stream.models import TERMINAL_STATUSES
 from marianne_stream.relay.edge.edge import Edge
 from marianne_stream.relay.edge.log_stream import LogPosition, LogStart
-from marianne_stream.relay.edge.relayed_log import RelayedLog
-from marianne_stream.relay.edge.relayed_log_feed import RelayedLogFeed
+from marianne_stream.relay.edge.relayed_log import RelayedLog, RelayedLogFeed
 from marianne_stream.relay.edge.relayed_source import RelayedSource
-from marianne_stream.relay.redis_client import call
-from marianne_stream.relay.redis_streams import FIRST_ID
-from marianne_stream.relay.validation import parse_unavailable
 from marianne_stream.wire.cursors import LogCursor
-
-# Time limit for the first lines of a log that no edge has asked for before.
-FIRST_LINES_TIMEOUT_S = 5.0
-FIRST_LINES_POLL_S = 0.05
-
-ERRORS_BY_CODE: dict[str, type[MarianneStreamError]] = {
-    error.code: error for error in (LogNotFoundError, LogForbiddenError)
-}
 
 
 class RelayedLogFeeds:
@@ -93,8 +77,7 @@ class RelayedLogFeeds:
         log.subscriber_count += 1
         try:
             await log.start()
-            if log.position.entry_id == FIRST_ID:
-                await wait_for_first_lines(log)
+            await log.wait_for_first_lines()
             start = await resolve_relayed_start(log, log_request.cursor, log_request.tail_lines)
             self._ensure_enough_lines(job_id, start, log_request.tail_lines)
             start = replace(start, is_exhausted=start.is_exhausted and await has_ended())
@@ -124,28 +107,6 @@ class RelayedLogFeeds:
             log.close()
 
 
-async def wait_for_first_lines(log: RelayedLog) -> None:
-    """Wait until the relay, which now receives the interest, has published lines.
-
-    Raises the error that the relay publishes, or StateUnavailableError after a time limit.
-    """
-    reader = log.source.reader
-    key = reader.keys.unavailable("log", log.job_id)
-    try:
-        async with asyncio.timeout(FIRST_LINES_TIMEOUT_S):
-            while log.position.entry_id == FIRST_ID:
-                async with reader.client() as redis:
-                    data = await call(redis.get(key))
-                if data is not None:
-                    raise parse_unavailable_error(data)
-                await asyncio.sleep(FIRST_LINES_POLL_S)
-    except TimeoutError as error:
-        raise StateUnavailableError(
-            f"{log.source.name} publishes no log of {log.job_id!r}",
-            detail="This job's log is not published right now.",
-        ) from error
-
-
 async def resolve_relayed_start(log: RelayedLog, cursor: str, max_tail_lines: int) -> LogStart:
     """Find the start of a feed: behind the client's cursor, else at the newest lines."""
     parsed = LogCursor.parse(cursor)
@@ -158,15 +119,6 @@ async def resolve_relayed_start(log: RelayedLog, cursor: str, max_tail_lines: in
     if lines:
         lines, position = LogPosition().follow(lines, lines[-1][0])
     return LogStart(position, lines, is_cursor_expired=bool(cursor), is_truncated=is_truncated)
-
-
-def parse_unavailable_error(data: bytes) -> MarianneStreamError:
-    """Return the error by which the relay says why a log is unavailable."""
-    try:
-        reason = parse_unavailable(data)
-    except ValueError:
-        return StateUnavailableError("invalid reason for a missing log")
-    return ERRORS_BY_CODE.get(reason.code, StateUnavailableError)(detail=reason.detail)
 
 
 class OriginOnlyLocator:

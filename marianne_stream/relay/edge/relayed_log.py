@@ -1,21 +1,48 @@
-"""Log of a job on an edge, read once for all clients."""
+"""Log of a job on an edge, read once for all clients, and its feed for one client.
+
+`feeds/live_log_feed.py` describes how a feed catches up with the log.
+"""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import ExitStack
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 
+from redis.asyncio import Redis
+
+from marianne_stream.errors import MarianneStreamError
 from marianne_stream.fanout.subscriber_queue import Sink
+from marianne_stream.feeds.live_log_feed import LiveLogFeed
+from marianne_stream.feeds.log_feeds import LogRequest
+from marianne_stream.feeds.log_frames import make_complete_data, make_log_gap_frame
 from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_threads import JobThreads
 from marianne_stream.relay.edge.log_stream import (
+    GAP_ENTRY,
+    LOG_COMPLETE,
     LogPosition,
+    LogStart,
     LogStream,
     LogStreamEntry,
     decode_log_items,
 )
-from marianne_stream.relay.edge.relayed_queue import RelayedBatch, RelayedBatchQueue
+from marianne_stream.relay.edge.relayed_queue import (
+    RelayedBatch,
+    RelayedBatchQueue,
+    lines_after_last_mark,
+    make_entry_frame,
+    make_entry_frames,
+    select_entries,
+)
 from marianne_stream.relay.edge.relayed_source import RelayedSource
-from marianne_stream.relay.redis_streams import StreamEntry, is_id_after
+from marianne_stream.relay.redis_streams import FIRST_ID, StreamEntry, is_id_after, parse_id
+from marianne_stream.wire import sse
+
+# Interval of the question whether the job of a complete log has ended.
+JOB_END_POLL_S = 1.0
+
+# Interval of the search for entries that Redis has lost.
+LOST_ENTRIES_POLL_S = 0.25
 
 
 class RelayedLog:
@@ -33,7 +60,6 @@ class RelayedLog:
         self.position = LogPosition()
         self.subscriber_count = self.read_bytes = 0
         self._queues: set[RelayedBatchQueue] = set()
-        self._exit_stack = ExitStack()
         self._start_lock = asyncio.Lock()
         self._is_started = False
 
@@ -46,15 +72,26 @@ class RelayedLog:
             if self._is_started:
                 return
             reader = self.source.reader
-            self._exit_stack.enter_context(reader.interest_sender.hold("log", self.job_id))
+            reader.interest_sender.logs.add(self.job_id)
             self.position = await self.stream.find_end()
             reader.subscribe(self.stream.key, self.position.entry_id, self.on_entries)
             self._is_started = True
 
+    async def wait_for_first_lines(self) -> None:
+        """Wait until the relay, which now receives the interest, has published lines.
+
+        Raises as `RelayedSource.wait_until_published` does.
+        """
+
+        async def find_lines(_redis: Redis) -> bool | None:
+            return self.position.entry_id != FIRST_ID or None
+
+        await self.source.wait_until_published("log", self.job_id, find_lines)
+
     def close(self) -> None:
         """Stop following the stream."""
         self.source.reader.unsubscribe(self.stream.key)
-        self._exit_stack.close()
+        self.source.reader.interest_sender.logs.discard(self.job_id)
 
     def subscribe(
         self, line_filter: LineFilter | None, sink: Sink | None, position: LogPosition
@@ -88,3 +125,118 @@ class RelayedLog:
         batch = RelayedBatch.from_items(items, end)
         for queue in list(self._queues):
             queue.offer(batch)
+
+
+class RelayedLogFeed(LiveLogFeed[RelayedBatchQueue, bytes]):
+    """Feed of a relayed log, which counts this client as a subscriber until `on_close`."""
+
+    def __init__(
+        self,
+        log: RelayedLog,
+        start: LogStart,
+        *,
+        log_request: LogRequest,
+        has_job_ended: Callable[[], Awaitable[bool]],
+        on_close: Callable[[RelayedLog], None],
+    ) -> None:
+        super().__init__(log_request.line_filter, log.threads)
+        self.is_exhausted = start.is_exhausted
+        self._log = log
+        self._start = start
+        self._position = start.position
+        self._follows = log_request.follow
+        self._has_job_ended = has_job_ended
+        self._on_close = on_close
+        # Newest entry when the client came; entries up to it are `initial`.
+        self._initial_end_id = start.position.entry_id
+        # A log_complete mark, if it is the last entry that the feed has read from Redis.
+        self._completion: LogStreamEntry | None = None
+        self._is_complete = False
+
+    def close(self) -> None:
+        """Finish, and leave the log."""
+        super().close()
+        self._on_close(self._log)
+
+    async def _first_frames(self) -> AsyncIterator[bytes]:
+        start = self._start
+        self._initial_end_id = max(
+            self._log.position.entry_id, start.position.entry_id, key=parse_id
+        )
+        if self._matcher is not None:
+            above = await self._log.stream.read_before(start)
+            await self._matcher.start_after(self._threads, partial(lines_after_last_mark, above))
+        frames = make_log_gap_frame(None) if start.is_cursor_expired else b""
+        if frames := frames + await self._make_matching_frames(start.tail):
+            yield frames
+
+    def _is_behind(self) -> bool:
+        return is_id_after(self._log.position.entry_id, self._position.entry_id)
+
+    async def _read_next(self) -> bytes | None:
+        before = self._position
+        entries, self._position = await self._log.stream.read_after(before)
+        if not entries and self._position.entry_id == before.entry_id:
+            if self._follows:
+                # Redis has lost the entry at which the log is read: what replaces it comes here.
+                return None
+            is_missing = self._position.next_number == 0
+            self._position = self._log.position
+            return make_entry_frame(GAP_ENTRY) if is_missing else b""
+        return await self._make_matching_frames(entries)
+
+    async def _wait_for_source(self) -> None:
+        await asyncio.sleep(LOST_ENTRIES_POLL_S)
+
+    async def _make_end_frame(self) -> bytes:
+        if not self._follows:
+            cursor = self._position.cursor
+            event_id = str(cursor.as_complete(follow=False)) if cursor is not None else ""
+            return sse.frame(
+                make_complete_data(follow=False), event=LOG_COMPLETE, event_id=event_id
+            )
+        completion = self._completion
+        if completion is None:
+            return b""
+        is_new = is_id_after(completion[0], self._initial_end_id)
+        if self._is_complete or is_new or await self._is_job_over():
+            return make_entry_frame(completion[1])
+        return b""
+
+    async def _is_job_over(self) -> bool:
+        """Return whether the job has ended: if it runs again, its log goes on behind the mark."""
+        with contextlib.suppress(MarianneStreamError):
+            return await self._has_job_ended()
+        return False
+
+    async def _wait_for_batches(self, queue: RelayedBatchQueue) -> bool:
+        # The end of the job may be known later than the end of its log.
+        while self._completion is not None and self._completion[0] == queue.position.entry_id:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(JOB_END_POLL_S):
+                    return await queue.wait()
+            if queue.position.entry_id == self._completion[0] and await self._is_job_over():
+                self._is_complete = True
+                return False
+        self._completion = None
+        return await queue.wait()
+
+    async def _make_matching_frames(self, items: Sequence[LogStreamEntry]) -> bytes:
+        """Return the frames of entries from Redis, without log_complete marks."""
+        if items:
+            self._completion = items[-1] if items[-1][1].mark == LOG_COMPLETE else None
+        lines = [item for item in items if item[1].mark != LOG_COMPLETE]
+        initial = [item for item in lines if not is_id_after(item[0], self._initial_end_id)]
+        later = lines[len(initial) :]
+        old = await select_entries(initial, self._matcher, self._threads)
+        new = await select_entries(later, self._matcher, self._threads)
+        return make_entry_frames(old, is_initial=True) + make_entry_frames(new)
+
+    def _subscribe(self) -> RelayedBatchQueue:
+        return self._log.subscribe(self._line_filter, self._sink, self._position)
+
+    def _unsubscribe(self, queue: RelayedBatchQueue) -> None:
+        self._log.unsubscribe(queue)
+
+    def _resume_after(self, queue: RelayedBatchQueue) -> None:
+        self._position = queue.position

@@ -2,27 +2,38 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
-from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnavailableError
+from marianne_stream.errors import (
+    CorruptStateError,
+    JobNotFoundError,
+    LogForbiddenError,
+    LogNotFoundError,
+    MarianneStreamError,
+    StateUnavailableError,
+)
 from marianne_stream.jobs.read_limiter import StateReadLimiter
 from marianne_stream.models import JobState, MonitorEvent, RemotePosition, RosterEntry
 from marianne_stream.relay.edge.source_reader import ReadPacing, SourceListener, SourceReader
 from marianne_stream.relay.redis_client import call
 from marianne_stream.relay.redis_keys import SourceKeys
 from marianne_stream.relay.redis_streams import read_hash
-from marianne_stream.relay.schema import MAX_PUBLISHED_JOBS, EventEntry
+from marianne_stream.relay.schema import MAX_PUBLISHED_JOBS, EventEntry, InterestKind
 from marianne_stream.relay.validation import parse_roster_entry, parse_state, parse_unavailable
 
 logger = logging.getLogger(__name__)
 
-# Time limit for a state that no edge has asked for before.
-FIRST_STATE_TIMEOUT_S = 5.0
-STATE_POLL_S = 0.1
+# Time limit for a state or log that no edge has asked for before.
+PUBLICATION_TIMEOUT_S = 5.0
+PUBLICATION_POLL_S = 0.1
+
+LOG_ERRORS: dict[str, type[MarianneStreamError]] = {
+    error.code: error for error in (LogNotFoundError, LogForbiddenError)
+}
 
 # Least time between two reads of the roster, as a multiple of the time that the last one took.
 ROSTER_REST_FACTOR = 10.0
@@ -122,16 +133,43 @@ class RelayedSource:
         """
         self._ensure_connected()
         self.reader.interest_sender.touch_state(job_id)
+        data = await self.wait_until_published(
+            "state", job_id, lambda redis: call(redis.hget(self.reader.keys.states, job_id))
+        )
         try:
-            async with asyncio.timeout(FIRST_STATE_TIMEOUT_S):
-                while (state := await self._read_published_state(job_id)) is None:
-                    await self._wait_for_change()
-        except TimeoutError as error:
-            raise StateUnavailableError(f"{self.name} publishes no state of {job_id!r}") from error
+            state = parse_state(data)
+        except ValueError as error:
+            raise CorruptStateError(f"the state of {job_id!r}: {error}") from error
         return replace(state, source="redis", live=self.is_live and state.live)
 
+    async def wait_until_published(
+        self, kind: InterestKind, job_id: str, read: Callable[[Redis], Awaitable[Any]]
+    ) -> Any:
+        """Return what `read` returns, as soon as it is not None.
+
+        Raises the error that the relay publishes instead, or StateUnavailableError after a time
+        limit.
+        """
+        reason_key = self.reader.keys.unavailable(kind, job_id)
+        try:
+            async with asyncio.timeout(PUBLICATION_TIMEOUT_S):
+                while True:
+                    async with self.reader.client() as redis:
+                        found = await read(redis)
+                        reason = await call(redis.get(reason_key)) if found is None else None
+                    if found is not None:
+                        return found
+                    if reason is not None:
+                        raise parse_unavailable_error(reason, job_id)
+                    await self._wait_for_change()
+        except TimeoutError as error:
+            raise StateUnavailableError(
+                f"{self.name} publishes no {kind} of {job_id!r}",
+                detail=f"This job's {kind} is not published right now.",
+            ) from error
+
     def wake_state_readers(self) -> None:
-        """Let the pending `read_job` calls look again."""
+        """Let the pending reads look again."""
         self._state_changed.set()
 
     def _ensure_connected(self) -> None:
@@ -140,28 +178,10 @@ class RelayedSource:
         if not self.reader.is_connected:
             raise StateUnavailableError("Redis does not answer", detail="Redis does not answer.")
 
-    async def _read_published_state(self, job_id: str) -> JobState | None:
-        keys, reason = self.reader.keys, None
-        async with self.reader.client() as redis:
-            data = await call(redis.hget(keys.states, job_id))
-            if data is None:
-                reason = await call(redis.get(keys.unavailable("state", job_id)))
-        try:
-            if data is not None:
-                return parse_state(data)
-            if reason is None:
-                return None
-            unavailable = parse_unavailable(reason)
-        except ValueError as error:
-            raise CorruptStateError(f"the state of {job_id!r}: {error}") from error
-        if unavailable.code == JobNotFoundError.code:
-            raise JobNotFoundError(job_id)
-        raise StateUnavailableError(f"{self.name}: {unavailable.detail}", detail=unavailable.detail)
-
     async def _wait_for_change(self) -> None:
         self._state_changed.clear()
         try:
-            async with asyncio.timeout(STATE_POLL_S):
+            async with asyncio.timeout(PUBLICATION_POLL_S):
                 await self._state_changed.wait()
         except TimeoutError:
             # A source may publish a reason without announcing it.
@@ -202,3 +222,14 @@ async def decode_roster(values: Iterable[bytes]) -> dict[str, RosterEntry]:
     if faults:
         logger.debug("roster entries skipped count=%d: %s", len(faults), faults[0])
     return entries
+
+
+def parse_unavailable_error(data: bytes, job_id: str) -> MarianneStreamError:
+    """Return the error by which the relay says why a state or log is unavailable."""
+    try:
+        reason = parse_unavailable(data)
+    except ValueError:
+        return StateUnavailableError(f"invalid reason for what is missing of {job_id!r}")
+    if reason.code == JobNotFoundError.code:
+        return JobNotFoundError(job_id)
+    return LOG_ERRORS.get(reason.code, StateUnavailableError)(detail=reason.detail)
