@@ -4,8 +4,7 @@ import time
 from pathlib import Path
 
 from benchmarks.processes import process_cpu_s
-from marianne_stream.relay.redis_keys import SourceKeys
-from marianne_stream.relay.schema import LogEntry, LogEntryId
+from marianne_stream.relay.schema import LogEntry, LogEntryId, SourceKeys
 from tests.support.redis_server import RedisServer, run_redis
 
 LOG_KEY = SourceKeys("marianne-stream", "here").log("a")

@@ -18,7 +18,7 @@ from benchmarks.processes import (
 )
 from benchmarks.relay_cases import SOURCE, run_edge
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from marianne_stream.relay.redis_keys import SourceKeys
+from marianne_stream.relay.schema import SourceKeys
 from marianne_stream.relay.validation import parse_log_entry
 from tests.support.redis_server import RedisServer, run_redis
 

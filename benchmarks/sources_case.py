@@ -10,12 +10,12 @@ from pathlib import Path
 
 from benchmarks.processes import process_cpu_s, run_python, run_reader, wait_all_read
 from marianne_stream.models import JobState, RosterEntry
-from marianne_stream.relay.redis_keys import SourceKeys
 from marianne_stream.relay.schema import (
     FORMAT_VERSION,
     LogEntry,
     LogEntryId,
     RelayStatus,
+    SourceKeys,
     encode_json,
 )
 from tests.support.redis_server import RedisServer, run_redis

@@ -23,12 +23,10 @@ from marianne_stream.feeds.log_locator import FileLogLocator, LogLocator
 from marianne_stream.jobs.hub import JobHub
 from marianne_stream.logs.file_watcher import FileWatcher
 from marianne_stream.logs.log_threads import LogThreads
-from marianne_stream.relay.collectors import make_collectors
+from marianne_stream.relay.collectors import RelayCollector
 from marianne_stream.relay.publish.config import PublishConfig
 from marianne_stream.relay.setup import (
-    load_edge,
-    load_edge_logs,
-    load_publisher,
+    load_with_redis,
     make_publisher_lifespan,
     read_redis_password,
 )
@@ -295,7 +293,7 @@ def build_components(settings: Settings) -> Components:
     )
     download_limiter = DownloadLimiter(settings.max_downloads, settings.max_downloads_per_address)
     collector = ServerCollector(stream_registry, job_hub, logs.feeds, download_limiter)
-    metrics = Metrics([collector, *make_collectors(publisher, edge)])
+    metrics = Metrics([collector, RelayCollector(publisher, edge)])
     return Components(
         conductor_client=state.conductor_client,
         edge=edge,
@@ -316,7 +314,8 @@ def make_edge(settings: Settings) -> "Edge | None":
     if settings.state_backend != "redis" or settings.redis_url is None:
         return None
     password = read_redis_password(settings.redis_password_file)
-    return load_edge()(
+    edge_class: type[Edge] = load_with_redis("edge.edge", "Edge")
+    return edge_class(
         settings.redis_url, password, prefix=settings.redis_prefix, source_names=settings.sources
     )
 
@@ -335,7 +334,8 @@ def make_publisher(settings: Settings, job_hub: JobHub, logs: LogComponents) -> 
         max_log_lines=settings.redis_log_max_lines,
         log_ttl_s=settings.redis_log_ttl_s,
     )
-    return load_publisher()(job_hub, logs.file_locator, logs.followers, config)
+    publisher_class: type[Publisher] = load_with_redis("publish.publisher", "Publisher")
+    return publisher_class(job_hub, logs.file_locator, logs.followers, config)
 
 
 def make_job_hub(edge: "Edge | None", state: StateComponents) -> JobHub:
@@ -386,8 +386,8 @@ def build_log_components(
     feeds: LogFeedProvider = FileLogFeeds(file_locator, followers)
     locator: LogLocator = file_locator
     if edge is not None:
-        feeds_class, locator_class = load_edge_logs()
-        feeds, locator = feeds_class(edge, job_hub, threads), locator_class(edge, job_hub)
+        feeds = load_with_redis("edge.relayed_feeds", "RelayedLogFeeds")(edge, job_hub, threads)
+        locator = load_with_redis("edge.relayed_feeds", "OriginOnlyLocator")(edge, job_hub)
     return LogComponents(file_watcher, threads, followers, file_locator, feeds, locator)
 
 

@@ -1,4 +1,4 @@
-"""Values under the keys of a source, as docs/reference/relay.md describes them."""
+"""Keys of a source and the values under them, as docs/reference/relay.md describes them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,9 +8,35 @@ import msgspec
 
 from marianne_stream.models import JobState, RosterEntry, StateSourceName
 
-# Version of the format. Version 1 was not written into Redis.
+
+class SourceKeys:
+    """Keys of one source. `pattern` is a pattern of all of them."""
+
+    def __init__(self, prefix: str, source: str) -> None:
+        self.source = source
+        self._base = base = f"{prefix}:{{{source}}}"
+        self.pattern = f"{base}:*"
+        self.lock = f"{base}:lock"
+        self.fence = f"{base}:fence"
+        self.format = f"{base}:format"
+        self.status = f"{base}:status"
+        self.jobs = f"{base}:jobs"
+        self.states = f"{base}:states"
+        self.changes = f"{base}:changes"
+        self.events = f"{base}:events"
+        self.interest = f"{base}:interest"
+
+    def log(self, job_id: str) -> str:
+        """Return the key of a stream: the newest lines and marks of a job's log."""
+        return f"{self._base}:log:{job_id}"
+
+    def unavailable(self, kind: str, job_id: str) -> str:
+        """Return the key of a string that expires: why a state or log is unavailable."""
+        return f"{self._base}:unavailable:{kind}:{job_id}"
+
+
+# Version of the format.
 FORMAT_VERSION = 2
-UNVERSIONED_FORMAT = 1
 
 # Fields of a stream entry as redis-py returns them.
 EntryFields = Mapping[bytes, bytes]
@@ -25,15 +51,7 @@ MAX_PUBLISHED_JOBS = 2_000
 
 
 class RelayStatus(msgspec.Struct, frozen=True):
-    """Status of a relay, which expires soon after the relay is gone.
-
-    Attributes:
-        source: backend that the published states come from.
-        live: whether the conductor itself reports them.
-        events_live: whether the conductor's events come in.
-        origin_url: address of the origin for clients, or None.
-        epoch: epoch of the events' numbers.
-    """
+    """Status of a relay, which expires soon after the relay is gone."""
 
     source: StateSourceName
     live: bool

@@ -1,9 +1,8 @@
 """Loader of the relay's classes. They need redis-py, an optional dependency."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -13,40 +12,16 @@ from marianne_stream.auth.tokens import read_private_file
 from marianne_stream.errors import SettingsError
 
 if TYPE_CHECKING:
-    from marianne_stream.relay.edge.edge import Edge
-    from marianne_stream.relay.edge.relayed_feeds import OriginOnlyLocator, RelayedLogFeeds
     from marianne_stream.relay.publish.publisher import Publisher
 
 
-def load_publisher() -> "type[Publisher]":
-    """Load the class of the publisher, or raise SettingsError without redis-py."""
-    publisher: type[Publisher] = import_with_redis("publish.publisher").Publisher
-    return publisher
+def load_with_redis(module_name: str, name: str) -> Any:
+    """Return a class or function of a module, which is named below `relay`.
 
-
-def load_edge() -> "type[Edge]":
-    """Load the class of an edge, or raise SettingsError without redis-py."""
-    edge: type[Edge] = import_with_redis("edge.edge").Edge
-    return edge
-
-
-def load_edge_logs() -> "tuple[type[RelayedLogFeeds], type[OriginOnlyLocator]]":
-    """Load the classes of an edge's logs, or raise SettingsError without redis-py."""
-    module = import_with_redis("edge.relayed_feeds")
-    return module.RelayedLogFeeds, module.OriginOnlyLocator
-
-
-def load_reachability_check() -> Callable[[str, str | None], Awaitable[None]]:
-    """Load `redis_client.check_reachable`, or raise SettingsError without redis-py."""
-    check: Callable[[str, str | None], Awaitable[None]]
-    check = import_with_redis("redis_client").check_reachable
-    return check
-
-
-def import_with_redis(module_name: str) -> ModuleType:
-    """Import a module, named below `relay`; raise SettingsError if redis-py is not installed."""
+    Raises SettingsError if redis-py is not installed.
+    """
     try:
-        return import_module(f"marianne_stream.relay.{module_name}")
+        return getattr(import_module(f"marianne_stream.relay.{module_name}"), name)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "redis":
             raise

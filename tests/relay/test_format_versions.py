@@ -8,8 +8,7 @@ import pytest
 from marianne_stream.app import TASKS
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.errors import SourceNameInUseError
-from marianne_stream.relay.redis_keys import SourceKeys
-from marianne_stream.relay.schema import FORMAT_VERSION
+from marianne_stream.relay.schema import FORMAT_VERSION, SourceKeys
 from marianne_stream.web.app_keys import JOB_HUB
 from tests.relay.conftest import JOB, KEYS, StartRelay
 from tests.support.processes import run_process
@@ -21,11 +20,10 @@ ELM = SourceKeys("marianne-stream", "elm")
 
 
 async def publish_as(redis: RedisServer, keys: SourceKeys, version: int) -> None:
-    """Write the keys of a relay of another format; version 1 did not write its version."""
+    """Write the keys of a relay of another format."""
     await redis.call("INCR", keys.fence)
     await redis.call("HSET", keys.jobs, JOB, "{}")
-    if version > 1:
-        await redis.call("SET", keys.format, version)
+    await redis.call("SET", keys.format, version)
 
 
 @pytest.mark.parametrize("version", [1, FORMAT_VERSION + 1])
@@ -74,7 +72,7 @@ async def test_origin_that_finds_another_format_later_warns_and_serves(
             )
             assert JOB in (await app[JOB_HUB].roster.get()).entries
             assert not app[TASKS].failed.is_set()
-        assert await redis.call("EXISTS", KEYS.lock, KEYS.status, KEYS.format) == 0
+        assert await redis.call("EXISTS", KEYS.lock, KEYS.status) == 0
 
 
 @pytest.mark.parametrize("version", [1, FORMAT_VERSION + 1])

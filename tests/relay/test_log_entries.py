@@ -13,7 +13,7 @@ from marianne_stream.feeds.log_frames import (
     make_rotated_frame,
 )
 from marianne_stream.logs.log_reader import LogGap, LogRotation, ReadResult
-from marianne_stream.relay.edge.relayed_queue import make_entry_frames
+from marianne_stream.relay.edge.relayed_log import make_entry_frames
 from marianne_stream.relay.publish.log_entries import (
     EntryArguments,
     EntryIdAllocator,

@@ -13,8 +13,7 @@ import pytest
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.relay.publish.log_publisher import TAIL_LINES
-from marianne_stream.relay.redis_keys import SourceKeys
-from marianne_stream.relay.schema import LogEntryId
+from marianne_stream.relay.schema import LogEntryId, SourceKeys
 from tests.relay.conftest import JOB, append_lines
 from tests.support.redis_server import RedisServer
 from tests.support.relay_servers import RelayServer, run_edge, run_origin

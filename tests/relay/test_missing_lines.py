@@ -14,8 +14,7 @@ from marianne_stream.relay.edge.relayed_source import RelayedSource
 from marianne_stream.relay.edge.source_reader import ReadPacing
 from marianne_stream.relay.publish.log_publisher import TAIL_LINES
 from marianne_stream.relay.redis_client import close_connections, make_client
-from marianne_stream.relay.redis_keys import SourceKeys
-from marianne_stream.relay.schema import LogEntry
+from marianne_stream.relay.schema import LogEntry, SourceKeys
 from tests.relay.conftest import JOB, append_lines
 from tests.support.hostile_source import HostileSource
 from tests.support.redis_server import RedisServer

@@ -8,12 +8,12 @@ from contextlib import suppress
 from redis.exceptions import RedisError
 
 from marianne_stream.models import JobState, RosterEntry
-from marianne_stream.relay.redis_keys import SourceKeys
 from marianne_stream.relay.schema import (
     FORMAT_VERSION,
     EventEntry,
     LogEntry,
     RelayStatus,
+    SourceKeys,
     encode_json,
 )
 from tests.support.redis_server import RedisServer

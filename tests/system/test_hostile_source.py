@@ -11,8 +11,7 @@ import pytest
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.models import RosterEntry
-from marianne_stream.relay.redis_keys import SourceKeys
-from marianne_stream.relay.schema import EventEntry, RelayStatus, encode_json
+from marianne_stream.relay.schema import EventEntry, RelayStatus, SourceKeys, encode_json
 from tests.support.hostile_source import HostileSource
 from tests.support.processes import ManagedProcess, run_process, run_server
 from tests.support.redis_server import RedisServer, run_redis

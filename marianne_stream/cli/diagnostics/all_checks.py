@@ -15,7 +15,7 @@ from marianne_stream.cli.diagnostics.finding import Finding
 from marianne_stream.config.settings import Settings
 from marianne_stream.errors import ConductorUnavailableError, MarianneStreamError
 from marianne_stream.models import Roster
-from marianne_stream.relay.setup import load_reachability_check, read_redis_password
+from marianne_stream.relay.setup import load_with_redis, read_redis_password
 from marianne_stream.wire.redis_urls import redact_url
 
 
@@ -92,7 +92,8 @@ def job_workspaces(report: ConductorReport | None, roster: Roster | None) -> lis
 async def check_redis(name: str, url: str, settings: Settings) -> Finding:
     """Check that the Redis of a setting answers."""
     try:
-        await load_reachability_check()(url, read_redis_password(settings.redis_password_file))
+        check = load_with_redis("redis_client", "check_reachable")
+        await check(url, read_redis_password(settings.redis_password_file))
     except MarianneStreamError as error:
         advice = f"start Redis, or correct {name} and its password"
         return Finding("error", name, str(error), advice)

@@ -19,8 +19,7 @@ from marianne_stream.models import JobState, MonitorEvent, Roster, RosterEntry
 from marianne_stream.relay.edge.relayed_source import EventGap, RelayedSource
 from marianne_stream.relay.edge.source_reader import ReadPacing
 from marianne_stream.relay.redis_client import make_client
-from marianne_stream.relay.redis_keys import SourceKeys
-from marianne_stream.relay.schema import EventEntry
+from marianne_stream.relay.schema import EventEntry, SourceKeys
 
 decode_params = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 encode_json = msgspec.json.Encoder().encode

@@ -20,9 +20,8 @@ from marianne_stream.jobs.read_limiter import StateReadLimiter
 from marianne_stream.models import JobState, MonitorEvent, RemotePosition, RosterEntry
 from marianne_stream.relay.edge.source_reader import ReadPacing, SourceListener, SourceReader
 from marianne_stream.relay.redis_client import call
-from marianne_stream.relay.redis_keys import SourceKeys
 from marianne_stream.relay.redis_streams import read_hash
-from marianne_stream.relay.schema import MAX_PUBLISHED_JOBS, EventEntry, InterestKind
+from marianne_stream.relay.schema import MAX_PUBLISHED_JOBS, EventEntry, InterestKind, SourceKeys
 from marianne_stream.relay.validation import parse_roster_entry, parse_state, parse_unavailable
 
 logger = logging.getLogger(__name__)
@@ -57,9 +56,8 @@ class RelayedSource:
         self.name = keys.source
         self.read_limiter = StateReadLimiter()
         self._listener = listener
-        self._roster: dict[str, RosterEntry] | None = None
+        self._is_roster_stale = True
         self._last_roster: Mapping[str, RosterEntry] = {}
-        self._roster_version = 0
         # Earliest time of the next read of the roster, by the loop's clock.
         self._roster_allowed_at = 0.0
         self._limit_reached = False
@@ -103,28 +101,31 @@ class RelayedSource:
         """
         self._ensure_connected()
         loop = asyncio.get_running_loop()
-        if self._roster is not None:
-            return self._roster
+        if not self._is_roster_stale:
+            return self._last_roster
         if loop.time() < self._roster_allowed_at:
             # A source that keeps reporting changes must not take all of the time.
             loop.call_at(self._roster_allowed_at, self._listener.on_roster_changed, self.name)
             return self._last_roster
-        version, began = self._roster_version, loop.time()
-        async with self.reader.client() as redis:
-            values = await read_hash(redis, self.reader.keys.jobs, MAX_PUBLISHED_JOBS)
+        began = loop.time()
+        # The roster may change again while it is read.
+        self._is_roster_stale = False
+        try:
+            async with self.reader.client() as redis:
+                values = await read_hash(redis, self.reader.keys.jobs, MAX_PUBLISHED_JOBS)
+            self._last_roster = await decode_roster(values.values())
+        except BaseException:
+            self._is_roster_stale = True
+            raise
         if len(values) == MAX_PUBLISHED_JOBS and not self._limit_reached:
             self._limit_reached = True
             logger.warning("jobs ignored source=%s limit=%d", self.name, MAX_PUBLISHED_JOBS)
-        self._last_roster = entries = await decode_roster(values.values())
         self._roster_allowed_at = loop.time() + ROSTER_REST_FACTOR * (loop.time() - began)
-        if version == self._roster_version:
-            self._roster = entries
-        return entries
+        return self._last_roster
 
     def invalidate_roster(self) -> None:
         """Read the roster from Redis the next time."""
-        self._roster = None
-        self._roster_version += 1
+        self._is_roster_stale = True
 
     async def read_job(self, job_id: str) -> JobState:
         """Return the state of a job.

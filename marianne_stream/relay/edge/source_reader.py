@@ -21,7 +21,6 @@ from marianne_stream.relay.redis_client import (
     describe_error,
     ensure_same_primary,
 )
-from marianne_stream.relay.redis_keys import SourceKeys
 from marianne_stream.relay.redis_streams import (
     FIRST_ID,
     StreamEntry,
@@ -33,10 +32,10 @@ from marianne_stream.relay.redis_streams import (
 )
 from marianne_stream.relay.schema import (
     FORMAT_VERSION,
-    UNVERSIONED_FORMAT,
     EntryFields,
     EventEntry,
     RelayStatus,
+    SourceKeys,
 )
 from marianne_stream.relay.validation import (
     describe_version,
@@ -284,11 +283,9 @@ class SourceReader:
     async def _read_status(self) -> bytes | None:
         """Return the encoded status; raise StateUnavailableError for another format."""
         async with self._client.pipeline(transaction=False) as pipe:
-            for key in (self.keys.format, self.keys.fence, self.keys.status):
-                pipe.get(key)
-            version, fence, status = await call(pipe.execute())
-        if version is None and fence is not None:
-            version = b"%d" % UNVERSIONED_FORMAT
+            pipe.get(self.keys.format)
+            pipe.get(self.keys.status)
+            version, status = await call(pipe.execute())
         self.version_mismatch = ""
         if version not in (None, b"%d" % FORMAT_VERSION):
             self.version_mismatch = (

@@ -18,12 +18,14 @@ from marianne_stream.jobs.hub import JobHub
 from marianne_stream.models import Roster
 from marianne_stream.relay.publish.config import PublishConfig
 from marianne_stream.relay.publish.event_publisher import EventPublisher
-from marianne_stream.relay.publish.lock import LockResult, SourceLock
 from marianne_stream.relay.publish.log_publisher import LogPublisher
-from marianne_stream.relay.publish.roster_publisher import RosterPublisher, make_change_command
 from marianne_stream.relay.publish.selection import InterestTracker
-from marianne_stream.relay.publish.state_publisher import StatePublisher
-from marianne_stream.relay.publish.writer import Command, Writer, WriteStats
+from marianne_stream.relay.publish.state_publisher import (
+    RosterPublisher,
+    StatePublisher,
+    make_change_command,
+)
+from marianne_stream.relay.publish.writer import Command, LockResult, SourceLock, Writer, WriteStats
 from marianne_stream.relay.redis_client import (
     REDIS_ERRORS,
     close_connections,
@@ -31,7 +33,7 @@ from marianne_stream.relay.redis_client import (
     ensure_same_primary,
     make_client,
 )
-from marianne_stream.relay.redis_keys import SourceKeys
+from marianne_stream.relay.schema import SourceKeys
 from marianne_stream.version import VERSION
 from marianne_stream.wire.redis_urls import redact_url
 

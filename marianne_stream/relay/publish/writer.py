@@ -1,10 +1,11 @@
-"""Writer of batches to Redis, fenced by the lock of the source.
+"""Writer of batches to Redis, fenced by the lock of the source: one relay at a time publishes.
 
-Each batch is a script that first compares the lock with the writer's token, so a relay that has
-lost the lock writes nothing.
+Each batch is a script that first compares the lock with the token of the writer, so a relay that
+has lost the lock writes nothing.
 """
 
 import asyncio
+import secrets
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -15,8 +16,10 @@ import msgspec
 from redis.asyncio import Redis
 
 from marianne_stream.common.task_set import run_until_first_failure
-from marianne_stream.errors import LockLostError
+from marianne_stream.errors import LockLostError, SourceNameInUseError
 from marianne_stream.relay.redis_client import call
+from marianne_stream.relay.schema import FORMAT_VERSION, SourceKeys
+from marianne_stream.relay.validation import describe_version
 
 # Keys are passed apart from the commands, which name them by index, so that Redis checks the user's
 # rights to all of them first. A command with columns is run once for each row. An entry whose id is
@@ -220,3 +223,92 @@ def delete_fields(key: str, names: Sequence[str]) -> list[Command]:
         Command("HDEL", key, tuple(names[at : at + MAX_COMMAND_FIELDS]))
         for at in range(0, len(names), MAX_COMMAND_FIELDS)
     ]
+
+
+LOCK_TTL_MS = 10_000
+RENEW_INTERVAL_S = 3.0
+# Time that a renewal may be late.
+RENEW_DELAY_S = 0.5
+
+# A fencing token is a counter and a random suffix: a promoted replica may have missed the last
+# increment, and must not issue the same token twice. A relay that finds its own token there takes
+# the lock again. Data of another format is left alone.
+ACQUIRE_SCRIPT = """
+local held = redis.call('GET', KEYS[1])
+local format = redis.call('GET', KEYS[3])
+if format and format ~= ARGV[4] then return {'', 0, 0, format} end
+if held and held ~= ARGV[3] then
+  return {'', redis.call('PTTL', KEYS[1]), redis.call('TIME')[1]}
+end
+local token = redis.call('INCR', KEYS[2]) .. '-' .. ARGV[1]
+redis.call('SET', KEYS[1], token, 'PX', ARGV[2])
+redis.call('SET', KEYS[3], ARGV[4])
+return {token, tonumber(ARGV[2]), redis.call('TIME')[1]}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LockResult:
+    """Result of an attempt to take a lock. The token is "" if another relay holds it."""
+
+    token: str
+    ttl_ms: int
+    redis_time_s: int
+
+
+class SourceLock:
+    """Lock of one source."""
+
+    def __init__(self, client: Redis, keys: SourceKeys) -> None:
+        self._client = client
+        self._keys = keys
+        self._token = ""
+
+    async def try_acquire(self) -> LockResult:
+        """Take the lock if it is free.
+
+        Raises SourceNameInUseError if the source's data is in another format, or RedisError.
+        """
+        keys = self._keys
+        acquire = self._client.register_script(ACQUIRE_SCRIPT)
+        suffix = secrets.token_hex(8)
+        answer = await call(
+            acquire(
+                keys=[keys.lock, keys.fence, keys.format],
+                args=[suffix, LOCK_TTL_MS, self._token, FORMAT_VERSION],
+            )
+        )
+        if len(answer) > 3:
+            raise SourceNameInUseError(
+                f"Redis has data of {keys.source!r} in format {describe_version(answer[3])}, and "
+                f"this server publishes in format {FORMAT_VERSION}: give it another source_name, "
+                f"or, if no other server publishes as {keys.source!r}, delete the keys "
+                f"{keys.pattern}"
+            )
+        token = answer[0].decode()
+        self._token = token or self._token
+        return LockResult(token, int(answer[1]), int(answer[2]))
+
+    async def acquire_at_startup(self) -> LockResult:
+        """Take the lock, which an earlier process of this server may have left behind.
+
+        Raises SourceNameInUseError if the holder of the lock renews it, and as `try_acquire` does.
+        """
+        first = await self.try_acquire()
+        if first.token:
+            return first
+        await asyncio.sleep(RENEW_INTERVAL_S + RENEW_DELAY_S)
+        result = await self.try_acquire()
+        if not result.token and result.ttl_ms > first.ttl_ms - RENEW_INTERVAL_S * 1000:
+            raise SourceNameInUseError(
+                f"another relay publishes as {self._keys.source!r}, and its lock lasts for another "
+                f"{result.ttl_ms / 1000:.1f} s unless it is renewed: give this one another "
+                "source_name, or stop that one"
+            )
+        return result
+
+    async def keep_renewed(self, writer: Writer) -> None:
+        """Renew the lock until cancelled; raises as `Writer.write_batch` does."""
+        while True:
+            await asyncio.sleep(RENEW_INTERVAL_S)
+            await writer.write_batch([Command("PEXPIRE", self._keys.lock, (str(LOCK_TTL_MS),))])
