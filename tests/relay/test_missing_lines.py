@@ -95,6 +95,16 @@ async def test_lines_before_those_that_arrive_are_read(redis: RedisServer, log: 
     assert recorded.take() == texts(range(4, 2001))
 
 
+async def test_entries_that_arrive_again_are_ignored(redis: RedisServer, log: RelayedLog) -> None:
+    recorded = RecordedLog(log)
+    await write_lines(redis, [4, 5, 6])
+    entries = await redis.read_stream(KEY)
+    await log.on_entries(entries[3:5])
+    await log.on_entries(entries[2:])
+    await log.on_entries(entries[2:4])
+    assert recorded.take() == ["4", "5", "6"]
+
+
 async def test_rotation_before_entries_that_arrive_is_read(
     redis: RedisServer, log: RelayedLog
 ) -> None:

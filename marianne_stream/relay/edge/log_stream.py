@@ -91,7 +91,8 @@ class LogPosition:
         if entry.mark and entry.mark != LOG_COMPLETE:
             return next_number > 0 or entry.mark == "log_gap"
         # Each file has a generation, which a mark begins.
-        is_same_file = last_id == FIRST_ID or parse_id(last_id)[0] == parse_id(entry_id)[0]
+        generation, _, _ = entry_id.partition(b"-")
+        is_same_file = last_id == FIRST_ID or last_id.startswith(generation + b"-")
         number = entry.number if entry.line else get_next_number(entry)
         return is_same_file and number == next_number
 

@@ -220,13 +220,14 @@ class RelayedLog:
     async def on_entries(self, entries: Sequence[StreamEntry]) -> None:
         """Offer new entries to all queues, after those that lie before them."""
         items = decode_log_items(entries)
-        while not self.position.is_followed_by(items):
+        before: LogPosition | None = None
+        while before != self.position:
             before = self.position
-            page, end = await self.stream.read_after(before, b"(" + items[0][0])
-            self._offer(page, end)
-            if end == before:
+            if items and not is_id_after(items[0][0], before.entry_id):
+                items = [item for item in items if is_id_after(item[0], before.entry_id)]
+            if before.is_followed_by(items):
                 break
-            items = [item for item in items if is_id_after(item[0], end.entry_id)]
+            self._offer(*await self.stream.read_after(before, b"(" + items[0][0]))
         self._offer(*self.position.follow(items, entries[-1][0]))
 
     def _offer(self, items: Sequence[LogStreamEntry], end: LogPosition) -> None:

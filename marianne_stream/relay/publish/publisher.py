@@ -15,13 +15,11 @@ from marianne_stream.errors import LockLostError, SourceNameInUseError
 from marianne_stream.feeds.log_follower import LogFollowers
 from marianne_stream.feeds.log_locator import FileLogLocator
 from marianne_stream.jobs.hub import JobHub
-from marianne_stream.models import Roster
 from marianne_stream.relay.publish.config import PublishConfig
 from marianne_stream.relay.publish.event_publisher import EventPublisher
 from marianne_stream.relay.publish.log_publisher import LogPublisher
 from marianne_stream.relay.publish.selection import InterestTracker
 from marianne_stream.relay.publish.state_publisher import (
-    RosterPublisher,
     StatePublisher,
     make_change_command,
 )
@@ -34,7 +32,6 @@ from marianne_stream.relay.redis_client import (
     make_client,
 )
 from marianne_stream.relay.schema import SourceKeys
-from marianne_stream.version import VERSION
 from marianne_stream.wire.redis_urls import redact_url
 
 logger = logging.getLogger(__name__)
@@ -136,32 +133,20 @@ class Publisher:
             await self._release_with_timeout(writer)
 
     async def _publish_all(self, writer: Writer, redis_time_s: int) -> None:
-        states = StatePublisher(self._hub, self._keys, writer)
         logs = self._log_publisher
         logs.on_interest(set())
-
-        def on_roster(roster: Roster) -> None:
-            states.on_roster(roster)
-            logs.on_roster(roster)
-
-        def on_interest() -> None:
-            states.on_interest(interest.get_jobs("state"))
-            logs.on_interest(interest.get_jobs("log"))
-
-        interest = InterestTracker(on_interest)
-        roster = RosterPublisher(
+        states = StatePublisher(
             self._hub,
             self._keys,
+            writer,
             public_url=self._config.public_url,
-            version=VERSION,
-            on_roster=on_roster,
+            on_roster=logs.on_roster,
         )
+        interest = InterestTracker({"state": states.on_interest, "log": logs.on_interest})
         await run_until_first_failure(
             writer.run(),
             self._lock.keep_renewed(writer),
             self._watch_primary(),
-            roster.publish_status(writer),
-            roster.publish_roster(writer),
             self._event_publisher.run(writer),
             states.run(),
             logs.run(writer),

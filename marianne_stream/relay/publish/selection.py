@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from redis.asyncio import Redis
 
@@ -21,19 +21,18 @@ MAX_READ_ENTRIES = 1000
 # Further interests are ignored, whatever edges send.
 MAX_INTERESTS = 2_000
 
-INTEREST_KINDS: dict[bytes, InterestKind] = {b"state": "state", b"log": "log"}
-
 
 class InterestTracker:
-    """Interests of all edges, each until it expires. `on_change` is called if they change."""
+    """Interests of all edges, each until it expires.
 
-    def __init__(self, on_change: Callable[[], None]) -> None:
-        self._on_change = on_change
+    Args:
+        listeners: for each kind, a function that is called with all its jobs if they change.
+    """
+
+    def __init__(self, listeners: Mapping[InterestKind, Callable[[set[str]], None]]) -> None:
+        self._listeners = listeners
+        self._kinds = {kind.encode(): kind for kind in listeners}
         self._expires_at: dict[tuple[InterestKind, str], float] = {}
-
-    def get_jobs(self, kind: InterestKind) -> set[str]:
-        """Return the jobs of which an edge asks for the state, or the log."""
-        return {job_id for name, job_id in self._expires_at if name == kind}
 
     async def run(self, client: Redis, key: str, redis_time_s: int) -> None:
         """Read the stream of interests until cancelled; raises RedisError.
@@ -46,29 +45,25 @@ class InterestTracker:
             answer = await call(
                 client.xread({key: last_id}, count=MAX_READ_ENTRIES, block=READ_BLOCK_MS)
             )
-            before = set(self._expires_at)
+            before, now = set(self._expires_at), asyncio.get_running_loop().time()
             for _, entries in answer or ():
                 last_id = entries[-1][0]
                 for _, fields in entries:
-                    self._handle_entry(fields)
-            self._remove_expired()
+                    self._handle_entry(fields, now)
+            self._expires_at = {each: at for each, at in self._expires_at.items() if at > now}
             if self._expires_at.keys() != before:
-                self._on_change()
+                for kind, listener in self._listeners.items():
+                    listener({job_id for name, job_id in self._expires_at if name == kind})
 
-    def _handle_entry(self, fields: EntryFields) -> None:
-        kind = INTEREST_KINDS.get(fields.get(b"k", b""))
+    def _handle_entry(self, fields: EntryFields, now: float) -> None:
+        kind = self._kinds.get(fields.get(b"k", b""))
         if kind is None:
             return
         # Edges may write anything: an invalid job id is ignored.
         with contextlib.suppress(ValueError):
             interest = (kind, parse_job_id(fields.get(b"j", b"")))
             if interest in self._expires_at or len(self._expires_at) < MAX_INTERESTS:
-                now = asyncio.get_running_loop().time()
                 self._expires_at[interest] = now + INTEREST_TTL_S
-
-    def _remove_expired(self) -> None:
-        now = asyncio.get_running_loop().time()
-        self._expires_at = {key: until for key, until in self._expires_at.items() if until > now}
 
 
 class JobTasks:

@@ -22,13 +22,22 @@ from marianne_stream.relay.schema import (
     Unavailable,
     encode_json,
 )
+from marianne_stream.version import VERSION
 
 ROSTER_INTERVAL_S = 2.0
+STATE_INTERVAL_S = 2.0
 
 STATUS_INTERVAL_S = 2.0
 STATUS_TTL_S = 6
 
 MAX_STREAM_CHANGES = 1000
+
+# Lifetime of the key that says why a state or log is unavailable, and interval of its renewal.
+UNAVAILABLE_TTL_S = 15
+UNAVAILABLE_INTERVAL_S = 5.0
+
+# The roster may report the end of a job this much later than its state.
+ROSTER_LAG_S = 1.0
 
 
 def make_change_command(keys: SourceKeys, change_kind: str, job_id: str = "") -> Command:
@@ -39,66 +48,92 @@ def make_change_command(keys: SourceKeys, change_kind: str, job_id: str = "") ->
     )
 
 
+def make_unavailable_command(
+    keys: SourceKeys, kind: str, job_id: str, error: MarianneStreamError
+) -> Command:
+    """Return the command that says why a state or log is unavailable."""
+    reason = encode_json(Unavailable(error.code, error.detail))
+    return Command("SET", keys.unavailable(kind, job_id), (reason, "EX", str(UNAVAILABLE_TTL_S)))
+
+
 def publish_order(entry: RosterEntry) -> tuple[bool, float, str]:
     """Sort key of the jobs to publish: active jobs first, then the newest."""
     return (entry.is_terminal, *newest_first_key(entry))
 
 
-class RosterPublisher:
-    """Publishes changes of the roster, and passes each new roster to `on_roster`."""
+class StatePublisher:
+    """Publishes the status, the roster, and states of the newest and of the requested jobs.
+
+    Args:
+        hub: hub of the jobs, of which this is one more subscriber.
+        keys: keys of the source.
+        writer: writer with the lock of the source.
+        public_url: address of this server for clients, or None.
+        on_roster: called with each new roster.
+    """
 
     def __init__(
         self,
         hub: JobHub,
         keys: SourceKeys,
+        writer: Writer,
         *,
         public_url: str | None,
-        version: str,
         on_roster: Callable[[Roster], None],
     ) -> None:
         self._hub = hub
         self._keys = keys
+        self._writer = writer
         self._public_url = public_url
-        self._version = version
         self._on_roster = on_roster
-        self._is_live = False
-        self._status_changed = asyncio.Event()
+        self._roster: Roster | None = None
+        self._requested: set[str] = set()
+        self._published: dict[str, JobState] = {}
+        self._tasks = JobTasks()
+        self._selection_changed = asyncio.Event()
+        # Set by the next roster, which has another one.
+        self._roster_changed = asyncio.Event()
 
-    async def publish_status(self, writer: Writer) -> None:
-        """Publish the relay's status periodically until cancelled; raises as `write` does."""
-        published: RelayStatus | None = None
-        # The first roster sets the status, unless none can be read.
-        await self._wait_for_change()
-        while True:
-            self._status_changed.clear()
-            status = self._make_status()
-            commands = [
-                Command("SET", self._keys.status, (encode_json(status), "EX", str(STATUS_TTL_S))),
-            ]
-            if status != published:
-                commands.append(make_change_command(self._keys, "status"))
-            await writer.write(commands)
-            published = status
-            await self._wait_for_change()
+    def on_interest(self, job_ids: set[str]) -> None:
+        """Select the jobs whose states edges ask for."""
+        self._requested = job_ids
+        self._update_tasks()
 
-    async def _wait_for_change(self) -> None:
-        """Wait for a change, at most until the status must be renewed."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STATUS_INTERVAL_S):
-                await self._status_changed.wait()
-
-    def _make_status(self) -> RelayStatus:
-        return RelayStatus(
-            source=self._hub.roster.source,
-            live=self._is_live,
-            events_live=self._hub.events.is_live,
-            origin_url=self._public_url,
-            version=self._version,
-            epoch=self._hub.events.replay_buffer.epoch,
+    async def run(self) -> None:
+        """Publish everything anew, and the changes, until cancelled; raises as `write` does."""
+        await self._writer.write([Command("DEL", self._keys.states)])
+        await run_until_first_failure(
+            self._publish_status(),
+            self._publish_roster(),
+            self._tasks.run(self._publish_job),
+            self._delete_stale(),
         )
 
-    async def publish_roster(self, writer: Writer) -> None:
-        """Publish the roster and its changes until cancelled; raises as `write` does."""
+    async def _publish_status(self) -> None:
+        published: RelayStatus | None = None
+        changed = self._roster_changed
+        while True:
+            # The first roster sets the status, unless none can be read.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STATUS_INTERVAL_S):
+                    await changed.wait()
+            changed = self._roster_changed
+            status = RelayStatus(
+                source=self._hub.roster.source,
+                live=self._roster is not None and self._roster.live,
+                events_live=self._hub.events.is_live,
+                origin_url=self._public_url,
+                version=VERSION,
+                epoch=self._hub.events.replay_buffer.epoch,
+            )
+            ttl = ("EX", str(STATUS_TTL_S))
+            commands = [Command("SET", self._keys.status, (encode_json(status), *ttl))]
+            if status != published:
+                commands.append(make_change_command(self._keys, "status"))
+            await self._writer.write(commands)
+            published = status
+
+    async def _publish_roster(self) -> None:
         published: dict[str, bytes] | None = None
         while True:
             try:
@@ -108,14 +143,14 @@ class RosterPublisher:
                 continue
             try:
                 while True:
-                    published = await self._publish_changes(writer, snapshot.roster, published)
+                    published = await self._publish_changes(snapshot.roster, published)
                     await subscription.queue.wait()
                     snapshot = subscription.queue.take()
             finally:
                 subscription.close()
 
     async def _publish_changes(
-        self, writer: Writer, roster: Roster, published: dict[str, bytes] | None
+        self, roster: Roster, published: dict[str, bytes] | None
     ) -> dict[str, bytes]:
         """Publish the differences from the published entries, and return the new entries."""
         entries = heapq.nsmallest(MAX_PUBLISHED_JOBS, roster.entries.values(), key=publish_order)
@@ -130,62 +165,13 @@ class RosterPublisher:
             # In one script with the new entries, so that no edge sees an empty roster.
             commands.insert(0, Command("DEL", key))
         if commands:
-            await writer.write([*commands, make_change_command(self._keys, "jobs")])
-        self._is_live = roster.live
-        self._status_changed.set()
+            await self._writer.write([*commands, make_change_command(self._keys, "jobs")])
+        self._roster = roster
+        self._roster_changed.set()
+        self._roster_changed = asyncio.Event()
+        self._update_tasks()
         self._on_roster(roster)
         return new
-
-
-STATE_INTERVAL_S = 2.0
-
-# Lifetime of the key that says why a state or log is unavailable, and interval of its renewal.
-UNAVAILABLE_TTL_S = 15
-UNAVAILABLE_INTERVAL_S = 5.0
-
-# The roster may report the end of a job this much later than its state.
-ROSTER_LAG_S = 1.0
-
-
-def make_unavailable_command(
-    keys: SourceKeys, kind: str, job_id: str, error: MarianneStreamError
-) -> Command:
-    """Return the command that says why a state or log is unavailable."""
-    reason = encode_json(Unavailable(error.code, error.detail))
-    return Command("SET", keys.unavailable(kind, job_id), (reason, "EX", str(UNAVAILABLE_TTL_S)))
-
-
-class StatePublisher:
-    """Subscribes to jobs as a viewer does, and publishes their states."""
-
-    def __init__(self, hub: JobHub, keys: SourceKeys, writer: Writer) -> None:
-        self._hub = hub
-        self._keys = keys
-        self._writer = writer
-        self._roster: Roster | None = None
-        self._requested: set[str] = set()
-        self._published: dict[str, JobState] = {}
-        self._tasks = JobTasks()
-        self._selection_changed = asyncio.Event()
-        # For each published job that has ended: set by the next roster.
-        self._roster_events: dict[str, asyncio.Event] = {}
-
-    def on_roster(self, roster: Roster) -> None:
-        """Select the newest running jobs of a roster."""
-        self._roster = roster
-        for event in self._roster_events.values():
-            event.set()
-        self._update_tasks()
-
-    def on_interest(self, job_ids: set[str]) -> None:
-        """Select the jobs that edges ask for."""
-        self._requested = job_ids
-        self._update_tasks()
-
-    async def run(self) -> None:
-        """Publish all states anew, and their changes, until cancelled; raises as `write` does."""
-        await self._writer.write([Command("DEL", self._keys.states)])
-        await run_until_first_failure(self._tasks.run(self._publish_job), self._delete_stale())
 
     def _update_tasks(self) -> None:
         self._tasks.select(self._select_jobs())
@@ -274,10 +260,5 @@ class StatePublisher:
     async def _wait_for_rerun(self, job_id: str) -> None:
         """Wait until the roster no longer agrees with the published end of a job."""
         await asyncio.sleep(ROSTER_LAG_S)
-        event = self._roster_events[job_id] = asyncio.Event()
-        try:
-            while self._is_end_published(job_id):
-                event.clear()
-                await event.wait()
-        finally:
-            del self._roster_events[job_id]
+        while self._is_end_published(job_id):
+            await self._roster_changed.wait()
