@@ -80,7 +80,11 @@ async def log(redis: RedisServer) -> AsyncIterator[RelayedLog]:
     """Return the log of a stream with lines 1 to 3, which nothing is read from by itself."""
     await write_lines(redis, range(1, 4))
     client = make_client(redis.url, None)
-    found = RelayedLog(RelayedSource(client, KEYS, ReadPacing.for_sources(1), Mock()), JOB, Mock())
+    found = RelayedLog(
+        RelayedSource(client, KEYS, ReadPacing.for_sources(1), prefix="", on_status=Mock()),
+        JOB,
+        Mock(),
+    )
     await found.start()
     yield found
     found.close()

@@ -5,24 +5,18 @@ of its source stay in the roster as they were last read, marked as not live.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
-
-import msgspec
 
 from marianne_stream.common.task_set import run_until_first_failure
 from marianne_stream.errors import JobNotFoundError, StateUnavailableError
 from marianne_stream.jobs.hub import JobHub
 from marianne_stream.jobs.read_limiter import StateReadLimiter
-from marianne_stream.models import JobState, MonitorEvent, Roster, RosterEntry
-from marianne_stream.relay.edge.relayed_source import EventGap, RelayedSource
+from marianne_stream.models import JobState, Roster, RosterEntry
+from marianne_stream.relay.edge.relayed_source import RelayedSource
 from marianne_stream.relay.edge.source_reader import ReadPacing
 from marianne_stream.relay.redis_client import make_client
-from marianne_stream.relay.schema import EventEntry, SourceKeys
-
-decode_params = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-encode_json = msgspec.json.Encoder().encode
+from marianne_stream.relay.schema import SourceKeys
 
 
 class Edge:
@@ -41,7 +35,13 @@ class Edge:
         self._hub: JobHub | None = None
         pacing = ReadPacing.for_sources(len(source_names))
         self.sources = {
-            name: RelayedSource(make_client(url, password), SourceKeys(prefix, name), pacing, self)
+            name: RelayedSource(
+                make_client(url, password),
+                SourceKeys(prefix, name),
+                pacing,
+                prefix=f"{name}:" if len(source_names) > 1 else "",
+                on_status=self._on_status,
+            )
             for name in sorted(source_names)
         }
 
@@ -52,13 +52,18 @@ class Edge:
 
     async def run(self, hub: JobHub) -> None:
         """Read all sources until cancelled."""
-        self._hub = hub
+        self._set_hub(hub)
         try:
             await run_until_first_failure(
                 *(source.reader.run() for source in self.sources.values())
             )
         finally:
-            self._hub = None
+            self._set_hub(None)
+
+    def _set_hub(self, hub: JobHub | None) -> None:
+        self._hub = hub
+        for source in self.sources.values():
+            source.set_hub(hub)
 
     async def read_roster(self) -> Roster:
         """Return the jobs of all sources; of one that cannot be read, those of its last roster.
@@ -76,9 +81,9 @@ class Edge:
                 errors.append(error)
                 own, is_live = source.last_roster, False
             if not is_live:
-                unavailable.add(self._job_id_prefix(source.name))
+                unavailable.add(source.prefix)
             for entry in own.values():
-                public_id = self._job_id_prefix(source.name) + entry.job_id
+                public_id = source.prefix + entry.job_id
                 entries[public_id] = replace(entry, job_id=public_id)
             # Each source may have thousands of jobs.
             await asyncio.sleep(0)
@@ -124,10 +129,7 @@ class Edge:
     def public_job_id(self, job_id: str) -> str:
         """Return the public id of a job, or the same id if no source has the job."""
         source, own_id = self._find_source(job_id)
-        return self._job_id_prefix(source.name) + own_id if source is not None else job_id
-
-    def _job_id_prefix(self, source: str) -> str:
-        return f"{source}:" if self.is_multi_source else ""
+        return source.prefix + own_id if source is not None else job_id
 
     def read_limiter(self, job_id: str) -> StateReadLimiter:
         """Return the limiter of the source's reads: a slow source must not delay another."""
@@ -139,61 +141,24 @@ class Edge:
         source, _ = self._find_source(job_id)
         return source.name if source is not None else ""
 
-    def on_events(self, source: str, entries: list[EventEntry]) -> None:
-        """Add events to the replay buffer, with the cursors that they have everywhere."""
-        if self._hub is None:
-            return
-        buffer, prefix = self._hub.events.replay_buffer, self._job_id_prefix(source)
-        for event in self.sources[source].filter_events(entries):
-            if isinstance(event, EventGap):
-                buffer.add_gap(position=event.position, scope=prefix)
-            elif prefix and event.job_id:
-                buffer.add(with_job_id(event, prefix + event.job_id))
-            else:
-                buffer.add(event)
-
-    def on_roster_changed(self, source: str) -> None:
-        """Read the roster again."""
-        self.sources[source].invalidate_roster()
-        if self._hub is not None:
-            self._hub.roster.poller.poll_soon()
-
-    def on_state_changed(self, source: str, job_id: str) -> None:
-        """Read a job's state again."""
-        self.sources[source].wake_state_readers()
-        if self._hub is not None:
-            # A viewer may have asked by the short id.
-            for public_id in {self._job_id_prefix(source) + job_id, job_id}:
-                self._hub.refresh_job(public_id)
-
-    def on_status(self, source: str) -> None:
+    def _on_status(self, source: RelayedSource) -> None:
         """Tell the hub which sources are available now."""
         if self._hub is None:
             return
         buffer, sources = self._hub.events.replay_buffer, self.sources.values()
-        if (first := self.sources[source].first_position) is not None:
-            buffer.positions.register_source(source, first.epoch, first.number)
+        if (first := source.first_position) is not None:
+            buffer.positions.register_source(source.name, first.epoch, first.number)
         readers = [each.reader for each in sources]
         if any(reader.session_count for reader in readers) and all(
             reader.was_attempted for reader in readers
         ):
             buffer.mark_ready()
-        unavailable = [each.name for each in sources if not each.are_events_live]
-        self._hub.events.set_unavailable_scopes(frozenset(map(self._job_id_prefix, unavailable)))
+        scopes = frozenset(each.prefix for each in sources if not each.are_events_live)
+        self._hub.events.set_unavailable_scopes(scopes)
         self._hub.roster.poller.poll_soon()
-        self._hub.refresh_jobs(lambda job_id: self.group_name(job_id) == source)
+        self._hub.refresh_jobs(lambda job_id: self.group_name(job_id) == source.name)
 
     async def close(self) -> None:
         """Close all connections."""
         for source in self.sources.values():
             await source.reader.close()
-
-
-def with_job_id(event: MonitorEvent, job_id: str) -> MonitorEvent:
-    """Return an event under another id of its job, in its parameters as well."""
-    with contextlib.suppress(ValueError):
-        params = decode_params(event.params)
-        if "job_id" in params:
-            params["job_id"] = msgspec.Raw(encode_json(job_id))
-            return replace(event, job_id=job_id, params=encode_json(params))
-    return replace(event, job_id=job_id)

@@ -1,11 +1,13 @@
 """Source as an edge sees it: its roster, job states and events."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 from redis.asyncio import Redis
 
 from marianne_stream.errors import (
@@ -16,15 +18,24 @@ from marianne_stream.errors import (
     MarianneStreamError,
     StateUnavailableError,
 )
+from marianne_stream.jobs.hub import JobHub
 from marianne_stream.jobs.read_limiter import StateReadLimiter
 from marianne_stream.models import JobState, MonitorEvent, RemotePosition, RosterEntry
-from marianne_stream.relay.edge.source_reader import ReadPacing, SourceListener, SourceReader
+from marianne_stream.relay.edge.source_reader import ReadPacing, SourceReader
 from marianne_stream.relay.redis_client import call
 from marianne_stream.relay.redis_streams import read_hash
-from marianne_stream.relay.schema import MAX_PUBLISHED_JOBS, EventEntry, InterestKind, SourceKeys
+from marianne_stream.relay.schema import (
+    MAX_PUBLISHED_JOBS,
+    EventEntry,
+    InterestKind,
+    SourceKeys,
+    encode_json,
+)
 from marianne_stream.relay.validation import parse_roster_entry, parse_state, parse_unavailable
 
 logger = logging.getLogger(__name__)
+
+decode_params = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 # Time limit for a state or log that no edge has asked for before.
 PUBLICATION_TIMEOUT_S = 5.0
@@ -40,22 +51,32 @@ ROSTER_REST_FACTOR = 10.0
 DECODE_SLICE_ENTRIES = 250
 
 
-class EventGap(NamedTuple):
-    """Missing events. The position is known if the source itself reports the gap."""
-
-    position: RemotePosition | None = None
-
-
 class RelayedSource:
-    """Source of jobs and events. Its client blocks in reads, so each source has its own."""
+    """Source of jobs and events. Its client blocks in reads, so each source has its own.
+
+    Args:
+        client: client of Redis.
+        keys: keys of the source.
+        pacing: spacing of the reads.
+        prefix: first part of the public ids of the source's jobs.
+        on_status: called if the relay's status or the connection to Redis changes.
+    """
 
     def __init__(
-        self, client: Redis, keys: SourceKeys, pacing: ReadPacing, listener: SourceListener
+        self,
+        client: Redis,
+        keys: SourceKeys,
+        pacing: ReadPacing,
+        *,
+        prefix: str,
+        on_status: Callable[["RelayedSource"], None],
     ) -> None:
-        self.reader = SourceReader(client, keys, pacing, listener)
+        self.reader = SourceReader(client, keys, pacing, self)
         self.name = keys.source
+        self.prefix = prefix
+        self.set_hub(None)
         self.read_limiter = StateReadLimiter()
-        self._listener = listener
+        self._on_status = on_status
         self._is_roster_stale = True
         self._last_roster: Mapping[str, RosterEntry] = {}
         # Earliest time of the next read of the roster, by the loop's clock.
@@ -64,6 +85,10 @@ class RelayedSource:
         # Epoch and number of the newest event.
         self._last_position: tuple[str, int] | None = None
         self._state_changed = asyncio.Event()
+
+    def set_hub(self, hub: JobHub | None) -> None:
+        """Pass changes to a hub from now on, or to none."""
+        self._hub = hub
 
     @property
     def is_live(self) -> bool:
@@ -105,7 +130,7 @@ class RelayedSource:
             return self._last_roster
         if loop.time() < self._roster_allowed_at:
             # A source that keeps reporting changes must not take all of the time.
-            loop.call_at(self._roster_allowed_at, self._listener.on_roster_changed, self.name)
+            loop.call_at(self._roster_allowed_at, self.on_roster_changed)
             return self._last_roster
         began = loop.time()
         # The roster may change again while it is read.
@@ -122,10 +147,6 @@ class RelayedSource:
             logger.warning("jobs ignored source=%s limit=%d", self.name, MAX_PUBLISHED_JOBS)
         self._roster_allowed_at = loop.time() + ROSTER_REST_FACTOR * (loop.time() - began)
         return self._last_roster
-
-    def invalidate_roster(self) -> None:
-        """Read the roster from Redis the next time."""
-        self._is_roster_stale = True
 
     async def read_job(self, job_id: str) -> JobState:
         """Return the state of a job.
@@ -169,9 +190,45 @@ class RelayedSource:
                 detail=f"This job's {kind} is not published right now.",
             ) from error
 
-    def wake_state_readers(self) -> None:
-        """Let the pending reads look again."""
+    def on_roster_changed(self) -> None:
+        """Read the roster again."""
+        self._is_roster_stale = True
+        if self._hub is not None:
+            self._hub.roster.poller.poll_soon()
+
+    def on_state_changed(self, job_id: str) -> None:
+        """Read a job's state again."""
         self._state_changed.set()
+        if self._hub is not None:
+            # A viewer may have asked by the short id.
+            for public_id in {self.prefix + job_id, job_id}:
+                self._hub.refresh_job(public_id)
+
+    def on_status(self) -> None:
+        """Pass a change of the status or the connection to the edge."""
+        self._on_status(self)
+
+    def on_events(self, entries: Iterable[EventEntry]) -> None:
+        """Add each event once to the replay buffer, and a gap wherever a number is missing."""
+        if self._hub is None:
+            return
+        buffer = self._hub.events.replay_buffer
+        for entry in entries:
+            last = self._last_position
+            is_same_epoch = last is not None and last[0] == entry.epoch
+            if last is not None and is_same_epoch and entry.number <= last[1]:
+                continue
+            # The first event of another epoch does not say what lies before it.
+            follows = last is None or (is_same_epoch and entry.number == last[1] + 1)
+            self._last_position = entry.epoch, entry.number
+            position = RemotePosition(self.name, entry.epoch, entry.number)
+            if not entry.event:
+                buffer.add_gap(position=position, scope=self.prefix)
+                continue
+            if not follows:
+                buffer.add_gap(scope=self.prefix)
+            event = MonitorEvent(entry.job_id, entry.event, entry.params, position)
+            buffer.add(add_prefix(event, self.prefix) if entry.job_id else event)
 
     def _ensure_connected(self) -> None:
         if self.reader.version_mismatch:
@@ -187,24 +244,6 @@ class RelayedSource:
         except TimeoutError:
             # A source may publish a reason without announcing it.
             return
-
-    def filter_events(self, entries: Iterable[EventEntry]) -> Iterator[MonitorEvent | EventGap]:
-        """Yield each event once, and a gap wherever a number is missing."""
-        for entry in entries:
-            last = self._last_position
-            is_same_epoch = last is not None and last[0] == entry.epoch
-            if last is not None and is_same_epoch and entry.number <= last[1]:
-                continue
-            # The first event of another epoch does not say what lies before it.
-            follows = last is None or (is_same_epoch and entry.number == last[1] + 1)
-            if entry.event and not follows:
-                yield EventGap()
-            self._last_position = entry.epoch, entry.number
-            position = RemotePosition(self.name, entry.epoch, entry.number)
-            if entry.event:
-                yield MonitorEvent(entry.job_id, entry.event, entry.params, position)
-            else:
-                yield EventGap(position)
 
 
 async def decode_roster(values: Iterable[bytes]) -> dict[str, RosterEntry]:
@@ -234,3 +273,16 @@ def parse_unavailable_error(data: bytes, job_id: str) -> MarianneStreamError:
     if reason.code == JobNotFoundError.code:
         return JobNotFoundError(job_id)
     return LOG_ERRORS.get(reason.code, StateUnavailableError)(detail=reason.detail)
+
+
+def add_prefix(event: MonitorEvent, prefix: str) -> MonitorEvent:
+    """Return an event with the public id of its job, in its parameters as well."""
+    if not prefix:
+        return event
+    job_id = prefix + event.job_id
+    with contextlib.suppress(ValueError):
+        params = decode_params(event.params)
+        if "job_id" in params:
+            params["job_id"] = msgspec.Raw(encode_json(job_id))
+            return replace(event, job_id=job_id, params=encode_json(params))
+    return replace(event, job_id=job_id)

@@ -32,7 +32,6 @@ from marianne_stream.relay.redis_streams import (
 )
 from marianne_stream.relay.schema import (
     FORMAT_VERSION,
-    EntryFields,
     EventEntry,
     RelayStatus,
     SourceKeys,
@@ -92,18 +91,18 @@ class StreamSubscription:
 
 
 class SourceListener(Protocol):
-    """Listener of sources. It is called on the event loop, and must return at once."""
+    """Listener of a source. It is called on the event loop, and must return at once."""
 
-    def on_events(self, source: str, entries: list[EventEntry], /) -> None:
+    def on_events(self, entries: list[EventEntry], /) -> None:
         """Handle entries of the stream of events, in order."""
 
-    def on_roster_changed(self, source: str, /) -> None:
+    def on_roster_changed(self) -> None:
         """Handle a change of the roster."""
 
-    def on_state_changed(self, source: str, job_id: str, /) -> None:
+    def on_state_changed(self, job_id: str, /) -> None:
         """Handle a change of a job's state."""
 
-    def on_status(self, source: str, /) -> None:
+    def on_status(self) -> None:
         """Handle a change of the relay's status, or of the connection to Redis."""
 
 
@@ -150,8 +149,9 @@ class SourceReader:
         self.interest_sender = InterestSender()
         self.session_count = self.read_count = self.entry_count = 0
         self._listener = listener
-        self._subscriptions: dict[str, StreamSubscription] = {}
-        self._changes_id = self._events_id = FIRST_ID
+        self._changes = StreamSubscription(FIRST_ID, self._handle_changes)
+        self._events = StreamSubscription(FIRST_ID, self._handle_events)
+        self._subscriptions = {keys.changes: self._changes, keys.events: self._events}
         self._warning = WarnOnce(logger)
         self._status_due_at = self._primary_check_due_at = 0.0
 
@@ -197,8 +197,8 @@ class SourceReader:
         self.session_count += 1
         self.interest_sender.resend_all()
         # Anything may have changed meanwhile.
-        self._listener.on_roster_changed(self.keys.source)
-        self._listener.on_status(self.keys.source)
+        self._listener.on_roster_changed()
+        self._listener.on_status()
         while True:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 if time.monotonic() >= self._status_due_at:
@@ -209,19 +209,13 @@ class SourceReader:
             subscriptions = self._subscriptions.copy()
             for key, entries in await self._read_streams(subscriptions):
                 self.entry_count += len(entries)
-                for part in split_into_slices(entries):
-                    await self._handle_entries(key, part, subscriptions.get(key))
-                    await asyncio.sleep(0)
+                await self._handle_entries(key, entries, subscriptions[key])
             await asyncio.sleep(max(0.0, began + self._pacing.spacing_s - time.monotonic()))
 
     async def _read_streams(
         self, subscriptions: Mapping[str, StreamSubscription]
     ) -> list[tuple[str, list[StreamEntry]]]:
-        streams = {
-            self.keys.changes: self._changes_id,
-            self.keys.events: self._events_id,
-            **{key: subscription.last_id for key, subscription in subscriptions.items()},
-        }
+        streams = {key: subscription.last_id for key, subscription in subscriptions.items()}
         async with asyncio.timeout(READ_TIMEOUT_S):
             answer = await xread(
                 self._client, streams, count=MAX_READ_ENTRIES, block_ms=self._pacing.block_ms
@@ -232,53 +226,45 @@ class SourceReader:
     async def _find_positions(self) -> None:
         """Find the positions to read from, and read the events that were missed."""
         changes = await xrevrange(self._client, self.keys.changes, count=1)
-        self._changes_id = changes[0][0] if changes else FIRST_ID
-        events = await xrevrange(self._client, self.keys.events, count=1)
-        if not events or is_id_after(self._events_id, events[0][0]):
+        self._changes.last_id = changes[0][0] if changes else FIRST_ID
+        key = self.keys.events
+        newest = await xrevrange(self._client, key, count=1)
+        if not newest or is_id_after(self._events.last_id, newest[0][0]):
             # Redis has lost its data: this is another stream.
-            self._events_id = FIRST_ID
+            self._events.last_id = FIRST_ID
         page_size = MAX_READ_ENTRIES
         while page_size == MAX_READ_ENTRIES:
-            page = await xrange(
-                self._client,
-                self.keys.events,
-                from_id=b"(" + self._events_id,
-                count=MAX_READ_ENTRIES,
-            )
-            for part in split_into_slices(page):
-                await self._handle_entries(self.keys.events, part)
-                await asyncio.sleep(0)
+            from_id = b"(" + self._events.last_id
+            page = await xrange(self._client, key, from_id=from_id, count=MAX_READ_ENTRIES)
+            await self._handle_entries(key, page, self._events)
             page_size = len(page)
 
     async def _handle_entries(
-        self, key: str, entries: list[StreamEntry], subscription: StreamSubscription | None = None
+        self, key: str, entries: list[StreamEntry], subscription: StreamSubscription
     ) -> None:
-        """Handle entries of a stream that was read for a subscription, or for the reader itself."""
-        last_id = entries[-1][0]
-        if subscription is not None:
+        """Pass entries of a stream to the subscription for which they were read."""
+        for part in split_into_slices(entries):
             # A subscription that has replaced it since the read began has another position.
             if self._subscriptions.get(key) is subscription:
-                await subscription.consumer(entries)
-                subscription.last_id = last_id
-        elif key == self.keys.changes:
-            self._changes_id = last_id
-            self._handle_changes([fields for _, fields in entries])
-        elif key == self.keys.events:
-            self._events_id = last_id
-            events = [event for _, event in decode_entries(entries, parse_event)]
-            self._listener.on_events(self.keys.source, events)
+                await subscription.consumer(part)
+                subscription.last_id = part[-1][0]
+            await asyncio.sleep(0)
 
-    def _handle_changes(self, changes: list[EntryFields]) -> None:
+    async def _handle_events(self, entries: list[StreamEntry]) -> None:
+        self._listener.on_events([event for _, event in decode_entries(entries, parse_event)])
+
+    async def _handle_changes(self, entries: list[StreamEntry]) -> None:
+        changes = [fields for _, fields in entries]
         kinds = {fields.get(b"k", b"") for fields in changes}
         if b"status" in kinds:
             self._status_due_at = 0.0
         if b"jobs" in kinds:
-            self._listener.on_roster_changed(self.keys.source)
+            self._listener.on_roster_changed()
         job_ids = [f[b"j"] for f in changes if f.get(b"k") == b"state" and b"j" in f]
         for job_id in dict.fromkeys(job_ids):
             # No job has an invalid id.
             with contextlib.suppress(ValueError):
-                self._listener.on_state_changed(self.keys.source, parse_job_id(job_id))
+                self._listener.on_state_changed(parse_job_id(job_id))
 
     async def _read_status(self) -> bytes | None:
         """Return the encoded status; raise StateUnavailableError for another format."""
@@ -305,7 +291,7 @@ class SourceReader:
             status = None
         if status != self.status:
             self.status = status
-            self._listener.on_status(self.keys.source)
+            self._listener.on_status()
 
     async def _check_primary(self) -> None:
         """Raise RedisError if another server is the primary: no relay publishes on this one."""
@@ -336,7 +322,7 @@ class SourceReader:
         elif not self._warning.has_warned:
             self._warning.warn("source unreadable source=%s: %s", source, describe_error(error))
         self.is_connected, self.was_attempted, self.status = False, True, None
-        self._listener.on_status(source)
+        self._listener.on_status()
         await self.close()
 
 
