@@ -18,8 +18,7 @@ from benchmarks.processes import (
 )
 from benchmarks.relay_cases import SOURCE, run_edge
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from marianne_stream.relay.schema import SourceKeys
-from marianne_stream.relay.validation import parse_log_entry
+from marianne_stream.relay.schema import SourceKeys, parse_log_entry
 from tests.support.redis_server import RedisServer, run_redis
 
 KEYS = SourceKeys("marianne-stream", SOURCE)

@@ -1,12 +1,18 @@
-"""Keys of a source and the values under them, as docs/reference/relay.md describes them."""
+"""Keys of a source and the values under them, as docs/reference/relay.md describes them.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+A source is as untrusted as a client: its values may be any bytes of any size. Each parse function
+returns a value that the edge can pass on as it is, or raises ValueError for that value alone.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from marianne_stream.models import JobState, RosterEntry, StateSourceName
+from marianne_stream.wire.cursors import LogCursor
 
 
 class SourceKeys:
@@ -157,8 +163,184 @@ class LogEntryId:
         return cls(int(first), int(second) // 2, bool(int(second) % 2))
 
 
+Value = TypeVar("Value")
+
+# Far above what a relay writes, and small enough to be decoded within a few milliseconds.
+MAX_STATUS_BYTES = 8 * 1024
+MAX_ROSTER_ENTRY_BYTES = 16 * 1024
+MAX_STATE_BYTES = 2 * 1024 * 1024
+MAX_STATE_SHEETS = 5_000
+MAX_EVENT_BYTES = 256 * 1024
+# A line has at most 64 KiB, which JSON may make six times as long.
+MAX_LINE_BYTES = 400 * 1024
+MAX_MARK_BYTES = 16 * 1024
+
+# A file name has at most 255 bytes, which the written form may make four times as long.
+MAX_JOB_ID_CHARS = 1020
+MAX_STATUS_CHARS = 100
+MAX_DETAIL_CHARS = 1_000
+# The largest integer that JSON holds exactly everywhere (RFC 8259 section 6).
+MAX_COUNT = 2**53 - 1
+
+EPOCH_PATTERN = re.compile(r"[0-9a-f]{16}")
+NUMBER_PATTERN = re.compile(rb"[0-9]{1,18}")
+TIMESTAMP_PATTERN = re.compile(rb"[0-9TZ:.+-]{0,40}")
+EVENT_NAME_PATTERN = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+ORIGIN_URL_PATTERN = re.compile(r"https?://[!-~]{1,2000}")
+MARK_NAMES = frozenset({"log_rotated", "log_gap", "log_complete"})
+
 encode_json = msgspec.json.Encoder().encode
 decode_status = msgspec.json.Decoder(RelayStatus).decode
 decode_unavailable = msgspec.json.Decoder(Unavailable).decode
 decode_roster_entry = msgspec.json.Decoder(RosterEntry).decode
 decode_state = msgspec.json.Decoder(JobState).decode
+decode_string = msgspec.json.Decoder(str).decode
+decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def describe_version(data: bytes) -> str:
+    """Return the version of a format for a message."""
+    return data.decode() if is_number(data) else "unknown"
+
+
+def parse_job_id(data: bytes) -> str:
+    """Return a job id, or raise ValueError if it is not UTF-8 or not the name of a file."""
+    return check_job_id(data.decode())
+
+
+def check_job_id(job_id: str) -> str:
+    """Return the same job id, or raise ValueError if it is not the name of a file."""
+    if not 0 < len(job_id) <= MAX_JOB_ID_CHARS or "/" in job_id or "\0" in job_id:
+        raise ValueError(f"not a job id: {job_id[:40]!r}")
+    return job_id
+
+
+def parse_status(data: bytes) -> RelayStatus:
+    """Return the status of a relay. An invalid address or epoch is left out."""
+    status = decode_bounded(decode_status, data, MAX_STATUS_BYTES)
+    if status.origin_url is not None and not ORIGIN_URL_PATTERN.fullmatch(status.origin_url):
+        status = msgspec.structs.replace(status, origin_url=None)
+    if not EPOCH_PATTERN.fullmatch(status.epoch):
+        status = msgspec.structs.replace(status, epoch="")
+    return status
+
+
+def parse_roster_entry(data: bytes) -> RosterEntry:
+    """Return an entry of the roster, without paths."""
+    entry = decode_bounded(decode_roster_entry, data, MAX_ROSTER_ENTRY_BYTES)
+    check_job_id(entry.job_id)
+    check_status(entry.status)
+    check_counts(entry.completed_sheets or 0, entry.total_sheets or 0)
+    return replace(entry, workspace=None) if entry.workspace is not None else entry
+
+
+def parse_state(data: bytes) -> JobState:
+    """Return the state of a job, without paths."""
+    state = decode_bounded(decode_state, data, MAX_STATE_BYTES)
+    check_status(state.status)
+    check_counts(state.completed_sheets, state.total_sheets)
+    if 0 < state.total_sheets < state.completed_sheets:
+        raise ValueError("more sheets are completed than there are")
+    if len(state.sheets) > MAX_STATE_SHEETS:
+        raise ValueError(f"got {len(state.sheets)} sheets, allowed are {MAX_STATE_SHEETS}")
+    check_counts(state.current_sheet or 0, *(sheet.number for sheet in state.sheets))
+    return replace(state, workspace=None, worktree_path=None, snapshot_path=None)
+
+
+def parse_unavailable(data: bytes) -> Unavailable:
+    """Return the reason why a state or log is unavailable."""
+    reason = decode_bounded(decode_unavailable, data, MAX_MARK_BYTES)
+    return Unavailable(reason.code, reason.detail[:MAX_DETAIL_CHARS])
+
+
+def parse_event(fields: EntryFields) -> EventEntry:
+    """Return an entry of the stream of events."""
+    epoch, event = fields.get(b"e", b"").decode(), fields.get(b"v", b"").decode()
+    job_id, params = fields.get(b"j", b"").decode(), fields.get(b"d", b"")
+    if not EPOCH_PATTERN.fullmatch(epoch):
+        raise ValueError("e is not an epoch")
+    if event:
+        if not EVENT_NAME_PATTERN.fullmatch(event):
+            raise ValueError("v is not the name of an event")
+        if job_id:
+            check_job_id(job_id)
+        check_object(params, MAX_EVENT_BYTES)
+    return EventEntry(epoch, parse_number(fields.get(b"n", b"")), job_id, event, params)
+
+
+def parse_log_entry(fields: EntryFields) -> LogEntry:
+    """Return an entry of a log."""
+    cursor = fields.get(b"c", b"").decode()
+    # A mark may have no cursor.
+    if LogCursor.parse(cursor) is None and (cursor or b"m" not in fields):
+        raise ValueError("c is not a position in a log")
+    if b"m" in fields:
+        mark, data = fields[b"m"].decode(), fields.get(b"d", b"")
+        if mark not in MARK_NAMES:
+            raise ValueError("m is not the name of a mark")
+        check_object(data, MAX_MARK_BYTES)
+        return LogEntry(cursor, mark=mark, data=data)
+    if b"l" not in fields:
+        return LogEntry(cursor)
+    line, timestamp = fields[b"l"], fields.get(b"t", b"")
+    check_line(line)
+    if not TIMESTAMP_PATTERN.fullmatch(timestamp):
+        raise ValueError("t is not a time")
+    number, is_conductor_log = parse_number(fields.get(b"n", b"")), b"s" in fields
+    return LogEntry(
+        cursor,
+        line,
+        number,
+        timestamp.decode(),
+        b"x" in fields,
+        is_conductor_log=is_conductor_log,
+    )
+
+
+def check_line(line: bytes) -> None:
+    """Raise ValueError unless the bytes are a JSON string without white space around it."""
+    # The decoder accepts white space.
+    if not (line.startswith(b'"') and line.endswith(b'"')):
+        raise ValueError("l is not a string of JSON")
+    decode_bounded(decode_string, line, MAX_LINE_BYTES)
+
+
+def check_object(data: bytes, max_bytes: int) -> None:
+    """Raise ValueError unless the bytes are a JSON object in UTF-8."""
+    decode_bounded(decode_object, data, max_bytes)
+    # The decoder does not check the text of values.
+    data.decode()
+
+
+def check_status(status: str) -> None:
+    """Raise ValueError if a status is longer than any of a conductor."""
+    if len(status) > MAX_STATUS_CHARS:
+        raise ValueError(f"a status has at most {MAX_STATUS_CHARS} characters")
+
+
+def check_counts(*counts: int) -> None:
+    """Raise ValueError if a number cannot count sheets."""
+    if not all(0 <= count <= MAX_COUNT for count in counts):
+        raise ValueError(f"a count of sheets is between 0 and {MAX_COUNT}")
+
+
+def parse_number(data: bytes) -> int:
+    """Return a number of at most 18 digits, or raise ValueError."""
+    if not is_number(data):
+        raise ValueError("n is not a number")
+    return int(data)
+
+
+def is_number(data: bytes) -> bool:
+    """Return whether the bytes are a number of at most 18 digits."""
+    return NUMBER_PATTERN.fullmatch(data) is not None
+
+
+def decode_bounded(decode: Callable[[bytes], Value], data: bytes, max_bytes: int) -> Value:
+    """Decode JSON; raise ValueError if it is too large, too deep, or of another shape."""
+    if len(data) > max_bytes:
+        raise ValueError(f"got {len(data)} bytes, allowed are {max_bytes}")
+    try:
+        return decode(data)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error

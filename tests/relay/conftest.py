@@ -11,8 +11,13 @@ from aiohttp import web
 from marianne_stream.app import create_app
 from marianne_stream.config.settings import Settings
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from marianne_stream.relay.schema import LogEntry, LogEntryId, SourceKeys
-from marianne_stream.relay.validation import parse_event, parse_log_entry
+from marianne_stream.relay.schema import (
+    LogEntry,
+    LogEntryId,
+    SourceKeys,
+    parse_event,
+    parse_log_entry,
+)
 from tests.support.redis_server import RedisServer, run_redis
 from tests.support.viewers import Viewer
 from tests.support.waiting import wait_for_value, wait_until

@@ -22,8 +22,7 @@ from marianne_stream.relay.publish.log_entries import (
     StreamPosition,
     make_items,
 )
-from marianne_stream.relay.schema import LogEntry
-from marianne_stream.relay.validation import parse_log_entry
+from marianne_stream.relay.schema import LogEntry, parse_log_entry
 from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_lines import LogLine, LogLineSplitter
 

@@ -16,8 +16,7 @@ from marianne_stream.relay.redis_streams import (
     xrange,
     xrevrange,
 )
-from marianne_stream.relay.schema import LogEntry, LogEntryId
-from marianne_stream.relay.validation import parse_log_entry
+from marianne_stream.relay.schema import LogEntry, LogEntryId, parse_log_entry
 from marianne_stream.wire.cursors import LogCursor
 
 LOG_COMPLETE = "log_complete"

@@ -30,8 +30,10 @@ from marianne_stream.relay.schema import (
     InterestKind,
     SourceKeys,
     encode_json,
+    parse_roster_entry,
+    parse_state,
+    parse_unavailable,
 )
-from marianne_stream.relay.validation import parse_roster_entry, parse_state, parse_unavailable
 
 logger = logging.getLogger(__name__)
 

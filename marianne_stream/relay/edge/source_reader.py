@@ -35,8 +35,6 @@ from marianne_stream.relay.schema import (
     EventEntry,
     RelayStatus,
     SourceKeys,
-)
-from marianne_stream.relay.validation import (
     describe_version,
     parse_event,
     parse_job_id,

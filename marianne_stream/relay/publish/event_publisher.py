@@ -6,8 +6,7 @@ from marianne_stream.fanout.replay_buffer import ReplayBuffer, ReplayEntry
 from marianne_stream.fanout.subscriber_queue import DropOldestQueue
 from marianne_stream.relay.publish.writer import Command, Writer
 from marianne_stream.relay.redis_client import call
-from marianne_stream.relay.schema import EventEntry, SourceKeys
-from marianne_stream.relay.validation import is_number
+from marianne_stream.relay.schema import EventEntry, SourceKeys, is_number
 
 MAX_STREAM_EVENTS = 10_000
 

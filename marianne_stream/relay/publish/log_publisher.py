@@ -34,8 +34,7 @@ from marianne_stream.relay.publish.state_publisher import (
 from marianne_stream.relay.publish.writer import Command, Writer
 from marianne_stream.relay.redis_client import call
 from marianne_stream.relay.redis_streams import decode_entries
-from marianne_stream.relay.schema import LogEntry, LogEntryId, SourceKeys
-from marianne_stream.relay.validation import parse_log_entry
+from marianne_stream.relay.schema import LogEntry, LogEntryId, SourceKeys, parse_log_entry
 from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_lines import LogLine
 

@@ -8,8 +8,7 @@ from redis.asyncio import Redis
 
 from marianne_stream.common.task_set import KeyedTasks, TaskBody, cancel_and_wait
 from marianne_stream.relay.redis_client import call
-from marianne_stream.relay.schema import EntryFields, InterestKind
-from marianne_stream.relay.validation import parse_job_id
+from marianne_stream.relay.schema import EntryFields, InterestKind, parse_job_id
 
 INTEREST_TTL_S = 30.0
 

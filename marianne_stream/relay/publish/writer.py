@@ -18,8 +18,7 @@ from redis.asyncio import Redis
 from marianne_stream.common.task_set import run_until_first_failure
 from marianne_stream.errors import LockLostError, SourceNameInUseError
 from marianne_stream.relay.redis_client import call
-from marianne_stream.relay.schema import FORMAT_VERSION, SourceKeys
-from marianne_stream.relay.validation import describe_version
+from marianne_stream.relay.schema import FORMAT_VERSION, SourceKeys, describe_version
 
 # Keys are passed apart from the commands, which name them by index, so that Redis checks the user's
 # rights to all of them first. A command with columns is run once for each row. An entry whose id is
