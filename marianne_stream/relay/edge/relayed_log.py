@@ -184,7 +184,7 @@ class RelayedLog:
             if self._is_started:
                 return
             reader = self.source.reader
-            reader.interest_sender.logs.add(self.job_id)
+            reader.watched_logs.add(self.job_id)
             self.position = await self.stream.find_end()
             reader.subscribe(self.stream.key, self.position.entry_id, self.on_entries)
             self._is_started = True
@@ -203,7 +203,7 @@ class RelayedLog:
     def close(self) -> None:
         """Stop following the stream."""
         self.source.reader.unsubscribe(self.stream.key)
-        self.source.reader.interest_sender.logs.discard(self.job_id)
+        self.source.reader.watched_logs.discard(self.job_id)
 
     def subscribe(
         self, line_filter: LineFilter | None, sink: Sink | None, position: LogPosition

@@ -156,7 +156,7 @@ class RelayedSource:
         Raises JobNotFoundError, or StateUnavailableError if nothing is published in time.
         """
         self._ensure_connected()
-        self.reader.interest_sender.touch_state(job_id)
+        self.reader.touch_state(job_id)
         data = await self.wait_until_published(
             "state", job_id, lambda redis: call(redis.hget(self.reader.keys.states, job_id))
         )

@@ -13,7 +13,6 @@ from redis.asyncio import Redis
 from marianne_stream.common.backoff import Backoff
 from marianne_stream.common.repeated_logs import WarnOnce
 from marianne_stream.errors import StateUnavailableError
-from marianne_stream.relay.edge.interest_sender import InterestSender
 from marianne_stream.relay.redis_client import (
     REDIS_ERRORS,
     call,
@@ -33,6 +32,7 @@ from marianne_stream.relay.redis_streams import (
 from marianne_stream.relay.schema import (
     FORMAT_VERSION,
     EventEntry,
+    InterestKind,
     RelayStatus,
     SourceKeys,
     describe_version,
@@ -76,6 +76,12 @@ FIRST_RETRY_S = 0.25
 MAX_RETRY_S = 5.0
 
 MAX_STREAM_INTERESTS = 1_000
+
+# A relay forgets an interest 30 s after it was sent last.
+INTEREST_RENEW_S = 10.0
+
+# A state that nothing asked for during this time is no longer of interest.
+STATE_INTEREST_TTL_S = 40.0
 
 StreamConsumer = Callable[[list[StreamEntry]], Awaitable[None]]
 
@@ -132,6 +138,7 @@ class SourceReader:
         status: status of the relay; None while it is away.
         is_connected: whether Redis answers.
         was_attempted: whether a session began, or failed to.
+        watched_logs: jobs whose logs the relay is asked to publish.
         version_mismatch: reason why the source is not served although Redis answers, or "".
     """
 
@@ -144,7 +151,10 @@ class SourceReader:
         self.status: RelayStatus | None = None
         self.is_connected = self.was_attempted = False
         self.version_mismatch = ""
-        self.interest_sender = InterestSender()
+        self.watched_logs: set[str] = set()
+        self._states_expire_at: dict[str, float] = {}
+        self._sent_interests: set[tuple[InterestKind, str]] = set()
+        self._interests_due_at = 0.0
         self.session_count = self.read_count = self.entry_count = 0
         self._listener = listener
         self._changes = StreamSubscription(FIRST_ID, self._handle_changes)
@@ -168,6 +178,10 @@ class SourceReader:
                 await self._on_disconnect(error)
             backoff.session_ended(time.monotonic() - began)
             await asyncio.sleep(backoff.next_delay_s())
+
+    def touch_state(self, job_id: str) -> None:
+        """Ask the relay to publish a job's state, for some time."""
+        self._states_expire_at[job_id] = time.monotonic() + STATE_INTEREST_TTL_S
 
     def subscribe(self, key: str, after_id: bytes, consumer: StreamConsumer) -> None:
         """Follow a stream from an id on; entries before those that arrive may have been lost."""
@@ -193,7 +207,8 @@ class SourceReader:
         self._warning.recover("source readable again source=%s", self.keys.source)
         self.is_connected = self.was_attempted = True
         self.session_count += 1
-        self.interest_sender.resend_all()
+        # Redis may have lost the interests.
+        self._interests_due_at = 0.0
         # Anything may have changed meanwhile.
         self._listener.on_roster_changed()
         self._listener.on_status()
@@ -298,7 +313,16 @@ class SourceReader:
             await ensure_same_primary(self._client)
 
     async def _send_interests(self) -> None:
-        due = self.interest_sender.take_due()
+        """Send new interests, or all if they must be renewed."""
+        now = time.monotonic()
+        states = {job: until for job, until in self._states_expire_at.items() if until > now}
+        self._states_expire_at = states
+        wanted: set[tuple[InterestKind, str]] = {("log", job) for job in self.watched_logs}
+        wanted |= {("state", job) for job in states}
+        if now >= self._interests_due_at:
+            self._interests_due_at = now + INTEREST_RENEW_S
+            self._sent_interests = set()
+        due, self._sent_interests = sorted(wanted - self._sent_interests), wanted
         if not due:
             return
         async with self._client.pipeline(transaction=False) as pipe:
