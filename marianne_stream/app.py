@@ -247,13 +247,10 @@ def make_runner(app: web.Application, settings: Settings) -> LimitedAppRunner:
 
 
 async def shutdown(app: web.Application, *, drain_timeout_s: float, force: asyncio.Event) -> None:
-    """Close the conductor's connections, then drain the streams.
+    """Close the conductor's connections, then drain the streams. The sockets no longer listen.
 
-    Args:
-        app: the application; its sockets no longer listen.
-        drain_timeout_s: time over which the streams are ended, in seconds, so that their clients
-            do not reconnect all at once.
-        force: if set, the remaining streams are ended at once.
+    The streams end over `drain_timeout_s`, so that their clients do not reconnect all at once. If
+    `force` is set, the remaining streams end at once.
     """
     job_hub, stream_registry, tasks = app[JOB_HUB], app[STREAM_REGISTRY], app[TASKS]
     stream_registry.drain.begin(drain_timeout_s)

@@ -105,7 +105,6 @@ class LogNotFoundError(MarianneStreamError):
     """The job exists, but no log was found in any of its possible places.
 
     Args:
-        message: one sentence for the log.
         detail: sentence for every client; it names folders by placeholders, as `{workspace}`.
         detail_with_paths: the same with paths of the host, for clients that may see all jobs.
     """
@@ -138,13 +137,7 @@ class LogTooLargeError(MarianneStreamError):
 
 
 class NotOnEdgeError(MarianneStreamError):
-    """An edge has no files: only the origin, the server on the conductor's machine, can answer.
-
-    Args:
-        job_id: id of the job on the origin.
-        origin_url: base URL of the origin; None if it is unknown.
-        detail: one sentence for the client.
-    """
+    """An edge has no files: only the origin, the server on the conductor's machine, can answer."""
 
     status = 501
     code = "not_available_on_edge"
@@ -305,13 +298,7 @@ class ConductorTimeoutError(ConductorUnavailableError):
 
 
 class ConductorRpcError(ConductorUnavailableError):
-    """The conductor responded with a JSON-RPC error.
-
-    Args:
-        method: method that was called.
-        rpc_code: code of the error (JSON-RPC 2.0 section 5.1).
-        message: the conductor's message.
-    """
+    """The conductor responded with a JSON-RPC error; `rpc_code` is its code (section 5.1)."""
 
     code = "conductor_error"
     default_detail = "The conductor refused the request."
@@ -380,9 +367,7 @@ class CliLogNotFoundError(CliError):
 class ServerUnreachableError(CliError):
     """The server cannot be reached, or asks the client to come back: a retry may succeed.
 
-    Args:
-        message: one sentence.
-        retry_after_s: delay that the server asked for, in seconds; None if it named none.
+    `retry_after_s` is the delay that the server asked for; None if it named none.
     """
 
     exit_code = 5

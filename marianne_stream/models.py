@@ -17,13 +17,9 @@ ACTIVE_SHEET_STATUSES = frozenset({"dispatched", "in_progress"})
 
 
 def format_iso_time(epoch_s: float | None) -> str | None:
-    """Format a time as ISO 8601 in UTC with milliseconds and a `Z`.
+    """Format epoch seconds as ISO 8601 in UTC with milliseconds and a `Z`.
 
-    Args:
-        epoch_s: epoch seconds, or None.
-
-    Returns:
-        The text; None without a time, or if the time is outside of the calendar.
+    Return None without a time, or if the time is outside of the calendar.
     """
     if epoch_s is None:
         return None
@@ -102,8 +98,6 @@ class Roster:
     """All jobs that a backend lists at one moment.
 
     Attributes:
-        entries: entries by job id.
-        source: backend that listed them.
         live: True if the conductor itself listed them; False for its files on disk.
         detail: reason why the roster is not live, in a sentence for clients; "" if it is unknown.
         cost_s: time that the conductor spent on the response, in seconds; polling is spaced by it.
@@ -192,13 +186,7 @@ class JobState:
 
 @dataclass(frozen=True, slots=True)
 class RemotePosition:
-    """Position of an event in the event buffer of another process.
-
-    Attributes:
-        source: name of the source that the process publishes.
-        epoch: epoch of the process.
-        number: number of the event in that epoch.
-    """
+    """Position of an event in the event buffer of another process."""
 
     source: str
     epoch: str
@@ -211,7 +199,6 @@ class MonitorEvent:
 
     Attributes:
         job_id: job that the event is about; "" for the whole host.
-        event: name of the event.
         params: parameters of the notification, as the JSON that the conductor wrote.
         remote_position: position in another process's buffer; None if it came from the conductor.
     """

@@ -61,13 +61,7 @@ DELETE FROM sessions WHERE expires_at <= :now OR digest IN (
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Session of a browser.
-
-    Attributes:
-        digest: hash of the session id.
-        token: digest of the token that the session was opened with.
-        expires_at: time at which the session ends by itself, in epoch seconds.
-    """
+    """Session of a browser: digests of its id and its token, and its end in epoch seconds."""
 
     digest: str
     token: str

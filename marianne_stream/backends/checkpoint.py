@@ -158,14 +158,8 @@ def make_state(
     """Combine a checkpoint and a roster entry.
 
     The entry's status is right where they differ; a checkpoint older than the entry's submission
-    says nothing about this run.
-
-    Args:
-        checkpoint: decoded checkpoint or bare metadata.
-        entry: entry of the roster; None if the roster does not list the job.
-        source: the source of both.
-        live: True if the conductor itself reported them.
-        trust_status: True if the entry's status is final even where the checkpoint differs.
+    says nothing about this run. `trust_status` makes the entry's status final even where the
+    checkpoint differs.
 
     Raises:
         ValueError: a key of the sheets is not a sheet number.

@@ -69,12 +69,7 @@ class ObserverEvent(msgspec.Struct, frozen=True):
 
 
 class ConductorBackend:
-    """Reads jobs from the conductor.
-
-    Args:
-        client: client of the conductor; not closed with the backend.
-        daemon_config: refreshed with each roster.
-    """
+    """Reads jobs from the conductor. The client is not closed with the backend."""
 
     def __init__(self, client: ConductorClient, daemon_config: DaemonConfigCache) -> None:
         self._client = client
@@ -143,8 +138,7 @@ class ConductorBackend:
     async def read_recent_events(self) -> list[tuple[float, MonitorEvent]]:
         """Request `daemon.observer_events` of all running jobs.
 
-        Returns:
-            events with their times in epoch seconds, oldest first.
+        Return the events with their times in epoch seconds, oldest first.
 
         Raises:
             ConductorUnavailableError: the request failed, or the conductor lacks the method.
@@ -198,11 +192,7 @@ class ConductorBackend:
 def check_value_count(raw: msgspec.Raw, max_count: int, marker: bytes, description: str) -> bytes:
     """Return a result as bytes, unless decoding it would take too long.
 
-    Args:
-        raw: the result.
-        max_count: largest number of occurrences of the marker.
-        marker: a byte that occurs about once for each value.
-        description: name of the result for the error.
+    The marker is a byte that occurs about once for each value.
 
     Raises:
         ConductorProtocolError: the marker occurs more often.

@@ -10,11 +10,9 @@ class Backoff:
     Jitter spreads the delays, so that many clients do not come back at the same moment.
 
     Args:
-        first_s: first delay, in seconds.
         cap_s: limit of a delay including jitter, in seconds.
         jitter: largest deviation of a delay, as a fraction of it.
         healthy_after_s: duration of a session, in seconds, after which it counts as successful.
-        uniform: source of the jitter.
     """
 
     def __init__(

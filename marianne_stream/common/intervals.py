@@ -13,11 +13,7 @@ class SharedInterval:
         return bool(self._counts)
 
     def add(self, interval_s: float) -> None:
-        """Add a user.
-
-        Args:
-            interval_s: the interval that the user asks for, in seconds.
-        """
+        """Add a user who asks for this interval, in seconds."""
         self._counts[interval_s] += 1
 
     def remove(self, interval_s: float) -> None:

@@ -6,12 +6,7 @@ from collections.abc import Callable
 
 
 class WarnOnce:
-    """Logs a problem once, and again only if it changes or comes back after a recovery.
-
-    Args:
-        logger: logger of the module that has the problem.
-        level: level of the message.
-    """
+    """Logs a problem once, and again only if it changes or comes back after a recovery."""
 
     def __init__(self, logger: logging.Logger, level: int = logging.WARNING) -> None:
         self._logger = logger
@@ -31,24 +26,14 @@ class WarnOnce:
             self._logger.log(self._level, "%s", text)
 
     def recover(self, message: str = "", *args: object) -> None:
-        """End the problem. If it was logged, log the recovery as well.
-
-        Args:
-            message: the recovery; empty to log nothing.
-            args: values for the message.
-        """
+        """End the problem. If it was logged, log the recovery too, unless `message` is empty."""
         if self._logged is not None and message:
             self._logger.info(message, *args)
         self._logged = None
 
 
 class LogLimiter:
-    """Allows a message once in an interval.
-
-    Args:
-        interval_s: shortest time between two messages, in seconds.
-        clock: source of the time, in seconds.
-    """
+    """Allows a message once in an interval."""
 
     def __init__(self, interval_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval_s = interval_s

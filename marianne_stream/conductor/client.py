@@ -78,10 +78,8 @@ class ConductorClient:
     conductor would keep the closed one in its queue. Callers get ConductorBusyError meanwhile.
 
     Args:
-        path: the conductor's socket.
         events_mode: `auto` subscribes while enough slots are free; `visits` never does.
         slow_after_s: time after which a request is slow, in seconds.
-        call_timeout_s: longest time that a caller waits for an answer, in seconds.
 
     Attributes:
         pid: the conductor's process id from its last answer; None before the first.
@@ -149,10 +147,7 @@ class ConductorClient:
     ) -> TimedResult[T]:
         """Send a request and decode its result. Cancelling is safe: the answer is dropped.
 
-        Args:
-            method: name of the method.
-            params: parameters by name.
-            result_type: type of the result; fields that it does not name are skipped.
+        Fields that `result_type` does not name are skipped.
 
         Raises:
             ConductorUnreachableError: no process listens, or the conductor or this server stops.

@@ -20,9 +20,6 @@ class DaemonConfig(msgspec.Struct, frozen=True):
 class DaemonConfigCache:
     """Caches `daemon.config`, and reads it once for each process of the conductor.
 
-    Args:
-        client: client of the conductor.
-
     Attributes:
         value: the last answer, also after the conductor has gone; None before the first.
     """

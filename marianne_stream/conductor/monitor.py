@@ -64,7 +64,6 @@ class MonitorClient:
     """Keeps a subscription while the conductor has enough free slots; retries with backoff.
 
     Args:
-        path: the conductor's socket.
         require_free_slots: raises ConductorUnavailableError unless the conductor has free slots.
     """
 

@@ -44,8 +44,6 @@ class RpcConnection:
     connection one of its slots; until then the connection and its other requests wait in a queue.
 
     Args:
-        reader: from `asyncio.open_unix_connection`.
-        writer: from `asyncio.open_unix_connection`.
         on_idle: called when no answer is pending any more, or the connection is lost.
 
     Attributes:
@@ -92,15 +90,9 @@ class RpcConnection:
         return 0.0
 
     def send(self, method: str, params: Mapping[str, Any] | None = None) -> asyncio.Future[Raw]:
-        """Send a request.
+        """Send a request; return a future of the raw result, which may be cancelled.
 
-        Args:
-            method: name of the method.
-            params: parameters by name.
-
-        Returns:
-            a future of the raw result, which may be cancelled. It raises ConductorRpcError,
-            ConductorDisconnectedError or ConductorProtocolError.
+        The future raises ConductorRpcError, ConductorDisconnectedError or ConductorProtocolError.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Raw] = loop.create_future()

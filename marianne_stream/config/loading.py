@@ -68,11 +68,7 @@ ALLOWED_TEXT = {
 
 
 def load_settings(arguments: dict[str, Any], config_path: Path | None = None) -> Settings:
-    """Load the settings of this process.
-
-    Args:
-        arguments: settings that the command line gives, by name.
-        config_path: a TOML file, or None.
+    """Load the settings of this process: of the arguments, the environment and a TOML file.
 
     Raises:
         SettingsError: a value is invalid; the message has the setting, the received value and the

@@ -20,13 +20,10 @@ class EventHub:
     """Adds events to the replay buffer, and tells its subscribers if events come in.
 
     Args:
-        replay_buffer: receives the events.
-        roster_poller: polled while events are derived from the roster.
         source_name: source of events that clients are told.
         read_recent_events: reads events while there is no subscription; None if not possible.
 
     Attributes:
-        replay_buffer: the same.
         subscription_count: number of subscriptions that have begun.
     """
 
@@ -126,8 +123,7 @@ class EventHub:
     def set_unavailable_scopes(self, scopes: frozenset[str]) -> None:
         """Tell the subscribers concerned that events no longer come in, or come in again.
 
-        Args:
-            scopes: prefixes of the ids of the jobs whose events do not come in.
+        The scopes are prefixes of the ids of the jobs whose events do not come in.
         """
         before, self._unavailable_scopes = self._unavailable_scopes, scopes
 

@@ -36,7 +36,6 @@ class EventVisits:
 
     Args:
         read_recent_events: returns the conductor's recent events and their times in epoch seconds.
-        on_event: called with each new event, in order.
     """
 
     def __init__(

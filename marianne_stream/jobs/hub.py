@@ -28,15 +28,8 @@ class JobHub:
     """Hands out subscriptions to jobs, with one watcher for each subscribed job.
 
     Args:
-        backend: the backend to read.
-        replay_buffer: receives the conductor's events.
-        event_source_name: source of events that clients are told.
         read_recent_events: reads events while there is no subscription; None if not possible.
         job_groups: groups of jobs that share a read limiter; None for one group.
-
-    Attributes:
-        roster: subscriptions to the roster, and facts about its jobs.
-        events: the replay buffer, and the intake of events.
     """
 
     def __init__(
@@ -80,12 +73,8 @@ class JobHub:
     ) -> tuple[JobSnapshot, JobSubscription]:
         """Subscribe to a job before its state is read.
 
-        Args:
-            job_id: the job.
-            interval_s: longest age of a change that is not announced, in seconds.
-
-        Returns:
-            the newest snapshot, and the subscription, which must be closed.
+        Return the newest snapshot, and the subscription, which must be closed. `interval_s` is the
+        longest age of a change that is not announced.
 
         Raises:
             JobNotFoundError: there is no such job.

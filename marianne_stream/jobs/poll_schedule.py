@@ -48,13 +48,9 @@ class PollSchedule:
     ) -> None:
         """Schedule the next read after a state was read.
 
-        Args:
-            state: the state.
-            changed: True if it differs from the previous one.
-            interval_s: shortest poll interval of the job's clients, in seconds; it applies to
-                state from disk.
-            from_fallback: True if the state was read from disk although the conductor answers:
-                its answer about this job is invalid.
+        `interval_s` is the shortest poll interval of the job's clients; it applies to state from
+        disk. `from_fallback` means that the state was read from disk although the conductor
+        answers: its answer about this job is invalid.
         """
         self._failure_backoff.reset()
         if changed:

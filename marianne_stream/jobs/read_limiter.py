@@ -14,7 +14,10 @@ BUSY_RETRY_S = 0.005
 
 
 class StateReadLimiter:
-    """Mutex for state reads that limits the share of background reads."""
+    """Mutex for state reads that limits the share of background reads.
+
+    A read that a hint or a client requires is on demand; all others are background reads.
+    """
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
@@ -28,11 +31,7 @@ class StateReadLimiter:
 
     @asynccontextmanager
     async def acquire(self, *, on_demand: bool) -> AsyncIterator[None]:
-        """Hold the mutex, first come first served. Cancelling is safe.
-
-        Args:
-            on_demand: True if a hint or a client requires the read.
-        """
+        """Hold the mutex, first come first served. Cancelling is safe."""
         loop = asyncio.get_running_loop()
         async with self._lock:
             await asyncio.sleep(max(0.0, self._on_demand_allowed_at - loop.time()))

@@ -18,7 +18,6 @@ class RosterDetailCache:
     """Facts about the watched jobs, and about jobs whose end was seen.
 
     Args:
-        progress: times of the jobs' last changes.
         on_change: called shortly after changes, once for all of them.
     """
 

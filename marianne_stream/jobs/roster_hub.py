@@ -26,14 +26,7 @@ class RosterHub:
     """Polls the roster for all clients, and hands out subscriptions to it.
 
     Args:
-        backend: the backend to read.
-        job_watchers: watches jobs for subscriptions with details.
         on_roster: called with the previous roster, or None, and each new one.
-
-    Attributes:
-        poller: poller of the roster.
-        progress: times of the jobs' last changes.
-        details: facts about jobs that only their watchers know.
     """
 
     def __init__(

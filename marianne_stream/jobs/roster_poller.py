@@ -31,7 +31,6 @@ class RosterPoller:
     """Keeps the newest roster while there are clients.
 
     Args:
-        backend: the backend to read.
         on_roster: called with each roster; with the last entries and source "none" after a failure.
 
     Attributes:

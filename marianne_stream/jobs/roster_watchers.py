@@ -30,7 +30,6 @@ class RosterJobWatchers:
     """Runs one task with a subscription for each unfinished job of the roster.
 
     Args:
-        subscribe_job: subscribes to a job at an interval in seconds.
         group_name: returns the group of a job; groups have equal shares of MAX_WATCHED_JOBS.
     """
 

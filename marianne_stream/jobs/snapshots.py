@@ -50,13 +50,11 @@ class Snapshot(ABC):
 
     Args:
         source: current source of state; "none" if only the last known state is shown.
-        live: True if the conductor itself reported the state.
         cursor: digest of the content, without source and times of writing.
         end: reason why streams end with this snapshot; "" if they go on.
         detail: sentence that says why the conductor is not the source; "" if unknown.
 
     Attributes:
-        identity: all of the above.
         cache_key: distinguishes snapshots with equal identity and different times.
         job_id: the job; None for a snapshot of several.
     """
@@ -109,15 +107,8 @@ class Snapshot(ABC):
 class JobSnapshot(Snapshot):
     """A job as its clients see it at one moment.
 
-    The cursor is the same in every process, and differs between runs.
-
-    Args:
-        state: state of the job; the last known if `source` is "none".
-        source: current source of state.
-        live: True if the conductor itself reported the state.
-        end: reason why streams end with this snapshot; "" if they go on.
-        detail: sentence that says why the conductor is not the source.
-        last_progress_at: time of the last change that was seen, ISO 8601.
+    The cursor is the same in every process, and differs between runs. If `source` is "none", the
+    state is the last known one.
 
     Attributes:
         status_data: data of its `job_status` event.
@@ -204,8 +195,6 @@ class RosterSnapshot(Snapshot):
     A change of TIME_FIELDS alone is no difference.
 
     Args:
-        roster: the roster.
-        details: facts from watchers, by job.
         previous: an earlier snapshot, whose unchanged summaries are reused.
 
     Attributes:

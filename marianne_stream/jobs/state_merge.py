@@ -20,10 +20,6 @@ def keep_newer(state: JobState, shown: JobState | None) -> JobState:
     State on disk may be older than what the conductor has reported, and a conductor that refuses
     to send a checkpoint has not taken it back. The first end of a run is kept: a conductor that
     stops writes its own end over it.
-
-    Args:
-        state: the state that was read.
-        shown: the state that clients see; None before the first.
     """
     if shown is None:
         return state
@@ -48,13 +44,8 @@ def resolve_conflict(
 ) -> tuple[JobState, float | None]:
     """Trust the roster if it reports an end that the checkpoint has contradicted for long.
 
-    Args:
-        state: the state that was read.
-        conflict_since: time of the first read with the conflict; None without one.
-        now: the current time, in seconds of the same clock.
-
-    Returns:
-        the state, and the new value of `conflict_since`.
+    Return the state, and the time of the first read with the conflict, on the clock of `now`; None
+    without a conflict.
     """
     if state.is_consistent or not state.is_terminal:
         return state, None
@@ -69,10 +60,7 @@ def has_unseen_change(
 ) -> bool:
     """Return True if a roster entry reports something that clients do not see yet.
 
-    Args:
-        entry: the job's newest entry; None if the roster does not list it.
-        last_entry: the entry when the state was last read.
-        shown: the state that clients see.
+    `last_entry` is the job's entry when the state was last read.
     """
     if entry is None or last_entry is None or shown is None:
         return entry is not last_entry
@@ -88,14 +76,8 @@ def merge_fresh_entry(
 ) -> tuple[JobState, RosterEntry | None] | None:
     """Merge a state with a roster that was read after it.
 
-    Args:
-        state: the state that was read.
-        roster: a newer roster.
-        last_entry: the job's entry when the state was read.
-
-    Returns:
-        the state and the entry that it agrees with; None if the job was submitted again, so that
-        the state must be read again.
+    Return the state and the entry that it agrees with; None if the job was submitted again, so that
+    the state must be read again. `last_entry` is the job's entry when the state was read.
     """
     entry = roster.entries.get(state.job_id)
     if entry is None or roster.source != state.source:

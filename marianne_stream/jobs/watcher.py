@@ -49,16 +49,7 @@ Hint = MonitorEvent | RosterHint
 class JobWatcher:
     """Watches one job, from `run` until it is cancelled or the job ends.
 
-    Args:
-        job_id: the job.
-        backend: the backend to read.
-        roster_poller: poller of the roster.
-        read_limiter: limiter that the watchers of a group share.
-        progress: receives the times of changes.
-
     Attributes:
-        job_id: the job.
-        topic: publishes snapshots.
         snapshot: the newest snapshot; None before the first.
     """
 
@@ -230,10 +221,8 @@ class JobWatcher:
     async def _read_and_publish(self, roster_since: float, *, on_demand: bool) -> None:
         """Read the state, and publish a snapshot if it is new.
 
-        Args:
-            roster_since: loop time; the end of the job counts only with a roster that was
-                requested after it.
-            on_demand: True if a hint or a client requires the read.
+        The end of the job counts only with a roster that was requested after the loop time
+        `roster_since`.
 
         Raises:
             JobNotFoundError: there is no such job.

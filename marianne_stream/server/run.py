@@ -64,19 +64,11 @@ async def serve(
     load_settings: Callable[[], Settings] | None = None,
     settings_file: Path | None = None,
 ) -> int:
-    """Serve until SIGTERM or SIGINT, or until a background task fails.
+    """Serve until SIGTERM or SIGINT, or until a background task fails. Return the exit code.
 
-    SIGHUP reloads the tokens and the log level.
-
-    Args:
-        settings: settings of the server.
-        announce: called with a line for each address once the server listens, and with a login
-            link if the token is generated.
-        load_settings: loads the settings again.
-        settings_file: file that the settings were read from, for the log; None without a file.
-
-    Returns:
-        The exit code: 0 after a signal, 1 after a failure.
+    SIGHUP reloads the tokens and the log level. `announce` is called with a line for each address
+    once the server listens, and with a login link if the token is generated. `settings_file` is
+    named in the log.
 
     Raises:
         ListenError: an address cannot be listened on.
@@ -156,14 +148,10 @@ def log_server_started(sockets: Iterable[socket.socket], settings_file: Path | N
 
 
 def open_sockets(settings: Settings, stack: contextlib.ExitStack) -> list[socket.socket]:
-    """Open the listening sockets.
+    """Open the listening sockets, which `stack` closes.
 
     A worker inherits its socket from its parent, and a service may inherit sockets from systemd;
     otherwise the settings decide.
-
-    Args:
-        settings: settings of the server.
-        stack: closes the sockets.
 
     Raises:
         ListenError: an address cannot be listened on.

@@ -29,12 +29,9 @@ class ListenError(MarianneStreamError):
 
 
 def open_tcp_socket(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
-    """Open a socket that listens on a TCP port.
+    """Open a socket that listens on a TCP port; 0 picks a free one.
 
-    Args:
-        host: address or host name.
-        port: port; 0 picks a free one.
-        reuse_port: allow other sockets of the same user on the port (SO_REUSEPORT, socket(7)).
+    `reuse_port` allows other sockets of the same user on the port (SO_REUSEPORT, socket(7)).
 
     Raises:
         ListenError: the address is invalid or in use.
@@ -82,9 +79,7 @@ def set_stream_socket_options(sock: socket.socket) -> None:
 def open_unix_socket(path: Path, mode: int) -> socket.socket:
     """Open a socket that listens on a path; replaces a socket that no process listens on.
 
-    Args:
-        path: path of the socket.
-        mode: permissions of the socket; a client needs write permission (unix(7)).
+    A client needs write permission by the mode (unix(7)).
 
     Raises:
         ListenError: the path cannot be used, or is in use.

@@ -18,7 +18,6 @@ class TaskSupervisor:
     """Background tasks that run as long as the server. A task that ends by itself has failed.
 
     Attributes:
-        failed: set when a task has failed.
         error: exception of the first task that failed.
     """
 

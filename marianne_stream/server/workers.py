@@ -95,15 +95,10 @@ class WorkerProcess:
 async def run_workers(
     settings: Settings, command: Sequence[str], announce: Callable[[str], None]
 ) -> int:
-    """Serve with several processes until SIGTERM or SIGINT.
+    """Serve with several processes until SIGTERM or SIGINT; return the exit code.
 
-    Args:
-        settings: settings of the server.
-        command: command line of a worker, which finds its socket in the environment.
-        announce: called with the address once all workers listen.
-
-    Returns:
-        The exit code: 0 if all workers ended without an error after the signal.
+    A worker runs `command`, and finds its socket in the environment. `announce` is called with the
+    address once all workers listen.
 
     Raises:
         ListenError: the address cannot be listened on.

@@ -163,11 +163,9 @@ class DirectEventSourceResponse(EventSourceResponse):
     def write_direct(self, frames: EncodedFrames) -> int:
         """Write frames to the transport without waiting, if its buffer has room.
 
-        Frames larger than one write are refused as well, since the buffer would have to hold what
-        the client does not take of them.
-
-        Returns:
-            The number of bytes written, with the framing; 0 if the frames were refused.
+        Return the number of bytes written, with the framing; 0 if the frames were refused. Frames
+        larger than one write are refused as well, since the buffer would have to hold what the
+        client does not take of them.
         """
         protocol = self._protocol
         if protocol is None or protocol.writing_paused or len(frames.data) > MAX_WRITE_BYTES:

@@ -30,15 +30,7 @@ class AuthMiddleware:
 
     Args:
         authenticator: checks tokens and sessions; None if every client may see everything.
-        trusted_hosts: checks the Host header.
-        cors: answers preflight requests.
-        proxies: find the client's address and scheme.
         public_paths: paths that need no token, besides `PUBLIC_PATHS`.
-
-    Attributes:
-        authenticator: as given.
-        login_throttle: delays the responses to invalid tokens.
-        login_log: log of sign-ins and refused tokens.
     """
 
     def __init__(

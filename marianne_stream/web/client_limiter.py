@@ -7,15 +7,7 @@ Limit = Literal["total", "per_client"]
 
 
 class ClientLimiter:
-    """Counts open streams, downloads or connections.
-
-    Args:
-        max_total: limit for all clients together.
-        max_per_client: limit for each client.
-
-    Attributes:
-        total: number that is open.
-    """
+    """Counts open streams, downloads or connections."""
 
     def __init__(self, max_total: int, max_per_client: int) -> None:
         self.total = 0

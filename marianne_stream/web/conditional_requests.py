@@ -15,12 +15,7 @@ MAX_RANGE_CHARS = 64
 
 @dataclass(frozen=True, slots=True)
 class FileVersion:
-    """Version of a file.
-
-    Attributes:
-        size_bytes: its size.
-        modified_ns: time of its last write, in nanoseconds of the epoch.
-    """
+    """Version of a file: its size, and the time of its last write in nanoseconds of the epoch."""
 
     size_bytes: int
     modified_ns: int

@@ -51,14 +51,7 @@ class Templates:
     def render(
         self, name: str, *, status: int = 200, trusted: dict[str, str] | None = None, **values: str
     ) -> web.Response:
-        """Return a page.
-
-        Args:
-            name: file name of the template.
-            status: status of the response.
-            trusted: values that are HTML.
-            values: values that are text, and are escaped.
-        """
+        """Return a page. The values in `trusted` are HTML; all others are text, and are escaped."""
         safe = {key: html.escape(value) for key, value in values.items()}
         return web.Response(
             text=self._texts[name].substitute(safe | (trusted or {})),

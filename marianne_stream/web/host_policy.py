@@ -110,12 +110,7 @@ async def add_security_headers(_request: web.Request, response: web.StreamRespon
 
 
 def require_same_origin(request: web.Request, *, secure: bool) -> None:
-    """Raise CrossOriginFormError unless the Origin header is this server's own.
-
-    Args:
-        request: the request.
-        secure: whether the client uses https.
-    """
+    """Raise CrossOriginFormError unless the Origin header is this server's own."""
     scheme = "https" if secure else "http"
     origin, host = request.headers.get("Origin"), request.headers.get("Host")
     if origin is None or host is None or not is_same_origin(origin, f"{scheme}://{host}"):

@@ -41,8 +41,6 @@ class ConnectionLimits:
     """Limits of open connections.
 
     Attributes:
-        total: limit for all clients together.
-        per_client: limit for each client.
         is_exempt: returns whether only `total` applies to an address, as to that of a proxy.
     """
 
@@ -183,9 +181,6 @@ class LimitedAppRunner(WrappingAppRunner):
     """AppRunner with a `LimitedServer`.
 
     Args:
-        app: the application.
-        metrics: counts responses and rejected connections.
-        limits: limits of open connections.
         idle_timeout_s: time that a client has to send the head of a request.
         max_header_bytes: limit of the request line, and of each header.
     """

@@ -23,8 +23,6 @@ class LoginPages:
     """Handlers of `/login` and `/logout`.
 
     Args:
-        auth: has the authenticator, the throttle and the log of sign-ins.
-        templates: templates of the pages.
         max_age_s: age at which the browser drops the cookie.
         form_timeout_s: time in which a form must arrive.
     """

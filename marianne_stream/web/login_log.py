@@ -18,11 +18,7 @@ MAX_LINES = 300
 
 
 class LogLineLimiter:
-    """Limit of log entries in a minute.
-
-    Args:
-        kind: kind of the entries, as the entry that counts those left out names it.
-    """
+    """Limit of log entries in a minute."""
 
     def __init__(self, kind: str) -> None:
         self._kind = kind

@@ -35,14 +35,7 @@ LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0)
 
 
 class Metrics:
-    """Metrics of one server.
-
-    Args:
-        collectors: produce metrics from what the components count themselves.
-
-    Attributes:
-        registry: the registry of all metrics.
-    """
+    """Metrics of one server."""
 
     def __init__(self, collectors: Iterable[Collector]) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
@@ -76,13 +69,9 @@ class Metrics:
         )
 
     def observe_response(self, *, route: str, method: str, status: int, duration_s: float) -> None:
-        """Count a response.
+        """Count a response. The duration of a stream is the time until it began.
 
-        Args:
-            route: path as the router has it; "" if there is none.
-            method: HTTP method; OTHER if it is not a known one.
-            status: status of the response.
-            duration_s: duration of the request; of a stream, until it began.
+        The route is the path as the router has it, "" if there is none.
         """
         key = (route, method, status)
         cached = self._label_cache.get(key)

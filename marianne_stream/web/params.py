@@ -33,14 +33,8 @@ class NumberParameter:
     """Number in a range.
 
     Attributes:
-        name: name in the query.
-        default: value if it is absent.
-        minimum: smallest value.
-        maximum: largest value.
-        description: description with its unit, for OpenAPI.
         label: name in error messages, if it is another.
         unit: unit that error messages append to the range.
-        is_integer: whether it must be an integer.
     """
 
     name: str
@@ -87,7 +81,6 @@ class TextParameter:
     """Text.
 
     Attributes:
-        is_repeatable: whether it may be given more than once.
         max_chars: limit of its length, if there is one; its user checks it.
     """
 

@@ -27,7 +27,6 @@ class ClientInfo:
 
     Attributes:
         address: its address; `unix` on a Unix socket.
-        secure: whether it uses https.
     """
 
     address: str

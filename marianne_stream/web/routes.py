@@ -76,14 +76,10 @@ class Route:
     """Route.
 
     Attributes:
-        path: path, with a job id as `{job_id}`.
-        handler: its handler.
-        summary: summary for OpenAPI.
         model: schema of a 200 that is JSON.
         events: schemas of a stream's events, by name.
         has_conductor_events: whether the stream also has the conductor's own events.
         content_type: media type of a 200 that is not a stream.
-        parameters: its query parameters.
         errors: statuses of errors, and their causes.
     """
 

@@ -40,8 +40,6 @@ class SSEResponse(DirectEventSourceResponse):
 
     Args:
         feed: the feed to send; the response closes it.
-        grant: grant that the client was authenticated with.
-        client_key: rate-limit key of the client.
         drain_retry_ms: returns the delay after which the client should reconnect, in milliseconds,
             or None unless the server is draining.
         on_close: called once with the stream when it has ended.
@@ -260,11 +258,7 @@ class StreamActivity:
         self._written_bytes = self._consumed_bytes = 0
 
     def has_written(self, written_bytes: int) -> bool:
-        """Return whether anything but keepalives was written since the last check.
-
-        Args:
-            written_bytes: all bytes written so far.
-        """
+        """Return whether anything but keepalives was written since the last check."""
         before, self._written_bytes = self._written_bytes, written_bytes
         return written_bytes != before
 

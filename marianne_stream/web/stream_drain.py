@@ -23,9 +23,6 @@ DRAIN_FLUSH_TIMEOUT_S = 1.0
 class StreamDrain:
     """Ends streams one after the other, so that not all clients reconnect at once.
 
-    Args:
-        streams: the open streams, as they come and go.
-
     Attributes:
         is_active: whether the drain has begun; it does not end.
     """
@@ -39,8 +36,7 @@ class StreamDrain:
     def begin(self, timeout_s: float) -> None:
         """Begin the drain: new streams end at once.
 
-        Args:
-            timeout_s: time over which `run` ends the open streams; it takes less if they are few.
+        `run` ends the open streams over `timeout_s`, or in less time if they are few.
         """
         self._duration_s = min(timeout_s, len(self._streams) / DRAIN_STREAMS_PER_S)
         self._ends_at = time.monotonic() + self._duration_s
@@ -59,11 +55,7 @@ class StreamDrain:
         return round(1000 * (rest_s + DRAIN_RETRY_MARGIN_S + spread_s))
 
     async def run(self, force: asyncio.Event) -> None:
-        """End the streams, once `begin` was called.
-
-        Args:
-            force: ends the rest at once when it is set.
-        """
+        """End the streams, once `begin` was called. If `force` is set, the rest ends at once."""
         waiting = list(self._streams)
         random.shuffle(waiting)
         each_s = self._duration_s / max(1, len(waiting))

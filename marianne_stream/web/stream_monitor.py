@@ -30,11 +30,7 @@ MAX_BUFFERED_BYTES = 256 * 1024 * 1024
 
 
 class StreamMonitor:
-    """Checks all streams once a second, without a task for each of them.
-
-    Args:
-        streams: the open streams, as they come and go.
-    """
+    """Checks all streams once a second, without a task for each of them."""
 
     def __init__(self, streams: Collection[SSEResponse]) -> None:
         self._streams = streams

@@ -27,11 +27,8 @@ class StreamStatistics:
     """Figures of all streams since the start.
 
     Attributes:
-        open_by_kind: number of open streams, by the kind of feed.
         slow_consumers: number of open streams that hold data that the client has not taken.
-        sent_frames: number of frames sent.
         sent_bytes: bytes of these frames, with the framing of chunks.
-        closed: number of streams that have ended, by reason.
     """
 
     open_by_kind: dict[str, int]
@@ -42,11 +39,7 @@ class StreamStatistics:
 
 
 class StreamRegistry:
-    """The open streams, which are limited in total and per client.
-
-    Attributes:
-        drain: ends the streams at shutdown.
-    """
+    """The open streams, which are limited in total and per client."""
 
     def __init__(self, *, max_streams: int = 10_000, max_streams_per_client: int = 10_000) -> None:
         self._open: dict[SSEResponse, None] = {}
