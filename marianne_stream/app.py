@@ -11,8 +11,9 @@ from marianne_stream.auth.authenticator import Authenticator, build_authenticato
 from marianne_stream.backends.base import Backend
 from marianne_stream.backends.checkpoint_dir import CheckpointDirBackend
 from marianne_stream.backends.conductor import ConductorBackend
-from marianne_stream.backends.conductor_registry import ConductorRegistryBackend, JobPathResolver
 from marianne_stream.backends.fallback import FallbackBackend
+from marianne_stream.backends.registry import RegistryBackend
+from marianne_stream.backends.registry_path import JobPathResolver, RegistryPath
 from marianne_stream.conductor.client import ConductorClient
 from marianne_stream.conductor.daemon_config import DaemonConfigCache
 from marianne_stream.config.settings import Settings
@@ -356,9 +357,10 @@ def build_state_components(settings: Settings) -> StateComponents:
         client = ConductorClient(settings.conductor_socket, events_mode=settings.conductor_events)
         config = DaemonConfigCache(client)
         conductor = ConductorBackend(client, config)
-    registry = ConductorRegistryBackend(
+    registry_path = RegistryPath(
         config, configured_path=settings.registry_path, socket_path=settings.conductor_socket
     )
+    registry = RegistryBackend(registry_path.find)
     backend: Backend = registry
     if settings.state_backend == "json" and settings.checkpoint_dir is not None:
         backend = CheckpointDirBackend(settings.checkpoint_dir)

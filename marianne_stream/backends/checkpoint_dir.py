@@ -4,18 +4,16 @@ Marianne writes each file under a temporary name and renames it. Only regular fi
 through links, and an unreadable file concerns its job alone.
 """
 
-import asyncio
 import errno
 import logging
 import os
 import stat
+import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from marianne_stream.backends.checkpoint import (
     Checkpoint,
@@ -23,6 +21,7 @@ from marianne_stream.backends.checkpoint import (
     make_state,
     to_epoch_s,
 )
+from marianne_stream.backends.reader_thread import ReaderThread
 from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnreadableError
 from marianne_stream.models import JobState, Roster, RosterEntry
 
@@ -31,14 +30,9 @@ logger = logging.getLogger(__name__)
 # The conductor's largest message, and so the largest checkpoint.
 MAX_FILE_BYTES = 16 * 1024 * 1024
 
-# Limit of one call including the calls before it in the queue.
-READ_TIMEOUT_S = 2.0
-
 # A file that changed this shortly before it was read can change again and keep its time: file
 # systems count in ticks of up to 10 ms.
 MTIME_GRANULARITY_NS = 50_000_000
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +51,13 @@ class CachedFile:
 
 
 class CheckpointDirBackend:
-    """Reads jobs from a folder of checkpoints, one call at a time, in one thread.
-
-    Args:
-        folder: the folder. It need not exist, and is never created.
-    """
+    """Reads jobs from a folder of checkpoints, which need not exist and is never created."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         # Used in the thread only.
         self._cached_files: dict[str, CachedFile] = {}
-        # One thread, so that a hanging file system blocks no more, and a queued call can be
-        # cancelled.
-        self._executor: ThreadPoolExecutor | None = None
+        self._thread = ReaderThread("checkpoints")
 
     async def read_roster(self) -> Roster:
         """Return every job in the folder, newest first. An unreadable file is left out.
@@ -80,7 +68,7 @@ class CheckpointDirBackend:
         Raises:
             StateUnreadableError: the folder is missing, or cannot be read.
         """
-        entries = await self._run_in_thread(self._list_entries)
+        entries = await self._thread.run(self._list_entries)
         entries.sort(key=lambda entry: entry.submitted_at or 0.0, reverse=True)
         listed = {entry.job_id: entry for entry in entries}
         return Roster(entries=listed, source="json", live=False)
@@ -96,12 +84,12 @@ class CheckpointDirBackend:
             StateUnavailableError: the folder cannot be read, or the file is damaged.
         """
 
-        def find() -> JobState:
+        def find(_abandoned: threading.Event) -> JobState:
             with open_dir(self.folder) as folder_fd:
                 return load_checkpoint(folder_fd, checkpoint_file_name(job_id))[1]
 
         try:
-            state = await self._run_in_thread(find)
+            state = await self._thread.run(find)
         except FileNotFoundError as error:
             raise JobNotFoundError(job_id) from error
         # A file with an empty stem begins with a dot, like temporary files.
@@ -110,23 +98,10 @@ class CheckpointDirBackend:
         return state
 
     async def close(self) -> None:
-        """Shut the thread down. The folder can be read again afterwards."""
-        thread, self._executor = self._executor, None
-        if thread is not None:
-            thread.shutdown(wait=False)
+        """Let the thread end. The folder can be read again afterwards."""
+        self._thread.close()
 
-    async def _run_in_thread(self, work: Callable[[], T]) -> T:
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
-        try:
-            async with asyncio.timeout(READ_TIMEOUT_S):
-                return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-        except TimeoutError as error:
-            raise StateUnreadableError(
-                f"the checkpoints in {self.folder} were not read within {READ_TIMEOUT_S} s"
-            ) from error
-
-    def _list_entries(self) -> list[RosterEntry]:
+    def _list_entries(self, _abandoned: threading.Event) -> list[RosterEntry]:
         """Return the entries of all files; unchanged files are not read again."""
         present = set()
         try:
@@ -254,7 +229,6 @@ def read_file(folder_fd: int, name: str) -> bytes:
             )
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             # A file that grows meanwhile is cut off, and does not decode.
-
             return file.read(MAX_FILE_BYTES)
     finally:
         os.close(descriptor)

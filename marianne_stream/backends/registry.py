@@ -4,25 +4,28 @@ Every read opens the file, queries and closes it: so a replaced registry is noti
 conductor can always checkpoint its write-ahead log. With a `-wal` file the database is opened with
 `mode=ro`. Without one no process writes, and `immutable=1` reads it even in a read-only folder;
 but immutable takes no lock, so the file's stamp is compared afterwards.
+
+Reads run one at a time: closing an immutable connection drops the POSIX locks of this process's
+other connections to the same file.
 """
 
-import asyncio
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import aiosqlite
-
+from marianne_stream.backends.reader_thread import ReaderThread
 from marianne_stream.backends.registry_file import FileStamp, make_read_error, read_stamp
 from marianne_stream.backends.registry_rows import (
     CheckpointDigest,
     Row,
-    encode_checkpoint_digest,
+    digest_row_checkpoint,
     make_entry_from_row,
-    make_row_digest,
     make_state_from_row,
     row_digest_key,
     row_run_key,
@@ -30,12 +33,6 @@ from marianne_stream.backends.registry_rows import (
 )
 from marianne_stream.errors import JobNotFoundError, StateUnreadableError
 from marianne_stream.models import JobState, Roster, RosterEntry
-
-# Limit of one read, from the file's stamp to the closed connection.
-READ_TIMEOUT_S = 2.0
-
-# Limit of one read including the reads before it in the queue.
-QUEUE_TIMEOUT_S = 10.0
 
 # Tries of a read during which the file changes, or its -wal appears or disappears.
 MAX_ATTEMPTS = 3
@@ -51,6 +48,9 @@ ROSTER_COLUMNS = (
 )
 JOB_COLUMNS = (*ROSTER_COLUMNS, "snapshot_path", "checkpoint_json")
 
+# As bytes, so that text that is not UTF-8 is a damaged checkpoint, not an SQLite error.
+CHECKPOINT = "CAST(checkpoint_json AS BLOB) AS checkpoint_json"
+
 # Time for digests of checkpoints in one read; the rest waits for the next.
 DIGEST_BUDGET_S = 0.2
 
@@ -58,28 +58,23 @@ DIGEST_BUDGET_S = 0.2
 MAX_ROWS = 5000
 
 T = TypeVar("T")
-Query = Callable[[aiosqlite.Connection], Awaitable[T]]
+Query = Callable[[sqlite3.Connection], T]
 
 
 class RegistryBackend:
     """Reads jobs from a conductor's registry.
 
-    Reads run one at a time, each on a thread of its own.
-
     Args:
-        path: the database. It need not exist, and is never created.
+        find_path: returns the path of the database, which need not exist and is never created.
+            Called in a thread before each read; it may raise StateUnreadableError.
         busy_timeout_s: longest wait for a lock of another process, in seconds.
     """
 
-    def __init__(self, path: Path, *, busy_timeout_s: float = 0.5) -> None:
-        self.path = path
+    def __init__(self, find_path: Callable[[], Path], *, busy_timeout_s: float = 0.5) -> None:
+        self._find_path = find_path
         self._busy_timeout_s = busy_timeout_s
-        # Closing an immutable connection drops the POSIX locks of this process's other
-        # connections to the same file.
-        self._read_lock = asyncio.Lock()
-        # Reads, including those whose callers were cancelled, until their connections are closed.
-        self._read_tasks: set[asyncio.Task[Any]] = set()
-        # Digests of checkpoints, each valid until its row changes.
+        self._thread = ReaderThread("registry")
+        # Used in the thread only. Digests of checkpoints, each valid until its row changes.
         self._digests: dict[str, tuple[object, CheckpointDigest]] = {}
         # The first end that was read for a run.
         self._first_ends: dict[str, tuple[object, float]] = {}
@@ -93,16 +88,8 @@ class RegistryBackend:
         Raises:
             StateUnreadableError: the registry is missing, unreadable, or not a registry.
         """
-        rows = await self._read(self._query_rows)
-        listed = {}
-        for row in rows:
-            entry = make_entry_from_row(row)
-            if entry is not None:
-                listed[entry.job_id] = self._apply_digest(entry, row)
-        for kept in (self._digests, self._first_ends):
-            for job_id in kept.keys() - listed.keys():
-                del kept[job_id]
-        return Roster(entries=listed, source="registry", live=False)
+        entries = await self._thread.run(self._read_entries)
+        return Roster(entries=entries, source="registry", live=False)
 
     async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:  # noqa: ARG002
         """Return the full state of a job. Cancelling is safe.
@@ -114,58 +101,80 @@ class RegistryBackend:
             JobNotFoundError: the registry has no row for the job.
             StateUnavailableError: the registry cannot be read, or the row is damaged.
         """
-        row = await self._query_row(job_id, JOB_COLUMNS)
-        if row is None:
-            raise JobNotFoundError(job_id)
-        first_end = self._first_ends.get(job_id)
-        if first_end is not None and first_end[0] == row_run_key(row):
-            row = {**row, "completed_at": first_end[1]}
-        return await asyncio.to_thread(make_state_from_row, job_id, row)
+        return await self._thread.run(partial(self._read_state, job_id))
 
     async def close(self) -> None:
-        """Wait for the reads whose callers were cancelled.
+        """Let the thread end. The registry can be read again afterwards."""
+        self._thread.close()
 
-        The registry can be read again afterwards.
-        """
-        if self._read_tasks:
-            await asyncio.wait(self._read_tasks, timeout=READ_TIMEOUT_S)
+    def _read_entries(self, abandoned: threading.Event) -> dict[str, RosterEntry]:
+        listed = {}
+        for row in self._read(self._query_rows, abandoned):
+            entry = make_entry_from_row(row)
+            if entry is not None:
+                listed[entry.job_id] = self._apply_digest(entry, row)
+        for kept in (self._digests, self._first_ends):
+            for job_id in kept.keys() - listed.keys():
+                del kept[job_id]
+        return listed
 
-    async def _query_rows(self, connection: aiosqlite.Connection) -> list[Row]:
-        columns = await self._existing_columns(connection, JOB_COLUMNS)
+    def _read_state(self, job_id: str, abandoned: threading.Event) -> JobState:
+        rows = self._read(partial(query_job, job_id), abandoned) if is_encodable(job_id) else []
+        if not rows:
+            raise JobNotFoundError(job_id)
+        row, first_end = rows[0], self._first_ends.get(job_id)
+        if first_end is not None and first_end[0] == row_run_key(row):
+            row = {**row, "completed_at": first_end[1]}
+        return make_state_from_row(job_id, row)
+
+    def _read(self, query: Query[T], abandoned: threading.Event) -> T:
+        """Run a query until the file stays the same before and after it."""
+        path = self._find_path()
+        for _ in range(MAX_ATTEMPTS):
+            seen = read_stamp(path)
+            try:
+                answer = self._run_query(seen, query, abandoned)
+            except sqlite3.Error as error:
+                if read_stamp(path) == seen:
+                    raise make_read_error(error, seen) from error
+            else:
+                # A read with a -wal is one transaction; without one, writers are not locked out.
+                if seen.has_journal or read_stamp(path) == seen:
+                    return answer
+        raise StateUnreadableError(
+            f"the registry {path} changed during each of {MAX_ATTEMPTS} reads"
+        )
+
+    def _run_query(self, stamp: FileStamp, query: Query[T], abandoned: threading.Event) -> T:
+        with open_database(stamp, self._busy_timeout_s, abandoned) as connection:
+            return query(connection)
+
+    def _query_rows(self, connection: sqlite3.Connection) -> list[Row]:
+        columns = find_columns(connection)
         chosen = ", ".join(name for name in columns if name in ROSTER_COLUMNS)
         order = "submitted_at DESC, job_id" if "submitted_at" in columns else "job_id"
         # Of the columns only those are taken that are named in this module.
         query = f"SELECT {chosen} FROM jobs ORDER BY {order} LIMIT {MAX_ROWS}"  # noqa: S608
-        rows = await fetch_rows(connection, query)
+        rows = fetch_rows(connection, query)
         if "checkpoint_json" in columns:
-            await self._update_digests(connection, rows)
+            self._update_digests(connection, rows)
         return rows
 
-    async def _update_digests(self, connection: aiosqlite.Connection, rows: list[Row]) -> None:
+    def _update_digests(self, connection: sqlite3.Connection, rows: list[Row]) -> None:
         """Decode the checkpoints of rows that have changed, for a limited time."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + DIGEST_BUDGET_S
-        # Called in SQLite's thread. Text that is not UTF-8 is a damaged checkpoint.
-        await connection.create_function(
-            "checkpoint_digest", 1, encode_checkpoint_digest, deterministic=True
-        )
-        query = (
-            "SELECT checkpoint_digest(CAST(checkpoint_json AS BLOB)) AS digest"
-            " FROM jobs WHERE job_id = ?"
-        )
+        until = time.monotonic() + DIGEST_BUDGET_S
+        query = f"SELECT {CHECKPOINT} FROM jobs WHERE job_id = ?"  # noqa: S608 - a constant
         for row in rows:
             job_id, key = text_or_none(row["job_id"]), row_digest_key(row)
-            known = self._digests.get(job_id) if job_id is not None else None
-            if (
-                job_id is None
-                or not is_encodable(job_id)
-                or (known is not None and known[0] == key)
-            ):
+            if job_id is None or not is_encodable(job_id):
                 continue
-            if loop.time() >= until:
+            known = self._digests.get(job_id)
+            if known is not None and known[0] == key:
+                continue
+            if time.monotonic() >= until:
                 return
-            for answer in await fetch_rows(connection, query, job_id):
-                self._digests[job_id] = key, make_row_digest(row, answer["digest"])
+            for found in fetch_rows(connection, query, job_id):
+                self._digests[job_id] = key, digest_row_checkpoint({**row, **found})
 
     def _apply_digest(self, entry: RosterEntry, row: Row) -> RosterEntry:
         """Return an entry with the facts of its checkpoint, if they are known.
@@ -189,109 +198,46 @@ class RegistryBackend:
             total_sheets=entry.total_sheets if digest.total_sheets is None else digest.total_sheets,
         )
 
-    async def _query_row(self, job_id: str, wanted_columns: tuple[str, ...]) -> Row | None:
-        async def query_columns(connection: aiosqlite.Connection) -> list[Row]:
-            columns = await self._existing_columns(connection, wanted_columns)
-            # As bytes, so that text that is not UTF-8 is a damaged checkpoint, not an SQLite error.
-            chosen = ", ".join(
-                "CAST(checkpoint_json AS BLOB) AS checkpoint_json" if c == "checkpoint_json" else c
-                for c in columns
-            )
-            query = f"SELECT {chosen} FROM jobs WHERE job_id = ?"  # noqa: S608 - the id is bound
-            return await fetch_rows(connection, query, job_id)
 
-        if not is_encodable(job_id):
-            return None
-        return next(iter(await self._read(query_columns)), None)
-
-    async def _existing_columns(
-        self, connection: aiosqlite.Connection, wanted_columns: tuple[str, ...]
-    ) -> list[str]:
-        """Return the wanted columns that exist: registries of other versions have others."""
-        present = {row["name"] for row in await fetch_rows(connection, "PRAGMA table_info(jobs)")}
-        if not present:
-            raise StateUnreadableError(f"the registry {self.path} has no table named jobs")
-        for name in REQUIRED_COLUMNS:
-            if name not in present:
-                raise StateUnreadableError(
-                    f"the table jobs of the registry {self.path} has no column named {name}"
-                )
-        return [name for name in wanted_columns if name in present]
-
-    async def _read(self, query: Query[T]) -> T:
-        """Run a query in its turn and within the time limits."""
-        try:
-            async with (
-                asyncio.timeout(QUEUE_TIMEOUT_S),
-                self._read_lock,
-                asyncio.timeout(READ_TIMEOUT_S),
-            ):
-                return await self._read_consistently(query)
-        except TimeoutError as error:
-            raise StateUnreadableError(
-                f"the registry {self.path} was not read within its time limit"
-            ) from error
-
-    async def _read_consistently(self, query: Query[T]) -> T:
-        """Run a query until the file stays the same before and after it."""
-        for _ in range(MAX_ATTEMPTS):
-            seen = await asyncio.to_thread(read_stamp, self.path)
-            try:
-                answer = await self._run_query_task(seen, query)
-            except (sqlite3.Error, StateUnreadableError) as error:
-                if await self._is_unchanged(seen):
-                    raise await asyncio.to_thread(make_read_error, error, seen) from error
-            else:
-                # A read with a -wal is one transaction; without one, writers are not locked out.
-                if seen.has_journal or await self._is_unchanged(seen):
-                    return answer
-        raise StateUnreadableError(
-            f"the registry {self.path} changed during each of {MAX_ATTEMPTS} reads"
-        )
-
-    async def _is_unchanged(self, stamp: FileStamp) -> bool:
-        return await asyncio.to_thread(read_stamp, self.path) == stamp
-
-    async def _run_query_task(self, stamp: FileStamp, query: Query[T]) -> T:
-        """Run a query in a task of its own, which always closes its connection."""
-        if self._read_tasks:
-            await asyncio.wait(self._read_tasks)
-        connection = aiosqlite.connect(
-            stamp.uri, uri=True, timeout=self._busy_timeout_s, isolation_level=None
-        )
-        abandoned = threading.Event()
-        session = asyncio.create_task(run_query(connection, query, abandoned), name="registry read")
-        self._read_tasks.add(session)
-        session.add_done_callback(self._on_read_done)
-        try:
-            await asyncio.wait((session,))
-        except asyncio.CancelledError:
-            abandoned.set()
-            raise
-        return session.result()
-
-    def _on_read_done(self, task: asyncio.Task[Any]) -> None:
-        self._read_tasks.discard(task)
-        # Mark the exception as retrieved: the caller may have been cancelled.
-        if not task.cancelled():
-            task.exception()
-
-
-async def run_query(
-    connection: aiosqlite.Connection, query: Query[T], abandoned: threading.Event
-) -> T:
-    """Open a connection, query, and close it; interrupt a query whose caller has gone."""
-    async with connection:
-        await connection.set_progress_handler(abandoned.is_set, PROGRESS_HANDLER_STEPS)
+@contextmanager
+def open_database(
+    stamp: FileStamp, busy_timeout_s: float, abandoned: threading.Event
+) -> Iterator[sqlite3.Connection]:
+    """Open the registry; a query is interrupted once `abandoned` is set."""
+    opened = sqlite3.connect(stamp.uri, uri=True, timeout=busy_timeout_s, isolation_level=None)
+    with closing(opened) as connection:
+        connection.set_progress_handler(abandoned.is_set, PROGRESS_HANDLER_STEPS)
         connection.row_factory = sqlite3.Row
         # A name that is not UTF-8 must not hide the others.
         connection.text_factory = lambda raw: raw.decode(errors="replace")
-        return await query(connection)
+        yield connection
 
 
-async def fetch_rows(connection: aiosqlite.Connection, sql: str, *values: str) -> list[Row]:
+def query_job(job_id: str, connection: sqlite3.Connection) -> list[Row]:
+    """Return the row of a job, if there is one."""
+    columns = (CHECKPOINT if c == "checkpoint_json" else c for c in find_columns(connection))
+    query = f"SELECT {', '.join(columns)} FROM jobs WHERE job_id = ?"  # noqa: S608 - the id is bound
+    return fetch_rows(connection, query, job_id)
+
+
+def find_columns(connection: sqlite3.Connection) -> list[str]:
+    """Return the known columns that exist: registries of other versions have others.
+
+    Raises:
+        sqlite3.DatabaseError: the table or a required column is missing.
+    """
+    present = {row["name"] for row in fetch_rows(connection, "PRAGMA table_info(jobs)")}
+    if not present:
+        raise sqlite3.DatabaseError("it has no table named jobs")
+    for name in REQUIRED_COLUMNS:
+        if name not in present:
+            raise sqlite3.DatabaseError(f"its table jobs has no column named {name}")
+    return [name for name in JOB_COLUMNS if name in present]
+
+
+def fetch_rows(connection: sqlite3.Connection, sql: str, *values: str) -> list[Row]:
     """Return the rows of a query, by column name."""
-    return [dict(row) for row in await connection.execute_fetchall(sql, values)]
+    return [dict(row) for row in connection.execute(sql, values)]
 
 
 def is_encodable(job_id: str) -> bool:

@@ -15,10 +15,6 @@ class FileStamp:
     Attributes:
         path: resolved path, since SQLite keeps the -wal beside the file itself.
         has_journal: True if a journal is beside it: a process writes, or was killed writing.
-        device: device number.
-        inode: inode number.
-        mtime_ns: modification time, in nanoseconds.
-        size_bytes: size, in bytes.
     """
 
     path: Path
@@ -67,8 +63,6 @@ def sibling_path(file: Path, suffix: str) -> Path:
 
 def make_read_error(error: Exception, stamp: FileStamp) -> StateUnreadableError:
     """Make an error with the missing permission, or else SQLite's message. Blocks."""
-    if isinstance(error, StateUnreadableError):
-        return error
     reason = describe_missing_permission(stamp) or str(error)
     return StateUnreadableError(f"the registry {stamp.path} cannot be read: {reason}")
 

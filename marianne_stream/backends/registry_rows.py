@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -23,7 +23,8 @@ LATEST_EPOCH_S = 253_402_300_800.0
 Row = Mapping[str, Any]
 
 
-class CheckpointDigest(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class CheckpointDigest:
     """The fields of a checkpoint that the roster shows. The time is in epoch seconds."""
 
     completed_at: float | None = None
@@ -41,34 +42,25 @@ def row_run_key(row: Row) -> tuple[object, ...]:
     return (row["status"], row.get("submitted_at"), row.get("started_at"))
 
 
-def encode_checkpoint_digest(raw: bytes | None) -> bytes | None:
-    """Return a checkpoint's digest as JSON; None if it is missing or damaged.
+def digest_row_checkpoint(row: Row) -> CheckpointDigest:
+    """Return the digest of a row's checkpoint.
 
-    Called by SQLite in the thread of the connection.
+    The row has the end, and all that is known, if the checkpoint is missing or damaged.
     """
+    end, raw = epoch_s_or_none(row.get("completed_at")), row["checkpoint_json"]
     try:
         checkpoint = decode_checkpoint(raw) if raw is not None else None
-        if checkpoint is None or checkpoint.is_metadata_only:
-            return None
-        sheets = (checkpoint.sheets or {}).values()
-        digest = CheckpointDigest(
-            completed_at=to_epoch_s(checkpoint.completed_at),
-            completed_sheets=sum(sheet.status == "completed" for sheet in sheets),
-            total_sheets=max(checkpoint.total_sheets or 0, len(sheets)),
-        )
     except (ValueError, OverflowError, RecursionError):
-        return None
-    return msgspec.json.encode(digest)
-
-
-def make_row_digest(row: Row, raw: bytes | None) -> CheckpointDigest:
-    """Decode the digest of a row's checkpoint; take the end from the row if it has none."""
-    digest = msgspec.json.decode(raw, type=CheckpointDigest) if raw else CheckpointDigest()
-    if epoch_s_or_none(digest.completed_at) is None:
-        digest = msgspec.structs.replace(
-            digest, completed_at=epoch_s_or_none(row.get("completed_at"))
-        )
-    return digest
+        checkpoint = None
+    if checkpoint is None or checkpoint.is_metadata_only:
+        return CheckpointDigest(end)
+    sheets = (checkpoint.sheets or {}).values()
+    own_end = epoch_s_or_none(to_epoch_s(checkpoint.completed_at))
+    return CheckpointDigest(
+        end if own_end is None else own_end,
+        completed_sheets=sum(sheet.status == "completed" for sheet in sheets),
+        total_sheets=max(checkpoint.total_sheets or 0, len(sheets)),
+    )
 
 
 def make_entry_from_row(row: Row) -> RosterEntry | None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from marianne_stream.backends import checkpoint_dir as json_dir_module
+from marianne_stream.backends import reader_thread
 from marianne_stream.backends.checkpoint_dir import (
     MAX_FILE_BYTES,
     CheckpointDirBackend,
@@ -278,7 +279,7 @@ async def test_hanging_read_times_out_without_blocking(
     # A file system that hangs is stood for by a read that waits until it is let go.
     released = threading.Event()
     with monkeypatch.context() as patched:
-        patched.setattr(json_dir_module, "READ_TIMEOUT_S", 0.05)
+        patched.setattr(reader_thread, "READ_TIMEOUT_S", 0.05)
         patched.setattr(json_dir_module, "read_file", lambda *_: released.wait(5) and b"{")
         save(folder, "a")
         for call in (source.read_job("a", None), source.read_roster()):

@@ -7,14 +7,14 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from marianne_stream.backends import registry as registry_module
+from marianne_stream.backends import reader_thread
 from marianne_stream.backends.registry import Query, RegistryBackend
 from marianne_stream.backends.registry_file import FileStamp
 from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnreadableError
@@ -54,15 +54,17 @@ def conductor(path: Path) -> Iterator[RegistryConnection]:
 
 
 @pytest.fixture
-def registry(path: Path) -> RegistryBackend:
-    """Return a backend of the registry."""
-    return RegistryBackend(path, busy_timeout_s=0.05)
+async def registry(path: Path) -> AsyncIterator[RegistryBackend]:
+    """Yield a backend of the registry, and close it."""
+    registry = RegistryBackend(lambda: path, busy_timeout_s=0.05)
+    yield registry
+    await registry.close()
 
 
 def has_no_leaks(path: Path) -> bool:
     """Return True if reads have left no thread and no descriptor."""
     for _ in range(1000):
-        threads = [each for each in threading.enumerate() if "connection_worker" in each.name]
+        threads = [each for each in threading.enumerate() if each.name.startswith("registry")]
         files = [each.readlink() for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
         if not threads and not any(str(file).startswith(str(path)) for file in files):
             return True
@@ -72,10 +74,10 @@ def has_no_leaks(path: Path) -> bool:
 
 async def read_error(registry: RegistryBackend) -> str:
     """Return the error of a read; check that it has no path for clients, and creates nothing."""
-    before = sorted(registry.path.parent.iterdir())
+    before = sorted(registry._find_path().parent.iterdir())
     with pytest.raises(StateUnreadableError) as caught:
         await registry.read_roster()
-    assert sorted(registry.path.parent.iterdir()) == before
+    assert sorted(registry._find_path().parent.iterdir()) == before
     assert "/" not in caught.value.detail
     return str(caught.value)
 
@@ -230,7 +232,9 @@ async def test_wal_found_through_link(
     put_row(conductor, "a")
     link = tmp_path / "link.db"
     link.symlink_to(path)
-    assert "a" in (await RegistryBackend(link).read_roster()).entries
+    registry = RegistryBackend(lambda: link)
+    assert "a" in (await registry.read_roster()).entries
+    await registry.close()
 
 
 async def test_replaced_registry_noticed_without_leftovers(
@@ -247,19 +251,20 @@ async def test_replaced_registry_noticed_without_leftovers(
 
 def after_each_read(registry: RegistryBackend, act: Callable[[FileStamp], object]) -> None:
     """Run a function between each query and the comparison of stamps."""
-    ask = registry._run_query_task
+    ask = registry._run_query
 
-    async def ask_and_act(seen: FileStamp, question: Query[Any]) -> Any:
-        answer = await ask(seen, question)
+    def ask_and_act(seen: FileStamp, question: Query[Any], abandoned: threading.Event) -> Any:
+        answer = ask(seen, question, abandoned)
         act(seen)
         return answer
 
-    registry.__dict__["_run_query_task"] = ask_and_act
+    registry.__dict__["_run_query"] = ask_and_act
 
 
 async def test_conductor_started_during_read_noticed(registry: RegistryBackend, path: Path) -> None:
     open_registry(path).close()
-    with closing(sqlite3.connect(path, isolation_level=None)) as conductor:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    with closing(connection) as conductor:
         after_each_read(registry, lambda seen: put_row(conductor, seen.uri.partition("?")[2]))
         assert list((await registry.read_roster()).entries) == ["mode=ro&immutable=1"]
 
@@ -286,9 +291,9 @@ async def test_slow_query_interrupted(
     registry: RegistryBackend, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_registry(path, ENDLESS).close()
-    monkeypatch.setattr(registry_module, "READ_TIMEOUT_S", 0.1)
-    assert "not read within its time limit" in await read_error(registry)
-    monkeypatch.setattr(registry_module, "READ_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(reader_thread, "READ_TIMEOUT_S", 0.1)
+    assert "registry not read within the time limit" in await read_error(registry)
+    monkeypatch.setattr(reader_thread, "READ_TIMEOUT_S", 2.0)
     await registry.close()
     assert has_no_leaks(path)
 

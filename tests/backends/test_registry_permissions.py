@@ -23,7 +23,7 @@ from marianne_stream.backends.registry import RegistryBackend
 
 async def read(path):
     try:
-        return sorted((await RegistryBackend(Path(path)).read_roster()).entries)
+        return sorted((await RegistryBackend(lambda: Path(path)).read_roster()).entries)
     except StateUnreadableError as error:
         return [str(error), error.detail]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from marianne_stream.backends.conductor_registry import default_registry_path
+from marianne_stream.backends.registry_path import default_registry_path
 from marianne_stream.cli.commands import COMMANDS, make_parser
 from marianne_stream.cli.main import main
 from marianne_stream.cli.serve import format_options

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from marianne_stream.backends.base import Backend
 from marianne_stream.backends.checkpoint_dir import CheckpointDirBackend
-from marianne_stream.backends.conductor_registry import (
+from marianne_stream.backends.registry import RegistryBackend
+from marianne_stream.backends.registry_path import (
     are_different_files,
     default_registry_path,
     expand_home,
 )
-from marianne_stream.backends.registry import RegistryBackend
 from marianne_stream.cli.diagnostics.finding import Finding, FindingLevel, pluralize
 from marianne_stream.errors import StateUnreadableError
 from marianne_stream.models import Roster
@@ -45,7 +45,7 @@ async def check_registry(
         text = f"{path} is not read: the conductor's registry is {own}"
         advice = f"leave out registry_path, or set it to {own}"
         return Finding("warning", "registry", text, advice), None
-    roster = await read_roster(RegistryBackend(path))
+    roster = await read_roster(RegistryBackend(lambda: path))
     if isinstance(roster, StateUnreadableError):
         level: FindingLevel = "error" if is_only_source else "warning"
         return Finding(level, "registry", str(roster), UNREADABLE_ADVICE), None

@@ -1,22 +1,21 @@
-"""Backend for the registry that belongs to a conductor, and the paths that it gives.
+"""Paths on disk that belong to a conductor and its jobs.
 
 Several conductors on one machine are usual. Each has its own socket and registry, and tells the
 path of its registry (`state_db_path` of `daemon.config`).
 """
 
-import asyncio
 import logging
 import re
 from pathlib import Path
 
-from marianne_stream.backends.registry import RegistryBackend
+from marianne_stream.backends.base import Backend
+from marianne_stream.common.repeated_logs import WarnOnce
 from marianne_stream.conductor.daemon_config import DaemonConfigCache
 from marianne_stream.errors import (
     JobNotFoundError,
     StateUnavailableError,
     StateUnreadableError,
 )
-from marianne_stream.models import JobState, Roster, RosterEntry
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +25,8 @@ CLONE_SOCKET_NAME = re.compile(r"marianne-clone-(.+)\.sock")
 WRONG_REGISTRY_DETAIL = "The registry that this server is set to read belongs to another conductor."
 
 
-class ConductorRegistryBackend:
-    """The registry whose path a setting or the conductor gives.
+class RegistryPath:
+    """Path of the registry that a setting or the conductor gives.
 
     A configured registry is not read if the conductor names another existing file: it would show
     the jobs of another conductor.
@@ -48,67 +47,42 @@ class ConductorRegistryBackend:
     ) -> None:
         self._daemon_config = daemon_config
         self._configured_path = configured_path
-        self._registry = RegistryBackend(configured_path or default_registry_path(socket_path))
-        self._selected_db_path: str | None = None
-        self._selection_lock = asyncio.Lock()
-        self._mismatch_error = ""
+        self._path = default_registry_path(socket_path)
+        self._mismatch = WarnOnce(logger)
 
-    async def read_roster(self) -> Roster:
-        """Return all jobs; as `RegistryBackend.read_roster`."""
-        return await (await self.get_registry()).read_roster()
-
-    async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
-        """Return one job; as `RegistryBackend.read_job`."""
-        return await (await self.get_registry()).read_job(job_id, entry)
-
-    async def close(self) -> None:
-        """Wait for reads that are under way."""
-        await self._registry.close()
-
-    async def get_registry(self) -> RegistryBackend:
-        """Return the registry to read.
+    def find(self) -> Path:
+        """Return the path of the registry to read. Blocks.
 
         Raises:
             StateUnreadableError: the configured registry belongs to another conductor.
         """
         config = self._daemon_config.value if self._daemon_config is not None else None
-        db_path = config.state_db_path if config is not None else None
-        async with self._selection_lock:
-            if db_path is not None and db_path != self._selected_db_path:
-                await self._select_registry(expand_home(db_path))
-                self._selected_db_path = db_path
-        if self._mismatch_error:
-            raise StateUnreadableError(self._mismatch_error, detail=WRONG_REGISTRY_DETAIL)
-        return self._registry
-
-    async def _select_registry(self, conductor_path: Path) -> None:
-        self._mismatch_error = ""
-        if self._configured_path is None:
-            if conductor_path != self._registry.path:
-                logger.info("registry selected path=%s", conductor_path)
-                await self._registry.close()
-                self._registry = RegistryBackend(conductor_path)
-        elif await asyncio.to_thread(are_different_files, self._configured_path, conductor_path):
-            self._mismatch_error = (
-                f"registry_path is {self._configured_path}, but the conductor's registry is "
-                f"{conductor_path}: remove the setting, or set it to that file"
+        reported = config.state_db_path if config is not None else None
+        path = expand_home(reported) if reported is not None else self._path
+        configured = self._configured_path
+        if configured is None:
+            if path != self._path:
+                logger.info("registry selected path=%s", path)
+                self._path = path
+            return path
+        if reported is not None and are_different_files(configured, path):
+            mismatch = (
+                f"registry_path is {configured}, but the conductor's registry is {path}: remove "
+                "the setting, or set it to that file"
             )
-            logger.warning("registry not read reason=%s", self._mismatch_error)
+            self._mismatch.warn("registry not read reason=%s", mismatch)
+            raise StateUnreadableError(mismatch, detail=WRONG_REGISTRY_DETAIL)
+        self._mismatch.recover()
+        return configured
 
 
 class JobPathResolver:
-    """Finds snapshots in the registry, and the conductor's log in its configuration.
-
-    Args:
-        daemon_config: the conductor's configuration; None without a conductor.
-        registry: the registry; None if there is none.
-        conductor_log_path: the conductor's log, if a setting gives it.
-    """
+    """Finds snapshots in the registry, and the conductor's log in its configuration."""
 
     def __init__(
         self,
         daemon_config: DaemonConfigCache | None,
-        registry: ConductorRegistryBackend | None,
+        registry: Backend | None,
         *,
         conductor_log_path: Path | None = None,
     ) -> None:
