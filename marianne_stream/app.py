@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from marianne_stream.auth.authenticator import Authenticator, build_authenticator
+from marianne_stream.auth.authenticator import Authenticator
+from marianne_stream.auth.session_store import SessionStore
+from marianne_stream.auth.token_source import ensure_token_source
 from marianne_stream.backends.base import Backend
 from marianne_stream.backends.checkpoint_dir import CheckpointDirBackend
 from marianne_stream.backends.conductor import ConductorBackend
@@ -81,10 +83,7 @@ NON_STREAM_CONNECTIONS = 128
 
 @dataclass(frozen=True, slots=True)
 class StateComponents:
-    """Components that read state.
-
-    The conductor's client and backend are None if the settings do not use the conductor.
-    """
+    """Components that read state; without a conductor, its client and backend are None."""
 
     conductor_client: ConductorClient | None
     conductor_backend: ConductorBackend | None
@@ -345,7 +344,6 @@ def make_job_hub(edge: "Edge | None", state: StateComponents) -> JobHub:
     return JobHub(
         state.backend,
         ReplayBuffer(),
-        event_source_name="conductor",
         read_recent_events=conductor.read_recent_events if conductor is not None else None,
     )
 
@@ -394,5 +392,7 @@ def make_authenticator(settings: Settings) -> Authenticator | None:
     """Return the authenticator, or None if the settings turn authentication off."""
     if settings.no_auth:
         return None
-    data_dir, max_age_s = settings.data_dir, settings.session_max_age_s
-    return build_authenticator(settings.token_file, data_dir=data_dir, session_max_age_s=max_age_s)
+    return Authenticator(
+        ensure_token_source(settings.token_file, settings.data_dir),
+        SessionStore(settings.data_dir, max_age_s=settings.session_max_age_s),
+    )

@@ -9,14 +9,13 @@ import hmac
 import logging
 import secrets
 import time
-from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from operator import attrgetter
-from pathlib import Path
 
 from marianne_stream.auth.session_store import SessionStore
-from marianne_stream.auth.token_source import ensure_token_source
-from marianne_stream.auth.tokens import Token, digest_secret, match_token
+from marianne_stream.auth.token_lines import Token, digest_secret
+from marianne_stream.auth.token_source import TokenSource
+from marianne_stream.auth.tokens import match_token
 from marianne_stream.wire.job_patterns import ALL_JOBS, JobPatterns
 
 logger = logging.getLogger(__name__)
@@ -46,32 +45,12 @@ NO_SESSION = ""
 
 
 class Authenticator:
-    """Checks tokens and sessions.
+    """Checks tokens and sessions. Raises SettingsError if the tokens cannot be read."""
 
-    Args:
-        load_tokens: returns the tokens, and raises SettingsError if it cannot; `reload` calls it
-            again.
-        session_store: the sessions of browsers.
-        is_generated: whether the server generated its token itself.
-        is_newly_generated: whether it did so at this start.
-        source_description: where the tokens come from, for the log.
-    """
-
-    def __init__(
-        self,
-        load_tokens: Callable[[], tuple[Token, ...]],
-        session_store: SessionStore,
-        *,
-        is_generated: bool = False,
-        is_newly_generated: bool = False,
-        source_description: str = "",
-    ) -> None:
-        self.source_description = source_description
-        self.is_generated = is_generated
-        self.is_newly_generated = is_newly_generated
-        self._load_tokens = load_tokens
+    def __init__(self, token_source: TokenSource, session_store: SessionStore) -> None:
+        self.token_source = token_source
         self._session_store = session_store
-        self._tokens = load_tokens()
+        self._tokens = token_source.read()
         # By the digests of token and session.
         self._grants: dict[tuple[str, str], Grant] = {}
         self._logged_expired: set[Token] = set()
@@ -148,7 +127,7 @@ class Authenticator:
         Raises:
             SettingsError: the tokens cannot be loaded; the current ones stay valid.
         """
-        before, self._tokens = self._tokens, self._load_tokens()
+        before, self._tokens = self._tokens, self.token_source.read()
         now = {token.digest: token for token in self._tokens}
         for token in before:
             if token.digest not in now:
@@ -207,26 +186,3 @@ class Authenticator:
         for token in sorted(expired - self._logged_expired, key=attrgetter("name")):
             logger.warning("token expired token=%s", token.name)
         self._logged_expired = expired
-
-
-def build_authenticator(
-    token_file: Path | None, *, data_dir: Path, session_max_age_s: float
-) -> Authenticator:
-    """Return an authenticator with the tokens of a file; without a file, a token is generated.
-
-    Args:
-        token_file: the configured token file, or None.
-        data_dir: directory of a generated token and of the sessions.
-        session_max_age_s: age at which a session ends, in seconds.
-
-    Raises:
-        SettingsError: the tokens cannot be read or generated.
-    """
-    token_source = ensure_token_source(token_file, data_dir)
-    return Authenticator(
-        token_source.read,
-        SessionStore(data_dir, max_age_s=session_max_age_s),
-        is_generated=token_source.is_generated,
-        is_newly_generated=token_source.is_newly_generated,
-        source_description=token_source.description,
-    )

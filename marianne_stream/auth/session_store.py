@@ -17,7 +17,7 @@ from pathlib import Path
 import aiosqlite
 import msgspec
 
-from marianne_stream.auth.tokens import digest_secret
+from marianne_stream.auth.token_lines import digest_secret
 from marianne_stream.common.repeated_logs import WarnOnce
 
 logger = logging.getLogger(__name__)
@@ -71,20 +71,16 @@ class Session:
 class SessionStore:
     """All sessions, by the hashes of their ids.
 
-    What cannot be written to the database is kept in memory and written later; without a database,
-    everything is. If the database cannot be read, its sessions are invalid.
-
-    Args:
-        data_dir: directory of the database; None to keep sessions in memory.
-        max_age_s: age at which a session ends.
+    What cannot be written to the database is kept in memory and written later. If it cannot be
+    read, its sessions are invalid. Without a `data_dir` there is no database.
     """
 
     def __init__(self, data_dir: Path | None, *, max_age_s: float) -> None:
         self._path = data_dir / DATABASE_FILENAME if data_dir is not None else None
         self._max_age_s = max_age_s
         self._database: aiosqlite.Connection | None = None
-        self._unsaved: dict[str, Session] = {}
-        self._unsaved_revocations: set[str] = set()
+        # Sessions that the database does not have yet, by digest; None for one to delete from it.
+        self._unsaved: dict[str, Session | None] = {}
         self._save_lock = asyncio.Lock()
         self._warning = WarnOnce(logger)
 
@@ -104,8 +100,7 @@ class SessionStore:
 
     async def close(self) -> None:
         """Write what could not be written before, and close the database."""
-        if self._unsaved or self._unsaved_revocations:
-            await self._save()
+        await self._save()
         database, self._database = self._database, None
         if database is not None:
             await database.close()
@@ -114,10 +109,9 @@ class SessionStore:
         """Return the session with an id, or None if there is none or it has ended."""
         # The lookup is by the hash of a random id: its timing tells nothing about other ids.
         digest = digest_secret(session_id)
-        session = self._unsaved.get(digest) or await self._select(digest)
-        if session is None or digest in self._unsaved_revocations:
-            return None
-        return session if session.expires_at > time.time() else None
+        is_unsaved = digest in self._unsaved
+        session = self._unsaved[digest] if is_unsaved else await self._select(digest)
+        return session if session is not None and session.expires_at > time.time() else None
 
     async def create(self, token_digest: str) -> str:
         """Open a session with a token, and return its id."""
@@ -129,8 +123,7 @@ class SessionStore:
 
     async def revoke(self, session: Session) -> None:
         """End a session for good."""
-        self._unsaved.pop(session.digest, None)
-        self._unsaved_revocations.add(session.digest)
+        self._unsaved[session.digest] = None
         await self._save()
 
     async def find_ended(self, digests: AbstractSet[str]) -> AbstractSet[str]:
@@ -139,15 +132,14 @@ class SessionStore:
         Also opens the database and writes to it, if that was not possible before.
         """
         await self.open()
-        if self._unsaved or self._unsaved_revocations:
-            await self._save()
+        await self._save()
         now = time.time()
         valid = {
             digest
             for digest in digests
             if (session := self._unsaved.get(digest)) is not None and session.expires_at > now
         }
-        if saved := digests - valid - self._unsaved_revocations:
+        if saved := digests - self._unsaved.keys():
             parameters = (now, msgspec.json.encode(sorted(saved)).decode())
             valid.update(row[0] for row in await self._fetch(SELECT_VALID, parameters))
         return digests - valid
@@ -168,6 +160,8 @@ class SessionStore:
 
     async def _save(self) -> None:
         """Write what the database does not have yet; keep what it cannot take."""
+        if not self._unsaved:
+            return
         async with self._save_lock:
             try:
                 if self._database is not None:
@@ -175,21 +169,39 @@ class SessionStore:
                     self._warning.recover("sessions saved path=%s", self._path)
             except sqlite3.Error as error:
                 self._warning.warn("sessions not saved path=%s error=%s", self._path, error)
-            self._unsaved = prune(self._unsaved)
-            if self._database is None:
-                self._unsaved_revocations.clear()
+            self._prune_unsaved()
 
     async def _write(self, database: aiosqlite.Connection) -> None:
-        for session in list(self._unsaved.values()):
-            # It may have been revoked while the one before it was written.
-            if session.digest in self._unsaved:
+        for digest in list(self._unsaved):
+            session = self._unsaved[digest]
+            if session is None:
+                await database.execute(DELETE, (digest,))
+            else:
                 await database.execute(INSERT, astuple(session))
-                self._unsaved.pop(session.digest, None)
-        for digest in list(self._unsaved_revocations):
-            await database.execute(DELETE, (digest,))
-            self._unsaved_revocations.discard(digest)
+            # It may have been revoked while it was written.
+            if self._unsaved[digest] is session:
+                del self._unsaved[digest]
         limits = {"per_token": MAX_SESSIONS_PER_TOKEN, "total": MAX_SESSIONS}
         await database.execute(PRUNE, {"now": time.time(), **limits})
+
+    def _prune_unsaved(self) -> None:
+        """Drop the sessions that have expired, and the oldest of those above the limits."""
+        now = time.time()
+        kept_count, kept_by_token = 0, Counter[str]()
+        sessions = filter(None, self._unsaved.values())
+        for session in sorted(sessions, key=lambda one: -one.expires_at):
+            if (
+                session.expires_at <= now
+                or kept_count == MAX_SESSIONS
+                or kept_by_token[session.token] == MAX_SESSIONS_PER_TOKEN
+            ):
+                del self._unsaved[session.digest]
+            else:
+                kept_count += 1
+                kept_by_token[session.token] += 1
+        if self._database is None:
+            # No other process has the sessions that have ended.
+            self._unsaved = {i: session for i, session in self._unsaved.items() if session}
 
 
 async def open_database(path: Path) -> aiosqlite.Connection:
@@ -233,17 +245,3 @@ def create_private_file(path: Path) -> None:
     """Create a file with mode 0600 unless it exists, and the directory that it is in."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-
-
-def prune(sessions: dict[str, Session]) -> dict[str, Session]:
-    """Return the sessions that are valid, without the oldest of those above the limits."""
-    now = time.time()
-    by_token: Counter[str] = Counter()
-    kept: dict[str, Session] = {}
-    for session in sorted(sessions.values(), key=lambda one: -one.expires_at):
-        if session.expires_at <= now or len(kept) == MAX_SESSIONS:
-            break
-        by_token[session.token] += 1
-        if by_token[session.token] <= MAX_SESSIONS_PER_TOKEN:
-            kept[session.digest] = session
-    return kept

@@ -5,11 +5,14 @@
 No error message contains a token, or a word that might be one.
 """
 
+import hashlib
 import re
+import time
 from dataclasses import dataclass
 from datetime import datetime
 
 from marianne_stream.errors import SettingsError
+from marianne_stream.wire.job_patterns import JobPatterns
 
 # Characters that need no quoting in a header or a form; a shorter token could be guessed.
 TOKEN_RE = re.compile(r"[\x21-\x7e]{16,512}")
@@ -27,35 +30,36 @@ OPTION_NAME_RE = re.compile(r"[a-z_]{1,15}")
 
 
 @dataclass(frozen=True, slots=True)
-class TokenLine:
-    """Content of a line.
+class Token:
+    """Token as it is kept in memory: its digest, and never its text.
 
     Attributes:
-        token: the token itself.
-        patterns: patterns of job ids; none for all jobs.
-        name: name of the token in the log.
+        digest: SHA-256 of its text, in hexadecimal.
         rights: rights besides reading the jobs.
-        expires_at_s: time from which the token is refused, in epoch seconds; None for never.
+        expires_at_s: time from which it is refused, in epoch seconds; None for never.
     """
 
-    token: str
-    patterns: tuple[str, ...]
-    name: str
+    digest: str
+    job_scope: JobPatterns
+    name: str = ""
     rights: frozenset[str] = frozenset()
     expires_at_s: float | None = None
 
-    def is_expired(self, now_s: float) -> bool:
-        """Return whether the token is refused at a time, in epoch seconds."""
-        return self.expires_at_s is not None and now_s >= self.expires_at_s
+    @property
+    def is_expired(self) -> bool:
+        """True if it is refused now."""
+        return self.expires_at_s is not None and time.time() >= self.expires_at_s
 
 
-def parse_token_line(line: str, *, line_number: int, path: object) -> TokenLine | None:
-    """Parse a line; return None if it is blank or a comment.
+def digest_secret(text: str) -> str:
+    """Return the hash of a secret, in hexadecimal."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
-    Args:
-        line: the line.
-        line_number: its number, from 1. A token without a name is called `line-NUMBER`.
-        path: the file, for error messages.
+
+def parse_token_line(line: str, *, line_number: int, path: object) -> tuple[str, Token] | None:
+    """Parse a line to the token and its text; return None if it is blank or a comment.
+
+    A token without a name is called `line-NUMBER`.
 
     Raises:
         SettingsError: the line does not begin with a token, or an option is invalid.
@@ -71,9 +75,9 @@ def parse_token_line(line: str, *, line_number: int, path: object) -> TokenLine 
         )
     options = parse_options([word for word in words if "=" in word], where)
     try:
-        return TokenLine(
-            text,
-            tuple(word for word in words if "=" not in word),
+        return text, Token(
+            digest_secret(text),
+            JobPatterns(tuple(word for word in words if "=" not in word)),
             name=parse_name(options["name"]) if "name" in options else f"line-{line_number}",
             rights=parse_rights(options["rights"]) if "rights" in options else frozenset(),
             expires_at_s=parse_expiry(options["expires"]) if "expires" in options else None,

@@ -4,10 +4,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from marianne_stream.auth.token_lines import TokenLine
+from marianne_stream.auth.token_lines import Token
 from marianne_stream.auth.tokens import (
     GENERATED_TOKEN_FILENAME,
-    Token,
     ensure_generated_token,
     read_preferred_token,
     read_tokens,
@@ -19,14 +18,7 @@ CREDENTIAL_NAME = "tokens"
 
 @dataclass(frozen=True, slots=True)
 class TokenSource:
-    """Token file.
-
-    Attributes:
-        path: the file.
-        passed_by_systemd: whether it is a systemd credential.
-        is_generated: whether the server generated it, since none is configured.
-        is_newly_generated: whether it was generated at this start.
-    """
+    """Token file; one that the server generates if none is configured."""
 
     path: Path
     passed_by_systemd: bool = False
@@ -42,19 +34,15 @@ class TokenSource:
 
     def read(self) -> tuple[Token, ...]:
         """Return the tokens; raises as `tokens.read_tokens` does."""
-        return read_tokens(self.path, passed_by_systemd=self.passed_by_systemd)
+        return tuple(read_tokens(self.path, passed_by_systemd=self.passed_by_systemd).values())
 
-    def read_preferred_token(self) -> TokenLine:
-        """Return the token that a client should send; raises as `tokens.read_tokens` does."""
+    def read_preferred_token(self) -> tuple[str, Token]:
+        """Return the token that a client should send; as `tokens.read_preferred_token`."""
         return read_preferred_token(self.path, passed_by_systemd=self.passed_by_systemd)
 
 
 def ensure_token_source(token_file: Path | None, data_dir: Path) -> TokenSource:
-    """Return the token file to use, and generate one if there is none.
-
-    Args:
-        token_file: the configured file, or None.
-        data_dir: directory of a generated file.
+    """Return the token file to use, and generate one in `data_dir` if there is none.
 
     Raises:
         SettingsError: there is no token file, and none can be created.
@@ -117,4 +105,4 @@ def find_local_token(data_dir: Path) -> str | None:
     Raises as `tokens.read_tokens` does.
     """
     path = data_dir / GENERATED_TOKEN_FILENAME
-    return read_preferred_token(path).token if path.exists() else None
+    return read_preferred_token(path)[0] if path.exists() else None

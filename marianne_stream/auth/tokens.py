@@ -1,17 +1,14 @@
 """Tokens: reading them from a private file, generating one, and comparing."""
 
-import hashlib
 import hmac
 import os
 import secrets
 import stat
-import time
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
-from marianne_stream.auth.token_lines import TokenLine, parse_token_line
+from marianne_stream.auth.token_lines import Token, digest_secret, parse_token_line
 from marianne_stream.errors import SettingsError
-from marianne_stream.wire.job_patterns import JobPatterns
 
 GENERATED_TOKEN_BYTES = 32
 GENERATED_TOKEN_FILENAME = "token"  # noqa: S105 - the name of a file
@@ -19,36 +16,7 @@ GENERATED_TOKEN_FILENAME = "token"  # noqa: S105 - the name of a file
 MAX_FILE_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """Token as it is kept in memory.
-
-    Attributes:
-        digest: SHA-256 of its text, in hexadecimal.
-        job_scope: the jobs that it may see.
-        name: its name in the log.
-        rights: rights besides reading the jobs.
-        expires_at_s: time from which it is refused, in epoch seconds; None for never.
-    """
-
-    digest: str
-    job_scope: JobPatterns
-    name: str = ""
-    rights: frozenset[str] = frozenset()
-    expires_at_s: float | None = None
-
-    @property
-    def is_expired(self) -> bool:
-        """True if it is refused now."""
-        return self.expires_at_s is not None and time.time() >= self.expires_at_s
-
-
-def digest_secret(text: str) -> str:
-    """Return the hash of a secret, in hexadecimal."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def match_token(tokens: tuple[Token, ...], text: str) -> Token | None:
+def match_token(tokens: Iterable[Token], text: str) -> Token | None:
     """Return the token that matches a text, or None. Compares in constant time."""
     digest = digest_secret(text)
     found = None
@@ -58,58 +26,45 @@ def match_token(tokens: tuple[Token, ...], text: str) -> Token | None:
     return found
 
 
-def read_tokens(path: Path, *, passed_by_systemd: bool = False) -> tuple[Token, ...]:
-    """Return the tokens of a file, which has one a line (see `token_lines`).
+def read_tokens(path: Path, *, passed_by_systemd: bool = False) -> dict[str, Token]:
+    """Return the tokens of a file by their texts; it has one a line (see `token_lines`).
 
-    Args:
-        path: the file.
-        passed_by_systemd: whether it is a credential, whose directory other users cannot enter
-            (systemd.exec(5), LoadCredential=); its mode is not checked then.
+    The mode of a credential is not checked: other users cannot enter its directory
+    (systemd.exec(5), LoadCredential=).
 
     Raises:
         SettingsError: the file cannot be read, others than its owner may read it, or a line is
             invalid. The message contains no token.
     """
-    return tuple(
-        Token(
-            digest_secret(line.token),
-            JobPatterns(line.patterns),
-            name=line.name,
-            rights=line.rights,
-            expires_at_s=line.expires_at_s,
-        )
-        for line in parse_token_file(path, passed_by_systemd=passed_by_systemd)
-    )
-
-
-def read_preferred_token(path: Path, *, passed_by_systemd: bool = False) -> TokenLine:
-    """Return the token of a file that a client should send; raises as `read_tokens` does.
-
-    It is the first that sees all jobs; otherwise the first. Expired tokens come last.
-    """
-    now_s = time.time()
-    lines = parse_token_file(path, passed_by_systemd=passed_by_systemd)
-    return min(lines, key=lambda line: (line.is_expired(now_s), bool(line.patterns)))
-
-
-def parse_token_file(path: Path, *, passed_by_systemd: bool) -> list[TokenLine]:
-    """Return the lines of a file that have a token; raises as `read_tokens` does."""
-    found: dict[str, TokenLine] = {}
+    found: dict[str, Token] = {}
     names: set[str] = set()
-    text = read_private_file(path, passed_by_systemd=passed_by_systemd)
-    for number, words in enumerate(text.splitlines(), start=1):
-        line = parse_token_line(words, line_number=number, path=path)
-        if line is None:
+    lines = read_private_file(path, passed_by_systemd=passed_by_systemd)
+    for number, line in enumerate(lines.splitlines(), start=1):
+        parsed = parse_token_line(line, line_number=number, path=path)
+        if parsed is None:
             continue
-        if line.token in found:
+        text, token = parsed
+        if text in found:
             raise SettingsError(f"line {number} of {path} repeats a token of an earlier line")
-        if line.name in names:
+        if token.name in names:
             raise SettingsError(f"line {number} of {path} repeats a name of an earlier line")
-        found[line.token] = line
-        names.add(line.name)
+        found[text] = token
+        names.add(token.name)
     if not found:
         raise SettingsError(f"no tokens in {path}: every request would be rejected")
-    return list(found.values())
+    return found
+
+
+def read_preferred_token(path: Path, *, passed_by_systemd: bool = False) -> tuple[str, Token]:
+    """Return the token of a file that a client should send, and its text.
+
+    It is the first that sees all jobs; otherwise the first. Expired tokens come last. Raises as
+    `read_tokens` does.
+    """
+    tokens = read_tokens(path, passed_by_systemd=passed_by_systemd)
+    return min(
+        tokens.items(), key=lambda item: (item[1].is_expired, not item[1].job_scope.matches_all)
+    )
 
 
 def read_private_file(

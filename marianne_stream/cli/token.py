@@ -1,6 +1,5 @@
 """`token`: print the server's token, and generate it if there is none."""
 
-import time
 from argparse import ArgumentParser, Namespace
 
 from marianne_stream.auth.token_source import ensure_token_source
@@ -27,8 +26,8 @@ def run(options: Namespace) -> int:
     """
     settings = make_settings(vars(options))
     token_source = ensure_token_source(settings.token_file, settings.data_dir)
-    line = token_source.read_preferred_token()
-    if line.patterns or line.is_expired(time.time()):
+    text, token = token_source.read_preferred_token()
+    if not token.job_scope.matches_all or token.is_expired:
         raise SettingsError(f"no token in {token_source.path} may read all jobs: add one")
-    print(line.token)
+    print(text)
     return 0

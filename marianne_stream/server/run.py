@@ -212,8 +212,8 @@ def startup_messages(
     if authenticator is None or not tcp_sockets:
         return
     # Not into the system's log at each start: a generated token is only new once.
-    is_shown = authenticator.is_generated and sys.stdout.isatty()
-    if authenticator.is_newly_generated or is_shown:
+    source = authenticator.token_source
+    if source.is_newly_generated or (source.is_generated and sys.stdout.isatty()):
         address = format_socket_address(tcp_sockets[0])
         yield f"Sign in, once, with: {address}/login?code={authenticator.issue_login_link()}"
 
@@ -270,7 +270,7 @@ def reload(app: web.Application, load_settings: Callable[[], Settings] | None) -
         set_log_level(settings.log_level)
         logger.info("log level reloaded level=%s", settings.log_level)
     if authenticator is not None:
-        logger.info("tokens reloaded source=%r", authenticator.source_description)
+        logger.info("tokens reloaded source=%r", authenticator.token_source.description)
 
 
 async def run_systemd_loop(app: web.Application, notifier: Notifier) -> None:

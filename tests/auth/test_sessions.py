@@ -16,10 +16,10 @@ from marianne_stream.app import create_app
 from marianne_stream.auth import session_store
 from marianne_stream.auth.authenticator import Authenticator
 from marianne_stream.auth.session_store import DATABASE_FILENAME, SessionStore
-from marianne_stream.auth.tokens import Token, digest_secret
+from marianne_stream.auth.token_lines import digest_secret
+from marianne_stream.auth.token_source import TokenSource
 from marianne_stream.backends.fallback import FallbackBackend
 from marianne_stream.config.settings import Settings
-from marianne_stream.wire.job_patterns import ALL_JOBS
 
 TOKEN = "whole-token-0123456789"
 
@@ -34,8 +34,11 @@ async def open_authenticator(tmp_path: Path) -> AsyncIterator[OpenAuthenticator]
     async def open_one(
         data_dir: Path = tmp_path, *, max_age_s: float = 3600, tokens: str = TOKEN
     ) -> Authenticator:
-        known = tuple(Token(digest_secret(text), ALL_JOBS, name=text) for text in tokens.split())
-        authenticator = Authenticator(lambda: known, SessionStore(data_dir, max_age_s=max_age_s))
+        token_file = tmp_path / f"tokens {len(opened)}"
+        token_file.write_text("".join(f"{text} name={text}\n" for text in tokens.split()))
+        token_file.chmod(0o600)
+        store = SessionStore(data_dir, max_age_s=max_age_s)
+        authenticator = Authenticator(TokenSource(token_file), store)
         await authenticator.open()
         opened.append(authenticator)
         return authenticator

@@ -25,7 +25,7 @@ def write_token_file(folder: Path, text: str, mode: int = 0o600) -> Path:
 
 def test_token_line_has_token_and_job_patterns(tmp_path: Path) -> None:
     path = write_token_file(tmp_path, f"# of the team\n\n{WHOLE}\n  {NARROW} nightly-* weekly \n")
-    tokens = read_tokens(path)
+    tokens = tuple(read_tokens(path).values())
     whole, narrow = match_token(tokens, WHOLE), match_token(tokens, NARROW)
     assert whole is not None
     assert whole.job_scope("anything")
@@ -72,7 +72,7 @@ def test_generated_token_is_created_once_and_private(
     first, second = (ensure_token_source(None, tmp_path / "own") for _ in range(2))
     assert first.is_generated
     assert first.read_preferred_token() == second.read_preferred_token()
-    assert len(first.read_preferred_token().token) >= 40
+    assert len(first.read_preferred_token()[0]) >= 40
     assert first.path.stat().st_mode & 0o777 == 0o600
     assert first.path.parent.stat().st_mode & 0o777 == 0o700
     assert [path.name for path in first.path.parent.iterdir()] == ["token"]
@@ -84,7 +84,7 @@ def test_systemd_credential_is_accepted_with_any_mode(
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     path = write_token_file(tmp_path, WHOLE, 0o440)
     for named in (None, path):
-        assert ensure_token_source(named, tmp_path / "own").read_preferred_token().token == WHOLE
+        assert ensure_token_source(named, tmp_path / "own").read_preferred_token()[0] == WHOLE
     assert not (tmp_path / "own").exists()
 
 
@@ -101,7 +101,7 @@ def test_token_options_among_patterns_are_parsed(tmp_path: Path) -> None:
     path = write_token_file(
         tmp_path, f"{WHOLE}\n{NARROW} a-* name=night rights=files expires=2026-12-31T18:00Z b\n"
     )
-    whole, narrow = read_tokens(path)
+    whole, narrow = read_tokens(path).values()
     assert (whole.name, whole.rights, whole.expires_at_s) == ("line-1", frozenset(), None)
     assert (narrow.name, narrow.rights) == ("night", frozenset({"files"}))
     assert narrow.expires_at_s == 1798740000
@@ -138,11 +138,11 @@ def test_duplicate_token_name_is_refused(tmp_path: Path) -> None:
 
 def test_preferred_token_is_not_expired(tmp_path: Path) -> None:
     path = write_token_file(tmp_path, f"{WHOLE} expires=2020-01-01\n{NARROW}\n")
-    assert read_preferred_token(path).token == NARROW
+    assert read_preferred_token(path)[0] == NARROW
 
 
 def test_preferred_token_is_the_first_for_all_jobs(tmp_path: Path) -> None:
     path = write_token_file(tmp_path, f"{NARROW} nightly-*\n{WHOLE}\n{WHOLE}-2\n")
-    assert read_preferred_token(path).token == WHOLE
+    assert read_preferred_token(path)[0] == WHOLE
     path = write_token_file(tmp_path, f"{WHOLE} expires=2020-01-01\n{NARROW} nightly-*\n")
-    assert read_preferred_token(path).token == NARROW
+    assert read_preferred_token(path)[0] == NARROW
