@@ -1,8 +1,7 @@
 """Composition root: builds the components from the settings, joins, starts and stops them."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -30,7 +29,6 @@ from marianne_stream.relay.collectors import RelayCollector
 from marianne_stream.relay.publish.config import PublishConfig
 from marianne_stream.relay.setup import (
     load_with_redis,
-    make_publisher_lifespan,
     read_redis_password,
 )
 from marianne_stream.server.memory import trim_heap_periodically
@@ -81,68 +79,76 @@ FORM_TIMEOUT_S = 10.0
 NON_STREAM_CONNECTIONS = 128
 
 
-@dataclass(frozen=True, slots=True)
-class StateComponents:
-    """Components that read state; without a conductor, its client and backend are None."""
-
-    conductor_client: ConductorClient | None
-    conductor_backend: ConductorBackend | None
-    backend: Backend
-    path_resolver: JobPathResolver
-
-
-@dataclass(frozen=True, slots=True)
-class LogComponents:
-    """Components that read logs: files, and on an edge Redis by `feeds` and `locator`."""
-
-    file_watcher: FileWatcher
-    threads: LogThreads
-    followers: LogFollowers
-    file_locator: FileLogLocator
-    feeds: LogFeedProvider
-    locator: LogLocator
-
-
-@dataclass(frozen=True, slots=True)
 class Components:
-    """All components of a server.
+    """All components of a server, built from its settings and joined.
+
+    Raises SettingsError if a component cannot be built from these settings.
 
     Attributes:
-        conductor_client: client of the conductor; None if the settings do not use the conductor.
         edge: reader of other servers' jobs from Redis; None unless this server is an edge.
+        conductor: backend of the conductor; None if the settings do not use it.
         publisher: publisher to Redis; None unless this server is an origin.
         authenticator: tokens and sessions; None with `no_auth`.
     """
 
-    conductor_client: ConductorClient | None
-    edge: "Edge | None"
-    backend: Backend
-    job_hub: JobHub
-    logs: LogComponents
-    publisher: "Publisher | None"
-    stream_registry: StreamRegistry
-    download_limiter: DownloadLimiter
-    metrics: Metrics
-    authenticator: Authenticator | None
-    tasks: TaskSupervisor
+    def __init__(self, settings: Settings) -> None:
+        self.edge = make_edge(settings)
+        self.conductor = make_conductor_backend(settings)
+        registry = make_registry(settings, self.conductor)
+        self.backend = self.edge or select_backend(settings, self.conductor, registry)
+        self.job_hub = make_job_hub(self.backend, self.edge, self.conductor)
+        self.file_watcher = FileWatcher(
+            mode=settings.job_log_watch, poll_interval_s=settings.job_log_poll_interval_s
+        )
+        self.log_threads = LogThreads()
+        self.followers = LogFollowers(self.job_hub, self.file_watcher)
+        path_resolver = make_path_resolver(settings, self.conductor, registry)
+        file_locator = FileLogLocator(self.job_hub, path_resolver, self.log_threads)
+        self.log_locator: LogLocator = file_locator
+        self.log_feeds: LogFeedProvider = FileLogFeeds(file_locator, self.followers)
+        if self.edge is not None:
+            make_locator = load_with_redis("edge.relayed_feeds", "OriginOnlyLocator")
+            make_feeds = load_with_redis("edge.relayed_feeds", "RelayedLogFeeds")
+            self.log_locator = make_locator(self.edge, self.job_hub)
+            self.log_feeds = make_feeds(self.edge, self.job_hub, self.log_threads)
+        self.publisher = make_publisher(settings, self.job_hub, file_locator, self.followers)
+        self.stream_registry = StreamRegistry(
+            max_streams=settings.max_streams,
+            max_streams_per_client=settings.max_streams_per_address,
+        )
+        self.download_limiter = DownloadLimiter(
+            settings.max_downloads, settings.max_downloads_per_address
+        )
+        collector = ServerCollector(
+            self.stream_registry, self.job_hub, self.log_feeds, self.download_limiter
+        )
+        self.metrics = Metrics([collector, RelayCollector(self.publisher, self.edge)])
+        self.authenticator = make_authenticator(settings)
+        self.tasks = TaskSupervisor()
 
     async def lifespan(self, _app: web.Application) -> AsyncIterator[None]:
         """Run the background tasks while the server runs, then close the components."""
         start = self.tasks.start
+        if self.publisher is not None:
+            # The lock of the source first: without it, the server must not start.
+            await self.publisher.acquire_lock()
+            start("relay", self.publisher.run())
         start("streams", StreamMonitor(self.stream_registry).run())
         start("downloads", self.download_limiter.run_revocation())
         start("metrics", self.metrics.run_lag_probe())
         start("memory", trim_heap_periodically(lambda: len(self.stream_registry)))
         start("jobs", self.job_hub.run())
-        start("file watcher", self.logs.file_watcher.run())
+        start("file watcher", self.file_watcher.run())
         if self.authenticator is not None:
             await self.authenticator.open()
             start("sessions", self.authenticator.run_revocation())
-        if (monitor := self.edge or self.conductor_client) is not None:
-            start("conductor", monitor.run(self.job_hub))
+        if self.edge is not None:
+            start("conductor", self.edge.run(self.job_hub))
+        elif self.conductor is not None:
+            start("conductor", self.conductor.client.run(self.job_hub))
         try:
             yield
-            await self.logs.followers.close()
+            await self.followers.close()
             await self.tasks.cancel()
             await self.backend.close()
         finally:
@@ -156,7 +162,7 @@ class Components:
         self.job_hub.begin_shutdown()
         await self.tasks.cancel("relay", "conductor", "jobs")
         # No client waits for the reads that still run.
-        self.logs.threads.close()
+        self.log_threads.close()
 
 
 def create_app(settings: Settings) -> web.Application:
@@ -167,7 +173,7 @@ def create_app(settings: Settings) -> web.Application:
     Raises:
         SettingsError: a component cannot be built from these settings.
     """
-    components = build_components(settings)
+    components = Components(settings)
     cors = Cors(settings.cors_origins)
     auth = AuthMiddleware(
         components.authenticator,
@@ -189,8 +195,7 @@ def create_app(settings: Settings) -> web.Application:
     set_app_keys(app, components, settings)
     add_routes(app.router)
     add_frontend(app, auth, settings)
-    publishing = make_publisher_lifespan(components.publisher, components.tasks.start)
-    app.cleanup_ctx.extend((publishing, components.lifespan))
+    app.cleanup_ctx.append(components.lifespan)
     app.on_shutdown.append(components.close_streams)
     return app
 
@@ -202,12 +207,13 @@ def set_app_keys(app: web.Application, components: Components, settings: Setting
     app[DOWNLOAD_LIMITER] = components.download_limiter
     app[JOB_HUB] = components.job_hub
     app[JOB_ID_RESOLVER] = edge.public_job_id if edge is not None else str
-    app[LOG_FEEDS] = components.logs.feeds
-    app[LOG_LOCATOR] = components.logs.locator
+    app[LOG_FEEDS] = components.log_feeds
+    app[LOG_LOCATOR] = components.log_locator
     app[MAX_DOWNLOAD_BYTES] = settings.max_download_bytes
     app[METRICS] = components.metrics
     app[NOT_SERVED] = edge.version_mismatches if edge is not None else list
-    app[OPENAPI] = openapi.make_openapi_document()
+    make_document: Callable[[], bytes] = openapi.make_openapi_document
+    app[OPENAPI] = make_document
     app[STREAM_REGISTRY] = components.stream_registry
     app[TASKS] = components.tasks
 
@@ -278,34 +284,6 @@ def status_line(app: web.Application) -> str:
     )
 
 
-def build_components(settings: Settings) -> Components:
-    """Build all components and join them. Raises as `create_app` does."""
-    edge = make_edge(settings)
-    state = build_state_components(settings)
-    job_hub = make_job_hub(edge, state)
-    logs = build_log_components(settings, job_hub, state.path_resolver, edge)
-    publisher = make_publisher(settings, job_hub, logs)
-    stream_registry = StreamRegistry(
-        max_streams=settings.max_streams, max_streams_per_client=settings.max_streams_per_address
-    )
-    download_limiter = DownloadLimiter(settings.max_downloads, settings.max_downloads_per_address)
-    collector = ServerCollector(stream_registry, job_hub, logs.feeds, download_limiter)
-    metrics = Metrics([collector, RelayCollector(publisher, edge)])
-    return Components(
-        conductor_client=state.conductor_client,
-        edge=edge,
-        backend=edge if edge is not None else state.backend,
-        job_hub=job_hub,
-        logs=logs,
-        publisher=publisher,
-        stream_registry=stream_registry,
-        download_limiter=download_limiter,
-        metrics=metrics,
-        authenticator=make_authenticator(settings),
-        tasks=TaskSupervisor(),
-    )
-
-
 def make_edge(settings: Settings) -> "Edge | None":
     """Return the edge, or None unless Redis is the backend."""
     if settings.state_backend != "redis" or settings.redis_url is None:
@@ -317,7 +295,9 @@ def make_edge(settings: Settings) -> "Edge | None":
     )
 
 
-def make_publisher(settings: Settings, job_hub: JobHub, logs: LogComponents) -> "Publisher | None":
+def make_publisher(
+    settings: Settings, job_hub: JobHub, locator: FileLogLocator, followers: LogFollowers
+) -> "Publisher | None":
     """Return the publisher, or None unless the settings name a Redis and a source."""
     if settings.publish_url is None or settings.source_name is None:
         return None
@@ -332,60 +312,59 @@ def make_publisher(settings: Settings, job_hub: JobHub, logs: LogComponents) -> 
         log_ttl_s=settings.redis_log_ttl_s,
     )
     publisher_class: type[Publisher] = load_with_redis("publish.publisher", "Publisher")
-    return publisher_class(job_hub, logs.file_locator, logs.followers, config)
+    return publisher_class(job_hub, locator, followers, config)
 
 
-def make_job_hub(edge: "Edge | None", state: StateComponents) -> JobHub:
+def make_job_hub(
+    backend: Backend, edge: "Edge | None", conductor: ConductorBackend | None
+) -> JobHub:
     """Return the hub of the conductor's jobs, or of an edge's."""
     if edge is not None:
         buffer = ReplayBuffer(remote=True)
-        return JobHub(edge, buffer, event_source_name="redis", job_groups=edge)
-    conductor = state.conductor_backend
-    return JobHub(
-        state.backend,
-        ReplayBuffer(),
-        read_recent_events=conductor.read_recent_events if conductor is not None else None,
-    )
+        return JobHub(backend, buffer, event_source_name="redis", job_groups=edge)
+    read_events = conductor.read_recent_events if conductor is not None else None
+    return JobHub(backend, ReplayBuffer(), read_recent_events=read_events)
 
 
-def build_state_components(settings: Settings) -> StateComponents:
-    """Build the components that read state."""
-    client = config = conductor = None
-    if settings.state_backend in ("auto", "conductor"):
-        client = ConductorClient(settings.conductor_socket, events_mode=settings.conductor_events)
-        config = DaemonConfigCache(client)
-        conductor = ConductorBackend(client, config)
-    registry_path = RegistryPath(
-        config, configured_path=settings.registry_path, socket_path=settings.conductor_socket
+def make_conductor_backend(settings: Settings) -> ConductorBackend | None:
+    """Return the backend of the conductor, or None if the settings do not use it."""
+    if settings.state_backend not in ("auto", "conductor"):
+        return None
+    client = ConductorClient(settings.conductor_socket, events_mode=settings.conductor_events)
+    return ConductorBackend(client, DaemonConfigCache(client))
+
+
+def make_registry(settings: Settings, conductor: ConductorBackend | None) -> RegistryBackend:
+    """Return the backend of the registry that the settings or the conductor name."""
+    path = RegistryPath(
+        conductor.daemon_config if conductor is not None else None,
+        configured_path=settings.registry_path,
+        socket_path=settings.conductor_socket,
     )
-    registry = RegistryBackend(registry_path.find)
-    backend: Backend = registry
+    return RegistryBackend(path.find)
+
+
+def select_backend(
+    settings: Settings, conductor: ConductorBackend | None, registry: RegistryBackend
+) -> Backend:
+    """Return the backend of a server that is not an edge."""
     if settings.state_backend == "json" and settings.checkpoint_dir is not None:
-        backend = CheckpointDirBackend(settings.checkpoint_dir)
-    elif conductor is not None:
-        is_alone = settings.state_backend == "conductor"
-        backend = conductor if is_alone else FallbackBackend(conductor, registry)
-    paths_on_disk = registry if settings.state_backend in ("auto", "registry") else None
-    resolver = JobPathResolver(config, paths_on_disk, conductor_log_path=settings.conductor_log)
-    return StateComponents(client, conductor, backend, resolver)
+        return CheckpointDirBackend(settings.checkpoint_dir)
+    if conductor is None:
+        return registry
+    is_alone = settings.state_backend == "conductor"
+    return conductor if is_alone else FallbackBackend(conductor, registry)
 
 
-def build_log_components(
-    settings: Settings, job_hub: JobHub, path_resolver: JobPathResolver, edge: "Edge | None"
-) -> LogComponents:
-    """Build the components that read logs."""
-    file_watcher = FileWatcher(
-        mode=settings.job_log_watch, poll_interval_s=settings.job_log_poll_interval_s
+def make_path_resolver(
+    settings: Settings, conductor: ConductorBackend | None, registry: RegistryBackend
+) -> JobPathResolver:
+    """Return the lookup of the paths that only the conductor or its registry knows."""
+    return JobPathResolver(
+        conductor.daemon_config if conductor is not None else None,
+        registry if settings.state_backend in ("auto", "registry") else None,
+        conductor_log_path=settings.conductor_log,
     )
-    threads = LogThreads()
-    followers = LogFollowers(job_hub, file_watcher)
-    file_locator = FileLogLocator(job_hub, path_resolver, threads)
-    feeds: LogFeedProvider = FileLogFeeds(file_locator, followers)
-    locator: LogLocator = file_locator
-    if edge is not None:
-        feeds = load_with_redis("edge.relayed_feeds", "RelayedLogFeeds")(edge, job_hub, threads)
-        locator = load_with_redis("edge.relayed_feeds", "OriginOnlyLocator")(edge, job_hub)
-    return LogComponents(file_watcher, threads, followers, file_locator, feeds, locator)
 
 
 def make_authenticator(settings: Settings) -> Authenticator | None:

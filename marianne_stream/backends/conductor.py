@@ -72,8 +72,8 @@ class ConductorBackend:
     """Reads jobs from the conductor. The client is not closed with the backend."""
 
     def __init__(self, client: ConductorClient, daemon_config: DaemonConfigCache) -> None:
-        self._client = client
-        self._daemon_config = daemon_config
+        self.client = client
+        self.daemon_config = daemon_config
         self._invalid_entries = WarnOnce(logger)
 
     async def read_roster(self) -> Roster:
@@ -92,8 +92,8 @@ class ConductorBackend:
         raise unusable
 
     async def _request_roster(self) -> Roster:
-        answer = await self._client.call("job.list", None, msgspec.Raw)
-        await self._daemon_config.refresh()
+        answer = await self.client.call("job.list", None, msgspec.Raw)
+        await self.daemon_config.refresh()
         entries = await self._decode_entries(answer.result)
         return Roster(entries, source="conductor", live=True, cost_s=answer.duration_s)
 
@@ -112,7 +112,7 @@ class ConductorBackend:
     async def _request_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
         params = {"job_id": job_ids.unescape(job_id), "workspace": ""}
         try:
-            answer = await self._client.call("job.status", params, msgspec.Raw)
+            answer = await self.client.call("job.status", params, msgspec.Raw)
         except ConductorRpcError as error:
             if error.rpc_code != jsonrpc.JOB_NOT_FOUND:
                 raise
@@ -144,7 +144,7 @@ class ConductorBackend:
             ConductorUnavailableError: the request failed, or the conductor lacks the method.
         """
         params = {"limit": MAX_OBSERVER_EVENTS}
-        answer = await self._client.call("daemon.observer_events", params, msgspec.Raw)
+        answer = await self.client.call("daemon.observer_events", params, msgspec.Raw)
         what = "daemon.observer_events"
         recent = decode_result(
             check_value_count(answer.result, MAX_COMMAS, b",", what), ObserverEventsResult

@@ -1,18 +1,12 @@
 """Loader of the relay's classes. They need redis-py, an optional dependency."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from aiohttp import web
+from typing import Any
 
 from marianne_stream.auth.token_source import is_credential
 from marianne_stream.auth.tokens import read_private_file
 from marianne_stream.errors import SettingsError
-
-if TYPE_CHECKING:
-    from marianne_stream.relay.publish.publisher import Publisher
 
 
 def load_with_redis(module_name: str, name: str) -> Any:
@@ -28,20 +22,6 @@ def load_with_redis(module_name: str, name: str) -> Any:
         raise SettingsError(
             "the relay needs redis-py, which is not installed: pip install 'marianne-stream[redis]'"
         ) from error
-
-
-def make_publisher_lifespan(
-    publisher: "Publisher | None", start_task: Callable[[str, Coroutine[Any, Any, None]], None]
-) -> Callable[[web.Application], AsyncIterator[None]]:
-    """Return a cleanup context that takes the source's lock first, and then publishes."""
-
-    async def publish(_app: web.Application) -> AsyncIterator[None]:
-        if publisher is not None:
-            await publisher.acquire_lock()
-            start_task("relay", publisher.run())
-        yield
-
-    return publish
 
 
 def read_redis_password(path: Path | None) -> str | None:

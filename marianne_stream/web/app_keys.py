@@ -22,5 +22,6 @@ MAX_DOWNLOAD_BYTES = web.AppKey("MAX_DOWNLOAD_BYTES", int)
 METRICS = web.AppKey("METRICS", Metrics)
 # Returns sentences about what is not served although the rest is.
 NOT_SERVED: web.AppKey[Callable[[], list[str]]] = web.AppKey("NOT_SERVED")
-OPENAPI = web.AppKey("OPENAPI", bytes)
+# Returns the OpenAPI document, which is made when it is first requested.
+OPENAPI: web.AppKey[Callable[[], bytes]] = web.AppKey("OPENAPI")
 STREAM_REGISTRY = web.AppKey("STREAM_REGISTRY", StreamRegistry)

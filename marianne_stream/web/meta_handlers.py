@@ -47,5 +47,5 @@ async def get_metrics(request: web.Request) -> web.Response:
 async def get_openapi(request: web.Request) -> web.Response:
     """`GET /openapi.json`: the OpenAPI document."""
     return web.Response(
-        body=request.app[OPENAPI], content_type="application/json", headers=NO_STORE
+        body=request.app[OPENAPI](), content_type="application/json", headers=NO_STORE
     )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
@@ -30,6 +31,7 @@ AUTHENTICATED_ERRORS = {
 }
 
 
+@cache
 def make_openapi_document() -> bytes:
     """Return the document as JSON."""
     document = {
