@@ -47,10 +47,11 @@ from marianne_stream.web.app_keys import (
     STREAM_REGISTRY,
 )
 from marianne_stream.web.auth_middleware import AuthMiddleware
+from marianne_stream.web.client_limiter import ClientLimiter
 from marianne_stream.web.download_limiter import DownloadLimiter
 from marianne_stream.web.frontend import Frontend, Templates
 from marianne_stream.web.host_policy import Cors, TrustedHosts, add_security_headers
-from marianne_stream.web.http_server import ConnectionLimits, LimitedAppRunner
+from marianne_stream.web.http_server import LimitedAppRunner
 from marianne_stream.web.login_handlers import LoginPages
 from marianne_stream.web.metrics import Metrics, ServerCollector
 from marianne_stream.web.middleware import (
@@ -62,7 +63,7 @@ from marianne_stream.web.middleware import (
 from marianne_stream.web.params import JOB_ID_RESOLVER
 from marianne_stream.web.proxy_headers import TrustedProxies
 from marianne_stream.web.routes import add_routes
-from marianne_stream.web.stream_monitor import StreamMonitor
+from marianne_stream.web.stream_monitor import monitor_streams
 from marianne_stream.web.stream_registry import StreamRegistry
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class Components:
             # The lock of the source first: without it, the server must not start.
             await self.publisher.acquire_lock()
             start("relay", self.publisher.run())
-        start("streams", StreamMonitor(self.stream_registry).run())
+        start("streams", monitor_streams(self.stream_registry))
         start("downloads", self.download_limiter.run_revocation())
         start("metrics", self.metrics.run_lag_probe())
         start("memory", trim_heap_periodically(lambda: len(self.stream_registry)))
@@ -186,7 +187,7 @@ def create_app(settings: Settings) -> web.Application:
         middlewares=[
             make_request_context(components.metrics),
             errors_as_json,
-            auth.make_middleware(),
+            auth.check,
             reject_while_draining,
         ],
         client_max_size=MAX_FORM_BYTES,
@@ -238,15 +239,14 @@ def public_paths(settings: Settings) -> set[str]:
 
 def make_runner(app: web.Application, settings: Settings) -> LimitedAppRunner:
     """Return a runner of the application, with the connection limits of the settings."""
-    limits = ConnectionLimits(
-        total=settings.max_streams + NON_STREAM_CONNECTIONS,
-        per_client=settings.max_streams_per_address + NON_STREAM_CONNECTIONS,
-        is_exempt=TrustedProxies(settings.trusted_proxies).is_trusted,
+    limiter = ClientLimiter(
+        settings.max_streams + NON_STREAM_CONNECTIONS,
+        settings.max_streams_per_address + NON_STREAM_CONNECTIONS,
     )
     return LimitedAppRunner(
         app,
-        app[METRICS],
-        limits,
+        limiter,
+        is_exempt=TrustedProxies(settings.trusted_proxies).is_trusted,
         idle_timeout_s=settings.idle_timeout_s,
         max_header_bytes=settings.max_header_bytes,
     )

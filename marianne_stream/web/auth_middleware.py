@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler
 from yarl import URL
 
 from marianne_stream.auth.authenticator import UNRESTRICTED, Authenticator, Grant
@@ -50,25 +50,21 @@ class AuthMiddleware:
         self._proxies = proxies
         self._public_paths = PUBLIC_PATHS.union(public_paths)
 
-    def make_middleware(self) -> Middleware:
-        """Return the middleware. It sets the request's CLIENT_INFO and GRANT."""
-
-        @web.middleware
-        async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-            request[CLIENT_INFO] = self._proxies.client_info(request)
-            self._trusted_hosts.check(request)
-            if (preflight := self._cors.preflight_response(request)) is not None:
-                return preflight
-            if self._is_public(request.path):
-                request[GRANT] = UNRESTRICTED
-            elif (grant := await self._authenticate(request)) is None:
-                return unauthenticated(request)
-            else:
-                request[GRANT] = grant
-                require_job_access(request, grant)
-            return await handler(request)
-
-        return authenticate
+    @web.middleware
+    async def check(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Authenticate a request; this is the middleware. Sets CLIENT_INFO and GRANT."""
+        request[CLIENT_INFO] = self._proxies.client_info(request)
+        self._trusted_hosts.check(request)
+        if (preflight := self._cors.preflight_response(request)) is not None:
+            return preflight
+        if self._is_public(request.path):
+            request[GRANT] = UNRESTRICTED
+        elif (grant := await self._authenticate(request)) is None:
+            raise unauthenticated_error(request)
+        else:
+            request[GRANT] = grant
+            require_job_access(request, grant)
+        return await handler(request)
 
     async def session_grant(self, request: web.Request) -> Grant | None:
         """Return the grant of the request's session cookie, or None without a valid session."""
@@ -114,11 +110,11 @@ def require_job_access(request: web.Request, grant: Grant) -> None:
             raise JobNotFoundError(job_id)
 
 
-def unauthenticated(request: web.Request) -> web.StreamResponse:
-    """Raise a redirect to the login page for a browser, otherwise UnauthenticatedError."""
+def unauthenticated_error(request: web.Request) -> Exception:
+    """Return a redirect to the login page for a browser, otherwise UnauthenticatedError."""
     if request.method == "GET" and "text/html" in request.headers.get("Accept", "").lower():
-        raise web.HTTPSeeOther(f"/login?next={quote(request.raw_path, safe='')}")
-    raise UnauthenticatedError
+        return web.HTTPSeeOther(f"/login?next={quote(request.raw_path, safe='')}")
+    return UnauthenticatedError()
 
 
 def session_cookie_name(request: web.Request) -> str:

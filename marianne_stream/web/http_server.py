@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, cast
 
 from aiohttp import web
@@ -16,6 +15,7 @@ from marianne_stream.web.aiohttp_internals import (
     WrappedServer,
     WrappingAppRunner,
 )
+from marianne_stream.web.app_keys import METRICS
 from marianne_stream.web.client_limiter import ClientLimiter
 from marianne_stream.web.host_policy import SECURITY_HEADERS, SERVER_HEADER
 from marianne_stream.web.metrics import Metrics
@@ -34,19 +34,6 @@ LINGERING_TIME_S = 1.0
 
 # Shortest time between two warnings about rejected connections.
 LOG_INTERVAL_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionLimits:
-    """Limits of open connections.
-
-    Attributes:
-        is_exempt: returns whether only `total` applies to an address, as to that of a proxy.
-    """
-
-    total: int
-    per_client: int
-    is_exempt: Callable[[str], bool]
 
 
 class LimitedRequestHandler(ManagedRequestHandler):
@@ -115,11 +102,16 @@ class LimitedServer(WrappedServer):
     """Server that limits its connections, and counts responses and rejected connections."""
 
     def __init__(
-        self, inner: web.Server, limits: ConnectionLimits, metrics: Metrics, **options: Any
+        self,
+        inner: web.Server,
+        limiter: ClientLimiter,
+        is_exempt: Callable[[str], bool],
+        metrics: Metrics,
+        **options: Any,
     ) -> None:
         self._inner = inner
-        self._is_exempt = limits.is_exempt
-        self._limiter = ClientLimiter(limits.total, limits.per_client)
+        self._limiter = limiter
+        self._is_exempt = is_exempt
         self._metrics = metrics
         self._warnings = LogLimiter(LOG_INTERVAL_S)
         super().__init__(inner, self._handle_request, LimitedRequestHandler, **options)
@@ -170,9 +162,7 @@ class LimitedServer(WrappedServer):
             response = error_response(
                 request,
                 status=error.status,
-                code="http_error",
                 detail="Unsupported Expect header: only 100-continue is allowed.",
-                headers={},
             )
             return self.finalize_response(request, response)
 
@@ -181,6 +171,8 @@ class LimitedAppRunner(WrappingAppRunner):
     """AppRunner with a `LimitedServer`.
 
     Args:
+        is_exempt: returns whether the limit per client does not apply to an address, as to that of
+            a proxy.
         idle_timeout_s: time that a client has to send the head of a request.
         max_header_bytes: limit of the request line, and of each header.
     """
@@ -188,9 +180,9 @@ class LimitedAppRunner(WrappingAppRunner):
     def __init__(
         self,
         app: web.Application,
-        metrics: Metrics,
-        limits: ConnectionLimits,
+        limiter: ClientLimiter,
         *,
+        is_exempt: Callable[[str], bool],
         idle_timeout_s: float,
         max_header_bytes: int,
     ) -> None:
@@ -206,12 +198,14 @@ class LimitedAppRunner(WrappingAppRunner):
         }
         # With handler_cancellation, the end of a client is noticed at once.
         super().__init__(app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
-        self._metrics = metrics
-        self._limits = limits
+        self._limiter = limiter
+        self._is_exempt = is_exempt
 
     def wrap_server(self, inner: web.Server) -> web.Server:
         """Return a server with limits around aiohttp's own."""
-        return LimitedServer(inner, self._limits, self._metrics, **self._options)
+        return LimitedServer(
+            inner, self._limiter, self._is_exempt, self.app[METRICS], **self._options
+        )
 
     @property
     def limited_server(self) -> LimitedServer:

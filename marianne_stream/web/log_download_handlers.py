@@ -96,7 +96,7 @@ async def send_log_file(request: web.Request, log: LogHandle) -> web.StreamRespo
     if refused is HTTPStatus.NOT_MODIFIED:
         return web.Response(status=refused, headers=headers)
     if refused is not None:
-        return http_error_response(request, refused, "The log has changed since.", {})
+        return error_response(request, status=refused, detail="The log has changed since.")
     part = parse_range(request, version)
     if part is None:
         text = FileBlockReader(file, 0, version.size_bytes)
@@ -104,20 +104,14 @@ async def send_log_file(request: web.Request, log: LogHandle) -> web.StreamRespo
     shown = f"{part.start}-{part.stop - 1}" if part else "*"
     headers["Content-Range"] = f"bytes {shown}/{version.size_bytes}"
     if not part:
-        refused = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
-        detail = f"The log holds {version.size_bytes} bytes: none of them are in that range."
-        return http_error_response(
-            request, refused, detail, {"Content-Range": headers["Content-Range"]}
+        return error_response(
+            request,
+            status=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+            detail=f"The log holds {version.size_bytes} bytes: none of them are in that range.",
+            headers={"Content-Range": headers["Content-Range"]},
         )
     text = FileBlockReader(file, part.start, part.stop)
     return await send_log(request, make_text_response(headers, status=206), log, text)
-
-
-def http_error_response(
-    request: web.Request, status: HTTPStatus, detail: str, headers: dict[str, str]
-) -> web.Response:
-    """Return an error that HTTP itself defines."""
-    return error_response(request, status=status, code="http_error", detail=detail, headers=headers)
 
 
 def make_text_response(headers: Mapping[str, str], *, status: int = 200) -> web.StreamResponse:

@@ -59,8 +59,6 @@ class Metrics:
             "Connections that were closed at once because of a connection limit.",
             registry=self.registry,
         )
-        # One entry for each route and status that has occurred.
-        self._label_cache: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._lag = Histogram(
             f"{METRIC_PREFIX}_event_loop_lag_seconds",
             "Event-loop lag: delay of a timer beyond its due time, in seconds.",
@@ -73,13 +71,8 @@ class Metrics:
 
         The route is the path as the router has it, "" if there is none.
         """
-        key = (route, method, status)
-        cached = self._label_cache.get(key)
-        if cached is None:
-            cached = self._requests.labels(*key), self._durations.labels(route)
-            self._label_cache[key] = cached
-        cached[0].inc()
-        cached[1].observe(duration_s)
+        self._requests.labels(route, method, status).inc()
+        self._durations.labels(route).observe(duration_s)
 
     def count_rejected_connection(self) -> None:
         """Count a connection that was closed because of a limit."""

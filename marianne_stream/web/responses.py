@@ -1,6 +1,7 @@
 """JSON responses, and errors as JSON or, for an EventSource, as a stream."""
 
 import random
+from collections.abc import Mapping
 
 from aiohttp import web
 
@@ -25,9 +26,14 @@ def json_response(payload: Payload | bytes, *, status: int = 200) -> web.Respons
 
 
 def error_response(
-    request: web.BaseRequest, *, status: int, code: str, detail: str, headers: dict[str, str]
+    request: web.BaseRequest,
+    *,
+    status: int,
+    detail: str,
+    code: str = "http_error",
+    headers: Mapping[str, str] | None = None,
 ) -> web.Response:
-    """Return an error as JSON.
+    """Return an error as JSON; the default code is that of errors that HTTP itself defines.
 
     An EventSource never reconnects after a status other than 200 (WHATWG HTML section 9.2.3). So a
     transient error is sent to it as a stream that only sets a delay.
@@ -36,9 +42,9 @@ def error_response(
         if accepts_event_stream(request):
             return retry_later_response(detail)
         if status != web.HTTPInternalServerError.status_code:
-            headers = {**headers, "Retry-After": str(RETRY_AFTER_S)}
+            headers = {**(headers or {}), "Retry-After": str(RETRY_AFTER_S)}
     response = json_response(ErrorData(detail=detail, code=code), status=status)
-    response.headers.update(headers)
+    response.headers.update(headers or {})
     return response
 
 

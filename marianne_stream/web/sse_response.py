@@ -46,26 +46,33 @@ class SSEResponse(DirectEventSourceResponse):
 
     Attributes:
         feed: the feed; an empty one after the end.
-        activity: what the periodic check keeps about this stream.
         written_bytes: bytes given to the transport: the body with its framing, without the end.
         sent_frames: number of frames in these bytes.
         close_reason: reason of the end; until then, the reason if the client disconnected now.
-        opened_at: time of creation, in seconds of the monotonic clock.
+        opened_at: time of creation. All times are in seconds of the monotonic clock.
+        last_write_at: time at which the monitor last saw or made a write.
+        last_event_at: the same for writes other than comments.
+        revoked_at: time at which the monitor found the grant to be revoked; 0 before.
     """
 
     __slots__ = (
+        "_checked_bytes",
+        "_consumed_at",
+        "_consumed_bytes",
         "_drain_retry_ms",
         "_in_flight_bytes",
         "_is_sending",
         "_loggable_path",
         "_on_close",
         "_request_id",
-        "activity",
         "client_key",
         "close_reason",
         "feed",
         "grant",
+        "last_event_at",
+        "last_write_at",
         "opened_at",
+        "revoked_at",
         "sent_frames",
         "written_bytes",
     )
@@ -84,8 +91,8 @@ class SSEResponse(DirectEventSourceResponse):
         self.feed = feed
         self.grant = grant
         self.client_key = client_key
-        self.opened_at = time.monotonic()
-        self.activity = StreamActivity(self.opened_at)
+        self.opened_at = self.last_write_at = self.last_event_at = time.monotonic()
+        self.revoked_at = 0.0
         self.written_bytes = self.sent_frames = 0
         self.close_reason: CloseReason = "client_disconnect"
         self._drain_retry_ms = drain_retry_ms
@@ -93,6 +100,9 @@ class SSEResponse(DirectEventSourceResponse):
         # True while queued frames are being sent, and after the feed: nothing may overtake them.
         self._is_sending = False
         self._in_flight_bytes = 0
+        # The bytes written at the last check, and those that the client had taken and when.
+        self._checked_bytes = self._consumed_bytes = 0
+        self._consumed_at = self.opened_at
         # Kept for the log entry: the request is gone when the stream ends.
         self._loggable_path = self._request_id = ""
 
@@ -155,7 +165,12 @@ class SSEResponse(DirectEventSourceResponse):
     def send_keepalive(self, frames: EncodedFrames) -> None:
         """Send a keepalive, unless the client has still to take earlier frames."""
         if not self.unsent_bytes and self.try_send(frames):
-            self.activity.exclude_keepalive(self.written_bytes)
+            self._checked_bytes = self.written_bytes
+
+    def has_written(self) -> bool:
+        """Return whether anything but keepalives was written since the last call."""
+        before, self._checked_bytes = self._checked_bytes, self.written_bytes
+        return self.written_bytes != before
 
     @property
     def buffered_bytes(self) -> int:
@@ -164,9 +179,10 @@ class SSEResponse(DirectEventSourceResponse):
 
     def is_stalled(self, now: float, timeout_s: float) -> bool:
         """Return whether the client has taken nothing for `timeout_s`, although data waits."""
-        return self.activity.is_stalled(
-            now, timeout_s, written_bytes=self.written_bytes, unsent_bytes=self.unsent_bytes
-        )
+        consumed = self.written_bytes - self.unsent_bytes
+        if consumed != self._consumed_bytes or not self.unsent_bytes:
+            self._consumed_bytes, self._consumed_at = consumed, now
+        return now - self._consumed_at >= timeout_s
 
     def close_feed(self) -> None:
         """Close the feed and drop it: feed and stream refer to each other."""
@@ -229,48 +245,3 @@ class SSEResponse(DirectEventSourceResponse):
         if self._drain_retry_ms() is not None:
             return "shutdown"
         return "revoked" if self.grant.revoked else "finished"
-
-
-class StreamActivity:
-    """Progress of a stream between the periodic checks of `StreamMonitor`.
-
-    Args:
-        now: time at which the stream was opened. All times are in seconds of the monotonic clock.
-
-    Attributes:
-        last_write_at: time of the last write, keepalives included.
-        last_event_at: time of the last write other than a comment.
-        revoked_at: time at which the grant was found to be revoked; 0 before.
-    """
-
-    __slots__ = (
-        "_consumed_at",
-        "_consumed_bytes",
-        "_written_bytes",
-        "last_event_at",
-        "last_write_at",
-        "revoked_at",
-    )
-
-    def __init__(self, now: float) -> None:
-        self.last_write_at = self.last_event_at = self._consumed_at = now
-        self.revoked_at = 0.0
-        self._written_bytes = self._consumed_bytes = 0
-
-    def has_written(self, written_bytes: int) -> bool:
-        """Return whether anything but keepalives was written since the last check."""
-        before, self._written_bytes = self._written_bytes, written_bytes
-        return written_bytes != before
-
-    def exclude_keepalive(self, written_bytes: int) -> None:
-        """Do not count the keepalive just written, which makes `written_bytes` in total."""
-        self._written_bytes = written_bytes
-
-    def is_stalled(
-        self, now: float, timeout_s: float, *, written_bytes: int, unsent_bytes: int
-    ) -> bool:
-        """Return whether data waits for the client, and it has taken none for `timeout_s`."""
-        consumed = written_bytes - unsent_bytes
-        if consumed != self._consumed_bytes or not unsent_bytes:
-            self._consumed_bytes, self._consumed_at = consumed, now
-        return now - self._consumed_at >= timeout_s

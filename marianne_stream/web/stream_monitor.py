@@ -29,25 +29,19 @@ STALL_TIMEOUT_S = 60.0
 MAX_BUFFERED_BYTES = 256 * 1024 * 1024
 
 
-class StreamMonitor:
-    """Checks all streams once a second, without a task for each of them."""
-
-    def __init__(self, streams: Collection[SSEResponse]) -> None:
-        self._streams = streams
-
-    async def run(self) -> None:
-        """Check the streams until cancelled."""
-        while True:
-            streams = list(self._streams)
-            for number in range(TICK_SLICES):
-                await asyncio.sleep(TICK_S / TICK_SLICES)
-                now = time.monotonic()
-                send_keepalives(streams[number::TICK_SLICES], now)
-                close_revoked(streams[number::TICK_SLICES], now)
-                abort_stalled(streams[number::TICK_SLICES], now)
-            # Streams that have ended are not kept.
-            del streams
-            limit_memory(self._streams)
+async def monitor_streams(open_streams: Collection[SSEResponse]) -> None:
+    """Check all streams once a second until cancelled, without a task for each of them."""
+    while True:
+        streams = list(open_streams)
+        for number in range(TICK_SLICES):
+            await asyncio.sleep(TICK_S / TICK_SLICES)
+            now = time.monotonic()
+            send_keepalives(streams[number::TICK_SLICES], now)
+            close_revoked(streams[number::TICK_SLICES], now)
+            abort_stalled(streams[number::TICK_SLICES], now)
+        # Streams that have ended are not kept.
+        del streams
+        limit_memory(open_streams)
 
 
 def send_keepalives(streams: Collection[SSEResponse], now: float) -> None:
@@ -56,14 +50,13 @@ def send_keepalives(streams: Collection[SSEResponse], now: float) -> None:
     heartbeat = sse.EncodedFrames(sse.frame(data, event="heartbeat"))
     comment = sse.EncodedFrames(sse.comment("idle"))
     for stream in streams:
-        activity = stream.activity
-        if activity.has_written(stream.written_bytes):
-            activity.last_write_at = activity.last_event_at = now
-        elif stream.feed.has_heartbeats and now - activity.last_event_at >= HEARTBEAT_AFTER_IDLE_S:
-            activity.last_write_at = activity.last_event_at = now
+        if stream.has_written():
+            stream.last_write_at = stream.last_event_at = now
+        elif stream.feed.has_heartbeats and now - stream.last_event_at >= HEARTBEAT_AFTER_IDLE_S:
+            stream.last_write_at = stream.last_event_at = now
             stream.send_keepalive(heartbeat)
-        elif now - activity.last_write_at >= COMMENT_AFTER_IDLE_S:
-            activity.last_write_at = now
+        elif now - stream.last_write_at >= COMMENT_AFTER_IDLE_S:
+            stream.last_write_at = now
             stream.send_keepalive(comment)
 
 
@@ -72,10 +65,10 @@ def close_revoked(streams: Collection[SSEResponse], now: float) -> None:
     for stream in streams:
         if not stream.grant.revoked:
             continue
-        if not stream.activity.revoked_at:
-            stream.activity.revoked_at = now
+        if not stream.revoked_at:
+            stream.revoked_at = now
             stream.feed.finish()
-        elif now - stream.activity.revoked_at >= REVOKED_FLUSH_TIMEOUT_S:
+        elif now - stream.revoked_at >= REVOKED_FLUSH_TIMEOUT_S:
             stream.abort("revoked")
 
 

@@ -135,7 +135,7 @@ async def test_keepalives_are_spread_over_the_tick(
             await viewer.wait_for("source")
         quiet = {one: one.written_bytes for one in streams}
         await wait_until(lambda: all(one.written_bytes > written for one, written in quiet.items()))
-        together = Counter(one.activity.last_write_at for one in streams)
+        together = Counter(one.last_write_at for one in streams)
     assert max(together.values()) <= 2
 
 
@@ -208,7 +208,7 @@ async def test_feed_failure_sends_stream_error_and_ends_stream(
     auth = AuthMiddleware(
         None, trusted_hosts=TrustedHosts(()), cors=Cors(()), proxies=TrustedProxies(())
     )
-    app = web.Application(middlewares=[errors_as_json, auth.make_middleware()])
+    app = web.Application(middlewares=[errors_as_json, auth.check])
     app.router.add_get("/", handle)
     client = await aiohttp_client(app)
     async with open_viewer(client.session, str(client.make_url("/"))) as viewer:
