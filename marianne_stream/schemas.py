@@ -1,6 +1,6 @@
 """Pydantic models of all responses and events. `/openapi.json` is generated from them."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -36,6 +36,41 @@ class Payload(BaseModel):
         return self.model_dump_json().encode()
 
 
+IsoTime = Annotated[str | None, Field(description="ISO 8601.")]
+LastProgressAt = Annotated[
+    str | None,
+    Field(
+        description="When this server last saw a change of status, counts or a sheet, ISO 8601; "
+        "null if it has seen none."
+    ),
+]
+LineText = Annotated[str, Field(description="Without its line end; invalid UTF-8 becomes U+FFFD.")]
+LineNumber = Annotated[int, Field(ge=1, description="Counts every line of the file from 1.")]
+Level = Annotated[
+    LineLevel | None, Field(exclude_if=is_none, description="Absent if the line has none.")
+]
+LoggedAt = Annotated[
+    str | None,
+    Field(
+        exclude_if=is_none,
+        description="The line's own time, ISO 8601, without an offset if the line has none; absent "
+        "if the line has no time.",
+    ),
+]
+BeginsRun = Annotated[
+    bool,
+    Field(
+        exclude_if=is_false,
+        description="true on a line of the conductor's log that begins a run, else absent.",
+    ),
+]
+LogSourceField = Annotated[
+    Literal["job", "conductor"],
+    Field(description="Whether it is the job's own log or the conductor's."),
+]
+LogFileField = Annotated[str, Field(description="Name of the file, relative to its folder.")]
+
+
 class JobStatusData(Payload):
     """Data of a `job_status` event, and response of `GET /api/jobs/{job_id}/status`."""
 
@@ -50,53 +85,27 @@ class JobStatusData(Payload):
         description="When the conductor last wrote the state, ISO 8601; it writes all jobs at "
         "once, so this is no sign of progress."
     )
-    last_progress_at: str | None = Field(
-        description="When this server last saw a change of status, counts or a sheet, ISO 8601; "
-        "null if it has seen none."
-    )
+    last_progress_at: LastProgressAt
 
     @classmethod
-    def from_state(cls, state: JobState, last_progress_at: str | None) -> "JobStatusData":
-        """Convert a job state."""
-        return cls(
-            job_id=state.job_id,
-            status=state.status,
-            progress_percent=state.progress_percent,
-            completed_sheets=state.completed_sheets,
-            total_sheets=state.total_sheets,
-            current_sheet=state.current_sheet,
-            error_message=state.error_message,
-            updated_at=state.updated_at,
-            last_progress_at=last_progress_at,
-        )
+    def from_state(cls, state: JobState, last_progress_at: str | None) -> Self:
+        """Convert a job state, which has attributes with the names of all other fields."""
+        names = cls.model_fields.keys() - {"last_progress_at"}
+        values = {name: getattr(state, name) for name in names}
+        return cls(**values, last_progress_at=last_progress_at)
 
 
 class JobDetail(JobStatusData):
     """Response of `GET /api/jobs/{job_id}`: one job with its sheets."""
 
     job_name: str | None
-    submitted_at: str | None = Field(description="ISO 8601.")
-    created_at: str | None = Field(description="ISO 8601.")
-    started_at: str | None = Field(description="ISO 8601.")
-    completed_at: str | None = Field(description="ISO 8601.")
+    submitted_at: IsoTime
+    created_at: IsoTime
+    started_at: IsoTime
+    completed_at: IsoTime
     source: StateSourceName = Field(description="Backend that the state was read from.")
     live: bool = Field(description="Whether the conductor itself reported it.")
     sheets: tuple[Sheet, ...]
-
-    @classmethod
-    def from_state(cls, state: JobState, last_progress_at: str | None) -> "JobDetail":
-        """Convert a job state."""
-        return cls(
-            **JobStatusData.from_state(state, last_progress_at).model_dump(),
-            job_name=state.job_name,
-            submitted_at=state.submitted_at,
-            created_at=state.created_at,
-            started_at=state.started_at,
-            completed_at=state.completed_at,
-            source=state.source,
-            live=state.live,
-            sheets=state.sheets,
-        )
 
 
 class JobSheetsData(Payload):
@@ -125,8 +134,8 @@ class JobSummary(Payload):
 
     job_id: str
     status: str
-    submitted_at: str | None = Field(description="ISO 8601.")
-    started_at: str | None = Field(description="ISO 8601.")
+    submitted_at: IsoTime
+    started_at: IsoTime
     completed_at: str | None = Field(
         description="ISO 8601; null until the job has ended, or if it is unknown."
     )
@@ -139,14 +148,12 @@ class JobSummary(Payload):
         description="When the conductor last wrote the state, ISO 8601; null if the job is not "
         "watched."
     )
-    last_progress_at: str | None = Field(
-        description="When this server last saw a change of status, counts or a sheet, ISO 8601; "
-        "null if it has seen none."
-    )
+    last_progress_at: LastProgressAt
 
     @classmethod
     def from_entry(cls, entry: RosterEntry, details: RosterDetails | None) -> "JobSummary":
         """Convert a roster entry and, if they are known, its details."""
+        details = details or RosterDetails()
         return cls(
             job_id=entry.job_id,
             status=entry.status,
@@ -155,9 +162,9 @@ class JobSummary(Payload):
             completed_at=format_iso_time(entry.completed_at),
             completed_sheets=entry.completed_sheets,
             total_sheets=entry.total_sheets,
-            current_sheet=details.current_sheet if details is not None else None,
-            updated_at=details.updated_at if details is not None else None,
-            last_progress_at=details.last_progress_at if details is not None else None,
+            current_sheet=details.current_sheet,
+            updated_at=details.updated_at,
+            last_progress_at=details.last_progress_at,
         )
 
 
@@ -225,28 +232,17 @@ class TimelineEventData(Payload):
 class LogData(Payload):
     """Data of a `log` event: one line of a log."""
 
-    line: str = Field(description="Without its line end; invalid UTF-8 becomes U+FFFD.")
-    line_number: int = Field(ge=1, description="Counts every line of the file from 1.")
+    line: LineText
+    line_number: LineNumber
     timestamp: str = Field(description="When the line was read, ISO 8601.")
     initial: bool = Field(description="Whether the line was there when the stream began.")
     truncated: bool = Field(default=False, description="true on a line cut at 64 KiB, else absent.")
-    level: LineLevel | None = Field(
-        default=None, exclude_if=is_none, description="Absent if the line has none."
-    )
-    logged_at: str | None = Field(
-        default=None,
-        exclude_if=is_none,
-        description="The line's own time, ISO 8601, without an offset if the line has none; absent "
-        "if the line has no time.",
-    )
+    level: Level = None
+    logged_at: LoggedAt = None
     source: Literal["conductor"] | None = Field(
         default=None, exclude_if=is_none, description="On lines of the conductor's own log."
     )
-    begins_run: bool = Field(
-        default=False,
-        exclude_if=is_false,
-        description="true on a line of the conductor's log that begins a run, else absent.",
-    )
+    begins_run: BeginsRun = False
 
 
 class LogPartialData(Payload):
@@ -288,10 +284,8 @@ class LogInfo(Payload):
     """Response of `GET /api/jobs/{job_id}/logs/info`: the log file, and the cursor of its end."""
 
     job_id: str
-    source: Literal["job", "conductor"] = Field(
-        description="Whether it is the job's own log or the conductor's."
-    )
-    log_file: str = Field(description="Name of the file, relative to its folder.")
+    source: LogSourceField
+    log_file: LogFileField
     size_bytes: int = Field(
         ge=0, description="Size; of the conductor's log, of the job's lines only."
     )
@@ -303,8 +297,8 @@ class LogInfo(Payload):
 class LogPageLine(Payload):
     """A line on a page of a log."""
 
-    line: str = Field(description="Without its line end; invalid UTF-8 becomes U+FFFD.")
-    line_number: int = Field(ge=1, description="Counts every line of its file from 1.")
+    line: LineText
+    line_number: LineNumber
     cursor: str = Field(description="Cursor after the line: the id of its log event.")
     truncated: bool = Field(description="Whether the line is cut at 64 KiB.")
     match: bool | None = Field(
@@ -313,20 +307,9 @@ class LogPageLine(Payload):
         description="Whether the line itself passes the filters, rather than its entry or as "
         "context; absent without a filter.",
     )
-    level: LineLevel | None = Field(
-        default=None, exclude_if=is_none, description="Absent if the line has none."
-    )
-    logged_at: str | None = Field(
-        default=None,
-        exclude_if=is_none,
-        description="The line's own time, ISO 8601, without an offset if the line has none; absent "
-        "if the line has no time.",
-    )
-    begins_run: bool = Field(
-        default=False,
-        exclude_if=is_false,
-        description="true on a line of the conductor's log that begins a run, else absent.",
-    )
+    level: Level = None
+    logged_at: LoggedAt = None
+    begins_run: BeginsRun = False
 
 
 class LogPagePartial(Payload):
@@ -340,10 +323,8 @@ class LogPage(Payload):
     """Response of `GET /api/jobs/{job_id}/logs/lines`: lines in order, and the cursors to go on."""
 
     job_id: str
-    source: Literal["job", "conductor"] = Field(
-        description="Whether it is the job's own log or the conductor's."
-    )
-    log_file: str = Field(description="Name of the file, relative to its folder.")
+    source: LogSourceField
+    log_file: LogFileField
     lines: list[LogPageLine]
     before: str | None = Field(
         description="Value of `before` for older lines; null at the beginning."
