@@ -321,7 +321,7 @@ def make_job_hub(
     """Return the hub of the conductor's jobs, or of an edge's."""
     if edge is not None:
         buffer = ReplayBuffer(remote=True)
-        return JobHub(backend, buffer, event_source_name="redis", job_groups=edge)
+        return JobHub(backend, buffer, event_source_name="redis", find_limiter=edge.read_limiter)
     read_events = conductor.read_recent_events if conductor is not None else None
     return JobHub(backend, ReplayBuffer(), read_recent_events=read_events)
 

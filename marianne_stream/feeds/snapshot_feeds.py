@@ -1,31 +1,18 @@
 """Feeds of snapshots, for one client: the status of a job, and the roster."""
 
 from collections.abc import AsyncIterator, Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
-from marianne_stream.fanout.subscriber_queue import LatestQueue, Sink
+from marianne_stream.fanout.subscriber_queue import Sink
 from marianne_stream.feeds.feed import FeedKind
 from marianne_stream.jobs.hub import JobHub
 from marianne_stream.jobs.snapshots import JobSnapshot, RosterSnapshot
+from marianne_stream.jobs.subscriptions import Subscription
 from marianne_stream.wire.cursors import RosterCursor, StatusCursor
 from marianne_stream.wire.job_patterns import ALL_JOBS, JobPatterns
 from marianne_stream.wire.sse import EncodedFrames
 
 S = TypeVar("S", JobSnapshot, RosterSnapshot)
-
-
-class SnapshotSubscription(Protocol[S]):
-    """Subscription to the snapshots of a job or of the roster.
-
-    Attributes:
-        queue: snapshots that are newer than the first one.
-    """
-
-    queue: LatestQueue[S]
-
-    def close(self) -> None:
-        """End the subscription."""
-        ...
 
 
 class SnapshotFeed(Generic[S]):
@@ -54,14 +41,14 @@ class SnapshotFeed(Generic[S]):
         self,
         kind: FeedKind,
         first: S,
-        subscription: SnapshotSubscription[S],
+        subscription: Subscription[S],
         *,
         restrict: Callable[[S], S],
         is_resumed: bool,
     ) -> None:
         self.kind = kind
         self.is_exhausted = False
-        self._subscription: SnapshotSubscription[S] = subscription
+        self._subscription: Subscription[S] = subscription
         self._restrict: Callable[[S], S] = restrict
         self._is_resumed = is_resumed
         subscription.queue.last_delivered = first

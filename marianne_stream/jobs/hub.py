@@ -10,7 +10,7 @@ from marianne_stream.errors import StateUnavailableError
 from marianne_stream.fanout.replay_buffer import ReplayBuffer
 from marianne_stream.jobs.event_hub import EventHub
 from marianne_stream.jobs.event_visits import ReadRecentEvents
-from marianne_stream.jobs.read_limiter import JobGroups, SingleJobGroup
+from marianne_stream.jobs.read_limiter import FindLimiter, make_shared_limiter
 from marianne_stream.jobs.roster_hub import RosterHub
 from marianne_stream.jobs.roster_watchers import RosterJobWatchers
 from marianne_stream.jobs.snapshots import JobSnapshot
@@ -29,7 +29,7 @@ class JobHub:
 
     Args:
         read_recent_events: reads events while there is no subscription; None if not possible.
-        job_groups: groups of jobs that share a read limiter; None for one group.
+        find_limiter: returns the read limiter of a job's group; None for one group.
     """
 
     def __init__(
@@ -39,16 +39,16 @@ class JobHub:
         *,
         event_source_name: StateSourceName = "conductor",
         read_recent_events: ReadRecentEvents | None = None,
-        job_groups: JobGroups | None = None,
+        find_limiter: FindLimiter | None = None,
     ) -> None:
         self._backend = backend
-        self._job_groups = job_groups if job_groups is not None else SingleJobGroup()
+        self._find_limiter = find_limiter or make_shared_limiter()
         self._watchers: dict[str, JobWatcher] = {}
         self._watcher_tasks: KeyedTasks[JobWatcher] = KeyedTasks(self._on_watcher_failed)
         self._is_shutting_down = False
         self.roster = RosterHub(
             backend,
-            RosterJobWatchers(self.subscribe_job, self._job_groups.group_name),
+            RosterJobWatchers(self.subscribe_job, self._find_limiter),
             on_roster=self._on_roster,
         )
         self.events = EventHub(
@@ -157,16 +157,14 @@ class JobHub:
     def _open_subscription(self, job_id: str, interval_s: float) -> JobSubscription:
         """Subscribe to a job; the first subscription starts its watcher."""
         watcher = self._watchers.get(job_id) or self._start_watcher(job_id)
-        return JobSubscription(
-            watcher, self.roster.poller, interval_s, on_close=self._on_subscription_closed
-        )
+        return JobSubscription(watcher, interval_s, on_close=self._on_subscription_closed)
 
     def _start_watcher(self, job_id: str) -> JobWatcher:
         watcher = JobWatcher(
             job_id,
             backend=self._backend,
             roster_poller=self.roster.poller,
-            read_limiter=self._job_groups.read_limiter(job_id),
+            read_limiter=self._find_limiter(job_id),
             progress=self.roster.progress,
         )
         self._watchers[job_id] = watcher

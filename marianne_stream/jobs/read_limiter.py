@@ -1,9 +1,8 @@
 """Limits of state reads: one at a time, with a limited share of background reads."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Protocol
 
 # Background reads of all watched jobs together may take 1/20 of the time, on-demand reads 1/3.
 BACKGROUND_REST_FACTOR = 20.0
@@ -12,15 +11,24 @@ ON_DEMAND_REST_FACTOR = 2.0
 # A background read that finds the lock taken tries again after this delay.
 BUSY_RETRY_S = 0.005
 
+# Returns the limiter of a job's group.
+FindLimiter = Callable[[str], "StateReadLimiter"]
+
 
 class StateReadLimiter:
     """Mutex for state reads that limits the share of background reads.
 
-    A read that a hint or a client requires is on demand; all others are background reads.
+    A read that a hint or a client requires is on demand; all others are background reads. The jobs
+    that share a limiter are a group.
+
+    Attributes:
+        subscribe_lock: held while a subscription for the details of the roster begins, so that a
+            client's first read does not wait for those of all jobs of the group.
     """
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
+        self.subscribe_lock = asyncio.Lock()
         self._background_allowed_at = self._on_demand_allowed_at = 0.0
 
     @property
@@ -45,28 +53,7 @@ class StateReadLimiter:
                     self._background_allowed_at = now + BACKGROUND_REST_FACTOR * (now - began)
 
 
-class JobGroups(Protocol):
-    """Groups of jobs; each has its own read limiter."""
-
-    def read_limiter(self, job_id: str, /) -> StateReadLimiter:
-        """Return the limiter of a job's group."""
-        ...
-
-    def group_name(self, job_id: str, /) -> str:
-        """Return the name of a job's group."""
-        ...
-
-
-class SingleJobGroup:
-    """A single group of all jobs."""
-
-    def __init__(self) -> None:
-        self._read_limiter = StateReadLimiter()
-
-    def read_limiter(self, _job_id: str, /) -> StateReadLimiter:
-        """Return the limiter of all jobs."""
-        return self._read_limiter
-
-    def group_name(self, _job_id: str, /) -> str:
-        """Return the name of the group."""
-        return ""
+def make_shared_limiter() -> FindLimiter:
+    """Return the lookup of one limiter that all jobs share."""
+    limiter = StateReadLimiter()
+    return lambda _job_id: limiter

@@ -12,7 +12,7 @@ from marianne_stream.jobs.roster_details import RosterDetailCache
 from marianne_stream.jobs.roster_poller import RosterPoller
 from marianne_stream.jobs.roster_watchers import RosterJobWatchers
 from marianne_stream.jobs.snapshots import RosterSnapshot
-from marianne_stream.jobs.subscriptions import RosterSubscription
+from marianne_stream.jobs.subscriptions import Subscription
 from marianne_stream.models import Roster, RosterEntry, StateSourceName
 
 # The time of a change between two rosters that are further apart is unknown.
@@ -54,7 +54,7 @@ class RosterHub:
 
     async def subscribe(
         self, interval_s: float, *, details: bool = False
-    ) -> tuple[RosterSnapshot, RosterSubscription]:
+    ) -> tuple[RosterSnapshot, Subscription[RosterSnapshot]]:
         """Subscribe to the roster.
 
         Args:
@@ -76,7 +76,7 @@ class RosterHub:
         self.poller.add_interval(interval_s)
         if details:
             self._job_watchers.add_interval(interval_s)
-        subscription = RosterSubscription(self._topic, on_close=remove_intervals)
+        subscription = Subscription(self._topic, on_close=remove_intervals)
         try:
             await self.poller.get(MAX_ROSTER_AGE_S)
             return self._latest_snapshot(), subscription

@@ -14,6 +14,7 @@ from marianne_stream.common.intervals import SharedInterval
 from marianne_stream.common.task_set import KeyedTasks
 from marianne_stream.errors import MarianneStreamError
 from marianne_stream.jobs.poll_schedule import FIRST_FAILURE_DELAY_S, make_backoff
+from marianne_stream.jobs.read_limiter import FindLimiter, StateReadLimiter
 from marianne_stream.jobs.snapshots import JobSnapshot, SnapshotEnd, newest_first_key
 from marianne_stream.jobs.subscriptions import JobSubscription
 from marianne_stream.models import Roster, RosterEntry
@@ -30,14 +31,13 @@ class RosterJobWatchers:
     """Runs one task with a subscription for each unfinished job of the roster.
 
     Args:
-        group_name: returns the group of a job; groups have equal shares of MAX_WATCHED_JOBS.
+        find_limiter: returns the limiter of a job's group; groups have equal shares of
+            MAX_WATCHED_JOBS.
     """
 
-    def __init__(
-        self, subscribe_job: SubscribeJob, group_name: Callable[[str], str] = lambda _job_id: ""
-    ) -> None:
+    def __init__(self, subscribe_job: SubscribeJob, find_limiter: FindLimiter) -> None:
         self._subscribe_job = subscribe_job
-        self._group_name = group_name
+        self._find_limiter = find_limiter
         self._intervals = SharedInterval()
         # The interval of the subscriptions, in seconds; None if no client wants details.
         self._interval_s: float | None = None
@@ -46,9 +46,6 @@ class RosterJobWatchers:
         # Jobs whose tasks failed by a bug: they would fail again with each roster.
         self._failed_jobs: set[str] = set()
         self._subscriptions: dict[JobSubscription, None] = {}
-        # Subscriptions of a group begin one after the other, so that a client's first read does
-        # not wait for all of theirs.
-        self._start_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._closed = False
 
     def add_interval(self, interval_s: float) -> None:
@@ -100,11 +97,11 @@ class RosterJobWatchers:
         """Return the jobs to watch, newest first: unfinished, or watched until their end."""
         if self._interval_s is None or self._roster is None or self._closed:
             return []
-        groups: defaultdict[str, list[RosterEntry]] = defaultdict(list)
+        groups: defaultdict[StateReadLimiter, list[RosterEntry]] = defaultdict(list)
         for entry in self._roster.entries.values():
             can_start = not entry.is_terminal and entry.job_id not in self._failed_jobs
             if can_start or entry.job_id in self._job_tasks:
-                groups[self._group_name(entry.job_id)].append(entry)
+                groups[self._find_limiter(entry.job_id)].append(entry)
         share = MAX_WATCHED_JOBS // max(1, len(groups))
         newest = (heapq.nsmallest(share, each, key=newest_first_key) for each in groups.values())
         return [entry.job_id for entry in chain.from_iterable(newest)]
@@ -120,7 +117,7 @@ class RosterJobWatchers:
         while self._interval_s is not None and (is_first or self._is_unfinished(job_id)):
             is_first = False
             try:
-                async with self._start_locks[self._group_name(job_id)]:
+                async with self._find_limiter(job_id).subscribe_lock:
                     snapshot, subscription = await self._subscribe_job(job_id, self._interval_s)
             except MarianneStreamError as error:
                 logger.debug("job not watched job=%r error=%s", job_id, error)

@@ -1,79 +1,32 @@
 """Subscriptions to a watched job and to the roster, which end with `close`."""
 
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from marianne_stream.fanout.subscriber_queue import LatestQueue
 from marianne_stream.fanout.topic import Topic
-from marianne_stream.jobs.roster_poller import RosterPoller
-from marianne_stream.jobs.snapshots import JobSnapshot, RosterSnapshot
+from marianne_stream.jobs.snapshots import JobSnapshot
 from marianne_stream.jobs.watcher import JobWatcher
 
-
-class JobSubscription:
-    """A client's subscription to a watched job.
-
-    Args:
-        watcher: watcher of the job.
-        roster_poller: polled at the interval meanwhile.
-        interval_s: longest age of a change that is not announced, in seconds.
-        on_close: called with the watcher after the subscription has ended.
-
-    Attributes:
-        watcher: the same.
-        queue: receives snapshots newer than the one at the time of subscribing.
-    """
-
-    __slots__ = ("_interval_s", "_on_close", "_roster_poller", "queue", "watcher")
-
-    def __init__(
-        self,
-        watcher: JobWatcher,
-        roster_poller: RosterPoller,
-        interval_s: float,
-        *,
-        on_close: Callable[[JobWatcher], None],
-    ) -> None:
-        self.watcher = watcher
-        self.queue: LatestQueue[JobSnapshot] = LatestQueue()
-        self._roster_poller = roster_poller
-        self._interval_s = interval_s
-        self._on_close = on_close
-        watcher.subscribe(self.queue, interval_s)
-        roster_poller.add_interval(interval_s)
-
-    def set_interval(self, interval_s: float) -> None:
-        """Change the interval, in seconds."""
-        before, self._interval_s = self._interval_s, interval_s
-        self.watcher.unsubscribe(self.queue, before)
-        self.watcher.subscribe(self.queue, interval_s)
-        self._roster_poller.add_interval(interval_s)
-        self._roster_poller.remove_interval(before)
-
-    def close(self) -> None:
-        """End the subscription."""
-        self.queue.close()
-        self.watcher.unsubscribe(self.queue, self._interval_s)
-        self._roster_poller.remove_interval(self._interval_s)
-        self._on_close(self.watcher)
+T = TypeVar("T")
 
 
-class RosterSubscription:
-    """A client's subscription to the roster.
+class Subscription(Generic[T]):
+    """A client's subscription to the snapshots of a topic.
 
     Args:
-        topic: publishes snapshots of the roster.
         on_close: called after the subscription has ended.
 
     Attributes:
-        queue: receives snapshots.
+        queue: receives snapshots newer than the one at the time of subscribing.
     """
 
     __slots__ = ("_on_close", "_topic", "queue")
 
-    def __init__(self, topic: Topic[RosterSnapshot], *, on_close: Callable[[], None]) -> None:
+    def __init__(self, topic: Topic[T], *, on_close: Callable[[], None]) -> None:
         self._topic = topic
         self._on_close = on_close
-        self.queue: LatestQueue[RosterSnapshot] = LatestQueue()
+        self.queue: LatestQueue[T] = LatestQueue()
         topic.subscribe(self.queue)
 
     def close(self) -> None:
@@ -81,3 +34,28 @@ class RosterSubscription:
         self.queue.close()
         self._topic.unsubscribe(self.queue)
         self._on_close()
+
+
+class JobSubscription(Subscription[JobSnapshot]):
+    """A client's subscription to a watched job, which is polled at the interval meanwhile."""
+
+    __slots__ = ("_interval_s", "watcher")
+
+    def __init__(
+        self, watcher: JobWatcher, interval_s: float, *, on_close: Callable[[JobWatcher], None]
+    ) -> None:
+        super().__init__(watcher.topic, on_close=lambda: on_close(watcher))
+        self.watcher = watcher
+        self._interval_s = interval_s
+        watcher.add_interval(interval_s)
+
+    def set_interval(self, interval_s: float) -> None:
+        """Change the interval, in seconds."""
+        self.watcher.add_interval(interval_s)
+        self.watcher.remove_interval(self._interval_s)
+        self._interval_s = interval_s
+
+    def close(self) -> None:
+        """End the subscription."""
+        self.watcher.remove_interval(self._interval_s)
+        super().close()

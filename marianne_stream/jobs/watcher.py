@@ -11,7 +11,6 @@ from marianne_stream.backends.base import Backend
 from marianne_stream.backends.checkpoint import mark_stopped_sheets
 from marianne_stream.common.intervals import SharedInterval
 from marianne_stream.errors import JobNotFoundError, MarianneStreamError, StateUnavailableError
-from marianne_stream.fanout.subscriber_queue import LatestQueue
 from marianne_stream.fanout.topic import Topic
 from marianne_stream.jobs.poll_schedule import PollSchedule
 from marianne_stream.jobs.progress import ProgressTimes, has_progressed
@@ -86,15 +85,15 @@ class JobWatcher:
         """True if there are subscribers."""
         return bool(self._intervals)
 
-    def subscribe(self, queue: LatestQueue[JobSnapshot], interval_s: float) -> None:
-        """Publish snapshots to a queue, and poll at an interval in seconds."""
+    def add_interval(self, interval_s: float) -> None:
+        """Add a subscriber, for which job and roster are polled at an interval in seconds."""
         self._intervals.add(interval_s)
-        self.topic.subscribe(queue)
+        self._roster_poller.add_interval(interval_s)
 
-    def unsubscribe(self, queue: LatestQueue[JobSnapshot], interval_s: float) -> None:
-        """Remove a queue that was subscribed with this interval."""
-        self.topic.unsubscribe(queue)
+    def remove_interval(self, interval_s: float) -> None:
+        """Remove a subscriber that was added with this interval."""
         self._intervals.remove(interval_s)
+        self._roster_poller.remove_interval(interval_s)
 
     async def wait_first_snapshot(self) -> JobSnapshot:
         """Return the newest snapshot, or wait for the first. Cancelling is safe.

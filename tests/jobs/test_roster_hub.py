@@ -7,6 +7,7 @@ import pytest
 
 from marianne_stream.errors import StateUnavailableError
 from marianne_stream.jobs import roster_hub as roster_hub_module
+from marianne_stream.jobs.read_limiter import make_shared_limiter
 from marianne_stream.jobs.roster_hub import RosterHub
 from marianne_stream.jobs.roster_watchers import RosterJobWatchers
 from marianne_stream.jobs.snapshots import JobSnapshot
@@ -25,7 +26,7 @@ async def subscribe_job(job_id: str, interval_s: float) -> tuple[JobSnapshot, Jo
 def make_hub(backend: FakeBackend | None = None) -> RosterHub:
     return RosterHub(
         backend or FakeBackend(),
-        RosterJobWatchers(subscribe_job),
+        RosterJobWatchers(subscribe_job, make_shared_limiter()),
         on_roster=lambda _before, _roster: None,
     )
 

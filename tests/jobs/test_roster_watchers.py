@@ -10,7 +10,7 @@ import pytest
 from marianne_stream.errors import StateUnavailableError
 from marianne_stream.jobs import roster_watchers as watchers_module
 from marianne_stream.jobs.progress import ProgressTimes
-from marianne_stream.jobs.read_limiter import StateReadLimiter
+from marianne_stream.jobs.read_limiter import StateReadLimiter, make_shared_limiter
 from marianne_stream.jobs.roster_poller import RosterPoller
 from marianne_stream.jobs.roster_watchers import MAX_WATCHED_JOBS, RosterJobWatchers
 from marianne_stream.jobs.snapshots import JobSnapshot, SnapshotEnd
@@ -45,7 +45,7 @@ class Jobs:
             read_limiter=StateReadLimiter(),
             progress=ProgressTimes(),
         )
-        subscription = JobSubscription(watcher, self._poller, interval_s, on_close=self._on_close)
+        subscription = JobSubscription(watcher, interval_s, on_close=self._on_close)
         self.subscriptions[job_id] = subscription
         return make_snapshot(job_id), subscription
 
@@ -78,7 +78,7 @@ def make_roster(*job_ids: str, finished: tuple[str, ...] = ()) -> Roster:
 @asynccontextmanager
 async def run_watchers(jobs: Jobs) -> AsyncIterator[RosterJobWatchers]:
     """Yield watchers, which must have closed all subscriptions in the end."""
-    watchers = RosterJobWatchers(jobs.subscribe_job)
+    watchers = RosterJobWatchers(jobs.subscribe_job, make_shared_limiter())
     try:
         yield watchers
     finally:
@@ -193,7 +193,7 @@ async def test_task_with_bug_logged_once(jobs: Jobs, caplog: pytest.LogCaptureFi
         jobs.subscribe_counts[job_id] += 1
         raise RuntimeError(f"{job_id} at {interval_s}")
 
-    watchers = RosterJobWatchers(fail)
+    watchers = RosterJobWatchers(fail, make_shared_limiter())
     watchers.add_interval(2.0)
     for _ in range(3):
         watchers.on_roster(make_roster("a"))
@@ -214,7 +214,7 @@ async def test_task_with_bug_frees_slot_and_restarts_later(
             raise RuntimeError(job_id)
         return await jobs.subscribe_job(job_id, interval_s)
 
-    watchers = RosterJobWatchers(watch)
+    watchers = RosterJobWatchers(watch, make_shared_limiter())
     watchers.add_interval(2.0)
     watchers.on_roster(make_roster("old", "new"))
     await wait_until(lambda: not len(watchers._job_tasks))
