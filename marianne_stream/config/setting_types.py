@@ -12,7 +12,9 @@ from marianne_stream.auth.token_source import expand_user
 from marianne_stream.wire.redis_urls import REDIS_URL
 
 SOURCE_NAME_RE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# A host name without scheme, port or path; `*.` may come first.
 HOST_NAME_RE = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+# An origin as browsers write it.
 ORIGIN_RE = re.compile(r"https?://[a-z0-9._\[\]:-]+")
 
 
@@ -30,22 +32,6 @@ def split_csv(value: object) -> object:
     return value
 
 
-def check_host_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Accept host names without scheme, port or path; `*.` may come first."""
-    for name in names:
-        if not HOST_NAME_RE.fullmatch(name):
-            raise ValueError(f"not a host name: {name!r}")
-    return names
-
-
-def check_origins(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Accept origins as browsers write them."""
-    for name in names:
-        if not ORIGIN_RE.fullmatch(name):
-            raise ValueError(f"not an origin: {name!r}")
-    return names
-
-
 def check_networks(names: tuple[str, ...]) -> tuple[str, ...]:
     """Accept addresses, networks, and the word `unix`."""
     for name in names:
@@ -61,12 +47,16 @@ def check_redis_url(url: str) -> str:
     return url
 
 
-def check_source_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Accept names of sources."""
-    for name in names:
-        if not SOURCE_NAME_RE.fullmatch(name):
-            raise ValueError(f"not the name of a source: {name!r}")
-    return names
+def match_all(pattern: re.Pattern[str]) -> AfterValidator:
+    """Return the check that each text of a tuple matches."""
+
+    def check(texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            if not pattern.fullmatch(text):
+                raise ValueError(f"not valid: {text!r}")
+        return texts
+
+    return AfterValidator(check)
 
 
 def parse_none(value: object) -> object:

@@ -11,16 +11,16 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from marianne_stream.auth.token_source import default_data_dir
 from marianne_stream.config.setting_types import (
+    HOST_NAME_RE,
+    ORIGIN_RE,
     SOURCE_NAME_RE,
     CsvTuple,
     Integer,
     Number,
     UserPath,
-    check_host_names,
     check_networks,
-    check_origins,
     check_redis_url,
-    check_source_names,
+    match_all,
     parse_none,
     reject_int,
 )
@@ -151,11 +151,11 @@ class Settings(BaseSettings):
     )
     public_ready: bool = Field(default=False, description="Serve /ready without a token.")
     public_metrics: bool = Field(default=False, description="Serve /metrics without a token.")
-    allowed_hosts: Annotated[CsvTuple, AfterValidator(check_host_names)] = Field(
+    allowed_hosts: Annotated[CsvTuple, match_all(HOST_NAME_RE)] = Field(
         (),
         description="Host names that the server answers to, in addition to those of this machine.",
     )
-    cors_origins: Annotated[CsvTuple, AfterValidator(check_origins)] = Field(
+    cors_origins: Annotated[CsvTuple, match_all(ORIGIN_RE)] = Field(
         (), description="Origins whose pages may use the API, as https://grafana.example.org."
     )
     trusted_proxies: Annotated[CsvTuple, AfterValidator(check_networks)] = Field(
@@ -186,7 +186,7 @@ class Settings(BaseSettings):
     redis_url: Annotated[str, AfterValidator(check_redis_url)] | None = Field(
         None, repr=False, description="Redis to read jobs from, for state_backend redis."
     )
-    sources: Annotated[CsvTuple, AfterValidator(check_source_names)] = Field(
+    sources: Annotated[CsvTuple, match_all(SOURCE_NAME_RE)] = Field(
         (), description="Names of the sources to serve, for state_backend redis."
     )
     workers: Integer = Field(
@@ -230,17 +230,12 @@ class Settings(BaseSettings):
     )
 
     @model_validator(mode="after")
-    def _require_checkpoint_dir(self) -> Self:
-        """Require the folder of checkpoints with state_backend json."""
+    def _check_combinations(self) -> Self:
+        """Check what settings require and exclude of each other."""
         if self.state_backend == "json" and self.checkpoint_dir is None:
             raise ValueError(
                 "state_backend json needs checkpoint_dir, the folder of the JSON checkpoints"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _require_redis_url(self) -> Self:
-        """Require redis_url and sources with state_backend redis, which excludes publish_url."""
         if self.state_backend == "redis" and self.redis_url is None:
             raise ValueError(
                 "state_backend redis needs redis_url, the URL of the Redis to read from"
@@ -253,11 +248,6 @@ class Settings(BaseSettings):
             raise ValueError(
                 "state_backend redis excludes publish_url: set publish_url on the origin"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _check_workers(self) -> Self:
-        """Allow several workers only on an edge with a TCP port."""
         if self.workers > 1 and self.state_backend != "redis":
             raise ValueError(
                 "workers above 1 needs state_backend redis: each worker would take two slots of "
@@ -267,11 +257,6 @@ class Settings(BaseSettings):
             raise ValueError(
                 "workers above 1 share a TCP port: set port to a number, and leave out uds"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _require_source_name(self) -> Self:
-        """Require source_name with publish_url."""
         if self.publish_url is not None and self.source_name is None:
             raise ValueError("publish_url needs source_name, the name of this conductor in Redis")
         return self
