@@ -53,9 +53,6 @@ RESERVED_FDS = 256
 # can be rejected. (asyncio accepts as many as the backlog that it is given.)
 ACCEPT_BATCH_SIZE = 16
 
-STATUS_INTERVAL_S = 5.0
-NOTIFY_RETRY_S = 0.1
-
 
 async def serve(
     settings: Settings,
@@ -94,7 +91,7 @@ async def serve(
             sites = [await start_site(runner, sock) for sock in sockets]
             reload_loop = run_reload_loop(app, signals.reload_requested, notifier, load_settings)
             app[TASKS].start("signals", reload_loop)
-            app[TASKS].start("systemd", run_systemd_loop(app, notifier))
+            app[TASKS].start("systemd", notifier.report(partial(status_line, app)))
             tune_gc()
             for line in startup_messages(app, settings, sockets):
                 announce(line)
@@ -271,17 +268,6 @@ def reload(app: web.Application, load_settings: Callable[[], Settings] | None) -
         logger.info("log level reloaded level=%s", settings.log_level)
     if authenticator is not None:
         logger.info("tokens reloaded source=%r", authenticator.token_source.description)
-
-
-async def run_systemd_loop(app: web.Application, notifier: Notifier) -> None:
-    """Ping the watchdog and report the status to systemd, until cancelled."""
-    interval_s = min(STATUS_INTERVAL_S, notifier.watchdog_interval_s or STATUS_INTERVAL_S)
-    while True:
-        if notifier.watchdog_interval_s is not None:
-            notifier.ping_watchdog()
-        notifier.status(status_line(app))
-        notifier.flush()
-        await asyncio.sleep(NOTIFY_RETRY_S if notifier.has_pending else interval_s)
 
 
 async def wait_any(*events: asyncio.Event) -> None:

@@ -3,15 +3,20 @@
 See sd_listen_fds(3) and sd_notify(3). Nothing happens in a process that systemd has not started.
 """
 
+import asyncio
 import logging
 import os
 import socket
 import time
+from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
 # First inherited descriptor (sd_listen_fds(3)).
 LISTEN_FDS_START = 3
+
+STATUS_INTERVAL_S = 5.0
+RETRY_INTERVAL_S = 0.1
 
 
 def open_passed_sockets() -> list[socket.socket]:
@@ -35,11 +40,7 @@ def open_passed_sockets() -> list[socket.socket]:
 
 
 class Notifier:
-    """Sends notifications to systemd.
-
-    Attributes:
-        watchdog_interval_s: interval of watchdog pings in seconds; None without a watchdog.
-    """
+    """Sends notifications to systemd."""
 
     def __init__(self) -> None:
         address = os.environ.pop("NOTIFY_SOCKET", "")
@@ -57,16 +58,8 @@ class Notifier:
         # Notifications that did not fit into the socket's buffer.
         self._pending: list[str] = []
 
-    @property
-    def has_pending(self) -> bool:
-        """Return whether `flush` has notifications to send."""
-        return bool(self._pending)
-
     def ready(self) -> None:
-        """Report that the service is ready, or has reloaded.
-
-        Called by `run.serve`, or with several workers by `workers.run_report_loop`.
-        """
+        """Report that the service is ready, or has reloaded."""
         self._send("READY=1")
 
     def reloading(self) -> None:
@@ -105,6 +98,16 @@ class Notifier:
             except OSError as error:
                 logger.debug("notification failed text=%r error=%r", text, str(error))
             del self._pending[0]
+
+    async def report(self, describe: Callable[[], str]) -> None:
+        """Ping the watchdog and report the status, until cancelled."""
+        interval_s = min(STATUS_INTERVAL_S, self.watchdog_interval_s or STATUS_INTERVAL_S)
+        while True:
+            if self.watchdog_interval_s is not None:
+                self.ping_watchdog()
+            self.status(describe())
+            self.flush()
+            await asyncio.sleep(RETRY_INTERVAL_S if self._pending else interval_s)
 
     def close(self) -> None:
         """Close the socket; later notifications are dropped."""

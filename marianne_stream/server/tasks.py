@@ -17,8 +17,7 @@ LOG_INTERVAL_S = 60.0
 class TaskSupervisor:
     """Background tasks that run as long as the server. A task that ends by itself has failed.
 
-    Attributes:
-        error: exception of the first task that failed.
+    `error` is that of the first that failed.
     """
 
     def __init__(self) -> None:

@@ -25,15 +25,9 @@ logger = logging.getLogger(__name__)
 # A worker that ran longer than this resets the backoff.
 HEALTHY_AFTER_S = 10.0
 
-STATUS_INTERVAL_S = 5.0
-
 
 class WorkerProcess:
-    """A worker process, and its restarts.
-
-    Attributes:
-        ready: set while the worker listens.
-    """
+    """A worker process, and its restarts. `ready` is set while it listens."""
 
     def __init__(self, number: int, sock: socket.socket, command: Sequence[str]) -> None:
         self._number = number
@@ -138,14 +132,12 @@ async def run_report_loop(
         await worker.ready.wait()
     announce(f"marianne-stream listening on {format_socket_address(sock)}")
     notifier.ready()
-    while True:
+
+    def describe() -> str:
         ready_count = sum(worker.ready.is_set() for worker in workers)
-        notifier.status(f"{ready_count} of {len(workers)} workers are ready")
-        if notifier.watchdog_interval_s is not None:
-            notifier.ping_watchdog()
-        await asyncio.sleep(
-            min(STATUS_INTERVAL_S, notifier.watchdog_interval_s or STATUS_INTERVAL_S)
-        )
+        return f"{ready_count} of {len(workers)} workers are ready"
+
+    await notifier.report(describe)
 
 
 @contextlib.asynccontextmanager
