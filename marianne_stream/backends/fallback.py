@@ -22,12 +22,7 @@ MAX_REPORTED_JOBS = 1000
 
 
 class FallbackBackend:
-    """Reads a primary backend, and a fallback while the primary cannot be read.
-
-    Args:
-        primary: the conductor.
-        fallback: the registry.
-    """
+    """Reads the conductor, and the registry while the conductor cannot be read."""
 
     def __init__(self, primary: Backend, fallback: Backend) -> None:
         self._primary = primary

@@ -19,9 +19,6 @@ class ReaderThread:
     """Runs the reads of a backend one at a time.
 
     One thread, so that a hanging file system blocks no more, and a queued read can be cancelled.
-
-    Args:
-        name: what is read, for errors and the thread's name.
     """
 
     def __init__(self, name: str) -> None:

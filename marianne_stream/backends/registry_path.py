@@ -32,8 +32,6 @@ class RegistryPath:
     the jobs of another conductor.
 
     Args:
-        daemon_config: the conductor's configuration; None without a conductor.
-        configured_path: the registry that a setting gives; None if none does.
         socket_path: the conductor's socket, from which the default registry path is derived until
             the conductor has answered.
     """

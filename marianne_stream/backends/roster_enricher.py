@@ -31,9 +31,6 @@ class RosterEnricher:
 
     A job that has just ended triggers a read, and is completed in the next roster; only the first
     roster waits. If facts stay missing, the registry is read again with backoff.
-
-    Args:
-        registry: the backend to read.
     """
 
     def __init__(self, registry: Backend) -> None:

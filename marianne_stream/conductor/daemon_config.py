@@ -20,8 +20,7 @@ class DaemonConfig(msgspec.Struct, frozen=True):
 class DaemonConfigCache:
     """Caches `daemon.config`, and reads it once for each process of the conductor.
 
-    Attributes:
-        value: the last answer, also after the conductor has gone; None before the first.
+    `value` is the last answer, also after the conductor has gone.
     """
 
     def __init__(self, client: ConductorClient) -> None:

@@ -63,8 +63,7 @@ class MonitorListener(Protocol):
 class MonitorClient:
     """Keeps a subscription while the conductor has enough free slots; retries with backoff.
 
-    Args:
-        require_free_slots: raises ConductorUnavailableError unless the conductor has free slots.
+    `require_free_slots` raises ConductorUnavailableError unless there are enough.
     """
 
     def __init__(self, path: Path, *, require_free_slots: Callable[[], Awaitable[None]]) -> None:
@@ -72,12 +71,7 @@ class MonitorClient:
         self._require_free_slots = require_free_slots
         self._session: _MonitorSession | None = None
         self._retry_now = asyncio.Event()
-        self._is_subscribed = False
-
-    @property
-    def is_subscribed(self) -> bool:
-        """True if events are coming in."""
-        return self._is_subscribed
+        self.is_subscribed = False
 
     async def run(self, listener: MonitorListener) -> None:
         """Subscribe, pass events on, and subscribe again with backoff, until cancelled."""
@@ -128,15 +122,15 @@ class MonitorClient:
         try:
             await self._session.subscribe()
             logger.info("monitor subscribed")
-            self._is_subscribed = True
+            self.is_subscribed = True
             listener.on_subscribed()
             async for event in self._session.events():
                 listener.on_event(event)
         finally:
             self._session.close()
             self._session = None
-            if self._is_subscribed:
-                self._is_subscribed = False
+            if self.is_subscribed:
+                self.is_subscribed = False
                 listener.on_subscription_lost()
 
 

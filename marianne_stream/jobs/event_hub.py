@@ -20,11 +20,7 @@ class EventHub:
     """Adds events to the replay buffer, and tells its subscribers if events come in.
 
     Args:
-        source_name: source of events that clients are told.
         read_recent_events: reads events while there is no subscription; None if not possible.
-
-    Attributes:
-        subscription_count: number of subscriptions that have begun.
     """
 
     def __init__(

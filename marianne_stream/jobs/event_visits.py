@@ -34,8 +34,7 @@ ReadRecentEvents = Callable[[], Awaitable[list[tuple[float, MonitorEvent]]]]
 class EventVisits:
     """Reads the events that a subscription would bring.
 
-    Args:
-        read_recent_events: returns the conductor's recent events and their times in epoch seconds.
+    They come with their times in epoch seconds.
     """
 
     def __init__(

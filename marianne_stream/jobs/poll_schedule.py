@@ -33,8 +33,7 @@ CONFIRM_MISSING_S = 1.0
 class PollSchedule:
     """Schedules the next read by the results of the previous ones.
 
-    Attributes:
-        delay_s: delay of the next read after the last one, in seconds; None for never.
+    `delay_s` counts from the last read; None for never.
     """
 
     def __init__(self) -> None:

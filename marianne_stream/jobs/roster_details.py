@@ -17,8 +17,7 @@ DEBOUNCE_S = 0.1
 class RosterDetailCache:
     """Facts about the watched jobs, and about jobs whose end was seen.
 
-    Args:
-        on_change: called shortly after changes, once for all of them.
+    `on_change` is called shortly after changes, once for all of them.
     """
 
     def __init__(self, progress: ProgressTimes, on_change: Callable[[], None]) -> None:

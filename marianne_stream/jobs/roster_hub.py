@@ -55,14 +55,10 @@ class RosterHub:
     async def subscribe(
         self, interval_s: float, *, details: bool = False
     ) -> tuple[RosterSnapshot, Subscription[RosterSnapshot]]:
-        """Subscribe to the roster.
+        """Subscribe to the roster; with `details`, unfinished jobs are watched for more facts.
 
-        Args:
-            interval_s: longest age of a roster, in seconds.
-            details: True to watch the unfinished jobs for more facts about them.
-
-        Returns:
-            the newest snapshot, and the subscription, which must be closed.
+        Return the newest snapshot, and the subscription, which must be closed. `interval_s` is the
+        longest age of a roster.
 
         Raises:
             StateUnavailableError: the roster cannot be read.

@@ -14,11 +14,7 @@ T = TypeVar("T")
 class Subscription(Generic[T]):
     """A client's subscription to the snapshots of a topic.
 
-    Args:
-        on_close: called after the subscription has ended.
-
-    Attributes:
-        queue: receives snapshots newer than the one at the time of subscribing.
+    The queue receives those newer than the one at the time of subscribing.
     """
 
     __slots__ = ("_on_close", "_topic", "queue")

@@ -46,11 +46,7 @@ Hint = MonitorEvent | RosterHint
 
 
 class JobWatcher:
-    """Watches one job, from `run` until it is cancelled or the job ends.
-
-    Attributes:
-        snapshot: the newest snapshot; None before the first.
-    """
+    """Watches one job, from `run` until it is cancelled or the job ends."""
 
     def __init__(
         self,

@@ -28,9 +28,7 @@ PUBLIC_PREFIX = "/static/"
 class AuthMiddleware:
     """Checks each request before its handler.
 
-    Args:
-        authenticator: checks tokens and sessions; None if every client may see everything.
-        public_paths: paths that need no token, besides `PUBLIC_PATHS`.
+    Without an authenticator, every client may see everything.
     """
 
     def __init__(

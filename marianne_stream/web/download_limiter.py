@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -16,28 +15,13 @@ from marianne_stream.web.client_limiter import ClientLimiter
 REVOKE_INTERVAL_S = 1.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Download:
-    """Open download, and the task that sends it."""
-
-    request: web.Request
-    task: asyncio.Task[Any] | None
-
-    def abort(self) -> None:
-        """Close the connection at once; what has not been sent is lost."""
-        if self.task is not None:
-            self.task.cancel()
-        if self.request.transport is not None:
-            # After the cancelled task has run: asyncio's sendfile fails if its transport is gone.
-            asyncio.get_running_loop().call_soon(self.request.transport.abort)
-
-
 class DownloadLimiter:
     """The open downloads, which are limited in total and per client."""
 
     def __init__(self, max_total: int, max_per_client: int) -> None:
         self._limiter = ClientLimiter(max_total, max_per_client)
-        self._open: set[Download] = set()
+        # The requests of the open downloads, by the tasks that send them.
+        self._open: dict[asyncio.Task[Any], web.Request] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -56,19 +40,22 @@ class DownloadLimiter:
             raise TooManyDownloadsError
         if limit == "per_client":
             raise TooManyDownloadsPerClientError
-        download = Download(request, asyncio.current_task())
-        self._open.add(download)
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._open[task] = request
         self._limiter.add(client_key)
         try:
             yield
         finally:
-            self._open.discard(download)
+            del self._open[task]
             self._limiter.remove(client_key)
 
     async def run_revocation(self) -> None:
         """Abort downloads whose grant was revoked, until cancelled."""
         while True:
             await asyncio.sleep(REVOKE_INTERVAL_S)
-            for download in list(self._open):
-                if download.request[GRANT].revoked:
-                    download.abort()
+            for task, request in self._open.items():
+                if request[GRANT].revoked:
+                    task.cancel()
+                    if request.transport is not None:
+                        # After the task has run: asyncio's sendfile fails without its transport.
+                        asyncio.get_running_loop().call_soon(request.transport.abort)

@@ -78,11 +78,7 @@ class NumberParameter:
 
 @dataclass(frozen=True, slots=True)
 class TextParameter:
-    """Text.
-
-    Attributes:
-        max_chars: limit of its length, if there is one; its user checks it.
-    """
+    """Text. Its user checks `max_chars`, the limit of its length."""
 
     name: str
     description: str

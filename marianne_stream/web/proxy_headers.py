@@ -23,11 +23,7 @@ CACHE_SIZE = 4096
 
 @dataclass(frozen=True, slots=True)
 class ClientInfo:
-    """Client of a request.
-
-    Attributes:
-        address: its address; `unix` on a Unix socket.
-    """
+    """Client of a request; its address is `unix` on a Unix socket."""
 
     address: str
     secure: bool

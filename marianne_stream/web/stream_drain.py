@@ -21,11 +21,7 @@ DRAIN_FLUSH_TIMEOUT_S = 1.0
 
 
 class StreamDrain:
-    """Ends streams one after the other, so that not all clients reconnect at once.
-
-    Attributes:
-        is_active: whether the drain has begun; it does not end.
-    """
+    """Ends streams one after the other, so that not all clients reconnect at once."""
 
     def __init__(self, streams: Collection[SSEResponse]) -> None:
         self.is_active = False

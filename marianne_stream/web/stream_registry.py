@@ -24,12 +24,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StreamStatistics:
-    """Figures of all streams since the start.
-
-    Attributes:
-        slow_consumers: number of open streams that hold data that the client has not taken.
-        sent_bytes: bytes of these frames, with the framing of chunks.
-    """
+    """Figures of all streams since the start."""
 
     open_by_kind: dict[str, int]
     slow_consumers: int
