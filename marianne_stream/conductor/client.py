@@ -96,11 +96,8 @@ class ConductorClient:
         self._path = path
         self._slow_after_s = slow_after_s
         self._call_timeout_s = call_timeout_s
-        self._monitor = (
-            MonitorClient(path, require_free_slots=self.require_free_slots)
-            if events_mode == "auto"
-            else None
-        )
+        self._subscribes = events_mode == "auto"
+        self._monitor = MonitorClient(path, require_free_slots=self.require_free_slots)
         self._visit_lock = asyncio.Lock()
         self._waiting_callers = 0
         self._visit_connection: RpcConnection | None = None
@@ -125,7 +122,7 @@ class ConductorClient:
     @property
     def is_subscribed(self) -> bool:
         """True if events are coming in."""
-        return self._monitor is not None and self._monitor.is_subscribed
+        return self._monitor.is_subscribed
 
     async def run(self, listener: MonitorListener) -> None:
         """Keep the subscription until cancelled, then close all connections for good.
@@ -135,7 +132,7 @@ class ConductorClient:
         """
         try:
             async with asyncio.TaskGroup() as group:
-                if self._monitor is not None:
+                if self._subscribes:
                     group.create_task(self._monitor.run(listener), name="conductor monitor")
                 group.create_task(self._watch_for_shutdown(), name="conductor stop check")
         finally:
@@ -331,8 +328,7 @@ class ConductorClient:
             self._on_stopping()
         elif self._is_stopping:
             self._is_stopping = False
-            if self._monitor is not None:
-                self._monitor.retry_now()
+            self._monitor.retry_now()
 
     def _on_idle(self, connection: RpcConnection) -> None:
         """Close a connection without pending answers, unless its visit goes on."""
@@ -358,8 +354,7 @@ class ConductorClient:
         if not self._is_stopping:
             logger.info("monitor closed reason='conductor stopping or gone'")
         self._is_stopping = True
-        if self._monitor is not None:
-            self._monitor.close()
+        self._monitor.close()
 
     def _on_unreachable(self) -> None:
         """Close all connections: the conductor is gone, or waits for them."""
@@ -371,8 +366,7 @@ class ConductorClient:
             if connection is not None:
                 connection.close()
         self._visit_connection = self._slow_connection = self._slow_request = None
-        if self._monitor is not None:
-            self._monitor.close()
+        self._monitor.close()
 
     async def _watch_for_shutdown(self) -> None:
         """Visit the conductor often enough to notice that it stops, while subscribed."""

@@ -80,14 +80,10 @@ def running_delay_s(state: JobState, *, changed: bool) -> float:
     """Return the delay for a running job that the conductor reports, in seconds."""
     if changed:
         return AFTER_CHANGE_DELAY_S
-    return BETWEEN_SHEETS_DELAY_S if is_between_sheets(state) else ACTIVE_DELAY_S
+    is_between_sheets = not state.has_active_sheet and state.completed_sheets < state.total_sheets
+    return BETWEEN_SHEETS_DELAY_S if is_between_sheets else ACTIVE_DELAY_S
 
 
 def make_backoff(first_s: float) -> Backoff:
     """Return a backoff of reads: without jitter, since this server is the only reader."""
     return Backoff(first_s=first_s, cap_s=MAX_DELAY_S, jitter=0.0)
-
-
-def is_between_sheets(state: JobState) -> bool:
-    """Return True if a running job has sheets left and none is active."""
-    return not state.has_active_sheet and state.completed_sheets < state.total_sheets
