@@ -47,11 +47,10 @@ from marianne_stream.web.app_keys import (
     STREAM_REGISTRY,
 )
 from marianne_stream.web.auth_middleware import AuthMiddleware
-from marianne_stream.web.client_limiter import ClientLimiter
-from marianne_stream.web.download_limiter import DownloadLimiter
 from marianne_stream.web.frontend import Frontend, Templates
 from marianne_stream.web.host_policy import Cors, TrustedHosts, add_security_headers
 from marianne_stream.web.http_server import LimitedAppRunner
+from marianne_stream.web.limits import ClientLimiter, DownloadLimiter
 from marianne_stream.web.login_handlers import LoginPages
 from marianne_stream.web.metrics import Metrics, ServerCollector
 from marianne_stream.web.middleware import (

@@ -13,9 +13,8 @@ from collections.abc import Set as AbstractSet
 from operator import attrgetter
 
 from marianne_stream.auth.session_store import SessionStore
-from marianne_stream.auth.token_lines import Token, digest_secret
 from marianne_stream.auth.token_source import TokenSource
-from marianne_stream.auth.tokens import match_token
+from marianne_stream.auth.tokens import Token, digest_secret, match_token
 from marianne_stream.wire.job_patterns import ALL_JOBS, JobPatterns
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from pathlib import Path
 import aiosqlite
 import msgspec
 
-from marianne_stream.auth.token_lines import digest_secret
+from marianne_stream.auth.tokens import digest_secret
 from marianne_stream.common.repeated_logs import WarnOnce
 
 logger = logging.getLogger(__name__)

@@ -4,9 +4,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from marianne_stream.auth.token_lines import Token
 from marianne_stream.auth.tokens import (
     GENERATED_TOKEN_FILENAME,
+    Token,
     ensure_generated_token,
     read_preferred_token,
     read_tokens,

@@ -12,9 +12,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from marianne_stream.auth.token_lines import TOKEN_RE
 from marianne_stream.auth.token_source import default_data_dir, expand_user, find_local_token
-from marianne_stream.auth.tokens import read_preferred_token
+from marianne_stream.auth.tokens import TOKEN_RE, read_preferred_token
 from marianne_stream.cli.commands import RenamedOption
 from marianne_stream.client import runner
 from marianne_stream.client.address import DEFAULT_URL, ServerAddress, parse_server_address

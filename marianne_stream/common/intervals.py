@@ -1,12 +1,17 @@
 """The shortest of the intervals that several users ask for."""
 
 from collections import Counter
+from collections.abc import Callable
 
 
 class SharedInterval:
-    """Poll interval of several users: the shortest that any of them asks for."""
+    """Poll interval of several users: the shortest that any of them asks for.
 
-    def __init__(self) -> None:
+    `on_change` is called when a user has come or gone.
+    """
+
+    def __init__(self, on_change: Callable[[], object] = bool) -> None:
+        self._on_change = on_change
         self._counts: Counter[float] = Counter()
 
     def __bool__(self) -> bool:
@@ -15,12 +20,14 @@ class SharedInterval:
     def add(self, interval_s: float) -> None:
         """Add a user who asks for this interval, in seconds."""
         self._counts[interval_s] += 1
+        self._on_change()
 
     def remove(self, interval_s: float) -> None:
         """Remove a user who was added with this interval."""
         self._counts[interval_s] -= 1
         if not self._counts[interval_s]:
             del self._counts[interval_s]
+        self._on_change()
 
     def shortest_s(self) -> float | None:
         """Return the shortest interval, in seconds, or None without users."""

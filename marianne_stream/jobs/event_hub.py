@@ -54,12 +54,8 @@ class EventHub:
         while self._visits is not None:
             if self._needs_visits != is_interested:
                 is_interested = self._needs_visits
-                change = (
-                    self._roster_poller.add_interval
-                    if is_interested
-                    else self._roster_poller.remove_interval
-                )
-                change(VISIT_INTERVAL_S)
+                intervals = self._roster_poller.intervals
+                (intervals.add if is_interested else intervals.remove)(VISIT_INTERVAL_S)
             if is_interested:
                 await self._visits.visit()
             elif not self._is_subscribed:

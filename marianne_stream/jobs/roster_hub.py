@@ -65,13 +65,13 @@ class RosterHub:
         """
 
         def remove_intervals() -> None:
-            self.poller.remove_interval(interval_s)
+            self.poller.intervals.remove(interval_s)
             if details:
-                self._job_watchers.remove_interval(interval_s)
+                self._job_watchers.intervals.remove(interval_s)
 
-        self.poller.add_interval(interval_s)
+        self.poller.intervals.add(interval_s)
         if details:
-            self._job_watchers.add_interval(interval_s)
+            self._job_watchers.intervals.add(interval_s)
         subscription = Subscription(self._topic, on_close=remove_intervals)
         try:
             await self.poller.get(MAX_ROSTER_AGE_S)
@@ -86,13 +86,13 @@ class RosterHub:
     ) -> Iterator[None]:
         """Offer a job's entry to a subscriber when it changes. Reads nothing but the roster."""
         topic = self._entry_topics.setdefault(job_id, Topic())
-        self.poller.add_interval(interval_s)
+        self.poller.intervals.add(interval_s)
         topic.subscribe(subscriber)
         try:
             yield
         finally:
             topic.unsubscribe(subscriber)
-            self.poller.remove_interval(interval_s)
+            self.poller.intervals.remove(interval_s)
             if not len(topic):
                 self._entry_topics.pop(job_id, None)
 

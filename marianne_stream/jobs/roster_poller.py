@@ -34,6 +34,7 @@ class RosterPoller:
         on_roster: called with each roster; with the last entries and source "none" after a failure.
 
     Attributes:
+        intervals: how often the clients want a roster.
         latest: the last roster; None before the first.
         latest_requested_at: loop time of the request for it.
     """
@@ -41,11 +42,11 @@ class RosterPoller:
     def __init__(self, backend: Backend, *, on_roster: RosterListener) -> None:
         self._backend = backend
         self._on_roster = on_roster
-        self._intervals = SharedInterval()
         self._waiters: list[asyncio.Future[Roster]] = []
         # Futures that wait for the current read; None if there is none.
         self._request_waiters: list[asyncio.Future[Roster]] | None = None
         self._wake = asyncio.Event()
+        self.intervals = SharedInterval(self._wake.set)
         self._requested_at = float("-inf")
         self.latest_requested_at = float("-inf")
         self._invalidated_at = float("-inf")
@@ -54,15 +55,6 @@ class RosterPoller:
         self._received_at = float("-inf")
         self._rest_s = 0.0
         self.latest: Roster | None = None
-
-    def add_interval(self, interval_s: float) -> None:
-        """Add a client that wants a roster at least this often, in seconds."""
-        self._intervals.add(interval_s)
-        self._wake.set()
-
-    def remove_interval(self, interval_s: float) -> None:
-        """Remove a client that was added with this interval."""
-        self._intervals.remove(interval_s)
 
     def get_entry(self, job_id: str) -> RosterEntry | None:
         """Return a job's entry in the newest roster."""
@@ -132,7 +124,7 @@ class RosterPoller:
 
     def _delay_s(self) -> float:
         """Return the time until the next poll, in seconds; infinite without clients."""
-        shortest_s = self._intervals.shortest_s()
+        shortest_s = self.intervals.shortest_s()
         if self._waiters:
             due_at = 0.0
         elif shortest_s is None:

@@ -38,7 +38,7 @@ class RosterJobWatchers:
     def __init__(self, subscribe_job: SubscribeJob, find_limiter: FindLimiter) -> None:
         self._subscribe_job = subscribe_job
         self._find_limiter = find_limiter
-        self._intervals = SharedInterval()
+        self.intervals = SharedInterval(self._update_interval)
         # The interval of the subscriptions, in seconds; None if no client wants details.
         self._interval_s: float | None = None
         self._roster: Roster | None = None
@@ -47,16 +47,6 @@ class RosterJobWatchers:
         self._failed_jobs: set[str] = set()
         self._subscriptions: dict[JobSubscription, None] = {}
         self._closed = False
-
-    def add_interval(self, interval_s: float) -> None:
-        """Add a client that wants details at this interval, in seconds."""
-        self._intervals.add(interval_s)
-        self._update_interval()
-
-    def remove_interval(self, interval_s: float) -> None:
-        """Remove a client that was added with this interval."""
-        self._intervals.remove(interval_s)
-        self._update_interval()
 
     def on_roster(self, roster: Roster) -> None:
         """Start and stop tasks for a new roster."""
@@ -71,7 +61,7 @@ class RosterJobWatchers:
 
     def _update_interval(self) -> None:
         """Give all subscriptions the shortest interval of the clients."""
-        interval_s = self._intervals.shortest_s()
+        interval_s = self.intervals.shortest_s()
         if interval_s == self._interval_s:
             return
         self._interval_s = interval_s

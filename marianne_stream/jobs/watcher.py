@@ -84,12 +84,12 @@ class JobWatcher:
     def add_interval(self, interval_s: float) -> None:
         """Add a subscriber, for which job and roster are polled at an interval in seconds."""
         self._intervals.add(interval_s)
-        self._roster_poller.add_interval(interval_s)
+        self._roster_poller.intervals.add(interval_s)
 
     def remove_interval(self, interval_s: float) -> None:
         """Remove a subscriber that was added with this interval."""
         self._intervals.remove(interval_s)
-        self._roster_poller.remove_interval(interval_s)
+        self._roster_poller.intervals.remove(interval_s)
 
     async def wait_first_snapshot(self) -> JobSnapshot:
         """Return the newest snapshot, or wait for the first. Cancelling is safe.

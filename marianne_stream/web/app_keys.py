@@ -8,7 +8,7 @@ from marianne_stream.auth.authenticator import Authenticator
 from marianne_stream.feeds.log_feeds import LogFeedProvider
 from marianne_stream.feeds.log_locator import LogLocator
 from marianne_stream.jobs.hub import JobHub
-from marianne_stream.web.download_limiter import DownloadLimiter
+from marianne_stream.web.limits import DownloadLimiter
 from marianne_stream.web.metrics import Metrics
 from marianne_stream.web.stream_registry import StreamRegistry
 

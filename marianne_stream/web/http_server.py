@@ -16,8 +16,8 @@ from marianne_stream.web.aiohttp_internals import (
     WrappingAppRunner,
 )
 from marianne_stream.web.app_keys import METRICS
-from marianne_stream.web.client_limiter import ClientLimiter
 from marianne_stream.web.host_policy import SECURITY_HEADERS, SERVER_HEADER
+from marianne_stream.web.limits import ClientLimiter
 from marianne_stream.web.metrics import Metrics
 from marianne_stream.web.proxy_headers import make_rate_limit_key, peer_address
 from marianne_stream.web.request_ids import REQUEST_ID, make_request_id

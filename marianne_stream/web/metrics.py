@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from marianne_stream.feeds.log_feeds import LogFeedProvider
 from marianne_stream.jobs.hub import JobHub
 from marianne_stream.version import VERSION
-from marianne_stream.web.download_limiter import DownloadLimiter
+from marianne_stream.web.limits import DownloadLimiter
 from marianne_stream.web.sse_response import CLOSE_REASONS
 from marianne_stream.web.stream_registry import StreamRegistry
 from marianne_stream.wire.metric_families import (

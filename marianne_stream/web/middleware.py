@@ -89,8 +89,9 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except NotOnEdgeError as error:
         return redirect_to_origin(request, error)
     except LogNotFoundError as error:
+        may_see_paths = request[GRANT].job_scope.matches_all
         return response_from_error(
-            request, with_host_paths(error) if request[GRANT].job_scope.matches_all else error
+            request, error, detail=error.detail_with_paths if may_see_paths else ""
         )
     except MarianneStreamError as error:
         # Its cause is logged once where it was found, not for each request.
@@ -119,11 +120,6 @@ async def reject_while_draining(request: web.Request, handler: Handler) -> web.S
     return await handler(request)
 
 
-def with_host_paths(error: LogNotFoundError) -> LogNotFoundError:
-    """Return the error for a client that may see all jobs: it names the host's paths."""
-    return LogNotFoundError(str(error), detail=error.detail_with_paths)
-
-
 def response_from_http_exception(request: web.Request, error: web.HTTPException) -> web.Response:
     """Return the JSON response for an error that aiohttp raised."""
     headers = {}
@@ -146,12 +142,8 @@ def redirect_to_origin(request: web.Request, error: NotOnEdgeError) -> web.Respo
     if error.origin_url is None:
         return response_from_error(request, error)
     if is_same_origin_fetch(request):
-        named = NotOnEdgeError(
-            error.job_id,
-            origin_url=error.origin_url,
-            detail=f"Only the conductor's own server has this: {error.origin_url}",
-        )
-        return response_from_error(request, named)
+        detail = f"Only the conductor's own server has this: {error.origin_url}"
+        return response_from_error(request, error, detail=detail)
     url = request.rel_url
     segments = url.raw_path.split("/")
     raw_id = job_ids.unescape(error.job_id).encode("utf-8", "surrogateescape")

@@ -48,12 +48,18 @@ def error_response(
     return response
 
 
-def response_from_error(request: web.BaseRequest, error: MarianneStreamError) -> web.Response:
-    """Return the response to an error of this package."""
+def response_from_error(
+    request: web.BaseRequest, error: MarianneStreamError, *, detail: str = ""
+) -> web.Response:
+    """Return the response to an error of this package, with its detail or another."""
     # RFC 9110 section 11.6.1.
     headers = {"WWW-Authenticate": "Bearer"} if error.status == UNAUTHORIZED else {}
     return error_response(
-        request, status=error.status, code=error.code, detail=error.detail, headers=headers
+        request,
+        status=error.status,
+        code=error.code,
+        detail=detail or error.detail,
+        headers=headers,
     )
 
 

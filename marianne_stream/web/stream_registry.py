@@ -14,7 +14,7 @@ from marianne_stream.errors import (
 )
 from marianne_stream.feeds.feed import FEED_KINDS, Feed
 from marianne_stream.web.auth_middleware import CLIENT_INFO, GRANT
-from marianne_stream.web.client_limiter import ClientLimiter
+from marianne_stream.web.limits import ClientLimiter
 from marianne_stream.web.responses import NO_STORE
 from marianne_stream.web.sse_response import CloseReason, SSEResponse
 from marianne_stream.web.stream_drain import StreamDrain

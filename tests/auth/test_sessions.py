@@ -16,8 +16,8 @@ from marianne_stream.app import create_app
 from marianne_stream.auth import session_store
 from marianne_stream.auth.authenticator import Authenticator
 from marianne_stream.auth.session_store import DATABASE_FILENAME, SessionStore
-from marianne_stream.auth.token_lines import digest_secret
 from marianne_stream.auth.token_source import TokenSource
+from marianne_stream.auth.tokens import digest_secret
 from marianne_stream.backends.fallback import FallbackBackend
 from marianne_stream.config.settings import Settings
 

@@ -76,8 +76,8 @@ async def test_failed_subscription_removes_its_interval() -> None:
     task = asyncio.create_task(hub.poller.run())
     with pytest.raises(StateUnavailableError):
         await hub.subscribe(1.0, details=True)
-    assert not hub.poller._intervals
-    assert not hub._job_watchers._intervals
+    assert not hub.poller.intervals
+    assert not hub._job_watchers.intervals
     task.cancel()
     await asyncio.wait([task])
     await hub.close()

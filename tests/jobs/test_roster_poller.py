@@ -37,10 +37,10 @@ async def test_no_clients_no_reads() -> None:
 async def test_backend_on_disk_polled_at_shortest_interval() -> None:
     backend = FakeBackend()
     async with run_poller(backend) as (poller, _):
-        poller.add_interval(30.0)
-        poller.add_interval(0.01)
+        poller.intervals.add(30.0)
+        poller.intervals.add(0.01)
         await wait_until(lambda: backend.read_count >= 5)
-        poller.remove_interval(0.01)
+        poller.intervals.remove(0.01)
         await asyncio.sleep(0)
         before = backend.read_count
         await asyncio.sleep(0.05)
@@ -55,7 +55,7 @@ async def test_conductor_polled_by_job_activity(status: str, interval_s: float) 
     backend = FakeBackend()
     backend.source, backend.status = "conductor", status
     async with run_poller(backend) as (poller, _):
-        poller.add_interval(30.0)
+        poller.intervals.add(30.0)
         await wait_until(lambda: backend.read_count == 1)
         assert poller._poll_interval_s(30.0) == interval_s
         await wait_until(lambda: backend.read_count == 2)
@@ -65,7 +65,7 @@ async def test_slow_conductor_rests_20_times_its_answer() -> None:
     backend = FakeBackend()
     backend.source, backend.status, backend.cost_s = "conductor", "running", 60.0
     async with run_poller(backend) as (poller, _):
-        poller.add_interval(0.1)
+        poller.intervals.add(0.1)
         await wait_until(lambda: backend.read_count == 1)
         poller.poll_soon()
         with pytest.raises(TimeoutError):
@@ -79,7 +79,7 @@ async def test_slow_conductor_rests_20_times_its_answer() -> None:
 async def test_burst_of_hints_one_poll() -> None:
     backend = FakeBackend()
     async with run_poller(backend) as (poller, _):
-        poller.add_interval(30.0)
+        poller.intervals.add(30.0)
         await wait_until(lambda: backend.read_count == 1)
         await asyncio.sleep(0.1)
         for _ in range(100):

@@ -96,15 +96,15 @@ async def test_jobs_with_client_watched(jobs: Jobs) -> None:
     async with run_watchers(jobs) as watchers:
         watchers.on_roster(make_roster("a", "b", finished=("c",)))
         assert not jobs.subscribe_counts
-        watchers.add_interval(2.0)
-        watchers.add_interval(2.0)
+        watchers.intervals.add(2.0)
+        watchers.intervals.add(2.0)
         await wait_until(lambda: jobs.subscriptions.keys() == {"a", "b"})
-        watchers.remove_interval(2.0)
+        watchers.intervals.remove(2.0)
         watchers.on_roster(make_roster("a", "b", "d"))
         await wait_until(lambda: jobs.subscriptions.keys() == {"a", "b", "d"})
         watchers.on_roster(make_roster("b", "d"))
         await wait_until(lambda: jobs.subscriptions.keys() == {"b", "d"})
-        watchers.remove_interval(2.0)
+        watchers.intervals.remove(2.0)
         await wait_until(lambda: not jobs.subscriptions)
     assert set(jobs.subscribe_counts.values()) == {1}
 
@@ -112,7 +112,7 @@ async def test_jobs_with_client_watched(jobs: Jobs) -> None:
 async def test_jobs_above_limit_newest_watched(jobs: Jobs) -> None:
     job_ids = [f"{number}" for number in range(MAX_WATCHED_JOBS + 20)]
     async with run_watchers(jobs) as watchers:
-        watchers.add_interval(2.0)
+        watchers.intervals.add(2.0)
         watchers.on_roster(make_roster(*job_ids))
         await wait_until(lambda: len(jobs.subscriptions) == MAX_WATCHED_JOBS)
         assert jobs.subscriptions.keys() == set(job_ids[20:])
@@ -121,7 +121,7 @@ async def test_jobs_above_limit_newest_watched(jobs: Jobs) -> None:
 
 async def test_finished_job_watched_until_end_seen(jobs: Jobs) -> None:
     async with run_watchers(jobs) as watchers:
-        watchers.add_interval(2.0)
+        watchers.intervals.add(2.0)
         watchers.on_roster(make_roster("a"))
         await wait_until(lambda: jobs.subscriptions)
         watchers.on_roster(make_roster(finished=("a",)))
@@ -142,7 +142,7 @@ async def test_watcher_ended_early_restarted(
 ) -> None:
     monkeypatch.setattr(watchers_module, "FIRST_FAILURE_DELAY_S", 0.001)
     async with run_watchers(jobs) as watchers:
-        watchers.add_interval(2.0)
+        watchers.intervals.add(2.0)
         watchers.on_roster(make_roster("a"))
         await wait_until(lambda: jobs.subscriptions)
         jobs.end("a", end)
@@ -155,7 +155,7 @@ async def test_failed_job_retried_without_harm_to_others(
     monkeypatch.setattr(watchers_module, "FIRST_FAILURE_DELAY_S", 0.001)
     jobs.failing = {"bad"}
     async with run_watchers(jobs) as watchers:
-        watchers.add_interval(2.0)
+        watchers.intervals.add(2.0)
         watchers.on_roster(make_roster("a", "bad"))
         await wait_until(
             lambda: jobs.subscriptions.keys() == {"a"} and jobs.subscribe_counts["bad"] > 1
@@ -170,7 +170,7 @@ async def test_failed_job_not_retried_after_end(
     monkeypatch.setattr(watchers_module, "FIRST_FAILURE_DELAY_S", 0.001)
     jobs.failing = {"bad"}
     async with run_watchers(jobs) as watchers:
-        watchers.add_interval(2.0)
+        watchers.intervals.add(2.0)
         watchers.on_roster(make_roster("bad"))
         await wait_until(lambda: jobs.subscribe_counts["bad"] > 1)
         watchers.on_roster(make_roster(finished=("bad",)))
@@ -179,12 +179,12 @@ async def test_failed_job_not_retried_after_end(
 
 async def test_intervals_of_clients_shortest_used(jobs: Jobs) -> None:
     async with run_watchers(jobs) as watchers:
-        watchers.add_interval(2.0)
+        watchers.intervals.add(2.0)
         watchers.on_roster(make_roster("a", "b"))
         await wait_until(lambda: len(jobs.subscriptions) == 2)
-        watchers.add_interval(0.5)
+        watchers.intervals.add(0.5)
         assert jobs.intervals() == {0.5}
-        watchers.remove_interval(0.5)
+        watchers.intervals.remove(0.5)
         assert jobs.intervals() == {2.0}
 
 
@@ -194,7 +194,7 @@ async def test_task_with_bug_logged_once(jobs: Jobs, caplog: pytest.LogCaptureFi
         raise RuntimeError(f"{job_id} at {interval_s}")
 
     watchers = RosterJobWatchers(fail, make_shared_limiter())
-    watchers.add_interval(2.0)
+    watchers.intervals.add(2.0)
     for _ in range(3):
         watchers.on_roster(make_roster("a"))
         await wait_until(lambda: not len(watchers._job_tasks))
@@ -215,7 +215,7 @@ async def test_task_with_bug_frees_slot_and_restarts_later(
         return await jobs.subscribe_job(job_id, interval_s)
 
     watchers = RosterJobWatchers(watch, make_shared_limiter())
-    watchers.add_interval(2.0)
+    watchers.intervals.add(2.0)
     watchers.on_roster(make_roster("old", "new"))
     await wait_until(lambda: not len(watchers._job_tasks))
     watchers.on_roster(make_roster("old", "new"))
