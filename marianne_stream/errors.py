@@ -62,38 +62,37 @@ class MarianneStreamError(Exception):
     # Exit code of the command line.
     exit_code: ClassVar[int] = 1
 
+    def __init_subclass__(cls, *, status: int | None = None, code: str | None = None) -> None:
+        super().__init_subclass__()
+        cls.status = cls.status if status is None else status
+        cls.code = cls.code if code is None else code
+
     def __init__(self, message: str = "", *, detail: str | None = None) -> None:
         self.detail = detail or self.default_detail
         super().__init__(message or self.detail)
 
 
-class BadRequestError(MarianneStreamError):
+class BadRequestError(MarianneStreamError, status=400, code="bad_request"):
     """The request is invalid."""
 
-    status = 400
-    code = "bad_request"
     default_detail = "The request cannot be understood."
 
 
-class BadParameterError(BadRequestError):
+class BadParameterError(BadRequestError, code="bad_parameter"):
     """A parameter is invalid: out of range, of the wrong type, not finite, or given twice."""
 
-    code = "bad_parameter"
     default_detail = "A parameter is not valid."
 
 
-class PatternTooComplexError(BadParameterError):
+class PatternTooComplexError(BadParameterError, code="pattern_too_complex"):
     """The regular expression compiles to a program that is too slow to match."""
 
-    code = "pattern_too_complex"
     default_detail = "The regular expression is too complex."
 
 
-class JobNotFoundError(MarianneStreamError):
+class JobNotFoundError(MarianneStreamError, status=404, code="job_not_found"):
     """The backend answered that the job does not exist."""
 
-    status = 404
-    code = "job_not_found"
     default_detail = "Score not found."
 
     def __init__(self, job_id: str) -> None:
@@ -101,7 +100,7 @@ class JobNotFoundError(MarianneStreamError):
         super().__init__(detail=f"Score not found: {job_id}")
 
 
-class LogNotFoundError(MarianneStreamError):
+class LogNotFoundError(MarianneStreamError, status=404, code="log_not_found"):
     """The job exists, but no log was found in any of its possible places.
 
     Args:
@@ -109,8 +108,6 @@ class LogNotFoundError(MarianneStreamError):
         detail_with_paths: the same with paths of the host, for clients that may see all jobs.
     """
 
-    status = 404
-    code = "log_not_found"
     default_detail = "This job has no log."
 
     def __init__(
@@ -120,27 +117,21 @@ class LogNotFoundError(MarianneStreamError):
         self.detail_with_paths = detail_with_paths or self.detail
 
 
-class LogForbiddenError(MarianneStreamError):
+class LogForbiddenError(MarianneStreamError, status=403, code="log_forbidden"):
     """The log must not be read: for example, it is a link or outside of the job's folder."""
 
-    status = 403
-    code = "log_forbidden"
     default_detail = "The log may not be read: it is not a regular file inside the job's folder."
 
 
-class LogTooLargeError(MarianneStreamError):
+class LogTooLargeError(MarianneStreamError, status=413, code="log_too_large"):
     """The log is larger than `max_download_bytes`."""
 
-    status = 413
-    code = "log_too_large"
     default_detail = "Log file too large for download. Use the streaming endpoint instead."
 
 
-class NotOnEdgeError(MarianneStreamError):
+class NotOnEdgeError(MarianneStreamError, status=501, code="not_available_on_edge"):
     """An edge has no files: only the origin, the server on the conductor's machine, can answer."""
 
-    status = 501
-    code = "not_available_on_edge"
     default_detail = "Only the conductor's own server has this, and its address is not known here."
 
     def __init__(self, job_id: str, *, origin_url: str | None, detail: str | None = None) -> None:
@@ -149,158 +140,129 @@ class NotOnEdgeError(MarianneStreamError):
         super().__init__(detail=detail)
 
 
-class CursorExpiredError(MarianneStreamError):
+class CursorExpiredError(MarianneStreamError, status=410, code="cursor_expired"):
     """The cursor matches no remaining file of the log."""
 
-    status = 410
-    code = "cursor_expired"
     default_detail = "The cursor matches no remaining part of this log."
 
 
-class UnauthenticatedError(MarianneStreamError):
+class UnauthenticatedError(MarianneStreamError, status=401, code="unauthenticated"):
     """The request has neither a token nor a valid session."""
 
-    status = 401
-    code = "unauthenticated"
     default_detail = "A token is required: send it as a Bearer token, or sign in at /login."
 
 
-class InvalidTokenError(UnauthenticatedError):
+class InvalidTokenError(UnauthenticatedError, code="invalid_token"):
     """The request has a token that is unknown."""
 
-    code = "invalid_token"
     default_detail = "Unknown token."
 
 
-class CrossOriginFormError(MarianneStreamError):
+class CrossOriginFormError(MarianneStreamError, status=403, code="cross_origin"):
     """The form was sent by a page of another origin."""
 
-    status = 403
-    code = "cross_origin"
     default_detail = "Cross-origin form rejected: the Origin header does not match this server."
 
 
-class HostNotAllowedError(MarianneStreamError):
+class HostNotAllowedError(MarianneStreamError, status=421, code="host_not_allowed"):
     """The Host header names a host that is not in `allowed_hosts`."""
 
-    status = 421
-    code = "host_not_allowed"
     default_detail = "Host name not allowed: this server answers for those in allowed_hosts."
 
 
-class LoginRateLimitError(MarianneStreamError):
+class LoginRateLimitError(MarianneStreamError, status=429, code="login_rate_limited"):
     """Too many failed logins of one address are waiting for their answer."""
 
-    status = 429
-    code = "login_rate_limited"
     default_detail = "Too many failed attempts to sign in. Try again in a moment."
 
 
-class TooManyDownloadsError(MarianneStreamError):
+class TooManyDownloadsError(MarianneStreamError, status=429, code="too_many_downloads"):
     """The limit of simultaneous downloads is reached."""
 
-    status = 429
-    code = "too_many_downloads"
     default_detail = "Too many logs are being downloaded at once. Try again in a moment."
 
 
-class TooManyDownloadsPerClientError(MarianneStreamError):
+class TooManyDownloadsPerClientError(
+    MarianneStreamError, status=429, code="too_many_downloads_per_client"
+):
     """The limit of simultaneous downloads by one address is reached."""
 
-    status = 429
-    code = "too_many_downloads_per_client"
     default_detail = "Too many logs are being downloaded by your address. Try again in a moment."
 
 
-class TooManyStreamsPerClientError(MarianneStreamError):
+class TooManyStreamsPerClientError(
+    MarianneStreamError, status=429, code="too_many_streams_per_client"
+):
     """The limit of open streams to one address is reached."""
 
-    status = 429
-    code = "too_many_streams_per_client"
     default_detail = "Too many streams are open to your address. Try again in a moment."
 
 
-class TooManySearchesError(MarianneStreamError):
+class TooManySearchesError(MarianneStreamError, status=429, code="too_many_searches"):
     """The limit of simultaneous searches in one job's log is reached."""
 
-    status = 429
-    code = "too_many_searches"
     default_detail = "Too many searches of this job's log are running. Try again in a moment."
 
 
-class TooManyStreamsError(MarianneStreamError):
+class TooManyStreamsError(MarianneStreamError, status=503, code="too_many_streams"):
     """The limit of open streams is reached."""
 
-    status = 503
-    code = "too_many_streams"
     default_detail = "Too many streams are open. Try again in a moment."
 
 
-class ReadLimitError(MarianneStreamError):
+class ReadLimitError(MarianneStreamError, status=503, code="read_limit"):
     """The request has read as many bytes of a log as one request may."""
 
-    status = 503
-    code = "read_limit"
     default_detail = "This log is too large for one request. Try again: the progress is kept."
 
 
-class ShuttingDownError(MarianneStreamError):
+class ShuttingDownError(MarianneStreamError, status=503, code="shutting_down"):
     """The server is shutting down."""
 
-    status = 503
-    code = "shutting_down"
     default_detail = "This server is shutting down. Try again in a moment."
 
 
-class StateUnavailableError(MarianneStreamError):
+class StateUnavailableError(MarianneStreamError, status=503, code="state_unavailable"):
     """No backend could be read, so the state is unknown. Never the same as "not found"."""
 
-    status = 503
-    code = "state_unavailable"
     default_detail = "Neither the conductor nor another backend can be read right now."
     # Duration of a response that could not be used, in seconds: polling is spaced by it.
     cost_s = 0.0
 
 
-class ConductorUnavailableError(StateUnavailableError):
+class ConductorUnavailableError(StateUnavailableError, code="conductor_unavailable"):
     """The conductor could not be asked, or its response could not be used."""
 
-    code = "conductor_unavailable"
     default_detail = "The conductor is unavailable right now."
 
 
-class ConductorUnreachableError(ConductorUnavailableError):
+class ConductorUnreachableError(ConductorUnavailableError, code="conductor_unreachable"):
     """No process listens on the conductor's socket, or the conductor is shutting down."""
 
-    code = "conductor_unreachable"
     default_detail = "The conductor is away."
 
 
-class ConductorBusyError(ConductorUnavailableError):
+class ConductorBusyError(ConductorUnavailableError, code="conductor_busy"):
     """The conductor accepts connections, but has answered none of this server's for 1 s."""
 
-    code = "conductor_busy"
     default_detail = "The conductor does not answer: all of its connection slots may be taken."
 
 
-class ConductorDisconnectedError(ConductorUnavailableError):
+class ConductorDisconnectedError(ConductorUnavailableError, code="conductor_disconnected"):
     """The connection ended before the response was complete."""
 
-    code = "conductor_disconnected"
     default_detail = "The connection to the conductor was lost."
 
 
-class ConductorTimeoutError(ConductorUnavailableError):
+class ConductorTimeoutError(ConductorUnavailableError, code="conductor_timeout"):
     """The conductor did not respond within the time limit of a call."""
 
-    code = "conductor_timeout"
     default_detail = "The conductor did not answer in time."
 
 
-class ConductorRpcError(ConductorUnavailableError):
+class ConductorRpcError(ConductorUnavailableError, code="conductor_error"):
     """The conductor responded with a JSON-RPC error; `rpc_code` is its code (section 5.1)."""
 
-    code = "conductor_error"
     default_detail = "The conductor refused the request."
 
     def __init__(self, method: str, rpc_code: int, message: str) -> None:
@@ -309,10 +271,9 @@ class ConductorRpcError(ConductorUnavailableError):
         super().__init__(f"the conductor refused {method}: {message} ({rpc_code})")
 
 
-class ConductorProtocolError(ConductorUnavailableError):
+class ConductorProtocolError(ConductorUnavailableError, code="conductor_protocol"):
     """The conductor sent a message that violates its protocol."""
 
-    code = "conductor_protocol"
     default_detail = "The conductor sent an invalid answer."
 
 
@@ -320,17 +281,15 @@ class ConductorResponseTooLargeError(ConductorProtocolError):
     """The response exceeds the protocol's maximum message size."""
 
 
-class StateUnreadableError(StateUnavailableError):
+class StateUnreadableError(StateUnavailableError, code="state_unreadable"):
     """The registry or the folder of checkpoints cannot be read."""
 
-    code = "state_unreadable"
     default_detail = "The state on disk cannot be read."
 
 
-class CorruptStateError(StateUnreadableError):
+class CorruptStateError(StateUnreadableError, code="state_corrupt"):
     """The stored state of one job is damaged or incomplete. Other jobs are not affected."""
 
-    code = "state_corrupt"
     default_detail = "The stored state of this job cannot be read."
 
 
