@@ -33,7 +33,13 @@ from marianne_stream.schemas import (
     ReadyData,
     TimelineEventData,
 )
-from marianne_stream.web.params import ChoiceParameter, FlagParameter, NumberParameter, Parameter
+from marianne_stream.web.params import (
+    ChoiceParameter,
+    FlagParameter,
+    NumberParameter,
+    Parameter,
+    TextParameter,
+)
 from marianne_stream.web.routes import ROUTES, Route
 from tests.support.error_classes import error_classes
 from tests.support.markdown import (
@@ -88,6 +94,7 @@ def test_every_parameter_has_its_default_and_range(route: Route, parameter: Para
     elif isinstance(parameter, FlagParameter):
         assert (default, range_) == (str(parameter.default).lower(), "true or false")
     else:
+        assert isinstance(parameter, TextParameter)
         assert range_ == "text"
         assert ("May be repeated." in meaning) == parameter.is_repeatable
 

@@ -1,5 +1,6 @@
 """Authentication middleware: Host header, CORS preflight, token or session, access to the job."""
 
+import logging
 from collections.abc import Iterable
 from urllib.parse import quote
 
@@ -42,7 +43,8 @@ class AuthMiddleware:
     ) -> None:
         self.authenticator = authenticator
         self.login_throttle = LoginThrottle()
-        self.login_log = LoginLog()
+        self.accepted_log = LoginLog("accepted", logging.INFO)
+        self.refused_log = LoginLog("refused", logging.WARNING)
         self._trusted_hosts = trusted_hosts
         self._cors = cors
         self._proxies = proxies
@@ -89,7 +91,7 @@ class AuthMiddleware:
         grant = self.authenticator.authenticate_token(text)
         if grant is None:
             client = request[CLIENT_INFO]
-            self.login_log.log_rejected(
+            self.refused_log.write(
                 "token refused", client, **self.authenticator.rejection_fields(text)
             )
             await self.login_throttle.penalize(client.rate_limit_key)

@@ -20,7 +20,7 @@ MAX_PAGE_TOKEN_CHARS = 3000
 
 STATUS = TextParameter("status", "Only jobs with this status.")
 NAME = TextParameter("name", "Only jobs whose id holds this text, whatever its case.")
-LIMIT = NumberParameter("limit", 50, 1, 1000, "How many jobs a page holds.", is_integer=True)
+LIMIT = NumberParameter("limit", "How many jobs a page holds.", 50, 1, 1000, is_integer=True)
 AFTER = TextParameter("after", "Where the page begins: what `next` of the page before gave.")
 
 

@@ -1,6 +1,7 @@
 """Handler for a log in pages, and for searching it."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from aiohttp import web
 
@@ -29,23 +30,29 @@ AFTER = TextParameter("after", "A cursor: the page holds the lines behind it.")
 AROUND = TextParameter("around", "The cursor of a line: the page holds it, and those around it.")
 FROM = ChoiceParameter(
     "from",
-    ("end", "start"),
     "The end of the log that the page is read from, if no cursor is given.",
+    ("end", "start"),
     default="end",
 )
 EDGE_RENAMED = (
     "edge was renamed: use from=end instead of edge=newest, and from=start instead of edge=oldest"
 )
-LIMIT = NumberParameter("limit", 100, 1, 1000, "How many lines a page holds.", is_integer=True)
+LIMIT = NumberParameter("limit", "How many lines a page holds.", 100, 1, 1000, is_integer=True)
 CONTEXT = NumberParameter(
     "context",
+    "How many lines are shown before and behind each that is found.",
     0,
     0,
     50,
-    "How many lines are shown before and behind each that is found.",
     is_integer=True,
 )
 
+# The read of the page at the cursor in each parameter.
+CURSOR_READS = {
+    BEFORE: LogPager.read_before,
+    AFTER: LogPager.read_after,
+    AROUND: LogPager.read_around,
+}
 
 PageReader = Callable[[LogPager], Awaitable[PageResult]]
 
@@ -85,22 +92,14 @@ async def get_log_page(request: web.Request) -> web.Response:
 
 
 def select_page(request: web.Request) -> PageReader:
-    """Return the read of the page that a request asks for.
-
-    Raises:
-        BadParameterError: a cursor is invalid, or more than one place is given.
-    """
+    """Return the read of the requested page; raise BadParameterError if it is ambiguous."""
     given = [one.name for one in (BEFORE, AFTER, AROUND, FROM) if one.name in request.query]
     if len(given) > 1:
         raise BadParameterError(detail=f"{' and '.join(given)} cannot be given together")
-    before, after = read_cursor(request, BEFORE), read_cursor(request, AFTER)
-    around = read_cursor(request, AROUND)
-    if before is not None:
-        return lambda pager: pager.read_before(before)
-    if after is not None:
-        return lambda pager: pager.read_after(after)
-    if around is not None:
-        return lambda pager: pager.read_around(around)
+    for parameter, read_at in CURSOR_READS.items():
+        cursor = read_cursor(request, parameter)
+        if cursor is not None:
+            return partial(read_at, cursor=cursor)
     return LogPager.read_oldest if FROM.read(request) == "start" else LogPager.read_newest
 
 

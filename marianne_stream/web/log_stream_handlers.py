@@ -19,16 +19,14 @@ from marianne_stream.web.params import (
 from marianne_stream.wire.log_levels import LEVELS
 
 TAIL_LINES = NumberParameter(
-    "tail_lines", 100, 0, 1000, "How many of the newest lines come first.", is_integer=True
+    "tail_lines", "How many of the newest lines come first.", 100, 0, 1000, is_integer=True
 )
-FOLLOW = FlagParameter("follow", default=True, description="Whether to go on with what comes.")
-WAIT = FlagParameter(
-    "wait", default=False, description="Whether to wait for a log that is not there yet."
-)
+FOLLOW = FlagParameter("follow", "Whether to go on with what comes.", default=True)
+WAIT = FlagParameter("wait", "Whether to wait for a log that is not there yet.", default=False)
 SOURCE = ChoiceParameter(
     "source",
-    ("job", "conductor"),
     "Which log: the job's own file, or the conductor's lines of the job; else the first there is.",
+    ("job", "conductor"),
 )
 CONTAINS = TextParameter("contains", "Only lines that hold this text.")
 REGEX = TextParameter(
@@ -36,7 +34,7 @@ REGEX = TextParameter(
     "Only lines in which this regular expression (RE2) is found.",
     max_chars=PATTERN_LIMIT_CHARS,
 )
-LEVEL = ChoiceParameter("level", LEVELS, "Only lines of this level, or a graver one.")
+LEVEL = ChoiceParameter("level", "Only lines of this level, or a graver one.", LEVELS)
 FILTER_PARAMETERS = (CONTAINS, REGEX, LEVEL)
 
 

@@ -86,9 +86,7 @@ class LoginPages:
         if authenticator is not None and session_id:
             token_name = await authenticator.end_session(session_id)
             if token_name is not None:
-                self._auth.login_log.log_accepted(
-                    "signed out", request[CLIENT_INFO], token=token_name
-                )
+                self._auth.accepted_log.write("signed out", request[CLIENT_INFO], token=token_name)
         response = see_other("/login")
         response.del_cookie(session_cookie_name(request), path="/")
         return response
@@ -96,7 +94,7 @@ class LoginPages:
     async def _penalize_failure(self, request: web.Request, **fields: str) -> None:
         """Log that a sign-in failed, and wait for the delay of the client."""
         client = request[CLIENT_INFO]
-        self._auth.login_log.log_rejected("sign-in failed", client, **fields)
+        self._auth.refused_log.write("sign-in failed", client, **fields)
         await self._auth.login_throttle.penalize(client.rate_limit_key)
 
     def _render_failure(self, message: str, path: str) -> web.Response:
@@ -113,7 +111,7 @@ class LoginPages:
         """Log a sign-in, and set the session's cookie in its response."""
         session_id, token_name = session
         client = request[CLIENT_INFO]
-        self._auth.login_log.log_accepted("signed in", client, token=token_name, method=method)
+        self._auth.accepted_log.write("signed in", client, token=token_name, method=method)
         response.set_cookie(
             session_cookie_name(request),
             session_id,
@@ -130,11 +128,7 @@ class LoginPages:
 async def read_login_fields(
     request: web.Request, *, is_form: bool, timeout_s: float
 ) -> dict[str, str]:
-    """Read the fields of a form or of a JSON object.
-
-    Raises:
-        BadRequestError: the body is neither, or does not arrive within `timeout_s`.
-    """
+    """Read a form or a JSON object; raise BadRequestError if it is neither, or late."""
     if "Content-Encoding" in request.headers:
         # Its size would be known only after decompression.
         raise BadRequestError(detail=BAD_FIELDS_DETAIL)

@@ -4,6 +4,7 @@ A parameter is defined once: handlers read it from a request, and `/openapi.json
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +30,24 @@ NUMBER_RE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class NumberParameter:
+class Parameter(ABC):
+    """Query parameter; the description is for OpenAPI."""
+
+    name: str
+    description: str
+
+    @abstractmethod
+    def make_schema(self) -> dict[str, Any]:
+        """Return the JSON schema of the value."""
+
+    def to_openapi(self) -> dict[str, Any]:
+        """Return the parameter object of OpenAPI 3.1."""
+        schema = self.make_schema()
+        return {"name": self.name, "in": "query", "description": self.description, "schema": schema}
+
+
+@dataclass(frozen=True, slots=True)
+class NumberParameter(Parameter):
     """Number in a range.
 
     Attributes:
@@ -37,11 +55,9 @@ class NumberParameter:
         unit: unit that error messages append to the range.
     """
 
-    name: str
     default: float
     minimum: float
     maximum: float
-    description: str
     label: str = ""
     unit: str = ""
     is_integer: bool = False
@@ -65,23 +81,20 @@ class NumberParameter:
             )
         return value
 
-    def to_openapi(self) -> dict[str, Any]:
-        """Return the parameter object of OpenAPI 3.1."""
-        schema = {
+    def make_schema(self) -> dict[str, Any]:
+        """Return the JSON schema of the value."""
+        return {
             "type": "integer" if self.is_integer else "number",
             "minimum": self.minimum,
             "maximum": self.maximum,
             "default": self.default,
         }
-        return {"name": self.name, "in": "query", "description": self.description, "schema": schema}
 
 
 @dataclass(frozen=True, slots=True)
-class TextParameter:
+class TextParameter(Parameter):
     """Text. Its user checks `max_chars`, the limit of its length."""
 
-    name: str
-    description: str
     is_repeatable: bool = False
     max_chars: int | None = None
 
@@ -93,23 +106,18 @@ class TextParameter:
         """Return all values in a request."""
         return request.query.getall(self.name, [])
 
-    def to_openapi(self) -> dict[str, Any]:
-        """Return the parameter object of OpenAPI 3.1."""
-        schema: dict[str, Any] = {"type": "string"}
-        if self.max_chars is not None:
-            schema["maxLength"] = self.max_chars
-        if self.is_repeatable:
-            schema = {"type": "array", "items": schema}
-        return {"name": self.name, "in": "query", "description": self.description, "schema": schema}
+    def make_schema(self) -> dict[str, Any]:
+        """Return the JSON schema of the value."""
+        limit = {"maxLength": self.max_chars} if self.max_chars is not None else {}
+        schema = {"type": "string", **limit}
+        return {"type": "array", "items": schema} if self.is_repeatable else schema
 
 
 @dataclass(frozen=True, slots=True)
-class ChoiceParameter:
+class ChoiceParameter(Parameter):
     """Word from a list of allowed words."""
 
-    name: str
     choices: tuple[str, ...]
-    description: str
     default: str | None = None
 
     def read(self, request: web.Request) -> str | None:
@@ -124,21 +132,17 @@ class ChoiceParameter:
             )
         return text
 
-    def to_openapi(self) -> dict[str, Any]:
-        """Return the parameter object of OpenAPI 3.1."""
-        schema: dict[str, Any] = {"type": "string", "enum": list(self.choices)}
-        if self.default is not None:
-            schema["default"] = self.default
-        return {"name": self.name, "in": "query", "description": self.description, "schema": schema}
+    def make_schema(self) -> dict[str, Any]:
+        """Return the JSON schema of the value."""
+        default = {"default": self.default} if self.default is not None else {}
+        return {"type": "string", "enum": list(self.choices), **default}
 
 
 @dataclass(frozen=True, slots=True)
-class FlagParameter:
+class FlagParameter(Parameter):
     """Boolean: `true` or `1`, `false` or `0`."""
 
-    name: str
     default: bool
-    description: str
 
     def read(self, request: web.Request) -> bool:
         """Return the value in a request; raise BadParameterError if it is invalid or repeated."""
@@ -151,13 +155,10 @@ class FlagParameter:
             )
         return text in ("true", "1")
 
-    def to_openapi(self) -> dict[str, Any]:
-        """Return the parameter object of OpenAPI 3.1."""
-        schema = {"type": "boolean", "default": self.default}
-        return {"name": self.name, "in": "query", "description": self.description, "schema": schema}
+    def make_schema(self) -> dict[str, Any]:
+        """Return the JSON schema of the value."""
+        return {"type": "boolean", "default": self.default}
 
-
-Parameter = NumberParameter | TextParameter | ChoiceParameter | FlagParameter
 
 LAST_EVENT_ID = TextParameter(
     "last_event_id",

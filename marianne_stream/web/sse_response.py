@@ -140,8 +140,7 @@ class SSEResponse(DirectEventSourceResponse):
     async def send_frames(self, frames: bytes) -> None:
         """Send whole frames, and wait until the client has taken most of them.
 
-        Raises:
-            ConnectionError: the client has disconnected.
+        Raise ConnectionError if the client has disconnected.
         """
         self._is_sending = True
         self._in_flight_bytes = len(frames)

@@ -20,20 +20,20 @@ from marianne_stream.wire.cursors import TimelineCursor
 
 POLL_INTERVAL = NumberParameter(
     "poll_interval",
+    "How old a change that no event announces may get before it is seen, in seconds.",
     2.0,
     0.1,
     30.0,
-    "How old a change that no event announces may get before it is seen, in seconds.",
     label="Poll interval",
     unit=" seconds",
 )
 DETAILS = FlagParameter(
     "details",
+    "Whether running jobs are watched for their current sheet and last change.",
     default=False,
-    description="Whether running jobs are watched for their current sheet and last change.",
 )
 LIMIT = NumberParameter(
-    "limit", 50, 0, 200, "How many of the newest events come first.", is_integer=True
+    "limit", "How many of the newest events come first.", 50, 0, 200, is_integer=True
 )
 JOB_ID = TextParameter("job_id", "Only events of this job; may be repeated.", is_repeatable=True)
 EVENT = TextParameter(
