@@ -26,11 +26,7 @@ class FailureRecord:
         self._pending = 0
 
     def add(self, loop: asyncio.AbstractEventLoop) -> float:
-        """Record a failure, and return its delay in seconds.
-
-        Raises:
-            LoginRateLimitError: too many delays are pending.
-        """
+        """Record a failure and return its delay; raise LoginRateLimitError if too many wait."""
         if self._pending >= MAX_PENDING:
             raise LoginRateLimitError
         now = loop.time()

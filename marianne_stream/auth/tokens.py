@@ -232,11 +232,7 @@ def read_private_file(
 
 
 def ensure_generated_token(folder: Path) -> tuple[Path, bool]:
-    """Return the file of the generated token, and whether it was created now.
-
-    Raises:
-        SettingsError: the file cannot be created.
-    """
+    """Return the file of the generated token, and whether it is new, or raise SettingsError."""
     path = folder / GENERATED_TOKEN_FILENAME
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -9,11 +9,7 @@ class Backend(Protocol):
     """A source of job state. Cancelling a call is safe."""
 
     async def read_roster(self) -> Roster:
-        """Return all jobs that the backend lists.
-
-        Raises:
-            StateUnavailableError: the backend cannot be read.
-        """
+        """Return all jobs that the backend lists; raise StateUnavailableError if it cannot."""
         ...
 
     async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:

@@ -69,11 +69,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 def decode_checkpoint(data: bytes) -> Checkpoint:
-    """Decode a checkpoint from JSON.
-
-    Raises:
-        ValueError: invalid JSON, or not a checkpoint.
-    """
+    """Decode a checkpoint from JSON; raise ValueError if it is invalid."""
     return json_text.decode(data, Checkpoint)
 
 
@@ -94,11 +90,7 @@ def to_epoch_s(value: str | float | None) -> float | None:
 
 
 def make_sheets(checkpoint: Checkpoint) -> tuple[Sheet, ...]:
-    """Return the sheets in the order of their numbers.
-
-    Raises:
-        ValueError: a key is not a sheet number.
-    """
+    """Return the sheets by number; raise ValueError if a key is not a sheet number."""
     sheets = (checkpoint.sheets or {}).items()
     for key, _ in sheets:
         if not SHEET_NUMBER.fullmatch(key):

@@ -148,11 +148,7 @@ def checkpoint_file_name(job_id: str) -> str:
 
 @contextmanager
 def open_dir(folder: Path) -> Iterator[int]:
-    """Open the folder; names that are opened relative to it cannot lead out of it.
-
-    Raises:
-        StateUnreadableError: the folder cannot be opened.
-    """
+    """Open the folder, out of which no relative name leads, or raise StateUnreadableError."""
     try:
         folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:

@@ -42,16 +42,20 @@ MAX_REPORTED_ERRORS = 3
 MAX_OBSERVER_EVENTS = 2000
 
 
-class JobListEntry(msgspec.Struct, frozen=True):
-    """An entry of `job.list`. Times are epoch seconds."""
+class JobListEntry(
+    msgspec.Struct,
+    frozen=True,
+    rename={"completed_sheets": "progress_completed", "total_sheets": "progress_total"},
+):
+    """An entry of `job.list`, with the names of RosterEntry. Times are epoch seconds."""
 
     job_id: str
     status: str
     workspace: str | None = None
     submitted_at: float | None = None
     started_at: float | None = None
-    progress_completed: Count | None = None
-    progress_total: Count | None = None
+    completed_sheets: Count | None = None
+    total_sheets: Count | None = None
 
 
 class ObserverEventsResult(msgspec.Struct, frozen=True):
@@ -179,7 +183,7 @@ class ConductorBackend:
                 if len(errors) < MAX_REPORTED_ERRORS:
                     errors.append(f"{bytes(each)[:80]!r}: {error}")
             else:
-                entries[job.job_id] = make_entry_from_listing(job)
+                entries[job.job_id] = RosterEntry(**msgspec.structs.asdict(job))
         if invalid_count:
             self._invalid_entries.warn(
                 "roster entries skipped count=%d errors=%s", invalid_count, "; ".join(errors)
@@ -206,27 +210,10 @@ def check_value_count(raw: msgspec.Raw, max_count: int, marker: bytes, descripti
 
 
 def decode_result(data: bytes, result_type: type[T]) -> T:
-    """Decode a result.
-
-    Raises:
-        ConductorProtocolError: it has an unexpected shape.
-    """
+    """Decode a result; raise ConductorProtocolError if it has an unexpected shape."""
     try:
         return json_text.decode(data, result_type)
     except ValueError as error:
         raise ConductorProtocolError(
             f"the conductor's result has an unexpected shape: {error}"
         ) from error
-
-
-def make_entry_from_listing(job: JobListEntry) -> RosterEntry:
-    """Convert an entry of `job.list`."""
-    return RosterEntry(
-        job_id=job.job_id,
-        status=job.status,
-        submitted_at=job.submitted_at,
-        started_at=job.started_at,
-        completed_sheets=job.progress_completed,
-        total_sheets=job.progress_total,
-        workspace=job.workspace,
-    )

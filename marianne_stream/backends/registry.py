@@ -221,11 +221,7 @@ def query_job(job_id: str, connection: sqlite3.Connection) -> list[Row]:
 
 
 def find_columns(connection: sqlite3.Connection) -> list[str]:
-    """Return the known columns that exist: registries of other versions have others.
-
-    Raises:
-        sqlite3.DatabaseError: the table or a required column is missing.
-    """
+    """Return the known columns that exist; raise DatabaseError if a required one is missing."""
     present = {row["name"] for row in fetch_rows(connection, "PRAGMA table_info(jobs)")}
     if not present:
         raise sqlite3.DatabaseError("it has no table named jobs")

@@ -51,8 +51,7 @@ class RegistryPath:
     def find(self) -> Path:
         """Return the path of the registry to read. Blocks.
 
-        Raises:
-            StateUnreadableError: the configured registry belongs to another conductor.
+        Raise StateUnreadableError if the configured registry belongs to another conductor.
         """
         config = self._daemon_config.value if self._daemon_config is not None else None
         reported = config.state_db_path if config is not None else None

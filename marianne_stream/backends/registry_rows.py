@@ -90,11 +90,7 @@ def make_entry_from_row(row: Row) -> RosterEntry | None:
 
 
 def make_state_from_row(job_id: str, row: Row) -> JobState:
-    """Convert a row and its checkpoint to the state of a job.
-
-    Raises:
-        CorruptStateError: the row has no status, or its checkpoint cannot be decoded.
-    """
+    """Convert a row with its checkpoint; raise CorruptStateError if either is damaged."""
     entry = make_entry_from_row(row)
     if entry is None:
         raise CorruptStateError(f"the registry's row of the job {job_id!r} has no status")
@@ -111,8 +107,7 @@ def make_state_from_row(job_id: str, row: Row) -> JobState:
 def decode_row_state(entry: RosterEntry, row: Row) -> JobState:
     """Return the state from the row's checkpoint, or from the entry if it has none.
 
-    Raises:
-        CorruptStateError: the checkpoint cannot be decoded.
+    Raise CorruptStateError if the checkpoint cannot be decoded.
     """
     raw = row.get("checkpoint_json")
     if raw is None:

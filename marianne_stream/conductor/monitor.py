@@ -211,11 +211,7 @@ class _MonitorSession:
 
 
 async def open_session(path: Path) -> _MonitorSession:
-    """Connect for a subscription.
-
-    Raises:
-        ConductorUnavailableError: the connection cannot be made.
-    """
+    """Connect for a subscription; raise ConductorUnavailableError if that fails."""
     sock = await connect(path)
     try:
         return _MonitorSession(sock)
@@ -227,8 +223,7 @@ async def open_session(path: Path) -> _MonitorSession:
 def parse_notification(line: bytes) -> MonitorEvent | None:
     """Parse a line as an event; None if it is not a notification.
 
-    Raises:
-        ConductorRpcError: the line refuses the subscription.
+    Raise ConductorRpcError if the line refuses the subscription.
     """
     try:
         message = jsonrpc.parse_message(line)

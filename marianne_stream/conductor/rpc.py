@@ -230,10 +230,9 @@ def resolve_request(method: str, answer: asyncio.Future[Raw], message: jsonrpc.M
 
 
 async def decode_message(line: bytes) -> jsonrpc.Message:
-    """Decode a line; a large one in a thread, since repairing it may take a second.
+    """Decode a line, or raise ValueError if it is not JSON-RPC.
 
-    Raises:
-        ValueError: invalid JSON, or not a JSON-RPC message.
+    A large one is decoded in a thread, since repairing it may take a second.
     """
     if len(line) > DECODE_IN_THREAD_BYTES:
         return await asyncio.to_thread(jsonrpc.parse_message, line)

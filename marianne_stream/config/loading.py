@@ -93,11 +93,7 @@ def load_settings(arguments: dict[str, Any], config_path: Path | None = None) ->
 
 
 def read_settings_file(path: Path) -> dict[str, Any]:
-    """Read the settings in a TOML file.
-
-    Raises:
-        SettingsError: the file cannot be read, is not TOML, or has an unknown key.
-    """
+    """Read a TOML file; raise SettingsError if it is not one, or has an unknown setting."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -97,11 +97,7 @@ class RosterHub:
                 self._entry_topics.pop(job_id, None)
 
     async def get(self) -> Roster:
-        """Return a roster at most 1 s old.
-
-        Raises:
-            StateUnavailableError: the roster cannot be read.
-        """
+        """Return a roster at most 1 s old; raise StateUnavailableError if there is none."""
         return await self.poller.get(MAX_ROSTER_AGE_S)
 
     @property

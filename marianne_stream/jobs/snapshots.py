@@ -88,20 +88,20 @@ class Snapshot(ABC):
         key = None if previous is None else previous.cache_key
         frames = self._diffs.get(key)
         if frames is None:
-            frames = self._diffs[key] = sse.EncodedFrames(self._encode_diff(previous))
+            now = (self.source, self.live, self.detail)
+            source_frame = b""
+            if previous is None or now != (previous.source, previous.live, previous.detail):
+                source_frame = self._make_source_frame()
+            content_frames = self._encode_content_diff(previous)
+            frames = self._diffs[key] = sse.EncodedFrames(source_frame + content_frames)
         return frames
-
-    def has_source_changed(self, previous: Self | None) -> bool:
-        """Return True if clients must be told the source of state."""
-        now = (self.source, self.live, self.detail)
-        return previous is None or now != (previous.source, previous.live, previous.detail)
 
     def _make_source_frame(self) -> bytes:
         return make_source_frame(self.job_id, self.source, live=self.live, detail=self.detail)
 
     @abstractmethod
-    def _encode_diff(self, previous: Self | None) -> bytes:
-        """Encode the frames of `diff_from`."""
+    def _encode_content_diff(self, previous: Self | None) -> bytes:
+        """Encode the frames of `diff_from`, without that of the source."""
 
 
 class JobSnapshot(Snapshot):
@@ -147,10 +147,8 @@ class JobSnapshot(Snapshot):
         """Make the frames for a client that has seen this state: its source, and the end."""
         return self._make_source_frame() + self._make_end_frame()
 
-    def _encode_diff(self, previous: "JobSnapshot | None") -> bytes:
+    def _encode_content_diff(self, previous: "JobSnapshot | None") -> bytes:
         frames = b""
-        if self.has_source_changed(previous):
-            frames += self._make_source_frame()
         if previous is None or not self.is_same_state(previous):
             frames += self._make_state_frames(previous)
         if previous is None or self.end != previous.end:
@@ -252,10 +250,8 @@ class RosterSnapshot(Snapshot):
         """Make the frames for a client that has seen these entries: their source."""
         return self._make_source_frame()
 
-    def _encode_diff(self, previous: "RosterSnapshot | None") -> bytes:
+    def _encode_content_diff(self, previous: "RosterSnapshot | None") -> bytes:
         frames = b""
-        if self.has_source_changed(previous):
-            frames += self._make_source_frame()
         if previous is None or self.cursor != previous.cursor:
             known = {} if previous is None else previous.summaries
             data = RosterData(

@@ -254,11 +254,7 @@ async def run_reload_loop(
 
 
 def reload(app: web.Application, load_settings: Callable[[], Settings] | None) -> None:
-    """Reload the tokens and the log level.
-
-    Raises:
-        SettingsError: the tokens or the settings cannot be read.
-    """
+    """Reload the tokens and the log level; raise SettingsError if one cannot be read."""
     settings = load_settings() if load_settings is not None else None
     authenticator = app[AUTHENTICATOR]
     if authenticator is not None:

@@ -106,11 +106,7 @@ def open_unix_socket(path: Path, mode: int) -> socket.socket:
 
 
 def remove_stale_socket(path: Path) -> None:
-    """Remove a socket that a process left behind.
-
-    Raises:
-        ListenError: the path is not a socket, or a process listens on it.
-    """
+    """Remove a socket without a process; raise ListenError if the path is anything else."""
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise ListenError(f"cannot listen on {path}: the file there is not a socket")
