@@ -175,12 +175,13 @@ def create_app(settings: Settings) -> web.Application:
     """
     components = Components(settings)
     cors = Cors(settings.cors_origins)
+    optional_paths = {"/ready": settings.public_ready, "/metrics": settings.public_metrics}
     auth = AuthMiddleware(
         components.authenticator,
         trusted_hosts=TrustedHosts(settings.allowed_hosts),
         cors=cors,
         proxies=TrustedProxies(settings.trusted_proxies),
-        public_paths=public_paths(settings),
+        public_paths=[path for path, is_public in optional_paths.items() if is_public],
     )
     app = web.Application(
         middlewares=[
@@ -228,12 +229,6 @@ def add_frontend(app: web.Application, auth: AuthMiddleware, settings: Settings)
         form_timeout_s=min(FORM_TIMEOUT_S, settings.idle_timeout_s),
     ).add_routes(app.router)
     Frontend(auth, templates).add_routes(app.router)
-
-
-def public_paths(settings: Settings) -> set[str]:
-    """Return the paths that need no token."""
-    optional = {"/ready": settings.public_ready, "/metrics": settings.public_metrics}
-    return {path for path, is_public in optional.items() if is_public}
 
 
 def make_runner(app: web.Application, settings: Settings) -> LimitedAppRunner:

@@ -47,22 +47,28 @@ def ensure_token_source(token_file: Path | None, data_dir: Path) -> TokenSource:
     Raises:
         SettingsError: there is no token file, and none can be created.
     """
-    if token_file is not None:
-        return TokenSource(token_file, passed_by_systemd=is_credential(token_file))
-    folder = find_credentials_dir()
-    if folder is not None and (path := folder / CREDENTIAL_NAME).exists():
-        return TokenSource(path, passed_by_systemd=True)
-    path, made = ensure_generated_token(data_dir)
-    return TokenSource(path, is_generated=True, is_newly_generated=made)
+    found = find_configured_source(token_file)
+    if found is not None:
+        return found
+    path, is_new = ensure_generated_token(data_dir)
+    return TokenSource(path, is_generated=True, is_newly_generated=is_new)
 
 
 def find_token_source(token_file: Path | None, data_dir: Path) -> TokenSource | None:
     """Return the token file to use, or None if a server would have to generate one."""
+    path = data_dir / GENERATED_TOKEN_FILENAME
+    generated = TokenSource(path, is_generated=True) if path.exists() else None
+    return find_configured_source(token_file) or generated
+
+
+def find_configured_source(token_file: Path | None) -> TokenSource | None:
+    """Return the given token file, or that of a systemd credential."""
     folder = find_credentials_dir()
-    passed = folder is not None and (folder / CREDENTIAL_NAME).exists()
-    if token_file is None and not passed and not (data_dir / GENERATED_TOKEN_FILENAME).exists():
+    if token_file is None and folder is not None and (folder / CREDENTIAL_NAME).exists():
+        token_file = folder / CREDENTIAL_NAME
+    if token_file is None:
         return None
-    return ensure_token_source(token_file, data_dir)
+    return TokenSource(token_file, passed_by_systemd=is_credential(token_file))
 
 
 def find_credentials_dir() -> Path | None:

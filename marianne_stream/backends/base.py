@@ -10,7 +10,6 @@ class Backend(Protocol):
 
     async def read_roster(self) -> Roster:
         """Return all jobs that the backend lists; raise StateUnavailableError if it cannot."""
-        ...
 
     async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:
         """Return the full state of a job.
@@ -24,8 +23,6 @@ class Backend(Protocol):
             JobNotFoundError: the backend was read, and there is no such job.
             StateUnavailableError: the backend cannot be read, or its answer is invalid.
         """
-        ...
 
     async def close(self) -> None:
         """Release open resources. The backend can be read again afterwards."""
-        ...

@@ -2,8 +2,12 @@
 
 import time
 from collections.abc import Container
+from operator import attrgetter
 
 from marianne_stream.models import JobState, RosterEntry, format_iso_time
+
+# What changes with the progress of a job.
+get_progress = attrgetter("status", "completed_sheets", "total_sheets", "sheets")
 
 
 class ProgressTimes:
@@ -36,12 +40,7 @@ class ProgressTimes:
 
 def has_progressed(before: JobState, after: JobState) -> bool:
     """Return True if the second state shows progress since the first."""
-    return (before.status, before.completed_sheets, before.total_sheets, before.sheets) != (
-        after.status,
-        after.completed_sheets,
-        after.total_sheets,
-        after.sheets,
-    )
+    return get_progress(before) != get_progress(after)
 
 
 def entry_has_progressed(before: RosterEntry, after: RosterEntry) -> bool:

@@ -96,6 +96,10 @@ class Snapshot(ABC):
             frames = self._diffs[key] = sse.EncodedFrames(source_frame + content_frames)
         return frames
 
+    def make_resume_frames(self) -> bytes:
+        """Make the frames for a client that has seen this snapshot: its source."""
+        return self._make_source_frame()
+
     def _make_source_frame(self) -> bytes:
         return make_source_frame(self.job_id, self.source, live=self.live, detail=self.detail)
 
@@ -145,7 +149,7 @@ class JobSnapshot(Snapshot):
 
     def make_resume_frames(self) -> bytes:
         """Make the frames for a client that has seen this state: its source, and the end."""
-        return self._make_source_frame() + self._make_end_frame()
+        return super().make_resume_frames() + self._make_end_frame()
 
     def _encode_content_diff(self, previous: "JobSnapshot | None") -> bytes:
         frames = b""
@@ -245,10 +249,6 @@ class RosterSnapshot(Snapshot):
                 replace(self.roster, entries=entries, live=live), self._details, self
             )
         return snapshot
-
-    def make_resume_frames(self) -> bytes:
-        """Make the frames for a client that has seen these entries: their source."""
-        return self._make_source_frame()
 
     def _encode_content_diff(self, previous: "RosterSnapshot | None") -> bytes:
         frames = b""

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 from aiohttp import web
 from yarl import URL
 
@@ -135,6 +136,7 @@ async def read_login_fields(
     try:
         async with asyncio.timeout(timeout_s):
             fields = dict(await request.post()) if is_form else await request.json()
+        return msgspec.convert(fields, dict[str, str])
     except (
         TimeoutError,
         ValueError,
@@ -143,12 +145,6 @@ async def read_login_fields(
         web.RequestPayloadError,
     ) as error:
         raise BadRequestError(detail=BAD_FIELDS_DETAIL) from error
-    if not isinstance(fields, dict):
-        raise BadRequestError(detail=BAD_FIELDS_DETAIL)
-    texts = {name: value for name, value in fields.items() if isinstance(value, str)}
-    if len(texts) != len(fields):
-        raise BadRequestError(detail=BAD_FIELDS_DETAIL)
-    return texts
 
 
 def see_other(path: str) -> web.Response:

@@ -3,6 +3,7 @@
 import asyncio
 import platform
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from prometheus_client import (
     CollectorRegistry,
@@ -91,38 +92,32 @@ class Metrics:
         return generate_latest(self.registry)
 
 
+@dataclass(frozen=True, eq=False)
 class ServerCollector(Collector):
     """Metrics of streams, jobs, logs and downloads."""
 
-    def __init__(
-        self,
-        stream_registry: StreamRegistry,
-        job_hub: JobHub,
-        log_feeds: LogFeedProvider,
-        download_limiter: DownloadLimiter,
-    ) -> None:
-        self._stream_registry = stream_registry
-        self._job_hub = job_hub
-        self._log_feeds = log_feeds
-        self._download_limiter = download_limiter
+    stream_registry: StreamRegistry
+    job_hub: JobHub
+    log_feeds: LogFeedProvider
+    download_limiter: DownloadLimiter
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics, as they are now."""
         yield from self._collect_streams()
         yield from self._collect_jobs()
-        yield make_gauge("log_followers", "Logs that are followed.", len(self._log_feeds))
+        yield make_gauge("log_followers", "Logs that are followed.", len(self.log_feeds))
         yield make_counter(
-            "log_read_bytes", "Bytes of logs that followers have read.", self._log_feeds.read_bytes
+            "log_read_bytes", "Bytes of logs that followers have read.", self.log_feeds.read_bytes
         )
         yield make_gauge(
-            "open_downloads", "Logs that are being sent as files.", len(self._download_limiter)
+            "open_downloads", "Logs that are being sent as files.", len(self.download_limiter)
         )
         info = GaugeMetricFamily(f"{METRIC_PREFIX}_build_info", "1.", labels=["version", "python"])
         info.add_metric([VERSION, platform.python_version()], 1)
         yield info
 
     def _collect_jobs(self) -> Iterator[Metric]:
-        hub, events = self._job_hub, self._job_hub.events
+        hub, events = self.job_hub, self.job_hub.events
         yield make_gauge("watched_jobs", "Watched jobs.", hub.watched_job_count)
         yield make_gauge(
             "monitor_connected", "1 while events of the conductor arrive.", int(events.is_live)
@@ -143,7 +138,7 @@ class ServerCollector(Collector):
         )
 
     def _collect_streams(self) -> Iterator[Metric]:
-        streams = self._stream_registry.statistics()
+        streams = self.stream_registry.statistics()
         yield make_labelled_gauge("streams_open", "Open streams.", "kind", streams.open_by_kind)
         yield make_gauge(
             "slow_consumers",
@@ -159,7 +154,7 @@ class ServerCollector(Collector):
         yield make_counter(
             "slow_consumer_gaps",
             "Gaps sent to slow consumers.",
-            self._job_hub.events.replay_buffer.slow_consumer_gaps,
+            self.job_hub.events.replay_buffer.slow_consumer_gaps,
         )
         closed: dict[str, int] = {reason: streams.closed[reason] for reason in CLOSE_REASONS}
         yield make_labelled_counter(

@@ -184,14 +184,9 @@ def read_job_id(request: web.Request) -> str:
     # The router's own decoding would replace bytes that are not UTF-8.
     segment = request.rel_url.raw_path.split("/")[JOB_ID_SEGMENT_INDEX]
     try:
-        return resolve_job_id(request, job_ids.from_path_segment(segment))
+        return request.app[JOB_ID_RESOLVER](job_ids.from_path_segment(segment))
     except ValueError as error:
         raise BadRequestError(detail=f"{error}, got {repr_truncated(segment)}") from error
-
-
-def resolve_job_id(request: web.Request, job_id: str) -> str:
-    """Return the public form of a job id, which access is checked by."""
-    return request.app[JOB_ID_RESOLVER](job_id)
 
 
 def read_last_event_id(request: web.Request) -> str:

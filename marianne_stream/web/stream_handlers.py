@@ -9,12 +9,12 @@ from marianne_stream.feeds.snapshot_feeds import open_roster_feed, open_status_f
 from marianne_stream.web.app_keys import JOB_HUB, STREAM_REGISTRY
 from marianne_stream.web.auth_middleware import GRANT
 from marianne_stream.web.params import (
+    JOB_ID_RESOLVER,
     FlagParameter,
     NumberParameter,
     TextParameter,
     read_job_id,
     read_last_event_id,
-    resolve_job_id,
 )
 from marianne_stream.wire.cursors import TimelineCursor
 
@@ -80,7 +80,7 @@ async def stream_job_events(request: web.Request) -> web.StreamResponse:
 async def stream_all_events(request: web.Request) -> web.StreamResponse:
     """`GET /api/events/stream`: the events of all jobs, or those that pass the filters."""
     wanted = EventFilter(
-        frozenset(resolve_job_id(request, job_id) for job_id in JOB_ID.read_all(request)),
+        frozenset(map(request.app[JOB_ID_RESOLVER], JOB_ID.read_all(request))),
         tuple(EVENT.read_all(request)),
         request[GRANT].job_scope,
     )
