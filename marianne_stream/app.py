@@ -158,7 +158,7 @@ class Components:
 
     async def close_streams(self, _app: web.Application) -> None:
         """End all streams, if `shutdown` was not called before."""
-        self.stream_registry.drain.finish_all()
+        self.stream_registry.finish_all()
         self.job_hub.begin_shutdown()
         await self.tasks.cancel("relay", "conductor", "jobs")
         # No client waits for the reads that still run.
@@ -253,17 +253,17 @@ async def shutdown(app: web.Application, *, drain_timeout_s: float, force: async
     `force` is set, the remaining streams end at once.
     """
     job_hub, stream_registry, tasks = app[JOB_HUB], app[STREAM_REGISTRY], app[TASKS]
-    stream_registry.drain.begin(drain_timeout_s)
+    stream_registry.begin_drain(drain_timeout_s)
     job_hub.begin_shutdown()
     # The relay's goodbye comes first: edges then report that the origin is gone.
     await tasks.cancel("relay")
     await tasks.cancel("conductor", "jobs")
-    await stream_registry.drain.run(force)
+    await stream_registry.drain(force)
 
 
 def abort(app: web.Application, runner: LimitedAppRunner) -> None:
     """Abort all streams and connections at once; unsent data is lost."""
-    app[STREAM_REGISTRY].drain.abort_all()
+    app[STREAM_REGISTRY].abort_all()
     runner.abort()
 
 

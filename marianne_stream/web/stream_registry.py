@@ -1,6 +1,9 @@
-"""Registry of the open streams: admission, and figures about them."""
+"""Registry of the open streams: admission, figures about them, and their end at shutdown."""
 
-import logging
+import asyncio
+import contextlib
+import random
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,9 +20,17 @@ from marianne_stream.web.auth_middleware import CLIENT_INFO, GRANT
 from marianne_stream.web.limits import ClientLimiter
 from marianne_stream.web.responses import NO_STORE
 from marianne_stream.web.sse_response import CloseReason, SSEResponse
-from marianne_stream.web.stream_drain import StreamDrain
 
-logger = logging.getLogger(__name__)
+# The drain ends at least so many streams a second. Clients reconnect after the last stream has
+# ended and this margin, spread over as long again, or at least over a second.
+DRAIN_STREAMS_PER_S = 200
+DRAIN_RETRY_MARGIN_S = 0.5
+DRAIN_RETRY_SPREAD_S = 1.0
+
+DRAIN_TICK_S = 0.02
+
+# Time that clients have to take what has been sent to them.
+DRAIN_FLUSH_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,9 @@ class StreamRegistry:
 
     def __init__(self, *, max_streams: int = 10_000, max_streams_per_client: int = 10_000) -> None:
         self._open: dict[SSEResponse, None] = {}
-        self.drain = StreamDrain(self._open.keys())
+        self.is_draining = False
+        self._drain_s = self._drain_ends_at = 0.0
+        self._all_closed = asyncio.Event()
         self._limiter = ClientLimiter(max_streams, max_streams_per_client)
         # Of the streams that have ended.
         self._sent_frames = self._sent_bytes = 0
@@ -52,11 +65,6 @@ class StreamRegistry:
 
     def __contains__(self, stream: object) -> bool:
         return stream in self._open
-
-    @property
-    def is_draining(self) -> bool:
-        """True while the server shuts down."""
-        return self.drain.is_active
 
     def require_capacity(self, request: web.Request) -> None:
         """Check that a client may open one more stream, before anything is read for it.
@@ -90,7 +98,7 @@ class StreamRegistry:
             feed,
             grant=request[GRANT],
             client_key=client_key,
-            drain_retry_ms=self.drain.retry_ms,
+            drain_retry_ms=self._drain_retry_ms,
             on_close=self._on_stream_closed,
         )
         self._open[stream] = None
@@ -114,10 +122,62 @@ class StreamRegistry:
             open_by_kind, slow_consumers, sent_frames, sent_bytes, self._closed.copy()
         )
 
+    def begin_drain(self, timeout_s: float) -> None:
+        """Begin the drain: new streams end at once.
+
+        `drain` ends the open streams over `timeout_s`, or in less time if they are few.
+        """
+        self._drain_s = min(timeout_s, len(self._open) / DRAIN_STREAMS_PER_S)
+        self._drain_ends_at = time.monotonic() + self._drain_s
+        self.is_draining = True
+        self._all_closed.clear()
+
+    async def drain(self, force: asyncio.Event) -> None:
+        """End the streams after `begin_drain`. If `force` is set, the rest ends at once."""
+        waiting = list(self._open)
+        random.shuffle(waiting)
+        each_s = self._drain_s / max(1, len(waiting))
+        while each_s and waiting and not force.is_set():
+            due = len(waiting) - max(0, int((self._drain_ends_at - time.monotonic()) / each_s))
+            for _ in range(due):
+                # The feed of a stream that has ended meanwhile is an empty one.
+                waiting.pop().feed.finish()
+            await asyncio.sleep(DRAIN_TICK_S)
+        self.finish_all()
+        if self._open:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_FLUSH_TIMEOUT_S):
+                    await self._all_closed.wait()
+        self.abort_all()
+
+    def finish_all(self) -> None:
+        """End all streams once they have sent what they have, and after a second in any case."""
+        self.is_draining = True
+        for stream in self._open:
+            stream.feed.finish()
+        asyncio.get_running_loop().call_later(DRAIN_FLUSH_TIMEOUT_S, self.abort_all)
+
+    def abort_all(self) -> None:
+        """Close the connections of all streams at once; what has not been sent is lost."""
+        for stream in list(self._open):
+            stream.abort("shutdown")
+
+    def _drain_retry_ms(self) -> int | None:
+        """Return the delay after which a client should reconnect, in milliseconds.
+
+        The delays are random, and end after the drain. None unless the drain has begun.
+        """
+        if not self.is_draining:
+            return None
+        rest_s = max(0.0, self._drain_ends_at - time.monotonic())
+        spread_s = random.uniform(0.0, max(DRAIN_RETRY_SPREAD_S, self._drain_s))  # noqa: S311 - no secret
+        return round(1000 * (rest_s + DRAIN_RETRY_MARGIN_S + spread_s))
+
     def _on_stream_closed(self, stream: SSEResponse) -> None:
         del self._open[stream]
         self._limiter.remove(stream.client_key)
-        self.drain.on_stream_closed()
+        if not self._open:
+            self._all_closed.set()
         stream.detach()
         self._sent_frames += stream.sent_frames
         self._sent_bytes += stream.written_bytes

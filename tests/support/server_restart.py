@@ -15,7 +15,7 @@ from pathlib import Path
 import aiohttp
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from marianne_stream.web.stream_drain import DRAIN_STREAMS_PER_S
+from marianne_stream.web.stream_registry import DRAIN_STREAMS_PER_S
 from marianne_stream.wire.sse import EventParser
 from tests.support.processes import ManagedProcess, run_process
 from tests.support.waiting import wait_until

@@ -21,8 +21,8 @@ from tests.support.waiting import wait_until
 PATIENT_SCRIPT = """
 import sys
 from marianne_stream.cli.main import main
-from marianne_stream.web import http_server, stream_drain
-limits = {http_server: "SHUTDOWN_TIMEOUT_S", stream_drain: "DRAIN_FLUSH_TIMEOUT_S"}
+from marianne_stream.web import http_server, stream_registry
+limits = {http_server: "SHUTDOWN_TIMEOUT_S", stream_registry: "DRAIN_FLUSH_TIMEOUT_S"}
 for module, name in limits.items():
     assert hasattr(module, name)
     setattr(module, name, 3600.0)
@@ -73,12 +73,12 @@ async def test_failure_during_shutdown_sets_the_exit_code(tmp_path: Path) -> Non
 import sys
 from marianne_stream.auth.authenticator import Authenticator
 from marianne_stream.cli.main import main
-from marianne_stream.web.stream_drain import StreamDrain
+from marianne_stream.web.stream_registry import StreamRegistry
 async def run(self, force):
     def revoke_stale(self): raise ZeroDivisionError("a fault of ours")
     Authenticator.revoke_stale = revoke_stale
     await force.wait()
-StreamDrain.run = run
+StreamRegistry.drain = run
 sys.exit(main(sys.argv[1:]))
 """
     async with run_process("-c", script, *make_server_options(tmp_path), "--port", 0) as running:
