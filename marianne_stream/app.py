@@ -33,19 +33,7 @@ from marianne_stream.relay.setup import (
 )
 from marianne_stream.server.memory import trim_heap_periodically
 from marianne_stream.server.tasks import TaskSupervisor
-from marianne_stream.web import openapi
-from marianne_stream.web.app_keys import (
-    AUTHENTICATOR,
-    DOWNLOAD_LIMITER,
-    JOB_HUB,
-    LOG_FEEDS,
-    LOG_LOCATOR,
-    MAX_DOWNLOAD_BYTES,
-    METRICS,
-    NOT_SERVED,
-    OPENAPI,
-    STREAM_REGISTRY,
-)
+from marianne_stream.web import app_keys, openapi
 from marianne_stream.web.auth_middleware import AuthMiddleware
 from marianne_stream.web.frontend import Frontend, Templates
 from marianne_stream.web.host_policy import Cors, TrustedHosts, add_security_headers
@@ -94,7 +82,8 @@ class Components:
     def __init__(self, settings: Settings) -> None:
         self.edge = make_edge(settings)
         self.conductor = make_conductor_backend(settings)
-        registry = make_registry(settings, self.conductor)
+        config = self.conductor.daemon_config if self.conductor is not None else None
+        registry = make_registry(settings, config)
         self.backend = self.edge or select_backend(settings, self.conductor, registry)
         self.job_hub = make_job_hub(self.backend, self.edge, self.conductor)
         self.file_watcher = FileWatcher(
@@ -102,8 +91,13 @@ class Components:
         )
         self.log_threads = LogThreads()
         self.followers = LogFollowers(self.job_hub, self.file_watcher)
-        path_resolver = make_path_resolver(settings, self.conductor, registry)
-        file_locator = FileLogLocator(self.job_hub, path_resolver, self.log_threads)
+        has_registry = settings.state_backend in ("auto", "registry")
+        paths = JobPathResolver(
+            config,
+            registry if has_registry else None,
+            conductor_log_path=settings.conductor_log,
+        )
+        file_locator = FileLogLocator(self.job_hub, paths, self.log_threads)
         self.log_locator: LogLocator = file_locator
         self.log_feeds: LogFeedProvider = FileLogFeeds(file_locator, self.followers)
         if self.edge is not None:
@@ -204,18 +198,18 @@ def create_app(settings: Settings) -> web.Application:
 def set_app_keys(app: web.Application, components: Components, settings: Settings) -> None:
     """Store what the handlers need in the application."""
     edge = components.edge
-    app[AUTHENTICATOR] = components.authenticator
-    app[DOWNLOAD_LIMITER] = components.download_limiter
-    app[JOB_HUB] = components.job_hub
+    app[app_keys.AUTHENTICATOR] = components.authenticator
+    app[app_keys.DOWNLOAD_LIMITER] = components.download_limiter
+    app[app_keys.JOB_HUB] = components.job_hub
     app[JOB_ID_RESOLVER] = edge.public_job_id if edge is not None else str
-    app[LOG_FEEDS] = components.log_feeds
-    app[LOG_LOCATOR] = components.log_locator
-    app[MAX_DOWNLOAD_BYTES] = settings.max_download_bytes
-    app[METRICS] = components.metrics
-    app[NOT_SERVED] = edge.version_mismatches if edge is not None else list
+    app[app_keys.LOG_FEEDS] = components.log_feeds
+    app[app_keys.LOG_LOCATOR] = components.log_locator
+    app[app_keys.MAX_DOWNLOAD_BYTES] = settings.max_download_bytes
+    app[app_keys.METRICS] = components.metrics
+    app[app_keys.NOT_SERVED] = edge.version_mismatches if edge is not None else list
     make_document: Callable[[], bytes] = openapi.make_openapi_document
-    app[OPENAPI] = make_document
-    app[STREAM_REGISTRY] = components.stream_registry
+    app[app_keys.OPENAPI] = make_document
+    app[app_keys.STREAM_REGISTRY] = components.stream_registry
     app[TASKS] = components.tasks
 
 
@@ -252,9 +246,9 @@ async def shutdown(app: web.Application, *, drain_timeout_s: float, force: async
     The streams end over `drain_timeout_s`, so that their clients do not reconnect all at once. If
     `force` is set, the remaining streams end at once.
     """
-    job_hub, stream_registry, tasks = app[JOB_HUB], app[STREAM_REGISTRY], app[TASKS]
+    stream_registry, tasks = app[app_keys.STREAM_REGISTRY], app[TASKS]
     stream_registry.begin_drain(drain_timeout_s)
-    job_hub.begin_shutdown()
+    app[app_keys.JOB_HUB].begin_shutdown()
     # The relay's goodbye comes first: edges then report that the origin is gone.
     await tasks.cancel("relay")
     await tasks.cancel("conductor", "jobs")
@@ -263,13 +257,13 @@ async def shutdown(app: web.Application, *, drain_timeout_s: float, force: async
 
 def abort(app: web.Application, runner: LimitedAppRunner) -> None:
     """Abort all streams and connections at once; unsent data is lost."""
-    app[STREAM_REGISTRY].abort_all()
+    app[app_keys.STREAM_REGISTRY].abort_all()
     runner.abort()
 
 
 def status_line(app: web.Application) -> str:
     """Return a summary of the server's activity in one line."""
-    streams, job_hub = app[STREAM_REGISTRY], app[JOB_HUB]
+    streams, job_hub = app[app_keys.STREAM_REGISTRY], app[app_keys.JOB_HUB]
     if streams.is_draining:
         return f"draining; {len(streams)} streams still open"
     return (
@@ -328,12 +322,10 @@ def make_conductor_backend(settings: Settings) -> ConductorBackend | None:
     return ConductorBackend(client, DaemonConfigCache(client))
 
 
-def make_registry(settings: Settings, conductor: ConductorBackend | None) -> RegistryBackend:
+def make_registry(settings: Settings, config: DaemonConfigCache | None) -> RegistryBackend:
     """Return the backend of the registry that the settings or the conductor name."""
     path = RegistryPath(
-        conductor.daemon_config if conductor is not None else None,
-        configured_path=settings.registry_path,
-        socket_path=settings.conductor_socket,
+        config, configured_path=settings.registry_path, socket_path=settings.conductor_socket
     )
     return RegistryBackend(path.find)
 
@@ -348,17 +340,6 @@ def select_backend(
         return registry
     is_alone = settings.state_backend == "conductor"
     return conductor if is_alone else FallbackBackend(conductor, registry)
-
-
-def make_path_resolver(
-    settings: Settings, conductor: ConductorBackend | None, registry: RegistryBackend
-) -> JobPathResolver:
-    """Return the lookup of the paths that only the conductor or its registry knows."""
-    return JobPathResolver(
-        conductor.daemon_config if conductor is not None else None,
-        registry if settings.state_backend in ("auto", "registry") else None,
-        conductor_log_path=settings.conductor_log,
-    )
 
 
 def make_authenticator(settings: Settings) -> Authenticator | None:
