@@ -134,7 +134,7 @@ class Components:
         start("jobs", self.job_hub.run())
         start("file watcher", self.file_watcher.run())
         if self.authenticator is not None:
-            await self.authenticator.open()
+            await self.authenticator.session_store.open()
             start("sessions", self.authenticator.run_revocation())
         if self.edge is not None:
             start("conductor", self.edge.run(self.job_hub))
@@ -148,7 +148,7 @@ class Components:
         finally:
             # The process does not exit while the thread of the session database runs.
             if self.authenticator is not None:
-                await self.authenticator.close()
+                await self.authenticator.session_store.close()
 
     async def close_streams(self, _app: web.Application) -> None:
         """End all streams, if `shutdown` was not called before."""

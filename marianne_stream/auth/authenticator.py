@@ -48,21 +48,13 @@ class Authenticator:
 
     def __init__(self, token_source: TokenSource, session_store: SessionStore) -> None:
         self.token_source = token_source
-        self._session_store = session_store
+        self.session_store = session_store
         self._tokens = token_source.read()
         # By the digests of token and session.
         self._grants: dict[tuple[str, str], Grant] = {}
         self._logged_expired: set[Token] = set()
         self._link_digest = ""
         self._link_expires_at = 0.0
-
-    async def open(self) -> None:
-        """Open the session store."""
-        await self._session_store.open()
-
-    async def close(self) -> None:
-        """Close the session store."""
-        await self._session_store.close()
 
     def authenticate_token(self, text: str) -> Grant | None:
         """Return the grant of a token, or None if it is invalid."""
@@ -78,7 +70,7 @@ class Authenticator:
 
     async def authenticate_session(self, session_id: str) -> Grant | None:
         """Return the grant of a session, or None if it has ended or its token was removed."""
-        session = await self._session_store.get(session_id)
+        session = await self.session_store.get(session_id)
         if session is None:
             return None
         token = self._get_valid_token(session.token)
@@ -112,10 +104,10 @@ class Authenticator:
 
     async def end_session(self, session_id: str) -> str | None:
         """End a session; return the name of its token, or None if there was no session."""
-        session = await self._session_store.get(session_id)
+        session = await self.session_store.get(session_id)
         if session is None:
             return None
-        await self._session_store.revoke(session)
+        await self.session_store.revoke(session)
         self._revoke_grants({session.digest})
         token = self._get_valid_token(session.token)
         return token.name if token is not None else None
@@ -141,7 +133,7 @@ class Authenticator:
         # Expired tokens first: they must not wait for a slow session store.
         self._revoke_grants()
         sessions = {digest for _, digest in self._grants if digest != NO_SESSION}
-        self._revoke_grants(await self._session_store.find_ended(sessions))
+        self._revoke_grants(await self.session_store.find_ended(sessions))
 
     async def run_revocation(self) -> None:
         """Revoke stale grants once a second, until cancelled."""
@@ -150,7 +142,7 @@ class Authenticator:
             await self.revoke_stale()
 
     async def _create_session(self, token: Token) -> tuple[str, str]:
-        return await self._session_store.create(token.digest), token.name
+        return await self.session_store.create(token.digest), token.name
 
     def _match_valid_token(self, text: str) -> Token | None:
         token = match_token(self._tokens, text)

@@ -60,13 +60,10 @@ class CheckpointDirBackend:
         self._thread = ReaderThread("checkpoints")
 
     async def read_roster(self) -> Roster:
-        """Return every job in the folder, newest first. An unreadable file is left out.
+        """Return every job in the folder, newest first, as `Backend.read_roster` does.
 
-        A checkpoint has no submission time; the time of its creation stands for it. Cancelling
-        is safe.
-
-        Raises:
-            StateUnreadableError: the folder is missing, or cannot be read.
+        An unreadable file is left out. A checkpoint has no submission time; the time of its
+        creation stands for it.
         """
         entries = await self._thread.run(self._list_entries)
         entries.sort(key=lambda entry: entry.submitted_at or 0.0, reverse=True)
@@ -74,14 +71,10 @@ class CheckpointDirBackend:
         return Roster(entries=listed, source="json", live=False)
 
     async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:  # noqa: ARG002
-        """Return the full state of a job. Cancelling is safe.
+        """Return the full state of a job, as `Backend.read_job` does.
 
-        Several ids have one file name; the id in the file decides. The entry is not used: the
-        file is as new.
-
-        Raises:
-            JobNotFoundError: the folder has no file of the job.
-            StateUnavailableError: the folder cannot be read, or the file is damaged.
+        Several ids have one file name; the id in the file decides. The entry is not used: the file
+        is as new.
         """
 
         def find(_abandoned: threading.Event) -> JobState:

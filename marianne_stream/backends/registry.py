@@ -80,26 +80,19 @@ class RegistryBackend:
         self._first_ends: dict[str, tuple[object, float]] = {}
 
     async def read_roster(self) -> Roster:
-        """Return every job in the registry, newest first. Cancelling is safe.
+        """Return every job in the registry, newest first, as `Backend.read_roster` does.
 
-        A row whose id or status is not text is skipped. Counts and ends come from the
-        checkpoints; those of many new jobs come with the next reads.
-
-        Raises:
-            StateUnreadableError: the registry is missing, unreadable, or not a registry.
+        A row whose id or status is not text is skipped. Counts and ends come from the checkpoints;
+        those of many new jobs come with the next reads.
         """
         entries = await self._thread.run(self._read_entries)
         return Roster(entries=entries, source="registry", live=False)
 
     async def read_job(self, job_id: str, entry: RosterEntry | None) -> JobState:  # noqa: ARG002
-        """Return the full state of a job. Cancelling is safe.
+        """Return the full state of a job, as `Backend.read_job` does.
 
         The row's status overrides its checkpoint's, so the state is consistent. The entry is not
         used: the row is as new.
-
-        Raises:
-            JobNotFoundError: the registry has no row for the job.
-            StateUnavailableError: the registry cannot be read, or the row is damaged.
         """
         return await self._thread.run(partial(self._read_state, job_id))
 

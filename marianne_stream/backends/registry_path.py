@@ -29,11 +29,8 @@ class RegistryPath:
     """Path of the registry that a setting or the conductor gives.
 
     A configured registry is not read if the conductor names another existing file: it would show
-    the jobs of another conductor.
-
-    Args:
-        socket_path: the conductor's socket, from which the default registry path is derived until
-            the conductor has answered.
+    the jobs of another conductor. Until the conductor has answered, the default path is derived
+    from its socket's.
     """
 
     def __init__(

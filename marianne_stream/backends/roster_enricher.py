@@ -104,7 +104,9 @@ class RosterEnricher:
             logger.debug("registry not read error=%s", error)
             return
         self._registry_entries.update(
-            (entry.job_id, entry) for entry in roster.entries.values() if is_informative(entry)
+            (entry.job_id, entry)
+            for entry in roster.entries.values()
+            if entry.completed_at is not None or entry.completed_sheets is not None
         )
 
 
@@ -119,11 +121,6 @@ def is_incomplete(entry: RosterEntry) -> bool:
     A running job has its own counts, which change.
     """
     return entry.is_terminal or (not entry.is_active and entry.completed_sheets is None)
-
-
-def is_informative(entry: RosterEntry) -> bool:
-    """Return True if the registry's entry has facts that the conductor's may lack."""
-    return entry.completed_at is not None or entry.completed_sheets is not None
 
 
 def enrich_entry(entry: RosterEntry, registry_entry: RosterEntry) -> RosterEntry:

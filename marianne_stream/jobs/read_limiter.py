@@ -19,11 +19,8 @@ class StateReadLimiter:
     """Mutex for state reads that limits the share of background reads.
 
     A read that a hint or a client requires is on demand; all others are background reads. The jobs
-    that share a limiter are a group.
-
-    Attributes:
-        subscribe_lock: held while a subscription for the details of the roster begins, so that a
-            client's first read does not wait for those of all jobs of the group.
+    that share a limiter are a group. Their subscriptions for the details of the roster begin one at
+    a time, under `subscribe_lock`: a client's first read does not wait for all of theirs.
     """
 
     def __init__(self) -> None:

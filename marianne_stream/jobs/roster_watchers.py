@@ -30,9 +30,7 @@ SubscribeJob = Callable[[str, float], Awaitable[tuple[JobSnapshot, JobSubscripti
 class RosterJobWatchers:
     """Runs one task with a subscription for each unfinished job of the roster.
 
-    Args:
-        find_limiter: returns the limiter of a job's group; groups have equal shares of
-            MAX_WATCHED_JOBS.
+    Groups of jobs with one read limiter have equal shares of MAX_WATCHED_JOBS.
     """
 
     def __init__(self, subscribe_job: SubscribeJob, find_limiter: FindLimiter) -> None:

@@ -192,15 +192,9 @@ class JobSnapshot(Snapshot):
 
 
 class RosterSnapshot(Snapshot):
-    """All jobs as the clients of the roster see them at one moment.
+    """All jobs as the clients of the roster see them at one moment, newest first.
 
-    A change of TIME_FIELDS alone is no difference.
-
-    Args:
-        previous: an earlier snapshot, whose unchanged summaries are reused.
-
-    Attributes:
-        summaries: summaries by job id, newest first.
+    A change of TIME_FIELDS alone is no difference. Unchanged summaries of `previous` are reused.
     """
 
     def __init__(

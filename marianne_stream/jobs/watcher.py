@@ -217,11 +217,7 @@ class JobWatcher:
         """Read the state, and publish a snapshot if it is new.
 
         The end of the job counts only with a roster that was requested after the loop time
-        `roster_since`.
-
-        Raises:
-            JobNotFoundError: there is no such job.
-            StateUnavailableError: the state cannot be read.
+        `roster_since`. Raises the errors of `wait_first_snapshot`.
         """
         state = await self._read_state(on_demand=on_demand)
         if not state.is_consistent or (

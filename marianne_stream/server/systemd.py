@@ -70,11 +70,6 @@ class Notifier:
         """Report that the service is stopping."""
         self._send("STOPPING=1")
 
-    def ping_watchdog(self) -> None:
-        """Reset the watchdog."""
-        if not self._pending:
-            self._send("WATCHDOG=1")
-
     def status(self, text: str) -> None:
         """Report the activity of the service in one line, if it has changed."""
         if text != self._status:
@@ -103,8 +98,8 @@ class Notifier:
         """Ping the watchdog and report the status, until cancelled."""
         interval_s = min(STATUS_INTERVAL_S, self.watchdog_interval_s or STATUS_INTERVAL_S)
         while True:
-            if self.watchdog_interval_s is not None:
-                self.ping_watchdog()
+            if self.watchdog_interval_s is not None and not self._pending:
+                self._send("WATCHDOG=1")
             self.status(describe())
             self.flush()
             await asyncio.sleep(RETRY_INTERVAL_S if self._pending else interval_s)

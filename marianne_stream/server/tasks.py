@@ -46,12 +46,13 @@ class TaskSupervisor:
         error = context.get("exception")
         task_keys = {"task", "future", "handle"} & context.keys()
         callback = getattr(context.get("handle"), "_callback", None)
+        is_asyncio_internal = (getattr(callback, "__module__", "") or "").startswith("asyncio.")
         if isinstance(error, OSError) and "socket" in context:
             # asyncio reports it again and again while connections wait.
             if self._accept_warnings.is_due():
                 logger.warning("connections cannot be accepted error=%r", error.strerror)
             return
-        if error is None or not task_keys or is_asyncio_internal(callback):
+        if error is None or not task_keys or is_asyncio_internal:
             loop.default_exception_handler(context)
             return
         self._fail(str(context.get("message")), error)
@@ -64,8 +65,3 @@ class TaskSupervisor:
         if self.error is None:
             self.error = error
         self.failed.set()
-
-
-def is_asyncio_internal(callback: object) -> bool:
-    """Return whether a callback of the loop belongs to asyncio."""
-    return (getattr(callback, "__module__", "") or "").startswith("asyncio.")

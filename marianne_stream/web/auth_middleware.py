@@ -57,7 +57,7 @@ class AuthMiddleware:
         self._trusted_hosts.check(request)
         if (preflight := self._cors.preflight_response(request)) is not None:
             return preflight
-        if self._is_public(request.path):
+        if request.path in self._public_paths or request.path.startswith(PUBLIC_PREFIX):
             request[GRANT] = UNRESTRICTED
         elif (grant := await self._authenticate(request)) is None:
             raise unauthenticated_error(request)
@@ -97,9 +97,6 @@ class AuthMiddleware:
             await self.login_throttle.penalize(client.rate_limit_key)
             raise InvalidTokenError
         return grant
-
-    def _is_public(self, path: str) -> bool:
-        return path in self._public_paths or path.startswith(PUBLIC_PREFIX)
 
 
 def require_job_access(request: web.Request, grant: Grant) -> None:

@@ -42,10 +42,8 @@ class TrustedHosts:
     """Host names that the server answers for.
 
     A name that another site has pointed at this server (DNS rebinding) stands in the Host header,
-    and is rejected. IP addresses are allowed, since no site can point them anywhere.
-
-    Args:
-        allowed_hosts: names besides `localhost`; `*.example.org` allows all names below it.
+    and is rejected. IP addresses are allowed, since no site can point them anywhere. `localhost`
+    and `allowed_hosts` are; `*.example.org` allows all names below it.
     """
 
     def __init__(self, allowed_hosts: Iterable[str]) -> None:
@@ -69,11 +67,7 @@ class TrustedHosts:
 
 
 class Cors:
-    """Cross-origin access for pages of other sites, without cookies.
-
-    Args:
-        origins: origins as browsers send them, as `https://grafana.example.org`.
-    """
+    """Cross-origin access for pages of other origins, as `https://example.org`, without cookies."""
 
     def __init__(self, origins: Iterable[str]) -> None:
         self._origins = frozenset(origins)

@@ -104,6 +104,7 @@ class LimitedServer(WrappedServer):
     def __init__(
         self,
         inner: web.Server,
+        *,
         limiter: ClientLimiter,
         is_exempt: Callable[[str], bool],
         metrics: Metrics,
@@ -122,7 +123,7 @@ class LimitedServer(WrappedServer):
         if self._limiter.reached(client_key, is_exempt=self._is_exempt(peer)) is None:
             self._limiter.add(client_key)
             return client_key
-        self._metrics.count_rejected_connection()
+        self._metrics.rejected_connections.inc()
         if self._warnings.is_due():
             logger.warning(
                 "connections rejected open=%d client=%s client_open=%d",
@@ -185,6 +186,9 @@ class LimitedAppRunner(WrappingAppRunner):
         max_header_bytes: int,
     ) -> None:
         self._options: dict[str, Any] = {
+            "limiter": limiter,
+            "is_exempt": is_exempt,
+            "metrics": app[METRICS],
             "access_log": None,
             "keepalive_timeout": idle_timeout_s,
             "lingering_time": LINGERING_TIME_S,
@@ -196,14 +200,10 @@ class LimitedAppRunner(WrappingAppRunner):
         }
         # With handler_cancellation, the end of a client is noticed at once.
         super().__init__(app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
-        self._limiter = limiter
-        self._is_exempt = is_exempt
 
     def wrap_server(self, inner: web.Server) -> web.Server:
         """Return a server with limits around aiohttp's own."""
-        return LimitedServer(
-            inner, self._limiter, self._is_exempt, self.app[METRICS], **self._options
-        )
+        return LimitedServer(inner, **self._options)
 
     @property
     def limited_server(self) -> LimitedServer:

@@ -55,7 +55,7 @@ class Metrics:
             ("route",),
             registry=self.registry,
         )
-        self._rejected = Counter(
+        self.rejected_connections = Counter(
             f"{METRIC_PREFIX}_connections_rejected",
             "Connections that were closed at once because of a connection limit.",
             registry=self.registry,
@@ -74,10 +74,6 @@ class Metrics:
         """
         self._requests.labels(route, method, status).inc()
         self._durations.labels(route).observe(duration_s)
-
-    def count_rejected_connection(self) -> None:
-        """Count a connection that was closed because of a limit."""
-        self._rejected.inc()
 
     async def run_lag_probe(self) -> None:
         """Measure the event-loop lag until cancelled."""

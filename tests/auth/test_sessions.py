@@ -39,13 +39,13 @@ async def open_authenticator(tmp_path: Path) -> AsyncIterator[OpenAuthenticator]
         token_file.chmod(0o600)
         store = SessionStore(data_dir, max_age_s=max_age_s)
         authenticator = Authenticator(TokenSource(token_file), store)
-        await authenticator.open()
+        await authenticator.session_store.open()
         opened.append(authenticator)
         return authenticator
 
     yield open_one
     for authenticator in opened:
-        await authenticator.close()
+        await authenticator.session_store.close()
 
 
 async def sign_in(authenticator: Authenticator) -> str:
@@ -217,7 +217,7 @@ async def test_changes_while_database_is_locked_are_saved_at_close(
         database.execute("BEGIN IMMEDIATE")
         await authenticator.end_session(ended)
         begun = await sign_in(authenticator)
-    await authenticator.close()
+    await authenticator.session_store.close()
     restarted = await open_authenticator()
     assert await restarted.authenticate_session(ended) is None
     assert await restarted.authenticate_session(begun) is not None
