@@ -41,6 +41,9 @@ from benchmarks.trials import restart, torture
 from benchmarks.workers_case import workers
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.wire.sse import EventParser
+from tests.support import conductor_process
+
+CONDUCTOR_PROCESS = Path(conductor_process.__file__)
 
 BenchmarkCase = Callable[[Path], Awaitable[dict[str, float]]]
 TrialCase = Callable[..., Awaitable[dict[str, float]]]
@@ -75,9 +78,8 @@ async def conductor_stop(folder: Path) -> dict[str, float]:
     for name in ("subscribed_s", "killed_s"):
         times = []
         for _ in range(3):
-            place = ("--socket", folder / "c.sock", "--scenario", "none")
             async with (
-                run_python("-m", "marianne_stream.demo", *place) as host,
+                run_python(CONDUCTOR_PROCESS, "--socket", folder / "c.sock") as host,
                 run_server(folder) as running,
             ):
                 await asyncio.sleep(0.5)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from marianne_stream.demo.checkpoint_fields import JsonObject
-from marianne_stream.demo.state_history import make_state
 from marianne_stream.errors import SettingsError
 
 
@@ -69,18 +68,6 @@ class Recording:
         """Return the first response to a method without a job."""
         responses = self._responses.get((method, ""))
         return responses[0] if responses else None
-
-    def job_states(self) -> dict[str, list[JsonObject]]:
-        """Return the states of each job in order, with the recording's times."""
-        return {
-            job_id: [
-                make_state(entry.time_s, entry.message["result"]["status"], entry.message["result"])
-                for entry in responses
-                if "result" in entry.message
-            ]
-            for (method, job_id), responses in self._responses.items()
-            if method == "job.status" and any("result" in entry.message for entry in responses)
-        }
 
 
 def parse_entry(line: bytes, location: str) -> RecordedMessage:

@@ -75,10 +75,6 @@ class ReplayConductor(ConductorServer):
         await super().kill()
         await self._stop_playing()
 
-    def job_states(self) -> dict[str, list[JsonObject]]:
-        """Return the states of each job in order, with the recording's times."""
-        return self.recording.job_states()
-
     def answer(self, method: str, params: Mapping[str, object]) -> object:
         """Answer with the last response recorded up to now."""
         job_id = params.get("job_id", "")

@@ -13,6 +13,7 @@ from marianne_stream.demo.recording import Recording
 from marianne_stream.demo.replay import ReplayConductor
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.errors import SettingsError
+from tests.support.state_history import recorded_states
 
 RECORDED = Path(__file__).parents[3] / "shared" / "recordings" / "four-jobs.ndjson"
 recorded = pytest.mark.skipif(not RECORDED.exists(), reason="the recording is not there")
@@ -85,7 +86,7 @@ async def test_replay_sends_events_in_time_and_keeps_last_state(
 
 
 async def test_job_states_are_the_recorded_ones(replay: ReplayConductor) -> None:
-    states = replay.job_states()["fan"]
+    states = recorded_states(replay.recording)["fan"]
     assert [(state["t"], state["status"]) for state in states] == [
         (1.0, "running"),
         (3.0, "paused"),
@@ -127,7 +128,7 @@ def test_missing_recording_error_has_path(tmp_path: Path) -> None:
 
 @recorded
 def test_recorded_jobs_end_with_recorded_status() -> None:
-    truth = Recording.from_file(RECORDED).job_states()
+    truth = recorded_states(Recording.from_file(RECORDED))
     ends = {job: (states[-1]["status"], states[-1]["completed"]) for job, states in truth.items()}
     assert ends == {
         "wt": ("completed", 4),

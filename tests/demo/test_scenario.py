@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from marianne_stream.demo.recording import Recording
-from marianne_stream.demo.scenario import Scenario, make_recorded_scenario
+from marianne_stream.demo.scenario import Scenario
 from marianne_stream.demo.score import DEMO_SCORES
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from tests.support.recorded_scenario import make_recorded_scenario
+from tests.support.state_history import StateHistory, recorded_states
 from tests.support.waiting import wait_until
 
 RECORDED = Path(__file__).parents[3] / "shared" / "recordings" / "four-jobs.ndjson"
@@ -29,11 +31,12 @@ def steps(states: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 async def test_recorded_scenario_has_recorded_states(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
+    history = StateHistory(conductor)
     scenario = make_recorded_scenario(conductor, tmp_path, speed=60)
     await asyncio.wait_for(scenario.run(), 5)
-    recorded = Recording.from_file(RECORDED).job_states()
-    assert list(scenario.job_states) == list(recorded)
-    for job_id, states in scenario.job_states.items():
+    recorded = recorded_states(Recording.from_file(RECORDED))
+    assert list(history.job_states) == list(recorded)
+    for job_id, states in history.job_states.items():
         # The recorder polled: it may have missed short states of the real jobs.
         played = iter(step for step in steps(states) if step[0] != "queued")
         missed = [step for step in steps(recorded[job_id]) if step not in played]
@@ -44,22 +47,24 @@ async def test_recorded_scenario_has_recorded_states(
 async def test_demo_scenario_is_deterministic_and_repeats(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
+    history = StateHistory(conductor)
     scenario = Scenario(conductor, tmp_path / "a", speed=100, rounds=2)
     await asyncio.wait_for(scenario.run(), 5)
     other = SimulatedConductor(tmp_path / "other.sock")
+    other_history = StateHistory(other)
     again = Scenario(other, tmp_path / "b", speed=100, rounds=2)
     await asyncio.wait_for(again.run(), 5)
-    ends = {job_id: states[-1]["status"] for job_id, states in scenario.job_states.items()}
+    ends = {job_id: states[-1]["status"] for job_id, states in history.job_states.items()}
     assert ends == {
         "tide-tables": "completed",
         "lantern-festival": "failed",
         "cathedral-of-moss": "completed",
         "paper-boats": "cancelled",
     }
-    for job_id, states in scenario.job_states.items():
-        assert steps(states) == steps(again.job_states[job_id])
+    for job_id, states in history.job_states.items():
+        assert steps(states) == steps(other_history.job_states[job_id])
         assert [state["status"] for state in states].count("queued") == 2
-    moss = scenario.job_states["cathedral-of-moss"]
+    moss = history.job_states["cathedral-of-moss"]
     assert any(list(state["sheets"].values()).count("dispatched") == 4 for state in moss)
     assert "paused" in {state["status"] for state in moss}
 

@@ -114,11 +114,9 @@ def run_server(folder: Path, *arguments: object) -> AbstractAsyncContextManager[
     )
 
 
-def run_conductor(folder: Path, *arguments: object) -> AbstractAsyncContextManager[ManagedProcess]:
+def run_conductor(folder: Path) -> AbstractAsyncContextManager[ManagedProcess]:
     """Run an idle simulated conductor as a process."""
     return run_process(
-        *("-m", "marianne_stream.demo"),
+        Path(__file__).with_name("conductor_process.py"),
         *("--socket", folder / "c.sock", "--registry", folder / "state.db"),
-        *("--scenario", "none"),
-        *arguments,
     )

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
-from marianne_stream.demo.state_history import StateHistory
 from marianne_stream.wire.sse import EventParser
 from tests.support.processes import run_server
+from tests.support.state_history import StateHistory
 from tests.support.waiting import wait_until
 
 VIEWERS = 500

@@ -138,7 +138,13 @@ async def test_malformed_http_is_not_logged(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--port", "abc"), ("demo", "--speed", "0"), ("--state-backend", "json"), ("nonsense",)],
+    [
+        ("--port", "abc"),
+        ("demo", "--speed", "0"),
+        ("demo", "--replay", "README.md"),
+        ("--state-backend", "json"),
+        ("nonsense",),
+    ],
 )
 async def test_invalid_arguments_exit_2_with_one_sentence(
     arguments: tuple[str, ...],

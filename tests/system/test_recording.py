@@ -11,11 +11,12 @@ import pytest
 
 from marianne_stream.demo.recording import Recording
 from marianne_stream.demo.replay import ReplayConductor
-from marianne_stream.demo.scenario import make_recorded_scenario
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.expected_states import expected_states, find_missing_states, viewer_states
 from tests.support.loop_lag import measure_loop_lag
 from tests.support.processes import run_server
+from tests.support.recorded_scenario import make_recorded_scenario
+from tests.support.state_history import StateHistory, recorded_states
 from tests.support.viewers import Viewer, open_viewer
 
 JOBS = ("wt", "failing", "fan", "tick")
@@ -86,7 +87,7 @@ async def test_recording_is_shown_as_recorded(recordings: Path, tmp_path: Path) 
         async with measure_loop_lag() as stalled, watched(tmp_path, replay.play) as viewers:
             truth = {
                 job: [{**moment, "t": moment["t"] / SPEED} for moment in moments]
-                for job, moments in replay.job_states().items()
+                for job, moments in recorded_states(recording).items()
             }
             check(viewers, truth, stalled_s=stalled.max_s)
     finally:
@@ -97,6 +98,7 @@ async def test_four_recorded_jobs_at_once_are_shown_as_they_happened(
     conductor: SimulatedConductor, tmp_path: Path
 ) -> None:
     scenario = make_recorded_scenario(conductor, tmp_path, speed=SPEED)
+    history = StateHistory(conductor)
     playing: list[asyncio.Task[None]] = []
 
     def begin() -> None:
@@ -104,7 +106,7 @@ async def test_four_recorded_jobs_at_once_are_shown_as_they_happened(
 
     async with measure_loop_lag() as stalled, watched(tmp_path, begin) as viewers:
         await playing[0]
-        check(viewers, scenario.job_states, stalled_s=stalled.max_s)
+        check(viewers, history.job_states, stalled_s=stalled.max_s)
 
 
 Jobs = dict[str, dict[str, Any]]

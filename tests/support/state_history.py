@@ -2,12 +2,10 @@
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
 
 from marianne_stream.demo.checkpoint_fields import JsonObject
-
-if TYPE_CHECKING:
-    from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from marianne_stream.demo.recording import Recording
+from marianne_stream.demo.simulated_conductor import SimulatedConductor
 
 
 def make_state(time_s: float, status: str | None, result: JsonObject) -> JsonObject:
@@ -32,6 +30,17 @@ def make_state(time_s: float, status: str | None, result: JsonObject) -> JsonObj
     }
 
 
+def recorded_states(recording: Recording) -> dict[str, list[JsonObject]]:
+    """Return the states of each job in order, with the recording's times."""
+    states: dict[str, list[JsonObject]] = {}
+    for entry in recording.entries:
+        if entry.method == "job.status" and "result" in entry.message:
+            result = entry.message["result"]
+            state = make_state(entry.time_s, result["status"], result)
+            states.setdefault(entry.job_id, []).append(state)
+    return states
+
+
 def states_differ(first: JsonObject, second: JsonObject) -> bool:
     """Return whether two states differ in more than their time."""
     return {**first, "t": 0} != {**second, "t": 0}
@@ -43,7 +52,7 @@ class StateHistory:
     Changes without an await between them are one: no client could see a state between them.
     """
 
-    def __init__(self, conductor: "SimulatedConductor") -> None:
+    def __init__(self, conductor: SimulatedConductor) -> None:
         self.job_states: dict[str, list[JsonObject]] = {}
         self._conductor = conductor
         self._changed_jobs: set[str] = set()
