@@ -79,20 +79,6 @@ class ServerStatistics:
     events_sent: int = 0
     events_dropped: int = 0
 
-    def count_connect(self) -> None:
-        """Count an accepted connection."""
-        self.connections_open += 1
-        self.connections_peak = max(self.connections_peak, self.connections_open)
-
-    def count_disconnect(self) -> None:
-        """Count a lost transport."""
-        self.connections_open -= 1
-
-    def count_request(self, method: str, job_id: str) -> None:
-        """Count a request that has a slot."""
-        self.requests[method] += 1
-        self.request_log.append((time.monotonic(), method, job_id))
-
 
 class ClientConnection(asyncio.StreamReaderProtocol):
     """Serves the requests of one client in order, once it has a slot."""
@@ -156,7 +142,8 @@ class ClientConnection(asyncio.StreamReaderProtocol):
         if isinstance(request, RpcErrorResult):
             await self._write(rpc_messages.encode_response(request.id, request))
             return
-        self.host.statistics.count_request(request.method, request.job_id)
+        self.host.statistics.requests[request.method] += 1
+        self.host.statistics.request_log.append((time.monotonic(), request.method, request.job_id))
         faults = self.host.faults
         line = self._make_response(request)
         if request.method in faults.unanswered:
@@ -327,12 +314,14 @@ class ConductorServer(ABC):
         self._handlers.add(connection.task)
         connection.task.add_done_callback(self._handlers.discard)
         self._all_disconnected.clear()
-        self.statistics.count_connect()
+        counts = self.statistics
+        counts.connections_open += 1
+        counts.connections_peak = max(counts.connections_peak, counts.connections_open)
 
     def on_disconnect(self, connection: ClientConnection) -> None:
         """Record a lost transport."""
         self._connections.discard(connection)
-        self.statistics.count_disconnect()
+        self.statistics.connections_open -= 1
         if not self._connections:
             self._all_disconnected.set()
 

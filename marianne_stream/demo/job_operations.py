@@ -1,45 +1,50 @@
-"""Operations on the jobs of a simulated conductor, and their events.
+"""Operations on the jobs of a simulated conductor, their events and their registry rows.
 
 Tests and scenarios call them. Each takes effect at once, between two requests.
 """
 
+import asyncio
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from marianne_stream.demo.checkpoint_fields import JsonObject, format_time, make_checkpoint
+from marianne_stream.demo.conductor_server import ConductorServer
+from marianne_stream.demo.registry_writer import RegistryWriter
+from marianne_stream.demo.rpc_messages import encode_notification
 from marianne_stream.demo.simulated_job import SimulatedJob
 
+MAX_OBSERVER_EVENTS = 200
 
-class JobOperations(ABC):
+
+class JobOperations(ConductorServer):
     """Jobs of one conductor, in the order of their submission.
 
-    Args:
-        has_sheet_events: whether to emit `sheet.*` events, which conductor 0.1.0 does not.
+    `server_options` are those of `ConductorServer`; the others are described at
+    `SimulatedConductor`.
     """
 
-    def __init__(self, *, has_sheet_events: bool = False) -> None:
-        self.jobs: dict[str, SimulatedJob] = {}
-        self._has_sheet_events = has_sheet_events
-
-    @abstractmethod
-    def emit(
-        self, job_id: str, event: str, data: Mapping[str, Any] | None = None, sheet_num: int = 0
+    def __init__(
+        self,
+        socket_path: Path,
+        *,
+        registry: Path | None,
+        has_sheet_events: bool,
+        **server_options: Any,
     ) -> None:
-        """Send one event to every subscription."""
+        super().__init__(socket_path, **server_options)
+        self.jobs: dict[str, SimulatedJob] = {}
 
-    @abstractmethod
-    def emit_later(self, delay_s: float, job_id: str, event: str, data: Mapping[str, Any]) -> None:
-        """Send one event after a delay in seconds; at once if it is 0."""
-
-    @abstractmethod
-    def on_job_changed(self, job: SimulatedJob, *, is_saved: bool = True) -> None:
-        """Process a change of a job; `is_saved` tells whether its checkpoint was saved too."""
-
-    @abstractmethod
-    def on_job_removed(self, job_id: str, *, keep_row: bool) -> None:
-        """Process the removal of a job; `keep_row` keeps its row in the registry."""
+        # Called with the id of a job after every change of it.
+        self.job_listeners: list[Callable[[str], None]] = []
+        self._registry = None if registry is None else RegistryWriter(registry)
+        self._has_sheet_events = has_sheet_events
+        self._event_timers: set[asyncio.TimerHandle] = set()
+        self._observer_events_by_job: defaultdict[str, deque[JsonObject]] = defaultdict(
+            lambda: deque(maxlen=MAX_OBSERVER_EVENTS)
+        )
 
     def submit(  # noqa: PLR0913
         self,
@@ -77,7 +82,7 @@ class JobOperations(ABC):
             saved_checkpoint=old.saved_checkpoint if old else None,
         )
         self.jobs[job_id] = job
-        self.on_job_changed(job, is_saved=False)
+        self._on_job_changed(job, is_saved=False)
         return job
 
     def start_run(self, job_id: str) -> SimulatedJob:
@@ -152,7 +157,7 @@ class JobOperations(ABC):
         """Set the status `paused_at_chain` in the roster only; the checkpoint never has it."""
         job = self._claim(job_id)
         job.status = "paused_at_chain"
-        self.on_job_changed(job, is_saved=False)
+        self._on_job_changed(job, is_saved=False)
 
     def resume(self, job_id: str) -> None:
         """Resume a job that is paused or has ended, from its incomplete sheets."""
@@ -176,7 +181,7 @@ class JobOperations(ABC):
         job.status, job.completed_at, job.has_run = "cancelled", time.time(), False
         if job.checkpoint is not None:
             job.checkpoint["status"] = "cancelled"
-        self.on_job_changed(job, is_saved=False)
+        self._on_job_changed(job, is_saved=False)
 
     def finish(
         self,
@@ -201,7 +206,7 @@ class JobOperations(ABC):
             job.checkpoint["completed_at"] = format_time(job.completed_at)
         self._save(job)
         all_success = status == "completed"
-        self.emit_later(event_delay_s, job_id, f"job.{status}", {"all_success": all_success})
+        self._emit_later(event_delay_s, job_id, f"job.{status}", {"all_success": all_success})
 
     def set_status(
         self, job_id: str, *, roster: str | None = None, checkpoint: str | None = None
@@ -220,7 +225,11 @@ class JobOperations(ABC):
     def remove(self, job_id: str, *, keep_row: bool = False) -> None:
         """Remove a job from the roster and, without `keep_row`, from the registry."""
         del self.jobs[job_id]
-        self.on_job_removed(job_id, keep_row=keep_row)
+        self._observer_events_by_job.pop(job_id, None)
+        if self._registry is not None and not keep_row:
+            self._registry.delete(job_id)
+        for listener in self.job_listeners:
+            listener(job_id)
 
     def fail_orphan(self, job: SimulatedJob) -> None:
         """Mark a job as failed whose process has died, as `job.status` does."""
@@ -228,6 +237,28 @@ class JobOperations(ABC):
         job.status, job.completed_at = "failed", time.time()
         job.error_message = "Daemon restarted while job was active"
         self._save(job)
+
+    def emit(
+        self, job_id: str, event: str, data: Mapping[str, Any] | None = None, sheet_num: int = 0
+    ) -> None:
+        """Send one event to every subscription.
+
+        Args:
+            job_id: job of the event; "" for the whole host.
+            event: name of the event.
+            data: its data; None is sent as null.
+            sheet_num: sheet of the event; 0 for the whole job.
+        """
+        params: JsonObject = {
+            "job_id": job_id,
+            "sheet_num": sheet_num,
+            "event": event,
+            "data": None if data is None else dict(data),
+            "timestamp": time.time(),
+        }
+        if event.startswith("observer."):
+            self._observer_events_by_job[job_id].append(params)
+        self.send_event(encode_notification(params))
 
     def _claim(self, job_id: str) -> SimulatedJob:
         """Return a job that this conductor runs from now on.
@@ -252,7 +283,32 @@ class JobOperations(ABC):
             if other.has_run and other.checkpoint is not None:
                 other.checkpoint["updated_at"] = format_time(now_s)
         job.update_timestamps(now_s)
-        self.on_job_changed(job)
+        self._on_job_changed(job)
+
+    def _on_job_changed(self, job: SimulatedJob, *, is_saved: bool = True) -> None:
+        """Write the row of a changed job, and call the listeners.
+
+        `is_saved` tells whether its checkpoint was saved too.
+        """
+        if self._registry is not None:
+            if is_saved:
+                job.save_checkpoint()
+            self._registry.put(job.registry_row())
+        for listener in self.job_listeners:
+            listener(job.job_id)
+
+    def _emit_later(self, delay_s: float, job_id: str, event: str, data: Mapping[str, Any]) -> None:
+        """Send one event after a delay in seconds; at once if it is 0. A stop cancels it."""
+        if delay_s == 0:
+            self.emit(job_id, event, data)
+            return
+
+        def emit_now() -> None:
+            self._event_timers.discard(timer)
+            self.emit(job_id, event, data)
+
+        timer = asyncio.get_running_loop().call_later(delay_s, emit_now)
+        self._event_timers.add(timer)
 
     def _emit_sheet_event(self, job_id: str, event: str, number: int) -> None:
         if self._has_sheet_events:

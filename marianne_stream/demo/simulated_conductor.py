@@ -4,26 +4,19 @@ The demo shares no protocol code with the rest of the package, so that tests do 
 of the protocol against itself.
 """
 
-import asyncio
 import time
-from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from marianne_stream.demo import rpc_messages
 from marianne_stream.demo.checkpoint_fields import JsonObject
-from marianne_stream.demo.conductor_server import ConductorServer
 from marianne_stream.demo.daemon import Daemon
 from marianne_stream.demo.job_operations import JobOperations
-from marianne_stream.demo.registry_writer import RegistryWriter
 from marianne_stream.demo.rpc_messages import RpcErrorResult, method_not_found
 from marianne_stream.demo.simulated_job import SimulatedJob, make_job_from_row
 
-MAX_OBSERVER_EVENTS = 200
 
-
-class SimulatedConductor(JobOperations, ConductorServer):
+class SimulatedConductor(JobOperations):
     """Conductor whose jobs are controlled by a test or a scenario.
 
     Args:
@@ -48,10 +41,10 @@ class SimulatedConductor(JobOperations, ConductorServer):
         has_sheet_events: bool = False,
         log_file: Path | None = None,
     ) -> None:
-        JobOperations.__init__(self, has_sheet_events=has_sheet_events)
-        ConductorServer.__init__(
-            self,
+        super().__init__(
             socket_path,
+            registry=registry,
+            has_sheet_events=has_sheet_events,
             max_connections=max_connections,
             max_queued_events=max_queued_events,
             shutdown_grace_s=shutdown_grace_s,
@@ -63,15 +56,7 @@ class SimulatedConductor(JobOperations, ConductorServer):
             max_connections=max_connections,
             max_job_history=max_listed_jobs,
         )
-
-        # Called with the id of a job after every change of it.
-        self.job_listeners: list[Callable[[str], None]] = []
-        self._registry = None if registry is None else RegistryWriter(registry)
         self._max_listed_jobs = max_listed_jobs
-        self._event_timers: set[asyncio.TimerHandle] = set()
-        self._observer_events_by_job: defaultdict[str, deque[JsonObject]] = defaultdict(
-            lambda: deque(maxlen=MAX_OBSERVER_EVENTS)
-        )
         self._methods = self._make_methods()
 
     async def start(self) -> None:
@@ -120,58 +105,6 @@ class SimulatedConductor(JobOperations, ConductorServer):
         """Call a method of the conductor."""
         handler = self._methods.get(method)
         return method_not_found(method) if handler is None else handler(params)
-
-    def emit(
-        self, job_id: str, event: str, data: Mapping[str, Any] | None = None, sheet_num: int = 0
-    ) -> None:
-        """Send one event to every subscription.
-
-        Args:
-            job_id: job of the event; "" for the whole host.
-            event: name of the event.
-            data: its data; None is sent as null.
-            sheet_num: sheet of the event; 0 for the whole job.
-        """
-        params: JsonObject = {
-            "job_id": job_id,
-            "sheet_num": sheet_num,
-            "event": event,
-            "data": None if data is None else dict(data),
-            "timestamp": time.time(),
-        }
-        if event.startswith("observer."):
-            self._observer_events_by_job[job_id].append(params)
-        self.send_event(rpc_messages.encode_notification(params))
-
-    def emit_later(self, delay_s: float, job_id: str, event: str, data: Mapping[str, Any]) -> None:
-        """Send one event after a delay in seconds; at once if it is 0. A stop cancels it."""
-        if delay_s == 0:
-            self.emit(job_id, event, data)
-            return
-
-        def emit_now() -> None:
-            self._event_timers.discard(timer)
-            self.emit(job_id, event, data)
-
-        timer = asyncio.get_running_loop().call_later(delay_s, emit_now)
-        self._event_timers.add(timer)
-
-    def on_job_changed(self, job: SimulatedJob, *, is_saved: bool = True) -> None:
-        """Write the row of a changed job, and call the listeners."""
-        if self._registry is not None:
-            if is_saved:
-                job.save_checkpoint()
-            self._registry.put(job.registry_row())
-        for listener in self.job_listeners:
-            listener(job.job_id)
-
-    def on_job_removed(self, job_id: str, *, keep_row: bool) -> None:
-        """Delete the row of a removed job, unless it is kept, and call the listeners."""
-        self._observer_events_by_job.pop(job_id, None)
-        if self._registry is not None and not keep_row:
-            self._registry.delete(job_id)
-        for listener in self.job_listeners:
-            listener(job_id)
 
     def _make_methods(self) -> dict[str, Callable[[Mapping[str, object]], object]]:
         daemon, running = self.daemon, self._count_running
