@@ -25,12 +25,7 @@ class CliCommand(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LazyCommand:
-    """A command that is imported on use.
-
-    Attributes:
-        module: name of its module in this package.
-        summary: what it does, for the list of commands.
-    """
+    """Command that is imported on use: its module in this package, and what it does."""
 
     module: str
     summary: str

@@ -21,14 +21,10 @@ EXIT_SIGINT = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command, `serve` by default.
+    """Run one command, `serve` by default, and return the exit code.
 
-    Args:
-        argv: arguments without the program's name; default: those of this process.
-
-    Returns:
-        The exit code: 0, 1 for a failure, 2 for invalid arguments or settings, 130 after Ctrl-C, or
-            a code of the command.
+    Arguments are by default those of this process. The exit code is 0, 1 for a failure, 2 for
+    invalid arguments or settings, 130 after Ctrl-C, or a code of the command.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:

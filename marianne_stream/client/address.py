@@ -15,13 +15,7 @@ EXPECTED_FORM = "http://HOST:PORT, https://HOST or unix:/PATH"
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
-    """Address of a server.
-
-    Attributes:
-        text: address as the user wrote it.
-        base: base URL of all paths.
-        socket_path: path of the Unix socket; None for TCP.
-    """
+    """Address of a server: as the user wrote it, as a base URL, and perhaps as a Unix socket."""
 
     text: str
     base: URL
@@ -72,11 +66,7 @@ def parse_server_address(text: str) -> ServerAddress:
 
 
 def job_path(job_id: str, subpath: str = "") -> str:
-    """Return the path of a job's endpoint.
-
-    Args:
-        job_id: escaped id of the job (`wire/job_ids.py`).
-        subpath: rest of the path, beginning with a slash.
+    """Return the path of a job's endpoint, by its escaped id (`wire/job_ids.py`) and a subpath.
 
     Raises:
         SettingsError: the id is invalid.

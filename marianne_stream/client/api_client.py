@@ -53,18 +53,7 @@ BodyT = TypeVar("BodyT")
 
 
 class ApiClient:
-    """Client of one server; a context manager that owns its connections.
-
-    Args:
-        address: address of the server.
-        token: bearer token; None to send none.
-        retry_policy: time limits of retries.
-        reporter: reports connection problems.
-
-    Attributes:
-        reporter: the same reporter.
-        clock: estimate of the server's clock.
-    """
+    """Client of one server; a context manager that owns its connections."""
 
     def __init__(
         self,
@@ -113,11 +102,7 @@ class ApiClient:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request, and yield its response inside the context. Cancelling is safe.
 
-        Args:
-            path: encoded path.
-            params: query parameters.
-            last_event_id: cursor to resume from; "" for the start.
-            timeout_s: time limit of the whole response, in seconds; None for a stream.
+        `path` is encoded. `timeout_s` limits the whole response; None is for a stream.
 
         Raises:
             ServerUnreachableError: the request failed, or the connection was lost in the context; a
@@ -207,10 +192,8 @@ class ApiClient:
 def error_for_status(status: int, detail: str, retry_after: str) -> MarianneStreamError:
     """Return the error for a status: whether a retry makes sense, and the exit code.
 
-    Args:
-        status: HTTP status.
-        detail: sentence of the response.
-        retry_after: Retry-After header in seconds; ignored if it is not a number.
+    `detail` is the sentence of the response. A Retry-After header is ignored if it is not a number
+    of seconds.
     """
     if status == 429 or status >= 500:
         if not (retry_after.isascii() and retry_after.isdigit()):

@@ -35,12 +35,9 @@ EVENT_STYLES = {
 
 @dataclass(frozen=True, slots=True)
 class EventQuery:
-    """Query of events.
+    """Query of past and new events, of one job or of all.
 
-    Attributes:
-        job_id: job to select; None for all.
-        limit: number of past events.
-        cursor: event to start after, instead of `limit`; "" for none.
+    A cursor is the event to start after, instead of the last `limit` events.
     """
 
     job_id: str | None

@@ -41,13 +41,7 @@ KNOWN_STATUSES = (
 
 @dataclass(frozen=True, slots=True)
 class JobQuery:
-    """Query of jobs.
-
-    Attributes:
-        status: status to select; "" for all.
-        name: text that the ids must contain; "" for all.
-        limit: maximum number of jobs; None for all.
-    """
+    """Query of jobs by status, by a text in their ids, or of the newest; "" and None select all."""
 
     status: str = ""
     name: str = ""
@@ -132,13 +126,7 @@ HEADINGS = TableRow("JOB", "STATUS", "SHEETS", "STARTED", "DURATION")
 
 @dataclass(frozen=True, slots=True)
 class ColumnLayout:
-    """Columns that fit into the terminal. Status, sheets and duration are always shown.
-
-    Attributes:
-        name_columns: maximum width of a job's name.
-        has_bars: whether bars are shown.
-        has_start: whether start times are shown.
-    """
+    """Columns that fit into the terminal. Status, sheets and duration are always shown."""
 
     name_columns: int
     has_bars: bool

@@ -36,11 +36,7 @@ MAX_NAME_COLUMNS = 32
 class LiveTable:
     """Table of all watched jobs, redrawn as they change.
 
-    Args:
-        output: the terminal.
-        reporter: its messages are printed above the table meanwhile.
-        clock: server's clock, for durations.
-        empty_text: text that is shown while there are no jobs.
+    Messages of the reporter are printed above the table meanwhile.
     """
 
     needs_times = True

@@ -37,15 +37,8 @@ GAP_MESSAGES = {
 class LogQuery:
     """Query of log lines.
 
-    Attributes:
-        job_id: job of the log.
-        tail_lines: number of past lines.
-        is_following: whether to go on with new lines.
-        cursor: line to start after, instead of `tail_lines`; "" for none.
-        since_s: time to start at instead, in epoch seconds, by the lines' timestamps; None for
-            none.
-        level: minimum level; "" for all.
-        regex: expression that lines must match; "" for all.
+    A `cursor` is the line to start after, and `since_s` the time to start at, by the lines'
+    timestamps, both instead of `tail_lines`. `level` is the minimum level. "" stands for none.
     """
 
     job_id: str

@@ -17,9 +17,8 @@ def write_stderr(line: str) -> None:
 class StderrReporter:
     """Reporter of messages on standard error.
 
-    Attributes:
-        write: the same; a live display replaces it.
-        before_report: called before each message, so that a redrawn line can make room.
+    A live display replaces `write`. `before_report` is called before each message, so that a
+    redrawn line can make room.
     """
 
     def __init__(self, write: Callable[[str], None] = write_stderr) -> None:

@@ -43,15 +43,8 @@ class PipeAwareConsole(Console):
 class Output:
     """Standard output.
 
-    Args:
-        stream: stream to write to.
-        colour: `always`, `never`, or `auto` for a terminal with colours.
-        environ: environment, with NO_COLOR (no-color.org) and TERM.
-
-    Attributes:
-        can_redraw: whether the output is a terminal that can overwrite lines.
-        has_colours: whether to use colours.
-        console: rich console of the stream, for tables.
+    `colour` is `always`, `never`, or `auto` for a terminal with colours. The environment has
+    NO_COLOR (no-color.org) and TERM. A terminal `can_redraw` if it can overwrite lines.
     """
 
     def __init__(
@@ -102,11 +95,8 @@ class Output:
 def truncate_middle(text: str, columns: int) -> str:
     """Cut a text in its middle to a width on the terminal.
 
-    The ends of a name distinguish it from its neighbours: `nightly-…-2026-11-28`.
-
-    Args:
-        text: the text.
-        columns: maximum width, 1 or more; a character may take two columns.
+    The ends of a name distinguish it from its neighbours: `nightly-…-2026-11-28`. A character may
+    take two columns.
     """
     if cell_len(text) <= columns:
         return text

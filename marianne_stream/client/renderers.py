@@ -58,9 +58,7 @@ class JsonRenderer:
 class PlainTextRenderer:
     """Renderer that prints a line for each visible change.
 
-    Args:
-        output: output to write to.
-        job_ids: ids that will come, for the width of their column.
+    `job_ids` are the ids that will come, for the width of their column.
     """
 
     needs_times = False

@@ -13,12 +13,7 @@ MAX_DELAY_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Time limits for a server that cannot be reached, in seconds.
-
-    Attributes:
-        connect_timeout_s: limit before the first response.
-        reconnect_timeout_s: limit after it.
-    """
+    """Time limits for a server that cannot be reached, before and after the first response."""
 
     connect_timeout_s: float = 0.0
     reconnect_timeout_s: float = 300.0
@@ -48,9 +43,7 @@ class Retrier:
     async def wait(self, error: ServerUnreachableError, *, retry_ms: int | None = None) -> None:
         """Wait until the next try. Cancelling is safe.
 
-        Args:
-            error: reason of the retry.
-            retry_ms: first delay that the server asked for, in milliseconds.
+        `retry_ms` is the first delay that the server asked for.
 
         Raises:
             ServerUnreachableError: the time limit is reached.

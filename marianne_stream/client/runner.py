@@ -63,9 +63,6 @@ class StopOnSignal:
 
     A blocking write to a slow reader also blocks the event loop. If the loop does not run after a
     signal, the process exits without it.
-
-    Attributes:
-        exit_code: exit code after a signal; None before one.
     """
 
     def __init__(self, task: asyncio.Future[int]) -> None:

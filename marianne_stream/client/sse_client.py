@@ -28,13 +28,7 @@ DataT = TypeVar("DataT")
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """An event of a stream.
-
-    Attributes:
-        name: name of the event.
-        data: its data.
-        cursor: cursor to resume after it; "" if there is none yet.
-    """
+    """Event of a stream, with the cursor to resume after it; "" if there is none yet."""
 
     name: str
     data: dict[str, Any]
@@ -46,15 +40,7 @@ class StreamEvent:
 
 
 class SSEClient:
-    """Reads a stream to its end, with reconnects.
-
-    Args:
-        client: client of the server.
-        path: encoded path of the stream.
-        params: query parameters.
-        resume_params: changes of the parameters for reconnects.
-        cursor: cursor to start from; "" for the default start.
-    """
+    """Reads a stream to its end, with reconnects, which add `resume_params` to its query."""
 
     def __init__(
         self,

@@ -18,16 +18,8 @@ EXIT_SEVERITY = (0, 4, 1, 3, 2, 5)
 class WatchedJob:
     """State of a watched job.
 
-    Attributes:
-        job_id: id as the user wrote it.
-        status: status; "" while it is unknown.
-        completed_sheets: number of completed sheets; None if it is unknown.
-        total_sheets: number of all sheets; None if it is unknown.
-        current_sheet: active sheet with the lowest number.
-        error: error message of the job.
-        started_s: time of the start, in epoch seconds.
-        ended_s: time of the end.
-        problem: reason why the job is no longer watched, other than its end.
+    What is unknown is "" or None. `current_sheet` is the active sheet with the lowest number, and
+    `problem` the reason why the job is no longer watched, other than its end.
     """
 
     job_id: str
@@ -46,13 +38,10 @@ class WatchedJob:
         return self.status in EXIT_CODES
 
     def apply_status(self, status: StatusBody, *, now_s: float) -> bool:
-        """Apply a status event.
+        """Apply a status event, and return whether the status has changed.
 
         A job that ends while it is watched gets the current time as its end, until its times are
         fetched.
-
-        Returns:
-            True if the status has changed.
         """
         has_changed = status.status != self.status
         was_active = bool(self.status) and not self.is_over

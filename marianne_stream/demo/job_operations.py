@@ -59,14 +59,9 @@ class JobOperations(ConductorServer):
     ) -> SimulatedJob:
         """Queue a job. An existing job keeps its checkpoint until the new run publishes one.
 
-        Args:
-            job_id: id; bytes that are not UTF-8 are lone surrogates, as os.fsdecode returns them.
-            sheets: number of sheets.
-            name: name of the score; default: the id.
-            workspace: folder of the job; default: a path below /srv/scores.
-            config_path: file of the score; default: a path below /srv/scores.
-            instrument: instrument of the sheets.
-            movements: movement by sheet number, of the sheets that have one.
+        Bytes of an id that are not UTF-8 are lone surrogates, as os.fsdecode returns them. By
+        default, the name is the id, and both paths are below /srv/scores. `movements` has the
+        movement by sheet number, of the sheets that have one.
         """
         old = self.jobs.pop(job_id, None)
         job = SimulatedJob(
@@ -193,11 +188,8 @@ class JobOperations(ConductorServer):
     ) -> None:
         """End a job: first its state, then `job.completed` or `job.failed`.
 
-        Args:
-            job_id: id of the job; its sheets stay as they are.
-            status: `completed` or `failed`.
-            error_message: error of a job that fails before it has a checkpoint.
-            event_delay_s: seconds between the change and the event; 0 for none.
+        Its sheets stay as they are. A status is `completed` or `failed`, the latter with an error
+        message if the job has no checkpoint. There is no event delay if it is 0.
         """
         job = self._claim(job_id)
         job.status, job.completed_at = status, time.time()
@@ -243,11 +235,7 @@ class JobOperations(ConductorServer):
     ) -> None:
         """Send one event to every subscription.
 
-        Args:
-            job_id: job of the event; "" for the whole host.
-            event: name of the event.
-            data: its data; None is sent as null.
-            sheet_num: sheet of the event; 0 for the whole job.
+        It is about a sheet, the whole job (`sheet_num` 0) or the whole host (`job_id` "").
         """
         params: JsonObject = {
             "job_id": job_id,

@@ -16,13 +16,8 @@ from marianne_stream.demo.simulated_conductor import job_not_found
 class ReplayConductor(ConductorServer):
     """Answers with the last recorded response, also after the end of the recording.
 
-    Args:
-        socket_path: path to listen on.
-        recording: recording to replay.
-        speed: recorded seconds per second.
-        plays_at_start: whether `start` also starts to play; otherwise call `play`, before which
-            there are no jobs.
-        max_connections: as for `ConductorServer`, like `shutdown_grace_s`.
+    `speed` is in recorded seconds per second. Unless it `plays_at_start`, call `play`, before which
+    there are no jobs.
     """
 
     def __init__(  # noqa: PLR0913

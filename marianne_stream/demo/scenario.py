@@ -13,12 +13,8 @@ SEED = 1795461853
 class Scenario:
     """Plays scores on a conductor that has started.
 
-    Args:
-        conductor: conductor of the jobs.
-        folder: folder for workspaces and logs.
-        speed: score seconds per second.
-        rounds: number of rounds of each score; None for an endless loop.
-        scores: scores to play; default: those of the demo.
+    `speed` is in score seconds per second. The scores are played in an endless loop if `rounds` is
+    None.
     """
 
     def __init__(

@@ -7,21 +7,10 @@ from dataclasses import dataclass
 class Score:
     """Course of one job.
 
-    Args:
-        job_id: id of the job, and name of its score.
-        movements: number of sheets of each movement; the sheets of a movement run in parallel.
-        sheet_duration_s: duration of a sheet in seconds; exact for the first sheet of a movement,
-            and random for the others.
-        has_named_movements: whether sheets have the number of their movement.
-        movement_gap_s: seconds between the end of a movement and the next dispatch.
-        start_delay_s: seconds before the first submission.
-        queue_time_s: seconds between submission and start.
-        repeat_delay_s: seconds between the end and the next run.
-        failing_sheet: sheet that fails and ends the job; later sheets are skipped.
-        failure_message: error message of the failed sheet.
-        pause_after_sheets: number of completed sheets after which the job is paused.
-        pause_s: duration of the pause in seconds.
-        cancelled_sheet: sheet during which the job is cancelled.
+    `movements` has the number of sheets of each movement, which run in parallel. The duration of a
+    sheet is exact for the first of a movement, and random for the others. A sheet that fails ends
+    the job, and later ones are skipped. The job is paused once `pause_after_sheets` are completed,
+    and cancelled during `cancelled_sheet`.
     """
 
     job_id: str

@@ -124,11 +124,9 @@ class SimulatedJob:
         }
 
     def pad(self, min_bytes: int, *, kind: Literal["values", "strings"] = "strings") -> None:
-        """Pad the sheets until the result of `job.status` has a minimum size.
+        """Pad the sheets until the result of `job.status` has a minimum size as compact JSON.
 
-        Args:
-            min_bytes: minimum size of the result as JSON without blanks.
-            kind: many small values in outcome_data, or one long string a sheet in stdout_tail.
+        `values` are many small ones in outcome_data; `strings` are one a sheet, in stdout_tail.
         """
         if self.checkpoint is None:
             raise ValueError(f"job {self.job_id!r} has no checkpoint to inflate")

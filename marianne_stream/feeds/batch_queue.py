@@ -44,9 +44,7 @@ class FrameBatch(ABC):
     async def select_frames(self, matcher: LineMatcher | None, threads: JobThreads) -> bytes:
         """Return the frames that pass a filter, computed once for all equal filters.
 
-        Args:
-            matcher: filter of the subscriber, moved on behind the batch; None for all lines.
-            threads: threads in which lines are matched.
+        The matcher is moved on behind the batch; None selects all lines.
         """
         if matcher is None:
             return self.frames
@@ -71,17 +69,8 @@ class BatchQueue(SubscriberQueue, Generic[B]):
     sees `has_overflowed`, and reads on from its source, behind the last batch that it was given.
 
     A subclass stores that position in `_set_position`, and can drop or cut what is offered in
-    `_accept`.
-
-    Args:
-        line_filter: filter of the subscriber; None for all lines.
-        sink: where frames go while the subscriber waits; None to queue everything.
-        max_bytes: limit of the queued frames. A single batch is queued whatever its size.
-
-    Attributes:
-        has_overflowed: whether a batch was dropped because of the limit.
-        error: reason for which no more batches come, or None.
-        buffered_bytes: size of the queued frames.
+    `_accept`. A single batch is queued whatever its size. Without a sink, everything is queued.
+    With an `error`, no more batches come.
     """
 
     def __init__(

@@ -65,12 +65,7 @@ ALL_EVENTS = EventFilter()
 
 @dataclass(frozen=True, slots=True)
 class UnseenFilter:
-    """Filter of events that a client of several sources has not seen.
-
-    Attributes:
-        event_filter: filter of the client.
-        read_position: position of the client in each source.
-    """
+    """Filter of events that a client of several sources has not seen."""
 
     event_filter: EventFilter
     read_position: ReadPosition
@@ -87,11 +82,6 @@ class EventFeed:
 
     Past entries are read from the replay buffer as they are sent, and so are those that a slow
     client's queue has dropped. A client that is slower than the replay buffer forgets gets a `gap`.
-
-    Args:
-        replay_buffer: source of the entries.
-        event_filter: filter of the client.
-        make_source_frame: function that makes the frame of the source's state.
     """
 
     __slots__ = (
@@ -128,13 +118,7 @@ class EventFeed:
         replay_buffer.subscribe(self._queue, event_filter)
 
     def set_start(self, first_frames: bytes, after: int, replay_filter: EntryFilter) -> None:
-        """Set the first frames, and the past entries to replay.
-
-        Args:
-            first_frames: frames to send first.
-            after: number behind which to replay.
-            replay_filter: filter of the replayed entries.
-        """
+        """Set the first frames, and the entries to replay behind a number."""
         self._first_frames, self._replay_after, self._replay_filter = (
             first_frames,
             after,
@@ -220,12 +204,7 @@ def open_event_feed(
 ) -> EventFeed:
     """Open a feed of the events after the cursor of a client, or of the newest. It must be closed.
 
-    Args:
-        replay_buffer: source of the entries.
-        event_filter: filter of the client.
-        limit: number of events that a client without a valid cursor gets first.
-        cursor: cursor as the client sent it; "" for a new client.
-        make_source_frame: function that makes the frame of the source's state.
+    A client without a valid cursor gets the newest `limit` events first.
     """
     if event_filter.passes_all:
         event_filter = ALL_EVENTS

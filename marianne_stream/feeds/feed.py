@@ -54,11 +54,7 @@ class Feed(Protocol):
 
 
 class EmptyFeed:
-    """Feed without frames.
-
-    Args:
-        kind: kind of the feed.
-    """
+    """Feed without frames."""
 
     __slots__ = ("kind",)
 

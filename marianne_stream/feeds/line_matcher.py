@@ -19,12 +19,7 @@ MATCH_SLICE_S = 0.05
 
 @dataclass(slots=True)
 class LineMatcher:
-    """Filter of one client and its state between lines.
-
-    Attributes:
-        line_filter: the filter.
-        entry_state: state behind the lines so far.
-    """
+    """Filter of one client and its state between lines."""
 
     line_filter: LineFilter
     entry_state: EntryState = NO_ENTRY
@@ -32,12 +27,7 @@ class LineMatcher:
     async def start_after(
         self, threads: JobThreads, read_lines: Callable[[], Sequence[bytes]]
     ) -> None:
-        """Set the state behind some lines.
-
-        Args:
-            threads: threads to use.
-            read_lines: function that reads the lines; it may block.
-        """
+        """Set the state behind some lines. Reading them may block."""
         above = await threads.find(read_lines)
         self.entry_state = await threads.match(entry_state_after, self.line_filter, above)
 
@@ -46,11 +36,8 @@ class LineMatcher:
     ) -> list[T]:
         """Return the items that pass, in order.
 
-        Args:
-            threads: threads to use.
-            items: lines, and marks between them.
-            get_text: function that returns the text of a line; None for a mark, which always passes
-                and ends an entry.
+        `get_text` returns the text of a line; None for a mark between lines, which always passes
+        and ends an entry.
         """
         passed: list[T] = []
         index = 0
@@ -108,9 +95,7 @@ class MatchCache:
     ) -> bytes:
         """Return the result for a filter, and move its state on. Cancelling is safe.
 
-        Args:
-            matcher: filter of the client.
-            compute: function that computes the result with a copy of the matcher.
+        `compute` gets a copy of the matcher.
         """
         key = (matcher.line_filter, matcher.entry_state)
         async with self._locks[key]:

@@ -29,15 +29,7 @@ F = TypeVar("F")
 
 
 class LiveLogFeed(ABC, Generic[Q, F]):
-    """Feed of a log that is followed.
-
-    Args:
-        line_filter: filter of the client; None for all lines.
-        threads: threads in which lines are matched.
-
-    Attributes:
-        is_exhausted: whether the client has seen the end of the log already.
-    """
+    """Feed of a log that is followed."""
 
     kind: FeedKind = "log"
     has_heartbeats = False

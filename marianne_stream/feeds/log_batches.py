@@ -24,13 +24,9 @@ MAX_QUEUED_BYTES = 768 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class LogBatch(FrameBatch):
-    """Lines that were read from a file at once.
+    """Lines that were read from a file at once, with a frame for each.
 
-    Attributes:
-        result: result of the read.
-        line_frames: a frame for each line.
-        change_frames: frames of the gap and the rotation behind the lines.
-        timestamp: time of the read, ISO 8601.
+    `change_frames` are those of the gap and the rotation behind the lines.
     """
 
     result: ReadResult
@@ -49,13 +45,7 @@ class LogBatch(FrameBatch):
 class LogBatchQueue(BatchQueue[LogBatch]):
     """Batches that one client of a log has not taken yet.
 
-    Args:
-        line_filter: filter of the client; None for all lines.
-        sink: where frames go while the client waits.
-        wants_partial: whether the client gets the unfinished last line.
-
-    Attributes:
-        position: end of the last batch that was sent or taken; None before the first.
+    `position` is the end of the last batch that was sent or taken; None before the first.
     """
 
     def __init__(
@@ -87,13 +77,7 @@ def make_batch(result: ReadResult) -> LogBatch:
 
 
 def make_partial_batch(job_id: str, line: LogLine, end: Position) -> LogBatch:
-    """Encode the unfinished last line of a log.
-
-    Args:
-        job_id: job of the log.
-        line: the line.
-        end: position behind the last whole line.
-    """
+    """Encode the unfinished last line of a log, behind the end of its whole lines."""
     frame = make_partial_frame(job_id, line)
     return LogBatch(
         result=ReadResult([line], 0, 0, end),

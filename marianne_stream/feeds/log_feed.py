@@ -35,15 +35,7 @@ F = TypeVar("F")
 
 
 class FollowedLogFeed(LiveLogFeed[LogBatchQueue, F]):
-    """Feed of a log that is followed. A subclass encodes what is read.
-
-    Args:
-        followers: all followers, to leave one of them on close.
-        follower: follower of the log.
-        start: start of the feed.
-        initial_end: end of the log when the client came.
-        options: options of the client.
-    """
+    """Feed of a log that is followed. A subclass encodes what is read."""
 
     def __init__(
         self,
@@ -149,13 +141,8 @@ class LogFeed(FollowedLogFeed[bytes]):
 class LogSnapshotFeed:
     """Feed of a log up to its end at one moment.
 
-    Args:
-        log: the log.
-        start: start of the feed.
-        end: end of the log when the client came.
-        options: options of the client. If the job has ended, a last line without a newline is sent
-            as a whole line.
-        partial_frame: frame of the unfinished last line of a running job, or empty.
+    A last line without a newline is sent as a whole line if the job has ended, and as
+    `partial_frame` if it has not.
     """
 
     kind: FeedKind = "log"

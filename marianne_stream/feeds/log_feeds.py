@@ -73,12 +73,7 @@ class LogFeedProvider(Protocol):
 
 
 class FileLogFeeds:
-    """Provider of log feeds from files.
-
-    Args:
-        locator: locator of logs.
-        followers: followers of logs.
-    """
+    """Provider of log feeds from files."""
 
     def __init__(self, locator: FileLogLocator, followers: LogFollowers) -> None:
         self._locator = locator

@@ -43,22 +43,10 @@ ROSTER_MAX_AGE_S = 2.0
 
 
 class LogFollower:
-    """Follower of one log.
+    """Follower of one log, whose job's end completes it.
 
-    Args:
-        log: the log.
-        job_id: job whose end completes the log.
-        job_ended: whether the job has ended.
-        hub: source of the job's roster entries.
-        file_watcher: source of wake-ups.
-
-    Attributes:
-        job_id: the job.
-        position: position behind the last batch; None until it has started.
-        is_complete: whether the job and its log have ended.
-        error: reason why it has stopped; None while it runs.
-        subscriber_count: number of feeds that use it.
-        read_bytes: number of bytes of lines that it has read.
+    `position` is behind the last batch; None until the follower has started. `error` is the reason
+    why it has stopped.
     """
 
     def __init__(
@@ -228,12 +216,7 @@ class LogFollower:
 
 
 class LogFollowers:
-    """Followers of all logs that clients follow.
-
-    Args:
-        hub: source of roster entries.
-        file_watcher: source of wake-ups.
-    """
+    """Followers of all logs that clients follow."""
 
     def __init__(self, hub: JobHub, file_watcher: FileWatcher) -> None:
         self._hub = hub

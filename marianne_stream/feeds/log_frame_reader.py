@@ -18,11 +18,7 @@ F = TypeVar("F")
 class LogResultReader(ABC, Generic[F]):
     """Reads a log on from a position, in threads, and encodes what it reads.
 
-    Args:
-        log: the log.
-        start: position behind which to read.
-        initial_end: end of the log when the client came; lines up to there are `initial`.
-        matcher: filter of the client; None for all lines.
+    Lines up to `initial_end`, the end of the log when the client came, are `initial`.
     """
 
     def __init__(
@@ -51,13 +47,10 @@ class LogResultReader(ABC, Generic[F]):
             )
 
     async def read_next(self, limit: Position | None) -> F | None:
-        """Read the next lines.
+        """Read the next lines, up to a position or to the end.
 
-        Args:
-            limit: position to stop at; None to read to the end.
-
-        Returns:
-            The frames that pass the filter, which may be empty; None if there is nothing to read.
+        The result is the frames that pass the filter, which may be empty, or None if there is
+        nothing to read.
         """
         if self._matcher is None:
             return await self._log.threads.read(self._read_unfiltered, limit)

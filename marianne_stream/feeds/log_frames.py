@@ -39,11 +39,7 @@ def make_line_frames(
 ) -> Iterable[bytes]:
     """Encode lines as `log` events, each with the cursor behind it as id.
 
-    Args:
-        result: read result that the lines come from.
-        lines: lines to encode.
-        timestamp: time at which they were read.
-        is_initial: whether they were in the log when the stream began.
+    `is_initial` tells whether they were in the log when the stream began.
     """
     head = b"id: l-%x-%016x-" % (result.inode, result.first_line_hash)
     level_name = b"true" if is_initial else b"false"

@@ -50,13 +50,7 @@ class JobDirs:
 
 @dataclass(frozen=True, slots=True)
 class CachedJobDirs:
-    """Folders of a job as they were last read.
-
-    Attributes:
-        entry: roster entry at that time; another entry may mean other folders.
-        dirs: the folders.
-        expires_s: expiry on the monotonic clock.
-    """
+    """Folders of a job as they were last read. Another roster entry may mean other folders."""
 
     entry: RosterEntry
     dirs: JobDirs
@@ -93,13 +87,7 @@ class LogLocator(Protocol):
 
 
 class FileLogLocator:
-    """Finds the logs of jobs on disk.
-
-    Args:
-        hub: source of job states and roster entries.
-        path_lookup: lookup of snapshots and of the conductor's log.
-        threads: threads in which paths are checked.
-    """
+    """Finds the logs of jobs on disk."""
 
     def __init__(self, hub: JobHub, path_lookup: PathLookup, threads: LogThreads) -> None:
         self._hub = hub
@@ -132,11 +120,6 @@ class FileLogLocator:
 
     async def find_log(self, job_id: str, dirs: JobDirs, source: LogSource | None) -> LogHandle:
         """Return the handle of a job's log: of the first candidate that exists.
-
-        Args:
-            job_id: the job.
-            dirs: folders of the job.
-            source: `job` for files of the job only, `conductor` for the conductor's log only.
 
         Raises:
             LogNotFoundError: no candidate exists. The error names them.
@@ -185,11 +168,8 @@ def make_job_dirs(
 ) -> JobDirs:
     """Return the folders of a job.
 
-    Args:
-        state: state of the job.
-        entry: roster entry; None if the roster does not list the job.
-        is_checkpoint_current: whether the state comes from a checkpoint of the current run. If not,
-            the entry's workspace is right.
+    If the state does not come from a checkpoint of the current run, the workspace of the roster
+    entry is right.
     """
     status = entry.status if entry is not None else state.status
     listed = entry.workspace if entry is not None else None

@@ -54,14 +54,7 @@ class LogFeedOptions:
 
 
 class LogTail:
-    """Newest matching lines before a position.
-
-    Args:
-        log: the log.
-        end: the position.
-        line_filter: filter of the client.
-        max_lines: limit of lines.
-    """
+    """Newest matching lines before a position."""
 
     def __init__(
         self, log: LogHandle, end: Position, line_filter: LineFilter, max_lines: int
@@ -152,11 +145,6 @@ class StartPoint:
 async def resolve_start(log: LogHandle, end: Position, options: LogFeedOptions) -> StartPoint:
     """Find where a client begins in a log.
 
-    Args:
-        log: the log.
-        end: end of the log at this moment.
-        options: options of the client.
-
     Raises:
         LogNotFoundError: the log was removed.
         LogForbiddenError: the log may not be read any more.
@@ -180,10 +168,8 @@ def split_into_results(
 ) -> Iterator[ReadResult]:
     """Split found lines into read results, with a rotation behind each older file.
 
-    Args:
-        lines: the lines, oldest first.
-        end: position behind all of them. Reading its first line blocks.
-        log_path: path of the log.
+    The lines are in order, and `end` is behind all of them. Reading the first line of its file
+    blocks.
     """
     files = [
         (key, list(found)) for key, found in groupby(lines, lambda line: file_key(line.cursor))

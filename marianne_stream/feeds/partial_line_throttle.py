@@ -11,11 +11,7 @@ PARTIAL_INTERVAL_S = 0.25
 
 
 class PartialLineThrottle:
-    """Decides when the unfinished last line of one log is due.
-
-    Args:
-        modified_s: time of the last write, on the monotonic clock.
-    """
+    """Decides when the unfinished last line of one log is due. Times are monotonic."""
 
     def __init__(self, modified_s: float) -> None:
         self._line: LogLine | None = None
@@ -34,11 +30,6 @@ class PartialLineThrottle:
         """Take in the line as it is now; return it if it is due.
 
         A line that was shown, and is gone without being finished, is returned as an empty one.
-
-        Args:
-            line: the line; None if there is none.
-            now_s: current time on the monotonic clock.
-            is_overwritten: whether the line holds a carriage return.
         """
         self._is_overwritten = is_overwritten
         if line != self._line:

@@ -15,11 +15,8 @@ from marianne_stream.feeds.log_frames import make_missing_frame, make_no_log_fra
 class PendingLogFeed:
     """Waits for a log, and then passes on its feed.
 
-    Args:
-        open_feed: function that opens the feed, or raises LogNotFoundError.
-        has_job_ended: function that returns whether the job has ended.
-        missing_detail: searched paths, and how to get a log.
-        poll_interval_s: poll interval in seconds.
+    `open_feed` raises LogNotFoundError as long as there is no log. `missing_detail` says where it
+    was looked for, and how to get one.
     """
 
     kind: FeedKind = "log"

@@ -18,17 +18,8 @@ S = TypeVar("S", JobSnapshot, RosterSnapshot)
 class SnapshotFeed(Generic[S]):
     """Frames that lead from each snapshot to the next, until one ends the feed.
 
-    A newer snapshot replaces one that the client has not taken.
-
-    Args:
-        kind: kind of the feed.
-        first: newest snapshot when the client came.
-        subscription: subscription to newer ones.
-        restrict: function that returns what the client may see of a snapshot.
-        is_resumed: whether the client has seen the first snapshot already.
-
-    Attributes:
-        is_exhausted: whether the client has seen the last snapshot already.
+    A newer snapshot replaces one that the client has not taken. `restrict` returns what the client
+    may see of a snapshot. A client that `is_resumed` has seen the first one already.
     """
 
     __slots__ = ("_is_resumed", "_restrict", "_subscription", "is_exhausted", "kind")
@@ -101,11 +92,7 @@ async def open_status_feed(
 ) -> SnapshotFeed[JobSnapshot]:
     """Open a feed of the status of one job. It must be closed.
 
-    Args:
-        hub: source of snapshots.
-        job_id: the job.
-        poll_interval_s: largest age of a state, in seconds.
-        cursor: cursor as the client sent it; an invalid one counts as none.
+    States are at most `poll_interval_s` old. An invalid cursor counts as none.
 
     Raises:
         JobNotFoundError: the job does not exist.
@@ -132,12 +119,8 @@ async def open_roster_feed(
 ) -> SnapshotFeed[RosterSnapshot]:
     """Open a feed of the roster. It must be closed.
 
-    Args:
-        hub: source of snapshots.
-        poll_interval_s: largest age of a roster, in seconds.
-        cursor: cursor as the client sent it; an invalid one counts as none.
-        details: whether to watch running jobs for what the roster does not hold.
-        job_scope: jobs that the client may see.
+    Rosters are at most `poll_interval_s` old. An invalid cursor counts as none. With `details`,
+    running jobs are watched for what the roster does not hold.
 
     Raises:
         StateUnavailableError: no backend could be read.

@@ -39,9 +39,8 @@ class BackwardsScan(Scan):
     def scan(self, start: Position, *, skip_offset: int | None = None) -> None:
         """Search a file from a position back to its beginning, or until the page is final.
 
-        Args:
-            start: start of the search; of a compressed file, only the offset counts.
-            skip_offset: end of a line to leave out, or None.
+        Of a compressed file, only the offset of `start` counts. The line that ends at `skip_offset`
+        is left out.
 
         Raises:
             FileMovedError: the file was truncated meanwhile.

@@ -38,11 +38,7 @@ class Block:
         return self.text.count(b"\n") + (not self.text.endswith(b"\n"))
 
     def window_before(self, end: int) -> bytes:
-        """Return the bytes that a cursor hashes before the end of a line.
-
-        Args:
-            end: offset behind one of the lines.
-        """
+        """Return the bytes that a cursor hashes before the offset behind one of the lines."""
         if self.end_window is not None:
             return self.end_window
         end_in_text = end - self.start
@@ -51,11 +47,7 @@ class Block:
         return self.start_window[-missing:] + text if missing else text
 
     def extract_lines(self, numbered_indexes: Sequence[tuple[int, int]]) -> list[LogLine]:
-        """Return some of the lines.
-
-        Args:
-            numbered_indexes: index of each line in the block, from 0, and its line number.
-        """
+        """Return some lines, each given by its index in the block, from 0, and its line number."""
         if not numbered_indexes:
             return []
         pieces = self.text.split(b"\n")
@@ -144,11 +136,8 @@ def read_partial_text(file: LogFile, start: int) -> bytes | None:
 class ForwardBlocks:
     """Iterator over the lines of a file from an offset on. Reads each byte once.
 
-    Args:
-        file: the file, plain or compressed.
-        offset: offset of the first line.
-        window: bytes before it that a cursor hashes.
-        end_offset: offset at which to stop; None for the end of the file.
+    `window` holds the bytes before the offset that a cursor hashes. The iterator ends at
+    `end_offset`, or else at the end of the file.
     """
 
     def __init__(

@@ -29,12 +29,7 @@ class EntrySize(NamedTuple):
 
 
 def entry_size_at(text: bytes, size_above: EntrySize | None) -> EntrySize | None:
-    """Return the size of an entry up to a line; None if the line stands alone.
-
-    Args:
-        text: the line.
-        size_above: size of the entry up to the line above.
-    """
+    """Return the size of an entry up to a line; None if the line stands alone."""
     size = len(text) + 1
     if is_entry_start(text):
         return EntrySize(1, size) if size <= MAX_ENTRY_BYTES else None
@@ -74,12 +69,7 @@ NO_ENTRY = EntryState()
 
 
 class EntryMatcher:
-    """Applies a filter to consecutive lines and the entries that they belong to.
-
-    Args:
-        line_filter: filter of single lines.
-        state: state behind the lines above.
-    """
+    """Applies a filter to consecutive lines, below a state, and the entries that they belong to."""
 
     def __init__(self, line_filter: LineFilter, state: EntryState = NO_ENTRY) -> None:
         self._filters = split_filter(line_filter)
@@ -132,12 +122,8 @@ def read_lines_above(
 ) -> list[bytes]:
     """Return the lines above an offset that may belong to the same entry as the line behind it.
 
-    Args:
-        file: the file.
-        offset: offset of a line.
-        job_filter: filter of the job's lines; None for all lines.
-        text: text before the offset, `ENTRY_LOOKBACK_BYTES` of it if there are as many; None to
-            read it from the file.
+    `text` is the text before the offset, `ENTRY_LOOKBACK_BYTES` of it if there are as many; if it
+    is None, it is read from the file.
     """
     start = max(0, offset - ENTRY_LOOKBACK_BYTES)
     if text is None:
@@ -157,13 +143,7 @@ def render_truncated(line: bytes) -> bytes:
 def matches_after(
     line_filter: LineFilter, read_lines: Callable[[], Sequence[bytes]], text: bytes
 ) -> bool:
-    """Return whether a filter passes a line that follows other lines.
-
-    Args:
-        line_filter: the filter.
-        read_lines: function that returns the lines above.
-        text: the line.
-    """
+    """Return whether a filter passes a line that follows other lines."""
     return EntryMatcher(line_filter, entry_state_after(line_filter, read_lines())).matches(text)
 
 
@@ -182,11 +162,7 @@ class EntryMatches(NamedTuple):
 class BlockEntries:
     """Entries of a block of lines, computed where they are needed.
 
-    Args:
-        text: the block.
-        job_lines: indexes of the job's lines.
-        read_lines_above: function that returns the job's lines above the block, at least the last
-            entry.
+    `read_lines_above` returns the job's lines above the block, at least the last entry.
     """
 
     def __init__(

@@ -32,11 +32,7 @@ NETWORK_FILESYSTEMS = frozenset(
 
 
 class WakeUp:
-    """Wake-up of one follower.
-
-    Args:
-        interval_s: longest time between two wake-ups, in seconds.
-    """
+    """Wake-up of one follower, at the latest after `interval_s`."""
 
     def __init__(self, interval_s: float) -> None:
         self.interval_s = interval_s
@@ -47,11 +43,7 @@ class WakeUp:
         self._event.set()
 
     async def wait(self, timeout_s: float | None = None) -> None:
-        """Wait for a wake-up or the end of a time. Cancelling is safe.
-
-        Args:
-            timeout_s: the time in seconds; `interval_s` if it is None.
-        """
+        """Wait for a wake-up, at most `timeout_s` or else `interval_s`. Cancelling is safe."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.interval_s if timeout_s is None else timeout_s):
                 await self._event.wait()
@@ -68,10 +60,7 @@ class WatchHandle(NamedTuple):
 class FileWatcher:
     """Watches of all followers, on one inotify instance.
 
-    Args:
-        mode: `inotify`, `poll`, or `auto`: inotify for local files, polling for those of network
-            file systems.
-        poll_interval_s: poll interval in seconds.
+    In mode `auto`, files of network file systems are polled, and all others watched by inotify.
     """
 
     def __init__(self, *, mode: WatchMode = "auto", poll_interval_s: float = 0.25) -> None:

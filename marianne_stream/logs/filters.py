@@ -31,7 +31,10 @@ LEVEL_HINT = compile_pattern("", rf"(?i){LEVEL_NAME_PATTERN}|\"level(?:no)?\"\s*
 
 
 class LineFilter(Protocol):
-    """Filter of single lines. Lines are bytes without their newline."""
+    """Filter of single lines, which are bytes without their newline.
+
+    None in the place of a filter passes all lines.
+    """
 
     @property
     def piece_bytes(self) -> int:
@@ -43,11 +46,7 @@ class LineFilter(Protocol):
         ...
 
     def find_matches(self, block: bytes) -> list[int]:
-        """Return the indexes, from 0, of the lines of a block that pass.
-
-        Args:
-            block: whole lines, each with its newline.
-        """
+        """Return the indexes, from 0, of the lines of a block that pass. Each has its newline."""
         ...
 
 
@@ -62,11 +61,6 @@ def find_matching_lines(
 
     Most blocks hold no escape sequence and no JSON escape, and are searched as they are. In other
     blocks, a hit is looked up by its line number, which is the same in each form of the text.
-
-    Args:
-        block: whole lines.
-        find_next: function that returns the offset of the next hit from an offset on, or -1.
-        line_matches: check of a line with a hit.
     """
     block = render_lines(block).removeprefix(UTF8_BOM)
     forms = search_forms(block)

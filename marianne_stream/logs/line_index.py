@@ -20,9 +20,6 @@ INDEX_SLICE_BYTES = 256 * 1024 * 1024
 class LineIndex:
     """Line counts of one file. Extending it blocks, and is for one thread at a time.
 
-    Args:
-        job_filter: filter of the job's lines; None for all lines.
-
     Attributes:
         offsets: ends of lines, about one a block.
         counts: number of lines before each of the offsets.
@@ -46,16 +43,10 @@ class LineIndex:
         self._searched_offset = 0
 
     def extend(self, file: LogFile, end_offset: int) -> bool:
-        """Count the whole lines up to an offset, at most `INDEX_SLICE_BYTES` in a call.
+        """Count whole lines up to an offset, and return whether all of them are counted.
 
-        A call that is stopped keeps the counts so far, and how far the end of a line was searched.
-
-        Args:
-            file: the file.
-            end_offset: offset at which to stop.
-
-        Returns:
-            False if there is more to count: a call is short, so that other jobs get a turn.
+        A call counts at most `INDEX_SLICE_BYTES`, so that other jobs get a turn. A call that is
+        stopped keeps the counts so far, and how far the end of a line was searched.
         """
         with self._thread_lock:
             if not self._is_unchanged(file):
@@ -131,11 +122,7 @@ class LineIndex:
 
 
 class LineIndexCache:
-    """Line indexes of the files in use, and of those that were used last.
-
-    Args:
-        max_indexes: number of indexes to keep.
-    """
+    """Line indexes of the files in use, and of those that were used last."""
 
     def __init__(self, *, max_indexes: int = 256) -> None:
         self._max_indexes = max_indexes

@@ -22,10 +22,6 @@ class TextLimitError(DamagedFileError):
 class LogFile:
     """An open file of a log. Methods block: call them in a thread.
 
-    Args:
-        descriptor: the open file.
-        name: name under which the file was opened.
-
     Attributes:
         key: device and inode, unique as long as the file is open.
         name: name under which the file was opened.

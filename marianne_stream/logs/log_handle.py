@@ -20,14 +20,7 @@ MAX_INDEX_SLICES = 32
 
 
 class LogHandle:
-    """Log, with the filter of the lines that belong to the job.
-
-    Args:
-        log_path: path of the log.
-        job_filter: filter of the job's lines; None for all lines.
-        index_cache: line indexes of files.
-        threads: threads in which the log is read.
-    """
+    """Log, with the filter of the lines that belong to the job."""
 
     def __init__(
         self,
@@ -53,10 +46,9 @@ class LogHandle:
         return await self.threads.read(self.files.open_current)
 
     async def find_end(self, file: LogFile | None = None) -> Position:
-        """Return the position behind the last whole line. Counts lines that are not in the index.
+        """Return the position behind the last whole line, by default of the current file.
 
-        Args:
-            file: file of the log; None for the one that is written now.
+        Lines that are not in the index are counted.
 
         Raises:
             LogNotFoundError: the file does not exist.

@@ -62,12 +62,8 @@ class PageResult:
 class LogPager:
     """Reads pages of one log.
 
-    Args:
-        log: the log.
-        line_filter: filter of the client; None for all lines.
-        max_lines: limit of a page.
-        job_ended: whether the job has ended: a last line without a newline counts as finished.
-        context_lines: number of lines around each match to add, of the same file.
+    If the job has ended, a last line without a newline counts as finished. `context_lines` is the
+    number of lines of the same file to add around each match.
     """
 
     def __init__(

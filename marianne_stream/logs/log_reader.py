@@ -43,14 +43,7 @@ class LogRotation:
 class ReadResult:
     """Result of one read: lines, then perhaps a gap, then perhaps a rotation.
 
-    Attributes:
-        lines: the lines, in order.
-        inode: inode of their file.
-        first_line_hash: hash of its first line.
-        end: position behind the result.
-        gap: gap behind the lines, or None.
-        rotation: rotation behind the lines, or None.
-        is_conductor_log: whether the log is the conductor's own.
+    `inode` and `first_line_hash` identify the file of the lines; `end` is the position behind all.
     """
 
     lines: list[LogLine]
@@ -68,16 +61,7 @@ class ReadResult:
 
 
 class LogReader:
-    """Reads a log on from a position.
-
-    Args:
-        files: files of the log.
-        position: position behind which to read.
-        job_filter: filter of the job's lines; None for all lines.
-
-    Attributes:
-        position: position behind the last result.
-    """
+    """Reads a log on from a position, which moves behind each result."""
 
     def __init__(
         self, files: LogFileSet, position: Position, job_filter: LineFilter | None = None
@@ -99,14 +83,10 @@ class LogReader:
         return self._rotated_since_s is not None
 
     def read(self, limit: Position | None = None) -> ReadResult | None:
-        """Read the next lines.
+        """Read the next lines; return None if there is nothing to read now.
 
-        Args:
-            limit: position of the follower, at which to stop; None to read to the end. If it is in
-                the same file, its descriptor is used from now on.
-
-        Returns:
-            None if there is nothing to read now.
+        `limit` is the position of the follower, at which to stop; None reads to the end. If it is
+        in the same file, its descriptor is used from now on.
         """
         if limit is not None and limit.file is not self.position.file:
             self._share_descriptor(limit.file)

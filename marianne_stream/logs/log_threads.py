@@ -42,12 +42,7 @@ class LogThreads:
 
 
 class JobThreads:
-    """Share of one job in the pools. Cancelling a caller stops its call.
-
-    Args:
-        threads: all pools.
-        job_id: the job.
-    """
+    """Share of one job in the pools. Cancelling a caller stops its call."""
 
     def __init__(self, threads: LogThreads, job_id: str) -> None:
         self._threads = threads
@@ -78,8 +73,7 @@ class JobThreads:
     async def search_slot(self, *, wait: bool) -> AsyncIterator[None]:
         """Reserve one of the job's searches while the context lasts.
 
-        Args:
-            wait: whether to wait for a free one, first come, first served.
+        With `wait`, wait for a free one, first come, first served.
 
         Raises:
             TooManySearchesError: none is free, and `wait` is false.

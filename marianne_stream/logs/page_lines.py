@@ -19,11 +19,8 @@ MIN_PIECE_BYTES = 16 * 1024
 class PageLine(NamedTuple):
     """Line of a page.
 
-    Attributes:
-        line: the line.
-        cursor: cursor behind it.
-        is_match: whether the line passes the filter by itself, not only as part of an entry or as
-            context; None without a filter.
+    `is_match` tells whether the line passes the filter by itself, not only as part of an entry or
+    as context; it is None without a filter.
     """
 
     line: LogLine
@@ -48,14 +45,7 @@ class BlockMatches:
     def extract_lines(
         self, file: LogFile, block: Block, indexes: Sequence[int], lines_before: int
     ) -> list[PageLine]:
-        """Return some lines of a block.
-
-        Args:
-            file: file of the block.
-            block: the block.
-            indexes: indexes of the lines.
-            lines_before: number of the job's lines before the block.
-        """
+        """Return some lines of a block, before which the job has `lines_before` lines."""
         numbered = [
             (index, lines_before + bisect_left(self.job_lines, index) + 1) for index in indexes
         ]

@@ -19,11 +19,7 @@ class CallCancelledError(Exception):
 
 
 class ReadBudget:
-    """Budget of one call. `cancel` may be called from any thread.
-
-    Args:
-        max_bytes: number of bytes that the call may read.
-    """
+    """Budget of one call. `cancel` may be called from any thread."""
 
     def __init__(self, max_bytes: int = MAX_CALL_BYTES) -> None:
         self._remaining_bytes = max_bytes

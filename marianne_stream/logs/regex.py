@@ -52,11 +52,7 @@ class Pattern(Protocol):
 
 
 def compile_pattern(client_pattern: str, pattern: str) -> Pattern:
-    """Compile a pattern.
-
-    Args:
-        client_pattern: pattern as the client sent it, for error messages.
-        pattern: pattern to compile.
+    """Compile a pattern; errors show the pattern as the client sent it.
 
     Raises:
         BadParameterError: the pattern is invalid; the message quotes RE2.

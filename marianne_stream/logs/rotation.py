@@ -68,11 +68,7 @@ class Successor:
 
 
 class LogFileSet:
-    """Files of one log.
-
-    Args:
-        log_path: path of the log.
-    """
+    """Files of one log."""
 
     def __init__(self, log_path: LogPath) -> None:
         self.path = log_path
@@ -147,9 +143,7 @@ class LogFileSet:
     def has_shorter_copy(self, window: bytes, offset: int) -> bool:
         """Return whether the newest rotated file ends within the last bytes of a truncated file.
 
-        Args:
-            window: last bytes that were read before the truncation.
-            offset: offset behind them.
+        `window` holds the last bytes that were read before the truncation, up to `offset`.
         """
         for file in self._open_rotated():
             try:
@@ -165,9 +159,7 @@ class LogFileSet:
     def next_file(self, file: LogFile, end: LogCursor | None) -> Successor | None:
         """Return the file that follows one that was read to its end, or None.
 
-        Args:
-            file: the file that was read.
-            end: cursor at its end; None if the file is empty.
+        `end` is the cursor at its end; None if the file is empty.
         """
         for _ in range(MAX_LISTINGS):
             try:
@@ -274,10 +266,9 @@ class LogFileSet:
                     yield RotatedFile(entry.name, key, status.st_mtime_ns)
 
     def _open_rotated(self, inode: int = 0) -> Iterator[LogFile]:
-        """Yield the rotated files, newest first; all again if some were renamed meanwhile.
+        """Yield the rotated files, that of an inode first, then the newest first.
 
-        Args:
-            inode: inode of a file to yield first.
+        All are listed and yielded again if some were renamed meanwhile.
         """
         for _ in range(MAX_LISTINGS):
             try:

@@ -65,11 +65,7 @@ class OwnedFd:
 
 @contextmanager
 def translate_os_errors(subject: str) -> Iterator[None]:
-    """Turn errors of the operating system into those for clients.
-
-    Args:
-        subject: path for the message.
-    """
+    """Turn errors of the operating system about a path into those for clients."""
     try:
         yield
     except OSError as error:

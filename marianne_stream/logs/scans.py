@@ -35,13 +35,9 @@ SEARCH_TIMEOUT_S = 2.0
 class ScanQuery:
     """Lines and limits of a page.
 
-    Attributes:
-        job_filter: filter of the job's lines; None for all lines.
-        line_filter: filter of the client; None for all lines.
-        max_lines: limit of lines.
-        max_bytes: limit of their bytes; the first line may exceed it.
-        deadline_s: deadline on the monotonic clock; None for `SEARCH_TIMEOUT_S` from the start.
-        context_lines: number of lines around each match to add.
+    The first line may exceed `max_bytes`. `deadline_s` is on the monotonic clock; None is
+    `SEARCH_TIMEOUT_S` from the start. `context_lines` is the number of lines around each match to
+    add.
     """
 
     job_filter: LineFilter | None
@@ -59,9 +55,6 @@ class ScanQuery:
 
 class Scan:
     """Search across files, one after another, until a page is full.
-
-    Args:
-        query: lines and limits of the page.
 
     Attributes:
         lines: matches, in order.
@@ -181,15 +174,7 @@ class Scan:
 
 
 class ForwardsScan(Scan):
-    """Search for the first lines behind a position.
-
-    Args:
-        position: start of the search.
-        query: lines and limits of the page.
-
-    Attributes:
-        position: position behind everything searched.
-    """
+    """Search for the first lines behind a position, which moves behind everything searched."""
 
     def __init__(self, position: Position, query: ScanQuery) -> None:
         super().__init__(query)
@@ -198,8 +183,7 @@ class ForwardsScan(Scan):
     def scan(self, *, include_partial: bool) -> None:
         """Search on to the end of the file, or until the page is final.
 
-        Args:
-            include_partial: whether an unfinished last line counts.
+        `include_partial` tells whether an unfinished last line counts.
 
         Raises:
             FileMovedError: the file was truncated meanwhile.

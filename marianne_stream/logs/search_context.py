@@ -18,8 +18,7 @@ MAX_CONTEXT_BYTES = 1024 * 1024
 class OverlappingReader:
     """Reads overlapping parts of a file, in the order of their starts, each byte once.
 
-    Args:
-        file: the file. Going back in a compressed one would read it again from its beginning.
+    Going back in a compressed file would read it again from its beginning.
     """
 
     def __init__(self, file: LogFile) -> None:
@@ -43,14 +42,7 @@ class OverlappingReader:
 def read_context(
     file: LogFile, matches: Sequence[LogLine], context_lines: int, job_filter: LineFilter | None
 ) -> dict[int, LogLine]:
-    """Return the lines around some matches, without the matches, by the offsets of their ends.
-
-    Args:
-        file: the file.
-        matches: lines of the file, in order.
-        context_lines: number of lines before and behind each match.
-        job_filter: filter of the job's lines; None for all lines.
-    """
+    """Return the lines around some matches, without the matches, by the offsets of their ends."""
     reader = OverlappingReader(file)
     ends = {line.end for line in matches}
     context: dict[int, LogLine] = {}

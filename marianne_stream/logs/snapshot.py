@@ -77,13 +77,7 @@ class BlockReader(Protocol):
 
 
 class FileBlockReader:
-    """Bytes of a file between two offsets.
-
-    Args:
-        file: the file.
-        start: offset of the first byte.
-        end_offset: offset behind the last byte.
-    """
+    """Bytes of a file between two offsets."""
 
     def __init__(self, file: LogFile, start: int, end_offset: int) -> None:
         self._file = file
@@ -101,13 +95,7 @@ class FileBlockReader:
 
 
 class FilteredBlockReader:
-    """Lines of one job in the conductor's log.
-
-    Args:
-        job_filter: filter of the job's lines.
-        end: end of the text.
-        size_bytes: size of the lines; 0 if it is not known yet.
-    """
+    """Lines of one job in the conductor's log. Their size is 0 if it is not known yet."""
 
     def __init__(self, job_filter: LineFilter, end: Position, size_bytes: int = 0) -> None:
         self.size_bytes = size_bytes

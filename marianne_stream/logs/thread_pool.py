@@ -20,14 +20,7 @@ T = TypeVar("T")
 
 
 class WorkItem:
-    """Call that waits for a thread, or runs in one.
-
-    Attributes:
-        job_id: job whose share of the threads it uses.
-        work: function to call.
-        future: future that the caller awaits.
-        budget: read budget of the call.
-    """
+    """Call that waits for a thread, or runs in one."""
 
     __slots__ = ("budget", "future", "job_id", "work")
 
@@ -41,10 +34,7 @@ class WorkItem:
 class FairThreadPool:
     """Runs calls in threads. Jobs take turns, and each has a limited share of the threads.
 
-    Args:
-        name: prefix of the threads' names.
-        max_threads: limit of threads, which are started as needed.
-        max_per_job: limit of concurrent calls of one job.
+    Threads are started as needed.
     """
 
     def __init__(self, name: str, *, max_threads: int, max_per_job: int) -> None:

@@ -25,12 +25,7 @@ CONSOLE_EVENT = re.compile(r"[^\[]*\[\w+\s*\]\s+(\S+)")
 
 
 class ConductorLine(NamedTuple):
-    """Used fields of a line.
-
-    Attributes:
-        event: name of the event; "" if there is none.
-        job_ids: ids of the jobs that the line names.
-    """
+    """Event of a line, or "", and the ids of the jobs that it names."""
 
     event: str = ""
     job_ids: tuple[str, ...] = ()

@@ -58,11 +58,7 @@ class StatusCursor:
 
 @dataclass(frozen=True, slots=True)
 class RosterCursor:
-    """Roster that a client has seen.
-
-    Attributes:
-        state: digest of all entries, the same in each process.
-    """
+    """Roster that a client has seen: a digest of all entries, the same in each process."""
 
     state: str
 

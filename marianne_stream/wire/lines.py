@@ -6,11 +6,7 @@ class LineTooLongError(ValueError):
 
 
 class LineSplitter:
-    """Splits a stream of bytes at its newlines.
-
-    Args:
-        limit_bytes: longest allowed line, without its newline.
-    """
+    """Splits a stream of bytes at its newlines, which do not count for the limit."""
 
     def __init__(self, *, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes

@@ -102,11 +102,7 @@ decode_line = msgspec.json.Decoder(JsonLine).decode
 
 
 def parse_line_facts(line: str) -> LineFacts:
-    """Parse level and time of a line.
-
-    Args:
-        line: the line; bytes that are not UTF-8 may be U+FFFD.
-    """
+    """Parse level and time of a line, in which bytes that are not UTF-8 may be U+FFFD."""
     first = line[:1]
     if first == "{" or (first.isspace() and line.lstrip()[:1] == "{"):
         try:

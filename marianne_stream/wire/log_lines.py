@@ -149,20 +149,11 @@ LinePredicate = Callable[[bytes], bool]
 
 
 class LogLineSplitter:
-    """Splits bytes of a file, from an offset on, into lines.
+    """Splits bytes of a file, from the beginning of a line on, into lines.
 
-    Args:
-        offset: offset of the first byte, at the beginning of a line.
-        number: number of the line before.
-        window: up to `HASH_WINDOW_BYTES` before the offset.
-        predicate: filter of lines that count and are returned; None for all.
-
-    Attributes:
-        fed_offset: offset behind all bytes so far.
-        line_offset: offset behind the last whole line.
-        number: number of the last line.
-        window: bytes before `fed_offset`.
-        line_window: bytes before `line_offset`.
+    Only lines that pass `predicate` are counted and returned. `fed_offset` is behind all bytes so
+    far, `line_offset` behind the last whole line; `window` and `line_window` are the bytes before
+    these offsets, up to `HASH_WINDOW_BYTES`. `number` is that of the last line.
     """
 
     def __init__(

@@ -13,11 +13,7 @@ MAX_WRITE_BYTES = 32 * 1024
 
 
 class EncodedFrames:
-    """Whole frames, encoded once for many clients: plain, and as one chunk of HTTP/1.1.
-
-    Args:
-        data: the frames.
-    """
+    """Whole frames, encoded once for many clients: plain, and as one chunk of HTTP/1.1."""
 
     __slots__ = ("_chunk", "_count", "data")
 
@@ -95,10 +91,7 @@ def encode_value(name: str, value: str, *, forbidden: str) -> bytes:
 class ServerSentEvent:
     """Event as a client sees it.
 
-    Attributes:
-        event: event type.
-        data: payload.
-        event_id: last id on the stream, which may come from an earlier event.
+    `event_id` is the last id on the stream, which may come from an earlier event.
     """
 
     event: str
@@ -109,13 +102,8 @@ class ServerSentEvent:
 class EventParser:
     """Parser of a stream of events that arrives in any pieces.
 
-    Args:
-        last_event_id: id that the client already has.
-        limit_chars: limit of a line and of an event, in characters.
-
-    Attributes:
-        last_event_id: id to send as Last-Event-ID when the connection is lost.
-        retry_ms: reconnection time from the server, or None.
+    `limit_chars` is the limit of a line and of an event. `last_event_id` is the id to send as
+    Last-Event-ID if the connection is lost; `retry_ms` is the reconnection time from the server.
     """
 
     def __init__(self, *, last_event_id: str = "", limit_chars: int = MAX_EVENT_CHARS) -> None:

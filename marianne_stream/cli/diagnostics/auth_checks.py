@@ -11,9 +11,7 @@ from marianne_stream.errors import SettingsError
 def check_data_dir(folder: Path, *, stores_token: bool) -> Finding:
     """Check that data_dir can be written to or created.
 
-    Args:
-        folder: data_dir.
-        stores_token: whether a failure is an error: the server must store a token there.
+    A failure is an error if the server must store a token there, else a warning.
     """
     subject = "data_dir"
     level: FindingLevel = "error" if stores_token else "warning"

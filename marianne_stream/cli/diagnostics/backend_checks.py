@@ -33,11 +33,8 @@ async def check_registry(
 ) -> tuple[Finding, Roster | None]:
     """Check that the registry can be read and is the conductor's own.
 
-    Args:
-        configured: `registry_path`; None if it is not set.
-        reported: path that the conductor reports; None if it is unknown.
-        socket: conductor's socket, which the default path depends on.
-        is_only_source: whether no other backend is available.
+    The default path depends on the socket. `reported` is the path that the conductor reports, if
+    that is known.
     """
     own = expand_home(reported) if reported is not None else default_registry_path(socket)
     path = configured or own

@@ -50,9 +50,7 @@ def check_conductor_log(path: str | None) -> Finding:
 def check_job_logs(workspaces: Iterable[str | None], *, has_conductor_log: bool) -> Finding:
     """Count the jobs that have a log of their own.
 
-    Args:
-        workspaces: workspace of each job; None if it is unknown.
-        has_conductor_log: whether the conductor's log has lines of the other jobs.
+    The conductor's log may have lines of the other jobs.
     """
     counts = Counter(map(job_log_access, workspaces))
     text = f"{counts['found']} of {pluralize(counts.total(), 'job')} with a log of their own"
