@@ -13,17 +13,16 @@ from typing import TypeVar
 import msgspec
 
 from marianne_stream.cli.diagnostics.finding import Finding, pluralize
-from marianne_stream.conductor.connect import connect
 from marianne_stream.conductor.daemon_config import DaemonConfig
+from marianne_stream.conductor.rpc import DaemonHealth, RpcConnection, open_connection
 from marianne_stream.errors import (
-    ConductorDisconnectedError,
     ConductorProtocolError,
     ConductorRpcError,
     ConductorTimeoutError,
     ConductorUnavailableError,
     ConductorUnreachableError,
 )
-from marianne_stream.wire import json_text, jsonrpc
+from marianne_stream.wire import json_text
 
 SUBJECT = "conductor"
 
@@ -41,13 +40,6 @@ DENIED_ADVICE = "run the server as the conductor's user, or in the group of its 
 ResultT = TypeVar("ResultT")
 
 
-class HealthResult(msgspec.Struct, frozen=True):
-    """Fields of `daemon.health` that the check uses."""
-
-    pid: int | None = None
-    shutting_down: bool = False
-
-
 class JobListItem(msgspec.Struct, frozen=True):
     """Fields of a `job.list` entry that the check uses."""
 
@@ -59,7 +51,7 @@ class JobListItem(msgspec.Struct, frozen=True):
 class ConductorReport:
     """Responses of the conductor in one visit."""
 
-    health: HealthResult
+    health: DaemonHealth
     config: DaemonConfig
     jobs: tuple[JobListItem, ...]
 
@@ -71,64 +63,32 @@ async def query_conductor(path: Path) -> ConductorReport:
         ConductorTimeoutError: the conductor did not respond.
         ConductorUnavailableError: it cannot be reached, or its response is invalid.
     """
-    sock = await connect(path)
+    connection = await open_connection(path, on_idle=lambda _: None)
     try:
-        reader, writer = await asyncio.open_unix_connection(
-            sock=sock, limit=jsonrpc.MAX_MESSAGE_BYTES
-        )
-    except BaseException:
-        sock.close()
-        raise
-    try:
-        call = SequentialRpc(reader, writer)
         # Only the first response waits for a slot.
-        health = await call("daemon.health", HealthResult, timeout_s=SLOT_TIMEOUT_S)
+        async with asyncio.timeout(SLOT_TIMEOUT_S):
+            health = await connection.health
         try:
-            config = await call("daemon.config", DaemonConfig, timeout_s=RESPONSE_TIMEOUT_S)
+            config = await call(connection, "daemon.config", DaemonConfig)
         except ConductorRpcError:
             # An older conductor does not have the method.
             config = DaemonConfig()
-        entries = await call("job.list", list[msgspec.Raw], timeout_s=RESPONSE_TIMEOUT_S)
+        entries = await call(connection, "job.list", list[msgspec.Raw])
         return ConductorReport(health, config, decode_jobs(entries))
-    except (OSError, EOFError) as error:
-        raise ConductorDisconnectedError(f"the connection was lost: {error}") from error
+    except TimeoutError as error:
+        raise ConductorTimeoutError(f"{path} does not answer") from error
     finally:
-        writer.close()
+        connection.close()
 
 
-class SequentialRpc:
-    """JSON-RPC calls on one connection, one at a time."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._last_id = 0
-
-    async def __call__(
-        self, method: str, result_type: type[ResultT], *, timeout_s: float
-    ) -> ResultT:
-        """Call a method.
-
-        Raises:
-            ConductorUnavailableError: as `query_conductor`.
-            OSError, EOFError: the connection was lost.
-        """
-        self._last_id += 1
-        self._writer.write(jsonrpc.make_request(self._last_id, method))
-        try:
-            async with asyncio.timeout(timeout_s):
-                line = await self._reader.readuntil(b"\n")
-        except TimeoutError as error:
-            raise ConductorTimeoutError(f"no answer to {method} within {timeout_s:g} s") from error
-        except asyncio.LimitOverrunError as error:
-            raise ConductorProtocolError(f"the answer to {method} is too large") from error
-        try:
-            message = jsonrpc.parse_message(line)
-            if message.error is not None:
-                raise ConductorRpcError(method, message.error.code, message.error.message)
-            return json_text.decode(message.result, result_type)  # type: ignore[arg-type]
-        except ValueError as error:
-            raise ConductorProtocolError(f"the answer to {method} cannot be read") from error
+async def call(connection: RpcConnection, method: str, result_type: type[ResultT]) -> ResultT:
+    """Call a method; raises as `query_conductor` does, or TimeoutError."""
+    async with asyncio.timeout(RESPONSE_TIMEOUT_S):
+        result = await connection.send(method)
+    try:
+        return json_text.decode(result, result_type)
+    except ValueError as error:
+        raise ConductorProtocolError(f"the answer to {method} cannot be read") from error
 
 
 def decode_jobs(entries: list[msgspec.Raw]) -> tuple[JobListItem, ...]:
