@@ -10,7 +10,6 @@ import lzma
 import os
 import zlib
 from collections.abc import Callable
-from typing import Protocol
 
 from marianne_stream.logs.read_budget import consume_budget
 from marianne_stream.logs.safe_open import OwnedFd
@@ -25,42 +24,7 @@ class DamagedFileError(Exception):
     """The compressed file is damaged, incomplete, or needs too much memory."""
 
 
-class DecompressedStream(Protocol):
-    """Decompressed text of a file, read in order."""
-
-    def read(self, length: int) -> bytes:
-        """Read the next bytes; fewer at the end.
-
-        Args:
-            length: number of bytes.
-
-        Raises:
-            DamagedFileError: the file cannot be decompressed.
-        """
-        ...
-
-
-class Decompressor(Protocol):
-    """Decompressor of one stream, as `bz2` and `lzma` provide it."""
-
-    @property
-    def eof(self) -> bool:
-        """True after the end of the stream."""
-        ...
-
-    @property
-    def needs_input(self) -> bool:
-        """True if there is no more output without more input."""
-        ...
-
-    @property
-    def unused_data(self) -> bytes:
-        """Bytes behind the end of the stream."""
-        ...
-
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        """Take input and return at most `max_length` bytes of output."""
-        ...
+Decompressor = bz2.BZ2Decompressor | lzma.LZMADecompressor
 
 
 class BudgetedInput(io.RawIOBase):
@@ -82,27 +46,8 @@ class BudgetedInput(io.RawIOBase):
         return length
 
 
-class GzipStream:
-    """Text of a gzip file of one or several members."""
-
-    def __init__(self, source: io.BufferedReader) -> None:
-        self._file = gzip.GzipFile(fileobj=source, mode="rb")
-
-    def read(self, length: int) -> bytes:
-        """Read the next bytes; fewer at the end."""
-        try:
-            return self._file.read(length)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise DamagedFileError(str(error)) from error
-
-
 class ConcatenatedStream:
-    """Text of a file of one or several compressed streams in a row.
-
-    Args:
-        source: the file.
-        make_decompressor: function that makes a decompressor for the next stream.
-    """
+    """Text of a file of one or several compressed streams in a row."""
 
     def __init__(
         self, source: io.BufferedReader, make_decompressor: Callable[[], Decompressor]
@@ -114,14 +59,11 @@ class ConcatenatedStream:
 
     def read(self, length: int) -> bytes:
         """Read the next bytes; fewer at the end."""
-        try:
-            pieces = []
-            while length and (piece := self._read_next(length)):
-                pieces.append(piece)
-                length -= len(piece)
-            return b"".join(pieces)
-        except (OSError, EOFError, lzma.LZMAError) as error:
-            raise DamagedFileError(str(error)) from error
+        pieces = []
+        while length and (piece := self._read_next(length)):
+            pieces.append(piece)
+            length -= len(piece)
+        return b"".join(pieces)
 
     def _read_next(self, length: int) -> bytes:
         """Return some bytes, or b"" at the end."""
@@ -146,14 +88,17 @@ class ConcatenatedStream:
                 return piece
 
 
-def make_xz_decompressor() -> Decompressor:
+TextStream = gzip.GzipFile | ConcatenatedStream
+
+
+def make_xz_decompressor() -> lzma.LZMADecompressor:
     """Make a decompressor of one xz stream with a memory limit."""
     return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY_BYTES)
 
 
 # By the ending of the file name.
-STREAM_FACTORIES: dict[str, Callable[[io.BufferedReader], DecompressedStream]] = {
-    ".gz": GzipStream,
+STREAM_FACTORIES: dict[str, Callable[[io.BufferedReader], TextStream]] = {
+    ".gz": lambda source: gzip.GzipFile(fileobj=source, mode="rb"),
     ".bz2": lambda source: ConcatenatedStream(source, bz2.BZ2Decompressor),
     ".xz": lambda source: ConcatenatedStream(source, make_xz_decompressor),
 }
@@ -164,7 +109,23 @@ def is_compressed(name: str) -> bool:
     return name.endswith(tuple(STREAM_FACTORIES))
 
 
-def open_decompressed(descriptor: OwnedFd, name: str) -> DecompressedStream:
-    """Open a compressed file at its beginning."""
-    make = next(make for ending, make in STREAM_FACTORIES.items() if name.endswith(ending))
-    return make(io.BufferedReader(BudgetedInput(descriptor), INPUT_BUFFER_BYTES))
+class DecompressedStream:
+    """Decompressed text of a file, from its beginning, read in order."""
+
+    def __init__(self, descriptor: OwnedFd, name: str) -> None:
+        make = next(make for ending, make in STREAM_FACTORIES.items() if name.endswith(ending))
+        self._text = make(io.BufferedReader(BudgetedInput(descriptor), INPUT_BUFFER_BYTES))
+
+    def read(self, length: int) -> bytes:
+        """Read the next bytes; fewer at the end.
+
+        Raises:
+            DamagedFileError: the file cannot be decompressed.
+        """
+        try:
+            return self._text.read(length)
+        except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                # Not about the content: the file cannot be read.
+                raise
+            raise DamagedFileError(str(error)) from error

@@ -4,7 +4,7 @@ import errno
 import os
 import threading
 
-from marianne_stream.logs.decompression import DamagedFileError, is_compressed, open_decompressed
+from marianne_stream.logs.decompression import DamagedFileError, DecompressedStream, is_compressed
 from marianne_stream.logs.read_budget import consume_budget
 from marianne_stream.logs.safe_open import OwnedFd
 from marianne_stream.wire.cursors import HASH_WINDOW_BYTES, LogCursor, content_hash
@@ -129,7 +129,7 @@ class CompressedLogFile(LogFile):
 
     def __init__(self, descriptor: OwnedFd, name: str) -> None:
         super().__init__(descriptor, name)
-        self._stream = open_decompressed(descriptor, name)
+        self._stream = DecompressedStream(descriptor, name)
         self._lock = threading.Lock()
         self._offset = 0
 
@@ -155,7 +155,7 @@ class CompressedLogFile(LogFile):
         """
         with self._lock:
             if offset < self._offset:
-                self._stream = open_decompressed(self.descriptor, self.name)
+                self._stream = DecompressedStream(self.descriptor, self.name)
                 self._offset = 0
             self._skip_to(offset)
             return self._read_next(length) if self._offset == offset else b""
