@@ -20,8 +20,8 @@ from marianne_stream.feeds.log_batches import LogBatchQueue
 from marianne_stream.feeds.log_follower import LogFollower, LogFollowers
 from marianne_stream.feeds.log_frame_reader import LogFrameReader, LogResultReader
 from marianne_stream.feeds.log_frames import make_complete_frame, make_partial_frame
-from marianne_stream.feeds.log_start import LogFeedOptions, StartPoint, resolve_start
-from marianne_stream.logs.entries import matches_after, read_lines_above
+from marianne_stream.feeds.log_start import LogRequest, StartPoint, resolve_start
+from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_handle import LogHandle
 from marianne_stream.logs.positions import Position
 from marianne_stream.wire import sse
@@ -44,20 +44,17 @@ class FollowedLogFeed(LiveLogFeed[LogBatchQueue, F]):
         *,
         start: StartPoint,
         initial_end: Position,
-        options: LogFeedOptions,
+        log_request: LogRequest,
     ) -> None:
-        super().__init__(options.line_filter, follower.log.threads)
+        super().__init__(log_request.line_filter, follower.log.threads)
         self._followers = followers
         self._follower = follower
         self._start = start
         self._initial_end = initial_end
-        self._wants_partial = options.wants_partial
+        self._wants_partial = log_request.wants_partial
         self._reader = self._make_reader()
         self._backoff: Backoff | None = None
-        seen = options.parsed_cursor
-        self.is_exhausted = (
-            options.job_ended and seen is not None and seen.kind != "l" and start.is_at_end
-        )
+        self.is_exhausted = start.is_exhausted
 
     @property
     def buffered_bytes(self) -> int:
@@ -141,8 +138,8 @@ class LogFeed(FollowedLogFeed[bytes]):
 class LogSnapshotFeed:
     """Feed of a log up to its end at one moment.
 
-    A last line without a newline is sent as a whole line if the job has ended, and as
-    `partial_frame` if it has not.
+    A last line without a newline is sent as `partial_frame`, or as a whole line if that is None,
+    since the job has ended.
     """
 
     kind: FeedKind = "log"
@@ -154,15 +151,15 @@ class LogSnapshotFeed:
         log: LogHandle,
         start: StartPoint,
         end: Position,
-        options: LogFeedOptions,
-        partial_frame: bytes = b"",
+        line_filter: LineFilter | None,
+        *,
+        partial_frame: bytes | None,
     ) -> None:
-        matcher = LineMatcher(options.line_filter) if options.line_filter is not None else None
+        matcher = LineMatcher(line_filter) if line_filter is not None else None
         self._reader = LogFrameReader(log, start.position, end, matcher)
         self._threads = log.threads
         self._start = start
         self._end = end
-        self._job_ended = options.job_ended
         self._partial_frame = partial_frame
         self._is_finished = False
 
@@ -187,7 +184,7 @@ class LogSnapshotFeed:
                 yield read
         if self._is_finished:
             return
-        if self._job_ended:
+        if self._partial_frame is None:
             if read := await self._reader.read_next(None):
                 yield read
             if last := await self._reader.flush():
@@ -213,8 +210,9 @@ async def open_log_feed(
     feed_class: type[FollowedFeed],
     followers: LogFollowers,
     log: LogHandle,
-    job_id: str,
-    options: LogFeedOptions,
+    log_request: LogRequest,
+    *,
+    job_ended: bool,
 ) -> FollowedFeed:
     """Open a feed of a log that is followed. It must be closed.
 
@@ -222,18 +220,18 @@ async def open_log_feed(
         LogNotFoundError: the log was removed.
         LogForbiddenError: the log may not be read any more.
     """
-    follower = followers.follow(log, job_id, job_ended=options.job_ended)
+    follower = followers.follow(log, job_ended=job_ended)
     try:
         end = await follower.wait_started()
-        start = await resolve_start(log, end, options)
+        start = await resolve_start(log, end, log_request, job_ended=job_ended)
     except BaseException:
         followers.unfollow(follower)
         raise
-    return feed_class(followers, follower, start=start, initial_end=end, options=options)
+    return feed_class(followers, follower, start=start, initial_end=end, log_request=log_request)
 
 
 async def open_log_snapshot_feed(
-    log: LogHandle, job_id: str, options: LogFeedOptions
+    log: LogHandle, log_request: LogRequest, *, job_ended: bool
 ) -> LogSnapshotFeed:
     """Open a feed of what a log holds at this moment.
 
@@ -242,10 +240,9 @@ async def open_log_snapshot_feed(
         LogForbiddenError: the log may not be read any more.
     """
     end = await log.find_end()
-    line = await log.read_partial_line(end)
-    if line is not None and options.line_filter is not None:
-        above = partial(read_lines_above, end.file, end.offset, log.job_filter)
-        is_wanted = await log.threads.match(matches_after, options.line_filter, above, line.text)
-        line = line if is_wanted else None
-    partial_frame = make_partial_frame(job_id, line) if line is not None else b""
-    return LogSnapshotFeed(log, await resolve_start(log, end, options), end, options, partial_frame)
+    partial_frame = None
+    if not job_ended:
+        line = await log.read_partial_line(end, log_request.line_filter)
+        partial_frame = make_partial_frame(log.job_id, line) if line is not None else b""
+    start = await resolve_start(log, end, log_request, job_ended=job_ended)
+    return LogSnapshotFeed(log, start, end, log_request.line_filter, partial_frame=partial_frame)

@@ -1,6 +1,5 @@
 """Log feeds from files, including those of logs that do not exist yet."""
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -13,41 +12,12 @@ from marianne_stream.feeds.log_feed import (
     open_log_snapshot_feed,
 )
 from marianne_stream.feeds.log_follower import LogFollowers
-from marianne_stream.feeds.log_locator import FileLogLocator, LogSource
-from marianne_stream.feeds.log_start import LogFeedOptions
+from marianne_stream.feeds.log_locator import FileLogLocator
+from marianne_stream.feeds.log_start import LogRequest
 from marianne_stream.feeds.pending_log_feed import PendingLogFeed
-from marianne_stream.logs.filters import LineFilter
-from marianne_stream.wire.cursors import LogCursor
 
 # Poll interval for a missing log.
 MISSING_LOG_POLL_S = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class LogRequest:
-    """Request of a client for a log feed.
-
-    Attributes:
-        cursor: cursor as the client sent it; "" for a new client.
-        tail_lines: number of lines that a new client gets first.
-        line_filter: filter of the client; None for all lines.
-        source: `job` for files of the job only, `conductor` for the conductor's log only.
-        follow: whether to go on with new lines.
-        wait: whether to wait for a log that does not exist yet.
-        shows_paths: whether the client may see paths of the host.
-    """
-
-    cursor: str
-    tail_lines: int
-    line_filter: LineFilter | None = None
-    source: LogSource | None = None
-    follow: bool = True
-    wait: bool = False
-    shows_paths: bool = False
-
-    def error_detail(self, error: LogNotFoundError) -> str:
-        """Return what the client may read about a missing log."""
-        return error.detail_with_paths if self.shows_paths else error.detail
 
 
 class LogFeedProvider(Protocol):
@@ -89,7 +59,7 @@ class FileLogFeeds:
 
     async def open_feed(self, job_id: str, log_request: LogRequest) -> Feed:
         """Open a feed of a job's log; see `LogFeedProvider.open_feed`."""
-        seen = LogCursor.parse(log_request.cursor)
+        seen = log_request.parsed_cursor
         if not log_request.follow and seen is not None and seen.kind == "x":
             return EmptyFeed("log")
         dirs = await self._locator.find_dirs(job_id)
@@ -111,12 +81,11 @@ class FileLogFeeds:
     async def _open_log(self, job_id: str, log_request: LogRequest) -> LogFeed | LogSnapshotFeed:
         dirs = await self._locator.find_dirs(job_id)
         log = await self._locator.find_log(job_id, dirs, log_request.source)
-        options = LogFeedOptions(
-            log_request.cursor, log_request.tail_lines, log_request.line_filter, dirs.job_ended
-        )
         if not log_request.follow:
-            return await open_log_snapshot_feed(log, job_id, options)
-        return await open_log_feed(LogFeed, self._followers, log, job_id, options)
+            return await open_log_snapshot_feed(log, log_request, job_ended=dirs.job_ended)
+        return await open_log_feed(
+            LogFeed, self._followers, log, log_request, job_ended=dirs.job_ended
+        )
 
     async def _has_job_ended(self, job_id: str) -> bool:
         return (await self._locator.find_dirs(job_id)).job_ended

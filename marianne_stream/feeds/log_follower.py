@@ -52,7 +52,6 @@ class LogFollower:
     def __init__(
         self,
         log: LogHandle,
-        job_id: str,
         *,
         job_ended: bool,
         hub: JobHub,
@@ -62,7 +61,6 @@ class LogFollower:
         self.position: Position | None = None
         self.is_complete = False
         self.subscriber_count = self.read_bytes = 0
-        self.job_id = job_id
         self._job_ended = job_ended
         self._hub = hub
         self._file_watcher = file_watcher
@@ -127,7 +125,7 @@ class LogFollower:
         changed_s = time.time() - (await self.log.threads.read(position.file.stat)).st_mtime
         quiet_since = time.monotonic() - max(0.0, changed_s)
         partial = PartialLineThrottle(quiet_since)
-        with self._hub.roster.subscribe_entry(self.job_id, ROSTER_MAX_AGE_S, self):
+        with self._hub.roster.subscribe_entry(self.log.job_id, ROSTER_MAX_AGE_S, self):
             try:
                 await self._watch_files(position)
                 self._started.set()
@@ -164,7 +162,7 @@ class LogFollower:
         line = throttle.update(reader.partial_line(), now_s, is_overwritten=reader.is_overwritten)
         if line is None:
             return
-        self._partial_batch = batch = make_partial_batch(self.job_id, line, reader.position)
+        self._partial_batch = batch = make_partial_batch(self.log.job_id, line, reader.position)
         for queue in self._queues:
             queue.offer(batch)
 
@@ -235,16 +233,16 @@ class LogFollowers:
         """Number of bytes of lines that all followers have read, including closed ones."""
         return self._closed_read_bytes + sum(one.read_bytes for one in self._in_use)
 
-    def follow(self, log: LogHandle, job_id: str, *, job_ended: bool) -> LogFollower:
+    def follow(self, log: LogHandle, *, job_ended: bool) -> LogFollower:
         """Return the follower of a log. Each call needs one of `unfollow`."""
-        key = (log.path, job_id)
+        key = (log.path, log.job_id)
         follower = self._followers.get(key)
         if follower is None or follower.is_complete or follower.error is not None:
             follower = self._followers[key] = LogFollower(
-                log, job_id, job_ended=job_ended, hub=self._hub, file_watcher=self._file_watcher
+                log, job_ended=job_ended, hub=self._hub, file_watcher=self._file_watcher
             )
             self._in_use.add(follower)
-            self._tasks.start(follower, follower.run(), name=f"log of {job_id!r}")
+            self._tasks.start(follower, follower.run(), name=f"log of {log.job_id!r}")
         follower.subscriber_count += 1
         return follower
 
@@ -253,7 +251,7 @@ class LogFollowers:
         follower.subscriber_count -= 1
         if follower.subscriber_count:
             return
-        key = (follower.log.path, follower.job_id)
+        key = (follower.log.path, follower.log.job_id)
         if self._followers.get(key) is follower:
             del self._followers[key]
         self._in_use.discard(follower)
@@ -269,5 +267,5 @@ class LogFollowers:
 
     def _on_failure(self, follower: LogFollower, error: BaseException) -> None:
         if not isinstance(error, MarianneStreamError):
-            logger.error("log follower failed job_id=%r", follower.job_id, exc_info=error)
+            logger.error("log follower failed job_id=%r", follower.log.job_id, exc_info=error)
         follower.fail(error)

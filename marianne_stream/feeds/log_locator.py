@@ -10,13 +10,14 @@ from typing import Literal, Protocol
 
 from marianne_stream.errors import LogNotFoundError
 from marianne_stream.jobs.hub import JobHub
-from marianne_stream.logs.filters import JobFilter, LineFilter
+from marianne_stream.logs.filters import JobFilter
 from marianne_stream.logs.line_index import LineIndexCache
 from marianne_stream.logs.log_handle import LogHandle
 from marianne_stream.logs.log_threads import LogThreads
 from marianne_stream.logs.safe_open import LogPath, open_directory, open_regular_file
 from marianne_stream.models import TERMINAL_STATUSES, JobState, RosterEntry
 
+# A file of the job only, or the conductor's log only.
 LogSource = Literal["job", "conductor"]
 
 LOG_FILE_NAME = "marianne.log"
@@ -133,7 +134,15 @@ class FileLogLocator:
                 await threads.read(check_readable, candidate.log_path)
             except LogNotFoundError:
                 continue
-            return self._make_handle(candidate.log_path, job_id)
+            log_path = candidate.log_path
+            # In the conductor's log, a client sees the lines of its job only.
+            job_filter = JobFilter(job_id) if log_path.is_conductor_log else None
+            return LogHandle(
+                log_path,
+                job_filter=job_filter,
+                index_cache=self._index_cache,
+                threads=threads,
+            )
         raise make_log_not_found_error(job_id, candidates, source)
 
     async def _iter_candidates(
@@ -153,14 +162,6 @@ class FileLogLocator:
                 path = PurePath(log)
                 found = LogPath(str(path.parent), path.name, is_conductor_log=True)
                 yield LogCandidate("the conductor's log_file", found)
-
-    def _make_handle(self, log_path: LogPath, job_id: str) -> LogHandle:
-        # In the conductor's log, a client sees the lines of its job only.
-        job_filter: LineFilter | None = JobFilter(job_id) if log_path.is_conductor_log else None
-        threads = self._threads.for_job(job_id)
-        return LogHandle(
-            log_path, job_filter=job_filter, index_cache=self._index_cache, threads=threads
-        )
 
 
 def make_job_dirs(

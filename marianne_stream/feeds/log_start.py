@@ -9,13 +9,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 
-from marianne_stream.errors import StateUnavailableError
+from marianne_stream.errors import LogNotFoundError, StateUnavailableError
 from marianne_stream.feeds.log_frames import (
     make_change_frames,
     make_line_frames,
     make_log_gap_frame,
     now_iso,
 )
+from marianne_stream.feeds.log_locator import LogSource
 from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_handle import LogHandle
 from marianne_stream.logs.log_pager import LogPager, PageResult
@@ -30,22 +31,32 @@ CHUNK_LINES = 100
 
 
 @dataclass(frozen=True, slots=True)
-class LogFeedOptions:
-    """Options of one client's log feed.
+class LogRequest:
+    """Request of a client for a log feed.
 
     Attributes:
         cursor: cursor as the client sent it; "" for a new client.
         tail_lines: number of lines that a new client gets first.
-        line_filter: filter of the client; None for all lines.
-        job_ended: whether the job had ended when the client came.
+        line_filter: filter of the client.
+        source: log that the client wants; None for the first that exists.
+        follow: whether to go on with new lines.
+        wait: whether to wait for a log that does not exist yet.
+        shows_paths: whether the client may see paths of the host.
         wants_partial: whether the client gets the unfinished last line.
     """
 
     cursor: str
     tail_lines: int
-    line_filter: LineFilter | None
-    job_ended: bool
+    line_filter: LineFilter | None = None
+    source: LogSource | None = None
+    follow: bool = True
+    wait: bool = False
+    shows_paths: bool = False
     wants_partial: bool = True
+
+    def error_detail(self, error: LogNotFoundError) -> str:
+        """Return what the client may read about a missing log."""
+        return error.detail_with_paths if self.shows_paths else error.detail
 
     @property
     def parsed_cursor(self) -> LogCursor | None:
@@ -112,14 +123,14 @@ class StartPoint:
     Attributes:
         position: position behind the lines that the client has.
         is_resumed: whether that is the position of the client's cursor.
-        is_at_end: whether it resumes at the end of the log.
+        is_exhausted: whether the client has seen the end of the log already.
         has_gap: whether the client's cursor could not be used.
         tail: matching lines to send first, or None.
     """
 
     position: Position
     is_resumed: bool = False
-    is_at_end: bool = False
+    is_exhausted: bool = False
     has_gap: bool = False
     tail: LogTail | None = None
 
@@ -142,24 +153,27 @@ class StartPoint:
             self.tail.close()
 
 
-async def resolve_start(log: LogHandle, end: Position, options: LogFeedOptions) -> StartPoint:
+async def resolve_start(
+    log: LogHandle, end: Position, log_request: LogRequest, *, job_ended: bool
+) -> StartPoint:
     """Find where a client begins in a log.
 
     Raises:
         LogNotFoundError: the log was removed.
         LogForbiddenError: the log may not be read any more.
     """
-    seen = options.parsed_cursor
+    seen = log_request.parsed_cursor
     position = await log.find_position(seen) if seen is not None else None
-    if position is not None:
+    if seen is not None and position is not None:
         is_at_end = position.file.key == end.file.key and (
             position.offset >= await log.threads.read(end.file.size)
         )
-        return StartPoint(position, is_resumed=True, is_at_end=is_at_end)
-    has_gap = bool(options.cursor)
-    if options.line_filter is None or not options.tail_lines:
-        return StartPoint(await log.find_tail_start(end, options.tail_lines), has_gap=has_gap)
-    tail = LogTail(log, end, options.line_filter, options.tail_lines)
+        is_exhausted = job_ended and seen.kind != "l" and is_at_end
+        return StartPoint(position, is_resumed=True, is_exhausted=is_exhausted)
+    has_gap = bool(log_request.cursor)
+    if log_request.line_filter is None or not log_request.tail_lines:
+        return StartPoint(await log.find_tail_start(end, log_request.tail_lines), has_gap=has_gap)
+    tail = LogTail(log, end, log_request.line_filter, log_request.tail_lines)
     return StartPoint(end, has_gap=has_gap, tail=tail)
 
 

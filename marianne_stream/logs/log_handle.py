@@ -4,6 +4,7 @@ from functools import partial
 
 from marianne_stream.errors import ReadLimitError
 from marianne_stream.logs.blocks import ForwardBlocks, read_partial_text
+from marianne_stream.logs.entries import matches_after, read_lines_above
 from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.line_index import LineIndex, LineIndexCache
 from marianne_stream.logs.log_file import LogFile
@@ -31,6 +32,7 @@ class LogHandle:
         threads: JobThreads,
     ) -> None:
         self.path = log_path
+        self.job_id = threads.job_id
         self.job_filter = job_filter
         self.files = LogFileSet(log_path)
         self._index_cache = index_cache
@@ -78,9 +80,16 @@ class LogHandle:
         """Return the position of a cursor, or None if no file matches it."""
         return await self.threads.find(partial(self._find_position, cursor))
 
-    async def read_partial_line(self, end: Position) -> LogLine | None:
-        """Return the unfinished line behind the last whole one of a plain file, or None."""
-        return await self.threads.read(read_partial_line_after, end, self.job_filter)
+    async def read_partial_line(
+        self, end: Position, line_filter: LineFilter | None
+    ) -> LogLine | None:
+        """Return the unfinished line behind the last whole one of a plain file, if it passes."""
+        line = await self.threads.read(read_partial_line_after, end, self.job_filter)
+        if line is None or line_filter is None:
+            return line
+        above = partial(read_lines_above, end.file, end.offset, self.job_filter)
+        is_wanted = await self.threads.match(matches_after, line_filter, above, line.text)
+        return line if is_wanted else None
 
     def make_reader(self, position: Position) -> LogReader:
         """Make a reader that reads on from a position."""

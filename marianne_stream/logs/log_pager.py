@@ -12,7 +12,6 @@ from typing import Literal, TypeVar
 from marianne_stream.errors import CursorExpiredError, StateUnavailableError
 from marianne_stream.logs.backwards_scan import BackwardsScan
 from marianne_stream.logs.blocks import read_long_line_text
-from marianne_stream.logs.entries import matches_after, read_lines_above
 from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_file import LogFile
 from marianne_stream.logs.log_handle import LogHandle
@@ -234,12 +233,7 @@ class LogPager:
         """Return the unfinished line behind the end of the log, if it passes the filter."""
         if end.file.compressed or end.unterminated:
             return None
-        line, only = await self._log.read_partial_line(end), self._query.line_filter
-        if line is None or only is None:
-            return line
-        above = partial(read_lines_above, end.file, end.offset, self._log.job_filter)
-        is_wanted = await self._log.threads.match(matches_after, only, above, line.text)
-        return line if is_wanted else None
+        return await self._log.read_partial_line(end, self._query.line_filter)
 
     async def _find_numbered(self, cursor: LogCursor) -> Position:
         """Return the position of a cursor with the line number in the cursor.

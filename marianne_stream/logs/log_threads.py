@@ -46,28 +46,28 @@ class JobThreads:
 
     def __init__(self, threads: LogThreads, job_id: str) -> None:
         self._threads = threads
-        self._job_id = job_id
+        self.job_id = job_id
         self._search_slots = asyncio.Semaphore(SEARCHES_PER_JOB)
 
     async def read(self, work: Callable[..., T], *arguments: object) -> T:
         """Run a short read."""
-        return await self._threads.readers.run(self._job_id, partial(work, *arguments))
+        return await self._threads.readers.run(self.job_id, partial(work, *arguments))
 
     async def match(self, work: Callable[..., T], *arguments: object) -> T:
         """Match a slice of lines against a filter."""
-        return await self._threads.matchers.run(self._job_id, partial(work, *arguments))
+        return await self._threads.matchers.run(self.job_id, partial(work, *arguments))
 
     async def index(self, work: Callable[[], T]) -> T:
         """Run a call that reads a whole file."""
-        return await self._threads.indexers.run(self._job_id, work)
+        return await self._threads.indexers.run(self.job_id, work)
 
     async def find(self, work: Callable[[], T]) -> T:
         """Run a call that may read many files."""
-        return await self._threads.finders.run(self._job_id, work)
+        return await self._threads.finders.run(self.job_id, work)
 
     async def search(self, work: Callable[[], T]) -> T:
         """Run a part of a search. Call it inside `search_slot`."""
-        return await self._threads.searchers.run(self._job_id, work)
+        return await self._threads.searchers.run(self.job_id, work)
 
     @asynccontextmanager
     async def search_slot(self, *, wait: bool) -> AsyncIterator[None]:

@@ -2,8 +2,8 @@
 
 from aiohttp import web
 
-from marianne_stream.feeds.log_feeds import LogRequest
 from marianne_stream.feeds.log_locator import LogSource
+from marianne_stream.feeds.log_start import LogRequest
 from marianne_stream.logs.filters import make_line_filter
 from marianne_stream.logs.regex import PATTERN_LIMIT_CHARS
 from marianne_stream.web.app_keys import LOG_FEEDS, STREAM_REGISTRY

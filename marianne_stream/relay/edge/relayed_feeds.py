@@ -8,8 +8,9 @@ from marianne_stream.errors import (
     NotOnEdgeError,
 )
 from marianne_stream.feeds.feed import EmptyFeed, Feed
-from marianne_stream.feeds.log_feeds import MISSING_LOG_POLL_S, LogRequest
+from marianne_stream.feeds.log_feeds import MISSING_LOG_POLL_S
 from marianne_stream.feeds.log_locator import JobDirs, LogSource
+from marianne_stream.feeds.log_start import LogRequest
 from marianne_stream.feeds.pending_log_feed import PendingLogFeed
 from marianne_stream.jobs.hub import JobHub
 from marianne_stream.logs.log_handle import LogHandle

@@ -17,13 +17,13 @@ from marianne_stream.fanout.subscriber_queue import Sink
 from marianne_stream.feeds.batch_queue import BatchQueue, FrameBatch
 from marianne_stream.feeds.line_matcher import LineMatcher
 from marianne_stream.feeds.live_log_feed import LiveLogFeed
-from marianne_stream.feeds.log_feeds import LogRequest
 from marianne_stream.feeds.log_frames import (
     make_complete_data,
     make_conductor_members,
     make_facts_members,
     make_log_gap_frame,
 )
+from marianne_stream.feeds.log_start import LogRequest
 from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_threads import JobThreads
 from marianne_stream.relay.edge.log_stream import (

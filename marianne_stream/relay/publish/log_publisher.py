@@ -13,7 +13,7 @@ from marianne_stream.feeds.log_follower import LogFollowers
 from marianne_stream.feeds.log_frame_reader import LogResultReader
 from marianne_stream.feeds.log_frames import now_iso
 from marianne_stream.feeds.log_locator import FileLogLocator
-from marianne_stream.feeds.log_start import LogFeedOptions
+from marianne_stream.feeds.log_start import LogRequest
 from marianne_stream.logs.log_reader import ReadResult
 from marianne_stream.models import Roster
 from marianne_stream.relay.publish.config import PublishConfig
@@ -192,10 +192,10 @@ class LogPublisher:
         log = await self._log_locator.find_log(job_id, dirs, None)
         async with self._start_semaphore:
             position = await self._find_stream_end(job_id, writer)
-        options = LogFeedOptions(
-            position.cursor, TAIL_LINES, None, dirs.job_ended, wants_partial=False
+        log_request = LogRequest(position.cursor, TAIL_LINES, wants_partial=False)
+        feed = await open_log_feed(
+            LogItemFeed, self._log_followers, log, log_request, job_ended=dirs.job_ended
         )
-        feed = await open_log_feed(LogItemFeed, self._log_followers, log, job_id, options)
         highest = self._generations.get(job_id, 0)
         try:
             yield feed, EntryIdAllocator(position, highest_generation=highest)
