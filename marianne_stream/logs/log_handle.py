@@ -97,15 +97,10 @@ class LogHandle:
 
     def _find_position(self, cursor: LogCursor) -> Position | None:
         try:
-            found = self.files.find(cursor)
+            return self.files.find(cursor)
         except ReadLimitError:
             # Finding the file takes more than one request may read.
-            found = None
-        if found is None:
             return None
-        return Position(
-            found.file, found.offset, found.line_number, found.file.window_before(found.offset)
-        )
 
 
 def index_to_end(file: LogFile, index: LineIndex) -> Position | None:

@@ -15,6 +15,7 @@ from typing import Literal
 from marianne_stream.errors import LogForbiddenError, LogNotFoundError
 from marianne_stream.logs.decompression import DamagedFileError
 from marianne_stream.logs.log_file import LogFile, TextLimitError, make_log_file
+from marianne_stream.logs.positions import Position
 from marianne_stream.logs.safe_open import LogPath, OwnedFd, open_directory, open_regular_file
 from marianne_stream.wire.cursors import LogCursor
 
@@ -48,15 +49,6 @@ class RotatedFile:
     name: str
     key: tuple[int, int]
     mtime_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class CursorMatch:
-    """File and offset that match a cursor."""
-
-    file: LogFile
-    offset: int
-    line_number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +99,8 @@ class LogFileSet:
                 return file
         return newest
 
-    def find(self, cursor: LogCursor) -> CursorMatch | None:
-        """Return the file and offset that match a cursor, or None."""
+    def find(self, cursor: LogCursor) -> Position | None:
+        """Return the position of a cursor, or None if no file matches it."""
         if cursor.offset == 0:
             for _ in range(MAX_LISTINGS):
                 with contextlib.suppress(FileMovedError):
@@ -118,7 +110,7 @@ class LogFileSet:
         is_ours = cursor.first_line_hash or cursor.unterminated
         return self._find_by_content(cursor) if is_ours else None
 
-    def _find_by_content(self, cursor: LogCursor) -> CursorMatch | None:
+    def _find_by_content(self, cursor: LogCursor) -> Position | None:
         """Find the file whose bytes before a cursor's offset have the cursor's hash."""
         newest = self.open_current_or_none()
         if newest is not None and newest.key[1] == cursor.inode and newest.matches(cursor):
@@ -228,7 +220,7 @@ class LogFileSet:
                 return index
         return None
 
-    def _find_by_time(self, cursor: LogCursor, current: LogFile | None) -> CursorMatch | None:
+    def _find_by_time(self, cursor: LogCursor, current: LogFile | None) -> Position | None:
         """Find where a log goes on whose newest file was empty: in that file, or in the next one.
 
         No content identifies an empty file, so its time does; between two files of the same clock
@@ -239,8 +231,8 @@ class LogFileSet:
             if same or rotated.mtime_ns > cursor.window_hash:
                 file = self._open(rotated)
                 if not is_copy(file, current):
-                    return CursorMatch(file, 0, 0)
-        return CursorMatch(current, 0, 0) if current is not None else None
+                    return Position(file, 0, 0, b"")
+        return Position(current, 0, 0, b"") if current is not None else None
 
     def _list_rotated(self) -> list[RotatedFile]:
         """Return the rotated files, newest first."""
@@ -304,19 +296,21 @@ def compile_rotated_name(name: str) -> re.Pattern[str]:
     return re.compile(f"(?:{'|'.join(forms)}){COMPRESSION_PATTERN}")
 
 
-def match_in_file(file: LogFile, cursor: LogCursor) -> CursorMatch:
-    """Return the match of a cursor in its file."""
-    if not cursor.unterminated:
-        return CursorMatch(file, cursor.offset, cursor.number)
-    # The client has the line without its newline. Skip the newline; anything else is the rest of
-    # the line.
-    try:
-        behind = file.read(cursor.offset, 1)
-    except DamagedFileError:
-        behind = b""
-    if behind == b"\n":
-        return CursorMatch(file, cursor.offset + 1, cursor.number)
-    return CursorMatch(file, cursor.offset, cursor.number - len(behind))
+def match_in_file(file: LogFile, cursor: LogCursor) -> Position:
+    """Return the position of a cursor in its file."""
+    offset, number = cursor.offset, cursor.number
+    if cursor.unterminated:
+        # The client has the line without its newline. Skip the newline; anything else is the rest
+        # of the line.
+        try:
+            behind = file.read(offset, 1)
+        except DamagedFileError:
+            behind = b""
+        if behind == b"\n":
+            offset += 1
+        else:
+            number -= len(behind)
+    return Position(file, offset, number, file.window_before(offset))
 
 
 def is_copy(file: LogFile, current: LogFile | None) -> bool:

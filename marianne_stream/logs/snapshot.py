@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 from marianne_stream.logs.blocks import ForwardBlocks
 from marianne_stream.logs.filters import LineFilter
@@ -62,20 +61,6 @@ def summarize_at(log: LogHandle, end: Position) -> LogSummary:
     return LogSummary(end, size, file_bytes, lines, status.st_mtime, cursor)
 
 
-class BlockReader(Protocol):
-    """Text of a log, read block by block.
-
-    Attributes:
-        size_bytes: size of the text, unless the file is truncated.
-    """
-
-    size_bytes: int
-
-    def read_block(self) -> bytes:
-        """Return the next block, or b"" at the end."""
-        ...
-
-
 class FileBlockReader:
     """Bytes of a file between two offsets."""
 
@@ -109,3 +94,7 @@ class FilteredBlockReader:
                 lines = block.text.split(b"\n")
                 return b"".join(lines[ordinal] + b"\n" for ordinal in chosen)
         return b""
+
+
+# Text of a log, read block by block.
+BlockReader = FileBlockReader | FilteredBlockReader

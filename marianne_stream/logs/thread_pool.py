@@ -9,6 +9,7 @@ import threading
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -19,16 +20,14 @@ from marianne_stream.logs.read_budget import CallCancelledError, ReadBudget, use
 T = TypeVar("T")
 
 
+@dataclass(slots=True, eq=False)
 class WorkItem:
     """Call that waits for a thread, or runs in one."""
 
-    __slots__ = ("budget", "future", "job_id", "work")
-
-    def __init__(self, job_id: str, work: Callable[[], Any]) -> None:
-        self.job_id = job_id
-        self.work = work
-        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.budget = ReadBudget()
+    job_id: str
+    work: Callable[[], Any]
+    future: asyncio.Future[Any]
+    budget: ReadBudget = field(default_factory=ReadBudget)
 
 
 class FairThreadPool:
@@ -58,7 +57,7 @@ class FairThreadPool:
         """
         if self._closed:
             raise ShuttingDownError
-        item = WorkItem(job_id, work)
+        item = WorkItem(job_id, work, asyncio.get_running_loop().create_future())
         self._waiting.setdefault(job_id, deque()).append(item)
         self._dispatch()
         try:
