@@ -8,8 +8,7 @@ from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.live_table import LiveTable
 from marianne_stream.client.output import Output
 from marianne_stream.client.renderers import JobRenderer, JsonRenderer, PlainTextRenderer
-from marianne_stream.client.watch_jobs import watch_jobs
-from marianne_stream.client.watch_roster import watch_roster
+from marianne_stream.client.watch_jobs import watch_jobs, watch_roster
 from marianne_stream.wire.job_ids import escape
 
 DESCRIPTION = """\

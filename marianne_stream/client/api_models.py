@@ -62,6 +62,14 @@ class LogLineBody(msgspec.Struct, frozen=True):
     source: str = ""
 
 
+class LogPageBody(msgspec.Struct, frozen=True):
+    """Page of a log. The lines stay as they came, since `--json` prints them."""
+
+    lines: list[dict[str, Any]]
+    before: str | None = None
+    source: str = ""
+
+
 class ErrorBody(msgspec.Struct, frozen=True):
     """Body of an error response."""
 

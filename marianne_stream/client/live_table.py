@@ -18,9 +18,9 @@ from marianne_stream.client.progress_bar import (
     format_sheet_count,
     make_progress_bar,
 )
+from marianne_stream.client.renderers import JobRenderer
 from marianne_stream.client.sanitize import strip_to_one_line
 from marianne_stream.client.server_clock import ServerClock
-from marianne_stream.client.sse_client import StreamEvent
 from marianne_stream.client.times import format_duration
 from marianne_stream.client.watched_job import WatchedJob
 
@@ -33,7 +33,7 @@ MAX_TABLE_COLUMNS = 100
 MAX_NAME_COLUMNS = 32
 
 
-class LiveTable:
+class LiveTable(JobRenderer):
     """Table of all watched jobs, redrawn as they change.
 
     Messages of the reporter are printed above the table meanwhile.
@@ -52,9 +52,6 @@ class LiveTable:
         self._changed = asyncio.Event()
         self._is_closed = False
         self._live = self._make_live()
-
-    def on_event(self, event: StreamEvent) -> None:
-        """Ignore the event: the table shows jobs."""
 
     def update(self, job: WatchedJob) -> None:
         """Show a job at the next redraw."""

@@ -7,26 +7,13 @@ import msgspec
 
 from marianne_stream.client.address import job_path
 from marianne_stream.client.api_client import ApiClient
-from marianne_stream.client.api_models import LogLineBody
+from marianne_stream.client.api_models import LogLineBody, LogPageBody
 from marianne_stream.client.log_printer import LogQuery, report_truncated
 from marianne_stream.client.output import Output
 from marianne_stream.client.sanitize import strip_all_but_colours, strip_controls
 
 # Separator of groups of adjacent lines, as grep prints it.
 GROUP_SEPARATOR = "--"
-
-
-class MatchPage(msgspec.Struct, frozen=True):
-    """Page of matches. The lines stay as they came, since `--json` prints them."""
-
-    lines: list[dict[str, Any]]
-    before: str | None = None
-
-
-class MatchLine(LogLineBody, frozen=True):
-    """Line of a page."""
-
-    cursor: str = ""
 
 
 async def print_matches(
@@ -44,7 +31,7 @@ async def print_matches(
             for line in matches
         )
         return 0
-    lines = msgspec.convert(matches, list[MatchLine])
+    lines = msgspec.convert(matches, list[LogLineBody])
     sanitize = strip_all_but_colours if output.has_colours else strip_controls
     output.write(
         GROUP_SEPARATOR if text is None else sanitize(text) for text in separate_groups(lines)
@@ -69,7 +56,7 @@ async def fetch_matches(
         page = await client.get_json(
             job_path(query.job_id, "/logs/lines"),
             {**params, **position, "limit": str(missing_count)},
-            MatchPage,
+            LogPageBody,
         )
         # A context line may come again as a match of the next page.
         older = {line["cursor"]: known.pop(line["cursor"], line) | line for line in page.lines}
@@ -86,7 +73,7 @@ def without_cursor(line: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in line.items() if name != "cursor"}
 
 
-def separate_groups(lines: Sequence[MatchLine]) -> Iterator[str | None]:
+def separate_groups(lines: Sequence[LogLineBody]) -> Iterator[str | None]:
     """Yield the texts of lines, with None between lines that are not adjacent."""
     last_number = 0
     for line in lines:

@@ -13,6 +13,7 @@ import msgspec
 
 from marianne_stream.client.address import job_path
 from marianne_stream.client.api_client import ApiClient
+from marianne_stream.client.api_models import LogPageBody
 from marianne_stream.client.sse_client import StreamEvent
 from marianne_stream.client.times import parse_iso_time
 
@@ -28,14 +29,6 @@ class TimedLine(msgspec.Struct, frozen=True):
 
     cursor: str
     logged_at: str | None = None
-
-
-class LinePage(msgspec.Struct, frozen=True):
-    """Page of a log. The lines stay as they came."""
-
-    lines: list[dict[str, Any]]
-    before: str | None = None
-    source: str = ""
 
 
 def make_log_event(line: dict[str, Any]) -> StreamEvent:
@@ -102,7 +95,9 @@ async def fetch_newest_first(
     position: dict[str, str] = {}
     while True:
         params = {**filter_params, **position, "limit": str(LINES_PER_PAGE)}
-        page = await client.get_json_with_retry(job_path(job_id, "/logs/lines"), params, LinePage)
+        page = await client.get_json_with_retry(
+            job_path(job_id, "/logs/lines"), params, LogPageBody
+        )
         # In a stream, each line of the conductor's log has this field.
         source = {"source": page.source} if page.source == "conductor" else {}
         for line in reversed(page.lines):

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from typing import Protocol
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -19,12 +18,14 @@ STATUS_COLUMNS = 9
 SHEET_COUNT_COLUMNS = 7
 
 
-class JobRenderer(Protocol):
-    """Renderer of watched jobs."""
+class JobRenderer:
+    """Renderer of watched jobs; ignores what a subclass does not show.
 
-    @property
-    def needs_times(self) -> bool:
-        """Return whether the renderer shows when a job started and ended."""
+    Attributes:
+        needs_times: whether the renderer shows when a job started and ended.
+    """
+
+    needs_times = False
 
     def on_event(self, event: StreamEvent) -> None:
         """Process an event as it came."""
@@ -36,10 +37,8 @@ class JobRenderer(Protocol):
         """Stop to show a job."""
 
 
-class JsonRenderer:
+class JsonRenderer(JobRenderer):
     """Renderer that prints each event as one line of JSON."""
-
-    needs_times = False
 
     def __init__(self, output: Output) -> None:
         self._output = output
@@ -48,20 +47,12 @@ class JsonRenderer:
         """Print the event."""
         self._output.write_objects([event.to_json_object()])
 
-    def update(self, job: WatchedJob) -> None:
-        """Ignore the job: its event was printed."""
 
-    def remove(self, job_id: str) -> None:
-        """Ignore the job: its event was printed."""
-
-
-class PlainTextRenderer:
+class PlainTextRenderer(JobRenderer):
     """Renderer that prints a line for each visible change.
 
     `job_ids` are the ids that will come, for the width of their column.
     """
-
-    needs_times = False
 
     def __init__(self, output: Output, *, job_ids: Sequence[str] = ()) -> None:
         self._output = output
@@ -69,9 +60,6 @@ class PlainTextRenderer:
             (cell_len(strip_to_one_line(job_id)) for job_id in job_ids), default=0
         )
         self._last_lines: dict[str, str] = {}
-
-    def on_event(self, event: StreamEvent) -> None:
-        """Ignore the event: changes of jobs are printed."""
 
     def update(self, job: WatchedJob) -> None:
         """Print a line, unless it repeats the last line of the job."""

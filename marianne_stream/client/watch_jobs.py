@@ -1,12 +1,12 @@
-"""`watch JOB…`: watches some jobs, one stream each, until all have ended."""
+"""`watch`: watches some jobs until all have ended, or all running jobs until Ctrl-C."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 
 from marianne_stream.client.address import job_path
 from marianne_stream.client.api_client import ApiClient
-from marianne_stream.client.api_models import JobTimesBody, StatusBody
+from marianne_stream.client.api_models import JobBody, JobTimesBody, RosterBody, StatusBody
 from marianne_stream.client.messages import SourceReporter
 from marianne_stream.client.renderers import JobRenderer
 from marianne_stream.client.sse_client import SSEClient, StreamEvent, convert_data
@@ -45,6 +45,39 @@ async def watch_jobs(client: ApiClient, renderer: JobRenderer, job_ids: Sequence
     return worst_exit_code([task.result() for task in tasks])
 
 
+async def watch_roster(client: ApiClient, renderer: JobRenderer) -> int:
+    """Watch all jobs that run, now or later, until cancelled, which is safe.
+
+    Raises:
+        MarianneStreamError: the server cannot be reached, or its response is an error.
+    """
+    source = SourceReporter(client.reporter)
+    tracker = RosterTracker(client, renderer)
+    events = watch_events(client, renderer, source, "/api/roster/stream", {"details": "true"})
+    async with aclosing(events):
+        async for event in events:
+            tracker.on_event(event)
+    return 0
+
+
+async def watch_events(
+    client: ApiClient,
+    renderer: JobRenderer,
+    source: SourceReporter,
+    path: str,
+    params: Mapping[str, str],
+) -> AsyncGenerator[StreamEvent, None]:
+    """Yield the events of a stream, once they are rendered and `source` events are reported."""
+    stream = SSEClient(client, path, {"poll_interval": str(POLL_INTERVAL_S), **params})
+    async with aclosing(stream.batches()) as batches:
+        async for batch in batches:
+            for event in batch:
+                renderer.on_event(event)
+                if event.name == "source":
+                    source.on_source_event(event.data)
+                yield event
+
+
 class JobTracker:
     """Watches one job."""
 
@@ -79,19 +112,16 @@ class JobTracker:
         return EXIT_CODES.get(self._job.status, EXIT_NOT_FOUND)
 
     async def _read_stream(self) -> None:
-        params = {"poll_interval": str(POLL_INTERVAL_S)}
-        stream = SSEClient(self._client, f"{self._path}/stream", params)
-        async with aclosing(stream.batches()) as batches:
-            async for batch in batches:
-                for event in batch:
-                    self._renderer.on_event(event)
-                    await self._on_event(event)
+        events = watch_events(
+            self._client, self._renderer, self._source_reporter, f"{self._path}/stream", {}
+        )
+        async with aclosing(events):
+            async for event in events:
+                await self._on_event(event)
 
     async def _on_event(self, event: StreamEvent) -> None:
         """Process an event."""
-        if event.name == "source":
-            self._source_reporter.on_source_event(event.data)
-        elif event.name == "job_status":
+        if event.name == "job_status":
             has_changed = self._job.apply_status(
                 convert_data(event, StatusBody), now_s=self._client.clock.now_s()
             )
@@ -109,3 +139,34 @@ class JobTracker:
             )
             self._job.apply_times(detail)
             self._renderer.update(self._job)
+
+
+class RosterTracker:
+    """Jobs to show: those that run, and those that ended while they were shown."""
+
+    def __init__(self, client: ApiClient, renderer: JobRenderer) -> None:
+        self._renderer = renderer
+        self._clock = client.clock
+        self._jobs: dict[str, WatchedJob] = {}
+
+    def on_event(self, event: StreamEvent) -> None:
+        """Process an event."""
+        if event.name == "roster":
+            roster = convert_data(event, RosterBody)
+            listed_ids = {entry.job_id for entry in roster.jobs}
+            removed = set(roster.removed)
+            if roster.complete:
+                removed |= self._jobs.keys() - listed_ids
+            for job_id in removed:
+                self._jobs.pop(job_id, None)
+                self._renderer.remove(job_id)
+            for entry in roster.jobs:
+                self._update_job(entry)
+
+    def _update_job(self, entry: JobBody) -> None:
+        job = self._jobs.get(entry.job_id) or WatchedJob(entry.job_id)
+        is_shown = entry.job_id in self._jobs
+        job.apply_entry(entry, now_s=self._clock.now_s())
+        if is_shown or not job.is_over:
+            self._jobs[job.job_id] = job
+            self._renderer.update(job)

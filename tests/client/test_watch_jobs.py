@@ -2,6 +2,7 @@
 
 import pytest
 
+from marianne_stream.client.renderers import JobRenderer
 from marianne_stream.client.sse_client import StreamEvent
 from marianne_stream.client.watch_jobs import watch_jobs
 from marianne_stream.client.watched_job import WatchedJob
@@ -10,10 +11,8 @@ from tests.support.scripted_server import ScriptedServer, error_response, stream
 RUNNING = b'event: job_status\ndata: {"status":"running","completed_sheets":1,"total_sheets":2}\n\n'
 
 
-class RecordingRenderer:
+class RecordingRenderer(JobRenderer):
     """Renderer that records jobs; without a reader, its output is closed."""
-
-    needs_times = False
 
     def __init__(self, *, reader: bool = True) -> None:
         self.jobs: dict[str, str] = {}
@@ -25,8 +24,6 @@ class RecordingRenderer:
 
     def update(self, job: WatchedJob) -> None:
         self.jobs[job.job_id] = job.problem or job.status
-
-    def remove(self, job_id: str) -> None: ...
 
 
 async def test_closed_pipe_ends_all_watched_jobs() -> None:
