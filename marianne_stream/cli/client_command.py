@@ -65,14 +65,7 @@ def add_client_arguments(parser: ArgumentParser, description: str, examples: str
         help="Time to retry while the server cannot be reached (0 to 604800; default: 0 before "
         "the first response, 300 after it).",
     )
-    parser.add_argument(
-        "--patience",
-        action=RenamedOption,
-        const="--retry-timeout",
-        nargs="?",
-        default=argparse.SUPPRESS,
-        help=argparse.SUPPRESS,
-    )
+    parser.add_argument("--patience", action=RenamedOption, const="--retry-timeout")
 
 
 def run_client(options: Namespace, command: Callable[[ApiClient, Output], Awaitable[int]]) -> int:

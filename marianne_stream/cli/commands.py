@@ -4,7 +4,8 @@ Commands are imported on use: the server starts without the terminal's libraries
 command without the server.
 """
 
-from argparse import Action, ArgumentParser, Namespace
+from argparse import SUPPRESS, Action, ArgumentParser, Namespace
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol, cast
@@ -85,7 +86,12 @@ def make_parser(name: str, command: CliCommand) -> ArgumentParser:
 
 
 class RenamedOption(Action):
-    """Option whose use is an error that gives its new name, `const`."""
+    """Option, left out of the help, whose use is an error that gives its new name, `const`."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, *, const: str) -> None:
+        super().__init__(
+            option_strings, dest, nargs="?", const=const, default=SUPPRESS, help=SUPPRESS
+        )
 
     def __call__(
         self,

@@ -3,8 +3,7 @@
 import asyncio
 import math
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,9 +24,6 @@ Examples:
   {PROGRAM} demo
   {PROGRAM} demo --speed 10 --port 9000
 """
-
-# Tasks that play the jobs of a simulated conductor.
-PlayerTasks = tuple[asyncio.Task[None], ...]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -63,65 +59,45 @@ def run(options: Namespace) -> int:
 async def run_demo(
     settings: Settings, folder: Path, recording: Recording | None, speed: float
 ) -> int:
-    """Serve a simulated conductor in a folder until the server ends."""
+    """Serve a simulated conductor in a folder until the server ends.
+
+    Raises:
+        ListenError: the conductor cannot listen on its socket.
+        MarianneStreamError: the jobs failed.
+    """
     socket, registry = folder / "conductor.sock", folder / "daemon-state.db"
     # A Unix socket in the environment belongs to a service.
     paths = {"conductor_socket": socket, "registry_path": registry, "uds": None}
     settings = settings.model_copy(update=paths)
-    if recording is not None:
-        conductor = run_replay(socket, recording, speed)
-    else:
-        conductor = run_simulation(socket, registry, folder, speed)
-    async with conductor as player_tasks:
-        announce = print_demo_address if recording is None else print_line
-        server_task = asyncio.create_task(serve(settings, announce=announce))
-        await asyncio.wait({server_task, *player_tasks}, return_when=asyncio.FIRST_COMPLETED)
-        for task in player_tasks:
-            if task.done():
-                # The jobs run in an endless loop: the end of the task is a failure.
-                server_task.cancel()
-                await asyncio.wait([server_task])
-                raise MarianneStreamError(f"the demo's jobs failed: {task.exception()}")
-        return await server_task
+    async with AsyncExitStack() as stack:
+        if recording is not None:
+            await start_conductor(ReplayConductor(socket, recording, speed=speed), stack)
+            return await serve(settings, announce=print_line)
+        conductor = SimulatedConductor(socket, registry=registry)
+        await start_conductor(conductor, stack)
+        jobs_task = asyncio.create_task(Scenario(conductor, folder, speed=speed).run())
+        server_task = asyncio.create_task(serve(settings, announce=print_demo_address))
+        tasks = (jobs_task, server_task)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        # The jobs run in an endless loop: the end of their task is a failure.
+        failure = jobs_task.exception() if jobs_task.done() else None
+        (jobs_task if failure is None else server_task).cancel()
+        await asyncio.wait(tasks)
+        if failure is not None:
+            raise MarianneStreamError(f"the demo's jobs failed: {failure}")
+        return server_task.result()
 
 
-@asynccontextmanager
-async def run_replay(path: Path, recording: Recording, speed: float) -> AsyncIterator[PlayerTasks]:
-    """Run a conductor that replays a recording."""
-    conductor = ReplayConductor(path, recording, speed=speed)
-    await start_conductor(conductor, path)
-    try:
-        yield ()
-    finally:
-        await conductor.kill()
-
-
-@asynccontextmanager
-async def run_simulation(
-    path: Path, registry: Path, folder: Path, speed: float
-) -> AsyncIterator[PlayerTasks]:
-    """Run a conductor whose jobs run in a loop."""
-    conductor = SimulatedConductor(path, registry=registry)
-    await start_conductor(conductor, path)
-    player_task = asyncio.create_task(Scenario(conductor, folder, speed=speed).run())
-    try:
-        yield (player_task,)
-    finally:
-        player_task.cancel()
-        await asyncio.wait([player_task])
-        await conductor.kill()
-
-
-async def start_conductor(conductor: ReplayConductor | SimulatedConductor, path: Path) -> None:
-    """Start a simulated conductor.
-
-    Raises:
-        ListenError: the conductor cannot listen on its socket.
-    """
+async def start_conductor(
+    conductor: ReplayConductor | SimulatedConductor, stack: AsyncExitStack
+) -> None:
+    """Start a simulated conductor, which is killed at the end of the context."""
     try:
         await conductor.start()
     except OSError as error:
+        path = conductor.socket_path
         raise ListenError(f"the demo cannot listen at {path}: {error}") from error
+    stack.push_async_callback(conductor.kill)
 
 
 def print_demo_address(line: str) -> None:

@@ -73,14 +73,7 @@ def add_renamed_option(parser: ArgumentParser, old: str, new: str) -> None:
     if Settings.model_fields[new].annotation is bool:
         names.append((option_name(f"no_{old}"), negated_option(new)))
     for old_option, new_option in names:
-        parser.add_argument(
-            old_option,
-            action=RenamedOption,
-            const=new_option,
-            nargs="?",
-            default=SUPPRESS,
-            help=SUPPRESS,
-        )
+        parser.add_argument(old_option, action=RenamedOption, const=new_option)
 
 
 def make_settings(options: dict[str, Any]) -> Settings:

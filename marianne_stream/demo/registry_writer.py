@@ -83,13 +83,14 @@ class RegistryWriter:
         while self._write_task is not None:
             await asyncio.shield(self._write_task)
 
-    async def close(self) -> None:
-        """Close the file, and merge the -wal file into it."""
-        await self._shut_down(leave_wal=False)
-
-    async def crash(self) -> None:
-        """Close the file as a crash does: the -wal file stays."""
-        await self._shut_down(leave_wal=True)
+    async def close(self, *, leave_wal: bool = False) -> None:
+        """Close the file, and merge the -wal file into it, unless it is left as by a crash."""
+        await self.flush()
+        if self._thread is not None:
+            thread = self._thread
+            await self._run_in_thread(self._close, leave_wal)
+            self._thread = None
+            thread.shutdown()
 
     def _schedule(self, job_id: str, row: JsonObject | None) -> None:
         self._pending_rows[job_id] = row
@@ -103,14 +104,6 @@ class RegistryWriter:
                 await self._run_in_thread(self._store, changes)
         finally:
             self._write_task = None
-
-    async def _shut_down(self, *, leave_wal: bool) -> None:
-        await self.flush()
-        if self._thread is not None:
-            thread = self._thread
-            await self._run_in_thread(self._close, leave_wal)
-            self._thread = None
-            thread.shutdown()
 
     async def _run_in_thread(self, function: Callable[[*ArgsT], ReturnT], *args: *ArgsT) -> ReturnT:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)

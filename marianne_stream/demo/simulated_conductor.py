@@ -94,7 +94,7 @@ class SimulatedConductor(JobOperations):
         await super().kill()
         self._cancel_event_timers()
         if self._registry is not None:
-            await self._registry.crash()
+            await self._registry.close(leave_wal=True)
 
     async def flush(self) -> None:
         """Wait until the registry has all changes so far."""
