@@ -1,11 +1,10 @@
 """`events`: print the conductor's events as they happen."""
 
 from argparse import ArgumentParser, Namespace
+from functools import partial
 
 from marianne_stream.cli import client_command
-from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.event_printer import MAX_EVENTS, EventQuery, print_events
-from marianne_stream.client.output import Output
 from marianne_stream.wire.job_ids import escape
 
 DESCRIPTION = """\
@@ -42,8 +41,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Print events."""
     query = EventQuery(options.job, options.lines, options.since_cursor)
-
-    async def command(client: ApiClient, output: Output) -> int:
-        return await print_events(client, output, query, as_json=options.json)
-
-    return client_command.run_client(options, command)
+    return client_command.run_client(
+        options, partial(print_events, query=query, as_json=options.json)
+    )

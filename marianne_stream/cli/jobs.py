@@ -1,11 +1,10 @@
 """`jobs`: list the jobs."""
 
 from argparse import ArgumentParser, Namespace
+from functools import partial
 
 from marianne_stream.cli import client_command
-from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.job_table import JobQuery, print_jobs
-from marianne_stream.client.output import Output
 
 EXAMPLES = """\
 marianne-stream jobs
@@ -35,8 +34,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """List the jobs."""
     query = JobQuery(options.status, options.name, options.limit)
-
-    async def command(client: ApiClient, output: Output) -> int:
-        return await print_jobs(client, output, query, as_json=options.json)
-
-    return client_command.run_client(options, command)
+    return client_command.run_client(
+        options, partial(print_jobs, query=query, as_json=options.json)
+    )

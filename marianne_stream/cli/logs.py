@@ -1,12 +1,11 @@
 """`logs`: print or follow the log of a job."""
 
 from argparse import ArgumentParser, Namespace
+from functools import partial
 
 from marianne_stream.cli import client_command
-from marianne_stream.client.api_client import ApiClient
 from marianne_stream.client.log_context import print_matches
 from marianne_stream.client.log_printer import MAX_TAIL_LINES, LogQuery, print_log
-from marianne_stream.client.output import Output
 from marianne_stream.errors import SettingsError
 from marianne_stream.wire.job_ids import escape
 from marianne_stream.wire.log_levels import LEVELS
@@ -103,10 +102,5 @@ def run(options: Namespace) -> int:
         level=options.level,
         regex=options.grep,
     )
-
-    async def command(client: ApiClient, output: Output) -> int:
-        if context is not None:
-            return await print_matches(client, output, query, context, as_json=options.json)
-        return await print_log(client, output, query, as_json=options.json)
-
-    return client_command.run_client(options, command)
+    command = print_log if context is None else partial(print_matches, context_lines=context)
+    return client_command.run_client(options, partial(command, query=query, as_json=options.json))

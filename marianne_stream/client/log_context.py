@@ -27,8 +27,7 @@ async def print_matches(
     matches = await fetch_matches(client, query, context_lines)
     if as_json:
         output.write_objects(
-            {"event": "log", "cursor": line["cursor"], "data": without_cursor(line)}
-            for line in matches
+            {"event": "log", "cursor": line.pop("cursor"), "data": line} for line in matches
         )
         return 0
     lines = msgspec.convert(matches, list[LogLineBody])
@@ -66,11 +65,6 @@ async def fetch_matches(
             break
         before = page.before
     return list(known.values())
-
-
-def without_cursor(line: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a line without its cursor."""
-    return {name: value for name, value in line.items() if name != "cursor"}
 
 
 def separate_groups(lines: Sequence[LogLineBody]) -> Iterator[str | None]:

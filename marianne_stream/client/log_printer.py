@@ -92,7 +92,8 @@ async def print_log(client: ApiClient, output: Output, query: LogQuery, *, as_js
                         if event.name != "log_partial"
                     )
                 else:
-                    if not is_labelled and any(map(is_conductor_line, batch)):
+                    sources = (event.data.get("source") for event in batch if event.name == "log")
+                    if not is_labelled and "conductor" in sources:
                         is_labelled = True
                         client.reporter.report(CONDUCTOR_LOG_NOTICE)
                     report_truncated(
@@ -136,11 +137,6 @@ class PartialLineDisplay:
         if self._is_drawn:
             self._output.write([""])
             self._is_drawn = False
-
-
-def is_conductor_line(event: StreamEvent) -> bool:
-    """Return whether an event is a line of the conductor's log."""
-    return event.name == "log" and event.data.get("source") == "conductor"
 
 
 def write_lines(

@@ -19,38 +19,30 @@ class Feed(Protocol):
     @property
     def kind(self) -> FeedKind:
         """Kind of the feed."""
-        ...
 
     @property
     def is_exhausted(self) -> bool:
         """True if the client has seen everything and nothing will follow."""
-        ...
 
     @property
     def has_heartbeats(self) -> bool:
         """True if an idle stream gets `heartbeat` events."""
-        ...
 
     @property
     def buffered_bytes(self) -> int:
         """Size of what is held for the client and was not taken yet, roughly."""
-        ...
 
     def set_sink(self, sink: Sink) -> None:
         """Send frames to a sink, without being taken, while `frames` waits for more."""
-        ...
 
     def frames(self) -> AsyncIterator[bytes]:
         """Yield bytes of whole frames until the stream ends. Cancelling is safe."""
-        ...
 
     def finish(self) -> None:
         """Let `frames` end after what is there."""
-        ...
 
     def close(self) -> None:
         """Release all subscriptions and the sink. Called once, and last."""
-        ...
 
 
 class EmptyFeed:

@@ -28,7 +28,6 @@ class LogFeedProvider(Protocol):
     @property
     def read_bytes(self) -> int:
         """Number of bytes of lines that followers have read."""
-        ...
 
     async def open_feed(self, job_id: str, log_request: LogRequest) -> Feed:
         """Open a feed of a job's log. It must be closed.
@@ -39,7 +38,6 @@ class LogFeedProvider(Protocol):
             LogForbiddenError: the log may not be read.
             StateUnavailableError: no backend could be read.
         """
-        ...
 
 
 class FileLogFeeds:

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from marianne_stream.errors import LogNotFoundError
 from marianne_stream.jobs.hub import JobHub
@@ -33,11 +33,9 @@ class PathLookup(Protocol):
 
     async def find_snapshot_dir(self, job_id: str) -> str | None:
         """Return the snapshot of a removed workspace, or None."""
-        ...
 
     async def find_conductor_log(self) -> str | None:
         """Return the path of the conductor's log, or None."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +47,12 @@ class JobDirs:
     job_ended: bool
 
 
-@dataclass(frozen=True, slots=True)
-class CachedJobDirs:
+class CachedJobDirs(NamedTuple):
     """Folders of a job as they were last read. Another roster entry may mean other folders."""
 
     entry: RosterEntry
     dirs: JobDirs
     expires_s: float
-
-    def is_valid_for(self, entry: RosterEntry) -> bool:
-        """Return whether the folders need not be read again."""
-        return self.entry == entry and time.monotonic() < self.expires_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +73,9 @@ class LogLocator(Protocol):
 
     async def find_dirs(self, job_id: str) -> JobDirs:
         """Return the folders of a job."""
-        ...
 
     async def find_log(self, job_id: str, dirs: JobDirs, source: LogSource | None) -> LogHandle:
         """Return the handle of a job's log."""
-        ...
 
 
 class FileLogLocator:
@@ -106,7 +97,7 @@ class FileLogLocator:
         """
         entry = (await self._hub.roster.get()).entries.get(job_id)
         cached = self._dirs_cache.get(job_id)
-        if entry is not None and cached is not None and cached.is_valid_for(entry):
+        if cached is not None and cached.entry == entry and time.monotonic() < cached.expires_s:
             return cached.dirs
         state = await self._hub.get_state(job_id)
         current = state.from_checkpoint and state.is_consistent
@@ -153,9 +144,7 @@ class FileLogLocator:
                 yield candidate
             snapshot = await self._path_lookup.find_snapshot_dir(job_id)
             if snapshot:
-                yield LogCandidate(
-                    f"{{snapshot}}/{LOG_FILE_NAME}", LogPath(snapshot, LOG_FILE_NAME)
-                )
+                yield make_candidate("snapshot", snapshot)
         if source != "job":
             log = await self._path_lookup.find_conductor_log()
             if log:
@@ -183,11 +172,16 @@ def make_job_dirs(
 def iter_job_candidates(dirs: JobDirs) -> Iterator[LogCandidate]:
     """Yield the paths of a log that the job writes itself, the likeliest first."""
     if dirs.worktree:
-        yield LogCandidate(f"{{worktree}}/{LOG_FILE_NAME}", LogPath(dirs.worktree, LOG_FILE_NAME))
+        yield make_candidate("worktree", dirs.worktree)
     if dirs.workspace:
-        yield LogCandidate(f"{{workspace}}/{LOG_FILE_NAME}", LogPath(dirs.workspace, LOG_FILE_NAME))
-        subdirectory_path = LogPath(dirs.workspace, LOG_FILE_NAME, subdirectories=("logs",))
-        yield LogCandidate(f"{{workspace}}/logs/{LOG_FILE_NAME}", subdirectory_path)
+        yield make_candidate("workspace", dirs.workspace)
+        yield make_candidate("workspace", dirs.workspace, "logs")
+
+
+def make_candidate(kind: str, directory: str, *subdirectories: str) -> LogCandidate:
+    """Return the path of a log in a kind of directory, or below it."""
+    path = LogPath(directory, LOG_FILE_NAME, subdirectories)
+    return LogCandidate(f"{{{kind}}}/{path.display_path}", path)
 
 
 def make_log_not_found_error(

@@ -101,7 +101,10 @@ async def open_status_feed(
     first, subscription = await hub.subscribe_job(job_id, poll_interval_s)
     seen = StatusCursor.parse(cursor)
     is_resumed = seen is not None and seen.state == first.cursor
-    feed = SnapshotFeed("status", first, subscription, restrict=unrestricted, is_resumed=is_resumed)
+    # A client that may watch a job may see all of it.
+    feed = SnapshotFeed(
+        "status", first, subscription, restrict=lambda shown: shown, is_resumed=is_resumed
+    )
     # The client has seen this state, of this run, as the final one.
     feed.is_exhausted = (
         is_resumed and seen is not None and seen.kind == "f" and first.state.is_terminal
@@ -134,8 +137,3 @@ async def open_roster_feed(
         restrict=lambda snapshot: snapshot.restrict_to(job_scope),
         is_resumed=seen is not None and seen.state == first.restrict_to(job_scope).cursor,
     )
-
-
-def unrestricted(snapshot: JobSnapshot) -> JobSnapshot:
-    """Return the snapshot itself: a client that may watch a job may see all of it."""
-    return snapshot

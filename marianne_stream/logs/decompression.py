@@ -10,6 +10,7 @@ import lzma
 import os
 import zlib
 from collections.abc import Callable
+from functools import partial
 
 from marianne_stream.logs.read_budget import consume_budget
 from marianne_stream.logs.safe_open import OwnedFd
@@ -91,16 +92,13 @@ class ConcatenatedStream:
 TextStream = gzip.GzipFile | ConcatenatedStream
 
 
-def make_xz_decompressor() -> lzma.LZMADecompressor:
-    """Make a decompressor of one xz stream with a memory limit."""
-    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY_BYTES)
-
-
 # By the ending of the file name.
 STREAM_FACTORIES: dict[str, Callable[[io.BufferedReader], TextStream]] = {
     ".gz": lambda source: gzip.GzipFile(fileobj=source, mode="rb"),
     ".bz2": lambda source: ConcatenatedStream(source, bz2.BZ2Decompressor),
-    ".xz": lambda source: ConcatenatedStream(source, make_xz_decompressor),
+    ".xz": lambda source: ConcatenatedStream(
+        source, partial(lzma.LZMADecompressor, lzma.FORMAT_XZ, memlimit=XZ_MEMORY_BYTES)
+    ),
 }
 
 

@@ -39,15 +39,12 @@ class LineFilter(Protocol):
     @property
     def piece_bytes(self) -> int:
         """Number of bytes to search between two checks of a deadline."""
-        ...
 
     def matches(self, line: bytes) -> bool:
         """Return whether a line passes."""
-        ...
 
     def find_matches(self, block: bytes) -> list[int]:
         """Return the indexes, from 0, of the lines of a block that pass. Each has its newline."""
-        ...
 
 
 # Returns the offset of the next hit in a block from an offset on, or -1.

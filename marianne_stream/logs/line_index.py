@@ -30,17 +30,11 @@ class LineIndex:
 
     def __init__(self, job_filter: LineFilter | None = None) -> None:
         self._job_filter = job_filter
-        self.offsets = [0]
-        self.counts = [0]
-        self.end = 0
-        self.line_count = 0
         self.lock = asyncio.Lock()
         # A thread whose caller was cancelled may still be counting.
         self._thread_lock = Lock()
-        self._window = b""
-        # Beginning of the line behind `end`, and the offset up to which it has no newline.
-        self._partial_head = b""
         self._searched_offset = 0
+        self._reset()
 
     def extend(self, file: LogFile, end_offset: int) -> bool:
         """Count whole lines up to an offset, and return whether all of them are counted.
@@ -117,8 +111,11 @@ class LineIndex:
 
     def _reset(self) -> None:
         self.offsets, self.counts = [0], [0]
-        self.end = self.line_count = self._searched_offset = 0
+        self.end = self.line_count = 0
         self._window = b""
+        # Beginning of the line behind `end`, and the offset up to which it has no newline.
+        self._partial_head = b""
+        self._searched_offset = 0
 
 
 class LineIndexCache:

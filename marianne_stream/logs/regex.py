@@ -30,7 +30,6 @@ class PatternMatch(Protocol):
 
     def start(self) -> int:
         """Return the offset of the match."""
-        ...
 
 
 class Pattern(Protocol):
@@ -39,16 +38,13 @@ class Pattern(Protocol):
     @property
     def programsize(self) -> int:
         """Number of instructions of the forward search."""
-        ...
 
     @property
     def reverseprogramsize(self) -> int:
         """Number of instructions of the backward search; -1 if they do not fit in memory."""
-        ...
 
     def search(self, text: bytes, pos: int = 0) -> PatternMatch | None:
         """Return the first match from an offset on, or None."""
-        ...
 
 
 def compile_pattern(client_pattern: str, pattern: str) -> Pattern:
