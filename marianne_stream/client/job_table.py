@@ -1,8 +1,8 @@
 """`jobs`: the roster as a table."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import msgspec
 from rich.cells import cell_len
@@ -98,8 +98,7 @@ async def fetch_pages(client: ApiClient, query: JobQuery) -> AsyncIterator[list[
         left = None if left is None else left - len(page.jobs)
 
 
-@dataclass(frozen=True, slots=True)
-class TableRow:
+class TableRow(NamedTuple):
     """A row of the table, with a text for each column."""
 
     name: str
@@ -124,8 +123,7 @@ class TableRow:
 HEADINGS = TableRow("JOB", "STATUS", "SHEETS", "STARTED", "DURATION")
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnLayout:
+class ColumnLayout(NamedTuple):
     """Columns that fit into the terminal. Status, sheets and duration are always shown."""
 
     name_columns: int
@@ -136,8 +134,7 @@ class ColumnLayout:
     def from_rows(cls, rows: list[TableRow], *, width: int, animated: bool) -> "ColumnLayout":
         """Choose the columns: bars are left out first, then start times, then names are cut."""
         name, status, sheets, start, last = (
-            max(cell_len(getattr(row, field.name)) for row in (HEADINGS, *rows))
-            for field in fields(TableRow)
+            max(map(cell_len, texts)) for texts in zip(HEADINGS, *rows, strict=True)
         )
         room = width - sum(size + GAP_COLUMNS for size in (status, sheets, start, last))
         bars = animated and room - BAR_COLUMNS - GAP_COLUMNS >= min(name, MIN_NAME_COLUMNS_WITH_BAR)

@@ -159,10 +159,7 @@ def write_lines(
 
 
 async def resolve_since(client: ApiClient, query: LogQuery) -> tuple[LogQuery, StreamEvent | None]:
-    """Resolve `since_s` to a cursor.
-
-    Returns:
-        The query with the cursor, and an event that comes before the stream, if there is one.
+    """Resolve `since_s` to a cursor, and perhaps an event that comes before the stream.
 
     Raises:
         MarianneStreamError: as `print_log`.

@@ -14,15 +14,10 @@ class OffsetBounds:
 
 
 def estimate_offset(date: str, sent_s: float, received_s: float) -> OffsetBounds | None:
-    """Estimate the offset from one response.
+    """Estimate the offset from one response; return None if its Date header is invalid.
 
-    Args:
-        date: Date header, truncated to the second (RFC 9110 section 5.6.7).
-        sent_s: time of the request, in epoch seconds of this machine.
-        received_s: time of the response.
-
-    Returns:
-        The bounds, or None if the header is invalid.
+    The header is truncated to the second (RFC 9110 section 5.6.7). The times of request and
+    response are in epoch seconds of this machine.
     """
     try:
         date_s = parsedate_to_datetime(date).timestamp()

@@ -13,7 +13,7 @@ from marianne_stream.demo.checkpoint_fields import JsonObject
 from marianne_stream.demo.daemon import Daemon
 from marianne_stream.demo.job_operations import JobOperations
 from marianne_stream.demo.rpc_messages import RpcErrorResult, method_not_found
-from marianne_stream.demo.simulated_job import SimulatedJob, make_job_from_row
+from marianne_stream.demo.simulated_job import make_job_from_row
 
 
 class SimulatedConductor(JobOperations):
@@ -128,9 +128,12 @@ class SimulatedConductor(JobOperations):
         return [job.roster_entry() for job in newest]
 
     def _job_status(self, params: Mapping[str, object]) -> object:
-        job = self._find_job(params)
-        if isinstance(job, RpcErrorResult):
-            return job
+        job_id = params.get("job_id")
+        if not isinstance(job_id, str):
+            return RpcErrorResult(rpc_messages.INVALID_PARAMS, "Invalid params: job_id is a string")
+        job = self.jobs.get(job_id)
+        if job is None:
+            return job_not_found(job_id)
         if job.is_orphaned:
             self.fail_orphan(job)
         return job.status_result()
@@ -150,12 +153,6 @@ class SimulatedConductor(JobOperations):
         ]
         events.sort(key=lambda event: float(event["timestamp"]), reverse=True)
         return {"events": events[:limit]}
-
-    def _find_job(self, params: Mapping[str, object]) -> SimulatedJob | RpcErrorResult:
-        job_id = params.get("job_id")
-        if not isinstance(job_id, str):
-            return RpcErrorResult(rpc_messages.INVALID_PARAMS, "Invalid params: job_id is a string")
-        return self.jobs.get(job_id) or job_not_found(job_id)
 
     def _count_running(self) -> int:
         return sum(job.status == "running" for job in self.jobs.values())

@@ -7,6 +7,18 @@ from typing import Any, Literal
 
 from marianne_stream.demo.checkpoint_fields import JsonObject, format_time
 
+# Fields of `job.list`, and of `job.status` without a checkpoint, in their order.
+METADATA_FIELDS = (
+    *("job_id", "status", "config_path", "workspace"),
+    *("submitted_at", "started_at"),
+)
+
+# Fields of a job that its registry row has as well.
+SHARED_FIELDS = (
+    *METADATA_FIELDS,
+    *("completed_at", "error_message", "last_event_at", "snapshot_path"),
+)
+
 
 @dataclass(slots=True)
 class SimulatedJob:
@@ -109,17 +121,8 @@ class SimulatedJob:
     def registry_row(self) -> JsonObject:
         """Return the job's row of the registry; current_sheet and total_sheets stay null there."""
         return {
-            "job_id": self.job_id,
-            "config_path": self.config_path,
-            "workspace": self.workspace,
-            "status": self.status,
+            **{name: getattr(self, name) for name in SHARED_FIELDS},
             "pid": os.getpid(),
-            "submitted_at": self.submitted_at,
-            "started_at": self.started_at,
-            "completed_at": self.completed_at,
-            "error_message": self.error_message,
-            "last_event_at": self.last_event_at,
-            "snapshot_path": self.snapshot_path,
             "checkpoint_json": self.saved_checkpoint,
         }
 
@@ -143,14 +146,7 @@ class SimulatedJob:
                 sheet["outcome_data"] = {f"k{n:07d}": 12345 for n in range(share // 17 + 1)}
 
     def _metadata(self) -> dict[str, Any]:
-        return {
-            "job_id": self.job_id,
-            "status": self.status,
-            "config_path": self.config_path,
-            "workspace": self.workspace,
-            "submitted_at": self.submitted_at,
-            "started_at": self.started_at,
-        }
+        return {name: getattr(self, name) for name in METADATA_FIELDS}
 
 
 def make_job_from_row(row: JsonObject) -> SimulatedJob:
@@ -164,20 +160,11 @@ def make_job_from_row(row: JsonObject) -> SimulatedJob:
     if checkpoint is not None:
         checkpoint["status"] = row["status"]
     job = SimulatedJob(
-        job_id=row["job_id"],
+        **{name: row[name] for name in SHARED_FIELDS},
         name=checkpoint["job_name"] if checkpoint else row["job_id"],
-        workspace=row["workspace"],
-        config_path=row["config_path"],
-        submitted_at=row["submitted_at"],
-        status=row["status"],
-        started_at=row["started_at"],
-        completed_at=row["completed_at"],
         checkpoint=checkpoint,
         saved_checkpoint=saved,
         is_orphaned=row["status"] == "running",
-        error_message=row["error_message"],
-        last_event_at=row["last_event_at"],
-        snapshot_path=row["snapshot_path"],
     )
     if checkpoint is not None:
         job.sheets = checkpoint["total_sheets"]
