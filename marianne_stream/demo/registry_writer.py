@@ -4,13 +4,11 @@ A thread of its own holds the connection, and writes changes in order.
 """
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar, TypeVarTuple
-from urllib.parse import quote
+from typing import Literal, TypeVar, TypeVarTuple
 
 from marianne_stream.demo.checkpoint_fields import JsonObject
 
@@ -109,11 +107,11 @@ class RegistryWriter:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
 
     def _open(self, pending: dict[str, JsonObject | None]) -> list[JsonObject]:
-        self._connection = open_connection(f"file:{quote_path(self.path)}?mode=rwc")
+        self._connection = open_connection(self.path, "rwc")
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.executescript(SCHEMA)
         self._store(pending)
-        self._wal_holder = open_connection(f"file:{quote_path(self.path)}?mode=ro")
+        self._wal_holder = open_connection(self.path, "ro")
         rows = self._wal_holder.execute("SELECT * FROM jobs ORDER BY submitted_at").fetchall()
         return [dict(row) for row in rows]
 
@@ -139,17 +137,13 @@ class RegistryWriter:
         self._wal_holder = self._connection = None
 
 
-def open_connection(uri: str) -> sqlite3.Connection:
-    """Open a file by its URI, for use in any thread; text that is not UTF-8 is kept."""
+def open_connection(path: Path, mode: Literal["ro", "rwc"]) -> sqlite3.Connection:
+    """Open a file for use in any thread; text that is not UTF-8 is kept."""
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
     connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
     return connection
-
-
-def quote_path(path: Path) -> str:
-    """Quote a path for an SQLite URI."""
-    return quote(os.fsencode(path))
 
 
 def make_upsert(row: JsonObject) -> tuple[str, list[object]]:

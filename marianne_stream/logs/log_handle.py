@@ -61,7 +61,7 @@ class LogHandle:
         index = self._index_cache.get(file, self.job_filter)
         async with index.lock:
             for _ in range(MAX_INDEX_SLICES):
-                end = await self.threads.index(partial(index_to_end, file, index))
+                end = await self.threads.index(index_to_end, file, index)
                 if end is not None:
                     return end
         raise ReadLimitError
@@ -73,12 +73,12 @@ class LogHandle:
         index = self._index_cache.get(end.file, self.job_filter)
         async with index.lock:
             return await self.threads.index(
-                partial(find_lines_before, index, end, line_count, self.job_filter)
+                find_lines_before, index, end, line_count, self.job_filter
             )
 
     async def find_position(self, cursor: LogCursor) -> Position | None:
         """Return the position of a cursor, or None if no file matches it."""
-        return await self.threads.find(partial(self._find_position, cursor))
+        return await self.threads.find(self._find_position, cursor)
 
     async def read_partial_line(
         self, end: Position, line_filter: LineFilter | None

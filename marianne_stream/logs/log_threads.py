@@ -57,17 +57,17 @@ class JobThreads:
         """Match a slice of lines against a filter."""
         return await self._threads.matchers.run(self.job_id, partial(work, *arguments))
 
-    async def index(self, work: Callable[[], T]) -> T:
+    async def index(self, work: Callable[..., T], *arguments: object) -> T:
         """Run a call that reads a whole file."""
-        return await self._threads.indexers.run(self.job_id, work)
+        return await self._threads.indexers.run(self.job_id, partial(work, *arguments))
 
-    async def find(self, work: Callable[[], T]) -> T:
+    async def find(self, work: Callable[..., T], *arguments: object) -> T:
         """Run a call that may read many files."""
-        return await self._threads.finders.run(self.job_id, work)
+        return await self._threads.finders.run(self.job_id, partial(work, *arguments))
 
-    async def search(self, work: Callable[[], T]) -> T:
+    async def search(self, work: Callable[..., T], *arguments: object) -> T:
         """Run a part of a search. Call it inside `search_slot`."""
-        return await self._threads.searchers.run(self.job_id, work)
+        return await self._threads.searchers.run(self.job_id, partial(work, *arguments))
 
     @asynccontextmanager
     async def search_slot(self, *, wait: bool) -> AsyncIterator[None]:

@@ -1,7 +1,6 @@
 """A log at one moment: its size, its lines, and its text block by block. Reading text blocks."""
 
 from dataclasses import dataclass
-from functools import partial
 
 from marianne_stream.logs.blocks import ForwardBlocks
 from marianne_stream.logs.filters import LineFilter
@@ -41,7 +40,7 @@ async def summarize_log(log: LogHandle) -> LogSummary:
         LogForbiddenError: the log may not be read.
     """
     end = await log.find_end()
-    return await log.threads.index(partial(summarize_at, log, end))
+    return await log.threads.index(summarize_at, log, end)
 
 
 def summarize_at(log: LogHandle, end: Position) -> LogSummary:
