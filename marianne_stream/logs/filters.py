@@ -5,9 +5,10 @@ decoded as well. A block of lines is searched as a whole, and only hits are chec
 loop over all lines in a thread would hold up the event loop.
 """
 
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from marianne_stream.logs.log_file import BLOCK_BYTES
 from marianne_stream.logs.regex import Pattern, compile_pattern
@@ -47,68 +48,83 @@ class LineFilter(Protocol):
         """Return the indexes, from 0, of the lines of a block that pass. Each has its newline."""
 
 
-# Returns the offset of the next hit in a block from an offset on, or -1.
-FindNext = Callable[[bytes, int], int]
-
-
-def find_matching_lines(
-    block: bytes, find_next: FindNext, line_matches: Callable[[bytes], bool]
-) -> list[int]:
-    """Return the indexes of the lines with a hit that pass a check.
-
-    Most blocks hold no escape sequence and no JSON escape, and are searched as they are. In other
-    blocks, a hit is looked up by its line number, which is the same in each form of the text.
-    """
-    block = render_lines(block).removeprefix(UTF8_BOM)
-    forms = search_forms(block)
-    if len(forms) == 1 and forms[0] is block:
-        return [index for index, line in iter_hits(block, find_next) if line_matches(line)]
-    lines = block.split(b"\n")
-    indexes = {index for form in forms for index, _ in iter_hits(form, find_next)}
-    return [index for index in sorted(indexes) if line_matches(lines[index][:LINE_LIMIT_BYTES])]
-
-
-def iter_hits(block: bytes, find_next: FindNext) -> Iterator[tuple[int, bytes]]:
-    """Yield index and text of each line with a hit."""
-    ordinal = counted = 0
-    at = find_next(block, 0)
-    while 0 <= at < len(block):
-        start = block.rfind(b"\n", 0, at) + 1
-        ordinal += block.count(b"\n", counted, start)
-        counted = start
-        end = block.find(b"\n", at)
-        end = end if end >= 0 else len(block)
-        # Only the displayed part of a line counts, as on a stream.
-        yield ordinal, block[start : min(end, start + LINE_LIMIT_BYTES)]
-        at = find_next(block, end + 1) if end < len(block) else -1
-
-
 def search_forms(text: bytes) -> list[bytes]:
     """Return lines as a search sees them: as displayed, and with JSON escapes decoded."""
     shown = strip_ansi(text)
     return [shown, decode_json_escapes(shown)] if b"\\" in shown else [shown]
 
 
+class SearchFilter(ABC):
+    """Filter that searches a block as a whole, and checks only the lines with a hit."""
+
+    __slots__ = ()
+
+    @property
+    def piece_bytes(self) -> int:
+        """Number of bytes to search between two checks of a deadline."""
+        return BLOCK_BYTES
+
+    @abstractmethod
+    def matches(self, line: bytes) -> bool:
+        """Return whether a line passes."""
+
+    def find_matches(self, block: bytes) -> list[int]:
+        """Return the indexes of the lines that pass.
+
+        Most blocks hold no escape sequence and no JSON escape, and are searched as they are. In
+        other blocks, a hit is looked up by its line number, which is the same in each form of the
+        text.
+        """
+        block = render_lines(block).removeprefix(UTF8_BOM)
+        forms = search_forms(block)
+        if len(forms) == 1 and forms[0] is block:
+            return [index for index, line in self._iter_hits(block) if self.matches(line)]
+        lines = block.split(b"\n")
+        indexes = {index for form in forms for index, _ in self._iter_hits(form)}
+        return [index for index in sorted(indexes) if self.matches(lines[index][:LINE_LIMIT_BYTES])]
+
+    def _iter_hits(self, block: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield index and text of each line with a hit."""
+        ordinal = counted = 0
+        at = self._find_hit(block, 0)
+        while 0 <= at < len(block):
+            start = block.rfind(b"\n", 0, at) + 1
+            ordinal += block.count(b"\n", counted, start)
+            counted = start
+            end = block.find(b"\n", at)
+            end = end if end >= 0 else len(block)
+            # Only the displayed part of a line counts, as on a stream.
+            yield ordinal, block[start : min(end, start + LINE_LIMIT_BYTES)]
+            at = self._find_hit(block, end + 1) if end < len(block) else -1
+
+    @abstractmethod
+    def _find_hit(self, block: bytes, at: int) -> int:
+        """Return the offset of the next hit from an offset on, or -1."""
+
+
+def find_pattern(pattern: Pattern, block: bytes, at: int) -> int:
+    """Return the offset of the next match from an offset on, or -1."""
+    match = pattern.search(block, at)
+    return match.start() if match is not None else -1
+
+
 @dataclass(frozen=True, slots=True)
-class TextFilter:
+class TextFilter(SearchFilter):
     """Lines that contain a text, case-sensitive."""
 
     text: str
-    piece_bytes: ClassVar[int] = BLOCK_BYTES
 
     def matches(self, line: bytes) -> bool:
         """Return whether a line passes."""
         text = self.text.encode()
         return any(text in form for form in search_forms(line))
 
-    def find_matches(self, block: bytes) -> list[int]:
-        """Return the indexes of the lines that pass."""
-        text = self.text.encode()
-        return find_matching_lines(block, lambda block, at: block.find(text, at), self.matches)
+    def _find_hit(self, block: bytes, at: int) -> int:
+        return block.find(self.text.encode(), at)
 
 
 @dataclass(frozen=True, slots=True)
-class RegexFilter:
+class RegexFilter(SearchFilter):
     """Lines in which a regular expression is found by RE2, in linear time.
 
     Raises:
@@ -136,67 +152,46 @@ class RegexFilter:
         """Return whether a line passes."""
         return any(self._line_pattern.search(form) is not None for form in search_forms(line))
 
-    def find_matches(self, block: bytes) -> list[int]:
-        """Return the indexes of the lines that pass."""
-
-        def find(block: bytes, at: int) -> int:
-            match = self._block_pattern.search(block, at)
-            return match.start() if match is not None else -1
-
-        return find_matching_lines(block, find, self.matches)
+    def _find_hit(self, block: bytes, at: int) -> int:
+        return find_pattern(self._block_pattern, block, at)
 
 
 @dataclass(frozen=True, slots=True)
-class LevelFilter:
+class LevelFilter(SearchFilter):
     """Lines of a level or a more severe one. Lines without a level do not pass."""
 
     level: LineLevel
-    piece_bytes: ClassVar[int] = BLOCK_BYTES
 
     def matches(self, line: bytes) -> bool:
         """Return whether a line passes."""
         level = parse_line_level(line.decode("utf-8", "replace"))
         return level is not None and LEVELS.index(level) >= LEVELS.index(self.level)
 
-    def find_matches(self, block: bytes) -> list[int]:
-        """Return the indexes of the lines that pass."""
-
-        def find(block: bytes, at: int) -> int:
-            match = LEVEL_HINT.search(block, at)
-            return match.start() if match is not None else -1
-
-        return find_matching_lines(block, find, self.matches)
+    def _find_hit(self, block: bytes, at: int) -> int:
+        return find_pattern(LEVEL_HINT, block, at)
 
 
 @dataclass(frozen=True, slots=True)
-class JobFilter:
+class JobFilter(SearchFilter):
     """Lines of the conductor's log that name a job."""
 
     job_id: str
-    piece_bytes: ClassVar[int] = BLOCK_BYTES
+    _unescaped_job_id: str = field(init=False, repr=False, compare=False)
+    _needle: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        job_id = job_ids.unescape(self.job_id)
+        is_plain = job_id.isascii() and job_id.isprintable() and not set(job_id) & {'"', "\\", "/"}
+        object.__setattr__(self, "_unescaped_job_id", job_id)
+        # An id that JSON can write in more than one way is searched by the name of its field.
+        object.__setattr__(self, "_needle", job_id.encode() if is_plain else b"job_id")
 
     def matches(self, line: bytes) -> bool:
         """Return whether a line passes."""
         return self._unescaped_job_id in parse_conductor_line(line).job_ids
 
-    @property
-    def _unescaped_job_id(self) -> str:
-        return job_ids.unescape(self.job_id)
-
-    def find_matches(self, block: bytes) -> list[int]:
-        """Return the indexes of the lines that pass."""
-        plain = self._unescaped_job_id.isascii() and self._unescaped_job_id.isprintable()
-        # An id that JSON can write in more than one way is searched by the name of its field.
-        needle = (
-            self._unescaped_job_id.encode()
-            if plain and not set(self._unescaped_job_id) & {'"', "\\", "/"}
-            else b""
-        )
-
-        def find(block: bytes, at: int) -> int:
-            return block.find(needle or b"job_id", at)
-
-        return find_matching_lines(block, find, self.matches)
+    def _find_hit(self, block: bytes, at: int) -> int:
+        return block.find(self._needle, at)
 
 
 @dataclass(frozen=True, slots=True)
