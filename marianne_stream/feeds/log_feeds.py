@@ -16,9 +16,6 @@ from marianne_stream.feeds.log_locator import FileLogLocator
 from marianne_stream.feeds.log_start import LogRequest
 from marianne_stream.feeds.pending_log_feed import PendingLogFeed
 
-# Poll interval for a missing log.
-MISSING_LOG_POLL_S = 0.25
-
 
 class LogFeedProvider(Protocol):
     """Opens log feeds. Its length is the number of followed logs."""
@@ -73,7 +70,6 @@ class FileLogFeeds:
                 open_feed,
                 partial(self._has_job_ended, job_id),
                 missing_detail=log_request.error_detail(error),
-                poll_interval_s=MISSING_LOG_POLL_S,
             )
 
     async def _open_log(self, job_id: str, log_request: LogRequest) -> LogFeed | LogSnapshotFeed:

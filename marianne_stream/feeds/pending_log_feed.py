@@ -11,6 +11,9 @@ from marianne_stream.feeds.feed import Feed, FeedKind
 from marianne_stream.feeds.log_follower import QUIET_PERIOD_S
 from marianne_stream.feeds.log_frames import make_missing_frame, make_no_log_frame
 
+# Poll interval for a missing log.
+POLL_INTERVAL_S = 0.25
+
 
 class PendingLogFeed:
     """Waits for a log, and then passes on its feed.
@@ -29,12 +32,10 @@ class PendingLogFeed:
         has_job_ended: Callable[[], Awaitable[bool]],
         *,
         missing_detail: str,
-        poll_interval_s: float,
     ) -> None:
         self._open_feed = open_feed
         self._has_job_ended = has_job_ended
         self._missing_detail = missing_detail
-        self._poll_interval_s = poll_interval_s
         self._finishing = asyncio.Event()
         self._feed: Feed | None = None
         self._sink: Sink | None = None
@@ -75,7 +76,7 @@ class PendingLogFeed:
     async def _wait_for_finish(self) -> bool:
         """Wait for the next poll; return True if `finish` was called."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._poll_interval_s):
+            async with asyncio.timeout(POLL_INTERVAL_S):
                 await self._finishing.wait()
         return self._finishing.is_set()
 

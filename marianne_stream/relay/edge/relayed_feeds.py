@@ -8,7 +8,6 @@ from marianne_stream.errors import (
     NotOnEdgeError,
 )
 from marianne_stream.feeds.feed import EmptyFeed, Feed
-from marianne_stream.feeds.log_feeds import MISSING_LOG_POLL_S
 from marianne_stream.feeds.log_locator import JobDirs, LogSource
 from marianne_stream.feeds.log_start import LogRequest
 from marianne_stream.feeds.pending_log_feed import PendingLogFeed
@@ -64,7 +63,6 @@ class RelayedLogFeeds:
                 open_feed,
                 partial(self._has_job_ended, job_id),
                 missing_detail=log_request.error_detail(error),
-                poll_interval_s=MISSING_LOG_POLL_S,
             )
 
     async def _has_job_ended(self, job_id: str) -> bool:
