@@ -20,8 +20,8 @@ MAX_PAGE_TOKEN_CHARS = 3000
 
 STATUS = TextParameter("status", "Only jobs with this status.")
 NAME = TextParameter("name", "Only jobs whose id holds this text, whatever its case.")
-LIMIT = NumberParameter("limit", "How many jobs a page holds.", 50, 1, 1000, is_integer=True)
-AFTER = TextParameter("after", "Where the page begins: what `next` of the page before gave.")
+LIMIT = NumberParameter("limit", "Number of jobs on a page.", 50, 1, 1000, is_integer=True)
+AFTER = TextParameter("after", "Value of `next` of the page before.")
 
 
 async def list_jobs(request: web.Request) -> web.Response:

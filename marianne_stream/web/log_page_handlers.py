@@ -37,10 +37,10 @@ FROM = ChoiceParameter(
 EDGE_RENAMED = (
     "edge was renamed: use from=end instead of edge=newest, and from=start instead of edge=oldest"
 )
-LIMIT = NumberParameter("limit", "How many lines a page holds.", 100, 1, 1000, is_integer=True)
+LIMIT = NumberParameter("limit", "Number of lines on a page.", 100, 1, 1000, is_integer=True)
 CONTEXT = NumberParameter(
     "context",
-    "How many lines are shown before and behind each that is found.",
+    "Number of lines before and after each match.",
     0,
     0,
     50,

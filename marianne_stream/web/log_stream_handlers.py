@@ -19,13 +19,13 @@ from marianne_stream.web.params import (
 from marianne_stream.wire.log_levels import LEVELS
 
 TAIL_LINES = NumberParameter(
-    "tail_lines", "How many of the newest lines come first.", 100, 0, 1000, is_integer=True
+    "tail_lines", "Number of existing lines that are sent first.", 100, 0, 1000, is_integer=True
 )
-FOLLOW = FlagParameter("follow", "Whether to go on with what comes.", default=True)
-WAIT = FlagParameter("wait", "Whether to wait for a log that is not there yet.", default=False)
+FOLLOW = FlagParameter("follow", "Continue with new lines.", default=True)
+WAIT = FlagParameter("wait", "Wait for a log that does not exist yet.", default=False)
 SOURCE = ChoiceParameter(
     "source",
-    "Which log: the job's own file, or the conductor's lines of the job; else the first there is.",
+    "The job's own file or the conductor's lines of the job; default: the first that exists.",
     ("job", "conductor"),
 )
 CONTAINS = TextParameter("contains", "Only lines that hold this text.")

@@ -162,7 +162,7 @@ class FlagParameter(Parameter):
 
 LAST_EVENT_ID = TextParameter(
     "last_event_id",
-    "Where to resume, for clients that cannot send a Last-Event-ID header; the header wins.",
+    "Cursor to resume from, for clients that cannot send a Last-Event-ID header, which wins.",
 )
 
 

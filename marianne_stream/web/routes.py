@@ -96,10 +96,10 @@ class Route:
 
 BAD_REQUEST = {400: "A parameter is not valid."}
 NOT_FOUND = {404: "There is no such job."}
-UNAVAILABLE = {503: "Neither the conductor nor another source of state can be asked."}
+UNAVAILABLE = {503: "Neither the conductor nor another backend can be read."}
 LOG_ERRORS = {
     400: "A parameter or the job id is not valid.",
-    403: "What lies where the log should may not be read.",
+    403: "The log may not be read: it is not a regular file, or its permissions forbid it.",
     404: "There is no such job, or it has no log.",
     **UNAVAILABLE,
 }
@@ -109,7 +109,7 @@ ROUTES = (
     Route(
         "/api/jobs",
         job_handlers.list_jobs,
-        "The roster, in pages, newest first.",
+        "Jobs of the roster in pages, newest first.",
         model=JobPage,
         parameters=(job_handlers.STATUS, job_handlers.NAME, job_handlers.LIMIT, job_handlers.AFTER),
         errors={**BAD_REQUEST, **UNAVAILABLE},
@@ -117,7 +117,7 @@ ROUTES = (
     Route(
         "/api/roster/stream",
         stream_handlers.stream_roster,
-        "The roster as it changes.",
+        "Stream of the roster.",
         events=ROSTER_EVENTS,
         parameters=(stream_handlers.POLL_INTERVAL, stream_handlers.DETAILS, LAST_EVENT_ID),
         errors={**BAD_REQUEST, **UNAVAILABLE},
@@ -125,21 +125,21 @@ ROUTES = (
     Route(
         "/api/jobs/{job_id}",
         job_handlers.get_job,
-        "One job with its sheets.",
+        "A job with its sheets.",
         model=JobDetail,
         errors=JOB_ERRORS,
     ),
     Route(
         "/api/jobs/{job_id}/status",
         job_handlers.get_job_status,
-        "One job's status, as a job_status event has it.",
+        "Status of a job, as in a job_status event.",
         model=JobStatusData,
         errors=JOB_ERRORS,
     ),
     Route(
         "/api/jobs/{job_id}/stream",
         stream_handlers.stream_job,
-        "One job's status as it changes, until the job ends.",
+        "Stream of a job's status, until the job ends.",
         events=STATUS_EVENTS,
         parameters=(stream_handlers.POLL_INTERVAL, LAST_EVENT_ID),
         errors=JOB_ERRORS,
@@ -147,7 +147,7 @@ ROUTES = (
     Route(
         "/api/jobs/{job_id}/events",
         stream_handlers.stream_job_events,
-        "One job's timeline.",
+        "Stream of a job's events.",
         events=TIMELINE_EVENTS,
         has_conductor_events=True,
         parameters=(stream_handlers.LIMIT, LAST_EVENT_ID),
@@ -156,7 +156,7 @@ ROUTES = (
     Route(
         "/api/events/stream",
         stream_handlers.stream_all_events,
-        "Everyone's timeline, or what of it is wanted.",
+        "Stream of the events of all jobs, or of those that pass the filters.",
         events=TIMELINE_EVENTS,
         has_conductor_events=True,
         parameters=(
@@ -170,7 +170,7 @@ ROUTES = (
     Route(
         "/api/jobs/{job_id}/logs",
         log_stream_handlers.stream_log,
-        "One job's log as it is written, to the job's end.",
+        "Stream of a job's log, until the job ends.",
         events=LOG_EVENTS,
         parameters=(
             log_stream_handlers.TAIL_LINES,
@@ -185,7 +185,7 @@ ROUTES = (
     Route(
         "/api/jobs/{job_id}/logs/static",
         log_download_handlers.download_log_text,
-        "One job's log as a text to keep, five lines about it first.",
+        "Download of a job's log as text, with a header of five lines.",
         content_type="text/plain",
         parameters=(log_stream_handlers.SOURCE,),
         errors={**LOG_ERRORS, 413: "The log is larger than max_download_bytes."},
@@ -193,7 +193,7 @@ ROUTES = (
     Route(
         "/api/jobs/{job_id}/logs/raw",
         log_download_handlers.download_log_file,
-        "The log file itself, of any size.",
+        "Download of the log file itself, of any size.",
         content_type="text/plain",
         parameters=(log_stream_handlers.SOURCE,),
         errors=LOG_ERRORS,
@@ -201,7 +201,7 @@ ROUTES = (
     Route(
         "/api/jobs/{job_id}/logs/info",
         log_download_handlers.get_log_info,
-        "How large one job's log is, and where a stream would go on.",
+        "Size of a job's log, and the cursor of its end.",
         model=LogInfo,
         parameters=(log_stream_handlers.SOURCE,),
         errors=LOG_ERRORS,
@@ -209,7 +209,7 @@ ROUTES = (
     Route(
         "/api/jobs/{job_id}/logs/lines",
         log_page_handlers.get_log_page,
-        "One job's log in pages, or what a search finds in it.",
+        "Lines of a job's log in pages, or the matches of a search.",
         model=LogPage,
         parameters=(
             log_page_handlers.BEFORE,
@@ -223,27 +223,27 @@ ROUTES = (
         ),
         errors={
             **LOG_ERRORS,
-            410: "The cursor fits nothing that is left of the log.",
-            429: "Too many logs are being searched.",
+            410: "The file of the cursor no longer exists.",
+            429: "Too many searches are running.",
         },
     ),
     Route(
         "/health",
         meta_handlers.get_health,
-        "The process is alive. Nobody is asked.",
+        "Liveness of the process; checks no dependency.",
         model=HealthData,
     ),
     Route(
         "/ready",
         meta_handlers.get_readiness,
-        "Whether jobs can be served, and what is missing.",
+        "Readiness to serve jobs, and the reasons if not.",
         model=ReadyData,
-        errors={503: "Nothing can be served; the body says what is missing."},
+        errors={503: "No jobs can be served; the body has the reasons."},
     ),
     Route(
         "/metrics",
         meta_handlers.get_metrics,
-        "Figures of the server for Prometheus.",
+        "Metrics for Prometheus.",
         content_type="text/plain",
     ),
     Route("/openapi.json", meta_handlers.get_openapi, "This description."),

@@ -20,7 +20,7 @@ from marianne_stream.wire.cursors import TimelineCursor
 
 POLL_INTERVAL = NumberParameter(
     "poll_interval",
-    "How old a change that no event announces may get before it is seen, in seconds.",
+    "Longest age of a change that no event announces, in seconds.",
     2.0,
     0.1,
     30.0,
@@ -29,11 +29,11 @@ POLL_INTERVAL = NumberParameter(
 )
 DETAILS = FlagParameter(
     "details",
-    "Whether running jobs are watched for their current sheet and last change.",
+    "Watch running jobs for their current sheet and last change.",
     default=False,
 )
 LIMIT = NumberParameter(
-    "limit", "How many of the newest events come first.", 50, 0, 200, is_integer=True
+    "limit", "Number of existing events that are sent first.", 50, 0, 200, is_integer=True
 )
 JOB_ID = TextParameter("job_id", "Only events of this job; may be repeated.", is_repeatable=True)
 EVENT = TextParameter(
