@@ -80,11 +80,12 @@ class PipedCommand:
         """Send a signal."""
         self._process.send_signal(number)
 
-    def close_stdout(self) -> None:
+    async def close_stdout(self) -> None:
         """Close the reading end of its standard output, as `head` does."""
-        # asyncio has no public access to that end.
-        transport = self._process._transport  # type: ignore[attr-defined]
-        transport.get_pipe_transport(1).close()
+        # asyncio has no public access to that end, and closes it in a later iteration.
+        pipe = self._process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]
+        pipe.close()
+        await wait_until(lambda: pipe._pipe is None)
 
     async def wait(self) -> CompletedCommand:
         """Wait until the command has ended."""

@@ -183,7 +183,7 @@ async def test_closed_pipe_ends_logs_quietly(
         tmp_path, "logs", "logged", "-n", "1000", "-f", "--url", server.address
     ) as following:
         await wait_until(lambda: following.stdout)
-        following.close_stdout()
+        await following.close_stdout()
         append_lines(log_path, "written after the reader has gone")
         ended = await following.wait()
     assert (ended.exit_code, ended.stderr) == (141, "")
@@ -197,7 +197,7 @@ async def test_closed_pipe_ends_follow_at_the_next_line(
         tmp_path, "logs", "logged", "-f", "--url", server.address
     ) as following:
         await wait_until(lambda: following.stdout)
-        following.close_stdout()
+        await following.close_stdout()
         append_lines(log_path, "second line")
         ended = await following.wait()
     assert (ended.exit_code, ended.stderr) == (141, "")
