@@ -1,13 +1,16 @@
 """The `check` command as a process: findings, advice and exit codes."""
 
 import asyncio
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from marianne_stream.cli.diagnostics import conductor_checks
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from marianne_stream.errors import ConductorTimeoutError
 from tests.support.ports import free_port
 from tests.support.redis_server import run_redis
 from tests.support.terminals import CompletedCommand, run_command
@@ -70,11 +73,34 @@ async def test_conductor_without_a_free_slot_is_an_error_with_advice(
     ended = await run_command(tmp_path, "check", *path_args(tmp_path))
     for _, writer in others:
         writer.close()
-    assert ended.exit_code == 1
+    assert (ended.exit_code, ended.stderr) == (1, "")
     level, text = findings(ended)["conductor"]
     assert level == "error"
     assert "gives no answer within 1 s: all its connection slots may be taken. To do: close" in text
     assert "SIGKILL" in text
+
+
+async def test_conductor_that_does_not_answer_a_method_is_an_error_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(conductor_checks, "RESPONSE_TIMEOUT_S", 0.5)
+    closed = asyncio.Event()
+
+    async def answer_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = json.loads(await reader.readline())
+        writer.write(b'{"jsonrpc":"2.0","id":%d,"result":{}}\n' % request["id"])
+        await reader.read()
+        writer.close()
+        closed.set()
+
+    path = tmp_path / "c.sock"
+    async with await asyncio.start_unix_server(answer_first, path):
+        with pytest.raises(ConductorTimeoutError) as raised:
+            await conductor_checks.query_conductor(path)
+        await closed.wait()
+    finding = conductor_checks.error_finding(raised.value, is_only_source=True)
+    assert finding.level == "error"
+    assert finding.text == "the conductor did not answer daemon.config within 0.5 s"
 
 
 async def test_stopped_conductor_with_a_registry_is_a_warning(

@@ -50,9 +50,7 @@ async def check_sources(settings: Settings) -> AsyncGenerator[Finding, None]:
             yield conductor_checks.report_finding(report, settings.conductor_socket)
         except ConductorUnavailableError as error:
             is_alone = settings.state_backend == "conductor"
-            yield conductor_checks.error_finding(
-                error, settings.conductor_socket, is_only_source=is_alone
-            )
+            yield conductor_checks.error_finding(error, is_only_source=is_alone)
     roster: Roster | None = None
     if settings.state_backend in ("auto", "registry"):
         reported = report.config.state_db_path if report is not None else None

@@ -16,6 +16,7 @@ from marianne_stream.cli.diagnostics.finding import Finding, pluralize
 from marianne_stream.conductor.daemon_config import DaemonConfig
 from marianne_stream.conductor.rpc import DaemonHealth, RpcConnection, open_connection
 from marianne_stream.errors import (
+    ConductorBusyError,
     ConductorProtocolError,
     ConductorRpcError,
     ConductorTimeoutError,
@@ -60,14 +61,20 @@ async def query_conductor(path: Path) -> ConductorReport:
     """Query the conductor in one short visit. Cancelling is safe.
 
     Raises:
-        ConductorTimeoutError: the conductor did not respond.
+        ConductorBusyError: the conductor gave the connection no slot.
+        ConductorTimeoutError: it did not answer a method.
         ConductorUnavailableError: it cannot be reached, or its response is invalid.
     """
     connection = await open_connection(path, on_idle=lambda _: None)
     try:
         # Only the first response waits for a slot.
-        async with asyncio.timeout(SLOT_TIMEOUT_S):
-            health = await connection.health
+        await asyncio.wait([connection.health], timeout=SLOT_TIMEOUT_S)
+        if not connection.health.done():
+            raise ConductorBusyError(
+                f"{path} accepts connections, but gives no answer within {SLOT_TIMEOUT_S:g} s: all "
+                "its connection slots may be taken"
+            )
+        health = connection.health.result()
         try:
             config = await call(connection, "daemon.config", DaemonConfig)
         except ConductorRpcError:
@@ -75,16 +82,19 @@ async def query_conductor(path: Path) -> ConductorReport:
             config = DaemonConfig()
         entries = await call(connection, "job.list", list[msgspec.Raw])
         return ConductorReport(health, config, decode_jobs(entries))
-    except TimeoutError as error:
-        raise ConductorTimeoutError(f"{path} does not answer") from error
     finally:
         connection.close()
 
 
 async def call(connection: RpcConnection, method: str, result_type: type[ResultT]) -> ResultT:
-    """Call a method; raises as `query_conductor` does, or TimeoutError."""
-    async with asyncio.timeout(RESPONSE_TIMEOUT_S):
-        result = await connection.send(method)
+    """Call a method; raises as `query_conductor` does."""
+    try:
+        async with asyncio.timeout(RESPONSE_TIMEOUT_S):
+            result = await connection.send(method)
+    except TimeoutError as error:
+        raise ConductorTimeoutError(
+            f"the conductor did not answer {method} within {RESPONSE_TIMEOUT_S:g} s"
+        ) from error
     try:
         return json_text.decode(result, result_type)
     except ValueError as error:
@@ -109,14 +119,10 @@ def report_finding(report: ConductorReport, path: Path) -> Finding:
     return Finding("ok", SUBJECT, f"{path} answers{pid}, and lists {jobs}")
 
 
-def error_finding(error: ConductorUnavailableError, path: Path, *, is_only_source: bool) -> Finding:
+def error_finding(error: ConductorUnavailableError, *, is_only_source: bool) -> Finding:
     """Return the finding about a conductor that could not be queried."""
-    if isinstance(error, ConductorTimeoutError):
-        text = (
-            f"{path} accepts connections, but gives no answer within {SLOT_TIMEOUT_S:g} s: all "
-            "its connection slots may be taken"
-        )
-        return Finding("error", SUBJECT, text, NO_SLOT_ADVICE)
+    if isinstance(error, ConductorBusyError | ConductorTimeoutError):
+        return Finding("error", SUBJECT, str(error), NO_SLOT_ADVICE)
     if isinstance(error, ConductorUnreachableError):
         # Until the conductor is back, the registry has the last known state.
         return Finding(
