@@ -21,7 +21,7 @@ from marianne_stream.backends.checkpoint import (
     make_state,
     to_epoch_s,
 )
-from marianne_stream.backends.reader_thread import ReaderThread
+from marianne_stream.backends.reader_thread import READ_TIMEOUT_S, ReaderThread
 from marianne_stream.errors import CorruptStateError, JobNotFoundError, StateUnreadableError
 from marianne_stream.models import JobState, Roster, RosterEntry
 
@@ -57,7 +57,9 @@ class CheckpointDirBackend:
         self.folder = folder
         # Used in the thread only.
         self._cached_files: dict[str, CachedFile] = {}
-        self._thread = ReaderThread("checkpoints")
+        self._thread = ReaderThread(
+            "checkpoints", f"the folder of checkpoints {folder}", queue_timeout_s=READ_TIMEOUT_S
+        )
 
     async def read_roster(self) -> Roster:
         """Return every job in the folder, newest first, as `Backend.read_roster` does.

@@ -34,6 +34,9 @@ from marianne_stream.backends.registry_rows import (
 from marianne_stream.errors import JobNotFoundError, StateUnreadableError
 from marianne_stream.models import JobState, Roster, RosterEntry
 
+# Limit of one read including the reads before it in the queue.
+QUEUE_TIMEOUT_S = 10.0
+
 # Tries of a read during which the file changes, or its -wal appears or disappears.
 MAX_ATTEMPTS = 3
 
@@ -73,7 +76,7 @@ class RegistryBackend:
     def __init__(self, find_path: Callable[[], Path], *, busy_timeout_s: float = 0.5) -> None:
         self._find_path = find_path
         self._busy_timeout_s = busy_timeout_s
-        self._thread = ReaderThread("registry")
+        self._thread = ReaderThread("registry", "the registry", queue_timeout_s=QUEUE_TIMEOUT_S)
         # Used in the thread only. Digests of checkpoints, each valid until its row changes.
         self._digests: dict[str, tuple[object, CheckpointDigest]] = {}
         # The first end that was read for a run.
@@ -123,6 +126,7 @@ class RegistryBackend:
     def _read(self, query: Query[T], abandoned: threading.Event) -> T:
         """Run a query until the file stays the same before and after it."""
         path = self._find_path()
+        self._thread.subject = f"the registry {path}"
         for _ in range(MAX_ATTEMPTS):
             seen = read_stamp(path)
             try:

@@ -72,12 +72,12 @@ def has_no_leaks(path: Path) -> bool:
     return False
 
 
-async def read_error(registry: RegistryBackend) -> str:
+async def read_error(registry: RegistryBackend, path: Path) -> str:
     """Return the error of a read; check that it has no path for clients, and creates nothing."""
-    before = sorted(registry._find_path().parent.iterdir())
+    before = sorted(path.parent.iterdir())
     with pytest.raises(StateUnreadableError) as caught:
         await registry.read_roster()
-    assert sorted(registry._find_path().parent.iterdir()) == before
+    assert sorted(path.parent.iterdir()) == before
     assert "/" not in caught.value.detail
     return str(caught.value)
 
@@ -194,7 +194,7 @@ async def test_older_registry_read_with_missing_columns(
         assert (await registry.read_job("a", None)).is_final
         assert list((await registry.read_roster()).entries) == ["a"]
         conductor.execute("ALTER TABLE jobs RENAME status TO state")
-        assert "has no column named status" in await read_error(registry)
+        assert "has no column named status" in await read_error(registry, path)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ async def test_invalid_registry_described_and_never_created(
     registry: RegistryBackend, path: Path, make: Callable[[Path], object], reason: str
 ) -> None:
     make(path)
-    assert reason in await read_error(registry)
+    assert reason in await read_error(registry, path)
 
 
 async def test_read_does_not_block_wal_checkpoint(
@@ -274,7 +274,7 @@ async def test_registry_changing_during_each_read_raises(
 ) -> None:
     open_registry(path).close()
     after_each_read(registry, lambda seen: os.utime(path, ns=(0, seen.mtime_ns + 1)))
-    assert "changed during each of 3 reads" in await read_error(registry)
+    assert "changed during each of 3 reads" in await read_error(registry, path)
 
 
 async def test_locked_registry_times_out(registry: RegistryBackend, path: Path) -> None:
@@ -282,7 +282,7 @@ async def test_locked_registry_times_out(registry: RegistryBackend, path: Path) 
         conductor.execute(SCHEMA)
         conductor.execute("BEGIN EXCLUSIVE")
         put_row(conductor, "a")
-        assert "database is locked" in await read_error(registry)
+        assert "database is locked" in await read_error(registry, path)
         conductor.execute("COMMIT")
     assert "a" in (await registry.read_roster()).entries
 
@@ -292,7 +292,8 @@ async def test_slow_query_interrupted(
 ) -> None:
     open_registry(path, ENDLESS).close()
     monkeypatch.setattr(reader_thread, "READ_TIMEOUT_S", 0.1)
-    assert "registry not read within the time limit" in await read_error(registry)
+    expected = f"the registry {path} cannot be read: no answer within 0.1 s"
+    assert await read_error(registry, path) == expected
     monkeypatch.setattr(reader_thread, "READ_TIMEOUT_S", 2.0)
     await registry.close()
     assert has_no_leaks(path)
