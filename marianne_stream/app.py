@@ -1,7 +1,7 @@
 """Composition root: builds the components from the settings, joins, starts and stops them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -207,8 +207,7 @@ def set_app_keys(app: web.Application, components: Components, settings: Setting
     app[app_keys.MAX_DOWNLOAD_BYTES] = settings.max_download_bytes
     app[app_keys.METRICS] = components.metrics
     app[app_keys.NOT_SERVED] = edge.version_mismatches if edge is not None else list
-    make_document: Callable[[], bytes] = openapi.make_openapi_document
-    app[app_keys.OPENAPI] = make_document
+    app[app_keys.OPENAPI] = openapi.load_openapi_document
     app[app_keys.STREAM_REGISTRY] = components.stream_registry
     app[TASKS] = components.tasks
 

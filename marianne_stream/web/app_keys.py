@@ -1,6 +1,6 @@
 """Keys of the components that handlers find in their application."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -22,6 +22,6 @@ MAX_DOWNLOAD_BYTES = web.AppKey("MAX_DOWNLOAD_BYTES", int)
 METRICS = web.AppKey("METRICS", Metrics)
 # Returns sentences about what is not served although the rest is.
 NOT_SERVED: web.AppKey[Callable[[], list[str]]] = web.AppKey("NOT_SERVED")
-# Returns the OpenAPI document, which is made when it is first requested.
-OPENAPI: web.AppKey[Callable[[], bytes]] = web.AppKey("OPENAPI")
+# Returns the OpenAPI document.
+OPENAPI: web.AppKey[Callable[[], Awaitable[bytes]]] = web.AppKey("OPENAPI")
 STREAM_REGISTRY = web.AppKey("STREAM_REGISTRY", StreamRegistry)

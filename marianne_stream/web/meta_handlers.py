@@ -46,6 +46,5 @@ async def get_metrics(request: web.Request) -> web.Response:
 
 async def get_openapi(request: web.Request) -> web.Response:
     """`GET /openapi.json`: the OpenAPI document."""
-    return web.Response(
-        body=request.app[OPENAPI](), content_type="application/json", headers=NO_STORE
-    )
+    document = await request.app[OPENAPI]()
+    return web.Response(body=document, content_type="application/json", headers=NO_STORE)

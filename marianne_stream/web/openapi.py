@@ -1,5 +1,6 @@
 """OpenAPI 3.1 document, generated from the routes and the schemas."""
 
+import asyncio
 import json
 from collections.abc import Iterable
 from functools import cache
@@ -31,9 +32,14 @@ AUTHENTICATED_ERRORS = {
 }
 
 
+async def load_openapi_document() -> bytes:
+    """Return the document, which is made in a thread when it is first requested: it takes 13 ms."""
+    return await asyncio.to_thread(make_openapi_document)
+
+
 @cache
 def make_openapi_document() -> bytes:
-    """Return the document as JSON."""
+    """Make the document as JSON."""
     document = {
         "openapi": "3.1.0",
         "info": {

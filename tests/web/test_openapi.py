@@ -1,14 +1,26 @@
 """OpenAPI document: valid, and in agreement with the server."""
 
+import asyncio
 import json
+import threading
+from collections.abc import Iterable
+from typing import Any
 
+import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from marianne_stream.schemas import Payload
 from marianne_stream.web import openapi
 from marianne_stream.web.routes import ROUTES
 from tests.web.conftest import Client
 
 DOCUMENT = json.loads(openapi.make_openapi_document())
+
+
+async def request_document(client: Client) -> Any:
+    async with client.get("/openapi.json") as response:
+        assert response.content_type == "application/json"
+        return await response.json()
 
 
 def test_openapi_document_is_valid() -> None:
@@ -57,6 +69,25 @@ def test_openapi_stream_events_have_schemas() -> None:
 
 
 async def test_openapi_document_is_served(client: Client) -> None:
-    async with client.get("/openapi.json") as response:
-        assert response.content_type == "application/json"
-        assert await response.json() == DOCUMENT
+    assert await request_document(client) == DOCUMENT
+
+
+async def test_first_openapi_document_does_not_hold_the_event_loop(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, released = threading.Event(), threading.Event()
+
+    def make_schemas(models: Iterable[type[Payload]]) -> Any:
+        begun.set()
+        assert released.wait(10)
+        return original(models)
+
+    original = openapi.make_schemas
+    monkeypatch.setattr(openapi, "make_schemas", make_schemas)
+    openapi.make_openapi_document.cache_clear()
+    document = asyncio.create_task(request_document(client))
+    assert await asyncio.to_thread(begun.wait, 10)
+    async with client.get("/health") as response:
+        assert response.status == 200
+    released.set()
+    assert await document == DOCUMENT
