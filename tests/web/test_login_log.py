@@ -5,9 +5,10 @@ import logging
 import pytest
 
 from marianne_stream.web import login_log
-from marianne_stream.web.login_log import MAX_LINES, MAX_LINES_PER_CLIENT, LoginLog
+from marianne_stream.web.login_log import MAX_LINES_PER_CLIENT, LoginLog
 from marianne_stream.web.proxy_headers import ClientInfo
 from tests.support.waiting import wait_until
+from tests.web.conftest import WHOLE, Start
 
 
 def log_refusals(log: LoginLog, address: str, times: int) -> None:
@@ -31,14 +32,27 @@ async def test_login_log_counts_suppressed_lines_each_minute(
         assert caplog.messages[-1] == "token refused address=192.0.2.1 reason=unknown_token"
 
 
-async def test_login_log_total_limit_hides_no_sign_in(
-    caplog: pytest.LogCaptureFixture,
+async def test_total_limit_of_refusals_hides_no_sign_in(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    log = LoginLog("refused", logging.WARNING)
-    with caplog.at_level("INFO"):
-        for number in range(MAX_LINES + 50):
-            log_refusals(log, f"10.0.{number // 256}.{number % 256}", 1)
-        assert len(caplog.messages) == MAX_LINES
-        accepted = LoginLog("accepted", logging.INFO)
-        accepted.write("signed in", ClientInfo("192.0.2.1", secure=True), method="form")
-        assert caplog.messages[-1] == "signed in address=192.0.2.1 method=form"
+    monkeypatch.setattr(login_log, "MAX_LINES", 3)
+    client = await start(trusted_proxies=("127.0.0.1",))
+    for number in range(5):
+        headers = {"Authorization": "Bearer wrong", "X-Forwarded-For": f"192.0.2.{number}"}
+        async with client.get("/api/jobs", headers=headers) as response:
+            assert response.status == 401
+    origin = str(client.make_url("/")).rstrip("/")
+    with caplog.at_level("INFO", login_log.logger.name):
+        async with client.post(
+            "/login",
+            data={"token": WHOLE, "next": "/"},
+            headers={"Origin": origin},
+            allow_redirects=False,
+        ) as response:
+            assert response.status == 303
+    events = [
+        record.message.partition(" address=")[0]
+        for record in caplog.records
+        if record.name == login_log.logger.name
+    ]
+    assert events == [*["token refused"] * 3, "signed in"]
