@@ -18,6 +18,7 @@ async def test_sigterm_waits_for_clients_and_exits_0(tmp_path: Path) -> None:
             while not shutting_down:
                 writer.write(b'{"jsonrpc":"2.0","id":1,"method":"daemon.health","params":{}}\n')
                 shutting_down = b'"shutting_down":true' in await reader.readline()
+        assert process.is_running
         writer.close()
         await writer.wait_closed()
         assert await process.wait(timeout_s=5) == 0

@@ -34,6 +34,11 @@ class ManagedProcess:
         return self._process.pid
 
     @property
+    def is_running(self) -> bool:
+        """True until the process has ended."""
+        return self._process.returncode is None
+
+    @property
     def address(self) -> str:
         """Return the end of the first line: the server's URL."""
         return self.first_line.split()[-1]
