@@ -59,7 +59,7 @@ def run(options: Namespace) -> int:
 async def run_demo(
     settings: Settings, folder: Path, recording: Recording | None, speed: float
 ) -> int:
-    """Serve a simulated conductor in a folder until the server ends.
+    """Serve a simulated conductor in a folder until the server ends. Cancelling is safe.
 
     Raises:
         ListenError: the conductor cannot listen on its socket.
@@ -78,13 +78,15 @@ async def run_demo(
         jobs_task = asyncio.create_task(Scenario(conductor, folder, speed=speed).run())
         server_task = asyncio.create_task(serve(settings, announce=print_demo_address))
         tasks = (jobs_task, server_task)
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
         # The jobs run in an endless loop: the end of their task is a failure.
-        failure = jobs_task.exception() if jobs_task.done() else None
-        (jobs_task if failure is None else server_task).cancel()
-        await asyncio.wait(tasks)
-        if failure is not None:
-            raise MarianneStreamError(f"the demo's jobs failed: {failure}")
+        if jobs_task in done:
+            raise MarianneStreamError(f"the demo's jobs failed: {jobs_task.exception()}")
         return server_task.result()
 
 
