@@ -55,6 +55,7 @@ from marianne_stream.web.stream_registry import StreamRegistry
 
 if TYPE_CHECKING:
     from marianne_stream.relay.edge.edge import Edge
+    from marianne_stream.relay.edge.relayed_feeds import OriginOnlyLocator, RelayedLogFeeds
     from marianne_stream.relay.publish.publisher import Publisher
 
 TASKS = web.AppKey("TASKS", TaskSupervisor)
@@ -101,10 +102,14 @@ class Components:
         self.log_locator: LogLocator = file_locator
         self.log_feeds: LogFeedProvider = FileLogFeeds(file_locator, self.followers)
         if self.edge is not None:
-            make_locator = load_with_redis("edge.relayed_feeds", "OriginOnlyLocator")
-            make_feeds = load_with_redis("edge.relayed_feeds", "RelayedLogFeeds")
-            self.log_locator = make_locator(self.edge, self.job_hub)
-            self.log_feeds = make_feeds(self.edge, self.job_hub, self.log_threads)
+            locator_class: type[OriginOnlyLocator] = load_with_redis(
+                "edge.relayed_feeds", "OriginOnlyLocator"
+            )
+            feeds_class: type[RelayedLogFeeds] = load_with_redis(
+                "edge.relayed_feeds", "RelayedLogFeeds"
+            )
+            self.log_locator = locator_class(self.edge, self.job_hub)
+            self.log_feeds = feeds_class(self.edge, self.job_hub, self.log_threads)
         self.publisher = make_publisher(settings, self.job_hub, file_locator, self.followers)
         self.stream_registry = StreamRegistry(
             max_streams=settings.max_streams,

@@ -22,19 +22,25 @@ MAX_OBSERVER_EVENTS = 200
 class JobOperations(ConductorServer):
     """Jobs of one conductor, in the order of their submission.
 
-    `server_options` are those of `ConductorServer`; the others are described at
-    `SimulatedConductor`.
+    The arguments are described at `ConductorServer` and `SimulatedConductor`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         socket_path: Path,
         *,
         registry: Path | None,
         has_sheet_events: bool,
-        **server_options: Any,
+        max_connections: int,
+        max_queued_events: int,
+        shutdown_grace_s: float,
     ) -> None:
-        super().__init__(socket_path, **server_options)
+        super().__init__(
+            socket_path,
+            max_connections=max_connections,
+            max_queued_events=max_queued_events,
+            shutdown_grace_s=shutdown_grace_s,
+        )
         self.jobs: dict[str, SimulatedJob] = {}
 
         # Called with the id of a job after every change of it.

@@ -1,7 +1,7 @@
 """Sequence of all checks, depending on the settings."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 from marianne_stream.cli.diagnostics import (
@@ -17,6 +17,9 @@ from marianne_stream.errors import ConductorUnavailableError, MarianneStreamErro
 from marianne_stream.models import Roster
 from marianne_stream.relay.setup import load_with_redis, read_redis_password
 from marianne_stream.wire.redis_urls import redact_url
+
+# Takes the URL and the password.
+RedisCheck = Callable[[str, str | None], Awaitable[None]]
 
 
 async def run_checks(settings: Settings, config: Path | None) -> AsyncGenerator[Finding, None]:
@@ -90,8 +93,8 @@ def job_workspaces(report: ConductorReport | None, roster: Roster | None) -> lis
 async def check_redis(name: str, url: str, settings: Settings) -> Finding:
     """Check that the Redis of a setting answers."""
     try:
-        check = load_with_redis("redis_client", "check_reachable")
-        await check(url, read_redis_password(settings.redis_password_file))
+        check_reachable: RedisCheck = load_with_redis("redis_client", "check_reachable")
+        await check_reachable(url, read_redis_password(settings.redis_password_file))
     except MarianneStreamError as error:
         advice = f"start Redis, or correct {name} and its password"
         return Finding("error", name, str(error), advice)
