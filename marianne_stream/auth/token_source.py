@@ -6,6 +6,7 @@ from pathlib import Path
 
 from marianne_stream.auth.tokens import (
     GENERATED_TOKEN_FILENAME,
+    FileToken,
     Token,
     ensure_generated_token,
     read_preferred_token,
@@ -36,7 +37,7 @@ class TokenSource:
         """Return the tokens; raises as `tokens.read_tokens` does."""
         return tuple(read_tokens(self.path, passed_by_systemd=self.passed_by_systemd).values())
 
-    def read_preferred_token(self) -> tuple[str, Token]:
+    def read_preferred_token(self) -> FileToken:
         """Return the token that a client should send; as `tokens.read_preferred_token`."""
         return read_preferred_token(self.path, passed_by_systemd=self.passed_by_systemd)
 
@@ -111,4 +112,4 @@ def find_local_token(data_dir: Path) -> str | None:
     Raises as `tokens.read_tokens` does.
     """
     path = data_dir / GENERATED_TOKEN_FILENAME
-    return read_preferred_token(path)[0] if path.exists() else None
+    return read_preferred_token(path).text if path.exists() else None

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from marianne_stream.errors import SettingsError
 from marianne_stream.wire.job_patterns import JobPatterns
@@ -186,15 +187,23 @@ def read_tokens(path: Path, *, passed_by_systemd: bool = False) -> dict[str, Tok
     return found
 
 
-def read_preferred_token(path: Path, *, passed_by_systemd: bool = False) -> tuple[str, Token]:
-    """Return the token of a file that a client should send, and its text.
+class FileToken(NamedTuple):
+    """Token of a file, and its text."""
+
+    text: str
+    token: Token
+
+
+def read_preferred_token(path: Path, *, passed_by_systemd: bool = False) -> FileToken:
+    """Return the token of a file that a client should send.
 
     It is the first that sees all jobs; otherwise the first. Expired tokens come last. Raises as
     `read_tokens` does.
     """
     tokens = read_tokens(path, passed_by_systemd=passed_by_systemd)
     return min(
-        tokens.items(), key=lambda item: (item[1].is_expired, not item[1].job_scope.matches_all)
+        (FileToken(text, token) for text, token in tokens.items()),
+        key=lambda each: (each.token.is_expired, not each.token.job_scope.matches_all),
     )
 
 

@@ -103,7 +103,7 @@ def find_token(address: ServerAddress, token_file: Path | None) -> str | None:
         SettingsError: the configured token is invalid or cannot be read.
     """
     if token_file is not None:
-        return read_preferred_token(expand_path("--token-file", token_file))[0]
+        return read_preferred_token(expand_path("--token-file", token_file)).text
     if token := os.environ.get(TOKEN_ENV):
         if not TOKEN_RE.fullmatch(token):
             raise SettingsError(
@@ -112,7 +112,7 @@ def find_token(address: ServerAddress, token_file: Path | None) -> str | None:
             )
         return token
     if token_path := os.environ.get(TOKEN_FILE_ENV):
-        return read_preferred_token(expand_path(TOKEN_FILE_ENV, Path(token_path)))[0]
+        return read_preferred_token(expand_path(TOKEN_FILE_ENV, Path(token_path))).text
     if not address.is_local:
         return None
     if RENAMED_DATA_DIR_ENV in os.environ:

@@ -72,7 +72,7 @@ def test_generated_token_is_created_once_and_private(
     first, second = (ensure_token_source(None, tmp_path / "own") for _ in range(2))
     assert first.is_generated
     assert first.read_preferred_token() == second.read_preferred_token()
-    assert len(first.read_preferred_token()[0]) >= 40
+    assert len(first.read_preferred_token().text) >= 40
     assert first.path.stat().st_mode & 0o777 == 0o600
     assert first.path.parent.stat().st_mode & 0o777 == 0o700
     assert [path.name for path in first.path.parent.iterdir()] == ["token"]
@@ -84,7 +84,7 @@ def test_systemd_credential_is_accepted_with_any_mode(
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     path = write_token_file(tmp_path, WHOLE, 0o440)
     for named in (None, path):
-        assert ensure_token_source(named, tmp_path / "own").read_preferred_token()[0] == WHOLE
+        assert ensure_token_source(named, tmp_path / "own").read_preferred_token().text == WHOLE
     assert not (tmp_path / "own").exists()
 
 
@@ -138,11 +138,11 @@ def test_duplicate_token_name_is_refused(tmp_path: Path) -> None:
 
 def test_preferred_token_is_not_expired(tmp_path: Path) -> None:
     path = write_token_file(tmp_path, f"{WHOLE} expires=2020-01-01\n{NARROW}\n")
-    assert read_preferred_token(path)[0] == NARROW
+    assert read_preferred_token(path).text == NARROW
 
 
 def test_preferred_token_is_the_first_for_all_jobs(tmp_path: Path) -> None:
     path = write_token_file(tmp_path, f"{NARROW} nightly-*\n{WHOLE}\n{WHOLE}-2\n")
-    assert read_preferred_token(path)[0] == WHOLE
+    assert read_preferred_token(path).text == WHOLE
     path = write_token_file(tmp_path, f"{WHOLE} expires=2020-01-01\n{NARROW} nightly-*\n")
-    assert read_preferred_token(path)[0] == NARROW
+    assert read_preferred_token(path).text == NARROW

@@ -31,7 +31,7 @@ def write_token_file(folder: Path, text: str) -> Path:
 
 
 def test_generated_token_is_sent_to_local_servers_only(data_dir: Path) -> None:
-    token = ensure_token_source(None, data_dir).read_preferred_token()[0]
+    token = ensure_token_source(None, data_dir).read_preferred_token().text
     assert find_token(LOCAL, None) == token
     assert find_token(parse_server_address("unix:/run/s.sock"), None) == token
     assert find_token(REMOTE, None) is None
@@ -45,7 +45,7 @@ def test_find_token_generates_no_token(data_dir: Path) -> None:
 def test_find_token_uses_data_dir_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARIANNE_STREAM_DATA_DIR", str(tmp_path / "other"))
     assert find_token(LOCAL, None) is None
-    token = ensure_token_source(None, tmp_path / "other").read_preferred_token()[0]
+    token = ensure_token_source(None, tmp_path / "other").read_preferred_token().text
     assert find_token(LOCAL, None) == token
 
 
