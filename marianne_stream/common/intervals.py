@@ -10,7 +10,7 @@ class SharedInterval:
     `on_change` is called when a user has come or gone.
     """
 
-    def __init__(self, on_change: Callable[[], object] = bool) -> None:
+    def __init__(self, on_change: Callable[[], object] = lambda: None) -> None:
         self._on_change = on_change
         self._counts: Counter[float] = Counter()
 

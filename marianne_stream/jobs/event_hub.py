@@ -55,7 +55,10 @@ class EventHub:
             if self._needs_visits != is_interested:
                 is_interested = self._needs_visits
                 intervals = self._roster_poller.intervals
-                (intervals.add if is_interested else intervals.remove)(VISIT_INTERVAL_S)
+                if is_interested:
+                    intervals.add(VISIT_INTERVAL_S)
+                else:
+                    intervals.remove(VISIT_INTERVAL_S)
             if is_interested:
                 await self._visits.visit()
             elif not self._is_subscribed:

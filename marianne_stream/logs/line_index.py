@@ -33,7 +33,7 @@ class LineIndex:
         self.lock = asyncio.Lock()
         # A thread whose caller was cancelled may still be counting.
         self._thread_lock = Lock()
-        self._searched_offset = 0
+        self._searched_offset: int
         self._reset()
 
     def extend(self, file: LogFile, end_offset: int) -> bool:
