@@ -147,11 +147,11 @@ def make_state(
     live: bool,
     trust_status: bool = False,
 ) -> JobState:
-    """Combine a checkpoint and a roster entry.
+    """Combine a checkpoint and a roster entry, which is None if the roster does not list the job.
 
-    The entry's status is right where they differ; a checkpoint older than the entry's submission
-    says nothing about this run. `trust_status` makes the entry's status final even where the
-    checkpoint differs.
+    Both come from `source`, and are `live` if the conductor itself reported them. The entry's
+    status is right where they differ; a checkpoint older than the entry's submission says nothing
+    about this run. `trust_status` makes the entry's status final even where the checkpoint differs.
 
     Raises:
         ValueError: a key of the sheets is not a sheet number.

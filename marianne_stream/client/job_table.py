@@ -41,7 +41,13 @@ KNOWN_STATUSES = (
 
 @dataclass(frozen=True, slots=True)
 class JobQuery:
-    """Query of jobs by status, by a text in their ids, or of the newest; "" and None select all."""
+    """Selection of jobs.
+
+    Attributes:
+        status: status of the jobs; "" for any.
+        name: text in their ids; "" for any.
+        limit: number of the newest jobs; None for all.
+    """
 
     status: str = ""
     name: str = ""

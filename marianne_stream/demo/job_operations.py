@@ -194,8 +194,8 @@ class JobOperations(ConductorServer):
     ) -> None:
         """End a job: first its state, then `job.completed` or `job.failed`.
 
-        Its sheets stay as they are. A status is `completed` or `failed`, the latter with an error
-        message if the job has no checkpoint. There is no event delay if it is 0.
+        Its sheets stay as they are. The status is `completed` or `failed`. A failed job without a
+        checkpoint needs an error message. The event is sent at once if its delay is 0.
         """
         job = self._claim(job_id)
         job.status, job.completed_at = status, time.time()

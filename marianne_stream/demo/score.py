@@ -5,12 +5,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Course of one job.
+    """Course of one job. Durations are in score seconds.
 
-    `movements` has the number of sheets of each movement, which run in parallel. The duration of a
-    sheet is exact for the first of a movement, and random for the others. A sheet that fails ends
-    the job, and later ones are skipped. The job is paused once `pause_after_sheets` are completed,
-    and cancelled during `cancelled_sheet`.
+    Attributes:
+        movements: number of sheets of each movement; the sheets of a movement run in parallel.
+        sheet_duration_s: exact for the first sheet of a movement, random for the others.
+        has_named_movements: True if sheets have the number of their movement.
+        movement_gap_s: time between the end of a movement and the next dispatch.
+        start_delay_s: time before the first submission.
+        queue_time_s: time between submission and start.
+        repeat_delay_s: time between the end and the next run.
+        failing_sheet: number of the sheet that fails and ends the job; later ones are skipped.
+        pause_after_sheets: number of completed sheets after which the job is paused.
+        cancelled_sheet: number of the sheet during which the job is cancelled.
     """
 
     job_id: str

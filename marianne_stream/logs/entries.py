@@ -69,7 +69,10 @@ NO_ENTRY = EntryState()
 
 
 class EntryMatcher:
-    """Applies a filter to consecutive lines, below a state, and the entries that they belong to."""
+    """Applies a filter to consecutive lines and to the entries that they belong to.
+
+    `state` is the state behind the line above the first one.
+    """
 
     def __init__(self, line_filter: LineFilter, state: EntryState = NO_ENTRY) -> None:
         self._filters = split_filter(line_filter)

@@ -17,7 +17,9 @@ LOG_INTERVAL_S = 60.0
 class TaskSupervisor:
     """Background tasks that run as long as the server. A task that ends by itself has failed.
 
-    `error` is that of the first that failed.
+    Attributes:
+        failed: set once a task has failed.
+        error: the exception of the first task that failed.
     """
 
     def __init__(self) -> None:

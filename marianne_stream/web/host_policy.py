@@ -43,7 +43,7 @@ class TrustedHosts:
 
     A name that another site has pointed at this server (DNS rebinding) stands in the Host header,
     and is rejected. IP addresses are allowed, since no site can point them anywhere. `localhost`
-    and `allowed_hosts` are; `*.example.org` allows all names below it.
+    and the names in `allowed_hosts` are allowed; `*.example.org` stands for all names below it.
     """
 
     def __init__(self, allowed_hosts: Iterable[str]) -> None:

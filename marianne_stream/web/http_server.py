@@ -174,6 +174,8 @@ class LimitedAppRunner(WrappingAppRunner):
     Args:
         is_exempt: returns whether the limit per client does not apply to an address, as to that of
             a proxy.
+        idle_timeout_s: time that a client has to send the head of a request, in seconds.
+        max_header_bytes: limit of the request line, and of each header.
     """
 
     def __init__(

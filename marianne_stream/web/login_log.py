@@ -18,7 +18,9 @@ MAX_LINES = 300
 
 
 class LoginLog:
-    """Log of accepted or of refused clients. Each has its own limit, and so hides nothing else.
+    """Log of accepted or of refused clients, with a limit of its own.
+
+    Refusals beyond their limit thus do not suppress the entries of accepted clients.
 
     Args:
         kind: kind of the entries, as the entry that counts those left out names it.
