@@ -187,7 +187,8 @@ NUMBER_PATTERN = re.compile(rb"[0-9]{1,18}")
 TIMESTAMP_PATTERN = re.compile(rb"[0-9TZ:.+-]{0,40}")
 EVENT_NAME_PATTERN = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 ORIGIN_URL_PATTERN = re.compile(r"https?://[!-~]{1,2000}")
-MARK_NAMES = frozenset({"log_rotated", "log_gap", "log_complete"})
+LOG_COMPLETE = "log_complete"
+MARK_NAMES = frozenset({"log_rotated", "log_gap", LOG_COMPLETE})
 
 encode_json = msgspec.json.Encoder().encode
 decode_status = msgspec.json.Decoder(RelayStatus).decode

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from itertools import chain, groupby
 from operator import attrgetter
 
-import msgspec
-
 from marianne_stream.feeds.log_frames import (
     make_complete_data,
     make_log_gap_data,
@@ -18,13 +16,15 @@ from marianne_stream.feeds.log_frames import (
 from marianne_stream.logs.log_reader import LogGap, ReadResult
 from marianne_stream.logs.positions import Position
 from marianne_stream.relay.publish.writer import Column
-from marianne_stream.relay.schema import CONDUCTOR_FIELD, LogEntry, LogEntryId
+from marianne_stream.relay.schema import (
+    CONDUCTOR_FIELD,
+    LOG_COMPLETE,
+    LogEntry,
+    LogEntryId,
+    encode_json,
+)
 from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_lines import LogLine
-
-LOG_COMPLETE = "log_complete"
-
-encode_json = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
