@@ -15,12 +15,13 @@ from marianne_stream.relay.edge.source_reader import ReadPacing
 from marianne_stream.relay.publish.log_publisher import TAIL_LINES
 from marianne_stream.relay.redis_client import close_connections, make_client
 from marianne_stream.relay.schema import LogEntry, SourceKeys
+from marianne_stream.wire.cursors import LogCursor
 from tests.relay.conftest import JOB, append_lines
 from tests.support.hostile_source import HostileSource
 from tests.support.redis_server import RedisServer
 from tests.support.relay_servers import RelayServer, run_edge, run_origin
 from tests.support.viewers import Viewer
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_for_value, wait_until
 
 KEYS = SourceKeys("marianne-stream", "oak")
 KEY = KEYS.log(JOB)
@@ -227,3 +228,70 @@ async def test_lines_behind_an_invalid_end_of_the_stream_are_published_behind_a_
                 ) as back:
                     await wait_until(lambda: later[-1] in lines_and_gaps(back))
                     assert lines_and_gaps(back) == [GAP, *later[100:]]
+
+
+async def test_log_resumes_after_an_unfinished_last_line_without_a_gap(
+    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
+) -> None:
+    log_path.write_text("one\npart")
+    async with run_origin(tmp_path, redis), run_edge(redis, sources=(KEYS.source,)) as edge:
+        await edge.wait_live(JOB)
+        async with edge.open_viewer(LOG) as early:
+            await early.wait_for("log", 1)
+            conductor.finish(JOB)
+            await early.wait_for("log_complete")
+        with log_path.open("a") as file:
+            file.write(" and rest\nlast\n")
+        conductor.resume(JOB)
+        await wait_for_value(lambda: redis.read_stream(KEY), lambda found: len(found) == 5)
+        async with edge.open_viewer(LOG, last_event_id=early.last_event_id) as back:
+            await back.wait_for("log", 2)
+            assert lines_and_gaps(back) == [" and rest", "last"]
+        async with edge.open_viewer(LOG) as new:
+            await new.wait_for("log", 4)
+            assert lines_and_gaps(new) == ["one", "part", " and rest", "last"]
+            assert [line["line_number"] for line in new.event_data("log")] == [1, 2, 2, 3]
+
+
+async def test_finished_line_repeated_in_the_stream_is_a_gap(
+    redis: RedisServer, log: RelayedLog
+) -> None:
+    recorded = RecordedLog(log)
+    fields: dict[Any, Any] = dict(make_entry(3).fields())
+    await redis.client.xadd(KEY, fields, id="7-70")
+    await log.on_entries((await redis.read_stream(KEY))[3:])
+    assert recorded.take() == [GAP, "3"]
+
+
+async def test_search_for_a_cursor_ends_at_its_file(redis: RedisServer, log: RelayedLog) -> None:
+    for generation in range(8, 40):
+        await write_lines(redis, [1, 2], generation=generation)
+    cursor = LogCursor.parse(make_entry(2).cursor)
+    assert cursor is not None
+    await redis.call("CONFIG", "RESETSTAT")
+    start = await log.stream.find_start(cursor)
+    assert start is not None
+    assert start.position.entry_id == b"39-40"
+    calls = await redis.client.info("commandstats")
+    assert calls["cmdstat_xrevrange"]["calls"] == 1
+
+
+async def test_waiting_viewer_searches_no_files(redis: RedisServer, log: RelayedLog) -> None:
+    # The newest entries are lost, and nothing is published again yet.
+    await write_lines(redis, [4])
+    end = await log.stream.find_end()
+    await redis.call("XDEL", KEY, "7-80")
+    await redis.call("CONFIG", "RESETSTAT")
+    found, position = await log.stream.read_after(end)
+    assert (found, position.entry_id) == ([], end.entry_id)
+    assert "cmdstat_xrevrange" not in await redis.client.info("commandstats")
+
+
+async def test_entry_of_generation_zero_ends_the_search(redis: RedisServer) -> None:
+    await write_lines(redis, [1, 2], generation=0)
+    async with (
+        run_edge_of_stream(redis) as edge,
+        edge.open_viewer(LOG, last_event_id=make_entry(3).cursor) as back,
+    ):
+        await back.wait_for("log", 2)
+        assert lines_and_gaps(back) == [GAP, "1", "2"]

@@ -1,7 +1,9 @@
 """Stream of a job's log in Redis: positions in it, and reads that name missing lines by a gap."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+import contextlib
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from marianne_stream.feeds.log_frames import make_log_gap_data
 from marianne_stream.logs.entries import MAX_ENTRY_LINES
@@ -16,10 +18,8 @@ from marianne_stream.relay.redis_streams import (
     xrange,
     xrevrange,
 )
-from marianne_stream.relay.schema import LogEntry, LogEntryId, parse_log_entry
+from marianne_stream.relay.schema import LOG_COMPLETE, LogEntry, LogEntryId, parse_log_entry
 from marianne_stream.wire.cursors import LogCursor
-
-LOG_COMPLETE = "log_complete"
 
 GAP_ENTRY = LogEntry("", mark="log_gap", data=make_log_gap_data(LogGap("rotated_away", None)))
 
@@ -40,28 +40,27 @@ def decode_log_items(entries: Iterable[StreamEntry]) -> list[LogStreamEntry]:
     return decode_entries(entries, parse_log_entry)
 
 
-@dataclass(frozen=True, slots=True)
-class LogPosition:
-    """Position in a log's stream, and the line that follows it if none is missing.
+class LogPosition(NamedTuple):
+    """Position behind an entry of a log's stream.
 
     Attributes:
-        entry_id: id of the last entry, which may be invalid.
-        cursor: cursor of the last entry that has one, or None.
-        next_number: number of the next line; None if it may be any line, 0 if lines are missing.
+        entry_id: id of the entry. The entry may be invalid.
+        cursor: cursor of the last valid entry that has one, or "".
+        next_number: number of the next line; None if it is unknown, 0 if lines are missing here.
     """
 
     entry_id: bytes = FIRST_ID
-    cursor: LogCursor | None = None
+    cursor: str = ""
     next_number: int | None = None
 
     def is_followed_by(self, items: Sequence[LogStreamEntry]) -> bool:
-        """Return whether the first entry itself shows that no other entry is before it."""
+        """Return whether these entries follow, without reading the stream between.
+
+        It is false for a rotation, which does not show the number of lines before it.
+        """
         if self.next_number is None or not items:
             return True
-        entry_id, entry = items[0]
-        # A rotation does not show how many lines are before it.
-        is_line = not entry.mark or entry.mark == LOG_COMPLETE
-        return is_line and self._is_next(self.entry_id, self.next_number, entry_id, entry)
+        return not begins_generation(items[0][1]) and self._is_before(items[0])
 
     def follow(
         self, items: Iterable[LogStreamEntry], end_id: bytes
@@ -73,34 +72,47 @@ class LogPosition:
             end_id: id of the last entry.
         """
         found: list[LogStreamEntry] = []
-        last_id, number, cursor = self.entry_id, self.next_number, ""
+        last = self
         for item in items:
             entry_id, entry = item
-            if number is not None and not self._is_next(last_id, number, entry_id, entry):
+            if not last._is_before(item):
                 found.append((entry_id, GAP_ENTRY))
             found.append(item)
-            last_id, cursor = entry_id, entry.cursor or cursor
-            number = get_next_number(entry)
-        last_cursor = LogCursor.parse(cursor) or self.cursor
-        return found, LogPosition(max(self.entry_id, end_id, key=parse_id), last_cursor, number)
+            last = LogPosition(entry_id, entry.cursor or last.cursor, get_next_number(entry))
+        return found, last._replace(entry_id=max(self.entry_id, end_id, key=parse_id))
 
-    @staticmethod
-    def _is_next(last_id: bytes, next_number: int, entry_id: bytes, entry: LogEntry) -> bool:
-        """Return whether no line is missing between two consecutive entries of a stream."""
-        if entry.mark and entry.mark != LOG_COMPLETE:
-            return next_number > 0 or entry.mark == "log_gap"
-        # Each file has a generation, which a mark begins.
-        generation, _, _ = entry_id.partition(b"-")
-        is_same_file = last_id == FIRST_ID or last_id.startswith(generation + b"-")
+    def _is_before(self, item: LogStreamEntry) -> bool:
+        """Return whether no line is missing before the next entry of the stream."""
+        entry_id, entry = item
+        if self.next_number is None:
+            return True
+        if begins_generation(entry):
+            return self.next_number > 0 or entry.mark == "log_gap"
+        if self.entry_id != FIRST_ID and parse_id(self.entry_id)[0] != parse_id(entry_id)[0]:
+            return False
         number = entry.number if entry.line else get_next_number(entry)
-        return is_same_file and number == next_number
+        # The rest of an unfinished line has the number of that line.
+        return number == self.next_number or (
+            number == self.next_number - 1 and is_unfinished(self.cursor)
+        )
+
+
+def begins_generation(entry: LogEntry) -> bool:
+    """Return whether an entry is a rotation or a gap, which begins a generation."""
+    return bool(entry.mark) and entry.mark != LOG_COMPLETE
+
+
+def is_unfinished(cursor: str) -> bool:
+    """Return whether a cursor is behind a line without a newline."""
+    parsed = LogCursor.parse(cursor)
+    return parsed is not None and parsed.unterminated
 
 
 def get_next_number(entry: LogEntry) -> int | None:
     """Return the number of the line behind an entry; None behind a gap."""
     if entry.line:
         return entry.number + 1
-    if entry.mark and entry.mark != LOG_COMPLETE:
+    if begins_generation(entry):
         return 1 if entry.mark == "log_rotated" else None
     cursor = LogCursor.parse(entry.cursor)
     return cursor.number + 1 if cursor is not None else None
@@ -132,10 +144,18 @@ class LogStream:
 
     async def find_end(self) -> LogPosition:
         """Return the position behind the newest entry."""
-        async with self._reader.client() as redis:
-            newest = await xrevrange(redis, self.key, count=1)
+        newest = await self._read_newest(b"+")
         end_id = newest[0][0] if newest else FIRST_ID
         return LogPosition().follow(decode_log_items(newest), end_id)[1]
+
+    async def _read_newest(self, to_id: bytes) -> list[StreamEntry]:
+        async with self._reader.client() as redis:
+            return await xrevrange(redis, self.key, count=1, to_id=to_id)
+
+    async def _read_oldest(self, from_id: bytes, to_id: bytes) -> list[LogStreamEntry]:
+        async with self._reader.client() as redis:
+            found = await xrange(redis, self.key, from_id=from_id, to_id=to_id, count=1)
+        return decode_log_items(found)
 
     async def read_after(
         self, position: LogPosition, end_id: bytes = b"+"
@@ -152,13 +172,16 @@ class LogStream:
         if found and found[0][0] == position.entry_id:
             found = found[1:]
         elif position.entry_id != FIRST_ID:
-            if again := await self._find_again(position):
+            # Entries that are published again have the same ids or higher ones.
+            may_be_there = found or end_id != b"+"
+            if may_be_there and (again := await self._find_again(position)):
                 return [], again
-            position = replace(position, next_number=0)
+            position = position._replace(next_number=0)
         return position.follow(decode_log_items(found), found[-1][0] if found else FIRST_ID)
 
     async def _find_again(self, position: LogPosition) -> LogPosition | None:
-        start = await self.find_start(position.cursor) if position.cursor is not None else None
+        cursor = LogCursor.parse(position.cursor)
+        start = await self.find_start(cursor) if cursor is not None else None
         if start is None or not start.position.next_number:
             return None
         return start.position if start.position.entry_id != position.entry_id else None
@@ -186,48 +209,51 @@ class LogStream:
 
     async def find_start(self, cursor: LogCursor) -> LogStart | None:
         """Return the start of a feed behind a cursor, or None if the cursor is unknown."""
-        generations = await self._find_generations(cursor)
-        async with self._reader.client() as redis:
-            first = decode_log_items(await xrange(redis, self.key, count=1))
-            last = decode_log_items(await xrevrange(redis, self.key, count=1))
-            for generation in generations:
-                for is_end in (True, False) if cursor.kind == "c" else (False,):
-                    entry_id = str(LogEntryId(generation, cursor.offset, is_end)).encode()
-                    found = decode_log_items(
-                        await xrange(redis, self.key, from_id=entry_id, to_id=entry_id, count=1)
-                    )
-                    if found and is_entry_at(found[0], cursor):
-                        is_last = [item[0] for item in last if item[1].mark == LOG_COMPLETE]
-                        _, position = LogPosition().follow(found, entry_id)
-                        return LogStart(position, is_exhausted=is_end and is_last == [entry_id])
+        newest_generation: int | None = None
+        async with contextlib.aclosing(self._find_generations(cursor)) as generations:
+            async for generation in generations:
+                if start := await self._find_in_generation(generation, cursor):
+                    return start
+                newest_generation = newest_generation or generation
+        first = await self._read_oldest(b"-", b"+")
         if not first:
             return None
         if not cursor.offset and starts_after(first[0], cursor):
-            return LogStart(LogPosition(FIRST_ID, cursor, next_number=1))
-        if generations and cursor.offset:
-            entry_id = str(LogEntryId(generations[0], cursor.offset)).encode()
+            return LogStart(LogPosition(FIRST_ID, str(cursor), next_number=1))
+        if newest_generation is not None and cursor.offset:
+            entry_id = str(LogEntryId(newest_generation, cursor.offset)).encode()
             if is_id_after(first[0][0], entry_id):
                 # The entries behind the cursor were trimmed.
                 return LogStart(LogPosition(next_number=0))
         return None
 
-    async def _find_generations(self, cursor: LogCursor) -> list[int]:
-        """Return the generations of the files that a cursor may be in, newest first."""
-        found: list[int] = []
+    async def _find_in_generation(self, generation: int, cursor: LogCursor) -> LogStart | None:
+        """Return the start of a feed behind the entry that a cursor is behind, or None."""
+        for is_end in (True, False) if cursor.kind == "c" else (False,):
+            entry_id = str(LogEntryId(generation, cursor.offset, is_end)).encode()
+            found = await self._read_oldest(entry_id, entry_id)
+            if found and is_entry_at(found[0], cursor):
+                _, position = LogPosition().follow(found, entry_id)
+                is_exhausted = is_end and (await self.find_end()).entry_id == entry_id
+                return LogStart(position, is_exhausted=is_exhausted)
+        return None
+
+    async def _find_generations(self, cursor: LogCursor) -> AsyncGenerator[int]:
+        """Yield the generations of the files that a cursor may be in, newest first."""
         end_id = b"+"
-        async with self._reader.client() as redis:
-            for _ in range(MAX_GENERATIONS):
-                newest = await xrevrange(redis, self.key, count=1, to_id=end_id)
-                if not newest:
-                    break
-                generation = parse_id(newest[0][0])[0]
-                for _, entry in decode_log_items(newest):
-                    last = LogCursor.parse(entry.cursor)
-                    if last is not None and last.first_line_hash == cursor.first_line_hash:
-                        found.append(generation)
-                # Up to the last entry of the generation before.
-                end_id = b"%d" % (generation - 1)
-        return found
+        for _ in range(MAX_GENERATIONS):
+            newest = await self._read_newest(end_id)
+            if not newest:
+                return
+            generation = parse_id(newest[0][0])[0]
+            for _, entry in decode_log_items(newest):
+                last = LogCursor.parse(entry.cursor)
+                if last is not None and last.first_line_hash == cursor.first_line_hash:
+                    yield generation
+            if not generation:
+                return
+            # Up to the last entry of the generation before.
+            end_id = b"%d" % (generation - 1)
 
 
 def is_entry_at(item: LogStreamEntry, wanted_cursor: LogCursor) -> bool:

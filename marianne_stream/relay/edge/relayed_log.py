@@ -28,7 +28,6 @@ from marianne_stream.logs.filters import LineFilter
 from marianne_stream.logs.log_threads import JobThreads
 from marianne_stream.relay.edge.log_stream import (
     GAP_ENTRY,
-    LOG_COMPLETE,
     LogPosition,
     LogStart,
     LogStream,
@@ -37,8 +36,9 @@ from marianne_stream.relay.edge.log_stream import (
 )
 from marianne_stream.relay.edge.relayed_source import RelayedSource
 from marianne_stream.relay.redis_streams import FIRST_ID, StreamEntry, is_id_after, parse_id
-from marianne_stream.relay.schema import LogEntry
+from marianne_stream.relay.schema import LOG_COMPLETE, LogEntry
 from marianne_stream.wire import sse
+from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_levels import parse_line_facts
 
 decode_text = msgspec.json.Decoder(str).decode
@@ -303,7 +303,7 @@ class RelayedLogFeed(LiveLogFeed[RelayedBatchQueue, bytes]):
 
     async def _make_end_frame(self) -> bytes:
         if not self._follows:
-            cursor = self._position.cursor
+            cursor = LogCursor.parse(self._position.cursor)
             event_id = str(cursor.as_complete(follow=False)) if cursor is not None else ""
             return sse.frame(
                 make_complete_data(follow=False), event=LOG_COMPLETE, event_id=event_id
