@@ -41,8 +41,9 @@ class SourceKeys:
         return f"{self._base}:unavailable:{kind}:{job_id}"
 
 
-# Version of the format.
-FORMAT_VERSION = 2
+# Version of the format, and that of data without a version.
+FORMAT_VERSION = 3
+UNVERSIONED_FORMAT = 1
 
 # Fields of a stream entry as redis-py returns them.
 EntryFields = Mapping[bytes, bytes]

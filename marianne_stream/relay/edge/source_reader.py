@@ -31,6 +31,7 @@ from marianne_stream.relay.redis_streams import (
 )
 from marianne_stream.relay.schema import (
     FORMAT_VERSION,
+    UNVERSIONED_FORMAT,
     EventEntry,
     InterestKind,
     RelayStatus,
@@ -282,9 +283,11 @@ class SourceReader:
     async def _read_status(self) -> bytes | None:
         """Return the encoded status; raise StateUnavailableError for another format."""
         async with self._client.pipeline(transaction=False) as pipe:
-            pipe.get(self.keys.format)
-            pipe.get(self.keys.status)
-            version, status = await call(pipe.execute())
+            for key in (self.keys.format, self.keys.fence, self.keys.status):
+                pipe.get(key)
+            version, fence, status = await call(pipe.execute())
+        if version is None and fence is not None:
+            version = b"%d" % UNVERSIONED_FORMAT
         self.version_mismatch = ""
         if version not in (None, b"%d" % FORMAT_VERSION):
             self.version_mismatch = (

@@ -18,7 +18,12 @@ from redis.asyncio import Redis
 from marianne_stream.common.task_set import run_until_first_failure
 from marianne_stream.errors import LockLostError, SourceNameInUseError
 from marianne_stream.relay.redis_client import call
-from marianne_stream.relay.schema import FORMAT_VERSION, SourceKeys, describe_version
+from marianne_stream.relay.schema import (
+    FORMAT_VERSION,
+    UNVERSIONED_FORMAT,
+    SourceKeys,
+    describe_version,
+)
 
 # Keys are passed apart from the commands, which name them by index, so that Redis checks the user's
 # rights to all of them first. A command with columns is run once for each row. An entry whose id is
@@ -234,7 +239,7 @@ RENEW_DELAY_S = 0.5
 # the lock again. Data of another format is left alone.
 ACQUIRE_SCRIPT = """
 local held = redis.call('GET', KEYS[1])
-local format = redis.call('GET', KEYS[3])
+local format = redis.call('GET', KEYS[3]) or (redis.call('GET', KEYS[2]) and ARGV[5])
 if format and format ~= ARGV[4] then return {'', 0, 0, format} end
 if held and held ~= ARGV[3] then
   return {'', redis.call('PTTL', KEYS[1]), redis.call('TIME')[1]}
@@ -274,7 +279,7 @@ class SourceLock:
         answer = await call(
             acquire(
                 keys=[keys.lock, keys.fence, keys.format],
-                args=[suffix, LOCK_TTL_MS, self._token, FORMAT_VERSION],
+                args=[suffix, LOCK_TTL_MS, self._token, FORMAT_VERSION, UNVERSIONED_FORMAT],
             )
         )
         if len(answer) > 3:
