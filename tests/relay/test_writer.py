@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from marianne_stream.errors import LockLostError
-from marianne_stream.relay.publish.writer import Command, Writer, WriteStats
+from marianne_stream.relay.publish.writer import Command, SourceLock, Writer, WriteStats
 from tests.relay.conftest import KEYS
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import TIMEOUT_S
 
 LOG = KEYS.log("a")
 
@@ -109,3 +110,12 @@ async def test_bulk_writes_do_not_delay_urgent_ones(redis: RedisServer) -> None:
         await asyncio.wait(bulk)
         running.cancel()
     assert await redis.client.get(KEYS.status) == b"x"
+
+
+async def test_lock_left_behind_is_taken_as_soon_as_it_expires(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("marianne_stream.relay.publish.writer.RENEW_INTERVAL_S", 3600.0)
+    await redis.call("SET", KEYS.lock, "7-dead", "PX", "200")
+    async with asyncio.timeout(TIMEOUT_S):
+        assert (await SourceLock(redis.client, KEYS).acquire_at_startup()).token

@@ -301,7 +301,8 @@ class SourceLock:
         first = await self.try_acquire()
         if first.token:
             return first
-        await asyncio.sleep(RENEW_INTERVAL_S + RENEW_DELAY_S)
+        # The holder has renewed it after this time, unless it has expired.
+        await asyncio.sleep(min(RENEW_INTERVAL_S, first.ttl_ms / 1000) + RENEW_DELAY_S)
         result = await self.try_acquire()
         if not result.token and result.ttl_ms > first.ttl_ms - RENEW_INTERVAL_S * 1000:
             raise SourceNameInUseError(
