@@ -244,6 +244,8 @@ class Settings(BaseSettings):
             raise ValueError(
                 "state_backend redis needs sources, the source_name of each origin to serve"
             )
+        if len(set(self.sources)) < len(self.sources):
+            raise ValueError(f"sources must name each source once, got {','.join(self.sources)}")
         if self.state_backend == "redis" and self.publish_url is not None:
             raise ValueError(
                 "state_backend redis excludes publish_url: set publish_url on the origin"

@@ -112,6 +112,7 @@ def test_tilde_expands_to_home_folder() -> None:
             "a/b",
             "--sources must be names of sources, separated by commas, got 'a/b'",
         ),
+        ("sources", "oak,elm,oak", "sources must name each source once, got oak,elm,oak"),
         (
             "state_backend",
             "json",
