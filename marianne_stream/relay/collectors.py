@@ -55,16 +55,16 @@ def collect_publisher(publisher: "Publisher") -> Iterator[Metric]:
 
 def collect_edge(edge: "Edge") -> Iterator[Metric]:
     """Yield the metrics of an edge, by source."""
-    sources = edge.sources.values()
-    for name, help_text, make, attribute in (
-        ("edge_connected", "Whether Redis can be read.", make_labelled_gauge, "is_connected"),
-        ("edge_sessions", "Sessions of reading.", make_labelled_counter, "session_count"),
-        ("edge_reads", "Reads that Redis answered.", make_labelled_counter, "read_count"),
-        ("edge_entries", "Stream entries read.", make_labelled_counter, "entry_count"),
-    ):
-        values = {each.name: float(getattr(each.reader, attribute)) for each in sources}
-        yield make(name, help_text, "source", values)
-    live = {source.name: float(source.is_live) for source in sources}
-    yield make_labelled_gauge(
-        "edge_source_live", "Whether a relay publishes live state.", "source", live
-    )
+    sources = edge.sources
+    readers = {name: source.reader for name, source in sources.items()}
+    connected = {name: reader.is_connected for name, reader in readers.items()}
+    yield make_labelled_gauge("edge_connected", "Whether Redis can be read.", "source", connected)
+    sessions = {name: reader.session_count for name, reader in readers.items()}
+    yield make_labelled_counter("edge_sessions", "Sessions of reading.", "source", sessions)
+    reads = {name: reader.read_count for name, reader in readers.items()}
+    yield make_labelled_counter("edge_reads", "Reads that Redis answered.", "source", reads)
+    entries = {name: reader.entry_count for name, reader in readers.items()}
+    yield make_labelled_counter("edge_entries", "Stream entries read.", "source", entries)
+    live = {name: source.is_live for name, source in sources.items()}
+    live_help = "Whether a relay publishes live state."
+    yield make_labelled_gauge("edge_source_live", live_help, "source", live)
