@@ -3,14 +3,22 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
+from marianne_stream.errors import LogNotFoundError, StateUnavailableError
+from marianne_stream.relay.edge.relayed_source import RelayedSource
+from marianne_stream.relay.edge.source_reader import ReadPacing
+from marianne_stream.relay.redis_client import close_connections, make_client
+from marianne_stream.relay.schema import SourceKeys
 from tests.relay.conftest import append_lines
 from tests.support.redis_server import RedisServer
 from tests.support.relay_servers import RelayServer, run_edge, run_origin
 from tests.support.waiting import wait_until
+
+OAK = SourceKeys("marianne-stream", "oak")
 
 PLACES = ("raw", "static", "info", "lines?limit=5&contains=a%20b")
 
@@ -189,3 +197,17 @@ async def test_request_that_needs_the_file_without_origin_url_is_an_error(
             "/api/jobs/lantern/logs", last_event_id=viewer.events[0].event_id
         ) as there:
             await there.wait_for("log", 609)
+
+
+async def test_published_reason_is_an_error_that_names_the_source(redis: RedisServer) -> None:
+    client = make_client(redis.url, None)
+    source = RelayedSource(client, OAK, ReadPacing.for_sources(1), prefix="", on_status=Mock())
+    key = OAK.unavailable("log", "lantern")
+    await redis.call("SET", key, '{"code": "log_not_found", "detail": "It has no log."}')
+    with pytest.raises(LogNotFoundError) as caught:
+        await source.wait_until_published("log", "lantern", AsyncMock(return_value=None))
+    assert (str(caught.value), caught.value.detail) == ("oak: It has no log.", "It has no log.")
+    await redis.call("SET", key, "{}")
+    with pytest.raises(StateUnavailableError, match="oak publishes an invalid reason"):
+        await source.wait_until_published("log", "lantern", AsyncMock(return_value=None))
+    await close_connections(client)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import msgspec
-from redis.asyncio import Redis
 
 from marianne_stream.errors import MarianneStreamError
 from marianne_stream.fanout.subscriber_queue import Sink
@@ -195,8 +194,8 @@ class RelayedLog:
         Raises as `RelayedSource.wait_until_published` does.
         """
 
-        async def find_lines(_redis: Redis) -> bool | None:
-            return self.position.entry_id != FIRST_ID or None
+        async def find_lines() -> bytes | None:
+            return self.position.entry_id if self.position.entry_id != FIRST_ID else None
 
         await self.source.wait_until_published("log", self.job_id, find_lines)
 

@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 import msgspec
 from redis.asyncio import Redis
@@ -76,7 +76,7 @@ class RelayedSource:
         self.reader = SourceReader(client, keys, pacing, self)
         self.name = keys.source
         self.prefix = prefix
-        self.set_hub(None)
+        self._hub: JobHub | None = None
         self.read_limiter = StateReadLimiter()
         self._on_status = on_status
         self._is_roster_stale = True
@@ -86,7 +86,6 @@ class RelayedSource:
         self._limit_reached = False
         # Epoch and number of the newest event.
         self._last_position: tuple[str, int] | None = None
-        self._state_changed = asyncio.Event()
 
     def set_hub(self, hub: JobHub | None) -> None:
         """Pass changes to a hub from now on, or to none."""
@@ -158,7 +157,7 @@ class RelayedSource:
         self._ensure_connected()
         self.reader.touch_state(job_id)
         data = await self.wait_until_published(
-            "state", job_id, lambda redis: call(redis.hget(self.reader.keys.states, job_id))
+            "state", job_id, partial(self._read_published_state, job_id)
         )
         try:
             state = parse_state(data)
@@ -166,10 +165,15 @@ class RelayedSource:
             raise CorruptStateError(f"the state of {job_id!r}: {error}") from error
         return replace(state, source="redis", live=self.is_live and state.live)
 
+    async def _read_published_state(self, job_id: str) -> bytes | None:
+        async with self.reader.client() as redis:
+            found: bytes | None = await call(redis.hget(self.reader.keys.states, job_id))
+        return found
+
     async def wait_until_published(
-        self, kind: InterestKind, job_id: str, read: Callable[[Redis], Awaitable[Any]]
-    ) -> Any:
-        """Return what `read` returns, as soon as it is not None.
+        self, kind: InterestKind, job_id: str, find: Callable[[], Awaitable[bytes | None]]
+    ) -> bytes:
+        """Return what `find` returns, as soon as it is not None.
 
         Raises the error that the relay publishes instead, or StateUnavailableError after a time
         limit.
@@ -177,20 +181,34 @@ class RelayedSource:
         reason_key = self.reader.keys.unavailable(kind, job_id)
         try:
             async with asyncio.timeout(PUBLICATION_TIMEOUT_S):
-                while True:
+                while (found := await find()) is None:
                     async with self.reader.client() as redis:
-                        found = await read(redis)
-                        reason = await call(redis.get(reason_key)) if found is None else None
-                    if found is not None:
-                        return found
+                        reason = await call(redis.get(reason_key))
                     if reason is not None:
-                        raise parse_unavailable_error(reason, job_id)
-                    await self._wait_for_change()
+                        raise self._make_unavailable_error(kind, job_id, reason)
+                    await asyncio.sleep(PUBLICATION_POLL_S)
         except TimeoutError as error:
             raise StateUnavailableError(
                 f"{self.name} publishes no {kind} of {job_id!r}",
                 detail=f"This job's {kind} is not published right now.",
             ) from error
+        return found
+
+    def _make_unavailable_error(
+        self, kind: InterestKind, job_id: str, data: bytes
+    ) -> MarianneStreamError:
+        """Return the error by which the relay says why a state or log is unavailable."""
+        try:
+            reason = parse_unavailable(data)
+        except ValueError as error:
+            return StateUnavailableError(
+                f"{self.name} publishes an invalid reason for the missing {kind} of {job_id!r}: "
+                f"{error}"
+            )
+        if reason.code == JobNotFoundError.code:
+            return JobNotFoundError(job_id)
+        error_class = LOG_ERRORS.get(reason.code, StateUnavailableError)
+        return error_class(f"{self.name}: {reason.detail}", detail=reason.detail)
 
     def on_roster_changed(self) -> None:
         """Read the roster again."""
@@ -200,7 +218,6 @@ class RelayedSource:
 
     def on_state_changed(self, job_id: str) -> None:
         """Read a job's state again."""
-        self._state_changed.set()
         if self._hub is not None:
             # A viewer may have asked by the short id.
             for public_id in {self.prefix + job_id, job_id}:
@@ -238,15 +255,6 @@ class RelayedSource:
         if not self.reader.is_connected:
             raise StateUnavailableError("Redis does not answer", detail="Redis does not answer.")
 
-    async def _wait_for_change(self) -> None:
-        self._state_changed.clear()
-        try:
-            async with asyncio.timeout(PUBLICATION_POLL_S):
-                await self._state_changed.wait()
-        except TimeoutError:
-            # A source may publish a reason without announcing it.
-            return
-
 
 async def decode_roster(values: Iterable[bytes]) -> dict[str, RosterEntry]:
     """Decode entries of a roster without invalid ones, and yield to the event loop meanwhile."""
@@ -264,17 +272,6 @@ async def decode_roster(values: Iterable[bytes]) -> dict[str, RosterEntry]:
     if faults:
         logger.debug("roster entries skipped count=%d: %s", len(faults), faults[0])
     return entries
-
-
-def parse_unavailable_error(data: bytes, job_id: str) -> MarianneStreamError:
-    """Return the error by which the relay says why a state or log is unavailable."""
-    try:
-        reason = parse_unavailable(data)
-    except ValueError:
-        return StateUnavailableError(f"invalid reason for what is missing of {job_id!r}")
-    if reason.code == JobNotFoundError.code:
-        return JobNotFoundError(job_id)
-    return LOG_ERRORS.get(reason.code, StateUnavailableError)(detail=reason.detail)
 
 
 def add_prefix(event: MonitorEvent, prefix: str) -> MonitorEvent:

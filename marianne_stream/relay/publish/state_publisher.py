@@ -91,7 +91,7 @@ class StatePublisher:
         self._published: dict[str, JobState] = {}
         self._tasks = JobTasks()
         self._selection_changed = asyncio.Event()
-        # Set by the next roster, which has another one.
+        # The next roster sets this event, and replaces it by a new one.
         self._roster_changed = asyncio.Event()
 
     def on_interest(self, job_ids: set[str]) -> None:
