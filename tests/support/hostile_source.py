@@ -179,7 +179,8 @@ class HostileSource:
         if not self._random.randrange(3):
             words = tuple(word for pair in mark.fields().items() for word in pair)
         key = self._keys.log(self._random.choice(JOBS))
-        return ("XADD", key, "MAXLEN", 1_000, "*", *self._corrupt_fields(iter(words)))
+        entry_id = self._random.choice(("*", "0-20"))
+        return ("XADD", key, "MAXLEN", 1_000, entry_id, *self._corrupt_fields(iter(words)))
 
     def _unavailable_command(self) -> tuple[RedisArgument, ...]:
         kind = self._random.choice(("state", "log"))

@@ -12,7 +12,7 @@ import pytest
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from marianne_stream.models import RosterEntry
 from marianne_stream.relay.schema import EventEntry, RelayStatus, SourceKeys, encode_json
-from tests.support.hostile_source import HostileSource
+from tests.support.hostile_source import CURSOR, HostileSource
 from tests.support.processes import ManagedProcess, run_process, run_server
 from tests.support.redis_server import RedisServer, run_redis
 from tests.support.viewers import Viewer, open_viewer
@@ -178,6 +178,7 @@ async def test_random_data_of_one_source_does_not_reach_viewers_of_another(
             async with (
                 open_viewer(sources.session, f"{bait}/stream"),
                 open_viewer(sources.session, f"{bait}/logs?contains=line"),
+                open_viewer(sources.session, f"{bait}/logs", last_event_id=CURSOR),
                 open_viewer(sources.session, f"{bait}/events"),
                 open_viewer(
                     sources.session, f"{sources.edge.address}/api/roster/stream?details=true"
@@ -188,8 +189,9 @@ async def test_random_data_of_one_source_does_not_reach_viewers_of_another(
             for path in ("elm:bait", "elm:bait/logs/raw", "elm:other/status"):
                 assert await sources.status(f"/api/jobs/{path}") != 500
             if not step % 5:
-                await sources.elm.execute("DEL", ELM.changes, ELM.events, ELM.jobs, ELM.states)
-                await sources.elm.write_valid_source()
+                keys = (ELM.changes, ELM.events, ELM.jobs, ELM.states, ELM.log("bait"))
+                await sources.elm.execute("DEL", *keys)
+                await sources.elm.write_valid_source(with_log=False)
         viewers.check_nothing_noticed()
     await check_exit(sources.edge)
 
