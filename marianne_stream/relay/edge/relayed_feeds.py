@@ -3,10 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
-from marianne_stream.errors import (
-    LogNotFoundError,
-    NotOnEdgeError,
-)
+from marianne_stream.errors import LogNotFoundError, NotOnEdgeError
 from marianne_stream.feeds.feed import EmptyFeed, Feed
 from marianne_stream.feeds.log_locator import JobDirs, LogSource
 from marianne_stream.feeds.log_start import LogRequest

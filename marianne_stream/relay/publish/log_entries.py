@@ -35,7 +35,6 @@ class LineBatch:
     """
 
     first_line_hash: int
-    cursors: Column
     offsets: tuple[int, ...]
     fields: tuple[str | Column, ...]
 
@@ -76,14 +75,13 @@ def make_line_batch(result: ReadResult, lines: list[LogLine], timestamp: str) ->
         shown = line.display_text if is_truncated else text.decode("utf-8", "replace")
         texts.append(encode_json(shown).decode())
         numbers.append(str(number))
-    columns = tuple(cursors), tuple(texts), tuple(numbers)
     fields: tuple[str | Column, ...]
-    fields = ("c", columns[0], "l", columns[1], "n", columns[2], "t", timestamp)
+    fields = ("c", tuple(cursors), "l", tuple(texts), "n", tuple(numbers), "t", timestamp)
     if is_truncated:
         fields += ("x", "1")
     if result.is_conductor_log:
         fields += CONDUCTOR_FIELD
-    return LineBatch(result.first_line_hash, columns[0], tuple(offsets), fields)
+    return LineBatch(result.first_line_hash, tuple(offsets), fields)
 
 
 def make_gap_entry(gap: LogGap | None) -> LogEntry:
@@ -97,16 +95,6 @@ def make_complete_entry(position: Position) -> LogEntry:
     return LogEntry(str(cursor), mark=LOG_COMPLETE, data=make_complete_data(follow=True))
 
 
-@dataclass(frozen=True, slots=True)
-class StreamPosition:
-    """Position in a log at which its stream ends. Generation 0 is that of an empty stream."""
-
-    generation: int = 0
-    cursor: str = ""
-    offset: int = 0
-    first_line_hash: int = 0
-
-
 class EntryIdAllocator:
     """Allocates the ids of entries, in order.
 
@@ -114,17 +102,22 @@ class EntryIdAllocator:
     is kept until the entry behind it: the newest entry of a stream always has a cursor.
 
     Args:
-        position: position at which the stream ends.
+        last_id: id of the newest entry of the stream; None if it is empty.
+        first_line_hash: hash of the first line of that entry's file; 0 if it is unknown.
         highest_generation: highest generation so far, which Redis may have lost.
+
+    Attributes:
+        generation: generation of the newest entry that has an id; 0 for an empty stream.
     """
 
-    def __init__(self, position: StreamPosition, *, highest_generation: int = 0) -> None:
-        self.position = position
+    def __init__(
+        self, last_id: LogEntryId | None, first_line_hash: int = 0, *, highest_generation: int = 0
+    ) -> None:
+        self.generation = last_id.generation if last_id is not None else 0
         self._highest_generation = highest_generation
-        self._generation = position.generation
         # Lower bound of the next offset of the generation, and hash of its file's first line.
-        self._offset = position.offset
-        self._first_line_hash = position.first_line_hash
+        self._offset = last_id.offset if last_id is not None else 0
+        self._first_line_hash = first_line_hash
         self._pending_marks: list[LogEntry] = []
 
     def assign_ids(self, items: Iterable[LogItem], redis_time_s: int) -> list[EntryArguments]:
@@ -136,16 +129,16 @@ class EntryIdAllocator:
         for item in items:
             if isinstance(item, LineBatch):
                 found += self._advance(item.first_line_hash, item.offsets[0], redis_time_s)
-                self._set_position(item.first_line_hash, item.offsets[-1], item.cursors[-1])
-                found.append((item.make_ids(self._generation), item.fields))
+                self._offset, self._first_line_hash = item.offsets[-1], item.first_line_hash
+                found.append((item.make_ids(self.generation), item.fields))
             elif item.mark and item.mark != LOG_COMPLETE:
                 self._pending_marks.append(item)
             else:
                 cursor = require_entry_cursor(item.cursor)
                 is_end = item.mark == LOG_COMPLETE
                 found += self._advance(cursor.first_line_hash, cursor.offset + is_end, redis_time_s)
-                self._set_position(cursor.first_line_hash, cursor.offset, item.cursor)
-                entry_id = LogEntryId(self._generation, cursor.offset, is_end)
+                self._offset, self._first_line_hash = cursor.offset, cursor.first_line_hash
+                entry_id = LogEntryId(self.generation, cursor.offset, is_end)
                 found.append((str(entry_id), flatten_fields(item)))
         return found
 
@@ -156,21 +149,17 @@ class EntryIdAllocator:
         found: list[EntryArguments] = []
         for entry in self._pending_marks:
             self._start_generation(redis_time_s)
-            found.append((str(LogEntryId(self._generation, 0)), flatten_fields(entry)))
+            found.append((str(LogEntryId(self.generation, 0)), flatten_fields(entry)))
         self._pending_marks = []
         # Even without a mark, an offset that does not rise is in another file.
         is_other_file = self._first_line_hash not in (0, first_line_hash)
-        if is_other_file or offset <= self._offset or not self._generation:
+        if is_other_file or offset <= self._offset or not self.generation:
             self._start_generation(redis_time_s)
         return found
 
     def _start_generation(self, redis_time_s: int) -> None:
-        self._generation = max(redis_time_s, self._generation + 1, self._highest_generation + 1)
+        self.generation = max(redis_time_s, self.generation + 1, self._highest_generation + 1)
         self._offset = self._first_line_hash = 0
-
-    def _set_position(self, first_line_hash: int, offset: int, cursor: str) -> None:
-        self._offset, self._first_line_hash = offset, first_line_hash
-        self.position = StreamPosition(self._generation, cursor, offset, first_line_hash)
 
 
 def require_entry_cursor(text: str) -> LogCursor:

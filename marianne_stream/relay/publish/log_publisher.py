@@ -21,7 +21,6 @@ from marianne_stream.relay.publish.log_entries import (
     EntryArguments,
     EntryIdAllocator,
     LogItem,
-    StreamPosition,
     make_complete_entry,
     make_gap_entry,
     make_items,
@@ -191,29 +190,29 @@ class LogPublisher:
         dirs = await self._log_locator.find_dirs(job_id)
         log = await self._log_locator.find_log(job_id, dirs, None)
         async with self._start_semaphore:
-            position = await self._find_stream_end(job_id, writer)
-        log_request = LogRequest(position.cursor, TAIL_LINES, wants_partial=False)
+            cursor, allocator = await self._find_stream_end(job_id, writer)
+        log_request = LogRequest(cursor, TAIL_LINES, wants_partial=False)
         feed = await open_log_feed(
             LogItemFeed, self._log_followers, log, log_request, job_ended=dirs.job_ended
         )
-        highest = self._generations.get(job_id, 0)
         try:
-            yield feed, EntryIdAllocator(position, highest_generation=highest)
+            yield feed, allocator
         finally:
             self._published_jobs.discard(job_id)
             feed.close()
 
-    async def _find_stream_end(self, job_id: str, writer: Writer) -> StreamPosition:
-        """Return the position at which the stream ends."""
+    async def _find_stream_end(self, job_id: str, writer: Writer) -> tuple[str, EntryIdAllocator]:
+        """Return the cursor of the newest entry of the stream, and the allocator of the next id."""
+        highest = self._generations.get(job_id, 0)
         newest = await call(writer.client.xrevrange(self._keys.log(job_id), count=1))
         if not newest:
-            return StreamPosition()
+            return "", EntryIdAllocator(None, highest_generation=highest)
         # Behind an entry without a valid cursor, the log begins anew, with a gap.
         decoded = decode_entries(newest, parse_log_entry)
         text = (decoded[0][1].cursor if decoded else "") or UNKNOWN_CURSOR
         entry_id, cursor = LogEntryId.parse(newest[0][0]), LogCursor.parse(text)
         first_line_hash = cursor.first_line_hash if cursor is not None else 0
-        return StreamPosition(entry_id.generation, text, entry_id.offset, first_line_hash)
+        return text, EntryIdAllocator(entry_id, first_line_hash, highest_generation=highest)
 
     async def _publish_feed(
         self, job_id: str, writer: Writer, feed: LogItemFeed, allocator: EntryIdAllocator
@@ -231,7 +230,7 @@ class LogPublisher:
             commands = [self._make_add_command(job_id, entry) for entry in entries]
             await writer.write([*commands, *expire], is_bulk=True)
             expire = []
-            self._generations[job_id] = allocator.position.generation
+            self._generations[job_id] = allocator.generation
         await writer.write([self._make_expire_command(job_id)])
 
     def _make_expire_command(self, job_id: str) -> Command:

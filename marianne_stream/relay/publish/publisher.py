@@ -19,10 +19,7 @@ from marianne_stream.relay.publish.config import PublishConfig
 from marianne_stream.relay.publish.event_publisher import EventPublisher
 from marianne_stream.relay.publish.log_publisher import LogPublisher
 from marianne_stream.relay.publish.selection import InterestTracker
-from marianne_stream.relay.publish.state_publisher import (
-    StatePublisher,
-    make_change_command,
-)
+from marianne_stream.relay.publish.state_publisher import StatePublisher, make_change_command
 from marianne_stream.relay.publish.writer import Command, LockResult, SourceLock, Writer, WriteStats
 from marianne_stream.relay.redis_client import (
     REDIS_ERRORS,
