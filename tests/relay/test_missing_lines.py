@@ -230,27 +230,37 @@ async def test_lines_behind_an_invalid_end_of_the_stream_are_published_behind_a_
                     assert lines_and_gaps(back) == [GAP, *later[100:]]
 
 
-async def test_log_resumes_after_an_unfinished_last_line_without_a_gap(
-    tmp_path: Path, redis: RedisServer, conductor: SimulatedConductor, log_path: Path
+@pytest.mark.parametrize("before", [["one"], []], ids=["last line", "only line"])
+async def test_log_resumes_after_an_unfinished_line_without_a_gap(
+    tmp_path: Path,
+    redis: RedisServer,
+    conductor: SimulatedConductor,
+    log_path: Path,
+    before: list[str],
 ) -> None:
-    log_path.write_text("one\npart")
+    log_path.write_text("\n".join([*before, "part"]))
+    number = len(before) + 1
     async with run_origin(tmp_path, redis), run_edge(redis, sources=(KEYS.source,)) as edge:
         await edge.wait_live(JOB)
         async with edge.open_viewer(LOG) as early:
-            await early.wait_for("log", 1)
+            await wait_for_value(lambda: redis.read_stream(KEY), lambda found: len(found) == 1)
             conductor.finish(JOB)
             await early.wait_for("log_complete")
         with log_path.open("a") as file:
             file.write(" and rest\nlast\n")
         conductor.resume(JOB)
-        await wait_for_value(lambda: redis.read_stream(KEY), lambda found: len(found) == 5)
+        newest = b'"last"'
+        await wait_for_value(
+            lambda: redis.read_stream(KEY), lambda found: found[-1][1].get(b"l") == newest
+        )
         async with edge.open_viewer(LOG, last_event_id=early.last_event_id) as back:
             await back.wait_for("log", 2)
             assert lines_and_gaps(back) == [" and rest", "last"]
         async with edge.open_viewer(LOG) as new:
-            await new.wait_for("log", 4)
-            assert lines_and_gaps(new) == ["one", "part", " and rest", "last"]
-            assert [line["line_number"] for line in new.event_data("log")] == [1, 2, 2, 3]
+            await new.wait_for("log", number + 2)
+            assert lines_and_gaps(new) == [*before, "part", " and rest", "last"]
+            numbers = [line["line_number"] for line in new.event_data("log")]
+            assert numbers[-3:] == [number, number, number + 1]
 
 
 async def test_finished_line_repeated_in_the_stream_is_a_gap(

@@ -248,7 +248,8 @@ class LogStream:
             generation = parse_id(newest[0][0])[0]
             for _, entry in decode_log_items(newest):
                 last = LogCursor.parse(entry.cursor)
-                if last is not None and last.first_line_hash == cursor.first_line_hash:
+                # Behind an unfinished first line, the hash is 0.
+                if last is not None and cursor.first_line_hash in (0, last.first_line_hash):
                     yield generation
             if not generation:
                 return
