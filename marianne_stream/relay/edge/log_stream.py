@@ -54,9 +54,9 @@ class LogPosition(NamedTuple):
     next_number: int | None = None
 
     def is_followed_by(self, items: Sequence[LogStreamEntry]) -> bool:
-        """Return whether these entries follow, without reading the stream between.
+        """Return whether the line numbers show that no entry is missing before these entries.
 
-        It is false for a rotation, which does not show the number of lines before it.
+        The result is False for a rotation or a gap: it has no number.
         """
         if self.next_number is None or not items:
             return True

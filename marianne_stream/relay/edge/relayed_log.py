@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from dataclasses import dataclass
 from functools import partial
 
-import msgspec
-
 from marianne_stream.errors import MarianneStreamError
 from marianne_stream.fanout.subscriber_queue import Sink
 from marianne_stream.feeds.batch_queue import BatchQueue, FrameBatch
@@ -35,12 +33,10 @@ from marianne_stream.relay.edge.log_stream import (
 )
 from marianne_stream.relay.edge.relayed_source import RelayedSource
 from marianne_stream.relay.redis_streams import FIRST_ID, StreamEntry, is_id_after, parse_id
-from marianne_stream.relay.schema import LOG_COMPLETE, LogEntry
+from marianne_stream.relay.schema import LOG_COMPLETE, LogEntry, decode_string
 from marianne_stream.wire import sse
 from marianne_stream.wire.cursors import LogCursor
 from marianne_stream.wire.log_levels import parse_line_facts
-
-decode_text = msgspec.json.Decoder(str).decode
 
 # Limit of a client's queue.
 MAX_QUEUED_BYTES = 896 * 1024
@@ -52,7 +48,7 @@ def make_entry_frame(entry: LogEntry, *, is_initial: bool = False) -> bytes:
         return sse.frame(entry.data, event=entry.mark, event_id=entry.cursor)
     if not entry.line:
         return sse.id_only(entry.cursor)
-    text = decode_text(entry.line)
+    text = decode_string(entry.line)
     members = b"true" if is_initial else b"false"
     if entry.is_truncated:
         members += b',"truncated":true'
@@ -122,7 +118,7 @@ def lines_after_last_mark(items: Sequence[LogStreamEntry]) -> list[bytes]:
 def get_text(item: LogStreamEntry) -> bytes | None:
     """Return the text of a line for filters, or None for a mark."""
     line = item[1].line
-    return decode_text(line).encode() if line else None
+    return decode_string(line).encode() if line else None
 
 
 class RelayedBatchQueue(BatchQueue[RelayedBatch]):

@@ -29,6 +29,7 @@ from marianne_stream.relay.schema import (
     EventEntry,
     InterestKind,
     SourceKeys,
+    decode_object,
     encode_json,
     parse_roster_entry,
     parse_state,
@@ -36,8 +37,6 @@ from marianne_stream.relay.schema import (
 )
 
 logger = logging.getLogger(__name__)
-
-decode_params = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 # Time limit for a state or log that no edge has asked for before.
 PUBLICATION_TIMEOUT_S = 5.0
@@ -280,7 +279,7 @@ def add_prefix(event: MonitorEvent, prefix: str) -> MonitorEvent:
         return event
     job_id = prefix + event.job_id
     with contextlib.suppress(ValueError):
-        params = decode_params(event.params)
+        params = decode_object(event.params)
         if "job_id" in params:
             params["job_id"] = msgspec.Raw(encode_json(job_id))
             return replace(event, job_id=job_id, params=encode_json(params))
