@@ -18,7 +18,7 @@ async def test_page_shows_what_the_tutorial_describes(browser: Browser) -> None:
     ):
         page = await someone.open_page("/")
         await expect(page.locator(".job")).to_have_count(4)
-        await page.get_by_text("cathedral-of-moss").click()
+        await page.get_by_role("link", name="cathedral-of-moss", exact=True).click()
         # Each run begins a new log: search once the sheet has written to it.
         await expect(page.locator(".row.line", has_text="sheet 2 ").first).to_be_visible()
         await page.keyboard.press("/")

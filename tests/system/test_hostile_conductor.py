@@ -13,6 +13,7 @@ from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support import hostile_conductor
 from tests.support.processes import ManagedProcess, run_process, run_server
 from tests.support.viewers import Viewer, open_viewer
+from tests.support.waiting import wait_for_value
 
 DRAIN_S = 5.0
 
@@ -89,8 +90,12 @@ async def test_roster_with_lone_surrogates_is_served(tmp_path: Path) -> None:
         open_viewer(session, "api/jobs/other/stream") as viewer,
     ):
         await health_until(session, lambda: completed(viewer) > 20)
-        async with session.get("api/jobs") as answer:
-            assert {job["job_id"] for job in (await answer.json())["jobs"]} == {"other", "odd"}
+
+        async def job_ids() -> set[str]:
+            async with session.get("api/jobs") as answer:
+                return {job["job_id"] for job in (await answer.json())["jobs"]}
+
+        await wait_for_value(job_ids, lambda found: found == {"other", "odd"})
         assert viewer.event_data("source")[-1]["source"] == "conductor"
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.processes import ManagedProcess, run_server
-from tests.support.raw_http import exchange
+from tests.support.raw_http import exchange, open_connection, receive
 
 HEAD_LIMIT_BYTES = 2048
 
@@ -145,11 +145,19 @@ async def test_compressed_form_is_rejected(running: ManagedProcess) -> None:
         assert b'"code":"bad_request"' in answer
 
 
+def send_and_receive(address: str, requests: bytes) -> bytes:
+    """Send requests, the last of which asks for the end of the connection; return the answers."""
+    with open_connection(address) as sock:
+        sock.sendall(requests)
+        return receive(sock)
+
+
 async def test_pipelined_requests_are_answered_in_order(
     running: ManagedProcess,
 ) -> None:
     ids = [b"request-%d" % number for number in range(100)]
     requests = [HEALTH[:-2] + b"X-Request-ID: %s\r\n\r\n" % number for number in ids]
-    answer = await asyncio.to_thread(exchange, running.address, [b"".join(requests)])
+    requests[-1] = requests[-1][:-2] + b"Connection: close\r\n\r\n"
+    answer = await asyncio.to_thread(send_and_receive, running.address, b"".join(requests))
     lines = [line for line in answer.split(b"\r\n") if line.startswith(b"X-Request-ID")]
     assert lines == [b"X-Request-ID: " + number for number in ids]
