@@ -99,6 +99,9 @@ class ClientConnection(asyncio.StreamReaderProtocol):
         self.writer = asyncio.StreamWriter(stream, self, self.reader, loop)
         self.task = loop.create_task(self._serve())
         self.host.on_connect(self)
+        if not self.host.is_listening:
+            # It was accepted just before the conductor stopped to listen.
+            self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Record the lost transport; the handler continues until it reads or writes."""
