@@ -272,7 +272,7 @@ class ConductorServer(ABC):
         Cancelling is safe: the conductor can then be stopped again, or killed.
         """
         self.is_shutting_down = True
-        self._stop_listening()
+        await self._stop_listening()
         await asyncio.sleep(self._shutdown_grace_s)
         await self._wait_disconnected()
         if self._socket_identity is not None and self._socket_identity == file_identity(
@@ -284,7 +284,7 @@ class ConductorServer(ABC):
     async def kill(self) -> None:
         """Stop as after a crash: all connections are lost, and the socket file stays."""
         self._socket_identity = None
-        self._stop_listening()
+        await self._stop_listening()
         await self.disconnect_all()
 
     async def disconnect_all(self) -> None:
@@ -328,10 +328,16 @@ class ConductorServer(ABC):
         if not self._connections:
             self._all_disconnected.set()
 
-    def _stop_listening(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+    async def _stop_listening(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is None:
+            return
+        for sock in listener.sockets:
+            asyncio.get_running_loop().remove_reader(sock.fileno())
+        # A connection that was accepted just now gets its transport, which asyncio would never
+        # close if the listener were closed before.
+        await asyncio.sleep(0)
+        listener.close()
 
     async def _wait_disconnected(self) -> None:
         """Wait for all transports, then cancel the remaining handlers."""

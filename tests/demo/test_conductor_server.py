@@ -1,6 +1,7 @@
 """Tests of the simulated conductor's socket, which behaves as the real one was observed to."""
 
 import asyncio
+import gc
 import json
 import socket
 import stat
@@ -290,3 +291,19 @@ async def test_non_utf8_job_id_is_lone_surrogate(
     line = await client.reader.readline()
     assert b"caf\\udce9 \\u00e9" in line
     assert json.loads(line)["result"]["job_id"] == job_id
+
+
+@pytest.mark.parametrize("iterations", range(4))
+async def test_connection_that_was_accepted_just_before_the_end_is_closed(
+    tmp_path: Path, iterations: int
+) -> None:
+    conductor = SimulatedConductor(tmp_path / "c.sock")
+    await conductor.start()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(0)
+        client.connect(str(conductor.socket_path))
+        for _ in range(iterations):
+            await asyncio.sleep(0)
+        await conductor.kill()
+        # A transport that nobody closed is a warning, and so an error.
+        gc.collect()
