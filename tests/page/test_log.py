@@ -8,6 +8,7 @@ from playwright.async_api import expect
 from marianne_stream.demo.simulated_conductor import SimulatedConductor
 from tests.support.browser import BrowserUser
 from tests.support.log_view import append_numbered, log_row, scroll_up
+from tests.support.waiting import wait_for_value
 
 AT_END = """(rows) => rows.scrollHeight - rows.clientHeight - rows.scrollTop < 8"""
 
@@ -174,12 +175,12 @@ async def test_wrap_and_times_are_toggled_and_kept(user: BrowserUser, log_path: 
     page = await user.open_page("/jobs/lantern")
     row = page.locator(".row.line")
     await expect(row.locator("time")).to_have_text("03:00:00.119")
-    tall = await row.locator(".text").bounding_box()
+    text = row.locator(".text")
+    # A row that is just drawn anew has no box.
+    tall = await wait_for_value(text.bounding_box, bool)
     await page.keyboard.press("w")
     await expect(page.locator(".log-rows")).to_have_attribute("data-wrap", "off")
-    flat = await row.locator(".text").bounding_box()
-    assert tall is not None
-    assert flat is not None
+    flat = await wait_for_value(text.bounding_box, bool)
     assert flat["height"] < tall["height"] / 2
     await page.keyboard.press("s")
     await expect(row.locator("time")).to_be_hidden()
