@@ -100,7 +100,7 @@ class ClientConnection(asyncio.StreamReaderProtocol):
         self.task = loop.create_task(self._serve())
         self.host.on_connect(self)
         if not self.host.is_listening:
-            # It was accepted just before the conductor stopped to listen.
+            # It was accepted just before the conductor stopped listening.
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:

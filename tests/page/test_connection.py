@@ -1,5 +1,6 @@
 """Connections of the page: restarts, sleep, shared streams, and sign-in."""
 
+import asyncio
 import re
 import signal
 from pathlib import Path
@@ -89,9 +90,12 @@ async def test_streams_reconnect_after_the_machine_slept(
         await someone.context.clock.fast_forward(3_600_000)
         count, connection = page.locator(".job-header .count"), page.locator("#connection")
         # Requests may use dead connections as well, time out, and be repeated after a while.
-        while await count.inner_text() != "1 / 4" or "Live" not in await connection.inner_text():
-            await page.wait_for_timeout(200)
-            await someone.context.clock.fast_forward(5_000)
+        async with asyncio.timeout(60):
+            while (
+                await count.inner_text() != "1 / 4" or "Live" not in await connection.inner_text()
+            ):
+                await page.wait_for_timeout(200)
+                await someone.context.clock.fast_forward(5_000)
         await expect(page.locator(".row.line")).to_have_count(12)
         assert await numbers(page) == list(range(1, 13))
 

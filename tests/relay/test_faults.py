@@ -32,7 +32,7 @@ from tests.relay.conftest import (
 )
 from tests.support.processes import ManagedProcess, run_process
 from tests.support.redis_server import RedisServer, run_redis
-from tests.support.waiting import wait_for_value, wait_until
+from tests.support.waiting import TIMEOUT_S, wait_for_value, wait_until
 
 WRITER = Path(__file__).parents[1] / "support" / "log_writer.py"
 
@@ -315,7 +315,14 @@ async def test_publish_url_without_redis_py_names_the_extra(tmp_path: Path) -> N
         *("--publish-url", "redis://127.0.0.1:1", "--source-name", "one"),
         stderr=asyncio.subprocess.PIPE,
     )
-    _, log = await starting.communicate()
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            _, log = await starting.communicate()
+    finally:
+        if starting.returncode is None:
+            # It serves all the same.
+            starting.kill()
+            await starting.wait()
     assert starting.returncode
     assert "pip install 'marianne-stream[redis]'" in log.decode()
 
